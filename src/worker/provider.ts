@@ -1,0 +1,76 @@
+// What a model is to Holdline: a conversation in, a stream of events out, stoppable at any moment.
+// Providers know HTTP or a script; they know neither chats nor logs.
+
+export type ContentPart =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: string; readonly [field: string]: unknown };
+
+export interface ModelMessage {
+  readonly role: 'system' | 'user' | 'assistant';
+  /** Text, or OpenAI-style content parts, handed on as they came. */
+  readonly content: string | readonly ContentPart[];
+}
+
+export interface Usage {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+export type FinishReason = 'stop' | 'length' | 'tool-calls' | 'content-filter' | 'other';
+
+/** A stream is any number of deltas, at most one usage, and exactly one finish, which ends it. A stream that
+ *  ends without `finish` was cut: the provider throws, it never pretends a completion. */
+export type ProviderEvent =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'reasoning'; readonly text: string }
+  /** `index` numbers the calls of one answer; `id` and `name` come with a call's first delta. */
+  | { readonly type: 'tool-call'; readonly index: number; readonly id?: string; readonly name?: string; readonly argumentsText: string }
+  | { readonly type: 'usage'; readonly usage: Usage }
+  | { readonly type: 'finish'; readonly reason: FinishReason };
+
+export interface ProviderRequest {
+  readonly model: string;
+  readonly messages: readonly ModelMessage[];
+  /** Answer text that already stands. Only given to providers that can continue: they stream what follows it. */
+  readonly prefix?: string;
+  /** Aborting closes the upstream connection at once; the iterator then ends or throws, either is fine. */
+  readonly signal: AbortSignal;
+}
+
+export interface Provider {
+  /** Can it go on from `prefix` so that prefix + stream is one seamless answer? */
+  readonly canContinue: boolean;
+  /** @throws ProviderError (from the iterator) */
+  stream(request: ProviderRequest): AsyncIterable<ProviderEvent>;
+}
+
+/** code → is a new run of the same prompt worth a try? These codes stand in `run.failed`. */
+const PROVIDER_ERRORS = {
+  'upstream-unreachable': true,
+  'upstream-timeout': true,
+  'upstream-rate-limited': true,
+  'upstream-error': true,
+  /** It refused the request itself: 4xx other than 408, 409, 429. */
+  'upstream-refused': false,
+  /** The stream ended, or broke, before its finish. */
+  'upstream-truncated': true,
+  /** Bytes that are not the protocol. */
+  'upstream-malformed': true,
+  /** A limit of ours: one event or one answer too large. */
+  'upstream-too-large': false,
+} as const satisfies Record<string, boolean>;
+
+export type ProviderErrorCode = keyof typeof PROVIDER_ERRORS;
+
+/** The message is shown to users and logged: it never carries prompt or answer text, keys or URLs with credentials. */
+export class ProviderError extends Error {
+  override readonly name = 'ProviderError';
+  readonly code: ProviderErrorCode;
+  readonly retryable: boolean;
+
+  constructor(code: ProviderErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.retryable = PROVIDER_ERRORS[code];
+  }
+}
