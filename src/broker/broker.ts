@@ -57,10 +57,11 @@ export interface TopicWrite {
   readonly topic: LiteTopicName;
   /** May be empty: with `ttlMs` that is a touch. */
   readonly records: readonly NewRecord[];
-  /** `create`: make the topic if it is missing, and take it as it is if not. An epoch: it must exist in that
-   *  epoch, else `epoch-changed` and nothing is created. */
-  readonly expect: { readonly create: true } | { readonly epoch: string };
-  /** No major record may stand after this position, else `conflict`. `offset: -1` is before the first record. */
+  /** `create`: make the topic if it is missing, and take it as it is if not. `absent`: make it, and if it is there
+   *  already, `conflict`. An epoch: it must exist in that epoch, else `epoch-changed` and nothing is created. */
+  readonly expect: { readonly create: true } | { readonly absent: true } | { readonly epoch: string };
+  /** No major record may stand after this position, else `conflict`; `offset: -1` is before the first record. Of
+   *  another epoch than the topic's: `epoch-changed`. */
   readonly ifUnchanged?: Position;
   /** The writer's fence and its own count of fenced appends since it took the fence, from 1. Another fence than
    *  the topic's: `fenced`. The last (fence, seq) again: the same answer and nothing stored. Any other seq than
