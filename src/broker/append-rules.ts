@@ -80,6 +80,7 @@ export function planAppend(writes: readonly TopicWrite[], topics: TopicsView): A
 export function decideWrite(state: TopicState | undefined, write: TopicWrite, isMinor: IsMinor): WriteDecision {
   if (isRetry(state, write)) return { kind: 'duplicate', answer: state?.lastAnswers ?? [] };
   if ('epoch' in write.expect && state?.epoch !== write.expect.epoch) refuse('epoch-changed', 'the topic is not in the expected epoch');
+  if ('absent' in write.expect && state !== undefined) refuse('conflict', 'the topic exists');
   if (write.fence !== undefined && state !== undefined) checkFence(state, write.fence);
   if (write.ifUnchanged !== undefined) {
     if (state?.epoch !== write.ifUnchanged.epoch) refuse('epoch-changed', 'the topic is not in the epoch of ifUnchanged');

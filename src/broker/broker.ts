@@ -24,6 +24,7 @@ export const APPEND_RECORDS_MAX = 1024;
 /** UTF-8 bytes of all records of one append, so that one caller cannot hold up a group commit for long. */
 export const APPEND_BYTES_MAX = 16 * 1024 * 1024;
 export const APPEND_WRITES_MAX = 8;
+/** Ranges in one write. */
 export const SUPERSEDES_MAX = 4096;
 /** A tombstone keeps the reason of a topic's end for this long, for readers that come back. */
 export const TOMBSTONE_MS = 60 * 60 * 1000;
@@ -61,11 +62,12 @@ export interface TopicWrite {
    *  already, `conflict`. An epoch: it must exist in that epoch, else `epoch-changed` and nothing is created. */
   readonly expect: { readonly create: true } | { readonly absent: true } | { readonly epoch: string };
   /** No major record may stand after this position, else `conflict`; `offset: -1` is before the first record. Of
-   *  another epoch than the topic's: `epoch-changed`. */
+   *  another epoch than the topic's, or of a missing topic: `epoch-changed`. */
   readonly ifUnchanged?: Position;
   /** The writer's fence and its own count of fenced appends since it took the fence, from 1. Another fence than
    *  the topic's: `fenced`. The last (fence, seq) again: the same answer and nothing stored. Any other seq than
-   *  the next: `out-of-sequence`. Checked before every other condition, so that a retry succeeds. */
+   *  the next: `out-of-sequence`. Needs `expect.epoch`, and is checked right after it and before every other
+   *  condition of any write, so that a retry of the whole append succeeds. */
   readonly fence?: { readonly fence: number; readonly seq: number };
   /** The topic's fence becomes the offset of this write's first record. */
   readonly takeFence?: true;
