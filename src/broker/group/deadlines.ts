@@ -1,0 +1,127 @@
+// Many deadlines, one timer. Moving a deadline later costs a map write (the heap entry is looked at again when
+// it comes up), because that is what happens all the time: a topic's TTL slides with every write to it.
+import type { Clock, Timer } from '../../clock.ts';
+
+/** Node fires a longer timeout at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+/** Outdated heap entries are tolerated up to the number of live ones plus this. */
+const OUTDATED_MAX = 64;
+
+interface Entry<K> {
+  readonly key: K;
+  readonly at: number;
+}
+
+export class Deadlines<K> {
+  readonly #clock: Clock;
+  readonly #onDue: (key: K) => void;
+  readonly #due = new Map<K, number>();
+  /** For each key at most one entry that is not later than its deadline, and any number of outdated ones. */
+  readonly #queued = new Map<K, Entry<K>>();
+  #heap: Entry<K>[] = [];
+  #timer: { readonly at: number; readonly timer: Timer } | undefined;
+
+  constructor(clock: Clock, onDue: (key: K) => void) {
+    this.#clock = clock;
+    this.#onDue = onDue;
+  }
+
+  /** `at`: monotonic ms. Replaces the key's earlier deadline. */
+  set(key: K, at: number): void {
+    this.#due.set(key, at);
+    const queued = this.#queued.get(key);
+    if (queued === undefined || queued.at > at) this.#queue(key, at);
+    this.#arm();
+  }
+
+  get(key: K): number | undefined {
+    return this.#due.get(key);
+  }
+
+  delete(key: K): void {
+    this.#due.delete(key);
+    this.#queued.delete(key);
+    if (this.#heap.length > 2 * this.#queued.size + OUTDATED_MAX) this.#rebuild();
+  }
+
+  clear(): void {
+    this.#due.clear();
+    this.#rebuild();
+    this.#timer?.timer.cancel();
+    this.#timer = undefined;
+  }
+
+  #queue(key: K, at: number): void {
+    const entry = { key, at };
+    this.#queued.set(key, entry);
+    this.#heap.push(entry);
+    siftUp(this.#heap);
+  }
+
+  #rebuild(): void {
+    this.#heap = [];
+    this.#queued.clear();
+    for (const [key, at] of this.#due) this.#queue(key, at);
+  }
+
+  #arm(): void {
+    const first = this.#heap[0];
+    if (first === undefined || (this.#timer !== undefined && this.#timer.at <= first.at)) return;
+    this.#timer?.timer.cancel();
+    const wait = Math.min(Math.max(0, first.at - this.#clock.mono()), TIMER_MS_MAX);
+    this.#timer = { at: first.at, timer: this.#clock.after(wait, () => this.#fire()) };
+  }
+
+  #fire(): void {
+    this.#timer = undefined;
+    const now = this.#clock.mono();
+    const due: K[] = [];
+    for (let entry = this.#heap[0]; entry !== undefined && entry.at <= now; entry = this.#heap[0]) {
+      popFirst(this.#heap);
+      if (this.#queued.get(entry.key) === entry) this.#settle(entry.key, now, due);
+    }
+    for (const key of due) this.#onDue(key);
+    this.#arm();
+  }
+
+  #settle(key: K, now: number, due: K[]): void {
+    const at = this.#due.get(key) ?? now;
+    if (at > now) {
+      this.#queue(key, at);
+      return;
+    }
+    this.delete(key);
+    due.push(key);
+  }
+}
+
+function siftUp<K>(heap: Entry<K>[]): void {
+  let at = heap.length - 1;
+  for (;;) {
+    const parent = (at - 1) >> 1;
+    if (parent < 0 || !swapIfEarlier(heap, at, parent)) return;
+    at = parent;
+  }
+}
+
+function popFirst<K>(heap: Entry<K>[]): void {
+  const last = heap.pop();
+  if (last === undefined || heap.length === 0) return;
+  heap[0] = last;
+  let at = 0;
+  for (;;) {
+    const left = 2 * at + 1;
+    const child = (heap[left + 1]?.at ?? Infinity) < (heap[left]?.at ?? Infinity) ? left + 1 : left;
+    if (!swapIfEarlier(heap, child, at)) return;
+    at = child;
+  }
+}
+
+function swapIfEarlier<K>(heap: Entry<K>[], child: number, parent: number): boolean {
+  const below = heap[child];
+  const above = heap[parent];
+  if (below === undefined || above === undefined || below.at >= above.at) return false;
+  heap[child] = above;
+  heap[parent] = below;
+  return true;
+}

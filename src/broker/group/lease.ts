@@ -1,0 +1,58 @@
+// One delivery in a consumer's hands. It knows what was delivered; whether it still holds is decided by the
+// group, which is the only one that ends it.
+import type { Delivery, LogRecord, Priority } from '../broker.ts';
+import type { LiteTopicName } from '../lite-topic.ts';
+
+export interface LeaseOwner {
+  ack(lease: Lease): Promise<boolean>;
+  nack(lease: Lease, delayMs: number): boolean;
+  extend(lease: Lease): boolean;
+}
+
+export interface Delivered {
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  readonly record: LogRecord;
+  readonly priority: Priority;
+  readonly attempt: number;
+}
+
+export class Lease implements Delivery {
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  readonly record: LogRecord;
+  readonly priority: Priority;
+  readonly attempt: number;
+  readonly #owner: LeaseOwner;
+  readonly #lost = new AbortController();
+
+  constructor(owner: LeaseOwner, delivered: Delivered) {
+    this.#owner = owner;
+    this.topic = delivered.topic;
+    this.epoch = delivered.epoch;
+    this.record = delivered.record;
+    this.priority = delivered.priority;
+    this.attempt = delivered.attempt;
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  ack(): Promise<boolean> {
+    return this.#owner.ack(this);
+  }
+
+  async nack(delayMs: number): Promise<boolean> {
+    return this.#owner.nack(this, delayMs);
+  }
+
+  async extend(): Promise<boolean> {
+    return this.#owner.extend(this);
+  }
+
+  /** For the owner only. */
+  lose(): void {
+    this.#lost.abort();
+  }
+}
