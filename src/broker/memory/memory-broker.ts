@@ -1,0 +1,225 @@
+// The reference engine: the whole contract in the least code, for tests and for trying things out. Every
+// append is decided and applied in one turn of the event loop, which is its serialization point; so visible is
+// never more than durable, because nothing here survives the process at all.
+import type { Clock } from '../../clock.ts';
+import { planAppend, validateWrites } from '../append-rules.ts';
+import type { PlannedWrite, TopicsView } from '../append-rules.ts';
+import { TOMBSTONE_MS } from '../broker.ts';
+import type { Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, ReadFrom, ReadOptions, ReadResult } from '../broker.ts';
+import type { Reset, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
+import { BrokerError } from '../errors.ts';
+import { Deadlines } from '../group/deadlines.ts';
+import type { QueueStore } from '../group/queue-store.ts';
+import { GroupConsumption } from '../group-consumption.ts';
+import { matchesPattern } from '../lite-topic.ts';
+import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
+import type { Position } from '../position.ts';
+import { MemoryTail } from './memory-tail.ts';
+import { MemoryTopic } from './memory-topic.ts';
+
+/** Topics, and as many tombstones. Some hundred bytes each. */
+export const MEMORY_TOPICS_MAX = 1_000_000;
+const LIST_LIMIT_MAX = 1000;
+
+export interface MemoryBrokerOptions {
+  readonly clock: Clock;
+  /** Must not repeat itself. */
+  readonly newEpoch: () => string;
+}
+
+interface Held {
+  readonly topic: MemoryTopic;
+  readonly tails: Set<MemoryTail>;
+  /** group → the first offset that it has not consumed. */
+  readonly committed: Map<string, number>;
+  expiresAt: number | undefined;
+  /** Its time was up while a group had records of it to consume. */
+  overdue: boolean;
+}
+
+export class MemoryBroker implements BrokerEngine {
+  readonly #clock: Clock;
+  readonly #topics = new Map<LiteTopicName, Held>();
+  readonly #tombstones = new Map<LiteTopicName, Reset>();
+  /** Of topics with a TTL and of tombstones: a name is one or the other. */
+  readonly #deadlines: Deadlines<LiteTopicName>;
+  readonly #groups: GroupConsumption;
+  readonly #view: TopicsView;
+  #closed = false;
+
+  constructor({ clock, newEpoch }: MemoryBrokerOptions) {
+    this.#clock = clock;
+    this.#deadlines = new Deadlines(clock, (name) => this.#due(name));
+    this.#groups = new GroupConsumption(this.#queueStore(), clock);
+    this.#view = {
+      state: (name) => this.#topics.get(name)?.topic.state,
+      isMinor: (name, from, to) => this.#topics.get(name)?.topic.isMinor(from, to) ?? false,
+      newEpoch,
+    };
+  }
+
+  async append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    this.#mustBeOpen();
+    validateWrites(writes);
+    const plan = planAppend(writes, this.#view);
+    if (plan.kind === 'duplicate') return plan.answers;
+    const created = plan.writes.filter((planned) => planned.created).length;
+    if (created > 0 && this.#topics.size + created > MEMORY_TOPICS_MAX) throw new BrokerError('overloaded', `at most ${MEMORY_TOPICS_MAX} topics`);
+    const written = plan.writes.map((planned) => this.#apply(planned));
+    for (const announce of written) announce();
+    return plan.answers;
+  }
+
+  async read(name: LiteTopicName, from: ReadFrom, options: ReadOptions = {}): Promise<ReadResult> {
+    this.#mustBeOpen();
+    return this.#read(name, from, options);
+  }
+
+  async *tail(name: LiteTopicName, from: Position, { signal, majorOnly = false }: TailOptions): AsyncGenerator<ReadResult, void, undefined> {
+    this.#mustBeOpen();
+    const tail = new MemoryTail(majorOnly);
+    const wake = (): void => tail.wake();
+    const tails = this.#topics.get(name)?.tails;
+    tails?.add(tail);
+    signal.addEventListener('abort', wake, { once: true });
+    try {
+      for (let at = from; !signal.aborted && !this.#closed; ) {
+        const result = tail.ended ?? this.#read(name, at, { majorOnly });
+        if (result.kind !== 'batch') {
+          yield result;
+          return;
+        }
+        at = { epoch: at.epoch, offset: result.next };
+        if (result.items.length > 0) yield result;
+        else await tail.woken();
+      }
+    } finally {
+      signal.removeEventListener('abort', wake);
+      tails?.delete(tail);
+    }
+  }
+
+  async describe(names: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
+    this.#mustBeOpen();
+    return names.map((name) => this.#info(name));
+  }
+
+  async remove(name: LiteTopicName): Promise<boolean> {
+    this.#mustBeOpen();
+    const held = this.#topics.get(name);
+    if (held !== undefined) this.#end(name, held, 'removed');
+    return held !== undefined;
+  }
+
+  async list(pattern: TopicPattern, { after, limit }: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
+    this.#mustBeOpen();
+    if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) throw new BrokerError('invalid-config', `limit is from 1 to ${LIST_LIMIT_MAX}`);
+    const names = [...this.#topics.keys()].filter((name) => (after === undefined || name > after) && matchesPattern(pattern, name)).sort();
+    const topics = names.slice(0, limit).flatMap((name) => this.#info(name) ?? []);
+    const last = topics.at(-1);
+    return names.length > limit && last !== undefined ? { topics, after: last.topic } : { topics };
+  }
+
+  consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncIterable<Delivery> {
+    return this.#groups.consume(group, pattern, options);
+  }
+
+  health(): BrokerHealth {
+    return { state: 'ready', durability: 'memory: nothing survives the process' };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#groups.close();
+    this.#deadlines.clear();
+    for (const { tails } of this.#topics.values()) for (const tail of tails) tail.wake();
+    this.#topics.clear();
+    this.#tombstones.clear();
+  }
+
+  /** Returns the announcement: nobody is told of one write before all writes of the append are in place. */
+  #apply(planned: PlannedWrite): () => void {
+    const name = planned.write.topic;
+    const held = this.#topics.get(name) ?? this.#create(name, planned.state.epoch);
+    held.topic.apply(planned);
+    this.#slide(name, held);
+    const major = planned.write.records.some((record) => record.major);
+    return () => {
+      for (const tail of held.tails) if (major || !tail.majorOnly) tail.wake();
+      this.#groups.onAppended(name);
+    };
+  }
+
+  #create(name: LiteTopicName, epoch: string): Held {
+    const held = { topic: new MemoryTopic(epoch), tails: new Set<MemoryTail>(), committed: new Map<string, number>(), expiresAt: undefined, overdue: false };
+    this.#topics.set(name, held);
+    this.#tombstones.delete(name);
+    this.#deadlines.delete(name);
+    return held;
+  }
+
+  #slide(name: LiteTopicName, held: Held): void {
+    const { ttlMs } = held.topic;
+    if (ttlMs === undefined) return;
+    held.expiresAt = this.#clock.now() + ttlMs;
+    held.overdue = false;
+    // Monotonic: a jump of the wall clock must not end every topic at once.
+    this.#deadlines.set(name, this.#clock.mono() + ttlMs);
+  }
+
+  #due(name: LiteTopicName): void {
+    const held = this.#topics.get(name);
+    if (held === undefined) this.#tombstones.delete(name);
+    else if (this.#groups.hasLag(name)) held.overdue = true;
+    else this.#end(name, held, 'expired');
+  }
+
+  #end(name: LiteTopicName, { topic, tails }: Held, reason: 'expired' | 'removed'): void {
+    const reset = topic.reset(reason);
+    this.#topics.delete(name);
+    this.#tombstones.set(name, reset);
+    for (const oldest of this.#tombstones.keys()) {
+      if (this.#tombstones.size <= MEMORY_TOPICS_MAX) break;
+      this.#tombstones.delete(oldest);
+    }
+    this.#deadlines.set(name, this.#clock.mono() + TOMBSTONE_MS);
+    for (const tail of tails) tail.end(reset);
+    this.#groups.onRemoved(name);
+  }
+
+  #read(name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult {
+    return this.#topics.get(name)?.topic.read(from, options) ?? this.#tombstones.get(name) ?? { kind: 'missing' };
+  }
+
+  #info(name: LiteTopicName): TopicInfo | undefined {
+    const held = this.#topics.get(name);
+    if (held === undefined) return undefined;
+    const { state, bytes, ttlMs } = held.topic;
+    const { epoch, next, lastMajor, fence } = state;
+    const info = { topic: name, epoch, earliest: 0, next, lastMajor, fence, bytes };
+    return ttlMs === undefined || held.expiresAt === undefined ? info : { ...info, ttlMs, expiresAt: held.expiresAt };
+  }
+
+  #queueStore(): QueueStore {
+    return {
+      read: (name, from, options) => this.read(name, from, options),
+      saveGroup: async () => undefined,
+      pendingTopics: (_group, pattern) => [...this.#topics.keys()].filter((name) => matchesPattern(pattern, name)),
+      head: (name) => {
+        const topic = this.#topics.get(name)?.topic;
+        return topic && { epoch: topic.state.epoch, next: topic.state.next, priority: topic.priority };
+      },
+      committed: (group, name) => this.#topics.get(name)?.committed.get(group) ?? 0,
+      commit: async (group, name, epoch, next) => {
+        const held = this.#topics.get(name);
+        if (held?.topic.state.epoch !== epoch) return;
+        held.committed.set(group, next);
+        if (held.overdue) this.#deadlines.set(name, this.#clock.mono());
+      },
+    };
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closed) throw new BrokerError('closed', 'the broker was closed');
+  }
+}
