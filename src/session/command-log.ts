@@ -1,0 +1,219 @@
+// Reads the command state of a chat, decides, and appends on the condition that nothing major came between; on
+// a conflict it reads again. So every transition is linearizable on every node, without a lock.
+//
+// Owns a bounded cache of command states. It is only a cache: a stale entry costs one conflict, never a wrong
+// decision, because the condition names the position the state was read at.
+import type { Appended, Broker, NewRecord, TopicWrite } from '../broker/broker.ts';
+import { isBrokerError } from '../broker/errors.ts';
+import type { LiteTopicName } from '../broker/lite-topic.ts';
+import { decodeHidden, encodeEvent, type JsonObject } from './chat-event.ts';
+import { decodeCheckpoint, encodeCheckpoint, resolveOffsets, type CommandState } from './command-state.ts';
+import { foldDrafts, type Decision, type Draft } from './decide.ts';
+import { SessionError } from './errors.ts';
+import { encodeRunRequest } from './run-request.ts';
+import type { SessionRef } from './session-ref.ts';
+import { chatTopic, requestTopic } from './topic-names.ts';
+
+/** Command states kept per node; each is a few kilobytes at most. */
+export const COMMAND_CACHE_MAX = 4096;
+/** Tries of one command before `contended`. Commands of one node take turns, so only other nodes conflict. */
+export const COMMAND_ATTEMPTS_MAX = 24;
+
+export interface LoadedState {
+  readonly epoch: string;
+  readonly state: CommandState;
+  /** Offset of the last major record, which carries the state. */
+  readonly at: number;
+  /** Offset of the checkpoint that holds `state.recent`. */
+  readonly recentAt: number;
+}
+
+/** How a worker's append is fenced; sessions append without. */
+export type Fencing = { readonly fence: number; readonly seq: number } | 'take';
+
+export interface Transition extends Decision {
+  /** For a session that does not exist yet: what it begins with. */
+  readonly creates?: CommandState;
+  readonly fencing?: Fencing;
+  readonly supersedes?: TopicWrite['supersedes'];
+}
+
+export interface Committed {
+  readonly epoch: string;
+  /** Offset of the first draft. */
+  readonly first: number;
+  readonly state: CommandState;
+}
+
+export class CommandLog {
+  readonly #broker: Broker;
+  readonly #cache = new Map<LiteTopicName, LoadedState>();
+  /** The last command under way per chat: commands of this node on one chat take turns. Emptied as they end. */
+  readonly #turns = new Map<LiteTopicName, Promise<void>>();
+
+  constructor(broker: Broker) {
+    this.#broker = broker;
+  }
+
+  /** The state as it is now, or undefined where there is no such session. */
+  async load(ref: SessionRef): Promise<LoadedState | undefined> {
+    return this.#load(chatTopic(ref));
+  }
+
+  /**
+   * Decides and appends, again after each conflict. `decide` may throw a SessionError, and may give no drafts: then
+   * nothing is written and the answer is undefined.
+   * @throws SessionError contended; BrokerError
+   */
+  async transact(ref: SessionRef, decide: (loaded: LoadedState | undefined) => Transition): Promise<Committed | undefined> {
+    const topic = chatTopic(ref);
+    return this.#inTurn(topic, async () => {
+      for (let attempt = 1; attempt <= COMMAND_ATTEMPTS_MAX; attempt += 1) {
+        // The cache may be behind; then the append conflicts, and the next attempt reads.
+        const loaded = (attempt === 1 ? this.#cache.get(topic) : undefined) ?? (await this.#load(topic));
+        const committed = await this.#attempt(ref, topic, loaded, decide(loaded));
+        if (committed !== 'conflict') return committed;
+        this.#cache.delete(topic);
+      }
+      throw new SessionError('contended');
+    });
+  }
+
+  async #attempt(
+    ref: SessionRef,
+    topic: LiteTopicName,
+    loaded: LoadedState | undefined,
+    transition: Transition,
+  ): Promise<Committed | undefined | 'conflict'> {
+    if (transition.drafts.length === 0) {
+      // A decision to do nothing rests on the state too, and the cache may be behind.
+      return (await this.#isCurrent(topic, loaded)) ? undefined : 'conflict';
+    }
+    const before = loaded?.state ?? transition.creates;
+    if (before === undefined) throw new SessionError('not-found');
+    const state = foldDrafts(before, transition.drafts);
+    const recentAt = loaded !== undefined && state.recent === before.recent ? loaded.recentAt : undefined;
+    const write = chatWrite(topic, loaded, transition, state, recentAt);
+    const appended = await this.#append([write, ...requestWrites(ref, transition, state)]);
+    if (appended === undefined) return 'conflict';
+    const at = appended.first + transition.drafts.length - 1;
+    const resolved = resolveOffsets(state, at);
+    this.#remember(topic, { epoch: appended.epoch, state: resolved, at, recentAt: recentAt ?? at });
+    return { epoch: appended.epoch, first: appended.first, state: resolved };
+  }
+
+  /** Undefined where the condition failed. */
+  async #append(writes: readonly TopicWrite[]): Promise<Appended | undefined> {
+    try {
+      const [appended] = await this.#broker.append(writes);
+      return appended;
+    } catch (error) {
+      if (isBrokerError(error, 'conflict') || isBrokerError(error, 'epoch-changed')) return undefined;
+      throw error;
+    }
+  }
+
+  async #isCurrent(topic: LiteTopicName, loaded: LoadedState | undefined): Promise<boolean> {
+    const [info] = await this.#broker.describe([topic]);
+    return info?.epoch === loaded?.epoch && info?.lastMajor === loaded?.at;
+  }
+
+  async #load(topic: LiteTopicName): Promise<LoadedState | undefined> {
+    const [info] = await this.#broker.describe([topic]);
+    if (info === undefined || info.lastMajor < 0) {
+      this.#cache.delete(topic);
+      return undefined;
+    }
+    const cached = this.#cache.get(topic);
+    if (cached?.epoch === info.epoch && cached.at === info.lastMajor) return cached;
+    const carrier = await this.#readHidden(topic, info.epoch, info.lastMajor);
+    const checkpoint = decodeCheckpoint(carrier, info.lastMajor);
+    if (checkpoint === undefined) return undefined;
+    const recentAt = checkpoint.recentAt ?? info.lastMajor;
+    const recent = checkpoint.recentAt === undefined ? checkpoint.state.recent : await this.#readRecent(topic, info.epoch, recentAt);
+    const loaded = { epoch: info.epoch, state: { ...checkpoint.state, recent }, at: info.lastMajor, recentAt };
+    this.#remember(topic, loaded);
+    return loaded;
+  }
+
+  async #readRecent(topic: LiteTopicName, epoch: string, offset: number): Promise<CommandState['recent']> {
+    const checkpoint = decodeCheckpoint(await this.#readHidden(topic, epoch, offset), offset);
+    return checkpoint?.state.recent ?? [];
+  }
+
+  async #readHidden(topic: LiteTopicName, epoch: string, offset: number): Promise<JsonObject | undefined> {
+    const result = await this.#broker.read(topic, { epoch, offset }, { direction: 'backward', maxRecords: 1 });
+    const item = result.kind === 'batch' ? result.items[0] : undefined;
+    return item?.kind === 'record' ? decodeHidden(item.data) : undefined;
+  }
+
+  #remember(topic: LiteTopicName, loaded: LoadedState): void {
+    this.#cache.delete(topic);
+    this.#cache.set(topic, loaded);
+    if (this.#cache.size <= COMMAND_CACHE_MAX) return;
+    for (const oldest of this.#cache.keys()) {
+      this.#cache.delete(oldest);
+      break;
+    }
+  }
+
+  async #inTurn<T>(topic: LiteTopicName, command: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(topic) ?? Promise.resolve();
+    const mine = before.then(command);
+    // The next in line waits for the end, whichever it is; the outcome belongs to the caller of `mine`.
+    const ended = mine.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turns.set(topic, ended);
+    try {
+      return await mine;
+    } finally {
+      if (this.#turns.get(topic) === ended) this.#turns.delete(topic);
+    }
+  }
+}
+
+function chatWrite(
+  topic: LiteTopicName,
+  loaded: LoadedState | undefined,
+  transition: Transition,
+  state: CommandState,
+  recentAt: number | undefined,
+): TopicWrite {
+  const { fencing, supersedes } = transition;
+  return {
+    topic,
+    records: encodeDrafts(transition.drafts, encodeCheckpoint(state, recentAt)),
+    ...(loaded === undefined
+      ? { expect: { absent: true } }
+      : { expect: { epoch: loaded.epoch }, ifUnchanged: { epoch: loaded.epoch, offset: loaded.at } }),
+    ...(fencing === undefined ? {} : fencing === 'take' ? { takeFence: true } : { fence: fencing }),
+    ...(supersedes === undefined || supersedes.length === 0 ? {} : { supersedes }),
+    ttlMs: state.ttlMs,
+  };
+}
+
+/** The last draft carries the checkpoint: `lastMajor` of the topic then points straight at it. */
+function encodeDrafts(drafts: readonly Draft[], checkpoint: JsonObject): NewRecord[] {
+  return drafts.map(({ event, hidden }, i) => {
+    const last = i === drafts.length - 1;
+    if (hidden === undefined && !last) return encodeEvent(event);
+    return encodeEvent(event, { ...hidden, ...(last ? checkpoint : {}) });
+  });
+}
+
+/** The request topic lives as long as the chat, and the broker keeps it while it holds an unserved request. */
+function requestWrites(ref: SessionRef, transition: Transition, state: CommandState): TopicWrite[] {
+  const head = transition.request;
+  if (head === undefined) return [];
+  return [
+    {
+      topic: requestTopic(head.agent, ref),
+      records: [{ major: true, data: encodeRunRequest({ ...ref, runId: head.runId }) }],
+      expect: { create: true },
+      priority: head.priority,
+      ttlMs: state.ttlMs,
+    },
+  ];
+}

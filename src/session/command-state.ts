@@ -1,0 +1,163 @@
+// What a command needs to know of a chat to be decided, and nothing more: never content. It is small and
+// bounded, so the last major record of every append carries it as a checkpoint, and deciding costs one read
+// however long the chat is. Pure: state in, state out.
+//
+// Offsets below zero count from the record that carries the checkpoint (-1 is that record itself): a writer
+// cannot know its own offsets, because minor records may come between its decision and its append.
+import type { ChatEvent, JsonObject, RunPriority, RunTerminal } from './chat-event.ts';
+
+/** Prompts in one session that are not ended yet, the active one included. */
+export const SESSION_RUNS_MAX = 64;
+/** How many of the latest messages a retried Send is recognised among. */
+export const RECENT_MESSAGES_MAX = 64;
+
+export interface RunInfo {
+  readonly runId: string;
+  /** Of the prompt. */
+  readonly messageId: string;
+  /** Of the answer, minted with the run, so that every attempt and every wire names the same message. */
+  readonly answerId: string;
+  readonly agent: string;
+  readonly model: string;
+  readonly priority: RunPriority;
+  readonly state: 'queued' | 'running' | 'cancelling';
+  /** Offset of the `run.queued` record. */
+  readonly queuedAt: number;
+  /** Offset of the first `run.started` record, null until then: where the run's own records begin. */
+  readonly startedAt: number | null;
+  /** How often it was started. */
+  readonly attempt: number;
+  /** Who asked to cancel, once someone did. */
+  readonly cancelledBy?: string;
+}
+
+export interface RecentMessage {
+  readonly messageId: string;
+  readonly bodyHash: string;
+  readonly runId: string;
+  readonly offset: number;
+}
+
+export interface CommandState {
+  /** The token's `sub` that created the session. */
+  readonly owner: string;
+  readonly createdAt: string;
+  readonly ttlMs: number;
+  /** Offset of the record with the current title and metadata, null if none was given. */
+  readonly infoAt: number | null;
+  readonly messages: number;
+  /** Head first: the active run, or the one whose request waits for a worker; then the queue. */
+  readonly runs: readonly RunInfo[];
+  /** Oldest first. */
+  readonly recent: readonly RecentMessage[];
+}
+
+export function newCommandState(owner: string, createdAt: string, ttlMs: number): CommandState {
+  return { owner, createdAt, ttlMs, infoAt: null, messages: 0, runs: [], recent: [] };
+}
+
+/** What `fold` needs beside the public event. */
+export interface EventContext {
+  readonly offset: number;
+  /** With `message.created`. */
+  readonly bodyHash?: string;
+  readonly runId?: string;
+  /** With `run.queued`. */
+  readonly answerId?: string;
+}
+
+/** Total: an event that changes nothing a command asks about gives the same state back. */
+export function foldCommandState(state: CommandState, event: ChatEvent, context: EventContext): CommandState {
+  switch (event.type) {
+    case 'session.created':
+    case 'session.updated':
+      return { ...state, infoAt: context.offset };
+    case 'message.created':
+      return { ...state, messages: state.messages + 1, recent: remember(state.recent, event.messageId, context) };
+    case 'run.queued':
+      return { ...state, runs: [...state.runs, queuedRun(event, context)] };
+    case 'run.started':
+    case 'run.restarted':
+      return changeRun(state, event.runId, (run) => ({
+        ...run,
+        attempt: event.attempt,
+        startedAt: run.startedAt ?? context.offset,
+        state: run.state === 'cancelling' ? 'cancelling' : 'running',
+      }));
+    case 'run.cancelling':
+      return changeRun(state, event.runId, (run) => ({ ...run, state: 'cancelling', cancelledBy: event.by }));
+    case 'run.completed':
+    case 'run.failed':
+    case 'run.cancelled':
+      return endRun(state, event);
+    case 'part.started':
+    case 'delta':
+    case 'tool.result':
+    case 'run.answer':
+      return state;
+    default:
+      return event satisfies never;
+  }
+}
+
+function remember(recent: readonly RecentMessage[], messageId: string, context: EventContext): readonly RecentMessage[] {
+  const entry = { messageId, bodyHash: context.bodyHash ?? '', runId: context.runId ?? '', offset: context.offset };
+  return [...recent.slice(-(RECENT_MESSAGES_MAX - 1)), entry];
+}
+
+function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): RunInfo {
+  const { runId, messageId, agent, model, priority } = event;
+  const answerId = context.answerId ?? runId;
+  return { runId, messageId, answerId, agent, model, priority, state: 'queued', queuedAt: context.offset, startedAt: null, attempt: 0 };
+}
+
+function changeRun(state: CommandState, runId: string, change: (run: RunInfo) => RunInfo): CommandState {
+  return { ...state, runs: state.runs.map((run) => (run.runId === runId ? change(run) : run)) };
+}
+
+/** An answer with something in it counts as a message of the chat. */
+function endRun(state: CommandState, event: RunTerminal): CommandState {
+  const messages = event.type === 'run.completed' ? state.messages + 1 : state.messages;
+  return { ...state, messages, runs: state.runs.filter((run) => run.runId !== event.runId) };
+}
+
+export function findRun(state: CommandState, runId: string): RunInfo | undefined {
+  return state.runs.find((run) => run.runId === runId);
+}
+
+/** Turns offsets that count from the carrying record into real ones. */
+export function resolveOffsets(state: CommandState, carrier: number): CommandState {
+  const resolve = (offset: number): number => (offset < 0 ? carrier + 1 + offset : offset);
+  return {
+    ...state,
+    infoAt: state.infoAt === null ? null : resolve(state.infoAt),
+    runs: state.runs.map((run) => ({
+      ...run,
+      queuedAt: resolve(run.queuedAt),
+      startedAt: run.startedAt === null ? null : resolve(run.startedAt),
+    })),
+    recent: state.recent.map((entry) => (entry.offset < 0 ? { ...entry, offset: resolve(entry.offset) } : entry)),
+  };
+}
+
+/** `recentAt`: the recent messages are unchanged since the checkpoint at that offset, and stand there. They are the
+ *  bulk of a checkpoint, and only a Send changes them. */
+export function encodeCheckpoint(state: CommandState, recentAt: number | undefined): JsonObject {
+  const { recent, ...rest } = state;
+  return { checkpoint: recentAt === undefined ? { ...rest, recent } : { ...rest, recentAt } };
+}
+
+export interface Checkpoint {
+  readonly state: CommandState;
+  /** Set where `state.recent` must still be taken from the checkpoint at this offset. */
+  readonly recentAt: number | undefined;
+}
+
+/** Undefined where the record carries none. Only `encodeCheckpoint` writes that field. */
+export function decodeCheckpoint(hidden: JsonObject | undefined, carrier: number): Checkpoint | undefined {
+  const stored = hidden?.['checkpoint'] as (CommandState & { readonly recentAt?: number }) | undefined;
+  if (stored === undefined) return undefined;
+  const { recentAt, ...state } = stored;
+  const whole = recentAt === undefined ? state : { ...state, recent: [] };
+  return { state: resolveOffsets(whole, carrier), recentAt };
+}

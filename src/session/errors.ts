@@ -1,0 +1,33 @@
+// Every way in which a session refuses, in one table. The gateway maps codes to statuses.
+
+const SESSION_ERRORS = {
+  'not-found': { retryable: false, message: 'no such session' },
+  /** The same messageId was sent before, with another body. */
+  'message-conflict': { retryable: false, message: 'this messageId was used for another message' },
+  busy: { retryable: true, message: 'a run is active or queued, and onBusy is reject' },
+  'queue-full': { retryable: true, message: 'too many prompts wait in this session' },
+  'no-active-run': { retryable: false, message: 'no such run is active or queued' },
+  /** A stored offset of another epoch, beyond the head, or moving backward. */
+  'cursor-conflict': { retryable: false, message: 'the position does not move this cursor forward' },
+  /** Other nodes changed the session at every try. Nothing was written. */
+  contended: { retryable: true, message: 'the session is changing too fast, try again' },
+  'content-too-large': { retryable: false, message: 'the message is too large' },
+} as const satisfies Record<string, { retryable: boolean; message: string }>;
+
+export type SessionErrorCode = keyof typeof SESSION_ERRORS;
+
+export class SessionError extends Error {
+  override readonly name = 'SessionError';
+  readonly code: SessionErrorCode;
+  readonly retryable: boolean;
+
+  constructor(code: SessionErrorCode, options?: ErrorOptions) {
+    super(SESSION_ERRORS[code].message, options);
+    this.code = code;
+    this.retryable = SESSION_ERRORS[code].retryable;
+  }
+}
+
+export function isSessionError(error: unknown, code?: SessionErrorCode): error is SessionError {
+  return error instanceof SessionError && (code === undefined || error.code === code);
+}

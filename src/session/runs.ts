@@ -1,0 +1,126 @@
+// Send and Stop: the two commands of a chat, on any node. Both are conditional appends; neither touches a worker.
+import { createHash } from 'node:crypto';
+import type { Broker } from '../broker/broker.ts';
+import type { Position } from '../broker/position.ts';
+import type { Clock } from '../clock.ts';
+import { AnswerBuilder } from './answer-builder.ts';
+import { addToChatList } from './chat-list.ts';
+import type { MessageContent, RunPriority } from './chat-event.ts';
+import type { CommandLog } from './command-log.ts';
+import { findRun, newCommandState } from './command-state.ts';
+import { cancelTarget, decideCancel, decideSend, findRepeat, type SendCommand } from './decide.ts';
+import { SessionError } from './errors.ts';
+import { endRun, readRun } from './run-ending.ts';
+import { SESSION_TTL_MS } from './sessions.ts';
+import type { Principal, SessionRef } from './session-ref.ts';
+
+/** A stopped run whose worker does not end it within this is ended by the node that was asked. */
+export const CANCEL_GRACE_MS = 1000;
+
+export interface Prompt {
+  /** Undefined: a new message, whatever was sent before. */
+  readonly messageId?: string;
+  readonly content: MessageContent;
+  readonly agent: string;
+  readonly model: string;
+  readonly priority: RunPriority;
+  readonly onBusy: 'queue' | 'interrupt' | 'reject';
+}
+
+export interface SentPrompt {
+  readonly messageId: string;
+  readonly runId: string;
+  /** Of `message.created`. */
+  readonly position: Position;
+  /** Runs before it now. */
+  readonly queued: number;
+}
+
+export class Runs {
+  readonly #broker: Broker;
+  readonly #log: CommandLog;
+  readonly #clock: Clock;
+  readonly #newId: () => string;
+
+  /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. */
+  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string) {
+    this.#broker = broker;
+    this.#log = log;
+    this.#clock = clock;
+    this.#newId = newId;
+  }
+
+  /** Exactly one message and one run per messageId, however often and wherever it is sent. The first send creates the session.
+   *  @throws SessionError not-found, message-conflict, busy, queue-full, contended */
+  async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
+    const command = this.#sendCommand(principal, prompt);
+    if ((await this.#log.load(ref)) === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
+    let repeat: SentPrompt | undefined;
+    const committed = await this.#log.transact(ref, (loaded) => {
+      repeat = undefined;
+      if (loaded === undefined) {
+        const creates = newCommandState(principal.user, command.createdAt, SESSION_TTL_MS);
+        return { creates, ...decideSend(creates, command) };
+      }
+      if (loaded.state.owner !== principal.user) throw new SessionError('not-found');
+      const seen = findRepeat(loaded.state, command);
+      if (seen === undefined) return decideSend(loaded.state, command);
+      const position = { epoch: loaded.epoch, offset: seen.offset };
+      repeat = { messageId: command.messageId, runId: seen.runId, position, queued: seen.queued };
+      return { drafts: [] };
+    });
+    if (repeat !== undefined) return repeat;
+    if (committed === undefined) throw new SessionError('contended');
+    const sent = committed.state.recent.at(-1);
+    const position = { epoch: committed.epoch, offset: sent?.offset ?? committed.first };
+    return { messageId: command.messageId, runId: command.runId, position, queued: committed.state.runs.length - 1 };
+  }
+
+  /** Asks for a run's end and returns once that is durable. A queued run has ended by then; a running one keeps what it said.
+   *  @throws SessionError not-found, no-active-run, contended */
+  async cancel(principal: Principal, ref: SessionRef, runId: string | undefined, reason?: string): Promise<{ runId: string; ended: boolean }> {
+    let target = { runId: '', ended: false };
+    await this.#log.transact(ref, (loaded) => {
+      if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
+      const run = cancelTarget(loaded.state, runId);
+      target = { runId: run.runId, ended: run.state === 'queued' };
+      return decideCancel(loaded.state, run, principal.user, reason);
+    });
+    return target;
+  }
+
+  /** Ends a cancelling run in its worker's stead: takes the fence, so that the worker, if it lives, is refused from then
+   *  on; reads what the run said up to there; writes the end. False where it had ended already. */
+  async endCancelled(ref: SessionRef, runId: string): Promise<boolean> {
+    const taken = await this.#log.transact(ref, (loaded) => {
+      const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
+      if (run?.state !== 'cancelling') return { drafts: [] };
+      const by = run.cancelledBy ?? '';
+      return { drafts: [{ event: { type: 'run.cancelling', runId, by } }], fencing: 'take' };
+    });
+    const run = taken === undefined ? undefined : findRun(taken.state, runId);
+    if (taken === undefined || run === undefined) return false;
+    const answer = new AnswerBuilder();
+    await readRun(this.#broker, ref, taken.epoch, run, taken.first, answer);
+    const terminal = { type: 'run.cancelled', runId, by: run.cancelledBy ?? '' } as const;
+    return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
+  }
+
+  #sendCommand(principal: Principal, prompt: Prompt): SendCommand {
+    const { content, agent, model, priority, onBusy } = prompt;
+    const bodyHash = createHash('sha256').update(JSON.stringify([content, agent, model])).digest('base64url').slice(0, 22);
+    return {
+      messageId: prompt.messageId ?? this.#newId(),
+      content,
+      bodyHash,
+      user: principal.user,
+      agent,
+      model,
+      priority,
+      onBusy,
+      createdAt: new Date(this.#clock.now()).toISOString(),
+      runId: this.#newId(),
+      answerId: this.#newId(),
+    };
+  }
+}

@@ -1,0 +1,160 @@
+// The life of a session as its owner sees it: create, look at, list, change, remove. Ownership is decided here
+// and nowhere else: what is not yours does not exist.
+import type { Broker } from '../broker/broker.ts';
+import { encodePosition, type Position } from '../broker/position.ts';
+import type { Clock } from '../clock.ts';
+import { addToChatList, readChatList } from './chat-list.ts';
+import { decodeEvent, type JsonObject } from './chat-event.ts';
+import type { CommandLog, LoadedState } from './command-log.ts';
+import { newCommandState, type CommandState } from './command-state.ts';
+import { SessionError } from './errors.ts';
+import { readHistory, type HistoryPage } from './history.ts';
+import type { Principal, SessionRef } from './session-ref.ts';
+import { chatTopic } from './topic-names.ts';
+
+/** A chat lives this long after its last write, run or viewer. */
+export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
+export const SESSION_TTL_MIN_MS = 60 * 1000;
+export const SESSION_TTL_MAX_MS = 365 * 24 * 60 * 60 * 1000;
+
+export interface SessionDetails {
+  readonly title?: string;
+  readonly metadata?: JsonObject;
+}
+
+export interface NewSession extends SessionDetails {
+  readonly ttlMs?: number;
+}
+
+export interface SessionSummary extends SessionDetails {
+  readonly sessionId: string;
+  readonly createdAt: string;
+  readonly lastActiveAt: string;
+  readonly expiresAt: string;
+  readonly position: string;
+  readonly earliest: string;
+  readonly activeRun?: { readonly runId: string; readonly position: string; readonly state: string };
+  /** Runs that wait behind the active one. */
+  readonly queued: number;
+  readonly messages: number;
+}
+
+export class Sessions {
+  readonly #broker: Broker;
+  readonly #log: CommandLog;
+  readonly #clock: Clock;
+
+  constructor(broker: Broker, log: CommandLog, clock: Clock) {
+    this.#broker = broker;
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  /** Yours, or the same refusal as for one that does not exist. @throws SessionError not-found */
+  async authorize(principal: Principal, ref: SessionRef): Promise<LoadedState> {
+    const loaded = await this.#log.load(ref);
+    if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
+    return loaded;
+  }
+
+  /** Creates it, or finds that it is yours already. @throws SessionError not-found: somebody else's */
+  async create(principal: Principal, ref: SessionRef, session: NewSession): Promise<{ created: boolean; position: Position }> {
+    const existing = await this.#log.load(ref);
+    if (existing === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
+    const { title, metadata, ttlMs } = session;
+    const createdAt = new Date(this.#clock.now()).toISOString();
+    const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
+    const committed = await this.#log.transact(ref, (loaded) => {
+      if (loaded !== undefined) {
+        if (loaded.state.owner !== principal.user) throw new SessionError('not-found');
+        return { drafts: [] };
+      }
+      const creates = newCommandState(principal.user, createdAt, ttlMs ?? SESSION_TTL_MS);
+      return { creates, drafts: [{ event: { type: 'session.created', ...details, createdAt } }] };
+    });
+    if (committed !== undefined) return { created: true, position: { epoch: committed.epoch, offset: committed.first } };
+    const { epoch, at } = await this.authorize(principal, ref);
+    return { created: false, position: { epoch, offset: at } };
+  }
+
+  /** @throws SessionError not-found */
+  async update(principal: Principal, ref: SessionRef, details: SessionDetails): Promise<void> {
+    await this.#log.transact(ref, (loaded) => {
+      if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
+      return { drafts: [{ event: { type: 'session.updated', ...details } }] };
+    });
+  }
+
+  /** Whatever streams from it ends with `reset{removed}`; a run in progress finds its log gone and stops.
+   *  @throws SessionError not-found */
+  async remove(principal: Principal, ref: SessionRef): Promise<void> {
+    await this.authorize(principal, ref);
+    await this.#broker.remove(chatTopic(ref));
+  }
+
+  /** @throws SessionError not-found */
+  async describe(principal: Principal, ref: SessionRef): Promise<SessionSummary> {
+    return this.#summarize(ref, await this.authorize(principal, ref));
+  }
+
+  /** Last active first; `page` counts from 0. */
+  async list(principal: Principal, limit: number, page: number): Promise<{ sessions: SessionSummary[]; more: boolean }> {
+    const active = await readChatList(this.#broker, principal);
+    const wanted = active.slice(page * limit, (page + 1) * limit);
+    const summaries = await Promise.all(wanted.map(async (ref) => this.#summarizeIfOwn(principal, ref)));
+    return { sessions: summaries.filter((one) => one !== undefined), more: active.length > (page + 1) * limit };
+  }
+
+  /** `before`: a place from an earlier page's `before`; undefined for the newest. @throws SessionError not-found */
+  async history(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined): Promise<HistoryPage & { epoch: string }> {
+    const { epoch } = await this.authorize(principal, ref);
+    const topic = chatTopic(ref);
+    const [info] = await this.#broker.describe([topic]);
+    if (info?.epoch !== epoch) throw new SessionError('not-found');
+    // A place of another life of this chat names nothing here: the history starts over, newest first.
+    const end = before?.epoch === epoch ? Math.min(before.offset, info.next) : info.next;
+    const page = await readHistory(this.#broker, { topic, epoch, next: info.next, before: end }, limit);
+    return { ...page, epoch };
+  }
+
+  async #summarizeIfOwn(principal: Principal, ref: SessionRef): Promise<SessionSummary | undefined> {
+    const loaded = await this.#log.load(ref);
+    return loaded?.state.owner === principal.user ? this.#summarize(ref, loaded) : undefined;
+  }
+
+  async #summarize(ref: SessionRef, loaded: LoadedState): Promise<SessionSummary> {
+    const { epoch, state } = loaded;
+    const topic = chatTopic(ref);
+    const [info] = await this.#broker.describe([topic]);
+    if (info?.epoch !== epoch || info.expiresAt === undefined) throw new SessionError('not-found');
+    const active = activeRun(state, epoch);
+    return {
+      sessionId: ref.sessionId,
+      ...(await this.#readDetails(ref, loaded)),
+      createdAt: state.createdAt,
+      lastActiveAt: new Date(info.expiresAt - state.ttlMs).toISOString(),
+      expiresAt: new Date(info.expiresAt).toISOString(),
+      position: encodePosition({ epoch, offset: Math.max(0, info.next - 1) }),
+      earliest: encodePosition({ epoch, offset: info.earliest }),
+      ...(active === undefined ? {} : { activeRun: active }),
+      queued: Math.max(0, state.runs.length - 1),
+      messages: state.messages,
+    };
+  }
+
+  async #readDetails(ref: SessionRef, { epoch, state }: LoadedState): Promise<SessionDetails> {
+    if (state.infoAt === null) return {};
+    const result = await this.#broker.read(chatTopic(ref), { epoch, offset: state.infoAt }, { maxRecords: 1 });
+    const item = result.kind === 'batch' ? result.items[0] : undefined;
+    const event = item?.kind === 'record' ? decodeEvent(item.data) : undefined;
+    if (event?.type !== 'session.created' && event?.type !== 'session.updated') return {};
+    const { title, metadata } = event;
+    return { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
+  }
+}
+
+function activeRun(state: CommandState, epoch: string): SessionSummary['activeRun'] {
+  const [head] = state.runs;
+  if (head === undefined) return undefined;
+  return { runId: head.runId, position: encodePosition({ epoch, offset: head.queuedAt }), state: head.state };
+}

@@ -1,0 +1,38 @@
+// The only place where a topic's name is made: `<parent>/<tenant>:<id>`, the default tenant left out.
+// The last segment of a chat's topics is always the same: it is the routing key that lets one append change
+// the chat and its request topic together.
+import { createHash } from 'node:crypto';
+import { parseLiteTopicName, parseTopicPattern, type LiteTopicName, type TopicPattern } from '../broker/lite-topic.ts';
+import { DEFAULT_TENANT, type Principal, type SessionRef } from './session-ref.ts';
+
+function scoped(tenant: string, id: string): string {
+  return tenant === DEFAULT_TENANT ? id : `${tenant}:${id}`;
+}
+
+export function chatTopic(ref: SessionRef): LiteTopicName {
+  return parseLiteTopicName(`chat/${scoped(ref.tenant, ref.sessionId)}`);
+}
+
+/** Holds only the run at the head of the session's queue. */
+export function requestTopic(agent: string, ref: SessionRef): LiteTopicName {
+  return parseLiteTopicName(`request/${agent}/${scoped(ref.tenant, ref.sessionId)}`);
+}
+
+/** Every session's requests to one agent, or to any. */
+export function requestPattern(agent: string): TopicPattern {
+  return parseTopicPattern(`request/${agent}/*`);
+}
+
+/** A user's list of chats. Users are named by any string a token says, so the name is a digest of it. */
+export function chatListTopic(principal: Principal): LiteTopicName {
+  const digest = createHash('sha256').update(principal.user).digest('base64url').slice(0, 32);
+  return parseLiteTopicName(`chats/${scoped(principal.tenant, digest)}`);
+}
+
+export function cursorTopic(ref: SessionRef, cursorId: string): LiteTopicName {
+  return parseLiteTopicName(`cursor/${cursorId}/${scoped(ref.tenant, ref.sessionId)}`);
+}
+
+export function ticketTopic(ticketDigest: string): LiteTopicName {
+  return parseLiteTopicName(`ticket/${ticketDigest}`);
+}
