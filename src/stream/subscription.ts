@@ -1,0 +1,233 @@
+// One reader of one chat: catching up from its cursor, then live, then catching up again whenever it falls
+// behind. This is the only place where history meets the present. Its invariants:
+//  - what is written to the sink is exactly what stands after the cursor, in order, nothing twice, or a reset;
+//  - the cursor is the last offset written; it moves with the write and never otherwise;
+//  - going live happens without an await between "I have read up to where the feed is" and "I listen";
+//  - a slow reader holds no tokens in memory: it is put back to catching up, and the log is its buffer.
+import type { Broker, Hole, LogBatch, LogItem, Reset } from '../broker/broker.ts';
+import type { LiteTopicName } from '../broker/lite-topic.ts';
+import type { Position } from '../broker/position.ts';
+import { fillHole, readFinishedAnswer } from '../session/finished-answer.ts';
+import type { EventSink, StreamEnd } from './event-sink.ts';
+import type { Feed, FeedBatch, FeedListener, TopicHub } from './topic-hub.ts';
+import type { WireEncoder } from './wire-encoder.ts';
+import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
+
+/** Bytes that may wait in a connection before its reader is put back to catching up. */
+export const OUTBOX_BYTES_MAX = 256 * 1024;
+/** Bytes of log read at a time while catching up. */
+export const CATCH_UP_BYTES = 256 * 1024;
+
+/** What a stream counts; the gateway turns it into metrics. */
+export interface DeliveryObserver {
+  onReset(reason: Reset['reason']): void;
+  /** A live batch was handed to a connection. */
+  onDelivered(events: number): void;
+  onFellBehind(): void;
+}
+
+export interface SubscriptionOptions {
+  readonly broker: Broker;
+  readonly hub: TopicHub;
+  readonly topic: LiteTopicName;
+  /** Delivery begins after this; undefined: from the earliest. */
+  readonly after: Position | undefined;
+  readonly encoder: WireEncoder;
+  readonly sink: EventSink;
+  readonly signal: AbortSignal;
+  /** A position that cannot be served: start over from the earliest (default), or end after saying so. */
+  readonly onReset: 'restart' | 'close';
+  /** Ends the stream, live, once this gives an offset that has been delivered: that of the last decision in a chat
+   *  without runs. */
+  readonly idleAt?: () => Promise<number | undefined>;
+  readonly observer: DeliveryObserver;
+}
+
+type Outcome = StreamEnd | 'again';
+
+interface LivePhase {
+  readonly woken: Promise<Outcome>;
+}
+
+export class Subscription implements FeedListener {
+  readonly #options: SubscriptionOptions;
+  #epoch: string | undefined;
+  /** The next offset to write. */
+  #next = 0;
+  #isLive = false;
+  /** Ends the wait of a live phase, or for a slow connection. */
+  #wake: ((outcome: Outcome) => void) | undefined;
+
+  constructor(options: SubscriptionOptions) {
+    this.#options = options;
+    this.#epoch = options.after?.epoch;
+    this.#next = options.after === undefined ? 0 : options.after.offset + 1;
+  }
+
+  /** The last position written, undefined before the first. */
+  get position(): Position | undefined {
+    return this.#epoch === undefined || this.#next === 0 ? undefined : { epoch: this.#epoch, offset: this.#next - 1 };
+  }
+
+  /** Runs until the stream ends or the signal aborts. Rejects only with what its reader cannot be told otherwise. */
+  async run(): Promise<void> {
+    const { signal, sink } = this.#options;
+    const interrupt = (): void => this.#wake?.('again');
+    signal.addEventListener('abort', interrupt, { once: true });
+    try {
+      while (!signal.aborted) {
+        const outcome = await this.#follow();
+        if (outcome === 'again' || signal.aborted) continue;
+        sink.end(outcome);
+        return;
+      }
+    } finally {
+      signal.removeEventListener('abort', interrupt);
+    }
+  }
+
+  onBatch(batch: FeedBatch): void {
+    if (!this.#isLive || batch.next <= this.#next) return;
+    const { sink, encoder, observer, idleAt } = this.#options;
+    if (batch.hasHole || batch.from > this.#next || sink.bufferedBytes > OUTBOX_BYTES_MAX) {
+      observer.onFellBehind();
+      this.#leaveLive();
+      return;
+    }
+    const isWhole = batch.from === this.#next;
+    const events = isWhole ? batch.events : batch.eventsFrom(this.#next);
+    this.#next = batch.next;
+    if (events.length === 0) return;
+    sink.write(isWhole ? batch.frame(encoder) : encoder.encodeEvents(batch.epoch, events));
+    observer.onDelivered(events.length);
+    if (idleAt !== undefined && events.some((event) => event.type.startsWith('run.'))) this.#leaveLive();
+  }
+
+  onEnd(): void {
+    // Whatever ended the feed, reading from the cursor says it exactly.
+    this.#leaveLive();
+  }
+
+  #leaveLive(): void {
+    this.#isLive = false;
+    this.#wake?.('again');
+  }
+
+  /** One round: catch up, then stay live until something ends that. */
+  async #follow(): Promise<Outcome> {
+    const { hub, topic } = this.#options;
+    const feed = await hub.open(topic);
+    if (feed === undefined) return this.#readGone();
+    // Its last viewer may have left while this one waited for it.
+    if (feed.abort.signal.aborted) return 'again';
+    feed.listeners.add(this);
+    try {
+      const caughtUp = await this.#catchUp(feed);
+      return typeof caughtUp === 'string' ? caughtUp : await this.#stayLive(caughtUp.woken);
+    } finally {
+      this.#isLive = false;
+      this.#wake = undefined;
+      hub.leave(feed, this);
+    }
+  }
+
+  /** The topic is not there: the reader is told what became of it, or that it is gone. */
+  async #readGone(): Promise<Outcome> {
+    const result = await this.#read();
+    if (result.kind === 'batch') return 'again';
+    if (result.kind === 'missing') return 'removed';
+    return this.#reset(result);
+  }
+
+  async #catchUp(feed: Feed): Promise<Outcome | LivePhase> {
+    for (;;) {
+      await this.#drained();
+      if (this.#options.signal.aborted) return 'again';
+      if (this.#epoch === feed.epoch && this.#next >= feed.next) return this.#goLive();
+      const result = await this.#read();
+      if (result.kind === 'missing') return 'again';
+      if (result.kind === 'reset') return this.#reset(result);
+      if (result.epoch !== feed.epoch) return 'again';
+      const gap = this.#epoch === undefined ? undefined : findGap(result, this.#next);
+      if (gap !== undefined) return this.#reset(gap);
+      this.#epoch = result.epoch;
+      await this.#write(result.epoch, result.items);
+      this.#next = result.next;
+    }
+  }
+
+  /** Without an await: from here on every batch reaches this reader, and what ends the phase finds its wake. */
+  #goLive(): LivePhase {
+    const { sink, encoder, idleAt } = this.#options;
+    this.#isLive = true;
+    const woken = new Promise<Outcome>((resolve) => (this.#wake = resolve));
+    if (idleAt === undefined) sink.write(encoder.encodeControl({ type: 'live', position: this.position }));
+    return { woken };
+  }
+
+  async #read(): ReturnType<Broker['read']> {
+    const { broker, topic } = this.#options;
+    const from = this.#epoch === undefined ? 'earliest' : { epoch: this.#epoch, offset: this.#next };
+    return broker.read(topic, from, { maxBytes: CATCH_UP_BYTES });
+  }
+
+  async #write(epoch: string, items: readonly LogItem[]): Promise<void> {
+    const events: WireEvent[] = [];
+    for (const item of items) {
+      if (item.kind === 'hole') events.push(...(await this.#fill(epoch, item)));
+      const event = wireEvent(item);
+      if (event !== undefined) events.push(event);
+    }
+    const { signal, sink, encoder } = this.#options;
+    if (events.length > 0 && !signal.aborted) sink.write(encoder.encodeEvents(epoch, coalesce(events)));
+  }
+
+  async #fill(epoch: string, hole: Hole): Promise<WireEvent[]> {
+    const { broker, topic } = this.#options;
+    const answer = await readFinishedAnswer(broker, topic, epoch, hole.by);
+    return fillHole(hole, answer).map(({ offset, delta: { type, ...fields } }) => ({ offset, type, json: JSON.stringify(fields) }));
+  }
+
+  async #stayLive(woken: Promise<Outcome>): Promise<Outcome> {
+    const { sink, encoder, idleAt } = this.#options;
+    const idle = await idleAt?.();
+    if (idle === undefined || idle >= this.#next) return woken;
+    sink.write(encoder.encodeControl({ type: 'live', position: this.position }));
+    return 'idle';
+  }
+
+  #reset(reset: Reset): Outcome {
+    const { sink, encoder, onReset, observer, signal } = this.#options;
+    if (signal.aborted) return 'again';
+    const { reason, epoch, earliest, next } = reset;
+    observer.onReset(reason);
+    sink.write(encoder.encodeControl({ type: 'reset', reason, epoch, earliest, next }));
+    if (reason === 'expired' || reason === 'removed') return 'removed';
+    if (onReset === 'close') return 'reset';
+    this.#epoch = undefined;
+    this.#next = 0;
+    return 'again';
+  }
+
+  async #drained(): Promise<void> {
+    const { sink, signal } = this.#options;
+    while (sink.bufferedBytes > OUTBOX_BYTES_MAX && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#wake = () => resolve();
+        sink.onceDrained(resolve);
+      });
+    }
+  }
+}
+
+/** A log that leaves an offset out without saying so is not read on: the reader is told. */
+function findGap(batch: LogBatch, from: number): Reset | undefined {
+  let expected = from;
+  for (const item of batch.items) {
+    const first = item.kind === 'hole' ? item.from : item.offset;
+    if (first !== expected) break;
+    expected = (item.kind === 'hole' ? item.to : item.offset) + 1;
+  }
+  if (expected === batch.next) return undefined;
+  return { kind: 'reset', reason: 'undeclared-hole', epoch: batch.epoch, earliest: 0, next: batch.next };
+}

@@ -1,0 +1,199 @@
+// One tail per topic and node, shared by all of that node's viewers. A feed hands each batch to its listeners
+// synchronously, encoded once per wire, and says how far it has got, which is what a subscription needs to know
+// to go from catching up to live without a seam. Owns the feeds, and keeps watched chats from expiring.
+import type { Broker, LogBatch, LogItem, Reset } from '../broker/broker.ts';
+import { isBrokerError } from '../broker/errors.ts';
+import type { LiteTopicName } from '../broker/lite-topic.ts';
+import type { Clock, Timer } from '../clock.ts';
+import type { Frame } from './event-sink.ts';
+import type { WireEncoder } from './wire-encoder.ts';
+import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
+
+/** How often watched chats are looked over for one that needs a touch. */
+export const TOUCH_SWEEP_MS = 15_000;
+
+/** What a feed delivers: the events of `from` up to (not including) `next`, or a hole, for which one must read. */
+export class FeedBatch {
+  readonly epoch: string;
+  readonly from: number;
+  readonly next: number;
+  /** A tail that was slow may be given a hole: only catching up can fill it. */
+  readonly hasHole: boolean;
+  readonly events: readonly WireEvent[];
+  readonly #items: readonly LogItem[];
+  readonly #frames = new Map<string, Frame>();
+  readonly #isShared: boolean;
+
+  constructor(batch: LogBatch, from: number, isShared: boolean) {
+    this.epoch = batch.epoch;
+    this.from = from;
+    this.next = batch.next;
+    this.hasHole = batch.items.some((item) => item.kind === 'hole');
+    this.#items = batch.items;
+    this.events = toEvents(batch.items);
+    this.#isShared = isShared;
+  }
+
+  /** For a reader that has read part of this batch from the log already. */
+  eventsFrom(offset: number): readonly WireEvent[] {
+    return toEvents(this.#items.filter((item) => item.kind === 'record' && item.offset >= offset));
+  }
+
+  /** The whole batch in one frame; as bytes where several viewers write it. */
+  frame(encoder: WireEncoder): Frame {
+    if (!this.#isShared) return encoder.encodeEvents(this.epoch, this.events);
+    const known = this.#frames.get(encoder.key);
+    if (known !== undefined) return known;
+    const encoded = encoder.encodeEvents(this.epoch, this.events);
+    const frame = typeof encoded === 'string' ? Buffer.from(encoded) : encoded;
+    this.#frames.set(encoder.key, frame);
+    return frame;
+  }
+}
+
+function toEvents(items: readonly LogItem[]): readonly WireEvent[] {
+  return coalesce(items.map(wireEvent).filter((event) => event !== undefined));
+}
+
+export interface FeedListener {
+  onBatch(batch: FeedBatch): void;
+  /** The feed is over: the topic ended or changed, or (undefined) the tail failed. */
+  onEnd(reset: Reset | undefined): void;
+}
+
+/** The live end of one topic. */
+export class Feed {
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  /** The offset of the next record it will deliver. */
+  next: number;
+  readonly listeners = new Set<FeedListener>();
+  readonly abort = new AbortController();
+  readonly ttlMs: number | undefined;
+  touchAt: number;
+
+  constructor(topic: LiteTopicName, epoch: string, next: number, ttlMs: number | undefined, touchAt: number) {
+    this.topic = topic;
+    this.epoch = epoch;
+    this.next = next;
+    this.ttlMs = ttlMs;
+    this.touchAt = touchAt;
+  }
+
+  deliver(batch: LogBatch): void {
+    const delivered = new FeedBatch(batch, this.next, this.listeners.size > 1);
+    this.next = batch.next;
+    for (const listener of this.listeners) listener.onBatch(delivered);
+  }
+}
+
+export interface HubOptions {
+  readonly broker: Broker;
+  readonly clock: Clock;
+  /** A tail or a touch that failed for another reason than the topic's own end. */
+  readonly onError: (error: unknown) => void;
+}
+
+export class TopicHub {
+  readonly #options: HubOptions;
+  readonly #feeds = new Map<LiteTopicName, Feed>();
+  readonly #opening = new Map<LiteTopicName, Promise<Feed | undefined>>();
+  #sweep: Timer | undefined;
+  #isClosed = false;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+  }
+
+  get feedCount(): number {
+    return this.#feeds.size;
+  }
+
+  /** The topic's feed, begun at its head if nobody watches yet; undefined where there is no such topic. */
+  async open(topic: LiteTopicName): Promise<Feed | undefined> {
+    const feed = this.#feeds.get(topic);
+    if (feed !== undefined) return feed;
+    const opening = this.#opening.get(topic) ?? this.#begin(topic);
+    this.#opening.set(topic, opening);
+    try {
+      return await opening;
+    } finally {
+      this.#opening.delete(topic);
+    }
+  }
+
+  /** The last listener to leave ends the feed. */
+  leave(feed: Feed, listener: FeedListener): void {
+    feed.listeners.delete(listener);
+    if (feed.listeners.size === 0) this.#drop(feed);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#sweep?.cancel();
+    for (const feed of this.#feeds.values()) feed.abort.abort();
+    this.#feeds.clear();
+  }
+
+  async #begin(topic: LiteTopicName): Promise<Feed | undefined> {
+    const [info] = await this.#options.broker.describe([topic]);
+    if (info === undefined || this.#isClosed) return undefined;
+    const touchAt = this.#options.clock.mono() + (info.ttlMs ?? 0) / 3;
+    const feed = new Feed(topic, info.epoch, info.next, info.ttlMs, touchAt);
+    this.#feeds.set(topic, feed);
+    void this.#run(feed);
+    this.#scheduleSweep();
+    return feed;
+  }
+
+  /** Never rejects: what goes wrong ends the feed, and its listeners hear of it. */
+  async #run(feed: Feed): Promise<void> {
+    const { broker, onError } = this.#options;
+    let reset: Reset | undefined;
+    try {
+      const from = { epoch: feed.epoch, offset: feed.next };
+      for await (const result of broker.tail(feed.topic, from, { signal: feed.abort.signal })) {
+        if (result.kind === 'batch') feed.deliver(result);
+        if (result.kind === 'reset') reset = result;
+      }
+    } catch (error) {
+      onError(error);
+    }
+    if (feed.abort.signal.aborted) return;
+    this.#drop(feed);
+    for (const listener of feed.listeners) listener.onEnd(reset);
+  }
+
+  #drop(feed: Feed): void {
+    if (this.#feeds.get(feed.topic) === feed) this.#feeds.delete(feed.topic);
+    feed.abort.abort();
+  }
+
+  #scheduleSweep(): void {
+    if (this.#sweep !== undefined || this.#isClosed || this.#feeds.size === 0) return;
+    this.#sweep = this.#options.clock.after(TOUCH_SWEEP_MS, () => {
+      this.#sweep = undefined;
+      this.#touchDue();
+      this.#scheduleSweep();
+    });
+  }
+
+  /** A chat with a viewer does not expire: it is touched when a third of its time is over. */
+  #touchDue(): void {
+    const now = this.#options.clock.mono();
+    for (const feed of this.#feeds.values()) {
+      if (feed.ttlMs === undefined || feed.touchAt > now) continue;
+      feed.touchAt = now + feed.ttlMs / 3;
+      void this.#touch(feed, feed.ttlMs);
+    }
+  }
+
+  async #touch(feed: Feed, ttlMs: number): Promise<void> {
+    try {
+      await this.#options.broker.append([{ topic: feed.topic, records: [], expect: { epoch: feed.epoch }, ttlMs }]);
+    } catch (error) {
+      // Gone in the meantime: its readers are told by the tail.
+      if (!isBrokerError(error, 'epoch-changed')) this.#options.onError(error);
+    }
+  }
+}
