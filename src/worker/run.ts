@@ -1,0 +1,261 @@
+// One run, from its fence to its end. The order is the point: first the fence is taken in the log, which shuts
+// out every earlier worker; then the chat is read exactly up to it; only then the model is called. Whatever
+// happens afterwards, at most one terminal is written, and only under this fence.
+import type { Broker } from '../broker/broker.ts';
+import { isBrokerError } from '../broker/errors.ts';
+import type { Clock } from '../clock.ts';
+import { AnswerBuilder } from '../session/answer-builder.ts';
+import type { ChatEvent, RunError, RunTerminal, RunUsage } from '../session/chat-event.ts';
+import { decodeEvent } from '../session/chat-event.ts';
+import type { CommandLog } from '../session/command-log.ts';
+import { findRun, type RunInfo } from '../session/command-state.ts';
+import { endRun, readRun } from '../session/run-ending.ts';
+import type { Runs } from '../session/runs.ts';
+import type { SessionRef } from '../session/session-ref.ts';
+import { chatTopic } from '../session/topic-names.ts';
+import type { Agent } from './agent.ts';
+import { readConversation } from './conversation.ts';
+import { ProviderError, type FinishReason } from './provider.ts';
+import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
+
+export interface RunDeps {
+  readonly broker: Broker;
+  readonly log: CommandLog;
+  readonly runs: Runs;
+  readonly clock: Clock;
+  /** Undefined for a name that this worker does not serve. */
+  readonly findAgent: (name: string) => Agent | undefined;
+}
+
+/** `ended`: by this worker. `gone`: it had ended, or its chat is no more. `lost`: another has it now. `released`: this
+ *  worker was told to stop; the run goes on elsewhere. */
+export type RunOutcome = RunTerminal['type'] | 'gone' | 'lost' | 'released';
+
+/** Why a run's upstream was aborted. */
+type Stop =
+  | { readonly why: 'cancelled'; readonly by: string; readonly reason?: string }
+  | { readonly why: 'gone' }
+  | { readonly why: 'lost' }
+  | { readonly why: 'released' };
+
+/** A run whose fence is held. */
+interface HeldRun {
+  readonly ref: SessionRef;
+  readonly run: RunInfo;
+  readonly epoch: string;
+  readonly fence: number;
+}
+
+/** `released` aborts when this worker must let go of its runs; `lost` when the lease was given to another.
+ *  @throws BrokerError where the log itself fails */
+export async function executeRun(deps: RunDeps, ref: SessionRef, runId: string, released: AbortSignal, lost: AbortSignal): Promise<RunOutcome> {
+  const held = await takeFence(deps, ref, runId);
+  if (held === 'cancelling') return (await deps.runs.endCancelled(ref, runId)) ? 'run.cancelled' : 'gone';
+  if (held === 'gone') return 'gone';
+  const answer = new AnswerBuilder();
+  await readRun(deps.broker, ref, held.epoch, held.run, held.fence + 1, answer);
+  const agent = deps.findAgent(held.run.agent);
+  if (agent === undefined) return finish(deps, held, answer, 1, failed(runId, 'unknown-agent', 'no worker serves this agent', false));
+  if (held.run.attempt > agent.attemptsMax) return finish(deps, held, answer, 1, failed(runId, 'worker-lost', 'every worker of this run was lost', true));
+  if (held.run.attempt > 1 && agent.takeover === 'fail') return finish(deps, held, answer, 1, failed(runId, 'worker-lost', 'the worker of this run was lost', true));
+  return new ActiveRun(deps, held, agent, answer).generate(released, lost);
+}
+
+async function takeFence({ broker, log, clock, findAgent }: RunDeps, ref: SessionRef, runId: string): Promise<HeldRun | 'gone' | 'cancelling'> {
+  const before = await log.load(ref);
+  const known = before === undefined ? undefined : findRun(before.state, runId);
+  if (before === undefined || known === undefined) return 'gone';
+  if (known.state === 'cancelling') return 'cancelling';
+  // How much an earlier attempt left, as far as is known now; what it still adds before the fence is dropped.
+  const kept = await keptPart(broker, ref, before.epoch, known, findAgent(known.agent));
+  const createdAt = new Date(clock.now()).toISOString();
+  let refused: 'gone' | 'cancelling' | undefined;
+  const taken = await log.transact(ref, (loaded) => {
+    const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
+    refused = run === undefined ? 'gone' : run.state === 'cancelling' ? 'cancelling' : undefined;
+    if (run === undefined || refused !== undefined) return { drafts: [] };
+    return { drafts: [{ event: startEvent(run, kept, createdAt) }], fencing: 'take' };
+  });
+  const run = taken === undefined ? undefined : findRun(taken.state, runId);
+  if (taken === undefined || run === undefined) return refused ?? 'gone';
+  return { ref, run, epoch: taken.epoch, fence: taken.first };
+}
+
+function startEvent(run: RunInfo, kept: { part: number; at: number }, createdAt: string): ChatEvent {
+  const { runId, answerId: messageId, model } = run;
+  const attempt = run.attempt + 1;
+  if (attempt === 1) return { type: 'run.started', runId, messageId, attempt, model, createdAt };
+  return { type: 'run.restarted', runId, attempt, ...kept };
+}
+
+/** Where a new attempt begins: behind a partial text that the provider can go on from, else at the start. */
+async function keptPart(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent | undefined): Promise<{ part: number; at: number }> {
+  const anew = { part: 0, at: 0 };
+  if (run.startedAt === null) return anew;
+  const mayContinue = agent?.takeover === 'continue' && agent.provider.canContinue;
+  const isOver = agent !== undefined && (agent.takeover === 'fail' || run.attempt >= agent.attemptsMax);
+  if (!mayContinue && !isOver) return anew;
+  const answer = new AnswerBuilder();
+  await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);
+  const last = answer.partCount - 1;
+  // A run that will be failed keeps whatever it said.
+  const canContinue = isOver ? last >= 0 : last === 0 && answer.partKind(0) === 'text';
+  return canContinue ? { part: last, at: answer.partLength(last) } : anew;
+}
+
+class ActiveRun {
+  readonly #deps: RunDeps;
+  readonly #held: HeldRun;
+  readonly #agent: Agent;
+  readonly #answer: AnswerBuilder;
+  readonly #writer: TokenWriter;
+  readonly #upstream = new AbortController();
+  #stop: Stop | undefined;
+  #usage: RunUsage = { inputTokens: 0, outputTokens: 0 };
+
+  constructor(deps: RunDeps, held: HeldRun, agent: Agent, answer: AnswerBuilder) {
+    this.#deps = deps;
+    this.#held = held;
+    this.#agent = agent;
+    this.#answer = answer;
+    const { run, epoch, fence, ref } = held;
+    const target = { topic: chatTopic(ref), epoch, fence, runId: run.runId, answerId: run.answerId };
+    this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, () => this.#abort({ why: 'lost' }));
+  }
+
+  async generate(released: AbortSignal, lost: AbortSignal): Promise<RunOutcome> {
+    const release = (): void => this.#abort({ why: 'released' });
+    const lose = (): void => this.#abort({ why: 'lost' });
+    released.addEventListener('abort', release, { once: true });
+    lost.addEventListener('abort', lose, { once: true });
+    if (released.aborted) release();
+    const watch = new AbortController();
+    const watching = this.#watchChat(watch.signal);
+    try {
+      return await this.#generate();
+    } finally {
+      watch.abort();
+      released.removeEventListener('abort', release);
+      lost.removeEventListener('abort', lose);
+      await watching;
+    }
+  }
+
+  async #generate(): Promise<RunOutcome> {
+    const terminal = await this.#streamAnswer();
+    try {
+      await this.#writer.settled();
+    } catch (error) {
+      return this.#refused(error);
+    }
+    const stop = this.#stop;
+    // A completion that was already on its way wins over a Stop; nothing else does.
+    if (terminal !== undefined && (terminal.type === 'run.completed' || stop === undefined)) return this.#finish(terminal);
+    if (stop?.why === 'cancelled') return this.#finish(cancelled(this.#held.run.runId, stop.by, stop.reason));
+    return stop?.why ?? 'lost';
+  }
+
+  /** The terminal that the stream itself leads to; undefined where it was stopped from outside. */
+  async #streamAnswer(): Promise<RunTerminal | undefined> {
+    const { run } = this.#held;
+    try {
+      const reason = await this.#readUpstream();
+      if (reason === undefined) return undefined;
+      const { runId, answerId: messageId } = run;
+      return { type: 'run.completed', runId, messageId, finishReason: reason, usage: this.#usage, length: 0 };
+    } catch (error) {
+      if (this.#upstream.signal.aborted) return undefined;
+      const failure = describeFailure(error);
+      if (failure === undefined) throw error;
+      return { type: 'run.failed', runId: run.runId, error: failure };
+    } finally {
+      // Also after a failure of ours: nobody reads on, so nothing may stay open.
+      this.#upstream.abort();
+    }
+  }
+
+  async #readUpstream(): Promise<FinishReason | undefined> {
+    const { run, ref, epoch, fence } = this.#held;
+    const range = { topic: chatTopic(ref), epoch, next: fence, before: run.queuedAt };
+    const messages = await readConversation(this.#deps.broker, range, this.#agent);
+    const prefix = this.#answer.parts()[0]?.text ?? '';
+    const { signal } = this.#upstream;
+    const model = run.model === '' ? this.#agent.model : run.model;
+    for await (const event of this.#agent.provider.stream({ model, messages, signal, ...(prefix === '' ? {} : { prefix }) })) {
+      if (signal.aborted) return undefined;
+      if (event.type === 'finish') return event.reason;
+      if (event.type === 'usage') this.#usage = event.usage;
+      else this.#writer.push(event);
+      if (this.#writer.isFull) await this.#writer.settled();
+    }
+    if (signal.aborted) return undefined;
+    throw new ProviderError('upstream-truncated', 'the model stopped without saying that it had finished');
+  }
+
+  async #finish(terminal: RunTerminal): Promise<RunOutcome> {
+    const { type } = terminal;
+    const whole = type === 'run.completed' ? { ...terminal, length: this.#answer.textLength() } : terminal;
+    return finish(this.#deps, this.#held, this.#answer, this.#writer.nextSeq, whole);
+  }
+
+  #refused(error: unknown): RunOutcome {
+    if (isBrokerError(error, 'fenced')) return 'lost';
+    if (isBrokerError(error, 'epoch-changed')) return 'gone';
+    throw error;
+  }
+
+  #abort(stop: Stop): void {
+    this.#stop ??= stop;
+    if (stop.why !== 'cancelled') this.#writer.abandon();
+    this.#upstream.abort();
+  }
+
+  /** Hears of a Stop, and of the end of the chat, through the log like everybody else. */
+  async #watchChat(signal: AbortSignal): Promise<void> {
+    const { ref, run, epoch, fence } = this.#held;
+    try {
+      const tail = this.#deps.broker.tail(chatTopic(ref), { epoch, offset: fence + 1 }, { signal, majorOnly: true });
+      for await (const result of tail) {
+        if (result.kind !== 'batch') {
+          this.#abort({ why: 'gone' });
+          return;
+        }
+        for (const item of result.items) {
+          const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+          if (event?.type !== 'run.cancelling' || event.runId !== run.runId) continue;
+          const { by, reason } = event;
+          this.#abort({ why: 'cancelled', by, ...(reason === undefined ? {} : { reason }) });
+        }
+      }
+    } catch (error) {
+      // Deaf to a Stop is worse than a run that another worker continues.
+      this.#abort({ why: 'lost' });
+      if (!isBrokerError(error)) throw error;
+    }
+  }
+}
+
+async function finish(deps: RunDeps, held: HeldRun, answer: AnswerBuilder, seq: number, terminal: RunTerminal): Promise<RunOutcome> {
+  try {
+    const committed = await endRun(deps.log, held.ref, held.run, terminal, answer, { fence: held.fence, seq });
+    return committed === undefined ? 'gone' : terminal.type;
+  } catch (error) {
+    if (isBrokerError(error, 'fenced')) return 'lost';
+    throw error;
+  }
+}
+
+function failed(runId: string, code: string, message: string, retryable: boolean): RunTerminal {
+  return { type: 'run.failed', runId, error: { code, message, retryable } };
+}
+
+function cancelled(runId: string, by: string, reason: string | undefined): RunTerminal {
+  return { type: 'run.cancelled', runId, by, ...(reason === undefined ? {} : { reason }) };
+}
+
+/** What the user is told; undefined for a failure that is not the upstream's nor the answer's. */
+function describeFailure(error: unknown): RunError | undefined {
+  if (error instanceof ProviderError) return { code: error.code, message: error.message, retryable: error.retryable };
+  if (error instanceof AnswerTooLargeError) return { code: 'answer-too-large', message: error.message, retryable: false };
+  return undefined;
+}

@@ -1,0 +1,219 @@
+// Writes what a model says into the chat at the log's own pace: one append is under way per run, and what
+// arrives in the meantime goes into the next. So a slow disk makes larger batches, not longer queues.
+// Owns the run's (fence, seq) count and feeds the answer builder with what is durable.
+import type { Broker, NewRecord } from '../broker/broker.ts';
+import { isBrokerError } from '../broker/errors.ts';
+import type { LiteTopicName } from '../broker/lite-topic.ts';
+import { delay, type Clock } from '../clock.ts';
+import type { AnswerBuilder } from '../session/answer-builder.ts';
+import { ANSWER_CHARS_MAX, ANSWER_PARTS_MAX } from '../session/answer-builder.ts';
+import { encodeEvent, type PartKind, type PartStarted } from '../session/chat-event.ts';
+import { deltaHead, encodeDelta } from '../session/delta-json.ts';
+import type { ProviderEvent } from './provider.ts';
+
+/** UTF-16 code units that may wait for the append under way; beyond it the upstream is not read on. */
+export const WRITER_PENDING_CHARS_MAX = 256 * 1024;
+/** UTF-16 code units of one delta record; three bytes each at most, far below a record's limit. */
+const DELTA_CHARS_MAX = 64 * 1024;
+/** Pause before an append that the broker could not take (no room, overloaded) is tried again. */
+const RETRY_MS = 250;
+
+/** What a run says may not grow without end. */
+export class AnswerTooLargeError extends Error {
+  override readonly name = 'AnswerTooLargeError';
+}
+
+type Piece =
+  | { readonly kind: 'start'; readonly event: PartStarted }
+  | { readonly kind: 'delta'; readonly part: number; readonly partKind: PartKind; text: string };
+
+export interface WriterTarget {
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  readonly fence: number;
+  readonly runId: string;
+  readonly answerId: string;
+}
+
+export class TokenWriter {
+  readonly #broker: Broker;
+  readonly #clock: Clock;
+  readonly #target: WriterTarget;
+  readonly #answer: AnswerBuilder;
+  #pieces: Piece[] = [];
+  #pendingChars = 0;
+  #written: number;
+  #part: number;
+  #partKind: PartKind | undefined;
+  #toolIndex = -1;
+  /** A high surrogate whose other half has not arrived. */
+  #halfCharacter = '';
+  #seq = 1;
+  #head = '';
+  #headPart = -1;
+  #flushing: Promise<void> | undefined;
+  #failure: Error | undefined;
+  #isAbandoned = false;
+  readonly #onFailure: () => void;
+
+  /** `answer` holds what an earlier attempt left standing. `onFailure` is called once, when an append is refused. */
+  constructor(broker: Broker, clock: Clock, target: WriterTarget, answer: AnswerBuilder, onFailure: () => void) {
+    this.#broker = broker;
+    this.#clock = clock;
+    this.#target = target;
+    this.#answer = answer;
+    this.#onFailure = onFailure;
+    this.#written = answer.length;
+    this.#part = answer.partCount - 1;
+    this.#partKind = answer.partKind(this.#part);
+  }
+
+  /** The number of the run's next fenced append. Only true once `settled`. */
+  get nextSeq(): number {
+    return this.#seq;
+  }
+
+  /** Takes what the model says. Sync: it never waits for the log. @throws AnswerTooLargeError */
+  push(event: Extract<ProviderEvent, { type: 'text' | 'reasoning' | 'tool-call' }>): void {
+    if (event.type === 'tool-call') {
+      if (event.index !== this.#toolIndex) this.#startToolCall(event);
+      this.#say('tool-call', event.argumentsText);
+    } else {
+      if (this.#partKind !== event.type) this.#startPart(event.type);
+      this.#say(event.type, event.text);
+    }
+    this.#kick();
+  }
+
+  /** Must the upstream wait? Then wait for `settled`. */
+  get isFull(): boolean {
+    return this.#pendingChars > WRITER_PENDING_CHARS_MAX;
+  }
+
+  /** Everything pushed is durable. @throws what refused an append */
+  async settled(): Promise<void> {
+    this.#flushHalfCharacter();
+    this.#kick();
+    while (this.#flushing !== undefined) await this.#flushing;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** An append that the broker cannot take now is not tried again: whoever goes on with the run says it anew. */
+  abandon(): void {
+    this.#isAbandoned = true;
+  }
+
+  #startToolCall(event: Extract<ProviderEvent, { type: 'tool-call' }>): void {
+    this.#toolIndex = event.index;
+    const id = event.id === undefined ? {} : { toolCallId: event.id };
+    const name = event.name === undefined ? {} : { toolName: event.name };
+    this.#startPart('tool-call', { ...id, ...name });
+  }
+
+  #startPart(kind: PartKind, call: Pick<PartStarted, 'toolCallId' | 'toolName'> = {}): void {
+    if (this.#part + 1 >= ANSWER_PARTS_MAX) throw new AnswerTooLargeError('too many parts');
+    this.#flushHalfCharacter();
+    this.#part += 1;
+    this.#partKind = kind;
+    // [PROTOCOL §4] may be left out for a text part 0, which is what most answers are.
+    if (this.#part === 0 && kind === 'text') return;
+    const event: PartStarted = { type: 'part.started', runId: this.#target.runId, part: this.#part, kind, ...call };
+    this.#pieces.push({ kind: 'start', event });
+  }
+
+  /** What is left of a character when its part ends is said as it is. */
+  #flushHalfCharacter(): void {
+    const half = this.#halfCharacter;
+    this.#halfCharacter = '';
+    if (half !== '' && this.#partKind !== undefined) this.#addText(this.#partKind, half);
+  }
+
+  /** A character is never parted between two records: each is well-formed by itself. */
+  #say(kind: PartKind, said: string): void {
+    let text = this.#halfCharacter === '' ? said : this.#halfCharacter + said;
+    const last = text.charCodeAt(text.length - 1);
+    const isHalf = last >= 0xd800 && last <= 0xdbff;
+    this.#halfCharacter = isHalf ? text.slice(-1) : '';
+    if (isHalf) text = text.slice(0, -1);
+    if (text !== '') this.#addText(kind, text);
+  }
+
+  #addText(kind: PartKind, text: string): void {
+    this.#written += text.length;
+    if (this.#written > ANSWER_CHARS_MAX) throw new AnswerTooLargeError('the answer is too large');
+    this.#pendingChars += text.length;
+    const last = this.#pieces.at(-1);
+    if (last?.kind === 'delta' && last.part === this.#part && last.text.length + text.length <= DELTA_CHARS_MAX) {
+      last.text += text;
+      return;
+    }
+    for (let from = 0; from < text.length; ) {
+      let end = Math.min(text.length, from + DELTA_CHARS_MAX);
+      const code = text.charCodeAt(end - 1);
+      if (end < text.length && code >= 0xd800 && code <= 0xdbff) end -= 1;
+      this.#pieces.push({ kind: 'delta', part: this.#part, partKind: kind, text: text.slice(from, end) });
+      from = end;
+    }
+  }
+
+  #kick(): void {
+    if (this.#flushing === undefined && this.#failure === undefined && this.#pieces.length > 0) this.#flushing = this.#flush();
+  }
+
+  /** Never rejects: a refusal is kept for `settled` and told to the run, which stops. */
+  async #flush(): Promise<void> {
+    try {
+      while (this.#pieces.length > 0) {
+        const pieces = this.#pieces;
+        this.#pieces = [];
+        this.#pendingChars = 0;
+        await this.#append(pieces);
+      }
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error('append failed', { cause: error });
+      this.#onFailure();
+    } finally {
+      this.#flushing = undefined;
+    }
+  }
+
+  async #append(pieces: readonly Piece[]): Promise<void> {
+    const { topic, epoch, fence } = this.#target;
+    const ats = new Map<number, number>();
+    const records = pieces.map((piece) => this.#encode(piece, ats));
+    const write = { topic, records, expect: { epoch }, fence: { fence, seq: this.#seq } };
+    const first = await this.#appendUntilTaken([write]);
+    this.#seq += 1;
+    pieces.forEach((piece, i) => this.#note(piece, first + i));
+  }
+
+  async #appendUntilTaken(writes: Parameters<Broker['append']>[0]): Promise<number> {
+    for (;;) {
+      try {
+        const [appended] = await this.#broker.append(writes);
+        return appended?.first ?? 0;
+      } catch (error) {
+        // The same (fence, seq) again is safe whatever became of this one. What the model said waits meanwhile.
+        if (!isBrokerError(error) || !error.retryable || this.#isAbandoned) throw error;
+        await delay(this.#clock, RETRY_MS);
+      }
+    }
+  }
+
+  #encode(piece: Piece, ats: Map<number, number>): NewRecord {
+    if (piece.kind === 'start') return encodeEvent(piece.event);
+    const { runId, answerId } = this.#target;
+    if (this.#headPart !== piece.part) {
+      this.#head = deltaHead(runId, answerId, piece.part, piece.partKind);
+      this.#headPart = piece.part;
+    }
+    const at = ats.get(piece.part) ?? this.#answer.partLength(piece.part);
+    ats.set(piece.part, at + piece.text.length);
+    return encodeDelta(this.#head, at, piece.text);
+  }
+
+  #note(piece: Piece, offset: number): void {
+    if (piece.kind === 'start') this.#answer.startPart(piece.event);
+    else this.#answer.addDelta(piece.part, piece.partKind, piece.text, offset);
+  }
+}

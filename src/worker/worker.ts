@@ -1,0 +1,148 @@
+// A worker: takes requests of its agents from the queue and runs them, as many at once as it was told. Owns the
+// leases of its runs. Closing lets go of them in good order: another worker, or the next life of this process,
+// goes on from what was said.
+import type { Logger } from 'pino';
+import type { BrokerEngine, Delivery } from '../broker/broker.ts';
+import { isBrokerError } from '../broker/errors.ts';
+import { delay, type Clock, type Timer } from '../clock.ts';
+import type { CommandLog } from '../session/command-log.ts';
+import { isSessionError } from '../session/errors.ts';
+import { decodeRunRequest, type RunRequest } from '../session/run-request.ts';
+import type { Runs } from '../session/runs.ts';
+import { requestPattern } from '../session/topic-names.ts';
+import type { Agent } from './agent.ts';
+import { executeRun, type RunOutcome } from './run.ts';
+
+/** The group in which all workers share the requests. */
+export const WORKER_GROUP = 'workers';
+/** A dead worker's run is given to another after this; a live one extends its lease at a third of it. */
+export const LEASE_MS = 15_000;
+/** Runs at once in one worker. */
+export const RUNS_MAX = 2048;
+/** Pause before a request is tried again whose log could not be read or written. */
+const RETRY_MS = 1000;
+
+export interface WorkerOptions {
+  readonly broker: BrokerEngine;
+  readonly log: CommandLog;
+  readonly runs: Runs;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly agents: ReadonlyMap<string, Agent>;
+  readonly concurrency: number;
+  readonly leaseMs?: number;
+  readonly onOutcome?: (outcome: RunOutcome) => void;
+}
+
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #stopped = new AbortController();
+  readonly #released = new AbortController();
+  readonly #active = new Set<Promise<void>>();
+  #consuming: Promise<void> | undefined;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+  }
+
+  get activeRuns(): number {
+    return this.#active.size;
+  }
+
+  start(): void {
+    this.#consuming ??= this.#consume();
+  }
+
+  /** Takes no more requests, then hands over the runs it has. Resolves once nothing of them is under way. Idempotent. */
+  async close(): Promise<void> {
+    this.#stopped.abort();
+    this.#released.abort();
+    await this.#consuming;
+    await Promise.all(this.#active);
+  }
+
+  async #consume(): Promise<void> {
+    const { broker, concurrency, leaseMs = LEASE_MS, clock, logger } = this.#options;
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      try {
+        const options = { credit: concurrency, visibilityMs: leaseMs, signal };
+        for await (const delivery of broker.consume(WORKER_GROUP, requestPattern('*'), options)) {
+          const serving = this.#serve(delivery).finally(() => this.#active.delete(serving));
+          this.#active.add(serving);
+        }
+      } catch (error) {
+        logger.error({ err: error }, 'consuming requests failed');
+        await delay(clock, RETRY_MS, signal);
+      }
+    }
+  }
+
+  /** Never rejects. */
+  async #serve(delivery: Delivery): Promise<void> {
+    const { logger, onOutcome } = this.#options;
+    const lease = this.#keepLease(delivery);
+    const request = decodeRunRequest(delivery.record.data);
+    try {
+      const outcome = request === undefined ? 'gone' : await this.#execute(request, delivery);
+      onOutcome?.(outcome);
+      if (request !== undefined) logger.info({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
+      await this.#settle(delivery, outcome);
+    } catch (error) {
+      logger.error({ err: error, sessionId: request?.sessionId, runId: request?.runId }, 'run could not be served');
+      await this.#giveBack(delivery);
+    } finally {
+      lease.stop();
+    }
+  }
+
+  async #execute(request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
+    const { broker, log, runs, clock, agents } = this.#options;
+    const deps = { broker, log, runs, clock, findAgent: (name: string) => agents.get(name) };
+    const ref = { tenant: request.tenant, sessionId: request.sessionId };
+    try {
+      return await executeRun(deps, ref, request.runId, this.#released.signal, delivery.lost);
+    } catch (error) {
+      if (isSessionError(error, 'not-found') || isBrokerError(error, 'epoch-changed')) return 'gone';
+      throw error;
+    }
+  }
+
+  async #settle(delivery: Delivery, outcome: RunOutcome): Promise<void> {
+    // Fenced out while the lease still stands: whoever took the fence is ending the run. Look again.
+    if (outcome === 'lost') await delivery.nack(RETRY_MS);
+    else if (outcome === 'released') await delivery.nack(0);
+    else await delivery.ack();
+  }
+
+  async #giveBack(delivery: Delivery): Promise<void> {
+    try {
+      await delivery.nack(RETRY_MS);
+    } catch (error) {
+      // Then the lease runs out, which comes to the same.
+      this.#options.logger.warn({ err: error }, 'request could not be given back');
+    }
+  }
+
+  #keepLease(delivery: Delivery): { stop: () => void } {
+    const { clock, logger, leaseMs = LEASE_MS } = this.#options;
+    let timer: Timer | undefined;
+    const arm = (): void => {
+      timer = clock.after(leaseMs / 3, () => {
+        delivery.extend().then(
+          (isHeld) => {
+            if (isHeld && timer !== undefined) arm();
+          },
+          (error: unknown) => logger.warn({ err: error }, 'lease could not be extended'),
+        );
+      });
+    };
+    arm();
+    return {
+      stop: () => {
+        timer?.cancel();
+        timer = undefined;
+      },
+    };
+  }
+}
