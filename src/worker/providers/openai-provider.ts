@@ -1,0 +1,107 @@
+// Any OpenAI-compatible Chat Completions server as a Provider. It owns the request and the reading of the body; what
+// an answer is stands in chat-completions-stream.ts, who may be asked again in open-event-stream.ts.
+// Backpressure: bytes are read only when the consumer asks for the next event.
+import assert from 'node:assert/strict';
+import type { Clock } from '../../clock.ts';
+import type { ModelMessage, Provider, ProviderEvent, ProviderRequest } from '../provider.ts';
+import { ChatCompletionsStream } from './chat-completions-stream.ts';
+import { openEventStream, type Upstream } from './open-event-stream.ts';
+import { UpstreamCall } from './upstream-call.ts';
+import { errorOfReading, timedOut } from './upstream-errors.ts';
+import { DEFAULT_UPSTREAM_LIMITS, type UpstreamLimits } from './upstream-limits.ts';
+
+export interface OpenAiProviderOptions {
+  /** Up to and with the version, as OpenAI's own clients take it: `http://gpu:8000/v1`. A query is kept. */
+  readonly baseUrl: string;
+  /** Sent as a bearer token. Default: none. */
+  readonly apiKey?: string;
+  readonly clock: Clock;
+  /** In [0, 1), for the jitter. */
+  readonly random: () => number;
+  readonly limits?: Partial<UpstreamLimits>;
+  /** How this server is asked to go on from a prefix. Default: it is not. Whether the seam holds depends on the
+   *  model's chat template as well (some trim the last message), so it is for the operator to say. */
+  readonly continuation?: 'vllm';
+}
+
+/** @throws TypeError for options that can never work; its message carries neither the URL nor the key */
+export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
+  const upstream: Upstream = {
+    url: completionsUrl(options.baseUrl),
+    headers: requestHeaders(options.apiKey),
+    clock: options.clock,
+    random: options.random,
+    limits: { ...DEFAULT_UPSTREAM_LIMITS, ...options.limits },
+  };
+  const canContinue = options.continuation !== undefined;
+  return {
+    canContinue,
+    stream: (request) => {
+      assert.ok(canContinue || request.prefix === undefined, 'a prefix for a provider that cannot continue');
+      return streamAnswer(upstream, request);
+    },
+  };
+}
+
+// One generator, not two that delegate: every token would pay for the second.
+async function* streamAnswer(upstream: Upstream, request: ProviderRequest): AsyncGenerator<ProviderEvent, void, undefined> {
+  const call = new UpstreamCall(upstream.clock, request.signal);
+  try {
+    const body = await openEventStream(upstream, requestBody(request), call);
+    if (body === undefined) return;
+    const reader = body.getReader();
+    const answer = new ChatCompletionsStream(upstream.limits);
+    while (!answer.over) {
+      const bytes = await readBytes(reader, call);
+      if (call.aborted) return;
+      call.expectNothing();
+      if (bytes === undefined) answer.end();
+      else answer.push(bytes);
+      for (const event of answer.take()) yield event;
+      call.expectBytesWithin(upstream.limits.idleTimeoutMs);
+    }
+    if (answer.fault !== undefined) throw answer.fault;
+  } finally {
+    call.close();
+  }
+}
+
+/** Undefined at a clean end, and when the caller aborted. @throws ProviderError */
+async function readBytes(reader: ReadableStreamDefaultReader<Uint8Array>, call: UpstreamCall): Promise<Uint8Array | undefined> {
+  try {
+    const { value } = await reader.read();
+    return value;
+  } catch (error) {
+    if (call.aborted) return undefined;
+    throw call.silent ? timedOut() : errorOfReading(error);
+  }
+}
+
+function requestBody(request: ProviderRequest): string {
+  const messages: Pick<ModelMessage, 'role' | 'content'>[] = request.messages.map(({ role, content }) => ({ role, content }));
+  const common = { model: request.model, stream: true, stream_options: { include_usage: true } };
+  // A prefix of nothing is no prefix: an empty last message would be answered, not continued.
+  if (request.prefix === undefined || request.prefix === '') return JSON.stringify({ ...common, messages });
+  messages.push({ role: 'assistant', content: request.prefix });
+  return JSON.stringify({ ...common, messages, continue_final_message: true, add_generation_prompt: false });
+}
+
+function completionsUrl(baseUrl: string): string {
+  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') throw new TypeError('the base URL of the model server is not an http URL');
+  // fetch would refuse it at every request, with the URL in its message.
+  if (url.username !== '' || url.password !== '') throw new TypeError('the base URL of the model server carries credentials; give the key apart');
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/chat/completions`;
+  url.hash = '';
+  return url.href;
+}
+
+function requestHeaders(apiKey: string | undefined): Headers {
+  // No compression: a compressor between us and the model collects tokens before it lets them go.
+  const headers = new Headers({ 'content-type': 'application/json', accept: 'text/event-stream', 'accept-encoding': 'identity' });
+  if (apiKey === undefined) return headers;
+  // Headers would throw too, with the key in its message.
+  if (!/^[\x21-\x7e]+$/.test(apiKey)) throw new TypeError('the key of the model server has characters that no header can carry');
+  headers.set('authorization', `Bearer ${apiKey}`);
+  return headers;
+}

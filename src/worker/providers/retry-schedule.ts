@@ -1,0 +1,34 @@
+// When a refused request may be sent again. Pure: the caller owns the clock, the dice and the waiting.
+// Exponential with full jitter, so that a thousand runs turned away together do not come back together.
+import type { UpstreamLimits } from './upstream-limits.ts';
+
+export interface FailedAttempt {
+  /** Attempts made so far, this one included. */
+  readonly attempts: number;
+  /** ms since the first attempt began. */
+  readonly elapsedMs: number;
+  /** What the server asked for, ms from now. */
+  readonly retryAfterMs: number | undefined;
+  /** In [0, 1). */
+  readonly dice: number;
+}
+
+/** ms to wait before the next attempt; undefined: give up. */
+export function retryDelayMs(failed: FailedAttempt, limits: UpstreamLimits): number | undefined {
+  if (failed.attempts >= limits.attemptsMax) return undefined;
+  const ceiling = Math.min(limits.backoffCapMs, limits.backoffBaseMs * 2 ** (failed.attempts - 1));
+  // On top of Retry-After, not instead of it: the server names one moment to everybody.
+  const delayMs = (failed.retryAfterMs ?? 0) + failed.dice * ceiling;
+  return failed.elapsedMs + delayMs > limits.retryWindowMs ? undefined : delayMs;
+}
+
+/** A Retry-After header as ms from `nowMs` (wall time), never negative; undefined when it is neither of the two
+ *  forms it may have. [RFC 9110 §10.2.3] */
+export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
+  if (header === null) return undefined;
+  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
+  // Date.parse takes almost anything ("7 apples" is a year); an HTTP date begins with a weekday and ends with GMT.
+  if (!/^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .{10,30} GMT$/.test(header)) return undefined;
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs);
+}

@@ -1,0 +1,50 @@
+// Every bound of a call to a model server, with its unit and its reason. A model server is not trusted to be
+// quick, brief or well-behaved: without these one broken upstream could hold a run, or a worker's memory, for ever.
+
+/** ms from sending a request to the first byte of its answer. Long, for a queue and a long prompt stand before the
+ *  first token; below 300 s, where fetch itself would give up. */
+export const FIRST_BYTE_TIMEOUT_MS = 120_000;
+/** ms of silence inside an answer. Long, for some models think without a word; a keep-alive comment counts as life. */
+export const IDLE_TIMEOUT_MS = 120_000;
+/** Requests for one answer, the first included. More would make an outage longer, not shorter. */
+export const ATTEMPTS_MAX = 4;
+/** ms, the ceiling of the first back-off; it doubles with each further one. */
+export const BACKOFF_BASE_MS = 500;
+/** ms, the ceiling of every back-off: beyond it waiting longer helps nobody. */
+export const BACKOFF_CAP_MS = 8_000;
+/** ms from the first request within which a further one may start: a user is waiting. */
+export const RETRY_WINDOW_MS = 30_000;
+/** Bytes of one server-sent event. A token takes some 300; a whole tool call in one piece may take far more. */
+export const EVENT_BYTES_MAX = 1024 * 1024;
+/** UTF-8 bytes of text, reasoning and tool arguments of one answer: some two million tokens. They are kept. */
+export const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
+/** Bytes of one response on the wire. An answer costs some fifty times its text; events that say nothing count here. */
+export const STREAM_BYTES_MAX = 512 * 1024 * 1024;
+/** Bytes of an error's body that are read, to learn its code. */
+export const ERROR_BODY_BYTES_MAX = 16 * 1024;
+
+export interface UpstreamLimits {
+  readonly firstByteTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly attemptsMax: number;
+  readonly backoffBaseMs: number;
+  readonly backoffCapMs: number;
+  readonly retryWindowMs: number;
+  readonly eventBytesMax: number;
+  readonly answerBytesMax: number;
+  readonly streamBytesMax: number;
+  readonly errorBodyBytesMax: number;
+}
+
+export const DEFAULT_UPSTREAM_LIMITS: UpstreamLimits = {
+  firstByteTimeoutMs: FIRST_BYTE_TIMEOUT_MS,
+  idleTimeoutMs: IDLE_TIMEOUT_MS,
+  attemptsMax: ATTEMPTS_MAX,
+  backoffBaseMs: BACKOFF_BASE_MS,
+  backoffCapMs: BACKOFF_CAP_MS,
+  retryWindowMs: RETRY_WINDOW_MS,
+  eventBytesMax: EVENT_BYTES_MAX,
+  answerBytesMax: ANSWER_BYTES_MAX,
+  streamBytesMax: STREAM_BYTES_MAX,
+  errorBodyBytesMax: ERROR_BODY_BYTES_MAX,
+};
