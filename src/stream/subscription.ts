@@ -54,6 +54,8 @@ export class Subscription implements FeedListener {
   #epoch: string | undefined;
   /** The next offset to write. */
   #next = 0;
+  /** The position a reader comes with is only a claim until a read from it has succeeded. */
+  #isVerified = false;
   #isLive = false;
   /** Ends the wait of a live phase, or for a slow connection. */
   #wake: ((outcome: Outcome) => void) | undefined;
@@ -75,12 +77,9 @@ export class Subscription implements FeedListener {
     const interrupt = (): void => this.#wake?.('again');
     signal.addEventListener('abort', interrupt, { once: true });
     try {
-      while (!signal.aborted) {
-        const outcome = await this.#follow();
-        if (outcome === 'again' || signal.aborted) continue;
-        sink.end(outcome);
-        return;
-      }
+      let outcome: Outcome = 'again';
+      while (outcome === 'again' && !signal.aborted) outcome = await this.#follow();
+      if (outcome !== 'again') sink.end(outcome);
     } finally {
       signal.removeEventListener('abort', interrupt);
     }
@@ -143,13 +142,14 @@ export class Subscription implements FeedListener {
     for (;;) {
       await this.#drained();
       if (this.#options.signal.aborted) return 'again';
-      if (this.#epoch === feed.epoch && this.#next >= feed.next) return this.#goLive();
+      if (this.#isVerified && this.#epoch === feed.epoch && this.#next >= feed.next) return this.#goLive();
       const result = await this.#read();
       if (result.kind === 'missing') return 'again';
       if (result.kind === 'reset') return this.#reset(result);
       if (result.epoch !== feed.epoch) return 'again';
       const gap = this.#epoch === undefined ? undefined : findGap(result, this.#next);
       if (gap !== undefined) return this.#reset(gap);
+      this.#isVerified = true;
       this.#epoch = result.epoch;
       await this.#write(result.epoch, result.items);
       this.#next = result.next;
