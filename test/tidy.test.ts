@@ -1,0 +1,67 @@
+// Style that a machine can hold: layers, cycles, sizes, file headers, names.
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { importCycles, layerViolations, type SourceFile } from './layers.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const FILE_LINES_MAX = 400;
+
+function sources(folder: string, base = folder): SourceFile[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.d.ts'))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((path) => ({ path: relative(join(ROOT, base), path), text: readFileSync(path, 'utf8') }));
+}
+
+const src = sources('src');
+
+describe('the structure', () => {
+  it('imports one way only', () => {
+    expect(layerViolations(src)).toEqual([]);
+  });
+
+  it('has no import cycles', () => {
+    expect(importCycles(src)).toEqual([]);
+  });
+
+  it.each([
+    ['broker/log/x.ts', "import { a } from '../../session/errors.ts';"],
+    ['session/x.ts', "import type { A } from '../stream/event-sink.ts';"],
+    ['stream/x.ts', "import type { FastifyReply } from 'fastify';"],
+    ['worker/x.ts', "import {\n  b,\n} from '../gateway/app.ts';"],
+    ['client/x.ts', "import type { Clock } from '../clock.ts';"],
+    ['gateway/x.ts', "export { Redis } from 'ioredis';"],
+    ['gateway/x.ts', "const late = await import('../worker/worker.ts');"],
+  ])('a wrong import planted in %s is found', (path, text) => {
+    expect(layerViolations([...src, { path, text }])).toHaveLength(1);
+  });
+
+  it('a planted cycle is found', () => {
+    const planted = [
+      { path: 'broker/a.ts', text: "import { b } from './b.ts';" },
+      { path: 'broker/b.ts', text: "import type { A } from './a.ts';" },
+    ];
+    expect(importCycles(planted)).toHaveLength(1);
+  });
+});
+
+describe('every source file', () => {
+  it('says at its top what it owns', () => {
+    expect(src.filter(({ text }) => !text.startsWith('// ')).map(({ path }) => path)).toEqual([]);
+  });
+
+  it(`fits a head: at most ${FILE_LINES_MAX} lines`, () => {
+    expect(src.filter(({ text }) => text.split('\n').length > FILE_LINES_MAX).map(({ path }) => path)).toEqual([]);
+  });
+
+  it('is named for its noun, in kebab case, and is no drawer', () => {
+    const bad = src.filter(({ path }) => !/^[a-z0-9-]+\.ts$/.test(basename(path)) || /^(utils?|helpers?|types|index|misc|common)\.ts$/.test(basename(path)));
+    expect(bad.map(({ path }) => path)).toEqual([]);
+  });
+
+  it('leaves nothing for later without an issue, and silences no check without a reason', () => {
+    const marks = /\b(TODO|FIXME|XXX|HACK)\b|@ts-ignore|@ts-expect-error(?! \S)|eslint-disable(?!-next-line \S+ -- )/;
+    expect(src.filter(({ text }) => marks.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+});
