@@ -1,0 +1,250 @@
+// The serialization point: decides every change of a topic on its pending state, puts it into the next batch, and
+// makes it visible once that batch is durable. An answer that rests on writes which are not yet durable, a refusal
+// too, waits for them: told earlier, its caller would read again, find the old state, and spin.
+import { planAppend, validateWrites, type AppendPlan, type PlannedWrite, type TopicsView } from '../append-rules.ts';
+import type { Appended, NewRecord, TopicWrite } from '../broker.ts';
+import { BrokerError } from '../errors.ts';
+import type { LiteTopicName } from '../lite-topic.ts';
+import type { EngineTime } from './engine-time.ts';
+import type { FrameWrite } from './frame-codec.ts';
+import type { CommitEntry, GroupCommit } from './group-commit.ts';
+import type { FrameLocation } from './record-chunk.ts';
+import type { TopicTable } from './topic-table.ts';
+import type { Tombstone, Topic, TopicVersion } from './topic.ts';
+
+export interface AppenderHooks {
+  newEpoch(): string;
+  /** Its time is up and no group holds it: the life must end before anything else is written to the name. */
+  isDue(topic: Topic): boolean;
+  /** The pending state will expire then. */
+  onExpiry(at: number): void;
+  /** Called when all writes of the append are in place. */
+  onVisible(topic: Topic, major: boolean): void;
+  onEnded(topic: Topic, tombstone: Tombstone): void;
+  onGroup(group: string, pattern: string): void;
+}
+
+export class Appender {
+  readonly #table: TopicTable;
+  readonly #commit: GroupCommit;
+  readonly #time: EngineTime;
+  readonly #hooks: AppenderHooks;
+  readonly #view: TopicsView;
+
+  constructor(table: TopicTable, commit: GroupCommit, time: EngineTime, hooks: AppenderHooks) {
+    this.#table = table;
+    this.#commit = commit;
+    this.#time = time;
+    this.#hooks = hooks;
+    this.#view = {
+      state: (name) => table.get(name).pending?.state,
+      isMinor: (name, from, to) => table.get(name).isMinor(from, to),
+      newEpoch: () => hooks.newEpoch(),
+    };
+  }
+
+  append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    return new Promise((resolve, reject) => {
+      validateWrites(writes);
+      this.#commit.check();
+      const topics = writes.map((write) => this.#toWrite(write.topic));
+      const plan = this.#plan(writes);
+      if (plan.kind === 'refused') this.#afterPending(topics, { then: () => reject(plan.error), failed: reject });
+      else if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
+      else this.#enqueue(topics, plan.writes, { resolve: () => resolve(plan.answers), reject });
+    });
+  }
+
+  #plan(writes: readonly TopicWrite[]): AppendPlan | { readonly kind: 'refused'; readonly error: BrokerError } {
+    try {
+      return planAppend(writes, this.#view);
+    } catch (error) {
+      if (error instanceof BrokerError) return { kind: 'refused', error };
+      throw error;
+    }
+  }
+
+  /** Ends the topic's pending life. Resolves to false where there is none. */
+  end(topic: Topic, reason: 'expired' | 'removed'): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#commit.check();
+      if (topic.pending === undefined) this.#afterPending([topic], { then: () => resolve(false), failed: reject });
+      else this.#enqueueEnd(topic, topic.pending, reason, { resolve: () => resolve(true), reject });
+    });
+  }
+
+  /** Resolves when everything that is pending on the topic has been committed. */
+  settled(topic: Topic): Promise<void> {
+    return new Promise((resolve, reject) => this.#afterPending([topic], { then: resolve, failed: reject }));
+  }
+
+  consumed(topic: Topic, group: string, epoch: string, next: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#commit.check();
+      const version = topic.pending;
+      if (version?.state.epoch !== epoch) {
+        resolve();
+        return;
+      }
+      topic.waiting += 1;
+      const frame = { kind: 'consumed', group, topic: topic.name, epoch: version.base, next } as const;
+      this.#commit.add(frame, this.#entry([topic], { resolve, reject }, () => {
+        if (topic.visible?.base !== version.base) return;
+        topic.consumed ??= new Map();
+        topic.consumed.set(group, next);
+      }));
+    });
+  }
+
+  saveGroup(group: string, pattern: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#commit.check();
+      const committed = (): void => {
+        // Here and not when the promise is looked at: a checkpoint may be captured in between.
+        this.#hooks.onGroup(group, pattern);
+        resolve();
+      };
+      this.#commit.add({ kind: 'group', group, pattern }, { committed, failed: reject });
+    });
+  }
+
+  #toWrite(name: LiteTopicName): Topic {
+    const topic = this.#table.get(name);
+    if (topic.pending !== undefined && this.#hooks.isDue(topic)) {
+      this.#enqueueEnd(topic, topic.pending, 'expired', { resolve: () => undefined, reject: () => undefined });
+    }
+    return topic;
+  }
+
+  #enqueue(topics: readonly Topic[], planned: readonly PlannedWrite[], done: Done): void {
+    const now = this.#time.now();
+    const versions = planned.map((one, i) => this.#versionAfter(topics[i], one, now));
+    const writes = planned.map((one, i) => frameWrite(one, versions[i]));
+    this.#commit.add({ kind: 'append', writes }, new AppendEntry(this.#table, this.#hooks, { topics, versions, writes, done }));
+    for (const [i, topic] of topics.entries()) {
+      const version = versions[i];
+      const write = writes[i];
+      if (version === undefined || write === undefined) continue;
+      topic.expect(version, write.first, write.records);
+      if (version.expiresAt !== undefined) this.#hooks.onExpiry(version.expiresAt);
+    }
+  }
+
+  #versionAfter(topic: Topic | undefined, { write, created, state }: PlannedWrite, now: number): TopicVersion {
+    const before = created ? undefined : topic?.pending;
+    const ttlMs = write.ttlMs ?? before?.ttlMs;
+    return {
+      state,
+      base: before?.base ?? state.epoch,
+      era: before?.era ?? this.#table.era,
+      ttlMs,
+      expiresAt: ttlMs === undefined ? undefined : now + ttlMs,
+      priority: write.priority ?? before?.priority ?? 'normal',
+    };
+  }
+
+  #enqueueEnd(topic: Topic, version: TopicVersion, reason: 'expired' | 'removed', done: Done): void {
+    const { state } = version;
+    const tombstone: Tombstone = { reason, epoch: state.epoch, next: state.next, at: this.#time.now() };
+    topic.expectEnd();
+    const frame = { kind: 'ended', topic: topic.name, epoch: version.base, reason, at: tombstone.at } as const;
+    this.#commit.add(frame, this.#entry([topic], done, () => {
+      this.#table.endedLives.push(topic.end(tombstone));
+      this.#hooks.onEnded(topic, tombstone);
+    }));
+  }
+
+  #entry(topics: readonly Topic[], done: Done, apply: () => void): CommitEntry {
+    return {
+      committed: () => {
+        apply();
+        for (const topic of topics) settle(this.#table, topic);
+        done.resolve();
+      },
+      failed: (error) => fail(topics, error, done),
+    };
+  }
+
+  #afterPending(topics: readonly Topic[], answer: { then(): void; failed(error: BrokerError): void }): void {
+    if (topics.every((topic) => topic.waiting === 0)) answer.then();
+    else this.#commit.follow({ committed: () => answer.then(), failed: (error) => answer.failed(error) });
+  }
+}
+
+interface Done {
+  resolve(): void;
+  reject(error: BrokerError): void;
+}
+
+class AppendEntry implements CommitEntry {
+  readonly #table: TopicTable;
+  readonly #hooks: AppenderHooks;
+  readonly #topics: readonly Topic[];
+  readonly #versions: readonly TopicVersion[];
+  readonly #writes: readonly FrameWrite<NewRecord>[];
+  readonly #done: Done;
+
+  constructor(
+    table: TopicTable,
+    hooks: AppenderHooks,
+    append: { readonly topics: readonly Topic[]; readonly versions: readonly TopicVersion[]; readonly writes: readonly FrameWrite<NewRecord>[]; readonly done: Done },
+  ) {
+    this.#table = table;
+    this.#hooks = hooks;
+    this.#topics = append.topics;
+    this.#versions = append.versions;
+    this.#writes = append.writes;
+    this.#done = append.done;
+  }
+
+  committed(location: FrameLocation): void {
+    for (const [i, topic] of this.#topics.entries()) {
+      const [version, write] = [this.#versions[i], this.#writes[i]];
+      if (version === undefined || write === undefined) continue;
+      topic.apply(version, write, write.records.map(sized), location);
+      topic.keepHot(write.first, write.records);
+      settle(this.#table, topic);
+    }
+    for (const [i, topic] of this.#topics.entries()) this.#hooks.onVisible(topic, this.#writes[i]?.records.some(isMajor) ?? false);
+    this.#done.resolve();
+  }
+
+  failed(error: BrokerError): void {
+    fail(this.#topics, error, this.#done);
+  }
+}
+
+function settle(table: TopicTable, topic: Topic): void {
+  topic.waiting -= 1;
+  table.touch(topic);
+}
+
+/** Everything that is pending fails together, so every topic falls back to what is visible. */
+function fail(topics: readonly Topic[], error: BrokerError, done: Done): void {
+  for (const topic of topics) topic.fallBack();
+  done.reject(error);
+}
+
+function frameWrite({ write, created, appended }: PlannedWrite, version: TopicVersion | undefined): FrameWrite<NewRecord> {
+  return {
+    topic: write.topic,
+    epoch: version?.base ?? appended.epoch,
+    created: created ? (version?.era ?? 0) : undefined,
+    first: appended.first,
+    takeFence: write.takeFence,
+    fence: write.fence,
+    supersedes: write.supersedes?.length === 0 ? undefined : write.supersedes,
+    ttlMs: write.ttlMs,
+    expiresAt: version?.expiresAt,
+    priority: write.priority,
+    records: write.records,
+  };
+}
+
+function isMajor({ major }: NewRecord): boolean {
+  return major;
+}
+
+function sized({ major, data }: NewRecord): { readonly major: boolean; readonly size: number } {
+  return { major, size: Buffer.byteLength(data) };
+}

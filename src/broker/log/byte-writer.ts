@@ -1,0 +1,134 @@
+// A growing buffer that everything on disk is written into. It is reused batch after batch, so that an append
+// costs no allocation of its own. Numbers are varints (7 bits a byte, at most 8 bytes: 2^53 - 1).
+
+const SHORT_TEXT = 48;
+
+export class ByteWriter {
+  #buffer: Buffer;
+  #length = 0;
+
+  constructor(capacity: number) {
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(capacity, 64));
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What was written so far, without a copy: valid until the next write. */
+  view(from = 0, to = this.#length): Buffer {
+    return this.#buffer.subarray(from, to);
+  }
+
+  clear(): void {
+    this.#length = 0;
+  }
+
+  /** Forgets what was written after `length`: a frame that failed half way leaves nothing behind. */
+  rewind(length: number): void {
+    this.#length = length;
+  }
+
+  byte(value: number): void {
+    if (this.#length === this.#buffer.length) this.#reserve(1);
+    this.#buffer[this.#length++] = value;
+  }
+
+  uint32(value: number): void {
+    this.#reserve(4);
+    this.#length = this.#buffer.writeUInt32LE(value >>> 0, this.#length);
+  }
+
+  float64(value: number): void {
+    this.#reserve(8);
+    this.#length = this.#buffer.writeDoubleLE(value, this.#length);
+  }
+
+  /** Leaves room to be filled in by `patchUint32` once the value is known. */
+  skip(bytes: number): void {
+    this.#reserve(bytes);
+    this.#length += bytes;
+  }
+
+  patchUint32(at: number, value: number): void {
+    this.#buffer.writeUInt32LE(value >>> 0, at);
+  }
+
+  patchFloat64(at: number, value: number): void {
+    this.#buffer.writeDoubleLE(value, at);
+  }
+
+  /** A whole number from 0 to 2^53 - 1. */
+  varint(value: number): void {
+    this.#reserve(8);
+    const buffer = this.#buffer;
+    let at = this.#length;
+    let rest = value;
+    while (rest >= 0x80) {
+      buffer[at++] = (rest % 0x80) | 0x80;
+      rest = rest < 0x80000000 ? rest >>> 7 : Math.floor(rest / 0x80);
+    }
+    buffer[at++] = rest;
+    this.#length = at;
+  }
+
+  bytes(value: Uint8Array): void {
+    this.#reserve(value.length);
+    this.#buffer.set(value, this.#length);
+    this.#length += value.length;
+  }
+
+  /** An ASCII name with its length before it. */
+  name(text: string): void {
+    this.varint(text.length);
+    this.#reserve(text.length);
+    const buffer = this.#buffer;
+    let at = this.#length;
+    for (let i = 0; i < text.length; i++) buffer[at++] = text.charCodeAt(i);
+    this.#length = at;
+  }
+
+  /**
+   * UTF-8 with a head before it: the byte length times two, plus the flag. Gives the byte length. Short ASCII,
+   * which is what tokens mostly are, is copied here: the call into the runtime would cost more than the copy.
+   */
+  flaggedText(text: string, flag: boolean): number {
+    if (text.length <= SHORT_TEXT && this.#shortAscii(text, flag)) return text.length;
+    const size = Buffer.byteLength(text);
+    this.varint(size * 2 + (flag ? 1 : 0));
+    this.#reserve(size);
+    this.#length += this.#buffer.write(text, this.#length, size, 'utf8');
+    return size;
+  }
+
+  #shortAscii(text: string, flag: boolean): boolean {
+    this.#reserve(text.length + 1);
+    const buffer = this.#buffer;
+    const start = this.#length + 1;
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit > 0x7f) return false;
+      buffer[start + i] = unit;
+    }
+    buffer[this.#length] = text.length * 2 + (flag ? 1 : 0);
+    this.#length = start + text.length;
+    return true;
+  }
+
+  #reserve(bytes: number): void {
+    const wanted = this.#length + bytes;
+    if (wanted <= this.#buffer.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(wanted, this.#buffer.length * 2));
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+
+  /** Gives memory back after an unusually large batch. */
+  shrink(capacity: number): void {
+    if (this.#buffer.length > capacity && this.#length <= capacity) {
+      const small = Buffer.allocUnsafeSlow(capacity);
+      this.#buffer.copy(small, 0, 0, this.#length);
+      this.#buffer = small;
+    }
+  }
+}

@@ -1,0 +1,149 @@
+// Writes down what is true of the log up to one position, in one transaction of the index, so that a start-up replays
+// only what follows. What it writes is captured in one turn of the event loop at a batch boundary; writing it takes
+// its time beside the appends. Afterwards segments that nothing points to any more are unlinked.
+import { TOMBSTONE_MS } from '../broker.ts';
+import { ByteReader } from './byte-reader.ts';
+import { ByteWriter } from './byte-writer.ts';
+import type { LogPosition } from './log-writer.ts';
+import type { Segments } from './segments.ts';
+import { encodeTopicEntry } from './topic-codec.ts';
+import { chunkKey, expiryKey, topicKey, type IndexChange, type TopicIndex } from './topic-index.ts';
+import type { TopicTable } from './topic-table.ts';
+import type { Topic } from './topic.ts';
+
+const NOTHING = Buffer.alloc(0);
+const CHECKPOINT_KEY = 'checkpoint';
+const LIFE_KEY = 'life';
+
+export interface CheckpointState {
+  readonly position: LogPosition;
+  readonly time: number;
+  readonly nextTopicId: number;
+  readonly segments: readonly { readonly id: number; readonly live: number }[];
+}
+
+/** One life of the process on this folder: what a later one needs to judge how it ended. */
+export interface Life {
+  readonly bootId: string;
+  readonly durable: boolean;
+  readonly clean: boolean;
+  readonly era: number;
+}
+
+export class Checkpoint {
+  readonly #index: TopicIndex;
+  readonly #table: TopicTable;
+  readonly #segments: Segments;
+  readonly #scratch = new ByteWriter(64 * 1024);
+  /** Of a transaction that found no room on the device: they go with the next. */
+  #unwritten: IndexChange[] = [];
+  /** Captured and not yet readable from the index. */
+  #captured: Topic[] = [];
+  #groups: (readonly [group: string, pattern: string])[] = [];
+
+  constructor(index: TopicIndex, table: TopicTable, segments: Segments) {
+    this.#index = index;
+    this.#table = table;
+    this.#segments = segments;
+  }
+
+  addGroup(group: string, pattern: string): void {
+    this.#groups.push([group, pattern]);
+  }
+
+  /**
+   * The capture happens before this returns; everything in the log before `position` must be on the device by then.
+   * Resolves when the checkpoint is durable and what it made superfluous is gone.
+   */
+  write(position: LogPosition, time: number, life: Life): Promise<void> {
+    const topics = this.#table.takeDirty();
+    const changes = [...this.#unwritten, ...this.#capture(topics, time)];
+    // A dead segment is not in the table: were it, a crash half way through unlinking would read as a loss.
+    const dead = this.#segments.dead(position.segment);
+    const segments = this.#segments.table().filter(({ id }) => !dead.includes(id));
+    const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
+    changes.push(change('state', CHECKPOINT_KEY, encodeState(state)), change('state', LIFE_KEY, Buffer.from(JSON.stringify(life))));
+    this.#unwritten = changes;
+    this.#captured.push(...topics);
+    return this.#finish(changes, dead);
+  }
+
+  async #finish(changes: readonly IndexChange[], dead: readonly number[]): Promise<void> {
+    await this.#index.apply(changes);
+    this.#unwritten = [];
+    for (const topic of this.#captured) topic.capturing = false;
+    this.#captured = [];
+    await this.#segments.unlink(dead);
+  }
+
+  #capture(topics: readonly Topic[], time: number): IndexChange[] {
+    const changes: IndexChange[] = [];
+    for (const { id, chunks } of this.#table.endedLives) {
+      for (let index = 0; index < chunks; index++) changes.push({ store: 'chunks', key: chunkKey(id, index), value: undefined });
+    }
+    this.#table.endedLives = [];
+    for (const topic of topics) this.#captureTopic(topic, time, changes);
+    for (const [group, pattern] of this.#groups) changes.push(change('groups', group, Buffer.from(pattern, 'latin1')));
+    this.#groups = [];
+    return changes;
+  }
+
+  #captureTopic(topic: Topic, time: number, changes: IndexChange[]): void {
+    topic.capturing = true;
+    const key = topicKey(topic.name);
+    const tombstone = topic.tombstone !== undefined && topic.tombstone.at + TOMBSTONE_MS > time ? topic.tombstone : undefined;
+    const due = topic.visible?.expiresAt ?? (tombstone === undefined ? 0 : tombstone.at + TOMBSTONE_MS);
+    if (topic.indexedAt !== due) {
+      if (topic.indexedAt !== 0) changes.push({ store: 'expiry', key: expiryKey(topic.indexedAt, topic.name), value: undefined });
+      if (due !== 0) changes.push({ store: 'expiry', key: expiryKey(due, topic.name), value: NOTHING });
+      topic.indexedAt = due;
+    }
+    if (topic.visible === undefined && tombstone === undefined) {
+      changes.push({ store: 'topics', key, value: undefined });
+      return;
+    }
+    const { id, bytes, visible: version, consumed, indexedAt } = topic;
+    const value = this.#encoded((into) => encodeTopicEntry(into, { id, bytes, version, tombstone, consumed, indexedAt }));
+    changes.push({ store: 'topics', key, value });
+    for (const chunk of topic.dirtyChunks()) {
+      changes.push({ store: 'chunks', key: chunkKey(id, chunk.index), value: this.#encoded((into) => chunk.encode(into)) });
+      chunk.dirty = false;
+    }
+  }
+
+  #encoded(encode: (into: ByteWriter) => void): Buffer {
+    this.#scratch.clear();
+    encode(this.#scratch);
+    return Buffer.from(this.#scratch.view());
+  }
+}
+
+function change(store: 'state' | 'groups', key: string, value: Buffer): IndexChange {
+  return { store, key: Buffer.from(key, 'latin1'), value };
+}
+
+function encodeState({ position, time, nextTopicId, segments }: CheckpointState): Buffer {
+  const into = new ByteWriter(1024);
+  for (const value of [position.segment, position.position, position.sequence, time, nextTopicId, segments.length]) into.varint(value);
+  for (const { id, live } of segments) {
+    into.varint(id);
+    into.varint(Math.max(0, live));
+  }
+  return into.view();
+}
+
+/** Undefined in a folder that never had one. @throws BrokerError corrupt */
+export function readCheckpoint(index: TopicIndex): CheckpointState | undefined {
+  const bytes = index.state(CHECKPOINT_KEY);
+  if (bytes === undefined) return undefined;
+  const reader = new ByteReader(bytes);
+  const position = { segment: reader.varint(), position: reader.varint(), sequence: reader.varint() };
+  const [time, nextTopicId] = [reader.varint(), reader.varint()];
+  const segments = Array.from({ length: reader.varint() }, () => ({ id: reader.varint(), live: reader.varint() }));
+  return { position, time, nextTopicId, segments };
+}
+
+export function readLife(index: TopicIndex): Life | undefined {
+  const bytes = index.state(LIFE_KEY);
+  return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as Life);
+}

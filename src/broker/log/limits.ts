@@ -1,0 +1,46 @@
+// Every bound of the log engine, with its unit and its reason. Tests make them small.
+
+export interface LogLimits {
+  /** Bytes. A segment is the unit in which dead space goes back to the device; a batch never spans two. */
+  readonly segmentBytes: number;
+  /** Under load a commit begins no sooner than this after the one before began: each costs CPU whatever its size. */
+  readonly commitIntervalMs: number;
+  /** Waiting bytes that begin a commit without regard to the interval. */
+  readonly commitBytes: number;
+  /** Waiting bytes above which appends are refused as `overloaded`: a stalled device must not eat the heap. */
+  readonly pendingBytesMax: number;
+  /** Log bytes after a checkpoint that make the next one due: they bound what a start-up must replay. */
+  readonly checkpointBytes: number;
+  readonly checkpointIntervalMs: number;
+  /** Topics changed since the last checkpoint, which cannot leave memory before it. */
+  readonly dirtyTopicsMax: number;
+  /** Topics held in memory while nobody uses them. */
+  readonly idleTopicsMax: number;
+  /** UTF-8 bytes of recent records kept per topic, and for all topics together. */
+  readonly hotTopicBytes: number;
+  readonly hotBytes: number;
+  /** Open segment files for cold reads. */
+  readonly openSegmentsMax: number;
+  /** Preads under way at once, so that cold readers leave threads for the commit. */
+  readonly coldReadsMax: number;
+  /** Topics examined per slice of the expiry sweep. */
+  readonly sweepTopics: number;
+}
+
+const MIB = 1024 * 1024;
+
+export const DEFAULT_LIMITS: LogLimits = {
+  segmentBytes: 64 * MIB,
+  commitIntervalMs: 5,
+  commitBytes: 4 * MIB,
+  pendingBytesMax: 64 * MIB,
+  checkpointBytes: 64 * MIB,
+  checkpointIntervalMs: 30_000,
+  dirtyTopicsMax: 8192,
+  idleTopicsMax: 8192,
+  hotTopicBytes: MIB,
+  hotBytes: 128 * MIB,
+  openSegmentsMax: 64,
+  coldReadsMax: 2,
+  sweepTopics: 256,
+};

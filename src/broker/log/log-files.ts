@@ -1,0 +1,26 @@
+// The only door to the file system for the log: a handful of calls, so that tests can refuse space, cut writes
+// short, fail a flush or hold one back, and so that what reaches the disk can be traced. Real files: node-log-files.ts.
+
+export interface LogFile {
+  /** Writes as much as the device takes, at least one byte, and says how much. May be fewer than given. */
+  write(bytes: Uint8Array, position: number): Promise<number>;
+  /** Reads up to `into.length` bytes; 0 at the end of the file. */
+  read(into: Uint8Array, position: number): Promise<number>;
+  /** Data and the size of the file are on the device when it resolves. */
+  datasync(): Promise<void>;
+  truncate(length: number): Promise<void>;
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface LogFiles {
+  /** `create` fails if the file exists. */
+  open(path: string, mode: 'create' | 'write' | 'read'): Promise<LogFile>;
+  /** Makes the folder and its parents. */
+  makeFolder(path: string): Promise<void>;
+  /** Names, not paths. */
+  list(folder: string): Promise<readonly string[]>;
+  unlink(path: string): Promise<void>;
+  /** Makes what was created and unlinked in the folder durable. */
+  syncFolder(path: string): Promise<void>;
+}

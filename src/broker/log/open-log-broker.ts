@@ -1,0 +1,236 @@
+// Opens a data folder: lock, index, the log after its checkpoint, and only then the engine. The order matters: nobody
+// may append before the torn end is cut off, and nothing may be promised before this life is on record.
+import { join } from 'node:path';
+import type { Clock } from '../../clock.ts';
+import type { BrokerEngine } from '../broker.ts';
+import type { BrokerError } from '../errors.ts';
+import type { QueueStore } from '../group/queue-store.ts';
+import { GroupConsumption } from '../group-consumption.ts';
+import { parseTopicPattern, type TopicPattern } from '../lite-topic.ts';
+import { Appender } from './appender.ts';
+import { CheckpointSchedule } from './checkpoint-schedule.ts';
+import { Checkpoint, readCheckpoint, readLife, type Life } from './checkpoint.ts';
+import { ColdReads } from './cold-reads.ts';
+import { EngineTime } from './engine-time.ts';
+import { Expiry, EXPIRY_RETRY_MS } from './expiry.ts';
+import { lockFolder } from './folder-lock.ts';
+import { GroupCommit, type FsyncMode } from './group-commit.ts';
+import { describeDurability, lifeOf, mayHaveLost, readBootId } from './life.ts';
+import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
+import { LogBroker } from './log-broker.ts';
+import type { LogFiles } from './log-files.ts';
+import { LogWriter } from './log-writer.ts';
+import { nodeLogFiles } from './node-log-files.ts';
+import { recoverLog, type RecoveredLog } from './recovery.ts';
+import { Replay } from './replay.ts';
+import { Segments } from './segments.ts';
+import { TailRing } from './tail-ring.ts';
+import { TopicIndex } from './topic-index.ts';
+import { TopicLister } from './topic-lister.ts';
+import { TopicTable } from './topic-table.ts';
+import type { Topic } from './topic.ts';
+
+export interface LogBrokerOptions {
+  readonly folder: string;
+  /** `always`: acknowledged means flushed. */
+  readonly fsync: FsyncMode;
+  readonly clock: Clock;
+  /** Must not repeat itself. */
+  readonly newEpoch: () => string;
+  /** Once, when the device failed: nothing is promised any more and the process should be restarted. */
+  readonly onFatal: (error: Error) => void;
+  readonly files?: LogFiles;
+  readonly limits?: Partial<LogLimits>;
+  /** Default: the machine's. */
+  readonly bootId?: string;
+}
+
+interface Storage {
+  readonly options: LogBrokerOptions;
+  readonly limits: LogLimits;
+  readonly index: TopicIndex;
+  readonly segments: Segments;
+  readonly table: TopicTable;
+  readonly checkpoint: Checkpoint;
+  readonly writer: LogWriter;
+  readonly time: EngineTime;
+  readonly life: Life;
+  readonly groups: Map<string, TopicPattern>;
+  release(): Promise<void>;
+}
+
+/** @throws BrokerError locked, corrupt, invalid-config */
+export async function openLogBroker(options: LogBrokerOptions): Promise<BrokerEngine> {
+  const files = options.files ?? nodeLogFiles;
+  await files.makeFolder(join(options.folder, 'log'));
+  await files.makeFolder(join(options.folder, 'index'));
+  await files.syncFolder(options.folder);
+  const lock = await lockFolder(options.folder);
+  const release = [(): Promise<void> => lock.release()];
+  try {
+    const storage = await openStorage(options, files, release);
+    return assemble(storage);
+  } catch (error) {
+    for (const step of release.reverse()) await step();
+    throw error;
+  }
+}
+
+async function openStorage(options: LogBrokerOptions, files: LogFiles, release: (() => Promise<void>)[]): Promise<Storage> {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const bootId = options.bootId ?? (await readBootId());
+  const index = new TopicIndex(join(options.folder, 'index'));
+  release.push(() => index.close());
+  const segments = new Segments(files, join(options.folder, 'log'), limits.openSegmentsMax);
+  release.push(() => segments.close());
+  const table = new TopicTable(index, segments, limits);
+  const checkpoint = new Checkpoint(index, table, segments);
+  const [last, from] = [readLife(index), readCheckpoint(index)];
+  const lossy = mayHaveLost(last, bootId);
+  const life = lifeOf(bootId, options.fsync, (last?.era ?? 0) + (lossy ? 1 : 0));
+  table.era = life.era;
+  table.nextTopicId = from?.nextTopicId ?? 1;
+  for (const { id, live } of from?.segments ?? []) segments.add(id, live, id !== from?.position.segment);
+  const groups = new Map([...index.groups()].map(([group, pattern]) => [group, parseTopicPattern(pattern)]));
+  const replay = new Replay(table, (group, pattern) => {
+    groups.set(group, parseTopicPattern(pattern));
+    checkpoint.addGroup(group, pattern);
+  });
+  const recovered = await recoverLog(files, segments, {
+    from: from?.position,
+    known: (from?.segments ?? []).map(({ id }) => id),
+    lossy,
+    onFrame: (frame, location) => replay.apply(frame, location),
+  });
+  const time = new EngineTime(options.clock, Math.max(from?.time ?? 0, recovered.time));
+  const writer = writerAt(recovered, files, segments, { segmentBytes: limits.segmentBytes, newSalt: options.newEpoch });
+  release.push(() => writer.close());
+  await checkpoint.write(writer.position, time.now(), life);
+  return { options, limits, index, segments, table, checkpoint, writer, time, life, groups, release: () => releaseAll(release) };
+}
+
+function writerAt(log: RecoveredLog, files: LogFiles, segments: Segments, options: { readonly segmentBytes: number; readonly newSalt: () => string }): LogWriter {
+  return new LogWriter(files, segments, options, log);
+}
+
+async function releaseAll(steps: (() => Promise<void>)[]): Promise<void> {
+  for (const step of steps.reverse()) await step();
+}
+
+function assemble(storage: Storage): LogBroker {
+  const { options, limits, index, segments, table, checkpoint, writer, time, life } = storage;
+  const { clock } = options;
+  const ring = new TailRing();
+  const fatal = once(options.onFatal);
+  const schedule = new CheckpointSchedule(clock, limits, {
+    dirtyTopics: () => table.dirty.size,
+    isSynced: () => commit.synced,
+    requestSync: () => commit.requestSync(),
+    write: () => checkpoint.write(writer.position, time.now(), life),
+    onFatal: (error) => commit.failNow(error),
+  });
+  const commit: GroupCommit = new GroupCommit(writer, clock, {
+    fsync: options.fsync,
+    limits,
+    hooks: {
+      now: () => time.now(),
+      afterBatch: (bytes) => {
+        ring.drain();
+        schedule.atBatchBoundary(bytes);
+      },
+      onFatal: fatal,
+    },
+  });
+  const expiry: Expiry = new Expiry(clock, time, { table, index, sliceMax: limits.sweepTopics }, {
+    isHeld: (topic) => groups.hasLag(topic.name),
+    end: (topic) => void appender.end(topic, 'expired').catch(() => expiry.arm(time.now() + EXPIRY_RETRY_MS)),
+  });
+  const appender: Appender = new Appender(table, commit, time, {
+    newEpoch: options.newEpoch,
+    isDue: (topic) => expiry.isDue(topic),
+    onExpiry: (at) => expiry.arm(at),
+    onVisible: (topic, major) => {
+      ring.mark(topic.readers, major);
+      groups.onAppended(topic.name);
+    },
+    onEnded: (topic, tombstone) => {
+      for (const reader of topic.readers.all ?? []) {
+        reader.end(topic.endReset(tombstone));
+        ring.markReader(reader);
+      }
+      groups.onRemoved(topic.name);
+    },
+    onGroup: (group, pattern) => {
+      storage.groups.set(group, parseTopicPattern(pattern));
+      checkpoint.addGroup(group, pattern);
+    },
+  });
+  const lister = new TopicLister(table, index);
+  const groups: GroupConsumption = new GroupConsumption(queueStore(storage, { appender, expiry, lister, broker: () => broker }), clock, storage.groups);
+  const broker = new LogBroker({
+    table, appender, commit, expiry, time, lister, ring, groups,
+    cold: new ColdReads(segments, limits.coldReadsMax),
+    durability: describeDurability(options.fsync),
+    shutDown: () => shutDown(storage, commit, schedule),
+  });
+  expiry.sweep();
+  return broker;
+}
+
+/** A failed device gets no last checkpoint: what it would say of the log may not be true. */
+async function shutDown({ checkpoint, writer, time, life, release }: Storage, commit: GroupCommit, schedule: CheckpointSchedule): Promise<void> {
+  await schedule.stop();
+  commit.stop();
+  try {
+    if (commit.state !== 'failed') {
+      await writer.sync();
+      await checkpoint.write(writer.position, time.now(), { ...life, clean: true });
+    }
+  } finally {
+    await release();
+  }
+}
+
+interface QueueParts {
+  readonly appender: Appender;
+  readonly expiry: Expiry;
+  readonly lister: TopicLister;
+  broker(): LogBroker;
+}
+
+function queueStore({ table, groups }: Storage, parts: QueueParts): QueueStore {
+  const { appender, expiry, lister } = parts;
+  return {
+    read: (name, from, options) => parts.broker().read(name, from, options),
+    saveGroup: async (group, pattern) => {
+      if (groups.get(group) === pattern) return;
+      await appender.saveGroup(group, pattern);
+    },
+    pendingTopics: (group, pattern) => [...lister.matching(pattern)].filter((topic) => hasMore(topic, group)).map(({ name }) => name),
+    head: (name) => {
+      const version = table.find(name)?.visible;
+      return version && { epoch: version.state.epoch, next: version.state.next, priority: version.priority };
+    },
+    committed: (group, name) => table.find(name)?.consumed?.get(group) ?? 0,
+    commit: async (group, name, epoch, next) => {
+      const topic = table.find(name);
+      if (topic === undefined) return;
+      await appender.consumed(topic, group, epoch, next);
+      // Its time may have come while the group kept it.
+      if (topic.pending?.expiresAt !== undefined) expiry.arm(topic.pending.expiresAt);
+    },
+  };
+}
+
+function hasMore({ visible, consumed }: Topic, group: string): boolean {
+  return visible !== undefined && (consumed?.get(group) ?? 0) < visible.state.next;
+}
+
+function once(onFatal: (error: Error) => void): (error: BrokerError) => void {
+  let told = false;
+  return (error) => {
+    if (told) return;
+    told = true;
+    onFatal(error);
+  };
+}

@@ -1,0 +1,142 @@
+// One attached reader: its place in a topic and at most one unanswered question. It holds no records; what it missed
+// is read when it asks. Invariants: the cursor only moves over what was handed out (or, for majors only, over what
+// is not wanted), and a reader that waits has seen, in the same turn, that nothing is there to read.
+import type { ReadResult, Reset } from '../broker.ts';
+import type { Position } from '../position.ts';
+
+export interface TailSource {
+  /** Synchronous where everything is in memory, so that a live token costs one promise. */
+  readFrom(position: Position, majorOnly: boolean): ReadResult | Promise<ReadResult>;
+  /** @throws BrokerError closed */
+  attach(reader: TailReader): void;
+  detach(reader: TailReader): void;
+}
+
+type Answer = IteratorResult<ReadResult, undefined>;
+
+const DONE: Answer = { done: true, value: undefined };
+
+export class TailReader implements AsyncIterableIterator<ReadResult, undefined> {
+  readonly majorOnly: boolean;
+  readonly #source: TailSource;
+  readonly #signal: AbortSignal;
+  readonly #onAbort = (): void => this.#finish();
+  #position: Position;
+  #state: 'new' | 'attached' | 'done' = 'new';
+  #asked: { resolve(answer: Answer): void; reject(error: unknown): void } | undefined;
+  #reading = false;
+  #ended: Reset | undefined;
+  /** Owned by the ring. */
+  marked = false;
+
+  constructor(source: TailSource, from: Position, options: { readonly signal: AbortSignal; readonly majorOnly?: boolean }) {
+    this.#source = source;
+    this.#position = from;
+    this.#signal = options.signal;
+    this.majorOnly = options.majorOnly ?? false;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<Answer> {
+    try {
+      if (this.#state === 'new') this.#attach();
+    } catch (error) {
+      this.#state = 'done';
+      return Promise.reject(error as Error);
+    }
+    if (this.#state === 'done') return Promise.resolve(DONE);
+    if (this.#asked !== undefined) return Promise.reject(new Error('a tail answers one question at a time'));
+    return new Promise((resolve, reject) => {
+      this.#asked = { resolve, reject };
+      this.#serve();
+    });
+  }
+
+  return(): Promise<Answer> {
+    this.#finish();
+    return Promise.resolve(DONE);
+  }
+
+  /** There may be something new. Nothing happens unless somebody waits. */
+  wake(): void {
+    if (this.#asked !== undefined && !this.#reading) this.#serve();
+  }
+
+  /** The topic's life is over: said even if the name has a new life before the reader asks again. */
+  end(reset: Reset): void {
+    this.#ended ??= reset;
+  }
+
+  /** The engine closes. */
+  stop(): void {
+    this.#finish();
+  }
+
+  #attach(): void {
+    if (this.#signal.aborted) {
+      this.#state = 'done';
+      return;
+    }
+    this.#source.attach(this);
+    this.#state = 'attached';
+    this.#signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  #serve(): void {
+    if (this.#ended !== undefined) { this.#last(this.#ended); return; }
+    try {
+      const result = this.#source.readFrom(this.#position, this.majorOnly);
+      if (!(result instanceof Promise)) { this.#give(result); return; }
+      this.#reading = true;
+      result.then((given) => this.#arrived(given), (error: unknown) => this.#failed(error));
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #arrived(result: ReadResult): void {
+    this.#reading = false;
+    if (this.#state === 'attached') this.#give(result);
+  }
+
+  #give(result: ReadResult): void {
+    if (result.kind !== 'batch') { this.#last(result); return; }
+    this.#position = { epoch: result.epoch, offset: result.next };
+    if (result.items.length > 0) this.#answer({ done: false, value: result });
+    // A read from the disk took time: what came meanwhile woke nobody.
+    else if (!result.end) this.#serve();
+  }
+
+  #last(result: ReadResult): void {
+    const asked = this.#asked;
+    this.#asked = undefined;
+    this.#finish();
+    asked?.resolve({ done: false, value: result });
+  }
+
+  #failed(error: unknown): void {
+    const asked = this.#asked;
+    this.#asked = undefined;
+    this.#reading = false;
+    this.#finish();
+    asked?.reject(error);
+  }
+
+  #answer(answer: Answer): void {
+    const asked = this.#asked;
+    this.#asked = undefined;
+    asked?.resolve(answer);
+  }
+
+  #finish(): void {
+    if (this.#state === 'attached') {
+      this.#signal.removeEventListener('abort', this.#onAbort);
+      this.#source.detach(this);
+    }
+    this.#state = 'done';
+    this.#answer(DONE);
+  }
+}

@@ -1,0 +1,99 @@
+// The index on disk (lmdb): what is true of the log up to one position, so that start-up and idle topics cost
+// nothing. It changes only by whole checkpoints, each one transaction; between them the log is the truth and this is
+// behind. Knows keys and bytes; what they mean is in the codecs.
+import { open, type Database, type RootDatabase } from 'lmdb';
+import type { LiteTopicName } from '../lite-topic.ts';
+
+type Store = Database<Buffer, Buffer>;
+type StoreName = 'topics' | 'chunks' | 'expiry' | 'groups' | 'state';
+
+export interface IndexChange {
+  readonly store: StoreName;
+  readonly key: Buffer;
+  /** Undefined deletes. */
+  readonly value: Buffer | undefined;
+}
+
+export class TopicIndex {
+  readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #stores: Record<StoreName, Store>;
+
+  constructor(folder: string) {
+    // Without overlappingSync a transaction is on the device when its promise resolves.
+    this.#root = open({ path: folder, encoding: 'binary', keyEncoding: 'binary', overlappingSync: false, maxDbs: 8, cache: false, noSubdir: false });
+    const store = (name: StoreName): Store => this.#root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
+    this.#stores = { topics: store('topics'), chunks: store('chunks'), expiry: store('expiry'), groups: store('groups'), state: store('state') };
+  }
+
+  /** All or nothing, and durable when it resolves. */
+  async apply(changes: readonly IndexChange[]): Promise<void> {
+    await this.#root.transaction(() => {
+      for (const { store, key, value } of changes) {
+        if (value === undefined) void this.#stores[store].remove(key);
+        else void this.#stores[store].put(key, value);
+      }
+    });
+  }
+
+  topic(name: LiteTopicName): Buffer | undefined {
+    return this.#stores.topics.get(topicKey(name));
+  }
+
+  chunk(topicId: number, index: number): Buffer | undefined {
+    return this.#stores.chunks.get(chunkKey(topicId, index));
+  }
+
+  state(key: string): Buffer | undefined {
+    return this.#stores.state.get(Buffer.from(key, 'latin1'));
+  }
+
+  *groups(): Generator<readonly [group: string, pattern: string]> {
+    for (const { key, value } of this.#stores.groups.getRange()) yield [key.toString('latin1'), value.toString('latin1')];
+  }
+
+  /** Names from `start` on that begin with `prefix`, in order. */
+  *topicsFrom(start: string, prefix: string): Generator<{ readonly name: LiteTopicName; readonly entry: Buffer }> {
+    for (const { key, value } of this.#stores.topics.getRange({ start: Buffer.from(start, 'latin1') })) {
+      const name = key.toString('latin1');
+      if (!name.startsWith(prefix)) return;
+      yield { name: name as LiteTopicName, entry: value };
+    }
+  }
+
+  /** Expiry keys after the given one, in order of time. */
+  *expiryAfter(key: Buffer): Generator<{ readonly key: Buffer; readonly at: number; readonly name: LiteTopicName }> {
+    for (const found of this.#stores.expiry.getKeys({ start: key })) {
+      if (found.equals(key)) continue;
+      const at = found.readUInt32BE(0) * 2 ** 32 + found.readUInt32BE(4);
+      yield { key: found, at, name: found.toString('latin1', 8) as LiteTopicName };
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#root.close();
+  }
+}
+
+export function topicKey(name: LiteTopicName): Buffer {
+  return Buffer.from(name, 'latin1');
+}
+
+export function chunkKey(topicId: number, index: number): Buffer {
+  const key = Buffer.allocUnsafe(12);
+  writeUint64(key, topicId);
+  key.writeUInt32BE(index, 8);
+  return key;
+}
+
+/** Ordered by time, then by name. */
+export function expiryKey(at: number, name: string): Buffer {
+  const key = Buffer.allocUnsafe(8 + name.length);
+  writeUint64(key, at);
+  key.write(name, 8, 'latin1');
+  return key;
+}
+
+function writeUint64(into: Buffer, value: number): void {
+  into.writeUInt32BE(Math.floor(value / 2 ** 32), 0);
+  into.writeUInt32BE(value % 2 ** 32, 4);
+}

@@ -1,0 +1,230 @@
+// One topic in memory: what readers may see of it, what it will be once everything pending has been committed, and
+// where its records stand. Writes are decided on `pending` and become `visible` when their batch is durable. Knows
+// no file: chunks that are not in memory come from a loader.
+import type { LogRecord, Priority, Reset } from '../broker.ts';
+import type { TopicState } from '../append-rules.ts';
+import type { LiteTopicName } from '../lite-topic.ts';
+import type { FrameWrite } from './frame-codec.ts';
+import { HotTail, type HotMemory } from './hot-tail.ts';
+import { CHUNK_RECORDS, RecordChunk, type FrameLocation } from './record-chunk.ts';
+import type { TopicReaders } from './tail-ring.ts';
+
+/** Clean chunks of one topic kept beside its last, for a reader that pages through it. */
+const CHUNKS_KEPT = 8;
+
+export interface TopicVersion {
+  readonly state: TopicState;
+  /** The epoch as the log knows it, and the era in which the topic was made. */
+  readonly base: string;
+  readonly era: number;
+  readonly ttlMs: number | undefined;
+  readonly expiresAt: number | undefined;
+  readonly priority: Priority;
+}
+
+export interface Tombstone {
+  readonly reason: 'expired' | 'removed';
+  readonly epoch: string;
+  readonly next: number;
+  /** By the engine's time. */
+  readonly at: number;
+}
+
+/** A life's chunks in the index, to be deleted at the next checkpoint. */
+export interface EndedLife {
+  readonly id: number;
+  readonly chunks: number;
+}
+
+export interface TopicSurroundings {
+  readonly hot: HotMemory;
+  loadChunk(topicId: number, index: number): RecordChunk;
+  newTopicId(): number;
+  /** Live records and bytes of a segment changed. */
+  count(segment: number, change: number): void;
+}
+
+export interface AppliedRecord {
+  readonly major: boolean;
+  /** UTF-8 bytes. */
+  readonly size: number;
+}
+
+export class Topic {
+  readonly name: LiteTopicName;
+  readonly #around: TopicSurroundings;
+  id = 0;
+  visible: TopicVersion | undefined;
+  pending: TopicVersion | undefined;
+  /** Frames on their way to the disk. */
+  waiting = 0;
+  tombstone: Tombstone | undefined;
+  /** UTF-8 bytes of the live records. */
+  bytes = 0;
+  /** First offset not consumed, by group. */
+  consumed: Map<string, number> | undefined;
+  readonly readers: TopicReaders = { all: undefined };
+  /** The key under which the expiry index knows the topic; 0 for none. */
+  indexedAt = 0;
+  dirty = false;
+  /** Captured for a checkpoint that is not yet durable: the index cannot give it back yet. */
+  capturing = false;
+  /** Since the idle sweep last came by. */
+  used = true;
+  #pendingMajors: number[] = [];
+  #chunks = new Map<number, RecordChunk>();
+  #hot: HotTail | undefined;
+
+  constructor(name: LiteTopicName, around: TopicSurroundings) {
+    this.name = name;
+    this.#around = around;
+  }
+
+  get evictable(): boolean {
+    return !this.dirty && !this.capturing && this.waiting === 0 && this.readers.all === undefined;
+  }
+
+  get hotFirst(): number {
+    return this.#hot?.first ?? this.visible?.state.next ?? 0;
+  }
+
+  hotRecord(offset: number): LogRecord | undefined {
+    return this.#hot?.get(offset);
+  }
+
+  forget(): void {
+    if (this.#hot !== undefined) this.#around.hot.forget(this.#hot);
+    this.#hot = undefined;
+    this.#chunks.clear();
+  }
+
+  chunkOf(offset: number): RecordChunk {
+    const index = Math.floor(offset / CHUNK_RECORDS);
+    let chunk = this.#chunks.get(index);
+    if (chunk === undefined) {
+      if (this.#chunks.size >= CHUNKS_KEPT) this.#dropCleanChunks();
+      chunk = this.#around.loadChunk(this.id, index);
+      this.#chunks.set(index, chunk);
+    }
+    return chunk;
+  }
+
+  dirtyChunks(): RecordChunk[] {
+    return [...this.#chunks.values()].filter((chunk) => chunk.dirty);
+  }
+
+  /** Of the pending state: no major in `from` to `to`, inclusive. */
+  isMinor(from: number, to: number): boolean {
+    if (this.#pendingMajors.some((offset) => offset >= from && offset <= to)) return false;
+    const visible = this.visible;
+    // Offsets of a life that has not begun on disk are all pending.
+    if (visible === undefined || visible.base !== this.pending?.base || visible.state.lastMajor < from) return true;
+    const last = Math.min(to, visible.state.next - 1);
+    for (let offset = from; offset <= last; offset++) {
+      const chunk = this.chunkOf(offset);
+      if (!chunk.hasMajors) offset += CHUNK_RECORDS - (offset % CHUNK_RECORDS) - 1;
+      else if (chunk.isMajor(offset % CHUNK_RECORDS)) return false;
+    }
+    return true;
+  }
+
+  expect(version: TopicVersion, first: number, records: readonly { readonly major: boolean }[]): void {
+    for (const [i, record] of records.entries()) if (record.major) this.#pendingMajors.push(first + i);
+    this.pending = version;
+    this.waiting += 1;
+  }
+
+  expectEnd(): void {
+    this.pending = undefined;
+    this.#pendingMajors = [];
+    this.waiting += 1;
+  }
+
+  /** What was pending did not reach the disk. */
+  fallBack(): void {
+    this.pending = this.visible;
+    this.#pendingMajors = [];
+    this.waiting = 0;
+  }
+
+  /** A write is durable and stands at `location`: readers may see it. */
+  apply(version: TopicVersion, write: FrameWrite<unknown>, records: readonly AppliedRecord[], location: FrameLocation): void {
+    if (write.created !== undefined) this.#begin();
+    for (const [from, to] of write.supersedes ?? []) this.#supersede(from, to, write.first);
+    let offset = write.first;
+    for (const { major, size } of records) {
+      const chunk = offset % CHUNK_RECORDS === 0 ? this.#newChunk(offset) : this.chunkOf(offset);
+      chunk.push(location.segment, location.position, location.length, size * 2 + (major ? 1 : 0));
+      this.bytes += size;
+      this.#around.count(location.segment, size + 1);
+      offset += 1;
+    }
+    this.visible = version;
+    // Offsets of the next life, already pending behind this one, are other offsets.
+    if (this.#pendingMajors.length > 0 && this.pending?.base === version.base) {
+      this.#pendingMajors = this.#pendingMajors.filter((major) => major >= version.state.next);
+    }
+  }
+
+  /** Recent records as objects. Only of what `apply` has just made visible. */
+  keepHot(first: number, records: readonly { readonly major: boolean; readonly data: string }[]): void {
+    if (records.length === 0) return;
+    this.#hot ??= new HotTail(this.#around.hot, first);
+    for (const [i, { major, data }] of records.entries()) this.#hot.push({ kind: 'record', offset: first + i, major, data });
+  }
+
+  /** The topic's end is durable. Gives what the index still holds of it. */
+  end(tombstone: Tombstone): EndedLife {
+    const life = { id: this.id, chunks: Math.ceil(tombstone.next / CHUNK_RECORDS) };
+    for (let offset = 0; offset < tombstone.next; offset++) this.#release(this.chunkOf(offset), offset % CHUNK_RECORDS);
+    this.#clear();
+    this.visible = undefined;
+    this.tombstone = tombstone;
+    return life;
+  }
+
+  endReset(tombstone: Tombstone): Reset {
+    return { kind: 'reset', reason: tombstone.reason, epoch: tombstone.epoch, earliest: 0, next: tombstone.next };
+  }
+
+  #begin(): void {
+    this.#clear();
+    this.id = this.#around.newTopicId();
+    this.tombstone = undefined;
+  }
+
+  #clear(): void {
+    this.forget();
+    this.bytes = 0;
+    this.consumed = undefined;
+    this.id = 0;
+  }
+
+  #newChunk(offset: number): RecordChunk {
+    const chunk = new RecordChunk(offset / CHUNK_RECORDS);
+    this.#chunks.set(chunk.index, chunk);
+    return chunk;
+  }
+
+  #supersede(from: number, to: number, by: number): void {
+    for (let offset = from; offset <= to; offset++) {
+      const chunk = this.chunkOf(offset);
+      this.#release(chunk, offset % CHUNK_RECORDS);
+      chunk.supersede(offset % CHUNK_RECORDS, by);
+      this.#hot?.drop(offset);
+    }
+  }
+
+  #release(chunk: RecordChunk, slot: number): void {
+    if (chunk.holeBy(slot) >= 0) return;
+    const size = chunk.size(slot);
+    this.bytes -= size;
+    this.#around.count(chunk.segment(slot), -(size + 1));
+  }
+
+  #dropCleanChunks(): void {
+    if (this.capturing) return;
+    const last = Math.floor(((this.visible?.state.next ?? 1) - 1) / CHUNK_RECORDS);
+    for (const [index, chunk] of this.#chunks) if (!chunk.dirty && index !== last) this.#chunks.delete(index);
+  }
+}

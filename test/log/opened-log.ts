@@ -1,0 +1,43 @@
+// A log broker on a real folder of its own, for tests: opened, opened again, and thrown away with the test.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { BrokerEngine } from '../../src/broker/broker.ts';
+import { openLogBroker, type LogBrokerOptions } from '../../src/broker/log/open-log-broker.ts';
+import { randomEpoch } from '../../src/broker/open-broker.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdline-log-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export interface OpenedLog {
+  readonly folder: string;
+  readonly clock: ManualClock;
+  readonly fatal: Error[];
+  readonly broker: BrokerEngine;
+  /** Closes the one before, unless it was abandoned, and opens the folder again. */
+  reopen(changes?: Partial<LogBrokerOptions>): Promise<BrokerEngine>;
+}
+
+/** `commitIntervalMs` is 0: under a clock moved by hand no time passes between two commits. */
+export async function openLog(options: Partial<LogBrokerOptions> = {}): Promise<OpenedLog> {
+  const folder = options.folder ?? (await temporaryFolder());
+  const clock = new ManualClock();
+  const fatal: Error[] = [];
+  const open = (changes: Partial<LogBrokerOptions>): Promise<BrokerEngine> => {
+    const limits = { commitIntervalMs: 0, ...options.limits, ...changes.limits };
+    return openLogBroker({ folder, fsync: { mode: 'always' }, clock, newEpoch: randomEpoch, onFatal: (error) => fatal.push(error), ...options, ...changes, limits });
+  };
+  let broker = await open({});
+  onTestFinished(() => broker.close());
+  const reopen = async (changes: Partial<LogBrokerOptions> = {}): Promise<BrokerEngine> => {
+    await broker.close();
+    broker = await open(changes);
+    return broker;
+  };
+  return { folder, clock, fatal, broker, reopen };
+}
