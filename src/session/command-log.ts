@@ -3,6 +3,7 @@
 //
 // Owns a bounded cache of command states. It is only a cache: a stale entry costs one conflict, never a wrong
 // decision, because the condition names the position the state was read at.
+import { setImmediate } from 'node:timers/promises';
 import type { Appended, Broker, NewRecord, TopicWrite } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
@@ -16,8 +17,11 @@ import { chatTopic, requestTopic } from './topic-names.ts';
 
 /** Command states kept per node; each is a few kilobytes at most. */
 export const COMMAND_CACHE_MAX = 4096;
-/** Tries of one command before `contended`. Commands of one node take turns, so only other nodes conflict. */
-export const COMMAND_ATTEMPTS_MAX = 24;
+/** Tries of one command before `contended`. Commands of one node take turns, so only other nodes conflict, and of n
+ *  nodes each wins a fair try with a chance of 1/n. */
+export const COMMAND_ATTEMPTS_MAX = 64;
+/** Turns of the event loop, at most, that a node stands back in a race, so that no order of arrival repeats itself. */
+const STAND_BACK_MAX = 4;
 
 export interface LoadedState {
   readonly epoch: string;
@@ -50,9 +54,12 @@ export class CommandLog {
   readonly #cache = new Map<LiteTopicName, LoadedState>();
   /** The last command under way per chat: commands of this node on one chat take turns. Emptied as they end. */
   readonly #turns = new Map<LiteTopicName, Promise<void>>();
+  readonly #random: () => number;
 
-  constructor(broker: Broker) {
+  /** `random`: from 0 to 1, for fairness between nodes only. */
+  constructor(broker: Broker, random: () => number) {
     this.#broker = broker;
+    this.#random = random;
   }
 
   /** The state as it is now, or undefined where there is no such session. */
@@ -67,16 +74,24 @@ export class CommandLog {
    */
   async transact(ref: SessionRef, decide: (loaded: LoadedState | undefined) => Transition): Promise<Committed | undefined> {
     const topic = chatTopic(ref);
-    return this.#inTurn(topic, async () => {
+    return this.#inTurn(topic, async (isFirst) => {
       for (let attempt = 1; attempt <= COMMAND_ATTEMPTS_MAX; attempt += 1) {
-        // The cache may be behind; then the append conflicts, and the next attempt reads.
-        const loaded = (attempt === 1 ? this.#cache.get(topic) : undefined) ?? (await this.#load(topic));
+        const loaded = await this.#loadForAttempt(topic, attempt, isFirst);
         const committed = await this.#attempt(ref, topic, loaded, decide(loaded));
         if (committed !== 'conflict') return committed;
         this.#cache.delete(topic);
       }
       throw new SessionError('contended');
     });
+  }
+
+  /** A lone command starts from the cache; if that is behind, the append conflicts and the next attempt reads. A node
+   *  with a row of commands would win every race so, one append to the others' read and append: it reads as well. */
+  async #loadForAttempt(topic: LiteTopicName, attempt: number, isFirst: boolean): Promise<LoadedState | undefined> {
+    const cached = this.#cache.get(topic);
+    if (attempt === 1 && isFirst && cached !== undefined) return cached;
+    for (let turns = Math.floor(this.#random() * STAND_BACK_MAX); turns > 0; turns -= 1) await setImmediate();
+    return this.#load(topic);
   }
 
   async #attempt(
@@ -157,9 +172,10 @@ export class CommandLog {
     }
   }
 
-  async #inTurn<T>(topic: LiteTopicName, command: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(topic) ?? Promise.resolve();
-    const mine = before.then(command);
+  /** `isFirst`: no other command of this node on this chat was under way. */
+  async #inTurn<T>(topic: LiteTopicName, command: (isFirst: boolean) => Promise<T>): Promise<T> {
+    const before = this.#turns.get(topic);
+    const mine = before === undefined ? command(true) : before.then(() => command(false));
     // The next in line waits for the end, whichever it is; the outcome belongs to the caller of `mine`.
     const ended = mine.then(
       () => undefined,

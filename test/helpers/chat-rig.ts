@@ -170,7 +170,7 @@ export class ChatRig {
     this.clock = clock ?? new ManualClock();
     let epochs = 0;
     this.broker = broker ?? new MemoryBroker({ clock: this.clock, newEpoch: () => `e${(epochs += 1)}` });
-    this.log = new CommandLog(this.broker);
+    this.log = new CommandLog(this.broker, Math.random);
     this.runs = new Runs(this.broker, this.log, this.clock, () => `id${(this.#ids += 1)}`);
     this.sessions = new Sessions(this.broker, this.log, this.clock);
     this.cursors = new Cursors(this.broker);
@@ -181,7 +181,7 @@ export class ChatRig {
 
   /** Another node's view of the same log: nothing is shared but the broker. */
   otherNode(): { runs: Runs; log: CommandLog } {
-    const log = new CommandLog(this.broker);
+    const log = new CommandLog(this.broker, Math.random);
     return { log, runs: new Runs(this.broker, log, this.clock, () => `other${(this.#ids += 1)}`) };
   }
 

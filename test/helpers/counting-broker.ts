@@ -1,0 +1,35 @@
+// A broker that counts what is asked of it: for promises about cost, which a user notices and no output shows.
+import type { BrokerEngine, LogItem, ReadResult } from '../../src/broker/broker.ts';
+
+export interface BrokerCounts {
+  appends: number;
+  reads: number;
+  items: number;
+  chars: number;
+}
+
+export function countingBroker(inner: BrokerEngine): { broker: BrokerEngine; counts: BrokerCounts } {
+  const counts: BrokerCounts = { appends: 0, reads: 0, items: 0, chars: 0 };
+  const count = (result: ReadResult): ReadResult => {
+    counts.reads += 1;
+    if (result.kind !== 'batch') return result;
+    counts.items += result.items.length;
+    counts.chars += result.items.reduce((sum, item: LogItem) => (item.kind === 'record' ? sum + item.data.length : sum), 0);
+    return result;
+  };
+  const broker: BrokerEngine = {
+    append: (writes) => {
+      counts.appends += 1;
+      return inner.append(writes);
+    },
+    read: async (...args) => count(await inner.read(...args)),
+    tail: (...args) => inner.tail(...args),
+    describe: (topics) => inner.describe(topics),
+    remove: (topic) => inner.remove(topic),
+    list: (...args) => inner.list(...args),
+    consume: (...args) => inner.consume(...args),
+    health: () => inner.health(),
+    close: () => inner.close(),
+  };
+  return { broker, counts };
+}

@@ -1,0 +1,225 @@
+// Sessions as their owner sees them, and what commands cost.
+import fc from 'fast-check';
+import { afterEach, describe, expect, it } from 'vitest';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { CommandLog } from '../../src/session/command-log.ts';
+import { RECENT_MESSAGES_MAX, SESSION_RUNS_MAX } from '../../src/session/command-state.ts';
+import { Runs } from '../../src/session/runs.ts';
+import { ChatRig, joinAnswer } from '../helpers/chat-rig.ts';
+import { eventually } from '../helpers/collector.ts';
+import { countingBroker } from '../helpers/counting-broker.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+let rig: ChatRig;
+afterEach(async () => {
+  await rig.close();
+});
+
+async function converse(turns: number, from = 0): Promise<void> {
+  for (let i = from; i < from + turns; i += 1) {
+    const { runId } = await rig.prompt(`prompt ${i}`);
+    (await rig.model.call(i)).say(`answer `, `${i}`).finish();
+    await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.every((run) => run.runId !== runId) ?? false);
+  }
+}
+
+describe('a session', () => {
+  it('is created once, is yours, and is found again', async () => {
+    rig = new ChatRig();
+    const first = await rig.sessions.create(rig.alice, rig.ref, { title: 'Trip', metadata: { a: 1 } });
+    expect(first.created).toBe(true);
+    expect((await rig.sessions.create(rig.alice, rig.ref, { title: 'Other' })).created).toBe(false);
+    await rig.sessions.update(rig.alice, rig.ref, { title: 'Journey' });
+    expect(await rig.sessions.describe(rig.alice, rig.ref)).toMatchObject({ sessionId: 's1', title: 'Journey', queued: 0, messages: 0 });
+    await expect(rig.sessions.create({ tenant: 'default', user: 'eve' }, rig.ref, {})).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('of another tenant with the same id is another session', async () => {
+    rig = new ChatRig();
+    const other = { tenant: 'acme', user: 'alice' };
+    await rig.sessions.create(rig.alice, rig.ref, { title: 'here' });
+    await rig.sessions.create(other, { tenant: 'acme', sessionId: 's1' }, { title: 'there' });
+    expect((await rig.sessions.describe(other, { tenant: 'acme', sessionId: 's1' })).title).toBe('there');
+    expect((await rig.sessions.list(other, 10, 0)).sessions).toHaveLength(1);
+  });
+
+  it('removed is gone for good: a new one under its name starts empty, in another epoch', async () => {
+    rig = new ChatRig();
+    await rig.prompt('hello', { messageId: 'm1' });
+    const before = await rig.log.load(rig.ref);
+    await rig.sessions.remove(rig.alice, rig.ref);
+    await expect(rig.sessions.describe(rig.alice, rig.ref)).rejects.toMatchObject({ code: 'not-found' });
+    await rig.prompt('again', { messageId: 'm1' });
+    const after = await rig.log.load(rig.ref);
+    expect(after?.epoch).not.toBe(before?.epoch);
+    expect(after?.state.messages).toBe(1);
+  });
+
+  it('is listed last active first, page by page, without what was removed or expired', async () => {
+    rig = new ChatRig();
+    for (let i = 0; i < 5; i += 1) {
+      await rig.sessions.create(rig.alice, { tenant: 'default', sessionId: `c${i}` }, { ttlMs: i === 2 ? 60_000 : 600_000 });
+      await rig.clock.advance(1000);
+    }
+    await rig.runs.send(rig.alice, { tenant: 'default', sessionId: 'c0' }, { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' });
+    await rig.sessions.remove(rig.alice, { tenant: 'default', sessionId: 'c3' });
+    await rig.clock.advance(100_000);
+    const ids = async (limit: number, page: number): Promise<string[]> => (await rig.sessions.list(rig.alice, limit, page)).sessions.map((one) => one.sessionId);
+    expect(await ids(10, 0)).toEqual(['c0', 'c4', 'c1']);
+    expect(await ids(2, 0)).toEqual(['c0', 'c4']);
+    expect(await ids(2, 1)).toEqual(['c1']);
+    expect((await rig.sessions.list(rig.alice, 2, 0)).more).toBe(true);
+    expect((await rig.sessions.list({ tenant: 'default', user: 'eve' }, 10, 0)).sessions).toEqual([]);
+  });
+
+  it('stays listed when the list is compacted, also those made meanwhile', async () => {
+    rig = new ChatRig();
+    for (let i = 0; i < 70; i += 1) await rig.sessions.create(rig.alice, { tenant: 'default', sessionId: `c${i}` }, {});
+    const [list] = await Promise.all([rig.sessions.list(rig.alice, 100, 0), rig.sessions.create(rig.alice, { tenant: 'default', sessionId: 'late' }, {})]);
+    expect(list.sessions.length).toBeGreaterThanOrEqual(70);
+    expect((await rig.sessions.list(rig.alice, 100, 0)).sessions.map((one) => one.sessionId)).toContain('late');
+    expect((await rig.sessions.list(rig.alice, 100, 0)).sessions).toHaveLength(71);
+  });
+});
+
+describe('history', () => {
+  it('in pages of any size is the whole conversation, each message once and in order, also with a queue', async () => {
+    rig = new ChatRig();
+    rig.startWorker();
+    await converse(3);
+    // Three prompts that wait for one another: their answers come long after them.
+    await rig.prompt('q0');
+    await rig.prompt('q1');
+    await rig.prompt('q2');
+    for (let i = 3; i < 6; i += 1) (await rig.model.call(i)).say(`late ${i}`).finish();
+    await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
+    await rig.prompt('still running');
+    (await rig.model.call(6)).say('partial');
+    await eventually(async () => JSON.stringify(await rig.seen()).includes('partial'));
+    const whole = (await rig.sessions.history(rig.alice, rig.ref, 100, undefined)).messages;
+    expect(whole.map((message) => message.content)).toEqual([
+      'prompt 0', 'answer 0', 'prompt 1', 'answer 1', 'prompt 2', 'answer 2',
+      'q0', 'late 3', 'q1', 'late 4', 'q2', 'late 5', 'still running', 'partial',
+    ]);
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1 }), async (limits) => {
+        const pages: string[] = [];
+        let before: { epoch: string; offset: number } | undefined;
+        for (let i = 0; ; i += 1) {
+          const page = await rig.sessions.history(rig.alice, rig.ref, limits[i % limits.length] ?? 1, before);
+          expect(page.messages.length).toBeLessThanOrEqual(limits[i % limits.length] ?? 1);
+          pages.unshift(...page.messages.map((message) => message.messageId));
+          if (page.before === undefined) break;
+          before = { epoch: page.epoch, offset: page.before };
+        }
+        expect(pages).toEqual(whole.map((message) => message.messageId));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('streams on from the position it gives, without a seam', async () => {
+    rig = new ChatRig();
+    rig.startWorker();
+    const { runId } = await rig.prompt('hello');
+    const call = await rig.model.call(0);
+    call.say('first ');
+    await eventually(async () => joinAnswer(await rig.seen(), runId) === 'first ');
+    const page = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
+    call.say('second').finish();
+    await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
+    const rest = await rig.seen({ epoch: page.epoch, offset: page.through });
+    const delta = rest.find((event) => event.type === 'delta');
+    expect(page.messages[1]?.content).toBe('first ');
+    expect(delta?.data).toMatchObject({ at: 6, text: 'second' });
+  });
+});
+
+describe('the cost of a command', () => {
+  it('on the 200th prompt of a chat is that of the second, on a node that never saw the chat', async () => {
+    const clock = new ManualClock();
+    const { broker, counts } = countingBroker(new MemoryBroker({ clock, newEpoch: () => 'e' }));
+    rig = new ChatRig({ broker, clock, agent: { conversationChars: 2000 } });
+    rig.startWorker();
+    const coldSend = async (): Promise<typeof counts> => {
+      const fresh = new Runs(broker, new CommandLog(broker, Math.random), clock, () => `f${counts.appends}-${Math.random()}`);
+      const before = { ...counts };
+      const { runId } = await fresh.send(rig.alice, rig.ref, { content: 'probe', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' });
+      const spent = { appends: counts.appends - before.appends, reads: counts.reads - before.reads, items: counts.items - before.items, chars: 0 };
+      await fresh.cancel(rig.alice, rig.ref, runId);
+      return spent;
+    };
+    await converse(1);
+    const second = await coldSend();
+    await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
+    const calls = rig.model.calls.length;
+    await converse(198, calls);
+    const last = await coldSend();
+    expect(last.appends).toBe(second.appends);
+    expect(last.reads).toBeLessThanOrEqual(second.reads);
+    expect(last.items).toBeLessThanOrEqual(second.items);
+  }, 60_000);
+
+  it('is bounded: prompts that wait and messages that are remembered have a limit', async () => {
+    rig = new ChatRig();
+    for (let i = 0; i < SESSION_RUNS_MAX; i += 1) await rig.prompt(`p${i}`, { messageId: `m${i}` });
+    await expect(rig.prompt('one more')).rejects.toMatchObject({ code: 'queue-full', retryable: true });
+    expect((await rig.log.load(rig.ref))?.state.recent.length).toBeLessThanOrEqual(RECENT_MESSAGES_MAX);
+  });
+
+  it('sends and stops by the thousand against a streaming run: none starves, all are answered', async () => {
+    rig = new ChatRig();
+    rig.startWorker();
+    await rig.prompt('stream');
+    const call = await rig.model.call(0);
+    let isOver = false;
+    const streaming = (async () => {
+      while (!isOver) {
+        call.say('x');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    const nodes = [rig, rig.otherNode(), rig.otherNode()];
+    const outcomes = await Promise.all(
+      Array.from({ length: 1000 }, async (_, i) => {
+        const node = nodes[i % nodes.length] ?? rig;
+        const prompt = { messageId: `s${i}`, content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
+        const sent = await node.runs.send(rig.alice, rig.ref, prompt).catch((error: unknown) => (error as { code: string }).code);
+        if (typeof sent === 'string') return sent;
+        await node.runs.cancel(rig.alice, rig.ref, sent.runId);
+        return 'stopped';
+      }),
+    );
+    isOver = true;
+    await streaming;
+    // A full queue is an answer; starving is not.
+    expect(new Set(outcomes)).toEqual(new Set(outcomes.includes('queue-full') ? ['stopped', 'queue-full'] : ['stopped']));
+    expect(outcomes.filter((outcome) => outcome === 'stopped').length).toBeGreaterThan(50);
+    call.finish();
+    await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
+  });
+});
+
+describe('a stored cursor', () => {
+  it('moves forward only, inside the epoch and up to the head', async () => {
+    rig = new ChatRig();
+    await rig.prompt('hello');
+    const epoch = (await rig.log.load(rig.ref))?.epoch ?? '';
+    expect(await rig.cursors.read(rig.ref, 'phone')).toBeUndefined();
+    await rig.cursors.store(rig.ref, 'phone', { epoch, offset: 0 });
+    await rig.cursors.store(rig.ref, 'phone', { epoch, offset: 1 });
+    expect(await rig.cursors.read(rig.ref, 'phone')).toEqual({ epoch, offset: 1 });
+    await rig.cursors.store(rig.ref, 'phone', { epoch, offset: 1 });
+    for (const bad of [{ epoch, offset: 0 }, { epoch, offset: 2 }, { epoch: 'other', offset: 1 }]) {
+      await expect(rig.cursors.store(rig.ref, 'phone', bad)).rejects.toMatchObject({ code: 'cursor-conflict' });
+    }
+  });
+
+  it('raced by many tabs ends at the furthest', async () => {
+    rig = new ChatRig();
+    for (let i = 0; i < 20; i += 1) await rig.prompt(`p${i}`);
+    const epoch = (await rig.log.load(rig.ref))?.epoch ?? '';
+    await Promise.allSettled(Array.from({ length: 30 }, (_, i) => rig.cursors.store(rig.ref, 'tab', { epoch, offset: (i * 7) % 31 })));
+    expect(await rig.cursors.read(rig.ref, 'tab')).toEqual({ epoch, offset: 30 });
+  });
+});
