@@ -172,9 +172,9 @@ describe('the cost of a command', () => {
     rig.startWorker();
     await rig.prompt('stream');
     const call = await rig.model.call(0);
-    let isOver = false;
+    const over = new AbortController();
     const streaming = (async () => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         call.say('x');
         await new Promise((resolve) => setImmediate(resolve));
       }
@@ -190,7 +190,7 @@ describe('the cost of a command', () => {
         return 'stopped';
       }),
     );
-    isOver = true;
+    over.abort();
     await streaming;
     // A full queue is an answer; starving is not.
     expect(new Set(outcomes)).toEqual(new Set(outcomes.includes('queue-full') ? ['stopped', 'queue-full'] : ['stopped']));
