@@ -1,0 +1,174 @@
+// The entry of the SDK, `holdline/client`: one client for one server and one user, from which chats are opened.
+// Runs in browsers and in Node 20 without dependencies. Everything public is exported from here.
+import { Chat } from './chat.ts';
+import { ChatClientError } from './chat-client-error.ts';
+import { systemEnvironment } from './environment.ts';
+import type { Environment } from './environment.ts';
+import { HttpApi } from './http-api.ts';
+import type { Fetch } from './http-api.ts';
+import { parseCreated, parseHistoryPage, parseSessionPage } from './http-bodies.ts';
+import { PatientCaller } from './patient-caller.ts';
+import { randomId } from './random-id.ts';
+import { SocketWire } from './socket-wire.ts';
+import type { WebSocketConstructor } from './socket-wire.ts';
+import { SseWire } from './sse-wire.ts';
+import { TokenSource } from './token-source.ts';
+import type { TokenOption } from './token-source.ts';
+import { WireChoice } from './wire-choice.ts';
+import type { Transport } from './wire-choice.ts';
+import type { HistoryPage, SessionPage } from './wire-events.ts';
+
+export type { Chat, ChatCounters, ChatSnapshot, SendOptions } from './chat.ts';
+export { ChatClientError } from './chat-client-error.ts';
+export type { AttachmentPart, Message, Part, Run, RunState, TextPart, ToolCallPart } from './chat-state.ts';
+export type { ConnectionState } from './connection-state.ts';
+export type { Environment, WakeReason } from './environment.ts';
+export type { Fetch } from './http-api.ts';
+export type { WebSocketConstructor } from './socket-wire.ts';
+export type { WebSocketLike } from './shared-socket.ts';
+export type { TokenOption } from './token-source.ts';
+export type { Transport } from './wire-choice.ts';
+export type * from './wire-events.ts';
+export type { ClosedReason, WireName } from './wire.ts';
+
+export interface ChatClientOptions {
+  /** Where the server is, without `/v1`. In a browser may be relative to the page: `''` is its own origin. */
+  readonly baseUrl: string;
+  readonly token: TokenOption;
+  /** `auto` (default): one WebSocket for all chats where that gets through, else SSE. */
+  readonly transport?: Transport;
+  /** Where the platform has no global one, such as Node 20: the class of the `ws` package fits. */
+  readonly WebSocket?: WebSocketConstructor;
+  /** Default: the platform's. */
+  readonly fetch?: Fetch;
+  /** How long a message or a stop is tried before it is given up, in ms. Default: two minutes. */
+  readonly patienceMs?: number;
+  /** Time and chance, for tests and unusual platforms. */
+  readonly environment?: Environment;
+}
+
+export interface NewSession {
+  readonly sessionId?: string;
+  readonly title?: string;
+  readonly metadata?: unknown;
+  /** The chat is removed this long after its last activity; the server's default where absent. */
+  readonly ttlMs?: number;
+}
+
+export function createChatClient(options: ChatClientOptions): ChatClient {
+  return new ChatClient(options);
+}
+
+export class ChatClient {
+  readonly #api: HttpApi;
+  readonly #tokens: TokenSource;
+  readonly #wires: WireChoice;
+  readonly #environment: Environment;
+  readonly #caller: PatientCaller;
+  readonly #patienceMs: number | undefined;
+  readonly #chats = new Map<string, Chat>();
+  readonly #stopWaking: () => void;
+
+  constructor(options: ChatClientOptions) {
+    const environment = options.environment ?? systemEnvironment();
+    const baseUrl = absoluteUrl(options.baseUrl);
+    const fetchOnce: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
+    const socket = options.WebSocket ?? platformWebSocket();
+    this.#environment = environment;
+    this.#patienceMs = options.patienceMs;
+    this.#tokens = new TokenSource(options.token);
+    this.#api = new HttpApi(baseUrl, this.#tokens, fetchOnce, environment);
+    this.#caller = new PatientCaller(this.#api, environment, options.patienceMs);
+    this.#wires = new WireChoice(
+      options.transport ?? 'auto',
+      new SseWire(baseUrl, fetchOnce, environment),
+      socket === undefined ? undefined : new SocketWire(baseUrl, socket, this.#tokens, environment),
+    );
+    this.#stopWaking = environment.onWake((reason) => {
+      this.#caller.wake();
+      for (const chat of this.#chats.values()) chat.wake(reason);
+    });
+  }
+
+  get transport(): Transport {
+    return this.#wires.transport;
+  }
+
+  /** Moves every open chat to another wire. Each resumes from its position: an answer may begin on one and end on the other. */
+  useTransport(transport: Transport): void {
+    this.#wires.transport = transport;
+    for (const chat of this.#chats.values()) chat.reconnect();
+  }
+
+  /** The chat of that id, connected from now on until it is closed. The same object while it is open. */
+  chat(sessionId: string): Chat {
+    const known = this.#chats.get(sessionId);
+    if (known !== undefined) return known;
+    const chat: Chat = new Chat(sessionId, {
+      api: this.#api,
+      tokens: this.#tokens,
+      wires: this.#wires,
+      environment: this.#environment,
+      onClose: () => this.#forget(chat),
+      ...(this.#patienceMs === undefined ? {} : { patienceMs: this.#patienceMs }),
+    });
+    this.#chats.set(sessionId, chat);
+    return chat;
+  }
+
+  /** The user's chats, last active first. @throws ChatClientError, as do all of these */
+  async sessions(query: { readonly limit?: number; readonly page?: string } = {}): Promise<SessionPage> {
+    return parseSessionPage(await this.#caller.call({ method: 'GET', path: `/sessions${queryOf(query)}` }));
+  }
+
+  /** A new chat; or, with the id of one that is the user's already, that one. */
+  async create(session: NewSession = {}): Promise<{ readonly sessionId: string; readonly position: string }> {
+    // The id is made here even where the caller does not care, so that a repeated call makes one chat, not two.
+    const body = { ...session, sessionId: session.sessionId ?? randomId() };
+    return parseCreated(await this.#caller.call({ method: 'POST', path: '/sessions', body }));
+  }
+
+  /** Removes a chat for good, everywhere. One that is gone already is removed: the answer before may have been lost. */
+  async remove(sessionId: string): Promise<void> {
+    try {
+      await this.#caller.call({ method: 'DELETE', path: `/sessions/${encodeURIComponent(sessionId)}` });
+    } catch (error) {
+      if (!(error instanceof ChatClientError) || error.status !== 404) throw error;
+    }
+  }
+
+  /** Messages without following the chat: newest page first, each page in order. */
+  async history(
+    sessionId: string,
+    query: { readonly limit?: number; readonly before?: string } = {},
+  ): Promise<HistoryPage> {
+    const path = `/sessions/${encodeURIComponent(sessionId)}/messages${queryOf(query)}`;
+    return parseHistoryPage(await this.#caller.call({ method: 'GET', path }));
+  }
+
+  /** Closes every chat and lets go of the platform. Idempotent. */
+  close(): void {
+    this.#stopWaking();
+    this.#caller.close();
+    for (const chat of [...this.#chats.values()]) chat.close();
+  }
+
+  #forget(chat: Chat): void {
+    if (this.#chats.get(chat.sessionId) === chat) this.#chats.delete(chat.sessionId);
+  }
+}
+
+function queryOf(query: Readonly<Record<string, string | number | undefined>>): string {
+  const pairs = Object.entries(query).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)]]));
+  return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs).toString()}`;
+}
+
+function absoluteUrl(baseUrl: string): string {
+  const page = (globalThis as { location?: { href: string } }).location?.href;
+  const url = new URL(baseUrl === '' ? '/' : baseUrl, page);
+  return url.origin + url.pathname;
+}
+
+function platformWebSocket(): WebSocketConstructor | undefined {
+  return (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
+}

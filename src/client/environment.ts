@@ -1,0 +1,72 @@
+// What the SDK needs from the world besides the network: time, chance, the next frame, and the moments at
+// which a device comes back. One small interface, so that a test moves time by hand and a browser, Node or
+// React Native can each supply its own.
+
+/** `online`: the network changed under us. `visible`: the page, or the phone, was woken. */
+export type WakeReason = 'online' | 'visible';
+
+export interface Environment {
+  /** Milliseconds. Wall time on purpose: a monotonic clock stands still on some devices while they sleep, and
+   *  how long a connection has been silent is exactly what has to be known after a sleep. */
+  now(): number;
+  /** Calls back once after `ms`; the returned function takes it back. */
+  after(ms: number, callback: () => void): () => void;
+  /** Uniform in [0, 1). */
+  random(): number;
+  /** Calls back when it is time to draw: many events become one notification. The returned function takes it back. */
+  frame(callback: () => void): () => void;
+  /** Reports each return of the device until the returned function is called. */
+  onWake(listener: (reason: WakeReason) => void): () => void;
+  /** False only where the device knows that it has no network. */
+  isOnline(): boolean;
+}
+
+/** A browser stops animation frames in a hidden tab; listeners are told this much later at the latest. */
+const FRAME_MS_MAX = 100;
+/** Where there is nothing to draw: about one frame, so that one burst from a socket is one notification. */
+const FRAME_MS = 16;
+
+export function systemEnvironment(): Environment {
+  return {
+    now: () => Date.now(),
+    after,
+    random: () => Math.random(),
+    frame,
+    onWake,
+    isOnline: () => typeof navigator === 'undefined' || (navigator as { onLine?: boolean }).onLine !== false,
+  };
+}
+
+function after(ms: number, callback: () => void): () => void {
+  const timeout = setTimeout(callback, ms);
+  return () => clearTimeout(timeout);
+}
+
+function frame(callback: () => void): () => void {
+  if (typeof requestAnimationFrame === 'undefined') return after(FRAME_MS, callback);
+  const once = (): void => {
+    cancel();
+    callback();
+  };
+  const request = requestAnimationFrame(once);
+  const takeBack = after(FRAME_MS_MAX, once);
+  const cancel = (): void => {
+    cancelAnimationFrame(request);
+    takeBack();
+  };
+  return cancel;
+}
+
+function onWake(listener: (reason: WakeReason) => void): () => void {
+  if (typeof document === 'undefined' || typeof window === 'undefined') return () => undefined;
+  const online = (): void => listener('online');
+  const visible = (): void => {
+    if (document.visibilityState === 'visible') listener('visible');
+  };
+  window.addEventListener('online', online);
+  document.addEventListener('visibilitychange', visible);
+  return () => {
+    window.removeEventListener('online', online);
+    document.removeEventListener('visibilitychange', visible);
+  };
+}

@@ -1,0 +1,89 @@
+// The text frames of the WebSocket [PROTOCOL §6]: what the client sends, what it understands of what comes,
+// and what a close code or a refused subscription means. Pure; `shared-socket.ts` owns the socket.
+import { isFields, parseWireError } from './wire-codec.ts';
+import type { WireError, WireFrame } from './wire-events.ts';
+import type { WireEnd } from './wire.ts';
+
+/** Only what this client sends: commands go over HTTP, where a lost answer can be asked for again. */
+export type ClientFrame =
+  | { readonly type: 'auth'; readonly token: string }
+  | { readonly type: 'subscribe'; readonly sessionId: string; readonly after: string }
+  | { readonly type: 'unsubscribe'; readonly sessionId: string }
+  | { readonly type: 'ping' };
+
+export type ServerFrame =
+  | { readonly type: 'subscribed'; readonly sessionId: string }
+  /** Without a session: said to the whole socket. */
+  | { readonly type: 'events'; readonly sessionId: string | undefined; readonly frames: readonly WireFrame[] }
+  | { readonly type: 'error'; readonly sessionId: string | undefined; readonly error: WireError }
+  /** `pong`, and whatever a later version adds: proof of life and nothing else. */
+  | { readonly type: 'other' };
+
+/** Undefined where the text is no frame of this protocol at all. */
+export function parseServerFrame(text: string): ServerFrame | undefined {
+  let frame: unknown;
+  try {
+    frame = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isFields(frame)) return undefined;
+  const sessionId = typeof frame['sessionId'] === 'string' ? frame['sessionId'] : undefined;
+  switch (frame['type']) {
+    case 'subscribed':
+      return sessionId === undefined ? undefined : { type: 'subscribed', sessionId };
+    case 'event':
+      return { type: 'events', sessionId, frames: parseEvents([frame]) };
+    case 'events':
+      return { type: 'events', sessionId, frames: parseEvents(frame['events']) };
+    case 'error':
+      return { type: 'error', sessionId, error: parseWireError(frame, 'error') };
+    default:
+      return { type: 'other' };
+  }
+}
+
+/** What the end of the socket means for every chat on it. */
+export function wireEndOfClose(code: number, reason: string): WireEnd {
+  switch (code) {
+    case 4400:
+      return { kind: 'final', reason: 'refused', detail: reason };
+    case 4403:
+      return { kind: 'final', reason: 'forbidden', detail: reason };
+    case 4401:
+      return { kind: 'unauthorized' };
+    case 4429:
+    case 4503: {
+      const afterMs = parseAfterMs(reason);
+      return afterMs === undefined ? { kind: 'lost', detail: reason } : { kind: 'later', afterMs };
+    }
+    default:
+      return { kind: 'lost', detail: `the socket closed with ${code}` };
+  }
+}
+
+/** What an `error` frame about one subscription means for that chat. */
+export function wireEndOfError(error: WireError): WireEnd {
+  if (error.retryable) return { kind: 'lost', detail: error.message };
+  if (error.code.endsWith('not-found')) return { kind: 'final', reason: 'not-found', detail: error.message };
+  if (error.code === 'forbidden') return { kind: 'final', reason: 'forbidden', detail: error.message };
+  if (error.code.startsWith('invalid')) return { kind: 'final', reason: 'refused', detail: error.message };
+  if (error.code === 'unauthorized' || error.code === 'expired') return { kind: 'unauthorized' };
+  // A code this version does not know: trying again, ever more slowly, is wrong at worst; giving up loses the chat.
+  return { kind: 'lost', detail: `${error.code}: ${error.message}` };
+}
+
+function parseEvents(events: unknown): readonly WireFrame[] {
+  if (!Array.isArray(events)) return [];
+  return events.flatMap((item: unknown) => {
+    if (!isFields(item) || typeof item['event'] !== 'string') return [];
+    const { id, event, data } = item;
+    return [{ ...(typeof id === 'string' ? { id } : {}), event, data }];
+  });
+}
+
+/** The number after `afterMs`, whether the reason is JSON or `afterMs=…`. */
+function parseAfterMs(reason: string): number | undefined {
+  const digits = /afterMs\D{0,4}(\d{1,9})/.exec(reason)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}

@@ -1,0 +1,125 @@
+// From what came off a wire to the events this client knows. Everything is checked here once and trusted
+// afterwards. Undefined means "not for us": an unknown type, or a known one without the fields that make it
+// so; receivers ignore both [PROTOCOL §4].
+import type { ChatEvent, ContentPart, ControlEvent, MessageContent, PartKind, WireError, WireFrame } from './wire-events.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** @param frame one that carried a position */
+export function parseChatEvent(frame: WireFrame): ChatEvent | undefined {
+  if (!isFields(frame.data)) return undefined;
+  if (frame.event.startsWith('session.')) return parseSessionEvent(frame.event, frame.data);
+  if (frame.event === 'message.created') return parseMessage(frame.data);
+  return typeof frame.data['runId'] === 'string' ? parseRunEvent(frame.event, frame.data['runId'], frame.data) : undefined;
+}
+
+/** @param frame one that carried no position */
+export function parseControlEvent(frame: WireFrame): ControlEvent | undefined {
+  const fields = isFields(frame.data) ? frame.data : {};
+  const { reason, afterMs, runId, ahead } = fields;
+  switch (frame.event) {
+    case 'live':
+    case 'expired':
+      return { type: frame.event };
+    case 'reset':
+      return { type: 'reset', reason: typeof reason === 'string' ? reason : 'unknown' };
+    case 'reconnect':
+      return { type: 'reconnect', afterMs: isCount(afterMs) ? afterMs : 0 };
+    case 'queue':
+      return typeof runId === 'string' && isCount(ahead) ? { type: 'queue', runId, ahead } : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** An error as every part of the protocol writes it; what is missing is filled with the cautious reading. */
+export function parseWireError(value: unknown, fallback: string): WireError {
+  const fields = isFields(value) ? value : {};
+  const { code, message, retryable } = fields;
+  return {
+    code: typeof code === 'string' ? code : fallback,
+    message: typeof message === 'string' ? message : fallback,
+    retryable: retryable === true,
+  };
+}
+
+function parseSessionEvent(type: string, fields: Fields): ChatEvent | undefined {
+  if (type !== 'session.created' && type !== 'session.updated') return undefined;
+  const { title, metadata } = fields;
+  return { type, ...(typeof title === 'string' ? { title } : {}), ...(metadata === undefined ? {} : { metadata }) };
+}
+
+function parseMessage(fields: Fields): ChatEvent | undefined {
+  const { messageId, role, content } = fields;
+  if (typeof messageId !== 'string' || typeof role !== 'string' || !isContent(content)) return undefined;
+  return { type: 'message.created', messageId, role, content, ...pickText(fields, 'createdAt') };
+}
+
+function parseRunEvent(type: string, runId: string, fields: Fields): ChatEvent | undefined {
+  const { messageId, attempt, part, at } = fields;
+  switch (type) {
+    case 'run.queued':
+      if (typeof messageId !== 'string') return undefined;
+      return { type, runId, messageId, ...pickText(fields, 'agent'), ...pickText(fields, 'model') };
+    case 'run.started':
+      if (typeof messageId !== 'string') return undefined;
+      return { type, runId, messageId, attempt: isCount(attempt) ? attempt : 1, ...pickText(fields, 'model') };
+    case 'part.started':
+    case 'delta':
+    case 'tool.result':
+      return parsePartEvent(type, runId, fields);
+    case 'run.restarted':
+      if (!isCount(part) || !isCount(at)) return undefined;
+      return { type, runId, attempt: isCount(attempt) ? attempt : 1, part, at };
+    case 'run.cancelling':
+    case 'run.cancelled':
+      return { type, runId, ...pickText(fields, 'by') };
+    case 'run.completed': {
+      const usage = fields['usage'];
+      return { type, runId, ...pickText(fields, 'finishReason'), ...(usage === undefined ? {} : { usage }) };
+    }
+    case 'run.failed':
+      return { type, runId, error: parseWireError(fields['error'], 'failed') };
+    default:
+      return undefined;
+  }
+}
+
+function parsePartEvent(type: 'part.started' | 'delta' | 'tool.result', runId: string, fields: Fields): ChatEvent | undefined {
+  const { messageId, part, kind, at, text, toolCallId, result, error } = fields;
+  if (type === 'tool.result') {
+    if (typeof toolCallId !== 'string') return undefined;
+    return { type, runId, toolCallId, ...(result === undefined ? {} : { result }), ...(error === undefined ? {} : { error }) };
+  }
+  if (!isCount(part) || !isPartKind(kind)) return undefined;
+  if (type === 'part.started') {
+    return { type, runId, part, kind, ...pickText(fields, 'toolCallId'), ...pickText(fields, 'toolName') };
+  }
+  if (typeof messageId !== 'string' || !isCount(at) || typeof text !== 'string') return undefined;
+  return { type, runId, messageId, part, kind, at, text };
+}
+
+function pickText<K extends string>(fields: Fields, key: K): { readonly [P in K]?: string } {
+  const value = fields[key];
+  return typeof value === 'string' ? ({ [key]: value } as { readonly [P in K]?: string }) : {};
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
+}
+
+function isPartKind(value: unknown): value is PartKind {
+  return value === 'text' || value === 'reasoning' || value === 'tool-call';
+}
+
+function isContent(value: unknown): value is MessageContent {
+  return typeof value === 'string' || (Array.isArray(value) && value.every(isContentPart));
+}
+
+function isContentPart(value: unknown): value is ContentPart {
+  return isFields(value) && typeof value['type'] === 'string';
+}

@@ -1,0 +1,159 @@
+// The fold, event by event: what each one does to what is shown.
+import { describe, expect, it } from 'vitest';
+import { foldEvent, foldQueue } from '../../src/client/chat-fold.ts';
+import { EMPTY_CHAT } from '../../src/client/chat-state.ts';
+import type { ChatState } from '../../src/client/chat-state.ts';
+import type { ChatEvent } from '../../src/client/wire-events.ts';
+
+function fold(...events: ChatEvent[]): ChatState {
+  return foldFrom(EMPTY_CHAT, ...events);
+}
+
+function foldFrom(state: ChatState, ...events: ChatEvent[]): ChatState {
+  return events.reduce((before, event) => {
+    const next = foldEvent(before, event);
+    if (next === undefined) throw new Error(`${event.type} did not join`);
+    return next;
+  }, state);
+}
+
+const prompt = (id: string, content = 'hi'): ChatEvent => ({ type: 'message.created', messageId: id, role: 'user', content });
+const queued = (runId: string, messageId: string): ChatEvent => ({ type: 'run.queued', runId, messageId });
+const started = (runId: string, messageId: string, attempt = 1): ChatEvent => ({ type: 'run.started', runId, messageId, attempt });
+const delta = (text: string, at: number, part = 0, kind: 'text' | 'reasoning' | 'tool-call' = 'text'): ChatEvent => ({
+  type: 'delta',
+  runId: 'r1',
+  messageId: 'a1',
+  part,
+  kind,
+  at,
+  text,
+});
+const begun = fold(prompt('p1'), queued('r1', 'p1'), started('r1', 'a1'));
+const textOf = (state: ChatState): string[] =>
+  state.messages.flatMap((message) =>
+    message.parts.map((part) => (part.kind === 'attachment' ? 'attachment' : `${part.kind} ${part.part}: ${part.text}`)),
+  );
+
+describe('a turn', () => {
+  it('shows the prompt, then the answer as it is written, and how its run stands', () => {
+    const queuedRun = fold(prompt('p1'), queued('r1', 'p1'));
+    expect(queuedRun.runs).toMatchObject([{ runId: 'r1', state: 'queued', promptId: 'p1' }]);
+    expect(queuedRun.messages).toMatchObject([{ messageId: 'p1', runId: 'r1' }]);
+    const half = foldFrom(begun, delta('Hel', 0), delta('lo', 3));
+    expect(half.messages.map((message) => [message.messageId, message.role])).toEqual([['p1', 'user'], ['a1', 'assistant']]);
+    expect(textOf(half)).toEqual(['text 0: hi', 'text 0: Hello']);
+    expect(half.runs).toMatchObject([{ state: 'running', messageId: 'a1', attempt: 1 }]);
+    const done = foldFrom(half, { type: 'run.completed', runId: 'r1', finishReason: 'stop', usage: { output: 2 } });
+    expect(done.runs).toMatchObject([{ state: 'completed', finishReason: 'stop', usage: { output: 2 } }]);
+  });
+
+  it('keeps the parts of an answer apart and in the order of their numbers', () => {
+    const state = foldFrom(
+      begun,
+      { type: 'part.started', runId: 'r1', part: 0, kind: 'reasoning' },
+      delta('hm', 0, 0, 'reasoning'),
+      { type: 'part.started', runId: 'r1', part: 1, kind: 'tool-call', toolCallId: 'c1', toolName: 'search' },
+      delta('{"q":1}', 0, 1, 'tool-call'),
+      { type: 'tool.result', runId: 'r1', toolCallId: 'c1', result: { hits: 3 } },
+      delta('ok', 0, 2),
+    );
+    expect(textOf(state).slice(1)).toEqual(['reasoning 0: hm', 'tool-call 1: {"q":1}', 'text 2: ok']);
+    expect(state.messages[1]?.parts[1]).toMatchObject({ toolCallId: 'c1', toolName: 'search', result: { hits: 3 } });
+  });
+
+  it('puts each answer after its own prompt when several were queued', () => {
+    const state = fold(
+      prompt('p1'), queued('r1', 'p1'), prompt('p2'), queued('r2', 'p2'), prompt('p3'), queued('r3', 'p3'),
+      started('r1', 'a1'), started('r2', 'a2'),
+    );
+    expect(state.messages.map((message) => message.messageId)).toEqual(['p1', 'a1', 'p2', 'a2', 'p3']);
+  });
+
+  it('tells failed from cancelled, with the reason', () => {
+    const failed = foldFrom(begun, { type: 'run.failed', runId: 'r1', error: { code: 'upstream', message: 'no', retryable: true } });
+    expect(failed.runs[0]).toMatchObject({ state: 'failed', error: { code: 'upstream', retryable: true } });
+    const cancelling = foldFrom(begun, { type: 'run.cancelling', runId: 'r1', by: 'user' });
+    expect(cancelling.runs[0]).toMatchObject({ state: 'running', cancelling: true });
+    const cancelled = foldFrom(cancelling, { type: 'run.cancelled', runId: 'r1', by: 'user' });
+    expect(cancelled.runs[0]).toMatchObject({ state: 'cancelled', cancelling: false, cancelledBy: 'user' });
+  });
+
+  it('shows how many runs are before a queued one, until it starts', () => {
+    const waiting = foldQueue(fold(prompt('p1'), queued('r1', 'p1')), 'r1', 3);
+    expect(waiting.runs[0]?.ahead).toBe(3);
+    expect(foldFrom(waiting, started('r1', 'a1')).runs[0]?.ahead).toBeUndefined();
+    expect(foldQueue(begun, 'r1', 2)).toBe(begun);
+    expect(foldQueue(begun, 'other', 2)).toBe(begun);
+  });
+
+  it('shows prompts with content parts, and keeps what is not text as it came', () => {
+    const image = { type: 'image_url', image_url: { url: 'data:' } };
+    const content = [{ type: 'text', text: 'look' }, image];
+    const state = fold({ type: 'message.created', messageId: 'p', role: 'user', content });
+    expect(state.messages[0]?.parts).toEqual([
+      { part: 0, kind: 'text', start: 0, text: 'look' },
+      { part: 1, kind: 'attachment', content: image },
+    ]);
+  });
+});
+
+describe('the joining rule', () => {
+  it('refuses a delta that leaves a gap or overlaps', () => {
+    const state = foldFrom(begun, delta('abc', 0));
+    expect(foldEvent(state, delta('x', 4))).toBeUndefined();
+    expect(foldEvent(state, delta('x', 2))).toBeUndefined();
+    expect(foldEvent(state, delta('x', 1, 1))).toBeUndefined();
+    expect(foldEvent(state, delta('x', 3))).toBeDefined();
+  });
+
+  it('counts in UTF-16 units', () => {
+    expect(textOf(foldFrom(begun, delta('😀', 0), delta('!', 2)))[1]).toBe('text 0: 😀!');
+    expect(foldEvent(foldFrom(begun, delta('😀', 0)), delta('!', 1))).toBeUndefined();
+  });
+
+  it('cuts back on a restart, and takes the next attempt from there', () => {
+    const first = foldFrom(begun, delta('Hello', 0), delta('x', 0, 1));
+    const restarted = foldFrom(first, { type: 'run.restarted', runId: 'r1', attempt: 2, part: 0, at: 3 });
+    expect(textOf(restarted)[1]).toBe('text 0: Hel');
+    expect(restarted.messages[1]?.parts).toHaveLength(1);
+    expect(restarted.runs[0]).toMatchObject({ state: 'running', attempt: 2 });
+    expect(textOf(foldFrom(restarted, delta('p!', 3)))[1]).toBe('text 0: Help!');
+  });
+
+  it('lets another kind of part take the place of one that was cut to nothing', () => {
+    const restarted = foldFrom(begun, delta('no', 0), { type: 'run.restarted', runId: 'r1', attempt: 2, part: 0, at: 0 });
+    expect(restarted.messages[1]?.parts).toEqual([]);
+    expect(textOf(foldFrom(restarted, delta('hm', 0, 0, 'reasoning')))[1]).toBe('reasoning 0: hm');
+  });
+
+  it('refuses a restart that keeps more than was received', () => {
+    const state = foldFrom(begun, delta('abc', 0));
+    expect(foldEvent(state, { type: 'run.restarted', runId: 'r1', attempt: 2, part: 0, at: 4 })).toBeUndefined();
+    expect(foldEvent(state, { type: 'run.restarted', runId: 'r1', attempt: 2, part: 1, at: 1 })).toBeUndefined();
+    expect(foldEvent(state, { type: 'run.restarted', runId: 'r1', attempt: 2, part: 1, at: 0 })).toBeDefined();
+  });
+
+  it('shows what there is of a run whose beginning was trimmed away, and is strict about the rest', () => {
+    const state = fold(delta('world', 6));
+    expect(state.messages[0]).toMatchObject({ role: 'assistant', parts: [{ start: 6, text: 'world' }] });
+    expect(foldEvent(state, delta('!', 10))).toBeUndefined();
+    expect(textOf(foldFrom(state, delta('!', 11)))).toEqual(['text 0: world!']);
+  });
+
+  it('makes no difference between a part that was announced and one that was not', () => {
+    const announced = foldFrom(begun, { type: 'part.started', runId: 'r1', part: 0, kind: 'text' }, delta('a', 0));
+    expect(announced).toEqual(foldFrom(begun, delta('a', 0)));
+  });
+});
+
+describe('identity', () => {
+  it('keeps every object that an event did not touch', () => {
+    const two = foldFrom(begun, prompt('p2'));
+    const after = foldFrom(two, delta('a', 0));
+    expect(after.messages[0]).toBe(two.messages[0]);
+    expect(after.messages[2]).toBe(two.messages[2]);
+    expect(after.messages[1]).not.toBe(two.messages[1]);
+    expect(after.runs).toBe(two.runs);
+  });
+});

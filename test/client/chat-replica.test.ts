@@ -1,0 +1,150 @@
+// The copy of a chat is exact, whatever the wire does: the promise of the joining rule, as properties.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ChatReplica } from '../../src/client/chat-replica.ts';
+import type { ChatState } from '../../src/client/chat-state.ts';
+import { anyLog, serve } from './any-log.ts';
+import type { NumberedEvent } from './scripted-chat.ts';
+
+/** The log read in one go, nothing merged. */
+function wholeState(log: readonly NumberedEvent[]): ChatState {
+  const replica = new ChatReplica();
+  for (const frame of serve(log, -1, () => false)) expect(replica.accept(frame)).toBe('progress');
+  return replica.state;
+}
+
+function offsetOf(position: string | undefined): number {
+  return position === undefined ? -1 : Number(position.split('.')[1]);
+}
+
+/** Decides like a coin, from a list that fast-check can shrink; tails when the list is used up. */
+function coins(list: readonly boolean[]): () => boolean {
+  let next = 0;
+  return () => list[next++] ?? false;
+}
+
+const flips = fc.array(fc.boolean(), { maxLength: 60 });
+
+describe('for any log', () => {
+  it('gives one and the same chat for any merging, any cut and any repetition', () => {
+    fc.assert(
+      fc.property(anyLog, flips, fc.array(fc.record({ frames: fc.nat(8), again: fc.nat(5) }), { maxLength: 25 }), (log, merges, cuts) => {
+        const replica = new ChatReplica();
+        const mayMerge = coins(merges);
+        for (const { frames, again } of cuts) {
+          // What was seen already comes as it first came: a server repeats events, it does not re-cut them.
+          const resumed = offsetOf(replica.resumeFrom);
+          const repeated = serve(log.slice(0, resumed + 1), Math.max(-1, resumed - again), () => false);
+          for (const frame of repeated) expect(replica.accept(frame)).toBe('nothing');
+          for (const frame of serve(log, resumed, mayMerge).slice(0, frames)) expect(replica.accept(frame)).toBe('progress');
+        }
+        for (const frame of serve(log, offsetOf(replica.resumeFrom), mayMerge)) replica.accept(frame);
+        expect(replica.state).toEqual(wholeState(log));
+        expect(replica.counters.rejoins).toBe(0);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('shows nothing torn while a reset rebuilds it, and afterwards the same objects', () => {
+    fc.assert(
+      fc.property(anyLog, flips, fc.nat(100), (log, merges, stop) => {
+        const replica = new ChatReplica();
+        for (const frame of serve(log, -1, () => false)) replica.accept(frame);
+        const before = replica.state;
+        replica.accept({ event: 'reset', data: { reason: 'undeclared-hole' } });
+        const frames = serve(log, -1, coins(merges));
+        for (const frame of frames.slice(0, stop)) {
+          replica.accept(frame);
+          expect(replica.state).toBe(before);
+        }
+        // A cut in the middle of rebuilding: it goes on from where the rebuilding was.
+        for (const frame of serve(log, offsetOf(replica.resumeFrom), () => true)) replica.accept(frame);
+        replica.accept({ event: 'live', data: {} });
+        expect(replica.state).toEqual(before);
+        expect(replica.state.messages).toBe(before.messages);
+        expect(replica.counters.resets).toBe(1);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('notices a lost delta at the next one, shows nothing after it, and is exact once that was read again', () => {
+    fc.assert(
+      fc.property(anyLog, fc.nat(), (log, pick) => {
+        const builtUpon = log.filter((item, index) => {
+          const next = log[index + 1];
+          const isDelta = item.event === 'delta' && next?.event === 'delta' && item.data['text'] !== '';
+          return isDelta && next.data['runId'] === item.data['runId'] && next.data['part'] === item.data['part'];
+        });
+        fc.pre(builtUpon.length > 0);
+        const lost = builtUpon[pick % builtUpon.length]?.offset ?? 0;
+        const replica = new ChatReplica();
+        const frames = serve(log, -1, () => false).filter((frame) => frame.id !== `e.${lost}`);
+        const verdicts = frames.slice(0, lost + 1).map((frame) => replica.accept(frame));
+        expect(verdicts.indexOf('rejoin')).toBe(lost);
+        expect(replica.state).toEqual(wholeState(log.slice(0, lost)));
+        for (const frame of serve(log, offsetOf(replica.resumeFrom), () => false)) replica.accept(frame);
+        expect(replica.state).toEqual(wholeState(log));
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('the replica', () => {
+  const created = (offset: number, epoch = 'e') => ({
+    id: `${epoch}.${offset}`,
+    event: 'message.created',
+    data: { messageId: `m${offset}`, role: 'user', content: 'x' },
+  });
+
+  it('drops and counts what it has seen', () => {
+    const replica = new ChatReplica();
+    expect([created(0), created(1), created(1), created(0)].map((frame) => replica.accept(frame))).toEqual([
+      'progress', 'progress', 'nothing', 'nothing',
+    ]);
+    expect(replica.counters).toEqual({ events: 2, duplicatesDropped: 2, resets: 0, rejoins: 0 });
+  });
+
+  it('moves its position over events it does not know, and over known ones that lack their fields', () => {
+    const replica = new ChatReplica();
+    replica.accept({ id: 'e.0', event: 'session.blessed', data: {} });
+    replica.accept({ id: 'e.4', event: 'delta', data: { runId: 'r' } });
+    expect(replica.resumeFrom).toBe('e.4');
+    expect(replica.state.messages).toEqual([]);
+    expect(replica.accept({ event: 'weather', data: null })).toBe('nothing');
+  });
+
+  it('starts over when the epoch changes under it without a word', () => {
+    const replica = new ChatReplica();
+    replica.accept(created(5));
+    expect(replica.accept(created(6, 'f'))).toBe('rejoin');
+    expect(replica.resumeFrom).toBeUndefined();
+    expect(replica.state.messages).toHaveLength(1);
+    replica.accept(created(0, 'f'));
+    replica.accept({ event: 'live', data: {} });
+    expect(replica.state.messages.map((message) => message.messageId)).toEqual(['m0']);
+  });
+
+  it('reads everything again when the same place does not join twice', () => {
+    const replica = new ChatReplica();
+    replica.accept(created(0));
+    const data = { runId: 'r', messageId: 'a', part: 0, kind: 'text', text: 'x' };
+    replica.accept({ id: 'e.1', event: 'run.started', data: { runId: 'r', messageId: 'a', attempt: 1 } });
+    const torn = { id: 'e.3', event: 'delta', data: { ...data, at: 7 } };
+    expect(replica.accept(torn)).toBe('rejoin');
+    expect(replica.resumeFrom).toBe('e.1');
+    expect(replica.accept(torn)).toBe('rejoin');
+    expect(replica.resumeFrom).toBeUndefined();
+    expect(replica.counters).toMatchObject({ rejoins: 2, resets: 1 });
+  });
+
+  it('keeps what it shows when the chat ends', () => {
+    const replica = new ChatReplica();
+    replica.accept(created(0));
+    expect(replica.accept({ event: 'reset', data: { reason: 'removed' } })).toEqual({ type: 'reset', reason: 'removed' });
+    expect(replica.state.messages).toHaveLength(1);
+    expect(replica.counters.resets).toBe(0);
+  });
+});

@@ -1,0 +1,282 @@
+// Whatever happens to the connection, the chat comes out exactly once: over real sockets, on both wires.
+import { describe, expect, it } from 'vitest';
+import { SSE_SILENCE_MS_MAX } from '../../src/client/sse-wire.ts';
+import { SOCKET_PONG_MS, SOCKET_QUIET_MS } from '../../src/client/shared-socket.ts';
+import { isClosed, isLive, isWaiting, openClient, shows, texts } from './open-client.ts';
+
+const ANSWER = ['Every ', 'tok', 'en 😀 ', 'of ', 'this ', 'was ', 'paid ', 'for.'];
+const EXPECTED = ['user: why', `assistant: ${ANSWER.join('')}`];
+
+describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
+  it('reads a chat from its beginning and follows it', async () => {
+    const { server, client } = await openClient({ transport });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    const chat = client.chat('c');
+    expect(texts(await shows(chat, isLive))).toEqual(EXPECTED);
+    server.chat('c').appendTurn('2', 'again', ['yes']);
+    const snapshot = await shows(chat, ({ runs }) => runs.length === 2 && runs.every((run) => run.state === 'completed'));
+    expect(texts(snapshot)).toEqual([...EXPECTED, 'user: again', 'assistant: yes']);
+    expect(snapshot).toMatchObject({ wire: transport, position: server.chat('c').position, counters: { resumes: 0, duplicatesDropped: 0 } });
+  });
+
+  it('survives a cut after every single event', async () => {
+    const { server, client } = await openClient({ transport });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    server.faults.cutAfter = 1;
+    const chat = client.chat('c');
+    const total = server.chat('c').events.length;
+    await shows(chat, ({ runs }) => runs[0]?.state === 'completed');
+    const snapshot = await shows(chat, isLive);
+    expect(texts(snapshot)).toEqual(EXPECTED);
+    // One connection an event, and a last one that has nothing left to deliver.
+    expect(snapshot.counters).toMatchObject({ events: total, resumes: total, duplicatesDropped: 0, resets: 0, rejoins: 0 });
+  });
+
+  it('survives a cut after every event while the answer is being written', async () => {
+    const { server, client } = await openClient({ transport });
+    const scripted = server.chat('c');
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    scripted.append('message.created', { messageId: 'p', role: 'user', content: 'why' });
+    scripted.append('run.started', { runId: 'r', messageId: 'a', attempt: 1 });
+    let at = 0;
+    for (const text of ANSWER) {
+      scripted.append('delta', { runId: 'r', messageId: 'a', part: 0, kind: 'text', at, text });
+      at += text.length;
+      await shows(chat, ({ position }) => position === scripted.position);
+      const { resumes } = chat.snapshot().counters;
+      scripted.cutAll();
+      await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === resumes + 1);
+    }
+    expect(texts(chat.snapshot())).toEqual(EXPECTED);
+  });
+
+  it('takes merged deltas as it takes single ones, from any cut', async () => {
+    const { server, client } = await openClient({ transport });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    server.faults.cutAfter = 5;
+    const chat = client.chat('c');
+    await shows(chat, ({ counters }) => counters.resumes === 1);
+    server.faults.merge = true;
+    expect(texts(await shows(chat, isLive))).toEqual(EXPECTED);
+  });
+
+  it('drops and counts what a server sends twice', async () => {
+    const { server, client } = await openClient({ transport });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    server.faults.repeat = 4;
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    server.chat('c').cutAll();
+    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    expect(texts(snapshot)).toEqual(EXPECTED);
+    expect(snapshot.counters.duplicatesDropped).toBe(4);
+  });
+
+  it('reads again from before an event that did not join', async () => {
+    const { server, client } = await openClient({ transport });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    server.faults.omit.add(5);
+    const snapshot = await shows(client.chat('c'), isLive);
+    expect(texts(snapshot)).toEqual(EXPECTED);
+    expect(snapshot.counters).toMatchObject({ rejoins: 1, resets: 0 });
+  });
+
+  it('starts over after a reset, and shows the old chat until the new one is whole', async () => {
+    const { server, client } = await openClient({ transport });
+    const scripted = server.chat('c');
+    scripted.appendTurn('1', 'why', ANSWER);
+    const chat = client.chat('c');
+    const before = await shows(chat, isLive);
+    // The server lost the end of its log and gained a new one.
+    scripted.startEpoch('e2', scripted.events.slice(0, 9));
+    scripted.append('run.failed', { runId: 'run-1', error: { code: 'lost', message: 'x', retryable: true } });
+    const seen: string[] = [];
+    const stop = chat.subscribe(() => seen.push(texts(chat.snapshot()).join()));
+    scripted.cutAll();
+    const after = await shows(chat, ({ counters, connection }) => counters.resets === 1 && connection.state === 'live');
+    stop();
+    const shorter = `assistant: ${ANSWER.slice(0, 6).join('')}`;
+    expect(texts(after)).toEqual(['user: why', shorter]);
+    expect(new Set(seen)).toEqual(new Set([EXPECTED.join(), `user: why,${shorter}`]));
+    expect(after.messages[0]).toBe(before.messages[0]);
+    expect(after.position).toBe('e2.9');
+  });
+
+  it('notices a half-open connection by its silence, and resumes over a new one', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    const scripted = server.chat('c');
+    scripted.appendTurn('1', 'why', []);
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    server.faults.isSilent = true;
+    scripted.append('message.created', { messageId: 'm', role: 'user', content: 'anybody?' });
+    const limit = transport === 'sse' ? SSE_SILENCE_MS_MAX : SOCKET_QUIET_MS + SOCKET_PONG_MS;
+    environment.advance(limit - 1);
+    expect(chat.snapshot().connection.state).toBe('live');
+    server.faults.isSilent = false;
+    environment.advance(1);
+    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    expect(texts(snapshot).at(-1)).toBe('user: anybody?');
+  });
+
+  it('keeps the connection while heartbeats come', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    const chat = client.chat((server.chat('c').append('session.created', {}), 'c'));
+    await shows(chat, isLive);
+    for (let beat = 1; beat <= 12; beat += 1) {
+      environment.advance(SOCKET_QUIET_MS);
+      server.chat('c').beat();
+      // A sign that crosses the same socket after the heartbeat: by then it was heard.
+      server.chat('c').append('session.updated', { title: `beat ${beat}` });
+      await shows(chat, ({ title }) => title === `beat ${beat}`);
+    }
+    expect(chat.snapshot().counters.resumes).toBe(0);
+  });
+
+  it('renews a refused token once, and gives up when the new one is refused too', async () => {
+    let count = 0;
+    const token = (): Promise<string> => Promise.resolve(`t${(count += 1)}`);
+    const { server, client } = await openClient({ transport, token });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    server.faults.refusedTokens.add('t1');
+    const chat = client.chat('c');
+    expect(texts(await shows(chat, isLive))).toEqual(EXPECTED);
+    expect(count).toBe(2);
+    for (const refused of ['t2', 't3', 't4']) server.faults.refusedTokens.add(refused);
+    server.chat('c').cutAll();
+    const closed = await shows(chat, isClosed);
+    expect(closed.connection).toMatchObject({ reason: 'unauthorized' });
+    expect(count).toBe(3);
+    expect(texts(closed)).toEqual(EXPECTED);
+  });
+
+  it('stops at once when a token that cannot be renewed is refused', async () => {
+    const { server, client } = await openClient({ transport });
+    server.chat('c');
+    server.faults.refusedTokens.add('good');
+    expect((await shows(client.chat('c'), isClosed)).connection).toMatchObject({ reason: 'unauthorized' });
+  });
+
+  it('renews an expired token and goes on where it was', async () => {
+    let count = 0;
+    const { server, client, environment } = await openClient({ transport, token: () => Promise.resolve(`t${(count += 1)}`) });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    environment.sleep(10_000);
+    server.faults.refusedTokens.add('t1');
+    server.chat('c').control('expired', {});
+    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    expect(texts(snapshot)).toEqual(EXPECTED);
+    expect(count).toBe(2);
+  });
+
+  it('comes back when the server said it is going, neither before nor much after', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    const scripted = server.chat('c');
+    scripted.append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    scripted.control('reconnect', { afterMs: 4_000 });
+    // Still served until then.
+    scripted.append('session.updated', { title: 'going' });
+    await shows(chat, ({ title }) => title === 'going');
+    scripted.endAll();
+    const waiting = await shows(chat, isWaiting);
+    expect(waiting.connection).toMatchObject({ retryInMs: 4_000 });
+    environment.wake('online');
+    environment.advance(3_999);
+    expect(chat.snapshot().connection.state).toBe('waiting');
+    environment.advance(1);
+    await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+  });
+
+  it('gives up on a chat that is not there, until a message makes it', async () => {
+    const { client } = await openClient({ transport });
+    const chat = client.chat('fresh');
+    expect((await shows(chat, isClosed)).connection).toMatchObject({ reason: 'not-found' });
+    await chat.send('hello');
+    expect(texts(await shows(chat, isLive))).toEqual(['user: hello']);
+  });
+
+  it('keeps showing a chat that was removed, and says so', async () => {
+    const { server, client } = await openClient({ transport });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    await client.remove('c');
+    const closed = await shows(chat, isClosed);
+    expect(closed.connection).toMatchObject({ reason: 'removed' });
+    expect(texts(closed)).toEqual(EXPECTED);
+    await client.remove('c');
+  });
+
+  it('wakes from its own wait at once when the device comes back', async () => {
+    const { server, client, environment } = await openClient({ transport, hurryUpToMs: -1 });
+    server.chat('c').append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    environment.randomValue = 0.5;
+    server.chat('c').cutAll();
+    await shows(chat, isWaiting);
+    environment.wake('visible');
+    await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+  });
+
+  it('distrusts a connection that was silent through a sleep', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    server.chat('c').append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    environment.wake('visible');
+    environment.sleep(60_000);
+    environment.wake('visible');
+    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    expect(snapshot.counters.resumes).toBe(1);
+  });
+
+  it('says offline while the device says so, and comes back with it', async () => {
+    const { server, client, environment } = await openClient({ transport, hurryUpToMs: -1 });
+    server.chat('c').append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    environment.online = false;
+    server.chat('c').cutAll();
+    await shows(chat, ({ connection }) => connection.state === 'offline');
+    environment.online = true;
+    environment.wake('online');
+    await shows(chat, isLive);
+  });
+
+  it('slows down for a server that takes connections and drops them', async () => {
+    const { server, client, environment } = await openClient({ transport, hurryUpToMs: -1 });
+    server.chat('c').append('session.created', {});
+    environment.randomValue = 0.999;
+    const chat = client.chat('c');
+    const waits: number[] = [];
+    await shows(chat, isLive);
+    for (let cut = 0; cut < 6; cut += 1) {
+      server.chat('c').cutAll();
+      const { connection } = await shows(chat, isWaiting);
+      if (connection.state !== 'waiting') continue;
+      waits.push(connection.retryInMs);
+      environment.advance(connection.retryInMs);
+      await shows(chat, isLive);
+    }
+    const base = transport === 'sse' ? 200 : 250;
+    expect(waits).toEqual([1, 2, 4, 8, 16, 32].map((factor) => Math.floor(0.999 * base * factor)));
+  });
+
+  it('is closed for good by close, and leaves nothing running', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    server.chat('c').append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    chat.close();
+    expect(chat.snapshot().connection).toMatchObject({ state: 'closed', reason: 'closed' });
+    environment.advance(0);
+    expect(environment.waits).toEqual([]);
+    expect(client.chat('c')).not.toBe(chat);
+  });
+});
