@@ -6,7 +6,7 @@
 // back on one socket, what is still in flight belongs to the subscription before.
 import type { Environment, WakeReason } from './environment.ts';
 import { SilenceWatch } from './silence-watch.ts';
-import { parseServerFrame, wireEndOfClose, wireEndOfError } from './socket-frames.ts';
+import { parseServerFrame, wireEndOfClose } from './socket-frames.ts';
 import type { ClientFrame, ServerFrame } from './socket-frames.ts';
 import { expiryOf } from './token-source.ts';
 import type { TokenSource } from './token-source.ts';
@@ -111,7 +111,7 @@ export class SharedSocket {
       case 'error':
         // One without a session is about the socket, and the close code that follows decides.
         if (frame.sessionId !== undefined && this.#answered(frame.sessionId)) {
-          this.#endOne(frame.sessionId, wireEndOfError(frame.error));
+          this.#endOne(frame.sessionId, frame.end);
         }
         break;
       case 'other':

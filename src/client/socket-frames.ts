@@ -15,7 +15,7 @@ export type ServerFrame =
   | { readonly type: 'subscribed'; readonly sessionId: string }
   /** Without a session: said to the whole socket. */
   | { readonly type: 'events'; readonly sessionId: string | undefined; readonly frames: readonly WireFrame[] }
-  | { readonly type: 'error'; readonly sessionId: string | undefined; readonly error: WireError }
+  | { readonly type: 'error'; readonly sessionId: string | undefined; readonly end: WireEnd }
   /** `pong`, and whatever a later version adds: proof of life and nothing else. */
   | { readonly type: 'other' };
 
@@ -37,7 +37,7 @@ export function parseServerFrame(text: string): ServerFrame | undefined {
     case 'events':
       return { type: 'events', sessionId, frames: parseEvents(frame['events']) };
     case 'error':
-      return { type: 'error', sessionId, error: parseWireError(frame, 'error') };
+      return { type: 'error', sessionId, end: wireEndOfError(parseWireError(frame, 'error'), frame['retryAfterMs']) };
     default:
       return { type: 'other' };
   }
@@ -63,15 +63,18 @@ export function wireEndOfClose(code: number, reason: string): WireEnd {
 }
 
 /** What an `error` frame about one subscription means for that chat. */
-export function wireEndOfError(error: WireError): WireEnd {
+function wireEndOfError(error: WireError, retryAfterMs: unknown): WireEnd {
+  if (typeof retryAfterMs === 'number') return { kind: 'later', afterMs: retryAfterMs };
   if (error.retryable) return { kind: 'lost', detail: error.message };
+  if (REFUSED_TOKEN.has(error.code)) return { kind: 'unauthorized' };
   if (error.code.endsWith('not-found')) return { kind: 'final', reason: 'not-found', detail: error.message };
   if (error.code === 'forbidden') return { kind: 'final', reason: 'forbidden', detail: error.message };
   if (error.code.startsWith('invalid')) return { kind: 'final', reason: 'refused', detail: error.message };
-  if (error.code === 'unauthorized' || error.code === 'expired') return { kind: 'unauthorized' };
   // A code this version does not know: trying again, ever more slowly, is wrong at worst; giving up loses the chat.
   return { kind: 'lost', detail: `${error.code}: ${error.message}` };
 }
+
+const REFUSED_TOKEN: ReadonlySet<string> = new Set(['unauthorized', 'unauthenticated', 'token-expired', 'expired']);
 
 function parseEvents(events: unknown): readonly WireFrame[] {
   if (!Array.isArray(events)) return [];
