@@ -3,6 +3,8 @@ import { randomInt } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { systemClock } from '../clock.ts';
 import type { BrokerEngine } from './broker.ts';
+import type { LogLimits } from './log/limits.ts';
+import { openLogBroker, type LogBrokerOptions } from './log/open-log-broker.ts';
 import { MemoryBroker } from './memory/memory-broker.ts';
 
 export interface MemoryChoice {
@@ -11,13 +13,24 @@ export interface MemoryChoice {
   readonly clock?: Clock;
 }
 
-export type EngineChoice = MemoryChoice;
+export interface LogChoice extends Pick<LogBrokerOptions, 'folder' | 'fsync' | 'onFatal'> {
+  readonly engine: 'log';
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Where not given: the engine's own. */
+  readonly limits?: Partial<LogLimits>;
+}
+
+export type EngineChoice = MemoryChoice | LogChoice;
 
 /** 51 bits: over a million lives of one name, a repetition has a chance below one in 7000. */
 const EPOCH_CHARACTERS = 10;
 
-export async function openBroker({ clock = systemClock }: EngineChoice): Promise<BrokerEngine> {
-  return new MemoryBroker({ clock, newEpoch: randomEpoch });
+export async function openBroker(choice: EngineChoice): Promise<BrokerEngine> {
+  const { clock = systemClock } = choice;
+  if (choice.engine === 'memory') return new MemoryBroker({ clock, newEpoch: randomEpoch });
+  const { folder, fsync, onFatal, limits = {} } = choice;
+  return openLogBroker({ folder, fsync, onFatal, limits, clock, newEpoch: randomEpoch });
 }
 
 export function randomEpoch(): string {
