@@ -1,0 +1,21 @@
+// What an operator reads when a command fails: one text, and a stack only for what is a defect of ours.
+import { isBrokerError } from '../broker/errors.ts';
+import { AdminError } from './admin-client.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface FailedCommand {
+  readonly message: string;
+  /** sysexits.h: 64 usage, 73 cannot create, 75 try again later, 70 a defect. */
+  readonly exitCode: number;
+}
+
+export function describeError(error: unknown): FailedCommand {
+  if (error instanceof UsageError) return { message: error.message, exitCode: 64 };
+  if (error instanceof AdminError) return { message: `${error.code}: ${error.message}`, exitCode: 69 };
+  if (isBrokerError(error, 'locked')) return { message: error.message, exitCode: 75 };
+  if (isBrokerError(error)) return { message: error.message, exitCode: 74 };
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  if (code === 'EADDRINUSE') return { message: 'the address is in use: set PORT to another one', exitCode: 73 };
+  if (code === 'EACCES' || code === 'EADDRNOTAVAIL') return { message: (error as Error).message, exitCode: 73 };
+  return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), exitCode: 70 };
+}

@@ -1,0 +1,60 @@
+// `holdline token`: a JWT for the configured key, for scripts and for trying things out.
+import { createSecretKey } from 'node:crypto';
+import { isTenant } from '../session/session-ref.ts';
+import { signToken } from '../gateway/auth/sign-token.ts';
+import type { BrokerConfig, Config } from './config.ts';
+import { ownSecret } from './key-file.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface TokenChoices {
+  readonly sub: string;
+  readonly scope: string;
+  readonly tenant: string;
+  readonly ttl: string;
+  readonly sessions?: readonly string[];
+  readonly priority?: string;
+}
+
+const TTL_UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+const TTL_MAX_SECONDS = 366 * 86_400;
+
+/** @throws UsageError */
+export function makeToken(config: Pick<Config, 'auth' | 'broker'>, choices: TokenChoices, nowMs: number): string {
+  if (choices.sub === '' || choices.sub.length > 256) throw new UsageError('--sub must have 1 to 256 characters');
+  if (!isTenant(choices.tenant)) throw new UsageError('--tenant must be [A-Za-z0-9_-], 1 to 64 characters');
+  const key = createSecretKey(signingSecret(config));
+  const { issuer, audience } = config.auth ?? {};
+  const { sub, scope, tenant, sessions, priority } = choices;
+  const issuedAt = Math.floor(nowMs / 1000);
+  const claims = {
+    sub,
+    scope,
+    tenant,
+    ...(sessions === undefined ? {} : { sessions }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(issuer === undefined ? {} : { iss: issuer }),
+    ...(audience === undefined ? {} : { aud: audience }),
+    iat: issuedAt,
+    exp: issuedAt + parseTtl(choices.ttl),
+  };
+  return signToken(claims, key);
+}
+
+/** `90s`, `15m`, `1h`, `30d`. @throws UsageError */
+export function parseTtl(text: string): number {
+  const match = /^(\d{1,9})([smhd])$/.exec(text);
+  const seconds = Number(match?.[1]) * (TTL_UNITS[match?.[2] ?? ''] ?? Number.NaN);
+  if (!(seconds > 0 && seconds <= TTL_MAX_SECONDS)) throw new UsageError('--ttl must be like 90s, 15m, 1h or 30d, at most 366d');
+  return seconds;
+}
+
+function signingSecret({ auth, broker }: Pick<Config, 'auth' | 'broker'>): Uint8Array {
+  if (auth === undefined) return ownKeyOf(broker);
+  if (auth.keys.kind === 'secret') return auth.keys.secret;
+  throw new UsageError('tokens are verified with a public key here: only the holder of the private key can make one');
+}
+
+function ownKeyOf(broker: BrokerConfig): Uint8Array {
+  if (broker.engine === 'memory') throw new UsageError('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET');
+  return ownSecret(broker.folder);
+}

@@ -1,0 +1,105 @@
+// `holdline topics`: an operator's view of LiteTopics. Talks to the running server; opens the storage itself only
+// where none runs.
+import { existsSync } from 'node:fs';
+import type { LogItem, TopicInfo } from '../broker/broker.ts';
+import { parseLiteTopicName, parseTopicPattern, type LiteTopicName } from '../broker/lite-topic.ts';
+import { openBroker } from '../broker/open-broker.ts';
+import { encodePosition, parsePosition } from '../broker/position.ts';
+import { connectAdmin } from './admin-client.ts';
+import type { TopicStore } from './admin-protocol.ts';
+import type { BrokerConfig } from './config.ts';
+import { UsageError } from './usage-error.ts';
+
+const LIST_LIMIT = 1000;
+
+export interface Output {
+  line(text: string): void;
+}
+
+/** Runs one command against the storage that the configuration names. */
+export async function withTopics<T>(config: BrokerConfig, use: (store: TopicStore) => Promise<T>): Promise<T> {
+  if (config.engine === 'memory') throw new UsageError('topics in memory live and die with their server: there is nothing to look at from here');
+  const running = await connectAdmin(config.folder);
+  if (running !== undefined) return use(running);
+  if (!existsSync(config.folder)) throw new UsageError(`there is no data folder at ${config.folder}`);
+  const broker = await openBroker({ ...config, onFatal: fail });
+  try {
+    return await use(broker);
+  } finally {
+    await broker.close();
+  }
+}
+
+/** Nothing is half done: what the storage took before it failed stands. */
+function fail(error: Error): never {
+  throw error;
+}
+
+export async function listTopics(store: TopicStore, pattern: string, output: Output): Promise<void> {
+  const parsed = parseTopicPattern(pattern);
+  let after: LiteTopicName | undefined;
+  do {
+    const page = await store.list(parsed, { limit: LIST_LIMIT, ...(after === undefined ? {} : { after }) });
+    for (const info of page.topics) output.line(topicLine(info));
+    after = page.after;
+  } while (after !== undefined);
+}
+
+function topicLine(info: TopicInfo): string {
+  const expires = info.expiresAt === undefined ? 'never' : new Date(info.expiresAt).toISOString();
+  return [info.topic, `${info.epoch}.${info.next}`, `${info.bytes} B`, `expires ${expires}`].join('\t');
+}
+
+export async function showTopic(store: TopicStore, name: string, output: Output): Promise<void> {
+  const info = await mustDescribe(store, parseLiteTopicName(name));
+  output.line(JSON.stringify({ ...info, expiresAt: info.expiresAt === undefined ? null : new Date(info.expiresAt).toISOString() }, null, 2));
+}
+
+/** Prints what stands after a position, or everything, and goes on for as long as the signal lets it. */
+export async function tailTopic(store: TopicStore, name: string, after: string | undefined, follow: boolean, output: Output, signal: AbortSignal): Promise<void> {
+  const topic = parseLiteTopicName(name);
+  const info = await mustDescribe(store, topic);
+  let from = startAfter(info, after);
+  for (;;) {
+    const result = await store.read(topic, from);
+    if (result.kind !== 'batch') {
+      output.line(JSON.stringify(result));
+      return;
+    }
+    for (const item of result.items) output.line(itemLine(result.epoch, item));
+    from = { epoch: result.epoch, offset: result.next };
+    if (result.end) break;
+  }
+  if (!follow) return;
+  for await (const result of store.tail(topic, from, { signal })) {
+    if (result.kind !== 'batch') {
+      output.line(JSON.stringify(result));
+      return;
+    }
+    for (const item of result.items) output.line(itemLine(result.epoch, item));
+  }
+}
+
+function startAfter(info: TopicInfo, after: string | undefined): { epoch: string; offset: number } {
+  if (after === undefined) return { epoch: info.epoch, offset: info.earliest };
+  const position = parsePosition(after);
+  if (position === undefined) throw new UsageError(`not a position: ${after}`);
+  return { epoch: position.epoch, offset: position.offset + 1 };
+}
+
+function itemLine(epoch: string, item: LogItem): string {
+  if (item.kind === 'hole') return `${encodePosition({ epoch, offset: item.from })}…${item.to}\tsuperseded by ${item.by}`;
+  return `${encodePosition({ epoch, offset: item.offset })}\t${item.data.replaceAll('\n', '\t')}`;
+}
+
+export async function removeTopic(store: TopicStore, name: string, output: Output): Promise<void> {
+  const topic = parseLiteTopicName(name);
+  if (!(await store.remove(topic))) throw new UsageError(`there is no topic ${name}`);
+  output.line(`removed ${name}`);
+}
+
+async function mustDescribe(store: TopicStore, topic: LiteTopicName): Promise<TopicInfo> {
+  const [info] = await store.describe([topic]);
+  if (info === undefined) throw new UsageError(`there is no topic ${topic}`);
+  return info;
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/env node
+// The executable: `holdline serve | worker | token | topics`. The only file that reads signals and exits.
+import closeWithGrace from 'close-with-grace';
+import { Command } from 'commander';
+import { pino } from 'pino';
+import { describeError } from './cli/describe-error.ts';
+import { readBrokerConfig, readConfig } from './cli/config.ts';
+import { serve } from './cli/serve.ts';
+import { makeToken, type TokenChoices } from './cli/token.ts';
+import { listTopics, removeTopic, showTopic, tailTopic, withTopics, type Output } from './cli/topics.ts';
+import { UsageError } from './cli/usage-error.ts';
+import { systemClock } from './clock.ts';
+
+/** The device under the log failed: nothing is promised any more, and a supervisor must start the process anew. */
+const EXIT_STORAGE_FAILED = 74;
+/** Longer than the drain itself: what hangs is cut off. */
+const DRAIN_SLACK_MS = 5_000;
+
+const output: Output = { line: (text) => void process.stdout.write(`${text}\n`) };
+
+const program = new Command('holdline')
+  .description('A chat session gateway that never loses GPU work.')
+  .showHelpAfterError('(see holdline --help)');
+
+program
+  .command('serve', { isDefault: true })
+  .description('gateway, worker and embedded broker in one process; configured by the environment')
+  .action(runServer);
+
+program
+  .command('worker')
+  .description('only a worker, against a shared broker')
+  .action(() => {
+    readConfig({ ...process.env, HOLDLINE_ROLE: 'worker' }); // eslint-disable-line no-restricted-properties -- read by readConfig
+  });
+
+program
+  .command('token')
+  .description('prints a JWT for the configured key')
+  .requiredOption('--sub <user>', 'whom it speaks for')
+  .option('--scope <scopes>', 'space-separated: chat, worker, admin', 'chat')
+  .option('--tenant <tenant>', 'the tenant', 'default')
+  .option('--ttl <duration>', 'like 90s, 15m, 1h or 30d', '1h')
+  .option('--sessions <ids...>', 'only these sessions')
+  .option('--priority <class>', 'ceiling: high, normal or low')
+  .action((choices: TokenChoices) => output.line(makeToken(readConfig(), choices, systemClock.now())));
+
+const topics = program.command('topics').description("the operator's view of LiteTopics");
+topics
+  .command('ls')
+  .description('names, heads, sizes and expiry')
+  .argument('[pattern]', 'whole segments may be *', 'chat/*')
+  .action(async (pattern: string) => withTopics(readBrokerConfig(), async (store) => listTopics(store, pattern, output)));
+topics
+  .command('show')
+  .description('everything the broker knows of one topic')
+  .argument('<topic>')
+  .action(async (topic: string) => withTopics(readBrokerConfig(), async (store) => showTopic(store, topic, output)));
+topics
+  .command('tail')
+  .description('prints the records of a topic, private parts included')
+  .argument('<topic>')
+  .option('--after <position>', 'begin after this position')
+  .option('-f, --follow', 'go on with what is appended', false)
+  .action(async (topic: string, { after, follow }: { after?: string; follow: boolean }) => {
+    const stop = new AbortController();
+    process.once('SIGINT', () => stop.abort());
+    await withTopics(readBrokerConfig(), async (store) => tailTopic(store, topic, after, follow, output, stop.signal));
+  });
+topics
+  .command('rm')
+  .description('removes a topic; its readers are told')
+  .argument('<topic>')
+  .action(async (topic: string) => withTopics(readBrokerConfig(), async (store) => removeTopic(store, topic, output)));
+
+async function runServer(): Promise<void> {
+  const config = readConfig();
+  const logger = pino({ level: config.logLevel });
+  const onFatal = (error: Error): void => {
+    logger.fatal({ err: error }, 'storage failed, exiting for a restart');
+    process.exit(EXIT_STORAGE_FAILED);
+  };
+  const server = await serve(config, logger, onFatal);
+  closeWithGrace({ delay: config.drainMs + DRAIN_SLACK_MS, logger: false }, async ({ signal, err }) => {
+    if (err !== undefined) logger.fatal({ err }, 'defect, exiting');
+    else logger.info({ signal }, 'draining');
+    await server.close();
+  });
+  output.line(`holdline serves ${server.url}`);
+  if (server.link !== undefined) output.line(`open ${server.link}`);
+}
+
+program.parseAsync().catch((error: unknown) => {
+  const { message, exitCode } = describeError(error);
+  process.stderr.write(`holdline: ${message}\n`);
+  process.exitCode = exitCode;
+  // A configuration fault leaves nothing behind that could keep the process; anything else might.
+  if (!(error instanceof UsageError)) process.exit();
+});
