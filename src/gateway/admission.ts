@@ -1,0 +1,82 @@
+// How many streams and sockets may be open: on this node, from one address, of one user. What is over a limit is
+// refused before it costs anything, with the time after which to try again. [PROTOCOL §5, §6]
+import type { Principal } from '../session/session-ref.ts';
+import { GatewayError } from './gateway-error.ts';
+
+export interface AdmissionLimits {
+  readonly connectionsMax: number;
+  readonly connectionsPerUserMax: number;
+  readonly connectionsPerAddressMax: number;
+}
+
+/** A place that one open connection holds. */
+export interface Place {
+  /** Counts it for a user too, once that is known. @throws GatewayError too-many */
+  assign(user: Principal): void;
+  /** Idempotent. */
+  release(): void;
+}
+
+export class Admission {
+  readonly #limits: AdmissionLimits;
+  readonly #byAddress = new Map<string, number>();
+  readonly #byUser = new Map<string, number>();
+  #open = 0;
+
+  constructor(limits: AdmissionLimits) {
+    this.#limits = limits;
+  }
+
+  get open(): number {
+    return this.#open;
+  }
+
+  /** @throws GatewayError node-full, too-many */
+  check(address: string, user: Principal | undefined): void {
+    const { connectionsMax, connectionsPerAddressMax, connectionsPerUserMax } = this.#limits;
+    if (this.#open >= connectionsMax) throw new GatewayError('node-full');
+    if ((this.#byAddress.get(address) ?? 0) >= connectionsPerAddressMax) {
+      throw new GatewayError('too-many', { message: 'too many connections from this address' });
+    }
+    if (user !== undefined && (this.#byUser.get(keyOf(user)) ?? 0) >= connectionsPerUserMax) {
+      throw new GatewayError('too-many', { message: 'too many connections of this user' });
+    }
+  }
+
+  /** @throws GatewayError node-full, too-many */
+  enter(address: string): Place {
+    this.check(address, undefined);
+    this.#open += 1;
+    count(this.#byAddress, address, 1);
+    let user: string | undefined;
+    let released = false;
+    return {
+      assign: (principal) => {
+        if (released || user !== undefined) return;
+        if ((this.#byUser.get(keyOf(principal)) ?? 0) >= this.#limits.connectionsPerUserMax) {
+          throw new GatewayError('too-many', { message: 'too many connections of this user' });
+        }
+        user = keyOf(principal);
+        count(this.#byUser, user, 1);
+      },
+      release: () => {
+        if (released) return;
+        released = true;
+        this.#open -= 1;
+        count(this.#byAddress, address, -1);
+        if (user !== undefined) count(this.#byUser, user, -1);
+      },
+    };
+  }
+}
+
+/** A tenant's name has no slash. */
+function keyOf({ tenant, user }: Principal): string {
+  return `${tenant}/${user}`;
+}
+
+function count(counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const next = (counts.get(key) ?? 0) + by;
+  if (next === 0) counts.delete(key);
+  else counts.set(key, next);
+}

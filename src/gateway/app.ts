@@ -1,0 +1,145 @@
+// The edge, put together: Fastify with its limits, what every request passes, and the routes. Builds and never
+// listens; whoever calls it owns the broker and the process. Order matters in here and nowhere else.
+import { randomBytes } from 'node:crypto';
+import fastifySwagger from '@fastify/swagger';
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import fastifyWebsocket from '@fastify/websocket';
+import fastify, { LogController, type FastifyBaseLogger } from 'fastify';
+import type { Logger } from 'pino';
+import type { BrokerEngine } from '../broker/broker.ts';
+import type { Clock } from '../clock.ts';
+import type { CommandLog } from '../session/command-log.ts';
+import type { FetchKeys } from './auth/remote-jwk-set.ts';
+import { installBodyParser } from './body-parser.ts';
+import { Drain, type DrainOptions } from './drain.ts';
+import { guardEdge } from './edge-guard.ts';
+import { installErrorReplies, refuseRawClient, replyError } from './error-replies.ts';
+import { CONNECTIONS_CHECK_MS, type GatewayConfig } from './gateway-config.ts';
+import { buildParts, type GatewayParts } from './gateway-parts.ts';
+import type { HttpApp } from './http-app.ts';
+import type { Metrics, MetricSources } from './metrics.ts';
+import { cancelRoutes } from './routes/cancel.ts';
+import { cursorsRoutes } from './routes/cursors.ts';
+import { eventsRoutes } from './routes/events.ts';
+import { healthRoutes } from './routes/health.ts';
+import { messagesRoutes } from './routes/messages.ts';
+import { OPENAPI_INFO, openapiRoutes } from './routes/openapi.ts';
+import { pageRoutes } from './routes/page.ts';
+import { sessionsRoutes } from './routes/sessions.ts';
+import { socketRoutes, SUBPROTOCOL } from './routes/socket.ts';
+import { ticketsRoutes } from './routes/tickets.ts';
+
+export interface GatewayDeps {
+  readonly config: GatewayConfig;
+  readonly broker: BrokerEngine;
+  readonly clock: Clock;
+  /** From 0 (inclusive) to 1. For jitter only. */
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly commandLog: CommandLog;
+  /** At least 128 random bits in `[A-Za-z0-9_-]`. Default: `randomId`. */
+  readonly newId?: () => string;
+  /** What other parts of the process count. */
+  readonly metrics?: MetricSources;
+  /** Folder with the page that `/` serves. */
+  readonly demoFolder?: string;
+  /** Fetches a JWK set. Default: the platform's fetch. */
+  readonly fetchKeys?: FetchKeys;
+}
+
+export interface Gateway {
+  /** Listens when told to. Closing it cuts what is still connected; a drain before that is what makes it gentle. */
+  readonly app: HttpApp;
+  /** A worker in this process counts its runs here. */
+  readonly metrics: Metrics;
+  /** Sends every connection away, spread over a window, and resolves when none is left. Idempotent. */
+  drain(options: DrainOptions): Promise<void>;
+}
+
+/** 128 bits. */
+export function randomId(): string {
+  return randomBytes(16).toString('base64url');
+}
+
+/** @throws InvalidKeyError */
+export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
+  const { config, clock, random } = deps;
+  const newId = deps.newId ?? randomId;
+  const app = createApp(config, deps.logger, newId);
+  const parts = buildParts({ ...deps, newId });
+  await app.register(fastifySwagger, OPENAPI_INFO);
+  await app.register(fastifyWebsocket, {
+    options: {
+      maxPayload: config.wsPayloadBytesMax,
+      maxFragments: config.wsFragmentsMax,
+      maxBufferedChunks: config.wsBufferedChunksMax,
+      perMessageDeflate: false,
+      handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    },
+    // Ours ends them below; the plugin's own would wait for each to answer.
+    preClose: (done: () => void) => done(),
+    errorHandler: (error, socket) => {
+      parts.onDefect(error);
+      socket.terminate();
+    },
+  });
+  installErrorReplies(app);
+  installBodyParser(app);
+  guardEdge(app, parts);
+  app.addHook('onResponse', async (request, reply) => parts.metrics.onRequest(request.routeOptions.url ?? 'none', reply.statusCode));
+  await addRoutes(app, parts, deps.demoFolder);
+  app.addHook('onReady', async () => parts.readiness.startServing());
+  app.addHook('preClose', async () => parts.close());
+  const drain = new Drain({ ...parts, clock, random });
+  return { app, metrics: parts.metrics, drain: (options) => drain.run(options) };
+}
+
+function createApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string): HttpApp {
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: newId,
+    requestIdHeader: false,
+    bodyLimit: config.bodyBytesMax,
+    trustProxy: config.trustedProxies.length === 0 ? false : [...config.trustedProxies],
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
+    keepAliveTimeout: config.keepAliveTimeoutMs,
+    requestTimeout: config.requestTimeoutMs,
+    http: {
+      // Node honours the request's limit only while it is above that of the headers.
+      headersTimeout: config.headersTimeoutMs,
+      requestTimeout: config.requestTimeoutMs,
+      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+      maxHeaderSize: config.headerBytesMax,
+      insecureHTTPParser: false,
+      requireHostHeader: true,
+    },
+    // Longer than any id, so that a wrong one is answered as such.
+    routerOptions: { maxParamLength: 1024 },
+    frameworkErrors: (error, request, reply) => void replyError(error, request, reply),
+    clientErrorHandler: (error, socket) => refuseRawClient(error, socket),
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  app.setValidatorCompiler(TypeBoxValidatorCompiler);
+  // Answers are made from types that their schemas are made of: checking them again at run time buys nothing.
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
+  app.server.maxConnections = config.connectionsMax + SPARE_CONNECTIONS;
+  return app;
+}
+
+/** For requests, health probes among them, next to as many streams as are allowed. */
+const SPARE_CONNECTIONS = 1_024;
+
+async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string | undefined): Promise<void> {
+  sessionsRoutes(app, parts);
+  messagesRoutes(app, parts);
+  cancelRoutes(app, parts.commands);
+  cursorsRoutes(app, parts);
+  ticketsRoutes(app, parts);
+  eventsRoutes(app, parts);
+  socketRoutes(app, parts);
+  healthRoutes(app, parts);
+  openapiRoutes(app);
+  await pageRoutes(app, demoFolder);
+}

@@ -1,0 +1,24 @@
+// An identity as text, for tickets and cookies, and back. Only text that this code wrote, and that nobody else
+// can have changed, is ever decoded.
+import type { RunPriority } from '../../session/chat-event.ts';
+import type { Identity, Scope } from './identity.ts';
+
+interface StoredIdentity {
+  readonly tenant: string;
+  readonly user: string;
+  readonly scopes: readonly Scope[];
+  readonly sessions: readonly string[] | null;
+  readonly priority: RunPriority;
+  readonly expiresAt: number;
+}
+
+export function encodeIdentity({ principal, scopes, sessions, priority, expiresAt }: Identity): string {
+  const { tenant, user } = principal;
+  const stored: StoredIdentity = { tenant, user, scopes: [...scopes], sessions: sessions === undefined ? null : [...sessions], priority, expiresAt };
+  return JSON.stringify(stored);
+}
+
+export function decodeIdentity(text: string): Identity {
+  const { tenant, user, scopes, sessions, priority, expiresAt } = JSON.parse(text) as StoredIdentity;
+  return { principal: { tenant, user }, scopes: new Set(scopes), sessions: sessions === null ? undefined : new Set(sessions), priority, expiresAt };
+}

@@ -1,0 +1,45 @@
+// Who a caller is and what its token lets it do: claims after they were checked. Everything behind the edge sees
+// this and never a token.
+import type { RunPriority } from '../../session/chat-event.ts';
+import { sessionRef, type Principal, type SessionRef } from '../../session/session-ref.ts';
+import { SessionError } from '../../session/errors.ts';
+import { GatewayError } from '../gateway-error.ts';
+
+export type Scope = 'chat' | 'worker' | 'admin';
+
+export interface Identity {
+  readonly principal: Principal;
+  readonly scopes: ReadonlySet<Scope>;
+  /** The only sessions it may touch; undefined: all that are the user's. */
+  readonly sessions: ReadonlySet<string> | undefined;
+  /** The most urgent priority it may ask for. */
+  readonly priority: RunPriority;
+  /** ms since 1970. */
+  readonly expiresAt: number;
+}
+
+/** @throws GatewayError forbidden */
+export function requireScope(identity: Identity, scope: Scope): void {
+  if (!identity.scopes.has(scope)) throw new GatewayError('forbidden', { message: `the token lacks the scope ${scope}` });
+}
+
+export function covers(identity: Identity, sessionId: string): boolean {
+  return identity.sessions?.has(sessionId) ?? true;
+}
+
+/** The session that an identity names, which need not exist. One that its token is not for is answered like one that
+ *  does not exist. @throws SessionError not-found */
+export function refFor(identity: Identity, sessionId: string): SessionRef {
+  if (!covers(identity, sessionId)) throw new SessionError('not-found');
+  return sessionRef(identity.principal.tenant, sessionId);
+}
+
+const RANK: Record<RunPriority, number> = { low: 0, normal: 1, high: 2 };
+
+/** What was asked for, or the most urgent that is not above normal. @throws GatewayError forbidden */
+export function grantPriority(identity: Identity, asked: RunPriority | undefined): RunPriority {
+  const ceiling = identity.priority;
+  if (asked === undefined) return RANK[ceiling] < RANK.normal ? ceiling : 'normal';
+  if (RANK[asked] > RANK[ceiling]) throw new GatewayError('forbidden', { message: `the token allows no priority above ${ceiling}` });
+  return asked;
+}

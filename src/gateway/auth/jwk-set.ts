@@ -1,0 +1,54 @@
+// A set of public keys [RFC 7517 §5], found by the name a token gives its key. The name is looked up and nothing
+// else: it is never a path, a URL or a query.
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import type { JwtAlgorithm } from '../gateway-config.ts';
+import { isFields } from '../parse-json.ts';
+import { fitsAlgorithm } from './jwt-algorithm.ts';
+
+export const JWKS_KEYS_MAX = 64;
+
+interface NamedKey {
+  readonly kid: string | undefined;
+  readonly algorithm: string | undefined;
+  readonly key: KeyObject;
+}
+
+/** `oct`, a shared secret, has no place in a set that is published. */
+const KEY_TYPES: ReadonlySet<unknown> = new Set(['RSA', 'EC', 'OKP']);
+
+export class JwkSet {
+  readonly #keys: readonly NamedKey[];
+
+  private constructor(keys: readonly NamedKey[]) {
+    this.#keys = keys;
+  }
+
+  /** Undefined where it holds no key that can verify. Keys of kinds we do not know are left out. */
+  static parse(document: unknown): JwkSet | undefined {
+    const list = isFields(document) ? document['keys'] : undefined;
+    if (!Array.isArray(list)) return undefined;
+    const keys = list.slice(0, JWKS_KEYS_MAX).flatMap((jwk: unknown) => parseKey(jwk));
+    return keys.length === 0 ? undefined : new JwkSet(keys);
+  }
+
+  /** Without a name, only where exactly one key could be meant. */
+  find(algorithm: JwtAlgorithm, kid: string | undefined): KeyObject | undefined {
+    const fitting = this.#keys.filter((one) => fitsAlgorithm(one.key, algorithm) && (one.algorithm ?? algorithm) === algorithm);
+    const found = kid === undefined ? fitting : fitting.filter((one) => one.kid === kid);
+    return found.length === 1 ? found[0]?.key : undefined;
+  }
+}
+
+function parseKey(jwk: unknown): NamedKey[] {
+  if (!isFields(jwk) || !KEY_TYPES.has(jwk['kty']) || (jwk['use'] !== undefined && jwk['use'] !== 'sig')) return [];
+  // `d` is the private half: whoever publishes it has lost that key.
+  if (jwk['d'] !== undefined) return [];
+  const { kid, alg } = jwk;
+  try {
+    const key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
+    return [{ kid: typeof kid === 'string' ? kid : undefined, algorithm: typeof alg === 'string' ? alg : undefined, key }];
+  } catch (error) {
+    if (error instanceof Error) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,48 @@
+// Which key may be used with which algorithm, and the check of a signature. The algorithm is the
+// configuration's choice: a token only says which of the allowed ones it used.
+import { verify as verifyBytes, type KeyObject } from 'node:crypto';
+import jwt from 'jsonwebtoken';
+import type { JwtAlgorithm } from '../gateway-config.ts';
+
+/** RSA keys below this can be factored. */
+const RSA_BITS_MIN = 2048;
+const CURVES: ReadonlyMap<string, JwtAlgorithm> = new Map([
+  ['prime256v1', 'ES256'],
+  ['secp384r1', 'ES384'],
+]);
+
+export function fitsAlgorithm(key: KeyObject, algorithm: JwtAlgorithm): boolean {
+  if (key.type === 'secret') return algorithm.startsWith('HS');
+  const { asymmetricKeyType, asymmetricKeyDetails } = key;
+  if (asymmetricKeyType === 'rsa') return isRsa(algorithm) && (asymmetricKeyDetails?.modulusLength ?? 0) >= RSA_BITS_MIN;
+  return algorithm === naturalAlgorithm(key);
+}
+
+/** The algorithm to expect where the configuration names none. */
+export function naturalAlgorithm(key: KeyObject): JwtAlgorithm | undefined {
+  if (key.asymmetricKeyType === 'rsa') return 'RS256';
+  if (key.asymmetricKeyType === 'ed25519') return 'EdDSA';
+  return key.asymmetricKeyType === 'ec' ? CURVES.get(key.asymmetricKeyDetails?.namedCurve ?? '') : undefined;
+}
+
+function isRsa(algorithm: JwtAlgorithm): boolean {
+  return algorithm.startsWith('RS') || algorithm.startsWith('PS');
+}
+
+/** Only the signature: the claims are checked by `claims.ts`, the same for every algorithm. */
+export function hasValidSignature(token: string, algorithm: JwtAlgorithm, key: KeyObject): boolean {
+  if (algorithm === 'EdDSA') return hasValidEdDsa(token, key);
+  try {
+    jwt.verify(token, key, { algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true });
+    return true;
+  } catch (error) {
+    if (error instanceof jwt.JsonWebTokenError) return false;
+    throw error;
+  }
+}
+
+/** jsonwebtoken does not know EdDSA. [RFC 8037 §3.1] */
+function hasValidEdDsa(token: string, key: KeyObject): boolean {
+  const end = token.lastIndexOf('.');
+  return verifyBytes(null, Buffer.from(token.slice(0, end)), key, Buffer.from(token.slice(end + 1), 'base64url'));
+}

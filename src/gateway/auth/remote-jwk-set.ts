@@ -1,0 +1,88 @@
+// A JWK set behind a URL: fetched when first needed, kept, fetched anew when a token names a key it does not
+// have (at most once a minute, or strangers' tokens would drive our requests), and now and then in any case, so
+// that a withdrawn key stops working. When a fetch fails, the keys at hand stay in use.
+import type { KeyObject } from 'node:crypto';
+import type { JwtAlgorithm } from '../gateway-config.ts';
+import { GatewayError } from '../gateway-error.ts';
+import { parseJson } from '../parse-json.ts';
+import { JwkSet } from './jwk-set.ts';
+import type { KeySource, KeySourceDeps } from './key-source.ts';
+
+/** Between two fetches. */
+export const JWKS_REFETCH_MS = 60_000;
+/** Keys older than this are fetched anew. */
+export const JWKS_STALE_MS = 10 * 60_000;
+export const JWKS_TIMEOUT_MS = 5_000;
+export const JWKS_BYTES_MAX = 256 * 1024;
+
+/** The part of `fetch` that is used. */
+export type FetchKeys = (url: URL, init: { readonly redirect: 'error'; readonly signal: AbortSignal }) => Promise<Pick<Response, 'ok' | 'status' | 'text'>>;
+
+export class RemoteJwkSet implements KeySource {
+  readonly algorithms: ReadonlySet<JwtAlgorithm>;
+  readonly #url: URL;
+  readonly #deps: KeySourceDeps;
+  #set: JwkSet | undefined;
+  #text: string | undefined;
+  #generation = 0;
+  #triedAt: number | undefined;
+  #fetching: Promise<void> | undefined;
+
+  constructor(url: URL, algorithms: ReadonlySet<JwtAlgorithm>, deps: KeySourceDeps) {
+    this.#url = url;
+    this.algorithms = algorithms;
+    this.#deps = deps;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  refreshIfStale(): void {
+    if (this.#set !== undefined && this.#sinceTry() >= JWKS_STALE_MS) void this.#refetch();
+  }
+
+  async find(algorithm: JwtAlgorithm, kid: string | undefined): Promise<KeyObject | undefined> {
+    const known = this.#set?.find(algorithm, kid);
+    if (known !== undefined) return known;
+    if (this.#fetching !== undefined || this.#sinceTry() >= JWKS_REFETCH_MS) await this.#refetch();
+    if (this.#set === undefined) throw new GatewayError('keys-unavailable');
+    return this.#set.find(algorithm, kid);
+  }
+
+  #sinceTry(): number {
+    return this.#triedAt === undefined ? Number.POSITIVE_INFINITY : this.#deps.clock.mono() - this.#triedAt;
+  }
+
+  /** One at a time; never rejects. */
+  #refetch(): Promise<void> {
+    this.#fetching ??= this.#fetch().finally(() => (this.#fetching = undefined));
+    return this.#fetching;
+  }
+
+  async #fetch(): Promise<void> {
+    const { clock, fetchKeys, onFetchFailed } = this.#deps;
+    this.#triedAt = clock.mono();
+    const abort = new AbortController();
+    const timer = clock.after(JWKS_TIMEOUT_MS, () => abort.abort());
+    try {
+      const response = await fetchKeys(this.#url, { redirect: 'error', signal: abort.signal });
+      if (!response.ok) throw new Error(`the key server answered ${response.status}`);
+      this.#take(await response.text());
+    } catch (error) {
+      onFetchFailed(error);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  #take(text: string): void {
+    if (text === this.#text) return;
+    const parsed = text.length > JWKS_BYTES_MAX ? undefined : parseJson(text);
+    const set = parsed === undefined ? undefined : JwkSet.parse(parsed.value);
+    if (set === undefined) throw new Error('the key server answered with something else than a JWK set');
+    this.#set = set;
+    this.#text = text;
+    this.#generation += 1;
+  }
+}

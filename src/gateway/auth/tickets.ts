@@ -1,0 +1,68 @@
+// Tickets: what stands in for a token where a URL is all one has (EventSource, WebSocket in a browser). Each is a
+// topic of its own for some seconds; whoever removes the topic has redeemed the ticket, so it works once, on
+// whichever node. Only its digest is stored. [PROTOCOL §2]
+import { createHash } from 'node:crypto';
+import type { Broker } from '../../broker/broker.ts';
+import type { Clock } from '../../clock.ts';
+import type { LiteTopicName } from '../../broker/lite-topic.ts';
+import { ticketTopic } from '../../session/topic-names.ts';
+import { GatewayError } from '../gateway-error.ts';
+import { decodeIdentity, encodeIdentity } from './identity-codec.ts';
+import type { Identity } from './identity.ts';
+
+export interface IssuedTicket {
+  readonly ticket: string;
+  /** ms since 1970. */
+  readonly expiresAt: number;
+}
+
+const TICKET = /^[A-Za-z0-9_-]{16,128}$/;
+
+export class Tickets {
+  readonly #broker: Broker;
+  readonly #clock: Clock;
+  readonly #newId: () => string;
+  readonly #ttlMs: number;
+
+  constructor(broker: Broker, clock: Clock, newId: () => string, ttlMs: number) {
+    this.#broker = broker;
+    this.#clock = clock;
+    this.#newId = newId;
+    this.#ttlMs = ttlMs;
+  }
+
+  /** For all that its buyer may do, or for one session only. */
+  async issue(buyer: Identity, sessionId: string | undefined): Promise<IssuedTicket> {
+    const now = this.#clock.now();
+    const expiresAt = Math.min(now + this.#ttlMs, buyer.expiresAt);
+    const bearer = sessionId === undefined ? buyer : { ...buyer, sessions: new Set([sessionId]) };
+    const ticket = this.#newId();
+    const record = { major: true, data: JSON.stringify({ until: expiresAt, bearer: encodeIdentity(bearer) }) };
+    const ttlMs = Math.max(1, Math.ceil(expiresAt - now));
+    await this.#broker.append([{ topic: topicOf(ticket), records: [record], expect: { absent: true }, ttlMs }]);
+    return { ticket, expiresAt };
+  }
+
+  /** @throws GatewayError unauthenticated: unknown, used, or too old */
+  async redeem(ticket: string): Promise<Identity> {
+    if (!TICKET.test(ticket)) refuse();
+    const topic = topicOf(ticket);
+    const result = await this.#broker.read(topic, 'earliest', { maxRecords: 1 });
+    const item = result.kind === 'batch' ? result.items[0] : undefined;
+    // Of all who have read it, one removes it.
+    if (item?.kind !== 'record' || !(await this.#broker.remove(topic))) refuse();
+    const { until, bearer } = JSON.parse(item.data) as { until: number; bearer: string };
+    const identity = decodeIdentity(bearer);
+    const now = this.#clock.now();
+    if (until <= now || identity.expiresAt <= now) refuse();
+    return identity;
+  }
+}
+
+function topicOf(ticket: string): LiteTopicName {
+  return ticketTopic(createHash('sha256').update(ticket).digest('base64url'));
+}
+
+function refuse(): never {
+  throw new GatewayError('unauthenticated', { message: 'the ticket is not valid any more' });
+}

@@ -1,0 +1,75 @@
+// How HTTP says no: every error, ours, Fastify's or nobody's, in the one shape of [PROTOCOL §1], and for what the
+// parser refuses before there is a request, the same over the bare socket. Defects are logged here, once, and
+// the wire learns nothing of them.
+import type { Socket } from 'node:net';
+import { STATUS_CODES } from 'node:http';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { mapError, type MappedError } from './error-map.ts';
+import { GatewayError, type GatewayErrorOptions } from './gateway-error.ts';
+import type { GatewayErrorCode } from './error-map.ts';
+import type { HttpApp } from './http-app.ts';
+
+export function installErrorReplies(app: HttpApp): void {
+  app.setErrorHandler((error, request, reply) => replyError(error, request, reply));
+  app.setNotFoundHandler((request, reply) => replyError(new GatewayError('no-such-route'), request, reply));
+}
+
+export function replyError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const mapped = mapError(fromFastify(error));
+  if (mapped.isDefect) request.log.error({ err: error, route: request.routeOptions.url }, 'request failed');
+  if (mapped.retryAfterMs !== undefined) reply.header('retry-after', retryAfterSeconds(mapped));
+  if (mapped.status === 401) reply.header('www-authenticate', 'Bearer');
+  return reply.code(mapped.status).type('application/json; charset=utf-8').send({ error: mapped.error });
+}
+
+function retryAfterSeconds({ retryAfterMs }: MappedError): string {
+  return String(Math.max(1, Math.ceil((retryAfterMs ?? 0) / 1000)));
+}
+
+const FASTIFY_CODES: ReadonlyMap<string, GatewayErrorCode> = new Map([
+  ['FST_ERR_CTP_BODY_TOO_LARGE', 'too-large'],
+  ['FST_ERR_CTP_INVALID_MEDIA_TYPE', 'unsupported-media-type'],
+]);
+
+function fromFastify(error: unknown): unknown {
+  if (!isFastifyError(error)) return error;
+  const options: GatewayErrorOptions = { cause: error };
+  if (error.validation !== undefined) {
+    const where = error.validationContext ?? 'request';
+    const details = error.validation.map(({ instancePath, message }) => ({ path: `${where}${instancePath}`, message }));
+    return new GatewayError('invalid-request', { ...options, details });
+  }
+  const code = FASTIFY_CODES.get(error.code);
+  if (code !== undefined) return new GatewayError(code, options);
+  const status = error.statusCode ?? 500;
+  return status >= 400 && status < 500 ? new GatewayError('invalid-request', options) : error;
+}
+
+function isFastifyError(error: unknown): error is FastifyError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && (error.code.startsWith('FST_') || 'validation' in error);
+}
+
+const PARSER_CODES: ReadonlyMap<string, GatewayErrorCode> = new Map([
+  ['ERR_HTTP_REQUEST_TIMEOUT', 'request-timeout'],
+  ['HPE_HEADER_OVERFLOW', 'headers-too-large'],
+]);
+
+/** For Node's `clientError`. The error holds the bytes that were sent, tokens included: it is not logged. */
+export function refuseRawClient(error: Error & { readonly code?: string }, socket: Socket): void {
+  // Within an answer, a stream for instance, another answer would be part of its body.
+  const isAnswering = '_httpMessage' in socket && socket._httpMessage !== null && socket._httpMessage !== undefined;
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
+    socket.destroy();
+    return;
+  }
+  const { status, error: told } = mapError(new GatewayError(PARSER_CODES.get(error.code ?? '') ?? 'invalid-request'));
+  const body = JSON.stringify({ error: told });
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
+  socket.destroySoon();
+}

@@ -1,0 +1,107 @@
+// What both wires do to stream a chat: find out where to begin, and run a subscription until it ends. [PROTOCOL §5]
+import type { Broker } from '../broker/broker.ts';
+import type { Position } from '../broker/position.ts';
+import type { CommandLog } from '../session/command-log.ts';
+import type { Cursors } from '../session/cursors.ts';
+import { isSessionError, SessionError } from '../session/errors.ts';
+import type { SessionRef } from '../session/session-ref.ts';
+import type { Sessions } from '../session/sessions.ts';
+import { chatTopic } from '../session/topic-names.ts';
+import type { EventSink } from '../stream/event-sink.ts';
+import { Subscription } from '../stream/subscription.ts';
+import type { TopicHub } from '../stream/topic-hub.ts';
+import type { WireEncoder } from '../stream/wire-encoder.ts';
+import { refFor, type Identity } from './auth/identity.ts';
+import type { Wire } from './connections.ts';
+import type { Metrics } from './metrics.ts';
+import { parseGivenPosition, type GivenPosition } from './wire-position.ts';
+
+export interface EventStreamsDeps {
+  readonly broker: Broker;
+  readonly hub: TopicHub;
+  readonly log: CommandLog;
+  readonly sessions: Sessions;
+  readonly cursors: Cursors;
+  readonly metrics: Metrics;
+  readonly onError: (error: unknown) => void;
+}
+
+/** How a reader says where it stopped. The first that is given counts. */
+export interface StartOptions {
+  readonly after: string | undefined;
+  readonly cursor: string | undefined;
+}
+
+export interface StreamStart {
+  readonly ref: SessionRef;
+  /** Undefined: from the earliest. */
+  readonly after: Position | undefined;
+}
+
+export interface StreamOptions {
+  readonly start: StreamStart;
+  readonly wire: Wire;
+  readonly encoder: WireEncoder;
+  readonly sink: EventSink;
+  readonly signal: AbortSignal;
+  readonly onReset: 'restart' | 'close';
+  readonly until: 'forever' | 'idle';
+}
+
+export class EventStreams {
+  readonly #deps: EventStreamsDeps;
+
+  constructor(deps: EventStreamsDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws GatewayError invalid-position; SessionError not-found */
+  async start(identity: Identity, sessionId: string, { after, cursor }: StartOptions): Promise<StreamStart> {
+    const given = after === undefined ? undefined : parseGivenPosition(after);
+    const ref = refFor(identity, sessionId);
+    await this.#authorize(identity, ref, given);
+    const position = given ?? (cursor === undefined ? undefined : await this.#deps.cursors.read(ref, cursor)) ?? 'earliest';
+    return { ref, after: await this.#resolve(ref, position) };
+  }
+
+  /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
+  async run({ start, wire, encoder, sink, signal, onReset, until }: StreamOptions): Promise<void> {
+    const { broker, hub, metrics, onError } = this.#deps;
+    const { ref, after } = start;
+    if (after !== undefined) metrics.onResume(wire);
+    const idle = until === 'idle' ? { idleAt: () => this.#idleAt(ref) } : {};
+    const subscription = new Subscription({ broker, hub, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics, ...idle });
+    try {
+      await subscription.run();
+    } catch (error) {
+      onError(error);
+      sink.end('failed');
+    }
+  }
+
+  /** A chat that has ended has no owner to ask for. But who names the life of it that the tombstone names has read it
+   *  before, since nobody else was ever told that name, and so may learn how it ended. */
+  async #authorize(identity: Identity, ref: SessionRef, given: GivenPosition | undefined): Promise<void> {
+    try {
+      await this.#deps.sessions.authorize(identity.principal, ref);
+    } catch (error) {
+      if (!isSessionError(error, 'not-found') || typeof given !== 'object') throw error;
+      const result = await this.#deps.broker.read(chatTopic(ref), given, { maxRecords: 1 });
+      const hasEnded = result.kind === 'reset' && (result.reason === 'expired' || result.reason === 'removed');
+      if (!hasEnded || result.epoch !== given.epoch) throw error;
+    }
+  }
+
+  async #resolve(ref: SessionRef, given: GivenPosition): Promise<Position | undefined> {
+    if (given === 'earliest') return undefined;
+    if (given !== 'latest') return given;
+    const [info] = await this.#deps.broker.describe([chatTopic(ref)]);
+    if (info === undefined) throw new SessionError('not-found');
+    return info.next === 0 ? undefined : { epoch: info.epoch, offset: info.next - 1 };
+  }
+
+  async #idleAt(ref: SessionRef): Promise<number | undefined> {
+    const loaded = await this.#deps.log.load(ref);
+    return loaded === undefined || loaded.state.runs.length > 0 ? undefined : loaded.at;
+  }
+}

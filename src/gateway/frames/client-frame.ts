@@ -1,0 +1,68 @@
+// The frames a client may send [PROTOCOL §6]: their shapes, and text to frame. What cannot even be answered (no
+// JSON, no known type, no address to answer to) is a bad frame and closes the socket; any other fault is
+// answered with an `error` frame.
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { GatewayError } from '../gateway-error.ts';
+import { isFields, parseJson } from '../parse-json.ts';
+import type { FrameAddress } from '../socket-session.ts';
+import { cursorIdSchema, positionSchema, promptFields } from '../wire-schemas.ts';
+
+const REQUEST_ID_CHARS_MAX = 128;
+const requestId = Type.String({ maxLength: REQUEST_ID_CHARS_MAX });
+const sessionId = Type.String();
+
+const frameSchemas = {
+  auth: Type.Object({ type: Type.Literal('auth'), token: Type.String() }),
+  subscribe: Type.Object({
+    type: Type.Literal('subscribe'),
+    sessionId,
+    after: Type.Optional(Type.String()),
+    cursor: Type.Optional(cursorIdSchema),
+  }),
+  unsubscribe: Type.Object({ type: Type.Literal('unsubscribe'), sessionId }),
+  send: Type.Object({ type: Type.Literal('send'), requestId, sessionId, ...promptFields }),
+  cancel: Type.Object({ type: Type.Literal('cancel'), requestId, sessionId, runId: Type.Optional(Type.String({ maxLength: 128 })) }),
+  ack: Type.Object({ type: Type.Literal('ack'), requestId: Type.Optional(requestId), sessionId, cursor: cursorIdSchema, position: positionSchema }),
+  ping: Type.Object({ type: Type.Literal('ping') }),
+};
+
+type FrameSchemas = typeof frameSchemas;
+export type ClientFrameType = keyof FrameSchemas;
+export type ClientFrameOf<T extends ClientFrameType> = Type.Static<FrameSchemas[T]>;
+export type ClientFrame = { [T in ClientFrameType]: ClientFrameOf<T> }[ClientFrameType];
+
+const checks = new Map(Object.entries(frameSchemas).map(([type, schema]) => [type, Compile(schema)]));
+
+/** A frame that says enough to be answered, and is not valid. */
+export class RefusedFrame {
+  readonly address: FrameAddress;
+  readonly error: GatewayError;
+
+  constructor(address: FrameAddress, error: GatewayError) {
+    this.address = address;
+    this.error = error;
+  }
+}
+
+/** @throws GatewayError bad-frame: final for the socket */
+export function parseClientFrame(text: string): ClientFrame | RefusedFrame {
+  const parsed = parseJson(text);
+  if (parsed === undefined || !isFields(parsed.value)) throw new GatewayError('bad-frame');
+  const fields = parsed.value;
+  const check = typeof fields['type'] === 'string' ? checks.get(fields['type']) : undefined;
+  if (check === undefined) throw new GatewayError('bad-frame');
+  // The check is of the very schema that the type is made of.
+  if (check.Check(fields)) return fields as unknown as ClientFrame;
+  const address = addressOf(fields);
+  if (address === undefined) throw new GatewayError('bad-frame');
+  const details = check.Errors(fields).map(({ instancePath, message }) => ({ path: instancePath, message }));
+  return new RefusedFrame(address, new GatewayError('invalid-request', { message: 'the frame is not valid', details }));
+}
+
+/** Where an answer would go: a request by its id, else a subscription by its session. */
+function addressOf({ type, requestId: request, sessionId: session }: Readonly<Record<string, unknown>>): FrameAddress | undefined {
+  const asks = type === 'send' || type === 'cancel' || request !== undefined;
+  if (asks) return typeof request === 'string' && request.length <= REQUEST_ID_CHARS_MAX ? { requestId: request } : undefined;
+  return typeof session === 'string' && session.length <= 128 ? { sessionId: session } : undefined;
+}

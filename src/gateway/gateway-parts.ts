@@ -1,0 +1,75 @@
+// Everything the routes are made of, made once per node and handed to each by what it needs of it. Nothing here
+// holds truth: take the node away and another has the same.
+import type { Logger } from 'pino';
+import type { BrokerEngine } from '../broker/broker.ts';
+import type { Clock } from '../clock.ts';
+import type { CommandLog } from '../session/command-log.ts';
+import { Cursors } from '../session/cursors.ts';
+import { Runs } from '../session/runs.ts';
+import { Sessions } from '../session/sessions.ts';
+import { TopicHub } from '../stream/topic-hub.ts';
+import { Admission } from './admission.ts';
+import { Credentials } from './auth/credentials.ts';
+import { createKeySource } from './auth/key-source.ts';
+import type { FetchKeys } from './auth/remote-jwk-set.ts';
+import { StreamCookie } from './auth/stream-cookie.ts';
+import { Tickets } from './auth/tickets.ts';
+import { TokenVerifier } from './auth/token-verifier.ts';
+import { CancelWatch } from './cancel-watch.ts';
+import { ChatCommands } from './chat-commands.ts';
+import { Connections } from './connections.ts';
+import { EventStreams } from './event-streams.ts';
+import type { GatewayConfig } from './gateway-config.ts';
+import { Metrics, type MetricSources } from './metrics.ts';
+import { Readiness } from './readiness.ts';
+
+export interface PartsDeps {
+  readonly config: GatewayConfig;
+  readonly broker: BrokerEngine;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly newId: () => string;
+  readonly logger: Logger;
+  readonly commandLog: CommandLog;
+  readonly metrics?: MetricSources;
+  readonly fetchKeys?: FetchKeys;
+}
+
+export type GatewayParts = ReturnType<typeof buildParts>;
+
+export function buildParts(deps: PartsDeps) {
+  const { config, broker, clock, random, newId, logger, commandLog: log } = deps;
+  const onDefect = (error: unknown): void => logger.error({ err: error }, 'gateway work failed');
+  const sessions = new Sessions(broker, log, clock);
+  const runs = new Runs(broker, log, clock, newId);
+  const cursors = new Cursors(broker);
+  const hub = new TopicHub({ broker, clock, onError: onDefect });
+  const connections = new Connections(clock);
+  const metrics = new Metrics(connections, deps.metrics ?? {});
+  const readiness = new Readiness(broker);
+  const admission = new Admission(config);
+  const tickets = new Tickets(broker, clock, newId, config.ticketTtlMs);
+  const streamCookie = new StreamCookie(config.auth.cookieSecret);
+  const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
+  const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
+  const commands = new ChatCommands({ config, runs, log, cancelWatch, readiness });
+  const streams = new EventStreams({ broker, hub, log, sessions, cursors, metrics, onError: onDefect });
+  const close = (): void => {
+    readiness.startDraining();
+    connections.destroyAll();
+    cancelWatch.close();
+    hub.close();
+    metrics.close();
+  };
+  return { config, clock, random, newId, sessions, cursors, connections, metrics, readiness, admission, tickets, streamCookie, credentials, commands, streams, onDefect, close };
+}
+
+function buildVerifier({ config, clock, logger, fetchKeys }: PartsDeps): TokenVerifier {
+  const { issuer, audience } = config.auth;
+  const keys = createKeySource(config.auth, {
+    clock,
+    fetchKeys: fetchKeys ?? ((url, init) => fetch(url, init)),
+    onFetchFailed: (error) => logger.warn({ err: error }, 'keys could not be fetched'),
+  });
+  return new TokenVerifier(keys, { issuer, audience }, clock);
+}

@@ -1,0 +1,124 @@
+// What this node counts, under which names. What happens per token or per request is a plain number here, read
+// when somebody scrapes: a labelled counter costs more than the event it would count. Labels are closed sets, so
+// that no caller can make them grow.
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { ResetReason } from '../broker/broker.ts';
+import type { DeliveryObserver } from '../stream/subscription.ts';
+import type { Connections, Wire } from './connections.ts';
+
+/** All names, in one place. */
+export const METRICS = {
+  streams: ['holdline_streams', 'Open streams: SSE responses and WebSockets.'],
+  delivered: ['holdline_delivered_events_total', 'Live events handed to connections.'],
+  resumes: ['holdline_resumes_total', 'Streams that began after a position their reader named.'],
+  resets: ['holdline_resets_total', 'Readers told that their position cannot be served.'],
+  fellBehind: ['holdline_fell_behind_total', 'Readers put back to catching up.'],
+  requests: ['holdline_http_requests_total', 'HTTP requests by route and class of status.'],
+  runs: ['holdline_runs_total', 'Runs that left a worker of this process, by outcome.'],
+  queued: ['holdline_queued_runs', 'Runs that wait for a worker.'],
+} as const satisfies Record<string, readonly [name: string, help: string]>;
+
+/** Numbers that others count. */
+export interface MetricSources {
+  readonly queuedRuns?: () => number;
+}
+
+export class Metrics implements DeliveryObserver {
+  readonly #registry = new Registry();
+  readonly #resets = new Map<ResetReason, number>();
+  /** By route, then by class of status. */
+  readonly #requests = new Map<string, Map<string, number>>();
+  readonly #runs = new Map<string, number>();
+  readonly #resumes: Record<Wire, number> = { sse: 0, ws: 0 };
+  #delivered = 0;
+  #fellBehind = 0;
+
+  constructor(connections: Connections, sources: MetricSources) {
+    collectDefaultMetrics({ register: this.#registry });
+    this.#gauge('streams', ['wire'], (set) => {
+      for (const wire of ['sse', 'ws'] as const) set({ wire }, connections.live[wire]);
+    });
+    this.#counter('delivered', [], (add) => add({}, this.#delivered));
+    this.#counter('fellBehind', [], (add) => add({}, this.#fellBehind));
+    this.#counter('resumes', ['wire'], (add) => {
+      for (const wire of ['sse', 'ws'] as const) add({ wire }, this.#resumes[wire]);
+    });
+    this.#counter('resets', ['reason'], (add) => {
+      for (const [reason, count] of this.#resets) add({ reason }, count);
+    });
+    this.#counter('requests', ['route', 'status'], (add) => {
+      for (const [route, classes] of this.#requests) for (const [status, count] of classes) add({ route, status }, count);
+    });
+    this.#counter('runs', ['outcome'], (add) => {
+      for (const [outcome, runs] of this.#runs) add({ outcome }, runs);
+    });
+    const { queuedRuns } = sources;
+    if (queuedRuns !== undefined) this.#gauge('queued', [], (set) => set({}, queuedRuns()));
+  }
+
+  onDelivered(events: number): void {
+    this.#delivered += events;
+  }
+
+  onFellBehind(): void {
+    this.#fellBehind += 1;
+  }
+
+  onReset(reason: ResetReason): void {
+    this.#resets.set(reason, (this.#resets.get(reason) ?? 0) + 1);
+  }
+
+  onResume(wire: Wire): void {
+    this.#resumes[wire] += 1;
+  }
+
+  /** `outcome` is one of a closed set. */
+  countRun(outcome: string): void {
+    this.#runs.set(outcome, (this.#runs.get(outcome) ?? 0) + 1);
+  }
+
+  /** `route` as it was declared, never as it was called. */
+  onRequest(route: string, status: number): void {
+    const classes = this.#requests.get(route) ?? new Map<string, number>();
+    const statusClass = `${Math.floor(status / 100)}xx`;
+    this.#requests.set(route, classes);
+    classes.set(statusClass, (classes.get(statusClass) ?? 0) + 1);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  async text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  close(): void {
+    this.#registry.clear();
+  }
+
+  #gauge(key: keyof typeof METRICS, labelNames: string[], read: (set: (labels: Record<string, string>, value: number) => void) => void): void {
+    const [name, help] = METRICS[key];
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect: () => read((labels, value) => gauge.set(labels, value)),
+    });
+  }
+
+  #counter(key: keyof typeof METRICS, labelNames: string[], read: (add: (labels: Record<string, string>, value: number) => void) => void): void {
+    const [name, help] = METRICS[key];
+    const counter: Counter = new Counter({
+      name,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect: () => {
+        counter.reset();
+        read((labels, value) => counter.inc(labels, value));
+      },
+    });
+  }
+}

@@ -1,0 +1,42 @@
+// May this node be sent work? Not while it starts, not once it drains, not when its log has failed.
+import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
+import { GatewayError } from './gateway-error.ts';
+
+export interface ReadinessReport {
+  readonly status: 'ready' | 'starting' | 'draining' | 'broker-failed';
+  readonly broker: BrokerHealth['state'];
+  /** What an acknowledged message survives. */
+  readonly durability: string;
+}
+
+export class Readiness {
+  readonly #broker: HealthReporting;
+  #phase: 'starting' | 'serving' | 'draining' = 'starting';
+
+  constructor(broker: HealthReporting) {
+    this.#broker = broker;
+  }
+
+  startServing(): void {
+    if (this.#phase === 'starting') this.#phase = 'serving';
+  }
+
+  startDraining(): void {
+    this.#phase = 'draining';
+  }
+
+  get isDraining(): boolean {
+    return this.#phase === 'draining';
+  }
+
+  /** For what would keep this node busy beyond its end. @throws GatewayError draining */
+  mustNotDrain(): void {
+    if (this.isDraining) throw new GatewayError('draining');
+  }
+
+  report(): ReadinessReport {
+    const { state, durability } = this.#broker.health();
+    const status = this.#phase === 'serving' ? (state === 'failed' ? 'broker-failed' : 'ready') : this.#phase;
+    return { status, broker: state, durability };
+  }
+}

@@ -1,0 +1,77 @@
+// /v1/sessions/{id}/messages: the history, and the next prompt. [PROTOCOL §3]
+import Type from 'typebox';
+import { encodePosition, type Position } from '../../broker/position.ts';
+import type { Sessions } from '../../session/sessions.ts';
+import type { SessionRef } from '../../session/session-ref.ts';
+import type { TranscriptMessage } from '../../session/transcript.ts';
+import { refFor, type Identity } from '../auth/identity.ts';
+import type { ChatCommands } from '../chat-commands.ts';
+import { identityOf, type HttpApp } from '../http-app.ts';
+import { parseGivenPosition } from '../wire-position.ts';
+import { errorSchema, positionSchema, promptSchema, sessionParams } from '../wire-schemas.ts';
+
+export interface MessagesRoutesDeps {
+  readonly sessions: Sessions;
+  readonly commands: ChatCommands;
+}
+
+export const HISTORY_LIMIT = 50;
+export const HISTORY_LIMIT_MAX = 200;
+
+const historyQuery = Type.Object({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: HISTORY_LIMIT_MAX, default: HISTORY_LIMIT })),
+  before: Type.Optional(positionSchema),
+});
+
+/** As the wire has it. `before`: ask for the next older page with it; absent on the oldest. */
+interface HistoryBody {
+  readonly messages: readonly TranscriptMessage[];
+  readonly position: string;
+  readonly before?: string;
+}
+
+const messageSchema = Type.Object({
+  messageId: Type.String(),
+  role: Type.String(),
+  content: Type.Unknown(),
+  status: Type.String(),
+  createdAt: Type.String(),
+  runId: Type.Optional(Type.String()),
+  usage: Type.Optional(Type.Unknown()),
+  error: Type.Optional(Type.Unknown()),
+  parts: Type.Optional(Type.Array(Type.Unknown())),
+});
+
+const historySchema = Type.Unsafe<HistoryBody>(
+  Type.Object({ messages: Type.Array(messageSchema), position: Type.String(), before: Type.Optional(Type.String()) }),
+);
+
+const sentSchema = Type.Object({ messageId: Type.String(), runId: Type.String(), position: Type.String(), queued: Type.Integer() });
+
+const tags = ['messages'];
+
+export function messagesRoutes(app: HttpApp, { sessions, commands }: MessagesRoutesDeps): void {
+  const url = '/v1/sessions/:sessionId/messages';
+
+  app.get(url, { schema: { tags, params: sessionParams, querystring: historyQuery, response: { 200: historySchema, '4xx': errorSchema } } }, async (request) => {
+    const identity = identityOf(request);
+    const { limit = HISTORY_LIMIT, before } = request.query;
+    return readPage(sessions, identity, refFor(identity, request.params.sessionId), limit, before);
+  });
+
+  app.post(url, { schema: { tags, params: sessionParams, body: promptSchema, response: { 202: sentSchema, '4xx': errorSchema } } }, async (request, reply) => {
+    const sent = await commands.send(identityOf(request), request.params.sessionId, request.body);
+    return reply.code(202).send(sent);
+  });
+}
+
+async function readPage(sessions: Sessions, { principal }: Identity, ref: SessionRef, limit: number, text: string | undefined): Promise<HistoryBody> {
+  const given = text === undefined ? 'latest' : parseGivenPosition(text);
+  const end = typeof given === 'object' ? given : undefined;
+  const { messages, through, before, epoch } = await sessions.history(principal, ref, limit, end);
+  const at = (offset: number): string => encodePosition({ epoch, offset } satisfies Position);
+  const position = at(Math.max(0, through));
+  // Nothing stands before everything.
+  if (given === 'earliest') return { messages: [], position };
+  return { messages, position, ...(before === undefined ? {} : { before: at(before) }) };
+}

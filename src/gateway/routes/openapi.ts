@@ -1,0 +1,16 @@
+// /openapi.json: the HTTP half of the protocol, made from the schemas that validate it.
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import type { HttpApp } from '../http-app.ts';
+
+export const OPENAPI_INFO: FastifyDynamicSwaggerOptions = {
+  openapi: {
+    openapi: '3.1.0',
+    info: { title: 'Holdline', version: '1', description: 'A chat session gateway that never loses an answer.' },
+    components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+    security: [{ bearer: [] }],
+  },
+};
+
+export function openapiRoutes(app: HttpApp): void {
+  app.get('/openapi.json', { config: { access: 'open' }, schema: { hide: true } }, async () => app.swagger());
+}

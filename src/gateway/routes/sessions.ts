@@ -1,0 +1,127 @@
+// /v1/sessions: create, list, look at, change, remove. [PROTOCOL §3]
+import Type from 'typebox';
+import { encodePosition } from '../../broker/position.ts';
+import { isSessionError } from '../../session/errors.ts';
+import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, type Sessions, type SessionSummary } from '../../session/sessions.ts';
+import { refFor, type Identity } from '../auth/identity.ts';
+import { GatewayError } from '../gateway-error.ts';
+import { identityOf, type HttpApp } from '../http-app.ts';
+import type { Readiness } from '../readiness.ts';
+import { errorSchema, metadataSchema, sessionIdSchema, sessionParams, titleSchema } from '../wire-schemas.ts';
+
+export interface SessionsRoutesDeps {
+  readonly sessions: Sessions;
+  readonly newId: () => string;
+  readonly readiness: Readiness;
+}
+
+/** UTF-8 bytes of a session's metadata as JSON. */
+export const METADATA_BYTES_MAX = 16 * 1024;
+export const LIST_LIMIT = 50;
+export const LIST_LIMIT_MAX = 100;
+const PAGE_MAX = 1000;
+
+const detailFields = { title: Type.Optional(titleSchema), metadata: Type.Optional(metadataSchema) };
+
+const createBody = Type.Object({
+  sessionId: Type.Optional(sessionIdSchema),
+  ...detailFields,
+  ttlMs: Type.Optional(Type.Integer({ minimum: 1, description: `kept between ${SESSION_TTL_MIN_MS} and ${SESSION_TTL_MAX_MS}` })),
+});
+
+const listQuery = Type.Object({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIST_LIMIT_MAX, default: LIST_LIMIT })),
+  page: Type.Optional(Type.Integer({ minimum: 0, maximum: PAGE_MAX, default: 0 })),
+});
+
+const createdSchema = Type.Object({ sessionId: Type.String(), position: Type.String() });
+
+const summarySchema = Type.Unsafe<SessionSummary>(
+  Type.Object({
+    sessionId: Type.String(),
+    title: Type.Optional(Type.String()),
+    metadata: Type.Optional(metadataSchema),
+    createdAt: Type.String(),
+    lastActiveAt: Type.String(),
+    expiresAt: Type.String(),
+    position: Type.String(),
+    earliest: Type.String(),
+    activeRun: Type.Optional(Type.Object({ runId: Type.String(), position: Type.String(), state: Type.String() })),
+    queued: Type.Integer(),
+    messages: Type.Integer(),
+  }),
+);
+
+const tags = ['sessions'];
+
+export function sessionsRoutes(app: HttpApp, { sessions, newId, readiness }: SessionsRoutesDeps): void {
+  app.post('/v1/sessions', { schema: { tags, body: createBody, response: { 200: createdSchema, 201: createdSchema, '4xx': errorSchema } } }, async (request, reply) => {
+    readiness.mustNotDrain();
+    const identity = identityOf(request);
+    const { sessionId, title, metadata, ttlMs } = request.body;
+    checkMetadata(metadata);
+    const ref = refFor(identity, sessionId ?? freshId(identity, newId));
+    const session = {
+      ...(title === undefined ? {} : { title }),
+      ...(metadata === undefined ? {} : { metadata }),
+      ...(ttlMs === undefined ? {} : { ttlMs: Math.min(Math.max(ttlMs, SESSION_TTL_MIN_MS), SESSION_TTL_MAX_MS) }),
+    };
+    const { created, position } = await sessions.create(identity.principal, ref, session);
+    return reply.code(created ? 201 : 200).send({ sessionId: ref.sessionId, position: encodePosition(position) });
+  });
+
+  app.get('/v1/sessions', { schema: { tags, querystring: listQuery, response: { 200: Type.Object({ sessions: Type.Array(summarySchema), more: Type.Boolean() }) } } }, async (request) => {
+    const { limit = LIST_LIMIT, page = 0 } = request.query;
+    return listSessions(sessions, identityOf(request), limit, page);
+  });
+
+  app.get('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, response: { 200: summarySchema, '4xx': errorSchema } } }, async (request) => {
+    const identity = identityOf(request);
+    return sessions.describe(identity.principal, refFor(identity, request.params.sessionId));
+  });
+
+  app.patch('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, body: Type.Object(detailFields), response: { 200: summarySchema, '4xx': errorSchema } } }, async (request) => {
+    const identity = identityOf(request);
+    const ref = refFor(identity, request.params.sessionId);
+    const { title, metadata } = request.body;
+    if (title === undefined && metadata === undefined) throw new GatewayError('invalid-request', { message: 'nothing to change: give title or metadata' });
+    checkMetadata(metadata);
+    await sessions.update(identity.principal, ref, { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) });
+    return sessions.describe(identity.principal, ref);
+  });
+
+  app.delete('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, response: { 204: Type.Null(), '4xx': errorSchema } } }, async (request, reply) => {
+    const identity = identityOf(request);
+    await sessions.remove(identity.principal, refFor(identity, request.params.sessionId));
+    return reply.code(204).send(null);
+  });
+}
+
+/** A token for some sessions makes no others. */
+function freshId(identity: Identity, newId: () => string): string {
+  if (identity.sessions !== undefined) throw new GatewayError('forbidden', { message: 'the token is for given sessions: name one of them' });
+  return newId();
+}
+
+function checkMetadata(metadata: unknown): void {
+  if (metadata !== undefined && Buffer.byteLength(JSON.stringify(metadata)) > METADATA_BYTES_MAX) {
+    throw new GatewayError('too-large', { message: `metadata has at most ${METADATA_BYTES_MAX} bytes` });
+  }
+}
+
+async function listSessions(sessions: Sessions, identity: Identity, limit: number, page: number): Promise<{ sessions: SessionSummary[]; more: boolean }> {
+  if (identity.sessions === undefined) return sessions.list(identity.principal, limit, page);
+  // A token for some sessions names them: there is nothing to search.
+  const named = await Promise.all([...identity.sessions].map(async (sessionId) => describeIfThere(sessions, identity, sessionId)));
+  const found = named.filter((one) => one !== undefined).sort((a, b) => b.lastActiveAt.localeCompare(a.lastActiveAt));
+  return { sessions: found.slice(page * limit, (page + 1) * limit), more: found.length > (page + 1) * limit };
+}
+
+async function describeIfThere(sessions: Sessions, identity: Identity, sessionId: string): Promise<SessionSummary | undefined> {
+  try {
+    return await sessions.describe(identity.principal, refFor(identity, sessionId));
+  } catch (error) {
+    if (isSessionError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}

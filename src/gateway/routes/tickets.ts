@@ -1,0 +1,25 @@
+// POST /v1/tickets: a one-use stand-in for the caller's token, for URLs. [PROTOCOL §2, §3]
+import Type from 'typebox';
+import type { Sessions } from '../../session/sessions.ts';
+import { refFor } from '../auth/identity.ts';
+import type { Tickets } from '../auth/tickets.ts';
+import { identityOf, type HttpApp } from '../http-app.ts';
+import { errorSchema, sessionIdSchema } from '../wire-schemas.ts';
+
+export interface TicketsRoutesDeps {
+  readonly tickets: Tickets;
+  readonly sessions: Sessions;
+}
+
+const body = Type.Object({ sessionId: Type.Optional(sessionIdSchema) });
+const response = { 201: Type.Object({ ticket: Type.String(), expiresAt: Type.String() }), '4xx': errorSchema };
+
+export function ticketsRoutes(app: HttpApp, { tickets, sessions }: TicketsRoutesDeps): void {
+  app.post('/v1/tickets', { schema: { tags: ['tickets'], body, response } }, async (request, reply) => {
+    const identity = identityOf(request);
+    const { sessionId } = request.body;
+    if (sessionId !== undefined) await sessions.authorize(identity.principal, refFor(identity, sessionId));
+    const { ticket, expiresAt } = await tickets.issue(identity, sessionId);
+    return reply.code(201).send({ ticket, expiresAt: new Date(expiresAt).toISOString() });
+  });
+}

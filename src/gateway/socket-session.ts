@@ -1,0 +1,159 @@
+// What one WebSocket is about: whose it is, and which chats it follows. Frames change it (see frames/), the pulse
+// ends it when its token does. [PROTOCOL §6]
+import type { Clock } from '../clock.ts';
+import type { EventSink, Frame, StreamEnd } from '../stream/event-sink.ts';
+import { wsEncoder } from '../stream/ws-encoder.ts';
+import type { Place } from './admission.ts';
+import { covers, requireScope, type Identity } from './auth/identity.ts';
+import type { Connection } from './connections.ts';
+import { mapError } from './error-map.ts';
+import type { EventStreams, StreamStart } from './event-streams.ts';
+import type { GatewayConfig } from './gateway-config.ts';
+import { GatewayError } from './gateway-error.ts';
+import { SessionError } from '../session/errors.ts';
+import type { WsConnection } from './ws-connection.ts';
+
+export interface SocketSessionDeps {
+  readonly clock: Clock;
+  readonly config: GatewayConfig;
+  readonly streams: EventStreams;
+  readonly place: Place;
+}
+
+/** What an `error` frame answers. */
+export interface FrameAddress {
+  readonly requestId?: string;
+  readonly sessionId?: string;
+}
+
+interface Following {
+  readonly abort: AbortController;
+  readonly start: StreamStart;
+}
+
+export class SocketSession implements Connection {
+  readonly wire = 'ws';
+  readonly #connection: WsConnection;
+  readonly #deps: SocketSessionDeps;
+  readonly #following = new Map<string, Following>();
+  readonly #openedAt: number;
+  #identity: Identity | undefined;
+
+  constructor(connection: WsConnection, deps: SocketSessionDeps) {
+    this.#connection = connection;
+    this.#deps = deps;
+    this.#openedAt = deps.clock.mono();
+  }
+
+  get isAuthenticated(): boolean {
+    return this.#identity !== undefined;
+  }
+
+  /** Of every single frame, not only of the first. @throws GatewayError unauthenticated, token-expired */
+  get identity(): Identity {
+    if (this.#identity === undefined) throw new GatewayError('unauthenticated');
+    if (this.#identity.expiresAt <= this.#deps.clock.now()) throw new GatewayError('token-expired');
+    return this.#identity;
+  }
+
+  /** The first token, or a newer one of the same user. @throws GatewayError forbidden, too-many: final for the socket */
+  authenticate(identity: Identity): void {
+    requireScope(identity, 'chat');
+    const before = this.#identity?.principal;
+    const { tenant, user } = identity.principal;
+    if (before !== undefined && (before.tenant !== tenant || before.user !== user)) {
+      throw new GatewayError('forbidden', { message: 'a socket belongs to one user' });
+    }
+    this.#deps.place.assign(identity.principal);
+    this.#identity = identity;
+    for (const sessionId of this.#following.keys()) {
+      if (!covers(identity, sessionId)) this.#endFollowing(sessionId, new GatewayError('forbidden'));
+    }
+  }
+
+  /** @throws GatewayError too-many */
+  mustHaveRoom(): void {
+    if (this.#following.size < this.#deps.config.subscriptionsPerSocketMax) return;
+    throw new GatewayError('too-many', { message: 'too many subscriptions on this socket' });
+  }
+
+  follow(sessionId: string, start: StreamStart): void {
+    this.unfollow(sessionId);
+    if (this.#connection.isClosing) return;
+    const following = { abort: new AbortController(), start };
+    this.#following.set(sessionId, following);
+    const { signal } = following.abort;
+    const sink = this.#sinkFor(sessionId, following);
+    const encoder = wsEncoder(sessionId);
+    void this.#deps.streams.run({ start, wire: 'ws', encoder, sink, signal, onReset: 'restart', until: 'forever' });
+  }
+
+  unfollow(sessionId: string): void {
+    const following = this.#following.get(sessionId);
+    this.#following.delete(sessionId);
+    following?.abort.abort();
+  }
+
+  reply(frame: Readonly<Record<string, unknown>>): void {
+    this.#connection.send(JSON.stringify(frame));
+  }
+
+  replyError(address: FrameAddress, error: unknown): void {
+    const { error: told, retryAfterMs } = mapError(error);
+    this.reply({ type: 'error', ...address, ...told, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+  }
+
+  onPulse(): void {
+    const { clock, config } = this.#deps;
+    if (this.#identity !== undefined && this.#identity.expiresAt <= clock.now()) this.#connection.closeFor(new GatewayError('token-expired'));
+    const isLate = this.#identity === undefined && clock.mono() - this.#openedAt >= config.wsAuthTimeoutMs;
+    if (isLate) this.#connection.closeFor(new GatewayError('auth-timeout'));
+    this.#connection.onPulse();
+  }
+
+  sendAway(afterMs: number): void {
+    const told = { type: 'event', event: 'reconnect', data: { afterMs } };
+    if (this.#following.size === 0) this.reply(told);
+    for (const sessionId of this.#following.keys()) this.reply({ ...told, sessionId });
+    this.#connection.closeFor(new GatewayError('draining', { retryAfterMs: afterMs }));
+  }
+
+  destroy(): void {
+    this.#connection.terminate();
+  }
+
+  /** The socket is gone. */
+  close(): void {
+    for (const { abort } of this.#following.values()) abort.abort();
+    this.#following.clear();
+    this.#deps.place.release();
+  }
+
+  #endFollowing(sessionId: string, why: unknown): void {
+    this.unfollow(sessionId);
+    this.replyError({ sessionId }, why);
+  }
+
+  #sinkFor(sessionId: string, following: Following): EventSink {
+    const connection = this.#connection;
+    const { signal } = following.abort;
+    return {
+      // Between the abort and the subscription's own end, a batch may still come.
+      write: (frame: Frame) => {
+        if (!signal.aborted) connection.send(frame);
+      },
+      get bufferedBytes() {
+        return connection.bufferedBytes;
+      },
+      onceDrained: (callback) => connection.onceDrained(callback),
+      end: (reason) => {
+        if (this.#following.get(sessionId) === following) this.#endFollowing(sessionId, endError(reason));
+      },
+    };
+  }
+}
+
+/** A subscription that the server ended is answered with an `error` frame, whatever was said in the stream before. */
+function endError(reason: StreamEnd): unknown {
+  return reason === 'failed' ? new GatewayError('internal') : new SessionError('not-found');
+}
