@@ -1,5 +1,5 @@
 // A log broker on a real folder of its own, for tests: opened, opened again, and thrown away with the test.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -40,4 +40,16 @@ export async function openLog(options: Partial<LogBrokerOptions> = {}): Promise<
     return broker;
   };
   return { folder, clock, fatal, broker, reopen };
+}
+
+/** The folder as a crash at this moment would leave it, under another name. */
+export async function crashCopy(folder: string): Promise<string> {
+  const copy = await temporaryFolder();
+  await cp(folder, copy, { recursive: true });
+  return copy;
+}
+
+/** Of the log's only, or first, segment. */
+export function segmentPath(folder: string, id = 1): string {
+  return join(folder, 'log', `${String(id).padStart(16, '0')}.seg`);
 }

@@ -195,7 +195,8 @@ interface QueueParts {
   readonly appender: Appender;
   readonly expiry: Expiry;
   readonly lister: TopicLister;
-  broker(): LogBroker;
+  /** It is made last, because it answers with all the others. */
+  readonly broker: () => LogBroker;
 }
 
 function queueStore({ table, groups }: Storage, parts: QueueParts): QueueStore {

@@ -1,0 +1,100 @@
+// Real files behind a door that can be told to misbehave: hold a flush back, fail it, run out of room, take only part
+// of a write. Keeps a trace of what reached the system, in order.
+import { basename } from 'node:path';
+import type { LogFile, LogFiles } from '../../src/broker/log/log-files.ts';
+import { nodeLogFiles } from '../../src/broker/log/node-log-files.ts';
+
+export class SystemError extends Error {
+  readonly code: string;
+
+  constructor(code: string) {
+    super(code);
+    this.code = code;
+  }
+}
+
+export class FaultyFiles implements LogFiles {
+  readonly trace: string[] = [];
+  bytesRead = 0;
+  /** Bytes that the device still takes. */
+  room = Number.POSITIVE_INFINITY;
+  /** At most so many bytes are taken by one write. */
+  writeBytesMax = Number.POSITIVE_INFINITY;
+  failSync: string | undefined;
+  failWrite: string | undefined;
+  #held: Promise<void> | undefined;
+  #release: (() => void) | undefined;
+  #waiting: (() => void)[] = [];
+
+  /** Flushes wait until `releaseSync`. */
+  holdSync(): void {
+    this.#held = new Promise((resolve) => (this.#release = resolve));
+  }
+
+  releaseSync(): void {
+    this.#release?.();
+    this.#held = undefined;
+  }
+
+  /** Resolves when a flush is being held back. */
+  syncReached(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  count(what: string): number {
+    return this.trace.filter((line) => line.startsWith(what)).length;
+  }
+
+  async open(path: string, mode: 'create' | 'write' | 'read'): Promise<LogFile> {
+    const file = await nodeLogFiles.open(path, mode);
+    this.trace.push(`open:${mode} ${basename(path)}`);
+    return this.#faulty(file, basename(path));
+  }
+
+  makeFolder(path: string): Promise<void> {
+    return nodeLogFiles.makeFolder(path);
+  }
+
+  list(folder: string): Promise<readonly string[]> {
+    return nodeLogFiles.list(folder);
+  }
+
+  async unlink(path: string): Promise<void> {
+    await nodeLogFiles.unlink(path);
+    this.trace.push(`unlink ${basename(path)}`);
+  }
+
+  async syncFolder(path: string): Promise<void> {
+    await nodeLogFiles.syncFolder(path);
+    this.trace.push(`syncFolder ${basename(path)}`);
+  }
+
+  #faulty(file: LogFile, name: string): LogFile {
+    return {
+      write: async (bytes, position) => {
+        if (this.failWrite !== undefined) throw new SystemError(this.failWrite);
+        if (this.room <= 0) throw new SystemError('ENOSPC');
+        const taken = bytes.subarray(0, Math.min(bytes.length, this.room, this.writeBytesMax));
+        const count = await file.write(taken, position);
+        this.room -= count;
+        this.trace.push(`write ${name}`);
+        return count;
+      },
+      read: async (into, position) => {
+        const count = await file.read(into, position);
+        this.bytesRead += count;
+        return count;
+      },
+      datasync: async () => {
+        for (const reached of this.#waiting.splice(0)) reached();
+        await this.#held;
+        if (this.failSync !== undefined) throw new SystemError(this.failSync);
+        await file.datasync();
+        this.trace.push(`datasync ${name}`);
+      },
+      truncate: (length) => file.truncate(length),
+      size: () => file.size(),
+      close: () => file.close(),
+    };
+  }
+}
