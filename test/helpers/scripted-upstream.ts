@@ -2,7 +2,7 @@
 // It records what it was asked and how each socket ended. For what a well-behaved mock cannot do; on loopback, on a
 // port of its own.
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 
 /** One thing an answer does. Text and bytes go out as they are, each in a write of its own; a promise is a pause. */
@@ -40,6 +40,8 @@ export interface UpstreamRequest {
   readonly headers: IncomingHttpHeaders;
   /** Parsed; undefined when it is not JSON. */
   readonly body: unknown;
+  /** Which of the server's connections it came on, from 0. */
+  readonly connection: number;
   readonly ended: Promise<Ending>;
 }
 
@@ -51,6 +53,7 @@ export class ScriptedUpstream {
   readonly baseUrl: string;
   readonly requests: UpstreamRequest[] = [];
   readonly #server: Server;
+  readonly #sockets: Socket[] = [];
   readonly #arrivals: { readonly index: number; readonly resolve: (request: UpstreamRequest) => void }[] = [];
 
   private constructor(server: Server) {
@@ -88,12 +91,18 @@ export class ScriptedUpstream {
       path: request.url ?? '',
       headers: request.headers,
       body: parseJson(await readText(request)),
+      connection: this.#connectionOf(request.socket),
       ended: play.ended,
     };
     const index = this.requests.push(recorded) - 1;
     for (const arrival of this.#arrivals) if (arrival.index === index) arrival.resolve(recorded);
     const reply = typeof script === 'function' ? script(recorded, index) : (script[index] ?? script[script.length - 1]);
     if (reply !== undefined) await play.play(reply);
+  }
+
+  #connectionOf(socket: Socket): number {
+    if (!this.#sockets.includes(socket)) this.#sockets.push(socket);
+    return this.#sockets.indexOf(socket);
   }
 }
 

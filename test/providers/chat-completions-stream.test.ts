@@ -104,6 +104,10 @@ describe('a delta', () => {
     expect(readAmid(sse({ choices: [{ index: 0, delta: null }] }), sse({ choices: [{}] }), sse({ choices: null }), sse({})).events).toEqual([A, STOP]);
   });
 
+  it('may come in a choice without a number', () => {
+    expect(readAmid(sse({ choices: [{ delta: { content: 'b' } }] })).events).toEqual([A, { type: 'text', text: 'b' }, STOP]);
+  });
+
   it('of another choice than the first is not ours', () => {
     expect(readAmid(sse({ choices: [{ index: 1, delta: { content: 'b' } }] })).events).toEqual([A, STOP]);
   });
@@ -271,12 +275,13 @@ describe('any cut of the bytes', () => {
   it('gives the same events', () => {
     fc.assert(
       fc.property(fc.array(event, { maxLength: 12 }), ending, newline, fc.array(fc.nat(), { maxLength: 40 }), (body, end, eol, cuts) => {
-        // One space more, so that a CR at the very end is seen as a line end and not as half of a CRLF.
-        const bytes = Buffer.from([...body, end].join('').replaceAll('\n', eol) + ' ');
+        // One comment more: the parser holds back a CR at the end of a piece, as it may be half of a CRLF.
+        const bytes = Buffer.from(`${[...body, end].join('').replaceAll('\n', eol)}:\n`);
         const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
         const pieces = [0, ...places].map((start, index) => bytes.subarray(start, places[index]));
         expect(decode(pieces)).toEqual(decode([bytes]));
       }),
+      { numRuns: 500 },
     );
   });
 

@@ -3,7 +3,7 @@
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createOpenAiProvider, type OpenAiProviderOptions } from '../../src/worker/providers/openai-provider.ts';
-import { FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../../src/worker/providers/upstream-limits.ts';
+import { DRAIN_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../../src/worker/providers/upstream-limits.ts';
 import { answer, CUT, deltaEvent, DONE, errorReply, finishEvent, HEADERS, RESET, ScriptedUpstream, sse, STALL, textEvent, type Script } from '../helpers/scripted-upstream.ts';
 import { collect, nextEvent, requestOf, textIn } from './collect.ts';
 import { WatchedClock } from './watched-clock.ts';
@@ -14,7 +14,7 @@ let upstream: ScriptedUpstream | undefined;
 afterEach(async () => {
   await upstream?.close();
   upstream = undefined;
-  expect(clock.timers).toBe(0);
+  await vi.waitFor(() => expect(clock.timers).toBe(0));
 });
 
 /** No second attempt, unless asked for: those have their own tests. */
@@ -123,9 +123,29 @@ describe('an answer over a real socket', () => {
     expect((await collect(provider, requestOf('x'))).error).toBeUndefined();
   });
 
-  it('closes the socket after [DONE], whatever the server still wants to say', async () => {
+  it('leaves the connection to the next one', async () => {
+    const { provider, upstream } = await providerOf([answer('a')]);
+    for (let runs = 0; runs < 3; runs += 1) {
+      expect((await collect(provider, requestOf('x'))).error).toBeUndefined();
+      await vi.waitFor(() => expect(clock.timers).toBe(0));
+    }
+    expect(upstream.requests.map((request) => request.connection)).toEqual([0, 0, 0]);
+  });
+
+  it('is over with [DONE]; a server that then does not end is left, soon', async () => {
     const { provider, upstream } = await providerOf([{ steps: [textEvent('a'), finishEvent(), DONE, STALL] }]);
     expect((await collect(provider, requestOf('x'))).error).toBeUndefined();
+    await clock.advance(DRAIN_TIMEOUT_MS);
+    expect(await (await upstream.request(0)).ended).toBe('closed-by-client');
+  });
+
+  it('is over with [DONE]; a server that then goes on is left, too', async () => {
+    function* endless(): Generator<string> {
+      yield finishEvent() + DONE;
+      for (;;) yield textEvent('x'.repeat(10_000));
+    }
+    const { provider, upstream } = await providerOf([{ steps: endless() }]);
+    expect((await collect(provider, requestOf('x'))).events).toEqual([{ type: 'finish', reason: 'stop' }]);
     expect(await (await upstream.request(0)).ended).toBe('closed-by-client');
   });
 });
@@ -262,6 +282,26 @@ describe('silence', () => {
     expect(await (await upstream.request(0)).ended).toBe('closed-by-client');
   });
 
+  it('is counted anew from each byte', async () => {
+    let release: (() => void) | undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    const { provider } = await providerOf([{ steps: [textEvent('a'), gate, textEvent('b'), STALL] }]);
+    const stream = provider.stream(requestOf('x'))[Symbol.asyncIterator]();
+    await nextEvent(stream);
+    const second = nextEvent(stream);
+    await clock.advance(IDLE_TIMEOUT_MS - 1);
+    release?.();
+    expect(await second).toEqual({ type: 'text', text: 'b' });
+    const third = nextEvent(stream);
+    const failed = expect(third).rejects.toMatchObject({ code: 'upstream-timeout' });
+    let done = false;
+    third.catch(() => (done = true));
+    await clock.advance(IDLE_TIMEOUT_MS - 1);
+    expect(done).toBe(false);
+    await clock.advance(1);
+    await failed;
+  });
+
   it('in an error body does not hide the status, and is not asked for twice', async () => {
     const fetched = vi.spyOn(globalThis, 'fetch');
     const { provider, upstream } = await providerOf([{ status: 503, steps: ['{', STALL] }], { limits: { attemptsMax: 3 } });
@@ -320,7 +360,7 @@ describe('an abort', () => {
       remove(type, listener);
     };
     await collect(provider, requestOf('x', { signal }));
-    expect(listeners).toEqual([]);
+    await vi.waitFor(() => expect(listeners).toEqual([]));
   });
 
   it('is not needed by a reader that leaves: the socket closes all the same', async () => {

@@ -1,5 +1,5 @@
 // Who is asked again, when, and how often: before the first token only. Real sockets, time moved by hand.
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createOpenAiProvider } from '../../src/worker/providers/openai-provider.ts';
 import { ATTEMPTS_MAX, FIRST_BYTE_TIMEOUT_MS } from '../../src/worker/providers/upstream-limits.ts';
 import { answer, CUT, errorReply, RESET, ScriptedUpstream, sse, STALL, textEvent, type Reply, type Script } from '../helpers/scripted-upstream.ts';
@@ -12,7 +12,7 @@ let clock = new WatchedClock();
 afterEach(async () => {
   await upstream?.close();
   upstream = undefined;
-  expect(clock.timers).toBe(0);
+  await vi.waitFor(() => expect(clock.timers).toBe(0));
 });
 
 async function start(script: Script, signal = new AbortController().signal) {

@@ -24,6 +24,8 @@ export interface OpenAiProviderOptions {
   readonly continuation?: 'vllm';
 }
 
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
 /** @throws TypeError for options that can never work; its message carries neither the URL nor the key */
 export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
   const upstream: Upstream = {
@@ -46,11 +48,12 @@ export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
 // One generator, not two that delegate: every token would pay for the second.
 async function* streamAnswer(upstream: Upstream, request: ProviderRequest): AsyncGenerator<ProviderEvent, void, undefined> {
   const call = new UpstreamCall(upstream.clock, request.signal);
+  const answer = new ChatCompletionsStream(upstream.limits);
+  let reader: Reader | undefined;
   try {
     const body = await openEventStream(upstream, requestBody(request), call);
     if (body === undefined) return;
-    const reader = body.getReader();
-    const answer = new ChatCompletionsStream(upstream.limits);
+    reader = body.getReader();
     while (!answer.over) {
       const bytes = await readBytes(reader, call);
       if (call.aborted) return;
@@ -62,12 +65,26 @@ async function* streamAnswer(upstream: Upstream, request: ProviderRequest): Asyn
     }
     if (answer.fault !== undefined) throw answer.fault;
   } finally {
-    call.close();
+    if (reader !== undefined && answer.over && answer.fault === undefined) void drain(reader, call, upstream.limits);
+    else call.close();
   }
 }
 
+/** After [DONE] the response itself ends too, a moment later. To wait for that keeps the connection, and saves the
+ *  next request the round trips of a new one. Nobody waits for it here; it never rejects, and it closes the call. */
+async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits): Promise<void> {
+  call.expectBytesWithin(limits.drainTimeoutMs);
+  let left: number = limits.drainBytesMax;
+  while (left > 0) {
+    const bytes = await reader.read().then(({ value }) => value, () => undefined);
+    if (bytes === undefined) break;
+    left -= bytes.length;
+  }
+  call.close();
+}
+
 /** Undefined at a clean end, and when the caller aborted. @throws ProviderError */
-async function readBytes(reader: ReadableStreamDefaultReader<Uint8Array>, call: UpstreamCall): Promise<Uint8Array | undefined> {
+async function readBytes(reader: Reader, call: UpstreamCall): Promise<Uint8Array | undefined> {
   try {
     const { value } = await reader.read();
     return value;

@@ -4,7 +4,8 @@
 /** ms from sending a request to the first byte of its answer. Long, for a queue and a long prompt stand before the
  *  first token; below 300 s, where fetch itself would give up. */
 export const FIRST_BYTE_TIMEOUT_MS = 120_000;
-/** ms of silence inside an answer. Long, for some models think without a word; a keep-alive comment counts as life. */
+/** ms of silence inside an answer. Long, for some models think without a word; a keep-alive comment counts as life.
+ *  Below 300 s as well. */
 export const IDLE_TIMEOUT_MS = 120_000;
 /** Requests for one answer, the first included. More would make an outage longer, not shorter. */
 export const ATTEMPTS_MAX = 4;
@@ -22,6 +23,9 @@ export const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
 export const STREAM_BYTES_MAX = 512 * 1024 * 1024;
 /** Bytes of an error's body that are read, to learn its code. */
 export const ERROR_BODY_BYTES_MAX = 16 * 1024;
+/** ms after [DONE] for the end of the response itself, and bytes until then. A connection is worth no more. */
+export const DRAIN_TIMEOUT_MS = 1_000;
+export const DRAIN_BYTES_MAX = 16 * 1024;
 
 export interface UpstreamLimits {
   readonly firstByteTimeoutMs: number;
@@ -34,6 +38,8 @@ export interface UpstreamLimits {
   readonly answerBytesMax: number;
   readonly streamBytesMax: number;
   readonly errorBodyBytesMax: number;
+  readonly drainTimeoutMs: number;
+  readonly drainBytesMax: number;
 }
 
 export const DEFAULT_UPSTREAM_LIMITS: UpstreamLimits = {
@@ -47,4 +53,6 @@ export const DEFAULT_UPSTREAM_LIMITS: UpstreamLimits = {
   answerBytesMax: ANSWER_BYTES_MAX,
   streamBytesMax: STREAM_BYTES_MAX,
   errorBodyBytesMax: ERROR_BODY_BYTES_MAX,
+  drainTimeoutMs: DRAIN_TIMEOUT_MS,
+  drainBytesMax: DRAIN_BYTES_MAX,
 };
