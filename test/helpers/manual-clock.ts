@@ -1,6 +1,7 @@
 // Time moved by hand. `advance` fires what becomes due in order, and lets everything that follows from it
 // happen before it goes on, so that a test reads as if time really had passed.
 import type { Clock, Timer } from '../../src/clock.ts';
+import { turn } from './collector.ts';
 
 interface Pending {
   readonly at: number;
@@ -62,5 +63,5 @@ export class ManualClock implements Clock {
 
 /** A few rounds: what a timer resolves may itself resolve something. */
 async function settle(): Promise<void> {
-  for (let round = 0; round < 3; round += 1) await new Promise((resolve) => setImmediate(resolve));
+  for (let round = 0; round < 3; round += 1) await turn();
 }

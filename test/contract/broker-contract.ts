@@ -1,0 +1,37 @@
+// The contract of src/broker/broker.ts, stated as behaviour. Every engine passes it:
+//
+//   brokerContract('memory', () => { const clock = new ManualClock(); return { broker: new MemoryBroker({ clock, … }), clock }; });
+//
+// An engine that survives a close gives `reopen` as well and says so. Nothing here waits for time to pass: the
+// clock is moved by hand, everything else waits for what it wants to see.
+import { describe } from 'vitest';
+import { appendContract } from './append.ts';
+import { fenceContract } from './fence.ts';
+import { inputContract } from './input.ts';
+import { leaseContract } from './lease.ts';
+import { lifeContract } from './life.ts';
+import { queueContract } from './queue.ts';
+import { readContract } from './read.ts';
+import { reopenContract } from './reopen.ts';
+import { opener } from './subject.ts';
+import type { SubjectFactory } from './subject.ts';
+import { supersedeContract } from './supersede.ts';
+import { tailContract } from './tail.ts';
+
+export type { Subject, SubjectFactory } from './subject.ts';
+
+export function brokerContract(name: string, factory: SubjectFactory, { reopens = false }: { readonly reopens?: boolean } = {}): void {
+  const open = opener(factory);
+  describe(`the ${name} broker`, () => {
+    inputContract(open);
+    appendContract(open);
+    fenceContract(open);
+    supersedeContract(open);
+    readContract(open);
+    tailContract(open);
+    lifeContract(open);
+    queueContract(open);
+    leaseContract(open);
+    if (reopens) reopenContract(open);
+  });
+}

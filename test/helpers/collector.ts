@@ -1,0 +1,67 @@
+// Collects what an async iterable yields, in the background, and lets a test wait for a condition on it.
+// Nothing here sleeps: a wait ends with the item that fulfils it, or fails when the iterable ends before.
+
+export class Collector<T> {
+  readonly seen: T[] = [];
+  readonly #running: Promise<void>;
+  readonly #waiting = new Set<() => void>();
+  #state: 'running' | 'ended' | 'failed' = 'running';
+
+  constructor(source: AsyncIterable<T>) {
+    this.#running = this.#run(source);
+    // Whoever waits is told; a test that does not wait has no use for it.
+    this.#running.catch(() => undefined);
+  }
+
+  /** Resolves when the condition holds; fails when the iterable ends or throws first. */
+  async until(condition: (seen: readonly T[]) => boolean): Promise<readonly T[]> {
+    while (!condition(this.seen)) {
+      if (this.#state !== 'running') {
+        await this.#running;
+        throw new Error(`ended after ${this.seen.length} items, before the condition held: ${JSON.stringify(this.seen.slice(-3))}`);
+      }
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+    return this.seen;
+  }
+
+  /** Everything, once the iterable has ended; rejects with what it threw. */
+  async ended(): Promise<readonly T[]> {
+    await this.#running;
+    return this.seen;
+  }
+
+  get running(): boolean {
+    return this.#state === 'running';
+  }
+
+  async #run(source: AsyncIterable<T>): Promise<void> {
+    try {
+      for await (const item of source) {
+        this.seen.push(item);
+        this.#tell();
+      }
+      this.#state = 'ended';
+    } catch (error) {
+      this.#state = 'failed';
+      throw error;
+    } finally {
+      this.#tell();
+    }
+  }
+
+  #tell(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}
+
+/** One turn of the event loop, in which I/O comes to an end. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** For conditions that nothing announces. Looks again and again until the test's own time limit. */
+export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await turn();
+}
