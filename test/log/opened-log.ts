@@ -20,7 +20,7 @@ export interface OpenedLog {
   readonly fatal: Error[];
   readonly broker: BrokerEngine;
   /** Closes the one before, unless it was abandoned, and opens the folder again. */
-  reopen(changes?: Partial<LogBrokerOptions>): Promise<BrokerEngine>;
+  readonly reopen: (changes?: Partial<LogBrokerOptions>) => Promise<BrokerEngine>;
 }
 
 /** `commitIntervalMs` is 0: under a clock moved by hand no time passes between two commits. */

@@ -56,7 +56,7 @@ interface Storage {
   readonly time: EngineTime;
   readonly life: Life;
   readonly groups: Map<string, TopicPattern>;
-  release(): Promise<void>;
+  readonly release: () => Promise<void>;
 }
 
 /** @throws BrokerError locked, corrupt, invalid-config */

@@ -93,8 +93,8 @@ class SegmentReplay {
 
   async #head(file: LogFile, size: number): Promise<SegmentHead | undefined> {
     const { id, isLast } = this.#options;
-    const bytes = await this.#bytes(file, 0, Math.min(size, SEGMENT_HEAD_BYTES));
-    const head = decodeSegmentHead(bytes);
+    // Not through the window: what follows the head may be long before the checkpoint.
+    const head = decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES));
     if (head === undefined && isLast && size <= SEGMENT_HEAD_BYTES) return undefined;
     if (head === undefined || head.id !== id) throw this.#corrupt(0, 'the head of the segment is damaged');
     return head;

@@ -45,7 +45,7 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
       if (this.#state === 'new') this.#attach();
     } catch (error) {
       this.#state = 'done';
-      return Promise.reject(error);
+      return Promise.reject(error instanceof Error ? error : new Error('the tail could not begin', { cause: error }));
     }
     if (this.#state === 'done') return Promise.resolve(DONE);
     if (this.#asked !== undefined) return Promise.reject(new Error('a tail answers one question at a time'));

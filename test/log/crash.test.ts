@@ -1,0 +1,93 @@
+// Real processes on one folder: a second one is refused, the kernel frees the lock of a killed one, and whatever a
+// process was doing when it was killed, everything that it had acknowledged is there afterwards.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { isBrokerError } from '../../src/broker/errors.ts';
+import { openLogBroker } from '../../src/broker/log/open-log-broker.ts';
+import { randomEpoch } from '../../src/broker/open-broker.ts';
+import { systemClock } from '../../src/clock.ts';
+import { readItems, topicName } from '../contract/subject.ts';
+import { temporaryFolder } from './opened-log.ts';
+
+const KILLS = 10;
+
+class Child {
+  readonly #process: ChildProcess;
+  readonly #ended: Promise<void>;
+  #told = '';
+
+  constructor(...args: readonly string[]) {
+    const script = join(import.meta.dirname, 'appending-child.ts');
+    this.#process = spawn(process.execPath, ['--import', 'tsx', script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#told += text));
+    this.#ended = new Promise((resolve) => this.#process.once('close', () => resolve()));
+    onTestFinished(() => this.kill());
+  }
+
+  /** Whole lines only: the last may have been cut by the kill. */
+  get lines(): string[] {
+    return this.#told.split('\n').slice(0, -1);
+  }
+
+  async said(count: number): Promise<void> {
+    await expect.poll(() => this.lines.length, { timeout: 15_000, interval: 5 }).toBeGreaterThanOrEqual(count);
+  }
+
+  async kill(): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await this.#ended;
+  }
+}
+
+function open(folder: string): ReturnType<typeof openLogBroker> {
+  return openLogBroker({ folder, fsync: { mode: 'always' }, clock: systemClock, newEpoch: randomEpoch, onFatal: () => undefined });
+}
+
+describe('a data folder', () => {
+  test('that another process holds is refused, and free as soon as that process is killed', async () => {
+    const folder = await temporaryFolder();
+    const child = new Child(folder);
+    await child.said(1);
+    await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
+    const second = new Child(folder);
+    await second.said(1);
+    expect(second.lines[0]).toMatch(/^refused locked/);
+    await child.kill();
+    const broker = await open(folder);
+    await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
+    await broker.close();
+    await (await open(folder)).close();
+  });
+
+  test.each(['always', 'os'])('keeps everything acknowledged over %s kills, each record once and in place', async (mode) => {
+    const folder = await temporaryFolder();
+    const acknowledged = new Map<string, { epoch: string; text: string }>();
+    for (let life = 0; life < KILLS / 2; life++) {
+      const child = new Child(folder, mode, String(life));
+      await child.said(100 + life * 217);
+      await child.kill();
+      for (const line of child.lines) {
+        const [topic, epoch = '', first, text = ''] = line.split(' ');
+        if (topic !== 'open') acknowledged.set(`${topic} ${first}`, { epoch, text });
+      }
+      const broker = await open(folder);
+      for (let i = 0; i < 20; i++) {
+        const topic = topicName(`chat/t${i}`);
+        const [info] = await broker.describe([topic]);
+        const items = info === undefined ? [] : await readItems(broker, topic);
+        const texts = items.map((item) => (item.kind === 'record' ? item.data : ''));
+        expect(texts.length % 2).toBe(0);
+        expect(new Set(texts).size).toBe(texts.length);
+        for (const [key, { epoch, text }] of acknowledged) {
+          const [name, first] = key.split(' ');
+          if (name !== topic) continue;
+          expect(epoch).toBe(info?.epoch);
+          expect([texts[Number(first)], texts[Number(first) + 1]]).toEqual([text, `${text}'`]);
+        }
+      }
+      await broker.close();
+    }
+    expect(acknowledged.size).toBeGreaterThan(500);
+  }, 60_000);
+});
