@@ -1,9 +1,10 @@
 // Visible is never more than durable, and what the device refuses or fails is said and never papered over.
+import { stat } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { isBrokerError } from '../../src/broker/errors.ts';
 import { append, batchOf, CHAT, CollectedTail, infoOf, isMissing, major, minor, outcome, QUEUE, readLines, topicName, write } from '../contract/subject.ts';
 import { FaultyFiles } from './faulty-files.ts';
-import { crashCopy, openLog } from './opened-log.ts';
+import { crashCopy, openLog, segmentPath } from './opened-log.ts';
 
 async function turns(count = 20): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
@@ -15,8 +16,8 @@ describe('group commit', () => {
     const { broker } = await openLog({ files });
     const { epoch } = await append(broker, CHAT, minor('0'));
     const tail = new CollectedTail(broker, CHAT, { epoch, offset: 1 });
-    files.holdSync();
-    const reached = files.syncReached();
+    files.hold('flush');
+    const reached = files.reached();
     let acknowledged = false;
     const writing = append(broker, CHAT, major('1')).then(() => (acknowledged = true));
     await reached;
@@ -25,7 +26,7 @@ describe('group commit', () => {
     expect(await readLines(broker, CHAT)).toEqual(['0m:0']);
     expect(await infoOf(broker, CHAT)).toMatchObject({ next: 1, lastMajor: -1, bytes: 1 });
     expect(tail.seen).toEqual([]);
-    files.releaseSync();
+    files.release();
     await writing;
     expect(await tail.reached(2)).toEqual(['1M:1']);
   });
@@ -34,14 +35,14 @@ describe('group commit', () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files });
     await append(broker, CHAT, minor('0'));
-    files.holdSync();
-    const reached = files.syncReached();
+    files.hold('flush');
+    const reached = files.reached();
     const first = append(broker, CHAT, minor('1'));
     await reached;
     const before = files.count('datasync');
     const rest = Array.from({ length: 200 }, (_, i) => append(broker, topicName(`chat/t${i % 7}`), minor(`${i}`)));
     await turns();
-    files.releaseSync();
+    files.release();
     await Promise.all([first, ...rest]);
     expect(files.count('datasync') - before).toBe(2);
   });
@@ -57,9 +58,7 @@ describe('group commit', () => {
       await turns(1);
     }
     expect([done, files.count('datasync') - before]).toEqual([0, 0]);
-    const reached = files.syncReached();
     await clock.advance(5);
-    await reached;
     await expect.poll(() => done).toBe(50);
     expect(files.count('datasync') - before).toBe(1);
   });
@@ -68,8 +67,8 @@ describe('group commit', () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files });
     const { epoch } = await append(broker, CHAT, minor('0'));
-    files.holdSync();
-    const reached = files.syncReached();
+    files.hold('flush');
+    const reached = files.reached();
     const winner = append(broker, CHAT, major('won'));
     const loser = outcome(append(broker, CHAT, major('lost'), { ifUnchanged: { epoch, offset: 0 } }));
     const told: string[] = [];
@@ -77,7 +76,7 @@ describe('group commit', () => {
     await reached;
     await turns();
     expect(told).toEqual([]);
-    files.releaseSync();
+    files.release();
     await winner;
     expect(await loser).toBe('conflict');
     expect((await infoOf(broker, CHAT)).lastMajor).toBe(1);
@@ -87,13 +86,13 @@ describe('group commit', () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files, limits: { pendingBytesMax: 4096 } });
     await append(broker, CHAT, minor('0'));
-    files.holdSync();
-    const reached = files.syncReached();
+    files.hold('flush');
+    const reached = files.reached();
     const first = append(broker, CHAT, minor('1'));
     await reached;
     const codes = Array.from({ length: 20 }, () => outcome(append(broker, CHAT, minor('x'.repeat(1000)))));
     await turns();
-    files.releaseSync();
+    files.release();
     await first;
     const told = await Promise.all(codes);
     expect(told.filter((code) => code === 'accepted').length).toBeLessThan(8);
@@ -124,14 +123,16 @@ describe('a new segment', () => {
 describe('a full device', () => {
   test('fails what did not fit, keeps reading, and heals by itself', async () => {
     const files = new FaultyFiles();
-    const { broker, reopen, fatal } = await openLog({ files });
+    const { broker, folder, reopen, fatal } = await openLog({ files });
     const { epoch } = await append(broker, CHAT, minor('0'));
     const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
+    const { size } = await stat(segmentPath(folder));
     // A part of the batch still fits: the device takes it, and refuses the rest.
     files.room = 30;
     expect(await outcome(append(broker, CHAT, minor('lost')))).toBe('disk-full');
     expect(await outcome(append(broker, QUEUE, minor('lost'), { expect: { absent: true } }))).toBe('disk-full');
     expect(broker.health().state).toBe('full');
+    expect((await stat(segmentPath(folder))).size).toBe(size);
     expect(await readLines(broker, CHAT)).toEqual(['0m:0']);
     files.room = Number.POSITIVE_INFINITY;
     expect(await append(broker, CHAT, minor('1'))).toEqual({ epoch, first: 1, next: 2 });
@@ -146,18 +147,20 @@ describe('a full device', () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files });
     await append(broker, CHAT, minor('0'));
-    files.holdSync();
-    const reached = files.syncReached();
-    const held = append(broker, CHAT, minor('1'));
+    files.hold('write');
+    const reached = files.reached();
+    const refused = outcome(append(broker, CHAT, minor('1')));
     await reached;
-    const codes = [append(broker, CHAT, major('2')), append(broker, CHAT, minor('3'), { expect: { absent: true } })].map(outcome);
+    // These wait behind it, and would stand at offsets that never came to be.
+    const behind = [append(broker, CHAT, major('2')), append(broker, CHAT, minor('3'), { expect: { absent: true } }), append(broker, QUEUE, minor('4'))].map(outcome);
+    await turns();
     files.room = 0;
-    files.releaseSync();
-    await held;
-    expect(await Promise.all(codes)).toEqual(['disk-full', 'disk-full']);
+    files.release();
+    expect([await refused, ...(await Promise.all(behind))]).toEqual(Array(4).fill('disk-full'));
     files.room = Number.POSITIVE_INFINITY;
-    expect((await append(broker, CHAT, minor('4'))).first).toBe(2);
-    expect(await readLines(broker, CHAT)).toEqual(['0m:0', '1m:1', '2m:4']);
+    expect((await append(broker, CHAT, minor('5'))).first).toBe(1);
+    expect(await readLines(broker, CHAT)).toEqual(['0m:0', '1m:5']);
+    expect(await isMissing(broker, QUEUE)).toBe(true);
   });
 
   test('when a new segment is due leaves no trace of it', async () => {

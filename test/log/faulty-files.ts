@@ -22,22 +22,22 @@ export class FaultyFiles implements LogFiles {
   writeBytesMax = Number.POSITIVE_INFINITY;
   failSync: string | undefined;
   failWrite: string | undefined;
-  #held: Promise<void> | undefined;
+  #held: { readonly what: 'flush' | 'write'; readonly until: Promise<void> } | undefined;
   #release: (() => void) | undefined;
   #waiting: (() => void)[] = [];
 
-  /** Flushes wait until `releaseSync`. */
-  holdSync(): void {
-    this.#held = new Promise((resolve) => (this.#release = resolve));
+  /** Flushes, or writes, wait until `release`. */
+  hold(what: 'flush' | 'write'): void {
+    this.#held = { what, until: new Promise((resolve) => (this.#release = resolve)) };
   }
 
-  releaseSync(): void {
+  release(): void {
     this.#release?.();
     this.#held = undefined;
   }
 
-  /** Resolves when a flush is being held back. */
-  syncReached(): Promise<void> {
+  /** Resolves when a flush, or a write, is being held back. */
+  reached(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -69,9 +69,16 @@ export class FaultyFiles implements LogFiles {
     this.trace.push(`syncFolder ${basename(path)}`);
   }
 
+  async #pass(what: 'flush' | 'write'): Promise<void> {
+    if (this.#held?.what !== what) return;
+    for (const reached of this.#waiting.splice(0)) reached();
+    await this.#held.until;
+  }
+
   #faulty(file: LogFile, name: string): LogFile {
     return {
       write: async (bytes, position) => {
+        await this.#pass('write');
         if (this.failWrite !== undefined) throw new SystemError(this.failWrite);
         if (this.room <= 0) throw new SystemError('ENOSPC');
         const taken = bytes.subarray(0, Math.min(bytes.length, this.room, this.writeBytesMax));
@@ -86,8 +93,7 @@ export class FaultyFiles implements LogFiles {
         return count;
       },
       datasync: async () => {
-        for (const reached of this.#waiting.splice(0)) reached();
-        await this.#held;
+        await this.#pass('flush');
         if (this.failSync !== undefined) throw new SystemError(this.failSync);
         await file.datasync();
         this.trace.push(`datasync ${name}`);

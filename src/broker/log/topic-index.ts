@@ -33,6 +33,8 @@ export class TopicIndex {
         else void this.#stores[store].put(key, value);
       }
     });
+    // Topics may leave memory now: a read transaction from before would not find them.
+    this.#root.resetReadTxn();
   }
 
   topic(name: LiteTopicName): Buffer | undefined {

@@ -36,7 +36,9 @@ export class TopicLister {
   *matching(pattern: TopicPattern, after?: LiteTopicName): Generator<Topic> {
     const prefix = literalPrefix(pattern);
     const isWanted = (name: LiteTopicName): boolean => (after === undefined || name > after) && matchesPattern(pattern, name);
-    const changed = [...this.#table.loadedTopics()].filter((topic) => isWanted(topic.name)).sort((a, b) => (a.name < b.name ? -1 : 1));
+    // What has not changed is in the index: only the rest may be missing there.
+    const isChanged = (topic: Topic): boolean => (topic.dirty || topic.capturing) && topic.name.startsWith(prefix) && isWanted(topic.name);
+    const changed = [...this.#table.loadedTopics()].filter(isChanged).sort((a, b) => (a.name < b.name ? -1 : 1));
     let at = 0;
     for (const { name, entry } of this.#index.topicsFrom(after !== undefined && after > prefix ? after : prefix, prefix)) {
       if (!isWanted(name)) continue;
