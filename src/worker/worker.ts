@@ -1,6 +1,7 @@
 // A worker: takes requests of its agents from the queue and runs them, as many at once as it was told. Owns the
 // leases of its runs. Closing lets go of them in good order: another worker, or the next life of this process,
 // goes on from what was said.
+import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import type { BrokerEngine, Delivery } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
@@ -43,6 +44,8 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    // One listener a run: more than the ten above which Node suspects a leak.
+    setMaxListeners(options.concurrency + 1, this.#released.signal);
   }
 
   get activeRuns(): number {

@@ -1,0 +1,51 @@
+// A whole Holdline in one process (gateway, worker, embedded broker with fsync=always), whose model says the time:
+// `say N at R/s` streams N tokens, each the wall clock in ms when it was said. So a client knows how old a token is.
+// Prints one line of JSON when it serves: {port, token}.
+import { createSecretKey, randomBytes } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
+import { openBroker } from '../src/broker/open-broker.ts';
+import { systemClock } from '../src/clock.ts';
+import { buildGateway, randomId } from '../src/gateway/app.ts';
+import { signToken } from '../src/gateway/auth/sign-token.ts';
+import { gatewayConfig } from '../src/gateway/gateway-config.ts';
+import { CommandLog } from '../src/session/command-log.ts';
+import { Runs } from '../src/session/runs.ts';
+import type { Provider, ProviderEvent } from '../src/worker/provider.ts';
+import { Worker } from '../src/worker/worker.ts';
+
+const [folder = ''] = process.argv.slice(2);
+
+/** Its pace is kept from the start, like the demo model's: a late timer delays no later token. */
+const clockModel: Provider = {
+  canContinue: false,
+  async *stream({ messages, signal }): AsyncGenerator<ProviderEvent> {
+    const prompt = messages.at(-1)?.content;
+    const [, count = '1', rate = '20'] = /say (\d+) at (\d+)\/s/.exec(typeof prompt === 'string' ? prompt : '') ?? [];
+    // Runs begin together; their tokens should not.
+    const startedAt = performance.now() + Math.random() * (1000 / Number(rate));
+    for (let i = 1; i <= Number(count) && !signal.aborted; i += 1) {
+      const wait = startedAt + (i * 1000) / Number(rate) - performance.now();
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      yield { type: 'text', text: `${(performance.timeOrigin + performance.now()).toFixed(1)} ` };
+    }
+    yield { type: 'finish', reason: 'stop' };
+  },
+};
+
+const secret = randomBytes(48);
+const broker = await openBroker({ engine: 'log', folder, fsync: { mode: 'always' }, onFatal: (error) => process.stderr.write(`${error.message}\n`) });
+const log = new CommandLog(broker, Math.random);
+const logger = pino({ level: 'warn' });
+const connections = { connectionsMax: 19_000, connectionsPerUserMax: 19_000, connectionsPerAddressMax: 19_000 };
+const config = gatewayConfig({ auth: { keys: { kind: 'secret', secret } }, ...connections });
+const gateway = await buildGateway({ config, broker, commandLog: log, clock: systemClock, random: Math.random, logger });
+const agent = { name: 'default', provider: clockModel, model: 'clock', takeover: 'restart', attemptsMax: 3, conversationChars: 10_000 } as const;
+const runs = new Runs(broker, log, systemClock, randomId);
+new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map([['default', agent]]), concurrency: 4096 }).start();
+await gateway.app.listen({ host: '127.0.0.1', port: 0 });
+const { port } = gateway.app.server.address() as AddressInfo;
+const exp = Math.floor(Date.now() / 1000) + 3600;
+process.stdout.write(`${JSON.stringify({ port, token: signToken({ sub: 'load', scope: 'chat', exp }, createSecretKey(secret)) })}\n`);
+// Exiting, rather than dying, is what writes a CPU profile.
+process.once('SIGTERM', () => process.exit(0));

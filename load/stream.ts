@@ -1,0 +1,100 @@
+// Live runs: N chats, each streaming R tokens a second to one reader, fsync=always; and in the same run the bare
+// loop with as many. Gives append → client p50 and p99, CPU per delivered token of both, and their ratio.
+//   node --import tsx load/stream.ts [runs=1000] [perSecond=20] [seconds=15]
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ServerProcess } from './server-process.ts';
+import { newStats, post, quantile, SseClient, type StreamStats } from './sse-client.ts';
+
+const WARM_UP_MS = 4000;
+/** Streams opened at once; a connection storm is another measurement. */
+const OPENING = 50;
+
+export interface StreamFigures {
+  readonly tokensPerSecond: number;
+  readonly ageP50Ms: number;
+  readonly ageP99Ms: number;
+  readonly ageMaxMs: number;
+  readonly cpuMicrosPerToken: number;
+  readonly cpuPercent: number;
+  readonly eventsPerToken: number;
+  readonly violations: number;
+}
+
+async function measure(server: ServerProcess, clients: readonly SseClient[], stats: StreamStats, seconds: number): Promise<StreamFigures> {
+  await pause(WARM_UP_MS);
+  stats.ages.length = 0;
+  [stats.tokens, stats.events] = [0, 0];
+  const cpu = server.cpuMs();
+  const begun = performance.now();
+  await pause(seconds * 1000);
+  const [tokens, events, used, wall] = [stats.tokens, stats.events, server.cpuMs() - cpu, performance.now() - begun];
+  const ages = stats.ages.slice(0, tokens).sort((a, b) => a - b);
+  for (const client of clients) client.close();
+  return {
+    tokensPerSecond: Math.round((tokens / wall) * 1000),
+    ageP50Ms: quantile(ages, 0.5),
+    ageP99Ms: quantile(ages, 0.99),
+    ageMaxMs: quantile(ages, 1),
+    cpuMicrosPerToken: Number(((used * 1000) / tokens).toFixed(1)),
+    cpuPercent: Math.round((used / wall) * 100),
+    eventsPerToken: Number((events / tokens).toFixed(2)),
+    violations: stats.violations,
+  };
+}
+
+async function openAll(count: number, open: (i: number) => Promise<SseClient>): Promise<SseClient[]> {
+  const clients: SseClient[] = [];
+  for (let i = 0; i < count; i += OPENING) {
+    clients.push(...(await Promise.all(Array.from({ length: Math.min(OPENING, count - i) }, (_, k) => open(i + k)))));
+  }
+  return clients;
+}
+
+export async function streamHoldline(runs: number, rate: number, seconds: number): Promise<StreamFigures> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
+  const server = await ServerProcess.start('load/clock-server.ts', [folder]);
+  const stats = newStats();
+  const total = rate * Math.ceil(seconds + WARM_UP_MS / 1000 + 60);
+  try {
+    const { port, token } = server;
+    const clients = await openAll(runs, async (i) => {
+      await post({ port, token, path: `/v1/sessions/s${i}/messages` }, { content: `say ${total} at ${rate}/s` });
+      const client = new SseClient({ port, token, path: `/v1/sessions/s${i}/events` }, stats);
+      await client.opened;
+      return client;
+    });
+    return await measure(server, clients, stats, seconds);
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export async function streamBare(runs: number, rate: number, seconds: number): Promise<StreamFigures> {
+  const server = await ServerProcess.start('load/bare-server.ts');
+  const stats = newStats();
+  try {
+    const clients = await openAll(runs, async () => {
+      const client = new SseClient({ port: server.port, token: '', path: `/?rate=${rate}` }, stats);
+      await client.opened;
+      return client;
+    });
+    return await measure(server, clients, stats, seconds);
+  } finally {
+    await server.stop();
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+if (import.meta.filename === process.argv[1]) {
+  const [runs = 1000, rate = 20, seconds = 15] = process.argv.slice(2).map(Number);
+  const bare = await streamBare(runs, rate, seconds);
+  const holdline = await streamHoldline(runs, rate, seconds);
+  const ratio = Number((holdline.cpuMicrosPerToken / bare.cpuMicrosPerToken).toFixed(2));
+  console.log(JSON.stringify({ runs, rate, seconds, bare, holdline, cpuRatio: ratio }, null, 2));
+}
