@@ -122,13 +122,18 @@ function offsetIn(topic: ModelTopic | undefined, at: number): number {
   return Math.round(at * ((topic?.slots.length ?? 0) + 1));
 }
 
+function mostly<const First, const Rest>(first: First, ...rest: readonly Rest[]): fc.Arbitrary<First | Rest> {
+  return fc.oneof({ arbitrary: fc.constant(first), weight: 2 * rest.length }, { arbitrary: fc.constantFrom(...rest), weight: rest.length });
+}
+
 const wishArbitrary = fc.record({
   topic: topicArbitrary,
   records: recordsArbitrary,
-  expectation: fc.constantFrom('create', 'create', 'epoch', 'epoch', 'absent', 'stale'),
-  condition: fc.option(fraction, { nil: undefined, freq: 3 }),
-  fenced: fc.constantFrom(undefined, undefined, undefined, 'take', 'next', 'again', 'skip', 'other'),
-  supersedes: fc.option(fc.tuple(fraction, fraction), { nil: undefined, freq: 2 }),
+  // Mostly what is accepted, or the topics would stay empty.
+  expectation: mostly('create', 'epoch', 'absent', 'stale'),
+  condition: fc.oneof({ arbitrary: fc.constant(undefined), weight: 6 }, { arbitrary: fraction, weight: 1 }),
+  fenced: mostly(undefined, 'take', 'next', 'next', 'next', 'again', 'skip', 'other'),
+  supersedes: fc.option(fc.record({ at: fraction, length: fc.nat({ max: 4 }), fit: mostly(true, false) }), { nil: undefined, freq: 2 }),
   ttlMs: fc.constantFrom(undefined, undefined, MINUTE, 2 * MINUTE),
 });
 type Wish = typeof wishArbitrary extends fc.Arbitrary<infer T> ? T : never;
@@ -136,20 +141,29 @@ type Wish = typeof wishArbitrary extends fc.Arbitrary<infer T> ? T : never;
 function writeFor(wish: Wish, topic: ModelTopic | undefined): TopicWrite {
   const epoch = topic?.epoch ?? 'none';
   const expectation = { create: { create: true }, epoch: { epoch }, absent: { absent: true }, stale: { epoch: 'stale' } } as const;
-  const [from = 0, to = 0] = (wish.supersedes ?? []).map((at) => offsetIn(topic, at)).toSorted((a, b) => a - b);
   return {
     topic: wish.topic,
     records: wish.records,
     expect: expectation[wish.expectation],
     ...(wish.condition === undefined ? {} : { ifUnchanged: { epoch, offset: offsetIn(topic, wish.condition) - 1 } }),
     ...(wish.fenced === undefined ? {} : fencedPart(wish.fenced, wish.records.length === 0, topic)),
-    ...(wish.supersedes === undefined || wish.records.length === 0 ? {} : { supersedes: [[from, to]] as const }),
+    ...(wish.supersedes === undefined || wish.records.length === 0 ? {} : { supersedes: ranges(wish.supersedes, topic) }),
     ...(wish.ttlMs === undefined ? {} : { ttlMs: wish.ttlMs }),
   };
 }
 
+/** Where it should fit: from the first minor record (or hole) after the wished place, up to the next major one. */
+function ranges({ at, length, fit }: NonNullable<Wish['supersedes']>, topic: ModelTopic | undefined): readonly (readonly [number, number])[] {
+  const start = offsetIn(topic, at);
+  if (!fit) return [[start, start + length]];
+  const slots = topic?.slots ?? [];
+  const from = slots.findIndex((slot, offset) => offset >= start && !isMajor(slot));
+  const stop = slots.findIndex((slot, offset) => offset > from && isMajor(slot));
+  return from < 0 ? [] : [[from, Math.min(from + length, (stop < 0 ? slots.length : stop) - 1)]];
+}
+
 function fencedPart(how: NonNullable<Wish['fenced']>, empty: boolean, topic: ModelTopic | undefined): Partial<TopicWrite> {
-  if (how === 'take') return empty ? {} : { takeFence: true };
+  if (how === 'take' || (topic?.fence === -1 && how !== 'other')) return empty ? {} : { takeFence: true };
   const seq = (topic?.seq ?? 0) + { next: 1, again: 0, skip: 2, other: 1 }[how];
   const fence = Math.max(0, topic?.fence ?? 0) + (how === 'other' ? 1 : 0);
   return { expect: { epoch: topic?.epoch ?? 'none' }, fence: { fence, seq: Math.max(1, seq) } };
@@ -228,7 +242,7 @@ const stepsArbitrary = fc.array(
     { arbitrary: removeArbitrary, weight: 1 },
     { arbitrary: passArbitrary, weight: 1 },
   ),
-  { minLength: 1, maxLength: 40, size: 'max' },
+  { minLength: 1, maxLength: 60, size: 'max' },
 );
 
 export function brokerModel(name: string, factory: SubjectFactory): void {

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
+import type { LogLimits } from '../../src/broker/log/limits.ts';
 import { openLogBroker } from '../../src/broker/log/open-log-broker.ts';
 import { randomEpoch } from '../../src/broker/open-broker.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
@@ -10,7 +11,13 @@ import { brokerContract } from './broker-contract.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
 
-async function openLog(): Promise<Subject> {
+/** Under a clock moved by hand no time passes between two commits. */
+const AT_ONCE = { commitIntervalMs: 0 };
+
+/** Nothing stays in memory, every commit is followed by a checkpoint, and segments last for some appends only. */
+const COLD = { ...AT_ONCE, hotTopicBytes: 1, hotBytes: 1, idleTopicsMax: 2, dirtyTopicsMax: 1, checkpointBytes: 1, segmentBytes: 4096, openSegmentsMax: 2, sweepTopics: 2 };
+
+async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-contract-'));
   const clock = new ManualClock();
   const open = (): Promise<BrokerEngine> =>
@@ -21,8 +28,7 @@ async function openLog(): Promise<Subject> {
       onFatal: (error) => {
         throw error;
       },
-      // Under a clock moved by hand no time passes between two commits.
-      limits: { commitIntervalMs: 0 },
+      limits,
     });
   let broker = await open();
   return {
@@ -36,5 +42,7 @@ async function openLog(): Promise<Subject> {
   };
 }
 
-brokerContract('log', openLog, { reopens: true });
-brokerModel('log', openLog);
+brokerContract('log', () => openLog(AT_ONCE), { reopens: true });
+brokerModel('log', () => openLog(AT_ONCE));
+brokerContract('cold log', () => openLog(COLD), { reopens: true });
+brokerModel('cold log', () => openLog(COLD));
