@@ -2,7 +2,6 @@
 // listens; whoever calls it owns the broker and the process. Order matters in here and nowhere else.
 import { randomBytes } from 'node:crypto';
 import fastifySwagger from '@fastify/swagger';
-import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastifyWebsocket from '@fastify/websocket';
 import fastify, { LogController, type FastifyBaseLogger } from 'fastify';
@@ -19,6 +18,7 @@ import { CONNECTIONS_CHECK_MS, type GatewayConfig } from './gateway-config.ts';
 import { buildParts, type GatewayParts } from './gateway-parts.ts';
 import type { HttpApp } from './http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
+import { requestValidation } from './request-validation.ts';
 import { cancelRoutes } from './routes/cancel.ts';
 import { cursorsRoutes } from './routes/cursors.ts';
 import { eventsRoutes } from './routes/events.ts';
@@ -90,7 +90,8 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
   app.addHook('onResponse', async (request, reply) => parts.metrics.onRequest(request.routeOptions.url ?? 'none', reply.statusCode));
   await addRoutes(app, parts, deps.demoFolder);
   app.addHook('onReady', async () => parts.readiness.startServing());
-  app.addHook('preClose', async () => parts.close());
+  app.addHook('preClose', async () => parts.cutConnections());
+  app.addHook('onClose', async () => parts.close());
   const drain = new Drain({ ...parts, clock, random });
   return { app, metrics: parts.metrics, drain: (options) => drain.run(options) };
 }
@@ -121,7 +122,7 @@ function createApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () =
     frameworkErrors: (error, request, reply) => void replyError(error, request, reply),
     clientErrorHandler: (error, socket) => refuseRawClient(error, socket),
   }).withTypeProvider<TypeBoxTypeProvider>();
-  app.setValidatorCompiler(TypeBoxValidatorCompiler);
+  app.setValidatorCompiler(requestValidation);
   // Answers are made from types that their schemas are made of: checking them again at run time buys nothing.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   app.server.maxConnections = config.connectionsMax + SPARE_CONNECTIONS;

@@ -1,6 +1,7 @@
 // What every request passes before anything else looks at it: is it for this server (Host), from a page that may
 // call (Origin), and whose is it. Runs once, in this order, for HTTP and upgrades alike; routes cannot opt out of
 // it, only choose their access.
+import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Credentials } from './auth/credentials.ts';
 import { requireScope } from './auth/identity.ts';
@@ -13,6 +14,7 @@ export interface EdgeGuardDeps {
   readonly config: Pick<GatewayConfig, 'hosts' | 'origins'>;
   readonly credentials: Credentials;
   readonly readiness: Readiness;
+  readonly streaming: WeakSet<Socket>;
 }
 
 /** What browsers remember of a preflight's answer, in seconds. */
@@ -25,9 +27,11 @@ export const SECURITY_HEADERS = {
   'cache-control': 'no-store',
 } as const;
 
-export function guardEdge(app: HttpApp, { config, credentials, readiness }: EdgeGuardDeps): void {
+export function guardEdge(app: HttpApp, { config, credentials, readiness, streaming }: EdgeGuardDeps): void {
   app.decorateRequest('identity', null);
   app.addHook('onRequest', async (request, reply) => {
+    // It was told `connection: close`: its answer has no end, so what follows would wait for one for ever.
+    if (streaming.has(request.raw.socket)) request.raw.socket.destroy();
     reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
     if (readiness.isDraining) reply.header('connection', 'close');
     refuseForeignHost(request, config.hosts);

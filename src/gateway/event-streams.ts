@@ -14,6 +14,7 @@ import type { WireEncoder } from '../stream/wire-encoder.ts';
 import { refFor, type Identity } from './auth/identity.ts';
 import type { Wire } from './connections.ts';
 import type { Metrics } from './metrics.ts';
+import type { Readiness } from './readiness.ts';
 import { parseGivenPosition, type GivenPosition } from './wire-position.ts';
 
 export interface EventStreamsDeps {
@@ -23,6 +24,7 @@ export interface EventStreamsDeps {
   readonly sessions: Sessions;
   readonly cursors: Cursors;
   readonly metrics: Metrics;
+  readonly readiness: Readiness;
   readonly onError: (error: unknown) => void;
 }
 
@@ -55,8 +57,9 @@ export class EventStreams {
     this.#deps = deps;
   }
 
-  /** @throws GatewayError invalid-position; SessionError not-found */
+  /** @throws GatewayError draining, invalid-position; SessionError not-found */
   async start(identity: Identity, sessionId: string, { after, cursor }: StartOptions): Promise<StreamStart> {
+    this.#deps.readiness.mustNotDrain();
     const given = after === undefined ? undefined : parseGivenPosition(after);
     const ref = refFor(identity, sessionId);
     await this.#authorize(identity, ref, given);

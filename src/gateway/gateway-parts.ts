@@ -1,5 +1,6 @@
 // Everything the routes are made of, made once per node and handed to each by what it needs of it. Nothing here
 // holds truth: take the node away and another has the same.
+import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import type { Clock } from '../clock.ts';
@@ -53,15 +54,40 @@ export function buildParts(deps: PartsDeps) {
   const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
   const commands = new ChatCommands({ config, runs, log, cancelWatch, readiness });
-  const streams = new EventStreams({ broker, hub, log, sessions, cursors, metrics, onError: onDefect });
-  const close = (): void => {
+  const streams = new EventStreams({ broker, hub, log, sessions, cursors, metrics, readiness, onError: onDefect });
+  /** Sockets that carry an SSE stream: nothing more is read from them. */
+  const streaming = new WeakSet<Socket>();
+  const cutConnections = (): void => {
     readiness.startDraining();
     connections.destroyAll();
+  };
+  /** Once every connection is gone. */
+  const close = (): void => {
     cancelWatch.close();
     hub.close();
     metrics.close();
   };
-  return { config, clock, random, newId, sessions, cursors, connections, metrics, readiness, admission, tickets, streamCookie, credentials, commands, streams, onDefect, close };
+  return {
+    config,
+    clock,
+    random,
+    newId,
+    sessions,
+    cursors,
+    connections,
+    metrics,
+    readiness,
+    admission,
+    tickets,
+    streamCookie,
+    credentials,
+    commands,
+    streams,
+    streaming,
+    onDefect,
+    cutConnections,
+    close,
+  };
 }
 
 function buildVerifier({ config, clock, logger, fetchKeys }: PartsDeps): TokenVerifier {

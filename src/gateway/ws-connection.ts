@@ -35,8 +35,8 @@ export class WsConnection {
   readonly #waiting: string[] = [];
   readonly #onDrained = new Set<() => void>();
   #isServing = false;
-  #heardAt: number;
   #pingedAt: number;
+  #awaitsPong = false;
   #closingAt: number | undefined;
 
   /** Attaches everything at once: a frame may already be there. */
@@ -46,7 +46,6 @@ export class WsConnection {
     this.#transport = transport;
     this.#options = options;
     this.#bucket = new TokenBucket(clock, config.framesPerSecond, config.framesBurst);
-    this.#heardAt = clock.mono();
     this.#pingedAt = clock.mono();
     transport.setNoDelay(true);
     transport.on('drain', () => this.#drained());
@@ -95,15 +94,11 @@ export class WsConnection {
       return;
     }
     if (this.#stall.isStuck(this.bufferedBytes, now)) this.terminate();
-    const isUnanswered = this.#heardAt < this.#pingedAt;
-    if (isUnanswered && now - this.#pingedAt >= config.wsPongMs) this.terminate();
+    if (this.#awaitsPong && now - this.#pingedAt >= config.wsPongMs) this.terminate();
     // A ping behind other frames is not answered before they are read, and says nothing.
-    if (!isUnanswered && now - this.#pingedAt >= config.wsPingMs && this.bufferedBytes === 0) this.#ping(now);
-  }
-
-  #ping(now: number): void {
-    // Strictly after what was heard, though the clock may not have moved since.
-    this.#pingedAt = Math.max(now, this.#heardAt + 0.001);
+    if (this.#awaitsPong || now - this.#pingedAt < config.wsPingMs || this.bufferedBytes > 0) return;
+    this.#awaitsPong = true;
+    this.#pingedAt = now;
     this.#socket.ping();
   }
 
@@ -121,7 +116,7 @@ export class WsConnection {
   /** Counts whatever came in: frames, and pings and pongs too, which cost an answer or nothing but come as fast. */
   #mayContinue(): boolean {
     if (this.isClosing) return false;
-    this.#heardAt = this.#options.clock.mono();
+    this.#awaitsPong = false;
     if (this.#bucket.take()) return true;
     this.closeFor(new GatewayError('too-many'));
     return false;

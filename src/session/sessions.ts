@@ -17,6 +17,9 @@ export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
 export const SESSION_TTL_MIN_MS = 60 * 1000;
 export const SESSION_TTL_MAX_MS = 365 * 24 * 60 * 60 * 1000;
 
+/** Tries of one update, each of which others outran with theirs. */
+const UPDATE_ATTEMPTS_MAX = 8;
+
 export interface SessionDetails {
   readonly title?: string;
   readonly metadata?: JsonObject;
@@ -77,12 +80,20 @@ export class Sessions {
     return { created: false, position: { epoch, offset: at } };
   }
 
-  /** @throws SessionError not-found */
+  /** What is not given stays: the event says all that holds from then on, because only the last one is read.
+   *  @throws SessionError not-found, contended */
   async update(principal: Principal, ref: SessionRef, details: SessionDetails): Promise<void> {
-    await this.#log.transact(ref, (loaded) => {
-      if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
-      return { drafts: [{ event: { type: 'session.updated', ...details } }] };
-    });
+    for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt += 1) {
+      const seen = await this.authorize(principal, ref);
+      const merged = { ...(await this.#readDetails(ref, seen)), ...details };
+      const committed = await this.#log.transact(ref, (loaded) => {
+        if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
+        const isSame = loaded.epoch === seen.epoch && loaded.state.infoAt === seen.state.infoAt;
+        return { drafts: isSame ? [{ event: { type: 'session.updated', ...merged } }] : [] };
+      });
+      if (committed !== undefined) return;
+    }
+    throw new SessionError('contended');
   }
 
   /** Whatever streams from it ends with `reset{removed}`; a run in progress finds its log gone and stops.

@@ -40,7 +40,7 @@ export interface Harness {
 
 export interface Answer {
   readonly status: number;
-  readonly body: Record<string, never> & { readonly error?: { readonly code: string; readonly message: string; readonly retryable: boolean; readonly details?: unknown } };
+  readonly body: { readonly error?: { readonly code: string; readonly message: string; readonly retryable: boolean; readonly details?: unknown }; readonly [field: string]: unknown };
   readonly text: string;
   readonly headers: Readonly<Record<string, unknown>>;
 }
@@ -86,7 +86,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
         },
       });
       const isJson = String(answer.headers['content-type']).startsWith('application/json');
-      return { status: answer.statusCode, body: (isJson ? answer.json() : {}) as Answer['body'], text: answer.body, headers: answer.headers };
+      return { status: answer.statusCode, body: (isJson ? answer.json() : {}), text: answer.body, headers: answer.headers };
     },
     async listen() {
       await gateway.app.listen({ port: 0, host: '127.0.0.1' });
@@ -99,7 +99,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
 /** Good for an hour of the test's own time, for chats, unless the claims say otherwise; `undefined` leaves one out. */
 export function signToken(clock: ManualClock, claims: Readonly<Record<string, unknown>>): string {
   const seconds = Math.floor(clock.now() / 1000);
-  const all = { scope: 'chat', iat: seconds, exp: seconds + 3600, ...claims };
+  const all: Readonly<Record<string, unknown>> = { scope: 'chat', iat: seconds, exp: seconds + 3600, ...claims };
   const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   return jwt.sign(JSON.stringify(given), secretKey, { algorithm: 'HS256', header: { alg: 'HS256', typ: 'JWT' } });
 }

@@ -30,6 +30,7 @@ export interface EventsRoutesDeps {
   readonly streams: EventStreams;
   readonly readiness: Readiness;
   readonly metrics: Metrics;
+  readonly streaming: WeakSet<Socket>;
 }
 
 const querystring = Type.Object({
@@ -46,22 +47,16 @@ type EventsRequest = FastifyRequest<{ Params: { sessionId: string }; Querystring
 const URL = '/v1/sessions/:sessionId/events';
 
 export function eventsRoutes(app: HttpApp, deps: EventsRoutesDeps): void {
-  /** Sockets that carry a stream: whatever else comes in on one is not a request. */
-  const streaming = new WeakSet<Socket>();
-  app.addHook('onRequest', async (request) => {
-    // We said `connection: close`, so nothing may follow; a pipelined request would wait for an answer for ever.
-    if (streaming.has(request.raw.socket)) request.raw.socket.destroy();
-  });
   const schema = { tags: ['events'], params: sessionParams, querystring, response: { '4xx': errorSchema } };
   app.get(URL, { schema, config: { access: 'own' } }, async (request, reply) => {
     await openStream(deps, request, reply);
-    streaming.add(request.raw.socket);
     return reply;
   });
 }
 
 async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply: FastifyReply): Promise<void> {
   const { config, clock, random, readiness, credentials, streams, admission, connections, metrics } = deps;
+  // Before the ticket is spent.
   readiness.mustNotDrain();
   const { sessionId } = request.params;
   const { after, cursor, onReset = 'restart', until = 'forever', ticket } = request.query;
@@ -73,6 +68,7 @@ async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply:
   place.assign(identity.principal);
   const cookie = byTicket ? deps.streamCookie.write(identity, sessionId, { now: clock.now(), secure: request.protocol === 'https' }) : undefined;
   reply.hijack();
+  deps.streaming.add(request.raw.socket);
   const connection = new SseConnection(request.raw.socket, {
     clock,
     heartbeatMs: config.sseHeartbeatMs,

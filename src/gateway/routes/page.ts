@@ -29,6 +29,6 @@ export async function pageRoutes(app: HttpApp, folder: string | undefined): Prom
     page.addHook('onSend', async (request, reply) => {
       reply.header('content-security-policy', contentSecurityPolicy(request.headers.host));
     });
-    await page.register(fastifyStatic, { root: folder, dotfiles: 'ignore', cacheControl: false });
+    await page.register(fastifyStatic, { root: folder, dotfiles: 'ignore', cacheControl: false, wildcard: false });
   });
 }
