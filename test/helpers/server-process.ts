@@ -1,0 +1,134 @@
+// A Holdline server as its users run it: the built executable as a process of its own, on a loopback port and a data
+// folder that outlive it, so that it can be killed and started again in the same place.
+// HOLDLINE_TEST_MAIN names another build than dist/main.js.
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Child, childEnv, type ChildOptions, type Exit } from './child.ts';
+
+const MAIN = process.env['HOLDLINE_TEST_MAIN'] ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+
+/** Below the range from which the kernel takes the ports of outgoing connections: while a server is down, nobody
+ *  else is given its port, and no reconnecting reader can meet itself on it. */
+const PORT_MIN = 20_000;
+const PORT_MAX = 31_999;
+
+export interface ServerOptions {
+  /** Default: a new one, removed at the end. */
+  readonly folder?: string;
+  /** Default: `log:<folder>`. */
+  readonly broker?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export class ServerProcess {
+  readonly folder: string;
+  readonly port: number;
+  readonly url: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly #ownsFolder: boolean;
+  readonly #lives: Child[] = [];
+  readonly #waiting = new Set<() => void>();
+  #isUp = false;
+
+  private constructor(folder: string, port: number, { broker, env, folder: given }: ServerOptions) {
+    this.folder = folder;
+    this.port = port;
+    this.url = `http://127.0.0.1:${port}`;
+    this.env = childEnv({ HOLDLINE_BROKER: broker ?? `log:${folder}`, PORT: String(port), ...env });
+    this.#ownsFolder = given === undefined;
+  }
+
+  /** Resolves once it says that it serves. */
+  static async start(options: ServerOptions = {}): Promise<ServerProcess> {
+    const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'holdline-test-')));
+    const server = new ServerProcess(folder, await freePort(), options);
+    try {
+      await server.restart();
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+    return server;
+  }
+
+  /** The process of this life. */
+  get child(): Child {
+    const child = this.#lives.at(-1);
+    if (child === undefined) throw new Error('the server was never started');
+    return child;
+  }
+
+  /** Every line that any life of it wrote. */
+  get log(): readonly string[] {
+    return this.#lives.flatMap((child) => child.lines);
+  }
+
+  /** Of the ready link that a server with a key of its own prints. */
+  get token(): string {
+    const link = this.child.lines.findLast((line) => line.startsWith('open '));
+    const token = link?.split('#token=')[1];
+    if (token === undefined) throw new Error('this server printed no link');
+    return token;
+  }
+
+  /** Resolves at once while it serves, else when the next life does. */
+  async up(): Promise<void> {
+    while (!this.#isUp) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  }
+
+  /** Starts the next life on the same folder and port. */
+  async restart(): Promise<void> {
+    await this.serving(this.launch());
+  }
+
+  /** Starts a life without waiting for it to serve. */
+  launch(): Child {
+    const child = holdline(['serve'], { env: this.env });
+    this.#lives.push(child);
+    return child;
+  }
+
+  async serving(child: Child): Promise<void> {
+    await child.line(/^holdline serves /);
+    // The ready link is the line after it.
+    if (!this.env['HOLDLINE_JWT_SECRET'] && !this.env['HOLDLINE_JWT_PUBLIC_KEY'] && !this.env['HOLDLINE_JWKS']) await child.line(/^open /);
+    this.#isUp = true;
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Exit> {
+    this.#isUp = false;
+    return this.child.kill(signal);
+  }
+
+  async close(): Promise<void> {
+    for (const child of this.#lives) await child.kill('SIGKILL');
+    if (this.#ownsFolder) await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** The built executable with these arguments. */
+export function holdline(args: readonly string[], options: ChildOptions = {}): Child {
+  if (!existsSync(MAIN)) throw new Error(`${MAIN} is not there: build it first (npm run build)`);
+  return new Child(process.execPath, [MAIN, ...args], options);
+}
+
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+    if (await isFree(port)) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}

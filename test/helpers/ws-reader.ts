@@ -1,0 +1,104 @@
+// Reads sessions over one WebSocket with the `ws` package, by PROTOCOL §6 and without any code of the client.
+import { WebSocket } from 'ws';
+import { StreamRefused, type StreamPlace } from './sse-reader.ts';
+import { WireRecord, type RecordOptions, type SeenEvent } from './wire-record.ts';
+
+interface Frame {
+  readonly type: string;
+  readonly sessionId?: string;
+  readonly requestId?: string;
+  readonly code?: string;
+  readonly events?: readonly SeenEvent[];
+  readonly [field: string]: unknown;
+}
+
+export type SendFields = Readonly<Record<string, unknown>> & { readonly sessionId: string };
+
+export class WsReader {
+  readonly #socket: WebSocket;
+  /** Of the session's newest subscription. */
+  readonly #records = new Map<string, WireRecord>();
+  /** Not yet answered. What still comes of an older subscription meanwhile is nobody's. */
+  readonly #subscribing = new Map<string, WireRecord>();
+  readonly #answers = new Map<string, (frame: Frame) => void>();
+  /** The close code, once closed; 1006 without one. */
+  readonly closed: Promise<number>;
+  #isClosed = false;
+  #requests = 0;
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.on('message', (data: Buffer) => this.#onFrame(JSON.parse(data.toString()) as Frame));
+    socket.on('error', () => socket.terminate());
+    this.closed = new Promise((resolve) => socket.once('close', resolve));
+    void this.closed.then((code) => this.#onClosed(code));
+  }
+
+  /** @throws what the upgrade throws */
+  static async open(url: string, token: string): Promise<WsReader> {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/ws`, { headers: { authorization: `Bearer ${token}` } });
+    const reader = new WsReader(socket);
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+    return reader;
+  }
+
+  /** Resolves with the server's word for it. A second subscription of a session takes the place of the first. */
+  async subscribe(sessionId: string, after?: string, options: RecordOptions = {}): Promise<WireRecord> {
+    this.#records.get(sessionId)?.end('replaced');
+    const record = new WireRecord(options, () => this.#socket.terminate());
+    this.#records.delete(sessionId);
+    this.#subscribing.set(sessionId, record);
+    const subscribed = this.#answer(`subscribe ${sessionId}`);
+    this.#socket.send(JSON.stringify({ type: 'subscribe', sessionId, ...(after === undefined ? {} : { after }) }));
+    const frame = await subscribed;
+    if (frame.type !== 'subscribed') throw new StreamRefused(frame.code ?? 'closed');
+    return record;
+  }
+
+  /** The `ok` or `error` frame; `closed` where none came. */
+  async ask(type: 'send' | 'cancel', fields: SendFields): Promise<Frame> {
+    const requestId = `r${(this.#requests += 1)}`;
+    const answer = this.#answer(requestId);
+    this.#socket.send(JSON.stringify({ type, requestId, ...fields }));
+    return answer;
+  }
+
+  /** At once, without a goodbye. */
+  cut(): void {
+    this.#socket.terminate();
+  }
+
+  #answer(key: string): Promise<Frame> {
+    if (this.#isClosed) return Promise.resolve({ type: 'closed' });
+    return new Promise((resolve) => this.#answers.set(key, resolve));
+  }
+
+  #onFrame(frame: Frame): void {
+    const { type, sessionId = '', requestId } = frame;
+    const subscribing = type === 'subscribed' ? this.#subscribing.get(sessionId) : undefined;
+    // At once: the first events may have come in the same piece.
+    if (subscribing !== undefined) this.#records.set(sessionId, subscribing);
+    const record = this.#records.get(sessionId);
+    if (type === 'event') record?.add(frame as unknown as SeenEvent);
+    for (const event of type === 'events' ? (frame.events ?? []) : []) record?.add(event);
+    const key = requestId ?? `subscribe ${sessionId}`;
+    if (type === 'ok' || type === 'error' || type === 'subscribed') this.#resolve(key, frame);
+  }
+
+  #resolve(key: string, frame: Frame): void {
+    this.#answers.get(key)?.(frame);
+    this.#answers.delete(key);
+  }
+
+  #onClosed(code: number): void {
+    this.#isClosed = true;
+    for (const key of [...this.#answers.keys()]) this.#resolve(key, { type: 'closed' });
+    for (const record of [...this.#records.values(), ...this.#subscribing.values()]) record.end(`closed ${code}`);
+  }
+}
+
+/** One session on a socket of its own. */
+export async function readWs({ url, token, sessionId, after, ...options }: StreamPlace & RecordOptions): Promise<WireRecord> {
+  const reader = await WsReader.open(url, token);
+  return reader.subscribe(sessionId, after, options);
+}
