@@ -27,9 +27,10 @@ interface Attached {
 }
 
 interface Real {
-  readonly broker: BrokerEngine;
+  broker: BrokerEngine;
   readonly clock: ManualClock;
-  readonly tails: Attached[];
+  readonly reopen: () => Promise<BrokerEngine>;
+  tails: Attached[];
 }
 
 class World {
@@ -95,6 +96,7 @@ class World {
       expect(next).toBeLessThanOrEqual(Math.max(from, life.slots.length));
       expect(life.epoch).toBe(epoch);
     }
+    this.real.tails = [];
   }
 }
 
@@ -233,7 +235,13 @@ const passArbitrary = fc.constantFrom(MINUTE / 2, MINUTE, 3 * MINUTE).map(
     }),
 );
 
-const stepsArbitrary = fc.array(
+const reopenStep = new Step('reopen', async (world) => {
+  await world.settleTails();
+  world.real.broker = await world.real.reopen();
+  await world.check();
+});
+
+const stepsArbitrary = (reopens: boolean): fc.Arbitrary<Step[]> => fc.array(
   fc.oneof(
     { arbitrary: appendArbitrary, weight: 12 },
     { arbitrary: appendManyArbitrary, weight: 3 },
@@ -241,22 +249,22 @@ const stepsArbitrary = fc.array(
     { arbitrary: tailArbitrary, weight: 2 },
     { arbitrary: removeArbitrary, weight: 1 },
     { arbitrary: passArbitrary, weight: 1 },
+    { arbitrary: fc.constant(reopenStep), weight: reopens ? 1 : 0 },
   ),
   { minLength: 1, maxLength: 60, size: 'max' },
 );
 
-export function brokerModel(name: string, factory: SubjectFactory): void {
+export function brokerModel(name: string, factory: SubjectFactory, { reopens = false }: { readonly reopens?: boolean } = {}): void {
   describe(`the ${name} broker against a model of plain arrays`, () => {
     test('behaves like the model under any sequence of commands', { timeout: 120_000 }, async () => {
       const open = opener(factory);
       await fc.assert(
-        fc.asyncProperty(stepsArbitrary, async (steps) => {
-          const { broker, clock } = await open();
-          const world = new World({ broker, clock, tails: [] });
+        fc.asyncProperty(stepsArbitrary(reopens), async (steps) => {
+          const world = new World({ ...(await open()), tails: [] });
           for (const step of steps) await step.run(world);
           await world.check();
           await world.settleTails();
-          await broker.close();
+          await world.real.broker.close();
         }),
         { numRuns: RUNS },
       );

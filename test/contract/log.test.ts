@@ -43,6 +43,6 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
 }
 
 brokerContract('log', () => openLog(AT_ONCE), { reopens: true });
-brokerModel('log', () => openLog(AT_ONCE));
+brokerModel('log', () => openLog(AT_ONCE), { reopens: true });
 brokerContract('cold log', () => openLog(COLD), { reopens: true });
-brokerModel('cold log', () => openLog(COLD));
+brokerModel('cold log', () => openLog(COLD), { reopens: true });
