@@ -138,7 +138,7 @@ describe('the device', () => {
 describe('expiry', () => {
   test('finds topics that are not in memory, in slices, and forgets their tombstones in time', async () => {
     const limits = { idleTopicsMax: 4, dirtyTopicsMax: 8, sweepTopics: 3 };
-    const { broker, clock, reopen } = await openLog({ limits });
+    const { broker, folder, clock, reopen } = await openLog({ limits });
     for (let i = 0; i < 50; i++) await append(broker, topicName(`chat/t${i}`), minor('x'), { ttlMs: 60_000 });
     await append(broker, topicName('chat/stays'), minor('x'));
     const again = await reopen({ limits });
@@ -147,6 +147,11 @@ describe('expiry', () => {
     expect(await again.read(topicName('chat/t3'), 'earliest')).toMatchObject({ reason: 'expired' });
     await clock.advance(60 * 60 * 1000);
     expect(await again.read(topicName('chat/t3'), 'earliest')).toEqual({ kind: 'missing' });
+    for (let i = 0; i < 100; i++) await new Promise((resolve) => setImmediate(resolve));
+    await again.close();
+    const index = new TopicIndex(join(folder, 'index'));
+    expect([...index.topicsFrom('', '')].map(({ name }) => name)).toEqual(['chat/stays']);
+    await index.close();
   });
 
   test('is by time that passed: a wall clock set forward expires nothing, one set back over a restart revives nothing', async () => {

@@ -47,12 +47,21 @@ export class Appender {
     return new Promise((resolve, reject) => {
       validateWrites(writes);
       this.#commit.check();
-      const topics = writes.map((write) => this.#toWrite(write.topic));
-      const plan = this.#plan(writes);
-      if (plan.kind === 'refused') this.#afterPending(topics, { then: () => reject(plan.error), failed: reject });
-      else if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
-      else this.#enqueue(topics, plan.writes, { resolve: () => resolve(plan.answers), reject });
+      const topics: Topic[] = [];
+      try {
+        for (const { topic } of writes) topics.push(this.#toWrite(topic));
+        this.#decide(topics, writes, { resolve, reject });
+      } finally {
+        for (const topic of topics) topic.pins -= 1;
+      }
     });
+  }
+
+  #decide(topics: readonly Topic[], writes: readonly TopicWrite[], { resolve, reject }: Answer): void {
+    const plan = this.#plan(writes);
+    if (plan.kind === 'refused') this.#afterPending(topics, { then: () => reject(plan.error), failed: reject });
+    else if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
+    else this.#enqueue(topics, plan.writes, { resolve: () => resolve(plan.answers), reject });
   }
 
   #plan(writes: readonly TopicWrite[]): AppendPlan | { readonly kind: 'refused'; readonly error: BrokerError } {
@@ -108,8 +117,10 @@ export class Appender {
     });
   }
 
+  /** Pinned until the append is decided. */
   #toWrite(name: LiteTopicName): Topic {
     const topic = this.#table.get(name);
+    topic.pins += 1;
     if (topic.pending !== undefined && this.#hooks.isDue(topic)) {
       this.#enqueueEnd(topic, topic.pending, 'expired', { resolve: () => undefined, reject: () => undefined });
     }
@@ -169,6 +180,11 @@ export class Appender {
     if (topics.every((topic) => topic.waiting === 0)) answer.then();
     else this.#commit.follow({ committed: () => answer.then(), failed: (error) => answer.failed(error) });
   }
+}
+
+interface Answer {
+  readonly resolve: (answers: readonly Appended[]) => void;
+  readonly reject: (error: BrokerError) => void;
 }
 
 interface Done {

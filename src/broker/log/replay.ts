@@ -3,6 +3,7 @@
 import { applyWrite, keepAnswers, newTopicState } from '../append-rules.ts';
 import type { Appended, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
+import type { LiteTopicName } from '../lite-topic.ts';
 import type { AppendFrame, ConsumedFrame, EndedFrame, Frame, FrameWrite, StoredRecord } from './frame-codec.ts';
 import type { FrameLocation } from './record-chunk.ts';
 import type { TopicTable } from './topic-table.ts';
@@ -36,7 +37,7 @@ export class Replay {
   }
 
   #append(frame: AppendFrame<StoredRecord>, location: FrameLocation): void {
-    const topics = frame.writes.map((write) => this.#table.get(write.topic));
+    const topics = frame.writes.map((write) => this.#pinned(write.topic));
     const answers = frame.writes.map((write, i): Appended => {
       const state = this.#stateBefore(topics[i], write, location);
       return { epoch: state.epoch, first: write.first, next: write.first + write.records.length };
@@ -47,8 +48,16 @@ export class Replay {
       const version = this.#versionAfter(topic, write, answers, location);
       topic.apply(version, write, write.records, location);
       topic.pending = version;
+      topic.pins -= 1;
       this.#table.touch(topic);
     }
+  }
+
+  /** Loading the next topic of the frame must not push this one out. */
+  #pinned(name: LiteTopicName): Topic {
+    const topic = this.#table.get(name);
+    topic.pins += 1;
+    return topic;
   }
 
   #stateBefore(topic: Topic | undefined, write: FrameWrite<StoredRecord>, location: FrameLocation): TopicVersion['state'] {

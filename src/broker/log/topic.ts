@@ -69,6 +69,8 @@ export class Topic {
   dirty = false;
   /** Captured for a checkpoint that is not yet durable: the index cannot give it back yet. */
   capturing = false;
+  /** Appends that are being decided: loading their other topics must not push this one out. */
+  pins = 0;
   /** Since the idle sweep last came by. */
   used = true;
   #pendingMajors: number[] = [];
@@ -81,7 +83,7 @@ export class Topic {
   }
 
   get evictable(): boolean {
-    return !this.dirty && !this.capturing && this.waiting === 0 && this.readers.all === undefined;
+    return !this.dirty && !this.capturing && this.waiting === 0 && this.pins === 0 && this.readers.all === undefined;
   }
 
   get hotFirst(): number {

@@ -1,0 +1,54 @@
+// One topic in memory, without any file: what it keeps, what it lets go of, and what it says of its segments.
+import { expect, test } from 'vitest';
+import { newTopicState } from '../../src/broker/append-rules.ts';
+import { HotMemory } from '../../src/broker/log/hot-tail.ts';
+import { CHUNK_RECORDS } from '../../src/broker/log/record-chunk.ts';
+import { Topic, type TopicVersion } from '../../src/broker/log/topic.ts';
+import { CHAT, minor } from '../contract/subject.ts';
+
+function topicInMemory(): { topic: Topic; hot: HotMemory; live: Map<number, number>; append: (count: number, supersedes?: [number, number][]) => void } {
+  const hot = new HotMemory(1e9, 1e9);
+  const live = new Map<number, number>();
+  const topic = new Topic(CHAT, {
+    hot,
+    loadChunk: () => {
+      throw new Error('there is no index here');
+    },
+    newTopicId: () => 1,
+    count: (segment, change) => live.set(segment, (live.get(segment) ?? 0) + change),
+  });
+  const append = (count: number, supersedes: [number, number][] = []): void => {
+    const before = topic.visible?.state ?? newTopicState('e');
+    const version: TopicVersion = { state: { ...before, next: before.next + count }, base: 'e', era: 0, ttlMs: undefined, expiresAt: undefined, priority: 'normal' };
+    const records = minor(...Array.from({ length: count }, () => 'data'));
+    const write = { topic: CHAT, epoch: 'e', first: before.next, records, supersedes, created: before.next === 0 ? 0 : undefined };
+    topic.apply(version, write, records.map(({ major }) => ({ major, size: 4 })), { segment: 7, position: before.next, length: 9 });
+    topic.keepHot(before.next, records);
+  };
+  return { topic, hot, live, append };
+}
+
+test('keeps every chunk that the index does not have yet, however many there are', () => {
+  const { topic, append } = topicInMemory();
+  for (let i = 0; i < 20; i++) append(CHUNK_RECORDS - 1);
+  append(1, [[3, CHUNK_RECORDS * 12]]);
+  for (let offset = 0; offset < 20 * (CHUNK_RECORDS - 1); offset++) {
+    const isHole = offset >= 3 && offset <= CHUNK_RECORDS * 12;
+    expect(topic.chunkOf(offset).holeBy(offset % CHUNK_RECORDS) >= 0).toBe(isHole);
+  }
+  expect(topic.dirtyChunks().length).toBe(20);
+});
+
+test('a superseded record leaves memory, the size of the topic and its segment', () => {
+  const { topic, hot, live, append } = topicInMemory();
+  append(100);
+  const before = { hot: hot.bytes, live: live.get(7) ?? 0 };
+  append(1, [[10, 89]]);
+  expect(hot.bytes).toBe((before.hot / 100) * 21);
+  expect(live.get(7)).toBe(21 * 5);
+  expect(topic.bytes).toBe(21 * 4);
+  expect(topic.hotRecord(10)).toBeUndefined();
+  expect(topic.hotRecord(9)).toMatchObject({ offset: 9 });
+  topic.end({ reason: 'removed', epoch: 'e', next: 101, at: 0 });
+  expect([hot.bytes, live.get(7), topic.bytes]).toEqual([0, 0, 0]);
+});
