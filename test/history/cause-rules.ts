@@ -1,0 +1,55 @@
+// Nothing starts over by itself (C8): a reset, the end of a stream as removed, and a new epoch each need a removal or a
+// declared loss that could have caused them. Acknowledged sends of a life that is over need one as well (C2).
+import type { Position } from '../../src/broker/position.ts';
+import { mayHaveHappened, type SessionRecord } from './session-record.ts';
+import type { Violations } from './violation.ts';
+
+/** Reasons that only a declared loss excuses: no removal makes a reader know more than the log, or tears a hole. */
+const NEVER_BY_REMOVAL: ReadonlySet<string> = new Set(['ahead-of-log', 'undeclared-hole', 'trimmed']);
+
+export class CauseRules {
+  readonly #losses: readonly number[];
+  readonly #found: Violations;
+
+  constructor(losses: readonly number[], found: Violations) {
+    this.#losses = losses;
+    this.#found = found;
+  }
+
+  checkReset(session: SessionRecord, seen: { reader: string; reason: string; held: Position | undefined; t: number }): void {
+    const { reader, reason, held, t } = seen;
+    const caused = this.#wasLost(t) || (!NEVER_BY_REMOVAL.has(reason) && wasRemoved(session, held?.epoch, t));
+    if (!caused) this.#found.add('C8', `${reader} on ${session.id} was reset (${reason}) holding ${held === undefined ? 'nothing' : `${held.epoch}.${held.offset}`}, and nothing had happened`);
+  }
+
+  /** A stream that says that there is no such session, where there was one when it began. */
+  checkGone(session: SessionRecord, seen: { reader: string; held: Position | undefined; connectedAt: number; t: number }): void {
+    const { reader, held, connectedAt, t } = seen;
+    const wasThere = held !== undefined || [...session.knownSince.values()].some((since) => since < connectedAt);
+    if (!wasThere || this.#wasLost(t) || wasRemoved(session, held?.epoch, t)) return;
+    this.#found.add('C8', `${reader} was told that ${session.id} is gone, and nobody had removed it`);
+  }
+
+  checkLives(session: SessionRecord): void {
+    const removals = session.removals.filter((removal) => removal.outcome !== 'refused').length;
+    const lives = session.lives.size;
+    if (lives > 1 + removals + this.#losses.length) {
+      this.#found.add('C8', `${session.id} had ${lives} epochs (${[...session.lives.keys()].join(', ')}), with ${removals} removals and ${this.#losses.length} declared losses`);
+    }
+    const final = session.finalLife?.epoch;
+    for (const { position, send, endedAt } of session.accepted()) {
+      if (position.epoch === final || wasRemoved(session, position.epoch, Number.POSITIVE_INFINITY) || this.#losses.some((t) => t > endedAt)) continue;
+      this.#found.add('C2', `${send.messageId} of ${session.id} was acknowledged at ${position.epoch}.${position.offset}, and the session ${final === undefined ? 'is gone' : `is in epoch ${final}`} in the end`);
+    }
+  }
+
+  #wasLost(t: number): boolean {
+    return this.#losses.some((loss) => loss < t);
+  }
+}
+
+/** Could a removal have ended this life before `t`? One that was over before anything was sent to that life could not. */
+function wasRemoved(session: SessionRecord, epoch: string | undefined, t: number): boolean {
+  const begun = epoch === undefined ? undefined : session.firstSentIn(epoch);
+  return session.removals.some((removal) => mayHaveHappened(removal, t) && (begun === undefined || removal.endedAt > begun));
+}

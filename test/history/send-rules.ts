@@ -1,0 +1,75 @@
+// What senders and stoppers were told, held against what there is: acknowledged is there (C2), refused or never asked
+// for is nowhere (C5), and once is once (C7).
+import { canonical, textField } from './event-fields.ts';
+import type { Life } from './life.ts';
+import { mayHaveHappened, type SendAttempt, type SessionRecord } from './session-record.ts';
+import type { Story } from './story.ts';
+import type { Violations } from './violation.ts';
+
+export function checkSends(session: SessionRecord, found: Violations): void {
+  const story = session.finalLife?.story;
+  for (const [messageId, attempts] of session.messages) {
+    checkAnswersAgree(session, messageId, attempts, found);
+    for (const { position, runId, send } of attempts) {
+      if (position === undefined || runId === undefined || story?.epoch !== position.epoch) continue;
+      checkStands(session, story, { messageId, runId, offset: position.offset, content: send.content }, found);
+    }
+  }
+  if (story !== undefined) checkCancels(session, story, found);
+  for (const life of session.lives.values()) checkNothingInvented(session, life, found);
+}
+
+/** A retry in the same life gets the same answer. */
+function checkAnswersAgree(session: SessionRecord, messageId: string, attempts: readonly SendAttempt[], found: Violations): void {
+  const answers = new Map<string, string>();
+  for (const { position, runId } of attempts) {
+    if (position === undefined) continue;
+    const answer = `run ${runId ?? ''} at ${position.offset}`;
+    const known = answers.get(position.epoch) ?? answer;
+    if (known !== answer) found.add('C7', `${messageId} of ${session.id} was acknowledged as ${known}, and then as ${answer}`);
+    answers.set(position.epoch, known);
+  }
+}
+
+function checkStands(session: SessionRecord, story: Story, sent: { messageId: string; runId: string; offset: number; content: string }, found: Violations): void {
+  const { messageId, runId, offset, content } = sent;
+  const where = `${messageId} of ${session.id}, acknowledged at ${story.epoch}.${offset}`;
+  const event = story.eventAt(offset);
+  if (event?.type !== 'message.created' || event.data['messageId'] !== messageId) found.add('C2', `${where}, is not there: ${event?.type ?? 'nothing'} is`);
+  else if (event.data['content'] !== content) found.add('C2', `${where}, has another content`);
+  if (story.runs.get(runId)?.messageId !== messageId) found.add('C2', `${where}: its run ${runId} is not there`);
+}
+
+function checkCancels(session: SessionRecord, story: Story, found: Violations): void {
+  const stopped = new Set(story.events.filter(({ type }) => isStop(type)).map(({ data }) => textField(data, 'runId')));
+  for (const { runId } of session.cancels) {
+    if (runId === undefined || !story.runs.has(runId) || stopped.has(runId)) continue;
+    found.add('C2', `the stop of run ${runId} of ${session.id} was acknowledged, and is not there`);
+  }
+}
+
+function isStop(type: string): boolean {
+  return type === 'run.cancelling' || type === 'run.cancelled';
+}
+
+function checkNothingInvented(session: SessionRecord, life: Life, found: Violations): void {
+  for (const [offset, { type, data, t, reader }] of life.events) {
+    if (type === 'message.created' && !wasSent(session, textField(data, 'messageId'), data['content'], t)) {
+      found.add('C5', `${reader} saw message ${textField(data, 'messageId')} in ${life.name(offset)}, which nobody sent or which was refused`);
+    }
+    if (isStop(type) && !wasStopped(session, textField(data, 'runId'), t)) {
+      found.add('C5', `${reader} saw ${type} of run ${textField(data, 'runId')} in ${life.name(offset)}, which nobody asked for`);
+    }
+  }
+}
+
+function wasSent(session: SessionRecord, messageId: string, content: unknown, t: number): boolean {
+  const attempts = session.messages.get(messageId) ?? [];
+  return attempts.some((attempt) => mayHaveHappened(attempt, t) && canonical(attempt.send.content) === canonical(content));
+}
+
+function wasStopped(session: SessionRecord, runId: string, t: number): boolean {
+  const isIt = ({ wanted, runId: stopped }: { wanted: string | undefined; runId?: string }): boolean => (stopped ?? wanted ?? runId) === runId;
+  if (session.cancels.some((cancel) => mayHaveHappened(cancel, t) && isIt(cancel))) return true;
+  return session.interrupts.some((attempt) => mayHaveHappened(attempt, t));
+}
