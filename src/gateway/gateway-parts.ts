@@ -44,9 +44,9 @@ export function buildParts(deps: PartsDeps) {
   const sessions = new Sessions(broker, log, clock);
   const runs = new Runs(broker, log, clock, newId);
   const cursors = new Cursors(broker);
-  const hub = new TopicHub({ broker, clock, onError: onDefect });
   const connections = new Connections(clock);
   const metrics = new Metrics(connections, deps.metrics ?? {});
+  const hub = new TopicHub({ broker, clock, onError: onDefect, onLatency: (ms) => metrics.onLatency(ms) });
   const readiness = new Readiness(broker);
   const admission = new Admission(config);
   const tickets = new Tickets(broker, clock, newId, config.ticketTtlMs);

@@ -1,7 +1,7 @@
 // What this node counts, under which names. What happens per token or per request is a plain number here, read
 // when somebody scrapes: a labelled counter costs more than the event it would count. Labels are closed sets, so
 // that no caller can make them grow.
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ResetReason } from '../broker/broker.ts';
 import type { DeliveryObserver } from '../stream/subscription.ts';
 import type { Connections, Wire } from './connections.ts';
@@ -15,8 +15,11 @@ export const METRICS = {
   fellBehind: ['holdline_fell_behind_total', 'Readers put back to catching up.'],
   requests: ['holdline_http_requests_total', 'HTTP requests by route and class of status.'],
   runs: ['holdline_runs_total', 'Runs that left a worker of this process, by outcome.'],
+  latency: ['holdline_append_to_delivered_ms', 'Age of a record when it was handed to its viewers, sampled once a run.'],
   queued: ['holdline_queued_runs', 'Runs that wait for a worker.'],
 } as const satisfies Record<string, readonly [name: string, help: string]>;
+
+const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
 
 /** Numbers that others count. */
 export interface MetricSources {
@@ -30,11 +33,14 @@ export class Metrics implements DeliveryObserver {
   readonly #requests = new Map<string, Map<string, number>>();
   readonly #runs = new Map<string, number>();
   readonly #resumes: Record<Wire, number> = { sse: 0, ws: 0 };
+  readonly #latency: Histogram;
   #delivered = 0;
   #fellBehind = 0;
 
   constructor(connections: Connections, sources: MetricSources) {
     collectDefaultMetrics({ register: this.#registry });
+    const [name, help] = METRICS.latency;
+    this.#latency = new Histogram({ name, help, buckets: LATENCY_BUCKETS_MS, registers: [this.#registry] });
     this.#gauge('streams', ['wire'], (set) => {
       for (const wire of ['sse', 'ws'] as const) set({ wire }, connections.live[wire]);
     });
@@ -58,6 +64,10 @@ export class Metrics implements DeliveryObserver {
 
   onDelivered(events: number): void {
     this.#delivered += events;
+  }
+
+  onLatency(ms: number): void {
+    this.#latency.observe(Math.max(0, ms));
   }
 
   onFellBehind(): void {

@@ -80,10 +80,11 @@ export class Feed {
     this.touchAt = touchAt;
   }
 
-  deliver(batch: LogBatch): void {
+  deliver(batch: LogBatch): FeedBatch {
     const delivered = new FeedBatch(batch, this.next, this.listeners.size > 1);
     this.next = batch.next;
     for (const listener of this.listeners) listener.onBatch(delivered);
+    return delivered;
   }
 }
 
@@ -92,7 +93,12 @@ export interface HubOptions {
   readonly clock: Clock;
   /** A tail or a touch that failed for another reason than the topic's own end. */
   readonly onError: (error: unknown) => void;
+  /** How old a record was when it was handed to its viewers, in ms by the wall clock. Sampled once a run, on
+   *  `run.started`, which says when it was made: so it costs no token anything, and holds between machines. */
+  readonly onLatency?: (ms: number) => void;
 }
+
+const MADE_AT = '"createdAt":"';
 
 export class TopicHub {
   readonly #options: HubOptions;
@@ -153,7 +159,7 @@ export class TopicHub {
     try {
       const from = { epoch: feed.epoch, offset: feed.next };
       for await (const result of broker.tail(feed.topic, from, { signal: feed.abort.signal })) {
-        if (result.kind === 'batch') feed.deliver(result);
+        if (result.kind === 'batch') this.#deliver(feed, result);
         if (result.kind === 'reset') reset = result;
       }
     } catch (error) {
@@ -162,6 +168,16 @@ export class TopicHub {
     if (feed.abort.signal.aborted) return;
     this.#drop(feed);
     for (const listener of feed.listeners) listener.onEnd(reset);
+  }
+
+  #deliver(feed: Feed, batch: LogBatch): void {
+    const { events } = feed.deliver(batch);
+    const { onLatency, clock } = this.#options;
+    const sample = onLatency === undefined ? undefined : events.find((event) => event.type === 'run.started');
+    if (sample === undefined) return;
+    // The fields of this event are ours: no quote of its strings is unescaped.
+    const from = sample.json.indexOf(MADE_AT) + MADE_AT.length;
+    onLatency?.(clock.now() - Date.parse(sample.json.slice(from, sample.json.indexOf('"', from))));
   }
 
   #drop(feed: Feed): void {
