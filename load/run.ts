@@ -1,0 +1,22 @@
+// The load lab: every measurement once, on this machine, the client on the other core. Writes one JSON file with
+// what the machine is, and prints it. `npm run load`; a few minutes; leave the machine alone meanwhile.
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import { idle } from './idle.ts';
+import { resume } from './resume.ts';
+import { streamBare, streamHoldline } from './stream.ts';
+
+const RUNS = 1000;
+const RATE = 20;
+const SECONDS = 20;
+
+const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+const machine = { node: process.version, cores: cpus().length, cpu: cpus()[0]?.model ?? '', memoryGb: Math.round(totalmem() / 2 ** 30), kernel: release() };
+const bare = await streamBare(RUNS, RATE, SECONDS);
+const holdline = await streamHoldline(RUNS, RATE, SECONDS);
+const stream = { runs: RUNS, rate: RATE, bare, holdline, cpuRatio: Number((holdline.cpuMicrosPerToken / bare.cpuMicrosPerToken).toFixed(2)) };
+const results = { date: new Date().toISOString().slice(0, 10), commit, machine, stream, resume: await resume(5000, 200), idle: [await idle('sse', 10_000, 30), await idle('ws', 10_000, 30)] };
+const text = JSON.stringify(results, null, 2);
+writeFileSync(new URL(`results/${results.date}-${commit}.json`, import.meta.url), `${text}\n`);
+console.log(text);
