@@ -24,6 +24,7 @@ export type { AttachmentPart, Message, Part, Run, RunState, TextPart, ToolCallPa
 export type { ConnectionState } from './connection-state.ts';
 export type { Environment, WakeReason } from './environment.ts';
 export type { Fetch } from './http-api.ts';
+export { randomId } from './random-id.ts';
 export type { WebSocketConstructor } from './socket-wire.ts';
 export type { WebSocketLike } from './shared-socket.ts';
 export type { TokenOption } from './token-source.ts';
@@ -116,8 +117,8 @@ export class ChatClient {
     return chat;
   }
 
-  /** The user's chats, last active first. @throws ChatClientError, as do all of these */
-  async sessions(query: { readonly limit?: number; readonly page?: string } = {}): Promise<SessionPage> {
+  /** The user's chats, last active first; pages count from 0. @throws ChatClientError, as do all of these */
+  async sessions(query: { readonly limit?: number; readonly page?: number } = {}): Promise<SessionPage> {
     return parseSessionPage(await this.#caller.call({ method: 'GET', path: `/sessions${queryOf(query)}` }));
   }
 

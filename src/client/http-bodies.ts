@@ -29,11 +29,7 @@ export function parseRunId(body: unknown): string {
 
 export function parseSessionPage(body: unknown): SessionPage {
   const fields = fieldsOf(body);
-  const next = fields['nextPage'];
-  return {
-    sessions: listOf(fields, 'sessions').map(checkSession),
-    ...(typeof next === 'string' || typeof next === 'number' ? { nextPage: String(next) } : {}),
-  };
+  return { sessions: listOf(fields, 'sessions').map(checkSession), more: fields['more'] === true };
 }
 
 export function parseHistoryPage(body: unknown): HistoryPage {
@@ -47,9 +43,10 @@ export function parseHistoryPage(body: unknown): HistoryPage {
 
 function checkSession(item: unknown): SessionSummary {
   const fields = fieldsOf(item);
-  const { title, metadata, createdAt, lastActiveAt, expiresAt } = fields;
+  const { title, metadata, createdAt, lastActiveAt, expiresAt, activeRun, queued } = fields;
   return {
     sessionId: textOf(fields, 'sessionId'),
+    isActive: isFields(activeRun) || (typeof queued === 'number' && queued > 0),
     ...(typeof title === 'string' ? { title } : {}),
     ...(metadata === undefined ? {} : { metadata }),
     ...(typeof createdAt === 'string' ? { createdAt } : {}),

@@ -1,12 +1,14 @@
 // Which wire the next attempt uses. For `auto` that is WebSocket, because one socket carries every chat, until
-// it cannot be opened: some networks let nothing but plain HTTP through. Then SSE, and back, two attempts
-// each; the one that opens stays. Shared by all chats of a client, so that each need not find out anew.
+// it cannot be opened: some networks let nothing but plain HTTP through. Then SSE, and back, until one opens;
+// that one stays. Shared by all chats of a client, so that each need not find out anew.
 import type { Wire, WireName } from './wire.ts';
 
 export type Transport = WireName | 'auto';
 
 /** One failure may be anything; two in a row without a word from the server look like this wire's fault. */
-const FAILURES_BEFORE_CHANGE = 2;
+const FAILURES_OF_A_NEW_WIRE = 2;
+/** With a wire that has worked it is more likely that there is no network at all. */
+const FAILURES_OF_A_PROVEN_WIRE = 6;
 
 export class WireChoice {
   readonly #sse: Wire;
@@ -14,6 +16,7 @@ export class WireChoice {
   #transport: Transport;
   #auto: WireName;
   #failures = 0;
+  #isProven = false;
 
   /** @param websocket undefined where the platform has none */
   constructor(transport: Transport, sse: Wire, websocket: Wire | undefined) {
@@ -40,15 +43,18 @@ export class WireChoice {
   }
 
   opened(name: WireName): void {
-    if (name === this.#auto) this.#failures = 0;
+    if (name !== this.#auto) return;
+    this.#failures = 0;
+    this.#isProven = true;
   }
 
   /** An attempt ended before the server had said anything on it. */
   failedToOpen(name: WireName): void {
     if (name !== this.#auto || this.#websocket === undefined) return;
     this.#failures += 1;
-    if (this.#failures < FAILURES_BEFORE_CHANGE) return;
+    if (this.#failures < (this.#isProven ? FAILURES_OF_A_PROVEN_WIRE : FAILURES_OF_A_NEW_WIRE)) return;
     this.#failures = 0;
+    this.#isProven = false;
     this.#auto = name === 'sse' ? 'websocket' : 'sse';
   }
 

@@ -116,12 +116,14 @@ export interface SessionSummary {
   readonly createdAt?: string;
   readonly lastActiveAt?: string;
   readonly expiresAt?: string;
+  /** Is an answer being written, or about to be? */
+  readonly isActive: boolean;
 }
 
 export interface SessionPage {
   readonly sessions: readonly SessionSummary[];
-  /** Pass as `page` for the next one; absent on the last. */
-  readonly nextPage?: string;
+  /** Is there another page after this one? */
+  readonly more: boolean;
 }
 
 /** A message as the folded history gives it: whole, without the way it came about. */

@@ -1,0 +1,36 @@
+// Says aloud, to those who listen to the page instead of looking at it, what the eye gets from a badge and a caret:
+// that an answer ended, and what the connection is doing. Never the tokens: those would drown everything.
+import type { ChatSnapshot } from '../src/client/chat-client.ts';
+import { find, setText } from './element.ts';
+
+export class Announcer {
+  readonly #place = find('announcer', HTMLElement);
+  #running: string | undefined;
+
+  say(sentence: string): void {
+    setText(this.#place, sentence);
+  }
+
+  /** @returns whether a run has just ended */
+  hear(snapshot: ChatSnapshot, happened: string | undefined): boolean {
+    const before = this.#running;
+    this.#running = snapshot.activeRun?.runId;
+    const ended = before !== undefined && before !== this.#running;
+    const run = snapshot.runs.find(({ runId }) => runId === before);
+    if (ended && run !== undefined) this.say(ENDS[run.state]);
+    else if (happened !== undefined) this.say(happened);
+    return ended;
+  }
+
+  forget(): void {
+    this.#running = undefined;
+  }
+}
+
+const ENDS = {
+  queued: 'The answer waits for its turn',
+  running: 'The answer goes on',
+  completed: 'The answer is complete',
+  failed: 'The answer failed',
+  cancelled: 'The answer was stopped',
+} as const;

@@ -1,0 +1,76 @@
+// The text box: keys, growing with its text, the stop button, and suggestions that show what there is to try.
+import { button, find } from './element.ts';
+
+export interface ComposerActions {
+  send(text: string): void;
+  stop(): void;
+}
+
+/** What the built-in demo model understands, and what shows markdown. */
+const SUGGESTIONS = ['count 300 at 30/s', 'Write a short markdown tour', 'count 3000 at 400/s', 'fail after 20'];
+
+export class Composer {
+  readonly #actions: ComposerActions;
+  readonly #prompt = find('prompt', HTMLTextAreaElement);
+  readonly #send = find('send', HTMLButtonElement);
+  readonly #stop = find('stop', HTMLButtonElement);
+  readonly #suggestions = find('suggestions', HTMLDivElement);
+
+  constructor(actions: ComposerActions) {
+    this.#actions = actions;
+    find('composer', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#prompt.addEventListener('input', () => this.#fit());
+    this.#prompt.addEventListener('keydown', (event) => this.#onKey(event));
+    this.#stop.addEventListener('click', () => this.#actions.stop());
+    this.#suggestions.append(...SUGGESTIONS.map((text) => button(text, () => this.#suggest(text), { class: 'chip' })));
+    this.#fit();
+  }
+
+  /** @param isBusy an answer is being written or waits for its turn */
+  show(isBusy: boolean): void {
+    // Focus must not fall off the page with the button that had it.
+    if (!isBusy && document.activeElement === this.#stop) this.focus();
+    this.#stop.hidden = !isBusy;
+  }
+
+  /** Not where that would pull up a keyboard over what there is to read. */
+  focusIfHandy(): void {
+    if (matchMedia('(hover: hover) and (pointer: fine)').matches) this.focus();
+  }
+
+  focus(): void {
+    this.#prompt.focus();
+  }
+
+  #submit(): void {
+    const text = this.#prompt.value.trim();
+    if (text === '') return;
+    this.#prompt.value = '';
+    this.#fit();
+    this.#actions.send(text);
+  }
+
+  #suggest(text: string): void {
+    this.#actions.send(text);
+    this.focusIfHandy();
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    // Enter that ends the composing of a character is not Enter.
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    this.#submit();
+  }
+
+  /** As many rows as the text needs; the style sheet bounds it. `rows`, because a style attribute is forbidden here. */
+  #fit(): void {
+    this.#prompt.rows = 1;
+    const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(this.#prompt);
+    const text = this.#prompt.scrollHeight - parseFloat(paddingTop) - parseFloat(paddingBottom);
+    this.#prompt.rows = Math.min(10, Math.max(1, Math.round(text / parseFloat(lineHeight))));
+    this.#send.disabled = this.#prompt.value.trim() === '';
+  }
+}

@@ -1,0 +1,81 @@
+// The page's entry: takes the token out of the address, finds out which chat to show, and puts the page together.
+import type { Transport } from '../src/client/chat-client.ts';
+import { chatFragment, parseAddress } from './address.ts';
+import { find } from './element.ts';
+import { Page } from './page.ts';
+import { TokenBox } from './token-box.ts';
+import { TokenStore } from './token-store.ts';
+import { UnsentStore } from './unsent-store.ts';
+
+const WIRE_KEY = 'holdline.wire';
+
+const local = usable(() => localStorage);
+const tokens = new TokenStore(local);
+const unsent = new UnsentStore(usable(() => sessionStorage));
+const tokenBox = new TokenBox((token) => {
+  tokens.save(token);
+  location.reload();
+});
+let page: Page | undefined;
+
+function start(): void {
+  const address = parseAddress(location.hash);
+  if (address.token !== undefined) {
+    tokens.save(address.token);
+    history.replaceState(null, '', location.pathname + chatFragment(address.chatId));
+  }
+  const token = tokens.load();
+  if (token === undefined) {
+    tokenBox.show();
+    return;
+  }
+  page = new Page({
+    token,
+    unsent,
+    transport: savedTransport(),
+    onRefused: refused,
+    onTransport: (transport) => local.setItem(WIRE_KEY, transport),
+  });
+  page.show(address.chatId);
+}
+
+function refused(): void {
+  page?.close();
+  page = undefined;
+  tokens.forget();
+  tokenBox.show('The server no longer takes the token this page had. Chats and answers are safe.');
+}
+
+function followAddress(): void {
+  const { chatId, token } = parseAddress(location.hash);
+  // A new link was pasted over the old one: with another token everything is another user's.
+  if (token !== undefined) location.reload();
+  else page?.show(chatId);
+}
+
+function savedTransport(): Transport {
+  const saved = local.getItem(WIRE_KEY);
+  return saved === 'sse' || saved === 'websocket' ? saved : 'auto';
+}
+
+/** A browser that blocks storage throws on the first look at it; then the page remembers until it is reloaded. */
+function usable(open: () => Storage): Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> {
+  try {
+    return open();
+  } catch {
+    const kept = new Map<string, string>();
+    return {
+      getItem: (key) => kept.get(key) ?? null,
+      setItem: (key, value) => void kept.set(key, value),
+      removeItem: (key) => void kept.delete(key),
+    };
+  }
+}
+
+// Fires for links to another fragment as well as for back and forward.
+window.addEventListener('popstate', followAddress);
+find('forget-token', HTMLButtonElement).addEventListener('click', () => {
+  tokens.forget();
+  location.replace(location.pathname);
+});
+start();

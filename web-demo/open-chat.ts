@@ -1,0 +1,139 @@
+// The chat that is on the page: followed through the SDK, with what its reader has sent remembered until it is
+// acknowledged. A chat that does not exist yet is made by its first message, with a title from it.
+import { ChatClientError, randomId } from '../src/client/chat-client.ts';
+import type { Chat, ChatClient, ChatSnapshot, Message } from '../src/client/chat-client.ts';
+import { plainText } from './message-status.ts';
+import type { Unsent, UnsentStore } from './unsent-store.ts';
+
+/** Characters of the first message that become the chat's title. */
+const TITLE_LENGTH_MAX = 60;
+
+export interface OpenChatParts {
+  readonly client: ChatClient;
+  readonly unsent: UnsentStore;
+  readonly onChange: () => void;
+  /** A message was acknowledged: lists of chats are out of date. */
+  readonly onSent: () => void;
+}
+
+export class OpenChat {
+  readonly chatId: string;
+  readonly #parts: OpenChatParts;
+  #chat: Chat | undefined;
+  #stopListening: () => void = () => undefined;
+  /** Shown until the chat exists and can show them itself. */
+  #early: readonly Message[] = [];
+  #onItsWay = 0;
+  #isLeft = false;
+
+  /** @param isNew nobody has written to it: there is nothing to follow yet */
+  constructor(chatId: string, isNew: boolean, parts: OpenChatParts) {
+    this.chatId = chatId;
+    this.#parts = parts;
+    const unsent = parts.unsent.of(chatId);
+    if (!isNew) this.#follow();
+    for (const each of unsent) void this.#deliver(each);
+  }
+
+  get snapshot(): ChatSnapshot | undefined {
+    const snapshot = this.#chat?.snapshot();
+    if (this.#early.length === 0) return snapshot;
+    return { ...(snapshot ?? this.#unborn()), messages: [...(snapshot?.messages ?? []), ...this.#early] };
+  }
+
+  send(content: string): void {
+    const unsent = { chatId: this.chatId, messageId: randomId(), content };
+    this.#parts.unsent.add(unsent);
+    void this.#deliver(unsent);
+  }
+
+  /** Under the same id: if it had arrived after all, nothing is sent twice. */
+  resend(message: Message): void {
+    void this.#deliver({ chatId: this.chatId, messageId: message.messageId, content: plainText(message) });
+  }
+
+  discard(message: Message): void {
+    this.#parts.unsent.remove(message.messageId);
+    this.#early = this.#early.filter((early) => early.messageId !== message.messageId);
+    this.#chat?.discard(message.messageId);
+    this.#parts.onChange();
+  }
+
+  async stop(runId?: string): Promise<void> {
+    await this.#chat?.stop(runId);
+  }
+
+  /** No longer on the page. What is on its way still arrives. */
+  leave(): void {
+    this.#isLeft = true;
+    this.#stopListening();
+    this.#closeIfDone();
+  }
+
+  #follow(): Chat {
+    if (this.#chat !== undefined) return this.#chat;
+    this.#chat = this.#parts.client.chat(this.chatId);
+    if (!this.#isLeft) this.#stopListening = this.#chat.subscribe(this.#parts.onChange);
+    return this.#chat;
+  }
+
+  async #deliver(unsent: Unsent): Promise<void> {
+    const { messageId, content } = unsent;
+    this.#onItsWay += 1;
+    try {
+      if (!this.#exists()) await this.#make(unsent);
+      await this.#follow().send(content, { messageId });
+      this.#parts.unsent.remove(messageId);
+      this.#parts.onSent();
+    } catch (error) {
+      if (!(error instanceof ChatClientError)) throw error;
+      this.#failed(unsent, error);
+    } finally {
+      this.#onItsWay -= 1;
+      if (this.#isLeft) this.#closeIfDone();
+      else this.#parts.onChange();
+    }
+  }
+
+  #exists(): boolean {
+    const connection = this.#chat?.snapshot().connection;
+    if (connection === undefined) return false;
+    return connection.state !== 'closed' || connection.reason !== 'not-found';
+  }
+
+  /** Before its first message, because only here can it be given a title. */
+  async #make({ messageId, content }: Unsent): Promise<void> {
+    this.#showEarly({ messageId, role: 'user', parts: [{ part: 0, kind: 'text', start: 0, text: content }], delivery: 'sending' });
+    const title = content.split('\n')[0]?.slice(0, TITLE_LENGTH_MAX) ?? '';
+    await this.#parts.client.create({ sessionId: this.chatId, title });
+    this.#early = this.#early.filter((early) => early.messageId !== messageId);
+  }
+
+  #failed({ messageId, content }: Unsent, error: ChatClientError): void {
+    // It will be sent when this chat is opened again; only a message that can never go is forgotten.
+    if (!error.retryable && error.code !== 'closed') this.#parts.unsent.remove(messageId);
+    if (!this.#early.some((early) => early.messageId === messageId)) return;
+    const { code, message, retryable } = error;
+    this.#showEarly({
+      messageId,
+      role: 'user',
+      parts: [{ part: 0, kind: 'text', start: 0, text: content }],
+      delivery: 'unsent',
+      error: { code, message, retryable },
+    });
+  }
+
+  #showEarly(message: Message): void {
+    this.#early = [...this.#early.filter((early) => early.messageId !== message.messageId), message];
+    this.#parts.onChange();
+  }
+
+  #unborn(): ChatSnapshot {
+    const counters = { events: 0, duplicatesDropped: 0, resets: 0, rejoins: 0, resumes: 0 };
+    return { sessionId: this.chatId, messages: [], runs: [], connection: { state: 'connecting' }, counters };
+  }
+
+  #closeIfDone(): void {
+    if (this.#onItsWay === 0) this.#chat?.close();
+  }
+}
