@@ -36,7 +36,8 @@ export function hasValidSignature(token: string, algorithm: JwtAlgorithm, key: K
     jwt.verify(token, key, { algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true });
     return true;
   } catch (error) {
-    if (error instanceof jwt.JsonWebTokenError) return false;
+    // The library reads the claims before the signature, and throws what the JSON parser throws.
+    if (error instanceof jwt.JsonWebTokenError || error instanceof SyntaxError) return false;
     throw error;
   }
 }

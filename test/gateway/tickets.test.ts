@@ -1,0 +1,187 @@
+// Tickets: once, soon, on any node, and never for more than their buyer had; and the cookie that lets a native
+// EventSource come back. [PROTOCOL §2]
+import { describe, expect, it } from 'vitest';
+import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
+import { SseClient } from '../helpers/gateway-sse-client.ts';
+import { WsClient } from '../helpers/gateway-ws-client.ts';
+
+async function buy(h: Harness, as: string, sessionId?: string): Promise<string> {
+  const answer = await h.call('POST', '/v1/tickets', as, sessionId === undefined ? {} : { sessionId });
+  expect(answer.status, answer.text).toBe(201);
+  return String(answer.body['ticket']);
+}
+
+async function withSession(options: Parameters<typeof startHarness>[0] = {}): Promise<Harness> {
+  const h = await startHarness(options);
+  await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+  await h.call('POST', '/v1/sessions', 'ann', { sessionId: 't' });
+  return h;
+}
+
+describe('a ticket', () => {
+  it('is good for half a minute, and says until when', async () => {
+    const h = await withSession();
+    const { body } = await h.call('POST', '/v1/tickets', 'ann');
+    expect(body['ticket']).toMatch(/^[A-Za-z0-9_-]{22,}$/);
+    expect(Date.parse(String(body['expiresAt'])) - h.clock.now()).toBe(30_000);
+  });
+
+  it('never outlives its buyer’s token', async () => {
+    const h = await withSession();
+    const { body } = await h.call('POST', '/v1/tickets', h.bearer('ann', { exp: h.clock.now() / 1000 + 10 }));
+    expect(Date.parse(String(body['expiresAt'])) - h.clock.now()).toBe(10_000);
+  });
+
+  it('opens one stream, and only one, however many ask at once', async () => {
+    const h = await withSession();
+    const { port } = await h.listen();
+    const ticket = await buy(h, 'ann');
+    const heads = await Promise.all(
+      Array.from({ length: 5 }, async () => (await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`)).head),
+    );
+    expect(heads.map((head) => head.status).sort()).toEqual([200, 401, 401, 401, 401]);
+  });
+
+  it('works on another node, once for both', async () => {
+    const h = await withSession();
+    const other = await startHarness({ broker: h.broker, clock: h.clock });
+    const [here, there] = [await h.listen(), await other.listen()];
+    const ticket = await buy(h, 'ann');
+    expect((await (await SseClient.open(there.port, `/v1/sessions/s/events?ticket=${ticket}`)).head).status).toBe(200);
+    expect((await (await SseClient.open(here.port, `/v1/sessions/s/events?ticket=${ticket}`)).head).status).toBe(401);
+  });
+
+  it('opens a socket, once', async () => {
+    const h = await withSession();
+    const { wsUrl } = await h.listen();
+    const ticket = await buy(h, 'ann');
+    const client = await WsClient.open(`${wsUrl}?ticket=${ticket}`);
+    client.send({ type: 'subscribe', sessionId: 's' });
+    await client.untilEvent('s', 'live');
+    await expect(WsClient.open(`${wsUrl}?ticket=${ticket}`)).rejects.toMatchObject({ status: 401 });
+  });
+
+  it('is worth nothing after its time', async () => {
+    const h = await withSession();
+    const ticket = await buy(h, 'ann');
+    await h.clock.advance(30_000);
+    expect((await h.call('GET', `/v1/sessions/s/events?ticket=${ticket}`)).status).toBe(401);
+  });
+
+  it('for one session opens no other', async () => {
+    const h = await withSession();
+    const ticket = await buy(h, 'ann', 's');
+    const answer = await h.call('GET', `/v1/sessions/t/events?ticket=${ticket}`);
+    expect([answer.status, answer.body.error?.code]).toEqual([404, 'not-found']);
+  });
+
+  it('has its buyer’s limits', async () => {
+    const h = await withSession();
+    const ticket = await buy(h, h.bearer('ann', { sessions: ['t'] }));
+    expect((await h.call('GET', `/v1/sessions/s/events?ticket=${ticket}`)).status).toBe(404);
+    const stranger = await buy(h, 'bob');
+    expect((await h.call('GET', `/v1/sessions/s/events?ticket=${stranger}`)).status).toBe(404);
+  });
+
+  it('is not spent on a request that is wrong anyway', async () => {
+    const h = await withSession();
+    const { port } = await h.listen();
+    const ticket = await buy(h, 'ann');
+    expect((await h.call('GET', `/v1/sessions/s/events?ticket=${ticket}&until=never`)).status).toBe(400);
+    expect((await (await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`)).head).status).toBe(200);
+  });
+
+  it('is no bearer token, buys no other ticket, and is not guessed', async () => {
+    const h = await withSession();
+    const ticket = await buy(h, 'ann');
+    expect((await h.call('GET', '/v1/sessions', `Bearer ${ticket}`)).status).toBe(401);
+    expect((await h.call('POST', `/v1/tickets?ticket=${ticket}`, undefined, {})).status).toBe(401);
+    for (const guess of ['', 'x', '../x', 'a'.repeat(22), 'a'.repeat(128), '%00', `${ticket}x`]) {
+      expect((await h.call('GET', `/v1/sessions/s/events?ticket=${guess}`)).status).toBe(401);
+    }
+    expect((await h.call('GET', `/v1/sessions/s/events?ticket=${'a'.repeat(129)}`)).status).toBe(400);
+  });
+
+  it('ends its stream when its buyer’s token expires', async () => {
+    const h = await withSession();
+    const { port } = await h.listen();
+    const ticket = await buy(h, h.bearer('ann', { exp: h.clock.now() / 1000 + 60 }));
+    const stream = await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`);
+    await stream.live();
+    await h.clock.advance(61_000);
+    expect((await stream.events.ended()).at(-1)?.event).toBe('expired');
+  });
+});
+
+describe('the cookie of a redeemed ticket', () => {
+  async function openWithTicket(h: Harness, port: number): Promise<{ url: string; cookie: string; attributes: readonly string[] }> {
+    const url = `/v1/sessions/s/events?ticket=${await buy(h, 'ann')}`;
+    const stream = await SseClient.open(port, url);
+    const [cookie = '', ...attributes] = ((await stream.head).headers.get('set-cookie') ?? '').split('; ');
+    return { url, cookie, attributes };
+  }
+
+  it('is limited to the stream’s path and to this site, and unseen by scripts', async () => {
+    const h = await withSession();
+    const { port } = await h.listen();
+    const { attributes } = await openWithTicket(h, port);
+    expect([...attributes].sort()).toEqual(['HttpOnly', 'Max-Age=3600', 'Path=/v1/sessions/s/events', 'SameSite=Strict']);
+  });
+
+  it('lets the same URL, with its spent ticket, come back from where it stopped', async () => {
+    const h = await withSession();
+    const { port } = await h.listen();
+    const { url, cookie } = await openWithTicket(h, port);
+    const again = await SseClient.open(port, url, { cookie, 'last-event-id': 'e2.0' });
+    await again.live();
+    expect((await again.head).status).toBe(200);
+    expect(again.events.seen.map((one) => one.event)).toEqual(['live']);
+  });
+
+  it('works on another node that shares the key, and not on one that does not', async () => {
+    const h = await withSession();
+    const { port } = await h.listen();
+    const { cookie } = await openWithTicket(h, port);
+    const same = await startHarness({ broker: h.broker, clock: h.clock });
+    const other = await startHarness({ broker: h.broker, clock: h.clock, auth: { cookieSecret: Buffer.alloc(32, 7) } });
+    expect((await (await SseClient.open((await same.listen()).port, '/v1/sessions/s/events', { cookie })).head).status).toBe(200);
+    expect((await (await SseClient.open((await other.listen()).port, '/v1/sessions/s/events', { cookie })).head).status).toBe(401);
+  });
+
+  it('opens no other session, no other route and no socket', async () => {
+    const h = await withSession();
+    const { port, wsUrl } = await h.listen();
+    const { cookie } = await openWithTicket(h, port);
+    const statusOf = async (url: string): Promise<number> => (await h.gateway.app.inject({ url, headers: { cookie } })).statusCode;
+    expect(await statusOf('/v1/sessions/t/events')).toBe(404);
+    expect(await statusOf('/v1/sessions/s')).toBe(401);
+    const client = await WsClient.open(wsUrl, { headers: { cookie } });
+    client.send({ type: 'subscribe', sessionId: 's' });
+    expect((await client.closed).code).toBe(4401);
+  });
+
+  it('cannot be changed or kept beyond the token', async () => {
+    const h = await withSession();
+    const { port } = await h.listen();
+    const { cookie } = await openWithTicket(h, port);
+    const statusOf = async (value: string): Promise<number> => (await h.gateway.app.inject({ url: '/v1/sessions/s/events?after=x', headers: { cookie: value } })).statusCode;
+    // 400 for the position: who it is was accepted.
+    expect(await statusOf(cookie)).toBe(400);
+    const [name = '', value = ''] = cookie.split('=');
+    const [body = '', signature = ''] = value.split('.');
+    const forged = Buffer.from(Buffer.from(body, 'base64url').toString().replace('ann', 'bob')).toString('base64url');
+    for (const bad of [`${forged}.${signature}`, `${body}.`, `${body}.${signature}x`, `.${signature}`, `${body}.${signature}.x`, 'x', '']) {
+      expect([bad, await statusOf(`${name}=${bad}`)]).toEqual([bad, 401]);
+    }
+    await h.clock.advance(3600_000);
+    expect(await statusOf(cookie)).toBe(401);
+  });
+
+  it('goes over TLS only where the request did', async () => {
+    const h = await withSession({ config: { trustedProxies: ['127.0.0.1'] } });
+    const { port } = await h.listen();
+    const ticket = await buy(h, 'ann');
+    const stream = await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`, { 'x-forwarded-proto': 'https' });
+    expect((await stream.head).headers.get('set-cookie')).toContain('; Secure');
+  });
+});
