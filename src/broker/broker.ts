@@ -178,7 +178,7 @@ export interface Broker {
   /** Attached readers get `reset{removed}`. False if there was none. */
   remove(topic: LiteTopicName): Promise<boolean>;
 
-  /** In name order. At most `limit` (1 to 1000). */
+  /** In name order. At most `limit` (1 to 1000, else `invalid-config`). */
   list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage>;
 
   /** Ends every tail and consumer, writes what was accepted, releases the storage. Idempotent. */
@@ -220,7 +220,7 @@ export interface Delivery {
  */
 export interface GroupBroker {
   /** Ends when the signal aborts; what is in flight then may still be settled. A group has one pattern: another
-   *  is `invalid-config`. */
+   *  is `invalid-config`, as are options outside their limits. Asking for the first delivery makes the group known. */
   consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncIterable<Delivery>;
 }
 
