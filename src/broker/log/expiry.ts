@@ -61,9 +61,10 @@ export class Expiry {
     const now = this.#time.now();
     let earliest = Number.POSITIVE_INFINITY;
     for (const topic of this.#table.loadedTopics()) {
-      const at = topic.pending?.expiresAt;
+      const at = topic.pending === undefined ? tombstoneEnd(topic) : topic.pending.expiresAt;
       if (at === undefined) continue;
       if (at > now) earliest = Math.min(earliest, at);
+      else if (topic.pending === undefined) this.#forget(topic);
       else if (!this.#hooks.isHeld(topic)) this.#hooks.end(topic);
     }
     this.#sweepIndex(now, earliest, Buffer.alloc(0));
@@ -96,12 +97,18 @@ export class Expiry {
     const entry = this.#index.topic(name);
     if (entry === undefined) return;
     const { visible, tombstone } = this.#table.peek(name, entry);
-    const due = visible === undefined ? tombstone !== undefined && tombstone.at + TOMBSTONE_MS <= now : (visible.expiresAt ?? Infinity) <= now;
-    if (!due) return;
+    const at = visible === undefined ? (tombstone?.at ?? Infinity) + TOMBSTONE_MS : (visible.expiresAt ?? Infinity);
+    if (at > now) return;
     const topic = this.#table.get(name);
-    // A tombstone that has stood long enough leaves the index with the next checkpoint.
-    if (topic.visible === undefined) this.#table.touch(topic);
+    if (topic.visible === undefined) this.#forget(topic);
     else if (this.isDue(topic)) this.#hooks.end(topic);
+  }
+
+  /** A tombstone that has stood long enough leaves the index with the next checkpoint. */
+  #forget(topic: Topic): void {
+    if (topic.waiting > 0) return;
+    topic.tombstone = undefined;
+    this.#table.touch(topic);
   }
 
   #finish(earliest: number): void {
@@ -109,4 +116,8 @@ export class Expiry {
     this.#sweptAt = this.#time.now();
     if (earliest !== Number.POSITIVE_INFINITY) this.arm(earliest);
   }
+}
+
+function tombstoneEnd({ tombstone }: Topic): number | undefined {
+  return tombstone === undefined ? undefined : tombstone.at + TOMBSTONE_MS;
 }

@@ -2,7 +2,7 @@
 // may append before the torn end is cut off, and nothing may be promised before this life is on record.
 import { join } from 'node:path';
 import type { Clock } from '../../clock.ts';
-import type { BrokerEngine } from '../broker.ts';
+import { TOMBSTONE_MS, type BrokerEngine } from '../broker.ts';
 import type { BrokerError } from '../errors.ts';
 import type { QueueStore } from '../group/queue-store.ts';
 import { GroupConsumption } from '../group-consumption.ts';
@@ -159,6 +159,7 @@ function assemble(storage: Storage): LogBroker {
         ring.markReader(reader);
       }
       groups.onRemoved(topic.name);
+      expiry.arm(tombstone.at + TOMBSTONE_MS);
     },
     onGroup: (group, pattern) => {
       storage.groups.set(group, parseTopicPattern(pattern));
