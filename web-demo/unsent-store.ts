@@ -1,5 +1,5 @@
-// Messages that were not acknowledged yet when the page was reloaded or closed. Sent again under the same id, each
-// is in the chat exactly once, whether the first attempt had arrived or not.
+// Messages that were not acknowledged yet when the page was reloaded. Sent again under the same id, each is in the
+// chat exactly once, whether the first attempt had arrived or not. For one tab: another one has not sent them.
 
 const KEY = 'holdline.unsent';
 

@@ -1,0 +1,124 @@
+// What of the demo page is not pixels: addresses, tokens, statuses, the diary, and what outlives a reload.
+import { describe, expect, it } from 'vitest';
+import type { ChatSnapshot, ConnectionState, Message, Run } from '../../src/client/chat-client.ts';
+import { chatFragment, parseAddress } from '../../web-demo/address.ts';
+import { badgeText } from '../../web-demo/connection-badge.ts';
+import { Diary } from '../../web-demo/diary.ts';
+import { plainText, sentenceOf, statusOf } from '../../web-demo/message-status.ts';
+import { tokenIn } from '../../web-demo/token-box.ts';
+import { UnsentStore } from '../../web-demo/unsent-store.ts';
+
+const answer: Message = { messageId: 'a', role: 'assistant', parts: [], runId: 'r', delivery: 'sent' };
+const prompt: Message = { messageId: 'p', role: 'user', parts: [], runId: 'r', delivery: 'sent' };
+const unstarted: Run = { runId: 'r', state: 'queued', promptId: 'p', attempt: 1, cancelling: false };
+const run: Run = { ...unstarted, state: 'running', messageId: 'a' };
+
+describe('the address', () => {
+  it('carries a token once and a chat for good', () => {
+    expect(parseAddress('#token=a.b.c&chat=x_1')).toEqual({ token: 'a.b.c', chatId: 'x_1' });
+    expect(chatFragment('x_1')).toBe('#chat=x_1');
+    expect(parseAddress(chatFragment('x_1'))).toEqual({ token: undefined, chatId: 'x_1' });
+    expect(parseAddress('')).toEqual({ token: undefined, chatId: undefined });
+  });
+
+  it('does not take for a chat what cannot be one', () => {
+    expect(parseAddress('#chat=../etc').chatId).toBeUndefined();
+    expect(parseAddress(`#chat=${'x'.repeat(129)}`).chatId).toBeUndefined();
+  });
+});
+
+describe('a pasted token', () => {
+  it('may come as itself, as a header or as the whole link', () => {
+    expect(tokenIn(' a-_1.b.c\n')).toBe('a-_1.b.c');
+    expect(tokenIn('Bearer a.b.c')).toBe('a.b.c');
+    expect(tokenIn('http://127.0.0.1:8080/#token=a.b.c')).toBe('a.b.c');
+    expect(tokenIn('hello')).toBeUndefined();
+    expect(tokenIn('http://127.0.0.1:8080/#chat=x')).toBeUndefined();
+  });
+});
+
+describe('the status of a message', () => {
+  it('is the delivery of a prompt until it is sent, then its run until the answer begins', () => {
+    expect(statusOf({ ...prompt, delivery: 'sending' }, undefined)).toBe('sending');
+    expect(statusOf({ ...prompt, delivery: 'unsent' }, run)).toBe('unsent');
+    expect(statusOf(prompt, unstarted)).toBe('queued');
+    expect(statusOf(prompt, { ...unstarted, state: 'cancelled' })).toBe('cancelled');
+    expect(statusOf(prompt, run)).toBe('sent');
+    expect(statusOf(answer, run)).toBe('running');
+    expect(statusOf(answer, { ...run, state: 'failed' })).toBe('failed');
+  });
+
+  it('is said only where it is not what one expects', () => {
+    expect(sentenceOf(answer, run)).toBeUndefined();
+    expect(sentenceOf(answer, { ...run, attempt: 2 })).toContain('attempt 2');
+    expect(sentenceOf(answer, { ...run, cancelling: true })).toBe('Stopping…');
+    expect(sentenceOf(answer, { ...run, state: 'failed', error: { code: 'x', message: 'broke off', retryable: true } })).toBe('Failed: broke off');
+    expect(sentenceOf(prompt, { ...unstarted, ahead: 2 })).toBe('Waiting, 2 before it');
+    expect(sentenceOf(answer, { ...run, state: 'completed' })).toBeUndefined();
+  });
+
+  it('counts only text as text', () => {
+    const parts: Message['parts'] = [
+      { part: 0, kind: 'reasoning', start: 0, text: 'hm' },
+      { part: 1, kind: 'text', start: 0, text: 'yes' },
+    ];
+    expect(plainText({ ...answer, parts })).toBe('yes');
+  });
+});
+
+describe('the badge', () => {
+  it('says how the page is connected, counting down', () => {
+    expect(badgeText(undefined, 0)).toBe('New');
+    expect(badgeText({ state: 'live' }, 0)).toBe('Live');
+    expect(badgeText({ state: 'waiting', retryInMs: 3000 }, 2_100)).toBe('Again in 3 s');
+    expect(badgeText({ state: 'waiting', retryInMs: 3000 }, 10)).toBe('Reconnecting');
+    expect(badgeText({ state: 'closed', reason: 'removed', detail: '' }, 0)).toBe('Chat removed');
+  });
+});
+
+describe('the diary', () => {
+  const at = (connection: ConnectionState, offset: number, events: number): ChatSnapshot => ({
+    sessionId: 'c',
+    messages: [],
+    runs: [],
+    connection,
+    position: `e.${offset}`,
+    counters: { events, duplicatesDropped: 0, resets: 0, rejoins: 0, resumes: 0 },
+  });
+
+  it('tells a loss and how it was made good, and nothing else', () => {
+    const diary = new Diary();
+    const waiting: ConnectionState = { state: 'waiting', retryInMs: 1 };
+    const told = [
+      at({ state: 'connecting' }, 0, 0),
+      at({ state: 'live' }, 9, 10),
+      at({ state: 'live' }, 41, 42),
+      at(waiting, 42, 43),
+      at({ state: 'connecting' }, 42, 43),
+      at(waiting, 42, 43),
+      at({ state: 'catching-up' }, 50, 51),
+      at({ state: 'live' }, 60, 61),
+    ].map((snapshot) => diary.note(snapshot));
+    expect(told.filter((sentence) => sentence !== undefined)).toEqual([
+      'Connection lost after event 42',
+      'Resumed after event 42, caught up on 18 events',
+    ]);
+  });
+});
+
+describe('what was not acknowledged', () => {
+  it('outlives a reload, chat by chat, and whatever else was stored there', () => {
+    const kept = new Map<string, string>();
+    const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) };
+    const first = { chatId: 'a', messageId: 'm1', content: 'x' };
+    new UnsentStore(storage).add(first);
+    new UnsentStore(storage).add({ chatId: 'b', messageId: 'm2', content: 'y' });
+    expect(new UnsentStore(storage).of('a')).toEqual([first]);
+    new UnsentStore(storage).remove('m1');
+    expect(new UnsentStore(storage).of('a')).toEqual([]);
+    new UnsentStore(storage).removeChat('b');
+    expect(new UnsentStore(storage).of('b')).toEqual([]);
+    kept.set('holdline.unsent', '[null, 7, {"chatId":"a"}]');
+    expect(new UnsentStore(storage).of('a')).toEqual([]);
+  });
+});
