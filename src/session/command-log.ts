@@ -23,6 +23,9 @@ export const COMMAND_ATTEMPTS_MAX = 64;
 /** Turns of the event loop, at most, that a node stands back in a race, so that no order of arrival repeats itself. */
 const STAND_BACK_MAX = 4;
 
+/** A chat with a run that has not ended lives at least this long after its last write, whatever its own TTL. */
+export const PENDING_RUN_TTL_MS = 7 * 24 * 60 * 60 * 1000;
+
 export interface LoadedState {
   readonly epoch: string;
   readonly state: CommandState;
@@ -206,8 +209,13 @@ function chatWrite(
       : { expect: { epoch: loaded.epoch }, ifUnchanged: { epoch: loaded.epoch, offset: loaded.at } }),
     ...(fencing === undefined ? {} : fencing === 'take' ? { takeFence: true } : { fence: fencing }),
     ...(supersedes === undefined || supersedes.length === 0 ? {} : { supersedes }),
-    ttlMs: state.ttlMs,
+    ttlMs: topicTtl(state),
   };
+}
+
+/** A run that waits or is silent writes nothing, and must not lose its chat meanwhile. */
+function topicTtl(state: CommandState): number {
+  return state.runs.length === 0 ? state.ttlMs : Math.max(state.ttlMs, PENDING_RUN_TTL_MS);
 }
 
 /** The last draft carries the checkpoint: `lastMajor` of the topic then points straight at it. */
@@ -229,7 +237,7 @@ function requestWrites(ref: SessionRef, transition: Transition, state: CommandSt
       records: [{ major: true, data: encodeRunRequest({ ...ref, runId: head.runId }) }],
       expect: { create: true },
       priority: head.priority,
-      ttlMs: state.ttlMs,
+      ttlMs: topicTtl(state),
     },
   ];
 }

@@ -143,7 +143,7 @@ export class Sessions {
       sessionId: ref.sessionId,
       ...(await this.#readDetails(ref, loaded)),
       createdAt: state.createdAt,
-      lastActiveAt: new Date(info.expiresAt - state.ttlMs).toISOString(),
+      lastActiveAt: new Date(info.expiresAt - (info.ttlMs ?? 0)).toISOString(),
       expiresAt: new Date(info.expiresAt).toISOString(),
       position: encodePosition({ epoch, offset: Math.max(0, info.next - 1) }),
       earliest: encodePosition({ epoch, offset: info.earliest }),

@@ -1,7 +1,7 @@
 // One tail per topic and node, shared by all of that node's viewers. A feed hands each batch to its listeners
 // synchronously, encoded once per wire, and says how far it has got, which is what a subscription needs to know
 // to go from catching up to live without a seam. Owns the feeds, and keeps watched chats from expiring.
-import type { Broker, LogBatch, LogItem, Reset } from '../broker/broker.ts';
+import type { Broker, LogBatch, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Clock, Timer } from '../clock.ts';
@@ -69,15 +69,14 @@ export class Feed {
   next: number;
   readonly listeners = new Set<FeedListener>();
   readonly abort = new AbortController();
-  readonly ttlMs: number | undefined;
-  touchAt: number;
+  /** By the monotonic clock: when to look how long the topic still lives. */
+  renewAt: number;
 
-  constructor(topic: LiteTopicName, epoch: string, next: number, ttlMs: number | undefined, touchAt: number) {
+  constructor(topic: LiteTopicName, epoch: string, next: number, renewAt: number) {
     this.topic = topic;
     this.epoch = epoch;
     this.next = next;
-    this.ttlMs = ttlMs;
-    this.touchAt = touchAt;
+    this.renewAt = renewAt;
   }
 
   deliver(batch: LogBatch): FeedBatch {
@@ -144,8 +143,7 @@ export class TopicHub {
   async #begin(topic: LiteTopicName): Promise<Feed | undefined> {
     const [info] = await this.#options.broker.describe([topic]);
     if (info === undefined || this.#isClosed) return undefined;
-    const touchAt = this.#options.clock.mono() + (info.ttlMs ?? 0) / 3;
-    const feed = new Feed(topic, info.epoch, info.next, info.ttlMs, touchAt);
+    const feed = new Feed(topic, info.epoch, info.next, this.#options.clock.mono() + renewIn(info));
     this.#feeds.set(topic, feed);
     void this.#run(feed);
     this.#scheduleSweep();
@@ -173,6 +171,8 @@ export class TopicHub {
   #deliver(feed: Feed, batch: LogBatch): void {
     const { events } = feed.deliver(batch);
     const { onLatency, clock } = this.#options;
+    // How long a chat lives changes with its runs.
+    if (events.some((event) => event.type.startsWith('run.'))) feed.renewAt = 0;
     const sample = onLatency === undefined ? undefined : events.find((event) => event.type === 'run.started');
     if (sample === undefined) return;
     // The fields of this event are ours: no quote of its strings is unescaped.
@@ -194,22 +194,34 @@ export class TopicHub {
     });
   }
 
-  /** A chat with a viewer does not expire: it is touched when a third of its time is over. */
   #touchDue(): void {
     const now = this.#options.clock.mono();
     for (const feed of this.#feeds.values()) {
-      if (feed.ttlMs === undefined || feed.touchAt > now) continue;
-      feed.touchAt = now + feed.ttlMs / 3;
-      void this.#touch(feed, feed.ttlMs);
+      if (feed.renewAt > now) continue;
+      // Until it is known anew.
+      feed.renewAt = Number.POSITIVE_INFINITY;
+      void this.#renew(feed);
     }
   }
 
-  async #touch(feed: Feed, ttlMs: number): Promise<void> {
+  /** A chat with a viewer does not expire: it is touched when a third of its time is over. */
+  async #renew(feed: Feed): Promise<void> {
+    const { broker, clock, onError } = this.#options;
     try {
-      await this.#options.broker.append([{ topic: feed.topic, records: [], expect: { epoch: feed.epoch }, ttlMs }]);
+      const [info] = await broker.describe([feed.topic]);
+      if (info?.epoch !== feed.epoch) return;
+      feed.renewAt = clock.mono() + renewIn(info);
+      const { ttlMs, expiresAt } = info;
+      if (ttlMs === undefined || expiresAt === undefined || expiresAt - clock.now() > (ttlMs * 2) / 3) return;
+      await broker.append([{ topic: feed.topic, records: [], expect: { epoch: feed.epoch }, ttlMs }]);
     } catch (error) {
+      feed.renewAt = clock.mono() + TOUCH_SWEEP_MS;
       // Gone in the meantime: its readers are told by the tail.
-      if (!isBrokerError(error, 'epoch-changed')) this.#options.onError(error);
+      if (!isBrokerError(error, 'epoch-changed')) onError(error);
     }
   }
+}
+
+function renewIn({ ttlMs }: TopicInfo): number {
+  return ttlMs === undefined ? Number.POSITIVE_INFINITY : ttlMs / 3;
 }

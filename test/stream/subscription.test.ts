@@ -135,6 +135,23 @@ describe('a subscription', () => {
     expect(await rig.log.load(rig.ref)).toBeUndefined();
   });
 
+  it('keeps a chat whose time is short, also when a run has come and gone; a run that waits keeps it by itself', async () => {
+    rig = new ChatRig();
+    await rig.sessions.create(rig.alice, rig.ref, { ttlMs: 60_000 });
+    const { runId } = await rig.prompt('nobody serves this yet');
+    await rig.clock.advance(3 * 24 * 3_600_000);
+    expect((await rig.log.load(rig.ref))?.state.runs).toHaveLength(1);
+    rig.startWorker();
+    const viewer = rig.view();
+    (await rig.model.call(0)).say('late').finish();
+    await eventually(() => viewer.sink.events.some((event) => event.type === 'run.completed' && event.data['runId'] === runId));
+    await rig.clock.advance(10 * 60_000);
+    expect(viewer.sink.ended).toBeUndefined();
+    await viewer.leave();
+    await rig.clock.advance(120_000);
+    expect(await rig.log.load(rig.ref)).toBeUndefined();
+  });
+
   it('until idle ends, live, once no run is active or queued', async () => {
     rig = new ChatRig();
     rig.startWorker();
