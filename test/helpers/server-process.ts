@@ -75,6 +75,11 @@ export class ServerProcess {
     return token;
   }
 
+  /** How often it was started. */
+  get lives(): number {
+    return this.#lives.length;
+  }
+
   /** Resolves at once while it serves, else when the next life does. */
   async up(): Promise<void> {
     while (!this.#isUp) await new Promise<void>((resolve) => this.#waiting.add(resolve));

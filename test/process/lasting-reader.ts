@@ -1,0 +1,115 @@
+// A reader that never gives up: it follows one chat on one wire, comes back from the position it holds whenever the
+// connection ends, waits for the server where it is down, and now and then drops the line itself. Everything it is
+// given goes into the history, and into a story that tests can wait on.
+import type { History } from '../history/history.ts';
+import { readSse, StreamRefused } from '../helpers/sse-reader.ts';
+import type { ServerProcess } from '../helpers/server-process.ts';
+import type { SeenEvent, WireRecord } from '../helpers/wire-record.ts';
+import { readWs } from '../helpers/ws-reader.ts';
+import { JoinedStory } from './joined-story.ts';
+import type { Moments } from './moments.ts';
+import type { SeededRandom } from './seeded-random.ts';
+
+export type Wire = 'sse' | 'ws';
+
+export interface LastingReaderOptions {
+  readonly name: string;
+  readonly server: ServerProcess;
+  readonly token: string;
+  readonly sessionId: string;
+  readonly wire: Wire;
+  readonly history: History;
+  readonly moments: Moments;
+  readonly random: SeededRandom;
+}
+
+/** Events of one connection before the reader drops it by itself, at most; most are ended by others before. */
+const CONNECTION_EVENTS_MAX = 400;
+
+export class LastingReader {
+  readonly story = new JoinedStory();
+  readonly #options: LastingReaderOptions;
+  readonly #waiting = new Set<() => void>();
+  readonly #running: Promise<void>;
+  #record: WireRecord | undefined;
+  #isStopped = false;
+  #failure: Error | undefined;
+  #connections = 0;
+
+  constructor(options: LastingReaderOptions) {
+    this.#options = options;
+    this.#running = this.#run().catch((error: unknown) => {
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+      this.#tell();
+    });
+  }
+
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** @throws what the reader failed with */
+  async until(condition: (story: JoinedStory) => boolean): Promise<void> {
+    while (!condition(this.story)) {
+      if (this.#failure !== undefined) throw this.#failure;
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  /** @throws what the reader failed with */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#record?.cut();
+    await this.#running;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  async #run(): Promise<void> {
+    const { server, history, name } = this.#options;
+    while (!this.#isStopped) {
+      await server.up();
+      const record = await this.#connect();
+      if (record === undefined) continue;
+      this.#record = record;
+      // It may have been stopped while it was connecting.
+      if (this.#isStopped as boolean) record.cut();
+      history.record({ kind: 'end', reader: name, reason: await record.ended });
+    }
+  }
+
+  /** Undefined where the server went away meanwhile. */
+  async #connect(): Promise<WireRecord | undefined> {
+    const { server, token, sessionId, wire, history, name, random } = this.#options;
+    const after = this.story.position;
+    history.record({ kind: 'connect', reader: name, session: sessionId, node: `life ${server.lives}`, wire, ...(after === undefined ? {} : { after }) });
+    this.#connections += 1;
+    let left = random.between(1, CONNECTION_EVENTS_MAX);
+    const cutAfter = (event: SeenEvent): boolean => {
+      this.#take(event);
+      left -= 1;
+      return left <= 0;
+    };
+    try {
+      return await (wire === 'sse' ? readSse : readWs)({ url: server.url, token, sessionId, after, cutAfter });
+    } catch (error) {
+      if (error instanceof StreamRefused && error.code !== 'closed') throw error;
+      return undefined;
+    }
+  }
+
+  #take(event: SeenEvent): void {
+    const { history, name: reader, moments } = this.#options;
+    this.story.add(event);
+    const { id, event: type, data } = event;
+    if (id !== undefined) history.record({ kind: 'event', reader, id, type, data });
+    else if (type === 'live') history.record({ kind: 'live', reader, position: data['position'] as string | null });
+    else if (type === 'reset') history.record({ kind: 'reset', reader, reason: String(data['reason']) });
+    if (id !== undefined) moments.happened('event');
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,31 @@
+// Where faults are placed: what happens in a world is counted here as it happens, so that a test can strike at the
+// n-th event from now, or just when a request has left, instead of after a time.
+
+export type MomentKind = 'event' | 'send' | 'cancel';
+
+interface Wait {
+  readonly kinds: ReadonlySet<MomentKind>;
+  left: number;
+  readonly resolve: () => void;
+}
+
+export class Moments {
+  readonly #waits = new Set<Wait>();
+  readonly counts: Record<MomentKind, number> = { event: 0, send: 0, cancel: 0 };
+
+  happened(kind: MomentKind): void {
+    this.counts[kind] += 1;
+    for (const wait of [...this.#waits]) {
+      if (!wait.kinds.has(kind)) continue;
+      wait.left -= 1;
+      if (wait.left > 0) continue;
+      this.#waits.delete(wait);
+      wait.resolve();
+    }
+  }
+
+  /** The n-th from now, of any of these kinds. */
+  next(count: number, ...kinds: MomentKind[]): Promise<void> {
+    return new Promise((resolve) => this.#waits.add({ kinds: new Set(kinds), left: count, resolve }));
+  }
+}
