@@ -25,6 +25,10 @@ class Child {
     onTestFinished(() => this.kill());
   }
 
+  get isAlive(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
   /** Whole lines only: the last may have been cut by the kill. */
   get lines(): string[] {
     return this.#told.split('\n').slice(0, -1);
@@ -52,6 +56,8 @@ describe('a data folder', () => {
     await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
     const second = new Child(folder);
     await second.said(1);
+    // Had the first one died meanwhile, a lock that was given back would look like none.
+    expect([child.isAlive, child.lines.filter((line) => line.startsWith('refused'))]).toEqual([true, []]);
     expect(second.lines[0]).toMatch(/^refused locked/);
     await child.kill();
     const broker = await open(folder);
@@ -66,6 +72,7 @@ describe('a data folder', () => {
     for (let life = 0; life < KILLS / 2; life++) {
       const child = new Child(folder, mode, String(life));
       await child.said(100 + life * 217);
+      expect(child.isAlive).toBe(true);
       await child.kill();
       for (const line of child.lines) {
         const [topic, epoch = '', first, text = ''] = line.split(' ');

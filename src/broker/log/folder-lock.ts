@@ -24,7 +24,8 @@ async function lockBySocket(folder: string): Promise<FolderLock> {
   } catch (error) {
     throw refused(error, 'EADDRINUSE', folder);
   }
-  server.unref();
+  // Not unref'd: the clock's timers do not keep a process alive, and one whose last append waits for its commit
+  // would otherwise end in silence. An open folder does, until it is closed.
   return { release: () => new Promise((resolve) => void server.close(() => resolve())) };
 }
 
