@@ -31,7 +31,10 @@ export function guardEdge(app: HttpApp, { config, credentials, readiness, stream
   app.decorateRequest('identity', null);
   app.addHook('onRequest', async (request, reply) => {
     // It was told `connection: close`: its answer has no end, so what follows would wait for one for ever.
-    if (streaming.has(request.raw.socket)) request.raw.socket.destroy();
+    if (streaming.has(request.raw.socket)) {
+      request.raw.socket.destroy();
+      return reply.hijack();
+    }
     reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
     if (readiness.isDraining) reply.header('connection', 'close');
     refuseForeignHost(request, config.hosts);

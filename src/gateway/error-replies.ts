@@ -56,9 +56,7 @@ const PARSER_CODES: ReadonlyMap<string, GatewayErrorCode> = new Map([
 
 /** For Node's `clientError`. The error holds the bytes that were sent, tokens included: it is not logged. */
 export function refuseRawClient(error: Error & { readonly code?: string }, socket: Socket): void {
-  // Within an answer, a stream for instance, another answer would be part of its body.
-  const isAnswering = '_httpMessage' in socket && socket._httpMessage !== null && socket._httpMessage !== undefined;
-  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
+  if (error.code === 'ECONNRESET' || !socket.writable || isWithinAnswer(socket)) {
     socket.destroy();
     return;
   }
@@ -72,4 +70,10 @@ export function refuseRawClient(error: Error & { readonly code?: string }, socke
   ];
   socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
   socket.destroySoon();
+}
+
+/** Within an answer, a stream for instance, another answer would be part of its body. Node keeps the answer that is
+ *  under way on the socket, and its own handler asks the same. */
+function isWithinAnswer(socket: Socket & { readonly _httpMessage?: { readonly headersSent: boolean } | null }): boolean {
+  return socket._httpMessage?.headersSent === true;
 }

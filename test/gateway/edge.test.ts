@@ -1,0 +1,306 @@
+// What every request passes: names we answer to, pages that may call, headers, and bytes that are no request.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { LOOPBACK_HOSTS } from '../../src/gateway/gateway-config.ts';
+import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
+import { sendRaw, statusesOf } from '../helpers/gateway-raw-http.ts';
+import { SseClient } from '../helpers/gateway-sse-client.ts';
+import { WsClient } from '../helpers/gateway-ws-client.ts';
+
+interface Plain {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly code: string | undefined;
+}
+
+async function ask(h: Harness, url: string, headers: Readonly<Record<string, string>>, method: 'GET' | 'OPTIONS' = 'GET'): Promise<Plain> {
+  const answer = await h.gateway.app.inject({ method, url, headers });
+  const isJson = String(answer.headers['content-type']).startsWith('application/json');
+  const code = isJson ? answer.json<{ error?: { code: string } }>().error?.code : undefined;
+  return { status: answer.statusCode, headers: answer.headers, code };
+}
+
+describe('a server that answers to its own machine only', () => {
+  it.each(['127.0.0.1', '127.0.0.1:8080', 'localhost', 'LOCALHOST:1', '[::1]', '[::1]:65535'])('answers to %s', async (host) => {
+    const h = await startHarness({ config: { hosts: LOOPBACK_HOSTS } });
+    expect((await ask(h, '/healthz', { host })).status).toBe(200);
+  });
+
+  it.each([
+    'evil.example',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    'localhost:80.evil.example',
+    'evil.example:80@localhost',
+    'localhost:',
+    'localhost:123456',
+    'xlocalhost',
+    '127.0.0.2',
+    '::1',
+    '0.0.0.0',
+    'localhost, evil.example',
+  ])('does not answer to %j', async (host) => {
+    const h = await startHarness({ config: { hosts: LOOPBACK_HOSTS } });
+    const { status, code } = await ask(h, '/v1/sessions', { host, authorization: h.bearer('ann') });
+    expect([status, code]).toEqual([421, 'host-refused']);
+  });
+
+  it('believes no proxy that it was not told of', async () => {
+    const h = await startHarness({ config: { hosts: LOOPBACK_HOSTS } });
+    expect((await ask(h, '/healthz', { host: 'evil.example', 'x-forwarded-host': 'localhost' })).status).toBe(421);
+  });
+
+  it('holds sockets to the same', async () => {
+    const h = await startHarness({ config: { hosts: LOOPBACK_HOSTS } });
+    const { wsUrl } = await h.listen();
+    const authorization = h.bearer('ann');
+    await expect(WsClient.open(wsUrl, { headers: { host: 'evil.example', authorization } })).rejects.toMatchObject({ status: 421 });
+    await WsClient.open(wsUrl, { headers: { authorization } });
+  });
+});
+
+const LISTED = 'https://app.example.com';
+const ORIGINS: readonly [origin: string, allowed: boolean][] = [
+  [LISTED, true],
+  ['https://app.example.com:443', false],
+  ['https://app.example.com:8443', false],
+  ['http://app.example.com', false],
+  ['https://APP.example.com', false],
+  ['https://app.example.com.evil.com', false],
+  ['https://evil.com/app.example.com', false],
+  ['https://xapp.example.com', false],
+  ['https://sub.app.example.com', false],
+  ['https://app.example.com/', false],
+  ['https://app.example.com,https://evil.com', false],
+  ['null', false],
+  ['', false],
+  ['file://', false],
+  ['*', false],
+];
+
+describe('a page of another origin', () => {
+  it.each(ORIGINS)('%j may read answers: %s', async (origin, allowed) => {
+    const h = await startHarness({ config: { origins: [LISTED] } });
+    const { headers } = await ask(h, '/v1/sessions', { origin, authorization: h.bearer('ann') });
+    expect(headers['access-control-allow-origin']).toBe(allowed ? origin : undefined);
+    expect(headers['access-control-allow-credentials']).toBeUndefined();
+    expect(headers['vary']).toBe('Origin');
+  });
+
+  it.each(ORIGINS)('%j may ask before it calls: %s', async (origin, allowed) => {
+    const h = await startHarness({ config: { origins: [LISTED] } });
+    const asked = { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'last-event-id, x-evil' };
+    const { status, headers, code } = await ask(h, '/v1/sessions/s/events', asked, 'OPTIONS');
+    expect([status, code]).toEqual(allowed ? [204, undefined] : [403, 'origin-refused']);
+    if (!allowed) return;
+    expect(headers).toMatchObject({
+      'access-control-allow-origin': origin,
+      'access-control-allow-headers': 'authorization, content-type, last-event-id',
+      'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
+    });
+  });
+
+  it.each(ORIGINS)('%j may open a socket: %s', async (origin, allowed) => {
+    const h = await startHarness({ config: { origins: [LISTED] } });
+    const { wsUrl } = await h.listen();
+    const opened = WsClient.open(wsUrl, { headers: { origin, authorization: h.bearer('ann') } });
+    if (allowed) await opened;
+    else await expect(opened).rejects.toMatchObject({ status: 403 });
+  });
+
+  it('may read streams, and errors, where it is listed', async () => {
+    const h = await startHarness({ config: { origins: [LISTED] } });
+    const { port } = await h.listen();
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+    const stream = await SseClient.open(port, '/v1/sessions/s/events', { origin: LISTED, authorization: h.bearer('ann') });
+    expect((await stream.head).headers.get('access-control-allow-origin')).toBe(LISTED);
+    expect((await ask(h, '/v1/sessions', { origin: LISTED })).headers['access-control-allow-origin']).toBe(LISTED);
+  });
+});
+
+describe('a page of our own', () => {
+  it('may open a socket whatever we are called', async () => {
+    const h = await startHarness();
+    const { port, wsUrl } = await h.listen();
+    await WsClient.open(wsUrl, { headers: { origin: `http://127.0.0.1:${port}` } });
+    await WsClient.open(wsUrl, { headers: { origin: 'https://chat.example', host: 'chat.example' } });
+    await expect(WsClient.open(wsUrl, { headers: { origin: `http://127.0.0.1:${port + 1}` } })).rejects.toMatchObject({ status: 403 });
+  });
+
+  it('is served from its folder, under a policy that lets it talk to us only', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdline-page-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, 'index.html'), '<p>hello</p>');
+    writeFileSync(join(folder, 'app.js'), 'void 0');
+    writeFileSync(join(folder, '.secret'), 'no');
+    const h = await startHarness({ deps: { demoFolder: folder } });
+    const page = await h.gateway.app.inject({ url: '/', headers: { host: 'chat.example:8080' } });
+    expect([page.statusCode, page.body]).toEqual([200, '<p>hello</p>']);
+    expect(page.headers['content-security-policy']).toBe(
+      "default-src 'self'; img-src 'self' data:; style-src 'self'; connect-src 'self' ws://chat.example:8080 wss://chat.example:8080; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
+    const odd = await h.gateway.app.inject({ url: '/', headers: { host: "x; script-src 'unsafe-inline'" } });
+    expect(odd.headers['content-security-policy']).not.toContain('unsafe-inline');
+    expect((await h.call('GET', '/app.js')).status).toBe(200);
+    for (const url of ['/.secret', '/../package.json', '/%2e%2e/package.json', '/nothing.js']) expect((await h.call('GET', url)).status).toBe(404);
+    expect((await h.call('GET', '/v1/sessions')).status).toBe(401);
+  });
+
+  it('is not missed where there is none', async () => {
+    const h = await startHarness({ deps: { demoFolder: '/nowhere' } });
+    expect((await h.call('GET', '/')).status).toBe(404);
+  });
+});
+
+it('every answer says what browsers need to be told', async () => {
+  const h = await startHarness();
+  for (const url of ['/healthz', '/v1/sessions', '/nothing', '/openapi.json']) {
+    expect((await h.call('GET', url)).headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' });
+  }
+});
+
+it('addresses come from proxies only where they are told of', async () => {
+  const limits = { connectionsPerAddressMax: 1 };
+  const statuses = async (trustedProxies: readonly string[]): Promise<number[]> => {
+    const h = await startHarness({ config: { ...limits, trustedProxies } });
+    const { port } = await h.listen();
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+    const heads: number[] = [];
+    for (const address of ['10.0.0.1', '10.0.0.2']) {
+      const stream = await SseClient.open(port, '/v1/sessions/s/events', { authorization: h.bearer('ann'), 'x-forwarded-for': address });
+      heads.push((await stream.head).status);
+    }
+    return heads;
+  };
+  expect(await statuses([])).toEqual([200, 429]);
+  expect(await statuses(['127.0.0.0/8'])).toEqual([200, 200]);
+});
+
+describe('bodies', () => {
+  async function post(h: Harness, payload: string | Buffer, contentType?: string): Promise<{ status: number; code: string | undefined }> {
+    const answer = await h.gateway.app.inject({
+      method: 'POST',
+      url: '/v1/sessions',
+      payload,
+      headers: { authorization: h.bearer('ann'), ...(contentType === undefined ? {} : { 'content-type': contentType }) },
+    });
+    return { status: answer.statusCode, code: answer.json<{ error?: { code: string } }>().error?.code };
+  }
+
+  it.each(['application/json', 'application/json; charset=utf-8', 'APPLICATION/JSON'])('come as %s', async (type) => {
+    const h = await startHarness();
+    expect((await post(h, '{}', type)).status).toBe(201);
+  });
+
+  it.each(['text/plain', 'text/json', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonp', 'application/json+x', 'application/ld+json', 'application/json garbage', 'application/json\ta', 'json', '*/*'])(
+    'do not come as %j: 415',
+    async (type) => {
+      const h = await startHarness();
+      expect(await post(h, '{}', type)).toEqual({ status: 415, code: 'unsupported-media-type' });
+    },
+  );
+
+  it('do not come as nothing: 415', async () => {
+    const h = await startHarness();
+    expect(await post(h, '{}')).toEqual({ status: 415, code: 'unsupported-media-type' });
+  });
+
+  it.each<[string, string | Buffer]>([
+    ['half of one', '{"title":'],
+    ['two', '{}{}'],
+    ['not UTF-8', Buffer.from([0x7b, 0x22, 0x74, 0x22, 0x3a, 0x22, 0xff, 0x22, 0x7d])],
+    ['with __proto__', '{"__proto__":{"x":1}}'],
+    ['with a hidden __proto__', '{"metadata":{"\\u005f_proto__":1}}'],
+    ['with constructor.prototype', '{"metadata":{"constructor":{"prototype":{}}}}'],
+    ['a well of brackets', `{"metadata":{"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`],
+    ['numbers no JSON has', '{"ttlMs":NaN}'],
+  ])('are JSON, not %s: 400', async (_name, body) => {
+    const h = await startHarness();
+    expect(await post(h, body, 'application/json')).toEqual({ status: 400, code: 'invalid-json' });
+  });
+
+  it('have an end: 413', async () => {
+    const h = await startHarness({ config: { bodyBytesMax: 1000 } });
+    expect(await post(h, JSON.stringify({ pad: 'x'.repeat(1000) }), 'application/json')).toEqual({ status: 413, code: 'too-large' });
+    const { port } = await h.listen();
+    const head = `POST /v1/sessions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: ${h.bearer('ann')}\r\ncontent-type: application/json\r\n`;
+    expect(statusesOf(await sendRaw(port, `${head}content-length: 100000\r\n\r\n`))).toEqual([413]);
+    expect(statusesOf(await sendRaw(port, `${head}transfer-encoding: chunked\r\n\r\n800\r\n${'x'.repeat(0x800)}\r\n0\r\n\r\n`))).toEqual([413]);
+  });
+});
+
+describe('bytes that are no request', () => {
+  const good = 'GET /healthz HTTP/1.1\r\nhost: x\r\n';
+  it.each<[string, string, number]>([
+    ['no HTTP', 'hello\r\n\r\n', 400],
+    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400],
+    ['no host', 'GET /healthz HTTP/1.1\r\n\r\n', 400],
+    ['two hosts', `${good}host: y\r\nconnection: close\r\n\r\n`, 400],
+    ['a whole URL', 'GET http://evil.example/healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400],
+    ['a star', 'GET * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400],
+    ['CONNECT', 'CONNECT x:1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 0],
+    ['a length and chunks', `POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`, 400],
+    ['two lengths', `POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc`, 400],
+    ['a length that is none', `POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: +3\r\n\r\nabc`, 400],
+    ['chunks that are not the last encoding', `POST /healthz HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n`, 400],
+    ['a chunk size that is none', `POST /v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n\r\n`, 400],
+    ['a folded header', `${good}x-a: b\r\n c\r\n\r\n`, 400],
+    ['a space before the colon', `${good}x-a : b\r\n\r\n`, 400],
+    ['a header without a name', `${good}: b\r\n\r\n`, 400],
+    ['a NUL in a header', `${good}x-a: b\0c\r\n\r\n`, 400],
+    ['lines that end in CR only', 'GET /healthz HTTP/1.1\rhost: x\r\r', 400],
+    ['headers without end', `${good}x: ${'y'.repeat(20_000)}\r\n\r\n`, 431],
+  ])('%s', async (_name, bytes, status) => {
+    const h = await startHarness();
+    const { port } = await h.listen();
+    const answer = await sendRaw(port, bytes);
+    // A server may hang up without a word; it may not answer with anything else, or answer twice.
+    expect(status === 0 ? [] : [status]).toEqual(statusesOf(answer));
+    if (status !== 0 && answer.includes('application/json')) expect(answer).toMatch(/"error":\{"code":"(invalid-request|headers-too-large)"/);
+    expect(answer).not.toContain('at ');
+    expect((await h.call('GET', '/healthz')).status).toBe(200);
+  });
+
+  it('a request hidden in the body of another is part of that body', async () => {
+    const h = await startHarness();
+    const { port } = await h.listen();
+    const hidden = 'GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n';
+    const answer = await sendRaw(port, `POST /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${hidden.length}\r\n\r\n${hidden}`);
+    expect(statusesOf(answer)).toEqual([400]);
+  });
+});
+
+describe('requests that take their time', () => {
+  it('are cut, body or headers, while a stream next to them goes on', async () => {
+    const h = await startHarness({ config: { headersTimeoutMs: 100, requestTimeoutMs: 200 } });
+    const { port } = await h.listen();
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+    const stream = await SseClient.open(port, '/v1/sessions/s/events', { authorization: h.bearer('ann') });
+    await stream.live();
+    const slowHead = await sendRaw(port, 'GET /healthz HTTP/1.1\r\nhost: x\r\n');
+    const slowBody = await sendRaw(port, `POST /v1/sessions HTTP/1.1\r\nhost: x\r\nauthorization: ${h.bearer('ann')}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{`);
+    expect([statusesOf(slowHead), statusesOf(slowBody)]).toEqual([[408], [408]]);
+    await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
+    await stream.events.first((one) => one.event === 'run.queued');
+  });
+
+  it('closing does not wait for a stream, a socket, or a request that never ends', async () => {
+    const h = await startHarness();
+    const { port, wsUrl } = await h.listen();
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+    const stream = await SseClient.open(port, '/v1/sessions/s/events', { authorization: h.bearer('ann') });
+    await stream.live();
+    const client = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } });
+    client.socket.pause();
+    const request = httpRequest({ port, method: 'POST', path: '/v1/sessions', headers: { authorization: h.bearer('ann'), 'content-type': 'application/json' } });
+    request.on('error', () => undefined);
+    request.write('{');
+    await h.gateway.app.close();
+    await stream.events.ended();
+    client.socket.resume();
+    expect((await client.closed).code).toBe(1006);
+  });
+});
