@@ -64,7 +64,8 @@ describe('records that are no longer in memory', () => {
     const told: string[] = [];
     for (let i = 0; i < 1500; i++) {
       const isMajor = i % 50 === 49;
-      await append(broker, CHAT, isMajor ? major(`M${i}`) : minor(`m${i}`), isMajor ? { supersedes: [[i - 20, i - 1]] } : {});
+      const written = append(broker, CHAT, isMajor ? major(`M${i}`) : minor(`m${i}`), isMajor ? { supersedes: [[i - 20, i - 1]] } : {});
+      if (i % 5 === 4) await written;
       if (i % 100 === 0) await append(broker, topicName(`list/t${i}`), minor('beside'));
     }
     for (let i = 0; i < 1500; i += 50) {
@@ -83,7 +84,7 @@ describe('records that are no longer in memory', () => {
   test('reach a tail that starts far behind, joined to what comes live', async () => {
     const { broker } = await openLog({ limits });
     const { epoch } = await append(broker, CHAT, minor('0'));
-    for (let i = 1; i < 600; i++) await append(broker, CHAT, minor(`${i}`));
+    await Promise.all(Array.from({ length: 599 }, (_, i) => append(broker, CHAT, minor(`${i + 1}`))));
     const tails = Array.from({ length: 5 }, () => new CollectedTail(broker, CHAT, { epoch, offset: 0 }));
     for (let i = 600; i < 700; i++) await append(broker, CHAT, minor(`${i}`));
     const told = Array.from({ length: 700 }, (_, i) => `${i}m:${i}`);

@@ -2,17 +2,21 @@
 import { expect, test } from 'vitest';
 import { newTopicState } from '../../src/broker/append-rules.ts';
 import { HotMemory } from '../../src/broker/log/hot-tail.ts';
-import { CHUNK_RECORDS } from '../../src/broker/log/record-chunk.ts';
+import { CHUNK_RECORDS, RecordChunk } from '../../src/broker/log/record-chunk.ts';
 import { Topic, type TopicVersion } from '../../src/broker/log/topic.ts';
 import { CHAT, minor } from '../contract/subject.ts';
+
+/** Chunks from here on are in the index. */
+const BEYOND = 99;
 
 function topicInMemory(): { topic: Topic; hot: HotMemory; live: Map<number, number>; append: (count: number, supersedes?: [number, number][]) => void } {
   const hot = new HotMemory(1e9, 1e9);
   const live = new Map<number, number>();
   const topic = new Topic(CHAT, {
     hot,
-    loadChunk: () => {
-      throw new Error('there is no index here');
+    loadChunk: (_topic, index) => {
+      if (index < BEYOND) throw new Error('the index does not have it yet');
+      return new RecordChunk(index);
     },
     newTopicId: () => 1,
     count: (segment, change) => live.set(segment, (live.get(segment) ?? 0) + change),
@@ -32,6 +36,7 @@ test('keeps every chunk that the index does not have yet, however many there are
   const { topic, append } = topicInMemory();
   for (let i = 0; i < 20; i++) append(CHUNK_RECORDS - 1);
   append(1, [[3, CHUNK_RECORDS * 12]]);
+  topic.chunkOf(BEYOND * CHUNK_RECORDS);
   for (let offset = 0; offset < 20 * (CHUNK_RECORDS - 1); offset++) {
     const isHole = offset >= 3 && offset <= CHUNK_RECORDS * 12;
     expect(topic.chunkOf(offset).holeBy(offset % CHUNK_RECORDS) >= 0).toBe(isHole);
