@@ -1,10 +1,14 @@
 // The seam between history and the present, as a reader sees it: whatever is cut, wherever, the text joins.
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { LogBatch } from '../../src/broker/broker.ts';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { chatTopic } from '../../src/session/topic-names.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
 import type { Worker } from '../../src/worker/worker.ts';
 import { ChatRig, joinAnswer, type SeenEvent } from '../helpers/chat-rig.ts';
 import { eventually } from '../helpers/collector.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
 
 let rig: ChatRig;
 afterEach(async () => {
@@ -15,6 +19,12 @@ const TERMINAL = /^run\.(completed|failed|cancelled)$/;
 
 async function epochOf(sessionId = 's1'): Promise<string> {
   return (await rig.log.load({ tenant: 'default', sessionId }))?.epoch ?? '';
+}
+
+function merged(batches: readonly LogBatch[]): LogBatch {
+  const last = batches.at(-1);
+  if (last === undefined) throw new Error('nothing to merge');
+  return { ...last, items: batches.flatMap((batch) => batch.items) };
 }
 
 /** A finished answer of `tokens` numbers, each its own record, and what a live viewer saw of it. */
@@ -97,6 +107,61 @@ describe('a subscription', () => {
     await eventually(() => slow.sink.events.some((event) => TERMINAL.test(event.type)));
     expect(joinAnswer(slow.sink.events, runId)).toBe(piece.repeat(100));
     expect(rig.fellBehind.length).toBeGreaterThan(0);
+  });
+
+  it('that has read further than the node\'s feed takes from a late batch only what is new', async () => {
+    const clock = new ManualClock();
+    const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
+    const gate = { isShut: false, held: [] as (() => void)[] };
+    const broker = Object.assign(Object.create(inner) as MemoryBroker, {
+      append: inner.append.bind(inner), read: inner.read.bind(inner), describe: inner.describe.bind(inner), remove: inner.remove.bind(inner),
+      list: inner.list.bind(inner), consume: inner.consume.bind(inner), health: inner.health.bind(inner), close: inner.close.bind(inner),
+      // A tail whose batches come late, and several in one.
+      async *tail(...args: Parameters<MemoryBroker['tail']>): ReturnType<MemoryBroker['tail']> {
+        const late: LogBatch[] = [];
+        for await (const result of inner.tail(...args)) {
+          if (args[2].majorOnly === true || result.kind !== 'batch') yield result;
+          else if (gate.isShut) late.push(result);
+          else yield merged([...late.splice(0), result]);
+        }
+      },
+    });
+    rig = new ChatRig({ broker, clock });
+    rig.startWorker();
+    const { runId } = await rig.prompt('count');
+    const early = rig.view();
+    const call = await rig.model.call(0);
+    await eventually(() => early.sink.controls.length > 0);
+    gate.isShut = true;
+    call.say('one ');
+    await eventually(async () => ((await broker.describe([chatTopic(rig.ref)]))[0]?.next ?? 0) > 3);
+    // Reads the log ahead of the feed, and is live.
+    const late = rig.view();
+    await eventually(() => late.sink.controls.length > 0);
+    expect(joinAnswer(late.sink.events, runId)).toBe('one ');
+    gate.isShut = false;
+    call.say('two ').finish();
+    for (const viewer of [early, late]) {
+      await eventually(() => viewer.sink.events.some((event) => TERMINAL.test(event.type)));
+      expect(joinAnswer(viewer.sink.events, runId)).toBe('one two ');
+    }
+  });
+
+  it('meeting a record that is missing without a word is told, and does not read on', async () => {
+    const clock = new ManualClock();
+    const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
+    const read = inner.read.bind(inner);
+    inner.read = async (...args) => {
+      const result = await read(...args);
+      return result.kind === 'batch' && args[2]?.direction === undefined ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== 3) } : result;
+    };
+    rig = new ChatRig({ broker: inner, clock });
+    await rig.prompt('a');
+    await rig.prompt('b');
+    const viewer = rig.view({ epoch: 'e', offset: 0 }, { onReset: 'close' });
+    await viewer.running;
+    expect(viewer.sink.controls).toMatchObject([{ type: 'reset', reason: 'undeclared-hole' }]);
+    expect(viewer.sink.events).toEqual([]);
   });
 
   it('is told when its chat is removed, and ends', async () => {

@@ -68,6 +68,19 @@ describe('a run', () => {
     expect((await rig.model.call(3)).request.messages.map((message) => message.content)).toEqual(['prompt 2', 'answer 2', 'prompt 3']);
   });
 
+  it('tells the model nothing of a prompt that was withdrawn', async () => {
+    setup().startWorker();
+    await rig.prompt('a');
+    const withdrawn = await rig.prompt('never mind');
+    const last = await rig.prompt('b');
+    await rig.model.call(0);
+    await rig.runs.cancel(rig.alice, rig.ref, withdrawn.runId);
+    (await rig.model.call(0)).say('A').finish();
+    expect((await rig.model.call(1)).request.messages.map((message) => message.content)).toEqual(['a', 'A', 'b']);
+    (await rig.model.call(1)).finish();
+    await ended(last.runId);
+  });
+
   it('one run at a time is active in a session, in the order of the prompts', async () => {
     setup().startWorker();
     const first = await rig.prompt('a');
@@ -190,6 +203,15 @@ describe('a stop', () => {
     expect(await ended(runId)).toBe('run.cancelled');
     const terminals = (await rig.seen()).filter((event) => /^run\.(completed|failed|cancelled)$/.test(event.type));
     expect(terminals).toHaveLength(1);
+  });
+
+  it('ended in the worker\'s stead only where somebody asked for it', async () => {
+    setup().startWorker();
+    const { runId } = await rig.prompt('hello');
+    const call = await rig.model.call(0);
+    expect(await rig.otherNode().runs.endCancelled(rig.ref, runId)).toBe(false);
+    call.say('fine').finish();
+    expect(await ended(runId)).toBe('run.completed');
   });
 
   it('without a run is refused', async () => {
