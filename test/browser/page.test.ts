@@ -1,0 +1,162 @@
+// The main job, end to end, as a person does it: the built server, a real Chromium, and everything that breaks.
+// HOLDLINE_TEST_SHOTS=<folder> keeps screenshots.
+import { join } from 'node:path';
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ServerProcess } from '../helpers/server-process.ts';
+
+const SHOTS = process.env['HOLDLINE_TEST_SHOTS'];
+const CHROMIUM = process.env['HOLDLINE_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
+const QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+let browser: Browser;
+let server: ServerProcess;
+let context: BrowserContext;
+let foreign: string[];
+
+beforeAll(async () => {
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET });
+});
+afterAll(async () => {
+  await browser.close();
+});
+
+beforeEach(async () => {
+  server = await ServerProcess.start();
+  context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  foreign = [];
+  context.on('request', (request) => {
+    if (!request.url().startsWith(server.url)) foreign.push(request.url());
+  });
+});
+afterEach(async () => {
+  await context.close();
+  await server.close();
+});
+
+const numbers = (count: number): string => Array.from({ length: count }, (_, i) => `${i + 1} `).join('');
+
+async function openPage(): Promise<Page> {
+  const page = await context.newPage();
+  await page.goto(`${server.url}/#token=${server.token}`);
+  await page.getByTestId('prompt').waitFor();
+  return page;
+}
+
+async function ask(page: Page, prompt: string): Promise<void> {
+  await page.getByTestId('prompt').fill(prompt);
+  await page.getByTestId('send').click();
+}
+
+const answers = (page: Page) => page.locator('[data-testid=message][data-role=assistant]');
+
+/** Waits until the last answer on the page has at least so much text. */
+async function untilLength(page: Page, length: number): Promise<void> {
+  await page.waitForFunction(
+    (wanted) => Number([...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset['length'] ?? '0') >= wanted,
+    length,
+    { timeout: 60_000 },
+  );
+}
+
+async function untilCompleted(page: Page): Promise<void> {
+  await page.waitForFunction(
+    () => [...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset['status'] === 'completed',
+    undefined,
+    { timeout: 60_000 },
+  );
+}
+
+/** What the log says the last answer is, asked of the server and not of the page. */
+async function loggedAnswer(page: Page): Promise<string> {
+  const chatId = /chat=([A-Za-z0-9_-]+)/.exec(page.url())?.[1] ?? '';
+  const response = await fetch(`${server.url}/v1/sessions/${chatId}/messages?limit=1`, { headers: { authorization: `Bearer ${server.token}` } });
+  const { messages } = (await response.json()) as { messages: { content: string }[] };
+  return messages.at(-1)?.content ?? '';
+}
+
+/** White space is the layout's business. */
+async function shownAnswer(page: Page): Promise<string> {
+  return (await answers(page).last().innerText()).split(/\s+/).filter((word) => /^\d+$/.test(word)).join(' ');
+}
+
+async function shoot(page: Page, name: string): Promise<void> {
+  if (SHOTS !== undefined) await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+}
+
+describe('the page', () => {
+  it('shows an answer that survives a dropped connection, a reload and kill -9, and a second tab shows the same', async () => {
+    const page = await openPage();
+    expect(page.url()).not.toContain('token');
+    await shoot(page, 'welcome');
+    await page.getByTestId('wire-sse').check({ force: true });
+    await ask(page, 'count 400 at 60/s');
+    await untilLength(page, 100);
+    await shoot(page, 'streaming');
+
+    await page.getByTestId('drop').click();
+    await page.waitForFunction(() => document.querySelector<HTMLElement>('[data-testid=connection]')?.dataset['state'] !== 'live');
+    await shoot(page, 'dropped');
+    await page.waitForFunction(() => Number(document.querySelector('[data-testid=resumes]')?.textContent) >= 1);
+    const afterDrop = Number(await answers(page).last().getAttribute('data-length'));
+    await untilLength(page, afterDrop + 20);
+
+    await page.reload();
+    await untilLength(page, afterDrop + 60);
+
+    const second = await context.newPage();
+    await second.goto(page.url());
+    await untilLength(second, 200);
+
+    await server.kill('SIGKILL');
+    await page.waitForFunction(() => document.querySelector<HTMLElement>('[data-testid=connection]')?.dataset['state'] !== 'live');
+    await shoot(page, 'killed');
+    await server.restart();
+
+    const expected = numbers(400);
+    for (const tab of [page, second]) {
+      await untilCompleted(tab);
+      expect(await answers(tab).last().getAttribute('data-length')).toBe(String(expected.length));
+      expect(await shownAnswer(tab)).toBe(expected.trim());
+    }
+    expect(await loggedAnswer(page)).toBe(expected);
+    expect(await page.getByTestId('resets').textContent()).toBe('0');
+    expect(await page.getByTestId('wire').getAttribute('data-wire')).toBe('sse');
+    await shoot(page, 'survived');
+    await shoot(second, 'second-tab');
+    expect(foreign).toEqual([]);
+  }, 120_000);
+
+  it('does the same over WebSocket, stops when told, and keeps what was said', async () => {
+    const page = await openPage();
+    await page.getByTestId('wire-websocket').check({ force: true });
+    await ask(page, 'count 5000 at 60/s');
+    await untilLength(page, 60);
+    await page.getByTestId('drop').click();
+    await page.waitForFunction(() => Number(document.querySelector('[data-testid=resumes]')?.textContent) >= 1);
+    expect(await page.getByTestId('wire').getAttribute('data-wire')).toBe('websocket');
+    const before = Number(await answers(page).last().getAttribute('data-length'));
+    await untilLength(page, before + 20);
+    await page.getByTestId('stop').click();
+    await page.waitForFunction(() => document.querySelector<HTMLElement>('[data-testid=message][data-role=assistant]')?.dataset['status'] === 'cancelled');
+    const logged = await loggedAnswer(page);
+    expect(numbers(5000).startsWith(logged)).toBe(true);
+    await untilLength(page, logged.length);
+    expect(await shownAnswer(page)).toBe(logged.trim());
+    await shoot(page, 'stopped');
+  }, 120_000);
+
+  it('renders markdown while it streams, on a phone and in the dark', async () => {
+    await context.close();
+    context = await browser.newContext({ viewport: { width: 390, height: 844 }, colorScheme: 'dark', hasTouch: true });
+    const page = await openPage();
+    await ask(page, 'write a short markdown tour');
+    await untilCompleted(page);
+    expect(await answers(page).last().locator('h1, h2, h3').count()).toBeGreaterThan(0);
+    expect(await answers(page).last().locator('li').count()).toBeGreaterThan(0);
+    expect(await answers(page).last().locator('pre code').count()).toBeGreaterThan(0);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    expect(overflow).toBe(0);
+    await shoot(page, 'phone-dark');
+  }, 120_000);
+});
