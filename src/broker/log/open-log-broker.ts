@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import type { Clock } from '../../clock.ts';
 import { TOMBSTONE_MS, type BrokerEngine } from '../broker.ts';
-import type { BrokerError } from '../errors.ts';
+import { BrokerError } from '../errors.ts';
 import type { QueueStore } from '../group/queue-store.ts';
 import { GroupConsumption } from '../group-consumption.ts';
 import { parseTopicPattern, type TopicPattern } from '../lite-topic.ts';
@@ -11,6 +11,7 @@ import { Appender } from './appender.ts';
 import { CheckpointSchedule } from './checkpoint-schedule.ts';
 import { Checkpoint, readCheckpoint, readLife, type Life } from './checkpoint.ts';
 import { ColdReads } from './cold-reads.ts';
+import { isCode } from './device-errors.ts';
 import { EngineTime } from './engine-time.ts';
 import { Expiry, EXPIRY_RETRY_MS } from './expiry.ts';
 import { lockFolder } from './folder-lock.ts';
@@ -105,8 +106,23 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const time = new EngineTime(options.clock, Math.max(from?.time ?? 0, recovered.time));
   const writer = writerAt(recovered, files, segments, { segmentBytes: limits.segmentBytes, newSalt: options.newEpoch });
   release.push(() => writer.close());
-  await checkpoint.write(writer.position, time.now(), life);
+  await writeFirstCheckpoint({ checkpoint, writer, time, life, lossy });
   return { options, limits, index, segments, table, checkpoint, writer, time, life, groups, release: () => releaseAll(release) };
+}
+
+interface FirstCheckpoint extends Pick<Storage, 'checkpoint' | 'writer' | 'time' | 'life'> {
+  readonly lossy: boolean;
+}
+
+/** Without room on the device the chats can still be read, and the next checkpoint takes along what this one could not
+ *  write: unless this life must be on record, because it may lose something, or because the last one has. */
+async function writeFirstCheckpoint({ checkpoint, writer, time, life, lossy }: FirstCheckpoint): Promise<void> {
+  try {
+    await checkpoint.write(writer.position, time.now(), life);
+  } catch (error) {
+    if (!isCode(error, 'ENOSPC')) throw error;
+    if (lossy || !life.durable) throw new BrokerError('disk-full', 'no room on the device for the record of this start', { cause: error });
+  }
 }
 
 function writerAt(log: RecoveredLog, files: LogFiles, segments: Segments, options: { readonly segmentBytes: number; readonly newSalt: () => string }): LogWriter {
@@ -187,6 +203,9 @@ async function shutDown({ checkpoint, writer, time, life, release }: Storage, co
       await writer.sync();
       await checkpoint.write(writer.position, time.now(), { ...life, clean: true });
     }
+  } catch (error) {
+    // Without room for it the log is as true as after a crash: the next start replays more of it.
+    if (!isCode(error, 'ENOSPC')) throw error;
   } finally {
     await release();
   }

@@ -19,20 +19,26 @@ export class TopicIndex {
   readonly #stores: Record<StoreName, Store>;
 
   constructor(folder: string) {
-    // Without overlappingSync a transaction is on the device when its promise resolves.
-    this.#root = open({ path: folder, encoding: 'binary', keyEncoding: 'binary', overlappingSync: false, maxDbs: 8, cache: false, noSubdir: false });
+    // Without overlappingSync a transaction is on the device when its promise resolves. With eventTurnBatching a second
+    // promise of the same commit exists that nobody can reach, and one that fails unhandled ends the process.
+    const durability = { overlappingSync: false, eventTurnBatching: false };
+    this.#root = open({ path: folder, encoding: 'binary', keyEncoding: 'binary', ...durability, maxDbs: 8, cache: false, noSubdir: false });
     const store = (name: StoreName): Store => this.#root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
     this.#stores = { topics: store('topics'), chunks: store('chunks'), expiry: store('expiry'), groups: store('groups'), state: store('state') };
   }
 
-  /** All or nothing, and durable when it resolves. */
+  /** All or nothing, and durable when it resolves. @throws what the system says, where there is no room for example */
   async apply(changes: readonly IndexChange[]): Promise<void> {
-    await this.#root.transaction(() => {
-      for (const { store, key, value } of changes) {
-        if (value === undefined) void this.#stores[store].remove(key);
-        else void this.#stores[store].put(key, value);
-      }
-    });
+    try {
+      await this.#root.transaction(() => {
+        for (const { store, key, value } of changes) {
+          if (value === undefined) void this.#stores[store].remove(key);
+          else void this.#stores[store].put(key, value);
+        }
+      });
+    } catch (error) {
+      throw await causeOf(error);
+    }
     // Topics may leave memory now: a read transaction from before would not find them.
     this.#root.resetReadTxn();
   }
@@ -73,6 +79,17 @@ export class TopicIndex {
 
   close(): Promise<void> {
     return this.#root.close();
+  }
+}
+
+/** lmdb rejects with a general error; the system's own is what a promise on it rejects with. */
+async function causeOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error) || !('commitError' in error)) return error;
+  try {
+    await error.commitError;
+    return error;
+  } catch (cause) {
+    return cause;
   }
 }
 

@@ -1,0 +1,162 @@
+// What a server does when its disk is full, when a flush fails, when another server wants its folder, and when it is
+// asked to leave: it says so, loses nothing that it acknowledged, and comes back.
+import { describe, expect, it, onTestFinished, type TestContext } from 'vitest';
+import { Child } from '../helpers/child.ts';
+import { freePort, holdline, type ServerProcess } from '../helpers/server-process.ts';
+import { WsReader } from '../helpers/ws-reader.ts';
+import { call, type HttpAnswer } from './http-call.ts';
+import { counted, JoinedStory } from './joined-story.ts';
+import { SmallDisk } from './small-disk.ts';
+import { follow, into, post, prompt, startedServer, wholeStory } from './started-server.ts';
+
+const EXIT_STORAGE_FAILED = 74;
+const EXIT_LOCKED = 75;
+const DISK_MEBIBYTES = 24;
+/** More than what may be left of the log's last page. */
+const LARGE = 'x'.repeat(8192);
+
+/** Loudly: what is not proved here must not look as if it were. */
+function skipLoudly(context: TestContext, why: string): never {
+  console.warn(`NOT PROVED: ${context.task.name}: ${why}`);
+  return context.skip(why);
+}
+
+async function smallDisk(context: TestContext): Promise<SmallDisk> {
+  const disk = await SmallDisk.mount(DISK_MEBIBYTES);
+  if (typeof disk === 'string') return skipLoudly(context, disk);
+  onTestFinished(() => disk.unmount());
+  return disk;
+}
+
+async function ready(server: ServerProcess): Promise<HttpAnswer> {
+  return call({ method: 'GET', url: `${server.url}/readyz` });
+}
+
+describe('a full disk', () => {
+  it('refuses writes, serves reads, keeps streams, and heals without a restart', async (context) => {
+    const disk = await smallDisk(context);
+    const server = await startedServer({ folder: disk.folder });
+    const story = new JoinedStory();
+    const runId = await prompt(server, 'runs', 'count 600 at 300/s');
+    const stream = await follow(server, 'runs', story);
+    await stream.until(() => story.text(runId).length > 100);
+    await disk.fill();
+
+    const refused = await post(server, 'full/messages', { content: LARGE });
+    expect(refused).toMatchObject({ status: 507, body: { error: { code: 'disk-full', retryable: true } } });
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    const socket = await WsReader.open(server.url, server.token);
+    expect(await socket.ask('send', { sessionId: 'full', content: LARGE })).toMatchObject({ type: 'error', code: 'disk-full', retryable: true });
+    socket.cut();
+    // Sent away, its readers would find no other place to read.
+    expect(await ready(server)).toMatchObject({ status: 200, body: { broker: 'full' } });
+    const before = await wholeStory(server, 'runs');
+    expect(before.text(runId).length).toBeGreaterThanOrEqual(100);
+    expect(stream.isEnded).toBe(false);
+
+    await disk.free();
+    const written = await prompt(server, 'full', 'count 4 at 1000/s');
+    await stream.until(() => story.hasEnded(runId));
+    expect(story.text(runId)).toBe(counted(600));
+    expect(story.violations).toEqual([]);
+    expect(await ready(server)).toMatchObject({ status: 200, body: { broker: 'ready' } });
+    expect(server.lives).toBe(1);
+
+    await server.kill('SIGKILL');
+    await server.restart();
+    expect((await wholeStory(server, 'runs')).text(runId)).toBe(counted(600));
+    // What was refused is nowhere.
+    const full = await wholeStory(server, 'full');
+    expect(full.steps.filter(({ event }) => event === 'run.queued').map(({ data }) => data['runId'])).toEqual([written]);
+  });
+
+  it('is left in good order and started on, and serves what it has', async (context) => {
+    const disk = await smallDisk(context);
+    const server = await startedServer({ folder: disk.folder });
+    const runId = await prompt(server, 'kept', 'count 30 at 500/s');
+    const story = new JoinedStory();
+    await (await follow(server, 'kept', story)).until(() => story.hasEnded(runId));
+    await disk.fill();
+    expect(await server.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+    await server.restart();
+    expect((await wholeStory(server, 'kept')).text(runId)).toBe(counted(30));
+    expect((await post(server, 'kept/messages', { content: LARGE })).status).toBe(507);
+    await server.kill('SIGKILL');
+    await server.restart();
+    expect((await wholeStory(server, 'kept')).text(runId)).toBe(counted(30));
+    await disk.free();
+    await prompt(server, 'kept', 'count 3');
+    expect(await server.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe('a flush that fails', () => {
+  it('ends the process, which says why, and a restart serves everything acknowledged', async (context) => {
+    const server = await startedServer();
+    const story = new JoinedStory();
+    const runId = await prompt(server, 'flushed', 'count 400 at 200/s');
+    const stream = await follow(server, 'flushed', story);
+    await stream.until(() => story.text(runId).length > 100);
+
+    const strace = new Child('strace', ['-f', '-p', String(server.child.pid), '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO']);
+    const attached = await strace.line(/attached/).catch(() => undefined);
+    if (attached === undefined) return skipLoudly(context, `strace (a Debian package) cannot be used here: ${strace.stderr}`);
+    expect(await server.child.exited).toEqual({ code: EXIT_STORAGE_FAILED, signal: null });
+    expect(server.log.filter((line) => line.includes('storage failed') && line.includes('EIO: i/o error, fdatasync'))).toHaveLength(1);
+    await strace.exited;
+    await stream.ended;
+
+    await server.restart();
+    await (await follow(server, 'flushed', story)).until(() => story.hasEnded(runId));
+    expect(story.text(runId)).toBe(counted(400));
+    expect(story.violations).toEqual([]);
+  });
+});
+
+describe('a second server on the same folder', () => {
+  it('is refused in one line, and starts once the first is killed', async () => {
+    const server = await startedServer();
+    const runId = await prompt(server, 'mine', 'count 5 at 1000/s');
+    const env = { ...server.env, PORT: String(await freePort()) };
+    const refused = holdline(['serve'], { env });
+    expect(await refused.exited).toEqual({ code: EXIT_LOCKED, signal: null });
+    expect(refused.stdout).toBe('');
+    expect(refused.stderr).toBe(`holdline: locked: another process holds ${server.folder}\n`);
+
+    await server.kill('SIGKILL');
+    const second = await startedServer({ folder: server.folder });
+    expect((await wholeStory(second, 'mine')).runs.has(runId)).toBe(true);
+  });
+});
+
+describe('SIGTERM', () => {
+  it('sends every stream away, hands over the answer, exits with 0, and the next life finishes it', async () => {
+    const server = await startedServer({ env: { HOLDLINE_DRAIN_MS: '1000' } });
+    const [overSse, overWs] = [new JoinedStory(), new JoinedStory()];
+    const runId = await prompt(server, 'drained', 'count 600 at 300/s');
+    const stream = await follow(server, 'drained', overSse);
+    const socket = await WsReader.open(server.url, server.token);
+    const subscription = await socket.subscribe('drained', undefined, { cutAfter: into(overWs) });
+    await stream.until(() => overSse.text(runId).length > 100);
+    await subscription.until(() => overWs.text(runId).length > 100);
+
+    const exit = server.kill('SIGTERM');
+    expect(await stream.until(({ event }) => event === 'reconnect')).toMatchObject({ data: { afterMs: expect.any(Number) as number } });
+    expect(await stream.ended).toBe('ended');
+    expect(await socket.closed).toBe(4503);
+    expect(await exit).toEqual({ code: 0, signal: null });
+    expect(overSse.hasEnded(runId)).toBe(false);
+
+    await server.restart();
+    const next = await WsReader.open(server.url, server.token);
+    const resumed = await next.subscribe('drained', overWs.position, { cutAfter: into(overWs) });
+    await (await follow(server, 'drained', overSse)).until(() => overSse.hasEnded(runId));
+    await resumed.until(() => overWs.hasEnded(runId));
+    next.cut();
+    for (const story of [overSse, overWs]) {
+      expect(story.text(runId)).toBe(counted(600));
+      expect(story.violations).toEqual([]);
+      expect(story.steps.map(({ event }) => event)).toEqual(['message.created', 'run.queued', 'run.started', 'run.restarted', 'run.completed']);
+    }
+  });
+});

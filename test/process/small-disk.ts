@@ -1,0 +1,68 @@
+// A disk that a test can fill: a small tmpfs, mounted where this may be done (root, with the capability to mount).
+// Unmounted at the end, whatever the end is.
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, open, rm, rmdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Child } from '../helpers/child.ts';
+
+const BALLAST_BYTES = 64 * 1024;
+const mounted = new Set<string>();
+process.once('exit', () => {
+  for (const folder of mounted) spawnSync('umount', ['--lazy', folder]);
+});
+
+export class SmallDisk {
+  readonly folder: string;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** A text that says why not, where it cannot be had. */
+  static async mount(mebibytes: number): Promise<SmallDisk | string> {
+    const folder = await mkdtemp(join(tmpdir(), 'holdline-disk-'));
+    const child = new Child('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', folder]);
+    const { code } = await child.exited;
+    if (code === 0) {
+      mounted.add(folder);
+      return new SmallDisk(folder);
+    }
+    await rmdir(folder);
+    return `a tmpfs cannot be mounted here: ${child.stderr.trim()}`;
+  }
+
+  /** Until not one byte more goes into a new page. */
+  async fill(): Promise<void> {
+    const file = await open(this.#ballast(), 'a');
+    try {
+      for (let size = BALLAST_BYTES; size >= 1; ) {
+        const { bytesWritten } = await file.write(Buffer.alloc(size)).catch(noSpace);
+        if (bytesWritten < size) size = Math.floor(size / 2);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async free(): Promise<void> {
+    await rm(this.#ballast());
+  }
+
+  async unmount(): Promise<void> {
+    const child = new Child('umount', [this.folder]);
+    const { code } = await child.exited;
+    if (code !== 0) throw new Error(`the disk could not be unmounted: ${child.stderr}`);
+    mounted.delete(this.folder);
+    await rmdir(this.folder);
+  }
+
+  #ballast(): string {
+    return join(this.folder, 'ballast');
+  }
+}
+
+function noSpace(error: unknown): { bytesWritten: number } {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  return { bytesWritten: 0 };
+}
