@@ -77,6 +77,8 @@ export class Page {
   /** @param chatId undefined: a new chat */
   show(chatId: string | undefined): void {
     find('page', HTMLDivElement).hidden = false;
+    // A click on the link of the chat that is open: what it has read, and counted, stays.
+    if (chatId !== undefined && chatId === this.#open?.chatId) return;
     this.#switchTo(chatId === undefined ? undefined : new OpenChat(chatId, false, this.#chatParts()));
     void this.#readList();
     this.#composer.focusIfHandy();

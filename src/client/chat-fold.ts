@@ -37,7 +37,7 @@ export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undef
 
 /** The server's word on how long a queued run still waits. Not part of the log, so never needed to be right. */
 export function foldQueue(state: ChatState, runId: string, ahead: number): ChatState {
-  const run = state.runs.find((other) => other.runId === runId);
+  const run = knownRun(state, runId);
   return run?.state === 'queued' ? putRun(state, { ...run, ahead }) : state;
 }
 
@@ -88,7 +88,7 @@ function foldStarted(state: ChatState, event: EventOf<'run.started'>): ChatState
 
 function foldDelta(state: ChatState, delta: EventOf<'delta'>): ChatState | undefined {
   // Without a `run.started` the log no longer holds the run's beginning: it was trimmed away.
-  const known = state.runs.find((run) => run.runId === delta.runId);
+  const known = knownRun(state, delta.runId);
   const mayLackBeginning = known?.messageId === undefined;
   const index = answerIndex(state, delta.runId);
   const parts = appendDelta(state.messages[index]?.parts ?? [], delta, mayLackBeginning);
@@ -131,8 +131,12 @@ function foldRunEnd(
 
 /** The run as known so far. One whose beginning the log no longer holds starts here. */
 function runIn(state: ChatState, runId: string): Run {
-  const known = state.runs.find((run) => run.runId === runId);
-  return known ?? { runId, state: 'queued', attempt: 1, cancelling: false };
+  return knownRun(state, runId) ?? { runId, state: 'queued', attempt: 1, cancelling: false };
+}
+
+/** Searched from the end, as are answers: that is where runs are open, and a long chat has thousands that are not. */
+function knownRun(state: ChatState, runId: string): Run | undefined {
+  return state.runs.findLast((run) => run.runId === runId);
 }
 
 function putRun(state: ChatState, run: Run): ChatState {
@@ -150,7 +154,7 @@ function changeParts(
   return message === undefined ? state : withParts(state, index, change(message.parts));
 }
 
-/** Of the answer, not of the prompt that carries the same run id. Found from the end: that is where runs are open. */
+/** Of the answer, not of the prompt that carries the same run id. */
 function answerIndex(state: ChatState, runId: string): number {
   return state.messages.findLastIndex((message) => message.runId === runId && message.role === 'assistant');
 }
