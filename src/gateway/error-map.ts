@@ -1,49 +1,49 @@
-// The one table from error codes to the wires: HTTP status, WebSocket close code, may it be tried again, after
-// how long, and the words. Every code of every layer has its row, and the compiler sees to it.
+// The one table from error codes to the wires: HTTP status, WebSocket close code, and after how long to try again.
+// Every code of every layer has its row, and the compiler sees to it.
 import { BrokerError, type BrokerErrorCode } from '../broker/errors.ts';
 import { SessionError, type SessionErrorCode } from '../session/errors.ts';
-import { GatewayError } from './gateway-error.ts';
+import { GatewayError, type GatewayErrorCode } from './gateway-error.ts';
 
-interface Row {
+interface WireRow {
   readonly status: number;
-  readonly retryable: boolean;
-  readonly message: string;
   /** Sent as Retry-After where the error names no time itself. */
   readonly retryAfterS?: number;
   /** Of a code that ends a WebSocket. [PROTOCOL §6] */
   readonly close?: number;
 }
 
-const GATEWAY = {
-  'invalid-request': { status: 400, retryable: false, message: 'the request is not valid' },
-  'invalid-json': { status: 400, retryable: false, message: 'the body is not JSON' },
-  'invalid-position': { status: 400, retryable: false, message: 'not a position' },
-  unauthenticated: { status: 401, retryable: false, message: 'a valid token is needed', close: 4401 },
-  'token-expired': { status: 401, retryable: false, message: 'the token has expired', close: 4401 },
-  'token-in-url': { status: 401, retryable: false, message: 'a token does not belong in a URL: buy a ticket' },
-  forbidden: { status: 403, retryable: false, message: 'the token does not allow this', close: 4403 },
-  'origin-refused': { status: 403, retryable: false, message: 'this origin may not call' },
-  'no-such-route': { status: 404, retryable: false, message: 'there is nothing at this address' },
-  'cursor-not-found': { status: 404, retryable: false, message: 'no such cursor' },
-  'auth-timeout': { status: 408, retryable: true, message: 'no token came in time', close: 4408 },
-  'request-timeout': { status: 408, retryable: true, message: 'the request took too long to arrive' },
-  'too-large': { status: 413, retryable: false, message: 'the request is too large', close: 1009 },
-  'unsupported-media-type': { status: 415, retryable: false, message: 'the body must be application/json' },
-  'host-refused': { status: 421, retryable: false, message: 'this server does not answer to that host name' },
-  'upgrade-required': { status: 426, retryable: false, message: 'this address speaks WebSocket' },
-  'too-many': { status: 429, retryable: true, message: 'too many at once', retryAfterS: 5, close: 4429 },
-  'headers-too-large': { status: 431, retryable: false, message: 'the headers are too large' },
-  'bad-frame': { status: 400, retryable: false, message: 'not a frame of this protocol', close: 4400 },
-  internal: { status: 500, retryable: true, message: 'something went wrong here', close: 1011 },
-  'node-full': { status: 503, retryable: true, message: 'this node has no room for another connection', retryAfterS: 5, close: 4429 },
-  draining: { status: 503, retryable: true, message: 'this node is shutting down', retryAfterS: 1, close: 4503 },
-  'not-ready': { status: 503, retryable: true, message: 'this node is not ready', retryAfterS: 2 },
-  'keys-unavailable': { status: 503, retryable: true, message: 'the keys that verify tokens cannot be fetched', retryAfterS: 5, close: 4503 },
-} as const satisfies Record<string, Row>;
+interface Row extends WireRow {
+  readonly retryable: boolean;
+  readonly message: string;
+}
 
-export type GatewayErrorCode = keyof typeof GATEWAY;
+const GATEWAY: Record<GatewayErrorCode, WireRow> = {
+  'invalid-request': { status: 400 },
+  'invalid-json': { status: 400 },
+  'invalid-position': { status: 400 },
+  unauthenticated: { status: 401, close: 4401 },
+  'token-expired': { status: 401, close: 4401 },
+  'token-in-url': { status: 401 },
+  forbidden: { status: 403, close: 4403 },
+  'origin-refused': { status: 403 },
+  'no-such-route': { status: 404 },
+  'cursor-not-found': { status: 404 },
+  'auth-timeout': { status: 408, close: 4408 },
+  'request-timeout': { status: 408 },
+  'too-large': { status: 413, close: 1009 },
+  'unsupported-media-type': { status: 415 },
+  'host-refused': { status: 421 },
+  'upgrade-required': { status: 426 },
+  'too-many': { status: 429, retryAfterS: 5, close: 4429 },
+  'headers-too-large': { status: 431 },
+  'bad-frame': { status: 400, close: 4400 },
+  internal: { status: 500, close: 1011 },
+  'node-full': { status: 503, retryAfterS: 5, close: 4429 },
+  draining: { status: 503, retryAfterS: 1, close: 4503 },
+  'keys-unavailable': { status: 503, retryAfterS: 5, close: 4503 },
+};
 
-const SESSION: Record<SessionErrorCode, Omit<Row, 'message' | 'retryable'>> = {
+const SESSION: Record<SessionErrorCode, WireRow> = {
   'not-found': { status: 404 },
   'message-conflict': { status: 409 },
   busy: { status: 409 },
@@ -92,22 +92,22 @@ export interface MappedError {
 
 export function mapError(error: unknown): MappedError {
   if (error instanceof GatewayError) {
-    const { details, retryAfterMs } = error;
-    return { ...mapRow(error.code, GATEWAY[error.code], error.message, details, retryAfterMs), isDefect: error.code === 'internal' };
+    const { code, message, retryable, details, retryAfterMs } = error;
+    return { ...mapRow(code, { ...GATEWAY[code], message, retryable }, details, retryAfterMs), isDefect: code === 'internal' };
   }
   if (error instanceof SessionError) {
     const { code, message, retryable } = error;
     return mapRow(code, { ...SESSION[code], message, retryable });
   }
   const row = error instanceof BrokerError ? BROKER[error.code] : 'internal';
-  if (row === 'internal') return { ...mapRow('internal', GATEWAY.internal), isDefect: true };
-  return mapRow(error instanceof BrokerError ? error.code : 'internal', row);
+  if (row === 'internal' || !(error instanceof BrokerError)) return mapError(new GatewayError('internal'));
+  return mapRow(error.code, row);
 }
 
-function mapRow(code: string, row: Row, message?: string, details?: unknown, retryAfterMs?: number): MappedError {
-  const told = message === undefined || message === '' ? row.message : message;
+function mapRow(code: string, row: Row, details?: unknown, retryAfterMs?: number): MappedError {
+  const { message, retryable } = row;
   return {
-    error: { code, message: told, retryable: row.retryable, ...(details === undefined ? {} : { details }) },
+    error: { code, message, retryable, ...(details === undefined ? {} : { details }) },
     status: row.status,
     retryAfterMs: retryAfterMs ?? (row.retryAfterS === undefined ? undefined : row.retryAfterS * 1000),
     close: row.close ?? 1011,

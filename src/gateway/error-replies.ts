@@ -5,8 +5,7 @@ import type { Socket } from 'node:net';
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { mapError, type MappedError } from './error-map.ts';
-import { GatewayError, type GatewayErrorOptions } from './gateway-error.ts';
-import type { GatewayErrorCode } from './error-map.ts';
+import { GatewayError, type GatewayErrorCode, type GatewayErrorOptions } from './gateway-error.ts';
 import type { HttpApp } from './http-app.ts';
 
 export function installErrorReplies(app: HttpApp): void {

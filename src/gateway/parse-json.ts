@@ -31,12 +31,16 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
 
 /** Level by level, because a recursive look at a body that is all brackets would itself overflow the stack. */
 function isShallow(value: unknown): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth += 1) {
+  let level = isContainer(value) ? [value] : [];
+  for (let depth = 1; level.length > 0; depth += 1) {
     if (depth > JSON_DEPTH_MAX) return false;
-    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? (Object.values(one) as unknown[]) : []));
+    level = level.flatMap((one) => Object.values(one).filter(isContainer));
   }
   return true;
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 /** A plain object, with names to look up. */

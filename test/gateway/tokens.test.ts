@@ -2,7 +2,7 @@
 import { createHmac, generateKeyPairSync, sign as signBytes, type KeyObject } from 'node:crypto';
 import jwt from 'jsonwebtoken';
 import { describe, expect, it } from 'vitest';
-import { InvalidKeyError } from '../../src/gateway/auth/key-source.ts';
+import { InvalidKeyError } from '../../src/gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm } from '../../src/gateway/gateway-config.ts';
 import { SECRET, startHarness, type Answer, type Harness } from '../helpers/gateway-harness.ts';
 

@@ -2,11 +2,12 @@
 // have (at most once a minute, or strangers' tokens would drive our requests), and now and then in any case, so
 // that a withdrawn key stops working. When a fetch fails, the keys at hand stay in use.
 import type { KeyObject } from 'node:crypto';
+import type { Clock } from '../../clock.ts';
 import type { JwtAlgorithm } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { parseJson } from '../parse-json.ts';
 import { JwkSet } from './jwk-set.ts';
-import type { KeySource, KeySourceDeps } from './key-source.ts';
+import type { KeySource } from './key-source.ts';
 
 /** Between two fetches. */
 export const JWKS_REFETCH_MS = 60_000;
@@ -18,17 +19,23 @@ export const JWKS_BYTES_MAX = 256 * 1024;
 /** The part of `fetch` that is used. */
 export type FetchKeys = (url: URL, init: { readonly redirect: 'error'; readonly signal: AbortSignal }) => Promise<Pick<Response, 'ok' | 'status' | 'text'>>;
 
+export interface RemoteJwkSetDeps {
+  readonly clock: Clock;
+  readonly fetchKeys: FetchKeys;
+  readonly onFetchFailed: (error: unknown) => void;
+}
+
 export class RemoteJwkSet implements KeySource {
   readonly algorithms: ReadonlySet<JwtAlgorithm>;
   readonly #url: URL;
-  readonly #deps: KeySourceDeps;
+  readonly #deps: RemoteJwkSetDeps;
   #set: JwkSet | undefined;
   #text: string | undefined;
   #generation = 0;
   #triedAt: number | undefined;
   #fetching: Promise<void> | undefined;
 
-  constructor(url: URL, algorithms: ReadonlySet<JwtAlgorithm>, deps: KeySourceDeps) {
+  constructor(url: URL, algorithms: ReadonlySet<JwtAlgorithm>, deps: RemoteJwkSetDeps) {
     this.#url = url;
     this.algorithms = algorithms;
     this.#deps = deps;

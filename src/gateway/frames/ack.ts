@@ -4,7 +4,7 @@ import { storeCursor } from '../cursor-store.ts';
 import { refFor } from '../auth/identity.ts';
 import type { SocketSession } from '../socket-session.ts';
 import type { ClientFrameOf } from './client-frame.ts';
-import type { FrameDeps } from './dispatch.ts';
+import type { FrameDeps } from './frame-deps.ts';
 
 /** @throws GatewayError invalid-position; SessionError not-found, cursor-conflict */
 export async function ackFrame(deps: FrameDeps, socket: SocketSession, frame: ClientFrameOf<'ack'>): Promise<void> {

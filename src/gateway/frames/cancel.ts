@@ -1,7 +1,7 @@
 // `cancel {requestId, sessionId, runId?}`: stop a run, as `POST …/cancel` does. [PROTOCOL §3, §6]
 import type { SocketSession } from '../socket-session.ts';
 import type { ClientFrameOf } from './client-frame.ts';
-import type { FrameDeps } from './dispatch.ts';
+import type { FrameDeps } from './frame-deps.ts';
 
 /** @throws SessionError */
 export async function cancelFrame({ commands }: FrameDeps, socket: SocketSession, frame: ClientFrameOf<'cancel'>): Promise<void> {

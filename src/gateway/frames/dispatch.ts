@@ -1,10 +1,5 @@
 // From a frame's text to what it does. Faults of one request are answered on the socket; what concerns the socket
 // as a whole (a bad frame, no token, a token that has expired) is thrown and closes it.
-import type { ChatCommands } from '../chat-commands.ts';
-import type { Credentials } from '../auth/credentials.ts';
-import type { EventStreams } from '../event-streams.ts';
-import type { Cursors } from '../../session/cursors.ts';
-import type { Sessions } from '../../session/sessions.ts';
 import { isGatewayError } from '../gateway-error.ts';
 import { mapError } from '../error-map.ts';
 import type { FrameAddress, SocketSession } from '../socket-session.ts';
@@ -12,18 +7,9 @@ import { ackFrame } from './ack.ts';
 import { authFrame } from './auth.ts';
 import { cancelFrame } from './cancel.ts';
 import { parseClientFrame, RefusedFrame, type ClientFrame } from './client-frame.ts';
+import type { FrameDeps } from './frame-deps.ts';
 import { sendFrame } from './send.ts';
 import { subscribeFrame } from './subscribe.ts';
-
-export interface FrameDeps {
-  readonly credentials: Credentials;
-  readonly commands: ChatCommands;
-  readonly streams: EventStreams;
-  readonly sessions: Sessions;
-  readonly cursors: Cursors;
-  /** What nobody expected, in a frame that was answered with `internal`. */
-  readonly onDefect: (error: unknown) => void;
-}
 
 /** @throws GatewayError: final for the socket */
 export async function dispatchFrame(deps: FrameDeps, socket: SocketSession, text: string): Promise<void> {

@@ -3,7 +3,7 @@
 import { encodePosition } from '../../broker/position.ts';
 import type { SocketSession } from '../socket-session.ts';
 import type { ClientFrameOf } from './client-frame.ts';
-import type { FrameDeps } from './dispatch.ts';
+import type { FrameDeps } from './frame-deps.ts';
 
 /** @throws GatewayError, SessionError */
 export async function subscribeFrame({ streams }: FrameDeps, socket: SocketSession, frame: ClientFrameOf<'subscribe'>): Promise<void> {

@@ -1,0 +1,16 @@
+// What the frames of a socket work with.
+import type { Cursors } from '../../session/cursors.ts';
+import type { Sessions } from '../../session/sessions.ts';
+import type { Credentials } from '../auth/credentials.ts';
+import type { ChatCommands } from '../chat-commands.ts';
+import type { EventStreams } from '../event-streams.ts';
+
+export interface FrameDeps {
+  readonly credentials: Credentials;
+  readonly commands: ChatCommands;
+  readonly streams: EventStreams;
+  readonly sessions: Sessions;
+  readonly cursors: Cursors;
+  /** What nobody expected, in a frame that was answered with `internal`. */
+  readonly onDefect: (error: unknown) => void;
+}

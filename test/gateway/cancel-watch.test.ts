@@ -1,0 +1,54 @@
+// What follows a stop: one look after the grace period, for each run once, within bounds, and none after the end.
+import { expect, it } from 'vitest';
+import { CancelWatch } from '../../src/gateway/cancel-watch.ts';
+import { CANCEL_GRACE_MS } from '../../src/session/runs.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+const ref = { tenant: 'default', sessionId: 's' };
+
+function start(watchesMax = 10, fail = false): { clock: ManualClock; watch: CancelWatch; ended: string[]; errors: unknown[] } {
+  const clock = new ManualClock();
+  const ended: string[] = [];
+  const errors: unknown[] = [];
+  const endCancelled = async (_ref: unknown, runId: string): Promise<boolean> => {
+    if (fail) throw new Error('broken');
+    ended.push(runId);
+    return true;
+  };
+  return { clock, ended, errors, watch: new CancelWatch({ runs: { endCancelled }, clock, watchesMax, onError: (error) => errors.push(error) }) };
+}
+
+it('looks once, after the grace period, however often the same run was stopped', async () => {
+  const { clock, watch, ended } = start();
+  watch.watch(ref, 'a');
+  await clock.advance(CANCEL_GRACE_MS - 1);
+  watch.watch(ref, 'a');
+  expect(ended).toEqual([]);
+  await clock.advance(1);
+  expect(ended).toEqual(['a']);
+  await clock.advance(CANCEL_GRACE_MS);
+  expect([ended, watch.size]).toEqual([['a'], 0]);
+});
+
+it('waits for no more runs than its limit', async () => {
+  const { clock, watch, ended } = start(2);
+  for (const runId of ['a', 'b', 'c']) watch.watch(ref, runId);
+  await clock.advance(CANCEL_GRACE_MS);
+  expect(ended).toEqual(['a', 'b']);
+});
+
+it('looks at nothing once it is closed', async () => {
+  const { clock, watch, ended } = start();
+  watch.watch(ref, 'a');
+  watch.close();
+  watch.watch(ref, 'b');
+  await clock.advance(CANCEL_GRACE_MS);
+  expect([ended, watch.size, clock.timers]).toEqual([[], 0, 0]);
+});
+
+it('says when the look failed', async () => {
+  const { clock, watch, errors } = start(10, true);
+  watch.watch(ref, 'a');
+  await clock.advance(CANCEL_GRACE_MS);
+  expect(errors).toHaveLength(1);
+});

@@ -1,0 +1,65 @@
+// What /metrics counts, and that nobody outside can make it grow. [PROTOCOL §3]
+import { expect, it } from 'vitest';
+import { METRICS } from '../../src/gateway/metrics.ts';
+import { FakeRun } from '../helpers/gateway-fake-run.ts';
+import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
+import { SseClient } from '../helpers/gateway-sse-client.ts';
+import { WsClient } from '../helpers/gateway-ws-client.ts';
+
+async function read(h: Harness): Promise<ReadonlyMap<string, number>> {
+  const { text } = await h.call('GET', '/metrics');
+  return new Map([...text.matchAll(/^(holdline_[^ ]+) (.+)$/gm)].map(([, name = '', value = '']): [string, number] => [name, Number(value)]));
+}
+
+it('counts streams, what they were told, and how they began', async () => {
+  const h = await startHarness({ deps: { metrics: { queuedRuns: () => 7 } } });
+  const { port, wsUrl } = await h.listen();
+  const { body } = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
+  const authorization = h.bearer('ann');
+  const plain = await SseClient.open(port, '/v1/sessions/s/events', { authorization });
+  const resumed = await SseClient.open(port, '/v1/sessions/s/events?after=e2.0', { authorization });
+  const reset = await SseClient.open(port, '/v1/sessions/s/events?after=other.0', { authorization });
+  const client = await WsClient.open(wsUrl, { headers: { authorization } });
+  client.send({ type: 'subscribe', sessionId: 's' });
+  await Promise.all([plain.live(), resumed.live(), reset.live(), client.untilEvent('s', 'live')]);
+  const run = await FakeRun.take(h, 's', String(body['runId']));
+  await run.say('a', 'b');
+  await run.complete();
+  await client.untilEvent('s', 'run.completed');
+  h.gateway.metrics.countRun('run.completed');
+  const seen = await read(h);
+  expect(Object.fromEntries(seen)).toMatchObject({
+    'holdline_streams{wire="sse"}': 3,
+    'holdline_streams{wire="ws"}': 1,
+    'holdline_resumes_total{wire="sse"}': 2,
+    'holdline_resumes_total{wire="ws"}': 0,
+    'holdline_resets_total{reason="epoch-changed"}': 1,
+    'holdline_runs_total{outcome="run.completed"}': 1,
+    'holdline_queued_runs': 7,
+    'holdline_http_requests_total{route="/v1/sessions/:sessionId/events",status="2xx"}': 3,
+    'holdline_http_requests_total{route="/v1/sessions/:sessionId/messages",status="2xx"}': 1,
+  });
+  // Four readers, each handed the start, two words and the end.
+  expect(seen.get('holdline_delivered_events_total')).toBe(4 * 4);
+  plain.close();
+  while ((await read(h)).get('holdline_streams{wire="sse"}') !== 2) await new Promise((resolve) => setImmediate(resolve));
+});
+
+it('has no label that a caller could invent', async () => {
+  const h = await startHarness();
+  for (let i = 0; i < 50; i += 1) {
+    await h.call('GET', `/nothing-${i}`, 'ann');
+    await h.call('GET', `/v1/sessions/none-${i}?x=${i}`, `user-${i}`);
+    await h.call('GET', `/v1/sessions/%${i}`, 'ann');
+  }
+  const routes = [...(await read(h)).keys()].filter((name) => name.startsWith('holdline_http_requests_total'));
+  expect(routes.length).toBeLessThan(6);
+});
+
+it('names what it counts in one place, and says what each is', async () => {
+  const h = await startHarness({ deps: { metrics: { queuedRuns: () => 0 } } });
+  const { text, headers } = await h.call('GET', '/metrics');
+  expect(headers['content-type']).toContain('text/plain');
+  for (const [name, help] of Object.values(METRICS)) expect(text).toContain(`# HELP ${name} ${help}`);
+  expect(text).toContain('process_cpu_user_seconds_total');
+});
