@@ -18,6 +18,8 @@ class SlowStore implements QueueStore {
   readonly heads = new Map([[A, 3]]);
   readonly consumed = new Map<string, number>();
   readonly saved: string[] = [];
+  /** Offsets below this are really there. */
+  readable = Infinity;
   readGate: Promise<void> = Promise.resolve();
   commitGate: Promise<void> = Promise.resolve();
   saveGate: Promise<void> = Promise.resolve();
@@ -50,7 +52,7 @@ class SlowStore implements QueueStore {
     const next = this.heads.get(topic);
     const offset = typeof from === 'object' ? from.offset : 0;
     if (next === undefined) return { kind: 'missing' };
-    if (offset >= next) return { kind: 'batch', epoch: 'e', items: [], next, end: true };
+    if (offset >= Math.min(next, this.readable)) return { kind: 'batch', epoch: 'e', items: [], next, end: true };
     return { kind: 'batch', epoch: 'e', items: [{ kind: 'record', offset, major: true, data: `${offset}` }], next: offset + 1, end: false };
   }
 }
@@ -209,6 +211,17 @@ describe('a record that is being read for a consumer', () => {
     const again = other.next();
     await clock.advance(1000);
     expect((await again).topic).toBe(A);
+  });
+
+  test('and is not there at all is a fault that is told, not a loop', async () => {
+    const { clock, store, groups, consumer } = setUp();
+    store.readable = 0;
+    await expect(consumer().next()).rejects.toMatchObject({ code: 'corrupt' });
+    store.readable = Infinity;
+    const again = consumer().next();
+    groups.onAppended(A);
+    await clock.advance(1000);
+    expect((await again).record.offset).toBe(0);
   });
 
   test('is nobody\'s when the broker closes meanwhile, and the consumer ends quietly', async () => {

@@ -13,6 +13,8 @@ import { CollectedTail, opener, outcome, readItems, topicName } from './subject.
 import type { SubjectFactory } from './subject.ts';
 
 const RUNS = 100;
+const RUN_MS_MAX = 10_000;
+const TEST_MS_MAX = 180_000;
 /** One last segment, so that one append may write to all of them. */
 const TOPICS = ['chat/one', 'request/one', 'list/one'].map(topicName);
 const MINUTE = 60_000;
@@ -256,7 +258,7 @@ const stepsArbitrary = (reopens: boolean): fc.Arbitrary<Step[]> => fc.array(
 
 export function brokerModel(name: string, factory: SubjectFactory, { reopens = false }: { readonly reopens?: boolean } = {}): void {
   describe(`the ${name} broker against a model of plain arrays`, () => {
-    test('behaves like the model under any sequence of commands', { timeout: 120_000 }, async () => {
+    test('behaves like the model under any sequence of commands', { timeout: TEST_MS_MAX }, async () => {
       const open = opener(factory);
       await fc.assert(
         fc.asyncProperty(stepsArbitrary(reopens), async (steps) => {
@@ -266,7 +268,8 @@ export function brokerModel(name: string, factory: SubjectFactory, { reopens = f
           await world.settleTails();
           await world.real.broker.close();
         }),
-        { numRuns: RUNS },
+        // A reader that waits for ever fails its run, so that the counterexample is told and not only that time was up.
+        { numRuns: RUNS, timeout: RUN_MS_MAX, interruptAfterTimeLimit: TEST_MS_MAX / 2, markInterruptAsFailure: true },
       );
     });
   });

@@ -189,6 +189,7 @@ function listContract(open: OpenSubject): void {
       const page = await broker.list(parseTopicPattern(pattern), after === undefined ? { limit } : { after, limit });
       pages.push(page.topics.map(({ topic }) => topic));
       if (page.after === undefined) return pages;
+      if (after !== undefined && page.after <= after) throw new Error(`the page after ${after} ends with ${page.after}`);
       expect(page.after).toBe(page.topics.at(-1)?.topic);
       ({ after } = page);
     }

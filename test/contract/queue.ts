@@ -177,6 +177,20 @@ function orderContract(open: OpenSubject): void {
       expect(said(await two.next())).toBe(`${A} 1:1`);
     });
 
+    test('of one topic are one at a time, also when more is appended while one is in flight', async () => {
+      const { broker } = await open();
+      await append(broker, A, major('0'));
+      const [one, two] = [new TestWorker(broker, { credit: 10 }), new TestWorker(broker, { credit: 10 })];
+      const held = await one.next();
+      await append(broker, A, major('1'));
+      const waiting = two.next();
+      await append(broker, A, major('2'), { priority: 'high' });
+      await append(broker, C, major('0'), { priority: 'low' });
+      expect(said(await waiting)).toBe(`${C} 0:0`);
+      expect(await held.ack()).toBe(true);
+      expect([await one.done(), await two.done()]).toEqual([`${A} 1:1`, `${A} 2:2`]);
+    });
+
     test('go to the topic that waited longest', async () => {
       const { broker } = await open();
       const names = Array.from({ length: 10 }, (_, i) => topicName(`request/x/t${(i * 7) % 10}`));

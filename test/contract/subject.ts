@@ -106,6 +106,7 @@ export async function readItems(broker: Broker, topic: LiteTopicName, from: Read
   for (let at = from; ; ) {
     const page = batchOf(await broker.read(topic, at, options));
     if (page.items.length === 0 && !page.end) throw new Error('an empty page that is not the last');
+    if (typeof at === 'object' && page.next === at.offset && !page.end) throw new Error(`a page that leads back to where it began: ${page.next}`);
     items.push(...page.items);
     if (page.end) break;
     at = { epoch: page.epoch, offset: page.next };

@@ -215,12 +215,17 @@ export class ConsumerGroup implements LeaseOwner {
   /** Steps over holes. Where nothing follows them they are consumed: nobody could acknowledge what is not there. */
   async #nextRecord(lane: Lane): Promise<LogRecord | undefined> {
     const start = lane.cursor;
+    const visible = this.#store.head(lane.topic)?.next ?? 0;
     for (;;) {
       const result = await this.#store.read(lane.topic, { epoch: lane.epoch, offset: lane.cursor }, { maxRecords: 1 });
       const item = result.kind === 'batch' ? result.items[0] : undefined;
       if (item?.kind === 'record') return item;
       if (result.kind !== 'batch' || item === undefined) break;
       lane.cursor = result.next;
+    }
+    if (lane.cursor < visible && this.#store.head(lane.topic)?.epoch === lane.epoch) {
+      // It would be tried again at once and for ever, and nothing else in this process would run.
+      throw new BrokerError('corrupt', `the record at ${lane.cursor} is neither there nor declared a hole`);
     }
     if (lane.cursor > start) await this.#store.commit(this.name, lane.topic, lane.epoch, lane.cursor);
     return undefined;
