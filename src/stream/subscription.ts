@@ -141,7 +141,8 @@ export class Subscription implements FeedListener {
   async #catchUp(feed: Feed): Promise<Outcome | LivePhase> {
     for (;;) {
       await this.#drained();
-      if (this.#options.signal.aborted) return 'again';
+      // A feed that ended while this reader was reading told nobody: it was not live, and must not become so.
+      if (this.#options.signal.aborted || feed.abort.signal.aborted) return 'again';
       if (this.#isVerified && this.#epoch === feed.epoch && this.#next >= feed.next) return this.#goLive();
       const result = await this.#read();
       if (result.kind === 'missing') return 'again';
