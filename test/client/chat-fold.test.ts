@@ -138,6 +138,7 @@ describe('the joining rule', () => {
     const state = fold(delta('world', 6));
     expect(state.messages[0]).toMatchObject({ role: 'assistant', parts: [{ start: 6, text: 'world' }] });
     expect(foldEvent(state, delta('!', 10))).toBeUndefined();
+    expect(foldEvent(state, delta('x', 3, 1))).toBeUndefined();
     expect(textOf(foldFrom(state, delta('!', 11)))).toEqual(['text 0: world!']);
   });
 

@@ -110,7 +110,8 @@ describe('the replica', () => {
   it('moves its position over events it does not know, and over known ones that lack their fields', () => {
     const replica = new ChatReplica();
     replica.accept({ id: 'e.0', event: 'session.blessed', data: {} });
-    replica.accept({ id: 'e.4', event: 'delta', data: { runId: 'r' } });
+    replica.accept({ id: 'e.3', event: 'delta', data: { runId: 'r' } });
+    replica.accept({ id: 'e.4', event: 'delta', data: { runId: 'r', messageId: 'a', part: 0, kind: 'text', at: 0 } });
     expect(replica.resumeFrom).toBe('e.4');
     expect(replica.state.messages).toEqual([]);
     expect(replica.accept({ event: 'weather', data: null })).toBe('nothing');
@@ -138,6 +139,15 @@ describe('the replica', () => {
     expect(replica.accept(torn)).toBe('rejoin');
     expect(replica.resumeFrom).toBeUndefined();
     expect(replica.counters).toMatchObject({ rejoins: 2, resets: 1 });
+  });
+
+  it('does not call it progress to read again what it shows: a server that repeats itself is no reason to hurry', () => {
+    const replica = new ChatReplica();
+    expect(replica.accept(created(0))).toBe('progress');
+    replica.accept({ event: 'reset', data: { reason: 'trimmed' } });
+    expect(replica.accept(created(0))).toBe('nothing');
+    replica.accept({ event: 'live', data: {} });
+    expect(replica.accept(created(1))).toBe('progress');
   });
 
   it('keeps what it shows when the chat ends', () => {
