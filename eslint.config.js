@@ -3,7 +3,7 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['dist/', 'coverage/', 'node_modules/', 'data/', '**/*.mjs', 'eslint.config.js', 'web-demo/vite.config.ts'] },
+  { ignores: ['dist/', 'dist-load/', 'coverage/', 'node_modules/', 'data/', '**/*.mjs', 'eslint.config.js', 'web-demo/vite.config.ts'] },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],

@@ -1,6 +1,6 @@
 // What one token costs the embedded engine: appends per second and CPU per append, with 1,000 topics that each get
 // 20 small records a second, mode always, one live reader per topic, on a real folder. Prints one line of JSON.
-//   node --import tsx load/append.ts [topics=1000] [perSecond=20] [seconds=10]
+//   npm run build:load && node dist-load/load/append.js [topics=1000] [perSecond=20] [seconds=10]
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 // Idle connections: half SSE, half WebSocket, each on a chat of its own, on one process. Gives the server's resident
 // memory per connection, beyond what it had before, and its CPU while they idle with heartbeats.
-//   node --import tsx load/idle.ts [connections=10000] [seconds=30]
+//   npm run build:load && taskset -c 1 node dist-load/load/idle.js [connections=10000] [seconds=30]
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ export interface IdleFigures {
 
 export async function idle(wire: 'sse' | 'ws', count: number, seconds: number): Promise<IdleFigures> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
-  const server = await ServerProcess.start('load/clock-server.ts', [folder]);
+  const server = await ServerProcess.start('clock-server', [folder]);
   const { port, token } = server;
   const stats = newStats();
   try {

@@ -1,6 +1,6 @@
 // What coming back costs: a finished 5,000-token answer resumed from random places, and a prompt sent to a chat of
 // 200 turns against one sent to a chat of two. Client-side times, one at a time, medians.
-//   node --import tsx load/resume.ts [tokens=5000] [tries=200]
+//   npm run build:load && taskset -c 1 node dist-load/load/resume.js [tokens=5000] [tries=200]
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ export interface ResumeFigures {
 
 export async function resume(tokens: number, tries: number): Promise<ResumeFigures> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
-  const server = await ServerProcess.start('load/clock-server.ts', [folder]);
+  const server = await ServerProcess.start('clock-server', [folder]);
   const { port, token } = server;
   const headers = { authorization: `Bearer ${token}` };
   const events = async (session: string, after: string): Promise<string> =>

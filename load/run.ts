@@ -18,5 +18,5 @@ const holdline = await streamHoldline(RUNS, RATE, SECONDS);
 const stream = { runs: RUNS, rate: RATE, bare, holdline, cpuRatio: Number((holdline.cpuMicrosPerToken / bare.cpuMicrosPerToken).toFixed(2)) };
 const results = { date: new Date().toISOString().slice(0, 10), commit, machine, stream, resume: await resume(5000, 200), idle: [await idle('sse', 10_000, 30), await idle('ws', 10_000, 30)] };
 const text = JSON.stringify(results, null, 2);
-writeFileSync(new URL(`results/${results.date}-${commit}.json`, import.meta.url), `${text}\n`);
+writeFileSync(new URL(`../../load/results/${results.date}-${commit}.json`, import.meta.url), `${text}\n`);
 console.log(text);

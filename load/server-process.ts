@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 const TICK_MS = 10;
 /** LOAD_PROFILE=<folder> keeps a CPU profile of every server there. */
@@ -20,9 +21,11 @@ export class ServerProcess {
     this.token = hello.token ?? '';
   }
 
-  static async start(script: string, args: readonly string[] = []): Promise<ServerProcess> {
+  /** `script`: the built server beside this file. */
+  static async start(script: 'clock-server' | 'bare-server', args: readonly string[] = []): Promise<ServerProcess> {
     const profile = PROFILE === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', PROFILE];
-    const child = spawn('taskset', ['-c', '0', process.execPath, ...profile, '--import', 'tsx', script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const path = fileURLToPath(new URL(`${script}.js`, import.meta.url));
+    const child = spawn('taskset', ['-c', '0', process.execPath, ...profile, path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
     return new ServerProcess(child, JSON.parse(line) as { port: number; token?: string });
   }

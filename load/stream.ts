@@ -1,6 +1,6 @@
 // Live runs: N chats, each streaming R tokens a second to one reader, fsync=always; and in the same run the bare
 // loop with as many. Gives append → client p50 and p99, CPU per delivered token of both, and their ratio.
-//   node --import tsx load/stream.ts [runs=1000] [perSecond=20] [seconds=15]
+//   npm run build:load && taskset -c 1 node dist-load/load/stream.js [runs=1000] [perSecond=20] [seconds=15]
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,7 +54,7 @@ async function openAll(count: number, open: (i: number) => Promise<SseClient>): 
 
 export async function streamHoldline(runs: number, rate: number, seconds: number): Promise<StreamFigures> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
-  const server = await ServerProcess.start('load/clock-server.ts', [folder]);
+  const server = await ServerProcess.start('clock-server', [folder]);
   const stats = newStats();
   const total = rate * Math.ceil(seconds + WARM_UP_MS / 1000 + 60);
   try {
@@ -73,7 +73,7 @@ export async function streamHoldline(runs: number, rate: number, seconds: number
 }
 
 export async function streamBare(runs: number, rate: number, seconds: number): Promise<StreamFigures> {
-  const server = await ServerProcess.start('load/bare-server.ts');
+  const server = await ServerProcess.start('bare-server');
   const stats = newStats();
   try {
     const clients = await openAll(runs, async () => {

@@ -1,4 +1,3 @@
-/// <reference lib="es2024.string" />
 // The rules of an append, as pure functions: what a well-formed append is, whether it may be written on top
 // of a topic's state, and the state after it. Every engine decides with these at its serialization point, so
 // that no two engines can disagree; storage, time and waiting stay with the engines.
@@ -62,14 +61,17 @@ export function planAppend(writes: readonly TopicWrite[], topics: TopicsView): A
   const retried = writes.filter((write) => isRetry(topics.state(write.topic), write));
   const first = retried[0];
   if (first !== undefined) return { kind: 'duplicate', answers: answersToRetry(writes, retried.length, topics.state(first.topic)) };
-  const planned = writes.map((write): PlannedWrite => {
+  // Filled below, and complete before anybody sees the states that hold it.
+  const answers: Appended[] = [];
+  const planned: PlannedWrite[] = [];
+  for (const write of writes) {
     const state = topics.state(write.topic);
     decideWrite(state, write, (from, to) => topics.isMinor(write.topic, from, to));
-    const { state: after, appended } = applyWrite(state ?? newTopicState(topics.newEpoch()), write);
-    return { write, created: state === undefined, state: after, appended };
-  });
-  const answers = planned.map((one) => one.appended);
-  return { kind: 'accept', answers, writes: planned.map((one) => ({ ...one, state: keepAnswers(one.state, one.write, answers) })) };
+    const { state: after, appended } = applyWrite(state ?? newTopicState(topics.newEpoch()), write, answers);
+    answers.push(appended);
+    planned.push({ write, created: state === undefined, state: after, appended });
+  }
+  return { kind: 'accept', answers, writes: planned };
 }
 
 /**
@@ -93,32 +95,39 @@ export function decideWrite(state: TopicState | undefined, write: TopicWrite, is
   return { kind: 'accept' };
 }
 
-/** The state after an accepted write, and its answer. For a fenced write, `keepAnswers` must follow. */
-export function applyWrite(state: TopicState, write: TopicWrite): { readonly state: TopicState; readonly appended: Appended } {
-  const first = state.next;
-  const next = first + write.records.length;
-  const major = write.records.findLastIndex((record) => record.major);
-  const after = { ...state, next, lastMajor: major < 0 ? state.lastMajor : first + major };
-  const appended = { epoch: state.epoch, first, next };
-  if (write.takeFence === true) return { state: { ...after, fence: first, lastSeq: 0, lastAnswers: [] }, appended };
-  return { state: write.fence === undefined ? after : { ...after, lastSeq: write.fence.seq }, appended };
-}
-
-/** A fenced write keeps the answers of its whole append, because a retry asks for all of them. */
-export function keepAnswers(state: TopicState, write: TopicWrite, answers: readonly Appended[]): TopicState {
-  return write.fence === undefined ? state : { ...state, lastAnswers: answers };
+/** The state after an accepted write, and its answer. A fenced write keeps the answers of its whole append (`answers`),
+ *  because a retry asks for all of them. Spelled out field by field: this is on the path of every token. */
+export function applyWrite(state: TopicState, write: TopicWrite, answers: readonly Appended[]): { readonly state: TopicState; readonly appended: Appended } {
+  const { epoch, next: first } = state;
+  const { records, fence, takeFence = false } = write;
+  const next = first + records.length;
+  let lastMajor = state.lastMajor;
+  for (let i = 0; i < records.length; i++) if (records[i]?.major === true) lastMajor = first + i;
+  const after: TopicState = {
+    epoch,
+    next,
+    lastMajor,
+    fence: takeFence ? first : state.fence,
+    lastSeq: takeFence ? 0 : (fence?.seq ?? state.lastSeq),
+    lastAnswers: takeFence ? [] : fence === undefined ? state.lastAnswers : answers,
+  };
+  return { state: after, appended: { epoch, first, next } };
 }
 
 /** @throws BrokerError invalid-append, too-large: what no state of any topic could make acceptable. */
 export function validateWrites(writes: readonly TopicWrite[]): void {
   if (writes.length === 0) refuse('invalid-append', 'an append has at least one write');
   if (writes.length > APPEND_WRITES_MAX) refuse('too-large', `an append has at most ${APPEND_WRITES_MAX} writes`);
+  if (writes.length > 1) validateTopics(writes);
+  for (const write of writes) validateWrite(write);
+  validateSize(writes);
+}
+
+function validateTopics(writes: readonly TopicWrite[]): void {
   if (new Set(writes.map((write) => write.topic)).size !== writes.length) refuse('invalid-append', 'the topics of an append must differ');
   if (new Set(writes.map((write) => routingKey(write.topic))).size > 1) {
     refuse('invalid-append', 'the topics of an append must share their last segment');
   }
-  for (const write of writes) validateWrite(write);
-  validateSize(writes);
 }
 
 function validateWrite(write: TopicWrite): void {

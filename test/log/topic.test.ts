@@ -26,7 +26,7 @@ function topicInMemory(): { topic: Topic; hot: HotMemory; live: Map<number, numb
     const version: TopicVersion = { state: { ...before, next: before.next + count }, base: 'e', era: 0, ttlMs: undefined, expiresAt: undefined, priority: 'normal' };
     const records = minor(...Array.from({ length: count }, () => 'data'));
     const write = { topic: CHAT, epoch: 'e', first: before.next, records, supersedes, created: before.next === 0 ? 0 : undefined };
-    topic.apply(version, write, records.map(({ major }) => ({ major, size: 4 })), { segment: 7, position: before.next, length: 9 });
+    topic.apply(version, write, () => 4, { segment: 7, position: before.next, length: 9 });
     topic.keepHot(before.next, records);
   };
   return { topic, hot, live, append };

@@ -129,20 +129,26 @@ export class Appender {
 
   #enqueue(topics: readonly Topic[], planned: readonly PlannedWrite[], done: Done): void {
     const now = this.#time.now();
-    const versions = planned.map((one, i) => this.#versionAfter(topics[i], one, now));
-    const writes = planned.map((one, i) => frameWrite(one, versions[i]));
+    const versions: TopicVersion[] = [];
+    const writes: FrameWrite<NewRecord>[] = [];
+    for (let i = 0; i < planned.length; i++) {
+      const [topic, one] = [topics[i], planned[i]];
+      if (topic === undefined || one === undefined) continue;
+      const version = this.#versionAfter(topic, one, now);
+      versions.push(version);
+      writes.push(frameWrite(one, version));
+    }
     this.#commit.add({ kind: 'append', writes }, new AppendEntry(this.#table, this.#hooks, { topics, versions, writes, done }));
-    for (const [i, topic] of topics.entries()) {
-      const version = versions[i];
-      const write = writes[i];
-      if (version === undefined || write === undefined) continue;
+    for (let i = 0; i < versions.length; i++) {
+      const [topic, version, write] = [topics[i], versions[i], writes[i]];
+      if (topic === undefined || version === undefined || write === undefined) continue;
       topic.expect(version, write.first, write.records);
       if (version.expiresAt !== undefined) this.#hooks.onExpiry(version.expiresAt);
     }
   }
 
-  #versionAfter(topic: Topic | undefined, { write, created, state }: PlannedWrite, now: number): TopicVersion {
-    const before = created ? undefined : topic?.pending;
+  #versionAfter(topic: Topic, { write, created, state }: PlannedWrite, now: number): TopicVersion {
+    const before = created ? undefined : topic.pending;
     const ttlMs = write.ttlMs ?? before?.ttlMs;
     return {
       state,
@@ -213,15 +219,19 @@ class AppendEntry implements CommitEntry {
     this.#done = append.done;
   }
 
+  /** Plain loops: this is on the path of every token. */
   committed(location: FrameLocation): void {
-    for (const [i, topic] of this.#topics.entries()) {
-      const [version, write] = [this.#versions[i], this.#writes[i]];
-      if (version === undefined || write === undefined) continue;
-      topic.apply(version, write, write.records.map(sized), location);
+    for (let i = 0; i < this.#topics.length; i++) {
+      const [topic, version, write] = [this.#topics[i], this.#versions[i], this.#writes[i]];
+      if (topic === undefined || version === undefined || write === undefined) continue;
+      topic.apply(version, write, utf8Size, location);
       topic.keepHot(write.first, write.records);
       settle(this.#table, topic);
     }
-    for (const [i, topic] of this.#topics.entries()) this.#hooks.onVisible(topic, this.#writes[i]?.records.some(isMajor) ?? false);
+    for (let i = 0; i < this.#topics.length; i++) {
+      const topic = this.#topics[i];
+      if (topic !== undefined) this.#hooks.onVisible(topic, hasMajor(this.#writes[i]?.records ?? []));
+    }
     this.#done.resolve();
   }
 
@@ -241,26 +251,27 @@ function fail(topics: readonly Topic[], error: BrokerError, done: Done): void {
   done.reject(error);
 }
 
-function frameWrite({ write, created, appended }: PlannedWrite, version: TopicVersion | undefined): FrameWrite<NewRecord> {
+function frameWrite({ write, created, appended }: PlannedWrite, version: TopicVersion): FrameWrite<NewRecord> {
   return {
     topic: write.topic,
-    epoch: version?.base ?? appended.epoch,
-    created: created ? (version?.era ?? 0) : undefined,
+    epoch: version.base,
+    created: created ? version.era : undefined,
     first: appended.first,
     takeFence: write.takeFence,
     fence: write.fence,
     supersedes: write.supersedes?.length === 0 ? undefined : write.supersedes,
     ttlMs: write.ttlMs,
-    expiresAt: version?.expiresAt,
+    expiresAt: version.expiresAt,
     priority: write.priority,
     records: write.records,
   };
 }
 
-function isMajor({ major }: NewRecord): boolean {
-  return major;
+function utf8Size({ data }: NewRecord): number {
+  return Buffer.byteLength(data);
 }
 
-function sized({ major, data }: NewRecord): { readonly major: boolean; readonly size: number } {
-  return { major, size: Buffer.byteLength(data) };
+function hasMajor(records: readonly NewRecord[]): boolean {
+  for (const record of records) if (record.major) return true;
+  return false;
 }

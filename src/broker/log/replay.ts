@@ -1,6 +1,6 @@
 // Applies frames of the log to the topics in memory, as they were applied when they were written: no decisions, no
 // clock, no randomness, so that a restart leaves exactly the state that was acknowledged.
-import { applyWrite, keepAnswers, newTopicState } from '../append-rules.ts';
+import { applyWrite, newTopicState } from '../append-rules.ts';
 import type { Appended, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
@@ -46,7 +46,7 @@ export class Replay {
       const topic = topics[i];
       if (topic === undefined) continue;
       const version = this.#versionAfter(topic, write, answers, location);
-      topic.apply(version, write, write.records, location);
+      topic.apply(version, write, storedSize, location);
       topic.pending = version;
       topic.pins -= 1;
       this.#table.touch(topic);
@@ -72,10 +72,9 @@ export class Replay {
 
   #versionAfter(topic: Topic, write: FrameWrite<StoredRecord>, answers: readonly Appended[], location: FrameLocation): TopicVersion {
     const before = write.created === undefined ? topic.visible : undefined;
-    const planned = asWrite(write);
-    const { state } = applyWrite(this.#stateBefore(topic, write, location), planned);
+    const { state } = applyWrite(this.#stateBefore(topic, write, location), asWrite(write), answers);
     return {
-      state: keepAnswers(state, planned, answers),
+      state,
       base: write.epoch,
       era: before?.era ?? write.created ?? 0,
       ttlMs: write.ttlMs ?? before?.ttlMs,
@@ -112,4 +111,8 @@ function asWrite({ topic, takeFence, fence, records }: FrameWrite<StoredRecord>)
     ...(takeFence === undefined ? {} : { takeFence }),
     ...(fence === undefined ? {} : { fence }),
   };
+}
+
+function storedSize({ size }: StoredRecord): number {
+  return size;
 }

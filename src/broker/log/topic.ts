@@ -44,12 +44,6 @@ export interface TopicSurroundings {
   count(segment: number, change: number): void;
 }
 
-export interface AppliedRecord {
-  readonly major: boolean;
-  /** UTF-8 bytes. */
-  readonly size: number;
-}
-
 export class Topic {
   readonly name: LiteTopicName;
   readonly #around: TopicSurroundings;
@@ -131,7 +125,7 @@ export class Topic {
   }
 
   expect(version: TopicVersion, first: number, records: readonly { readonly major: boolean }[]): void {
-    for (const [i, record] of records.entries()) if (record.major) this.#pendingMajors.push(first + i);
+    for (let i = 0; i < records.length; i++) if (records[i]?.major === true) this.#pendingMajors.push(first + i);
     this.pending = version;
     this.waiting += 1;
   }
@@ -149,14 +143,15 @@ export class Topic {
     this.waiting = 0;
   }
 
-  /** A write is durable and stands at `location`: readers may see it. */
-  apply(version: TopicVersion, write: FrameWrite<unknown>, records: readonly AppliedRecord[], location: FrameLocation): void {
+  /** A write is durable and stands at `location`: readers may see it. `sizeOf`: a record's UTF-8 bytes. */
+  apply<R extends { readonly major: boolean }>(version: TopicVersion, write: FrameWrite<R>, sizeOf: (record: R) => number, location: FrameLocation): void {
     if (write.created !== undefined) this.#begin();
     for (const [from, to] of write.supersedes ?? []) this.#supersede(from, to, write.first);
     let offset = write.first;
-    for (const { major, size } of records) {
+    for (const record of write.records) {
+      const size = sizeOf(record);
       const chunk = offset % CHUNK_RECORDS === 0 ? this.#newChunk(offset) : this.chunkOf(offset);
-      chunk.push(location.segment, location.position, location.length, size * 2 + (major ? 1 : 0));
+      chunk.push(location.segment, location.position, location.length, size * 2 + (record.major ? 1 : 0));
       this.bytes += size;
       this.#around.count(location.segment, size + 1);
       offset += 1;
@@ -172,7 +167,8 @@ export class Topic {
   keepHot(first: number, records: readonly { readonly major: boolean; readonly data: string }[]): void {
     if (records.length === 0) return;
     this.#hot ??= new HotTail(this.#around.hot, first);
-    for (const [i, { major, data }] of records.entries()) this.#hot.push({ kind: 'record', offset: first + i, major, data });
+    let offset = first;
+    for (const { major, data } of records) this.#hot.push({ kind: 'record', offset: offset++, major, data });
   }
 
   /** The topic's end is durable. Gives what the index still holds of it. */
