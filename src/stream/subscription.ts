@@ -99,7 +99,8 @@ export class Subscription implements FeedListener {
     if (events.length === 0) return;
     sink.write(isWhole ? batch.frame(encoder) : encoder.encodeEvents(batch.epoch, events));
     observer.onDelivered(events.length);
-    if (idleAt !== undefined && events.some((event) => event.type.startsWith('run.'))) this.#leaveLive();
+    // Whatever is no token may be the decision that the end of the stream waits for.
+    if (idleAt !== undefined && events.some((event) => event.type !== 'delta')) this.#leaveLive();
   }
 
   onEnd(): void {

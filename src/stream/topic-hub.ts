@@ -20,28 +20,43 @@ export class FeedBatch {
   /** A tail that was slow may be given a hole: only catching up can fill it. */
   readonly hasHole: boolean;
   readonly events: readonly WireEvent[];
+  /** How long a chat lives changes with its runs. */
+  readonly hasRunEvent: boolean;
   readonly #items: readonly LogItem[];
-  readonly #frames = new Map<string, Frame>();
   readonly #isShared: boolean;
+  #frames: Map<string, Frame> | undefined;
 
   constructor(batch: LogBatch, from: number, isShared: boolean) {
     this.epoch = batch.epoch;
     this.from = from;
     this.next = batch.next;
-    this.hasHole = batch.items.some((item) => item.kind === 'hole');
     this.#items = batch.items;
-    this.events = toEvents(batch.items);
     this.#isShared = isShared;
+    const events: WireEvent[] = [];
+    let hasHole = false;
+    let hasRunEvent = false;
+    for (const item of batch.items) {
+      const event = wireEvent(item);
+      if (item.kind === 'hole') hasHole = true;
+      if (event === undefined) continue;
+      if (event.type !== 'delta' && event.type.startsWith('run.')) hasRunEvent = true;
+      events.push(event);
+    }
+    this.hasHole = hasHole;
+    this.hasRunEvent = hasRunEvent;
+    this.events = coalesce(events);
   }
 
   /** For a reader that has read part of this batch from the log already. */
   eventsFrom(offset: number): readonly WireEvent[] {
-    return toEvents(this.#items.filter((item) => item.kind === 'record' && item.offset >= offset));
+    const rest = this.#items.filter((item) => item.kind === 'record' && item.offset >= offset);
+    return coalesce(rest.map(wireEvent).filter((event) => event !== undefined));
   }
 
   /** The whole batch in one frame; as bytes where several viewers write it. */
   frame(encoder: WireEncoder): Frame {
     if (!this.#isShared) return encoder.encodeEvents(this.epoch, this.events);
+    this.#frames ??= new Map();
     const known = this.#frames.get(encoder.key);
     if (known !== undefined) return known;
     const encoded = encoder.encodeEvents(this.epoch, this.events);
@@ -49,10 +64,6 @@ export class FeedBatch {
     this.#frames.set(encoder.key, frame);
     return frame;
   }
-}
-
-function toEvents(items: readonly LogItem[]): readonly WireEvent[] {
-  return coalesce(items.map(wireEvent).filter((event) => event !== undefined));
 }
 
 export interface FeedListener {
@@ -169,11 +180,11 @@ export class TopicHub {
   }
 
   #deliver(feed: Feed, batch: LogBatch): void {
-    const { events } = feed.deliver(batch);
+    const { events, hasRunEvent } = feed.deliver(batch);
+    if (!hasRunEvent) return;
+    feed.renewAt = 0;
     const { onLatency, clock } = this.#options;
-    // How long a chat lives changes with its runs.
-    if (events.some((event) => event.type.startsWith('run.'))) feed.renewAt = 0;
-    const sample = onLatency === undefined ? undefined : events.find((event) => event.type === 'run.started');
+    const sample = events.find((event) => event.type === 'run.started');
     if (sample === undefined) return;
     // The fields of this event are ours: no quote of its strings is unescaped.
     const from = sample.json.indexOf(MADE_AT) + MADE_AT.length;

@@ -1,7 +1,7 @@
 // Writes what a model says into the chat at the log's own pace: one append is under way per run, and what
 // arrives in the meantime goes into the next. So a slow disk makes larger batches, not longer queues.
 // Owns the run's (fence, seq) count and feeds the answer builder with what is durable.
-import type { Broker, NewRecord } from '../broker/broker.ts';
+import type { Appended, Broker, NewRecord, TopicWrite } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { delay, type Clock } from '../clock.ts';
@@ -157,63 +157,73 @@ export class TokenWriter {
   }
 
   #kick(): void {
-    if (this.#flushing === undefined && this.#failure === undefined && this.#pieces.length > 0) this.#flushing = this.#flush();
+    if (this.#flushing === undefined && this.#failure === undefined && this.#pieces.length > 0) this.#flushNext();
   }
 
-  /** Never rejects: a refusal is kept for `settled` and told to the run, which stops. */
-  async #flush(): Promise<void> {
-    try {
-      while (this.#pieces.length > 0) {
-        const pieces = this.#pieces;
-        this.#pieces = [];
-        this.#pendingChars = 0;
-        await this.#append(pieces);
-      }
-    } catch (error) {
-      this.#failure = error instanceof Error ? error : new Error('append failed', { cause: error });
-      this.#onFailure();
-    } finally {
-      this.#flushing = undefined;
-    }
-  }
-
-  async #append(pieces: readonly Piece[]): Promise<void> {
+  /** One append after the other until nothing waits. Callbacks and no async functions: this is on the path of every
+   *  token, and each would cost another promise. */
+  #flushNext(): void {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    this.#pendingChars = 0;
     const { topic, epoch, fence } = this.#target;
-    const ats = new Map<number, number>();
-    const records = pieces.map((piece) => this.#encode(piece, ats));
-    const write = { topic, records, expect: { epoch }, fence: { fence, seq: this.#seq } };
-    const first = await this.#appendUntilTaken([write]);
+    const write = { topic, records: this.#encode(pieces), expect: { epoch }, fence: { fence, seq: this.#seq } };
+    this.#flushing = this.#append([write]).then(
+      (appended) => this.#onAppended(pieces, appended),
+      (error: unknown) => this.#onRefused(error),
+    );
+  }
+
+  #onAppended(pieces: readonly Piece[], [appended]: readonly Appended[]): void {
+    let offset = appended?.first ?? 0;
     this.#seq += 1;
-    pieces.forEach((piece, i) => this.#note(piece, first + i));
-  }
-
-  async #appendUntilTaken(writes: Parameters<Broker['append']>[0]): Promise<number> {
-    for (;;) {
-      try {
-        const [appended] = await this.#broker.append(writes);
-        return appended?.first ?? 0;
-      } catch (error) {
-        // The same (fence, seq) again is safe whatever became of this one. What the model said waits meanwhile.
-        if (!isBrokerError(error) || !error.retryable || this.#isAbandoned) throw error;
-        await delay(this.#clock, RETRY_MS);
-      }
+    for (const piece of pieces) {
+      if (piece.kind === 'start') this.#answer.startPart(piece.event);
+      else this.#answer.addDelta(piece.part, piece.partKind, piece.text, offset);
+      offset += 1;
     }
+    this.#flushing = undefined;
+    this.#kick();
   }
 
-  #encode(piece: Piece, ats: Map<number, number>): NewRecord {
-    if (piece.kind === 'start') return encodeEvent(piece.event);
+  /** Kept for `settled`, and told to the run, which stops. */
+  #onRefused(error: unknown): void {
+    this.#failure = error instanceof Error ? error : new Error('append failed', { cause: error });
+    this.#flushing = undefined;
+    this.#onFailure();
+  }
+
+  /** The same (fence, seq) again is safe whatever became of the last try. What the model says waits meanwhile. */
+  #append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    return this.#broker.append(writes).catch(async (error: unknown) => {
+      if (!isBrokerError(error) || !error.retryable || this.#isAbandoned) throw error;
+      await delay(this.#clock, RETRY_MS);
+      return this.#append(writes);
+    });
+  }
+
+  /** Pieces of one part stand together, so one running length is enough. */
+  #encode(pieces: readonly Piece[]): NewRecord[] {
     const { runId, answerId } = this.#target;
-    if (this.#headPart !== piece.part) {
-      this.#head = deltaHead(runId, answerId, piece.part, piece.partKind);
-      this.#headPart = piece.part;
+    const records: NewRecord[] = [];
+    let part = -1;
+    let at = 0;
+    for (const piece of pieces) {
+      if (piece.kind === 'start') {
+        records.push(encodeEvent(piece.event));
+        continue;
+      }
+      if (piece.part !== part) {
+        part = piece.part;
+        at = this.#answer.partLength(part);
+      }
+      if (this.#headPart !== part) {
+        this.#head = deltaHead(runId, answerId, part, piece.partKind);
+        this.#headPart = part;
+      }
+      records.push(encodeDelta(this.#head, at, piece.text));
+      at += piece.text.length;
     }
-    const at = ats.get(piece.part) ?? this.#answer.partLength(piece.part);
-    ats.set(piece.part, at + piece.text.length);
-    return encodeDelta(this.#head, at, piece.text);
-  }
-
-  #note(piece: Piece, offset: number): void {
-    if (piece.kind === 'start') this.#answer.startPart(piece.event);
-    else this.#answer.addDelta(piece.part, piece.partKind, piece.text, offset);
+    return records;
   }
 }

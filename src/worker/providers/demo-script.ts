@@ -43,7 +43,6 @@ export function placeAfter(script: DemoScript, prefix: string): { readonly index
   let start = 0;
   for (let index = 0; index < script.tokenCount; index += 1) {
     const rest = prefix.length - start;
-    if (rest === 0) return { index, offset: 0 };
     const token = script.tokenAt(index);
     if (rest < token.length) return token.startsWith(prefix.slice(start)) ? { index, offset: rest } : undefined;
     if (!prefix.startsWith(token, start)) return undefined;
