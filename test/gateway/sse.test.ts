@@ -227,6 +227,31 @@ describe('?until=idle', () => {
     expect((await (await open('?until=idle')).events.ended()).map((one) => one.event)).toEqual(['session.created', 'live']);
   });
 
+  it('ends also where the last thing to happen is no run, and its news is late', async () => {
+    const { h, open } = await startChat();
+    let release: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const tail = h.broker.tail.bind(h.broker);
+    h.broker.tail = async function* (...args) {
+      for await (const result of tail(...args)) {
+        await released;
+        yield result;
+      }
+    };
+    const load = h.commandLog.load.bind(h.commandLog);
+    let loads = 0;
+    h.commandLog.load = async (ref) => {
+      loads += 1;
+      // The first is who may read, the second whether it is idle: just then the title changes.
+      if (loads === 2) await h.call('PATCH', '/v1/sessions/s', 'ann', { title: 'late' });
+      const loaded = await load(ref);
+      if (loads > 2) setImmediate(release);
+      return loaded;
+    };
+    const stream = await open('?until=idle');
+    expect((await stream.events.ended()).map((one) => one.event)).toEqual(['session.created', 'session.updated', 'live']);
+  });
+
   it('waits for the runs that are active or queued', async () => {
     const { h, open, prompt } = await startChat();
     const [first, second] = [await prompt('one'), await prompt('two')];
