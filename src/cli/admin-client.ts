@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Broker, ReadResult, TailOptions } from '../broker/broker.ts';
-import { adminSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
+import { withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
 
 /** What the server refused, with its code. */
 export class AdminError extends Error {
@@ -18,7 +18,7 @@ export class AdminError extends Error {
 
 /** The server that holds the folder; undefined where none runs. */
 export async function connectAdmin(folder: string): Promise<TopicStore | undefined> {
-  const socket = await open(adminSocketPath(folder));
+  const socket = await withSocketPath(folder, open);
   if (socket === undefined) return undefined;
   socket.destroy();
   return new AdminClient(folder);
@@ -73,7 +73,7 @@ class AdminClient implements TopicStore {
   }
 
   async *#ask(request: AdminRequest, signal?: AbortSignal): AsyncGenerator<AdminAnswer> {
-    const socket = await open(adminSocketPath(this.#folder));
+    const socket = await withSocketPath(this.#folder, open);
     if (socket === undefined) throw new AdminError('closed', 'the server went away');
     const stop = (): void => void socket.destroy();
     signal?.addEventListener('abort', stop, { once: true });

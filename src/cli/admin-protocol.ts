@@ -1,5 +1,7 @@
 // What `holdline topics` and a running server say to each other over the socket in the data folder: one request
 // line, then answer lines, all JSON. The operator's view of LiteTopics, and nothing else.
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Broker } from '../broker/broker.ts';
 
 /** The part of a broker that an operator sees. */
@@ -21,6 +23,22 @@ export type AdminAnswer =
 /** Bytes of one request line. */
 export const ADMIN_REQUEST_BYTES_MAX = 256 * 1024;
 
+const SOCKET_NAME = 'admin.sock';
+/** Bytes that the address of a socket has for its path. Node cuts off what is longer and says nothing. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
 export function adminSocketPath(folder: string): string {
-  return `${folder}/admin.sock`;
+  return join(folder, SOCKET_NAME);
+}
+
+/** Gives the socket's path, or where that is too long a short one that is good for as long as it is used. */
+export async function withSocketPath<T>(folder: string, use: (path: string) => Promise<T>): Promise<T> {
+  const path = adminSocketPath(folder);
+  if (Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX || process.platform !== 'linux') return use(path);
+  const handle = await open(folder, 'r');
+  try {
+    return await use(`/proc/self/fd/${handle.fd}/${SOCKET_NAME}`);
+  } finally {
+    await handle.close();
+  }
 }

@@ -6,13 +6,14 @@ import { createInterface } from 'node:readline';
 import { once } from 'node:events';
 import type { Logger } from 'pino';
 import { isBrokerError } from '../broker/errors.ts';
-import { ADMIN_REQUEST_BYTES_MAX, adminSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
+import { ADMIN_REQUEST_BYTES_MAX, adminSocketPath, withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
 
 export class AdminServer {
   readonly #store: TopicStore;
   readonly #logger: Logger;
   readonly #server: Server;
   readonly #open = new Set<Socket>();
+  #path = '';
 
   constructor(store: TopicStore, logger: Logger) {
     this.#store = store;
@@ -23,11 +24,13 @@ export class AdminServer {
 
   /** The folder is held by this process, so a socket that is there already was left by a dead one. */
   async listen(folder: string): Promise<void> {
-    const path = adminSocketPath(folder);
-    await rm(path, { force: true });
-    this.#server.listen(path);
-    await once(this.#server, 'listening');
-    await chmod(path, 0o600);
+    this.#path = adminSocketPath(folder);
+    await rm(this.#path, { force: true });
+    await withSocketPath(folder, async (path) => {
+      this.#server.listen(path);
+      await once(this.#server, 'listening');
+    });
+    await chmod(this.#path, 0o600);
   }
 
   async close(): Promise<void> {
@@ -36,6 +39,7 @@ export class AdminServer {
     this.#server.close();
     for (const socket of this.#open) socket.destroy();
     await closed;
+    await rm(this.#path, { force: true });
   }
 
   #accept(socket: Socket): void {

@@ -1,5 +1,8 @@
 // The environment, read once: one frozen object, or a list of every fault in it. The only file that knows the
 // names of the variables.
+import { isIP } from 'node:net';
+import { systemClock } from '../clock.ts';
+import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig } from '../gateway/gateway-config.ts';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS } from '../gateway/gateway-config.ts';
 import { CONVERSATION_CHARS_MAX, type Takeover } from '../worker/agent.ts';
@@ -45,6 +48,7 @@ export interface Config {
 export const DRAIN_MS = 5_000;
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+const KEY_NAMES = ['HOLDLINE_JWT_SECRET', 'HOLDLINE_JWT_PUBLIC_KEY', 'HOLDLINE_JWKS'] as const;
 const TAKEOVERS: readonly Takeover[] = ['continue', 'restart', 'fail'];
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -66,9 +70,9 @@ export function readConfig(env: Environment = process.env): Config {
     broker,
     auth,
     cookieSecret: readSecret(read, 'HOLDLINE_COOKIE_SECRET'),
-    origins: read.list('HOLDLINE_ORIGINS'),
+    origins: readOrigins(read),
     hosts: readHosts(read, auth !== undefined),
-    trustedProxies: read.list('HOLDLINE_TRUSTED_PROXIES'),
+    trustedProxies: readProxies(read),
     connectionsPerUserMax: read.integer('HOLDLINE_CONNECTIONS_PER_USER', 1, 1_000_000),
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
     model: readModel(read),
@@ -155,17 +159,31 @@ function readAuth(read: Reader): Config['auth'] {
   const algorithms = read.list('HOLDLINE_JWT_ALGORITHMS') as readonly JwtAlgorithm[];
   const issuer = read.text('HOLDLINE_JWT_ISSUER');
   const audience = read.text('HOLDLINE_JWT_AUDIENCE');
-  return {
+  const auth = {
     keys,
     ...(algorithms.length === 0 ? {} : { algorithms }),
     ...(issuer === undefined ? {} : { issuer }),
     ...(audience === undefined ? {} : { audience }),
   };
+  checkKeys(read, auth);
+  return auth;
+}
+
+/** What verifies tokens refuses keys that must not be used: better now, with all other faults, than when it is made. */
+function checkKeys(read: Reader, auth: Omit<AuthConfig, 'cookieSecret'>): void {
+  const { keys } = auth;
+  // Said already.
+  if (keys.kind === 'secret' && keys.secret.byteLength < JWT_SECRET_BYTES_MIN) return;
+  try {
+    createKeySource({ ...auth, cookieSecret: new Uint8Array() }, { clock: systemClock, fetchKeys: fetch, onFetchFailed: () => undefined });
+  } catch (error) {
+    if (!(error instanceof InvalidKeyError)) throw error;
+    read.fault(KEY_NAMES.find((name) => read.text(name) !== undefined) ?? 'HOLDLINE_JWT_ALGORITHMS', error.message);
+  }
 }
 
 function readKeys(read: Reader): JwtKeyConfig | undefined {
-  const names = ['HOLDLINE_JWT_SECRET', 'HOLDLINE_JWT_PUBLIC_KEY', 'HOLDLINE_JWKS'] as const;
-  const given = names.filter((name) => read.text(name) !== undefined);
+  const given = KEY_NAMES.filter((name) => read.text(name) !== undefined);
   if (given.length > 1) read.fault(given.join(', '), 'only one of them may be set');
   const [name] = given;
   const value = name === undefined ? undefined : read.text(name);
@@ -189,6 +207,27 @@ function readSecret(read: Reader, name: string): Uint8Array | undefined {
   return secret;
 }
 
+/** As browsers write them: scheme, host and port, without a path. */
+function readOrigins(read: Reader): readonly string[] {
+  const origins = read.list('HOLDLINE_ORIGINS');
+  const wrong = origins.find((origin) => !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/.test(origin));
+  if (wrong !== undefined) read.fault('HOLDLINE_ORIGINS', `must be origins like https://chat.example.com, and ${wrong} is none`);
+  return origins;
+}
+
+function readProxies(read: Reader): readonly string[] {
+  const proxies = read.list('HOLDLINE_TRUSTED_PROXIES');
+  const wrong = proxies.find((proxy) => !isAddressRange(proxy));
+  if (wrong !== undefined) read.fault('HOLDLINE_TRUSTED_PROXIES', `must be addresses or CIDR ranges, and ${wrong} is none`);
+  return proxies;
+}
+
+function isAddressRange(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const bitsMax = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return more.length === 0 && bitsMax > 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax));
+}
+
 /** Without a key of yours nobody but this machine is served, whatever is set. */
 function readHosts(read: Reader, hasKey: boolean): readonly string[] | undefined {
   const hosts = read.list('HOLDLINE_HOSTS');
@@ -198,15 +237,26 @@ function readHosts(read: Reader, hasKey: boolean): readonly string[] | undefined
 
 function readModel(read: Reader): ModelConfig {
   const url = read.text('HOLDLINE_MODEL_URL');
-  if (url !== undefined && !/^https?:\/\/[^\s]+$/.test(url)) read.fault('HOLDLINE_MODEL_URL', 'must be the http(s) base URL of an OpenAI-compatible server');
+  if (url !== undefined) checkModelUrl(read, url);
+  const key = read.text('HOLDLINE_MODEL_KEY');
+  if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) read.fault('HOLDLINE_MODEL_KEY', 'has characters that no header can carry');
   const name = read.text('HOLDLINE_MODEL');
   if (url !== undefined && name === undefined) read.fault('HOLDLINE_MODEL', 'must name the model to ask for at HOLDLINE_MODEL_URL');
   return {
     url,
-    key: read.text('HOLDLINE_MODEL_KEY'),
+    key,
     name: name ?? 'demo',
     systemPrompt: read.text('HOLDLINE_SYSTEM_PROMPT'),
     takeover: read.oneOf('HOLDLINE_TAKEOVER', TAKEOVERS, 'continue'),
     conversationChars: read.integer('HOLDLINE_CONVERSATION_CHARS', 1000, 10_000_000) ?? CONVERSATION_CHARS_MAX,
   };
+}
+
+function checkModelUrl(read: Reader, text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    read.fault('HOLDLINE_MODEL_URL', 'must be the http(s) base URL of an OpenAI-compatible server');
+  } else if (url.username !== '' || url.password !== '') {
+    read.fault('HOLDLINE_MODEL_URL', 'must not carry credentials: give the key as HOLDLINE_MODEL_KEY');
+  }
 }

@@ -12,10 +12,12 @@ export interface FailedCommand {
 export function describeError(error: unknown): FailedCommand {
   if (error instanceof UsageError) return { message: error.message, exitCode: 64 };
   if (error instanceof AdminError) return { message: `${error.code}: ${error.message}`, exitCode: 69 };
+  if (isBrokerError(error, 'invalid-topic')) return { message: error.message, exitCode: 64 };
   if (isBrokerError(error, 'locked')) return { message: error.message, exitCode: 75 };
   if (isBrokerError(error)) return { message: error.message, exitCode: 74 };
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (code === 'EADDRINUSE') return { message: 'the address is in use: set PORT to another one', exitCode: 73 };
-  if (code === 'EACCES' || code === 'EADDRNOTAVAIL') return { message: (error as Error).message, exitCode: 73 };
+  // What the system says of an address, a file or a folder says enough.
+  if (error instanceof Error && typeof code === 'string' && 'syscall' in error) return { message: error.message, exitCode: 73 };
   return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), exitCode: 70 };
 }

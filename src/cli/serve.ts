@@ -60,8 +60,8 @@ async function start(config: Config, logger: Logger, broker: BrokerEngine): Prom
   const worker = buildWorker(config, logger, broker, commandLog, gateway);
   const admin = config.broker.engine === 'log' ? new AdminServer(broker, logger) : undefined;
   if (config.broker.engine === 'log') await admin?.listen(config.broker.folder);
-  worker.start();
   await gateway.app.listen({ host: config.host, port: config.port });
+  worker.start();
   const url = addressOf(config, gateway);
   return {
     url,

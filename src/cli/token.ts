@@ -1,5 +1,7 @@
 // `holdline token`: a JWT for the configured key, for scripts and for trying things out.
 import { createSecretKey } from 'node:crypto';
+import { parseClaims } from '../gateway/auth/claims.ts';
+import { isGatewayError } from '../gateway/gateway-error.ts';
 import { isTenant } from '../session/session-ref.ts';
 import { signToken } from '../gateway/auth/sign-token.ts';
 import type { BrokerConfig, Config } from './config.ts';
@@ -37,7 +39,19 @@ export function makeToken(config: Pick<Config, 'auth' | 'broker'>, choices: Toke
     iat: issuedAt,
     exp: issuedAt + parseTtl(choices.ttl),
   };
+  checkClaims(claims, nowMs);
   return signToken(claims, key);
+}
+
+/** A token that no server would take is not made. */
+function checkClaims(claims: Readonly<Record<string, unknown>> & { readonly scope: string }, nowMs: number): void {
+  try {
+    const { scopes } = parseClaims(claims, { issuer: undefined, audience: undefined }, nowMs);
+    const unknown = claims.scope.split(' ').find((scope) => !(scopes as ReadonlySet<string>).has(scope));
+    if (unknown !== undefined) throw new UsageError(`--scope must be of chat, worker, admin, separated by spaces: there is no ${JSON.stringify(unknown)}`);
+  } catch (error) {
+    throw isGatewayError(error, 'unauthenticated') ? new UsageError(error.message) : error;
+  }
 }
 
 /** `90s`, `15m`, `1h`, `30d`. @throws UsageError */

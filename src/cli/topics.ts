@@ -19,9 +19,9 @@ export interface Output {
 /** Runs one command against the storage that the configuration names. */
 export async function withTopics<T>(config: BrokerConfig, use: (store: TopicStore) => Promise<T>): Promise<T> {
   if (config.engine === 'memory') throw new UsageError('topics in memory live and die with their server: there is nothing to look at from here');
+  if (!existsSync(config.folder)) throw new UsageError(`there is no data folder at ${config.folder}`);
   const running = await connectAdmin(config.folder);
   if (running !== undefined) return use(running);
-  if (!existsSync(config.folder)) throw new UsageError(`there is no data folder at ${config.folder}`);
   const broker = await openBroker({ ...config, onFatal: fail });
   try {
     return await use(broker);

@@ -1,6 +1,6 @@
 // What a server does when its disk is full, when a flush fails, when another server wants its folder, and when it is
 // asked to leave: it says so, loses nothing that it acknowledged, and comes back.
-import { describe, expect, it, onTestFinished, type TestContext } from 'vitest';
+import { describe, expect, it, onTestFinished, type TestContext, vi } from 'vitest';
 import { Child } from '../helpers/child.ts';
 import { freePort, holdline, type ServerProcess } from '../helpers/server-process.ts';
 import { WsReader } from '../helpers/ws-reader.ts';
@@ -8,6 +8,9 @@ import { call, type HttpAnswer } from './http-call.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { SmallDisk } from './small-disk.ts';
 import { follow, into, post, prompt, startedServer, wholeStory } from './started-server.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const EXIT_STORAGE_FAILED = 74;
 const EXIT_LOCKED = 75;

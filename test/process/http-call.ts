@@ -13,14 +13,16 @@ export interface HttpCall {
   readonly url: string;
   readonly token?: string;
   readonly body?: unknown;
+  readonly host?: string;
   /** Hangs up behind the request: nobody hears whether it was done. */
   readonly hangUp?: boolean;
 }
 
 /** Undefined where no answer came. */
-export async function tryCall({ method, url, token, body, hangUp = false }: HttpCall): Promise<HttpAnswer | undefined> {
+export async function tryCall({ method, url, token, body, host, hangUp = false }: HttpCall): Promise<HttpAnswer | undefined> {
   const headers = {
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    ...(host === undefined ? {} : { host }),
     ...(body === undefined ? {} : { 'content-type': 'application/json' }),
   };
   const sent = request(url, { method, headers, agent: false });

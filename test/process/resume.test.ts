@@ -1,7 +1,7 @@
 // The promise of the project, kept literally: an answer that is cut ten times at random, on any wire or on both in
 // turn, and resumed from the position held, joins to exactly what the model said. Against a server in a process of
 // its own, read by curl, by plain node:http and by `ws`.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readSse, type StreamPlace } from '../helpers/sse-reader.ts';
 import { ServerProcess } from '../helpers/server-process.ts';
 import type { RecordOptions, SeenEvent, WireRecord } from '../helpers/wire-record.ts';
@@ -9,6 +9,9 @@ import { readWs, WsReader } from '../helpers/ws-reader.ts';
 import { curlPost, readWithCurl } from './curl.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { seededRandom, type SeededRandom } from './seeded-random.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const CUTS = 10;
 const COUNT = 500;

@@ -1,0 +1,152 @@
+// The commands as an operator types them, each in a process of its own: their help, tokens, and the view of topics, of
+// a running server and of a stopped one's folder.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { makeToken, type TokenChoices } from '../../src/cli/token.ts';
+import { holdline } from '../helpers/server-process.ts';
+import { call } from './http-call.ts';
+import { run, refusal } from './command-run.ts';
+import { JoinedStory } from './joined-story.ts';
+import { decodeJwt } from './jwt.ts';
+import { follow, post, prompt, startedServer } from './started-server.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+const SECRET = 'a secret of more than thirty-two bytes for tests';
+
+describe('help', () => {
+  it('is there for every command', async () => {
+    const wanted: [string[], string[]][] = [
+      [[], ['serve', 'worker', 'token', 'topics']],
+      [['serve'], ['one process']],
+      [['worker'], ['shared broker']],
+      [['token'], ['--sub', '--scope', '--tenant', '--ttl', '--sessions', '--priority']],
+      [['topics'], ['ls', 'show', 'tail', 'rm']],
+      [['topics', 'ls'], ['[pattern]']],
+      [['topics', 'show'], ['<topic>']],
+      [['topics', 'tail'], ['--after', '--follow']],
+      [['topics', 'rm'], ['<topic>']],
+    ];
+    const runs = await Promise.all(wanted.map(([command]) => run([...command, '--help'])));
+    for (const [i, { code, stdout, stderr }] of runs.entries()) {
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      for (const word of wanted[i]?.[1] ?? []) expect(stdout).toContain(word);
+    }
+  });
+
+  it('is pointed at where a command is mistyped', async () => {
+    const { code, stdout, stderr } = await run(['token', '--sub']);
+    expect(code).not.toBe(0);
+    expect(stdout).toBe('');
+    expect(stderr).toContain('(see holdline --help)');
+  });
+});
+
+describe('holdline token', () => {
+  it('prints a token with everything that was asked for, and a server takes it', async () => {
+    const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWT_ISSUER: 'us', HOLDLINE_JWT_AUDIENCE: 'them' };
+    const flags = ['--sub', 'ann', '--scope', 'chat admin', '--tenant', 'acme', '--ttl', '15m', '--priority', 'low', '--sessions', 'one', 'two'];
+    const [server, { code, stdout }] = await Promise.all([startedServer({ env }), run(['token', ...flags], env)]);
+    expect(code).toBe(0);
+    const token = stdout.trim();
+    const claims = decodeJwt(token);
+    expect(claims).toMatchObject({ sub: 'ann', scope: 'chat admin', tenant: 'acme', priority: 'low', sessions: ['one', 'two'], iss: 'us', aud: 'them' });
+    expect(Number(claims['exp']) - Number(claims['iat'])).toBe(15 * 60);
+    expect((await post(server, 'one/messages', { content: 'count 1' }, token)).status).toBe(202);
+    // Of other sessions it knows nothing.
+    expect((await post(server, 'three/messages', { content: 'count 1' }, token)).status).toBe(404);
+    expect((await post(server, 'one/messages', { content: 'count 1', priority: 'high' }, token)).status).toBe(403);
+  });
+
+  const choices: TokenChoices = { sub: 'ann', scope: 'chat', tenant: 'default', ttl: '1h' };
+  const config = { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } } as const;
+  it.each<[string, Partial<TokenChoices>, RegExp]>([
+    ['no user', { sub: '' }, /--sub/],
+    ['an endless user', { sub: 'x'.repeat(257) }, /--sub/],
+    ['a scope that there is none', { scope: 'chat root' }, /--scope.*"root"/],
+    ['no scope', { scope: '' }, /--scope/],
+    ['a tenant that is no name', { tenant: 'a b' }, /--tenant/],
+    ['a time without a unit', { ttl: '90' }, /--ttl/],
+    ['no time', { ttl: '0s' }, /--ttl/],
+    ['an endless time', { ttl: '367d' }, /--ttl/],
+    ['a priority that there is none', { priority: 'urgent' }, /priority/],
+    ['a session that is no id', { sessions: ['a/b'] }, /session/],
+  ])('refuses %s', (_what, wrong, message) => {
+    expect(() => makeToken(config, { ...choices, ...wrong }, 1e12)).toThrow(message);
+    expect(() => makeToken(config, choices, 1e12)).not.toThrow();
+  });
+
+  it('says why there can be none', async () => {
+    const [ofMemory, wrong] = await Promise.all([run(['token', '--sub', 'x']), run(['token', '--sub', 'x', '--ttl', 'soon'], { HOLDLINE_JWT_SECRET: SECRET })]);
+    expect(ofMemory).toEqual(refusal('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET'));
+    expect(wrong).toEqual(refusal('--ttl must be like 90s, 15m, 1h or 30d, at most 366d'));
+  });
+});
+
+/** `…/tail` prints a position and what stands there. */
+const TAIL_LINE = /^[a-z0-9]+\.\d+(…\d+)?\t\S/;
+
+describe('holdline topics', () => {
+  it('shows the topics of a running server, follows one, and removes one under its readers', async () => {
+    const server = await startedServer();
+    const env = { HOLDLINE_BROKER: `log:${server.folder}` };
+    const runId = await prompt(server, 'seen', 'count 3 at 1000/s');
+    const story = new JoinedStory();
+    const stream = await follow(server, 'seen', story);
+    await stream.until(() => story.hasEnded(runId));
+    const following = holdline(['topics', 'tail', '-f', 'chat/seen'], { env: { ...server.env, ...env } });
+    await following.line(/run\.completed/);
+
+    const [ls, show, tail, unknown, invalid] = await Promise.all([
+      run(['topics', 'ls'], env),
+      run(['topics', 'show', 'chat/seen'], env),
+      run(['topics', 'tail', 'chat/seen'], env),
+      run(['topics', 'show', 'chat/nobody'], env),
+      run(['topics', 'tail', 'chat/seen', '--after', 'somewhere'], env),
+    ]);
+    const head = Number(story.position?.split('.')[1]) + 1;
+    expect(ls).toMatchObject({ code: 0, stdout: expect.stringMatching(new RegExp(`^chat/seen\\t[a-z0-9]+\\.${head}\\t\\d+ B\\texpires 20`)) as string });
+    expect(JSON.parse(show.stdout)).toMatchObject({ topic: 'chat/seen', earliest: 0, next: head });
+    expect(tail.stdout.trim().split('\n').every((line) => TAIL_LINE.test(line))).toBe(true);
+    expect(tail.stdout).toContain('"text":"1 2 3 "');
+    expect(unknown).toEqual(refusal('there is no topic chat/nobody'));
+    expect(invalid).toEqual(refusal('not a position: somewhere'));
+
+    // What is appended now comes to who follows; Ctrl-C ends it well.
+    await prompt(server, 'seen', 'count 4 at 1000/s');
+    await following.line(/count 4 at 1000/);
+    expect(await following.kill('SIGINT')).toEqual({ code: 0, signal: null });
+
+    expect(await run(['topics', 'rm', 'chat/seen'], env)).toEqual({ code: 0, stdout: 'removed chat/seen\n', stderr: '' });
+    expect(await stream.until(({ event }) => event === 'reset')).toMatchObject({ data: { reason: 'removed' } });
+    expect(await stream.ended).toBe('ended');
+    expect(await run(['topics', 'rm', 'chat/seen'], env)).toEqual(refusal('there is no topic chat/seen'));
+    expect((await call({ method: 'GET', url: `${server.url}/v1/sessions/seen`, token: server.token })).status).toBe(404);
+  });
+
+  it('shows the same of a stopped server\'s folder, however long its path', async () => {
+    const temporary = await mkdtemp(join(tmpdir(), 'holdline-test-'));
+    onTestFinished(() => rm(temporary, { recursive: true, force: true }));
+    const folder = join(temporary, 'long/'.repeat(30), 'data');
+    const server = await startedServer({ folder });
+    const env = { HOLDLINE_BROKER: `log:${folder}` };
+    await prompt(server, 'kept', 'count 1 at 1000/s');
+    const whileRunning = await run(['topics', 'ls'], env);
+    expect(whileRunning.stdout).toMatch(/^chat\/kept\t/);
+    await server.kill('SIGKILL');
+
+    const ls = await run(['topics', 'ls', 'chat/*'], env);
+    expect(ls).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^chat\/kept\t/) as string });
+    expect((await run(['topics', 'tail', 'chat/kept'], env)).stdout).toContain('message.created');
+    expect(await run(['topics', 'rm', 'chat/kept'], env)).toEqual({ code: 0, stdout: 'removed chat/kept\n', stderr: '' });
+    expect((await run(['topics', 'ls', 'chat/*'], env)).stdout).toBe('');
+  });
+
+  it('has nothing to show where there is no folder', async () => {
+    expect(await run(['topics', 'ls'], { HOLDLINE_BROKER: 'log:/nowhere/at/all' })).toEqual(refusal('there is no data folder at /nowhere/at/all'));
+    expect(await run(['topics', 'ls'])).toEqual(refusal('topics in memory live and die with their server: there is nothing to look at from here'));
+  });
+});

@@ -1,0 +1,144 @@
+// What the environment may say and what it may not: every fault at once and in words, before anything is opened; and
+// the defaults of a first start, which must be safe.
+import { once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { readConfig, type Environment } from '../../src/cli/config.ts';
+import { call } from './http-call.ts';
+import { run, refusal } from './command-run.ts';
+import { counted, JoinedStory } from './joined-story.ts';
+import { follow, post, prompt, startedServer } from './started-server.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+const SECRET = 'a secret of more than thirty-two bytes for tests';
+const EXIT_CANNOT_LISTEN = 73;
+
+/** Each is one fault by itself, with the variable that is to blame. */
+const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
+  ['PORT', { PORT: '80a' }, /whole number from 0 to 65535/],
+  ['PORT', { PORT: '65536' }, /whole number from 0 to 65535/],
+  ['HOST', { HOST: '0.0.0.0' }, /without a configured key only a loopback address is served/],
+  ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'gateway' }, /a gateway of its own needs a shared broker, and log: is not shared/],
+  ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'worker', HOLDLINE_BROKER: 'memory:' }, /and memory: is not shared/],
+  ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'king' }, /one of all, gateway, worker/],
+  ['HOLDLINE_BROKER', { HOLDLINE_BROKER: 'kafka://somewhere' }, /log:<folder> or memory:/],
+  ['HOLDLINE_BROKER', { HOLDLINE_BROKER: 'log:' }, /log:<folder> or memory:/],
+  ['HOLDLINE_FSYNC', { HOLDLINE_FSYNC: 'interval:0' }, /always, interval:<ms> or os/],
+  ['HOLDLINE_JWT_SECRET', { HOLDLINE_JWT_SECRET: 'x'.repeat(31) }, /at least 32 bytes/],
+  ['HOLDLINE_JWT_SECRET, HOLDLINE_JWKS', { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWKS: '{}' }, /only one of them/],
+  ['HOLDLINE_JWT_SECRET', { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWT_ALGORITHMS: 'none' }, /does not fit the algorithm none/],
+  ['HOLDLINE_JWT_PUBLIC_KEY', { HOLDLINE_JWT_PUBLIC_KEY: '/nowhere/key.pem' }, /no such file/],
+  ['HOLDLINE_JWT_PUBLIC_KEY', { HOLDLINE_JWT_PUBLIC_KEY: '-----BEGIN NONSENSE-----' }, /not a public key in PEM/],
+  ['HOLDLINE_JWKS', { HOLDLINE_JWKS: '{"keys":[]}' }, /not a JWK set with a usable key/],
+  ['HOLDLINE_JWKS', { HOLDLINE_JWKS: '{"keys":' }, /JSON/],
+  ['HOLDLINE_JWKS', { HOLDLINE_JWKS: 'http://keys.example.com/' }, /over https only/],
+  ['HOLDLINE_COOKIE_SECRET', { HOLDLINE_COOKIE_SECRET: 'short' }, /at least 32 bytes/],
+  ['HOLDLINE_ORIGINS', { HOLDLINE_ORIGINS: 'https://chat.example.com, chat.example.com' }, /and chat\.example\.com is none/],
+  ['HOLDLINE_TRUSTED_PROXIES', { HOLDLINE_TRUSTED_PROXIES: '10.0.0.0/8,10.0.0.0/33' }, /and 10\.0\.0\.0\/33 is none/],
+  ['HOLDLINE_CONNECTIONS_PER_USER', { HOLDLINE_CONNECTIONS_PER_USER: '0' }, /whole number/],
+  ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'ftp://models', HOLDLINE_MODEL: 'm' }, /http\(s\) base URL/],
+  ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'http://%%%', HOLDLINE_MODEL: 'm' }, /http\(s\) base URL/],
+  ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'http://me:secret@models/v1', HOLDLINE_MODEL: 'm' }, /must not carry credentials/],
+  ['HOLDLINE_MODEL', { HOLDLINE_MODEL_URL: 'http://models/v1' }, /must name the model/],
+  ['HOLDLINE_MODEL_KEY', { HOLDLINE_MODEL_KEY: 'a\tb' }, /no header can carry/],
+  ['HOLDLINE_RUNS', { HOLDLINE_RUNS: 'many' }, /whole number/],
+  ['HOLDLINE_TAKEOVER', { HOLDLINE_TAKEOVER: 'perhaps' }, /continue, restart, fail/],
+  ['HOLDLINE_DRAIN_MS', { HOLDLINE_DRAIN_MS: '-1' }, /whole number/],
+  ['HOLDLINE_LOG_LEVEL', { HOLDLINE_LOG_LEVEL: 'loud' }, /one of fatal/],
+];
+
+function faultsOf(env: Environment): string[] {
+  try {
+    readConfig(env);
+  } catch (error) {
+    return (error as Error).message.split('\n').slice(1).map((line) => line.trim());
+  }
+  return [];
+}
+
+describe('the environment', () => {
+  it.each(FAULTS)('%s: %j is one fault, and it says which', (blamed, env, why) => {
+    const faults = faultsOf(env);
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(why);
+    expect(faults[0]?.startsWith(`${blamed}: `), faults[0]).toBe(true);
+    expect(faults[0]).not.toContain('secret@');
+  });
+
+  it.each<[string, Environment]>([
+    ['nothing', {}],
+    ['another host with a key', { HOST: '0.0.0.0', HOLDLINE_JWT_SECRET: SECRET }],
+    ['proxies and origins', { HOLDLINE_TRUSTED_PROXIES: '10.0.0.0/8, ::1', HOLDLINE_ORIGINS: 'https://a.example:8443,http://localhost:5173' }],
+    ['a JWKS of this machine', { HOLDLINE_JWKS: 'http://localhost:9000/keys' }],
+    ['a model', { HOLDLINE_MODEL_URL: 'https://models.example/v1?version=1', HOLDLINE_MODEL: 'm', HOLDLINE_MODEL_KEY: 'sk-1' }],
+  ])('may say %s', (_what, env) => {
+    expect(faultsOf(env)).toEqual([]);
+  });
+
+  it('is refused with all its faults at once, before anything is opened', async () => {
+    const env = {
+      HOLDLINE_BROKER: 'log:/tmp/holdline-never-made',
+      HOST: '0.0.0.0',
+      PORT: 'x',
+      HOLDLINE_ROLE: 'gateway',
+      HOLDLINE_FSYNC: 'maybe',
+      HOLDLINE_MODEL_URL: 'models',
+      HOLDLINE_LOG_LEVEL: 'loud',
+      HOLDLINE_COOKIE_SECRET: 'short',
+    };
+    const { code, stdout, stderr } = await run(['serve'], env);
+    expect({ code, stdout }).toEqual({ code: 64, stdout: '' });
+    const lines = stderr.trim().split('\n');
+    expect(lines[0]).toBe('holdline: the configuration cannot be used:');
+    const blamed = lines.slice(1).map((line) => line.trim().split(':')[0]);
+    expect(blamed.sort()).toEqual(['HOLDLINE_COOKIE_SECRET', 'HOLDLINE_FSYNC', 'HOLDLINE_LOG_LEVEL', 'HOLDLINE_MODEL', 'HOLDLINE_MODEL_URL', 'HOLDLINE_ROLE', 'HOST', 'PORT']);
+    expect(existsSync('/tmp/holdline-never-made')).toBe(false);
+  });
+});
+
+describe('a start', () => {
+  it('on a port in use is refused in one line', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    onTestFinished(() => void other.close());
+    const { port } = other.address() as AddressInfo;
+    expect(await run(['serve'], { PORT: String(port), HOLDLINE_LOG_LEVEL: 'warn' })).toEqual(refusal('the address is in use: set PORT to another one', EXIT_CANNOT_LISTEN));
+  });
+
+  it('on a folder that cannot be one is refused in one line', async () => {
+    const { code, stdout, stderr } = await run(['serve'], { HOLDLINE_BROKER: `log:${import.meta.filename}` });
+    expect({ code, stdout }).toEqual({ code: 73, stdout: '' });
+    expect(stderr).toMatch(/^holdline: ENOTDIR: not a directory, [^\n]*\n$/);
+  });
+
+  it('for the first time makes a key that only its owner may read, and answers to this machine only', async () => {
+    const server = await startedServer();
+    expect(statSync(`${server.folder}/jwt-secret`).mode & 0o777).toBe(0o600);
+    expect(statSync(`${server.folder}/admin.sock`).mode & 0o777).toBe(0o600);
+    expect(server.log.find((line) => line.startsWith('open '))).toMatch(new RegExp(`^open ${server.url}/#token=\\S+$`));
+    expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:/);
+    // A page that bends its own DNS name to this machine still sends that name.
+    const rebound = await call({ method: 'GET', url: `${server.url}/healthz`, host: 'rebound.example' });
+    expect(rebound).toMatchObject({ status: 421, body: { error: { code: 'host-refused' } } });
+    const { token } = server;
+    await server.kill('SIGTERM');
+    await server.restart();
+    // The link of before is good after a restart.
+    const ofCommand = await run(['token', '--sub', 'you'], { HOLDLINE_BROKER: `log:${server.folder}` });
+    for (const one of [token, ofCommand.stdout.trim()]) expect((await post(server, 'again/messages', { content: 'count 1' }, one)).status).toBe(202);
+  });
+
+  it('with memory: serves, and forgets', async () => {
+    const server = await startedServer({ broker: 'memory:' });
+    const runId = await prompt(server, 'gone', 'count 20 at 1000/s');
+    const story = new JoinedStory();
+    await (await follow(server, 'gone', story)).until(() => story.hasEnded(runId));
+    expect(story.text(runId)).toBe(counted(20));
+    expect(await server.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+    await server.restart();
+    expect((await call({ method: 'GET', url: `${server.url}/v1/sessions/gone`, token: server.token })).status).toBe(404);
+  });
+});

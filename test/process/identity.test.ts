@@ -1,0 +1,67 @@
+// Tokens of somebody else's identity provider: signed by hand with keys that the server is given the public half of,
+// as PEM or as a JWK set in a file.
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import type { ServerProcess } from '../helpers/server-process.ts';
+import { run, refusal } from './command-run.ts';
+import { signJwt, type Claims } from './jwt.ts';
+import { post, startedServer } from './started-server.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+type Pair = { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+const MAKERS = {
+  ES256: (): Pair => generateKeyPairSync('ec', { namedCurve: 'prime256v1' }),
+  RS256: (): Pair => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  EdDSA: (): Pair => generateKeyPairSync('ed25519'),
+};
+const ALGORITHMS = ['ES256', 'RS256', 'EdDSA'] as const;
+type Algorithm = (typeof ALGORITHMS)[number];
+
+function claims(): Claims {
+  const now = Math.floor(Date.now() / 1000);
+  return { sub: 'ann', scope: 'chat', iat: now, exp: now + 600 };
+}
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdline-test-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function statusFor(server: ServerProcess, token: string): Promise<number> {
+  return (await post(server, 'mine/messages', { content: 'count 1' }, token)).status;
+}
+
+it.each(ALGORITHMS)('a token signed with %s is taken where its public key is configured, and no other', async (algorithm) => {
+  const [ours, theirs] = [MAKERS[algorithm](), MAKERS[algorithm]()];
+  const pem = ours.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  const path = join(await temporaryFolder(), 'key.pem');
+  await writeFile(path, pem);
+  const server = await startedServer({ env: { HOLDLINE_JWT_PUBLIC_KEY: path } });
+  expect(await statusFor(server, signJwt(algorithm, ours.privateKey, claims()))).toBe(202);
+  expect(await statusFor(server, signJwt(algorithm, theirs.privateKey, claims()))).toBe(401);
+  expect(await statusFor(server, signJwt(algorithm, ours.privateKey, { ...claims(), exp: 1 }))).toBe(401);
+  const unsigned = signJwt(algorithm, ours.privateKey, claims(), { alg: 'none' });
+  expect(await statusFor(server, unsigned.replace(/[^.]*$/, ''))).toBe(401);
+  expect(server.log.some((line) => line.startsWith('open '))).toBe(false);
+});
+
+it('tokens of every key in a JWK set are taken, by their key id', async () => {
+  const pairs = new Map<Algorithm, Pair>(ALGORITHMS.map((algorithm) => [algorithm, MAKERS[algorithm]()]));
+  const keys = [...pairs].map(([alg, { publicKey }]) => ({ ...publicKey.export({ format: 'jwk' }), kid: `key-${alg}`, alg, use: 'sig' }));
+  const path = join(await temporaryFolder(), 'jwks.json');
+  await writeFile(path, JSON.stringify({ keys }));
+  const server = await startedServer({ env: { HOLDLINE_JWKS: path } });
+  for (const [algorithm, { privateKey }] of pairs) {
+    expect(await statusFor(server, signJwt(algorithm, privateKey, claims(), { kid: `key-${algorithm}` })), algorithm).toBe(202);
+    expect(await statusFor(server, signJwt(algorithm, privateKey, claims(), { kid: 'another' })), algorithm).toBe(401);
+  }
+  expect(await run(['token', '--sub', 'ann'], { HOLDLINE_JWKS: path })).toEqual(
+    refusal('tokens are verified with a public key here: only the holder of the private key can make one'),
+  );
+});
