@@ -27,6 +27,10 @@ const LINK_TOKEN_TTL = '30d';
 /** Streams are told to reconnect spread over this share of the drain time. */
 const DRAIN_WINDOW_SHARE = 0.5;
 
+/** For fairness and jitter only; this file hands it out. */
+// eslint-disable-next-line no-restricted-properties -- everybody else takes it as a parameter
+const random = Math.random;
+
 export interface RunningServer {
   readonly url: string;
   /** With a token in its fragment, where the key is our own. */
@@ -47,13 +51,13 @@ export async function serve(config: Config, logger: Logger, onFatal: (error: Err
 
 async function start(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
-  const commandLog = new CommandLog(broker, Math.random); // eslint-disable-line no-restricted-properties -- fairness only
+  const commandLog = new CommandLog(broker, random);
   const gateway = await buildGateway({
     config: toGatewayConfig(config, secret),
     broker,
     commandLog,
     clock: systemClock,
-    random: Math.random, // eslint-disable-line no-restricted-properties -- jitter only; this file hands randomness out
+    random,
     logger,
     ...demoAssets(),
   });
@@ -98,7 +102,7 @@ function toAgent(model: ModelConfig): Agent {
           baseUrl: model.url,
           ...(model.key === undefined ? {} : { apiKey: model.key }),
           clock: systemClock,
-          random: Math.random, // eslint-disable-line no-restricted-properties -- jitter only; this file hands randomness out
+          random,
         });
   return {
     name: 'default',
