@@ -156,6 +156,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     server.chat('c');
     server.faults.refusedTokens.add('good');
     expect((await shows(client.chat('c'), isClosed)).connection).toMatchObject({ reason: 'unauthorized' });
+    expect(transport === 'sse' ? server.requests.length : server.socketCount).toBe(1);
   });
 
   it('renews an expired token and goes on where it was', async () => {
@@ -266,6 +267,11 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     }
     const base = transport === 'sse' ? 200 : 250;
     expect(waits).toEqual([1, 2, 4, 8, 16, 32].map((factor) => Math.floor(0.999 * base * factor)));
+    // As soon as there is progress, none of that counts any more.
+    server.chat('c').append('session.updated', { title: 'progress' });
+    await shows(chat, ({ title }) => title === 'progress');
+    server.chat('c').cutAll();
+    expect((await shows(chat, isWaiting)).connection).toMatchObject({ retryInMs: Math.floor(0.999 * base) });
   });
 
   it('is closed for good by close, and leaves nothing running', async () => {

@@ -52,6 +52,8 @@ describe('sending', () => {
     server.faults.status = undefined;
     environment.wake('online');
     environment.advance(6_999);
+    // Whatever was sent before this call has arrived when it is answered.
+    await client.sessions();
     expect(server.posts('/messages')).toHaveLength(1);
     environment.advance(1);
     await receipt;
@@ -106,12 +108,24 @@ describe('sending', () => {
   });
 
   it('rejects what is on its way when the chat is closed', async () => {
-    const { server, client } = await openClient({ hurryUpToMs: -1 });
+    const { server, client } = await openClient();
     server.faults.status = { status: 503 };
     const chat = client.chat('c');
     const receipt = chat.send('a');
     chat.close();
     await expect(receipt).rejects.toMatchObject({ code: 'closed' });
+  });
+
+  it('does not wait out a pause when the chat is closed, nor leave it running', async () => {
+    const { server, client, environment } = await openClient({ hurryUpToMs: -1, transport: 'sse' });
+    server.faults.status = { status: 429, retryAfter: '9' };
+    const chat = client.chat('c');
+    const receipt = chat.send('a');
+    // The stream and the message both wait.
+    await until(() => environment.waits.filter((ms) => ms === 9_000).length === 2);
+    chat.close();
+    await expect(receipt).rejects.toMatchObject({ code: 'closed' });
+    expect(environment.waits).toEqual([]);
   });
 });
 
@@ -155,5 +169,14 @@ describe('the client', () => {
     const portal = (): Promise<Response> => Promise.resolve(new Response('{"welcome":"to our hotel"}'));
     const { client } = await openClient({ fetch: portal });
     await expect(client.sessions()).rejects.toMatchObject({ code: 'not-holdline' });
+  });
+
+  it('asks again when a page of somebody else answered, as it does before a log-in', async () => {
+    let pages = 0;
+    const portal = (url: string, init: RequestInit): Promise<Response> =>
+      (pages += 1) === 1 ? Promise.resolve(new Response('<h1>Welcome to our hotel</h1>')) : fetch(url, init);
+    const { client } = await openClient({ fetch: portal });
+    expect(await client.sessions()).toEqual({ sessions: [], more: false });
+    expect(pages).toBe(2);
   });
 });

@@ -35,6 +35,7 @@ describe('frames', () => {
     [{ code: 'token-expired' }, { kind: 'unauthorized' }],
     [{ code: 'too-many', retryable: true, retryAfterMs: 900 }, { kind: 'later', afterMs: 900 }],
     [{ code: 'internal', retryable: true }, { kind: 'lost' }],
+    [{ code: 'invalid-moment', retryable: true }, { kind: 'lost' }],
     [{ code: 'some-later-code' }, { kind: 'lost' }],
   ])('an error about a subscription: %j', (error, end) => {
     expect(endOf(error)).toMatchObject({ type: 'error', sessionId: 'c', end });
