@@ -13,6 +13,7 @@ export class Conversation {
   readonly #messages = find('messages', HTMLDivElement);
   readonly #scroller = find('scroller', HTMLDivElement);
   readonly #welcome = find('welcome', HTMLElement);
+  readonly #gone = find('gone', HTMLElement);
   readonly #toEnd = find('to-end', HTMLButtonElement);
   readonly #views = new Map<string, MessageView>();
   #follows = true;
@@ -42,7 +43,9 @@ export class Conversation {
       const there = this.#messages.children[index] ?? null;
       if (there !== view.element) this.#messages.insertBefore(view.element, there);
     });
-    const isReading = snapshot?.connection.state === 'connecting' || snapshot?.connection.state === 'catching-up';
+    const { connection } = snapshot ?? {};
+    const isReading = connection?.state === 'connecting' || connection?.state === 'catching-up';
+    this.#gone.hidden = !(connection?.state === 'closed' && connection.reason === 'not-found');
     this.#welcome.hidden = messages.length > 0 || isReading;
     this.#follow();
   }
