@@ -270,6 +270,6 @@ describe('answers', () => {
 
 describe('what the world reports', () => {
   it('is found as it is', () => {
-    expect(codes({ kind: 'stuck', what: 'a run never ended' }, { kind: 'fault', what: 'TypeError' })).toEqual(['fault', 'stuck']);
+    expect(codes({ kind: 'stuck', what: 'a run never ended' }, { kind: 'unopened', what: 'corrupt' }, { kind: 'fault', what: 'TypeError' })).toEqual(['fault', 'stuck', 'unopened']);
   });
 });

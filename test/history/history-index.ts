@@ -81,7 +81,7 @@ export class HistoryIndex {
     const { kind } = observation;
     if (kind === 'fold') this.session(observation.session).folds.push(observation);
     if (kind === 'crash' && observation.declaresLoss) this.losses.push(t);
-    if (kind === 'stuck' || kind === 'fault') this.#found.add(kind, observation.what);
+    if (kind === 'unopened' || kind === 'stuck' || kind === 'fault') this.#found.add(kind, observation.what);
     const final = kind === 'live' ? this.#reading.get(observation.reader)?.final : undefined;
     if (final !== undefined) final.isLive = true;
   }

@@ -110,6 +110,11 @@ export interface Stuck {
   readonly kind: 'stuck';
   readonly what: string;
 }
+/** After a crash the log could not be opened again. */
+export interface Unopened {
+  readonly kind: 'unopened';
+  readonly what: string;
+}
 /** Something failed in a way that nobody promised. */
 export interface Faulted {
   readonly kind: 'fault';
@@ -120,7 +125,7 @@ export type EventData = Readonly<Record<string, unknown>>;
 
 export type Observed =
   | SendInvoked | SendAccepted | CancelInvoked | CancelAccepted | RemoveInvoked | RemoveAccepted | CallRefused | CallUnknown
-  | Connected | EventSeen | LiveSeen | ResetSeen | Ended | FoldSeen | Crashed | Stuck | Faulted;
+  | Connected | EventSeen | LiveSeen | ResetSeen | Ended | FoldSeen | Crashed | Unopened | Stuck | Faulted;
 
 /** `t` rises through a history; what was invoked after something was answered has the later stamp. */
 export type Observation = Observed & { readonly t: number };

@@ -12,6 +12,7 @@ export const RULES = {
   C9: 'nothing of one session is seen in another',
   C10: 'every node and every wire tells the same story in the end',
   answer: 'an answer says what the model said',
+  unopened: 'what was acknowledged can be opened again, whatever crashed',
   stuck: 'after everything is healed, everything comes to its end',
   fault: 'nothing fails in a way that nobody promised',
 } as const;

@@ -1,0 +1,36 @@
+// The checker is proved by failing: each planted bug is found, by a rule that fits it, within a bounded number of worlds.
+import { describe, expect, it } from 'vitest';
+import type { Plant } from './plant.ts';
+import { PLANTED_BUGS } from './planted-bugs.ts';
+import { runWorld } from './world.ts';
+
+const SEEDS_MAX = 40;
+/** A world that a bug has brought to a halt is not waited for. */
+const PATIENCE_MS = 1500;
+/** Short worlds: a bug that shows at all shows early. */
+const STEPS_MAX = 60;
+
+function inShortWorlds(plant: Plant): Plant {
+  return {
+    ...plant,
+    plan: (plan) => {
+      const wanted = plant.plan?.(plan) ?? plan;
+      return { ...wanted, steps: Math.min(wanted.steps, STEPS_MAX) };
+    },
+  };
+}
+
+describe('the checker finds', () => {
+  it.each(PLANTED_BUGS)('$name', async ({ name, breaks, plant }) => {
+    const planted = inShortWorlds(plant());
+    const found = new Set<string>();
+    for (let seed = 1; seed <= SEEDS_MAX; seed += 1) {
+      const { violations } = await runWorld(seed, planted, PATIENCE_MS);
+      for (const { code } of violations) found.add(code);
+      const fitting = violations.find(({ code }) => breaks.includes(code));
+      if (process.env['VERBOSE'] !== undefined && fitting !== undefined) console.log(`${name}: ${seed} seeds, ${fitting.code}: ${fitting.text}`);
+      if (fitting !== undefined) return;
+    }
+    expect.fail(`${name} was not found in ${SEEDS_MAX} worlds; they broke: ${[...found].join(', ') || 'nothing'}`);
+  });
+});

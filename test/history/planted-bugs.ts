@@ -1,0 +1,46 @@
+// Bugs as this field knows them, each planted from outside into an interface of a world, and the rules that may find
+// it. A checker that has never failed is not tested: planted-bugs.test.ts shows that each of them is found.
+import type { RuleCode } from './violation.ts';
+import type { Plant } from './plant.ts';
+import * as delivery from './planted-delivery.ts';
+import * as disk from './planted-disk.ts';
+import * as order from './planted-order.ts';
+
+export interface PlantedBug {
+  readonly name: string;
+  /** Rules that it breaks; that one of them is named is what is asked. */
+  readonly breaks: readonly RuleCode[];
+  /** What is planted may have a memory: one of these for all worlds in which the bug is looked for. */
+  readonly plant: () => Plant;
+}
+
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  // Durability
+  { name: 'skip-fsync', breaks: ['C1', 'C2', 'C8'], plant: disk.skipFsync },
+  { name: 'ack-before-write', breaks: ['C1', 'C2', 'C8'], plant: disk.ackBeforeWrite },
+  { name: 'visible-early', breaks: ['C1', 'C2', 'C8'], plant: disk.visibleEarly },
+  { name: 'retry-fsync', breaks: ['C1', 'C2', 'C8'], plant: disk.retryFsync },
+  { name: 'forget-folder-sync', breaks: ['C2', 'unopened'], plant: disk.forgetFolderSync },
+  { name: 'torn-tail-kept', breaks: ['C2', 'unopened'], plant: disk.tornTailKept },
+  { name: 'epoch-kept-after-loss', breaks: ['C1', 'C2', 'C3'], plant: disk.epochKeptAfterLoss },
+  // Order and identity
+  { name: 'stale-fence-accepted', breaks: ['C2', 'C4', 'C7'], plant: order.staleFenceAccepted },
+  { name: 'fold-before-fence', breaks: ['C2', 'C4', 'answer'], plant: order.foldBeforeFence },
+  { name: 'duplicate-append-on-retry', breaks: ['C4', 'C7', 'answer'], plant: order.duplicateAppendOnRetry },
+  { name: 'duplicate-message-on-retry', breaks: ['C7'], plant: order.duplicateMessageOnRetry },
+  { name: 'conflict-ignored', breaks: ['C2', 'C7'], plant: order.conflictIgnored },
+  { name: 'recreate-after-remove', breaks: ['C1', 'C3', 'C8'], plant: order.recreateAfterRemove },
+  { name: 'refused-but-written', breaks: ['C5'], plant: order.refusedButWritten },
+  { name: 'ids-repeat', breaks: ['C9'], plant: order.idsRepeat },
+  { name: 'truncation-pretended-complete', breaks: ['answer'], plant: order.truncationPretendedComplete },
+  // Delivery
+  { name: 'seam-drop', breaks: ['C4'], plant: delivery.seamDrop },
+  { name: 'off-by-one-resume', breaks: ['C4', 'C8'], plant: () => delivery.resumeBy(1) },
+  { name: 'one-again-on-resume', breaks: ['C3'], plant: () => delivery.resumeBy(-1) },
+  { name: 'hole-without-declaration', breaks: ['C4', 'C8'], plant: delivery.holeWithoutDeclaration },
+  { name: 'lost-minor', breaks: ['C4'], plant: delivery.lostMinor },
+  { name: 'slow-reader-loses-frames', breaks: ['C4'], plant: delivery.slowReaderLosesFrames },
+  { name: 'merged-at-first-position', breaks: ['C1', 'C3', 'C4'], plant: delivery.mergedAtFirstPosition },
+  { name: 'restart-untold', breaks: ['C4'], plant: delivery.restartUntold },
+  { name: 'one-wire-forgets', breaks: ['C10'], plant: delivery.oneWireForgets },
+];

@@ -1,0 +1,99 @@
+// Planted bugs of delivery: what stands in the log, and what readers are given of it.
+import type { BrokerEngine, ReadResult } from '../../src/broker/broker.ts';
+import type { WireEncoder } from '../../src/stream/wire-encoder.ts';
+import type { WireEvent } from '../../src/stream/wire-event.ts';
+import type { Plant } from './plant.ts';
+import { wrapBroker, wrapResults, wrapSink } from './wrappers.ts';
+
+/** How many records are given on before one is dropped. */
+const LOST_MINOR_EVERY = 1000;
+
+/** The first live batch after a tail is attached is lost. */
+export function seamDrop(): Plant {
+  return {
+    engine: (inner) =>
+      wrapBroker(inner, {
+        async *tail(topic, from, options) {
+          let isFirst = options.majorOnly !== true;
+          for await (const result of inner.tail(topic, from, options)) {
+            if (!isFirst || result.kind !== 'batch') yield result;
+            isFirst = false;
+          }
+        },
+      }),
+  };
+}
+
+/** A reader goes on from a place a little beside the one it holds. */
+export function resumeBy(offsets: number): Plant {
+  return { resume: ({ epoch, offset }) => ({ epoch, offset: offset + offsets }) };
+}
+
+/** Superseded ranges are left out without a word. */
+export function holeWithoutDeclaration(): Plant {
+  const change = (result: ReadResult): ReadResult => (result.kind === 'batch' ? { ...result, items: result.items.filter((item) => item.kind === 'record') } : result);
+  return { engine: (inner) => wrapResults(inner, change) };
+}
+
+/** One delta in a thousand is lost between the log and the nodes. */
+export function lostMinor(): Plant {
+  let minors = 0;
+  const isLost = (): boolean => (minors += 1) % LOST_MINOR_EVERY === 0;
+  const thin = (result: ReadResult): ReadResult =>
+    result.kind === 'batch' ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.major || !isLost()) } : result;
+  const tails = (inner: BrokerEngine): BrokerEngine =>
+    wrapBroker(inner, {
+      async *tail(...args) {
+        for await (const result of inner.tail(...args)) yield thin(result);
+      },
+    });
+  return { engine: tails, plan: (plan) => ({ ...plan, tokensMax: 120, model: { ...plan.model, pace: 3 }, steps: 40 }) };
+}
+
+/** Whoever does not read fast enough is not waited for: frames are dropped. */
+export function slowReaderLosesFrames(): Plant {
+  return {
+    plan: (plan) => ({ ...plan, weights: { ...plan.weights, 'stall-reader': 12 } }),
+    sink: (inner) =>
+      wrapSink(inner, {
+        write: (frame) => {
+          if (inner.bufferedBytes === 0) inner.write(frame);
+        },
+        bufferedBytes: 0,
+      }),
+  };
+}
+
+function changeEvents(inner: WireEncoder, change: (events: readonly WireEvent[]) => readonly WireEvent[]): WireEncoder {
+  return { key: inner.key, encodeEvents: (epoch, events) => inner.encodeEvents(epoch, change(events)), encodeControl: (event) => inner.encodeControl(event) };
+}
+
+/** A merged delta has the position of the first that it stands for, as far as one connection can tell. */
+export function mergedAtFirstPosition(): Plant {
+  return {
+    plan: (plan) => ({ ...plan, tokensMax: 120, model: { ...plan.model, pace: 3 }, weights: { ...plan.weights, 'cut-reader': 60 } }),
+    encoder: (inner) => {
+      let next = 0;
+      return changeEvents(inner, (events) =>
+        events.map((event) => {
+          const first = next === 0 || event.type !== 'delta' ? event.offset : Math.min(next, event.offset);
+          next = event.offset + 1;
+          return { ...event, offset: first };
+        }),
+      );
+    },
+  };
+}
+
+/** Readers are not told that a run began again. */
+export function restartUntold(): Plant {
+  return {
+    plan: (plan) => ({ ...plan, takeover: 'restart', weights: { ...plan.weights, 'close-worker': 6 } }),
+    encoder: (inner) => changeEvents(inner, (events) => events.filter((event) => event.type !== 'run.restarted')),
+  };
+}
+
+/** One wire leaves out what the other tells. */
+export function oneWireForgets(): Plant {
+  return { encoder: (inner) => (inner.key === 'ws' ? changeEvents(inner, (events) => events.filter((event) => event.type !== 'part.started')) : inner) };
+}

@@ -1,0 +1,32 @@
+// What a client makes of frames: events with their ids, from the text of server-sent events or of WebSocket messages.
+import type { EventData } from './history.ts';
+
+export interface WireEvent {
+  /** Control events have none. */
+  readonly id: string | undefined;
+  readonly type: string;
+  readonly data: EventData;
+}
+
+/** Whole frames as our server writes them: `id`, `event`, `data`, each one line; comments and `retry` say nothing. */
+export function parseSseFrames(text: string): WireEvent[] {
+  return text.split('\n\n').flatMap((block) => {
+    const fields = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
+    const data = fields.get('data');
+    if (data === undefined) return [];
+    return [{ id: fields.get('id'), type: fields.get('event') ?? 'message', data: JSON.parse(data) as EventData }];
+  });
+}
+
+interface SocketEvent {
+  readonly id?: string;
+  readonly event: string;
+  readonly data: EventData;
+}
+
+/** Frames that carry no events (`subscribed`, `pong`, …) give none. */
+export function parseSocketFrame(text: string): WireEvent[] {
+  const frame = JSON.parse(text) as SocketEvent & { type: string; events?: readonly SocketEvent[] };
+  const events = frame.type === 'events' ? (frame.events ?? []) : frame.type === 'event' ? [frame] : [];
+  return events.map(({ id, event, data }) => ({ id, type: event, data }));
+}

@@ -1,0 +1,228 @@
+// Somebody who watches a chat, for as long as the world lasts: on any node and any wire, cut again and again, sometimes
+// too slow, each time going on from what it holds. Writes down what it is given, and nothing else.
+import { encodePosition, parsePosition, type Position } from '../../src/broker/position.ts';
+import { chatTopic } from '../../src/session/topic-names.ts';
+import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts';
+import { sseEncoder } from '../../src/stream/sse-encoder.ts';
+import { OUTBOX_BYTES_MAX, Subscription } from '../../src/stream/subscription.ts';
+import { wsEncoder } from '../../src/stream/ws-encoder.ts';
+import type { History } from './history.ts';
+import type { Plant } from './plant.ts';
+import type { Random } from './random.ts';
+import { turns, within } from './turns.ts';
+import { parseSocketFrame, parseSseFrames, type WireEvent } from './wire-frames.ts';
+import type { WorldNode } from './world-node.ts';
+
+export interface ReaderSurroundings {
+  readonly history: History;
+  readonly random: Random;
+  readonly plant: Plant;
+  /** A node that lives, once there is one. */
+  readonly anyNode: () => Promise<WorldNode>;
+  readonly onFault: (what: string, error: unknown) => void;
+}
+
+export type WireName = 'sse' | 'ws';
+
+/** How a reader takes what it is given. */
+export interface ReaderHabits {
+  /** Turns between two events. 0: it takes everything at once. */
+  readonly lag: number;
+}
+
+/** A connection's client half. What has not been taken when it is cut was lost on the way. */
+class ClientSink implements EventSink {
+  readonly #wire: WireName;
+  readonly #lag: number;
+  readonly #take: (event: WireEvent) => void;
+  readonly #onEnd: (reason: StreamEnd) => void;
+  readonly #drained: (() => void)[] = [];
+  #waiting: (WireEvent | StreamEnd)[] = [];
+  #isTaking = false;
+  isStalled = false;
+  isCut = false;
+
+  constructor(wire: WireName, lag: number, take: (event: WireEvent) => void, onEnd: (reason: StreamEnd) => void) {
+    this.#wire = wire;
+    this.#lag = lag;
+    this.#take = take;
+    this.#onEnd = onEnd;
+  }
+
+  /** A stalled one claims to be full, so that few bytes do what many would. */
+  get bufferedBytes(): number {
+    return this.isStalled ? OUTBOX_BYTES_MAX + 1 : 0;
+  }
+
+  write(frame: Frame): void {
+    if (this.isCut) return;
+    const parse = this.#wire === 'sse' ? parseSseFrames : parseSocketFrame;
+    this.#waiting.push(...parse(frame.toString()));
+    this.#pump();
+  }
+
+  onceDrained(callback: () => void): void {
+    this.#drained.push(callback);
+  }
+
+  unstall(): void {
+    this.isStalled = false;
+    for (const callback of this.#drained.splice(0)) callback();
+    this.#pump();
+  }
+
+  end(reason: StreamEnd): void {
+    this.#waiting.push(reason);
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (this.#isTaking) return;
+    if (this.#lag > 0) void this.#takeSlowly();
+    else while (this.#takeNext());
+  }
+
+  async #takeSlowly(): Promise<void> {
+    this.#isTaking = true;
+    do await turns(this.#lag);
+    while (this.#takeNext());
+    this.#isTaking = false;
+  }
+
+  #takeNext(): boolean {
+    if (this.isCut || this.isStalled) return false;
+    const next = this.#waiting.shift();
+    if (next === undefined) return false;
+    if (typeof next === 'string') this.#onEnd(next);
+    else this.#take(next);
+    return true;
+  }
+}
+
+export class WorldReader {
+  readonly name: string;
+  readonly session: string;
+  readonly #around: ReaderSurroundings;
+  readonly #habits: ReaderHabits;
+  #held: Position | undefined;
+  #sink: ClientSink | undefined;
+  #hangUp: (() => void) | undefined;
+  #isOver = false;
+  #isLive = false;
+  #lastEnd: StreamEnd | undefined;
+
+  constructor(name: string, session: string, around: ReaderSurroundings, habits: ReaderHabits) {
+    this.name = name;
+    this.session = session;
+    this.#around = around;
+    this.#habits = habits;
+  }
+
+  /** Has it been given everything up to there? */
+  holds({ epoch, offset }: Position): boolean {
+    return this.#held?.epoch === epoch && this.#held.offset >= offset;
+  }
+
+  /** Reads until `leave`. */
+  async watch(): Promise<void> {
+    const { random, anyNode } = this.#around;
+    for (;;) {
+      const node = await anyNode();
+      if (this.#isOver) return;
+      await this.#connect(node, random.pick(['sse', 'ws'] as const), this.#habits.lag);
+      // A session that is gone may come back; who was cut comes back when it can.
+      await turns(this.#lastEnd === undefined ? random.between(0, 3) : 10);
+    }
+  }
+
+  /** One read of everything there is, until it is live or told that there is nothing. False: neither came in time. */
+  async readAll(node: WorldNode, wire: WireName, patienceMs: number): Promise<boolean> {
+    const reading = this.#connect(node, wire, 0, true);
+    const isRead = await within(patienceMs, () => turns(1), () => this.#isLive || this.#lastEnd !== undefined);
+    this.cut();
+    await reading;
+    return isRead;
+  }
+
+  /** The network between them breaks. */
+  cut(): void {
+    this.#hangUp?.();
+  }
+
+  stall(): void {
+    if (this.#sink !== undefined) this.#sink.isStalled = true;
+  }
+
+  unstall(): void {
+    this.#sink?.unstall();
+  }
+
+  leave(): void {
+    this.#isOver = true;
+    this.cut();
+  }
+
+  async #connect(node: WorldNode, wire: WireName, lag: number, final = false): Promise<void> {
+    const { history, plant } = this.#around;
+    const { name: reader, session } = this;
+    this.#isLive = false;
+    this.#lastEnd = undefined;
+    const after = this.#held;
+    history.record({ kind: 'connect', reader, session, node: node.name, wire, ...(after === undefined ? {} : { after: encodePosition(after) }), ...(final ? { final } : {}) });
+    const abort = new AbortController();
+    const over = new Promise<string>((resolve) => {
+      const sink = new ClientSink(wire, lag, (event) => this.#take(event), resolve);
+      this.#sink = sink;
+      this.#hangUp = () => resolve('cut');
+      void node.died.then(() => resolve('cut'));
+      this.#subscribe(node, wire, { sink: plant.sink?.(sink) ?? sink, after, signal: abort.signal }, (error) => {
+        this.#tolerate(error);
+        resolve('failed');
+      });
+    });
+    const reason = await over;
+    if (this.#sink !== undefined) this.#sink.isCut = true;
+    abort.abort();
+    this.#hangUp = undefined;
+    if (reason !== 'cut') this.#lastEnd = reason as StreamEnd;
+    history.record({ kind: 'end', reader, reason });
+  }
+
+  #subscribe(node: WorldNode, wire: WireName, to: { sink: EventSink; after: Position | undefined; signal: AbortSignal }, onFailure: (error: unknown) => void): void {
+    const { plant } = this.#around;
+    const encoder = wire === 'sse' ? sseEncoder : wsEncoder(this.session);
+    const subscription = new Subscription({
+      broker: node.gate,
+      hub: node.hub,
+      topic: chatTopic({ tenant: 'default', sessionId: this.session }),
+      encoder: plant.encoder?.(encoder) ?? encoder,
+      sink: to.sink,
+      after: to.after === undefined ? undefined : (plant.resume?.(to.after) ?? to.after),
+      signal: to.signal,
+      onReset: 'restart',
+      observer: { onReset: () => undefined, onDelivered: () => undefined, onFellBehind: () => undefined },
+    });
+    subscription.run().catch(onFailure);
+  }
+
+  #take({ id, type, data }: WireEvent): void {
+    const { history } = this.#around;
+    const reader = this.name;
+    if (id !== undefined) {
+      this.#held = parsePosition(id);
+      history.record({ kind: 'event', reader, id, type, data });
+    } else if (type === 'live') {
+      this.#isLive = true;
+      history.record({ kind: 'live', reader, position: data['position'] as string | null });
+    } else if (type === 'reset') {
+      this.#held = undefined;
+      history.record({ kind: 'reset', reader, reason: String(data['reason']) });
+    }
+  }
+
+  /** What a reader cannot be told otherwise ends its stream: the log is failing, or gone. */
+  #tolerate(error: unknown): void {
+    const isExpected = error instanceof Error && (error.name === 'BrokerError' || error.name === 'DiskError');
+    if (!isExpected) this.#around.onFault(`the stream of ${this.name}`, error);
+  }
+}
