@@ -4,7 +4,7 @@ import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { describeError } from './cli/describe-error.ts';
-import { readBrokerConfig, readConfig } from './cli/config.ts';
+import { readBrokerConfig, readConfig, readWorkerConfig } from './cli/config.ts';
 import { serve } from './cli/serve.ts';
 import { makeToken, type TokenChoices } from './cli/token.ts';
 import { listTopics, removeTopic, showTopic, tailTopic, withTopics, type Output } from './cli/topics.ts';
@@ -31,7 +31,7 @@ program
   .command('worker')
   .description('only a worker, against a shared broker')
   .action(() => {
-    readConfig({ ...process.env, HOLDLINE_ROLE: 'worker' }); // eslint-disable-line no-restricted-properties -- read by readConfig
+    readWorkerConfig();
   });
 
 program

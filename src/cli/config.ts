@@ -84,6 +84,11 @@ export function readConfig(env: Environment = process.env): Config {
   return Object.freeze(config);
 }
 
+/** For the command that is only a worker, whatever role the environment names. @throws UsageError */
+export function readWorkerConfig(env: Environment = process.env): Config {
+  return readConfig({ ...env, HOLDLINE_ROLE: 'worker' });
+}
+
 /** For commands that only look at the storage. @throws UsageError */
 export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
   const read = new Reader(env);

@@ -6,14 +6,15 @@ import { turns } from './turns.ts';
 import type { WorldPlan } from './world-plan.ts';
 import { wrapBroker, wrapFiles } from './wrappers.ts';
 
-/** Worlds in which the power goes often. */
+/** Worlds in which the power goes often, and nothing but the log is there to say what was lost. */
 function oftenDark(plan: WorldPlan): WorldPlan {
-  return { ...plan, fsync: { mode: 'always' }, crashes: ['power'], crashWithin: 4, weights: { ...plan.weights, 'arm-crash': 5 } };
+  const limits = { ...plan.limits, segmentBytes: 1024 * 1024, checkpointBytes: 64 * 1024 * 1024, checkpointIntervalMs: 1_000_000 };
+  return { ...plan, limits, fsync: { mode: 'always' }, crashes: ['power'], crashWithin: 8, weights: { ...plan.weights, 'arm-crash': 8 } };
 }
 
 /** Flushes say that they have flushed, and have not. */
 export function skipFsync(): Plant {
-  return { plan: oftenDark, files: (inner) => wrapFiles(inner, () => ({ datasync: async () => undefined })) };
+  return { plan: oftenDark, files: (inner) => wrapFiles(inner, (file) => ({ datasync: () => mustLive(file) })) };
 }
 
 /** Writes and flushes are answered at once, and done a little later. */
@@ -25,15 +26,19 @@ export function ackBeforeWrite(): Plant {
         let behind: Promise<unknown> = Promise.resolve();
         const later = (work: () => Promise<unknown>): void => {
           // One that the disk does not live to do is lost: that is the bug.
-          behind = behind.then(async () => turns(30)).then(work).catch(() => undefined);
+          behind = behind.then(async () => turns(3)).then(work).catch(() => undefined);
         };
         return {
           write: async (bytes, position) => {
+            await mustLive(file);
             const copy = Uint8Array.from(bytes);
             later(() => writeAll(file, copy, position));
             return bytes.length;
           },
-          datasync: async () => later(() => file.datasync()),
+          datasync: async () => {
+            await mustLive(file);
+            later(() => file.datasync());
+          },
           read: async (into, position) => {
             await behind;
             return file.read(into, position);
@@ -60,7 +65,8 @@ export function visibleEarly(): Plant {
       flushed = Promise.resolve();
       return wrapFiles(inner, (file) => ({
         datasync: async () => {
-          const flush = turns(20).then(() => file.datasync());
+          await mustLive(file);
+          const flush = turns(8).then(() => file.datasync());
           // Told to those who wait for it, in `append`.
           flush.catch(() => undefined);
           flushed = Promise.all([flushed, flush]);
@@ -124,6 +130,11 @@ export function epochKeptAfterLoss(): Plant {
     bootId: 'always the same',
     plan: (plan) => ({ ...plan, fsync: { mode: 'interval', ms: 100_000 }, crashes: ['power'], weights: { ...plan.weights, 'arm-crash': 2 } }),
   };
+}
+
+/** A dead process does not say that all is well. */
+async function mustLive(file: LogFile): Promise<void> {
+  await file.size();
 }
 
 async function writeAll(file: LogFile, bytes: Uint8Array, position: number): Promise<void> {

@@ -32,8 +32,10 @@ export interface ReplayOptions {
 
 /** @throws BrokerError corrupt, invalid-config */
 export async function recoverLog(files: LogFiles, segments: Segments, options: ReplayOptions): Promise<RecoveredLog> {
-  const ids = await listSegments(files, segments.folder);
+  const found = await listSegments(files, segments.folder);
   const { from } = options;
+  const dropped = await dropUnbegun(files, segments, found.at(-1), from);
+  const ids = dropped ? found.slice(0, -1) : found;
   const begin = from === undefined || from.segment === 0 ? 1 : from.segment;
   checkComplete(ids, options.known, begin, from !== undefined && from.segment !== 0);
   const replayed = ids.filter((id) => id >= begin);
@@ -44,10 +46,45 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
     const isLast = id === replayed.at(-1);
     if (!options.known.includes(id)) segments.add(id, 0, !isLast);
     const position = id === from?.segment ? from.position : SEGMENT_HEAD_BYTES;
-    const replay = new SegmentReplay(files, segments, { id, isLast, position, ...options });
+    const replay = new SegmentReplay(files, segments, { id, isLast, mayBeTorn: isLast && !dropped, position, ...options });
     state = await replay.run(state);
   }
+  // What a life left in the page cache alone must not be shown, and then lost with the power: not a new segment's name either.
+  await files.syncFolder(segments.folder);
   return state;
+}
+
+/** The process died while it made its last segment: nothing in it was ever acknowledged, and the one before it, which
+ *  was flushed first, is the last again. */
+async function dropUnbegun(files: LogFiles, segments: Segments, id: number | undefined, from: LogPosition | undefined): Promise<boolean> {
+  if (id === undefined) return false;
+  const path = segments.path(id);
+  const file = await files.open(path, 'read');
+  try {
+    const size = await file.size();
+    if (size > SEGMENT_HEAD_BYTES || decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES)) !== undefined) return false;
+    if (from?.segment === id) throw new BrokerError('corrupt', `segment ${id} (${path}) at byte ${size}: the log ends before the checkpoint`);
+  } finally {
+    await file.close();
+  }
+  await files.unlink(path);
+  return true;
+}
+
+interface ReplayEnd {
+  readonly position: number;
+  /** Where the last batch that was replayed begins. */
+  readonly lastBatch: number | undefined;
+  readonly sequence: number;
+  readonly time: number;
+  readonly batches: number;
+}
+
+interface SegmentOptions extends ReplayOptions {
+  readonly id: number;
+  readonly isLast: boolean;
+  readonly mayBeTorn: boolean;
+  readonly position: number;
 }
 
 /** A segment may be missing because it was dead, never because it was lost. */
@@ -62,11 +99,11 @@ function checkComplete(ids: readonly number[], known: readonly number[], begin: 
 class SegmentReplay {
   readonly #files: LogFiles;
   readonly #segments: Segments;
-  readonly #options: ReplayOptions & { readonly id: number; readonly isLast: boolean; readonly position: number };
+  readonly #options: SegmentOptions;
   #window: Buffer = Buffer.alloc(0);
   #windowAt = 0;
 
-  constructor(files: LogFiles, segments: Segments, options: ReplayOptions & { readonly id: number; readonly isLast: boolean; readonly position: number }) {
+  constructor(files: LogFiles, segments: Segments, options: SegmentOptions) {
     this.#files = files;
     this.#segments = segments;
     this.#options = options;
@@ -78,11 +115,11 @@ class SegmentReplay {
     let kept = false;
     try {
       const size = await file.size();
-      const head = await this.#head(file, size);
-      if (head === undefined) return await this.#dropEmpty(before);
+      const head = await this.#head(file);
       if (size < this.#options.position) throw this.#corrupt(size, 'the log ends before the checkpoint');
       const end = await this.#replay(file, size, head.salt, before);
       if (end.position < size) await this.#cut(file, size, end, head.salt);
+      if (isLast) await this.#settle(file, end);
       kept = isLast;
       const current = isLast ? { id, salt: head.salt, file, position: end.position } : undefined;
       return { current, nextId: id + 1, sequence: end.sequence, time: end.time, batches: end.batches };
@@ -91,27 +128,27 @@ class SegmentReplay {
     }
   }
 
-  async #head(file: LogFile, size: number): Promise<SegmentHead | undefined> {
-    const { id, isLast } = this.#options;
+  async #head(file: LogFile): Promise<SegmentHead> {
+    const { id } = this.#options;
     // Not through the window: what follows the head may be long before the checkpoint.
     const head = decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES));
-    if (head === undefined && isLast && size <= SEGMENT_HEAD_BYTES) return undefined;
-    if (head === undefined || head.id !== id) throw this.#corrupt(0, 'the head of the segment is damaged');
+    if (head?.id !== id) throw this.#corrupt(0, 'the head of the segment is damaged');
     return head;
   }
 
-  /** The process died while it made the segment: nothing in it was ever acknowledged. */
-  async #dropEmpty(before: RecoveredLog): Promise<RecoveredLog> {
-    const { id, from } = this.#options;
-    if (from?.segment === id) throw this.#corrupt(0, 'the log ends before the checkpoint');
-    this.#segments.remove(id);
-    await this.#files.unlink(this.#segments.path(id));
-    await this.#files.syncFolder(this.#segments.folder);
-    return { ...before, nextId: id };
+  /** The last batch may stand in the page cache only: its life was killed before the flush, or the flush failed, and then
+   *  the kernel believes its pages clean. Written once more they are dirty again, and a flush is a flush. */
+  async #settle(file: LogFile, end: ReplayEnd): Promise<void> {
+    if (end.lastBatch !== undefined) {
+      const bytes = await readUpTo(file, end.lastBatch, end.position - end.lastBatch);
+      for (let done = 0; done < bytes.length; ) done += await file.write(bytes.subarray(done), end.lastBatch + done);
+    }
+    await file.datasync();
   }
 
-  async #replay(file: LogFile, size: number, salt: number, before: RecoveredLog): Promise<{ position: number; sequence: number; time: number; batches: number }> {
+  async #replay(file: LogFile, size: number, salt: number, before: RecoveredLog): Promise<ReplayEnd> {
     let { position } = this.#options;
+    let lastBatch: number | undefined;
     let { sequence, time, batches } = before;
     while (position < size) {
       const head = decodeBatchHead(await this.#bytes(file, position, Math.min(BATCH_HEAD_BYTES, size - position)), 0, salt);
@@ -119,12 +156,13 @@ class SegmentReplay {
       const frames = await this.#frames(file, position + BATCH_HEAD_BYTES, head);
       if (frames === undefined) break;
       for (const { frame, location } of frames) this.#options.onFrame(frame, location);
+      lastBatch = position;
       position += BATCH_HEAD_BYTES + head.byteLength;
       sequence += 1;
       batches += 1;
       time = Math.max(time, head.time);
     }
-    return { position, sequence, time, batches };
+    return { position, lastBatch, sequence, time, batches };
   }
 
   /** All of a batch's frames, or undefined if the batch is not whole. */
@@ -146,14 +184,13 @@ class SegmentReplay {
   }
 
   async #cut(file: LogFile, size: number, end: { readonly position: number; readonly sequence: number }, salt: number): Promise<void> {
-    if (!this.#options.isLast) throw this.#corrupt(end.position, 'damage before the last segment');
+    if (!this.#options.mayBeTorn) throw this.#corrupt(end.position, 'damage before the last segment');
     if (!this.#options.lossy) {
       const rest = await this.#bytes(file, end.position, size - end.position);
       const later = findBatch(rest, salt, end.sequence);
       if (later >= 0) throw this.#corrupt(end.position, `a whole batch follows at byte ${end.position + later}`);
     }
     await file.truncate(end.position);
-    await file.datasync();
   }
 
   /** Through a window, so that small batches do not cost a read each. */

@@ -42,10 +42,6 @@ export class Segments {
     if (segment !== undefined) segment.sealed = true;
   }
 
-  remove(id: number): void {
-    this.#segments.delete(id);
-  }
-
   /** By how many records and bytes the segment's live part has grown or shrunk. */
   count(id: number, change: number): void {
     const segment = this.#segments.get(id);
