@@ -2,18 +2,11 @@
 // and a seed that was found bad there can be told again with `WORLD_SEED=<seed> npx vitest run test/history/world.test.ts`.
 import { describe, expect, it } from 'vitest';
 import type { Observation } from './history.ts';
-import { describeViolations, type Violation } from './violation.ts';
+import { describeViolations } from './violation.ts';
 import { runWorld } from './world.ts';
 
 const SEEDS = 24;
 const [FIRST, COUNT] = process.env['WORLD_SEED'] === undefined ? [1, SEEDS] : [Number(process.env['WORLD_SEED']), 1];
-
-/** Recovery, after two crashes in a row: the two regressions that are expected to fail. To go when they do not. */
-const OPEN_DEFECT = /segment \d+ is missing|ends before|damage before the last segment/;
-
-function isOpenDefect(violations: readonly Violation[]): boolean {
-  return violations.some(({ code, text }) => (code === 'unopened' || code === 'fault') && OPEN_DEFECT.test(text));
-}
 
 /** What must have happened somewhere in so many worlds, or they prove less than they seem to. */
 const SUFFERED = [
@@ -25,7 +18,7 @@ describe('a world that suffers and is healed', () => {
     const kinds = new Set<string>();
     for (let seed = FIRST; seed < FIRST + COUNT; seed += 1) {
       const { history, violations } = await runWorld(seed);
-      if (!isOpenDefect(violations)) expect(violations, `WORLD_SEED=${seed}\n${describeViolations(violations)}`).toEqual([]);
+      expect(violations, `WORLD_SEED=${seed}\n${describeViolations(violations)}`).toEqual([]);
       for (const observation of history) kinds.add(kindOf(observation));
     }
     if (COUNT === SEEDS) expect([...kinds]).toEqual(expect.arrayContaining(SUFFERED));
