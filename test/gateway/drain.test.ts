@@ -50,6 +50,8 @@ describe('a drain', () => {
     }
     await expect(WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } })).rejects.toMatchObject({ status: 503 });
     expect(await open.ask({ type: 'send', requestId: 'r', sessionId: 's', content: 'x' })).toMatchObject({ type: 'error', code: 'draining', retryable: true });
+    open.send({ type: 'subscribe', sessionId: 's' });
+    expect(await open.frames.first((one) => one.type === 'error' && one['sessionId'] === 's')).toMatchObject({ code: 'draining', retryable: true });
     const history = await h.call('GET', '/v1/sessions/s/messages', 'ann');
     expect([history.status, history.headers['connection']]).toEqual([200, 'close']);
     await h.clock.advance(WINDOW.windowMs);
@@ -114,7 +116,18 @@ describe('a drain', () => {
     await deafStream.events.ended();
   });
 
-  it('asked for twice is one, and with nobody there is over at once', async () => {
+  it('asked for twice is one', async () => {
+    const { h, stream } = await start();
+    const one = await stream();
+    const drained = h.gateway.drain(WINDOW);
+    expect(h.gateway.drain({ windowMs: 0, deadlineMs: 0 })).toBe(drained);
+    await h.clock.advance(500);
+    expect(one.events.seen.at(-1)?.event).toBe('live');
+    await h.clock.advance(WINDOW.windowMs);
+    await drained;
+  });
+
+  it('with nobody there is over at once', async () => {
     const { h } = await start();
     await h.gateway.drain(WINDOW);
     await h.gateway.drain({ windowMs: 1_000_000, deadlineMs: 1_000_000 });

@@ -287,6 +287,11 @@ describe('requests that take their time', () => {
     await stream.events.first((one) => one.event === 'run.queued');
   });
 
+  it('have the times that Node honours: headers less than the whole', async () => {
+    const { headersTimeout, requestTimeout, keepAliveTimeout, timeout } = (await startHarness()).gateway.app.server;
+    expect({ headersTimeout, requestTimeout, keepAliveTimeout, timeout }).toEqual({ headersTimeout: 5_000, requestTimeout: 15_000, keepAliveTimeout: 65_000, timeout: 0 });
+  });
+
   it('closing does not wait for a stream, a socket, or a request that never ends', async () => {
     const h = await startHarness();
     const { port, wsUrl } = await h.listen();

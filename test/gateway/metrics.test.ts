@@ -41,6 +41,7 @@ it('counts streams, what they were told, and how they began', async () => {
   });
   // Four readers, each handed the start, two words and the end.
   expect(seen.get('holdline_delivered_events_total')).toBe(4 * 4);
+  expect((await read(h)).get('holdline_resumes_total{wire="sse"}')).toBe(2);
   plain.close();
   while ((await read(h)).get('holdline_streams{wire="sse"}') !== 2) await new Promise((resolve) => setImmediate(resolve));
 });

@@ -1,6 +1,7 @@
 // Tickets: once, soon, on any node, and never for more than their buyer had; and the cookie that lets a native
 // EventSource come back. [PROTOCOL §2]
 import { describe, expect, it } from 'vitest';
+import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
 import { SseClient } from '../helpers/gateway-sse-client.ts';
 import { WsClient } from '../helpers/gateway-ws-client.ts';
@@ -66,6 +67,18 @@ describe('a ticket', () => {
     const ticket = await buy(h, 'ann');
     await h.clock.advance(30_000);
     expect((await h.call('GET', `/v1/sessions/s/events?ticket=${ticket}`)).status).toBe(401);
+  });
+
+  it('leaves nothing behind after its time, and is worth nothing where only the clock on the wall says so', async () => {
+    const h = await withSession();
+    const stored = async (): Promise<number> => (await h.broker.list(parseTopicPattern('ticket/*'), { limit: 10 })).topics.length;
+    const ticket = await buy(h, 'ann');
+    h.clock.jumpWall(30_000);
+    expect((await h.call('GET', `/v1/sessions/s/events?ticket=${ticket}`)).status).toBe(401);
+    await buy(h, 'ann');
+    expect(await stored()).toBe(1);
+    await h.clock.advance(30_000);
+    expect(await stored()).toBe(0);
   });
 
   it('for one session opens no other', async () => {
