@@ -103,7 +103,7 @@ describe('fail after N', () => {
 describe('any other prompt', () => {
   it('is answered with Markdown that says who is speaking', async () => {
     const text = textIn((await run('What is a *durable* log?')).events);
-    expect(text).toContain('built into Holdline: a script, not a language model');
+    expect(text).toContain('I am the **demo model** built into Holdline: a script, not a language model.');
     expect(text).toContain('5 words');
     expect(text).toContain('`What is a *durable* log?`');
     expect(new Set(marked.lexer(text).map((token) => token.type))).toEqual(new Set(['heading', 'space', 'paragraph', 'list', 'code']));
@@ -181,7 +181,9 @@ describe('the pace', () => {
   it.each([
     ['count 200', 50],
     ['hello', PROSE_RATE],
-  ])('of %j is %d a second', async (prompt, rate) => {
+    ['count 20 at 2.5/s', 2.5],
+    ['fail after 50 at 8/s', 8],
+  ])('of %j is %f a second', async (prompt, rate) => {
     const clock = new ManualClock();
     const { events } = watch(createDemoProvider({ clock }), prompt);
     await clock.advance(2000);

@@ -304,7 +304,7 @@ describe('silence', () => {
 
   it('in an error body does not hide the status, and is not asked for twice', async () => {
     const fetched = vi.spyOn(globalThis, 'fetch');
-    const { provider, upstream } = await providerOf([{ status: 503, steps: ['{', STALL] }], { limits: { attemptsMax: 3 } });
+    const { provider, upstream } = await providerOf([{ status: 503, steps: ['{', STALL] }], { limits: { attemptsMax: 3, retryWindowMs: 1e9 } });
     const outcome = collect(provider, requestOf('x'));
     await fetched.mock.results[0]?.value;
     await clock.advance(FIRST_BYTE_TIMEOUT_MS);
