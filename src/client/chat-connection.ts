@@ -59,7 +59,6 @@ export class ChatConnection {
     return this.#wireName;
   }
 
-  /** How often a new connection carried on from a position held. */
   get resumes(): number {
     return this.#resumes;
   }

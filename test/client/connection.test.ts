@@ -1,0 +1,193 @@
+// When to trust a connection, when to leave it, and when to stop: over real sockets, on both wires.
+import { describe, expect, it } from 'vitest';
+import { SOCKET_QUIET_MS } from '../../src/client/shared-socket.ts';
+import { isClosed, isLive, isWaiting, openClient, shows, texts } from './open-client.ts';
+
+const ANSWER = ['half ', 'an ', 'answer'];
+const EXPECTED = ['user: why', `assistant: ${ANSWER.join('')}`];
+
+describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
+  it('notices a half-open connection by its silence, and resumes over a new one', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    const scripted = server.chat('c');
+    scripted.appendTurn('1', 'why', []);
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    server.faults.isSilent = true;
+    scripted.append('message.created', { messageId: 'm', role: 'user', content: 'anybody?' });
+    // Two of the server's comments missed; or our ping after 15 s, and no answer to it within 8.
+    const limit = transport === 'sse' ? 32_000 : 23_000;
+    environment.advance(limit - 1);
+    expect(chat.snapshot().connection.state).toBe('live');
+    server.faults.isSilent = false;
+    environment.advance(1);
+    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    expect(texts(snapshot).at(-1)).toBe('user: anybody?');
+  });
+
+  it('keeps the connection while heartbeats come', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    const chat = client.chat((server.chat('c').append('session.created', {}), 'c'));
+    await shows(chat, isLive);
+    for (let beat = 1; beat <= 12; beat += 1) {
+      environment.advance(SOCKET_QUIET_MS);
+      server.chat('c').beat();
+      // A sign that crosses the same socket after the heartbeat: by then it was heard.
+      server.chat('c').append('session.updated', { title: `beat ${beat}` });
+      await shows(chat, ({ title }) => title === `beat ${beat}`);
+    }
+    expect(chat.snapshot().counters.resumes).toBe(0);
+  });
+
+  it('renews a refused token once, and gives up when the new one is refused too', async () => {
+    let count = 0;
+    const token = (): Promise<string> => Promise.resolve(`t${(count += 1)}`);
+    const { server, client } = await openClient({ transport, token });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    server.faults.refusedTokens.add('t1');
+    const chat = client.chat('c');
+    expect(texts(await shows(chat, isLive))).toEqual(EXPECTED);
+    expect(count).toBe(2);
+    for (const refused of ['t2', 't3', 't4']) server.faults.refusedTokens.add(refused);
+    server.chat('c').cutAll();
+    const closed = await shows(chat, isClosed);
+    expect(closed.connection).toMatchObject({ reason: 'unauthorized' });
+    expect(count).toBe(3);
+    expect(texts(closed)).toEqual(EXPECTED);
+  });
+
+  it('stops at once when a token that cannot be renewed is refused', async () => {
+    const { server, client } = await openClient({ transport });
+    server.chat('c');
+    server.faults.refusedTokens.add('good');
+    expect((await shows(client.chat('c'), isClosed)).connection).toMatchObject({ reason: 'unauthorized' });
+    expect(transport === 'sse' ? server.requests.length : server.socketCount).toBe(1);
+  });
+
+  it('renews an expired token and goes on where it was', async () => {
+    let count = 0;
+    const { server, client, environment } = await openClient({ transport, token: () => Promise.resolve(`t${(count += 1)}`) });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    environment.sleep(10_000);
+    server.faults.refusedTokens.add('t1');
+    server.chat('c').control('expired', {});
+    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    expect(texts(snapshot)).toEqual(EXPECTED);
+    expect(count).toBe(2);
+  });
+
+  it('comes back when the server said it is going, neither before nor much after', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    const scripted = server.chat('c');
+    scripted.append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    scripted.control('reconnect', { afterMs: 4_000 });
+    // Still served until then.
+    scripted.append('session.updated', { title: 'going' });
+    await shows(chat, ({ title }) => title === 'going');
+    scripted.endAll();
+    const waiting = await shows(chat, isWaiting);
+    expect(waiting.connection).toMatchObject({ retryInMs: 4_000 });
+    environment.wake('online');
+    environment.advance(3_999);
+    expect(chat.snapshot().connection.state).toBe('waiting');
+    environment.advance(1);
+    await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+  });
+
+  it('gives up on a chat that is not there, until a message makes it', async () => {
+    const { client } = await openClient({ transport });
+    const chat = client.chat('fresh');
+    expect((await shows(chat, isClosed)).connection).toMatchObject({ reason: 'not-found' });
+    await chat.send('hello');
+    expect(texts(await shows(chat, isLive))).toEqual(['user: hello']);
+  });
+
+  it('keeps showing a chat that was removed, and says so', async () => {
+    const { server, client } = await openClient({ transport });
+    server.chat('c').appendTurn('1', 'why', ANSWER);
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    await client.remove('c');
+    const closed = await shows(chat, isClosed);
+    expect(closed.connection).toMatchObject({ reason: 'removed' });
+    expect(texts(closed)).toEqual(EXPECTED);
+    await client.remove('c');
+  });
+
+  it('wakes from its own wait at once when the device comes back', async () => {
+    const { server, client, environment } = await openClient({ transport, hurryUpToMs: -1 });
+    server.chat('c').append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    environment.randomValue = 0.5;
+    server.chat('c').cutAll();
+    await shows(chat, isWaiting);
+    environment.wake('visible');
+    await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+  });
+
+  it('distrusts a connection that was silent through a sleep', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    server.chat('c').append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    environment.wake('visible');
+    environment.sleep(60_000);
+    environment.wake('visible');
+    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    expect(snapshot.counters.resumes).toBe(1);
+  });
+
+  it('says offline while the device says so, and comes back with it', async () => {
+    const { server, client, environment } = await openClient({ transport, hurryUpToMs: -1 });
+    server.chat('c').append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    environment.online = false;
+    server.chat('c').cutAll();
+    await shows(chat, ({ connection }) => connection.state === 'offline');
+    environment.online = true;
+    environment.wake('online');
+    await shows(chat, isLive);
+  });
+
+  it('slows down for a server that takes connections and drops them', async () => {
+    const { server, client, environment } = await openClient({ transport, hurryUpToMs: -1 });
+    server.chat('c').append('session.created', {});
+    environment.randomValue = 0.999;
+    const chat = client.chat('c');
+    const waits: number[] = [];
+    await shows(chat, isLive);
+    for (let cut = 0; cut < 6; cut += 1) {
+      server.chat('c').cutAll();
+      const { connection } = await shows(chat, isWaiting);
+      if (connection.state !== 'waiting') continue;
+      waits.push(connection.retryInMs);
+      environment.advance(connection.retryInMs);
+      await shows(chat, isLive);
+    }
+    const base = transport === 'sse' ? 200 : 250;
+    expect(waits).toEqual([1, 2, 4, 8, 16, 32].map((factor) => Math.floor(0.999 * base * factor)));
+    // As soon as there is progress, none of that counts any more.
+    server.chat('c').append('session.updated', { title: 'progress' });
+    await shows(chat, ({ title }) => title === 'progress');
+    server.chat('c').cutAll();
+    expect((await shows(chat, isWaiting)).connection).toMatchObject({ retryInMs: Math.floor(0.999 * base) });
+  });
+
+  it('is closed for good by close, and leaves nothing running', async () => {
+    const { server, client, environment } = await openClient({ transport });
+    server.chat('c').append('session.created', {});
+    const chat = client.chat('c');
+    await shows(chat, isLive);
+    chat.close();
+    expect(chat.snapshot().connection).toMatchObject({ state: 'closed', reason: 'closed' });
+    environment.advance(0);
+    expect(environment.waits).toEqual([]);
+    expect(client.chat('c')).not.toBe(chat);
+  });
+});
