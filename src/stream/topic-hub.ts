@@ -2,7 +2,7 @@
 // synchronously, encoded once per wire, and says how far it has got, which is what a subscription needs to know
 // to go from catching up to live without a seam. Owns the feeds, and keeps watched chats from expiring.
 import type { Broker, LogBatch, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
-import { isBrokerError } from '../broker/errors.ts';
+import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Frame } from './event-sink.ts';
@@ -125,7 +125,8 @@ export class TopicHub {
     return this.#feeds.size;
   }
 
-  /** The topic's feed, begun at its head if nobody watches yet; undefined where there is no such topic. */
+  /** The topic's feed, begun at its head if nobody watches yet; undefined where there is no such topic.
+   *  @throws BrokerError closed */
   async open(topic: LiteTopicName): Promise<Feed | undefined> {
     const feed = this.#feeds.get(topic);
     if (feed !== undefined) return feed;
@@ -153,7 +154,9 @@ export class TopicHub {
 
   async #begin(topic: LiteTopicName): Promise<Feed | undefined> {
     const [info] = await this.#options.broker.describe([topic]);
-    if (info === undefined || this.#isClosed) return undefined;
+    // Not undefined: that would say that the topic is gone, and its reader would look again, for ever.
+    if (this.#isClosed) throw new BrokerError('closed', 'this node follows no topics any more');
+    if (info === undefined) return undefined;
     const feed = new Feed(topic, info.epoch, info.next, this.#options.clock.mono() + renewIn(info));
     this.#feeds.set(topic, feed);
     void this.#run(feed);
