@@ -1,6 +1,7 @@
 // A disk that forgets: real files, and beside them a journal of everything that no flush has made durable yet. A killed
 // process loses nothing that it wrote; a power cut undoes a random part of the journal, tears the write at its edge,
 // blanks some of what it kept, drops names of files that were never synced, and brings back unlinked ones.
+// Bytes that a file had before are never worse than old or new, and can be written again when the disk is full.
 //
 // Every life of the engine gets a `LogFiles` of its own, which is dead from the moment of the crash on. The journal
 // outlives it, as the page cache outlives a process. Flushes are not passed on to the real device: what counts as
@@ -32,7 +33,7 @@ interface ArmedCrash {
 }
 
 export class CrashingDisk {
-  /** Nothing more fits. */
+  /** No file can grow. */
   isFull = false;
   readonly random: Random;
   readonly #trash: string;
@@ -218,7 +219,7 @@ class DiskFile implements LogFile {
   async write(bytes: Uint8Array, position: number): Promise<number> {
     this.#disk.mustLive(this.#life);
     const { random } = this.#disk;
-    if (this.#disk.isFull) throw new DiskError('ENOSPC', 'no space left on device');
+    if (this.#disk.isFull && position + bytes.length > (await this.#file.size())) throw new DiskError('ENOSPC', 'no space left on device');
     const struck = this.#disk.isStruck(false);
     const isShort = struck === undefined ? bytes.length > 1 && random.chance(0.05) : random.chance(0.7);
     const taken = isShort ? bytes.subarray(0, random.between(struck === undefined ? 1 : 0, bytes.length - 1)) : bytes;

@@ -76,20 +76,18 @@ async function undo(file: Handle, { old, oldSize, position }: Change): Promise<v
   await file.truncate(oldSize);
 }
 
-/** The device takes sectors as it likes: a beginning may be there, and the rest may read as zeros. */
+/** The device takes sectors as it likes: a beginning may be there. The rest is what it was before; where the file had not
+ *  reached before, it ends, or reads as zeros. */
 async function tear(file: Handle, change: Change, random: Random): Promise<void> {
-  const there = random.between(0, Math.max(0, change.written - 1));
   if (change.written === 0 || random.chance(0.2)) return undo(file, change);
-  const end = change.position + change.written;
-  const { size } = await file.stat();
-  if (random.chance(0.3) && size === end) {
-    const zeros = Buffer.alloc(change.written - there);
-    await file.write(zeros, 0, zeros.length, change.position + there);
-    return;
-  }
+  const there = random.between(0, change.written - 1);
   const old = change.old.subarray(there);
   if (old.length > 0) await file.write(old, 0, old.length, change.position + there);
-  await file.truncate(Math.max(change.oldSize, change.position + there));
+  const end = change.position + change.written;
+  const kept = Math.max(change.oldSize, change.position + there);
+  if (kept >= end) return;
+  await file.truncate(kept);
+  if (random.chance(0.3)) await file.truncate(end);
 }
 
 async function readRange(file: LogFile, from: number, to: number): Promise<Uint8Array> {

@@ -68,7 +68,7 @@ describe.concurrent('aimock', () => {
   it('streams an answer', async () => {
     const { text, end, deltas } = await ask(server, 'story', 'a story, please');
     expect(text).toBe(STORY);
-    expect(deltas).toBeGreaterThan(20);
+    expect(deltas).toBeGreaterThan(1);
     expect(end).toMatchObject({ event: 'run.completed', finishReason: 'stop', length: STORY.length, usage: { outputTokens: expect.any(Number) as number } });
   });
 
