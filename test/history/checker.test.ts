@@ -66,8 +66,10 @@ describe('C2: what was acknowledged or seen', () => {
 
   it('is there: a stop', () => {
     expect(codes(SENT, second, cancel, { kind: 'cancelled', call: '3', runId: 'r2' }, final(two))).toEqual([]);
-    const without: Frame[] = [...two.slice(0, -1), [10, 'run.failed', { runId: 'r2', error: {} }]];
-    expect(codes(SENT, second, cancel, { kind: 'cancelled', call: '3', runId: 'r2' }, final(without.map((frame) => frame)))).toContain('C2');
+    const without: Frame[] = [...two.slice(0, -1), [10, 'run.started', { runId: 'r2', messageId: 'a2', attempt: 1 }], [11, 'run.failed', { runId: 'r2', error: {} }]];
+    expect(codes(SENT, second, cancel, { kind: 'cancelled', call: '3', runId: 'r2' }, final(without))).toEqual(['C2']);
+    const lost: Observed = { kind: 'crash', what: 'power', declaresLoss: true };
+    expect(codes(SENT, second, cancel, { kind: 'cancelled', call: '3', runId: 'r2' }, lost, final(without))).toEqual([]);
   });
 
   it('is there: an event', () => {

@@ -18,7 +18,7 @@ export function checkHistory(history: readonly Observation[]): readonly Violatio
   new Readers(index, causes, found).follow(history);
   for (const session of index.sessions.values()) {
     const story = session.finalLife?.story;
-    checkSends(session, found);
+    checkSends(session, index.losses, found);
     if (story !== undefined) checkRuns(session, story, found);
     if (session.finals.length > 0) causes.checkLives(session);
     checkFinals(session, found);

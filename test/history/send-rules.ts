@@ -6,7 +6,8 @@ import { mayHaveHappened, type SendAttempt, type SessionRecord } from './session
 import type { Story } from './story.ts';
 import type { Violations } from './violation.ts';
 
-export function checkSends(session: SessionRecord, found: Violations): void {
+/** `losses`: when visible records were declared lost; what was acknowledged before may be gone then. */
+export function checkSends(session: SessionRecord, losses: readonly number[], found: Violations): void {
   const story = session.finalLife?.story;
   for (const [messageId, attempts] of session.messages) {
     checkAnswersAgree(session, messageId, attempts, found);
@@ -15,7 +16,7 @@ export function checkSends(session: SessionRecord, found: Violations): void {
       checkStands(session, story, { messageId, runId, offset: position.offset, content: send.content }, found);
     }
   }
-  if (story !== undefined) checkCancels(session, story, found);
+  if (story !== undefined) checkCancels(session, story, losses, found);
   for (const life of session.lives.values()) checkNothingInvented(session, life, found);
 }
 
@@ -40,10 +41,11 @@ function checkStands(session: SessionRecord, story: Story, sent: { messageId: st
   if (story.runs.get(runId)?.messageId !== messageId) found.add('C2', `${where}: its run ${runId} is not there`);
 }
 
-function checkCancels(session: SessionRecord, story: Story, found: Violations): void {
+function checkCancels(session: SessionRecord, story: Story, losses: readonly number[], found: Violations): void {
   const stopped = new Set(story.events.filter(({ type }) => isStop(type)).map(({ data }) => textField(data, 'runId')));
-  for (const { runId } of session.cancels) {
+  for (const { runId, endedAt } of session.cancels) {
     if (runId === undefined || !story.runs.has(runId) || stopped.has(runId)) continue;
+    if (losses.some((loss) => loss > endedAt)) continue;
     found.add('C2', `the stop of run ${runId} of ${session.id} was acknowledged, and is not there`);
   }
 }

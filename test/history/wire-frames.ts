@@ -1,5 +1,5 @@
 // What a client makes of frames: events with their ids, from the text of server-sent events or of WebSocket messages.
-import type { EventData } from './history.ts';
+import type { EventData, Observed } from './history.ts';
 
 export interface WireEvent {
   /** Control events have none. */
@@ -29,4 +29,11 @@ export function parseSocketFrame(text: string): WireEvent[] {
   const frame = JSON.parse(text) as SocketEvent & { type: string; events?: readonly SocketEvent[] };
   const events = frame.type === 'events' ? (frame.events ?? []) : frame.type === 'event' ? [frame] : [];
   return events.map(({ id, event, data }) => ({ id, type: event, data }));
+}
+
+/** What a history keeps of an event; control events that cause nothing are not kept. */
+export function observeEvent(reader: string, { id, type, data }: WireEvent): Observed | undefined {
+  if (id !== undefined) return { kind: 'event', reader, id, type, data };
+  if (type === 'live') return { kind: 'live', reader, position: typeof data['position'] === 'string' ? data['position'] : null };
+  return type === 'reset' ? { kind: 'reset', reader, reason: String(data['reason']) } : undefined;
 }

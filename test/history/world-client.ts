@@ -56,6 +56,15 @@ export class WorldClient {
     throw new Error(`${messageId} was never answered`);
   }
 
+  /** A session with a title, before anything is said in it. Whatever comes of it, sending finds its way. */
+  async create(session: string): Promise<void> {
+    const { anyNode } = this.#around;
+    const node = await anyNode();
+    await node.ask(() => node.sessions.create(this.#user, refOf(session), { title: `about ${session}` })).catch((error: unknown) => {
+      if (!isBrokerError(error) && !isSessionError(error)) throw error;
+    });
+  }
+
   /** The run that is active, or any that was ever accepted. */
   async cancel(session: string, isAny: boolean): Promise<void> {
     const { history, random } = this.#around;

@@ -105,6 +105,12 @@ export class WorldNode {
     return loaded && { runs: loaded.state.runs.length, position: { epoch: loaded.epoch, offset: loaded.at } };
   }
 
+  /** Where the last decision stands of a chat in which nothing runs, as the gateway answers for `until=idle`. */
+  async idleAt(sessionId: string): Promise<number | undefined> {
+    const state = await this.stateOf(sessionId);
+    return state?.runs === 0 ? state.position.offset : undefined;
+  }
+
   /** What was asked, or that the process died before it answered. */
   ask<T>(question: () => Promise<T>): Promise<T | 'died'> {
     return Promise.race([question(), this.died]);

@@ -10,7 +10,7 @@ import type { History } from './history.ts';
 import type { Plant } from './plant.ts';
 import type { Random } from './random.ts';
 import { turns, within } from './turns.ts';
-import { parseSocketFrame, parseSseFrames, type WireEvent } from './wire-frames.ts';
+import { observeEvent, parseSocketFrame, parseSseFrames, type WireEvent } from './wire-frames.ts';
 import type { WorldNode } from './world-node.ts';
 
 export interface ReaderSurroundings {
@@ -21,6 +21,9 @@ export interface ReaderSurroundings {
   readonly anyNode: () => Promise<WorldNode>;
   readonly onFault: (what: string, error: unknown) => void;
 }
+
+/** Of connections, how many end when the chat is idle. */
+const UNTIL_IDLE = 0.15;
 
 export type WireName = 'sse' | 'ws';
 
@@ -175,7 +178,7 @@ export class WorldReader {
       this.#sink = sink;
       this.#hangUp = () => resolve('cut');
       void node.died.then(() => resolve('cut'));
-      this.#subscribe(node, wire, { sink: plant.sink?.(sink) ?? sink, after, signal: abort.signal }, (error) => {
+      this.#subscribe(node, wire, { sink: plant.sink?.(sink) ?? sink, after, isUntilIdle: !final && this.#around.random.chance(UNTIL_IDLE), signal: abort.signal }, (error) => {
         this.#tolerate(error);
         resolve('failed');
       });
@@ -188,7 +191,7 @@ export class WorldReader {
     history.record({ kind: 'end', reader, reason });
   }
 
-  #subscribe(node: WorldNode, wire: WireName, to: { sink: EventSink; after: Position | undefined; signal: AbortSignal }, onFailure: (error: unknown) => void): void {
+  #subscribe(node: WorldNode, wire: WireName, to: { sink: EventSink; after: Position | undefined; isUntilIdle: boolean; signal: AbortSignal }, onFailure: (error: unknown) => void): void {
     const { plant } = this.#around;
     const encoder = wire === 'sse' ? sseEncoder : wsEncoder(this.session);
     const subscription = new Subscription({
@@ -200,24 +203,18 @@ export class WorldReader {
       after: to.after === undefined ? undefined : (plant.resume?.(to.after) ?? to.after),
       signal: to.signal,
       onReset: 'restart',
+      ...(to.isUntilIdle ? { idleAt: () => node.idleAt(this.session) } : {}),
       observer: { onReset: () => undefined, onDelivered: () => undefined, onFellBehind: () => undefined },
     });
     subscription.run().catch(onFailure);
   }
 
-  #take({ id, type, data }: WireEvent): void {
-    const { history } = this.#around;
-    const reader = this.name;
-    if (id !== undefined) {
-      this.#held = parsePosition(id);
-      history.record({ kind: 'event', reader, id, type, data });
-    } else if (type === 'live') {
-      this.#isLive = true;
-      history.record({ kind: 'live', reader, position: data['position'] as string | null });
-    } else if (type === 'reset') {
-      this.#held = undefined;
-      history.record({ kind: 'reset', reader, reason: String(data['reason']) });
-    }
+  #take(event: WireEvent): void {
+    const observed = observeEvent(this.name, event);
+    if (observed !== undefined) this.#around.history.record(observed);
+    if (event.id !== undefined) this.#held = parsePosition(event.id);
+    if (event.type === 'live') this.#isLive = true;
+    if (event.type === 'reset') this.#held = undefined;
   }
 
   /** What a reader cannot be told otherwise ends its stream: the log is failing, or gone. */

@@ -71,7 +71,10 @@ class World {
     const actions = this.#actions();
     const weights = Object.entries(plan.weights) as [Action, number][];
     const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
-    for (const session of plan.sessions) this.#prompt(session);
+    for (const session of plan.sessions) {
+      if (random.chance(0.3)) this.#call(this.#client.create(session));
+      this.#prompt(session);
+    }
     for (let step = 0; step < plan.steps && !cluster.isLost; step += 1) {
       await actions[pickAction(weights, random.next() * total)]();
       await turns(random.between(0, 4));
