@@ -32,3 +32,20 @@ export async function nextEvent(stream: AsyncIterator<ProviderEvent>): Promise<P
   if (step.done === true) throw new Error('the stream ended');
   return step.value;
 }
+
+/** A signal that lives on, as a worker's may, and the listeners that are left on it. */
+export function watchedSignal(): { readonly signal: AbortSignal; readonly listeners: Set<unknown> } {
+  const { signal } = new AbortController();
+  const listeners = new Set<unknown>();
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (type: string, listener: EventListener, options?: AddEventListenerOptions) => {
+    listeners.add(listener);
+    add(type, listener, options);
+  };
+  signal.removeEventListener = (type: string, listener: EventListener) => {
+    listeners.delete(listener);
+    remove(type, listener);
+  };
+  return { signal, listeners };
+}

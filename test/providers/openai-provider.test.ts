@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createOpenAiProvider, type OpenAiProviderOptions } from '../../src/worker/providers/openai-provider.ts';
 import { DRAIN_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../../src/worker/providers/upstream-limits.ts';
 import { answer, CUT, deltaEvent, DONE, errorReply, finishEvent, HEADERS, RESET, ScriptedUpstream, sse, STALL, textEvent, type Script } from '../helpers/scripted-upstream.ts';
-import { collect, nextEvent, requestOf, textIn } from './collect.ts';
+import { collect, nextEvent, requestOf, textIn, watchedSignal } from './collect.ts';
 import { WatchedClock } from './watched-clock.ts';
 
 const clock = new WatchedClock();
@@ -347,20 +347,12 @@ describe('an abort', () => {
 
   it('leaves no listener on a signal that lives on', async () => {
     const { provider } = await providerOf([answer('a')]);
-    const { signal } = new AbortController();
-    const listeners: string[] = [];
-    const add = signal.addEventListener.bind(signal);
-    const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = (type: string, listener: EventListener, options?: AddEventListenerOptions) => {
-      listeners.push(type);
-      add(type, listener, options);
-    };
-    signal.removeEventListener = (type: string, listener: EventListener) => {
-      listeners.pop();
-      remove(type, listener);
-    };
-    await collect(provider, requestOf('x', { signal }));
-    await vi.waitFor(() => expect(listeners).toEqual([]));
+    const { signal, listeners } = watchedSignal();
+    const stream = provider.stream(requestOf('x', { signal }))[Symbol.asyncIterator]();
+    await nextEvent(stream);
+    expect(listeners.size).toBe(1);
+    await stream.return?.();
+    await vi.waitFor(() => expect(listeners.size).toBe(0));
   });
 
   it('is not needed by a reader that leaves: the socket closes all the same', async () => {
