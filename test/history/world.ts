@@ -13,7 +13,7 @@ import type { WorldNode } from './world-node.ts';
 import { planWorld, type Action, type WorldPlan } from './world-plan.ts';
 import { WorldReader } from './world-reader.ts';
 
-/** Real ms until a healed world that has not come to its end is given up. A healthy one needs a few hundred. */
+/** Real ms in which nothing happens until a healed world that has not come to its end is given up. */
 const PATIENCE_MS = 10_000;
 
 export interface WorldResult {
@@ -147,7 +147,7 @@ class World {
     const { cluster, history, patienceMs } = this.#parts;
     cluster.disk.disarm();
     cluster.disk.isFull = false;
-    const healed = await within(patienceMs, () => this.#pass(), async () => cluster.isLost || (await this.#unfinished()) === '');
+    const healed = await within(patienceMs, () => this.#pass(), async () => cluster.isLost || (await this.#unfinished()) === '', () => history.observations.length);
     if (!healed) history.record({ kind: 'stuck', what: `healed, and still: ${await this.#unfinished()}` });
   }
 

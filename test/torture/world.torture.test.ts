@@ -1,11 +1,15 @@
 // The long form of test/history/world.test.ts: many worlds, from a seed that differs each time unless it is given.
 // WORLD_SEED=<first> WORLD_COUNT=<how many> npm run torture
 import { describe, expect, it } from 'vitest';
+import type { Plant } from '../history/plant.ts';
 import { describeViolations } from '../history/violation.ts';
 import { runWorld } from '../history/world.ts';
 
 const FIRST = Number(process.env['WORLD_SEED'] ?? Math.floor(Math.random() * 1e9));
 const COUNT = Number(process.env['WORLD_COUNT'] ?? 1000);
+/** One world in so many is a long one. */
+const LONG_EVERY = 10;
+const LONG: Plant = { plan: (plan) => ({ ...plan, steps: plan.steps * 5, tokensMax: plan.tokensMax * 3 }) };
 /** Seeds between two lines of the report. */
 const REPORT_EVERY = 100;
 
@@ -14,7 +18,7 @@ describe('worlds without end', () => {
     const bad: string[] = [];
     const seen = { observations: 0, crashes: 0, answers: 0 };
     for (let seed = FIRST; seed < FIRST + COUNT; seed += 1) {
-      const { violations, history } = await runWorld(seed);
+      const { violations, history } = await runWorld(seed, seed % LONG_EVERY === 0 ? LONG : {});
       seen.observations += history.length;
       seen.crashes += history.filter(({ kind }) => kind === 'crash').length;
       seen.answers += history.filter(({ kind }) => kind === 'sent').length;
