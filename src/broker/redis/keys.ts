@@ -1,0 +1,108 @@
+// Every key and channel that this engine has in Redis, and what stands under it. All keys of a partition carry its
+// hash tag, so that in a cluster they are on one node and one script may change them together.
+//
+//   P = {<prefix>:p<n>}     the partition itself: never a key, but what scripts are routed by (KEYS[1])
+//   P:life                  hash: whose history this is (life-lua.ts)
+//   P:names                 zset, score 0: the topics that are alive, for lists
+//   P:due                   zset, score = no later than when the topic's time is up: what the sweep looks at
+//   P:t:<topic>             hash: the topic's state, or its tombstone (fields below)
+//   P:M:<topic>             stream of the major records, id = <offset + 1>-0, one field `d`: the data
+//   P:m:<topic>             stream of the minor records, likewise
+//   P:h:<topic>             zset of declared holes, score = to, member = <from>:<to>:<by>
+//   P:q…                    everything of group consumption (queue/)
+//   P:c:<topic>             channel: what is appended to the topic
+//   P:w                     channel: a topic of this partition became ready for a group
+//   <prefix>:layout         hash: layout version and number of partitions, so that no node uses another
+import { routingKey } from '../append-rules.ts';
+import { BrokerError } from '../errors.ts';
+import type { LiteTopicName } from '../lite-topic.ts';
+
+/** Raised when keys or fields change their meaning: a store of another layout is refused. */
+export const LAYOUT_VERSION = 1;
+export const PARTITIONS_DEFAULT = 64;
+export const PARTITIONS_MAX = 1024;
+export const PREFIX_DEFAULT = 'holdline';
+/** Braces would move the hash tag. */
+const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
+
+/** After P, before the topic. Lua sees them by the same names (partition-lua.ts). */
+export const TOPIC_KEYS = { meta: ':t:', majors: ':M:', minors: ':m:', holes: ':h:', channel: ':c:' } as const;
+export const PARTITION_KEYS = { life: ':life', names: ':names', due: ':due', queue: ':q', wake: ':w' } as const;
+
+/** Fields of a topic's hash, one letter each because there may be millions. Absent where the default stands beside it. */
+export const META = {
+  /** As readers see it, if the topic's era is still the partition's. */
+  epoch: 'e',
+  /** The partition's era at the topic's last write. */
+  era: 'r',
+  /** 0 */
+  next: 'n',
+  /** -1 */
+  lastMajor: 'M',
+  /** -1 */
+  fence: 'f',
+  /** 0 */
+  lastSeq: 's',
+  /** '': the answers to the append with lastSeq, `epoch,first,next;…` */
+  lastAnswers: 'a',
+  /** none */
+  ttlMs: 't',
+  /** none: ms since 1970 */
+  expiresAt: 'x',
+  /** 'normal' */
+  priority: 'p',
+  /** 0: UTF-8 bytes of the live major, and of the live minor records */
+  majorBytes: 'B',
+  minorBytes: 'b',
+  /** The score in P:due, if it stands there. */
+  dueAt: 'u',
+  /** Only in a tombstone: 'expired' or 'removed', and when (ms since 1970). It keeps e and n, and loses the rest. */
+  ended: 'd',
+  endedAt: 'D',
+  /** + group: the first offset that the group has not consumed. Default 0. */
+  consumed: 'c:',
+} as const;
+
+export class RedisKeys {
+  readonly partitions: number;
+  readonly layout: string;
+  readonly #tags: readonly string[];
+
+  /** @throws BrokerError invalid-config */
+  constructor(prefix: string, partitions: number) {
+    if (!PREFIX.test(prefix)) throw new BrokerError('invalid-config', 'the Redis prefix has letters, digits and _ . : - only, at most 64');
+    if (!Number.isInteger(partitions) || partitions < 1 || partitions > PARTITIONS_MAX) {
+      throw new BrokerError('invalid-config', `Redis partitions are from 1 to ${PARTITIONS_MAX}`);
+    }
+    this.partitions = partitions;
+    this.layout = `${prefix}:layout`;
+    this.#tags = Array.from({ length: partitions }, (_, n) => `{${prefix}:p${n}}`);
+  }
+
+  /** Topics of one routing key are in one partition. */
+  partitionOf(topic: LiteTopicName): number {
+    return hashOf(routingKey(topic)) % this.partitions;
+  }
+
+  /** P */
+  tag(partition: number): string {
+    const tag = this.#tags[partition];
+    if (tag === undefined) throw new RangeError(`there is no partition ${partition}`);
+    return tag;
+  }
+
+  topicChannel(topic: LiteTopicName): string {
+    return this.tag(this.partitionOf(topic)) + TOPIC_KEYS.channel + topic;
+  }
+
+  wakeChannel(partition: number): string {
+    return this.tag(partition) + PARTITION_KEYS.wake;
+  }
+}
+
+/** FNV-1a, 32 bits. Part of the layout: another hash would look for topics where they are not. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}

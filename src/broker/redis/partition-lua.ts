@@ -1,0 +1,26 @@
+// What stands at the top of every script: whose partition, what time it is, and how keys are called. Scripts run with
+//   KEYS[1]  P, the partition's tag (no key stands there)
+//   ARGV[1]  ms since 1970, or '' for the server's own clock. Tests give it; nodes do not, so that there is one clock.
+// A slot that is being moved has a part of its keys here and a part there, and a script may not change half of a
+// topic. Looking for a key that is nowhere is refused in such a slot, before anything is done (and costs nothing
+// outside of a cluster): so a partition is unavailable while it moves, and whole before and after.
+import { META, PARTITION_KEYS, TOPIC_KEYS } from './keys.ts';
+
+const constants = (name: string, table: Readonly<Record<string, string>>): string =>
+  `local ${name} = {${Object.entries(table).map(([key, value]) => `${key}='${value}'`).join(',')}}`;
+
+/** Gives scripts: part, now, K (topic keys), Q (partition keys), F (fields of a topic's hash). */
+export const PARTITION_LUA = `
+local part = KEYS[1]
+redis.call('EXISTS', part)
+${constants('K', TOPIC_KEYS)}
+${constants('Q', PARTITION_KEYS)}
+${constants('F', META)}
+local now
+if ARGV[1] == '' then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+else
+  now = tonumber(ARGV[1])
+end
+`;

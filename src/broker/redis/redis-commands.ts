@@ -1,0 +1,43 @@
+// What the parts of this engine ask of Redis: run a script where a partition is, and hear what is published there.
+// Who is connected to what, and what is tried again, is behind this (redis-nodes.ts).
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../clock.ts';
+import type { RedisKeys } from './keys.ts';
+
+/** One Lua script. It is called with KEYS[1] = the partition's tag and ARGV[1] = the time (see partition-lua.ts). */
+export interface RedisScript {
+  readonly name: string;
+  readonly lua: string;
+  readonly sha: string;
+}
+
+export function redisScript(name: string, lua: string): RedisScript {
+  return { name, lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+/** What ioredis makes of a script's reply. */
+export type RedisReply = string | number | null | readonly RedisReply[];
+
+export interface ChannelListener {
+  /** In the order of publishing, while the subscription stands. */
+  message(text: string): void;
+  /** The subscription stands, for the first time or again: whatever was published before may have been missed. */
+  subscribed(): void;
+}
+
+export interface ChannelSubscription {
+  /** Idempotent. Nothing is heard any more. */
+  close(): void;
+}
+
+export interface RedisCommands {
+  readonly keys: RedisKeys;
+  readonly clock: Clock;
+  /** Calls `script` with KEYS[1] = P, ARGV = [time, ...args], atomically on the master that has the partition. An
+   *  error means that it may or may not have run, unless its code says otherwise.
+   *  @throws BrokerError unavailable, disk-full, corrupt, closed, overloaded (not sent) */
+  run(script: RedisScript, partition: number, args: readonly (string | number)[]): Promise<RedisReply>;
+  /** Subscribes now or as soon as the node can be reached, again after every reconnect, until it is closed. Several
+   *  listeners may share a channel. Never throws: a channel that cannot be had is one that never says `subscribed`. */
+  subscribe(partition: number, channel: string, listener: ChannelListener): ChannelSubscription;
+}
