@@ -4,6 +4,7 @@
 import type { Clock } from '../clock.ts';
 import type { ConsumeOptions, Delivery } from './broker.ts';
 import { BrokerError } from './errors.ts';
+import { checkConsume } from './group/consume-options.ts';
 import { ConsumerGroup } from './group/consumer-group.ts';
 import type { Consumer } from './group/consumer-group.ts';
 import type { QueueStore } from './group/queue-store.ts';
@@ -12,12 +13,6 @@ import type { LiteTopicName, TopicPattern } from './lite-topic.ts';
 
 /** Every append is held against every group's pattern. */
 export const GROUPS_MAX = 64;
-/** Deliveries that one consumer may hold. */
-export const CREDIT_MAX = 65_536;
-/** A day: longer than any work that one lease should stand for. */
-export const VISIBILITY_MS_MAX = 24 * 60 * 60 * 1000;
-/** Group names are keys of the engines' stores. */
-const GROUP_NAME = /^[A-Za-z0-9_:.-]{1,64}$/;
 
 interface KnownGroup {
   readonly group: ConsumerGroup;
@@ -41,7 +36,7 @@ export class GroupConsumption {
   }
 
   async *consume(name: string, pattern: TopicPattern, options: ConsumeOptions): AsyncGenerator<Delivery, void, undefined> {
-    checkOptions(name, options);
+    checkConsume(name, options);
     const group = await this.#open(name, pattern);
     const consumer: Consumer = { options, held: 0, answer: undefined };
     const leave = (): void => group.leave(consumer);
@@ -122,14 +117,4 @@ export class GroupConsumption {
 /** Most appends are to topics that no group consumes, so the cheap half of the question comes first. */
 function matches({ group, prefix }: KnownGroup, topic: LiteTopicName): boolean {
   return topic.startsWith(prefix) && matchesPattern(group.pattern, topic);
-}
-
-function checkOptions(name: string, { credit, visibilityMs }: ConsumeOptions): void {
-  if (!GROUP_NAME.test(name)) throw new BrokerError('invalid-config', 'not a group name');
-  if (!isWithin(credit, CREDIT_MAX)) throw new BrokerError('invalid-config', `credit is from 1 to ${CREDIT_MAX}`);
-  if (!isWithin(visibilityMs, VISIBILITY_MS_MAX)) throw new BrokerError('invalid-config', `visibilityMs is from 1 to ${VISIBILITY_MS_MAX}`);
-}
-
-function isWithin(value: number, max: number): boolean {
-  return Number.isSafeInteger(value) && value >= 1 && value <= max;
 }

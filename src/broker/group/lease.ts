@@ -5,8 +5,8 @@ import type { LiteTopicName } from '../lite-topic.ts';
 
 export interface LeaseOwner {
   ack(lease: Lease): Promise<boolean>;
-  nack(lease: Lease, delayMs: number): boolean;
-  extend(lease: Lease): boolean;
+  nack(lease: Lease, delayMs: number): boolean | Promise<boolean>;
+  extend(lease: Lease): boolean | Promise<boolean>;
 }
 
 export interface Delivered {

@@ -49,35 +49,50 @@ export class ReadyRing<T> {
   }
 }
 
-const CLASSES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
+/** Highest first. */
+export const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
 /** A class that waits is served after being passed over this often, so it gets at least a ninth. */
 export const PASSED_OVER_MAX = 8;
 
-/** A ring per priority. The higher class first, but none is passed over for ever. */
+/** Which class is served next: the higher first, but none that waits is passed over for ever. */
+export class PriorityTurns {
+  readonly #passedOver = new Map<Priority, number>();
+
+  next(isWaiting: (priority: Priority) => boolean): Priority | undefined {
+    const waiting = PRIORITIES.filter((priority) => isWaiting(priority));
+    const chosen = waiting.find((priority) => this.#count(priority) >= PASSED_OVER_MAX) ?? waiting[0];
+    for (const one of waiting) this.#passedOver.set(one, one === chosen ? 0 : this.#count(one) + 1);
+    return chosen;
+  }
+
+  #count(priority: Priority): number {
+    return this.#passedOver.get(priority) ?? 0;
+  }
+}
+
+/** A ring per priority, served in their turns. */
 export class PriorityRings<T> {
-  readonly #classes = CLASSES.map((priority) => ({ priority, ring: new ReadyRing<T>(), passedOver: 0 }));
+  readonly #rings = { high: new ReadyRing<T>(), normal: new ReadyRing<T>(), low: new ReadyRing<T>() } as const satisfies Record<Priority, ReadyRing<T>>;
+  readonly #turns = new PriorityTurns();
 
   get size(): number {
-    return this.#classes.reduce((sum, { ring }) => sum + ring.size, 0);
+    return PRIORITIES.reduce((sum, priority) => sum + this.#rings[priority].size, 0);
   }
 
   /** An item that waits in another class moves to the end of this one. */
   add(item: T, priority: Priority): void {
-    for (const one of this.#classes) {
-      if (one.priority === priority) one.ring.add(item);
-      else one.ring.delete(item);
+    for (const one of PRIORITIES) {
+      if (one === priority) this.#rings[one].add(item);
+      else this.#rings[one].delete(item);
     }
   }
 
   delete(item: T): void {
-    for (const { ring } of this.#classes) ring.delete(item);
+    for (const priority of PRIORITIES) this.#rings[priority].delete(item);
   }
 
   take(): T | undefined {
-    const waiting = this.#classes.filter(({ ring }) => ring.size > 0);
-    const chosen = waiting.find(({ passedOver }) => passedOver >= PASSED_OVER_MAX) ?? waiting[0];
-    if (chosen === undefined) return undefined;
-    for (const one of waiting) one.passedOver = one === chosen ? 0 : one.passedOver + 1;
-    return chosen.ring.take();
+    const chosen = this.#turns.next((priority) => this.#rings[priority].size > 0);
+    return chosen && this.#rings[chosen].take();
   }
 }

@@ -1,0 +1,21 @@
+// What a consumer may ask for: the limits on its options and on the name of its group, the same for every engine.
+import type { ConsumeOptions } from '../broker.ts';
+import { BrokerError } from '../errors.ts';
+
+/** Deliveries that one consumer may hold. */
+export const CREDIT_MAX = 65_536;
+/** A day: longer than any work that one lease should stand for. */
+export const VISIBILITY_MS_MAX = 24 * 60 * 60 * 1000;
+/** Group names are keys of the engines' stores. */
+const GROUP_NAME = /^[A-Za-z0-9_:.-]{1,64}$/;
+
+/** @throws BrokerError invalid-config */
+export function checkConsume(name: string, { credit, visibilityMs }: ConsumeOptions): void {
+  if (!GROUP_NAME.test(name)) throw new BrokerError('invalid-config', 'not a group name');
+  if (!isWithin(credit, CREDIT_MAX)) throw new BrokerError('invalid-config', `credit is from 1 to ${CREDIT_MAX}`);
+  if (!isWithin(visibilityMs, VISIBILITY_MS_MAX)) throw new BrokerError('invalid-config', `visibilityMs is from 1 to ${VISIBILITY_MS_MAX}`);
+}
+
+function isWithin(value: number, max: number): boolean {
+  return Number.isSafeInteger(value) && value >= 1 && value <= max;
+}
