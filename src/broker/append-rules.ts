@@ -19,11 +19,6 @@ export interface TopicState {
   readonly lastAnswers: readonly Appended[];
 }
 
-/** True where no major record stands in `from` to `to` (inclusive). Only asked for ranges below `next`. */
-export type IsMinor = (from: number, to: number) => boolean;
-
-export type WriteDecision = { readonly kind: 'accept' } | { readonly kind: 'duplicate'; readonly answer: readonly Appended[] };
-
 export interface PlannedWrite {
   readonly write: TopicWrite;
   readonly created: boolean;
@@ -35,16 +30,18 @@ export type AppendPlan =
   | { readonly kind: 'accept'; readonly writes: readonly PlannedWrite[]; readonly answers: readonly Appended[] }
   | { readonly kind: 'duplicate'; readonly answers: readonly Appended[] };
 
-/** How a plan looks at the engine's topics. */
-export interface TopicsView {
-  state(topic: LiteTopicName): TopicState | undefined;
-  isMinor(topic: LiteTopicName, from: number, to: number): boolean;
-  /** An epoch that this topic never had. */
-  newEpoch(): string;
+/** A topic as a plan looks at it. */
+export interface AppendSubject {
+  /** Undefined where there is no such topic. */
+  readonly state: TopicState | undefined;
+  /** True where no major record stands in `from` to `to` (inclusive). Only asked for ranges below `next`. */
+  isMinor(from: number, to: number): boolean;
 }
 
+const NO_ANSWERS: readonly Appended[] = [];
+
 export function newTopicState(epoch: string): TopicState {
-  return { epoch, next: 0, lastMajor: -1, fence: -1, lastSeq: 0, lastAnswers: [] };
+  return { epoch, next: 0, lastMajor: -1, fence: -1, lastSeq: 0, lastAnswers: NO_ANSWERS };
 }
 
 /** Where a clustered engine keeps a topic: topics with the same key can be written in one append. */
@@ -55,32 +52,35 @@ export function routingKey(topic: LiteTopicName): string {
 /**
  * Decides the whole append and computes what it would leave behind; changes nothing. Retries are recognised over
  * all writes before any other condition is looked at, so the order of the writes does not matter for that.
+ * `subjects`: the topics of the writes, in their order. `newEpoch`: gives an epoch that the topic never had.
+ * Arrays have their size from the start: one that is pushed to keeps room for sixteen more, once a token.
  * @throws BrokerError epoch-changed, fenced, out-of-sequence, conflict, invalid-append
  */
-export function planAppend(writes: readonly TopicWrite[], topics: TopicsView): AppendPlan {
-  const retried = writes.filter((write) => isRetry(topics.state(write.topic), write));
-  const first = retried[0];
-  if (first !== undefined) return { kind: 'duplicate', answers: answersToRetry(writes, retried.length, topics.state(first.topic)) };
+export function planAppend(writes: readonly TopicWrite[], subjects: readonly AppendSubject[], newEpoch: () => string): AppendPlan {
+  const retried = answersToRetry(writes, subjects);
+  if (retried !== undefined) return { kind: 'duplicate', answers: retried };
   // Filled below, and complete before anybody sees the states that hold it.
-  const answers: Appended[] = [];
-  const planned: PlannedWrite[] = [];
-  for (const write of writes) {
-    const state = topics.state(write.topic);
-    decideWrite(state, write, (from, to) => topics.isMinor(write.topic, from, to));
-    const { state: after, appended } = applyWrite(state ?? newTopicState(topics.newEpoch()), write, answers);
-    answers.push(appended);
-    planned.push({ write, created: state === undefined, state: after, appended });
+  const answers = new Array<Appended>(writes.length);
+  const planned = new Array<PlannedWrite>(writes.length);
+  for (let i = 0; i < writes.length; i++) {
+    const write = at(writes, i);
+    const subject = at(subjects, i);
+    checkWrite(subject, write);
+    const before = subject.state ?? newTopicState(newEpoch());
+    const state = applyWrite(before, write, answers);
+    const appended = { epoch: before.epoch, first: before.next, next: state.next };
+    answers[i] = appended;
+    planned[i] = { write, created: subject.state === undefined, state, appended };
   }
   return { kind: 'accept', answers, writes: planned };
 }
 
 /**
- * May this write be put on top of this state? In order: the life it expects, its fence and count (which recognises
- * a retry), what it must not have missed, what it supersedes. A validated write only.
- * @throws BrokerError epoch-changed, fenced, out-of-sequence, conflict, invalid-append
+ * May this write be put on top of this state? In order: the life it expects, its fence and count, what it must not
+ * have missed, what it supersedes. A validated write that is no retry only.
  */
-export function decideWrite(state: TopicState | undefined, write: TopicWrite, isMinor: IsMinor): WriteDecision {
-  if (isRetry(state, write)) return { kind: 'duplicate', answer: state?.lastAnswers ?? [] };
+function checkWrite(subject: AppendSubject, write: TopicWrite): void {
+  const { state } = subject;
   if ('epoch' in write.expect && state?.epoch !== write.expect.epoch) refuse('epoch-changed', 'the topic is not in the expected epoch');
   if ('absent' in write.expect && state !== undefined) refuse('conflict', 'the topic exists');
   if (write.fence !== undefined && state !== undefined) checkFence(state, write.fence);
@@ -88,30 +88,28 @@ export function decideWrite(state: TopicState | undefined, write: TopicWrite, is
     if (state?.epoch !== write.ifUnchanged.epoch) refuse('epoch-changed', 'the topic is not in the epoch of ifUnchanged');
     if (state.lastMajor > write.ifUnchanged.offset) refuse('conflict', `a major record stands at ${state.lastMajor}`);
   }
-  for (const [from, to] of write.supersedes ?? []) {
+  if (write.supersedes === undefined) return;
+  for (const [from, to] of write.supersedes) {
     if (to >= (state?.next ?? 0)) refuse('invalid-append', 'supersedes offsets that do not exist yet');
-    if (!isMinor(from, to)) refuse('invalid-append', 'a major record cannot be superseded');
+    if (!subject.isMinor(from, to)) refuse('invalid-append', 'a major record cannot be superseded');
   }
-  return { kind: 'accept' };
 }
 
-/** The state after an accepted write, and its answer. A fenced write keeps the answers of its whole append (`answers`),
- *  because a retry asks for all of them. Spelled out field by field: this is on the path of every token. */
-export function applyWrite(state: TopicState, write: TopicWrite, answers: readonly Appended[]): { readonly state: TopicState; readonly appended: Appended } {
+/** The state after an accepted write. A fenced write keeps the answers of its whole append (`answers`), because a
+ *  retry asks for all of them. Spelled out field by field: this is on the path of every token. */
+export function applyWrite(state: TopicState, write: TopicWrite, answers: readonly Appended[]): TopicState {
   const { epoch, next: first } = state;
   const { records, fence, takeFence = false } = write;
-  const next = first + records.length;
   let lastMajor = state.lastMajor;
   for (let i = 0; i < records.length; i++) if (records[i]?.major === true) lastMajor = first + i;
-  const after: TopicState = {
+  return {
     epoch,
-    next,
+    next: first + records.length,
     lastMajor,
     fence: takeFence ? first : state.fence,
     lastSeq: takeFence ? 0 : (fence?.seq ?? state.lastSeq),
-    lastAnswers: takeFence ? [] : fence === undefined ? state.lastAnswers : answers,
+    lastAnswers: takeFence ? NO_ANSWERS : fence === undefined ? state.lastAnswers : answers,
   };
-  return { state: after, appended: { epoch, first, next } };
 }
 
 /** @throws BrokerError invalid-append, too-large: what no state of any topic could make acceptable. */
@@ -157,32 +155,49 @@ function validateRanges(ranges: readonly (readonly [from: number, to: number])[]
   }
 }
 
+/** No code unit takes more than three bytes, so most records need not be counted. */
+const BYTES_PER_UNIT_MAX = 3;
+
 function validateSize(writes: readonly TopicWrite[]): void {
   let records = 0;
-  let bytes = 0;
+  let units = 0;
   for (const write of writes) {
     records += write.records.length;
     if (records > APPEND_RECORDS_MAX) refuse('too-large', `an append has at most ${APPEND_RECORDS_MAX} records`);
     for (const { data } of write.records) {
-      const size = Buffer.byteLength(data);
-      if (size > RECORD_BYTES_MAX) refuse('too-large', `a record has at most ${RECORD_BYTES_MAX} bytes`);
+      const isTooLarge = data.length * BYTES_PER_UNIT_MAX > RECORD_BYTES_MAX && Buffer.byteLength(data) > RECORD_BYTES_MAX;
+      if (isTooLarge) refuse('too-large', `a record has at most ${RECORD_BYTES_MAX} bytes`);
       if (!data.isWellFormed()) refuse('invalid-append', 'data with a lone surrogate cannot be stored as UTF-8');
-      bytes += size;
+      units += data.length;
     }
   }
-  if (bytes > APPEND_BYTES_MAX) refuse('too-large', `an append has at most ${APPEND_BYTES_MAX} bytes`);
+  const isTooLarge = units * BYTES_PER_UNIT_MAX > APPEND_BYTES_MAX && bytesOf(writes) > APPEND_BYTES_MAX;
+  if (isTooLarge) refuse('too-large', `an append has at most ${APPEND_BYTES_MAX} bytes`);
+}
+
+function bytesOf(writes: readonly TopicWrite[]): number {
+  return writes.reduce((sum, { records }) => records.reduce((bytes, { data }) => bytes + Buffer.byteLength(data), sum), 0);
 }
 
 /** The last (fence, seq) again, in the life that it was given in. */
-function isRetry(state: TopicState | undefined, write: TopicWrite): boolean {
-  if (state === undefined || write.fence === undefined || !('epoch' in write.expect)) return false;
+function isRetry(state: TopicState, write: TopicWrite): boolean {
+  if (write.fence === undefined || !('epoch' in write.expect)) return false;
   return state.epoch === write.expect.epoch && state.fence === write.fence.fence && state.lastSeq === write.fence.seq;
 }
 
 /** A true retry repeats every write of its append; anything else under the same count is another append. */
-function answersToRetry(writes: readonly TopicWrite[], retried: number, state: TopicState | undefined): readonly Appended[] {
-  const fenced = writes.filter((write) => write.fence !== undefined).length;
-  const answers = state?.lastAnswers ?? [];
+function answersToRetry(writes: readonly TopicWrite[], subjects: readonly AppendSubject[]): readonly Appended[] | undefined {
+  let [fenced, retried] = [0, 0];
+  let answers: readonly Appended[] = NO_ANSWERS;
+  for (let i = 0; i < writes.length; i++) {
+    const write = at(writes, i);
+    const { state } = at(subjects, i);
+    if (write.fence !== undefined) fenced += 1;
+    if (state === undefined || !isRetry(state, write)) continue;
+    if (retried === 0) answers = state.lastAnswers;
+    retried += 1;
+  }
+  if (retried === 0) return undefined;
   if (retried !== fenced || answers.length !== writes.length) refuse('out-of-sequence', 'this seq was another append');
   return answers;
 }
@@ -198,4 +213,10 @@ function isCount(value: number, min: number): boolean {
 
 function refuse(code: BrokerErrorCode, message: string): never {
   throw new BrokerError(code, message);
+}
+
+function at<T>(list: readonly T[], i: number): T {
+  const one = list[i];
+  if (one === undefined) throw new RangeError('an append has one topic for each write');
+  return one;
 }

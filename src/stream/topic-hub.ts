@@ -1,7 +1,7 @@
 // One tail per topic and node, shared by all of that node's viewers. A feed hands each batch to its listeners
 // synchronously, encoded once per wire, and says how far it has got, which is what a subscription needs to know
 // to go from catching up to live without a seam. Owns the feeds, and keeps watched chats from expiring.
-import type { Broker, LogBatch, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
+import type { Broker, LogBatch, LogItem, ReadResult, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Clock, Timer } from '../clock.ts';
@@ -32,7 +32,7 @@ export class FeedBatch {
     this.next = batch.next;
     this.#items = batch.items;
     this.#isShared = isShared;
-    const events: WireEvent[] = [];
+    let events: WireEvent[] = [];
     let hasHole = false;
     let hasRunEvent = false;
     for (const item of batch.items) {
@@ -40,7 +40,9 @@ export class FeedBatch {
       if (item.kind === 'hole') hasHole = true;
       if (event === undefined) continue;
       if (event.type !== 'delta' && event.type.startsWith('run.')) hasRunEvent = true;
-      events.push(event);
+      // Made for one: a live batch is one token mostly, and a list that is pushed to keeps room for sixteen more.
+      if (events.length === 0) events = [event];
+      else events.push(event);
     }
     this.hasHole = hasHole;
     this.hasRunEvent = hasRunEvent;
@@ -159,27 +161,49 @@ export class TopicHub {
     if (info === undefined) return undefined;
     const feed = new Feed(topic, info.epoch, info.next, this.#options.clock.mono() + renewIn(info));
     this.#feeds.set(topic, feed);
-    void this.#run(feed);
+    this.#run(feed);
     this.#scheduleSweep();
     return feed;
   }
 
-  /** Never rejects: what goes wrong ends the feed, and its listeners hear of it. */
-  async #run(feed: Feed): Promise<void> {
-    const { broker, onError } = this.#options;
-    let reset: Reset | undefined;
-    try {
-      const from = { epoch: feed.epoch, offset: feed.next };
-      for await (const result of broker.tail(feed.topic, from, { signal: feed.abort.signal })) {
-        if (result.kind === 'batch') this.#deliver(feed, result);
-        if (result.kind === 'reset') reset = result;
-      }
-    } catch (error) {
-      onError(error);
-    }
+  /** Asks the tail again and again, without an async function: its state would be the largest thing that a waiting
+   *  feed keeps alive, and a thousand live feeds wait at once. */
+  #run(feed: Feed): void {
+    const from = { epoch: feed.epoch, offset: feed.next };
+    const tail = this.#options.broker.tail(feed.topic, from, { signal: feed.abort.signal })[Symbol.asyncIterator]();
+    const end = (reset: Reset | undefined): void => {
+      tail.return?.().catch(this.#options.onError);
+      this.#end(feed, reset);
+    };
+    const onFailed = (error: unknown): void => {
+      this.#options.onError(error);
+      end(undefined);
+    };
+    const onResult = ({ done, value }: IteratorResult<ReadResult, unknown>): void => {
+      if (done === true || value.kind === 'missing') end(undefined);
+      else if (value.kind === 'reset') end(value);
+      else if (this.#delivered(feed, value, onFailed)) ask();
+    };
+    const ask = (): void => {
+      tail.next().then(onResult, onFailed);
+    };
+    ask();
+  }
+
+  #end(feed: Feed, reset: Reset | undefined): void {
     if (feed.abort.signal.aborted) return;
     this.#drop(feed);
     for (const listener of feed.listeners) listener.onEnd(reset);
+  }
+
+  #delivered(feed: Feed, batch: LogBatch, onFailed: (error: unknown) => void): boolean {
+    try {
+      this.#deliver(feed, batch);
+      return true;
+    } catch (error) {
+      onFailed(error);
+      return false;
+    }
   }
 
   #deliver(feed: Feed, batch: LogBatch): void {

@@ -52,6 +52,9 @@ export class TokenWriter {
   #head = '';
   #headPart = -1;
   #flushing: Promise<void> | undefined;
+  /** What the append under way says. */
+  #inFlight: readonly Piece[] = [];
+  readonly #expect: { readonly epoch: string };
   #failure: Error | undefined;
   #isAbandoned = false;
   readonly #onFailure: () => void;
@@ -63,6 +66,7 @@ export class TokenWriter {
     this.#target = target;
     this.#answer = answer;
     this.#onFailure = onFailure;
+    this.#expect = { epoch: target.epoch };
     this.#written = answer.length;
     this.#part = answer.partCount - 1;
     this.#partKind = answer.partKind(this.#part);
@@ -118,7 +122,7 @@ export class TokenWriter {
     // [PROTOCOL §4] may be left out for a text part 0, which is what most answers are.
     if (this.#part === 0 && kind === 'text') return;
     const event: PartStarted = { type: 'part.started', runId: this.#target.runId, part: this.#part, kind, ...call };
-    this.#pieces.push({ kind: 'start', event });
+    this.#wait({ kind: 'start', event });
   }
 
   /** What is left of a character when its part ends is said as it is. */
@@ -151,9 +155,15 @@ export class TokenWriter {
       let end = Math.min(text.length, from + DELTA_CHARS_MAX);
       const code = text.charCodeAt(end - 1);
       if (end < text.length && code >= 0xd800 && code <= 0xdbff) end -= 1;
-      this.#pieces.push({ kind: 'delta', part: this.#part, partKind: kind, text: text.slice(from, end) });
+      this.#wait({ kind: 'delta', part: this.#part, partKind: kind, text: text.slice(from, end) });
       from = end;
     }
+  }
+
+  /** A list that is pushed to keeps room for sixteen more, and most hold one piece. */
+  #wait(piece: Piece): void {
+    if (this.#pieces.length === 0) this.#pieces = [piece];
+    else this.#pieces.push(piece);
   }
 
   #kick(): void {
@@ -163,56 +173,50 @@ export class TokenWriter {
   /** One append after the other until nothing waits. Callbacks and no async functions: this is on the path of every
    *  token, and each would cost another promise. */
   #flushNext(): void {
-    const pieces = this.#pieces;
+    this.#inFlight = this.#pieces;
     this.#pieces = [];
     this.#pendingChars = 0;
-    const { topic, epoch, fence } = this.#target;
-    const write = { topic, records: this.#encode(pieces), expect: { epoch }, fence: { fence, seq: this.#seq } };
-    this.#flushing = this.#append([write]).then(
-      (appended) => this.#onAppended(pieces, appended),
-      (error: unknown) => this.#onRefused(error),
-    );
+    const { topic, fence } = this.#target;
+    const write = { topic, records: this.#encode(this.#inFlight), expect: this.#expect, fence: { fence, seq: this.#seq } };
+    this.#append([write]);
   }
 
-  #onAppended(pieces: readonly Piece[], [appended]: readonly Appended[]): void {
+  /** The same (fence, seq) again is safe whatever became of the last try. What the model says waits meanwhile. */
+  #append(writes: readonly TopicWrite[]): void {
+    this.#flushing = this.#broker.append(writes).then(this.#onAppended, (error: unknown) => this.#onRefused(error, writes));
+  }
+
+  readonly #onAppended = ([appended]: readonly Appended[]): void => {
     let offset = appended?.first ?? 0;
     this.#seq += 1;
-    for (const piece of pieces) {
+    for (const piece of this.#inFlight) {
       if (piece.kind === 'start') this.#answer.startPart(piece.event);
       else this.#answer.addDelta(piece.part, piece.partKind, piece.text, offset);
       offset += 1;
     }
     this.#flushing = undefined;
     this.#kick();
-  }
+  };
 
-  /** Kept for `settled`, and told to the run, which stops. */
-  #onRefused(error: unknown): void {
+  /** A refusal for good is kept for `settled`, and told to the run, which stops. */
+  async #onRefused(error: unknown, writes: readonly TopicWrite[]): Promise<void> {
+    if (isBrokerError(error) && error.retryable && !this.#isAbandoned) {
+      await delay(this.#clock, RETRY_MS);
+      this.#append(writes);
+      return;
+    }
     this.#failure = error instanceof Error ? error : new Error('append failed', { cause: error });
     this.#flushing = undefined;
     this.#onFailure();
   }
 
-  /** The same (fence, seq) again is safe whatever became of the last try. What the model says waits meanwhile. */
-  #append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
-    return this.#broker.append(writes).catch(async (error: unknown) => {
-      if (!isBrokerError(error) || !error.retryable || this.#isAbandoned) throw error;
-      await delay(this.#clock, RETRY_MS);
-      return this.#append(writes);
-    });
-  }
-
   /** Pieces of one part stand together, so one running length is enough. */
   #encode(pieces: readonly Piece[]): NewRecord[] {
     const { runId, answerId } = this.#target;
-    const records: NewRecord[] = [];
     let part = -1;
     let at = 0;
-    for (const piece of pieces) {
-      if (piece.kind === 'start') {
-        records.push(encodeEvent(piece.event));
-        continue;
-      }
+    return pieces.map((piece) => {
+      if (piece.kind === 'start') return encodeEvent(piece.event);
       if (piece.part !== part) {
         part = piece.part;
         at = this.#answer.partLength(part);
@@ -221,9 +225,9 @@ export class TokenWriter {
         this.#head = deltaHead(runId, answerId, part, piece.partKind);
         this.#headPart = part;
       }
-      records.push(encodeDelta(this.#head, at, piece.text));
+      const record = encodeDelta(this.#head, at, piece.text);
       at += piece.text.length;
-    }
-    return records;
+      return record;
+    });
   }
 }

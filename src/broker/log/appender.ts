@@ -1,7 +1,7 @@
 // The serialization point: decides every change of a topic on its pending state, puts it into the next batch, and
 // makes it visible once that batch is durable. An answer that rests on writes which are not yet durable, a refusal
 // too, waits for them: told earlier, its caller would read again, find the old state, and spin.
-import { planAppend, validateWrites, type AppendPlan, type PlannedWrite, type TopicsView } from '../append-rules.ts';
+import { planAppend, validateWrites, type PlannedWrite } from '../append-rules.ts';
 import type { Appended, NewRecord, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
@@ -13,7 +13,7 @@ import type { TopicTable } from './topic-table.ts';
 import type { Tombstone, Topic, TopicVersion } from './topic.ts';
 
 export interface AppenderHooks {
-  newEpoch(): string;
+  readonly newEpoch: () => string;
   /** Its time is up and no group holds it: the life must end before anything else is written to the name. */
   isDue(topic: Topic): boolean;
   /** The pending state will expire then. */
@@ -29,47 +29,37 @@ export class Appender {
   readonly #commit: GroupCommit;
   readonly #time: EngineTime;
   readonly #hooks: AppenderHooks;
-  readonly #view: TopicsView;
 
   constructor(table: TopicTable, commit: GroupCommit, time: EngineTime, hooks: AppenderHooks) {
     this.#table = table;
     this.#commit = commit;
     this.#time = time;
     this.#hooks = hooks;
-    this.#view = {
-      state: (name) => table.get(name).pending?.state,
-      isMinor: (name, from, to) => table.get(name).isMinor(from, to),
-      newEpoch: () => hooks.newEpoch(),
-    };
   }
 
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
     return new Promise((resolve, reject) => {
       validateWrites(writes);
       this.#commit.check();
-      const topics: Topic[] = [];
+      const topics = new Array<Topic>(writes.length);
+      let i = 0;
       try {
-        for (const { topic } of writes) topics.push(this.#toWrite(topic));
-        this.#decide(topics, writes, { resolve, reject });
+        for (const { topic } of writes) topics[i++] = this.#toWrite(topic);
+        this.#decide(topics, writes, resolve, reject);
       } finally {
-        for (const topic of topics) topic.pins -= 1;
+        for (const topic of topics) unpin(topic);
       }
     });
   }
 
-  #decide(topics: readonly Topic[], writes: readonly TopicWrite[], { resolve, reject }: Answer): void {
-    const plan = this.#plan(writes);
-    if (plan.kind === 'refused') this.#afterPending(topics, { then: () => reject(plan.error), failed: reject });
-    else if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
-    else this.#enqueue(topics, plan.writes, { resolve: () => resolve(plan.answers), reject });
-  }
-
-  #plan(writes: readonly TopicWrite[]): AppendPlan | { readonly kind: 'refused'; readonly error: BrokerError } {
+  #decide(topics: readonly Topic[], writes: readonly TopicWrite[], resolve: Answered, reject: Refused): void {
     try {
-      return planAppend(writes, this.#view);
+      const plan = planAppend(writes, topics, this.#hooks.newEpoch);
+      if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
+      else this.#enqueue(new AppendEntry(this.#table, this.#hooks, this.#stage(topics, plan.writes), plan.answers, resolve, reject));
     } catch (error) {
-      if (error instanceof BrokerError) return { kind: 'refused', error };
-      throw error;
+      if (!(error instanceof BrokerError)) throw error;
+      this.#afterPending(topics, { then: () => reject(error), failed: reject });
     }
   }
 
@@ -127,24 +117,23 @@ export class Appender {
     return topic;
   }
 
-  #enqueue(topics: readonly Topic[], planned: readonly PlannedWrite[], done: Done): void {
-    const now = this.#time.now();
-    const versions: TopicVersion[] = [];
-    const writes: FrameWrite<NewRecord>[] = [];
-    for (let i = 0; i < planned.length; i++) {
-      const [topic, one] = [topics[i], planned[i]];
-      if (topic === undefined || one === undefined) continue;
-      const version = this.#versionAfter(topic, one, now);
-      versions.push(version);
-      writes.push(frameWrite(one, version));
-    }
-    this.#commit.add({ kind: 'append', writes }, new AppendEntry(this.#table, this.#hooks, { topics, versions, writes, done }));
-    for (let i = 0; i < versions.length; i++) {
-      const [topic, version, write] = [topics[i], versions[i], writes[i]];
-      if (topic === undefined || version === undefined || write === undefined) continue;
-      topic.expect(version, write.first, write.records);
+  #enqueue(entry: AppendEntry): void {
+    this.#commit.add({ kind: 'append', writes: entry.writes }, entry);
+    for (const staged of entry.writes) {
+      const { version } = staged;
+      staged.held.expect(version, staged.first, staged.records);
       if (version.expiresAt !== undefined) this.#hooks.onExpiry(version.expiresAt);
     }
+  }
+
+  #stage(topics: readonly Topic[], planned: readonly PlannedWrite[]): readonly StagedWrite[] {
+    const now = this.#time.now();
+    const staged = new Array<StagedWrite>(planned.length);
+    for (let i = 0; i < planned.length; i++) {
+      const [held, one] = [topics[i], planned[i]];
+      if (held !== undefined && one !== undefined) staged[i] = stagedWrite(held, one, this.#versionAfter(held, one, now));
+    }
+    return staged;
   }
 
   #versionAfter(topic: Topic, { write, created, state }: PlannedWrite, now: number): TopicVersion {
@@ -188,56 +177,56 @@ export class Appender {
   }
 }
 
-interface Answer {
-  readonly resolve: (answers: readonly Appended[]) => void;
-  readonly reject: (error: BrokerError) => void;
-}
+type Answered = (answers: readonly Appended[]) => void;
+type Refused = (error: BrokerError) => void;
 
 interface Done {
   resolve(): void;
   reject(error: BrokerError): void;
 }
 
+/** A frame's write, with what it makes of its topic. One object: this is on the path of every token. */
+interface StagedWrite extends FrameWrite<NewRecord> {
+  readonly held: Topic;
+  readonly version: TopicVersion;
+}
+
 class AppendEntry implements CommitEntry {
   readonly #table: TopicTable;
   readonly #hooks: AppenderHooks;
-  readonly #topics: readonly Topic[];
-  readonly #versions: readonly TopicVersion[];
-  readonly #writes: readonly FrameWrite<NewRecord>[];
-  readonly #done: Done;
+  readonly writes: readonly StagedWrite[];
+  readonly #answers: readonly Appended[];
+  readonly #resolve: Answered;
+  readonly #reject: Refused;
 
-  constructor(
-    table: TopicTable,
-    hooks: AppenderHooks,
-    append: { readonly topics: readonly Topic[]; readonly versions: readonly TopicVersion[]; readonly writes: readonly FrameWrite<NewRecord>[]; readonly done: Done },
-  ) {
+  constructor(table: TopicTable, hooks: AppenderHooks, writes: readonly StagedWrite[], answers: readonly Appended[], resolve: Answered, reject: Refused) {
     this.#table = table;
     this.#hooks = hooks;
-    this.#topics = append.topics;
-    this.#versions = append.versions;
-    this.#writes = append.writes;
-    this.#done = append.done;
+    this.writes = writes;
+    this.#answers = answers;
+    this.#resolve = resolve;
+    this.#reject = reject;
   }
 
-  /** Plain loops: this is on the path of every token. */
   committed(location: FrameLocation): void {
-    for (let i = 0; i < this.#topics.length; i++) {
-      const [topic, version, write] = [this.#topics[i], this.#versions[i], this.#writes[i]];
-      if (topic === undefined || version === undefined || write === undefined) continue;
-      topic.apply(version, write, utf8Size, location);
-      topic.keepHot(write.first, write.records);
-      settle(this.#table, topic);
+    for (const write of this.writes) {
+      write.held.apply(write.version, write, utf8Size, location);
+      write.held.keepHot(write.first, write.records);
+      settle(this.#table, write.held);
     }
-    for (let i = 0; i < this.#topics.length; i++) {
-      const topic = this.#topics[i];
-      if (topic !== undefined) this.#hooks.onVisible(topic, hasMajor(this.#writes[i]?.records ?? []));
-    }
-    this.#done.resolve();
+    for (const write of this.writes) this.#hooks.onVisible(write.held, hasMajor(write.records));
+    this.#resolve(this.#answers);
   }
 
   failed(error: BrokerError): void {
-    fail(this.#topics, error, this.#done);
+    for (const { held } of this.writes) held.fallBack();
+    this.#reject(error);
   }
+}
+
+/** Undefined: never came so far. */
+function unpin(topic: Topic | undefined): void {
+  if (topic !== undefined) topic.pins -= 1;
 }
 
 function settle(table: TopicTable, topic: Topic): void {
@@ -251,8 +240,10 @@ function fail(topics: readonly Topic[], error: BrokerError, done: Done): void {
   done.reject(error);
 }
 
-function frameWrite({ write, created, appended }: PlannedWrite, version: TopicVersion): FrameWrite<NewRecord> {
+function stagedWrite(held: Topic, { write, created, appended }: PlannedWrite, version: TopicVersion): StagedWrite {
   return {
+    held,
+    version,
     topic: write.topic,
     epoch: version.base,
     created: created ? version.era : undefined,

@@ -209,10 +209,10 @@ export class GroupCommit {
 
   #tellCommitted(batch: Batch, at: FrameLocation): void {
     const { entries, starts, followers } = batch;
-    for (const [i, entry] of entries.entries()) {
+    for (let i = 0; i < entries.length; i++) {
       const start = starts[i] ?? 0;
       const end = starts[i + 1] ?? batch.bytes.length;
-      entry.committed({ segment: at.segment, position: at.position + start, length: end - start });
+      entries[i]?.committed({ segment: at.segment, position: at.position + start, length: end - start });
     }
     for (const follower of followers) follower.committed(NOWHERE);
   }

@@ -22,7 +22,7 @@ export interface ReadPlan {
   readonly epoch: string;
   readonly base: string;
   readonly items: LogItem[];
-  readonly cold: ColdRecord[];
+  readonly cold: readonly ColdRecord[];
   readonly next: number;
   readonly end: boolean;
 }
@@ -33,10 +33,9 @@ export function planRead(topic: Topic, version: TopicVersion, from: ReadFrom, op
   if (typeof from === 'object' && from.epoch !== state.epoch) return resetOf(version, 'epoch-changed');
   if (typeof from === 'object' && from.offset > state.next) return resetOf(version, 'ahead-of-log');
   const step = options.direction === 'backward' ? -1 : 1;
-  const walk = new Walk(topic, state.next, step, options);
-  const next = walk.run(startOf(from, state.next, step));
-  const { items, cold } = walk;
-  return { kind: 'plan', epoch: state.epoch, base: version.base, items, cold, next, end: next < 0 || next >= state.next };
+  const walk = new Walk(topic, version, step, options);
+  walk.run(startOf(from, state.next, step));
+  return walk;
 }
 
 export function resetOf({ state }: TopicVersion, reason: ResetReason): Reset {
@@ -53,75 +52,96 @@ function startOf(from: ReadFrom, next: number, step: 1 | -1): number {
   return step > 0 ? Math.max(0, from.offset) : Math.min(from.offset, next - 1);
 }
 
-class Walk {
-  readonly items: LogItem[] = [];
-  readonly cold: ColdRecord[] = [];
+const NONE: readonly ColdRecord[] = [];
+
+/** Is the plan when it has run. Its lists are made for the one item that a live reader is given. */
+class Walk implements ReadPlan {
+  readonly kind = 'plan';
+  readonly epoch: string;
+  readonly base: string;
+  items: LogItem[] = [];
+  next = 0;
   readonly #topic: Topic;
-  readonly #next: number;
+  readonly #head: number;
   readonly #step: 1 | -1;
-  readonly #maxBytes: number;
-  readonly #maxRecords: number;
-  readonly #majorOnly: boolean;
+  readonly #options: ReadOptions;
+  #cold: ColdRecord[] | undefined;
   #bytes = 0;
 
-  constructor(topic: Topic, next: number, step: 1 | -1, options: ReadOptions) {
+  constructor(topic: Topic, { state, base }: TopicVersion, step: 1 | -1, options: ReadOptions) {
+    this.epoch = state.epoch;
+    this.base = base;
     this.#topic = topic;
-    this.#next = next;
+    this.#head = state.next;
     this.#step = step;
-    this.#maxBytes = options.maxBytes ?? READ_BYTES;
-    this.#maxRecords = options.maxRecords ?? READ_RECORDS;
-    this.#majorOnly = options.majorOnly ?? false;
+    this.#options = options;
   }
 
-  /** From an offset until a limit or the end; gives where to go on. */
-  run(start: number): number {
+  get cold(): readonly ColdRecord[] {
+    return this.#cold ?? NONE;
+  }
+
+  get end(): boolean {
+    return this.next < 0 || this.next >= this.#head;
+  }
+
+  /** From an offset until a limit or the end. */
+  run(start: number): void {
+    const { maxBytes = READ_BYTES, maxRecords = READ_RECORDS } = this.#options;
     let at = this.#wanted(start);
-    while (at >= 0 && at < this.#next) {
+    while (at >= 0 && at < this.#head) {
       const chunk = this.#topic.chunkOf(at);
       const slot = at % CHUNK_RECORDS;
       const size = chunk.size(slot);
       this.#bytes += size;
-      if (this.items.length > 0 && (this.items.length >= this.#maxRecords || this.#bytes > this.#maxBytes)) break;
+      if (this.items.length > 0 && (this.items.length >= maxRecords || this.#bytes > maxBytes)) break;
       const by = chunk.holeBy(slot);
       if (by >= 0) at = this.#hole(at, by);
       else this.#record(at, chunk.isMajor(slot));
       at = this.#wanted(at + this.#step);
     }
-    return at;
+    this.next = at;
+  }
+
+  #add(item: LogItem): void {
+    if (this.items.length === 0) this.items = [item];
+    else this.items.push(item);
   }
 
   #record(offset: number, major: boolean): void {
     const hot = this.#topic.hotRecord(offset);
     if (hot !== undefined) {
-      this.items.push(hot);
+      this.#add(hot);
       return;
     }
     const location = this.#topic.chunkOf(offset).location(offset % CHUNK_RECORDS);
-    this.cold.push({ at: this.items.length, offset, major, location });
-    this.items.push({ kind: 'record', offset, major, data: '' });
+    const cold = { at: this.items.length, offset, major, location };
+    if (this.#cold === undefined) this.#cold = [cold];
+    else this.#cold.push(cold);
+    this.#add({ kind: 'record', offset, major, data: '' });
   }
 
   /** The part of the hole that lies in reading direction, across chunks. Gives its far end. */
   #hole(offset: number, by: number): number {
     let last = offset;
-    for (let at = offset + this.#step; at >= 0 && at < this.#next; at += this.#step) {
+    for (let at = offset + this.#step; at >= 0 && at < this.#head; at += this.#step) {
       if (this.#topic.chunkOf(at).holeBy(at % CHUNK_RECORDS) !== by) break;
       last = at;
     }
-    this.items.push({ kind: 'hole', from: Math.min(offset, last), to: Math.max(offset, last), by });
+    this.#add({ kind: 'hole', from: Math.min(offset, last), to: Math.max(offset, last), by });
     return last;
   }
 
   /** The next offset that the reader wants: for majors only, chunks without any are stepped over whole. */
   #wanted(offset: number): number {
-    if (!this.#majorOnly) return offset;
+    if (this.#options.majorOnly !== true) return offset;
     let at = offset;
-    while (at >= 0 && at < this.#next) {
+    while (at >= 0 && at < this.#head) {
       const chunk = this.#topic.chunkOf(at);
       if (!chunk.hasMajors) at = this.#step > 0 ? (chunk.index + 1) * CHUNK_RECORDS : chunk.index * CHUNK_RECORDS - 1;
       else if (chunk.isMajor(at % CHUNK_RECORDS)) return at;
       else at += this.#step;
     }
-    return Math.min(at, this.#next);
+    return Math.min(at, this.#head);
   }
 }

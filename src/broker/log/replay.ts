@@ -72,7 +72,7 @@ export class Replay {
 
   #versionAfter(topic: Topic, write: FrameWrite<StoredRecord>, answers: readonly Appended[], location: FrameLocation): TopicVersion {
     const before = write.created === undefined ? topic.visible : undefined;
-    const { state } = applyWrite(this.#stateBefore(topic, write, location), asWrite(write), answers);
+    const state = applyWrite(this.#stateBefore(topic, write, location), asWrite(write), answers);
     return {
       state,
       base: write.epoch,

@@ -23,7 +23,9 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   readonly #onAbort = (): void => this.#finish();
   #position: Position;
   #state: 'new' | 'attached' | 'done' = 'new';
-  #asked: { resolve(answer: Answer): void; reject(error: unknown): void } | undefined;
+  /** Of the question that waits for its answer. Two fields rather than an object: thousands of tails wait at once. */
+  #asked: ((answer: Answer) => void) | undefined;
+  #refuse: ((error: unknown) => void) | undefined;
   #reading = false;
   #ended: Reset | undefined;
   /** Owned by the ring. */
@@ -50,7 +52,8 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
     if (this.#state === 'done') return Promise.resolve(DONE);
     if (this.#asked !== undefined) return Promise.reject(new Error('a tail answers one question at a time'));
     return new Promise((resolve, reject) => {
-      this.#asked = { resolve, reject };
+      this.#asked = resolve;
+      this.#refuse = reject;
       this.#serve();
     });
   }
@@ -114,21 +117,21 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
     const asked = this.#asked;
     this.#asked = undefined;
     this.#finish();
-    asked?.resolve({ done: false, value: result });
+    asked?.({ done: false, value: result });
   }
 
   #failed(error: unknown): void {
-    const asked = this.#asked;
+    const refuse = this.#asked === undefined ? undefined : this.#refuse;
     this.#asked = undefined;
     this.#reading = false;
     this.#finish();
-    asked?.reject(error);
+    refuse?.(error);
   }
 
   #answer(answer: Answer): void {
     const asked = this.#asked;
     this.#asked = undefined;
-    asked?.resolve(answer);
+    asked?.(answer);
   }
 
   #finish(): void {

@@ -2,7 +2,7 @@
 // where its records stand. Writes are decided on `pending` and become `visible` when their batch is durable. Knows
 // no file: chunks that are not in memory come from a loader.
 import type { LogRecord, Priority, Reset } from '../broker.ts';
-import type { TopicState } from '../append-rules.ts';
+import type { AppendSubject, TopicState } from '../append-rules.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 import type { FrameWrite } from './frame-codec.ts';
 import { HotTail, type HotMemory } from './hot-tail.ts';
@@ -44,7 +44,7 @@ export interface TopicSurroundings {
   count(segment: number, change: number): void;
 }
 
-export class Topic {
+export class Topic implements AppendSubject {
   readonly name: LiteTopicName;
   readonly #around: TopicSurroundings;
   id = 0;
@@ -74,6 +74,11 @@ export class Topic {
   constructor(name: LiteTopicName, around: TopicSurroundings) {
     this.name = name;
     this.#around = around;
+  }
+
+  /** What the next write is decided on. */
+  get state(): TopicState | undefined {
+    return this.pending?.state;
   }
 
   get evictable(): boolean {
@@ -146,7 +151,7 @@ export class Topic {
   /** A write is durable and stands at `location`: readers may see it. `sizeOf`: a record's UTF-8 bytes. */
   apply<R extends { readonly major: boolean }>(version: TopicVersion, write: FrameWrite<R>, sizeOf: (record: R) => number, location: FrameLocation): void {
     if (write.created !== undefined) this.#begin();
-    for (const [from, to] of write.supersedes ?? []) this.#supersede(from, to, write.first);
+    if (write.supersedes !== undefined) for (const [from, to] of write.supersedes) this.#supersede(from, to, write.first);
     let offset = write.first;
     for (const record of write.records) {
       const size = sizeOf(record);

@@ -3,7 +3,7 @@
 // never more than durable, because nothing here survives the process at all.
 import type { Clock } from '../../clock.ts';
 import { planAppend, validateWrites } from '../append-rules.ts';
-import type { PlannedWrite, TopicsView } from '../append-rules.ts';
+import type { AppendSubject, PlannedWrite } from '../append-rules.ts';
 import { TOMBSTONE_MS } from '../broker.ts';
 import type { Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, ReadFrom, ReadOptions, ReadResult } from '../broker.ts';
 import type { Reset, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
@@ -37,6 +37,8 @@ interface Held {
   overdue: boolean;
 }
 
+const NO_TOPIC: AppendSubject = { state: undefined, isMinor: () => false };
+
 export class MemoryBroker implements BrokerEngine {
   readonly #clock: Clock;
   readonly #topics = new Map<LiteTopicName, Held>();
@@ -44,24 +46,20 @@ export class MemoryBroker implements BrokerEngine {
   /** Of topics with a TTL and of tombstones: a name is one or the other. */
   readonly #deadlines: Deadlines<LiteTopicName>;
   readonly #groups: GroupConsumption;
-  readonly #view: TopicsView;
+  readonly #newEpoch: () => string;
   #closed = false;
 
   constructor({ clock, newEpoch }: MemoryBrokerOptions) {
     this.#clock = clock;
     this.#deadlines = new Deadlines(clock, (name) => this.#due(name));
     this.#groups = new GroupConsumption(this.#queueStore(), clock);
-    this.#view = {
-      state: (name) => this.#topics.get(name)?.topic.state,
-      isMinor: (name, from, to) => this.#topics.get(name)?.topic.isMinor(from, to) ?? false,
-      newEpoch,
-    };
+    this.#newEpoch = newEpoch;
   }
 
   async append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
     this.#mustBeOpen();
     validateWrites(writes);
-    const plan = planAppend(writes, this.#view);
+    const plan = planAppend(writes, writes.map(({ topic }) => this.#topics.get(topic)?.topic ?? NO_TOPIC), this.#newEpoch);
     if (plan.kind === 'duplicate') return plan.answers;
     const created = plan.writes.filter((planned) => planned.created).length;
     if (created > 0 && this.#topics.size + created > MEMORY_TOPICS_MAX) throw new BrokerError('overloaded', `at most ${MEMORY_TOPICS_MAX} topics`);
