@@ -4,10 +4,11 @@ import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { describeError } from './cli/describe-error.ts';
-import { readBrokerConfig, readConfig, readWorkerConfig } from './cli/config.ts';
+import { nameBroker } from './cli/broker-config.ts';
+import { readBrokerConfig, readConfig, readWorkerConfig, type Config } from './cli/config.ts';
 import { serve } from './cli/serve.ts';
 import { makeToken, type TokenChoices } from './cli/token.ts';
-import { listTopics, removeTopic, showTopic, tailTopic, withTopics, type Output } from './cli/topics.ts';
+import { listTopics, removeTopic, showTopic, tailTopic, verifyTopics, withTopics, type Output } from './cli/topics.ts';
 import { UsageError } from './cli/usage-error.ts';
 import { systemClock } from './clock.ts';
 
@@ -24,15 +25,13 @@ const program = new Command('holdline')
 
 program
   .command('serve', { isDefault: true })
-  .description('gateway, worker and embedded broker in one process; configured by the environment')
-  .action(runServer);
+  .description('gateway, worker and embedded broker in one process, or the part that HOLDLINE_ROLE names; configured by the environment')
+  .action(() => runServer(readConfig()));
 
 program
   .command('worker')
   .description('only a worker, against a shared broker')
-  .action(() => {
-    readWorkerConfig();
-  });
+  .action(() => runServer(readWorkerConfig()));
 
 program
   .command('token')
@@ -46,6 +45,13 @@ program
   .action((choices: TokenChoices) => output.line(makeToken(readConfig(), choices, systemClock.now())));
 
 const topics = program.command('topics').description("the operator's view of LiteTopics");
+topics
+  .command('verify')
+  .description('what an acknowledged message survives, asked of the storage itself')
+  .action(async () => {
+    const config = readBrokerConfig();
+    await withTopics(config, async (store) => verifyTopics(store, config, output));
+  });
 topics
   .command('ls')
   .description('names, heads, sizes and expiry')
@@ -73,8 +79,7 @@ topics
   .argument('<topic>')
   .action(async (topic: string) => withTopics(readBrokerConfig(), async (store) => removeTopic(store, topic, output)));
 
-async function runServer(): Promise<void> {
-  const config = readConfig();
+async function runServer(config: Config): Promise<void> {
   const logger = pino({ level: config.logLevel });
   const onFatal = (error: Error): void => {
     logger.fatal({ err: error }, 'storage failed, exiting for a restart');
@@ -86,7 +91,8 @@ async function runServer(): Promise<void> {
     else logger.info({ signal }, 'draining');
     await server.close();
   });
-  output.line(`holdline serves ${server.url}`);
+  if (config.role === 'worker') output.line(`holdline works on ${nameBroker(config.broker)}${server.url === undefined ? '' : `, its health is at ${server.url}`}`);
+  else output.line(`holdline serves ${server.url ?? ''}`);
   if (server.link !== undefined) output.line(`open ${server.link}`);
 }
 

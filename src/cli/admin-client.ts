@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import type { Broker, ReadResult, TailOptions } from '../broker/broker.ts';
+import type { Broker, BrokerHealth, ReadResult, TailOptions } from '../broker/broker.ts';
 import { withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
 
 /** What the server refused, with its code. */
@@ -42,6 +42,10 @@ class AdminClient implements TopicStore {
 
   constructor(folder: string) {
     this.#folder = folder;
+  }
+
+  async health(): Promise<BrokerHealth> {
+    return this.#call({ op: 'health' });
   }
 
   async list(...args: Parameters<Broker['list']>): ReturnType<Broker['list']> {

@@ -2,12 +2,15 @@
 // line, then answer lines, all JSON. The operator's view of LiteTopics, and nothing else.
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Broker } from '../broker/broker.ts';
+import type { Broker, BrokerHealth } from '../broker/broker.ts';
 
 /** The part of a broker that an operator sees. */
-export type TopicStore = Pick<Broker, 'list' | 'describe' | 'read' | 'remove' | 'tail'>;
+export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove' | 'tail'> {
+  health(): BrokerHealth | Promise<BrokerHealth>;
+}
 
 export type AdminRequest =
+  | { readonly op: 'health' }
   | { readonly op: 'list'; readonly args: Parameters<Broker['list']> }
   | { readonly op: 'describe'; readonly args: Parameters<Broker['describe']> }
   | { readonly op: 'read'; readonly args: Parameters<Broker['read']> }

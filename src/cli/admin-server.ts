@@ -82,6 +82,8 @@ export class AdminServer {
 
   async #call(request: Exclude<AdminRequest, { op: 'tail' }>): Promise<unknown> {
     switch (request.op) {
+      case 'health':
+        return this.#store.health();
       case 'list':
         return this.#store.list(...request.args);
       case 'describe':

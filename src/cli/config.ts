@@ -1,5 +1,4 @@
-// The environment, read once: one frozen object, or a list of every fault in it. The only file that knows the
-// names of the variables.
+// The environment, read once: one frozen object, or a list of every fault in it.
 import { isIP } from 'node:net';
 import { systemClock } from '../clock.ts';
 import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts';
@@ -7,14 +6,9 @@ import type { AuthConfig, JwtAlgorithm, JwtKeyConfig } from '../gateway/gateway-
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS } from '../gateway/gateway-config.ts';
 import { CONVERSATION_CHARS_MAX, type Takeover } from '../worker/agent.ts';
 import { RUNS_MAX } from '../worker/worker.ts';
+import { readBroker, type BrokerConfig } from './broker-config.ts';
+import { EnvironmentReader, type Environment } from './environment.ts';
 import { readKeyFile } from './key-file.ts';
-import { UsageError } from './usage-error.ts';
-
-export type FsyncConfig = { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
-
-export type BrokerConfig =
-  | { readonly engine: 'memory' }
-  | { readonly engine: 'log'; readonly folder: string; readonly fsync: FsyncConfig };
 
 export interface ModelConfig {
   /** Undefined: the built-in demo model answers. */
@@ -26,9 +20,14 @@ export interface ModelConfig {
   readonly conversationChars: number;
 }
 
+/** What a process is: everything, or, where several share a broker, a part of it. */
+export type Role = 'all' | 'gateway' | 'worker';
+
 export interface Config {
+  readonly role: Role;
   readonly host: string;
-  readonly port: number;
+  /** Undefined: a worker that nobody asks for its health. */
+  readonly port: number | undefined;
   readonly broker: BrokerConfig;
   /** Undefined: a key of our own, loopback only. */
   readonly auth: Omit<AuthConfig, 'cookieSecret'> | undefined;
@@ -46,30 +45,32 @@ export interface Config {
 
 /** Runs get this long to be handed over, and streams to be told, before the process ends. */
 export const DRAIN_MS = 5_000;
+const PORT = 8080;
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 const KEY_NAMES = ['HOLDLINE_JWT_SECRET', 'HOLDLINE_JWT_PUBLIC_KEY', 'HOLDLINE_JWKS'] as const;
+const ROLES: readonly Role[] = ['all', 'gateway', 'worker'];
 const TAKEOVERS: readonly Takeover[] = ['continue', 'restart', 'fail'];
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws UsageError that lists every fault */
 export function readConfig(env: Environment = process.env): Config {
-  const read = new Reader(env);
+  const read = new EnvironmentReader(env);
   const auth = readAuth(read);
   const host = read.text('HOST') ?? '127.0.0.1';
-  if (auth === undefined && !LOOPBACK.has(host)) {
-    read.fault('HOST', 'without a configured key only a loopback address is served (set HOLDLINE_JWT_SECRET, HOLDLINE_JWT_PUBLIC_KEY or HOLDLINE_JWKS)');
-  }
-  const role = read.oneOf('HOLDLINE_ROLE', ['all', 'gateway', 'worker'], 'all');
+  const role = read.oneOf('HOLDLINE_ROLE', ROLES, 'all');
   const broker = readBroker(read);
-  if (role !== 'all') read.fault('HOLDLINE_ROLE', `a ${role} of its own needs a shared broker, and ${broker.engine}: is not shared`);
+  const cookieSecret = readSecret(read, 'HOLDLINE_COOKIE_SECRET');
+  if (role !== 'all' && broker.engine !== 'redis') {
+    read.fault('HOLDLINE_ROLE', `a ${role} of its own needs a shared broker (redis://…), and ${broker.engine}: is not shared`);
+  }
+  if (role !== 'worker') checkServed(read, { host, broker, auth, cookieSecret });
   const config: Config = {
+    role,
     host,
-    port: read.integer('PORT', 0, 65_535) ?? 8080,
+    port: read.integer('PORT', 0, 65_535) ?? (role === 'worker' ? undefined : PORT),
     broker,
     auth,
-    cookieSecret: readSecret(read, 'HOLDLINE_COOKIE_SECRET'),
+    cookieSecret,
     origins: readOrigins(read),
     hosts: readHosts(read, auth !== undefined),
     trustedProxies: readProxies(read),
@@ -91,74 +92,27 @@ export function readWorkerConfig(env: Environment = process.env): Config {
 
 /** For commands that only look at the storage. @throws UsageError */
 export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
-  const read = new Reader(env);
+  const read = new EnvironmentReader(env);
   const broker = readBroker(read);
   read.throwFaults();
   return broker;
 }
 
-class Reader {
-  readonly #env: Environment;
-  readonly #faults: string[] = [];
-
-  constructor(env: Environment) {
-    this.#env = env;
-  }
-
-  fault(name: string, what: string): void {
-    this.#faults.push(`${name}: ${what}`);
-  }
-
-  throwFaults(): void {
-    if (this.#faults.length > 0) throw new UsageError(`the configuration cannot be used:\n  ${this.#faults.join('\n  ')}`);
-  }
-
-  /** An empty value is none. */
-  text(name: string): string | undefined {
-    const value = this.#env[name]?.trim();
-    return value === '' ? undefined : value;
-  }
-
-  list(name: string): readonly string[] {
-    return (this.text(name) ?? '').split(',').map((item) => item.trim()).filter((item) => item !== '');
-  }
-
-  integer(name: string, min: number, max: number): number | undefined {
-    const value = this.text(name);
-    if (value === undefined) return undefined;
-    const number = Number(value);
-    if (/^\d+$/.test(value) && number >= min && number <= max) return number;
-    this.fault(name, `must be a whole number from ${min} to ${max}`);
-    return undefined;
-  }
-
-  oneOf<T extends string>(name: string, choices: readonly T[], otherwise: T): T {
-    const value = this.text(name);
-    const chosen = choices.find((choice) => choice === value);
-    if (value !== undefined && chosen === undefined) this.fault(name, `must be one of ${choices.join(', ')}`);
-    return chosen ?? otherwise;
+/** What a gateway must know before it may let anybody in. */
+function checkServed(read: EnvironmentReader, { host, broker, auth, cookieSecret }: Pick<Config, 'host' | 'broker' | 'auth' | 'cookieSecret'>): void {
+  if (broker.engine !== 'redis') {
+    if (auth === undefined && !LOOPBACK.has(host)) {
+      read.fault('HOST', 'without a configured key only a loopback address is served (set HOLDLINE_JWT_SECRET, HOLDLINE_JWT_PUBLIC_KEY or HOLDLINE_JWKS)');
+    }
+  } else if (auth === undefined) {
+    const given = KEY_NAMES.some((name) => read.text(name) !== undefined);
+    if (!given) read.fault('HOLDLINE_JWT_SECRET', 'must be set (or HOLDLINE_JWT_PUBLIC_KEY or HOLDLINE_JWKS), to the same on every node: whoever comes back to another one of this Redis must be known there');
+  } else if (auth.keys.kind !== 'secret' && cookieSecret === undefined) {
+    read.fault('HOLDLINE_COOKIE_SECRET', 'must be set, to the same on every node: it cannot be derived from a public key, and an EventSource that comes back to another node of this Redis would be refused');
   }
 }
 
-function readBroker(read: Reader): BrokerConfig {
-  const url = read.text('HOLDLINE_BROKER') ?? 'log:./data';
-  if (url === 'memory:') return { engine: 'memory' };
-  const fsync = readFsync(read);
-  if (url.startsWith('log:') && url.length > 'log:'.length) return { engine: 'log', folder: url.slice('log:'.length), fsync };
-  read.fault('HOLDLINE_BROKER', 'must be log:<folder> or memory:');
-  return { engine: 'memory' };
-}
-
-function readFsync(read: Reader): FsyncConfig {
-  const text = read.text('HOLDLINE_FSYNC') ?? 'always';
-  if (text === 'always' || text === 'os') return { mode: text };
-  const ms = /^interval:(\d{1,6})$/.exec(text)?.[1];
-  if (ms !== undefined && Number(ms) > 0) return { mode: 'interval', ms: Number(ms) };
-  read.fault('HOLDLINE_FSYNC', 'must be always, interval:<ms> or os');
-  return { mode: 'always' };
-}
-
-function readAuth(read: Reader): Config['auth'] {
+function readAuth(read: EnvironmentReader): Config['auth'] {
   const keys = readKeys(read);
   if (keys === undefined) return undefined;
   const algorithms = read.list('HOLDLINE_JWT_ALGORITHMS') as readonly JwtAlgorithm[];
@@ -175,7 +129,7 @@ function readAuth(read: Reader): Config['auth'] {
 }
 
 /** What verifies tokens refuses keys that must not be used: better now, with all other faults, than when it is made. */
-function checkKeys(read: Reader, auth: Omit<AuthConfig, 'cookieSecret'>): void {
+function checkKeys(read: EnvironmentReader, auth: Omit<AuthConfig, 'cookieSecret'>): void {
   const { keys } = auth;
   // Said already.
   if (keys.kind === 'secret' && keys.secret.byteLength < JWT_SECRET_BYTES_MIN) return;
@@ -187,7 +141,7 @@ function checkKeys(read: Reader, auth: Omit<AuthConfig, 'cookieSecret'>): void {
   }
 }
 
-function readKeys(read: Reader): JwtKeyConfig | undefined {
+function readKeys(read: EnvironmentReader): JwtKeyConfig | undefined {
   const given = KEY_NAMES.filter((name) => read.text(name) !== undefined);
   if (given.length > 1) read.fault(given.join(', '), 'only one of them may be set');
   const [name] = given;
@@ -204,7 +158,7 @@ function readKeys(read: Reader): JwtKeyConfig | undefined {
   }
 }
 
-function readSecret(read: Reader, name: string): Uint8Array | undefined {
+function readSecret(read: EnvironmentReader, name: string): Uint8Array | undefined {
   const value = read.text(name);
   if (value === undefined) return undefined;
   const secret = Buffer.from(value, 'utf8');
@@ -213,14 +167,14 @@ function readSecret(read: Reader, name: string): Uint8Array | undefined {
 }
 
 /** As browsers write them: scheme, host and port, without a path. */
-function readOrigins(read: Reader): readonly string[] {
+function readOrigins(read: EnvironmentReader): readonly string[] {
   const origins = read.list('HOLDLINE_ORIGINS');
   const wrong = origins.find((origin) => !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/.test(origin));
   if (wrong !== undefined) read.fault('HOLDLINE_ORIGINS', `must be origins like https://chat.example.com, and ${wrong} is none`);
   return origins;
 }
 
-function readProxies(read: Reader): readonly string[] {
+function readProxies(read: EnvironmentReader): readonly string[] {
   const proxies = read.list('HOLDLINE_TRUSTED_PROXIES');
   const wrong = proxies.find((proxy) => !isAddressRange(proxy));
   if (wrong !== undefined) read.fault('HOLDLINE_TRUSTED_PROXIES', `must be addresses or CIDR ranges, and ${wrong} is none`);
@@ -234,13 +188,13 @@ function isAddressRange(text: string): boolean {
 }
 
 /** Without a key of yours nobody but this machine is served, whatever is set. */
-function readHosts(read: Reader, hasKey: boolean): readonly string[] | undefined {
+function readHosts(read: EnvironmentReader, hasKey: boolean): readonly string[] | undefined {
   const hosts = read.list('HOLDLINE_HOSTS');
   if (!hasKey) return LOOPBACK_HOSTS;
   return hosts.length === 0 ? undefined : hosts;
 }
 
-function readModel(read: Reader): ModelConfig {
+function readModel(read: EnvironmentReader): ModelConfig {
   const url = read.text('HOLDLINE_MODEL_URL');
   if (url !== undefined) checkModelUrl(read, url);
   const key = read.text('HOLDLINE_MODEL_KEY');
@@ -257,7 +211,7 @@ function readModel(read: Reader): ModelConfig {
   };
 }
 
-function checkModelUrl(read: Reader, text: string): void {
+function checkModelUrl(read: EnvironmentReader, text: string): void {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
     read.fault('HOLDLINE_MODEL_URL', 'must be the http(s) base URL of an OpenAI-compatible server');

@@ -5,7 +5,8 @@ import { UsageError } from './usage-error.ts';
 
 export interface FailedCommand {
   readonly message: string;
-  /** sysexits.h: 64 usage, 73 cannot create, 75 try again later, 70 a defect. */
+  /** sysexits.h: 64 usage, 69 unavailable, 70 a defect, 73 cannot create, 74 input or output, 75 try again later, 78
+   *  configuration. */
   readonly exitCode: number;
 }
 
@@ -13,6 +14,8 @@ export function describeError(error: unknown): FailedCommand {
   if (error instanceof UsageError) return { message: error.message, exitCode: 64 };
   if (error instanceof AdminError) return { message: `${error.code}: ${error.message}`, exitCode: 69 };
   if (isBrokerError(error, 'invalid-topic')) return { message: error.message, exitCode: 64 };
+  if (isBrokerError(error, 'invalid-config')) return { message: error.message, exitCode: 78 };
+  if (isBrokerError(error) && error.retryable) return { message: error.message, exitCode: 75 };
   if (isBrokerError(error, 'locked')) return { message: error.message, exitCode: 75 };
   if (isBrokerError(error)) return { message: error.message, exitCode: 74 };
   const code = (error as NodeJS.ErrnoException | undefined)?.code;

@@ -4,7 +4,8 @@ import { parseClaims } from '../gateway/auth/claims.ts';
 import { isGatewayError } from '../gateway/gateway-error.ts';
 import { isTenant } from '../session/session-ref.ts';
 import { signToken } from '../gateway/auth/sign-token.ts';
-import type { BrokerConfig, Config } from './config.ts';
+import type { BrokerConfig } from './broker-config.ts';
+import type { Config } from './config.ts';
 import { ownSecret } from './key-file.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -69,6 +70,6 @@ function signingSecret({ auth, broker }: Pick<Config, 'auth' | 'broker'>): Uint8
 }
 
 function ownKeyOf(broker: BrokerConfig): Uint8Array {
-  if (broker.engine === 'memory') throw new UsageError('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET');
+  if (broker.engine !== 'log') throw new UsageError('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET');
   return ownSecret(broker.folder);
 }

@@ -3,11 +3,11 @@
 import { existsSync } from 'node:fs';
 import type { LogItem, TopicInfo } from '../broker/broker.ts';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName } from '../broker/lite-topic.ts';
-import { openBroker } from '../broker/open-broker.ts';
 import { encodePosition, parsePosition } from '../broker/position.ts';
 import { connectAdmin } from './admin-client.ts';
 import type { TopicStore } from './admin-protocol.ts';
-import type { BrokerConfig } from './config.ts';
+import { nameBroker, type BrokerConfig } from './broker-config.ts';
+import { openStorage } from './open-storage.ts';
 import { UsageError } from './usage-error.ts';
 
 const LIST_LIMIT = 1000;
@@ -19,15 +19,20 @@ export interface Output {
 /** Runs one command against the storage that the configuration names. */
 export async function withTopics<T>(config: BrokerConfig, use: (store: TopicStore) => Promise<T>): Promise<T> {
   if (config.engine === 'memory') throw new UsageError('topics in memory live and die with their server: there is nothing to look at from here');
-  if (!existsSync(config.folder)) throw new UsageError(`there is no data folder at ${config.folder}`);
-  const running = await connectAdmin(config.folder);
+  const running = config.engine === 'log' ? await findServer(config.folder) : undefined;
   if (running !== undefined) return use(running);
-  const broker = await openBroker({ ...config, onFatal: fail });
+  const broker = await openStorage(config, fail);
   try {
     return await use(broker);
   } finally {
     await broker.close();
   }
+}
+
+/** The server that holds the folder. A Redis is held by nobody: everybody may ask it. */
+async function findServer(folder: string): Promise<TopicStore | undefined> {
+  if (!existsSync(folder)) throw new UsageError(`there is no data folder at ${folder}`);
+  return connectAdmin(folder);
 }
 
 /** Nothing is half done: what the storage took before it failed stands. */
@@ -96,6 +101,15 @@ export async function removeTopic(store: TopicStore, name: string, output: Outpu
   const topic = parseLiteTopicName(name);
   if (!(await store.remove(topic))) throw new UsageError(`there is no topic ${name}`);
   output.line(`removed ${name}`);
+}
+
+/** What the storage is, and what an acknowledged record survives on it. An engine opens only where its server keeps what
+ *  it was told to promise, so that what is printed here is what holds. */
+export async function verifyTopics(store: TopicStore, config: BrokerConfig, output: Output): Promise<void> {
+  const { state, durability } = await store.health();
+  output.line(`broker\t${nameBroker(config)}`);
+  output.line(`state\t${state}`);
+  output.line(`promise\t${durability}`);
 }
 
 async function mustDescribe(store: TopicStore, topic: LiteTopicName): Promise<TopicInfo> {

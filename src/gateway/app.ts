@@ -2,23 +2,21 @@
 // listens; whoever calls it owns the broker and the process. Order matters in here and nowhere else.
 import { randomBytes } from 'node:crypto';
 import fastifySwagger from '@fastify/swagger';
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastifyWebsocket from '@fastify/websocket';
-import fastify, { LogController, type FastifyBaseLogger } from 'fastify';
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import type { Clock } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import type { FetchKeys } from './auth/remote-jwk-set.ts';
 import { installBodyParser } from './body-parser.ts';
+import { createHttpApp } from './create-http-app.ts';
 import { Drain, type DrainOptions } from './drain.ts';
 import { guardEdge } from './edge-guard.ts';
-import { installErrorReplies, refuseRawClient, replyError } from './error-replies.ts';
-import { CONNECTIONS_CHECK_MS, type GatewayConfig } from './gateway-config.ts';
+import { installErrorReplies } from './error-replies.ts';
+import type { GatewayConfig } from './gateway-config.ts';
 import { buildParts, type GatewayParts } from './gateway-parts.ts';
 import type { HttpApp } from './http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
-import { requestValidation } from './request-validation.ts';
 import { cancelRoutes } from './routes/cancel.ts';
 import { cursorsRoutes } from './routes/cursors.ts';
 import { eventsRoutes } from './routes/events.ts';
@@ -66,7 +64,7 @@ export function randomId(): string {
 export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
   const { config, clock, random } = deps;
   const newId = deps.newId ?? randomId;
-  const app = createApp(config, deps.logger, newId);
+  const app = createHttpApp(config, deps.logger, newId);
   const parts = buildParts({ ...deps, newId });
   await app.register(fastifySwagger, OPENAPI_INFO);
   await app.register(fastifyWebsocket, {
@@ -95,42 +93,6 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
   const drain = new Drain({ ...parts, clock, random });
   return { app, metrics: parts.metrics, drain: (options) => drain.run(options) };
 }
-
-function createApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string): HttpApp {
-  const app = fastify({
-    loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true }),
-    genReqId: newId,
-    requestIdHeader: false,
-    bodyLimit: config.bodyBytesMax,
-    trustProxy: config.trustedProxies.length === 0 ? false : [...config.trustedProxies],
-    exposeHeadRoutes: false,
-    forceCloseConnections: true,
-    keepAliveTimeout: config.keepAliveTimeoutMs,
-    requestTimeout: config.requestTimeoutMs,
-    http: {
-      // Node honours the request's limit only while it is above that of the headers.
-      headersTimeout: config.headersTimeoutMs,
-      requestTimeout: config.requestTimeoutMs,
-      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
-      maxHeaderSize: config.headerBytesMax,
-      insecureHTTPParser: false,
-      requireHostHeader: true,
-    },
-    // Longer than any id, so that a wrong one is answered as such.
-    routerOptions: { maxParamLength: 1024 },
-    frameworkErrors: (error, request, reply) => void replyError(error, request, reply),
-    clientErrorHandler: (error, socket) => refuseRawClient(error, socket),
-  }).withTypeProvider<TypeBoxTypeProvider>();
-  app.setValidatorCompiler(requestValidation);
-  // Answers are made from types that their schemas are made of: checking them again at run time buys nothing.
-  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
-  app.server.maxConnections = config.connectionsMax + SPARE_CONNECTIONS;
-  return app;
-}
-
-/** For requests, health probes among them, next to as many streams as are allowed. */
-const SPARE_CONNECTIONS = 1_024;
 
 async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string | undefined): Promise<void> {
   sessionsRoutes(app, parts);

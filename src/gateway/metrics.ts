@@ -16,14 +16,16 @@ export const METRICS = {
   requests: ['holdline_http_requests_total', 'HTTP requests by route and class of status.'],
   runs: ['holdline_runs_total', 'Runs that left a worker of this process, by outcome.'],
   latency: ['holdline_append_to_delivered_ms', 'Age of a record when it was handed to its viewers, sampled once a run.'],
-  queued: ['holdline_queued_runs', 'Runs that wait for a worker.'],
+  activeRuns: ['holdline_active_runs', 'Runs that the worker of this process has now.'],
+  runsMax: ['holdline_runs_max', 'Runs that the worker of this process may have at once.'],
 } as const satisfies Record<string, readonly [name: string, help: string]>;
 
 const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
 
 /** Numbers that others count. */
 export interface MetricSources {
-  readonly queuedRuns?: () => number;
+  /** Of the worker in this process: the runs it has, and may have. Their ratio says whether workers are wanted. */
+  readonly worker?: () => { readonly active: number; readonly max: number };
 }
 
 export class Metrics implements DeliveryObserver {
@@ -58,8 +60,11 @@ export class Metrics implements DeliveryObserver {
     this.#counter('runs', ['outcome'], (add) => {
       for (const [outcome, runs] of this.#runs) add({ outcome }, runs);
     });
-    const { queuedRuns } = sources;
-    if (queuedRuns !== undefined) this.#gauge('queued', [], (set) => set({}, queuedRuns()));
+    const { worker } = sources;
+    if (worker !== undefined) {
+      this.#gauge('activeRuns', [], (set) => set({}, worker().active));
+      this.#gauge('runsMax', [], (set) => set({}, worker().max));
+    }
   }
 
   onDelivered(events: number): void {

@@ -12,7 +12,7 @@ async function read(h: Harness): Promise<ReadonlyMap<string, number>> {
 }
 
 it('counts streams, what they were told, and how they began', async () => {
-  const h = await startHarness({ deps: { metrics: { queuedRuns: () => 7 } } });
+  const h = await startHarness({ deps: { metrics: { worker: () => ({ active: 7, max: 9 }) } } });
   const { port, wsUrl } = await h.listen();
   const { body } = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
   const authorization = h.bearer('ann');
@@ -35,7 +35,8 @@ it('counts streams, what they were told, and how they began', async () => {
     'holdline_resumes_total{wire="ws"}': 0,
     'holdline_resets_total{reason="epoch-changed"}': 1,
     'holdline_runs_total{outcome="run.completed"}': 1,
-    'holdline_queued_runs': 7,
+    'holdline_active_runs': 7,
+    'holdline_runs_max': 9,
     'holdline_http_requests_total{route="/v1/sessions/:sessionId/events",status="2xx"}': 3,
     'holdline_http_requests_total{route="/v1/sessions/:sessionId/messages",status="2xx"}': 1,
   });
@@ -58,7 +59,7 @@ it('has no label that a caller could invent', async () => {
 });
 
 it('names what it counts in one place, and says what each is', async () => {
-  const h = await startHarness({ deps: { metrics: { queuedRuns: () => 0 } } });
+  const h = await startHarness({ deps: { metrics: { worker: () => ({ active: 0, max: 1 }) } } });
   const { text, headers } = await h.call('GET', '/metrics');
   expect(headers['content-type']).toContain('text/plain');
   for (const [name, help] of Object.values(METRICS)) expect(text).toContain(`# HELP ${name} ${help}`);

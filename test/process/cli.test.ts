@@ -24,7 +24,7 @@ describe('help', () => {
       [['serve'], ['one process']],
       [['worker'], ['shared broker']],
       [['token'], ['--sub', '--scope', '--tenant', '--ttl', '--sessions', '--priority']],
-      [['topics'], ['ls', 'show', 'tail', 'rm']],
+      [['topics'], ['verify', 'ls', 'show', 'tail', 'rm']],
       [['topics', 'ls'], ['[pattern]']],
       [['topics', 'show'], ['<topic>']],
       [['topics', 'tail'], ['--after', '--follow']],
@@ -100,7 +100,8 @@ describe('holdline topics', () => {
     const following = holdline(['topics', 'tail', '-f', 'chat/seen'], { env: { ...server.env, ...env } });
     await following.line(/run\.completed/);
 
-    const [ls, show, tail, unknown, invalid] = await Promise.all([
+    const [verify, ls, show, tail, unknown, invalid] = await Promise.all([
+      run(['topics', 'verify'], env),
       run(['topics', 'ls'], env),
       run(['topics', 'show', 'chat/seen'], env),
       run(['topics', 'tail', 'chat/seen'], env),
@@ -108,6 +109,7 @@ describe('holdline topics', () => {
       run(['topics', 'tail', 'chat/seen', '--after', 'somewhere'], env),
     ]);
     const head = Number(story.position?.split('.')[1]) + 1;
+    expect(verify).toMatchObject({ code: 0, stdout: expect.stringMatching(/^broker\tlog:\S+\nstate\tready\npromise\t\S.*\n$/) as string });
     expect(ls).toMatchObject({ code: 0, stdout: expect.stringMatching(new RegExp(`^chat/seen\\t[a-z0-9]+\\.${head}\\t\\d+ B\\texpires 20`)) as string });
     expect(JSON.parse(show.stdout)).toMatchObject({ topic: 'chat/seen', earliest: 0, next: head });
     expect(tail.stdout.trim().split('\n').every((line) => TAIL_LINE.test(line))).toBe(true);

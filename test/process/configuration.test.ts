@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { readConfig, type Environment } from '../../src/cli/config.ts';
+import { nameBroker, type RedisConfig } from '../../src/cli/broker-config.ts';
+import { readConfig, readWorkerConfig } from '../../src/cli/config.ts';
+import type { Environment } from '../../src/cli/environment.ts';
 import { call } from './http-call.ts';
 import { run, refusal } from './command-run.ts';
 import { counted, JoinedStory } from './joined-story.ts';
@@ -16,16 +18,31 @@ vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const EXIT_CANNOT_LISTEN = 73;
 
+const ON_REDIS = { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWT_SECRET: SECRET };
+
 /** Each is one fault by itself, with the variable that is to blame. */
 const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['PORT', { PORT: '80a' }, /whole number from 0 to 65535/],
   ['PORT', { PORT: '65536' }, /whole number from 0 to 65535/],
   ['HOST', { HOST: '0.0.0.0' }, /without a configured key only a loopback address is served/],
-  ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'gateway' }, /a gateway of its own needs a shared broker, and log: is not shared/],
+  ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'gateway' }, /a gateway of its own needs a shared broker \(redis:\/\/…\), and log: is not shared/],
   ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'worker', HOLDLINE_BROKER: 'memory:' }, /and memory: is not shared/],
   ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'king' }, /one of all, gateway, worker/],
-  ['HOLDLINE_BROKER', { HOLDLINE_BROKER: 'kafka://somewhere' }, /log:<folder> or memory:/],
-  ['HOLDLINE_BROKER', { HOLDLINE_BROKER: 'log:' }, /log:<folder> or memory:/],
+  ['HOLDLINE_BROKER', { HOLDLINE_BROKER: 'kafka://somewhere' }, /log:<folder>, memory:, redis:\/\//],
+  ['HOLDLINE_BROKER', { HOLDLINE_BROKER: 'log:' }, /log:<folder>, memory:/],
+  ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://' }, /redis:\/\/<host>:<port>/],
+  ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://one:6379?tls=1' }, /redis:\/\/<host>:<port>/],
+  ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://me:secret@one:70000' }, /redis:\/\/<host>:<port>/],
+  ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://one:6379,two:6379' }, /redis-cluster:\/\/….*redis-sentinel:\/\//],
+  ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://one:6379/chats' }, /number of a database/],
+  ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'rediss-cluster://one:6379/2' }, /a cluster has only one/],
+  ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis-sentinel://one:26379,two:26379' }, /the name by which the sentinels know the master/],
+  ['HOLDLINE_PROMISE', { ...ON_REDIS, HOLDLINE_PROMISE: 'replicated' }, /memory, everysec, always or replicated:<replicas, 1 to 8>/],
+  ['HOLDLINE_PROMISE', { ...ON_REDIS, HOLDLINE_PROMISE: 'replicated:0' }, /replicated:<replicas, 1 to 8>/],
+  ['HOLDLINE_PROMISE', { HOLDLINE_PROMISE: 'always' }, /told with HOLDLINE_FSYNC/],
+  ['HOLDLINE_FSYNC', { ...ON_REDIS, HOLDLINE_FSYNC: 'always' }, /HOLDLINE_PROMISE is what it must keep/],
+  ['HOLDLINE_JWT_SECRET', { HOLDLINE_BROKER: ON_REDIS.HOLDLINE_BROKER }, /the same on every node/],
+  ['HOLDLINE_COOKIE_SECRET', { HOLDLINE_BROKER: ON_REDIS.HOLDLINE_BROKER, HOLDLINE_JWKS: 'https://keys.example/' }, /the same on every node/],
   ['HOLDLINE_FSYNC', { HOLDLINE_FSYNC: 'interval:0' }, /always, interval:<ms> or os/],
   ['HOLDLINE_JWT_SECRET', { HOLDLINE_JWT_SECRET: 'x'.repeat(31) }, /at least 32 bytes/],
   ['HOLDLINE_JWT_SECRET, HOLDLINE_JWKS', { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWKS: '{}' }, /only one of them/],
@@ -74,8 +91,29 @@ describe('the environment', () => {
     ['proxies and origins', { HOLDLINE_TRUSTED_PROXIES: '10.0.0.0/8, ::1', HOLDLINE_ORIGINS: 'https://a.example:8443,http://localhost:5173' }],
     ['a JWKS of this machine', { HOLDLINE_JWKS: 'http://localhost:9000/keys' }],
     ['a model', { HOLDLINE_MODEL_URL: 'https://models.example/v1?version=1', HOLDLINE_MODEL: 'm', HOLDLINE_MODEL_KEY: 'sk-1' }],
+    ['a Redis, for a gateway of its own', { ...ON_REDIS, HOLDLINE_ROLE: 'gateway', HOLDLINE_PROMISE: 'replicated:2' }],
+    ['a worker of its own, which lets nobody in, on any address', { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_ROLE: 'worker', HOST: '0.0.0.0', PORT: '9000' }],
+    ['keys of others and a cookie secret for all nodes', { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWKS: 'https://keys.example/', HOLDLINE_COOKIE_SECRET: SECRET }],
   ])('may say %s', (_what, env) => {
     expect(faultsOf(env)).toEqual([]);
+  });
+
+  it.each<[string, Partial<RedisConfig>]>([
+    ['redis://one:6379', { nodes: ['redis://one:6379'], cluster: false, promise: 'always' }],
+    ['rediss://me:p%40ss@one:6380/3', { nodes: ['rediss://me:p%40ss@one:6380/3'], cluster: false }],
+    ['redis-cluster://:pw@one:7000, two:7001', { nodes: ['redis://:pw@one:7000', 'redis://:pw@two:7001'], cluster: true }],
+    ['rediss-sentinel://one:26379,[::1]:26380/mymaster', { nodes: [], cluster: false, sentinel: { name: 'mymaster', urls: ['rediss://one:26379', 'rediss://[::1]:26380'] } }],
+  ])('means by %s what it says, and shows no password of it', (url, wanted) => {
+    const { broker } = readConfig({ ...ON_REDIS, HOLDLINE_BROKER: url });
+    expect(broker).toMatchObject({ engine: 'redis', ...wanted });
+    expect(nameBroker(broker)).not.toMatch(/pw|p%40ss|me:/);
+    expect(nameBroker(broker)).toContain('one:');
+  });
+
+  it('names no port for a worker unless it is told to, and 8080 for who is asked', () => {
+    expect(readWorkerConfig(ON_REDIS)).toMatchObject({ role: 'worker', port: undefined });
+    expect(readWorkerConfig({ ...ON_REDIS, PORT: '9000' }).port).toBe(9000);
+    expect(readConfig(ON_REDIS)).toMatchObject({ role: 'all', port: 8080 });
   });
 
   it('is refused with all its faults at once, before anything is opened', async () => {

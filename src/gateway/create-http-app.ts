@@ -1,0 +1,43 @@
+// The Fastify application with every limit that a server on the open network needs, and nothing on it yet.
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import fastify, { LogController, type FastifyBaseLogger } from 'fastify';
+import { refuseRawClient, replyError } from './error-replies.ts';
+import { CONNECTIONS_CHECK_MS, type GatewayConfig } from './gateway-config.ts';
+import type { HttpApp } from './http-app.ts';
+import { requestValidation } from './request-validation.ts';
+
+/** For requests, health probes among them, next to as many streams as are allowed. */
+const SPARE_CONNECTIONS = 1_024;
+
+export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string): HttpApp {
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: newId,
+    requestIdHeader: false,
+    bodyLimit: config.bodyBytesMax,
+    trustProxy: config.trustedProxies.length === 0 ? false : [...config.trustedProxies],
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
+    keepAliveTimeout: config.keepAliveTimeoutMs,
+    requestTimeout: config.requestTimeoutMs,
+    http: {
+      // Node honours the request's limit only while it is above that of the headers.
+      headersTimeout: config.headersTimeoutMs,
+      requestTimeout: config.requestTimeoutMs,
+      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+      maxHeaderSize: config.headerBytesMax,
+      insecureHTTPParser: false,
+      requireHostHeader: true,
+    },
+    // Longer than any id, so that a wrong one is answered as such.
+    routerOptions: { maxParamLength: 1024 },
+    frameworkErrors: (error, request, reply) => void replyError(error, request, reply),
+    clientErrorHandler: (error, socket) => refuseRawClient(error, socket),
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  app.setValidatorCompiler(requestValidation);
+  // Answers are made from types that their schemas are made of: checking them again at run time buys nothing.
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
+  app.server.maxConnections = config.connectionsMax + SPARE_CONNECTIONS;
+  return app;
+}
