@@ -1,0 +1,140 @@
+// Group consumption inside Redis: what every script that may change a queue shares, the append among them. Comes
+// after PARTITION_LUA. A topic is, for one group, in one of three places: in one class of those that wait, in `due`
+// with a lease (taken), or in `due` without one (given back for a while). So at most one of its records is in
+// flight, whichever nodes ask. What is consumed is a field of the topic's own hash and ends with the topic's life.
+//
+//   P:q                  hash: group → '<since> <pattern>': the known groups, and since when (ms)
+//   P:q:turn             the last turn given in this partition
+//   P:q:<group>:high     zset: topics that wait in that class, score = the turn in which they came to wait
+//            …:normal, …:low  likewise
+//            …:due       zset: topics that are taken or given back for a while, score = until when (ms)
+//            …:lease     hash: taken topic → token
+//            …:tries     hash: topic → '<offset> <how often that record was delivered>'
+//            …:scan      while topics from before the group are being looked for: where to go on
+//
+// Turns are the server's clock in µs, but never the same twice: they order what waits, also across partitions as far
+// as the clocks of their masters agree, and they tell a newer view from an older.
+//
+// On P:w it is said how a queue now stands, so that each node knows where something waits and asks nowhere else:
+//   view <group> <turn> <now> <high> <normal> <low> <due>     the first turn of each class and the first deadline, or -
+//   lost <group> <topic> <token>                              the lease ended with its topic's life
+//
+// What the rest of the engine calls:
+//   hl_mark(part, topic, meta_key)            after every write to a topic, an empty one too
+//   hl_drop(part, topic)                      when its life has ended
+//   hl_lagging(part, topic, meta_key, next)   before it may: has a known group records of it to consume?
+
+import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
+
+/** Leases and pauses that one script brings to an end: the next script does the next. */
+const SWEEP_MAX = 100;
+
+export const QUEUE_LUA = `
+local hl_classes = {'high', 'normal', 'low'}
+local hl_last_turn
+
+local function hl_queue(part, group, what)
+  return part .. '${PARTITION_KEYS.queue}' .. ':' .. group .. ':' .. what
+end
+
+local function hl_turn(part)
+  local key = part .. '${PARTITION_KEYS.queue}' .. ':turn'
+  if not hl_last_turn then
+    local time = redis.call('TIME')
+    hl_last_turn = math.max(time[1] * 1000000 + time[2] - 1, tonumber(redis.call('GET', key) or 0))
+  end
+  hl_last_turn = hl_last_turn + 1
+  redis.call('SET', key, hl_last_turn)
+  return hl_last_turn
+end
+
+-- Names have no other character that means something to a Lua pattern.
+local function hl_matches(pattern, topic)
+  local escaped = string.gsub(pattern, '[.-]', '%%%0')
+  return string.find(topic, '^' .. string.gsub(escaped, '%*', '[^/]+') .. '$') ~= nil
+end
+
+-- Calls back with every known group that consumes this topic, and since when it is known.
+local function hl_each_group(part, topic, visit)
+  local groups = redis.call('HGETALL', part .. '${PARTITION_KEYS.queue}')
+  for i = 1, #groups, 2 do
+    local since, pattern = string.match(groups[i + 1], '^(%d+) (.*)$')
+    if hl_matches(pattern, topic) then visit(groups[i], tonumber(since)) end
+  end
+end
+
+local function hl_view(part, group)
+  local view = {group, string.format('%.0f', hl_turn(part)), string.format('%.0f', now)}
+  for _, what in ipairs({'high', 'normal', 'low', 'due'}) do
+    view[#view + 1] = redis.call('ZRANGE', hl_queue(part, group, what), 0, 0, 'WITHSCORES')[2] or '-'
+  end
+  return table.concat(view, ' ')
+end
+
+local function hl_tell(part, group)
+  local view = hl_view(part, group)
+  redis.call('SPUBLISH', part .. '${PARTITION_KEYS.wake}', 'view ' .. view)
+  return view
+end
+
+-- The topic is in no place of this group any more. True if it waited.
+local function hl_forget(part, group, topic)
+  local removed = 0
+  for _, class in ipairs(hl_classes) do removed = removed + redis.call('ZREM', hl_queue(part, group, class), topic) end
+  redis.call('ZREM', hl_queue(part, group, 'due'), topic)
+  redis.call('HDEL', hl_queue(part, group, 'lease'), topic)
+  redis.call('HDEL', hl_queue(part, group, 'tries'), topic)
+  return removed > 0
+end
+
+-- A topic that is neither taken nor given back waits in the class of its priority, in its old turn if it waits there
+-- already; with nothing left to consume it waits nowhere. True if that changed anything.
+local function hl_enqueue(part, group, topic)
+  local meta = redis.call('HMGET', part .. '${TOPIC_KEYS.meta}' .. topic, '${META.ended}', '${META.next}', '${META.consumed}' .. group, '${META.priority}')
+  if meta[1] or tonumber(meta[3] or 0) >= tonumber(meta[2] or 0) then return hl_forget(part, group, topic) end
+  local class = meta[4] or 'normal'
+  if redis.call('ZSCORE', hl_queue(part, group, class), topic) then return false end
+  for _, other in ipairs(hl_classes) do
+    if other ~= class then redis.call('ZREM', hl_queue(part, group, other), topic) end
+  end
+  redis.call('ZADD', hl_queue(part, group, class), hl_turn(part), topic)
+  return true
+end
+
+-- Ends the leases and the pauses whose time is up. True if there were any.
+local function hl_sweep(part, group)
+  local due = hl_queue(part, group, 'due')
+  local topics = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, ${SWEEP_MAX})
+  for _, topic in ipairs(topics) do
+    redis.call('ZREM', due, topic)
+    redis.call('HDEL', hl_queue(part, group, 'lease'), topic)
+    hl_enqueue(part, group, topic)
+  end
+  return #topics > 0
+end
+
+local function hl_mark(part, topic, meta_key)
+  hl_each_group(part, topic, function(group)
+    if redis.call('ZSCORE', hl_queue(part, group, 'due'), topic) then return end
+    if hl_enqueue(part, group, topic) then hl_tell(part, group) end
+  end)
+end
+
+local function hl_drop(part, topic)
+  hl_each_group(part, topic, function(group)
+    local token = redis.call('HGET', hl_queue(part, group, 'lease'), topic)
+    if token then redis.call('SPUBLISH', part .. '${PARTITION_KEYS.wake}', 'lost ' .. group .. ' ' .. topic .. ' ' .. token) end
+    if hl_forget(part, group, topic) then hl_tell(part, group) end
+  end)
+end
+
+-- A group that came to be known when the topic's time was up already does not hold it back.
+local function hl_lagging(part, topic, meta_key, next)
+  local lagging = false
+  local expires_at = tonumber(redis.call('HGET', meta_key, '${META.expiresAt}') or now)
+  hl_each_group(part, topic, function(group, since)
+    if since < expires_at and tonumber(redis.call('HGET', meta_key, '${META.consumed}' .. group) or 0) < tonumber(next) then lagging = true end
+  end)
+  return lagging
+end
+`;
