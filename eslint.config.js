@@ -46,7 +46,7 @@ export default defineConfig(
   },
   { files: ['src/cli/config.ts'], rules: { 'no-restricted-properties': 'off' } },
   {
-    files: ['test/**/*.ts', 'load/**/*.ts', 'vitest*.config.ts'],
+    files: ['test/**/*.ts', 'load/**/*.ts', 'deploy/**/*.ts', 'vitest*.config.ts'],
     rules: { 'max-lines-per-function': 'off', 'no-restricted-syntax': 'off' },
   },
 );
