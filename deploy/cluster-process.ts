@@ -20,7 +20,7 @@ export class ClusterProcess {
   #isEnding = false;
   #isGone = false;
 
-  private constructor(plan: ProcessPlan) {
+  constructor(plan: ProcessPlan) {
     this.plan = plan;
     // In a group of its own: a Ctrl-C in the terminal is for the cluster, which ends its processes in order.
     this.#child = spawn(plan.file, plan.args, { env: { ...process.env, ...plan.env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
@@ -30,12 +30,11 @@ export class ClusterProcess {
     });
   }
 
-  /** Resolves once it says that it is up. @throws where it ends instead */
-  static async start(plan: ProcessPlan): Promise<ClusterProcess> {
-    const started = new ClusterProcess(plan);
-    const { name, ready, shows } = plan;
+  /** Resolves once it says that it is up. To be asked once. @throws where it ends instead */
+  async up(): Promise<void> {
+    const { name, ready, shows } = this.plan;
     const said = new Promise<void>((resolve) => {
-      for (const output of [started.#child.stdout, started.#child.stderr]) {
+      for (const output of [this.#child.stdout, this.#child.stderr]) {
         if (output === null) continue;
         createInterface({ input: output }).on('line', (line) => {
           if (ready.test(line)) resolve();
@@ -43,9 +42,8 @@ export class ClusterProcess {
         });
       }
     });
-    await Promise.race([said, started.#exited]);
-    if (started.#isGone) throw new Error(`${name} did not start`);
-    return started;
+    await Promise.race([said, this.#exited]);
+    if (this.#isGone) throw new Error(`${name} did not start`);
   }
 
   get pid(): number {
@@ -55,7 +53,7 @@ export class ClusterProcess {
   /** Resolves once it is gone. */
   async end(signal: NodeJS.Signals): Promise<void> {
     this.#isEnding = true;
-    this.#child.kill(signal);
+    if (!this.#isGone) this.#child.kill(signal);
     await this.#exited;
   }
 

@@ -70,7 +70,7 @@ function redisPlan(port: number | undefined): ProcessPlan {
     file: 'redis-server',
     args: [...settings, '--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'],
     ready: /Ready to accept connections/,
-    shows: / # /,
+    shows: /# .*(error|can't|cannot|denied|in use)/i,
   };
 }
 
@@ -91,7 +91,9 @@ function nginxPlan(port: number, gateways: readonly number[]): ProcessPlan {
 }
 
 async function start(plan: ProcessPlan): Promise<void> {
-  running.push(await ClusterProcess.start(plan));
+  const one = new ClusterProcess(plan);
+  running.push(one);
+  await one.up();
 }
 
 function place({ name, env }: ProcessPlan, port: number, redisPort: number | undefined): string {
