@@ -7,6 +7,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const TICK_MS = 10;
+/** As the executable is started (src/main.ts). */
+const NODE_OPTIONS = ['--max-semi-space-size=32'];
 /** LOAD_PROFILE=<folder> keeps a CPU profile of every server there. */
 const PROFILE = process.env['LOAD_PROFILE'];
 
@@ -25,7 +27,7 @@ export class ServerProcess {
   static async start(script: 'clock-server' | 'bare-server', args: readonly string[] = []): Promise<ServerProcess> {
     const profile = PROFILE === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', PROFILE];
     const path = fileURLToPath(new URL(`${script}.js`, import.meta.url));
-    const child = spawn('taskset', ['-c', '0', process.execPath, ...profile, path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn('taskset', ['-c', '0', process.execPath, ...NODE_OPTIONS, ...profile, path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
     return new ServerProcess(child, JSON.parse(line) as { port: number; token?: string });
   }

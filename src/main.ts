@@ -1,5 +1,6 @@
-#!/usr/bin/env node
-// The executable: `holdline serve | worker | token | topics`. The only file that reads signals and exits.
+#!/usr/bin/env -S node --max-semi-space-size=32
+// The executable: `holdline serve | worker | token | topics`. The only file that reads signals and exits. Young objects get
+// room: each live run holds a few that are young for ever, and every collection copies all of those.
 import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
 import { pino } from 'pino';

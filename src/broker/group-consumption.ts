@@ -25,6 +25,8 @@ export class GroupConsumption {
   readonly #store: QueueStore;
   readonly #clock: Clock;
   readonly #groups = new Map<string, KnownGroup>();
+  /** Those that appends are told to: a list, because it is walked with every append. */
+  #opened: readonly KnownGroup[] = [];
   readonly #consumers = new Map<Consumer, ConsumerGroup>();
   #closed = false;
 
@@ -58,7 +60,7 @@ export class GroupConsumption {
   /** After an append has become visible (also an empty one: it may have changed the priority). */
   onAppended(topic: LiteTopicName): void {
     // A group without a consumer in this life finds everything when its first one comes.
-    for (const known of this.#groups.values()) if (known.opened !== undefined && matches(known, topic)) known.group.mark(topic);
+    for (const known of this.#opened) if (matches(known, topic)) known.group.mark(topic);
   }
 
   /** After a topic has ended, whatever the reason. */
@@ -87,12 +89,13 @@ export class GroupConsumption {
     if (this.#closed) throw new BrokerError('closed', 'the broker was closed');
     const known = this.#groups.get(name) ?? this.#add(name, pattern);
     if (known.group.pattern !== pattern) throw new BrokerError('invalid-config', 'the group has another pattern');
-    known.opened ??= this.#markPending(known);
+    known.opened ??= this.#opening(known);
     try {
       await known.opened;
     } catch (error) {
       // The next consumer tries again; until then the group is known in this life only.
       known.opened = undefined;
+      this.#opened = this.#opened.filter((one) => one !== known);
       throw error;
     }
     return known.group;
@@ -103,6 +106,11 @@ export class GroupConsumption {
     const known = { group: new ConsumerGroup(name, pattern, this.#store, this.#clock), prefix: literalPrefix(pattern), opened: undefined };
     this.#groups.set(name, known);
     return known;
+  }
+
+  #opening(known: KnownGroup): Promise<void> {
+    this.#opened = [...this.#opened, known];
+    return this.#markPending(known);
   }
 
   async #markPending({ group }: KnownGroup): Promise<void> {

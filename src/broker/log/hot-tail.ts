@@ -22,14 +22,18 @@ export class HotMemory {
 
   /** Called after each push: the clock algorithm, so that a push costs a flag and not a move in a list. */
   account(tail: HotTail, bytes: number): void {
-    if (bytes > 0) this.#tails.add(tail);
+    if (bytes > 0 && !tail.isHeld) {
+      tail.isHeld = true;
+      this.#tails.add(tail);
+    }
     this.#bytes += bytes;
-    if (tail.bytes > this.#topicBytesMax) this.#bytes -= tail.trimTo(this.#topicBytesMax / 2);
+    if (tail.bytes > this.#topicBytesMax) this.#bytes -= tail.trimTo(this.#topicBytesMax / 2, 1);
     if (this.#bytes > this.#bytesMax) this.#evict(tail);
   }
 
   forget(tail: HotTail): void {
     this.#tails.delete(tail);
+    tail.isHeld = false;
     this.#bytes -= tail.bytes;
   }
 
@@ -37,9 +41,11 @@ export class HotMemory {
     for (const tail of this.#tails) {
       if (this.#bytes <= this.#bytesMax) return;
       this.#tails.delete(tail);
+      tail.isHeld = false;
       if (tail.usedSinceSweep || tail === pushed) {
         tail.usedSinceSweep = false;
         this.#tails.add(tail);
+        tail.isHeld = true;
         // A set visits again what is added while it is walked: without this an only tail would be walked for ever.
         if (tail === pushed) this.#bytes -= tail.trimTo(Math.floor(tail.bytes / 2));
       } else this.#bytes -= tail.trimTo(0);
@@ -54,6 +60,8 @@ export class HotTail {
   #first: number;
   bytes = 0;
   usedSinceSweep = false;
+  /** Known to the memory that counts it. */
+  isHeld = false;
 
   constructor(memory: HotMemory, next: number) {
     this.#memory = memory;
@@ -87,11 +95,12 @@ export class HotTail {
     this.#memory.account(this, -bytes);
   }
 
-  /** Lets go of the oldest until at most `bytes` are held, and says how many went. */
-  trimTo(bytes: number): number {
+  /** Lets go of the oldest until at most `bytes` or `keep` records are held, and says how many bytes went. Whatever its
+   *  size, the newest is what live readers are about to ask for. */
+  trimTo(bytes: number, keep = 0): number {
     const before = this.bytes;
     let drop = 0;
-    while (this.bytes > bytes && drop < this.#records.length) {
+    while (this.bytes > bytes && drop < this.#records.length - keep) {
       const record = this.#records[drop++];
       if (record !== undefined) this.bytes -= costOf(record);
     }

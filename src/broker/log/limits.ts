@@ -16,7 +16,8 @@ export interface LogLimits {
   readonly dirtyTopicsMax: number;
   /** Topics held in memory while nobody uses them. */
   readonly idleTopicsMax: number;
-  /** UTF-8 bytes of recent records kept per topic, and for all topics together. */
+  /** UTF-8 bytes of recent records kept per topic, and for all topics together. Readers that keep up need the last
+   *  few; more would only be copied and marked by the garbage collector, over and over. */
   readonly hotTopicBytes: number;
   readonly hotBytes: number;
   /** Open segment files for cold reads. */
@@ -31,14 +32,14 @@ const MIB = 1024 * 1024;
 
 export const DEFAULT_LIMITS: LogLimits = {
   segmentBytes: 64 * MIB,
-  commitIntervalMs: 5,
+  commitIntervalMs: 10,
   commitBytes: 4 * MIB,
   pendingBytesMax: 64 * MIB,
   checkpointBytes: 64 * MIB,
   checkpointIntervalMs: 30_000,
   dirtyTopicsMax: 8192,
   idleTopicsMax: 8192,
-  hotTopicBytes: MIB,
+  hotTopicBytes: 4096,
   hotBytes: 128 * MIB,
   openSegmentsMax: 64,
   coldReadsMax: 2,

@@ -17,7 +17,7 @@ import type { Expiry } from './expiry.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { batchOf, planRead } from './read-plan.ts';
 import { TailReader, type TailSource } from './tail-reader.ts';
-import type { TailRing } from './tail-ring.ts';
+import { addReader, removeReader, type TailRing } from './tail-ring.ts';
 import { infoOf, type TopicLister } from './topic-lister.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
@@ -36,6 +36,9 @@ export interface LogBrokerParts {
   /** Writes the last checkpoint and releases files and lock. */
   shutDown(): Promise<void>;
 }
+
+const EVERYTHING: ReadOptions = { majorOnly: false };
+const MAJOR_ONLY: ReadOptions = { majorOnly: true };
 
 export class LogBroker implements BrokerEngine {
   readonly #parts: LogBrokerParts;
@@ -110,7 +113,10 @@ export class LogBroker implements BrokerEngine {
   }
 
   #read(name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult | Promise<ReadResult> {
-    const topic = this.#parts.table.find(name);
+    return this.#readTopic(this.#parts.table.find(name), name, from, options);
+  }
+
+  #readTopic(topic: Topic | undefined, name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult | Promise<ReadResult> {
     if (topic?.visible === undefined) return this.#endOf(topic);
     const plan = planRead(topic, topic.visible, from, options);
     if (plan.kind === 'reset') return plan;
@@ -124,19 +130,19 @@ export class LogBroker implements BrokerEngine {
   }
 
   #tailSource(name: LiteTopicName): TailSource {
+    // A topic with readers stays in memory, so that it is looked for once and not with every token.
+    let topic: Topic | undefined;
     return {
-      readFrom: (position, majorOnly) => this.#read(name, position, { majorOnly }),
+      readFrom: (position, majorOnly) => this.#readTopic(topic, name, position, majorOnly ? MAJOR_ONLY : EVERYTHING),
       attach: (reader) => {
         this.#mustBeOpen();
         this.#tails.add(reader);
-        const { readers } = this.#parts.table.find(name) ?? { readers: undefined };
-        if (readers !== undefined) (readers.all ??= new Set()).add(reader);
+        topic = this.#parts.table.find(name);
+        if (topic !== undefined) addReader(topic.readers, reader);
       },
       detach: (reader) => {
         this.#tails.delete(reader);
-        const readers = this.#parts.table.loaded(name)?.readers;
-        readers?.all?.delete(reader);
-        if (readers?.all?.size === 0) readers.all = undefined;
+        if (topic !== undefined) removeReader(topic.readers, reader);
       },
     };
   }

@@ -6,9 +6,19 @@ import type { TailReader } from './tail-reader.ts';
 /** Readers served in one turn of the event loop, so that a topic with thousands of viewers does not stop it. */
 const READERS_PER_TURN = 1024;
 
-/** The readers attached to one topic; undefined rather than an empty set, because most topics have none. */
+/** The readers attached to one topic; undefined rather than an empty list, because most topics have none. */
 export interface TopicReaders {
-  all: Set<TailReader> | undefined;
+  all: TailReader[] | undefined;
+}
+
+export function addReader(readers: TopicReaders, reader: TailReader): void {
+  if (readers.all === undefined) readers.all = [reader];
+  else readers.all.push(reader);
+}
+
+export function removeReader(readers: TopicReaders, reader: TailReader): void {
+  const rest = readers.all?.filter((one) => one !== reader) ?? [];
+  readers.all = rest.length === 0 ? undefined : rest;
 }
 
 export class TailRing {
