@@ -17,5 +17,5 @@ COPY --from=build /app/dist dist
 USER node
 EXPOSE 8080
 # SIGTERM drains; the exec form makes it arrive.
-ENTRYPOINT ["node", "dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=32", "dist/main.js"]
 CMD ["serve"]
