@@ -12,7 +12,7 @@
 //   P:q…                    everything of group consumption (queue/)
 //   P:c:<topic>             channel: what is appended to the topic
 //   P:w                     channel: a topic of this partition became ready for a group
-//   <prefix>:layout         hash: layout version and number of partitions, so that no node uses another
+//   P:layout                of partition 0, hash: layout version and number of partitions, so that no node uses another
 import { routingKey } from '../append-rules.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
@@ -27,7 +27,7 @@ const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
 
 /** After P, before the topic. Lua sees them by the same names (partition-lua.ts). */
 export const TOPIC_KEYS = { meta: ':t:', majors: ':M:', minors: ':m:', holes: ':h:', channel: ':c:' } as const;
-export const PARTITION_KEYS = { life: ':life', names: ':names', due: ':due', queue: ':q', wake: ':w' } as const;
+export const PARTITION_KEYS = { life: ':life', names: ':names', due: ':due', queue: ':q', wake: ':w', layout: ':layout' } as const;
 
 /** Fields of a topic's hash, one letter each because there may be millions. Absent where the default stands beside it. */
 export const META = {
@@ -65,7 +65,6 @@ export const META = {
 
 export class RedisKeys {
   readonly partitions: number;
-  readonly layout: string;
   readonly #tags: readonly string[];
 
   /** @throws BrokerError invalid-config */
@@ -75,7 +74,6 @@ export class RedisKeys {
       throw new BrokerError('invalid-config', `Redis partitions are from 1 to ${PARTITIONS_MAX}`);
     }
     this.partitions = partitions;
-    this.layout = `${prefix}:layout`;
     this.#tags = Array.from({ length: partitions }, (_, n) => `{${prefix}:p${n}}`);
   }
 

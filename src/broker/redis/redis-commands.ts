@@ -9,10 +9,12 @@ export interface RedisScript {
   readonly name: string;
   readonly lua: string;
   readonly sha: string;
+  /** What it wrote must be as safe as was promised before its reply counts (WAIT, with `replicated:n`). */
+  readonly isPromised: boolean;
 }
 
-export function redisScript(name: string, lua: string): RedisScript {
-  return { name, lua, sha: createHash('sha1').update(lua).digest('hex') };
+export function redisScript(name: string, lua: string, { isPromised = false }: { readonly isPromised?: boolean } = {}): RedisScript {
+  return { name, lua, sha: createHash('sha1').update(lua).digest('hex'), isPromised };
 }
 
 /** What ioredis makes of a script's reply. */
@@ -20,7 +22,7 @@ export type RedisReply = string | number | null | readonly RedisReply[];
 
 export interface ChannelListener {
   /** In the order of publishing, while the subscription stands. */
-  message(text: string): void;
+  message(payload: Buffer): void;
   /** The subscription stands, for the first time or again: whatever was published before may have been missed. */
   subscribed(): void;
 }
