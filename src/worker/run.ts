@@ -15,6 +15,7 @@ import type { SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
 import { readConversation } from './conversation.ts';
+import { persist } from './persist.ts';
 import { ProviderError, type FinishReason } from './provider.ts';
 import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
 
@@ -55,9 +56,11 @@ export async function executeRun(deps: RunDeps, ref: SessionRef, runId: string, 
   const answer = new AnswerBuilder();
   await readRun(deps.broker, ref, held.epoch, held.run, held.fence + 1, answer);
   const agent = deps.findAgent(held.run.agent);
-  if (agent === undefined) return finish(deps, held, answer, 1, failed(runId, 'unknown-agent', 'no worker serves this agent', false));
-  if (held.run.attempt > agent.attemptsMax) return finish(deps, held, answer, 1, failed(runId, 'worker-lost', 'every worker of this run was lost', true));
-  if (held.run.attempt > 1 && agent.takeover === 'fail') return finish(deps, held, answer, 1, failed(runId, 'worker-lost', 'the worker of this run was lost', true));
+  const fail = async (code: string, message: string, retryable: boolean): Promise<RunOutcome> =>
+    finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable } }, lost);
+  if (agent === undefined) return fail('unknown-agent', 'no worker serves this agent', false);
+  if (held.run.attempt > agent.attemptsMax) return fail('worker-lost', 'every worker of this run was lost', true);
+  if (held.run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
   return new ActiveRun(deps, held, agent, answer).generate(released, lost);
 }
 
@@ -110,6 +113,8 @@ class ActiveRun {
   readonly #answer: AnswerBuilder;
   readonly #writer: TokenWriter;
   readonly #upstream = new AbortController();
+  /** The run is another's now, or will be. */
+  readonly #letGo = new AbortController();
   #stop: Stop | undefined;
   #usage: RunUsage = { inputTokens: 0, outputTokens: 0 };
 
@@ -195,7 +200,7 @@ class ActiveRun {
   async #finish(terminal: RunTerminal): Promise<RunOutcome> {
     const { type } = terminal;
     const whole = type === 'run.completed' ? { ...terminal, length: this.#answer.textLength() } : terminal;
-    return finish(this.#deps, this.#held, this.#answer, this.#writer.nextSeq, whole);
+    return finish(this.#deps, this.#held, this.#answer, this.#writer.nextSeq, whole, this.#letGo.signal);
   }
 
   #refused(error: unknown): RunOutcome {
@@ -206,47 +211,63 @@ class ActiveRun {
 
   #abort(stop: Stop): void {
     this.#stop ??= stop;
-    if (stop.why !== 'cancelled') this.#writer.abandon();
+    if (stop.why !== 'cancelled') {
+      this.#writer.abandon();
+      this.#letGo.abort();
+    }
     this.#upstream.abort();
   }
 
   /** Hears of a Stop, and of the end of the chat, through the log like everybody else. */
   async #watchChat(signal: AbortSignal): Promise<void> {
-    const { ref, run, epoch, fence } = this.#held;
+    const { epoch, fence } = this.#held;
+    const from = { epoch, offset: fence + 1 };
     try {
-      const tail = this.#deps.broker.tail(chatTopic(ref), { epoch, offset: fence + 1 }, { signal, majorOnly: true });
-      for await (const result of tail) {
-        if (result.kind !== 'batch') {
-          this.#abort({ why: 'gone' });
-          return;
-        }
-        for (const item of result.items) {
-          const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
-          if (event?.type !== 'run.cancelling' || event.runId !== run.runId) continue;
-          const { by, reason } = event;
-          this.#abort({ why: 'cancelled', by, ...(reason === undefined ? {} : { reason }) });
-        }
-      }
+      // A log that is away says nothing; the lease ends a run that stays deaf.
+      await persist(this.#deps.clock, signal, () => this.#followChat(from, signal));
     } catch (error) {
+      if (signal.aborted) return;
       // Deaf to a Stop is worse than a run that another worker continues.
       this.#abort({ why: 'lost' });
       if (!isBrokerError(error)) throw error;
     }
   }
+
+  /** Moves `from` as it reads, so that it may be called again. */
+  async #followChat(from: { readonly epoch: string; offset: number }, signal: AbortSignal): Promise<void> {
+    const { ref, run } = this.#held;
+    for await (const result of this.#deps.broker.tail(chatTopic(ref), from, { signal, majorOnly: true })) {
+      if (result.kind !== 'batch') {
+        this.#abort({ why: 'gone' });
+        return;
+      }
+      for (const item of result.items) {
+        const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+        if (event?.type !== 'run.cancelling' || event.runId !== run.runId) continue;
+        const { by, reason } = event;
+        this.#abort({ why: 'cancelled', by, ...(reason === undefined ? {} : { reason }) });
+      }
+      from.offset = result.next;
+    }
+  }
 }
 
-async function finish(deps: RunDeps, held: HeldRun, answer: AnswerBuilder, seq: number, terminal: RunTerminal): Promise<RunOutcome> {
+/** Tried until the run must be let go: an end that was written unheard is found, and not written again. */
+async function finish(
+  deps: RunDeps,
+  { ref, run, fence }: HeldRun,
+  answer: AnswerBuilder,
+  seq: number,
+  terminal: RunTerminal,
+  letGo: AbortSignal,
+): Promise<RunOutcome> {
   try {
-    const committed = await endRun(deps.log, held.ref, held.run, terminal, answer, { fence: held.fence, seq });
+    const committed = await persist(deps.clock, letGo, () => endRun(deps.log, ref, run, terminal, answer, { fence, seq }));
     return committed === undefined ? 'gone' : terminal.type;
   } catch (error) {
     if (isBrokerError(error, 'fenced')) return 'lost';
     throw error;
   }
-}
-
-function failed(runId: string, code: string, message: string, retryable: boolean): RunTerminal {
-  return { type: 'run.failed', runId, error: { code, message, retryable } };
 }
 
 function cancelled(runId: string, by: string, reason: string | undefined): RunTerminal {

@@ -12,6 +12,7 @@ import { decodeRunRequest, type RunRequest } from '../session/run-request.ts';
 import type { Runs } from '../session/runs.ts';
 import { requestPattern } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
+import { persist } from './persist.ts';
 import { executeRun, type RunOutcome } from './run.ts';
 
 /** The group in which all workers share the requests. */
@@ -44,8 +45,8 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    // One listener a run: more than the ten above which Node suspects a leak.
-    setMaxListeners(options.concurrency + 1, this.#released.signal);
+    // Two listeners a run: more than the ten above which Node suspects a leak.
+    setMaxListeners(2 * options.concurrency + 1, this.#released.signal);
   }
 
   get activeRuns(): number {
@@ -85,17 +86,22 @@ export class Worker {
   async #serve(delivery: Delivery): Promise<void> {
     const { logger, onOutcome } = this.#options;
     const lease = this.#keepLease(delivery);
+    const letGo = new AbortController();
+    const stop = (): void => letGo.abort();
+    delivery.lost.addEventListener('abort', stop);
+    this.#released.signal.addEventListener('abort', stop);
     const request = decodeRunRequest(delivery.record.data);
     try {
       const outcome = request === undefined ? 'gone' : await this.#execute(request, delivery);
       onOutcome?.(outcome);
       if (request !== undefined) logger.info({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
-      await this.#settle(delivery, outcome);
+      await persist(this.#options.clock, letGo.signal, () => this.#settle(delivery, outcome));
     } catch (error) {
       logger.error({ err: error, sessionId: request?.sessionId, runId: request?.runId }, 'run could not be served');
       await this.#giveBack(delivery);
     } finally {
       lease.stop();
+      this.#released.signal.removeEventListener('abort', stop);
     }
   }
 
@@ -136,7 +142,11 @@ export class Worker {
           (isHeld) => {
             if (isHeld && timer !== undefined) arm();
           },
-          (error: unknown) => logger.warn({ err: error }, 'lease could not be extended'),
+          (error: unknown) => {
+            // It may be once the log is back; until its time is over it is held.
+            logger.warn({ err: error }, 'lease could not be extended');
+            if (timer !== undefined && !delivery.lost.aborted) arm();
+          },
         );
       });
     };

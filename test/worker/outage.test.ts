@@ -1,0 +1,153 @@
+// A log that is away for a while, at every place where a worker needs it: the answer waits for it, and nothing of it is
+// made twice or lost.
+import { afterEach, describe, expect, it } from 'vitest';
+import type { BrokerEngine, Delivery, ReadResult } from '../../src/broker/broker.ts';
+import { BrokerError } from '../../src/broker/errors.ts';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { PERSIST_RETRY_MS } from '../../src/worker/persist.ts';
+import { ChatRig, joinAnswer } from '../helpers/chat-rig.ts';
+import { eventually } from '../helpers/collector.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+const LEASE_MS = 9_000;
+
+/** What is away, and how often it was asked meanwhile. */
+interface Outage {
+  /** `unheard`: done, and the answer lost. */
+  append: 'works' | 'refuses' | 'unheard';
+  settles: 'works' | 'refuses';
+  /** Ends every tail there is. */
+  cutTails(): void;
+  asked: number;
+}
+
+let rig: ChatRig;
+afterEach(async () => {
+  await rig.close();
+});
+
+function away(outage: Outage): never {
+  outage.asked += 1;
+  throw new BrokerError('overloaded', 'away');
+}
+
+function start(): Outage {
+  const clock = new ManualClock();
+  const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
+  const cuts = new Set<() => void>();
+  const outage: Outage = { append: 'works', settles: 'works', asked: 0, cutTails: () => cuts.forEach((cut) => cut()) };
+  const settled = (delivery: Delivery): Delivery => ({
+    topic: delivery.topic,
+    epoch: delivery.epoch,
+    record: delivery.record,
+    priority: delivery.priority,
+    attempt: delivery.attempt,
+    lost: delivery.lost,
+    ack: async () => (outage.settles === 'refuses' ? away(outage) : delivery.ack()),
+    nack: async (delayMs) => (outage.settles === 'refuses' ? away(outage) : delivery.nack(delayMs)),
+    extend: async () => (outage.settles === 'refuses' ? away(outage) : delivery.extend()),
+  });
+  const broker: BrokerEngine = {
+    append: async (writes) => {
+      if (outage.append === 'refuses') away(outage);
+      const appended = await inner.append(writes);
+      return outage.append === 'unheard' ? away(outage) : appended;
+    },
+    async *tail(topic, from, options): AsyncGenerator<ReadResult> {
+      const cut = new AbortController();
+      const stop = (): void => cut.abort();
+      options.signal.addEventListener('abort', stop, { once: true });
+      cuts.add(stop);
+      yield* inner.tail(topic, from, { ...options, signal: cut.signal });
+      cuts.delete(stop);
+      if (!options.signal.aborted) away(outage);
+    },
+    async *consume(...args): AsyncGenerator<Delivery> {
+      for await (const delivery of inner.consume(...args)) yield settled(delivery);
+    },
+    read: (...args) => inner.read(...args),
+    describe: (topics) => inner.describe(topics),
+    remove: (topic) => inner.remove(topic),
+    list: (...args) => inner.list(...args),
+    health: () => inner.health(),
+    close: () => inner.close(),
+  };
+  rig = new ChatRig({ broker, clock, leaseMs: LEASE_MS });
+  return outage;
+}
+
+async function saidSoFar(runId: string, text: string): Promise<void> {
+  await eventually(async () => joinAnswer(await rig.seen(), runId) === text);
+}
+
+describe('while the log is away', () => {
+  it.each(['refuses', 'unheard'] as const)('the end of an answer waits for it (it %s), and is written once', async (how) => {
+    const outage = start();
+    rig.startWorker();
+    const { runId } = await rig.prompt('hello');
+    const call = await rig.model.call(0);
+    call.say('all of it');
+    await saidSoFar(runId, 'all of it');
+    outage.append = how;
+    call.finish();
+    await eventually(() => outage.asked > 0);
+    if (how === 'refuses') await rig.clock.advance(5 * PERSIST_RETRY_MS);
+    if (how === 'refuses') expect(outage.asked).toBeGreaterThan(3);
+    outage.append = 'works';
+    await rig.clock.advance(PERSIST_RETRY_MS);
+    await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.completed'));
+    const types = (await rig.seen()).map(({ type }) => type);
+    expect(types).toEqual(['message.created', 'run.queued', 'run.started', 'delta', 'run.completed']);
+    expect(joinAnswer(await rig.seen(), runId)).toBe('all of it');
+    expect(rig.model.calls).toHaveLength(1);
+  });
+
+  it('a worker goes on and hears a Stop afterwards', async () => {
+    const outage = start();
+    rig.startWorker();
+    const { runId } = await rig.prompt('hello');
+    const call = await rig.model.call(0);
+    call.say('one ');
+    await saidSoFar(runId, 'one ');
+    outage.cutTails();
+    await eventually(() => outage.asked > 0);
+    call.say('two ');
+    await saidSoFar(runId, 'one two ');
+    expect(call.isAborted).toBe(false);
+    await rig.clock.advance(PERSIST_RETRY_MS);
+    await rig.runs.cancel(rig.alice, rig.ref, runId);
+    await eventually(() => call.isAborted);
+    await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.cancelled'));
+  });
+
+  it('a lease that could not be extended once is extended when it can be', async () => {
+    const outage = start();
+    rig.startWorker();
+    const { runId } = await rig.prompt('hello');
+    const call = await rig.model.call(0);
+    outage.settles = 'refuses';
+    await rig.clock.advance(LEASE_MS / 3);
+    expect(outage.asked).toBe(1);
+    outage.settles = 'works';
+    await rig.clock.advance(LEASE_MS);
+    call.say('still mine').finish();
+    await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.completed'));
+    expect((await rig.seen()).filter(({ type }) => type === 'run.restarted')).toEqual([]);
+    expect(joinAnswer(await rig.seen(), runId)).toBe('still mine');
+  });
+
+  it('a request that is done is acknowledged as soon as it can be, and the next one need not wait for the lease', async () => {
+    const outage = start();
+    rig.startWorker();
+    await rig.prompt('hello');
+    const call = await rig.model.call(0);
+    await rig.prompt('and then');
+    outage.settles = 'refuses';
+    call.say('first').finish();
+    await eventually(() => outage.asked > 0);
+    outage.settles = 'works';
+    await rig.clock.advance(PERSIST_RETRY_MS);
+    (await rig.model.call(1)).say('second').finish();
+    await eventually(async () => (await rig.seen()).filter(({ type }) => type === 'run.completed').length === 2);
+  });
+});
