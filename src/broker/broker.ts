@@ -158,11 +158,14 @@ export interface Broker {
    * All writes or none. Topics must differ and share one routing key (their last name segment), which is
    * what lets a clustered engine keep them together. Answers stand in the order of the writes.
    * @throws BrokerError invalid-append, too-large, epoch-changed, conflict, fenced, out-of-sequence,
-   *   overloaded, disk-full, failed, closed. After any of these but `failed`, nothing was written.
+   *   overloaded, disk-full, unavailable, failed, corrupt, closed. After any of these but `failed` and `unavailable`,
+   *   nothing was written. After `unavailable` it may have been, and may be seen: the same append again is safe under a
+   *   fence (it is answered as the first time) and under `ifUnchanged` with a major record (`conflict` then says that it
+   *   was written, or another); one without either may be stored twice.
    */
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]>;
 
-  /** Never destructive; never creates. @throws BrokerError corrupt, failed, closed */
+  /** Never destructive; never creates. @throws BrokerError corrupt, unavailable, failed, closed */
   read(topic: LiteTopicName, from: ReadFrom, options?: ReadOptions): Promise<ReadResult>;
 
   /**
@@ -225,8 +228,9 @@ export interface GroupBroker {
 }
 
 export interface BrokerHealth {
-  /** `full`: reads go on, writes fail with `disk-full` until there is room. `failed`: restart the process. */
-  readonly state: 'ready' | 'full' | 'failed';
+  /** `full`: reads go on, writes fail with `disk-full` until there is room. `unavailable`: the storage cannot be asked
+   *  now; heals by itself. `failed`: restart the process. */
+  readonly state: 'ready' | 'full' | 'unavailable' | 'failed';
   /** What an acknowledged record survives, in one line for an operator. */
   readonly durability: string;
 }

@@ -19,6 +19,8 @@ const BROKER_ERRORS = {
   overloaded: true,
   /** No room on the device. Reads go on; appends succeed again once there is room. */
   'disk-full': true,
+  /** The storage could not be asked, or its answer was lost. An append that fails with this may have been written. */
+  unavailable: true,
   /** The device failed a write or a flush, so nothing more may be promised. The process must be restarted. */
   failed: false,
   /** Stored bytes do not match their checksum. They are never served. */

@@ -65,6 +65,7 @@ const BROKER: Record<BrokerErrorCode, Row | 'internal'> = {
   'out-of-sequence': 'internal',
   overloaded: { status: 503, retryable: true, message: 'the log has no room for this now', retryAfterS: 2 },
   'disk-full': { status: 507, retryable: true, message: 'the log is full', retryAfterS: 30 },
+  unavailable: { status: 503, retryable: true, message: 'the log cannot be reached now', retryAfterS: 2 },
   failed: { status: 503, retryable: true, message: 'the log of this node has failed', retryAfterS: 10 },
   corrupt: 'internal',
   locked: 'internal',

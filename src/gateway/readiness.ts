@@ -1,13 +1,22 @@
-// May this node be sent work? Not while it starts, not once it drains, not when its log has failed.
+// May this node be sent work? Not while it starts, not once it drains, not when its log has failed or
+// cannot be reached.
 import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
 import { GatewayError } from './gateway-error.ts';
 
 export interface ReadinessReport {
-  readonly status: 'ready' | 'starting' | 'draining' | 'broker-failed';
+  readonly status: 'ready' | 'starting' | 'draining' | 'broker-unavailable' | 'broker-failed';
   readonly broker: BrokerHealth['state'];
   /** What an acknowledged message survives. */
   readonly durability: string;
 }
+
+/** A full log still serves readers. */
+const STATUS: Readonly<Record<BrokerHealth['state'], ReadinessReport['status']>> = {
+  ready: 'ready',
+  full: 'ready',
+  unavailable: 'broker-unavailable',
+  failed: 'broker-failed',
+};
 
 export class Readiness {
   readonly #broker: HealthReporting;
@@ -36,7 +45,12 @@ export class Readiness {
 
   report(): ReadinessReport {
     const { state, durability } = this.#broker.health();
-    const status = this.#phase === 'serving' ? (state === 'failed' ? 'broker-failed' : 'ready') : this.#phase;
-    return { status, broker: state, durability };
+    return { status: this.#phase === 'serving' ? servingStatus(state) : this.#phase, broker: state, durability };
   }
+}
+
+/** A full log still serves those who read. */
+function servingStatus(state: BrokerHealth['state']): ReadinessReport['status'] {
+  if (state === 'failed') return 'broker-failed';
+  return state === 'unavailable' ? 'broker-unavailable' : 'ready';
 }

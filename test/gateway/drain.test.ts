@@ -158,12 +158,15 @@ describe('/readyz', () => {
     expect((await h.call('GET', '/readyz')).body).toEqual({ status: 'ready', broker: 'ready', durability: 'memory: nothing survives the process' });
   });
 
-  it('says 503 when the log has failed, and still 200 when it is only full', async () => {
+  it('says 503 when the log has failed or cannot be reached, and still 200 when it is only full', async () => {
     const { h } = await start();
     h.broker.health = () => ({ state: 'full', durability: 'x' });
     expect((await h.call('GET', '/readyz')).status).toBe(200);
     h.broker.health = () => ({ state: 'failed', durability: 'x' });
     const failed = await h.call('GET', '/readyz');
     expect([failed.status, failed.body['status']]).toEqual([503, 'broker-failed']);
+    h.broker.health = () => ({ state: 'unavailable', durability: 'x' });
+    const away = await h.call('GET', '/readyz');
+    expect([away.status, away.body['status'], away.headers['retry-after']]).toEqual([503, 'broker-unavailable', '2']);
   });
 });

@@ -11,6 +11,7 @@ it.each<[BrokerErrorCode, number, boolean, number | undefined]>([
   ['conflict', 409, true, undefined],
   ['epoch-changed', 409, true, undefined],
   ['too-large', 413, false, undefined],
+  ['unavailable', 503, true, 2_000],
   ['failed', 503, true, 10_000],
   ['closed', 503, true, 1_000],
   ['invalid-topic', 400, false, undefined],
