@@ -75,7 +75,7 @@ function redisPlan(port: number | undefined): ProcessPlan {
 }
 
 function nodePlan(name: string, command: 'serve' | 'worker', env: ProcessPlan['env'] & object): ProcessPlan {
-  return { name, file: process.execPath, args: [join(root, 'dist', 'main.js'), command], env, ready: /^holdline (serves|works) /, shows: /^(?!holdline (serves|works) )/ };
+  return { name, file: process.execPath, args: ['--max-semi-space-size=32', join(root, 'dist', 'main.js'), command], env, ready: /^holdline (serves|works) /, shows: /^(?!holdline (serves|works) )/ };
 }
 
 function nginxPlan(port: number, gateways: readonly number[]): ProcessPlan {

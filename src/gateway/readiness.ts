@@ -10,14 +10,6 @@ export interface ReadinessReport {
   readonly durability: string;
 }
 
-/** A full log still serves readers. */
-const STATUS: Readonly<Record<BrokerHealth['state'], ReadinessReport['status']>> = {
-  ready: 'ready',
-  full: 'ready',
-  unavailable: 'broker-unavailable',
-  failed: 'broker-failed',
-};
-
 export class Readiness {
   readonly #broker: HealthReporting;
   #phase: 'starting' | 'serving' | 'draining' = 'starting';

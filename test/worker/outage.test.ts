@@ -28,7 +28,7 @@ afterEach(async () => {
 
 function away(outage: Outage): never {
   outage.asked += 1;
-  throw new BrokerError('overloaded', 'away');
+  throw new BrokerError('unavailable', 'away');
 }
 
 function start(): Outage {
