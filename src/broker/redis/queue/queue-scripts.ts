@@ -10,6 +10,12 @@ const SCAN_NAMES_MAX = 500;
 /** Topics found to have nothing to consume by one call that takes: only what has vanished leaves such behind. */
 const STALE_MAX = 100;
 
+/** What a step of a queue adds is little and soon gone, so a full server is to let it pass: it does when a script begins
+ *  with a write that deletes. (No key stands there.) */
+const STEP_LUA = `${TOPIC_LUA}
+redis.call('DEL', part)
+`;
+
 /**
  * Makes the group known in this partition, and looks for what was written before it was. Called until it says 'open'.
  *   ARGV[3] pattern   ARGV[4] how many groups there may be
@@ -55,7 +61,7 @@ if #names == ${SCAN_NAMES_MAX} then
 end
 redis.call('DEL', scan)
 return {'open', hl_tell(part, group)}
-`);
+`, { isPromised: true });
 
 /**
  * Leases the topic that has waited longest in a class, if there is one; with class '' it only looks.
@@ -63,7 +69,7 @@ return {'open', hl_tell(part, group)}
  *   → 'unknown' (the group, here) | 'view' view | 'taken' view topic epoch offset attempt priority
  * The offset is the first that is not consumed: a record's or, if that was superseded since, a hole's.
  */
-export const TAKE = redisScript('take', `${TOPIC_LUA}
+export const TAKE = redisScript('take', `${STEP_LUA}
 local group, class, token, visibility_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 if redis.call('HEXISTS', part .. '${PARTITION_KEYS.queue}', group) == 0 then return {'unknown'} end
 local changed = hl_sweep(part, group)
@@ -104,7 +110,7 @@ return answer('view')
  *   → 'done' view | 'kept' view | 'lost' view
  * Sent again because its answer was lost, it finds no lease, but that it is consumed, and that is what was asked.
  */
-export const ACK = redisScript('ack', `${TOPIC_LUA}
+export const ACK = redisScript('ack', `${STEP_LUA}
 local group, topic, token, epoch, next, keep = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
 local function base(of) return string.match(of, '^[^-]+') end
 hl_see()
@@ -124,14 +130,14 @@ hl_forget(part, group, topic)
 hl_topic(topic)
 hl_enqueue(part, group, topic)
 return {'done', hl_tell(part, group)}
-`);
+`, { isPromised: true });
 
 /**
  * Gives taken topics back: at once or after a while; as if they had never been taken, where nobody got the record.
  *   ARGV[3] ms   ARGV[4] '1' to count no attempt   ARGV[5…] topic, token, topic, token, …
  *   → how many were still held, view
  */
-export const NACK = redisScript('nack', `${TOPIC_LUA}
+export const NACK = redisScript('nack', `${STEP_LUA}
 local group, delay_ms, uncount = ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local tries = hl_queue(part, group, 'tries')
 local held = 0
@@ -159,12 +165,12 @@ return {held, hl_tell(part, group)}
 /**
  * A taken topic is held for that long from now.
  *   ARGV[3] topic   ARGV[4] token   ARGV[5] ms
- *   → 1, or 0 where the lease was lost
+ *   → 1 or, where the lease was lost, 0
  * Nobody is told: who looks at the earlier deadline finds the later one.
  */
-export const EXTEND = redisScript('extend', `${TOPIC_LUA}
+export const EXTEND = redisScript('extend', `${STEP_LUA}
 local group, topic, token, visibility_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-if redis.call('HGET', hl_queue(part, group, 'lease'), topic) ~= token then return 0 end
+if redis.call('HGET', hl_queue(part, group, 'lease'), topic) ~= token then return {0} end
 redis.call('ZADD', hl_queue(part, group, 'due'), now + visibility_ms, topic)
-return 1
+return {1}
 `);

@@ -1,0 +1,22 @@
+// How a group's queue stands in one partition, as the scripts say it (queue-lua.ts): where something waits, since
+// which turn, and when the next lease or pause ends.
+import type { Priority } from '../../broker.ts';
+
+export interface QueueView {
+  /** Of two views the one with the later turn is the newer. */
+  readonly turn: number;
+  /** What time it was, ms since 1970. */
+  readonly now: number;
+  /** The turn of the first topic that waits in each class. */
+  readonly heads: Readonly<Record<Priority, number | undefined>>;
+  readonly due: number | undefined;
+}
+
+/** `<group> <turn> <now> <high> <normal> <low> <due>`; undefined where it is anything else. */
+export function parseView(text: string): { readonly group: string; readonly view: QueueView } | undefined {
+  const [group, ...numbers] = text.split(' ');
+  const [turn, now, high, normal, low, due] = numbers.map((one) => (one === '-' ? undefined : Number(one)));
+  if (group === undefined || turn === undefined || now === undefined || numbers.length !== 6 || numbers.includes('')) return undefined;
+  if ([turn, now, high, normal, low, due].some(Number.isNaN)) return undefined;
+  return { group, view: { turn, now, heads: { high, normal, low }, due } };
+}

@@ -1,0 +1,293 @@
+// One group on this node: who asks for deliveries here, and where in Redis something waits for them. Invariants:
+//  - Only a partition that is known to have something is asked for it. What is known comes from replies and from what is
+//    published; as that may get lost, every partition is looked at now and then while somebody asks.
+//  - A delivery goes only to a consumer that has asked and has credit: one that stops asking holds up no other.
+//  - Nothing runs and no timer waits for a group that nobody here asks for.
+// Between partitions the order is as seen from here: with several asking at once, what two partitions give may come
+// in another order than it waited, and each node counts for itself which class has been passed over.
+import { randomInt } from 'node:crypto';
+import type { Clock, Timer } from '../../../clock.ts';
+import type { Broker, ConsumeOptions, LogRecord, Priority } from '../../broker.ts';
+import { BrokerError, isBrokerError } from '../../errors.ts';
+import type { Lease } from '../../group/lease.ts';
+import { PriorityTurns, ReadyRing } from '../../group/ready-ring.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
+import type { GroupQueue, Taken } from './group-queue.ts';
+import { HeldLeases } from './held-leases.ts';
+import type { Held } from './held-leases.ts';
+import { QueuePlace, RETRY_MS } from './queue-place.ts';
+import type { QueueView } from './queue-view.ts';
+
+/** What a lost message costs: so long a topic may wait although somebody asks. A quarter more or less, by chance. */
+export const RECHECK_MS = 15_000;
+/** Partitions looked at, or opened, at the same time. */
+const LOOKS_MAX = 16;
+
+export interface Consumer {
+  readonly options: ConsumeOptions;
+  /** Deliveries taken or being taken, at most `credit`. */
+  held: number;
+  hasLeft: boolean;
+  /** The one unanswered question for a delivery. */
+  asking: { readonly resolve: (lease: Lease | undefined) => void; readonly reject: (error: unknown) => void } | undefined;
+}
+
+interface Found {
+  readonly record: LogRecord;
+  readonly attempt: number;
+}
+
+export class RedisGroup {
+  readonly #read: Broker['read'];
+  readonly #clock: Clock;
+  readonly #node: string;
+  readonly #places: readonly QueuePlace[];
+  readonly #turns = new PriorityTurns();
+  readonly #asking = new ReadyRing<Consumer>();
+  readonly #leases: HeldLeases;
+  /** Looks, and takes of which each has its consumer. */
+  readonly #running = new Set<Promise<void>>();
+  #tokens = 0;
+  #looks = 0;
+  #recheckAt: number;
+  #timer: { readonly at: number; readonly timer: Timer } | undefined;
+  #closed = false;
+
+  /** `node`: of this life of this process, unlike any other's. */
+  constructor(queue: GroupQueue, read: Broker['read'], { clock, node, partitions }: { readonly clock: Clock; readonly node: string; readonly partitions: number }) {
+    this.#read = read;
+    this.#clock = clock;
+    this.#node = node;
+    this.#places = Array.from({ length: partitions }, (_, partition) => new QueuePlace(queue, partition, clock));
+    this.#leases = new HeldLeases(clock);
+    this.#recheckAt = clock.mono() + recheckMs();
+  }
+
+  /** Makes the group known everywhere. The first partition decides whose pattern it has, if two come with two.
+   *  @throws BrokerError */
+  async open(): Promise<void> {
+    const [first, ...others] = this.#places;
+    await first?.open();
+    const left = others.values();
+    const opening = Array.from({ length: LOOKS_MAX }, async () => {
+      for (const place of left) await place.open();
+    });
+    await Promise.all(opening);
+  }
+
+  /** The next delivery, once there is one and the consumer has credit; undefined once it has left. */
+  next(consumer: Consumer): Promise<Lease | undefined> {
+    if (consumer.hasLeft || this.#closed) return Promise.resolve(undefined);
+    return new Promise((resolve, reject) => {
+      consumer.asking = { resolve, reject };
+      this.#offer(consumer);
+    });
+  }
+
+  leave(consumer: Consumer): void {
+    consumer.hasLeft = true;
+    this.#asking.delete(consumer);
+    this.#answer(consumer, undefined);
+    this.#arm();
+  }
+
+  told(partition: number, view: QueueView): void {
+    this.#places[partition]?.told(view);
+    this.#serve();
+  }
+
+  /** What was published there may have been missed. */
+  missed(partition: number): void {
+    this.#places[partition]?.doubt();
+    this.#serve();
+  }
+
+  ended(topic: LiteTopicName, token?: string): void {
+    this.#leases.ended(topic, token);
+  }
+
+  /** Ends every lease here at once, and in Redis when it resolves, or else when they run out. The consumers have left. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#arm();
+    // What is just being taken is given back by those who take it.
+    await Promise.all([this.#leases.close(), ...this.#running]);
+  }
+
+  #offer(consumer: Consumer): void {
+    if (consumer.asking === undefined || consumer.held >= consumer.options.credit) return;
+    this.#asking.add(consumer);
+    this.#serve();
+  }
+
+  #answer(consumer: Consumer, lease: Lease | undefined): void {
+    const { asking } = consumer;
+    consumer.asking = undefined;
+    asking?.resolve(lease);
+  }
+
+  /** An error that passes by itself is no news for who waits: another partition may have something, and the engine's
+   *  health says it. */
+  #refuse(consumer: Consumer, error: unknown): void {
+    if (isBrokerError(error) && error.retryable) return;
+    const { asking } = consumer;
+    consumer.asking = undefined;
+    asking?.reject(error);
+  }
+
+  /** Asks where something waits, for as many as ask here. */
+  #serve(): void {
+    while (this.#asking.size > 0 && !this.#closed) {
+      this.#lookAround();
+      const priority = this.#turns.next((one) => this.#first(one) !== undefined);
+      const place = priority && this.#first(priority);
+      const consumer = place && this.#asking.take();
+      if (priority === undefined || place === undefined || consumer === undefined) break;
+      consumer.held += 1;
+      this.#start(this.#take(place, priority, consumer));
+    }
+    this.#arm();
+  }
+
+  /** Of those that can be asked: the one whose first topic in this class has waited longest. */
+  #first(priority: Priority): QueuePlace | undefined {
+    let first: QueuePlace | undefined;
+    for (const place of this.#places) {
+      if (!place.isAsked && (place.head(priority) ?? Infinity) < (first?.head(priority) ?? Infinity)) first = place;
+    }
+    return first;
+  }
+
+  #lookAround(): void {
+    const now = this.#clock.mono();
+    if (now >= this.#recheckAt) {
+      this.#recheckAt = now + recheckMs();
+      for (const place of this.#places) place.doubt();
+    }
+    for (const place of this.#places) {
+      if (this.#looks >= LOOKS_MAX) return;
+      if (!place.isAsked && place.lookAt <= now) this.#start(this.#look(place));
+    }
+  }
+
+  /** Until something is due while somebody asks. What is due already waits for a look that ends. */
+  #arm(): void {
+    const now = this.#clock.mono();
+    let at = this.#recheckAt;
+    for (const { isAsked, lookAt } of this.#places) if (!isAsked && lookAt > now && lookAt < at) at = lookAt;
+    const isIdle = this.#closed || this.#asking.size === 0;
+    if (!isIdle && this.#timer?.at === at) return;
+    this.#timer?.timer.cancel();
+    this.#timer = isIdle ? undefined : { at, timer: this.#clock.after(at - now, () => this.#due()) };
+  }
+
+  #due(): void {
+    this.#timer = undefined;
+    this.#serve();
+  }
+
+  #start(work: Promise<void>): void {
+    const running = work.finally(() => {
+      this.#running.delete(running);
+      this.#serve();
+    });
+    this.#running.add(running);
+  }
+
+  async #look(place: QueuePlace): Promise<void> {
+    this.#looks += 1;
+    try {
+      await place.look();
+    } catch (error) {
+      const consumer = this.#asking.take();
+      if (consumer === undefined) return;
+      this.#refuse(consumer, error);
+      this.#offer(consumer);
+    } finally {
+      this.#looks -= 1;
+    }
+  }
+
+  async #take(place: QueuePlace, priority: Priority, consumer: Consumer): Promise<void> {
+    const { visibilityMs } = consumer.options;
+    const token = `${this.#node}.${(this.#tokens += 1).toString(36)}`;
+    const sentAt = this.#clock.mono();
+    const onFree = (): void => {
+      consumer.held -= 1;
+      this.#offer(consumer);
+    };
+    let taken: Taken | undefined;
+    try {
+      taken = await place.take(priority, token, visibilityMs);
+    } catch (error) {
+      // If it was taken and only the answer was lost, it comes again when that lease runs out.
+      this.#refuse(consumer, error);
+    }
+    if (taken === undefined) onFree();
+    else await this.#deliver({ place, taken, visibilityMs, onFree, lease: undefined, settling: false }, sentAt, consumer);
+  }
+
+  async #deliver(held: Held, sentAt: number, consumer: Consumer): Promise<void> {
+    const { place, taken } = held;
+    if (this.#closed) {
+      await place.giveBack([taken], { count: false });
+      return;
+    }
+    this.#leases.add(held, sentAt);
+    this.#serve();
+    const found = await this.#find(held, consumer);
+    // Lost or given back meanwhile, by its deadline, the end of its topic, or close.
+    if (!this.#leases.isCurrent(held)) return;
+    if (found !== undefined && !consumer.hasLeft) {
+      this.#answer(consumer, this.#leases.lease(held, found.record, found.attempt));
+      return;
+    }
+    if (found !== undefined) await place.giveBack([taken], { count: false });
+    this.#leases.letGo(held);
+  }
+
+  /** Undefined: Redis knows already that it is not held. */
+  async #find(held: Held, consumer: Consumer): Promise<Found | undefined> {
+    try {
+      return await this.#nextRecord(held);
+    } catch (error) {
+      this.#refuse(consumer, error);
+      if (this.#leases.isCurrent(held)) await held.place.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
+      return undefined;
+    }
+  }
+
+  /** Steps over holes. Where nothing follows them they are consumed: nobody could acknowledge what is not there. */
+  async #nextRecord({ place, taken }: Held): Promise<Found | undefined> {
+    const { topic, epoch } = taken;
+    let { offset } = taken;
+    let record: LogRecord | undefined;
+    for (let isEnd = false; !isEnd && record === undefined; ) {
+      const result = await this.#read(topic, { epoch, offset }, { maxRecords: 1 });
+      if (result.kind === 'reset' && result.reason === 'undeclared-hole') throw missing(offset);
+      if (result.kind !== 'batch') {
+        // Its history has changed under the lease: later, under its new epoch, if it is still there.
+        await place.giveBack([taken], { delayMs: RETRY_MS, count: false });
+        return undefined;
+      }
+      const [item] = result.items;
+      if (item?.kind === 'record') record = item;
+      else offset = result.next;
+      isEnd = item === undefined;
+    }
+    if (offset === taken.offset) {
+      if (record === undefined) throw missing(offset);
+      return { record, attempt: taken.attempt };
+    }
+    const outcome = await place.ack(taken, offset, true);
+    return outcome === 'kept' && record !== undefined ? { record, attempt: 1 } : undefined;
+  }
+}
+
+function missing(offset: number): BrokerError {
+  return new BrokerError('corrupt', `the record at ${offset} is neither there nor declared a hole`);
+}
+
+function recheckMs(): number {
+  return randomInt(RECHECK_MS * 0.75, RECHECK_MS * 1.25);
+}

@@ -1,0 +1,114 @@
+// Group consumption over Redis: the groups that this node consumes in, and what it hears of their queues. The queues
+// themselves are in Redis (queue-lua.ts); what one group does here is in redis-group.ts.
+import { randomUUID } from 'node:crypto';
+import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
+import { BrokerError } from '../../errors.ts';
+import { checkConsume } from '../../group/consume-options.ts';
+import { GROUPS_MAX } from '../../group-consumption.ts';
+import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
+import type { ChannelSubscription, RedisCommands } from '../redis-commands.ts';
+import { GroupQueue } from './group-queue.ts';
+import { parseView } from './queue-view.ts';
+import { RedisGroup } from './redis-group.ts';
+import type { Consumer } from './redis-group.ts';
+
+interface KnownGroup {
+  readonly pattern: TopicPattern;
+  readonly group: RedisGroup;
+  readonly opened: Promise<void>;
+}
+
+export class RedisGroups implements GroupBroker {
+  readonly #commands: RedisCommands;
+  readonly #read: Broker['read'];
+  /** Leases name it, so that none of an earlier life is taken for one of this. */
+  readonly #node = randomUUID();
+  readonly #groups = new Map<string, KnownGroup>();
+  #channels: readonly ChannelSubscription[] | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor({ commands, read }: { readonly commands: RedisCommands; readonly read: Broker['read'] }) {
+    this.#commands = commands;
+    this.#read = read;
+  }
+
+  async *consume(name: string, pattern: TopicPattern, options: ConsumeOptions): AsyncGenerator<Delivery, void, undefined> {
+    checkConsume(name, options);
+    const group = await this.#open(name, pattern);
+    const consumer: Consumer = { options, held: 0, hasLeft: options.signal.aborted, asking: undefined };
+    const leave = (): void => group.leave(consumer);
+    options.signal.addEventListener('abort', leave, { once: true });
+    try {
+      for (;;) {
+        const delivery = await group.next(consumer);
+        if (delivery === undefined) return;
+        yield delivery;
+      }
+    } finally {
+      options.signal.removeEventListener('abort', leave);
+      leave();
+    }
+  }
+
+  /** This node has ended the topic's life. Others hear of it. */
+  ended(topic: LiteTopicName): void {
+    for (const { group } of this.#groups.values()) group.ended(topic);
+  }
+
+  /** Ends the consumers quietly and voids their leases, here at once and in Redis when it resolves. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const channel of this.#channels ?? []) channel.close();
+    await Promise.all([...this.#groups.values()].map(({ group }) => group.close()));
+  }
+
+  async #open(name: string, pattern: TopicPattern): Promise<RedisGroup> {
+    if (this.#closing !== undefined) throw new BrokerError('closed', 'the broker was closed');
+    const known = this.#groups.get(name) ?? this.#add(name, pattern);
+    if (known.pattern !== pattern) throw new BrokerError('invalid-config', 'the group has another pattern');
+    try {
+      await known.opened;
+    } catch (error) {
+      // The next consumer tries again.
+      if (this.#groups.get(name) === known) this.#groups.delete(name);
+      throw error;
+    }
+    return known.group;
+  }
+
+  #add(name: string, pattern: TopicPattern): KnownGroup {
+    if (this.#groups.size >= GROUPS_MAX) throw new BrokerError('overloaded', `at most ${GROUPS_MAX} groups`);
+    // Before it is asked what waits: what comes to wait after the answer must be heard.
+    this.#channels ??= this.#listen();
+    const { clock, keys } = this.#commands;
+    const group = new RedisGroup(new GroupQueue(this.#commands, name, pattern), this.#read, { clock, node: this.#node, partitions: keys.partitions });
+    const known = { pattern, group, opened: group.open() };
+    this.#groups.set(name, known);
+    return known;
+  }
+
+  #listen(): readonly ChannelSubscription[] {
+    const { keys } = this.#commands;
+    return Array.from({ length: keys.partitions }, (_, partition) =>
+      this.#commands.subscribe(partition, keys.wakeChannel(partition), {
+        message: (payload) => this.#heard(partition, payload.toString()),
+        subscribed: () => {
+          for (const { group } of this.#groups.values()) group.missed(partition);
+        },
+      }),
+    );
+  }
+
+  /** Another version's messages may look otherwise. They are hints: what they meant is found by looking. */
+  #heard(partition: number, text: string): void {
+    const [kind, group = '', topic, token] = text.split(' ');
+    if (kind === 'lost' && topic !== undefined) this.#groups.get(group)?.group.ended(topic as LiteTopicName, token);
+    if (kind !== 'view') return;
+    const heard = parseView(text.slice('view '.length));
+    if (heard !== undefined) this.#groups.get(heard.group)?.group.told(partition, heard.view);
+  }
+}
