@@ -9,7 +9,7 @@ import { readConfig } from '../src/cli/config.ts';
 import { ownSecret } from '../src/cli/key-file.ts';
 import { makeToken } from '../src/cli/token.ts';
 import { ClusterProcess, type ProcessPlan } from './cluster-process.ts';
-import { nginxConf } from './nginx-conf.ts';
+import { NGINX_DIRECTIVES, NGINX_READY, nginxConf } from './nginx-conf.ts';
 
 const GATEWAYS = ['gateway-1', 'gateway-2', 'gateway-3'];
 const WORKERS = ['worker-1', 'worker-2'];
@@ -84,8 +84,8 @@ function nginxPlan(port: number, gateways: readonly number[]): ProcessPlan {
   return {
     name: 'nginx',
     file: existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx',
-    args: ['-p', prefix, '-e', 'stderr', '-c', 'nginx.conf', '-g', 'daemon off;'],
-    ready: /start worker process /,
+    args: ['-p', prefix, '-e', 'stderr', '-c', 'nginx.conf', '-g', NGINX_DIRECTIVES],
+    ready: NGINX_READY,
     shows: /\[(alert|crit|emerg)\]/,
   };
 }

@@ -1,6 +1,11 @@
 // nginx.conf for plain processes, from the same template that the containers use.
 import { readFileSync } from 'node:fs';
 
+/** One process and no more, so that whoever kills it has killed it. */
+export const NGINX_DIRECTIVES = 'daemon off; master_process off;';
+/** It says so once it takes connections. */
+export const NGINX_READY = /using the "\w+" event method/;
+
 export interface NginxPlaces {
   /** Address and port. */
   readonly listen: string;

@@ -13,7 +13,7 @@ import { Worker } from '../worker/worker.ts';
 import type { Config, ModelConfig } from './config.ts';
 
 export interface WorkerDeps {
-  readonly config: Pick<Config, 'model' | 'runsMax'>;
+  readonly config: Pick<Config, 'model' | 'runsMax' | 'leaseMs'>;
   readonly logger: Logger;
   readonly broker: BrokerEngine;
   readonly commandLog: CommandLog;
@@ -32,6 +32,7 @@ export function buildWorker({ config, logger, broker, commandLog, newId, random,
     logger,
     agents: new Map([[agent.name, agent]]),
     concurrency: config.runsMax,
+    leaseMs: config.leaseMs,
     onOutcome,
   });
 }

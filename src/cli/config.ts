@@ -5,7 +5,7 @@ import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts'
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig } from '../gateway/gateway-config.ts';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS } from '../gateway/gateway-config.ts';
 import { CONVERSATION_CHARS_MAX, type Takeover } from '../worker/agent.ts';
-import { RUNS_MAX } from '../worker/worker.ts';
+import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
 import { readBroker, type BrokerConfig } from './broker-config.ts';
 import { EnvironmentReader, type Environment } from './environment.ts';
 import { readKeyFile } from './key-file.ts';
@@ -39,12 +39,16 @@ export interface Config {
   readonly connectionsPerAddressMax: number | undefined;
   readonly model: ModelConfig;
   readonly runsMax: number;
+  /** A worker that is silent for this long has lost its runs to others. */
+  readonly leaseMs: number;
   readonly drainMs: number;
   readonly logLevel: string;
 }
 
 /** Runs get this long to be handed over, and streams to be told, before the process ends. */
 export const DRAIN_MS = 5_000;
+/** Below it, a pause of the collector or of the network costs a run. */
+const LEASE_MS_MIN = 1_000;
 const PORT = 8080;
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
@@ -78,6 +82,7 @@ export function readConfig(env: Environment = process.env): Config {
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
     model: readModel(read),
     runsMax: read.integer('HOLDLINE_RUNS', 1, 100_000) ?? RUNS_MAX,
+    leaseMs: read.integer('HOLDLINE_LEASE_MS', LEASE_MS_MIN, 600_000) ?? LEASE_MS,
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
   };

@@ -42,7 +42,7 @@ export class ServerProcess {
     this.#ownsFolder = given === undefined;
   }
 
-  /** Resolves once it says that it serves. */
+  /** Resolves once it says that it serves, or as a worker, that it works. */
   static async start(options: ServerOptions = {}): Promise<ServerProcess> {
     const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'holdline-test-')));
     const server = new ServerProcess(folder, await freePort(), options);
@@ -75,6 +75,10 @@ export class ServerProcess {
     return token;
   }
 
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
   /** How often it was started. */
   get lives(): number {
     return this.#lives.length;
@@ -98,7 +102,7 @@ export class ServerProcess {
   }
 
   async serving(child: Child): Promise<void> {
-    await child.line(/^holdline serves /);
+    await child.line(/^holdline (serves|works) /);
     // The ready link is the line after it.
     if (!this.env['HOLDLINE_JWT_SECRET'] && !this.env['HOLDLINE_JWT_PUBLIC_KEY'] && !this.env['HOLDLINE_JWKS']) await child.line(/^open /);
     this.#isUp = true;

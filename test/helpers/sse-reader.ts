@@ -52,6 +52,8 @@ async function refusal(response: IncomingMessage): Promise<string> {
   response.setEncoding('utf8');
   let body = '';
   for await (const chunk of response) body += String(chunk);
-  const { error } = JSON.parse(body) as { error?: { code: string } };
-  return error?.code ?? String(response.statusCode);
+  // A proxy in between has pages of its own.
+  const isOurs = response.headers['content-type']?.startsWith('application/json') === true;
+  const { error } = (isOurs ? JSON.parse(body) : {}) as { error?: { code: string } };
+  return error?.code ?? `http-${String(response.statusCode)}`;
 }

@@ -78,9 +78,12 @@ export class WsReader {
     const subscribing = type === 'subscribed' ? this.#subscribing.get(sessionId) : undefined;
     // At once: the first events may have come in the same piece.
     if (subscribing !== undefined) this.#records.set(sessionId, subscribing);
+    if (type === 'subscribed') this.#subscribing.delete(sessionId);
     const record = this.#records.get(sessionId);
     if (type === 'event') record?.add(frame as unknown as SeenEvent);
     for (const event of type === 'events' ? (frame.events ?? []) : []) record?.add(event);
+    // Of a subscription that stood: the server has ended it.
+    if (type === 'error' && requestId === undefined && !this.#subscribing.delete(sessionId)) record?.end(`error ${String(frame.code)}`);
     const key = requestId ?? `subscribe ${sessionId}`;
     if (type === 'ok' || type === 'error' || type === 'subscribed') this.#resolve(key, frame);
   }
@@ -100,5 +103,12 @@ export class WsReader {
 /** One session on a socket of its own. */
 export async function readWs({ url, token, sessionId, after, ...options }: StreamPlace & RecordOptions): Promise<WireRecord> {
   const reader = await WsReader.open(url, token);
-  return reader.subscribe(sessionId, after, options);
+  try {
+    const record = await reader.subscribe(sessionId, after, options);
+    void record.ended.then(() => reader.cut());
+    return record;
+  } catch (error) {
+    reader.cut();
+    throw error;
+  }
 }
