@@ -1,5 +1,5 @@
-// One partition as this node knows it for one group: asks it, one script at a time for something to deliver, and learns
-// from every reply and from what is published how the queue stands there. It is to be looked at again when a lease or a
+// One partition as this node knows it for one group: asks it for something to deliver, once at a time, and learns from
+// every reply and from what is published how the queue stands there. It is to be looked at again when a lease or a
 // pause there ends, or when there is reason to believe that something was missed.
 import type { Clock } from '../../../clock.ts';
 import type { Priority } from '../../broker.ts';
@@ -19,8 +19,9 @@ export class QueuePlace {
   #dueAt = Infinity;
   /** Monotonic: when to look whatever the view says. */
   #staleAt = -Infinity;
-  #isAsked = false;
-  /** How often something was learnt but by asking. */
+  #isLookedAt = false;
+  #isTakenFrom = false;
+  /** How often something was heard of it. */
   #heard = 0;
 
   constructor(queue: GroupQueue, partition: number, clock: Clock) {
@@ -29,9 +30,13 @@ export class QueuePlace {
     this.#clock = clock;
   }
 
-  /** A look or a take is on its way. */
-  get isAsked(): boolean {
-    return this.#isAsked;
+  get isLookedAt(): boolean {
+    return this.#isLookedAt;
+  }
+
+  /** A take is on its way, so it is not known what waits there. */
+  get isTakenFrom(): boolean {
+    return this.#isTakenFrom;
   }
 
   /** Monotonic. */
@@ -46,16 +51,26 @@ export class QueuePlace {
 
   /** The calls from here on throw what GroupQueue's throw. */
   async open(): Promise<void> {
-    await this.#asking(async () => ({ view: await this.#queue.open(this.#partition) }));
+    await this.#ask(async () => ({ view: await this.#queue.open(this.#partition) }));
   }
 
   async look(): Promise<void> {
-    await this.#asking(async () => ({ view: await this.#queue.look(this.#partition) }));
+    this.#isLookedAt = true;
+    try {
+      await this.#ask(async () => ({ view: await this.#queue.look(this.#partition) }));
+    } finally {
+      this.#isLookedAt = false;
+    }
   }
 
   async take(priority: Priority, token: string, visibilityMs: number): Promise<Taken | undefined> {
-    const { taken } = await this.#asking(() => this.#queue.take(this.#partition, priority, token, visibilityMs));
-    return taken;
+    this.#isTakenFrom = true;
+    try {
+      const { taken } = await this.#ask(() => this.#queue.take(this.#partition, priority, token, visibilityMs));
+      return taken;
+    } finally {
+      this.#isTakenFrom = false;
+    }
   }
 
   async ack(taken: Taken, next: number, keep = false): Promise<'done' | 'kept' | 'lost'> {
@@ -90,7 +105,6 @@ export class QueuePlace {
     const isSameDue = this.#view?.due === view.due;
     this.#heard += 1;
     this.#view = view;
-    if (!this.#isAsked) this.#staleAt = Infinity;
     if (isSameDue) return;
     const age = Math.max(0, this.#clock.now() - view.now);
     this.#dueAt = view.due === undefined ? Infinity : this.#clock.mono() - age + view.due - view.now;
@@ -109,22 +123,20 @@ export class QueuePlace {
   }
 
   /** Where nothing was heard meanwhile the reply counts even if its turn is older: another server may have taken over. */
-  async #asking<T extends { readonly view: QueueView }>(ask: () => Promise<T>): Promise<T> {
+  async #ask<T extends { readonly view: QueueView }>(ask: () => Promise<T>): Promise<T> {
     const sentAt = this.#clock.mono();
     const heard = this.#heard;
-    this.#isAsked = true;
     this.#staleAt = Infinity;
     try {
       const answer = await ask();
       if (this.#heard === heard || !this.#isOld(answer.view)) this.#learn(answer.view, sentAt);
+      this.#heard += 1;
       return answer;
     } catch (error) {
       this.#view = undefined;
       this.#dueAt = Infinity;
       this.#staleAt = this.#clock.mono() + RETRY_MS;
       throw error;
-    } finally {
-      this.#isAsked = false;
     }
   }
 

@@ -43,6 +43,7 @@ export class RedisGroup {
   readonly #node: string;
   readonly #places: readonly QueuePlace[];
   readonly #turns = new PriorityTurns();
+  readonly #consumers = new Set<Consumer>();
   readonly #asking = new ReadyRing<Consumer>();
   readonly #leases: HeldLeases;
   /** Looks, and takes of which each has its consumer. */
@@ -84,8 +85,15 @@ export class RedisGroup {
     });
   }
 
+  join(options: ConsumeOptions): Consumer {
+    const consumer: Consumer = { options, held: 0, hasLeft: false, asking: undefined };
+    this.#consumers.add(consumer);
+    return consumer;
+  }
+
   leave(consumer: Consumer): void {
     consumer.hasLeft = true;
+    this.#consumers.delete(consumer);
     this.#asking.delete(consumer);
     this.#answer(consumer, undefined);
     this.#arm();
@@ -106,9 +114,10 @@ export class RedisGroup {
     this.#leases.ended(topic, token);
   }
 
-  /** Ends every lease here at once, and in Redis when it resolves, or else when they run out. The consumers have left. */
+  /** Ends its consumers and every lease here at once, and in Redis when it resolves, or else when they run out. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const consumer of this.#consumers) this.leave(consumer);
     this.#arm();
     // What is just being taken is given back by those who take it.
     await Promise.all([this.#leases.close(), ...this.#running]);
@@ -153,7 +162,7 @@ export class RedisGroup {
   #first(priority: Priority): QueuePlace | undefined {
     let first: QueuePlace | undefined;
     for (const place of this.#places) {
-      if (!place.isAsked && (place.head(priority) ?? Infinity) < (first?.head(priority) ?? Infinity)) first = place;
+      if (!place.isTakenFrom && (place.head(priority) ?? Infinity) < (first?.head(priority) ?? Infinity)) first = place;
     }
     return first;
   }
@@ -166,7 +175,7 @@ export class RedisGroup {
     }
     for (const place of this.#places) {
       if (this.#looks >= LOOKS_MAX) return;
-      if (!place.isAsked && place.lookAt <= now) this.#start(this.#look(place));
+      if (!place.isLookedAt && place.lookAt <= now) this.#start(this.#look(place));
     }
   }
 
@@ -174,7 +183,7 @@ export class RedisGroup {
   #arm(): void {
     const now = this.#clock.mono();
     let at = this.#recheckAt;
-    for (const { isAsked, lookAt } of this.#places) if (!isAsked && lookAt > now && lookAt < at) at = lookAt;
+    for (const { lookAt } of this.#places) if (lookAt > now && lookAt < at) at = lookAt;
     const isIdle = this.#closed || this.#asking.size === 0;
     if (!isIdle && this.#timer?.at === at) return;
     this.#timer?.timer.cancel();

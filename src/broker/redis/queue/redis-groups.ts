@@ -10,7 +10,6 @@ import type { ChannelSubscription, RedisCommands } from '../redis-commands.ts';
 import { GroupQueue } from './group-queue.ts';
 import { parseView } from './queue-view.ts';
 import { RedisGroup } from './redis-group.ts';
-import type { Consumer } from './redis-group.ts';
 
 interface KnownGroup {
   readonly pattern: TopicPattern;
@@ -35,11 +34,11 @@ export class RedisGroups implements GroupBroker {
   async *consume(name: string, pattern: TopicPattern, options: ConsumeOptions): AsyncGenerator<Delivery, void, undefined> {
     checkConsume(name, options);
     const group = await this.#open(name, pattern);
-    const consumer: Consumer = { options, held: 0, hasLeft: options.signal.aborted, asking: undefined };
+    const consumer = group.join(options);
     const leave = (): void => group.leave(consumer);
     options.signal.addEventListener('abort', leave, { once: true });
     try {
-      for (;;) {
+      while (!options.signal.aborted) {
         const delivery = await group.next(consumer);
         if (delivery === undefined) return;
         yield delivery;
