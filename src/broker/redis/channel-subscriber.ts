@@ -26,7 +26,7 @@ export class ChannelSubscriber {
     this.#redis = redis;
     this.#onMoved = onMoved;
     redis.on('smessageBuffer', (channel: Buffer, payload: Buffer) => {
-      const listeners = this.#channels.get(channel.latin1Slice())?.listeners;
+      const listeners = this.#channels.get(channel.toString('latin1'))?.listeners;
       if (listeners !== undefined) for (const listener of listeners) listener.message(payload);
     });
     redis.on('ready', () => this.#resubscribe());

@@ -14,7 +14,7 @@ const RETRY_MS_MAX = 3_000;
 /** A server that loads its data is asked again for this long before the connection is made anew. */
 const LOADING_MS = 1_000;
 
-export function connectionSettings(purpose: 'commands' | 'subscriber'): RedisOptions {
+export function connectionSettings(purpose: 'commands' | 'subscriber'): Omit<RedisOptions, 'replyMapping'> {
   return {
     lazyConnect: true,
     connectionName: `holdline-${purpose}`,

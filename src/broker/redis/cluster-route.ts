@@ -1,0 +1,144 @@
+// Which master of a Redis Cluster has which partition: asked of any of them at the start and whenever something is not as
+// it was, and corrected by what servers say when they are asked for what they do not have.
+import { BrokerError } from '../errors.ts';
+import type { RedisKeys } from './keys.ts';
+import { slotOf } from './key-slot.ts';
+import type { RedisNode } from './redis-node.ts';
+import type { Route } from './redis-nodes.ts';
+
+/** Masters of one cluster. */
+const NODES_MAX = 256;
+
+export interface ClusterRouteOptions {
+  readonly keys: RedisKeys;
+  /** `host:port` of any of its nodes. */
+  readonly seeds: readonly string[];
+  /** A node that is connecting. */
+  readonly open: (address: string) => RedisNode;
+  /** A node that this process did not know before: is it what was promised? */
+  readonly verify: (node: RedisNode) => Promise<void>;
+  /** What kept it from finding out. */
+  readonly onError: (error: unknown) => void;
+}
+
+export class ClusterRoute implements Route {
+  readonly #options: ClusterRouteOptions;
+  readonly #slots: readonly number[];
+  readonly #nodes = new Map<string, RedisNode>();
+  #owners: readonly (string | undefined)[] = [];
+  #listener: (() => void) | undefined;
+  #refreshing: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(options: ClusterRouteOptions) {
+    this.#options = options;
+    this.#slots = Array.from({ length: options.keys.partitions }, (_, n) => slotOf(options.keys.tag(n)));
+  }
+
+  /** @throws BrokerError unavailable: no seed says who has what; invalid-config */
+  async start(): Promise<void> {
+    for (const seed of this.#options.seeds) this.#open(seed);
+    await this.#refresh();
+    if (this.#owners.includes(undefined)) throw new BrokerError('unavailable', 'the cluster is not whole: some slots have no master');
+  }
+
+  nodeOf(partition: number): RedisNode {
+    const node = this.#nodes.get(this.#owners[partition] ?? '');
+    if (node === undefined) throw new BrokerError('unavailable', `no master of the cluster has partition ${partition}`);
+    return node;
+  }
+
+  nodes(): Iterable<RedisNode> {
+    const owners = new Set(this.#owners);
+    return [...this.#nodes].filter(([address]) => owners.has(address)).map(([, node]) => node);
+  }
+
+  async moved(partition: number, address: string): Promise<void> {
+    const isNew = !this.#nodes.has(address);
+    const node = this.#open(address);
+    await node.connected();
+    if (isNew) await this.#options.verify(node);
+    this.#own(this.#owners.map((owner, n) => (n === partition ? address : owner)));
+    this.doubt();
+  }
+
+  doubt(): void {
+    if (this.#isClosed || this.#refreshing !== undefined) return;
+    this.#refreshing = this.#refresh()
+      .catch(this.#options.onError)
+      .finally(() => {
+        this.#refreshing = undefined;
+      });
+  }
+
+  onChange(listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const node of this.#nodes.values()) node.close();
+  }
+
+  async #refresh(): Promise<void> {
+    let reason: unknown;
+    for (const [address, node] of [...this.#nodes]) {
+      try {
+        await node.connected();
+        await this.#learn(await node.commands.cluster('SLOTS'), address);
+        return;
+      } catch (error) {
+        reason = error;
+      }
+    }
+    if (!this.#isClosed) throw new BrokerError('unavailable', 'no node of the cluster says who has what', { cause: reason });
+  }
+
+  /** A node that has an empty or unknown name is the one that was asked. */
+  async #learn(reply: readonly unknown[], asked: string): Promise<void> {
+    const ranges = reply.map((range) => rangeOf(range, asked));
+    // A slot that has no master for a while stays where it was.
+    const owners = this.#slots.map((slot, n) => ranges.find(({ from, to }) => from <= slot && slot <= to)?.address ?? this.#owners[n]);
+    const fresh = [...new Set(owners)].filter((address) => address !== undefined).filter((address) => !this.#nodes.has(address));
+    const opened = fresh.map((address) => this.#open(address));
+    await Promise.all(opened.map((node) => node.connected()));
+    for (const address of new Set(owners)) {
+      const node = address === undefined || this.#owners.includes(address) ? undefined : this.#nodes.get(address);
+      if (node !== undefined) await this.#options.verify(node);
+    }
+    if (!this.#isClosed) this.#own(owners);
+  }
+
+  #own(owners: readonly (string | undefined)[]): void {
+    const isSame = owners.every((owner, n) => owner === this.#owners[n]);
+    this.#owners = owners;
+    if (!isSame) this.#listener?.();
+  }
+
+  #open(address: string): RedisNode {
+    const known = this.#nodes.get(address);
+    if (known !== undefined) return known;
+    if (this.#nodes.size >= NODES_MAX) this.#forget();
+    const node = this.#options.open(address);
+    this.#nodes.set(address, node);
+    return node;
+  }
+
+  /** Those that have nothing any more, and that no command is sent to. */
+  #forget(): void {
+    const used = new Set(this.nodes());
+    for (const [address, node] of this.#nodes) {
+      if (used.has(node)) continue;
+      node.close();
+      this.#nodes.delete(address);
+    }
+  }
+}
+
+function rangeOf(range: unknown, asked: string): { readonly from: number; readonly to: number; readonly address: string } {
+  const [from, to, master] = Array.isArray(range) ? (range as readonly unknown[]) : [];
+  const [host, port] = Array.isArray(master) ? (master as readonly unknown[]) : [];
+  if (typeof from !== 'number' || typeof to !== 'number' || typeof port !== 'number') throw new BrokerError('unavailable', 'a node of the cluster does not say who has what');
+  const isKnown = typeof host === 'string' && host !== '' && host !== '?';
+  return { from, to, address: `${isKnown ? host : asked.slice(0, asked.lastIndexOf(':'))}:${port}` };
+}

@@ -1,0 +1,129 @@
+// Opens the engine on Redis: connects, makes sure that the servers keep what is promised and that the store is laid out as
+// this node believes, and puts the parts together. A server that cannot is refused here and not found out later.
+import { Redis } from 'ioredis';
+import type { Clock } from '../../clock.ts';
+import type { BrokerEngine } from '../broker.ts';
+import { BrokerError } from '../errors.ts';
+import { ClusterRoute } from './cluster-route.ts';
+import { connectionSettings } from './connection-settings.ts';
+import { LAYOUT_VERSION, PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from './keys.ts';
+import { LAYOUT } from './layout-script.ts';
+import { RedisBroker } from './redis-broker.ts';
+import { brokerErrorOf } from './redis-errors.ts';
+import { RedisNode } from './redis-node.ts';
+import { RedisNodes, type Route } from './redis-nodes.ts';
+import { SingleRoute } from './single-route.ts';
+import { describePromise, verifyPromise, type RedisPromise } from './verify-promise.ts';
+
+export interface RedisBrokerOptions {
+  /** `redis://` or `rediss://` URLs: one server, or some of a cluster. Not used with sentinels. */
+  readonly nodes: readonly string[];
+  readonly cluster?: boolean;
+  /** The name by which they know the master, and where they are. User, password and protocol are those of the first. */
+  readonly sentinel?: { readonly name: string; readonly urls: readonly string[] };
+  readonly promise: RedisPromise;
+  /** Must be the same on every node, for ever. */
+  readonly partitions?: number;
+  /** What all keys begin with: one Redis may hold several stores. */
+  readonly prefix?: string;
+  readonly clock: Clock;
+  /** Must not repeat itself. */
+  readonly newEpoch: () => string;
+  /** Scripts go by the clock given, and not by the server's. For tests: nodes do not have one clock. */
+  readonly clockDecides?: boolean;
+  /** What went wrong where nobody waits for an answer. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** @throws BrokerError invalid-config, unavailable */
+export async function openRedisBroker(options: RedisBrokerOptions): Promise<BrokerEngine> {
+  const { clock, promise, newEpoch, onError, clockDecides = false } = options;
+  const keys = new RedisKeys(options.prefix ?? PREFIX_DEFAULT, options.partitions ?? PARTITIONS_DEFAULT);
+  const verify = async (node: RedisNode): Promise<void> => {
+    const { replication } = await verifyPromise(node.commands, promise, node.name);
+    if (replication !== undefined) await node.promise(replication);
+  };
+  let route: Route | undefined;
+  try {
+    route = await openRoute(options, keys, verify);
+    const nodes = new RedisNodes({ keys, clock, route, time: () => (clockDecides ? String(clock.now()) : '') });
+    await checkLayout(nodes);
+    return new RedisBroker({ nodes, newEpoch, onError, isKept: promise === 'always', durability: describePromise(promise) });
+  } catch (error) {
+    route?.close();
+    throw brokerErrorOf(error, 'start');
+  }
+}
+
+async function openRoute(options: RedisBrokerOptions, keys: RedisKeys, verify: (node: RedisNode) => Promise<void>): Promise<Route> {
+  const [url] = options.nodes;
+  if (options.sentinel === undefined && url === undefined) throw new BrokerError('invalid-config', 'no Redis server is named');
+  if (options.sentinel === undefined && options.cluster === true) return openCluster(options, keys, verify);
+  const node = options.sentinel === undefined ? serverAt(url ?? '') : behindSentinels(options.sentinel);
+  const route = new SingleRoute(node);
+  try {
+    await node.connected();
+    const info = await node.commands.info('cluster');
+    if (info.includes('cluster_enabled:1')) throw new BrokerError('invalid-config', `Redis at ${node.name} is in a cluster: say so (redis-cluster://…)`);
+    await verify(node);
+    return route;
+  } catch (error) {
+    route.close();
+    throw error;
+  }
+}
+
+async function openCluster(options: RedisBrokerOptions, keys: RedisKeys, verify: (node: RedisNode) => Promise<void>): Promise<Route> {
+  const [first = ''] = options.nodes;
+  const route: ClusterRoute = new ClusterRoute({
+    keys, verify,
+    seeds: options.nodes.map((url) => new URL(url)).map(({ hostname, port }) => `${hostname}:${port === '' ? 6379 : port}`),
+    open: (address) => serverAt(withAddress(first, address), () => route.doubt()),
+    onError: options.onError,
+  });
+  try {
+    await route.start();
+    return route;
+  } catch (error) {
+    route.close();
+    throw error;
+  }
+}
+
+function serverAt(url: string, onMoved: () => void = () => undefined): RedisNode {
+  return new RedisNode({ name: new URL(url).host, connect: (purpose) => new Redis(url, connectionSettings(purpose)) }, onMoved);
+}
+
+/** Whichever server the sentinels say is master. */
+function behindSentinels({ name, urls }: { readonly name: string; readonly urls: readonly string[] }): RedisNode {
+  const places = urls.map((url) => new URL(url));
+  const sentinels = places.map(({ hostname, port }) => ({ host: hostname, port: Number(port === '' ? 26379 : port) }));
+  const { username = '', password = '', protocol = '' } = places[0] ?? {};
+  const [user, secret] = [decodeURIComponent(username), decodeURIComponent(password)];
+  const credentials = { ...(user === '' ? {} : { username: user, sentinelUsername: user }), ...(secret === '' ? {} : { password: secret, sentinelPassword: secret }) };
+  const tls = protocol === 'rediss:' ? { tls: {}, enableTLSForSentinelMode: true, sentinelTLS: {} } : {};
+  return new RedisNode(
+    {
+      name: `${name} (sentinels)`,
+      connect: (purpose) => new Redis({ ...connectionSettings(purpose), sentinels, name, role: 'master', ...credentials, ...tls }),
+    },
+    () => undefined,
+  );
+}
+
+/** The same user, password and protocol, at another address. */
+function withAddress(url: string, address: string): string {
+  const changed = new URL(url);
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon);
+  changed.hostname = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
+  changed.port = address.slice(colon + 1);
+  return changed.href;
+}
+
+async function checkLayout(nodes: RedisNodes): Promise<void> {
+  const found = await nodes.run(LAYOUT, 0, [LAYOUT_VERSION, nodes.keys.partitions]);
+  const [version, partitions] = Array.isArray(found) ? found.map(Number) : [];
+  if (version !== LAYOUT_VERSION) throw new BrokerError('invalid-config', `this store has layout ${version}, and this version of Holdline knows ${LAYOUT_VERSION}`);
+  if (partitions !== nodes.keys.partitions) throw new BrokerError('invalid-config', `this store has ${partitions} partitions, not ${nodes.keys.partitions}`);
+}

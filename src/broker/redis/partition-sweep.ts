@@ -1,0 +1,53 @@
+// Ends what nobody asks for any more: every node goes through every partition from time to time. It also lets each
+// partition note that its server has got a replica (topic-lua.ts), and finds out connections that lead nowhere.
+import type { Timer } from '../../clock.ts';
+import { isBrokerError } from '../errors.ts';
+import { jittered } from './feed-table.ts';
+import type { RedisCommands } from './redis-commands.ts';
+import { SWEEP } from './sweep-script.ts';
+
+export const SWEEP_MS = 15_000;
+/** Topics that one script looks at. */
+const TOPICS = 100;
+
+export class PartitionSweep {
+  readonly #commands: RedisCommands;
+  readonly #isKept: boolean;
+  readonly #onRound: () => void;
+  readonly #onError: (error: unknown) => void;
+  #timer: Timer | undefined;
+  #isClosed = false;
+
+  constructor(options: { readonly commands: RedisCommands; readonly isKept: boolean; readonly onRound: () => void; readonly onError: (error: unknown) => void }) {
+    this.#commands = options.commands;
+    this.#isKept = options.isKept;
+    this.#onRound = options.onRound;
+    this.#onError = options.onError;
+    this.#schedule();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+  }
+
+  #schedule(): void {
+    if (this.#isClosed) return;
+    this.#timer = this.#commands.clock.after(SWEEP_MS / 2 + jittered(SWEEP_MS), () => void this.#round());
+  }
+
+  /** One partition after the other: it is in no hurry, and others are. */
+  async #round(): Promise<void> {
+    this.#onRound();
+    try {
+      for (let partition = 0; partition < this.#commands.keys.partitions; partition += 1) {
+        let looked = TOPICS;
+        while (looked === TOPICS && !this.#isClosed) looked = Number(await this.#commands.run(SWEEP, partition, [this.#isKept ? '1' : '0', TOPICS]));
+      }
+    } catch (error) {
+      // The next round finds what this one left.
+      if (!isBrokerError(error)) this.#onError(error);
+    }
+    this.#schedule();
+  }
+}

@@ -1,0 +1,146 @@
+// The engine on Redis: answers the broker's calls with one script each. What a write means is decided in Redis itself
+// (append-script.ts), because any node may write; who is asked and what is safe to try again, behind RedisNodes.
+import { validateWrites } from '../append-rules.ts';
+import type {
+  Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, ReadFrom, ReadOptions, ReadResult, TailOptions, TopicInfo, TopicPage, TopicWrite,
+} from '../broker.ts';
+import { BrokerError } from '../errors.ts';
+import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
+import { TailReader } from '../log/tail-reader.ts';
+import type { Position } from '../position.ts';
+import { decodeAppend, encodeAppend } from './append-request.ts';
+import { APPEND } from './append-script.ts';
+import { DESCRIBE, DESCRIBE_MAX } from './describe-script.ts';
+import { FeedTable } from './feed-table.ts';
+import { PartitionSweep } from './partition-sweep.ts';
+import { RedisGroups } from './queue/redis-groups.ts';
+import { decodeRead, type RedisRead } from './read-reply.ts';
+import { READ } from './read-script.ts';
+import { wrongReply } from './redis-errors.ts';
+import { RedisLister } from './redis-lister.ts';
+import type { RedisNodes } from './redis-nodes.ts';
+import { REMOVE } from './remove-script.ts';
+import { decodeInfo } from './topic-info.ts';
+
+const READ_BYTES = 256 * 1024;
+const READ_RECORDS = 4096;
+
+export interface RedisBrokerParts {
+  readonly nodes: RedisNodes;
+  readonly newEpoch: () => string;
+  /** What was acknowledged survives a restart of the server. */
+  readonly isKept: boolean;
+  readonly durability: string;
+  readonly onError: (error: unknown) => void;
+}
+
+export class RedisBroker implements BrokerEngine {
+  readonly #parts: RedisBrokerParts;
+  readonly #feeds: FeedTable;
+  readonly #groups: RedisGroups;
+  readonly #lister: RedisLister;
+  readonly #sweep: PartitionSweep;
+  #closed: Promise<void> | undefined;
+
+  constructor(parts: RedisBrokerParts) {
+    const { nodes, isKept, onError } = parts;
+    this.#parts = parts;
+    this.#feeds = new FeedTable({
+      commands: nodes,
+      read: (topic, position, majorOnly) => this.#read(topic, position, { majorOnly }),
+      describe: (topics) => this.#describe(topics),
+      mustBeOpen: () => this.#mustBeOpen(),
+    });
+    this.#groups = new RedisGroups({ commands: nodes, read: (topic, from, options) => this.read(topic, from, options) });
+    this.#lister = new RedisLister(nodes);
+    this.#sweep = new PartitionSweep({ commands: nodes, isKept, onError, onRound: () => nodes.probe() });
+  }
+
+  async append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    this.#mustBeOpen();
+    validateWrites(writes);
+    const { nodes, isKept, newEpoch } = this.#parts;
+    const [first] = writes;
+    const partition = first === undefined ? 0 : nodes.keys.partitionOf(first.topic);
+    return decodeAppend(await nodes.run(APPEND, partition, encodeAppend(writes, isKept, newEpoch)));
+  }
+
+  async read(topic: LiteTopicName, from: ReadFrom, options: ReadOptions = {}): Promise<ReadResult> {
+    this.#mustBeOpen();
+    return (await this.#read(topic, from, options)).result;
+  }
+
+  tail(topic: LiteTopicName, from: Position, options: TailOptions): AsyncIterable<ReadResult> {
+    return new TailReader(this.#feeds.source(topic), from, options);
+  }
+
+  async describe(topics: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
+    this.#mustBeOpen();
+    return this.#describe(topics);
+  }
+
+  async remove(topic: LiteTopicName): Promise<boolean> {
+    this.#mustBeOpen();
+    const { nodes, isKept } = this.#parts;
+    return (await nodes.run(REMOVE, nodes.keys.partitionOf(topic), [isKept ? '1' : '0', topic])) === 1;
+  }
+
+  async list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
+    this.#mustBeOpen();
+    return this.#lister.page(pattern, page);
+  }
+
+  consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncIterable<Delivery> {
+    return this.#groups.consume(group, pattern, options);
+  }
+
+  health(): BrokerHealth {
+    return { state: this.#parts.nodes.state, durability: this.#parts.durability };
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#sweep.close();
+    this.#feeds.close();
+    await this.#groups.close();
+    await this.#parts.nodes.close();
+  }
+
+  async #read(topic: LiteTopicName, from: ReadFrom, options: ReadOptions): Promise<RedisRead> {
+    const { direction = 'forward', maxBytes = READ_BYTES, maxRecords = READ_RECORDS, majorOnly = false } = options;
+    const [place, offset] = typeof from === 'string' ? [from, 0] : [from.epoch, from.offset];
+    const { nodes } = this.#parts;
+    const limits = [Math.min(maxBytes, Number.MAX_SAFE_INTEGER), Math.min(maxRecords, Number.MAX_SAFE_INTEGER)] as const;
+    return decodeRead(await nodes.run(READ, nodes.keys.partitionOf(topic), [topic, place, offset, direction === 'forward' ? 1 : -1, ...limits, majorOnly ? '1' : '0']));
+  }
+
+  async #describe(topics: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
+    const { nodes } = this.#parts;
+    const infos = new Map<LiteTopicName, TopicInfo | undefined>();
+    const byPartition = new Map<number, LiteTopicName[]>();
+    for (const topic of new Set(topics)) {
+      const partition = nodes.keys.partitionOf(topic);
+      const names = byPartition.get(partition);
+      if (names === undefined) byPartition.set(partition, [topic]);
+      else names.push(topic);
+    }
+    const asks = [...byPartition].flatMap(([partition, names]) =>
+      Array.from({ length: Math.ceil(names.length / DESCRIBE_MAX) }, async (_, i) => {
+        const some = names.slice(i * DESCRIBE_MAX, (i + 1) * DESCRIBE_MAX);
+        const lines = await nodes.run(DESCRIBE, partition, some);
+        if (!Array.isArray(lines)) throw wrongReply('describe');
+        for (const [at, name] of some.entries()) infos.set(name, decodeInfo(name, (lines as readonly unknown[])[at]));
+      }),
+    );
+    await Promise.all(asks);
+    return topics.map((topic) => infos.get(topic));
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closed !== undefined) throw new BrokerError('closed', 'the broker was closed');
+  }
+}

@@ -1,0 +1,116 @@
+// Topics by name over all partitions: each gives its names in order, and the pages are merged. A pattern that ends in a
+// name is about one partition only.
+import type { TopicInfo, TopicPage } from '../broker.ts';
+import { BrokerError } from '../errors.ts';
+import { literalPrefix, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
+import { LIST } from './list-script.ts';
+import type { RedisCommands, RedisReply } from './redis-commands.ts';
+import { wrongReply } from './redis-errors.ts';
+import { decodeInfo } from './topic-info.ts';
+
+const LIMIT_MAX = 1000;
+/** Asked of each partition beyond its share, so that an uneven spread costs no second round. */
+const MORE_THAN_ITS_SHARE = 8;
+
+interface Bounds {
+  readonly upTo: string;
+  readonly pattern: string;
+  readonly share: number;
+}
+
+export class RedisLister {
+  readonly #commands: RedisCommands;
+
+  constructor(commands: RedisCommands) {
+    this.#commands = commands;
+  }
+
+  async page(pattern: TopicPattern, { after, limit }: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
+    if (!Number.isInteger(limit) || limit < 1 || limit > LIMIT_MAX) throw new BrokerError('invalid-config', `limit is from 1 to ${LIMIT_MAX}`);
+    const prefix = literalPrefix(pattern);
+    const partitions = this.#partitionsOf(pattern);
+    // Names are ASCII: nothing that begins with the prefix comes after this.
+    const bounds = { upTo: `(${prefix}\u00ff`, pattern: luaPattern(pattern), share: Math.min(limit + 1, Math.ceil((2 * limit) / partitions.length) + MORE_THAN_ITS_SHARE) };
+    const from = after !== undefined && after >= prefix ? `(${after}` : `[${prefix}`;
+    const lists = partitions.map((partition) => new PartitionList(this.#commands, partition, from, bounds));
+    await Promise.all(lists.map((list) => list.fill()));
+    const topics: TopicInfo[] = [];
+    for (let first = await smallest(lists); first !== undefined; first = await smallest(lists)) {
+      const last = topics.at(-1);
+      if (topics.length === limit && last !== undefined) return { topics, after: last.topic };
+      topics.push(first.take());
+    }
+    return { topics };
+  }
+
+  #partitionsOf(pattern: TopicPattern): readonly number[] {
+    const { keys } = this.#commands;
+    const last = pattern.slice(pattern.lastIndexOf('/') + 1);
+    return last === '*' ? Array.from({ length: keys.partitions }, (_, n) => n) : [keys.partitionOf(`x/${last}` as LiteTopicName)];
+  }
+}
+
+/** What one partition has, a page at a time. */
+class PartitionList {
+  readonly #commands: RedisCommands;
+  readonly #partition: number;
+  readonly #bounds: Bounds;
+  #from: string;
+  #isDone = false;
+  #infos: TopicInfo[] = [];
+  #at = 0;
+
+  constructor(commands: RedisCommands, partition: number, from: string, bounds: Bounds) {
+    this.#commands = commands;
+    this.#partition = partition;
+    this.#from = from;
+    this.#bounds = bounds;
+  }
+
+  get head(): TopicInfo | undefined {
+    return this.#infos[this.#at];
+  }
+
+  take(): TopicInfo {
+    const { head } = this;
+    if (head === undefined) throw new RangeError('nothing is left');
+    this.#at += 1;
+    return head;
+  }
+
+  /** Until there is a head or nothing more. */
+  async fill(): Promise<void> {
+    while (this.head === undefined && !this.#isDone) {
+      const { upTo, pattern, share } = this.#bounds;
+      const [cursor, ...rows] = rowsOf(await this.#commands.run(LIST, this.#partition, [this.#from, upTo, pattern, share]));
+      this.#isDone = cursor === '';
+      this.#from = `(${cursor}`;
+      this.#infos = [];
+      this.#at = 0;
+      for (let i = 0; i < rows.length; i += 2) {
+        const info = decodeInfo(rows[i] as LiteTopicName, rows[i + 1]);
+        if (info !== undefined) this.#infos.push(info);
+      }
+    }
+  }
+}
+
+/** The list whose next name comes first. */
+async function smallest(lists: readonly PartitionList[]): Promise<PartitionList | undefined> {
+  let first: PartitionList | undefined;
+  for (const list of lists) {
+    if (list.head === undefined) await list.fill();
+    if (list.head !== undefined && (first?.head === undefined || list.head.topic < first.head.topic)) first = list;
+  }
+  return first;
+}
+
+function rowsOf(reply: RedisReply): readonly [string, ...string[]] {
+  if (!Array.isArray(reply) || reply.length === 0 || reply.some((part) => typeof part !== 'string')) throw wrongReply('list');
+  return reply as unknown as readonly [string, ...string[]];
+}
+
+/** Names have no other character that means something to a Lua pattern. */
+function luaPattern(pattern: TopicPattern): string {
+  return `^${pattern.replace(/[.-]/g, '%$&').replaceAll('*', '[^/]+')}$`;
+}

@@ -1,0 +1,37 @@
+// One server has every partition: a Redis by itself, with or without replicas, or whichever is master just now as the
+// sentinels say. Who that is, is asked anew with every connection.
+import type { RedisNode } from './redis-node.ts';
+import type { Route } from './redis-nodes.ts';
+
+export class SingleRoute implements Route {
+  readonly #node: RedisNode;
+
+  constructor(node: RedisNode) {
+    this.#node = node;
+  }
+
+  nodeOf(): RedisNode {
+    return this.#node;
+  }
+
+  nodes(): Iterable<RedisNode> {
+    return [this.#node];
+  }
+
+  /** A server that is in a cluster and was not said to be: found out at the start. */
+  async moved(): Promise<void> {
+    return undefined;
+  }
+
+  doubt(): void {
+    return undefined;
+  }
+
+  onChange(): void {
+    return undefined;
+  }
+
+  close(): void {
+    this.#node.close();
+  }
+}
