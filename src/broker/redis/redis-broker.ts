@@ -82,7 +82,9 @@ export class RedisBroker implements BrokerEngine {
   async remove(topic: LiteTopicName): Promise<boolean> {
     this.#mustBeOpen();
     const { nodes, isKept } = this.#parts;
-    return (await nodes.run(REMOVE, nodes.keys.partitionOf(topic), [isKept ? '1' : '0', topic])) === 1;
+    const isRemoved = (await nodes.run(REMOVE, nodes.keys.partitionOf(topic), [isKept ? '1' : '0', topic])) === 1;
+    if (isRemoved) this.#groups.ended(topic);
+    return isRemoved;
   }
 
   async list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
