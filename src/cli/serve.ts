@@ -16,6 +16,7 @@ import type { Worker } from '../worker/worker.ts';
 import { AdminServer } from './admin-server.ts';
 import { buildWorker } from './build-worker.ts';
 import type { Config } from './config.ts';
+import { HealthLog } from './health-log.ts';
 import { ownSecret } from './key-file.ts';
 import { openStorage } from './open-storage.ts';
 import { makeToken } from './token.ts';
@@ -40,8 +41,17 @@ export interface RunningServer {
 /** `onFatal`: the storage failed for good; the process must end so that its supervisor starts it anew. */
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
   const broker = await openStorage(config.broker, onFatal);
+  const healthLog = new HealthLog(broker, systemClock, logger);
   try {
-    return await (config.role === 'worker' ? startWorker(config, logger, broker) : startGateway(config, logger, broker));
+    const running = await (config.role === 'worker' ? startWorker(config, logger, broker) : startGateway(config, logger, broker));
+    healthLog.start();
+    return {
+      ...running,
+      close: async () => {
+        healthLog.stop();
+        await running.close();
+      },
+    };
   } catch (error) {
     await broker.close();
     throw error;

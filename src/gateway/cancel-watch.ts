@@ -1,6 +1,7 @@
 // Sees to it that a stopped run ends, even if its worker is gone: after the grace period the node that was asked
 // writes the end itself. Whether the run has ended meanwhile is decided in that very append, so nothing has to
 // be watched but the time.
+import { isBrokerError } from '../broker/errors.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { CANCEL_GRACE_MS, type Runs } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
@@ -45,6 +46,8 @@ export class CancelWatch {
       await this.#options.runs.endCancelled(ref, runId);
     } catch (error) {
       this.#options.onError(error);
+      // No room in the log, or no way to it: for now.
+      if (isBrokerError(error) && error.retryable) this.watch(ref, runId);
     }
   }
 }

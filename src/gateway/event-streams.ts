@@ -1,6 +1,8 @@
 // What both wires do to stream a chat: find out where to begin, and run a subscription until it ends. [PROTOCOL §5]
 import type { Broker } from '../broker/broker.ts';
+import { isBrokerError } from '../broker/errors.ts';
 import type { Position } from '../broker/position.ts';
+import { delay, type Clock } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import type { Cursors } from '../session/cursors.ts';
 import { isSessionError, SessionError } from '../session/errors.ts';
@@ -25,8 +27,14 @@ export interface EventStreamsDeps {
   readonly cursors: Cursors;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
+  readonly clock: Clock;
+  /** From 0 to 1, for jitter. */
+  readonly random: () => number;
   readonly onError: (error: unknown) => void;
 }
+
+/** Between two tries of a stream to go on reading a log that cannot be reached: from half of this to one and a half. */
+export const OUTAGE_RETRY_MS = 1_000;
 
 /** How a reader says where it stopped. The first that is given counts. */
 export interface StartOptions {
@@ -69,16 +77,30 @@ export class EventStreams {
 
   /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
   async run({ start, wire, encoder, sink, signal, onReset, until }: StreamOptions): Promise<void> {
-    const { broker, hub, metrics, onError } = this.#deps;
+    const { broker, hub, metrics } = this.#deps;
     const { ref, after } = start;
     if (after !== undefined) metrics.onResume(wire);
     const idle = until === 'idle' ? { idleAt: () => this.#idleAt(ref) } : {};
     const subscription = new Subscription({ broker, hub, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics, ...idle });
-    try {
-      await subscription.run();
-    } catch (error) {
-      onError(error);
-      sink.end('failed');
+    await this.#runThroughOutages(subscription, sink, signal);
+  }
+
+  /** Nothing was lost by a log that is out of reach, so its reader waits where it is, and hears the heartbeat. To cut it
+   *  off would send it to a node that can do no better, and a native EventSource, which takes no 503, away for good. */
+  async #runThroughOutages(subscription: Subscription, sink: EventSink, signal: AbortSignal): Promise<void> {
+    const { clock, random, onError } = this.#deps;
+    for (;;) {
+      try {
+        await subscription.run();
+        return;
+      } catch (error) {
+        onError(error);
+        if (!isBrokerError(error, 'unavailable')) {
+          sink.end('failed');
+          return;
+        }
+        await delay(clock, OUTAGE_RETRY_MS * (0.5 + random()), signal);
+      }
     }
   }
 

@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
+import { isBrokerError } from '../broker/errors.ts';
 import type { Clock } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import { Cursors } from '../session/cursors.ts';
@@ -40,7 +41,11 @@ export type GatewayParts = ReturnType<typeof buildParts>;
 
 export function buildParts(deps: PartsDeps) {
   const { config, broker, clock, random, newId, logger, commandLog: log } = deps;
-  const onDefect = (error: unknown): void => logger.error({ err: error }, 'gateway work failed');
+  const onDefect = (error: unknown): void => {
+    // Every stream and every watch meets the same outage; whoever started the process says it once.
+    if (isBrokerError(error, 'unavailable')) logger.debug({ err: error }, 'the storage cannot be reached');
+    else logger.error({ err: error }, 'gateway work failed');
+  };
   const sessions = new Sessions(broker, log, clock);
   const runs = new Runs(broker, log, clock, newId);
   const cursors = new Cursors(broker);
@@ -54,7 +59,7 @@ export function buildParts(deps: PartsDeps) {
   const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
   const commands = new ChatCommands({ config, runs, log, cancelWatch, readiness });
-  const streams = new EventStreams({ broker, hub, log, sessions, cursors, metrics, readiness, onError: onDefect });
+  const streams = new EventStreams({ broker, hub, log, sessions, cursors, metrics, readiness, clock, random, onError: onDefect });
   /** Sockets that carry an SSE stream: nothing more is read from them. */
   const streaming = new WeakSet<Socket>();
   const cutConnections = (): void => {

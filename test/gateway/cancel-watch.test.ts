@@ -1,5 +1,6 @@
 // What follows a stop: one look after the grace period, for each run once, within bounds, and none after the end.
 import { expect, it } from 'vitest';
+import { BrokerError } from '../../src/broker/errors.ts';
 import { CancelWatch } from '../../src/gateway/cancel-watch.ts';
 import { CANCEL_GRACE_MS } from '../../src/session/runs.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
@@ -51,4 +52,18 @@ it('says when the look failed', async () => {
   watch.watch(ref, 'a');
   await clock.advance(CANCEL_GRACE_MS);
   expect(errors).toHaveLength(1);
+});
+
+it('looks again where the log could not be reached', async () => {
+  const clock = new ManualClock();
+  let looks = 0;
+  const endCancelled = async (): Promise<boolean> => {
+    looks += 1;
+    if (looks === 1) throw new BrokerError('unavailable', 'nobody there');
+    return true;
+  };
+  const watch = new CancelWatch({ runs: { endCancelled }, clock, watchesMax: 1, onError: () => undefined });
+  watch.watch(ref, 'a');
+  await clock.advance(2 * CANCEL_GRACE_MS);
+  expect([looks, watch.size]).toEqual([2, 0]);
 });

@@ -1,0 +1,38 @@
+// Says in the log when the storage stops being there and when it is back: once each, whatever many parts of the process
+// meet of it.
+import type { Logger } from 'pino';
+import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
+import type { Clock, Timer } from '../clock.ts';
+
+const LOOK_MS = 1_000;
+
+export class HealthLog {
+  readonly #broker: HealthReporting;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  #state: BrokerHealth['state'] = 'ready';
+  #timer: Timer | undefined;
+
+  constructor(broker: HealthReporting, clock: Clock, logger: Logger) {
+    this.#broker = broker;
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  start(): void {
+    this.#look();
+    this.#timer = this.#clock.after(LOOK_MS, () => this.start());
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  #look(): void {
+    const { state } = this.#broker.health();
+    if (state === this.#state) return;
+    this.#state = state;
+    if (state === 'ready') this.#logger.warn('the storage is back');
+    else this.#logger.error({ storage: state }, 'the storage does not serve');
+  }
+}

@@ -1,0 +1,65 @@
+// A log that is out of reach for a while: a stream that has been let in waits, on its connection, and then goes on; who
+// comes meanwhile is told to come again; nothing is called a defect.
+import { expect, it } from 'vitest';
+import { BrokerError } from '../../src/broker/errors.ts';
+import { OUTAGE_RETRY_MS } from '../../src/gateway/event-streams.ts';
+import { eventually } from '../helpers/collector.ts';
+import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
+import { SseClient } from '../helpers/gateway-sse-client.ts';
+import { WsClient } from '../helpers/gateway-ws-client.ts';
+
+const PINO_ERROR = 50;
+
+/** Reads fail until it is over; `asked` counts them. */
+function cutOff(h: Harness): { asked: number; over: () => void } {
+  // What is laid over its method here is taken away again.
+  const outage = { asked: 0, over: () => void Reflect.deleteProperty(h.broker, 'read') };
+  h.broker.read = async () => {
+    outage.asked += 1;
+    throw new BrokerError('unavailable', 'nobody there');
+  };
+  return outage;
+}
+
+it('streams of both wires wait for it where they are, and get everything then', async () => {
+  const h = await startHarness();
+  const { port, wsUrl } = await h.listen();
+  await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
+  const outage = cutOff(h);
+  const authorization = h.bearer('ann');
+  const sse = await SseClient.open(port, '/v1/sessions/s/events', { authorization });
+  const ws = await WsClient.open(wsUrl, { headers: { authorization } });
+  ws.send({ type: 'subscribe', sessionId: 's' });
+  await eventually(() => outage.asked === 2);
+  await h.clock.advance(2 * OUTAGE_RETRY_MS);
+  expect(outage.asked).toBeGreaterThanOrEqual(4);
+  outage.over();
+  await h.clock.advance(2 * OUTAGE_RETRY_MS);
+  await Promise.all([sse.live(), ws.untilEvent('s', 'live')]);
+  const wanted = ['message.created', 'run.queued', 'live'];
+  expect(sse.events.seen.map(({ event }) => event)).toEqual(wanted);
+  expect(ws.events('s').map(({ event }) => event)).toEqual(wanted);
+  expect(h.logged.filter((line) => (JSON.parse(line) as { level: number }).level >= PINO_ERROR)).toEqual([]);
+});
+
+it('a stream whose reader leaves meanwhile is looked after no more', async () => {
+  const h = await startHarness();
+  const { port } = await h.listen();
+  await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
+  const outage = cutOff(h);
+  const sse = await SseClient.open(port, '/v1/sessions/s/events', { authorization: h.bearer('ann') });
+  await eventually(() => outage.asked === 1);
+  sse.close();
+  await eventually(async () => (await h.call('GET', '/metrics')).text.includes('holdline_streams{wire="sse"} 0'));
+  await h.clock.advance(3 * OUTAGE_RETRY_MS);
+  expect(outage.asked).toBe(1);
+});
+
+it('a request is refused, with the time after which to come again', async () => {
+  const h = await startHarness();
+  h.broker.append = async () => {
+    throw new BrokerError('unavailable', 'nobody there');
+  };
+  const answer = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
+  expect(answer).toMatchObject({ status: 503, body: { error: { code: 'unavailable', retryable: true } }, headers: { 'retry-after': '2' } });
+});
