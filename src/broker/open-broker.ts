@@ -5,7 +5,10 @@ import { systemClock } from '../clock.ts';
 import type { BrokerEngine } from './broker.ts';
 import type { LogLimits } from './log/limits.ts';
 import { openLogBroker, type LogBrokerOptions } from './log/open-log-broker.ts';
+import { isBrokerError } from './errors.ts';
 import { MemoryBroker } from './memory/memory-broker.ts';
+import { openRedisBroker, type RedisBrokerOptions } from './redis/open-redis-broker.ts';
+import { openRedisBroker, type RedisBrokerOptions } from './redis/open-redis-broker.ts';
 
 export interface MemoryChoice {
   readonly engine: 'memory';
@@ -21,7 +24,13 @@ export interface LogChoice extends Pick<LogBrokerOptions, 'folder' | 'fsync' | '
   readonly limits?: Partial<LogLimits>;
 }
 
-export type EngineChoice = MemoryChoice | LogChoice;
+export interface RedisChoice extends Omit<RedisBrokerOptions, 'clock' | 'newEpoch'> {
+  readonly engine: 'redis';
+  /** Default: the system's. */
+  readonly clock?: Clock;
+}
+
+export type EngineChoice = MemoryChoice | LogChoice | RedisChoice;
 
 /** 51 bits: over a million lives of one name, a repetition has a chance below one in 7000. */
 const EPOCH_CHARACTERS = 10;
@@ -29,8 +38,18 @@ const EPOCH_CHARACTERS = 10;
 export async function openBroker(choice: EngineChoice): Promise<BrokerEngine> {
   const { clock = systemClock } = choice;
   if (choice.engine === 'memory') return new MemoryBroker({ clock, newEpoch: randomEpoch });
+  if (choice.engine === 'redis') return openRedisBroker({ ...choice, clock, newEpoch: randomEpoch });
+  if (choice.engine === 'redis') return openRedis(choice, clock);
   const { folder, fsync, onFatal, limits = {} } = choice;
   return openLogBroker({ folder, fsync, onFatal, limits, clock, newEpoch: randomEpoch });
+}
+
+function openRedis(choice: RedisChoice, clock: Clock): Promise<BrokerEngine> {
+  const { engine: _engine, onFatal, ...options } = choice;
+  const onError = (error: unknown): void => {
+    if (!isBrokerError(error)) onFatal(error instanceof Error ? error : new Error('the Redis engine failed', { cause: error }));
+  };
+  return openRedisBroker({ ...options, clock, onError, newEpoch: randomEpoch });
 }
 
 export function randomEpoch(): string {

@@ -1,10 +1,8 @@
 // Which storage the environment names, and what it must promise: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE.
+import type { RedisPromise } from '../broker/redis/verify-promise.ts';
 import type { EnvironmentReader } from './environment.ts';
 
 export type FsyncConfig = { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
-
-/** What an acknowledged record must survive on Redis; the server is asked whether it keeps that. */
-export type RedisPromise = 'memory' | 'everysec' | 'always' | { readonly replicated: number };
 
 export interface RedisConfig {
   readonly engine: 'redis';
@@ -12,6 +10,7 @@ export interface RedisConfig {
   readonly nodes: readonly string[];
   readonly cluster: boolean;
   readonly sentinel?: { readonly name: string; readonly urls: readonly string[] };
+  /** The server is asked whether it keeps that. */
   readonly promise: RedisPromise;
 }
 

@@ -2,11 +2,17 @@
 import type { BrokerEngine } from '../broker/broker.ts';
 import { openBroker } from '../broker/open-broker.ts';
 import type { BrokerConfig } from './broker-config.ts';
-import { UsageError } from './usage-error.ts';
 
-/** @throws BrokerError locked, corrupt, invalid-config */
-export async function openStorage(config: BrokerConfig, onFatal: (error: Error) => void): Promise<BrokerEngine> {
+export interface StorageEvents {
+  /** The device under the log failed: the process must end, so that its supervisor starts it anew. */
+  readonly onFatal: (error: Error) => void;
+  /** What went wrong where nobody waits for an answer. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** @throws BrokerError locked, corrupt, unavailable, invalid-config */
+export async function openStorage(config: BrokerConfig, { onFatal, onError }: StorageEvents): Promise<BrokerEngine> {
   if (config.engine === 'memory') return openBroker(config);
-  if (config.engine === 'redis') throw new UsageError('this build has no Redis engine');
+  if (config.engine === 'redis') return openBroker({ ...config, onError });
   return openBroker({ ...config, onFatal });
 }

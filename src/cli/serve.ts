@@ -40,7 +40,7 @@ export interface RunningServer {
 
 /** `onFatal`: the storage failed for good; the process must end so that its supervisor starts it anew. */
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
-  const broker = await openStorage(config.broker, onFatal);
+  const broker = await openStorage(config.broker, { onFatal, onError: (error) => logger.warn({ err: error }, 'storage work failed') });
   const healthLog = new HealthLog(broker, systemClock, logger);
   try {
     const running = await (config.role === 'worker' ? startWorker(config, logger, broker) : startGateway(config, logger, broker));

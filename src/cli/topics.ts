@@ -21,7 +21,7 @@ export async function withTopics<T>(config: BrokerConfig, use: (store: TopicStor
   if (config.engine === 'memory') throw new UsageError('topics in memory live and die with their server: there is nothing to look at from here');
   const running = config.engine === 'log' ? await findServer(config.folder) : undefined;
   if (running !== undefined) return use(running);
-  const broker = await openStorage(config, fail);
+  const broker = await openStorage(config, { onFatal: fail, onError: () => undefined });
   try {
     return await use(broker);
   } finally {
