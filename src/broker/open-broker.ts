@@ -5,9 +5,7 @@ import { systemClock } from '../clock.ts';
 import type { BrokerEngine } from './broker.ts';
 import type { LogLimits } from './log/limits.ts';
 import { openLogBroker, type LogBrokerOptions } from './log/open-log-broker.ts';
-import { isBrokerError } from './errors.ts';
 import { MemoryBroker } from './memory/memory-broker.ts';
-import { openRedisBroker, type RedisBrokerOptions } from './redis/open-redis-broker.ts';
 import { openRedisBroker, type RedisBrokerOptions } from './redis/open-redis-broker.ts';
 
 export interface MemoryChoice {
@@ -39,17 +37,8 @@ export async function openBroker(choice: EngineChoice): Promise<BrokerEngine> {
   const { clock = systemClock } = choice;
   if (choice.engine === 'memory') return new MemoryBroker({ clock, newEpoch: randomEpoch });
   if (choice.engine === 'redis') return openRedisBroker({ ...choice, clock, newEpoch: randomEpoch });
-  if (choice.engine === 'redis') return openRedis(choice, clock);
   const { folder, fsync, onFatal, limits = {} } = choice;
   return openLogBroker({ folder, fsync, onFatal, limits, clock, newEpoch: randomEpoch });
-}
-
-function openRedis(choice: RedisChoice, clock: Clock): Promise<BrokerEngine> {
-  const { engine: _engine, onFatal, ...options } = choice;
-  const onError = (error: unknown): void => {
-    if (!isBrokerError(error)) onFatal(error instanceof Error ? error : new Error('the Redis engine failed', { cause: error }));
-  };
-  return openRedisBroker({ ...options, clock, onError, newEpoch: randomEpoch });
 }
 
 export function randomEpoch(): string {

@@ -15,8 +15,6 @@ export interface ClusterRouteOptions {
   readonly seeds: readonly string[];
   /** A node that is connecting. */
   readonly open: (address: string) => RedisNode;
-  /** A node that this process did not know before: is it what was promised? */
-  readonly verify: (node: RedisNode) => Promise<void>;
   /** What kept it from finding out. */
   readonly onError: (error: unknown) => void;
 }
@@ -54,10 +52,7 @@ export class ClusterRoute implements Route {
   }
 
   async moved(partition: number, address: string): Promise<void> {
-    const isNew = !this.#nodes.has(address);
-    const node = this.#open(address);
-    await node.connected();
-    if (isNew) await this.#options.verify(node);
+    await this.#open(address).usable();
     this.#own(this.#owners.map((owner, n) => (n === partition ? address : owner)));
     this.doubt();
   }
@@ -99,13 +94,8 @@ export class ClusterRoute implements Route {
     const ranges = reply.map((range) => rangeOf(range, asked));
     // A slot that has no master for a while stays where it was.
     const owners = this.#slots.map((slot, n) => ranges.find(({ from, to }) => from <= slot && slot <= to)?.address ?? this.#owners[n]);
-    const fresh = [...new Set(owners)].filter((address) => address !== undefined).filter((address) => !this.#nodes.has(address));
-    const opened = fresh.map((address) => this.#open(address));
-    await Promise.all(opened.map((node) => node.connected()));
-    for (const address of new Set(owners)) {
-      const node = address === undefined || this.#owners.includes(address) ? undefined : this.#nodes.get(address);
-      if (node !== undefined) await this.#options.verify(node);
-    }
+    const fresh = [...new Set(owners)].filter((address) => address !== undefined).filter((address) => !this.#owners.includes(address));
+    await Promise.all(fresh.map((address) => this.#open(address).usable()));
     if (!this.#isClosed) this.#own(owners);
   }
 

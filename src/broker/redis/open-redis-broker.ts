@@ -15,6 +15,9 @@ import { RedisNodes, type Route } from './redis-nodes.ts';
 import { SingleRoute } from './single-route.ts';
 import { describePromise, verifyPromise, type RedisPromise } from './verify-promise.ts';
 
+const PORT = 6379;
+const SENTINEL_PORT = 26379;
+
 export interface RedisBrokerOptions {
   /** `redis://` or `rediss://` URLs: one server, or some of a cluster. Not used with sentinels. */
   readonly nodes: readonly string[];
@@ -39,76 +42,52 @@ export interface RedisBrokerOptions {
 export async function openRedisBroker(options: RedisBrokerOptions): Promise<BrokerEngine> {
   const { clock, promise, newEpoch, onError, clockDecides = false } = options;
   const keys = new RedisKeys(options.prefix ?? PREFIX_DEFAULT, options.partitions ?? PARTITIONS_DEFAULT);
-  const verify = async (node: RedisNode): Promise<void> => {
-    const { replication } = await verifyPromise(node.commands, promise, node.name);
-    if (replication !== undefined) await node.promise(replication);
-  };
-  let route: Route | undefined;
+  const route = routeOf(options, keys);
   try {
-    route = await openRoute(options, keys, verify);
+    await route.start();
     const nodes = new RedisNodes({ keys, clock, route, time: () => (clockDecides ? String(clock.now()) : '') });
     await checkLayout(nodes);
     return new RedisBroker({ nodes, newEpoch, onError, isKept: promise === 'always', durability: describePromise(promise) });
   } catch (error) {
-    route?.close();
+    route.close();
     throw brokerErrorOf(error, 'start');
   }
 }
 
-async function openRoute(options: RedisBrokerOptions, keys: RedisKeys, verify: (node: RedisNode) => Promise<void>): Promise<Route> {
-  const [url] = options.nodes;
-  if (options.sentinel === undefined && url === undefined) throw new BrokerError('invalid-config', 'no Redis server is named');
-  if (options.sentinel === undefined && options.cluster === true) return openCluster(options, keys, verify);
-  const node = options.sentinel === undefined ? serverAt(url ?? '') : behindSentinels(options.sentinel);
-  const route = new SingleRoute(node);
-  try {
-    await node.connected();
-    const info = await node.commands.info('cluster');
-    if (info.includes('cluster_enabled:1')) throw new BrokerError('invalid-config', `Redis at ${node.name} is in a cluster: say so (redis-cluster://…)`);
-    await verify(node);
-    return route;
-  } catch (error) {
-    route.close();
-    throw error;
-  }
-}
-
-async function openCluster(options: RedisBrokerOptions, keys: RedisKeys, verify: (node: RedisNode) => Promise<void>): Promise<Route> {
-  const [first = ''] = options.nodes;
+function routeOf(options: RedisBrokerOptions, keys: RedisKeys): Route {
+  const { nodes, sentinel, cluster = false } = options;
+  const [first] = nodes;
+  if (sentinel !== undefined) return new SingleRoute(nodeOf(options, `${sentinel.name} (sentinels)`, toMaster(sentinel)));
+  if (first === undefined) throw new BrokerError('invalid-config', 'no Redis server is named');
+  if (!cluster) return new SingleRoute(nodeOf(options, new URL(first).host, toServer(first)));
   const route: ClusterRoute = new ClusterRoute({
-    keys, verify,
-    seeds: options.nodes.map((url) => new URL(url)).map(({ hostname, port }) => `${hostname}:${port === '' ? 6379 : port}`),
-    open: (address) => serverAt(withAddress(first, address), () => route.doubt()),
+    keys,
+    seeds: nodes.map((url) => new URL(url)).map(({ hostname, port }) => `${hostname}:${port === '' ? PORT : port}`),
+    open: (address) => nodeOf(options, address, toServer(withAddress(first, address)), () => route.doubt()),
     onError: options.onError,
   });
-  try {
-    await route.start();
-    return route;
-  } catch (error) {
-    route.close();
-    throw error;
-  }
+  return route;
 }
 
-function serverAt(url: string, onMoved: () => void = () => undefined): RedisNode {
-  return new RedisNode({ name: new URL(url).host, connect: (purpose) => new Redis(url, connectionSettings(purpose)) }, onMoved);
+type Connect = (purpose: 'commands' | 'subscriber') => Redis;
+
+function nodeOf({ clock, promise }: RedisBrokerOptions, name: string, connect: Connect, onMoved: () => void = () => undefined): RedisNode {
+  return new RedisNode({ name, clock, connect, onMoved, verify: (redis, where) => verifyPromise(redis, promise, where) });
+}
+
+function toServer(url: string): Connect {
+  return (purpose) => new Redis(url, connectionSettings(purpose));
 }
 
 /** Whichever server the sentinels say is master. */
-function behindSentinels({ name, urls }: { readonly name: string; readonly urls: readonly string[] }): RedisNode {
+function toMaster({ name, urls }: { readonly name: string; readonly urls: readonly string[] }): Connect {
   const places = urls.map((url) => new URL(url));
-  const sentinels = places.map(({ hostname, port }) => ({ host: hostname, port: Number(port === '' ? 26379 : port) }));
+  const sentinels = places.map(({ hostname, port }) => ({ host: hostname, port: Number(port === '' ? SENTINEL_PORT : port) }));
   const { username = '', password = '', protocol = '' } = places[0] ?? {};
   const [user, secret] = [decodeURIComponent(username), decodeURIComponent(password)];
   const credentials = { ...(user === '' ? {} : { username: user, sentinelUsername: user }), ...(secret === '' ? {} : { password: secret, sentinelPassword: secret }) };
   const tls = protocol === 'rediss:' ? { tls: {}, enableTLSForSentinelMode: true, sentinelTLS: {} } : {};
-  return new RedisNode(
-    {
-      name: `${name} (sentinels)`,
-      connect: (purpose) => new Redis({ ...connectionSettings(purpose), sentinels, name, role: 'master', ...credentials, ...tls }),
-    },
-    () => undefined,
-  );
+  return (purpose) => new Redis({ ...connectionSettings(purpose), sentinels, name, role: 'master', ...credentials, ...tls });
 }
 
 /** The same user, password and protocol, at another address. */

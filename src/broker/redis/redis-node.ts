@@ -1,79 +1,89 @@
 // One Redis server and this process's connections to it: one for commands, one for subscriptions, and, where an append
-// must reach replicas before it counts, one for what waits for them, so that nobody else does.
+// must reach replicas before it counts, one for what waits for them, so that nobody else does. Whoever answers at its
+// address may be another server after a reconnect, so with each it is asked anew whether it keeps what is promised.
 import type { Redis } from 'ioredis';
-import { BrokerError } from '../errors.ts';
+import type { Clock } from '../../clock.ts';
+import { BrokerError, isBrokerError } from '../errors.ts';
 import { ChannelSubscriber } from './channel-subscriber.ts';
 import type { RedisReply, RedisScript } from './redis-commands.ts';
 import { isReplyError, wordOf } from './redis-errors.ts';
 import { ReplicaWait, type Replication } from './replica-wait.ts';
 
-export interface NodeConnections {
+/** A server that was refused is asked again after this, if anybody wants it. */
+const ASK_AGAIN_MS = 1_000;
+
+export interface NodeOptions {
   /** Where it is, for messages to an operator. Never with a password. */
   readonly name: string;
-  connect(purpose: 'commands' | 'subscriber'): Redis;
+  readonly clock: Clock;
+  readonly connect: (purpose: 'commands' | 'subscriber') => Redis;
+  /** Whom an append must reach, if anybody. @throws BrokerError invalid-config */
+  readonly verify: (redis: Redis, name: string) => Promise<Replication | undefined>;
+  /** Subscriptions may belong elsewhere now. */
+  readonly onMoved: () => void;
 }
+
+type Standing = { readonly kind: 'unknown' | 'verified' } | { readonly kind: 'refused'; readonly error: unknown; readonly at: number };
 
 export class RedisNode {
   readonly name: string;
+  readonly #options: NodeOptions;
   readonly #commands: Redis;
-  readonly #connections: NodeConnections;
-  readonly #onMoved: () => void;
   readonly #all: Redis[] = [];
   readonly #loading = new Map<string, Promise<unknown>>();
+  #standing: Standing = { kind: 'unknown' };
+  #verifying: Promise<void> | undefined;
   #promised: { readonly redis: Redis; readonly wait: ReplicaWait } | undefined;
   #subscriber: ChannelSubscriber | undefined;
-  #lastError: Error | undefined;
 
-  /** `onMoved`: subscriptions may belong elsewhere now. */
-  constructor(connections: NodeConnections, onMoved: () => void) {
-    this.name = connections.name;
-    this.#connections = connections;
-    this.#onMoved = onMoved;
+  constructor(options: NodeOptions) {
+    this.name = options.name;
+    this.#options = options;
     this.#commands = this.#connect('commands');
+    this.#commands.on('close', () => {
+      this.#standing = { kind: 'unknown' };
+    });
+    this.#commands.on('ready', () => void this.#verify());
   }
 
   get isReady(): boolean {
-    return this.#all.every(({ status }) => status === 'ready');
+    return this.#standing.kind === 'verified' && this.#all.every(({ status }) => status === 'ready');
   }
 
-  /** What the connection last complained of. */
-  get lastError(): Error | undefined {
-    return this.#lastError;
-  }
-
-  /** For the questions that are asked at the start, of the server itself. */
+  /** For the questions that are asked of the server itself. */
   get commands(): Redis {
     return this.#commands;
   }
 
-  /** Resolves when it takes commands. @throws what keeps it from that */
+  /** Resolves when it can be asked. @throws what kept it from that at the first try */
   async connected(): Promise<void> {
-    await Promise.all(this.#all.map(ready));
+    await ready(this.#commands);
   }
 
-  /** From now on what a script wrote counts only when it has reached these. */
-  async promise(replication: Replication): Promise<void> {
-    const redis = this.#connect('commands');
-    this.#promised = { redis, wait: new ReplicaWait(redis, replication) };
-    await ready(redis);
+  /** Resolves when it takes scripts. @throws BrokerError invalid-config, and what keeps it from that */
+  async usable(): Promise<void> {
+    await this.connected();
+    await (this.#verifying ?? (this.#standing.kind === 'verified' ? undefined : this.#verify()));
+    if (this.#standing.kind === 'refused') throw this.#standing.error;
   }
 
-  /** @throws what ioredis throws, and BrokerError unavailable where too few replicas have it in time */
+  /** @throws what ioredis throws, and BrokerError unavailable: it does not keep what is promised, or too few replicas do */
   async run(script: RedisScript, tag: string, args: readonly (string | number)[]): Promise<RedisReply> {
+    if (this.#standing.kind !== 'verified') await this.#mustBeVerified();
     const promised = script.isPromised ? this.#promised : undefined;
     const redis = promised?.redis ?? this.#commands;
     try {
-      return await this.#call(redis, promised?.wait, script, tag, args);
+      return await call(redis, promised?.wait, script, tag, args);
     } catch (error) {
       // It did not run, so it may be sent again.
       if (!isReplyError(error) || wordOf(error.message) !== 'NOSCRIPT') throw error;
       await this.#load(redis, script);
-      return this.#call(redis, promised?.wait, script, tag, args);
+      return call(redis, promised?.wait, script, tag, args);
     }
   }
 
   subscriber(): ChannelSubscriber {
-    this.#subscriber ??= new ChannelSubscriber(this.#connect('subscriber'), this.#onMoved);
+    this.#subscriber ??= new ChannelSubscriber(this.#connect('subscriber'), this.#options.onMoved);
     return this.#subscriber;
   }
 
@@ -86,12 +96,41 @@ export class RedisNode {
     for (const redis of this.#all) redis.disconnect();
   }
 
-  async #call(redis: Redis, wait: ReplicaWait | undefined, script: RedisScript, tag: string, args: readonly (string | number)[]): Promise<RedisReply> {
-    const reply = redis.evalsha(script.sha, 1, tag, ...args) as Promise<RedisReply>;
-    if (wait === undefined) return reply;
-    const reached = wait.forWhatWasSent();
-    const [answer] = await Promise.all([reply, reached]);
-    return answer;
+  async #mustBeVerified(): Promise<void> {
+    const { clock } = this.#options;
+    if (this.#standing.kind === 'refused' && this.#standing.at + ASK_AGAIN_MS <= clock.mono()) void this.#verify();
+    await this.#verifying;
+    if (this.#standing.kind === 'verified') return;
+    const reason = this.#standing.kind === 'refused' ? this.#standing.error : new Error('not connected');
+    // It was accepted once, and may be again without anybody doing anything here.
+    throw new BrokerError('unavailable', reason instanceof Error ? reason.message : 'the server was refused', { cause: reason });
+  }
+
+  #verify(): Promise<void> {
+    this.#verifying ??= this.#askForPromise().finally(() => {
+      this.#verifying = undefined;
+    });
+    return this.#verifying;
+  }
+
+  async #askForPromise(): Promise<void> {
+    try {
+      const replication = await this.#options.verify(this.#commands, this.name);
+      if (replication !== undefined) await this.#waitFor(replication);
+      this.#standing = { kind: 'verified' };
+    } catch (error) {
+      // A connection that broke meanwhile says nothing about the server.
+      const isRefused = isBrokerError(error) || isReplyError(error);
+      this.#standing = isRefused ? { kind: 'refused', error, at: this.#options.clock.mono() } : { kind: 'unknown' };
+      if (!isRefused) throw error;
+    }
+  }
+
+  /** From now on what a promised script wrote counts only when it has reached these. */
+  async #waitFor(replication: Replication): Promise<void> {
+    const redis = this.#promised?.redis ?? this.#connect('commands');
+    this.#promised = { redis, wait: new ReplicaWait(redis, replication) };
+    await ready(redis);
   }
 
   #load(redis: Redis, script: RedisScript): Promise<unknown> {
@@ -104,10 +143,9 @@ export class RedisNode {
   }
 
   #connect(purpose: 'commands' | 'subscriber'): Redis {
-    const redis = this.#connections.connect(purpose);
-    redis.on('error', (error: Error) => {
-      this.#lastError = error;
-    });
+    const redis = this.#options.connect(purpose);
+    // Told to whoever asks the connection for something: it would end the process if nobody listened.
+    redis.on('error', () => undefined);
     this.#all.push(redis);
     // It tries again by itself; who needs it now asks `connected`.
     redis.connect().catch(() => undefined);
@@ -115,7 +153,15 @@ export class RedisNode {
   }
 }
 
-/** Resolves when the connection is ready; rejects when the first try fails. */
+/** The wait goes out behind the script and on the same connection, before this turn is over. */
+async function call(redis: Redis, wait: ReplicaWait | undefined, script: RedisScript, tag: string, args: readonly (string | number)[]): Promise<RedisReply> {
+  const reply = redis.evalsha(script.sha, 1, tag, ...args) as Promise<RedisReply>;
+  if (wait === undefined) return reply;
+  const [answer] = await Promise.all([reply, wait.forWhatWasSent()]);
+  return answer;
+}
+
+/** Resolves when the connection is ready; rejects when the try that is under way fails. */
 async function ready(redis: Redis): Promise<void> {
   if (redis.status === 'ready') return;
   await new Promise<void>((resolve, reject) => {

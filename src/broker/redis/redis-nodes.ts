@@ -15,6 +15,8 @@ const REDIRECTIONS_MAX = 4;
 
 /** Which server has which partition. */
 export interface Route {
+  /** Resolves when every partition can be asked for. @throws BrokerError unavailable, invalid-config */
+  start(): Promise<void>;
   nodeOf(partition: number): RedisNode;
   /** Every server that has a partition. */
   nodes(): Iterable<RedisNode>;

@@ -1,5 +1,6 @@
 // One server has every partition: a Redis by itself, with or without replicas, or whichever is master just now as the
 // sentinels say. Who that is, is asked anew with every connection.
+import { BrokerError } from '../errors.ts';
 import type { RedisNode } from './redis-node.ts';
 import type { Route } from './redis-nodes.ts';
 
@@ -8,6 +9,12 @@ export class SingleRoute implements Route {
 
   constructor(node: RedisNode) {
     this.#node = node;
+  }
+
+  async start(): Promise<void> {
+    await this.#node.usable();
+    const info = await this.#node.commands.info('cluster');
+    if (info.includes('cluster_enabled:1')) throw new BrokerError('invalid-config', `Redis at ${this.#node.name} is in a cluster: say so (redis-cluster://…)`);
   }
 
   nodeOf(): RedisNode {

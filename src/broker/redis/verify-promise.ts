@@ -11,13 +11,9 @@ export type RedisPromise = 'memory' | 'everysec' | 'always' | { readonly replica
 
 const REPLICAS_MAX = 8;
 
-export interface Verified {
-  /** Undefined unless replicas are waited for. */
-  readonly replication: Replication | undefined;
-}
-
-/** @throws BrokerError invalid-config, and what asking throws */
-export async function verifyPromise(redis: Redis, promise: RedisPromise, where: string): Promise<Verified> {
+/** Whom an append must reach before it counts: undefined unless replicas are waited for.
+ *  @throws BrokerError invalid-config, and what asking throws */
+export async function verifyPromise(redis: Redis, promise: RedisPromise, where: string): Promise<Replication | undefined> {
   const info = await redis.info();
   const refuse = (what: string): never => {
     throw new BrokerError('invalid-config', `Redis at ${where}: ${what}`);
@@ -27,9 +23,9 @@ export async function verifyPromise(redis: Redis, promise: RedisPromise, where: 
   if (fieldOf(info, 'role') !== 'master') refuse('it is a replica: name its master');
   const policy = await setting(redis, 'maxmemory-policy', where);
   if (policy !== 'noeviction') refuse(`it may throw chats away to make room: set maxmemory-policy to noeviction (it is ${policy})`);
-  if (typeof promise === 'object') return { replication: await verifyReplicas(redis, promise.replicated, info, refuse) };
+  if (typeof promise === 'object') return verifyReplicas(redis, promise.replicated, info, refuse);
   if (promise !== 'memory') await verifyFile(redis, promise, where, refuse);
-  return { replication: undefined };
+  return undefined;
 }
 
 async function verifyFile(redis: Redis, promise: 'everysec' | 'always', where: string, refuse: (what: string) => never): Promise<void> {
