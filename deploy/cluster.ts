@@ -130,6 +130,6 @@ try {
   await told;
 } catch (error) {
   process.exitCode = 1;
-  console.error(`${error instanceof Error ? error.message : String(error)} (redis-server and nginx are needed: node test/setup/install-needs.mjs, or Debian's redis-server and nginx-light)`);
+  console.error(error instanceof Error ? error.message : String(error));
 }
 await end();

@@ -15,12 +15,19 @@ export interface Clock {
   after(ms: number, callback: () => void): Timer;
 }
 
+/** A timeout longer than this fires at once, with a warning: the platform counts in 32 bits. Chats live longer. */
+const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   mono: () => performance.now(),
   after(ms, callback) {
-    const timeout = setTimeout(callback, ms);
-    timeout.unref();
+    let timeout: NodeJS.Timeout;
+    const wait = (left: number): void => {
+      timeout = left > TIMEOUT_MS_MAX ? setTimeout(() => wait(left - TIMEOUT_MS_MAX), TIMEOUT_MS_MAX) : setTimeout(callback, left);
+      timeout.unref();
+    };
+    wait(ms);
     return { cancel: () => clearTimeout(timeout) };
   },
 };

@@ -20,8 +20,10 @@ export class HealthLog {
   }
 
   start(): void {
-    this.#look();
-    this.#timer = this.#clock.after(LOOK_MS, () => this.start());
+    this.#timer = this.#clock.after(LOOK_MS, () => {
+      this.#look();
+      this.start();
+    });
   }
 
   stop(): void {
