@@ -10,11 +10,13 @@ import type { SessionRef } from '../session/session-ref.ts';
 import type { Sessions } from '../session/sessions.ts';
 import { chatTopic } from '../session/topic-names.ts';
 import type { EventSink } from '../stream/event-sink.ts';
+import { CatchUpGate } from '../stream/catch-up-gate.ts';
 import { Subscription } from '../stream/subscription.ts';
 import type { TopicHub } from '../stream/topic-hub.ts';
 import type { WireEncoder } from '../stream/wire-encoder.ts';
 import { refFor, type Identity } from './auth/identity.ts';
 import type { Wire } from './connections.ts';
+import { GatewayError } from './gateway-error.ts';
 import type { Metrics } from './metrics.ts';
 import type { Readiness } from './readiness.ts';
 import { parseGivenPosition, type GivenPosition } from './wire-position.ts';
@@ -35,6 +37,9 @@ export interface EventStreamsDeps {
 
 /** Between two tries of a stream to go on reading a log that cannot be reached: from half of this to one and a half. */
 export const OUTAGE_RETRY_MS = 1_000;
+
+/** A reader that finds the node crowded comes back between this and twice this. */
+const CROWDED_RETRY_MS = 2_000;
 
 /** How a reader says where it stopped. The first that is given counts. */
 export interface StartOptions {
@@ -60,14 +65,16 @@ export interface StreamOptions {
 
 export class EventStreams {
   readonly #deps: EventStreamsDeps;
+  readonly #gate = new CatchUpGate();
 
   constructor(deps: EventStreamsDeps) {
     this.#deps = deps;
   }
 
-  /** @throws GatewayError draining, invalid-position; SessionError not-found */
+  /** @throws GatewayError draining, node-full, invalid-position; SessionError not-found */
   async start(identity: Identity, sessionId: string, { after, cursor }: StartOptions): Promise<StreamStart> {
     this.#deps.readiness.mustNotDrain();
+    this.#mustHaveRoom();
     const given = after === undefined ? undefined : parseGivenPosition(after);
     const ref = refFor(identity, sessionId);
     await this.#authorize(identity, ref, given);
@@ -81,7 +88,8 @@ export class EventStreams {
     const { ref, after } = start;
     if (after !== undefined) metrics.onResume(wire);
     const idle = until === 'idle' ? { idleAt: () => this.#idleAt(ref) } : {};
-    const subscription = new Subscription({ broker, hub, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics, ...idle });
+    const from = { broker, hub, gate: this.#gate, topic: chatTopic(ref), after };
+    const subscription = new Subscription({ ...from, encoder, sink, signal, onReset, observer: metrics, ...idle });
     await this.#runThroughOutages(subscription, sink, signal);
   }
 
@@ -102,6 +110,13 @@ export class EventStreams {
         await delay(clock, OUTAGE_RETRY_MS * (0.5 + random()), signal);
       }
     }
+  }
+
+  /** A storm of readers that come back is spread over the nodes, and over time. */
+  #mustHaveRoom(): void {
+    if (!this.#gate.isCrowded) return;
+    const retryAfterMs = CROWDED_RETRY_MS * (1 + this.#deps.random());
+    throw new GatewayError('node-full', { message: 'too many streams are catching up on this node', retryAfterMs });
   }
 
   /** A chat that has ended has no owner to ask for. But who names the life of it that the tombstone names has read it

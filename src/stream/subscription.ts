@@ -8,6 +8,7 @@ import type { Broker, Hole, LogBatch, LogItem, Reset } from '../broker/broker.ts
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Position } from '../broker/position.ts';
 import { fillHole, readFinishedAnswer } from '../session/finished-answer.ts';
+import type { CatchUpGate } from './catch-up-gate.ts';
 import type { EventSink, StreamEnd } from './event-sink.ts';
 import type { Feed, FeedBatch, FeedListener, TopicHub } from './topic-hub.ts';
 import type { WireEncoder } from './wire-encoder.ts';
@@ -35,6 +36,8 @@ export interface SubscriptionOptions {
   readonly encoder: WireEncoder;
   readonly sink: EventSink;
   readonly signal: AbortSignal;
+  /** Of the node: every reader that catches up passes it. */
+  readonly gate: CatchUpGate;
   /** A position that cannot be served: start over from the earliest (default), or end after saying so. */
   readonly onReset: 'restart' | 'close';
   /** Ends the stream, live, once this gives an offset that has been delivered: that of the last decision in a chat
@@ -145,17 +148,34 @@ export class Subscription implements FeedListener {
       // A feed that ended while this reader was reading told nobody: it was not live, and must not become so.
       if (this.#options.signal.aborted || feed.abort.signal.aborted) return 'again';
       if (this.#isVerified && this.#epoch === feed.epoch && this.#next >= feed.next) return this.#goLive();
-      const result = await this.#read();
-      if (result.kind === 'missing') return 'again';
-      if (result.kind === 'reset') return this.#reset(result);
-      if (result.epoch !== feed.epoch) return 'again';
-      const gap = this.#epoch === undefined ? undefined : findGap(result, this.#next);
-      if (gap !== undefined) return this.#reset(gap);
-      this.#isVerified = true;
-      this.#epoch = result.epoch;
-      await this.#write(result.epoch, result.items);
-      this.#next = result.next;
+      const outcome = await this.#inTurn(() => this.#readOn(feed));
+      if (outcome !== undefined) return outcome;
     }
+  }
+
+  /** One page of history, when it is this reader's turn. */
+  async #inTurn(read: () => Promise<Outcome | undefined>): Promise<Outcome | undefined> {
+    const { gate, signal } = this.#options;
+    if (!(await gate.enter(signal))) return 'again';
+    try {
+      return await read();
+    } finally {
+      gate.leave();
+    }
+  }
+
+  async #readOn(feed: Feed): Promise<Outcome | undefined> {
+    const result = await this.#read();
+    if (result.kind === 'missing') return 'again';
+    if (result.kind === 'reset') return this.#reset(result);
+    if (result.epoch !== feed.epoch) return 'again';
+    const gap = this.#epoch === undefined ? undefined : findGap(result, this.#next);
+    if (gap !== undefined) return this.#reset(gap);
+    this.#isVerified = true;
+    this.#epoch = result.epoch;
+    await this.#write(result.epoch, result.items);
+    this.#next = result.next;
+    return undefined;
   }
 
   /** Without an await: from here on every batch reaches this reader, and what ends the phase finds its wake. */

@@ -10,6 +10,7 @@ import { Sessions } from '../../src/session/sessions.ts';
 import type { Principal, SessionRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts';
+import { CatchUpGate } from '../../src/stream/catch-up-gate.ts';
 import { Subscription, type SubscriptionOptions } from '../../src/stream/subscription.ts';
 import { TopicHub } from '../../src/stream/topic-hub.ts';
 import type { WireEncoder } from '../../src/stream/wire-encoder.ts';
@@ -211,6 +212,7 @@ export class ChatRig {
     const subscription = new Subscription({
       broker: this.broker,
       hub: this.hub,
+      gate: new CatchUpGate(),
       topic: chatTopic(this.ref),
       after,
       encoder: testEncoder,

@@ -9,6 +9,7 @@ import { CommandLog } from '../../src/session/command-log.ts';
 import { isSessionError } from '../../src/session/errors.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
+import { CatchUpGate } from '../../src/stream/catch-up-gate.ts';
 import { TopicHub } from '../../src/stream/topic-hub.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import { Worker } from '../../src/worker/worker.ts';
@@ -36,6 +37,7 @@ export class WorldNode {
   readonly runs: Runs;
   readonly sessions: Sessions;
   readonly hub: TopicHub;
+  readonly catchUps = new CatchUpGate();
   readonly cancels: CancelWatch;
   /** Resolves when the process dies. */
   readonly died: Promise<'died'>;

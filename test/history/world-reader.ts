@@ -197,6 +197,7 @@ export class WorldReader {
     const subscription = new Subscription({
       broker: node.gate,
       hub: node.hub,
+      gate: node.catchUps,
       topic: chatTopic({ tenant: 'default', sessionId: this.session }),
       encoder: plant.encoder?.(encoder) ?? encoder,
       sink: to.sink,

@@ -1,0 +1,68 @@
+// Who catches up when: a few at once, in the order in which they came, and never between a live token and its viewers.
+import { describe, expect, test } from 'vitest';
+import { CATCH_UPS_MAX, CATCH_UPS_WAITING_MAX, CatchUpGate } from '../../src/stream/catch-up-gate.ts';
+
+const never = new AbortController().signal;
+
+async function full(): Promise<CatchUpGate> {
+  const gate = new CatchUpGate();
+  for (let i = 0; i < CATCH_UPS_MAX; i++) expect(await gate.enter(never)).toBe(true);
+  return gate;
+}
+
+describe('the gate to history', () => {
+  test('lets the rest in one by one as places are given back, who waited longest first', async () => {
+    const gate = await full();
+    const order: number[] = [];
+    const turns = Array.from({ length: 20 }, async (_, i) => {
+      expect(await gate.enter(never)).toBe(true);
+      order.push(i);
+      gate.leave();
+    });
+    expect(order).toEqual([]);
+    gate.leave();
+    await Promise.all(turns);
+    expect(order).toEqual(Array.from({ length: 20 }, (_, i) => i));
+  });
+
+  test('lets the event loop go round between two that waited', async () => {
+    const gate = await full();
+    const story: string[] = [];
+    const turns = ['first', 'second'].map(async (name) => {
+      await gate.enter(never);
+      story.push(name);
+      setImmediate(() => story.push('a live token'));
+      gate.leave();
+    });
+    gate.leave();
+    await Promise.all(turns);
+    expect(story).toEqual(['first', 'a live token', 'second']);
+  });
+
+  test('forgets who leaves while it waits, and loses no place by it', async () => {
+    const gate = await full();
+    const [left, stayed] = [new AbortController(), new AbortController()];
+    const gone = gate.enter(left.signal);
+    const next = gate.enter(stayed.signal);
+    left.abort();
+    expect(await gone).toBe(false);
+    gate.leave();
+    expect(await next).toBe(true);
+    expect(await gate.enter(left.signal)).toBe(false);
+    for (let i = 0; i < CATCH_UPS_MAX; i++) gate.leave();
+    expect(await Promise.all(Array.from({ length: CATCH_UPS_MAX }, () => gate.enter(never)))).not.toContain(false);
+  });
+
+  test('is crowded when as many wait as may, and not before', async () => {
+    const gate = await full();
+    const leaving = new AbortController();
+    const waiting = Array.from({ length: CATCH_UPS_WAITING_MAX - 1 }, () => gate.enter(never));
+    expect(gate.isCrowded).toBe(false);
+    const last = gate.enter(leaving.signal);
+    expect(gate.isCrowded).toBe(true);
+    leaving.abort();
+    await last;
+    expect(gate.isCrowded).toBe(false);
+    expect(waiting).toHaveLength(CATCH_UPS_WAITING_MAX - 1);
+  });
+});
