@@ -18,7 +18,7 @@ const GAPS_MAX = 64;
 /** Records in one XRANGE or XDEL: what one step may copy. */
 const CHUNK = 256;
 /** A fresh stream has room for 4 KB. One of at most this many records is copied into one of its size when it is likely
- *  to stay as it is: with its first record, and when an answer is whole. */
+ *  to stay as it is: with its first record (of a topic, if it is a minor one), and when an answer is whole. */
 const SHRINK_RECORDS_MAX = 64;
 
 export const APPEND = redisScript(
@@ -158,7 +158,7 @@ end
 
 local function write_records(w, t)
   local majors, minors = part .. '${TOPIC_KEYS.majors}' .. t.name, part .. '${TOPIC_KEYS.minors}' .. t.name
-  local hadMajor, firstMinor = t.major >= 0, nil
+  local hadMajor, hasMinor = t.major >= 0, false
   for i = 1, #w.kinds do
     local data = ARGV[w.data + i]
     if string.byte(w.kinds, i) == 77 then
@@ -168,12 +168,12 @@ local function write_records(w, t)
     else
       redis.call('XADD', minors, (t.next + 1) .. '-0', 'd', data)
       t.minorBytes = t.minorBytes + #data
-      firstMinor = true
+      hasMinor = true
     end
     t.next = t.next + 1
   end
   if t.major >= w.first and (not hadMajor or w.ranges) then shrink(majors) end
-  if firstMinor and w.ranges then shrink(minors) end
+  if hasMinor and (w.ranges or t.isNew) then shrink(minors) end
 end
 
 local function schedule(w, t, fields)
