@@ -1,20 +1,24 @@
-// What one token costs the embedded engine: appends per second and CPU per append, with 1,000 topics that each get
-// 20 small records a second, mode always, one live reader per topic, on a real folder. Prints one line of JSON.
-//   npm run build:load && node dist-load/load/append.js [topics=1000] [perSecond=20] [seconds=10]
+// What one token costs an engine: appends per second and CPU per append, with 1,000 topics that each get 20 small
+// records a second, one live reader per topic; embedded with mode always, on a real folder, or on a Redis that keeps
+// the promise `always`. Prints one line of JSON.
+//   npm run build:load && node dist-load/load/append.js [topics=1000] [perSecond=20] [seconds=10] [redis:// URL]
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseLiteTopicName } from '../src/broker/lite-topic.ts';
 import { openBroker } from '../src/broker/open-broker.ts';
 
-const [topics = 1000, perSecond = 20, seconds = 10] = process.argv.slice(2).map(Number);
+const [topics = 1000, perSecond = 20, seconds = 10] = process.argv.slice(2, 5).map(Number);
+const url = process.argv[5];
 const WARM_UP_MS = 2000;
 const TICK_MS = 10;
 const RECORDS = [{ major: false, data: '{"type":"delta","part":0,"text":" token"}' }];
 
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
-  const broker = await openBroker({ engine: 'log', folder, fsync: { mode: 'always' }, onFatal: (error) => console.error(error) });
+  const broker = await (url === undefined
+    ? openBroker({ engine: 'log', folder, fsync: { mode: 'always' }, onFatal: (error) => console.error(error) })
+    : openBroker({ engine: 'redis', nodes: [url], promise: 'always', onError: (error) => console.error(error) }));
   const names = Array.from({ length: topics }, (_, i) => parseLiteTopicName(`chat/${String(i).padStart(6, '0')}`));
   const created = await Promise.all(names.map((topic) => broker.append([{ topic, expect: { create: true }, records: [{ major: true, data: 'ask' }], ttlMs: 3_600_000 }])));
   const lives = created.map((answers) => answers[0]?.epoch ?? '');

@@ -1,6 +1,8 @@
 // A whole Holdline in one process (gateway, worker, embedded broker with fsync=always), whose model says the time:
 // `say N at R/s` streams N tokens, each the wall clock in ms when it was said. So a client knows how old a token is.
-// Prints one line of JSON when it serves: {port, token}.
+// Prints one line of JSON when it serves: {port, token}; a worker alone serves nothing, and says so with port 0.
+//   clock-server.js <folder or redis:// URL> [all | gateway | worker]
+// LOAD_SECRET: the key of its tokens, in hex, where several processes must know each other's.
 import { createSecretKey, randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
@@ -14,7 +16,7 @@ import { Runs } from '../src/session/runs.ts';
 import type { Provider, ProviderEvent } from '../src/worker/provider.ts';
 import { Worker } from '../src/worker/worker.ts';
 
-const [folder = ''] = process.argv.slice(2);
+const [storage = '', role = 'all'] = process.argv.slice(2);
 
 /** Its pace is kept from the start, like the demo model's: a late timer delays no later token. Written without a
  *  generator, so that the model itself costs little more than the bare loop's timer. */
@@ -59,19 +61,28 @@ const clockModel: Provider = {
   },
 };
 
-const secret = randomBytes(48);
-const broker = await openBroker({ engine: 'log', folder, fsync: { mode: 'always' }, onFatal: (error) => process.stderr.write(`${error.message}\n`) });
+const secret = process.env['LOAD_SECRET'] === undefined ? randomBytes(48) : Buffer.from(process.env['LOAD_SECRET'], 'hex');
+const complain = (error: unknown): boolean => process.stderr.write(`${String(error)}\n`);
+const broker = await (storage.startsWith('redis:')
+  ? openBroker({ engine: 'redis', nodes: [storage], promise: 'always', onError: complain })
+  : openBroker({ engine: 'log', folder: storage, fsync: { mode: 'always' }, onFatal: complain }));
 const log = new CommandLog(broker, Math.random);
 const logger = pino({ level: 'warn' });
 const connections = { connectionsMax: 19_000, connectionsPerUserMax: 19_000, connectionsPerAddressMax: 19_000 };
 const config = gatewayConfig({ auth: { keys: { kind: 'secret', secret } }, ...connections });
-const gateway = await buildGateway({ config, broker, commandLog: log, clock: systemClock, random: Math.random, logger });
 const agent = { name: 'default', provider: clockModel, model: 'clock', takeover: 'restart', attemptsMax: 3, conversationChars: 10_000 } as const;
 const runs = new Runs(broker, log, systemClock, randomId);
-new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map([['default', agent]]), concurrency: 4096 }).start();
-await gateway.app.listen({ host: '127.0.0.1', port: 0 });
-const { port } = gateway.app.server.address() as AddressInfo;
+if (role !== 'gateway') new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map([['default', agent]]), concurrency: 4096 }).start();
 const exp = Math.floor(Date.now() / 1000) + 3600;
-process.stdout.write(`${JSON.stringify({ port, token: signToken({ sub: 'load', scope: 'chat', exp }, createSecretKey(secret)) })}\n`);
+const token = signToken({ sub: 'load', scope: 'chat', exp }, createSecretKey(secret));
+process.stdout.write(`${JSON.stringify({ port: role === 'worker' ? 0 : await serve(), token })}\n`);
+// A worker alone has no socket that keeps it alive.
+setInterval(() => undefined, 60_000);
+
+async function serve(): Promise<number> {
+  const gateway = await buildGateway({ config, broker, commandLog: log, clock: systemClock, random: Math.random, logger });
+  await gateway.app.listen({ host: '127.0.0.1', port: 0 });
+  return (gateway.app.server.address() as AddressInfo).port;
+}
 // Exiting, rather than dying, is what writes a CPU profile.
 process.once('SIGTERM', () => process.exit(0));

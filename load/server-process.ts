@@ -7,6 +7,19 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const TICK_MS = 10;
+
+/** User and system time of all threads of a process, in ms, 10 ms exact. */
+export function cpuMsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
+
+export interface StartOptions {
+  /** As taskset takes them. Default: the first. */
+  readonly cores?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
 /** As the executable is started (src/main.ts). */
 const NODE_OPTIONS = ['--max-semi-space-size=32'];
 /** LOAD_PROFILE=<folder> keeps a CPU profile of every server there. */
@@ -24,28 +37,35 @@ export class ServerProcess {
   }
 
   /** `script`: the built server beside this file. */
-  static async start(script: 'clock-server' | 'bare-server', args: readonly string[] = []): Promise<ServerProcess> {
+  static async start(script: 'clock-server' | 'bare-server', args: readonly string[] = [], { cores = '0', env = {} }: StartOptions = {}): Promise<ServerProcess> {
     const profile = PROFILE === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', PROFILE];
     const path = fileURLToPath(new URL(`${script}.js`, import.meta.url));
-    const child = spawn('taskset', ['-c', '0', process.execPath, ...NODE_OPTIONS, ...profile, path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn('taskset', ['-c', cores, process.execPath, ...NODE_OPTIONS, ...profile, path, ...args], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
     return new ServerProcess(child, JSON.parse(line) as { port: number; token?: string });
   }
 
-  /** User and system time of all its threads, in ms, 10 ms exact. */
   cpuMs(): number {
-    const stat = readFileSync(`/proc/${this.#pid()}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+    return cpuMsOf(this.#pid());
   }
 
   residentKb(): number {
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.#pid()}/status`, 'utf8'))?.[1]);
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return this.#end('SIGTERM');
+  }
+
+  /** Without a word. */
+  kill(): Promise<void> {
+    return this.#end('SIGKILL');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exited = once(this.#child, 'exit');
-    this.#child.kill('SIGTERM');
+    this.#child.kill(signal);
     await exited;
   }
 
