@@ -66,7 +66,7 @@ export class Worker {
   }
 
   async #consume(): Promise<void> {
-    const { broker, concurrency, leaseMs = LEASE_MS, clock, logger } = this.#options;
+    const { broker, concurrency, leaseMs = LEASE_MS, clock } = this.#options;
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       try {
@@ -76,7 +76,7 @@ export class Worker {
           this.#active.add(serving);
         }
       } catch (error) {
-        logger.error({ err: error }, 'consuming requests failed');
+        this.#report(error, 'consuming requests failed');
         await delay(clock, RETRY_MS, signal);
       }
     }
@@ -97,7 +97,7 @@ export class Worker {
       if (request !== undefined) logger.info({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
       await persist(this.#options.clock, letGo.signal, () => this.#settle(delivery, outcome));
     } catch (error) {
-      logger.error({ err: error, sessionId: request?.sessionId, runId: request?.runId }, 'run could not be served');
+      this.#report(error, 'run could not be served', { sessionId: request?.sessionId, runId: request?.runId });
       await this.#giveBack(delivery);
     } finally {
       lease.stop();
@@ -129,12 +129,19 @@ export class Worker {
       await delivery.nack(RETRY_MS);
     } catch (error) {
       // Then the lease runs out, which comes to the same.
-      this.#options.logger.warn({ err: error }, 'request could not be given back');
+      this.#report(error, 'request could not be given back');
     }
   }
 
+  /** Every run meets the same outage; whoever started the process says it once. */
+  #report(error: unknown, what: string, run: Readonly<Record<string, string | undefined>> = {}): void {
+    const { logger } = this.#options;
+    if (isBrokerError(error, 'unavailable')) logger.debug({ err: error, ...run }, what);
+    else logger.error({ err: error, ...run }, what);
+  }
+
   #keepLease(delivery: Delivery): { stop: () => void } {
-    const { clock, logger, leaseMs = LEASE_MS } = this.#options;
+    const { clock, leaseMs = LEASE_MS } = this.#options;
     let timer: Timer | undefined;
     const arm = (): void => {
       timer = clock.after(leaseMs / 3, () => {
@@ -144,7 +151,7 @@ export class Worker {
           },
           (error: unknown) => {
             // It may be once the log is back; until its time is over it is held.
-            logger.warn({ err: error }, 'lease could not be extended');
+            this.#report(error, 'lease could not be extended');
             if (timer !== undefined && !delivery.lost.aborted) arm();
           },
         );

@@ -1,19 +1,7 @@
-// The hardest thing a machine does to a process, again and again: kill -9 at moments chosen by chance, while chats
-// stream to readers on both wires and users send, stop and repeat themselves. Afterwards the whole recorded history is
-// judged, and every answer must be what was asked for.
+// The hardest thing a machine does to a process, again and again: kill -9 at moments chosen by chance, while chats go on.
 import { expect } from 'vitest';
-import { checkHistory } from '../history/checker.ts';
-import { History } from '../history/history.ts';
-import { describeViolations } from '../history/violation.ts';
-import { readSse } from '../helpers/sse-reader.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
-import type { SeenEvent } from '../helpers/wire-record.ts';
-import { readWs } from '../helpers/ws-reader.ts';
-import { call } from './http-call.ts';
-import { counted } from './joined-story.ts';
-import { LastingReader, type Wire } from './lasting-reader.ts';
-import { Moments, type MomentKind } from './moments.ts';
-import { PersistentUser, type Prompted } from './persistent-user.ts';
+import { ChatStory } from './chat-story.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 export interface KillPlan {
@@ -21,154 +9,41 @@ export interface KillPlan {
   readonly sessions: number;
 }
 
-/** A run is started at most five times, and every kill may cost it one. */
-const HITS_MAX = 2;
-const WIRES: readonly Wire[] = ['sse', 'ws'];
-
-interface Chat {
-  readonly sessionId: string;
-  readonly user: PersistentUser;
-  readonly readers: readonly [LastingReader, ...LastingReader[]];
-}
-
 export class KillStory {
-  readonly server: ServerProcess;
+  readonly #server: ServerProcess;
   readonly #random: SeededRandom;
-  readonly #history = new History();
-  readonly #moments = new Moments();
-  readonly #token: string;
-  #chats: Chat[] = [];
   #kills = 0;
 
   constructor(server: ServerProcess, random: SeededRandom) {
-    this.server = server;
+    this.#server = server;
     this.#random = random;
-    this.#token = server.token;
   }
 
   async play({ kills, sessions }: KillPlan): Promise<void> {
-    this.#chats = await Promise.all(Array.from({ length: sessions }, (_, index) => this.#openChat(`chat-${index + 1}`)));
-    const isOver = (): boolean => this.#kills >= kills;
-    const talking = this.#chats.map(({ user, readers }) => user.talk(readers[0], isOver));
-    const killing = this.#killAll(kills);
-    await Promise.all([killing, ...talking]);
-    await this.#settle();
-    await this.#readFinally();
-    this.#judge();
+    const server = this.#server;
+    const story = new ChatStory({ server, token: server.token, random: this.#random, sessions });
+    await story.play(() => this.#killAll(story, kills), () => [{ name: 'last life', url: server.url }]);
+    console.info(`kills ${this.#kills}`);
+    expect(story.takeovers).toBeGreaterThan(0);
   }
 
-  async #openChat(sessionId: string): Promise<Chat> {
-    const shared = { server: this.server, token: this.#token, sessionId, history: this.#history, moments: this.#moments, random: this.#random };
-    const user = new PersistentUser(shared);
-    // The first write makes the chat, and only then can it be read.
-    await user.prompt();
-    const readerOn = (wire: Wire): LastingReader => new LastingReader({ ...shared, wire, name: `${sessionId}-${wire}` });
-    return { sessionId, user, readers: [readerOn('sse'), readerOn('ws')] };
-  }
-
-  async #killAll(kills: number): Promise<void> {
+  async #killAll(story: ChatStory, kills: number): Promise<void> {
     while (this.#kills < kills) {
-      await this.#spareTheHit();
-      await this.#moment();
-      await this.#kill();
+      await story.spareTheHit();
+      await story.moment();
+      await this.#kill(story);
       // Now and then the next life does not even come up.
       if (this.#kills < kills && this.#random.between(1, 5) === 1) {
-        await this.server.launch().line(this.#random.pick([/Server listening/, /holdline serves/]));
-        await this.#kill();
+        await this.#server.launch().line(this.#random.pick([/Server listening/, /holdline serves/]));
+        await this.#kill(story);
       }
-      await this.server.restart();
+      await this.#server.restart();
     }
   }
 
-  async #kill(): Promise<void> {
-    for (const prompt of this.#open()) prompt.hits += 1;
+  async #kill(story: ChatStory): Promise<void> {
     this.#kills += 1;
-    await this.server.kill('SIGKILL');
-    this.#history.record({ kind: 'crash', what: 'kill -9', declaresLoss: false });
-  }
-
-  async #moment(): Promise<void> {
-    const random = this.#random;
-    const kind = random.pick<MomentKind>(['event', 'event', 'send', 'cancel']);
-    const count = random.between(1, kind === 'event' ? 200 : 2);
-    // A stop may be long in coming.
-    await Promise.race([this.#moments.next(count, kind), this.#moments.next(300, 'event')]);
-    for (let turns = random.between(0, 20); turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
-  }
-
-  /** Lets the runs end that were hit as often as a run may be. */
-  async #spareTheHit(): Promise<void> {
-    for (const { user, readers } of this.#chats) {
-      for (const prompt of user.prompts) {
-        if (prompt.hits > HITS_MAX) await readers[0].until((story) => story.hasEnded(prompt.runId ?? ''));
-      }
-    }
-  }
-
-  #open(): Prompted[] {
-    return this.#chats.flatMap(({ user, readers }) => user.prompts.filter(({ runId }) => !readers[0].story.hasEnded(runId ?? '')));
-  }
-
-  async #settle(): Promise<void> {
-    for (const { user, readers } of this.#chats) {
-      for (const reader of readers) {
-        await reader.until((story) => user.prompts.every(({ runId }) => story.hasEnded(runId ?? '')));
-        await reader.stop();
-      }
-    }
-  }
-
-  async #readFinally(): Promise<void> {
-    for (const { sessionId: session } of this.#chats) {
-      for (const wire of WIRES) {
-        const reader = `${session}-final-${wire}`;
-        this.#history.record({ kind: 'connect', reader, session, node: 'last life', wire, final: true });
-        const cutAfter = ({ id, event, data }: SeenEvent): boolean => {
-          if (id !== undefined) this.#history.record({ kind: 'event', reader, id, type: event, data });
-          if (event === 'live') this.#history.record({ kind: 'live', reader, position: data['position'] as string });
-          return event === 'live';
-        };
-        const record = await (wire === 'sse' ? readSse : readWs)({ url: this.server.url, token: this.#token, sessionId: session, cutAfter });
-        expect(await record.ended).toBe('cut');
-      }
-      this.#history.record({ kind: 'fold', session, node: 'last life', messages: await this.#messages(session) });
-    }
-  }
-
-  async #messages(sessionId: string): Promise<{ messageId: string; role: string; content: unknown; status: string }[]> {
-    type Page = { messages: { messageId: string; role: string; content: unknown; status: string }[]; before?: string };
-    let all: Page['messages'] = [];
-    let before: string | undefined;
-    do {
-      const query = before === undefined ? '' : `?before=${before}`;
-      const { body } = await call({ method: 'GET', url: `${this.server.url}/v1/sessions/${sessionId}/messages${query}`, token: this.#token });
-      const page = body as unknown as Page;
-      all = [...page.messages, ...all];
-      before = page.before;
-    } while (before !== undefined);
-    return all;
-  }
-
-  #judge(): void {
-    const violations = checkHistory(this.#history.observations);
-    expect(describeViolations(violations)).toBe('');
-    const prompts = this.#chats.flatMap(({ user, readers }) => user.prompts.map((prompt) => ({ prompt, readers })));
-    const ends: Record<string, number> = {};
-    for (const { prompt, readers } of prompts) for (const reader of readers) this.#judgeAnswer(prompt, reader, ends);
-    const restarts = this.#chats.flatMap(({ readers }) => readers[0].story.steps.filter(({ event }) => event === 'run.restarted')).length;
-    const connections = this.#chats.reduce((sum, { readers }) => sum + readers.reduce((all, reader) => all + reader.connections, 0), 0);
-    const repeated = prompts.filter(({ prompt }) => prompt.attempts > 1).length;
-    console.info(`kills ${this.#kills}, prompts ${prompts.length} (${repeated} sent more than once), ends on two wires ${JSON.stringify(ends)}, runs taken over ${restarts}, connections ${connections}, observations ${this.#history.observations.length}, violations ${violations.length}`);
-    expect(restarts).toBeGreaterThan(0);
-  }
-
-  /** Exactly what was asked for; of a stopped one, the beginning. */
-  #judgeAnswer({ messageId, runId = '', count, isStopped }: Prompted, { story }: LastingReader, ends: Record<string, number>): void {
-    expect(story.violations).toEqual([]);
-    const end = story.runs.get(runId)?.end?.event ?? 'none';
-    ends[end] = (ends[end] ?? 0) + 1;
-    const text = story.text(runId);
-    if (isStopped && end === 'run.cancelled') expect(counted(count).startsWith(text), `${messageId}: ${text}`).toBe(true);
-    else expect({ messageId, end, text }).toEqual({ messageId, end: 'run.completed', text: counted(count) });
+    story.hit('kill -9');
+    await this.#server.kill('SIGKILL');
   }
 }

@@ -3,9 +3,9 @@
 // given goes into the history, and into a story that tests can wait on.
 import type { History } from '../history/history.ts';
 import { readSse, StreamRefused } from '../helpers/sse-reader.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
 import type { SeenEvent, WireRecord } from '../helpers/wire-record.ts';
 import { readWs } from '../helpers/ws-reader.ts';
+import { backOff, isPassing, type Entrance } from './entrance.ts';
 import { JoinedStory } from './joined-story.ts';
 import type { Moments } from './moments.ts';
 import type { SeededRandom } from './seeded-random.ts';
@@ -14,7 +14,7 @@ export type Wire = 'sse' | 'ws';
 
 export interface LastingReaderOptions {
   readonly name: string;
-  readonly server: ServerProcess;
+  readonly server: Entrance;
   readonly token: string;
   readonly sessionId: string;
   readonly wire: Wire;
@@ -92,7 +92,8 @@ export class LastingReader {
     try {
       return await (wire === 'sse' ? readSse : readWs)({ url: server.url, token, sessionId, after, cutAfter });
     } catch (error) {
-      if (error instanceof StreamRefused && error.code !== 'closed') throw error;
+      if (error instanceof StreamRefused && !isPassing(error.code)) throw error;
+      await backOff();
       return undefined;
     }
   }

@@ -2,14 +2,14 @@
 // has ended, loses replies and asks again with the same messageId, and stops some answers. What was asked and what was
 // answered goes into the history; what must have come of it is remembered.
 import type { History } from '../history/history.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
+import { backOff, isPassing, type Entrance } from './entrance.ts';
 import { tryCall, type HttpAnswer } from './http-call.ts';
 import type { LastingReader } from './lasting-reader.ts';
 import type { Moments } from './moments.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 export interface PersistentUserOptions {
-  readonly server: ServerProcess;
+  readonly server: Entrance;
   readonly token: string;
   readonly sessionId: string;
   readonly history: History;
@@ -72,9 +72,8 @@ export class PersistentUser {
     const call = this.#nextCall();
     history.record({ kind: 'send', call, session, messageId, content });
     const answer = await this.#post('messages', { messageId, content }, hangUp, () => moments.happened('send'));
-    if (answer === undefined) history.record({ kind: 'unknown', call });
     if (answer?.status !== 202) {
-      this.#unexpected('send', answer);
+      await this.#comeAgain('send', call, answer);
       return undefined;
     }
     const { runId, position } = answer.body as { runId: string; position: string };
@@ -95,9 +94,8 @@ export class PersistentUser {
       if (answer?.status === 202) history.record({ kind: 'cancelled', call, runId });
       // It had ended already; by a stop that we were not told of, it may be.
       else if (answer?.status === 409) history.record({ kind: 'refused', call, code: 'no-active-run' });
-      else history.record({ kind: 'unknown', call });
       if (answer?.status === 202 || answer?.status === 409) return;
-      this.#unexpected('cancel', answer);
+      await this.#comeAgain('cancel', call, answer);
     }
   }
 
@@ -109,11 +107,23 @@ export class PersistentUser {
     return answering;
   }
 
-  #unexpected(what: string, answer: HttpAnswer | undefined): void {
-    if (answer !== undefined) this.#options.history.record({ kind: 'fault', what: `${what} was answered ${answer.status} ${JSON.stringify(answer.body)}` });
+  /** A refusal for now says nothing of what was done before it. */
+  async #comeAgain(what: string, call: string, answer: HttpAnswer | undefined): Promise<void> {
+    const { history } = this.#options;
+    history.record({ kind: 'unknown', call });
+    if (answer !== undefined && !isPassing(codeOf(answer))) {
+      history.record({ kind: 'fault', what: `${what} was answered ${answer.status} ${JSON.stringify(answer.body)}` });
+    }
+    await backOff();
   }
 
   #nextCall(): string {
     return `${this.#options.sessionId}-c${(this.#calls += 1)}`;
   }
+}
+
+/** A proxy's answer has none of its own. */
+function codeOf({ status, body }: HttpAnswer): string {
+  const { error } = body as { error?: { code?: string } };
+  return error?.code ?? `http-${status}`;
 }

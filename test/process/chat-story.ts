@@ -1,0 +1,173 @@
+// Chats that go on whatever happens to the servers: users who send, stop and repeat themselves, readers on both wires.
+// Afterwards the whole recorded history is judged, and every answer must be what was asked for. What happens is told by
+// those who use it.
+import { expect } from 'vitest';
+import { checkHistory } from '../history/checker.ts';
+import { History } from '../history/history.ts';
+import { describeViolations } from '../history/violation.ts';
+import { readSse } from '../helpers/sse-reader.ts';
+import type { SeenEvent } from '../helpers/wire-record.ts';
+import { readWs } from '../helpers/ws-reader.ts';
+import { call } from './http-call.ts';
+import type { Entrance } from './entrance.ts';
+import { counted } from './joined-story.ts';
+import { LastingReader, type Wire } from './lasting-reader.ts';
+import { Moments, type MomentKind } from './moments.ts';
+import { PersistentUser, type Prompted } from './persistent-user.ts';
+import type { SeededRandom } from './seeded-random.ts';
+
+/** A run is started at most five times, and every kill may cost it one. */
+const HITS_MAX = 2;
+const WIRES: readonly Wire[] = ['sse', 'ws'];
+
+interface Chat {
+  readonly sessionId: string;
+  readonly user: PersistentUser;
+  readonly readers: readonly [LastingReader, ...LastingReader[]];
+}
+
+/** Where every node is asked in the end, by itself. */
+export interface Node {
+  readonly name: string;
+  readonly url: string;
+}
+
+export interface ChatStoryOptions {
+  readonly server: Entrance;
+  readonly token: string;
+  readonly random: SeededRandom;
+  readonly sessions: number;
+  /** What its sessions begin with: one server may have several stories. */
+  readonly name?: string;
+}
+
+export class ChatStory {
+  readonly history = new History();
+  readonly random: SeededRandom;
+  readonly #options: ChatStoryOptions;
+  readonly #moments = new Moments();
+  #chats: Chat[] = [];
+
+  constructor(options: ChatStoryOptions) {
+    this.#options = options;
+    this.random = options.random;
+  }
+
+  /** The users talk for as long as it takes to do what is to be done to the servers. */
+  async play(strike: () => Promise<void>, nodes: () => readonly Node[]): Promise<void> {
+    this.#chats = await Promise.all(Array.from({ length: this.#options.sessions }, (_, index) => this.#openChat(`${this.#options.name ?? 'chat'}-${index + 1}`)));
+    let isOver = false;
+    const talking = this.#chats.map(({ user, readers }) => user.talk(readers[0], () => isOver));
+    const striking = strike().finally(() => (isOver = true));
+    await Promise.all([striking, ...talking]);
+    await this.#settle();
+    for (const node of nodes()) await this.#readFinally(node);
+    this.#judge();
+  }
+
+  /** Of runs that another worker went on with. */
+  get takeovers(): number {
+    return this.#chats.flatMap(({ readers }) => readers[0].story.steps.filter(({ event }) => event === 'run.restarted')).length;
+  }
+
+  /** Something that may cost a run its worker: noted in the history, and against every run that is not over. */
+  hit(what: string): void {
+    for (const prompt of this.#open()) prompt.hits += 1;
+    this.history.record({ kind: 'crash', what, declaresLoss: false });
+  }
+
+  async #openChat(sessionId: string): Promise<Chat> {
+    const { server, token } = this.#options;
+    const shared = { server, token, sessionId, history: this.history, moments: this.#moments, random: this.random };
+    const user = new PersistentUser(shared);
+    // The first write makes the chat, and only then can it be read.
+    await user.prompt();
+    const readerOn = (wire: Wire): LastingReader => new LastingReader({ ...shared, wire, name: `${sessionId}-${wire}` });
+    return { sessionId, user, readers: [readerOn('sse'), readerOn('ws')] };
+  }
+
+  /** Some moment from now. */
+  async moment(): Promise<void> {
+    const { random } = this;
+    const kind = random.pick<MomentKind>(['event', 'event', 'send', 'cancel']);
+    const count = random.between(1, kind === 'event' ? 200 : 2);
+    // A stop may be long in coming.
+    await Promise.race([this.#moments.next(count, kind), this.#moments.next(300, 'event')]);
+    for (let turns = random.between(0, 20); turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Lets the runs end that were hit as often as a run may be. */
+  async spareTheHit(): Promise<void> {
+    for (const { user, readers } of this.#chats) {
+      for (const prompt of user.prompts) {
+        if (prompt.hits > HITS_MAX) await readers[0].until((story) => story.hasEnded(prompt.runId ?? ''));
+      }
+    }
+  }
+
+  #open(): Prompted[] {
+    return this.#chats.flatMap(({ user, readers }) => user.prompts.filter(({ runId }) => !readers[0].story.hasEnded(runId ?? '')));
+  }
+
+  async #settle(): Promise<void> {
+    for (const { user, readers } of this.#chats) {
+      for (const reader of readers) {
+        await reader.until((story) => user.prompts.every(({ runId }) => story.hasEnded(runId ?? '')));
+        await reader.stop();
+      }
+    }
+  }
+
+  async #readFinally({ name: node, url }: Node): Promise<void> {
+    const { token } = this.#options;
+    for (const { sessionId: session } of this.#chats) {
+      for (const wire of WIRES) {
+        const reader = `${session}-${node}-final-${wire}`;
+        this.history.record({ kind: 'connect', reader, session, node, wire, final: true });
+        const cutAfter = ({ id, event, data }: SeenEvent): boolean => {
+          if (id !== undefined) this.history.record({ kind: 'event', reader, id, type: event, data });
+          if (event === 'live') this.history.record({ kind: 'live', reader, position: data['position'] as string });
+          return event === 'live';
+        };
+        const record = await (wire === 'sse' ? readSse : readWs)({ url, token, sessionId: session, cutAfter });
+        expect(await record.ended).toBe('cut');
+      }
+      this.history.record({ kind: 'fold', session, node, messages: await this.#messages(session, url) });
+    }
+  }
+
+  async #messages(sessionId: string, url: string): Promise<{ messageId: string; role: string; content: unknown; status: string }[]> {
+    type Page = { messages: { messageId: string; role: string; content: unknown; status: string }[]; before?: string };
+    let all: Page['messages'] = [];
+    let before: string | undefined;
+    do {
+      const query = before === undefined ? '' : `?before=${before}`;
+      const { body } = await call({ method: 'GET', url: `${url}/v1/sessions/${sessionId}/messages${query}`, token: this.#options.token });
+      const page = body as unknown as Page;
+      all = [...page.messages, ...all];
+      before = page.before;
+    } while (before !== undefined);
+    return all;
+  }
+
+  #judge(): void {
+    const violations = checkHistory(this.history.observations);
+    expect(describeViolations(violations)).toBe('');
+    const prompts = this.#chats.flatMap(({ user, readers }) => user.prompts.map((prompt) => ({ prompt, readers })));
+    const ends: Record<string, number> = {};
+    for (const { prompt, readers } of prompts) for (const reader of readers) this.#judgeAnswer(prompt, reader, ends);
+    const connections = this.#chats.reduce((sum, { readers }) => sum + readers.reduce((all, reader) => all + reader.connections, 0), 0);
+    const repeated = prompts.filter(({ prompt }) => prompt.attempts > 1).length;
+    console.info(`prompts ${prompts.length} (${repeated} sent more than once), ends on two wires ${JSON.stringify(ends)}, runs taken over ${this.takeovers}, connections ${connections}, observations ${this.history.observations.length}, violations ${violations.length}`);
+  }
+
+  /** Exactly what was asked for; of a stopped one, the beginning. */
+  #judgeAnswer({ messageId, runId = '', count, isStopped }: Prompted, { story }: LastingReader, ends: Record<string, number>): void {
+    expect(story.violations).toEqual([]);
+    const end = story.runs.get(runId)?.end?.event ?? 'none';
+    ends[end] = (ends[end] ?? 0) + 1;
+    const text = story.text(runId);
+    if (isStopped && end === 'run.cancelled') expect(counted(count).startsWith(text), `${messageId}: ${text}`).toBe(true);
+    else expect({ messageId, end, text }).toEqual({ messageId, end: 'run.completed', text: counted(count) });
+  }
+}

@@ -1,0 +1,86 @@
+// Holdline as it runs on many machines: real gateways, workers, nginx and Redis, and clients of both wires that come back
+// to a random node after every cut. Each process is killed in turn, all of them are replaced one by one under load, and
+// Redis is taken away and comes back; afterwards the whole history is judged and every answer must be exact.
+import { afterAll, beforeAll, expect, it, onTestFailed, vi } from 'vitest';
+import { ClusterRig, type RigProcess } from '../helpers/cluster-rig.ts';
+import { ChatStory, type Node } from './chat-story.ts';
+import { ClusterEntrance } from './cluster-entrance.ts';
+import { call } from './http-call.ts';
+import { seededRandom } from './seeded-random.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+
+let rig: ClusterRig;
+beforeAll(async () => {
+  rig = await ClusterRig.start();
+});
+afterAll(async () => {
+  await rig.close();
+});
+
+function begin(what: string, sessions: number): ChatStory {
+  onTestFailed(() => console.error(rig.log));
+  const random = seededRandom(what);
+  return new ChatStory({ server: new ClusterEntrance(rig, random), token: rig.token, random, sessions, name: what });
+}
+
+function nodes(): readonly Node[] {
+  return [...rig.gateways.map(({ url }, i) => ({ name: `gateway-${i + 1}`, url })), { name: 'nginx', url: rig.nginx.url }];
+}
+
+/** In an order that leaves somebody to go on: never a gateway or a worker right after another of its kind. */
+function inTurn(...names: readonly string[]): readonly RigProcess[] {
+  return names.map((name) => {
+    const found = rig.processes.find((process) => process.name === name);
+    if (found === undefined) throw new Error(`there is no ${name}`);
+    return found;
+  });
+}
+
+it('kill -9 of each process in turn loses nothing that was acknowledged, and no answer', async () => {
+  const story = begin('kills', 3);
+  await story.play(async () => {
+    for (const one of inTurn('gateway-1', 'worker-1', 'nginx', 'gateway-2', 'redis', 'worker-2', 'gateway-3')) {
+      await story.spareTheHit();
+      await story.moment();
+      story.hit(`kill -9 ${one.name}`);
+      await one.kill('SIGKILL');
+      // Without Redis nothing happens.
+      if (one.name !== 'redis') await story.moment();
+      await one.restart();
+    }
+  }, nodes);
+  expect(story.takeovers).toBeGreaterThan(0);
+});
+
+it('a rolling restart of all nodes under load is nobody\'s business', async () => {
+  const story = begin('rolling', 3);
+  await story.play(async () => {
+    for (const one of inTurn('gateway-1', 'worker-1', 'gateway-2', 'worker-2', 'gateway-3')) {
+      await story.spareTheHit();
+      await story.moment();
+      story.hit(`SIGTERM ${one.name}`);
+      expect(await one.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+      await one.restart();
+    }
+  }, nodes);
+});
+
+it('without Redis no node is ready and prompts are refused for now; with it everything goes on by itself', async () => {
+  const story = begin('outage', 2);
+  await story.play(async () => {
+    await story.moment();
+    story.hit('kill -9 redis');
+    await rig.redis.kill();
+    const { url } = rig.gateways[0] ?? rig.nginx;
+    let ready = await call({ method: 'GET', url: `${url}/readyz` });
+    while (ready.status === 200) ready = await call({ method: 'GET', url: `${url}/readyz` });
+    expect(ready).toMatchObject({ status: 503, body: { status: 'broker-unavailable', broker: 'unavailable' } });
+    const refused = await call({ method: 'POST', url: `${url}/v1/sessions/nobody/messages`, token: rig.token, body: { content: 'count 1' } });
+    expect(refused).toMatchObject({ status: 503, body: { error: { code: 'unavailable', retryable: true } } });
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    await rig.redis.restart();
+    while (ready.status !== 200) ready = await call({ method: 'GET', url: `${url}/readyz` });
+  }, nodes);
+});
