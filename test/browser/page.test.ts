@@ -1,13 +1,13 @@
 // The main job, end to end, as a person does it: the built server, a real Chromium, and everything that breaks.
 // HOLDLINE_TEST_SHOTS=<folder> keeps screenshots.
 import { join } from 'node:path';
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ServerProcess } from '../helpers/server-process.ts';
+import { counted } from '../process/joined-story.ts';
+import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength } from './chat-page.ts';
 
 const SHOTS = process.env['HOLDLINE_TEST_SHOTS'];
-const CHROMIUM = process.env['HOLDLINE_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
-const QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 let browser: Browser;
 let server: ServerProcess;
@@ -15,7 +15,7 @@ let context: BrowserContext;
 let foreign: string[];
 
 beforeAll(async () => {
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET });
+  browser = await openBrowser();
 });
 afterAll(async () => {
   await browser.close();
@@ -34,37 +34,11 @@ afterEach(async () => {
   await server.close();
 });
 
-const numbers = (count: number): string => Array.from({ length: count }, (_, i) => `${i + 1} `).join('');
-
 async function openPage(): Promise<Page> {
   const page = await context.newPage();
   await page.goto(`${server.url}/#token=${server.token}`);
   await page.getByTestId('prompt').waitFor();
   return page;
-}
-
-async function ask(page: Page, prompt: string): Promise<void> {
-  await page.getByTestId('prompt').fill(prompt);
-  await page.getByTestId('send').click();
-}
-
-const answers = (page: Page) => page.locator('[data-testid=message][data-role=assistant]');
-
-/** Waits until the last answer on the page has at least so much text. */
-async function untilLength(page: Page, length: number): Promise<void> {
-  await page.waitForFunction(
-    (wanted) => Number([...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset['length'] ?? '0') >= wanted,
-    length,
-    { timeout: 60_000 },
-  );
-}
-
-async function untilCompleted(page: Page): Promise<void> {
-  await page.waitForFunction(
-    () => [...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset['status'] === 'completed',
-    undefined,
-    { timeout: 60_000 },
-  );
 }
 
 /** What the log says the last answer is, asked of the server and not of the page. */
@@ -73,11 +47,6 @@ async function loggedAnswer(page: Page): Promise<string> {
   const response = await fetch(`${server.url}/v1/sessions/${chatId}/messages?limit=1`, { headers: { authorization: `Bearer ${server.token}` } });
   const { messages } = (await response.json()) as { messages: { content: string }[] };
   return messages.at(-1)?.content ?? '';
-}
-
-/** White space is the layout's business. */
-async function shownAnswer(page: Page): Promise<string> {
-  return (await answers(page).last().innerText()).split(/\s+/).filter((word) => /^\d+$/.test(word)).join(' ');
 }
 
 async function shoot(page: Page, name: string): Promise<void> {
@@ -113,7 +82,7 @@ describe('the page', () => {
     await shoot(page, 'killed');
     await server.restart();
 
-    const expected = numbers(400);
+    const expected = counted(400);
     for (const tab of [page, second]) {
       await untilCompleted(tab);
       expect(await answers(tab).last().getAttribute('data-length')).toBe(String(expected.length));
@@ -140,7 +109,7 @@ describe('the page', () => {
     await page.getByTestId('stop').click();
     await page.waitForFunction(() => document.querySelector<HTMLElement>('[data-testid=message][data-role=assistant]')?.dataset['status'] === 'cancelled');
     const logged = await loggedAnswer(page);
-    expect(numbers(5000).startsWith(logged)).toBe(true);
+    expect(counted(5000).startsWith(logged)).toBe(true);
     await untilLength(page, logged.length);
     expect(await shownAnswer(page)).toBe(logged.trim());
     await shoot(page, 'stopped');
