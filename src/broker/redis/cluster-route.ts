@@ -1,5 +1,6 @@
 // Which master of a Redis Cluster has which partition: asked of any of them at the start and whenever something is not as
 // it was, and corrected by what servers say when they are asked for what they do not have.
+import type { Clock } from '../../clock.ts';
 import { BrokerError } from '../errors.ts';
 import type { RedisKeys } from './keys.ts';
 import { slotOf } from './key-slot.ts';
@@ -9,7 +10,11 @@ import type { Route } from './redis-nodes.ts';
 /** Masters of one cluster. */
 const NODES_MAX = 256;
 
+/** A master that gave a partition away is vouched for until somebody has written there, or this is over. */
+const VOUCH_MS = 60_000;
+
 export interface ClusterRouteOptions {
+  readonly clock: Clock;
   readonly keys: RedisKeys;
   /** `host:port` of any of its nodes. */
   readonly seeds: readonly string[];
@@ -23,6 +28,8 @@ export class ClusterRoute implements Route {
   readonly #options: ClusterRouteOptions;
   readonly #slots: readonly number[];
   readonly #nodes = new Map<string, RedisNode>();
+  /** By partition. */
+  readonly #vouches = new Map<number, { readonly id: string; readonly until: number }>();
   #owners: readonly (string | undefined)[] = [];
   #listener: (() => void) | undefined;
   #refreshing: Promise<void> | undefined;
@@ -53,8 +60,15 @@ export class ClusterRoute implements Route {
 
   async moved(partition: number, address: string): Promise<void> {
     await this.#open(address).usable();
-    this.#own(this.#owners.map((owner, n) => (n === partition ? address : owner)));
+    await this.#own(this.#owners.map((owner, n) => (n === partition ? address : owner)));
     this.doubt();
+  }
+
+  vouched(partition: number): string | undefined {
+    const vouch = this.#vouches.get(partition);
+    if (vouch !== undefined && vouch.until > this.#options.clock.mono()) return vouch.id;
+    this.#vouches.delete(partition);
+    return undefined;
   }
 
   doubt(): void {
@@ -96,13 +110,37 @@ export class ClusterRoute implements Route {
     const owners = this.#slots.map((slot, n) => ranges.find(({ from, to }) => from <= slot && slot <= to)?.address ?? this.#owners[n]);
     const fresh = [...new Set(owners)].filter((address) => address !== undefined).filter((address) => !this.#owners.includes(address));
     await Promise.all(fresh.map((address) => this.#open(address).usable()));
-    if (!this.#isClosed) this.#own(owners);
+    if (!this.#isClosed) await this.#own(owners);
   }
 
-  #own(owners: readonly (string | undefined)[]): void {
-    const isSame = owners.every((owner, n) => owner === this.#owners[n]);
-    this.#owners = owners;
-    if (!isSame) this.#listener?.();
+  async #own(owners: readonly (string | undefined)[]): Promise<void> {
+    const moved = owners.flatMap((owner, n) => (owner === this.#owners[n] ? [] : [n]));
+    if (moved.length === 0) return;
+    const before = this.#owners;
+    const ids = new Map<string, string | undefined>();
+    for (const address of new Set(moved.map((n) => before[n] ?? ''))) ids.set(address, await this.#idOf(address));
+    const until = this.#options.clock.mono() + VOUCH_MS;
+    for (const n of moved) {
+      const id = ids.get(before[n] ?? '');
+      if (id === undefined) this.#vouches.delete(n);
+      else this.#vouches.set(n, { id, until });
+    }
+    // Others may have moved while this was asked.
+    this.#owners = this.#owners.length === 0 ? owners : this.#owners.map((owner, n) => (moved.includes(n) ? owners[n] : owner));
+    this.#listener?.();
+  }
+
+  /** Of a master that is alive, so that what it gave away is all of what it had. */
+  async #idOf(address: string): Promise<string | undefined> {
+    const node = this.#nodes.get(address);
+    if (node?.commands.status !== 'ready') return undefined;
+    try {
+      const info = await node.commands.info('replication');
+      return info.includes('role:master') ? /master_replid:([0-9a-f]+)/.exec(info)?.[1] : undefined;
+    } catch (error) {
+      this.#options.onError(error);
+      return undefined;
+    }
   }
 
   #open(address: string): RedisNode {

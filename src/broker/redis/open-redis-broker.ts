@@ -62,6 +62,7 @@ function routeOf(options: RedisBrokerOptions, keys: RedisKeys): Route {
   if (!cluster) return new SingleRoute(nodeOf(options, new URL(first).host, toServer(first)));
   const route: ClusterRoute = new ClusterRoute({
     keys,
+    clock: options.clock,
     seeds: nodes.map((url) => new URL(url)).map(({ hostname, port }) => `${hostname}:${port === '' ? PORT : port}`),
     open: (address) => nodeOf(options, address, toServer(withAddress(first, address)), () => route.doubt()),
     onError: options.onError,

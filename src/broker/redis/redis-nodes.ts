@@ -20,6 +20,8 @@ export interface Route {
   nodeOf(partition: number): RedisNode;
   /** Every server that has a partition. */
   nodes(): Iterable<RedisNode>;
+  /** The replication id of the live master that gave the partition away, for as long as that matters. */
+  vouched(partition: number): string | undefined;
   /** The partition is at another address, a server says. Resolves when that can be asked. */
   moved(partition: number, address: string): Promise<void>;
   /** Something is not as it was: find out who has what. */
@@ -71,7 +73,7 @@ export class RedisNodes implements RedisCommands {
     this.#inFlight += 1;
     this.#chars += chars;
     try {
-      const reply = await this.#run(script, partition, [this.#time(), ...args]);
+      const reply = await this.#run(script, partition, args);
       if (script.isPromised) this.#isFull = false;
       return reply;
     } catch (error) {
@@ -117,7 +119,9 @@ export class RedisNodes implements RedisCommands {
     const tag = this.keys.tag(partition);
     for (let redirections = 0; ; redirections += 1) {
       try {
-        return await this.#route.nodeOf(partition).run(script, tag, args);
+        const vouched = this.#route.vouched(partition);
+        const time = this.#time();
+        return await this.#route.nodeOf(partition).run(script, tag, [vouched === undefined ? time : `${time} ${vouched}`, ...args]);
       } catch (error) {
         const address = movedTo(error);
         if (address === undefined || redirections === REDIRECTIONS_MAX) throw error;

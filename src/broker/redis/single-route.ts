@@ -25,6 +25,10 @@ export class SingleRoute implements Route {
     return [this.#node];
   }
 
+  vouched(): undefined {
+    return undefined;
+  }
+
   /** A server that is in a cluster and was not said to be: found out at the start. */
   async moved(): Promise<void> {
     return undefined;

@@ -5,9 +5,10 @@
 // P:life holds the replication id of the server that wrote last, and the era. A script that writes and finds another
 // id begins a new era, in which every topic of the partition has another epoch; so does one that finds no P:life.
 // Readers that know the old epoch are told `epoch-changed`. Only a server that flushes before it answers (`keeps`), that
-// never had a replica (`rep`), and that was not promoted (its second id) may come back in the same era.
+// never had a replica (`rep`), and that was not promoted (its second id) may come back in the same era. So may a slot
+// that was moved in order: the master that gave it away is alive, and a node has asked it for its id (`vouched`).
 //
-//   P:life   id: master_replid   era: 36 bits of time, in hex   rep: 1 once the server was seen with a replica
+//   P:life   id: master_replid   era: µs since 1970, in hex   rep: 1 once the server was seen with a replica
 //
 // What the scripts of this folder call:
 //   hl_look(keeps)     before anything is written: the era is that of this server
@@ -41,12 +42,14 @@ local function hl_look(keeps)
     if life[3] ~= replicas and replicas == '1' then redis.call('HSET', key, 'rep', '1') end
     return
   end
-  local promoted = not string.find(info, 'master_replid2:${NO_REPLICATION_ID}', 1, true)
-  if life[1] and keeps and life[3] == '0' and not promoted then
+  local second = string.match(info, 'master_replid2:(%x+)')
+  local restarted = keeps and life[3] == '0' and second == '${NO_REPLICATION_ID}'
+  local moved = vouched == life[1] and second ~= life[1]
+  if life[1] and (restarted or moved) then
     hl_era = life[2]
   else
     local time = redis.call('TIME')
-    hl_era = string.format('%x', time[1] * 16 + math.floor(time[2] / 62500))
+    hl_era = string.format('%x', time[1] * 1000000 + time[2])
   end
   redis.call('HSET', key, 'id', id, 'era', hl_era, 'rep', replicas)
 end
