@@ -35,6 +35,6 @@ export class HealthLog {
     if (state === this.#state) return;
     this.#state = state;
     if (state === 'ready') this.#logger.warn('the storage is back');
-    else this.#logger.error({ storage: state }, 'the storage does not serve');
+    else this.#logger.error(`the storage is ${state}`);
   }
 }

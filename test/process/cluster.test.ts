@@ -11,6 +11,8 @@ import { seededRandom } from './seeded-random.ts';
 // A process takes as long to start as the machine is busy.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
+const CUTS = 8;
+
 let rig: ClusterRig;
 beforeAll(async () => {
   rig = await ClusterRig.start();
@@ -65,6 +67,33 @@ it('a rolling restart of all nodes under load is nobody\'s business', async () =
       await one.restart();
     }
   }, nodes);
+});
+
+it('connections to Redis that break again and again cost no answer', async () => {
+  const story = begin('cuts', 2);
+  await story.play(async () => {
+    for (let cut = 1; cut <= CUTS; cut += 1) {
+      await story.spareTheHit();
+      await story.moment();
+      story.hit('CLIENT KILL');
+      await rig.redis.command(`CLIENT KILL TYPE ${story.random.pick(['normal', 'pubsub'])}`);
+    }
+  }, nodes);
+});
+
+it('a ticket bought at one gateway opens a stream at another, once, and its cookie another one at a third', async () => {
+  const [first = '', second = '', third = ''] = rig.gateways.map(({ url }) => url);
+  const path = '/v1/sessions/ticketed/events';
+  await call({ method: 'POST', url: `${first}/v1/sessions`, token: rig.token, body: { sessionId: 'ticketed' } });
+  const { body } = await call({ method: 'POST', url: `${first}/v1/tickets`, token: rig.token, body: { sessionId: 'ticketed' } });
+  const query = `?ticket=${String(body['ticket'])}&until=idle`;
+  const opened = await fetch(`${second}${path}${query}`);
+  expect(opened.status).toBe(200);
+  const cookie = opened.headers.get('set-cookie')?.split(';')[0] ?? '';
+  expect(await opened.text()).toContain('event: session.created');
+  expect((await fetch(`${third}${path}${query}`)).status).toBe(401);
+  const again = await fetch(`${third}${path}${query}`, { headers: { cookie } });
+  expect([again.status, await again.text()]).toEqual([200, expect.stringContaining('event: live')]);
 });
 
 it('without Redis no node is ready and prompts are refused for now; with it everything goes on by itself', async () => {
