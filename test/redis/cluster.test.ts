@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { slotOf } from '../../src/broker/redis/key-slot.ts';
 import type { RedisBrokerOptions } from '../../src/broker/redis/open-redis-broker.ts';
-import { CollectedTail, append, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
+import { CollectedTail, append, infoOf, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
 import { eventually } from '../helpers/collector.ts';
 import { RedisServer, type RedisCluster } from '../helpers/redis-server.ts';
@@ -89,6 +89,9 @@ test('a partition that moves is whole before and after, refuses meanwhile, and t
       expect(await outcome(append(writer, CHAT, minor(`moving ${round}`), fenced(seq)))).toBe('unavailable');
       expect(await outcome(append(writer, topicName('chat2/moving'), major('x')))).toBe('unavailable');
     });
+    // What was refused while it moved left nothing behind.
+    await eventually(async () => (await outcome(other.describe([CHAT]))) === 'accepted');
+    expect((await infoOf(other, CHAT)).next).toBe(2 + 2 * round);
     await eventually(async () => (await outcome(append(writer, CHAT, minor(`moving ${round}`), fenced(seq)))) === 'accepted');
     await append(writer, CHAT, minor(`moved ${round}`), fenced(seq + 1));
     await append(other, QUEUE, major(`q${round + 1}`));

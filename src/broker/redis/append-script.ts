@@ -194,16 +194,23 @@ local function schedule(w, t, fields)
 end
 
 local function publish(w, t)
-  local bytes, lengths, data = 0, {}, {}
-  for i = 1, #w.kinds do
-    data[i] = ARGV[w.data + i]
-    lengths[i] = #data[i]
-    bytes = bytes + #data[i]
+  local lengths, data = #ARGV[w.data + 1], ARGV[w.data + 1]
+  local bytes = lengths
+  if #w.kinds > 1 then
+    local all = {}
+    for i = 2, #w.kinds do
+      local length = #ARGV[w.data + i]
+      all[i - 1] = length
+      bytes = bytes + length
+    end
+    lengths = lengths .. ',' .. table.concat(all, ',')
+    if bytes <= ${PUBLISH_BYTES_MAX} then data = table.concat(ARGV, '', w.data + 1, w.data + #w.kinds) end
   end
   local isWhole = bytes <= ${PUBLISH_BYTES_MAX}
-  local head = 'add ' .. t.epoch .. ' ' .. w.first .. ' ' .. t.next .. ' ' .. t.major .. ' ' .. (t.expires and string.format('%.0f', t.expires) or '-')
-    .. ' ' .. (w.ranges and '1' or '0') .. ' ' .. (isWhole and w.kinds .. ' ' .. table.concat(lengths, ',') or '- -') .. '\\n'
-  redis.call('SPUBLISH', part .. '${TOPIC_KEYS.channel}' .. t.name, isWhole and head .. table.concat(data) or head)
+  local what = isWhole and w.kinds .. ' ' .. lengths or '- -'
+  local expires = t.expires and string.format('%.0f', t.expires) or '-'
+  redis.call('SPUBLISH', part .. '${TOPIC_KEYS.channel}' .. t.name, 'add ' .. t.epoch .. ' ' .. w.first .. ' ' .. t.next .. ' ' .. t.major .. ' ' .. expires
+    .. ' ' .. (w.ranges and '1' or '0') .. ' ' .. what .. '\\n' .. (isWhole and data or ''))
 end
 
 local function apply(w, answers)
@@ -282,8 +289,7 @@ for _, w in ipairs(writes) do
     clamp_consumed(w.t)
   end
   if w.ranges then
-    -- A write that deletes comes first: an append that frees memory passes also where the server is full.
-    redis.call('HDEL', w.t.key, '-')
+    -- What frees memory comes first: where it does, a full server lets the rest of the script pass.
     delete_minors(w.t, w.ranges)
     declare_holes(w.t, w.ranges, w.t.next)
   end
