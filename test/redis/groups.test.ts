@@ -227,6 +227,23 @@ describe('nodes that share a group', () => {
   });
 });
 
+test('a consumer that settles while it is being served gets one delivery for one question', async () => {
+  const store = new Store();
+  const broker = await store.node();
+  const names = Array.from({ length: 200 }, (_, i) => topicName(`request/x/t${i}`));
+  await Promise.all(names.map((name) => append(broker, name, major('0'))));
+  const worker = new TestWorker(broker, { credit: 8 });
+  const acks: Promise<boolean>[] = [];
+  const got: string[] = [];
+  while (got.length < names.length) {
+    const delivery = await worker.next();
+    got.push(delivery.topic);
+    acks.push(delivery.ack());
+  }
+  expect(got.toSorted()).toEqual(names.toSorted());
+  expect(new Set(await Promise.all(acks))).toEqual(new Set([true]));
+});
+
 describe('a node that dies', () => {
   test('loses its leases at their deadline, and not before', async () => {
     const store = new Store(1);

@@ -28,6 +28,8 @@ export interface Consumer {
   /** Deliveries taken or being taken, at most `credit`. */
   held: number;
   hasLeft: boolean;
+  /** Something is being taken for it: what it asks for is asked for once. */
+  isServed: boolean;
   /** The one unanswered question for a delivery. */
   asking: { readonly resolve: (lease: Lease | undefined) => void; readonly reject: (error: unknown) => void } | undefined;
 }
@@ -86,7 +88,7 @@ export class RedisGroup {
   }
 
   join(options: ConsumeOptions): Consumer {
-    const consumer: Consumer = { options, held: 0, hasLeft: false, asking: undefined };
+    const consumer: Consumer = { options, held: 0, hasLeft: false, isServed: false, asking: undefined };
     this.#consumers.add(consumer);
     return consumer;
   }
@@ -124,7 +126,7 @@ export class RedisGroup {
   }
 
   #offer(consumer: Consumer): void {
-    if (consumer.asking === undefined || consumer.held >= consumer.options.credit) return;
+    if (consumer.asking === undefined || consumer.isServed || consumer.held >= consumer.options.credit) return;
     this.#asking.add(consumer);
     this.#serve();
   }
@@ -152,8 +154,7 @@ export class RedisGroup {
       const place = priority && this.#first(priority);
       const consumer = place && this.#asking.take();
       if (priority === undefined || place === undefined || consumer === undefined) break;
-      consumer.held += 1;
-      this.#start(this.#take(place, priority, consumer));
+      this.#start(this.#serveFrom(place, priority, consumer));
     }
     this.#arm();
   }
@@ -217,7 +218,7 @@ export class RedisGroup {
     }
   }
 
-  async #take(place: QueuePlace, priority: Priority, consumer: Consumer): Promise<void> {
+  async #serveFrom(place: QueuePlace, priority: Priority, consumer: Consumer): Promise<void> {
     const { visibilityMs } = consumer.options;
     const token = `${this.#node}.${(this.#tokens += 1).toString(36)}`;
     const sentAt = this.#clock.mono();
@@ -225,15 +226,23 @@ export class RedisGroup {
       consumer.held -= 1;
       this.#offer(consumer);
     };
-    let taken: Taken | undefined;
+    consumer.held += 1;
+    consumer.isServed = true;
+    const taken = await this.#take(place, priority, consumer, token);
+    if (taken === undefined) onFree();
+    else await this.#deliver({ place, taken, visibilityMs, onFree, lease: undefined, settling: false }, sentAt, consumer);
+    consumer.isServed = false;
+    this.#offer(consumer);
+  }
+
+  async #take(place: QueuePlace, priority: Priority, consumer: Consumer, token: string): Promise<Taken | undefined> {
     try {
-      taken = await place.take(priority, token, visibilityMs);
+      return await place.take(priority, token, consumer.options.visibilityMs);
     } catch (error) {
       // If it was taken and only the answer was lost, it comes again when that lease runs out.
       this.#refuse(consumer, error);
+      return undefined;
     }
-    if (taken === undefined) onFree();
-    else await this.#deliver({ place, taken, visibilityMs, onFree, lease: undefined, settling: false }, sentAt, consumer);
   }
 
   async #deliver(held: Held, sentAt: number, consumer: Consumer): Promise<void> {
