@@ -204,8 +204,8 @@ class ActiveRun {
   }
 
   #refused(error: unknown): RunOutcome {
-    if (isBrokerError(error, 'fenced')) return 'lost';
-    if (isBrokerError(error, 'epoch-changed')) return 'gone';
+    // Another epoch may be another life, or the same chat in a store that may have lost something: look again.
+    if (isBrokerError(error, 'fenced') || isBrokerError(error, 'epoch-changed')) return 'lost';
     throw error;
   }
 
@@ -238,7 +238,8 @@ class ActiveRun {
     const { ref, run } = this.#held;
     for await (const result of this.#deps.broker.tail(chatTopic(ref), from, { signal, majorOnly: true })) {
       if (result.kind !== 'batch') {
-        this.#abort({ why: 'gone' });
+        const isOver = result.kind === 'missing' || result.reason === 'removed' || result.reason === 'expired';
+        this.#abort({ why: isOver ? 'gone' : 'lost' });
         return;
       }
       for (const item of result.items) {

@@ -112,13 +112,15 @@ export class Worker {
     try {
       return await executeRun(deps, ref, request.runId, this.#released.signal, delivery.lost);
     } catch (error) {
-      if (isSessionError(error, 'not-found') || isBrokerError(error, 'epoch-changed')) return 'gone';
+      if (isSessionError(error, 'not-found')) return 'gone';
+      if (isBrokerError(error, 'epoch-changed')) return 'lost';
       throw error;
     }
   }
 
   async #settle(delivery: Delivery, outcome: RunOutcome): Promise<void> {
-    // Fenced out while the lease still stands: whoever took the fence is ending the run. Look again.
+    // Fenced out while the lease still stands: whoever took the fence is ending the run. Or the chat is in another epoch,
+    // and the run may still be wanted there. Look again.
     if (outcome === 'lost') await delivery.nack(RETRY_MS);
     else if (outcome === 'released') await delivery.nack(0);
     else await delivery.ack();
