@@ -18,13 +18,16 @@ export const PULSE_MS = 1_000;
 
 export class Connections {
   readonly #clock: Clock;
+  readonly #onPulse: () => void;
   readonly #open = new Set<Connection>();
   readonly #live: Record<Wire, number> = { sse: 0, ws: 0 };
   #pulse: Timer | undefined;
   #onEmpty: (() => void) | undefined;
 
-  constructor(clock: Clock) {
+  /** `onPulse`: called with every pulse, which is as long as anything is open. */
+  constructor(clock: Clock, onPulse: () => void = () => undefined) {
     this.#clock = clock;
+    this.#onPulse = onPulse;
   }
 
   get live(): Readonly<Record<Wire, number>> {
@@ -63,6 +66,7 @@ export class Connections {
   #arm(): void {
     this.#pulse ??= this.#clock.after(PULSE_MS, () => {
       this.#pulse = undefined;
+      this.#onPulse();
       for (const connection of this.all()) connection.onPulse();
       if (this.#open.size > 0) this.#arm();
     });

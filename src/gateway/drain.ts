@@ -4,6 +4,7 @@
 import { delay, type Clock } from '../clock.ts';
 import type { Connections } from './connections.ts';
 import type { Readiness } from './readiness.ts';
+import { spread } from './spread.ts';
 
 export interface DrainOptions {
   /** Over which the connections are sent away. */
@@ -41,9 +42,7 @@ export class Drain {
     readiness.startDraining();
     const gone = connections.emptied();
     const open = connections.all();
-    const timers = open.map((connection, i) =>
-      clock.after(Math.floor(((i + random()) / open.length) * windowMs), () => connection.sendAway(afterMs(random))),
-    );
+    const timers = spread(open, windowMs, { clock, random }, (connection) => connection.sendAway(afterMs(random)));
     const emptied = new AbortController();
     const deadline = delay(clock, deadlineMs, emptied.signal).then(() => connections.destroyAll());
     await gone;

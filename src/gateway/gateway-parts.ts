@@ -23,6 +23,7 @@ import { Connections } from './connections.ts';
 import { EventStreams } from './event-streams.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { Metrics, type MetricSources } from './metrics.ts';
+import { OutageWatch } from './outage-watch.ts';
 import { Readiness } from './readiness.ts';
 
 export interface PartsDeps {
@@ -49,7 +50,8 @@ export function buildParts(deps: PartsDeps) {
   const sessions = new Sessions(broker, log, clock);
   const runs = new Runs(broker, log, clock, newId);
   const cursors = new Cursors(broker);
-  const connections = new Connections(clock);
+  const connections: Connections = new Connections(clock, () => outageWatch.look());
+  const outageWatch = new OutageWatch({ broker, connections, clock, random });
   const metrics = new Metrics(connections, deps.metrics ?? {});
   const hub = new TopicHub({ broker, clock, onError: onDefect, onLatency: (ms) => metrics.onLatency(ms) });
   const readiness = new Readiness(broker);

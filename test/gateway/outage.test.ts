@@ -3,6 +3,7 @@
 import { expect, it } from 'vitest';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { OUTAGE_RETRY_MS } from '../../src/gateway/event-streams.ts';
+import { OUTAGE_PATIENCE_MS, OUTAGE_WINDOW_MS } from '../../src/gateway/outage-watch.ts';
 import { eventually } from '../helpers/collector.ts';
 import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
 import { SseClient } from '../helpers/gateway-sse-client.ts';
@@ -53,6 +54,29 @@ it('a stream whose reader leaves meanwhile is looked after no more', async () =>
   await eventually(async () => (await h.call('GET', '/metrics')).text.includes('holdline_streams{wire="sse"} 0'));
   await h.clock.advance(3 * OUTAGE_RETRY_MS);
   expect(outage.asked).toBe(1);
+});
+
+it('that lasts, sends them away after a while, spread over a window, unless it ends before', async () => {
+  const h = await startHarness();
+  const { port } = await h.listen();
+  await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
+  const authorization = h.bearer('ann');
+  const streams = await Promise.all([1, 2].map(async () => SseClient.open(port, '/v1/sessions/s/events', { authorization })));
+  await Promise.all(streams.map(async (stream) => stream.live()));
+  const sentAway = (): number => streams.filter(({ events }) => events.seen.some(({ event }) => event === 'reconnect')).length;
+  h.broker.health = () => ({ state: 'unavailable', durability: 'x' });
+  await h.clock.advance(OUTAGE_PATIENCE_MS - 1_000);
+  h.broker.health = () => ({ state: 'ready', durability: 'x' });
+  await h.clock.advance(OUTAGE_PATIENCE_MS);
+  h.broker.health = () => ({ state: 'unavailable', durability: 'x' });
+  await h.clock.advance(OUTAGE_PATIENCE_MS);
+  expect(sentAway()).toBe(0);
+  await h.clock.advance(1_000 + OUTAGE_WINDOW_MS / 2);
+  await eventually(() => sentAway() === 1);
+  // It is back before the other's turn.
+  h.broker.health = () => ({ state: 'ready', durability: 'x' });
+  await h.clock.advance(OUTAGE_WINDOW_MS);
+  expect(sentAway()).toBe(1);
 });
 
 it('a request is refused, with the time after which to come again', async () => {
