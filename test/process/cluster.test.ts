@@ -3,6 +3,8 @@
 // Redis is taken away and comes back; afterwards the whole history is judged and every answer must be exact.
 import { afterAll, beforeAll, expect, it, onTestFailed, vi } from 'vitest';
 import { ClusterRig, type RigProcess } from '../helpers/cluster-rig.ts';
+import { readSse } from '../helpers/sse-reader.ts';
+import { readWs } from '../helpers/ws-reader.ts';
 import { ChatStory, type Node } from './chat-story.ts';
 import { ClusterEntrance } from './cluster-entrance.ts';
 import { call } from './http-call.ts';
@@ -112,4 +114,22 @@ it('without Redis no node is ready and prompts are refused for now; with it ever
     await rig.redis.restart();
     while (ready.status !== 200) ready = await call({ method: 'GET', url: `${url}/readyz` });
   }, nodes);
+});
+
+it('what FLUSHALL takes away is told to every reader by a reset, on any node and wire', async () => {
+  const [first = '', second = '', third = ''] = rig.gateways.map(({ url }) => url);
+  const say = async (content: string) => call({ method: 'POST', url: `${first}/v1/sessions/flushed/messages`, token: rig.token, body: { content } });
+  expect((await say('count 3 at 1000/s')).status).toBe(202);
+  const place = { token: rig.token, sessionId: 'flushed' };
+  const readers = [await readSse({ ...place, url: second }), await readWs({ ...place, url: third })];
+  await Promise.all(readers.map(async (reader) => reader.until(({ event }) => event === 'run.completed')));
+  const before = readers[0]?.position?.split('.')[0];
+  await rig.redis.command('FLUSHALL');
+  expect((await say('count 1')).status).toBe(202);
+  for (const reader of readers) {
+    expect((await reader.until(({ event }) => event === 'reset')).data).toMatchObject({ reason: 'epoch-changed' });
+    const created = await reader.until(({ event, id }) => event === 'message.created' && id?.split('.')[0] !== before);
+    expect(created.data['content']).toBe('count 1');
+    reader.cut();
+  }
 });
