@@ -7,6 +7,9 @@ import { ManualClock } from '../helpers/manual-clock.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
 import { RedisStore } from './redis-store.ts';
 
+/** Longer than the test moves its clock while the network does its work: the run is given back, not taken away. */
+const LEASE_MS = 24 * 3_600_000;
+
 let server: RedisServer;
 beforeAll(async () => {
   server = await RedisServer.start();
@@ -16,7 +19,7 @@ afterAll(() => server.close());
 test('a run goes on in the next era of its store, and every run ends', async () => {
   const store = new RedisStore(server);
   const clock = new ManualClock();
-  const rig = new ChatRig({ clock, broker: await store.open({ clock, clockDecides: true }) });
+  const rig = new ChatRig({ clock, leaseMs: LEASE_MS, broker: await store.open({ clock, clockDecides: true }) });
   try {
     rig.startWorker();
     const { runId } = await rig.prompt('hello');
