@@ -50,6 +50,15 @@ describe('topics verify', () => {
     expect(await verify(master.url, 'replicated:1')).toMatchObject({ code: 0, stdout: expect.stringMatching(/promise\t.*1 replica/) as string });
     expect(await verify(replica.url, 'memory')).toMatchObject({ code: EXIT_CONFIGURATION, stderr: expect.stringContaining('name its master') as string });
   });
+
+  it('takes a cluster for a cluster, and nothing else for one', async () => {
+    const cluster = await RedisServer.startCluster(3, { appendfsync: 'always' });
+    onTestFinished(() => cluster.close());
+    const [one = ''] = cluster.urls;
+    const seeds = cluster.nodes.map(({ port }) => `127.0.0.1:${port}`).join(',');
+    expect(await verify(`redis-cluster://${seeds}`)).toMatchObject({ code: 0, stdout: expect.stringMatching(/promise\t.*always/) as string });
+    expect(await verify(one)).toMatchObject({ code: EXIT_CONFIGURATION, stderr: expect.stringContaining('redis-cluster://') as string });
+  });
 });
 
 describe('a start', () => {
