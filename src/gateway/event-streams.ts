@@ -87,9 +87,11 @@ export class EventStreams {
     const { broker, hub, metrics } = this.#deps;
     const { ref, after } = start;
     if (after !== undefined) metrics.onResume(wire);
-    const idle = until === 'idle' ? { idleAt: () => this.#idleAt(ref) } : {};
-    const from = { broker, hub, gate: this.#gate, topic: chatTopic(ref), after };
-    const subscription = new Subscription({ ...from, encoder, sink, signal, onReset, observer: metrics, ...idle });
+    // One literal with every field: what is spread together gets a shape that every token then stumbles over.
+    const subscription = new Subscription({
+      broker, hub, gate: this.#gate, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics,
+      idleAt: until === 'idle' ? () => this.#idleAt(ref) : undefined,
+    });
     await this.#runThroughOutages(subscription, sink, signal);
   }
 

@@ -42,7 +42,7 @@ export interface SubscriptionOptions {
   readonly onReset: 'restart' | 'close';
   /** Ends the stream, live, once this gives an offset that has been delivered: that of the last decision in a chat
    *  without runs. */
-  readonly idleAt?: () => Promise<number | undefined>;
+  readonly idleAt?: (() => Promise<number | undefined>) | undefined;
   readonly observer: DeliveryObserver;
 }
 
