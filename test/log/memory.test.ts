@@ -2,7 +2,9 @@
 // are read the same as those that are.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { LogRecord } from '../../src/broker/broker.ts';
 import { HotMemory, HotTail } from '../../src/broker/log/hot-tail.ts';
 import { DEFAULT_LIMITS } from '../../src/broker/log/limits.ts';
 import { Segments } from '../../src/broker/log/segments.ts';
@@ -46,6 +48,36 @@ describe('memory', () => {
     const tail = tails.at(-1);
     expect(tail?.get(199)).toMatchObject({ offset: 199 });
     expect(tail?.get((tail.first) - 1)).toBeUndefined();
+  });
+
+  test('gives back every recent record as it was put in, whatever was dropped, superseded or trimmed before', () => {
+    const text = fc.string({ unit: 'grapheme', maxLength: 40 });
+    const large = fc.string({ unit: 'binary', minLength: 600, maxLength: 900 });
+    const step = fc.oneof(
+      { weight: 8, arbitrary: fc.record({ kind: fc.constant('push' as const), major: fc.boolean(), data: fc.oneof({ weight: 5, arbitrary: text }, large) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('drop' as const), back: fc.nat(20) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('trim' as const), bytes: fc.nat(800), keep: fc.nat(2) }) },
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const tail = new HotTail(new HotMemory(2000, 100_000), 5);
+        const told = new Map<number, LogRecord>();
+        let next = 5;
+        for (const one of steps) {
+          if (one.kind === 'drop') {
+            tail.drop(next - one.back);
+            told.delete(next - one.back);
+          } else if (one.kind === 'trim') tail.trimTo(one.bytes, one.keep);
+          else {
+            const record: LogRecord = { kind: 'record', offset: next, major: one.major, data: one.data };
+            told.set(next++, record);
+            tail.push(record);
+            expect(tail.get(next - 1)).toEqual(record);
+          }
+          for (let offset = 0; offset < next + 2; offset++) expect(tail.get(offset)).toEqual(offset < tail.first ? undefined : told.get(offset));
+        }
+      }),
+    );
   });
 
   test('gives an only tail no more than all may have', () => {

@@ -16,8 +16,8 @@ export interface LogLimits {
   readonly dirtyTopicsMax: number;
   /** Topics held in memory while nobody uses them. */
   readonly idleTopicsMax: number;
-  /** UTF-8 bytes of recent records kept per topic, and for all topics together. Readers that keep up need the last
-   *  few; more would only be copied and marked by the garbage collector, over and over. */
+  /** Bytes of recent records kept per topic, and for all topics together. A reader that fell behind by less comes back
+   *  without the disk: some seconds of a stream, so that thousands of readers that come back at once do not chase it. */
   readonly hotTopicBytes: number;
   readonly hotBytes: number;
   /** Open segment files for cold reads. */
@@ -39,7 +39,7 @@ export const DEFAULT_LIMITS: LogLimits = {
   checkpointIntervalMs: 30_000,
   dirtyTopicsMax: 8192,
   idleTopicsMax: 8192,
-  hotTopicBytes: 4096,
+  hotTopicBytes: 16 * 1024,
   hotBytes: 128 * MIB,
   openSegmentsMax: 64,
   coldReadsMax: 2,
