@@ -79,6 +79,11 @@ export class TcpProxy {
     this.#isRefusing = true;
   }
 
+  /** What was to be cut and has not come by is let through. */
+  forgive(): void {
+    this.#traps.clear();
+  }
+
   /** As it was. What went into the hole is lost, so the connections that knew the hole are cut. */
   heal(): void {
     this.#isRefusing = false;

@@ -8,12 +8,9 @@ import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { openLogBroker } from '../../src/broker/log/open-log-broker.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { CrashingDisk, type CrashKind } from './crashing-disk.ts';
-import type { History } from './history.ts';
-import type { Plant } from './plant.ts';
-import type { Random } from './random.ts';
+import type { Machine, MachineParts } from './machine.ts';
 import { turns, within } from './turns.ts';
 import { WorldNode } from './world-node.ts';
-import type { WorldPlan } from './world-plan.ts';
 
 /** Memory, where there is some: real flushes are not what a world is about. */
 const ROOT = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
@@ -21,18 +18,10 @@ const ROOT = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 /** Real ms for a crash under way to be over. */
 const CLOSE_MS = 10_000;
 
-export interface ClusterParts {
-  readonly plan: WorldPlan;
-  readonly plant: Plant;
-  readonly random: Random;
-  readonly history: History;
-  readonly onFault: (what: string, error: unknown) => void;
-}
-
-export class Cluster {
+export class Cluster implements Machine {
   readonly clock = new ManualClock();
   readonly disk: CrashingDisk;
-  readonly #parts: ClusterParts;
+  readonly #parts: MachineParts;
   readonly #folder: string;
   #nodes: WorldNode[] = [];
   #engine: BrokerEngine | undefined;
@@ -50,13 +39,13 @@ export class Cluster {
   #names = 0;
   #boots = 0;
 
-  private constructor(parts: ClusterParts, folder: string) {
+  private constructor(parts: MachineParts, folder: string) {
     this.#parts = parts;
     this.#folder = folder;
     this.disk = new CrashingDisk(parts.random.fork(), join(folder, 'trash'), (kind) => this.crash(kind));
   }
 
-  static async open(parts: ClusterParts): Promise<Cluster> {
+  static async open(parts: MachineParts): Promise<Cluster> {
     const cluster = new Cluster(parts, await mkdtemp(join(ROOT, 'holdline-world-')));
     await mkdir(join(cluster.#folder, 'data'));
     await cluster.#start();
@@ -71,7 +60,6 @@ export class Cluster {
     return this.#nodes;
   }
 
-  /** A node that lives, as soon as there is one. Never, where the log is lost. */
   async anyNode(): Promise<WorldNode> {
     for (;;) {
       await this.#restarting;
@@ -82,7 +70,20 @@ export class Cluster {
     }
   }
 
-  /** In the place of dead nodes there are new ones. */
+  strike(): void {
+    const { plan, random } = this.#parts;
+    if (plan.crashes.length > 0) this.disk.arm(random.pick(plan.crashes), random.between(1, plan.crashWithin));
+  }
+
+  fill(isFull: boolean): void {
+    this.disk.isFull = isFull;
+  }
+
+  calm(): void {
+    this.disk.disarm();
+    this.disk.isFull = false;
+  }
+
   revive(): void {
     if (this.#isCrashing || this.#isLost) return;
     this.#nodes = this.#nodes.map((node) => (node.isAlive ? node : this.#newNode()));

@@ -113,8 +113,9 @@ export class WorldClient {
       const value = await node.ask(() => question(node));
       return value === 'died' || random.chance(lostAnswers) ? { kind: 'unknown' } : { kind: 'ok', value };
     } catch (error) {
-      // Only a log that failed cannot say whether it wrote.
-      if (isBrokerError(error, 'failed')) return { kind: 'unknown' };
+      // A log that failed, or that did not answer, cannot say whether it wrote.
+      if (isBrokerError(error, 'unavailable')) await inReach(node);
+      if (isBrokerError(error, 'failed') || isBrokerError(error, 'unavailable')) return { kind: 'unknown' };
       if (isBrokerError(error) || isSessionError(error)) return { kind: 'refused', code: error.code, retryable: error.retryable || isBrokerError(error, 'closed') };
       onFault('a call', error);
       return { kind: 'unknown' };
@@ -130,6 +131,11 @@ export class WorldClient {
     this.#around.history.record({ kind: 'refused', call, code: outcome.code });
     return !outcome.retryable || outcome.code === 'busy';
   }
+}
+
+/** Nothing is gained by asking again before the node has found its storage again, or died. */
+async function inReach(node: WorldNode): Promise<void> {
+  while (node.isAlive && node.gate.health().state === 'unavailable') await turns(1);
 }
 
 function refOf(sessionId: string): SessionRef {

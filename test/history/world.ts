@@ -1,8 +1,10 @@
 // A small Holdline in one process, everything in it driven by one seed: nodes, workers, a counting model, senders and
 // readers on one engine whose disk forgets. It is made to suffer as its plan says, then healed and given the time that
 // everything needs to come to its end, and read once more by everybody. What comes out is a history.
+import { isBrokerError } from '../../src/broker/errors.ts';
 import { checkHistory } from './checker.ts';
 import { Cluster } from './cluster.ts';
+import type { Machine, OpenMachine } from './machine.ts';
 import { History, type Observation } from './history.ts';
 import type { Plant } from './plant.ts';
 import { Random } from './random.ts';
@@ -22,13 +24,15 @@ export interface WorldResult {
   readonly violations: readonly Violation[];
 }
 
-export async function runWorld(seed: number, plant: Plant = {}, patienceMs = PATIENCE_MS): Promise<WorldResult> {
+const embedded: OpenMachine = (parts) => Cluster.open(parts);
+
+export async function runWorld(seed: number, plant: Plant = {}, patienceMs = PATIENCE_MS, open: OpenMachine = embedded): Promise<WorldResult> {
   const random = new Random(seed);
   const planned = planWorld(random.fork());
   const plan = plant.plan?.(planned) ?? planned;
   const history = new History();
   const onFault = (what: string, error: unknown): void => history.record({ kind: 'fault', what: `${what}: ${describe(error)}` });
-  const cluster = await Cluster.open({ plan, plant, random: random.fork(), history, onFault });
+  const cluster = await open({ plan, plant, random: random.fork(), history, onFault });
   const world = new World({ plan, plant, random, history, cluster, patienceMs, onFault });
   await world.run().catch((error: unknown) => onFault('the world', error));
   await cluster.close().catch((error: unknown) => onFault('closing', error));
@@ -44,7 +48,7 @@ interface WorldParts {
   readonly plant: Plant;
   readonly random: Random;
   readonly history: History;
-  readonly cluster: Cluster;
+  readonly cluster: Machine;
   readonly patienceMs: number;
   readonly onFault: (what: string, error: unknown) => void;
 }
@@ -88,7 +92,7 @@ class World {
 
   #actions(): Record<Action, () => unknown> {
     const { plan, random, cluster } = this.#parts;
-    const { disk, clock } = cluster;
+    const { clock } = cluster;
     const session = (): string => random.pick(plan.sessions);
     const node = (): WorldNode => random.pick(cluster.nodes);
     const reader = (): WorldReader => random.pick(this.#readers);
@@ -99,14 +103,14 @@ class World {
       'cut-reader': () => reader().cut(),
       'stall-reader': () => reader().stall(),
       'unstall-reader': () => reader().unstall(),
-      'arm-crash': () => plan.crashes.length > 0 && disk.arm(random.pick(plan.crashes), random.between(1, plan.crashWithin)),
+      'arm-crash': () => cluster.strike(),
       'kill-node': () => this.#killNode(node()),
       'close-worker': () => node().closeWorker((closing) => this.#call(closing)),
       'kill-worker': () => node().killWorker(),
       'freeze-worker': () => node().freezeWorker(),
       'thaw-worker': () => node().thawWorkers(),
-      'fill-disk': () => (disk.isFull = true),
-      'free-disk': () => (disk.isFull = false),
+      'fill-disk': () => cluster.fill(true),
+      'free-disk': () => cluster.fill(false),
       wait: () => clock.advance(random.between(1, 800)),
       pause: () => turns(random.between(1, 12)),
     };
@@ -145,8 +149,7 @@ class World {
   /** No more faults, and time: everything that was begun must end, and every reader must have it all. */
   async #heal(): Promise<void> {
     const { cluster, history, patienceMs } = this.#parts;
-    cluster.disk.disarm();
-    cluster.disk.isFull = false;
+    cluster.calm();
     const healed = await within(patienceMs, () => this.#pass(), async () => cluster.isLost || (await this.#unfinished()) === '', () => history.observations.length);
     if (!healed) history.record({ kind: 'stuck', what: `healed, and still: ${await this.#unfinished()}` });
   }
@@ -162,9 +165,17 @@ class World {
 
   /** What has not come to its end yet, for people; empty where everything has. */
   async #unfinished(): Promise<string> {
+    return this.#askUnfinished().catch((error: unknown) => {
+      if (!isBrokerError(error, 'unavailable')) throw error;
+      return 'the storage is out of reach';
+    });
+  }
+
+  async #askUnfinished(): Promise<string> {
     const { plan, cluster } = this.#parts;
     const node = await Promise.race([cluster.anyNode(), turns(5000)]);
     if (node === undefined) return 'no node';
+    if (cluster.nodes.some(({ gate }) => gate.health().state === 'unavailable')) return 'a node has not found its storage again';
     const waiting: string[] = this.#calls.size > 0 ? [`${this.#calls.size} calls`] : [];
     for (const session of plan.sessions) {
       const state = await node.ask(() => node.stateOf(session));

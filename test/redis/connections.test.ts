@@ -26,6 +26,32 @@ async function behindProxy(): Promise<{ readonly store: RedisStore; readonly pro
 /** Until the node is connected again. */
 const healthy = (broker: BrokerEngine): Promise<void> => eventually(() => broker.health().state === 'ready');
 
+describe('a connection that breaks while the server is asked what it keeps', () => {
+  /** The client asks for INFO itself before it calls a connection ready, and the engine asks again. */
+  const secondInfo = (): ((sent: Buffer) => boolean) => {
+    let seen = 0;
+    return (sent) => /info/i.test(sent.toString('latin1')) && (seen += 1) === 2;
+  };
+  test.each([
+    ['INFO', secondInfo],
+    ['maxmemory-policy', () => says('maxmemory-policy')],
+    ['appendonly', () => says('appendonly')],
+  ])('is followed by one on which it is asked again: %s', async (_name, question) => {
+    const store = new RedisStore(server);
+    const proxy = await TcpProxy.start(server.port);
+    onTestFinished(() => proxy.close());
+    const broker = await store.open({ nodes: [`redis://127.0.0.1:${proxy.port}`], promise: 'always' });
+    for (let i = 0; i < 3; i += 1) {
+      const cut = proxy.cutBefore(question());
+      proxy.cutAll();
+      await cut;
+      await healthy(broker);
+      await append(broker, CHAT, minor(`${i}`));
+    }
+    expect(await readLines(broker, CHAT)).toEqual(['0m:0', '1m:1', '2m:2']);
+  });
+});
+
 describe('a reply that is lost', () => {
   test('leaves the fate of an append open; under a fence the same append again is answered as the first time', async () => {
     const { proxy, broker } = await behindProxy();

@@ -23,7 +23,10 @@ export interface NodeOptions {
   readonly onMoved: () => void;
 }
 
-type Standing = { readonly kind: 'unknown' | 'verified' } | { readonly kind: 'refused'; readonly error: unknown; readonly at: number };
+type Standing =
+  | { readonly kind: 'verified' }
+  | { readonly kind: 'unknown'; readonly error: unknown }
+  | { readonly kind: 'refused'; readonly error: unknown; readonly at: number };
 
 export class RedisNode {
   readonly name: string;
@@ -31,7 +34,9 @@ export class RedisNode {
   readonly #commands: Redis;
   readonly #all: Redis[] = [];
   readonly #loading = new Map<string, Promise<unknown>>();
-  #standing: Standing = { kind: 'unknown' };
+  #standing: Standing = { kind: 'unknown', error: notConnected() };
+  /** Raised when the connection ends. */
+  #life = 0;
   #verifying: Promise<void> | undefined;
   #promised: { readonly redis: Redis; readonly wait: ReplicaWait } | undefined;
   #subscriber: ChannelSubscriber | undefined;
@@ -41,7 +46,8 @@ export class RedisNode {
     this.#options = options;
     this.#commands = this.#connect('commands');
     this.#commands.on('close', () => {
-      this.#standing = { kind: 'unknown' };
+      this.#life += 1;
+      this.#standing = { kind: 'unknown', error: notConnected() };
     });
     this.#commands.on('ready', () => void this.#verify());
   }
@@ -64,7 +70,7 @@ export class RedisNode {
   async usable(): Promise<void> {
     await this.connected();
     await (this.#verifying ?? (this.#standing.kind === 'verified' ? undefined : this.#verify()));
-    if (this.#standing.kind === 'refused') throw this.#standing.error;
+    if (this.#standing.kind !== 'verified') throw this.#standing.error;
   }
 
   /** @throws what ioredis throws, and BrokerError unavailable: it does not keep what is promised, or too few replicas do */
@@ -97,15 +103,21 @@ export class RedisNode {
   }
 
   async #mustBeVerified(): Promise<void> {
-    const { clock } = this.#options;
-    if (this.#standing.kind === 'refused' && this.#standing.at + ASK_AGAIN_MS <= clock.mono()) void this.#verify();
+    if (this.#mayBeAsked()) void this.#verify();
     await this.#verifying;
     if (this.#standing.kind === 'verified') return;
-    const reason = this.#standing.kind === 'refused' ? this.#standing.error : new Error('not connected');
+    const { error } = this.#standing;
     // It was accepted once, and may be again without anybody doing anything here.
-    throw new BrokerError('unavailable', reason instanceof Error ? reason.message : 'the server was refused', { cause: reason });
+    throw new BrokerError('unavailable', error instanceof Error ? error.message : 'the server was refused', { cause: error });
   }
 
+  #mayBeAsked(): boolean {
+    const standing = this.#standing;
+    if (standing.kind === 'refused') return standing.at + ASK_AGAIN_MS <= this.#options.clock.mono();
+    return this.#commands.status === 'ready';
+  }
+
+  /** Never rejects: what came of it is the standing. */
   #verify(): Promise<void> {
     this.#verifying ??= this.#askForPromise().finally(() => {
       this.#verifying = undefined;
@@ -113,16 +125,28 @@ export class RedisNode {
     return this.#verifying;
   }
 
+  /** A connection that broke meanwhile says nothing about the server, and the next one may stand already: it is asked in
+   *  its turn, or this node would stay out of reach with a connection that works. */
   async #askForPromise(): Promise<void> {
+    for (;;) {
+      const life = this.#life;
+      const standing = await this.#ask();
+      if (life === this.#life) {
+        this.#standing = standing;
+        return;
+      }
+      if (this.#commands.status !== 'ready') return;
+    }
+  }
+
+  async #ask(): Promise<Standing> {
     try {
       const replication = await this.#options.verify(this.#commands, this.name);
       if (replication !== undefined) await this.#waitFor(replication);
-      this.#standing = { kind: 'verified' };
+      return { kind: 'verified' };
     } catch (error) {
-      // A connection that broke meanwhile says nothing about the server.
       const isRefused = isBrokerError(error) || isReplyError(error);
-      this.#standing = isRefused ? { kind: 'refused', error, at: this.#options.clock.mono() } : { kind: 'unknown' };
-      if (!isRefused) throw error;
+      return isRefused ? { kind: 'refused', error, at: this.#options.clock.mono() } : { kind: 'unknown', error };
     }
   }
 
@@ -151,6 +175,10 @@ export class RedisNode {
     redis.connect().catch(() => undefined);
     return redis;
   }
+}
+
+function notConnected(): BrokerError {
+  return new BrokerError('unavailable', 'not connected');
 }
 
 /** The wait goes out behind the script and on the same connection, before this turn is over. */
