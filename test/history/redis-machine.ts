@@ -16,8 +16,8 @@ import { WorldNode } from './world-node.ts';
 /** Few, so that sessions share some. */
 const PARTITIONS = 4;
 /** A restart of the real server takes real time: one of so many strikes. */
-const RESTARTS = 0.08;
-const FLUSHES = 0.06;
+const RESTARTS = 0.1;
+const FLUSHES = 0.08;
 /** Real ms for a node to find the server. */
 const OPEN_MS = 10_000;
 

@@ -3,13 +3,17 @@
 // One seed alone: `WORLD_SEED=<seed> npx vitest run test/history/redis-world.test.ts`.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisServer } from '../helpers/redis-server.ts';
+import { PLANTED_REDIS_BUGS } from './planted-redis.ts';
 import { RedisMachine } from './redis-machine.ts';
 import { describeViolations } from './violation.ts';
 import { runWorld } from './world.ts';
 
-const SEEDS = Number(process.env['WORLD_COUNT'] ?? 12);
+const SEEDS = Number(process.env['WORLD_COUNT'] ?? 24);
 const [FIRST, COUNT] = process.env['WORLD_SEED'] === undefined ? [1, SEEDS] : [Number(process.env['WORLD_SEED']), 1];
 const PATIENCE_MS = 20_000;
+const PLANTED_SEEDS_MAX = 20;
+/** A world that a bug has brought to a halt is not waited for. */
+const PLANTED_PATIENCE_MS = 1500;
 
 let server: RedisServer;
 beforeAll(async () => {
@@ -27,4 +31,16 @@ describe('a world on Redis that suffers and is healed', () => {
     }
     if (COUNT === SEEDS) expect([...seen]).toEqual(expect.arrayContaining(['crash redis', 'crash flush', 'refused', 'unknown', 'reset']));
   }, 300_000);
+});
+
+describe('the checker finds on Redis', () => {
+  it.each(PLANTED_REDIS_BUGS)('$name', async ({ name, breaks, plant }) => {
+    const found = new Set<string>();
+    for (let seed = 1; seed <= PLANTED_SEEDS_MAX; seed += 1) {
+      const { violations } = await runWorld(seed, plant(), PLANTED_PATIENCE_MS, RedisMachine.on(server));
+      for (const { code } of violations) found.add(code);
+      if (violations.some(({ code }) => breaks.includes(code))) return;
+    }
+    expect.fail(`${name} was not found in ${PLANTED_SEEDS_MAX} worlds; they broke: ${[...found].join(', ') || 'nothing'}`);
+  }, 120_000);
 });

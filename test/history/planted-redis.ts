@@ -1,0 +1,61 @@
+// Bugs that one could build into an engine on Redis, planted between a node and its engine.
+import { isBrokerError } from '../../src/broker/errors.ts';
+import type { TopicWrite } from '../../src/broker/broker.ts';
+import type { PlantedBug } from './planted-bugs.ts';
+import type { Plant } from './plant.ts';
+import { turns } from './turns.ts';
+import type { WorldPlan } from './world-plan.ts';
+import { wrapBroker } from './wrappers.ts';
+
+/** A world in which much strikes, and often. */
+function struck(plan: WorldPlan): WorldPlan {
+  return { ...plan, weights: { ...plan.weights, 'arm-crash': 14 } };
+}
+
+/** What was published before one subscribed is taken to be what was read: it never is compared with the log. */
+function trustsMessages(): Plant {
+  return {
+    engine: (inner) =>
+      wrapBroker(inner, {
+        async *tail(topic, from, options) {
+          const read = await inner.read(topic, from, { majorOnly: options.majorOnly ?? false });
+          yield read;
+          if (read.kind !== 'batch') return;
+          await turns(3);
+          const [info] = await inner.describe([topic]);
+          yield* inner.tail(topic, { epoch: read.epoch, offset: Math.max(read.next, info?.next ?? 0) }, options);
+        },
+      }),
+  };
+}
+
+/** An append without an answer is sent again as it was meant, and not as it was decided. */
+function resendsAppends(): Plant {
+  const bare = ({ topic, records, expect }: TopicWrite): TopicWrite => ({ topic, records, expect });
+  return {
+    plan: struck,
+    engine: (inner) =>
+      wrapBroker(inner, {
+        append: async (writes) => {
+          try {
+            return await inner.append(writes);
+          } catch (error) {
+            if (!isBrokerError(error, 'unavailable')) throw error;
+            while (inner.health().state === 'unavailable') await turns(1);
+            return inner.append(writes.map(bare));
+          }
+        },
+      }),
+  };
+}
+
+/** Lives of a topic cannot be told from one another, so a store that was flushed seems to be the old one. */
+function skipsTheEpochCheck(): Plant {
+  return { newEpoch: () => 'same', plan: struck };
+}
+
+export const PLANTED_REDIS_BUGS: readonly PlantedBug[] = [
+  { name: 'messages trusted', breaks: ['C4'], plant: trustsMessages },
+  { name: 'appends resent', breaks: ['C2', 'C4', 'C7', 'answer'], plant: resendsAppends },
+  { name: 'epoch check skipped', breaks: ['C1', 'C2', 'C3', 'C4'], plant: skipsTheEpochCheck },
+];
