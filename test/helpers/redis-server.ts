@@ -21,6 +21,8 @@ export interface RedisOptions {
 /** Short, so that a test of a dead master need not wait long. */
 const CLUSTER_NODE_TIMEOUT_MS = 1_000;
 const SLOTS = 16_384;
+/** Ports that turn out to be taken. */
+const START_TRIES_MAX = 5;
 
 export class RedisServer {
   readonly port: number;
@@ -38,15 +40,19 @@ export class RedisServer {
 
   /** Resolves once it takes connections; a replica, once it has what its master has. */
   static async start(options: RedisOptions = {}): Promise<RedisServer> {
-    const server = new RedisServer(await mkdtemp(join(tmpdir(), 'holdline-redis-')), await freePort(), await freePort(), options);
-    try {
-      await server.restart();
-      if (options.replicaOf !== undefined) await server.#until('INFO replication', /master_link_status:up/);
-    } catch (error) {
-      await server.close();
-      throw error;
+    for (let tries = 1; ; tries += 1) {
+      const server = new RedisServer(await mkdtemp(join(tmpdir(), 'holdline-redis-')), await freePort(), await freePort(), options);
+      try {
+        await server.restart();
+        if (options.replicaOf !== undefined) await server.#until('INFO replication', /master_link_status:up/);
+        return server;
+      } catch (error) {
+        // Free when it was looked at, and taken since by a test that runs beside this one.
+        const isTaken = server.log.some((line) => line.includes('Address already in use'));
+        await server.close();
+        if (!isTaken || tries === START_TRIES_MAX) throw error;
+      }
     }
-    return server;
   }
 
   /** Every line that any life of it wrote. */
