@@ -11,11 +11,10 @@ const RECORD_OVERHEAD_BYTES = WORDS * 4;
 const GONE = 2 ** 32 - 1;
 const TEXT_BYTES_AT_FIRST = 512;
 const RECORDS_AT_FIRST = 8;
-/** Of UTF-8, per UTF-16 code unit. Room is made for that much of a short text rather than counting it. */
-const BYTES_PER_UNIT_MAX = 3;
-const SHORT_UNITS_MAX = 512;
 /** A buffer of which less than this share is used is given back when records go. */
 const USED_SHARE_MIN = 0.25;
+const NO_TEXT = Buffer.alloc(0);
+const NO_WORDS = new Uint32Array(0);
 
 export class HotMemory {
   readonly #topicBytesMax: number;
@@ -67,11 +66,14 @@ export class HotMemory {
 
 export class HotTail {
   readonly #memory: HotMemory;
-  /** The newest, also in the bytes. */
+  /** Not yet in the bytes: most topics have had one record lately, and need none. Undefined where it was superseded. */
   #newest: LogRecord | undefined;
-  #text = Buffer.alloc(0);
+  #newestSize = 0;
+  #hasNewest = false;
+  #text = NO_TEXT;
   #used = 0;
-  #words = new Uint32Array(0);
+  #words = NO_WORDS;
+  /** Records in the bytes. */
   #count = 0;
   #first: number;
   bytes = 0;
@@ -91,58 +93,81 @@ export class HotTail {
 
   get(offset: number): LogRecord | undefined {
     if (this.#newest?.offset === offset) return this.#newest;
-    const at = (offset - this.#first) * WORDS;
-    const word = offset < this.#first || offset >= this.#first + this.#count ? GONE : (this.#words[at + 1] ?? GONE);
+    const word = this.#word(offset);
     if (word === GONE) return undefined;
-    const start = this.#words[at] ?? 0;
+    const start = this.#words[(offset - this.#first) * WORDS] ?? 0;
     return { kind: 'record', offset, major: word % 2 === 1, data: this.#text.toString('utf8', start, start + (word >>> 1)) };
   }
 
   push(record: LogRecord): void {
-    const { data, major } = record;
-    this.#reserve(data.length > SHORT_UNITS_MAX ? Buffer.byteLength(data) : data.length * BYTES_PER_UNIT_MAX);
-    const size = this.#text.write(data, this.#used);
-    const at = this.#count * WORDS;
-    this.#words[at] = this.#used;
-    this.#words[at + 1] = size * 2 + (major ? 1 : 0);
-    this.#used += size;
-    this.#count += 1;
+    if (this.#hasNewest) this.#settleNewest();
     this.#newest = record;
-    this.bytes += size + RECORD_OVERHEAD_BYTES;
+    this.#newestSize = Buffer.byteLength(record.data);
+    this.#hasNewest = true;
+    const bytes = this.#newestSize + RECORD_OVERHEAD_BYTES;
+    this.bytes += bytes;
     this.usedSinceSweep = true;
-    this.#memory.account(this, size + RECORD_OVERHEAD_BYTES);
+    this.#memory.account(this, bytes);
   }
 
   /** A superseded record must not be served from memory as if it still stood. Its text stays until it is trimmed. */
   drop(offset: number): void {
-    if (this.#newest?.offset === offset) this.#newest = undefined;
-    const at = (offset - this.#first) * WORDS;
-    const word = offset < this.#first || offset >= this.#first + this.#count ? GONE : (this.#words[at + 1] ?? GONE);
-    if (word === GONE) return;
-    this.#words[at + 1] = GONE;
-    const bytes = (word >>> 1) + RECORD_OVERHEAD_BYTES;
-    this.bytes -= bytes;
-    this.#memory.account(this, -bytes);
+    let size: number;
+    if (this.#newest?.offset === offset) {
+      size = this.#newestSize;
+      this.#newest = undefined;
+    } else {
+      const word = this.#word(offset);
+      if (word === GONE) return;
+      size = word >>> 1;
+      this.#words[(offset - this.#first) * WORDS + 1] = GONE;
+    }
+    this.bytes -= size + RECORD_OVERHEAD_BYTES;
+    this.#memory.account(this, -(size + RECORD_OVERHEAD_BYTES));
   }
 
   /** Lets go of the oldest until at most `bytes` or `keep` records are held, and says how many bytes went. Whatever its
    *  size, the newest is what live readers are about to ask for. */
   trimTo(bytes: number, keep = 0): number {
     const before = this.bytes;
+    const inBytes = Math.max(0, this.#count - Math.max(0, keep - 1));
     let dropped = 0;
-    for (; this.bytes > bytes && dropped < this.#count - keep; dropped += 1) {
+    for (; this.bytes > bytes && dropped < inBytes; dropped += 1) {
       const word = this.#words[dropped * WORDS + 1] ?? GONE;
       if (word !== GONE) this.bytes -= (word >>> 1) + RECORD_OVERHEAD_BYTES;
     }
-    this.#forget(dropped);
+    if (dropped > 0) this.#forget(dropped);
+    if (this.bytes > bytes && keep === 0) this.#forgetNewest();
     return before - this.bytes;
+  }
+
+  #word(offset: number): number {
+    if (offset < this.#first || offset >= this.#first + this.#count) return GONE;
+    return this.#words[(offset - this.#first) * WORDS + 1] ?? GONE;
+  }
+
+  #settleNewest(): void {
+    this.#reserve(this.#newestSize);
+    const at = this.#count * WORDS;
+    this.#words[at] = this.#used;
+    this.#words[at + 1] = this.#newest === undefined ? GONE : this.#newestSize * 2 + (this.#newest.major ? 1 : 0);
+    if (this.#newest !== undefined) this.#used += this.#text.write(this.#newest.data, this.#used);
+    this.#count += 1;
+  }
+
+  #forgetNewest(): void {
+    if (!this.#hasNewest) return;
+    if (this.#newest !== undefined) this.bytes -= this.#newestSize + RECORD_OVERHEAD_BYTES;
+    this.#newest = undefined;
+    this.#hasNewest = false;
+    this.#first += 1;
   }
 
   #forget(oldest: number): void {
     this.#first += oldest;
     this.#count -= oldest;
     if (this.#count === 0) {
-      [this.#newest, this.#text, this.#words, this.#used] = [undefined, Buffer.alloc(0), new Uint32Array(0), 0];
+      [this.#text, this.#words, this.#used] = [NO_TEXT, NO_WORDS, 0];
       return;
     }
     const start = this.#words[oldest * WORDS] ?? 0;
