@@ -7,7 +7,7 @@ import { RECHECK_MS, FeedTable } from '../../src/broker/redis/feed-table.ts';
 import { HotRecords } from '../../src/broker/redis/hot-records.ts';
 import { RedisKeys } from '../../src/broker/redis/keys.ts';
 import type { ChannelListener } from '../../src/broker/redis/redis-commands.ts';
-import { TailReader } from '../../src/broker/log/tail-reader.ts';
+import { TailReader } from '../../src/broker/tail/tail-reader.ts';
 import { CHAT, CollectedTail, append, lines, major, minor, nextOf } from '../contract/subject.ts';
 import { eventually } from '../helpers/collector.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';

@@ -10,15 +10,16 @@ import { BrokerError } from '../errors.ts';
 import type { GroupConsumption } from '../group-consumption.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
+import { TailReader, type TailSource } from '../tail/tail-reader.ts';
+import type { TailRing } from '../tail/tail-ring.ts';
 import type { Appender } from './appender.ts';
 import type { ColdReads } from './cold-reads.ts';
 import type { EngineTime } from './engine-time.ts';
 import type { Expiry } from './expiry.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { batchOf, planRead } from './read-plan.ts';
-import { TailReader, type TailSource } from './tail-reader.ts';
-import { addReader, removeReader, type TailRing } from './tail-ring.ts';
 import { infoOf, type TopicLister } from './topic-lister.ts';
+import { addReader, removeReader } from './topic-readers.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
 

@@ -7,6 +7,7 @@ import { BrokerError } from '../errors.ts';
 import type { QueueStore } from '../group/queue-store.ts';
 import { GroupConsumption } from '../group-consumption.ts';
 import { parseTopicPattern, type TopicPattern } from '../lite-topic.ts';
+import { TailRing } from '../tail/tail-ring.ts';
 import { Appender } from './appender.ts';
 import { CheckpointSchedule } from './checkpoint-schedule.ts';
 import { Checkpoint, readCheckpoint, readLife, type Life } from './checkpoint.ts';
@@ -25,7 +26,6 @@ import { nodeLogFiles } from './node-log-files.ts';
 import { recoverLog, type RecoveredLog } from './recovery.ts';
 import { Replay } from './replay.ts';
 import { Segments } from './segments.ts';
-import { TailRing } from './tail-ring.ts';
 import { TopicIndex } from './topic-index.ts';
 import { TopicLister } from './topic-lister.ts';
 import { TopicTable } from './topic-table.ts';
@@ -166,7 +166,7 @@ function assemble(storage: Storage): LogBroker {
     isDue: (topic) => expiry.isDue(topic),
     onExpiry: (at) => expiry.arm(at),
     onVisible: (topic, major) => {
-      ring.mark(topic.readers, major);
+      if (topic.readers.all !== undefined) ring.mark(topic.readers.all, major);
       groups.onAppended(topic.name);
     },
     onEnded: (topic, tombstone) => {

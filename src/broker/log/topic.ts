@@ -7,7 +7,7 @@ import type { LiteTopicName } from '../lite-topic.ts';
 import type { FrameWrite } from './frame-codec.ts';
 import { HotTail, type HotMemory } from './hot-tail.ts';
 import { CHUNK_RECORDS, RecordChunk, type FrameLocation } from './record-chunk.ts';
-import type { TopicReaders } from './tail-ring.ts';
+import type { TopicReaders } from './topic-readers.ts';
 
 /** Clean chunks of one topic kept beside its last, for a reader that pages through it. */
 const CHUNKS_KEPT = 8;

@@ -6,8 +6,8 @@ import type {
 } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
-import { TailReader } from '../log/tail-reader.ts';
 import type { Position } from '../position.ts';
+import { TailReader } from '../tail/tail-reader.ts';
 import { decodeAppend, encodeAppend } from './append-request.ts';
 import { APPEND } from './append-script.ts';
 import { DESCRIBE, DESCRIBE_MAX } from './describe-script.ts';

@@ -4,9 +4,9 @@
 import type { Clock, Timer } from '../../clock.ts';
 import type { ReadResult, TopicInfo } from '../broker.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
-import type { TailReader, TailSource } from '../log/tail-reader.ts';
-import type { TailRing } from '../log/tail-ring.ts';
 import type { Position } from '../position.ts';
+import type { TailReader, TailSource } from '../tail/tail-reader.ts';
+import type { TailRing } from '../tail/tail-ring.ts';
 import { decodeMessage, type FeedMessage } from './feed-message.ts';
 import { HotRecords } from './hot-records.ts';
 import type { RedisRead } from './read-reply.ts';
@@ -140,7 +140,7 @@ export class TopicFeed implements ChannelListener {
   }
 
   #wake(major: boolean): void {
-    for (const reader of this.#readers) if (major || !reader.majorOnly) this.#around.ring.markReader(reader);
+    this.#around.ring.mark(this.#readers, major);
   }
 
   /** When its time is up, somebody must look, or its readers would wait for the next comparison. A later time is

@@ -109,7 +109,7 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
     if (result.kind !== 'batch') { this.#last(result); return; }
     this.#position = { epoch: result.epoch, offset: result.next };
     if (result.items.length > 0) this.#answer({ done: false, value: result });
-    // A read from the disk took time: what came meanwhile woke nobody.
+    // A read that took time: what came meanwhile woke nobody.
     else if (!result.end) this.#serve();
   }
 
