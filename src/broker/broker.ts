@@ -26,6 +26,9 @@ export const APPEND_BYTES_MAX = 16 * 1024 * 1024;
 export const APPEND_WRITES_MAX = 8;
 /** Ranges in one write. */
 export const SUPERSEDES_MAX = 4096;
+/** What one read gives at most, where it does not say itself: UTF-8 bytes of data, and records. */
+export const READ_BYTES = 256 * 1024;
+export const READ_RECORDS = 4096;
 /** A tombstone keeps the reason of a topic's end for this long, for readers that come back. */
 export const TOMBSTONE_MS = 60 * 60 * 1000;
 
@@ -114,9 +117,9 @@ export type ReadResult = LogBatch | Reset | { readonly kind: 'missing' };
 export interface ReadOptions {
   /** `backward` reads `from`, `from - 1`, … and gives items in that order. Default forward. */
   readonly direction?: 'forward' | 'backward';
-  /** UTF-8 bytes of data, a hint: at least one item is given even above it. Default 256 KiB. */
+  /** UTF-8 bytes of data, a hint: at least one item is given even above it. Default READ_BYTES. */
   readonly maxBytes?: number;
-  /** Default 4096. */
+  /** Default READ_RECORDS. */
   readonly maxRecords?: number;
   /** Skip minor records and holes, without a word. The cost of what is skipped must not be that of reading it. */
   readonly majorOnly?: boolean;
@@ -181,7 +184,7 @@ export interface Broker {
   /** Attached readers get `reset{removed}`. False if there was none. */
   remove(topic: LiteTopicName): Promise<boolean>;
 
-  /** In name order. At most `limit` (1 to 1000, else `invalid-config`). */
+  /** In name order. At most `limit` (1 to LIST_LIMIT_MAX, else `invalid-config`). */
   list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage>;
 
   /** Ends every tail and consumer, writes what was accepted, releases the storage. Idempotent. */

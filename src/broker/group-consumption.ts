@@ -4,15 +4,12 @@
 import type { Clock } from '../clock.ts';
 import type { ConsumeOptions, Delivery } from './broker.ts';
 import { BrokerError } from './errors.ts';
-import { checkConsume } from './group/consume-options.ts';
+import { GROUPS_MAX, checkConsume } from './group/consume-options.ts';
 import { ConsumerGroup } from './group/consumer-group.ts';
 import type { Consumer } from './group/consumer-group.ts';
 import type { QueueStore } from './group/queue-store.ts';
 import { literalPrefix, matchesPattern } from './lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from './lite-topic.ts';
-
-/** Every append is held against every group's pattern. */
-export const GROUPS_MAX = 64;
 
 interface KnownGroup {
   readonly group: ConsumerGroup;
@@ -25,8 +22,6 @@ export class GroupConsumption {
   readonly #store: QueueStore;
   readonly #clock: Clock;
   readonly #groups = new Map<string, KnownGroup>();
-  /** Those that appends are told to: a list, because it is walked with every append. */
-  #opened: readonly KnownGroup[] = [];
   readonly #consumers = new Map<Consumer, ConsumerGroup>();
   #closed = false;
 
@@ -60,7 +55,7 @@ export class GroupConsumption {
   /** After an append has become visible (also an empty one: it may have changed the priority). */
   onAppended(topic: LiteTopicName): void {
     // A group without a consumer in this life finds everything when its first one comes.
-    for (const known of this.#opened) if (matches(known, topic)) known.group.mark(topic);
+    for (const known of this.#groups.values()) if (known.opened !== undefined && matches(known, topic)) known.group.mark(topic);
   }
 
   /** After a topic has ended, whatever the reason. */
@@ -89,13 +84,12 @@ export class GroupConsumption {
     if (this.#closed) throw new BrokerError('closed', 'the broker was closed');
     const known = this.#groups.get(name) ?? this.#add(name, pattern);
     if (known.group.pattern !== pattern) throw new BrokerError('invalid-config', 'the group has another pattern');
-    known.opened ??= this.#opening(known);
+    known.opened ??= this.#markPending(known);
     try {
       await known.opened;
     } catch (error) {
       // The next consumer tries again; until then the group is known in this life only.
       known.opened = undefined;
-      this.#opened = this.#opened.filter((one) => one !== known);
       throw error;
     }
     return known.group;
@@ -106,11 +100,6 @@ export class GroupConsumption {
     const known = { group: new ConsumerGroup(name, pattern, this.#store, this.#clock), prefix: literalPrefix(pattern), opened: undefined };
     this.#groups.set(name, known);
     return known;
-  }
-
-  #opening(known: KnownGroup): Promise<void> {
-    this.#opened = [...this.#opened, known];
-    return this.#markPending(known);
   }
 
   async #markPending({ group }: KnownGroup): Promise<void> {

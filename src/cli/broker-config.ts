@@ -1,5 +1,5 @@
 // Which storage the environment names, and what it must promise: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE.
-import type { RedisPromise } from '../broker/redis/verify-promise.ts';
+import { REPLICAS_MAX, type RedisPromise } from '../broker/redis/verify-promise.ts';
 import type { EnvironmentReader } from './environment.ts';
 
 export type FsyncConfig = { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
@@ -19,7 +19,6 @@ export type BrokerConfig =
   | { readonly engine: 'log'; readonly folder: string; readonly fsync: FsyncConfig }
   | RedisConfig;
 
-const REPLICAS_MAX = 8;
 /** Protocol, kind, places, what stands behind them. */
 const REDIS_URL = /^(rediss?)(-cluster|-sentinel)?:\/\/([^/]*)(?:\/(.*))?$/;
 const FORMS = 'log:<folder>, memory:, redis://<host>:<port>, redis-cluster://<host>:<port>,… or redis-sentinel://<host>:<port>,…/<name> (rediss… for TLS)';

@@ -2,8 +2,9 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Delivery, ReadResult } from '../../src/broker/broker.ts';
 import { BrokerError } from '../../src/broker/errors.ts';
+import { GROUPS_MAX } from '../../src/broker/group/consume-options.ts';
 import type { QueueStore } from '../../src/broker/group/queue-store.ts';
-import { GROUPS_MAX, GroupConsumption } from '../../src/broker/group-consumption.ts';
+import { GroupConsumption } from '../../src/broker/group-consumption.ts';
 import { parseLiteTopicName, parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import { turn } from '../helpers/collector.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';

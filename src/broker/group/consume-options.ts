@@ -1,7 +1,10 @@
-// What a consumer may ask for: the limits on its options and on the name of its group, the same for every engine.
+// What a consumer may ask for: the limits on its options, on the name of its group and on how many groups there are, the
+// same for every engine.
 import type { ConsumeOptions } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 
+/** Every append is held against every group's pattern. */
+export const GROUPS_MAX = 64;
 /** Deliveries that one consumer may hold. */
 export const CREDIT_MAX = 65_536;
 /** A day: longer than any work that one lease should stand for. */

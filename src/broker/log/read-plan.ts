@@ -1,12 +1,10 @@
 // What a read will give, decided in one turn of the event loop from the index: which records and holes, how far, and
 // which of the records are not in memory. Filling those in (cold-reads.ts) takes time and changes nothing of this,
 // so a reader gets the topic as it was at one moment.
+import { READ_BYTES, READ_RECORDS } from '../broker.ts';
 import type { LogBatch, LogItem, ReadFrom, ReadOptions, Reset, ResetReason } from '../broker.ts';
 import { CHUNK_RECORDS, type FrameLocation } from './record-chunk.ts';
 import type { Topic, TopicVersion } from './topic.ts';
-
-const READ_BYTES = 256 * 1024;
-const READ_RECORDS = 4096;
 
 /** A record of the plan that has to come from the disk. */
 export interface ColdRecord {

@@ -1,12 +1,11 @@
 // Topics by name: the index in key order, merged with what has changed in memory since its last checkpoint.
 import type { TopicInfo, TopicPage } from '../broker.ts';
-import { BrokerError } from '../errors.ts';
+import { checkListLimit } from '../list-limit.ts';
 import { literalPrefix, matchesPattern, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import type { TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
 
-const LIMIT_MAX = 1000;
 
 export class TopicLister {
   readonly #table: TopicTable;
@@ -20,7 +19,7 @@ export class TopicLister {
   /** `isGone`: its time is up, though the log does not say so yet. */
   page(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }, isGone: (topic: Topic) => boolean): TopicPage {
     const { after, limit } = page;
-    if (!Number.isInteger(limit) || limit < 1 || limit > LIMIT_MAX) throw new BrokerError('invalid-config', `limit is from 1 to ${LIMIT_MAX}`);
+    checkListLimit(limit);
     const topics: TopicInfo[] = [];
     for (const topic of this.matching(pattern, after)) {
       const info = isGone(topic) ? undefined : infoOf(topic);

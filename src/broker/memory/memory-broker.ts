@@ -11,6 +11,7 @@ import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
 import type { QueueStore } from '../group/queue-store.ts';
 import { GroupConsumption } from '../group-consumption.ts';
+import { checkListLimit } from '../list-limit.ts';
 import { matchesPattern } from '../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
@@ -19,7 +20,6 @@ import { MemoryTopic } from './memory-topic.ts';
 
 /** Topics, and as many tombstones. Some hundred bytes each. */
 export const MEMORY_TOPICS_MAX = 1_000_000;
-const LIST_LIMIT_MAX = 1000;
 
 export interface MemoryBrokerOptions {
   readonly clock: Clock;
@@ -111,7 +111,7 @@ export class MemoryBroker implements BrokerEngine {
 
   async list(pattern: TopicPattern, { after, limit }: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
     this.#mustBeOpen();
-    if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) throw new BrokerError('invalid-config', `limit is from 1 to ${LIST_LIMIT_MAX}`);
+    checkListLimit(limit);
     const names = [...this.#topics.keys()].filter((name) => (after === undefined || name > after) && matchesPattern(pattern, name)).sort();
     const topics = names.slice(0, limit).flatMap((name) => this.#info(name) ?? []);
     const last = topics.at(-1);

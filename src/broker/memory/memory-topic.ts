@@ -2,10 +2,8 @@
 // Knows neither time nor who waits for it.
 import { newTopicState } from '../append-rules.ts';
 import type { PlannedWrite, TopicState } from '../append-rules.ts';
+import { READ_BYTES, READ_RECORDS } from '../broker.ts';
 import type { LogBatch, LogItem, NewRecord, Priority, ReadFrom, ReadOptions, Reset, ResetReason } from '../broker.ts';
-
-const READ_BYTES = 256 * 1024;
-const READ_RECORDS = 4096;
 
 /** A record, or for a superseded one the first offset of the write that stands for it now. */
 type Slot = NewRecord | number;

@@ -1,6 +1,7 @@
 // The engine on Redis: answers the broker's calls with one script each. What a write means is decided in Redis itself
 // (append-script.ts), because any node may write; who is asked and what is safe to try again, behind RedisNodes.
 import { validateWrites } from '../append-rules.ts';
+import { READ_BYTES, READ_RECORDS } from '../broker.ts';
 import type {
   Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, ReadFrom, ReadOptions, ReadResult, TailOptions, TopicInfo, TopicPage, TopicWrite,
 } from '../broker.ts';
@@ -21,9 +22,6 @@ import { RedisLister } from './redis-lister.ts';
 import type { RedisNodes } from './redis-nodes.ts';
 import { REMOVE } from './remove-script.ts';
 import { decodeInfo } from './topic-info.ts';
-
-const READ_BYTES = 256 * 1024;
-const READ_RECORDS = 4096;
 
 export interface RedisBrokerParts {
   readonly nodes: RedisNodes;

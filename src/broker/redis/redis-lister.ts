@@ -1,14 +1,13 @@
 // Topics by name over all partitions: each gives its names in order, and the pages are merged. A pattern that ends in a
 // name is about one partition only.
 import type { TopicInfo, TopicPage } from '../broker.ts';
-import { BrokerError } from '../errors.ts';
+import { checkListLimit } from '../list-limit.ts';
 import { literalPrefix, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import { LIST } from './list-script.ts';
 import type { RedisCommands, RedisReply } from './redis-commands.ts';
 import { wrongReply } from './redis-errors.ts';
 import { decodeInfo } from './topic-info.ts';
 
-const LIMIT_MAX = 1000;
 /** Asked of each partition beyond its share, so that an uneven spread costs no second round. */
 const MORE_THAN_ITS_SHARE = 8;
 
@@ -26,7 +25,7 @@ export class RedisLister {
   }
 
   async page(pattern: TopicPattern, { after, limit }: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
-    if (!Number.isInteger(limit) || limit < 1 || limit > LIMIT_MAX) throw new BrokerError('invalid-config', `limit is from 1 to ${LIMIT_MAX}`);
+    checkListLimit(limit);
     const prefix = literalPrefix(pattern);
     const partitions = this.#partitionsOf(pattern);
     // Names are ASCII: nothing that begins with the prefix comes after this.

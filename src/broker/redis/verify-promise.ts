@@ -9,7 +9,7 @@ import type { Replication } from './replica-wait.ts';
  *  that has it. */
 export type RedisPromise = 'memory' | 'everysec' | 'always' | { readonly replicated: number };
 
-const REPLICAS_MAX = 8;
+export const REPLICAS_MAX = 8;
 
 /** Whom an append must reach before it counts: undefined unless replicas are waited for.
  *  @throws BrokerError invalid-config, and what asking throws */

@@ -1,8 +1,8 @@
 // One group's queue in Redis, partition by partition: calls the scripts (queue-scripts.ts) and reads their replies.
 import type { Priority } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
+import { GROUPS_MAX } from '../../group/consume-options.ts';
 import { PRIORITIES } from '../../group/ready-ring.ts';
-import { GROUPS_MAX } from '../../group-consumption.ts';
 import { parseLiteTopicName } from '../../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import { wrongReply } from '../redis-errors.ts';

@@ -3,8 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
-import { checkConsume } from '../../group/consume-options.ts';
-import { GROUPS_MAX } from '../../group-consumption.ts';
+import { GROUPS_MAX, checkConsume } from '../../group/consume-options.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../redis-commands.ts';
 import { GroupQueue } from './group-queue.ts';
