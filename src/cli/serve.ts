@@ -19,16 +19,13 @@ import type { Config } from './config.ts';
 import { HealthLog } from './health-log.ts';
 import { ownSecret } from './key-file.ts';
 import { openStorage } from './open-storage.ts';
+import { systemRandom } from './random.ts';
 import { makeToken } from './token.ts';
 
 /** The ready link of a first start. */
 const LINK_TOKEN_TTL = '30d';
 /** Streams are told to reconnect spread over this share of the drain time. */
 const DRAIN_WINDOW_SHARE = 0.5;
-
-/** For fairness and jitter only; this file hands it out. */
-// eslint-disable-next-line no-restricted-properties -- everybody else takes it as a parameter
-const random = Math.random;
 
 export interface RunningServer {
   /** Of what it serves; undefined for a worker that nobody asks for its health. */
@@ -60,14 +57,14 @@ export async function serve(config: Config, logger: Logger, onFatal: (error: Err
 
 async function startGateway(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
-  const commandLog = new CommandLog(broker, random);
-  const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, newId: randomId, random, onOutcome: (outcome) => gateway.metrics.countRun(outcome) }) : undefined;
+  const commandLog = new CommandLog(broker, systemRandom);
+  const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => gateway.metrics.countRun(outcome) }) : undefined;
   const gateway = await buildGateway({
     config: toGatewayConfig(config, secret),
     broker,
     commandLog,
     clock: systemClock,
-    random,
+    random: systemRandom,
     logger,
     ...(worker === undefined ? {} : { metrics: workerMetrics(worker, config) }),
     ...demoAssets(),
@@ -90,8 +87,8 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
 }
 
 async function startWorker(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
-  const commandLog = new CommandLog(broker, random);
-  const worker: Worker = buildWorker({ config, logger, broker, commandLog, newId: randomId, random, onOutcome: (outcome) => health.metrics.countRun(outcome) });
+  const commandLog = new CommandLog(broker, systemRandom);
+  const worker: Worker = buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => health.metrics.countRun(outcome) });
   const health = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker, config) });
   const url = config.port === undefined ? undefined : await listen(health.app, config);
   worker.start();

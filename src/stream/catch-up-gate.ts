@@ -16,10 +16,6 @@ export class CatchUpGate {
     return this.#waiting.size >= CATCH_UPS_WAITING_MAX;
   }
 
-  get waiting(): number {
-    return this.#waiting.size;
-  }
-
   /** Resolves to true when it is this reader's turn: it must `leave`. To false when its signal aborts before that. */
   async enter(signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return false;

@@ -39,7 +39,7 @@ export class FeedBatch {
       const event = wireEvent(item);
       if (item.kind === 'hole') hasHole = true;
       if (event === undefined) continue;
-      if (event.type !== 'delta' && event.type.startsWith('run.')) hasRunEvent = true;
+      if (event.type.startsWith('run.')) hasRunEvent = true;
       // Made for one: a live batch is one token mostly, and a list that is pushed to keeps room for sixteen more.
       if (events.length === 0) events = [event];
       else events.push(event);
@@ -182,7 +182,15 @@ export class TopicHub {
     const onResult = ({ done, value }: IteratorResult<ReadResult, unknown>): void => {
       if (done === true || value.kind === 'missing') end(undefined);
       else if (value.kind === 'reset') end(value);
-      else if (this.#delivered(feed, value, onFailed)) ask();
+      else {
+        try {
+          this.#deliver(feed, value);
+        } catch (error) {
+          onFailed(error);
+          return;
+        }
+        ask();
+      }
     };
     const ask = (): void => {
       tail.next().then(onResult, onFailed);
@@ -194,16 +202,6 @@ export class TopicHub {
     if (feed.abort.signal.aborted) return;
     this.#drop(feed);
     for (const listener of feed.listeners) listener.onEnd(reset);
-  }
-
-  #delivered(feed: Feed, batch: LogBatch, onFailed: (error: unknown) => void): boolean {
-    try {
-      this.#deliver(feed, batch);
-      return true;
-    } catch (error) {
-      onFailed(error);
-      return false;
-    }
   }
 
   #deliver(feed: Feed, batch: LogBatch): void {

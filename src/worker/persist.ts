@@ -9,12 +9,22 @@ export const PERSIST_RETRY_MS = 250;
 /** Only for what may be done twice, because the last try may have succeeded. Tries until the signal aborts.
  *  @throws what the action threw last, where another try is of no use or not wanted any more */
 export async function persist<T>(clock: Clock, until: AbortSignal, action: () => Promise<T>): Promise<T> {
-  for (;;) {
+  try {
+    return await action();
+  } catch (error) {
+    return persistAfter(error, clock, until, action);
+  }
+}
+
+/** As `persist`, for an action whose first try has failed with this. */
+export async function persistAfter<T>(error: unknown, clock: Clock, until: AbortSignal, action: () => Promise<T>): Promise<T> {
+  for (let last = error; ; ) {
+    if (!isBrokerError(last) || !last.retryable || until.aborted) throw last;
+    await delay(clock, PERSIST_RETRY_MS, until);
     try {
       return await action();
-    } catch (error) {
-      if (!isBrokerError(error) || !error.retryable || until.aborted) throw error;
-      await delay(clock, PERSIST_RETRY_MS, until);
+    } catch (again) {
+      last = again;
     }
   }
 }

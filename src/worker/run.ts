@@ -57,7 +57,7 @@ export async function executeRun(deps: RunDeps, ref: SessionRef, runId: string, 
   await readRun(deps.broker, ref, held.epoch, held.run, held.fence + 1, answer);
   const agent = deps.findAgent(held.run.agent);
   const fail = async (code: string, message: string, retryable: boolean): Promise<RunOutcome> =>
-    finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable } }, lost);
+    finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable } }, AbortSignal.any([released, lost]));
   if (agent === undefined) return fail('unknown-agent', 'no worker serves this agent', false);
   if (held.run.attempt > agent.attemptsMax) return fail('worker-lost', 'every worker of this run was lost', true);
   if (held.run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
@@ -125,7 +125,7 @@ class ActiveRun {
     this.#answer = answer;
     const { run, epoch, fence, ref } = held;
     const target = { topic: chatTopic(ref), epoch, fence, runId: run.runId, answerId: run.answerId };
-    this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, () => this.#abort({ why: 'lost' }));
+    this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () => this.#abort({ why: 'lost' }));
   }
 
   async generate(released: AbortSignal, lost: AbortSignal): Promise<RunOutcome> {
@@ -211,10 +211,7 @@ class ActiveRun {
 
   #abort(stop: Stop): void {
     this.#stop ??= stop;
-    if (stop.why !== 'cancelled') {
-      this.#writer.abandon();
-      this.#letGo.abort();
-    }
+    if (stop.why !== 'cancelled') this.#letGo.abort();
     this.#upstream.abort();
   }
 

@@ -2,21 +2,19 @@
 // arrives in the meantime goes into the next. So a slow disk makes larger batches, not longer queues.
 // Owns the run's (fence, seq) count and feeds the answer builder with what is durable.
 import type { Appended, Broker, NewRecord, TopicWrite } from '../broker/broker.ts';
-import { isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
-import { delay, type Clock } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import type { AnswerBuilder } from '../session/answer-builder.ts';
 import { ANSWER_CHARS_MAX, ANSWER_PARTS_MAX } from '../session/answer-builder.ts';
 import { encodeEvent, type PartKind, type PartStarted } from '../session/chat-event.ts';
 import { deltaHead, encodeDelta } from '../session/delta-json.ts';
+import { persistAfter } from './persist.ts';
 import type { ProviderEvent } from './provider.ts';
 
 /** UTF-16 code units that may wait for the append under way; beyond it the upstream is not read on. */
 export const WRITER_PENDING_CHARS_MAX = 256 * 1024;
 /** UTF-16 code units of one delta record; three bytes each at most, far below a record's limit. */
 const DELTA_CHARS_MAX = 64 * 1024;
-/** Pause before an append that the broker could not take (no room, overloaded) is tried again. */
-const RETRY_MS = 250;
 
 /** What a run says may not grow without end. */
 export class AnswerTooLargeError extends Error {
@@ -56,15 +54,17 @@ export class TokenWriter {
   #inFlight: readonly Piece[] = [];
   readonly #expect: { readonly epoch: string };
   #failure: Error | undefined;
-  #isAbandoned = false;
+  readonly #letGo: AbortSignal;
   readonly #onFailure: () => void;
 
-  /** `answer` holds what an earlier attempt left standing. `onFailure` is called once, when an append is refused. */
-  constructor(broker: Broker, clock: Clock, target: WriterTarget, answer: AnswerBuilder, onFailure: () => void) {
+  /** `answer` holds what an earlier attempt left standing. After `letGo` an append that the broker cannot take is not tried
+   *  again: whoever goes on with the run says it anew. `onFailure` is called once, when an append is refused. */
+  constructor(broker: Broker, clock: Clock, target: WriterTarget, answer: AnswerBuilder, letGo: AbortSignal, onFailure: () => void) {
     this.#broker = broker;
     this.#clock = clock;
     this.#target = target;
     this.#answer = answer;
+    this.#letGo = letGo;
     this.#onFailure = onFailure;
     this.#expect = { epoch: target.epoch };
     this.#written = answer.length;
@@ -100,11 +100,6 @@ export class TokenWriter {
     this.#kick();
     while (this.#flushing !== undefined) await this.#flushing;
     if (this.#failure !== undefined) throw this.#failure;
-  }
-
-  /** An append that the broker cannot take now is not tried again: whoever goes on with the run says it anew. */
-  abandon(): void {
-    this.#isAbandoned = true;
   }
 
   #startToolCall(event: Extract<ProviderEvent, { type: 'tool-call' }>): void {
@@ -177,13 +172,8 @@ export class TokenWriter {
     this.#pieces = [];
     this.#pendingChars = 0;
     const { topic, fence } = this.#target;
-    const write = { topic, records: this.#encode(this.#inFlight), expect: this.#expect, fence: { fence, seq: this.#seq } };
-    this.#append([write]);
-  }
-
-  /** The same (fence, seq) again is safe whatever became of the last try. What the model says waits meanwhile. */
-  #append(writes: readonly TopicWrite[]): void {
-    this.#flushing = this.#broker.append(writes).then(this.#onAppended, (error: unknown) => this.#onRefused(error, writes));
+    const writes = [{ topic, records: this.#encode(this.#inFlight), expect: this.#expect, fence: { fence, seq: this.#seq } }];
+    this.#flushing = this.#broker.append(writes).then(this.#onAppended, (error: unknown) => this.#appendLater(error, writes));
   }
 
   readonly #onAppended = ([appended]: readonly Appended[]): void => {
@@ -198,16 +188,16 @@ export class TokenWriter {
     this.#kick();
   };
 
-  /** A refusal for good is kept for `settled`, and told to the run, which stops. */
-  async #onRefused(error: unknown, writes: readonly TopicWrite[]): Promise<void> {
-    if (isBrokerError(error) && error.retryable && !this.#isAbandoned) {
-      await delay(this.#clock, RETRY_MS);
-      this.#append(writes);
-      return;
+  /** The same (fence, seq) again is safe whatever became of the last try. What the model says waits meanwhile. A refusal
+   *  for good is kept for `settled`, and told to the run, which stops. */
+  async #appendLater(error: unknown, writes: readonly TopicWrite[]): Promise<void> {
+    try {
+      this.#onAppended(await persistAfter(error, this.#clock, this.#letGo, () => this.#broker.append(writes)));
+    } catch (refusal) {
+      this.#failure = refusal instanceof Error ? refusal : new Error('append failed', { cause: refusal });
+      this.#flushing = undefined;
+      this.#onFailure();
     }
-    this.#failure = error instanceof Error ? error : new Error('append failed', { cause: error });
-    this.#flushing = undefined;
-    this.#onFailure();
   }
 
   /** Pieces of one part stand together, so one running length is enough. */

@@ -56,7 +56,7 @@ describe('memory', () => {
     const step = fc.oneof(
       { weight: 8, arbitrary: fc.record({ kind: fc.constant('push' as const), major: fc.boolean(), data: fc.oneof({ weight: 5, arbitrary: text }, large) }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('drop' as const), back: fc.nat(20) }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constant('trim' as const), bytes: fc.nat(800), keep: fc.nat(2) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('trim' as const), bytes: fc.nat(800), keepsNewest: fc.boolean() }) },
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
@@ -67,7 +67,7 @@ describe('memory', () => {
           if (one.kind === 'drop') {
             tail.drop(next - one.back);
             told.delete(next - one.back);
-          } else if (one.kind === 'trim') tail.trimTo(one.bytes, one.keep);
+          } else if (one.kind === 'trim') tail.trimTo(one.bytes, one.keepsNewest);
           else {
             const record: LogRecord = { kind: 'record', offset: next, major: one.major, data: one.data };
             told.set(next++, record);

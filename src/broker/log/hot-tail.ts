@@ -38,7 +38,7 @@ export class HotMemory {
       this.#tails.add(tail);
     }
     this.#bytes += bytes;
-    if (tail.bytes > this.#topicBytesMax) this.#bytes -= tail.trimTo(this.#topicBytesMax / 2, 1);
+    if (tail.bytes > this.#topicBytesMax) this.#bytes -= tail.trimTo(this.#topicBytesMax / 2, true);
     if (this.#bytes > this.#bytesMax) this.#evict(tail);
   }
 
@@ -52,14 +52,15 @@ export class HotMemory {
     for (const tail of this.#tails) {
       if (this.#bytes <= this.#bytesMax) return;
       this.#tails.delete(tail);
-      tail.isHeld = false;
-      if (tail.usedSinceSweep || tail === pushed) {
-        tail.usedSinceSweep = false;
-        this.#tails.add(tail);
-        tail.isHeld = true;
-        // A set visits again what is added while it is walked: without this an only tail would be walked for ever.
-        if (tail === pushed) this.#bytes -= tail.trimTo(Math.floor(tail.bytes / 2));
-      } else this.#bytes -= tail.trimTo(0);
+      tail.isHeld = tail.usedSinceSweep || tail === pushed;
+      if (!tail.isHeld) {
+        this.#bytes -= tail.trimTo(0);
+        continue;
+      }
+      tail.usedSinceSweep = false;
+      this.#tails.add(tail);
+      // A set visits again what is added while it is walked: without this an only tail would be walked for ever.
+      if (tail === pushed) this.#bytes -= tail.trimTo(Math.floor(tail.bytes / 2));
     }
   }
 }
@@ -126,18 +127,17 @@ export class HotTail {
     this.#memory.account(this, -(size + RECORD_OVERHEAD_BYTES));
   }
 
-  /** Lets go of the oldest until at most `bytes` or `keep` records are held, and says how many bytes went. Whatever its
-   *  size, the newest is what live readers are about to ask for. */
-  trimTo(bytes: number, keep = 0): number {
+  /** Lets go of the oldest until at most `bytes` are held, and says how many went. Whatever its size, the newest is what
+   *  live readers are about to ask for: `keepsNewest`. */
+  trimTo(bytes: number, keepsNewest = false): number {
     const before = this.bytes;
-    const inBytes = Math.max(0, this.#count - Math.max(0, keep - 1));
     let dropped = 0;
-    for (; this.bytes > bytes && dropped < inBytes; dropped += 1) {
+    for (; this.bytes > bytes && dropped < this.#count; dropped += 1) {
       const word = this.#words[dropped * WORDS + 1] ?? GONE;
       if (word !== GONE) this.bytes -= (word >>> 1) + RECORD_OVERHEAD_BYTES;
     }
     if (dropped > 0) this.#forget(dropped);
-    if (this.bytes > bytes && keep === 0) this.#forgetNewest();
+    if (this.bytes > bytes && !keepsNewest) this.#forgetNewest();
     return before - this.bytes;
   }
 

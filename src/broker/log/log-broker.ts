@@ -114,14 +114,14 @@ export class LogBroker implements BrokerEngine {
   }
 
   #read(name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult | Promise<ReadResult> {
-    return this.#readTopic(this.#parts.table.find(name), name, from, options);
+    return this.#readTopic(this.#parts.table.find(name), from, options);
   }
 
-  #readTopic(topic: Topic | undefined, name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult | Promise<ReadResult> {
+  #readTopic(topic: Topic | undefined, from: ReadFrom, options: ReadOptions): ReadResult | Promise<ReadResult> {
     if (topic?.visible === undefined) return this.#endOf(topic);
     const plan = planRead(topic, topic.visible, from, options);
     if (plan.kind === 'reset') return plan;
-    return plan.cold.length === 0 ? batchOf(plan) : this.#parts.cold.complete(name, plan);
+    return plan.cold.length === 0 ? batchOf(plan) : this.#parts.cold.complete(topic.name, plan);
   }
 
   #endOf(topic: Topic | undefined): ReadResult {
@@ -134,7 +134,7 @@ export class LogBroker implements BrokerEngine {
     // A topic with readers stays in memory, so that it is looked for once and not with every token.
     let topic: Topic | undefined;
     return {
-      readFrom: (position, majorOnly) => this.#readTopic(topic, name, position, majorOnly ? MAJOR_ONLY : EVERYTHING),
+      readFrom: (position, majorOnly) => this.#readTopic(topic, position, majorOnly ? MAJOR_ONLY : EVERYTHING),
       attach: (reader) => {
         this.#mustBeOpen();
         this.#tails.add(reader);

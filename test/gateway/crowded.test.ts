@@ -1,0 +1,44 @@
+// More readers of history than a node takes: who comes then is sent on and told when to come again, and is let in once
+// there is room.
+import { expect, it } from 'vitest';
+import type { ReadResult } from '../../src/broker/broker.ts';
+import { SUBSCRIPTIONS_PER_SOCKET_MAX } from '../../src/gateway/gateway-config.ts';
+import { CATCH_UPS_MAX, CATCH_UPS_WAITING_MAX } from '../../src/stream/catch-up-gate.ts';
+import { eventually } from '../helpers/collector.ts';
+import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
+import { SseClient } from '../helpers/gateway-sse-client.ts';
+import { WsClient } from '../helpers/gateway-ws-client.ts';
+
+/** Whoever reads a chat forward, as streams do, never gets an answer. */
+function holdUpReaders(h: Harness): void {
+  const read = h.broker.read.bind(h.broker);
+  h.broker.read = (topic, from, options) =>
+    options?.direction === 'backward' ? read(topic, from, options) : new Promise<ReadResult>(() => undefined);
+}
+
+async function subscribeToAll(h: Harness, wsUrl: string): Promise<WsClient> {
+  const socket = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } });
+  for (let i = 0; i < SUBSCRIPTIONS_PER_SOCKET_MAX; i++) socket.send({ type: 'subscribe', sessionId: `s${i}` });
+  await socket.frames.until(() => socket.frames.seen.length >= SUBSCRIPTIONS_PER_SOCKET_MAX);
+  return socket;
+}
+
+it('a node crowded with readers of history refuses another one until some have gone', async () => {
+  const h = await startHarness({ config: { framesPerSecond: 100_000, framesBurst: 100_000 } });
+  const { port, wsUrl } = await h.listen();
+  for (let i = 0; i < SUBSCRIPTIONS_PER_SOCKET_MAX; i++) await h.call('POST', '/v1/sessions', 'ann', { sessionId: `s${i}` });
+  holdUpReaders(h);
+  const sockets: WsClient[] = [];
+  for (let readers = 0; readers < CATCH_UPS_MAX + CATCH_UPS_WAITING_MAX; readers += SUBSCRIPTIONS_PER_SOCKET_MAX) {
+    sockets.push(await subscribeToAll(h, wsUrl));
+  }
+
+  const refused = await h.call('GET', '/v1/sessions/s0/events', 'ann');
+  expect(refused).toMatchObject({ status: 503, body: { error: { code: 'node-full', retryable: true } }, headers: { 'retry-after': '3' } });
+
+  sockets.at(-1)?.socket.terminate();
+  await eventually(async () => {
+    const later = await SseClient.open(port, '/v1/sessions/s0/events', { authorization: h.bearer('ann') });
+    return (await later.head).status === 200;
+  });
+});
