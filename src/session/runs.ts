@@ -4,6 +4,7 @@ import type { Broker } from '../broker/broker.ts';
 import type { Position } from '../broker/position.ts';
 import type { Clock } from '../clock.ts';
 import { AnswerBuilder } from './answer-builder.ts';
+import { ASK_TTL_MS, askDepth } from './asked-session.ts';
 import { addToChatList } from './chat-list.ts';
 import type { MessageContent, RunPriority } from './chat-event.ts';
 import type { CommandLog } from './command-log.ts';
@@ -54,12 +55,14 @@ export class Runs {
    *  @throws SessionError not-found, message-conflict, busy, queue-full, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
     const command = this.#sendCommand(principal, prompt);
-    if ((await this.#log.load(ref)) === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
+    // An ask is no chat of anybody's list, and nobody comes back to it after the run that asked.
+    const isAsked = askDepth(ref.sessionId) > 0;
+    if (!isAsked && (await this.#log.load(ref)) === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
     let repeat: SentPrompt | undefined;
     const committed = await this.#log.transact(ref, (loaded) => {
       repeat = undefined;
       if (loaded === undefined) {
-        const creates = newCommandState(principal.user, command.createdAt, SESSION_TTL_MS);
+        const creates = newCommandState(principal.user, command.createdAt, isAsked ? ASK_TTL_MS : SESSION_TTL_MS);
         return { creates, ...decideSend(creates, command) };
       }
       if (loaded.state.owner !== principal.user) throw new SessionError('not-found');

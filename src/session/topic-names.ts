@@ -3,14 +3,17 @@
 // the chat and its request topic together.
 import { createHash } from 'node:crypto';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName, type TopicPattern } from '../broker/lite-topic.ts';
+import { askDepth } from './asked-session.ts';
 import { DEFAULT_TENANT, type Principal, type SessionRef } from './session-ref.ts';
 
 function scoped(tenant: string, id: string): string {
   return tenant === DEFAULT_TENANT ? id : `${tenant}:${id}`;
 }
 
+/** A session's log. What a run asked of another agent is answered apart from the chats of users. */
 export function chatTopic(ref: SessionRef): LiteTopicName {
-  return parseLiteTopicName(`chat/${scoped(ref.tenant, ref.sessionId)}`);
+  const parent = askDepth(ref.sessionId) === 0 ? 'chat' : 'response';
+  return parseLiteTopicName(`${parent}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
 /** Holds only the run at the head of the session's queue. */

@@ -2,7 +2,7 @@
 // log's items, total and without I/O.
 import type { LogItem } from '../broker/broker.ts';
 import { AnswerBuilder, type AnswerPart } from './answer-builder.ts';
-import { decodeEvent, type ChatEvent, type MessageContent, type RunAnswer, type RunError, type RunUsage } from './chat-event.ts';
+import { decodeEvent, type ChatEvent, type MessageContent, type RunAnswer, type RunError, type RunRestarted, type RunUsage } from './chat-event.ts';
 
 export type MessageStatus = 'sent' | 'queued' | 'streaming' | 'completed' | 'failed' | 'cancelled';
 
@@ -107,6 +107,10 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
       run.heads.set(event.part, pickHead(event));
       run.streamed.apply(event, offset);
       return;
+    case 'run.restarted':
+      dropHeads(run, event);
+      run.streamed.apply(event, offset);
+      return;
     case 'run.answer':
       addChunk(run, event);
       return;
@@ -126,6 +130,15 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
       return;
     default:
       run.streamed.apply(event, offset);
+  }
+}
+
+/** Calls that a restart drops, with what became of them: the next attempt may say something else in that place. */
+function dropHeads(run: FoldingRun, { part, at }: RunRestarted): void {
+  for (const [dropped, { toolCallId }] of run.heads) {
+    if (dropped < part || (dropped === part && at > 0)) continue;
+    run.heads.delete(dropped);
+    if (toolCallId !== undefined) run.results.delete(toolCallId);
   }
 }
 

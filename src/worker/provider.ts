@@ -1,5 +1,6 @@
 // What a model is to Holdline: a conversation in, a stream of events out, stoppable at any moment.
-// Providers know HTTP or a script; they know neither chats nor logs.
+// Providers know HTTP, a script or an agent's own code; they never write a log.
+import type { RunRef } from '../session/asked-session.ts';
 
 export type ContentPart =
   | { readonly type: 'text'; readonly text: string }
@@ -25,10 +26,14 @@ export type ProviderEvent =
   | { readonly type: 'reasoning'; readonly text: string }
   /** `index` numbers the calls of one answer; `id` and `name` come with a call's first delta. */
   | { readonly type: 'tool-call'; readonly index: number; readonly id?: string; readonly name?: string; readonly argumentsText: string }
+  /** What became of a call with that id: `result` is any JSON, at most TOOL_RESULT_CHARS_MAX of it. */
+  | { readonly type: 'tool-result'; readonly toolCallId: string; readonly result?: unknown; readonly error?: string }
   | { readonly type: 'usage'; readonly usage: Usage }
   | { readonly type: 'finish'; readonly reason: FinishReason };
 
 export interface ProviderRequest {
+  /** Whose answer it is, for agents that ask others. */
+  readonly run: RunRef & { readonly attempt: number };
   readonly model: string;
   readonly messages: readonly ModelMessage[];
   /** Answer text that already stands. Only given to providers that can continue: they stream what follows it. */

@@ -14,6 +14,7 @@ import type { Runs } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
+import { AgentError } from './agent-error.ts';
 import { readConversation } from './conversation.ts';
 import { persist } from './persist.ts';
 import { ProviderError, type FinishReason } from './provider.ts';
@@ -186,7 +187,9 @@ class ActiveRun {
     const prefix = this.#answer.parts()[0]?.text ?? '';
     const { signal } = this.#upstream;
     const model = run.model === '' ? this.#agent.model : run.model;
-    for await (const event of this.#agent.provider.stream({ model, messages, signal, ...(prefix === '' ? {} : { prefix }) })) {
+    const { runId, attempt } = run;
+    const request = { run: { ...ref, runId, attempt }, model, messages, signal, ...(prefix === '' ? {} : { prefix }) };
+    for await (const event of this.#agent.provider.stream(request)) {
       if (signal.aborted) return undefined;
       if (event.type === 'finish') return event.reason;
       if (event.type === 'usage') this.#usage = event.usage;
@@ -274,7 +277,7 @@ function cancelled(runId: string, by: string, reason: string | undefined): RunTe
 
 /** What the user is told; undefined for a failure that is not the upstream's nor the answer's. */
 function describeFailure(error: unknown): RunError | undefined {
-  if (error instanceof ProviderError) return { code: error.code, message: error.message, retryable: error.retryable };
+  if (error instanceof ProviderError || error instanceof AgentError) return { code: error.code, message: error.message, retryable: error.retryable };
   if (error instanceof AnswerTooLargeError) return { code: 'answer-too-large', message: error.message, retryable: false };
   return undefined;
 }

@@ -6,7 +6,7 @@ import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Clock } from '../clock.ts';
 import type { AnswerBuilder } from '../session/answer-builder.ts';
 import { ANSWER_CHARS_MAX, ANSWER_PARTS_MAX } from '../session/answer-builder.ts';
-import { encodeEvent, type PartKind, type PartStarted } from '../session/chat-event.ts';
+import { encodeEvent, type PartKind, type PartStarted, type ToolResult } from '../session/chat-event.ts';
 import { deltaHead, encodeDelta } from '../session/delta-json.ts';
 import { persistAfter } from './persist.ts';
 import type { ProviderEvent } from './provider.ts';
@@ -15,6 +15,8 @@ import type { ProviderEvent } from './provider.ts';
 export const WRITER_PENDING_CHARS_MAX = 256 * 1024;
 /** UTF-16 code units of one delta record; three bytes each at most, far below a record's limit. */
 const DELTA_CHARS_MAX = 64 * 1024;
+/** UTF-16 code units of one tool's result, as JSON: a record of its own, that every reader gets whole. */
+export const TOOL_RESULT_CHARS_MAX = 64 * 1024;
 
 /** What a run says may not grow without end. */
 export class AnswerTooLargeError extends Error {
@@ -23,6 +25,7 @@ export class AnswerTooLargeError extends Error {
 
 type Piece =
   | { readonly kind: 'start'; readonly event: PartStarted }
+  | { readonly kind: 'result'; readonly event: ToolResult }
   | { readonly kind: 'delta'; readonly part: number; readonly partKind: PartKind; text: string };
 
 export interface WriterTarget {
@@ -78,8 +81,10 @@ export class TokenWriter {
   }
 
   /** Takes what the model says. Sync: it never waits for the log. @throws AnswerTooLargeError */
-  push(event: Extract<ProviderEvent, { type: 'text' | 'reasoning' | 'tool-call' }>): void {
-    if (event.type === 'tool-call') {
+  push(event: Extract<ProviderEvent, { type: 'text' | 'reasoning' | 'tool-call' | 'tool-result' }>): void {
+    if (event.type === 'tool-result') {
+      this.#addResult(event);
+    } else if (event.type === 'tool-call') {
       if (event.index !== this.#toolIndex) this.#startToolCall(event);
       this.#say('tool-call', event.argumentsText);
     } else {
@@ -120,6 +125,22 @@ export class TokenWriter {
     this.#wait({ kind: 'start', event });
   }
 
+  /** Results stay in the log beside the answer, so they count as it does. */
+  #addResult({ toolCallId, result, error }: Extract<ProviderEvent, { type: 'tool-result' }>): void {
+    this.#flushHalfCharacter();
+    const said = error === undefined ? { result } : { error };
+    const { length } = JSON.stringify(said);
+    if (length > TOOL_RESULT_CHARS_MAX) throw new AnswerTooLargeError('the result of a tool is too large');
+    this.#count(length);
+    this.#wait({ kind: 'result', event: { type: 'tool.result', runId: this.#target.runId, toolCallId, ...said } });
+  }
+
+  #count(chars: number): void {
+    this.#written += chars;
+    if (this.#written > ANSWER_CHARS_MAX) throw new AnswerTooLargeError('the answer is too large');
+    this.#pendingChars += chars;
+  }
+
   /** What is left of a character when its part ends is said as it is. */
   #flushHalfCharacter(): void {
     const half = this.#halfCharacter;
@@ -138,9 +159,7 @@ export class TokenWriter {
   }
 
   #addText(kind: PartKind, text: string): void {
-    this.#written += text.length;
-    if (this.#written > ANSWER_CHARS_MAX) throw new AnswerTooLargeError('the answer is too large');
-    this.#pendingChars += text.length;
+    this.#count(text.length);
     const last = this.#pieces.at(-1);
     if (last?.kind === 'delta' && last.part === this.#part && last.text.length + text.length <= DELTA_CHARS_MAX) {
       last.text += text;
@@ -181,7 +200,7 @@ export class TokenWriter {
     this.#seq += 1;
     for (const piece of this.#inFlight) {
       if (piece.kind === 'start') this.#answer.startPart(piece.event);
-      else this.#answer.addDelta(piece.part, piece.partKind, piece.text, offset);
+      else if (piece.kind === 'delta') this.#answer.addDelta(piece.part, piece.partKind, piece.text, offset);
       offset += 1;
     }
     this.#flushing = undefined;
@@ -206,7 +225,7 @@ export class TokenWriter {
     let part = -1;
     let at = 0;
     return pieces.map((piece) => {
-      if (piece.kind === 'start') return encodeEvent(piece.event);
+      if (piece.kind !== 'delta') return encodeEvent(piece.event);
       if (piece.part !== part) {
         part = piece.part;
         at = this.#answer.partLength(part);

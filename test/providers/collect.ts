@@ -7,7 +7,8 @@ export interface Collected {
 }
 
 export function requestOf(prompt: string, more: Partial<ProviderRequest> = {}): ProviderRequest {
-  return { model: 'some-model', messages: [{ role: 'user', content: prompt }], signal: new AbortController().signal, ...more };
+  const run = { tenant: 'default', sessionId: 's1', runId: 'r1', attempt: 1 };
+  return { run, model: 'some-model', messages: [{ role: 'user', content: prompt }], signal: new AbortController().signal, ...more };
 }
 
 /** Any other error than a ProviderError is thrown on. */
