@@ -299,7 +299,7 @@ for _, w in ipairs(writes) do
 end
 for _, w in ipairs(writes) do
   if #w.kinds > 0 then publish(w, w.t) end
-  hl_mark(part, w.topic, w.t.key)
+  hl_mark(part, w.topic)
 end
 return answers
 `,

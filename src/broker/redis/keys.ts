@@ -2,7 +2,7 @@
 // hash tag, so that in a cluster they are on one node and one script may change them together.
 //
 //   P = {<prefix>:p<n>}     the partition itself: never a key, but what scripts are routed by (KEYS[1])
-//   P:life                  hash: whose history this is (life-lua.ts)
+//   P:life                  hash: whose history this is (topic-lua.ts)
 //   P:names                 zset, score 0: the topics that are alive, for lists
 //   P:due                   zset, score = no later than when the topic's time is up: what the sweep looks at
 //   P:t:<topic>             hash: the topic's state, or its tombstone (fields below)
@@ -25,8 +25,9 @@ export const PREFIX_DEFAULT = 'holdline';
 /** Braces would move the hash tag. */
 const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
 
-/** After P, before the topic. Lua sees them by the same names (partition-lua.ts). */
+/** After P, before the topic. */
 export const TOPIC_KEYS = { meta: ':t:', majors: ':M:', minors: ':m:', holes: ':h:', channel: ':c:' } as const;
+/** After P. */
 export const PARTITION_KEYS = { life: ':life', names: ':names', due: ':due', queue: ':q', wake: ':w', layout: ':layout' } as const;
 
 /** Fields of a topic's hash, one letter each because there may be millions. Absent where the default stands beside it. */

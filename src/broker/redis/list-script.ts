@@ -1,5 +1,5 @@
 // A page of the names in one partition.
-//   ARGV  time, after (a ZRANGEBYLEX bound), up to (likewise), Lua pattern of the names wanted, how many
+//   ARGV  time, after (a ZRANGEBYLEX bound), up to (likewise), pattern of the names wanted, how many
 // Answers {name up to which it looked, or '' if it looked at all, then two for each topic: name, line (hl_info)}.
 import { PARTITION_KEYS } from './keys.ts';
 import { redisScript } from './redis-commands.ts';
@@ -20,7 +20,7 @@ for _, name in ipairs(names) do
     reply[1] = reply[#reply - 1]
     return reply
   end
-  if string.find(name, ARGV[4]) then
+  if hl_matches(ARGV[4], name) then
     local t = hl_topic(name)
     if t then
       reply[#reply + 1] = name

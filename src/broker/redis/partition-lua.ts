@@ -1,21 +1,14 @@
-// What stands at the top of every script: whose partition, what time it is, and how keys are called. Scripts run with
+// What stands at the top of every script: whose partition, and what time it is. Scripts run with
 //   KEYS[1]  P, the partition's tag (no key stands there)
 //   ARGV[1]  ms since 1970, or '' for the server's own clock. Tests give it; nodes do not, so that there is one clock.
 //            Behind a space, where there is one: the replication id of the live master that gave this partition away.
 // A slot that is being moved has a part of its keys here and a part there, and a script may not change half of a topic.
 // As no key stands at P, a server that is giving the slot away sends every script on (ASK), and nobody here follows: so a
 // partition is unavailable while it moves, and whole before and after.
-import { META, PARTITION_KEYS, TOPIC_KEYS } from './keys.ts';
 
-const constants = (name: string, table: Readonly<Record<string, string>>): string =>
-  `local ${name} = {${Object.entries(table).map(([key, value]) => `${key}='${value}'`).join(',')}}`;
-
-/** Gives scripts: part, now, vouched (for hl_look in topic-lua.ts), K (topic keys), Q (partition keys), F (fields of a topic's hash). */
+/** Gives scripts: part, now, vouched (for hl_look in topic-lua.ts). */
 export const PARTITION_LUA = `
 local part = KEYS[1]
-${constants('K', TOPIC_KEYS)}
-${constants('Q', PARTITION_KEYS)}
-${constants('F', META)}
 local now, vouched = ARGV[1], nil
 local space = string.find(now, ' ', 1, true)
 if space then

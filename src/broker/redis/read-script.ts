@@ -36,7 +36,7 @@ local bytes, count = 0, 0
 
 -- The records of one stream in reading order, fetched a chunk at a time.
 local function source(key)
-  return {key = key, entries = {}, at = 1, size = 0, isDone = false, nextFetch = nil}
+  return {key = key, entries = {}, at = 1, size = 0, isDone = false}
 end
 
 local function fetch(s, place)

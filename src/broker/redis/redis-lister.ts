@@ -13,7 +13,7 @@ const MORE_THAN_ITS_SHARE = 8;
 
 interface Bounds {
   readonly upTo: string;
-  readonly pattern: string;
+  readonly pattern: TopicPattern;
   readonly share: number;
 }
 
@@ -29,7 +29,7 @@ export class RedisLister {
     const prefix = literalPrefix(pattern);
     const partitions = this.#partitionsOf(pattern);
     // Names are ASCII: nothing that begins with the prefix comes after this.
-    const bounds = { upTo: `(${prefix}\u00ff`, pattern: luaPattern(pattern), share: Math.min(limit + 1, Math.ceil((2 * limit) / partitions.length) + MORE_THAN_ITS_SHARE) };
+    const bounds = { upTo: `(${prefix}\u00ff`, pattern, share: Math.min(limit + 1, Math.ceil((2 * limit) / partitions.length) + MORE_THAN_ITS_SHARE) };
     const from = after !== undefined && after >= prefix ? `(${after}` : `[${prefix}`;
     const lists = partitions.map((partition) => new PartitionList(this.#commands, partition, from, bounds));
     await Promise.all(lists.map((list) => list.fill()));
@@ -107,9 +107,4 @@ async function smallest(lists: readonly PartitionList[]): Promise<PartitionList 
 function rowsOf(reply: RedisReply): readonly [string, ...string[]] {
   if (!Array.isArray(reply) || reply.length === 0 || reply.some((part) => typeof part !== 'string')) throw wrongReply('list');
   return reply as unknown as readonly [string, ...string[]];
-}
-
-/** Names have no other character that means something to a Lua pattern. */
-function luaPattern(pattern: TopicPattern): string {
-  return `^${pattern.replace(/[.-]/g, '%$&').replaceAll('*', '[^/]+')}$`;
 }

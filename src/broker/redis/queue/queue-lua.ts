@@ -20,7 +20,7 @@
 //   lost <group> <topic> <token>                              the lease ended with its topic's life
 //
 // What the rest of the engine calls:
-//   hl_mark(part, topic, meta_key)            after every write to a topic, an empty one too
+//   hl_mark(part, topic)                      after every write to a topic, an empty one too
 //   hl_drop(part, topic)                      when its life has ended
 //   hl_lagging(part, topic, meta_key, next)   before it may: has a known group records of it to consume?
 
@@ -113,7 +113,7 @@ local function hl_sweep(part, group)
   return #topics > 0
 end
 
-local function hl_mark(part, topic, meta_key)
+local function hl_mark(part, topic)
   hl_each_group(part, topic, function(group)
     if redis.call('ZSCORE', hl_queue(part, group, 'due'), topic) then return end
     if hl_enqueue(part, group, topic) then hl_tell(part, group) end
