@@ -1,7 +1,7 @@
 // How this engine connects: never a command that waits for a connection, never one that is sent a second time, and a
 // server that does not answer is found out. The defaults of the client are the opposite of each.
-import { randomInt } from 'node:crypto';
 import type { RedisOptions } from 'ioredis';
+import { jittered } from './jitter.ts';
 
 /** Until a connection stands. */
 const CONNECT_MS = 5_000;
@@ -38,5 +38,5 @@ export function connectionSettings(purpose: 'commands' | 'subscriber'): Omit<Red
 
 /** Full jitter: nodes that lost the same server do not come back together. */
 function retryIn(attempt: number): number {
-  return randomInt(Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(attempt, 10))) + 1;
+  return jittered(Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(attempt, 10))) + 1;
 }

@@ -1,7 +1,6 @@
 // The topics that are followed on this node, each with one subscription however many read it. Those in doubt are looked
 // at together, in one script a partition: after a reconnect, when their time is up, and all of them from time to time,
 // because what is published may be lost.
-import { randomInt } from 'node:crypto';
 import { delay, type Clock, type Timer } from '../../clock.ts';
 import type { TopicInfo } from '../broker.ts';
 import { isBrokerError } from '../errors.ts';
@@ -9,11 +8,12 @@ import type { LiteTopicName } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import type { TailSource } from '../tail/tail-reader.ts';
 import { TailRing } from '../tail/tail-ring.ts';
+import { about, jittered } from './jitter.ts';
 import type { RedisRead } from './read-reply.ts';
 import type { ChannelSubscription, RedisCommands } from './redis-commands.ts';
 import { TopicFeed } from './topic-feed.ts';
 
-/** At the longest, a message that was lost is found out after one and a half of this. */
+/** At the longest, a message that was lost is found out after one and a quarter of this. */
 export const RECHECK_MS = 15_000;
 /** Between two tries to read the log, at most. */
 const RETRY_MS = 1_000;
@@ -143,16 +143,11 @@ export class FeedTable {
 
   #scheduleRecheck(): void {
     if (this.#recheck !== undefined || this.#followed.size === 0 || this.#closing.signal.aborted) return;
-    this.#recheck = this.#clock.after(RECHECK_MS / 2 + jittered(RECHECK_MS), () => {
+    this.#recheck = this.#clock.after(about(RECHECK_MS), () => {
       this.#recheck = undefined;
       this.#doubt([...this.#followed.values()].map(({ feed }) => feed));
       this.#scheduleRecheck();
     });
   }
-}
-
-/** From nothing to this. */
-export function jittered(ms: number): number {
-  return randomInt(ms);
 }
 

@@ -2,7 +2,7 @@
 // partition note that its server has got a replica (topic-lua.ts), and finds out connections that lead nowhere.
 import type { Timer } from '../../clock.ts';
 import { isBrokerError } from '../errors.ts';
-import { jittered } from './feed-table.ts';
+import { about } from './jitter.ts';
 import type { RedisCommands } from './redis-commands.ts';
 import { SWEEP } from './sweep-script.ts';
 
@@ -33,7 +33,7 @@ export class PartitionSweep {
 
   #schedule(): void {
     if (this.#isClosed) return;
-    this.#timer = this.#commands.clock.after(SWEEP_MS / 2 + jittered(SWEEP_MS), () => void this.#round());
+    this.#timer = this.#commands.clock.after(about(SWEEP_MS), () => void this.#round());
   }
 
   /** One partition after the other: it is in no hurry, and others are. */

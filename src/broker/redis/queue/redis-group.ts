@@ -5,20 +5,20 @@
 //  - Nothing runs and no timer waits for a group that nobody here asks for.
 // Between partitions the order is as seen from here: with several asking at once, what two partitions give may come
 // in another order than it waited, and each node counts for itself which class has been passed over.
-import { randomInt } from 'node:crypto';
 import type { Clock, Timer } from '../../../clock.ts';
 import type { Broker, ConsumeOptions, LogRecord, Priority } from '../../broker.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { Lease } from '../../group/lease.ts';
 import { PriorityTurns, ReadyRing } from '../../group/ready-ring.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
+import { about } from '../jitter.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
 import { HeldLeases } from './held-leases.ts';
 import type { Held } from './held-leases.ts';
 import { QueuePlace, RETRY_MS } from './queue-place.ts';
 import type { QueueView } from './queue-view.ts';
 
-/** What a lost message costs: so long a topic may wait although somebody asks. A quarter more or less, by chance. */
+/** What a lost message costs: so long a topic may wait although somebody asks. */
 export const RECHECK_MS = 15_000;
 /** Partitions looked at, or opened, at the same time. */
 const LOOKS_MAX = 16;
@@ -63,7 +63,7 @@ export class RedisGroup {
     this.#node = node;
     this.#places = Array.from({ length: partitions }, (_, partition) => new QueuePlace(queue, partition, clock));
     this.#leases = new HeldLeases(clock);
-    this.#recheckAt = clock.mono() + recheckMs();
+    this.#recheckAt = clock.mono() + about(RECHECK_MS);
   }
 
   /** Makes the group known everywhere. The first partition decides whose pattern it has, if two come with two.
@@ -171,7 +171,7 @@ export class RedisGroup {
   #lookAround(): void {
     const now = this.#clock.mono();
     if (now >= this.#recheckAt) {
-      this.#recheckAt = now + recheckMs();
+      this.#recheckAt = now + about(RECHECK_MS);
       for (const place of this.#places) place.doubt();
     }
     for (const place of this.#places) {
@@ -304,8 +304,4 @@ export class RedisGroup {
 
 function missing(offset: number): BrokerError {
   return new BrokerError('corrupt', `the record at ${offset} is neither there nor declared a hole`);
-}
-
-function recheckMs(): number {
-  return randomInt(RECHECK_MS * 0.75, RECHECK_MS * 1.25);
 }
