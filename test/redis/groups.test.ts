@@ -441,6 +441,7 @@ test('a full server takes no records, and lets what waits be consumed', async ()
   await full.command('CONFIG SET maxmemory 1');
   expect(await outcome(append(broker, A, major('2')))).toBe('disk-full');
   expect(await worker.done()).toBe(`${A} 1:1`);
+  expect(broker.health().state).toBe('full');
   await full.command('CONFIG SET maxmemory 0');
   await append(broker, A, major('2'));
   expect(await worker.done()).toBe(`${A} 2:2`);

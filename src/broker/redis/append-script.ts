@@ -303,5 +303,5 @@ for _, w in ipairs(writes) do
 end
 return answers
 `,
-  { isPromised: true },
+  { isPromised: true, needsRoom: true },
 );

@@ -11,10 +11,14 @@ export interface RedisScript {
   readonly sha: string;
   /** What it wrote must be as safe as was promised before its reply counts (WAIT, with `replicated:n`). */
   readonly isPromised: boolean;
+  /** A full server refuses it: once one has run, there is room again. Others say nothing about that. */
+  readonly needsRoom: boolean;
 }
 
-export function redisScript(name: string, lua: string, { isPromised = false }: { readonly isPromised?: boolean } = {}): RedisScript {
-  return { name, lua, sha: createHash('sha1').update(lua).digest('hex'), isPromised };
+type Traits = Partial<Pick<RedisScript, 'isPromised' | 'needsRoom'>>;
+
+export function redisScript(name: string, lua: string, { isPromised = false, needsRoom = false }: Traits = {}): RedisScript {
+  return { name, lua, sha: createHash('sha1').update(lua).digest('hex'), isPromised, needsRoom };
 }
 
 /** What ioredis makes of a script's reply. */

@@ -74,7 +74,7 @@ export class RedisNodes implements RedisCommands {
     this.#chars += chars;
     try {
       const reply = await this.#run(script, partition, args);
-      if (script.isPromised) this.#isFull = false;
+      if (script.needsRoom) this.#isFull = false;
       return reply;
     } catch (error) {
       throw this.#explain(error, script);

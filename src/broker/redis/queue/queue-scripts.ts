@@ -61,7 +61,7 @@ if #names == ${SCAN_NAMES_MAX} then
 end
 redis.call('DEL', scan)
 return {'open', hl_tell(part, group)}
-`, { isPromised: true });
+`, { isPromised: true, needsRoom: true });
 
 /**
  * Leases the topic that has waited longest in a class, if there is one; with class '' it only looks.
