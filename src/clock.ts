@@ -32,6 +32,11 @@ export const systemClock: Clock = {
   },
 };
 
+/** Now, as events and the wire write it. */
+export function isoTime(clock: Clock): string {
+  return new Date(clock.now()).toISOString();
+}
+
 /** Resolves after `ms`, or at once when the signal aborts: the caller looks at the signal. */
 export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted === true) return Promise.resolve();

@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { systemClock } from '../clock.ts';
-import { buildGateway, randomId } from '../gateway/app.ts';
+import { buildGateway, randomId, type Gateway } from '../gateway/app.ts';
 import { gatewayConfig, LOOPBACK_HOSTS, type GatewayConfig } from '../gateway/gateway-config.ts';
-import { buildHealthApp } from '../gateway/health-app.ts';
+import { buildHealthApp, type HealthApp } from '../gateway/health-app.ts';
 import type { HttpApp } from '../gateway/http-app.ts';
 import { CommandLog } from '../session/command-log.ts';
 import type { Worker } from '../worker/worker.ts';
@@ -20,6 +20,7 @@ import { HealthLog } from './health-log.ts';
 import { ownSecret } from './key-file.ts';
 import { openStorage } from './open-storage.ts';
 import { systemRandom } from './random.ts';
+import { reportRun } from './run-report.ts';
 import { makeToken } from './token.ts';
 
 /** The ready link of a first start. */
@@ -57,9 +58,9 @@ export async function serve(config: Config, logger: Logger, onFatal: (error: Err
 
 async function startGateway(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
-  const commandLog = new CommandLog(broker, systemRandom);
+  const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, gateway.metrics, ended));
   const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => gateway.metrics.countRun(outcome) }) : undefined;
-  const gateway = await buildGateway({
+  const gateway: Gateway = await buildGateway({
     config: toGatewayConfig(config, secret),
     broker,
     commandLog,
@@ -87,9 +88,9 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
 }
 
 async function startWorker(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
-  const commandLog = new CommandLog(broker, systemRandom);
+  const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, health.metrics, ended));
   const worker: Worker = buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => health.metrics.countRun(outcome) });
-  const health = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker, config) });
+  const health: HealthApp = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker, config) });
   const url = config.port === undefined ? undefined : await listen(health.app, config);
   worker.start();
   return {

@@ -24,6 +24,7 @@ import { healthRoutes } from './routes/health.ts';
 import { messagesRoutes } from './routes/messages.ts';
 import { OPENAPI_INFO, openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
+import { runsRoutes } from './routes/runs.ts';
 import { sessionsRoutes } from './routes/sessions.ts';
 import { socketRoutes, SUBPROTOCOL } from './routes/socket.ts';
 import { ticketsRoutes } from './routes/tickets.ts';
@@ -98,6 +99,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   sessionsRoutes(app, parts);
   messagesRoutes(app, parts);
   cancelRoutes(app, parts.commands);
+  runsRoutes(app, parts);
   cursorsRoutes(app, parts);
   ticketsRoutes(app, parts);
   eventsRoutes(app, parts);

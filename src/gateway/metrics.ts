@@ -3,6 +3,7 @@
 // that no caller can make them grow.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ResetReason } from '../broker/broker.ts';
+import type { RunFigures } from '../session/run-figures.ts';
 import type { DeliveryObserver } from '../stream/subscription.ts';
 import type { Connections, Wire } from './connections.ts';
 
@@ -16,11 +17,20 @@ export const METRICS = {
   requests: ['holdline_http_requests_total', 'HTTP requests by route and class of status.'],
   runs: ['holdline_runs_total', 'Runs that left a worker of this process, by outcome.'],
   latency: ['holdline_append_to_delivered_ms', 'Age of a record when it was handed to its viewers, sampled once a run.'],
+  takeovers: ['holdline_takeovers_total', 'Starts of ended runs beyond the first: each a worker that was lost, or let go.'],
+  waitedMs: ['holdline_run_waited_ms', 'From a prompt to the start of its run.'],
+  firstTokenMs: ['holdline_run_first_token_ms', 'From the start of a run to its first token.'],
+  durationMs: ['holdline_run_duration_ms', 'From the start of a run to its end.'],
+  cancelMs: ['holdline_run_cancel_ms', 'From the wish to stop a run to its end.'],
   activeRuns: ['holdline_active_runs', 'Runs that the worker of this process has now.'],
   runsMax: ['holdline_runs_max', 'Runs that the worker of this process may have at once.'],
 } as const satisfies Record<string, readonly [name: string, help: string]>;
 
 const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
+
+const RUN_BUCKETS_MS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000];
+/** Of a run's figures, those that are counted. */
+const RUN_HISTOGRAMS = ['waitedMs', 'firstTokenMs', 'durationMs', 'cancelMs'] as const;
 
 /** Numbers that others count. */
 export interface MetricSources {
@@ -36,13 +46,15 @@ export class Metrics implements DeliveryObserver {
   readonly #runs = new Map<string, number>();
   readonly #resumes: Record<Wire, number> = { sse: 0, ws: 0 };
   readonly #latency: Histogram;
+  readonly #runTimes: readonly (readonly [figure: (typeof RUN_HISTOGRAMS)[number], histogram: Histogram])[];
   #delivered = 0;
   #fellBehind = 0;
+  #takeovers = 0;
 
   constructor(connections: Connections, sources: MetricSources) {
     collectDefaultMetrics({ register: this.#registry });
-    const [name, help] = METRICS.latency;
-    this.#latency = new Histogram({ name, help, buckets: LATENCY_BUCKETS_MS, registers: [this.#registry] });
+    this.#latency = this.#histogram('latency', LATENCY_BUCKETS_MS);
+    this.#runTimes = RUN_HISTOGRAMS.map((figure) => [figure, this.#histogram(figure, RUN_BUCKETS_MS)]);
     this.#gauge('streams', ['wire'], (set) => {
       for (const wire of ['sse', 'ws'] as const) set({ wire }, connections.live[wire]);
     });
@@ -57,6 +69,7 @@ export class Metrics implements DeliveryObserver {
     this.#counter('requests', ['route', 'status'], (add) => {
       for (const [route, classes] of this.#requests) for (const [status, count] of classes) add({ route, status }, count);
     });
+    this.#counter('takeovers', [], (add) => add({}, this.#takeovers));
     this.#counter('runs', ['outcome'], (add) => {
       for (const [outcome, runs] of this.#runs) add({ outcome }, runs);
     });
@@ -92,6 +105,15 @@ export class Metrics implements DeliveryObserver {
     this.#runs.set(outcome, (this.#runs.get(outcome) ?? 0) + 1);
   }
 
+  /** Of a run whose end this node has written; `attempts` is 0 where it never started. */
+  onRunEnded(figures: RunFigures, attempts: number): void {
+    this.#takeovers += Math.max(0, attempts - 1);
+    for (const [figure, histogram] of this.#runTimes) {
+      const ms = figures[figure];
+      if (ms !== undefined) histogram.observe(ms);
+    }
+  }
+
   /** `route` as it was declared, never as it was called. */
   onRequest(route: string, status: number): void {
     const classes = this.#requests.get(route) ?? new Map<string, number>();
@@ -121,6 +143,11 @@ export class Metrics implements DeliveryObserver {
       registers: [this.#registry],
       collect: () => read((labels, value) => gauge.set(labels, value)),
     });
+  }
+
+  #histogram(key: keyof typeof METRICS, buckets: number[]): Histogram {
+    const [name, help] = METRICS[key];
+    return new Histogram({ name, help, buckets, registers: [this.#registry] });
   }
 
   #counter(key: keyof typeof METRICS, labelNames: string[], read: (add: (labels: Record<string, string>, value: number) => void) => void): void {

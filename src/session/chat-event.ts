@@ -51,6 +51,7 @@ export interface RunQueued {
   readonly agent: string;
   readonly model: string;
   readonly priority: RunPriority;
+  readonly createdAt: string;
 }
 export interface RunStarted {
   readonly type: 'run.started';
@@ -93,14 +94,23 @@ export interface RunRestarted {
   /** Keep what lies before `at` in `part`, and all earlier parts; drop the rest of this run. */
   readonly part: number;
   readonly at: number;
+  readonly createdAt: string;
 }
 export interface RunCancelling {
   readonly type: 'run.cancelling';
   readonly runId: string;
   readonly by: string;
   readonly reason?: string;
+  readonly createdAt: string;
 }
-export interface RunCompleted {
+/** What every terminal says of its run, by the clock of who ended it. */
+export interface RunTally {
+  readonly endedAt: string;
+  /** Of the attempt that ended it, where that one said anything: when, and in how many pieces, mostly a token each. */
+  readonly firstTokenAt?: string;
+  readonly deltas?: number;
+}
+export interface RunCompleted extends RunTally {
   readonly type: 'run.completed';
   readonly runId: string;
   readonly messageId: string;
@@ -109,12 +119,12 @@ export interface RunCompleted {
   /** Of the answer's text parts together, in UTF-16 code units. */
   readonly length: number;
 }
-export interface RunFailed {
+export interface RunFailed extends RunTally {
   readonly type: 'run.failed';
   readonly runId: string;
   readonly error: RunError;
 }
-export interface RunCancelled {
+export interface RunCancelled extends RunTally {
   readonly type: 'run.cancelled';
   readonly runId: string;
   readonly by: string;

@@ -7,10 +7,11 @@ import { setImmediate } from 'node:timers/promises';
 import type { Appended, Broker, NewRecord, TopicWrite } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
-import { decodeHidden, encodeEvent, type JsonObject } from './chat-event.ts';
-import { decodeCheckpoint, encodeCheckpoint, resolveOffsets, type CommandState } from './command-state.ts';
+import { decodeHidden, encodeEvent, isTerminal, type JsonObject } from './chat-event.ts';
+import { decodeCheckpoint, encodeCheckpoint, findRun, resolveOffsets, type CommandState } from './command-state.ts';
 import { foldDrafts, type Decision, type Draft } from './decide.ts';
 import { SessionError } from './errors.ts';
+import type { EndedRun } from './run-figures.ts';
 import { encodeRunRequest } from './run-request.ts';
 import type { SessionRef } from './session-ref.ts';
 import { chatTopic, requestTopic } from './topic-names.ts';
@@ -58,11 +59,14 @@ export class CommandLog {
   /** The last command under way per chat: commands of this node on one chat take turns. Emptied as they end. */
   readonly #turns = new Map<LiteTopicName, Promise<void>>();
   readonly #random: () => number;
+  readonly #onRunEnded: (ended: EndedRun) => void;
 
-  /** `random`: from 0 to 1, for fairness between nodes only. */
-  constructor(broker: Broker, random: () => number) {
+  /** `random`: from 0 to 1, for fairness between nodes only. `onRunEnded` hears of each run whose end this node has
+   *  written, and so of each once; of one whose answer the store did not give in time, nobody does. */
+  constructor(broker: Broker, random: () => number, onRunEnded: (ended: EndedRun) => void = () => undefined) {
     this.#broker = broker;
     this.#random = random;
+    this.#onRunEnded = onRunEnded;
   }
 
   /** The state as it is now, or undefined where there is no such session. */
@@ -117,7 +121,15 @@ export class CommandLog {
     const at = appended.first + transition.drafts.length - 1;
     const resolved = resolveOffsets(state, at);
     this.#remember(topic, { epoch: appended.epoch, state: resolved, at, recentAt: recentAt ?? at });
+    this.#tellEnds(ref, before, transition.drafts);
     return { epoch: appended.epoch, first: appended.first, state: resolved };
+  }
+
+  #tellEnds(ref: SessionRef, before: CommandState, drafts: readonly Draft[]): void {
+    for (const { event } of drafts) {
+      const run = isTerminal(event) ? findRun(before, event.runId) : undefined;
+      if (run !== undefined && isTerminal(event)) this.#onRunEnded({ ref, run, terminal: event });
+    }
   }
 
   /** Undefined where the condition failed. */

@@ -27,8 +27,17 @@ export interface RunInfo {
   readonly startedAt: number | null;
   /** How often it was started. */
   readonly attempt: number;
+  readonly times: RunTimes;
   /** Who asked to cancel, once someone did. */
   readonly cancelledBy?: string;
+}
+
+/** As the events of the run say them; null until then. */
+export interface RunTimes {
+  readonly queued: string;
+  /** Of the first attempt. */
+  readonly started: string | null;
+  readonly cancelling: string | null;
 }
 
 export interface RecentMessage {
@@ -82,10 +91,16 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
         ...run,
         attempt: event.attempt,
         startedAt: run.startedAt ?? context.offset,
+        times: { ...run.times, started: run.times.started ?? event.createdAt },
         state: run.state === 'cancelling' ? 'cancelling' : 'running',
       }));
     case 'run.cancelling':
-      return changeRun(state, event.runId, (run) => ({ ...run, state: 'cancelling', cancelledBy: event.by }));
+      return changeRun(state, event.runId, (run) => ({
+        ...run,
+        state: 'cancelling',
+        cancelledBy: event.by,
+        times: { ...run.times, cancelling: run.times.cancelling ?? event.createdAt },
+      }));
     case 'run.completed':
     case 'run.failed':
     case 'run.cancelled':
@@ -108,7 +123,8 @@ function remember(recent: readonly RecentMessage[], messageId: string, context: 
 function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): RunInfo {
   const { runId, messageId, agent, model, priority } = event;
   const answerId = context.answerId ?? runId;
-  return { runId, messageId, answerId, agent, model, priority, state: 'queued', queuedAt: context.offset, startedAt: null, attempt: 0 };
+  const times = { queued: event.createdAt, started: null, cancelling: null };
+  return { runId, messageId, answerId, agent, model, priority, state: 'queued', queuedAt: context.offset, startedAt: null, attempt: 0, times };
 }
 
 function changeRun(state: CommandState, runId: string, change: (run: RunInfo) => RunInfo): CommandState {

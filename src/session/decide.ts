@@ -46,22 +46,23 @@ export function findRepeat(state: CommandState, command: SendCommand): { runId: 
 /** @throws SessionError busy, queue-full */
 export function decideSend(state: CommandState, command: SendCommand): Decision {
   if (command.onBusy === 'reject' && state.runs.length > 0) throw new SessionError('busy');
-  const stopped = command.onBusy === 'interrupt' ? interruptDrafts(state, command.user) : [];
+  const stopped = command.onBusy === 'interrupt' ? interruptDrafts(state, command.user, command.createdAt) : [];
   if (state.runs.length - stopped.length >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
   const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId } = command;
   const drafts: Draft[] = [
     ...stopped,
     { event: { type: 'message.created', messageId, role: 'user', content, createdAt, user }, context: { bodyHash, runId } },
-    { event: { type: 'run.queued', runId, messageId, agent, model, priority }, context: { answerId } },
+    { event: { type: 'run.queued', runId, messageId, agent, model, priority, createdAt }, context: { answerId } },
   ];
   return withHeadRequest(state, drafts);
 }
 
 /** What runs is asked to stop, what waits is withdrawn: the new prompt is next. */
-function interruptDrafts(state: CommandState, by: string): Draft[] {
+function interruptDrafts(state: CommandState, by: string, now: string): Draft[] {
+  const why = { by, reason: 'interrupted' };
   return state.runs.flatMap((run): Draft[] => {
-    if (run.state === 'queued') return [{ event: { type: 'run.cancelled', runId: run.runId, by, reason: 'interrupted' } }];
-    if (run.state === 'running') return [{ event: { type: 'run.cancelling', runId: run.runId, by, reason: 'interrupted' } }];
+    if (run.state === 'queued') return [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: now } }];
+    if (run.state === 'running') return [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: now } }];
     return [];
   });
 }
@@ -74,13 +75,13 @@ export function cancelTarget(state: CommandState, runId: string | undefined): Ru
 }
 
 /** A queued run ends at once; a running one is asked to, because only its fence may end it. Asking again is no event. */
-export function decideCancel(state: CommandState, run: RunInfo, by: string, reason: string | undefined): Decision {
+export function decideCancel(state: CommandState, run: RunInfo, by: string, reason: string | undefined, now: string): Decision {
   const why = reason === undefined ? { by } : { by, reason };
   switch (run.state) {
     case 'queued':
-      return decideEnd(state, [{ event: { type: 'run.cancelled', runId: run.runId, ...why } }]);
+      return decideEnd(state, [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: now } }]);
     case 'running':
-      return { drafts: [{ event: { type: 'run.cancelling', runId: run.runId, ...why } }] };
+      return { drafts: [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: now } }] };
     case 'cancelling':
       return { drafts: [] };
     default:

@@ -51,7 +51,7 @@ async function findSpan(broker: Broker, range: HistoryRange, limit: number): Pro
   let from = 0;
   const waiting = new Set<string>();
   const ended = new Set<string>();
-  scan: for await (const batch of batches(broker, range, range.before - 1, 'backward')) {
+  scan: for await (const batch of majorBatches(broker, range, range.before - 1, 'backward')) {
     for (const item of batch.items) {
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
       if (event === undefined || item.kind !== 'record') continue;
@@ -71,7 +71,7 @@ async function findSpan(broker: Broker, range: HistoryRange, limit: number): Pro
 /** Prompts may be queued before `before` and answered after it: how far must one read to have their answers? */
 async function findEnds(broker: Broker, range: HistoryRange, waiting: Set<string>): Promise<number> {
   if (range.before >= range.next) return range.next;
-  for await (const batch of batches(broker, range, range.before, 'forward')) {
+  for await (const batch of majorBatches(broker, range, range.before, 'forward')) {
     for (const item of batch.items) {
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
       if (event === undefined || !isTerminal(event)) continue;
@@ -82,7 +82,8 @@ async function findEnds(broker: Broker, range: HistoryRange, waiting: Set<string
   return range.next;
 }
 
-async function* batches(broker: Broker, range: HistoryRange, start: number, direction: 'forward' | 'backward'): AsyncGenerator<LogBatch> {
+/** Of major records, from `start` on, as far as the range goes. @throws BrokerError epoch-changed */
+export async function* majorBatches(broker: Broker, range: HistoryRange, start: number, direction: 'forward' | 'backward'): AsyncGenerator<LogBatch> {
   let offset = start;
   while (offset >= 0 && offset < range.next) {
     const result = await broker.read(range.topic, { epoch: range.epoch, offset }, { direction, majorOnly: true, maxRecords: 256 });

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Broker } from '../broker/broker.ts';
 import type { Position } from '../broker/position.ts';
-import type { Clock } from '../clock.ts';
+import { isoTime, type Clock } from '../clock.ts';
 import { AnswerBuilder } from './answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './asked-session.ts';
 import { addToChatList } from './chat-list.ts';
@@ -87,7 +87,7 @@ export class Runs {
       if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
       const run = cancelTarget(loaded.state, runId);
       target = { runId: run.runId, ended: run.state === 'queued' };
-      return decideCancel(loaded.state, run, principal.user, reason);
+      return decideCancel(loaded.state, run, principal.user, reason, isoTime(this.#clock));
     });
     return target;
   }
@@ -99,13 +99,13 @@ export class Runs {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
       if (run?.state !== 'cancelling') return { drafts: [] };
       const by = run.cancelledBy ?? '';
-      return { drafts: [{ event: { type: 'run.cancelling', runId, by } }], fencing: 'take' };
+      return { drafts: [{ event: { type: 'run.cancelling', runId, by, createdAt: isoTime(this.#clock) } }], fencing: 'take' };
     });
     const run = taken === undefined ? undefined : findRun(taken.state, runId);
     if (taken === undefined || run === undefined) return false;
     const answer = new AnswerBuilder();
     await readRun(this.#broker, ref, taken.epoch, run, taken.first, answer);
-    const terminal = { type: 'run.cancelled', runId, by: run.cancelledBy ?? '' } as const;
+    const terminal = { type: 'run.cancelled', runId, by: run.cancelledBy ?? '', endedAt: isoTime(this.#clock) } as const;
     return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
   }
 
@@ -121,7 +121,7 @@ export class Runs {
       model,
       priority,
       onBusy,
-      createdAt: new Date(this.#clock.now()).toISOString(),
+      createdAt: isoTime(this.#clock),
       runId: this.#newId(),
       answerId: this.#newId(),
     };

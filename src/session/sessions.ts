@@ -2,13 +2,14 @@
 // and nowhere else: what is not yours does not exist.
 import type { Broker } from '../broker/broker.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
-import type { Clock } from '../clock.ts';
+import { isoTime, type Clock } from '../clock.ts';
 import { addToChatList, readChatList } from './chat-list.ts';
 import { decodeEvent, type JsonObject } from './chat-event.ts';
 import type { CommandLog, LoadedState } from './command-log.ts';
 import { newCommandState, type CommandState } from './command-state.ts';
 import { SessionError } from './errors.ts';
-import { readHistory, type HistoryPage } from './history.ts';
+import { readHistory, type HistoryPage, type HistoryRange } from './history.ts';
+import { readRuns, type RunPage } from './run-pages.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { chatTopic } from './topic-names.ts';
 
@@ -65,7 +66,7 @@ export class Sessions {
     const existing = await this.#log.load(ref);
     if (existing === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
     const { title, metadata, ttlMs } = session;
-    const createdAt = new Date(this.#clock.now()).toISOString();
+    const createdAt = isoTime(this.#clock);
     const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
     const committed = await this.#log.transact(ref, (loaded) => {
       if (loaded !== undefined) {
@@ -118,14 +119,24 @@ export class Sessions {
 
   /** `before`: a place from an earlier page's `before`; undefined for the newest. @throws SessionError not-found */
   async history(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined): Promise<HistoryPage & { epoch: string }> {
+    const range = await this.#range(principal, ref, before);
+    return { ...(await readHistory(this.#broker, range, limit)), epoch: range.epoch };
+  }
+
+  /** What became of each run and when. `before` likewise. @throws SessionError not-found */
+  async runs(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined): Promise<RunPage & { epoch: string }> {
+    const range = await this.#range(principal, ref, before);
+    return { ...(await readRuns(this.#broker, range, limit)), epoch: range.epoch };
+  }
+
+  async #range(principal: Principal, ref: SessionRef, before: Position | undefined): Promise<HistoryRange> {
     const { epoch } = await this.authorize(principal, ref);
     const topic = chatTopic(ref);
     const [info] = await this.#broker.describe([topic]);
     if (info?.epoch !== epoch) throw new SessionError('not-found');
-    // A place of another life of this chat names nothing here: the history starts over, newest first.
+    // A place of another life of this chat names nothing here: its pages start over, newest first.
     const end = before?.epoch === epoch ? Math.min(before.offset, info.next) : info.next;
-    const page = await readHistory(this.#broker, { topic, epoch, next: info.next, before: end }, limit);
-    return { ...page, epoch };
+    return { topic, epoch, next: info.next, before: end };
   }
 
   async #summarizeIfOwn(principal: Principal, ref: SessionRef): Promise<SessionSummary | undefined> {

@@ -3,7 +3,7 @@
 // happens afterwards, at most one terminal is written, and only under this fence.
 import type { Broker } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
-import type { Clock } from '../clock.ts';
+import { isoTime, type Clock } from '../clock.ts';
 import { AnswerBuilder } from '../session/answer-builder.ts';
 import type { ChatEvent, RunError, RunTerminal, RunUsage } from '../session/chat-event.ts';
 import { decodeEvent } from '../session/chat-event.ts';
@@ -18,6 +18,7 @@ import { AgentError } from './agent-error.ts';
 import { readConversation } from './conversation.ts';
 import { persist } from './persist.ts';
 import { ProviderError, type FinishReason } from './provider.ts';
+import { RunMeter } from './run-meter.ts';
 import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
 
 export interface RunDeps {
@@ -58,7 +59,7 @@ export async function executeRun(deps: RunDeps, ref: SessionRef, runId: string, 
   await readRun(deps.broker, ref, held.epoch, held.run, held.fence + 1, answer);
   const agent = deps.findAgent(held.run.agent);
   const fail = async (code: string, message: string, retryable: boolean): Promise<RunOutcome> =>
-    finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable } }, AbortSignal.any([released, lost]));
+    finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable }, endedAt: isoTime(deps.clock) }, AbortSignal.any([released, lost]));
   if (agent === undefined) return fail('unknown-agent', 'no worker serves this agent', false);
   if (held.run.attempt > agent.attemptsMax) return fail('worker-lost', 'every worker of this run was lost', true);
   if (held.run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
@@ -72,7 +73,7 @@ async function takeFence({ broker, log, clock, findAgent }: RunDeps, ref: Sessio
   if (known.state === 'cancelling') return 'cancelling';
   // How much an earlier attempt left, as far as is known now; what it still adds before the fence is dropped.
   const kept = await keptPart(broker, ref, before.epoch, known, findAgent(known.agent));
-  const createdAt = new Date(clock.now()).toISOString();
+  const createdAt = isoTime(clock);
   let refused: 'gone' | 'cancelling' | undefined;
   const taken = await log.transact(ref, (loaded) => {
     const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
@@ -89,7 +90,7 @@ function startEvent(run: RunInfo, kept: { part: number; at: number }, createdAt:
   const { runId, answerId: messageId, model } = run;
   const attempt = run.attempt + 1;
   if (attempt === 1) return { type: 'run.started', runId, messageId, attempt, model, createdAt };
-  return { type: 'run.restarted', runId, attempt, ...kept };
+  return { type: 'run.restarted', runId, attempt, ...kept, createdAt };
 }
 
 /** Where a new attempt begins: behind a partial text that the provider can go on from, else at the start. */
@@ -113,6 +114,7 @@ class ActiveRun {
   readonly #agent: Agent;
   readonly #answer: AnswerBuilder;
   readonly #writer: TokenWriter;
+  readonly #meter: RunMeter;
   readonly #upstream = new AbortController();
   /** The run is another's now, or will be. */
   readonly #letGo = new AbortController();
@@ -124,6 +126,7 @@ class ActiveRun {
     this.#held = held;
     this.#agent = agent;
     this.#answer = answer;
+    this.#meter = new RunMeter(deps.clock);
     const { run, epoch, fence, ref } = held;
     const target = { topic: chatTopic(ref), epoch, fence, runId: run.runId, answerId: run.answerId };
     this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () => this.#abort({ why: 'lost' }));
@@ -157,7 +160,7 @@ class ActiveRun {
     const stop = this.#stop;
     // A completion that was already on its way wins over a Stop; nothing else does.
     if (terminal !== undefined && (terminal.type === 'run.completed' || stop === undefined)) return this.#finish(terminal);
-    if (stop?.why === 'cancelled') return this.#finish(cancelled(this.#held.run.runId, stop.by, stop.reason));
+    if (stop?.why === 'cancelled') return this.#finish(this.#cancelled(stop.by, stop.reason));
     return stop?.why ?? 'lost';
   }
 
@@ -168,12 +171,12 @@ class ActiveRun {
       const reason = await this.#readUpstream();
       if (reason === undefined) return undefined;
       const { runId, answerId: messageId } = run;
-      return { type: 'run.completed', runId, messageId, finishReason: reason, usage: this.#usage, length: 0 };
+      return { type: 'run.completed', runId, messageId, finishReason: reason, usage: this.#usage, length: 0, ...this.#meter.tally() };
     } catch (error) {
       if (this.#upstream.signal.aborted) return undefined;
       const failure = describeFailure(error);
       if (failure === undefined) throw error;
-      return { type: 'run.failed', runId: run.runId, error: failure };
+      return { type: 'run.failed', runId: run.runId, error: failure, ...this.#meter.tally() };
     } finally {
       // Also after a failure of ours: nobody reads on, so nothing may stay open.
       this.#upstream.abort();
@@ -193,11 +196,21 @@ class ActiveRun {
       if (signal.aborted) return undefined;
       if (event.type === 'finish') return event.reason;
       if (event.type === 'usage') this.#usage = event.usage;
-      else this.#writer.push(event);
+      else this.#say(event);
       if (this.#writer.isFull) await this.#writer.settled();
     }
     if (signal.aborted) return undefined;
     throw new ProviderError('upstream-truncated', 'the model stopped without saying that it had finished');
+  }
+
+  #say(event: Parameters<TokenWriter['push']>[0]): void {
+    this.#meter.heard();
+    this.#writer.push(event);
+  }
+
+  #cancelled(by: string, reason: string | undefined): RunTerminal {
+    const why = reason === undefined ? { by } : { by, reason };
+    return { type: 'run.cancelled', runId: this.#held.run.runId, ...why, ...this.#meter.tally() };
   }
 
   async #finish(terminal: RunTerminal): Promise<RunOutcome> {
@@ -269,10 +282,6 @@ async function finish(
     if (isBrokerError(error, 'fenced')) return 'lost';
     throw error;
   }
-}
-
-function cancelled(runId: string, by: string, reason: string | undefined): RunTerminal {
-  return { type: 'run.cancelled', runId, by, ...(reason === undefined ? {} : { reason }) };
 }
 
 /** What the user is told; undefined for a failure that is not the upstream's nor the answer's. */

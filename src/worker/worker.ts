@@ -94,7 +94,7 @@ export class Worker {
     try {
       const outcome = request === undefined ? 'gone' : await this.#execute(request, delivery);
       onOutcome?.(outcome);
-      if (request !== undefined) logger.info({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
+      if (request !== undefined) logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
       await persist(this.#options.clock, letGo.signal, () => this.#settle(delivery, outcome));
     } catch (error) {
       this.#report(error, 'run could not be served', { sessionId: request?.sessionId, runId: request?.runId });

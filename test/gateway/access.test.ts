@@ -48,6 +48,7 @@ describe('every route', () => {
       'GET /v1/sessions/{sessionId}/cursors/{cursorId}',
       'GET /v1/sessions/{sessionId}/events',
       'GET /v1/sessions/{sessionId}/messages',
+      'GET /v1/sessions/{sessionId}/runs',
       'GET /v1/ws',
       'PATCH /v1/sessions/{sessionId}',
       'POST /v1/sessions',

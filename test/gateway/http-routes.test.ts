@@ -243,6 +243,27 @@ describe('GET /v1/sessions/{id}/messages', () => {
   });
 });
 
+describe('GET /v1/sessions/{id}/runs', () => {
+  it('gives pages of what became of the runs, newest first, to the owner alone', async () => {
+    const h = await startHarness();
+    for (const content of ['one', 'two', 'three']) {
+      const { runId } = await send(h, 's', { content });
+      const run = await FakeRun.take(h, 's', runId);
+      await run.complete();
+    }
+    const last = await send(h, 's', { content: 'four' });
+    const newest = await h.call('GET', '/v1/sessions/s/runs?limit=3', 'ann');
+    const states = (body: typeof newest.body): unknown[] => (body['runs'] as { state: unknown }[]).map((one) => one.state);
+    expect(states(newest.body)).toEqual(['queued', 'completed', 'completed']);
+    expect((newest.body['runs'] as unknown[])[0]).toMatchObject({ runId: last.runId, messageId: last.messageId, queuedAt: expect.any(String) as string, attempts: [] });
+    const older = await h.call('GET', `/v1/sessions/s/runs?limit=3&before=${String(newest.body['before'])}`, 'ann');
+    expect([states(older.body), older.body['before']]).toEqual([['completed'], undefined]);
+    expect((await h.call('GET', '/v1/sessions/s/runs?before=earliest', 'ann')).body).toEqual({ runs: [] });
+    expect((await h.call('GET', '/v1/sessions/s/runs', 'bob')).body.error?.code).toBe('not-found');
+    expect((await h.call('GET', '/v1/sessions/s/runs?before=x', 'ann')).body.error?.code).toBe('invalid-position');
+  });
+});
+
 describe('POST /v1/sessions/{id}/cancel', () => {
   it('ends a queued run at once, and says when there is none', async () => {
     const h = await startHarness();
@@ -364,6 +385,7 @@ describe('/openapi.json', () => {
       '/v1/sessions/{sessionId}/cursors/{cursorId}',
       '/v1/sessions/{sessionId}/events',
       '/v1/sessions/{sessionId}/messages',
+      '/v1/sessions/{sessionId}/runs',
       '/v1/tickets',
       '/v1/ws',
     ]);

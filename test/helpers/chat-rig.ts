@@ -5,6 +5,7 @@ import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import type { Position } from '../../src/broker/position.ts';
 import { CommandLog } from '../../src/session/command-log.ts';
 import { Cursors } from '../../src/session/cursors.ts';
+import type { EndedRun } from '../../src/session/run-figures.ts';
 import { Runs, type Prompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import type { Principal, SessionRef } from '../../src/session/session-ref.ts';
@@ -146,6 +147,7 @@ export interface RigOptions {
   readonly clock?: ManualClock;
   readonly agent?: Partial<Agent>;
   readonly leaseMs?: number;
+  readonly onRunEnded?: (ended: EndedRun) => void;
 }
 
 export class ChatRig {
@@ -167,11 +169,11 @@ export class ChatRig {
   readonly #viewers: Viewer[] = [];
   #ids = 0;
 
-  constructor({ broker, clock, agent, leaseMs }: RigOptions = {}) {
+  constructor({ broker, clock, agent, leaseMs, onRunEnded }: RigOptions = {}) {
     this.clock = clock ?? new ManualClock();
     let epochs = 0;
     this.broker = broker ?? new MemoryBroker({ clock: this.clock, newEpoch: () => `e${(epochs += 1)}` });
-    this.log = new CommandLog(this.broker, Math.random);
+    this.log = new CommandLog(this.broker, Math.random, onRunEnded);
     this.runs = new Runs(this.broker, this.log, this.clock, () => `id${(this.#ids += 1)}`);
     this.sessions = new Sessions(this.broker, this.log, this.clock);
     this.cursors = new Cursors(this.broker);

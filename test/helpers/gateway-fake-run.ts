@@ -9,6 +9,9 @@ import { endRun } from '../../src/session/run-ending.ts';
 import type { SessionRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 
+/** Nobody reads a clock here. */
+const NOW = '2026-01-01T00:00:00.000Z';
+
 interface Node {
   readonly broker: Broker;
   readonly commandLog: CommandLog;
@@ -38,7 +41,7 @@ export class FakeRun {
     const taken = await node.commandLog.transact(ref, (loaded) => {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
       if (run === undefined) throw new Error('no such run');
-      const event: ChatEvent = { type: 'run.started', runId, messageId: run.answerId, attempt: run.attempt + 1, model: run.model, createdAt: '2026-01-01T00:00:00.000Z' };
+      const event: ChatEvent = { type: 'run.started', runId, messageId: run.answerId, attempt: run.attempt + 1, model: run.model, createdAt: NOW };
       return { drafts: [{ event }], fencing: 'take' };
     });
     const run = taken === undefined ? undefined : findRun(taken.state, runId);
@@ -62,18 +65,18 @@ export class FakeRun {
   /** Drops what it said in part 0 from `at` on. */
   async dropFrom(at: number): Promise<void> {
     const { runId } = this.run;
-    const event: ChatEvent = { type: 'run.restarted', runId, attempt: this.run.attempt, part: 0, at };
+    const event: ChatEvent = { type: 'run.restarted', runId, attempt: this.run.attempt, part: 0, at, createdAt: NOW };
     await this.#node.commandLog.transact(this.#ref, () => ({ drafts: [{ event }], fencing: { fence: this.#fence, seq: (this.#seq += 1) } }));
     this.#answer.restart({ part: 0, at });
   }
 
   async complete(): Promise<void> {
     const { runId, answerId: messageId } = this.run;
-    await this.#end({ type: 'run.completed', runId, messageId, finishReason: 'stop', usage: { inputTokens: 1, outputTokens: 1 }, length: this.#answer.textLength() });
+    await this.#end({ type: 'run.completed', runId, messageId, finishReason: 'stop', usage: { inputTokens: 1, outputTokens: 1 }, length: this.#answer.textLength(), endedAt: NOW });
   }
 
   async cancelled(by: string): Promise<void> {
-    await this.#end({ type: 'run.cancelled', runId: this.run.runId, by });
+    await this.#end({ type: 'run.cancelled', runId: this.run.runId, by, endedAt: NOW });
   }
 
   async #end(terminal: Parameters<typeof endRun>[3]): Promise<void> {

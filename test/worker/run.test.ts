@@ -160,7 +160,7 @@ describe('a stop', () => {
     await rig.runs.cancel(rig.alice, rig.ref, undefined, 'enough');
     expect(await ended(runId)).toBe('run.cancelled');
     expect(call.isAborted).toBe(true);
-    expect((await rig.seen()).at(-1)?.data).toEqual({ runId, by: 'alice', reason: 'enough' });
+    expect((await rig.seen()).at(-1)?.data).toMatchObject({ runId, by: 'alice', reason: 'enough' });
     expect(joinAnswer(await rig.seen(), runId)).toBe('as far as this');
   });
 
@@ -254,7 +254,7 @@ describe('a worker that is gone', () => {
     call.say('second try').finish();
     await ended(runId);
     const events = await rig.seen();
-    expect(events.find((event) => event.type === 'run.restarted')?.data).toEqual({ runId, attempt: 2, part: 0, at: 0 });
+    expect(events.find((event) => event.type === 'run.restarted')?.data).toMatchObject({ runId, attempt: 2, part: 0, at: 0 });
     expect(joinAnswer(events, runId)).toBe('second try');
   });
 
@@ -285,7 +285,7 @@ describe('a worker that is gone', () => {
     // Another node takes the run over in the log, as it would after the lease ran out.
     const other = rig.otherNode();
     const taken = await other.log.transact(rig.ref, () => ({
-      drafts: [{ event: { type: 'run.restarted', runId, attempt: 2, part: 0, at: 4 } }],
+      drafts: [{ event: { type: 'run.restarted', runId, attempt: 2, part: 0, at: 4, createdAt: '2026-01-01T00:00:00.000Z' } }],
       fencing: 'take',
     }));
     asleep.say('zombie ').finish();

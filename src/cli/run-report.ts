@@ -1,0 +1,19 @@
+// What is told of a run at its end: one line in the log and its share of the metrics, by the node that wrote the end.
+// Ids, names and figures; never what was said.
+import type { Logger } from 'pino';
+import type { Metrics } from '../gateway/metrics.ts';
+import { runFigures, type EndedRun } from '../session/run-figures.ts';
+
+export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal }: EndedRun): void {
+  const figures = runFigures(run.times, run.attempt, terminal);
+  metrics.onRunEnded(figures, run.attempt);
+  const { runId, agent, model, attempt: attempts } = run;
+  const { type: outcome, deltas } = terminal;
+  logger.info({ ...ref, runId, agent, model, attempts, outcome, ...howItEnded(terminal), deltas, ...figures }, 'run ended');
+}
+
+function howItEnded(terminal: EndedRun['terminal']): Readonly<Record<string, unknown>> {
+  if (terminal.type === 'run.completed') return { finishReason: terminal.finishReason, usage: terminal.usage };
+  if (terminal.type === 'run.failed') return { error: terminal.error.code };
+  return {};
+}

@@ -1,0 +1,64 @@
+// GET /v1/sessions/{id}/runs: what became of each run, and when. [PROTOCOL §3]
+import Type from 'typebox';
+import { encodePosition } from '../../broker/position.ts';
+import type { RunTimeline } from '../../session/run-timeline.ts';
+import type { Sessions } from '../../session/sessions.ts';
+import { refFor } from '../auth/identity.ts';
+import { identityOf, type HttpApp } from '../http-app.ts';
+import { parseGivenPosition } from '../wire-position.ts';
+import { errorSchema, positionSchema, sessionParams } from '../wire-schemas.ts';
+
+export const RUNS_LIMIT = 20;
+export const RUNS_LIMIT_MAX = 100;
+
+const runsQuery = Type.Object({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: RUNS_LIMIT_MAX, default: RUNS_LIMIT })),
+  before: Type.Optional(positionSchema),
+});
+
+const timeSchema = Type.String({ format: 'date-time' });
+
+const runSchema = Type.Object({
+  runId: Type.String(),
+  messageId: Type.String({ description: 'of the prompt' }),
+  agent: Type.String(),
+  model: Type.String(),
+  state: Type.String({ description: '`queued`, `running`, `cancelling`, `completed`, `failed` or `cancelled`' }),
+  queuedAt: timeSchema,
+  attempts: Type.Array(Type.Object({ attempt: Type.Integer(), startedAt: timeSchema })),
+  cancellingAt: Type.Optional(timeSchema),
+  firstTokenAt: Type.Optional(timeSchema),
+  deltas: Type.Optional(Type.Integer()),
+  endedAt: Type.Optional(timeSchema),
+  finishReason: Type.Optional(Type.String()),
+  usage: Type.Optional(Type.Object({ inputTokens: Type.Integer(), outputTokens: Type.Integer() })),
+  error: Type.Optional(Type.Object({ code: Type.String(), message: Type.String(), retryable: Type.Boolean() })),
+  waitedMs: Type.Optional(Type.Integer()),
+  firstTokenMs: Type.Optional(Type.Integer()),
+  durationMs: Type.Optional(Type.Integer()),
+  cancelMs: Type.Optional(Type.Integer()),
+  tokensPerSecond: Type.Optional(Type.Number()),
+  deltasPerSecond: Type.Optional(Type.Number()),
+});
+
+/** As the wire has it. `before`: ask for the next older page with it; absent on the oldest. */
+interface RunsBody {
+  readonly runs: readonly RunTimeline[];
+  readonly before?: string;
+}
+
+const runsSchema = Type.Unsafe<RunsBody>(Type.Object({ runs: Type.Array(runSchema), before: Type.Optional(Type.String()) }));
+
+export function runsRoutes(app: HttpApp, { sessions }: { readonly sessions: Sessions }): void {
+  const schema = { tags: ['runs'], params: sessionParams, querystring: runsQuery, response: { 200: runsSchema, '4xx': errorSchema } };
+  app.get('/v1/sessions/:sessionId/runs', { schema }, async (request) => {
+    const identity = identityOf(request);
+    const { limit = RUNS_LIMIT, before } = request.query;
+    const given = before === undefined ? 'latest' : parseGivenPosition(before);
+    const end = typeof given === 'object' ? given : undefined;
+    const page = await sessions.runs(identity.principal, refFor(identity, request.params.sessionId), limit, end);
+    // Nothing stands before everything.
+    if (given === 'earliest') return { runs: [] };
+    return { runs: page.runs, ...(page.before === undefined ? {} : { before: encodePosition({ epoch: page.epoch, offset: page.before }) }) };
+  });
+}

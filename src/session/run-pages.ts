@@ -1,0 +1,62 @@
+// Reads the runs of a chat newest first, a page at a time. Only major records are read, so an answer of any length
+// costs nothing, and a page costs what its runs cost.
+import type { Broker } from '../broker/broker.ts';
+import { decodeEvent, isTerminal, type ChatEvent } from './chat-event.ts';
+import { majorBatches, type HistoryRange } from './history.ts';
+import { RunTimelines, type RunTimeline } from './run-timeline.ts';
+
+export interface RunPage {
+  /** Newest first. */
+  readonly runs: readonly RunTimeline[];
+  /** Offset of the oldest one's `run.queued`, where the next older page ends; undefined on the oldest. */
+  readonly before: number | undefined;
+}
+
+/** At most `limit` runs whose `run.queued` stands below `range.before`. @throws BrokerError epoch-changed, corrupt */
+export async function readRuns(broker: Broker, range: HistoryRange, limit: number): Promise<RunPage> {
+  const page = await readBackward(broker, range, limit);
+  const timelines = new RunTimelines();
+  for (const event of page.events) timelines.apply(event);
+  for (const event of await readEnds(broker, range, page.events)) timelines.apply(event);
+  return { runs: timelines.list().reverse(), before: page.before };
+}
+
+/** In log order, from the oldest `run.queued` of the page on. */
+async function readBackward(broker: Broker, range: HistoryRange, limit: number): Promise<{ events: ChatEvent[]; before: number | undefined }> {
+  const newestFirst: ChatEvent[] = [];
+  let found = 0;
+  let oldest: number | undefined;
+  for await (const batch of majorBatches(broker, range, range.before - 1, 'backward')) {
+    for (const item of batch.items) {
+      const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+      if (event === undefined || item.kind !== 'record' || !('runId' in event)) continue;
+      if (event.type === 'run.queued' && found === limit) return { events: newestFirst.reverse(), before: oldest };
+      newestFirst.push(event);
+      if (event.type !== 'run.queued') continue;
+      found += 1;
+      oldest = item.offset;
+    }
+  }
+  return { events: newestFirst.reverse(), before: undefined };
+}
+
+/** What became, above the page, of those of its runs that had not ended in it: they waited behind newer ones. */
+async function readEnds(broker: Broker, range: HistoryRange, events: readonly ChatEvent[]): Promise<ChatEvent[]> {
+  const open = new Set<string>();
+  for (const event of events) {
+    if (event.type === 'run.queued') open.add(event.runId);
+    if (isTerminal(event)) open.delete(event.runId);
+  }
+  const later: ChatEvent[] = [];
+  if (open.size === 0) return later;
+  for await (const batch of majorBatches(broker, range, range.before, 'forward')) {
+    for (const item of batch.items) {
+      const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+      if (event === undefined || !('runId' in event) || !open.has(event.runId)) continue;
+      later.push(event);
+      if (isTerminal(event)) open.delete(event.runId);
+      if (open.size === 0) return later;
+    }
+  }
+  return later;
+}

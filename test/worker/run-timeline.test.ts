@@ -1,0 +1,192 @@
+// When a run was asked for, began, said its first word and ended, as its owner may read it and as the log line says.
+import { pino } from 'pino';
+import { afterEach, describe, expect, it } from 'vitest';
+import { reportRun } from '../../src/cli/run-report.ts';
+import { Connections } from '../../src/gateway/connections.ts';
+import { Metrics } from '../../src/gateway/metrics.ts';
+import { encodeEvent } from '../../src/session/chat-event.ts';
+import type { EndedRun } from '../../src/session/run-figures.ts';
+import type { RunTimeline } from '../../src/session/run-timeline.ts';
+import { chatTopic } from '../../src/session/topic-names.ts';
+import { ChatRig, joinAnswer, type RigOptions } from '../helpers/chat-rig.ts';
+import { eventually } from '../helpers/collector.ts';
+
+let rig: ChatRig;
+let ends: EndedRun[];
+
+function setup(options: RigOptions = {}): ChatRig {
+  ends = [];
+  rig = new ChatRig({ ...options, onRunEnded: (ended) => ends.push(ended) });
+  return rig;
+}
+
+afterEach(async () => {
+  await rig.close();
+});
+
+async function timelines(): Promise<readonly RunTimeline[]> {
+  return (await rig.sessions.runs(rig.alice, rig.ref, 20, undefined)).runs;
+}
+
+async function ended(runId: string): Promise<RunTimeline> {
+  let found: RunTimeline | undefined;
+  await eventually(async () => {
+    found = (await timelines()).find((run) => run.runId === runId);
+    return found?.endedAt !== undefined;
+  });
+  if (found === undefined) throw new Error('no such run');
+  return found;
+}
+
+/** Says it, and waits until it can be read: then it has been heard at the time that the clock now says. */
+async function said(runId: string, index: number, text: string): Promise<void> {
+  (await rig.model.call(index)).say(text);
+  await eventually(async () => joinAnswer(await rig.seen(), runId).endsWith(text));
+}
+
+const at = (ms: number): string => new Date(Date.UTC(2026, 0, 1) + ms).toISOString();
+
+describe('a timeline', () => {
+  it('tells how long a run waited, was silent and spoke, and how fast', async () => {
+    setup();
+    const { runId, messageId } = await rig.prompt('hello');
+    await rig.clock.advance(300);
+    expect(await timelines()).toEqual([{ runId, messageId, agent: 'default', model: '', state: 'queued', queuedAt: at(0), attempts: [] }]);
+    rig.startWorker();
+    const call = await rig.model.call(0);
+    expect((await timelines())[0]).toMatchObject({ state: 'running', attempts: [{ attempt: 1, startedAt: at(300) }], waitedMs: 300 });
+    await rig.clock.advance(200);
+    await said(runId, 0, 'one ');
+    await rig.clock.advance(1000);
+    call.say('two ', 'three').finish();
+    expect(await ended(runId)).toEqual({
+      runId,
+      messageId,
+      agent: 'default',
+      model: '',
+      state: 'completed',
+      queuedAt: at(0),
+      attempts: [{ attempt: 1, startedAt: at(300) }],
+      firstTokenAt: at(500),
+      endedAt: at(1500),
+      finishReason: 'stop',
+      usage: { inputTokens: 1, outputTokens: 2 },
+      deltas: 3,
+      waitedMs: 300,
+      firstTokenMs: 200,
+      durationMs: 1200,
+      tokensPerSecond: 2,
+    });
+  });
+
+  it('names every attempt of a run that was taken over, and no first token that nobody alive has heard', async () => {
+    setup({ leaseMs: 1000 });
+    const worker = rig.startWorker(1);
+    const { runId } = await rig.prompt('hello');
+    await said(runId, 0, 'one ');
+    await worker.close();
+    await rig.clock.advance(5000);
+    rig.startWorker();
+    await said(runId, 1, 'two ');
+    await rig.clock.advance(500);
+    (await rig.model.call(1)).finish();
+    const run = await ended(runId);
+    expect(run).toMatchObject({ attempts: [{ attempt: 1, startedAt: at(0) }, { attempt: 2, startedAt: at(5000) }], durationMs: 5500, deltas: 1 });
+    expect(run.firstTokenMs).toBeUndefined();
+  });
+
+  it('tells when a stop was asked for, and counts pieces where the provider gave no usage', async () => {
+    setup().startWorker();
+    const { runId } = await rig.prompt('hello');
+    await said(runId, 0, 'one ');
+    await rig.clock.advance(2000);
+    await rig.runs.cancel(rig.alice, rig.ref, undefined);
+    expect(await ended(runId)).toMatchObject({ state: 'cancelled', cancellingAt: at(2000), endedAt: at(2000), cancelMs: 0, deltas: 1, deltasPerSecond: 0.5 });
+  });
+
+  it('of a withdrawn prompt has no start', async () => {
+    setup();
+    const { runId } = await rig.prompt('hello');
+    await rig.clock.advance(40);
+    await rig.runs.cancel(rig.alice, rig.ref, runId);
+    const run = await ended(runId);
+    expect(run).toMatchObject({ state: 'cancelled', attempts: [], endedAt: at(40) });
+    expect(run.durationMs).toBeUndefined();
+  });
+
+  it('comes in pages, newest first, each run whole, also where it ended after newer ones were asked for', async () => {
+    setup().startWorker();
+    const sent: string[] = [];
+    for (let i = 0; i < 5; i += 1) sent.push((await rig.prompt(`prompt ${i}`)).runId);
+    for (let i = 0; i < 5; i += 1) (await rig.model.call(i)).say('x').finish();
+    await ended(sent.at(-1) ?? '');
+    const seen: RunTimeline[] = [];
+    let before: number | undefined;
+    const sizes: number[] = [];
+    do {
+      const position = before === undefined ? undefined : { epoch: 'e2', offset: before };
+      const page = await rig.sessions.runs(rig.alice, rig.ref, 2, position);
+      seen.push(...page.runs);
+      sizes.push(page.runs.length);
+      before = page.before;
+    } while (before !== undefined);
+    expect(sizes).toEqual([2, 2, 1]);
+    expect(seen.map((run) => run.runId)).toEqual(sent.toReversed());
+    expect(seen.map((run) => run.state)).toEqual(Array.from({ length: 5 }, () => 'completed'));
+  });
+
+  it('costs no read of the tokens', async () => {
+    setup();
+    const { runId } = await rig.prompt('hello');
+    const epoch = (await rig.log.load(rig.ref))?.epoch ?? '';
+    const delta = encodeEvent({ type: 'delta', runId, messageId: 'a', part: 0, kind: 'text', at: 0, text: 'x' });
+    await rig.broker.append([{ topic: chatTopic(rig.ref), records: Array.from({ length: 500 }, () => delta), expect: { epoch } }]);
+    let items = 0;
+    const read = rig.broker.read.bind(rig.broker);
+    rig.broker.read = async (...args) => {
+      const result = await read(...args);
+      if (result.kind === 'batch') items += result.items.length;
+      return result;
+    };
+    expect(await timelines()).toHaveLength(1);
+    expect(items).toBeLessThan(10);
+  });
+});
+
+describe('the end of a run', () => {
+  it('is told once, whoever writes it: the worker, or the node that was asked to stop it', async () => {
+    setup().startWorker();
+    const first = await rig.prompt('a');
+    const second = await rig.prompt('b');
+    await rig.runs.cancel(rig.alice, rig.ref, second.runId);
+    (await rig.model.call(0)).say('A').finish();
+    await ended(first.runId);
+    expect(ends.map(({ run, terminal }) => [run.runId, terminal.type])).toEqual([
+      [second.runId, 'run.cancelled'],
+      [first.runId, 'run.completed'],
+    ]);
+  });
+
+  it('is one line of ids and figures in the log and none of what was said, and is counted', async () => {
+    setup().startWorker();
+    const { runId } = await rig.prompt('a secret question');
+    await rig.clock.advance(100);
+    (await rig.model.call(0)).say('a secret answer').finish();
+    await ended(runId);
+    const lines: string[] = [];
+    const metrics = new Metrics(new Connections(rig.clock), {});
+    const logger = pino({ base: null }, { write: (line: string) => void lines.push(line) });
+    for (const end of ends) reportRun(logger, metrics, end);
+    expect(lines).toHaveLength(1);
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      msg: 'run ended', tenant: 'default', sessionId: 's1', runId, agent: 'default', attempts: 1, outcome: 'run.completed', finishReason: 'stop',
+      usage: { inputTokens: 1, outputTokens: 2 }, deltas: 1, waitedMs: 0, durationMs: 100,
+    });
+    expect(lines.join()).not.toContain('secret');
+    const text = await metrics.text();
+    metrics.close();
+    expect(text).toContain('holdline_run_duration_ms_bucket{le="100"} 1');
+    expect(text).toContain('holdline_run_first_token_ms_count 1');
+    expect(text).toContain('holdline_takeovers_total 0');
+  });
+});
