@@ -20,9 +20,10 @@ export interface WorkerDeps {
   readonly newId: () => string;
   readonly random: () => number;
   readonly onOutcome: (outcome: RunOutcome) => void;
+  readonly onContinued: (chars: number) => void;
 }
 
-export function buildWorker({ config, logger, broker, commandLog, newId, random, onOutcome }: WorkerDeps): Worker {
+export function buildWorker({ config, logger, broker, commandLog, newId, random, onOutcome, onContinued }: WorkerDeps): Worker {
   const agent = toAgent(config.model, random);
   return new Worker({
     broker,
@@ -34,6 +35,7 @@ export function buildWorker({ config, logger, broker, commandLog, newId, random,
     concurrency: config.runsMax,
     leaseMs: config.leaseMs,
     onOutcome,
+    onContinued,
   });
 }
 
@@ -44,6 +46,7 @@ function toAgent(model: ModelConfig, random: () => number): Agent {
       : createOpenAiProvider({
           baseUrl: model.url,
           ...(model.key === undefined ? {} : { apiKey: model.key }),
+          prefill: model.prefill,
           clock: systemClock,
           random,
         });

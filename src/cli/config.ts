@@ -5,6 +5,7 @@ import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts'
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig } from '../gateway/gateway-config.ts';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS } from '../gateway/gateway-config.ts';
 import { CONVERSATION_CHARS_MAX, type Takeover } from '../worker/agent.ts';
+import { PREFILLS, type Prefill } from '../worker/providers/completion-request.ts';
 import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
 import { readBroker, type BrokerConfig } from './broker-config.ts';
 import { EnvironmentReader, type Environment } from './environment.ts';
@@ -17,6 +18,8 @@ export interface ModelConfig {
   readonly name: string;
   readonly systemPrompt: string | undefined;
   readonly takeover: Takeover;
+  /** How the model's server is given what stands already. */
+  readonly prefill: Prefill;
   readonly conversationChars: number;
 }
 
@@ -211,6 +214,7 @@ function readModel(read: EnvironmentReader): ModelConfig {
     key,
     name: name ?? 'demo',
     systemPrompt: read.text('HOLDLINE_SYSTEM_PROMPT'),
+    prefill: read.oneOf('HOLDLINE_MODEL_PREFILL', PREFILLS, 'none'),
     takeover: read.oneOf('HOLDLINE_TAKEOVER', TAKEOVERS, 'continue'),
     conversationChars: read.integer('HOLDLINE_CONVERSATION_CHARS', 1000, 10_000_000) ?? CONVERSATION_CHARS_MAX,
   };

@@ -59,7 +59,7 @@ export async function serve(config: Config, logger: Logger, onFatal: (error: Err
 async function startGateway(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, gateway.metrics, ended));
-  const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => gateway.metrics.countRun(outcome) }) : undefined;
+  const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => gateway.metrics.countRun(outcome), onContinued: (chars) => gateway.metrics.countContinued(chars) }) : undefined;
   const gateway: Gateway = await buildGateway({
     config: toGatewayConfig(config, secret),
     broker,
@@ -89,7 +89,7 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
 
 async function startWorker(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, health.metrics, ended));
-  const worker: Worker = buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => health.metrics.countRun(outcome) });
+  const worker: Worker = buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => health.metrics.countRun(outcome), onContinued: (chars) => health.metrics.countContinued(chars) });
   const health: HealthApp = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker, config) });
   const url = config.port === undefined ? undefined : await listen(health.app, config);
   worker.start();

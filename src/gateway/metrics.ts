@@ -16,6 +16,7 @@ export const METRICS = {
   fellBehind: ['holdline_fell_behind_total', 'Readers put back to catching up.'],
   requests: ['holdline_http_requests_total', 'HTTP requests by route and class of status.'],
   runs: ['holdline_runs_total', 'Runs that left a worker of this process, by outcome.'],
+  continuedChars: ['holdline_continued_chars_total', 'UTF-16 code units of answers that a worker of this process went on behind, instead of having them made again.'],
   latency: ['holdline_append_to_delivered_ms', 'Age of a record when it was handed to its viewers, sampled once a run.'],
   takeovers: ['holdline_takeovers_total', 'Starts of ended runs beyond the first: each a worker that was lost, or let go.'],
   waitedMs: ['holdline_run_waited_ms', 'From a prompt to the start of its run.'],
@@ -48,6 +49,7 @@ export class Metrics implements DeliveryObserver {
   readonly #latency: Histogram;
   readonly #runTimes: readonly (readonly [figure: (typeof RUN_HISTOGRAMS)[number], histogram: Histogram])[];
   #delivered = 0;
+  #continuedChars = 0;
   #fellBehind = 0;
   #takeovers = 0;
 
@@ -73,6 +75,7 @@ export class Metrics implements DeliveryObserver {
     this.#counter('runs', ['outcome'], (add) => {
       for (const [outcome, runs] of this.#runs) add({ outcome }, runs);
     });
+    this.#counter('continuedChars', [], (add) => add({}, this.#continuedChars));
     const { worker } = sources;
     if (worker !== undefined) {
       this.#gauge('activeRuns', [], (set) => set({}, worker().active));
@@ -112,6 +115,10 @@ export class Metrics implements DeliveryObserver {
       const ms = figures[figure];
       if (ms !== undefined) histogram.observe(ms);
     }
+  }
+
+  countContinued(chars: number): void {
+    this.#continuedChars += chars;
   }
 
   /** `route` as it was declared, never as it was called. */

@@ -16,9 +16,11 @@ import { chatTopic } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
 import { AgentError } from './agent-error.ts';
 import { readConversation } from './conversation.ts';
+import { keptAnswer, NOTHING_KEPT, type KeptAnswer } from './kept-answer.ts';
 import { persist } from './persist.ts';
-import { ProviderError, type FinishReason } from './provider.ts';
+import { ProviderError, type FinishReason, type ProviderEvent } from './provider.ts';
 import { RunMeter } from './run-meter.ts';
+import { BrokenSeamError, Seam } from './seam.ts';
 import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
 
 export interface RunDeps {
@@ -28,6 +30,8 @@ export interface RunDeps {
   readonly clock: Clock;
   /** Undefined for a name that this worker does not serve. */
   readonly findAgent: (name: string) => Agent | undefined;
+  /** An answer goes on behind this many UTF-16 code units, which nobody had to make again. */
+  readonly onContinued: (chars: number) => void;
 }
 
 /** `ended`: by this worker. `gone`: it had ended, or its chat is no more. `lost`: another has it now. `released`: this
@@ -47,11 +51,30 @@ interface HeldRun {
   readonly run: RunInfo;
   readonly epoch: string;
   readonly fence: number;
+  readonly kept: KeptAnswer;
 }
+
+/** `unjoinable`: what the model went on with does not follow what stands; nothing of it was written. */
+type AttemptOutcome = RunOutcome | 'unjoinable';
 
 /** `released` aborts when this worker must let go of its runs; `lost` when the lease was given to another.
  *  @throws BrokerError where the log itself fails */
 export async function executeRun(deps: RunDeps, ref: SessionRef, runId: string, released: AbortSignal, lost: AbortSignal): Promise<RunOutcome> {
+  let outcome = await attemptRun(deps, ref, runId, released, lost);
+  while (outcome === 'unjoinable') outcome = await attemptRun(beginningAnew(deps), ref, runId, released, lost);
+  return outcome;
+}
+
+/** A worker whose agents ask no model to go on. */
+function beginningAnew(deps: RunDeps): RunDeps {
+  const findAgent = (name: string): Agent | undefined => {
+    const agent = deps.findAgent(name);
+    return agent === undefined ? undefined : { ...agent, takeover: 'restart' };
+  };
+  return { ...deps, findAgent };
+}
+
+async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
   const held = await takeFence(deps, ref, runId);
   if (held === 'cancelling') return (await deps.runs.endCancelled(ref, runId)) ? 'run.cancelled' : 'gone';
   if (held === 'gone') return 'gone';
@@ -72,7 +95,7 @@ async function takeFence({ broker, log, clock, findAgent }: RunDeps, ref: Sessio
   if (before === undefined || known === undefined) return 'gone';
   if (known.state === 'cancelling') return 'cancelling';
   // How much an earlier attempt left, as far as is known now; what it still adds before the fence is dropped.
-  const kept = await keptPart(broker, ref, before.epoch, known, findAgent(known.agent));
+  const kept = await readKept(broker, ref, before.epoch, known, findAgent(known.agent));
   const createdAt = isoTime(clock);
   let refused: 'gone' | 'cancelling' | undefined;
   const taken = await log.transact(ref, (loaded) => {
@@ -83,29 +106,22 @@ async function takeFence({ broker, log, clock, findAgent }: RunDeps, ref: Sessio
   });
   const run = taken === undefined ? undefined : findRun(taken.state, runId);
   if (taken === undefined || run === undefined) return refused ?? 'gone';
-  return { ref, run, epoch: taken.epoch, fence: taken.first };
+  return { ref, run, epoch: taken.epoch, fence: taken.first, kept };
 }
 
-function startEvent(run: RunInfo, kept: { part: number; at: number }, createdAt: string): ChatEvent {
+function startEvent(run: RunInfo, { part, at }: KeptAnswer, createdAt: string): ChatEvent {
   const { runId, answerId: messageId, model } = run;
   const attempt = run.attempt + 1;
   if (attempt === 1) return { type: 'run.started', runId, messageId, attempt, model, createdAt };
-  return { type: 'run.restarted', runId, attempt, ...kept, createdAt };
+  return { type: 'run.restarted', runId, attempt, part, at, createdAt };
 }
 
-/** Where a new attempt begins: behind a partial text that the provider can go on from, else at the start. */
-async function keptPart(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent | undefined): Promise<{ part: number; at: number }> {
-  const anew = { part: 0, at: 0 };
-  if (run.startedAt === null) return anew;
-  const mayContinue = agent?.takeover === 'continue' && agent.provider.canContinue;
-  const isOver = agent !== undefined && (agent.takeover === 'fail' || run.attempt >= agent.attemptsMax);
-  if (!mayContinue && !isOver) return anew;
+/** Without a fence: only to learn how much there is. */
+async function readKept(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent | undefined): Promise<KeptAnswer> {
+  if (run.startedAt === null || agent === undefined) return NOTHING_KEPT;
   const answer = new AnswerBuilder();
   await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);
-  const last = answer.partCount - 1;
-  // A run that will be failed keeps whatever it said.
-  const canContinue = isOver ? last >= 0 : last === 0 && answer.partKind(0) === 'text';
-  return canContinue ? { part: last, at: answer.partLength(last) } : anew;
+  return keptAnswer(answer, run.attempt, agent);
 }
 
 class ActiveRun {
@@ -118,6 +134,8 @@ class ActiveRun {
   readonly #upstream = new AbortController();
   /** The run is another's now, or will be. */
   readonly #letGo = new AbortController();
+  /** Until the model has gone on from what stands. */
+  #seam: Seam | undefined;
   #stop: Stop | undefined;
   #usage: RunUsage = { inputTokens: 0, outputTokens: 0 };
 
@@ -132,12 +150,13 @@ class ActiveRun {
     this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () => this.#abort({ why: 'lost' }));
   }
 
-  async generate(released: AbortSignal, lost: AbortSignal): Promise<RunOutcome> {
+  async generate(released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
     const release = (): void => this.#abort({ why: 'released' });
     const lose = (): void => this.#abort({ why: 'lost' });
     released.addEventListener('abort', release, { once: true });
     lost.addEventListener('abort', lose, { once: true });
     if (released.aborted) release();
+    if (lost.aborted) lose();
     const watch = new AbortController();
     const watching = this.#watchChat(watch.signal);
     try {
@@ -150,7 +169,7 @@ class ActiveRun {
     }
   }
 
-  async #generate(): Promise<RunOutcome> {
+  async #generate(): Promise<AttemptOutcome> {
     const terminal = await this.#streamAnswer();
     try {
       await this.#writer.settled();
@@ -158,14 +177,18 @@ class ActiveRun {
       return this.#refused(error);
     }
     const stop = this.#stop;
+    if (terminal === 'unjoinable') return stop === undefined ? terminal : this.#stopped(stop);
     // A completion that was already on its way wins over a Stop; nothing else does.
     if (terminal !== undefined && (terminal.type === 'run.completed' || stop === undefined)) return this.#finish(terminal);
-    if (stop?.why === 'cancelled') return this.#finish(this.#cancelled(stop.by, stop.reason));
-    return stop?.why ?? 'lost';
+    return stop === undefined ? 'lost' : this.#stopped(stop);
+  }
+
+  async #stopped(stop: Stop): Promise<RunOutcome> {
+    return stop.why === 'cancelled' ? this.#finish(this.#cancelled(stop.by, stop.reason)) : stop.why;
   }
 
   /** The terminal that the stream itself leads to; undefined where it was stopped from outside. */
-  async #streamAnswer(): Promise<RunTerminal | undefined> {
+  async #streamAnswer(): Promise<RunTerminal | 'unjoinable' | undefined> {
     const { run } = this.#held;
     try {
       const reason = await this.#readUpstream();
@@ -174,6 +197,7 @@ class ActiveRun {
       return { type: 'run.completed', runId, messageId, finishReason: reason, usage: this.#usage, length: 0, ...this.#meter.tally() };
     } catch (error) {
       if (this.#upstream.signal.aborted) return undefined;
+      if (this.#isUnjoinable(error)) return 'unjoinable';
       const failure = describeFailure(error);
       if (failure === undefined) throw error;
       return { type: 'run.failed', runId: run.runId, error: failure, ...this.#meter.tally() };
@@ -188,15 +212,17 @@ class ActiveRun {
     const range = { topic: chatTopic(ref), epoch, next: fence, before: run.queuedAt };
     const messages = await readConversation(this.#deps.broker, range, this.#agent);
     const prefix = this.#answer.parts()[0]?.text ?? '';
+    if (prefix !== '') this.#seam = new Seam(prefix, this.#held.kept.gap);
     const { signal } = this.#upstream;
     const model = run.model === '' ? this.#agent.model : run.model;
     const { runId, attempt } = run;
     const request = { run: { ...ref, runId, attempt }, model, messages, signal, ...(prefix === '' ? {} : { prefix }) };
     for await (const event of this.#agent.provider.stream(request)) {
       if (signal.aborted) return undefined;
-      if (event.type === 'finish') return event.reason;
       if (event.type === 'usage') this.#usage = event.usage;
-      else this.#say(event);
+      else if (this.#seam !== undefined) this.#cross(this.#seam, event);
+      else if (event.type !== 'finish') this.#say(event);
+      if (event.type === 'finish') return event.reason;
       if (this.#writer.isFull) await this.#writer.settled();
     }
     if (signal.aborted) return undefined;
@@ -211,6 +237,24 @@ class ActiveRun {
   #cancelled(by: string, reason: string | undefined): RunTerminal {
     const why = reason === undefined ? { by } : { by, reason };
     return { type: 'run.cancelled', runId: this.#held.run.runId, ...why, ...this.#meter.tally() };
+  }
+
+  /** What the model says first, behind what stands. @throws BrokenSeamError */
+  #cross(seam: Seam, event: Exclude<ProviderEvent, { type: 'usage' }>): void {
+    // Who thinks first has not gone on: it begins another answer.
+    if (event.type === 'reasoning') throw new BrokenSeamError('the model did not go on but thought anew');
+    const text = event.type === 'text' ? seam.say(event.text) : seam.end();
+    if (text !== '') this.#say({ type: 'text', text });
+    if (event.type !== 'text' && event.type !== 'finish') this.#say(event);
+    if (event.type === 'text' && !seam.isJoined) return;
+    this.#seam = undefined;
+    this.#deps.onContinued(this.#answer.length);
+  }
+
+  /** A server that refuses to be given a prefix may still answer without. */
+  #isUnjoinable(error: unknown): boolean {
+    if (this.#seam === undefined) return false;
+    return error instanceof BrokenSeamError || (error instanceof ProviderError && error.code === 'upstream-refused');
   }
 
   async #finish(terminal: RunTerminal): Promise<RunOutcome> {

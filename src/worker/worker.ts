@@ -34,6 +34,8 @@ export interface WorkerOptions {
   readonly concurrency: number;
   readonly leaseMs?: number;
   readonly onOutcome?: (outcome: RunOutcome) => void;
+  /** For each answer that went on where a lost worker's ended: the UTF-16 code units that were not made again. */
+  readonly onContinued?: (chars: number) => void;
 }
 
 export class Worker {
@@ -106,8 +108,8 @@ export class Worker {
   }
 
   async #execute(request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
-    const { broker, log, runs, clock, agents } = this.#options;
-    const deps = { broker, log, runs, clock, findAgent: (name: string) => agents.get(name) };
+    const { broker, log, runs, clock, agents, onContinued = () => undefined } = this.#options;
+    const deps = { broker, log, runs, clock, findAgent: (name: string) => agents.get(name), onContinued };
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
       return await executeRun(deps, ref, request.runId, this.#released.signal, delivery.lost);

@@ -8,8 +8,8 @@ import { openLogBroker } from '../../src/broker/log/open-log-broker.ts';
 import { randomEpoch } from '../../src/broker/open-broker.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { brokerContract } from './broker-contract.ts';
+import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
-import { reopenable, type Subject } from './subject.ts';
 
 /** Under a clock moved by hand no time passes between two commits. */
 const AT_ONCE = { commitIntervalMs: 0 };
@@ -30,7 +30,16 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
       },
       limits,
     });
-  return reopenable(open, { clock, dispose: () => rm(folder, { recursive: true, force: true }) });
+  let broker = await open();
+  return {
+    broker, clock,
+    reopen: async () => {
+      await broker.close();
+      broker = await open();
+      return broker;
+    },
+    dispose: () => rm(folder, { recursive: true, force: true }),
+  };
 }
 
 brokerContract('log', () => openLog(AT_ONCE), { reopens: true });

@@ -7,8 +7,8 @@ import { openRedisBroker, type RedisBrokerOptions } from '../../src/broker/redis
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { RedisServer, type RedisCluster } from '../helpers/redis-server.ts';
 import { brokerContract } from './broker-contract.ts';
+import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
-import { reopenable, type Subject } from './subject.ts';
 
 /** Few, so that a test that looks at all of them is quick, and enough that topics are apart. */
 const PARTITIONS = 4;
@@ -29,7 +29,15 @@ async function openRedis(where: Pick<RedisBrokerOptions, 'nodes' | 'cluster'>): 
         throw error;
       },
     });
-  return reopenable(open, { clock });
+  let broker = await open();
+  return {
+    broker, clock,
+    reopen: async () => {
+      await broker.close();
+      broker = await open();
+      return broker;
+    },
+  };
 }
 
 describe('on one server', () => {

@@ -21,18 +21,6 @@ export interface Subject {
 export type SubjectFactory = () => Subject | Promise<Subject>;
 export type OpenSubject = () => Promise<Required<Pick<Subject, 'broker' | 'clock' | 'reopen'>>>;
 
-/** A subject whose engine can be opened again where it was: `open` must always open the same storage. */
-export async function reopenable(open: () => Promise<BrokerEngine>, rest: Omit<Subject, 'broker' | 'reopen'>): Promise<Subject> {
-  const first = await open();
-  let broker = first;
-  const reopen = async (): Promise<BrokerEngine> => {
-    await broker.close();
-    broker = await open();
-    return broker;
-  };
-  return { ...rest, broker: first, reopen };
-}
-
 /** Opens within a test, and closes everything after it. */
 export function opener(factory: SubjectFactory): OpenSubject {
   return async () => {

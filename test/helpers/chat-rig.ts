@@ -163,6 +163,8 @@ export class ChatRig {
   readonly ref: SessionRef = { tenant: 'default', sessionId: 's1' };
   readonly errors: unknown[] = [];
   readonly fellBehind: number[] = [];
+  /** Of each answer that went on behind a lost worker's. */
+  readonly continuedChars: number[] = [];
   readonly #agent: Agent;
   readonly #leaseMs: number | undefined;
   readonly #workers: Worker[] = [];
@@ -197,6 +199,7 @@ export class ChatRig {
       logger: pino({ level: 'silent' }),
       agents: new Map([[this.#agent.name, this.#agent]]),
       concurrency,
+      onContinued: (chars) => this.continuedChars.push(chars),
       ...(this.#leaseMs === undefined ? {} : { leaseMs: this.#leaseMs }),
     });
     worker.start();

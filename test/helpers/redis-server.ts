@@ -109,12 +109,9 @@ export class RedisServer {
 
   /** Masters with even shares of the slots, which know of one another and serve. */
   static async startCluster(masters = 3, options: Omit<RedisOptions, 'cluster' | 'replicaOf'> = {}): Promise<RedisCluster> {
-    const starts = await Promise.allSettled(Array.from({ length: masters }, async () => RedisServer.start({ ...options, cluster: true })));
-    const nodes = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    const nodes = await Promise.all(Array.from({ length: masters }, async () => RedisServer.start({ ...options, cluster: true })));
     const cluster = new RedisCluster(nodes);
     try {
-      const failed = starts.find((start) => start.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
       await Promise.all(nodes.map(async (node, index) => node.#joinCluster(nodes, index)));
       await cluster.serving();
     } catch (error) {

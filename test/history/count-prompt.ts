@@ -15,7 +15,7 @@ export function readCountPrompt(content: string): CountPrompt | undefined {
   return { count: Number(match[1] ?? match[2]), fails: match[2] !== undefined };
 }
 
-export function countToken(index: number): string {
+function countToken(index: number): string {
   return `${index + 1} `;
 }
 

@@ -1,7 +1,7 @@
 // A model that counts as it is told and lets everybody else get on between any two tokens, how long, the seed says. It
 // may think aloud first, which makes its answers two parts, and it can or cannot go on from what stands.
 import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../src/worker/provider.ts';
-import { countText, countToken, readCountPrompt } from './count-prompt.ts';
+import { countText, readCountPrompt } from './count-prompt.ts';
 import type { Random } from './random.ts';
 import { turns } from './turns.ts';
 
@@ -29,10 +29,10 @@ export class CountingModel implements Provider {
     if (prompt === undefined) throw new ProviderError('upstream-refused', 'not a prompt of this model');
     const random = this.#random.fork();
     if (prefix === '') yield* this.#think(random, signal);
-    for (let index = indexAfter(prefix, prompt.count); index < prompt.count; index += 1) {
+    for (const token of tokensAfter(prefix, prompt.count)) {
       await turns(random.between(0, this.#habits.pace));
       if (signal.aborted) return;
-      yield { type: 'text', text: countToken(index) };
+      yield { type: 'text', text: token };
     }
     await turns(random.between(0, this.#habits.pace));
     if (prompt.fails) throw new ProviderError('upstream-error', 'told to fail');
@@ -48,8 +48,9 @@ export class CountingModel implements Provider {
   }
 }
 
-/** @throws ProviderError where the prefix is none of its answer: then something was stored that it never said. */
-function indexAfter(prefix: string, count: number): number {
-  if (!countText(count).startsWith(prefix)) throw new ProviderError('upstream-refused', `cannot go on from "${prefix.slice(-20)}"`);
-  return prefix.split(' ').length - 1;
+/** The first may be the rest of a token. @throws where the prefix is none of its answer: then something was stored that it never said. */
+function tokensAfter(prefix: string, count: number): readonly string[] {
+  const whole = countText(count);
+  if (!whole.startsWith(prefix)) throw new Error(`cannot go on from "${prefix.slice(-20)}"`);
+  return whole.slice(prefix.length).match(/\S* /g) ?? [];
 }

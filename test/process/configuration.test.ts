@@ -63,6 +63,7 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['HOLDLINE_MODEL_KEY', { HOLDLINE_MODEL_KEY: 'a\tb' }, /no header can carry/],
   ['HOLDLINE_RUNS', { HOLDLINE_RUNS: 'many' }, /whole number/],
   ['HOLDLINE_LEASE_MS', { HOLDLINE_LEASE_MS: '999' }, /whole number from 1000/],
+  ['HOLDLINE_MODEL_PREFILL', { HOLDLINE_MODEL_PREFILL: 'perhaps' }, /vllm, assistant, none/],
   ['HOLDLINE_TAKEOVER', { HOLDLINE_TAKEOVER: 'perhaps' }, /continue, restart, fail/],
   ['HOLDLINE_DRAIN_MS', { HOLDLINE_DRAIN_MS: '-1' }, /whole number/],
   ['HOLDLINE_LOG_LEVEL', { HOLDLINE_LOG_LEVEL: 'loud' }, /one of fatal/],

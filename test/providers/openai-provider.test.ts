@@ -81,7 +81,7 @@ describe('continuing', () => {
   });
 
   it('gives vLLM the prefix as the last message', async () => {
-    const { provider, upstream } = await providerOf([answer('lo')], { continuation: 'vllm' });
+    const { provider, upstream } = await providerOf([answer('lo')], { prefill: 'vllm' });
     expect(provider.canContinue).toBe(true);
     const { events } = await collect(provider, requestOf('x', { prefix: 'Hel' }));
     expect(textIn(events)).toBe('lo');
@@ -92,8 +92,20 @@ describe('continuing', () => {
     });
   });
 
+  it('gives other servers the prefix as the last message, and no word of vLLM\'s', async () => {
+    const { provider, upstream } = await providerOf([answer('lo')], { prefill: 'assistant' });
+    const { events } = await collect(provider, requestOf('x', { prefix: 'Hel' }));
+    expect(textIn(events)).toBe('lo');
+    expect((await upstream.request(0)).body).toEqual({
+      model: 'some-model',
+      messages: [{ role: 'user', content: 'x' }, { role: 'assistant', content: 'Hel' }],
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+  });
+
   it('from an empty prefix is an ordinary request', async () => {
-    const { provider, upstream } = await providerOf([answer('lo')], { continuation: 'vllm' });
+    const { provider, upstream } = await providerOf([answer('lo')], { prefill: 'vllm' });
     await collect(provider, requestOf('x', { prefix: '' }));
     expect((await upstream.request(0)).body).toEqual(expect.not.objectContaining({ continue_final_message: true }));
     expect((await upstream.request(0)).body).toMatchObject({ messages: [{ role: 'user', content: 'x' }] });

@@ -27,11 +27,10 @@ async function behindProxy(): Promise<{ readonly store: RedisStore; readonly pro
 const healthy = (broker: BrokerEngine): Promise<void> => eventually(() => broker.health().state === 'ready');
 
 describe('a connection that breaks while the server is asked what it keeps', () => {
-  /** The client asks for INFO itself before it calls a connection ready, and the engine asks again. (What the client
-   *  says of itself is a command that only ends in these letters.) */
+  /** The client asks for INFO itself before it calls a connection ready, and the engine asks again. */
   const secondInfo = (): ((sent: Buffer) => boolean) => {
     let seen = 0;
-    return (sent) => /\r\ninfo\r\n/i.test(sent.toString('latin1')) && (seen += 1) === 2;
+    return (sent) => /info/i.test(sent.toString('latin1')) && (seen += 1) === 2;
   };
   test.each([
     ['INFO', secondInfo],

@@ -3,8 +3,9 @@
 // Backpressure: bytes are read only when the consumer asks for the next event.
 import assert from 'node:assert/strict';
 import type { Clock } from '../../clock.ts';
-import type { ModelMessage, Provider, ProviderEvent, ProviderRequest } from '../provider.ts';
+import type { Provider, ProviderEvent, ProviderRequest } from '../provider.ts';
 import { ChatCompletionsStream } from './chat-completions-stream.ts';
+import { completionBody, type Prefill } from './completion-request.ts';
 import { openEventStream, type Upstream } from './open-event-stream.ts';
 import { UpstreamCall } from './upstream-call.ts';
 import { errorOfReading, timedOut } from './upstream-errors.ts';
@@ -19,9 +20,9 @@ export interface OpenAiProviderOptions {
   /** In [0, 1), for the jitter. */
   readonly random: () => number;
   readonly limits?: Partial<UpstreamLimits>;
-  /** How this server is asked to go on from a prefix. Default: it is not. Whether the seam holds depends on the
-   *  model's chat template as well (some trim the last message), so it is for the operator to say. */
-  readonly continuation?: 'vllm';
+  /** Default: none. Whether a server goes on from a prefix depends on the model's chat template as well, so it is for
+   *  the operator to say. */
+  readonly prefill?: Prefill;
 }
 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
@@ -35,23 +36,24 @@ export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
     random: options.random,
     limits: { ...DEFAULT_UPSTREAM_LIMITS, ...options.limits },
   };
-  const canContinue = options.continuation !== undefined;
+  const { prefill = 'none' } = options;
+  const canContinue = prefill !== 'none';
   return {
     canContinue,
     stream: (request) => {
       assert.ok(canContinue || request.prefix === undefined, 'a prefix for a provider that cannot continue');
-      return streamAnswer(upstream, request);
+      return streamAnswer(upstream, request, completionBody(request, prefill));
     },
   };
 }
 
 // One generator, not two that delegate: every token would pay for the second.
-async function* streamAnswer(upstream: Upstream, request: ProviderRequest): AsyncGenerator<ProviderEvent, void, undefined> {
+async function* streamAnswer(upstream: Upstream, request: ProviderRequest, requestBody: string): AsyncGenerator<ProviderEvent, void, undefined> {
   const call = new UpstreamCall(upstream.clock, request.signal);
   const answer = new ChatCompletionsStream(upstream.limits);
   let reader: Reader | undefined;
   try {
-    const body = await openEventStream(upstream, requestBody(request), call);
+    const body = await openEventStream(upstream, requestBody, call);
     if (body === undefined) return;
     reader = body.getReader();
     while (!answer.over) {
@@ -92,15 +94,6 @@ async function readBytes(reader: Reader, call: UpstreamCall): Promise<Uint8Array
     if (call.aborted) return undefined;
     throw call.silent ? timedOut() : errorOfReading(error);
   }
-}
-
-function requestBody(request: ProviderRequest): string {
-  const messages: Pick<ModelMessage, 'role' | 'content'>[] = request.messages.map(({ role, content }) => ({ role, content }));
-  const common = { model: request.model, stream: true, stream_options: { include_usage: true } };
-  // A prefix of nothing is no prefix: an empty last message would be answered, not continued.
-  if (request.prefix === undefined || request.prefix === '') return JSON.stringify({ ...common, messages });
-  messages.push({ role: 'assistant', content: request.prefix });
-  return JSON.stringify({ ...common, messages, continue_final_message: true, add_generation_prompt: false });
 }
 
 function completionsUrl(baseUrl: string): string {

@@ -1,0 +1,19 @@
+// What a Chat Completions server is asked: the body of the request, and how a prefix is given to it. Pure.
+import type { ModelMessage, ProviderRequest } from '../provider.ts';
+
+/** How a server is given an answer that stands already, to go on from: as the last message with vLLM's own fields, as
+ *  the last message and no more, or not at all. What else it may do at the join is for `seam.ts`. */
+export type Prefill = 'vllm' | 'assistant' | 'none';
+
+export const PREFILLS: readonly Prefill[] = ['vllm', 'assistant', 'none'];
+
+/** Without these vLLM takes the last message for a whole one, and answers it. */
+const VLLM_FIELDS = { continue_final_message: true, add_generation_prompt: false };
+
+export function completionBody({ model, messages, prefix = '' }: Omit<ProviderRequest, 'signal'>, prefill: Prefill): string {
+  const told: Pick<ModelMessage, 'role' | 'content'>[] = messages.map(({ role, content }) => ({ role, content }));
+  // A prefix of nothing is no prefix: an empty last message would be answered, not continued.
+  if (prefix !== '') told.push({ role: 'assistant', content: prefix });
+  const fields = prefix !== '' && prefill === 'vllm' ? VLLM_FIELDS : {};
+  return JSON.stringify({ model, stream: true, stream_options: { include_usage: true }, messages: told, ...fields });
+}
