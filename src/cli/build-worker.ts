@@ -1,19 +1,21 @@
-// A worker with the one agent that the configuration describes: the model at its address, or the built-in demo.
+// A worker with the agents that this process serves: each a model at its address, or the built-in demo.
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { systemClock } from '../clock.ts';
-import { DEFAULT_AGENT } from '../gateway/gateway-config.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import { Runs } from '../session/runs.ts';
-import { TAKEOVER_ATTEMPTS_MAX, type Agent } from '../worker/agent.ts';
+import { CONVERSATION_CHARS_MAX, TAKEOVER_ATTEMPTS_MAX, type Agent } from '../worker/agent.ts';
+import type { Provider } from '../worker/provider.ts';
 import { createDemoProvider } from '../worker/providers/demo-provider.ts';
 import { createOpenAiProvider } from '../worker/providers/openai-provider.ts';
+import { FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../worker/providers/upstream-limits.ts';
 import type { RunOutcome } from '../worker/run.ts';
 import { Worker } from '../worker/worker.ts';
-import type { Config, ModelConfig } from './config.ts';
+import type { AgentConfig } from './agent-config.ts';
+import type { Config } from './config.ts';
 
 export interface WorkerDeps {
-  readonly config: Pick<Config, 'model' | 'runsMax' | 'leaseMs'>;
+  readonly config: Pick<Config, 'agents' | 'runsMax' | 'leaseMs'>;
   readonly logger: Logger;
   readonly broker: BrokerEngine;
   readonly commandLog: CommandLog;
@@ -24,14 +26,14 @@ export interface WorkerDeps {
 }
 
 export function buildWorker({ config, logger, broker, commandLog, newId, random, onOutcome, onContinued }: WorkerDeps): Worker {
-  const agent = toAgent(config.model, random);
+  const served = config.agents.filter((agent) => agent.isServed).map((agent) => toAgent(agent, random));
   return new Worker({
     broker,
     log: commandLog,
     runs: new Runs(broker, commandLog, systemClock, newId),
     clock: systemClock,
     logger,
-    agents: new Map([[agent.name, agent]]),
+    agents: new Map(served.map((agent) => [agent.name, agent])),
     concurrency: config.runsMax,
     leaseMs: config.leaseMs,
     onOutcome,
@@ -39,24 +41,32 @@ export function buildWorker({ config, logger, broker, commandLog, newId, random,
   });
 }
 
-function toAgent(model: ModelConfig, random: () => number): Agent {
-  const provider =
-    model.url === undefined
-      ? createDemoProvider({ clock: systemClock })
-      : createOpenAiProvider({
-          baseUrl: model.url,
-          ...(model.key === undefined ? {} : { apiKey: model.key }),
-          prefill: model.prefill,
-          clock: systemClock,
-          random,
-        });
+function toAgent(config: AgentConfig, random: () => number): Agent {
+  const { model, models, promptCharsMax, systemPrompt, takeover, attemptsMax, conversationChars, answerCharsMax, concurrency } = config.entry;
   return {
-    name: DEFAULT_AGENT,
-    provider,
-    model: model.name,
-    ...(model.systemPrompt === undefined ? {} : { systemPrompt: model.systemPrompt }),
-    takeover: model.takeover,
-    attemptsMax: TAKEOVER_ATTEMPTS_MAX,
-    conversationChars: model.conversationChars,
+    name: config.name,
+    provider: toProvider(config, random),
+    model,
+    ...(models === undefined ? {} : { models }),
+    ...(promptCharsMax === undefined ? {} : { promptCharsMax }),
+    ...(systemPrompt === undefined ? {} : { systemPrompt }),
+    takeover: takeover ?? 'continue',
+    attemptsMax: attemptsMax ?? TAKEOVER_ATTEMPTS_MAX,
+    conversationChars: conversationChars ?? CONVERSATION_CHARS_MAX,
+    ...(answerCharsMax === undefined ? {} : { answerCharsMax }),
+    ...(concurrency === undefined ? {} : { concurrency }),
   };
+}
+
+function toProvider({ entry, key }: AgentConfig, random: () => number): Provider {
+  const { url, prefill, timeouts } = entry;
+  if (url === undefined) return createDemoProvider({ clock: systemClock });
+  return createOpenAiProvider({
+    baseUrl: url,
+    ...(key === undefined ? {} : { apiKey: key }),
+    prefill: prefill ?? 'none',
+    limits: { firstByteTimeoutMs: timeouts?.firstByteMs ?? FIRST_BYTE_TIMEOUT_MS, idleTimeoutMs: timeouts?.idleMs ?? IDLE_TIMEOUT_MS },
+    clock: systemClock,
+    random,
+  });
 }

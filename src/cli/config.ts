@@ -1,30 +1,15 @@
 // The environment, read once: one frozen object, or a list of every fault in it.
 import { isIP } from 'node:net';
+import { CREDIT_MAX } from '../broker/group/consume-options.ts';
 import { systemClock } from '../clock.ts';
 import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig } from '../gateway/gateway-config.ts';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS } from '../gateway/gateway-config.ts';
-import { CONVERSATION_CHARS_MAX, type Takeover } from '../worker/agent.ts';
-import { PREFILLS, type Prefill } from '../worker/providers/completion-request.ts';
 import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
+import { readAgents, type AgentConfig, type Role } from './agent-config.ts';
 import { readBroker, type BrokerConfig } from './broker-config.ts';
 import { EnvironmentReader, type Environment } from './environment.ts';
 import { readKeyFile } from './key-file.ts';
-
-export interface ModelConfig {
-  /** Undefined: the built-in demo model answers. */
-  readonly url: string | undefined;
-  readonly key: string | undefined;
-  readonly name: string;
-  readonly systemPrompt: string | undefined;
-  readonly takeover: Takeover;
-  /** How the model's server is given what stands already. */
-  readonly prefill: Prefill;
-  readonly conversationChars: number;
-}
-
-/** What a process is: everything, or, where several share a broker, a part of it. */
-export type Role = 'all' | 'gateway' | 'worker';
 
 export interface Config {
   readonly role: Role;
@@ -40,7 +25,9 @@ export interface Config {
   readonly trustedProxies: readonly string[];
   readonly connectionsPerUserMax: number | undefined;
   readonly connectionsPerAddressMax: number | undefined;
-  readonly model: ModelConfig;
+  /** Empty only for a gateway that was told of none: it takes prompts for any. */
+  readonly agents: readonly AgentConfig[];
+  /** Of each agent at once, where the agent itself names no other number. */
   readonly runsMax: number;
   /** A worker that is silent for this long has lost its runs to others. */
   readonly leaseMs: number;
@@ -57,7 +44,6 @@ const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 const KEY_NAMES = ['HOLDLINE_JWT_SECRET', 'HOLDLINE_JWT_PUBLIC_KEY', 'HOLDLINE_JWKS'] as const;
 const ROLES: readonly Role[] = ['all', 'gateway', 'worker'];
-const TAKEOVERS: readonly Takeover[] = ['continue', 'restart', 'fail'];
 
 /** @throws UsageError that lists every fault */
 export function readConfig(env: Environment = process.env): Config {
@@ -83,8 +69,8 @@ export function readConfig(env: Environment = process.env): Config {
     trustedProxies: readProxies(read),
     connectionsPerUserMax: read.integer('HOLDLINE_CONNECTIONS_PER_USER', 1, 1_000_000),
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
-    model: readModel(read),
-    runsMax: read.integer('HOLDLINE_RUNS', 1, 100_000) ?? RUNS_MAX,
+    agents: readAgents(read, role),
+    runsMax: read.integer('HOLDLINE_RUNS', 1, CREDIT_MAX) ?? RUNS_MAX,
     leaseMs: read.integer('HOLDLINE_LEASE_MS', LEASE_MS_MIN, 600_000) ?? LEASE_MS,
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
@@ -200,31 +186,4 @@ function readHosts(read: EnvironmentReader, hasKey: boolean): readonly string[] 
   const hosts = read.list('HOLDLINE_HOSTS');
   if (!hasKey) return LOOPBACK_HOSTS;
   return hosts.length === 0 ? undefined : hosts;
-}
-
-function readModel(read: EnvironmentReader): ModelConfig {
-  const url = read.text('HOLDLINE_MODEL_URL');
-  if (url !== undefined) checkModelUrl(read, url);
-  const key = read.text('HOLDLINE_MODEL_KEY');
-  if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) read.fault('HOLDLINE_MODEL_KEY', 'has characters that no header can carry');
-  const name = read.text('HOLDLINE_MODEL');
-  if (url !== undefined && name === undefined) read.fault('HOLDLINE_MODEL', 'must name the model to ask for at HOLDLINE_MODEL_URL');
-  return {
-    url,
-    key,
-    name: name ?? 'demo',
-    systemPrompt: read.text('HOLDLINE_SYSTEM_PROMPT'),
-    prefill: read.oneOf('HOLDLINE_MODEL_PREFILL', PREFILLS, 'none'),
-    takeover: read.oneOf('HOLDLINE_TAKEOVER', TAKEOVERS, 'continue'),
-    conversationChars: read.integer('HOLDLINE_CONVERSATION_CHARS', 1000, 10_000_000) ?? CONVERSATION_CHARS_MAX,
-  };
-}
-
-function checkModelUrl(read: EnvironmentReader, text: string): void {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-    read.fault('HOLDLINE_MODEL_URL', 'must be the http(s) base URL of an OpenAI-compatible server');
-  } else if (url.username !== '' || url.password !== '') {
-    read.fault('HOLDLINE_MODEL_URL', 'must not carry credentials: give the key as HOLDLINE_MODEL_KEY');
-  }
 }

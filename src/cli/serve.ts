@@ -67,7 +67,7 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
     clock: systemClock,
     random: systemRandom,
     logger,
-    ...(worker === undefined ? {} : { metrics: workerMetrics(worker, config) }),
+    ...(worker === undefined ? {} : { metrics: workerMetrics(worker) }),
     ...demoAssets(),
   });
   const admin = config.broker.engine === 'log' ? new AdminServer(broker, logger) : undefined;
@@ -90,7 +90,7 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
 async function startWorker(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, health.metrics, ended));
   const worker: Worker = buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => health.metrics.countRun(outcome), onContinued: (chars) => health.metrics.countContinued(chars) });
-  const health: HealthApp = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker, config) });
+  const health: HealthApp = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker) });
   const url = config.port === undefined ? undefined : await listen(health.app, config);
   worker.start();
   return {
@@ -105,8 +105,8 @@ async function startWorker(config: Config, logger: Logger, broker: BrokerEngine)
   };
 }
 
-function workerMetrics(worker: Worker, { runsMax: max }: Config) {
-  return { worker: () => ({ active: worker.activeRuns, max }) };
+function workerMetrics(worker: Worker) {
+  return { worker: () => ({ active: worker.activeRuns, max: worker.runsMax }) };
 }
 
 function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined): GatewayConfig {
@@ -114,7 +114,8 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
   const auth = config.auth ?? { keys: { kind: 'secret', secret: ownSecretBytes ?? new Uint8Array() } as const };
   return gatewayConfig({
     auth: { ...auth, ...(cookieSecret === undefined ? {} : { cookieSecret }) },
-    defaultModel: config.model.name,
+    // One that was told of none knows none, and must not say that there are none.
+    agents: config.agents.length === 0 ? undefined : new Map(config.agents.map(({ name, entry }) => [name, entry])),
     origins,
     hosts: config.auth === undefined ? LOOPBACK_HOSTS : hosts,
     trustedProxies,

@@ -7,11 +7,12 @@ import type { SessionRef } from '../session/session-ref.ts';
 import { grantPriority, refFor, type Identity } from './auth/identity.ts';
 import type { CancelWatch } from './cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
+import { modelFor } from './known-agents.ts';
 import type { Readiness } from './readiness.ts';
 import type { PromptBody } from './wire-schemas.ts';
 
 export interface ChatCommandsDeps {
-  readonly config: Pick<GatewayConfig, 'defaultAgent' | 'defaultModel'>;
+  readonly config: Pick<GatewayConfig, 'defaultAgent' | 'agents'>;
   readonly runs: Runs;
   readonly log: CommandLog;
   readonly cancelWatch: CancelWatch;
@@ -33,7 +34,7 @@ export class ChatCommands {
     this.#deps = deps;
   }
 
-  /** @throws GatewayError draining, forbidden; SessionError */
+  /** @throws GatewayError draining, forbidden, unknown-agent, unknown-model, content-too-large; SessionError */
   async send(identity: Identity, sessionId: string, body: PromptBody): Promise<SentMessage> {
     const { runs, readiness } = this.#deps;
     readiness.mustNotDrain();
@@ -51,13 +52,14 @@ export class ChatCommands {
     return { runId: cancelled.runId };
   }
 
-  #prompt(identity: Identity, { messageId, content, model, agent, priority, onBusy }: PromptBody): Prompt {
-    const { defaultAgent, defaultModel } = this.#deps.config;
+  #prompt(identity: Identity, { messageId, content, model = '', agent: named, priority, onBusy }: PromptBody): Prompt {
+    const { defaultAgent, agents } = this.#deps.config;
+    const agent = named ?? defaultAgent;
     return {
       ...(messageId === undefined ? {} : { messageId }),
       content,
-      agent: agent ?? defaultAgent,
-      model: model ?? defaultModel,
+      agent,
+      model: modelFor(agents, agent, model, content),
       priority: grantPriority(identity, priority),
       onBusy: onBusy ?? 'queue',
     };

@@ -21,6 +21,8 @@ const GATEWAY: Record<GatewayErrorCode, WireRow> = {
   'invalid-request': { status: 400 },
   'invalid-json': { status: 400 },
   'invalid-position': { status: 400 },
+  'unknown-agent': { status: 400 },
+  'unknown-model': { status: 400 },
   unauthenticated: { status: 401, close: 4401 },
   'token-expired': { status: 401, close: 4401 },
   'token-in-url': { status: 401 },
@@ -30,6 +32,7 @@ const GATEWAY: Record<GatewayErrorCode, WireRow> = {
   'cursor-not-found': { status: 404 },
   'auth-timeout': { status: 408, close: 4408 },
   'request-timeout': { status: 408 },
+  'content-too-large': { status: 413 },
   'too-large': { status: 413, close: 1009 },
   'unsupported-media-type': { status: 415 },
   'host-refused': { status: 421 },
@@ -51,7 +54,6 @@ const SESSION: Record<SessionErrorCode, WireRow> = {
   'no-active-run': { status: 409 },
   'cursor-conflict': { status: 409 },
   contended: { status: 503, retryAfterS: 1 },
-  'content-too-large': { status: 413 },
 };
 
 /** `internal`: a defect of ours or of the storage; it is logged, and the wire says no more than that. */

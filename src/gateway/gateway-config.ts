@@ -1,6 +1,7 @@
 // Everything about the edge that can be chosen: one frozen object, every field with its unit, every default a
 // constant with its reason. Does not read the environment; whoever starts the process does.
 import { hkdfSync, randomBytes } from 'node:crypto';
+import type { KnownAgents } from './known-agents.ts';
 
 /** What a token may be signed with. EdDSA is verified by our own code, the rest by jsonwebtoken. */
 export type JwtAlgorithm = 'HS256' | 'HS384' | 'HS512' | 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512' | 'ES256' | 'ES384' | 'EdDSA';
@@ -28,7 +29,8 @@ export interface AuthConfig {
 export interface GatewayConfig {
   readonly auth: AuthConfig;
   readonly defaultAgent: string;
-  readonly defaultModel: string;
+  /** Undefined: any name may be that of an agent. */
+  readonly agents: KnownAgents;
   /** Names that a Host header may have, whatever the port. Undefined: any. */
   readonly hosts: readonly string[] | undefined;
   /** Foreign origins that may call, exactly as browsers write them. The own origin always may. */
@@ -63,7 +65,6 @@ export interface GatewayConfig {
 export const JWT_SECRET_BYTES_MIN = 32;
 
 export const DEFAULT_AGENT = 'default';
-export const DEFAULT_MODEL = 'demo';
 /** What a gateway answers to that serves its own machine only: a page that rebinds its DNS name has another Host. */
 export const LOOPBACK_HOSTS: readonly string[] = ['127.0.0.1', 'localhost', '[::1]'];
 /** A prompt and its frame must fit one log record of 1 MiB. */
@@ -105,7 +106,7 @@ export const CANCEL_WATCHES_MAX = 10_000;
 
 const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   defaultAgent: DEFAULT_AGENT,
-  defaultModel: DEFAULT_MODEL,
+  agents: undefined,
   hosts: LOOPBACK_HOSTS,
   origins: [],
   trustedProxies: [],

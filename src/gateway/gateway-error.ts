@@ -1,4 +1,5 @@
 // Every way in which the edge itself refuses, in one table. What a code means on the wire stands in `error-map.ts`.
+import { REFUSALS } from '../session/agent-terms.ts';
 
 const GATEWAY_ERRORS = {
   'invalid-request': { retryable: false, message: 'the request is not valid' },
@@ -9,6 +10,9 @@ const GATEWAY_ERRORS = {
   'token-in-url': { retryable: false, message: 'a token does not belong in a URL: buy a ticket' },
   forbidden: { retryable: false, message: 'the token does not allow this' },
   'origin-refused': { retryable: false, message: 'this origin may not call' },
+  'unknown-agent': { retryable: false, message: 'no such agent' },
+  'unknown-model': { retryable: false, message: REFUSALS['unknown-model'] },
+  'content-too-large': { retryable: false, message: REFUSALS['content-too-large'] },
   'no-such-route': { retryable: false, message: 'there is nothing at this address' },
   'cursor-not-found': { retryable: false, message: 'no such cursor' },
   'auth-timeout': { retryable: true, message: 'no token came in time' },

@@ -1,6 +1,7 @@
 // Shapes that more than one route or frame speaks: the schema is the validation, the TypeScript type and the page
 // in openapi.json at once.
 import Type from 'typebox';
+import { AGENT_NAME } from '../session/agent-terms.ts';
 
 export const ID_CHARS_MAX = 128;
 
@@ -32,7 +33,7 @@ export const promptFields = {
   messageId: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_.:-]{1,128}$' })),
   content: contentSchema,
   model: Type.Optional(Type.String({ minLength: 1, maxLength: ID_CHARS_MAX })),
-  agent: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' })),
+  agent: Type.Optional(Type.String({ pattern: AGENT_NAME })),
   priority: Type.Optional(prioritySchema),
   onBusy: Type.Optional(Type.Union([Type.Literal('queue'), Type.Literal('interrupt'), Type.Literal('reject')])),
 };

@@ -11,7 +11,6 @@ const SESSION_ERRORS = {
   'cursor-conflict': { retryable: false, message: 'the position does not move this cursor forward' },
   /** Other nodes changed the session at every try. Nothing was written. */
   contended: { retryable: true, message: 'the session is changing too fast, try again' },
-  'content-too-large': { retryable: false, message: 'the message is too large' },
 } as const satisfies Record<string, { retryable: boolean; message: string }>;
 
 export type SessionErrorCode = keyof typeof SESSION_ERRORS;

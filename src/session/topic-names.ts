@@ -21,9 +21,14 @@ export function requestTopic(agent: string, ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`request/${agent}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
-/** Every session's requests to one agent, or to any. */
+/** Every session's requests to one agent. */
 export function requestPattern(agent: string): TopicPattern {
   return parseTopicPattern(`request/${agent}/*`);
+}
+
+/** In which all workers of an agent share its requests: one an agent, so that a worker is given only what it serves. */
+export function requestGroup(agent: string): string {
+  return `workers:${agent}`;
 }
 
 /** A user's list of chats. Users are named by any string a token says, so the name is a digest of it. */

@@ -1,21 +1,24 @@
 // An agent: a name that prompts are addressed to, and how its runs are answered.
+import type { AgentTerms } from '../session/agent-terms.ts';
 import type { Provider } from './provider.ts';
 
 /** What a worker does with a run whose last worker died: go on from the partial answer (else `restart`, where the
  *  provider or the answer does not allow it), begin the answer anew, or fail the run. */
 export type Takeover = 'continue' | 'restart' | 'fail';
 
-export interface Agent {
+export interface Agent extends AgentTerms {
   readonly name: string;
   readonly provider: Provider;
-  /** Used where a prompt names none. */
-  readonly model: string;
   readonly systemPrompt?: string;
   readonly takeover: Takeover;
   /** Starts of one run, the first included. */
   readonly attemptsMax: number;
   /** Budget of the conversation handed to the model, system prompt included, in UTF-16 code units. */
   readonly conversationChars: number;
+  /** UTF-16 code units of one answer, all its parts together. Default: what an answer may have at most. */
+  readonly answerCharsMax?: number;
+  /** Runs of it at once in one worker. Default: the worker's. */
+  readonly concurrency?: number;
 }
 
 export const TAKEOVER_ATTEMPTS_MAX = 5;

@@ -1,6 +1,7 @@
 // What the model is told: the system prompt and as much of the conversation before a prompt as the budget
 // holds, newest first, whole messages only. The prompt itself is always there.
 import type { Broker } from '../broker/broker.ts';
+import { contentChars } from '../session/agent-terms.ts';
 import { readHistory, type HistoryRange } from '../session/history.ts';
 import type { TranscriptMessage } from '../session/transcript.ts';
 import type { Agent } from './agent.ts';
@@ -20,7 +21,7 @@ export async function readConversation(broker: Broker, range: HistoryRange, agen
     for (const message of page.messages.toReversed()) {
       const told = toModelMessage(message);
       if (told === undefined) continue;
-      budget -= contentLength(told.content);
+      budget -= contentChars(told.content);
       if (budget < 0 && newestFirst.length > 0) return [...system, ...newestFirst.reverse()];
       newestFirst.push(told);
     }
@@ -35,8 +36,4 @@ function toModelMessage(message: TranscriptMessage): ModelMessage | undefined {
   if (message.status === 'cancelled') return undefined;
   // Content parts were validated at the edge and are handed on as they came.
   return { role: message.role, content: message.content as string | readonly ContentPart[] };
-}
-
-function contentLength(content: ModelMessage['content']): number {
-  return typeof content === 'string' ? content.length : JSON.stringify(content).length;
 }

@@ -4,7 +4,8 @@
 import type { Broker } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import { isoTime, type Clock } from '../clock.ts';
-import { AnswerBuilder } from '../session/answer-builder.ts';
+import { findRefusal, REFUSALS } from '../session/agent-terms.ts';
+import { ANSWER_CHARS_MAX, AnswerBuilder } from '../session/answer-builder.ts';
 import type { ChatEvent, RunError, RunTerminal, RunUsage } from '../session/chat-event.ts';
 import { decodeEvent } from '../session/chat-event.ts';
 import type { CommandLog } from '../session/command-log.ts';
@@ -28,8 +29,8 @@ export interface RunDeps {
   readonly log: CommandLog;
   readonly runs: Runs;
   readonly clock: Clock;
-  /** Undefined for a name that this worker does not serve. */
-  readonly findAgent: (name: string) => Agent | undefined;
+  /** Whose requests this one was among. */
+  readonly agent: Agent;
   /** An answer goes on behind this many UTF-16 code units, which nobody had to make again. */
   readonly onContinued: (chars: number) => void;
 }
@@ -65,13 +66,9 @@ export async function executeRun(deps: RunDeps, ref: SessionRef, runId: string, 
   return outcome;
 }
 
-/** A worker whose agents ask no model to go on. */
+/** Whose agent asks no model to go on. */
 function beginningAnew(deps: RunDeps): RunDeps {
-  const findAgent = (name: string): Agent | undefined => {
-    const agent = deps.findAgent(name);
-    return agent === undefined ? undefined : { ...agent, takeover: 'restart' };
-  };
-  return { ...deps, findAgent };
+  return { ...deps, agent: { ...deps.agent, takeover: 'restart' } };
 }
 
 async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
@@ -80,45 +77,49 @@ async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, release
   if (held === 'gone') return 'gone';
   const answer = new AnswerBuilder();
   await readRun(deps.broker, ref, held.epoch, held.run, held.fence + 1, answer);
-  const agent = deps.findAgent(held.run.agent);
+  const { agent } = deps;
   const fail = async (code: string, message: string, retryable: boolean): Promise<RunOutcome> =>
     finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable }, endedAt: isoTime(deps.clock) }, AbortSignal.any([released, lost]));
-  if (agent === undefined) return fail('unknown-agent', 'no worker serves this agent', false);
   if (held.run.attempt > agent.attemptsMax) return fail('worker-lost', 'every worker of this run was lost', true);
   if (held.run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
-  return new ActiveRun(deps, held, agent, answer).generate(released, lost);
+  return new ActiveRun(deps, held, answer).generate(released, lost);
 }
 
-async function takeFence({ broker, log, clock, findAgent }: RunDeps, ref: SessionRef, runId: string): Promise<HeldRun | 'gone' | 'cancelling'> {
+async function takeFence({ broker, log, clock, agent }: RunDeps, ref: SessionRef, runId: string): Promise<HeldRun | 'gone' | 'cancelling'> {
   const before = await log.load(ref);
   const known = before === undefined ? undefined : findRun(before.state, runId);
   if (before === undefined || known === undefined) return 'gone';
   if (known.state === 'cancelling') return 'cancelling';
   // How much an earlier attempt left, as far as is known now; what it still adds before the fence is dropped.
-  const kept = await readKept(broker, ref, before.epoch, known, findAgent(known.agent));
+  const kept = await readKept(broker, ref, before.epoch, known, agent);
   const createdAt = isoTime(clock);
   let refused: 'gone' | 'cancelling' | undefined;
   const taken = await log.transact(ref, (loaded) => {
     const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
     refused = run === undefined ? 'gone' : run.state === 'cancelling' ? 'cancelling' : undefined;
     if (run === undefined || refused !== undefined) return { drafts: [] };
-    return { drafts: [{ event: startEvent(run, kept, createdAt) }], fencing: 'take' };
+    return { drafts: [{ event: startEvent(run, modelOf(agent, run), kept, createdAt) }], fencing: 'take' };
   });
   const run = taken === undefined ? undefined : findRun(taken.state, runId);
   if (taken === undefined || run === undefined) return refused ?? 'gone';
   return { ref, run, epoch: taken.epoch, fence: taken.first, kept };
 }
 
-function startEvent(run: RunInfo, { part, at }: KeptAnswer, createdAt: string): ChatEvent {
-  const { runId, answerId: messageId, model } = run;
+/** A prompt that names no model, taken by a gateway that does not know the agent, gets the agent's. */
+function modelOf(agent: Agent, run: RunInfo): string {
+  return run.model === '' ? agent.model : run.model;
+}
+
+function startEvent(run: RunInfo, model: string, { part, at }: KeptAnswer, createdAt: string): ChatEvent {
+  const { runId, answerId: messageId } = run;
   const attempt = run.attempt + 1;
   if (attempt === 1) return { type: 'run.started', runId, messageId, attempt, model, createdAt };
   return { type: 'run.restarted', runId, attempt, part, at, createdAt };
 }
 
 /** Without a fence: only to learn how much there is. */
-async function readKept(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent | undefined): Promise<KeptAnswer> {
-  if (run.startedAt === null || agent === undefined) return NOTHING_KEPT;
+async function readKept(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent): Promise<KeptAnswer> {
+  if (run.startedAt === null) return NOTHING_KEPT;
   const answer = new AnswerBuilder();
   await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);
   return keptAnswer(answer, run.attempt, agent);
@@ -127,7 +128,6 @@ async function readKept(broker: Broker, ref: SessionRef, epoch: string, run: Run
 class ActiveRun {
   readonly #deps: RunDeps;
   readonly #held: HeldRun;
-  readonly #agent: Agent;
   readonly #answer: AnswerBuilder;
   readonly #writer: TokenWriter;
   readonly #meter: RunMeter;
@@ -139,14 +139,13 @@ class ActiveRun {
   #stop: Stop | undefined;
   #usage: RunUsage = { inputTokens: 0, outputTokens: 0 };
 
-  constructor(deps: RunDeps, held: HeldRun, agent: Agent, answer: AnswerBuilder) {
+  constructor(deps: RunDeps, held: HeldRun, answer: AnswerBuilder) {
     this.#deps = deps;
     this.#held = held;
-    this.#agent = agent;
     this.#answer = answer;
     this.#meter = new RunMeter(deps.clock);
     const { run, epoch, fence, ref } = held;
-    const target = { topic: chatTopic(ref), epoch, fence, runId: run.runId, answerId: run.answerId };
+    const target = { topic: chatTopic(ref), epoch, fence, runId: run.runId, answerId: run.answerId, charsMax: deps.agent.answerCharsMax ?? ANSWER_CHARS_MAX };
     this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () => this.#abort({ why: 'lost' }));
   }
 
@@ -210,14 +209,17 @@ class ActiveRun {
   async #readUpstream(): Promise<FinishReason | undefined> {
     const { run, ref, epoch, fence } = this.#held;
     const range = { topic: chatTopic(ref), epoch, next: fence, before: run.queuedAt };
-    const messages = await readConversation(this.#deps.broker, range, this.#agent);
+    const { broker, agent } = this.#deps;
+    const messages = await readConversation(broker, range, agent);
+    // The prompt is the last, whatever the budget.
+    const refusal = findRefusal(agent, run.model, messages.at(-1)?.content ?? '');
+    if (refusal !== undefined) throw new AgentError(refusal, REFUSALS[refusal]);
     const prefix = this.#answer.parts()[0]?.text ?? '';
     if (prefix !== '') this.#seam = new Seam(prefix, this.#held.kept.gap);
     const { signal } = this.#upstream;
-    const model = run.model === '' ? this.#agent.model : run.model;
     const { runId, attempt } = run;
-    const request = { run: { ...ref, runId, attempt }, model, messages, signal, ...(prefix === '' ? {} : { prefix }) };
-    for await (const event of this.#agent.provider.stream(request)) {
+    const request = { run: { ...ref, runId, attempt }, model: modelOf(agent, run), messages, signal, ...(prefix === '' ? {} : { prefix }) };
+    for await (const event of agent.provider.stream(request)) {
       if (signal.aborted) return undefined;
       if (event.type === 'usage') this.#usage = event.usage;
       else if (this.#seam !== undefined) this.#cross(this.#seam, event);

@@ -5,7 +5,7 @@ import type { Appended, Broker, NewRecord, TopicWrite } from '../broker/broker.t
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Clock } from '../clock.ts';
 import type { AnswerBuilder } from '../session/answer-builder.ts';
-import { ANSWER_CHARS_MAX, ANSWER_PARTS_MAX } from '../session/answer-builder.ts';
+import { ANSWER_PARTS_MAX } from '../session/answer-builder.ts';
 import { encodeEvent, type PartKind, type PartStarted, type ToolResult } from '../session/chat-event.ts';
 import { deltaHead, encodeDelta } from '../session/delta-json.ts';
 import { persistAfter } from './persist.ts';
@@ -34,6 +34,8 @@ export interface WriterTarget {
   readonly fence: number;
   readonly runId: string;
   readonly answerId: string;
+  /** UTF-16 code units of the whole answer, what an earlier attempt said included. */
+  readonly charsMax: number;
 }
 
 export class TokenWriter {
@@ -137,7 +139,7 @@ export class TokenWriter {
 
   #count(chars: number): void {
     this.#written += chars;
-    if (this.#written > ANSWER_CHARS_MAX) throw new AnswerTooLargeError('the answer is too large');
+    if (this.#written > this.#target.charsMax) throw new AnswerTooLargeError('the answer is too large');
     this.#pendingChars += chars;
   }
 

@@ -1,5 +1,5 @@
-// A worker: takes requests of its agents from the queue and runs them, as many at once as it was told. Owns the
-// leases of its runs. Closing lets go of them in good order: another worker, or the next life of this process,
+// A worker: takes the requests of its agents, each from a queue of its own, and runs them, as many of each at once as it
+// was told. A request for any other agent is left to whoever serves that. Owns the leases of its runs. Closing lets go of them in good order: another worker, or the next life of this process,
 // goes on from what was said.
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
@@ -10,16 +10,14 @@ import type { CommandLog } from '../session/command-log.ts';
 import { isSessionError } from '../session/errors.ts';
 import { decodeRunRequest, type RunRequest } from '../session/run-request.ts';
 import type { Runs } from '../session/runs.ts';
-import { requestPattern } from '../session/topic-names.ts';
+import { requestGroup, requestPattern } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
 import { persist } from './persist.ts';
 import { executeRun, type RunOutcome } from './run.ts';
 
-/** The group in which all workers share the requests. */
-export const WORKER_GROUP = 'workers';
 /** A dead worker's run is given to another after this; a live one extends its lease at a third of it. */
 export const LEASE_MS = 15_000;
-/** Runs at once in one worker. */
+/** Runs of one agent at once in one worker. */
 export const RUNS_MAX = 2048;
 /** Pause before a request is tried again whose log could not be read or written. */
 const RETRY_MS = 1000;
@@ -31,6 +29,7 @@ export interface WorkerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly agents: ReadonlyMap<string, Agent>;
+  /** Of each agent that names no other number. */
   readonly concurrency: number;
   readonly leaseMs?: number;
   readonly onOutcome?: (outcome: RunOutcome) => void;
@@ -43,12 +42,18 @@ export class Worker {
   readonly #stopped = new AbortController();
   readonly #released = new AbortController();
   readonly #active = new Set<Promise<void>>();
-  #consuming: Promise<void> | undefined;
+  #consuming: Promise<unknown> | undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    // Two listeners a run: more than the ten above which Node suspects a leak.
-    setMaxListeners(2 * options.concurrency + 1, this.#released.signal);
+    // Two listeners a run, and two an agent: more than the ten above which Node suspects a leak.
+    setMaxListeners(2 * this.runsMax + 1, this.#released.signal);
+    setMaxListeners(2 * options.agents.size + 1, this.#stopped.signal);
+  }
+
+  /** Runs at once, of all agents together. */
+  get runsMax(): number {
+    return [...this.#options.agents.values()].reduce((sum, agent) => sum + this.#concurrencyOf(agent), 0);
   }
 
   get activeRuns(): number {
@@ -56,7 +61,7 @@ export class Worker {
   }
 
   start(): void {
-    this.#consuming ??= this.#consume();
+    this.#consuming ??= Promise.all([...this.#options.agents.values()].map((agent) => this.#consume(agent)));
   }
 
   /** Takes no more requests, then hands over the runs it has. Resolves once nothing of them is under way. Idempotent. */
@@ -67,14 +72,18 @@ export class Worker {
     await Promise.all(this.#active);
   }
 
-  async #consume(): Promise<void> {
-    const { broker, concurrency, leaseMs = LEASE_MS, clock } = this.#options;
+  #concurrencyOf(agent: Agent): number {
+    return agent.concurrency ?? this.#options.concurrency;
+  }
+
+  async #consume(agent: Agent): Promise<void> {
+    const { broker, leaseMs = LEASE_MS, clock } = this.#options;
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       try {
-        const options = { credit: concurrency, visibilityMs: leaseMs, signal };
-        for await (const delivery of broker.consume(WORKER_GROUP, requestPattern('*'), options)) {
-          const serving = this.#serve(delivery).finally(() => this.#active.delete(serving));
+        const options = { credit: this.#concurrencyOf(agent), visibilityMs: leaseMs, signal };
+        for await (const delivery of broker.consume(requestGroup(agent.name), requestPattern(agent.name), options)) {
+          const serving = this.#serve(agent, delivery).finally(() => this.#active.delete(serving));
           this.#active.add(serving);
         }
       } catch (error) {
@@ -85,7 +94,7 @@ export class Worker {
   }
 
   /** Never rejects. */
-  async #serve(delivery: Delivery): Promise<void> {
+  async #serve(agent: Agent, delivery: Delivery): Promise<void> {
     const { logger, onOutcome } = this.#options;
     const lease = this.#keepLease(delivery);
     const letGo = new AbortController();
@@ -94,7 +103,7 @@ export class Worker {
     this.#released.signal.addEventListener('abort', stop);
     const request = decodeRunRequest(delivery.record.data);
     try {
-      const outcome = request === undefined ? 'gone' : await this.#execute(request, delivery);
+      const outcome = request === undefined ? 'gone' : await this.#execute(agent, request, delivery);
       onOutcome?.(outcome);
       if (request !== undefined) logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
       await persist(this.#options.clock, letGo.signal, () => this.#settle(delivery, outcome));
@@ -107,9 +116,9 @@ export class Worker {
     }
   }
 
-  async #execute(request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
-    const { broker, log, runs, clock, agents, onContinued = () => undefined } = this.#options;
-    const deps = { broker, log, runs, clock, findAgent: (name: string) => agents.get(name), onContinued };
+  async #execute(agent: Agent, request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
+    const { broker, log, runs, clock, onContinued = () => undefined } = this.#options;
+    const deps = { broker, log, runs, clock, agent, onContinued };
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
       return await executeRun(deps, ref, request.runId, this.#released.signal, delivery.lost);

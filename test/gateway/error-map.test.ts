@@ -34,7 +34,6 @@ it.each<[SessionErrorCode, number]>([
   ['cursor-conflict', 409],
   ['queue-full', 429],
   ['contended', 503],
-  ['content-too-large', 413],
 ])('of a session, %s is %i', (code, status) => {
   const mapped = mapError(new SessionError(code));
   expect([mapped.status, mapped.error.code]).toEqual([status, code]);

@@ -159,12 +159,35 @@ describe('POST /v1/sessions/{id}/messages', () => {
   });
 
   it('fills in agent and model, and takes content parts as they come', async () => {
-    const h = await startHarness({ config: { defaultAgent: 'helper', defaultModel: 'small' } });
+    const h = await startHarness({ config: { defaultAgent: 'helper', agents: new Map([['helper', { model: 'small' }]]) } });
     await send(h, 's', { content: [{ type: 'text', text: 'hi' }, { type: 'image_url', image_url: { url: 'x:y' } }] });
     const state = await h.commandLog.load({ tenant: 'default', sessionId: 's' });
     expect(state?.state.runs[0]).toMatchObject({ agent: 'helper', model: 'small', priority: 'normal' });
     const { body } = await h.call('GET', '/v1/sessions/s/messages', 'ann');
     expect((body['messages'] as { content: unknown }[])[0]?.content).toEqual([{ type: 'text', text: 'hi' }, { type: 'image_url', image_url: { url: 'x:y' } }]);
+  });
+
+  it('to an agent that the gateway does not know, or that does not take it, is refused before anything is stored', async () => {
+    const agents = new Map([['helper', { model: 'small', models: ['large'], promptCharsMax: 5 }]]);
+    const h = await startHarness({ config: { agents } });
+    const refusal = async (body: object): Promise<unknown> => {
+      const { status, body: answer } = await h.call('POST', '/v1/sessions/s/messages', 'ann', body);
+      return [status, answer.error?.code, answer.error?.retryable];
+    };
+    expect(await refusal({ content: 'hi' })).toEqual([400, 'unknown-agent', false]);
+    expect(await refusal({ content: 'hi', agent: 'nobody' })).toEqual([400, 'unknown-agent', false]);
+    expect(await refusal({ content: 'hi', agent: 'helper', model: 'huge' })).toEqual([400, 'unknown-model', false]);
+    expect(await refusal({ content: 'hello!', agent: 'helper' })).toEqual([413, 'content-too-large', false]);
+    expect(await refusal({ content: [{ type: 'text', text: '' }], agent: 'helper' })).toEqual([413, 'content-too-large', false]);
+    expect(await h.commandLog.load({ tenant: 'default', sessionId: 's' })).toBeUndefined();
+    await send(h, 's', { content: 'hello', agent: 'helper', model: 'large' });
+  });
+
+  it('to any agent is taken by a gateway that was told of none, and its model is left to the worker', async () => {
+    const h = await startHarness();
+    await send(h, 's', { content: 'hi', agent: 'anybody' });
+    const state = await h.commandLog.load({ tenant: 'default', sessionId: 's' });
+    expect(state?.state.runs[0]).toMatchObject({ agent: 'anybody', model: '' });
   });
 
   it('refuses a second prompt where onBusy is reject, and interrupts where it says so', async () => {

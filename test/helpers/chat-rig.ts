@@ -190,14 +190,16 @@ export class ChatRig {
     return { log, runs: new Runs(this.broker, log, this.clock, () => `other${(this.#ids += 1)}`) };
   }
 
-  startWorker(concurrency = 8): Worker {
+  /** A worker of the rig's agent, or of others that are like it but for what is given. */
+  startWorker(concurrency = 8, ...others: (Partial<Agent> & Pick<Agent, 'name'>)[]): Worker {
+    const agents = others.length === 0 ? [this.#agent] : others.map((other) => ({ ...this.#agent, ...other }));
     const worker = new Worker({
       broker: this.broker,
       log: this.log,
       runs: this.runs,
       clock: this.clock,
       logger: pino({ level: 'silent' }),
-      agents: new Map([[this.#agent.name, this.#agent]]),
+      agents: new Map(agents.map((agent) => [agent.name, agent])),
       concurrency,
       onContinued: (chars) => this.continuedChars.push(chars),
       ...(this.#leaseMs === undefined ? {} : { leaseMs: this.#leaseMs }),

@@ -115,13 +115,6 @@ describe('a run', () => {
     expect(joinAnswer(events, runId)).toBe('so far');
   });
 
-  it('an agent nobody serves is a failed run, not a silent one', async () => {
-    setup().startWorker();
-    const { runId } = await rig.prompt('hello', { agent: 'nobody' });
-    expect(await ended(runId)).toBe('run.failed');
-    expect((await rig.seen()).at(-1)?.data['error']).toMatchObject({ code: 'unknown-agent' });
-  });
-
   it('reasoning, text and tool calls are parts of their own, numbered through the run', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');

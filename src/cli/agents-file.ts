@@ -1,0 +1,103 @@
+// The file of agents: its form, and every fault in it with the place where it stands. [docs/agents.md]
+import { readFileSync } from 'node:fs';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { CREDIT_MAX } from '../broker/group/consume-options.ts';
+import { BODY_BYTES_MAX } from '../gateway/gateway-config.ts';
+import { AGENT_NAME } from '../session/agent-terms.ts';
+import { ANSWER_CHARS_MAX } from '../session/answer-builder.ts';
+import { modelUrlFault } from './model-url.ts';
+
+/** Each is a group of consumers in the broker, which has room for twice as many. */
+export const AGENTS_MAX = 32;
+const FILE_CHARS_MAX = 4 * 1024 * 1024;
+const SYSTEM_PROMPT_CHARS_MAX = 100_000;
+const MODELS_MAX = 64;
+const ATTEMPTS_MAX = 100;
+/** Below 300 s, where fetch itself gives up. */
+const TIMEOUT_MS_MAX = 290_000;
+/** As variables are named. A key that was pasted in its place has lower-case letters, as a rule, and is refused. */
+const VARIABLE = '^[A-Z_][A-Z0-9_]{0,127}$';
+
+const closed = { additionalProperties: false };
+const modelName = Type.String({ minLength: 1, maxLength: 128 });
+const timeoutMs = Type.Integer({ minimum: 1, maximum: TIMEOUT_MS_MAX });
+
+const agentSchema = Type.Object(
+  {
+    url: Type.Optional(Type.String()),
+    keyEnv: Type.Optional(Type.String({ pattern: VARIABLE })),
+    model: modelName,
+    models: Type.Optional(Type.Array(modelName, { maxItems: MODELS_MAX })),
+    systemPrompt: Type.Optional(Type.String({ minLength: 1, maxLength: SYSTEM_PROMPT_CHARS_MAX })),
+    takeover: Type.Optional(Type.Enum(['continue', 'restart', 'fail'])),
+    prefill: Type.Optional(Type.Enum(['vllm', 'assistant', 'none'])),
+    attemptsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ATTEMPTS_MAX })),
+    conversationChars: Type.Optional(Type.Integer({ minimum: 1_000, maximum: 10_000_000 })),
+    promptCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: BODY_BYTES_MAX })),
+    answerCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ANSWER_CHARS_MAX })),
+    timeouts: Type.Optional(Type.Object({ firstByteMs: Type.Optional(timeoutMs), idleMs: Type.Optional(timeoutMs) }, closed)),
+    concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: CREDIT_MAX })),
+    serve: Type.Optional(Type.Boolean()),
+  },
+  closed,
+);
+
+const fileSchema = Type.Object(
+  { agents: Type.Record(Type.String({ pattern: AGENT_NAME }), agentSchema, { ...closed, minProperties: 1, maxProperties: AGENTS_MAX }) },
+  closed,
+);
+const check = Compile(fileSchema);
+
+/** One agent as the file describes it. */
+export type AgentEntry = Type.Static<typeof agentSchema>;
+
+/** By name. Every fault is told, as `<place>: <what>`, and then the answer is empty. */
+export function readAgentsFile(path: string, onFault: (what: string) => void): ReadonlyMap<string, AgentEntry> {
+  const parsed = readJson(path, onFault);
+  if (parsed === undefined) return new Map();
+  const faults = check.Check(parsed.value) ? urlFaults(parsed.value.agents) : shapeFaults(parsed.value);
+  for (const fault of faults) onFault(fault);
+  return faults.length === 0 && check.Check(parsed.value) ? new Map(Object.entries(parsed.value.agents)) : new Map();
+}
+
+function readJson(path: string, onFault: (what: string) => void): { readonly value: unknown } | undefined {
+  try {
+    const text = readFileSync(path, 'utf8');
+    if (text.length > FILE_CHARS_MAX) throw new Error('the file is too large');
+    return { value: JSON.parse(text) as unknown };
+  } catch (error) {
+    // A parser quotes what it stumbled over, which may be a key.
+    onFault(error instanceof SyntaxError ? 'the file is not JSON' : error instanceof Error ? error.message : 'the file cannot be read');
+    return undefined;
+  }
+}
+
+function urlFaults(agents: Readonly<Record<string, AgentEntry>>): string[] {
+  return Object.entries(agents).flatMap(([name, { url }]) => {
+    const fault = url === undefined ? undefined : modelUrlFault(url, 'the variable that keyEnv names');
+    return fault === undefined ? [] : [`agents.${name}.url: ${fault}`];
+  });
+}
+
+function shapeFaults(value: unknown): string[] {
+  const faults = check.Errors(value).flatMap(({ keyword, instancePath, message }) => {
+    // Said again for each of the fields, with its place.
+    if (keyword === 'additionalProperties') return [];
+    const steps = instancePath.split('/').slice(1).map(unescape);
+    return [`${steps.length === 0 ? 'the file' : steps.join('.')}: ${keyword === 'boolean' ? unknownField(steps) : message}`];
+  });
+  return [...new Set(faults)];
+}
+
+/** A step of a JSON pointer as it stands in the file. [RFC 6901 §4] */
+function unescape(step: string): string {
+  return step.replaceAll('~1', '/').replaceAll('~0', '~');
+}
+
+function unknownField(steps: readonly string[]): string {
+  const field = steps.at(-1) ?? '';
+  if (steps.length === 2) return 'is not a name for an agent: 1 to 48 of A-Z a-z 0-9 _ -';
+  if (/key|token|secret/i.test(field)) return 'a key does not belong in this file: name the variable that holds it with keyEnv';
+  return 'is not a field of this file';
+}

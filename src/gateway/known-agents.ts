@@ -1,0 +1,19 @@
+// The agents that a gateway knows, and what it refuses at once because of that: a prompt to nobody would wait for ever.
+// A gateway that was told of none takes prompts for any; then the worker refuses, and one to nobody waits in the open.
+import { findRefusal, type AgentTerms } from '../session/agent-terms.ts';
+import type { MessageContent } from '../session/chat-event.ts';
+import { GatewayError } from './gateway-error.ts';
+
+/** By name. Undefined: any may be there. */
+export type KnownAgents = ReadonlyMap<string, AgentTerms> | undefined;
+
+/** The model that the prompt is for, empty where only its worker knows.
+ *  @throws GatewayError unknown-agent, unknown-model, content-too-large */
+export function modelFor(known: KnownAgents, agent: string, model: string, content: MessageContent): string {
+  if (known === undefined) return model;
+  const terms = known.get(agent);
+  if (terms === undefined) throw new GatewayError('unknown-agent');
+  const refusal = findRefusal(terms, model, content);
+  if (refusal !== undefined) throw new GatewayError(refusal);
+  return model === '' ? terms.model : model;
+}

@@ -1,0 +1,116 @@
+// Several agents behind one queue of prompts: who serves whom, how many at once, and what an agent does not take.
+import { afterEach, describe, expect, it } from 'vitest';
+import type { SentPrompt } from '../../src/session/runs.ts';
+import type { Agent } from '../../src/worker/agent.ts';
+import { ChatRig, joinAnswer, PlayedModel } from '../helpers/chat-rig.ts';
+import { eventually } from '../helpers/collector.ts';
+
+let rig: ChatRig;
+
+function setup(agent: Partial<Agent> = {}): ChatRig {
+  rig = new ChatRig({ agent });
+  return rig;
+}
+
+afterEach(async () => {
+  await rig.close();
+});
+
+/** Its last event and what it said. */
+async function ended({ runId }: SentPrompt): Promise<{ type: string; error: unknown; text: string }> {
+  let end: { type: string; error: unknown; text: string } | undefined;
+  await eventually(async () => {
+    const events = await rig.seen();
+    const last = events.findLast(({ data }) => data['runId'] === runId);
+    if (last !== undefined && /^run\.(completed|failed|cancelled)$/.test(last.type)) end = { type: last.type, error: last.data['error'], text: joinAnswer(events, runId) };
+    return end !== undefined;
+  });
+  if (end === undefined) throw new Error('the run did not end');
+  return end;
+}
+
+/** Whose turn it would be by now, had anybody taken it. */
+async function startedRuns(): Promise<unknown[]> {
+  return (await rig.seen()).filter(({ type }) => type === 'run.started').map(({ data }) => data['runId']);
+}
+
+describe('a worker', () => {
+  it('takes the requests of its agents only: others wait for theirs', async () => {
+    setup();
+    const poet = new PlayedModel();
+    rig.startWorker(8, { name: 'coder' });
+    const prompt = await rig.prompt('a poem', { agent: 'poet' });
+    await rig.clock.advance(60_000);
+    expect(await startedRuns()).toEqual([]);
+    rig.startWorker(8, { name: 'poet', provider: poet });
+    (await poet.call(0)).say('roses').finish();
+    expect(await ended(prompt)).toMatchObject({ type: 'run.completed', text: 'roses' });
+    expect(rig.model.calls).toEqual([]);
+  });
+
+  it('answers with each agent as that agent is: model, system prompt and provider', async () => {
+    setup();
+    const [poet, coder] = [new PlayedModel(), new PlayedModel()];
+    rig.startWorker(8, { name: 'poet', provider: poet, model: 'verse', systemPrompt: 'rhyme' }, { name: 'coder', provider: coder, model: 'prose' });
+    const first = await rig.prompt('a poem', { agent: 'poet' });
+    (await poet.call(0)).say('roses').finish();
+    await ended(first);
+    const second = await rig.prompt('a program', { agent: 'coder' });
+    expect((await poet.call(0)).request).toMatchObject({ model: 'verse', messages: [{ role: 'system', content: 'rhyme' }, { role: 'user' }] });
+    expect((await coder.call(0)).request).toMatchObject({ model: 'prose', messages: [{ role: 'user' }, { role: 'assistant', content: 'roses' }, { role: 'user' }] });
+    (await coder.call(0)).finish();
+    await ended(second);
+    expect((await rig.seen()).filter(({ type }) => type === 'run.started').map(({ data }) => data['model'])).toEqual(['verse', 'prose']);
+  });
+
+  it('has no more runs of an agent than that agent may have, and is not kept from the others by it', async () => {
+    setup();
+    const [slow, quick] = [new PlayedModel(), new PlayedModel()];
+    const worker = rig.startWorker(8, { name: 'slow', provider: slow, concurrency: 1 }, { name: 'quick', provider: quick });
+    expect(worker.runsMax).toBe(9);
+    const elsewhere = (sessionId: string, agent: string): Promise<SentPrompt> =>
+      rig.runs.send(rig.alice, { ...rig.ref, sessionId }, { content: 'x', agent, model: '', priority: 'normal', onBusy: 'queue' });
+    await elsewhere('one', 'slow');
+    await elsewhere('two', 'slow');
+    await elsewhere('three', 'quick');
+    (await quick.call(0)).finish();
+    await eventually(() => worker.activeRuns === 1);
+    expect(slow.calls).toHaveLength(1);
+    (await slow.call(0)).finish();
+    (await slow.call(1)).finish();
+    await eventually(() => worker.activeRuns === 0);
+  });
+});
+
+describe('a prompt that a gateway took without knowing the agent', () => {
+  it.each<[string, Partial<Agent>, { model?: string; content?: string }, string]>([
+    ['names a model that the agent does not have', { models: ['large'] }, { model: 'huge' }, 'unknown-model'],
+    ['is too long for it', { promptCharsMax: 5 }, { content: 'longer' }, 'content-too-large'],
+  ])('and %s fails, and the model is never asked', async (_what, agent, { content = 'hello', ...more }, code) => {
+    setup(agent).startWorker();
+    const refused = await rig.prompt(content, more);
+    expect(await ended(refused)).toMatchObject({ type: 'run.failed', error: { code, retryable: false } });
+    expect(rig.model.calls).toEqual([]);
+    // The chat goes on.
+    const fits = await rig.prompt('hey', { model: agent.models?.[0] ?? '' });
+    (await rig.model.call(0)).say('yes').finish();
+    expect(await ended(fits)).toMatchObject({ type: 'run.completed', text: 'yes' });
+  });
+
+  it('is answered with another model of the agent where it names one', async () => {
+    setup({ models: ['large'] }).startWorker();
+    await rig.prompt('hello', { model: 'large' });
+    expect((await rig.model.call(0)).request.model).toBe('large');
+  });
+});
+
+it('an answer longer than the agent allows fails, keeps what was said, and the model is left', async () => {
+  setup({ answerCharsMax: 10 }).startWorker();
+  const prompt = await rig.prompt('hello');
+  const call = await rig.model.call(0);
+  call.say('ten or so ');
+  await eventually(async () => joinAnswer(await rig.seen(), prompt.runId) === 'ten or so ');
+  call.say('and more');
+  expect(await ended(prompt)).toMatchObject({ type: 'run.failed', error: { code: 'answer-too-large', retryable: false }, text: 'ten or so ' });
+  expect(call.isAborted).toBe(true);
+});
