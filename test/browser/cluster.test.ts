@@ -3,6 +3,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
 import { ClusterRig } from '../helpers/cluster-rig.ts';
+import { RedisServer } from '../helpers/redis-server.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
 import { counted } from '../process/joined-story.ts';
 import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength } from './chat-page.ts';
@@ -12,7 +13,8 @@ const COUNT = 400;
 let browser: Browser;
 let rig: ClusterRig;
 beforeAll(async () => {
-  [browser, rig] = await Promise.all([openBrowser(), ClusterRig.start()]);
+  const redis = await RedisServer.start({ appendfsync: 'always' });
+  [browser, rig] = await Promise.all([openBrowser(), ClusterRig.start(redis)]);
 }, 60_000);
 afterAll(async () => {
   await Promise.all([browser.close(), rig.close()]);

@@ -5,7 +5,8 @@ import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { randomEpoch } from '../../src/broker/open-broker.ts';
 import { openRedisBroker, type RedisBrokerOptions } from '../../src/broker/redis/open-redis-broker.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
-import { RedisServer, type RedisCluster } from '../helpers/redis-server.ts';
+import { RedisCluster } from '../helpers/redis-cluster.ts';
+import { RedisServer } from '../helpers/redis-server.ts';
 import { brokerContract } from './broker-contract.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
@@ -54,7 +55,7 @@ describe('on one server', () => {
 describe('on three masters', () => {
   let cluster: RedisCluster;
   beforeAll(async () => {
-    cluster = await RedisServer.startCluster();
+    cluster = await RedisCluster.start();
   });
   afterAll(() => cluster.close());
   const open = (): Promise<Subject> => openRedis({ nodes: cluster.urls, cluster: true });

@@ -1,8 +1,7 @@
-// What `npm run cluster` starts, for tests: three gateways, two workers, nginx and a Redis that flushes every write, each
-// a process that can be killed and started again in its place.
+// What `npm run cluster` starts, for tests: three gateways, two workers and nginx, each a process that can be killed and
+// started again in its place, on a store that the test chooses and that ends with them.
 import { makeToken } from '../../src/cli/token.ts';
 import { NginxProcess } from './nginx-process.ts';
-import { RedisServer } from './redis-server.ts';
 import { ServerProcess } from './server-process.ts';
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
@@ -19,44 +18,53 @@ export interface RigProcess {
   restart(): Promise<void>;
 }
 
-export class ClusterRig {
-  readonly redis: RedisServer;
+/** One Redis, one with replicas, or a cluster. */
+export interface RigStore {
+  /** As HOLDLINE_BROKER takes it. */
+  readonly url: string;
+  readonly log: readonly string[];
+  close(): Promise<void>;
+}
+
+export class ClusterRig<Store extends RigStore = RigStore> {
+  readonly store: Store;
   readonly gateways: readonly ServerProcess[];
   readonly workers: readonly ServerProcess[];
   readonly nginx: NginxProcess;
   readonly token: string;
 
-  private constructor(redis: RedisServer, gateways: readonly ServerProcess[], workers: readonly ServerProcess[], nginx: NginxProcess, token: string) {
-    this.redis = redis;
+  private constructor(store: Store, gateways: readonly ServerProcess[], workers: readonly ServerProcess[], nginx: NginxProcess, token: string) {
+    this.store = store;
     this.gateways = gateways;
     this.workers = workers;
     this.nginx = nginx;
     this.token = token;
   }
 
-  static async start(): Promise<ClusterRig> {
+  /** @param more settings of every node */
+  static async start<Store extends RigStore>(store: Store, more: Readonly<Record<string, string>> = {}): Promise<ClusterRig<Store>> {
     const secret = Buffer.from(SECRET);
     const token = makeToken({ auth: { keys: { kind: 'secret', secret } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
-    const redis = await RedisServer.start({ appendfsync: 'always' });
     const env = {
       HOLDLINE_JWT_SECRET: SECRET,
       HOLDLINE_TRUSTED_PROXIES: '127.0.0.1',
       HOLDLINE_LEASE_MS: String(LEASE_MS),
       HOLDLINE_DRAIN_MS: String(DRAIN_MS),
       HOLDLINE_LOG_LEVEL: 'warn',
+      ...more,
     };
-    const node = async (role: string): Promise<ServerProcess> => ServerProcess.start({ broker: redis.url, env: { ...env, HOLDLINE_ROLE: role } });
+    const node = async (role: string): Promise<ServerProcess> => ServerProcess.start({ broker: store.url, env: { ...env, HOLDLINE_ROLE: role } });
     const starting = [...Array.from({ length: GATEWAYS }, () => node('gateway')), ...Array.from({ length: WORKERS }, () => node('worker'))];
     const started = await Promise.allSettled(starting);
     const nodes = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     const failed = started.find((one) => one.status === 'rejected');
     if (failed !== undefined) {
-      await Promise.all([redis.close(), ...nodes.map(async (one) => one.close())]);
+      await Promise.all([store.close(), ...nodes.map(async (one) => one.close())]);
       throw failed.reason;
     }
     const gateways = nodes.slice(0, GATEWAYS);
     const nginx = await NginxProcess.start(gateways.map(({ port }) => port));
-    return new ClusterRig(redis, gateways, nodes.slice(GATEWAYS), nginx, token);
+    return new ClusterRig(store, gateways, nodes.slice(GATEWAYS), nginx, token);
   }
 
   get processes(): readonly RigProcess[] {
@@ -69,7 +77,6 @@ export class ClusterRig {
       ...this.gateways.map((gateway, i) => named(`gateway-${i + 1}`, gateway)),
       ...this.workers.map((worker, i) => named(`worker-${i + 1}`, worker)),
       named('nginx', this.nginx),
-      named('redis', this.redis),
     ];
   }
 
@@ -77,12 +84,12 @@ export class ClusterRig {
   get log(): string {
     const said = (name: string, lines: readonly string[]): string[] => lines.slice(-15).map((line) => `${name} | ${line}`);
     const nodes = [...this.gateways, ...this.workers].flatMap((node, i) => said(i < GATEWAYS ? `gateway-${i + 1}` : `worker-${i + 1 - GATEWAYS}`, node.log));
-    return [...nodes, ...said('nginx', this.nginx.log), ...said('redis', this.redis.log)].join('\n');
+    return [...nodes, ...said('nginx', this.nginx.log), ...said('store', this.store.log)].join('\n');
   }
 
   async close(): Promise<void> {
     await this.nginx.close();
     await Promise.all([...this.gateways, ...this.workers].map(async (node) => node.close()));
-    await this.redis.close();
+    await this.store.close();
   }
 }

@@ -1,5 +1,5 @@
 // Real redis-server processes for tests, each on a loopback port and in a temporary folder that outlive it, so that it
-// can be killed and started again in the same place: one by itself, a replica of another, or the masters of a cluster.
+// can be killed and started again in the same place: one by itself, a replica of another, or a node of a cluster.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,6 @@ export interface RedisOptions {
 
 /** Short, so that a test of a dead master need not wait long. */
 const CLUSTER_NODE_TIMEOUT_MS = 1_000;
-const SLOTS = 16_384;
 /** Ports that turn out to be taken. */
 const START_TRIES_MAX = 5;
 
@@ -44,7 +43,7 @@ export class RedisServer {
       const server = new RedisServer(await mkdtemp(join(tmpdir(), 'holdline-redis-')), await freePort(), await freePort(), options);
       try {
         await server.restart();
-        if (options.replicaOf !== undefined) await server.#until('INFO replication', /master_link_status:up/);
+        if (options.replicaOf !== undefined) await server.until('INFO replication', /master_link_status:up/);
         return server;
       } catch (error) {
         // Free when it was looked at, and taken since by a test that runs beside this one.
@@ -103,65 +102,12 @@ export class RedisServer {
   }
 
   /** Asks until the answer is as wanted: Redis tells nobody when it gets there. */
-  async #until(line: string, wanted: RegExp): Promise<void> {
+  async until(line: string, wanted: RegExp): Promise<void> {
     while (!wanted.test(await this.command(line)));
-  }
-
-  /** Masters with even shares of the slots, which know of one another and serve. */
-  static async startCluster(masters = 3, options: Omit<RedisOptions, 'cluster' | 'replicaOf'> = {}): Promise<RedisCluster> {
-    const nodes = await Promise.all(Array.from({ length: masters }, async () => RedisServer.start({ ...options, cluster: true })));
-    const cluster = new RedisCluster(nodes);
-    try {
-      await Promise.all(nodes.map(async (node, index) => node.#joinCluster(nodes, index)));
-      await cluster.serving();
-    } catch (error) {
-      await cluster.close();
-      throw error;
-    }
-    return cluster;
-  }
-
-  async #joinCluster(nodes: readonly RedisServer[], index: number): Promise<void> {
-    const first = Math.floor((index * SLOTS) / nodes.length);
-    const last = Math.floor(((index + 1) * SLOTS) / nodes.length) - 1;
-    await this.command(`CLUSTER ADDSLOTSRANGE ${first} ${last}`);
-    await this.command(`CLUSTER SET-CONFIG-EPOCH ${index + 1}`);
-    for (const other of nodes) if (other !== this) await this.command(`CLUSTER MEET 127.0.0.1 ${other.port} ${await other.#busPort()}`);
-  }
-
-  async #busPort(): Promise<string> {
-    return (await this.command('CONFIG GET cluster-port')).split('\n')[1] ?? '';
-  }
-
-  /** Resolves once this node of a cluster serves and knows that many others and itself. */
-  async inCluster(nodes: number): Promise<void> {
-    await this.#until('CLUSTER INFO', /cluster_state:ok/);
-    await this.#until('CLUSTER INFO', new RegExp(`cluster_known_nodes:${nodes}\\b`));
   }
 
   get #pid(): number {
     return this.#lives.at(-1)?.pid ?? 0;
-  }
-}
-
-export class RedisCluster {
-  readonly nodes: readonly RedisServer[];
-
-  constructor(nodes: readonly RedisServer[]) {
-    this.nodes = nodes;
-  }
-
-  get urls(): readonly string[] {
-    return this.nodes.map(({ url }) => url);
-  }
-
-  /** Resolves once every node says that the cluster is whole. */
-  async serving(): Promise<void> {
-    await Promise.all(this.nodes.map(async (node) => node.inCluster(this.nodes.length)));
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.nodes.map(async (node) => node.close()));
   }
 }
 

@@ -1,50 +1,39 @@
 // Holdline as it runs on many machines: real gateways, workers, nginx and Redis, and clients of both wires that come back
 // to a random node after every cut. Each process is killed in turn, all of them are replaced one by one under load, and
 // Redis is taken away and comes back; afterwards the whole history is judged and every answer must be exact.
-import { afterAll, beforeAll, expect, it, onTestFailed, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ClusterRig, type RigProcess } from '../helpers/cluster-rig.ts';
+import { RedisServer } from '../helpers/redis-server.ts';
 import { readSse } from '../helpers/sse-reader.ts';
 import { readWs } from '../helpers/ws-reader.ts';
-import { ChatStory, type Node } from './chat-story.ts';
-import { ClusterEntrance } from './cluster-entrance.ts';
+import { playOnCluster } from './cluster-story.ts';
 import { call } from './http-call.ts';
-import { seededRandom } from './seeded-random.ts';
 
 // A process takes as long to start as the machine is busy.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 const CUTS = 8;
 
-let rig: ClusterRig;
+let rig: ClusterRig<RedisServer>;
 beforeAll(async () => {
-  rig = await ClusterRig.start();
+  rig = await ClusterRig.start(await RedisServer.start({ appendfsync: 'always' }));
 });
 afterAll(async () => {
   await rig.close();
 });
 
-function begin(what: string, sessions: number): ChatStory {
-  onTestFailed(() => console.error(rig.log));
-  const random = seededRandom(what);
-  return new ChatStory({ server: new ClusterEntrance(rig, random), token: rig.token, random, sessions, name: what });
-}
-
-function nodes(): readonly Node[] {
-  return [...rig.gateways.map(({ url }, i) => ({ name: `gateway-${i + 1}`, url })), { name: 'nginx', url: rig.nginx.url }];
-}
-
 /** In an order that leaves somebody to go on: never a gateway or a worker right after another of its kind. */
 function inTurn(...names: readonly string[]): readonly RigProcess[] {
+  const redis: RigProcess = { name: 'redis', kill: (signal) => rig.store.kill(signal), restart: () => rig.store.restart() };
   return names.map((name) => {
-    const found = rig.processes.find((process) => process.name === name);
+    const found = [...rig.processes, redis].find((process) => process.name === name);
     if (found === undefined) throw new Error(`there is no ${name}`);
     return found;
   });
 }
 
 it('kill -9 of each process in turn loses nothing that was acknowledged, and no answer', async () => {
-  const story = begin('kills', 3);
-  await story.play(async () => {
+  const { takeovers } = await playOnCluster(rig, { name: 'kills', sessions: 3 }, async (story) => {
     for (const one of inTurn('gateway-1', 'worker-1', 'nginx', 'gateway-2', 'redis', 'worker-2', 'gateway-3')) {
       await story.spareTheHit();
       await story.moment();
@@ -54,13 +43,12 @@ it('kill -9 of each process in turn loses nothing that was acknowledged, and no 
       if (one.name !== 'redis') await story.moment();
       await one.restart();
     }
-  }, nodes);
-  expect(story.takeovers).toBeGreaterThan(0);
+  });
+  expect(takeovers).toBeGreaterThan(0);
 });
 
 it('a rolling restart of all nodes under load is nobody\'s business', async () => {
-  const story = begin('rolling', 3);
-  await story.play(async () => {
+  await playOnCluster(rig, { name: 'rolling', sessions: 3 }, async (story) => {
     for (const one of inTurn('gateway-1', 'worker-1', 'gateway-2', 'worker-2', 'gateway-3')) {
       await story.spareTheHit();
       await story.moment();
@@ -68,19 +56,18 @@ it('a rolling restart of all nodes under load is nobody\'s business', async () =
       expect(await one.kill('SIGTERM')).toEqual({ code: 0, signal: null });
       await one.restart();
     }
-  }, nodes);
+  });
 });
 
 it('connections to Redis that break again and again cost no answer', async () => {
-  const story = begin('cuts', 2);
-  await story.play(async () => {
+  await playOnCluster(rig, { name: 'cuts', sessions: 2 }, async (story) => {
     for (let cut = 1; cut <= CUTS; cut += 1) {
       await story.spareTheHit();
       await story.moment();
       story.hit('CLIENT KILL');
-      await rig.redis.command(`CLIENT KILL TYPE ${story.random.pick(['normal', 'pubsub'])}`);
+      await rig.store.command(`CLIENT KILL TYPE ${story.random.pick(['normal', 'pubsub'])}`);
     }
-  }, nodes);
+  });
 });
 
 it('a ticket bought at one gateway opens a stream at another, once, and its cookie another one at a third', async () => {
@@ -99,11 +86,10 @@ it('a ticket bought at one gateway opens a stream at another, once, and its cook
 });
 
 it('without Redis no node is ready and prompts are refused for now; with it everything goes on by itself', async () => {
-  const story = begin('outage', 2);
-  await story.play(async () => {
+  await playOnCluster(rig, { name: 'outage', sessions: 2 }, async (story) => {
     await story.moment();
     story.hit('kill -9 redis');
-    await rig.redis.kill();
+    await rig.store.kill();
     const { url } = rig.gateways[0] ?? rig.nginx;
     let ready = await call({ method: 'GET', url: `${url}/readyz` });
     while (ready.status === 200) ready = await call({ method: 'GET', url: `${url}/readyz` });
@@ -111,9 +97,9 @@ it('without Redis no node is ready and prompts are refused for now; with it ever
     const refused = await call({ method: 'POST', url: `${url}/v1/sessions/nobody/messages`, token: rig.token, body: { content: 'count 1' } });
     expect(refused).toMatchObject({ status: 503, body: { error: { code: 'unavailable', retryable: true } } });
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
-    await rig.redis.restart();
+    await rig.store.restart();
     while (ready.status !== 200) ready = await call({ method: 'GET', url: `${url}/readyz` });
-  }, nodes);
+  });
 });
 
 it('what FLUSHALL takes away is told to every reader by a reset, on any node and wire', async () => {
@@ -124,7 +110,7 @@ it('what FLUSHALL takes away is told to every reader by a reset, on any node and
   const readers = [await readSse({ ...place, url: second }), await readWs({ ...place, url: third })];
   await Promise.all(readers.map(async (reader) => reader.until(({ event }) => event === 'run.completed')));
   const before = readers[0]?.position?.split('.')[0];
-  await rig.redis.command('FLUSHALL');
+  await rig.store.command('FLUSHALL');
   expect((await say('count 1')).status).toBe(202);
   for (const reader of readers) {
     expect((await reader.until(({ event }) => event === 'reset')).data).toMatchObject({ reason: 'epoch-changed' });

@@ -1,6 +1,7 @@
 // What a reader holds who does no more than PROTOCOL §4 asks of it: join the deltas, apply restarts, keep the
 // position. It notes everything that should not be: a position that does not rise, a text that does not join, an
 // event twice, a second end. One story is fed from any number of connections on any wire.
+// A reset should not be either, unless it says that the story may start over: then somebody else judges its cause.
 import type { SeenEvent } from '../helpers/wire-record.ts';
 
 export interface JoinedRun {
@@ -20,11 +21,16 @@ export class JoinedStory {
   /** Durable events other than deltas, in order. */
   readonly steps: SeenEvent[] = [];
   readonly violations: string[] = [];
+  readonly #startsOver: boolean;
   #offset = -1;
+
+  constructor({ startsOver = false }: { readonly startsOver?: boolean } = {}) {
+    this.#startsOver = startsOver;
+  }
 
   add(event: SeenEvent): void {
     if (event.id === undefined) {
-      if (event.event === 'reset') this.violations.push(`reset: ${JSON.stringify(event.data)}`);
+      if (event.event === 'reset') this.#reset(event);
       return;
     }
     this.#place(event.id);
@@ -48,6 +54,14 @@ export class JoinedStory {
 
   hasEnded(runId: string): boolean {
     return this.runs.get(runId)?.end !== undefined;
+  }
+
+  #reset({ data }: SeenEvent): void {
+    if (!this.#startsOver) this.violations.push(`reset: ${JSON.stringify(data)}`);
+    this.position = undefined;
+    this.#offset = -1;
+    this.runs.clear();
+    this.steps.length = 0;
   }
 
   #place(id: string): void {

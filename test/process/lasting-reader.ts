@@ -27,7 +27,8 @@ export interface LastingReaderOptions {
 const CONNECTION_EVENTS_MAX = 400;
 
 export class LastingReader {
-  readonly story = new JoinedStory();
+  /** What may reset it is judged with the whole history. */
+  readonly story = new JoinedStory({ startsOver: true });
   readonly #options: LastingReaderOptions;
   readonly #waiting = new Set<() => void>();
   readonly #running: Promise<void>;

@@ -1,6 +1,7 @@
 // A node and a Redis meet: what the server must be, what an operator is told of it, and that no password is ever shown.
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { freePort } from '../helpers/server-process.ts';
+import { RedisCluster } from '../helpers/redis-cluster.ts';
 import { RedisServer, type RedisOptions } from '../helpers/redis-server.ts';
 import { run, type CommandRun } from './command-run.ts';
 
@@ -52,7 +53,7 @@ describe('topics verify', () => {
   });
 
   it('takes a cluster for a cluster, and nothing else for one', async () => {
-    const cluster = await RedisServer.startCluster(3, { appendfsync: 'always' });
+    const cluster = await RedisCluster.start(3, { appendfsync: 'always' });
     onTestFinished(() => cluster.close());
     const [one = ''] = cluster.urls;
     const seeds = cluster.nodes.map(({ port }) => `127.0.0.1:${port}`).join(',');

@@ -1,12 +1,11 @@
 // A cluster that changes under the engine: partitions move from master to master, and masters die.
-import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { slotOf } from '../../src/broker/redis/key-slot.ts';
 import type { RedisBrokerOptions } from '../../src/broker/redis/open-redis-broker.ts';
 import { CollectedTail, append, infoOf, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
 import { eventually } from '../helpers/collector.ts';
-import { RedisServer, type RedisCluster } from '../helpers/redis-server.ts';
+import { RedisCluster } from '../helpers/redis-cluster.ts';
 import { RedisStore } from './redis-store.ts';
 
 const CHAT = topicName('chat/moving');
@@ -14,49 +13,9 @@ const QUEUE = topicName('request/agent/moving');
 
 let cluster: RedisCluster;
 beforeAll(async () => {
-  cluster = await RedisServer.startCluster();
+  cluster = await RedisCluster.start();
 });
 afterAll(() => cluster.close());
-
-interface Node {
-  readonly redis: Redis;
-  readonly id: string;
-}
-
-async function nodes(): Promise<readonly Node[]> {
-  return Promise.all(
-    cluster.nodes.map(async ({ url }) => {
-      const redis = new Redis(url);
-      onTestFinished(() => redis.disconnect());
-      return { redis, id: (await redis.call('CLUSTER', 'MYID')) as string };
-    }),
-  );
-}
-
-async function ownerOf(all: readonly Node[], slot: number): Promise<Node> {
-  const shards = (await all[0]?.redis.call('CLUSTER', 'SLOTS')) as readonly (readonly [number, number, readonly [string, number, string]])[];
-  const id = shards.find(([from, to]) => from <= slot && slot <= to)?.[2][2];
-  const owner = all.find((node) => node.id === id);
-  if (owner === undefined) throw new Error(`slot ${slot} has no master`);
-  return owner;
-}
-
-/** As `redis-cli --cluster reshard` does it, with a look in the middle, when half of the keys are moved. */
-async function move(slot: number, halfway: () => Promise<void>): Promise<void> {
-  const all = await nodes();
-  const from = await ownerOf(all, slot);
-  const to = all.find((node) => node !== from);
-  if (to === undefined) throw new Error('there is nowhere to go');
-  await to.redis.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id);
-  await from.redis.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id);
-  const { port } = to.redis.options;
-  const keys = (await from.redis.call('CLUSTER', 'GETKEYSINSLOT', slot, 10_000)) as readonly string[];
-  for (const [i, key] of keys.entries()) {
-    if (i === Math.floor(keys.length / 2)) await halfway();
-    await from.redis.call('MIGRATE', '127.0.0.1', port ?? 0, key, 0, 5000);
-  }
-  for (const node of [to, from, ...all]) await node.redis.call('CLUSTER', 'SETSLOT', slot, 'NODE', to.id);
-}
 
 const onCluster = (): Partial<RedisBrokerOptions> => ({ nodes: cluster.urls, cluster: true });
 
@@ -85,7 +44,7 @@ test('a partition that moves is whole before and after, refuses meanwhile, and t
   const fenced = (seq: number) => ({ expect: { epoch }, fence: { fence: 0, seq } });
   for (let round = 0; round < 2; round += 1) {
     const seq = 2 * round + 1;
-    await move(slotOf(store.keys.tag(store.keys.partitionOf(CHAT))), async () => {
+    await cluster.move(slotOf(store.keys.tag(store.keys.partitionOf(CHAT))), async () => {
       expect(await outcome(append(writer, CHAT, minor(`moving ${round}`), fenced(seq)))).toBe('unavailable');
       expect(await outcome(append(writer, topicName('chat2/moving'), major('x')))).toBe('unavailable');
     });
@@ -107,17 +66,15 @@ test('a master that dies takes its partitions only: they are refused, and the ot
   const broker = await store.open(onCluster());
   const topics = Array.from({ length: 32 }, (_, i) => topicName(`chat/c${i}`));
   for (const topic of topics) await append(broker, topic, minor('a'));
-  const all = await nodes();
   const first = topics[0] ?? CHAT;
-  const owner = await ownerOf(all, slotOf(store.keys.tag(store.keys.partitionOf(first))));
-  const server = cluster.nodes[all.indexOf(owner)];
+  const server = await cluster.ownerOf(slotOf(store.keys.tag(store.keys.partitionOf(first))));
   // Frozen, not killed: as far as the others know, the cluster is whole for a while yet.
-  server?.freeze();
-  onTestFinished(() => server?.thaw());
+  server.freeze();
+  onTestFinished(() => server.thaw());
   const outcomes = await Promise.all(topics.map((topic) => outcome(broker.read(topic, 'earliest'))));
   expect(new Set(outcomes)).toEqual(new Set(['accepted', 'unavailable']));
   expect(broker.health().state).toBe('unavailable');
-  server?.thaw();
+  server.thaw();
   await cluster.serving();
   await eventually(async () => (await outcome(append(broker, first, minor('b')))) === 'accepted');
   expect((await readLines(broker, first)).at(-1)).toMatch(/m:b$/);

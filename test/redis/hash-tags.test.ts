@@ -6,13 +6,13 @@ import { encodeAppend } from '../../src/broker/redis/append-request.ts';
 import { APPEND } from '../../src/broker/redis/append-script.ts';
 import { RedisKeys, TOPIC_KEYS } from '../../src/broker/redis/keys.ts';
 import { minor, topicName, write } from '../contract/subject.ts';
-import { RedisServer, type RedisCluster } from '../helpers/redis-server.ts';
+import { RedisCluster } from '../helpers/redis-cluster.ts';
 
 const PARTITIONS = 16;
 
 let cluster: RedisCluster;
 beforeAll(async () => {
-  cluster = await RedisServer.startCluster();
+  cluster = await RedisCluster.start();
 });
 afterAll(() => cluster.close());
 

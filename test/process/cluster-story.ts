@@ -1,0 +1,25 @@
+// A chat story whose clients come in through any door of a rig, and which is read in the end at each of them.
+import { onTestFailed } from 'vitest';
+import type { ClusterRig } from '../helpers/cluster-rig.ts';
+import { ChatStory, type Node } from './chat-story.ts';
+import { ClusterEntrance } from './cluster-entrance.ts';
+import { seededRandom } from './seeded-random.ts';
+
+export interface ClusterPlay {
+  /** What its sessions begin with. */
+  readonly name: string;
+  readonly sessions: number;
+}
+
+/** Resolves when the strike is over, every answer has come, and the history was found good. */
+export async function playOnCluster(rig: ClusterRig, { name, sessions }: ClusterPlay, strike: (story: ChatStory) => Promise<void>): Promise<ChatStory> {
+  onTestFailed(() => console.error(rig.log));
+  const random = seededRandom(name);
+  const story = new ChatStory({ server: new ClusterEntrance(rig, random), token: rig.token, random, sessions, name });
+  await story.play(() => strike(story), () => doors(rig));
+  return story;
+}
+
+function doors({ gateways, nginx }: ClusterRig): readonly Node[] {
+  return [...gateways.map(({ url }, i) => ({ name: `gateway-${i + 1}`, url })), { name: 'nginx', url: nginx.url }];
+}

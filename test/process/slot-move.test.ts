@@ -1,0 +1,44 @@
+// Chats that are moved from one master of a Redis Cluster to another while they stream: nobody is told of it, but for
+// 503s that pass. Three masters that flush every write, three gateways, two workers, nginx, and clients of both wires.
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { slotOf } from '../../src/broker/redis/key-slot.ts';
+import { PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from '../../src/broker/redis/keys.ts';
+import { DEFAULT_TENANT } from '../../src/session/session-ref.ts';
+import { chatTopic } from '../../src/session/topic-names.ts';
+import { ClusterRig } from '../helpers/cluster-rig.ts';
+import { RedisCluster } from '../helpers/redis-cluster.ts';
+import { playOnCluster } from './cluster-story.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+
+const SESSIONS = 3;
+const MOVES = 6;
+
+let rig: ClusterRig<RedisCluster>;
+beforeAll(async () => {
+  rig = await ClusterRig.start(await RedisCluster.start(3, { appendfsync: 'always' }));
+});
+afterAll(async () => {
+  await rig.close();
+});
+
+/** Where everything of a chat is: its log, its requests, its place in the queue. */
+function slotOfChat(sessionId: string): number {
+  const keys = new RedisKeys(PREFIX_DEFAULT, PARTITIONS_DEFAULT);
+  return slotOf(keys.tag(keys.partitionOf(chatTopic({ tenant: DEFAULT_TENANT, sessionId }))));
+}
+
+it('a chat that moves to another master in the middle of an answer goes on there, and starts over for nobody', async () => {
+  const slots = Array.from({ length: SESSIONS }, (_, i) => slotOfChat(`moves-${i + 1}`));
+  // While one is away, the others say when the next thing is to happen.
+  expect(new Set(slots).size).toBe(SESSIONS);
+  await playOnCluster(rig, { name: 'moves', sessions: SESSIONS }, async (story) => {
+    for (let move = 0; move < MOVES; move += 1) {
+      await story.spareTheHit();
+      await story.moment();
+      story.hit('a slot moves');
+      await rig.store.move(slots[move % SESSIONS] ?? 0, () => story.moment());
+    }
+  });
+});
