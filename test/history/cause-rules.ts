@@ -1,6 +1,8 @@
-// Nothing starts over by itself (C8): a reset, the end of a stream as removed, and a new epoch each need a removal or a
-// declared loss that could have caused them. Acknowledged sends of a life that is over need one as well (C2).
+// Nothing starts over by itself (C8): a reset, the end of a stream as removed, and a new epoch each need a removal, a
+// declared loss or a fault that changes epochs. Acknowledged sends of a life that is over need one as well, or the same
+// place in the life that goes on (C2).
 import type { Position } from '../../src/broker/position.ts';
+import type { HistoryIndex } from './history-index.ts';
 import { mayHaveHappened, type SessionRecord } from './session-record.ts';
 import type { Violations } from './violation.ts';
 
@@ -9,16 +11,18 @@ const NEVER_BY_REMOVAL: ReadonlySet<string> = new Set(['ahead-of-log', 'undeclar
 
 export class CauseRules {
   readonly #losses: readonly number[];
+  readonly #turnings: readonly number[];
   readonly #found: Violations;
 
-  constructor(losses: readonly number[], found: Violations) {
+  constructor({ losses, turnings }: Pick<HistoryIndex, 'losses' | 'turnings'>, found: Violations) {
     this.#losses = losses;
+    this.#turnings = turnings;
     this.#found = found;
   }
 
   checkReset(session: SessionRecord, seen: { reader: string; reason: string; held: Position | undefined; t: number }): void {
     const { reader, reason, held, t } = seen;
-    const caused = this.#wasLost(t) || (!NEVER_BY_REMOVAL.has(reason) && wasRemoved(session, held?.epoch, t));
+    const caused = this.#turnings.some((turning) => turning < t) || (!NEVER_BY_REMOVAL.has(reason) && wasRemoved(session, held?.epoch, t));
     if (!caused) this.#found.add('C8', `${reader} on ${session.id} was reset (${reason}) holding ${held === undefined ? 'nothing' : `${held.epoch}.${held.offset}`}, and nothing had happened`);
   }
 
@@ -33,12 +37,13 @@ export class CauseRules {
   checkLives(session: SessionRecord): void {
     const removals = session.removals.filter((removal) => removal.outcome !== 'refused').length;
     const lives = session.lives.size;
-    if (lives > 1 + removals + this.#losses.length) {
-      this.#found.add('C8', `${session.id} had ${lives} epochs (${[...session.lives.keys()].join(', ')}), with ${removals} removals and ${this.#losses.length} declared losses`);
+    if (lives > 1 + removals + this.#turnings.length) {
+      this.#found.add('C8', `${session.id} had ${lives} epochs (${[...session.lives.keys()].join(', ')}), with ${removals} removals and ${this.#turnings.length} faults that change epochs`);
     }
     const final = session.finalLife?.epoch;
     for (const { position, send, endedAt } of session.accepted()) {
       if (position.epoch === final || wasRemoved(session, position.epoch, Number.POSITIVE_INFINITY) || this.#losses.some((t) => t > endedAt)) continue;
+      if (this.#turnings.length > 0 && stands(session, position.offset, send.messageId)) continue;
       this.#found.add('C2', `${send.messageId} of ${session.id} was acknowledged at ${position.epoch}.${position.offset}, and the session ${final === undefined ? 'is gone' : `is in epoch ${final}`} in the end`);
     }
   }
@@ -46,6 +51,12 @@ export class CauseRules {
   #wasLost(t: number): boolean {
     return this.#losses.some((loss) => loss < t);
   }
+}
+
+/** A life that goes on in another epoch goes on at the same offsets. */
+function stands(session: SessionRecord, offset: number, messageId: string): boolean {
+  const event = session.finalLife?.story?.eventAt(offset);
+  return event?.type === 'message.created' && event.data['messageId'] === messageId;
 }
 
 /** Could a removal have ended this life before `t`? One that was over before anything was sent to that life could not. */

@@ -14,7 +14,7 @@ import { Violations, type Violation } from './violation.ts';
 export function checkHistory(history: readonly Observation[]): readonly Violation[] {
   const found = new Violations();
   const index = new HistoryIndex(history, found);
-  const causes = new CauseRules(index.losses, found);
+  const causes = new CauseRules(index, found);
   new Readers(index, causes, found).follow(history);
   for (const session of index.sessions.values()) {
     const story = session.finalLife?.story;

@@ -20,6 +20,8 @@ export class HistoryIndex {
   readonly sessions = new Map<string, SessionRecord>();
   /** When visible records were declared lost. */
   readonly losses: number[] = [];
+  /** When epochs may have begun: with a loss, or without one. */
+  readonly turnings: number[] = [];
   readonly #found: Violations;
   readonly #calls = new Map<string, OpenCall>();
   /** Reader → the session of its connection, and the final read that it is. */
@@ -81,6 +83,7 @@ export class HistoryIndex {
     const { kind } = observation;
     if (kind === 'fold') this.session(observation.session).folds.push(observation);
     if (kind === 'crash' && observation.declaresLoss) this.losses.push(t);
+    if (kind === 'crash' && (observation.declaresLoss || observation.changesEpoch === true)) this.turnings.push(t);
     if (kind === 'unopened' || kind === 'stuck' || kind === 'fault') this.#found.add(kind, observation.what);
     const final = kind === 'live' ? this.#reading.get(observation.reader)?.final : undefined;
     if (final !== undefined) final.isLive = true;

@@ -99,11 +99,13 @@ export interface FoldedMessage {
   readonly status: string;
 }
 
-/** A fault that was made. `declaresLoss`: visible records may be gone, and the epochs say so. */
+/** A fault that was made. `declaresLoss`: visible records may be gone, and the epochs say so. `changesEpoch`: epochs
+ *  change, and what was acknowledged goes on in the next one, where it was; only what was seen before that may be gone. */
 export interface Crashed {
   readonly kind: 'crash';
   readonly what: string;
   readonly declaresLoss: boolean;
+  readonly changesEpoch?: true;
 }
 /** After everything was healed, something that must happen did not. */
 export interface Stuck {

@@ -3,7 +3,7 @@
 // those who use it.
 import { expect } from 'vitest';
 import { checkHistory } from '../history/checker.ts';
-import { History } from '../history/history.ts';
+import { History, type Crashed } from '../history/history.ts';
 import { describeViolations } from '../history/violation.ts';
 import { readSse } from '../helpers/sse-reader.ts';
 import type { SeenEvent } from '../helpers/wire-record.ts';
@@ -60,6 +60,8 @@ export class ChatStory {
     const talking = this.#chats.map(({ user, readers }) => user.talk(readers[0], () => isOver));
     const striking = strike().finally(() => (isOver = true));
     await Promise.all([striking, ...talking]);
+    // Its end is seen in the epoch that is left, and the runs of a chat end in turn.
+    for (const { user } of this.#chats) await user.prompt();
     await this.#settle();
     for (const node of nodes()) await this.#readFinally(node);
     this.#judge();
@@ -70,10 +72,15 @@ export class ChatStory {
     return this.#chats.flatMap(({ readers }) => readers[0].story.steps.filter(({ event }) => event === 'run.restarted')).length;
   }
 
+  /** That the readers were told. */
+  get resets(): number {
+    return this.history.observations.filter(({ kind }) => kind === 'reset').length;
+  }
+
   /** Something that may cost a run its worker: noted in the history, and against every run that is not over. */
-  hit(what: string): void {
+  hit(what: string, declared: Pick<Crashed, 'changesEpoch'> = {}): void {
     for (const prompt of this.#open()) prompt.hits += 1;
-    this.history.record({ kind: 'crash', what, declaresLoss: false });
+    this.history.record({ kind: 'crash', what, declaresLoss: false, ...declared });
   }
 
   async #openChat(sessionId: string): Promise<Chat> {

@@ -1,0 +1,50 @@
+// The machine of the Redis master is lost while chats stream, with `replicated:1`: the sentinels make a replica the master,
+// and every node finds it. What was acknowledged is there, at the same place in another epoch; clients of both wires are
+// told by a reset, and every prompt gets its whole answer. Once the master dies; once it only hangs, is replaced, and comes
+// back believing that it still is the master.
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { ClusterRig } from '../helpers/cluster-rig.ts';
+import { ReplicatedRedis } from '../helpers/replicated-redis.ts';
+import { playOnCluster } from './cluster-story.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+
+const MOMENTS = 3;
+
+let rig: ClusterRig<ReplicatedRedis>;
+beforeAll(async () => {
+  rig = await ClusterRig.start(await ReplicatedRedis.start(), { HOLDLINE_PROMISE: 'replicated:1' });
+});
+afterAll(async () => {
+  await rig.close();
+});
+
+it('a master that is lost in the middle of answers takes nothing with it that was acknowledged', async () => {
+  const { store } = rig;
+  const { resets } = await playOnCluster(rig, { name: 'lost-master', sessions: 3 }, async (story) => {
+    await story.moment();
+    const lost = store.master;
+    story.hit('kill -9 master', { changesEpoch: true });
+    await lost.kill();
+    await store.failedOver();
+    for (let i = 0; i < MOMENTS; i += 1) await story.moment();
+    await lost.restart();
+    await store.whole();
+  });
+  expect(resets).toBeGreaterThan(0);
+});
+
+it('a master that hangs and comes back when another has its place acknowledges nothing', async () => {
+  const { store } = rig;
+  await playOnCluster(rig, { name: 'old-master', sessions: 3 }, async (story) => {
+    await story.moment();
+    const old = store.master;
+    story.hit('SIGSTOP master', { changesEpoch: true });
+    old.freeze();
+    await store.failedOver();
+    old.thaw();
+    for (let i = 0; i < MOMENTS; i += 1) await story.moment();
+    await store.whole();
+  });
+});
