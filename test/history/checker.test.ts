@@ -206,6 +206,15 @@ describe('C8: what starts over', () => {
     expect(codes(SENT, reader, { kind: 'crash', what: 'power', declaresLoss: false }, reset('epoch-changed'))).toEqual(['C8']);
   });
 
+  it('has a cause: a fault that changes epochs, over which everything acknowledged keeps its place', () => {
+    const turned: Observed = { kind: 'crash', what: 'fail-over', declaresLoss: false, changesEpoch: true };
+    const ahead = [...reader, ...events('a', [STARTED, delta(3, 0, '1 '), delta(4, 2, '2 ')])];
+    expect(codes(SENT, ahead, turned, reset('epoch-changed'), final(WHOLE, { epoch: 'e2' }))).toEqual([]);
+    expect(codes(SENT, ahead, reset('epoch-changed'), final(WHOLE, { epoch: 'e2' }))).toEqual(['C2', 'C8']);
+    const elsewhere = WHOLE.map(([offset, type, data]): Frame => [offset + 1, type, data]);
+    expect(codes(SENT, turned, final(elsewhere, { epoch: 'e2' }))).toEqual(['C2']);
+  });
+
   it('a session that was there is not gone by itself', () => {
     const gone: Observed = { kind: 'end', reader: 'a', reason: 'removed' };
     expect(codes(connect('a'), gone)).toEqual([]);
