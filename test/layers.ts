@@ -5,11 +5,12 @@ import { dirname, join, normalize } from 'node:path';
 /** Folder → folders it may import from, besides itself. Files at the top of src are listed by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'clock.ts': [],
+  'tracing.ts': ['clock.ts'],
   broker: ['clock.ts'],
   session: ['broker', 'clock.ts'],
   stream: ['session', 'broker', 'clock.ts'],
-  gateway: ['stream', 'session', 'broker', 'clock.ts'],
-  worker: ['session', 'broker', 'clock.ts'],
+  gateway: ['stream', 'session', 'broker', 'clock.ts', 'tracing.ts'],
+  worker: ['session', 'broker', 'clock.ts', 'tracing.ts'],
   client: [],
   cli: ['gateway', 'worker', 'stream', 'session', 'broker', 'clock.ts'],
   'main.ts': ['cli', 'clock.ts'],
@@ -24,6 +25,7 @@ const OWNED_PACKAGES: Readonly<Record<string, string>> = {
   lmdb: 'broker',
   ioredis: 'broker',
   'eventsource-parser': 'worker',
+  '@opentelemetry/': 'tracing.ts',
 };
 
 export interface SourceFile {

@@ -1,9 +1,11 @@
 // Send and Stop as a caller gives them, on either wire: defaults filled in, the token's limits kept, and what
 // must follow a stop. The decision itself is the session layer's. [PROTOCOL §3, §6]
 import { encodePosition } from '../broker/position.ts';
+import type { Clock } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import type { Prompt, Runs } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
+import { sessionAttributes, traced } from '../tracing.ts';
 import { grantPriority, refFor, type Identity } from './auth/identity.ts';
 import type { CancelWatch } from './cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
@@ -17,6 +19,7 @@ export interface ChatCommandsDeps {
   readonly log: CommandLog;
   readonly cancelWatch: CancelWatch;
   readonly readiness: Readiness;
+  readonly clock: Clock;
 }
 
 /** Of the wire. `position` is that of `message.created`. */
@@ -34,13 +37,24 @@ export class ChatCommands {
     this.#deps = deps;
   }
 
-  /** @throws GatewayError draining, forbidden, unknown-agent, unknown-model, content-too-large; SessionError */
-  async send(identity: Identity, sessionId: string, body: PromptBody): Promise<SentMessage> {
-    const { runs, readiness } = this.#deps;
+  /** `parent`: the trace that the request belongs to. @throws GatewayError draining, forbidden, unknown-agent,
+   *  unknown-model, content-too-large; SessionError */
+  async send(identity: Identity, sessionId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
+    const { readiness, clock } = this.#deps;
     readiness.mustNotDrain();
     const ref = refFor(identity, sessionId);
-    const { messageId, runId, position, queued } = await runs.send(identity.principal, ref, this.#prompt(identity, body));
-    if (body.onBusy === 'interrupt') await this.#watchInterrupted(ref);
+    const prompt = this.#prompt(identity, body);
+    const attributes = { ...sessionAttributes(ref), 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
+    return traced('holdline.send', { kind: 'producer', parent, startedAt: clock.now(), attributes }, clock, async (span) => {
+      const sent = await this.#send(identity, ref, span.traceparent === undefined ? prompt : { ...prompt, trace: span.traceparent });
+      span.note({ 'holdline.run.id': sent.runId, 'holdline.message.id': sent.messageId, 'holdline.queued': sent.queued });
+      return sent;
+    });
+  }
+
+  async #send({ principal }: Identity, ref: SessionRef, prompt: Prompt): Promise<SentMessage> {
+    const { messageId, runId, position, queued } = await this.#deps.runs.send(principal, ref, prompt);
+    if (prompt.onBusy === 'interrupt') await this.#watchInterrupted(ref);
     return { messageId, runId, position: encodePosition(position), queued };
   }
 

@@ -60,7 +60,7 @@ export function buildParts(deps: PartsDeps) {
   const streamCookie = new StreamCookie(config.auth.cookieSecret);
   const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
-  const commands = new ChatCommands({ config, runs, log, cancelWatch, readiness });
+  const commands = new ChatCommands({ config, runs, log, cancelWatch, readiness, clock });
   const streams = new EventStreams({ broker, hub, log, sessions, cursors, metrics, readiness, clock, random, onError: onDefect });
   /** Sockets that carry an SSE stream: nothing more is read from them. */
   const streaming = new WeakSet<Socket>();

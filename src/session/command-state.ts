@@ -28,6 +28,8 @@ export interface RunInfo {
   /** How often it was started. */
   readonly attempt: number;
   readonly times: RunTimes;
+  /** Names the trace that its prompt belongs to, for whoever traces the run. Meaningless in here. */
+  readonly trace?: string;
   /** Who asked to cancel, once someone did. */
   readonly cancelledBy?: string;
 }
@@ -73,6 +75,7 @@ export interface EventContext {
   readonly runId?: string;
   /** With `run.queued`. */
   readonly answerId?: string;
+  readonly trace?: string;
 }
 
 /** Total: an event that changes nothing a command asks about gives the same state back. */
@@ -123,8 +126,9 @@ function remember(recent: readonly RecentMessage[], messageId: string, context: 
 function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): RunInfo {
   const { runId, messageId, agent, model, priority } = event;
   const answerId = context.answerId ?? runId;
+  const trace = context.trace === undefined ? {} : { trace: context.trace };
   const times = { queued: event.createdAt, started: null, cancelling: null };
-  return { runId, messageId, answerId, agent, model, priority, state: 'queued', queuedAt: context.offset, startedAt: null, attempt: 0, times };
+  return { runId, messageId, answerId, agent, model, priority, state: 'queued', queuedAt: context.offset, startedAt: null, attempt: 0, times, ...trace };
 }
 
 function changeRun(state: CommandState, runId: string, change: (run: RunInfo) => RunInfo): CommandState {

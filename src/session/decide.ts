@@ -32,6 +32,7 @@ export interface SendCommand {
   /** Fresh ids, used if the message is new. */
   readonly runId: string;
   readonly answerId: string;
+  readonly trace?: string;
 }
 
 /** The earlier answer to the same message, if it was sent before. @throws SessionError message-conflict */
@@ -48,11 +49,11 @@ export function decideSend(state: CommandState, command: SendCommand): Decision 
   if (command.onBusy === 'reject' && state.runs.length > 0) throw new SessionError('busy');
   const stopped = command.onBusy === 'interrupt' ? interruptDrafts(state, command.user, command.createdAt) : [];
   if (state.runs.length - stopped.length >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
-  const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId } = command;
+  const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, trace } = command;
   const drafts: Draft[] = [
     ...stopped,
     { event: { type: 'message.created', messageId, role: 'user', content, createdAt, user }, context: { bodyHash, runId } },
-    { event: { type: 'run.queued', runId, messageId, agent, model, priority, createdAt }, context: { answerId } },
+    { event: { type: 'run.queued', runId, messageId, agent, model, priority, createdAt }, context: { answerId, ...(trace === undefined ? {} : { trace }) } },
   ];
   return withHeadRequest(state, drafts);
 }

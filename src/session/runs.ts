@@ -26,6 +26,8 @@ export interface Prompt {
   readonly model: string;
   readonly priority: RunPriority;
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
+  /** Kept with the run, for whoever traces it. */
+  readonly trace?: string;
 }
 
 export interface SentPrompt {
@@ -124,6 +126,7 @@ export class Runs {
       createdAt: isoTime(this.#clock),
       runId: this.#newId(),
       answerId: this.#newId(),
+      ...(prompt.trace === undefined ? {} : { trace: prompt.trace }),
     };
   }
 }

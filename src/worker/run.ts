@@ -14,6 +14,7 @@ import { endRun, readRun } from '../session/run-ending.ts';
 import type { Runs } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
+import type { WorkSpan } from '../tracing.ts';
 import type { Agent } from './agent.ts';
 import { AgentError } from './agent-error.ts';
 import { readConversation } from './conversation.ts';
@@ -21,6 +22,7 @@ import { keptAnswer, NOTHING_KEPT, type KeptAnswer } from './kept-answer.ts';
 import { persist } from './persist.ts';
 import { ProviderError, type FinishReason, type ProviderEvent } from './provider.ts';
 import { RunMeter } from './run-meter.ts';
+import { inRunSpan, noteEnd } from './run-span.ts';
 import { BrokenSeamError, Seam } from './seam.ts';
 import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
 
@@ -53,6 +55,7 @@ interface HeldRun {
   readonly epoch: string;
   readonly fence: number;
   readonly kept: KeptAnswer;
+  readonly span: WorkSpan;
 }
 
 /** `unjoinable`: what the model went on with does not follow what stands; nothing of it was written. */
@@ -75,6 +78,11 @@ async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, release
   const held = await takeFence(deps, ref, runId);
   if (held === 'cancelling') return (await deps.runs.endCancelled(ref, runId)) ? 'run.cancelled' : 'gone';
   if (held === 'gone') return 'gone';
+  return inRunSpan(deps.clock, ref, held.run, (span) => answerRun(deps, { ...held, span }, released, lost));
+}
+
+async function answerRun(deps: RunDeps, held: HeldRun, released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
+  const { ref, run: { runId } } = held;
   const answer = new AnswerBuilder();
   await readRun(deps.broker, ref, held.epoch, held.run, held.fence + 1, answer);
   const { agent } = deps;
@@ -85,7 +93,7 @@ async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, release
   return new ActiveRun(deps, held, answer).generate(released, lost);
 }
 
-async function takeFence({ broker, log, clock, agent }: RunDeps, ref: SessionRef, runId: string): Promise<HeldRun | 'gone' | 'cancelling'> {
+async function takeFence({ broker, log, clock, agent }: RunDeps, ref: SessionRef, runId: string): Promise<Omit<HeldRun, 'span'> | 'gone' | 'cancelling'> {
   const before = await log.load(ref);
   const known = before === undefined ? undefined : findRun(before.state, runId);
   if (before === undefined || known === undefined) return 'gone';
@@ -315,7 +323,7 @@ class ActiveRun {
 /** Tried until the run must be let go: an end that was written unheard is found, and not written again. */
 async function finish(
   deps: RunDeps,
-  { ref, run, fence }: HeldRun,
+  { ref, run, fence, span }: HeldRun,
   answer: AnswerBuilder,
   seq: number,
   terminal: RunTerminal,
@@ -323,7 +331,9 @@ async function finish(
 ): Promise<RunOutcome> {
   try {
     const committed = await persist(deps.clock, letGo, () => endRun(deps.log, ref, run, terminal, answer, { fence, seq }));
-    return committed === undefined ? 'gone' : terminal.type;
+    if (committed === undefined) return 'gone';
+    noteEnd(span, run, terminal);
+    return terminal.type;
   } catch (error) {
     if (isBrokerError(error, 'fenced')) return 'lost';
     throw error;

@@ -4,6 +4,7 @@ import { encodePosition, type Position } from '../../broker/position.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
 import type { TranscriptMessage } from '../../session/transcript.ts';
+import { traceOfRequest } from '../../tracing.ts';
 import { refFor, type Identity } from '../auth/identity.ts';
 import type { ChatCommands } from '../chat-commands.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
@@ -60,7 +61,8 @@ export function messagesRoutes(app: HttpApp, { sessions, commands }: MessagesRou
   });
 
   app.post(url, { schema: { tags, params: sessionParams, body: promptSchema, response: { 202: sentSchema, '4xx': errorSchema } } }, async (request, reply) => {
-    const sent = await commands.send(identityOf(request), request.params.sessionId, request.body);
+    const trace = traceOfRequest(request.headers['traceparent']);
+    const sent = await commands.send(identityOf(request), request.params.sessionId, request.body, trace);
     return reply.code(202).send(sent);
   });
 }

@@ -1,0 +1,36 @@
+// The span of one attempt at a run. The first begins with the prompt, so that its waiting is seen; every one after a
+// takeover begins when its worker has the fence. All are children of the prompt's, whichever nodes they are on.
+import type { Clock } from '../clock.ts';
+import type { RunTerminal } from '../session/chat-event.ts';
+import type { RunInfo } from '../session/command-state.ts';
+import { runFigures } from '../session/run-figures.ts';
+import type { SessionRef } from '../session/session-ref.ts';
+import { sessionAttributes, traced, type WorkSpan } from '../tracing.ts';
+
+export function inRunSpan<Outcome extends string>(clock: Clock, ref: SessionRef, run: RunInfo, work: (span: WorkSpan) => Promise<Outcome>): Promise<Outcome> {
+  const startedAt = run.attempt > 1 ? clock.now() : Date.parse(run.times.queued);
+  const attributes = {
+    ...sessionAttributes(ref),
+    'holdline.run.id': run.runId,
+    'holdline.agent': run.agent,
+    'holdline.attempt': run.attempt,
+    'gen_ai.request.model': run.model,
+  };
+  return traced('holdline.run', { kind: 'consumer', parent: run.trace, startedAt, attributes }, clock, async (span) => {
+    const outcome = await work(span);
+    span.note({ 'holdline.outcome': outcome });
+    return outcome;
+  });
+}
+
+export function noteEnd(span: WorkSpan, run: RunInfo, terminal: RunTerminal): void {
+  const { waitedMs, firstTokenMs } = runFigures(run.times, run.attempt, terminal);
+  if (waitedMs !== undefined) span.note({ 'holdline.waited_ms': waitedMs });
+  if (firstTokenMs !== undefined) span.note({ 'holdline.first_token_ms': firstTokenMs });
+  if (terminal.type === 'run.failed') span.failed(terminal.error.code);
+  if (terminal.type !== 'run.completed') return;
+  const { usage: { inputTokens, outputTokens }, finishReason } = terminal;
+  span.note({ 'gen_ai.response.finish_reasons': [finishReason] });
+  // Where the provider gave no usage, none is claimed.
+  if (outputTokens > 0) span.note({ 'gen_ai.usage.input_tokens': inputTokens, 'gen_ai.usage.output_tokens': outputTokens });
+}
