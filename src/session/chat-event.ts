@@ -42,6 +42,16 @@ export interface MessageCreated {
   readonly content: MessageContent;
   readonly createdAt: string;
   readonly user: string;
+  /** The prompt in whose place it stands: it begins a branch there. */
+  readonly replaces?: string;
+}
+/** Only of a prompt whose run has not begun. */
+export interface MessageEdited {
+  readonly type: 'message.edited';
+  readonly messageId: string;
+  readonly content: MessageContent;
+  readonly editedAt: string;
+  readonly user: string;
 }
 export interface RunQueued {
   readonly type: 'run.queued';
@@ -52,6 +62,14 @@ export interface RunQueued {
   readonly model: string;
   readonly priority: RunPriority;
   readonly createdAt: string;
+  /** The prompt was answered before: this answer begins a branch. */
+  readonly regenerates?: true;
+}
+/** The chat is shown up to this run from now on, and the next prompt follows it. */
+export interface BranchSelected {
+  readonly type: 'branch.selected';
+  readonly runId: string;
+  readonly by: string;
 }
 export interface RunStarted {
   readonly type: 'run.started';
@@ -148,6 +166,8 @@ export type ChatEvent =
   | SessionCreated
   | SessionUpdated
   | MessageCreated
+  | MessageEdited
+  | BranchSelected
   | RunQueued
   | RunStarted
   | PartStarted
@@ -165,6 +185,8 @@ const IS_MAJOR: Record<ChatEventType, boolean> = {
   'session.created': true,
   'session.updated': true,
   'message.created': true,
+  'message.edited': true,
+  'branch.selected': true,
   'run.queued': true,
   'run.started': true,
   'part.started': false,

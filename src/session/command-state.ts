@@ -10,6 +10,8 @@ import type { ChatEvent, JsonObject, RunPriority, RunTerminal } from './chat-eve
 export const SESSION_RUNS_MAX = 64;
 /** How many of the latest messages a retried Send is recognised among. */
 export const RECENT_MESSAGES_MAX = 64;
+/** Branches that are listed beside the shown one. Older ones stay in the log and can be selected by their last run. */
+export const BRANCHES_MAX = 32;
 
 export interface RunInfo {
   readonly runId: string;
@@ -30,6 +32,8 @@ export interface RunInfo {
   readonly times: RunTimes;
   /** Names the trace that its prompt belongs to, for whoever traces the run. Meaningless in here. */
   readonly trace?: string;
+  /** Its prompt was answered before. */
+  readonly regenerates?: true;
   /** Who asked to cancel, once someone did. */
   readonly cancelledBy?: string;
 }
@@ -49,6 +53,15 @@ export interface RecentMessage {
   readonly offset: number;
 }
 
+/** The last run of a branch, which names it. */
+export interface BranchTip {
+  readonly runId: string;
+  /** Offset of its `run.queued`. */
+  readonly at: number;
+  /** More follows it: it is part of another branch, and no branch is lost when it is left. */
+  readonly isInner?: true;
+}
+
 export interface CommandState {
   /** The token's `sub` that created the session. */
   readonly owner: string;
@@ -59,23 +72,30 @@ export interface CommandState {
   readonly messages: number;
   /** Head first: the active run, or the one whose request waits for a worker; then the queue. */
   readonly runs: readonly RunInfo[];
+  /** Where the shown branch ends; null before the first prompt. The next prompt follows it. */
+  readonly tip: BranchTip | null;
+  /** The others, oldest first. Absent in the many chats that never had one. */
+  readonly branches?: readonly BranchTip[];
   /** Oldest first. */
   readonly recent: readonly RecentMessage[];
 }
 
 export function newCommandState(owner: string, createdAt: string, ttlMs: number): CommandState {
-  return { owner, createdAt, ttlMs, infoAt: null, messages: 0, runs: [], recent: [] };
+  return { owner, createdAt, ttlMs, infoAt: null, messages: 0, runs: [], tip: null, recent: [] };
 }
 
 /** What `fold` needs beside the public event. */
 export interface EventContext {
   readonly offset: number;
-  /** With `message.created`. */
+  /** With `message.created`, and with a `run.queued` that regenerates: what makes a retry the same. */
   readonly bodyHash?: string;
+  /** With `message.created`. */
   readonly runId?: string;
   /** With `run.queued`. */
   readonly answerId?: string;
   readonly trace?: string;
+  /** With `branch.selected`. */
+  readonly tip?: BranchTip;
 }
 
 /** Total: an event that changes nothing a command asks about gives the same state back. */
@@ -85,9 +105,17 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
     case 'session.updated':
       return { ...state, infoAt: context.offset };
     case 'message.created':
-      return { ...state, messages: state.messages + 1, recent: remember(state.recent, event.messageId, context) };
+      return {
+        ...(event.replaces === undefined ? state : leaveBranch(state)),
+        messages: state.messages + 1,
+        recent: remember(state.recent, event.messageId, context),
+      };
+    case 'message.edited':
+      return state;
     case 'run.queued':
-      return { ...state, runs: [...state.runs, queuedRun(event, context)] };
+      return queueRun(state, event, context);
+    case 'branch.selected':
+      return context.tip === undefined ? state : selectBranch(state, context.tip);
     case 'run.started':
     case 'run.restarted':
       return changeRun(state, event.runId, (run) => ({
@@ -128,7 +156,28 @@ function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: E
   const answerId = context.answerId ?? runId;
   const trace = context.trace === undefined ? {} : { trace: context.trace };
   const times = { queued: event.createdAt, started: null, cancelling: null };
-  return { runId, messageId, answerId, agent, model, priority, state: 'queued', queuedAt: context.offset, startedAt: null, attempt: 0, times, ...trace };
+  const run = { runId, messageId, answerId, agent, model, priority, state: 'queued', queuedAt: context.offset, startedAt: null, attempt: 0, times, ...trace } as const;
+  return event.regenerates === undefined ? run : { ...run, regenerates: true };
+}
+
+/** Whoever regenerates an answer names the new one, and asks again under that name. */
+function queueRun(state: CommandState, event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): CommandState {
+  const run = queuedRun(event, context);
+  const queued = { ...state, runs: [...state.runs, run], tip: { runId: run.runId, at: context.offset } };
+  if (event.regenerates === undefined) return queued;
+  const recent = remember(state.recent, run.answerId, { ...context, runId: run.runId });
+  return { ...leaveBranch(state), runs: queued.runs, tip: queued.tip, recent };
+}
+
+/** What is shown now will be one of the others. */
+function leaveBranch(state: CommandState): CommandState {
+  const { tip, branches = [] } = state;
+  return tip === null || tip.isInner === true ? state : { ...state, branches: [...branches.slice(-(BRANCHES_MAX - 1)), tip] };
+}
+
+function selectBranch(state: CommandState, tip: BranchTip): CommandState {
+  const { branches = [], ...left } = leaveBranch(state);
+  return { ...left, tip, branches: branches.filter(({ runId }) => runId !== tip.runId) };
 }
 
 function changeRun(state: CommandState, runId: string, change: (run: RunInfo) => RunInfo): CommandState {
@@ -156,6 +205,7 @@ export function resolveOffsets(state: CommandState, carrier: number): CommandSta
       queuedAt: resolve(run.queuedAt),
       startedAt: run.startedAt === null ? null : resolve(run.startedAt),
     })),
+    tip: state.tip === null ? null : { ...state.tip, at: resolve(state.tip.at) },
     recent: state.recent.map((entry) => (entry.offset < 0 ? { ...entry, offset: resolve(entry.offset) } : entry)),
   };
 }

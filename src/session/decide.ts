@@ -1,7 +1,9 @@
 // What each command does to a chat, decided purely: command state in, drafts of events out, or a refusal.
 // The store turns drafts into one conditional append, so a decision holds only if nothing major came between.
+import { createHash } from 'node:crypto';
 import type { ChatEvent, JsonObject, MessageContent, RunPriority } from './chat-event.ts';
 import { findRun, foldCommandState, SESSION_RUNS_MAX, type CommandState, type EventContext, type RunInfo } from './command-state.ts';
+import { encodePromptLink } from './branch-links.ts';
 import { SessionError } from './errors.ts';
 
 export interface Draft {
@@ -29,14 +31,21 @@ export interface SendCommand {
   readonly priority: RunPriority;
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
   readonly createdAt: string;
+  /** The prompt in whose place it stands; undefined: it follows what is shown. */
+  readonly replaces?: { readonly messageId: string; readonly after: number | null };
   /** Fresh ids, used if the message is new. */
   readonly runId: string;
   readonly answerId: string;
   readonly trace?: string;
 }
 
+/** What makes a retry the same request. */
+export function bodyHashOf(body: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 22);
+}
+
 /** The earlier answer to the same message, if it was sent before. @throws SessionError message-conflict */
-export function findRepeat(state: CommandState, command: SendCommand): { runId: string; offset: number; queued: number } | undefined {
+export function findRepeat(state: CommandState, command: Pick<SendCommand, 'messageId' | 'bodyHash'>): { runId: string; offset: number; queued: number } | undefined {
   const seen = state.recent.find((entry) => entry.messageId === command.messageId);
   if (seen === undefined) return undefined;
   if (seen.bodyHash !== command.bodyHash) throw new SessionError('message-conflict');
@@ -46,16 +55,23 @@ export function findRepeat(state: CommandState, command: SendCommand): { runId: 
 
 /** @throws SessionError busy, queue-full */
 export function decideSend(state: CommandState, command: SendCommand): Decision {
-  if (command.onBusy === 'reject' && state.runs.length > 0) throw new SessionError('busy');
-  const stopped = command.onBusy === 'interrupt' ? interruptDrafts(state, command.user, command.createdAt) : [];
-  if (state.runs.length - stopped.length >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
-  const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, trace } = command;
+  const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, replaces, trace } = command;
+  const created = { type: 'message.created', messageId, role: 'user', content, createdAt, user } as const;
+  const links = encodePromptLink(replaces === undefined ? (state.tip?.at ?? null) : replaces.after);
   const drafts: Draft[] = [
-    ...stopped,
-    { event: { type: 'message.created', messageId, role: 'user', content, createdAt, user }, context: { bodyHash, runId } },
+    ...makeRoom(state, command),
+    { event: replaces === undefined ? created : { ...created, replaces: replaces.messageId }, context: { bodyHash, runId }, hidden: links },
     { event: { type: 'run.queued', runId, messageId, agent, model, priority, createdAt }, context: { answerId, ...(trace === undefined ? {} : { trace }) } },
   ];
   return withHeadRequest(state, drafts);
+}
+
+/** What must happen to the runs there are before another is queued. @throws SessionError busy, queue-full */
+export function makeRoom(state: CommandState, { onBusy, user, createdAt }: Pick<SendCommand, 'onBusy' | 'user' | 'createdAt'>): Draft[] {
+  if (onBusy === 'reject' && state.runs.length > 0) throw new SessionError('busy');
+  const stopped = onBusy === 'interrupt' ? interruptDrafts(state, user, createdAt) : [];
+  if (state.runs.length - stopped.length >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
+  return stopped;
 }
 
 /** What runs is asked to stop, what waits is withdrawn: the new prompt is next. */
@@ -96,7 +112,7 @@ export function decideEnd(state: CommandState, drafts: readonly Draft[]): Decisi
 }
 
 /** Only the run at the head has a request: it is written when a run becomes the head, whatever put it there. */
-function withHeadRequest(state: CommandState, drafts: readonly Draft[]): Decision {
+export function withHeadRequest(state: CommandState, drafts: readonly Draft[]): Decision {
   const after = foldDrafts(state, drafts);
   const head = after.runs[0];
   return head === undefined || head.runId === state.runs[0]?.runId ? { drafts } : { drafts, request: head };

@@ -4,7 +4,11 @@ const SESSION_ERRORS = {
   'not-found': { retryable: false, message: 'no such session' },
   /** The same messageId was sent before, with another body. */
   'message-conflict': { retryable: false, message: 'this messageId was used for another message' },
-  busy: { retryable: true, message: 'a run is active or queued, and onBusy is reject' },
+  busy: { retryable: true, message: 'a run is active or queued' },
+  /** To edit or withdraw it would change what a model was told, or what has ended. */
+  'not-waiting': { retryable: false, message: 'this message does not wait any more: its answer has begun, or it was withdrawn' },
+  'message-not-found': { retryable: false, message: 'no such message in this session' },
+  'run-not-found': { retryable: false, message: 'no such run in this session' },
   'queue-full': { retryable: true, message: 'too many prompts wait in this session' },
   'no-active-run': { retryable: false, message: 'no such run is active or queued' },
   /** A stored offset of another epoch, beyond the head, or moving backward. */

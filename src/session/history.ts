@@ -1,12 +1,14 @@
-// Reads a chat's messages newest first, a page at a time, at a cost of the page and not of the chat.
+// Reads a branch of a chat newest first, a page at a time, at a cost of the page and not of the chat.
 //
-// Two passes: backward over major records only, to find how far back the page reaches (token deltas are skipped
-// unread); then one forward read of that stretch, in which a finished answer is a few records and a hole.
-import type { Broker, LogBatch, LogItem } from '../broker/broker.ts';
+// Two passes: backward along the branch, over major records only, to find how far back the page reaches (token deltas
+// and other branches are skipped unread); then forward over the stretches of the log that hold it, in which a finished
+// answer is a few records and a hole.
+import type { Broker, LogItem } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
-import type { LiteTopicName } from '../broker/lite-topic.ts';
-import { decodeEvent, isTerminal } from './chat-event.ts';
-import { Transcript, type TranscriptMessage } from './transcript.ts';
+import type { Turning } from './branch-links.ts';
+import { BranchReader, type Stretch } from './branch-reader.ts';
+import type { LogRange } from './major-records.ts';
+import { Transcript, type PlacedMessage, type TranscriptMessage } from './transcript.ts';
 
 export interface HistoryPage {
   /** In order of the chat. */
@@ -17,87 +19,43 @@ export interface HistoryPage {
   readonly before: number | undefined;
 }
 
-export interface HistoryRange {
-  readonly topic: LiteTopicName;
-  readonly epoch: string;
-  /** Only records below this offset count: the head for the newest page, a fence for a worker. */
-  readonly next: number;
-  /** Only messages whose place is below this offset are wanted. */
-  readonly before: number;
+/** `next`: the head for a reader, a fence for a worker. */
+export interface HistoryRange extends LogRange {
+  /** The place of the branch's last run, to begin with; undefined where nothing was said yet. */
+  readonly tip?: number | undefined;
+  /** Only messages before this place are wanted: that of an earlier page's oldest message, or of a worker's own run. */
+  readonly before?: number | undefined;
 }
 
-/** At most `limit` messages. @throws BrokerError epoch-changed, corrupt */
+/** At most `limit` messages, and at least one where there is one. @throws BrokerError epoch-changed, corrupt */
 export async function readHistory(broker: Broker, range: HistoryRange, limit: number): Promise<HistoryPage> {
-  const span = await findSpan(broker, range, limit);
-  const transcript = new Transcript();
-  for await (const item of itemsForward(broker, range, span.from, span.to)) transcript.apply(item);
-  const placed = transcript.messages().filter((one) => one.place < range.before);
+  const { tip, before, next } = range;
+  const reader = new BranchReader(broker, range, before ?? tip);
+  if (before === undefined && tip !== undefined) await reader.lookAtHead();
+  const path: Turning[] = [];
+  let placed: PlacedMessage[] = [];
+  while (placed.length === 0 && !reader.isDone) {
+    path.unshift(...(await reader.readBack(limit)));
+    const messages = await fold(broker, range, path, await reader.stretches(path));
+    placed = before === undefined ? messages : messages.filter(({ place }) => place < before);
+  }
   const kept = placed.slice(-limit);
-  const hasOlder = placed.length > kept.length || span.from > 0;
-  return {
-    messages: kept.map((one) => one.message),
-    through: range.next - 1,
-    before: hasOlder ? kept[0]?.place : undefined,
-  };
+  const hasOlder = placed.length > kept.length || !reader.isDone;
+  return { messages: kept.map((one) => one.message), through: next - 1, before: hasOlder ? kept[0]?.place : undefined };
 }
 
-interface Span {
-  readonly from: number;
-  readonly to: number;
-}
-
-async function findSpan(broker: Broker, range: HistoryRange, limit: number): Promise<Span> {
-  let found = 0;
-  let from = 0;
-  const waiting = new Set<string>();
-  const ended = new Set<string>();
-  scan: for await (const batch of majorBatches(broker, range, range.before - 1, 'backward')) {
-    for (const item of batch.items) {
-      const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
-      if (event === undefined || item.kind !== 'record') continue;
-      if (isTerminal(event)) ended.add(event.runId);
-      if (event.type === 'run.queued' && ended.has(event.runId)) found += 1;
-      if (event.type === 'run.queued' && !ended.has(event.runId)) waiting.add(event.runId);
-      if (event.type !== 'message.created') continue;
-      found += 1;
-      from = item.offset;
-      if (found >= limit) break scan;
-    }
-    if (batch.end) from = 0;
+async function fold(broker: Broker, range: LogRange, path: readonly Turning[], stretches: readonly Stretch[]): Promise<PlacedMessage[]> {
+  const transcript = new Transcript(new Set(path.map(({ at }) => at)));
+  for (const stretch of stretches) {
+    for await (const item of itemsOf(broker, range, stretch)) transcript.apply(item);
   }
-  return { from, to: waiting.size === 0 ? range.before : await findEnds(broker, range, waiting) };
+  return transcript.messages();
 }
 
-/** Prompts may be queued before `before` and answered after it: how far must one read to have their answers? */
-async function findEnds(broker: Broker, range: HistoryRange, waiting: Set<string>): Promise<number> {
-  if (range.before >= range.next) return range.next;
-  for await (const batch of majorBatches(broker, range, range.before, 'forward')) {
-    for (const item of batch.items) {
-      const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
-      if (event === undefined || !isTerminal(event)) continue;
-      waiting.delete(event.runId);
-      if (waiting.size === 0 && item.kind === 'record') return item.offset + 1;
-    }
-  }
-  return range.next;
-}
-
-/** Of major records, from `start` on, as far as the range goes. @throws BrokerError epoch-changed */
-export async function* majorBatches(broker: Broker, range: HistoryRange, start: number, direction: 'forward' | 'backward'): AsyncGenerator<LogBatch> {
-  let offset = start;
-  while (offset >= 0 && offset < range.next) {
-    const result = await broker.read(range.topic, { epoch: range.epoch, offset }, { direction, majorOnly: true, maxRecords: 256 });
-    if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while it was read');
-    yield result;
-    if (result.end) return;
-    offset = result.next;
-  }
-}
-
-async function* itemsForward(broker: Broker, range: HistoryRange, from: number, to: number): AsyncGenerator<LogItem> {
+async function* itemsOf(broker: Broker, { topic, epoch }: LogRange, { from, to }: Stretch): AsyncGenerator<LogItem> {
   let offset = from;
   while (offset < to) {
-    const result = await broker.read(range.topic, { epoch: range.epoch, offset });
+    const result = await broker.read(topic, { epoch, offset });
     if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while it was read');
     for (const item of result.items) {
       if ((item.kind === 'record' ? item.offset : item.from) >= to) return;

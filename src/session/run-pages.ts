@@ -2,7 +2,7 @@
 // costs nothing, and a page costs what its runs cost.
 import type { Broker } from '../broker/broker.ts';
 import { decodeEvent, isTerminal, type ChatEvent } from './chat-event.ts';
-import { majorBatches, type HistoryRange } from './history.ts';
+import { majorBatches, type LogRange } from './major-records.ts';
 import { RunTimelines, type RunTimeline } from './run-timeline.ts';
 
 export interface RunPage {
@@ -12,21 +12,21 @@ export interface RunPage {
   readonly before: number | undefined;
 }
 
-/** At most `limit` runs whose `run.queued` stands below `range.before`. @throws BrokerError epoch-changed, corrupt */
-export async function readRuns(broker: Broker, range: HistoryRange, limit: number): Promise<RunPage> {
-  const page = await readBackward(broker, range, limit);
+/** At most `limit` runs whose `run.queued` stands below `before`. @throws BrokerError epoch-changed, corrupt */
+export async function readRuns(broker: Broker, range: LogRange, before: number, limit: number): Promise<RunPage> {
+  const page = await readBackward(broker, range, before, limit);
   const timelines = new RunTimelines();
   for (const event of page.events) timelines.apply(event);
-  for (const event of await readEnds(broker, range, page.events)) timelines.apply(event);
+  for (const event of await readEnds(broker, range, before, page.events)) timelines.apply(event);
   return { runs: timelines.list().reverse(), before: page.before };
 }
 
 /** In log order, from the oldest `run.queued` of the page on. */
-async function readBackward(broker: Broker, range: HistoryRange, limit: number): Promise<{ events: ChatEvent[]; before: number | undefined }> {
+async function readBackward(broker: Broker, range: LogRange, below: number, limit: number): Promise<{ events: ChatEvent[]; before: number | undefined }> {
   const newestFirst: ChatEvent[] = [];
   let found = 0;
   let oldest: number | undefined;
-  for await (const batch of majorBatches(broker, range, range.before - 1, 'backward')) {
+  for await (const batch of majorBatches(broker, range, below - 1, 'backward')) {
     for (const item of batch.items) {
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
       if (event === undefined || item.kind !== 'record' || !('runId' in event)) continue;
@@ -41,7 +41,7 @@ async function readBackward(broker: Broker, range: HistoryRange, limit: number):
 }
 
 /** What became, above the page, of those of its runs that had not ended in it: they waited behind newer ones. */
-async function readEnds(broker: Broker, range: HistoryRange, events: readonly ChatEvent[]): Promise<ChatEvent[]> {
+async function readEnds(broker: Broker, range: LogRange, from: number, events: readonly ChatEvent[]): Promise<ChatEvent[]> {
   const open = new Set<string>();
   for (const event of events) {
     if (event.type === 'run.queued') open.add(event.runId);
@@ -49,7 +49,7 @@ async function readEnds(broker: Broker, range: HistoryRange, events: readonly Ch
   }
   const later: ChatEvent[] = [];
   if (open.size === 0) return later;
-  for await (const batch of majorBatches(broker, range, range.before, 'forward')) {
+  for await (const batch of majorBatches(broker, range, from, 'forward')) {
     for (const item of batch.items) {
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
       if (event === undefined || !('runId' in event) || !open.has(event.runId)) continue;

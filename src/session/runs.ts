@@ -1,5 +1,5 @@
-// Send and Stop: the two commands of a chat, on any node. Both are conditional appends; neither touches a worker.
-import { createHash } from 'node:crypto';
+// Send, edit, withdraw and stop: the commands of a chat that make and end runs, on any node. All are conditional appends;
+// none touches a worker.
 import type { Broker } from '../broker/broker.ts';
 import type { Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../clock.ts';
@@ -7,10 +7,12 @@ import { AnswerBuilder } from './answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './asked-session.ts';
 import { addToChatList } from './chat-list.ts';
 import type { MessageContent, RunPriority } from './chat-event.ts';
-import type { CommandLog } from './command-log.ts';
-import { findRun, newCommandState } from './command-state.ts';
-import { cancelTarget, decideCancel, decideSend, findRepeat, type SendCommand } from './decide.ts';
+import type { CommandLog, LoadedState } from './command-log.ts';
+import { findRun, newCommandState, type CommandState } from './command-state.ts';
+import { bodyHashOf, cancelTarget, decideCancel, decideSend, findRepeat, type Decision, type SendCommand } from './decide.ts';
+import { decideEdit, decideWithdraw } from './decide-branch.ts';
 import { SessionError } from './errors.ts';
+import { findPrompt, type FoundPrompt } from './find-turning.ts';
 import { endRun, readRun } from './run-ending.ts';
 import { SESSION_TTL_MS } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
@@ -28,6 +30,8 @@ export interface Prompt {
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
   /** Kept with the run, for whoever traces it. */
   readonly trace?: string;
+  /** The prompt in whose place it stands, as a branch; undefined: it follows what is shown. */
+  readonly replaces?: string;
 }
 
 export interface SentPrompt {
@@ -54,12 +58,13 @@ export class Runs {
   }
 
   /** Exactly one message and one run per messageId, however often and wherever it is sent. The first send creates the session.
-   *  @throws SessionError not-found, message-conflict, busy, queue-full, contended */
+   *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
-    const command = this.#sendCommand(principal, prompt);
+    const seen = await this.#log.load(ref);
+    const command = this.#sendCommand(principal, prompt, prompt.replaces === undefined ? undefined : await this.#find(principal, ref, seen, prompt.replaces));
     // An ask is no chat of anybody's list, and nobody comes back to it after the run that asked.
     const isAsked = askDepth(ref.sessionId) > 0;
-    if (!isAsked && (await this.#log.load(ref)) === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
+    if (!isAsked && seen === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
     let repeat: SentPrompt | undefined;
     const committed = await this.#log.transact(ref, (loaded) => {
       repeat = undefined;
@@ -67,11 +72,11 @@ export class Runs {
         const creates = newCommandState(principal.user, command.createdAt, isAsked ? ASK_TTL_MS : SESSION_TTL_MS);
         return { creates, ...decideSend(creates, command) };
       }
-      if (loaded.state.owner !== principal.user) throw new SessionError('not-found');
-      const seen = findRepeat(loaded.state, command);
-      if (seen === undefined) return decideSend(loaded.state, command);
-      const position = { epoch: loaded.epoch, offset: seen.offset };
-      repeat = { messageId: command.messageId, runId: seen.runId, position, queued: seen.queued };
+      if (loaded.state.owner !== principal.user || (command.replaces !== undefined && loaded.epoch !== seen?.epoch)) throw new SessionError('not-found');
+      const known = findRepeat(loaded.state, command);
+      if (known === undefined) return decideSend(loaded.state, command);
+      const position = { epoch: loaded.epoch, offset: known.offset };
+      repeat = { messageId: command.messageId, runId: known.runId, position, queued: known.queued };
       return { drafts: [] };
     });
     if (repeat !== undefined) return repeat;
@@ -79,6 +84,17 @@ export class Runs {
     const sent = committed.state.recent.at(-1);
     const position = { epoch: committed.epoch, offset: sent?.offset ?? committed.first };
     return { messageId: command.messageId, runId: command.runId, position, queued: committed.state.runs.length - 1 };
+  }
+
+  /** Changes a prompt whose run has not begun. @throws SessionError not-found, message-not-found, not-waiting, contended */
+  async edit(principal: Principal, ref: SessionRef, messageId: string, content: MessageContent): Promise<void> {
+    const edited = { messageId, content, user: principal.user, editedAt: isoTime(this.#clock) };
+    await this.#onWaiting(principal, ref, messageId, (state) => decideEdit(state, edited));
+  }
+
+  /** Takes back a prompt whose run has not begun. @throws SessionError not-found, message-not-found, not-waiting, contended */
+  async withdraw(principal: Principal, ref: SessionRef, messageId: string): Promise<void> {
+    await this.#onWaiting(principal, ref, messageId, (state) => decideWithdraw(state, messageId, principal.user, isoTime(this.#clock)));
   }
 
   /** Asks for a run's end and returns once that is durable. A queued run has ended by then; a running one keeps what it said.
@@ -111,18 +127,33 @@ export class Runs {
     return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
   }
 
-  #sendCommand(principal: Principal, prompt: Prompt): SendCommand {
+  async #onWaiting(principal: Principal, ref: SessionRef, messageId: string, decide: (state: CommandState) => Decision): Promise<void> {
+    const seen = await this.#log.load(ref);
+    await this.#find(principal, ref, seen, messageId);
+    await this.#log.transact(ref, (loaded) => {
+      if (loaded?.state.owner !== principal.user || loaded.epoch !== seen?.epoch) throw new SessionError('not-found');
+      return decide(loaded.state);
+    });
+  }
+
+  async #find(principal: Principal, ref: SessionRef, loaded: LoadedState | undefined, messageId: string): Promise<FoundPrompt> {
+    if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
+    return findPrompt(this.#broker, ref, loaded, messageId);
+  }
+
+  #sendCommand(principal: Principal, prompt: Prompt, replaces: SendCommand['replaces']): SendCommand {
     const { content, agent, model, priority, onBusy } = prompt;
-    const bodyHash = createHash('sha256').update(JSON.stringify([content, agent, model])).digest('base64url').slice(0, 22);
     return {
       messageId: prompt.messageId ?? this.#newId(),
       content,
-      bodyHash,
+      // A branch is another message; a prompt without one is hashed as it always was.
+      bodyHash: bodyHashOf(replaces === undefined ? [content, agent, model] : [content, agent, model, replaces.messageId]),
       user: principal.user,
       agent,
       model,
       priority,
       onBusy,
+      ...(replaces === undefined ? {} : { replaces }),
       createdAt: isoTime(this.#clock),
       runId: this.#newId(),
       answerId: this.#newId(),

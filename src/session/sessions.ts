@@ -8,7 +8,9 @@ import { decodeEvent, type JsonObject } from './chat-event.ts';
 import type { CommandLog, LoadedState } from './command-log.ts';
 import { newCommandState, type CommandState } from './command-state.ts';
 import { SessionError } from './errors.ts';
-import { readHistory, type HistoryPage, type HistoryRange } from './history.ts';
+import { findBranch } from './find-turning.ts';
+import { readHistory, type HistoryPage } from './history.ts';
+import type { LogRange } from './major-records.ts';
 import { readRuns, type RunPage } from './run-pages.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { chatTopic } from './topic-names.ts';
@@ -117,26 +119,27 @@ export class Sessions {
     return { sessions: summaries.filter((one) => one !== undefined), more: active.length > (page + 1) * limit };
   }
 
-  /** `before`: a place from an earlier page's `before`; undefined for the newest. @throws SessionError not-found */
-  async history(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined): Promise<HistoryPage & { epoch: string }> {
-    const range = await this.#range(principal, ref, before);
-    return { ...(await readHistory(this.#broker, range, limit)), epoch: range.epoch };
+  /** `before`: a place from an earlier page's `before`; undefined for the newest. `branch`: the run it ends with; undefined
+   *  for the shown one. @throws SessionError not-found, run-not-found */
+  async history(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined, branch?: string): Promise<HistoryPage & { epoch: string }> {
+    const loaded = await this.authorize(principal, ref);
+    const tip = branch === undefined ? loaded.state.tip : await findBranch(this.#broker, ref, loaded, branch);
+    const range = await this.#range(ref, loaded);
+    return { ...(await readHistory(this.#broker, { ...range, tip: tip?.at, before: placeIn(range, before) }, limit)), epoch: range.epoch };
   }
 
   /** What became of each run and when. `before` likewise. @throws SessionError not-found */
   async runs(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined): Promise<RunPage & { epoch: string }> {
-    const range = await this.#range(principal, ref, before);
-    return { ...(await readRuns(this.#broker, range, limit)), epoch: range.epoch };
+    const range = await this.#range(ref, await this.authorize(principal, ref));
+    return { ...(await readRuns(this.#broker, range, placeIn(range, before) ?? range.next, limit)), epoch: range.epoch };
   }
 
-  async #range(principal: Principal, ref: SessionRef, before: Position | undefined): Promise<HistoryRange> {
-    const { epoch } = await this.authorize(principal, ref);
+  /** Of the chat as the state was read. What came after it is for the stream that follows: the branch may have moved. */
+  async #range(ref: SessionRef, { epoch, at }: LoadedState): Promise<LogRange> {
     const topic = chatTopic(ref);
     const [info] = await this.#broker.describe([topic]);
     if (info?.epoch !== epoch) throw new SessionError('not-found');
-    // A place of another life of this chat names nothing here: its pages start over, newest first.
-    const end = before?.epoch === epoch ? Math.min(before.offset, info.next) : info.next;
-    return { topic, epoch, next: info.next, before: end };
+    return { topic, epoch, next: info.lastMajor === at ? info.next : at + 1 };
   }
 
   async #summarizeIfOwn(principal: Principal, ref: SessionRef): Promise<SessionSummary | undefined> {
@@ -173,6 +176,11 @@ export class Sessions {
     const { title, metadata } = event;
     return { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
   }
+}
+
+/** A place of another life of this chat names nothing here: its pages start over, newest first. */
+function placeIn({ epoch, next }: LogRange, before: Position | undefined): number | undefined {
+  return before?.epoch === epoch && before.offset < next ? before.offset : undefined;
 }
 
 function activeRun(state: CommandState, epoch: string): SessionSummary['activeRun'] {

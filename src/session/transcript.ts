@@ -1,5 +1,5 @@
-// The chat as people and models see it: messages in order, each answer right after its prompt. A fold over the
-// log's items, total and without I/O.
+// A branch of the chat as people and models see it: messages in order, each answer right after its prompt. A fold over
+// the log's items, total and without I/O.
 import type { LogItem } from '../broker/broker.ts';
 import { AnswerBuilder, type AnswerPart } from './answer-builder.ts';
 import { decodeEvent, type ChatEvent, type MessageContent, type RunAnswer, type RunError, type RunRestarted, type RunUsage } from './chat-event.ts';
@@ -19,6 +19,8 @@ export interface TranscriptMessage {
   readonly status: MessageStatus;
   readonly createdAt: string;
   readonly runId?: string;
+  /** The prompt in whose place this one stands. */
+  readonly replaces?: string;
   readonly usage?: RunUsage;
   readonly error?: RunError;
   /** Of an answer that has more than one text part. */
@@ -49,14 +51,20 @@ interface FoldingRun {
 
 interface FoldingTurn {
   readonly offset: number;
-  readonly message: Extract<ChatEvent, { type: 'message.created' }>;
+  message: Extract<ChatEvent, { type: 'message.created' }>;
   run?: FoldingRun;
 }
 
 export class Transcript {
+  readonly #branch: ReadonlySet<number>;
   readonly #turns: FoldingTurn[] = [];
   readonly #byMessage = new Map<string, FoldingTurn>();
   readonly #runs = new Map<string, FoldingRun>();
+
+  /** `branch`: offsets of the prompts (`message.created`) and runs (`run.queued`) that belong to it. */
+  constructor(branch: ReadonlySet<number>) {
+    this.#branch = branch;
+  }
 
   /** Items in log order; holes and unknown events say nothing. */
   apply(item: LogItem): void {
@@ -75,13 +83,19 @@ export class Transcript {
 
   #applyEvent(event: ChatEvent, offset: number): void {
     if (event.type === 'message.created') {
+      if (!this.#branch.has(offset)) return;
       const turn: FoldingTurn = { offset, message: event };
       this.#turns.push(turn);
       this.#byMessage.set(event.messageId, turn);
       return;
     }
+    if (event.type === 'message.edited') {
+      const turn = this.#byMessage.get(event.messageId);
+      if (turn !== undefined) turn.message = { ...turn.message, content: event.content };
+      return;
+    }
     if (event.type === 'run.queued') {
-      this.#queue(event.runId, event.messageId, offset);
+      if (this.#branch.has(offset)) this.#queue(event.runId, event.messageId, offset);
       return;
     }
     const run = 'runId' in event ? this.#runs.get(event.runId) : undefined;
@@ -153,10 +167,10 @@ function addChunk(run: FoldingRun, { part, kind, text }: RunAnswer): void {
 }
 
 function promptMessage(message: FoldingTurn['message'], run: FoldingRun | undefined): TranscriptMessage {
-  const { messageId, role, content, createdAt } = message;
+  const { messageId, role, content, createdAt, replaces } = message;
   const neverStarted = run !== undefined && run.answerId === undefined;
   const status = neverStarted ? run.status : 'sent';
-  return { messageId, role, content, status, createdAt, ...(run === undefined ? {} : { runId: run.runId }) };
+  return { messageId, role, content, status, createdAt, ...(replaces === undefined ? {} : { replaces }), ...(run === undefined ? {} : { runId: run.runId }) };
 }
 
 function answerMessage(run: FoldingRun): TranscriptMessage | undefined {

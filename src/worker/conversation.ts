@@ -15,7 +15,7 @@ export async function readConversation(broker: Broker, range: HistoryRange, agen
   const system: ModelMessage[] = agent.systemPrompt === undefined ? [] : [{ role: 'system', content: agent.systemPrompt }];
   let budget = agent.conversationChars - (agent.systemPrompt?.length ?? 0);
   const newestFirst: ModelMessage[] = [];
-  let before: number | undefined = range.before;
+  let { before } = range;
   while (before !== undefined) {
     const page: Awaited<ReturnType<typeof readHistory>> = await readHistory(broker, { ...range, before }, PAGE_MESSAGES);
     for (const message of page.messages.toReversed()) {

@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import type { Position } from '../../src/broker/position.ts';
+import { Branches } from '../../src/session/branches.ts';
 import { CommandLog } from '../../src/session/command-log.ts';
 import { Cursors } from '../../src/session/cursors.ts';
 import type { EndedRun } from '../../src/session/run-figures.ts';
@@ -155,6 +156,7 @@ export class ChatRig {
   readonly broker: BrokerEngine;
   readonly log: CommandLog;
   readonly runs: Runs;
+  readonly branches: Branches;
   readonly sessions: Sessions;
   readonly cursors: Cursors;
   readonly hub: TopicHub;
@@ -177,6 +179,7 @@ export class ChatRig {
     this.broker = broker ?? new MemoryBroker({ clock: this.clock, newEpoch: () => `e${(epochs += 1)}` });
     this.log = new CommandLog(this.broker, Math.random, onRunEnded);
     this.runs = new Runs(this.broker, this.log, this.clock, () => `id${(this.#ids += 1)}`);
+    this.branches = new Branches(this.broker, this.log, this.clock, () => `id${(this.#ids += 1)}`);
     this.sessions = new Sessions(this.broker, this.log, this.clock);
     this.cursors = new Cursors(this.broker);
     this.hub = new TopicHub({ broker: this.broker, clock: this.clock, onError: (error) => this.errors.push(error) });

@@ -1,0 +1,98 @@
+// The branches of a chat: another answer to a prompt, and which branch is shown. The command state knows the shown one
+// and the latest others; nothing here destroys history.
+import type { Broker } from '../broker/broker.ts';
+import { encodePosition } from '../broker/position.ts';
+import { isoTime, type Clock } from '../clock.ts';
+import type { RunPriority } from './chat-event.ts';
+import type { CommandLog, LoadedState } from './command-log.ts';
+import { findRun, type BranchTip } from './command-state.ts';
+import { bodyHashOf, findRepeat } from './decide.ts';
+import { decideRegenerate, decideSelect } from './decide-branch.ts';
+import { SessionError } from './errors.ts';
+import { findBranch, findPrompt } from './find-turning.ts';
+import type { SentPrompt } from './runs.ts';
+import type { Principal, SessionRef } from './session-ref.ts';
+
+export interface Regeneration {
+  /** Of the prompt. */
+  readonly messageId: string;
+  /** Of the answer to be made: asked for again under the same id, it is the same answer. */
+  readonly answerId?: string;
+  /** Undefined: as the prompt was sent. */
+  readonly agent?: string;
+  readonly model?: string;
+  readonly priority: RunPriority;
+  readonly onBusy: 'queue' | 'interrupt' | 'reject';
+  /** As of a prompt. */
+  readonly trace?: string;
+}
+
+export interface Branch {
+  /** Its last run, by which it is selected. */
+  readonly runId: string;
+  /** Of that run's `run.queued`. */
+  readonly position: string;
+  readonly isShown: boolean;
+}
+
+export class Branches {
+  readonly #broker: Broker;
+  readonly #log: CommandLog;
+  readonly #clock: Clock;
+  readonly #newId: () => string;
+
+  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string) {
+    this.#broker = broker;
+    this.#log = log;
+    this.#clock = clock;
+    this.#newId = newId;
+  }
+
+  /** Queues another answer to a prompt, whose branch is shown from then on.
+   *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, contended */
+  async regenerate(principal: Principal, ref: SessionRef, regeneration: Regeneration): Promise<SentPrompt & { answerId: string }> {
+    const { messageId, answerId = this.#newId(), priority, onBusy, trace } = regeneration;
+    const seen = await this.#own(principal, ref);
+    const prompt = await findPrompt(this.#broker, ref, seen, messageId);
+    const { agent = prompt.agent, model = prompt.model } = regeneration;
+    const bodyHash = bodyHashOf(['regenerate', messageId, regeneration.agent, regeneration.model]);
+    const command = { messageId, promptAt: prompt.at, answerId, runId: this.#newId(), bodyHash, agent, model, priority, onBusy, user: principal.user, createdAt: isoTime(this.#clock), ...(trace === undefined ? {} : { trace }) };
+    let repeat: SentPrompt | undefined;
+    const committed = await this.#log.transact(ref, (loaded) => {
+      if (loaded?.state.owner !== principal.user || loaded.epoch !== seen.epoch) throw new SessionError('not-found');
+      const known = findRepeat(loaded.state, { messageId: answerId, bodyHash });
+      repeat = known === undefined ? undefined : { messageId, runId: known.runId, queued: known.queued, position: { epoch: loaded.epoch, offset: known.offset } };
+      return known === undefined ? decideRegenerate(loaded.state, command) : { drafts: [] };
+    });
+    if (repeat !== undefined) return { ...repeat, answerId };
+    const run = committed === undefined ? undefined : findRun(committed.state, command.runId);
+    if (committed === undefined || run === undefined) throw new SessionError('contended');
+    const position = { epoch: committed.epoch, offset: run.queuedAt };
+    return { messageId, answerId, runId: run.runId, position, queued: committed.state.runs.length - 1 };
+  }
+
+  /** Shows the chat up to this run on every device, and lets the next prompt follow it. Any run may be named, also one that
+   *  others follow: what they say is another branch then. @throws SessionError not-found, run-not-found, contended */
+  async select(principal: Principal, ref: SessionRef, runId: string): Promise<void> {
+    const seen = await this.#own(principal, ref);
+    const tip = await findBranch(this.#broker, ref, seen, runId);
+    await this.#log.transact(ref, (loaded) => {
+      if (loaded?.state.owner !== principal.user || loaded.epoch !== seen.epoch) throw new SessionError('not-found');
+      return decideSelect(loaded.state, tip, principal.user);
+    });
+  }
+
+  /** The shown one last, the others in the order in which they were left. @throws SessionError not-found */
+  async list(principal: Principal, ref: SessionRef): Promise<Branch[]> {
+    const { epoch, state } = await this.#own(principal, ref);
+    const toBranch = ({ runId, at }: BranchTip, isShown: boolean): Branch => ({ runId, position: encodePosition({ epoch, offset: at }), isShown });
+    const shown = state.tip === null ? [] : [toBranch(state.tip, true)];
+    return [...(state.branches ?? []).map((tip) => toBranch(tip, false)), ...shown];
+  }
+
+  async #own(principal: Principal, ref: SessionRef): Promise<LoadedState> {
+    const loaded = await this.#log.load(ref);
+    if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
+    return loaded;
+  }
+}

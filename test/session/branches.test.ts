@@ -1,0 +1,187 @@
+// Branches: whatever is sent, regenerated, sent anew in another's place, edited, withdrawn and selected, in any order,
+// the chat shows one branch whole, a model is told exactly what its branch says, and no branch is lost. Checked against
+// a tree that is kept by hand.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { isSessionError } from '../../src/session/errors.ts';
+import { ChatRig } from '../helpers/chat-rig.ts';
+import { eventually } from '../helpers/collector.ts';
+
+interface Prompt {
+  readonly id: string;
+  content: string;
+  /** The run it follows. */
+  readonly after: string | undefined;
+}
+
+interface Answer {
+  readonly runId: string;
+  readonly prompt: Prompt;
+  readonly isFirst: boolean;
+  state: 'queued' | 'running' | 'completed' | 'cancelled';
+  text: string;
+}
+
+const KINDS = ['send', 'send', 'send', 'answer', 'answer', 'answer', 'answer', 'edit', 'withdraw', 'regenerate', 'replace', 'select', 'select'] as const;
+
+/** `which` of the prompts or answers there are, counted round. */
+const step = fc.record({ kind: fc.constantFrom(...KINDS), which: fc.nat(30) });
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/** A prompt on a branch of its own is changed while another branch is answered, and regenerated when all is over: what
+ *  it says now stands far from where it was sent, with runs in between that are none of its branch. */
+const EDITED_FAR_AWAY: Step[] = [
+  { kind: 'send', which: 0 },
+  { kind: 'answer', which: 0 },
+  { kind: 'send', which: 0 },
+  { kind: 'replace', which: 1 },
+  { kind: 'edit', which: 2 },
+  { kind: 'answer', which: 0 },
+  { kind: 'answer', which: 0 },
+  { kind: 'regenerate', which: 2 },
+];
+
+/** The chat, and the tree that it should be. */
+class Tree {
+  readonly rig = new ChatRig();
+  readonly prompts: Prompt[] = [];
+  readonly answers: Answer[] = [];
+  #tip: string | undefined;
+  #words = 0;
+
+  constructor() {
+    this.rig.startWorker();
+  }
+
+  async take(next: Step): Promise<void> {
+    const { rig } = this;
+    if (next.kind === 'send') return this.#send();
+    if (next.kind === 'answer') return this.#answer();
+    const prompt = this.prompts[next.which % this.prompts.length];
+    const answer = this.answers[next.which % this.answers.length];
+    if (prompt === undefined || answer === undefined) return;
+    if (next.kind === 'replace') return this.#send(prompt);
+    if (next.kind === 'select') {
+      await rig.branches.select(rig.alice, rig.ref, answer.runId);
+      this.#tip = answer.runId;
+      return;
+    }
+    const mine = this.answers.filter((one) => one.prompt === prompt);
+    const waiting = mine.find(({ state, isFirst }) => state === 'queued' && isFirst);
+    if (next.kind === 'regenerate') {
+      const isBusy = mine.some(({ state }) => state === 'queued' || state === 'running');
+      const sent = await this.#unless(isBusy, 'busy', () => rig.branches.regenerate(rig.alice, rig.ref, { messageId: prompt.id, priority: 'normal', onBusy: 'queue' }));
+      if (sent !== undefined) this.#queue(sent.runId, prompt, false);
+    } else if (next.kind === 'edit') {
+      const content = this.#say('edited');
+      await this.#unless(waiting === undefined, 'not-waiting', () => rig.runs.edit(rig.alice, rig.ref, prompt.id, content));
+      if (waiting !== undefined) prompt.content = content;
+    } else {
+      await this.#unless(waiting === undefined, 'not-waiting', () => rig.runs.withdraw(rig.alice, rig.ref, prompt.id));
+      if (waiting !== undefined) waiting.state = 'cancelled';
+    }
+  }
+
+  /** The worker has begun the run at the head, and was told the branch up to it. */
+  async settle(): Promise<void> {
+    const head = this.answers.find(({ state }) => state === 'queued' || state === 'running');
+    if (head?.state !== 'queued') return;
+    const begun = this.answers.filter(({ state }) => state === 'running' || state === 'completed').length;
+    const { request } = await this.rig.model.call(begun);
+    head.state = 'running';
+    await eventually(async () => (await this.rig.log.load(this.rig.ref))?.state.runs[0]?.state === 'running');
+    const told = this.#path(head.runId).flatMap(({ prompt, state, text }) => (state === 'cancelled' ? [] : [prompt.content, ...(text === '' ? [] : [text])]));
+    expect(request.messages.map(({ content }) => content)).toEqual(told);
+  }
+
+  async check(limit: number): Promise<void> {
+    expect(await this.#read(limit, undefined)).toEqual(this.#shown(this.#tip));
+    const { runId } = this.answers[limit % this.answers.length] ?? {};
+    if (runId !== undefined) expect(await this.#read(limit, runId)).toEqual(this.#shown(runId));
+    const followed = new Set(this.prompts.map(({ after }) => after));
+    const ends = new Set(this.answers.map((one) => one.runId).filter((id) => !followed.has(id)));
+    if (this.#tip !== undefined) ends.add(this.#tip);
+    const listed = await this.rig.branches.list(this.rig.alice, this.rig.ref).catch(() => []);
+    expect(new Set(listed.map((one) => one.runId))).toEqual(ends);
+    expect(listed.filter(({ isShown }) => isShown).map((one) => one.runId)).toEqual(this.#tip === undefined ? [] : [this.#tip]);
+  }
+
+  async #send(replaced?: Prompt): Promise<void> {
+    const content = this.#say('prompt');
+    const { messageId, runId } = await this.rig.prompt(content, replaced === undefined ? {} : { replaces: replaced.id });
+    const prompt = { id: messageId, content, after: replaced === undefined ? this.#tip : replaced.after };
+    this.prompts.push(prompt);
+    this.#queue(runId, prompt, true);
+  }
+
+  async #answer(): Promise<void> {
+    const running = this.answers.find(({ state }) => state === 'running');
+    if (running === undefined) return;
+    running.text = this.#say('answer');
+    const call = this.rig.model.calls.at(-1);
+    call?.say(running.text).finish();
+    await eventually(async () => !(await this.rig.log.load(this.rig.ref))?.state.runs.some(({ runId }) => runId === running.runId));
+    running.state = 'completed';
+  }
+
+  #queue(runId: string, prompt: Prompt, isFirst: boolean): void {
+    this.answers.push({ runId, prompt, isFirst, state: 'queued', text: '' });
+    this.#tip = runId;
+  }
+
+  #say(what: string): string {
+    return `${what} ${(this.#words += 1)}`;
+  }
+
+  async #unless<T>(isRefused: boolean, code: string, action: () => Promise<T>): Promise<T | undefined> {
+    if (!isRefused) return action();
+    await expect(action()).rejects.toSatisfy((error) => isSessionError(error) && error.code === code);
+    return undefined;
+  }
+
+  #path(runId: string | undefined): Answer[] {
+    const answer = this.answers.find((one) => one.runId === runId);
+    return answer === undefined ? [] : [...this.#path(answer.prompt.after), answer];
+  }
+
+  #shown(runId: string | undefined): string[] {
+    return this.#path(runId).flatMap(({ prompt, state, text }) => {
+      const hasBegun = state === 'running' || state === 'completed';
+      return [`${prompt.content} ${hasBegun ? 'sent' : state}`, ...(hasBegun ? [`${text} ${state === 'running' ? 'streaming' : state}`] : [])];
+    });
+  }
+
+  async #read(limit: number, branch: string | undefined): Promise<string[]> {
+    const { rig } = this;
+    if ((await rig.log.load(rig.ref)) === undefined) return [];
+    const lines: string[] = [];
+    let before: { epoch: string; offset: number } | undefined;
+    for (;;) {
+      const page = await rig.sessions.history(rig.alice, rig.ref, limit, before, branch);
+      expect(page.messages.length).toBeLessThanOrEqual(limit);
+      lines.unshift(...page.messages.map(({ content, status }) => `${content as string} ${status}`));
+      if (page.before === undefined) return lines;
+      before = { epoch: page.epoch, offset: page.before };
+    }
+  }
+}
+
+describe('branches', () => {
+  it('show, tell and keep what a tree of prompts and answers says', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 7 }), async (steps, limit) => {
+        const tree = new Tree();
+        try {
+          for (const next of steps) {
+            await tree.take(next);
+            await tree.settle();
+            await tree.check(limit);
+          }
+        } finally {
+          await tree.rig.close();
+        }
+      }),
+      { examples: [[EDITED_FAR_AWAY, 1]], numRuns: Number(process.env['BRANCH_RUNS'] ?? 150) },
+    );
+  });
+});
