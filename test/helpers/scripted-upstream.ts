@@ -78,6 +78,11 @@ export class ScriptedUpstream {
     return arrived ?? new Promise((resolve) => this.#arrivals.push({ index, resolve }));
   }
 
+  /** Connections that are open now. */
+  async openSockets(): Promise<number> {
+    return new Promise((resolve, reject) => this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))));
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
