@@ -4,7 +4,7 @@ import type { ConsumeOptions } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 
 /** Every append is held against every group's pattern. */
-export const GROUPS_MAX = 64;
+export const GROUPS_MAX = 256;
 /** Deliveries that one consumer may hold. */
 export const CREDIT_MAX = 65_536;
 /** A day: longer than any work that one lease should stand for. */

@@ -54,12 +54,17 @@ local function hl_matches(pattern, topic)
   return string.find(topic, '^' .. string.gsub(escaped, '%*', '[^/]+') .. '$') ~= nil
 end
 
--- Calls back with every known group that consumes this topic, and since when it is known.
+-- Calls back with every known group that consumes this topic, and since when it is known. Every append asks for every
+-- group, and most are to topics that none consumes: what stands before the first wildcard is compared first.
 local function hl_each_group(part, topic, visit)
   local groups = redis.call('HGETALL', part .. '${PARTITION_KEYS.queue}')
   for i = 1, #groups, 2 do
-    local since, pattern = string.match(groups[i + 1], '^(%d+) (.*)$')
-    if hl_matches(pattern, topic) then visit(groups[i], tonumber(since)) end
+    local known = groups[i + 1]
+    local space = string.find(known, ' ', 1, true)
+    local star = string.find(known, '*', space, true) or #known + 1
+    if string.sub(known, space + 1, star - 1) == string.sub(topic, 1, star - space - 1) then
+      if hl_matches(string.sub(known, space + 1), topic) then visit(groups[i], tonumber(string.sub(known, 1, space - 1))) end
+    end
   end
 end
 
