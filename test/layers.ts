@@ -11,8 +11,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   stream: ['session', 'broker', 'clock.ts'],
   gateway: ['stream', 'session', 'broker', 'clock.ts', 'tracing.ts'],
   worker: ['session', 'broker', 'clock.ts', 'tracing.ts'],
+  sdk: ['worker', 'session', 'broker', 'clock.ts'],
   client: [],
-  cli: ['gateway', 'worker', 'stream', 'session', 'broker', 'clock.ts'],
+  cli: ['gateway', 'sdk', 'worker', 'stream', 'session', 'broker', 'clock.ts'],
   'main.ts': ['cli', 'clock.ts'],
 };
 

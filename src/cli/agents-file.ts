@@ -1,5 +1,6 @@
 // The file of agents: its form, and every fault in it with the place where it stands. [docs/agents.md]
 import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { CREDIT_MAX } from '../broker/group/consume-options.ts';
@@ -8,7 +9,7 @@ import { AGENT_NAME } from '../session/agent-terms.ts';
 import { ANSWER_CHARS_MAX } from '../session/answer-builder.ts';
 import { modelUrlFault } from './model-url.ts';
 
-/** Each is a group of consumers in the broker, which has room for twice as many. */
+/** Each is four groups of consumers in the broker, one for users and one for each depth of asks; it has room for twice as many. */
 export const AGENTS_MAX = 32;
 const FILE_CHARS_MAX = 4 * 1024 * 1024;
 const SYSTEM_PROMPT_CHARS_MAX = 100_000;
@@ -27,7 +28,8 @@ const agentSchema = Type.Object(
   {
     url: Type.Optional(Type.String()),
     keyEnv: Type.Optional(Type.String({ pattern: VARIABLE })),
-    model: modelName,
+    handler: Type.Optional(Type.String({ minLength: 1 })),
+    model: Type.Optional(modelName),
     models: Type.Optional(Type.Array(modelName, { maxItems: MODELS_MAX })),
     systemPrompt: Type.Optional(Type.String({ minLength: 1, maxLength: SYSTEM_PROMPT_CHARS_MAX })),
     takeover: Type.Optional(Type.Enum(['continue', 'restart', 'fail'])),
@@ -49,16 +51,26 @@ const fileSchema = Type.Object(
 );
 const check = Compile(fileSchema);
 
-/** One agent as the file describes it. */
-export type AgentEntry = Type.Static<typeof agentSchema>;
+type FileEntry = Type.Static<typeof agentSchema>;
+
+/** One agent as the file describes it. An agent's own code has a model only to name it, and a path that is absolute. */
+export type AgentEntry = FileEntry & { readonly model: string };
+
+/** What says how a model server is asked. */
+const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts'] as const;
 
 /** By name. Every fault is told, as `<place>: <what>`, and then the answer is empty. */
 export function readAgentsFile(path: string, onFault: (what: string) => void): ReadonlyMap<string, AgentEntry> {
   const parsed = readJson(path, onFault);
   if (parsed === undefined) return new Map();
-  const faults = check.Check(parsed.value) ? urlFaults(parsed.value.agents) : shapeFaults(parsed.value);
+  const faults = [...missingModels(parsed.value), ...(check.Check(parsed.value) ? entryFaults(parsed.value.agents) : shapeFaults(parsed.value))];
   for (const fault of faults) onFault(fault);
-  return faults.length === 0 && check.Check(parsed.value) ? new Map(Object.entries(parsed.value.agents)) : new Map();
+  if (faults.length > 0 || !check.Check(parsed.value)) return new Map();
+  return new Map(Object.entries(parsed.value.agents).map(([name, entry]) => [name, completed(path, name, entry)]));
+}
+
+function completed(path: string, name: string, { handler, model = name, ...entry }: FileEntry): AgentEntry {
+  return { ...entry, model, ...(handler === undefined ? {} : { handler: resolve(dirname(path), handler) }) };
 }
 
 function readJson(path: string, onFault: (what: string) => void): { readonly value: unknown } | undefined {
@@ -73,8 +85,21 @@ function readJson(path: string, onFault: (what: string) => void): { readonly val
   }
 }
 
-function urlFaults(agents: Readonly<Record<string, AgentEntry>>): string[] {
-  return Object.entries(agents).flatMap(([name, { url }]) => {
+/** Only an agent's own code needs none. The form knows no such condition. */
+function missingModels(value: unknown): string[] {
+  const { agents } = (value ?? {}) as { readonly agents?: unknown };
+  const entries = typeof agents === 'object' && agents !== null ? Object.entries(agents as Record<string, unknown>) : [];
+  return entries.flatMap(([name, entry]) => {
+    const lacksModel = typeof entry === 'object' && entry !== null && !('model' in entry) && !('handler' in entry);
+    return lacksModel ? [`agents.${name}: must have required properties model`] : [];
+  });
+}
+
+function entryFaults(agents: Readonly<Record<string, FileEntry>>): string[] {
+  return Object.entries(agents).flatMap(([name, entry]) => {
+    const { url, handler } = entry;
+    const clash = handler === undefined ? undefined : SERVER_FIELDS.find((field) => entry[field] !== undefined);
+    if (clash !== undefined) return [`agents.${name}.${clash}: is for a model server, and this agent has a handler of its own`];
     const fault = url === undefined ? undefined : modelUrlFault(url, 'the variable that keyEnv names');
     return fault === undefined ? [] : [`agents.${name}.url: ${fault}`];
   });

@@ -1,9 +1,11 @@
-// A worker with the agents that this process serves: each a model at its address, or the built-in demo.
+// A worker with the agents that this process serves: each a model at its address, code of its own, or the built-in demo.
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { systemClock } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import { Runs } from '../session/runs.ts';
+import { logDefects } from '../sdk/describe-defect.ts';
+import { createHandlerProvider } from '../sdk/handler-provider.ts';
 import { CONVERSATION_CHARS_MAX, TAKEOVER_ATTEMPTS_MAX, type Agent } from '../worker/agent.ts';
 import type { Provider } from '../worker/provider.ts';
 import { createDemoProvider } from '../worker/providers/demo-provider.ts';
@@ -13,24 +15,32 @@ import type { RunOutcome } from '../worker/run.ts';
 import { Worker } from '../worker/worker.ts';
 import type { AgentConfig } from './agent-config.ts';
 import type { Config } from './config.ts';
+import type { Handlers } from './load-handlers.ts';
 
 export interface WorkerDeps {
   readonly config: Pick<Config, 'agents' | 'runsMax' | 'leaseMs'>;
   readonly logger: Logger;
   readonly broker: BrokerEngine;
   readonly commandLog: CommandLog;
+  readonly handlers: Handlers;
   readonly newId: () => string;
   readonly random: () => number;
   readonly onOutcome: (outcome: RunOutcome) => void;
   readonly onContinued: (chars: number) => void;
 }
 
-export function buildWorker({ config, logger, broker, commandLog, newId, random, onOutcome, onContinued }: WorkerDeps): Worker {
-  const served = config.agents.filter((agent) => agent.isServed).map((agent) => toAgent(agent, random));
+export function buildWorker({ config, logger, broker, commandLog, handlers, newId, random, onOutcome, onContinued }: WorkerDeps): Worker {
+  const runs = new Runs(broker, commandLog, systemClock, newId);
+  const own = { broker, runs, clock: systemClock, onDefect: logDefects(logger) };
+  const toProvider = (agent: AgentConfig): Provider => {
+    const handler = handlers.get(agent.name);
+    return handler === undefined ? modelProvider(agent, random) : createHandlerProvider(handler, own);
+  };
+  const served = config.agents.filter((agent) => agent.isServed).map((agent) => toAgent(agent, toProvider(agent)));
   return new Worker({
     broker,
     log: commandLog,
-    runs: new Runs(broker, commandLog, systemClock, newId),
+    runs,
     clock: systemClock,
     logger,
     agents: new Map(served.map((agent) => [agent.name, agent])),
@@ -41,16 +51,17 @@ export function buildWorker({ config, logger, broker, commandLog, newId, random,
   });
 }
 
-function toAgent(config: AgentConfig, random: () => number): Agent {
-  const { model, models, promptCharsMax, systemPrompt, takeover, attemptsMax, conversationChars, answerCharsMax, concurrency } = config.entry;
+function toAgent(config: AgentConfig, provider: Provider): Agent {
+  const { handler, model, models, promptCharsMax, systemPrompt, takeover, attemptsMax, conversationChars, answerCharsMax, concurrency } = config.entry;
   return {
     name: config.name,
-    provider: toProvider(config, random),
+    provider,
     model,
     ...(models === undefined ? {} : { models }),
     ...(promptCharsMax === undefined ? {} : { promptCharsMax }),
     ...(systemPrompt === undefined ? {} : { systemPrompt }),
-    takeover: takeover ?? 'continue',
+    // Code that goes on from a text has to say so; begun anew, it finds what it had asked.
+    takeover: takeover ?? (handler === undefined ? 'continue' : 'restart'),
     attemptsMax: attemptsMax ?? TAKEOVER_ATTEMPTS_MAX,
     conversationChars: conversationChars ?? CONVERSATION_CHARS_MAX,
     ...(answerCharsMax === undefined ? {} : { answerCharsMax }),
@@ -58,7 +69,7 @@ function toAgent(config: AgentConfig, random: () => number): Agent {
   };
 }
 
-function toProvider({ entry, key }: AgentConfig, random: () => number): Provider {
+function modelProvider({ entry, key }: AgentConfig, random: () => number): Provider {
   const { url, prefill, timeouts } = entry;
   if (url === undefined) return createDemoProvider({ clock: systemClock });
   return createOpenAiProvider({

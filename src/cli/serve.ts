@@ -18,6 +18,7 @@ import { buildWorker } from './build-worker.ts';
 import type { Config } from './config.ts';
 import { HealthLog } from './health-log.ts';
 import { ownSecret } from './key-file.ts';
+import { loadHandlers, type Handlers } from './load-handlers.ts';
 import { openStorage } from './open-storage.ts';
 import { systemRandom } from './random.ts';
 import { reportRun } from './run-report.ts';
@@ -38,10 +39,11 @@ export interface RunningServer {
 
 /** `onFatal`: the storage failed for good; the process must end so that its supervisor starts it anew. */
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
+  const handlers = await loadHandlers(config.agents);
   const broker = await openStorage(config.broker, { onFatal, onError: (error) => logger.warn({ err: error }, 'storage work failed') });
   const healthLog = new HealthLog(broker, systemClock, logger);
   try {
-    const running = await (config.role === 'worker' ? startWorker(config, logger, broker) : startGateway(config, logger, broker));
+    const running = await (config.role === 'worker' ? startWorker(config, logger, broker, handlers) : startGateway(config, logger, broker, handlers));
     healthLog.start();
     return {
       ...running,
@@ -56,10 +58,10 @@ export async function serve(config: Config, logger: Logger, onFatal: (error: Err
   }
 }
 
-async function startGateway(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
+async function startGateway(config: Config, logger: Logger, broker: BrokerEngine, handlers: Handlers): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, gateway.metrics, ended));
-  const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => gateway.metrics.countRun(outcome), onContinued: (chars) => gateway.metrics.countContinued(chars) }) : undefined;
+  const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, handlers, newId: randomId, random: systemRandom, onOutcome: (outcome) => gateway.metrics.countRun(outcome), onContinued: (chars) => gateway.metrics.countContinued(chars) }) : undefined;
   const gateway: Gateway = await buildGateway({
     config: toGatewayConfig(config, secret),
     broker,
@@ -87,9 +89,9 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
   };
 }
 
-async function startWorker(config: Config, logger: Logger, broker: BrokerEngine): Promise<RunningServer> {
+async function startWorker(config: Config, logger: Logger, broker: BrokerEngine, handlers: Handlers): Promise<RunningServer> {
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, health.metrics, ended));
-  const worker: Worker = buildWorker({ config, logger, broker, commandLog, newId: randomId, random: systemRandom, onOutcome: (outcome) => health.metrics.countRun(outcome), onContinued: (chars) => health.metrics.countContinued(chars) });
+  const worker: Worker = buildWorker({ config, logger, broker, commandLog, handlers, newId: randomId, random: systemRandom, onOutcome: (outcome) => health.metrics.countRun(outcome), onContinued: (chars) => health.metrics.countContinued(chars) });
   const health: HealthApp = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker) });
   const url = config.port === undefined ? undefined : await listen(health.app, config);
   worker.start();

@@ -1,4 +1,5 @@
 // Which session, whose: ids as they come from outside, parsed once.
+import { AGENT_NAME } from './agent-terms.ts';
 import { SessionError } from './errors.ts';
 
 export interface SessionRef {
@@ -18,7 +19,7 @@ const SESSION_ID = /^[A-Za-z0-9_-]{1,128}$/;
 const TENANT = /^[A-Za-z0-9_-]{1,64}$/;
 /** For ids that clients may choose: message, cursor. */
 const CLIENT_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
-const AGENT = /^[A-Za-z0-9_-]{1,64}$/;
+const AGENT = new RegExp(AGENT_NAME);
 
 export function isSessionId(text: string): boolean {
   return SESSION_ID.test(text);

@@ -16,19 +16,24 @@ export function chatTopic(ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`${parent}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
-/** Holds only the run at the head of the session's queue. */
+/** Holds only the run at the head of the session's queue. Asks stand apart by their depth, so that each has slots of its own:
+ *  a run that waits for its asks never holds what they need. */
 export function requestTopic(agent: string, ref: SessionRef): LiteTopicName {
-  return parseLiteTopicName(`request/${agent}/${scoped(ref.tenant, ref.sessionId)}`);
+  return parseLiteTopicName(`${requestParent(agent, askDepth(ref.sessionId))}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
-/** Every session's requests to one agent. */
-export function requestPattern(agent: string): TopicPattern {
-  return parseTopicPattern(`request/${agent}/*`);
+/** Requests to one agent: of every session of users, or of all asks at one depth. */
+export function requestPattern(agent: string, depth: number): TopicPattern {
+  return parseTopicPattern(`${requestParent(agent, depth)}/*`);
 }
 
-/** In which all workers of an agent share its requests: one an agent, so that a worker is given only what it serves. */
-export function requestGroup(agent: string): string {
-  return `workers:${agent}`;
+function requestParent(agent: string, depth: number): string {
+  return depth === 0 ? `request/${agent}` : `request/${agent}/${depth}`;
+}
+
+/** In which all workers of an agent share these requests: one an agent, so that a worker is given only what it serves. */
+export function requestGroup(agent: string, depth: number): string {
+  return depth === 0 ? `workers:${agent}` : `workers:${agent}.${depth}`;
 }
 
 /** A user's list of chats. Users are named by any string a token says, so the name is a digest of it. */

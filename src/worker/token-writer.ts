@@ -130,8 +130,8 @@ export class TokenWriter {
   /** Results stay in the log beside the answer, so they count as it does. */
   #addResult({ toolCallId, result, error }: Extract<ProviderEvent, { type: 'tool-result' }>): void {
     this.#flushHalfCharacter();
-    const said = error === undefined ? { result } : { error };
-    const { length } = JSON.stringify(said);
+    const said = error === undefined ? { result: result ?? null } : { error };
+    const { length } = JSON.stringify(error ?? result ?? null);
     if (length > TOOL_RESULT_CHARS_MAX) throw new AnswerTooLargeError('the result of a tool is too large');
     this.#count(length);
     this.#wait({ kind: 'result', event: { type: 'tool.result', runId: this.#target.runId, toolCallId, ...said } });

@@ -6,21 +6,26 @@ import type { Logger } from 'pino';
 import type { BrokerEngine, Delivery } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import { delay, type Clock, type Timer } from '../clock.ts';
+import { ASK_DEPTH_MAX } from '../session/asked-session.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import { isSessionError } from '../session/errors.ts';
 import { decodeRunRequest, type RunRequest } from '../session/run-request.ts';
 import type { Runs } from '../session/runs.ts';
 import { requestGroup, requestPattern } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
+import { whileAsked } from './asker-watch.ts';
 import { persist } from './persist.ts';
 import { executeRun, type RunOutcome } from './run.ts';
 
 /** A dead worker's run is given to another after this; a live one extends its lease at a third of it. */
 export const LEASE_MS = 15_000;
-/** Runs of one agent at once in one worker. */
+/** Runs of one agent at once in one worker, and as many asks of it at each depth. */
 export const RUNS_MAX = 2048;
 /** Pause before a request is tried again whose log could not be read or written. */
 const RETRY_MS = 1000;
+
+/** Of users, and of asks. */
+const DEPTHS = Array.from({ length: ASK_DEPTH_MAX + 1 }, (_, depth) => depth);
 
 export interface WorkerOptions {
   readonly broker: BrokerEngine;
@@ -46,12 +51,12 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    // Two listeners a run, and two an agent: more than the ten above which Node suspects a leak.
-    setMaxListeners(2 * this.runsMax + 1, this.#released.signal);
-    setMaxListeners(2 * options.agents.size + 1, this.#stopped.signal);
+    // Two listeners a run, and two a queue: more than the ten above which Node suspects a leak.
+    setMaxListeners(2 * DEPTHS.length * this.runsMax + 1, this.#released.signal);
+    setMaxListeners(2 * DEPTHS.length * options.agents.size + 1, this.#stopped.signal);
   }
 
-  /** Runs at once, of all agents together. */
+  /** Runs at once, of all agents together; as many asks at each depth are not counted. */
   get runsMax(): number {
     return [...this.#options.agents.values()].reduce((sum, agent) => sum + this.#concurrencyOf(agent), 0);
   }
@@ -61,7 +66,8 @@ export class Worker {
   }
 
   start(): void {
-    this.#consuming ??= Promise.all([...this.#options.agents.values()].map((agent) => this.#consume(agent)));
+    const agents = [...this.#options.agents.values()];
+    this.#consuming ??= Promise.all(agents.flatMap((agent) => DEPTHS.map((depth) => this.#consume(agent, depth))));
   }
 
   /** Takes no more requests, then hands over the runs it has. Resolves once nothing of them is under way. Idempotent. */
@@ -76,13 +82,13 @@ export class Worker {
     return agent.concurrency ?? this.#options.concurrency;
   }
 
-  async #consume(agent: Agent): Promise<void> {
+  async #consume(agent: Agent, depth: number): Promise<void> {
     const { broker, leaseMs = LEASE_MS, clock } = this.#options;
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       try {
         const options = { credit: this.#concurrencyOf(agent), visibilityMs: leaseMs, signal };
-        for await (const delivery of broker.consume(requestGroup(agent.name), requestPattern(agent.name), options)) {
+        for await (const delivery of broker.consume(requestGroup(agent.name, depth), requestPattern(agent.name, depth), options)) {
           const serving = this.#serve(agent, delivery).finally(() => this.#active.delete(serving));
           this.#active.add(serving);
         }
@@ -121,7 +127,8 @@ export class Worker {
     const deps = { broker, log, runs, clock, agent, onContinued };
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
-      return await executeRun(deps, ref, request.runId, this.#released.signal, delivery.lost);
+      const onError = (error: unknown): void => this.#report(error, 'the asker of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });
+      return await whileAsked({ ...deps, onError }, ref, request.runId, () => executeRun(deps, ref, request.runId, this.#released.signal, delivery.lost));
     } catch (error) {
       if (isSessionError(error, 'not-found')) return 'gone';
       if (isBrokerError(error, 'epoch-changed')) return 'lost';

@@ -51,6 +51,7 @@ describe('the file of agents', () => {
     ['has credentials in an address', { agents: { poet: { ...POET, url: 'http://me:sk-not-a-secret@models/v1' } } }, /^HOLDLINE_AGENTS: agents\.poet\.url: must not carry credentials/],
     ['knows another takeover', { agents: { poet: { ...POET, takeover: 'perhaps' } } }, /^HOLDLINE_AGENTS: agents\.poet\.takeover: /],
     ['has a limit that is none', { agents: { poet: { ...POET, concurrency: 0 } } }, /^HOLDLINE_AGENTS: agents\.poet\.concurrency: must be >= 1$/],
+    ['asks a model server for an agent of its own code', { agents: { poet: { handler: './poet.js', url: 'http://models/v1' } } }, /^HOLDLINE_AGENTS: agents\.poet\.url: is for a model server/],
     ['has a timeout in a string', { agents: { poet: { ...POET, timeouts: { idleMs: '5s' } } } }, /^HOLDLINE_AGENTS: agents\.poet\.timeouts\.idleMs: must be integer$/],
   ])('that %s is one fault, and it says where', (_what, content, why) => {
     const faults = faultsOf(content);

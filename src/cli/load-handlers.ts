@@ -1,0 +1,26 @@
+// The agents of this process that are code of their own: the modules that the file of agents names. [docs/worker-sdk.md]
+import { pathToFileURL } from 'node:url';
+import type { AgentHandler } from '../sdk/agent-handler.ts';
+import type { AgentConfig } from './agent-config.ts';
+import { UsageError } from './usage-error.ts';
+
+/** By name of the agent. */
+export type Handlers = ReadonlyMap<string, AgentHandler>;
+
+/** Only of what is served here. @throws UsageError */
+export async function loadHandlers(agents: readonly AgentConfig[]): Promise<Handlers> {
+  const loading = agents.flatMap(({ name, entry: { handler }, isServed }) => (isServed && handler !== undefined ? [load(name, handler)] : []));
+  return new Map(await Promise.all(loading));
+}
+
+async function load(name: string, path: string): Promise<readonly [string, AgentHandler]> {
+  const fault = (what: string, cause?: unknown): UsageError => new UsageError(`HOLDLINE_AGENTS: agents.${name}.handler: ${what}`, { cause });
+  let module: { readonly agent?: unknown };
+  try {
+    module = (await import(pathToFileURL(path).href)) as typeof module;
+  } catch (error) {
+    throw fault(`cannot be loaded: ${error instanceof Error ? error.message : 'it threw'}`, error);
+  }
+  if (typeof module.agent !== 'function') throw fault('exports no function named agent');
+  return [name, module.agent as AgentHandler];
+}

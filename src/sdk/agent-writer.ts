@@ -1,0 +1,96 @@
+// What an agent's code writes its answer with. Every method says at once that the run is over, by throwing the signal's
+// reason, and resolves when there is room for more: who waits for it never holds more than a little of the answer.
+import { AgentError } from '../worker/agent-error.ts';
+import type { Usage } from '../worker/provider.ts';
+import { TOOL_RESULT_CHARS_MAX } from '../worker/token-writer.ts';
+import type { EventChannel } from './event-channel.ts';
+
+/** What an event costs beside its text. */
+const EVENT_CHARS = 64;
+const TOOL_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
+
+export interface ToolCall {
+  /** Unlike that of any other call of this run. */
+  readonly id: string;
+  readonly name: string;
+  /** As JSON text, or anything that JSON can say. Default: `{}`. */
+  readonly arguments?: unknown;
+}
+
+export class AgentWriter {
+  readonly #channel: EventChannel;
+  readonly #calls = new Set<string>();
+  #used: Usage = { inputTokens: 0, outputTokens: 0 };
+
+  constructor(channel: EventChannel) {
+    this.#channel = channel;
+  }
+
+  /** Of the whole run. */
+  get used(): Usage {
+    return this.#used;
+  }
+
+  /** What the user reads. */
+  text(text: string): Promise<void> {
+    return this.#say('text', text);
+  }
+
+  /** What the agent thinks on the way there. */
+  reasoning(text: string): Promise<void> {
+    return this.#say('reasoning', text);
+  }
+
+  /** @throws TypeError */
+  toolCall({ id, name, arguments: given = {} }: ToolCall): Promise<void> {
+    if (!TOOL_ID.test(id) || this.#calls.has(id)) throw new TypeError('the id of a tool call is [A-Za-z0-9_.:-]{1,128}, another for each call');
+    if (name === '' || name.length > TOOL_RESULT_CHARS_MAX) throw new TypeError('a tool has a name');
+    const index = this.#calls.size;
+    this.#calls.add(id);
+    const argumentsText = typeof given === 'string' ? given : jsonOf(given);
+    return this.#channel.write({ type: 'tool-call', index, id, name, argumentsText }, EVENT_CHARS + argumentsText.length);
+  }
+
+  /** `result`: anything that JSON can say. @throws AgentError tool-result-too-large; TypeError */
+  toolResult(id: string, result: unknown): Promise<void> {
+    const chars = this.#checkResult(id, result ?? null);
+    return this.#channel.write({ type: 'tool-result', toolCallId: id, result: result ?? null }, EVENT_CHARS + chars);
+  }
+
+  /** @throws AgentError tool-result-too-large; TypeError */
+  toolError(id: string, message: string): Promise<void> {
+    const chars = this.#checkResult(id, message);
+    return this.#channel.write({ type: 'tool-result', toolCallId: id, error: message }, EVENT_CHARS + chars);
+  }
+
+  /** Adds to what the run has used. */
+  usage({ inputTokens, outputTokens }: Usage): void {
+    const { inputTokens: input, outputTokens: output } = this.#used;
+    if (!isCount(inputTokens) || !isCount(outputTokens)) throw new TypeError('tokens are counted in whole numbers');
+    this.#used = { inputTokens: input + inputTokens, outputTokens: output + outputTokens };
+  }
+
+  #say(type: 'text' | 'reasoning', text: string): Promise<void> {
+    if (typeof text !== 'string') throw new TypeError('text is a string');
+    if (text === '') return Promise.resolve();
+    return this.#channel.write({ type, text }, EVENT_CHARS + text.length);
+  }
+
+  #checkResult(id: string, result: unknown): number {
+    if (!this.#calls.has(id)) throw new TypeError('a result is of a tool call of this run');
+    const { length } = jsonOf(result);
+    if (length > TOOL_RESULT_CHARS_MAX) throw new AgentError('tool-result-too-large', `the result of a tool has at most ${TOOL_RESULT_CHARS_MAX} characters as JSON`);
+    return length;
+  }
+}
+
+/** @throws TypeError for what JSON cannot say */
+function jsonOf(value: unknown): string {
+  const json = JSON.stringify(value) as string | undefined;
+  if (json === undefined) throw new TypeError('JSON cannot say that');
+  return json;
+}
+
+function isCount(tokens: number): boolean {
+  return Number.isSafeInteger(tokens) && tokens >= 0;
+}

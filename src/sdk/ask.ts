@@ -1,0 +1,168 @@
+// A question of one run to another agent: sent as a prompt to a session of its own, and read like any answer, from the log.
+// Nothing of it is kept here, so an asker that was taken over reads from the start what it had asked before.
+import type { Broker } from '../broker/broker.ts';
+import { BrokerError, isBrokerError } from '../broker/errors.ts';
+import type { Clock } from '../clock.ts';
+import { AnswerBuilder } from '../session/answer-builder.ts';
+import { ASK_DEPTH_MAX, askDepth, askedSession, askerPrincipal, type RunRef } from '../session/asked-session.ts';
+import { isTerminal, type ChatEvent, type MessageContent, type RunTerminal } from '../session/chat-event.ts';
+import { isSessionError } from '../session/errors.ts';
+import { followRun, type RunPlace } from '../session/follow-run.ts';
+import type { Runs, SentPrompt } from '../session/runs.ts';
+import { isAgent, type SessionRef } from '../session/session-ref.ts';
+import { chatTopic } from '../session/topic-names.ts';
+import { AgentError } from '../worker/agent-error.ts';
+import { persist, persistAfter } from '../worker/persist.ts';
+import { ShownText } from './shown-text.ts';
+
+/** Different asks of one attempt of a run. */
+export const ASKS_MAX = 64;
+/** UTF-16 code units of what is asked, as JSON. */
+export const ASK_CHARS_MAX = 256 * 1024;
+/** Each ask has one message. */
+const MESSAGE_ID = 'ask';
+
+export interface AskOptions {
+  /** Names this ask among those of its run. Default: its agent and prompt do. */
+  readonly key?: string;
+  /** Default: the asked agent's. */
+  readonly model?: string;
+}
+
+export interface AskDeps {
+  readonly broker: Broker;
+  readonly runs: Runs;
+  readonly clock: Clock;
+}
+
+/** The asks of one attempt of a run. */
+export class Asks {
+  readonly #deps: AskDeps;
+  readonly #asker: RunRef;
+  readonly #signal: AbortSignal;
+  readonly #keys = new Set<string>();
+
+  constructor(deps: AskDeps, asker: RunRef, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#asker = asker;
+    this.#signal = signal;
+  }
+
+  async ask(agent: string, prompt: MessageContent, { key = JSON.stringify([agent, prompt]), model = '' }: AskOptions = {}): Promise<Ask> {
+    this.#check(agent, prompt, key);
+    const ref = askedSession(this.#asker, key);
+    const message = { messageId: MESSAGE_ID, content: prompt, agent, model, priority: 'normal', onBusy: 'queue' } as const;
+    try {
+      const sent = await persist(this.#deps.clock, this.#signal, () => this.#deps.runs.send(askerPrincipal(this.#asker), ref, message));
+      return new Ask(this.#deps, { asker: this.#asker, agent, ref, sent, signal: this.#signal });
+    } catch (error) {
+      if (isSessionError(error, 'message-conflict')) throw new AgentError('ask-conflict', 'something else was asked with this key before', { cause: error });
+      throw error;
+    }
+  }
+
+  #check(agent: string, prompt: MessageContent, key: string): void {
+    this.#signal.throwIfAborted();
+    if (!isAgent(agent)) throw new TypeError('that is no name of an agent');
+    if (typeof prompt !== 'string' && !Array.isArray(prompt)) throw new TypeError('a prompt is a string or a list of content parts');
+    if (JSON.stringify(prompt).length > ASK_CHARS_MAX) throw new AgentError('ask-too-large', `an ask has at most ${ASK_CHARS_MAX} characters`);
+    if (askDepth(this.#asker.sessionId) >= ASK_DEPTH_MAX) throw new AgentError('ask-too-deep', `agents ask each other over at most ${ASK_DEPTH_MAX} steps`);
+    this.#keys.add(key);
+    if (this.#keys.size > ASKS_MAX) throw new AgentError('too-many-asks', `a run asks at most ${ASKS_MAX} times`);
+  }
+}
+
+interface SentAsk {
+  readonly asker: RunRef;
+  readonly agent: string;
+  readonly ref: SessionRef;
+  readonly sent: SentPrompt;
+  readonly signal: AbortSignal;
+}
+
+/** Iterated, it gives the text as it comes, from its beginning. Its failure is thrown to whoever reads it. */
+export class Ask implements AsyncIterable<string> {
+  readonly #deps: AskDeps;
+  readonly #ask: SentAsk;
+  #answer: Promise<string> | undefined;
+
+  constructor(deps: AskDeps, ask: SentAsk) {
+    this.#deps = deps;
+    this.#ask = ask;
+  }
+
+  /** The whole text, once the agent has completed it. @throws AgentError ask-failed, ask-cancelled, ask-lost */
+  get answer(): Promise<string> {
+    this.#answer ??= this.#readAnswer();
+    return this.#answer;
+  }
+
+  /** @throws AgentError ask-failed, ask-cancelled, ask-lost; and ask-restarted, where the agent began anew and what was
+   *  given out already is not true any more: `answer` knows what is. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
+    const text = new ShownText();
+    for await (const event of this.#events()) {
+      if (event.type === 'run.restarted') text.restart(event);
+      const fresh = event.type === 'delta' ? text.add(event) : '';
+      if (fresh !== '') yield fresh;
+    }
+  }
+
+  /** Stops it, unless it has ended. Its asker's end does so too. */
+  async cancel(): Promise<void> {
+    const { asker, ref, sent, signal } = this.#ask;
+    const { runs, clock } = this.#deps;
+    try {
+      await persist(clock, signal, () => runs.cancel(askerPrincipal(asker), ref, sent.runId));
+    } catch (error) {
+      if (!isSessionError(error, 'no-active-run')) throw error;
+    }
+  }
+
+  async #readAnswer(): Promise<string> {
+    const answer = new AnswerBuilder();
+    // The place of a record is of no matter here.
+    for await (const event of this.#events()) answer.apply(event, 0);
+    const texts = answer.parts().filter(({ kind }) => kind === 'text');
+    return texts.map(({ text }) => text).join('');
+  }
+
+  /** What the run says, up to its completion. A log that is away for a while is waited for. */
+  async *#events(): AsyncGenerator<ChatEvent, void, undefined> {
+    const { ref, sent, signal } = this.#ask;
+    const place = { topic: chatTopic(ref), ...sent.position };
+    let events = this.#follow(place);
+    for (;;) {
+      const next = await this.#next(() => events.next(), () => (events = this.#follow(place)).next());
+      signal.throwIfAborted();
+      if (next.done === true) throw new BrokerError('closed', 'the log was closed while an answer was read');
+      if (isTerminal(next.value)) {
+        this.#end(next.value);
+        return;
+      }
+      yield next.value;
+    }
+  }
+
+  #follow(place: RunPlace): AsyncGenerator<ChatEvent, void, undefined> {
+    return followRun(this.#deps.broker, this.#ask.sent.runId, place, this.#ask.signal);
+  }
+
+  /** `again`: from where the failed reading was. */
+  async #next<T>(first: () => Promise<T>, again: () => Promise<T>): Promise<T> {
+    try {
+      return await first().catch((error: unknown) => persistAfter(error, this.#deps.clock, this.#ask.signal, again));
+    } catch (error) {
+      if (isBrokerError(error, 'epoch-changed')) throw new AgentError('ask-lost', `what ${this.#ask.agent} answered was lost`, { retryable: true, cause: error });
+      throw error;
+    }
+  }
+
+  #end(terminal: RunTerminal): void {
+    const { agent } = this.#ask;
+    if (terminal.type === 'run.cancelled') throw new AgentError('ask-cancelled', `${agent} was stopped`);
+    if (terminal.type !== 'run.failed') return;
+    const { code, retryable } = terminal.error;
+    throw new AgentError('ask-failed', `${agent} failed: ${code}`, { retryable, cause: terminal.error });
+  }
+}

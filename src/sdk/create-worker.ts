@@ -1,0 +1,101 @@
+// The entry of the worker SDK, `holdline/worker`: a process of one's own that serves agents written in one's own code to a
+// gateway's users, through the Redis they share. Everything public is exported from here.
+import { randomBytes } from 'node:crypto';
+import { pino, type Logger } from 'pino';
+import type { BrokerEngine } from '../broker/broker.ts';
+import { openBroker } from '../broker/open-broker.ts';
+import { parseRedisUrl } from '../broker/redis/redis-url.ts';
+import type { RedisPromise } from '../broker/redis/verify-promise.ts';
+import { systemClock } from '../clock.ts';
+import type { RunRef } from '../session/asked-session.ts';
+import { CommandLog } from '../session/command-log.ts';
+import { Runs } from '../session/runs.ts';
+import { isAgent } from '../session/session-ref.ts';
+import { LEASE_MS, RUNS_MAX, Worker } from '../worker/worker.ts';
+import type { AgentDefinition, AgentHandler } from './agent-handler.ts';
+import { logDefects } from './describe-defect.ts';
+import { toAgent } from './handler-agent.ts';
+
+export { AgentError, type AgentErrorOptions } from '../worker/agent-error.ts';
+export type { ContentPart, ModelMessage, Usage } from '../worker/provider.ts';
+export type { AgentChat, AgentDefinition, AgentHandler } from './agent-handler.ts';
+export type { AgentWriter, ToolCall } from './agent-writer.ts';
+export type { Ask, AskOptions } from './ask.ts';
+
+export interface AgentWorkerOptions {
+  /** The gateways' own: `redis://<host>:<port>`, `redis-cluster://…` or `redis-sentinel://…`. */
+  readonly broker: string;
+  /** What that server must keep, as the gateways are told by HOLDLINE_PROMISE. Default: `always`. */
+  readonly promise?: RedisPromise;
+  /** By name. */
+  readonly agents: Readonly<Record<string, AgentHandler | AgentDefinition>>;
+  /** Of one agent at once, and as many asks again at each depth. */
+  readonly runsMax?: number;
+  /** Silent for this long, this worker has lost its runs to others. */
+  readonly leaseMs?: number;
+  /** Default: warnings and worse to standard output. It is told of runs and of failures, never of what is said. */
+  readonly logger?: Logger;
+  /** A handler threw what is no AgentError. Default: its name and place are logged, and never its message, which may hold
+   *  anything. */
+  readonly onDefect?: (error: unknown, run: RunRef) => void;
+}
+
+export interface AgentWorker {
+  /** Resolves once it takes prompts. @throws BrokerError unavailable, invalid-config */
+  start(): Promise<void>;
+  /** Takes no more prompts, hands its runs over to other workers and disconnects. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** @throws TypeError for options that can never work */
+export function createWorker(options: AgentWorkerOptions): AgentWorker {
+  const place = parseRedisUrl(options.broker);
+  for (const name of Object.keys(options.agents)) if (!isAgent(name)) throw new TypeError(`${name} is no name of an agent: [A-Za-z0-9_-]{1,48}`);
+  const logger = options.logger ?? pino({ level: 'warn' });
+  const onError = (error: unknown): void => logger.warn({ err: error }, 'storage work failed');
+  return new SdkWorker(async () => {
+    const broker = await openBroker({ engine: 'redis', ...place, promise: options.promise ?? 'always', onError });
+    return { broker, worker: buildWorker(options, broker, logger) };
+  });
+}
+
+interface Opened {
+  readonly broker: BrokerEngine;
+  readonly worker: Worker;
+}
+
+class SdkWorker implements AgentWorker {
+  readonly #open: () => Promise<Opened>;
+  #opened: Promise<Opened> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(open: () => Promise<Opened>) {
+    this.#open = open;
+  }
+
+  async start(): Promise<void> {
+    this.#opened ??= this.#open();
+    (await this.#opened).worker.start();
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#opened === undefined) return;
+    const { worker, broker } = await this.#opened;
+    await worker.close();
+    await broker.close();
+  }
+}
+
+function buildWorker({ agents, runsMax, leaseMs, onDefect }: AgentWorkerOptions, broker: BrokerEngine, logger: Logger): Worker {
+  // eslint-disable-next-line no-restricted-properties -- for fairness between nodes only; everybody else takes it as a parameter
+  const log = new CommandLog(broker, Math.random);
+  const runs = new Runs(broker, log, systemClock, () => randomBytes(16).toString('base64url'));
+  const deps = { broker, runs, clock: systemClock, onDefect: onDefect ?? logDefects(logger) };
+  const served = Object.entries(agents).map(([name, agent]) => [name, toAgent(name, agent, deps)] as const);
+  return new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map(served), concurrency: runsMax ?? RUNS_MAX, leaseMs: leaseMs ?? LEASE_MS });
+}

@@ -1,0 +1,18 @@
+// What a log may hold of an error in an agent's code: what it is and where it was, but not its message, which may quote a
+// prompt or a key.
+import type { Logger } from 'pino';
+import type { RunRef } from '../session/asked-session.ts';
+
+const FRAMES_MAX = 8;
+
+export function describeDefect(error: unknown): { readonly defect: string; readonly frames: readonly string[] } {
+  if (!(error instanceof Error)) return { defect: typeof error, frames: [] };
+  const { name, message, stack = '' } = error;
+  // The message stands before the frames, and may itself have lines that look like them.
+  const frames = stack.slice(stack.indexOf(message) + message.length).split('\n').filter((line) => /^\s+at /.test(line));
+  return { defect: name, frames: frames.slice(0, FRAMES_MAX).map((line) => line.trim()) };
+}
+
+export function logDefects(logger: Logger): (error: unknown, run: RunRef) => void {
+  return (error, { sessionId, runId }) => logger.error({ ...describeDefect(error), sessionId, runId }, 'an agent threw what is no AgentError');
+}

@@ -1,0 +1,33 @@
+// The text of an answer as it comes, given out once and never taken back: what another attempt says again is passed over,
+// and one that says something else is told. A fold by the joining rule [PROTOCOL §4], without I/O.
+import type { Delta, RunRestarted } from '../session/chat-event.ts';
+import { AgentError } from '../worker/agent-error.ts';
+
+export class ShownText {
+  #shown = '';
+  /** Code units of each text part so far; other parts have none. */
+  #lengths: number[] = [];
+
+  /** What of it was not given out yet. @throws AgentError ask-restarted, ask-lost */
+  add({ part, kind, at, text }: Delta): string {
+    if (kind !== 'text') return '';
+    const from = this.#before(part) + at;
+    if (from > this.#shown.length || at !== (this.#lengths[part] ?? 0)) throw new AgentError('ask-lost', 'a part of an answer is missing', { retryable: true });
+    this.#lengths[part] = at + text.length;
+    const known = from === this.#shown.length ? '' : this.#shown.slice(from, from + text.length);
+    if (!text.startsWith(known)) throw new AgentError('ask-restarted', 'an agent began its answer anew and said something else', { retryable: true });
+    const fresh = text.slice(known.length);
+    this.#shown += fresh;
+    return fresh;
+  }
+
+  /** What follows begins there. */
+  restart({ part, at }: RunRestarted): void {
+    this.#lengths.length = Math.min(this.#lengths.length, part + 1);
+    if (this.#lengths[part] !== undefined) this.#lengths[part] = at;
+  }
+
+  #before(part: number): number {
+    return this.#lengths.slice(0, part).reduce((sum, length) => sum + length, 0);
+  }
+}
