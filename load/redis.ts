@@ -1,17 +1,18 @@
 // Many nodes on one Redis (appendfsync always): appends by themselves, live streams through one gateway and through
-// two with one worker, and a storm: 5,000 streams whose gateway dies and that come back to the other. Everything shares
-// this machine's two cores with the client, so the figures say what a token costs whom, and not what Redis can do.
+// two with one worker, a storm: 5,000 streams whose gateway dies and that come back to the other, and how far one gateway
+// goes and two (growth.ts). Everything shares this machine's two cores with the client, so the figures say what a token
+// costs whom, and not what Redis can do.
 //   npm run build:load && node dist-load/load/redis.js
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { unpinned, withFleet } from './fleet.ts';
+import { growth, type GrowthFigures } from './growth.ts';
 import { RedisProcess } from './redis-process.ts';
-import { ServerProcess } from './server-process.ts';
+import type { ServerProcess } from './server-process.ts';
 import { newStats, post, quantile, SseClient, type StreamStats } from './sse-client.ts';
 import { storm, type StormFigures } from './storm.ts';
 
-const CORES = '0,1';
 const WARM_UP_MS = 4000;
 const OPENING = 50;
 
@@ -37,13 +38,15 @@ export interface RedisFigures {
   readonly appends: AppendFigures;
   readonly streams: readonly FleetFigures[];
   readonly storm: StormFigures;
+  readonly growth: GrowthFigures;
 }
 
 export async function redis(): Promise<RedisFigures> {
   return {
     appends: await appends(1000, 10, 10),
     streams: [await fleet(1, { chats: 100, rate: 20, viewers: 4 }, 10), await fleet(2, { chats: 100, rate: 20, viewers: 4 }, 10)],
-    storm: await withFleet(2, (servers) => storm({ dying: servers.gateways[0], surviving: servers.gateways[1], clients: 5000, live: 50 })),
+    storm: await withFleet(unpinned(2), ({ gateways: [dying, surviving = dying] }) => storm({ dying, surviving, clients: 5000, live: 50 })),
+    growth: await growth(8),
   };
 }
 
@@ -67,39 +70,14 @@ async function appends(topics: number, perSecond: number, seconds: number): Prom
   }
 }
 
-interface Fleet {
-  readonly redis: RedisProcess;
-  readonly worker: ServerProcess;
-  readonly gateways: readonly [ServerProcess, ...ServerProcess[]] & { readonly 1?: ServerProcess };
-}
-
-async function withFleet<T>(gatewayCount: 1 | 2, use: (fleet: Fleet & { gateways: readonly [ServerProcess, ServerProcess] }) => Promise<T>): Promise<T> {
-  const server = await RedisProcess.start('always');
-  const options = { cores: CORES, env: { LOAD_SECRET: randomBytes(48).toString('hex') } };
-  const started: ServerProcess[] = [];
-  const start = async (role: string): Promise<ServerProcess> => {
-    const one = await ServerProcess.start('clock-server', [server.url, role], options);
-    started.push(one);
-    return one;
-  };
-  try {
-    const worker = await start('worker');
-    const first = await start('gateway');
-    return await use({ redis: server, worker, gateways: [first, gatewayCount === 2 ? await start('gateway') : first] });
-  } finally {
-    for (const one of started) await one.stop();
-    await server.stop();
-  }
-}
-
 function fleet(gatewayCount: 1 | 2, load: { readonly chats: number; readonly rate: number; readonly viewers: number }, seconds: number): Promise<FleetFigures> {
-  return withFleet(gatewayCount, async ({ redis: server, worker, gateways }) => {
+  return withFleet(unpinned(gatewayCount), async ({ redis: server, worker, gateways }) => {
     const stats = newStats();
     const clients = await openViewers(gateways, load, seconds, stats);
     await pause(WARM_UP_MS);
     stats.ages.length = 0;
     stats.tokens = 0;
-    const processes = [server, worker, ...new Set(gateways)];
+    const processes = [server, worker, ...gateways];
     const before = processes.map((one) => one.cpuMs());
     const begun = performance.now();
     await pause(seconds * 1000);
