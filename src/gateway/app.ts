@@ -17,6 +17,7 @@ import type { GatewayConfig } from './gateway-config.ts';
 import { buildParts, type GatewayParts } from './gateway-parts.ts';
 import type { HttpApp } from './http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
+import { branchesRoutes } from './routes/branches.ts';
 import { cancelRoutes } from './routes/cancel.ts';
 import { cursorsRoutes } from './routes/cursors.ts';
 import { eventsRoutes } from './routes/events.ts';
@@ -98,6 +99,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
 async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string | undefined): Promise<void> {
   sessionsRoutes(app, parts);
   messagesRoutes(app, parts);
+  branchesRoutes(app, parts.commands);
   cancelRoutes(app, parts.commands);
   runsRoutes(app, parts);
   cursorsRoutes(app, parts);

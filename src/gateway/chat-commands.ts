@@ -1,9 +1,10 @@
-// Send and Stop as a caller gives them, on either wire: defaults filled in, the token's limits kept, and what
+// The commands of a chat as a caller gives them, on either wire: defaults filled in, the token's limits kept, and what
 // must follow a stop. The decision itself is the session layer's. [PROTOCOL §3, §6]
 import { encodePosition } from '../broker/position.ts';
 import type { Clock } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
-import type { Prompt, Runs } from '../session/runs.ts';
+import type { Branch, Branches } from '../session/branches.ts';
+import type { Prompt, Runs, SentPrompt } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { sessionAttributes, traced } from '../tracing.ts';
 import { grantPriority, refFor, type Identity } from './auth/identity.ts';
@@ -11,24 +12,20 @@ import type { CancelWatch } from './cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { modelFor } from './known-agents.ts';
 import type { Readiness } from './readiness.ts';
-import type { PromptBody } from './wire-schemas.ts';
+import type { EditBody, PromptBody, RegenerationBody } from './wire-schemas.ts';
 
 export interface ChatCommandsDeps {
   readonly config: Pick<GatewayConfig, 'defaultAgent' | 'agents'>;
   readonly runs: Runs;
+  readonly branches: Branches;
   readonly log: CommandLog;
   readonly cancelWatch: CancelWatch;
   readonly readiness: Readiness;
   readonly clock: Clock;
 }
 
-/** Of the wire. `position` is that of `message.created`. */
-export interface SentMessage {
-  readonly messageId: string;
-  readonly runId: string;
-  readonly position: string;
-  readonly queued: number;
-}
+/** Of the wire. `position` is that of `message.created`, of an answer that is regenerated that of `run.queued`. */
+export type SentMessage = Omit<SentPrompt, 'position'> & { readonly position: string };
 
 export class ChatCommands {
   readonly #deps: ChatCommandsDeps;
@@ -40,22 +37,69 @@ export class ChatCommands {
   /** `parent`: the trace that the request belongs to. @throws GatewayError draining, forbidden, unknown-agent,
    *  unknown-model, content-too-large; SessionError */
   async send(identity: Identity, sessionId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
-    const { readiness, clock } = this.#deps;
+    const { readiness } = this.#deps;
     readiness.mustNotDrain();
     const ref = refFor(identity, sessionId);
     const prompt = this.#prompt(identity, body);
-    const attributes = { ...sessionAttributes(ref), 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
-    return traced('holdline.send', { kind: 'producer', parent, startedAt: clock.now(), attributes }, clock, async (span) => {
-      const sent = await this.#send(identity, ref, span.traceparent === undefined ? prompt : { ...prompt, trace: span.traceparent });
-      span.note({ 'holdline.run.id': sent.runId, 'holdline.message.id': sent.messageId, 'holdline.queued': sent.queued });
-      return sent;
-    });
+    const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
+    return this.#traced(ref, prompt, attributes, parent, (traceable) => this.#deps.runs.send(identity.principal, ref, traceable));
   }
 
-  async #send({ principal }: Identity, ref: SessionRef, prompt: Prompt): Promise<SentMessage> {
-    const { messageId, runId, position, queued } = await this.#deps.runs.send(principal, ref, prompt);
-    if (prompt.onBusy === 'interrupt') await this.#watchInterrupted(ref);
-    return { messageId, runId, position: encodePosition(position), queued };
+  /** Another answer. @throws GatewayError draining, forbidden, unknown-agent, unknown-model; SessionError */
+  async regenerate(identity: Identity, sessionId: string, messageId: string, body: RegenerationBody, parent?: string): Promise<SentMessage & { answerId: string }> {
+    const { readiness, config, branches } = this.#deps;
+    readiness.mustNotDrain();
+    const ref = refFor(identity, sessionId);
+    const { answerId, agent, model, priority, onBusy = 'queue' } = body;
+    const regeneration = {
+      messageId,
+      ...(answerId === undefined ? {} : { answerId }),
+      ...(agent === undefined ? {} : { agent }),
+      ...(model === undefined ? {} : { model }),
+      priority: grantPriority(identity, priority),
+      onBusy,
+      admit: (asked: string, its: string) => modelFor(config.agents, asked, its, ''),
+    };
+    return this.#traced(ref, regeneration, {}, parent, (traceable) => branches.regenerate(identity.principal, ref, traceable));
+  }
+
+  /** @throws GatewayError draining, unknown-agent, content-too-large; SessionError */
+  async edit(identity: Identity, sessionId: string, messageId: string, { content }: EditBody): Promise<void> {
+    const { readiness, config, runs } = this.#deps;
+    readiness.mustNotDrain();
+    await runs.edit(identity.principal, refFor(identity, sessionId), messageId, content, (agent) => void modelFor(config.agents, agent, '', content));
+  }
+
+  /** @throws SessionError */
+  async withdraw(identity: Identity, sessionId: string, messageId: string): Promise<void> {
+    await this.#deps.runs.withdraw(identity.principal, refFor(identity, sessionId), messageId);
+  }
+
+  /** @throws SessionError */
+  async select(identity: Identity, sessionId: string, runId: string): Promise<void> {
+    await this.#deps.branches.select(identity.principal, refFor(identity, sessionId), runId);
+  }
+
+  /** @throws SessionError not-found */
+  async listBranches(identity: Identity, sessionId: string): Promise<Branch[]> {
+    return this.#deps.branches.list(identity.principal, refFor(identity, sessionId));
+  }
+
+  async #traced<P extends { readonly onBusy: Prompt['onBusy']; readonly trace?: string }, S extends SentPrompt>(
+    ref: SessionRef,
+    command: P,
+    attributes: Readonly<Record<string, string>>,
+    parent: string | undefined,
+    send: (command: P) => Promise<S>,
+  ): Promise<Omit<S, 'position'> & { readonly position: string }> {
+    const { clock } = this.#deps;
+    const options = { kind: 'producer', parent, startedAt: clock.now(), attributes: { ...sessionAttributes(ref), ...attributes } } as const;
+    return traced('holdline.send', options, clock, async (span) => {
+      const sent = await send(span.traceparent === undefined ? command : { ...command, trace: span.traceparent });
+      span.note({ 'holdline.run.id': sent.runId, 'holdline.message.id': sent.messageId, 'holdline.queued': sent.queued });
+      if (command.onBusy === 'interrupt') await this.#watchInterrupted(ref);
+      return { ...sent, position: encodePosition(sent.position) };
+    });
   }
 
   /** @throws SessionError not-found, no-active-run */
@@ -66,7 +110,7 @@ export class ChatCommands {
     return { runId: cancelled.runId };
   }
 
-  #prompt(identity: Identity, { messageId, content, model = '', agent: named, priority, onBusy }: PromptBody): Prompt {
+  #prompt(identity: Identity, { messageId, content, model = '', agent: named, priority, onBusy, replaces }: PromptBody): Prompt {
     const { defaultAgent, agents } = this.#deps.config;
     const agent = named ?? defaultAgent;
     return {
@@ -76,6 +120,7 @@ export class ChatCommands {
       model: modelFor(agents, agent, model, content),
       priority: grantPriority(identity, priority),
       onBusy: onBusy ?? 'queue',
+      ...(replaces === undefined ? {} : { replaces }),
     };
   }
 

@@ -7,6 +7,7 @@ import { isBrokerError } from '../broker/errors.ts';
 import type { Clock } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import { Cursors } from '../session/cursors.ts';
+import { Branches } from '../session/branches.ts';
 import { Runs } from '../session/runs.ts';
 import { Sessions } from '../session/sessions.ts';
 import { TopicHub } from '../stream/topic-hub.ts';
@@ -49,6 +50,7 @@ export function buildParts(deps: PartsDeps) {
   };
   const sessions = new Sessions(broker, log, clock);
   const runs = new Runs(broker, log, clock, newId);
+  const branches = new Branches(broker, log, clock, newId);
   const cursors = new Cursors(broker);
   const connections: Connections = new Connections(clock, () => outageWatch.look());
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
@@ -60,7 +62,7 @@ export function buildParts(deps: PartsDeps) {
   const streamCookie = new StreamCookie(config.auth.cookieSecret);
   const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
-  const commands = new ChatCommands({ config, runs, log, cancelWatch, readiness, clock });
+  const commands = new ChatCommands({ config, runs, branches, log, cancelWatch, readiness, clock });
   const streams = new EventStreams({ broker, hub, log, sessions, cursors, metrics, readiness, clock, random, onError: onDefect });
   /** Sockets that carry an SSE stream: nothing more is read from them. */
   const streaming = new WeakSet<Socket>();

@@ -28,17 +28,42 @@ const contentSchema = Type.Union([Type.String({ minLength: 1 }), Type.Array(cont
   description: 'text, or OpenAI-style content parts',
 });
 
+const messageIdSchema = Type.String({ pattern: '^[A-Za-z0-9_.:-]{1,128}$' });
+
+const onBusySchema = Type.Union([Type.Literal('queue'), Type.Literal('interrupt'), Type.Literal('reject')]);
+
+/** As a path or a frame names it: what cannot be an id is a message that does not exist, not a bad request. */
+export const messageParams = Type.Object({ sessionId: Type.String(), messageId: Type.String() });
+
+export const runIdSchema = Type.String({ maxLength: ID_CHARS_MAX });
+
 /** What a prompt consists of, over HTTP and in a frame alike. [PROTOCOL §3] */
 export const promptFields = {
-  messageId: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_.:-]{1,128}$' })),
+  messageId: Type.Optional(messageIdSchema),
   content: contentSchema,
   model: Type.Optional(Type.String({ minLength: 1, maxLength: ID_CHARS_MAX })),
   agent: Type.Optional(Type.String({ pattern: AGENT_NAME })),
   priority: Type.Optional(prioritySchema),
-  onBusy: Type.Optional(Type.Union([Type.Literal('queue'), Type.Literal('interrupt'), Type.Literal('reject')])),
+  onBusy: Type.Optional(onBusySchema),
+  replaces: Type.Optional(Type.String({ maxLength: ID_CHARS_MAX })),
 };
 
 export const promptSchema = Type.Object(promptFields);
+
+/** How another answer is asked for. [PROTOCOL §3] */
+export const regenerationFields = {
+  answerId: Type.Optional(messageIdSchema),
+  model: promptFields.model,
+  agent: promptFields.agent,
+  priority: promptFields.priority,
+  onBusy: promptFields.onBusy,
+};
+
+export const regenerationSchema = Type.Object(regenerationFields);
+export type RegenerationBody = Type.Static<typeof regenerationSchema>;
+
+export const editSchema = Type.Object({ content: contentSchema });
+export type EditBody = Type.Static<typeof editSchema>;
 export type PromptBody = Type.Static<typeof promptSchema>;
 
 export const errorSchema = Type.Object({

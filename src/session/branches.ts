@@ -21,6 +21,8 @@ export interface Regeneration {
   /** Undefined: as the prompt was sent. */
   readonly agent?: string;
   readonly model?: string;
+  /** May this agent be asked for this model ('' is its own)? Gives the model to ask for, or throws. */
+  readonly admit: (agent: string, model: string) => string;
   readonly priority: RunPriority;
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
   /** As of a prompt. */
@@ -54,7 +56,9 @@ export class Branches {
     const { messageId, answerId = this.#newId(), priority, onBusy, trace } = regeneration;
     const seen = await this.#own(principal, ref);
     const prompt = await findPrompt(this.#broker, ref, seen, messageId);
-    const { agent = prompt.agent, model = prompt.model } = regeneration;
+    const { agent = prompt.agent } = regeneration;
+    // Another agent has other models.
+    const model = regeneration.admit(agent, regeneration.model ?? (agent === prompt.agent ? prompt.model : ''));
     const bodyHash = bodyHashOf(['regenerate', messageId, regeneration.agent, regeneration.model]);
     const command = { messageId, promptAt: prompt.at, answerId, runId: this.#newId(), bodyHash, agent, model, priority, onBusy, user: principal.user, createdAt: isoTime(this.#clock), ...(trace === undefined ? {} : { trace }) };
     let repeat: SentPrompt | undefined;

@@ -86,10 +86,13 @@ export class Runs {
     return { messageId: command.messageId, runId: command.runId, position, queued: committed.state.runs.length - 1 };
   }
 
-  /** Changes a prompt whose run has not begun. @throws SessionError not-found, message-not-found, not-waiting, contended */
-  async edit(principal: Principal, ref: SessionRef, messageId: string, content: MessageContent): Promise<void> {
+  /** Changes a prompt whose run has not begun. `admit` throws where its agent may not be told this. @throws SessionError not-found, message-not-found, not-waiting, contended */
+  async edit(principal: Principal, ref: SessionRef, messageId: string, content: MessageContent, admit: (agent: string) => void): Promise<void> {
     const edited = { messageId, content, user: principal.user, editedAt: isoTime(this.#clock) };
-    await this.#onWaiting(principal, ref, messageId, (state) => decideEdit(state, edited));
+    await this.#onWaiting(principal, ref, messageId, (state, { agent }) => {
+      admit(agent);
+      return decideEdit(state, edited);
+    });
   }
 
   /** Takes back a prompt whose run has not begun. @throws SessionError not-found, message-not-found, not-waiting, contended */
@@ -127,12 +130,12 @@ export class Runs {
     return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
   }
 
-  async #onWaiting(principal: Principal, ref: SessionRef, messageId: string, decide: (state: CommandState) => Decision): Promise<void> {
+  async #onWaiting(principal: Principal, ref: SessionRef, messageId: string, decide: (state: CommandState, prompt: FoundPrompt) => Decision): Promise<void> {
     const seen = await this.#log.load(ref);
-    await this.#find(principal, ref, seen, messageId);
+    const prompt = await this.#find(principal, ref, seen, messageId);
     await this.#log.transact(ref, (loaded) => {
       if (loaded?.state.owner !== principal.user || loaded.epoch !== seen?.epoch) throw new SessionError('not-found');
-      return decide(loaded.state);
+      return decide(loaded.state, prompt);
     });
   }
 

@@ -15,6 +15,9 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'PATCH /v1/sessions/{sessionId}': { title: 'x' },
   'PUT /v1/sessions/{sessionId}/cursors/{cursorId}': { position: 'earliest' },
   'POST /v1/sessions/{sessionId}/cancel': {},
+  'PATCH /v1/sessions/{sessionId}/messages/{messageId}': { content: 'x' },
+  'POST /v1/sessions/{sessionId}/messages/{messageId}/regenerate': {},
+  'PUT /v1/sessions/{sessionId}/branch': { runId: 'r' },
 };
 
 const OPEN = ['/healthz', '/readyz', '/metrics'];
@@ -27,7 +30,7 @@ async function routesOf(h: Harness): Promise<Route[]> {
 }
 
 async function call(h: Harness, { method, path }: Route, sessionId: string, as?: string): Promise<Answer> {
-  const url = path.replace('{sessionId}', sessionId).replace('{cursorId}', 'c');
+  const url = path.replace('{sessionId}', sessionId).replace('{cursorId}', 'c').replace('{messageId}', 'm');
   return h.call(method, url, as, BODIES[`${method} ${path}`]);
 }
 
@@ -40,21 +43,26 @@ describe('every route', () => {
     const h = await startHarness();
     expect((await routesOf(h)).map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'DELETE /v1/sessions/{sessionId}',
+      'DELETE /v1/sessions/{sessionId}/messages/{messageId}',
       'GET /healthz',
       'GET /metrics',
       'GET /readyz',
       'GET /v1/sessions',
       'GET /v1/sessions/{sessionId}',
+      'GET /v1/sessions/{sessionId}/branches',
       'GET /v1/sessions/{sessionId}/cursors/{cursorId}',
       'GET /v1/sessions/{sessionId}/events',
       'GET /v1/sessions/{sessionId}/messages',
       'GET /v1/sessions/{sessionId}/runs',
       'GET /v1/ws',
       'PATCH /v1/sessions/{sessionId}',
+      'PATCH /v1/sessions/{sessionId}/messages/{messageId}',
       'POST /v1/sessions',
       'POST /v1/sessions/{sessionId}/cancel',
       'POST /v1/sessions/{sessionId}/messages',
+      'POST /v1/sessions/{sessionId}/messages/{messageId}/regenerate',
       'POST /v1/tickets',
+      'PUT /v1/sessions/{sessionId}/branch',
       'PUT /v1/sessions/{sessionId}/cursors/{cursorId}',
     ]);
   });
@@ -92,7 +100,7 @@ describe('every route', () => {
   ])('answers %s as if the session did not exist, and changes nothing', async (_name, { user, claims }) => {
     const h = await startHarness();
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
-    await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'private' });
+    await h.call('POST', '/v1/sessions/s/messages', 'ann', { messageId: 'm', content: 'private' });
     const before = (await h.call('GET', '/v1/sessions/s', 'ann')).body;
     const bearer = h.bearer(user, claims);
     for (const route of await routesOf(h)) {

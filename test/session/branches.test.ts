@@ -70,11 +70,11 @@ class Tree {
     const waiting = mine.find(({ state, isFirst }) => state === 'queued' && isFirst);
     if (next.kind === 'regenerate') {
       const isBusy = mine.some(({ state }) => state === 'queued' || state === 'running');
-      const sent = await this.#unless(isBusy, 'busy', () => rig.branches.regenerate(rig.alice, rig.ref, { messageId: prompt.id, priority: 'normal', onBusy: 'queue' }));
+      const sent = await this.#unless(isBusy, 'busy', () => rig.branches.regenerate(rig.alice, rig.ref, { messageId: prompt.id, priority: 'normal', onBusy: 'queue', admit: (_agent, model) => model }));
       if (sent !== undefined) this.#queue(sent.runId, prompt, false);
     } else if (next.kind === 'edit') {
       const content = this.#say('edited');
-      await this.#unless(waiting === undefined, 'not-waiting', () => rig.runs.edit(rig.alice, rig.ref, prompt.id, content));
+      await this.#unless(waiting === undefined, 'not-waiting', () => rig.runs.edit(rig.alice, rig.ref, prompt.id, content, () => undefined));
       if (waiting !== undefined) prompt.content = content;
     } else {
       await this.#unless(waiting === undefined, 'not-waiting', () => rig.runs.withdraw(rig.alice, rig.ref, prompt.id));
@@ -181,7 +181,7 @@ describe('branches', () => {
           await tree.rig.close();
         }
       }),
-      { examples: [[EDITED_FAR_AWAY, 1]], numRuns: Number(process.env['BRANCH_RUNS'] ?? 150) },
+      { examples: [[EDITED_FAR_AWAY, 1]], numRuns: Number(process.env['BRANCH_RUNS'] ?? 50) },
     );
   });
 });

@@ -6,11 +6,15 @@ import { Compile } from 'typebox/compile';
 import { GatewayError } from '../gateway-error.ts';
 import { isFields, parseJson } from '../parse-json.ts';
 import type { FrameAddress } from '../socket-session.ts';
-import { cursorIdSchema, positionSchema, promptFields } from '../wire-schemas.ts';
+import { cursorIdSchema, editSchema, positionSchema, promptFields, regenerationFields, runIdSchema } from '../wire-schemas.ts';
 
 const REQUEST_ID_CHARS_MAX = 128;
 const requestId = Type.String({ maxLength: REQUEST_ID_CHARS_MAX });
 const sessionId = Type.String();
+/** Any text: what is no id is a message that does not exist. */
+const messageId = Type.String({ maxLength: 128 });
+/** Frames that are answered by their request and nothing else. */
+const REQUESTS: ReadonlySet<unknown> = new Set(['send', 'edit', 'withdraw', 'regenerate', 'select', 'cancel']);
 
 const frameSchemas = {
   auth: Type.Object({ type: Type.Literal('auth'), token: Type.String() }),
@@ -22,7 +26,11 @@ const frameSchemas = {
   }),
   unsubscribe: Type.Object({ type: Type.Literal('unsubscribe'), sessionId }),
   send: Type.Object({ type: Type.Literal('send'), requestId, sessionId, ...promptFields }),
-  cancel: Type.Object({ type: Type.Literal('cancel'), requestId, sessionId, runId: Type.Optional(Type.String({ maxLength: 128 })) }),
+  edit: Type.Object({ type: Type.Literal('edit'), requestId, sessionId, messageId, content: editSchema.properties.content }),
+  withdraw: Type.Object({ type: Type.Literal('withdraw'), requestId, sessionId, messageId }),
+  regenerate: Type.Object({ type: Type.Literal('regenerate'), requestId, sessionId, messageId, ...regenerationFields }),
+  select: Type.Object({ type: Type.Literal('select'), requestId, sessionId, runId: runIdSchema }),
+  cancel: Type.Object({ type: Type.Literal('cancel'), requestId, sessionId, runId: Type.Optional(runIdSchema) }),
   ack: Type.Object({ type: Type.Literal('ack'), requestId: Type.Optional(requestId), sessionId, cursor: cursorIdSchema, position: positionSchema }),
   ping: Type.Object({ type: Type.Literal('ping') }),
 };
@@ -62,7 +70,7 @@ export function parseClientFrame(text: string): ClientFrame | RefusedFrame {
 
 /** Where an answer would go: a request by its id, else a subscription by its session. */
 function addressOf({ type, requestId: request, sessionId: session }: Readonly<Record<string, unknown>>): FrameAddress | undefined {
-  const asks = type === 'send' || type === 'cancel' || request !== undefined;
+  const asks = REQUESTS.has(type) || request !== undefined;
   if (asks) return typeof request === 'string' && request.length <= REQUEST_ID_CHARS_MAX ? { requestId: request } : undefined;
   return typeof session === 'string' && session.length <= 128 ? { sessionId: session } : undefined;
 }

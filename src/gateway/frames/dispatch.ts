@@ -5,11 +5,13 @@ import { mapError } from '../error-map.ts';
 import type { FrameAddress, SocketSession } from '../socket-session.ts';
 import { ackFrame } from './ack.ts';
 import { authFrame } from './auth.ts';
+import { regenerateFrame, selectFrame } from './branches.ts';
 import { cancelFrame } from './cancel.ts';
 import { parseClientFrame, RefusedFrame, type ClientFrame } from './client-frame.ts';
 import type { FrameDeps } from './frame-deps.ts';
 import { sendFrame } from './send.ts';
 import { subscribeFrame } from './subscribe.ts';
+import { editFrame, withdrawFrame } from './waiting.ts';
 
 /** @throws GatewayError: final for the socket */
 export async function dispatchFrame(deps: FrameDeps, socket: SocketSession, text: string): Promise<void> {
@@ -40,6 +42,14 @@ async function serve(deps: FrameDeps, socket: SocketSession, frame: Exclude<Clie
       return;
     case 'send':
       return sendFrame(deps, socket, frame);
+    case 'edit':
+      return editFrame(deps, socket, frame);
+    case 'withdraw':
+      return withdrawFrame(deps, socket, frame);
+    case 'regenerate':
+      return regenerateFrame(deps, socket, frame);
+    case 'select':
+      return selectFrame(deps, socket, frame);
     case 'cancel':
       return cancelFrame(deps, socket, frame);
     case 'ack':

@@ -1,4 +1,4 @@
-// /v1/sessions/{id}/messages: the history, and the next prompt. [PROTOCOL §3]
+// /v1/sessions/{id}/messages: the history, the next prompt, and what may be done to one that waits. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition, type Position } from '../../broker/position.ts';
 import type { Sessions } from '../../session/sessions.ts';
@@ -9,7 +9,7 @@ import { refFor, type Identity } from '../auth/identity.ts';
 import type { ChatCommands } from '../chat-commands.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
 import { parseGivenPosition } from '../wire-position.ts';
-import { errorSchema, positionSchema, promptSchema, sessionParams } from '../wire-schemas.ts';
+import { editSchema, errorSchema, messageParams, positionSchema, promptSchema, runIdSchema, sessionParams } from '../wire-schemas.ts';
 
 export interface MessagesRoutesDeps {
   readonly sessions: Sessions;
@@ -22,7 +22,10 @@ export const HISTORY_LIMIT_MAX = 200;
 const historyQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: HISTORY_LIMIT_MAX, default: HISTORY_LIMIT })),
   before: Type.Optional(positionSchema),
+  branch: Type.Optional(runIdSchema),
 });
+
+type HistoryQuery = Type.Static<typeof historyQuery>;
 
 /** As the wire has it. `before`: ask for the next older page with it; absent on the oldest. */
 interface HistoryBody {
@@ -38,6 +41,7 @@ const messageSchema = Type.Object({
   status: Type.String(),
   createdAt: Type.String(),
   runId: Type.Optional(Type.String()),
+  replaces: Type.Optional(Type.String()),
   usage: Type.Optional(Type.Unknown()),
   error: Type.Optional(Type.Unknown()),
   parts: Type.Optional(Type.Array(Type.Unknown())),
@@ -56,8 +60,7 @@ export function messagesRoutes(app: HttpApp, { sessions, commands }: MessagesRou
 
   app.get(url, { schema: { tags, params: sessionParams, querystring: historyQuery, response: { 200: historySchema, '4xx': errorSchema } } }, async (request) => {
     const identity = identityOf(request);
-    const { limit = HISTORY_LIMIT, before } = request.query;
-    return readPage(sessions, identity, refFor(identity, request.params.sessionId), limit, before);
+    return readPage(sessions, identity, refFor(identity, request.params.sessionId), request.query);
   });
 
   app.post(url, { schema: { tags, params: sessionParams, body: promptSchema, response: { 202: sentSchema, '4xx': errorSchema } } }, async (request, reply) => {
@@ -65,12 +68,23 @@ export function messagesRoutes(app: HttpApp, { sessions, commands }: MessagesRou
     const sent = await commands.send(identityOf(request), request.params.sessionId, request.body, trace);
     return reply.code(202).send(sent);
   });
+
+  app.patch(`${url}/:messageId`, { schema: { tags, params: messageParams, body: editSchema, response: { 204: Type.Null(), '4xx': errorSchema } } }, async (request, reply) => {
+    await commands.edit(identityOf(request), request.params.sessionId, request.params.messageId, request.body);
+    return reply.code(204).send(null);
+  });
+
+  app.delete(`${url}/:messageId`, { schema: { tags, params: messageParams, response: { 204: Type.Null(), '4xx': errorSchema } } }, async (request, reply) => {
+    await commands.withdraw(identityOf(request), request.params.sessionId, request.params.messageId);
+    return reply.code(204).send(null);
+  });
 }
 
-async function readPage(sessions: Sessions, { principal }: Identity, ref: SessionRef, limit: number, text: string | undefined): Promise<HistoryBody> {
+async function readPage(sessions: Sessions, { principal }: Identity, ref: SessionRef, query: HistoryQuery): Promise<HistoryBody> {
+  const { limit = HISTORY_LIMIT, before: text, branch } = query;
   const given = text === undefined ? 'latest' : parseGivenPosition(text);
   const end = typeof given === 'object' ? given : undefined;
-  const { messages, through, before, epoch } = await sessions.history(principal, ref, limit, end);
+  const { messages, through, before, epoch } = await sessions.history(principal, ref, limit, end, branch);
   const at = (offset: number): string => encodePosition({ epoch, offset } satisfies Position);
   const position = at(Math.max(0, through));
   // Nothing stands before everything.
