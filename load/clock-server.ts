@@ -2,6 +2,7 @@
 // `say N at R/s` streams N tokens, each the wall clock in ms when it was said. So a client knows how old a token is.
 // Prints one line of JSON when it serves: {port, token}; a worker alone serves nothing, and says so with port 0.
 //   clock-server.js <folder or redis:// URL> [all | gateway | worker]
+// LOAD_MODEL_URL: another model's server to ask, in place of the clock.
 // LOAD_SECRET: the key of its tokens, in hex, where several processes must know each other's.
 import { createSecretKey, randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
@@ -14,6 +15,7 @@ import { gatewayConfig } from '../src/gateway/gateway-config.ts';
 import { CommandLog } from '../src/session/command-log.ts';
 import { Runs } from '../src/session/runs.ts';
 import type { Provider, ProviderEvent } from '../src/worker/provider.ts';
+import { createOpenAiProvider } from '../src/worker/providers/openai-provider.ts';
 import { Worker } from '../src/worker/worker.ts';
 
 const [storage = '', role = 'all'] = process.argv.slice(2);
@@ -70,7 +72,9 @@ const log = new CommandLog(broker, Math.random);
 const logger = pino({ level: 'warn' });
 const connections = { connectionsMax: 19_000, connectionsPerUserMax: 19_000, connectionsPerAddressMax: 19_000 };
 const config = gatewayConfig({ auth: { keys: { kind: 'secret', secret } }, ...connections });
-const agent = { name: 'default', provider: clockModel, model: 'clock', takeover: 'restart', attemptsMax: 3, conversationChars: 10_000 } as const;
+const modelUrl = process.env['LOAD_MODEL_URL'];
+const provider = modelUrl === undefined ? clockModel : createOpenAiProvider({ baseUrl: modelUrl, clock: systemClock, random: Math.random });
+const agent = { name: 'default', provider, model: 'clock', takeover: 'restart', attemptsMax: 3, conversationChars: 10_000 } as const;
 const runs = new Runs(broker, log, systemClock, randomId);
 if (role !== 'gateway') new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map([['default', agent]]), concurrency: 4096 }).start();
 const exp = Math.floor(Date.now() / 1000) + 3600;
