@@ -99,14 +99,15 @@ async function measure(runs: number, storage: string): Promise<CancelFigures> {
   const model = new EndlessModel();
   const server = await ServerProcess.start('clock-server', [storage], { env: { LOAD_MODEL_URL: await model.start() } });
   try {
-    const begin = async (i: number): Promise<unknown> => post({ ...server, path: `/v1/sessions/c${i}/messages` }, { content: `prompt ${i}` });
+    const { port, token } = server;
+    const begin = async (i: number): Promise<unknown> => post({ port, token, path: `/v1/sessions/c${i}/messages` }, { content: `prompt ${i}` });
     for (let i = 0; i < runs; i += OPENING) await Promise.all(Array.from({ length: Math.min(OPENING, runs - i) }, (_, k) => begin(i + k)));
     await until(() => model.asked === runs);
     const waited: number[] = [];
     for (let i = 0; i < runs; i += 1) {
       await pause(PAUSE_MS);
       const asked = performance.now();
-      await post({ ...server, path: `/v1/sessions/c${i}/cancel` }, {});
+      await post({ port, token, path: `/v1/sessions/c${i}/cancel` }, {});
       waited.push((await model.closedAt(`prompt ${i}`)) - asked);
     }
     waited.sort((a, b) => a - b);
