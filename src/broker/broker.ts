@@ -228,6 +228,13 @@ export interface GroupBroker {
   /** Ends when the signal aborts; what is in flight then may still be settled. A group has one pattern: another
    *  is `invalid-config`, as are options outside their limits. Asking for the first delivery makes the group known. */
   consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncIterable<Delivery>;
+
+  /** Of those of the topics (at most 256) that wait in this group for a consumer: how many topics wait before each, by
+   *  class and turn. What is in flight, given back for a while, or consumed is left out, and so is all of a group that
+   *  this engine does not know. A hint for who waits: the queue moves meanwhile, on several machines it is counted part
+   *  by part, and a lower class that is let through now and then is not foreseen.
+   *  @throws BrokerError invalid-config, unavailable, closed */
+  countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>>;
 }
 
 export interface BrokerHealth {

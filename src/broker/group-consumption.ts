@@ -4,7 +4,7 @@
 import type { Clock } from '../clock.ts';
 import type { ConsumeOptions, Delivery } from './broker.ts';
 import { BrokerError } from './errors.ts';
-import { GROUPS_MAX, checkConsume } from './group/consume-options.ts';
+import { GROUPS_MAX, checkConsume, checkPlaces } from './group/consume-options.ts';
 import { ConsumerGroup } from './group/consumer-group.ts';
 import type { Consumer } from './group/consumer-group.ts';
 import type { QueueStore } from './group/queue-store.ts';
@@ -50,6 +50,12 @@ export class GroupConsumption {
       options.signal.removeEventListener('abort', leave);
       this.#consumers.delete(consumer);
     }
+  }
+
+  /** Of those of the topics that wait in the group, how many are before each. */
+  countBefore(name: string, topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
+    checkPlaces(topics);
+    return this.#groups.get(name)?.group.countBefore(topics) ?? new Map<LiteTopicName, number>();
   }
 
   /** After an append has become visible (also an empty one: it may have changed the priority). */

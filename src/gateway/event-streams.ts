@@ -3,7 +3,7 @@ import type { Broker } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { Position } from '../broker/position.ts';
 import { delay, type Clock } from '../clock.ts';
-import type { CommandLog } from '../session/command-log.ts';
+import type { CommandLog, LoadedState } from '../session/command-log.ts';
 import type { Cursors } from '../session/cursors.ts';
 import { isSessionError, SessionError } from '../session/errors.ts';
 import type { SessionRef } from '../session/session-ref.ts';
@@ -18,6 +18,7 @@ import { refFor, type Identity } from './auth/identity.ts';
 import type { Wire } from './connections.ts';
 import { GatewayError } from './gateway-error.ts';
 import type { Metrics } from './metrics.ts';
+import type { QueueWatch } from './queue-watch.ts';
 import type { Readiness } from './readiness.ts';
 import { parseGivenPosition, type GivenPosition } from './wire-position.ts';
 
@@ -27,6 +28,7 @@ export interface EventStreamsDeps {
   readonly log: CommandLog;
   readonly sessions: Sessions;
   readonly cursors: Cursors;
+  readonly queueWatch: QueueWatch;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
   readonly clock: Clock;
@@ -51,6 +53,8 @@ export interface StreamStart {
   readonly ref: SessionRef;
   /** Undefined: from the earliest. */
   readonly after: Position | undefined;
+  /** A run of it waited then. */
+  readonly isWaiting: boolean;
 }
 
 export interface StreamOptions {
@@ -77,20 +81,22 @@ export class EventStreams {
     this.#mustHaveRoom();
     const given = after === undefined ? undefined : parseGivenPosition(after);
     const ref = refFor(identity, sessionId);
-    await this.#authorize(identity, ref, given);
+    const loaded = await this.#authorize(identity, ref, given);
     const position = given ?? (cursor === undefined ? undefined : await this.#deps.cursors.read(ref, cursor)) ?? 'earliest';
-    return { ref, after: await this.#resolve(ref, position) };
+    const isWaiting = loaded?.state.runs.some((run) => run.state === 'queued') ?? false;
+    return { ref, after: await this.#resolve(ref, position), isWaiting };
   }
 
   /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
   async run({ start, wire, encoder, sink, signal, onReset, until }: StreamOptions): Promise<void> {
-    const { broker, hub, metrics } = this.#deps;
-    const { ref, after } = start;
+    const { broker, hub, metrics, queueWatch } = this.#deps;
+    const { ref, after, isWaiting } = start;
     if (after !== undefined) metrics.onResume(wire);
     // One literal with every field: what is spread together gets a shape that every token then stumbles over.
     const subscription = new Subscription({
       broker, hub, gate: this.#gate, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics,
       idleAt: until === 'idle' ? () => this.#idleAt(ref) : undefined,
+      onLive: isWaiting ? () => queueWatch.watch(ref) : undefined,
     });
     await this.#runThroughOutages(subscription, sink, signal);
   }
@@ -123,14 +129,15 @@ export class EventStreams {
 
   /** A chat that has ended has no owner to ask for. But who names the life of it that the tombstone names has read it
    *  before, since nobody else was ever told that name, and so may learn how it ended. */
-  async #authorize(identity: Identity, ref: SessionRef, given: GivenPosition | undefined): Promise<void> {
+  async #authorize(identity: Identity, ref: SessionRef, given: GivenPosition | undefined): Promise<LoadedState | undefined> {
     try {
-      await this.#deps.sessions.authorize(identity.principal, ref);
+      return await this.#deps.sessions.authorize(identity.principal, ref);
     } catch (error) {
       if (!isSessionError(error, 'not-found') || typeof given !== 'object') throw error;
       const result = await this.#deps.broker.read(chatTopic(ref), given, { maxRecords: 1 });
       const hasEnded = result.kind === 'reset' && (result.reason === 'expired' || result.reason === 'removed');
       if (!hasEnded || result.epoch !== given.epoch) throw error;
+      return undefined;
     }
   }
 

@@ -10,6 +10,7 @@ import { Cursors } from '../session/cursors.ts';
 import { Branches } from '../session/branches.ts';
 import { Runs } from '../session/runs.ts';
 import { Sessions } from '../session/sessions.ts';
+import { sessionOf } from '../session/topic-names.ts';
 import { TopicHub } from '../stream/topic-hub.ts';
 import { Admission } from './admission.ts';
 import { Credentials } from './auth/credentials.ts';
@@ -25,6 +26,7 @@ import { EventStreams } from './event-streams.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { Metrics, type MetricSources } from './metrics.ts';
 import { OutageWatch } from './outage-watch.ts';
+import { QueueWatch } from './queue-watch.ts';
 import { Readiness } from './readiness.ts';
 
 export interface PartsDeps {
@@ -55,7 +57,8 @@ export function buildParts(deps: PartsDeps) {
   const connections: Connections = new Connections(clock, () => outageWatch.look());
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
   const metrics = new Metrics(connections, deps.metrics ?? {});
-  const hub = new TopicHub({ broker, clock, onError: onDefect, onLatency: (ms) => metrics.onLatency(ms) });
+  const hub = new TopicHub({ broker, clock, onError: onDefect, onLatency: (ms) => metrics.onLatency(ms), onQueued: (topic) => queueWatch.watch(sessionOf(topic)) });
+  const queueWatch: QueueWatch = new QueueWatch({ broker, log, hub, clock, onError: onDefect });
   const readiness = new Readiness(broker);
   const admission = new Admission(config);
   const tickets = new Tickets(broker, clock, newId, config.ticketTtlMs);
@@ -63,7 +66,7 @@ export function buildParts(deps: PartsDeps) {
   const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
   const commands = new ChatCommands({ config, runs, branches, log, cancelWatch, readiness, clock });
-  const streams = new EventStreams({ broker, hub, log, sessions, cursors, metrics, readiness, clock, random, onError: onDefect });
+  const streams = new EventStreams({ broker, hub, log, sessions, cursors, queueWatch, metrics, readiness, clock, random, onError: onDefect });
   /** Sockets that carry an SSE stream: nothing more is read from them. */
   const streaming = new WeakSet<Socket>();
   const cutConnections = (): void => {
@@ -73,6 +76,7 @@ export function buildParts(deps: PartsDeps) {
   /** Once every connection is gone. */
   const close = (): void => {
     cancelWatch.close();
+    queueWatch.close();
     hub.close();
     metrics.close();
   };

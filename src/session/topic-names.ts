@@ -16,6 +16,13 @@ export function chatTopic(ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`${parent}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
+/** The session whose log that is. */
+export function sessionOf(topic: LiteTopicName): SessionRef {
+  const name = topic.slice(topic.lastIndexOf('/') + 1);
+  const [tenant, sessionId] = name.split(':');
+  return tenant === undefined || sessionId === undefined ? { tenant: DEFAULT_TENANT, sessionId: name } : { tenant, sessionId };
+}
+
 /** Holds only the run at the head of the session's queue. Asks stand apart by their depth, so that each has slots of its own:
  *  a run that waits for its asks never holds what they need. */
 export function requestTopic(agent: string, ref: SessionRef): LiteTopicName {

@@ -15,6 +15,8 @@ export function controlJson(event: ControlEvent): string {
       return JSON.stringify({ afterMs: event.afterMs });
     case 'expired':
       return '{}';
+    case 'queue':
+      return JSON.stringify({ runId: event.runId, ahead: event.ahead });
     default:
       return event satisfies never;
   }

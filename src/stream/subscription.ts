@@ -44,6 +44,8 @@ export interface SubscriptionOptions {
    *  without runs. */
   readonly idleAt?: (() => Promise<number | undefined>) | undefined;
   readonly observer: DeliveryObserver;
+  /** Called whenever it has caught up. */
+  readonly onLive?: (() => void) | undefined;
 }
 
 type Outcome = StreamEnd | 'again';
@@ -60,6 +62,8 @@ export class Subscription implements FeedListener {
   /** The position a reader comes with is only a claim until a read from it has succeeded. */
   #isVerified = false;
   #isLive = false;
+  /** What its reader was told of the runs that wait. */
+  #queue: ReadonlyMap<string, number> | undefined;
   /** Ends the wait of a live phase, or for a slow connection. */
   #wake: ((outcome: Outcome) => void) | undefined;
 
@@ -104,6 +108,16 @@ export class Subscription implements FeedListener {
     observer.onDelivered(events.length);
     // Whatever is no token may be the decision that the end of the stream waits for.
     if (idleAt !== undefined && events.some((event) => event.type !== 'delta')) this.#leaveLive();
+  }
+
+  /** Only what is new, and only to a reader that keeps up: another hears it at the next look. */
+  onQueue(places: ReadonlyMap<string, number>): void {
+    const { sink, encoder } = this.#options;
+    if (!this.#isLive || sink.bufferedBytes > OUTBOX_BYTES_MAX) return;
+    for (const [runId, ahead] of places) {
+      if (this.#queue?.get(runId) !== ahead) sink.write(encoder.encodeControl({ type: 'queue', runId, ahead }));
+    }
+    this.#queue = places;
   }
 
   onEnd(): void {
@@ -180,8 +194,9 @@ export class Subscription implements FeedListener {
 
   /** Without an await: from here on every batch reaches this reader, and what ends the phase finds its wake. */
   #goLive(): LivePhase {
-    const { sink, encoder, idleAt } = this.#options;
+    const { sink, encoder, idleAt, onLive } = this.#options;
     this.#isLive = true;
+    onLive?.();
     const woken = new Promise<Outcome>((resolve) => (this.#wake = resolve));
     if (idleAt === undefined) sink.write(encoder.encodeControl({ type: 'live', position: this.position }));
     return { woken };

@@ -72,6 +72,8 @@ export interface FeedListener {
   onBatch(batch: FeedBatch): void;
   /** The feed is over: the topic ended or changed, or (undefined) the tail failed. */
   onEnd(reset: Reset | undefined): void;
+  /** How much is before each run that waits, now. */
+  onQueue(places: ReadonlyMap<string, number>): void;
 }
 
 /** The live end of one topic. */
@@ -108,6 +110,8 @@ export interface HubOptions {
   /** How old a record was when it was handed to its viewers, in ms by the wall clock. Sampled once a run, on
    *  `run.started`, which says when it was made: so it costs no token anything, and holds between machines. */
   readonly onLatency?: (ms: number) => void;
+  /** Somebody watches a topic in which a run has come to wait. */
+  readonly onQueued?: (topic: LiteTopicName) => void;
 }
 
 const MADE_AT = '"createdAt":"';
@@ -145,6 +149,14 @@ export class TopicHub {
   leave(feed: Feed, listener: FeedListener): void {
     feed.listeners.delete(listener);
     if (feed.listeners.size === 0) this.#drop(feed);
+  }
+
+  /** False where nobody watches. */
+  tellQueue(topic: LiteTopicName, places: ReadonlyMap<string, number>): boolean {
+    const feed = this.#feeds.get(topic);
+    if (feed === undefined) return false;
+    for (const listener of feed.listeners) listener.onQueue(places);
+    return true;
   }
 
   close(): void {
@@ -208,7 +220,8 @@ export class TopicHub {
     const { events, hasRunEvent } = feed.deliver(batch);
     if (!hasRunEvent) return;
     feed.renewAt = 0;
-    const { onLatency, clock } = this.#options;
+    const { onLatency, onQueued, clock } = this.#options;
+    if (events.some((event) => event.type === 'run.queued')) onQueued?.(feed.topic);
     const sample = events.find((event) => event.type === 'run.started');
     if (sample === undefined) return;
     // The fields of this event are ours: no quote of its strings is unescaped.

@@ -10,7 +10,8 @@ export type ControlEvent =
   | { readonly type: 'live'; readonly position: Position | undefined }
   | { readonly type: 'reset'; readonly reason: ResetReason; readonly epoch: string; readonly earliest: number; readonly next: number }
   | { readonly type: 'reconnect'; readonly afterMs: number }
-  | { readonly type: 'expired' };
+  | { readonly type: 'expired' }
+  | { readonly type: 'queue'; readonly runId: string; readonly ahead: number };
 
 export interface WireEncoder {
   readonly key: string;

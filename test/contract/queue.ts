@@ -1,7 +1,8 @@
 // The contract on group consumption: who gets which record, in which order, how often.
 import { describe, expect, test } from 'vitest';
-import type { Priority } from '../../src/broker/broker.ts';
+import type { BrokerEngine, Priority } from '../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
+import type { LiteTopicName } from '../../src/broker/lite-topic.ts';
 import { eventually } from '../helpers/collector.ts';
 import { append, isMissing, major, minor, outcome, readLines, topicName } from './subject.ts';
 import type { OpenSubject } from './subject.ts';
@@ -17,6 +18,7 @@ export function queueContract(open: OpenSubject): void {
   groupContract(open);
   orderContract(open);
   creditContract(open);
+  placeContract(open);
 }
 
 function groupContract(open: OpenSubject): void {
@@ -374,6 +376,55 @@ function creditContract(open: OpenSubject): void {
       expect(await waiting).toBe(true);
       expect(held.lost.aborted).toBe(true);
       expect(await held.ack()).toBe(false);
+    });
+  });
+}
+
+function placeContract(open: OpenSubject): void {
+  describe('a topic that waits', () => {
+    const places = async (broker: BrokerEngine, ...names: readonly LiteTopicName[]): Promise<readonly (number | undefined)[]> => {
+      const counts = await broker.countBefore('agents', names);
+      return names.map((name) => counts.get(name));
+    };
+
+    test('is told how many wait before it, fewer as they are served', async () => {
+      const { broker } = await open();
+      const worker = new TestWorker(broker);
+      await append(broker, A, major('0'));
+      const held = await worker.next();
+      const names = Array.from({ length: 6 }, (_, i) => topicName(`request/x/t${i}`));
+      for (const name of names) await append(broker, name, major('r'));
+      expect(await places(broker, ...names)).toEqual([0, 1, 2, 3, 4, 5]);
+      // Taken, not waiting; and one that is not there.
+      expect(await places(broker, A, C)).toEqual([undefined, undefined]);
+      await held.ack();
+      const next = await worker.next();
+      expect([next.topic, await places(broker, ...names)]).toEqual([names[0], [undefined, 0, 1, 2, 3, 4]]);
+    });
+
+    test('stands behind every topic of a higher class, and before those of a lower', async () => {
+      const { broker } = await open();
+      const worker = new TestWorker(broker);
+      await append(broker, A, major('0'));
+      await worker.next();
+      const [low, normal, high, later] = [topicName('request/x/l'), topicName('request/x/n'), topicName('request/x/h'), topicName('request/x/n2')];
+      await append(broker, low, major('r'), { priority: 'low' });
+      await append(broker, normal, major('r'));
+      await append(broker, high, major('r'), { priority: 'high' });
+      await append(broker, later, major('r'));
+      expect(await places(broker, low, normal, high, later)).toEqual([3, 1, 0, 2]);
+    });
+
+    test('waits in no group that nobody has ever consumed in', async () => {
+      const { broker } = await open();
+      await append(broker, A, major('0'));
+      expect((await broker.countBefore('nobody', [A])).size).toBe(0);
+    });
+
+    test('is asked about with at most 255 others', async () => {
+      const { broker } = await open();
+      const names = Array.from({ length: 257 }, (_, i) => topicName(`request/x/t${i}`));
+      await expect(broker.countBefore('agents', names)).rejects.toMatchObject({ code: 'invalid-config' });
     });
   });
 }

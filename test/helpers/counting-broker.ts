@@ -28,6 +28,7 @@ export function countingBroker(inner: BrokerEngine): { broker: BrokerEngine; cou
     remove: (topic) => inner.remove(topic),
     list: (...args) => inner.list(...args),
     consume: (...args) => inner.consume(...args),
+    countBefore: (...args) => inner.countBefore(...args),
     health: () => inner.health(),
     close: () => inner.close(),
   };

@@ -88,6 +88,10 @@ export class Gate implements BrokerEngine {
     return this.#ask(() => this.#broker.list(pattern, page));
   }
 
+  countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+    return this.#ask(() => this.#broker.countBefore(group, topics));
+  }
+
   async *consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncGenerator<Delivery, void, undefined> {
     const detach = new Detach([options.signal, this.#dead.signal]);
     try {

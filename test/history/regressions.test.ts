@@ -36,6 +36,7 @@ function slowReads(inner: MemoryBroker): { broker: BrokerEngine; hold: () => voi
     remove: (topic) => inner.remove(topic),
     list: (...args) => inner.list(...args),
     consume: (...args) => inner.consume(...args),
+    countBefore: (...args) => inner.countBefore(...args),
     health: () => inner.health(),
     close: () => inner.close(),
   };

@@ -12,6 +12,7 @@ export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>):
     remove: (topic) => inner.remove(topic),
     list: (...args) => inner.list(...args),
     consume: (...args) => inner.consume(...args),
+    countBefore: (...args) => inner.countBefore(...args),
     health: () => inner.health(),
     close: () => inner.close(),
     ...changed,

@@ -65,6 +65,7 @@ function start(): Outage {
     async *consume(...args): AsyncGenerator<Delivery> {
       for await (const delivery of inner.consume(...args)) yield settled(delivery);
     },
+    countBefore: (...args) => inner.countBefore(...args),
     read: (...args) => inner.read(...args),
     describe: (topics) => inner.describe(topics),
     remove: (topic) => inner.remove(topic),

@@ -76,6 +76,12 @@ export class ConsumerGroup implements LeaseOwner {
     this.#lose(lane);
   }
 
+  /** By the order in which the classes are served, not counting that a lower one is let through now and then. */
+  countBefore(topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
+    const lanes = new Set(topics.flatMap((topic) => this.#lanes.get(topic) ?? []));
+    return new Map([...this.#ready.countBefore(lanes)].map(([lane, count]) => [lane.topic, count]));
+  }
+
   /** The next lane in turn, once there is one and the consumer has credit; undefined once it has left. */
   take(consumer: Consumer): Promise<Lane | undefined> {
     return new Promise((resolve) => {

@@ -38,6 +38,11 @@ export class ReadyRing<T> {
     return item;
   }
 
+  /** First to last. */
+  *[Symbol.iterator](): Generator<T, void, undefined> {
+    for (let node = this.#first; node !== undefined; node = node.after) yield node.item;
+  }
+
   delete(item: T): void {
     const node = this.#nodes.get(item);
     if (node === undefined) return;
@@ -89,6 +94,20 @@ export class PriorityRings<T> {
 
   delete(item: T): void {
     for (const priority of PRIORITIES) this.#rings[priority].delete(item);
+  }
+
+  /** For each of these that waits, how many wait before it: one walk for all of them. */
+  countBefore(items: ReadonlySet<T>): ReadonlyMap<T, number> {
+    const counts = new Map<T, number>();
+    let count = 0;
+    for (const priority of PRIORITIES) {
+      for (const item of this.#rings[priority]) {
+        if (counts.size === items.size) return counts;
+        if (items.has(item)) counts.set(item, count);
+        count += 1;
+      }
+    }
+    return counts;
   }
 
   take(): T | undefined {

@@ -91,6 +91,11 @@ export class LogBroker implements BrokerEngine {
     return this.#parts.groups.consume(group, pattern, options);
   }
 
+  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+    this.#mustBeOpen();
+    return this.#parts.groups.countBefore(group, topics);
+  }
+
   health(): BrokerHealth {
     return { state: this.#parts.commit.state, durability: this.#parts.durability };
   }

@@ -122,6 +122,11 @@ export class MemoryBroker implements BrokerEngine {
     return this.#groups.consume(group, pattern, options);
   }
 
+  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+    this.#mustBeOpen();
+    return this.#groups.countBefore(group, topics);
+  }
+
   health(): BrokerHealth {
     return { state: 'ready', durability: 'memory: nothing survives the process' };
   }

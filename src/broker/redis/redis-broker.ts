@@ -94,6 +94,11 @@ export class RedisBroker implements BrokerEngine {
     return this.#groups.consume(group, pattern, options);
   }
 
+  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+    this.#mustBeOpen();
+    return this.#groups.countBefore(group, topics);
+  }
+
   health(): BrokerHealth {
     return { state: this.#parts.nodes.state, durability: this.#parts.durability };
   }

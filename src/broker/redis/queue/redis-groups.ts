@@ -3,10 +3,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
-import { GROUPS_MAX, checkConsume } from '../../group/consume-options.ts';
+import { GROUPS_MAX, checkConsume, checkPlaces } from '../../group/consume-options.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../redis-commands.ts';
 import { GroupQueue } from './group-queue.ts';
+import { countBefore } from './queue-places.ts';
 import { parseView } from './queue-view.ts';
 import { RedisGroup } from './redis-group.ts';
 
@@ -46,6 +47,11 @@ export class RedisGroups implements GroupBroker {
       options.signal.removeEventListener('abort', leave);
       leave();
     }
+  }
+
+  async countBefore(name: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+    checkPlaces(topics);
+    return countBefore(this.#commands, name, topics);
   }
 
   /** This node has ended the topic's life. Others hear of it. */
