@@ -17,6 +17,7 @@ const MODELS_MAX = 64;
 const ATTEMPTS_MAX = 100;
 /** Below 300 s, where fetch itself gives up. */
 const TIMEOUT_MS_MAX = 290_000;
+const UNWATCHED_MS_MAX = 24 * 60 * 60 * 1000;
 /** As variables are named. A key that was pasted in its place has lower-case letters, as a rule, and is refused. */
 const VARIABLE = '^[A-Z_][A-Z0-9_]{0,127}$';
 
@@ -39,6 +40,7 @@ const agentSchema = Type.Object(
     promptCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: BODY_BYTES_MAX })),
     answerCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ANSWER_CHARS_MAX })),
     timeouts: Type.Optional(Type.Object({ firstByteMs: Type.Optional(timeoutMs), idleMs: Type.Optional(timeoutMs) }, closed)),
+    unwatchedMs: Type.Optional(Type.Integer({ minimum: 1_000, maximum: UNWATCHED_MS_MAX })),
     concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: CREDIT_MAX })),
     serve: Type.Optional(Type.Boolean()),
   },

@@ -52,7 +52,7 @@ export function buildWorker({ config, logger, broker, commandLog, handlers, newI
 }
 
 function toAgent(config: AgentConfig, provider: Provider): Agent {
-  const { handler, model, models, promptCharsMax, systemPrompt, takeover, attemptsMax, conversationChars, answerCharsMax, concurrency } = config.entry;
+  const { handler, model, models, promptCharsMax, systemPrompt, takeover, attemptsMax, conversationChars, answerCharsMax, unwatchedMs, concurrency } = config.entry;
   return {
     name: config.name,
     provider,
@@ -65,6 +65,7 @@ function toAgent(config: AgentConfig, provider: Provider): Agent {
     attemptsMax: attemptsMax ?? TAKEOVER_ATTEMPTS_MAX,
     conversationChars: conversationChars ?? CONVERSATION_CHARS_MAX,
     ...(answerCharsMax === undefined ? {} : { answerCharsMax }),
+    ...(unwatchedMs === undefined ? {} : { unwatchedMs }),
     ...(concurrency === undefined ? {} : { concurrency }),
   };
 }

@@ -2,11 +2,13 @@
 // Ids, names and figures; never what was said.
 import type { Logger } from 'pino';
 import type { Metrics } from '../gateway/metrics.ts';
+import { UNWATCHED } from '../session/run-ending.ts';
 import { runFigures, type EndedRun } from '../session/run-figures.ts';
 
 export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal }: EndedRun): void {
   const figures = runFigures(run.times, run.attempt, terminal);
   metrics.onRunEnded(figures, run.attempt);
+  if (terminal.type === 'run.cancelled' && terminal.reason === UNWATCHED.reason) metrics.countUnwatched(figures.durationMs ?? 0);
   const { runId, agent, model, attempt: attempts } = run;
   const { type: outcome, deltas } = terminal;
   logger.info({ ...ref, runId, agent, model, attempts, outcome, ...howItEnded(terminal), deltas, ...figures }, 'run ended');
@@ -15,5 +17,5 @@ export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal
 function howItEnded(terminal: EndedRun['terminal']): Readonly<Record<string, unknown>> {
   if (terminal.type === 'run.completed') return { finishReason: terminal.finishReason, usage: terminal.usage };
   if (terminal.type === 'run.failed') return { error: terminal.error.code };
-  return {};
+  return { reason: terminal.reason };
 }

@@ -13,6 +13,7 @@ import { Sessions } from '../session/sessions.ts';
 import { sessionOf } from '../session/topic-names.ts';
 import { TopicHub } from '../stream/topic-hub.ts';
 import { Admission } from './admission.ts';
+import { Audience } from './audience.ts';
 import { Credentials } from './auth/credentials.ts';
 import type { FetchKeys } from './auth/remote-jwk-set.ts';
 import { StreamCookie } from './auth/stream-cookie.ts';
@@ -57,7 +58,8 @@ export function buildParts(deps: PartsDeps) {
   const connections: Connections = new Connections(clock, () => outageWatch.look());
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
   const metrics = new Metrics(connections, deps.metrics ?? {});
-  const hub = new TopicHub({ broker, clock, onError: onDefect, onLatency: (ms) => metrics.onLatency(ms), onQueued: (topic) => queueWatch.watch(sessionOf(topic)) });
+  const audience = new Audience({ broker, log, clock, onError: onDefect });
+  const hub = new TopicHub({ broker, clock, observer: audience, onError: onDefect, onLatency: (ms) => metrics.onLatency(ms), onQueued: (topic) => queueWatch.watch(sessionOf(topic)) });
   const queueWatch: QueueWatch = new QueueWatch({ broker, log, hub, clock, onError: onDefect });
   const readiness = new Readiness(broker);
   const admission = new Admission(config);
@@ -78,6 +80,7 @@ export function buildParts(deps: PartsDeps) {
     cancelWatch.close();
     queueWatch.close();
     hub.close();
+    audience.close();
     metrics.close();
   };
   return {

@@ -19,6 +19,8 @@ export const METRICS = {
   continuedChars: ['holdline_continued_chars_total', 'UTF-16 code units of answers that a worker of this process went on behind, instead of having them made again.'],
   latency: ['holdline_append_to_delivered_ms', 'Age of a record when it was handed to its viewers, sampled once a run.'],
   takeovers: ['holdline_takeovers_total', 'Starts of ended runs beyond the first: each a worker that was lost, or let go.'],
+  unwatchedRuns: ['holdline_unwatched_runs_total', 'Runs that were ended because nobody watched them.'],
+  unwatchedSeconds: ['holdline_unwatched_run_seconds_total', 'How long those had been running when they were ended. What they would have taken further, which is what was saved, nobody knows.'],
   waitedMs: ['holdline_run_waited_ms', 'From a prompt to the start of its run.'],
   firstTokenMs: ['holdline_run_first_token_ms', 'From the start of a run to its first token.'],
   durationMs: ['holdline_run_duration_ms', 'From the start of a run to its end.'],
@@ -52,6 +54,8 @@ export class Metrics implements DeliveryObserver {
   #continuedChars = 0;
   #fellBehind = 0;
   #takeovers = 0;
+  #unwatchedRuns = 0;
+  #unwatchedSeconds = 0;
 
   constructor(connections: Connections, sources: MetricSources) {
     collectDefaultMetrics({ register: this.#registry });
@@ -71,6 +75,8 @@ export class Metrics implements DeliveryObserver {
     this.#counter('requests', ['route', 'status'], (add) => {
       for (const [route, classes] of this.#requests) for (const [status, count] of classes) add({ route, status }, count);
     });
+    this.#counter('unwatchedRuns', [], (add) => add({}, this.#unwatchedRuns));
+    this.#counter('unwatchedSeconds', [], (add) => add({}, this.#unwatchedSeconds));
     this.#counter('takeovers', [], (add) => add({}, this.#takeovers));
     this.#counter('runs', ['outcome'], (add) => {
       for (const [outcome, runs] of this.#runs) add({ outcome }, runs);
@@ -115,6 +121,11 @@ export class Metrics implements DeliveryObserver {
       const ms = figures[figure];
       if (ms !== undefined) histogram.observe(ms);
     }
+  }
+
+  countUnwatched(ranMs: number): void {
+    this.#unwatchedRuns += 1;
+    this.#unwatchedSeconds += ranMs / 1000;
   }
 
   countContinued(chars: number): void {

@@ -79,6 +79,8 @@ export interface RunStarted {
   readonly attempt: number;
   readonly model: string;
   readonly createdAt: string;
+  /** The run is ended when nobody watches it for so long. */
+  readonly unwatchedMs?: number;
 }
 export interface PartStarted {
   readonly type: 'part.started';
@@ -113,6 +115,7 @@ export interface RunRestarted {
   readonly part: number;
   readonly at: number;
   readonly createdAt: string;
+  readonly unwatchedMs?: number;
 }
 export interface RunCancelling {
   readonly type: 'run.cancelling';

@@ -34,6 +34,8 @@ export interface RunInfo {
   readonly trace?: string;
   /** Its prompt was answered before. */
   readonly regenerates?: true;
+  /** The run is ended when nobody watches it for so long, by its present attempt's worker. */
+  readonly unwatchedMs?: number | undefined;
   /** Who asked to cancel, once someone did. */
   readonly cancelledBy?: string;
 }
@@ -120,6 +122,7 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
     case 'run.restarted':
       return changeRun(state, event.runId, (run) => ({
         ...run,
+        unwatchedMs: event.unwatchedMs,
         attempt: event.attempt,
         startedAt: run.startedAt ?? context.offset,
         times: { ...run.times, started: run.times.started ?? event.createdAt },

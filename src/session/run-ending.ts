@@ -12,6 +12,9 @@ import { encodeMarks } from './finished-answer.ts';
 import type { SessionRef } from './session-ref.ts';
 import { chatTopic } from './topic-names.ts';
 
+/** In whose name, and why, a run is ended that nobody watches. */
+export const UNWATCHED = { by: 'holdline', reason: 'unwatched' } as const;
+
 export interface FenceHolder {
   readonly fence: number;
   /** Of the append that ends the run. A conflict stores nothing, so a retry uses it again. */

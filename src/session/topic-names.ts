@@ -23,6 +23,11 @@ export function sessionOf(topic: LiteTopicName): SessionRef {
   return tenant === undefined || sessionId === undefined ? { tenant: DEFAULT_TENANT, sessionId: name } : { tenant, sessionId };
 }
 
+/** There while somebody watches a chat whose run is ended otherwise. */
+export function watchTopic(ref: SessionRef): LiteTopicName {
+  return parseLiteTopicName(`watch/${scoped(ref.tenant, ref.sessionId)}`);
+}
+
 /** Holds only the run at the head of the session's queue. Asks stand apart by their depth, so that each has slots of its own:
  *  a run that waits for its asks never holds what they need. */
 export function requestTopic(agent: string, ref: SessionRef): LiteTopicName {

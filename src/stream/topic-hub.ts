@@ -102,6 +102,14 @@ export class Feed {
   }
 }
 
+/** Hears what happens to the chats that are followed on this node; of their tokens it hears nothing. */
+export interface FeedObserver {
+  onFollowed(topic: LiteTopicName): void;
+  /** What was delivered together, of which something concerns a run. */
+  onRunEvents(topic: LiteTopicName, events: readonly WireEvent[]): void;
+  onLeft(topic: LiteTopicName): void;
+}
+
 export interface HubOptions {
   readonly broker: Broker;
   readonly clock: Clock;
@@ -112,6 +120,7 @@ export interface HubOptions {
   readonly onLatency?: (ms: number) => void;
   /** Somebody watches a topic in which a run has come to wait. */
   readonly onQueued?: (topic: LiteTopicName) => void;
+  readonly observer?: FeedObserver;
 }
 
 const MADE_AT = '"createdAt":"';
@@ -174,6 +183,7 @@ export class TopicHub {
     const feed = new Feed(topic, info.epoch, info.next, this.#options.clock.mono() + renewIn(info));
     this.#feeds.set(topic, feed);
     this.#run(feed);
+    this.#options.observer?.onFollowed(topic);
     this.#scheduleSweep();
     return feed;
   }
@@ -220,6 +230,7 @@ export class TopicHub {
     const { events, hasRunEvent } = feed.deliver(batch);
     if (!hasRunEvent) return;
     feed.renewAt = 0;
+    this.#options.observer?.onRunEvents(feed.topic, events);
     const { onLatency, onQueued, clock } = this.#options;
     if (events.some((event) => event.type === 'run.queued')) onQueued?.(feed.topic);
     const sample = events.find((event) => event.type === 'run.started');
@@ -230,7 +241,10 @@ export class TopicHub {
   }
 
   #drop(feed: Feed): void {
-    if (this.#feeds.get(feed.topic) === feed) this.#feeds.delete(feed.topic);
+    if (this.#feeds.get(feed.topic) === feed) {
+      this.#feeds.delete(feed.topic);
+      this.#options.observer?.onLeft(feed.topic);
+    }
     feed.abort.abort();
   }
 

@@ -17,6 +17,8 @@ export interface Agent extends AgentTerms {
   readonly conversationChars: number;
   /** UTF-16 code units of one answer, all its parts together. Default: what an answer may have at most. */
   readonly answerCharsMax?: number;
+  /** A run that nobody watches for so long is ended. Default: nobody has to. */
+  readonly unwatchedMs?: number;
   /** Runs of it at once in one worker. Default: the worker's. */
   readonly concurrency?: number;
 }

@@ -5,12 +5,13 @@ import type { Broker } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import { isoTime, type Clock } from '../clock.ts';
 import { findRefusal, REFUSALS } from '../session/agent-terms.ts';
+import { askDepth } from '../session/asked-session.ts';
 import { ANSWER_CHARS_MAX, AnswerBuilder } from '../session/answer-builder.ts';
 import type { ChatEvent, RunError, RunTerminal, RunUsage } from '../session/chat-event.ts';
 import { decodeEvent } from '../session/chat-event.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import { findRun, type RunInfo } from '../session/command-state.ts';
-import { endRun, readRun } from '../session/run-ending.ts';
+import { endRun, readRun, UNWATCHED } from '../session/run-ending.ts';
 import type { Runs } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
@@ -20,6 +21,7 @@ import { AgentError } from './agent-error.ts';
 import { readConversation } from './conversation.ts';
 import { keptAnswer, NOTHING_KEPT, type KeptAnswer } from './kept-answer.ts';
 import { persist } from './persist.ts';
+import type { PresenceWatch } from './presence-watch.ts';
 import { ProviderError, type FinishReason, type ProviderEvent } from './provider.ts';
 import { RunMeter } from './run-meter.ts';
 import { inRunSpan, noteEnd } from './run-span.ts';
@@ -33,6 +35,7 @@ export interface RunDeps {
   readonly clock: Clock;
   /** Whose requests this one was among. */
   readonly agent: Agent;
+  readonly presence: PresenceWatch;
   /** An answer goes on behind this many UTF-16 code units, which nobody had to make again. */
   readonly onContinued: (chars: number) => void;
 }
@@ -106,7 +109,7 @@ async function takeFence({ broker, log, clock, agent }: RunDeps, ref: SessionRef
     const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
     refused = run === undefined ? 'gone' : run.state === 'cancelling' ? 'cancelling' : undefined;
     if (run === undefined || refused !== undefined) return { drafts: [] };
-    return { drafts: [{ event: startEvent(run, modelOf(agent, run), kept, createdAt) }], fencing: 'take' };
+    return { drafts: [{ event: startEvent(run, agent, unwatchedLimit(agent, ref), kept, createdAt) }], fencing: 'take' };
   });
   const run = taken === undefined ? undefined : findRun(taken.state, runId);
   if (taken === undefined || run === undefined) return refused ?? 'gone';
@@ -118,11 +121,17 @@ function modelOf(agent: Agent, run: RunInfo): string {
   return run.model === '' ? agent.model : run.model;
 }
 
-function startEvent(run: RunInfo, model: string, { part, at }: KeptAnswer, createdAt: string): ChatEvent {
+/** Nobody watches what a run asked of another agent; the one that asked is ended, and it with that one. */
+function unwatchedLimit(agent: Agent, ref: SessionRef): Pick<Agent, 'unwatchedMs'> {
+  return agent.unwatchedMs === undefined || askDepth(ref.sessionId) > 0 ? {} : { unwatchedMs: agent.unwatchedMs };
+}
+
+function startEvent(run: RunInfo, agent: Agent, limit: Pick<Agent, 'unwatchedMs'>, { part, at }: KeptAnswer, createdAt: string): ChatEvent {
   const { runId, answerId: messageId } = run;
   const attempt = run.attempt + 1;
-  if (attempt === 1) return { type: 'run.started', runId, messageId, attempt, model, createdAt };
-  return { type: 'run.restarted', runId, attempt, part, at, createdAt };
+  const model = modelOf(agent, run);
+  if (attempt === 1) return { type: 'run.started', runId, messageId, attempt, model, createdAt, ...limit };
+  return { type: 'run.restarted', runId, attempt, part, at, createdAt, ...limit };
 }
 
 /** Without a fence: only to learn how much there is. */
@@ -166,9 +175,11 @@ class ActiveRun {
     if (lost.aborted) lose();
     const watch = new AbortController();
     const watching = this.#watchChat(watch.signal);
+    const forget = this.#watchPresence();
     try {
       return await this.#generate();
     } finally {
+      forget();
       watch.abort();
       released.removeEventListener('abort', release);
       lost.removeEventListener('abort', lose);
@@ -283,6 +294,15 @@ class ActiveRun {
     this.#stop ??= stop;
     if (stop.why !== 'cancelled') this.#letGo.abort();
     this.#upstream.abort();
+  }
+
+  /** An answer for nobody is stopped like by a user. */
+  #watchPresence(): () => void {
+    const { agent, presence } = this.#deps;
+    const { ref } = this.#held;
+    const { unwatchedMs } = unwatchedLimit(agent, ref);
+    if (unwatchedMs === undefined) return () => undefined;
+    return presence.watch(ref, unwatchedMs, () => this.#abort({ why: 'cancelled', ...UNWATCHED }));
   }
 
   /** Hears of a Stop, and of the end of the chat, through the log like everybody else. */

@@ -15,6 +15,7 @@ import { requestGroup, requestPattern } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
 import { whileAsked } from './asker-watch.ts';
 import { persist } from './persist.ts';
+import { PresenceWatch } from './presence-watch.ts';
 import { executeRun, type RunOutcome } from './run.ts';
 
 /** A dead worker's run is given to another after this; a live one extends its lease at a third of it. */
@@ -47,10 +48,12 @@ export class Worker {
   readonly #stopped = new AbortController();
   readonly #released = new AbortController();
   readonly #active = new Set<Promise<void>>();
+  readonly #presence: PresenceWatch;
   #consuming: Promise<unknown> | undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#presence = new PresenceWatch(options.broker, options.clock, (error) => this.#report(error, 'nobody could be asked who watches'));
     // Two listeners a run, and two a queue: more than the ten above which Node suspects a leak.
     setMaxListeners(2 * DEPTHS.length * this.runsMax + 1, this.#released.signal);
     setMaxListeners(2 * DEPTHS.length * options.agents.size + 1, this.#stopped.signal);
@@ -124,7 +127,7 @@ export class Worker {
 
   async #execute(agent: Agent, request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
     const { broker, log, runs, clock, onContinued = () => undefined } = this.#options;
-    const deps = { broker, log, runs, clock, agent, onContinued };
+    const deps = { broker, log, runs, clock, agent, presence: this.#presence, onContinued };
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
       const onError = (error: unknown): void => this.#report(error, 'the asker of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });

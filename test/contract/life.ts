@@ -52,6 +52,19 @@ function expiryContract(open: OpenSubject): void {
       await eventually(() => isMissing(broker, CHAT));
     });
 
+    test('begins with an empty write too, and is gone after the last of them', async () => {
+      const { broker, clock } = await open();
+      const touch = async (): Promise<unknown> => append(broker, CHAT, [], { expect: { create: true }, ttlMs: MINUTE });
+      await touch();
+      const first = await infoOf(broker, CHAT);
+      expect(first).toMatchObject({ next: 0, expiresAt: clock.now() + MINUTE });
+      await clock.advance(MINUTE - 1);
+      await touch();
+      expect(await infoOf(broker, CHAT)).toMatchObject({ epoch: first.epoch, next: 0, expiresAt: clock.now() + MINUTE });
+      await clock.advance(MINUTE);
+      await eventually(() => isMissing(broker, CHAT));
+    });
+
     test('may get a shorter one', async () => {
       const { broker, clock } = await open();
       await append(broker, CHAT, minor('a'), { ttlMs: 60 * MINUTE });

@@ -122,6 +122,16 @@ describe('a server with a file of agents', () => {
     expect(server.log.join('\n')).not.toContain('sk-of-the-poet');
   });
 
+  it('ends an answer that nobody watches, and counts it', async () => {
+    const agents = { default: { model: 'demo', unwatchedMs: 1000 } };
+    const server = await startedServer({ env: { HOLDLINE_AGENTS: agentsFile({ agents }) } });
+    expect((await post(server, 'a/messages', { content: 'count 5000 at 10/s' })).status).toBe(202);
+    await server.child.line(/"reason":"unwatched"/);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toMatch(/^holdline_unwatched_runs_total 1$/m);
+    expect(metrics).toMatch(/^holdline_unwatched_run_seconds_total [1-9]/m);
+  });
+
   it('deals with a run whose worker died as its agent says', async () => {
     const agents = {
       goer: { model: 'demo', takeover: 'continue' },

@@ -1,0 +1,162 @@
+// An answer that nobody watches is ended where its agent says so: gateways and worker share a log and nothing else.
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { BrokerError } from '../../src/broker/errors.ts';
+import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { askedSession, askerPrincipal } from '../../src/session/asked-session.ts';
+import { PRESENCE_MS } from '../../src/session/presence.ts';
+import type { Agent } from '../../src/worker/agent.ts';
+import { ChatRig, PlayedModel } from '../helpers/chat-rig.ts';
+import { eventually } from '../helpers/collector.ts';
+import { startHarness, type Address, type Harness } from '../helpers/gateway-harness.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+import { readSse } from '../helpers/sse-reader.ts';
+
+const UNWATCHED_MS = 20_000;
+const A_WHILE = 10 * UNWATCHED_MS;
+/** What touches and looks may add. */
+const SLACK_MS = 3 * PRESENCE_MS;
+const UNWATCHED = { type: 'run.cancelled', by: 'holdline', reason: 'unwatched' };
+
+interface Node extends Address {
+  readonly harness: Harness;
+}
+
+class World {
+  readonly clock = new ManualClock();
+  readonly broker: MemoryBroker;
+  readonly rig: ChatRig;
+  #epochs = 0;
+
+  constructor(agent: Partial<Agent> = { unwatchedMs: UNWATCHED_MS }) {
+    this.broker = new MemoryBroker({ clock: this.clock, newEpoch: () => `e${(this.#epochs += 1)}` });
+    this.rig = new ChatRig({ broker: this.broker, clock: this.clock, agent });
+    this.rig.startWorker();
+    onTestFinished(() => this.rig.close());
+  }
+
+  async node(): Promise<Node> {
+    const harness = await startHarness({ broker: this.broker, clock: this.clock });
+    return { harness, ...(await harness.listen()) };
+  }
+
+  /** A stream to the chat, live; what it gives back leaves, and resolves once the node knows. */
+  async watch({ harness, url }: Node): Promise<() => Promise<void>> {
+    const reader = await readSse({ url, token: harness.token('alice'), sessionId: this.rig.ref.sessionId });
+    await reader.until(({ event }) => event === 'live');
+    return async () => {
+      reader.cut();
+      await eventually(async () => (await harness.gateway.metrics.text()).includes('holdline_streams{wire="sse"} 0'));
+    };
+  }
+
+  /** So that every touch and every look has its time. */
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= PRESENCE_MS) await this.clock.advance(Math.min(left, PRESENCE_MS));
+  }
+
+  async last(): Promise<unknown> {
+    const last = (await this.rig.seen()).at(-1);
+    return { type: last?.type, by: last?.data['by'], reason: last?.data['reason'] };
+  }
+
+  async ended(): Promise<void> {
+    await eventually(async () => (await this.rig.sessions.describe(this.rig.alice, this.rig.ref)).activeRun === undefined);
+  }
+}
+
+it('is ended after that time, not before, and keeps what was said', async () => {
+  const world = new World();
+  await world.rig.prompt('hello');
+  const call = await world.rig.model.call(0);
+  call.say('so far');
+  await world.pass(UNWATCHED_MS);
+  expect(call.isAborted).toBe(false);
+  await world.pass(SLACK_MS);
+  expect(call.isAborted).toBe(true);
+  await world.ended();
+  expect(await world.last()).toEqual(UNWATCHED);
+  const { messages } = await world.rig.sessions.history(world.rig.alice, world.rig.ref, 10, undefined);
+  expect(messages[1]).toMatchObject({ content: 'so far', status: 'cancelled' });
+});
+
+it('goes on for as long as somebody watches on any node, whether the stream or the run was there first', async () => {
+  const world = new World();
+  const [one, other] = [await world.node(), await world.node()];
+  await world.rig.prompt('first');
+  const first = await world.rig.model.call(0);
+  const [leaveOne, leaveOther] = [await world.watch(one), await world.watch(other)];
+  await world.pass(A_WHILE);
+  expect(first.isAborted).toBe(false);
+  first.finish();
+  await world.ended();
+  await world.rig.prompt('second');
+  const second = await world.rig.model.call(1);
+  await world.pass(A_WHILE);
+  await leaveOne();
+  await world.pass(A_WHILE);
+  expect(second.isAborted).toBe(false);
+  await leaveOther();
+  await world.pass(UNWATCHED_MS + SLACK_MS);
+  expect(second.isAborted).toBe(true);
+  await world.ended();
+  expect(await world.last()).toEqual(UNWATCHED);
+});
+
+it('goes on when its reader is away for less than that, however often and wherever it comes back', async () => {
+  const world = new World();
+  const nodes = [await world.node(), await world.node()];
+  await world.rig.prompt('hello');
+  const call = await world.rig.model.call(0);
+  for (let round = 0; round < 6; round += 1) {
+    // At every phase of the touches and the looks.
+    await world.clock.advance(700 * round);
+    const leave = await world.watch(nodes[round % 2] as Node);
+    await world.clock.advance(PRESENCE_MS - 1);
+    await leave();
+    await world.pass(UNWATCHED_MS - 1);
+    expect(call.isAborted).toBe(false);
+  }
+});
+
+it('goes on where its agent says nothing of it, and nothing is written for it then', async () => {
+  const world = new World({});
+  const node = await world.node();
+  await world.rig.prompt('hello');
+  const call = await world.rig.model.call(0);
+  const leave = await world.watch(node);
+  await world.pass(A_WHILE);
+  expect((await world.broker.list(parseTopicPattern('watch/*'), { limit: 10 })).topics).toEqual([]);
+  await leave();
+  await world.pass(A_WHILE);
+  expect(call.isAborted).toBe(false);
+});
+
+it('goes on while the log does not say who watches', async () => {
+  const world = new World();
+  await world.rig.prompt('hello');
+  const call = await world.rig.model.call(0);
+  const describe = world.broker.describe.bind(world.broker);
+  const away = vi.spyOn(world.broker, 'describe').mockImplementation((topics) =>
+    topics.some((topic) => topic.startsWith('watch/')) ? Promise.reject(new BrokerError('unavailable', 'away')) : describe(topics),
+  );
+  await world.pass(A_WHILE);
+  expect(call.isAborted).toBe(false);
+  away.mockRestore();
+  await world.pass(UNWATCHED_MS + SLACK_MS);
+  expect(call.isAborted).toBe(true);
+});
+
+it('is no matter of what a run asks of another agent: nobody can watch that', async () => {
+  const world = new World({});
+  const { rig } = world;
+  const asked = new PlayedModel();
+  rig.startWorker(8, { name: 'asked', provider: asked, unwatchedMs: UNWATCHED_MS });
+  const { runId } = await rig.prompt('hello');
+  await rig.model.call(0);
+  const asker = { ...rig.ref, runId };
+  await rig.runs.send(askerPrincipal(asker), askedSession(asker, 'k'), { content: 'x', agent: 'asked', model: '', priority: 'normal', onBusy: 'queue' });
+  const call = await asked.call(0);
+  await world.pass(A_WHILE);
+  expect(call.isAborted).toBe(false);
+});
