@@ -92,6 +92,16 @@ export class Child {
     return this.exited;
   }
 
+  /** Stopped where it stands: its sockets stay open, and it answers nobody. */
+  freeze(): void {
+    this.#process.kill('SIGSTOP');
+  }
+
+  /** It goes on, and knows nothing of the time between. */
+  thaw(): void {
+    this.#process.kill('SIGCONT');
+  }
+
   #readLines(name: 'stdout' | 'stderr'): void {
     let rest = '';
     const keep = (text: string): void => {

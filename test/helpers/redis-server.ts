@@ -81,18 +81,16 @@ export class RedisServer {
 
   /** `restart` starts the next life. */
   async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<Exit> {
-    const child = this.#lives.at(-1);
-    if (child === undefined) throw new Error('the server was never started');
-    return child.kill(signal);
+    return this.#child.kill(signal);
   }
 
   /** As a machine that hangs: connections stay open, nothing is answered. */
   freeze(): void {
-    process.kill(this.#pid, 'SIGSTOP');
+    this.#child.freeze();
   }
 
   thaw(): void {
-    process.kill(this.#pid, 'SIGCONT');
+    this.#child.thaw();
   }
 
   /** Ends it and forgets its folder. */
@@ -106,8 +104,10 @@ export class RedisServer {
     while (!wanted.test(await this.command(line)));
   }
 
-  get #pid(): number {
-    return this.#lives.at(-1)?.pid ?? 0;
+  get #child(): Child {
+    const child = this.#lives.at(-1);
+    if (child === undefined) throw new Error('the server was never started');
+    return child;
   }
 }
 

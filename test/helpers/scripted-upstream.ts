@@ -61,9 +61,10 @@ export class ScriptedUpstream {
     this.baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   }
 
-  static async start(script: Script): Promise<ScriptedUpstream> {
+  /** @param port default: any that is free */
+  static async start(script: Script, port = 0): Promise<ScriptedUpstream> {
     const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     const upstream = new ScriptedUpstream(server);
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       // A client that leaves before its request was read has left; the test sees it by what it asked for.

@@ -115,6 +115,15 @@ export class ServerProcess {
     return this.child.kill(signal);
   }
 
+  /** Its clients are told nothing: it still seems to be up. */
+  freeze(): void {
+    this.child.freeze();
+  }
+
+  thaw(): void {
+    this.child.thaw();
+  }
+
   async close(): Promise<void> {
     for (const child of this.#lives) await child.kill('SIGKILL');
     if (this.#ownsFolder) await rm(this.folder, { recursive: true, force: true });

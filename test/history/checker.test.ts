@@ -260,6 +260,38 @@ describe('C10: in the end', () => {
   });
 });
 
+describe('an edit of a prompt', () => {
+  const edited: Frame = [2, 'message.edited', { messageId: 'm1', content: 'count 2', user: 'u' }];
+  const started: Frame = [3, 'run.started', STARTED[2]];
+  const answered: Frame[] = [started, delta(5, 0, '1 2 '), [6, 'run.completed', { ...COMPLETED[2], length: 4 }]];
+  const after: Frame[] = [MESSAGE, QUEUED, edited, ...answered];
+  const edit: Observed = { kind: 'edit', call: '2', session: 's1', messageId: 'm1', content: 'count 2' };
+  const accepted: Observed = { kind: 'edited', call: '2' };
+  const fold = (content: string): Observed => ({
+    kind: 'fold', session: 's1', node: 'n1',
+    messages: [{ messageId: 'm1', role: 'user', content, status: 'sent' }, { messageId: 'a1', role: 'assistant', content: '1 2 ', status: 'completed' }],
+  });
+
+  it('is what is answered, and what a node folds', () => {
+    expect(codes(SENT, edit, accepted, read('a', after), final(after), fold('count 2'))).toEqual([]);
+    expect(codes(SENT, edit, accepted, final(after), fold('count 3'))).toEqual(['C10']);
+    const ignored: Frame[] = [MESSAGE, QUEUED, edited, started, delta(5, 0, '1 2 3 '), COMPLETED];
+    expect(codes(SENT, edit, accepted, read('a', ignored), final(ignored))).toEqual(['answer']);
+  });
+
+  it('is there once it was acknowledged, and only where somebody made it', () => {
+    expect(codes(SENT, edit, accepted, final())).toEqual(['C2']);
+    expect(codes(SENT, edit, final())).toEqual([]);
+    expect(codes(SENT, final(after))).toEqual(['C5']);
+    expect(codes(SENT, edit, { kind: 'refused', call: '2', code: 'not-waiting' }, final(after))).toEqual(['C5']);
+  });
+
+  it('does not come once the answer has begun', () => {
+    const late: Frame[] = [MESSAGE, QUEUED, STARTED, [3, 'message.edited', edited[2]], ...answered.slice(1)];
+    expect(codes(SENT, edit, accepted, final(late))).toEqual(['C7']);
+  });
+});
+
 describe('answers', () => {
   const answered = (text: string, length = text.length): Frame[] => [MESSAGE, QUEUED, STARTED, delta(5, 0, text), [7, 'run.completed', { runId: 'r1', messageId: 'a1', length }]];
 

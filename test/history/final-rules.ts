@@ -45,7 +45,7 @@ function foldOf(story: Story): string[] {
     const run = runs.get(String(data['messageId']));
     const answerId = starts.get(run?.runId);
     const ended = run?.terminal?.type.replace(TERMINAL, '$1') ?? 'streaming';
-    const prompt = { messageId: data['messageId'], role: data['role'], content: data['content'], status: run !== undefined && answerId === undefined ? ended : 'sent' };
+    const prompt = { messageId: data['messageId'], role: data['role'], content: story.contents.get(String(data['messageId'])), status: run !== undefined && answerId === undefined ? ended : 'sent' };
     const answer = { messageId: answerId, role: 'assistant', content: run?.textOf('text'), status: ended };
     return [lineOf(prompt), ...(answerId === undefined ? [] : [lineOf(answer)])];
   });

@@ -3,7 +3,7 @@
 // (C6). Runs are entered by session, so that one that shows up in two is found (C9).
 import { parsePosition } from '../../src/broker/position.ts';
 import { textField } from './event-fields.ts';
-import type { CancelAccepted, CancelInvoked, Connected, EventSeen, Observation, RemoveInvoked, SendAccepted, SendInvoked } from './history.ts';
+import type { CancelAccepted, CancelInvoked, Connected, EditInvoked, EventSeen, Observation, RemoveInvoked, SendAccepted, SendInvoked } from './history.ts';
 import { SessionRecord, type Attempt, type CancelAttempt, type FinalRead, type SendAttempt } from './session-record.ts';
 import { Story } from './story.ts';
 import type { Violations } from './violation.ts';
@@ -52,6 +52,9 @@ export class HistoryIndex {
       case 'cancel':
         this.#cancel(observation, t);
         break;
+      case 'edit':
+        this.#edit(observation, t);
+        break;
       case 'remove':
         this.#remove(observation, t);
         break;
@@ -63,6 +66,9 @@ export class HistoryIndex {
         break;
       case 'removed':
         endLives(this.#answer(observation.call, 'ok', t));
+        break;
+      case 'edited':
+        this.#answer(observation.call, 'ok', t);
         break;
       case 'refused':
         this.#answer(observation.call, 'refused', t);
@@ -106,6 +112,13 @@ export class HistoryIndex {
     const cancel: CancelAttempt = { wanted: runId, ...opened(t) };
     session.cancels.push(cancel);
     this.#calls.set(call, { session, attempt: cancel, cancel });
+  }
+
+  #edit(edit: EditInvoked, t: number): void {
+    const session = this.session(edit.session);
+    const attempt = { edit, ...opened(t) };
+    session.edits.push(attempt);
+    this.#calls.set(edit.call, { session, attempt });
   }
 
   #remove({ call, session: id }: RemoveInvoked, t: number): void {

@@ -29,6 +29,18 @@ export interface CancelAccepted {
   readonly call: string;
   readonly runId: string;
 }
+/** Of a prompt that waits: it says this instead. */
+export interface EditInvoked {
+  readonly kind: 'edit';
+  readonly call: string;
+  readonly session: string;
+  readonly messageId: string;
+  readonly content: string;
+}
+export interface EditAccepted {
+  readonly kind: 'edited';
+  readonly call: string;
+}
 export interface RemoveInvoked {
   readonly kind: 'remove';
   readonly call: string;
@@ -126,7 +138,7 @@ export interface Faulted {
 export type EventData = Readonly<Record<string, unknown>>;
 
 export type Observed =
-  | SendInvoked | SendAccepted | CancelInvoked | CancelAccepted | RemoveInvoked | RemoveAccepted | CallRefused | CallUnknown
+  | SendInvoked | SendAccepted | CancelInvoked | CancelAccepted | EditInvoked | EditAccepted | RemoveInvoked | RemoveAccepted | CallRefused | CallUnknown
   | Connected | EventSeen | LiveSeen | ResetSeen | Ended | FoldSeen | Crashed | Unopened | Stuck | Faulted;
 
 /** `t` rises through a history; what was invoked after something was answered has the later stamp. */

@@ -5,6 +5,7 @@ import type { Plant } from './plant.ts';
 import * as delivery from './planted-delivery.ts';
 import * as disk from './planted-disk.ts';
 import * as order from './planted-order.ts';
+import * as runs from './planted-runs.ts';
 
 export interface PlantedBug {
   readonly name: string;
@@ -33,6 +34,12 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   { name: 'refused-but-written', breaks: ['C5'], plant: order.refusedButWritten },
   { name: 'ids-repeat', breaks: ['C9'], plant: order.idsRepeat },
   { name: 'truncation-pretended-complete', breaks: ['answer'], plant: order.truncationPretendedComplete },
+  // Runs, beside those of order
+  { name: 'terminal-twice', breaks: ['C7'], plant: runs.terminalTwice },
+  { name: 'cancel-lost', breaks: ['C2'], plant: runs.cancelLost },
+  { name: 'lease-never-expires', breaks: ['stuck'], plant: runs.leaseNeverExpires },
+  { name: 'next-run-forgotten', breaks: ['stuck'], plant: runs.nextRunForgotten },
+  { name: 'takeover-from-wrong-offset', breaks: ['answer'], plant: runs.takeoverFromWrongOffset },
   // Delivery
   { name: 'seam-drop', breaks: ['C4'], plant: delivery.seamDrop },
   { name: 'off-by-one-resume', breaks: ['C4', 'C8'], plant: () => delivery.resumeBy(1) },

@@ -128,11 +128,13 @@ export class ReaderChain {
 
   /** What the model was asked to say is known, so every piece of it can be checked at once. */
   #checkWords(life: Life, position: Position, { runId, partKind, at, text }: SeenDelta): void {
-    const asked = this.#session.messages.get(life.promptOf.get(runId) ?? '')?.[0]?.send.content;
-    const prompt = asked === undefined ? undefined : readCountPrompt(asked);
+    const messageId = life.promptOf.get(runId) ?? '';
+    // An edited prompt was last edited before its answer began.
+    const asked = textField({ content: life.story?.contents.get(messageId) ?? this.#session.messages.get(messageId)?.[0]?.send.content }, 'content');
+    const prompt = readCountPrompt(asked);
     if (prompt === undefined || partKind !== 'text') return;
     if (countText(prompt.count).slice(at, at + text.length) !== text) {
-      this.#add('answer', position, `run ${runId}, asked to "${asked ?? ''}", says "${excerpt(text)}" at ${at}`);
+      this.#add('answer', position, `run ${runId}, asked to "${asked}", says "${excerpt(text)}" at ${at}`);
     }
   }
 

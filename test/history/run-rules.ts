@@ -9,7 +9,7 @@ export function checkRuns(session: SessionRecord, story: Story, found: Violation
   const walk = new RunWalk(session.id, found);
   for (const event of story.events) walk.take(event);
   walk.end();
-  for (const run of story.runs.values()) checkAnswer(session, run, found);
+  for (const run of story.runs.values()) checkAnswer(session, story, run, found);
 }
 
 /** Goes through a chat in order and sees to it that each message and each run happens once. */
@@ -32,13 +32,19 @@ class RunWalk {
     if (type === 'message.created') {
       if (this.#messages.has(messageId)) this.#add(event, `message ${messageId} stands a second time`);
       this.#messages.add(messageId);
-    } else if (type === 'run.queued') this.#queue(event, runId, messageId);
+    } else if (type === 'message.edited') this.#edit(event, messageId);
+    else if (type === 'run.queued') this.#queue(event, runId, messageId);
     else if (runId !== '') this.#step(event, runId);
   }
 
   end(): void {
     for (const messageId of this.#messages) if (!this.#runOf.has(messageId)) this.#found.add('C7', `message ${messageId} of ${this.#session} has no run`);
     for (const [runId, state] of this.#state) if (state !== 'ended') this.#found.add('C7', `run ${runId} of ${this.#session} never ended: it is ${state}`);
+  }
+
+  #edit(event: StoryEvent, messageId: string): void {
+    const state = this.#state.get(this.#runOf.get(messageId) ?? '');
+    if (state !== 'queued') this.#add(event, `message ${messageId} is edited, and its run is ${state ?? 'nowhere'}`);
   }
 
   #queue(event: StoryEvent, runId: string, messageId: string): void {
@@ -66,14 +72,14 @@ class RunWalk {
   }
 }
 
-function checkAnswer(session: SessionRecord, run: StoryRun, found: Violations): void {
+function checkAnswer(session: SessionRecord, story: Story, run: StoryRun, found: Violations): void {
   const { terminal, runId } = run;
   const said = run.textOf('text');
   const where = `run ${runId} of ${session.id}`;
   if (terminal?.type === 'run.completed' && numberField(terminal.data, 'length') !== said.length) {
     found.add('answer', `${where} is said to have ${numberField(terminal.data, 'length')} code units, and has ${said.length}`);
   }
-  const content = session.messages.get(run.messageId)?.[0]?.send.content ?? '';
+  const content = textField({ content: story.contents.get(run.messageId) }, 'content');
   const prompt = readCountPrompt(content);
   if (prompt === undefined) return;
   const whole = countText(prompt.count);

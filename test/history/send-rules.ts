@@ -1,6 +1,7 @@
 // What senders and stoppers were told, held against what there is: acknowledged is there (C2), refused or never asked
 // for is nowhere (C5), and once is once (C7).
 import { canonical, textField } from './event-fields.ts';
+import type { EditInvoked, EventData } from './history.ts';
 import type { Life } from './life.ts';
 import { mayHaveHappened, type SendAttempt, type SessionRecord } from './session-record.ts';
 import type { Story } from './story.ts';
@@ -16,6 +17,7 @@ export function checkSends(session: SessionRecord, losses: readonly number[], fo
       checkStands(session, story, { messageId, runId, offset: position.offset, content: send.content }, found);
     }
   }
+  if (story !== undefined) checkEdits(session, story, losses, found);
   if (story !== undefined) checkCancels(session, story, losses, found);
   for (const life of session.lives.values()) checkNothingInvented(session, life, found);
 }
@@ -50,6 +52,18 @@ function checkCancels(session: SessionRecord, story: Story, losses: readonly num
   }
 }
 
+function checkEdits(session: SessionRecord, story: Story, losses: readonly number[], found: Violations): void {
+  for (const { edit, outcome, endedAt } of session.edits) {
+    if (outcome !== 'ok' || !story.contents.has(edit.messageId) || losses.some((loss) => loss > endedAt)) continue;
+    const stands = story.events.some(({ type, data }) => type === 'message.edited' && isEdit(edit, data));
+    if (!stands) found.add('C2', `the edit of ${edit.messageId} of ${session.id} to "${edit.content}" was acknowledged, and is not there`);
+  }
+}
+
+function isEdit({ messageId, content }: EditInvoked, data: EventData): boolean {
+  return data['messageId'] === messageId && canonical(data['content']) === canonical(content);
+}
+
 function isStop(type: string): boolean {
   return type === 'run.cancelling' || type === 'run.cancelled';
 }
@@ -58,6 +72,9 @@ function checkNothingInvented(session: SessionRecord, life: Life, found: Violati
   for (const [offset, { type, data, t, reader }] of life.events) {
     if (type === 'message.created' && !wasSent(session, textField(data, 'messageId'), data['content'], t)) {
       found.add('C5', `${reader} saw message ${textField(data, 'messageId')} in ${life.name(offset)}, which nobody sent or which was refused`);
+    }
+    if (type === 'message.edited' && !session.edits.some((attempt) => mayHaveHappened(attempt, t) && isEdit(attempt.edit, data))) {
+      found.add('C5', `${reader} saw an edit of ${textField(data, 'messageId')} in ${life.name(offset)}, which nobody made or which was refused`);
     }
     if (isStop(type) && !wasStopped(session, textField(data, 'runId'), t)) {
       found.add('C5', `${reader} saw ${type} of run ${textField(data, 'runId')} in ${life.name(offset)}, which nobody asked for`);

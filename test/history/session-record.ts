@@ -1,6 +1,6 @@
 // What a history knows of one session: who tried to do what to it, its lives, and how it was read in the end.
 import type { Position } from '../../src/broker/position.ts';
-import type { FoldSeen, SendInvoked } from './history.ts';
+import type { EditInvoked, FoldSeen, SendInvoked } from './history.ts';
 import { Life } from './life.ts';
 
 /** A call, from its invocation to its answer. */
@@ -25,6 +25,10 @@ export interface CancelAttempt extends Attempt {
   runId?: string;
 }
 
+export interface EditAttempt extends Attempt {
+  readonly edit: EditInvoked;
+}
+
 export interface FinalRead {
   readonly reader: string;
   readonly node: string;
@@ -39,6 +43,7 @@ export class SessionRecord {
   /** Sends that interrupt what runs: each may stop any run. */
   readonly interrupts: SendAttempt[] = [];
   readonly cancels: CancelAttempt[] = [];
+  readonly edits: EditAttempt[] = [];
   readonly removals: Attempt[] = [];
   readonly lives = new Map<string, Life>();
   readonly finals: FinalRead[] = [];

@@ -98,6 +98,8 @@ export class Story {
   /** All but deltas. */
   readonly events: StoryEvent[] = [];
   readonly runs = new Map<string, StoryRun>();
+  /** Of prompts, by messageId, as last edited. */
+  readonly contents = new Map<string, unknown>();
   readonly #at = new Map<number, StoryEvent>();
 
   constructor(epoch: string, reader: string) {
@@ -119,6 +121,7 @@ export class Story {
     const event = { offset, type, data };
     this.events.push(event);
     this.#at.set(offset, event);
+    if (type === 'message.created' || type === 'message.edited') this.contents.set(textField(data, 'messageId'), data['content']);
     const run = this.runs.get(runId);
     if (run !== undefined && TERMINAL.test(type)) run.terminal ??= event;
     if (type === 'run.queued') this.runs.set(runId, new StoryRun(runId, textField(data, 'messageId')));

@@ -39,6 +39,8 @@ export interface ChatStoryOptions {
   readonly sessions: number;
   /** What its sessions begin with: one server may have several stories. */
   readonly name?: string;
+  /** That the users ask. Default: none is named. */
+  readonly agents?: readonly [string, ...string[]];
 }
 
 export class ChatStory {
@@ -47,6 +49,7 @@ export class ChatStory {
   readonly #options: ChatStoryOptions;
   readonly #moments = new Moments();
   #chats: Chat[] = [];
+  #isModelDown = false;
 
   constructor(options: ChatStoryOptions) {
     this.#options = options;
@@ -83,10 +86,20 @@ export class ChatStory {
     this.history.record({ kind: 'crash', what, declaresLoss: false, ...declared });
   }
 
+  /** Until it is back, answers may fail. */
+  modelDies(): void {
+    this.#isModelDown = true;
+    for (const prompt of this.#open()) prompt.mayFail = true;
+  }
+
+  modelIsBack(): void {
+    this.#isModelDown = false;
+  }
+
   async #openChat(sessionId: string): Promise<Chat> {
-    const { server, token } = this.#options;
+    const { server, token, agents } = this.#options;
     const shared = { server, token, sessionId, history: this.history, moments: this.#moments, random: this.random };
-    const user = new PersistentUser(shared);
+    const user = new PersistentUser({ ...shared, isModelDown: () => this.#isModelDown, ...(agents === undefined ? {} : { agents }) });
     // The first write makes the chat, and only then can it be read.
     await user.prompt();
     const readerOn = (wire: Wire): LastingReader => new LastingReader({ ...shared, wire, name: `${sessionId}-${wire}` });
@@ -168,13 +181,19 @@ export class ChatStory {
     console.info(`prompts ${prompts.length} (${repeated} sent more than once), ends on two wires ${JSON.stringify(ends)}, runs taken over ${this.takeovers}, connections ${connections}, observations ${this.history.observations.length}, violations ${violations.length}`);
   }
 
-  /** Exactly what was asked for; of a stopped one, the beginning. */
-  #judgeAnswer({ messageId, runId = '', count, isStopped }: Prompted, { story }: LastingReader, ends: Record<string, number>): void {
+  /** Exactly what was asked for; of one that was stopped, or whose model died, the beginning. */
+  #judgeAnswer({ messageId, runId = '', counts, isStopped, mayFail }: Prompted, { story }: LastingReader, ends: Record<string, number>): void {
     expect(story.violations).toEqual([]);
-    const end = story.runs.get(runId)?.end?.event ?? 'none';
+    const { event: end, data } = story.runs.get(runId)?.end ?? { event: 'none', data: {} };
     ends[end] = (ends[end] ?? 0) + 1;
     const text = story.text(runId);
-    if (isStopped && end === 'run.cancelled') expect(counted(count).startsWith(text), `${messageId}: ${text}`).toBe(true);
-    else expect({ messageId, end, text }).toEqual({ messageId, end: 'run.completed', text: counted(count) });
+    const isCut = (isStopped && end === 'run.cancelled') || (mayFail && end === 'run.failed' && isOfModel(data));
+    const answers = counts.map(counted);
+    if (isCut) expect(answers.some((answer) => answer.startsWith(text)), `${messageId}: ${text}`).toBe(true);
+    else expect({ messageId, end, data, text }).toEqual({ messageId, end: 'run.completed', data, text: answers.find((answer) => answer === text) });
   }
+}
+
+function isOfModel({ error }: SeenEvent['data']): boolean {
+  return String((error as { code?: string } | undefined)?.code).startsWith('upstream-');
 }

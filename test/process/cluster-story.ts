@@ -9,13 +9,14 @@ export interface ClusterPlay {
   /** What its sessions begin with. */
   readonly name: string;
   readonly sessions: number;
+  readonly agents?: readonly [string, ...string[]];
 }
 
 /** Resolves when the strike is over, every answer has come, and the history was found good. */
-export async function playOnCluster(rig: ClusterRig, { name, sessions }: ClusterPlay, strike: (story: ChatStory) => Promise<void>): Promise<ChatStory> {
+export async function playOnCluster(rig: ClusterRig, { name, ...play }: ClusterPlay, strike: (story: ChatStory) => Promise<void>): Promise<ChatStory> {
   onTestFailed(() => console.error(rig.log));
   const random = seededRandom(name);
-  const story = new ChatStory({ server: new ClusterEntrance(rig, random), token: rig.token, random, sessions, name });
+  const story = new ChatStory({ server: new ClusterEntrance(rig, random), token: rig.token, random, name, ...play });
   await story.play(() => strike(story), () => doors(rig));
   return story;
 }

@@ -1,7 +1,7 @@
 // Where faults are placed: what happens in a world is counted here as it happens, so that a test can strike at the
 // n-th event from now, or just when a request has left, instead of after a time.
 
-export type MomentKind = 'event' | 'send' | 'cancel';
+export type MomentKind = 'event' | 'send' | 'edit' | 'cancel';
 
 interface Wait {
   readonly kinds: ReadonlySet<MomentKind>;
@@ -11,7 +11,7 @@ interface Wait {
 
 export class Moments {
   readonly #waits = new Set<Wait>();
-  readonly counts: Record<MomentKind, number> = { event: 0, send: 0, cancel: 0 };
+  readonly counts: Record<MomentKind, number> = { event: 0, send: 0, edit: 0, cancel: 0 };
 
   happened(kind: MomentKind): void {
     this.counts[kind] += 1;

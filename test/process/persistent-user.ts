@@ -1,9 +1,10 @@
 // A user of one chat who talks on whatever happens to the server: sends prompts, some of them before the last answer
-// has ended, loses replies and asks again with the same messageId, and stops some answers. What was asked and what was
-// answered goes into the history; what must have come of it is remembered.
+// has ended, some from two tabs at once, loses replies and asks again with the same messageId, edits and withdraws what
+// waits, and stops some answers. What was asked and what was answered goes into the history; what must have come of it
+// is remembered.
 import type { History } from '../history/history.ts';
 import { backOff, isPassing, type Entrance } from './entrance.ts';
-import { tryCall, type HttpAnswer } from './http-call.ts';
+import { tryCall, type HttpAnswer, type HttpCall } from './http-call.ts';
 import type { LastingReader } from './lasting-reader.ts';
 import type { Moments } from './moments.ts';
 import type { SeededRandom } from './seeded-random.ts';
@@ -15,18 +16,28 @@ export interface PersistentUserOptions {
   readonly history: History;
   readonly moments: Moments;
   readonly random: SeededRandom;
+  /** To which its prompts go, by chance. Default: none is named. */
+  readonly agents?: readonly [string, ...string[]];
+  /** Whether a prompt that is sent now may fail for want of a model. */
+  readonly isModelDown: () => boolean;
 }
 
 /** A prompt, from the first time it was sent. */
 export interface Prompted {
   readonly messageId: string;
-  readonly count: number;
+  /** What it may count to: an edit that nobody answered may have been made. */
+  readonly counts: number[];
   runId: string | undefined;
   attempts: number;
   isStopped: boolean;
   /** Kills since it was first sent: no more of them than this can have hit its run. */
   hits: number;
+  /** Its model was killed meanwhile. */
+  mayFail: boolean;
 }
+
+/** `path` below the session. */
+type Asked = Pick<HttpCall, 'method' | 'body' | 'hangUp'> & { readonly path: string };
 
 /** Tokens a second; and so many tokens that a run is over within a second. */
 const RATES = [200, 300, 500] as const;
@@ -46,7 +57,7 @@ export class PersistentUser {
     const { random } = this.#options;
     while (!isOver()) {
       const prompt = await this.prompt({ losesReply: random.between(1, 4) === 1 });
-      if (random.between(1, 4) === 1) await this.#stop(prompt, watch);
+      await this.#changeMind(prompt, watch);
       // Often the next one is sent while this one is being answered, or waits.
       const waitFor = random.pick([prompt, this.prompts.at(-2) ?? prompt]);
       await watch.until((story) => story.hasEnded(waitFor.runId ?? ''));
@@ -54,24 +65,44 @@ export class PersistentUser {
   }
 
   async prompt({ losesReply = false }: { readonly losesReply?: boolean } = {}): Promise<Prompted> {
-    const { sessionId, random } = this.#options;
+    const { sessionId, random, agents, isModelDown } = this.#options;
     const messageId = `${sessionId}-m${this.prompts.length + 1}`;
-    const prompt: Prompted = { messageId, count: random.between(20, COUNT_MAX), runId: undefined, attempts: 0, isStopped: false, hits: 0 };
+    const prompt: Prompted = { messageId, counts: [], runId: undefined, attempts: 0, isStopped: false, hits: 0, mayFail: isModelDown() };
     this.prompts.push(prompt);
-    const content = `${messageId}: count ${prompt.count} at ${random.pick(RATES)}/s`;
+    const body = { messageId, content: this.#ask(prompt), ...(agents === undefined ? {} : { agent: random.pick(agents) }) };
+    const tabs = random.between(1, 4) === 1 ? 2 : 1;
     while (prompt.runId === undefined) {
       prompt.attempts += 1;
-      prompt.runId = await this.#send(messageId, content, losesReply && prompt.attempts === 1);
+      const hangUp = losesReply && prompt.attempts === 1;
+      const answers = await Promise.all(Array.from({ length: tabs }, async () => this.#send(body, hangUp)));
+      prompt.runId = answers.find((runId) => runId !== undefined);
     }
     return prompt;
   }
 
+  /** What the prompt is to say from now on. */
+  #ask(prompt: Prompted): string {
+    const { random } = this.#options;
+    const count = random.between(20, COUNT_MAX);
+    prompt.counts.push(count);
+    return `${prompt.messageId}: count ${count} at ${random.pick(RATES)}/s`;
+  }
+
+  async #changeMind(prompt: Prompted, watch: LastingReader): Promise<void> {
+    const { random } = this.#options;
+    const mind = random.pick(['keep', 'keep', 'keep', 'stop', 'stop', 'withdraw', 'edit', 'edit'] as const);
+    if (mind === 'stop') await this.#stop(prompt, watch);
+    if (mind === 'withdraw') await this.#end(prompt, 'DELETE', `messages/${prompt.messageId}`, 'not-waiting');
+    if (mind === 'edit') await this.#edit(prompt);
+  }
+
   /** Undefined where it must be asked again. */
-  async #send(messageId: string, content: string, hangUp: boolean): Promise<string | undefined> {
+  async #send(body: { readonly messageId: string; readonly content: string }, hangUp: boolean): Promise<string | undefined> {
     const { sessionId: session, history, moments } = this.#options;
+    const { messageId, content } = body;
     const call = this.#nextCall();
     history.record({ kind: 'send', call, session, messageId, content });
-    const answer = await this.#post('messages', { messageId, content }, hangUp, () => moments.happened('send'));
+    const answer = await this.#call({ method: 'POST', path: 'messages', body, hangUp }, () => moments.happened('send'));
     if (answer?.status !== 202) {
       await this.#comeAgain('send', call, answer);
       return undefined;
@@ -83,26 +114,50 @@ export class PersistentUser {
 
   /** In the middle of the answer, as far as that can be said of one that may be over before the server hears of it. */
   async #stop(prompt: Prompted, watch: LastingReader): Promise<void> {
-    const { sessionId: session, history, moments } = this.#options;
     const runId = prompt.runId ?? '';
     await watch.until((story) => story.text(runId) !== '' || story.hasEnded(runId));
+    await this.#end(prompt, 'POST', 'cancel', 'no-active-run', { runId });
+  }
+
+  async #end(prompt: Prompted, method: 'POST' | 'DELETE', path: string, refusal: string, body?: unknown): Promise<void> {
+    const { sessionId: session, history, moments } = this.#options;
+    const runId = prompt.runId ?? '';
     for (;;) {
       const call = this.#nextCall();
       history.record({ kind: 'cancel', call, session, runId });
       prompt.isStopped = true;
-      const answer = await this.#post('cancel', { runId }, false, () => moments.happened('cancel'));
-      if (answer?.status === 202) history.record({ kind: 'cancelled', call, runId });
-      // It had ended already; by a stop that we were not told of, it may be.
-      else if (answer?.status === 409) history.record({ kind: 'refused', call, code: 'no-active-run' });
-      if (answer?.status === 202 || answer?.status === 409) return;
-      await this.#comeAgain('cancel', call, answer);
+      const answer = await this.#call({ method, path, body }, () => moments.happened('cancel'));
+      const isDone = answer?.status === 202 || answer?.status === 204;
+      if (isDone) history.record({ kind: 'cancelled', call, runId });
+      // Too late; by a stop that we were not told of, it may be.
+      const isLate = answer?.status === 409 && codeOf(answer) === refusal;
+      if (isLate) history.record({ kind: 'refused', call, code: refusal });
+      if (isDone || isLate) return;
+      await this.#comeAgain(path, call, answer);
     }
   }
 
-  async #post(what: string, body: unknown, hangUp: boolean, onWritten: () => void): Promise<HttpAnswer | undefined> {
+  /** One that is too late leaves what was asked before it, or what an edit asked that we were not told of. */
+  async #edit(prompt: Prompted): Promise<void> {
+    const { sessionId: session, history, moments } = this.#options;
+    const { messageId } = prompt;
+    const content = this.#ask(prompt);
+    for (;;) {
+      const call = this.#nextCall();
+      history.record({ kind: 'edit', call, session, messageId, content });
+      const answer = await this.#call({ method: 'PATCH', path: `messages/${messageId}`, body: { content } }, () => moments.happened('edit'));
+      if (answer?.status === 204) history.record({ kind: 'edited', call });
+      const isLate = answer?.status === 409 && codeOf(answer) === 'not-waiting';
+      if (isLate) history.record({ kind: 'refused', call, code: 'not-waiting' });
+      if (answer?.status === 204 || isLate) return;
+      await this.#comeAgain('edit', call, answer);
+    }
+  }
+
+  async #call({ path, ...asked }: Asked, onWritten: () => void): Promise<HttpAnswer | undefined> {
     const { server, token, sessionId } = this.#options;
     await server.up();
-    const answering = tryCall({ method: 'POST', url: `${server.url}/v1/sessions/${sessionId}/${what}`, token, body, hangUp });
+    const answering = tryCall({ ...asked, url: `${server.url}/v1/sessions/${sessionId}/${path}`, token });
     onWritten();
     return answering;
   }
