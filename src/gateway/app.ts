@@ -66,8 +66,8 @@ export function randomId(): string {
 export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
   const { config, clock, random } = deps;
   const newId = deps.newId ?? randomId;
-  const app = createHttpApp(config, deps.logger, newId);
   const parts = buildParts({ ...deps, newId });
+  const app = createHttpApp(config, deps.logger, newId, parts.streaming);
   await app.register(fastifySwagger, OPENAPI_INFO);
   await app.register(fastifyWebsocket, {
     options: {

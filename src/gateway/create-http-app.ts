@@ -1,4 +1,5 @@
 // The Fastify application with every limit that a server on the open network needs, and nothing on it yet.
+import type { Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { LogController, type FastifyBaseLogger } from 'fastify';
 import { refuseRawClient, replyError } from './error-replies.ts';
@@ -9,7 +10,8 @@ import { requestValidation } from './request-validation.ts';
 /** For requests, health probes among them, next to as many streams as are allowed. */
 const SPARE_CONNECTIONS = 1_024;
 
-export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string): HttpApp {
+/** `streaming`: sockets that carry a stream: a refusal would be part of it. */
+export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string, streaming: WeakSet<Socket> = new WeakSet()): HttpApp {
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -33,7 +35,7 @@ export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, 
     // Longer than any id, so that a wrong one is answered as such.
     routerOptions: { maxParamLength: 1024 },
     frameworkErrors: (error, request, reply) => void replyError(error, request, reply),
-    clientErrorHandler: (error, socket) => refuseRawClient(error, socket),
+    clientErrorHandler: (error, socket) => refuseRawClient(error, socket, streaming.has(socket)),
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(requestValidation);
   // Answers are made from types that their schemas are made of: checking them again at run time buys nothing.

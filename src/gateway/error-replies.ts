@@ -53,9 +53,9 @@ const PARSER_CODES: ReadonlyMap<string, GatewayErrorCode> = new Map([
   ['HPE_HEADER_OVERFLOW', 'headers-too-large'],
 ]);
 
-/** For Node's `clientError`. The error holds the bytes that were sent, tokens included: it is not logged. */
-export function refuseRawClient(error: Error & { readonly code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable || isWithinAnswer(socket)) {
+/** For Node's `clientError`. Within an answer, a stream for instance, another answer would be part of its body. The error holds the bytes that were sent, tokens included: it is not logged. */
+export function refuseRawClient(error: Error & { readonly code?: string }, socket: Socket, isStreaming: boolean): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || isStreaming || isWithinAnswer(socket)) {
     socket.destroy();
     return;
   }
@@ -71,8 +71,7 @@ export function refuseRawClient(error: Error & { readonly code?: string }, socke
   socket.destroySoon();
 }
 
-/** Within an answer, a stream for instance, another answer would be part of its body. Node keeps the answer that is
- *  under way on the socket, and its own handler asks the same. */
+/** Node keeps the answer that is under way on the socket, and its own handler asks the same. */
 function isWithinAnswer(socket: Socket & { readonly _httpMessage?: { readonly headersSent: boolean } | null }): boolean {
   return socket._httpMessage?.headersSent === true;
 }

@@ -53,7 +53,8 @@ export class WsConnection {
     socket.on('ping', () => this.#mayContinue());
     socket.on('pong', () => this.#mayContinue());
     // `ws` closes with the right code (1002, 1007, 1009) by itself, and `close` follows.
-    socket.on('error', () => undefined);
+    // The listener there was holds the request and the reply of the upgrade, for as long as the socket lives.
+    socket.removeAllListeners('error').on('error', () => undefined);
     socket.once('close', () => this.#onClosed());
   }
 

@@ -12,6 +12,7 @@ import type { StreamCookie } from '../auth/stream-cookie.ts';
 import type { Connections } from '../connections.ts';
 import type { EventStreams } from '../event-streams.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
+import { forgetRequest } from '../forget-request.ts';
 import { GatewayError } from '../gateway-error.ts';
 import type { HttpApp } from '../http-app.ts';
 import type { Metrics } from '../metrics.ts';
@@ -82,6 +83,7 @@ async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply:
   metrics.onRequest(URL, 200);
   const retryMs = Math.floor(config.sseRetryMs * (0.5 + random()));
   connection.open(reply.raw, { ...ownHeaders(reply), ...(cookie === undefined ? {} : { 'set-cookie': cookie }) }, retryMs);
+  forgetRequest(request.raw, reply.raw);
   const { signal } = connection;
   void streams.run({ start, wire: 'sse', encoder: sseEncoder, sink: connection, signal, onReset, until });
 }

@@ -1,5 +1,6 @@
 // GET /v1/ws: the upgrade. What can be refused before it is refused as plain HTTP; after it, frames decide.
 // [PROTOCOL §6]
+import type { ServerResponse } from 'node:http';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import Type from 'typebox';
@@ -11,6 +12,7 @@ import type { GatewayConfig } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
 import type { HttpApp } from '../http-app.ts';
 import type { Readiness } from '../readiness.ts';
+import { forgetRequest } from '../forget-request.ts';
 import { dispatchFrame } from '../frames/dispatch.ts';
 import type { FrameDeps } from '../frames/frame-deps.ts';
 import { SocketSession } from '../socket-session.ts';
@@ -25,6 +27,11 @@ export interface SocketRoutesDeps extends FrameDeps {
   readonly readiness: Readiness;
 }
 
+interface Upgrade {
+  readonly identity: Identity | undefined;
+  readonly response: ServerResponse;
+}
+
 export const SUBPROTOCOL = 'holdline.v1';
 
 const querystring = Type.Object({ ticket: Type.Optional(Type.String({ maxLength: 128 })) });
@@ -32,24 +39,28 @@ const querystring = Type.Object({ ticket: Type.Optional(Type.String({ maxLength:
 export function socketRoutes(app: HttpApp, deps: SocketRoutesDeps): void {
   const { credentials, readiness, admission } = deps;
   /** Of requests that are on their way to being a socket. */
-  const upgrading = new WeakMap<FastifyRequest, Identity>();
+  const upgrading = new WeakMap<FastifyRequest, Upgrade>();
   app.route({
     method: 'GET',
     url: '/v1/ws',
     schema: { tags: ['events'], querystring, response: { '4xx': errorSchema } },
     config: { access: 'own' },
-    preHandler: async (request) => {
+    preHandler: async (request, reply) => {
       if (!request.ws) throw new GatewayError('upgrade-required');
       readiness.mustNotDrain();
       const identity = await credentials.ofUpgrade(request, request.query.ticket);
       if (identity !== undefined) requireScope(identity, 'chat');
       admission.check(request.ip, identity?.principal);
-      if (identity !== undefined) upgrading.set(request, identity);
+      upgrading.set(request, { identity, response: reply.raw });
     },
     handler: async () => {
       throw new GatewayError('upgrade-required');
     },
-    wsHandler: (socket, request) => openSocket(deps, socket, request, upgrading.get(request)),
+    wsHandler: (socket, request) => {
+      const upgrade = upgrading.get(request);
+      openSocket(deps, socket, request, upgrade?.identity);
+      if (upgrade !== undefined) forgetRequest(request.raw, upgrade.response);
+    },
   });
 }
 
