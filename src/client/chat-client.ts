@@ -18,9 +18,9 @@ import { WireChoice } from './wire-choice.ts';
 import type { Transport } from './wire-choice.ts';
 import type { HistoryPage, SessionPage } from './wire-events.ts';
 
-export type { Chat, ChatCounters, ChatSnapshot, SendOptions } from './chat.ts';
+export type { Chat, ChatCounters, ChatSnapshot, RegenerateOptions, SendOptions } from './chat.ts';
 export { ChatClientError } from './chat-client-error.ts';
-export type { AttachmentPart, Message, Part, Run, RunState, TextPart, ToolCallPart } from './chat-state.ts';
+export type { Alternatives, AttachmentPart, Message, Part, Run, RunState, TextPart, ToolCallPart } from './chat-state.ts';
 export type { ConnectionState } from './connection-state.ts';
 export type { Environment, WakeReason } from './environment.ts';
 export type { Fetch } from './http-api.ts';

@@ -1,6 +1,7 @@
 // From events to what a chat looks like: a pure and total function. The same events give the same state on any
 // mix of wires, merges and reconnects; types and fields it does not know change nothing [PROTOCOL §4].
-// Positions and duplicates are `chat-replica.ts`, the text itself is `parts-fold.ts`.
+// Positions and duplicates are `chat-replica.ts`, the text itself is `parts-fold.ts`, branches are `chat-branches.ts`.
+import { hasRival, isAnswer, showBranch } from './chat-branches.ts';
 import { appendDelta, partsOfContent, settleToolCall, startPart, truncateParts } from './parts-fold.ts';
 import type { ChatState, Message, Part, Run } from './chat-state.ts';
 import type { ChatEvent } from './wire-events.ts';
@@ -15,6 +16,10 @@ export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undef
       return foldSession(state, event);
     case 'message.created':
       return foldMessage(state, event);
+    case 'message.edited':
+      return foldEdited(state, event);
+    case 'branch.selected':
+      return knownRun(state, event.runId) === undefined ? state : showBranch(state, event.runId);
     case 'run.queued':
       return foldQueued(state, event);
     case 'run.started':
@@ -50,28 +55,39 @@ function foldSession(state: ChatState, event: EventOf<'session.created' | 'sessi
 }
 
 function foldMessage(state: ChatState, event: EventOf<'message.created'>): ChatState {
-  if (state.messages.some((message) => message.messageId === event.messageId)) return state;
+  if (findPrompt(state, event.messageId) !== undefined) return state;
+  const { replaces } = event;
+  const follows = replaces === undefined ? state.tip : findPrompt(state, replaces)?.follows;
   const message: Message = {
     messageId: event.messageId,
     role: event.role,
     parts: partsOfContent(event.content),
     delivery: 'sent',
     ...(event.createdAt === undefined ? {} : { createdAt: event.createdAt }),
+    ...(follows === undefined ? {} : { follows }),
+    ...(replaces === undefined ? {} : { replaces }),
   };
-  return { ...state, messages: [...state.messages, message] };
+  const before = replaces === undefined ? state : showBranch(state, follows);
+  return { ...before, messages: [...before.messages, message] };
+}
+
+function foldEdited(state: ChatState, event: EventOf<'message.edited'>): ChatState {
+  const prompt = findPrompt(state, event.messageId);
+  return prompt === undefined ? state : replaceMessage(state, prompt, { ...prompt, parts: partsOfContent(event.content) });
 }
 
 function foldQueued(state: ChatState, event: EventOf<'run.queued'>): ChatState {
-  const index = state.messages.findLastIndex((message) => message.messageId === event.messageId);
-  const prompt = state.messages[index];
-  const messages = prompt === undefined ? state.messages : state.messages.with(index, { ...prompt, runId: event.runId });
+  const { runId, messageId } = event;
   const run: Run = {
-    ...runIn(state, event.runId),
-    promptId: event.messageId,
+    ...runIn(state, runId),
+    promptId: messageId,
     ...(event.agent === undefined ? {} : { agent: event.agent }),
     ...(event.model === undefined ? {} : { model: event.model }),
   };
-  return putRun({ ...state, messages }, run);
+  const queued = { ...putRun(state, run), tip: runId };
+  const prompt = state.messages.findLast((message) => message.messageId === messageId);
+  const goesStraightOn = prompt !== undefined && prompt.runId === undefined && !hasRival(state, prompt);
+  return goesStraightOn ? replaceMessage(queued, prompt, { ...prompt, runId }) : showBranch(queued, runId);
 }
 
 function foldStarted(state: ChatState, event: EventOf<'run.started'>): ChatState {
@@ -90,21 +106,20 @@ function foldDelta(state: ChatState, delta: EventOf<'delta'>): ChatState | undef
   // Without a `run.started` the log no longer holds the run's beginning: it was trimmed away.
   const known = knownRun(state, delta.runId);
   const mayLackBeginning = known?.messageId === undefined;
-  const index = answerIndex(state, delta.runId);
-  const parts = appendDelta(state.messages[index]?.parts ?? [], delta, mayLackBeginning);
+  const answer = findAnswer(state, delta.runId);
+  const parts = appendDelta(answer?.parts ?? [], delta, mayLackBeginning);
   if (parts === undefined) return undefined;
-  if (index >= 0) return withParts(state, index, parts);
+  if (answer !== undefined) return withParts(state, answer, parts);
   const run: Run = { ...runIn(state, delta.runId), state: 'running', messageId: delta.messageId };
-  const begun = withAnswer(putRun(state, run), run, delta.messageId);
-  return withParts(begun, answerIndex(begun, delta.runId), parts);
+  return withAnswer(putRun(state, run), run, delta.messageId, parts);
 }
 
 function foldRestarted(state: ChatState, event: EventOf<'run.restarted'>): ChatState | undefined {
   const run: Run = { ...runIn(state, event.runId), state: 'running', attempt: event.attempt };
-  const index = answerIndex(state, event.runId);
-  if (index < 0) return putRun(state, run);
-  const parts = truncateParts(state.messages[index]?.parts ?? [], event.part, event.at);
-  return parts === undefined ? undefined : putRun(withParts(state, index, parts), run);
+  const answer = findAnswer(state, event.runId);
+  if (answer === undefined) return putRun(state, run);
+  const parts = truncateParts(answer.parts, event.part, event.at);
+  return parts === undefined ? undefined : putRun(withParts(state, answer, parts), run);
 }
 
 function foldRunEnd(
@@ -149,30 +164,46 @@ function changeParts(
   runId: string,
   change: (parts: readonly Part[]) => readonly Part[],
 ): ChatState {
-  const index = answerIndex(state, runId);
-  const message = state.messages[index];
-  return message === undefined ? state : withParts(state, index, change(message.parts));
+  const answer = findAnswer(state, runId);
+  return answer === undefined ? state : withParts(state, answer, change(answer.parts));
 }
 
-/** Of the answer, not of the prompt that carries the same run id. */
-function answerIndex(state: ChatState, runId: string): number {
-  return state.messages.findLastIndex((message) => message.runId === runId && message.role === 'assistant');
+function withParts(state: ChatState, answer: Message, parts: readonly Part[]): ChatState {
+  return answer.parts === parts ? state : replaceMessage(state, answer, { ...answer, parts });
 }
 
-function withParts(state: ChatState, index: number, parts: readonly Part[]): ChatState {
-  const message = state.messages[index];
-  if (message === undefined || message.parts === parts) return state;
-  return { ...state, messages: state.messages.with(index, { ...message, parts }) };
+function findAnswer(state: ChatState, runId: string): Message | undefined {
+  return findMessage(state, (message) => message.runId === runId && isAnswer(message));
+}
+
+function findPrompt(state: ChatState, messageId: string): Message | undefined {
+  return findMessage(state, (message) => message.messageId === messageId && !isAnswer(message));
+}
+
+function findMessage(state: ChatState, isWanted: (message: Message) => boolean): Message | undefined {
+  return state.messages.findLast(isWanted) ?? state.hidden.findLast(isWanted);
+}
+
+/** Where it stands, on the branch that is shown or beside it. */
+function replaceMessage(state: ChatState, old: Message, fresh: Message): ChatState {
+  const index = state.messages.lastIndexOf(old);
+  if (index >= 0) return { ...state, messages: state.messages.with(index, fresh) };
+  return { ...state, hidden: state.hidden.with(state.hidden.lastIndexOf(old), fresh) };
 }
 
 /**
  * The answer goes right after its prompt: with three prompts queued, the log has them before the first
- * answer, but nobody wants to read them like that.
+ * answer, but nobody wants to read them like that. One that belongs to another branch is kept beside.
  */
-function withAnswer(state: ChatState, run: Run, messageId: string): ChatState {
-  if (answerIndex(state, run.runId) >= 0) return state;
-  const answer: Message = { messageId, role: 'assistant', parts: [], runId: run.runId, delivery: 'sent' };
-  const prompt = state.messages.findLastIndex((message) => message.messageId === run.promptId);
-  const place = prompt < 0 ? state.messages.length : prompt + 1;
-  return { ...state, messages: state.messages.toSpliced(place, 0, answer) };
+function withAnswer(state: ChatState, run: Run, messageId: string, parts: readonly Part[] = []): ChatState {
+  const { runId } = run;
+  if (findAnswer(state, runId) !== undefined) return state;
+  const prompt = findPrompt(state, run.promptId ?? '');
+  const answer: Message = { messageId, role: 'assistant', parts, runId, delivery: 'sent' };
+  if (prompt === undefined) return { ...state, messages: [...state.messages, answer] };
+  const index = state.messages.lastIndexOf(prompt);
+  if (index < 0 || prompt.runId !== runId) return { ...state, hidden: [...state.hidden, answer] };
+  const { answers } = prompt;
+  const turn = answers === undefined ? [prompt, answer] : [{ ...prompt, answers: undefined }, { ...answer, alternatives: answers }];
+  return { ...state, messages: state.messages.toSpliced(index, 1, ...turn) };
 }

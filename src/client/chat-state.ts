@@ -33,14 +33,33 @@ export interface AttachmentPart {
 
 export type Part = TextPart | ToolCallPart | AttachmentPart;
 
+/** What else stands in the place of a message, in the order in which it was begun: "2 of 3". */
+export interface Alternatives {
+  /** Of the one that is shown, from 1. */
+  readonly place: number;
+  readonly count: number;
+  /** The runs to select to show the one before and the one after, each with what was said after it last. */
+  readonly previous: string | undefined;
+  readonly next: string | undefined;
+}
+
 export interface Message {
   readonly messageId: string;
   /** `user`, `assistant`, or another role the server names. */
   readonly role: string;
   readonly parts: readonly Part[];
   readonly createdAt?: string;
-  /** Of a prompt: the run it asked for. Of an answer: the run that writes it. Its state is in `runs`. */
+  /** Of a prompt: the run that answers it on the branch that is shown. Of an answer: the run that writes it. Its state
+   *  is in `runs`. */
   readonly runId?: string;
+  /** Of a prompt: the run it stands after. Absent where it begins the chat. */
+  readonly follows?: string;
+  /** Of a prompt: the one in whose place it was sent, as a branch. */
+  readonly replaces?: string;
+  /** Other prompts in the place of this one; of an answer, other answers to its prompt. */
+  readonly alternatives?: Alternatives | undefined;
+  /** Of a prompt whose run has not begun to answer: its other answers. */
+  readonly answers?: Alternatives | undefined;
   /** `sending`: not acknowledged yet, being retried. `unsent`: given up, see `error`; sending it again with the
    *  same id is safe. `sent`: the server has it for good. */
   readonly delivery: 'sending' | 'unsent' | 'sent';
@@ -79,13 +98,17 @@ export interface ChatState {
   readonly position?: string;
   readonly title?: string;
   readonly metadata?: unknown;
-  /** In the order of the conversation: an answer stands after the message that asked for it. */
+  /** The branch that is shown, in the order of the conversation: an answer stands after the message that asked for it. */
   readonly messages: readonly Message[];
-  /** In the order in which they were asked for. */
+  /** The messages of all other branches, so that one can be shown at once. In no order that means anything. */
+  readonly hidden: readonly Message[];
+  /** The last run of the branch that is shown: what the next prompt follows. */
+  readonly tip?: string | undefined;
+  /** Of all branches, in the order in which they were asked for. */
   readonly runs: readonly Run[];
 }
 
-export const EMPTY_CHAT: ChatState = { messages: [], runs: [] };
+export const EMPTY_CHAT: ChatState = { messages: [], hidden: [], runs: [] };
 
 /** Does the run still have an end to come? */
 export function isOpen(run: Run): boolean {

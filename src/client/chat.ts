@@ -1,4 +1,4 @@
-// One chat as a program holds it: send, stop, and a snapshot that can be observed. Puts together the replica
+// One chat as a program holds it: commands, and a snapshot that can be observed. Puts together the replica
 // (what is known), the connection (how it gets here) and the outbox (what is on its way).
 import { ChatReplica } from './chat-replica.ts';
 import type { ReplicaCounters } from './chat-replica.ts';
@@ -8,8 +8,8 @@ import { isOpen } from './chat-state.ts';
 import type { Message, Run } from './chat-state.ts';
 import type { ConnectionState } from './connection-state.ts';
 import type { Environment, WakeReason } from './environment.ts';
-import type { HttpApi } from './http-api.ts';
-import { parseRunId } from './http-bodies.ts';
+import type { Call, HttpApi } from './http-api.ts';
+import { parseRegenerated, parseRunId } from './http-bodies.ts';
 import { Outbox } from './outbox.ts';
 import type { Outgoing } from './outbox.ts';
 import { PatientCaller } from './patient-caller.ts';
@@ -17,7 +17,7 @@ import { randomId } from './random-id.ts';
 import { SnapshotStore } from './snapshot-store.ts';
 import type { TokenSource } from './token-source.ts';
 import type { WireChoice } from './wire-choice.ts';
-import type { MessageContent, SendReceipt } from './wire-events.ts';
+import type { MessageContent, RegenerateReceipt, SendReceipt } from './wire-events.ts';
 import type { WireName } from './wire.ts';
 
 export interface ChatCounters extends ReplicaCounters {
@@ -30,8 +30,9 @@ export interface ChatSnapshot {
   readonly sessionId: string;
   readonly title?: string;
   readonly metadata?: unknown;
-  /** In the order of the conversation, with what is still on its way at the end. */
+  /** The branch that is shown, in the order of the conversation, with what is still on its way at the end. */
   readonly messages: readonly Message[];
+  /** Of all branches. */
   readonly runs: readonly Run[];
   /** The run that is writing now. */
   readonly activeRun?: Run;
@@ -44,6 +45,11 @@ export interface ChatSnapshot {
 }
 
 export type SendOptions = Partial<Omit<Outgoing, 'content'>>;
+
+export interface RegenerateOptions extends Pick<SendOptions, 'model' | 'agent' | 'priority' | 'onBusy'> {
+  /** Of the answer to be made: asked for again under the same id, it is the same answer. */
+  readonly answerId?: string;
+}
 
 export interface ChatParts {
   readonly api: HttpApi;
@@ -88,7 +94,7 @@ export class Chat {
 
   /**
    * Sends a message. It is shown at once and retried under one id until the server has it, so a lost answer
-   * never makes two of it. Sending an `unsent` message again needs its `messageId` and the same content.
+   * never makes two of it. Sending an `unsent` message again needs its `messageId`, `replaces` and the same content.
    *
    * @throws ChatClientError once it is refused for good, or was tried for two minutes
    */
@@ -96,6 +102,34 @@ export class Chat {
     const receipt = await this.#outbox.send({ ...options, messageId: options.messageId ?? randomId(), content });
     this.#connection.revive();
     return receipt;
+  }
+
+  /**
+   * Asks for another answer to a prompt, on a branch of its own that is shown from then on. What the prompt was
+   * answered with stays, as an alternative.
+   *
+   * @param messageId of the prompt
+   * @throws ChatClientError, as do all of these: `busy` while the prompt is still to be answered
+   */
+  async regenerate(messageId: string, options: RegenerateOptions = {}): Promise<RegenerateReceipt> {
+    const body = { ...options, answerId: options.answerId ?? randomId() };
+    return parseRegenerated(await this.#command('POST', `${messagePath(messageId)}/regenerate`, body));
+  }
+
+  /** Lets a prompt that waits say something else, in its place of the queue. @throws `not-waiting` once it is being answered */
+  async edit(messageId: string, content: MessageContent): Promise<void> {
+    await this.#command('PATCH', messagePath(messageId), { content });
+  }
+
+  /** Takes a prompt that waits out of the queue. @throws `not-waiting`, also where an attempt had got through whose answer was lost */
+  async withdraw(messageId: string): Promise<void> {
+    await this.#command('DELETE', messagePath(messageId));
+  }
+
+  /** Shows the chat up to this run on every device, and lets the next prompt follow it: the `previous` or `next` of a
+   *  message's alternatives, or any other run of the chat. */
+  async select(runId: string): Promise<void> {
+    await this.#command('PUT', '/branch', { runId });
   }
 
   /**
@@ -107,14 +141,10 @@ export class Chat {
   async stop(runId?: string): Promise<string | undefined> {
     const runs = this.#replica.state.runs;
     const target = runId ?? (runs.find((run) => run.state === 'running') ?? runs.find(isOpen))?.runId;
-    const call = {
-      method: 'POST',
-      path: `/sessions/${encodeURIComponent(this.sessionId)}/cancel`,
-      body: target === undefined ? {} : { runId: target },
-    } as const;
     try {
       // Without a name the call means "whatever runs": repeated after a lost answer, it would stop the next one too.
-      return parseRunId(await (target === undefined ? this.#api.call(call) : this.#caller.call(call)));
+      const call = target === undefined ? this.#api.call(this.#call('POST', '/cancel', {})) : this.#command('POST', '/cancel', { runId: target });
+      return parseRunId(await call);
     } catch (error) {
       if (error instanceof ChatClientError && error.code === 'no-active-run') return undefined;
       throw error;
@@ -145,14 +175,23 @@ export class Chat {
     this.#onClose();
   }
 
+  /** For what may be said twice: it names what it is about. */
+  #command(method: Call['method'], path: string, body?: unknown): Promise<unknown> {
+    return this.#caller.call(this.#call(method, path, body));
+  }
+
+  #call(method: Call['method'], path: string, body?: unknown): Call {
+    return { method, path: `/sessions/${encodeURIComponent(this.sessionId)}${path}`, body };
+  }
+
   #changed(): void {
-    this.#outbox.settle(this.#replica.state.messages);
+    this.#outbox.settle(this.#replica.state);
     this.#store.changed();
   }
 
   #build(): ChatSnapshot {
     const { position, title, metadata, messages, runs } = this.#replica.state;
-    const waiting = this.#outbox.visible(messages);
+    const waiting = this.#outbox.messages;
     const activeRun = runs.find((run) => run.state === 'running');
     const wire = this.#connection.wireName;
     return {
@@ -168,4 +207,8 @@ export class Chat {
       ...(position === undefined ? {} : { position }),
     };
   }
+}
+
+function messagePath(messageId: string): string {
+  return `/messages/${encodeURIComponent(messageId)}`;
 }

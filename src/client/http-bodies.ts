@@ -2,7 +2,7 @@
 // is not what the protocol says means that something else answered, and is a `not-holdline` error.
 import { ownError } from './chat-client-error.ts';
 import { isFields } from './wire-codec.ts';
-import type { HistoryMessage, HistoryPage, SendReceipt, SessionPage, SessionSummary } from './wire-events.ts';
+import type { HistoryMessage, HistoryPage, RegenerateReceipt, SendReceipt, SessionPage, SessionSummary } from './wire-events.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -16,6 +16,10 @@ export function parseReceipt(body: unknown): SendReceipt {
     position: textOf(fields, 'position'),
     queued: typeof queued === 'number' ? queued : 0,
   };
+}
+
+export function parseRegenerated(body: unknown): RegenerateReceipt {
+  return { ...parseReceipt(body), answerId: textOf(fieldsOf(body), 'answerId') };
 }
 
 export function parseCreated(body: unknown): { readonly sessionId: string; readonly position: string } {

@@ -3,7 +3,7 @@
 // chat gets the message exactly once [PROTOCOL §3].
 import { parseReceipt } from './http-bodies.ts';
 import { ChatClientError } from './chat-client-error.ts';
-import type { Message } from './chat-state.ts';
+import type { ChatState, Message } from './chat-state.ts';
 import type { Environment } from './environment.ts';
 import { partsOfContent } from './parts-fold.ts';
 import type { PatientCaller } from './patient-caller.ts';
@@ -16,6 +16,8 @@ export interface Outgoing {
   readonly agent?: string;
   readonly priority?: 'high' | 'normal' | 'low';
   readonly onBusy?: 'queue' | 'interrupt' | 'reject';
+  /** The prompt in whose place it stands, as a branch. */
+  readonly replaces?: string;
 }
 
 export class Outbox {
@@ -48,17 +50,15 @@ export class Outbox {
     return sent;
   }
 
-  /** What the log does not show yet. */
-  visible(logged: readonly Message[]): readonly Message[] {
-    if (this.#messages.size === 0) return [];
-    const ids = new Set(logged.map((message) => message.messageId));
-    return [...this.#messages.values()].filter((message) => !ids.has(message.messageId));
+  /** What the log did not have when it was last settled. */
+  get messages(): readonly Message[] {
+    return [...this.#messages.values()];
   }
 
-  /** Lets go of what the log has now. */
-  settle(logged: readonly Message[]): void {
+  /** Lets go of what the log has now, on whatever branch. */
+  settle({ messages, hidden }: ChatState): void {
     if (this.#messages.size === 0) return;
-    for (const message of logged) this.#messages.delete(message.messageId);
+    for (const message of [...messages, ...hidden]) this.#messages.delete(message.messageId);
   }
 
   /** Takes an `unsent` message off the screen. */
@@ -75,6 +75,7 @@ export class Outbox {
       parts: partsOfContent(outgoing.content),
       createdAt: new Date(this.#environment.now()).toISOString(),
       delivery: 'sending',
+      ...(outgoing.replaces === undefined ? {} : { replaces: outgoing.replaces }),
     };
     this.#show(message);
     try {

@@ -13,7 +13,7 @@ export function isFields(value: unknown): value is Fields {
 export function parseChatEvent(frame: WireFrame): ChatEvent | undefined {
   if (!isFields(frame.data)) return undefined;
   if (frame.event.startsWith('session.')) return parseSessionEvent(frame.event, frame.data);
-  if (frame.event === 'message.created') return parseMessage(frame.data);
+  if (frame.event.startsWith('message.')) return parseMessageEvent(frame.event, frame.data);
   return typeof frame.data['runId'] === 'string' ? parseRunEvent(frame.event, frame.data['runId'], frame.data) : undefined;
 }
 
@@ -53,15 +53,19 @@ function parseSessionEvent(type: string, fields: Fields): ChatEvent | undefined 
   return { type, ...(typeof title === 'string' ? { title } : {}), ...(metadata === undefined ? {} : { metadata }) };
 }
 
-function parseMessage(fields: Fields): ChatEvent | undefined {
+function parseMessageEvent(type: string, fields: Fields): ChatEvent | undefined {
   const { messageId, role, content } = fields;
-  if (typeof messageId !== 'string' || typeof role !== 'string' || !isContent(content)) return undefined;
-  return { type: 'message.created', messageId, role, content, ...pickText(fields, 'createdAt') };
+  if (typeof messageId !== 'string' || !isContent(content)) return undefined;
+  if (type === 'message.edited') return { type, messageId, content };
+  if (type !== 'message.created' || typeof role !== 'string') return undefined;
+  return { type, messageId, role, content, ...pickText(fields, 'createdAt'), ...pickText(fields, 'replaces') };
 }
 
 function parseRunEvent(type: string, runId: string, fields: Fields): ChatEvent | undefined {
   const { messageId, attempt, part, at } = fields;
   switch (type) {
+    case 'branch.selected':
+      return { type, runId };
     case 'run.queued':
       if (typeof messageId !== 'string') return undefined;
       return { type, runId, messageId, ...pickText(fields, 'agent'), ...pickText(fields, 'model') };

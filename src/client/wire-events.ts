@@ -35,7 +35,11 @@ export type ChatEvent =
       readonly role: string;
       readonly content: MessageContent;
       readonly createdAt?: string;
+      /** The prompt in whose place it stands, as a branch. */
+      readonly replaces?: string;
     }
+  | { readonly type: 'message.edited'; readonly messageId: string; readonly content: MessageContent }
+  | { readonly type: 'branch.selected'; readonly runId: string }
   | {
       readonly type: 'run.queued';
       readonly runId: string;
@@ -106,6 +110,11 @@ export interface SendReceipt {
   readonly position: string;
   /** Runs that were before this one when it was accepted. */
   readonly queued: number;
+}
+
+/** What regenerating answers. The same `answerId` again gives the same answer. */
+export interface RegenerateReceipt extends SendReceipt {
+  readonly answerId: string;
 }
 
 /** One line of the list of chats. Fields a server leaves out are absent. */

@@ -93,12 +93,29 @@ export class ScriptedChat {
     const known = this.#posted.get(messageId);
     if (known !== undefined) return known.content === content ? known.receipt : 'conflict';
     const runId = `run-${messageId}`;
-    this.append('message.created', { messageId, role: 'user', content: body['content'], createdAt: new Date(0).toISOString() });
+    const { replaces } = body;
+    this.append('message.created', { messageId, role: 'user', content: body['content'], createdAt: new Date(0).toISOString(), ...(replaces === undefined ? {} : { replaces }) });
     const receipt = { messageId, runId, position: this.position, queued: 0 };
     this.append('run.queued', { runId, messageId, agent: 'default', model: 'm' });
     this.#posted.set(messageId, { content, receipt });
     this.onMessage?.(runId, body['content']);
     return receipt;
+  }
+
+  /** By the id of its answer: once, as a message. */
+  regenerate(messageId: string, body: Record<string, unknown>): Record<string, unknown> {
+    const answerId = textOf(body['answerId']);
+    const known = this.#posted.get(answerId);
+    if (known !== undefined) return known.receipt;
+    const runId = `run-${answerId}`;
+    this.append('run.queued', { runId, messageId, agent: 'default', model: 'm', regenerates: true });
+    const receipt = { messageId, answerId, runId, position: this.position, queued: 0 };
+    this.#posted.set(answerId, { content: '', receipt });
+    return receipt;
+  }
+
+  isWaiting(messageId: string): boolean {
+    return !this.#events.some(({ event, data }) => data['runId'] === `run-${messageId}` && (event === 'run.started' || event === 'run.cancelled'));
   }
 
   cancel(named: unknown): string | undefined {

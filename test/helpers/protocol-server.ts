@@ -140,8 +140,9 @@ export class ProtocolServer {
     const [, , , id, rest] = path;
     if (id === undefined) return this.#answerList(method, body);
     const chat = this.chats.get(id);
-    if (rest === 'messages' && method === 'POST') return this.#post(this.chat(id), body);
+    if (rest === 'messages' && path.length === 5 && method === 'POST') return this.#post(this.chat(id), body);
     if (chat === undefined) return refusal(404);
+    if (rest === 'messages' && path[5] !== undefined) return this.#answerMessage(`${method} ${path[6] ?? ''}`.trim(), chat, decodeURIComponent(path[5]), body);
     if (rest === 'events') {
       this.#serveEvents(chat, request, response);
       return 'streams';
@@ -159,17 +160,31 @@ export class ProtocolServer {
 
   #post(chat: ScriptedChat, body: Fields): Reply | 'cut' {
     const receipt = chat.post(body);
-    if (this.faults.loseReplies > 0) {
-      this.faults.loseReplies -= 1;
-      return 'cut';
-    }
-    return receipt === 'conflict' ? refusal(409, 'message-conflict') : { status: 202, body: receipt };
+    return this.#maybeLost(receipt === 'conflict' ? refusal(409, 'message-conflict') : { status: 202, body: receipt });
+  }
+
+  #answerMessage(call: string, chat: ScriptedChat, messageId: string, body: Fields): Reply | 'cut' {
+    if (call === 'POST regenerate') return this.#maybeLost({ status: 202, body: chat.regenerate(messageId, body) });
+    if (!chat.isWaiting(messageId)) return refusal(409, 'not-waiting');
+    if (call === 'PATCH') chat.append('message.edited', { messageId, content: body['content'], user: 'u' });
+    else chat.append('run.cancelled', { runId: `run-${messageId}`, by: 'u', reason: 'withdrawn' });
+    return { status: 204 };
+  }
+
+  #maybeLost(reply: Reply): Reply | 'cut' {
+    if (this.faults.loseReplies === 0) return reply;
+    this.faults.loseReplies -= 1;
+    return 'cut';
   }
 
   #answerChat(call: string, chat: ScriptedChat, body: Fields): Reply {
     if (call === 'POST cancel') {
       const runId = chat.cancel(body['runId']);
       return runId === undefined ? refusal(409, 'no-active-run') : { status: 202, body: { runId } };
+    }
+    if (call === 'PUT branch') {
+      chat.append('branch.selected', { runId: body['runId'], by: 'u' });
+      return { status: 204 };
     }
     if (call === 'GET messages') return { status: 200, body: { messages: [], position: chat.position } };
     if (call !== 'DELETE') return refusal(404);
