@@ -1,10 +1,7 @@
 // Plain requests, by autocannon: creating sessions (two durable appends each), and the health probe beside it.
 //   npm run build:load && taskset -c 1 node dist-load/load/http.js [seconds=10] [connections=50]
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import autocannon from 'autocannon';
-import { ServerProcess } from './server-process.ts';
+import { withServer } from './server-process.ts';
 
 export interface HttpFigures {
   readonly createsPerSecond: number;
@@ -15,10 +12,8 @@ export interface HttpFigures {
 }
 
 export async function http(seconds: number, connections: number): Promise<HttpFigures> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
-  const server = await ServerProcess.start('clock-server', [folder]);
-  const url = `http://127.0.0.1:${server.port}`;
-  try {
+  return withServer(async (server) => {
+    const url = `http://127.0.0.1:${server.port}`;
     const headers = { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' };
     const creates = await autocannon({ url: `${url}/v1/sessions`, method: 'POST', headers, body: '{}', connections, duration: seconds });
     const health = await autocannon({ url: `${url}/healthz`, connections, duration: seconds });
@@ -29,10 +24,7 @@ export async function http(seconds: number, connections: number): Promise<HttpFi
       healthPerSecond: Math.round(health.requests.average),
       errors: creates.errors + creates.non2xx + health.errors + health.non2xx,
     };
-  } finally {
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 if (import.meta.filename === process.argv[1]) {

@@ -1,11 +1,8 @@
 // Idle connections: half SSE, half WebSocket, each on a chat of its own, on one process. Gives the server's resident
 // memory per connection, beyond what it had before, and its CPU while they idle with heartbeats.
 //   npm run build:load && taskset -c 1 node dist-load/load/idle.js [connections=10000] [seconds=30]
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { WebSocket } from 'ws';
-import { ServerProcess } from './server-process.ts';
+import { withServer, type ServerProcess } from './server-process.ts';
 import { newStats, post, SseClient } from './sse-client.ts';
 
 const OPENING = 100;
@@ -19,11 +16,9 @@ export interface IdleFigures {
 }
 
 export async function idle(wire: 'sse' | 'ws', count: number, seconds: number): Promise<IdleFigures> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
-  const server = await ServerProcess.start('clock-server', [folder]);
-  const { port, token } = server;
   const stats = newStats();
-  try {
+  return withServer(async (server) => {
+    const { port, token } = server;
     for (let i = 0; i < count; i += OPENING) {
       await Promise.all(Array.from({ length: OPENING }, (_, k) => post({ port, token, path: '/v1/sessions' }, { sessionId: `s${i + k}` })));
     }
@@ -38,10 +33,7 @@ export async function idle(wire: 'sse' | 'ws', count: number, seconds: number): 
     const kb = (server.residentKb() - before) / count;
     for (const close of closers) close();
     return { wire, connections: count, kbPerConnection: Number(kb.toFixed(1)), cpuPercent: Number((used / (seconds * 10)).toFixed(1)), violations: stats.violations };
-  } finally {
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 async function open(wire: 'sse' | 'ws', { port, token }: ServerProcess, session: string, stats: ReturnType<typeof newStats>): Promise<() => void> {

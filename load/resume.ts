@@ -1,10 +1,6 @@
-// What coming back costs: a finished 5,000-token answer resumed from random places, and a prompt sent to a chat of
-// 200 turns against one sent to a chat of two. Client-side times, one at a time, medians.
+// What coming back costs: a finished 5,000-token answer resumed from random places. Client-side times, one at a time.
 //   npm run build:load && taskset -c 1 node dist-load/load/resume.js [tokens=5000] [tries=200]
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { ServerProcess } from './server-process.ts';
+import { withServer } from './server-process.ts';
 import { post, quantile } from './sse-client.ts';
 
 export interface ResumeFigures {
@@ -14,26 +10,15 @@ export interface ResumeFigures {
   readonly resumeP99Ms: number;
   readonly healthP50Ms: number;
   readonly cpuMsPerResume: number;
-  readonly sendOnTurn2Ms: number;
-  readonly sendOnTurn200Ms: number;
 }
 
 export async function resume(tokens: number, tries: number): Promise<ResumeFigures> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
-  const server = await ServerProcess.start('clock-server', [folder]);
-  const { port, token } = server;
-  const headers = { authorization: `Bearer ${token}` };
-  const events = async (session: string, after: string): Promise<string> =>
-    (await fetch(`http://127.0.0.1:${port}/v1/sessions/${session}/events?until=idle&after=${after}`, { headers })).text();
-  const turn = async (session: string, content: string): Promise<number> => {
-    const begun = performance.now();
-    await post({ port, token, path: `/v1/sessions/${session}/messages` }, { content });
-    const took = performance.now() - begun;
-    await events(session, 'latest');
-    return took;
-  };
-  try {
-    await turn('answer', `say ${tokens} at 2000/s`);
+  return withServer(async (server) => {
+    const { port, token } = server;
+    const headers = { authorization: `Bearer ${token}` };
+    const events = async (session: string, after: string): Promise<string> =>
+      (await fetch(`http://127.0.0.1:${port}/v1/sessions/${session}/events?until=idle&after=${after}`, { headers })).text();
+    await post({ port, token, path: '/v1/sessions/answer/messages' }, { content: `say ${tokens} at 2000/s` });
     const all = await events('answer', 'earliest');
     const last = /id: ([^.]+)\.(\d+)\n(?![\s\S]*\nid: )/.exec(all);
     const [epoch = '', head = '0'] = last?.slice(1) ?? [];
@@ -53,8 +38,6 @@ export async function resume(tokens: number, tries: number): Promise<ResumeFigur
       await (await fetch(`http://127.0.0.1:${port}/healthz`)).text();
       health.push(performance.now() - begun);
     }
-    const sends: number[] = [];
-    for (let i = 0; i < 205; i += 1) sends.push(await turn('long', 'say 5 at 5000/s'));
     const byTime = (values: number[]): number[] => values.sort((a, b) => a - b);
     return {
       tokens,
@@ -63,13 +46,8 @@ export async function resume(tokens: number, tries: number): Promise<ResumeFigur
       resumeP99Ms: quantile(took, 0.99),
       healthP50Ms: quantile(byTime(health), 0.5),
       cpuMsPerResume,
-      sendOnTurn2Ms: quantile(byTime(sends.slice(1, 11)), 0.5),
-      sendOnTurn200Ms: quantile(byTime(sends.slice(195, 205)), 0.5),
     };
-  } finally {
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 if (import.meta.filename === process.argv[1]) {

@@ -3,6 +3,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -24,6 +27,18 @@ export interface StartOptions {
 const NODE_OPTIONS = ['--max-semi-space-size=32'];
 /** LOAD_PROFILE=<folder> keeps a CPU profile of every server there. */
 const PROFILE = process.env['LOAD_PROFILE'];
+
+/** Holdline on a folder of its own, for as long as it is measured. */
+export async function withServer<T>(measure: (server: ServerProcess) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
+  const server = await ServerProcess.start('clock-server', [folder]);
+  try {
+    return await measure(server);
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
 
 export class ServerProcess {
   readonly #child: ChildProcess;

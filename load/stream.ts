@@ -1,10 +1,7 @@
 // Live runs: N chats, each streaming R tokens a second to one reader, fsync=always; and in the same run the bare
 // loop with as many. Gives append → client p50 and p99, CPU per delivered token of both, and their ratio.
 //   npm run build:load && taskset -c 1 node dist-load/load/stream.js [runs=1000] [perSecond=20] [seconds=15]
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { ServerProcess } from './server-process.ts';
+import { ServerProcess, withServer } from './server-process.ts';
 import { newStats, post, quantile, SseClient, type StreamStats } from './sse-client.ts';
 
 const WARM_UP_MS = 4000;
@@ -53,11 +50,9 @@ async function openAll(count: number, open: (i: number) => Promise<SseClient>): 
 }
 
 export async function streamHoldline(runs: number, rate: number, seconds: number): Promise<StreamFigures> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
-  const server = await ServerProcess.start('clock-server', [folder]);
   const stats = newStats();
   const total = rate * Math.ceil(seconds + WARM_UP_MS / 1000 + 60);
-  try {
+  return withServer(async (server) => {
     const { port, token } = server;
     const clients = await openAll(runs, async (i) => {
       await post({ port, token, path: `/v1/sessions/s${i}/messages` }, { content: `say ${total} at ${rate}/s` });
@@ -65,11 +60,8 @@ export async function streamHoldline(runs: number, rate: number, seconds: number
       await client.opened;
       return client;
     });
-    return await measure(server, clients, stats, seconds);
-  } finally {
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
+    return measure(server, clients, stats, seconds);
+  });
 }
 
 export async function streamBare(runs: number, rate: number, seconds: number): Promise<StreamFigures> {

@@ -4,7 +4,11 @@
 import type { Broker, LogItem } from '../broker/broker.ts';
 import { readTurning, type Turning } from './branch-links.ts';
 import { decodeEvent, isTerminal } from './chat-event.ts';
-import { majorBatches, readMajors, type LogRange } from './major-records.ts';
+import { MAJORS_AT_ONCE, majorBatches, readMajors, type LogRange } from './major-records.ts';
+
+/** Major records of a turn: a prompt and its run, begun and ended. A few more where a run was taken over or stopped. */
+const MAJORS_A_TURN = 4;
+const MAJORS_AT_ONCE_MIN = 16;
 
 /** Records from `from` up to, not including, `to`. */
 export interface Stretch {
@@ -23,6 +27,7 @@ interface Seen {
 export class BranchReader {
   readonly #broker: Broker;
   readonly #range: LogRange;
+  readonly #atOnce: number;
   /** Where the branch goes on. */
   #at: number | undefined;
   #seen: Seen | undefined;
@@ -31,11 +36,13 @@ export class BranchReader {
   /** Turnings with nothing of another branch between them and the one before. */
   readonly #joined = new Set<number>();
 
-  /** `from`: the place to begin at, or anywhere after it. */
-  constructor(broker: Broker, range: LogRange, from: number | undefined) {
+  /** `from`: the place to begin at, or anywhere after it. `wanted`: messages that are likely to be read, so that a page of
+   *  a few does not read what holds hundreds. */
+  constructor(broker: Broker, range: LogRange, from: number | undefined, wanted: number) {
     this.#broker = broker;
     this.#range = range;
     this.#at = from;
+    this.#atOnce = Math.min(MAJORS_AT_ONCE, Math.max(MAJORS_AT_ONCE_MIN, wanted * MAJORS_A_TURN));
   }
 
   get isDone(): boolean {
@@ -103,7 +110,7 @@ export class BranchReader {
   }
 
   async #readBackFrom(offset: number): Promise<Seen> {
-    const batch = await readMajors(this.#broker, this.#range, offset, 'backward');
+    const batch = await readMajors(this.#broker, this.#range, offset, 'backward', this.#atOnce);
     batch.items.forEach((item) => this.#noteEnd(item));
     const turnings = batch.items.map(readTurning).filter((turning) => turning !== undefined);
     return { low: batch.end ? 0 : batch.next + 1, high: offset, turnings };

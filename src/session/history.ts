@@ -30,7 +30,7 @@ export interface HistoryRange extends LogRange {
 /** At most `limit` messages, and at least one where there is one. @throws BrokerError epoch-changed, corrupt */
 export async function readHistory(broker: Broker, range: HistoryRange, limit: number): Promise<HistoryPage> {
   const { tip, before, next } = range;
-  const reader = new BranchReader(broker, range, before ?? tip);
+  const reader = new BranchReader(broker, range, before ?? tip, limit);
   if (before === undefined && tip !== undefined) await reader.lookAtHead();
   const path: Turning[] = [];
   let placed: PlacedMessage[] = [];

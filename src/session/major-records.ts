@@ -3,8 +3,8 @@ import type { Broker, LogBatch } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 
-/** Major records read at once. */
-const MAJORS_AT_ONCE = 256;
+/** Major records read at once, at most. */
+export const MAJORS_AT_ONCE = 256;
 
 export interface LogRange {
   readonly topic: LiteTopicName;
@@ -16,8 +16,8 @@ export interface LogRange {
 export type Direction = 'forward' | 'backward';
 
 /** The first of `majorBatches`. @throws BrokerError epoch-changed */
-export async function readMajors(broker: Broker, { topic, epoch }: LogRange, offset: number, direction: Direction): Promise<LogBatch> {
-  const result = await broker.read(topic, { epoch, offset }, { direction, majorOnly: true, maxRecords: MAJORS_AT_ONCE });
+export async function readMajors(broker: Broker, { topic, epoch }: LogRange, offset: number, direction: Direction, maxRecords = MAJORS_AT_ONCE): Promise<LogBatch> {
+  const result = await broker.read(topic, { epoch, offset }, { direction, majorOnly: true, maxRecords });
   if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while it was read');
   return result;
 }

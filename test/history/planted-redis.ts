@@ -56,6 +56,6 @@ function skipsTheEpochCheck(): Plant {
 
 export const PLANTED_REDIS_BUGS: readonly PlantedBug[] = [
   { name: 'messages trusted', breaks: ['C4'], plant: trustsMessages },
-  { name: 'appends resent', breaks: ['C2', 'C4', 'C7', 'answer'], plant: resendsAppends },
+  { name: 'appends resent', breaks: ['C2', 'C4', 'C7', 'C10', 'answer'], plant: resendsAppends },
   { name: 'epoch check skipped', breaks: ['C1', 'C2', 'C3', 'C4'], plant: skipsTheEpochCheck },
 ];
