@@ -1,5 +1,8 @@
 // An agent: a name that prompts are addressed to, and how its runs are answered.
 import type { AgentTerms } from '../session/agent-terms.ts';
+import { askDepth } from '../session/asked-session.ts';
+import type { RunInfo } from '../session/command-state.ts';
+import type { SessionRef } from '../session/session-ref.ts';
 import type { Provider } from './provider.ts';
 
 /** What a worker does with a run whose last worker died: go on from the partial answer (else `restart`, where the
@@ -25,3 +28,13 @@ export interface Agent extends AgentTerms {
 
 export const TAKEOVER_ATTEMPTS_MAX = 5;
 export const CONVERSATION_CHARS_MAX = 200_000;
+
+/** A prompt that names no model, taken by a gateway that does not know the agent, gets the agent's. */
+export function modelOf(agent: Agent, run: RunInfo): string {
+  return run.model === '' ? agent.model : run.model;
+}
+
+/** Nobody watches what a run asked of another agent; the one that asked is ended, and it with that one. */
+export function unwatchedLimit(agent: Agent, ref: SessionRef): Pick<Agent, 'unwatchedMs'> {
+  return agent.unwatchedMs === undefined || askDepth(ref.sessionId) > 0 ? {} : { unwatchedMs: agent.unwatchedMs };
+}

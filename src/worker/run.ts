@@ -1,40 +1,32 @@
 // One run, from its fence to its end. The order is the point: first the fence is taken in the log, which shuts
 // out every earlier worker; then the chat is read exactly up to it; only then the model is called. Whatever
 // happens afterwards, at most one terminal is written, and only under this fence.
-import type { Broker } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
-import { isoTime, type Clock } from '../clock.ts';
+import { isoTime } from '../clock.ts';
 import { findRefusal, REFUSALS } from '../session/agent-terms.ts';
-import { askDepth } from '../session/asked-session.ts';
 import { ANSWER_CHARS_MAX, AnswerBuilder } from '../session/answer-builder.ts';
-import type { ChatEvent, RunError, RunTerminal, RunUsage } from '../session/chat-event.ts';
+import type { RunError, RunTerminal, RunUsage } from '../session/chat-event.ts';
 import { decodeEvent } from '../session/chat-event.ts';
-import type { CommandLog } from '../session/command-log.ts';
-import { findRun, type RunInfo } from '../session/command-state.ts';
 import { endRun, readRun, UNWATCHED } from '../session/run-ending.ts';
 import type { Runs } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
 import type { WorkSpan } from '../tracing.ts';
-import type { Agent } from './agent.ts';
+import { modelOf, unwatchedLimit } from './agent.ts';
 import { AgentError } from './agent-error.ts';
 import { readConversation } from './conversation.ts';
-import { keptAnswer, NOTHING_KEPT, type KeptAnswer } from './kept-answer.ts';
 import { persist } from './persist.ts';
 import type { PresenceWatch } from './presence-watch.ts';
 import { ProviderError, type FinishReason, type ProviderEvent } from './provider.ts';
 import { RunMeter } from './run-meter.ts';
 import { inRunSpan, noteEnd } from './run-span.ts';
 import { BrokenSeamError, Seam } from './seam.ts';
+import { takeFence, type FencedRun, type FenceDeps } from './take-fence.ts';
 import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
 
-export interface RunDeps {
-  readonly broker: Broker;
-  readonly log: CommandLog;
+/** `agent`: whose requests this one was among. */
+export interface RunDeps extends FenceDeps {
   readonly runs: Runs;
-  readonly clock: Clock;
-  /** Whose requests this one was among. */
-  readonly agent: Agent;
   readonly presence: PresenceWatch;
   /** An answer goes on behind this many UTF-16 code units, which nobody had to make again. */
   readonly onContinued: (chars: number) => void;
@@ -51,15 +43,7 @@ type Stop =
   | { readonly why: 'lost' }
   | { readonly why: 'released' };
 
-/** A run whose fence is held. */
-interface HeldRun {
-  readonly ref: SessionRef;
-  readonly run: RunInfo;
-  readonly epoch: string;
-  readonly fence: number;
-  readonly kept: KeptAnswer;
-  readonly span: WorkSpan;
-}
+type HeldRun = FencedRun & { readonly span: WorkSpan };
 
 /** `unjoinable`: what the model went on with does not follow what stands; nothing of it was written. */
 type AttemptOutcome = RunOutcome | 'unjoinable';
@@ -94,52 +78,6 @@ async function answerRun(deps: RunDeps, held: HeldRun, released: AbortSignal, lo
   if (held.run.attempt > agent.attemptsMax) return fail('worker-lost', 'every worker of this run was lost', true);
   if (held.run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
   return new ActiveRun(deps, held, answer).generate(released, lost);
-}
-
-async function takeFence({ broker, log, clock, agent }: RunDeps, ref: SessionRef, runId: string): Promise<Omit<HeldRun, 'span'> | 'gone' | 'cancelling'> {
-  const before = await log.load(ref);
-  const known = before === undefined ? undefined : findRun(before.state, runId);
-  if (before === undefined || known === undefined) return 'gone';
-  if (known.state === 'cancelling') return 'cancelling';
-  // How much an earlier attempt left, as far as is known now; what it still adds before the fence is dropped.
-  const kept = await readKept(broker, ref, before.epoch, known, agent);
-  const createdAt = isoTime(clock);
-  let refused: 'gone' | 'cancelling' | undefined;
-  const taken = await log.transact(ref, (loaded) => {
-    const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
-    refused = run === undefined ? 'gone' : run.state === 'cancelling' ? 'cancelling' : undefined;
-    if (run === undefined || refused !== undefined) return { drafts: [] };
-    return { drafts: [{ event: startEvent(run, agent, unwatchedLimit(agent, ref), kept, createdAt) }], fencing: 'take' };
-  });
-  const run = taken === undefined ? undefined : findRun(taken.state, runId);
-  if (taken === undefined || run === undefined) return refused ?? 'gone';
-  return { ref, run, epoch: taken.epoch, fence: taken.first, kept };
-}
-
-/** A prompt that names no model, taken by a gateway that does not know the agent, gets the agent's. */
-function modelOf(agent: Agent, run: RunInfo): string {
-  return run.model === '' ? agent.model : run.model;
-}
-
-/** Nobody watches what a run asked of another agent; the one that asked is ended, and it with that one. */
-function unwatchedLimit(agent: Agent, ref: SessionRef): Pick<Agent, 'unwatchedMs'> {
-  return agent.unwatchedMs === undefined || askDepth(ref.sessionId) > 0 ? {} : { unwatchedMs: agent.unwatchedMs };
-}
-
-function startEvent(run: RunInfo, agent: Agent, limit: Pick<Agent, 'unwatchedMs'>, { part, at }: KeptAnswer, createdAt: string): ChatEvent {
-  const { runId, answerId: messageId } = run;
-  const attempt = run.attempt + 1;
-  const model = modelOf(agent, run);
-  if (attempt === 1) return { type: 'run.started', runId, messageId, attempt, model, createdAt, ...limit };
-  return { type: 'run.restarted', runId, attempt, part, at, createdAt, ...limit };
-}
-
-/** Without a fence: only to learn how much there is. */
-async function readKept(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent): Promise<KeptAnswer> {
-  if (run.startedAt === null) return NOTHING_KEPT;
-  const answer = new AnswerBuilder();
-  await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);
-  return keptAnswer(answer, run.attempt, agent);
 }
 
 class ActiveRun {

@@ -1,0 +1,65 @@
+// The first thing a worker does with a run: it takes the fence in the log, if the run is still wanted, and says in the same
+// record what of an earlier attempt stays.
+import type { Broker } from '../broker/broker.ts';
+import { isoTime, type Clock } from '../clock.ts';
+import { AnswerBuilder } from '../session/answer-builder.ts';
+import type { ChatEvent } from '../session/chat-event.ts';
+import type { CommandLog } from '../session/command-log.ts';
+import { findRun, type RunInfo } from '../session/command-state.ts';
+import { readRun } from '../session/run-ending.ts';
+import type { SessionRef } from '../session/session-ref.ts';
+import { modelOf, unwatchedLimit, type Agent } from './agent.ts';
+import { keptAnswer, NOTHING_KEPT, type KeptAnswer } from './kept-answer.ts';
+
+export interface FenceDeps {
+  readonly broker: Broker;
+  readonly log: CommandLog;
+  readonly clock: Clock;
+  readonly agent: Agent;
+}
+
+/** A run whose fence is held. */
+export interface FencedRun {
+  readonly ref: SessionRef;
+  readonly run: RunInfo;
+  readonly epoch: string;
+  readonly fence: number;
+  readonly kept: KeptAnswer;
+}
+
+/** `gone`: it has ended. `cancelling`: somebody wants its end. @throws BrokerError */
+export async function takeFence({ broker, log, clock, agent }: FenceDeps, ref: SessionRef, runId: string): Promise<FencedRun | 'gone' | 'cancelling'> {
+  const before = await log.load(ref);
+  const known = before === undefined ? undefined : findRun(before.state, runId);
+  if (before === undefined || known === undefined) return 'gone';
+  if (known.state === 'cancelling') return 'cancelling';
+  // How much an earlier attempt left, as far as is known now; what it still adds before the fence is dropped.
+  const kept = await readKept(broker, ref, before.epoch, known, agent);
+  const createdAt = isoTime(clock);
+  let refused: 'gone' | 'cancelling' | undefined;
+  const taken = await log.transact(ref, (loaded) => {
+    const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
+    refused = run === undefined ? 'gone' : run.state === 'cancelling' ? 'cancelling' : undefined;
+    if (run === undefined || refused !== undefined) return { drafts: [] };
+    return { drafts: [{ event: startEvent(run, agent, unwatchedLimit(agent, ref), kept, createdAt) }], fencing: 'take' };
+  });
+  const run = taken === undefined ? undefined : findRun(taken.state, runId);
+  if (taken === undefined || run === undefined) return refused ?? 'gone';
+  return { ref, run, epoch: taken.epoch, fence: taken.first, kept };
+}
+
+function startEvent(run: RunInfo, agent: Agent, limit: Pick<Agent, 'unwatchedMs'>, { part, at }: KeptAnswer, createdAt: string): ChatEvent {
+  const { runId, answerId: messageId } = run;
+  const attempt = run.attempt + 1;
+  const model = modelOf(agent, run);
+  if (attempt === 1) return { type: 'run.started', runId, messageId, attempt, model, createdAt, ...limit };
+  return { type: 'run.restarted', runId, attempt, part, at, createdAt, ...limit };
+}
+
+/** Without a fence: only to learn how much there is. */
+async function readKept(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent): Promise<KeptAnswer> {
+  if (run.startedAt === null) return NOTHING_KEPT;
+  const answer = new AnswerBuilder();
+  await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);
+  return keptAnswer(answer, run.attempt, agent);
+}
