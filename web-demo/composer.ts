@@ -1,5 +1,6 @@
 // The text box: keys, growing with its text, the stop button, and suggestions that show what there is to try.
 import { button, find } from './element.ts';
+import { fitRows, isSendKey } from './growing-text.ts';
 
 export interface ComposerActions {
   send(text: string): void;
@@ -59,18 +60,13 @@ export class Composer {
   }
 
   #onKey(event: KeyboardEvent): void {
-    // Enter that ends the composing of a character is not Enter.
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    if (!isSendKey(event)) return;
     event.preventDefault();
     this.#submit();
   }
 
-  /** As many rows as the text needs; the style sheet bounds it. `rows`, because a style attribute is forbidden here. */
   #fit(): void {
-    this.#prompt.rows = 1;
-    const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(this.#prompt);
-    const text = this.#prompt.scrollHeight - parseFloat(paddingTop) - parseFloat(paddingBottom);
-    this.#prompt.rows = Math.min(10, Math.max(1, Math.round(text / parseFloat(lineHeight))));
+    fitRows(this.#prompt);
     this.#send.disabled = this.#prompt.value.trim() === '';
   }
 }

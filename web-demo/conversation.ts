@@ -1,5 +1,5 @@
-// The messages of the open chat, one view each, in order, and the scroll position that follows what is written
-// unless the reader has scrolled away from it.
+// The messages of the open chat, one view each, in order; the scroll position, which follows what is written unless the
+// reader has scrolled away from it; and the focus, which stays in its place when another branch comes under it.
 import type { ChatSnapshot } from '../src/client/chat-client.ts';
 import { find } from './element.ts';
 import { MessageView } from './message-view.ts';
@@ -7,6 +7,13 @@ import type { MessageActions } from './message-view.ts';
 
 /** Pixels from the end within which a reader counts as reading along. */
 const NEAR_END_PX = 80;
+
+/** Where the reader's focus is: in which message, and on which end of which switch if it is on one. */
+interface Hand {
+  readonly index: number;
+  readonly way: string | undefined;
+  readonly top: number;
+}
 
 export class Conversation {
   readonly #actions: MessageActions;
@@ -31,6 +38,7 @@ export class Conversation {
     const messages = snapshot?.messages ?? [];
     const runs = new Map(snapshot?.runs.map((run) => [run.runId, run]));
     const wanted = new Set(messages.map((message) => message.messageId));
+    const hand = this.#findHand();
     for (const [messageId, view] of this.#views) {
       if (wanted.has(messageId)) continue;
       view.element.remove();
@@ -43,6 +51,7 @@ export class Conversation {
       const there = this.#messages.children[index] ?? null;
       if (there !== view.element) this.#messages.insertBefore(view.element, there);
     });
+    if (hand !== undefined && document.activeElement === document.body) this.#giveBack(hand);
     const { connection } = snapshot ?? {};
     const isReading = connection?.state === 'connecting' || connection?.state === 'catching-up';
     this.#gone.hidden = !(connection?.state === 'closed' && connection.reason === 'not-found');
@@ -61,6 +70,26 @@ export class Conversation {
   scrollToEnd(): void {
     this.#follows = true;
     this.#follow();
+  }
+
+  #findHand(): Hand | undefined {
+    const focused = document.activeElement;
+    const message = focused?.closest('.message');
+    if (!(focused instanceof HTMLElement) || message === null || message === undefined) return undefined;
+    const index = [...this.#messages.children].indexOf(message);
+    return index < 0 ? undefined : { index, way: focused.dataset['way'], top: focused.getBoundingClientRect().top };
+  }
+
+  /** Its message has gone: to the same button of the one in its place, so that a switch can be pressed again, and still
+   *  lies where it lay. */
+  #giveBack({ index, way, top }: Hand): void {
+    const message = this.#messages.children[Math.min(index, this.#messages.children.length - 1)];
+    const same = way === undefined ? undefined : message?.querySelector<HTMLElement>(`.fork:not([hidden]) [data-way=${way}]`);
+    const next = same ?? message?.querySelector<HTMLElement>('.status:not([hidden]) button');
+    next?.focus({ preventScroll: true });
+    if (same === undefined || same === null) return;
+    this.#follows = false;
+    this.#scroller.scrollTop += same.getBoundingClientRect().top - top;
   }
 
   #noteScroll(): void {

@@ -1,38 +1,58 @@
-// One message on the page, updated in place: its parts keep their elements, its status line says how it stands
-// and offers what can be done about it.
+// One message on the page, updated in place: its parts keep their elements, its foot says how it stands, what else stands
+// in its place, and offers what can be done about it.
 import type { Message, Run } from '../src/client/chat-client.ts';
-import { button, element } from './element.ts';
+import { button, element, setText } from './element.ts';
+import { ForkSwitch } from './fork-switch.ts';
 import { copyText } from './markdown-view.ts';
+import { ACTION_LABELS, actionsFor, isUnanswered } from './message-actions.ts';
+import type { ActionName } from './message-actions.ts';
 import { plainText, sentenceOf, statusOf } from './message-status.ts';
 import { partView } from './part-view.ts';
 import type { PartView } from './part-view.ts';
+import { PromptEditor } from './prompt-editor.ts';
 
 export interface MessageActions {
   /** Sends an unsent message once more, under its id. */
   resend(message: Message): void;
   discard(message: Message): void;
-  withdraw(run: Run): void;
-  /** A new message with the text of the one that this answer failed on. */
-  askAgain(run: Run): void;
+  withdraw(message: Message, run: Run | undefined): void;
+  /** The prompt says this instead, or it is sent in its place. */
+  edit(message: Message, run: Run | undefined, content: string): void;
+  /** Another answer to that prompt. */
+  regenerate(promptId: string): void;
+  select(runId: string): void;
 }
 
 export class MessageView {
   readonly element: HTMLElement;
   readonly #actions: MessageActions;
   readonly #body = element('div', { class: 'body' });
-  readonly #status = element('div', { class: 'status' });
+  readonly #sentence = element('span', { class: 'sentence' });
+  readonly #buttons = element('span', { class: 'actions' });
+  readonly #fork: ForkSwitch;
+  readonly #answers: ForkSwitch;
+  readonly #foot: HTMLElement;
   readonly #parts = new Map<string, PartView>();
+  #shownActions = '';
+  #editor: PromptEditor | undefined;
   #message: Message | undefined;
   #run: Run | undefined;
 
   constructor(message: Message, actions: MessageActions) {
     this.#actions = actions;
     const label = message.role === 'assistant' ? 'Answer' : 'You';
+    const select = (runId: string): void => actions.select(runId);
+    this.#fork = new ForkSwitch(message.role === 'assistant' ? 'Answer' : 'Message', select);
+    this.#answers = new ForkSwitch('Answer', select);
+    const forks = [this.#answers.element, this.#fork.element];
+    const rest = [this.#sentence, this.#buttons];
+    // At the edge that the message is at, so that they stand still while buttons come and go.
+    this.#foot = element('div', { class: 'status' }, ...(message.role === 'assistant' ? [...forks, ...rest] : [...rest, ...forks]));
     this.element = element(
       'article',
       { class: 'message', 'data-testid': 'message', 'data-role': message.role, 'aria-label': label },
       this.#body,
-      this.#status,
+      this.#foot,
     );
   }
 
@@ -45,9 +65,9 @@ export class MessageView {
     // Spoken once it is finished, not word by word.
     this.element.ariaBusy = String(status === 'running');
     if (message.parts !== this.#message?.parts) this.#showParts(message);
-    this.#showStatus(message, run);
     this.#message = message;
     this.#run = run;
+    this.#showFoot(message, run);
   }
 
   #showParts(message: Message): void {
@@ -68,32 +88,77 @@ export class MessageView {
     }
   }
 
-  #showStatus(message: Message, run: Run | undefined): void {
+  #showFoot(message: Message, run: Run | undefined): void {
     const sentence = sentenceOf(message, run);
-    const actions = this.#actionsFor(message, run);
-    const line = [...(sentence === undefined ? [] : [element('span', {}, sentence)]), ...actions];
-    this.#status.hidden = line.length === 0;
-    this.#status.replaceChildren(...line);
+    const actions = actionsFor(message, run);
+    this.#fork.show(message.alternatives);
+    this.#answers.show(message.answers);
+    setText(this.#sentence, sentence ?? '');
+    this.#sentence.hidden = sentence === undefined;
+    this.#showActions(actions);
+    // Where nothing is amiss, what can be done shows when it is looked for.
+    this.#foot.classList.toggle('calm', sentence === undefined);
+    const forks = message.alternatives ?? message.answers;
+    this.#foot.hidden = this.#editor !== undefined || (sentence === undefined && actions.length === 0 && forks === undefined);
   }
 
-  #actionsFor(message: Message, run: Run | undefined): HTMLButtonElement[] {
-    const small = { class: 'small quiet' };
-    switch (statusOf(message, run)) {
-      case 'unsent':
-        return [
-          button('Send again', () => this.#actions.resend(message), small),
-          button('Discard', () => this.#actions.discard(message), small),
-        ];
-      case 'queued':
-        return run === undefined ? [] : [button('Withdraw', () => this.#actions.withdraw(run), small)];
-      case 'failed':
-        return run === undefined ? [] : [button('Ask again', () => this.#actions.askAgain(run), small)];
-      case 'completed': {
-        const copy = button('Copy', () => void copyText(copy, plainText(message)), { class: 'small quiet reveal' });
-        return [copy];
-      }
-      default:
-        return [];
+  /** Only where they change: a button that is made anew under somebody's finger or focus is not pressed. */
+  #showActions(actions: readonly ActionName[]): void {
+    if (this.#shownActions === actions.join()) return;
+    this.#shownActions = actions.join();
+    this.#buttons.replaceChildren(
+      ...actions.map((name) => {
+        const made = button(ACTION_LABELS[name], () => this.#act(name, made), { class: 'small quiet', 'data-testid': name });
+        return made;
+      }),
+    );
+  }
+
+  #act(name: ActionName, from: HTMLButtonElement): void {
+    const message = this.#message;
+    const run = this.#run;
+    if (message === undefined) return;
+    switch (name) {
+      case 'resend':
+      case 'discard':
+        this.#actions[name](message);
+        break;
+      case 'withdraw':
+        this.#actions.withdraw(message, run);
+        break;
+      case 'edit':
+        this.#edit(message, run);
+        break;
+      case 'ask-again':
+      case 'regenerate':
+        this.#actions.regenerate(run?.promptId ?? message.messageId);
+        break;
+      case 'copy':
+        void copyText(from, plainText(message));
     }
+  }
+
+  #edit(message: Message, run: Run | undefined): void {
+    const before = plainText(message);
+    this.#editor = new PromptEditor(before, isUnanswered(message, run) ? 'Save' : 'Send', {
+      save: (text) => {
+        this.#closeEditor();
+        // How it stands now: its answer may have begun meanwhile.
+        if (text !== before) this.#actions.edit(this.#message ?? message, this.#run, text);
+      },
+      cancel: () => this.#closeEditor(),
+    });
+    this.#body.hidden = true;
+    this.#foot.hidden = true;
+    this.element.append(this.#editor.element);
+    this.#editor.open();
+  }
+
+  #closeEditor(): void {
+    this.#editor?.element.remove();
+    this.#editor = undefined;
+    this.#body.hidden = false;
+    if (this.#message !== undefined) this.#showFoot(this.#message, this.#run);
+    this.#buttons.querySelector<HTMLElement>('[data-testid=edit]')?.focus();
   }
 }

@@ -1,7 +1,8 @@
 // The chat that is on the page: followed through the SDK, with what its reader has sent remembered until it is
 // acknowledged. A chat that does not exist yet is made by its first message, with a title from it.
 import { ChatClientError, randomId } from '../src/client/chat-client.ts';
-import type { Chat, ChatClient, ChatSnapshot, Message } from '../src/client/chat-client.ts';
+import type { Chat, ChatClient, ChatSnapshot, Message, Run } from '../src/client/chat-client.ts';
+import { isUnanswered } from './message-actions.ts';
 import { plainText } from './message-status.ts';
 import type { Unsent, UnsentStore } from './unsent-store.ts';
 
@@ -41,15 +42,17 @@ export class OpenChat {
     return { ...(snapshot ?? this.#unborn()), messages: [...(snapshot?.messages ?? []), ...this.#early] };
   }
 
-  send(content: string): void {
-    const unsent = { chatId: this.chatId, messageId: randomId(), content };
+  /** @param replaces the prompt in whose place it stands */
+  send(content: string, replaces?: string): void {
+    const unsent = { chatId: this.chatId, messageId: randomId(), content, ...(replaces === undefined ? {} : { replaces }) };
     this.#parts.unsent.add(unsent);
     void this.#deliver(unsent);
   }
 
   /** Under the same id: if it had arrived after all, nothing is sent twice. */
   resend(message: Message): void {
-    void this.#deliver({ chatId: this.chatId, messageId: message.messageId, content: plainText(message) });
+    const { messageId, replaces } = message;
+    void this.#deliver({ chatId: this.chatId, messageId, content: plainText(message), ...(replaces === undefined ? {} : { replaces }) });
   }
 
   discard(message: Message): void {
@@ -57,6 +60,33 @@ export class OpenChat {
     this.#early = this.#early.filter((early) => early.messageId !== message.messageId);
     this.#chat?.discard(message.messageId);
     this.#parts.onChange();
+  }
+
+  async regenerate(promptId: string): Promise<void> {
+    await this.#chat?.regenerate(promptId);
+  }
+
+  /** Changed while it waits. Once somebody answers it, what it says now is sent in its place. */
+  async edit(message: Message, run: Run | undefined, content: string): Promise<void> {
+    if (isUnanswered(message, run)) {
+      try {
+        await this.#chat?.edit(message.messageId, content);
+        return;
+      } catch (error) {
+        if (!(error instanceof ChatClientError) || error.code !== 'not-waiting') throw error;
+      }
+    }
+    this.send(content, message.messageId);
+  }
+
+  /** What waits for another answer has been answered before: only the run is taken back. */
+  async withdraw(message: Message, run: Run | undefined): Promise<void> {
+    if (isUnanswered(message, run)) await this.#chat?.withdraw(message.messageId);
+    else await this.#chat?.stop(run?.runId);
+  }
+
+  async select(runId: string): Promise<void> {
+    await this.#chat?.select(runId);
   }
 
   async stop(runId?: string): Promise<void> {
@@ -78,11 +108,11 @@ export class OpenChat {
   }
 
   async #deliver(unsent: Unsent): Promise<void> {
-    const { messageId, content } = unsent;
+    const { messageId, content, replaces } = unsent;
     this.#onItsWay += 1;
     try {
       if (!this.#exists()) await this.#make(unsent);
-      await this.#follow().send(content, { messageId });
+      await this.#follow().send(content, { messageId, ...(replaces === undefined ? {} : { replaces }) });
       this.#parts.unsent.remove(messageId);
       this.#parts.onSent();
     } catch (error) {

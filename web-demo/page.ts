@@ -12,7 +12,6 @@ import { Conversation } from './conversation.ts';
 import { Diary } from './diary.ts';
 import { Drawers } from './drawers.ts';
 import { find, setText } from './element.ts';
-import { plainText } from './message-status.ts';
 import { OpenChat } from './open-chat.ts';
 import { SurvivalPanel } from './survival-panel.ts';
 import type { UnsentStore } from './unsent-store.ts';
@@ -54,11 +53,16 @@ export class Page {
     this.#conversation = new Conversation({
       resend: (message) => this.#open?.resend(message),
       discard: (message) => this.#open?.discard(message),
-      withdraw: (run) => this.#stop(run.runId),
-      askAgain: ({ promptId }) => {
-        const prompt = this.#open?.snapshot?.messages.find((message) => message.messageId === promptId);
-        if (prompt !== undefined) this.#send(plainText(prompt));
+      withdraw: (message, run) => void this.#orSay(this.#open?.withdraw(message, run), 'It could not be withdrawn'),
+      edit: (message, run, content) => {
+        void this.#orSay(this.#open?.edit(message, run, content), 'It could not be changed');
+        this.#conversation.scrollToEnd();
       },
+      regenerate: (promptId) => {
+        void this.#orSay(this.#open?.regenerate(promptId), 'No other answer could be asked for');
+        this.#conversation.scrollToEnd();
+      },
+      select: (runId) => void this.#orSay(this.#open?.select(runId), 'It could not be shown'),
     });
     this.#composer = new Composer({ send: (text) => this.#send(text), stop: () => this.#stop() });
     this.#panel = new SurvivalPanel({

@@ -7,6 +7,8 @@ export interface Unsent {
   readonly chatId: string;
   readonly messageId: string;
   readonly content: string;
+  /** The prompt in whose place it stands. */
+  readonly replaces?: string;
 }
 
 export class UnsentStore {
@@ -45,5 +47,6 @@ export class UnsentStore {
 /** Storage outlives versions of this page. */
 function isUnsent(value: unknown): value is Unsent {
   const fields = value as Partial<Unsent> | null;
-  return typeof fields?.chatId === 'string' && typeof fields.messageId === 'string' && typeof fields.content === 'string';
+  if (typeof fields?.chatId !== 'string' || typeof fields.messageId !== 'string' || typeof fields.content !== 'string') return false;
+  return fields.replaces === undefined || typeof fields.replaces === 'string';
 }

@@ -115,6 +115,65 @@ describe('the page', () => {
     await shoot(page, 'stopped');
   }, 120_000);
 
+  it('answers anew, shows what was there before, and takes a prompt back or changes it, in two tabs that show the same', async () => {
+    const page = await openPage();
+    await ask(page, 'count 5 at 200/s');
+    await untilCompleted(page);
+    const second = await context.newPage();
+    await second.goto(page.url());
+    await untilCompleted(second);
+    const tabs = [page, second];
+    const bothShow = async (fork: string, answer: string): Promise<void> => {
+      for (const tab of tabs) {
+        await tab.getByRole('group', { name: fork }).waitFor();
+        await untilCompleted(tab);
+        expect(await shownAnswer(tab)).toBe(answer);
+      }
+    };
+
+    await answers(page).last().hover();
+    await page.getByTestId('regenerate').click();
+    await bothShow('Answer 2 of 2', '1 2 3 4 5');
+    await shoot(page, 'regenerated');
+    const [regenerated] = await Promise.all(tabs.map((tab) => answers(tab).last().getAttribute('data-message-id')));
+
+    // By keys: the focus stays on the switch although another message has come under it.
+    await second.getByRole('button', { name: 'Previous answer' }).focus();
+    await second.keyboard.press('Enter');
+    await bothShow('Answer 1 of 2', '1 2 3 4 5');
+    expect(await answers(page).last().getAttribute('data-message-id')).not.toBe(regenerated);
+    await second.keyboard.press('Tab');
+    await second.keyboard.press('Enter');
+    await bothShow('Answer 2 of 2', '1 2 3 4 5');
+    expect(await answers(page).last().getAttribute('data-message-id')).toBe(regenerated);
+
+    await page.locator('[data-testid=message][data-role=user]').hover();
+    await page.getByTestId('edit').click();
+    await shoot(page, 'editing');
+    await page.getByTestId('editor').fill('count 7 at 200/s');
+    await page.keyboard.press('Enter');
+    await bothShow('Message 2 of 2', '1 2 3 4 5 6 7');
+    await shoot(second, 'edited');
+    await second.getByRole('button', { name: 'Previous message' }).click();
+    await bothShow('Message 1 of 2', '1 2 3 4 5');
+    await bothShow('Answer 2 of 2', '1 2 3 4 5');
+
+    await ask(page, 'count 5000 at 60/s');
+    await untilLength(page, 20);
+    await ask(page, 'count 3');
+    const waiting = (tab: Page) => tab.locator('[data-testid=message][data-role=user]').last();
+    await waiting(page).getByTestId('edit').click();
+    await page.getByTestId('editor').fill('count 4');
+    await page.getByTestId('save').click();
+    await shoot(page, 'waiting');
+    for (const tab of tabs) await waiting(tab).getByText('count 4', { exact: true }).waitFor();
+    await waiting(second).getByTestId('withdraw').click();
+    for (const tab of tabs) await waiting(tab).getByText('Withdrawn before it began').waitFor();
+    expect(await answers(page).last().getAttribute('data-status')).toBe('running');
+    await page.getByTestId('stop').click();
+    await answers(second).last().getByText('Stopped').waitFor();
+  }, 120_000);
+
   it('renders markdown while it streams, on a phone and in the dark', async () => {
     await context.close();
     context = await browser.newContext({ viewport: { width: 390, height: 844 }, colorScheme: 'dark', hasTouch: true });

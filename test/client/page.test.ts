@@ -4,6 +4,7 @@ import type { ChatSnapshot, ConnectionState, Message, Run } from '../../src/clie
 import { chatFragment, parseAddress } from '../../web-demo/address.ts';
 import { badgeText } from '../../web-demo/connection-badge.ts';
 import { Diary } from '../../web-demo/diary.ts';
+import { actionsFor, isUnanswered } from '../../web-demo/message-actions.ts';
 import { plainText, sentenceOf, statusOf } from '../../web-demo/message-status.ts';
 import { tokenIn } from '../../web-demo/token-box.ts';
 import { UnsentStore } from '../../web-demo/unsent-store.ts';
@@ -66,6 +67,32 @@ describe('the status of a message', () => {
   });
 });
 
+describe('what can be done about a message', () => {
+  const failed: Run = { ...run, state: 'failed' };
+  const said: Message = { ...answer, parts: [{ part: 0, kind: 'text', start: 0, text: 'yes' }] };
+
+  it('is what its status allows', () => {
+    expect(actionsFor({ ...prompt, delivery: 'sending' }, undefined)).toEqual([]);
+    expect(actionsFor({ ...prompt, delivery: 'unsent' }, undefined)).toEqual(['resend', 'discard']);
+    expect(actionsFor(prompt, unstarted)).toEqual(['withdraw', 'edit']);
+    expect(actionsFor(prompt, { ...unstarted, state: 'cancelled' })).toEqual(['ask-again', 'edit']);
+    expect(actionsFor(prompt, run)).toEqual(['edit']);
+    expect(actionsFor(said, run)).toEqual([]);
+    expect(actionsFor(said, failed)).toEqual(['copy', 'regenerate']);
+    expect(actionsFor(answer, failed)).toEqual(['regenerate']);
+  });
+
+  it('does not put into a text box what is not text', () => {
+    expect(actionsFor({ ...prompt, parts: [{ part: 0, kind: 'attachment', content: {} }] }, run)).toEqual([]);
+  });
+
+  it('changes a prompt only where nobody has ever answered it', () => {
+    expect(isUnanswered(prompt, unstarted)).toBe(true);
+    expect(isUnanswered({ ...prompt, answers: { place: 2, count: 2, previous: 'r0', next: undefined } }, unstarted)).toBe(false);
+    expect(isUnanswered(prompt, run)).toBe(false);
+  });
+});
+
 describe('the badge', () => {
   it('says how the page is connected, counting down', () => {
     expect(badgeText(undefined, 0)).toBe('New');
@@ -112,7 +139,9 @@ describe('what was not acknowledged', () => {
     const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) };
     const first = { chatId: 'a', messageId: 'm1', content: 'x' };
     new UnsentStore(storage).add(first);
-    new UnsentStore(storage).add({ chatId: 'b', messageId: 'm2', content: 'y' });
+    const branch = { chatId: 'b', messageId: 'm2', content: 'y', replaces: 'm0' };
+    new UnsentStore(storage).add(branch);
+    expect(new UnsentStore(storage).of('b')).toEqual([branch]);
     expect(new UnsentStore(storage).of('a')).toEqual([first]);
     new UnsentStore(storage).remove('m1');
     expect(new UnsentStore(storage).of('a')).toEqual([]);

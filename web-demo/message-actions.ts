@@ -1,0 +1,39 @@
+// What a reader may do about a message, by how it stands. Pure.
+import type { Message, Run } from '../src/client/chat-client.ts';
+import { plainText, statusOf } from './message-status.ts';
+
+export type ActionName = 'resend' | 'discard' | 'withdraw' | 'edit' | 'ask-again' | 'regenerate' | 'copy';
+
+export const ACTION_LABELS: Readonly<Record<ActionName, string>> = {
+  resend: 'Send again',
+  discard: 'Discard',
+  withdraw: 'Withdraw',
+  edit: 'Edit',
+  'ask-again': 'Ask again',
+  regenerate: 'Regenerate',
+  copy: 'Copy',
+};
+
+/** @param run as of `statusOf` */
+export function actionsFor(message: Message, run: Run | undefined): readonly ActionName[] {
+  const status = statusOf(message, run);
+  if (status === 'unsent') return ['resend', 'discard'];
+  if (status === 'sending' || run === undefined) return [];
+  if (message.role === 'assistant') {
+    if (status === 'running') return [];
+    return plainText(message) === '' ? ['regenerate'] : ['copy', 'regenerate'];
+  }
+  const edit: readonly ActionName[] = isPlain(message) ? ['edit'] : [];
+  if (status === 'queued') return ['withdraw', ...edit];
+  return status === 'sent' ? edit : ['ask-again', ...edit];
+}
+
+/** Nobody has begun to answer it, ever: what it says can still be changed. Later, only something else can be said in its place. */
+export function isUnanswered(message: Message, run: Run | undefined): boolean {
+  return statusOf(message, run) === 'queued' && message.answers === undefined;
+}
+
+/** An image would be lost in a text box. */
+function isPlain(message: Message): boolean {
+  return message.parts.every((part) => part.kind === 'text');
+}
