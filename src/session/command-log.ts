@@ -84,7 +84,8 @@ export class CommandLog {
     return this.#inTurn(topic, async (isFirst) => {
       for (let attempt = 1; attempt <= COMMAND_ATTEMPTS_MAX; attempt += 1) {
         const loaded = await this.#loadForAttempt(topic, attempt, isFirst);
-        const committed = await this.#attempt(ref, topic, loaded, decide(loaded));
+        const transition = await this.#decide(topic, loaded, decide);
+        const committed = transition === 'conflict' ? transition : await this.#attempt(ref, topic, loaded, transition);
         if (committed !== 'conflict') return committed;
         this.#cache.delete(topic);
       }
@@ -99,6 +100,20 @@ export class CommandLog {
     if (attempt === 1 && isFirst && cached !== undefined) return cached;
     for (let turns = Math.floor(this.#random() * STAND_BACK_MAX); turns > 0; turns -= 1) await setImmediate();
     return this.#load(topic);
+  }
+
+  /** A refusal rests on the state as well, and the cache may be behind: a run that another node has queued is none here. */
+  async #decide(
+    topic: LiteTopicName,
+    loaded: LoadedState | undefined,
+    decide: (loaded: LoadedState | undefined) => Transition,
+  ): Promise<Transition | 'conflict'> {
+    try {
+      return decide(loaded);
+    } catch (error) {
+      if (await this.#isCurrent(topic, loaded)) throw error;
+      return 'conflict';
+    }
   }
 
   async #attempt(

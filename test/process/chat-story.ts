@@ -182,12 +182,13 @@ export class ChatStory {
   }
 
   /** Exactly what was asked for; of one that was stopped, or whose model died, the beginning. */
-  #judgeAnswer({ messageId, runId = '', counts, isStopped, mayFail }: Prompted, { story }: LastingReader, ends: Record<string, number>): void {
+  #judgeAnswer({ messageId, runId = '', counts, isStopped, isEndless, mayFail }: Prompted, { story }: LastingReader, ends: Record<string, number>): void {
     expect(story.violations).toEqual([]);
     const { event: end, data } = story.runs.get(runId)?.end ?? { event: 'none', data: {} };
     ends[end] = (ends[end] ?? 0) + 1;
     const text = story.text(runId);
     const isCut = (isStopped && end === 'run.cancelled') || (mayFail && end === 'run.failed' && isOfModel(data));
+    expect(isEndless && end === 'run.completed', `${messageId} went on after its Stop`).toBe(false);
     const answers = counts.map(counted);
     if (isCut) expect(answers.some((answer) => answer.startsWith(text)), `${messageId}: ${text}`).toBe(true);
     else expect({ messageId, end, data, text }).toEqual({ messageId, end: 'run.completed', data, text: answers.find((answer) => answer === text) });

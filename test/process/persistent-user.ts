@@ -30,6 +30,8 @@ export interface Prompted {
   runId: string | undefined;
   attempts: number;
   isStopped: boolean;
+  /** Only a Stop ends it. */
+  readonly isEndless: boolean;
   /** Kills since it was first sent: no more of them than this can have hit its run. */
   hits: number;
   /** Its model was killed meanwhile. */
@@ -42,6 +44,10 @@ type Asked = Pick<HttpCall, 'method' | 'body' | 'hangUp'> & { readonly path: str
 /** Tokens a second; and so many tokens that a run is over within a second. */
 const RATES = [200, 300, 500] as const;
 const COUNT_MAX = 150;
+const ENDLESS_RATE = 2;
+
+/** What becomes of a prompt after it was sent. */
+const MINDS = ['keep', 'keep', 'keep', 'stop', 'stop', 'withdraw', 'edit', 'edit'] as const;
 
 export class PersistentUser {
   readonly prompts: Prompted[] = [];
@@ -56,20 +62,21 @@ export class PersistentUser {
   async talk(watch: LastingReader, isOver: () => boolean): Promise<void> {
     const { random } = this.#options;
     while (!isOver()) {
-      const prompt = await this.prompt({ losesReply: random.between(1, 4) === 1 });
-      await this.#changeMind(prompt, watch);
+      const mind = random.pick(MINDS);
+      const prompt = await this.prompt({ losesReply: random.between(1, 4) === 1, isEndless: mind === 'stop' });
+      await this.#changeMind(mind, prompt, watch);
       // Often the next one is sent while this one is being answered, or waits.
       const waitFor = random.pick([prompt, this.prompts.at(-2) ?? prompt]);
       await watch.until((story) => story.hasEnded(waitFor.runId ?? ''));
     }
   }
 
-  async prompt({ losesReply = false }: { readonly losesReply?: boolean } = {}): Promise<Prompted> {
+  async prompt({ losesReply = false, isEndless = false }: { readonly losesReply?: boolean; readonly isEndless?: boolean } = {}): Promise<Prompted> {
     const { sessionId, random, agents, isModelDown } = this.#options;
     const messageId = `${sessionId}-m${this.prompts.length + 1}`;
-    const prompt: Prompted = { messageId, counts: [], runId: undefined, attempts: 0, isStopped: false, hits: 0, mayFail: isModelDown() };
+    const prompt: Prompted = { messageId, counts: [], runId: undefined, attempts: 0, isStopped: false, isEndless, hits: 0, mayFail: isModelDown() };
     this.prompts.push(prompt);
-    const body = { messageId, content: this.#ask(prompt), ...(agents === undefined ? {} : { agent: random.pick(agents) }) };
+    const body = { messageId, content: isEndless ? this.#askForEver(prompt) : this.#ask(prompt), ...(agents === undefined ? {} : { agent: random.pick(agents) }) };
     const tabs = random.between(1, 4) === 1 ? 2 : 1;
     while (prompt.runId === undefined) {
       prompt.attempts += 1;
@@ -88,9 +95,13 @@ export class PersistentUser {
     return `${prompt.messageId}: count ${count} at ${random.pick(RATES)}/s`;
   }
 
-  async #changeMind(prompt: Prompted, watch: LastingReader): Promise<void> {
-    const { random } = this.#options;
-    const mind = random.pick(['keep', 'keep', 'keep', 'stop', 'stop', 'withdraw', 'edit', 'edit'] as const);
+  /** A model that is not told of the stop goes on longer than any test waits. */
+  #askForEver(prompt: Prompted): string {
+    prompt.counts.push(COUNT_MAX);
+    return `${prompt.messageId}: count ${COUNT_MAX} at ${ENDLESS_RATE}/s`;
+  }
+
+  async #changeMind(mind: (typeof MINDS)[number], prompt: Prompted, watch: LastingReader): Promise<void> {
     if (mind === 'stop') await this.#stop(prompt, watch);
     if (mind === 'withdraw') await this.#end(prompt, 'DELETE', `messages/${prompt.messageId}`, 'not-waiting');
     if (mind === 'edit') await this.#edit(prompt);

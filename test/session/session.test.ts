@@ -135,6 +135,26 @@ describe('history', () => {
   });
 });
 
+describe('a node that has not heard of a chat for a while', () => {
+  const PROMPT = { content: 'hi', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
+  let ids = 0;
+
+  function anotherNode(): Runs {
+    return new Runs(rig.broker, new CommandLog(rig.broker, Math.random), rig.clock, () => `another-${(ids += 1)}`);
+  }
+
+  it('stops and withdraws what another node has queued since', async () => {
+    rig = new ChatRig();
+    const [here, there] = [anotherNode(), anotherNode()];
+    await here.cancel(rig.alice, rig.ref, (await here.send(rig.alice, rig.ref, PROMPT)).runId);
+    const stopped = await there.send(rig.alice, rig.ref, PROMPT);
+    expect(await here.cancel(rig.alice, rig.ref, stopped.runId)).toEqual({ runId: stopped.runId, ended: true });
+    const { messageId } = await there.send(rig.alice, rig.ref, PROMPT);
+    await here.withdraw(rig.alice, rig.ref, messageId);
+    expect((await rig.log.load(rig.ref))?.state.runs).toEqual([]);
+  });
+});
+
 describe('the cost of a command', () => {
   it('on the 200th prompt of a chat is that of the second, on a node that never saw the chat', async () => {
     const clock = new ManualClock();
