@@ -29,7 +29,7 @@ export default defineConfig(
   },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/clock.ts', 'src/cli/random.ts', 'src/client/**'],
+    ignores: ['src/clock.ts', 'src/random.ts', 'src/client/**'],
     rules: {
       'no-restricted-globals': [
         'error',

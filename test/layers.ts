@@ -5,15 +5,16 @@ import { dirname, join, normalize } from 'node:path';
 /** Folder → folders it may import from, besides itself. Files at the top of src are listed by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'clock.ts': [],
+  'random.ts': [],
   'tracing.ts': ['clock.ts'],
   broker: ['clock.ts'],
   session: ['broker', 'clock.ts'],
   stream: ['session', 'broker', 'clock.ts'],
-  gateway: ['stream', 'session', 'broker', 'clock.ts', 'tracing.ts'],
+  gateway: ['stream', 'session', 'broker', 'clock.ts', 'random.ts', 'tracing.ts'],
   worker: ['session', 'broker', 'clock.ts', 'tracing.ts'],
-  sdk: ['worker', 'session', 'broker', 'clock.ts'],
+  sdk: ['worker', 'session', 'broker', 'clock.ts', 'random.ts'],
   client: [],
-  cli: ['gateway', 'sdk', 'worker', 'stream', 'session', 'broker', 'clock.ts'],
+  cli: ['gateway', 'sdk', 'worker', 'stream', 'session', 'broker', 'clock.ts', 'random.ts'],
   'main.ts': ['cli', 'clock.ts'],
 };
 

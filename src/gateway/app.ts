@@ -1,11 +1,11 @@
 // The edge, put together: Fastify with its limits, what every request passes, and the routes. Builds and never
 // listens; whoever calls it owns the broker and the process. Order matters in here and nowhere else.
-import { randomBytes } from 'node:crypto';
 import fastifySwagger from '@fastify/swagger';
 import fastifyWebsocket from '@fastify/websocket';
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import type { Clock } from '../clock.ts';
+import { randomId } from '../random.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import type { FetchKeys } from './auth/remote-jwk-set.ts';
 import { installBodyParser } from './body-parser.ts';
@@ -55,11 +55,6 @@ export interface Gateway {
   readonly metrics: Metrics;
   /** Sends every connection away, spread over a window, and resolves when none is left. Idempotent. */
   drain(options: DrainOptions): Promise<void>;
-}
-
-/** 128 bits. */
-export function randomId(): string {
-  return randomBytes(16).toString('base64url');
 }
 
 /** @throws InvalidKeyError */

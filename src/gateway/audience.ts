@@ -1,6 +1,6 @@
 // Tells workers, wherever they are, that somebody on this node watches an answer that would be ended if nobody did. Of
 // the other chats it only knows that they have none; a token costs nothing.
-import type { Broker } from '../broker/broker.ts';
+import type { Broker, TopicInfo } from '../broker/broker.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
@@ -35,10 +35,10 @@ export class Audience implements FeedObserver {
     this.#deps = deps;
   }
 
-  onFollowed(topic: LiteTopicName): void {
+  onFollowed(topic: LiteTopicName, info: TopicInfo): void {
     const chat = { isGuarded: false };
     this.#chats.set(topic, chat);
-    void this.#look(topic, chat);
+    void this.#look(topic, info, chat);
   }
 
   onRunEvents(topic: LiteTopicName, events: readonly WireEvent[]): void {
@@ -61,10 +61,10 @@ export class Audience implements FeedObserver {
 
   /** Its run may have begun before anybody here followed it. A log that does not say is taken to have said yes: that
    *  costs a touch, and the other way an answer that somebody watches would be ended. */
-  async #look(topic: LiteTopicName, chat: FollowedChat): Promise<void> {
+  async #look(topic: LiteTopicName, info: TopicInfo, chat: FollowedChat): Promise<void> {
     let isGuarded = true;
     try {
-      const loaded = await this.#deps.log.load(sessionOf(topic));
+      const loaded = await this.#deps.log.loadAs(topic, info);
       isGuarded = loaded?.state.runs[0]?.unwatchedMs !== undefined;
     } catch (error) {
       this.#deps.onError(error);

@@ -1,6 +1,5 @@
 // The entry of the worker SDK, `holdline/worker`: a process of one's own that serves agents written in one's own code to a
 // gateway's users, through the Redis they share. Everything public is exported from here.
-import { randomBytes } from 'node:crypto';
 import { pino, type Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { openBroker } from '../broker/open-broker.ts';
@@ -8,6 +7,7 @@ import { parseRedisUrl } from '../broker/redis/redis-url.ts';
 import type { RedisPromise } from '../broker/redis/verify-promise.ts';
 import { systemClock } from '../clock.ts';
 import type { RunRef } from '../session/asked-session.ts';
+import { randomId, systemRandom } from '../random.ts';
 import { CommandLog } from '../session/command-log.ts';
 import { Runs } from '../session/runs.ts';
 import { isAgent } from '../session/session-ref.ts';
@@ -92,9 +92,8 @@ class SdkWorker implements AgentWorker {
 }
 
 function buildWorker({ agents, runsMax, leaseMs, onDefect }: AgentWorkerOptions, broker: BrokerEngine, logger: Logger): Worker {
-  // eslint-disable-next-line no-restricted-properties -- for fairness between nodes only; everybody else takes it as a parameter
-  const log = new CommandLog(broker, Math.random);
-  const runs = new Runs(broker, log, systemClock, () => randomBytes(16).toString('base64url'));
+  const log = new CommandLog(broker, systemRandom);
+  const runs = new Runs(broker, log, systemClock, randomId);
   const deps = { broker, runs, clock: systemClock, onDefect: onDefect ?? logDefects(logger) };
   const served = Object.entries(agents).map(([name, agent]) => [name, toAgent(name, agent, deps)] as const);
   return new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map(served), concurrency: runsMax ?? RUNS_MAX, leaseMs: leaseMs ?? LEASE_MS });

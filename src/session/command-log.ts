@@ -4,7 +4,7 @@
 // Owns a bounded cache of command states. It is only a cache: a stale entry costs one conflict, never a wrong
 // decision, because the condition names the position the state was read at.
 import { setImmediate } from 'node:timers/promises';
-import type { Appended, Broker, NewRecord, TopicWrite } from '../broker/broker.ts';
+import type { Appended, Broker, NewRecord, TopicInfo, TopicWrite } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { decodeHidden, encodeEvent, isTerminal, type JsonObject } from './chat-event.ts';
@@ -72,6 +72,11 @@ export class CommandLog {
   /** The state as it is now, or undefined where there is no such session. */
   async load(ref: SessionRef): Promise<LoadedState | undefined> {
     return this.#load(chatTopic(ref));
+  }
+
+  /** The state as it was when its topic was described so: asks for nothing that this node knows already. */
+  async loadAs(topic: LiteTopicName, info: TopicInfo): Promise<LoadedState | undefined> {
+    return this.#loadAs(topic, info);
   }
 
   /**
@@ -165,6 +170,10 @@ export class CommandLog {
 
   async #load(topic: LiteTopicName): Promise<LoadedState | undefined> {
     const [info] = await this.#broker.describe([topic]);
+    return this.#loadAs(topic, info);
+  }
+
+  async #loadAs(topic: LiteTopicName, info: TopicInfo | undefined): Promise<LoadedState | undefined> {
     if (info === undefined || info.lastMajor < 0) {
       this.#cache.delete(topic);
       return undefined;

@@ -104,7 +104,8 @@ export class Feed {
 
 /** Hears what happens to the chats that are followed on this node; of their tokens it hears nothing. */
 export interface FeedObserver {
-  onFollowed(topic: LiteTopicName): void;
+  /** `info`: the topic as it is where the feed begins. */
+  onFollowed(topic: LiteTopicName, info: TopicInfo): void;
   /** What was delivered together, of which something concerns a run. */
   onRunEvents(topic: LiteTopicName, events: readonly WireEvent[]): void;
   onLeft(topic: LiteTopicName): void;
@@ -183,7 +184,7 @@ export class TopicHub {
     const feed = new Feed(topic, info.epoch, info.next, this.#options.clock.mono() + renewIn(info));
     this.#feeds.set(topic, feed);
     this.#run(feed);
-    this.#options.observer?.onFollowed(topic);
+    this.#options.observer?.onFollowed(topic, info);
     this.#scheduleSweep();
     return feed;
   }

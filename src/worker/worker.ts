@@ -1,6 +1,6 @@
 // A worker: takes the requests of its agents, each from a queue of its own, and runs them, as many of each at once as it
-// was told. A request for any other agent is left to whoever serves that. Owns the leases of its runs. Closing lets go of them in good order: another worker, or the next life of this process,
-// goes on from what was said.
+// was told. A request for any other agent is left to whoever serves that. Owns the leases of its runs. Closing lets go of
+// them in good order: another worker, or the next life of this process, goes on from what was said.
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import type { BrokerEngine, Delivery } from '../broker/broker.ts';

@@ -2,6 +2,7 @@
 // it says is never taken back silently: a server that cannot keep it is refused, with the setting to change.
 import type { Redis } from 'ioredis';
 import { BrokerError } from '../errors.ts';
+import { isReplyError } from './redis-errors.ts';
 import type { Replication } from './replica-wait.ts';
 
 /** What an acknowledged record survives. `memory`: nothing that ends the server. `everysec`: the server, not the last
@@ -52,6 +53,8 @@ async function setting(redis: Redis, name: string, where: string): Promise<strin
     const [, value] = (await redis.config('GET', name)) as [string, string];
     return value;
   } catch (error) {
+    // A connection that broke says nothing about the server.
+    if (!isReplyError(error)) throw error;
     throw new BrokerError('invalid-config', `Redis at ${where} does not tell its setting ${name}: allow this user CONFIG GET (+config|get)`, { cause: error });
   }
 }
