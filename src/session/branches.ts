@@ -4,12 +4,13 @@ import type { Broker } from '../broker/broker.ts';
 import { encodePosition } from '../broker/position.ts';
 import { isoTime, type Clock } from '../clock.ts';
 import type { RunPriority } from './chat-event.ts';
-import type { CommandLog, LoadedState } from './command-log.ts';
+import type { CommandLog } from './command-log.ts';
 import { findRun, type BranchTip } from './command-state.ts';
 import { bodyHashOf, findRepeat } from './decide.ts';
 import { decideRegenerate, decideSelect } from './decide-branch.ts';
 import { SessionError } from './errors.ts';
 import { findBranch, findPrompt } from './find-turning.ts';
+import { loadOwn, mustOwnAs } from './own-session.ts';
 import type { SentPrompt } from './runs.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 
@@ -54,7 +55,7 @@ export class Branches {
    *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, contended */
   async regenerate(principal: Principal, ref: SessionRef, regeneration: Regeneration): Promise<SentPrompt & { answerId: string }> {
     const { messageId, answerId = this.#newId(), priority, onBusy, trace } = regeneration;
-    const seen = await this.#own(principal, ref);
+    const seen = await loadOwn(this.#log, principal, ref);
     const prompt = await findPrompt(this.#broker, ref, seen, messageId);
     const { agent = prompt.agent } = regeneration;
     // Another agent has other models.
@@ -63,10 +64,10 @@ export class Branches {
     const command = { messageId, promptAt: prompt.at, answerId, runId: this.#newId(), bodyHash, agent, model, priority, onBusy, user: principal.user, createdAt: isoTime(this.#clock), ...(trace === undefined ? {} : { trace }) };
     let repeat: SentPrompt | undefined;
     const committed = await this.#log.transact(ref, (loaded) => {
-      if (loaded?.state.owner !== principal.user || loaded.epoch !== seen.epoch) throw new SessionError('not-found');
-      const known = findRepeat(loaded.state, { messageId: answerId, bodyHash });
-      repeat = known === undefined ? undefined : { messageId, runId: known.runId, queued: known.queued, position: { epoch: loaded.epoch, offset: known.offset } };
-      return known === undefined ? decideRegenerate(loaded.state, command) : { drafts: [] };
+      const { state, epoch } = mustOwnAs(principal, loaded, seen);
+      const known = findRepeat(state, { messageId: answerId, bodyHash });
+      repeat = known === undefined ? undefined : { messageId, runId: known.runId, queued: known.queued, position: { epoch, offset: known.offset } };
+      return known === undefined ? decideRegenerate(state, command) : { drafts: [] };
     });
     if (repeat !== undefined) return { ...repeat, answerId };
     const run = committed === undefined ? undefined : findRun(committed.state, command.runId);
@@ -78,25 +79,16 @@ export class Branches {
   /** Shows the chat up to this run on every device, and lets the next prompt follow it. Any run may be named, also one that
    *  others follow: what they say is another branch then. @throws SessionError not-found, run-not-found, contended */
   async select(principal: Principal, ref: SessionRef, runId: string): Promise<void> {
-    const seen = await this.#own(principal, ref);
+    const seen = await loadOwn(this.#log, principal, ref);
     const tip = await findBranch(this.#broker, ref, seen, runId);
-    await this.#log.transact(ref, (loaded) => {
-      if (loaded?.state.owner !== principal.user || loaded.epoch !== seen.epoch) throw new SessionError('not-found');
-      return decideSelect(loaded.state, tip, principal.user);
-    });
+    await this.#log.transact(ref, (loaded) => decideSelect(mustOwnAs(principal, loaded, seen).state, tip, principal.user));
   }
 
   /** The shown one last, the others in the order in which they were left. @throws SessionError not-found */
   async list(principal: Principal, ref: SessionRef): Promise<Branch[]> {
-    const { epoch, state } = await this.#own(principal, ref);
+    const { epoch, state } = await loadOwn(this.#log, principal, ref);
     const toBranch = ({ runId, at }: BranchTip, isShown: boolean): Branch => ({ runId, position: encodePosition({ epoch, offset: at }), isShown });
     const shown = state.tip === null ? [] : [toBranch(state.tip, true)];
     return [...(state.branches ?? []).map((tip) => toBranch(tip, false)), ...shown];
-  }
-
-  async #own(principal: Principal, ref: SessionRef): Promise<LoadedState> {
-    const loaded = await this.#log.load(ref);
-    if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
-    return loaded;
   }
 }

@@ -5,10 +5,10 @@
 // decision, because the condition names the position the state was read at.
 import { setImmediate } from 'node:timers/promises';
 import type { Appended, Broker, NewRecord, TopicInfo, TopicWrite } from '../broker/broker.ts';
-import { isBrokerError } from '../broker/errors.ts';
+import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { decodeHidden, encodeEvent, isTerminal, type JsonObject } from './chat-event.ts';
-import { decodeCheckpoint, encodeCheckpoint, findRun, resolveOffsets, type CommandState } from './command-state.ts';
+import { decodeCheckpoint, encodeCheckpoint, findRun, resolveOffsets, type Checkpoint, type CommandState } from './command-state.ts';
 import { foldDrafts, type Decision, type Draft } from './decide.ts';
 import { SessionError } from './errors.ts';
 import type { EndedRun } from './run-figures.ts';
@@ -21,6 +21,8 @@ export const COMMAND_CACHE_MAX = 4096;
 /** Tries of one command before `contended`. Commands of one node take turns, so only other nodes conflict, and of n
  *  nodes each wins a fair try with a chance of 1/n. */
 export const COMMAND_ATTEMPTS_MAX = 64;
+/** Tries of one look, each of which found that the chat had gone on between what it asked and what it read. */
+const LOOK_ATTEMPTS_MAX = 16;
 /** Turns of the event loop, at most, that a node stands back in a race, so that no order of arrival repeats itself. */
 const STAND_BACK_MAX = 4;
 
@@ -34,6 +36,12 @@ export interface LoadedState {
   readonly at: number;
   /** Offset of the checkpoint that holds `state.recent`. */
   readonly recentAt: number;
+}
+
+/** A chat at one moment. */
+export interface Look {
+  readonly info: TopicInfo;
+  readonly loaded: LoadedState;
 }
 
 /** How a worker's append is fenced; sessions append without. */
@@ -69,14 +77,20 @@ export class CommandLog {
     this.#onRunEnded = onRunEnded;
   }
 
-  /** The state as it is now, or undefined where there is no such session. */
+  /** The state as it is now, or undefined where there is no such session. @throws SessionError contended */
   async load(ref: SessionRef): Promise<LoadedState | undefined> {
-    return this.#load(chatTopic(ref));
+    return (await this.look(ref))?.loaded;
   }
 
-  /** The state as it was when its topic was described so: asks for nothing that this node knows already. */
+  /** The same, and its topic as it was then. @throws SessionError contended */
+  async look(ref: SessionRef): Promise<Look | undefined> {
+    return this.#look(chatTopic(ref));
+  }
+
+  /** The state as it was when its topic was described so, or as it is by now: asks for nothing that this node knows
+   *  already. @throws SessionError contended */
   async loadAs(topic: LiteTopicName, info: TopicInfo): Promise<LoadedState | undefined> {
-    return this.#loadAs(topic, info);
+    return (await this.#stateAs(topic, info)) ?? (await this.#look(topic))?.loaded;
   }
 
   /**
@@ -104,7 +118,7 @@ export class CommandLog {
     const cached = this.#cache.get(topic);
     if (attempt === 1 && isFirst && cached !== undefined) return cached;
     for (let turns = Math.floor(this.#random() * STAND_BACK_MAX); turns > 0; turns -= 1) await setImmediate();
-    return this.#load(topic);
+    return (await this.#look(topic))?.loaded;
   }
 
   /** A refusal rests on the state as well, and the cache may be behind: a run that another node has queued is none here. */
@@ -168,37 +182,41 @@ export class CommandLog {
     return info?.epoch === loaded?.epoch && info?.lastMajor === loaded?.at;
   }
 
-  async #load(topic: LiteTopicName): Promise<LoadedState | undefined> {
-    const [info] = await this.#broker.describe([topic]);
-    return this.#loadAs(topic, info);
+  async #look(topic: LiteTopicName): Promise<Look | undefined> {
+    for (let attempt = 1; attempt <= LOOK_ATTEMPTS_MAX; attempt += 1) {
+      const [info] = await this.#broker.describe([topic]);
+      if (info === undefined || info.lastMajor < 0) {
+        this.#cache.delete(topic);
+        return undefined;
+      }
+      const loaded = await this.#stateAs(topic, info);
+      if (loaded !== undefined) return { info, loaded };
+    }
+    throw new SessionError('contended');
   }
 
-  async #loadAs(topic: LiteTopicName, info: TopicInfo | undefined): Promise<LoadedState | undefined> {
-    if (info === undefined || info.lastMajor < 0) {
-      this.#cache.delete(topic);
-      return undefined;
-    }
+  /** Undefined where the topic is in another life by now, or was removed: that says nothing of whether the chat is there. */
+  async #stateAs(topic: LiteTopicName, { epoch, lastMajor: at }: TopicInfo): Promise<LoadedState | undefined> {
     const cached = this.#cache.get(topic);
-    if (cached?.epoch === info.epoch && cached.at === info.lastMajor) return cached;
-    const carrier = await this.#readHidden(topic, info.epoch, info.lastMajor);
-    const checkpoint = decodeCheckpoint(carrier, info.lastMajor);
+    if (cached?.epoch === epoch && cached.at === at) return cached;
+    const checkpoint = await this.#readCheckpoint(topic, epoch, at);
     if (checkpoint === undefined) return undefined;
-    const recentAt = checkpoint.recentAt ?? info.lastMajor;
-    const recent = checkpoint.recentAt === undefined ? checkpoint.state.recent : await this.#readRecent(topic, info.epoch, recentAt);
-    const loaded = { epoch: info.epoch, state: { ...checkpoint.state, recent }, at: info.lastMajor, recentAt };
+    const recentAt = checkpoint.recentAt ?? at;
+    const carrier = recentAt === at ? checkpoint : await this.#readCheckpoint(topic, epoch, recentAt);
+    if (carrier === undefined) return undefined;
+    const loaded = { epoch, state: { ...checkpoint.state, recent: carrier.state.recent }, at, recentAt };
     this.#remember(topic, loaded);
     return loaded;
   }
 
-  async #readRecent(topic: LiteTopicName, epoch: string, offset: number): Promise<CommandState['recent']> {
-    const checkpoint = decodeCheckpoint(await this.#readHidden(topic, epoch, offset), offset);
-    return checkpoint?.state.recent ?? [];
-  }
-
-  async #readHidden(topic: LiteTopicName, epoch: string, offset: number): Promise<JsonObject | undefined> {
+  /** Undefined where the topic is not in that epoch any more. @throws BrokerError corrupt */
+  async #readCheckpoint(topic: LiteTopicName, epoch: string, offset: number): Promise<Checkpoint | undefined> {
     const result = await this.#broker.read(topic, { epoch, offset }, { direction: 'backward', maxRecords: 1 });
-    const item = result.kind === 'batch' ? result.items[0] : undefined;
-    return item?.kind === 'record' ? decodeHidden(item.data) : undefined;
+    if (result.kind !== 'batch') return undefined;
+    const [item] = result.items;
+    const checkpoint = item?.kind === 'record' ? decodeCheckpoint(decodeHidden(item.data), offset) : undefined;
+    if (checkpoint === undefined) throw new BrokerError('corrupt', `no state is kept at ${offset} of ${topic}`);
+    return checkpoint;
   }
 
   #remember(topic: LiteTopicName, loaded: LoadedState): void {

@@ -7,12 +7,13 @@ import { AnswerBuilder } from './answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './asked-session.ts';
 import { addToChatList } from './chat-list.ts';
 import type { MessageContent, RunPriority } from './chat-event.ts';
-import type { CommandLog, LoadedState } from './command-log.ts';
+import type { CommandLog } from './command-log.ts';
 import { findRun, newCommandState, type CommandState } from './command-state.ts';
 import { bodyHashOf, cancelTarget, decideCancel, decideSend, findRepeat, type Decision, type SendCommand } from './decide.ts';
 import { decideEdit, decideWithdraw } from './decide-branch.ts';
 import { SessionError } from './errors.ts';
 import { findPrompt, type FoundPrompt } from './find-turning.ts';
+import { loadOwn, mustOwn, mustOwnAs } from './own-session.ts';
 import { endRun, readRun } from './run-ending.ts';
 import { SESSION_TTL_MS } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
@@ -61,7 +62,7 @@ export class Runs {
    *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
     const seen = await this.#log.load(ref);
-    const command = this.#sendCommand(principal, prompt, prompt.replaces === undefined ? undefined : await this.#find(principal, ref, seen, prompt.replaces));
+    const command = this.#sendCommand(principal, prompt, prompt.replaces === undefined ? undefined : await findPrompt(this.#broker, ref, mustOwn(principal, seen), prompt.replaces));
     // An ask is no chat of anybody's list, and nobody comes back to it after the run that asked.
     const isAsked = askDepth(ref.sessionId) > 0;
     if (!isAsked && seen === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
@@ -72,10 +73,10 @@ export class Runs {
         const creates = newCommandState(principal.user, command.createdAt, isAsked ? ASK_TTL_MS : SESSION_TTL_MS);
         return { creates, ...decideSend(creates, command) };
       }
-      if (loaded.state.owner !== principal.user || (command.replaces !== undefined && loaded.epoch !== seen?.epoch)) throw new SessionError('not-found');
-      const known = findRepeat(loaded.state, command);
-      if (known === undefined) return decideSend(loaded.state, command);
-      const position = { epoch: loaded.epoch, offset: known.offset };
+      const { state, epoch } = command.replaces === undefined || seen === undefined ? mustOwn(principal, loaded) : mustOwnAs(principal, loaded, seen);
+      const known = findRepeat(state, command);
+      if (known === undefined) return decideSend(state, command);
+      const position = { epoch, offset: known.offset };
       repeat = { messageId: command.messageId, runId: known.runId, position, queued: known.queued };
       return { drafts: [] };
     });
@@ -105,10 +106,10 @@ export class Runs {
   async cancel(principal: Principal, ref: SessionRef, runId: string | undefined, reason?: string): Promise<{ runId: string; ended: boolean }> {
     let target = { runId: '', ended: false };
     await this.#log.transact(ref, (loaded) => {
-      if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
-      const run = cancelTarget(loaded.state, runId);
+      const { state } = mustOwn(principal, loaded);
+      const run = cancelTarget(state, runId);
       target = { runId: run.runId, ended: run.state === 'queued' };
-      return decideCancel(loaded.state, run, principal.user, reason, isoTime(this.#clock));
+      return decideCancel(state, run, principal.user, reason, isoTime(this.#clock));
     });
     return target;
   }
@@ -131,17 +132,9 @@ export class Runs {
   }
 
   async #onWaiting(principal: Principal, ref: SessionRef, messageId: string, decide: (state: CommandState, prompt: FoundPrompt) => Decision): Promise<void> {
-    const seen = await this.#log.load(ref);
-    const prompt = await this.#find(principal, ref, seen, messageId);
-    await this.#log.transact(ref, (loaded) => {
-      if (loaded?.state.owner !== principal.user || loaded.epoch !== seen?.epoch) throw new SessionError('not-found');
-      return decide(loaded.state, prompt);
-    });
-  }
-
-  async #find(principal: Principal, ref: SessionRef, loaded: LoadedState | undefined, messageId: string): Promise<FoundPrompt> {
-    if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
-    return findPrompt(this.#broker, ref, loaded, messageId);
+    const seen = await loadOwn(this.#log, principal, ref);
+    const prompt = await findPrompt(this.#broker, ref, seen, messageId);
+    await this.#log.transact(ref, (loaded) => decide(mustOwnAs(principal, loaded, seen).state, prompt));
   }
 
   #sendCommand(principal: Principal, prompt: Prompt, replaces: SendCommand['replaces']): SendCommand {

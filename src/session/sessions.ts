@@ -1,17 +1,18 @@
-// The life of a session as its owner sees it: create, look at, list, change, remove. Ownership is decided here
-// and nowhere else: what is not yours does not exist.
+// The life of a session as its owner sees it: create, look at, list, change, remove.
 import type { Broker } from '../broker/broker.ts';
+import { BrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../clock.ts';
 import { addToChatList, readChatList } from './chat-list.ts';
 import { decodeEvent, type JsonObject } from './chat-event.ts';
-import type { CommandLog, LoadedState } from './command-log.ts';
+import type { CommandLog, LoadedState, Look } from './command-log.ts';
 import { newCommandState, type CommandState } from './command-state.ts';
 import { SessionError } from './errors.ts';
 import { findBranch } from './find-turning.ts';
 import { readHistory, type HistoryPage } from './history.ts';
 import type { LogRange } from './major-records.ts';
 import { readRuns, type RunPage } from './run-pages.ts';
+import { loadOwn, mustOwn, owns } from './own-session.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { chatTopic } from './topic-names.ts';
 
@@ -58,9 +59,7 @@ export class Sessions {
 
   /** Yours, or the same refusal as for one that does not exist. @throws SessionError not-found */
   async authorize(principal: Principal, ref: SessionRef): Promise<LoadedState> {
-    const loaded = await this.#log.load(ref);
-    if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
-    return loaded;
+    return loadOwn(this.#log, principal, ref);
   }
 
   /** Creates it, or finds that it is yours already. @throws SessionError not-found: somebody else's */
@@ -72,7 +71,7 @@ export class Sessions {
     const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
     const committed = await this.#log.transact(ref, (loaded) => {
       if (loaded !== undefined) {
-        if (loaded.state.owner !== principal.user) throw new SessionError('not-found');
+        mustOwn(principal, loaded);
         return { drafts: [] };
       }
       const creates = newCommandState(principal.user, createdAt, ttlMs ?? SESSION_TTL_MS);
@@ -90,8 +89,8 @@ export class Sessions {
       const seen = await this.authorize(principal, ref);
       const merged = { ...(await this.#readDetails(ref, seen)), ...details };
       const committed = await this.#log.transact(ref, (loaded) => {
-        if (loaded?.state.owner !== principal.user) throw new SessionError('not-found');
-        const isSame = loaded.epoch === seen.epoch && loaded.state.infoAt === seen.state.infoAt;
+        const { epoch, state } = mustOwn(principal, loaded);
+        const isSame = epoch === seen.epoch && state.infoAt === seen.state.infoAt;
         return { drafts: isSame ? [{ event: { type: 'session.updated', ...merged } }] : [] };
       });
       if (committed !== undefined) return;
@@ -108,7 +107,7 @@ export class Sessions {
 
   /** @throws SessionError not-found */
   async describe(principal: Principal, ref: SessionRef): Promise<SessionSummary> {
-    return this.#summarize(ref, await this.authorize(principal, ref));
+    return this.#summarize(ref, await this.#lookAtOwn(principal, ref));
   }
 
   /** Last active first; `page` counts from 0. */
@@ -122,43 +121,45 @@ export class Sessions {
   /** `before`: a place from an earlier page's `before`; undefined for the newest. `branch`: the run it ends with; undefined
    *  for the shown one. @throws SessionError not-found, run-not-found */
   async history(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined, branch?: string): Promise<HistoryPage & { epoch: string }> {
-    const loaded = await this.authorize(principal, ref);
+    const { loaded, range } = await this.#range(principal, ref);
     const tip = branch === undefined ? loaded.state.tip : await findBranch(this.#broker, ref, loaded, branch);
-    const range = await this.#range(ref, loaded);
     return { ...(await readHistory(this.#broker, { ...range, tip: tip?.at, before: placeIn(range, before) }, limit)), epoch: range.epoch };
   }
 
   /** What became of each run and when. `before` likewise. @throws SessionError not-found */
   async runs(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined): Promise<RunPage & { epoch: string }> {
-    const range = await this.#range(ref, await this.authorize(principal, ref));
+    const { range } = await this.#range(principal, ref);
     return { ...(await readRuns(this.#broker, range, placeIn(range, before) ?? range.next, limit)), epoch: range.epoch };
   }
 
-  /** Of the chat as the state was read. What came after it is for the stream that follows: the branch may have moved. */
-  async #range(ref: SessionRef, { epoch, at }: LoadedState): Promise<LogRange> {
-    const topic = chatTopic(ref);
-    const [info] = await this.#broker.describe([topic]);
-    if (info?.epoch !== epoch) throw new SessionError('not-found');
-    return { topic, epoch, next: info.lastMajor === at ? info.next : at + 1 };
+  /** Of the chat as the state was read. What comes after it is for the stream that follows: the branch may have moved. */
+  async #range(principal: Principal, ref: SessionRef): Promise<{ loaded: LoadedState; range: LogRange }> {
+    const { info, loaded } = await this.#lookAtOwn(principal, ref);
+    return { loaded, range: { topic: chatTopic(ref), epoch: info.epoch, next: info.next } };
+  }
+
+  async #lookAtOwn(principal: Principal, ref: SessionRef): Promise<Look> {
+    const look = await this.#log.look(ref);
+    if (look === undefined || !owns(principal, look.loaded)) throw new SessionError('not-found');
+    return look;
   }
 
   async #summarizeIfOwn(principal: Principal, ref: SessionRef): Promise<SessionSummary | undefined> {
-    const loaded = await this.#log.load(ref);
-    return loaded?.state.owner === principal.user ? this.#summarize(ref, loaded) : undefined;
+    const look = await this.#log.look(ref);
+    return look !== undefined && owns(principal, look.loaded) ? this.#summarize(ref, look) : undefined;
   }
 
-  async #summarize(ref: SessionRef, loaded: LoadedState): Promise<SessionSummary> {
+  async #summarize(ref: SessionRef, { info, loaded }: Look): Promise<SessionSummary> {
     const { epoch, state } = loaded;
-    const topic = chatTopic(ref);
-    const [info] = await this.#broker.describe([topic]);
-    if (info?.epoch !== epoch || info.expiresAt === undefined) throw new SessionError('not-found');
+    const { expiresAt, ttlMs } = info;
+    if (expiresAt === undefined || ttlMs === undefined) throw new BrokerError('corrupt', `a chat without an end: ${ref.sessionId}`);
     const active = activeRun(state, epoch);
     return {
       sessionId: ref.sessionId,
       ...(await this.#readDetails(ref, loaded)),
       createdAt: state.createdAt,
-      lastActiveAt: new Date(info.expiresAt - (info.ttlMs ?? 0)).toISOString(),
-      expiresAt: new Date(info.expiresAt).toISOString(),
+      lastActiveAt: new Date(expiresAt - ttlMs).toISOString(),
+      expiresAt: new Date(expiresAt).toISOString(),
       position: encodePosition({ epoch, offset: Math.max(0, info.next - 1) }),
       earliest: encodePosition({ epoch, offset: info.earliest }),
       ...(active === undefined ? {} : { activeRun: active }),
