@@ -2,8 +2,10 @@
 // the chat shows one branch whole, a model is told exactly what its branch says, and no branch is lost. Checked against
 // a tree that is kept by hand.
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { isSessionError } from '../../src/session/errors.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { BRANCHES_MAX } from '../../src/session/command-state.ts';
+import { isSessionError, type SessionError } from '../../src/session/errors.ts';
+import { MAJORS_AT_ONCE } from '../../src/session/major-records.ts';
 import { ChatRig } from '../helpers/chat-rig.ts';
 import { eventually } from '../helpers/collector.ts';
 
@@ -40,6 +42,9 @@ const EDITED_FAR_AWAY: Step[] = [
   { kind: 'answer', which: 0 },
   { kind: 'regenerate', which: 2 },
 ];
+
+/** Prompts of more major records than are read at once. */
+const LONG_PAST = Math.ceil(MAJORS_AT_ONCE / 3) + 10;
 
 /** The chat, and the tree that it should be. */
 class Tree {
@@ -183,5 +188,42 @@ describe('branches', () => {
       }),
       { examples: [[EDITED_FAR_AWAY, 1]], numRuns: Number(process.env['BRANCH_RUNS'] ?? 50) },
     );
+  });
+
+  it('beside the shown one are kept by name as far as they were left last, and all stay readable', async () => {
+    const rig = new ChatRig();
+    onTestFinished(() => rig.close());
+    const { runId: first } = await rig.prompt('p', { messageId: 'm' });
+    const others = Array.from({ length: BRANCHES_MAX + 2 }, (_, i) => `a${i}`);
+    const runIds = [first];
+    for (const answerId of others) {
+      await rig.runs.cancel(rig.alice, rig.ref, undefined);
+      runIds.push((await rig.branches.regenerate(rig.alice, rig.ref, { messageId: 'm', answerId, priority: 'normal', onBusy: 'queue', admit: (_agent, model) => model })).runId);
+    }
+    const listed = await rig.branches.list(rig.alice, rig.ref);
+    expect(listed.map(({ runId }) => runId)).toEqual(runIds.slice(-(BRANCHES_MAX + 1)));
+    await rig.branches.select(rig.alice, rig.ref, first);
+    expect((await rig.branches.list(rig.alice, rig.ref)).at(-1)).toMatchObject({ runId: first, isShown: true });
+  });
+
+  it('begin at any prompt, also where it is long past what a chat remembers', async () => {
+    const rig = new ChatRig();
+    onTestFinished(() => rig.close());
+    const runIds: string[] = [];
+    for (let i = 0; i < LONG_PAST; i += 1) {
+      runIds.push((await rig.prompt(`prompt ${i}`, { messageId: `m${i}` })).runId);
+      await rig.runs.cancel(rig.alice, rig.ref, undefined);
+    }
+    const shown = async (): Promise<unknown[]> => (await rig.sessions.history(rig.alice, rig.ref, 10, undefined)).messages.map(({ content }) => content);
+    const regenerated = await rig.branches.regenerate(rig.alice, rig.ref, { messageId: 'm1', priority: 'normal', onBusy: 'queue', admit: (_agent, model) => model });
+    expect(await shown()).toEqual(['prompt 0', 'prompt 1']);
+    await rig.runs.cancel(rig.alice, rig.ref, regenerated.runId);
+    await rig.prompt('instead', { replaces: 'm2' });
+    expect(await shown()).toEqual(['prompt 0', 'prompt 1', 'instead']);
+    await rig.branches.select(rig.alice, rig.ref, runIds[0] ?? '');
+    expect(await shown()).toEqual(['prompt 0']);
+    const refusal = (messageId: string): Promise<unknown> => rig.runs.withdraw(rig.alice, rig.ref, messageId).catch((error: unknown) => (error as SessionError).code);
+    expect(await refusal('m0')).toBe('not-waiting');
+    expect(await refusal('never-sent')).toBe('message-not-found');
   });
 });
