@@ -124,7 +124,7 @@ describe('a fail-over', () => {
 });
 
 describe('keys that somebody else touched', () => {
-  test('FLUSHALL under a tail is found out by looking, though nothing is published', async () => {
+  async function flushedUnderATail(): Promise<{ readonly broker: BrokerEngine; readonly clock: ManualClock; readonly tail: CollectedTail }> {
     const server = await ownServer();
     const clock = new ManualClock();
     const broker = await new RedisStore(server).open({ clock, clockDecides: true });
@@ -132,18 +132,17 @@ describe('keys that somebody else touched', () => {
     const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
     await tail.reached(1);
     await server.command('FLUSHALL');
+    return { broker, clock, tail };
+  }
+
+  test('FLUSHALL under a tail is found out by looking, though nothing is published', async () => {
+    const { clock, tail } = await flushedUnderATail();
     await clock.advance(2 * RECHECK_MS);
     expect(reasonOf(await tail.verdict())).toBe('missing');
   });
 
   test('after FLUSHALL the same offsets in another life are never given to a reader of the old one', async () => {
-    const server = await ownServer();
-    const clock = new ManualClock();
-    const broker = await new RedisStore(server).open({ clock, clockDecides: true });
-    const { epoch } = await append(broker, CHAT, major('a'));
-    const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
-    await tail.reached(1);
-    await server.command('FLUSHALL');
+    const { broker, tail } = await flushedUnderATail();
     await append(broker, CHAT, major('other', 'words'));
     expect(reasonOf(await tail.verdict())).toBe('epoch-changed');
     expect(tail.lines).toEqual(['0M:a']);
