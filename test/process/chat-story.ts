@@ -8,8 +8,8 @@ import { describeViolations } from '../history/violation.ts';
 import { readSse } from '../helpers/sse-reader.ts';
 import type { SeenEvent } from '../helpers/wire-record.ts';
 import { readWs } from '../helpers/ws-reader.ts';
-import { call } from './http-call.ts';
-import type { Entrance } from './entrance.ts';
+import { backOff, type Entrance } from './entrance.ts';
+import { call, tryCall } from './http-call.ts';
 import { counted } from './joined-story.ts';
 import { LastingReader, type Wire } from './lasting-reader.ts';
 import { Moments, type MomentKind } from './moments.ts';
@@ -140,6 +140,8 @@ export class ChatStory {
 
   async #readFinally({ name: node, url }: Node): Promise<void> {
     const { token } = this.#options;
+    // One may still be finding its storage again when another has answered everything.
+    while ((await tryCall({ method: 'GET', url: `${url}/readyz` }))?.status !== 200) await backOff();
     for (const { sessionId: session } of this.#chats) {
       for (const wire of WIRES) {
         const reader = `${session}-${node}-final-${wire}`;
