@@ -156,6 +156,10 @@ export interface TopicPage {
   readonly after?: LiteTopicName;
 }
 
+export interface DescribeOptions {
+  readonly isDurable?: boolean;
+}
+
 export interface Broker {
   /**
    * All writes or none. Topics must differ and share one routing key (their last name segment), which is
@@ -178,8 +182,10 @@ export interface Broker {
    */
   tail(topic: LiteTopicName, from: Position, options: TailOptions): AsyncIterable<ReadResult>;
 
-  /** One answer per name, undefined where there is no such topic. */
-  describe(topics: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]>;
+  /** One answer per name, undefined where there is no such topic. With `isDurable` it rests on nothing that is less safe
+   *  than an acknowledged append: without, an engine that waits for replicas may tell of one that nobody was acknowledged
+   *  yet, and that a fail-over takes back. */
+  describe(topics: readonly LiteTopicName[], options?: DescribeOptions): Promise<readonly (TopicInfo | undefined)[]>;
 
   /** Attached readers get `reset{removed}`. False if there was none. */
   remove(topic: LiteTopicName): Promise<boolean>;

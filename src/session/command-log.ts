@@ -177,8 +177,9 @@ export class CommandLog {
     }
   }
 
+  /** Also as safe as an append: a command asked for again must not be told that it was done by a write that may be lost. */
   async #isCurrent(topic: LiteTopicName, loaded: LoadedState | undefined): Promise<boolean> {
-    const [info] = await this.#broker.describe([topic]);
+    const [info] = await this.#broker.describe([topic], { isDurable: true });
     return info?.epoch === loaded?.epoch && info?.lastMajor === loaded?.at;
   }
 

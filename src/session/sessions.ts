@@ -101,8 +101,12 @@ export class Sessions {
   /** Whatever streams from it ends with `reset{removed}`; a run in progress finds its log gone and stops.
    *  @throws SessionError not-found */
   async remove(principal: Principal, ref: SessionRef): Promise<void> {
-    await this.authorize(principal, ref);
-    await this.#broker.remove(chatTopic(ref));
+    const topic = chatTopic(ref);
+    const loaded = await this.#log.load(ref);
+    // That there is none may be the work of an earlier try, which must be as safe as this one.
+    if (loaded === undefined) await this.#broker.describe([topic], { isDurable: true });
+    mustOwn(principal, loaded);
+    await this.#broker.remove(topic);
   }
 
   /** @throws SessionError not-found */

@@ -24,7 +24,7 @@ export function countingBroker(inner: BrokerEngine): { broker: BrokerEngine; cou
     },
     read: async (...args) => count(await inner.read(...args)),
     tail: (...args) => inner.tail(...args),
-    describe: (topics) => inner.describe(topics),
+    describe: (...args) => inner.describe(...args),
     remove: (topic) => inner.remove(topic),
     list: (...args) => inner.list(...args),
     consume: (...args) => inner.consume(...args),

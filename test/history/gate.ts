@@ -4,7 +4,7 @@
 // as by a client that lost the answer; the second answer is the one that is heard.
 import { setMaxListeners } from 'node:events';
 import type {
-  Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, LogRecord, Priority, ReadFrom, ReadOptions, ReadResult, TailOptions,
+  Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, DescribeOptions, LogRecord, Priority, ReadFrom, ReadOptions, ReadResult, TailOptions,
   TopicInfo, TopicPage, TopicWrite,
 } from '../../src/broker/broker.ts';
 import { isBrokerError } from '../../src/broker/errors.ts';
@@ -76,8 +76,8 @@ export class Gate implements BrokerEngine {
     }
   }
 
-  describe(topics: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
-    return this.#ask(() => this.#broker.describe(topics));
+  describe(topics: readonly LiteTopicName[], options?: DescribeOptions): Promise<readonly (TopicInfo | undefined)[]> {
+    return this.#ask(() => this.#broker.describe(topics, options));
   }
 
   remove(topic: LiteTopicName): Promise<boolean> {

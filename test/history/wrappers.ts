@@ -8,7 +8,7 @@ export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>):
     append: (writes) => inner.append(writes),
     read: (...args) => inner.read(...args),
     tail: (...args) => inner.tail(...args),
-    describe: (topics) => inner.describe(topics),
+    describe: (...args) => inner.describe(...args),
     remove: (topic) => inner.remove(topic),
     list: (...args) => inner.list(...args),
     consume: (...args) => inner.consume(...args),

@@ -19,3 +19,7 @@ end
 return lines
 `,
 );
+
+/** The same, answered when the replicas have all that was written before: what a connection waits for with WAIT is what
+ *  the server had written by that connection's last command, whoever wrote it. */
+export const DESCRIBE_DURABLE = { ...DESCRIBE, isPromised: true };

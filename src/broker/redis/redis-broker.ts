@@ -3,7 +3,7 @@
 import { validateWrites } from '../append-rules.ts';
 import { READ_BYTES, READ_RECORDS } from '../broker.ts';
 import type {
-  Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, ReadFrom, ReadOptions, ReadResult, TailOptions, TopicInfo, TopicPage, TopicWrite,
+  Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, DescribeOptions, ReadFrom, ReadOptions, ReadResult, TailOptions, TopicInfo, TopicPage, TopicWrite,
 } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
@@ -11,12 +11,13 @@ import type { Position } from '../position.ts';
 import { TailReader } from '../tail/tail-reader.ts';
 import { decodeAppend, encodeAppend } from './append-request.ts';
 import { APPEND } from './append-script.ts';
-import { DESCRIBE, DESCRIBE_MAX } from './describe-script.ts';
+import { DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX } from './describe-script.ts';
 import { FeedTable } from './feed-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
 import { RedisGroups } from './queue/redis-groups.ts';
 import { decodeRead, type RedisRead } from './read-reply.ts';
 import { READ } from './read-script.ts';
+import type { RedisScript } from './redis-commands.ts';
 import { wrongReply } from './redis-errors.ts';
 import { RedisLister } from './redis-lister.ts';
 import type { RedisNodes } from './redis-nodes.ts';
@@ -46,7 +47,7 @@ export class RedisBroker implements BrokerEngine {
     this.#feeds = new FeedTable({
       commands: nodes,
       read: (topic, position, majorOnly) => this.#read(topic, position, { majorOnly }),
-      describe: (topics) => this.#describe(topics),
+      describe: (topics) => this.#describe(topics, DESCRIBE),
       mustBeOpen: () => this.#mustBeOpen(),
     });
     this.#groups = new RedisGroups({ commands: nodes, read: (topic, from, options) => this.read(topic, from, options) });
@@ -72,9 +73,9 @@ export class RedisBroker implements BrokerEngine {
     return new TailReader(this.#feeds.source(topic), from, options);
   }
 
-  async describe(topics: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
+  async describe(topics: readonly LiteTopicName[], { isDurable = false }: DescribeOptions = {}): Promise<readonly (TopicInfo | undefined)[]> {
     this.#mustBeOpen();
-    return this.#describe(topics);
+    return this.#describe(topics, isDurable ? DESCRIBE_DURABLE : DESCRIBE);
   }
 
   async remove(topic: LiteTopicName): Promise<boolean> {
@@ -123,7 +124,7 @@ export class RedisBroker implements BrokerEngine {
     return decodeRead(await nodes.run(READ, nodes.keys.partitionOf(topic), [topic, place, offset, direction === 'forward' ? 1 : -1, ...limits, majorOnly ? '1' : '0']));
   }
 
-  async #describe(topics: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
+  async #describe(topics: readonly LiteTopicName[], script: RedisScript): Promise<readonly (TopicInfo | undefined)[]> {
     const { nodes } = this.#parts;
     const infos = new Map<LiteTopicName, TopicInfo | undefined>();
     const byPartition = new Map<number, LiteTopicName[]>();
@@ -136,7 +137,7 @@ export class RedisBroker implements BrokerEngine {
     const asks = [...byPartition].flatMap(([partition, names]) =>
       Array.from({ length: Math.ceil(names.length / DESCRIBE_MAX) }, async (_, i) => {
         const some = names.slice(i * DESCRIBE_MAX, (i + 1) * DESCRIBE_MAX);
-        const lines = await nodes.run(DESCRIBE, partition, some);
+        const lines = await nodes.run(script, partition, some);
         if (!Array.isArray(lines)) throw wrongReply('describe');
         for (const [at, name] of some.entries()) infos.set(name, decodeInfo(name, (lines as readonly unknown[])[at]));
       }),

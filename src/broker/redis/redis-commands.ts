@@ -9,7 +9,7 @@ export interface RedisScript {
   readonly name: string;
   readonly lua: string;
   readonly sha: string;
-  /** What it wrote must be as safe as was promised before its reply counts (WAIT, with `replicated:n`). */
+  /** What it wrote, or saw, must be as safe as was promised before its reply counts (WAIT, with `replicated:n`). */
   readonly isPromised: boolean;
   /** A full server refuses it: once one has run, there is room again. Others say nothing about that. */
   readonly needsRoom: boolean;
