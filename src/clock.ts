@@ -1,5 +1,6 @@
 // Time as a dependency. Everything that waits, ages or expires asks a Clock, so that a test can move
 // time by hand and no behaviour depends on a sleep. The only owner of Date.now and setTimeout.
+import type { StopSignal } from './stop-signal.ts';
 
 export interface Timer {
   /** Idempotent; a cancelled timer never fires. */
@@ -38,7 +39,7 @@ export function isoTime(clock: Clock): string {
 }
 
 /** Resolves after `ms`, or at once when the signal aborts: the caller looks at the signal. */
-export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+export function delay(clock: Clock, ms: number, signal?: StopSignal): Promise<void> {
   if (signal?.aborted === true) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {

@@ -4,17 +4,18 @@ import { dirname, join, normalize } from 'node:path';
 
 /** Folder → folders it may import from, besides itself. Files at the top of src are listed by name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  'clock.ts': [],
+  'stop-signal.ts': [],
+  'clock.ts': ['stop-signal.ts'],
   'random.ts': [],
   'tracing.ts': ['clock.ts'],
-  broker: ['clock.ts'],
+  broker: ['clock.ts', 'stop-signal.ts'],
   session: ['broker', 'clock.ts'],
-  stream: ['session', 'broker', 'clock.ts'],
-  gateway: ['stream', 'session', 'broker', 'clock.ts', 'random.ts', 'tracing.ts'],
+  stream: ['session', 'broker', 'clock.ts', 'stop-signal.ts'],
+  gateway: ['stream', 'session', 'broker', 'clock.ts', 'random.ts', 'stop-signal.ts', 'tracing.ts'],
   worker: ['session', 'broker', 'clock.ts', 'tracing.ts'],
   sdk: ['worker', 'session', 'broker', 'clock.ts', 'random.ts'],
   client: [],
-  cli: ['gateway', 'sdk', 'worker', 'stream', 'session', 'broker', 'clock.ts', 'random.ts'],
+  cli: ['gateway', 'sdk', 'worker', 'stream', 'session', 'broker', 'clock.ts', 'random.ts', 'stop-signal.ts'],
   'main.ts': ['cli', 'clock.ts'],
 };
 

@@ -15,6 +15,7 @@
 //    visible records.
 //  - Appends to one topic are serialized; conditions are checked at that serialization point, so a
 //    condition that held when `append` resolved held at the moment of writing.
+import type { StopSignal } from '../stop-signal.ts';
 import type { LiteTopicName, TopicPattern } from './lite-topic.ts';
 import type { Position } from './position.ts';
 
@@ -129,7 +130,7 @@ export interface ReadOptions {
 export type ReadFrom = Position | 'earliest' | 'end';
 
 export interface TailOptions {
-  readonly signal: AbortSignal;
+  readonly signal: StopSignal;
   /** Only major records, and wake only for them. */
   readonly majorOnly?: boolean;
 }

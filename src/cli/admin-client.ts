@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Broker, BrokerHealth, ReadResult, TailOptions } from '../broker/broker.ts';
+import type { StopSignal } from '../stop-signal.ts';
 import { withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
 
 /** What the server refused, with its code. */
@@ -76,7 +77,7 @@ class AdminClient implements TopicStore {
     throw new AdminError('closed', 'the server went away');
   }
 
-  async *#ask(request: AdminRequest, signal?: AbortSignal): AsyncGenerator<AdminAnswer> {
+  async *#ask(request: AdminRequest, signal?: StopSignal): AsyncGenerator<AdminAnswer> {
     const socket = await withSocketPath(this.#folder, open);
     if (socket === undefined) throw new AdminError('closed', 'the server went away');
     const stop = (): void => void socket.destroy();

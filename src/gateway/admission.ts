@@ -48,25 +48,46 @@ export class Admission {
     this.check(address, undefined);
     this.#open += 1;
     count(this.#byAddress, address, 1);
-    let user: string | undefined;
-    let released = false;
-    return {
-      assign: (principal) => {
-        if (released || user !== undefined) return;
-        if ((this.#byUser.get(keyOf(principal)) ?? 0) >= this.#limits.connectionsPerUserMax) {
-          throw new GatewayError('too-many', { message: 'too many connections of this user' });
-        }
-        user = keyOf(principal);
-        count(this.#byUser, user, 1);
-      },
-      release: () => {
-        if (released) return;
-        released = true;
-        this.#open -= 1;
-        count(this.#byAddress, address, -1);
-        if (user !== undefined) count(this.#byUser, user, -1);
-      },
-    };
+    return new HeldPlace(this, address);
+  }
+
+  /** @throws GatewayError too-many */
+  assign(user: Principal): void {
+    if ((this.#byUser.get(keyOf(user)) ?? 0) >= this.#limits.connectionsPerUserMax) {
+      throw new GatewayError('too-many', { message: 'too many connections of this user' });
+    }
+    count(this.#byUser, keyOf(user), 1);
+  }
+
+  leave(address: string, user: Principal | undefined): void {
+    this.#open -= 1;
+    count(this.#byAddress, address, -1);
+    if (user !== undefined) count(this.#byUser, keyOf(user), -1);
+  }
+}
+
+/** A class and not closures: there is one for each open connection. */
+class HeldPlace implements Place {
+  readonly #admission: Admission;
+  readonly #address: string;
+  #user: Principal | undefined;
+  #isReleased = false;
+
+  constructor(admission: Admission, address: string) {
+    this.#admission = admission;
+    this.#address = address;
+  }
+
+  assign(user: Principal): void {
+    if (this.#isReleased || this.#user !== undefined) return;
+    this.#admission.assign(user);
+    this.#user = user;
+  }
+
+  release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.#admission.leave(this.#address, this.#user);
   }
 }
 

@@ -9,6 +9,7 @@ import { isSessionError, SessionError } from '../session/errors.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import type { Sessions } from '../session/sessions.ts';
 import { chatTopic } from '../session/topic-names.ts';
+import type { StopSignal } from '../stop-signal.ts';
 import type { EventSink } from '../stream/event-sink.ts';
 import { CatchUpGate } from '../stream/catch-up-gate.ts';
 import { Subscription } from '../stream/subscription.ts';
@@ -62,7 +63,7 @@ export interface StreamOptions {
   readonly wire: Wire;
   readonly encoder: WireEncoder;
   readonly sink: EventSink;
-  readonly signal: AbortSignal;
+  readonly signal: StopSignal;
   readonly onReset: 'restart' | 'close';
   readonly until: 'forever' | 'idle';
 }
@@ -88,7 +89,7 @@ export class EventStreams {
   }
 
   /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
-  async run({ start, wire, encoder, sink, signal, onReset, until }: StreamOptions): Promise<void> {
+  run({ start, wire, encoder, sink, signal, onReset, until }: StreamOptions): Promise<void> {
     const { broker, hub, metrics, queueWatch } = this.#deps;
     const { ref, after, isWaiting } = start;
     if (after !== undefined) metrics.onResume(wire);
@@ -98,12 +99,12 @@ export class EventStreams {
       idleAt: until === 'idle' ? () => this.#idleAt(ref) : undefined,
       onLive: isWaiting ? () => queueWatch.watch(ref) : undefined,
     });
-    await this.#runThroughOutages(subscription, sink, signal);
+    return this.#runThroughOutages(subscription, sink, signal);
   }
 
   /** Nothing was lost by a log that is out of reach, so its reader waits where it is, and hears the heartbeat. To cut it
    *  off would send it to a node that can do no better, and a native EventSource, which takes no 503, away for good. */
-  async #runThroughOutages(subscription: Subscription, sink: EventSink, signal: AbortSignal): Promise<void> {
+  async #runThroughOutages(subscription: Subscription, sink: EventSink, signal: StopSignal): Promise<void> {
     const { clock, random, onError } = this.#deps;
     for (;;) {
       try {

@@ -1,8 +1,9 @@
 // What one WebSocket is about: whose it is, and which chats it follows. Frames change it (see frames/), the pulse
 // ends it when its token does. [PROTOCOL §6]
 import type { Clock } from '../clock.ts';
+import { StopController } from '../stop-signal.ts';
 import type { EventSink, Frame, StreamEnd } from '../stream/event-sink.ts';
-import { wsEncoder } from '../stream/ws-encoder.ts';
+import { WsEncoder } from '../stream/ws-encoder.ts';
 import type { Place } from './admission.ts';
 import { covers, requireScope, type Identity } from './auth/identity.ts';
 import type { Connection } from './connections.ts';
@@ -26,16 +27,11 @@ export interface FrameAddress {
   readonly sessionId?: string;
 }
 
-interface Following {
-  readonly abort: AbortController;
-  readonly start: StreamStart;
-}
-
 export class SocketSession implements Connection {
   readonly wire = 'ws';
   readonly #connection: WsConnection;
   readonly #deps: SocketSessionDeps;
-  readonly #following = new Map<string, Following>();
+  readonly #following = new Map<string, SocketStream>();
   readonly #openedAt: number;
   #identity: Identity | undefined;
 
@@ -80,18 +76,17 @@ export class SocketSession implements Connection {
   follow(sessionId: string, start: StreamStart): void {
     this.unfollow(sessionId);
     if (this.#connection.isClosing) return;
-    const following = { abort: new AbortController(), start };
-    this.#following.set(sessionId, following);
-    const { signal } = following.abort;
-    const sink = this.#sinkFor(sessionId, following);
-    const encoder = wsEncoder(sessionId);
-    void this.#deps.streams.run({ start, wire: 'ws', encoder, sink, signal, onReset: 'restart', until: 'forever' });
+    const sink = new SocketStream(this.#connection, (ended, reason) => {
+      if (this.#following.get(sessionId) === ended) this.#endFollowing(sessionId, endError(reason));
+    });
+    this.#following.set(sessionId, sink);
+    void this.#deps.streams.run({ start, wire: 'ws', encoder: new WsEncoder(sessionId), sink, signal: sink.closed, onReset: 'restart', until: 'forever' });
   }
 
   unfollow(sessionId: string): void {
     const following = this.#following.get(sessionId);
     this.#following.delete(sessionId);
-    following?.abort.abort();
+    following?.closed.abort();
   }
 
   reply(frame: Readonly<Record<string, unknown>>): void {
@@ -124,7 +119,7 @@ export class SocketSession implements Connection {
 
   /** The socket is gone. */
   close(): void {
-    for (const { abort } of this.#following.values()) abort.abort();
+    for (const { closed } of this.#following.values()) closed.abort();
     this.#following.clear();
     this.#deps.place.release();
   }
@@ -134,22 +129,34 @@ export class SocketSession implements Connection {
     this.replyError({ sessionId }, why);
   }
 
-  #sinkFor(sessionId: string, following: Following): EventSink {
-    const connection = this.#connection;
-    const { signal } = following.abort;
-    return {
-      // Between the abort and the subscription's own end, a batch may still come.
-      write: (frame: Frame) => {
-        if (!signal.aborted) connection.send(frame);
-      },
-      get bufferedBytes() {
-        return connection.bufferedBytes;
-      },
-      onceDrained: (callback) => connection.onceDrained(callback),
-      end: (reason) => {
-        if (this.#following.get(sessionId) === following) this.#endFollowing(sessionId, endError(reason));
-      },
-    };
+}
+
+/** One followed chat: its events go out among those of the socket's others. */
+class SocketStream implements EventSink {
+  readonly #connection: WsConnection;
+  readonly #onEnd: (stream: SocketStream, reason: StreamEnd) => void;
+  readonly closed = new StopController();
+
+  constructor(connection: WsConnection, onEnd: (stream: SocketStream, reason: StreamEnd) => void) {
+    this.#connection = connection;
+    this.#onEnd = onEnd;
+  }
+
+  get bufferedBytes(): number {
+    return this.#connection.bufferedBytes;
+  }
+
+  write(frame: Frame): void {
+    // Between its end and the subscription's own, a batch may still come.
+    if (!this.closed.aborted) this.#connection.send(frame);
+  }
+
+  onceDrained(callback: () => void): void {
+    this.#connection.onceDrained(callback);
+  }
+
+  end(reason: StreamEnd): void {
+    this.#onEnd(this, reason);
   }
 }
 

@@ -4,6 +4,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
+import { StopController, type StopSignal } from '../stop-signal.ts';
 import type { EventSink, Frame } from '../stream/event-sink.ts';
 import { SSE_HEARTBEAT, sseEncoder, sseRetry } from '../stream/sse-encoder.ts';
 import { PULSE_MS, type Connection } from './connections.ts';
@@ -33,7 +34,7 @@ export class SseConnection implements EventSink, Connection {
   readonly wire = 'sse';
   readonly #socket: Socket;
   readonly #options: SseConnectionOptions;
-  readonly #closed = new AbortController();
+  readonly #closed = new StopController();
   readonly #stall = new StallWatch();
   #nextBeat: number;
   #isEnding = false;
@@ -51,8 +52,8 @@ export class SseConnection implements EventSink, Connection {
   }
 
   /** Aborts when the connection is gone. */
-  get signal(): AbortSignal {
-    return this.#closed.signal;
+  get signal(): StopSignal {
+    return this.#closed;
   }
 
   get bufferedBytes(): number {
@@ -111,7 +112,7 @@ export class SseConnection implements EventSink, Connection {
   }
 
   #onClosed(): void {
-    if (this.#closed.signal.aborted) return;
+    if (this.#closed.aborted) return;
     this.#isEnding = true;
     this.#linger?.cancel();
     this.#closed.abort();

@@ -1,6 +1,7 @@
 // Whose turn it is to read history. Thousands of readers that come back at once must not stand between a live token
 // and its viewers: a few catch up at a time, the rest wait in the order in which they came, and between two of them the
 // event loop goes round once.
+import type { StopSignal } from '../stop-signal.ts';
 
 /** Readers that read and encode history at once. Each holds the loop for a few ms at most, so this bounds what a live
  *  token waits behind. */
@@ -17,7 +18,7 @@ export class CatchUpGate {
   }
 
   /** Resolves to true when it is this reader's turn: it must `leave`. To false when its signal aborts before that. */
-  async enter(signal: AbortSignal): Promise<boolean> {
+  async enter(signal: StopSignal): Promise<boolean> {
     if (signal.aborted) return false;
     if (this.#inside < CATCH_UPS_MAX) {
       this.#inside += 1;

@@ -8,6 +8,7 @@ import type { Broker, Hole, LogBatch, LogItem, Reset } from '../broker/broker.ts
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Position } from '../broker/position.ts';
 import { fillHole, readFinishedAnswer } from '../session/finished-answer.ts';
+import type { StopSignal } from '../stop-signal.ts';
 import type { CatchUpGate } from './catch-up-gate.ts';
 import type { EventSink, StreamEnd } from './event-sink.ts';
 import type { Feed, FeedBatch, FeedListener, TopicHub } from './topic-hub.ts';
@@ -35,7 +36,7 @@ export interface SubscriptionOptions {
   readonly after: Position | undefined;
   readonly encoder: WireEncoder;
   readonly sink: EventSink;
-  readonly signal: AbortSignal;
+  readonly signal: StopSignal;
   /** Of the node: every reader that catches up passes it. */
   readonly gate: CatchUpGate;
   /** A position that cannot be served: start over from the earliest (default), or end after saying so. */
@@ -78,14 +79,31 @@ export class Subscription implements FeedListener {
     return this.#epoch === undefined || this.#next === 0 ? undefined : { epoch: this.#epoch, offset: this.#next - 1 };
   }
 
-  /** Runs until the stream ends or the signal aborts. Rejects only with what its reader cannot be told otherwise. */
+  /** Runs until the stream ends or the signal aborts. Rejects only with what its reader cannot be told otherwise.
+   *  One round: catch up, then stay live until something ends that. It is not a function of its own, because the state
+   *  of each that waits is among the largest things that an idle stream keeps. */
   async run(): Promise<void> {
-    const { signal, sink } = this.#options;
+    const { hub, topic, signal, sink } = this.#options;
     const interrupt = (): void => this.#wake?.('again');
     signal.addEventListener('abort', interrupt, { once: true });
     try {
       let outcome: Outcome = 'again';
-      while (outcome === 'again' && !signal.aborted) outcome = await this.#follow();
+      while (outcome === 'again' && !signal.aborted) {
+        const feed = await hub.open(topic);
+        if (feed === undefined) {
+          outcome = await this.#readGone();
+          continue;
+        }
+        // Its last viewer may have left while this one waited for it.
+        if (feed.over.aborted) continue;
+        feed.listeners.add(this);
+        try {
+          const caughtUp = await this.#catchUp(feed);
+          outcome = typeof caughtUp === 'string' ? caughtUp : await this.#stayLive(caughtUp.woken);
+        } finally {
+          this.#leave(feed);
+        }
+      }
       if (outcome !== 'again') sink.end(outcome);
     } finally {
       signal.removeEventListener('abort', interrupt);
@@ -130,22 +148,10 @@ export class Subscription implements FeedListener {
     this.#wake?.('again');
   }
 
-  /** One round: catch up, then stay live until something ends that. */
-  async #follow(): Promise<Outcome> {
-    const { hub, topic } = this.#options;
-    const feed = await hub.open(topic);
-    if (feed === undefined) return this.#readGone();
-    // Its last viewer may have left while this one waited for it.
-    if (feed.abort.signal.aborted) return 'again';
-    feed.listeners.add(this);
-    try {
-      const caughtUp = await this.#catchUp(feed);
-      return typeof caughtUp === 'string' ? caughtUp : await this.#stayLive(caughtUp.woken);
-    } finally {
-      this.#isLive = false;
-      this.#wake = undefined;
-      hub.leave(feed, this);
-    }
+  #leave(feed: Feed): void {
+    this.#isLive = false;
+    this.#wake = undefined;
+    this.#options.hub.leave(feed, this);
   }
 
   /** The topic is not there: the reader is told what became of it, or that it is gone. */
@@ -160,7 +166,7 @@ export class Subscription implements FeedListener {
     for (;;) {
       await this.#drained();
       // A feed that ended while this reader was reading told nobody: it was not live, and must not become so.
-      if (this.#options.signal.aborted || feed.abort.signal.aborted) return 'again';
+      if (this.#options.signal.aborted || feed.over.aborted) return 'again';
       if (this.#isVerified && this.#epoch === feed.epoch && this.#next >= feed.next) return this.#goLive();
       const outcome = await this.#inTurn(() => this.#readOn(feed));
       if (outcome !== undefined) return outcome;

@@ -5,6 +5,7 @@ import type { Broker, LogBatch, LogItem, ReadResult, Reset, TopicInfo } from '..
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Clock, Timer } from '../clock.ts';
+import { StopController } from '../stop-signal.ts';
 import type { Frame } from './event-sink.ts';
 import type { WireEncoder } from './wire-encoder.ts';
 import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
@@ -83,7 +84,8 @@ export class Feed {
   /** The offset of the next record it will deliver. */
   next: number;
   readonly listeners = new Set<FeedListener>();
-  readonly abort = new AbortController();
+  /** Aborted when nobody follows it any more, or nothing comes. */
+  readonly over = new StopController();
   /** By the monotonic clock: when to look how long the topic still lives. */
   renewAt: number;
 
@@ -172,7 +174,7 @@ export class TopicHub {
   close(): void {
     this.#isClosed = true;
     this.#sweep?.cancel();
-    for (const feed of this.#feeds.values()) feed.abort.abort();
+    for (const feed of this.#feeds.values()) feed.over.abort();
     this.#feeds.clear();
   }
 
@@ -193,7 +195,7 @@ export class TopicHub {
    *  feed keeps alive, and a thousand live feeds wait at once. */
   #run(feed: Feed): void {
     const from = { epoch: feed.epoch, offset: feed.next };
-    const tail = this.#options.broker.tail(feed.topic, from, { signal: feed.abort.signal })[Symbol.asyncIterator]();
+    const tail = this.#options.broker.tail(feed.topic, from, { signal: feed.over })[Symbol.asyncIterator]();
     const end = (reset: Reset | undefined): void => {
       tail.return?.().catch(this.#options.onError);
       this.#end(feed, reset);
@@ -222,7 +224,7 @@ export class TopicHub {
   }
 
   #end(feed: Feed, reset: Reset | undefined): void {
-    if (feed.abort.signal.aborted) return;
+    if (feed.over.aborted) return;
     this.#drop(feed);
     for (const listener of feed.listeners) listener.onEnd(reset);
   }
@@ -246,7 +248,7 @@ export class TopicHub {
       this.#feeds.delete(feed.topic);
       this.#options.observer?.onLeft(feed.topic);
     }
-    feed.abort.abort();
+    feed.over.abort();
   }
 
   #scheduleSweep(): void {

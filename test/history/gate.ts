@@ -10,6 +10,7 @@ import type {
 import { isBrokerError } from '../../src/broker/errors.ts';
 import type { LiteTopicName, TopicPattern } from '../../src/broker/lite-topic.ts';
 import type { Position } from '../../src/broker/position.ts';
+import type { StopSignal } from '../../src/stop-signal.ts';
 import type { Random } from './random.ts';
 
 export class Gate implements BrokerEngine {
@@ -140,10 +141,10 @@ export class Gate implements BrokerEngine {
  *  and consumers go. */
 class Detach {
   readonly #abort = new AbortController();
-  readonly #sources: readonly AbortSignal[];
+  readonly #sources: readonly StopSignal[];
   readonly #onAbort = (): void => this.end();
 
-  constructor(sources: readonly AbortSignal[]) {
+  constructor(sources: readonly StopSignal[]) {
     this.#sources = sources;
     for (const source of sources) source.addEventListener('abort', this.#onAbort, { once: true });
     if (sources.some((source) => source.aborted)) this.end();

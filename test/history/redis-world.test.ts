@@ -10,6 +10,9 @@ import { runWorld } from './world.ts';
 
 const SEEDS = Number(process.env['WORLD_COUNT'] ?? 24);
 const [FIRST, COUNT] = process.env['WORLD_SEED'] === undefined ? [1, SEEDS] : [Number(process.env['WORLD_SEED']), 1];
+/** At most so many times the worlds, until everything has happened once. */
+const MORE = 4;
+const SUFFERED = ['crash redis', 'crash flush', 'refused', 'unknown', 'reset'];
 const PATIENCE_MS = 20_000;
 const PLANTED_SEEDS_MAX = 20;
 /** A world that a bug has brought to a halt is not waited for. */
@@ -24,12 +27,14 @@ afterAll(() => server.close());
 describe('a world on Redis that suffers and is healed', () => {
   it(`loses nothing but what was flushed, and says so, for ${COUNT} seeds`, async () => {
     const seen = new Set<string>();
-    for (let seed = FIRST; seed < FIRST + COUNT; seed += 1) {
+    // What strikes when depends on the real server too, so chance alone may leave one out.
+    const isMissing = (): boolean => COUNT === SEEDS && SUFFERED.some((one) => !seen.has(one));
+    for (let seed = FIRST; seed < FIRST + COUNT || (isMissing() && seed < FIRST + MORE * COUNT); seed += 1) {
       const { history, violations } = await runWorld(seed, {}, PATIENCE_MS, RedisMachine.on(server));
       expect(violations, `WORLD_SEED=${seed}\n${describeViolations(violations)}`).toEqual([]);
       for (const observation of history) seen.add(observation.kind === 'crash' ? `crash ${observation.what}` : observation.kind);
     }
-    if (COUNT === SEEDS) expect([...seen]).toEqual(expect.arrayContaining(['crash redis', 'crash flush', 'refused', 'unknown', 'reset']));
+    if (COUNT === SEEDS) expect([...seen]).toEqual(expect.arrayContaining(SUFFERED));
   }, 300_000);
 });
 

@@ -5,7 +5,7 @@ import { chatTopic } from '../../src/session/topic-names.ts';
 import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts';
 import { sseEncoder } from '../../src/stream/sse-encoder.ts';
 import { OUTBOX_BYTES_MAX, Subscription } from '../../src/stream/subscription.ts';
-import { wsEncoder } from '../../src/stream/ws-encoder.ts';
+import { WsEncoder } from '../../src/stream/ws-encoder.ts';
 import type { History } from './history.ts';
 import type { Plant } from './plant.ts';
 import type { Random } from './random.ts';
@@ -193,7 +193,7 @@ export class WorldReader {
 
   #subscribe(node: WorldNode, wire: WireName, to: { sink: EventSink; after: Position | undefined; isUntilIdle: boolean; signal: AbortSignal }, onFailure: (error: unknown) => void): void {
     const { plant } = this.#around;
-    const encoder = wire === 'sse' ? sseEncoder : wsEncoder(this.session);
+    const encoder = wire === 'sse' ? sseEncoder : new WsEncoder(this.session);
     const subscription = new Subscription({
       broker: node.gate,
       hub: node.hub,

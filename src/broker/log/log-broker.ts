@@ -5,21 +5,16 @@ import type {
   Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, ReadFrom, ReadOptions, ReadResult, TailOptions,
   TopicInfo, TopicPage, TopicWrite,
 } from '../broker.ts';
-import { TOMBSTONE_MS } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { GroupConsumption } from '../group-consumption.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
-import { TailReader, type TailSource } from '../tail/tail-reader.ts';
 import type { TailRing } from '../tail/tail-ring.ts';
 import type { Appender } from './appender.ts';
-import type { ColdReads } from './cold-reads.ts';
-import type { EngineTime } from './engine-time.ts';
 import type { Expiry } from './expiry.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { batchOf, planRead } from './read-plan.ts';
 import { infoOf, type TopicLister } from './topic-lister.ts';
-import { addReader, removeReader } from './topic-readers.ts';
+import type { TopicReads } from './topic-reads.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
 
@@ -27,9 +22,8 @@ export interface LogBrokerParts {
   readonly table: TopicTable;
   readonly appender: Appender;
   readonly commit: GroupCommit;
-  readonly cold: ColdReads;
+  readonly reads: TopicReads;
   readonly expiry: Expiry;
-  readonly time: EngineTime;
   readonly lister: TopicLister;
   readonly ring: TailRing;
   readonly groups: GroupConsumption;
@@ -38,12 +32,8 @@ export interface LogBrokerParts {
   shutDown(): Promise<void>;
 }
 
-const EVERYTHING: ReadOptions = { majorOnly: false };
-const MAJOR_ONLY: ReadOptions = { majorOnly: true };
-
 export class LogBroker implements BrokerEngine {
   readonly #parts: LogBrokerParts;
-  readonly #tails = new Set<TailReader>();
   #closed: Promise<void> | undefined;
 
   constructor(parts: LogBrokerParts) {
@@ -59,11 +49,11 @@ export class LogBroker implements BrokerEngine {
     this.#mustBeOpen();
     const topic = this.#parts.table.find(name);
     if (topic !== undefined && this.#parts.expiry.isDue(topic)) await this.#expire(topic);
-    return this.#read(name, from, options);
+    return this.#parts.reads.read(this.#parts.table.find(name), from, options);
   }
 
   tail(name: LiteTopicName, from: Position, options: TailOptions): AsyncIterable<ReadResult> {
-    return new TailReader(this.#tailSource(name), from, options);
+    return this.#parts.reads.tail(name, from, options);
   }
 
   async describe(names: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
@@ -108,7 +98,7 @@ export class LogBroker implements BrokerEngine {
   async #close(): Promise<void> {
     this.#parts.groups.close();
     this.#parts.expiry.close();
-    for (const tail of [...this.#tails]) tail.stop();
+    this.#parts.reads.close();
     await this.#parts.commit.drained();
     await this.#parts.shutDown();
   }
@@ -116,41 +106,6 @@ export class LogBroker implements BrokerEngine {
   /** Its end is durable before anybody is told of it. */
   async #expire(topic: Topic): Promise<void> {
     await this.#parts.appender.end(topic, 'expired');
-  }
-
-  #read(name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult | Promise<ReadResult> {
-    return this.#readTopic(this.#parts.table.find(name), from, options);
-  }
-
-  #readTopic(topic: Topic | undefined, from: ReadFrom, options: ReadOptions): ReadResult | Promise<ReadResult> {
-    if (topic?.visible === undefined) return this.#endOf(topic);
-    const plan = planRead(topic, topic.visible, from, options);
-    if (plan.kind === 'reset') return plan;
-    return plan.cold.length === 0 ? batchOf(plan) : this.#parts.cold.complete(topic.name, plan);
-  }
-
-  #endOf(topic: Topic | undefined): ReadResult {
-    const tombstone = topic?.tombstone;
-    if (topic === undefined || tombstone === undefined || tombstone.at + TOMBSTONE_MS <= this.#parts.time.now()) return { kind: 'missing' };
-    return topic.endReset(tombstone);
-  }
-
-  #tailSource(name: LiteTopicName): TailSource {
-    // A topic with readers stays in memory, so that it is looked for once and not with every token.
-    let topic: Topic | undefined;
-    return {
-      readFrom: (position, majorOnly) => this.#readTopic(topic, position, majorOnly ? MAJOR_ONLY : EVERYTHING),
-      attach: (reader) => {
-        this.#mustBeOpen();
-        this.#tails.add(reader);
-        topic = this.#parts.table.find(name);
-        if (topic !== undefined) addReader(topic.readers, reader);
-      },
-      detach: (reader) => {
-        this.#tails.delete(reader);
-        if (topic !== undefined) removeReader(topic.readers, reader);
-      },
-    };
   }
 
   #mustBeOpen(): void {

@@ -28,6 +28,7 @@ import { Replay } from './replay.ts';
 import { Segments } from './segments.ts';
 import { TopicIndex } from './topic-index.ts';
 import { TopicLister } from './topic-lister.ts';
+import { TopicReads } from './topic-reads.ts';
 import { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
 
@@ -185,8 +186,8 @@ function assemble(storage: Storage): LogBroker {
   const lister = new TopicLister(table, index);
   const groups: GroupConsumption = new GroupConsumption(queueStore(storage, { appender, expiry, lister, broker: () => broker }), clock, storage.groups);
   const broker = new LogBroker({
-    table, appender, commit, expiry, time, lister, ring, groups,
-    cold: new ColdReads(segments, limits.coldReadsMax),
+    table, appender, commit, expiry, lister, ring, groups,
+    reads: new TopicReads(table, new ColdReads(segments, limits.coldReadsMax), time),
     durability: describeDurability(options.fsync),
     shutDown: () => shutDown(storage, commit, schedule),
   });

@@ -1,6 +1,7 @@
 // One attached reader: its place in a topic and at most one unanswered question. It holds no records; what it missed
 // is read when it asks. Invariants: the cursor only moves over what was handed out (or, for majors only, over what
 // is not wanted), and a reader that waits has seen, in the same turn, that nothing is there to read.
+import type { StopSignal } from '../../stop-signal.ts';
 import type { ReadResult, Reset } from '../broker.ts';
 import type { Position } from '../position.ts';
 
@@ -19,7 +20,7 @@ const DONE: Answer = { done: true, value: undefined };
 export class TailReader implements AsyncIterableIterator<ReadResult, undefined> {
   readonly majorOnly: boolean;
   readonly #source: TailSource;
-  readonly #signal: AbortSignal;
+  readonly #signal: StopSignal;
   readonly #onAbort = (): void => this.#finish();
   #position: Position;
   #state: 'new' | 'attached' | 'done' = 'new';
@@ -31,7 +32,7 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   /** Owned by the ring. */
   marked = false;
 
-  constructor(source: TailSource, from: Position, options: { readonly signal: AbortSignal; readonly majorOnly?: boolean }) {
+  constructor(source: TailSource, from: Position, options: { readonly signal: StopSignal; readonly majorOnly?: boolean }) {
     this.#source = source;
     this.#position = from;
     this.#signal = options.signal;
