@@ -93,7 +93,7 @@ export class Checkpoint {
     const key = topicKey(topic.name);
     const tombstone = topic.tombstone !== undefined && topic.tombstone.at + TOMBSTONE_MS > time ? topic.tombstone : undefined;
     const due = topic.visible?.expiresAt ?? (tombstone === undefined ? 0 : tombstone.at + TOMBSTONE_MS);
-    if (topic.indexedAt !== due) {
+    if (mustMove(topic.indexedAt, due, time)) {
       if (topic.indexedAt !== 0) changes.push({ store: 'expiry', key: expiryKey(topic.indexedAt, topic.name), value: undefined });
       if (due !== 0) changes.push({ store: 'expiry', key: expiryKey(due, topic.name), value: NOTHING });
       topic.indexedAt = due;
@@ -116,6 +116,13 @@ export class Checkpoint {
     encode(this.#scratch);
     return Buffer.from(this.#scratch.view());
   }
+}
+
+/** Later is found out when the indexed time comes (expiry.ts), so that what is written to does not move with each
+ *  checkpoint: that would be two of three changes. */
+function mustMove(indexedAt: number, due: number, time: number): boolean {
+  if (indexedAt === due) return false;
+  return indexedAt === 0 || due < indexedAt || indexedAt <= time;
 }
 
 function change(store: 'state' | 'groups', key: string, value: Buffer): IndexChange {

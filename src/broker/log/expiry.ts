@@ -1,6 +1,7 @@
 // Ends topics whose time is up: one timer for all of them, set to the earliest, and a sweep in bounded slices over the
-// topics in memory and, in order of time, over the index. A touched topic is not moved in any list; it is looked at
-// when its old time comes. A topic that a group has yet to consume is left alone until the group says it has.
+// topics in memory and, in order of time, over the index. A touched topic is not moved in any list, nor in
+// the index; it is looked at when its old time comes. A topic that a group has yet to consume is left alone until the
+// group says it has.
 import type { Clock, Timer } from '../../clock.ts';
 import { TOMBSTONE_MS } from '../broker.ts';
 import type { EngineTime } from './engine-time.ts';
@@ -75,33 +76,45 @@ export class Expiry {
     this.#timer?.timer.cancel();
   }
 
-  #sweepIndex(now: number, earliestLoaded: number, after: Buffer): void {
+  #sweepIndex(now: number, earliestSoFar: number, after: Buffer): void {
     if (this.#closed) return;
     let left = this.#sliceMax;
+    let earliest = earliestSoFar;
     for (const { key, at, name } of this.#index.expiryAfter(after)) {
       if (at > now) {
-        this.#finish(Math.min(earliestLoaded, at));
+        this.#finish(Math.min(earliest, at));
         return;
       }
-      if (this.#table.loaded(name)?.visible === undefined) this.#examine(name, now);
+      earliest = Math.min(earliest, this.#examine(name, at, now));
       left -= 1;
       if (left === 0) {
-        setImmediate(() => this.#sweepIndex(now, earliestLoaded, key));
+        setImmediate(() => this.#sweepIndex(now, earliest, key));
         return;
       }
     }
-    this.#finish(earliestLoaded);
+    this.#finish(earliest);
   }
 
-  #examine(name: Topic['name'], now: number): void {
+  /** Of a topic whose time, as the index knows it, has come. One that was written to since is moved there by the next
+   *  checkpoint. Gives when to look at it again, where the topics in memory do not say so. */
+  #examine(name: Topic['name'], indexedAt: number, now: number): number {
+    const loaded = this.#table.loaded(name);
+    if (loaded?.visible !== undefined) {
+      if (loaded.indexedAt === indexedAt && loaded.visible.expiresAt !== indexedAt) this.#table.touch(loaded);
+      return Infinity;
+    }
     const entry = this.#index.topic(name);
-    if (entry === undefined) return;
+    if (entry === undefined) return Infinity;
     const { visible, tombstone } = this.#table.peek(name, entry);
     const at = visible === undefined ? (tombstone?.at ?? Infinity) + TOMBSTONE_MS : (visible.expiresAt ?? Infinity);
-    if (at > now) return;
     const topic = this.#table.get(name);
+    if (at > now) {
+      this.#table.touch(topic);
+      return at;
+    }
     if (topic.visible === undefined) this.#forget(topic);
     else if (this.isDue(topic)) this.#hooks.end(topic);
+    return Infinity;
   }
 
   /** A tombstone that has stood long enough leaves the index with the next checkpoint. */
