@@ -8,7 +8,7 @@ import { parseLiteTopicName } from '../../src/broker/lite-topic.ts';
 import { BATCH_HEAD_BYTES, decodeBatchHead, decodeSegmentHead, encodeBatchHead, encodeSegmentHead } from '../../src/broker/log/batch-codec.ts';
 import { ByteWriter } from '../../src/broker/log/byte-writer.ts';
 import { decodeFrame, encodeFrame, recordText, sliceFrame, type Frame, type StoredRecord } from '../../src/broker/log/frame-codec.ts';
-import { CHUNK_RECORDS, RecordChunk } from '../../src/broker/log/record-chunk.ts';
+import { CHUNK_RECORDS, RecordChunk, type ChunkImage } from '../../src/broker/log/record-chunk.ts';
 import { decodeTopicEntry, encodeTopicEntry } from '../../src/broker/log/topic-codec.ts';
 
 const offset = fc.nat({ max: 2 ** 50 });
@@ -175,13 +175,37 @@ describe('the index', () => {
           } else if (chunk.count < CHUNK_RECORDS) chunk.push(one.segment, one.position, one.length, one.size * 2 + (one.major ? 1 : 0));
         }
         const writer = new ByteWriter(64);
-        chunk.encode(writer);
+        chunk.image().encode(writer);
         const read = RecordChunk.decode(2, Buffer.from(writer.view()));
         expect(read.count).toBe(chunk.count);
         expect(read.hasMajors).toBe(chunk.hasMajors);
         for (let i = 0; i < chunk.count; i++) {
           expect([read.holeBy(i), read.location(i), read.size(i), read.isMajor(i)]).toEqual([chunk.holeBy(i), chunk.location(i), chunk.size(i), chunk.isMajor(i)]);
         }
+      }),
+    );
+  });
+
+  test('writes a chunk down as it was, whatever is done to it meanwhile', () => {
+    const encoded = (chunk: ChunkImage): string => {
+      const writer = new ByteWriter(64);
+      chunk.encode(writer);
+      return writer.view().toString('hex');
+    };
+    const change = fc.record({ kind: fc.constantFrom('push', 'push', 'supersede', 'image'), slot: fc.nat(CHUNK_RECORDS), by: fc.nat(2 ** 40) });
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
+        const chunk = new RecordChunk(2);
+        const images: { image: ChunkImage; was: string }[] = [];
+        for (const { kind, slot, by } of changes) {
+          if (kind === 'push' && chunk.count < CHUNK_RECORDS) chunk.push(1 + slot, by, 9, by % 7);
+          else if (kind === 'supersede' && chunk.count > 0) chunk.supersede(slot % chunk.count, by);
+          else if (kind === 'image') {
+            const image = chunk.image();
+            images.push({ image, was: encoded(image) });
+          }
+        }
+        for (const { image, was } of images) expect(encoded(image)).toBe(was);
       }),
     );
   });

@@ -41,7 +41,7 @@ test('keeps every chunk that the index does not have yet, however many there are
     const isHole = offset >= 3 && offset <= CHUNK_RECORDS * 12;
     expect(topic.chunkOf(offset).holeBy(offset % CHUNK_RECORDS) >= 0).toBe(isHole);
   }
-  expect(topic.dirtyChunks().length).toBe(20);
+  expect(topic.takeDirtyChunks().length).toBe(20);
 });
 
 test('a superseded record leaves memory, the size of the topic and its segment', () => {

@@ -1,12 +1,16 @@
 // Writes down what is true of the log up to one position, in one transaction of the index, so that a start-up replays
-// only what follows. What it writes is captured in one turn of the event loop at a batch boundary; writing it takes
-// its time beside the appends. Afterwards segments that nothing points to any more are unlinked.
+// only what follows. What it writes is captured in one turn of the event loop at a batch boundary, by reference, because
+// thousands of live chats wait meanwhile; encoding and writing it takes its time beside their appends. Afterwards
+// segments that nothing points to any more are unlinked.
+import { setImmediate } from 'node:timers/promises';
 import { TOMBSTONE_MS } from '../broker.ts';
+import type { LiteTopicName } from '../lite-topic.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import type { LogPosition } from './log-writer.ts';
+import type { ChunkImage } from './record-chunk.ts';
 import type { Segments } from './segments.ts';
-import { encodeTopicEntry } from './topic-codec.ts';
+import { encodeTopicEntry, type TopicEntry } from './topic-codec.ts';
 import { chunkKey, expiryKey, topicKey, type IndexChange, type TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
@@ -14,6 +18,9 @@ import type { Topic } from './topic.ts';
 const NOTHING = Buffer.alloc(0);
 const CHECKPOINT_KEY = 'checkpoint';
 const LIFE_KEY = 'life';
+
+/** Encoded in one turn of the event loop. */
+const TOPICS_A_TURN = 32;
 
 export interface CheckpointState {
   readonly position: LogPosition;
@@ -28,6 +35,13 @@ export interface Life {
   readonly durable: boolean;
   readonly clean: boolean;
   readonly era: number;
+}
+
+/** A topic as it was when the checkpoint was begun. */
+interface TopicImage extends TopicEntry {
+  readonly name: LiteTopicName;
+  readonly indexedBefore: number;
+  readonly chunks: readonly ChunkImage[];
 }
 
 export class Checkpoint {
@@ -57,7 +71,8 @@ export class Checkpoint {
    */
   write(position: LogPosition, time: number, life: Life): Promise<void> {
     const topics = this.#table.takeDirty();
-    const changes = [...this.#unwritten, ...this.#capture(topics, time)];
+    const changes = [...this.#unwritten, ...this.#captureRest()];
+    const images = topics.map((topic) => captureTopic(topic, time));
     // A dead segment is not in the table: were it, a crash half way through unlinking would read as a loss.
     const dead = this.#segments.dead(position.segment);
     const segments = this.#segments.table().filter(({ id }) => !dead.includes(id));
@@ -65,10 +80,14 @@ export class Checkpoint {
     changes.push(change('state', CHECKPOINT_KEY, encodeState(state)), change('state', LIFE_KEY, Buffer.from(JSON.stringify(life))));
     this.#unwritten = changes;
     this.#captured.push(...topics);
-    return this.#finish(changes, dead);
+    return this.#finish(changes, images, dead);
   }
 
-  async #finish(changes: readonly IndexChange[], dead: readonly number[]): Promise<void> {
+  async #finish(changes: IndexChange[], images: readonly TopicImage[], dead: readonly number[]): Promise<void> {
+    for (const [i, image] of images.entries()) {
+      this.#encodeTopic(image, changes);
+      if (i % TOPICS_A_TURN === TOPICS_A_TURN - 1) await setImmediate();
+    }
     await this.#index.apply(changes);
     this.#unwritten = [];
     for (const topic of this.#captured) topic.capturing = false;
@@ -76,39 +95,30 @@ export class Checkpoint {
     await this.#segments.unlink(dead);
   }
 
-  #capture(topics: readonly Topic[], time: number): IndexChange[] {
+  #captureRest(): IndexChange[] {
     const changes: IndexChange[] = [];
     for (const { id, chunks } of this.#table.endedLives) {
       for (let index = 0; index < chunks; index++) changes.push({ store: 'chunks', key: chunkKey(id, index), value: undefined });
     }
     this.#table.endedLives = [];
-    for (const topic of topics) this.#captureTopic(topic, time, changes);
     for (const [group, pattern] of this.#groups) changes.push(change('groups', group, Buffer.from(pattern, 'latin1')));
     this.#groups = [];
     return changes;
   }
 
-  #captureTopic(topic: Topic, time: number, changes: IndexChange[]): void {
-    topic.capturing = true;
-    const key = topicKey(topic.name);
-    const tombstone = topic.tombstone !== undefined && topic.tombstone.at + TOMBSTONE_MS > time ? topic.tombstone : undefined;
-    const due = topic.visible?.expiresAt ?? (tombstone === undefined ? 0 : tombstone.at + TOMBSTONE_MS);
-    if (mustMove(topic.indexedAt, due, time)) {
-      if (topic.indexedAt !== 0) changes.push({ store: 'expiry', key: expiryKey(topic.indexedAt, topic.name), value: undefined });
-      if (due !== 0) changes.push({ store: 'expiry', key: expiryKey(due, topic.name), value: NOTHING });
-      topic.indexedAt = due;
+  #encodeTopic(image: TopicImage, changes: IndexChange[]): void {
+    const { name, indexedBefore, indexedAt, version, tombstone, chunks } = image;
+    const key = topicKey(name);
+    if (indexedAt !== indexedBefore) {
+      if (indexedBefore !== 0) changes.push({ store: 'expiry', key: expiryKey(indexedBefore, name), value: undefined });
+      if (indexedAt !== 0) changes.push({ store: 'expiry', key: expiryKey(indexedAt, name), value: NOTHING });
     }
-    if (topic.visible === undefined && tombstone === undefined) {
+    if (version === undefined && tombstone === undefined) {
       changes.push({ store: 'topics', key, value: undefined });
       return;
     }
-    const { id, bytes, visible: version, consumed, indexedAt } = topic;
-    const value = this.#encoded((into) => encodeTopicEntry(into, { id, bytes, version, tombstone, consumed, indexedAt }));
-    changes.push({ store: 'topics', key, value });
-    for (const chunk of topic.dirtyChunks()) {
-      changes.push({ store: 'chunks', key: chunkKey(id, chunk.index), value: this.#encoded((into) => chunk.encode(into)) });
-      chunk.dirty = false;
-    }
+    changes.push({ store: 'topics', key, value: this.#encoded((into) => encodeTopicEntry(into, image)) });
+    for (const chunk of chunks) changes.push({ store: 'chunks', key: chunkKey(image.id, chunk.index), value: this.#encoded((into) => chunk.encode(into)) });
   }
 
   #encoded(encode: (into: ByteWriter) => void): Buffer {
@@ -116,6 +126,16 @@ export class Checkpoint {
     encode(this.#scratch);
     return Buffer.from(this.#scratch.view());
   }
+}
+
+function captureTopic(topic: Topic, time: number): TopicImage {
+  topic.capturing = true;
+  const { name, id, bytes, visible: version, consumed, indexedAt: indexedBefore } = topic;
+  const tombstone = topic.tombstone !== undefined && topic.tombstone.at + TOMBSTONE_MS > time ? topic.tombstone : undefined;
+  const due = version?.expiresAt ?? (tombstone === undefined ? 0 : tombstone.at + TOMBSTONE_MS);
+  if (mustMove(indexedBefore, due, time)) topic.indexedAt = due;
+  const chunks = version === undefined ? [] : topic.takeDirtyChunks();
+  return { name, id, bytes, version, tombstone, consumed: consumed === undefined ? undefined : new Map(consumed), indexedBefore, indexedAt: topic.indexedAt, chunks };
 }
 
 /** Later is found out when the indexed time comes (expiry.ts), so that what is written to does not move with each

@@ -27,6 +27,8 @@ export class RecordChunk {
   dirty = false;
   #majors = 0;
   #hasHole = false;
+  /** An image holds these very words: what stands in them does not change any more. */
+  #isShared = false;
 
   constructor(index: number, words = new Uint32Array(SLOTS_AT_FIRST * WORDS), count = 0) {
     this.index = index;
@@ -49,6 +51,7 @@ export class RecordChunk {
       const grown = new Uint32Array(Math.min(at * 2, CHUNK_RECORDS * WORDS));
       grown.set(this.#words);
       this.#words = grown;
+      this.#isShared = false;
     }
     const words = this.#words;
     words[at] = segment;
@@ -62,6 +65,10 @@ export class RecordChunk {
 
   /** The slot becomes part of the hole that is replaced by the write at `by`. */
   supersede(slot: number, by: number): void {
+    if (this.#isShared) {
+      this.#words = this.#words.slice();
+      this.#isShared = false;
+    }
     const at = slot * WORDS;
     this.#words[at] = 0;
     this.#words[at + 1] = by % HIGH;
@@ -73,8 +80,7 @@ export class RecordChunk {
 
   /** The hole's `by`, or -1 for a record. */
   holeBy(slot: number): number {
-    if (this.#word(slot, 0) !== 0) return -1;
-    return this.#word(slot, 1) + this.#word(slot, 2) * HIGH;
+    return holeIn(this.#words, slot);
   }
 
   isMajor(slot: number): boolean {
@@ -98,24 +104,11 @@ export class RecordChunk {
     return this.#words[slot * WORDS + word] ?? 0;
   }
 
-  /** Runs of records as they are, runs of one hole as three numbers: a superseded answer costs next to nothing. Where
-   *  nothing was superseded yet it is one copy: a checkpoint takes every live chat's in one turn of the event loop. */
-  encode(into: ByteWriter): void {
-    into.varint(this.#count);
-    for (let slot = 0; slot < this.#count; ) {
-      const by = this.holeBy(slot);
-      const end = this.#hasHole ? this.#endOfRun(slot, by) : this.#count;
-      into.varint((end - slot) * 2 + (by < 0 ? 1 : 0));
-      if (by >= 0) into.varint(by);
-      else into.bytes(new Uint8Array(this.#words.buffer, slot * WORDS * 4, (end - slot) * WORDS * 4));
-      slot = end;
-    }
-  }
-
-  #endOfRun(slot: number, by: number): number {
-    let end = slot + 1;
-    while (end < this.#count && this.holeBy(end) === by) end += 1;
-    return end;
+  /** As it is now, at no cost: the next change that is not an append copies. It is clean from here on. */
+  image(): ChunkImage {
+    this.dirty = false;
+    this.#isShared = true;
+    return new ChunkImage(this.index, this.#words, this.#count, this.#hasHole);
   }
 
   /** @throws BrokerError corrupt */
@@ -141,4 +134,44 @@ export class RecordChunk {
     for (let slot = 0; slot < count; slot++) chunk.#majors += chunk.isMajor(slot) ? 1 : 0;
     return chunk;
   }
+}
+
+/** A chunk as it was at one moment, to be written down later, while the chunk goes on. */
+export class ChunkImage {
+  readonly index: number;
+  readonly #words: Uint32Array;
+  readonly #count: number;
+  readonly #hasHole: boolean;
+
+  constructor(index: number, words: Uint32Array, count: number, hasHole: boolean) {
+    this.index = index;
+    this.#words = words;
+    this.#count = count;
+    this.#hasHole = hasHole;
+  }
+
+  /** Runs of records as they are, runs of one hole as three numbers: a superseded answer costs next to nothing. */
+  encode(into: ByteWriter): void {
+    into.varint(this.#count);
+    for (let slot = 0; slot < this.#count; ) {
+      const by = holeIn(this.#words, slot);
+      const end = this.#hasHole ? this.#endOfRun(slot, by) : this.#count;
+      into.varint((end - slot) * 2 + (by < 0 ? 1 : 0));
+      if (by >= 0) into.varint(by);
+      else into.bytes(new Uint8Array(this.#words.buffer, slot * WORDS * 4, (end - slot) * WORDS * 4));
+      slot = end;
+    }
+  }
+
+  #endOfRun(slot: number, by: number): number {
+    let end = slot + 1;
+    while (end < this.#count && holeIn(this.#words, end) === by) end += 1;
+    return end;
+  }
+}
+
+function holeIn(words: Uint32Array, slot: number): number {
+  const at = slot * WORDS;
+  if (words[at] !== 0) return -1;
+  return (words[at + 1] ?? 0) + (words[at + 2] ?? 0) * HIGH;
 }

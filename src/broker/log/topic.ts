@@ -6,7 +6,7 @@ import type { AppendSubject, TopicState } from '../append-rules.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 import type { FrameWrite } from './frame-codec.ts';
 import { HotTail, type HotMemory } from './hot-tail.ts';
-import { CHUNK_RECORDS, RecordChunk, type FrameLocation } from './record-chunk.ts';
+import { CHUNK_RECORDS, RecordChunk, type ChunkImage, type FrameLocation } from './record-chunk.ts';
 import type { TopicReaders } from './topic-readers.ts';
 
 /** Clean chunks of one topic kept beside its last, for a reader that pages through it. */
@@ -110,8 +110,11 @@ export class Topic implements AppendSubject {
     return chunk;
   }
 
-  dirtyChunks(): RecordChunk[] {
-    return [...this.#chunks.values()].filter((chunk) => chunk.dirty);
+  /** Of the chunks that have changed, which are clean from here on. */
+  takeDirtyChunks(): ChunkImage[] {
+    const images: ChunkImage[] = [];
+    for (const chunk of this.#chunks.values()) if (chunk.dirty) images.push(chunk.image());
+    return images;
   }
 
   /** Of the pending state: no major in `from` to `to`, inclusive. */
