@@ -3,7 +3,8 @@
 // they supersede, and the marks that keep every position inside those ranges valid.
 import { SUPERSEDES_MAX } from '../broker/broker.ts';
 import type { ChatEvent, PartKind, PartStarted, RunAnswer, RunRestarted } from './chat-event.ts';
-import { encodeLengths, type DeltaMark } from './delta-mark.ts';
+import { LengthList, type DeltaMark } from './delta-mark.ts';
+import { TextBuffer } from './text-buffer.ts';
 
 /** One answer, all parts together, in UTF-16 code units; a run that says more fails. Bounded so that the terminal
  *  append, the marks and a reader's merged prefix are. */
@@ -22,8 +23,7 @@ export interface AnswerPart {
 
 interface BuildingPart {
   readonly head: Omit<AnswerPart, 'text'>;
-  chunks: string[];
-  length: number;
+  readonly text: TextBuffer;
 }
 
 /** Adjacent records that are deltas of one part. */
@@ -31,7 +31,7 @@ interface DeltaRange {
   readonly from: number;
   readonly part: number;
   readonly at: number;
-  readonly lengths: number[];
+  readonly lengths: LengthList;
   /** Code units from `at` on that later restarts left standing. */
   keep: number;
 }
@@ -52,7 +52,7 @@ export class AnswerBuilder {
 
   /** Code units of a part so far: where its next delta begins. */
   partLength(part: number): number {
-    return this.#parts[part]?.length ?? 0;
+    return this.#parts[part]?.text.length ?? 0;
   }
 
   partKind(part: number): PartKind | undefined {
@@ -79,16 +79,15 @@ export class AnswerBuilder {
   startPart({ part, kind, toolCallId, toolName }: Omit<PartStarted, 'type' | 'runId'>): void {
     const call = toolCallId === undefined ? {} : { toolCallId };
     const tool = toolName === undefined ? {} : { toolName };
-    this.#parts[part] = { head: { kind, ...call, ...tool }, chunks: [], length: 0 };
+    this.#parts[part] = { head: { kind, ...call, ...tool }, text: new TextBuffer() };
   }
 
   addDelta(part: number, kind: PartKind, text: string, offset: number): void {
     if (this.#parts[part] === undefined) this.startPart({ part, kind });
     const building = this.#parts[part];
     if (building === undefined) return;
-    this.#extendRange(part, building.length, text.length, offset);
-    building.chunks.push(text);
-    building.length += text.length;
+    this.#extendRange(part, building.text.length, text.length, offset);
+    building.text.append(text);
     this.#length += text.length;
   }
 
@@ -100,30 +99,28 @@ export class AnswerBuilder {
     this.#parts = this.#parts.slice(0, part + 1);
     const last = this.#parts[part];
     if (last !== undefined) {
-      const kept = last.chunks.join('').slice(0, at);
-      last.chunks = [kept];
-      last.length = kept.length;
+      last.text.truncate(at);
       // A part that was dropped whole starts anew, and may be of another kind then.
-      if (kept.length === 0) this.#parts.length = part;
+      if (last.text.length === 0) this.#parts.length = part;
     }
-    this.#length = this.#parts.reduce((sum, one) => sum + one.length, 0);
+    this.#length = this.#parts.reduce((sum, one) => sum + one.text.length, 0);
   }
 
   parts(): AnswerPart[] {
-    return this.#parts.map(({ head, chunks }) => ({ ...head, text: chunks.join('') }));
+    return this.#parts.map(({ head, text }) => ({ ...head, text: text.toString() }));
   }
 
   /** Of the text parts, as `run.completed.length` counts. */
   textLength(): number {
-    return this.#parts.reduce((sum, part) => (part.head.kind === 'text' ? sum + part.length : sum), 0);
+    return this.#parts.reduce((sum, part) => (part.head.kind === 'text' ? sum + part.text.length : sum), 0);
   }
 
   supersedes(): [number, number][] {
-    return this.#superseded().map((range) => [range.from, range.from + range.lengths.length - 1]);
+    return this.#superseded().map((range) => [range.from, range.from + range.lengths.count - 1]);
   }
 
   marks(): DeltaMark[] {
-    return this.#superseded().map(({ from, part, at, keep, lengths }) => ({ from, part, at, keep, lengths: encodeLengths(lengths) }));
+    return this.#superseded().map(({ from, part, at, keep, lengths }) => ({ from, part, at, keep, lengths: lengths.encode() }));
   }
 
   /** Ranges beyond the limit of one append simply stay in the log as they are. */
@@ -133,12 +130,14 @@ export class AnswerBuilder {
 
   #extendRange(part: number, at: number, length: number, offset: number): void {
     const last = this.#ranges.at(-1);
-    if (last?.part === part && last.from + last.lengths.length === offset) {
+    if (last?.part === part && last.from + last.lengths.count === offset) {
       last.lengths.push(length);
       last.keep += length;
       return;
     }
-    this.#ranges.push({ from: offset, part, at, lengths: [length], keep: length });
+    const lengths = new LengthList();
+    lengths.push(length);
+    this.#ranges.push({ from: offset, part, at, lengths, keep: length });
   }
 }
 

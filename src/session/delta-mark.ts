@@ -1,6 +1,10 @@
 // Marks: where the deltas stood that an answer superseded. With them a reader whose position lies inside the
 // hole gets exactly the rest. One mark stands for adjacent deltas of one part.
 
+const LENGTH_BYTES_AT_FIRST = 64;
+/** Of a number below 2^31. */
+const LENGTH_BYTES_MAX = 5;
+
 export interface DeltaMark {
   /** Offset of the first delta; one length per offset from there. */
   readonly from: number;
@@ -9,22 +13,35 @@ export interface DeltaMark {
   readonly at: number;
   /** Code units from `at` on that the finished answer kept: a restart drops the rest. */
   readonly keep: number;
-  /** `encodeLengths` of the deltas' lengths, in UTF-16 code units. */
+  /** The deltas' lengths in UTF-16 code units, as a LengthList writes them. */
   readonly lengths: string;
 }
 
-/** Base64 of LEB128 numbers: a token's length is nearly always one byte. */
-export function encodeLengths(lengths: readonly number[]): string {
-  const bytes: number[] = [];
-  for (const length of lengths) {
-    let rest = length;
-    while (rest > 0x7f) {
-      bytes.push((rest & 0x7f) | 0x80);
-      rest >>>= 7;
-    }
-    bytes.push(rest);
+/** Base64 of LEB128 numbers: a token's length is nearly always one byte. They are kept as they are written. */
+export class LengthList {
+  #bytes = Buffer.allocUnsafeSlow(LENGTH_BYTES_AT_FIRST);
+  #used = 0;
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
   }
-  return Buffer.from(bytes).toString('base64');
+
+  push(length: number): void {
+    if (this.#used + LENGTH_BYTES_MAX > this.#bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(this.#bytes.length * 2);
+      this.#bytes.copy(grown);
+      this.#bytes = grown;
+    }
+    let rest = length;
+    for (; rest > 0x7f; rest >>>= 7) this.#bytes[this.#used++] = (rest & 0x7f) | 0x80;
+    this.#bytes[this.#used++] = rest;
+    this.#count += 1;
+  }
+
+  encode(): string {
+    return this.#bytes.toString('base64', 0, this.#used);
+  }
 }
 
 export function decodeLengths(encoded: string): number[] {

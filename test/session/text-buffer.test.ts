@@ -1,0 +1,28 @@
+// What was appended is there, character for character, whatever it is made of.
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { TextBuffer } from '../../src/session/text-buffer.ts';
+
+/** Also half characters, and texts of both ways of copying. */
+const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary', minLength: 40, maxLength: 3000 }), fc.constantFrom('\ud83d', '\ude00', '€', ''));
+const step = fc.oneof({ weight: 4, arbitrary: fc.record({ append: text }) }, { weight: 1, arbitrary: fc.record({ keep: fc.nat(9000) }) });
+
+it('is the text that a string would be', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+      const buffer = new TextBuffer();
+      let expected = '';
+      for (const one of steps) {
+        if ('append' in one) {
+          buffer.append(one.append);
+          expected += one.append;
+        } else {
+          buffer.truncate(one.keep);
+          expected = expected.slice(0, one.keep);
+        }
+        expect(buffer.length).toBe(expected.length);
+      }
+      expect(buffer.toString()).toBe(expected);
+    }),
+  );
+});
