@@ -4,7 +4,7 @@
 import { delay, type Clock } from '../../clock.ts';
 import type { ProviderError } from '../provider.ts';
 import { parseRetryAfter, retryDelayMs } from './retry-schedule.ts';
-import type { UpstreamCall } from './upstream-call.ts';
+import type { Reader, UpstreamCall } from './upstream-call.ts';
 import { errorIn, errorOfConnecting, errorOfObject, errorOfStatus, errorWord, malformed, timedOut } from './upstream-errors.ts';
 import type { UpstreamLimits } from './upstream-limits.ts';
 
@@ -57,11 +57,11 @@ async function attemptOnce(upstream: Upstream, requestBody: string, call: Upstre
   if (body === null) return { type: 'failed', error: malformed('the answer of the model server has no body'), again: false };
   // Only what is surely something else: servers send event streams as text/plain, or without a type.
   if (!/\b(?:json|html|xml)\b/i.test(response.headers.get('content-type') ?? '')) return { type: 'open', body };
-  return { type: 'failed', error: errorInsteadOfStream(await readJson(body, upstream.limits), call), again: false };
+  return { type: 'failed', error: errorInsteadOfStream(await readJson(call.readerOf(body), upstream.limits), call), again: false };
 }
 
 async function refusal(response: Response, upstream: Upstream, call: UpstreamCall): Promise<Attempt> {
-  const json = response.body === null ? undefined : await readJson(response.body, upstream.limits);
+  const json = response.body === null ? undefined : await readJson(call.readerOf(response.body), upstream.limits);
   const error = errorOfStatus(response.status, errorWord(errorIn(json)));
   const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), upstream.clock.now());
   // A body that stalled has ended the call, and with it every further attempt.
@@ -75,19 +75,22 @@ function errorInsteadOfStream(json: unknown, call: UpstreamCall): ProviderError 
 }
 
 /** The JSON of an error's body, as far as it may be read; undefined when that gives none. */
-async function readJson(body: Body, limits: UpstreamLimits): Promise<unknown> {
+async function readJson(reader: Reader, limits: UpstreamLimits): Promise<unknown> {
   const decoder = new TextDecoder();
   let text = '';
   let bytes = 0;
   try {
-    for await (const chunk of body) {
-      bytes += chunk.length;
-      if (bytes > limits.errorBodyBytesMax) return undefined; // leaving the loop closes the socket
-      text += decoder.decode(chunk, { stream: true });
+    for (let { value } = await reader.read(); value !== undefined; { value } = await reader.read()) {
+      bytes += value.length;
+      if (bytes > limits.errorBodyBytesMax) return undefined;
+      text += decoder.decode(value, { stream: true });
     }
     return JSON.parse(text) as unknown;
   } catch {
     // Broken off, or not JSON: what it says is only an addition to what its status said already.
     return undefined;
+  } finally {
+    // What is left of it closes the socket.
+    await reader.cancel().catch(() => undefined);
   }
 }

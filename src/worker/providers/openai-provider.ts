@@ -7,7 +7,7 @@ import type { Provider, ProviderEvent, ProviderRequest } from '../provider.ts';
 import { ChatCompletionsStream } from './chat-completions-stream.ts';
 import { completionBody, type Prefill } from './completion-request.ts';
 import { openEventStream, type Upstream } from './open-event-stream.ts';
-import { UpstreamCall } from './upstream-call.ts';
+import { UpstreamCall, type Reader } from './upstream-call.ts';
 import { errorOfReading, timedOut } from './upstream-errors.ts';
 import { DEFAULT_UPSTREAM_LIMITS, type UpstreamLimits } from './upstream-limits.ts';
 
@@ -24,8 +24,6 @@ export interface OpenAiProviderOptions {
    *  the operator to say. */
   readonly prefill?: Prefill;
 }
-
-type Reader = ReadableStreamDefaultReader<Uint8Array>;
 
 /** @throws TypeError for options that can never work; its message carries neither the URL nor the key */
 export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
@@ -55,7 +53,7 @@ async function* streamAnswer(upstream: Upstream, request: ProviderRequest, reque
   try {
     const body = await openEventStream(upstream, requestBody, call);
     if (body === undefined) return;
-    reader = body.getReader();
+    reader = call.readerOf(body);
     while (!answer.over) {
       const bytes = await readBytes(reader, call);
       if (call.aborted) return;
@@ -89,6 +87,7 @@ async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits)
 async function readBytes(reader: Reader, call: UpstreamCall): Promise<Uint8Array | undefined> {
   try {
     const { value } = await reader.read();
+    if (value === undefined && call.silent) throw timedOut();
     return value;
   } catch (error) {
     if (call.aborted) return undefined;

@@ -4,6 +4,8 @@
 // the timer looks at it when it fires, and goes on for the rest.
 import type { Clock, Timer } from '../../clock.ts';
 
+export type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
 export class UpstreamCall {
   readonly #clock: Clock;
   readonly #caller: AbortSignal;
@@ -36,6 +38,18 @@ export class UpstreamCall {
   expectBytesWithin(ms: number): void {
     this.#deadline = this.#clock.mono() + ms;
     if (this.#timerAt > this.#deadline) this.#setTimer(ms);
+  }
+
+  /** Of the answer's body, which ends with the call. Node's fetch knows its signal by a weak reference, and after a
+   *  collection an abort does not reach it any more: the model would talk on to nobody, and whoever waits for its next
+   *  word would wait for ever. So the body is told as well. */
+  readerOf(body: ReadableStream<Uint8Array>): Reader {
+    const reader = body.getReader();
+    // One that has failed is closed already.
+    const close = (): void => void reader.cancel().catch(() => undefined);
+    if (this.signal.aborted) close();
+    else this.signal.addEventListener('abort', close, { once: true });
+    return reader;
   }
 
   /** Until the next expectation: the time a slow reader takes is not the server's. */
