@@ -3,20 +3,16 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect, onTestFinished, test } from 'vitest';
 import { createOpenAiProvider } from '../../src/worker/providers/openai-provider.ts';
 import { eventually } from '../helpers/collector.ts';
+import { collectGarbage } from '../helpers/garbage.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { requestOf } from './collect.ts';
 
 const CALLS = 20;
 const IDLE_MS = 5_000;
 const WORD = 'data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n';
-
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
 
 /** Says the beginning of an answer to everybody, and never its end. */
 async function endlessModel(status: number, begin: (response: ServerResponse) => void): Promise<{ readonly baseUrl: string; readonly open: Set<ServerResponse> }> {
@@ -38,13 +34,6 @@ async function endlessModel(status: number, begin: (response: ServerResponse) =>
   return { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, open };
 }
 
-async function collected(): Promise<void> {
-  for (let i = 0; i < 4; i += 1) {
-    collectGarbage();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 test.each([
   ['a Stop', 200],
   ['a Stop while an error is read', 400],
@@ -56,7 +45,7 @@ test.each([
     for await (const event of provider.stream(requestOf('x', { signal: stop.signal }))) expect(event.type).toBe('text');
   });
   await eventually(() => model.open.size === CALLS);
-  await collected();
+  await collectGarbage();
   stop.abort();
   await Promise.all(calls);
   await eventually(() => model.open.size === 0);
@@ -72,7 +61,7 @@ test('silence for too long', async () => {
   });
   const ends = Promise.allSettled(calls);
   await eventually(() => heard === CALLS);
-  await collected();
+  await collectGarbage();
   await clock.advance(IDLE_MS);
   for (const end of await ends) expect(end).toMatchObject({ status: 'rejected', reason: { code: 'upstream-timeout' } });
   await eventually(() => model.open.size === 0);
