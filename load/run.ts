@@ -1,5 +1,5 @@
 // The load lab: every measurement once, on this machine, the client on the other core. Writes one JSON file with
-// what the machine is, and prints it. `npm run load`; a few minutes; leave the machine alone meanwhile.
+// what the machine is, and prints it. `npm run load`; half an hour; leave the machine alone meanwhile.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
