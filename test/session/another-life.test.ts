@@ -40,14 +40,15 @@ async function lifeOf(epoch: string): Promise<MemoryBroker> {
 }
 
 /** Answers from the first life for so many calls, and then from the second. */
-function failingOver(first: MemoryBroker, second: MemoryBroker, after: number): BrokerEngine {
+function failingOver(first: MemoryBroker, second: MemoryBroker, after: number): { readonly broker: BrokerEngine; readonly hasBegunAnew: () => boolean } {
   let calls = 0;
-  return new Proxy(first, {
+  const broker = new Proxy(first, {
     get: (_target, name: keyof BrokerEngine) => (...args: never[]) => {
       const life = (calls += 1) <= after ? first : second;
       return (life[name] as (...all: never[]) => unknown).apply(life, args);
     },
   });
+  return { broker, hasBegunAnew: () => calls > after };
 }
 
 const admit = (_agent: string, model: string): string => model;
@@ -68,20 +69,20 @@ const asks: Record<string, (node: Node) => Promise<unknown>> = {
   branches: async ({ branches }) => expect(await branches.list(ALICE, REF)).toHaveLength(1),
 };
 
-/** More calls than any of these makes. */
-const CALLS_MAX = 8;
-
 describe('a chat that begins another life at any moment of', () => {
   it.each(Object.keys(asks))('%s is there', async (name) => {
-    for (let after = 0; after < CALLS_MAX; after += 1) {
-      const node = nodeOn(failingOver(await lifeOf('e1'), await lifeOf('e2'), after));
-      const ask = asks[name] ?? expect.unreachable();
+    const ask = asks[name] ?? expect.unreachable();
+    // Until one life has been enough for all of its calls.
+    for (let after = 0, isOver = false; !isOver; after += 1) {
+      const { broker, hasBegunAnew } = failingOver(await lifeOf('e1'), await lifeOf('e2'), after);
+      const node = nodeOn(broker);
       try {
         await ask(node);
       } catch (error) {
         expect(isBrokerError(error, 'epoch-changed') || isSessionError(error, 'contended'), `after ${after}: ${String(error)}`).toBe(true);
         await ask(node);
       }
+      isOver = !hasBegunAnew();
     }
   });
 });
