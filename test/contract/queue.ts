@@ -1,5 +1,6 @@
 // The contract on group consumption: who gets which record, in which order, how often.
 import { describe, expect, test } from 'vitest';
+import { routingKey } from '../../src/broker/append-rules.ts';
 import type { BrokerEngine, Priority } from '../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import type { LiteTopicName } from '../../src/broker/lite-topic.ts';
@@ -243,7 +244,9 @@ function orderContract(open: OpenSubject): void {
       const held = await worker.next();
       await append(broker, A, major('0'));
       await append(broker, B, major('0'));
+      const heard = await listenBeside(broker, B);
       await append(broker, B, [], { priority: 'high' });
+      await heard();
       await held.ack();
       expect([await worker.done(), await worker.done()]).toEqual([`${B} 0:0`, `${A} 0:0`]);
     });
@@ -296,6 +299,20 @@ function orderContract(open: OpenSubject): void {
       expect(seen).toHaveLength(2 * count);
     });
   });
+}
+
+/** Resolves to a function that waits until consumers here know what was written to the topic: on several masters that
+ *  comes by another connection than the answer to who wrote it. What is written beside the topic later is heard later. */
+async function listenBeside(broker: BrokerEngine, topic: LiteTopicName): Promise<() => Promise<void>> {
+  const beside = topicName(`beside/${routingKey(topic)}`);
+  const listener = new TestWorker(broker, { group: 'listeners', pattern: parseTopicPattern(beside) });
+  await append(broker, beside, major('0'));
+  await listener.done();
+  const next = listener.done();
+  return async () => {
+    await append(broker, beside, major('1'));
+    await next;
+  };
 }
 
 function creditContract(open: OpenSubject): void {
