@@ -205,6 +205,7 @@ function orderContract(open: OpenSubject): void {
       for (const name of names) await append(broker, name, major('r', 'r'));
       await held.ack();
       await append(broker, A, major('last'));
+      await heardOf(broker, A, ...names);
       const order: string[] = [];
       for (let i = 0; i < 21; i += 1) order.push((await worker.done()).split(' ')[0] ?? '');
       expect(order).toEqual([...names, A, ...names]);
@@ -244,9 +245,8 @@ function orderContract(open: OpenSubject): void {
       const held = await worker.next();
       await append(broker, A, major('0'));
       await append(broker, B, major('0'));
-      const heard = await listenBeside(broker, B);
       await append(broker, B, [], { priority: 'high' });
-      await heard();
+      await heardOf(broker, B);
       await held.ack();
       expect([await worker.done(), await worker.done()]).toEqual([`${B} 0:0`, `${A} 0:0`]);
     });
@@ -301,18 +301,15 @@ function orderContract(open: OpenSubject): void {
   });
 }
 
-/** Resolves to a function that waits until consumers here know what was written to the topic: on several masters that
- *  comes by another connection than the answer to who wrote it. What is written beside the topic later is heard later. */
-async function listenBeside(broker: BrokerEngine, topic: LiteTopicName): Promise<() => Promise<void>> {
-  const beside = topicName(`beside/${routingKey(topic)}`);
-  const listener = new TestWorker(broker, { group: 'listeners', pattern: parseTopicPattern(beside) });
-  await append(broker, beside, major('0'));
-  await listener.done();
-  const next = listener.done();
-  return async () => {
-    await append(broker, beside, major('1'));
-    await next;
-  };
+/** Waits until consumers here know what was written to these topics: on Redis that comes by another connection than the
+ *  answer to who wrote it. What is written beside a topic later is heard later. */
+async function heardOf(broker: BrokerEngine, ...topics: readonly LiteTopicName[]): Promise<void> {
+  const listener = new TestWorker(broker, { group: 'listeners', pattern: parseTopicPattern('beside/*') });
+  for (const what of ['first', 'then']) {
+    // The first makes the group known everywhere, and so asks everywhere; the second is only heard of.
+    for (const topic of topics) await append(broker, topicName(`beside/${routingKey(topic)}`), major(what));
+    for (let i = 0; i < topics.length; i += 1) await listener.done();
+  }
 }
 
 function creditContract(open: OpenSubject): void {
@@ -414,6 +411,7 @@ function placeContract(open: OpenSubject): void {
       expect(await places(broker, ...names)).toEqual([0, 1, 2, 3, 4, 5]);
       // Taken, not waiting; and one that is not there.
       expect(await places(broker, A, C)).toEqual([undefined, undefined]);
+      await heardOf(broker, ...names);
       await held.ack();
       const next = await worker.next();
       expect([next.topic, await places(broker, ...names)]).toEqual([names[0], [undefined, 0, 1, 2, 3, 4]]);
