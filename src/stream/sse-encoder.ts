@@ -8,11 +8,18 @@ export const sseEncoder: WireEncoder = {
   key: 'sse',
   encodeEvents(epoch, events) {
     let text = '';
-    for (const { offset, type, json } of events) text += `id: ${epoch}.${offset}\nevent: ${type}\ndata: ${json}\n\n`;
+    for (const { offset, type, json } of events) text += `id: ${epoch}.${offset}${type === 'delta' ? DELTA_LINES : linesOf(type)}${json}\n\n`;
     return text;
   },
   encodeControl: (event) => `event: ${event.type}\ndata: ${controlJson(event)}\n\n`,
 };
+
+const DELTA_LINES = linesOf('delta');
+
+/** Between an event's id and its data. */
+function linesOf(type: string): string {
+  return `\nevent: ${type}\ndata: `;
+}
 
 /** Keeps proxies and half-open detection awake. */
 export const SSE_HEARTBEAT = ': hb\n\n';

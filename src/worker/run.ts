@@ -177,7 +177,8 @@ class ActiveRun {
     const { runId, attempt } = run;
     const request = { run: { ...ref, runId, attempt }, model: modelOf(agent, run), messages, signal, ...(prefix === '' ? {} : { prefix }) };
     for await (const event of agent.provider.stream(request)) {
-      if (signal.aborted) return undefined;
+      // Not the signal, which checks with each look who asks.
+      if (this.#stop !== undefined) return undefined;
       if (event.type === 'usage') this.#usage = event.usage;
       else if (this.#seam !== undefined) this.#cross(this.#seam, event);
       else if (event.type !== 'finish') this.#say(event);

@@ -55,8 +55,9 @@ export class TokenWriter {
   #head = '';
   #headPart = -1;
   #flushing: Promise<void> | undefined;
-  /** What the append under way says. */
+  /** What the append under way says, and how. */
   #inFlight: readonly Piece[] = [];
+  #writes: readonly TopicWrite[] = [];
   readonly #expect: { readonly epoch: string };
   #failure: Error | undefined;
   readonly #letGo: AbortSignal;
@@ -193,8 +194,8 @@ export class TokenWriter {
     this.#pieces = [];
     this.#pendingChars = 0;
     const { topic, fence } = this.#target;
-    const writes = [{ topic, records: this.#encode(this.#inFlight), expect: this.#expect, fence: { fence, seq: this.#seq } }];
-    this.#flushing = this.#broker.append(writes).then(this.#onAppended, (error: unknown) => this.#appendLater(error, writes));
+    this.#writes = [{ topic, records: this.#encode(this.#inFlight), expect: this.#expect, fence: { fence, seq: this.#seq } }];
+    this.#flushing = this.#broker.append(this.#writes).then(this.#onAppended, this.#onRefused);
   }
 
   readonly #onAppended = ([appended]: readonly Appended[]): void => {
@@ -211,15 +212,15 @@ export class TokenWriter {
 
   /** The same (fence, seq) again is safe whatever became of the last try. What the model says waits meanwhile. A refusal
    *  for good is kept for `settled`, and told to the run, which stops. */
-  async #appendLater(error: unknown, writes: readonly TopicWrite[]): Promise<void> {
+  readonly #onRefused = async (error: unknown): Promise<void> => {
     try {
-      this.#onAppended(await persistAfter(error, this.#clock, this.#letGo, () => this.#broker.append(writes)));
+      this.#onAppended(await persistAfter(error, this.#clock, this.#letGo, () => this.#broker.append(this.#writes)));
     } catch (refusal) {
       this.#failure = refusal instanceof Error ? refusal : new Error('append failed', { cause: refusal });
       this.#flushing = undefined;
       this.#onFailure();
     }
-  }
+  };
 
   /** Pieces of one part stand together, so one running length is enough. */
   #encode(pieces: readonly Piece[]): NewRecord[] {

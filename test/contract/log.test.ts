@@ -15,7 +15,7 @@ import { brokerModel } from './broker-model.ts';
 const AT_ONCE = { commitIntervalMs: 0 };
 
 /** Nothing stays in memory, every commit is followed by a checkpoint, and segments last for some appends only. */
-const COLD = { ...AT_ONCE, hotTopicBytes: 1, hotBytes: 1, idleTopicsMax: 2, dirtyTopicsMax: 1, checkpointBytes: 1, segmentBytes: 4096, openSegmentsMax: 2, sweepTopics: 2 };
+const COLD = { ...AT_ONCE, recentBytes: 0, idleTopicsMax: 2, dirtyTopicsMax: 1, checkpointBytes: 1, segmentBytes: 4096, openSegmentsMax: 2, sweepTopics: 2 };
 
 async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-contract-'));

@@ -76,13 +76,13 @@ export function planWorld(random: Random): WorldPlan {
   };
 }
 
-/** Small enough that logs roll, checkpoints happen and hot tails run over in a short world. */
+/** Small enough that logs roll, checkpoints happen and memory holds only the end of the log in a short world. */
 function smallLimits(random: Random): Partial<LogLimits> {
   return {
     commitIntervalMs: 0,
     segmentBytes: random.pick([4 * 1024, 16 * 1024, 1024 * 1024]),
     checkpointBytes: random.pick([8 * 1024, 64 * 1024 * 1024]),
     checkpointIntervalMs: 5000,
-    hotTopicBytes: random.pick([512, 1024 * 1024]),
+    recentBytes: random.pick([0, 64 * 256, 1024 * 1024]),
   };
 }

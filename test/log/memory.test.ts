@@ -4,9 +4,9 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { LogRecord } from '../../src/broker/broker.ts';
-import { HotMemory, HotTail } from '../../src/broker/log/hot-tail.ts';
 import { DEFAULT_LIMITS } from '../../src/broker/log/limits.ts';
+import { RecentLog, BLOCKS } from '../../src/broker/log/recent-log.ts';
+import type { FrameLocation } from '../../src/broker/log/record-chunk.ts';
 import { Segments } from '../../src/broker/log/segments.ts';
 import { nodeLogFiles } from '../../src/broker/log/node-log-files.ts';
 import { TopicIndex } from '../../src/broker/log/topic-index.ts';
@@ -34,62 +34,36 @@ describe('memory', () => {
     await index.close();
   });
 
-  test('holds no more recent records than its limits, per topic and for all', () => {
-    const memory = new HotMemory(10_000, 50_000);
-    const tails = Array.from({ length: 20 }, () => new HotTail(memory, 0));
-    for (let offset = 0; offset < 200; offset++) {
-      for (const [i, tail] of tails.entries()) {
-        tail.push({ kind: 'record', offset, major: false, data: 'x'.repeat(i * 20) });
-        expect(tail.bytes).toBeLessThanOrEqual(10_000);
-        expect(memory.bytes).toBeLessThanOrEqual(50_000);
-      }
-    }
-    expect(memory.bytes).toBe(tails.reduce((sum, tail) => sum + tail.bytes, 0));
-    const tail = tails.at(-1);
-    expect(tail?.get(199)).toMatchObject({ offset: 199 });
-    expect(tail?.get((tail.first) - 1)).toBeUndefined();
-  });
-
-  test('gives back every recent record as it was put in, whatever was dropped, superseded or trimmed before', () => {
-    const text = fc.string({ unit: 'grapheme', maxLength: 40 });
-    const large = fc.string({ unit: 'binary', minLength: 600, maxLength: 900 });
-    const step = fc.oneof(
-      { weight: 8, arbitrary: fc.record({ kind: fc.constant('push' as const), major: fc.boolean(), data: fc.oneof({ weight: 5, arbitrary: text }, large) }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constant('drop' as const), back: fc.nat(20) }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constant('trim' as const), bytes: fc.nat(800), keepsNewest: fc.boolean() }) },
-    );
+  test('holds the end of the log as it was written, wherever its segments end, and nothing else', () => {
+    const batch = fc.record({ bytes: fc.uint8Array({ minLength: 1, maxLength: 60 }), rolls: fc.boolean() });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-        const tail = new HotTail(new HotMemory(2000, 100_000), 5);
-        const told = new Map<number, LogRecord>();
-        let next = 5;
-        for (const one of steps) {
-          if (one.kind === 'drop') {
-            tail.drop(next - one.back);
-            told.delete(next - one.back);
-          } else if (one.kind === 'trim') tail.trimTo(one.bytes, one.keepsNewest);
-          else {
-            const record: LogRecord = { kind: 'record', offset: next, major: one.major, data: one.data };
-            told.set(next++, record);
-            tail.push(record);
-            expect(tail.get(next - 1)).toEqual(record);
-          }
-          for (let offset = 0; offset < next + 2; offset++) expect(tail.get(offset)).toEqual(offset < tail.first ? undefined : told.get(offset));
-        }
+      fc.property(fc.array(batch, { minLength: 2 * BLOCKS, maxLength: 4 * BLOCKS }), (batches) => {
+        const recent = new RecentLog(BLOCKS * 40);
+        let [segment, position] = [0, 40];
+        const told = batches.map(({ bytes, rolls }) => {
+          if (rolls) [segment, position] = [segment + 1, 40];
+          const one = { segment, position, length: bytes.length, bytes };
+          recent.add(segment, position, Buffer.from(bytes));
+          position += bytes.length;
+          return one;
+        });
+        const found = told.map((one) => textAt(recent, one));
+        for (const [i, { bytes }] of told.entries()) expect([undefined, Buffer.from(bytes).toString('hex')]).toContain(found[i]);
+        // Each takes a block of its own at worst, and the largest none.
+        for (const [i, { length }] of told.slice(-BLOCKS).entries()) if (length <= 40) expect(found.slice(-BLOCKS)[i]).toBeDefined();
+        expect(textAt(recent, { segment, position, length: 1 })).toBeUndefined();
       }),
     );
   });
-
-  test('gives an only tail no more than all may have', () => {
-    const memory = new HotMemory(10_000, 500);
-    const tail = new HotTail(memory, 0);
-    for (let offset = 0; offset < 100; offset++) tail.push({ kind: 'record', offset, major: false, data: 'y'.repeat(900) });
-    expect(memory.bytes).toBeLessThanOrEqual(1000);
-  });
 });
 
+function textAt(recent: RecentLog, at: FrameLocation): string | undefined {
+  const block = recent.find(at);
+  return block?.buffer.toString('hex', at.position - block.start, at.position - block.start + at.length);
+}
+
 describe('records that are no longer in memory', () => {
-  const limits = { hotTopicBytes: 400, hotBytes: 2000, idleTopicsMax: 4, dirtyTopicsMax: 8, segmentBytes: 8192, openSegmentsMax: 2, coldReadsMax: 2 };
+  const limits = { recentBytes: 2000, idleTopicsMax: 4, dirtyTopicsMax: 8, segmentBytes: 8192, openSegmentsMax: 2, coldReadsMax: 2 };
 
   test('are read the same, forward, backward, majors only, and after a restart', async () => {
     const { broker, reopen } = await openLog({ limits });

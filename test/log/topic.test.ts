@@ -1,7 +1,6 @@
 // One topic in memory, without any file: what it keeps, what it lets go of, and what it says of its segments.
 import { expect, test } from 'vitest';
 import { newTopicState } from '../../src/broker/append-rules.ts';
-import { HotMemory } from '../../src/broker/log/hot-tail.ts';
 import { CHUNK_RECORDS, RecordChunk } from '../../src/broker/log/record-chunk.ts';
 import { Topic, type TopicVersion } from '../../src/broker/log/topic.ts';
 import { CHAT, minor } from '../contract/subject.ts';
@@ -9,11 +8,9 @@ import { CHAT, minor } from '../contract/subject.ts';
 /** Chunks from here on are in the index. */
 const BEYOND = 99;
 
-function topicInMemory(): { topic: Topic; hot: HotMemory; live: Map<number, number>; append: (count: number, supersedes?: [number, number][]) => void } {
-  const hot = new HotMemory(1e9, 1e9);
+function topicInMemory(): { topic: Topic; live: Map<number, number>; append: (count: number, supersedes?: [number, number][]) => void } {
   const live = new Map<number, number>();
   const topic = new Topic(CHAT, {
-    hot,
     loadChunk: (_topic, index) => {
       if (index < BEYOND) throw new Error('the index does not have it yet');
       return new RecordChunk(index);
@@ -27,9 +24,9 @@ function topicInMemory(): { topic: Topic; hot: HotMemory; live: Map<number, numb
     const records = minor(...Array.from({ length: count }, () => 'data'));
     const write = { topic: CHAT, epoch: 'e', first: before.next, records, supersedes, created: before.next === 0 ? 0 : undefined };
     topic.apply(version, write, () => 4, { segment: 7, position: before.next, length: 9 });
-    topic.keepHot(before.next, records);
+    topic.keepNewest(before.next, records);
   };
-  return { topic, hot, live, append };
+  return { topic, live, append };
 }
 
 test('keeps every chunk that the index does not have yet, however many there are', () => {
@@ -44,16 +41,25 @@ test('keeps every chunk that the index does not have yet, however many there are
   expect(topic.takeDirtyChunks().length).toBe(20);
 });
 
-test('a superseded record leaves memory, the size of the topic and its segment', () => {
-  const { topic, hot, live, append } = topicInMemory();
+test('a superseded record leaves the size of the topic and its segment', () => {
+  const { topic, live, append } = topicInMemory();
   append(100);
-  const before = { hot: hot.bytes, live: live.get(7) ?? 0 };
+  expect(live.get(7)).toBe(100 * 5);
   append(1, [[10, 89]]);
-  expect(hot.bytes).toBe((before.hot / 100) * 21);
   expect(live.get(7)).toBe(21 * 5);
   expect(topic.bytes).toBe(21 * 4);
-  expect(topic.hotRecord(10)).toBeUndefined();
-  expect(topic.hotRecord(9)).toMatchObject({ offset: 9 });
   topic.end({ reason: 'removed', epoch: 'e', next: 101, at: 0 });
-  expect([hot.bytes, live.get(7), topic.bytes]).toEqual([0, 0, 0]);
+  expect([live.get(7), topic.bytes]).toEqual([0, 0]);
+});
+
+test('keeps the last record for those who wait for it, and for nobody else', () => {
+  const { topic, append } = topicInMemory();
+  append(3);
+  expect(topic.newest).toBeUndefined();
+  topic.readers.all = [];
+  append(2);
+  expect(topic.newestAt({ epoch: 'e', offset: 4 })).toEqual({ kind: 'record', offset: 4, major: false, data: 'data' });
+  expect([topic.newestAt({ epoch: 'e', offset: 3 }), topic.newestAt({ epoch: 'f', offset: 4 }), topic.newestAt({ epoch: 'e', offset: 5 })]).toEqual([undefined, undefined, undefined]);
+  topic.end({ reason: 'removed', epoch: 'e', next: 5, at: 0 });
+  expect(topic.newestAt({ epoch: 'e', offset: 4 })).toBeUndefined();
 });

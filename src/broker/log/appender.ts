@@ -211,7 +211,7 @@ class AppendEntry implements CommitEntry {
   committed(location: FrameLocation): void {
     for (const write of this.writes) {
       write.held.apply(write.version, write, utf8Size, location);
-      write.held.keepHot(write.first, write.records);
+      write.held.keepNewest(write.first, write.records);
       settle(this.#table, write.held);
     }
     for (const write of this.writes) this.#hooks.onVisible(write.held, hasMajor(write.records));

@@ -1,11 +1,11 @@
-// Fetches records that are no longer in memory: frames that stand close together come with one read, only so many
-// reads are under way at once, and no text leaves here whose frame does not match its checksum.
+// Fetches records that are no longer in memory: frames that stand close together come with one read, and only so many
+// reads are under way at once.
 import type { LogBatch } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
-import { decodeFrame, recordText, sliceFrame, type Frame, type StoredRecord } from './frame-codec.ts';
 import { batchOf, type ColdRecord, type ReadPlan } from './read-plan.ts';
 import type { Segments } from './segments.ts';
+import { StoredRecords } from './stored-records.ts';
 
 /** Reading what lies between two wanted frames is cheaper than a second read. */
 const GAP_BYTES_MAX = 32 * 1024;
@@ -30,10 +30,10 @@ export class ColdReads {
     this.#max = max;
   }
 
-  /** @throws BrokerError corrupt, failed */
-  async complete(topic: LiteTopicName, plan: ReadPlan): Promise<LogBatch> {
+  /** `cold`: those of the plan's records that are still to be filled in. @throws BrokerError corrupt, failed */
+  async complete(topic: LiteTopicName, plan: ReadPlan, cold: readonly ColdRecord[]): Promise<LogBatch> {
     // All of them in this turn: a segment must not be unlinked between the plan and its turn to be read.
-    const reads = spansOf(plan.cold).map((span) => this.#read(topic, plan, span));
+    const reads = spansOf(cold).map((span) => this.#read(topic, plan, span));
     await Promise.all(reads);
     return batchOf(plan);
   }
@@ -43,7 +43,9 @@ export class ColdReads {
     if (this.#running >= this.#max) await new Promise<void>((resolve) => this.#queue.push(resolve));
     else this.#running += 1;
     try {
-      fill(topic, plan, span, await segment.read(span.start, span.end - span.start));
+      const bytes = await segment.read(span.start, span.end - span.start);
+      const records = new StoredRecords(topic, plan);
+      for (const record of span.records) records.fill(record, bytes, span.start);
     } catch (error) {
       if (error instanceof BrokerError) throw located(error, topic, span);
       throw new BrokerError('failed', `segment ${span.segment} cannot be read`, { cause: error });
@@ -70,28 +72,6 @@ function spansOf(cold: readonly ColdRecord[]): Span[] {
     } else spans.push({ segment, start: position, end: position + length, records: [record] });
   }
   return spans;
-}
-
-function fill(topic: LiteTopicName, plan: ReadPlan, span: Span, buffer: Buffer): void {
-  let at = -1;
-  let frame: Frame<StoredRecord> | undefined;
-  for (const { at: place, offset, major, location } of span.records) {
-    if (frame === undefined || location.position !== at) {
-      at = location.position;
-      const slice = sliceFrame(buffer, at - span.start, at - span.start + location.length);
-      frame = decodeFrame(buffer, slice.bodyStart, slice.end);
-    }
-    const record = recordOf(frame, topic, plan.base, offset);
-    if (record?.major !== major) throw new BrokerError('corrupt', `offset ${offset} does not stand where the index says`);
-    plan.items[place] = { kind: 'record', offset, major, data: recordText(buffer, record) };
-  }
-}
-
-/** The frame says whose it is: an index that points to the wrong frame must not serve another chat's words. */
-function recordOf(frame: Frame<StoredRecord>, topic: LiteTopicName, base: string, offset: number): StoredRecord | undefined {
-  if (frame.kind !== 'append') return undefined;
-  const write = frame.writes.find((one) => one.topic === topic && one.epoch === base);
-  return write?.records[offset - write.first];
 }
 
 function located(error: BrokerError, topic: LiteTopicName, span: Span): BrokerError {

@@ -17,7 +17,7 @@ const BUFFER_BYTES_AT_FIRST = 64 * 1024;
 export type FsyncMode = { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
 
 export interface CommitEntry {
-  /** The frame is durable and stands here. Called in the order of the log, all of a batch in one go. */
+  /** The frame is durable and stands here: valid during the call. In the order of the log, all of a batch in one go. */
   committed(location: FrameLocation): void;
   failed(error: BrokerError): void;
 }
@@ -25,6 +25,8 @@ export interface CommitEntry {
 export interface CommitHooks {
   /** The engine's time, for the batch's head. */
   now(): number;
+  /** A batch stands there, and is about to become visible. Valid during the call. */
+  onWritten(at: FrameLocation, batch: Buffer): void;
   /** After all entries of a batch were told. */
   afterBatch(bytes: number): void;
   onFatal(error: BrokerError): void;
@@ -185,6 +187,7 @@ export class GroupCommit {
       else if (this.#fsync.mode === 'interval') this.#syncLater(this.#fsync.ms);
       if (this.#fatal !== undefined) return;
       this.#state = 'ready';
+      if (bytes > 0) this.#hooks.onWritten(at, batch.bytes.view());
       this.#tellCommitted(batch, at);
       this.#hooks.afterBatch(bytes);
     } catch (error) {
@@ -209,10 +212,12 @@ export class GroupCommit {
 
   #tellCommitted(batch: Batch, at: FrameLocation): void {
     const { entries, starts, followers } = batch;
+    const location = { segment: at.segment, position: 0, length: 0 };
     for (let i = 0; i < entries.length; i++) {
       const start = starts[i] ?? 0;
-      const end = starts[i + 1] ?? batch.bytes.length;
-      entries[i]?.committed({ segment: at.segment, position: at.position + start, length: end - start });
+      location.position = at.position + start;
+      location.length = (starts[i + 1] ?? batch.bytes.length) - start;
+      entries[i]?.committed(location);
     }
     for (const follower of followers) follower.committed(NOWHERE);
   }

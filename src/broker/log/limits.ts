@@ -16,10 +16,9 @@ export interface LogLimits {
   readonly dirtyTopicsMax: number;
   /** Topics held in memory while nobody uses them. */
   readonly idleTopicsMax: number;
-  /** Bytes of recent records kept per topic, and for all topics together. A reader that fell behind by less comes back
-   *  without the disk: some seconds of a stream, so that thousands of readers that come back at once do not chase it. */
-  readonly hotTopicBytes: number;
-  readonly hotBytes: number;
+  /** Bytes of the log's end that stay in memory. A reader that fell behind by less comes back without the disk: many
+   *  seconds of a busy node, so that thousands of readers that come back at once do not chase it. */
+  readonly recentBytes: number;
   /** Open segment files for cold reads. */
   readonly openSegmentsMax: number;
   /** Preads under way at once, so that cold readers leave threads for the commit. */
@@ -39,8 +38,7 @@ export const DEFAULT_LIMITS: LogLimits = {
   checkpointIntervalMs: 30_000,
   dirtyTopicsMax: 8192,
   idleTopicsMax: 8192,
-  hotTopicBytes: 16 * 1024,
-  hotBytes: 128 * MIB,
+  recentBytes: 64 * MIB,
   openSegmentsMax: 64,
   coldReadsMax: 2,
   sweepTopics: 256,

@@ -24,6 +24,7 @@ import type { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
 import { nodeLogFiles } from './node-log-files.ts';
 import { recoverLog, type RecoveredLog } from './recovery.ts';
+import { RecentLog } from './recent-log.ts';
 import { Replay } from './replay.ts';
 import { Segments } from './segments.ts';
 import { TopicIndex } from './topic-index.ts';
@@ -138,6 +139,7 @@ function assemble(storage: Storage): LogBroker {
   const { options, limits, index, segments, table, checkpoint, writer, time, life } = storage;
   const { clock } = options;
   const ring = new TailRing();
+  const recent = new RecentLog(limits.recentBytes);
   const fatal = once(options.onFatal);
   const schedule = new CheckpointSchedule(clock, limits, {
     dirtyTopics: () => table.dirty.size,
@@ -151,6 +153,7 @@ function assemble(storage: Storage): LogBroker {
     limits,
     hooks: {
       now: () => time.now(),
+      onWritten: (at, batch) => recent.add(at.segment, at.position, batch),
       afterBatch: (bytes) => {
         ring.drain();
         schedule.atBatchBoundary(bytes);
@@ -187,7 +190,7 @@ function assemble(storage: Storage): LogBroker {
   const groups: GroupConsumption = new GroupConsumption(queueStore(storage, { appender, expiry, lister, broker: () => broker }), clock, storage.groups);
   const broker = new LogBroker({
     table, appender, commit, expiry, lister, ring, groups,
-    reads: new TopicReads(table, new ColdReads(segments, limits.coldReadsMax), time),
+    reads: new TopicReads(table, recent, new ColdReads(segments, limits.coldReadsMax), time),
     durability: describeDurability(options.fsync),
     shutDown: () => shutDown(storage, commit, schedule),
   });

@@ -107,9 +107,9 @@ class Walk implements ReadPlan {
   }
 
   #record(offset: number, major: boolean): void {
-    const hot = this.#topic.hotRecord(offset);
-    if (hot !== undefined) {
-      this.#add(hot);
+    const newest = this.#topic.newest;
+    if (newest?.offset === offset) {
+      this.#add(newest);
       return;
     }
     const location = this.#topic.chunkOf(offset).location(offset % CHUNK_RECORDS);

@@ -7,7 +7,9 @@ import type { Position } from '../position.ts';
 import { TailReader, type TailSource } from '../tail/tail-reader.ts';
 import type { ColdReads } from './cold-reads.ts';
 import type { EngineTime } from './engine-time.ts';
-import { batchOf, planRead } from './read-plan.ts';
+import { batchOf, planRead, type ColdRecord, type ReadPlan } from './read-plan.ts';
+import type { RecentLog } from './recent-log.ts';
+import { StoredRecords } from './stored-records.ts';
 import { addReader, removeReader } from './topic-readers.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
@@ -17,13 +19,15 @@ const MAJOR_ONLY: ReadOptions = { majorOnly: true };
 
 export class TopicReads {
   readonly #table: TopicTable;
+  readonly #recent: RecentLog;
   readonly #cold: ColdReads;
   readonly #time: EngineTime;
   readonly #tails = new Set<TailReader>();
   #isClosed = false;
 
-  constructor(table: TopicTable, cold: ColdReads, time: EngineTime) {
+  constructor(table: TopicTable, recent: RecentLog, cold: ColdReads, time: EngineTime) {
     this.#table = table;
+    this.#recent = recent;
     this.#cold = cold;
     this.#time = time;
   }
@@ -32,7 +36,8 @@ export class TopicReads {
     if (topic?.visible === undefined) return this.#endOf(topic);
     const plan = planRead(topic, topic.visible, from, options);
     if (plan.kind === 'reset') return plan;
-    return plan.cold.length === 0 ? batchOf(plan) : this.#cold.complete(topic.name, plan);
+    const cold = this.#fillRecent(topic.name, plan);
+    return cold.length === 0 ? batchOf(plan) : this.#cold.complete(topic.name, plan, cold);
   }
 
   tail(name: LiteTopicName, from: Position, options: TailOptions): TailReader {
@@ -59,6 +64,17 @@ export class TopicReads {
     for (const tail of [...this.#tails]) tail.stop();
   }
 
+  /** Gives those that are not in memory. */
+  #fillRecent(topic: LiteTopicName, plan: ReadPlan): readonly ColdRecord[] {
+    if (plan.cold.length === 0) return plan.cold;
+    const records = new StoredRecords(topic, plan);
+    return plan.cold.filter((record) => {
+      const block = this.#recent.find(record.location);
+      if (block !== undefined) records.fill(record, block.buffer, block.start);
+      return block === undefined;
+    });
+  }
+
   #endOf(topic: Topic | undefined): ReadResult {
     const tombstone = topic?.tombstone;
     if (topic === undefined || tombstone === undefined || tombstone.at + TOMBSTONE_MS <= this.#time.now()) return { kind: 'missing' };
@@ -78,6 +94,10 @@ class TopicSource implements TailSource {
   }
 
   readFrom(position: Position, majorOnly: boolean): ReadResult | Promise<ReadResult> {
+    if (!majorOnly) {
+      const newest = this.#topic?.newestAt(position);
+      if (newest !== undefined) return { kind: 'batch', epoch: position.epoch, items: [newest], next: newest.offset + 1, end: true };
+    }
     return this.#reads.read(this.#topic, position, majorOnly ? MAJOR_ONLY : EVERYTHING);
   }
 

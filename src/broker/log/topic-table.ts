@@ -2,7 +2,6 @@
 // for a while; one that has changed since the last checkpoint, is being written or has readers stays. So a server
 // with a million idle chats holds none of them.
 import type { LiteTopicName } from '../lite-topic.ts';
-import { HotMemory } from './hot-tail.ts';
 import type { LogLimits } from './limits.ts';
 import { RecordChunk } from './record-chunk.ts';
 import type { Segments } from './segments.ts';
@@ -20,7 +19,6 @@ export class TopicTable {
   readonly #around: TopicSurroundings;
   readonly #topics = new Map<LiteTopicName, Topic>();
   readonly #dirty = new Set<Topic>();
-  readonly hot: HotMemory;
   /** Lives whose chunks the next checkpoint deletes from the index. */
   endedLives: EndedLife[] = [];
   era = 0;
@@ -29,9 +27,7 @@ export class TopicTable {
   constructor(index: TopicIndex, segments: Segments, limits: LogLimits) {
     this.#index = index;
     this.#limits = limits;
-    this.hot = new HotMemory(limits.hotTopicBytes, limits.hotBytes);
     this.#around = {
-      hot: this.hot,
       loadChunk: (topicId, chunk) => this.#loadChunk(topicId, chunk),
       newTopicId: () => this.nextTopicId++,
       count: (segment, change) => segments.count(segment, change),

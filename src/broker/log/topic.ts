@@ -1,16 +1,18 @@
 // One topic in memory: what readers may see of it, what it will be once everything pending has been committed, and
 // where its records stand. Writes are decided on `pending` and become `visible` when their batch is durable. Knows
 // no file: chunks that are not in memory come from a loader.
-import type { LogRecord, Priority, Reset } from '../broker.ts';
+import type { LogRecord, NewRecord, Priority, Reset } from '../broker.ts';
 import type { AppendSubject, TopicState } from '../append-rules.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
+import type { Position } from '../position.ts';
 import type { FrameWrite } from './frame-codec.ts';
-import { HotTail, type HotMemory } from './hot-tail.ts';
 import { CHUNK_RECORDS, RecordChunk, type ChunkImage, type FrameLocation } from './record-chunk.ts';
 import type { TopicReaders } from './topic-readers.ts';
 
 /** Clean chunks of one topic kept beside its last, for a reader that pages through it. */
 const CHUNKS_KEPT = 8;
+/** UTF-16 code units of a record that is kept as an object. Larger ones are rare, and there may be many topics. */
+const NEWEST_CHARS_MAX = 4096;
 
 export interface TopicVersion {
   readonly state: TopicState;
@@ -37,7 +39,6 @@ export interface EndedLife {
 }
 
 export interface TopicSurroundings {
-  readonly hot: HotMemory;
   loadChunk(topicId: number, index: number): RecordChunk;
   newTopicId(): number;
   /** Live records and bytes of a segment changed. */
@@ -65,11 +66,12 @@ export class Topic implements AppendSubject {
   capturing = false;
   /** Appends that are being decided: loading their other topics must not push this one out. */
   pins = 0;
+  /** The last record, where somebody waited for it: a reader that keeps up need not look for it in the log's bytes. */
+  newest: LogRecord | undefined;
   /** Since the idle sweep last came by. */
   used = true;
   #pendingMajors: number[] = [];
   #chunks = new Map<number, RecordChunk>();
-  #hot: HotTail | undefined;
 
   constructor(name: LiteTopicName, around: TopicSurroundings) {
     this.name = name;
@@ -85,17 +87,14 @@ export class Topic implements AppendSubject {
     return !this.dirty && !this.capturing && this.waiting === 0 && this.pins === 0 && this.readers.all === undefined;
   }
 
-  get hotFirst(): number {
-    return this.#hot?.first ?? this.visible?.state.next ?? 0;
-  }
-
-  hotRecord(offset: number): LogRecord | undefined {
-    return this.#hot?.get(offset);
+  /** What a reader that keeps up reads next, mostly: the record there, if it is the last and in memory. */
+  newestAt({ epoch, offset }: Position): LogRecord | undefined {
+    const state = this.visible?.state;
+    return state?.next === offset + 1 && state.epoch === epoch ? this.newest : undefined;
   }
 
   forget(): void {
-    if (this.#hot !== undefined) this.#around.hot.forget(this.#hot);
-    this.#hot = undefined;
+    this.newest = undefined;
     this.#chunks.clear();
   }
 
@@ -171,12 +170,12 @@ export class Topic implements AppendSubject {
     }
   }
 
-  /** Recent records as objects. Only of what `apply` has just made visible. */
-  keepHot(first: number, records: readonly { readonly major: boolean; readonly data: string }[]): void {
-    if (records.length === 0) return;
-    this.#hot ??= new HotTail(this.#around.hot, first);
-    let offset = first;
-    for (const { major, data } of records) this.#hot.push({ kind: 'record', offset: offset++, major, data });
+  /** For those who wait for it. Only of what `apply` has just made visible. */
+  keepNewest(first: number, records: readonly NewRecord[]): void {
+    const last = records.at(-1);
+    if (last === undefined) return;
+    const isKept = this.readers.all !== undefined && last.data.length <= NEWEST_CHARS_MAX;
+    this.newest = isKept ? { kind: 'record', offset: first + records.length - 1, major: last.major, data: last.data } : undefined;
   }
 
   /** The topic's end is durable. Gives what the index still holds of it. */
@@ -217,7 +216,6 @@ export class Topic implements AppendSubject {
       const chunk = this.chunkOf(offset);
       this.#release(chunk, offset % CHUNK_RECORDS);
       chunk.supersede(offset % CHUNK_RECORDS, by);
-      this.#hot?.drop(offset);
     }
   }
 

@@ -1,6 +1,6 @@
 // One attached reader: its place in a topic and at most one unanswered question. It holds no records; what it missed
 // is read when it asks. Invariants: the cursor only moves over what was handed out (or, for majors only, over what
-// is not wanted), and a reader that waits has seen, in the same turn, that nothing is there to read.
+// is not wanted), and a reader that waits has read up to the end, and was not woken since.
 import type { StopSignal } from '../../stop-signal.ts';
 import type { ReadResult, Reset } from '../broker.ts';
 import type { Position } from '../position.ts';
@@ -28,6 +28,8 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   #asked: ((answer: Answer) => void) | undefined;
   #refuse: ((error: unknown) => void) | undefined;
   #reading = false;
+  /** There may be more than it was given. A live token is the last there is: to look behind it would cost as much again. */
+  #isBehind = true;
   #ended: Reset | undefined;
   /** Owned by the ring. */
   marked = false;
@@ -55,7 +57,7 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
     return new Promise((resolve, reject) => {
       this.#asked = resolve;
       this.#refuse = reject;
-      this.#serve();
+      if (this.#isBehind) this.#serve();
     });
   }
 
@@ -64,12 +66,13 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
     return Promise.resolve(DONE);
   }
 
-  /** There may be something new. Nothing happens unless somebody waits. */
+  /** There may be something new. It is looked for when somebody waits for it. */
   wake(): void {
+    this.#isBehind = true;
     if (this.#asked !== undefined && !this.#reading) this.#serve();
   }
 
-  /** The topic's life is over: said even if the name has a new life before the reader asks again. */
+  /** The topic's life is over: said with the next `wake`, even if the name has a new life before the reader asks again. */
   end(reset: Reset): void {
     this.#ended ??= reset;
   }
@@ -91,6 +94,7 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
 
   #serve(): void {
     if (this.#ended !== undefined) { this.#last(this.#ended); return; }
+    this.#isBehind = false;
     try {
       const result = this.#source.readFrom(this.#position, this.majorOnly);
       if (!(result instanceof Promise)) { this.#give(result); return; }
@@ -109,9 +113,9 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   #give(result: ReadResult): void {
     if (result.kind !== 'batch') { this.#last(result); return; }
     this.#position = { epoch: result.epoch, offset: result.next };
+    this.#isBehind ||= !result.end;
     if (result.items.length > 0) this.#answer({ done: false, value: result });
-    // A read that took time: what came meanwhile woke nobody.
-    else if (!result.end) this.#serve();
+    else if (this.#isBehind) this.#serve();
   }
 
   #last(result: ReadResult): void {
