@@ -1,15 +1,18 @@
 // A text that grows by a token at a time. Its characters are copied to pages outside the heap: a list of tokens would keep
 // each of them alive for as long as the answer lasts, and of a thousand answers that is most of what a collector has to
-// look through. Pages, because a buffer that is outgrown is garbage too, and makes the collector come.
+// look through. Pages, because a buffer that is outgrown is garbage too, and makes the collector come. A byte for each
+// character, until one comes that needs two.
 
 /** Even, so that no code unit stands on two. */
 const PAGE_BYTES = 2048;
 /** The call into the runtime costs more than to copy so few. */
 const SHORT_TEXT = 48;
+const BEYOND_A_BYTE = /[^\0-\xff]/;
 
 export class TextBuffer {
   #pages: Buffer[] = [];
   #length = 0;
+  #unitBytes: 1 | 2 = 1;
 
   /** UTF-16 code units. */
   get length(): number {
@@ -17,12 +20,15 @@ export class TextBuffer {
   }
 
   append(text: string): void {
+    if (this.#unitBytes === 1 && BEYOND_A_BYTE.test(text)) this.#widen();
+    const perPage = PAGE_BYTES / this.#unitBytes;
     for (let from = 0; from < text.length; ) {
-      const at = (this.#length * 2) % PAGE_BYTES;
-      const page = this.#pageFor(this.#length);
-      const to = Math.min(text.length, from + (PAGE_BYTES - at) / 2);
-      if (to - from > SHORT_TEXT) page.write(text.slice(from, to), at, 'utf16le');
-      else copy(text, from, to, page, at);
+      const at = this.#length % perPage;
+      const page = this.#pageFor(Math.floor(this.#length / perPage));
+      const to = Math.min(text.length, from + perPage - at);
+      if (to - from > SHORT_TEXT) page.write(text.slice(from, to), at * this.#unitBytes, this.#encoding);
+      else if (this.#unitBytes === 1) copyBytes(text, from, to, page, at);
+      else copyUnits(text, from, to, page, at * 2);
       this.#length += to - from;
       from = to;
     }
@@ -31,19 +37,33 @@ export class TextBuffer {
   /** Drops what stands from there on, if anything does. */
   truncate(length: number): void {
     this.#length = Math.min(this.#length, length);
-    this.#pages.length = Math.min(this.#pages.length, Math.ceil((this.#length * 2) / PAGE_BYTES));
+    this.#pages.length = Math.min(this.#pages.length, Math.ceil((this.#length * this.#unitBytes) / PAGE_BYTES));
   }
 
   toString(): string {
-    return this.#pages.map((page, i) => page.toString('utf16le', 0, Math.min(PAGE_BYTES, this.#length * 2 - i * PAGE_BYTES))).join('');
+    return this.#pages.map((page, i) => page.toString(this.#encoding, 0, Math.min(PAGE_BYTES, this.#length * this.#unitBytes - i * PAGE_BYTES))).join('');
   }
 
-  #pageFor(unit: number): Buffer {
-    return (this.#pages[Math.floor((unit * 2) / PAGE_BYTES)] ??= Buffer.allocUnsafeSlow(PAGE_BYTES));
+  get #encoding(): 'latin1' | 'utf16le' {
+    return this.#unitBytes === 1 ? 'latin1' : 'utf16le';
+  }
+
+  #widen(): void {
+    const text = this.toString();
+    [this.#pages, this.#length, this.#unitBytes] = [[], 0, 2];
+    this.append(text);
+  }
+
+  #pageFor(index: number): Buffer {
+    return (this.#pages[index] ??= Buffer.allocUnsafeSlow(PAGE_BYTES));
   }
 }
 
-function copy(text: string, from: number, to: number, page: Buffer, start: number): void {
+function copyBytes(text: string, from: number, to: number, page: Buffer, start: number): void {
+  for (let i = from, at = start; i < to; i += 1, at += 1) page[at] = text.charCodeAt(i);
+}
+
+function copyUnits(text: string, from: number, to: number, page: Buffer, start: number): void {
   for (let i = from, at = start; i < to; i += 1, at += 2) {
     const unit = text.charCodeAt(i);
     page[at] = unit & 0xff;

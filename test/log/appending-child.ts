@@ -3,7 +3,8 @@
 import { parseLiteTopicName } from '../../src/broker/lite-topic.ts';
 import { openBroker } from '../../src/broker/open-broker.ts';
 
-const TOPICS = 20;
+/** More than a checkpoint writes down in one go. */
+const TOPICS = 48;
 const [folder = '', mode = 'always', life = '0'] = process.argv.slice(2);
 
 async function main(): Promise<void> {

@@ -79,7 +79,7 @@ describe('a data folder', () => {
         if (topic !== 'open') acknowledged.set(`${topic} ${first}`, { epoch, text });
       }
       const broker = await open(folder);
-      for (let i = 0; i < 20; i++) {
+      for (let i = 0; i < 48; i++) {
         const topic = topicName(`chat/t${i}`);
         const [info] = await broker.describe([topic]);
         const items = info === undefined ? [] : await readItems(broker, topic);

@@ -2,7 +2,6 @@
 // only what follows. What it writes is captured in one turn of the event loop at a batch boundary, by reference, because
 // thousands of live chats wait meanwhile; encoding and writing it takes its time beside their appends. Afterwards
 // segments that nothing points to any more are unlinked.
-import { setImmediate } from 'node:timers/promises';
 import { TOMBSTONE_MS } from '../broker.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 import { ByteReader } from './byte-reader.ts';
@@ -14,13 +13,14 @@ import { encodeTopicEntry, type TopicEntry } from './topic-codec.ts';
 import { chunkKey, expiryKey, topicKey, type IndexChange, type TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
+import { ValuePages } from './value-pages.ts';
 
 const NOTHING = Buffer.alloc(0);
 const CHECKPOINT_KEY = 'checkpoint';
 const LIFE_KEY = 'life';
 
-/** Encoded in one turn of the event loop: on a busy node it turns every half millisecond. */
-const TOPICS_A_TURN = 2;
+/** Encoded in one go, a millisecond at most. On a busy node the next go comes after the next batch of the log. */
+const TOPICS_A_GO = 16;
 
 export interface CheckpointState {
   readonly position: LogPosition;
@@ -48,7 +48,7 @@ export class Checkpoint {
   readonly #index: TopicIndex;
   readonly #table: TopicTable;
   readonly #segments: Segments;
-  readonly #scratch = new ByteWriter(64 * 1024);
+  readonly #values = new ValuePages();
   /** Of a transaction that found no room on the device: they go with the next. */
   #unwritten: IndexChange[] = [];
   /** Captured and not yet readable from the index. */
@@ -67,9 +67,9 @@ export class Checkpoint {
 
   /**
    * The capture happens before this returns; everything in the log before `position` must be on the device by then.
-   * Resolves when the checkpoint is durable and what it made superfluous is gone.
+   * Resolves when the checkpoint is durable and what it made superfluous is gone. `pause`: until what is more urgent is done.
    */
-  write(position: LogPosition, time: number, life: Life): Promise<void> {
+  write(position: LogPosition, time: number, life: Life, pause: () => Promise<void>): Promise<void> {
     const topics = this.#table.takeDirty();
     const changes = [...this.#unwritten, ...this.#captureRest()];
     const images = topics.map((topic) => captureTopic(topic, time));
@@ -80,16 +80,17 @@ export class Checkpoint {
     changes.push(change('state', CHECKPOINT_KEY, encodeState(state)), change('state', LIFE_KEY, Buffer.from(JSON.stringify(life))));
     this.#unwritten = changes;
     this.#captured.push(...topics);
-    return this.#finish(changes, images, dead);
+    return this.#finish(changes, images, dead, pause);
   }
 
-  async #finish(changes: IndexChange[], images: readonly TopicImage[], dead: readonly number[]): Promise<void> {
+  async #finish(changes: IndexChange[], images: readonly TopicImage[], dead: readonly number[], pause: () => Promise<void>): Promise<void> {
     for (const [i, image] of images.entries()) {
       this.#encodeTopic(image, changes);
-      if (i % TOPICS_A_TURN === TOPICS_A_TURN - 1) await setImmediate();
+      if (i % TOPICS_A_GO === TOPICS_A_GO - 1) await pause();
     }
     await this.#index.apply(changes);
     this.#unwritten = [];
+    this.#values.clear();
     for (const topic of this.#captured) topic.capturing = false;
     this.#captured = [];
     await this.#segments.unlink(dead);
@@ -117,14 +118,8 @@ export class Checkpoint {
       changes.push({ store: 'topics', key, value: undefined });
       return;
     }
-    changes.push({ store: 'topics', key, value: this.#encoded((into) => encodeTopicEntry(into, image)) });
-    for (const chunk of chunks) changes.push({ store: 'chunks', key: chunkKey(image.id, chunk.index), value: this.#encoded((into) => chunk.encode(into)) });
-  }
-
-  #encoded(encode: (into: ByteWriter) => void): Buffer {
-    this.#scratch.clear();
-    encode(this.#scratch);
-    return Buffer.from(this.#scratch.view());
+    changes.push({ store: 'topics', key, value: this.#values.value((into) => encodeTopicEntry(into, image)) });
+    for (const chunk of chunks) changes.push({ store: 'chunks', key: chunkKey(image.id, chunk.index), value: this.#values.value((into) => chunk.encode(into)) });
   }
 }
 

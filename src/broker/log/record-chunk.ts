@@ -9,6 +9,8 @@ export const CHUNK_RECORDS = 512;
 /** Words per slot: `[segment, frame position, frame length, size * 2 + major]`, or of a hole `[0, by low, by high, 0]`. */
 const WORDS = 4;
 const SLOTS_AT_FIRST = 4;
+/** What is outgrown is garbage outside of the heap: by four, it is a third of what stays, and not as much again. */
+const GROWTH = 4;
 const HIGH = 2 ** 32;
 
 export interface FrameLocation {
@@ -48,7 +50,7 @@ export class RecordChunk {
   push(segment: number, position: number, length: number, sizeAndMajor: number): void {
     const at = this.#count * WORDS;
     if (at === this.#words.length) {
-      const grown = new Uint32Array(Math.min(at * 2, CHUNK_RECORDS * WORDS));
+      const grown = new Uint32Array(Math.min(at * GROWTH, CHUNK_RECORDS * WORDS));
       grown.set(this.#words);
       this.#words = grown;
       this.#isShared = false;
