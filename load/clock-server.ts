@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { openBroker } from '../src/broker/open-broker.ts';
 import { systemClock } from '../src/clock.ts';
+import { letHeapGrow } from '../src/collector.ts';
 import { buildGateway } from '../src/gateway/app.ts';
 import { randomId } from '../src/random.ts';
 import { signToken } from '../src/gateway/auth/sign-token.ts';
@@ -20,6 +21,7 @@ import { createOpenAiProvider } from '../src/worker/providers/openai-provider.ts
 import { Worker } from '../src/worker/worker.ts';
 
 const [storage = '', role = 'all'] = process.argv.slice(2);
+letHeapGrow();
 
 /** Its pace is kept from the start, like the demo model's: a late timer delays no later token. Written without a
  *  generator, so that the model itself costs little more than the bare loop's timer. */

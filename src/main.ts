@@ -12,6 +12,7 @@ import { makeToken, type TokenChoices } from './cli/token.ts';
 import { listTopics, removeTopic, showTopic, tailTopic, verifyTopics, withTopics, type Output } from './cli/topics.ts';
 import { UsageError } from './cli/usage-error.ts';
 import { systemClock } from './clock.ts';
+import { letHeapGrow } from './collector.ts';
 
 /** The device under the log failed: nothing is promised any more, and a supervisor must start the process anew. */
 const EXIT_STORAGE_FAILED = 74;
@@ -81,6 +82,7 @@ topics
   .action(async (topic: string) => withTopics(readBrokerConfig(), async (store) => removeTopic(store, topic, output)));
 
 async function runServer(config: Config): Promise<void> {
+  letHeapGrow();
   const logger = pino({ level: config.logLevel });
   const onFatal = (error: Error): void => {
     logger.fatal({ err: error }, 'storage failed, exiting for a restart');

@@ -59,8 +59,10 @@ export class Topic implements AppendSubject {
   /** First offset not consumed, by group. */
   consumed: Map<string, number> | undefined;
   readonly readers: TopicReaders = { all: undefined };
-  /** The key under which the expiry index knows the topic; 0 for none. */
-  indexedAt = 0;
+  /** The key under which the expiry index knows the topic; 0 for none. Minus zero, because that is kept as times are: were
+   *  it a small integer, the first checkpoint would give all topics another shape, and the engine would have to compile
+   *  everything anew that it has compiled for the one they had, while a thousand streams wait. */
+  indexedAt = -0;
   dirty = false;
   /** Captured for a checkpoint that is not yet durable: the index cannot give it back yet. */
   capturing = false;

@@ -2,13 +2,14 @@
 // buffers of their own, each time, would be garbage outside of the heap, and make the collector come.
 import { ByteWriter } from './byte-writer.ts';
 
-const PAGE_BYTES = 1024 * 1024;
-/** More than this is given back. */
-const PAGES_KEPT = 16;
+/** Room for some thousand changed topics. The system gives it memory where it is written. What goes beyond is given back. */
+const HELD_BYTES = 16 * 1024 * 1024;
+/** As much again as a value may have, and more. */
+const FULL_BYTES = 1024 * 1024;
 
 export class ValuePages {
-  #pages: ByteWriter[] = [];
-  #current = 0;
+  readonly #held = new ByteWriter(HELD_BYTES);
+  #beyond: ByteWriter | undefined;
 
   /** What is written, until `clear`. */
   value(write: (into: ByteWriter) => void): Buffer {
@@ -19,17 +20,15 @@ export class ValuePages {
   }
 
   clear(): void {
-    this.#pages.length = Math.min(this.#pages.length, PAGES_KEPT);
-    for (const page of this.#pages) {
-      page.clear();
-      page.shrink(PAGE_BYTES);
-    }
-    this.#current = 0;
+    this.#held.clear();
+    this.#held.shrink(HELD_BYTES);
+    this.#beyond = undefined;
   }
 
-  /** One that has grown for its last value is full, and what was given of it before still stands. */
+  /** What was given of one that had to grow for a value, or that is full, still stands. */
   #page(): ByteWriter {
-    if ((this.#pages[this.#current]?.length ?? 0) >= PAGE_BYTES) this.#current += 1;
-    return (this.#pages[this.#current] ??= new ByteWriter(PAGE_BYTES));
+    if (this.#held.length < HELD_BYTES - FULL_BYTES) return this.#held;
+    if (this.#beyond === undefined || this.#beyond.length >= FULL_BYTES) this.#beyond = new ByteWriter(FULL_BYTES);
+    return this.#beyond;
   }
 }
