@@ -13,6 +13,8 @@ import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
 /** How often watched chats are looked over for one that needs a touch. */
 export const TOUCH_SWEEP_MS = 15_000;
 
+const NO_EVENTS: readonly WireEvent[] = [];
+
 /** What a feed delivers: the events of `from` up to (not including) `next`, or a hole, for which one must read. */
 export class FeedBatch {
   readonly epoch: string;
@@ -33,7 +35,7 @@ export class FeedBatch {
     this.next = batch.next;
     this.#items = batch.items;
     this.#isShared = isShared;
-    let events: WireEvent[] = [];
+    let events: WireEvent[] | undefined;
     let hasHole = false;
     let hasRunEvent = false;
     for (const item of batch.items) {
@@ -42,12 +44,12 @@ export class FeedBatch {
       if (event === undefined) continue;
       if (event.type.startsWith('run.')) hasRunEvent = true;
       // Made for one: a live batch is one token mostly, and a list that is pushed to keeps room for sixteen more.
-      if (events.length === 0) events = [event];
+      if (events === undefined) events = [event];
       else events.push(event);
     }
     this.hasHole = hasHole;
     this.hasRunEvent = hasRunEvent;
-    this.events = coalesce(events);
+    this.events = events === undefined ? NO_EVENTS : coalesce(events);
   }
 
   /** For a reader that has read part of this batch from the log already. */

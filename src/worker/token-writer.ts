@@ -23,10 +23,14 @@ export class AnswerTooLargeError extends Error {
   override readonly name = 'AnswerTooLargeError';
 }
 
-type Piece =
-  | { readonly kind: 'start'; readonly event: PartStarted }
-  | { readonly kind: 'result'; readonly event: ToolResult }
-  | { readonly kind: 'delta'; readonly part: number; readonly partKind: PartKind; text: string };
+interface DeltaPiece {
+  readonly kind: 'delta';
+  readonly part: number;
+  readonly partKind: PartKind;
+  text: string;
+}
+
+type Piece = DeltaPiece | { readonly kind: 'start'; readonly event: PartStarted } | { readonly kind: 'result'; readonly event: ToolResult };
 
 export interface WriterTarget {
   readonly topic: LiteTopicName;
@@ -194,7 +198,9 @@ export class TokenWriter {
     this.#pieces = [];
     this.#pendingChars = 0;
     const { topic, fence } = this.#target;
-    this.#writes = [{ topic, records: this.#encode(this.#inFlight), expect: this.#expect, fence: { fence, seq: this.#seq } }];
+    const [only] = this.#inFlight;
+    const records = only !== undefined && this.#inFlight.length === 1 ? [this.#encodeOne(only)] : this.#encode(this.#inFlight);
+    this.#writes = [{ topic, records, expect: this.#expect, fence: { fence, seq: this.#seq } }];
     this.#flushing = this.#broker.append(this.#writes).then(this.#onAppended, this.#onRefused);
   }
 
@@ -222,9 +228,12 @@ export class TokenWriter {
     }
   };
 
+  #encodeOne(piece: Piece): NewRecord {
+    return piece.kind === 'delta' ? this.#encodeDelta(piece, this.#answer.partLength(piece.part)) : encodeEvent(piece.event);
+  }
+
   /** Pieces of one part stand together, so one running length is enough. */
   #encode(pieces: readonly Piece[]): NewRecord[] {
-    const { runId, answerId } = this.#target;
     let part = -1;
     let at = 0;
     return pieces.map((piece) => {
@@ -233,13 +242,17 @@ export class TokenWriter {
         part = piece.part;
         at = this.#answer.partLength(part);
       }
-      if (this.#headPart !== part) {
-        this.#head = deltaHead(runId, answerId, part, piece.partKind);
-        this.#headPart = part;
-      }
-      const record = encodeDelta(this.#head, at, piece.text);
+      const record = this.#encodeDelta(piece, at);
       at += piece.text.length;
       return record;
     });
+  }
+
+  #encodeDelta({ part, partKind, text }: DeltaPiece, at: number): NewRecord {
+    if (this.#headPart !== part) {
+      this.#head = deltaHead(this.#target.runId, this.#target.answerId, part, partKind);
+      this.#headPart = part;
+    }
+    return encodeDelta(this.#head, at, text);
   }
 }
