@@ -4,6 +4,7 @@
 import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
 import { pino } from 'pino';
+import { letHeapGrow } from './cli/collector.ts';
 import { describeError } from './cli/describe-error.ts';
 import { nameBroker } from './cli/broker-config.ts';
 import { readBrokerConfig, readConfig, readWorkerConfig, type Config } from './cli/config.ts';
@@ -12,7 +13,6 @@ import { makeToken, type TokenChoices } from './cli/token.ts';
 import { listTopics, removeTopic, showTopic, tailTopic, verifyTopics, withTopics, type Output } from './cli/topics.ts';
 import { UsageError } from './cli/usage-error.ts';
 import { systemClock } from './clock.ts';
-import { letHeapGrow } from './collector.ts';
 
 /** The device under the log failed: nothing is promised any more, and a supervisor must start the process anew. */
 const EXIT_STORAGE_FAILED = 74;

@@ -1,9 +1,10 @@
 // One tail per topic and node, shared by all of that node's viewers. A feed hands each batch to its listeners
 // synchronously, encoded once per wire, and says how far it has got, which is what a subscription needs to know
 // to go from catching up to live without a seam. Owns the feeds, and keeps watched chats from expiring.
-import type { Broker, LogBatch, LogItem, ReadResult, Reset, TopicInfo } from '../broker/broker.ts';
+import type { Broker, LogBatch, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
+import { followTail } from '../broker/tail/follow-tail.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { StopController } from '../stop-signal.ts';
 import type { Frame } from './event-sink.ts';
@@ -193,36 +194,27 @@ export class TopicHub {
     return feed;
   }
 
-  /** Asks the tail again and again, without an async function: its state would be the largest thing that a waiting
-   *  feed keeps alive, and a thousand live feeds wait at once. */
   #run(feed: Feed): void {
-    const from = { epoch: feed.epoch, offset: feed.next };
-    const tail = this.#options.broker.tail(feed.topic, from, { signal: feed.over })[Symbol.asyncIterator]();
-    const end = (reset: Reset | undefined): void => {
-      tail.return?.().catch(this.#options.onError);
-      this.#end(feed, reset);
-    };
-    const onFailed = (error: unknown): void => {
+    const tail = this.#options.broker.tail(feed.topic, { epoch: feed.epoch, offset: feed.next }, { signal: feed.over });
+    const onError = (error: unknown): void => {
       this.#options.onError(error);
-      end(undefined);
+      this.#end(feed, undefined);
     };
-    const onResult = ({ done, value }: IteratorResult<ReadResult, unknown>): void => {
-      if (done === true || value.kind === 'missing') end(undefined);
-      else if (value.kind === 'reset') end(value);
-      else {
-        try {
-          this.#deliver(feed, value);
-        } catch (error) {
-          onFailed(error);
+    followTail(tail, {
+      onResult: (result) => {
+        if (result.kind !== 'batch') {
+          this.#end(feed, result.kind === 'reset' ? result : undefined);
           return;
         }
-        ask();
-      }
-    };
-    const ask = (): void => {
-      tail.next().then(onResult, onFailed);
-    };
-    ask();
+        try {
+          this.#deliver(feed, result);
+        } catch (error) {
+          onError(error);
+        }
+      },
+      onEnd: () => this.#end(feed, undefined),
+      onError,
+    });
   }
 
   #end(feed: Feed, reset: Reset | undefined): void {

@@ -13,6 +13,15 @@ export interface TailSource {
   detach(reader: TailReader): void;
 }
 
+/** Is called back, in order, one result at a time. */
+export interface TailListener {
+  /** Must not throw. */
+  onResult(result: ReadResult): void;
+  /** Nothing follows: the tail was stopped, or the last result was no batch. */
+  onEnd(): void;
+  onError(error: unknown): void;
+}
+
 type Answer = IteratorResult<ReadResult, undefined>;
 
 const DONE: Answer = { done: true, value: undefined };
@@ -46,19 +55,24 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   }
 
   next(): Promise<Answer> {
-    try {
-      if (this.#state === 'new') this.#attach();
-    } catch (error) {
-      this.#state = 'done';
-      return Promise.reject(error instanceof Error ? error : new Error('the tail could not begin', { cause: error }));
-    }
-    if (this.#state === 'done') return Promise.resolve(DONE);
-    if (this.#asked !== undefined) return Promise.reject(new Error('a tail answers one question at a time'));
-    return new Promise((resolve, reject) => {
-      this.#asked = resolve;
-      this.#refuse = reject;
-      if (this.#isBehind) this.#serve();
-    });
+    return new Promise((resolve, reject) => this.#ask(resolve, reject));
+  }
+
+  /** Instead of being asked again and again. */
+  follow(listener: TailListener): void {
+    const answered = ({ done, value }: Answer): void => {
+      if (done === true) {
+        listener.onEnd();
+        return;
+      }
+      listener.onResult(value);
+      // What is read at once is given in turns of its own: who is far behind must not fill the stack.
+      if (this.#isBehind && this.#state === 'attached') queueMicrotask(ask);
+      else ask();
+    };
+    const refused = (error: unknown): void => listener.onError(error);
+    const ask = (): void => this.#ask(answered, refused);
+    ask();
   }
 
   return(): Promise<Answer> {
@@ -80,6 +94,23 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   /** The engine closes. */
   stop(): void {
     this.#finish();
+  }
+
+  #ask(asked: (answer: Answer) => void, refuse: (error: unknown) => void): void {
+    try {
+      if (this.#state === 'new') this.#attach();
+    } catch (error) {
+      this.#state = 'done';
+      refuse(error);
+      return;
+    }
+    if (this.#state === 'done') asked(DONE);
+    else if (this.#asked !== undefined) refuse(new Error('a tail answers one question at a time'));
+    else {
+      this.#asked = asked;
+      this.#refuse = refuse;
+      if (this.#isBehind) this.#serve();
+    }
   }
 
   #attach(): void {
