@@ -1,6 +1,11 @@
 // The contract on following a topic: from a position and then live, gap-free, for any number of readers.
-import { describe, expect, test } from 'vitest';
-import { CHAT, CollectedTail, append, assertJoined, batchOf, infoOf, major, minor, nextOf, readLines } from './subject.ts';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Broker } from '../../src/broker/broker.ts';
+import { isBrokerError } from '../../src/broker/errors.ts';
+import type { LiteTopicName } from '../../src/broker/lite-topic.ts';
+import type { Position } from '../../src/broker/position.ts';
+import { followTail } from '../../src/broker/tail/follow-tail.ts';
+import { CHAT, CollectedTail, append, assertJoined, batchOf, infoOf, lines, major, minor, nextOf, readLines } from './subject.ts';
 import type { OpenSubject } from './subject.ts';
 
 export function tailContract(open: OpenSubject): void {
@@ -203,4 +208,85 @@ export function tailContract(open: OpenSubject): void {
       expect((await infoOf(broker, CHAT)).next).toBe(2);
     });
   });
+
+  describe('a tail that is followed', () => {
+    test('gives the whole story in order, however far behind it begins, then its end, and nothing after that', async () => {
+      const { broker } = await open();
+      const { epoch } = await append(broker, CHAT, minor('0'));
+      for (let i = 1; i < 40; i += 1) await append(broker, CHAT, minor(`${i}`.padEnd(20_000, 'x')));
+      const followed = Array.from({ length: 5 }, () => new FollowedTail(broker, CHAT, { epoch, offset: 0 }));
+      for (let i = 40; i < 80; i += 1) await append(broker, CHAT, i % 10 === 0 ? major(`${i}`) : minor(`${i}`));
+      const story = await readLines(broker, CHAT);
+      for (const tail of followed) await tail.until(80);
+      await broker.remove(CHAT);
+      for (const tail of followed) {
+        await tail.over;
+        expect(tail.told).toEqual([...story, 'reset removed', 'end']);
+      }
+    });
+
+    test('ends once when its signal aborts, also from within what it calls', async () => {
+      const { broker } = await open();
+      const { epoch } = await append(broker, CHAT, minor('0'));
+      const tail = new FollowedTail(broker, CHAT, { epoch, offset: 0 }, 2);
+      const other = new FollowedTail(broker, CHAT, { epoch, offset: 0 });
+      for (let i = 1; i < 5; i += 1) {
+        await append(broker, CHAT, minor(`${i}`));
+        await other.until(i + 1);
+      }
+      await tail.over;
+      expect(tail.told).toEqual(['0m:0', '1m:1', 'end']);
+      expect(other.told).toHaveLength(5);
+    });
+
+    test('of a broker that was closed is refused', async () => {
+      const { broker } = await open();
+      const { epoch } = await append(broker, CHAT, minor('0'));
+      await broker.close();
+      const tail = new FollowedTail(broker, CHAT, { epoch, offset: 0 });
+      await tail.over;
+      expect(tail.told).toEqual(['error closed']);
+    });
+  });
+}
+
+/** What it was told, in order. With `stopAt` it stops itself when it has been given that many records. */
+class FollowedTail {
+  readonly told: string[] = [];
+  readonly over: Promise<void>;
+  #next = 0;
+  #isReached: (() => void) | undefined;
+  #wanted = 0;
+
+  constructor(broker: Broker, topic: LiteTopicName, from: Position, stopAt = Infinity) {
+    const abort = new AbortController();
+    onTestFinished(() => abort.abort());
+    this.over = new Promise((resolve) => {
+      followTail(broker.tail(topic, from, { signal: abort.signal }), {
+        onResult: (result) => {
+          if (result.kind !== 'batch') {
+            this.told.push(result.kind === 'reset' ? `reset ${result.reason}` : result.kind);
+            return;
+          }
+          this.told.push(...lines(result.items));
+          this.#next = result.next;
+          if (result.next >= stopAt) abort.abort();
+          if (result.next >= this.#wanted) this.#isReached?.();
+        },
+        onEnd: () => {
+          this.told.push('end');
+          resolve();
+        },
+        onError: (error) => {
+          this.told.push(`error ${isBrokerError(error) ? error.code : String(error)}`);
+          resolve();
+        },
+      });
+    });
+  }
+
+  async until(next: number): Promise<void> {
+    this.#wanted = next;
+    if (this.#next < next) await new Promise<void>((resolve) => (this.#isReached = resolve));
+  }
 }
