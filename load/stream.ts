@@ -1,5 +1,6 @@
 // Live runs: N chats, each streaming R tokens a second to one reader, fsync=always; and in the same run the bare
-// loop with as many. Gives append → client p50 and p99, CPU per delivered token of both, and their ratio.
+// loop with as many, before and after, because a machine that others share gets slower and faster by a half within
+// minutes. Gives append → client p50 and p99, CPU per delivered token of each, and their ratio.
 //   npm run build:load && taskset -c 1 node dist-load/load/stream.js [runs=1000] [perSecond=20] [seconds=15]
 import { ServerProcess, withServer } from './server-process.ts';
 import { newStats, post, quantile, SseClient, type StreamStats } from './sse-client.ts';
@@ -41,6 +42,23 @@ async function measure(server: ServerProcess, clients: readonly SseClient[], sta
   };
 }
 
+export interface StreamResult {
+  readonly runs: number;
+  readonly rate: number;
+  readonly bare: readonly [before: StreamFigures, after: StreamFigures];
+  readonly holdline: StreamFigures;
+  /** Against the mean of the two. */
+  readonly cpuRatio: number;
+}
+
+export async function stream(runs: number, rate: number, seconds: number): Promise<StreamResult> {
+  const before = await streamBare(runs, rate, seconds);
+  const holdline = await streamHoldline(runs, rate, seconds);
+  const after = await streamBare(runs, rate, seconds);
+  const bareMicros = (before.cpuMicrosPerToken + after.cpuMicrosPerToken) / 2;
+  return { runs, rate, bare: [before, after], holdline, cpuRatio: Number((holdline.cpuMicrosPerToken / bareMicros).toFixed(2)) };
+}
+
 async function openAll(count: number, open: (i: number) => Promise<SseClient>): Promise<SseClient[]> {
   const clients: SseClient[] = [];
   for (let i = 0; i < count; i += OPENING) {
@@ -49,7 +67,7 @@ async function openAll(count: number, open: (i: number) => Promise<SseClient>): 
   return clients;
 }
 
-export async function streamHoldline(runs: number, rate: number, seconds: number): Promise<StreamFigures> {
+async function streamHoldline(runs: number, rate: number, seconds: number): Promise<StreamFigures> {
   const stats = newStats();
   const total = rate * Math.ceil(seconds + WARM_UP_MS / 1000 + 60);
   return withServer(async (server) => {
@@ -64,7 +82,7 @@ export async function streamHoldline(runs: number, rate: number, seconds: number
   });
 }
 
-export async function streamBare(runs: number, rate: number, seconds: number): Promise<StreamFigures> {
+async function streamBare(runs: number, rate: number, seconds: number): Promise<StreamFigures> {
   const server = await ServerProcess.start('bare-server');
   const stats = newStats();
   try {
@@ -85,8 +103,5 @@ function pause(ms: number): Promise<void> {
 
 if (import.meta.filename === process.argv[1]) {
   const [runs = 1000, rate = 20, seconds = 15] = process.argv.slice(2).map(Number);
-  const bare = await streamBare(runs, rate, seconds);
-  const holdline = await streamHoldline(runs, rate, seconds);
-  const ratio = Number((holdline.cpuMicrosPerToken / bare.cpuMicrosPerToken).toFixed(2));
-  console.log(JSON.stringify({ runs, rate, seconds, bare, holdline, cpuRatio: ratio }, null, 2));
+  console.log(JSON.stringify(await stream(runs, rate, seconds), null, 2));
 }
