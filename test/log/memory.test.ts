@@ -63,7 +63,7 @@ function textAt(recent: RecentLog, at: FrameLocation): string | undefined {
 }
 
 describe('records that are no longer in memory', () => {
-  const limits = { recentBytes: 2000, idleTopicsMax: 4, dirtyTopicsMax: 8, segmentBytes: 8192, openSegmentsMax: 2, coldReadsMax: 2 };
+  const limits = { recentBytes: 64 * 256, idleTopicsMax: 4, dirtyTopicsMax: 8, segmentBytes: 8192, openSegmentsMax: 2, coldReadsMax: 2 };
 
   test('are read the same, forward, backward, majors only, and after a restart', async () => {
     const { broker, reopen } = await openLog({ limits });
