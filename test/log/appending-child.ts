@@ -3,7 +3,7 @@
 import { parseLiteTopicName } from '../../src/broker/lite-topic.ts';
 import { openBroker } from '../../src/broker/open-broker.ts';
 
-/** More than a checkpoint writes down in one go. */
+/** A checkpoint writes them down in many turns, between their appends. */
 const TOPICS = 48;
 const [folder = '', mode = 'always', life = '0'] = process.argv.slice(2);
 

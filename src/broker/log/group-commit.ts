@@ -1,7 +1,6 @@
 // Turns many appends into few flushes: what arrives while a flush is under way shares the next. One batch is written
 // and flushed at a time. Idle: at once. Under load: no sooner than an interval after the one before began, because a
 // flush costs CPU whatever it carries. Nothing is told to be committed before its flush has resolved.
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Timer } from '../../clock.ts';
 import type { NewRecord } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
@@ -79,7 +78,6 @@ export class GroupCommit {
   #state: 'ready' | 'full' | 'failed' = 'ready';
   #fatal: BrokerError | undefined;
   #idle: (() => void)[] = [];
-  #pausing: (() => void)[] = [];
 
   constructor(writer: LogWriter, clock: Clock, options: { readonly fsync: FsyncMode; readonly limits: CommitLimits; readonly hooks: CommitHooks }) {
     this.#writer = writer;
@@ -118,12 +116,6 @@ export class GroupCommit {
   async drained(): Promise<void> {
     if (!this.#busy && this.#open.entries.length === 0) return;
     await new Promise<void>((resolve) => this.#idle.push(resolve));
-  }
-
-  /** For work that appends must not wait for: resolves after the next batch or, where none is on its way, in the next turn. */
-  async pause(): Promise<void> {
-    if (this.#busy || this.#open.entries.length > 0) await new Promise<void>((resolve) => this.#pausing.push(resolve));
-    else await nextTurn();
   }
 
   /** Whatever the mode: everything up to the last batch is on the device. */
@@ -179,7 +171,6 @@ export class GroupCommit {
   #next(): void {
     this.#writing.reset();
     this.#busy = false;
-    for (const resolve of this.#pausing.splice(0)) resolve();
     if (this.#open.entries.length > 0 || this.#syncDue) this.#schedule();
     else this.#tellIdle();
   }

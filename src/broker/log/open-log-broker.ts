@@ -1,7 +1,6 @@
 // Opens a data folder: lock, index, the log after its checkpoint, and only then the engine. The order matters: nobody
 // may append before the torn end is cut off, and nothing may be promised before this life is on record.
 import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../../clock.ts';
 import { TOMBSTONE_MS, type BrokerEngine } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
@@ -121,7 +120,7 @@ interface FirstCheckpoint extends Pick<Storage, 'checkpoint' | 'writer' | 'time'
  *  write: unless this life must be on record, because it may lose something, or because the last one has. */
 async function writeFirstCheckpoint({ checkpoint, writer, time, life, lossy }: FirstCheckpoint): Promise<void> {
   try {
-    await checkpoint.write(writer.position, time.now(), life, () => setImmediate());
+    await checkpoint.write(writer.position, time.now(), life);
   } catch (error) {
     if (!isCode(error, 'ENOSPC')) throw error;
     if (lossy || !life.durable) throw new BrokerError('disk-full', 'no room on the device for the record of this start', { cause: error });
@@ -146,7 +145,7 @@ function assemble(storage: Storage): LogBroker {
     dirtyTopics: () => table.dirty.size,
     isSynced: () => commit.synced,
     requestSync: () => commit.requestSync(),
-    write: () => checkpoint.write(writer.position, time.now(), life, () => commit.pause()),
+    write: () => checkpoint.write(writer.position, time.now(), life),
     onFatal: (error) => commit.failNow(error),
   });
   const commit: GroupCommit = new GroupCommit(writer, clock, {
@@ -206,7 +205,7 @@ async function shutDown({ checkpoint, writer, time, life, release }: Storage, co
   try {
     if (commit.state !== 'failed') {
       await writer.sync();
-      await checkpoint.write(writer.position, time.now(), { ...life, clean: true }, () => commit.pause());
+      await checkpoint.write(writer.position, time.now(), { ...life, clean: true });
     }
   } catch (error) {
     // Without room for it the log is as true as after a crash: the next start replays more of it.
