@@ -1,6 +1,6 @@
 // Tails on Redis when what is published is lost, late, doubled or nonsense: they follow the log and not the messages.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import type { LogBatch } from '../../src/broker/broker.ts';
+import type { LogBatch, Reset } from '../../src/broker/broker.ts';
 import type { Position } from '../../src/broker/position.ts';
 import { decodeMessage } from '../../src/broker/redis/feed-message.ts';
 import { RECHECK_MS, FeedTable } from '../../src/broker/redis/feed-table.ts';
@@ -27,6 +27,9 @@ class SilentTopic {
   readonly records: string[] = [];
   readonly asked: Position[] = [];
   epoch = 'e';
+  expiresAt: number | undefined;
+  /** Happens between a read and its answer. */
+  meanwhile: (() => Promise<void>) | undefined;
   listener: ChannelListener | undefined;
   readonly table: FeedTable;
 
@@ -44,9 +47,12 @@ class SilentTopic {
       },
       read: async (_topic, position) => {
         this.asked.push(position);
-        return { result: this.#read(position), expiresAt: undefined };
+        const { expiresAt } = this;
+        const result = this.#isOver ? this.#ended('expired') : this.#read(position);
+        await this.meanwhile?.();
+        return { result, expiresAt };
       },
-      describe: async (topics) => topics.map((topic) => ({ topic, epoch: this.epoch, earliest: 0, next: this.records.length, lastMajor: -1, fence: -1, bytes: 0 })),
+      describe: async (topics) => topics.map((topic) => this.#isOver ? undefined : ({ topic, epoch: this.epoch, earliest: 0, next: this.records.length, lastMajor: -1, fence: -1, bytes: 0 })),
       mustBeOpen: () => undefined,
     });
     onTestFinished(() => this.table.close());
@@ -63,9 +69,17 @@ class SilentTopic {
     return new TailReader(this.table.source(CHAT), { epoch: 'e', offset }, { signal: abort.signal });
   }
 
-  #read({ epoch, offset }: Position): LogBatch | { kind: 'reset'; reason: 'epoch-changed'; epoch: string; earliest: number; next: number } {
+  get #isOver(): boolean {
+    return this.expiresAt !== undefined && this.expiresAt <= this.clock.now();
+  }
+
+  #ended(reason: Reset['reason']): Reset {
+    return { kind: 'reset', reason, epoch: this.epoch, earliest: 0, next: this.records.length };
+  }
+
+  #read({ epoch, offset }: Position): LogBatch | Reset {
     const next = this.records.length;
-    if (epoch !== this.epoch) return { kind: 'reset', reason: 'epoch-changed', epoch: this.epoch, earliest: 0, next };
+    if (epoch !== this.epoch) return this.#ended('epoch-changed');
     const items = this.records.slice(offset).map((data, i) => ({ kind: 'record', offset: offset + i, major: false, data }) as const);
     return { kind: 'batch', epoch, items, next, end: true };
   }
@@ -137,6 +151,16 @@ describe('a tail', () => {
     topic.records.push('3');
     topic.publish(3, '3');
     expect(await waiting).toEqual(['3m:3']);
+  });
+
+  test('hears of an end whose time came while it was reading', async () => {
+    const topic = new SilentTopic();
+    topic.records.push('0');
+    topic.expiresAt = topic.clock.now() + 1000;
+    topic.meanwhile = () => topic.clock.advance(1000);
+    const tail = topic.tail(0);
+    expect(await read(tail)).toEqual(['0m:0']);
+    expect(await nextOf(tail)).toMatchObject({ kind: 'reset', reason: 'expired' });
   });
 
   test('reads again after its subscription was made again', async () => {

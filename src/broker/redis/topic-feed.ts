@@ -134,6 +134,8 @@ export class TopicFeed implements ChannelListener {
     const { epoch, next } = result;
     if (result.end && this.#hot.epoch === undefined) this.#hot.restart(epoch, next);
     this.#expires(expiresAt);
+    // Its time came while this was being read: no timer is set for what is past, so it is looked at now.
+    if (expiresAt !== undefined && expiresAt <= this.#around.clock.now()) this.#around.doubt(this);
     // What was published while this was read woke nobody.
     const isBehind = epoch === this.#hot.epoch && next < this.#hot.next;
     return isBehind ? { ...result, end: false } : result;
