@@ -75,9 +75,11 @@ export class ChatStory {
     return this.#chats.flatMap(({ readers }) => readers[0].story.steps.filter(({ event }) => event === 'run.restarted')).length;
   }
 
-  /** That the readers were told. */
-  get resets(): number {
-    return this.history.observations.filter(({ kind }) => kind === 'reset').length;
+  /** Of the readers, who was never told that it has to start over. */
+  get neverReset(): readonly string[] {
+    const { observations } = this.history;
+    const told = new Set(observations.flatMap((one) => (one.kind === 'reset' ? [one.reader] : [])));
+    return this.#chats.flatMap(({ readers }) => readers.map(({ name }) => name)).filter((name) => !told.has(name));
   }
 
   /** Something that may cost a run its worker: noted in the history, and against every run that is not over. */
@@ -114,6 +116,13 @@ export class ChatStory {
     // A stop may be long in coming.
     await Promise.race([this.#moments.next(count, kind), this.#moments.next(300, 'event')]);
     for (let turns = random.between(0, 20); turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Until every reader holds a place that it can lose. */
+  async everyoneReads(): Promise<void> {
+    for (const { readers } of this.#chats) {
+      for (const reader of readers) await reader.until(({ position }) => position !== undefined);
+    }
   }
 
   /** Lets the runs end that were hit as often as a run may be. */

@@ -45,6 +45,10 @@ export class LastingReader {
     });
   }
 
+  get name(): string {
+    return this.#options.name;
+  }
+
   get connections(): number {
     return this.#connections;
   }
