@@ -3,9 +3,7 @@
 import { parseLiteTopicName } from '../../src/broker/lite-topic.ts';
 import { openBroker } from '../../src/broker/open-broker.ts';
 
-/** A checkpoint writes them down in many turns, between their appends. */
-const TOPICS = 48;
-const [folder = '', mode = 'always', life = '0'] = process.argv.slice(2);
+const [folder = '', mode = 'always', life = '0', topics = '1'] = process.argv.slice(2);
 
 async function main(): Promise<void> {
   const fsync = mode === 'os' ? ({ mode } as const) : ({ mode: 'always' } as const);
@@ -15,7 +13,7 @@ async function main(): Promise<void> {
   for (let i = 0; ; ) {
     const racing = Array.from({ length: 50 }, async () => {
       const text = `${life}.${i}`;
-      const topic = parseLiteTopicName(`chat/t${i++ % TOPICS}`);
+      const topic = parseLiteTopicName(`chat/t${i++ % Number(topics)}`);
       const [appended] = await broker.append([{ topic, expect: { create: true }, records: [{ major: false, data: text }, { major: false, data: `${text}'` }] }]);
       if (appended !== undefined) process.stdout.write(`${topic} ${appended.epoch} ${appended.first} ${text}\n`);
     });

@@ -11,6 +11,8 @@ import { readItems, topicName } from '../contract/subject.ts';
 import { temporaryFolder } from './opened-log.ts';
 
 const KILLS = 10;
+/** A checkpoint writes them down in many turns, between their appends. */
+const TOPICS = 48;
 
 class Child {
   readonly #process: ChildProcess;
@@ -70,7 +72,7 @@ describe('a data folder', () => {
     const folder = await temporaryFolder();
     const acknowledged = new Map<string, { epoch: string; text: string }>();
     for (let life = 0; life < KILLS / 2; life++) {
-      const child = new Child(folder, mode, String(life));
+      const child = new Child(folder, mode, String(life), String(TOPICS));
       await child.said(100 + life * 217);
       expect(child.isAlive).toBe(true);
       await child.kill();
@@ -79,7 +81,7 @@ describe('a data folder', () => {
         if (topic !== 'open') acknowledged.set(`${topic} ${first}`, { epoch, text });
       }
       const broker = await open(folder);
-      for (let i = 0; i < 48; i++) {
+      for (let i = 0; i < TOPICS; i++) {
         const topic = topicName(`chat/t${i}`);
         const [info] = await broker.describe([topic]);
         const items = info === undefined ? [] : await readItems(broker, topic);
