@@ -11,7 +11,8 @@ import { fillHole, readFinishedAnswer } from '../session/finished-answer.ts';
 import type { StopSignal } from '../stop-signal.ts';
 import type { CatchUpGate } from './catch-up-gate.ts';
 import type { EventSink, StreamEnd } from './event-sink.ts';
-import type { Feed, FeedBatch, FeedListener, TopicHub } from './topic-hub.ts';
+import type { Feed, FeedBatch, FeedListener } from './feed.ts';
+import type { TopicHub } from './topic-hub.ts';
 import type { WireEncoder } from './wire-encoder.ts';
 import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
 
@@ -57,6 +58,11 @@ interface LivePhase {
 
 export class Subscription implements FeedListener {
   readonly #options: SubscriptionOptions;
+  /** Beside the options: what every token passes. */
+  readonly #sink: EventSink;
+  readonly #encoder: WireEncoder;
+  readonly #observer: DeliveryObserver;
+  readonly #idleAt: SubscriptionOptions['idleAt'];
   #epoch: string | undefined;
   /** The next offset to write. */
   #next = 0;
@@ -70,6 +76,10 @@ export class Subscription implements FeedListener {
 
   constructor(options: SubscriptionOptions) {
     this.#options = options;
+    this.#sink = options.sink;
+    this.#encoder = options.encoder;
+    this.#observer = options.observer;
+    this.#idleAt = options.idleAt;
     this.#epoch = options.after?.epoch;
     this.#next = options.after === undefined ? 0 : options.after.offset + 1;
   }
@@ -83,7 +93,7 @@ export class Subscription implements FeedListener {
    *  One round: catch up, then stay live until something ends that. It is not a function of its own, because the state
    *  of each that waits is among the largest things that an idle stream keeps. */
   async run(): Promise<void> {
-    const { hub, topic, signal, sink } = this.#options;
+    const { hub, topic, signal } = this.#options;
     const interrupt = (): void => this.#wake?.('again');
     signal.addEventListener('abort', interrupt, { once: true });
     try {
@@ -96,7 +106,7 @@ export class Subscription implements FeedListener {
         }
         // Its last viewer may have left while this one waited for it.
         if (feed.over.aborted) continue;
-        feed.listeners.add(this);
+        feed.add(this);
         try {
           const caughtUp = await this.#catchUp(feed);
           outcome = typeof caughtUp === 'string' ? caughtUp : await this.#stayLive(caughtUp.woken);
@@ -104,7 +114,7 @@ export class Subscription implements FeedListener {
           this.#leave(feed);
         }
       }
-      if (outcome !== 'again') sink.end(outcome);
+      if (outcome !== 'again') this.#sink.end(outcome);
     } finally {
       signal.removeEventListener('abort', interrupt);
     }
@@ -112,9 +122,8 @@ export class Subscription implements FeedListener {
 
   onBatch(batch: FeedBatch): void {
     if (!this.#isLive || batch.next <= this.#next) return;
-    const { sink, encoder, observer, idleAt } = this.#options;
-    if (batch.hasHole || batch.from > this.#next || sink.bufferedBytes > OUTBOX_BYTES_MAX) {
-      observer.onFellBehind();
+    if (batch.hasHole || batch.from > this.#next || this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) {
+      this.#observer.onFellBehind();
       this.#leaveLive();
       return;
     }
@@ -122,18 +131,17 @@ export class Subscription implements FeedListener {
     const events = isWhole ? batch.events : batch.eventsFrom(this.#next);
     this.#next = batch.next;
     if (events.length === 0) return;
-    sink.write(isWhole ? batch.frame(encoder) : encoder.encodeEvents(batch.epoch, events));
-    observer.onDelivered(events.length);
+    this.#sink.write(isWhole ? batch.frame(this.#encoder) : this.#encoder.encodeEvents(batch.epoch, events));
+    this.#observer.onDelivered(events.length);
     // Whatever is no token may be the decision that the end of the stream waits for.
-    if (idleAt !== undefined && events.some((event) => event.type !== 'delta')) this.#leaveLive();
+    if (this.#idleAt !== undefined && events.some((event) => event.type !== 'delta')) this.#leaveLive();
   }
 
   /** Only what is new, and only to a reader that keeps up: another hears it at the next look. */
   onQueue(places: ReadonlyMap<string, number>): void {
-    const { sink, encoder } = this.#options;
-    if (!this.#isLive || sink.bufferedBytes > OUTBOX_BYTES_MAX) return;
+    if (!this.#isLive || this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) return;
     for (const [runId, ahead] of places) {
-      if (this.#queue?.get(runId) !== ahead) sink.write(encoder.encodeControl({ type: 'queue', runId, ahead }));
+      if (this.#queue?.get(runId) !== ahead) this.#sink.write(this.#encoder.encodeControl({ type: 'queue', runId, ahead }));
     }
     this.#queue = places;
   }
@@ -200,11 +208,10 @@ export class Subscription implements FeedListener {
 
   /** Without an await: from here on every batch reaches this reader, and what ends the phase finds its wake. */
   #goLive(): LivePhase {
-    const { sink, encoder, idleAt, onLive } = this.#options;
     this.#isLive = true;
-    onLive?.();
+    this.#options.onLive?.();
     const woken = new Promise<Outcome>((resolve) => (this.#wake = resolve));
-    if (idleAt === undefined) sink.write(encoder.encodeControl({ type: 'live', position: this.position }));
+    if (this.#idleAt === undefined) this.#sink.write(this.#encoder.encodeControl({ type: 'live', position: this.position }));
     return { woken };
   }
 
@@ -221,8 +228,7 @@ export class Subscription implements FeedListener {
       const event = wireEvent(item);
       if (event !== undefined) events.push(event);
     }
-    const { signal, sink, encoder } = this.#options;
-    if (events.length > 0 && !signal.aborted) sink.write(encoder.encodeEvents(epoch, coalesce(events)));
+    if (events.length > 0 && !this.#options.signal.aborted) this.#sink.write(this.#encoder.encodeEvents(epoch, coalesce(events)));
   }
 
   async #fill(epoch: string, hole: Hole): Promise<WireEvent[]> {
@@ -232,19 +238,18 @@ export class Subscription implements FeedListener {
   }
 
   async #stayLive(woken: Promise<Outcome>): Promise<Outcome> {
-    const { sink, encoder, idleAt } = this.#options;
-    const idle = await idleAt?.();
+    const idle = await this.#idleAt?.();
     if (idle === undefined || idle >= this.#next) return woken;
-    sink.write(encoder.encodeControl({ type: 'live', position: this.position }));
+    this.#sink.write(this.#encoder.encodeControl({ type: 'live', position: this.position }));
     return 'idle';
   }
 
   #reset(reset: Reset): Outcome {
-    const { sink, encoder, onReset, observer, signal } = this.#options;
+    const { onReset, signal } = this.#options;
     if (signal.aborted) return 'again';
     const { reason, epoch, earliest, next } = reset;
-    observer.onReset(reason);
-    sink.write(encoder.encodeControl({ type: 'reset', reason, epoch, earliest, next }));
+    this.#observer.onReset(reason);
+    this.#sink.write(this.#encoder.encodeControl({ type: 'reset', reason, epoch, earliest, next }));
     if (reason === 'expired' || reason === 'removed') return 'removed';
     if (onReset === 'close') return 'reset';
     this.#epoch = undefined;
@@ -253,11 +258,11 @@ export class Subscription implements FeedListener {
   }
 
   async #drained(): Promise<void> {
-    const { sink, signal } = this.#options;
-    while (sink.bufferedBytes > OUTBOX_BYTES_MAX && !signal.aborted) {
+    const { signal } = this.#options;
+    while (this.#sink.bufferedBytes > OUTBOX_BYTES_MAX && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#wake = () => resolve();
-        sink.onceDrained(resolve);
+        this.#sink.onceDrained(resolve);
       });
     }
   }

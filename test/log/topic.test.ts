@@ -56,7 +56,7 @@ test('keeps the last record for those who wait for it, and for nobody else', () 
   const { topic, append } = topicInMemory();
   append(3);
   expect(topic.newest).toBeUndefined();
-  topic.readers.all = [];
+  topic.readers = [];
   append(2);
   expect(topic.newestAt({ epoch: 'e', offset: 4 })).toEqual({ kind: 'record', offset: 4, major: false, data: 'data' });
   expect([topic.newestAt({ epoch: 'e', offset: 3 }), topic.newestAt({ epoch: 'f', offset: 4 }), topic.newestAt({ epoch: 'e', offset: 5 })]).toEqual([undefined, undefined, undefined]);

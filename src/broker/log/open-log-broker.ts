@@ -170,11 +170,11 @@ function assemble(storage: Storage): LogBroker {
     isDue: (topic) => expiry.isDue(topic),
     onExpiry: (at) => expiry.arm(at),
     onVisible: (topic, major) => {
-      if (topic.readers.all !== undefined) ring.mark(topic.readers.all, major);
+      if (topic.readers !== undefined) ring.mark(topic.readers, major);
       groups.onAppended(topic.name);
     },
     onEnded: (topic, tombstone) => {
-      for (const reader of topic.readers.all ?? []) {
+      for (const reader of topic.readers ?? []) {
         reader.end(topic.endReset(tombstone));
         ring.markReader(reader);
       }

@@ -10,7 +10,6 @@ import type { EngineTime } from './engine-time.ts';
 import { batchOf, planRead, type ColdRecord, type ReadPlan } from './read-plan.ts';
 import type { RecentLog } from './recent-log.ts';
 import { StoredRecords } from './stored-records.ts';
-import { addReader, removeReader } from './topic-readers.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
 
@@ -49,13 +48,13 @@ export class TopicReads {
     if (this.#isClosed) throw new BrokerError('closed', 'the broker was closed');
     this.#tails.add(reader);
     const topic = this.#table.find(name);
-    if (topic !== undefined) addReader(topic.readers, reader);
+    topic?.addReader(reader);
     return topic;
   }
 
   detach(topic: Topic | undefined, reader: TailReader): void {
     this.#tails.delete(reader);
-    if (topic !== undefined) removeReader(topic.readers, reader);
+    topic?.removeReader(reader);
   }
 
   /** Every tail ends. */

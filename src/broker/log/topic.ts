@@ -5,9 +5,9 @@ import type { LogRecord, NewRecord, Priority, Reset } from '../broker.ts';
 import type { AppendSubject, TopicState } from '../append-rules.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
+import type { TailReader } from '../tail/tail-reader.ts';
 import type { FrameWrite } from './frame-codec.ts';
 import { CHUNK_RECORDS, RecordChunk, type ChunkImage, type FrameLocation } from './record-chunk.ts';
-import type { TopicReaders } from './topic-readers.ts';
 
 /** Clean chunks of one topic kept beside its last, for a reader that pages through it. */
 const CHUNKS_KEPT = 8;
@@ -58,7 +58,8 @@ export class Topic implements AppendSubject {
   bytes = 0;
   /** First offset not consumed, by group. */
   consumed: Map<string, number> | undefined;
-  readonly readers: TopicReaders = { all: undefined };
+  /** Attached tails. No list where there is none, as with most topics. */
+  readers: readonly TailReader[] | undefined;
   /** The key under which the expiry index knows the topic; 0 for none. Minus zero, because that is kept as times are: were
    *  it a small integer, the first checkpoint would give all topics another shape, and the engine would have to compile
    *  everything anew that it has compiled for the one they had, while a thousand streams wait. */
@@ -72,8 +73,12 @@ export class Topic implements AppendSubject {
   newest: LogRecord | undefined;
   /** Since the idle sweep last came by. */
   used = true;
+  /** Of the newest. */
+  #newestEpoch = '';
   #pendingMajors: number[] = [];
   #chunks = new Map<number, RecordChunk>();
+  /** The last that was looked at: appends ask for the same one five hundred times. */
+  #chunk: RecordChunk | undefined;
 
   constructor(name: LiteTopicName, around: TopicSurroundings) {
     this.name = name;
@@ -86,29 +91,33 @@ export class Topic implements AppendSubject {
   }
 
   get evictable(): boolean {
-    return !this.dirty && !this.capturing && this.waiting === 0 && this.pins === 0 && this.readers.all === undefined;
+    return !this.dirty && !this.capturing && this.waiting === 0 && this.pins === 0 && this.readers === undefined;
   }
 
   /** What a reader that keeps up reads next, mostly: the record there, if it is the last and in memory. */
   newestAt({ epoch, offset }: Position): LogRecord | undefined {
-    const state = this.visible?.state;
-    return state?.next === offset + 1 && state.epoch === epoch ? this.newest : undefined;
+    return this.newest?.offset === offset && this.#newestEpoch === epoch ? this.newest : undefined;
+  }
+
+  addReader(reader: TailReader): void {
+    this.readers = [...(this.readers ?? []), reader];
+  }
+
+  removeReader(reader: TailReader): void {
+    const rest = this.readers?.filter((one) => one !== reader) ?? [];
+    this.readers = rest.length === 0 ? undefined : rest;
   }
 
   forget(): void {
     this.newest = undefined;
+    this.#chunk = undefined;
     this.#chunks.clear();
   }
 
   chunkOf(offset: number): RecordChunk {
     const index = Math.floor(offset / CHUNK_RECORDS);
-    let chunk = this.#chunks.get(index);
-    if (chunk === undefined) {
-      if (this.#chunks.size >= CHUNKS_KEPT) this.#dropCleanChunks();
-      chunk = this.#around.loadChunk(this.id, index);
-      this.#chunks.set(index, chunk);
-    }
-    return chunk;
+    if (this.#chunk?.index !== index) this.#chunk = this.#chunks.get(index) ?? this.#loadChunk(index);
+    return this.#chunk;
   }
 
   /** Of the chunks that have changed, which are clean from here on. */
@@ -176,7 +185,8 @@ export class Topic implements AppendSubject {
   keepNewest(first: number, records: readonly NewRecord[]): void {
     const last = records.at(-1);
     if (last === undefined) return;
-    const isKept = this.readers.all !== undefined && last.data.length <= NEWEST_CHARS_MAX;
+    const isKept = this.readers !== undefined && last.data.length <= NEWEST_CHARS_MAX;
+    this.#newestEpoch = this.visible?.state.epoch ?? '';
     this.newest = isKept ? { kind: 'record', offset: first + records.length - 1, major: last.major, data: last.data } : undefined;
   }
 
@@ -210,6 +220,14 @@ export class Topic implements AppendSubject {
   #newChunk(offset: number): RecordChunk {
     const chunk = new RecordChunk(offset / CHUNK_RECORDS);
     this.#chunks.set(chunk.index, chunk);
+    this.#chunk = chunk;
+    return chunk;
+  }
+
+  #loadChunk(index: number): RecordChunk {
+    if (this.#chunks.size >= CHUNKS_KEPT) this.#dropCleanChunks();
+    const chunk = this.#around.loadChunk(this.id, index);
+    this.#chunks.set(index, chunk);
     return chunk;
   }
 

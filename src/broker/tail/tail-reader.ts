@@ -13,7 +13,7 @@ export interface TailSource {
   detach(reader: TailReader): void;
 }
 
-/** Is called back, in order, one result at a time. */
+/** Is told, in order, one result at a time. */
 export interface TailListener {
   /** Must not throw. */
   onResult(result: ReadResult): void;
@@ -33,10 +33,10 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   readonly #onAbort = (): void => this.#finish();
   #position: Position;
   #state: 'new' | 'attached' | 'done' = 'new';
-  /** Of the question that waits for its answer. Two fields rather than an object: thousands of tails wait at once. */
-  #asked: ((answer: Answer) => void) | undefined;
-  #refuse: ((error: unknown) => void) | undefined;
-  #reading = false;
+  /** Who waits for the next result: an iterator that has asked for it, or whoever follows. */
+  #listener: TailListener | undefined;
+  #isFollowed = false;
+  #doing: 'nothing' | 'reading' | 'telling' = 'nothing';
   /** There may be more than it was given. A live token is the last there is: to look behind it would cost as much again. */
   #isBehind = true;
   #ended: Reset | undefined;
@@ -55,24 +55,16 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   }
 
   next(): Promise<Answer> {
-    return new Promise((resolve, reject) => this.#ask(resolve, reject));
+    return new Promise((resolve, reject) => {
+      if (this.#listener === undefined) this.#listen(new Question(resolve, reject));
+      else reject(new Error('a tail answers one question at a time'));
+    });
   }
 
-  /** Instead of being asked again and again. */
+  /** Instead of being asked again and again: the listener is told in the very turn in which something becomes visible. */
   follow(listener: TailListener): void {
-    const answered = ({ done, value }: Answer): void => {
-      if (done === true) {
-        listener.onEnd();
-        return;
-      }
-      listener.onResult(value);
-      // What is read at once is given in turns of its own: who is far behind must not fill the stack.
-      if (this.#isBehind && this.#state === 'attached') queueMicrotask(ask);
-      else ask();
-    };
-    const refused = (error: unknown): void => listener.onError(error);
-    const ask = (): void => this.#ask(answered, refused);
-    ask();
+    this.#isFollowed = true;
+    this.#listen(listener);
   }
 
   return(): Promise<Answer> {
@@ -83,7 +75,7 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   /** There may be something new. It is looked for when somebody waits for it. */
   wake(): void {
     this.#isBehind = true;
-    if (this.#asked !== undefined && !this.#reading) this.#serve();
+    this.#look();
   }
 
   /** The topic's life is over: said with the next `wake`, even if the name has a new life before the reader asks again. */
@@ -96,21 +88,20 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
     this.#finish();
   }
 
-  #ask(asked: (answer: Answer) => void, refuse: (error: unknown) => void): void {
+  #listen(listener: TailListener): void {
     try {
       if (this.#state === 'new') this.#attach();
     } catch (error) {
       this.#state = 'done';
-      refuse(error);
+      listener.onError(error);
       return;
     }
-    if (this.#state === 'done') asked(DONE);
-    else if (this.#asked !== undefined) refuse(new Error('a tail answers one question at a time'));
-    else {
-      this.#asked = asked;
-      this.#refuse = refuse;
-      if (this.#isBehind) this.#serve();
+    if (this.#state === 'done') {
+      listener.onEnd();
+      return;
     }
+    this.#listener = listener;
+    this.#look();
   }
 
   #attach(): void {
@@ -123,13 +114,14 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
     this.#signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  #serve(): void {
+  #look(): void {
+    if (!this.#isBehind || this.#doing !== 'nothing' || this.#listener === undefined) return;
     if (this.#ended !== undefined) { this.#last(this.#ended); return; }
     this.#isBehind = false;
     try {
       const result = this.#source.readFrom(this.#position, this.majorOnly);
       if (!(result instanceof Promise)) { this.#give(result); return; }
-      this.#reading = true;
+      this.#doing = 'reading';
       result.then((given) => this.#arrived(given), (error: unknown) => this.#failed(error));
     } catch (error) {
       this.#failed(error);
@@ -137,7 +129,7 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   }
 
   #arrived(result: ReadResult): void {
-    this.#reading = false;
+    this.#doing = 'nothing';
     if (this.#state === 'attached') this.#give(result);
   }
 
@@ -145,29 +137,40 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
     if (result.kind !== 'batch') { this.#last(result); return; }
     this.#position = { epoch: result.epoch, offset: result.next };
     this.#isBehind ||= !result.end;
-    if (result.items.length > 0) this.#answer({ done: false, value: result });
-    else if (this.#isBehind) this.#serve();
+    if (result.items.length > 0) this.#tell(result);
+    else this.#look();
+  }
+
+  #tell(result: ReadResult): void {
+    const listener = this.#listener;
+    if (!this.#isFollowed) {
+      this.#listener = undefined;
+      listener?.onResult(result);
+      return;
+    }
+    this.#doing = 'telling';
+    listener?.onResult(result);
+    this.#doing = 'nothing';
+    // Stopped by who was told.
+    if (this.#state === 'done') this.#end();
+    // What is read at once is told in turns of its own: who is far behind must not fill the stack.
+    else if (this.#isBehind) queueMicrotask(() => this.#look());
   }
 
   #last(result: ReadResult): void {
-    const asked = this.#asked;
-    this.#asked = undefined;
+    const listener = this.#listener;
+    this.#listener = undefined;
     this.#finish();
-    asked?.({ done: false, value: result });
+    listener?.onResult(result);
+    if (this.#isFollowed) listener?.onEnd();
   }
 
   #failed(error: unknown): void {
-    const refuse = this.#asked === undefined ? undefined : this.#refuse;
-    this.#asked = undefined;
-    this.#reading = false;
+    const listener = this.#listener;
+    this.#listener = undefined;
+    this.#doing = 'nothing';
     this.#finish();
-    refuse?.(error);
-  }
-
-  #answer(answer: Answer): void {
-    const asked = this.#asked;
-    this.#asked = undefined;
-    asked?.(answer);
+    listener?.onError(error);
   }
 
   #finish(): void {
@@ -176,6 +179,31 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
       this.#source.detach(this);
     }
     this.#state = 'done';
-    this.#answer(DONE);
+    if (this.#doing !== 'telling') this.#end();
+  }
+
+  #end(): void {
+    const listener = this.#listener;
+    this.#listener = undefined;
+    listener?.onEnd();
+  }
+}
+
+/** One `next` of an iterator. */
+class Question implements TailListener {
+  readonly #resolve: (answer: Answer) => void;
+  readonly onError: (error: unknown) => void;
+
+  constructor(resolve: (answer: Answer) => void, reject: (error: unknown) => void) {
+    this.#resolve = resolve;
+    this.onError = reject;
+  }
+
+  onResult(value: ReadResult): void {
+    this.#resolve({ done: false, value });
+  }
+
+  onEnd(): void {
+    this.#resolve(DONE);
   }
 }
