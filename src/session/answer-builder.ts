@@ -32,6 +32,8 @@ interface DeltaRange {
   readonly part: number;
   readonly at: number;
   readonly lengths: LengthList;
+  /** Of the part. */
+  readonly text: TextBuffer;
   /** Code units from `at` on that later restarts left standing. */
   keep: number;
 }
@@ -39,6 +41,8 @@ interface DeltaRange {
 export class AnswerBuilder {
   #parts: BuildingPart[] = [];
   #ranges: DeltaRange[] = [];
+  /** The last of them, which every token of a live run adds to. */
+  #range: DeltaRange | undefined;
   #length = 0;
 
   /** Code units of all parts. */
@@ -79,15 +83,15 @@ export class AnswerBuilder {
   startPart({ part, kind, toolCallId, toolName }: Omit<PartStarted, 'type' | 'runId'>): void {
     const call = toolCallId === undefined ? {} : { toolCallId };
     const tool = toolName === undefined ? {} : { toolName };
-    this.#parts[part] = { head: { kind, ...call, ...tool }, text: new TextBuffer() };
+    this.#begin(part, { kind, ...call, ...tool });
   }
 
   addDelta(part: number, kind: PartKind, text: string, offset: number): void {
-    if (this.#parts[part] === undefined) this.startPart({ part, kind });
-    const building = this.#parts[part];
-    if (building === undefined) return;
-    this.#extendRange(part, building.text.length, text.length, offset);
-    building.text.append(text);
+    const last = this.#range;
+    const range = last?.part === part && last.from + last.lengths.count === offset ? last : this.#beginRange(part, kind, offset);
+    range.lengths.push(text.length);
+    range.keep += text.length;
+    range.text.append(text);
     this.#length += text.length;
   }
 
@@ -128,16 +132,18 @@ export class AnswerBuilder {
     return this.#ranges.slice(0, SUPERSEDES_MAX);
   }
 
-  #extendRange(part: number, at: number, length: number, offset: number): void {
-    const last = this.#ranges.at(-1);
-    if (last?.part === part && last.from + last.lengths.count === offset) {
-      last.lengths.push(length);
-      last.keep += length;
-      return;
-    }
-    const lengths = new LengthList();
-    lengths.push(length);
-    this.#ranges.push({ from: offset, part, at, lengths, keep: length });
+  #begin(part: number, head: Omit<AnswerPart, 'text'>): BuildingPart {
+    const begun = { head, text: new TextBuffer() };
+    this.#parts[part] = begun;
+    return begun;
+  }
+
+  #beginRange(part: number, kind: PartKind, from: number): DeltaRange {
+    const { text } = this.#parts[part] ?? this.#begin(part, { kind });
+    const range = { from, part, at: text.length, lengths: new LengthList(), text, keep: 0 };
+    this.#ranges.push(range);
+    this.#range = range;
+    return range;
   }
 }
 

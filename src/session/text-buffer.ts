@@ -5,12 +5,15 @@
 
 /** Even, so that no code unit stands on two. */
 const PAGE_BYTES = 2048;
-/** The call into the runtime costs more than to copy so few. */
+/** The call into the runtime costs more than to go through so few. */
 const SHORT_TEXT = 48;
 const BEYOND_A_BYTE = /[^\0-\xff]/;
+const NO_PAGE: Buffer = Buffer.alloc(0);
 
 export class TextBuffer {
   #pages: Buffer[] = [];
+  /** The last of them. */
+  #page = NO_PAGE;
   #length = 0;
   #unitBytes: 1 | 2 = 1;
 
@@ -20,11 +23,12 @@ export class TextBuffer {
   }
 
   append(text: string): void {
-    if (this.#unitBytes === 1 && BEYOND_A_BYTE.test(text)) this.#widen();
+    if (this.#unitBytes === 1 && isWide(text)) this.#widen();
     const perPage = PAGE_BYTES / this.#unitBytes;
     for (let from = 0; from < text.length; ) {
       const at = this.#length % perPage;
-      const page = this.#pageFor(Math.floor(this.#length / perPage));
+      if (at === 0) this.#turnPage();
+      const page = this.#page;
       const to = Math.min(text.length, from + perPage - at);
       if (to - from > SHORT_TEXT) page.write(text.slice(from, to), at * this.#unitBytes, this.#encoding);
       else if (this.#unitBytes === 1) copyBytes(text, from, to, page, at);
@@ -37,7 +41,8 @@ export class TextBuffer {
   /** Drops what stands from there on, if anything does. */
   truncate(length: number): void {
     this.#length = Math.min(this.#length, length);
-    this.#pages.length = Math.min(this.#pages.length, Math.ceil((this.#length * this.#unitBytes) / PAGE_BYTES));
+    this.#pages.length = Math.ceil((this.#length * this.#unitBytes) / PAGE_BYTES);
+    this.#page = this.#pages.at(-1) ?? NO_PAGE;
   }
 
   toString(): string {
@@ -54,9 +59,17 @@ export class TextBuffer {
     this.append(text);
   }
 
-  #pageFor(index: number): Buffer {
-    return (this.#pages[index] ??= Buffer.allocUnsafeSlow(PAGE_BYTES));
+  #turnPage(): void {
+    this.#page = Buffer.allocUnsafeSlow(PAGE_BYTES);
+    this.#pages.push(this.#page);
   }
+}
+
+function isWide(text: string): boolean {
+  if (text.length > SHORT_TEXT) return BEYOND_A_BYTE.test(text);
+  let bits = 0;
+  for (let i = 0; i < text.length; i += 1) bits |= text.charCodeAt(i);
+  return bits > 0xff;
 }
 
 function copyBytes(text: string, from: number, to: number, page: Buffer, start: number): void {

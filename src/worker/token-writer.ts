@@ -27,6 +27,8 @@ interface DeltaPiece {
   readonly kind: 'delta';
   readonly part: number;
   readonly partKind: PartKind;
+  /** UTF-16 code units of the part before it. */
+  readonly at: number;
   text: string;
 }
 
@@ -52,6 +54,8 @@ export class TokenWriter {
   #written: number;
   #part: number;
   #partKind: PartKind | undefined;
+  /** UTF-16 code units said of it. */
+  #partChars: number;
   #toolIndex = -1;
   /** A high surrogate whose other half has not arrived. */
   #halfCharacter = '';
@@ -80,6 +84,7 @@ export class TokenWriter {
     this.#written = answer.length;
     this.#part = answer.partCount - 1;
     this.#partKind = answer.partKind(this.#part);
+    this.#partChars = answer.partLength(this.#part);
   }
 
   /** The number of the run's next fenced append. Only true once `settled`. */
@@ -126,6 +131,7 @@ export class TokenWriter {
     this.#flushHalfCharacter();
     this.#part += 1;
     this.#partKind = kind;
+    this.#partChars = 0;
     // [PROTOCOL §4] may be left out for a text part 0, which is what most answers are.
     if (this.#part === 0 && kind === 'text') return;
     const event: PartStarted = { type: 'part.started', runId: this.#target.runId, part: this.#part, kind, ...call };
@@ -170,13 +176,15 @@ export class TokenWriter {
     const last = this.#pieces.at(-1);
     if (last?.kind === 'delta' && last.part === this.#part && last.text.length + text.length <= DELTA_CHARS_MAX) {
       last.text += text;
+      this.#partChars += text.length;
       return;
     }
     for (let from = 0; from < text.length; ) {
       let end = Math.min(text.length, from + DELTA_CHARS_MAX);
       const code = text.charCodeAt(end - 1);
       if (end < text.length && code >= 0xd800 && code <= 0xdbff) end -= 1;
-      this.#wait({ kind: 'delta', part: this.#part, partKind: kind, text: text.slice(from, end) });
+      this.#wait({ kind: 'delta', part: this.#part, partKind: kind, at: this.#partChars, text: text.slice(from, end) });
+      this.#partChars += end - from;
       from = end;
     }
   }
@@ -198,8 +206,7 @@ export class TokenWriter {
     this.#pieces = [];
     this.#pendingChars = 0;
     const { topic, fence } = this.#target;
-    const [only] = this.#inFlight;
-    const records = only !== undefined && this.#inFlight.length === 1 ? [this.#encodeOne(only)] : this.#encode(this.#inFlight);
+    const records = this.#inFlight.map((piece) => (piece.kind === 'delta' ? this.#encodeDelta(piece) : encodeEvent(piece.event)));
     this.#writes = [{ topic, records, expect: this.#expect, fence: { fence, seq: this.#seq } }];
     this.#flushing = this.#broker.append(this.#writes).then(this.#onAppended, this.#onRefused);
   }
@@ -228,27 +235,7 @@ export class TokenWriter {
     }
   };
 
-  #encodeOne(piece: Piece): NewRecord {
-    return piece.kind === 'delta' ? this.#encodeDelta(piece, this.#answer.partLength(piece.part)) : encodeEvent(piece.event);
-  }
-
-  /** Pieces of one part stand together, so one running length is enough. */
-  #encode(pieces: readonly Piece[]): NewRecord[] {
-    let part = -1;
-    let at = 0;
-    return pieces.map((piece) => {
-      if (piece.kind !== 'delta') return encodeEvent(piece.event);
-      if (piece.part !== part) {
-        part = piece.part;
-        at = this.#answer.partLength(part);
-      }
-      const record = this.#encodeDelta(piece, at);
-      at += piece.text.length;
-      return record;
-    });
-  }
-
-  #encodeDelta({ part, partKind, text }: DeltaPiece, at: number): NewRecord {
+  #encodeDelta({ part, partKind, at, text }: DeltaPiece): NewRecord {
     if (this.#headPart !== part) {
       this.#head = deltaHead(this.#target.runId, this.#target.answerId, part, partKind);
       this.#headPart = part;
