@@ -48,6 +48,10 @@ export class TokenWriter {
   readonly #broker: Broker;
   readonly #clock: Clock;
   readonly #target: WriterTarget;
+  /** Beside the target: what every token asks for. */
+  readonly #topic: LiteTopicName;
+  readonly #fence: number;
+  readonly #charsMax: number;
   readonly #answer: AnswerBuilder;
   #pieces: Piece[] = [];
   #pendingChars = 0;
@@ -77,6 +81,9 @@ export class TokenWriter {
     this.#broker = broker;
     this.#clock = clock;
     this.#target = target;
+    this.#topic = target.topic;
+    this.#fence = target.fence;
+    this.#charsMax = target.charsMax;
     this.#answer = answer;
     this.#letGo = letGo;
     this.#onFailure = onFailure;
@@ -150,7 +157,7 @@ export class TokenWriter {
 
   #count(chars: number): void {
     this.#written += chars;
-    if (this.#written > this.#target.charsMax) throw new AnswerTooLargeError('the answer is too large');
+    if (this.#written > this.#charsMax) throw new AnswerTooLargeError('the answer is too large');
     this.#pendingChars += chars;
   }
 
@@ -205,9 +212,8 @@ export class TokenWriter {
     this.#inFlight = this.#pieces;
     this.#pieces = [];
     this.#pendingChars = 0;
-    const { topic, fence } = this.#target;
     const records = this.#inFlight.map((piece) => (piece.kind === 'delta' ? this.#encodeDelta(piece) : encodeEvent(piece.event)));
-    this.#writes = [{ topic, records, expect: this.#expect, fence: { fence, seq: this.#seq } }];
+    this.#writes = [{ topic: this.#topic, records, expect: this.#expect, fence: { fence: this.#fence, seq: this.#seq } }];
     this.#flushing = this.#broker.append(this.#writes).then(this.#onAppended, this.#onRefused);
   }
 

@@ -2,12 +2,11 @@
 // whatever they are.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { NewRecord } from '../../src/broker/broker.ts';
 import { isBrokerError } from '../../src/broker/errors.ts';
 import { parseLiteTopicName } from '../../src/broker/lite-topic.ts';
 import { BATCH_HEAD_BYTES, decodeBatchHead, decodeSegmentHead, encodeBatchHead, encodeSegmentHead } from '../../src/broker/log/batch-codec.ts';
 import { ByteWriter } from '../../src/broker/log/byte-writer.ts';
-import { decodeFrame, encodeFrame, recordText, sliceFrame, type Frame, type StoredRecord } from '../../src/broker/log/frame-codec.ts';
+import { decodeFrame, encodeFrame, recordText, sliceFrame, type Frame, type SizedRecord, type StoredRecord } from '../../src/broker/log/frame-codec.ts';
 import { CHUNK_RECORDS, RecordChunk, type ChunkImage } from '../../src/broker/log/record-chunk.ts';
 import { decodeTopicEntry, encodeTopicEntry } from '../../src/broker/log/topic-codec.ts';
 
@@ -15,7 +14,7 @@ const offset = fc.nat({ max: 2 ** 50 });
 const topic = fc.stringMatching(/^[a-z0-9:.-]{1,20}$/).filter((text) => text !== '.' && text !== '..').map((text) => parseLiteTopicName(`chat/${text}`));
 const epoch = fc.stringMatching(/^[a-z0-9]{1,20}$/);
 const wellFormed = fc.string({ unit: 'grapheme', maxLength: 80 }).map((text) => text.toWellFormed());
-const record = fc.record({ major: fc.boolean(), data: wellFormed });
+const record = fc.record({ major: fc.boolean(), data: wellFormed }).map((one) => ({ ...one, size: Buffer.byteLength(one.data) }));
 const ranges = fc
   .array(fc.tuple(fc.nat({ max: 1000 }), fc.nat({ max: 1000 })), { minLength: 1, maxLength: 20 })
   .map((steps) => {
@@ -39,22 +38,22 @@ const write = fc.record({
   priority: optional(fc.constantFrom('high', 'normal', 'low')),
   records: fc.array(record, { maxLength: 10 }),
 });
-const frame: fc.Arbitrary<Frame<NewRecord>> = fc.oneof(
+const frame: fc.Arbitrary<Frame<SizedRecord>> = fc.oneof(
   fc.record({ kind: fc.constant('append' as const), writes: fc.array(write, { minLength: 1, maxLength: 8 }) }),
   fc.record({ kind: fc.constant('ended' as const), topic, epoch, reason: fc.constantFrom('expired', 'removed'), at: offset }),
   fc.record({ kind: fc.constant('group' as const), group: epoch, pattern: fc.constant('request/*/*') }),
   fc.record({ kind: fc.constant('consumed' as const), group: epoch, topic, epoch, next: offset }),
 );
 
-function encoded(...frames: readonly Frame<NewRecord>[]): Buffer {
+function encoded(...frames: readonly Frame<SizedRecord>[]): Buffer {
   const writer = new ByteWriter(16);
   for (const one of frames) encodeFrame(writer, one);
   return Buffer.from(writer.view());
 }
 
-function withText(bytes: Buffer, decoded: Frame<StoredRecord>): Frame<NewRecord> {
+function withText(bytes: Buffer, decoded: Frame<StoredRecord>): Frame<SizedRecord> {
   if (decoded.kind !== 'append') return decoded;
-  const writes = decoded.writes.map((one) => ({ ...one, records: one.records.map((stored) => ({ major: stored.major, data: recordText(bytes, stored) })) }));
+  const writes = decoded.writes.map((one) => ({ ...one, records: one.records.map((stored) => ({ major: stored.major, data: recordText(bytes, stored), size: stored.size })) }));
   return { kind: 'append', writes };
 }
 

@@ -28,7 +28,7 @@ describe('memory', () => {
       expect(table.size).toBeLessThanOrEqual(21);
     }
     const used = table.get(topicName('chat/t7'));
-    used.readers = [];
+    used.pins = 1;
     for (let i = 0; i < 300; i++) table.get(topicName(`chat/t${i}`));
     expect(table.loaded(topicName('chat/t7'))).toBe(used);
     await index.close();

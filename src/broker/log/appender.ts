@@ -6,7 +6,7 @@ import type { Appended, NewRecord, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 import type { EngineTime } from './engine-time.ts';
-import type { FrameWrite } from './frame-codec.ts';
+import type { FrameWrite, SizedRecord } from './frame-codec.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
 import type { FrameLocation } from './record-chunk.ts';
 import type { TopicTable } from './topic-table.ts';
@@ -186,7 +186,7 @@ interface Done {
 }
 
 /** A frame's write, with what it makes of its topic. One object: this is on the path of every token. */
-interface StagedWrite extends FrameWrite<NewRecord> {
+interface StagedWrite extends FrameWrite<SizedRecord> {
   readonly held: Topic;
   readonly version: TopicVersion;
 }
@@ -210,7 +210,7 @@ class AppendEntry implements CommitEntry {
 
   committed(location: FrameLocation): void {
     for (const write of this.writes) {
-      write.held.apply(write.version, write, utf8Size, location);
+      write.held.apply(write.version, write, location);
       write.held.keepNewest(write.first, write.records);
       settle(this.#table, write.held);
     }
@@ -254,12 +254,12 @@ function stagedWrite(held: Topic, { write, created, appended }: PlannedWrite, ve
     ttlMs: write.ttlMs,
     expiresAt: version.expiresAt,
     priority: write.priority,
-    records: write.records,
+    records: write.records.map(sized),
   };
 }
 
-function utf8Size({ data }: NewRecord): number {
-  return Buffer.byteLength(data);
+function sized({ major, data }: NewRecord): SizedRecord {
+  return { major, data, size: Buffer.byteLength(data) };
 }
 
 function hasMajor(records: readonly NewRecord[]): boolean {

@@ -1,8 +1,6 @@
 // A growing buffer that everything on disk is written into. It is reused batch after batch, so that an append
 // costs no allocation of its own. Numbers are varints (7 bits a byte, at most 8 bytes: 2^53 - 1).
 
-const SHORT_TEXT = 48;
-
 export class ByteWriter {
   #buffer: Buffer;
   #length = 0;
@@ -88,32 +86,12 @@ export class ByteWriter {
     this.#length = at;
   }
 
-  /**
-   * UTF-8 with a head before it: the byte length times two, plus the flag. Gives the byte length. Short ASCII,
-   * which is what tokens mostly are, is copied here: the call into the runtime would cost more than the copy.
-   */
-  flaggedText(text: string, flag: boolean): number {
-    if (text.length <= SHORT_TEXT && this.#shortAscii(text, flag)) return text.length;
-    const size = Buffer.byteLength(text);
+  /** UTF-8 with a head before it: its `size` in bytes times two, plus the flag. */
+  flaggedText(text: string, size: number, flag: boolean): void {
     this.varint(size * 2 + (flag ? 1 : 0));
     this.#reserve(size);
-    // Where they are the same bytes: a token's record of a hundred is written in half the time.
+    // As many bytes as characters: they are the same, and a token's record of a hundred is written in half the time.
     this.#length += this.#buffer.write(text, this.#length, size, size === text.length ? 'latin1' : 'utf8');
-    return size;
-  }
-
-  #shortAscii(text: string, flag: boolean): boolean {
-    this.#reserve(text.length + 1);
-    const buffer = this.#buffer;
-    const start = this.#length + 1;
-    for (let i = 0; i < text.length; i++) {
-      const unit = text.charCodeAt(i);
-      if (unit > 0x7f) return false;
-      buffer[start + i] = unit;
-    }
-    buffer[this.#length] = text.length * 2 + (flag ? 1 : 0);
-    this.#length = start + text.length;
-    return true;
   }
 
   #reserve(bytes: number): void {

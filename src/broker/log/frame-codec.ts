@@ -36,6 +36,11 @@ export interface FrameWrite<R> {
   readonly records: readonly R[];
 }
 
+/** A record on its way into the log. `size`: UTF-8 bytes of its text, which are counted once. */
+export interface SizedRecord extends NewRecord {
+  readonly size: number;
+}
+
 /** Where a record's text stands in the body it was decoded from. */
 export interface StoredRecord {
   readonly major: boolean;
@@ -75,7 +80,7 @@ export interface AppendFrame<R> {
 export type Frame<R> = AppendFrame<R> | EndedFrame | GroupFrame | ConsumedFrame;
 
 /** Writes head and body, and gives the frame's whole length. */
-export function encodeFrame(into: ByteWriter, frame: Frame<NewRecord>): number {
+export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number {
   const start = into.length;
   into.skip(FRAME_HEAD_BYTES);
   into.byte(KINDS[frame.kind]);
@@ -107,7 +112,7 @@ export function encodeFrame(into: ByteWriter, frame: Frame<NewRecord>): number {
   return length;
 }
 
-function encodeWrite(into: ByteWriter, write: FrameWrite<NewRecord>): void {
+function encodeWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
   into.name(write.topic);
   into.name(write.epoch);
   into.byte(
@@ -130,7 +135,7 @@ function encodeWrite(into: ByteWriter, write: FrameWrite<NewRecord>): void {
   if (write.expiresAt !== undefined) into.varint(write.expiresAt);
   if (write.priority !== undefined) into.byte(PRIORITIES.indexOf(write.priority));
   into.varint(write.records.length);
-  for (const record of write.records) into.flaggedText(record.data, record.major);
+  for (const { data, size, major } of write.records) into.flaggedText(data, size, major);
 }
 
 /** Each range as the distance from the end of the one before it, and its length: small numbers, small bytes. */

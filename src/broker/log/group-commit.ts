@@ -2,11 +2,10 @@
 // and flushed at a time. Idle: at once. Under load: no sooner than an interval after the one before began, because a
 // flush costs CPU whatever it carries. Nothing is told to be committed before its flush has resolved.
 import type { Clock, Timer } from '../../clock.ts';
-import type { NewRecord } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { BATCH_HEAD_BYTES } from './batch-codec.ts';
 import { ByteWriter } from './byte-writer.ts';
-import { encodeFrame, type Frame } from './frame-codec.ts';
+import { encodeFrame, type Frame, type SizedRecord } from './frame-codec.ts';
 import { DeviceFull, type LogWriter } from './log-writer.ts';
 import type { FrameLocation } from './record-chunk.ts';
 
@@ -97,7 +96,7 @@ export class GroupCommit {
     if (this.#open.bytes.length > this.#limits.pendingBytesMax) throw new BrokerError('overloaded', 'too many bytes wait to be written');
   }
 
-  add(frame: Frame<NewRecord>, entry: CommitEntry): void {
+  add(frame: Frame<SizedRecord>, entry: CommitEntry): void {
     const batch = this.#open;
     batch.starts.push(batch.bytes.length);
     encodeFrame(batch.bytes, frame);

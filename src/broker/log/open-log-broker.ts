@@ -7,6 +7,7 @@ import { BrokerError } from '../errors.ts';
 import type { QueueStore } from '../group/queue-store.ts';
 import { GroupConsumption } from '../group-consumption.ts';
 import { parseTopicPattern, type TopicPattern } from '../lite-topic.ts';
+import type { TailReader } from '../tail/tail-reader.ts';
 import { TailRing } from '../tail/tail-ring.ts';
 import { Appender } from './appender.ts';
 import { CheckpointSchedule } from './checkpoint-schedule.ts';
@@ -139,6 +140,7 @@ function assemble(storage: Storage): LogBroker {
   const { options, limits, index, segments, table, checkpoint, writer, time, life } = storage;
   const { clock } = options;
   const ring = new TailRing();
+  const mark = (reader: TailReader): void => ring.markReader(reader);
   const recent = new RecentLog(limits.recentBytes);
   const fatal = once(options.onFatal);
   const schedule = new CheckpointSchedule(clock, limits, {
@@ -170,14 +172,14 @@ function assemble(storage: Storage): LogBroker {
     isDue: (topic) => expiry.isDue(topic),
     onExpiry: (at) => expiry.arm(at),
     onVisible: (topic, major) => {
-      if (topic.readers !== undefined) ring.mark(topic.readers, major);
+      topic.eachReader(major, mark);
       groups.onAppended(topic.name);
     },
     onEnded: (topic, tombstone) => {
-      for (const reader of topic.readers ?? []) {
+      topic.eachReader(true, (reader) => {
         reader.end(topic.endReset(tombstone));
         ring.markReader(reader);
-      }
+      });
       groups.onRemoved(topic.name);
       expiry.arm(tombstone.at + TOMBSTONE_MS);
     },

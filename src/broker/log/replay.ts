@@ -46,7 +46,7 @@ export class Replay {
       const topic = topics[i];
       if (topic === undefined) continue;
       const version = this.#versionAfter(topic, write, answers, location);
-      topic.apply(version, write, storedSize, location);
+      topic.apply(version, write, location);
       topic.pending = version;
       topic.pins -= 1;
       this.#table.touch(topic);
@@ -111,8 +111,4 @@ function asWrite({ topic, takeFence, fence, records }: FrameWrite<StoredRecord>)
     ...(takeFence === undefined ? {} : { takeFence }),
     ...(fence === undefined ? {} : { fence }),
   };
-}
-
-function storedSize({ size }: StoredRecord): number {
-  return size;
 }

@@ -58,8 +58,6 @@ export class Topic implements AppendSubject {
   bytes = 0;
   /** First offset not consumed, by group. */
   consumed: Map<string, number> | undefined;
-  /** Attached tails. No list where there is none, as with most topics. */
-  readers: readonly TailReader[] | undefined;
   /** The key under which the expiry index knows the topic; 0 for none. Minus zero, because that is kept as times are: were
    *  it a small integer, the first checkpoint would give all topics another shape, and the engine would have to compile
    *  everything anew that it has compiled for the one they had, while a thousand streams wait. */
@@ -75,6 +73,9 @@ export class Topic implements AppendSubject {
   used = true;
   /** Of the newest. */
   #newestEpoch = '';
+  /** Attached tails, each with the next: of all records, and of majors only, which a token does not come by. */
+  #readers: TailReader | undefined;
+  #majorReaders: TailReader | undefined;
   #pendingMajors: number[] = [];
   #chunks = new Map<number, RecordChunk>();
   /** The last that was looked at: appends ask for the same one five hundred times. */
@@ -91,7 +92,7 @@ export class Topic implements AppendSubject {
   }
 
   get evictable(): boolean {
-    return !this.dirty && !this.capturing && this.waiting === 0 && this.pins === 0 && this.readers === undefined;
+    return !this.dirty && !this.capturing && this.waiting === 0 && this.pins === 0 && this.#readers === undefined && this.#majorReaders === undefined;
   }
 
   /** What a reader that keeps up reads next, mostly: the record there, if it is the last and in memory. */
@@ -100,12 +101,20 @@ export class Topic implements AppendSubject {
   }
 
   addReader(reader: TailReader): void {
-    this.readers = [...(this.readers ?? []), reader];
+    if (reader.majorOnly) this.#majorReaders = before(this.#majorReaders, reader);
+    else this.#readers = before(this.#readers, reader);
   }
 
   removeReader(reader: TailReader): void {
-    const rest = this.readers?.filter((one) => one !== reader) ?? [];
-    this.readers = rest.length === 0 ? undefined : rest;
+    if (reader.majorOnly) this.#majorReaders = without(this.#majorReaders, reader);
+    else this.#readers = without(this.#readers, reader);
+  }
+
+  /** Whoever has something to read; of a minor record only those who want them. */
+  eachReader(major: boolean, call: (reader: TailReader) => void): void {
+    for (let one = this.#readers; one !== undefined; one = one.beside) call(one);
+    if (!major) return;
+    for (let one = this.#majorReaders; one !== undefined; one = one.beside) call(one);
   }
 
   forget(): void {
@@ -161,15 +170,14 @@ export class Topic implements AppendSubject {
     this.waiting = 0;
   }
 
-  /** A write is durable and stands at `location`: readers may see it. `sizeOf`: a record's UTF-8 bytes. */
-  apply<R extends { readonly major: boolean }>(version: TopicVersion, write: FrameWrite<R>, sizeOf: (record: R) => number, location: FrameLocation): void {
+  /** A write is durable and stands at `location`: readers may see it. `size`: a record's UTF-8 bytes. */
+  apply(version: TopicVersion, write: FrameWrite<{ readonly major: boolean; readonly size: number }>, location: FrameLocation): void {
     if (write.created !== undefined) this.#begin();
     if (write.supersedes !== undefined) for (const [from, to] of write.supersedes) this.#supersede(from, to, write.first);
     let offset = write.first;
-    for (const record of write.records) {
-      const size = sizeOf(record);
+    for (const { major, size } of write.records) {
       const chunk = offset % CHUNK_RECORDS === 0 ? this.#newChunk(offset) : this.chunkOf(offset);
-      chunk.push(location.segment, location.position, location.length, size * 2 + (record.major ? 1 : 0));
+      chunk.push(location.segment, location.position, location.length, size * 2 + (major ? 1 : 0));
       this.bytes += size;
       this.#around.count(location.segment, size + 1);
       offset += 1;
@@ -185,7 +193,7 @@ export class Topic implements AppendSubject {
   keepNewest(first: number, records: readonly NewRecord[]): void {
     const last = records.at(-1);
     if (last === undefined) return;
-    const isKept = this.readers !== undefined && last.data.length <= NEWEST_CHARS_MAX;
+    const isKept = this.#readers !== undefined && last.data.length <= NEWEST_CHARS_MAX;
     this.#newestEpoch = this.visible?.state.epoch ?? '';
     this.newest = isKept ? { kind: 'record', offset: first + records.length - 1, major: last.major, data: last.data } : undefined;
   }
@@ -251,4 +259,17 @@ export class Topic implements AppendSubject {
     const last = Math.floor(((this.visible?.state.next ?? 1) - 1) / CHUNK_RECORDS);
     for (const [index, chunk] of this.#chunks) if (!chunk.dirty && index !== last) this.#chunks.delete(index);
   }
+}
+
+function before(first: TailReader | undefined, reader: TailReader): TailReader {
+  reader.beside = first;
+  return reader;
+}
+
+function without(first: TailReader | undefined, reader: TailReader): TailReader | undefined {
+  if (first === reader) return reader.beside;
+  let one = first;
+  while (one !== undefined && one.beside !== reader) one = one.beside;
+  if (one !== undefined) one.beside = reader.beside;
+  return first;
 }

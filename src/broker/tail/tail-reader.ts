@@ -42,6 +42,8 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   #ended: Reset | undefined;
   /** Owned by the ring. */
   marked = false;
+  /** Owned by what it is attached to: the next reader there. */
+  beside: TailReader | undefined;
 
   constructor(source: TailSource, from: Position, options: { readonly signal: StopSignal; readonly majorOnly?: boolean }) {
     this.#source = source;
