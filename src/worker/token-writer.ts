@@ -1,7 +1,7 @@
 // Writes what a model says into the chat at the log's own pace: one append is under way per run, and what
 // arrives in the meantime goes into the next. So a slow disk makes larger batches, not longer queues.
 // Owns the run's (fence, seq) count and feeds the answer builder with what is durable.
-import type { Appended, Broker, NewRecord, TopicWrite } from '../broker/broker.ts';
+import type { Appended, Broker, NewRecord } from '../broker/broker.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Clock } from '../clock.ts';
 import type { AnswerBuilder } from '../session/answer-builder.ts';
@@ -34,6 +34,9 @@ interface DeltaPiece {
 
 type Piece = DeltaPiece | { readonly kind: 'start'; readonly event: PartStarted } | { readonly kind: 'result'; readonly event: ToolResult };
 
+/** Never pushed to. */
+const NO_PIECES: Piece[] = [];
+
 export interface WriterTarget {
   readonly topic: LiteTopicName;
   readonly epoch: string;
@@ -53,7 +56,7 @@ export class TokenWriter {
   readonly #fence: number;
   readonly #charsMax: number;
   readonly #answer: AnswerBuilder;
-  #pieces: Piece[] = [];
+  #pieces = NO_PIECES;
   #pendingChars = 0;
   #written: number;
   #part: number;
@@ -67,9 +70,8 @@ export class TokenWriter {
   #head = '';
   #headPart = -1;
   #flushing: Promise<void> | undefined;
-  /** What the append under way says, and how. */
-  #inFlight: readonly Piece[] = [];
-  #writes: readonly TopicWrite[] = [];
+  /** What the append under way says. */
+  #inFlight: readonly Piece[] = NO_PIECES;
   readonly #expect: { readonly epoch: string };
   #failure: Error | undefined;
   readonly #letGo: AbortSignal;
@@ -210,11 +212,14 @@ export class TokenWriter {
    *  token, and each would cost another promise. */
   #flushNext(): void {
     this.#inFlight = this.#pieces;
-    this.#pieces = [];
+    this.#pieces = NO_PIECES;
     this.#pendingChars = 0;
+    this.#flushing = this.#append().then(this.#onAppended, this.#onRefused);
+  }
+
+  #append(): Promise<readonly Appended[]> {
     const records = this.#inFlight.map((piece) => (piece.kind === 'delta' ? this.#encodeDelta(piece) : encodeEvent(piece.event)));
-    this.#writes = [{ topic: this.#topic, records, expect: this.#expect, fence: { fence: this.#fence, seq: this.#seq } }];
-    this.#flushing = this.#broker.append(this.#writes).then(this.#onAppended, this.#onRefused);
+    return this.#broker.append([{ topic: this.#topic, records, expect: this.#expect, fence: { fence: this.#fence, seq: this.#seq } }]);
   }
 
   readonly #onAppended = ([appended]: readonly Appended[]): void => {
@@ -225,6 +230,7 @@ export class TokenWriter {
       else if (piece.kind === 'delta') this.#answer.addDelta(piece.part, piece.partKind, piece.text, offset);
       offset += 1;
     }
+    this.#inFlight = NO_PIECES;
     this.#flushing = undefined;
     this.#kick();
   };
@@ -233,7 +239,7 @@ export class TokenWriter {
    *  for good is kept for `settled`, and told to the run, which stops. */
   readonly #onRefused = async (error: unknown): Promise<void> => {
     try {
-      this.#onAppended(await persistAfter(error, this.#clock, this.#letGo, () => this.#broker.append(this.#writes)));
+      this.#onAppended(await persistAfter(error, this.#clock, this.#letGo, () => this.#append()));
     } catch (refusal) {
       this.#failure = refusal instanceof Error ? refusal : new Error('append failed', { cause: refusal });
       this.#flushing = undefined;

@@ -6,7 +6,8 @@ import type { ReadResult, Reset } from '../broker.ts';
 import type { Position } from '../position.ts';
 
 export interface TailSource {
-  /** Synchronous where everything is in memory, so that a live token costs one promise. */
+  /** Synchronous where everything is in memory: a live token waits for no promise. The position is the reader's own, and
+   *  stays as it is until the result is there. */
   readFrom(position: Position, majorOnly: boolean): ReadResult | Promise<ReadResult>;
   /** @throws BrokerError closed */
   attach(reader: TailReader): void;
@@ -31,7 +32,8 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   readonly #source: TailSource;
   readonly #signal: StopSignal;
   readonly #onAbort = (): void => this.#finish();
-  #position: Position;
+  /** Of its own: it moves with every token. */
+  readonly #position: { epoch: string; offset: number };
   #state: 'new' | 'attached' | 'done' = 'new';
   /** Who waits for the next result: an iterator that has asked for it, or whoever follows. */
   #listener: TailListener | undefined;
@@ -47,7 +49,7 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
 
   constructor(source: TailSource, from: Position, options: { readonly signal: StopSignal; readonly majorOnly?: boolean }) {
     this.#source = source;
-    this.#position = from;
+    this.#position = { epoch: from.epoch, offset: from.offset };
     this.#signal = options.signal;
     this.majorOnly = options.majorOnly ?? false;
   }
@@ -137,7 +139,8 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
 
   #give(result: ReadResult): void {
     if (result.kind !== 'batch') { this.#last(result); return; }
-    this.#position = { epoch: result.epoch, offset: result.next };
+    this.#position.epoch = result.epoch;
+    this.#position.offset = result.next;
     this.#isBehind ||= !result.end;
     if (result.items.length > 0) this.#tell(result);
     else this.#look();
