@@ -4,7 +4,7 @@
 import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
 import { pino } from 'pino';
-import { letHeapGrow } from './cli/collector.ts';
+import { tuneCollector } from './cli/collector.ts';
 import { describeError } from './cli/describe-error.ts';
 import { nameBroker } from './cli/broker-config.ts';
 import { readBrokerConfig, readConfig, readWorkerConfig, type Config } from './cli/config.ts';
@@ -82,7 +82,7 @@ topics
   .action(async (topic: string) => withTopics(readBrokerConfig(), async (store) => removeTopic(store, topic, output)));
 
 async function runServer(config: Config): Promise<void> {
-  letHeapGrow();
+  tuneCollector();
   const logger = pino({ level: config.logLevel });
   const onFatal = (error: Error): void => {
     logger.fatal({ err: error }, 'storage failed, exiting for a restart');

@@ -15,7 +15,7 @@ import type { Tombstone, Topic, TopicVersion } from './topic.ts';
 export interface AppenderHooks {
   readonly newEpoch: () => string;
   /** Its time is up and no group holds it: the life must end before anything else is written to the name. */
-  isDue(topic: Topic): boolean;
+  isDue(topic: Topic, now: number): boolean;
   /** The pending state will expire then. */
   onExpiry(at: number): void;
   /** Called when all writes of the append are in place. */
@@ -41,22 +41,23 @@ export class Appender {
     return new Promise((resolve, reject) => {
       validateWrites(writes);
       this.#commit.check();
+      const now = this.#time.now();
       const topics = new Array<Topic>(writes.length);
       let i = 0;
       try {
-        for (const { topic } of writes) topics[i++] = this.#toWrite(topic);
-        this.#decide(topics, writes, resolve, reject);
+        for (const { topic } of writes) topics[i++] = this.#toWrite(topic, now);
+        this.#decide(topics, writes, now, resolve, reject);
       } finally {
         for (const topic of topics) unpin(topic);
       }
     });
   }
 
-  #decide(topics: readonly Topic[], writes: readonly TopicWrite[], resolve: Answered, reject: Refused): void {
+  #decide(topics: readonly Topic[], writes: readonly TopicWrite[], now: number, resolve: Answered, reject: Refused): void {
     try {
       const plan = planAppend(writes, topics, this.#hooks.newEpoch);
       if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
-      else this.#enqueue(new AppendEntry(this.#table, this.#hooks, this.#stage(topics, plan.writes), plan.answers, resolve, reject));
+      else this.#enqueue(new AppendEntry(this.#table, this.#hooks, this.#stage(topics, plan.writes, now), plan.answers, resolve, reject));
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       this.#afterPending(topics, { then: () => reject(error), failed: reject });
@@ -108,10 +109,10 @@ export class Appender {
   }
 
   /** Pinned until the append is decided. */
-  #toWrite(name: LiteTopicName): Topic {
+  #toWrite(name: LiteTopicName, now: number): Topic {
     const topic = this.#table.get(name);
     topic.pins += 1;
-    if (topic.pending !== undefined && this.#hooks.isDue(topic)) {
+    if (topic.pending !== undefined && this.#hooks.isDue(topic, now)) {
       this.#enqueueEnd(topic, topic.pending, 'expired', { resolve: () => undefined, reject: () => undefined });
     }
     return topic;
@@ -126,8 +127,7 @@ export class Appender {
     }
   }
 
-  #stage(topics: readonly Topic[], planned: readonly PlannedWrite[]): readonly StagedWrite[] {
-    const now = this.#time.now();
+  #stage(topics: readonly Topic[], planned: readonly PlannedWrite[], now: number): readonly StagedWrite[] {
     const staged = new Array<StagedWrite>(planned.length);
     for (let i = 0; i < planned.length; i++) {
       const [held, one] = [topics[i], planned[i]];

@@ -50,9 +50,9 @@ export class Expiry {
     this.#timer = { at, timer: this.#clock.after(Math.min(Math.max(0, wait), TIMER_MS_MAX), () => this.sweep()) };
   }
 
-  isDue(topic: Topic): boolean {
+  isDue(topic: Topic, now = this.#time.now()): boolean {
     const at = topic.pending?.expiresAt;
-    return at !== undefined && at <= this.#time.now() && !this.#hooks.isHeld(topic);
+    return at !== undefined && at <= now && !this.#hooks.isHeld(topic);
   }
 
   sweep(): void {

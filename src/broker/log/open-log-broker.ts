@@ -169,7 +169,7 @@ function assemble(storage: Storage): LogBroker {
   });
   const appender: Appender = new Appender(table, commit, time, {
     newEpoch: options.newEpoch,
-    isDue: (topic) => expiry.isDue(topic),
+    isDue: (topic, now) => expiry.isDue(topic, now),
     onExpiry: (at) => expiry.arm(at),
     onVisible: (topic, major) => {
       topic.eachReader(major, mark);
