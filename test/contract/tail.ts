@@ -215,6 +215,7 @@ export function tailContract(open: OpenSubject): void {
       const { epoch } = await append(broker, CHAT, minor('0'));
       for (let i = 1; i < 40; i += 1) await append(broker, CHAT, minor(`${i}`.padEnd(20_000, 'x')));
       const followed = Array.from({ length: 5 }, () => new FollowedTail(broker, CHAT, { epoch, offset: 0 }));
+      for (const tail of followed) await tail.until(40);
       for (let i = 40; i < 80; i += 1) await append(broker, CHAT, i % 10 === 0 ? major(`${i}`) : minor(`${i}`));
       const story = await readLines(broker, CHAT);
       for (const tail of followed) await tail.until(80);

@@ -164,15 +164,17 @@ describe('a subscription', () => {
     expect(viewer.sink.events).toEqual([]);
   });
 
-  it('is told when its chat is removed, and ends', async () => {
+  it('is told when its chat is removed, and ends, like all others that watch it', async () => {
     rig = new ChatRig();
     await rig.prompt('hello');
-    const viewer = rig.view();
-    await eventually(() => viewer.sink.controls.length > 0);
+    const viewers = [rig.view(), rig.view(), rig.view()];
+    await eventually(() => viewers.every((viewer) => viewer.sink.controls.length > 0));
     await rig.sessions.remove(rig.alice, rig.ref);
-    await viewer.running;
-    expect(viewer.sink.controls.at(-1)).toMatchObject({ type: 'reset', reason: 'removed' });
-    expect(viewer.sink.ended).toBe('removed');
+    for (const viewer of viewers) {
+      await viewer.running;
+      expect(viewer.sink.controls.at(-1)).toMatchObject({ type: 'reset', reason: 'removed' });
+      expect(viewer.sink.ended).toBe('removed');
+    }
   });
 
   it('with a position of another life starts over from the earliest, and says so first', async () => {

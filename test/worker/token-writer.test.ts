@@ -1,0 +1,59 @@
+// Whatever a model says, in whatever pieces and however fast: the log holds all of it, in order, and each delta stands where
+// it says that it stands.
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { AnswerBuilder } from '../../src/session/answer-builder.ts';
+import { decodeEvent } from '../../src/session/chat-event.ts';
+import { TokenWriter } from '../../src/worker/token-writer.ts';
+import { append, CHAT, readItems } from '../contract/subject.ts';
+import { turn } from '../helpers/collector.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+const text = fc.oneof(
+  { weight: 20, arbitrary: fc.string({ unit: 'grapheme', minLength: 1 }) },
+  { weight: 2, arbitrary: fc.constantFrom('\ud83d', '\ude00') },
+  { weight: 1, arbitrary: fc.constant(`x${'😀'.repeat(33_000)}`) },
+);
+/** `waits`: until what was said before is durable. */
+const step = fc.record({ kind: fc.constantFrom('text', 'text', 'text', 'reasoning', 'tool-call', 'tool-result'), text, waits: fc.boolean() });
+
+it('every part is there whole, and each of its deltas says where in it it stands', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+      const clock = new ManualClock();
+      const broker = new MemoryBroker({ clock, newEpoch: () => 'e' });
+      const { first: fence, epoch } = await append(broker, CHAT, [{ major: true, data: 'fence' }], { takeFence: true });
+      const answer = new AnswerBuilder();
+      const target = { topic: CHAT, epoch, fence, runId: 'r', answerId: 'a', charsMax: 10_000_000 };
+      const writer = new TokenWriter(broker, clock, target, answer, new AbortController().signal, () => expect.unreachable());
+      const parts: { kind: string; text: string }[] = [];
+      for (const [index, one] of steps.entries()) {
+        if (one.kind === 'tool-result') {
+          writer.push({ type: 'tool-result', toolCallId: 'c', result: 'found' });
+        } else {
+          if (parts.at(-1)?.kind !== one.kind || one.kind === 'tool-call') parts.push({ kind: one.kind, text: '' });
+          (parts.at(-1) ?? expect.unreachable()).text += one.text;
+          if (one.kind === 'tool-call') writer.push({ type: 'tool-call', index, argumentsText: one.text });
+          else writer.push({ type: one.kind === 'text' ? 'text' : 'reasoning', text: one.text });
+        }
+        if (one.waits) await turn();
+      }
+      await writer.settled();
+      const logged = new Map<number, string>();
+      for (const item of (await readItems(broker, CHAT)).slice(1)) {
+        const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+        if (event?.type !== 'delta') continue;
+        const before = logged.get(event.part) ?? '';
+        const part = parts[event.part];
+        expect(event).toMatchObject({ at: before.length, kind: part?.kind });
+        // No character is parted between two of them.
+        if (part?.text.isWellFormed() === true) expect(event.text.isWellFormed()).toBe(true);
+        logged.set(event.part, before + event.text);
+      }
+      expect(parts.map((_, part) => logged.get(part) ?? '')).toEqual(parts.map((part) => part.text));
+      expect(answer.parts().map((part) => part.text)).toEqual(parts.map((part) => part.text));
+      await broker.close();
+    }),
+  );
+});
