@@ -65,7 +65,7 @@ export class AdminServer {
       // The other end is this same program, and the socket's owner is the folder's.
       const request = JSON.parse(line) as AdminRequest;
       if (request.op === 'tail') {
-        for await (const item of this.#store.tail(...request.args, { signal })) {
+        for await (const item of this.#store.tail(request.args[0], request.args[1], { signal })) {
           if (!say({ item })) await once(socket, 'drain', { signal });
         }
         say({ done: null });
@@ -85,13 +85,13 @@ export class AdminServer {
       case 'health':
         return this.#store.health();
       case 'list':
-        return this.#store.list(...request.args);
+        return this.#store.list(request.args[0], request.args[1]);
       case 'describe':
-        return this.#store.describe(...request.args);
+        return this.#store.describe(request.args[0], request.args[1]);
       case 'read':
-        return this.#store.read(...request.args);
+        return this.#store.read(request.args[0], request.args[1], request.args[2]);
       case 'remove':
-        return this.#store.remove(...request.args);
+        return this.#store.remove(request.args[0]);
       default:
         throw new Error(`no such operation: ${String((request satisfies never as { op: unknown }).op)}`);
     }

@@ -205,5 +205,5 @@ function withAnswer(state: ChatState, run: Run, messageId: string, parts: readon
   if (index < 0 || prompt.runId !== runId) return { ...state, hidden: [...state.hidden, answer] };
   const { answers } = prompt;
   const turn = answers === undefined ? [prompt, answer] : [{ ...prompt, answers: undefined }, { ...answer, alternatives: answers }];
-  return { ...state, messages: state.messages.toSpliced(index, 1, ...turn) };
+  return { ...state, messages: [...state.messages.slice(0, index), ...turn, ...state.messages.slice(index + 1)] };
 }

@@ -48,7 +48,7 @@ export class Forks {
   }
 
   #newestOf(runIds: readonly string[]): string | undefined {
-    return this.#runs[Math.max(...runIds.map((id) => this.#newest.get(id) ?? 0))]?.runId;
+    return this.#runs[runIds.reduce((newest, id) => Math.max(newest, this.#newest.get(id) ?? 0), 0)]?.runId;
   }
 
   #raise(runId: string, number: number): number {

@@ -125,8 +125,7 @@ export class BranchReader {
    *  it was sent with, which it could be changed until, has it behind it. Reads on from the first that is not known. */
   async #endOf(group: readonly Turning[]): Promise<number> {
     const open = group.filter((turning, i) => (turning.kind === 'run' ? !this.#ends.has(turning.id) : group[i + 1]?.at !== turning.at + 1));
-    const known = group.map(({ id, at }) => this.#ends.get(id) ?? at);
-    const end = Math.max(...known) + 1;
+    const end = group.reduce((last, { id, at }) => Math.max(last, this.#ends.get(id) ?? at), 0) + 1;
     return open.length === 0 ? end : Math.max(end, await this.#findEnd(open));
   }
 

@@ -32,10 +32,10 @@ export async function readHistory(broker: Broker, range: HistoryRange, limit: nu
   const { tip, before, next } = range;
   const reader = new BranchReader(broker, range, before ?? tip, limit);
   if (before === undefined && tip !== undefined) await reader.lookAtHead();
-  const path: Turning[] = [];
+  let path: readonly Turning[] = [];
   let placed: PlacedMessage[] = [];
   while (placed.length === 0 && !reader.isDone) {
-    path.unshift(...(await reader.readBack(limit)));
+    path = [...(await reader.readBack(limit)), ...path];
     const messages = await fold(broker, range, path, await reader.stretches(path));
     placed = before === undefined ? messages : messages.filter(({ place }) => place < before);
   }

@@ -224,7 +224,7 @@ export class Subscription implements FeedListener {
   async #write(epoch: string, items: readonly LogItem[]): Promise<void> {
     const events: WireEvent[] = [];
     for (const item of items) {
-      if (item.kind === 'hole') events.push(...(await this.#fill(epoch, item)));
+      if (item.kind === 'hole') for (const filled of await this.#fill(epoch, item)) events.push(filled);
       const event = wireEvent(item);
       if (event !== undefined) events.push(event);
     }

@@ -14,14 +14,16 @@ const KILLS = 10;
 /** A checkpoint writes them down in many turns, between their appends. */
 const TOPICS = 48;
 
+/** More than a call takes as arguments. */
+const MANY_TOPICS = 200_000;
+
 class Child {
   readonly #process: ChildProcess;
   readonly #ended: Promise<void>;
   #told = '';
 
-  constructor(...args: readonly string[]) {
-    const script = join(import.meta.dirname, 'appending-child.ts');
-    this.#process = spawn(process.execPath, ['--import', 'tsx', script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  constructor(args: readonly string[], script = 'appending-child.ts') {
+    this.#process = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, script), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#told += text));
     this.#ended = new Promise((resolve) => this.#process.once('close', () => resolve()));
     onTestFinished(() => this.kill());
@@ -36,8 +38,8 @@ class Child {
     return this.#told.split('\n').slice(0, -1);
   }
 
-  async said(count: number): Promise<void> {
-    await expect.poll(() => this.lines.length, { timeout: 15_000, interval: 5 }).toBeGreaterThanOrEqual(count);
+  async said(count: number, timeout = 15_000): Promise<void> {
+    await expect.poll(() => this.lines.length, { timeout, interval: 5 }).toBeGreaterThanOrEqual(count);
   }
 
   async kill(): Promise<void> {
@@ -53,10 +55,10 @@ function open(folder: string): ReturnType<typeof openLogBroker> {
 describe('a data folder', () => {
   test('that another process holds is refused, and free as soon as that process is killed', async () => {
     const folder = await temporaryFolder();
-    const child = new Child(folder);
+    const child = new Child([folder]);
     await child.said(1);
     await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
-    const second = new Child(folder);
+    const second = new Child([folder]);
     await second.said(1);
     // Had the first one died meanwhile, a lock that was given back would look like none.
     expect([child.isAlive, child.lines.filter((line) => line.startsWith('refused'))]).toEqual([true, []]);
@@ -72,7 +74,7 @@ describe('a data folder', () => {
     const folder = await temporaryFolder();
     const acknowledged = new Map<string, { epoch: string; text: string }>();
     for (let life = 0; life < KILLS / 2; life++) {
-      const child = new Child(folder, mode, String(life), String(TOPICS));
+      const child = new Child([folder, mode, String(life), String(TOPICS)]);
       await child.said(100 + life * 217);
       expect(child.isAlive).toBe(true);
       await child.kill();
@@ -99,4 +101,17 @@ describe('a data folder', () => {
     }
     expect(acknowledged.size).toBeGreaterThan(500);
   }, 60_000);
+
+  test('opens again when a process was killed that had changed 200,000 topics since the last checkpoint', async () => {
+    const folder = await temporaryFolder();
+    const child = new Child([folder, String(MANY_TOPICS)], 'many-topics-child.ts');
+    await child.said(1, 60_000);
+    await child.kill();
+    for (const start of ['from the log', 'from the checkpoint']) {
+      const broker = await open(folder);
+      const [first, last] = await Promise.all([topicName('kind0/t0'), topicName(`kind7/t${MANY_TOPICS / 8 - 1}`)].map((topic) => readItems(broker, topic)));
+      expect([first, last], start).toMatchObject([[{ data: 'kind0/t0' }], [{ data: `kind7/t${MANY_TOPICS / 8 - 1}` }]]);
+      await broker.close();
+    }
+  }, 120_000);
 });

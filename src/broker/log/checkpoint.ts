@@ -80,7 +80,7 @@ export class Checkpoint {
     const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
     changes.push(change('state', CHECKPOINT_KEY, encodeState(state)), change('state', LIFE_KEY, Buffer.from(JSON.stringify(life))));
     this.#unwritten = changes;
-    this.#captured.push(...topics);
+    this.#captured = this.#captured.length === 0 ? topics : this.#captured.concat(topics);
     return this.#finish(changes, images, dead);
   }
 

@@ -107,6 +107,7 @@ export class ChannelSubscriber {
   #ask(channels: readonly Channel[]): void {
     const [first, ...rest] = channels.map(({ name }) => name);
     if (first === undefined) return;
+    // eslint-disable-next-line no-restricted-syntax -- at most BATCH channels
     this.#redis.ssubscribe(first, ...rest).then(
       () => this.#confirm(channels),
       // A connection that broke comes back and asks again; a slot that moved is looked for.

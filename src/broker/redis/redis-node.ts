@@ -183,6 +183,7 @@ function notConnected(): BrokerError {
 
 /** The wait goes out behind the script and on the same connection, before this turn is over. */
 async function call(redis: Redis, wait: ReplicaWait | undefined, script: RedisScript, tag: string, args: readonly (string | number)[]): Promise<RedisReply> {
+  // eslint-disable-next-line no-restricted-syntax -- one command's arguments: at most APPEND_WRITES_MAX headers and APPEND_RECORDS_MAX records
   const reply = redis.evalsha(script.sha, 1, tag, ...args) as Promise<RedisReply>;
   if (wait === undefined) return reply;
   const [answer] = await Promise.all([reply, wait.forWhatWasSent()]);
