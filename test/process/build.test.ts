@@ -1,0 +1,118 @@
+// The build as the scripts run it, on a small project of its own: what changed is built, what did not is left alone, and
+// what cannot be built is said in words.
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { Child, childEnv } from '../helpers/child.ts';
+
+// A compiler takes as long as the machine is busy.
+vi.setConfig({ testTimeout: 120_000 });
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const UP_TO_DATE = ['holdline: the build is up to date'];
+const building = (parts: string): string[] => [`holdline: building what changed: ${parts}`];
+
+class SmallProject {
+  readonly folder = mkdtempSync(join(tmpdir(), 'holdline-build-'));
+
+  constructor() {
+    onTestFinished(() => rmSync(this.folder, { recursive: true }));
+    for (const file of ['package.json', 'package-lock.json', 'tsconfig.build.json', 'scripts/build.js', 'web-demo/vite.config.ts']) {
+      cpSync(join(ROOT, file), this.path(file));
+    }
+    // With a small library: most of the time of a compilation is spent on the types of the platform.
+    this.write('tsconfig.json', JSON.stringify({ compilerOptions: { target: 'ES2022', lib: ['ES5'], types: [], module: 'NodeNext', strict: true, skipLibCheck: true } }));
+    this.write('src/main.ts', "import { one } from './one.ts';\nexport const two = one + 1;\n");
+    this.write('src/one.ts', 'export const one = 1;\n');
+    this.write('src/client/chat-client.ts', 'export const name = "client";\n');
+    this.write('web-demo/index.html', '<script type="module" src="./main.ts"></script>\n');
+    this.write('web-demo/main.ts', "import { name } from '../src/client/chat-client.ts';\ndocument.title = name;\n");
+  }
+
+  path(file: string): string {
+    return join(this.folder, file);
+  }
+
+  write(file: string, text: string): void {
+    mkdirSync(join(this.path(file), '..'), { recursive: true });
+    writeFileSync(this.path(file), text);
+  }
+
+  install(): this {
+    symlinkSync(join(ROOT, 'node_modules'), this.path('node_modules'), 'dir');
+    return this;
+  }
+
+  async build(): Promise<{ code: number | null; lines: readonly string[] }> {
+    const child = new Child(process.execPath, [this.path('scripts/build.js')], { env: childEnv() });
+    const { code } = await child.exited;
+    return { code, lines: child.lines };
+  }
+
+  modified(file: string): number {
+    return statSync(this.path(file)).mtimeMs;
+  }
+}
+
+it('builds everything once, and then nothing until a source changes', async () => {
+  const project = new SmallProject().install();
+  expect(await project.build()).toEqual({ code: 0, lines: building('code, page') });
+  expect(['dist/main.js', 'dist/one.d.ts', 'dist/web-demo/index.html'].map((file) => existsSync(project.path(file)))).toEqual([true, true, true]);
+  const first = project.modified('dist/main.js');
+  // Another date alone, as a checkout gives it, is no change.
+  utimesSync(project.path('src/one.ts'), new Date(), new Date());
+  expect(await project.build()).toEqual({ code: 0, lines: UP_TO_DATE });
+  expect(project.modified('dist/main.js')).toBe(first);
+});
+
+it('builds only the part that changed', async () => {
+  const project = new SmallProject().install();
+  await project.build();
+  const built = project.modified('dist/client/chat-client.js');
+  project.write('web-demo/main.ts', 'document.title = "other";\n');
+  expect(await project.build()).toEqual({ code: 0, lines: building('page') });
+  project.write('src/one.ts', 'export const one = 11;\n');
+  expect(await project.build()).toEqual({ code: 0, lines: building('code') });
+  // The compiler has notes of what it wrote: the file that did not change is not written anew.
+  expect(project.modified('dist/client/chat-client.js')).toBe(built);
+  // The page is made of the client too.
+  project.write('src/client/chat-client.ts', 'export const name = "another";\n');
+  expect(await project.build()).toEqual({ code: 0, lines: building('code, page') });
+  project.write('package-lock.json', '{}');
+  expect(await project.build()).toEqual({ code: 0, lines: building('code, page') });
+});
+
+it('brings back an output that is missing, and removes those of a source that is gone', async () => {
+  const project = new SmallProject().install();
+  await project.build();
+  rmSync(project.path('dist/one.js'));
+  expect(await project.build()).toEqual({ code: 0, lines: building('code') });
+  expect(existsSync(project.path('dist/one.js'))).toBe(true);
+  rmSync(project.path('dist/web-demo'), { recursive: true });
+  expect(await project.build()).toEqual({ code: 0, lines: building('page') });
+  rmSync(project.path('src/one.ts'));
+  project.write('src/main.ts', 'export const two = 2;\n');
+  expect(await project.build()).toEqual({ code: 0, lines: building('code') });
+  expect(['dist/main.js', 'dist/one.js', 'dist/one.d.ts', 'dist/one.js.map'].map((file) => existsSync(project.path(file)))).toEqual([true, false, false, false]);
+  expect(await project.build()).toEqual({ code: 0, lines: UP_TO_DATE });
+});
+
+it('fails again until it is repaired where a source is wrong', async () => {
+  const project = new SmallProject().install();
+  await project.build();
+  project.write('src/one.ts', 'export const one: string = 1;\n');
+  const failed = [await project.build(), await project.build()];
+  for (const { code, lines } of failed) {
+    expect(code).toBe(1);
+    expect(lines.join('\n')).toContain('src/one.ts(1,14): error TS2322');
+    expect(lines.at(-1)).toBe('holdline: the build failed: code');
+  }
+  project.write('src/one.ts', 'export const one = 1;\n');
+  expect((await project.build()).code).toBe(0);
+});
+
+it('says what to do where nothing is installed', async () => {
+  expect(await new SmallProject().build()).toEqual({ code: 1, lines: ['holdline: the packages are not installed: run npm ci first'] });
+});
