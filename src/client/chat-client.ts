@@ -117,8 +117,9 @@ export class ChatClient {
     return chat;
   }
 
-  /** The user's chats, last active first; pages count from 0. @throws ChatClientError, as do all of these */
-  async sessions(query: { readonly limit?: number; readonly page?: number } = {}): Promise<SessionPage> {
+  /** The user's chats. The first page has those that were active last; the pages behind it, each asked for with the
+   *  `after` of the page before, have the others, newest first. @throws ChatClientError, as do all of these */
+  async sessions(query: { readonly limit?: number; readonly after?: string } = {}): Promise<SessionPage> {
     return parseSessionPage(await this.#caller.call({ method: 'GET', path: `/sessions${queryOf(query)}` }));
   }
 

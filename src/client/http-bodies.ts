@@ -33,7 +33,8 @@ export function parseRunId(body: unknown): string {
 
 export function parseSessionPage(body: unknown): SessionPage {
   const fields = fieldsOf(body);
-  return { sessions: listOf(fields, 'sessions').map(checkSession), more: fields['more'] === true };
+  const { after, more } = fields;
+  return { sessions: listOf(fields, 'sessions').map(checkSession), more: more === true, ...(typeof after === 'string' ? { after } : {}) };
 }
 
 export function parseHistoryPage(body: unknown): HistoryPage {

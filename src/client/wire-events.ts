@@ -133,6 +133,8 @@ export interface SessionPage {
   readonly sessions: readonly SessionSummary[];
   /** Is there another page after this one? */
   readonly more: boolean;
+  /** Asks for that page. */
+  readonly after?: string;
 }
 
 /** A message as the folded history gives it: whole, without the way it came about. */

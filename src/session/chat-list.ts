@@ -3,6 +3,7 @@
 // moment and never too few. When a chat was last active is asked of the chat itself.
 import type { Broker, NewRecord, TopicInfo } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
+import type { ListedChat } from './chat-pages.ts';
 import { chatListTopic, chatTopic } from './topic-names.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 
@@ -24,20 +25,19 @@ export async function addToChatList(broker: Broker, principal: Principal, ref: S
   await broker.append([{ topic, records: [record], expect: { create: true }, ttlMs: CHAT_LIST_TTL_MS }]);
 }
 
-/** The chats that exist, last active first. Whose they are is checked by the caller, chat by chat. */
-export async function readChatList(broker: Broker, principal: Principal): Promise<SessionRef[]> {
+/** The chats that exist. Whose they are is checked by the caller, chat by chat. */
+export async function readChatList(broker: Broker, principal: Principal): Promise<ListedChat[]> {
   const { entries, epoch, ranges, records } = await readEntries(broker, principal);
   const refs = entries.map(({ sessionId }): SessionRef => ({ tenant: principal.tenant, sessionId }));
   const infos = await broker.describe(refs.map(chatTopic));
   const alive = entries.flatMap((entry, i) => {
     const info = infos[i];
-    return info === undefined ? [] : [{ entry, lastActive: lastWrite(info) }];
+    return info === undefined ? [] : [{ ...entry, lastActiveAt: lastWrite(info) }];
   });
   if (records >= COMPACT_AT && epoch !== undefined) {
-    await compact(broker, principal, epoch, ranges, alive.map(({ entry }) => entry));
+    await compact(broker, principal, epoch, ranges, alive);
   }
-  alive.sort((a, b) => b.lastActive - a.lastActive);
-  return alive.map(({ entry }) => ({ tenant: principal.tenant, sessionId: entry.sessionId }));
+  return alive;
 }
 
 function lastWrite(info: TopicInfo): number {
@@ -67,7 +67,8 @@ async function readEntries(broker: Broker, principal: Principal): Promise<Stored
       if (item.kind !== 'record') continue;
       last = Math.max(last, item.offset);
       records += 1;
-      for (const entry of decodeEntries(item.data)) if (!found.has(entry.sessionId)) found.set(entry.sessionId, entry);
+      // Of two records for one chat the older one tells its time: a place in the list must not move.
+      for (const entry of decodeEntries(item.data)) found.set(entry.sessionId, entry);
     }
     if (result.end) break;
     from = { epoch: result.epoch, offset: result.next };

@@ -4,6 +4,7 @@ import { BrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../clock.ts';
 import { addToChatList, readChatList } from './chat-list.ts';
+import { pageOfChats, type ListPlace } from './chat-pages.ts';
 import { decodeEvent, type JsonObject } from './chat-event.ts';
 import type { CommandLog, LoadedState, Look } from './command-log.ts';
 import { newCommandState, type CommandState } from './command-state.ts';
@@ -114,12 +115,13 @@ export class Sessions {
     return this.#summarize(ref, await this.#lookAtOwn(principal, ref));
   }
 
-  /** Last active first; `page` counts from 0. */
-  async list(principal: Principal, limit: number, page: number): Promise<{ sessions: SessionSummary[]; more: boolean }> {
-    const active = await readChatList(this.#broker, principal);
-    const wanted = active.slice(page * limit, (page + 1) * limit);
-    const summaries = await Promise.all(wanted.map(async (ref) => this.#summarizeIfOwn(principal, ref)));
-    return { sessions: summaries.filter((one) => one !== undefined), more: active.length > (page + 1) * limit };
+  /** A page of the user's chats; `after`: the `next` of the page before, undefined for the first. A chat that exists all
+   *  the time is on exactly one page, whatever changes between the pages. */
+  async list(principal: Principal, limit: number, after: ListPlace | undefined): Promise<{ sessions: SessionSummary[]; next: ListPlace | undefined }> {
+    const { chats, next } = pageOfChats(await readChatList(this.#broker, principal), limit, after);
+    const { tenant } = principal;
+    const summaries = await Promise.all(chats.map(async ({ sessionId }) => this.#summarizeIfOwn(principal, { tenant, sessionId })));
+    return { sessions: summaries.filter((one) => one !== undefined), next };
   }
 
   /** `before`: a place from an earlier page's `before`; undefined for the newest. `branch`: the run it ends with; undefined

@@ -165,6 +165,17 @@ describe('the client', () => {
     expect(server.chats.size).toBe(0);
   });
 
+  it('asks for the next page of the list with what the page before said', async () => {
+    const asked: string[] = [];
+    const pages = [{ sessions: [{ sessionId: 'a' }], more: true, after: 'a+b..' }, { sessions: [{ sessionId: 'b' }], more: false }];
+    const paged = (url: string): Promise<Response> => Promise.resolve(Response.json(pages[asked.push(new URL(url).search) - 1]));
+    const { client } = await openClient({ fetch: paged });
+    const first = await client.sessions({ limit: 1 });
+    const second = await client.sessions({ limit: 1, ...(first.after === undefined ? {} : { after: first.after }) });
+    expect([first.more, second.more, second.after]).toEqual([true, false, undefined]);
+    expect(asked).toEqual(['?limit=1', '?limit=1&after=a%2Bb..']);
+  });
+
   it('refuses an answer that is not of this protocol', async () => {
     const portal = (): Promise<Response> => Promise.resolve(new Response('{"welcome":"to our hotel"}'));
     const { client } = await openClient({ fetch: portal });

@@ -76,6 +76,21 @@ describe('POST /v1/sessions', () => {
   });
 });
 
+/** The ids on each page. `between` changes the list behind a page, counted from 0. */
+async function listPages(h: Harness, limit: number, between: (page: number) => Promise<unknown> = async () => undefined, as = 'ann'): Promise<string[][]> {
+  const pages: string[][] = [];
+  let after = '';
+  do {
+    const { status, body } = await h.call('GET', `/v1/sessions?limit=${limit}${after === '' ? '' : `&after=${encodeURIComponent(after)}`}`, as);
+    expect(status).toBe(200);
+    pages.push((body['sessions'] as { sessionId: string }[]).map((one) => one.sessionId));
+    expect(body['more']).toBe('after' in body);
+    after = (body['after'] as string | undefined) ?? '';
+    await between(pages.length - 1);
+  } while (after !== '');
+  return pages;
+}
+
 describe('GET /v1/sessions', () => {
   it('lists yours, last active first, in pages', async () => {
     const h = await startHarness();
@@ -85,13 +100,40 @@ describe('GET /v1/sessions', () => {
     }
     await h.call('POST', '/v1/sessions', 'bob', { sessionId: 'd' });
     await send(h, 'a', { content: 'again' });
-    const ids = async (query: string): Promise<unknown> => {
-      const { body } = await h.call('GET', `/v1/sessions${query}`, 'ann');
-      return [(body['sessions'] as { sessionId: string }[]).map((one) => one.sessionId), body['more']];
-    };
-    expect(await ids('')).toEqual([['a', 'c', 'b'], false]);
-    expect(await ids('?limit=2')).toEqual([['a', 'c'], true]);
-    expect(await ids('?limit=2&page=1')).toEqual([['b'], false]);
+    expect(await listPages(h, 10)).toEqual([['a', 'c', 'b']]);
+    expect(await listPages(h, 2)).toEqual([['a', 'c'], ['b']]);
+    const { body } = await h.call('GET', '/v1/sessions?limit=2&page=0', 'ann');
+    expect([body['more'], typeof body['after']]).toEqual([true, 'string']);
+  });
+
+  it('has every chat that stays on one page, once, when others go, come and move between the pages', async () => {
+    const h = await startHarness();
+    const names = Array.from({ length: 16 }, (_, i) => `c${i}`);
+    for (const sessionId of names) {
+      await h.call('POST', '/v1/sessions', 'ann', { sessionId });
+      await h.clock.advance(10);
+    }
+    const between = [
+      // The chat at the top of the first page goes, so that all others move up.
+      async () => h.call('DELETE', '/v1/sessions/c15', 'ann'),
+      // A chat that is still to come moves to the top, and one of the first page moves there again.
+      async () => Promise.all([send(h, 'c1', { content: 'hi' }), send(h, 'c14', { content: 'hi' })]),
+      // New chats push all others down.
+      async () => Promise.all(['n1', 'n2', 'n3'].map(async (sessionId) => h.call('POST', '/v1/sessions', 'ann', { sessionId }))),
+    ];
+    const pages = await listPages(h, 5, async (page) => between[page]?.());
+    const stayed = pages.flat().filter((id) => id !== 'c15' && !id.startsWith('n'));
+    expect(stayed.toSorted()).toEqual(names.filter((id) => id !== 'c15').toSorted());
+  });
+
+  it('has the chats of a token for some sessions on pages as well', async () => {
+    const h = await startHarness();
+    for (const sessionId of ['a', 'b', 'c', 'd']) {
+      await h.call('POST', '/v1/sessions', 'ann', { sessionId });
+      await h.clock.advance(10);
+    }
+    const pages = await listPages(h, 1, async (page) => (page === 0 ? send(h, 'a', { content: 'hi' }) : undefined), h.bearer('ann', { sessions: ['a', 'b', 'd', 'gone'] }));
+    expect(pages).toEqual([['d'], ['b'], ['a']]);
   });
 
   it('shows a token for some sessions only those', async () => {
@@ -101,7 +143,7 @@ describe('GET /v1/sessions', () => {
     expect((body['sessions'] as { sessionId: string }[]).map((one) => one.sessionId)).toEqual(['b']);
   });
 
-  it.each(['limit=0', 'limit=101', 'limit=abc', 'limit=1.5', 'page=-1', 'limit=1&limit=2'])('refuses ?%s', async (query) => {
+  it.each(['limit=0', 'limit=101', 'limit=abc', 'limit=1.5', 'page=-1', 'page=1', 'limit=1&limit=2', 'after=', 'after=e1.5', 'after=abcdefgh..x', 'after=earliest'])('refuses ?%s', async (query) => {
     const h = await startHarness();
     expect((await h.call('GET', `/v1/sessions?${query}`, 'ann')).status).toBe(400);
   });

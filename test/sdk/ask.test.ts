@@ -63,7 +63,7 @@ describe('an ask', () => {
     const asked = topic.slice('response/'.length);
     expect(asked).toMatch(/^trip\.1\./);
     expect(() => sessionRef('default', asked)).toThrow(expect.objectContaining({ code: 'not-found' }));
-    expect((await rig.sessions.list(rig.you, 10, 0)).sessions.map(({ sessionId }) => sessionId)).toEqual(['trip']);
+    expect((await rig.sessions.list(rig.you, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['trip']);
     expect((await rig.broker.list(parseTopicPattern('chats/*'), { limit: 10 })).topics).toHaveLength(1);
     await expect(rig.sessions.describe(rig.you, { tenant: 'default', sessionId: asked })).rejects.toMatchObject({ code: 'not-found' });
   });

@@ -54,7 +54,7 @@ function failingOver(first: MemoryBroker, second: MemoryBroker, after: number): 
 const admit = (_agent: string, model: string): string => model;
 const asks: Record<string, (node: Node) => Promise<unknown>> = {
   describe: ({ sessions }) => sessions.describe(ALICE, REF),
-  list: async ({ sessions }) => expect((await sessions.list(ALICE, 10, 0)).sessions).toHaveLength(1),
+  list: async ({ sessions }) => expect((await sessions.list(ALICE, 10, undefined)).sessions).toHaveLength(1),
   update: ({ sessions }) => sessions.update(ALICE, REF, { title: 'Trip' }),
   create: async ({ sessions }) => expect(await sessions.create(ALICE, REF, {})).toMatchObject({ created: false }),
   history: async ({ sessions }) => expect((await sessions.history(ALICE, REF, 10, undefined)).messages).toHaveLength(2),

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { CommandLog } from '../../src/session/command-log.ts';
+import type { ListPlace } from '../../src/session/chat-pages.ts';
 import { RECENT_MESSAGES_MAX, SESSION_RUNS_MAX } from '../../src/session/command-state.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { ChatRig, joinAnswer } from '../helpers/chat-rig.ts';
@@ -40,7 +41,7 @@ describe('a session', () => {
     await rig.sessions.create(rig.alice, rig.ref, { title: 'here' });
     await rig.sessions.create(other, { tenant: 'acme', sessionId: 's1' }, { title: 'there' });
     expect((await rig.sessions.describe(other, { tenant: 'acme', sessionId: 's1' })).title).toBe('there');
-    expect((await rig.sessions.list(other, 10, 0)).sessions).toHaveLength(1);
+    expect((await rig.sessions.list(other, 10, undefined)).sessions).toHaveLength(1);
   });
 
   it('removed is gone for good: a new one under its name starts empty, in another epoch', async () => {
@@ -64,21 +65,23 @@ describe('a session', () => {
     await rig.runs.send(rig.alice, { tenant: 'default', sessionId: 'c0' }, { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' });
     await rig.sessions.remove(rig.alice, { tenant: 'default', sessionId: 'c3' });
     await rig.clock.advance(100_000);
-    const ids = async (limit: number, page: number): Promise<string[]> => (await rig.sessions.list(rig.alice, limit, page)).sessions.map((one) => one.sessionId);
-    expect(await ids(10, 0)).toEqual(['c0', 'c4', 'c1']);
-    expect(await ids(2, 0)).toEqual(['c0', 'c4']);
-    expect(await ids(2, 1)).toEqual(['c1']);
-    expect((await rig.sessions.list(rig.alice, 2, 0)).more).toBe(true);
-    expect((await rig.sessions.list({ tenant: 'default', user: 'eve' }, 10, 0)).sessions).toEqual([]);
+    const ids = async (limit: number, after?: ListPlace): Promise<unknown> => {
+      const { sessions, next } = await rig.sessions.list(rig.alice, limit, after);
+      return [sessions.map((one) => one.sessionId), ...(next === undefined ? [] : await ids(limit, next) as unknown[])];
+    };
+    expect(await ids(10)).toEqual([['c0', 'c4', 'c1']]);
+    expect(await ids(2)).toEqual([['c0', 'c4'], ['c1']]);
+    expect(await ids(1)).toEqual([['c0'], ['c4'], ['c1']]);
+    expect((await rig.sessions.list({ tenant: 'default', user: 'eve' }, 10, undefined)).sessions).toEqual([]);
   });
 
   it('stays listed when the list is compacted, also those made meanwhile', async () => {
     rig = new ChatRig();
     for (let i = 0; i < 70; i += 1) await rig.sessions.create(rig.alice, { tenant: 'default', sessionId: `c${i}` }, {});
-    const [list] = await Promise.all([rig.sessions.list(rig.alice, 100, 0), rig.sessions.create(rig.alice, { tenant: 'default', sessionId: 'late' }, {})]);
+    const [list] = await Promise.all([rig.sessions.list(rig.alice, 100, undefined), rig.sessions.create(rig.alice, { tenant: 'default', sessionId: 'late' }, {})]);
     expect(list.sessions.length).toBeGreaterThanOrEqual(70);
-    expect((await rig.sessions.list(rig.alice, 100, 0)).sessions.map((one) => one.sessionId)).toContain('late');
-    expect((await rig.sessions.list(rig.alice, 100, 0)).sessions).toHaveLength(71);
+    expect((await rig.sessions.list(rig.alice, 100, undefined)).sessions.map((one) => one.sessionId)).toContain('late');
+    expect((await rig.sessions.list(rig.alice, 100, undefined)).sessions).toHaveLength(71);
   });
 });
 

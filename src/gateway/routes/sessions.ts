@@ -1,6 +1,7 @@
 // /v1/sessions: create, list, look at, change, remove. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
+import { encodeListPlace, LIST_PLACE_CHARS_MAX, pageOfChats, parseListPlace, type ListPlace } from '../../session/chat-pages.ts';
 import { isSessionError } from '../../session/errors.ts';
 import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, type Sessions, type SessionSummary } from '../../session/sessions.ts';
 import { refFor, type Identity } from '../auth/identity.ts';
@@ -19,7 +20,6 @@ export interface SessionsRoutesDeps {
 export const METADATA_BYTES_MAX = 16 * 1024;
 export const LIST_LIMIT = 50;
 export const LIST_LIMIT_MAX = 100;
-const PAGE_MAX = 1000;
 
 const detailFields = { title: Type.Optional(titleSchema), metadata: Type.Optional(metadataSchema) };
 
@@ -31,8 +31,16 @@ const createBody = Type.Object({
 
 const listQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIST_LIMIT_MAX, default: LIST_LIMIT })),
-  page: Type.Optional(Type.Integer({ minimum: 0, maximum: PAGE_MAX, default: 0 })),
+  after: Type.Optional(Type.String({ maxLength: LIST_PLACE_CHARS_MAX, description: 'the `after` of the page before' })),
+  page: Type.Optional(Type.Literal('0', { description: 'the first page, for older clients; pages behind it have no number' })),
 });
+
+interface ListBody {
+  readonly sessions: readonly SessionSummary[];
+  readonly more: boolean;
+  /** Asks for the next page; absent on the last. */
+  readonly after?: string;
+}
 
 const createdSchema = Type.Object({ sessionId: Type.String(), position: Type.String() });
 
@@ -52,6 +60,8 @@ const summarySchema = Type.Unsafe<SessionSummary>(
   }),
 );
 
+const listSchema = Type.Unsafe<ListBody>(Type.Object({ sessions: Type.Array(summarySchema), more: Type.Boolean(), after: Type.Optional(Type.String()) }));
+
 const tags = ['sessions'];
 
 export function sessionsRoutes(app: HttpApp, { sessions, newId, readiness }: SessionsRoutesDeps): void {
@@ -70,9 +80,12 @@ export function sessionsRoutes(app: HttpApp, { sessions, newId, readiness }: Ses
     return reply.code(created ? 201 : 200).send({ sessionId: ref.sessionId, position: encodePosition(position) });
   });
 
-  app.get('/v1/sessions', { schema: { tags, querystring: listQuery, response: { 200: Type.Object({ sessions: Type.Array(summarySchema), more: Type.Boolean() }) } } }, async (request) => {
-    const { limit = LIST_LIMIT, page = 0 } = request.query;
-    return listSessions(sessions, identityOf(request), limit, page);
+  app.get('/v1/sessions', { schema: { tags, querystring: listQuery, response: { 200: listSchema, '4xx': errorSchema } } }, async (request): Promise<ListBody> => {
+    const { limit = LIST_LIMIT, after } = request.query;
+    const place = after === undefined ? undefined : parseListPlace(after);
+    if (after !== undefined && place === undefined) throw new GatewayError('invalid-request', { message: 'after is not the `after` of a page of this list' });
+    const { sessions: listed, next } = await listSessions(sessions, identityOf(request), limit, place);
+    return { sessions: listed, more: next !== undefined, ...(next === undefined ? {} : { after: encodeListPlace(next) }) };
   });
 
   app.get('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, response: { 200: summarySchema, '4xx': errorSchema } } }, async (request) => {
@@ -109,12 +122,16 @@ function checkMetadata(metadata: unknown): void {
   }
 }
 
-async function listSessions(sessions: Sessions, identity: Identity, limit: number, page: number): Promise<{ sessions: SessionSummary[]; more: boolean }> {
-  if (identity.sessions === undefined) return sessions.list(identity.principal, limit, page);
+async function listSessions(sessions: Sessions, identity: Identity, limit: number, after: ListPlace | undefined): Promise<{ sessions: readonly SessionSummary[]; next: ListPlace | undefined }> {
+  if (identity.sessions === undefined) return sessions.list(identity.principal, limit, after);
   // A token for some sessions names them: there is nothing to search.
   const named = await Promise.all([...identity.sessions].map(async (sessionId) => describeIfThere(sessions, identity, sessionId)));
-  const found = named.filter((one) => one !== undefined).sort((a, b) => b.lastActiveAt.localeCompare(a.lastActiveAt));
-  return { sessions: found.slice(page * limit, (page + 1) * limit), more: found.length > (page + 1) * limit };
+  const found = named.flatMap((summary) => {
+    if (summary === undefined) return [];
+    return [{ sessionId: summary.sessionId, createdAt: Date.parse(summary.createdAt), lastActiveAt: Date.parse(summary.lastActiveAt), summary }];
+  });
+  const { chats, next } = pageOfChats(found, limit, after);
+  return { sessions: chats.map(({ summary }) => summary), next };
 }
 
 async function describeIfThere(sessions: Sessions, identity: Identity, sessionId: string): Promise<SessionSummary | undefined> {

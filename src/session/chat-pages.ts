@@ -1,0 +1,71 @@
+// The pages of a user's list of chats. The first page has the chats that were active last. The pages behind it have the
+// other chats, newest first. The time at which a chat was made never changes, so no change of the list moves a chat
+// across the edge of a page. By activity alone a chat that is written to between two pages would be on neither. Pure.
+import { createHash } from 'node:crypto';
+
+export interface ListedChat {
+  readonly sessionId: string;
+  /** ms since 1970. */
+  readonly createdAt: number;
+  readonly lastActiveAt: number;
+}
+
+/** How far a reader of the list has come. */
+export interface ListPlace {
+  /** The marks of the chats on its first page. */
+  readonly shown: ReadonlySet<string>;
+  /** The last chat of the page before; undefined behind the first page. */
+  readonly last: Pick<ListedChat, 'sessionId' | 'createdAt'> | undefined;
+}
+
+export interface ChatPage<C extends ListedChat> {
+  readonly chats: readonly C[];
+  /** Where the next page begins; undefined behind the last page. */
+  readonly next: ListPlace | undefined;
+}
+
+export function pageOfChats<C extends ListedChat>(chats: readonly C[], limit: number, after: ListPlace | undefined): ChatPage<C> {
+  if (after === undefined) {
+    const first = chats.toSorted((a, b) => b.lastActiveAt - a.lastActiveAt).slice(0, limit);
+    const next = chats.length > limit ? { shown: new Set(first.map(markOf)), last: undefined } : undefined;
+    return { chats: first, next };
+  }
+  const { shown, last } = after;
+  const found: C[] = [];
+  // One more than the page has: it says whether there is a next page.
+  for (const chat of chats.toSorted(newestFirst)) {
+    if (found.length > limit) break;
+    if ((last === undefined || newestFirst(last, chat) < 0) && !shown.has(markOf(chat))) found.push(chat);
+  }
+  const page = found.slice(0, limit);
+  const end = page.at(-1);
+  return { chats: page, next: found.length > limit && end !== undefined ? { shown, last: end } : undefined };
+}
+
+/** For a URL: the marks, the time in base 36, the id. */
+export function encodeListPlace({ shown, last }: ListPlace): string {
+  return [[...shown].join(''), last?.createdAt.toString(36) ?? '', last?.sessionId ?? ''].join('.');
+}
+
+const MARK_CHARS = 8;
+const PLACE = /^((?:[A-Za-z0-9_-]{8}){1,100})\.(?:([0-9a-z]{1,10})\.([A-Za-z0-9_-]{1,128})|\.)$/;
+/** The longest text that `encodeListPlace` makes of a first page of 100 chats. */
+export const LIST_PLACE_CHARS_MAX = 100 * MARK_CHARS + 1 + 10 + 1 + 128;
+
+/** Undefined where the text is no place. */
+export function parseListPlace(text: string): ListPlace | undefined {
+  const [, marks, createdAt, sessionId] = PLACE.exec(text) ?? [];
+  if (marks === undefined) return undefined;
+  const shown = new Set(marks.match(/.{8}/g));
+  return { shown, last: createdAt === undefined || sessionId === undefined ? undefined : { createdAt: Number.parseInt(createdAt, 36), sessionId } };
+}
+
+/** 48 bits of a digest: a hundred ids would be too long for a URL. */
+function markOf({ sessionId }: ListedChat): string {
+  return createHash('sha256').update(sessionId).digest('base64url').slice(0, MARK_CHARS);
+}
+
+function newestFirst(a: Pick<ListedChat, 'sessionId' | 'createdAt'>, b: Pick<ListedChat, 'sessionId' | 'createdAt'>): number {
+  if (a.createdAt !== b.createdAt) return b.createdAt - a.createdAt;
+  return a.sessionId < b.sessionId ? -1 : Number(a.sessionId > b.sessionId);
+}
