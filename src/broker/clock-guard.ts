@@ -1,0 +1,75 @@
+// Whether the machine's clock is believed, as a pure rule for every engine that ends topics by time. A clock that is wrong for
+// ten seconds must not end every chat: what ended does not come back when the clock is right. So the engine keeps a time of
+// its own, which goes on by the monotonic clock, and follows a jump of the wall clock only when the jump has been confirmed.
+//
+// A jump is a difference of more than CLOCK_JUMP_MS between the wall clock and the engine's time, in either direction. It is
+// confirmed when the wall clock has kept it for as much real time as it is long, at most for CLOCK_CONFIRM_MS_MAX, or when an
+// operator says so. Until then the engine's time goes on from where it was: topics live longer, and none is lost. A machine
+// that was off and a clock that is wrong look the same at a start, so a start after a long pause waits as well.
+
+/** A restart or a reboot takes less. Marks of the engine's time (below) must be more frequent than this. */
+export const CLOCK_JUMP_MS = 60 * 60 * 1000;
+/** Longer than a weekend on which nobody reads the log. */
+export const CLOCK_CONFIRM_MS_MAX = 3 * 24 * 60 * 60 * 1000;
+/** How often an engine looks at the clock, and makes its time durable where nothing else has. */
+export const CLOCK_LOOK_MS = 30 * 60 * 1000;
+
+/** A jump that nobody has confirmed yet. */
+export interface ClockDoubt {
+  /** Monotonic ms when the jump was first seen. */
+  readonly since: number;
+  /** Wall time minus engine time when it was first seen. */
+  readonly jumpMs: number;
+  /** Wall time minus monotonic time: changes when the clock is set again, and then the wait begins again. */
+  readonly offset: number;
+}
+
+/** The engine's time at one moment of the monotonic clock. */
+export interface EngineMoment {
+  /** ms since 1970. */
+  readonly time: number;
+  readonly mono: number;
+  readonly doubt: ClockDoubt | undefined;
+}
+
+/** The first look of a process. `durable`: the latest time that the storage has on record; undefined in a new one.
+ *  `isTrusted`: an operator says that the wall clock is right. */
+export function firstMoment(durable: number | undefined, wall: number, mono: number, isTrusted: boolean): EngineMoment {
+  if (durable === undefined || isTrusted) return { time: wall, mono, doubt: undefined };
+  return nextMoment({ time: durable, mono, doubt: undefined }, wall, mono);
+}
+
+/** Each later look. Small differences are followed forward only: time never goes back by less than a confirmed jump. */
+export function nextMoment(before: EngineMoment, wall: number, mono: number): EngineMoment {
+  const time = timeAt(before, mono);
+  const jumpMs = wall - time;
+  if (Math.abs(jumpMs) <= CLOCK_JUMP_MS) return { time: Math.max(time, wall), mono, doubt: undefined };
+  const offset = wall - mono;
+  const isSame = before.doubt !== undefined && Math.abs(before.doubt.offset - offset) <= CLOCK_JUMP_MS;
+  const doubt = isSame ? before.doubt : { since: mono, jumpMs, offset };
+  return mono >= confirmedAt(doubt) ? { time: wall, mono, doubt: undefined } : { time, mono, doubt };
+}
+
+export function timeAt({ time, mono }: EngineMoment, now: number): number {
+  return time + (now - mono);
+}
+
+/** The monotonic time at which the jump counts as confirmed. */
+export function confirmedAt({ since, jumpMs }: ClockDoubt): number {
+  return since + Math.min(Math.abs(jumpMs), CLOCK_CONFIRM_MS_MAX);
+}
+
+/** One line for an operator. */
+export function describeDoubt(doubt: ClockDoubt, mono: number): string {
+  const direction = doubt.jumpMs > 0 ? 'ahead of' : 'behind';
+  const left = Math.max(0, confirmedAt(doubt) - mono);
+  return `the clock is ${spell(Math.abs(doubt.jumpMs))} ${direction} the last recorded time: the server was off, or the clock is wrong. Topics do not expire by this clock for another ${spell(left)}; HOLDLINE_CLOCK=trust believes it at the next start`;
+}
+
+const HOUR_MS = 60 * 60 * 1000;
+
+function spell(ms: number): string {
+  const hours = Math.round(ms / HOUR_MS);
+  if (hours < 1) return `${Math.ceil(ms / 60_000)} min`;
+  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
+}
