@@ -22,6 +22,7 @@ export interface Config {
   readonly cookieSecret: Uint8Array | undefined;
   readonly origins: readonly string[];
   readonly hosts: readonly string[] | undefined;
+  readonly publicUrl: string | undefined;
   readonly trustedProxies: readonly string[];
   readonly connectionsPerUserMax: number | undefined;
   readonly connectionsPerAddressMax: number | undefined;
@@ -66,6 +67,7 @@ export function readConfig(env: Environment = process.env): Config {
     cookieSecret,
     origins: readOrigins(read),
     hosts: readHosts(read, auth !== undefined),
+    publicUrl: readPublicUrl(read),
     trustedProxies: readProxies(read),
     connectionsPerUserMax: read.integer('HOLDLINE_CONNECTIONS_PER_USER', 1, 1_000_000),
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
@@ -166,6 +168,12 @@ function readOrigins(read: EnvironmentReader): readonly string[] {
   const wrong = origins.find((origin) => !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/.test(origin));
   if (wrong !== undefined) read.fault('HOLDLINE_ORIGINS', `must be origins like https://chat.example.com, and ${wrong} is none`);
   return origins;
+}
+
+function readPublicUrl(read: EnvironmentReader): string | undefined {
+  const url = read.text('HOLDLINE_PUBLIC_URL')?.replace(/\/$/, '').toLowerCase();
+  if (url !== undefined && !/^https?:\/\/[^/\s?#@]+$/.test(url)) read.fault('HOLDLINE_PUBLIC_URL', 'must be where browsers reach this server, like https://chat.example.com, without a path');
+  return url;
 }
 
 function readProxies(read: EnvironmentReader): readonly string[] {

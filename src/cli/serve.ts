@@ -112,13 +112,14 @@ function workerMetrics(worker: Worker) {
 }
 
 function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined): GatewayConfig {
-  const { origins, hosts, trustedProxies, cookieSecret, connectionsPerUserMax, connectionsPerAddressMax } = config;
+  const { origins, hosts, publicUrl, trustedProxies, cookieSecret, connectionsPerUserMax, connectionsPerAddressMax } = config;
   const auth = config.auth ?? { keys: { kind: 'secret', secret: ownSecretBytes ?? new Uint8Array() } as const };
   return gatewayConfig({
     auth: { ...auth, ...(cookieSecret === undefined ? {} : { cookieSecret }) },
     // One that was told of none knows none, and must not say that there are none.
     agents: config.agents.length === 0 ? undefined : new Map(config.agents.map(({ name, entry }) => [name, entry])),
     origins,
+    publicUrl,
     hosts: config.auth === undefined ? LOOPBACK_HOSTS : hosts,
     trustedProxies,
     ...(connectionsPerUserMax === undefined ? {} : { connectionsPerUserMax }),

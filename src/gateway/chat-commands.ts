@@ -7,7 +7,7 @@ import type { Branch, Branches } from '../session/branches.ts';
 import type { Prompt, Runs, SentPrompt } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { sessionAttributes, traced } from '../tracing.ts';
-import { grantPriority, refFor, type Identity } from './auth/identity.ts';
+import { grantPriority, refFor, requireWrite, type Identity } from './auth/identity.ts';
 import type { CancelWatch } from './cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { modelFor } from './known-agents.ts';
@@ -39,6 +39,7 @@ export class ChatCommands {
   async send(identity: Identity, sessionId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
     const { readiness } = this.#deps;
     readiness.mustNotDrain();
+    requireWrite(identity);
     const ref = refFor(identity, sessionId);
     const prompt = this.#prompt(identity, body);
     const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
@@ -49,6 +50,7 @@ export class ChatCommands {
   async regenerate(identity: Identity, sessionId: string, messageId: string, body: RegenerationBody, parent?: string): Promise<SentMessage & { answerId: string }> {
     const { readiness, config, branches } = this.#deps;
     readiness.mustNotDrain();
+    requireWrite(identity);
     const ref = refFor(identity, sessionId);
     const { answerId, agent, model, priority, onBusy = 'queue' } = body;
     const regeneration = {
@@ -67,16 +69,19 @@ export class ChatCommands {
   async edit(identity: Identity, sessionId: string, messageId: string, { content }: EditBody): Promise<void> {
     const { readiness, config, runs } = this.#deps;
     readiness.mustNotDrain();
+    requireWrite(identity);
     await runs.edit(identity.principal, refFor(identity, sessionId), messageId, content, (agent) => void modelFor(config.agents, agent, '', content));
   }
 
   /** @throws SessionError */
   async withdraw(identity: Identity, sessionId: string, messageId: string): Promise<void> {
+    requireWrite(identity);
     await this.#deps.runs.withdraw(identity.principal, refFor(identity, sessionId), messageId);
   }
 
   /** @throws SessionError */
   async select(identity: Identity, sessionId: string, runId: string): Promise<void> {
+    requireWrite(identity);
     await this.#deps.branches.select(identity.principal, refFor(identity, sessionId), runId);
   }
 
@@ -104,6 +109,7 @@ export class ChatCommands {
 
   /** @throws SessionError not-found, no-active-run */
   async cancel(identity: Identity, sessionId: string, runId: string | undefined): Promise<{ runId: string }> {
+    requireWrite(identity);
     const ref = refFor(identity, sessionId);
     const cancelled = await this.#deps.runs.cancel(identity.principal, ref, runId);
     if (!cancelled.ended) this.#deps.cancelWatch.watch(ref, cancelled.runId);

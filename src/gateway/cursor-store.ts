@@ -5,7 +5,7 @@ import { SessionError } from '../session/errors.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import type { Sessions } from '../session/sessions.ts';
 import { parsePosition } from '../broker/position.ts';
-import type { Identity } from './auth/identity.ts';
+import { requireWrite, type Identity } from './auth/identity.ts';
 import { parseGivenPosition } from './wire-position.ts';
 
 export interface CursorDeps {
@@ -13,8 +13,9 @@ export interface CursorDeps {
   readonly cursors: Cursors;
 }
 
-/** @throws GatewayError invalid-position; SessionError not-found, cursor-conflict */
+/** @throws GatewayError forbidden, invalid-position; SessionError not-found, cursor-conflict */
 export async function storeCursor(deps: CursorDeps, identity: Identity, ref: SessionRef, cursorId: string, text: string): Promise<void> {
+  requireWrite(identity);
   const given = parseGivenPosition(text);
   const { sessions, cursors } = deps;
   if (given === 'latest') {

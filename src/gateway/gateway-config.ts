@@ -35,6 +35,8 @@ export interface GatewayConfig {
   readonly hosts: readonly string[] | undefined;
   /** Foreign origins that may call, exactly as browsers write them. The own origin always may. */
   readonly origins: readonly string[];
+  /** Where browsers reach this server, as an origin; undefined: as the request says. */
+  readonly publicUrl: string | undefined;
   /** Addresses or CIDR ranges of proxies whose X-Forwarded-* is believed. Empty: nobody's. */
   readonly trustedProxies: readonly string[];
   readonly bodyBytesMax: number;
@@ -109,6 +111,7 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   agents: undefined,
   hosts: LOOPBACK_HOSTS,
   origins: [],
+  publicUrl: undefined,
   trustedProxies: [],
   bodyBytesMax: BODY_BYTES_MAX,
   headerBytesMax: HEADER_BYTES_MAX,

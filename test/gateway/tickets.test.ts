@@ -1,13 +1,17 @@
 // Tickets: once, soon, on any node, and never for more than their buyer had; and the cookie that lets a native
 // EventSource come back. [PROTOCOL §2]
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
+import { ticketTopic } from '../../src/session/topic-names.ts';
 import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
 import { SseClient } from '../helpers/gateway-sse-client.ts';
 import { WsClient } from '../helpers/gateway-ws-client.ts';
 
-async function buy(h: Harness, as: string, sessionId?: string): Promise<string> {
-  const answer = await h.call('POST', '/v1/tickets', as, sessionId === undefined ? {} : { sessionId });
+type Order = { readonly sessionId?: string; readonly purpose?: 'stream' | 'socket'; readonly scope?: 'read' | 'chat' };
+
+async function buy(h: Harness, as: string, sessionId?: string, order: Order = {}): Promise<string> {
+  const answer = await h.call('POST', '/v1/tickets', as, sessionId === undefined ? order : { sessionId, ...order });
   expect(answer.status, answer.text).toBe(201);
   return String(answer.body['ticket']);
 }
@@ -55,7 +59,7 @@ describe('a ticket', () => {
   it('opens a socket, once', async () => {
     const h = await withSession();
     const { wsUrl } = await h.listen();
-    const ticket = await buy(h, 'ann');
+    const ticket = await buy(h, 'ann', undefined, { purpose: 'socket' });
     const client = await WsClient.open(`${wsUrl}?ticket=${ticket}`);
     client.send({ type: 'subscribe', sessionId: 's' });
     await client.untilEvent('s', 'live');
@@ -123,6 +127,84 @@ describe('a ticket', () => {
     await stream.live();
     await h.clock.advance(61_000);
     expect((await stream.events.ended()).at(-1)?.event).toBe('expired');
+  });
+});
+
+/** Every frame that changes something. */
+const CHANGES = [
+  { type: 'send', content: 'x' },
+  { type: 'edit', messageId: 'm', content: 'x' },
+  { type: 'withdraw', messageId: 'm' },
+  { type: 'regenerate', messageId: 'm' },
+  { type: 'select', runId: 'r' },
+  { type: 'cancel' },
+  { type: 'ack', cursor: 'c', position: 'latest' },
+];
+
+describe('the purpose of a ticket', () => {
+  it('refuses a socket to a ticket for a stream, and leaves the ticket unspent', async () => {
+    const h = await withSession();
+    const { port, wsUrl } = await h.listen();
+    for (const order of [{}, { purpose: 'stream' }, { purpose: 'stream', scope: 'read' }] as const) {
+      const ticket = await buy(h, 'ann', 's', order);
+      await expect(WsClient.open(`${wsUrl}?ticket=${ticket}`)).rejects.toMatchObject({ status: 403 });
+      expect((await (await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`)).head).status).toBe(200);
+    }
+  });
+
+  it('refuses a stream to a ticket for a socket, and leaves the ticket unspent', async () => {
+    const h = await withSession();
+    const { wsUrl } = await h.listen();
+    const ticket = await buy(h, 'ann', 's', { purpose: 'socket' });
+    const refused = await h.call('GET', `/v1/sessions/s/events?ticket=${ticket}`);
+    expect([refused.status, refused.body.error?.code]).toEqual([403, 'forbidden']);
+    await WsClient.open(`${wsUrl}?ticket=${ticket}`);
+  });
+
+  it('lets a socket read and change nothing where the ticket was not bought for more', async () => {
+    const h = await withSession();
+    const { wsUrl } = await h.listen();
+    const client = await WsClient.open(`${wsUrl}?ticket=${await buy(h, 'ann', undefined, { purpose: 'socket' })}`);
+    client.send({ type: 'subscribe', sessionId: 's' });
+    await client.untilEvent('s', 'live');
+    for (const change of CHANGES) {
+      expect(await client.ask({ ...change, requestId: change.type, sessionId: 's' })).toMatchObject({ type: 'error', code: 'forbidden' });
+    }
+    expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toMatchObject({ messages: 0, queued: 0 });
+    expect((await h.call('GET', '/v1/sessions/s/cursors/c', 'ann')).status).toBe(404);
+  });
+
+  it('lets a socket do what the buyer may where the ticket was bought with the scope chat', async () => {
+    const h = await withSession();
+    const { wsUrl } = await h.listen();
+    const client = await WsClient.open(`${wsUrl}?ticket=${await buy(h, 'ann', 's', { purpose: 'socket', scope: 'chat' })}`);
+    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 's', content: 'x' })).toMatchObject({ type: 'ok' });
+    expect(await client.ask({ type: 'send', requestId: '2', sessionId: 't', content: 'x' })).toMatchObject({ type: 'error', code: 'not-found' });
+  });
+
+  it('ends with a token: a socket that a ticket opened for reading sends prompts once it was authenticated', async () => {
+    const h = await withSession();
+    const { wsUrl } = await h.listen();
+    const client = await WsClient.open(`${wsUrl}?ticket=${await buy(h, 'ann', undefined, { purpose: 'socket' })}`);
+    client.send({ type: 'auth', token: h.token('ann') });
+    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 's', content: 'x' })).toMatchObject({ type: 'ok' });
+  });
+
+  it.each([{ purpose: 'worker' }, { scope: 'admin' }, { scope: 'read chat' }, { purpose: 'stream', scope: 'chat' }, { scope: 'chat' }])('refuses to sell %j', async (order) => {
+    const h = await withSession();
+    const answer = await h.call('POST', '/v1/tickets', 'ann', order);
+    expect([answer.status, answer.body.error?.code]).toEqual([400, 'invalid-request']);
+  });
+
+  it('only reads where a node of an earlier version has sold it', async () => {
+    const h = await withSession();
+    const { port, wsUrl } = await h.listen();
+    const ticket = 'a-ticket-of-an-earlier-version';
+    const bearer = JSON.stringify({ tenant: 'default', user: 'ann', scopes: ['chat'], sessions: null, priority: 'normal', expiresAt: h.clock.now() + 60_000 });
+    const topic = ticketTopic(createHash('sha256').update(ticket).digest('base64url'));
+    await h.broker.append([{ topic, records: [{ major: true, data: JSON.stringify({ until: h.clock.now() + 30_000, bearer }) }], expect: { absent: true }, ttlMs: 30_000 }]);
+    await expect(WsClient.open(`${wsUrl}?ticket=${ticket}`)).rejects.toMatchObject({ status: 403 });
+    expect((await (await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`)).head).status).toBe(200);
   });
 });
 
@@ -196,5 +278,12 @@ describe('the cookie of a redeemed ticket', () => {
     const ticket = await buy(h, 'ann');
     const stream = await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`, { 'x-forwarded-proto': 'https' });
     expect((await stream.head).headers.get('set-cookie')).toContain('; Secure');
+  });
+
+  it.each([['https://chat.example.com', true], ['http://chat.example.com', false]])('goes over TLS only as the public URL %s says, whatever the proxy says', async (publicUrl, isSecure) => {
+    const h = await withSession({ config: { publicUrl } });
+    const { port } = await h.listen();
+    const stream = await SseClient.open(port, `/v1/sessions/s/events?ticket=${await buy(h, 'ann')}`);
+    expect(((await stream.head).headers.get('set-cookie') ?? '').endsWith('; Secure')).toBe(isSecure);
   });
 });

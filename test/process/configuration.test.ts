@@ -54,6 +54,8 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['HOLDLINE_JWKS', { HOLDLINE_JWKS: 'http://keys.example.com/' }, /over https only/],
   ['HOLDLINE_COOKIE_SECRET', { HOLDLINE_COOKIE_SECRET: 'short' }, /at least 32 bytes/],
   ['HOLDLINE_ORIGINS', { HOLDLINE_ORIGINS: 'https://chat.example.com, chat.example.com' }, /and chat\.example\.com is none/],
+  ['HOLDLINE_PUBLIC_URL', { HOLDLINE_PUBLIC_URL: 'chat.example.com' }, /where browsers reach this server/],
+  ['HOLDLINE_PUBLIC_URL', { HOLDLINE_PUBLIC_URL: 'https://chat.example.com/path' }, /without a path/],
   ['HOLDLINE_TRUSTED_PROXIES', { HOLDLINE_TRUSTED_PROXIES: '10.0.0.0/8,10.0.0.0/33' }, /and 10\.0\.0\.0\/33 is none/],
   ['HOLDLINE_CONNECTIONS_PER_USER', { HOLDLINE_CONNECTIONS_PER_USER: '0' }, /whole number/],
   ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'ftp://models', HOLDLINE_MODEL: 'm' }, /http\(s\) base URL/],

@@ -34,6 +34,7 @@ export function parseClaims(claims: unknown, rules: ClaimRules, now: number): Id
     scopes: parseScopes(claims['scope']),
     sessions: parseSessions(claims['sessions']),
     priority: parsePriority(claims['priority']),
+    isReadOnly: false,
     expiresAt,
   };
 }

@@ -44,7 +44,7 @@ export class Credentials {
     const byCookie = this.#cookie.read(request.headers.cookie, this.#clock.now());
     if (ticket === undefined) return fromCookie(byCookie);
     try {
-      return { identity: await this.#tickets.redeem(ticket), byTicket: true };
+      return { identity: await this.#tickets.redeem(ticket, 'stream'), byTicket: true };
     } catch (error) {
       // A reconnecting EventSource repeats its URL, with the ticket that it has spent.
       if (isGatewayError(error, 'unauthenticated') && byCookie !== undefined) return fromCookie(byCookie);
@@ -57,7 +57,7 @@ export class Credentials {
   async ofUpgrade(request: FastifyRequest, ticket: string | undefined): Promise<Identity | undefined> {
     const byHeader = await this.#ofHeader(request);
     if (byHeader !== undefined) return byHeader;
-    return ticket === undefined ? undefined : this.#tickets.redeem(ticket);
+    return ticket === undefined ? undefined : this.#tickets.redeem(ticket, 'socket');
   }
 
   /** @throws GatewayError */

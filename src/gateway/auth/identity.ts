@@ -14,6 +14,8 @@ export interface Identity {
   readonly sessions: ReadonlySet<string> | undefined;
   /** The most urgent priority it may ask for. */
   readonly priority: RunPriority;
+  /** It follows chats and changes nothing: what a ticket gives unless it was bought for more. */
+  readonly isReadOnly: boolean;
   /** ms since 1970. */
   readonly expiresAt: number;
 }
@@ -21,6 +23,11 @@ export interface Identity {
 /** @throws GatewayError forbidden */
 export function requireScope(identity: Identity, scope: Scope): void {
   if (!identity.scopes.has(scope)) throw new GatewayError('forbidden', { message: `the token lacks the scope ${scope}` });
+}
+
+/** Every command calls this before it changes anything. @throws GatewayError forbidden */
+export function requireWrite(identity: Identity): void {
+  if (identity.isReadOnly) throw new GatewayError('forbidden', { message: 'the ticket only reads: ask for one with the scope chat' });
 }
 
 export function covers(identity: Identity, sessionId: string): boolean {

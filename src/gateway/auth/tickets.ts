@@ -16,6 +16,24 @@ export interface IssuedTicket {
   readonly expiresAt: number;
 }
 
+/** Where a ticket may be redeemed. */
+export type TicketPurpose = 'stream' | 'socket';
+
+export interface TicketOrder {
+  /** Undefined: every session that its buyer may use. */
+  readonly sessionId: string | undefined;
+  readonly purpose: TicketPurpose;
+  /** `chat`: whatever its buyer may do. */
+  readonly scope: 'read' | 'chat';
+}
+
+interface StoredTicket {
+  readonly until: number;
+  readonly bearer: string;
+  /** Missing where an older version wrote it. */
+  readonly purpose?: TicketPurpose;
+}
+
 const TICKET = /^[A-Za-z0-9_-]{16,128}$/;
 
 export class Tickets {
@@ -31,27 +49,29 @@ export class Tickets {
     this.#ttlMs = ttlMs;
   }
 
-  /** For all that its buyer may do, or for one session only. */
-  async issue(buyer: Identity, sessionId: string | undefined): Promise<IssuedTicket> {
+  async issue(buyer: Identity, { sessionId, purpose, scope }: TicketOrder): Promise<IssuedTicket> {
     const now = this.#clock.now();
     const expiresAt = Math.min(now + this.#ttlMs, buyer.expiresAt);
-    const bearer = sessionId === undefined ? buyer : { ...buyer, sessions: new Set([sessionId]) };
+    const bearer = { ...buyer, isReadOnly: scope === 'read', ...(sessionId === undefined ? {} : { sessions: new Set([sessionId]) }) };
     const ticket = this.#newId();
-    const record = { major: true, data: JSON.stringify({ until: expiresAt, bearer: encodeIdentity(bearer) }) };
+    const stored: StoredTicket = { until: expiresAt, bearer: encodeIdentity(bearer), purpose };
+    const record = { major: true, data: JSON.stringify(stored) };
     const ttlMs = Math.max(1, Math.ceil(expiresAt - now));
     await this.#broker.append([{ topic: topicOf(ticket), records: [record], expect: { absent: true }, ttlMs }]);
     return { ticket, expiresAt };
   }
 
-  /** @throws GatewayError unauthenticated: unknown, used, or too old */
-  async redeem(ticket: string): Promise<Identity> {
+  /** @throws GatewayError unauthenticated: unknown, used, or too old; forbidden: for another purpose, and then not spent */
+  async redeem(ticket: string, purpose: TicketPurpose): Promise<Identity> {
     if (!TICKET.test(ticket)) refuse();
     const topic = topicOf(ticket);
     const result = await this.#broker.read(topic, 'earliest', { maxRecords: 1 });
     const item = result.kind === 'batch' ? result.items[0] : undefined;
+    if (item?.kind !== 'record') refuse();
+    const { until, bearer, purpose: bought = 'stream' } = JSON.parse(item.data) as StoredTicket;
+    if (bought !== purpose) throw new GatewayError('forbidden', { message: `the ticket is for a ${bought}: ask for one with the purpose ${purpose}` });
     // Of all who have read it, one removes it.
-    if (item?.kind !== 'record' || !(await this.#broker.remove(topic))) refuse();
-    const { until, bearer } = JSON.parse(item.data) as { until: number; bearer: string };
+    if (!(await this.#broker.remove(topic))) refuse();
     const identity = decodeIdentity(bearer);
     const now = this.#clock.now();
     if (until <= now || identity.expiresAt <= now) refuse();

@@ -67,7 +67,7 @@ async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply:
   admission.check(request.ip, identity.principal);
   const place = admission.enter(request.ip);
   place.assign(identity.principal);
-  const cookie = byTicket ? deps.streamCookie.write(identity, sessionId, { now: clock.now(), secure: request.protocol === 'https' }) : undefined;
+  const cookie = byTicket ? deps.streamCookie.write(identity, sessionId, { now: clock.now(), secure: isOverTls(request, config) }) : undefined;
   reply.hijack();
   deps.streaming.add(request.raw.socket);
   const connection = new SseConnection(request.raw.socket, {
@@ -86,6 +86,11 @@ async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply:
   forgetRequest(request.raw, reply.raw);
   const { signal } = connection;
   void streams.run({ start, wire: 'sse', encoder: sseEncoder, sink: connection, signal, onReset, until });
+}
+
+/** A proxy that ends TLS and is not named looks like plain HTTP from here, so the configured URL counts as well. */
+function isOverTls(request: FastifyRequest, { publicUrl }: GatewayConfig): boolean {
+  return request.protocol === 'https' || publicUrl?.startsWith('https:') === true;
 }
 
 /** An EventSource that has seen nothing yet sends none, or an empty one. */

@@ -3,6 +3,7 @@ import Type from 'typebox';
 import type { Sessions } from '../../session/sessions.ts';
 import { refFor } from '../auth/identity.ts';
 import type { Tickets } from '../auth/tickets.ts';
+import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
 import { errorSchema, sessionIdSchema } from '../wire-schemas.ts';
 
@@ -11,15 +12,20 @@ export interface TicketsRoutesDeps {
   readonly sessions: Sessions;
 }
 
-const body = Type.Object({ sessionId: Type.Optional(sessionIdSchema) });
+const body = Type.Object({
+  sessionId: Type.Optional(sessionIdSchema),
+  purpose: Type.Optional(Type.Union([Type.Literal('stream'), Type.Literal('socket')])),
+  scope: Type.Optional(Type.Union([Type.Literal('read'), Type.Literal('chat')])),
+});
 const response = { 201: Type.Object({ ticket: Type.String(), expiresAt: Type.String() }), '4xx': errorSchema };
 
 export function ticketsRoutes(app: HttpApp, { tickets, sessions }: TicketsRoutesDeps): void {
   app.post('/v1/tickets', { schema: { tags: ['tickets'], body, response } }, async (request, reply) => {
     const identity = identityOf(request);
-    const { sessionId } = request.body;
+    const { sessionId, purpose = 'stream', scope = 'read' } = request.body;
+    if (purpose === 'stream' && scope === 'chat') throw new GatewayError('invalid-request', { message: 'a stream only reads: the scope chat is for the purpose socket' });
     if (sessionId !== undefined) await sessions.authorize(identity.principal, refFor(identity, sessionId));
-    const { ticket, expiresAt } = await tickets.issue(identity, sessionId);
+    const { ticket, expiresAt } = await tickets.issue(identity, { sessionId, purpose, scope });
     return reply.code(201).send({ ticket, expiresAt: new Date(expiresAt).toISOString() });
   });
 }
