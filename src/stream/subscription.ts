@@ -5,6 +5,7 @@
 //  - going live happens without an await between "I have read up to where the feed is" and "I listen";
 //  - a slow reader holds no tokens in memory: it is put back to catching up, and the log is its buffer.
 import type { Broker, Hole, LogBatch, LogItem, Reset } from '../broker/broker.ts';
+import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Position } from '../broker/position.ts';
 import { fillHole, readFinishedAnswer } from '../session/finished-answer.ts';
@@ -20,6 +21,8 @@ import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
 export const OUTBOX_BYTES_MAX = 256 * 1024;
 /** Bytes of log read at a time while catching up. */
 export const CATCH_UP_BYTES = 256 * 1024;
+/** The epoch in the reset of a reader that never learned one: its chat was lost before the first read. */
+const UNKNOWN_EPOCH = '-';
 
 /** What a stream counts; the gateway turns it into metrics. */
 export interface DeliveryObserver {
@@ -69,6 +72,8 @@ export class Subscription implements FeedListener {
   /** The position a reader comes with is only a claim until a read from it has succeeded. */
   #isVerified = false;
   #isLive = false;
+  /** The reader met a hole, started over, and has not been live since. */
+  #isRereading = false;
   /** What its reader was told of the runs that wait. */
   #queue: ReadonlyMap<string, number> | undefined;
   /** Ends the wait of a live phase, or for a slow connection. */
@@ -162,12 +167,17 @@ export class Subscription implements FeedListener {
     this.#options.hub.leave(feed, this);
   }
 
-  /** The topic is not there: the reader is told what became of it, or that it is gone. */
+  /** The topic is not there: a read says what became of it, or that the store knows nothing of it. */
   async #readGone(): Promise<Outcome> {
     const result = await this.#read();
     if (result.kind === 'batch') return 'again';
-    if (result.kind === 'missing') return 'removed';
-    return this.#reset(result);
+    return this.#reset(result.kind === 'missing' ? this.#vanished(UNKNOWN_EPOCH) : result);
+  }
+
+  /** The store lost the topic with its tombstone (a flushed or replaced Redis). The reader must be told like one whose
+   *  chat was removed, or it would take the end of its stream for a broken connection and keep what does not exist. */
+  #vanished(epoch: string): Reset {
+    return { kind: 'reset', reason: 'removed', epoch: this.#epoch ?? epoch, earliest: 0, next: this.#next };
   }
 
   async #catchUp(feed: Feed): Promise<Outcome | LivePhase> {
@@ -194,10 +204,11 @@ export class Subscription implements FeedListener {
 
   async #readOn(feed: Feed): Promise<Outcome | undefined> {
     const result = await this.#read();
-    if (result.kind === 'missing') return 'again';
+    // Not "again": the feed may not know yet, and this reader would read without a pause until it does.
+    if (result.kind === 'missing') return this.#reset(this.#vanished(feed.epoch));
     if (result.kind === 'reset') return this.#reset(result);
     if (result.epoch !== feed.epoch) return 'again';
-    const gap = this.#epoch === undefined ? undefined : findGap(result, this.#next);
+    const gap = findGap(result, this.#epoch === undefined ? undefined : this.#next);
     if (gap !== undefined) return this.#reset(gap);
     this.#isVerified = true;
     this.#epoch = result.epoch;
@@ -209,6 +220,7 @@ export class Subscription implements FeedListener {
   /** Without an await: from here on every batch reaches this reader, and what ends the phase finds its wake. */
   #goLive(): LivePhase {
     this.#isLive = true;
+    this.#isRereading = false;
     this.#options.onLive?.();
     const woken = new Promise<Outcome>((resolve) => (this.#wake = resolve));
     if (this.#idleAt === undefined) this.#sink.write(this.#encoder.encodeControl({ type: 'live', position: this.position }));
@@ -248,10 +260,13 @@ export class Subscription implements FeedListener {
     const { onReset, signal } = this.#options;
     if (signal.aborted) return 'again';
     const { reason, epoch, earliest, next } = reset;
+    // To start over once more would meet the same hole: the stream would be resets without an end.
+    if (reason === 'undeclared-hole' && this.#isRereading) throw new BrokerError('corrupt', `${this.#options.topic} cannot be read from its beginning`);
     this.#observer.onReset(reason);
     this.#sink.write(this.#encoder.encodeControl({ type: 'reset', reason, epoch, earliest, next }));
     if (reason === 'expired' || reason === 'removed') return 'removed';
     if (onReset === 'close') return 'reset';
+    this.#isRereading = reason === 'undeclared-hole';
     this.#epoch = undefined;
     this.#next = 0;
     return 'again';
@@ -268,14 +283,16 @@ export class Subscription implements FeedListener {
   }
 }
 
-/** A log that leaves an offset out without saying so is not read on: the reader is told. */
-function findGap(batch: LogBatch, from: number): Reset | undefined {
+/** A log that leaves an offset out without saying so is not read on: the reader is told. `from` is undefined where the
+ *  batch begins at the earliest offset, whichever that is. */
+function findGap(batch: LogBatch, from: number | undefined): Reset | undefined {
   let expected = from;
   for (const item of batch.items) {
     const first = item.kind === 'hole' ? item.from : item.offset;
+    expected ??= first;
     if (first !== expected) break;
     expected = (item.kind === 'hole' ? item.to : item.offset) + 1;
   }
-  if (expected === batch.next) return undefined;
+  if ((expected ?? batch.next) === batch.next) return undefined;
   return { kind: 'reset', reason: 'undeclared-hole', epoch: batch.epoch, earliest: 0, next: batch.next };
 }

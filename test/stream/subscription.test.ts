@@ -164,6 +164,45 @@ describe('a subscription', () => {
     expect(viewer.sink.events).toEqual([]);
   });
 
+  it('starts over once when a record is missing, and then ends instead of being reset for ever', async () => {
+    const clock = new ManualClock();
+    const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
+    const read = inner.read.bind(inner);
+    inner.read = async (...args) => {
+      const result = await read(...args);
+      return result.kind === 'batch' && args[2]?.direction === undefined ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== 3) } : result;
+    };
+    rig = new ChatRig({ broker: inner, clock });
+    await rig.prompt('a');
+    await rig.prompt('b');
+    const viewer = rig.view({ epoch: 'e', offset: 0 });
+    await expect(viewer.running).rejects.toMatchObject({ code: 'corrupt' });
+    expect(viewer.sink.controls).toMatchObject([{ type: 'reset', reason: 'undeclared-hole' }]);
+    // The first one would report the failure again when it closes.
+    rig = new ChatRig();
+  });
+
+  it('is told that its chat is removed when the store has lost it without a trace', async () => {
+    const clock = new ManualClock();
+    const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
+    rig = new ChatRig({ broker: inner, clock });
+    await rig.prompt('hello');
+    const live = rig.view();
+    await eventually(() => live.sink.controls.length > 0);
+    await rig.prompt('more');
+    await eventually(() => live.sink.events.length === 4);
+    inner.read = () => Promise.resolve({ kind: 'missing' });
+    // The second comes while the first still follows: the node does not know yet that the chat is gone.
+    const late = rig.view({ epoch: 'e', offset: 1 });
+    await late.running;
+    expect(late.sink.controls).toEqual([{ type: 'reset', reason: 'removed', epoch: 'e', earliest: 0, next: 2 }]);
+    inner.describe = () => Promise.resolve([undefined]);
+    await inner.remove(chatTopic(rig.ref));
+    await live.running;
+    expect(live.sink.controls.at(-1)).toEqual({ type: 'reset', reason: 'removed', epoch: 'e', earliest: 0, next: 4 });
+    expect([late, live].map(({ sink }) => sink.ended)).toEqual(['removed', 'removed']);
+  });
+
   it('is told when its chat is removed, and ends, like all others that watch it', async () => {
     rig = new ChatRig();
     await rig.prompt('hello');
