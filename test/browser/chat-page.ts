@@ -1,11 +1,12 @@
 // The demo page as a test uses it: a real Chromium, and the few things that a person does and sees there.
 import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
+import { timeLimit } from '../helpers/slowness.ts';
 
 const CHROMIUM = process.env['HOLDLINE_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
 const QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 export async function openBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM, args: QUIET });
+  return chromium.launch({ executablePath: CHROMIUM, args: QUIET, timeout: timeLimit(30_000) });
 }
 
 export async function ask(page: Page, prompt: string): Promise<void> {
@@ -20,7 +21,7 @@ export async function untilLength(page: Page, length: number): Promise<void> {
   await page.waitForFunction(
     (wanted) => Number([...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset['length'] ?? '0') >= wanted,
     length,
-    { timeout: 60_000 },
+    { timeout: timeLimit(60_000) },
   );
 }
 
@@ -28,7 +29,7 @@ export async function untilCompleted(page: Page): Promise<void> {
   await page.waitForFunction(
     () => [...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset['status'] === 'completed',
     undefined,
-    { timeout: 60_000 },
+    { timeout: timeLimit(60_000) },
   );
 }
 

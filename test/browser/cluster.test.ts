@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
 import { ClusterRig } from '../helpers/cluster-rig.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { counted } from '../process/joined-story.ts';
 import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength } from './chat-page.ts';
 
@@ -15,7 +16,7 @@ let rig: ClusterRig;
 beforeAll(async () => {
   const redis = await RedisServer.start({ appendfsync: 'always' });
   [browser, rig] = await Promise.all([openBrowser(), ClusterRig.start(redis)]);
-}, 60_000);
+}, timeLimit(60_000));
 afterAll(async () => {
   await Promise.all([browser.close(), rig.close()]);
 });
@@ -32,6 +33,7 @@ async function servingGateway(wire: 'sse' | 'ws'): Promise<ServerProcess> {
 it.each([['wire-sse', 'sse'], ['wire-websocket', 'ws']] as const)('an answer goes on when its gateway is killed (%s)', async (choice, wire) => {
   onTestFailed(() => console.error(rig.log));
   const page = await browser.newPage();
+  page.setDefaultTimeout(timeLimit(30_000));
   await page.goto(`${rig.nginx.url}/#token=${rig.token}`);
   await page.getByTestId('prompt').waitFor();
   await page.getByTestId(choice).check({ force: true });
@@ -49,4 +51,4 @@ it.each([['wire-sse', 'sse'], ['wire-websocket', 'ws']] as const)('an answer goe
   expect(await page.getByTestId('wire').getAttribute('data-wire')).toBe(wire === 'ws' ? 'websocket' : 'sse');
   await page.close();
   await gateway.restart();
-}, 60_000);
+}, timeLimit(60_000));

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { counted } from '../process/joined-story.ts';
 import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength } from './chat-page.ts';
 
@@ -24,6 +25,7 @@ afterAll(async () => {
 beforeEach(async () => {
   server = await ServerProcess.start();
   context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  context.setDefaultTimeout(timeLimit(30_000));
   foreign = [];
   context.on('request', (request) => {
     if (!request.url().startsWith(server.url)) foreign.push(request.url());
@@ -94,7 +96,7 @@ describe('the page', () => {
     await shoot(page, 'survived');
     await shoot(second, 'second-tab');
     expect(foreign).toEqual([]);
-  }, 120_000);
+  }, timeLimit(120_000));
 
   it('does the same over WebSocket, stops when told, and keeps what was said', async () => {
     const page = await openPage();
@@ -113,7 +115,7 @@ describe('the page', () => {
     await untilLength(page, logged.length);
     expect(await shownAnswer(page)).toBe(logged.trim());
     await shoot(page, 'stopped');
-  }, 120_000);
+  }, timeLimit(120_000));
 
   it('answers anew, shows what was there before, and takes a prompt back or changes it, in two tabs that show the same', async () => {
     const page = await openPage();
@@ -172,7 +174,7 @@ describe('the page', () => {
     expect(await answers(page).last().getAttribute('data-status')).toBe('running');
     await page.getByTestId('stop').click();
     await answers(second).last().getByText('Stopped').waitFor();
-  }, 120_000);
+  }, timeLimit(120_000));
 
   it('renders markdown while it streams, on a phone and in the dark', async () => {
     await context.close();
@@ -186,5 +188,5 @@ describe('the page', () => {
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     expect(overflow).toBe(0);
     await shoot(page, 'phone-dark');
-  }, 120_000);
+  }, timeLimit(120_000));
 });

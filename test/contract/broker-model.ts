@@ -7,14 +7,15 @@ import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import type { LiteTopicName } from '../../src/broker/lite-topic.ts';
 import { eventually } from '../helpers/collector.ts';
 import type { ManualClock } from '../helpers/manual-clock.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { ModelBroker, isMajor, offsetLines } from './model-state.ts';
 import type { ModelTopic } from './model-state.ts';
 import { CollectedTail, opener, outcome, readItems, topicName } from './subject.ts';
 import type { SubjectFactory } from './subject.ts';
 
 const RUNS = 100;
-const RUN_MS_MAX = 10_000;
-const TEST_MS_MAX = 180_000;
+const RUN_MS_MAX = timeLimit(10_000);
+const TEST_MS_MAX = timeLimit(180_000);
 /** One last segment, so that one append may write to all of them. */
 const TOPICS = ['chat/one', 'request/one', 'list/one'].map(topicName);
 const MINUTE = 60_000;

@@ -5,6 +5,7 @@ import type { BrokerEngine, Priority } from '../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import type { LiteTopicName } from '../../src/broker/lite-topic.ts';
 import { eventually } from '../helpers/collector.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { append, isMissing, major, minor, outcome, readLines, topicName } from './subject.ts';
 import type { OpenSubject } from './subject.ts';
 import { REQUESTS, TestWorker, VISIBILITY_MS, said } from './worker.ts';
@@ -13,7 +14,7 @@ const A = topicName('request/x/a');
 const B = topicName('request/x/b');
 const C = topicName('request/y/c');
 /** Thousands of durable steps on a busy machine with a slow disk. */
-const MANY_MS_MAX = 120_000;
+const MANY_MS_MAX = timeLimit(120_000);
 
 export function queueContract(open: OpenSubject): void {
   groupContract(open);

@@ -3,13 +3,14 @@
 import { makeToken } from '../../src/cli/token.ts';
 import { NginxProcess } from './nginx-process.ts';
 import { ServerProcess } from './server-process.ts';
+import { slowed } from './slowness.ts';
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const GATEWAYS = 3;
 const WORKERS = 2;
 /** Short, so that a killed worker's runs are not waited for longer than it takes to start another. */
-const LEASE_MS = 1_000;
-const DRAIN_MS = 1_000;
+const LEASE_MS = slowed(1_000);
+const DRAIN_MS = slowed(1_000);
 
 /** What can be killed. */
 export interface RigProcess {

@@ -1,11 +1,12 @@
 // The masters of a real Redis Cluster for tests, with even shares of the slots, and the moving of a slot from one to
 // another as `redis-cli --cluster reshard` does it.
 import { RedisServer, type RedisOptions } from './redis-server.ts';
+import { timeLimit } from './slowness.ts';
 
 const SLOTS = 16_384;
 /** Keys of one slot. */
 const KEYS_MAX = 10_000;
-const MIGRATE_MS = 5_000;
+const MIGRATE_MS = timeLimit(5_000);
 
 export class RedisCluster {
   readonly nodes: readonly RedisServer[];

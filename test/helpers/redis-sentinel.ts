@@ -6,11 +6,14 @@ import { join } from 'node:path';
 import { Child } from './child.ts';
 import type { RedisServer } from './redis-server.ts';
 import { freePort } from './server-process.ts';
+import { slowed } from './slowness.ts';
 
 /** What it calls the master, wherever that is. */
 export const MASTER_NAME = 'chats';
 /** Short, so that a test of a dead master need not wait long. */
-const DOWN_AFTER_MS = 1_000;
+const DOWN_AFTER_MS = slowed(1_000);
+/** Sentinels that split their votes try again after twice this time. By default that is six minutes. */
+const FAILOVER_TIMEOUT_MS = slowed(5_000);
 
 export class RedisSentinel {
   readonly port: number;
@@ -35,6 +38,7 @@ export class RedisSentinel {
       `dir ${folder}`,
       `sentinel monitor ${MASTER_NAME} 127.0.0.1 ${master.port} ${quorum}`,
       `sentinel down-after-milliseconds ${MASTER_NAME} ${DOWN_AFTER_MS}`,
+      `sentinel failover-timeout ${MASTER_NAME} ${FAILOVER_TIMEOUT_MS}`,
     ];
     // It keeps there what it learns.
     await writeFile(join(folder, 'sentinel.conf'), `${lines.join('\n')}\n`);

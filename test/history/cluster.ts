@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { openLogBroker } from '../../src/broker/log/open-log-broker.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { CrashingDisk, type CrashKind } from './crashing-disk.ts';
 import type { Machine, MachineParts } from './machine.ts';
 import { turns, within } from './turns.ts';
@@ -16,7 +17,7 @@ import { WorldNode } from './world-node.ts';
 const ROOT = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 /** Real ms for a crash under way to be over. */
-const CLOSE_MS = 10_000;
+const CLOSE_MS = timeLimit(10_000);
 
 export class Cluster implements Machine {
   readonly clock = new ManualClock();

@@ -8,6 +8,7 @@ import { parseLiteTopicName } from '../../src/broker/lite-topic.ts';
 import { openRedisBroker } from '../../src/broker/redis/open-redis-broker.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import type { RedisServer } from '../helpers/redis-server.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { TcpProxy } from '../helpers/tcp-proxy.ts';
 import type { Machine, MachineParts, OpenMachine } from './machine.ts';
 import { turns, within } from './turns.ts';
@@ -19,7 +20,7 @@ const PARTITIONS = 4;
 const RESTARTS = 0.1;
 const FLUSHES = 0.08;
 /** Real ms for a node to find the server. */
-const OPEN_MS = 10_000;
+const OPEN_MS = timeLimit(10_000);
 
 /** Whichever topic is asked for: a node has one connection for all that it asks. */
 const ANYTHING = parseLiteTopicName('chat/anything');

@@ -3,6 +3,7 @@
 // One seed alone: `WORLD_SEED=<seed> npx vitest run test/history/redis-world.test.ts`.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisServer } from '../helpers/redis-server.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { PLANTED_REDIS_BUGS } from './planted-redis.ts';
 import { RedisMachine } from './redis-machine.ts';
 import { describeViolations } from './violation.ts';
@@ -13,7 +14,7 @@ const [FIRST, COUNT] = process.env['WORLD_SEED'] === undefined ? [1, SEEDS] : [N
 /** At most so many times the worlds, until everything has happened once. */
 const MORE = 4;
 const SUFFERED = ['crash redis', 'crash flush', 'refused', 'unknown', 'reset'];
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = timeLimit(20_000);
 const PLANTED_SEEDS_MAX = 20;
 /** A world that a bug has brought to a halt is not waited for. */
 const PLANTED_PATIENCE_MS = 1500;
@@ -35,7 +36,7 @@ describe('a world on Redis that suffers and is healed', () => {
       for (const observation of history) seen.add(observation.kind === 'crash' ? `crash ${observation.what}` : observation.kind);
     }
     if (COUNT === SEEDS) expect([...seen]).toEqual(expect.arrayContaining(SUFFERED));
-  }, 300_000);
+  }, timeLimit(300_000));
 });
 
 describe('the checker finds on Redis', () => {
@@ -47,5 +48,5 @@ describe('the checker finds on Redis', () => {
       if (violations.some(({ code }) => breaks.includes(code))) return;
     }
     expect.fail(`${name} was not found in ${PLANTED_SEEDS_MAX} worlds; they broke: ${[...found].join(', ') || 'nothing'}`);
-  }, 120_000);
+  }, timeLimit(120_000));
 });

@@ -1,6 +1,7 @@
 // Small worlds under every kind of fault: the checker finds nothing. `npm run torture` goes through many more of them,
 // and a seed that was found bad there can be told again with `WORLD_SEED=<seed> npx vitest run test/history/world.test.ts`.
 import { describe, expect, it } from 'vitest';
+import { timeLimit } from '../helpers/slowness.ts';
 import type { Observation } from './history.ts';
 import { describeViolations } from './violation.ts';
 import { runWorld } from './world.ts';
@@ -22,7 +23,7 @@ describe('a world that suffers and is healed', () => {
       for (const observation of history) kinds.add(kindOf(observation));
     }
     if (COUNT === SEEDS) expect([...kinds]).toEqual(expect.arrayContaining(SUFFERED));
-  }, 120_000);
+  }, timeLimit(120_000));
 });
 
 function kindOf(observation: Observation): string {

@@ -2,6 +2,7 @@
 // readers on one engine whose disk forgets. It is made to suffer as its plan says, then healed and given the time that
 // everything needs to come to its end, and read once more by everybody. What comes out is a history.
 import { isBrokerError } from '../../src/broker/errors.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { checkHistory } from './checker.ts';
 import { Cluster } from './cluster.ts';
 import type { Machine, OpenMachine } from './machine.ts';
@@ -16,7 +17,7 @@ import { planWorld, type Action, type WorldPlan } from './world-plan.ts';
 import { WorldReader } from './world-reader.ts';
 
 /** Real ms in which nothing happens until a healed world that has not come to its end is given up. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = timeLimit(10_000);
 
 export interface WorldResult {
   readonly seed: number;

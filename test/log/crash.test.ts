@@ -8,6 +8,7 @@ import { openLogBroker } from '../../src/broker/log/open-log-broker.ts';
 import { randomEpoch } from '../../src/broker/open-broker.ts';
 import { systemClock } from '../../src/clock.ts';
 import { readItems, topicName } from '../contract/subject.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { temporaryFolder } from './opened-log.ts';
 
 const KILLS = 10;
@@ -39,7 +40,7 @@ class Child {
   }
 
   async said(count: number, timeout = 15_000): Promise<void> {
-    await expect.poll(() => this.lines.length, { timeout, interval: 5 }).toBeGreaterThanOrEqual(count);
+    await expect.poll(() => this.lines.length, { timeout: timeLimit(timeout), interval: 5 }).toBeGreaterThanOrEqual(count);
   }
 
   async kill(): Promise<void> {
@@ -100,7 +101,7 @@ describe('a data folder', () => {
       await broker.close();
     }
     expect(acknowledged.size).toBeGreaterThan(500);
-  }, 60_000);
+  }, timeLimit(60_000));
 
   test('opens again when a process was killed that had changed 200,000 topics since the last checkpoint', async () => {
     const folder = await temporaryFolder();
@@ -113,5 +114,5 @@ describe('a data folder', () => {
       expect([first, last], start).toMatchObject([[{ data: 'kind0/t0' }], [{ data: `kind7/t${MANY_TOPICS / 8 - 1}` }]]);
       await broker.close();
     }
-  }, 120_000);
+  }, timeLimit(120_000));
 });

@@ -7,11 +7,12 @@ import { readConfig } from '../../src/cli/config.ts';
 import type { Environment } from '../../src/cli/environment.ts';
 import { answer, ScriptedUpstream } from '../helpers/scripted-upstream.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const ON_REDIS = { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWT_SECRET: SECRET };

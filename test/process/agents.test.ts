@@ -10,6 +10,7 @@ import { parseLiteTopicName, parseTopicPattern } from '../../src/broker/lite-top
 import { openBroker } from '../../src/broker/open-broker.ts';
 import { makeToken } from '../../src/cli/token.ts';
 import { typeOf } from '../../src/session/chat-event.ts';
+import { slowed, timeLimit } from '../helpers/slowness.ts';
 import { History } from '../history/history.ts';
 import { Child, childEnv } from '../helpers/child.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
@@ -23,7 +24,7 @@ import { seededRandom } from './seeded-random.ts';
 import { startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: timeLimit(180_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const WORKER = fileURLToPath(new URL('../../examples/agents/worker.js', import.meta.url));
@@ -66,7 +67,7 @@ async function startRig(): Promise<Rig> {
   onTestFinished(() => redis.close());
   const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_ROLE: 'gateway', HOLDLINE_LOG_LEVEL: 'warn' };
   const gateways = await Promise.all([1, 2].map(async () => ServerProcess.start({ broker: redis.url, env })));
-  const workers = [1, 2].map(() => new ExampleWorker({ HOLDLINE_BROKER: redis.url, HOLDLINE_LEASE_MS: '1000', AGENTS_WORD_MS: '40' }));
+  const workers = [1, 2].map(() => new ExampleWorker({ HOLDLINE_BROKER: redis.url, HOLDLINE_LEASE_MS: String(slowed(1_000)), AGENTS_WORD_MS: '40' }));
   onTestFinished(async () => {
     await Promise.all([...gateways.map(async (one) => one.close()), ...workers.map(async (one) => one.kill())]);
   });

@@ -3,6 +3,7 @@
 import { describe, expect, it, onTestFinished, type TestContext, vi } from 'vitest';
 import { Child } from '../helpers/child.ts';
 import { freePort, holdline, type ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { WsReader } from '../helpers/ws-reader.ts';
 import { call, type HttpAnswer } from './http-call.ts';
 import { counted, JoinedStory } from './joined-story.ts';
@@ -10,7 +11,7 @@ import { SmallDisk } from './small-disk.ts';
 import { follow, into, post, prompt, startedServer, wholeStory } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const EXIT_STORAGE_FAILED = 74;
 const EXIT_LOCKED = 75;

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { Child, childEnv } from '../helpers/child.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 
 // A compiler takes as long as the machine is busy.
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: timeLimit(120_000) });
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const UP_TO_DATE = ['holdline: the build is up to date'];

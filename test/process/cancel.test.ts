@@ -5,13 +5,14 @@ import { makeToken } from '../../src/cli/token.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
 import { answer, ScriptedUpstream, STALL, textEvent, type Reply, type UpstreamRequest } from '../helpers/scripted-upstream.ts';
 import { ServerProcess } from '../helpers/server-process.ts';
+import { slowed, timeLimit } from '../helpers/slowness.ts';
 import { WsReader } from '../helpers/ws-reader.ts';
 import { call } from './http-call.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, prompt } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 
@@ -35,7 +36,7 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
   beforeAll(async () => {
     model = await ScriptedUpstream.start(replyTo);
     redis = engine === 'redis' ? await RedisServer.start({ appendfsync: 'always' }) : undefined;
-    const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_LEASE_MS: '1000', HOLDLINE_MODEL_URL: model.baseUrl, HOLDLINE_MODEL: 'm' };
+    const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_LEASE_MS: String(slowed(1_000)), HOLDLINE_MODEL_URL: model.baseUrl, HOLDLINE_MODEL: 'm' };
     const start = async (role: string): Promise<ServerProcess> => ServerProcess.start({ ...(redis === undefined ? {} : { broker: redis.url }), env: { ...env, HOLDLINE_ROLE: role } });
     if (redis === undefined) {
       const all = await start('all');
@@ -136,6 +137,6 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
   });
 
   it('leaves no socket to the model open, nor does an answer that is over', async () => {
-    await vi.waitFor(async () => expect(await model.openSockets()).toBe(0), { timeout: 30_000 });
+    await vi.waitFor(async () => expect(await model.openSockets()).toBe(0), { timeout: timeLimit(30_000) });
   });
 });

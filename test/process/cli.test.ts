@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken, type TokenChoices } from '../../src/cli/token.ts';
 import { holdline } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { call } from './http-call.ts';
 import { run, refusal } from './command-run.ts';
 import { JoinedStory } from './joined-story.ts';
@@ -13,7 +14,7 @@ import { decodeJwt } from './jwt.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 

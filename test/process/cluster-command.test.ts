@@ -6,13 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
 import { Child, childEnv } from '../helpers/child.ts';
 import { freePort } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { readSse } from '../helpers/sse-reader.ts';
 import { call } from './http-call.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { into } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const COMMAND = fileURLToPath(new URL('../../deploy/cluster.ts', import.meta.url));
 

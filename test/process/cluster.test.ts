@@ -4,13 +4,14 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ClusterRig, type RigProcess } from '../helpers/cluster-rig.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { readSse } from '../helpers/sse-reader.ts';
 import { readWs } from '../helpers/ws-reader.ts';
 import { playOnCluster } from './cluster-story.ts';
 import { call } from './http-call.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(120_000), hookTimeout: timeLimit(60_000) });
 
 const CUTS = 8;
 const WORKER_KILLS_MAX = 10;

@@ -7,13 +7,14 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { nameBroker, type RedisConfig } from '../../src/cli/broker-config.ts';
 import { readConfig, readWorkerConfig } from '../../src/cli/config.ts';
 import type { Environment } from '../../src/cli/environment.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { call } from './http-call.ts';
 import { run, refusal } from './command-run.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const EXIT_CANNOT_LISTEN = 73;

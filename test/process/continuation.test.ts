@@ -6,12 +6,13 @@ import { makeToken } from '../../src/cli/token.ts';
 import { PrefillModel } from '../helpers/prefill-model.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
 import { ServerProcess } from '../helpers/server-process.ts';
+import { slowed, timeLimit } from '../helpers/slowness.ts';
 import { TcpProxy } from '../helpers/tcp-proxy.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, prompt } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(120_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 /** The tokens of a real model bring their space before them, and now and then end a paragraph. */
@@ -99,7 +100,7 @@ describe('kill -9 of a worker on Redis', () => {
     const proxy = await TcpProxy.start(redis.port);
     onTestFinished(() => proxy.close());
     const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
-    const shared = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_LEASE_MS: '1000' };
+    const shared = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_LEASE_MS: String(slowed(1_000)) };
     const [gateway, worker] = await Promise.all([
       startNode(redis.url, model, { ...shared, HOLDLINE_ROLE: 'gateway' }),
       startNode(`redis://127.0.0.1:${proxy.port}`, model, { ...shared, HOLDLINE_ROLE: 'worker' }),

@@ -5,10 +5,11 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ClusterRig } from '../helpers/cluster-rig.ts';
 import { ReplicatedRedis } from '../helpers/replicated-redis.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { playOnCluster } from './cluster-story.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(120_000), hookTimeout: timeLimit(60_000) });
 
 const MOMENTS = 3;
 

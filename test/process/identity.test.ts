@@ -6,12 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import type { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { run, refusal } from './command-run.ts';
 import { signJwt, type Claims } from './jwt.ts';
 import { post, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 type Pair = { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
 const MAKERS = {

@@ -1,11 +1,12 @@
 // kill -9, the short form; `npm run torture` has the long one.
 import { expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
 import { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { KillStory } from './kill-story.ts';
 import { seededRandom } from './seeded-random.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 it('six kills lose nothing that was acknowledged, and no answer', async () => {
   const server = await ServerProcess.start();

@@ -3,10 +3,11 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { freePort } from '../helpers/server-process.ts';
 import { RedisCluster } from '../helpers/redis-cluster.ts';
 import { RedisServer, type RedisOptions } from '../helpers/redis-server.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { run, type CommandRun } from './command-run.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const EXIT_TRY_LATER = 75;
 const EXIT_CONFIGURATION = 78;

@@ -2,6 +2,7 @@
 // turn, and resumed from the position held, joins to exactly what the model said. Against a server in a process of
 // its own, read by curl, by plain node:http and by `ws`.
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { timeLimit } from '../helpers/slowness.ts';
 import { readSse, type StreamPlace } from '../helpers/sse-reader.ts';
 import { ServerProcess } from '../helpers/server-process.ts';
 import type { RecordOptions, SeenEvent, WireRecord } from '../helpers/wire-record.ts';
@@ -11,7 +12,7 @@ import { counted, JoinedStory } from './joined-story.ts';
 import { seededRandom, type SeededRandom } from './seeded-random.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const CUTS = 10;
 const COUNT = 500;

@@ -7,10 +7,11 @@ import { DEFAULT_TENANT } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { ClusterRig } from '../helpers/cluster-rig.ts';
 import { RedisCluster } from '../helpers/redis-cluster.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { playOnCluster } from './cluster-story.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(120_000), hookTimeout: timeLimit(60_000) });
 
 const SESSIONS = 3;
 const MOVES = 6;

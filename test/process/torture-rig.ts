@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { ClusterRig } from '../helpers/cluster-rig.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
 import { ServerProcess } from '../helpers/server-process.ts';
+import { slowed } from '../helpers/slowness.ts';
 import { UpstreamProcess } from '../helpers/upstream-process.ts';
 import { ChatStory } from './chat-story.ts';
 import { playOnCluster } from './cluster-story.ts';
@@ -18,7 +19,7 @@ const AGENTS = ['goer', 'starter'] as const;
 const SESSIONS = 3;
 /** More than anybody is struck in one run. */
 const ATTEMPTS_MAX = 100;
-const LEASE_MS = 1_000;
+const LEASE_MS = slowed(1_000);
 
 type Strike = (torture: Torture) => Promise<void>;
 

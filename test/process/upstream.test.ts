@@ -5,12 +5,13 @@ import { LLMock } from '@copilotkit/aimock';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Child } from '../helpers/child.ts';
 import { freePort, ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { call } from './http-call.ts';
 import { JoinedStory, type JoinedRun } from './joined-story.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const STORY = 'Once upon a time, in a naïve 🏰, there lived a résumé. '.repeat(20);
 const STEADY = { chunkSize: 3, streamingProfile: { ttft: 5, tps: 1000, jitter: 0.5 } };

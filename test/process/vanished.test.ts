@@ -2,6 +2,7 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { readSse } from '../helpers/sse-reader.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
 import type { WireRecord } from '../helpers/wire-record.ts';
@@ -10,7 +11,7 @@ import { call } from './http-call.ts';
 import { prompt, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy, and a node looks at a chat that is silent every 15 s or so.
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(90_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());

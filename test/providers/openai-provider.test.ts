@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createOpenAiProvider, type OpenAiProviderOptions } from '../../src/worker/providers/openai-provider.ts';
 import { DRAIN_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../../src/worker/providers/upstream-limits.ts';
 import { answer, CUT, deltaEvent, DONE, errorReply, finishEvent, HEADERS, RESET, ScriptedUpstream, sse, STALL, textEvent, type Script } from '../helpers/scripted-upstream.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { collect, nextEvent, requestOf, textIn, watchedSignal } from './collect.ts';
 import { WatchedClock } from './watched-clock.ts';
 
@@ -14,7 +15,7 @@ let upstream: ScriptedUpstream | undefined;
 afterEach(async () => {
   await upstream?.close();
   upstream = undefined;
-  await vi.waitFor(() => expect(clock.timers).toBe(0));
+  await vi.waitFor(() => expect(clock.timers).toBe(0), { timeout: timeLimit(5_000) });
 });
 
 /** No second attempt, unless asked for: those have their own tests. */
@@ -139,7 +140,7 @@ describe('an answer over a real socket', () => {
     const { provider, upstream } = await providerOf([answer('a')]);
     for (let runs = 0; runs < 3; runs += 1) {
       expect((await collect(provider, requestOf('x'))).error).toBeUndefined();
-      await vi.waitFor(() => expect(clock.timers).toBe(0));
+      await vi.waitFor(() => expect(clock.timers).toBe(0), { timeout: timeLimit(5_000) });
     }
     expect(upstream.requests.map((request) => request.connection)).toEqual([0, 0, 0]);
   });
@@ -364,7 +365,7 @@ describe('an abort', () => {
     await nextEvent(stream);
     expect(listeners.size).toBe(1);
     await stream.return?.();
-    await vi.waitFor(() => expect(listeners.size).toBe(0));
+    await vi.waitFor(() => expect(listeners.size).toBe(0), { timeout: timeLimit(5_000) });
   });
 
   it('is not needed by a reader that leaves: the socket closes all the same', async () => {

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createOpenAiProvider } from '../../src/worker/providers/openai-provider.ts';
 import { ATTEMPTS_MAX, FIRST_BYTE_TIMEOUT_MS } from '../../src/worker/providers/upstream-limits.ts';
 import { answer, CUT, errorReply, RESET, ScriptedUpstream, sse, STALL, textEvent, type Reply, type Script } from '../helpers/scripted-upstream.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { collect, requestOf, textIn } from './collect.ts';
 import { WatchedClock } from './watched-clock.ts';
 
@@ -12,7 +13,7 @@ let clock = new WatchedClock();
 afterEach(async () => {
   await upstream?.close();
   upstream = undefined;
-  await vi.waitFor(() => expect(clock.timers).toBe(0));
+  await vi.waitFor(() => expect(clock.timers).toBe(0), { timeout: timeLimit(5_000) });
 });
 
 async function start(script: Script, signal = new AbortController().signal) {

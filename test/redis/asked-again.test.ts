@@ -8,10 +8,11 @@ import { Runs, type Prompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import { eventually } from '../helpers/collector.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { RedisStore } from './redis-store.ts';
 
 // Each command waits for the replica for as long as a connection may.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000) });
 
 const ALICE = { tenant: 'default', user: 'alice' };
 const PROMPT: Prompt = { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' };

@@ -18,13 +18,14 @@ import { REQUESTS, TestWorker, VISIBILITY_MS, said } from '../contract/worker.ts
 import { eventually } from '../helpers/collector.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { TcpProxy } from '../helpers/tcp-proxy.ts';
 
 const A = topicName('request/x/a');
 const B = topicName('request/x/b');
 const C = topicName('request/x/c');
 const PARTITIONS = 4;
-const MANY_MS_MAX = 60_000;
+const MANY_MS_MAX = timeLimit(60_000);
 
 let server: RedisServer;
 let stores = 0;

@@ -4,9 +4,10 @@ import { CHAT, CollectedTail, append, major, minor, outcome, readLines } from '.
 import { eventually } from '../helpers/collector.ts';
 import { MASTER_NAME, RedisSentinel } from '../helpers/redis-sentinel.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { RedisStore } from './redis-store.ts';
 
-const TEST_MS_MAX = 60_000;
+const TEST_MS_MAX = timeLimit(60_000);
 
 test('a fail-over is followed, and told by another epoch', { timeout: TEST_MS_MAX }, async () => {
   const master = await RedisServer.start();
@@ -24,7 +25,7 @@ test('a fail-over is followed, and told by another epoch', { timeout: TEST_MS_MA
   // The replica has it: what is lost here would be lost by right.
   const raw = store.raw();
   await raw.ping();
-  expect(await raw.wait(1, 10_000)).toBe(1);
+  expect(await raw.wait(1, timeLimit(10_000))).toBe(1);
   raw.disconnect();
   await master.kill();
   await eventually(async () => (await outcome(append(broker, CHAT, minor('after')))) === 'accepted');

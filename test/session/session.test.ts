@@ -10,6 +10,7 @@ import { ChatRig, joinAnswer } from '../helpers/chat-rig.ts';
 import { eventually } from '../helpers/collector.ts';
 import { countingBroker } from '../helpers/counting-broker.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 
 let rig: ChatRig;
 afterEach(async () => {
@@ -181,7 +182,7 @@ describe('the cost of a command', () => {
     expect(last.appends).toBe(second.appends);
     expect(last.reads).toBeLessThanOrEqual(second.reads);
     expect(last.items).toBeLessThanOrEqual(second.items);
-  }, 60_000);
+  }, timeLimit(60_000));
 
   it('is bounded: prompts that wait and messages that are remembered have a limit', async () => {
     rig = new ChatRig();

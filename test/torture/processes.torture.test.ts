@@ -1,11 +1,12 @@
 // The long form of test/process/torture.test.ts: hundreds of runs under blows at random, on each engine, from a seed that
 // differs each time unless it is given. TORTURE_MINUTES=<of each engine> HOLDLINE_TEST_SEED=<seed> npm run torture
 import { expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
+import { timeLimit } from '../helpers/slowness.ts';
 import { TortureRig, type Engine } from '../process/torture-rig.ts';
 
 const MINUTES = Number(process.env['TORTURE_MINUTES'] ?? 5);
 /** A kept connection is closed by the model a few seconds after its last answer. */
-const SOCKETS_GONE_MS = 30_000;
+const SOCKETS_GONE_MS = timeLimit(30_000);
 
 it.each<Engine>(['embedded', 'redis'])(`${MINUTES} minutes of blows lose nothing and leave nothing open: %s`, async (engine) => {
   const rig = await TortureRig.start(engine);
