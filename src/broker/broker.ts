@@ -250,6 +250,8 @@ export interface BrokerHealth {
   readonly state: 'ready' | 'full' | 'unavailable' | 'failed';
   /** What an acknowledged record survives, in one line for an operator. */
   readonly durability: string;
+  /** Something that an operator should look at while the storage works: the clock is not believed, for example. */
+  readonly notice?: string | undefined;
 }
 
 export interface HealthReporting {

@@ -1,4 +1,5 @@
-// Which storage the environment names, and what it must promise: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE.
+// Which storage the environment names, and what it must promise: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE; and whether the
+// machine's clock is believed: HOLDLINE_CLOCK.
 import { REPLICAS_MAX, type RedisPromise } from '../broker/redis/verify-promise.ts';
 import { isRedisUrl, parseRedisUrl, REDIS_FORMS, type RedisPlace } from '../broker/redis/redis-url.ts';
 import type { EnvironmentReader } from './environment.ts';
@@ -13,7 +14,7 @@ export interface RedisConfig extends RedisPlace {
 
 export type BrokerConfig =
   | { readonly engine: 'memory' }
-  | { readonly engine: 'log'; readonly folder: string; readonly fsync: FsyncConfig }
+  | { readonly engine: 'log'; readonly folder: string; readonly fsync: FsyncConfig; readonly isClockTrusted: boolean }
   | RedisConfig;
 
 const FORMS = `log:<folder>, memory:, ${REDIS_FORMS}`;
@@ -26,7 +27,8 @@ export function readBroker(read: EnvironmentReader): BrokerConfig {
   }
   if (url === 'memory:') return { engine: 'memory' };
   const fsync = readFsync(read);
-  if (url.startsWith('log:') && url.length > 'log:'.length) return { engine: 'log', folder: url.slice('log:'.length), fsync };
+  const isClockTrusted = read.oneOf('HOLDLINE_CLOCK', ['check', 'trust'], 'check') === 'trust';
+  if (url.startsWith('log:') && url.length > 'log:'.length) return { engine: 'log', folder: url.slice('log:'.length), fsync, isClockTrusted };
   read.fault('HOLDLINE_BROKER', `must be ${FORMS}`);
   return { engine: 'memory' };
 }

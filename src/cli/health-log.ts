@@ -1,5 +1,5 @@
 // Says in the log when the storage stops being there and when it is back: once each, whatever many parts of the process
-// meet of it.
+// meet of it. Also what the storage has to tell an operator, when it begins and when it ends.
 import type { Logger } from 'pino';
 import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
 import type { Clock, Timer } from '../clock.ts';
@@ -11,6 +11,7 @@ export class HealthLog {
   readonly #clock: Clock;
   readonly #logger: Logger;
   #state: BrokerHealth['state'] = 'ready';
+  #hasNotice = false;
   #timer: Timer | undefined;
 
   constructor(broker: HealthReporting, clock: Clock, logger: Logger) {
@@ -20,10 +21,8 @@ export class HealthLog {
   }
 
   start(): void {
-    this.#timer = this.#clock.after(LOOK_MS, () => {
-      this.#look();
-      this.start();
-    });
+    this.#look();
+    this.#timer = this.#clock.after(LOOK_MS, () => this.start());
   }
 
   stop(): void {
@@ -31,7 +30,12 @@ export class HealthLog {
   }
 
   #look(): void {
-    const { state } = this.#broker.health();
+    const { state, notice } = this.#broker.health();
+    if ((notice !== undefined) !== this.#hasNotice) {
+      this.#hasNotice = notice !== undefined;
+      if (notice === undefined) this.#logger.warn('the clock and the recorded time agree again');
+      else this.#logger.error(notice);
+    }
     if (state === this.#state) return;
     this.#state = state;
     if (state === 'ready') this.#logger.warn('the storage is back');

@@ -106,10 +106,11 @@ export async function removeTopic(store: TopicStore, name: string, output: Outpu
 /** What the storage is, and what an acknowledged record survives on it. An engine opens only where its server keeps what
  *  it was told to promise, so that what is printed here is what holds. */
 export async function verifyTopics(store: TopicStore, config: BrokerConfig, output: Output): Promise<void> {
-  const { state, durability } = await store.health();
+  const { state, durability, notice } = await store.health();
   output.line(`broker\t${nameBroker(config)}`);
   output.line(`state\t${state}`);
   output.line(`promise\t${durability}`);
+  if (notice !== undefined) output.line(`notice\t${notice}`);
 }
 
 async function mustDescribe(store: TopicStore, topic: LiteTopicName): Promise<TopicInfo> {

@@ -1,12 +1,17 @@
 // Topics that nobody asks for end when their time comes, also where the index on disk knows an earlier one: what is
 // written to is not moved there until then.
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
 import { TOMBSTONE_MS, type BrokerEngine } from '../../src/broker/broker.ts';
-import { append, CHAT, minor } from '../contract/subject.ts';
+import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
+import { append, CHAT, minor, topicName } from '../contract/subject.ts';
 import { eventually } from '../helpers/collector.ts';
-import { openLog } from './opened-log.ts';
+import { crashCopy, openLog } from './opened-log.ts';
 
 const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const OTHER = topicName('chat/other');
+const TTL = { ttlMs: 30 * DAY };
 
 /** The end of its life is an hour ago: were it ended only now, by who asks, its tombstone would stand. */
 async function endedAnHourAgo(broker: BrokerEngine, epoch: string): Promise<boolean> {
@@ -29,4 +34,65 @@ test.each([
   }
   await clock.advance(TOMBSTONE_MS);
   await eventually(async () => endedAnHourAgo(engine, epoch));
+});
+
+test('a start with a clock that is 40 days ahead ends no chat, and the clock is right again afterwards', async () => {
+  const { broker, clock, reopen } = await openLog();
+  const { epoch } = await append(broker, CHAT, minor('a'), TTL);
+  const made = clock.now();
+  await broker.close();
+  clock.jumpWall(40 * DAY);
+  const wrong = await reopen();
+  expect(await wrong.read(CHAT, 'earliest')).toMatchObject({ kind: 'batch', epoch });
+  expect(wrong.health().notice).toMatch(/^the clock is 40 days ahead/);
+  await append(wrong, OTHER, minor('a'), TTL);
+  await clock.advance(DAY);
+  await wrong.close();
+  clock.jumpWall(-40 * DAY);
+  const right = await reopen();
+  expect(right.health().notice).toBeUndefined();
+  const { topics } = await right.list(parseTopicPattern('chat/*'), { limit: 10 });
+  expect(topics.map(({ topic, expiresAt }) => [topic, expiresAt])).toEqual([[CHAT, made + 30 * DAY], [OTHER, made + 30 * DAY]]);
+  await clock.advance(29 * DAY + TOMBSTONE_MS);
+  await eventually(() => endedAnHourAgo(right, epoch));
+});
+
+test('a jump that lasts for three days is believed, and topics that are over by then end', async () => {
+  const { broker, clock, reopen } = await openLog();
+  const { epoch } = await append(broker, CHAT, minor('a'), TTL);
+  await broker.close();
+  await clock.advance(40 * DAY);
+  const late = await reopen();
+  await clock.advance(3 * DAY - HOUR);
+  expect((await late.read(CHAT, 'earliest')).kind).toBe('batch');
+  await clock.advance(HOUR + TOMBSTONE_MS);
+  await eventually(() => endedAnHourAgo(late, epoch));
+  expect(late.health().notice).toBeUndefined();
+});
+
+test('an operator who trusts the clock need not wait', async () => {
+  const { broker, clock, reopen } = await openLog();
+  await append(broker, CHAT, minor('a'), TTL);
+  await broker.close();
+  await clock.advance(40 * DAY);
+  const late = await reopen({ isClockTrusted: true });
+  expect(late.health().notice).toBeUndefined();
+  await eventually(async () => (await late.read(CHAT, 'earliest')).kind === 'reset');
+});
+
+test('a clock that is set under a running engine ends nothing, and one that was idle for long is no jump', async () => {
+  const { broker, clock, folder } = await openLog();
+  await append(broker, CHAT, minor('a'), TTL);
+  clock.jumpWall(40 * DAY);
+  await clock.advance(HOUR);
+  expect([(await broker.read(CHAT, 'earliest')).kind, broker.health().notice !== undefined]).toEqual(['batch', true]);
+  clock.jumpWall(-40 * DAY);
+  await clock.advance(HOUR);
+  expect(broker.health().notice).toBeUndefined();
+  await clock.advance(10 * DAY);
+  // The time is written down beside everything else.
+  await eventually(async () => {
+    const crashed = await openLog({ folder: await crashCopy(folder), clock });
+    return crashed.broker.health().notice === undefined;
+  });
 });

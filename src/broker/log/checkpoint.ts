@@ -7,6 +7,7 @@ import { TOMBSTONE_MS } from '../broker.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
+import { isCode } from './device-errors.ts';
 import type { LogPosition } from './log-writer.ts';
 import type { ChunkImage } from './record-chunk.ts';
 import type { Segments } from './segments.ts';
@@ -19,6 +20,7 @@ import { ValuePages } from './value-pages.ts';
 const NOTHING = Buffer.alloc(0);
 const CHECKPOINT_KEY = 'checkpoint';
 const LIFE_KEY = 'life';
+const TIME_KEY = 'time';
 
 /** Encoded in one turn of the event loop: on a busy node it turns every half millisecond. */
 const TOPICS_A_TURN = 2;
@@ -82,6 +84,17 @@ export class Checkpoint {
     this.#unwritten = changes;
     this.#captured = this.#captured.length === 0 ? topics : this.#captured.concat(topics);
     return this.#finish(changes, images, dead);
+  }
+
+  /** Only the time, for a log in which nothing happens. Without room on the device the last one stays. */
+  async recordTime(time: number): Promise<void> {
+    const into = new ByteWriter(16);
+    into.varint(time);
+    try {
+      await this.#index.apply([change('state', TIME_KEY, into.view())]);
+    } catch (error) {
+      if (!isCode(error, 'ENOSPC')) throw error;
+    }
   }
 
   async #finish(changes: IndexChange[], images: readonly TopicImage[], dead: readonly number[]): Promise<void> {
@@ -164,6 +177,13 @@ export function readCheckpoint(index: TopicIndex): CheckpointState | undefined {
   const [time, nextTopicId] = [reader.varint(), reader.varint()];
   const segments = Array.from({ length: reader.varint() }, () => ({ id: reader.varint(), live: reader.varint() }));
   return { position, time, nextTopicId, segments };
+}
+
+/** The latest time on record, of the checkpoint or after it; undefined in a folder that never had one. @throws BrokerError corrupt */
+export function readTime(index: TopicIndex, checkpoint: CheckpointState | undefined): number | undefined {
+  const bytes = index.state(TIME_KEY);
+  if (bytes === undefined) return checkpoint?.time;
+  return Math.max(new ByteReader(bytes).varint(), checkpoint?.time ?? 0);
 }
 
 export function readLife(index: TopicIndex): Life | undefined {

@@ -55,6 +55,14 @@ export class Expiry {
     return at !== undefined && at <= now && !this.#hooks.isHeld(topic);
   }
 
+  /** The engine's time has jumped: what was planned by the old one is void. */
+  restart(): void {
+    this.#sweptAt = 0;
+    if (this.#closed || this.#sweeping) return;
+    this.#timer?.timer.cancel();
+    this.sweep();
+  }
+
   sweep(): void {
     this.#timer = undefined;
     if (this.#closed || this.#sweeping) return;

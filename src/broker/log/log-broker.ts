@@ -11,6 +11,7 @@ import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import type { TailRing } from '../tail/tail-ring.ts';
 import type { Appender } from './appender.ts';
+import type { EngineTime } from './engine-time.ts';
 import type { Expiry } from './expiry.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { infoOf, type TopicLister } from './topic-lister.ts';
@@ -27,6 +28,7 @@ export interface LogBrokerParts {
   readonly lister: TopicLister;
   readonly ring: TailRing;
   readonly groups: GroupConsumption;
+  readonly time: EngineTime;
   readonly durability: string;
   /** Writes the last checkpoint and releases files and lock. */
   shutDown(): Promise<void>;
@@ -87,7 +89,8 @@ export class LogBroker implements BrokerEngine {
   }
 
   health(): BrokerHealth {
-    return { state: this.#parts.commit.state, durability: this.#parts.durability };
+    const { commit, durability, time } = this.#parts;
+    return { state: commit.state, durability, notice: time.notice };
   }
 
   close(): Promise<void> {

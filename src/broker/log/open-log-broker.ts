@@ -11,7 +11,7 @@ import type { TailReader } from '../tail/tail-reader.ts';
 import { TailRing } from '../tail/tail-ring.ts';
 import { Appender } from './appender.ts';
 import { CheckpointSchedule } from './checkpoint-schedule.ts';
-import { Checkpoint, readCheckpoint, readLife, type Life } from './checkpoint.ts';
+import { Checkpoint, readCheckpoint, readLife, readTime, type Life } from './checkpoint.ts';
 import { ColdReads } from './cold-reads.ts';
 import { isCode } from './device-errors.ts';
 import { EngineTime } from './engine-time.ts';
@@ -47,6 +47,8 @@ export interface LogBrokerOptions {
   readonly limits?: Partial<LogLimits>;
   /** Default: the machine's. */
   readonly bootId?: string;
+  /** An operator says that the clock is right, however far it is from the last recorded time. Default: false. */
+  readonly isClockTrusted?: boolean;
 }
 
 interface Storage {
@@ -106,7 +108,8 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
     lossy,
     onFrame: (frame, location) => replay.apply(frame, location),
   });
-  const time = new EngineTime(options.clock, Math.max(from?.time ?? 0, recovered.time));
+  const recorded = Math.max(readTime(index, from) ?? 0, recovered.time);
+  const time = new EngineTime(options.clock, recorded === 0 ? undefined : recorded, options.isClockTrusted ?? false);
   const writer = writerAt(recovered, files, segments, { segmentBytes: limits.segmentBytes, newSalt: options.newEpoch });
   release.push(() => writer.close());
   await writeFirstCheckpoint({ checkpoint, writer, time, life, lossy });
@@ -193,8 +196,14 @@ function assemble(storage: Storage): LogBroker {
   const broker = new LogBroker({
     table, appender, commit, expiry, lister, ring, groups,
     reads: new TopicReads(table, recent, new ColdReads(segments, limits.coldReadsMax), time),
+    time,
     durability: describeDurability(options.fsync),
     shutDown: () => shutDown(storage, commit, schedule),
+  });
+  time.watch({
+    record: (now) => checkpoint.recordTime(now),
+    onJump: () => expiry.restart(),
+    onFatal: (error) => commit.failNow(error),
   });
   expiry.sweep();
   return broker;
@@ -202,6 +211,7 @@ function assemble(storage: Storage): LogBroker {
 
 /** A failed device gets no last checkpoint: what it would say of the log may not be true. */
 async function shutDown({ checkpoint, writer, time, life, release }: Storage, commit: GroupCommit, schedule: CheckpointSchedule): Promise<void> {
+  await time.stop();
   await schedule.stop();
   commit.stop();
   try {
