@@ -2,6 +2,7 @@
 // reader has scrolled away from it; and the focus, which stays in its place when another branch comes under it.
 import type { ChatSnapshot } from '../src/client/chat-client.ts';
 import { find } from './element.ts';
+import { openParser } from './markdown/open-parser.ts';
 import { MessageView } from './message-view.ts';
 import type { MessageActions } from './message-view.ts';
 
@@ -22,6 +23,7 @@ export class Conversation {
   readonly #welcome = find('welcome', HTMLElement);
   readonly #gone = find('gone', HTMLElement);
   readonly #toEnd = find('to-end', HTMLButtonElement);
+  readonly #parser = openParser();
   readonly #views = new Map<string, MessageView>();
   #follows = true;
 
@@ -30,7 +32,10 @@ export class Conversation {
     this.#scroller.addEventListener('scroll', () => this.#noteScroll(), { passive: true });
     this.#toEnd.addEventListener('click', () => this.scrollToEnd());
     // The keyboard of a phone, a rotation or a growing text box takes room: stay at the end through it.
-    new ResizeObserver(() => this.#follow()).observe(this.#scroller);
+    // So does an answer, which is parsed elsewhere and grows when that is done.
+    const resized = new ResizeObserver(() => this.#follow());
+    resized.observe(this.#scroller);
+    resized.observe(this.#messages);
   }
 
   /** @param snapshot undefined: a chat that does not exist yet */
@@ -45,7 +50,7 @@ export class Conversation {
       this.#views.delete(messageId);
     }
     messages.forEach((message, index) => {
-      const view = this.#views.get(message.messageId) ?? new MessageView(message, this.#actions);
+      const view = this.#views.get(message.messageId) ?? new MessageView(message, this.#actions, this.#parser);
       this.#views.set(message.messageId, view);
       view.update(message, message.runId === undefined ? undefined : runs.get(message.runId));
       const there = this.#messages.children[index] ?? null;

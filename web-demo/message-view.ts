@@ -1,9 +1,10 @@
 // One message on the page, updated in place: its parts keep their elements, its foot says how it stands, what else stands
 // in its place, and offers what can be done about it.
 import type { Message, Run } from '../src/client/chat-client.ts';
+import { copyText } from './copy-button.ts';
 import { button, element, setText } from './element.ts';
 import { ForkSwitch } from './fork-switch.ts';
-import { copyText } from './markdown-view.ts';
+import type { Parser } from './markdown/parser.ts';
 import { ACTION_LABELS, actionsFor, isUnanswered } from './message-actions.ts';
 import type { ActionName } from './message-actions.ts';
 import { plainText, sentenceOf, statusOf } from './message-status.ts';
@@ -26,6 +27,7 @@ export interface MessageActions {
 export class MessageView {
   readonly element: HTMLElement;
   readonly #actions: MessageActions;
+  readonly #parser: Parser;
   readonly #body = element('div', { class: 'body' });
   readonly #sentence = element('span', { class: 'sentence' });
   readonly #buttons = element('span', { class: 'actions' });
@@ -38,8 +40,9 @@ export class MessageView {
   #message: Message | undefined;
   #run: Run | undefined;
 
-  constructor(message: Message, actions: MessageActions) {
+  constructor(message: Message, actions: MessageActions, parser: Parser) {
     this.#actions = actions;
+    this.#parser = parser;
     const label = message.role === 'assistant' ? 'Answer' : 'You';
     const select = (runId: string): void => actions.select(runId);
     this.#fork = new ForkSwitch(message.role === 'assistant' ? 'Answer' : 'Message', select);
@@ -76,7 +79,7 @@ export class MessageView {
       // A part may be cut away and come back as another kind: that is another view.
       const key = `${part.part} ${part.kind}`;
       wanted.add(key);
-      const view = this.#parts.get(key) ?? partView(part, message.role);
+      const view = this.#parts.get(key) ?? partView(part, message.role, this.#parser);
       this.#parts.set(key, view);
       view.update(part);
       this.#body.append(...(view.element.isConnected ? [] : [view.element]));

@@ -2,7 +2,9 @@
 // folded away; what they are doing shows in their summary.
 import type { Part } from '../src/client/chat-client.ts';
 import { element, setText } from './element.ts';
-import { MarkdownView } from './markdown-view.ts';
+import { MarkdownView } from './markdown/markdown-view.ts';
+import type { Parser } from './markdown/parser.ts';
+import { PlainText } from './plain-text.ts';
 
 export interface PartView {
   readonly element: HTMLElement;
@@ -10,10 +12,10 @@ export interface PartView {
 }
 
 /** @param role whose message it is: what people wrote is shown as they wrote it */
-export function partView(part: Part, role: string): PartView {
+export function partView(part: Part, role: string, parser: Parser): PartView {
   switch (part.kind) {
     case 'text':
-      return role === 'assistant' ? markdownPart() : plainPart();
+      return role === 'assistant' ? markdownPart(parser) : plainPart();
     case 'reasoning':
       return foldedPart('Thoughts', (shown) => (shown.kind === 'reasoning' ? shown.text : ''));
     case 'tool-call':
@@ -23,36 +25,38 @@ export function partView(part: Part, role: string): PartView {
   }
 }
 
-function markdownPart(): PartView {
-  const view = new MarkdownView();
+function markdownPart(parser: Parser): PartView {
+  const view = new MarkdownView(parser);
   return { element: view.element, update: (part) => view.update(part.kind === 'text' ? lackingStart(part.start) + part.text : '') };
 }
 
 function plainPart(): PartView {
-  const body = element('div', { class: 'plain' });
-  return { element: body, update: (part) => setText(body, part.kind === 'text' ? part.text : '') };
+  const body = new PlainText(element('div', { class: 'plain' }));
+  return { element: body.element, update: (part) => body.update(part.kind === 'text' ? part.text : '') };
 }
 
 function foldedPart(label: string, textOf: (part: Part) => string): PartView {
-  const body = element('div', { class: 'plain' });
-  const folded = element('details', { class: 'folded' }, element('summary', {}, label), body);
-  return { element: folded, update: (part) => setText(body, textOf(part)) };
+  const body = new PlainText(element('div', { class: 'plain' }));
+  const folded = element('details', { class: 'folded' }, element('summary', {}, label), body.element);
+  return { element: folded, update: (part) => body.update(textOf(part)) };
 }
 
 function toolPart(): PartView {
   const name = element('summary');
-  const given = element('pre');
-  const got = element('pre');
-  const folded = element('details', { class: 'folded' }, name, given, got);
+  const given = new PlainText(element('pre'));
+  const got = new PlainText(element('pre'));
+  const folded = element('details', { class: 'folded' }, name, given.element, got.element);
+  let outcome: unknown;
   return {
     element: folded,
     update: (part) => {
       if (part.kind !== 'tool-call') return;
       const state = part.error !== undefined ? 'failed' : part.result !== undefined ? 'done' : 'running';
       setText(name, `${part.toolName ?? 'A tool'}: ${state}`);
-      setText(given, part.text);
-      const outcome = part.error ?? part.result;
-      setText(got, outcome === undefined ? '' : JSON.stringify(outcome, null, 2));
+      given.update(part.text);
+      if (outcome === (part.error ?? part.result)) return;
+      outcome = part.error ?? part.result;
+      got.update(outcome === undefined ? '' : JSON.stringify(outcome, null, 2));
     },
   };
 }

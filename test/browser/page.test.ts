@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { ServerProcess } from '../helpers/server-process.ts';
 import { timeLimit } from '../helpers/slowness.ts';
 import { counted } from '../process/joined-story.ts';
-import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength } from './chat-page.ts';
+import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength, untilShown } from './chat-page.ts';
 
 const SHOTS = process.env['HOLDLINE_TEST_SHOTS'];
 
@@ -182,6 +182,7 @@ describe('the page', () => {
     const page = await openPage();
     await ask(page, 'write a short markdown tour');
     await untilCompleted(page);
+    await untilShown(page);
     expect(await answers(page).last().locator('h1, h2, h3').count()).toBeGreaterThan(0);
     expect(await answers(page).last().locator('li').count()).toBeGreaterThan(0);
     expect(await answers(page).last().locator('pre code').count()).toBeGreaterThan(0);

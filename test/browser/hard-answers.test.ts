@@ -1,0 +1,74 @@
+// A person whose model says what is hard to parse or to show: the page shows all of it, goes on working, and shows the next answer as
+// Markdown, in the chat and when the chat is opened again.
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { DONE, finishEvent, ScriptedUpstream, textEvent, type Step } from '../helpers/scripted-upstream.ts';
+import { ServerProcess } from '../helpers/server-process.ts';
+import { answers, ask, openBrowser, untilCompleted, untilShown } from './chat-page.ts';
+import { HARD_TO_PARSE, HARD_TO_SHOW } from './hard-answers.ts';
+
+/** UTF-16 units that the model says at a time. */
+const PIECE = 1_000;
+/** What a page stays quick with; the answers would make up to 170,000. */
+const ELEMENTS_MAX = 20_000;
+
+const NAMES = [
+  'quotes in quotes',
+  'lists in lists on one line',
+  'stars in stars',
+  'a hundred thousand paragraphs',
+  'a list of sixty thousand items',
+  'thousands of code blocks',
+  'a huge table',
+  'words in bold',
+] as const;
+
+let browser: Browser;
+let upstream: ScriptedUpstream;
+let server: ServerProcess;
+beforeAll(async () => {
+  upstream = await ScriptedUpstream.start(({ body }) => ({ steps: steps((body as { messages: { content: string }[] }).messages.at(-1)?.content ?? '') }));
+  const env = { HOLDLINE_MODEL_URL: upstream.baseUrl, HOLDLINE_MODEL: 'm', HOLDLINE_MODEL_KEY: 'k' };
+  [browser, server] = await Promise.all([openBrowser(), ServerProcess.start({ env })]);
+}, 60_000);
+afterAll(async () => {
+  await Promise.all([browser.close(), server.close(), upstream.close()]);
+});
+
+const textOf = (name: string): string => [...HARD_TO_PARSE, ...HARD_TO_SHOW].find((answer) => answer.name === name)?.text ?? 'A **plain** answer.';
+
+function* steps(name: string): Iterable<Step> {
+  const text = textOf(name);
+  for (let at = 0; at < text.length; at += PIECE) yield textEvent(text.slice(at, at + PIECE));
+  yield finishEvent();
+  yield DONE;
+}
+
+async function openPage(): Promise<{ page: Page; faults: Error[] }> {
+  const page = await browser.newPage();
+  const faults: Error[] = [];
+  page.on('pageerror', (fault) => faults.push(fault));
+  await page.goto(`${server.url}/#token=${server.token}`);
+  await page.getByTestId('prompt').waitFor();
+  return { page, faults };
+}
+
+/** Letters and digits that the last answer shows: what surrounds them differs between Markdown and text. */
+const shownLetters = (page: Page): Promise<number> => answers(page).last().locator('.body').evaluate((body) => body.textContent.replace(/Copy|[^a-z0-9]/g, '').length);
+
+it.each(NAMES)('%s', async (name) => {
+  const { page, faults } = await openPage();
+  await ask(page, name);
+  for (const visit of ['while it is said', 'opened again']) {
+    await untilCompleted(page);
+    await untilShown(page);
+    expect(await answers(page).last().getAttribute('data-length'), visit).toBe(String(textOf(name).length));
+    expect(await shownLetters(page), visit).toBeGreaterThanOrEqual(textOf(name).replace(/1\. |Copy|[^a-z0-9]/g, '').length);
+    expect(await page.locator('*').count(), visit).toBeLessThan(ELEMENTS_MAX);
+    if (visit === 'while it is said') await page.reload();
+  }
+  await ask(page, 'and now?');
+  await answers(page).nth(1).locator('strong').getByText('plain').waitFor();
+  expect(faults).toEqual([]);
+  await page.close();
+}, 60_000);
