@@ -5,6 +5,7 @@ import type { Broker, LogItem } from '../broker/broker.ts';
 import { readTurning, type Turning } from './branch-links.ts';
 import { decodeEvent, isTerminal } from './chat-event.ts';
 import { MAJORS_AT_ONCE, majorBatches, readMajors, type LogRange } from './major-records.ts';
+import { batchChars } from './paced-read.ts';
 
 /** Major records of a turn: a prompt and its run, begun and ended. A few more where a run was taken over or stopped. */
 const MAJORS_A_TURN = 4;
@@ -35,13 +36,17 @@ export class BranchReader {
   readonly #ends = new Map<string, number>();
   /** Turnings with nothing of another branch between them and the one before. */
   readonly #joined = new Set<number>();
+  readonly #charsMax: number;
+  #chars = 0;
 
   /** `from`: the place to begin at, or anywhere after it. `wanted`: messages that are likely to be read, so that a page of
-   *  a few does not read what holds hundreds. */
-  constructor(broker: Broker, range: LogRange, from: number | undefined, wanted: number) {
+   *  a few does not read what holds hundreds. `charsMax`: UTF-16 code units of records after which it reads no further back
+   *  than to the next prompt. */
+  constructor(broker: Broker, range: LogRange, from: number | undefined, wanted: number, charsMax: number) {
     this.#broker = broker;
     this.#range = range;
     this.#at = from;
+    this.#charsMax = charsMax;
     this.#atOnce = Math.min(MAJORS_AT_ONCE, Math.max(MAJORS_AT_ONCE_MIN, wanted * MAJORS_A_TURN));
   }
 
@@ -54,7 +59,8 @@ export class BranchReader {
     this.#seen = await this.#readBackFrom(this.#range.next - 1);
   }
 
-  /** At least `count` turnings if there are as many, oldest first. The oldest is a prompt: no answer stands without. */
+  /** At least `count` turnings if there are as many, fewer where they are large; oldest first. The oldest is a prompt: no
+   *  answer stands without. */
   async readBack(count: number): Promise<Turning[]> {
     const found: Turning[] = [];
     while (this.#at !== undefined) {
@@ -63,7 +69,7 @@ export class BranchReader {
       else {
         found.unshift(turning);
         this.#at = turning.before;
-        if (found.length >= count && turning.kind === 'prompt') break;
+        if ((found.length >= count || this.#chars > this.#charsMax) && turning.kind === 'prompt') break;
       }
     }
     return found;
@@ -111,6 +117,7 @@ export class BranchReader {
 
   async #readBackFrom(offset: number): Promise<Seen> {
     const batch = await readMajors(this.#broker, this.#range, offset, 'backward', this.#atOnce);
+    this.#chars += batchChars(batch);
     batch.items.forEach((item) => this.#noteEnd(item));
     const turnings = batch.items.map(readTurning).filter((turning) => turning !== undefined);
     return { low: batch.end ? 0 : batch.next + 1, high: offset, turnings };

@@ -2,6 +2,7 @@
 import type { Broker, LogBatch } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
+import { pacedRead } from './paced-read.ts';
 
 /** Major records read at once, at most. */
 export const MAJORS_AT_ONCE = 256;
@@ -17,7 +18,7 @@ export type Direction = 'forward' | 'backward';
 
 /** The first of `majorBatches`. @throws BrokerError epoch-changed */
 export async function readMajors(broker: Broker, { topic, epoch }: LogRange, offset: number, direction: Direction, maxRecords = MAJORS_AT_ONCE): Promise<LogBatch> {
-  const result = await broker.read(topic, { epoch, offset }, { direction, majorOnly: true, maxRecords });
+  const result = await pacedRead(broker, topic, { epoch, offset }, { direction, majorOnly: true, maxRecords });
   if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while it was read');
   return result;
 }

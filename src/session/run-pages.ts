@@ -3,7 +3,12 @@
 import type { Broker } from '../broker/broker.ts';
 import { decodeEvent, isTerminal, type ChatEvent } from './chat-event.ts';
 import { majorBatches, type LogRange } from './major-records.ts';
+import { batchChars } from './paced-read.ts';
 import { RunTimelines, type RunTimeline } from './run-timeline.ts';
+
+/** UTF-16 code units of the records that are read for one page, which ends early beyond it: prompts are read along with the
+ *  runs, and kept by nobody. */
+export const RUN_PAGE_CHARS_MAX = 4 * 1024 * 1024;
 
 export interface RunPage {
   /** Newest first. */
@@ -12,7 +17,7 @@ export interface RunPage {
   readonly before: number | undefined;
 }
 
-/** At most `limit` runs whose `run.queued` stands below `before`. @throws BrokerError epoch-changed, corrupt */
+/** At most `limit` runs, and at least one where there is one, whose `run.queued` stands below `before`. @throws BrokerError epoch-changed, corrupt */
 export async function readRuns(broker: Broker, range: LogRange, before: number, limit: number): Promise<RunPage> {
   const page = await readBackward(broker, range, before, limit);
   const timelines = new RunTimelines();
@@ -26,11 +31,14 @@ async function readBackward(broker: Broker, range: LogRange, below: number, limi
   const newestFirst: ChatEvent[] = [];
   let found = 0;
   let oldest: number | undefined;
+  let chars = 0;
   for await (const batch of majorBatches(broker, range, below - 1, 'backward')) {
+    chars += batchChars(batch);
     for (const item of batch.items) {
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
       if (event === undefined || item.kind !== 'record' || !('runId' in event)) continue;
-      if (event.type === 'run.queued' && found === limit) return { events: newestFirst.reverse(), before: oldest };
+      const isFull = found === limit || (found > 0 && chars > RUN_PAGE_CHARS_MAX);
+      if (event.type === 'run.queued' && isFull) return { events: newestFirst.reverse(), before: oldest };
       newestFirst.push(event);
       if (event.type !== 'run.queued') continue;
       found += 1;

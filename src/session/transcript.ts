@@ -60,17 +60,23 @@ export class Transcript {
   readonly #turns: FoldingTurn[] = [];
   readonly #byMessage = new Map<string, FoldingTurn>();
   readonly #runs = new Map<string, FoldingRun>();
+  #chars = 0;
 
   /** `branch`: offsets of the prompts (`message.created`) and runs (`run.queued`) that belong to it. */
   constructor(branch: ReadonlySet<number>) {
     this.#branch = branch;
   }
 
+  /** UTF-16 code units of the records that it was made of. */
+  get chars(): number {
+    return this.#chars;
+  }
+
   /** Items in log order; holes and unknown events say nothing. */
   apply(item: LogItem): void {
     if (item.kind !== 'record') return;
     const event = decodeEvent(item.data);
-    if (event !== undefined) this.#applyEvent(event, item.offset);
+    if (event !== undefined && this.#applyEvent(event, item.offset)) this.#chars += item.data.length;
   }
 
   messages(): PlacedMessage[] {
@@ -81,25 +87,27 @@ export class Transcript {
     });
   }
 
-  #applyEvent(event: ChatEvent, offset: number): void {
+  /** False where it belongs to another branch, or says nothing of a message. */
+  #applyEvent(event: ChatEvent, offset: number): boolean {
     if (event.type === 'message.created') {
-      if (!this.#branch.has(offset)) return;
+      if (!this.#branch.has(offset)) return false;
       const turn: FoldingTurn = { offset, message: event };
       this.#turns.push(turn);
       this.#byMessage.set(event.messageId, turn);
-      return;
+      return true;
     }
     if (event.type === 'message.edited') {
       const turn = this.#byMessage.get(event.messageId);
       if (turn !== undefined) turn.message = { ...turn.message, content: event.content };
-      return;
+      return turn !== undefined;
     }
     if (event.type === 'run.queued') {
       if (this.#branch.has(offset)) this.#queue(event.runId, event.messageId, offset);
-      return;
+      return this.#branch.has(offset);
     }
     const run = 'runId' in event ? this.#runs.get(event.runId) : undefined;
     if (run !== undefined) foldRun(run, event, offset);
+    return run !== undefined;
   }
 
   #queue(runId: string, messageId: string, place: number): void {
