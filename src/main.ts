@@ -12,6 +12,7 @@ import { serve } from './cli/serve.ts';
 import { makeToken, type TokenChoices } from './cli/token.ts';
 import { listTopics, removeTopic, showTopic, tailTopic, verifyTopics, withTopics, type Output } from './cli/topics.ts';
 import { UsageError } from './cli/usage-error.ts';
+import { readVersion } from './cli/version.ts';
 import { systemClock } from './clock.ts';
 
 /** The device under the log failed: nothing is promised any more, and a supervisor must start the process anew. */
@@ -23,6 +24,7 @@ const output: Output = { line: (text) => void process.stdout.write(`${text}\n`) 
 
 const program = new Command('holdline')
   .description('A chat session gateway that never loses GPU work.')
+  .version(readVersion())
   .showHelpAfterError('(see holdline --help)');
 
 program

@@ -49,6 +49,8 @@ export function readAgents(read: EnvironmentReader, role: Role): readonly AgentC
 
 function withServed(read: EnvironmentReader, role: Role, entries: ReadonlyMap<string, AgentEntry>): readonly AgentConfig[] {
   const chosen = read.list('HOLDLINE_SERVE');
+  // A name that the file chooses is known, also where another process reads it.
+  for (const { keyEnv } of entries.values()) if (keyEnv !== undefined) read.variable(keyEnv);
   const stranger = chosen.find((name) => !entries.has(name));
   // A file with faults gives no names, and has said why.
   if (stranger !== undefined && entries.size > 0) read.fault('HOLDLINE_SERVE', `names ${stranger}, which is no agent of the configuration`);
@@ -66,7 +68,7 @@ function withServed(read: EnvironmentReader, role: Role, entries: ReadonlyMap<st
 /** What the variable holds is never said: it is a key, or was meant to be one. */
 function readKey(read: EnvironmentReader, name: string, { keyEnv }: AgentEntry): string | undefined {
   if (keyEnv === undefined) return undefined;
-  const key = read.text(keyEnv);
+  const key = read.variable(keyEnv);
   const fault = key === undefined ? undefined : modelKeyFault(key);
   if (key === undefined) read.fault('HOLDLINE_AGENTS', `agents.${name}.keyEnv: names a variable that is not set`);
   if (fault !== undefined) read.fault(keyEnv, fault);

@@ -7,6 +7,7 @@ import { CREDIT_MAX } from '../broker/group/consume-options.ts';
 import { BODY_BYTES_MAX } from '../gateway/gateway-config.ts';
 import { AGENT_NAME } from '../session/agent-terms.ts';
 import { ANSWER_CHARS_MAX } from '../session/answer-builder.ts';
+import { parseJsonText } from './json-text.ts';
 import { modelUrlFault } from './model-url.ts';
 
 /** Each is four groups of consumers in the broker, one for users and one for each depth of asks; it has room for twice as many. */
@@ -79,10 +80,9 @@ function readJson(path: string, onFault: (what: string) => void): { readonly val
   try {
     const text = readFileSync(path, 'utf8');
     if (text.length > FILE_CHARS_MAX) throw new Error('the file is too large');
-    return { value: JSON.parse(text) as unknown };
+    return { value: parseJsonText(text, path) };
   } catch (error) {
-    // A parser quotes what it stumbled over, which may be a key.
-    onFault(error instanceof SyntaxError ? 'the file is not JSON' : error instanceof Error ? error.message : 'the file cannot be read');
+    onFault(error instanceof Error ? error.message : 'the file cannot be read');
     return undefined;
   }
 }

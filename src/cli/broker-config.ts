@@ -17,6 +17,7 @@ export type BrokerConfig =
   | { readonly engine: 'log'; readonly folder: string; readonly fsync: FsyncConfig; readonly isClockTrusted: boolean }
   | RedisConfig;
 
+export const BROKER_SETTINGS = ['HOLDLINE_BROKER', 'HOLDLINE_FSYNC', 'HOLDLINE_PROMISE'] as const;
 const FORMS = `log:<folder>, memory:, ${REDIS_FORMS}`;
 
 export function readBroker(read: EnvironmentReader): BrokerConfig {

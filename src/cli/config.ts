@@ -7,9 +7,11 @@ import type { AuthConfig, JwtAlgorithm, JwtKeyConfig } from '../gateway/gateway-
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS } from '../gateway/gateway-config.ts';
 import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
 import { readAgents, type AgentConfig, type Role } from './agent-config.ts';
-import { readBroker, type BrokerConfig } from './broker-config.ts';
+import { BROKER_SETTINGS, readBroker, type BrokerConfig } from './broker-config.ts';
 import { EnvironmentReader, type Environment } from './environment.ts';
 import { readKeyFile } from './key-file.ts';
+import type { Setting } from './settings.ts';
+import { parseJsonText } from './json-text.ts';
 
 export interface Config {
   readonly role: Role;
@@ -77,6 +79,7 @@ export function readConfig(env: Environment = process.env): Config {
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
   };
+  read.checkNames();
   read.throwFaults();
   return Object.freeze(config);
 }
@@ -90,6 +93,7 @@ export function readWorkerConfig(env: Environment = process.env): Config {
 export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
   const read = new EnvironmentReader(env);
   const broker = readBroker(read);
+  read.checkNames(BROKER_SETTINGS);
   read.throwFaults();
   return broker;
 }
@@ -147,14 +151,14 @@ function readKeys(read: EnvironmentReader): JwtKeyConfig | undefined {
   if (name === 'HOLDLINE_JWKS' && /^https?:\/\//.test(value)) return { kind: 'jwks-url', url: value };
   try {
     if (name === 'HOLDLINE_JWT_PUBLIC_KEY') return { kind: 'public-key', pem: readKeyFile(value, '-----BEGIN') };
-    return { kind: 'jwks', document: JSON.parse(readKeyFile(value, '{')) };
+    return { kind: 'jwks', document: parseJsonText(readKeyFile(value, '{'), value.startsWith('{') ? undefined : value) };
   } catch (error) {
     read.fault(name, error instanceof Error ? error.message : 'cannot be read');
     return undefined;
   }
 }
 
-function readSecret(read: EnvironmentReader, name: string): Uint8Array | undefined {
+function readSecret(read: EnvironmentReader, name: Setting): Uint8Array | undefined {
   const value = read.text(name);
   if (value === undefined) return undefined;
   const secret = Buffer.from(value, 'utf8');

@@ -1,4 +1,5 @@
 // The environment as its readers see it: trimmed texts, numbers and choices, and a list of every fault found on the way.
+import { findUnknownSettings, type Setting } from './settings.ts';
 import { UsageError } from './usage-error.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -6,6 +7,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export class EnvironmentReader {
   readonly #env: Environment;
   readonly #faults: string[] = [];
+  /** Variables that the configuration itself names. */
+  readonly #named = new Set<string>();
 
   constructor(env: Environment) {
     this.#env = env;
@@ -20,16 +23,35 @@ export class EnvironmentReader {
   }
 
   /** An empty value is none. */
-  text(name: string): string | undefined {
+  text(name: Setting): string | undefined {
+    return this.#read(name);
+  }
+
+  /** A variable whose name the configuration chooses. */
+  variable(name: string): string | undefined {
+    this.#named.add(name);
+    return this.#read(name);
+  }
+
+  /** Every name that looks like a setting and is none is a fault. `concerns`: only what may be meant for one of these;
+   *  a command that reads a part of the configuration does not know what the rest of it names. */
+  checkNames(concerns?: readonly Setting[]): void {
+    for (const { name, nearest } of findUnknownSettings(this.#env, this.#named)) {
+      if (concerns !== undefined && (nearest === undefined || !concerns.includes(nearest))) continue;
+      this.fault(name, nearest === undefined ? 'is no setting' : `is no setting: do you mean ${nearest}?`);
+    }
+  }
+
+  #read(name: string): string | undefined {
     const value = this.#env[name]?.trim();
     return value === '' ? undefined : value;
   }
 
-  list(name: string): readonly string[] {
+  list(name: Setting): readonly string[] {
     return (this.text(name) ?? '').split(',').map((item) => item.trim()).filter((item) => item !== '');
   }
 
-  integer(name: string, min: number, max: number): number | undefined {
+  integer(name: Setting, min: number, max: number): number | undefined {
     const value = this.text(name);
     if (value === undefined) return undefined;
     const number = Number(value);
@@ -38,7 +60,7 @@ export class EnvironmentReader {
     return undefined;
   }
 
-  oneOf<T extends string>(name: string, choices: readonly T[], otherwise: T): T {
+  oneOf<T extends string>(name: Setting, choices: readonly T[], otherwise: T): T {
     const value = this.text(name);
     const chosen = choices.find((choice) => choice === value);
     if (value !== undefined && chosen === undefined) this.fault(name, `must be one of ${choices.join(', ')}`);

@@ -37,7 +37,15 @@ function faultsOf(content: unknown, env: Environment = {}): string[] {
 
 describe('the file of agents', () => {
   it.each<[string, unknown, RegExp]>([
-    ['is not JSON', '{"agents": sk-not-a-secret}', /^HOLDLINE_AGENTS: the file is not JSON$/],
+    ['is not JSON', '{"agents": sk-not-a-secret}', /^HOLDLINE_AGENTS: \S+agents\.json:1:12: not JSON: a value is expected$/],
+    ['has a comma too many', '{\n  "agents": {\n    "poet": { "model": "sk-not-a-secret", }\n  }\n}', /agents\.json:3:43: not JSON: the name of a field .* a comma too many\?$/],
+    ['lacks a comma', '{ "agents": {\n "poet": { "model": "m" }\n "coder": {} } }', /agents\.json:3:2: not JSON: a comma or } is expected$/],
+    ['ends too early', '{ "agents": {\n', /agents\.json:2:1: not JSON: the text ends where/],
+    ['has a comment', '{\n // ours\n "agents": {} }', /agents\.json:2:2: not JSON: JSON has no comments$/],
+    ['has single quotes', "{ 'agents': {} }", /agents\.json:1:3: not JSON: texts stand in double quotes$/],
+    ['has a text without an end', '{ "agents": { "poet": { "model": "sk-not-a-secret\n } } }', /agents\.json:1:34: not JSON: a text without an end/],
+    ['names an agent twice', '{ "agents": { "poet": { "model": "a" },\n "poet": { "model": "b" } } }', /agents\.json:2:2: not JSON: this field stands twice/],
+    ['is empty', '', /agents\.json:1:1: not JSON: the text ends where a value is expected$/],
     ['is no object', [], /^HOLDLINE_AGENTS: the file: must be object$/],
     ['names no agents', { agents: {} }, /^HOLDLINE_AGENTS: agents: /],
     ['has another field', { agents: { poet: POET }, version: 2 }, /^HOLDLINE_AGENTS: version: is not a field of this file$/],
@@ -69,6 +77,12 @@ describe('the file of agents', () => {
       'HOLDLINE_AGENTS agents.poet.models',
       'HOLDLINE_AGENTS agents.coder.attemptsMax',
     ]);
+  });
+
+  it('may begin with a byte order mark, and may name the variables of its keys as it likes', () => {
+    const content = `\ufeff${JSON.stringify({ agents: { poet: { ...POET, keyEnv: 'HOLDLINE_POET_KEY' } } })}`;
+    expect(faultsOf(content, { HOLDLINE_POET_KEY: 'sk-1' })).toEqual([]);
+    expect(faultsOf(content, { HOLDLINE_POET_KEY: 'sk-1', ...ON_REDIS, HOLDLINE_ROLE: 'gateway' })).toEqual([]);
   });
 
   it('that is not there is a fault', () => {

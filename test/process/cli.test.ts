@@ -1,5 +1,6 @@
 // The commands as an operator types them, each in a process of its own: their help, tokens, and the view of topics, of
 // a running server and of a stopped one's folder.
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +37,11 @@ describe('help', () => {
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       for (const word of wanted[i]?.[1] ?? []) expect(stdout).toContain(word);
     }
+  });
+
+  it('tells the version', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+    expect(await run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
   it('is pointed at where a command is mistyped', async () => {

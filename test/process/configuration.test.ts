@@ -5,7 +5,7 @@ import { existsSync, statSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { nameBroker, type RedisConfig } from '../../src/cli/broker-config.ts';
-import { readConfig, readWorkerConfig } from '../../src/cli/config.ts';
+import { readBrokerConfig, readConfig, readWorkerConfig } from '../../src/cli/config.ts';
 import type { Environment } from '../../src/cli/environment.ts';
 import { timeLimit } from '../helpers/slowness.ts';
 import { call } from './http-call.ts';
@@ -51,7 +51,7 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['HOLDLINE_JWT_PUBLIC_KEY', { HOLDLINE_JWT_PUBLIC_KEY: '/nowhere/key.pem' }, /no such file/],
   ['HOLDLINE_JWT_PUBLIC_KEY', { HOLDLINE_JWT_PUBLIC_KEY: '-----BEGIN NONSENSE-----' }, /not a public key in PEM/],
   ['HOLDLINE_JWKS', { HOLDLINE_JWKS: '{"keys":[]}' }, /not a JWK set with a usable key/],
-  ['HOLDLINE_JWKS', { HOLDLINE_JWKS: '{"keys":' }, /JSON/],
+  ['HOLDLINE_JWKS', { HOLDLINE_JWKS: '{"keys": [secret@' }, /^HOLDLINE_JWKS: line 1, column 11: not JSON: a value or \] is expected$/],
   ['HOLDLINE_JWKS', { HOLDLINE_JWKS: 'http://keys.example.com/' }, /over https only/],
   ['HOLDLINE_COOKIE_SECRET', { HOLDLINE_COOKIE_SECRET: 'short' }, /at least 32 bytes/],
   ['HOLDLINE_ORIGINS', { HOLDLINE_ORIGINS: 'https://chat.example.com, chat.example.com' }, /and chat\.example\.com is none/],
@@ -70,6 +70,12 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['HOLDLINE_TAKEOVER', { HOLDLINE_TAKEOVER: 'perhaps' }, /continue, restart, fail/],
   ['HOLDLINE_DRAIN_MS', { HOLDLINE_DRAIN_MS: '-1' }, /whole number/],
   ['HOLDLINE_LOG_LEVEL', { HOLDLINE_LOG_LEVEL: 'loud' }, /one of fatal/],
+  ['HOLDLINE_JWT_SECERT', { HOLDLINE_JWT_SECERT: SECRET }, /is no setting: do you mean HOLDLINE_JWT_SECRET\?$/],
+  ['HOLDLINE_MODEL_API_KEY', { HOLDLINE_MODEL_API_KEY: 'secret@' }, /do you mean HOLDLINE_MODEL_KEY\?$/],
+  ['HOLDLINE_PORT', { HOLDLINE_PORT: '9000' }, /do you mean PORT\?$/],
+  ['holdline_broker', { holdline_broker: 'memory:' }, /do you mean HOLDLINE_BROKER\?$/],
+  ['HOLDINE_BROKER', { HOLDINE_BROKER: 'memory:' }, /do you mean HOLDLINE_BROKER\?$/],
+  ['HOLDLINE_TELEMETRY', { HOLDLINE_TELEMETRY: 'off' }, /is no setting$/],
 ];
 
 function faultsOf(env: Environment): string[] {
@@ -98,6 +104,9 @@ describe('the environment', () => {
     ['a model', { HOLDLINE_MODEL_URL: 'https://models.example/v1?version=1', HOLDLINE_MODEL: 'm', HOLDLINE_MODEL_KEY: 'sk-1' }],
     ['a Redis, for a gateway of its own', { ...ON_REDIS, HOLDLINE_ROLE: 'gateway', HOLDLINE_PROMISE: 'replicated:2' }],
     ['a worker of its own, which lets nobody in, on any address', { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_ROLE: 'worker', HOST: '0.0.0.0', PORT: '9000' }],
+    ['what Kubernetes tells every pod of a service called holdline', { HOLDLINE_SERVICE_HOST: '10.0.0.1', HOLDLINE_SERVICE_PORT_HTTP: '80', HOLDLINE_PORT: 'tcp://10.0.0.1:80', HOLDLINE_PORT_80_TCP_ADDR: '10.0.0.1', HOLDLINE_GATEWAY_SERVICE_HOST: '10.0.0.2' }],
+    ['an unknown name without a value', { HOLDLINE_TELEMETRY: ' ' }],
+    ['names of others that begin alike', { HOLD: 'on', HOLDER: 'me', HOLDING_MODEL: 'x' }],
     ['keys of others and a cookie secret for all nodes', { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWKS: 'https://keys.example/', HOLDLINE_COOKIE_SECRET: SECRET }],
   ])('may say %s', (_what, env) => {
     expect(faultsOf(env)).toEqual([]);
@@ -121,6 +130,11 @@ describe('the environment', () => {
     expect(readConfig(ON_REDIS)).toMatchObject({ role: 'all', port: 8080 });
   });
 
+  it('that misspells the storage is refused by a command that only looks at it, and other settings are none of its business', () => {
+    expect(() => readBrokerConfig({ HOLDLINE_BROKR: 'memory:' })).toThrow(/HOLDLINE_BROKR: is no setting: do you mean HOLDLINE_BROKER\?/);
+    expect(readBrokerConfig({ HOLDLINE_BROKER: 'memory:', HOLDLINE_POET_KEY: 'sk-1', HOLDLINE_MODEL_API_KEY: 'x' })).toEqual({ engine: 'memory' });
+  });
+
   it('is refused with all its faults at once, before anything is opened', async () => {
     const env = {
       HOLDLINE_BROKER: 'log:/tmp/holdline-never-made',
@@ -131,13 +145,14 @@ describe('the environment', () => {
       HOLDLINE_MODEL_URL: 'models',
       HOLDLINE_LOG_LEVEL: 'loud',
       HOLDLINE_COOKIE_SECRET: 'short',
+      HOLDLINE_MODLE: 'm',
     };
     const { code, stdout, stderr } = await run(['serve'], env);
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' });
     const lines = stderr.trim().split('\n');
     expect(lines[0]).toBe('holdline: the configuration cannot be used:');
     const blamed = lines.slice(1).map((line) => line.trim().split(':')[0]);
-    expect(blamed.sort()).toEqual(['HOLDLINE_COOKIE_SECRET', 'HOLDLINE_FSYNC', 'HOLDLINE_LOG_LEVEL', 'HOLDLINE_MODEL', 'HOLDLINE_MODEL_URL', 'HOLDLINE_ROLE', 'HOST', 'PORT']);
+    expect(blamed.sort()).toEqual(['HOLDLINE_COOKIE_SECRET', 'HOLDLINE_FSYNC', 'HOLDLINE_LOG_LEVEL', 'HOLDLINE_MODEL', 'HOLDLINE_MODEL_URL', 'HOLDLINE_MODLE', 'HOLDLINE_ROLE', 'HOST', 'PORT']);
     expect(existsSync('/tmp/holdline-never-made')).toBe(false);
   });
 });

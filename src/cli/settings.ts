@@ -1,0 +1,113 @@
+// The names of all settings in the environment, and what an unknown name was probably meant to be. A misspelled name that is
+// ignored is a setting that is not in force: a server without its key, or on another storage.
+
+export const SETTINGS = [
+  'HOST',
+  'PORT',
+  'HOLDLINE_AGENTS',
+  'HOLDLINE_BROKER',
+  'HOLDLINE_CLOCK',
+  'HOLDLINE_CONNECTIONS_PER_ADDRESS',
+  'HOLDLINE_CONNECTIONS_PER_USER',
+  'HOLDLINE_CONVERSATION_CHARS',
+  'HOLDLINE_COOKIE_SECRET',
+  'HOLDLINE_DRAIN_MS',
+  'HOLDLINE_FSYNC',
+  'HOLDLINE_HOSTS',
+  'HOLDLINE_JWKS',
+  'HOLDLINE_JWT_ALGORITHMS',
+  'HOLDLINE_JWT_AUDIENCE',
+  'HOLDLINE_JWT_ISSUER',
+  'HOLDLINE_JWT_PUBLIC_KEY',
+  'HOLDLINE_JWT_SECRET',
+  'HOLDLINE_LEASE_MS',
+  'HOLDLINE_LOG_LEVEL',
+  'HOLDLINE_MODEL',
+  'HOLDLINE_MODEL_KEY',
+  'HOLDLINE_MODEL_PREFILL',
+  'HOLDLINE_MODEL_URL',
+  'HOLDLINE_ORIGINS',
+  'HOLDLINE_PROMISE',
+  'HOLDLINE_PUBLIC_URL',
+  'HOLDLINE_ROLE',
+  'HOLDLINE_RUNS',
+  'HOLDLINE_SERVE',
+  'HOLDLINE_SYSTEM_PROMPT',
+  'HOLDLINE_TAKEOVER',
+  'HOLDLINE_TRUSTED_PROXIES',
+] as const;
+
+/** A new setting is put into SETTINGS; the compiler says so where it is read. */
+export type Setting = (typeof SETTINGS)[number];
+
+/** Settings of `npm run cluster`, whose processes see them too. */
+const TOOL_SETTINGS: ReadonlySet<string> = new Set(['HOLDLINE_CLUSTER_FOLDER']);
+const PREFIX = 'HOLDLINE_';
+/** Kubernetes gives these to every pod in the namespace of a service called `holdline` or `holdline-…`. */
+const SERVICE_LINK = /^HOLDLINE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
+const SERVICE_LINK_URL = /^HOLDLINE_([A-Z0-9_]+_)?PORT$/;
+/** Share of the longer name that may differ in what is still taken for a mistyped name. */
+const DIFFERENCE_MAX = 0.4;
+/** Edits in a name that lacks our prefix and is still taken for one of ours, such as HOLDINE_BROKER. */
+const PREFIX_EDITS_MAX = 1;
+/** A longer name is not compared. */
+const NAME_CHARS_MAX = 64;
+
+export interface UnknownSetting {
+  readonly name: string;
+  /** The setting that it resembles most; undefined where it resembles none. */
+  readonly nearest: Setting | undefined;
+}
+
+/** Those of the names that look like a setting and are none. `known`: other names that the configuration itself mentions. */
+export function findUnknownSettings(env: Readonly<Record<string, string | undefined>>, known: ReadonlySet<string>): UnknownSetting[] {
+  return Object.entries(env).flatMap(([name, value = '']) => {
+    const isKnown = (SETTINGS as readonly string[]).includes(name) || TOOL_SETTINGS.has(name) || known.has(name);
+    if (isKnown || value.trim() === '' || isServiceLink(name, value)) return [];
+    if (name.toUpperCase().startsWith(PREFIX)) return [{ name, nearest: nearestSetting(name) }];
+    const meant = name.length > NAME_CHARS_MAX ? undefined : SETTINGS.find((setting) => setting.startsWith(PREFIX) && edits(name.toUpperCase(), setting) <= PREFIX_EDITS_MAX);
+    return meant === undefined ? [] : [{ name, nearest: meant }];
+  });
+}
+
+function isServiceLink(name: string, value: string): boolean {
+  return SERVICE_LINK.test(name) || (SERVICE_LINK_URL.test(name) && /^(tcp|udp|sctp):\/\//.test(value));
+}
+
+/** Names are compared without the prefix, which all but HOST and PORT share. */
+function nearestSetting(name: string): Setting | undefined {
+  const given = withoutPrefix(name.toUpperCase());
+  if (given.length > NAME_CHARS_MAX) return undefined;
+  let nearest: Setting | undefined;
+  let least = Infinity;
+  for (const setting of SETTINGS) {
+    const wanted = withoutPrefix(setting);
+    const difference = edits(given, wanted) / Math.max(given.length, wanted.length);
+    if (difference < least && difference <= DIFFERENCE_MAX) [nearest, least] = [setting, difference];
+  }
+  return nearest;
+}
+
+function withoutPrefix(name: string): string {
+  return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
+}
+
+/** Characters put in, left out, exchanged, or swapped with their neighbour: the optimal string alignment distance. */
+function edits(a: string, b: string): number {
+  let before: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i += 1) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const change = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      row.push(Math.min(at(last, j) + 1, at(row, j - 1) + 1, change, isSwap ? at(before, j - 2) + 1 : Infinity));
+    }
+    [before, last] = [last, row];
+  }
+  return at(last, b.length);
+}
+
+function at(row: readonly number[], index: number): number {
+  return row[index] ?? Infinity;
+}
