@@ -20,14 +20,14 @@ export interface ToolCall {
 export class AgentWriter {
   readonly #channel: EventChannel;
   readonly #calls = new Set<string>();
-  #used: Usage = { inputTokens: 0, outputTokens: 0 };
+  #used: Usage | undefined;
 
   constructor(channel: EventChannel) {
     this.#channel = channel;
   }
 
-  /** Of the whole run. */
-  get used(): Usage {
+  /** Of the whole run; undefined where the agent told nothing. */
+  get used(): Usage | undefined {
     return this.#used;
   }
 
@@ -65,7 +65,7 @@ export class AgentWriter {
 
   /** Adds to what the run has used. */
   usage({ inputTokens, outputTokens }: Usage): void {
-    const { inputTokens: input, outputTokens: output } = this.#used;
+    const { inputTokens: input, outputTokens: output } = this.#used ?? NONE_USED;
     if (!isCount(inputTokens) || !isCount(outputTokens)) throw new TypeError('tokens are counted in whole numbers');
     this.#used = { inputTokens: input + inputTokens, outputTokens: output + outputTokens };
   }
@@ -94,3 +94,5 @@ function jsonOf(value: unknown): string {
 function isCount(tokens: number): boolean {
   return Number.isSafeInteger(tokens) && tokens >= 0;
 }
+
+const NONE_USED: Usage = { inputTokens: 0, outputTokens: 0 };

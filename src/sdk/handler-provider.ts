@@ -35,7 +35,7 @@ async function* play(handler: AgentHandler, deps: HandlerDeps, request: Provider
   );
   yield* channel.read();
   if (signal.aborted) return;
-  yield { type: 'usage', usage: writer.used };
+  if (writer.used !== undefined) yield { type: 'usage', usage: writer.used };
   yield { type: 'finish', reason: 'stop' };
 }
 

@@ -136,7 +136,8 @@ export interface RunCompleted extends RunTally {
   readonly runId: string;
   readonly messageId: string;
   readonly finishReason: string;
-  readonly usage: RunUsage;
+  /** Absent where nobody told it: unknown, and never a guess. */
+  readonly usage?: RunUsage;
   /** Of the answer's text parts together, in UTF-16 code units. */
   readonly length: number;
 }

@@ -40,7 +40,7 @@ export function runFigures(times: RunTimes, attempts: number, terminal: RunTermi
 function rate(terminal: RunTerminal, ms: number | undefined): RunFigures {
   if (ms === undefined || ms === 0) return {};
   const perSecond = (count: number): number => Math.round((count * 10_000) / ms) / 10;
-  const tokens = terminal.type === 'run.completed' ? terminal.usage.outputTokens : 0;
+  const tokens = terminal.type === 'run.completed' ? (terminal.usage?.outputTokens ?? 0) : 0;
   return tokens > 0 ? { tokensPerSecond: perSecond(tokens) } : { deltasPerSecond: perSecond(terminal.deltas ?? 0) };
 }
 

@@ -107,7 +107,7 @@ function endOf(terminal: RunTerminal): Partial<RunTimeline> {
     endedAt,
     ...(firstTokenAt === undefined ? {} : { firstTokenAt }),
     ...(deltas === undefined ? {} : { deltas }),
-    ...(terminal.type === 'run.completed' ? { finishReason: terminal.finishReason, usage: terminal.usage } : {}),
+    ...(terminal.type === 'run.completed' ? { finishReason: terminal.finishReason, ...(terminal.usage === undefined ? {} : { usage: terminal.usage }) } : {}),
     ...(terminal.type === 'run.failed' ? { error: terminal.error } : {}),
   };
 }

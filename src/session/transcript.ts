@@ -141,7 +141,7 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
       return;
     case 'run.completed':
       run.status = 'completed';
-      run.usage = event.usage;
+      if (event.usage !== undefined) run.usage = event.usage;
       return;
     case 'run.failed':
       run.status = 'failed';

@@ -54,6 +54,8 @@ const PROVIDER_ERRORS = {
   'upstream-unreachable': true,
   'upstream-timeout': true,
   'upstream-rate-limited': true,
+  /** What was paid for is used up: asking again changes nothing before somebody pays. */
+  'upstream-quota-spent': false,
   'upstream-error': true,
   /** It refused the request itself: 4xx other than 408, 409, 429. */
   'upstream-refused': false,

@@ -29,8 +29,8 @@ export function noteEnd(span: WorkSpan, run: RunInfo, terminal: RunTerminal): vo
   if (firstTokenMs !== undefined) span.note({ 'holdline.first_token_ms': firstTokenMs });
   if (terminal.type === 'run.failed') span.failed(terminal.error.code);
   if (terminal.type !== 'run.completed') return;
-  const { usage: { inputTokens, outputTokens }, finishReason } = terminal;
+  const { usage, finishReason } = terminal;
   span.note({ 'gen_ai.response.finish_reasons': [finishReason] });
   // Where the provider gave no usage, none is claimed.
-  if (outputTokens > 0) span.note({ 'gen_ai.usage.input_tokens': inputTokens, 'gen_ai.usage.output_tokens': outputTokens });
+  if (usage !== undefined) span.note({ 'gen_ai.usage.input_tokens': usage.inputTokens, 'gen_ai.usage.output_tokens': usage.outputTokens });
 }

@@ -92,7 +92,8 @@ class ActiveRun {
   /** Until the model has gone on from what stands. */
   #seam: Seam | undefined;
   #stop: Stop | undefined;
-  #usage: RunUsage = { inputTokens: 0, outputTokens: 0 };
+  /** As the provider told it, if it did. */
+  #usage: RunUsage | undefined;
 
   constructor(deps: RunDeps, held: HeldRun, answer: AnswerBuilder) {
     this.#deps = deps;
@@ -150,7 +151,7 @@ class ActiveRun {
       const reason = await this.#readUpstream();
       if (reason === undefined) return undefined;
       const { runId, answerId: messageId } = run;
-      return { type: 'run.completed', runId, messageId, finishReason: reason, usage: this.#usage, length: 0, ...this.#meter.tally() };
+      return { type: 'run.completed', runId, messageId, finishReason: reason, ...(this.#usage === undefined ? {} : { usage: this.#usage }), length: 0, ...this.#meter.tally() };
     } catch (error) {
       if (this.#upstream.signal.aborted) return undefined;
       if (this.#isUnjoinable(error)) return 'unjoinable';
@@ -183,7 +184,7 @@ class ActiveRun {
       else if (this.#seam !== undefined) this.#cross(this.#seam, event);
       else if (event.type !== 'finish') this.#say(event);
       if (event.type === 'finish') return event.reason;
-      if (this.#writer.isFull) await this.#writer.settled();
+      if (this.#writer.isFull) await this.#writer.drained();
     }
     if (signal.aborted) return undefined;
     throw new ProviderError('upstream-truncated', 'the model stopped without saying that it had finished');

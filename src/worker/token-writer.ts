@@ -32,7 +32,19 @@ interface DeltaPiece {
   text: string;
 }
 
+/** A part that more may be said of. */
+interface OpenPart {
+  readonly part: number;
+  readonly kind: PartKind;
+  /** UTF-16 code units said of it. */
+  chars: number;
+  /** A high surrogate whose other half has not arrived. */
+  half: string;
+}
+
 type Piece = DeltaPiece | { readonly kind: 'start'; readonly event: PartStarted } | { readonly kind: 'result'; readonly event: ToolResult };
+
+const REPLACEMENT_CHARACTER = '\ufffd';
 
 /** Never pushed to. */
 const NO_PIECES: Piece[] = [];
@@ -59,13 +71,10 @@ export class TokenWriter {
   #pieces = NO_PIECES;
   #pendingChars = 0;
   #written: number;
-  #part: number;
-  #partKind: PartKind | undefined;
-  /** UTF-16 code units said of it. */
-  #partChars: number;
-  #toolIndex = -1;
-  /** A high surrogate whose other half has not arrived. */
-  #halfCharacter = '';
+  /** The part that began last: what text and reasoning go on with. */
+  #last: OpenPart | undefined;
+  /** The part of each tool call, by its index: pieces of several calls may come in turn. */
+  readonly #calls = new Map<number, OpenPart>();
   #seq = 1;
   #head = '';
   #headPart = -1;
@@ -91,9 +100,9 @@ export class TokenWriter {
     this.#onFailure = onFailure;
     this.#expect = { epoch: target.epoch };
     this.#written = answer.length;
-    this.#part = answer.partCount - 1;
-    this.#partKind = answer.partKind(this.#part);
-    this.#partChars = answer.partLength(this.#part);
+    const part = answer.partCount - 1;
+    const kind = answer.partKind(part);
+    if (kind !== undefined) this.#last = { part, kind, chars: answer.partLength(part), half: '' };
   }
 
   /** The number of the run's next fenced append. Only true once `settled`. */
@@ -106,50 +115,53 @@ export class TokenWriter {
     if (event.type === 'tool-result') {
       this.#addResult(event);
     } else if (event.type === 'tool-call') {
-      if (event.index !== this.#toolIndex) this.#startToolCall(event);
-      this.#say('tool-call', event.argumentsText);
+      this.#say(this.#calls.get(event.index) ?? this.#startToolCall(event), event.argumentsText);
     } else {
-      if (this.#partKind !== event.type) this.#startPart(event.type);
-      this.#say(event.type, event.text);
+      const last = this.#last;
+      this.#say(last?.kind === event.type ? last : this.#startPart(event.type), event.text);
     }
     this.#kick();
   }
 
-  /** Must the upstream wait? Then wait for `settled`. */
+  /** Must the upstream wait? Then wait for `drained`. */
   get isFull(): boolean {
     return this.#pendingChars > WRITER_PENDING_CHARS_MAX;
   }
 
-  /** Everything pushed is durable. @throws what refused an append */
+  /** The model says no more, and everything is durable. @throws what refused an append */
   async settled(): Promise<void> {
-    this.#flushHalfCharacter();
+    this.#flushHalfCharacters();
+    await this.drained();
+  }
+
+  /** Everything is durable, but for half a character whose other half may come. @throws what refused an append */
+  async drained(): Promise<void> {
     this.#kick();
     while (this.#flushing !== undefined) await this.#flushing;
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  #startToolCall(event: Extract<ProviderEvent, { type: 'tool-call' }>): void {
-    this.#toolIndex = event.index;
+  #startToolCall(event: Extract<ProviderEvent, { type: 'tool-call' }>): OpenPart {
     const id = event.id === undefined ? {} : { toolCallId: event.id };
     const name = event.name === undefined ? {} : { toolName: event.name };
-    this.#startPart('tool-call', { ...id, ...name });
+    const part = this.#startPart('tool-call', { ...id, ...name });
+    this.#calls.set(event.index, part);
+    return part;
   }
 
-  #startPart(kind: PartKind, call: Pick<PartStarted, 'toolCallId' | 'toolName'> = {}): void {
-    if (this.#part + 1 >= ANSWER_PARTS_MAX) throw new AnswerTooLargeError('too many parts');
-    this.#flushHalfCharacter();
-    this.#part += 1;
-    this.#partKind = kind;
-    this.#partChars = 0;
+  #startPart(kind: PartKind, call: Pick<PartStarted, 'toolCallId' | 'toolName'> = {}): OpenPart {
+    const part = this.#last === undefined ? 0 : this.#last.part + 1;
+    if (part >= ANSWER_PARTS_MAX) throw new AnswerTooLargeError('too many parts');
+    if (this.#last !== undefined && this.#last.kind !== 'tool-call') this.#flushHalfCharacter(this.#last);
+    const open: OpenPart = { part, kind, chars: 0, half: '' };
+    this.#last = open;
     // [PROTOCOL §4] may be left out for a text part 0, which is what most answers are.
-    if (this.#part === 0 && kind === 'text') return;
-    const event: PartStarted = { type: 'part.started', runId: this.#target.runId, part: this.#part, kind, ...call };
-    this.#wait({ kind: 'start', event });
+    if (part > 0 || kind !== 'text') this.#wait({ kind: 'start', event: { type: 'part.started', runId: this.#target.runId, part, kind, ...call } });
+    return open;
   }
 
   /** Results stay in the log beside the answer, so they count as it does. */
   #addResult({ toolCallId, result, error }: Extract<ProviderEvent, { type: 'tool-result' }>): void {
-    this.#flushHalfCharacter();
     const said = error === undefined ? { result: result ?? null } : { error };
     const { length } = JSON.stringify(error ?? result ?? null);
     if (length > TOOL_RESULT_CHARS_MAX) throw new AnswerTooLargeError('the result of a tool is too large');
@@ -163,37 +175,43 @@ export class TokenWriter {
     this.#pendingChars += chars;
   }
 
-  /** What is left of a character when its part ends is said as it is. */
-  #flushHalfCharacter(): void {
-    const half = this.#halfCharacter;
-    this.#halfCharacter = '';
-    if (half !== '' && this.#partKind !== undefined) this.#addText(this.#partKind, half);
+  #flushHalfCharacters(): void {
+    if (this.#last !== undefined) this.#flushHalfCharacter(this.#last);
+    for (const call of this.#calls.values()) this.#flushHalfCharacter(call);
   }
 
-  /** A character is never parted between two records: each is well-formed by itself. */
-  #say(kind: PartKind, said: string): void {
-    let text = this.#halfCharacter === '' ? said : this.#halfCharacter + said;
+  /** The other half of a character never came. */
+  #flushHalfCharacter(open: OpenPart): void {
+    if (open.half === '') return;
+    open.half = '';
+    this.#addText(open, REPLACEMENT_CHARACTER);
+  }
+
+  /** A character is never parted between two records, and half a character becomes U+FFFD, which is as long: what stands in
+   *  the log is text that every client and every model server can read. */
+  #say(open: OpenPart, said: string): void {
+    let text = open.half === '' ? said : open.half + said;
     const last = text.charCodeAt(text.length - 1);
     const isHalf = last >= 0xd800 && last <= 0xdbff;
-    this.#halfCharacter = isHalf ? text.slice(-1) : '';
+    open.half = isHalf ? text.slice(-1) : '';
     if (isHalf) text = text.slice(0, -1);
-    if (text !== '') this.#addText(kind, text);
+    if (text !== '') this.#addText(open, text.isWellFormed() ? text : text.toWellFormed());
   }
 
-  #addText(kind: PartKind, text: string): void {
+  #addText(open: OpenPart, text: string): void {
     this.#count(text.length);
     const last = this.#pieces.at(-1);
-    if (last?.kind === 'delta' && last.part === this.#part && last.text.length + text.length <= DELTA_CHARS_MAX) {
+    if (last?.kind === 'delta' && last.part === open.part && last.text.length + text.length <= DELTA_CHARS_MAX) {
       last.text += text;
-      this.#partChars += text.length;
+      open.chars += text.length;
       return;
     }
     for (let from = 0; from < text.length; ) {
       let end = Math.min(text.length, from + DELTA_CHARS_MAX);
       const code = text.charCodeAt(end - 1);
       if (end < text.length && code >= 0xd800 && code <= 0xdbff) end -= 1;
-      this.#wait({ kind: 'delta', part: this.#part, partKind: kind, at: this.#partChars, text: text.slice(from, end) });
-      this.#partChars += end - from;
+      this.#wait({ kind: 'delta', part: open.part, partKind: open.kind, at: open.chars, text: text.slice(from, end) });
+      open.chars += end - from;
       from = end;
     }
   }

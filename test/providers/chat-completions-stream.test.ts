@@ -59,7 +59,8 @@ describe('an answer', () => {
     ['tool_calls', 'tool-calls'],
     ['function_call', 'tool-calls'],
     ['content_filter', 'content-filter'],
-    ['eos_token', 'other'],
+    ['eos_token', 'stop'],
+    ['whatever', 'other'],
   ])('ends for the reason %s as %s', (reason, expected) => {
     expect(read(finishEvent(reason) + DONE).events).toEqual([{ type: 'finish', reason: expected }]);
   });
@@ -82,7 +83,7 @@ describe('an answer', () => {
 
   it('is cut without a finish reason or [DONE], however much of it came', () => {
     expect(read(textEvent('a') + usageEvent(1, 1))).toEqual({ events: [A], fault: 'upstream-truncated' });
-    expect(read(textEvent('a') + finishEvent().slice(0, -1))).toEqual({ events: [A], fault: 'upstream-truncated' });
+    expect(read(textEvent('a') + finishEvent().slice(0, -3))).toEqual({ events: [A], fault: 'upstream-truncated' });
     expect(read('').fault).toBe('upstream-truncated');
   });
 });
@@ -108,16 +109,16 @@ describe('a delta', () => {
     expect(readAmid(sse({ choices: [{ delta: { content: 'b' } }] })).events).toEqual([A, { type: 'text', text: 'b' }, STOP]);
   });
 
-  it('of another choice than the first is not ours', () => {
+  it('of another choice than the first that spoke is not ours', () => {
     expect(readAmid(sse({ choices: [{ index: 1, delta: { content: 'b' } }] })).events).toEqual([A, STOP]);
   });
 
   it.each([
-    ['content', { content: [{ type: 'text', text: 'lost' }] }],
+    ['content', { content: 7 }],
     ['reasoning', { reasoning: 7 }],
     ['tool calls', { tool_calls: {} }],
     ['a tool call', { tool_calls: ['x'] }],
-    ['arguments', { tool_calls: [{ index: 0, id: 'x', function: { name: 'f', arguments: {} } }] }],
+    ['arguments', { tool_calls: [{ index: 0, id: 'x', function: { name: 'f', arguments: 7 } }] }],
   ])('whose %s is of the wrong type is malformed, not lost', (_what, delta) => {
     expect(readAmid(deltaEvent(delta))).toEqual({ events: [A], fault: 'upstream-malformed' });
   });
@@ -146,11 +147,11 @@ describe('tool calls', () => {
   });
 
   it('get dense indexes from us', () => {
-    expect(readAmid(calls({ index: 7, id: 'c1' }), calls({ index: 7, function: { arguments: '{}' } })).events).toEqual([A, call(0, '', { id: 'c1' }), call(0, '{}'), STOP]);
+    expect(readAmid(calls({ index: 7, id: 'c1', function: { name: 'f' } }), calls({ index: 7, function: { arguments: '{}' } })).events).toEqual([A, call(0, '', { id: 'c1', name: 'f' }), call(0, '{}'), STOP]);
   });
 
   it('are bounded', () => {
-    const many = Array.from({ length: TOOL_CALLS_MAX + 1 }, (_, index) => ({ index, id: `c${index}` }));
+    const many = Array.from({ length: TOOL_CALLS_MAX + 1 }, (_, index) => ({ index, id: `c${index}`, function: { name: 'f' } }));
     const outcome = readAmid(calls(...many));
     expect(outcome.fault).toBe('upstream-too-large');
     expect(outcome.events).toHaveLength(1 + TOOL_CALLS_MAX);
@@ -250,7 +251,7 @@ describe('limits', () => {
   });
 
   it('one answer: text, reasoning and arguments together, in bytes', () => {
-    const parts = [textEvent('é'), deltaEvent({ reasoning: 'é' }), deltaEvent({ tool_calls: [{ index: 0, function: { arguments: 'é' } }] })].join('');
+    const parts = [textEvent('é'), deltaEvent({ reasoning: 'é' }), deltaEvent({ tool_calls: [{ index: 0, id: 'c1', function: { name: 'f', arguments: 'é' } }] })].join('');
     expect(read(parts + finishEvent() + DONE, { answerBytesMax: 6 }).fault).toBeUndefined();
     expect(read(parts + finishEvent() + DONE, { answerBytesMax: 5 })).toMatchObject({ events: [{ type: 'text' }, { type: 'reasoning' }], fault: 'upstream-too-large' });
   });

@@ -16,7 +16,13 @@ const text = fc.oneof(
   { weight: 1, arbitrary: fc.constant(`x${'😀'.repeat(33_000)}`) },
 );
 /** `waits`: until what was said before is durable. */
-const step = fc.record({ kind: fc.constantFrom('text', 'text', 'text', 'reasoning', 'tool-call', 'tool-result'), text, waits: fc.boolean() });
+const step = fc.record({
+  kind: fc.constantFrom('text', 'text', 'text', 'reasoning', 'tool-call', 'tool-call', 'tool-result'),
+  text,
+  /** Pieces of several calls come in turn. */
+  call: fc.nat(2),
+  waits: fc.boolean(),
+});
 
 it('every part is there whole, and each of its deltas says where in it it stands', async () => {
   await fc.assert(
@@ -28,16 +34,26 @@ it('every part is there whole, and each of its deltas says where in it it stands
       const target = { topic: CHAT, epoch, fence, runId: 'r', answerId: 'a', charsMax: 10_000_000 };
       const writer = new TokenWriter(broker, clock, target, answer, new AbortController().signal, () => expect.unreachable());
       const parts: { kind: string; text: string }[] = [];
-      for (const [index, one] of steps.entries()) {
+      const calls = new Map<number, { kind: string; text: string }>();
+      const partOf = (one: (typeof steps)[number]): { kind: string; text: string } => {
+        const last = parts.at(-1);
+        const known = one.kind === 'tool-call' ? calls.get(one.call) : last?.kind === one.kind ? last : undefined;
+        if (known !== undefined) return known;
+        const fresh = { kind: one.kind, text: '' };
+        parts.push(fresh);
+        if (one.kind === 'tool-call') calls.set(one.call, fresh);
+        return fresh;
+      };
+      for (const one of steps) {
         if (one.kind === 'tool-result') {
           writer.push({ type: 'tool-result', toolCallId: 'c', result: 'found' });
         } else {
-          if (parts.at(-1)?.kind !== one.kind || one.kind === 'tool-call') parts.push({ kind: one.kind, text: '' });
-          (parts.at(-1) ?? expect.unreachable()).text += one.text;
-          if (one.kind === 'tool-call') writer.push({ type: 'tool-call', index, argumentsText: one.text });
+          partOf(one).text += one.text;
+          if (one.kind === 'tool-call') writer.push({ type: 'tool-call', index: one.call, argumentsText: one.text });
           else writer.push({ type: one.kind === 'text' ? 'text' : 'reasoning', text: one.text });
         }
         if (one.waits) await turn();
+        if (one.waits && one.call === 0) await writer.drained();
       }
       await writer.settled();
       const logged = new Map<number, string>();
@@ -47,12 +63,12 @@ it('every part is there whole, and each of its deltas says where in it it stands
         const before = logged.get(event.part) ?? '';
         const part = parts[event.part];
         expect(event).toMatchObject({ at: before.length, kind: part?.kind });
-        // No character is parted between two of them.
-        if (part?.text.isWellFormed() === true) expect(event.text.isWellFormed()).toBe(true);
+        // No character is parted between two of them, and none is half of one.
+        expect(event.text.isWellFormed()).toBe(true);
         logged.set(event.part, before + event.text);
       }
-      expect(parts.map((_, part) => logged.get(part) ?? '')).toEqual(parts.map((part) => part.text));
-      expect(answer.parts().map((part) => part.text)).toEqual(parts.map((part) => part.text));
+      expect(parts.map((_, part) => logged.get(part) ?? '')).toEqual(parts.map((part) => part.text.toWellFormed()));
+      expect(answer.parts().map((part) => part.text)).toEqual(parts.map((part) => part.text.toWellFormed()));
       await broker.close();
     }),
   );

@@ -1,11 +1,13 @@
-// From a request to an open event stream, with every second attempt that is allowed: before the first token nothing
+// From a request to an open answer, with every second attempt that is allowed: before the first token nothing
 // was shown to anybody, so 429, 5xx and a connection that was never made may be asked again. After it nobody here
-// asks again; that is for the run to decide.
+// asks again; that is for the run to decide. What an answer's content type says is not believed: servers and proxies
+// label good event streams as JSON, text or HTML, and the bytes themselves tell.
 import { delay, type Clock } from '../../clock.ts';
 import type { ProviderError } from '../provider.ts';
+import { refusedField, type OptionalField } from './optional-fields.ts';
 import { parseRetryAfter, retryDelayMs } from './retry-schedule.ts';
 import type { Reader, UpstreamCall } from './upstream-call.ts';
-import { errorIn, errorOfConnecting, errorOfObject, errorOfStatus, errorWord, malformed, timedOut } from './upstream-errors.ts';
+import { errorIn, errorOfConnecting, errorOfStatus, malformed, timedOut } from './upstream-errors.ts';
 import type { UpstreamLimits } from './upstream-limits.ts';
 
 /** A model server as every call to it needs it. */
@@ -15,30 +17,54 @@ export interface Upstream {
   readonly clock: Clock;
   readonly random: () => number;
   readonly limits: UpstreamLimits;
+  /** The fields that this server is known to refuse; at most all of OPTIONAL_FIELDS. */
+  readonly omitted: Set<OptionalField>;
 }
 
 type Body = ReadableStream<Uint8Array>;
 
-/** How one attempt ended. */
+/** How one attempt ended. `again`: may the same request be sent later? `said`: by the server that refused it. */
 type Attempt =
   | { readonly type: 'open'; readonly body: Body }
-  | { readonly type: 'failed'; readonly error: ProviderError; readonly again: boolean; readonly retryAfterMs?: number | undefined };
+  | {
+      readonly type: 'failed';
+      readonly error: ProviderError;
+      readonly again: boolean;
+      readonly retryAfterMs?: number | undefined;
+      readonly said?: { readonly status: number; readonly text: string };
+    };
 
-/** Undefined when the caller aborted. The watch for the first byte is left running. @throws ProviderError */
-export async function openEventStream(upstream: Upstream, requestBody: string, call: UpstreamCall): Promise<Body | undefined> {
+/** Undefined when the caller aborted. The watch for the first byte is left running. `requestBody` gives the body without
+ *  some fields. @throws ProviderError */
+export async function openEventStream(
+  upstream: Upstream,
+  requestBody: (omitted: ReadonlySet<OptionalField>) => string,
+  call: UpstreamCall,
+): Promise<Body | undefined> {
   const { clock, limits } = upstream;
   const startedAt = clock.mono();
-  for (let attempts = 1; ; attempts += 1) {
+  const omitted = new Set(upstream.omitted);
+  for (let attempts = 1; ; ) {
     call.expectBytesWithin(limits.firstByteTimeoutMs);
-    const attempt = await attemptOnce(upstream, requestBody, call);
-    if (attempt.type === 'open') return attempt.body;
+    const attempt = await attemptOnce(upstream, requestBody(omitted), call);
+    if (attempt.type === 'open') {
+      // Remembered only now: a refusal that goes on without the field had another reason.
+      for (const field of omitted) upstream.omitted.add(field);
+      return attempt.body;
+    }
     if (call.aborted) return undefined;
     call.expectNothing();
-    const { error, again, retryAfterMs } = attempt;
+    const { error, again, retryAfterMs, said } = attempt;
+    const field = said === undefined ? undefined : refusedField(said.status, said.text, omitted);
+    if (field !== undefined) {
+      omitted.add(field);
+      continue;
+    }
     const elapsedMs = clock.mono() - startedAt;
     const waitMs = again ? retryDelayMs({ attempts, elapsedMs, retryAfterMs, dice: upstream.random() }, limits) : undefined;
     if (waitMs === undefined) throw error;
     await delay(clock, waitMs, call.signal);
+    attempts += 1;
   }
 }
 
@@ -55,42 +81,41 @@ async function attemptOnce(upstream: Upstream, requestBody: string, call: Upstre
   if (!response.ok) return refusal(response, upstream, call);
   const { body } = response;
   if (body === null) return { type: 'failed', error: malformed('the answer of the model server has no body'), again: false };
-  // Only what is surely something else: servers send event streams as text/plain, or without a type.
-  if (!/\b(?:json|html|xml)\b/i.test(response.headers.get('content-type') ?? '')) return { type: 'open', body };
-  return { type: 'failed', error: errorInsteadOfStream(await readJson(call.readerOf(body), upstream.limits), call), again: false };
+  return { type: 'open', body };
 }
 
 async function refusal(response: Response, upstream: Upstream, call: UpstreamCall): Promise<Attempt> {
-  const json = response.body === null ? undefined : await readJson(call.readerOf(response.body), upstream.limits);
-  const error = errorOfStatus(response.status, errorWord(errorIn(json)));
-  const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), upstream.clock.now());
+  const { status, headers, body } = response;
+  const text = body === null ? '' : await readText(call.readerOf(body), upstream.limits);
+  const error = errorOfStatus(status, errorIn(parseJson(text)));
   // A body that stalled has ended the call, and with it every further attempt.
-  return { type: 'failed', error, again: error.retryable && !call.silent, retryAfterMs };
+  if (call.silent) return { type: 'failed', error, again: false };
+  const retryAfterMs = parseRetryAfter(headers.get('retry-after'), upstream.clock.now());
+  return { type: 'failed', error, again: error.retryable, retryAfterMs, said: { status, text } };
 }
 
-function errorInsteadOfStream(json: unknown, call: UpstreamCall): ProviderError {
-  if (call.silent) return timedOut();
-  const error = errorIn(json);
-  return error === undefined ? malformed('the model server did not answer with an event stream') : errorOfObject(error);
-}
-
-/** The JSON of an error's body, as far as it may be read; undefined when that gives none. */
-async function readJson(reader: Reader, limits: UpstreamLimits): Promise<unknown> {
+/** The text of an error's body, as far as it may be read: an error is told by its status, whatever became of its body. */
+async function readText(reader: Reader, limits: UpstreamLimits): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';
   let bytes = 0;
   try {
     for (let { value } = await reader.read(); value !== undefined; { value } = await reader.read()) {
       bytes += value.length;
-      if (bytes > limits.errorBodyBytesMax) return undefined;
+      if (bytes > limits.errorBodyBytesMax) break;
       text += decoder.decode(value, { stream: true });
     }
+  } catch {
+    // The connection broke.
+  }
+  void reader.cancel().catch(() => undefined);
+  return text;
+}
+
+function parseJson(text: string): unknown {
+  try {
     return JSON.parse(text) as unknown;
   } catch {
-    // Broken off, or not JSON: what it says is only an addition to what its status said already.
-    return undefined;
-  } finally {
-    // What is left of it closes the socket.
-    await reader.cancel().catch(() => undefined);
+    return text;
   }
 }

@@ -3,7 +3,7 @@
 // Backpressure: bytes are read only when the consumer asks for the next event.
 import assert from 'node:assert/strict';
 import type { Clock } from '../../clock.ts';
-import type { Provider, ProviderEvent, ProviderRequest } from '../provider.ts';
+import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../provider.ts';
 import { ChatCompletionsStream } from './chat-completions-stream.ts';
 import { completionBody, type Prefill } from './completion-request.ts';
 import { openEventStream, type Upstream } from './open-event-stream.ts';
@@ -33,6 +33,7 @@ export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
     clock: options.clock,
     random: options.random,
     limits: { ...DEFAULT_UPSTREAM_LIMITS, ...options.limits },
+    omitted: new Set(),
   };
   const { prefill = 'none' } = options;
   const canContinue = prefill !== 'none';
@@ -40,32 +41,44 @@ export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
     canContinue,
     stream: (request) => {
       assert.ok(canContinue || request.prefix === undefined, 'a prefix for a provider that cannot continue');
-      return streamAnswer(upstream, request, completionBody(request, prefill));
+      return streamAnswer(upstream, request, prefill);
     },
   };
 }
 
 // One generator, not two that delegate: every token would pay for the second.
-async function* streamAnswer(upstream: Upstream, request: ProviderRequest, requestBody: string): AsyncGenerator<ProviderEvent, void, undefined> {
-  const call = new UpstreamCall(upstream.clock, request.signal);
-  const answer = new ChatCompletionsStream(upstream.limits);
+async function* streamAnswer(upstream: Upstream, request: ProviderRequest, prefill: Prefill): AsyncGenerator<ProviderEvent, void, undefined> {
+  const { clock, limits } = upstream;
+  const call = new UpstreamCall(clock, request.signal);
+  const answer = new ChatCompletionsStream(limits);
   let reader: Reader | undefined;
+  /** When the answer last said something, once it has said that it is finished. */
+  let finishedAt: number | undefined;
   try {
-    const body = await openEventStream(upstream, requestBody, call);
+    const body = await openEventStream(upstream, (omitted) => completionBody(request, prefill, omitted), call);
     if (body === undefined) return;
     reader = call.readerOf(body);
     while (!answer.over) {
-      const bytes = await readBytes(reader, call);
+      const bytes = await readBytes(reader, call, answer.isFinishing);
       if (call.aborted) return;
       call.expectNothing();
-      if (bytes === undefined) answer.end();
+      if (bytes === SILENCE) answer.endSilently();
+      else if (bytes instanceof ProviderError) answer.breakOff(bytes);
+      else if (bytes === undefined) answer.end();
       else answer.push(bytes);
-      for (const event of answer.take()) yield event;
-      call.expectBytesWithin(upstream.limits.idleTimeoutMs);
+      const events = answer.take();
+      for (const event of events) yield event;
+      if (!answer.isFinishing) {
+        call.expectBytesWithin(limits.idleTimeoutMs);
+        continue;
+      }
+      // Usage may follow, or never; a heartbeat is no reason to wait on.
+      if (finishedAt === undefined || events.length > 0) finishedAt = clock.mono();
+      call.expectBytesWithin(Math.max(0, finishedAt + limits.finishTimeoutMs - clock.mono()));
     }
     if (answer.fault !== undefined) throw answer.fault;
   } finally {
-    if (reader !== undefined && answer.over && answer.fault === undefined) void drain(reader, call, upstream.limits);
+    if (reader !== undefined && answer.over && answer.fault === undefined) void drain(reader, call, limits);
     else call.close();
   }
 }
@@ -83,17 +96,20 @@ async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits)
   call.close();
 }
 
-/** Undefined at a clean end, and when the caller aborted. @throws ProviderError */
-async function readBytes(reader: Reader, call: UpstreamCall): Promise<Uint8Array | undefined> {
+/** Undefined at a clean end, and when the caller aborted; an error where the body broke or stalled. `isFinishing`: silence
+ *  is an end as well. */
+async function readBytes(reader: Reader, call: UpstreamCall, isFinishing: boolean): Promise<Uint8Array | typeof SILENCE | ProviderError | undefined> {
   try {
     const { value } = await reader.read();
-    if (value === undefined && call.silent) throw timedOut();
-    return value;
+    if (value !== undefined || !call.silent) return value;
   } catch (error) {
     if (call.aborted) return undefined;
-    throw call.silent ? timedOut() : errorOfReading(error);
+    if (!call.silent) return errorOfReading(error);
   }
+  return isFinishing ? SILENCE : timedOut();
 }
+
+const SILENCE = 'silence';
 
 function completionsUrl(baseUrl: string): string {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;

@@ -13,19 +13,22 @@ const KNOWN_WORDS: ReadonlySet<string> = new Set([
   'unsupported_value', 'BadRequestError', 'InternalServerError', 'NotFoundError', 'RateLimitError',
 ]);
 
-/** An answer with an error status. */
-export function errorOfStatus(status: number, word?: string): ProviderError {
-  const detail = word === undefined ? `HTTP ${status}` : `HTTP ${status}, ${word}`;
-  return new ProviderError(codeOfStatus(status), `${WHAT_HAPPENED[codeOfStatus(status)]} (${detail})`);
+/** An answer with an error status; `error`: the error object in its body, if it has one. */
+export function errorOfStatus(status: number, error?: unknown): ProviderError {
+  const code = isQuotaSpent(status, error) ? 'upstream-quota-spent' : codeOfStatus(status);
+  return described(code, [`HTTP ${status}`, errorWord(error)]);
 }
 
-/** An error object where the answer should be. Its own code counts, when that is an HTTP status. */
-export function errorOfObject(json: unknown): ProviderError {
-  const status = statusIn(json);
-  if (status !== undefined) return errorOfStatus(status, errorWord(json));
-  const word = errorWord(json);
-  const code = word !== undefined && word.startsWith('rate_limit') ? 'upstream-rate-limited' : 'upstream-error';
-  return new ProviderError(code, word === undefined ? WHAT_HAPPENED[code] : `${WHAT_HAPPENED[code]} (${word})`);
+/** An error object where the answer should be, or anything else that tells a failure. Its own code counts, when that is
+ *  an HTTP status; else the words that it uses. */
+export function errorOfObject(error: unknown): ProviderError {
+  const status = statusIn(error);
+  return status === undefined ? described(codeOfWords(error), [errorWord(error)]) : errorOfStatus(status, error);
+}
+
+function described(code: keyof typeof WHAT_HAPPENED, details: readonly (string | undefined)[]): ProviderError {
+  const detail = details.filter((one) => one !== undefined).join(', ');
+  return new ProviderError(code, detail === '' ? WHAT_HAPPENED[code] : `${WHAT_HAPPENED[code]} (${detail})`);
 }
 
 /** fetch rejected before there was an answer. */
@@ -55,6 +58,11 @@ export function truncated(code?: string): ProviderError {
   return new ProviderError('upstream-truncated', `the model server's answer broke off before its end${detail}`);
 }
 
+/** It said that it had ended, and nothing else. */
+export function neverBegan(): ProviderError {
+  return new ProviderError('upstream-truncated', "the model server's answer ended before it began");
+}
+
 export function malformed(message: string): ProviderError {
   return new ProviderError('upstream-malformed', message);
 }
@@ -63,35 +71,75 @@ export function tooLarge(what: string, limit: number): ProviderError {
   return new ProviderError('upstream-too-large', `${what} of the model server is over its limit of ${limit}`);
 }
 
-/** The error object of a chunk or a body, in the two shapes servers use; undefined when there is none. */
+/** The error object in the JSON of an error's body; undefined when there is none. */
 export function errorIn(json: unknown): unknown {
-  if (!isObject(json)) return undefined;
-  // Falsy, since some servers write `"error": null` into every chunk.
-  if (Boolean(json['error'])) return json['error'];
-  return json['object'] === 'error' ? json : undefined;
+  const body: unknown = Array.isArray(json) ? json[0] : json;
+  if (!isObject(body)) return undefined;
+  return body['error'] ?? body;
 }
 
 /** What kind of error it says it is, if that is a word known here. */
-export function errorWord(error: unknown): string | undefined {
+function errorWord(error: unknown): string | undefined {
   if (!isObject(error)) return undefined;
   return [error['code'], error['type']].find((word): word is string => typeof word === 'string' && KNOWN_WORDS.has(word));
 }
 
 const WHAT_HAPPENED = {
   'upstream-rate-limited': 'the model server asks for fewer requests',
+  'upstream-quota-spent': 'the quota at the model server is spent',
   'upstream-refused': 'the model server refused the request',
   'upstream-error': 'the model server failed',
 } as const satisfies Partial<Record<ProviderErrorCode, string>>;
 
-function codeOfStatus(status: number): keyof typeof WHAT_HAPPENED {
+type ToldCode = keyof typeof WHAT_HAPPENED;
+
+function codeOfStatus(status: number): ToldCode {
   if (status === 429) return 'upstream-rate-limited';
   if (status >= 400 && status < 500 && status !== 408 && status !== 409) return 'upstream-refused';
   return 'upstream-error';
 }
 
+/** For an error without a status of HTTP. The first that fits; the words are compared, and never shown. */
+const CODES_BY_WORD: readonly (readonly [RegExp, ToldCode])[] = [
+  [/rate_?limit|too_?many_?requests|throttl|resource_?exhausted/i, 'upstream-rate-limited'],
+  [/overload|unavailable|internal|server_?error|time_?out|gateway/i, 'upstream-error'],
+  [/invalid|context_(?:length|size|window)|exceed_context|authentication|permission|forbidden|unauthor|not_?found|unsupported|bad_?request|content_?(?:filter|policy)|moderation|safety/i, 'upstream-refused'],
+];
+
+function codeOfWords(error: unknown): ToldCode {
+  const words = wordsOf(error);
+  if (isQuotaSpent(undefined, error)) return 'upstream-quota-spent';
+  return CODES_BY_WORD.find(([pattern]) => words.some((word) => pattern.test(word)))?.[1] ?? 'upstream-error';
+}
+
+/** Is what was paid for used up, so that asking again changes nothing? A limit for each minute is another matter. */
+function isQuotaSpent(status: number | undefined, error: unknown): boolean {
+  if (status === 402) return true;
+  if (status !== undefined && status !== 429 && status !== 403 && status !== 400) return false;
+  if (wordsOf(error).some((word) => QUOTA_WORD.test(word))) return true;
+  const message = isObject(error) ? error['message'] : error;
+  return typeof message === 'string' && QUOTA_SENTENCE.test(message) && !LIMIT_SENTENCE.test(message);
+}
+
+const QUOTA_WORD = /insufficient_?(?:\w+_)?(?:quota|balance|credits?|funds?)|quota_?(?:is_)?(?:exceeded|exhausted|spent)|billing|arrear|payment_?required|(?:credit|balance)s?_?(?:exhausted|depleted|too_low)|out_of_credits?/i;
+const QUOTA_SENTENCE = /exceeded your (?:current |monthly )?quota|insufficient (?:quota|balance|credits?|funds)|(?:credit|balance)\w* (?:is |are )?(?:too low|exhausted|depleted|used up|insufficient)|quota (?:is |has been )?(?:spent|used up|exhausted)|billing/i;
+const LIMIT_SENTENCE = /per[ _-]?(?:second|minute|hour|day)|rate[ _-]?limit|retry (?:in|after)/i;
+
+/** What an error calls itself. */
+function wordsOf(error: unknown): string[] {
+  if (typeof error === 'string') return /^[\w.-]{1,64}$/.test(error) ? [error] : [];
+  if (!isObject(error)) return [];
+  return [error['code'], error['type'], error['status'], error['reason']].filter((word) => typeof word === 'string');
+}
+
+/** A status of HTTP, as a number or as text. */
 function statusIn(error: unknown): number | undefined {
-  const code = isObject(error) ? error['code'] : undefined;
-  return typeof code === 'number' && Number.isInteger(code) && code >= 400 && code <= 599 ? code : undefined;
+  if (!isObject(error)) return undefined;
+  for (const value of [error['code'], error['status'], error['status_code'], error['statusCode'], error['http_status']]) {
+    const status = typeof value === 'string' && /^[45]\d\d$/.test(value) ? Number(value) : value;
+    if (typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599) return status;
+  }
+  return undefined;
 }
 
 /** fetch hides the system's error in `cause`. */

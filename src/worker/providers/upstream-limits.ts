@@ -7,6 +7,9 @@ export const FIRST_BYTE_TIMEOUT_MS = 120_000;
 /** ms of silence inside an answer. Long, for some models think without a word; a keep-alive comment counts as life.
  *  Below 300 s as well. */
 export const IDLE_TIMEOUT_MS = 120_000;
+/** ms after the finish reason in which usage, [DONE] or the end of the body may come. Some servers never send them, and
+ *  the answer is whole without. */
+export const FINISH_TIMEOUT_MS = 3_000;
 /** Requests for one answer, the first included. More would make an outage longer, not shorter. */
 export const ATTEMPTS_MAX = 4;
 /** ms, the ceiling of the first back-off; it doubles with each further one. */
@@ -30,6 +33,7 @@ export const DRAIN_BYTES_MAX = 16 * 1024;
 export interface UpstreamLimits {
   readonly firstByteTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly finishTimeoutMs: number;
   readonly attemptsMax: number;
   readonly backoffBaseMs: number;
   readonly backoffCapMs: number;
@@ -45,6 +49,7 @@ export interface UpstreamLimits {
 export const DEFAULT_UPSTREAM_LIMITS: UpstreamLimits = {
   firstByteTimeoutMs: FIRST_BYTE_TIMEOUT_MS,
   idleTimeoutMs: IDLE_TIMEOUT_MS,
+  finishTimeoutMs: FINISH_TIMEOUT_MS,
   attemptsMax: ATTEMPTS_MAX,
   backoffBaseMs: BACKOFF_BASE_MS,
   backoffCapMs: BACKOFF_CAP_MS,

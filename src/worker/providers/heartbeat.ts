@@ -1,0 +1,12 @@
+// Which events of a model server only keep the connection awake. Pure. Comments are for the framing to drop; these are
+// the heartbeats that come as data.
+
+/** Data that is not JSON but a heartbeat: `ping`, `: keep-alive`, `[HEARTBEAT] 12`. */
+export function isHeartbeat(name: string | undefined, data: string): boolean {
+  if (data === '' || /^\s*(?::.*)?$/.test(data)) return true;
+  if (HEARTBEAT.test(data)) return true;
+  // An event of another name is no chunk of the answer, unless it looks like one.
+  return name !== undefined && name !== 'message' && !/^\s*[[{"]/.test(data);
+}
+
+const HEARTBEAT = /^[\s:>[("'*-]*(?:ping|pong|heart[\s_-]?beat|keep[\s_-]?alive|alive|noop|no-op|tick|processing|waiting|queued)\b[^{}]{0,80}$/i;

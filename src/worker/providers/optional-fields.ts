@@ -1,0 +1,27 @@
+// The fields of a request that a model server need not know, and how it says that it does not. Pure. A server that
+// refuses one is asked again without it, once, and the provider remembers that for as long as it lives.
+
+/** In the order in which they are given up. Without `stream_options` there is no usage; without `stream` the answer comes
+ *  whole, at its end. */
+export const OPTIONAL_FIELDS = ['stream_options', 'stream'] as const;
+
+export type OptionalField = (typeof OPTIONAL_FIELDS)[number];
+
+/** The field that a refused request may be sent again without; undefined: the refusal has another reason.
+ *  @param said the body of the refusal, as far as it was read
+ *  @param omitted what the request went without already */
+export function refusedField(status: number, said: string, omitted: ReadonlySet<OptionalField>): OptionalField | undefined {
+  if (status !== 400 && status !== 422 && status !== 501) return undefined;
+  const named = OPTIONAL_FIELDS.find((field) => !omitted.has(field) && NAMES[field].test(said) && REFUSES.test(said));
+  // A server that names no field can only mean one that not every server knows.
+  return named ?? (!omitted.has('stream_options') && UNKNOWN_FIELD.test(said) ? 'stream_options' : undefined);
+}
+
+const NAMES: Readonly<Record<OptionalField, RegExp>> = {
+  stream_options: /stream_?options|include_?usage/i,
+  stream: /\bstream(?:ing|ed)?\b(?!_)/i,
+};
+
+const REFUSES = /unknown|unrecogni[sz]ed|unexpected|un-?supported|not (?:be )?(?:supported|allowed|permitted|known|recogni[sz]ed|implemented|available|enabled)|n't support|no such|extra|additional|invalid|forbidden|only|can ?not|must (?:not )?be|disabled|does not exist|not a valid/i;
+
+const UNKNOWN_FIELD = /(?:unknown|unrecogni[sz]ed|unexpected|un-?supported|extra|additional|undeclared)[\s\w'"`-]{0,24}(?:fields?|param(?:eter)?s?|arguments?|propert(?:y|ies)|inputs?|keys?|keywords?|options?)\b/i;
