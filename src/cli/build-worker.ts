@@ -4,7 +4,8 @@ import type { BrokerEngine } from '../broker/broker.ts';
 import { systemClock } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import { Runs } from '../session/runs.ts';
-import { logDefects } from '../sdk/describe-defect.ts';
+import { BlockWatch } from '../sdk/block-watch.ts';
+import { logBlocked, logDefects } from '../sdk/describe-defect.ts';
 import { createHandlerProvider } from '../sdk/handler-provider.ts';
 import { CONVERSATION_CHARS_MAX, TAKEOVER_ATTEMPTS_MAX, type Agent } from '../worker/agent.ts';
 import type { Provider } from '../worker/provider.ts';
@@ -31,7 +32,8 @@ export interface WorkerDeps {
 
 export function buildWorker({ config, logger, broker, commandLog, handlers, newId, random, onOutcome, onContinued }: WorkerDeps): Worker {
   const runs = new Runs(broker, commandLog, systemClock, newId);
-  const own = { broker, runs, clock: systemClock, onDefect: logDefects(logger) };
+  const blocks = new BlockWatch(systemClock, config.leaseMs);
+  const own = { broker, runs, clock: systemClock, onDefect: logDefects(logger), blocks, onBlocked: logBlocked(logger) };
   const toProvider = (agent: AgentConfig): Provider => {
     const handler = handlers.get(agent.name);
     return handler === undefined ? modelProvider(agent, random) : createHandlerProvider(handler, own);

@@ -13,7 +13,8 @@ import { Runs } from '../session/runs.ts';
 import { isAgent } from '../session/session-ref.ts';
 import { LEASE_MS, RUNS_MAX, Worker } from '../worker/worker.ts';
 import type { AgentDefinition, AgentHandler } from './agent-handler.ts';
-import { logDefects } from './describe-defect.ts';
+import { BlockWatch } from './block-watch.ts';
+import { logBlocked, logDefects } from './describe-defect.ts';
 import { toAgent } from './handler-agent.ts';
 
 export { AgentError, type AgentErrorOptions } from '../worker/agent-error.ts';
@@ -94,7 +95,8 @@ class SdkWorker implements AgentWorker {
 function buildWorker({ agents, runsMax, leaseMs, onDefect }: AgentWorkerOptions, broker: BrokerEngine, logger: Logger): Worker {
   const log = new CommandLog(broker, systemRandom);
   const runs = new Runs(broker, log, systemClock, randomId);
-  const deps = { broker, runs, clock: systemClock, onDefect: onDefect ?? logDefects(logger) };
+  const blocks = new BlockWatch(systemClock, leaseMs ?? LEASE_MS);
+  const deps = { broker, runs, clock: systemClock, onDefect: onDefect ?? logDefects(logger), blocks, onBlocked: logBlocked(logger) };
   const served = Object.entries(agents).map(([name, agent]) => [name, toAgent(name, agent, deps)] as const);
   return new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map(served), concurrency: runsMax ?? RUNS_MAX, leaseMs: leaseMs ?? LEASE_MS });
 }

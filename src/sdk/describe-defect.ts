@@ -13,6 +13,10 @@ export function describeDefect(error: unknown): { readonly defect: string; reado
   return { defect: name, frames: frames.slice(0, FRAMES_MAX).map((line) => line.trim()) };
 }
 
+export function logBlocked(logger: Logger): (what: object, run: RunRef) => void {
+  return (what, { sessionId, runId }) => logger.warn({ ...what, sessionId, runId }, 'an agent kept this process from its other runs for longer than the lease: let it wait between steps, or move the work into a thread');
+}
+
 export function logDefects(logger: Logger): (error: unknown, run: RunRef) => void {
   return (error, { sessionId, runId }) => logger.error({ ...describeDefect(error), sessionId, runId }, 'an agent threw what is no AgentError');
 }

@@ -44,6 +44,16 @@ export class AnswerBuilder {
   /** The last of them, which every token of a live run adds to. */
   #range: DeltaRange | undefined;
   #length = 0;
+  /** Offsets of the last `run.restarted` and `part.started` that came from the log. */
+  #restartedAt = -1;
+  #startedPartAt = -1;
+
+  /** Was anything said since the run was started last? Of a run that was read from the log. */
+  get hasGrown(): boolean {
+    const last = this.#ranges.at(-1);
+    const saidAt = last === undefined ? -1 : last.from + last.lengths.count - 1;
+    return Math.max(saidAt, this.#startedPartAt) > this.#restartedAt;
+  }
 
   /** Code units of all parts. */
   get length(): number {
@@ -67,12 +77,14 @@ export class AnswerBuilder {
   apply(event: ChatEvent, offset: number): void {
     switch (event.type) {
       case 'part.started':
+        this.#startedPartAt = offset;
         this.startPart(event);
         return;
       case 'delta':
         this.addDelta(event.part, event.kind, event.text, offset);
         return;
       case 'run.restarted':
+        this.#restartedAt = offset;
         this.restart(event);
         return;
       default:

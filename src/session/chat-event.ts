@@ -117,6 +117,14 @@ export interface RunRestarted {
   readonly createdAt: string;
   readonly unwatchedMs?: number;
 }
+/** Internal, never projected: the code of this attempt kept its worker's event loop for longer than its lease. */
+export interface RunBlocked {
+  readonly type: 'run.blocked';
+  readonly runId: string;
+  readonly attempt: number;
+  readonly blockedMs: number;
+  readonly createdAt: string;
+}
 export interface RunCancelling {
   readonly type: 'run.cancelling';
   readonly runId: string;
@@ -178,6 +186,7 @@ export type ChatEvent =
   | Delta
   | ToolResult
   | RunRestarted
+  | RunBlocked
   | RunCancelling
   | RunTerminal
   | RunAnswer;
@@ -197,6 +206,7 @@ const IS_MAJOR: Record<ChatEventType, boolean> = {
   delta: false,
   'tool.result': false,
   'run.restarted': true,
+  'run.blocked': true,
   'run.cancelling': true,
   'run.completed': true,
   'run.failed': true,
@@ -205,7 +215,7 @@ const IS_MAJOR: Record<ChatEventType, boolean> = {
 };
 
 /** Types that stay in the log. */
-const INTERNAL: ReadonlySet<string> = new Set(['run.answer']);
+const INTERNAL: ReadonlySet<string> = new Set(['run.answer', 'run.blocked']);
 
 export function isInternalType(type: string): boolean {
   return INTERNAL.has(type);

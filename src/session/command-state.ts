@@ -4,6 +4,7 @@
 //
 // Offsets below zero count from the record that carries the checkpoint (-1 is that record itself): a writer
 // cannot know its own offsets, because minor records may come between its decision and its append.
+import { countBlocked, countStart, type AttemptCount } from './attempts.ts';
 import type { ChatEvent, JsonObject, RunPriority, RunTerminal } from './chat-event.ts';
 
 /** Prompts in one session that are not ended yet, the active one included. */
@@ -13,7 +14,7 @@ export const RECENT_MESSAGES_MAX = 64;
 /** Branches that are listed beside the shown one. Older ones stay in the log and can be selected by their last run. */
 export const BRANCHES_MAX = 32;
 
-export interface RunInfo {
+export interface RunInfo extends AttemptCount {
   readonly runId: string;
   /** Of the prompt. */
   readonly messageId: string;
@@ -27,8 +28,6 @@ export interface RunInfo {
   readonly queuedAt: number;
   /** Offset of the first `run.started` record, null until then: where the run's own records begin. */
   readonly startedAt: number | null;
-  /** How often it was started. */
-  readonly attempt: number;
   readonly times: RunTimes;
   /** Names the trace that its prompt belongs to, for whoever traces the run. Meaningless in here. */
   readonly trace?: string;
@@ -98,6 +97,8 @@ export interface EventContext {
   readonly trace?: string;
   /** With `branch.selected`. */
   readonly tip?: BranchTip;
+  /** With `run.restarted`: the attempt before it said nothing. */
+  readonly wasIdle?: boolean;
 }
 
 /** Total: an event that changes nothing a command asks about gives the same state back. */
@@ -123,11 +124,13 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
       return changeRun(state, event.runId, (run) => ({
         ...run,
         unwatchedMs: event.unwatchedMs,
-        attempt: event.attempt,
+        ...countStart(run, context.wasIdle ?? false),
         startedAt: run.startedAt ?? context.offset,
         times: { ...run.times, started: run.times.started ?? event.createdAt },
         state: run.state === 'cancelling' ? 'cancelling' : 'running',
       }));
+    case 'run.blocked':
+      return changeRun(state, event.runId, (run) => ({ ...run, ...countBlocked(run, event.attempt) }));
     case 'run.cancelling':
       return changeRun(state, event.runId, (run) => ({
         ...run,

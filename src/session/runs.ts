@@ -131,6 +131,16 @@ export class Runs {
     return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
   }
 
+  /** The code of this attempt has kept its worker from everything else for longer than its lease. Without the fence: the run
+   *  is another worker's by now, whose turn may be the next. */
+  async noteBlocked(ref: SessionRef, runId: string, attempt: number, blockedMs: number): Promise<void> {
+    const createdAt = isoTime(this.#clock);
+    await this.#log.transact(ref, (loaded) => {
+      const isThere = loaded !== undefined && findRun(loaded.state, runId) !== undefined;
+      return isThere ? { drafts: [{ event: { type: 'run.blocked', runId, attempt, blockedMs: Math.round(blockedMs), createdAt } }] } : { drafts: [] };
+    });
+  }
+
   async #onWaiting(principal: Principal, ref: SessionRef, messageId: string, decide: (state: CommandState, prompt: FoundPrompt) => Decision): Promise<void> {
     const seen = await loadOwn(this.#log, principal, ref);
     const prompt = await findPrompt(this.#broker, ref, seen, messageId);

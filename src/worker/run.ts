@@ -5,6 +5,7 @@ import { isBrokerError } from '../broker/errors.ts';
 import { isoTime } from '../clock.ts';
 import { findRefusal, REFUSALS } from '../session/agent-terms.ts';
 import { ANSWER_CHARS_MAX, AnswerBuilder } from '../session/answer-builder.ts';
+import { judgeAttempts, type AttemptVerdict } from '../session/attempts.ts';
 import type { RunError, RunTerminal, RunUsage } from '../session/chat-event.ts';
 import { decodeEvent } from '../session/chat-event.ts';
 import { endRun, readRun, UNWATCHED } from '../session/run-ending.ts';
@@ -43,6 +44,11 @@ type Stop =
   | { readonly why: 'lost' }
   | { readonly why: 'released' };
 
+const ATTEMPT_FAILURES: Readonly<Record<Exclude<AttemptVerdict, 'go-on'>, string>> = {
+  'worker-lost': 'every worker of this run was lost',
+  'worker-blocked': 'the code of this run blocked its workers for longer than their lease',
+};
+
 type HeldRun = FencedRun & { readonly span: WorkSpan };
 
 /** `unjoinable`: what the model went on with does not follow what stands; nothing of it was written. */
@@ -62,9 +68,10 @@ function beginningAnew(deps: RunDeps): RunDeps {
 }
 
 async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
-  const held = await takeFence(deps, ref, runId);
+  const held = await takeFence(deps, ref, runId, AbortSignal.any([released, lost]));
   if (held === 'cancelling') return (await deps.runs.endCancelled(ref, runId)) ? 'run.cancelled' : 'gone';
   if (held === 'gone') return 'gone';
+  if (held === 'released') return lost.aborted ? 'lost' : 'released';
   return inRunSpan(deps.clock, ref, held.run, (span) => answerRun(deps, { ...held, span }, released, lost));
 }
 
@@ -75,7 +82,8 @@ async function answerRun(deps: RunDeps, held: HeldRun, released: AbortSignal, lo
   const { agent } = deps;
   const fail = async (code: string, message: string, retryable: boolean): Promise<RunOutcome> =>
     finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable }, endedAt: isoTime(deps.clock) }, AbortSignal.any([released, lost]));
-  if (held.run.attempt > agent.attemptsMax) return fail('worker-lost', 'every worker of this run was lost', true);
+  const verdict = judgeAttempts(held.run, agent.attemptsMax);
+  if (verdict !== 'go-on') return fail(verdict, ATTEMPT_FAILURES[verdict], verdict === 'worker-lost');
   if (held.run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
   return new ActiveRun(deps, held, answer).generate(released, lost);
 }

@@ -1,8 +1,9 @@
 // The first thing a worker does with a run: it takes the fence in the log, if the run is still wanted, and says in the same
 // record what of an earlier attempt stays.
 import type { Broker } from '../broker/broker.ts';
-import { isoTime, type Clock } from '../clock.ts';
+import { delay, isoTime, type Clock } from '../clock.ts';
 import { AnswerBuilder } from '../session/answer-builder.ts';
+import { countStart, judgeAttempts, pauseBeforeStart } from '../session/attempts.ts';
 import type { ChatEvent } from '../session/chat-event.ts';
 import type { CommandLog } from '../session/command-log.ts';
 import { findRun, type RunInfo } from '../session/command-state.ts';
@@ -27,21 +28,31 @@ export interface FencedRun {
   readonly kept: KeptAnswer;
 }
 
-/** `gone`: it has ended. `cancelling`: somebody wants its end. @throws BrokerError */
-export async function takeFence({ broker, log, clock, agent }: FenceDeps, ref: SessionRef, runId: string): Promise<FencedRun | 'gone' | 'cancelling'> {
+/** What stands of a run, and whether the attempt that said it said nothing more. */
+interface Remains {
+  readonly kept: KeptAnswer;
+  readonly wasIdle: boolean;
+}
+
+/** `gone`: it has ended. `cancelling`: somebody wants its end. `released`: the signal, by which this worker lets go of it,
+ *  aborted before it was started. @throws BrokerError */
+export async function takeFence({ broker, log, clock, agent }: FenceDeps, ref: SessionRef, runId: string, signal: AbortSignal): Promise<FencedRun | 'gone' | 'cancelling' | 'released'> {
   const before = await log.load(ref);
   const known = before === undefined ? undefined : findRun(before.state, runId);
   if (before === undefined || known === undefined) return 'gone';
   if (known.state === 'cancelling') return 'cancelling';
   // How much an earlier attempt left, as far as is known now; what it still adds before the fence is dropped.
-  const kept = await readKept(broker, ref, before.epoch, known, agent);
+  const { kept, wasIdle } = await readRemains(broker, ref, before.epoch, known, agent);
+  const pause = pauseBeforeStart(countStart(known, wasIdle));
+  if (pause > 0) await delay(clock, pause, signal);
+  if (signal.aborted) return 'released';
   const createdAt = isoTime(clock);
   let refused: 'gone' | 'cancelling' | undefined;
   const taken = await log.transact(ref, (loaded) => {
     const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
     refused = run === undefined ? 'gone' : run.state === 'cancelling' ? 'cancelling' : undefined;
     if (run === undefined || refused !== undefined) return { drafts: [] };
-    return { drafts: [{ event: startEvent(run, agent, unwatchedLimit(agent, ref), kept, createdAt) }], fencing: 'take' };
+    return { drafts: [{ event: startEvent(run, agent, unwatchedLimit(agent, ref), kept, createdAt), context: { wasIdle } }], fencing: 'take' };
   });
   const run = taken === undefined ? undefined : findRun(taken.state, runId);
   if (taken === undefined || run === undefined) return refused ?? 'gone';
@@ -57,9 +68,11 @@ function startEvent(run: RunInfo, agent: Agent, limit: Pick<Agent, 'unwatchedMs'
 }
 
 /** Without a fence: only to learn how much there is. */
-async function readKept(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent): Promise<KeptAnswer> {
-  if (run.startedAt === null) return NOTHING_KEPT;
+async function readRemains(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent): Promise<Remains> {
+  if (run.startedAt === null) return { kept: NOTHING_KEPT, wasIdle: false };
   const answer = new AnswerBuilder();
   await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);
-  return keptAnswer(answer, run.attempt, agent);
+  const wasIdle = !answer.hasGrown;
+  const willFail = judgeAttempts({ ...run, ...countStart(run, wasIdle) }, agent.attemptsMax) !== 'go-on';
+  return { kept: keptAnswer(answer, willFail, agent), wasIdle };
 }

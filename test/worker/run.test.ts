@@ -1,5 +1,6 @@
 // A run's whole life through the session layer and a played model: what a user would see of it.
 import { afterEach, describe, expect, it } from 'vitest';
+import { IDLE_ATTEMPTS_MAX } from '../../src/session/attempts.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
 import { ChatRig, joinAnswer, type RigOptions } from '../helpers/chat-rig.ts';
 import { eventually } from '../helpers/collector.ts';
@@ -267,6 +268,60 @@ describe('a worker that is gone', () => {
     expect(await ended(runId)).toBe('run.failed');
     expect((await rig.seen()).at(-1)?.data['error']).toMatchObject({ code: 'worker-lost' });
     expect(joinAnswer(await rig.seen(), runId)).toBe('try 0 try 1 ');
+  });
+
+  it('before it said anything costs it nothing, up to a bound of its own', async () => {
+    setup({ agent: { attemptsMax: 2 } });
+    const { runId } = await rig.prompt('hello');
+    /** Its worker is lost as soon as the model was asked. */
+    const loseWorker = async (attempt: number): Promise<void> => {
+      const worker = rig.startWorker();
+      await rig.clock.advance(6_000);
+      await rig.model.call(attempt);
+      await worker.close();
+    };
+    for (let attempt = 0; attempt < 15; attempt += 1) await loseWorker(attempt);
+    rig.startWorker();
+    await rig.clock.advance(6_000);
+    (await rig.model.call(15)).say('at last').finish();
+    expect(await ended(runId)).toBe('run.completed');
+    expect(joinAnswer(await rig.seen(), runId)).toBe('at last');
+  });
+
+  it('before it said anything ends the run as failed when it happens without end', async () => {
+    setup({ agent: { attemptsMax: 2 } });
+    const { runId } = await rig.prompt('hello');
+    for (let attempt = 0; attempt <= IDLE_ATTEMPTS_MAX; attempt += 1) {
+      const worker = rig.startWorker();
+      await rig.clock.advance(6_000);
+      await rig.model.call(attempt);
+      await worker.close();
+    }
+    rig.startWorker();
+    await rig.clock.advance(6_000);
+    expect(await ended(runId)).toBe('run.failed');
+    expect((await rig.seen()).at(-1)?.data['error']).toMatchObject({ code: 'worker-lost' });
+  });
+
+  it('twice because its own code blocked them ends the run with a code of its own', async () => {
+    setup({ agent: { attemptsMax: 5 } });
+    const { runId } = await rig.prompt('hello');
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const worker = rig.startWorker();
+      await rig.clock.advance(10);
+      (await rig.model.call(attempt)).say(`try ${attempt} `);
+      await eventually(async () => joinAnswer(await rig.seen(), runId).includes(`try ${attempt}`));
+      await rig.otherNode().runs.noteBlocked(rig.ref, runId, attempt + 1, 20_000);
+      // One that blocks its worker again and again is counted once.
+      await rig.otherNode().runs.noteBlocked(rig.ref, runId, attempt + 1, 20_000);
+      await worker.close();
+    }
+    rig.startWorker();
+    await rig.clock.advance(10);
+    expect(await ended(runId)).toBe('run.failed');
+    const events = await rig.seen();
+    expect(events.at(-1)?.data['error']).toMatchObject({ code: 'worker-blocked', retryable: false });
+    expect(events.map(({ type }) => type)).not.toContain('run.blocked');
   });
 
   it('that wakes up late is refused: only the new fence writes', async () => {

@@ -1,0 +1,94 @@
+// Workers that are lost for a reason that is not the run's: restarts before anything was said, and a neighbour whose code
+// blocks the event loop. The run goes on, and only what blocks is ended.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { makeToken } from '../../src/cli/token.ts';
+import { RedisServer } from '../helpers/redis-server.ts';
+import { answer, ScriptedUpstream, STALL, type Reply } from '../helpers/scripted-upstream.ts';
+import type { ServerProcess } from '../helpers/server-process.ts';
+import { JoinedStory } from './joined-story.ts';
+import { follow, post, prompt, startedServer } from './started-server.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 240_000 });
+
+const SECRET = 'a secret of more than thirty-two bytes for tests';
+const RESTARTS = 15;
+/** A life ends this long after it began to serve, or as soon as the model was asked. */
+const LIFE_MS = 300;
+const NEIGHBOURS = 10;
+const WORDS = 40;
+/** Six times the lease. */
+const LEASE_MS = 1_000;
+const BLOCK_MS = 6_000;
+
+const HANDLERS = `
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+export async function agent(chat, writer) {
+  if (chat.prompt === 'block') {
+    await sleep(300);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${BLOCK_MS});
+    await writer.text('done');
+    return;
+  }
+  for (let i = 1; i <= ${WORDS}; i += 1) {
+    await writer.text(i + ' ');
+    await sleep(100);
+  }
+}
+`;
+
+it('a run whose server is killed soon after each of 15 starts completes once it is left alone', async () => {
+  let isCalm = false;
+  const model = await ScriptedUpstream.start((): Reply => (isCalm ? answer('At last.') : { steps: [STALL] }));
+  onTestFinished(() => model.close());
+  const server = await startedServer({ env: { HOLDLINE_MODEL_URL: model.baseUrl, HOLDLINE_MODEL: 'm' } });
+  const { token } = server;
+  const runId = await prompt(server, 'restarted', 'hello', token);
+  await model.request(0);
+  for (let restart = 1; restart <= RESTARTS; restart += 1) {
+    await server.kill('SIGKILL');
+    const asked = model.request(model.requests.length);
+    isCalm = restart === RESTARTS;
+    await server.restart();
+    if (!isCalm) await Promise.race([asked, setTimeout(LIFE_MS)]);
+  }
+  const story = new JoinedStory();
+  await (await follow(server, 'restarted', story, token)).until(() => story.hasEnded(runId));
+  expect(story.run(runId).end).toMatchObject({ event: 'run.completed' });
+  expect(story.text(runId)).toBe('At last.');
+});
+
+async function nodes(): Promise<{ gateway: ServerProcess; token: string }> {
+  const redis = await RedisServer.start();
+  onTestFinished(() => redis.close());
+  const folder = mkdtempSync(join(tmpdir(), 'holdline-handlers-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+  writeFileSync(join(folder, 'handler.js'), HANDLERS);
+  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { default: { handler: './handler.js', model: 'code' } } }));
+  const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory', HOLDLINE_LEASE_MS: String(LEASE_MS), HOLDLINE_AGENTS: join(folder, 'agents.json') };
+  const start = async (role: string): Promise<ServerProcess> => startedServer({ broker: redis.url, env: { ...env, HOLDLINE_ROLE: role } });
+  const [gateway] = await Promise.all([start('gateway'), start('worker'), start('worker')]);
+  const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  return { gateway, token };
+}
+
+it('a handler that blocks its worker six leases long is ended, and none of the ten runs beside it fails', async () => {
+  const { gateway, token } = await nodes();
+  const names = Array.from({ length: NEIGHBOURS }, (_, i) => `neighbour-${i}`);
+  const runs = await Promise.all(names.map(async (name) => ({ name, runId: await prompt(gateway, name, 'count', token), story: new JoinedStory() })));
+  const blocker = { name: 'blocker', runId: await prompt(gateway, 'blocker', 'block', token), story: new JoinedStory() };
+  await Promise.all([...runs, blocker].map(async ({ name, runId, story }) => {
+    await (await follow(gateway, name, story, token)).until(() => story.hasEnded(runId));
+  }));
+  const ends = runs.map(({ runId, story }) => story.run(runId).end);
+  expect(ends.map((end) => [end?.event, end?.data['error']])).toEqual(runs.map(() => ['run.completed', undefined]));
+  const words = Array.from({ length: WORDS }, (_, i) => `${i + 1} `).join('');
+  for (const { runId, story } of runs) expect(story.text(runId)).toBe(words);
+  expect(blocker.story.run(blocker.runId).end).toMatchObject({ event: 'run.failed', data: { error: { code: 'worker-blocked' } } });
+  expect((await post(gateway, 'blocker/messages', { content: 'count' }, token)).status).toBe(202);
+});
