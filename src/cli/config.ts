@@ -3,8 +3,8 @@ import { isIP } from 'node:net';
 import { CREDIT_MAX } from '../broker/group/consume-options.ts';
 import { systemClock } from '../clock.ts';
 import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts';
-import type { AuthConfig, JwtAlgorithm, JwtKeyConfig } from '../gateway/gateway-config.ts';
-import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS } from '../gateway/gateway-config.ts';
+import type { AuthConfig, JwtAlgorithm, JwtKeyConfig, SessionIdScope } from '../gateway/gateway-config.ts';
+import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, SESSION_ID_SCOPES } from '../gateway/gateway-config.ts';
 import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
 import { readAgents, type AgentConfig, type Role } from './agent-config.ts';
 import { BROKER_SETTINGS, readBroker, type BrokerConfig } from './broker-config.ts';
@@ -22,6 +22,7 @@ export interface Config {
   /** Undefined: a key of our own, loopback only. */
   readonly auth: Omit<AuthConfig, 'cookieSecret'> | undefined;
   readonly cookieSecret: Uint8Array | undefined;
+  readonly sessionIds: SessionIdScope;
   readonly origins: readonly string[];
   readonly hosts: readonly string[] | undefined;
   readonly publicUrl: string | undefined;
@@ -67,6 +68,7 @@ export function readConfig(env: Environment = process.env): Config {
     broker,
     auth,
     cookieSecret,
+    sessionIds: read.oneOf('HOLDLINE_SESSION_IDS', SESSION_ID_SCOPES, 'user'),
     origins: readOrigins(read),
     hosts: readHosts(read, auth !== undefined),
     publicUrl: readPublicUrl(read),

@@ -118,6 +118,7 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
     auth: { ...auth, ...(cookieSecret === undefined ? {} : { cookieSecret }) },
     // One that was told of none knows none, and must not say that there are none.
     agents: config.agents.length === 0 ? undefined : new Map(config.agents.map(({ name, entry }) => [name, entry])),
+    sessionIds: config.sessionIds,
     origins,
     publicUrl,
     hosts: config.auth === undefined ? LOOPBACK_HOSTS : hosts,

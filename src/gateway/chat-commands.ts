@@ -7,15 +7,17 @@ import type { Branch, Branches } from '../session/branches.ts';
 import type { Prompt, Runs, SentPrompt } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { sessionAttributes, traced } from '../tracing.ts';
-import { grantPriority, refFor, requireWrite, type Identity } from './auth/identity.ts';
+import { grantPriority, requireWrite, type Identity } from './auth/identity.ts';
 import type { CancelWatch } from './cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { modelFor } from './known-agents.ts';
 import type { Readiness } from './readiness.ts';
+import type { SessionIds } from './session-ids.ts';
 import type { EditBody, PromptBody, RegenerationBody } from './wire-schemas.ts';
 
 export interface ChatCommandsDeps {
   readonly config: Pick<GatewayConfig, 'defaultAgent' | 'agents'>;
+  readonly sessionIds: SessionIds;
   readonly runs: Runs;
   readonly branches: Branches;
   readonly log: CommandLog;
@@ -37,10 +39,10 @@ export class ChatCommands {
   /** `parent`: the trace that the request belongs to. @throws GatewayError draining, forbidden, unknown-agent,
    *  unknown-model, content-too-large; SessionError */
   async send(identity: Identity, sessionId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
-    const { readiness } = this.#deps;
+    const { readiness, sessionIds } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
-    const ref = refFor(identity, sessionId);
+    const ref = await sessionIds.findOrMake(identity, sessionId);
     const prompt = this.#prompt(identity, body);
     const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
     return this.#traced(ref, prompt, attributes, parent, (traceable) => this.#deps.runs.send(identity.principal, ref, traceable));
@@ -51,7 +53,7 @@ export class ChatCommands {
     const { readiness, config, branches } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
-    const ref = refFor(identity, sessionId);
+    const ref = await this.#deps.sessionIds.find(identity, sessionId);
     const { answerId, agent, model, priority, onBusy = 'queue' } = body;
     const regeneration = {
       messageId,
@@ -70,24 +72,24 @@ export class ChatCommands {
     const { readiness, config, runs } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
-    await runs.edit(identity.principal, refFor(identity, sessionId), messageId, content, (agent) => void modelFor(config.agents, agent, '', content));
+    await runs.edit(identity.principal, await this.#deps.sessionIds.find(identity, sessionId), messageId, content, (agent) => void modelFor(config.agents, agent, '', content));
   }
 
   /** @throws SessionError */
   async withdraw(identity: Identity, sessionId: string, messageId: string): Promise<void> {
     requireWrite(identity);
-    await this.#deps.runs.withdraw(identity.principal, refFor(identity, sessionId), messageId);
+    await this.#deps.runs.withdraw(identity.principal, await this.#deps.sessionIds.find(identity, sessionId), messageId);
   }
 
   /** @throws SessionError */
   async select(identity: Identity, sessionId: string, runId: string): Promise<void> {
     requireWrite(identity);
-    await this.#deps.branches.select(identity.principal, refFor(identity, sessionId), runId);
+    await this.#deps.branches.select(identity.principal, await this.#deps.sessionIds.find(identity, sessionId), runId);
   }
 
   /** @throws SessionError not-found */
   async listBranches(identity: Identity, sessionId: string): Promise<Branch[]> {
-    return this.#deps.branches.list(identity.principal, refFor(identity, sessionId));
+    return this.#deps.branches.list(identity.principal, await this.#deps.sessionIds.find(identity, sessionId));
   }
 
   async #traced<P extends { readonly onBusy: Prompt['onBusy']; readonly trace?: string }, S extends SentPrompt>(
@@ -110,7 +112,7 @@ export class ChatCommands {
   /** @throws SessionError not-found, no-active-run */
   async cancel(identity: Identity, sessionId: string, runId: string | undefined): Promise<{ runId: string }> {
     requireWrite(identity);
-    const ref = refFor(identity, sessionId);
+    const ref = await this.#deps.sessionIds.find(identity, sessionId);
     const cancelled = await this.#deps.runs.cancel(identity.principal, ref, runId);
     if (!cancelled.ended) this.#deps.cancelWatch.watch(ref, cancelled.runId);
     return { runId: cancelled.runId };

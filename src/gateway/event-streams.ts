@@ -6,7 +6,7 @@ import { delay, type Clock } from '../clock.ts';
 import type { CommandLog, LoadedState } from '../session/command-log.ts';
 import type { Cursors } from '../session/cursors.ts';
 import { isSessionError, SessionError } from '../session/errors.ts';
-import type { SessionRef } from '../session/session-ref.ts';
+import { sharedRef, type SessionRef } from '../session/session-ref.ts';
 import type { Sessions } from '../session/sessions.ts';
 import { chatTopic } from '../session/topic-names.ts';
 import type { StopSignal } from '../stop-signal.ts';
@@ -15,18 +15,20 @@ import { CatchUpGate } from '../stream/catch-up-gate.ts';
 import { Subscription } from '../stream/subscription.ts';
 import type { TopicHub } from '../stream/topic-hub.ts';
 import type { WireEncoder } from '../stream/wire-encoder.ts';
-import { refFor, type Identity } from './auth/identity.ts';
+import type { Identity } from './auth/identity.ts';
 import type { Wire } from './connections.ts';
 import { GatewayError } from './gateway-error.ts';
 import type { Metrics } from './metrics.ts';
 import type { QueueWatch } from './queue-watch.ts';
 import type { Readiness } from './readiness.ts';
+import type { SessionIds } from './session-ids.ts';
 import { parseGivenPosition, type GivenPosition } from './wire-position.ts';
 
 export interface EventStreamsDeps {
   readonly broker: Broker;
   readonly hub: TopicHub;
   readonly log: CommandLog;
+  readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
   readonly cursors: Cursors;
   readonly queueWatch: QueueWatch;
@@ -81,9 +83,9 @@ export class EventStreams {
     this.#deps.readiness.mustNotDrain();
     this.#mustHaveRoom();
     const given = after === undefined ? undefined : parseGivenPosition(after);
-    const ref = refFor(identity, sessionId);
-    const loaded = await this.#authorize(identity, ref, given);
-    const position = given ?? (cursor === undefined ? undefined : await this.#deps.cursors.read(ref, cursor)) ?? 'earliest';
+    const named = await this.#deps.sessionIds.find(identity, sessionId);
+    const { ref, loaded } = await this.#authorize(identity, named, given);
+    const position = given ?? (cursor === undefined ? undefined : await this.#deps.cursors.read(identity.principal, ref, cursor)) ?? 'earliest';
     const isWaiting = loaded?.state.runs.some((run) => run.state === 'queued') ?? false;
     return { ref, after: await this.#resolve(ref, position), isWaiting };
   }
@@ -130,16 +132,22 @@ export class EventStreams {
 
   /** A chat that has ended has no owner to ask for. But who names the life of it that the tombstone names has read it
    *  before, since nobody else was ever told that name, and so may learn how it ended. */
-  async #authorize(identity: Identity, ref: SessionRef, given: GivenPosition | undefined): Promise<LoadedState | undefined> {
+  async #authorize(identity: Identity, ref: SessionRef, given: GivenPosition | undefined): Promise<{ ref: SessionRef; loaded: LoadedState | undefined }> {
     try {
-      return await this.#deps.sessions.authorize(identity.principal, ref);
+      return { ref, loaded: await this.#deps.sessions.authorize(identity.principal, ref) };
     } catch (error) {
       if (!isSessionError(error, 'not-found') || typeof given !== 'object') throw error;
-      const result = await this.#deps.broker.read(chatTopic(ref), given, { maxRecords: 1 });
-      const hasEnded = result.kind === 'reset' && (result.reason === 'expired' || result.reason === 'removed');
-      if (!hasEnded || result.epoch !== given.epoch) throw error;
-      return undefined;
+      // Also one that was made when ids were the tenant's, which is not found by its id any more.
+      for (const ended of new Map([ref, sharedRef(ref)].map((one) => [one.sessionId, one])).values()) {
+        if (await this.#hasEnded(ended, given)) return { ref: ended, loaded: undefined };
+      }
+      throw error;
     }
+  }
+
+  async #hasEnded(ref: SessionRef, given: Position): Promise<boolean> {
+    const result = await this.#deps.broker.read(chatTopic(ref), given, { maxRecords: 1 });
+    return result.kind === 'reset' && (result.reason === 'expired' || result.reason === 'removed') && result.epoch === given.epoch;
   }
 
   async #resolve(ref: SessionRef, given: GivenPosition): Promise<Position | undefined> {

@@ -26,8 +26,14 @@ export interface AuthConfig {
   readonly cookieSecret: Uint8Array;
 }
 
+/** Whose a session id is. `user`: each user has ids of its own. `tenant`: whoever comes first has an id. `claimed`: the
+ *  tenant's, and only a token that names an id makes a session of it. */
+export type SessionIdScope = 'user' | 'tenant' | 'claimed';
+export const SESSION_ID_SCOPES: readonly SessionIdScope[] = ['user', 'tenant', 'claimed'];
+
 export interface GatewayConfig {
   readonly auth: AuthConfig;
+  readonly sessionIds: SessionIdScope;
   readonly defaultAgent: string;
   /** Undefined: any name may be that of an agent. */
   readonly agents: KnownAgents;
@@ -107,6 +113,7 @@ export const TICKET_TTL_MS = 30_000;
 export const CANCEL_WATCHES_MAX = 10_000;
 
 const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
+  sessionIds: 'user',
   defaultAgent: DEFAULT_AGENT,
   agents: undefined,
   hosts: LOOPBACK_HOSTS,

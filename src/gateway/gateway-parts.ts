@@ -29,6 +29,7 @@ import { Metrics, type MetricSources } from './metrics.ts';
 import { OutageWatch } from './outage-watch.ts';
 import { QueueWatch } from './queue-watch.ts';
 import { Readiness } from './readiness.ts';
+import { SessionIds } from './session-ids.ts';
 
 export interface PartsDeps {
   readonly config: GatewayConfig;
@@ -55,6 +56,7 @@ export function buildParts(deps: PartsDeps) {
   const runs = new Runs(broker, log, clock, newId);
   const branches = new Branches(broker, log, clock, newId);
   const cursors = new Cursors(broker);
+  const sessionIds = new SessionIds({ scope: config.sessionIds, broker, log });
   const connections: Connections = new Connections(clock, () => outageWatch.look());
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
   const metrics = new Metrics(connections, deps.metrics ?? {});
@@ -67,8 +69,8 @@ export function buildParts(deps: PartsDeps) {
   const streamCookie = new StreamCookie(config.auth.cookieSecret);
   const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
-  const commands = new ChatCommands({ config, runs, branches, log, cancelWatch, readiness, clock });
-  const streams = new EventStreams({ broker, hub, log, sessions, cursors, queueWatch, metrics, readiness, clock, random, onError: onDefect });
+  const commands = new ChatCommands({ config, sessionIds, runs, branches, log, cancelWatch, readiness, clock });
+  const streams = new EventStreams({ broker, hub, log, sessionIds, sessions, cursors, queueWatch, metrics, readiness, clock, random, onError: onDefect });
   /** Sockets that carry an SSE stream: nothing more is read from them. */
   const streaming = new WeakSet<Socket>();
   const cutConnections = (): void => {
@@ -88,6 +90,7 @@ export function buildParts(deps: PartsDeps) {
     clock,
     random,
     newId,
+    sessionIds,
     sessions,
     cursors,
     connections,

@@ -8,6 +8,7 @@ import type { Ask, AskOptions } from './ask.ts';
 /** One run of an agent, as its code sees it. */
 export interface AgentChat {
   readonly tenant: string;
+  /** Unique in the tenant: where ids are each user's own, it begins with a digest of the user and a colon. */
   readonly sessionId: string;
   readonly runId: string;
   /** From 1; higher when earlier workers were lost. */

@@ -26,16 +26,17 @@ export async function addToChatList(broker: Broker, principal: Principal, ref: S
 }
 
 /** The chats that exist. Whose they are is checked by the caller, chat by chat. */
-export async function readChatList(broker: Broker, principal: Principal): Promise<ListedChat[]> {
+export async function readChatList(broker: Broker, principal: Principal): Promise<(Omit<ListedChat, 'sessionId'> & { readonly ref: SessionRef })[]> {
   const { entries, epoch, ranges, records } = await readEntries(broker, principal);
   const refs = entries.map(({ sessionId }): SessionRef => ({ tenant: principal.tenant, sessionId }));
   const infos = await broker.describe(refs.map(chatTopic));
   const alive = entries.flatMap((entry, i) => {
     const info = infos[i];
-    return info === undefined ? [] : [{ ...entry, lastActiveAt: lastWrite(info) }];
+    const ref = refs[i];
+    return info === undefined || ref === undefined ? [] : [{ ref, createdAt: entry.createdAt, lastActiveAt: lastWrite(info) }];
   });
   if (records >= COMPACT_AT && epoch !== undefined) {
-    await compact(broker, principal, epoch, ranges, alive);
+    await compact(broker, principal, epoch, ranges, alive.map(({ ref, createdAt }) => ({ sessionId: ref.sessionId, createdAt })));
   }
   return alive;
 }

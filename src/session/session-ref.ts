@@ -1,4 +1,5 @@
 // Which session, whose: ids as they come from outside, parsed once.
+import { createHash } from 'node:crypto';
 import { AGENT_NAME } from './agent-terms.ts';
 import { SessionError } from './errors.ts';
 
@@ -41,4 +42,31 @@ export function isAgent(text: string): boolean {
 export function sessionRef(tenant: string, sessionId: string): SessionRef {
   if (!SESSION_ID.test(sessionId)) throw new SessionError('not-found');
   return { tenant, sessionId };
+}
+
+/** Stands between the digest of a user and the id that this user chose. No id from outside contains it, so no such id names
+ *  a session that belongs to one user. */
+const OWN = ':';
+/** 132 bits: no two users meet. */
+const USER_DIGEST_CHARS = 22;
+
+/** The session that has this id for this user alone: another user with the same id has another session.
+ *  @throws SessionError not-found */
+export function ownRef({ tenant, user }: Principal, sessionId: string): SessionRef {
+  return { tenant, sessionId: `${userDigest(user)}${OWN}${sessionRef(tenant, sessionId).sessionId}` };
+}
+
+/** The session's id as its user says it. */
+export function idOf({ sessionId }: SessionRef): string {
+  return sessionId.slice(sessionId.indexOf(OWN) + 1);
+}
+
+/** The session that has the same id for the whole tenant. */
+export function sharedRef(ref: SessionRef): SessionRef {
+  return { tenant: ref.tenant, sessionId: idOf(ref) };
+}
+
+/** Users are named by any string a token says; a digest of it fits into a topic's name. */
+export function userDigest(user: string): string {
+  return createHash('sha256').update(user).digest('base64url').slice(0, USER_DIGEST_CHARS);
 }

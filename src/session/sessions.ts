@@ -14,8 +14,8 @@ import { readHistory, type HistoryPage } from './history.ts';
 import type { LogRange } from './major-records.ts';
 import { readRuns, type RunPage } from './run-pages.ts';
 import { loadOwn, mustOwn, owns } from './own-session.ts';
-import type { Principal, SessionRef } from './session-ref.ts';
-import { chatTopic } from './topic-names.ts';
+import { idOf, type Principal, type SessionRef } from './session-ref.ts';
+import { chatTopic, cursorsTopic } from './topic-names.ts';
 
 /** A chat lives this long after its last write, run or viewer. */
 export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
@@ -104,10 +104,12 @@ export class Sessions {
   async remove(principal: Principal, ref: SessionRef): Promise<void> {
     const topic = chatTopic(ref);
     const loaded = await this.#log.load(ref);
-    // That there is none may be the work of an earlier try, which must be as safe as this one.
+    // That there is none may be the work of an earlier try, which must be as safe as this one, and may not have come as far.
     if (loaded === undefined) await this.#broker.describe([topic], { isDurable: true });
-    mustOwn(principal, loaded);
-    await this.#broker.remove(topic);
+    else if (owns(principal, loaded)) await this.#broker.remove(topic);
+    else throw new SessionError('not-found');
+    await this.#broker.remove(cursorsTopic(ref));
+    if (loaded === undefined) throw new SessionError('not-found');
   }
 
   /** @throws SessionError not-found */
@@ -118,9 +120,9 @@ export class Sessions {
   /** A page of the user's chats; `after`: the `next` of the page before, undefined for the first. A chat that exists all
    *  the time is on exactly one page, whatever changes between the pages. */
   async list(principal: Principal, limit: number, after: ListPlace | undefined): Promise<{ sessions: SessionSummary[]; next: ListPlace | undefined }> {
-    const { chats, next } = pageOfChats(await readChatList(this.#broker, principal), limit, after);
-    const { tenant } = principal;
-    const summaries = await Promise.all(chats.map(async ({ sessionId }) => this.#summarizeIfOwn(principal, { tenant, sessionId })));
+    const listed = (await readChatList(this.#broker, principal)).map(({ ref, ...chat }) => ({ ...chat, ref, sessionId: idOf(ref) }));
+    const { chats, next } = pageOfChats(listed, limit, after);
+    const summaries = await Promise.all(chats.map(async ({ ref }) => this.#summarizeIfOwn(principal, ref)));
     return { sessions: summaries.filter((one) => one !== undefined), next };
   }
 
@@ -161,7 +163,7 @@ export class Sessions {
     if (expiresAt === undefined || ttlMs === undefined) throw new BrokerError('corrupt', `a chat without an end: ${ref.sessionId}`);
     const active = activeRun(state, epoch);
     return {
-      sessionId: ref.sessionId,
+      sessionId: idOf(ref),
       ...(await this.#readDetails(ref, loaded)),
       createdAt: state.createdAt,
       lastActiveAt: new Date(expiresAt - ttlMs).toISOString(),

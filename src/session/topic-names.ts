@@ -1,4 +1,5 @@
-// The only place where a topic's name is made: `<parent>/<tenant>:<id>`, the default tenant left out.
+// The only place where a topic's name is made: `<parent>/<tenant>:<id>`, the default tenant left out; of a session that is one
+// user's own, `<parent>/<tenant>:<digest of the user>:<id>`.
 // The last segment of a chat's topics is always the same: it is the routing key that lets one append change
 // the chat and its request topic together.
 import { createHash } from 'node:crypto';
@@ -6,8 +7,11 @@ import { parseLiteTopicName, parseTopicPattern, type LiteTopicName, type TopicPa
 import { askDepth } from './asked-session.ts';
 import { DEFAULT_TENANT, type Principal, type SessionRef } from './session-ref.ts';
 
+const SEPARATOR = ':';
+
+/** The default tenant is named only where the id itself has the separator, as that of a user's own session. */
 function scoped(tenant: string, id: string): string {
-  return tenant === DEFAULT_TENANT ? id : `${tenant}:${id}`;
+  return tenant === DEFAULT_TENANT && !id.includes(SEPARATOR) ? id : `${tenant}${SEPARATOR}${id}`;
 }
 
 /** A session's log. What a run asked of another agent is answered apart from the chats of users. */
@@ -19,8 +23,8 @@ export function chatTopic(ref: SessionRef): LiteTopicName {
 /** The session whose log that is. */
 export function sessionOf(topic: LiteTopicName): SessionRef {
   const name = topic.slice(topic.lastIndexOf('/') + 1);
-  const [tenant, sessionId] = name.split(':');
-  return tenant === undefined || sessionId === undefined ? { tenant: DEFAULT_TENANT, sessionId: name } : { tenant, sessionId };
+  const end = name.indexOf(SEPARATOR);
+  return end < 0 ? { tenant: DEFAULT_TENANT, sessionId: name } : { tenant: name.slice(0, end), sessionId: name.slice(end + 1) };
 }
 
 /** There while somebody watches a chat whose run is ended otherwise. */
@@ -54,7 +58,13 @@ export function chatListTopic(principal: Principal): LiteTopicName {
   return parseLiteTopicName(`chats/${scoped(principal.tenant, digest)}`);
 }
 
-export function cursorTopic(ref: SessionRef, cursorId: string): LiteTopicName {
+/** All cursors of a session, so that they can be removed with it. */
+export function cursorsTopic(ref: SessionRef): LiteTopicName {
+  return parseLiteTopicName(`cursors/${scoped(ref.tenant, ref.sessionId)}`);
+}
+
+/** One cursor, as earlier versions stored it. */
+export function earlierCursorTopic(ref: SessionRef, cursorId: string): LiteTopicName {
   return parseLiteTopicName(`cursor/${cursorId}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 

@@ -1,6 +1,7 @@
 // Who may call what: every documented route times every kind of caller, generated from /openapi.json so that a
 // new route is covered by being there. What is not yours answers exactly like what does not exist. [PROTOCOL §2]
 import { describe, expect, it } from 'vitest';
+import { SESSION_ID_SCOPES } from '../../src/gateway/gateway-config.ts';
 import { startHarness, type Answer, type Harness } from '../helpers/gateway-harness.ts';
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -92,24 +93,30 @@ describe('every route', () => {
     }
   });
 
-  it.each([
+  const callers: readonly [string, { readonly user: string; readonly claims: Readonly<Record<string, unknown>> }][] = [
     ['another user', { user: 'bob', claims: {} }],
     ['the same user of another tenant', { user: 'ann', claims: { tenant: 'other' } }],
     ['the owner with a token for another session', { user: 'ann', claims: { sessions: ['elsewhere'] } }],
     ['the owner with a token for no session', { user: 'ann', claims: { sessions: [] } }],
-  ])('answers %s as if the session did not exist, and changes nothing', async (_name, { user, claims }) => {
-    const h = await startHarness();
-    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+  ];
+  const matrix = SESSION_ID_SCOPES.flatMap((scope) => callers.map(([name, caller]) => ({ name, scope, ...caller })));
+
+  it.each(matrix)('answers $name as if the session did not exist, and changes nothing (ids: $scope)', async ({ scope, user, claims }) => {
+    const h = await startHarness({ config: { sessionIds: scope } });
+    await h.call('POST', '/v1/sessions', h.bearer('ann', { sessionPrefix: 's' }), { sessionId: 's' });
     await h.call('POST', '/v1/sessions/s/messages', 'ann', { messageId: 'm', content: 'private' });
     const before = (await h.call('GET', '/v1/sessions/s', 'ann')).body;
     const bearer = h.bearer(user, claims);
     for (const route of await routesOf(h)) {
       if (!route.path.includes('{sessionId}')) continue;
-      // A prompt makes a session where there is none, in the caller's own tenant: that is no session of ann's.
-      if (route.method === 'POST' && route.path.endsWith('/messages') && 'tenant' in claims) continue;
+      // A prompt makes a session where there is none of the caller's own: that is no session of ann's.
+      const makesOwn = 'tenant' in claims || (scope === 'user' && user === 'bob');
+      const isPrompt = route.method === 'POST' && route.path.endsWith('/messages');
+      if (isPrompt && makesOwn) continue;
+      if (isPrompt && scope === 'claimed' && claims['sessions'] === undefined) continue;
       const foreign = await call(h, route, 's', bearer);
       expect([route.path, foreign.status, foreign.body.error?.code]).toEqual([route.path, 404, 'not-found']);
-      if (!(route.method === 'POST' && route.path.endsWith('/messages'))) expect(told(foreign)).toEqual(told(await call(h, route, 'nothing-there', bearer)));
+      if (!isPrompt) expect(told(foreign)).toEqual(told(await call(h, route, 'nothing-there', bearer)));
     }
     expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toEqual(before);
     expect((await h.call('GET', '/v1/sessions', bearer)).text).not.toContain('"s"');

@@ -59,7 +59,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const logged: string[] = [];
   const logger = pino({ level: 'trace', base: null }, { write: (line: string) => void logged.push(line) });
   const auth = { keys: { kind: 'secret', secret: SECRET } as const, ...options.auth };
-  const config = gatewayConfig({ hosts: undefined, ...options.config, auth });
+  const config = gatewayConfig({ hosts: undefined, sessionIds: 'tenant', ...options.config, auth });
   const gateway = await buildGateway({ config, broker, commandLog, clock, random: () => 0.5, logger, ...options.deps });
   onTestFinished(async () => {
     await gateway.app.close();

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken, type TokenChoices } from '../../src/cli/token.ts';
+import { ownRef } from '../../src/session/session-ref.ts';
+import { chatTopic } from '../../src/session/topic-names.ts';
 import { holdline } from '../helpers/server-process.ts';
 import { timeLimit } from '../helpers/slowness.ts';
 import { call } from './http-call.ts';
@@ -93,6 +95,10 @@ describe('holdline token', () => {
   });
 });
 
+/** The log of a chat of the user that the server's link is for. */
+const seenTopic = chatTopic(ownRef({ tenant: 'default', user: 'you' }, 'seen'));
+const keptTopic = chatTopic(ownRef({ tenant: 'default', user: 'you' }, 'kept'));
+
 /** `…/tail` prints a position and what stands there. */
 const TAIL_LINE = /^[a-z0-9]+\.\d+(…\d+)?\t\S/;
 
@@ -104,21 +110,21 @@ describe('holdline topics', () => {
     const story = new JoinedStory();
     const stream = await follow(server, 'seen', story);
     await stream.until(() => story.hasEnded(runId));
-    const following = holdline(['topics', 'tail', '-f', 'chat/seen'], { env: { ...server.env, ...env } });
+    const following = holdline(['topics', 'tail', '-f', seenTopic], { env: { ...server.env, ...env } });
     await following.line(/run\.completed/);
 
     const [verify, ls, show, tail, unknown, invalid] = await Promise.all([
       run(['topics', 'verify'], env),
       run(['topics', 'ls'], env),
-      run(['topics', 'show', 'chat/seen'], env),
-      run(['topics', 'tail', 'chat/seen'], env),
+      run(['topics', 'show', seenTopic], env),
+      run(['topics', 'tail', seenTopic], env),
       run(['topics', 'show', 'chat/nobody'], env),
-      run(['topics', 'tail', 'chat/seen', '--after', 'somewhere'], env),
+      run(['topics', 'tail', seenTopic, '--after', 'somewhere'], env),
     ]);
     const head = Number(story.position?.split('.')[1]) + 1;
     expect(verify).toMatchObject({ code: 0, stdout: expect.stringMatching(/^broker\tlog:\S+\nstate\tready\npromise\t\S.*\n$/) as string });
-    expect(ls).toMatchObject({ code: 0, stdout: expect.stringMatching(new RegExp(`^chat/seen\\t[a-z0-9]+\\.${head}\\t\\d+ B\\texpires 20`)) as string });
-    expect(JSON.parse(show.stdout)).toMatchObject({ topic: 'chat/seen', earliest: 0, next: head });
+    expect(ls).toMatchObject({ code: 0, stdout: expect.stringMatching(new RegExp(`^${seenTopic}\\t[a-z0-9]+\\.${head}\\t\\d+ B\\texpires 20`)) as string });
+    expect(JSON.parse(show.stdout)).toMatchObject({ topic: seenTopic, earliest: 0, next: head });
     expect(tail.stdout.trim().split('\n').every((line) => TAIL_LINE.test(line))).toBe(true);
     expect(tail.stdout).toContain('"text":"1 2 3 "');
     expect(unknown).toEqual(refusal('there is no topic chat/nobody'));
@@ -129,10 +135,10 @@ describe('holdline topics', () => {
     await following.line(/count 4 at 1000/);
     expect(await following.kill('SIGINT')).toEqual({ code: 0, signal: null });
 
-    expect(await run(['topics', 'rm', 'chat/seen'], env)).toEqual({ code: 0, stdout: 'removed chat/seen\n', stderr: '' });
+    expect(await run(['topics', 'rm', seenTopic], env)).toEqual({ code: 0, stdout: `removed ${seenTopic}\n`, stderr: '' });
     expect(await stream.until(({ event }) => event === 'reset')).toMatchObject({ data: { reason: 'removed' } });
     expect(await stream.ended).toBe('ended');
-    expect(await run(['topics', 'rm', 'chat/seen'], env)).toEqual(refusal('there is no topic chat/seen'));
+    expect(await run(['topics', 'rm', seenTopic], env)).toEqual(refusal(`there is no topic ${seenTopic}`));
     expect((await call({ method: 'GET', url: `${server.url}/v1/sessions/seen`, token: server.token })).status).toBe(404);
   });
 
@@ -144,13 +150,13 @@ describe('holdline topics', () => {
     const env = { HOLDLINE_BROKER: `log:${folder}` };
     await prompt(server, 'kept', 'count 1 at 1000/s');
     const whileRunning = await run(['topics', 'ls'], env);
-    expect(whileRunning.stdout).toMatch(/^chat\/kept\t/);
+    expect(whileRunning.stdout).toContain(`${keptTopic}\t`);
     await server.kill('SIGKILL');
 
     const ls = await run(['topics', 'ls', 'chat/*'], env);
-    expect(ls).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^chat\/kept\t/) as string });
-    expect((await run(['topics', 'tail', 'chat/kept'], env)).stdout).toContain('message.created');
-    expect(await run(['topics', 'rm', 'chat/kept'], env)).toEqual({ code: 0, stdout: 'removed chat/kept\n', stderr: '' });
+    expect(ls).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining(`${keptTopic}\t`) as string });
+    expect((await run(['topics', 'tail', keptTopic], env)).stdout).toContain('message.created');
+    expect(await run(['topics', 'rm', keptTopic], env)).toEqual({ code: 0, stdout: `removed ${keptTopic}\n`, stderr: '' });
     expect((await run(['topics', 'ls', 'chat/*'], env)).stdout).toBe('');
   });
 

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { slotOf } from '../../src/broker/redis/key-slot.ts';
 import { PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from '../../src/broker/redis/keys.ts';
-import { DEFAULT_TENANT } from '../../src/session/session-ref.ts';
+import { DEFAULT_TENANT, ownRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { ClusterRig } from '../helpers/cluster-rig.ts';
 import { RedisCluster } from '../helpers/redis-cluster.ts';
@@ -27,7 +27,7 @@ afterAll(async () => {
 /** Where everything of a chat is: its log, its requests, its place in the queue. */
 function slotOfChat(sessionId: string): number {
   const keys = new RedisKeys(PREFIX_DEFAULT, PARTITIONS_DEFAULT);
-  return slotOf(keys.tag(keys.partitionOf(chatTopic({ tenant: DEFAULT_TENANT, sessionId }))));
+  return slotOf(keys.tag(keys.partitionOf(chatTopic(ownRef({ tenant: DEFAULT_TENANT, user: 'you' }, sessionId)))));
 }
 
 it('a chat that moves to another master in the middle of an answer goes on there, and starts over for nobody', async () => {

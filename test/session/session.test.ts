@@ -229,13 +229,13 @@ describe('a stored cursor', () => {
     rig = new ChatRig();
     await rig.prompt('hello');
     const epoch = (await rig.log.load(rig.ref))?.epoch ?? '';
-    expect(await rig.cursors.read(rig.ref, 'phone')).toBeUndefined();
-    await rig.cursors.store(rig.ref, 'phone', { epoch, offset: 0 });
-    await rig.cursors.store(rig.ref, 'phone', { epoch, offset: 1 });
-    expect(await rig.cursors.read(rig.ref, 'phone')).toEqual({ epoch, offset: 1 });
-    await rig.cursors.store(rig.ref, 'phone', { epoch, offset: 1 });
+    expect(await rig.cursors.read(rig.alice, rig.ref, 'phone')).toBeUndefined();
+    await rig.cursors.store(rig.alice, rig.ref, 'phone', { epoch, offset: 0 });
+    await rig.cursors.store(rig.alice, rig.ref, 'phone', { epoch, offset: 1 });
+    expect(await rig.cursors.read(rig.alice, rig.ref, 'phone')).toEqual({ epoch, offset: 1 });
+    await rig.cursors.store(rig.alice, rig.ref, 'phone', { epoch, offset: 1 });
     for (const bad of [{ epoch, offset: 0 }, { epoch, offset: 2 }, { epoch: 'other', offset: 1 }]) {
-      await expect(rig.cursors.store(rig.ref, 'phone', bad)).rejects.toMatchObject({ code: 'cursor-conflict' });
+      await expect(rig.cursors.store(rig.alice, rig.ref, 'phone', bad)).rejects.toMatchObject({ code: 'cursor-conflict' });
     }
   });
 
@@ -243,7 +243,7 @@ describe('a stored cursor', () => {
     rig = new ChatRig();
     for (let i = 0; i < 20; i += 1) await rig.prompt(`p${i}`);
     const epoch = (await rig.log.load(rig.ref))?.epoch ?? '';
-    await Promise.allSettled(Array.from({ length: 30 }, (_, i) => rig.cursors.store(rig.ref, 'tab', { epoch, offset: (i * 7) % 31 })));
-    expect(await rig.cursors.read(rig.ref, 'tab')).toEqual({ epoch, offset: 30 });
+    await Promise.allSettled(Array.from({ length: 30 }, (_, i) => rig.cursors.store(rig.alice, rig.ref, 'tab', { epoch, offset: (i * 7) % 31 })));
+    expect(await rig.cursors.read(rig.alice, rig.ref, 'tab')).toEqual({ epoch, offset: 30 });
   });
 });

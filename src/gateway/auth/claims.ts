@@ -33,6 +33,7 @@ export function parseClaims(claims: unknown, rules: ClaimRules, now: number): Id
     principal: { tenant: parseTenant(claims['tenant']), user: parseUser(claims['sub']) },
     scopes: parseScopes(claims['scope']),
     sessions: parseSessions(claims['sessions']),
+    sessionPrefix: parseSessionPrefix(claims['sessionPrefix']),
     priority: parsePriority(claims['priority']),
     isReadOnly: false,
     expiresAt,
@@ -86,6 +87,12 @@ function parseSessions(sessions: unknown): ReadonlySet<string> | undefined {
       return one;
     }),
   );
+}
+
+function parseSessionPrefix(prefix: unknown): string | undefined {
+  if (prefix === undefined) return undefined;
+  if (typeof prefix !== 'string' || !isSessionId(prefix)) refuse('its sessionPrefix begins no session id');
+  return prefix;
 }
 
 function parsePriority(priority: unknown): RunPriority {

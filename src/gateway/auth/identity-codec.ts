@@ -8,19 +8,20 @@ interface StoredIdentity {
   readonly user: string;
   readonly scopes: readonly Scope[];
   readonly sessions: readonly string[] | null;
+  readonly sessionPrefix?: string | undefined;
   readonly priority: RunPriority;
   /** Missing where an older version wrote it; such a ticket or cookie only reads. */
   readonly isReadOnly?: boolean;
   readonly expiresAt: number;
 }
 
-export function encodeIdentity({ principal, scopes, sessions, priority, isReadOnly, expiresAt }: Identity): string {
+export function encodeIdentity({ principal, scopes, sessions, sessionPrefix, priority, isReadOnly, expiresAt }: Identity): string {
   const { tenant, user } = principal;
-  const stored: StoredIdentity = { tenant, user, scopes: [...scopes], sessions: sessions === undefined ? null : [...sessions], priority, isReadOnly, expiresAt };
+  const stored: StoredIdentity = { tenant, user, scopes: [...scopes], sessions: sessions === undefined ? null : [...sessions], sessionPrefix, priority, isReadOnly, expiresAt };
   return JSON.stringify(stored);
 }
 
 export function decodeIdentity(text: string): Identity {
-  const { tenant, user, scopes, sessions, priority, isReadOnly = true, expiresAt } = JSON.parse(text) as StoredIdentity;
-  return { principal: { tenant, user }, scopes: new Set(scopes), sessions: sessions === null ? undefined : new Set(sessions), priority, isReadOnly, expiresAt };
+  const { tenant, user, scopes, sessions, sessionPrefix, priority, isReadOnly = true, expiresAt } = JSON.parse(text) as StoredIdentity;
+  return { principal: { tenant, user }, scopes: new Set(scopes), sessions: sessions === null ? undefined : new Set(sessions), sessionPrefix, priority, isReadOnly, expiresAt };
 }

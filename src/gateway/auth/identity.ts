@@ -1,8 +1,7 @@
 // Who a caller is and what its token lets it do: claims after they were checked. Everything behind the edge sees
 // this and never a token.
 import type { RunPriority } from '../../session/chat-event.ts';
-import { sessionRef, type Principal, type SessionRef } from '../../session/session-ref.ts';
-import { SessionError } from '../../session/errors.ts';
+import type { Principal } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
 
 export type Scope = 'chat' | 'worker' | 'admin';
@@ -12,6 +11,8 @@ export interface Identity {
   readonly scopes: ReadonlySet<Scope>;
   /** The only sessions it may touch; undefined: all that are the user's. */
   readonly sessions: ReadonlySet<string> | undefined;
+  /** Where ids are given out by tokens: what the ids of sessions that it may make begin with; undefined: none. */
+  readonly sessionPrefix: string | undefined;
   /** The most urgent priority it may ask for. */
   readonly priority: RunPriority;
   /** It follows chats and changes nothing: what a ticket gives unless it was bought for more. */
@@ -32,13 +33,6 @@ export function requireWrite(identity: Identity): void {
 
 export function covers(identity: Identity, sessionId: string): boolean {
   return identity.sessions?.has(sessionId) ?? true;
-}
-
-/** The session that an identity names, which need not exist. One that its token is not for is answered like one that
- *  does not exist. @throws SessionError not-found */
-export function refFor(identity: Identity, sessionId: string): SessionRef {
-  if (!covers(identity, sessionId)) throw new SessionError('not-found');
-  return sessionRef(identity.principal.tenant, sessionId);
 }
 
 const RANK: Record<RunPriority, number> = { low: 0, normal: 1, high: 2 };

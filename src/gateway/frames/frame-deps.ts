@@ -4,11 +4,13 @@ import type { Sessions } from '../../session/sessions.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import type { ChatCommands } from '../chat-commands.ts';
 import type { EventStreams } from '../event-streams.ts';
+import type { SessionIds } from '../session-ids.ts';
 
 export interface FrameDeps {
   readonly credentials: Credentials;
   readonly commands: ChatCommands;
   readonly streams: EventStreams;
+  readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
   readonly cursors: Cursors;
   /** What nobody expected, in a frame that was answered with `internal`. */

@@ -1,7 +1,6 @@
 // /v1/sessions/{id}/cursors/{cursorId}: how far a named reader has got. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
-import { refFor } from '../auth/identity.ts';
 import { storeCursor, type CursorDeps } from '../cursor-store.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
@@ -17,16 +16,16 @@ export function cursorsRoutes(app: HttpApp, deps: CursorDeps): void {
   app.put(url, { schema: { tags, params, body: cursorBody, response: { 204: Type.Null(), '4xx': errorSchema } } }, async (request, reply) => {
     const identity = identityOf(request);
     const { sessionId, cursorId } = request.params;
-    await storeCursor(deps, identity, refFor(identity, sessionId), cursorId, request.body.position);
+    await storeCursor(deps, identity, sessionId, cursorId, request.body.position);
     return reply.code(204).send(null);
   });
 
   app.get(url, { schema: { tags, params, response: { 200: cursorBody, '4xx': errorSchema } } }, async (request) => {
     const identity = identityOf(request);
     const { sessionId, cursorId } = request.params;
-    const ref = refFor(identity, sessionId);
+    const ref = await deps.sessionIds.find(identity, sessionId);
     await deps.sessions.authorize(identity.principal, ref);
-    const position = await deps.cursors.read(ref, cursorId);
+    const position = await deps.cursors.read(identity.principal, ref, cursorId);
     if (position === undefined) throw new GatewayError('cursor-not-found');
     return { position: encodePosition(position) };
   });

@@ -5,13 +5,15 @@ import type { Sessions } from '../../session/sessions.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
 import type { TranscriptMessage } from '../../session/transcript.ts';
 import { traceOfRequest } from '../../tracing.ts';
-import { refFor, type Identity } from '../auth/identity.ts';
+import type { Identity } from '../auth/identity.ts';
 import type { ChatCommands } from '../chat-commands.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
+import type { SessionIds } from '../session-ids.ts';
 import { parseGivenPosition } from '../wire-position.ts';
 import { editSchema, errorSchema, messageParams, positionSchema, promptSchema, runIdSchema, sessionParams } from '../wire-schemas.ts';
 
 export interface MessagesRoutesDeps {
+  readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
   readonly commands: ChatCommands;
 }
@@ -55,12 +57,12 @@ const sentSchema = Type.Object({ messageId: Type.String(), runId: Type.String(),
 
 const tags = ['messages'];
 
-export function messagesRoutes(app: HttpApp, { sessions, commands }: MessagesRoutesDeps): void {
+export function messagesRoutes(app: HttpApp, { sessionIds, sessions, commands }: MessagesRoutesDeps): void {
   const url = '/v1/sessions/:sessionId/messages';
 
   app.get(url, { schema: { tags, params: sessionParams, querystring: historyQuery, response: { 200: historySchema, '4xx': errorSchema } } }, async (request) => {
     const identity = identityOf(request);
-    return readPage(sessions, identity, refFor(identity, request.params.sessionId), request.query);
+    return readPage(sessions, identity, await sessionIds.find(identity, request.params.sessionId), request.query);
   });
 
   app.post(url, { schema: { tags, params: sessionParams, body: promptSchema, response: { 202: sentSchema, '4xx': errorSchema } } }, async (request, reply) => {

@@ -4,13 +4,16 @@ import { encodePosition } from '../../broker/position.ts';
 import { encodeListPlace, LIST_PLACE_CHARS_MAX, pageOfChats, parseListPlace, type ListPlace } from '../../session/chat-pages.ts';
 import { isSessionError } from '../../session/errors.ts';
 import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, type Sessions, type SessionSummary } from '../../session/sessions.ts';
-import { refFor, type Identity } from '../auth/identity.ts';
+import type { Identity } from '../auth/identity.ts';
+import { idOf } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
 import type { Readiness } from '../readiness.ts';
+import type { SessionIds } from '../session-ids.ts';
 import { errorSchema, metadataSchema, sessionIdSchema, sessionParams, titleSchema } from '../wire-schemas.ts';
 
 export interface SessionsRoutesDeps {
+  readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
   readonly newId: () => string;
   readonly readiness: Readiness;
@@ -64,38 +67,38 @@ const listSchema = Type.Unsafe<ListBody>(Type.Object({ sessions: Type.Array(summ
 
 const tags = ['sessions'];
 
-export function sessionsRoutes(app: HttpApp, { sessions, newId, readiness }: SessionsRoutesDeps): void {
+export function sessionsRoutes(app: HttpApp, { sessionIds, sessions, newId, readiness }: SessionsRoutesDeps): void {
   app.post('/v1/sessions', { schema: { tags, body: createBody, response: { 200: createdSchema, 201: createdSchema, '4xx': errorSchema } } }, async (request, reply) => {
     readiness.mustNotDrain();
     const identity = identityOf(request);
     const { sessionId, title, metadata, ttlMs } = request.body;
     checkMetadata(metadata);
-    const ref = refFor(identity, sessionId ?? freshId(identity, newId));
+    const ref = await (sessionId === undefined ? sessionIds.make(identity, freshId(identity, newId)) : sessionIds.findOrMake(identity, sessionId));
     const session = {
       ...(title === undefined ? {} : { title }),
       ...(metadata === undefined ? {} : { metadata }),
       ...(ttlMs === undefined ? {} : { ttlMs: Math.min(Math.max(ttlMs, SESSION_TTL_MIN_MS), SESSION_TTL_MAX_MS) }),
     };
     const { created, position } = await sessions.create(identity.principal, ref, session);
-    return reply.code(created ? 201 : 200).send({ sessionId: ref.sessionId, position: encodePosition(position) });
+    return reply.code(created ? 201 : 200).send({ sessionId: idOf(ref), position: encodePosition(position) });
   });
 
   app.get('/v1/sessions', { schema: { tags, querystring: listQuery, response: { 200: listSchema, '4xx': errorSchema } } }, async (request): Promise<ListBody> => {
     const { limit = LIST_LIMIT, after } = request.query;
     const place = after === undefined ? undefined : parseListPlace(after);
     if (after !== undefined && place === undefined) throw new GatewayError('invalid-request', { message: 'after is not the `after` of a page of this list' });
-    const { sessions: listed, next } = await listSessions(sessions, identityOf(request), limit, place);
+    const { sessions: listed, next } = await listSessions({ sessionIds, sessions }, identityOf(request), limit, place);
     return { sessions: listed, more: next !== undefined, ...(next === undefined ? {} : { after: encodeListPlace(next) }) };
   });
 
   app.get('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, response: { 200: summarySchema, '4xx': errorSchema } } }, async (request) => {
     const identity = identityOf(request);
-    return sessions.describe(identity.principal, refFor(identity, request.params.sessionId));
+    return sessions.describe(identity.principal, await sessionIds.find(identity, request.params.sessionId));
   });
 
   app.patch('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, body: Type.Object(detailFields), response: { 200: summarySchema, '4xx': errorSchema } } }, async (request) => {
     const identity = identityOf(request);
-    const ref = refFor(identity, request.params.sessionId);
+    const ref = await sessionIds.find(identity, request.params.sessionId);
     const { title, metadata } = request.body;
     if (title === undefined && metadata === undefined) throw new GatewayError('invalid-request', { message: 'nothing to change: give title or metadata' });
     checkMetadata(metadata);
@@ -105,7 +108,7 @@ export function sessionsRoutes(app: HttpApp, { sessions, newId, readiness }: Ses
 
   app.delete('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, response: { 204: Type.Null(), '4xx': errorSchema } } }, async (request, reply) => {
     const identity = identityOf(request);
-    await sessions.remove(identity.principal, refFor(identity, request.params.sessionId));
+    await sessions.remove(identity.principal, await sessionIds.find(identity, request.params.sessionId));
     return reply.code(204).send(null);
   });
 }
@@ -122,10 +125,12 @@ function checkMetadata(metadata: unknown): void {
   }
 }
 
-async function listSessions(sessions: Sessions, identity: Identity, limit: number, after: ListPlace | undefined): Promise<{ sessions: readonly SessionSummary[]; next: ListPlace | undefined }> {
-  if (identity.sessions === undefined) return sessions.list(identity.principal, limit, after);
+type ListDeps = Pick<SessionsRoutesDeps, 'sessionIds' | 'sessions'>;
+
+async function listSessions(deps: ListDeps, identity: Identity, limit: number, after: ListPlace | undefined): Promise<{ sessions: readonly SessionSummary[]; next: ListPlace | undefined }> {
+  if (identity.sessions === undefined) return deps.sessions.list(identity.principal, limit, after);
   // A token for some sessions names them: there is nothing to search.
-  const named = await Promise.all([...identity.sessions].map(async (sessionId) => describeIfThere(sessions, identity, sessionId)));
+  const named = await Promise.all([...identity.sessions].map(async (sessionId) => describeIfThere(deps, identity, sessionId)));
   const found = named.flatMap((summary) => {
     if (summary === undefined) return [];
     return [{ sessionId: summary.sessionId, createdAt: Date.parse(summary.createdAt), lastActiveAt: Date.parse(summary.lastActiveAt), summary }];
@@ -134,9 +139,9 @@ async function listSessions(sessions: Sessions, identity: Identity, limit: numbe
   return { sessions: chats.map(({ summary }) => summary), next };
 }
 
-async function describeIfThere(sessions: Sessions, identity: Identity, sessionId: string): Promise<SessionSummary | undefined> {
+async function describeIfThere({ sessionIds, sessions }: ListDeps, identity: Identity, sessionId: string): Promise<SessionSummary | undefined> {
   try {
-    return await sessions.describe(identity.principal, refFor(identity, sessionId));
+    return await sessions.describe(identity.principal, await sessionIds.find(identity, sessionId));
   } catch (error) {
     if (isSessionError(error, 'not-found')) return undefined;
     throw error;

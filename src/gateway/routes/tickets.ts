@@ -1,14 +1,15 @@
 // POST /v1/tickets: a one-use stand-in for the caller's token, for URLs. [PROTOCOL §2, §3]
 import Type from 'typebox';
 import type { Sessions } from '../../session/sessions.ts';
-import { refFor } from '../auth/identity.ts';
 import type { Tickets } from '../auth/tickets.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
+import type { SessionIds } from '../session-ids.ts';
 import { errorSchema, sessionIdSchema } from '../wire-schemas.ts';
 
 export interface TicketsRoutesDeps {
   readonly tickets: Tickets;
+  readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
 }
 
@@ -19,12 +20,12 @@ const body = Type.Object({
 });
 const response = { 201: Type.Object({ ticket: Type.String(), expiresAt: Type.String() }), '4xx': errorSchema };
 
-export function ticketsRoutes(app: HttpApp, { tickets, sessions }: TicketsRoutesDeps): void {
+export function ticketsRoutes(app: HttpApp, { tickets, sessionIds, sessions }: TicketsRoutesDeps): void {
   app.post('/v1/tickets', { schema: { tags: ['tickets'], body, response } }, async (request, reply) => {
     const identity = identityOf(request);
     const { sessionId, purpose = 'stream', scope = 'read' } = request.body;
     if (purpose === 'stream' && scope === 'chat') throw new GatewayError('invalid-request', { message: 'a stream only reads: the scope chat is for the purpose socket' });
-    if (sessionId !== undefined) await sessions.authorize(identity.principal, refFor(identity, sessionId));
+    if (sessionId !== undefined) await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
     const { ticket, expiresAt } = await tickets.issue(identity, { sessionId, purpose, scope });
     return reply.code(201).send({ ticket, expiresAt: new Date(expiresAt).toISOString() });
   });
