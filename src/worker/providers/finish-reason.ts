@@ -10,7 +10,7 @@ export function finishReasonOf(value: unknown): ToldFinish {
   if (value === null || value === undefined || value === '') return undefined;
   const known = FINISH_REASONS.get(value);
   if (known !== undefined) return known;
-  const word = normalWord(wordIn(value));
+  const word = normalWord(wordIn(value).slice(0, WORD_CHARS_MAX));
   if (NOT_YET.has(word)) return undefined;
   // A word that nobody has seen yet is read by its stem: a new spelling of a failure must not become a completion.
   return FINISH_REASONS.get(word) ?? (BROKEN_OFF.test(word) ? 'failed' : 'other');
@@ -32,6 +32,8 @@ function normalWord(word: string): string {
     .replace(/[\s.-]+/g, '_')
     .replace(/^finish_reason_/, '');
 }
+
+const WORD_CHARS_MAX = 128;
 
 /** Words that some servers write into every chunk before the last. */
 const NOT_YET: ReadonlySet<string> = new Set(['', 'null', 'none', 'nil', 'undefined', 'unspecified', 'in_progress', 'incomplete_chunk', 'continue']);

@@ -118,8 +118,14 @@ function isQuotaSpent(status: number | undefined, error: unknown): boolean {
   if (status !== undefined && status !== 429 && status !== 403 && status !== 400) return false;
   if (wordsOf(error).some((word) => QUOTA_WORD.test(word))) return true;
   const message = isObject(error) ? error['message'] : error;
-  return typeof message === 'string' && QUOTA_SENTENCE.test(message) && !LIMIT_SENTENCE.test(message);
+  if (typeof message !== 'string') return false;
+  const start = message.slice(0, MESSAGE_CHARS_MAX);
+  return QUOTA_SENTENCE.test(start) && !LIMIT_SENTENCE.test(start);
 }
+
+/** What of an error is looked at: the patterns take time that grows faster than the text. */
+const WORD_CHARS_MAX = 128;
+const MESSAGE_CHARS_MAX = 512;
 
 const QUOTA_WORD = /insufficient_?(?:\w+_)?(?:quota|balance|credits?|funds?)|quota_?(?:is_)?(?:exceeded|exhausted|spent)|billing|arrear|payment_?required|(?:credit|balance)s?_?(?:exhausted|depleted|too_low)|out_of_credits?/i;
 const QUOTA_SENTENCE = /exceeded your (?:current |monthly )?quota|insufficient (?:quota|balance|credits?|funds)|(?:credit|balance)\w* (?:is |are )?(?:too low|exhausted|depleted|used up|insufficient)|quota (?:is |has been )?(?:spent|used up|exhausted)|billing/i;
@@ -129,7 +135,7 @@ const LIMIT_SENTENCE = /per[ _-]?(?:second|minute|hour|day)|rate[ _-]?limit|retr
 function wordsOf(error: unknown): string[] {
   if (typeof error === 'string') return /^[\w.-]{1,64}$/.test(error) ? [error] : [];
   if (!isObject(error)) return [];
-  return [error['code'], error['type'], error['status'], error['reason']].filter((word) => typeof word === 'string');
+  return [error['code'], error['type'], error['status'], error['reason']].filter((word): word is string => typeof word === 'string' && word.length <= WORD_CHARS_MAX);
 }
 
 /** A status of HTTP, as a number or as text. */

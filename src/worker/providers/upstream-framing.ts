@@ -63,7 +63,7 @@ export class UpstreamFraming {
     this.#unframed += `${line}\n`;
     if (this.#unframed.length > this.#limits.eventBytesMax) throw tooLarge('an event', this.#limits.eventBytesMax);
     // Most are one line, or written with the last bracket at the line's beginning. The others wait for the end.
-    if (/^(?:\s*[[{].*)?[}\]],?\s*$/.test(line)) this.#takeUnframed(MAY_GO_ON);
+    if (/^(?:\s*[[{].*)?[}\]],?\s*$/s.test(line)) this.#takeUnframed(MAY_GO_ON);
   }
 
   /** Text that is not JSON is passed over, as the specification says. */
