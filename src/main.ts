@@ -3,11 +3,11 @@
 // room: each live run holds a few that are young for ever, and every collection copies all of those.
 import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
-import { pino } from 'pino';
 import { tuneCollector } from './cli/collector.ts';
 import { describeError } from './cli/describe-error.ts';
 import { nameBroker } from './cli/broker-config.ts';
 import { readBrokerConfig, readConfig, readWorkerConfig, type Config } from './cli/config.ts';
+import { processLogger } from './cli/process-logger.ts';
 import { serve } from './cli/serve.ts';
 import { makeToken, type TokenChoices } from './cli/token.ts';
 import { listTopics, removeTopic, showTopic, tailTopic, verifyTopics, withTopics, type Output } from './cli/topics.ts';
@@ -85,7 +85,7 @@ topics
 
 async function runServer(config: Config): Promise<void> {
   tuneCollector();
-  const logger = pino({ level: config.logLevel });
+  const logger = processLogger(config.logLevel);
   const onFatal = (error: Error): void => {
     logger.fatal({ err: error }, 'storage failed, exiting for a restart');
     process.exit(EXIT_STORAGE_FAILED);

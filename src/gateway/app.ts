@@ -27,6 +27,7 @@ import { OPENAPI_INFO, openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import { runsRoutes } from './routes/runs.ts';
 import { sessionsRoutes } from './routes/sessions.ts';
+import { upgradesFor } from './upgrades.ts';
 import { socketRoutes, SUBPROTOCOL } from './routes/socket.ts';
 import { ticketsRoutes } from './routes/tickets.ts';
 
@@ -62,10 +63,11 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
   const { config, clock, random } = deps;
   const newId = deps.newId ?? randomId;
   const parts = buildParts({ ...deps, newId });
-  const app = createHttpApp(config, deps.logger, newId, parts.streaming);
+  const app = createHttpApp(config, deps.logger, newId, parts);
   await app.register(fastifySwagger, OPENAPI_INFO);
   await app.register(fastifyWebsocket, {
     options: {
+      server: upgradesFor(app, parts),
       maxPayload: config.wsPayloadBytesMax,
       maxFragments: config.wsFragmentsMax,
       maxBufferedChunks: config.wsBufferedChunksMax,

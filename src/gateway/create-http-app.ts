@@ -1,8 +1,7 @@
 // The Fastify application with every limit that a server on the open network needs, and nothing on it yet.
-import type { Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { LogController, type FastifyBaseLogger } from 'fastify';
-import { refuseRawClient, replyError } from './error-replies.ts';
+import { refuseRawClient, replyError, type RefusalDeps } from './error-replies.ts';
 import { CONNECTIONS_CHECK_MS, type GatewayConfig } from './gateway-config.ts';
 import type { HttpApp } from './http-app.ts';
 import { requestValidation } from './request-validation.ts';
@@ -10,8 +9,7 @@ import { requestValidation } from './request-validation.ts';
 /** For requests, health probes among them, next to as many streams as are allowed. */
 const SPARE_CONNECTIONS = 1_024;
 
-/** `streaming`: sockets that carry a stream: a refusal would be part of it. */
-export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string, streaming: WeakSet<Socket> = new WeakSet()): HttpApp {
+export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string, order: RefusalDeps): HttpApp {
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -19,7 +17,7 @@ export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, 
     requestIdHeader: false,
     bodyLimit: config.bodyBytesMax,
     trustProxy: config.trustedProxies.length === 0 ? false : [...config.trustedProxies],
-    exposeHeadRoutes: false,
+    exposeHeadRoutes: true,
     forceCloseConnections: true,
     keepAliveTimeout: config.keepAliveTimeoutMs,
     requestTimeout: config.requestTimeoutMs,
@@ -35,7 +33,7 @@ export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, 
     // Longer than any id, so that a wrong one is answered as such.
     routerOptions: { maxParamLength: 1024 },
     frameworkErrors: (error, request, reply) => void replyError(error, request, reply),
-    clientErrorHandler: (error, socket) => refuseRawClient(error, socket, streaming.has(socket)),
+    clientErrorHandler: (error, socket) => void refuseRawClient(error, socket, order),
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(requestValidation);
   // Answers are made from types that their schemas are made of: checking them again at run time buys nothing.

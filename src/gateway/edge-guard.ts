@@ -1,20 +1,21 @@
 // What every request passes before anything else looks at it: is it for this server (Host), from a page that may
 // call (Origin), and whose is it. Runs once, in this order, for HTTP and upgrades alike; routes cannot opt out of
 // it, only choose their access.
-import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { LastRequests } from './answer-order.ts';
 import type { Credentials } from './auth/credentials.ts';
 import { requireScope } from './auth/identity.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { GatewayError } from './gateway-error.ts';
 import type { HttpApp } from './http-app.ts';
 import type { Readiness } from './readiness.ts';
+import { refuseForeignUpgrade } from './upgrades.ts';
 
 export interface EdgeGuardDeps {
   readonly config: Pick<GatewayConfig, 'hosts' | 'origins'>;
   readonly credentials: Credentials;
   readonly readiness: Readiness;
-  readonly streaming: WeakSet<Socket>;
+  readonly lastRequests: LastRequests;
 }
 
 /** What browsers remember of a preflight's answer, in seconds. */
@@ -27,17 +28,19 @@ export const SECURITY_HEADERS = {
   'cache-control': 'no-store',
 } as const;
 
-export function guardEdge(app: HttpApp, { config, credentials, readiness, streaming }: EdgeGuardDeps): void {
+export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRequests }: EdgeGuardDeps): void {
   app.decorateRequest('identity', null);
   app.addHook('onRequest', async (request, reply) => {
-    // It was told `connection: close`: its answer has no end, so what follows would wait for one for ever.
-    if (streaming.has(request.raw.socket)) {
-      request.raw.socket.destroy();
-      return reply.hijack();
+    const { socket } = request.raw;
+    if (lastRequests.refuse(socket)) return reply.hijack();
+    if (request.routeOptions.config.isLast === true) {
+      lastRequests.add(socket);
+      reply.header('connection', 'close');
     }
     reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
     if (readiness.isDraining) reply.header('connection', 'close');
     refuseForeignHost(request, config.hosts);
+    refuseForeignUpgrade(request.raw);
     const isAllowed = checkOrigin(request, reply, config.origins);
     if (isPreflight(request)) return answerPreflight(reply, isAllowed);
     if (isUpgrade(request) && !isAllowed) throw new GatewayError('origin-refused');
@@ -67,7 +70,11 @@ function checkOrigin(request: FastifyRequest, reply: FastifyReply, origins: read
   // No page: a program, which brings a token of its own.
   if (origin === undefined) return true;
   if (origins.includes(origin)) {
-    reply.header('access-control-allow-origin', origin).header('access-control-expose-headers', 'retry-after, x-request-id');
+    reply
+      .header('access-control-allow-origin', origin)
+      // For the cookie with which an EventSource comes back. What any other route takes, no browser sends by itself.
+      .header('access-control-allow-credentials', 'true')
+      .header('access-control-expose-headers', 'retry-after, x-request-id');
     return true;
   }
   return host !== undefined && /^https?:\/\/(.+)$/.exec(origin)?.[1] === host.toLowerCase();

@@ -4,9 +4,12 @@
 import type { Socket } from 'node:net';
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '../clock.ts';
+import { answerUnderWay, untilAnswered, type LastRequests } from './answer-order.ts';
 import { mapError, type MappedError } from './error-map.ts';
 import { GatewayError, type GatewayErrorCode, type GatewayErrorOptions } from './gateway-error.ts';
 import type { HttpApp } from './http-app.ts';
+import { isClientGone } from './log-privacy.ts';
 
 export function installErrorReplies(app: HttpApp): void {
   app.setErrorHandler((error, request, reply) => replyError(error, request, reply));
@@ -15,7 +18,8 @@ export function installErrorReplies(app: HttpApp): void {
 
 export function replyError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const mapped = mapError(fromFastify(error));
-  if (mapped.isDefect) request.log.error({ err: error, route: request.routeOptions.url }, 'request failed');
+  if (isClientGone(error) && request.raw.socket.destroyed) request.log.debug({ err: error, route: request.routeOptions.url }, 'the client went away');
+  else if (mapped.isDefect) request.log.error({ err: error, route: request.routeOptions.url }, 'request failed');
   if (mapped.retryAfterMs !== undefined) reply.header('retry-after', retryAfterSeconds(mapped));
   if (mapped.status === 401) reply.header('www-authenticate', 'Bearer');
   return reply.code(mapped.status).type('application/json; charset=utf-8').send({ error: mapped.error });
@@ -53,10 +57,22 @@ const PARSER_CODES: ReadonlyMap<string, GatewayErrorCode> = new Map([
   ['HPE_HEADER_OVERFLOW', 'headers-too-large'],
 ]);
 
-/** For Node's `clientError`. Within an answer, a stream for instance, another answer would be part of its body. The error holds the bytes that were sent, tokens included: it is not logged. */
-export function refuseRawClient(error: Error & { readonly code?: string }, socket: Socket, isStreaming: boolean): void {
-  if (error.code === 'ECONNRESET' || !socket.writable || isStreaming || isWithinAnswer(socket)) {
+export interface RefusalDeps {
+  readonly clock: Clock;
+  readonly lastRequests: LastRequests;
+}
+
+/** For Node's `clientError`. The error holds the bytes that were sent, tokens included: it is not logged. Bytes behind a
+ *  whole request are refused by the end of the connection: the client would take a second answer for one of the first. */
+export async function refuseRawClient(error: Error & { readonly code?: string }, socket: Socket, { clock, lastRequests }: RefusalDeps): Promise<void> {
+  const answer = answerUnderWay(socket);
+  if (error.code === 'ECONNRESET' || !socket.writable || (answer?.headersSent === true && !answer.req.complete)) {
     socket.destroy();
+    return;
+  }
+  if (lastRequests.refuse(socket)) return;
+  if (answer?.req.complete === true) {
+    if (await untilAnswered(socket, clock)) socket.destroySoon();
     return;
   }
   const { status, error: told } = mapError(new GatewayError(PARSER_CODES.get(error.code ?? '') ?? 'invalid-request'));
@@ -69,9 +85,4 @@ export function refuseRawClient(error: Error & { readonly code?: string }, socke
   ];
   socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
   socket.destroySoon();
-}
-
-/** Node keeps the answer that is under way on the socket, and its own handler asks the same. */
-function isWithinAnswer(socket: Socket & { readonly _httpMessage?: { readonly headersSent: boolean } | null }): boolean {
-  return socket._httpMessage?.headersSent === true;
 }

@@ -1,6 +1,5 @@
 // Everything the routes are made of, made once per node and handed to each by what it needs of it. Nothing here
 // holds truth: take the node away and another has the same.
-import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
@@ -13,6 +12,7 @@ import { Sessions } from '../session/sessions.ts';
 import { sessionOf } from '../session/topic-names.ts';
 import { TopicHub } from '../stream/topic-hub.ts';
 import { Admission } from './admission.ts';
+import { LastRequests } from './answer-order.ts';
 import { Audience } from './audience.ts';
 import { Credentials } from './auth/credentials.ts';
 import type { FetchKeys } from './auth/remote-jwk-set.ts';
@@ -71,8 +71,7 @@ export function buildParts(deps: PartsDeps) {
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
   const commands = new ChatCommands({ config, sessionIds, runs, branches, log, cancelWatch, readiness, clock });
   const streams = new EventStreams({ broker, hub, log, sessionIds, sessions, cursors, queueWatch, metrics, readiness, clock, random, onError: onDefect });
-  /** Sockets that carry an SSE stream: nothing more is read from them. */
-  const streaming = new WeakSet<Socket>();
+  const lastRequests = new LastRequests();
   const cutConnections = (): void => {
     readiness.startDraining();
     connections.destroyAll();
@@ -102,7 +101,7 @@ export function buildParts(deps: PartsDeps) {
     credentials,
     commands,
     streams,
-    streaming,
+    lastRequests,
     onDefect,
     cutConnections,
     close,

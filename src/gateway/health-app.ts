@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { HealthReporting } from '../broker/broker.ts';
 import type { Clock } from '../clock.ts';
+import { LastRequests } from './answer-order.ts';
 import { Connections } from './connections.ts';
 import { createHttpApp } from './create-http-app.ts';
 import { installErrorReplies } from './error-replies.ts';
@@ -29,7 +30,7 @@ export interface HealthApp {
 }
 
 export function buildHealthApp({ config, broker, clock, logger, newId, metrics: sources }: HealthDeps): HealthApp {
-  const app = createHttpApp(config, logger, newId);
+  const app = createHttpApp(config, logger, newId, { clock, lastRequests: new LastRequests() });
   const metrics = new Metrics(new Connections(clock), sources);
   const readiness = new Readiness(broker);
   installErrorReplies(app);

@@ -13,6 +13,8 @@ export type RouteAccess = 'chat' | 'own' | 'open';
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: RouteAccess;
+    /** The connection ends with the answer. */
+    isLast?: boolean;
   }
   interface FastifyRequest {
     /** Null where the route is not for `chat`. */

@@ -22,6 +22,12 @@ export const SSE_HEADERS = {
   connection: 'close',
 } as const;
 
+export function writeStreamHead(response: ServerResponse, headers: Readonly<Record<string, string | string[]>>): void {
+  // Without a length and without chunks, the body ends with the connection. [RFC 9112 §6.3]
+  response.removeHeader('transfer-encoding');
+  response.writeHead(200, { ...headers, ...SSE_HEADERS });
+}
+
 export interface SseConnectionOptions {
   readonly clock: Clock;
   readonly heartbeatMs: number;
@@ -61,9 +67,7 @@ export class SseConnection implements EventSink, Connection {
   }
 
   open(response: ServerResponse, headers: Readonly<Record<string, string | string[]>>, retryMs: number): void {
-    // Without a length and without chunks, the body ends with the connection. [RFC 9112 §6.3]
-    response.removeHeader('transfer-encoding');
-    response.writeHead(200, { ...headers, ...SSE_HEADERS });
+    writeStreamHead(response, headers);
     response.flushHeaders();
     this.write(sseRetry(retryMs) + SSE_HEARTBEAT);
     // A client that left before anybody listened is not told about again.

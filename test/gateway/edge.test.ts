@@ -86,7 +86,8 @@ describe('a page of another origin', () => {
     const h = await startHarness({ config: { origins: [LISTED] } });
     const { headers } = await ask(h, '/v1/sessions', { origin, authorization: h.bearer('ann') });
     expect(headers['access-control-allow-origin']).toBe(allowed ? origin : undefined);
-    expect(headers['access-control-allow-credentials']).toBeUndefined();
+    // Without it a browser refuses the answer to an EventSource that sends its cookie.
+    expect(headers['access-control-allow-credentials']).toBe(allowed ? 'true' : undefined);
     expect(headers['vary']).toBe('Origin');
   });
 
@@ -160,6 +161,69 @@ it('every answer says what browsers need to be told', async () => {
   for (const url of ['/healthz', '/v1/sessions', '/nothing', '/openapi.json']) {
     expect((await h.call('GET', url)).headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' });
   }
+});
+
+describe('HEAD', () => {
+  const ROUTES = ['/healthz', '/readyz', '/metrics', '/openapi.json', '/v1/sessions', '/v1/sessions/s', '/v1/sessions/s/messages', '/v1/sessions/s/branches', '/v1/sessions/s/runs', '/v1/sessions/s/cursors/c', '/v1/ws', '/', '/v1/sessions/gone'];
+  it.each(ROUTES)('of %s is answered as GET is, without a body', async (url) => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdline-page-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, 'index.html'), '<p>hello</p>');
+    const h = await startHarness({ deps: { demoFolder: folder } });
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+    await h.call('PUT', '/v1/sessions/s/cursors/c', 'ann', { position: 'latest' });
+    const headers = { authorization: h.bearer('ann') };
+    const get = await h.gateway.app.inject({ method: 'GET', url, headers });
+    const head = await h.gateway.app.inject({ method: 'HEAD', url, headers });
+    expect([head.statusCode, head.body]).toEqual([get.statusCode, '']);
+    const shared = (given: Readonly<Record<string, unknown>>): unknown => ({ ...given, 'x-request-id': '', date: '', 'content-length': url === '/metrics' ? '' : given['content-length'] });
+    expect(shared(head.headers)).toEqual(shared(get.headers));
+  });
+
+  it('of an address where nothing is has no body either', async () => {
+    const h = await startHarness();
+    const { port } = await h.listen();
+    const answer = await sendRaw(port, 'HEAD /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+    expect(statusesOf(answer)).toEqual([404]);
+    expect(answer.endsWith('\r\n\r\n')).toBe(true);
+  });
+
+  it('says when a node is not ready', async () => {
+    const h = await startHarness();
+    void h.gateway.drain({ windowMs: 0, deadlineMs: 0 });
+    expect((await h.gateway.app.inject({ method: 'HEAD', url: '/readyz' })).statusCode).toBe(503);
+  });
+
+  it('needs a token where GET needs one', async () => {
+    const h = await startHarness();
+    expect((await h.gateway.app.inject({ method: 'HEAD', url: '/v1/sessions' })).statusCode).toBe(401);
+  });
+});
+
+describe('an upgrade at an address that is not the one of the socket', () => {
+  const upgrade = (path: string, extra = ''): string => `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${extra}\r\n`;
+
+  it.each(['/', '/healthz', '/metrics', '/openapi.json', '/v1/sessions', '/v1/sessions/s/events', '/nothing', '/v1/ws/', '/v1/WS', '/v1/w%73'])('%s is refused, and the connection ends', async (path) => {
+    const h = await startHarness();
+    const { port } = await h.listen();
+    const answer = await sendRaw(port, upgrade(`${path}?ticket=canary`, `authorization: ${h.bearer('ann')}\r\n`));
+    expect(statusesOf(answer)).toEqual([404]);
+    expect(h.logged.join('')).not.toContain('canary');
+  });
+
+  it('is not an upgrade where it asks for something else than a WebSocket: it is answered as a plain request', async () => {
+    const h = await startHarness();
+    const { port } = await h.listen();
+    const ask = async (path: string): Promise<number[]> => statusesOf(await sendRaw(port, `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n`));
+    expect([await ask('/healthz'), await ask('/v1/ws'), await ask('/v1/sessions')]).toEqual([[200], [426], [401]]);
+  });
+
+  it('is refused with another method too', async () => {
+    const h = await startHarness();
+    const { port } = await h.listen();
+    expect(statusesOf(await sendRaw(port, upgrade('/v1/ws').replace('GET', 'POST')))).toEqual([404]);
+    expect(statusesOf(await sendRaw(port, upgrade('/v1/ws').replace('GET', 'HEAD')))).toEqual([426]);
+  });
 });
 
 it('addresses come from proxies only where they are told of', async () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { AnswerFold } from '../helpers/gateway-answer-fold.ts';
 import { FakeRun } from '../helpers/gateway-fake-run.ts';
 import { startHarness, type Address, type Harness, type HarnessOptions } from '../helpers/gateway-harness.ts';
+import { sendRaw } from '../helpers/gateway-raw-http.ts';
 import { SseClient } from '../helpers/gateway-sse-client.ts';
 
 interface Chat {
@@ -59,10 +60,57 @@ describe('the head of a stream', () => {
     expect(stream.retryMs).toBe(retryMs);
   });
 
-  it('is not a head of its own: HEAD and POST find nothing', async () => {
+  it('is all that HEAD is given, and then the connection ends', async () => {
+    const { h, address } = await startChat();
+    const ask = async (path: string, authorization: string): Promise<string> => sendRaw(address.port, `HEAD ${path} HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\n\r\n`);
+    const answer = await ask('/v1/sessions/s/events', h.bearer('ann'));
+    expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(answer.toLowerCase()).toContain('\r\ncontent-type: text/event-stream; charset=utf-8\r\n');
+    expect(answer.endsWith('\r\n\r\n')).toBe(true);
+    expect(answer.split('\r\n\r\n')).toHaveLength(2);
+    expect(await ask('/v1/sessions/s/events', h.bearer('eve'))).toMatch(/^HTTP\/1\.1 404 /);
+  });
+
+  it('is not given to POST', async () => {
     const { h } = await startChat();
-    const answer = await h.gateway.app.inject({ method: 'HEAD', url: '/v1/sessions/s/events', headers: { authorization: h.bearer('ann') } });
-    expect(answer.statusCode).toBe(404);
+    expect((await h.call('POST', '/v1/sessions/s/events', 'ann', {})).status).toBe(404);
+  });
+
+  it('given to HEAD costs no ticket', async () => {
+    const { h, address, open } = await startChat();
+    const { body } = await h.call('POST', '/v1/tickets', 'ann', {});
+    const path = `/v1/sessions/s/events?ticket=${String(body['ticket'])}`;
+    expect(await sendRaw(address.port, `HEAD ${path} HTTP/1.1\r\nhost: x\r\n\r\n`)).toMatch(/^HTTP\/1\.1 401 /);
+    const stream = await open(path.slice(path.indexOf('?')), { authorization: '' }).catch(() => undefined);
+    expect(stream).toBeDefined();
+  });
+});
+
+describe('where a stream begins', () => {
+  it.each([
+    ['?lastEventId=@1', undefined, 2],
+    ['?last_event_id=@1', undefined, 2],
+    // A polyfill adds its position to the URL that it was given.
+    ['?after=@0&lastEventId=@2', undefined, 3],
+    ['?lastEventId=&last_event_id=&after=@1', undefined, 2],
+    ['?lastEventId=@0', '@2', 3],
+    ['?lastEventId=@1', '', 2],
+    ['?lastEventId=latest', undefined, 3],
+  ])('is behind the position of %s with the header %j', async (query, header, first) => {
+    const { h, open, prompt } = await startChat();
+    await prompt();
+    const { body } = await h.call('GET', '/v1/sessions/s', 'ann');
+    const epoch = String(body['position']).split('.')[0] ?? '';
+    const stream = await open(query.replaceAll('@', `${epoch}.`), header === undefined ? {} : { 'last-event-id': header.replace('@', `${epoch}.`) });
+    await prompt('another');
+    await stream.live();
+    const seen = await stream.events.first((one) => one.id !== undefined && one.id !== '');
+    expect(seen.id).toBe(`${epoch}.${first}`);
+  });
+
+  it.each(['?lastEventId=nonsense', '?last_event_id=e1.-1', '?lastEventId=e1.1&lastEventId=e1.2'])('cannot be %s', async (query) => {
+    const { open } = await startChat();
+    expect((await (await open(query)).head).status).toBe(400);
   });
 });
 

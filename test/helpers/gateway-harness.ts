@@ -8,6 +8,7 @@ import { onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { buildGateway, type Gateway, type GatewayDeps } from '../../src/gateway/app.ts';
 import { gatewayConfig, type GatewayChoices } from '../../src/gateway/gateway-config.ts';
+import { privateLogging } from '../../src/gateway/log-privacy.ts';
 import { CommandLog } from '../../src/session/command-log.ts';
 import { ManualClock } from './manual-clock.ts';
 
@@ -57,7 +58,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const broker = options.broker ?? new MemoryBroker({ clock, newEpoch: () => `e${(epochs += 1)}` });
   const commandLog = new CommandLog(broker, () => 0.5);
   const logged: string[] = [];
-  const logger = pino({ level: 'trace', base: null }, { write: (line: string) => void logged.push(line) });
+  const logger = pino({ level: 'trace', base: null, ...privateLogging }, { write: (line: string) => void logged.push(line) });
   const auth = { keys: { kind: 'secret', secret: SECRET } as const, ...options.auth };
   const config = gatewayConfig({ hosts: undefined, sessionIds: 'tenant', ...options.config, auth });
   const gateway = await buildGateway({ config, broker, commandLog, clock, random: () => 0.5, logger, ...options.deps });

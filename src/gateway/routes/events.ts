@@ -1,11 +1,11 @@
 // GET /v1/sessions/{id}/events: the chat as server-sent events. Everything that can be refused is refused as plain
 // HTTP; after that the response is a stream and this code is done with it. [PROTOCOL §5]
-import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { Clock } from '../../clock.ts';
 import { sseEncoder } from '../../stream/sse-encoder.ts';
 import type { Admission } from '../admission.ts';
+import { untilItsTurn, type LastRequests } from '../answer-order.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import { requireScope } from '../auth/identity.ts';
 import type { StreamCookie } from '../auth/stream-cookie.ts';
@@ -17,7 +17,7 @@ import { GatewayError } from '../gateway-error.ts';
 import type { HttpApp } from '../http-app.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Readiness } from '../readiness.ts';
-import { SseConnection } from '../sse-connection.ts';
+import { SseConnection, writeStreamHead } from '../sse-connection.ts';
 import { cursorIdSchema, errorSchema, positionSchema, sessionParams } from '../wire-schemas.ts';
 
 export interface EventsRoutesDeps {
@@ -31,7 +31,7 @@ export interface EventsRoutesDeps {
   readonly streams: EventStreams;
   readonly readiness: Readiness;
   readonly metrics: Metrics;
-  readonly streaming: WeakSet<Socket>;
+  readonly lastRequests: LastRequests;
 }
 
 const querystring = Type.Object({
@@ -40,6 +40,9 @@ const querystring = Type.Object({
   onReset: Type.Optional(Type.Literal('close')),
   until: Type.Optional(Type.Literal('idle')),
   ticket: Type.Optional(Type.String({ maxLength: 128 })),
+  // What an EventSource that is no browser's own sends in place of the header, which it cannot set.
+  lastEventId: Type.Optional(positionSchema),
+  last_event_id: Type.Optional(positionSchema),
 });
 
 type EventsQuery = Type.Static<typeof querystring>;
@@ -49,7 +52,7 @@ const URL = '/v1/sessions/:sessionId/events';
 
 export function eventsRoutes(app: HttpApp, deps: EventsRoutesDeps): void {
   const schema = { tags: ['events'], params: sessionParams, querystring, response: { '4xx': errorSchema } };
-  app.get(URL, { schema, config: { access: 'own' } }, async (request, reply) => {
+  app.get(URL, { schema, config: { access: 'own', isLast: true } }, async (request, reply) => {
     await openStream(deps, request, reply);
     return reply;
   });
@@ -57,20 +60,33 @@ export function eventsRoutes(app: HttpApp, deps: EventsRoutesDeps): void {
 
 async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply: FastifyReply): Promise<void> {
   const { config, clock, random, readiness, credentials, streams, admission, connections, metrics } = deps;
+  const { socket } = request.raw;
+  const isHead = request.method === 'HEAD';
+  if (!(await untilItsTurn(reply.raw, socket, clock))) {
+    reply.hijack();
+    return;
+  }
   // Before the ticket is spent.
   readiness.mustNotDrain();
   const { sessionId } = request.params;
   const { after, cursor, onReset = 'restart', until = 'forever', ticket } = request.query;
-  const { identity, byTicket } = await credentials.ofStream(request, ticket);
+  // A HEAD spends nothing.
+  const { identity, byTicket } = await credentials.ofStream(request, isHead ? undefined : ticket);
   requireScope(identity, 'chat');
   const start = await streams.start(identity, sessionId, { after: lastEventId(request) ?? after, cursor });
   admission.check(request.ip, identity.principal);
+  if (isHead) {
+    reply.hijack();
+    writeStreamHead(reply.raw, ownHeaders(reply));
+    reply.raw.end();
+    return;
+  }
   const place = admission.enter(request.ip);
   place.assign(identity.principal);
   const cookie = byTicket ? deps.streamCookie.write(identity, sessionId, { now: clock.now(), secure: isOverTls(request, config) }) : undefined;
   reply.hijack();
-  deps.streaming.add(request.raw.socket);
-  const connection = new SseConnection(request.raw.socket, {
+  deps.lastRequests.startStream(socket);
+  const connection = new SseConnection(socket, {
     clock,
     heartbeatMs: config.sseHeartbeatMs,
     expiresAt: identity.expiresAt,
@@ -93,11 +109,12 @@ function isOverTls(request: FastifyRequest, { publicUrl }: GatewayConfig): boole
   return request.protocol === 'https' || publicUrl?.startsWith('https:') === true;
 }
 
-/** An EventSource that has seen nothing yet sends none, or an empty one. */
-function lastEventId(request: FastifyRequest): string | undefined {
-  const given = request.headers['last-event-id'];
+/** An EventSource that has seen nothing yet sends none, or an empty one. In the URL it stands beside the `after` with which
+ *  the stream began, and is the later one. */
+function lastEventId({ headers, query }: EventsRequest): string | undefined {
+  const given = headers['last-event-id'];
   if (Array.isArray(given)) throw new GatewayError('invalid-position');
-  return given === '' ? undefined : given;
+  return [given, query.lastEventId, query.last_event_id].find((position) => position !== undefined && position !== '');
 }
 
 /** What the guards have put on the reply so far, which a hijacked response does not send by itself. */

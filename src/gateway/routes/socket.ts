@@ -15,6 +15,7 @@ import type { Readiness } from '../readiness.ts';
 import { forgetRequest } from '../forget-request.ts';
 import { dispatchFrame } from '../frames/dispatch.ts';
 import type { FrameDeps } from '../frames/frame-deps.ts';
+import { SOCKET_PATH } from '../upgrades.ts';
 import { SocketSession } from '../socket-session.ts';
 import { errorSchema } from '../wire-schemas.ts';
 import { WsConnection } from '../ws-connection.ts';
@@ -42,7 +43,7 @@ export function socketRoutes(app: HttpApp, deps: SocketRoutesDeps): void {
   const upgrading = new WeakMap<FastifyRequest, Upgrade>();
   app.route({
     method: 'GET',
-    url: '/v1/ws',
+    url: SOCKET_PATH,
     schema: { tags: ['events'], querystring, response: { '4xx': errorSchema } },
     config: { access: 'own' },
     preHandler: async (request, reply) => {
