@@ -1,5 +1,5 @@
-// The list of chats: links, so that one opens in a new tab like any other, each with a button that removes it
-// after asking once.
+// The list of chats: links, so that one opens in a new tab like any other, each with a button that removes it after asking once; and a
+// button for more. Elements are kept while their chats are: the focus and an open question stay where they are.
 import type { SessionSummary } from '../src/client/chat-client.ts';
 import { chatFragment } from './address.ts';
 import { button, element, find, setText } from './element.ts';
@@ -7,22 +7,50 @@ import { button, element, find, setText } from './element.ts';
 /** How long "Delete?" waits for its second click. */
 const SURE_MS = 3_000;
 
+export interface ChatListActions {
+  remove(chatId: string): void;
+  readMore(): void;
+}
+
+interface Item {
+  readonly element: HTMLLIElement;
+  readonly link: HTMLAnchorElement;
+  readonly busy: HTMLElement;
+  readonly remove: HTMLButtonElement;
+}
+
 export class ChatList {
   readonly #list = find('chats', HTMLUListElement);
   readonly #note = find('chats-note', HTMLElement);
-  readonly #remove: (chatId: string) => void;
-  #shown = '';
+  readonly #more = find('more-chats', HTMLButtonElement);
+  readonly #newChat = find('new-chat', HTMLButtonElement);
+  readonly #actions: ChatListActions;
+  readonly #items = new Map<string, Item>();
 
-  constructor(remove: (chatId: string) => void) {
-    this.#remove = remove;
+  constructor(actions: ChatListActions) {
+    this.#actions = actions;
+    this.#more.addEventListener('click', () => actions.readMore());
   }
 
-  show(sessions: readonly SessionSummary[], current: string | undefined): void {
-    // Drawn anew only when it differs: it would take the focus, and the open question, with it.
-    const wanted = JSON.stringify([sessions.map(({ sessionId, title, isActive }) => [sessionId, title, isActive]), current]);
-    if (wanted === this.#shown) return;
-    this.#shown = wanted;
-    this.#list.replaceChildren(...sessions.map((session) => this.#item(session, session.sessionId === current)));
+  /** @param current the chat that is open @param more there are chats that were not read */
+  show(sessions: readonly SessionSummary[], current: string | undefined, more: boolean): void {
+    const focused = document.activeElement;
+    const place = [...this.#list.children].findIndex((item) => item.contains(focused));
+    const wanted = new Set(sessions.map(({ sessionId }) => sessionId));
+    for (const [chatId, item] of this.#items) {
+      if (wanted.has(chatId)) continue;
+      item.element.remove();
+      this.#items.delete(chatId);
+    }
+    sessions.forEach((session, index) => {
+      const item = this.#items.get(session.sessionId) ?? this.#make(session.sessionId);
+      this.#items.set(session.sessionId, item);
+      update(item, session, session.sessionId === current);
+      const there = this.#list.children[index] ?? null;
+      if (there !== item.element) this.#list.insertBefore(item.element, there);
+    });
+    this.#giveBack(focused, place);
+    this.#showMore(more);
     this.#say(sessions.length === 0 ? 'Chats you start are listed here.' : '');
   }
 
@@ -30,23 +58,40 @@ export class ChatList {
     this.#say(`The list could not be read: ${reason}`);
   }
 
+  /** An element that was moved loses the focus; one that is gone leaves it to the chat in its place. */
+  #giveBack(focused: Element | null, place: number): void {
+    if (place < 0 || document.activeElement === focused) return;
+    if (focused instanceof HTMLElement && focused.isConnected) {
+      focused.focus({ preventScroll: true });
+      return;
+    }
+    const item = this.#list.children[Math.min(place, this.#list.childElementCount - 1)];
+    (item?.querySelector('a') ?? this.#newChat).focus();
+  }
+
+  #showMore(more: boolean): void {
+    const hadFocus = document.activeElement === this.#more;
+    this.#more.hidden = !more;
+    if (hadFocus && !more) this.#list.querySelector<HTMLElement>('li:last-child a')?.focus();
+  }
+
   #say(sentence: string): void {
     this.#note.hidden = sentence === '';
     setText(this.#note, sentence);
   }
 
-  #item({ sessionId, title, isActive }: SessionSummary, isCurrent: boolean): HTMLLIElement {
-    const name = title === undefined || title === '' ? 'Untitled chat' : title;
-    const link = element('a', { href: chatFragment(sessionId), ...(isCurrent ? { 'aria-current': 'page' } : {}) }, name);
-    const busy = isActive ? element('span', { class: 'busy', title: 'An answer is being written' }) : undefined;
-    return element('li', { 'data-chat': sessionId }, link, busy, this.#removeButton(sessionId, name));
+  #make(chatId: string): Item {
+    const link = element('a', { href: chatFragment(chatId) });
+    const busy = element('span', { class: 'busy', 'data-testid': 'busy', role: 'img', 'aria-label': 'An answer is being written' });
+    const remove = this.#removeButton(chatId);
+    return { element: element('li', { 'data-chat': chatId }, link, busy, remove), link, busy, remove };
   }
 
-  #removeButton(sessionId: string, name: string): HTMLButtonElement {
+  #removeButton(chatId: string): HTMLButtonElement {
     let isSure = false;
     const remove = button('✕', () => {
       if (isSure) {
-        this.#remove(sessionId);
+        this.#actions.remove(chatId);
         return;
       }
       isSure = true;
@@ -55,7 +100,16 @@ export class ChatList {
         isSure = false;
         remove.textContent = '✕';
       }, SURE_MS);
-    }, { class: 'quiet small remove', 'aria-label': `Delete the chat “${name}”` });
+    }, { class: 'quiet small remove' });
     return remove;
   }
+}
+
+function update({ link, busy, remove }: Item, { title, isActive }: SessionSummary, isCurrent: boolean): void {
+  const name = title === undefined || title === '' ? 'Untitled chat' : title;
+  setText(link, name);
+  link.title = name;
+  link.ariaCurrent = isCurrent ? 'page' : null;
+  busy.hidden = !isActive;
+  remove.ariaLabel = `Delete the chat “${name}”`;
 }

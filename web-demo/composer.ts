@@ -30,6 +30,11 @@ export class Composer {
     this.#fit();
   }
 
+  /** Things to try, where the demo model answers: another one would not know what they mean. */
+  showSuggestions(isDemo: boolean): void {
+    this.#suggestions.hidden = !isDemo;
+  }
+
   /** @param isBusy an answer is being written or waits for its turn */
   show(isBusy: boolean): void {
     // Focus must not fall off the page with the button that had it.

@@ -3,6 +3,7 @@
 import type { ChatSnapshot } from '../src/client/chat-client.ts';
 import { find } from './element.ts';
 import { openParser } from './markdown/open-parser.ts';
+import { isGone } from './notice.ts';
 import { MessageView } from './message-view.ts';
 import type { MessageActions } from './message-view.ts';
 
@@ -58,6 +59,7 @@ export class Conversation {
     });
     if (hand !== undefined && document.activeElement === document.body) this.#giveBack(hand);
     const { connection } = snapshot ?? {};
+    this.#messages.toggleAttribute('data-gone', isGone(connection));
     const isReading = connection?.state === 'connecting' || connection?.state === 'catching-up';
     this.#gone.hidden = !(connection?.state === 'closed' && connection.reason === 'not-found');
     this.#welcome.hidden = messages.length > 0 || isReading;

@@ -1,15 +1,14 @@
 // The page's entry: takes the token out of the address, finds out which chat to show, and puts the page together.
-import type { Transport } from '../src/client/chat-client.ts';
 import { chatFragment, parseAddress } from './address.ts';
 import { find } from './element.ts';
 import { Page } from './page.ts';
+import { Settings } from './settings.ts';
 import { TokenBox } from './token-box.ts';
 import { TokenStore } from './token-store.ts';
 import { UnsentStore } from './unsent-store.ts';
 
-const WIRE_KEY = 'holdline.wire';
-
 const local = usable(() => localStorage);
+const settings = new Settings(local);
 const tokens = new TokenStore(local);
 const unsent = new UnsentStore(usable(() => sessionStorage));
 const tokenBox = new TokenBox((token) => {
@@ -32,9 +31,8 @@ function start(): void {
   page = new Page({
     token,
     unsent,
-    transport: savedTransport(),
+    settings,
     onRefused: refused,
-    onTransport: (transport) => local.setItem(WIRE_KEY, transport),
   });
   page.show(address.chatId);
 }
@@ -51,11 +49,6 @@ function followAddress(): void {
   // A new link was pasted over the old one: with another token everything is another user's.
   if (token !== undefined) location.reload();
   else page?.show(chatId);
-}
-
-function savedTransport(): Transport {
-  const saved = local.getItem(WIRE_KEY);
-  return saved === 'sse' || saved === 'websocket' ? saved : 'auto';
 }
 
 /** A browser that blocks storage throws on the first look at it; then the page remembers until it is reloaded. */

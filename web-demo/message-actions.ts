@@ -17,7 +17,7 @@ export const ACTION_LABELS: Readonly<Record<ActionName, string>> = {
 /** @param run as of `statusOf` */
 export function actionsFor(message: Message, run: Run | undefined): readonly ActionName[] {
   const status = statusOf(message, run);
-  if (status === 'unsent') return ['resend', 'discard'];
+  if (status === 'unsent') return isPlain(message) ? ['resend', 'edit', 'discard'] : ['resend', 'discard'];
   if (status === 'sending' || run === undefined) return [];
   if (message.role === 'assistant') {
     if (status === 'running') return [];

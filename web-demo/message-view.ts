@@ -17,8 +17,8 @@ export interface MessageActions {
   resend(message: Message): void;
   discard(message: Message): void;
   withdraw(message: Message, run: Run | undefined): void;
-  /** The prompt says this instead, or it is sent in its place. */
-  edit(message: Message, run: Run | undefined, content: string): void;
+  /** The prompt says this instead, or it is sent in its place. @returns whether that could be done */
+  edit(message: Message, run: Run | undefined, content: string): Promise<boolean>;
   /** Another answer to that prompt. */
   regenerate(promptId: string): void;
   select(runId: string): void;
@@ -142,12 +142,23 @@ export class MessageView {
   }
 
   #edit(message: Message, run: Run | undefined): void {
-    const before = plainText(message);
-    this.#editor = new PromptEditor(before, isUnanswered(message, run) ? 'Save' : 'Send', {
-      save: (text) => {
+    this.#openEditor(message, run, plainText(message));
+  }
+
+  async #saveEdit(message: Message, run: Run | undefined, text: string): Promise<void> {
+    const isSaved = await this.#actions.edit(message, run, text);
+    // What was written is not lost with the attempt.
+    if (!isSaved && this.#editor === undefined && this.element.isConnected) this.#openEditor(this.#message ?? message, this.#run, text);
+  }
+
+  #openEditor(message: Message, run: Run | undefined, text: string): void {
+    this.#editor = new PromptEditor(text, isUnanswered(message, run) ? 'Save' : 'Send', {
+      save: (changed) => {
         this.#closeEditor();
         // How it stands now: its answer may have begun meanwhile.
-        if (text !== before) this.#actions.edit(this.#message ?? message, this.#run, text);
+        const now = this.#message ?? message;
+        if (changed !== plainText(now)) void this.#saveEdit(now, this.#run, changed);
+        else if (now.delivery === 'unsent') this.#actions.resend(now);
       },
       cancel: () => this.#closeEditor(),
     });

@@ -1,7 +1,7 @@
 // The chat that is on the page: followed through the SDK, with what its reader has sent remembered until it is
 // acknowledged. A chat that does not exist yet is made by its first message, with a title from it.
 import { ChatClientError, randomId } from '../src/client/chat-client.ts';
-import type { Chat, ChatClient, ChatSnapshot, Message, Run } from '../src/client/chat-client.ts';
+import type { Chat, ChatClient, ChatSnapshot, Message, Run, WireError } from '../src/client/chat-client.ts';
 import { isUnanswered } from './message-actions.ts';
 import { plainText } from './message-status.ts';
 import type { Unsent, UnsentStore } from './unsent-store.ts';
@@ -33,7 +33,8 @@ export class OpenChat {
     this.#parts = parts;
     const unsent = parts.unsent.of(chatId);
     if (!isNew) this.#follow();
-    for (const each of unsent) void this.#deliver(each);
+    this.#early = unsent.flatMap((each) => (each.refused === undefined ? [] : [unsentMessage(each, each.refused)]));
+    for (const each of unsent) if (each.refused === undefined) void this.#deliver(each);
   }
 
   get snapshot(): ChatSnapshot | undefined {
@@ -52,7 +53,9 @@ export class OpenChat {
   /** Under the same id: if it had arrived after all, nothing is sent twice. */
   resend(message: Message): void {
     const { messageId, replaces } = message;
-    void this.#deliver({ chatId: this.chatId, messageId, content: plainText(message), ...(replaces === undefined ? {} : { replaces }) });
+    const unsent = { chatId: this.chatId, messageId, content: plainText(message), ...(replaces === undefined ? {} : { replaces }) };
+    this.#parts.unsent.add(unsent);
+    void this.#deliver(unsent);
   }
 
   discard(message: Message): void {
@@ -66,8 +69,13 @@ export class OpenChat {
     await this.#chat?.regenerate(promptId);
   }
 
-  /** Changed while it waits. Once somebody answers it, what it says now is sent in its place. */
+  /** Changed while it waits. Once somebody answers it, what it says now is sent in its place; so is one that was not sent. */
   async edit(message: Message, run: Run | undefined, content: string): Promise<void> {
+    if (message.delivery === 'unsent') {
+      this.discard(message);
+      this.send(content, message.replaces);
+      return;
+    }
     if (isUnanswered(message, run)) {
       try {
         await this.#chat?.edit(message.messageId, content);
@@ -112,6 +120,7 @@ export class OpenChat {
     this.#onItsWay += 1;
     try {
       if (!this.#exists()) await this.#make(unsent);
+      this.#early = this.#early.filter((early) => early.messageId !== messageId);
       await this.#follow().send(content, { messageId, ...(replaces === undefined ? {} : { replaces }) });
       this.#parts.unsent.remove(messageId);
       this.#parts.onSent();
@@ -133,24 +142,17 @@ export class OpenChat {
 
   /** Before its first message, because only here can it be given a title. */
   async #make({ messageId, content }: Unsent): Promise<void> {
-    this.#showEarly({ messageId, role: 'user', parts: [{ part: 0, kind: 'text', start: 0, text: content }], delivery: 'sending' });
+    this.#showEarly({ messageId, role: 'user', parts: textParts(content), delivery: 'sending' });
     const title = content.split('\n')[0]?.slice(0, TITLE_LENGTH_MAX) ?? '';
     await this.#parts.client.create({ sessionId: this.chatId, title });
-    this.#early = this.#early.filter((early) => early.messageId !== messageId);
   }
 
-  #failed({ messageId, content }: Unsent, error: ChatClientError): void {
-    // It will be sent when this chat is opened again; only a message that can never go is forgotten.
-    if (!error.retryable && error.code !== 'closed') this.#parts.unsent.remove(messageId);
-    if (!this.#early.some((early) => early.messageId === messageId)) return;
-    const { code, message, retryable } = error;
-    this.#showEarly({
-      messageId,
-      role: 'user',
-      parts: [{ part: 0, kind: 'text', start: 0, text: content }],
-      delivery: 'unsent',
-      error: { code, message, retryable },
-    });
+  #failed(unsent: Unsent, { code, message, retryable }: ChatClientError): void {
+    const { messageId } = unsent;
+    const refused = { code, message, retryable };
+    // It is sent when this chat is opened again. One that the server does not take is kept too, for its writer to change.
+    if (!retryable && code !== 'closed') this.#parts.unsent.refuse(messageId, refused);
+    if (this.#early.some((early) => early.messageId === messageId)) this.#showEarly(unsentMessage(unsent, refused));
   }
 
   #showEarly(message: Message): void {
@@ -166,4 +168,12 @@ export class OpenChat {
   #closeIfDone(): void {
     if (this.#onItsWay === 0) this.#chat?.close();
   }
+}
+
+function unsentMessage({ messageId, content, replaces }: Unsent, error: WireError): Message {
+  return { messageId, role: 'user', parts: textParts(content), delivery: 'unsent', error, ...(replaces === undefined ? {} : { replaces }) };
+}
+
+function textParts(text: string): Message['parts'] {
+  return [{ part: 0, kind: 'text', start: 0, text }];
 }

@@ -1,62 +1,76 @@
 // The page: one client, one open chat, and the views that show it. Owns what happens between them: switching
 // chats, drawing a snapshot everywhere at once, and what the keyboard does on the whole page.
 import { ChatClientError, createChatClient, randomId } from '../src/client/chat-client.ts';
-import type { ChatClient, ChatSnapshot, SessionSummary, Transport } from '../src/client/chat-client.ts';
+import type { ChatClient, ChatSnapshot, Message, Run, SessionSummary } from '../src/client/chat-client.ts';
 import { chatFragment } from './address.ts';
 import { Announcer } from './announcer.ts';
 import { Cable } from './cable.ts';
 import { ChatList } from './chat-list.ts';
 import { Composer } from './composer.ts';
+import { ChatTitle } from './chat-title.ts';
 import { ConnectionBadge } from './connection-badge.ts';
 import { Conversation } from './conversation.ts';
 import { Diary } from './diary.ts';
 import { Drawers } from './drawers.ts';
-import { find, setText } from './element.ts';
+import { find } from './element.ts';
+import { isGone, Notice } from './notice.ts';
+import { plainText } from './message-status.ts';
 import { OpenChat } from './open-chat.ts';
+import { SessionWalk } from './session-walk.ts';
 import { SurvivalPanel } from './survival-panel.ts';
+import type { Settings } from './settings.ts';
 import type { UnsentStore } from './unsent-store.ts';
+
+/** How soon the list is read again while an answer is written in a chat that is not open, and otherwise: other tabs and devices change it. */
+const LIST_BUSY_MS = 3_000;
+const LIST_IDLE_MS = 30_000;
 
 export interface PageParts {
   readonly token: string;
-  readonly transport: Transport;
   readonly unsent: UnsentStore;
+  readonly settings: Settings;
   /** The server does not take the token. */
   readonly onRefused: () => void;
-  readonly onTransport: (transport: Transport) => void;
 }
 
 export class Page {
   readonly #parts: PageParts;
   readonly #client: ChatClient;
-  readonly #title = find('title', HTMLHeadingElement);
-  readonly #drawers = new Drawers();
+  readonly #title = new ChatTitle((title) => void this.#rename(title));
+  readonly #drawers: Drawers;
   readonly #badge = new ConnectionBadge();
   readonly #announcer = new Announcer();
   readonly #conversation: Conversation;
   readonly #composer: Composer;
   readonly #panel: SurvivalPanel;
   readonly #list: ChatList;
+  readonly #walk: SessionWalk;
+  readonly #notice = new Notice(() => this.#composer.focus());
   #diary = new Diary();
   #open: OpenChat | undefined;
-  #sessions: readonly SessionSummary[] = [];
+  /** Chats that are being deleted from here: their end is no news. */
+  readonly #removing = new Set<string>();
+  #listTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(parts: PageParts) {
     const cable = new Cable();
     this.#parts = parts;
+    this.#drawers = new Drawers(parts.settings);
     this.#client = createChatClient({
       baseUrl: '',
       token: parts.token,
-      transport: parts.transport,
+      transport: parts.settings.transport,
       fetch: cable.fetch,
       WebSocket: cable.webSocket(),
     });
     this.#conversation = new Conversation({
-      resend: (message) => this.#open?.resend(message),
+      resend: (message) => this.#resend(message),
       discard: (message) => this.#open?.discard(message),
       withdraw: (message, run) => void this.#orSay(this.#open?.withdraw(message, run), 'It could not be withdrawn'),
-      edit: (message, run, content) => {
-        void this.#orSay(this.#open?.edit(message, run, content), 'It could not be changed');
+      edit: async (message, run, content) => {
+        const saved = this.#orSay(this.#open?.edit(message, run, content), 'It could not be changed');
         this.#conversation.scrollToEnd();
+        return saved;
       },
       regenerate: (promptId) => {
         void this.#orSay(this.#open?.regenerate(promptId), 'No other answer could be asked for');
@@ -68,13 +82,14 @@ export class Page {
     this.#panel = new SurvivalPanel({
       cable,
       token: parts.token,
-      firstWire: parts.transport === 'sse' ? 'sse' : 'websocket',
+      firstWire: parts.settings.transport === 'sse' ? 'sse' : 'websocket',
       useWire: (wire) => {
         this.#client.useTransport(wire);
-        parts.onTransport(wire);
+        parts.settings.transport = wire;
       },
     });
-    this.#list = new ChatList((chatId) => void this.#remove(chatId));
+    this.#walk = new SessionWalk((query) => this.#client.sessions(query));
+    this.#list = new ChatList({ remove: (chatId) => void this.#remove(chatId), readMore: () => void this.#readList('more') });
     this.#listen();
   }
 
@@ -90,6 +105,7 @@ export class Page {
 
   /** Everything stops, for another token. */
   close(): void {
+    clearTimeout(this.#listTimer);
     this.#client.close();
     find('page', HTMLDivElement).hidden = true;
   }
@@ -127,12 +143,14 @@ export class Page {
     this.#panel.clearDiary();
     this.#conversation.clear();
     this.#announcer.forget();
+    this.#notice.clear();
     this.#drawers.close();
     this.#draw();
   }
 
   #send(text: string): void {
-    if (this.#open === undefined) {
+    this.#notice.clear();
+    if (this.#open === undefined || isGone(this.#open.snapshot?.connection)) {
       const chatId = randomId();
       // The address first: a reload at any later moment finds the chat, and what is on its way to it.
       history.pushState(null, '', chatFragment(chatId));
@@ -142,59 +160,115 @@ export class Page {
     this.#conversation.scrollToEnd();
   }
 
-  #stop(runId?: string): void {
-    if (runId === undefined && !isBusy(this.#open?.snapshot)) return;
-    void this.#orSay(this.#open?.stop(runId), 'It could not be stopped');
+  /** In a chat that is gone it would be the first message of one with the same address, which nobody asked for. */
+  #resend(message: Message): void {
+    if (!isGone(this.#open?.snapshot?.connection)) {
+      this.#open?.resend(message);
+      return;
+    }
+    this.#open?.discard(message);
+    this.#send(plainText(message));
   }
 
-  async #remove(chatId: string): Promise<void> {
-    this.#parts.unsent.removeChat(chatId);
-    if (this.#open?.chatId === chatId) {
-      history.replaceState(null, '', location.pathname);
-      this.#switchTo(undefined);
-    }
-    await this.#orSay(this.#client.remove(chatId), 'The chat could not be deleted');
+  #stop(): void {
+    if (!isBusy(this.#open?.snapshot)) return;
+    void this.#orSay(this.#open?.stop(), 'It could not be stopped');
+  }
+
+  async #rename(title: string): Promise<void> {
+    const chatId = this.#open?.chatId;
+    if (chatId === undefined) return;
+    await this.#orSay(this.#client.update(chatId, { title }), 'The chat could not be renamed');
     await this.#readList();
   }
 
-  async #readList(): Promise<void> {
+  async #remove(chatId: string): Promise<void> {
+    this.#removing.add(chatId);
+    const isRemoved = await this.#orSay(this.#client.remove(chatId), 'The chat could not be deleted');
+    this.#removing.delete(chatId);
+    if (isRemoved) this.#leave(chatId);
+    await this.#readList();
+  }
+
+  #leave(chatId: string): void {
+    this.#parts.unsent.removeChat(chatId);
+    this.#walk.forget(chatId);
+    if (this.#open?.chatId !== chatId) {
+      this.#draw();
+      return;
+    }
+    history.replaceState(null, '', location.pathname);
+    this.#switchTo(undefined);
+  }
+
+  async #readList(how: 'again' | 'more' = 'again'): Promise<void> {
+    clearTimeout(this.#listTimer);
     try {
-      this.#sessions = (await this.#client.sessions({ limit: 50 })).sessions;
+      await (how === 'more' ? this.#walk.readMore() : this.#walk.refresh());
       this.#draw();
     } catch (error) {
       if (!(error instanceof ChatClientError)) throw error;
-      if (error.status === 401) this.#parts.onRefused();
-      else if (error.code !== 'closed') this.#list.fail(error.message);
+      if (error.status === 401) {
+        this.#parts.onRefused();
+        return;
+      }
+      if (error.code === 'closed') return;
+      this.#list.fail(error.message);
     }
+    this.#readListLater();
   }
 
-  async #orSay(step: Promise<unknown> | undefined, sentence: string): Promise<void> {
+  #readListLater(): void {
+    const isBusyElsewhere = this.#walk.sessions.some(({ sessionId, isActive }) => isActive && sessionId !== this.#open?.chatId);
+    clearTimeout(this.#listTimer);
+    this.#listTimer = setTimeout(() => {
+      // A page that nobody looks at reads it when it is looked at.
+      if (document.visibilityState === 'visible') void this.#readList();
+    }, isBusyElsewhere ? LIST_BUSY_MS : LIST_IDLE_MS);
+  }
+
+  /** @returns whether it could be done */
+  async #orSay(step: Promise<unknown> | undefined, sentence: string): Promise<boolean> {
     try {
+      this.#notice.clear();
       await step;
+      return true;
     } catch (error) {
       if (!(error instanceof ChatClientError)) throw error;
-      this.#panel.tell(`${sentence}: ${error.message}`);
-      this.#announcer.say(`${sentence}: ${error.message}`);
+      this.#notice.fail(`${sentence}: ${error.message}`);
+      return false;
     }
   }
 
   #draw(): void {
     const chat = this.#open;
-    const snapshot = chat?.snapshot;
+    const snapshot = ended(chat?.snapshot);
     const { connection } = snapshot ?? {};
     if (connection?.state === 'closed' && connection.reason === 'unauthorized') {
       this.#parts.onRefused();
       return;
     }
-    const title = snapshot?.title ?? this.#sessions.find(({ sessionId }) => sessionId === chat?.chatId)?.title ?? 'New chat';
-    setText(this.#title, title);
-    document.title = `${title} · Holdline`;
+    const sessions = this.#sessions(snapshot);
+    const title = snapshot?.title ?? sessions.find(({ sessionId }) => sessionId === chat?.chatId)?.title ?? 'New chat';
+    this.#title.show(title, connection !== undefined && connection.state !== 'closed' && snapshot?.position !== undefined);
     this.#badge.show(connection);
+    this.#notice.showState(chat !== undefined && this.#removing.has(chat.chatId) ? undefined : connection);
     this.#conversation.show(snapshot);
     this.#composer.show(isBusy(snapshot));
     this.#panel.show(chat?.chatId, snapshot);
-    this.#list.show(this.#sessions, chat?.chatId);
+    this.#list.show(sessions, chat?.chatId, this.#walk.more);
     if (snapshot !== undefined) this.#tell(snapshot);
+  }
+
+  /** The list, with what the open chat knows better: whether anybody writes in it, what it is called, and that it is gone. */
+  #sessions(snapshot: ChatSnapshot | undefined): readonly SessionSummary[] {
+    const { sessions } = this.#walk;
+    if (snapshot === undefined || snapshot.position === undefined) return sessions;
+    const { sessionId, title, connection } = snapshot;
+    if (isGone(connection)) return sessions.filter((session) => session.sessionId !== sessionId);
+    if (connection.state !== 'live') return sessions;
+    const known = { isActive: isBusy(snapshot), ...(title === undefined ? {} : { title }) };
+    return sessions.map((session) => (session.sessionId === sessionId ? { ...session, ...known } : session));
   }
 
   #tell(snapshot: ChatSnapshot): void {
@@ -205,6 +279,16 @@ export class Page {
   }
 }
 
+function isOpen({ state }: Run): boolean {
+  return state === 'running' || state === 'queued';
+}
+
 function isBusy(snapshot: ChatSnapshot | undefined): boolean {
-  return snapshot?.runs.some((run) => run.state === 'running' || run.state === 'queued') === true;
+  return snapshot?.runs.some(isOpen) === true;
+}
+
+/** Nothing runs any more in a chat that is gone, nobody is left to say so, and nothing can be asked of a run of it. */
+function ended(snapshot: ChatSnapshot | undefined): ChatSnapshot | undefined {
+  if (snapshot === undefined || !isGone(snapshot.connection)) return snapshot;
+  return { ...snapshot, runs: [] };
 }

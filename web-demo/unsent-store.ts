@@ -1,5 +1,6 @@
 // Messages that were not acknowledged yet when the page was reloaded. Sent again under the same id, each is in the
 // chat exactly once, whether the first attempt had arrived or not. For one tab: another one has not sent them.
+import type { WireError } from '../src/client/chat-client.ts';
 
 const KEY = 'holdline.unsent';
 
@@ -9,6 +10,8 @@ export interface Unsent {
   readonly content: string;
   /** The prompt in whose place it stands. */
   readonly replaces?: string;
+  /** Why the server did not take it: it is sent again only when its writer says so. */
+  readonly refused?: WireError;
 }
 
 export class UnsentStore {
@@ -22,8 +25,13 @@ export class UnsentStore {
     return this.#load().filter((unsent) => unsent.chatId === chatId);
   }
 
+  /** Instead of what is stored under its id. */
   add(unsent: Unsent): void {
-    this.#save([...this.#load(), unsent]);
+    this.#save([...this.#load().filter(({ messageId }) => messageId !== unsent.messageId), unsent]);
+  }
+
+  refuse(messageId: string, refused: WireError): void {
+    this.#save(this.#load().map((unsent) => (unsent.messageId === messageId ? { ...unsent, refused } : unsent)));
   }
 
   remove(messageId: string): void {
@@ -48,5 +56,6 @@ export class UnsentStore {
 function isUnsent(value: unknown): value is Unsent {
   const fields = value as Partial<Unsent> | null;
   if (typeof fields?.chatId !== 'string' || typeof fields.messageId !== 'string' || typeof fields.content !== 'string') return false;
+  if (fields.refused !== undefined && typeof (fields.refused as Partial<WireError> | null)?.message !== 'string') return false;
   return fields.replaces === undefined || typeof fields.replaces === 'string';
 }

@@ -130,6 +130,11 @@ export class ChatClient {
     return parseCreated(await this.#caller.call({ method: 'POST', path: '/sessions', body }));
   }
 
+  /** Changes what a chat is called, or what is kept with it; on every device that has it open. */
+  async update(sessionId: string, details: Pick<NewSession, 'title' | 'metadata'>): Promise<void> {
+    await this.#caller.call({ method: 'PATCH', path: `/sessions/${encodeURIComponent(sessionId)}`, body: details });
+  }
+
   /** Removes a chat for good, everywhere. One that is gone already is removed: the answer before may have been lost. */
   async remove(sessionId: string): Promise<void> {
     try {

@@ -1,11 +1,12 @@
 // What of the demo page is not pixels: addresses, tokens, statuses, the diary, and what outlives a reload.
 import { describe, expect, it } from 'vitest';
-import type { ChatSnapshot, ConnectionState, Message, Run } from '../../src/client/chat-client.ts';
+import type { ChatSnapshot, ClosedReason, ConnectionState, Message, Run } from '../../src/client/chat-client.ts';
 import { chatFragment, parseAddress } from '../../web-demo/address.ts';
 import { badgeText } from '../../web-demo/connection-badge.ts';
 import { Diary } from '../../web-demo/diary.ts';
 import { actionsFor, isUnanswered } from '../../web-demo/message-actions.ts';
 import { plainText, sentenceOf, statusOf } from '../../web-demo/message-status.ts';
+import { endingOf, isGone } from '../../web-demo/notice.ts';
 import { tokenIn } from '../../web-demo/token-box.ts';
 import { UnsentStore } from '../../web-demo/unsent-store.ts';
 
@@ -73,7 +74,7 @@ describe('what can be done about a message', () => {
 
   it('is what its status allows', () => {
     expect(actionsFor({ ...prompt, delivery: 'sending' }, undefined)).toEqual([]);
-    expect(actionsFor({ ...prompt, delivery: 'unsent' }, undefined)).toEqual(['resend', 'discard']);
+    expect(actionsFor({ ...prompt, delivery: 'unsent' }, undefined)).toEqual(['resend', 'edit', 'discard']);
     expect(actionsFor(prompt, unstarted)).toEqual(['withdraw', 'edit']);
     expect(actionsFor(prompt, { ...unstarted, state: 'cancelled' })).toEqual(['ask-again', 'edit']);
     expect(actionsFor(prompt, run)).toEqual(['edit']);
@@ -84,12 +85,25 @@ describe('what can be done about a message', () => {
 
   it('does not put into a text box what is not text', () => {
     expect(actionsFor({ ...prompt, parts: [{ part: 0, kind: 'attachment', content: {} }] }, run)).toEqual([]);
+    expect(actionsFor({ ...prompt, delivery: 'unsent', parts: [{ part: 0, kind: 'attachment', content: {} }] }, undefined)).toEqual(['resend', 'discard']);
   });
 
   it('changes a prompt only where nobody has ever answered it', () => {
     expect(isUnanswered(prompt, unstarted)).toBe(true);
     expect(isUnanswered({ ...prompt, answers: { place: 2, count: 2, previous: 'r0', next: undefined } }, unstarted)).toBe(false);
     expect(isUnanswered(prompt, run)).toBe(false);
+  });
+});
+
+describe('the end of a chat', () => {
+  it('is told in a sentence where the page has no other place for it', () => {
+    const closed = (reason: ClosedReason): ConnectionState => ({ state: 'closed', reason, detail: 'so it says' });
+    expect(endingOf(closed('removed'))).toContain('was deleted');
+    expect(endingOf(closed('expired'))).toContain('has expired');
+    expect(endingOf(closed('forbidden'))).toContain('does not open');
+    expect(endingOf(closed('refused'))).toContain('so it says');
+    for (const connection of [undefined, { state: 'live' } as const, closed('not-found'), closed('closed')]) expect(endingOf(connection)).toBeUndefined();
+    expect((['removed', 'expired', 'not-found', 'refused'] as const).filter((reason) => isGone(closed(reason)))).toEqual(['removed', 'expired']);
   });
 });
 
@@ -143,11 +157,16 @@ describe('what was not acknowledged', () => {
     new UnsentStore(storage).add(branch);
     expect(new UnsentStore(storage).of('b')).toEqual([branch]);
     expect(new UnsentStore(storage).of('a')).toEqual([first]);
+    const refused = { code: 'too-large', message: 'too much', retryable: false };
+    new UnsentStore(storage).refuse('m1', refused);
+    expect(new UnsentStore(storage).of('a')).toEqual([{ ...first, refused }]);
+    new UnsentStore(storage).add(first);
+    expect(new UnsentStore(storage).of('a')).toEqual([first]);
     new UnsentStore(storage).remove('m1');
     expect(new UnsentStore(storage).of('a')).toEqual([]);
     new UnsentStore(storage).removeChat('b');
     expect(new UnsentStore(storage).of('b')).toEqual([]);
-    kept.set('holdline.unsent', '[null, 7, {"chatId":"a"}]');
+    kept.set('holdline.unsent', '[null, 7, {"chatId":"a"}, {"chatId":"a","messageId":"m","content":"c","refused":"no"}]');
     expect(new UnsentStore(storage).of('a')).toEqual([]);
   });
 });

@@ -165,6 +165,17 @@ describe('the client', () => {
     expect(server.chats.size).toBe(0);
   });
 
+  it('changes what a chat is called', async () => {
+    const asked: unknown[] = [];
+    const answering = (url: string, { method, body }: RequestInit): Promise<Response> => {
+      asked.push([method, new URL(url).pathname, body]);
+      return Promise.resolve(Response.json({}));
+    };
+    const { client } = await openClient({ fetch: answering });
+    await client.update('a/b', { title: 'Second' });
+    expect(asked).toEqual([['PATCH', '/v1/sessions/a%2Fb', '{"title":"Second"}']]);
+  });
+
   it('asks for the next page of the list with what the page before said', async () => {
     const asked: string[] = [];
     const pages = [{ sessions: [{ sessionId: 'a' }], more: true, after: 'a+b..' }, { sessions: [{ sessionId: 'b' }], more: false }];
