@@ -1,6 +1,6 @@
 // Which storage the environment names, and what it must promise: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE; and whether the
 // machine's clock is believed: HOLDLINE_CLOCK.
-import { REPLICAS_MAX, type RedisPromise } from '../broker/redis/verify-promise.ts';
+import { REPLICAS_MAX, type RedisPromise, type ToldAppendfsync } from '../broker/redis/verify-promise.ts';
 import { isRedisUrl, parseRedisUrl, REDIS_FORMS, type RedisPlace } from '../broker/redis/redis-url.ts';
 import type { EnvironmentReader } from './environment.ts';
 
@@ -10,6 +10,8 @@ export interface RedisConfig extends RedisPlace {
   readonly engine: 'redis';
   /** The server is asked whether it keeps that. */
   readonly promise: RedisPromise;
+  /** Undefined: the server is asked for it. */
+  readonly appendfsync: ToldAppendfsync | undefined;
 }
 
 export type BrokerConfig =
@@ -17,7 +19,7 @@ export type BrokerConfig =
   | { readonly engine: 'log'; readonly folder: string; readonly fsync: FsyncConfig; readonly isClockTrusted: boolean }
   | RedisConfig;
 
-export const BROKER_SETTINGS = ['HOLDLINE_BROKER', 'HOLDLINE_FSYNC', 'HOLDLINE_PROMISE'] as const;
+export const BROKER_SETTINGS = ['HOLDLINE_BROKER', 'HOLDLINE_FSYNC', 'HOLDLINE_PROMISE', 'HOLDLINE_REDIS_APPENDFSYNC'] as const;
 const FORMS = `log:<folder>, memory:, ${REDIS_FORMS}`;
 
 export function readBroker(read: EnvironmentReader): BrokerConfig {
@@ -26,6 +28,7 @@ export function readBroker(read: EnvironmentReader): BrokerConfig {
   if (read.text('HOLDLINE_PROMISE') !== undefined) {
     read.fault('HOLDLINE_PROMISE', 'is what a Redis server must keep; the embedded log is told with HOLDLINE_FSYNC');
   }
+  if (read.text('HOLDLINE_REDIS_APPENDFSYNC') !== undefined) read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'says what a Redis server is set to, and the storage is none');
   if (url === 'memory:') return { engine: 'memory' };
   const fsync = readFsync(read);
   const isClockTrusted = read.oneOf('HOLDLINE_CLOCK', ['check', 'trust'], 'check') === 'trust';
@@ -56,7 +59,14 @@ function readRedis(read: EnvironmentReader, url: string): RedisConfig {
   if (read.text('HOLDLINE_FSYNC') !== undefined) {
     read.fault('HOLDLINE_FSYNC', 'is for the embedded log: a Redis server flushes as its own appendfsync says, and HOLDLINE_PROMISE is what it must keep');
   }
-  return { engine: 'redis', ...readPlace(read, url), promise: readPromise(read) };
+  return { engine: 'redis', ...readPlace(read, url), promise: readPromise(read), appendfsync: readAppendfsync(read) };
+}
+
+function readAppendfsync(read: EnvironmentReader): ToldAppendfsync | undefined {
+  const text = read.text('HOLDLINE_REDIS_APPENDFSYNC');
+  if (text === undefined || text === 'always' || text === 'everysec') return text;
+  read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'must be always or everysec, as the server is set');
+  return undefined;
 }
 
 function readPlace(read: EnvironmentReader, url: string): RedisPlace {

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
+import { openServers, OPEN_SERVERS } from '../broker/redis/redis-url.ts';
 import { systemClock } from '../clock.ts';
 import { buildGateway, type Gateway } from '../gateway/app.ts';
 import { gatewayConfig, LOOPBACK_HOSTS, type GatewayConfig } from '../gateway/gateway-config.ts';
@@ -40,6 +41,7 @@ export interface RunningServer {
 /** `onFatal`: the storage failed for good; the process must end so that its supervisor starts it anew. */
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
   const handlers = await loadHandlers(config.agents);
+  warnOfOpenServers(config, logger);
   const broker = await openStorage(config.broker, { onFatal, onError: (error) => logger.warn({ err: error }, 'storage work failed') });
   const healthLog = new HealthLog(broker, systemClock, logger);
   try {
@@ -56,6 +58,11 @@ export async function serve(config: Config, logger: Logger, onFatal: (error: Err
     await broker.close();
     throw error;
   }
+}
+
+function warnOfOpenServers({ broker }: Config, logger: Logger): void {
+  const servers = broker.engine === 'redis' ? openServers(broker) : [];
+  if (servers.length > 0) logger.warn({ servers }, OPEN_SERVERS);
 }
 
 async function startGateway(config: Config, logger: Logger, broker: BrokerEngine, handlers: Handlers): Promise<RunningServer> {

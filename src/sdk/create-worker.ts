@@ -3,8 +3,8 @@
 import { pino, type Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { openBroker } from '../broker/open-broker.ts';
-import { parseRedisUrl } from '../broker/redis/redis-url.ts';
-import type { RedisPromise } from '../broker/redis/verify-promise.ts';
+import { openServers, OPEN_SERVERS, parseRedisUrl } from '../broker/redis/redis-url.ts';
+import type { RedisPromise, ToldAppendfsync } from '../broker/redis/verify-promise.ts';
 import { systemClock } from '../clock.ts';
 import type { RunRef } from '../session/asked-session.ts';
 import { randomId, systemRandom } from '../random.ts';
@@ -28,6 +28,8 @@ export interface AgentWorkerOptions {
   readonly broker: string;
   /** What that server must keep, as the gateways are told by HOLDLINE_PROMISE. Default: `always`. */
   readonly promise?: RedisPromise;
+  /** What the server's appendfsync is. Default: the server is asked, which takes a user that may read its settings. */
+  readonly appendfsync?: ToldAppendfsync;
   /** By name. */
   readonly agents: Readonly<Record<string, AgentHandler | AgentDefinition>>;
   /** Of one agent at once, and as many asks again at each depth. */
@@ -55,7 +57,9 @@ export function createWorker(options: AgentWorkerOptions): AgentWorker {
   const logger = options.logger ?? pino({ level: 'warn' });
   const onError = (error: unknown): void => logger.warn({ err: error }, 'storage work failed');
   return new SdkWorker(async () => {
-    const broker = await openBroker({ engine: 'redis', ...place, promise: options.promise ?? 'always', onError });
+    const servers = openServers(place);
+    if (servers.length > 0) logger.warn({ servers }, OPEN_SERVERS);
+    const broker = await openBroker({ engine: 'redis', ...place, promise: options.promise ?? 'always', appendfsync: options.appendfsync, onError });
     return { broker, worker: buildWorker(options, broker, logger) };
   });
 }

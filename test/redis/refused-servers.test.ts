@@ -38,14 +38,20 @@ describe('refused at the start', () => {
   });
 
   test('a server that does not tell its settings', async () => {
-    const store = await storeOn();
+    const store = await storeOn({ appendfsync: 'always' });
     await store.raw().call('ACL', 'SETUSER', 'holdline', 'on', '>secret', '~*', '&*', '+@all', '-config');
     const url = store.server.url.replace('//', '//holdline:secret@');
-    const opening = store.open({ nodes: [url] });
-    await expect(opening).rejects.toThrow(/allow this user CONFIG GET/);
+    const opening = store.open({ nodes: [url], promise: 'always' });
+    await expect(opening).rejects.toThrow(/HOLDLINE_REDIS_APPENDFSYNC .*or allow CONFIG GET/);
     await expect(opening).rejects.not.toThrow(/secret/);
     await store.raw().call('ACL', 'SETUSER', 'holdline', '+config|get');
-    expect(await append(await store.open({ nodes: [url] }), CHAT, minor('a'))).toMatchObject({ first: 0 });
+    expect(await append(await store.open({ nodes: [url], promise: 'always' }), CHAT, minor('a'))).toMatchObject({ first: 0 });
+  });
+
+  test('a server that keeps less than an operator says that it is set to', async () => {
+    const store = await storeOn({ appendfsync: 'everysec' });
+    await expect(store.open({ promise: 'always', appendfsync: 'everysec' })).rejects.toThrow(/appendfsync is everysec: set it to always/);
+    await expect((await storeOn()).open({ promise: 'always', appendfsync: 'always' })).rejects.toThrow(/appendonly to yes/);
   });
 
   test('a store of another layout, or with other partitions', async () => {

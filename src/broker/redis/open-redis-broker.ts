@@ -13,18 +13,17 @@ import { brokerErrorOf } from './redis-errors.ts';
 import { RedisNode } from './redis-node.ts';
 import { RedisNodes, type Route } from './redis-nodes.ts';
 import { SingleRoute } from './single-route.ts';
-import { describePromise, verifyPromise, type RedisPromise } from './verify-promise.ts';
+import { describePromise, verifyPromise, type Promised } from './verify-promise.ts';
 
 const PORT = 6379;
 const SENTINEL_PORT = 26379;
 
-export interface RedisBrokerOptions {
+export interface RedisBrokerOptions extends Promised {
   /** `redis://` or `rediss://` URLs: one server, or some of a cluster. Not used with sentinels. */
   readonly nodes: readonly string[];
   readonly cluster?: boolean;
   /** The name by which they know the master, and where they are. User, password and protocol are those of the first. */
   readonly sentinel?: { readonly name: string; readonly urls: readonly string[] };
-  readonly promise: RedisPromise;
   /** Must be the same on every node, for ever. */
   readonly partitions?: number;
   /** What all keys begin with: one Redis may hold several stores. */
@@ -47,7 +46,7 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
     await route.start();
     const nodes = new RedisNodes({ keys, clock, route, time: () => (clockDecides ? String(clock.now()) : '') });
     await checkLayout(nodes);
-    return new RedisBroker({ nodes, newEpoch, onError, isKept: promise === 'always', durability: describePromise(promise) });
+    return new RedisBroker({ nodes, newEpoch, onError, isKept: promise === 'always', durability: describePromise(options) });
   } catch (error) {
     route.close();
     throw brokerErrorOf(error, 'start');
@@ -72,8 +71,8 @@ function routeOf(options: RedisBrokerOptions, keys: RedisKeys): Route {
 
 type Connect = (purpose: 'commands' | 'subscriber') => Redis;
 
-function nodeOf({ clock, promise }: RedisBrokerOptions, name: string, connect: Connect, onMoved: () => void = () => undefined): RedisNode {
-  return new RedisNode({ name, clock, connect, onMoved, verify: (redis, where) => verifyPromise(redis, promise, where) });
+function nodeOf({ clock, promise, appendfsync }: RedisBrokerOptions, name: string, connect: Connect, onMoved: () => void = () => undefined): RedisNode {
+  return new RedisNode({ name, clock, connect, onMoved, verify: (redis, where) => verifyPromise(redis, { promise, appendfsync }, where) });
 }
 
 function toServer(url: string): Connect {

@@ -12,6 +12,19 @@ export interface RedisPlace {
 const REDIS_URL = /^(rediss?)(-cluster|-sentinel)?:\/\/([^/]*)(?:\/(.*))?$/;
 export const REDIS_FORMS = 'redis://<host>:<port>, redis-cluster://<host>:<port>,… or redis-sentinel://<host>:<port>,…/<name> (rediss… for TLS)';
 
+/** For the log. */
+export const OPEN_SERVERS = 'this Redis has no password and no TLS: whoever reaches it reads and changes every chat';
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+/** Servers beyond this machine that are named without a password and reached without TLS: whoever reaches them reads and
+ *  changes every chat. */
+export function openServers({ nodes, sentinel }: RedisPlace): string[] {
+  const urls = [...nodes, ...(sentinel?.urls ?? [])].map((url) => new URL(url));
+  const [first] = urls;
+  if (first === undefined || first.protocol === 'rediss:' || first.password !== '') return [];
+  return urls.filter(({ hostname }) => !LOOPBACK.test(hostname)).map(({ host }) => host);
+}
+
 export function isRedisUrl(text: string): boolean {
   return REDIS_URL.test(text);
 }

@@ -12,9 +12,18 @@ export type RedisPromise = 'memory' | 'everysec' | 'always' | { readonly replica
 
 export const REPLICAS_MAX = 8;
 
+/** Of the server, as an operator says it: whoever may ask for it (CONFIG GET) may also ask for the server's passwords. */
+export type ToldAppendfsync = 'always' | 'everysec';
+
+export interface Promised {
+  readonly promise: RedisPromise;
+  /** Undefined: the server is asked. */
+  readonly appendfsync?: ToldAppendfsync | undefined;
+}
+
 /** Whom an append must reach before it counts: undefined unless replicas are waited for.
  *  @throws BrokerError invalid-config, and what asking throws */
-export async function verifyPromise(redis: Redis, promise: RedisPromise, where: string): Promise<Replication | undefined> {
+export async function verifyPromise(redis: Redis, { promise, appendfsync }: Promised, where: string): Promise<Replication | undefined> {
   const info = await redis.info();
   const refuse = (what: string): never => {
     throw new BrokerError('invalid-config', `Redis at ${where}: ${what}`);
@@ -22,17 +31,16 @@ export async function verifyPromise(redis: Redis, promise: RedisPromise, where: 
   const version = fieldOf(info, 'redis_version');
   if (!isAtLeast(version, 7, 0)) refuse(`version ${version}, and this needs 7.0 or later`);
   if (fieldOf(info, 'role') !== 'master') refuse('it is a replica: name its master');
-  const policy = await setting(redis, 'maxmemory-policy', where);
+  const policy = fieldOf(info, 'maxmemory_policy');
   if (policy !== 'noeviction') refuse(`it may throw chats away to make room: set maxmemory-policy to noeviction (it is ${policy})`);
   if (typeof promise === 'object') return verifyReplicas(redis, promise.replicated, info, refuse);
-  if (promise !== 'memory') await verifyFile(redis, promise, where, refuse);
+  if (promise === 'memory') return undefined;
+  if (fieldOf(info, 'aof_enabled') !== '1') refuse(`it keeps no file of what is written: set appendonly to yes, or promise memory instead of ${promise}`);
+  verifyFlushes(appendfsync ?? (await askAppendfsync(redis, where)), promise, refuse);
   return undefined;
 }
 
-async function verifyFile(redis: Redis, promise: 'everysec' | 'always', where: string, refuse: (what: string) => never): Promise<void> {
-  const isOn = (await setting(redis, 'appendonly', where)) === 'yes';
-  if (!isOn) refuse(`it keeps no file of what is written: set appendonly to yes, or promise memory instead of ${promise}`);
-  const fsync = await setting(redis, 'appendfsync', where);
+function verifyFlushes(fsync: string, promise: 'everysec' | 'always', refuse: (what: string) => never): void {
   const keeps = promise === 'always' ? fsync === 'always' : fsync !== 'no';
   if (!keeps) refuse(`appendfsync is ${fsync}: set it to ${promise}, or promise ${fsync === 'no' ? 'memory' : fsync} instead of ${promise}`);
 }
@@ -48,19 +56,25 @@ async function verifyReplicas(redis: Redis, wanted: number, info: string, refuse
   return { replicas: wanted, hasWaitAof: files >= wanted };
 }
 
-async function setting(redis: Redis, name: string, where: string): Promise<string> {
+/** The one setting that INFO does not show. */
+async function askAppendfsync(redis: Redis, where: string): Promise<string> {
   try {
-    const [, value] = (await redis.config('GET', name)) as [string, string];
+    const [, value] = (await redis.config('GET', 'appendfsync')) as [string, string];
     return value;
   } catch (error) {
     // A connection that broke says nothing about the server.
     if (!isReplyError(error)) throw error;
-    throw new BrokerError('invalid-config', `Redis at ${where} does not tell its setting ${name}: allow this user CONFIG GET (+config|get)`, { cause: error });
+    throw new BrokerError('invalid-config', `Redis at ${where} does not tell its appendfsync to this user: say what it is with HOLDLINE_REDIS_APPENDFSYNC (appendfsync in the worker SDK), or allow CONFIG GET (+config|get), which shows the server's passwords too`, { cause: error });
   }
 }
 
 /** For an operator: what an acknowledged record survives. */
-export function describePromise(promise: RedisPromise): string {
+export function describePromise({ promise, appendfsync }: Promised): string {
+  const isTold = appendfsync !== undefined && (promise === 'always' || promise === 'everysec');
+  return whatSurvives(promise) + (isTold ? ' (appendfsync is as this node was told, the server was not asked)' : '');
+}
+
+function whatSurvives(promise: RedisPromise): string {
   if (promise === 'memory') return 'redis, memory: survives this process, and nothing that ends the Redis server';
   if (promise === 'everysec') return 'redis, appendfsync everysec: survives this process and a restart of Redis; a power cut may cost the last two seconds';
   if (promise === 'always') return 'redis, appendfsync always: survives this process, Redis and a power cut, if the device honours flushes';

@@ -1,0 +1,62 @@
+// The Redis user that docs/redis.md describes: a whole cluster of nodes works with it, and it can neither read the server's
+// passwords nor anything that is not Holdline's.
+import { readFileSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { makeToken } from '../../src/cli/token.ts';
+import { RedisServer } from '../helpers/redis-server.ts';
+import { readSse } from '../helpers/sse-reader.ts';
+import type { ServerProcess } from '../helpers/server-process.ts';
+import { call } from './http-call.ts';
+import { run } from './command-run.ts';
+import { prompt, startedServer } from './started-server.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 60_000 });
+
+const SECRET = 'a secret of more than thirty-two bytes for tests';
+
+/** Exactly what an operator copies. */
+function documentedRules(): string[] {
+  const page = readFileSync(new URL('../../docs/redis.md', import.meta.url), 'utf8');
+  const rules = /^ACL (SETUSER holdline [^`]*)```/m.exec(page)?.[1];
+  if (rules === undefined) throw new Error('docs/redis.md shows no user');
+  return rules.trim().split(/\s+/);
+}
+
+it('a gateway and a worker serve a chat as the documented user, which cannot read what is not theirs', async () => {
+  const redis = await RedisServer.start({ appendfsync: 'always', more: { requirepass: 'canary-requirepass', masterauth: 'canary-masterauth' } });
+  onTestFinished(() => redis.close());
+  const admin = new Redis(redis.url.replace('//', '//:canary-requirepass@'));
+  onTestFinished(() => admin.disconnect());
+  expect(await admin.call('ACL', ...documentedRules())).toBe('OK');
+  await admin.set('others', 'canary-value');
+  const broker = redis.url.replace('//', '//holdline:password@');
+  const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_REDIS_APPENDFSYNC: 'always' };
+  const start = async (role: string): Promise<ServerProcess> => startedServer({ broker, env: { ...env, HOLDLINE_ROLE: role } });
+  const [gateway] = await Promise.all([start('gateway'), start('worker')]);
+  const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  await prompt(gateway, 'trip', 'count 50 at 200/s', token);
+  const live = await readSse({ url: gateway.url, token, sessionId: 'trip' });
+  await live.until(({ event }) => event === 'run.completed');
+  expect(await call({ method: 'GET', url: `${gateway.url}/v1/sessions`, token })).toMatchObject({ status: 200, body: { sessions: [{ sessionId: 'trip' }] } });
+  expect(await call({ method: 'DELETE', url: `${gateway.url}/v1/sessions/trip`, token })).toMatchObject({ status: 204 });
+  expect(await live.ended).toBe('ended');
+  expect(await run(['topics', 'verify'], { HOLDLINE_BROKER: broker, HOLDLINE_REDIS_APPENDFSYNC: 'always' })).toMatchObject({ code: 0, stdout: expect.stringMatching(/promise\t.*always.*as this node was told/) as string });
+
+  const user = new Redis(broker);
+  onTestFinished(() => user.disconnect());
+  const forbidden = [
+    ['CONFIG', 'GET', 'requirepass'], ['CONFIG', 'GET', '*'], ['ACL', 'LIST'], ['KEYS', '*'], ['SCAN', '0'], ['RANDOMKEY'], ['GET', 'others'],
+    ['FLUSHALL'], ['MONITOR'], ['REPLICAOF', 'NO', 'ONE'], ['SHUTDOWN'], ['EVAL', 'return redis.call("CONFIG", "GET", "requirepass")', '0'], ['SUBSCRIBE', 'others'],
+  ] as const;
+  for (const [command, ...args] of forbidden) await expect(user.call(command, ...args), command).rejects.toThrow(/NOPERM|No permissions|no permissions|not allowed/);
+});
+
+it('a start warns of a Redis beyond this machine that has neither a password nor TLS', async () => {
+  // Nobody is there: it is warned of before it is reached.
+  const { stdout, stderr } = await run(['worker'], { HOLDLINE_BROKER: 'redis://redis.invalid:6379' });
+  expect(stdout + stderr).toMatch(/"servers":\["redis\.invalid:6379"\].*no password and no TLS/);
+  const withPassword = await run(['worker'], { HOLDLINE_BROKER: 'redis://:canary@redis.invalid:6379' });
+  expect(withPassword.stdout + withPassword.stderr).not.toMatch(/no password|canary/);
+});
