@@ -15,7 +15,7 @@ export interface AgentChat {
   readonly attempt: number;
   /** What the prompt asks for, else the agent's. */
   readonly model: string;
-  /** The conversation, cut to the agent's budget; the last is the prompt. */
+  /** The conversation, cut to the agent's budget: prompts and answers in turn, the last is the prompt. [PROTOCOL §4] */
   readonly messages: readonly ModelMessage[];
   /** The text of the prompt. */
   readonly prompt: string;
