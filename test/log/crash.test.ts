@@ -1,6 +1,7 @@
 // Real processes on one folder: a second one is refused, the kernel frees the lock of a killed one, and whatever a
 // process was doing when it was killed, everything that it had acknowledged is there afterwards.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { isBrokerError } from '../../src/broker/errors.ts';
@@ -15,6 +16,10 @@ const KILLS = 10;
 /** A checkpoint writes them down in many turns, between their appends. */
 const TOPICS = 48;
 
+/** In a network namespace of its own, as another container is: abstract socket names are not shared with it. */
+const ELSEWHERE = ['unshare', '--net'];
+const hasNamespaces = process.platform === 'linux' && spawnSync('unshare', ['--net', 'true']).status === 0;
+
 /** More than a call takes as arguments. */
 const MANY_TOPICS = 200_000;
 
@@ -23,8 +28,9 @@ class Child {
   readonly #ended: Promise<void>;
   #told = '';
 
-  constructor(args: readonly string[], script = 'appending-child.ts') {
-    this.#process = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, script), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  constructor(args: readonly string[], script = 'appending-child.ts', launcher: readonly string[] = []) {
+    const [command = '', ...rest] = [...launcher, process.execPath, '--import', 'tsx', join(import.meta.dirname, script), ...args];
+    this.#process = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#told += text));
     this.#ended = new Promise((resolve) => this.#process.once('close', () => resolve()));
     onTestFinished(() => this.kill());
@@ -41,6 +47,12 @@ class Child {
 
   async said(count: number, timeout = 15_000): Promise<void> {
     await expect.poll(() => this.lines.length, { timeout: timeLimit(timeout), interval: 5 }).toBeGreaterThanOrEqual(count);
+  }
+
+  /** Gives its exit code. */
+  async ended(): Promise<number | null> {
+    await this.#ended;
+    return this.#process.exitCode;
   }
 
   async kill(): Promise<void> {
@@ -69,6 +81,36 @@ describe('a data folder', () => {
     await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
     await broker.close();
     await (await open(folder)).close();
+  });
+
+  test.skipIf(!hasNamespaces)('that another container holds is refused, and free as soon as that one is killed', async () => {
+    const folder = await temporaryFolder();
+    const child = new Child([folder], 'appending-child.ts', ELSEWHERE);
+    await child.said(1);
+    await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
+    expect(child.isAlive).toBe(true);
+    await child.kill();
+    await (await open(folder)).close();
+  });
+
+  test.skipIf(!hasNamespaces)('is written by the newest owner alone where no lock can tell it of another', async () => {
+    const folder = await temporaryFolder();
+    const first = new Child([folder, 'always', 'first']);
+    await first.said(100);
+    await rm(join(folder, 'lock.sock'));
+    const second = new Child([folder, 'always', 'second'], 'appending-child.ts', ELSEWHERE);
+    await second.said(1);
+    expect(second.lines[0]).toBe('open');
+    expect(await first.ended()).toBe(3);
+    await second.said(200);
+    await second.kill();
+    const broker = await open(folder);
+    const items = await readItems(broker, topicName('chat/t0'));
+    for (const line of [...first.lines, ...second.lines]) {
+      const [, , offset, text = ''] = line.split(' ');
+      if (text !== '') expect(items[Number(offset)]).toMatchObject({ data: text });
+    }
+    await broker.close();
   });
 
   test.each(['always', 'os'])('keeps everything acknowledged over %s kills, each record once and in place', async (mode) => {

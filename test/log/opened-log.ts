@@ -45,7 +45,8 @@ export async function openLog(options: Partial<LogBrokerOptions> = {}): Promise<
 /** The folder as a crash at this moment would leave it, under another name. */
 export async function crashCopy(folder: string): Promise<string> {
   const copy = await temporaryFolder();
-  await cp(folder, copy, { recursive: true });
+  // Sockets are nothing that can be copied.
+  await cp(folder, copy, { recursive: true, filter: (path) => !path.endsWith('.sock') });
   return copy;
 }
 

@@ -8,6 +8,7 @@ import { ByteWriter } from './byte-writer.ts';
 import { encodeFrame, type Frame, type SizedRecord } from './frame-codec.ts';
 import { DeviceFull, type LogWriter } from './log-writer.ts';
 import type { FrameLocation } from './record-chunk.ts';
+import { takenOver } from './topic-index.ts';
 
 /** A reused buffer above this is given back after the batch that needed it. */
 const BUFFER_BYTES_KEPT = 4 * 1024 * 1024;
@@ -24,6 +25,8 @@ export interface CommitEntry {
 export interface CommitHooks {
   /** The engine's time, for the batch's head. */
   now(): number;
+  /** False: another process has taken the folder over, and what was written since may be overwritten. */
+  isOwner(): boolean;
   /** A batch stands there, and is about to become visible. Valid during the call. */
   onWritten(at: FrameLocation, batch: Buffer): void;
   /** After all entries of a batch were told. */
@@ -185,6 +188,8 @@ export class GroupCommit {
       if (this.#fsync.mode === 'always' || this.#syncDue) await this.#sync();
       else if (this.#fsync.mode === 'interval') this.#syncLater(this.#fsync.ms);
       if (this.#fatal !== undefined) return;
+      // After the flush and before anybody is told: a process that takes over reads the log after it has made its claim.
+      if (bytes > 0 && !this.#hooks.isOwner()) throw takenOver();
       this.#state = 'ready';
       if (bytes > 0) this.#hooks.onWritten(at, batch.bytes.view());
       this.#tellCommitted(batch, at);
@@ -227,9 +232,10 @@ export class GroupCommit {
    */
   #fail(cause: unknown): void {
     const full = cause instanceof DeviceFull;
+    const told = cause instanceof BrokerError && cause.code === 'failed' ? cause : undefined;
     const error = full
       ? new BrokerError('disk-full', 'no room on the device', { cause })
-      : new BrokerError('failed', 'the log could not be written; the process must be restarted', { cause });
+      : told ?? new BrokerError('failed', 'the log could not be written; the process must be restarted', { cause });
     this.#state = full ? 'full' : 'failed';
     if (!full) this.#fatal = error;
     const waiting = this.#open;

@@ -33,12 +33,15 @@ export class LogWriter {
   #current: OpenSegment | undefined;
   #nextId: number;
   #sequence: number;
+  /** A process that did not close the folder may still be there, unseen, and write once more before it learns that it was
+   *  replaced: what it writes must not stand where this one writes. */
+  #mustRoll: boolean;
 
   constructor(
     files: LogFiles,
     segments: Segments,
     options: { readonly segmentBytes: number; readonly newSalt: () => string },
-    end: { readonly current: OpenSegment | undefined; readonly nextId: number; readonly sequence: number },
+    end: { readonly current: OpenSegment | undefined; readonly nextId: number; readonly sequence: number; readonly mustRoll: boolean },
   ) {
     this.#files = files;
     this.#segments = segments;
@@ -47,6 +50,7 @@ export class LogWriter {
     this.#current = end.current;
     this.#nextId = end.nextId;
     this.#sequence = end.sequence;
+    this.#mustRoll = end.mustRoll;
   }
 
   /** Where the next batch would go; at the very beginning, segment 0. */
@@ -86,7 +90,7 @@ export class LogWriter {
 
   async #segmentFor(bytes: number): Promise<OpenSegment> {
     const current = this.#current;
-    if (current !== undefined && (current.position === SEGMENT_HEAD_BYTES || current.position + bytes <= this.#segmentBytes)) {
+    if (current !== undefined && !this.#mustRoll && (current.position === SEGMENT_HEAD_BYTES || current.position + bytes <= this.#segmentBytes)) {
       return current;
     }
     // Whatever the durability mode: damage before the last segment is then never a torn tail.
@@ -94,6 +98,7 @@ export class LogWriter {
     const created = await this.#create(this.#nextId);
     this.#nextId += 1;
     this.#current = created;
+    this.#mustRoll = false;
     this.#segments.add(created.id, 0, false);
     if (current !== undefined) {
       this.#segments.seal(current.id);

@@ -24,7 +24,7 @@ import { LogBroker } from './log-broker.ts';
 import type { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
 import { nodeLogFiles } from './node-log-files.ts';
-import { recoverLog, type RecoveredLog } from './recovery.ts';
+import { recoverLog } from './recovery.ts';
 import { RecentLog } from './recent-log.ts';
 import { Replay } from './replay.ts';
 import { Segments } from './segments.ts';
@@ -87,6 +87,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const bootId = options.bootId ?? (await readBootId());
   const index = new TopicIndex(join(options.folder, 'index'));
   release.push(() => index.close());
+  await claimIndex(index, options.newEpoch());
   const segments = new Segments(files, join(options.folder, 'log'), limits.openSegmentsMax);
   release.push(() => segments.close());
   const table = new TopicTable(index, segments, limits);
@@ -110,10 +111,21 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   });
   const recorded = Math.max(readTime(index, from) ?? 0, recovered.time);
   const time = new EngineTime(options.clock, recorded === 0 ? undefined : recorded, options.isClockTrusted ?? false);
-  const writer = writerAt(recovered, files, segments, { segmentBytes: limits.segmentBytes, newSalt: options.newEpoch });
+  const mustRoll = last !== undefined && !last.clean;
+  const writer = new LogWriter(files, segments, { segmentBytes: limits.segmentBytes, newSalt: options.newEpoch }, { ...recovered, mustRoll });
   release.push(() => writer.close());
   await writeFirstCheckpoint({ checkpoint, writer, time, life, lossy });
   return { options, limits, index, segments, table, checkpoint, writer, time, life, groups, release: () => releaseAll(release) };
+}
+
+/** Before the log is read: a process that this one replaces acknowledges nothing that stands in the log later. Without room
+ *  on the device there is no mark, and the lock alone keeps others out. */
+async function claimIndex(index: TopicIndex, mark: string): Promise<void> {
+  try {
+    await index.claim(mark);
+  } catch (error) {
+    if (!isCode(error, 'ENOSPC')) throw error;
+  }
 }
 
 interface FirstCheckpoint extends Pick<Storage, 'checkpoint' | 'writer' | 'time' | 'life'> {
@@ -129,10 +141,6 @@ async function writeFirstCheckpoint({ checkpoint, writer, time, life, lossy }: F
     if (!isCode(error, 'ENOSPC')) throw error;
     if (lossy || !life.durable) throw new BrokerError('disk-full', 'no room on the device for the record of this start', { cause: error });
   }
-}
-
-function writerAt(log: RecoveredLog, files: LogFiles, segments: Segments, options: { readonly segmentBytes: number; readonly newSalt: () => string }): LogWriter {
-  return new LogWriter(files, segments, options, log);
 }
 
 async function releaseAll(steps: (() => Promise<void>)[]): Promise<void> {
@@ -158,6 +166,7 @@ function assemble(storage: Storage): LogBroker {
     limits,
     hooks: {
       now: () => time.now(),
+      isOwner: () => index.isOwned,
       onWritten: (at, batch) => recent.add(at.segment, at.position, batch),
       afterBatch: (bytes) => {
         ring.drain();

@@ -41,12 +41,13 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
   const replayed = ids.filter((id) => id >= begin);
   // Dead ones that a crash kept from being unlinked: the next checkpoint does it.
   for (const id of ids) if (id < begin && !options.known.includes(id)) segments.add(id, 0, true);
+  const begins = await firstSequences(files, segments, replayed.slice(1));
   let state: RecoveredLog = { current: undefined, nextId: begin, sequence: from?.sequence ?? 0, time: 0, batches: 0 };
-  for (const id of replayed) {
+  for (const [i, id] of replayed.entries()) {
     const isLast = id === replayed.at(-1);
     if (!options.known.includes(id)) segments.add(id, 0, !isLast);
     const position = id === from?.segment ? from.position : SEGMENT_HEAD_BYTES;
-    const replay = new SegmentReplay(files, segments, { id, isLast, mayBeTorn: isLast && !dropped, position, ...options });
+    const replay = new SegmentReplay(files, segments, { id, isLast, mayBeTorn: isLast && !dropped, position, endSequence: begins[i] ?? Infinity, ...options });
     state = await replay.run(state);
   }
   // What a life left in the page cache alone must not be shown, and then lost with the power: not a new segment's name either.
@@ -85,6 +86,22 @@ interface SegmentOptions extends ReplayOptions {
   readonly isLast: boolean;
   readonly mayBeTorn: boolean;
   readonly position: number;
+  /** Where the next segment begins: what stands here from there on was written by a process that had been replaced. */
+  readonly endSequence: number;
+}
+
+/** Of the heads of these segments; Infinity where a head is damaged, which is told when the segment is read. */
+async function firstSequences(files: LogFiles, segments: Segments, ids: readonly number[]): Promise<readonly number[]> {
+  const sequences: number[] = [];
+  for (const id of ids) {
+    const file = await files.open(segments.path(id), 'read');
+    try {
+      sequences.push(decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES))?.firstSequence ?? Infinity);
+    } finally {
+      await file.close();
+    }
+  }
+  return sequences;
 }
 
 /** A segment may be missing because it was dead, never because it was lost. */
@@ -118,7 +135,7 @@ class SegmentReplay {
       const head = await this.#head(file);
       if (size < this.#options.position) throw this.#corrupt(size, 'the log ends before the checkpoint');
       const end = await this.#replay(file, size, head.salt, before);
-      if (end.position < size) await this.#cut(file, size, end, head.salt);
+      if (end.position < size && end.sequence < this.#options.endSequence) await this.#cut(file, size, end, head.salt);
       if (isLast) await this.#settle(file, end);
       kept = isLast;
       const current = isLast ? { id, salt: head.salt, file, position: end.position } : undefined;
@@ -150,7 +167,7 @@ class SegmentReplay {
     let { position } = this.#options;
     let lastBatch: number | undefined;
     let { sequence, time, batches } = before;
-    while (position < size) {
+    while (position < size && sequence < this.#options.endSequence) {
       const head = decodeBatchHead(await this.#bytes(file, position, Math.min(BATCH_HEAD_BYTES, size - position)), 0, salt);
       if (head?.sequence !== sequence || head.byteLength > size - position - BATCH_HEAD_BYTES) break;
       const frames = await this.#frames(file, position + BATCH_HEAD_BYTES, head);

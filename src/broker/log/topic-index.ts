@@ -2,10 +2,13 @@
 // nothing. It changes only by whole checkpoints, each one transaction; between them the log is the truth and this is
 // behind. Knows keys and bytes; what they mean is in the codecs.
 import { open, type Database, type RootDatabase } from 'lmdb';
+import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 
 type Store = Database<Buffer, Buffer>;
 type StoreName = 'topics' | 'chunks' | 'expiry' | 'groups' | 'state';
+
+const OWNER_KEY = Buffer.from('owner', 'latin1');
 
 export interface IndexChange {
   readonly store: StoreName;
@@ -17,6 +20,7 @@ export interface IndexChange {
 export class TopicIndex {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #stores: Record<StoreName, Store>;
+  #owner: Buffer | undefined;
 
   constructor(folder: string) {
     // Without overlappingSync a transaction is on the device when its promise resolves. With eventTurnBatching a second
@@ -27,18 +31,43 @@ export class TopicIndex {
     this.#stores = { topics: store('topics'), chunks: store('chunks'), expiry: store('expiry'), groups: store('groups'), state: store('state') };
   }
 
-  /** All or nothing, and durable when it resolves. @throws what the system says, where there is no room for example */
+  /** From now on this process owns the folder, and one that owned it before can write nothing more. `mark`: never given
+   *  before. @throws what the system says, where there is no room for example */
+  async claim(mark: string): Promise<void> {
+    const owner = Buffer.from(mark, 'latin1');
+    await this.apply([{ store: 'state', key: OWNER_KEY, value: owner }]);
+    this.#owner = owner;
+  }
+
+  /** Whether the last claim is this process's own. A few microseconds. */
+  get isOwned(): boolean {
+    // What this process saw earlier in this turn would stay as it was.
+    this.#root.resetReadTxn();
+    return this.#isOwner();
+  }
+
+  #isOwner(): boolean {
+    return this.#owner === undefined || this.#stores.state.get(OWNER_KEY)?.equals(this.#owner) === true;
+  }
+
+  /** All or nothing, and durable when it resolves. @throws BrokerError failed where another process owns the folder; what the
+   *  system says, where there is no room for example */
   async apply(changes: readonly IndexChange[]): Promise<void> {
+    let isOwner: boolean;
     try {
-      await this.#root.transaction(() => {
+      isOwner = await this.#root.transaction(() => {
+        // In the transaction, because only there nobody else can claim the folder in between.
+        if (!this.#isOwner()) return false;
         for (const { store, key, value } of changes) {
           if (value === undefined) void this.#stores[store].remove(key);
           else void this.#stores[store].put(key, value);
         }
+        return true;
       });
     } catch (error) {
       throw await causeOf(error);
     }
+    if (!isOwner) throw takenOver();
     // Topics may leave memory now: a read transaction from before would not find them.
     this.#root.resetReadTxn();
   }
@@ -80,6 +109,10 @@ export class TopicIndex {
   close(): Promise<void> {
     return this.#root.close();
   }
+}
+
+export function takenOver(): BrokerError {
+  return new BrokerError('failed', 'another process has taken over the data folder, so this one must not write to it any more');
 }
 
 /** lmdb rejects with a general error; the system's own is what a promise on it rejects with. */
