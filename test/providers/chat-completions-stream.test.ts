@@ -215,7 +215,8 @@ describe('bytes that are not the protocol', () => {
   });
 
   it('another format', () => {
-    expect(read('<!doctype html>\n<p>Bad gateway</p>\n').fault).toBe('upstream-malformed');
+    expect(read('<!doctype html>\n<p>Welcome</p>\n').fault).toBe('upstream-malformed');
+    expect(read('<!doctype html>\n<p>Bad gateway</p>\n').fault).toBe('upstream-error');
   });
 
   it('never get into the message', () => {

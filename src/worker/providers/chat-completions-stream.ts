@@ -117,7 +117,7 @@ export class ChatCompletionsStream {
   #chunk(name: string | undefined, data: string): void {
     // JSON first: a heartbeat is looked for only where there is none.
     if (data.charCodeAt(0) !== OPENING_BRACE && isHeartbeat(name, data)) return;
-    const chunk = this.#parse(data);
+    const chunk = this.#parse(name, data);
     if (chunk === undefined) return;
     const failure = toldFailure(name, chunk);
     if (failure !== undefined) throw failure;
@@ -126,7 +126,7 @@ export class ChatCompletionsStream {
     const finish = choice === undefined ? undefined : this.#choice(choice);
     // Kept, not emitted: some servers repeat it in every chunk, with the last one right.
     this.#usage = usageOf(chunk.usage) ?? this.#usage;
-    if (this.#answerBytes === before) this.#lookAside(chunk, choice);
+    if (choice?.['error'] !== undefined || this.#answerBytes === before) this.#lookAside(chunk, choice);
     if (finish === 'failed') throw errorOfObject(undefined);
     // A whole message needs no word for its end.
     const isWhole = this.#saidInMessages && chunk['object'] === 'chat.completion';
@@ -135,18 +135,20 @@ export class ChatCompletionsStream {
 
   /** A chunk without text may carry usage or a failure where only its server looks for them. */
   #lookAside(chunk: WireChunk, choice: WireChoice | undefined): void {
-    const failure = toldAside(chunk);
+    const failure = (choice === undefined ? undefined : choiceFailure(choice)) ?? toldAside(chunk);
     if (failure !== undefined) throw failure;
     if (usageOf(chunk.usage) === undefined) this.#usage = usageAside(chunk, choice) ?? this.#usage;
   }
 
-  /** `data: data: {…}`: two servers framed it. Half an event at the end of the body was cut off; anywhere else it is not the
-   *  protocol. */
-  #parse(data: string): WireChunk | undefined {
-    if (!this.#isEnding) return parseChunk(data.startsWith('data:') ? data.slice(5) : data);
+  /** `data: data: {…}`: two servers framed it. Several lines of data that are no JSON together are events without the blank
+   *  lines between them. Half an event at the end of the body was cut off; anywhere else it is not the protocol. */
+  #parse(name: string | undefined, data: string): WireChunk | undefined {
     try {
-      return parseChunk(data);
-    } catch {
+      return parseChunk(data.startsWith('data:') ? data.slice(5) : data);
+    } catch (error) {
+      const lines = data.split('\n');
+      if (lines.length === 1 && !this.#isEnding) throw error;
+      if (lines.length > 1) for (const line of lines) this.onEvent(name, line);
       return undefined;
     }
   }
@@ -170,11 +172,7 @@ export class ChatCompletionsStream {
     else if (typeof delta === 'string') this.#say('text', delta);
     const isInMessages = this.#saidInMessages || !this.#saidAnything;
     if (isInMessages && (message ?? text ?? undefined) !== undefined) this.#message(choice);
-    if (choice['error'] !== undefined) {
-      const failure = choiceFailure(choice);
-      if (failure !== undefined) throw failure;
-    }
-    return finishReasonOf(choice.finish_reason);
+    return finishReasonOf(choice.finish_reason ?? choice['finishReason']);
   }
 
   /** A server that does not stream says a whole message. One behind deltas only repeats them, and is not read. */

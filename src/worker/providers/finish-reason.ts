@@ -13,7 +13,7 @@ export function finishReasonOf(value: unknown): ToldFinish {
   const word = normalWord(wordIn(value).slice(0, WORD_CHARS_MAX));
   if (NOT_YET.has(word)) return undefined;
   // A word that nobody has seen yet is read by its stem: a new spelling of a failure must not become a completion.
-  return FINISH_REASONS.get(word) ?? (BROKEN_OFF.test(word) ? 'failed' : 'other');
+  return FINISH_REASONS.get(word) ?? STEMS.find(([stem]) => stem.test(word))?.[1] ?? 'other';
 }
 
 /** `finish_reason` as some servers nest it. */
@@ -74,6 +74,14 @@ const FINISH_REASONS: ReadonlyMap<unknown, FinishReason | 'failed'> = new Map([
   ['error_toxic', 'content-filter'],
 ] as const);
 
-/** The stems of words that mean: the server gave up, and says so here and nowhere else. */
-const BROKEN_OFF =
-  /error|fail|abort|cancel|interrupt|time_?out|timed_out|unavailable|overload|insufficient|resource|disconnect|network|exception|crash|killed|preempt|evict|malformed|internal|shut_?down|broken/;
+/** In order. The first are of words that mean: the server gave up, and says so here and nowhere else. */
+const STEMS: readonly (readonly [RegExp, FinishReason | 'failed'])[] = [
+  [
+    /error|fail|abort|cancel|interrupt|time_?out|timed_out|unavailable|overload|insufficient|resource|connect|network|exception|crash|kill|preempt|evict|malformed|internal|shut_?down|broken|lost|reset|dropped|expired|out_of_memory|oom/,
+    'failed',
+  ],
+  [/filter|safety|sensitive|moderat|policy|blocked|prohibit|refus/, 'content-filter'],
+  [/max_|length|token_?limit|context/, 'length'],
+  [/tool|function/, 'tool-calls'],
+  [/stop|^end|eos/, 'stop'],
+];

@@ -11,11 +11,14 @@ export type OptionalField = (typeof OPTIONAL_FIELDS)[number];
  *  @param said the body of the refusal, as far as it was read
  *  @param omitted what the request went without already */
 export function refusedField(status: number, said: string, omitted: ReadonlySet<OptionalField>): OptionalField | undefined {
-  if (status !== 400 && status !== 422 && status !== 501) return undefined;
+  if (!MAY_MEAN_A_FIELD.has(status)) return undefined;
   const named = OPTIONAL_FIELDS.find((field) => !omitted.has(field) && NAMES[field].test(said) && REFUSES.test(said));
   // A server that names no field can only mean one that not every server knows.
-  return named ?? (!omitted.has('stream_options') && UNKNOWN_FIELD.test(said) ? 'stream_options' : undefined);
+  return named ?? (status < 500 && !omitted.has('stream_options') && UNKNOWN_FIELD.test(said) ? 'stream_options' : undefined);
 }
+
+/** Some servers fail over a field that they do not know. */
+const MAY_MEAN_A_FIELD: ReadonlySet<number> = new Set([400, 422, 500, 501]);
 
 const NAMES: Readonly<Record<OptionalField, RegExp>> = {
   stream_options: /stream_?options|include_?usage/i,

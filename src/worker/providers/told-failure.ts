@@ -14,9 +14,10 @@ export function toldFailure(name: string | undefined, event: Fields): ProviderEr
   return undefined;
 }
 
-/** The failure that one choice tells. */
+/** The failure that one choice tells, in a field of its own or of its delta. */
 export function choiceFailure(choice: Fields): ProviderError | undefined {
-  const error = errorField(choice);
+  const { delta, message } = choice;
+  const error = errorField(choice) ?? (isFields(delta) ? errorField(delta) : undefined) ?? (isFields(message) ? errorField(message) : undefined);
   return error === undefined ? undefined : errorOfObject(error);
 }
 
@@ -35,6 +36,16 @@ export function toldAside(event: Fields): ProviderError | undefined {
 export function failureOfText(text: string): ProviderError {
   return errorOfObject(jsonOf(text));
 }
+
+/** Is a line that is no field of an event stream the text of an error, as a proxy writes it? The names of fields have no
+ *  spaces. */
+export function isErrorText(line: string): boolean {
+  return !/^[^\s:]+:/.test(line) && ERROR_WORD.test(line.slice(0, TEXT_CHARS_MAX));
+}
+
+const ERROR_WORD = /\b(?:errors?|exception|traceback|timed? ?out|unavailable|bad gateway|overloaded|failed|failure|disconnected)\b/i;
+/** What of a line is looked at. */
+const TEXT_CHARS_MAX = 512;
 
 /** Does a line's field, or an event's name, say that a failure follows? */
 export const NAMES_A_FAILURE = /^\s*"?(?:[\w.-]*[._-])?(?:error|err|exception|failed|failure|fatal)"?\s*$/i;

@@ -182,7 +182,7 @@ function readPiece(value: unknown, position: number | undefined): Piece {
   if (typeof value !== 'object' || value === null) throw malformed('a tool call is not an object');
   const wire: WireToolCall = value;
   const body: WireToolCall = typeof wire.function === 'object' && wire.function !== null ? wire.function : wire;
-  return { index: numberOf(wire.index) ?? position, id: nonEmptyString(wire.id), name: nonEmptyString(body.name), text: argumentsOf(body.arguments) };
+  return { index: numberOf(wire.index) ?? position, id: nonEmptyString(typeof wire.id === 'number' ? String(wire.id) : wire.id), name: nonEmptyString(body.name), text: argumentsOf(body.arguments) };
 }
 
 /** @throws ProviderError */

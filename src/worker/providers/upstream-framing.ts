@@ -2,7 +2,7 @@
 // servers and proxies write in their place: a JSON body without any frame, one JSON object a line, an `error:` line, a
 // last event without its blank line. It owns lines and frames; what an event means is for chat-completions-stream.ts.
 import { createParser, type EventSourceMessage, type ParseError } from 'eventsource-parser';
-import { NAMES_A_FAILURE } from './told-failure.ts';
+import { isErrorText, NAMES_A_FAILURE } from './told-failure.ts';
 import { tooLarge } from './upstream-errors.ts';
 import type { UpstreamLimits } from './upstream-limits.ts';
 
@@ -56,6 +56,7 @@ export class UpstreamFraming {
     if (error.type !== 'unknown-field' || line === undefined) return;
     if (this.#unframed !== '' || /^\s*[[{]/.test(line)) this.#keepUnframed(line);
     else if (field !== undefined && NAMES_A_FAILURE.test(field)) this.#listener.onEvent('error', value ?? '');
+    else if (isErrorText(line)) this.#listener.onEvent('error', line);
     else if (field !== undefined && /^\s*data\s*$/i.test(field)) this.#listener.onEvent(undefined, value ?? '');
   }
 
