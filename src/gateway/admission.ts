@@ -38,7 +38,7 @@ export class Admission {
     if ((this.#byAddress.get(address) ?? 0) >= connectionsPerAddressMax) {
       throw new GatewayError('too-many', { message: 'too many connections from this address' });
     }
-    if (user !== undefined && (this.#byUser.get(keyOf(user)) ?? 0) >= connectionsPerUserMax) {
+    if (user !== undefined && (this.#byUser.get(userKey(user)) ?? 0) >= connectionsPerUserMax) {
       throw new GatewayError('too-many', { message: 'too many connections of this user' });
     }
   }
@@ -53,16 +53,16 @@ export class Admission {
 
   /** @throws GatewayError too-many */
   assign(user: Principal): void {
-    if ((this.#byUser.get(keyOf(user)) ?? 0) >= this.#limits.connectionsPerUserMax) {
+    if ((this.#byUser.get(userKey(user)) ?? 0) >= this.#limits.connectionsPerUserMax) {
       throw new GatewayError('too-many', { message: 'too many connections of this user' });
     }
-    count(this.#byUser, keyOf(user), 1);
+    count(this.#byUser, userKey(user), 1);
   }
 
   leave(address: string, user: Principal | undefined): void {
     this.#open -= 1;
     count(this.#byAddress, address, -1);
-    if (user !== undefined) count(this.#byUser, keyOf(user), -1);
+    if (user !== undefined) count(this.#byUser, userKey(user), -1);
   }
 }
 
@@ -91,8 +91,8 @@ class HeldPlace implements Place {
   }
 }
 
-/** A tenant's name has no slash. */
-function keyOf({ tenant, user }: Principal): string {
+/** Names a user of any tenant. A tenant's name has no slash. */
+export function userKey({ tenant, user }: Principal): string {
   return `${tenant}/${user}`;
 }
 

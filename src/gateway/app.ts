@@ -17,6 +17,7 @@ import type { GatewayConfig } from './gateway-config.ts';
 import { buildParts, type GatewayParts } from './gateway-parts.ts';
 import type { HttpApp } from './http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
+import { cutUnreadAnswers } from './page-reads.ts';
 import { branchesRoutes } from './routes/branches.ts';
 import { cancelRoutes } from './routes/cancel.ts';
 import { cursorsRoutes } from './routes/cursors.ts';
@@ -82,8 +83,9 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
     },
   });
   installErrorReplies(app);
-  installBodyParser(app);
+  installBodyParser(app, parts.parseBudget);
   guardEdge(app, parts);
+  cutUnreadAnswers(app, config.unreadMs);
   app.addHook('onResponse', async (request, reply) => parts.metrics.onRequest(request.routeOptions.url ?? 'none', reply.statusCode));
   await addRoutes(app, parts, deps.demoFolder);
   app.addHook('onReady', async () => parts.readiness.startServing());

@@ -11,6 +11,7 @@ import { grantPriority, requireWrite, type Identity } from './auth/identity.ts';
 import type { CancelWatch } from './cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { modelFor } from './known-agents.ts';
+import type { PageReads } from './page-reads.ts';
 import type { Readiness } from './readiness.ts';
 import type { SessionIds } from './session-ids.ts';
 import type { EditBody, PromptBody, RegenerationBody } from './wire-schemas.ts';
@@ -23,6 +24,8 @@ export interface ChatCommandsDeps {
   readonly log: CommandLog;
   readonly cancelWatch: CancelWatch;
   readonly readiness: Readiness;
+  /** What looks for a message or a run anywhere in a chat is done in turn. */
+  readonly reads: PageReads;
   readonly clock: Clock;
 }
 
@@ -45,7 +48,10 @@ export class ChatCommands {
     const ref = await sessionIds.findOrMake(identity, sessionId);
     const prompt = this.#prompt(identity, body);
     const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
-    return this.#traced(ref, prompt, attributes, parent, (traceable) => this.#deps.runs.send(identity.principal, ref, traceable));
+    return this.#traced(ref, prompt, attributes, parent, (traceable) => {
+      const send = (): Promise<SentPrompt> => this.#deps.runs.send(identity.principal, ref, traceable);
+      return prompt.replaces === undefined ? send() : this.#deps.reads.inTurn(identity.principal, send);
+    });
   }
 
   /** Another answer. @throws GatewayError draining, forbidden, unknown-agent, unknown-model; SessionError */
@@ -64,7 +70,7 @@ export class ChatCommands {
       onBusy,
       admit: (asked: string, its: string) => modelFor(config.agents, asked, its, ''),
     };
-    return this.#traced(ref, regeneration, {}, parent, (traceable) => branches.regenerate(identity.principal, ref, traceable));
+    return this.#traced(ref, regeneration, {}, parent, (traceable) => this.#deps.reads.inTurn(identity.principal, () => branches.regenerate(identity.principal, ref, traceable)));
   }
 
   /** @throws GatewayError draining, unknown-agent, content-too-large; SessionError */
@@ -72,7 +78,8 @@ export class ChatCommands {
     const { readiness, config, runs } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
-    await runs.edit(identity.principal, await this.#deps.sessionIds.find(identity, sessionId), messageId, content, (agent) => void modelFor(config.agents, agent, '', content));
+    const ref = await this.#deps.sessionIds.find(identity, sessionId);
+    await this.#deps.reads.inTurn(identity.principal, () => runs.edit(identity.principal, ref, messageId, content, (agent) => void modelFor(config.agents, agent, '', content)));
   }
 
   /** @throws SessionError */
@@ -84,7 +91,8 @@ export class ChatCommands {
   /** @throws SessionError */
   async select(identity: Identity, sessionId: string, runId: string): Promise<void> {
     requireWrite(identity);
-    await this.#deps.branches.select(identity.principal, await this.#deps.sessionIds.find(identity, sessionId), runId);
+    const ref = await this.#deps.sessionIds.find(identity, sessionId);
+    await this.#deps.reads.inTurn(identity.principal, () => this.#deps.branches.select(identity.principal, ref, runId));
   }
 
   /** @throws SessionError not-found */

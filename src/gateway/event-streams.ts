@@ -15,6 +15,7 @@ import { CatchUpGate } from '../stream/catch-up-gate.ts';
 import { Subscription } from '../stream/subscription.ts';
 import type { TopicHub } from '../stream/topic-hub.ts';
 import type { WireEncoder } from '../stream/wire-encoder.ts';
+import { userKey } from './admission.ts';
 import type { Identity } from './auth/identity.ts';
 import type { Wire } from './connections.ts';
 import { GatewayError } from './gateway-error.ts';
@@ -58,6 +59,8 @@ export interface StreamStart {
   readonly after: Position | undefined;
   /** A run of it waited then. */
   readonly isWaiting: boolean;
+  /** Whose stream it is. */
+  readonly user: string;
 }
 
 export interface StreamOptions {
@@ -81,23 +84,24 @@ export class EventStreams {
   /** @throws GatewayError draining, node-full, invalid-position; SessionError not-found */
   async start(identity: Identity, sessionId: string, { after, cursor }: StartOptions): Promise<StreamStart> {
     this.#deps.readiness.mustNotDrain();
-    this.#mustHaveRoom();
+    const user = userKey(identity.principal);
+    this.#mustHaveRoom(user);
     const given = after === undefined ? undefined : parseGivenPosition(after);
     const named = await this.#deps.sessionIds.find(identity, sessionId);
     const { ref, loaded } = await this.#authorize(identity, named, given);
     const position = given ?? (cursor === undefined ? undefined : await this.#deps.cursors.read(identity.principal, ref, cursor)) ?? 'earliest';
     const isWaiting = loaded?.state.runs.some((run) => run.state === 'queued') ?? false;
-    return { ref, after: await this.#resolve(ref, position), isWaiting };
+    return { ref, after: await this.#resolve(ref, position), isWaiting, user };
   }
 
   /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
   run({ start, wire, encoder, sink, signal, onReset, until }: StreamOptions): Promise<void> {
     const { broker, hub, metrics, queueWatch } = this.#deps;
-    const { ref, after, isWaiting } = start;
+    const { ref, after, isWaiting, user } = start;
     if (after !== undefined) metrics.onResume(wire);
     // One literal with every field: what is spread together gets a shape that every token then stumbles over.
     const subscription = new Subscription({
-      broker, hub, gate: this.#gate, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics,
+      broker, hub, gate: this.#gate, user, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics,
       idleAt: until === 'idle' ? () => this.#idleAt(ref) : undefined,
       onLive: isWaiting ? () => queueWatch.watch(ref) : undefined,
     });
@@ -124,10 +128,10 @@ export class EventStreams {
   }
 
   /** A storm of readers that come back is spread over the nodes, and over time. */
-  #mustHaveRoom(): void {
-    if (!this.#gate.isCrowded) return;
+  #mustHaveRoom(user: string): void {
     const retryAfterMs = CROWDED_RETRY_MS * (1 + this.#deps.random());
-    throw new GatewayError('node-full', { message: 'too many streams are catching up on this node', retryAfterMs });
+    if (this.#gate.isCrowdedBy(user)) throw new GatewayError('too-many', { message: 'too many streams of this user are catching up', retryAfterMs });
+    if (this.#gate.isCrowded) throw new GatewayError('node-full', { message: 'too many streams are catching up on this node', retryAfterMs });
   }
 
   /** A chat that has ended has no owner to ask for. But who names the life of it that the tombstone names has read it

@@ -46,10 +46,15 @@ export interface GatewayConfig {
   /** Addresses or CIDR ranges of proxies whose X-Forwarded-* is believed. Empty: nobody's. */
   readonly trustedProxies: readonly string[];
   readonly bodyBytesMax: number;
+  /** JSON that is read of one user, over HTTP and WebSockets together. */
+  readonly parseBytesPerSecond: number;
+  readonly parseBytesBurst: number;
   readonly headerBytesMax: number;
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** An answer of which nothing was taken for so long is cut. */
+  readonly unreadMs: number;
   /** Streams and sockets together. */
   readonly connectionsMax: number;
   readonly connectionsPerUserMax: number;
@@ -77,6 +82,10 @@ export const DEFAULT_AGENT = 'default';
 export const LOOPBACK_HOSTS: readonly string[] = ['127.0.0.1', 'localhost', '[::1]'];
 /** A prompt and its frame must fit one log record of 1 MiB. */
 export const BODY_BYTES_MAX = 512 * 1024;
+/** Some hundredth of a second of work each second. */
+export const PARSE_BYTES_PER_SECOND = 4 * 1024 * 1024;
+/** As many bodies as large as may be as a page sends at once. */
+export const PARSE_BYTES_BURST = 32 * 1024 * 1024;
 /** A token has at most 8 KiB, and stands in a header. */
 export const HEADER_BYTES_MAX = 16 * 1024;
 /** Below `REQUEST_TIMEOUT_MS`, or Node honours neither. */
@@ -86,6 +95,8 @@ export const REQUEST_TIMEOUT_MS = 15_000;
 export const CONNECTIONS_CHECK_MS = 500;
 /** Above the idle time of common load balancers (60 s), so that they and not we close idle connections. */
 export const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+/** A phone in a tunnel takes up an answer again within it. */
+export const UNREAD_MS = 30_000;
 /** Below the 20,000 files that a process may have open here. */
 export const CONNECTIONS_MAX = 16_000;
 export const CONNECTIONS_PER_USER_MAX = 1_024;
@@ -121,10 +132,13 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   publicUrl: undefined,
   trustedProxies: [],
   bodyBytesMax: BODY_BYTES_MAX,
+  parseBytesPerSecond: PARSE_BYTES_PER_SECOND,
+  parseBytesBurst: PARSE_BYTES_BURST,
   headerBytesMax: HEADER_BYTES_MAX,
   headersTimeoutMs: HEADERS_TIMEOUT_MS,
   requestTimeoutMs: REQUEST_TIMEOUT_MS,
   keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS,
+  unreadMs: UNREAD_MS,
   connectionsMax: CONNECTIONS_MAX,
   connectionsPerUserMax: CONNECTIONS_PER_USER_MAX,
   connectionsPerAddressMax: CONNECTIONS_PER_ADDRESS_MAX,

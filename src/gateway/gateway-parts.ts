@@ -26,6 +26,8 @@ import { Connections } from './connections.ts';
 import { EventStreams } from './event-streams.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { Metrics, type MetricSources } from './metrics.ts';
+import { ParseBudget } from './parse-budget.ts';
+import { PageReads } from './page-reads.ts';
 import { OutageWatch } from './outage-watch.ts';
 import { QueueWatch } from './queue-watch.ts';
 import { Readiness } from './readiness.ts';
@@ -69,7 +71,9 @@ export function buildParts(deps: PartsDeps) {
   const streamCookie = new StreamCookie(config.auth.cookieSecret);
   const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
-  const commands = new ChatCommands({ config, sessionIds, runs, branches, log, cancelWatch, readiness, clock });
+  const parseBudget = new ParseBudget(config, clock);
+  const reads = new PageReads();
+  const commands = new ChatCommands({ config, sessionIds, reads, runs, branches, log, cancelWatch, readiness, clock });
   const streams = new EventStreams({ broker, hub, log, sessionIds, sessions, cursors, queueWatch, metrics, readiness, clock, random, onError: onDefect });
   const lastRequests = new LastRequests();
   const cutConnections = (): void => {
@@ -100,6 +104,8 @@ export function buildParts(deps: PartsDeps) {
     streamCookie,
     credentials,
     commands,
+    reads,
+    parseBudget,
     streams,
     lastRequests,
     onDefect,

@@ -1,20 +1,17 @@
 // JSON from outside, parsed once: bytes that are UTF-8, text that is JSON, no names that reach for a prototype,
-// and no deeper than our own recursive encoders can follow. For HTTP bodies, WebSocket frames and token claims.
+// no deeper than our own recursive encoders can follow, and of no more values than json-bounds.ts allows. For HTTP bodies, WebSocket frames and token claims.
 import sjson from 'secure-json-parse';
-
-/** Arrays and objects within each other. Prompts with tool schemas have some ten. */
-export const JSON_DEPTH_MAX = 64;
+import { boundExceeded } from './json-bounds.ts';
 
 /** Undefined where it is not JSON that we take. */
 export function parseJson(text: string): { readonly value: unknown } | undefined {
-  let value: unknown;
+  if (boundExceeded(text) !== undefined) return undefined;
   try {
-    value = sjson.parse(text, undefined, { protoAction: 'error', constructorAction: 'error' }) as unknown;
+    return { value: sjson.parse(text, undefined, { protoAction: 'error', constructorAction: 'error' }) as unknown };
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-  return isShallow(value) ? { value } : undefined;
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -27,20 +24,6 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
     if (error instanceof TypeError) return undefined;
     throw error;
   }
-}
-
-/** Level by level, because a recursive look at a body that is all brackets would itself overflow the stack. */
-function isShallow(value: unknown): boolean {
-  let level = isContainer(value) ? [value] : [];
-  for (let depth = 1; level.length > 0; depth += 1) {
-    if (depth > JSON_DEPTH_MAX) return false;
-    level = level.flatMap((one) => Object.values(one).filter(isContainer));
-  }
-  return true;
-}
-
-function isContainer(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
 }
 
 /** A plain object, with names to look up. */

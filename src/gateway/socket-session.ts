@@ -11,6 +11,7 @@ import { mapError } from './error-map.ts';
 import type { EventStreams, StreamStart } from './event-streams.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { GatewayError } from './gateway-error.ts';
+import type { Principal } from '../session/session-ref.ts';
 import { SessionError } from '../session/errors.ts';
 import type { WsConnection } from './ws-connection.ts';
 
@@ -41,8 +42,9 @@ export class SocketSession implements Connection {
     this.#openedAt = deps.clock.mono();
   }
 
-  get isAuthenticated(): boolean {
-    return this.#identity !== undefined;
+  /** Whose it is, whether or not the token is still good; undefined before the first. */
+  get principal(): Principal | undefined {
+    return this.#identity?.principal;
   }
 
   /** Of every single frame, not only of the first. @throws GatewayError unauthenticated, token-expired */

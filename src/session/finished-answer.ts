@@ -5,6 +5,7 @@ import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { decodeEvent, decodeHidden, isTerminal, type Delta, type JsonObject, type PartKind } from './chat-event.ts';
 import { decodeLengths, type DeltaMark } from './delta-mark.ts';
+import { pacedRead } from './paced-read.ts';
 
 export interface FinishedAnswer {
   readonly runId: string;
@@ -30,7 +31,7 @@ export async function readFinishedAnswer(broker: Broker, topic: LiteTopicName, e
   let hidden: JsonObject | undefined;
   let from = by;
   for (;;) {
-    const result = await broker.read(topic, { epoch, offset: from });
+    const result = await pacedRead(broker, topic, { epoch, offset: from });
     if (result.kind !== 'batch') throw new BrokerError('corrupt', `a hole names offset ${by}, which is not there`);
     for (const item of result.items) {
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;

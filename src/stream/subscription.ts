@@ -8,7 +8,8 @@ import type { Broker, Hole, LogBatch, LogItem, Reset } from '../broker/broker.ts
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Position } from '../broker/position.ts';
-import { fillHole, readFinishedAnswer } from '../session/finished-answer.ts';
+import { fillHole, readFinishedAnswer, type FinishedAnswer } from '../session/finished-answer.ts';
+import { pacedRead } from '../session/paced-read.ts';
 import type { StopSignal } from '../stop-signal.ts';
 import type { CatchUpGate } from './catch-up-gate.ts';
 import type { EventSink, StreamEnd } from './event-sink.ts';
@@ -43,6 +44,8 @@ export interface SubscriptionOptions {
   readonly signal: StopSignal;
   /** Of the node: every reader that catches up passes it. */
   readonly gate: CatchUpGate;
+  /** Whose reader this is: users catch up in turn. */
+  readonly user: string;
   /** A position that cannot be served: start over from the earliest (default), or end after saying so. */
   readonly onReset: 'restart' | 'close';
   /** Ends the stream, live, once this gives an offset that has been delivered: that of the last decision in a chat
@@ -193,12 +196,12 @@ export class Subscription implements FeedListener {
 
   /** One page of history, when it is this reader's turn. */
   async #inTurn(read: () => Promise<Outcome | undefined>): Promise<Outcome | undefined> {
-    const { gate, signal } = this.#options;
-    if (!(await gate.enter(signal))) return 'again';
+    const { gate, user, signal } = this.#options;
+    if (!(await gate.enter(user, signal))) return 'again';
     try {
       return await read();
     } finally {
-      gate.leave();
+      gate.leave(user);
     }
   }
 
@@ -230,23 +233,27 @@ export class Subscription implements FeedListener {
   async #read(): ReturnType<Broker['read']> {
     const { broker, topic } = this.#options;
     const from = this.#epoch === undefined ? 'earliest' : { epoch: this.#epoch, offset: this.#next };
-    return broker.read(topic, from, { maxBytes: CATCH_UP_BYTES });
+    return pacedRead(broker, topic, from, { maxBytes: CATCH_UP_BYTES });
   }
 
   async #write(epoch: string, items: readonly LogItem[]): Promise<void> {
     const events: WireEvent[] = [];
+    // An answer with many parts leaves many holes, one behind the other: it is read once for all of them.
+    let filler: { readonly by: number; readonly answer: FinishedAnswer } | undefined;
     for (const item of items) {
-      if (item.kind === 'hole') for (const filled of await this.#fill(epoch, item)) events.push(filled);
+      if (item.kind === 'hole') {
+        if (filler?.by !== item.by) filler = { by: item.by, answer: await this.#readAnswer(epoch, item.by) };
+        for (const filled of fill(item, filler.answer)) events.push(filled);
+      }
       const event = wireEvent(item);
       if (event !== undefined) events.push(event);
     }
     if (events.length > 0 && !this.#options.signal.aborted) this.#sink.write(this.#encoder.encodeEvents(epoch, coalesce(events)));
   }
 
-  async #fill(epoch: string, hole: Hole): Promise<WireEvent[]> {
+  #readAnswer(epoch: string, by: number): Promise<FinishedAnswer> {
     const { broker, topic } = this.#options;
-    const answer = await readFinishedAnswer(broker, topic, epoch, hole.by);
-    return fillHole(hole, answer).map(({ offset, delta: { type, ...fields } }) => ({ offset, type, json: JSON.stringify(fields) }));
+    return readFinishedAnswer(broker, topic, epoch, by);
   }
 
   async #stayLive(woken: Promise<Outcome>): Promise<Outcome> {
@@ -281,6 +288,10 @@ export class Subscription implements FeedListener {
       });
     }
   }
+}
+
+function fill(hole: Hole, answer: FinishedAnswer): WireEvent[] {
+  return fillHole(hole, answer).map(({ offset, delta: { type, ...fields } }) => ({ offset, type, json: JSON.stringify(fields) }));
 }
 
 /** A log that leaves an offset out without saying so is not read on: the reader is told. `from` is undefined where the

@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest';
 import type { ReadResult } from '../../src/broker/broker.ts';
 import { SUBSCRIPTIONS_PER_SOCKET_MAX } from '../../src/gateway/gateway-config.ts';
-import { CATCH_UPS_MAX, CATCH_UPS_WAITING_MAX } from '../../src/stream/catch-up-gate.ts';
+import { CATCH_UPS_MAX, CATCH_UPS_WAITING_MAX, CATCH_UPS_WAITING_PER_USER_MAX } from '../../src/stream/catch-up-gate.ts';
 import { eventually } from '../helpers/collector.ts';
 import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
 import { SseClient } from '../helpers/gateway-sse-client.ts';
@@ -16,9 +16,13 @@ function holdUpReaders(h: Harness): void {
     options?.direction === 'backward' ? read(topic, from, options) : new Promise<ReadResult>(() => undefined);
 }
 
-async function subscribeToAll(h: Harness, wsUrl: string): Promise<WsClient> {
-  const socket = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } });
-  for (let i = 0; i < SUBSCRIPTIONS_PER_SOCKET_MAX; i++) socket.send({ type: 'subscribe', sessionId: `s${i}` });
+async function createAll(h: Harness, user: string): Promise<void> {
+  for (let i = 0; i < SUBSCRIPTIONS_PER_SOCKET_MAX; i++) await h.call('POST', '/v1/sessions', user, { sessionId: `${user}-${i}` });
+}
+
+async function subscribeToAll(h: Harness, wsUrl: string, user: string): Promise<WsClient> {
+  const socket = await WsClient.open(wsUrl, { headers: { authorization: h.bearer(user) } });
+  for (let i = 0; i < SUBSCRIPTIONS_PER_SOCKET_MAX; i++) socket.send({ type: 'subscribe', sessionId: `${user}-${i}` });
   await socket.frames.until(() => socket.frames.seen.length >= SUBSCRIPTIONS_PER_SOCKET_MAX);
   return socket;
 }
@@ -26,19 +30,32 @@ async function subscribeToAll(h: Harness, wsUrl: string): Promise<WsClient> {
 it('a node crowded with readers of history refuses another one until some have gone', async () => {
   const h = await startHarness({ config: { framesPerSecond: 100_000, framesBurst: 100_000 } });
   const { port, wsUrl } = await h.listen();
-  for (let i = 0; i < SUBSCRIPTIONS_PER_SOCKET_MAX; i++) await h.call('POST', '/v1/sessions', 'ann', { sessionId: `s${i}` });
+  for (const user of ['ann', 'bob', 'cid', 'dan']) await createAll(h, user);
   holdUpReaders(h);
   const sockets: WsClient[] = [];
   for (let readers = 0; readers < CATCH_UPS_MAX + CATCH_UPS_WAITING_MAX; readers += SUBSCRIPTIONS_PER_SOCKET_MAX) {
-    sockets.push(await subscribeToAll(h, wsUrl));
+    sockets.push(await subscribeToAll(h, wsUrl, ['ann', 'bob', 'dan'][sockets.length % 3] ?? ''));
   }
 
-  const refused = await h.call('GET', '/v1/sessions/s0/events', 'ann');
+  const refused = await h.call('GET', '/v1/sessions/cid-0/events', 'cid');
   expect(refused).toMatchObject({ status: 503, body: { error: { code: 'node-full', retryable: true } }, headers: { 'retry-after': '3' } });
 
   sockets.at(-1)?.socket.terminate();
   await eventually(async () => {
-    const later = await SseClient.open(port, '/v1/sessions/s0/events', { authorization: h.bearer('ann') });
+    const later = await SseClient.open(port, '/v1/sessions/cid-0/events', { authorization: h.bearer('cid') });
     return (await later.head).status === 200;
   });
+});
+
+it('a user with as many readers of history as one may have is refused another one, and nobody else is', async () => {
+  const h = await startHarness({ config: { framesPerSecond: 100_000, framesBurst: 100_000 } });
+  const { port, wsUrl } = await h.listen();
+  for (const user of ['ann', 'bob']) await createAll(h, user);
+  holdUpReaders(h);
+  for (let readers = 0; readers < CATCH_UPS_MAX + CATCH_UPS_WAITING_PER_USER_MAX; readers += SUBSCRIPTIONS_PER_SOCKET_MAX) await subscribeToAll(h, wsUrl, 'ann');
+
+  const refused = await h.call('GET', '/v1/sessions/ann-0/events', 'ann');
+  expect(refused).toMatchObject({ status: 429, body: { error: { code: 'too-many', retryable: true } }, headers: { 'retry-after': '3' } });
+  const other = await SseClient.open(port, '/v1/sessions/bob-0/events', { authorization: h.bearer('bob') });
+  expect((await other.head).status).toBe(200);
 });

@@ -223,6 +223,7 @@ export class ChatRig {
       broker: this.broker,
       hub: this.hub,
       gate: new CatchUpGate(),
+      user: 'alice',
       topic: chatTopic(this.ref),
       after,
       encoder: testEncoder,

@@ -198,6 +198,7 @@ export class WorldReader {
       broker: node.gate,
       hub: node.hub,
       gate: node.catchUps,
+      user: 'user',
       topic: chatTopic({ tenant: 'default', sessionId: this.session }),
       encoder: plant.encoder?.(encoder) ?? encoder,
       sink: to.sink,

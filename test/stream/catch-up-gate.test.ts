@@ -6,7 +6,7 @@ const never = new AbortController().signal;
 
 async function full(): Promise<CatchUpGate> {
   const gate = new CatchUpGate();
-  for (let i = 0; i < CATCH_UPS_MAX; i++) expect(await gate.enter(never)).toBe(true);
+  for (let i = 0; i < CATCH_UPS_MAX; i++) expect(await gate.enter('ann', never)).toBe(true);
   return gate;
 }
 
@@ -15,12 +15,12 @@ describe('the gate to history', () => {
     const gate = await full();
     const order: number[] = [];
     const turns = Array.from({ length: 20 }, async (_, i) => {
-      expect(await gate.enter(never)).toBe(true);
+      expect(await gate.enter('ann', never)).toBe(true);
       order.push(i);
-      gate.leave();
+      gate.leave('ann');
     });
     expect(order).toEqual([]);
-    gate.leave();
+    gate.leave('ann');
     await Promise.all(turns);
     expect(order).toEqual(Array.from({ length: 20 }, (_, i) => i));
   });
@@ -29,12 +29,12 @@ describe('the gate to history', () => {
     const gate = await full();
     const story: string[] = [];
     const turns = ['first', 'second'].map(async (name) => {
-      await gate.enter(never);
+      await gate.enter('ann', never);
       story.push(name);
       setImmediate(() => story.push('a live token'));
-      gate.leave();
+      gate.leave('ann');
     });
-    gate.leave();
+    gate.leave('ann');
     await Promise.all(turns);
     expect(story).toEqual(['first', 'a live token', 'second']);
   });
@@ -42,23 +42,23 @@ describe('the gate to history', () => {
   test('forgets who leaves while it waits, and loses no place by it', async () => {
     const gate = await full();
     const [left, stayed] = [new AbortController(), new AbortController()];
-    const gone = gate.enter(left.signal);
-    const next = gate.enter(stayed.signal);
+    const gone = gate.enter('ann', left.signal);
+    const next = gate.enter('ann', stayed.signal);
     left.abort();
     expect(await gone).toBe(false);
-    gate.leave();
+    gate.leave('ann');
     expect(await next).toBe(true);
-    expect(await gate.enter(left.signal)).toBe(false);
-    for (let i = 0; i < CATCH_UPS_MAX; i++) gate.leave();
-    expect(await Promise.all(Array.from({ length: CATCH_UPS_MAX }, () => gate.enter(never)))).not.toContain(false);
+    expect(await gate.enter('ann', left.signal)).toBe(false);
+    for (let i = 0; i < CATCH_UPS_MAX; i++) gate.leave('ann');
+    expect(await Promise.all(Array.from({ length: CATCH_UPS_MAX }, () => gate.enter('ann', never)))).not.toContain(false);
   });
 
   test('is crowded when as many wait as may, and not before', async () => {
     const gate = await full();
     const leaving = new AbortController();
-    const waiting = Array.from({ length: CATCH_UPS_WAITING_MAX - 1 }, () => gate.enter(never));
+    const waiting = Array.from({ length: CATCH_UPS_WAITING_MAX - 1 }, () => gate.enter('ann', never));
     expect(gate.isCrowded).toBe(false);
-    const last = gate.enter(leaving.signal);
+    const last = gate.enter('ann', leaving.signal);
     expect(gate.isCrowded).toBe(true);
     leaving.abort();
     await last;

@@ -4,7 +4,9 @@
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { GatewayError } from '../gateway-error.ts';
+import { boundExceeded, tooManyValues } from '../json-bounds.ts';
 import { isFields, parseJson } from '../parse-json.ts';
+import { excerpt } from '../request-validation.ts';
 import type { FrameAddress } from '../socket-session.ts';
 import { cursorIdSchema, editSchema, positionSchema, promptFields, regenerationFields, runIdSchema } from '../wire-schemas.ts';
 
@@ -53,9 +55,10 @@ export class RefusedFrame {
   }
 }
 
-/** @throws GatewayError bad-frame: final for the socket */
+/** @throws GatewayError bad-frame, too-large: final for the socket */
 export function parseClientFrame(text: string): ClientFrame | RefusedFrame {
   const parsed = parseJson(text);
+  if (parsed === undefined && boundExceeded(text) === 'values') throw tooManyValues();
   if (parsed === undefined || !isFields(parsed.value)) throw new GatewayError('bad-frame');
   const fields = parsed.value;
   const check = typeof fields['type'] === 'string' ? checks.get(fields['type']) : undefined;
@@ -64,7 +67,7 @@ export function parseClientFrame(text: string): ClientFrame | RefusedFrame {
   if (check.Check(fields)) return fields as unknown as ClientFrame;
   const address = addressOf(fields);
   if (address === undefined) throw new GatewayError('bad-frame');
-  const details = check.Errors(fields).map(({ instancePath, message }) => ({ path: instancePath, message }));
+  const details = check.Errors(excerpt(fields)).map(({ instancePath, message }) => ({ path: instancePath, message }));
   return new RefusedFrame(address, new GatewayError('invalid-request', { message: 'the frame is not valid', details }));
 }
 

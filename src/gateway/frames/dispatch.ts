@@ -15,6 +15,9 @@ import { editFrame, withdrawFrame } from './waiting.ts';
 
 /** @throws GatewayError: final for the socket */
 export async function dispatchFrame(deps: FrameDeps, socket: SocketSession, text: string): Promise<void> {
+  // Before it costs anything. Of a socket that is nobody's yet only one frame is read.
+  const { principal } = socket;
+  if (principal !== undefined) deps.parseBudget.spend(principal, text.length);
   const frame = parseClientFrame(text);
   if (!(frame instanceof RefusedFrame) && frame.type === 'auth') return authFrame(deps, socket, frame);
   // Also of a frame that is refused, and of a ping: a socket that is nobody's may say `auth` and nothing else.

@@ -4,6 +4,7 @@ import type { Sessions } from '../../session/sessions.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import type { ChatCommands } from '../chat-commands.ts';
 import type { EventStreams } from '../event-streams.ts';
+import type { ParseBudget } from '../parse-budget.ts';
 import type { SessionIds } from '../session-ids.ts';
 
 export interface FrameDeps {
@@ -13,6 +14,7 @@ export interface FrameDeps {
   readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
   readonly cursors: Cursors;
+  readonly parseBudget: ParseBudget;
   /** What nobody expected, in a frame that was answered with `internal`. */
   readonly onDefect: (error: unknown) => void;
 }

@@ -3,11 +3,11 @@ import Type from 'typebox';
 import { encodePosition, type Position } from '../../broker/position.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
-import type { TranscriptMessage } from '../../session/transcript.ts';
 import { traceOfRequest } from '../../tracing.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { ChatCommands } from '../chat-commands.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
+import { pageBody, type PageBody, type PageReads } from '../page-reads.ts';
 import type { SessionIds } from '../session-ids.ts';
 import { parseGivenPosition } from '../wire-position.ts';
 import { editSchema, errorSchema, messageParams, positionSchema, promptSchema, runIdSchema, sessionParams } from '../wire-schemas.ts';
@@ -16,6 +16,7 @@ export interface MessagesRoutesDeps {
   readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
   readonly commands: ChatCommands;
+  readonly reads: PageReads;
 }
 
 export const HISTORY_LIMIT = 50;
@@ -28,13 +29,6 @@ const historyQuery = Type.Object({
 });
 
 type HistoryQuery = Type.Static<typeof historyQuery>;
-
-/** As the wire has it. `before`: ask for the next older page with it; absent on the oldest. */
-interface HistoryBody {
-  readonly messages: readonly TranscriptMessage[];
-  readonly position: string;
-  readonly before?: string;
-}
 
 const messageSchema = Type.Object({
   messageId: Type.String(),
@@ -49,20 +43,24 @@ const messageSchema = Type.Object({
   parts: Type.Optional(Type.Array(Type.Unknown())),
 });
 
-const historySchema = Type.Unsafe<HistoryBody>(
+/** `before`: ask for the next older page with it; absent on the oldest. */
+const historySchema = Type.Unsafe<PageBody>(
   Type.Object({ messages: Type.Array(messageSchema), position: Type.String(), before: Type.Optional(Type.String()) }),
 );
 
 const sentSchema = Type.Object({ messageId: Type.String(), runId: Type.String(), position: Type.String(), queued: Type.Integer() });
 
 const tags = ['messages'];
+const JSON_TYPE = 'application/json; charset=utf-8';
 
-export function messagesRoutes(app: HttpApp, { sessionIds, sessions, commands }: MessagesRoutesDeps): void {
+export function messagesRoutes(app: HttpApp, { sessionIds, sessions, commands, reads }: MessagesRoutesDeps): void {
   const url = '/v1/sessions/:sessionId/messages';
 
-  app.get(url, { schema: { tags, params: sessionParams, querystring: historyQuery, response: { 200: historySchema, '4xx': errorSchema } } }, async (request) => {
+  app.get(url, { schema: { tags, params: sessionParams, querystring: historyQuery, response: { 200: historySchema, '4xx': errorSchema } }, preHandler: reads.admit }, async (request, reply) => {
     const identity = identityOf(request);
-    return readPage(sessions, identity, await sessionIds.find(identity, request.params.sessionId), request.query);
+    const ref = await sessionIds.find(identity, request.params.sessionId);
+    const page = await reads.inTurn(identity.principal, () => readPage(sessions, identity, ref, request.query));
+    return reply.type(JSON_TYPE).send(page);
   });
 
   app.post(url, { schema: { tags, params: sessionParams, body: promptSchema, response: { 202: sentSchema, '4xx': errorSchema } } }, async (request, reply) => {
@@ -82,7 +80,7 @@ export function messagesRoutes(app: HttpApp, { sessionIds, sessions, commands }:
   });
 }
 
-async function readPage(sessions: Sessions, { principal }: Identity, ref: SessionRef, query: HistoryQuery): Promise<HistoryBody> {
+async function readPage(sessions: Sessions, { principal }: Identity, ref: SessionRef, query: HistoryQuery): Promise<PageBody> {
   const { limit = HISTORY_LIMIT, before: text, branch } = query;
   const given = text === undefined ? 'latest' : parseGivenPosition(text);
   const end = typeof given === 'object' ? given : undefined;
@@ -90,6 +88,6 @@ async function readPage(sessions: Sessions, { principal }: Identity, ref: Sessio
   const at = (offset: number): string => encodePosition({ epoch, offset } satisfies Position);
   const position = at(Math.max(0, through));
   // Nothing stands before everything.
-  if (given === 'earliest') return { messages: [], position };
-  return { messages, position, ...(before === undefined ? {} : { before: at(before) }) };
+  if (given === 'earliest') return pageBody('messages', [], { position });
+  return pageBody('messages', messages, { position, ...(before === undefined ? {} : { before: at(before) }) });
 }

@@ -4,6 +4,7 @@ import { encodePosition } from '../../broker/position.ts';
 import type { RunTimeline } from '../../session/run-timeline.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
+import type { PageReads } from '../page-reads.ts';
 import type { SessionIds } from '../session-ids.ts';
 import { parseGivenPosition } from '../wire-position.ts';
 import { errorSchema, positionSchema, sessionParams } from '../wire-schemas.ts';
@@ -49,14 +50,15 @@ interface RunsBody {
 
 const runsSchema = Type.Unsafe<RunsBody>(Type.Object({ runs: Type.Array(runSchema), before: Type.Optional(Type.String()) }));
 
-export function runsRoutes(app: HttpApp, { sessionIds, sessions }: { readonly sessionIds: SessionIds; readonly sessions: Sessions }): void {
+export function runsRoutes(app: HttpApp, { sessionIds, sessions, reads }: { readonly sessionIds: SessionIds; readonly sessions: Sessions; readonly reads: PageReads }): void {
   const schema = { tags: ['runs'], params: sessionParams, querystring: runsQuery, response: { 200: runsSchema, '4xx': errorSchema } };
-  app.get('/v1/sessions/:sessionId/runs', { schema }, async (request) => {
+  app.get('/v1/sessions/:sessionId/runs', { schema, preHandler: reads.admit }, async (request) => {
     const identity = identityOf(request);
     const { limit = RUNS_LIMIT, before } = request.query;
     const given = before === undefined ? 'latest' : parseGivenPosition(before);
     const end = typeof given === 'object' ? given : undefined;
-    const page = await sessions.runs(identity.principal, await sessionIds.find(identity, request.params.sessionId), limit, end);
+    const ref = await sessionIds.find(identity, request.params.sessionId);
+    const page = await reads.inTurn(identity.principal, () => sessions.runs(identity.principal, ref, limit, end));
     // Nothing stands before everything.
     if (given === 'earliest') return { runs: [] };
     return { runs: page.runs, ...(page.before === undefined ? {} : { before: encodePosition({ epoch: page.epoch, offset: page.before }) }) };

@@ -8,6 +8,7 @@ import type { Identity } from '../auth/identity.ts';
 import { idOf } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from '../http-app.ts';
+import type { PageReads } from '../page-reads.ts';
 import type { Readiness } from '../readiness.ts';
 import type { SessionIds } from '../session-ids.ts';
 import { errorSchema, metadataSchema, sessionIdSchema, sessionParams, titleSchema } from '../wire-schemas.ts';
@@ -16,6 +17,7 @@ export interface SessionsRoutesDeps {
   readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
   readonly newId: () => string;
+  readonly reads: PageReads;
   readonly readiness: Readiness;
 }
 
@@ -67,7 +69,7 @@ const listSchema = Type.Unsafe<ListBody>(Type.Object({ sessions: Type.Array(summ
 
 const tags = ['sessions'];
 
-export function sessionsRoutes(app: HttpApp, { sessionIds, sessions, newId, readiness }: SessionsRoutesDeps): void {
+export function sessionsRoutes(app: HttpApp, { sessionIds, sessions, newId, readiness, reads }: SessionsRoutesDeps): void {
   app.post('/v1/sessions', { schema: { tags, body: createBody, response: { 200: createdSchema, 201: createdSchema, '4xx': errorSchema } } }, async (request, reply) => {
     readiness.mustNotDrain();
     const identity = identityOf(request);
@@ -83,11 +85,12 @@ export function sessionsRoutes(app: HttpApp, { sessionIds, sessions, newId, read
     return reply.code(created ? 201 : 200).send({ sessionId: idOf(ref), position: encodePosition(position) });
   });
 
-  app.get('/v1/sessions', { schema: { tags, querystring: listQuery, response: { 200: listSchema, '4xx': errorSchema } } }, async (request): Promise<ListBody> => {
+  app.get('/v1/sessions', { schema: { tags, querystring: listQuery, response: { 200: listSchema, '4xx': errorSchema } }, preHandler: reads.admit }, async (request): Promise<ListBody> => {
     const { limit = LIST_LIMIT, after } = request.query;
     const place = after === undefined ? undefined : parseListPlace(after);
     if (after !== undefined && place === undefined) throw new GatewayError('invalid-request', { message: 'after is not the `after` of a page of this list' });
-    const { sessions: listed, next } = await listSessions({ sessionIds, sessions }, identityOf(request), limit, place);
+    const identity = identityOf(request);
+    const { sessions: listed, next } = await reads.inTurn(identity.principal, () => listSessions({ sessionIds, sessions }, identity, limit, place));
     return { sessions: listed, more: next !== undefined, ...(next === undefined ? {} : { after: encodeListPlace(next) }) };
   });
 

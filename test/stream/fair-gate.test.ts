@@ -1,0 +1,59 @@
+// Users take turns at what costs a node much, whatever each of them asks for.
+import { describe, expect, it } from 'vitest';
+import { FairGate } from '../../src/stream/fair-gate.ts';
+
+const never = new AbortController().signal;
+const LIMITS = { insideMax: 4, insidePerUserMax: 2, waitingMax: 100, waitingPerUserMax: 10 };
+
+/** Enters as a user, and writes down who was let in. */
+function comers(gate: FairGate, order: string[]): (user: string) => Promise<boolean> {
+  return async (user) => {
+    const isIn = await gate.enter(user, never);
+    order.push(user);
+    return isIn;
+  };
+}
+
+async function settled(): Promise<void> {
+  await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
+}
+
+describe('a fair gate', () => {
+  it('lets in no more of one user than it may, and others meanwhile', async () => {
+    const gate = new FairGate(LIMITS);
+    const order: string[] = [];
+    const come = comers(gate, order);
+    for (const user of ['mallory', 'mallory', 'mallory', 'mallory', 'ann', 'bob']) void come(user);
+    await settled();
+    expect(order).toEqual(['mallory', 'mallory', 'ann', 'bob']);
+    gate.leave('mallory');
+    await settled();
+    expect(order).toEqual(['mallory', 'mallory', 'ann', 'bob', 'mallory']);
+  });
+
+  it('lets in a user who asks once before the rest of one who asks often', async () => {
+    const gate = new FairGate({ ...LIMITS, insideMax: 1 });
+    const order: string[] = [];
+    const come = comers(gate, order);
+    for (let i = 0; i < 9; i += 1) void come('mallory');
+    for (const user of ['ann', 'bob', 'ann']) void come(user);
+    for (let i = 0; i < 11; i += 1) {
+      await settled();
+      gate.leave(order.at(-1) ?? '');
+    }
+    await settled();
+    expect(order.slice(0, 6)).toEqual(['mallory', 'mallory', 'ann', 'bob', 'mallory', 'ann']);
+    expect(order).toHaveLength(12);
+  });
+
+  it('says of whom too many wait, and that nobody else may', async () => {
+    const gate = new FairGate({ ...LIMITS, insideMax: 1, waitingMax: 12 });
+    const leaving = new AbortController();
+    for (let i = 0; i < 11; i += 1) void gate.enter('mallory', leaving.signal);
+    expect([gate.isCrowdedBy('mallory'), gate.isCrowdedBy('ann'), gate.isCrowded]).toEqual([true, false, false]);
+    for (let i = 0; i < 2; i += 1) void gate.enter('ann', leaving.signal);
+    expect(gate.isCrowded).toBe(true);
+    leaving.abort();
+    expect([gate.isCrowdedBy('mallory'), gate.isCrowded]).toEqual([false, false]);
+  });
+});
