@@ -19,6 +19,8 @@ const ATTEMPTS_MAX = 100;
 /** Below 300 s, where fetch itself gives up. */
 const TIMEOUT_MS_MAX = 290_000;
 const UNWATCHED_MS_MAX = 24 * 60 * 60 * 1000;
+/** As long as a chat with a run is kept without a write. */
+const RUN_MS_MAX = 7 * 24 * 60 * 60 * 1000;
 /** As variables are named. A key that was pasted in its place has lower-case letters, as a rule, and is refused. */
 const VARIABLE = '^[A-Z_][A-Z0-9_]{0,127}$';
 
@@ -42,6 +44,7 @@ const agentSchema = Type.Object(
     answerCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ANSWER_CHARS_MAX })),
     timeouts: Type.Optional(Type.Object({ firstByteMs: Type.Optional(timeoutMs), idleMs: Type.Optional(timeoutMs) }, closed)),
     unwatchedMs: Type.Optional(Type.Integer({ minimum: 1_000, maximum: UNWATCHED_MS_MAX })),
+    runMsMax: Type.Optional(Type.Integer({ minimum: 1_000, maximum: RUN_MS_MAX })),
     concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: CREDIT_MAX })),
     serve: Type.Optional(Type.Boolean()),
   },

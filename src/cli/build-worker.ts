@@ -19,7 +19,7 @@ import type { Config } from './config.ts';
 import type { Handlers } from './load-handlers.ts';
 
 export interface WorkerDeps {
-  readonly config: Pick<Config, 'agents' | 'runsMax' | 'leaseMs'>;
+  readonly config: Pick<Config, 'agents' | 'runsMax' | 'runMsMax' | 'leaseMs'>;
   readonly logger: Logger;
   readonly broker: BrokerEngine;
   readonly commandLog: CommandLog;
@@ -38,7 +38,7 @@ export function buildWorker({ config, logger, broker, commandLog, handlers, newI
     const handler = handlers.get(agent.name);
     return handler === undefined ? modelProvider(agent, random) : createHandlerProvider(handler, own);
   };
-  const served = config.agents.filter((agent) => agent.isServed).map((agent) => toAgent(agent, toProvider(agent)));
+  const served = config.agents.filter((agent) => agent.isServed).map((agent) => toAgent(agent, toProvider(agent), config.runMsMax));
   return new Worker({
     broker,
     log: commandLog,
@@ -53,8 +53,8 @@ export function buildWorker({ config, logger, broker, commandLog, handlers, newI
   });
 }
 
-function toAgent(config: AgentConfig, provider: Provider): Agent {
-  const { handler, model, models, promptCharsMax, systemPrompt, takeover, attemptsMax, conversationChars, answerCharsMax, unwatchedMs, concurrency } = config.entry;
+function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Agent {
+  const { handler, model, models, promptCharsMax, systemPrompt, takeover, attemptsMax, conversationChars, answerCharsMax, unwatchedMs, concurrency, runMsMax: ownRunMsMax } = config.entry;
   return {
     name: config.name,
     provider,
@@ -65,6 +65,7 @@ function toAgent(config: AgentConfig, provider: Provider): Agent {
     // Code that goes on from a text has to say so; begun anew, it finds what it had asked.
     takeover: takeover ?? (handler === undefined ? 'continue' : 'restart'),
     attemptsMax: attemptsMax ?? TAKEOVER_ATTEMPTS_MAX,
+    runMsMax: ownRunMsMax ?? runMsMax,
     conversationChars: conversationChars ?? CONVERSATION_CHARS_MAX,
     ...(answerCharsMax === undefined ? {} : { answerCharsMax }),
     ...(unwatchedMs === undefined ? {} : { unwatchedMs }),

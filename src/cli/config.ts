@@ -5,6 +5,7 @@ import { systemClock } from '../clock.ts';
 import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig, SessionIdScope } from '../gateway/gateway-config.ts';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, SESSION_ID_SCOPES } from '../gateway/gateway-config.ts';
+import { RUN_MS_MAX } from '../worker/agent.ts';
 import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
 import { readAgents, type AgentConfig, type Role } from './agent-config.ts';
 import { BROKER_SETTINGS, readBroker, type BrokerConfig } from './broker-config.ts';
@@ -29,10 +30,14 @@ export interface Config {
   readonly trustedProxies: readonly string[];
   readonly connectionsPerUserMax: number | undefined;
   readonly connectionsPerAddressMax: number | undefined;
+  readonly ticketsPerUserMax: number | undefined;
+  readonly subscriptionsPerUserMax: number | undefined;
   /** Empty only for a gateway that was told of none: it takes prompts for any. */
   readonly agents: readonly AgentConfig[];
   /** Of each agent at once, where the agent itself names no other number. */
   readonly runsMax: number;
+  /** One attempt at a run, where its agent names no other time. */
+  readonly runMsMax: number;
   /** A worker that is silent for this long has lost its runs to others. */
   readonly leaseMs: number;
   readonly drainMs: number;
@@ -43,6 +48,10 @@ export interface Config {
 export const DRAIN_MS = 5_000;
 /** Below it, a pause of the collector or of the network costs a run. */
 const LEASE_MS_MIN = 1_000;
+/** Below it, hardly any model answers. */
+export const RUN_MS_MAX_MIN = 1_000;
+/** As long as a chat with a run is kept without a write. */
+export const RUN_MS_MAX_MAX = 7 * 24 * 60 * 60 * 1000;
 const PORT = 8080;
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
@@ -74,9 +83,12 @@ export function readConfig(env: Environment = process.env): Config {
     publicUrl: readPublicUrl(read),
     trustedProxies: readProxies(read),
     connectionsPerUserMax: read.integer('HOLDLINE_CONNECTIONS_PER_USER', 1, 1_000_000),
+    ticketsPerUserMax: read.integer('HOLDLINE_TICKETS_PER_USER', 1, 100_000),
+    subscriptionsPerUserMax: read.integer('HOLDLINE_SUBSCRIPTIONS_PER_USER', 1, 1_000_000),
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
     agents: readAgents(read, role),
     runsMax: read.integer('HOLDLINE_RUNS', 1, CREDIT_MAX) ?? RUNS_MAX,
+    runMsMax: read.integer('HOLDLINE_RUN_MS_MAX', RUN_MS_MAX_MIN, RUN_MS_MAX_MAX) ?? RUN_MS_MAX,
     leaseMs: read.integer('HOLDLINE_LEASE_MS', LEASE_MS_MIN, 600_000) ?? LEASE_MS,
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),

@@ -119,7 +119,7 @@ function workerMetrics(worker: Worker) {
 }
 
 function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined): GatewayConfig {
-  const { origins, hosts, publicUrl, trustedProxies, cookieSecret, connectionsPerUserMax, connectionsPerAddressMax } = config;
+  const { origins, hosts, publicUrl, trustedProxies, cookieSecret, connectionsPerUserMax, connectionsPerAddressMax, ticketsPerUserMax, subscriptionsPerUserMax } = config;
   const auth = config.auth ?? { keys: { kind: 'secret', secret: ownSecretBytes ?? new Uint8Array() } as const };
   return gatewayConfig({
     auth: { ...auth, ...(cookieSecret === undefined ? {} : { cookieSecret }) },
@@ -131,6 +131,8 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
     hosts: config.auth === undefined ? LOOPBACK_HOSTS : hosts,
     trustedProxies,
     ...(connectionsPerUserMax === undefined ? {} : { connectionsPerUserMax }),
+    ...(ticketsPerUserMax === undefined ? {} : { ticketsPerUserMax }),
+    ...(subscriptionsPerUserMax === undefined ? {} : { subscriptionsPerUserMax }),
     ...(connectionsPerAddressMax === undefined ? {} : { connectionsPerAddressMax }),
   });
 }

@@ -7,12 +7,18 @@ export interface AdmissionLimits {
   readonly connectionsMax: number;
   readonly connectionsPerUserMax: number;
   readonly connectionsPerAddressMax: number;
+  readonly subscriptionsPerUserMax: number;
 }
 
 /** A place that one open connection holds. */
 export interface Place {
   /** Counts it for a user too, once that is known. @throws GatewayError too-many */
   assign(user: Principal): void;
+  /** May its user follow another chat? @throws GatewayError too-many */
+  checkSubscriptions(): void;
+  /** A chat is followed over it. */
+  subscribe(): void;
+  unsubscribe(): void;
   /** Idempotent. */
   release(): void;
 }
@@ -21,6 +27,8 @@ export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #byAddress = new Map<string, number>();
   readonly #byUser = new Map<string, number>();
+  /** Chats that sockets follow, by user. */
+  readonly #subscriptions = new Map<string, number>();
   #open = 0;
 
   constructor(limits: AdmissionLimits) {
@@ -59,6 +67,22 @@ export class Admission {
     count(this.#byUser, userKey(user), 1);
   }
 
+  /** @throws GatewayError too-many */
+  checkSubscriptions(user: Principal): void {
+    const { subscriptionsPerUserMax } = this.#limits;
+    if ((this.#subscriptions.get(userKey(user)) ?? 0) >= subscriptionsPerUserMax) {
+      throw new GatewayError('too-many', { message: `one user follows at most ${subscriptionsPerUserMax} chats here: unsubscribe from one` });
+    }
+  }
+
+  subscribe(user: Principal): void {
+    count(this.#subscriptions, userKey(user), 1);
+  }
+
+  unsubscribe(user: Principal): void {
+    count(this.#subscriptions, userKey(user), -1);
+  }
+
   leave(address: string, user: Principal | undefined): void {
     this.#open -= 1;
     count(this.#byAddress, address, -1);
@@ -72,6 +96,7 @@ class HeldPlace implements Place {
   readonly #address: string;
   #user: Principal | undefined;
   #isReleased = false;
+  #subscriptions = 0;
 
   constructor(admission: Admission, address: string) {
     this.#admission = admission;
@@ -84,8 +109,25 @@ class HeldPlace implements Place {
     this.#user = user;
   }
 
+  checkSubscriptions(): void {
+    if (this.#user !== undefined) this.#admission.checkSubscriptions(this.#user);
+  }
+
+  subscribe(): void {
+    if (this.#isReleased || this.#user === undefined) return;
+    this.#admission.subscribe(this.#user);
+    this.#subscriptions += 1;
+  }
+
+  unsubscribe(): void {
+    if (this.#isReleased || this.#user === undefined || this.#subscriptions === 0) return;
+    this.#admission.unsubscribe(this.#user);
+    this.#subscriptions -= 1;
+  }
+
   release(): void {
     if (this.#isReleased) return;
+    while (this.#subscriptions > 0) this.unsubscribe();
     this.#isReleased = true;
     this.#admission.leave(this.#address, this.#user);
   }

@@ -59,6 +59,8 @@ export interface StreamStart {
   readonly after: Position | undefined;
   /** A run of it waited then. */
   readonly isWaiting: boolean;
+  /** Where it was last said what the chat is called. */
+  readonly info: Position | undefined;
   /** Whose stream it is. */
   readonly user: string;
 }
@@ -91,17 +93,17 @@ export class EventStreams {
     const { ref, loaded } = await this.#authorize(identity, named, given);
     const position = given ?? (cursor === undefined ? undefined : await this.#deps.cursors.read(identity.principal, ref, cursor)) ?? 'earliest';
     const isWaiting = loaded?.state.runs.some((run) => run.state === 'queued') ?? false;
-    return { ref, after: await this.#resolve(ref, position), isWaiting, user };
+    return { ref, after: await this.#resolve(ref, position), isWaiting, info: infoOf(loaded), user };
   }
 
   /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
   run({ start, wire, encoder, sink, signal, onReset, until }: StreamOptions): Promise<void> {
     const { broker, hub, metrics, queueWatch } = this.#deps;
-    const { ref, after, isWaiting, user } = start;
+    const { ref, after, isWaiting, info, user } = start;
     if (after !== undefined) metrics.onResume(wire);
     // One literal with every field: what is spread together gets a shape that every token then stumbles over.
     const subscription = new Subscription({
-      broker, hub, gate: this.#gate, user, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics,
+      broker, hub, gate: this.#gate, user, info, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics,
       idleAt: until === 'idle' ? () => this.#idleAt(ref) : undefined,
       onLive: isWaiting ? () => queueWatch.watch(ref) : undefined,
     });
@@ -166,4 +168,9 @@ export class EventStreams {
     const loaded = await this.#deps.log.load(ref);
     return loaded === undefined || loaded.state.runs.length > 0 ? undefined : loaded.at;
   }
+}
+
+function infoOf(loaded: LoadedState | undefined): Position | undefined {
+  const offset = loaded?.state.infoAt ?? null;
+  return loaded === undefined || offset === null ? undefined : { epoch: loaded.epoch, offset };
 }

@@ -68,6 +68,9 @@ export interface GatewayConfig {
   readonly wsFragmentsMax: number;
   readonly wsBufferedChunksMax: number;
   readonly subscriptionsPerSocketMax: number;
+  readonly subscriptionsPerUserMax: number;
+  /** Bought of this node and not expired. */
+  readonly ticketsPerUserMax: number;
   readonly framesPerSecond: number;
   readonly framesBurst: number;
   readonly ticketTtlMs: number;
@@ -115,6 +118,10 @@ export const WS_PAYLOAD_BYTES_MAX = 64 * 1024;
 export const WS_FRAGMENTS_MAX = 64;
 export const WS_BUFFERED_CHUNKS_MAX = 1_024;
 export const SUBSCRIPTIONS_PER_SOCKET_MAX = 256;
+/** Some devices, each with as many chats as a socket may follow. */
+export const SUBSCRIPTIONS_PER_USER_MAX = 4_096;
+/** A page that opens many streams buys one for each. */
+export const TICKETS_PER_USER_MAX = 256;
 export const FRAMES_PER_SECOND = 100;
 /** A page that opens many chats subscribes to all of them at once. */
 export const FRAMES_BURST = 600;
@@ -151,6 +158,8 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   wsFragmentsMax: WS_FRAGMENTS_MAX,
   wsBufferedChunksMax: WS_BUFFERED_CHUNKS_MAX,
   subscriptionsPerSocketMax: SUBSCRIPTIONS_PER_SOCKET_MAX,
+  subscriptionsPerUserMax: SUBSCRIPTIONS_PER_USER_MAX,
+  ticketsPerUserMax: TICKETS_PER_USER_MAX,
   framesPerSecond: FRAMES_PER_SECOND,
   framesBurst: FRAMES_BURST,
   ticketTtlMs: TICKET_TTL_MS,

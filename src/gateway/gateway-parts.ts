@@ -67,7 +67,7 @@ export function buildParts(deps: PartsDeps) {
   const queueWatch: QueueWatch = new QueueWatch({ broker, log, hub, clock, onError: onDefect });
   const readiness = new Readiness(broker);
   const admission = new Admission(config);
-  const tickets = new Tickets(broker, clock, newId, config.ticketTtlMs);
+  const tickets = new Tickets(broker, clock, newId, config);
   const streamCookie = new StreamCookie(config.auth.cookieSecret);
   const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });

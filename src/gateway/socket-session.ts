@@ -71,13 +71,16 @@ export class SocketSession implements Connection {
 
   /** @throws GatewayError too-many */
   mustHaveRoom(): void {
-    if (this.#following.size < this.#deps.config.subscriptionsPerSocketMax) return;
-    throw new GatewayError('too-many', { message: 'too many subscriptions on this socket' });
+    if (this.#following.size >= this.#deps.config.subscriptionsPerSocketMax) {
+      throw new GatewayError('too-many', { message: 'too many subscriptions on this socket' });
+    }
+    this.#deps.place.checkSubscriptions();
   }
 
   follow(sessionId: string, start: StreamStart): void {
     this.unfollow(sessionId);
     if (this.#connection.isClosing) return;
+    this.#deps.place.subscribe();
     const sink = new SocketStream(this.#connection, (ended, reason) => {
       if (this.#following.get(sessionId) === ended) this.#endFollowing(sessionId, endError(reason));
     });
@@ -87,8 +90,10 @@ export class SocketSession implements Connection {
 
   unfollow(sessionId: string): void {
     const following = this.#following.get(sessionId);
+    if (following === undefined) return;
     this.#following.delete(sessionId);
-    following?.closed.abort();
+    this.#deps.place.unsubscribe();
+    following.closed.abort();
   }
 
   reply(frame: Readonly<Record<string, unknown>>): void {

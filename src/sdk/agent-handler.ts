@@ -46,6 +46,8 @@ export interface AgentDefinition {
   readonly takeover?: Takeover;
   /** Starts of one run, the first included. */
   readonly attemptsMax?: number;
+  /** One attempt at a run that goes on for longer is ended as `run-too-long`. Default: an hour. */
+  readonly runMsMax?: number;
   /** Budget of the conversation, in UTF-16 code units. */
   readonly conversationChars?: number;
 }

@@ -13,6 +13,7 @@ export function toAgent(name: string, given: AgentHandler | AgentDefinition, dep
     ...(systemPrompt === undefined ? {} : { systemPrompt }),
     takeover,
     attemptsMax: definition.attemptsMax ?? TAKEOVER_ATTEMPTS_MAX,
+    ...(definition.runMsMax === undefined ? {} : { runMsMax: definition.runMsMax }),
     conversationChars: definition.conversationChars ?? CONVERSATION_CHARS_MAX,
   };
 }

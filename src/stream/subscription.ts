@@ -42,6 +42,9 @@ export interface SubscriptionOptions {
   readonly encoder: WireEncoder;
   readonly sink: EventSink;
   readonly signal: StopSignal;
+  /** The last event that says what the chat is called and carries: earlier ones are not told any more to who catches up.
+   *  Undefined where it is not known. */
+  readonly info: Position | undefined;
   /** Of the node: every reader that catches up passes it. */
   readonly gate: CatchUpGate;
   /** Whose reader this is: users catch up in turn. */
@@ -246,9 +249,16 @@ export class Subscription implements FeedListener {
         for (const filled of fill(item, filler.answer)) events.push(filled);
       }
       const event = wireEvent(item);
-      if (event !== undefined) events.push(event);
+      if (event !== undefined && !this.#isOutdated(epoch, event)) events.push(event);
     }
     if (events.length > 0 && !this.#options.signal.aborted) this.#sink.write(this.#encoder.encodeEvents(epoch, coalesce(events)));
+  }
+
+  /** A change of title or metadata says all that holds from then on; so the reader, who is given the last one later in the
+   *  same reading, needs none of those before. */
+  #isOutdated(epoch: string, { type, offset }: WireEvent): boolean {
+    const { info } = this.#options;
+    return type === 'session.updated' && info?.epoch === epoch && offset < info.offset;
   }
 
   #readAnswer(epoch: string, by: number): Promise<FinishedAnswer> {

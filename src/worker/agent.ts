@@ -22,11 +22,15 @@ export interface Agent extends AgentTerms {
   readonly answerCharsMax?: number;
   /** A run that nobody watches for so long is ended. Default: nobody has to. */
   readonly unwatchedMs?: number;
+  /** One attempt at a run that goes on for longer is ended. Default: RUN_MS_MAX. */
+  readonly runMsMax?: number;
   /** Runs of it at once in one worker. Default: the worker's. */
   readonly concurrency?: number;
 }
 
 export const TAKEOVER_ATTEMPTS_MAX = 5;
+/** An hour: longer than any answer that somebody waits for. */
+export const RUN_MS_MAX = 60 * 60 * 1000;
 export const CONVERSATION_CHARS_MAX = 200_000;
 
 /** A prompt that names no model, taken by a gateway that does not know the agent, gets the agent's. */

@@ -13,7 +13,7 @@ import type { Runs } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
 import type { WorkSpan } from '../tracing.ts';
-import { modelOf, unwatchedLimit } from './agent.ts';
+import { modelOf, RUN_MS_MAX, unwatchedLimit } from './agent.ts';
 import { AgentError } from './agent-error.ts';
 import { readConversation } from './conversation.ts';
 import { persist } from './persist.ts';
@@ -40,6 +40,7 @@ export type RunOutcome = RunTerminal['type'] | 'gone' | 'lost' | 'released';
 /** Why a run's upstream was aborted. */
 type Stop =
   | { readonly why: 'cancelled'; readonly by: string; readonly reason?: string }
+  | { readonly why: 'overdue' }
   | { readonly why: 'gone' }
   | { readonly why: 'lost' }
   | { readonly why: 'released' };
@@ -123,9 +124,13 @@ class ActiveRun {
     const watch = new AbortController();
     const watching = this.#watchChat(watch.signal);
     const forget = this.#watchPresence();
+    const { clock, agent } = this.#deps;
+    // Of this attempt: a run must not end because its workers were away.
+    const overdue = clock.after(agent.runMsMax ?? RUN_MS_MAX, () => this.#abort({ why: 'overdue' }));
     try {
       return await this.#generate();
     } finally {
+      overdue.cancel();
       forget();
       watch.abort();
       released.removeEventListener('abort', release);
@@ -149,6 +154,7 @@ class ActiveRun {
   }
 
   async #stopped(stop: Stop): Promise<RunOutcome> {
+    if (stop.why === 'overdue') return this.#finish(this.#overdue());
     return stop.why === 'cancelled' ? this.#finish(this.#cancelled(stop.by, stop.reason)) : stop.why;
   }
 
@@ -208,6 +214,12 @@ class ActiveRun {
     return { type: 'run.cancelled', runId: this.#held.run.runId, ...why, ...this.#meter.tally() };
   }
 
+  /** A model that says a word now and then is never silent for long enough to be given up for that. */
+  #overdue(): RunTerminal {
+    const error = { code: 'run-too-long', message: 'the answer took longer than its agent may take', retryable: false };
+    return { type: 'run.failed', runId: this.#held.run.runId, error, ...this.#meter.tally() };
+  }
+
   /** What the model says first, behind what stands. @throws BrokenSeamError */
   #cross(seam: Seam, event: Exclude<ProviderEvent, { type: 'usage' }>): void {
     // Who thinks first has not gone on: it begins another answer.
@@ -240,7 +252,7 @@ class ActiveRun {
 
   #abort(stop: Stop): void {
     this.#stop ??= stop;
-    if (stop.why !== 'cancelled') this.#letGo.abort();
+    if (stop.why !== 'cancelled' && stop.why !== 'overdue') this.#letGo.abort();
     this.#upstream.abort();
   }
 

@@ -224,6 +224,7 @@ export class ChatRig {
       hub: this.hub,
       gate: new CatchUpGate(),
       user: 'alice',
+      info: undefined,
       topic: chatTopic(this.ref),
       after,
       encoder: testEncoder,

@@ -199,6 +199,7 @@ export class WorldReader {
       hub: node.hub,
       gate: node.catchUps,
       user: 'user',
+      info: undefined,
       topic: chatTopic({ tenant: 'default', sessionId: this.session }),
       encoder: plant.encoder?.(encoder) ?? encoder,
       sink: to.sink,

@@ -6,9 +6,11 @@ import type { Broker } from '../../broker/broker.ts';
 import type { Clock } from '../../clock.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import { ticketTopic } from '../../session/topic-names.ts';
+import type { GatewayConfig } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { decodeIdentity, encodeIdentity } from './identity-codec.ts';
 import type { Identity } from './identity.ts';
+import { TicketQuota } from './ticket-quota.ts';
 
 export interface IssuedTicket {
   readonly ticket: string;
@@ -41,15 +43,19 @@ export class Tickets {
   readonly #clock: Clock;
   readonly #newId: () => string;
   readonly #ttlMs: number;
+  readonly #quota: TicketQuota;
 
-  constructor(broker: Broker, clock: Clock, newId: () => string, ttlMs: number) {
+  constructor(broker: Broker, clock: Clock, newId: () => string, { ticketTtlMs, ticketsPerUserMax }: Pick<GatewayConfig, 'ticketTtlMs' | 'ticketsPerUserMax'>) {
     this.#broker = broker;
     this.#clock = clock;
     this.#newId = newId;
-    this.#ttlMs = ttlMs;
+    this.#ttlMs = ticketTtlMs;
+    this.#quota = new TicketQuota(clock, ticketTtlMs, ticketsPerUserMax);
   }
 
+  /** @throws GatewayError too-many */
   async issue(buyer: Identity, { sessionId, purpose, scope }: TicketOrder): Promise<IssuedTicket> {
+    this.#quota.take(buyer.principal);
     const now = this.#clock.now();
     const expiresAt = Math.min(now + this.#ttlMs, buyer.expiresAt);
     const bearer = { ...buyer, isReadOnly: scope === 'read', ...(sessionId === undefined ? {} : { sessions: new Set([sessionId]) }) };

@@ -1,0 +1,40 @@
+// How many tickets one user may have that are still good, of this node. Each is a topic of its own until it expires.
+import type { Clock } from '../../clock.ts';
+import type { Principal } from '../../session/session-ref.ts';
+import { userKey } from '../admission.ts';
+import { GatewayError } from '../gateway-error.ts';
+
+/** Users whose tickets are counted. Beyond it the one who bought none for the longest time is forgotten. */
+export const BUYERS_MAX = 10_000;
+
+export class TicketQuota {
+  readonly #clock: Clock;
+  readonly #ttlMs: number;
+  readonly #ticketsMax: number;
+  /** When each ticket of a user expires, by the monotonic clock. Who bought last stands last. */
+  readonly #bought = new Map<string, number[]>();
+
+  constructor(clock: Clock, ttlMs: number, ticketsMax: number) {
+    this.#clock = clock;
+    this.#ttlMs = ttlMs;
+    this.#ticketsMax = ticketsMax;
+  }
+
+  /** @throws GatewayError too-many */
+  take(principal: Principal): void {
+    const user = userKey(principal);
+    const now = this.#clock.mono();
+    const good = (this.#bought.get(user) ?? []).filter((until) => until > now);
+    const [first = now] = good;
+    if (good.length >= this.#ticketsMax) {
+      throw new GatewayError('too-many', { message: `one user has at most ${this.#ticketsMax} tickets at once`, retryAfterMs: first - now });
+    }
+    this.#bought.delete(user);
+    this.#bought.set(user, [...good, now + this.#ttlMs]);
+    if (this.#bought.size <= BUYERS_MAX) return;
+    for (const oldest of this.#bought.keys()) {
+      this.#bought.delete(oldest);
+      break;
+    }
+  }
+}

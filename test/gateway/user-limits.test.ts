@@ -1,0 +1,64 @@
+// What one user may have of this node's tickets and subscriptions; what it gives back is there again.
+import { describe, expect, it } from 'vitest';
+import { startHarness } from '../helpers/gateway-harness.ts';
+import { WsClient } from '../helpers/gateway-ws-client.ts';
+
+describe('tickets', () => {
+  it('of one user are refused beyond their number, until one has expired', async () => {
+    const h = await startHarness({ config: { ticketsPerUserMax: 3, ticketTtlMs: 30_000 } });
+    const buy = async (user: string): ReturnType<typeof h.call> => h.call('POST', '/v1/tickets', user, {});
+    for (let i = 0; i < 3; i += 1) expect((await buy('mallory')).status).toBe(201);
+    await h.clock.advance(10_000);
+    const refused = await buy('mallory');
+    expect(refused).toMatchObject({ status: 429, body: { error: { code: 'too-many', retryable: true, message: expect.stringContaining('3 tickets') as unknown } }, headers: { 'retry-after': '20' } });
+    expect((await buy('ann')).status).toBe(201);
+    await h.clock.advance(20_000);
+    expect((await buy('mallory')).status).toBe(201);
+  });
+});
+
+describe('subscriptions', () => {
+  it('of one user are counted over all of its sockets, and free again when it lets go of them', async () => {
+    const h = await startHarness({ config: { subscriptionsPerUserMax: 4 } });
+    const { wsUrl } = await h.listen();
+    for (let i = 0; i < 6; i += 1) await h.call('POST', '/v1/sessions', 'mallory', { sessionId: `s${i}` });
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 'hers' });
+    const open = (user: string): Promise<WsClient> => WsClient.open(wsUrl, { headers: { authorization: h.bearer(user) } });
+    const subscribe = async (socket: WsClient, sessionId: string): Promise<unknown> => {
+      const seen = socket.frames.seen.length;
+      socket.send({ type: 'subscribe', sessionId });
+      await socket.frames.until((frames) => frames.slice(seen).some((frame) => frame['sessionId'] === sessionId && (frame.type === 'subscribed' || frame.type === 'error')));
+      const answer = socket.frames.seen.slice(seen).find((frame) => frame['sessionId'] === sessionId && (frame.type === 'subscribed' || frame.type === 'error'));
+      return answer?.type === 'error' ? answer['code'] : answer?.type;
+    };
+    const [one, two, other] = [await open('mallory'), await open('mallory'), await open('ann')];
+    expect([await subscribe(one, 's0'), await subscribe(one, 's1'), await subscribe(two, 's2'), await subscribe(two, 's3')]).toEqual(Array.from({ length: 4 }, () => 'subscribed'));
+    expect([await subscribe(one, 's4'), await subscribe(two, 's5'), await subscribe(other, 'hers')]).toEqual(['too-many', 'too-many', 'subscribed']);
+    // Again from another position: the same subscription.
+    expect(await subscribe(one, 's0')).toBe('subscribed');
+    one.send({ type: 'unsubscribe', sessionId: 's0' });
+    expect(await subscribe(one, 's4')).toBe('subscribed');
+    one.socket.close();
+    await one.closed;
+    expect([await subscribe(two, 's0'), await subscribe(two, 's1'), await subscribe(two, 's4')]).toEqual(['subscribed', 'subscribed', 'too-many']);
+  });
+});
+
+it('a new reader of a chat that changed its metadata often is given the last change, on both wires', async () => {
+  const h = await startHarness();
+  const { wsUrl } = await h.listen();
+  await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's1', title: 'first' });
+  for (let i = 0; i < 40; i += 1) await h.call('PATCH', '/v1/sessions/s1', 'ann', { metadata: { i, filler: 'x'.repeat(10_000) } });
+  const read = await h.gateway.app.inject({ url: '/v1/sessions/s1', headers: { authorization: h.bearer('ann') } });
+  expect(read.json()).toMatchObject({ title: 'first', metadata: { i: 39 } });
+  const socket = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } });
+  socket.send({ type: 'subscribe', sessionId: 's1' });
+  await socket.frames.until((frames) => frames.some((frame) => frame['event'] === 'live'));
+  const events = socket.frames.seen.flatMap((frame) => (frame.type === 'events' ? (frame['events'] as { event: string; data: unknown }[]) : frame.type === 'event' ? [frame as unknown as { event: string; data: unknown }] : []));
+  expect(events.map(({ event }) => event)).toEqual(['session.created', 'session.updated', 'live']);
+  expect(events[1]?.data).toMatchObject({ title: 'first', metadata: { i: 39 } });
+  // Live, every change is told.
+  await h.call('PATCH', '/v1/sessions/s1', 'ann', { title: 'second' });
+  await h.call('PATCH', '/v1/sessions/s1', 'ann', { title: 'third' });
+  await socket.frames.until((frames) => frames.filter((frame) => frame['event'] === 'session.updated').length >= 2);
+});
