@@ -13,7 +13,7 @@ export interface OpenChatParts {
   readonly client: ChatClient;
   readonly unsent: UnsentStore;
   readonly onChange: () => void;
-  /** A message was acknowledged: lists of chats are out of date. */
+  /** The chat was made or a message was acknowledged: lists of chats are out of date. */
   readonly onSent: () => void;
 }
 
@@ -145,6 +145,8 @@ export class OpenChat {
     this.#showEarly({ messageId, role: 'user', parts: textParts(content), delivery: 'sending' });
     const title = content.split('\n')[0]?.slice(0, TITLE_LENGTH_MAX) ?? '';
     await this.#parts.client.create({ sessionId: this.chatId, title });
+    // It is in the list from now on, also where its first message is refused.
+    this.#parts.onSent();
   }
 
   #failed(unsent: Unsent, { code, message, retryable }: ChatClientError): void {

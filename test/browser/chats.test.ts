@@ -183,6 +183,7 @@ describe('a prompt that is refused', () => {
     const page = await openPage();
     await ask(page, TOO_LONG);
     await refused(page).getByText('Not sent').waitFor();
+    await entryOf(page, chatIdOf(page)).waitFor();
     await shoot(page, 'refused');
     await page.reload();
     await refused(page).getByText(TOO_LONG.trim()).waitFor();
