@@ -80,6 +80,9 @@ export interface TopicWrite {
   /** Expire this long after the last write. Sticky. A topic that never got one does not expire. */
   readonly ttlMs?: number;
   readonly priority?: Priority;
+  /** On one of the writes: the append ends or stops something, and so leads to room. An engine that is full takes it within
+   *  a reserve, where it has one. */
+  readonly mayUseReserve?: true;
 }
 
 export interface Appended {

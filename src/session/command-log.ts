@@ -265,7 +265,13 @@ function chatWrite(
     ...(fencing === undefined ? {} : fencing === 'take' ? { takeFence: true } : { fence: fencing }),
     ...(supersedes === undefined || supersedes.length === 0 ? {} : { supersedes }),
     ttlMs: topicTtl(state),
+    ...(isRelief(transition.drafts) ? { mayUseReserve: true } : {}),
   };
+}
+
+/** A Stop and an end must go through where the log is full, or nothing would ever be done with. */
+function isRelief(drafts: readonly Draft[]): boolean {
+  return drafts.every(({ event }) => isTerminal(event) || event.type === 'run.cancelling' || event.type === 'run.answer');
 }
 
 /** A run that waits or is silent writes nothing, and must not lose its chat meanwhile. */

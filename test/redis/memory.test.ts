@@ -1,7 +1,9 @@
 // A server that is full, and what a chat costs in its memory.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { LiteTopicName } from '../../src/broker/lite-topic.ts';
-import { CHAT, append, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
+import { RESERVE_BYTES } from '../../src/broker/redis/append-script.ts';
+import { CHAT, QUEUE, append, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
+import { TestWorker } from '../contract/worker.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
 import { RedisStore } from './redis-store.ts';
 
@@ -59,6 +61,37 @@ describe('a topic costs', () => {
     expect(await costOf(store, CHAT)).toBeLessThan(300);
     expect(await store.raw().pttl(store.key('meta', CHAT))).toBeGreaterThan(0);
   });
+});
+
+test('a full server stops and ends runs, serves queues and removes topics, within a reserve', async () => {
+  const full = await RedisServer.start();
+  onTestFinished(() => full.close());
+  const store = new RedisStore(full);
+  const broker = await store.open();
+  const { epoch } = await append(broker, CHAT, major('start'), { takeFence: true });
+  await append(broker, QUEUE, major('one', 'two'));
+  await append(broker, topicName('chat/gone'), major('x'));
+  const worker = new TestWorker(broker);
+  await store.raw().config('SET', 'maxmemory', '1mb');
+  expect(await outcome(append(broker, CHAT, major('more')))).toBe('disk-full');
+  expect(await append(broker, CHAT, major('stop'), { expect: { epoch }, mayUseReserve: true })).toEqual({ epoch, first: 1, next: 2 });
+  expect(await append(broker, CHAT, major('end'), { expect: { epoch }, fence: { fence: 0, seq: 1 }, mayUseReserve: true })).toEqual({ epoch, first: 2, next: 3 });
+  const first = await worker.next();
+  expect(first.record.data).toBe('one');
+  expect(await first.extend()).toBe(true);
+  expect(await first.nack(0)).toBe(true);
+  const again = await worker.next();
+  expect(await again.ack()).toBe(true);
+  expect((await worker.next()).record.data).toBe('two');
+  expect(await broker.remove(topicName('chat/gone'))).toBe(true);
+  expect(broker.health().state).toBe('full');
+  // The reserve is a bound as well.
+  await store.raw().config('SET', 'maxmemory', '0');
+  const filler = store.raw();
+  await filler.call('SET', 'filler', 'x'.repeat(RESERVE_BYTES));
+  await filler.config('SET', 'maxmemory', '1mb');
+  expect(await outcome(append(broker, CHAT, major('too late'), { expect: { epoch }, mayUseReserve: true }))).toBe('disk-full');
+  expect(await readLines(broker, CHAT)).toEqual(['0M:start', '1M:stop', '2M:end']);
 });
 
 test('a full server refuses what would grow, reads and ends what frees memory, and heals by itself', async () => {

@@ -21,9 +21,7 @@ const CHUNK = 256;
  *  to stay as it is: with its first record (of a topic, if it is a minor one), and when an answer is whole. */
 const SHRINK_RECORDS_MAX = 64;
 
-export const APPEND = redisScript(
-  'append',
-  `${TOPIC_LUA}
+const APPEND_LUA = `${TOPIC_LUA}
 local function refused(code, message)
   return {code, message}
 end
@@ -302,6 +300,21 @@ for _, w in ipairs(writes) do
   hl_mark(part, w.topic)
 end
 return answers
-`,
-  { isPromised: true, needsRoom: true },
+`;
+
+export const APPEND = redisScript('append', APPEND_LUA, { isPromised: true, needsRoom: true });
+
+/** How far beyond `maxmemory` what ends and stops runs may go: thousands of Stops. */
+export const RESERVE_BYTES = 16 * 1024 * 1024;
+
+/** For what a full server has refused, and that leads to room. */
+export const APPEND_IN_RESERVE = redisScript(
+  'append-in-reserve',
+  `local hl_memory = redis.call('INFO', 'memory')
+local hl_used, hl_max = string.match(hl_memory, 'used_memory:(%d+)'), string.match(hl_memory, 'maxmemory:(%d+)')
+if tonumber(hl_max) > 0 and tonumber(hl_used) > tonumber(hl_max) + ${RESERVE_BYTES} then
+  return redis.error_reply('OOM the reserve is used up as well')
+end
+${APPEND_LUA}`,
+  { isPromised: true, allowsFull: true },
 );

@@ -5,12 +5,12 @@ import { READ_BYTES, READ_RECORDS } from '../broker.ts';
 import type {
   Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, DescribeOptions, ReadFrom, ReadOptions, ReadResult, TailOptions, TopicInfo, TopicPage, TopicWrite,
 } from '../broker.ts';
-import { BrokerError } from '../errors.ts';
+import { BrokerError, isBrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import { TailReader } from '../tail/tail-reader.ts';
 import { decodeAppend, encodeAppend } from './append-request.ts';
-import { APPEND } from './append-script.ts';
+import { APPEND, APPEND_IN_RESERVE } from './append-script.ts';
 import { DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX } from './describe-script.ts';
 import { FeedTable } from './feed-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
@@ -61,7 +61,14 @@ export class RedisBroker implements BrokerEngine {
     const { nodes, isKept, newEpoch } = this.#parts;
     const [first] = writes;
     const partition = first === undefined ? 0 : nodes.keys.partitionOf(first.topic);
-    return decodeAppend(await nodes.run(APPEND, partition, encodeAppend(writes, isKept, newEpoch)));
+    const args = encodeAppend(writes, isKept, newEpoch);
+    try {
+      return decodeAppend(await nodes.run(APPEND, partition, args));
+    } catch (error) {
+      // A full server refuses the first thing that the script writes, so nothing was.
+      if (!isBrokerError(error, 'disk-full') || !writes.some((write) => write.mayUseReserve)) throw error;
+      return decodeAppend(await nodes.run(APPEND_IN_RESERVE, partition, args));
+    }
   }
 
   async read(topic: LiteTopicName, from: ReadFrom, options: ReadOptions = {}): Promise<ReadResult> {

@@ -15,9 +15,15 @@ export interface RedisScript {
   readonly needsRoom: boolean;
 }
 
-type Traits = Partial<Pick<RedisScript, 'isPromised' | 'needsRoom'>>;
+/** Of a script that a full server runs as well: what it adds is bounded, or it checks the bound itself. */
+const ALLOW_FULL = '#!lua flags=allow-oom\n';
 
-export function redisScript(name: string, lua: string, { isPromised = false, needsRoom = false }: Traits = {}): RedisScript {
+interface Traits extends Partial<Pick<RedisScript, 'isPromised' | 'needsRoom'>> {
+  readonly allowsFull?: boolean;
+}
+
+export function redisScript(name: string, text: string, { isPromised = false, needsRoom = false, allowsFull = false }: Traits = {}): RedisScript {
+  const lua = allowsFull ? ALLOW_FULL + text : text;
   return { name, lua, sha: createHash('sha1').update(lua).digest('hex'), isPromised, needsRoom };
 }
 

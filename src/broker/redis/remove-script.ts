@@ -13,5 +13,5 @@ if not t then return 0 end
 hl_end(t, 'removed')
 return 1
 `,
-  { isPromised: true },
+  { isPromised: true, allowsFull: true },
 );

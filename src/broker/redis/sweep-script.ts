@@ -29,4 +29,5 @@ for _, name in ipairs(names) do
 end
 return #names
 `,
+  { allowsFull: true },
 );

@@ -61,7 +61,7 @@ if #names == ${SCAN_NAMES_MAX} then
 end
 redis.call('DEL', scan)
 return {'open', hl_tell(part, group)}
-`, { isPromised: true, needsRoom: true });
+`, { isPromised: true, allowsFull: true });
 
 /**
  * Leases the topic that has waited longest in a class, if there is one; with class '' it only looks.
@@ -102,7 +102,7 @@ for _ = 1, ${STALE_MAX} do
   end
 end
 return answer('view')
-`);
+`, { allowsFull: true });
 
 /**
  * Consumes a taken topic up to an offset, and lets go of it or, stepping over a hole, keeps it if more follows.
@@ -130,7 +130,7 @@ hl_forget(part, group, topic)
 hl_topic(topic)
 hl_enqueue(part, group, topic)
 return {'done', hl_tell(part, group)}
-`, { isPromised: true });
+`, { isPromised: true, allowsFull: true });
 
 /**
  * Gives taken topics back: at once or after a while; as if they had never been taken, where nobody got the record.
@@ -160,7 +160,7 @@ for i = 5, #ARGV, 2 do
 end
 if held == 0 then return {0, hl_view(part, group)} end
 return {held, hl_tell(part, group)}
-`);
+`, { allowsFull: true });
 
 /**
  * A taken topic is held for that long from now.
@@ -173,4 +173,4 @@ local group, topic, token, visibility_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(A
 if redis.call('HGET', hl_queue(part, group, 'lease'), topic) ~= token then return {0} end
 redis.call('ZADD', hl_queue(part, group, 'due'), now + visibility_ms, topic)
 return {1}
-`);
+`, { allowsFull: true });
