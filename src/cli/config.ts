@@ -9,6 +9,7 @@ import { RUN_MS_MAX } from '../worker/agent.ts';
 import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
 import { readAgents, type AgentConfig, type Role } from './agent-config.ts';
 import { BROKER_SETTINGS, readBroker, type BrokerConfig } from './broker-config.ts';
+import { readEdge, type EdgeConfig } from './edge-config.ts';
 import { EnvironmentReader, type Environment } from './environment.ts';
 import { readKeyFile } from './key-file.ts';
 import type { Setting } from './settings.ts';
@@ -32,6 +33,7 @@ export interface Config {
   readonly connectionsPerAddressMax: number | undefined;
   readonly ticketsPerUserMax: number | undefined;
   readonly subscriptionsPerUserMax: number | undefined;
+  readonly edge: EdgeConfig;
   /** Empty only for a gateway that was told of none: it takes prompts for any. */
   readonly agents: readonly AgentConfig[];
   /** Of each agent at once, where the agent itself names no other number. */
@@ -86,6 +88,7 @@ export function readConfig(env: Environment = process.env): Config {
     ticketsPerUserMax: read.integer('HOLDLINE_TICKETS_PER_USER', 1, 100_000),
     subscriptionsPerUserMax: read.integer('HOLDLINE_SUBSCRIPTIONS_PER_USER', 1, 1_000_000),
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
+    edge: readEdge(read),
     agents: readAgents(read, role),
     runsMax: read.integer('HOLDLINE_RUNS', 1, CREDIT_MAX) ?? RUNS_MAX,
     runMsMax: read.integer('HOLDLINE_RUN_MS_MAX', RUN_MS_MAX_MIN, RUN_MS_MAX_MAX) ?? RUN_MS_MAX,

@@ -18,6 +18,7 @@ import type { Worker } from '../worker/worker.ts';
 import { AdminServer } from './admin-server.ts';
 import { buildWorker } from './build-worker.ts';
 import type { Config } from './config.ts';
+import { warnOfOpenEdge } from './edge-config.ts';
 import { HealthLog } from './health-log.ts';
 import { ownSecret } from './key-file.ts';
 import { loadHandlers, type Handlers } from './load-handlers.ts';
@@ -77,11 +78,13 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
     random: systemRandom,
     logger,
     ...(worker === undefined ? {} : { metrics: workerMetrics(worker) }),
-    ...demoAssets(),
+    ...(config.edge.servesPage ? demoAssets() : {}),
   });
   const admin = config.broker.engine === 'log' ? new AdminServer(broker, logger) : undefined;
   if (config.broker.engine === 'log') await admin?.listen(config.broker.folder);
+  warnOfOpenEdge(config, logger);
   const url = await listen(gateway.app, config);
+  if (gateway.probes !== undefined) logger.info({ url: await listenForProbes(gateway.probes, config) }, 'health and metrics have a port of their own');
   worker?.start();
   return {
     url,
@@ -91,6 +94,7 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
       const drained = gateway.drain({ windowMs: config.drainMs * DRAIN_WINDOW_SHARE, deadlineMs: config.drainMs });
       await Promise.all([drained, worker?.close(), admin?.close()]);
       await gateway.app.close();
+      await gateway.probes?.close();
       await broker.close();
     }),
   };
@@ -100,7 +104,7 @@ async function startWorker(config: Config, logger: Logger, broker: BrokerEngine,
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, health.metrics, ended));
   const worker: Worker = buildWorker({ config, logger, broker, commandLog, handlers, newId: randomId, random: systemRandom, onOutcome: (outcome) => health.metrics.countRun(outcome), onContinued: (chars) => health.metrics.countContinued(chars) });
   const health: HealthApp = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker) });
-  const url = config.port === undefined ? undefined : await listen(health.app, config);
+  const url = config.port !== undefined ? await listen(health.app, config) : config.edge.metricsPort === undefined ? undefined : await listenForProbes(health.app, config);
   worker.start();
   return {
     url,
@@ -119,7 +123,7 @@ function workerMetrics(worker: Worker) {
 }
 
 function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined): GatewayConfig {
-  const { origins, hosts, publicUrl, trustedProxies, cookieSecret, connectionsPerUserMax, connectionsPerAddressMax, ticketsPerUserMax, subscriptionsPerUserMax } = config;
+  const { origins, hosts, publicUrl, trustedProxies, cookieSecret, connectionsPerUserMax, connectionsPerAddressMax, ticketsPerUserMax, subscriptionsPerUserMax, edge } = config;
   const auth = config.auth ?? { keys: { kind: 'secret', secret: ownSecretBytes ?? new Uint8Array() } as const };
   return gatewayConfig({
     auth: { ...auth, ...(cookieSecret === undefined ? {} : { cookieSecret }) },
@@ -130,6 +134,9 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
     publicUrl,
     hosts: config.auth === undefined ? LOOPBACK_HOSTS : hosts,
     trustedProxies,
+    socketsPerAddressMax: edge.socketsPerAddressMax,
+    servesOpenapi: edge.servesOpenapi,
+    hasProbePort: edge.metricsPort !== undefined,
     ...(connectionsPerUserMax === undefined ? {} : { connectionsPerUserMax }),
     ...(ticketsPerUserMax === undefined ? {} : { ticketsPerUserMax }),
     ...(subscriptionsPerUserMax === undefined ? {} : { subscriptionsPerUserMax }),
@@ -152,7 +159,11 @@ function demoAssets(): { demoFolder?: string } {
   return existsSync(demoFolder) ? { demoFolder } : {};
 }
 
-async function listen(app: HttpApp, { host, port = 0 }: Config): Promise<string> {
+async function listenForProbes(app: HttpApp, { edge: { metricsHost, metricsPort } }: Config): Promise<string> {
+  return listen(app, { host: metricsHost, port: metricsPort });
+}
+
+async function listen(app: HttpApp, { host, port = 0 }: Pick<Config, 'host' | 'port'>): Promise<string> {
   await app.listen({ host, port });
   const { port: actual } = app.server.address() as AddressInfo;
   return `http://${host.includes(':') ? `[${host}]` : host}:${actual}`;

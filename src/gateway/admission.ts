@@ -1,6 +1,7 @@
 // How many streams and sockets may be open: on this node, from one address, of one user. What is over a limit is
 // refused before it costs anything, with the time after which to try again. [PROTOCOL §5, §6]
 import type { Principal } from '../session/session-ref.ts';
+import { callerOf } from './addresses.ts';
 import { GatewayError } from './gateway-error.ts';
 
 export interface AdmissionLimits {
@@ -43,7 +44,7 @@ export class Admission {
   check(address: string, user: Principal | undefined): void {
     const { connectionsMax, connectionsPerAddressMax, connectionsPerUserMax } = this.#limits;
     if (this.#open >= connectionsMax) throw new GatewayError('node-full');
-    if ((this.#byAddress.get(address) ?? 0) >= connectionsPerAddressMax) {
+    if ((this.#byAddress.get(callerOf(address)) ?? 0) >= connectionsPerAddressMax) {
       throw new GatewayError('too-many', { message: 'too many connections from this address' });
     }
     if (user !== undefined && (this.#byUser.get(userKey(user)) ?? 0) >= connectionsPerUserMax) {
@@ -55,7 +56,7 @@ export class Admission {
   enter(address: string): Place {
     this.check(address, undefined);
     this.#open += 1;
-    count(this.#byAddress, address, 1);
+    count(this.#byAddress, callerOf(address), 1);
     return new HeldPlace(this, address);
   }
 
@@ -85,7 +86,7 @@ export class Admission {
 
   leave(address: string, user: Principal | undefined): void {
     this.#open -= 1;
-    count(this.#byAddress, address, -1);
+    count(this.#byAddress, callerOf(address), -1);
     if (user !== undefined) count(this.#byUser, userKey(user), -1);
   }
 }

@@ -15,6 +15,7 @@ import { guardEdge } from './edge-guard.ts';
 import { installErrorReplies } from './error-replies.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { buildParts, type GatewayParts } from './gateway-parts.ts';
+import { buildProbeApp } from './health-app.ts';
 import type { HttpApp } from './http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
 import { cutUnreadAnswers } from './page-reads.ts';
@@ -22,7 +23,7 @@ import { branchesRoutes } from './routes/branches.ts';
 import { cancelRoutes } from './routes/cancel.ts';
 import { cursorsRoutes } from './routes/cursors.ts';
 import { eventsRoutes } from './routes/events.ts';
-import { healthRoutes } from './routes/health.ts';
+import { healthRoutes, metricsRoutes } from './routes/health.ts';
 import { messagesRoutes } from './routes/messages.ts';
 import { OPENAPI_INFO, openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
@@ -53,6 +54,8 @@ export interface GatewayDeps {
 export interface Gateway {
   /** Listens when told to. Closing it cuts what is still connected; a drain before that is what makes it gentle. */
   readonly app: HttpApp;
+  /** Health and metrics for a port of their own, where the configuration wants one. */
+  readonly probes: HttpApp | undefined;
   /** A worker in this process counts its runs here. */
   readonly metrics: Metrics;
   /** Sends every connection away, spread over a window, and resolves when none is left. Idempotent. */
@@ -92,7 +95,8 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
   app.addHook('preClose', async () => parts.cutConnections());
   app.addHook('onClose', async () => parts.close());
   const drain = new Drain({ ...parts, clock, random });
-  return { app, metrics: parts.metrics, drain: (options) => drain.run(options) };
+  const probes = config.hasProbePort ? buildProbeApp({ ...parts, logger: deps.logger }) : undefined;
+  return { app, probes, metrics: parts.metrics, drain: (options) => drain.run(options) };
 }
 
 async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string | undefined): Promise<void> {
@@ -106,6 +110,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   eventsRoutes(app, parts);
   socketRoutes(app, parts);
   healthRoutes(app, parts);
-  openapiRoutes(app);
+  if (!parts.config.hasProbePort) metricsRoutes(app, parts);
+  if (parts.config.servesOpenapi) openapiRoutes(app);
   await pageRoutes(app, demoFolder);
 }

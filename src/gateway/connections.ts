@@ -1,11 +1,14 @@
 // This node's open streams and sockets, and the one timer they share: heartbeats, pings, token expiry and time
 // limits are all looked at once a second, so that ten thousand connections cost one timer.
+import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
 
 export type Wire = 'sse' | 'ws';
 
 export interface Connection {
   readonly wire: Wire;
+  /** Where the other side never answers by itself: its socket. */
+  readonly transport?: Socket;
   /** Once a second. */
   onPulse(): void;
   /** Says `reconnect` and ends. */

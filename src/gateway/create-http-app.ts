@@ -2,14 +2,20 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { LogController, type FastifyBaseLogger } from 'fastify';
 import { refuseRawClient, replyError, type RefusalDeps } from './error-replies.ts';
-import { CONNECTIONS_CHECK_MS, type GatewayConfig } from './gateway-config.ts';
+import { CONNECTIONS_CHECK_MS, SPARE_SOCKETS_PER_ADDRESS, type GatewayConfig } from './gateway-config.ts';
 import type { HttpApp } from './http-app.ts';
+import type { Metrics } from './metrics.ts';
 import { requestValidation } from './request-validation.ts';
+import { guardSockets } from './socket-gate.ts';
 
 /** For requests, health probes among them, next to as many streams as are allowed. */
 const SPARE_CONNECTIONS = 1_024;
 
-export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string, order: RefusalDeps): HttpApp {
+export interface HttpAppDeps extends RefusalDeps {
+  readonly metrics: Pick<Metrics, 'countRefusedSocket'>;
+}
+
+export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string, deps: HttpAppDeps): HttpApp {
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -33,11 +39,16 @@ export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, 
     // Longer than any id, so that a wrong one is answered as such.
     routerOptions: { maxParamLength: 1024 },
     frameworkErrors: (error, request, reply) => void replyError(error, request, reply),
-    clientErrorHandler: (error, socket) => void refuseRawClient(error, socket, order),
+    clientErrorHandler: (error, socket) => void refuseRawClient(error, socket, deps),
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(requestValidation);
   // Answers are made from types that their schemas are made of: checking them again at run time buys nothing.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   app.server.maxConnections = config.connectionsMax + SPARE_CONNECTIONS;
+  guardSockets(app.server, {
+    perAddressMax: config.socketsPerAddressMax ?? config.connectionsPerAddressMax + SPARE_SOCKETS_PER_ADDRESS,
+    trustedProxies: config.trustedProxies,
+    onRefused: () => deps.metrics.countRefusedSocket(),
+  });
   return app;
 }

@@ -59,8 +59,16 @@ export interface GatewayConfig {
   readonly connectionsMax: number;
   readonly connectionsPerUserMax: number;
   readonly connectionsPerAddressMax: number;
+  /** Connections of one address, idle ones too. Undefined: `connectionsPerAddressMax` and SPARE_SOCKETS_PER_ADDRESS more. */
+  readonly socketsPerAddressMax: number | undefined;
+  /** Is /openapi.json served? */
+  readonly servesOpenapi: boolean;
+  /** Health and metrics are on a port of their own, and metrics are nowhere else. */
+  readonly hasProbePort: boolean;
   readonly sseHeartbeatMs: number;
   readonly sseRetryMs: number;
+  /** An event stream is cut when the kernel has sent the same bytes again so often without an answer. */
+  readonly silentTriesMax: number;
   readonly wsPingMs: number;
   readonly wsPongMs: number;
   readonly wsAuthTimeoutMs: number;
@@ -105,10 +113,14 @@ export const CONNECTIONS_MAX = 16_000;
 export const CONNECTIONS_PER_USER_MAX = 1_024;
 /** Whole companies stand behind one address. */
 export const CONNECTIONS_PER_ADDRESS_MAX = 8_192;
+/** Of one address, for requests next to its streams. */
+export const SPARE_SOCKETS_PER_ADDRESS = 512;
 /** [PROTOCOL §5] */
 export const SSE_HEARTBEAT_MS = 15_000;
 /** Centre of the `retry:` that streams begin with; each gets its own between half and one and a half of it. */
 export const SSE_RETRY_MS = 1_000;
+/** The kernel doubles the time from one try to the next, from about 200 ms: no answer for 25 s or longer. */
+export const SILENT_TRIES_MAX = 7;
 /** [PROTOCOL §6] */
 export const WS_PING_MS = 25_000;
 export const WS_PONG_MS = 8_000;
@@ -149,8 +161,12 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   connectionsMax: CONNECTIONS_MAX,
   connectionsPerUserMax: CONNECTIONS_PER_USER_MAX,
   connectionsPerAddressMax: CONNECTIONS_PER_ADDRESS_MAX,
+  socketsPerAddressMax: undefined,
+  servesOpenapi: true,
+  hasProbePort: false,
   sseHeartbeatMs: SSE_HEARTBEAT_MS,
   sseRetryMs: SSE_RETRY_MS,
+  silentTriesMax: SILENT_TRIES_MAX,
   wsPingMs: WS_PING_MS,
   wsPongMs: WS_PONG_MS,
   wsAuthTimeoutMs: WS_AUTH_TIMEOUT_MS,

@@ -32,6 +32,7 @@ import { OutageWatch } from './outage-watch.ts';
 import { QueueWatch } from './queue-watch.ts';
 import { Readiness } from './readiness.ts';
 import { SessionIds } from './session-ids.ts';
+import { SilentPeers } from './silent-peers.ts';
 
 export interface PartsDeps {
   readonly config: GatewayConfig;
@@ -59,7 +60,11 @@ export function buildParts(deps: PartsDeps) {
   const branches = new Branches(broker, log, clock, newId);
   const cursors = new Cursors(broker);
   const sessionIds = new SessionIds({ scope: config.sessionIds, broker, log });
-  const connections: Connections = new Connections(clock, () => outageWatch.look());
+  const connections: Connections = new Connections(clock, () => {
+    outageWatch.look();
+    silentPeers.look();
+  });
+  const silentPeers = new SilentPeers({ connections, clock, triesMax: config.silentTriesMax, onError: onDefect });
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
   const metrics = new Metrics(connections, deps.metrics ?? {});
   const audience = new Audience({ broker, log, clock, onError: onDefect });

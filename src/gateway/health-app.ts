@@ -1,5 +1,5 @@
-// What a process without a gateway, a worker of its own, shows to those who watch over it: /healthz, /readyz and
-// /metrics, and nothing else.
+// What those who watch over a process are shown: /healthz, /readyz and /metrics, and nothing else. A worker has no other
+// port; a gateway may have this one beside its own.
 import type { Logger } from 'pino';
 import type { HealthReporting } from '../broker/broker.ts';
 import type { Clock } from '../clock.ts';
@@ -11,7 +11,7 @@ import type { GatewayConfig } from './gateway-config.ts';
 import type { HttpApp } from './http-app.ts';
 import { Metrics, type MetricSources } from './metrics.ts';
 import { Readiness } from './readiness.ts';
-import { healthRoutes } from './routes/health.ts';
+import { healthRoutes, metricsRoutes } from './routes/health.ts';
 
 export interface HealthDeps {
   readonly config: GatewayConfig;
@@ -29,13 +29,29 @@ export interface HealthApp {
   startDraining(): void;
 }
 
-export function buildHealthApp({ config, broker, clock, logger, newId, metrics: sources }: HealthDeps): HealthApp {
-  const app = createHttpApp(config, logger, newId, { clock, lastRequests: new LastRequests() });
-  const metrics = new Metrics(new Connections(clock), sources);
+export function buildHealthApp({ broker, metrics: sources, ...deps }: HealthDeps): HealthApp {
+  const metrics = new Metrics(new Connections(deps.clock), sources);
   const readiness = new Readiness(broker);
-  installErrorReplies(app);
-  healthRoutes(app, { readiness, metrics });
+  const app = buildProbeApp({ ...deps, metrics, readiness });
   app.addHook('onReady', async () => readiness.startServing());
   app.addHook('onClose', async () => metrics.close());
   return { app, metrics, startDraining: () => readiness.startDraining() };
+}
+
+export interface ProbeDeps {
+  readonly config: GatewayConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly newId: () => string;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+}
+
+/** Next to a gateway, it shows the gateway's health where no crowd at the gateway's own port can be in the way. */
+export function buildProbeApp({ config, clock, logger, newId, metrics, readiness }: ProbeDeps): HttpApp {
+  const app = createHttpApp(config, logger, newId, { clock, metrics, lastRequests: new LastRequests() });
+  installErrorReplies(app);
+  healthRoutes(app, { readiness });
+  metricsRoutes(app, { clock, metrics });
+  return app;
 }

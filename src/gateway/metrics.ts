@@ -11,6 +11,7 @@ import type { Connections, Wire } from './connections.ts';
 export const METRICS = {
   streams: ['holdline_streams', 'Open streams: SSE responses and WebSockets.'],
   delivered: ['holdline_delivered_events_total', 'Live events handed to connections.'],
+  refusedSockets: ['holdline_refused_sockets_total', 'Connections that were refused at once, because their address has too many.'],
   resumes: ['holdline_resumes_total', 'Streams that began after a position their reader named.'],
   resets: ['holdline_resets_total', 'Readers told that their position cannot be served.'],
   fellBehind: ['holdline_fell_behind_total', 'Readers put back to catching up.'],
@@ -53,6 +54,7 @@ export class Metrics implements DeliveryObserver {
   #delivered = 0;
   #continuedChars = 0;
   #fellBehind = 0;
+  #refusedSockets = 0;
   #takeovers = 0;
   #unwatchedRuns = 0;
   #unwatchedSeconds = 0;
@@ -66,6 +68,7 @@ export class Metrics implements DeliveryObserver {
     });
     this.#counter('delivered', [], (add) => add({}, this.#delivered));
     this.#counter('fellBehind', [], (add) => add({}, this.#fellBehind));
+    this.#counter('refusedSockets', [], (add) => add({}, this.#refusedSockets));
     this.#counter('resumes', ['wire'], (add) => {
       for (const wire of ['sse', 'ws'] as const) add({ wire }, this.#resumes[wire]);
     });
@@ -99,6 +102,10 @@ export class Metrics implements DeliveryObserver {
 
   onFellBehind(): void {
     this.#fellBehind += 1;
+  }
+
+  countRefusedSocket(): void {
+    this.#refusedSockets += 1;
   }
 
   onReset(reason: ResetReason): void {

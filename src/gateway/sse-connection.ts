@@ -57,6 +57,10 @@ export class SseConnection implements EventSink, Connection {
     socket.once('close', () => this.#onClosed());
   }
 
+  get transport(): Socket {
+    return this.#socket;
+  }
+
   /** Aborts when the connection is gone. */
   get signal(): StopSignal {
     return this.#closed;

@@ -1,11 +1,17 @@
 // /healthz: the process answers. /readyz: it may be sent work. /metrics: Prometheus text. [PROTOCOL §3]
 import Type from 'typebox';
+import type { Clock } from '../../clock.ts';
 import type { HttpApp } from '../http-app.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Readiness, ReadinessReport } from '../readiness.ts';
+import { TokenBucket } from '../token-bucket.ts';
 
 export interface HealthRoutesDeps {
   readonly readiness: Readiness;
+}
+
+export interface MetricsRoutesDeps {
+  readonly clock: Clock;
   readonly metrics: Metrics;
 }
 
@@ -13,7 +19,7 @@ const report = Type.Unsafe<ReadinessReport>(Type.Object({ status: Type.String(),
 const tags = ['health'];
 const config = { access: 'open' } as const;
 
-export function healthRoutes(app: HttpApp, { readiness, metrics }: HealthRoutesDeps): void {
+export function healthRoutes(app: HttpApp, { readiness }: HealthRoutesDeps): void {
   app.get('/healthz', { config, schema: { tags, response: { 200: Type.Object({ status: Type.String() }) } } }, async () => ({ status: 'live' }));
 
   app.get('/readyz', { config, schema: { tags, response: { 200: report, 503: report } } }, async (_request, reply) => {
@@ -21,8 +27,17 @@ export function healthRoutes(app: HttpApp, { readiness, metrics }: HealthRoutesD
     if (current.status !== 'ready') reply.header('retry-after', '2');
     return reply.code(current.status === 'ready' ? 200 : 503).send(current);
   });
+}
 
+/** Whoever asks for metrics more often than this is shown the last ones again: each new text costs some milliseconds. */
+const METRICS_PER_SECOND = 2;
+const METRICS_BURST = 20;
+
+export function metricsRoutes(app: HttpApp, { clock, metrics }: MetricsRoutesDeps): void {
+  const bucket = new TokenBucket(clock, METRICS_PER_SECOND, METRICS_BURST);
+  let last: Promise<string> | undefined;
   app.get('/metrics', { config, schema: { tags, response: { 200: Type.String() } } }, async (_request, reply) => {
-    return reply.type(metrics.contentType).serializer(String).send(await metrics.text());
+    if (last === undefined || bucket.take()) last = metrics.text();
+    return reply.type(metrics.contentType).serializer(String).send(await last);
   });
 }

@@ -12,5 +12,10 @@ export const OPENAPI_INFO: FastifyDynamicSwaggerOptions = {
 };
 
 export function openapiRoutes(app: HttpApp): void {
-  app.get('/openapi.json', { config: { access: 'open' }, schema: { hide: true } }, async () => app.swagger());
+  // Made once: it does not change, and making it costs more than a request may.
+  let text: string | undefined;
+  app.get('/openapi.json', { config: { access: 'open' }, schema: { hide: true } }, async (_request, reply) => {
+    text ??= JSON.stringify(app.swagger());
+    return reply.type('application/json; charset=utf-8').serializer(String).send(text);
+  });
 }
