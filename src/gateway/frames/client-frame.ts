@@ -42,6 +42,8 @@ export type ClientFrameType = keyof FrameSchemas;
 export type ClientFrameOf<T extends ClientFrameType> = Type.Static<FrameSchemas[T]>;
 export type ClientFrame = { [T in ClientFrameType]: ClientFrameOf<T> }[ClientFrameType];
 
+export const CLIENT_FRAME_TYPES: readonly string[] = Object.keys(frameSchemas);
+
 const checks = new Map(Object.entries(frameSchemas).map(([type, schema]) => [type, Compile(schema)]));
 
 /** A frame that says enough to be answered, and is not valid. */

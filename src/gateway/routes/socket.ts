@@ -9,6 +9,7 @@ import type { Admission } from '../admission.ts';
 import { requireScope, type Identity } from '../auth/identity.ts';
 import type { Connections } from '../connections.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
+import { mapError } from '../error-map.ts';
 import { GatewayError } from '../gateway-error.ts';
 import type { HttpApp } from '../http-app.ts';
 import type { Readiness } from '../readiness.ts';
@@ -95,7 +96,8 @@ function enter(admission: Admission, address: string, socket: WebSocket): Return
     return admission.enter(address);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
-    socket.close(4429, JSON.stringify({ code: error.code, afterMs: 5000 }));
+    const { close, retryAfterMs } = mapError(error);
+    socket.close(close, JSON.stringify({ code: error.code, afterMs: retryAfterMs }));
     return undefined;
   }
 }
