@@ -71,11 +71,12 @@ export function readConfig(env: Environment = process.env): Config {
   if (role !== 'all' && broker.engine !== 'redis') {
     read.fault('HOLDLINE_ROLE', `a ${role} of its own needs a shared broker (redis://…), and ${broker.engine}: is not shared`);
   }
+  const port = read.integer('PORT', 0, 65_535) ?? (role === 'worker' ? undefined : PORT);
   if (role !== 'worker') checkServed(read, { host, broker, auth, cookieSecret });
   const config: Config = {
     role,
     host,
-    port: read.integer('PORT', 0, 65_535) ?? (role === 'worker' ? undefined : PORT),
+    port,
     broker,
     auth,
     cookieSecret,
@@ -88,7 +89,7 @@ export function readConfig(env: Environment = process.env): Config {
     ticketsPerUserMax: read.integer('HOLDLINE_TICKETS_PER_USER', 1, 100_000),
     subscriptionsPerUserMax: read.integer('HOLDLINE_SUBSCRIPTIONS_PER_USER', 1, 1_000_000),
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
-    edge: readEdge(read),
+    edge: readEdge(read, port),
     agents: readAgents(read, role),
     runsMax: read.integer('HOLDLINE_RUNS', 1, CREDIT_MAX) ?? RUNS_MAX,
     runMsMax: read.integer('HOLDLINE_RUN_MS_MAX', RUN_MS_MAX_MIN, RUN_MS_MAX_MAX) ?? RUN_MS_MAX,

@@ -14,9 +14,10 @@ export interface EdgeConfig {
 
 const SWITCH = ['on', 'off'] as const;
 
-export function readEdge(read: EnvironmentReader): EdgeConfig {
+/** `port`: that of everything else. */
+export function readEdge(read: EnvironmentReader, port: number | undefined): EdgeConfig {
   const metricsPort = read.integer('HOLDLINE_METRICS_PORT', 0, 65_535);
-  if (metricsPort !== undefined && metricsPort !== 0 && read.text('PORT') === String(metricsPort)) read.fault('HOLDLINE_METRICS_PORT', 'must be another port than PORT');
+  if (metricsPort !== undefined && metricsPort !== 0 && metricsPort === port) read.fault('HOLDLINE_METRICS_PORT', 'must be another port than PORT');
   return {
     metricsPort,
     metricsHost: read.text('HOLDLINE_METRICS_HOST') ?? '127.0.0.1',

@@ -65,7 +65,7 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('an ev
     const { port } = h.gateway.app.server.address() as AddressInfo;
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
     const read = (host: string, wrapper: readonly string[]): (() => string) => {
-      const [command = 'curl', ...args] = [...wrapper, 'curl', '-sN', '-H', `authorization: ${h.bearer('ann')}`, `http://${host}:${port}/v1/sessions/s/events`];
+      const [command, ...args] = [...wrapper, 'curl', '-sN', '-H', `authorization: ${h.bearer('ann')}`, `http://${host}:${port}/v1/sessions/s/events`];
       const child = spawn(command, args);
       onTestFinished(() => void child.kill('SIGKILL'));
       let heard = '';

@@ -59,6 +59,12 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['HOLDLINE_PUBLIC_URL', { HOLDLINE_PUBLIC_URL: 'https://chat.example.com/path' }, /without a path/],
   ['HOLDLINE_TRUSTED_PROXIES', { HOLDLINE_TRUSTED_PROXIES: '10.0.0.0/8,10.0.0.0/33' }, /and 10\.0\.0\.0\/33 is none/],
   ['HOLDLINE_CONNECTIONS_PER_USER', { HOLDLINE_CONNECTIONS_PER_USER: '0' }, /whole number/],
+  ['HOLDLINE_SOCKETS_PER_ADDRESS', { HOLDLINE_SOCKETS_PER_ADDRESS: '0' }, /whole number/],
+  ['HOLDLINE_METRICS_PORT', { HOLDLINE_METRICS_PORT: '70000' }, /whole number/],
+  ['HOLDLINE_METRICS_PORT', { PORT: '9000', HOLDLINE_METRICS_PORT: '9000' }, /another port than PORT/],
+  ['HOLDLINE_METRICS_PORT', { HOLDLINE_METRICS_PORT: '8080' }, /another port than PORT/],
+  ['HOLDLINE_OPENAPI', { HOLDLINE_OPENAPI: 'no' }, /one of on, off/],
+  ['HOLDLINE_PAGE', { HOLDLINE_PAGE: 'false' }, /one of on, off/],
   ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'ftp://models', HOLDLINE_MODEL: 'm' }, /http\(s\) base URL/],
   ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'http://%%%', HOLDLINE_MODEL: 'm' }, /http\(s\) base URL/],
   ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'http://me:secret@models/v1', HOLDLINE_MODEL: 'm' }, /must not carry credentials/],
@@ -158,6 +164,26 @@ describe('the environment', () => {
 });
 
 describe('a start', () => {
+  it('gives probes and metrics a port of their own, switches off what is not wanted, and says that it answers to any host name', async () => {
+    const own = createServer().listen(0, '127.0.0.1');
+    await once(own, 'listening');
+    const { port } = own.address() as AddressInfo;
+    own.close();
+    await once(own, 'close');
+    const server = await startedServer({ env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_METRICS_PORT: String(port), HOLDLINE_OPENAPI: 'off', HOLDLINE_PAGE: 'off' } });
+    const status = async (url: string): Promise<number> => (await call({ method: 'GET', url })).status;
+    const probes = `http://127.0.0.1:${port}`;
+    expect([await status(`${probes}/healthz`), await status(`${probes}/readyz`), await status(`${probes}/metrics`)]).toEqual([200, 200, 200]);
+    expect([await status(`${probes}/`), await status(`${probes}/v1/sessions`)]).toEqual([404, 404]);
+    expect([await status(`${server.url}/healthz`), await status(`${server.url}/metrics`), await status(`${server.url}/openapi.json`), await status(`${server.url}/`)]).toEqual([200, 404, 404, 404]);
+    expect(server.log.join('\n')).toContain('HOLDLINE_HOSTS is not set');
+  });
+
+  it('says nothing of host names where they are listed', async () => {
+    const server = await startedServer({ env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_HOSTS: '127.0.0.1' } });
+    expect(server.log.join('\n')).not.toContain('HOLDLINE_HOSTS');
+  });
+
   it('on a port in use is refused in one line', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
