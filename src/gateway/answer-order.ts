@@ -18,7 +18,7 @@ export function answerUnderWay(socket: Socket): ServerResponse | undefined {
 
 /** Resolves when every answer before this one is written. False: the connection is gone. */
 export async function untilItsTurn(response: ServerResponse, socket: Socket, clock: Clock): Promise<boolean> {
-  return waitFor(socket, clock, () => response.socket !== null);
+  return waitFor(socket, clock, () => [response, undefined].includes(answerUnderWay(socket)));
 }
 
 /** Resolves when every answer is written. False: the connection is gone. */
@@ -27,16 +27,15 @@ export async function untilAnswered(socket: Socket, clock: Clock): Promise<boole
 }
 
 async function waitFor(socket: Socket, clock: Clock, isDone: () => boolean): Promise<boolean> {
-  if (isDone()) return socket.writable;
+  if (isDone()) return !socket.destroyed;
   const limit = clock.after(TURN_MS, () => socket.destroy());
   while (!isDone() && !socket.destroyed) {
     const answer = answerUnderWay(socket);
-    if (answer === undefined) socket.destroy();
     // By the time of `close`, Node has given the socket to the next answer.
-    else await new Promise((resolve) => answer.once('close', resolve));
+    if (answer !== undefined) await new Promise((resolve) => answer.once('close', resolve));
   }
   limit.cancel();
-  return isDone() && socket.writable;
+  return !socket.destroyed;
 }
 
 /** The connections whose last request has come: an event stream ends with its connection, so nothing is answered behind it. */
@@ -51,10 +50,6 @@ export class LastRequests {
   /** Its answer is a stream, and the head is written. */
   startStream(socket: Socket): void {
     this.#known.set(socket, { isStreaming: true, leftovers: 0 });
-  }
-
-  isStreaming(socket: Socket): boolean {
-    return this.#known.get(socket)?.isStreaming ?? false;
   }
 
   /** Asked for every request. True: it came too late, and gets no answer. A client that has seen the head of the stream
