@@ -37,7 +37,9 @@ const ip = (...args: readonly string[]): void => void execFileSync('ip', args, {
 /** A network of its own, or undefined where that is not allowed. */
 function startNetwork(): { readonly host: string; readonly client: string; readonly name: string; readonly silence: () => void } | undefined {
   const name = `holdline${process.pid}`;
-  const [host, client] = ['10.203.77.1', '10.203.77.2'];
+  // A run that was killed leaves its network behind, so each has addresses of its own.
+  const net = `10.203.${process.pid % 250}`;
+  const [host, client] = [`${net}.1`, `${net}.2`];
   try {
     ip('netns', 'add', name);
   } catch {
