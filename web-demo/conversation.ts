@@ -27,6 +27,8 @@ export class Conversation {
   readonly #parser = openParser();
   readonly #views = new Map<string, MessageView>();
   #follows = true;
+  /** Where it was scrolled to. */
+  #top = 0;
 
   constructor(actions: MessageActions) {
     this.#actions = actions;
@@ -101,11 +103,17 @@ export class Conversation {
 
   #noteScroll(): void {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    this.#follows = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    const isNearEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    // An answer that has grown since is no reader who went away from its end: that one went up.
+    if (isNearEnd) this.#follows = true;
+    else if (scrollTop < this.#top) this.#follows = false;
+    this.#top = scrollTop;
     this.#toEnd.hidden = this.#follows;
   }
 
   #follow(): void {
+    // Holding what is in sight in its place would be a move up.
+    this.#scroller.classList.toggle('follows', this.#follows);
     if (this.#follows) this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 }

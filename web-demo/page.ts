@@ -10,6 +10,7 @@ import { Composer } from './composer.ts';
 import { ChatTitle } from './chat-title.ts';
 import { ConnectionBadge } from './connection-badge.ts';
 import { Conversation } from './conversation.ts';
+import { answersWithDemo } from './demo-model.ts';
 import { Diary } from './diary.ts';
 import { Drawers } from './drawers.ts';
 import { find } from './element.ts';
@@ -91,6 +92,7 @@ export class Page {
     this.#walk = new SessionWalk((query) => this.#client.sessions(query));
     this.#list = new ChatList({ remove: (chatId) => void this.#remove(chatId), readMore: () => void this.#readList('more') });
     this.#listen();
+    void answersWithDemo(cable.fetch, parts.token).then((isDemo) => this.#composer.showSuggestions(isDemo));
   }
 
   /** @param chatId undefined: a new chat */

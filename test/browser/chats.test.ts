@@ -276,6 +276,21 @@ describe('an error', () => {
   }, 60_000);
 });
 
+describe('the suggestions', () => {
+  it('are there with the demo model, and are sent by keys', async () => {
+    context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+    const agents = [{ name: 'default', model: 'demo', models: ['demo'], isDefault: true, isDemo: true }];
+    await context.route('**/v1/agents', (route) => route.fulfill({ json: { agents, isComplete: true } }));
+    const page = await openPage();
+    const suggestion = page.getByTestId('suggestions').getByRole('button').first();
+    await suggestion.waitFor();
+    await suggestion.focus();
+    await page.keyboard.press('Enter');
+    await untilLength(page, 5);
+    await page.getByTestId('stop').click();
+  }, 60_000);
+});
+
 describe('the instruments', () => {
   it('are closed and opened by keys, and stay closed over a reload', async () => {
     const page = await openPage();

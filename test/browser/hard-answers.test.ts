@@ -56,6 +56,16 @@ async function openPage(): Promise<{ page: Page; faults: Error[] }> {
 /** Letters and digits that the last answer shows: what surrounds them differs between Markdown and text. */
 const shownLetters = (page: Page): Promise<number> => answers(page).last().locator('.body').evaluate((body) => body.textContent.replace(/Copy|[^a-z0-9]/g, '').length);
 
+it('suggests nothing that only the demo model understands', async () => {
+  const page = await browser.newPage();
+  const asked = page.waitForResponse('**/v1/agents');
+  await page.goto(`${server.url}/#token=${server.token}`);
+  await (await asked).finished();
+  await page.getByTestId('prompt').waitFor();
+  expect(await page.getByTestId('suggestions').isVisible()).toBe(false);
+  await page.close();
+});
+
 it.each(NAMES)('%s', async (name) => {
   const { page, faults } = await openPage();
   await ask(page, name);

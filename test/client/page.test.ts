@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ChatSnapshot, ClosedReason, ConnectionState, Message, Run } from '../../src/client/chat-client.ts';
 import { chatFragment, parseAddress } from '../../web-demo/address.ts';
 import { badgeText } from '../../web-demo/connection-badge.ts';
+import { answersWithDemo, isDemoDefault } from '../../web-demo/demo-model.ts';
 import { Diary } from '../../web-demo/diary.ts';
 import { actionsFor, isUnanswered } from '../../web-demo/message-actions.ts';
 import { plainText, sentenceOf, statusOf } from '../../web-demo/message-status.ts';
@@ -144,6 +145,22 @@ describe('the diary', () => {
       'Connection lost after event 42',
       'Resumed after event 42, caught up on 18 events',
     ]);
+  });
+});
+
+describe('the demo model', () => {
+  it('answers where the agent for prompts that name none is it', () => {
+    const agent = (isDefault: boolean, isDemo: boolean): object => ({ name: 'a', isDefault, isDemo });
+    expect(isDemoDefault({ agents: [agent(false, false), agent(true, true)] })).toBe(true);
+    for (const body of [{ agents: [agent(true, false), agent(false, true)] }, { agents: [] }, { agents: [null] }, { agents: 'demo' }, {}, null]) expect(isDemoDefault(body)).toBe(false);
+  });
+
+  it('is not supposed where the server cannot say so', async () => {
+    const answering = (status: number, body: string): Promise<boolean> => answersWithDemo(() => Promise.resolve(new Response(body, { status })), 't');
+    expect(await answering(404, '{}')).toBe(false);
+    expect(await answering(200, 'hotel')).toBe(false);
+    expect(await answersWithDemo(() => Promise.reject(new TypeError('no network')), 't')).toBe(false);
+    expect(await answering(200, '{"agents":[{"isDefault":true,"isDemo":true}]}')).toBe(true);
   });
 });
 

@@ -60,6 +60,12 @@ describe('what is shown as it was written', () => {
     expect(blocks.map(({ html }) => html?.trim())).toEqual(['<h1>before</h1>', undefined, '<p><em>after</em></p>']);
   });
 
+  it('is only what nests too deeply, up to a blank line', () => {
+    const { blocks, definitions } = parseSlice(`*before*\n\n${'>'.repeat(60)}a\n\n[b]\n\n[b]: /c\n`, []);
+    expect(blocks.map(({ html }) => html?.trim())).toEqual(['<p><em>before</em></p>', undefined, '<p><a href="/c">b</a></p>']);
+    expect(definitions).toEqual([{ label: 'b', href: '/c' }]);
+  });
+
   it('takes no address that is longer than browsers open, however often it is referred to', () => {
     const { blocks } = parseSlice(`[a]: /${'b'.repeat(10_000)}\n\n${'[a] '.repeat(5_000)}`, []);
     expect(blocks.map(({ html }) => html ?? '').join('').length).toBeLessThan(100_000);

@@ -31,7 +31,7 @@ const marked = new Marked({
 
 /** @param known definitions of other slices */
 export function parseSlice(source: string, known: readonly Definition[]): ParsedSlice {
-  if (nestsDeeply(source)) return { blocks: [asWritten(source)], definitions: [] };
+  if (nestsDeeply(source)) return parseBetween(source, known);
   try {
     return parse(source, known);
   } catch (error) {
@@ -39,6 +39,15 @@ export function parseSlice(source: string, known: readonly Definition[]): Parsed
     if (error instanceof RangeError) return { blocks: [asWritten(source)], definitions: [] };
     throw error;
   }
+}
+
+/** What nests deeply is shown as it was written, up to the next blank line; what surrounds it is parsed. */
+function parseBetween(source: string, known: readonly Definition[]): ParsedSlice {
+  const paragraphs = source.split(/(?<=\n[ \t]*\n)/);
+  const parseAll = (definitions: readonly Definition[]): readonly ParsedSlice[] =>
+    paragraphs.map((paragraph) => (nestsDeeply(paragraph) ? { blocks: [asWritten(paragraph)], definitions: [] } : parseSlice(paragraph, definitions)));
+  const definitions = parseAll(known).flatMap((slice) => slice.definitions).slice(0, DEFINITIONS_MAX);
+  return { blocks: parseAll([...known, ...definitions]).flatMap(({ blocks }) => blocks), definitions };
 }
 
 function parse(source: string, known: readonly Definition[]): ParsedSlice {

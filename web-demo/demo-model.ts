@@ -1,0 +1,22 @@
+// Who answers: is it the built-in demo model, which understands what the page suggests? Another model would not know what to make of it.
+import type { Fetch } from '../src/client/chat-client.ts';
+
+/** False where the server does not say so, or cannot be asked: nothing depends on it but suggestions. */
+export async function answersWithDemo(fetchOnce: Fetch, token: string): Promise<boolean> {
+  try {
+    const response = await fetchOnce('/v1/agents', { headers: { accept: 'application/json', authorization: `Bearer ${token}` } });
+    return response.ok && isDemoDefault(await response.json());
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof SyntaxError) return false;
+    throw error;
+  }
+}
+
+/** Is the agent that answers prompts which name none the demo? */
+export function isDemoDefault(body: unknown): boolean {
+  const agents: unknown = typeof body === 'object' && body !== null && 'agents' in body ? body.agents : undefined;
+  return Array.isArray(agents) && agents.some((agent: unknown) => {
+    const { isDefault, isDemo } = (agent ?? {}) as { readonly isDefault?: unknown; readonly isDemo?: unknown };
+    return isDefault === true && isDemo === true;
+  });
+}
