@@ -13,6 +13,9 @@ import { TokenBucket } from './token-bucket.ts';
 
 /** Frames of one socket that wait for their turn; beyond it the socket is not read. */
 export const WAITING_FRAMES_MAX = 64;
+/** Bytes that may wait in a socket before its next frame is served. Subscriptions stop at a quarter of it by themselves; what
+ *  answers frames would grow with every frame of a client that sends and never reads. */
+export const UNTAKEN_BYTES_MAX = 1024 * 1024;
 /** A socket that was told to close and does not is cut after this. */
 export const WS_LINGER_MS = 5_000;
 
@@ -128,6 +131,7 @@ export class WsConnection {
     this.#isServing = true;
     for (let text = this.#waiting.shift(); text !== undefined && !this.isClosing; text = this.#waiting.shift()) {
       try {
+        await this.#untilTaken();
         await this.#options.onText(text);
       } catch (error) {
         this.closeFor(error);
@@ -135,6 +139,10 @@ export class WsConnection {
       if (this.#waiting.length === 0 && this.#socket.isPaused) this.#socket.resume();
     }
     this.#isServing = false;
+  }
+
+  async #untilTaken(): Promise<void> {
+    while (this.bufferedBytes > UNTAKEN_BYTES_MAX && !this.isClosing) await new Promise<void>((resolve) => this.onceDrained(resolve));
   }
 
   #drained(): void {
@@ -155,6 +163,7 @@ export class WsConnection {
   #onClosed(): void {
     this.#closingAt ??= this.#options.clock.mono();
     this.#waiting.length = 0;
+    this.#drained();
     this.#options.onClosed();
   }
 }
