@@ -14,6 +14,8 @@ export interface SpanOptions {
   readonly parent: string | undefined;
   /** ms since 1970. */
   readonly startedAt: number;
+  /** When the work begins, by the same clock. Default: as it starts. */
+  readonly begunAt?: number;
   readonly attributes: Attributes;
 }
 
@@ -56,7 +58,8 @@ export class WorkSpan {
 /** Does the work inside a span of its own: what is called in there and traces itself, such as a request to a model,
  *  becomes part of it. Rejects with what the work rejects with. */
 export async function traced<T>(name: string, options: SpanOptions, clock: Clock, work: (span: WorkSpan) => Promise<T>): Promise<T> {
-  const { kind, parent, startedAt, attributes } = options;
+  const { kind, parent, startedAt, begunAt = startedAt, attributes } = options;
+  const begunMono = clock.mono();
   const around = contextOf(parent);
   const started = { kind: kind === 'producer' ? SpanKind.PRODUCER : SpanKind.CONSUMER, startTime: new Date(startedAt), attributes };
   const span = trace.getTracer('holdline').startSpan(name, started, around);
@@ -67,7 +70,8 @@ export async function traced<T>(name: string, options: SpanOptions, clock: Clock
     workSpan.failed(codeOf(error));
     throw error;
   } finally {
-    span.end(new Date(clock.now()));
+    // Not the wall clock, which may have been set meanwhile.
+    span.end(new Date(Math.max(startedAt, begunAt) + clock.mono() - begunMono));
   }
 }
 

@@ -1,5 +1,6 @@
 // What a run took, in figures, from the times in its events: the same for whoever asks for its timeline, for the log
-// line at its end and for the metrics. Pure, and never text. Nodes' clocks differ a little, so nothing is below zero.
+// line at its end and for the metrics. Pure, and never text. Nodes' clocks differ a little, so nothing is below zero; where
+// two times contradict one another, because a clock was set between them, there is no figure.
 import type { RunTerminal } from './chat-event.ts';
 import type { RunInfo, RunTimes } from './command-state.ts';
 import type { SessionRef } from './session-ref.ts';
@@ -25,6 +26,9 @@ export interface RunFigures {
   readonly deltasPerSecond?: number;
 }
 
+/** How much the clocks of two nodes may differ. */
+const SKEW_MS = 5_000;
+
 export function runFigures(times: RunTimes, attempts: number, terminal: RunTerminal | undefined): RunFigures {
   const { queued, started, cancelling } = times;
   const { firstTokenAt, endedAt } = terminal ?? {};
@@ -32,7 +36,8 @@ export function runFigures(times: RunTimes, attempts: number, terminal: RunTermi
     ...named('waitedMs', between(queued, started)),
     ...named('firstTokenMs', attempts > 1 ? undefined : between(started, firstTokenAt)),
     ...named('durationMs', between(started, endedAt)),
-    ...named('cancelMs', between(cancelling, endedAt)),
+    // A run is stopped after its start: the wish is told by another node's clock.
+    ...named('cancelMs', between(started, cancelling) === undefined ? undefined : between(cancelling, endedAt)),
     ...(terminal === undefined ? {} : rate(terminal, between(firstTokenAt, endedAt))),
   };
 }
@@ -46,7 +51,8 @@ function rate(terminal: RunTerminal, ms: number | undefined): RunFigures {
 
 function between(from: string | null | undefined, to: string | null | undefined): number | undefined {
   if (typeof from !== 'string' || typeof to !== 'string') return undefined;
-  return Math.max(0, Date.parse(to) - Date.parse(from));
+  const ms = Date.parse(to) - Date.parse(from);
+  return ms < -SKEW_MS ? undefined : Math.max(0, ms);
 }
 
 function named<K extends keyof RunFigures>(name: K, value: number | undefined): Pick<RunFigures, K> | undefined {

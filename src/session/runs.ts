@@ -17,6 +17,7 @@ import { loadOwn, mustOwn, mustOwnAs } from './own-session.ts';
 import { endRun, readRun } from './run-ending.ts';
 import { SESSION_TTL_MS } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
+import { SteadyTime } from './steady-time.ts';
 
 /** A stopped run whose worker does not end it within this is ended by the node that was asked. */
 export const CANCEL_GRACE_MS = 1000;
@@ -45,6 +46,8 @@ export interface SentPrompt {
 }
 
 export class Runs {
+  /** Of the runs of this node: whoever tells a time of one asks this. */
+  readonly time: SteadyTime;
   readonly #broker: Broker;
   readonly #log: CommandLog;
   readonly #clock: Clock;
@@ -55,6 +58,7 @@ export class Runs {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
+    this.time = new SteadyTime(clock);
     this.#newId = newId;
   }
 
@@ -109,7 +113,7 @@ export class Runs {
       const { state } = mustOwn(principal, loaded);
       const run = cancelTarget(state, runId);
       target = { runId: run.runId, ended: run.state === 'queued' };
-      return decideCancel(state, run, principal.user, reason, isoTime(this.#clock));
+      return decideCancel(state, run, principal.user, reason, this.time.of(run.times.queued)());
     });
     return target;
   }
@@ -121,13 +125,13 @@ export class Runs {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
       if (run?.state !== 'cancelling') return { drafts: [] };
       const by = run.cancelledBy ?? '';
-      return { drafts: [{ event: { type: 'run.cancelling', runId, by, createdAt: isoTime(this.#clock) } }], fencing: 'take' };
+      return { drafts: [{ event: { type: 'run.cancelling', runId, by, createdAt: this.time.of(run.times.queued)() } }], fencing: 'take' };
     });
     const run = taken === undefined ? undefined : findRun(taken.state, runId);
     if (taken === undefined || run === undefined) return false;
     const answer = new AnswerBuilder();
     await readRun(this.#broker, ref, taken.epoch, run, taken.first, answer);
-    const terminal = { type: 'run.cancelled', runId, by: run.cancelledBy ?? '', endedAt: isoTime(this.#clock) } as const;
+    const terminal = { type: 'run.cancelled', runId, by: run.cancelledBy ?? '', endedAt: this.time.of(run.times.queued)() } as const;
     return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
   }
 

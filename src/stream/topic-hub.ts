@@ -33,6 +33,8 @@ export interface HubOptions {
 }
 
 const MADE_AT = '"createdAt":"';
+/** A difference this large is between two clocks, and no latency. */
+const LATENCY_MS_MAX = 600_000;
 
 export class TopicHub {
   readonly #options: HubOptions;
@@ -117,7 +119,9 @@ export class TopicHub {
     if (sample === undefined) return;
     // The fields of this event are ours: no quote of its strings is unescaped.
     const from = sample.json.indexOf(MADE_AT) + MADE_AT.length;
-    onLatency?.(clock.now() - Date.parse(sample.json.slice(from, sample.json.indexOf('"', from))));
+    const ms = clock.now() - Date.parse(sample.json.slice(from, sample.json.indexOf('"', from)));
+    // Another node's clock made the time, and either may have been set since.
+    if (Math.abs(ms) < LATENCY_MS_MAX) onLatency?.(ms);
   }
 
   #drop(feed: Feed): void {

@@ -4,11 +4,12 @@ import type { Clock } from '../clock.ts';
 import type { RunTerminal } from '../session/chat-event.ts';
 import type { RunInfo } from '../session/command-state.ts';
 import { runFigures } from '../session/run-figures.ts';
-import type { SessionRef } from '../session/session-ref.ts';
 import { sessionAttributes, traced, type WorkSpan } from '../tracing.ts';
+import type { FencedRun } from './take-fence.ts';
 
-export function inRunSpan<Outcome extends string>(clock: Clock, ref: SessionRef, run: RunInfo, work: (span: WorkSpan) => Promise<Outcome>): Promise<Outcome> {
-  const startedAt = run.attempt > 1 ? clock.now() : Date.parse(run.times.queued);
+export function inRunSpan<Outcome extends string>(clock: Clock, { ref, run, now }: FencedRun, work: (span: WorkSpan) => Promise<Outcome>): Promise<Outcome> {
+  const begunAt = Date.parse(now());
+  const startedAt = run.attempt > 1 ? begunAt : Date.parse(run.times.queued);
   const attributes = {
     ...sessionAttributes(ref),
     'holdline.run.id': run.runId,
@@ -16,7 +17,7 @@ export function inRunSpan<Outcome extends string>(clock: Clock, ref: SessionRef,
     'holdline.attempt': run.attempt,
     'gen_ai.request.model': run.model,
   };
-  return traced('holdline.run', { kind: 'consumer', parent: run.trace, startedAt, attributes }, clock, async (span) => {
+  return traced('holdline.run', { kind: 'consumer', parent: run.trace, startedAt, begunAt, attributes }, clock, async (span) => {
     const outcome = await work(span);
     span.note({ 'holdline.outcome': outcome });
     return outcome;

@@ -2,7 +2,6 @@
 // out every earlier worker; then the chat is read exactly up to it; only then the model is called. Whatever
 // happens afterwards, at most one terminal is written, and only under this fence.
 import { isBrokerError } from '../broker/errors.ts';
-import { isoTime } from '../clock.ts';
 import { findRefusal, REFUSALS } from '../session/agent-terms.ts';
 import { ANSWER_CHARS_MAX, AnswerBuilder } from '../session/answer-builder.ts';
 import { judgeAttempts, type AttemptVerdict } from '../session/attempts.ts';
@@ -73,7 +72,7 @@ async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, release
   if (held === 'cancelling') return (await deps.runs.endCancelled(ref, runId)) ? 'run.cancelled' : 'gone';
   if (held === 'gone') return 'gone';
   if (held === 'released') return lost.aborted ? 'lost' : 'released';
-  return inRunSpan(deps.clock, ref, held.run, (span) => answerRun(deps, { ...held, span }, released, lost));
+  return inRunSpan(deps.clock, held, (span) => answerRun(deps, { ...held, span }, released, lost));
 }
 
 async function answerRun(deps: RunDeps, held: HeldRun, released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
@@ -82,7 +81,7 @@ async function answerRun(deps: RunDeps, held: HeldRun, released: AbortSignal, lo
   await readRun(deps.broker, ref, held.epoch, held.run, held.fence + 1, answer);
   const { agent } = deps;
   const fail = async (code: string, message: string, retryable: boolean): Promise<RunOutcome> =>
-    finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable }, endedAt: isoTime(deps.clock) }, AbortSignal.any([released, lost]));
+    finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable }, endedAt: held.now() }, AbortSignal.any([released, lost]));
   const verdict = judgeAttempts(held.run, agent.attemptsMax);
   if (verdict !== 'go-on') return fail(verdict, ATTEMPT_FAILURES[verdict], verdict === 'worker-lost');
   if (held.run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
@@ -108,7 +107,7 @@ class ActiveRun {
     this.#deps = deps;
     this.#held = held;
     this.#answer = answer;
-    this.#meter = new RunMeter(deps.clock);
+    this.#meter = new RunMeter(held.now);
     const { run, epoch, fence, ref } = held;
     const target = { topic: chatTopic(ref), epoch, fence, runId: run.runId, answerId: run.answerId, charsMax: deps.agent.answerCharsMax ?? ANSWER_CHARS_MAX };
     this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () => this.#abort({ why: 'lost' }));

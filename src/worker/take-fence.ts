@@ -1,7 +1,7 @@
 // The first thing a worker does with a run: it takes the fence in the log, if the run is still wanted, and says in the same
 // record what of an earlier attempt stays.
 import type { Broker } from '../broker/broker.ts';
-import { delay, isoTime, type Clock } from '../clock.ts';
+import { delay, type Clock } from '../clock.ts';
 import { AnswerBuilder } from '../session/answer-builder.ts';
 import { countStart, judgeAttempts, pauseBeforeStart } from '../session/attempts.ts';
 import type { ChatEvent } from '../session/chat-event.ts';
@@ -9,6 +9,7 @@ import type { CommandLog } from '../session/command-log.ts';
 import { findRun, type RunInfo } from '../session/command-state.ts';
 import { readRun } from '../session/run-ending.ts';
 import type { SessionRef } from '../session/session-ref.ts';
+import type { SteadyTime } from '../session/steady-time.ts';
 import { modelOf, unwatchedLimit, type Agent } from './agent.ts';
 import { keptAnswer, NOTHING_KEPT, type KeptAnswer } from './kept-answer.ts';
 
@@ -16,6 +17,7 @@ export interface FenceDeps {
   readonly broker: Broker;
   readonly log: CommandLog;
   readonly clock: Clock;
+  readonly time: SteadyTime;
   readonly agent: Agent;
 }
 
@@ -26,6 +28,8 @@ export interface FencedRun {
   readonly epoch: string;
   readonly fence: number;
   readonly kept: KeptAnswer;
+  /** Tells the times of this run, as events write them. */
+  readonly now: () => string;
 }
 
 /** What stands of a run, and whether the attempt that said it said nothing more. */
@@ -36,7 +40,7 @@ interface Remains {
 
 /** `gone`: it has ended. `cancelling`: somebody wants its end. `released`: the signal, by which this worker lets go of it,
  *  aborted before it was started. @throws BrokerError */
-export async function takeFence({ broker, log, clock, agent }: FenceDeps, ref: SessionRef, runId: string, signal: AbortSignal): Promise<FencedRun | 'gone' | 'cancelling' | 'released'> {
+export async function takeFence({ broker, log, clock, time, agent }: FenceDeps, ref: SessionRef, runId: string, signal: AbortSignal): Promise<FencedRun | 'gone' | 'cancelling' | 'released'> {
   const before = await log.load(ref);
   const known = before === undefined ? undefined : findRun(before.state, runId);
   if (before === undefined || known === undefined) return 'gone';
@@ -46,7 +50,8 @@ export async function takeFence({ broker, log, clock, agent }: FenceDeps, ref: S
   const pause = pauseBeforeStart(countStart(known, wasIdle));
   if (pause > 0) await delay(clock, pause, signal);
   if (signal.aborted) return 'released';
-  const createdAt = isoTime(clock);
+  const now = time.of(known.times.queued);
+  const createdAt = now();
   let refused: 'gone' | 'cancelling' | undefined;
   const taken = await log.transact(ref, (loaded) => {
     const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
@@ -56,7 +61,7 @@ export async function takeFence({ broker, log, clock, agent }: FenceDeps, ref: S
   });
   const run = taken === undefined ? undefined : findRun(taken.state, runId);
   if (taken === undefined || run === undefined) return refused ?? 'gone';
-  return { ref, run, epoch: taken.epoch, fence: taken.first, kept };
+  return { ref, run, epoch: taken.epoch, fence: taken.first, kept, now };
 }
 
 function startEvent(run: RunInfo, agent: Agent, limit: Pick<Agent, 'unwatchedMs'>, { part, at }: KeptAnswer, createdAt: string): ChatEvent {

@@ -127,7 +127,7 @@ export class Worker {
 
   async #execute(agent: Agent, request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
     const { broker, log, runs, clock, onContinued = () => undefined } = this.#options;
-    const deps = { broker, log, runs, clock, agent, presence: this.#presence, onContinued };
+    const deps = { broker, log, runs, clock, time: runs.time, agent, presence: this.#presence, onContinued };
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
       const onError = (error: unknown): void => this.#report(error, 'the asker of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });

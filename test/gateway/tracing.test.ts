@@ -76,6 +76,18 @@ describe('with an SDK', () => {
     expect(JSON.stringify(exporter.getFinishedSpans().map((span) => [span.attributes, span.events, span.status]))).not.toContain('secret');
   });
 
+  it.each([3_600_000, -3_600_000])('a span is as long as its work when the wall clock is set in the middle (by %i ms)', async (jumpMs) => {
+    const system = await start();
+    system.workers.startWorker();
+    await prompt(system, TRACEPARENT);
+    const call = await system.workers.model.call(0);
+    system.h.clock.jumpWall(jumpMs);
+    await system.h.clock.advance(250);
+    call.say('x').finish();
+    const [run] = await spans('holdline.run', 1);
+    expect(run?.duration).toEqual([0, 250_000_000]);
+  });
+
   it('every attempt at a run that is taken over is a span of the same trace', async () => {
     const system = await start();
     const first = system.workers.startWorker();

@@ -5,7 +5,7 @@ import { reportRun } from '../../src/cli/run-report.ts';
 import { Connections } from '../../src/gateway/connections.ts';
 import { Metrics } from '../../src/gateway/metrics.ts';
 import { encodeEvent } from '../../src/session/chat-event.ts';
-import type { EndedRun } from '../../src/session/run-figures.ts';
+import { runFigures, type EndedRun } from '../../src/session/run-figures.ts';
 import type { RunTimeline } from '../../src/session/run-timeline.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { ChatRig, joinAnswer, type RigOptions } from '../helpers/chat-rig.ts';
@@ -102,6 +102,51 @@ describe('a timeline', () => {
     await rig.clock.advance(2000);
     await rig.runs.cancel(rig.alice, rig.ref, undefined);
     expect(await ended(runId)).toMatchObject({ state: 'cancelled', cancellingAt: at(2000), endedAt: at(2000), cancelMs: 0, deltas: 1, deltasPerSecond: 0.5 });
+  });
+
+  const HOUR_MS = 3_600_000;
+  const stages = ['while it waits', 'before a worker is there', 'before its first token', 'while it speaks', 'right before its end'] as const;
+  it.each(stages.flatMap((stage) => [[stage, HOUR_MS], [stage, -HOUR_MS]] as const))('has the same figures when the wall clock is set %s (by %i ms)', async (stage, jumpMs) => {
+    setup();
+    const jumpAt = (now: (typeof stages)[number]): void => {
+      if (now === stage) rig.clock.jumpWall(jumpMs);
+    };
+    const { runId } = await rig.prompt('hello');
+    await rig.clock.advance(100);
+    jumpAt('while it waits');
+    await rig.clock.advance(200);
+    jumpAt('before a worker is there');
+    rig.startWorker();
+    const call = await rig.model.call(0);
+    jumpAt('before its first token');
+    await rig.clock.advance(200);
+    await said(runId, 0, 'one ');
+    jumpAt('while it speaks');
+    await rig.clock.advance(1000);
+    jumpAt('right before its end');
+    call.say('two ', 'three').finish();
+    const run = await ended(runId);
+    expect(run).toMatchObject({ waitedMs: 300, firstTokenMs: 200, durationMs: 1200, tokensPerSecond: 2 });
+    // The log line and the metrics say the same.
+    expect(ends.map((one) => runFigures(one.run.times, one.run.attempt, one.terminal))).toMatchObject([{ waitedMs: 300, durationMs: 1200 }]);
+  });
+
+  it.each([HOUR_MS, -HOUR_MS])('has the same figures of a stop when the wall clock is set before it and after it (by %i ms)', async (jumpMs) => {
+    setup().startWorker();
+    const { runId } = await rig.prompt('hello');
+    await said(runId, 0, 'one ');
+    await rig.clock.advance(2000);
+    rig.clock.jumpWall(jumpMs);
+    const other = rig.otherNode();
+    await rig.runs.cancel(rig.alice, rig.ref, undefined);
+    expect(await ended(runId)).toMatchObject({ state: 'cancelled', durationMs: 2000, cancelMs: 0, deltasPerSecond: 0.5 });
+    // A node that began after the clock was set knows nothing of it: no figure rather than a wrong one.
+    const { runId: next } = await rig.prompt('again');
+    await said(next, 1, 'one ');
+    rig.clock.jumpWall(jumpMs);
+    await other.runs.cancel(rig.alice, rig.ref, undefined);
+    const run = await ended(next);
+    expect([run.durationMs, run.cancelMs].every((ms) => ms === undefined || ms < 1000)).toBe(true);
   });
 
   it('of a withdrawn prompt has no start', async () => {
