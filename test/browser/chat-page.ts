@@ -35,7 +35,7 @@ export async function untilCompleted(page: Page): Promise<void> {
 
 /** Waits until everything that came is on the page too: Markdown is parsed beside it. */
 export async function untilShown(page: Page): Promise<void> {
-  await page.waitForFunction(() => document.querySelector('.markdown[data-pending]') === null, undefined, { timeout: 60_000 });
+  await page.waitForFunction(() => document.querySelector('.markdown[data-pending]') === null, undefined, { timeout: timeLimit(60_000) });
 }
 
 /** White space is the layout's business. */

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength } from './chat-page.ts';
 
 const SHOTS = process.env['HOLDLINE_TEST_SHOTS'];
@@ -23,7 +24,7 @@ beforeAll(async () => {
   const agents = join(folder, 'agents.json');
   await writeFile(agents, JSON.stringify({ agents: { default: { model: 'demo', promptCharsMax: PROMPT_CHARS_MAX } } }));
   [browser, server] = await Promise.all([openBrowser(), ServerProcess.start({ env: { HOLDLINE_AGENTS: agents } })]);
-}, 60_000);
+}, timeLimit(60_000));
 afterEach(async () => {
   await context?.close();
   context = undefined;
@@ -87,7 +88,7 @@ describe('the list of chats', () => {
     await entryOf(page, 'many-0').locator('a').click();
     await page.getByTestId('title').getByText('Chat many-0').waitFor();
     for (const sessionId of ids) await call('DELETE', `/sessions/${sessionId}`);
-  }, 60_000);
+  }, timeLimit(60_000));
 
   it('marks a chat as busy until its run has ended, open or not', async () => {
     const page = await openPage();
@@ -101,7 +102,7 @@ describe('the list of chats', () => {
     await page.getByTestId('new-chat').click();
     await busy.waitFor();
     await busy.waitFor({ state: 'hidden' });
-  }, 60_000);
+  }, timeLimit(60_000));
 
   it('keeps the focus in its place when a chat is deleted by keys', async () => {
     for (const title of ['First', 'Second', 'Third']) await call('POST', '/sessions', { title });
@@ -138,7 +139,7 @@ describe('a chat', () => {
     await page.getByTestId('title').getByText('Forty winks', { exact: true }).waitFor();
     const { title } = (await (await call('GET', `/sessions/${chatIdOf(page)}`)).json()) as { title: string };
     expect(title).toBe('Forty winks');
-  }, 60_000);
+  }, timeLimit(60_000));
 
   it('that is deleted elsewhere ends on the screen and in the list, and a message starts another', async () => {
     const page = await openPage();
@@ -159,7 +160,7 @@ describe('a chat', () => {
     expect(await shownAnswer(page)).toBe('1 2 3 4');
     expect(chatIdOf(page)).not.toBe(chatId);
     expect(await page.getByTestId('chat-state').isVisible()).toBe(false);
-  }, 60_000);
+  }, timeLimit(60_000));
 
   it('that is deleted in another tab does so too, while nothing runs', async () => {
     const page = await openPage();
@@ -173,7 +174,7 @@ describe('a chat', () => {
     await page.getByTestId('chat-state').getByText('This chat was deleted').waitFor();
     await entryOf(page, chatIdOf(page)).waitFor({ state: 'detached' });
     expect(await second.getByTestId('chat-state').isVisible()).toBe(false);
-  }, 60_000);
+  }, timeLimit(60_000));
 });
 
 describe('a prompt that is refused', () => {
@@ -197,7 +198,7 @@ describe('a prompt that is refused', () => {
     await page.reload();
     await untilCompleted(page);
     expect(await refused(page).count()).toBe(0);
-  }, 60_000);
+  }, timeLimit(60_000));
 
   it('in the middle of a chat does so too, and can be discarded for good', async () => {
     const page = await openPage();
@@ -214,7 +215,7 @@ describe('a prompt that is refused', () => {
     await page.reload();
     await untilCompleted(page);
     expect(await page.locator('[data-testid=message][data-role=user]').count()).toBe(1);
-  }, 60_000);
+  }, timeLimit(60_000));
 });
 
 describe('an error', () => {
@@ -238,7 +239,7 @@ describe('an error', () => {
     await page.unroute('**/cancel');
     await page.getByTestId('stop').click();
     await answers(page).last().getByText('Stopped').waitFor();
-  }, 60_000);
+  }, timeLimit(60_000));
 
   it('of a rename or a deletion is told there too, and changes nothing', async () => {
     const page = await openPage();
@@ -255,7 +256,7 @@ describe('an error', () => {
     await remove.click();
     await page.getByTestId('fault').getByText('The chat could not be deleted').waitFor();
     await entryOf(page, chatId).getByText('count 3 at 100/s').waitFor();
-  }, 60_000);
+  }, timeLimit(60_000));
 
   it('of a change gives back what was written', async () => {
     const page = await openPage();
@@ -273,7 +274,7 @@ describe('an error', () => {
     await page.keyboard.press('Enter');
     await waiting.getByText('count 3 and much more').waitFor();
     await page.getByTestId('stop').click();
-  }, 60_000);
+  }, timeLimit(60_000));
 });
 
 describe('the suggestions', () => {
@@ -308,7 +309,7 @@ describe('the instruments', () => {
     await page.reload();
     await page.getByTestId('drop').waitFor();
     expect(await page.getByTestId('instruments').isVisible()).toBe(false);
-  }, 60_000);
+  }, timeLimit(60_000));
 });
 
 describe('a phone 360 pixels wide', () => {
@@ -338,5 +339,5 @@ describe('a phone 360 pixels wide', () => {
     await ask(page, 'count 5000 at 30/s');
     const iterations = await page.evaluate(() => getComputedStyle(document.querySelector('#connection') ?? document.body, '::before').animationIterationCount);
     expect(iterations).toBe('1');
-  }, 60_000);
+  }, timeLimit(60_000));
 });

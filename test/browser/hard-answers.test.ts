@@ -4,6 +4,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DONE, finishEvent, ScriptedUpstream, textEvent, type Step } from '../helpers/scripted-upstream.ts';
 import { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { answers, ask, openBrowser, untilCompleted, untilShown } from './chat-page.ts';
 import { HARD_TO_PARSE, HARD_TO_SHOW } from './hard-answers.ts';
 
@@ -30,7 +31,7 @@ beforeAll(async () => {
   upstream = await ScriptedUpstream.start(({ body }) => ({ steps: steps((body as { messages: { content: string }[] }).messages.at(-1)?.content ?? '') }));
   const env = { HOLDLINE_MODEL_URL: upstream.baseUrl, HOLDLINE_MODEL: 'm', HOLDLINE_MODEL_KEY: 'k' };
   [browser, server] = await Promise.all([openBrowser(), ServerProcess.start({ env })]);
-}, 60_000);
+}, timeLimit(60_000));
 afterAll(async () => {
   await Promise.all([browser.close(), server.close(), upstream.close()]);
 });
@@ -81,4 +82,4 @@ it.each(NAMES)('%s', async (name) => {
   await answers(page).nth(1).locator('strong').getByText('plain').waitFor();
   expect(faults).toEqual([]);
   await page.close();
-}, 60_000);
+}, timeLimit(60_000));

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { readSse } from '../helpers/sse-reader.ts';
 import { call } from '../process/http-call.ts';
 import { post, startedServer } from '../process/started-server.ts';
@@ -13,7 +14,7 @@ import { CaseUpstream } from './case-upstream.ts';
 import { MODEL_CASES, type CaseExpectation, type ModelCase } from './model-case.ts';
 import { answerOf, PlayedRun, type PlayedAnswer } from './played-run.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const plain = MODEL_CASES.filter(({ env }) => env === undefined);
 const configured = MODEL_CASES.filter(({ env }) => env !== undefined);

@@ -9,11 +9,12 @@ import { makeToken } from '../../src/cli/token.ts';
 import { RedisServer } from '../helpers/redis-server.ts';
 import { answer, ScriptedUpstream, STALL, type Reply } from '../helpers/scripted-upstream.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 240_000 });
+vi.setConfig({ testTimeout: timeLimit(240_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const RESTARTS = 15;
