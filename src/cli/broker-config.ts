@@ -12,6 +12,7 @@ export interface RedisConfig extends RedisPlace {
   readonly promise: RedisPromise;
   /** Undefined: the server is asked for it. */
   readonly appendfsync: ToldAppendfsync | undefined;
+  readonly isClockTrusted: boolean;
 }
 
 export type BrokerConfig =
@@ -31,8 +32,7 @@ export function readBroker(read: EnvironmentReader): BrokerConfig {
   if (read.text('HOLDLINE_REDIS_APPENDFSYNC') !== undefined) read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'says what a Redis server is set to, and the storage is none');
   if (url === 'memory:') return { engine: 'memory' };
   const fsync = readFsync(read);
-  const isClockTrusted = read.oneOf('HOLDLINE_CLOCK', ['check', 'trust'], 'check') === 'trust';
-  if (url.startsWith('log:') && url.length > 'log:'.length) return { engine: 'log', folder: url.slice('log:'.length), fsync, isClockTrusted };
+  if (url.startsWith('log:') && url.length > 'log:'.length) return { engine: 'log', folder: url.slice('log:'.length), fsync, isClockTrusted: isClockTrusted(read) };
   read.fault('HOLDLINE_BROKER', `must be ${FORMS}`);
   return { engine: 'memory' };
 }
@@ -59,7 +59,11 @@ function readRedis(read: EnvironmentReader, url: string): RedisConfig {
   if (read.text('HOLDLINE_FSYNC') !== undefined) {
     read.fault('HOLDLINE_FSYNC', 'is for the embedded log: a Redis server flushes as its own appendfsync says, and HOLDLINE_PROMISE is what it must keep');
   }
-  return { engine: 'redis', ...readPlace(read, url), promise: readPromise(read), appendfsync: readAppendfsync(read) };
+  return { engine: 'redis', ...readPlace(read, url), promise: readPromise(read), appendfsync: readAppendfsync(read), isClockTrusted: isClockTrusted(read) };
+}
+
+function isClockTrusted(read: EnvironmentReader): boolean {
+  return read.oneOf('HOLDLINE_CLOCK', ['check', 'trust'], 'check') === 'trust';
 }
 
 function readAppendfsync(read: EnvironmentReader): ToldAppendfsync | undefined {

@@ -181,7 +181,7 @@ local function schedule(w, t, fields)
     fields[#fields + 1] = w.ttl
   end
   if not t.ttl then return end
-  t.expires = now + tonumber(t.ttl)
+  t.expires = lifetime_now + tonumber(t.ttl)
   fields[#fields + 1] = '${META.expiresAt}'
   fields[#fields + 1] = t.expires
   -- Later is found out when the time comes, so that a token does not move its topic about.

@@ -12,6 +12,7 @@
 //   P:q…                    everything of group consumption (queue/)
 //   P:c:<topic>             channel: what is appended to the topic
 //   P:w                     channel: a topic of this partition became ready for a group
+//   P:clock                 of partition 0: the time by which chats end, ms since 1970, as the nodes saw it last (server-clock.ts)
 //   P:layout                of partition 0, hash: layout version and number of partitions, so that no node uses another
 import { routingKey } from '../append-rules.ts';
 import { BrokerError } from '../errors.ts';
@@ -28,7 +29,7 @@ const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
 /** After P, before the topic. */
 export const TOPIC_KEYS = { meta: ':t:', majors: ':M:', minors: ':m:', holes: ':h:', channel: ':c:' } as const;
 /** After P. */
-export const PARTITION_KEYS = { life: ':life', names: ':names', due: ':due', queue: ':q', wake: ':w', layout: ':layout' } as const;
+export const PARTITION_KEYS = { life: ':life', names: ':names', due: ':due', queue: ':q', wake: ':w', layout: ':layout', clock: ':clock' } as const;
 
 /** Fields of a topic's hash, one letter each because there may be millions. Absent where the default stands beside it. */
 export const META = {

@@ -9,6 +9,7 @@ import { connectionSettings } from './connection-settings.ts';
 import { LAYOUT_VERSION, PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from './keys.ts';
 import { LAYOUT } from './layout-script.ts';
 import { RedisBroker } from './redis-broker.ts';
+import { CLOCK, ServerClock } from './server-clock.ts';
 import { brokerErrorOf } from './redis-errors.ts';
 import { RedisNode } from './redis-node.ts';
 import { RedisNodes, type Route } from './redis-nodes.ts';
@@ -33,20 +34,31 @@ export interface RedisBrokerOptions extends Promised {
   readonly newEpoch: () => string;
   /** Scripts go by the clock given, and not by the server's. For tests: nodes do not have one clock. */
   readonly clockDecides?: boolean;
+  /** The server's clock is right, also where it is far from the time on record. */
+  readonly isClockTrusted?: boolean;
   /** What went wrong where nobody waits for an answer. */
   readonly onError: (error: unknown) => void;
 }
 
 /** @throws BrokerError invalid-config, unavailable */
 export async function openRedisBroker(options: RedisBrokerOptions): Promise<BrokerEngine> {
-  const { clock, promise, newEpoch, onError, clockDecides = false } = options;
+  const { clock, promise, newEpoch, onError, clockDecides = false, isClockTrusted = false } = options;
   const keys = new RedisKeys(options.prefix ?? PREFIX_DEFAULT, options.partitions ?? PARTITIONS_DEFAULT);
   const route = routeOf(options, keys);
   try {
     await route.start();
-    const nodes = new RedisNodes({ keys, clock, route, time: () => (clockDecides ? String(clock.now()) : '') });
+    const nodes: RedisNodes = new RedisNodes({ keys, clock, route, time: () => (clockDecides ? String(clock.now()) : `~${serverClock.estimate}`) });
+    const serverClock = new ServerClock({
+      clock,
+      ask: (estimate) => nodes.run(CLOCK, 0, [estimate]),
+      isTrusted: isClockTrusted,
+      onDoubt: (line) => onError(new Error(line)),
+    });
     await checkLayout(nodes);
-    return new RedisBroker({ nodes, newEpoch, onError, isKept: promise === 'always', durability: describePromise(options) });
+    // The first look reads the time on record, the second one puts it there.
+    for (let look = 0; look < 2 && !clockDecides; look += 1) await serverClock.look();
+    const lookAtClock = clockDecides ? () => Promise.resolve() : () => serverClock.look();
+    return new RedisBroker({ nodes, lookAtClock, newEpoch, onError, isKept: promise === 'always', durability: describePromise(options) });
   } catch (error) {
     route.close();
     throw brokerErrorOf(error, 'start');

@@ -14,14 +14,16 @@ export class PartitionSweep {
   readonly #commands: RedisCommands;
   readonly #isKept: boolean;
   readonly #onRound: () => void;
+  readonly #lookAtClock: () => Promise<void>;
   readonly #onError: (error: unknown) => void;
   #timer: Timer | undefined;
   #isClosed = false;
 
-  constructor(options: { readonly commands: RedisCommands; readonly isKept: boolean; readonly onRound: () => void; readonly onError: (error: unknown) => void }) {
+  constructor(options: { readonly commands: RedisCommands; readonly isKept: boolean; readonly onRound: () => void; readonly lookAtClock: () => Promise<void>; readonly onError: (error: unknown) => void }) {
     this.#commands = options.commands;
     this.#isKept = options.isKept;
     this.#onRound = options.onRound;
+    this.#lookAtClock = options.lookAtClock;
     this.#onError = options.onError;
     this.#schedule();
   }
@@ -40,6 +42,7 @@ export class PartitionSweep {
   async #round(): Promise<void> {
     this.#onRound();
     try {
+      await this.#lookAtClock();
       for (let partition = 0; partition < this.#commands.keys.partitions; partition += 1) {
         let looked = TOPICS;
         while (looked === TOPICS && !this.#isClosed) looked = Number(await this.#commands.run(SWEEP, partition, [this.#isKept ? '1' : '0', TOPICS]));

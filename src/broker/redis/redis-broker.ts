@@ -31,6 +31,8 @@ export interface RedisBrokerParts {
   readonly isKept: boolean;
   readonly durability: string;
   readonly onError: (error: unknown) => void;
+  /** From time to time. */
+  readonly lookAtClock: () => Promise<void>;
 }
 
 export class RedisBroker implements BrokerEngine {
@@ -42,7 +44,7 @@ export class RedisBroker implements BrokerEngine {
   #closed: Promise<void> | undefined;
 
   constructor(parts: RedisBrokerParts) {
-    const { nodes, isKept, onError } = parts;
+    const { nodes, isKept, onError, lookAtClock } = parts;
     this.#parts = parts;
     this.#feeds = new FeedTable({
       commands: nodes,
@@ -52,7 +54,7 @@ export class RedisBroker implements BrokerEngine {
     });
     this.#groups = new RedisGroups({ commands: nodes, read: (topic, from, options) => this.read(topic, from, options) });
     this.#lister = new RedisLister(nodes);
-    this.#sweep = new PartitionSweep({ commands: nodes, isKept, onError, onRound: () => nodes.probe() });
+    this.#sweep = new PartitionSweep({ commands: nodes, isKept, onError, lookAtClock, onRound: () => nodes.probe() });
   }
 
   async append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {

@@ -13,7 +13,7 @@ export const SWEEP = redisScript(
   `${TOPIC_LUA}
 hl_look(ARGV[2] == '1')
 local due = part .. '${PARTITION_KEYS.due}'
-local names = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, ARGV[3])
+local names = redis.call('ZRANGEBYSCORE', due, '-inf', lifetime_now, 'LIMIT', 0, ARGV[3])
 for _, name in ipairs(names) do
   local t = hl_topic(name)
   if not t then
@@ -21,8 +21,8 @@ for _, name in ipairs(names) do
     redis.call('ZREM', due, name)
     redis.call('ZREM', part .. '${PARTITION_KEYS.names}', name)
   else
-    local at = math.max(t.expires or 0, now + ${LAGGING_MS})
-    if t.expires and t.expires > now then at = t.expires end
+    local at = math.max(t.expires or 0, lifetime_now + ${LAGGING_MS})
+    if t.expires and t.expires > lifetime_now then at = t.expires end
     redis.call('ZADD', due, at, name)
     redis.call('HSET', part .. '${TOPIC_KEYS.meta}' .. name, '${META.dueAt}', at)
   end

@@ -79,7 +79,7 @@ local function hl_topic(name)
     t.isOfOldEra = true
     t.epoch = string.match(v[1], '^[^-]+') .. '-' .. hl_era
   end
-  if t.expires and t.expires <= now and not hl_lagging(part, name, key, next) then
+  if t.expires and t.expires <= lifetime_now and not hl_lagging(part, name, key, next) then
     hl_end(t, 'expired')
     return nil, {epoch = t.epoch, next = next, reason = 'expired', at = now}
   end

@@ -1,0 +1,60 @@
+// The time by which chats end, as this node knows it: the server's clock, unless that has jumped (clock-guard.ts). A script
+// reads the server's clock itself, and compares it with this estimate, which goes on by the node's monotonic clock; so a
+// server whose clock is wrong for a while ends nothing. Leases and turns go by the server's clock alone: nodes that estimate
+// differently must not take runs from each other.
+import type { Clock } from '../../clock.ts';
+import { describeDoubt, firstMoment, nextMoment, timeAt, type EngineMoment } from '../clock-guard.ts';
+import { PARTITION_KEYS } from './keys.ts';
+import { PARTITION_LUA } from './partition-lua.ts';
+import { redisScript, type RedisReply } from './redis-commands.ts';
+import { wrongReply } from './redis-errors.ts';
+
+/** The server's clock, and the time on record, which it then replaces by the one given.
+ *    ARGV  time, the node's estimate or ''
+ *  Answers {ms by the server's clock, ms on record or ''}. */
+export const CLOCK = redisScript(
+  'clock',
+  `${PARTITION_LUA}
+local key = part .. '${PARTITION_KEYS.clock}'
+local before = redis.call('GET', key) or ''
+if ARGV[2] ~= '' then redis.call('SET', key, ARGV[2]) end
+return {string.format('%.0f', now), before}
+`,
+  { allowsFull: true },
+);
+
+export interface ServerClockOptions {
+  readonly clock: Clock;
+  /** Calls the script on the first partition. */
+  readonly ask: (estimate: string) => Promise<RedisReply>;
+  /** An operator says that the server's clock is right. */
+  readonly isTrusted: boolean;
+  readonly onDoubt: (line: string) => void;
+}
+
+export class ServerClock {
+  readonly #options: ServerClockOptions;
+  #moment: EngineMoment | undefined;
+
+  constructor(options: ServerClockOptions) {
+    this.#options = options;
+  }
+
+  /** What every script is told: empty before the first look. */
+  get estimate(): string {
+    return this.#moment === undefined ? '' : timeAt(this.#moment, this.#options.clock.mono()).toFixed(0);
+  }
+
+  /** @throws what asking throws */
+  async look(): Promise<void> {
+    const { clock, ask, isTrusted, onDoubt } = this.#options;
+    const before = this.#moment;
+    const reply = await ask(this.estimate);
+    const [wall, record] = Array.isArray(reply) ? reply.map(String) : [];
+    if (wall === undefined || record === undefined || !/^\d+$/.test(wall)) throw wrongReply('clock');
+    const durable = /^\d+$/.test(record) ? Number(record) : undefined;
+    const moment = before === undefined ? firstMoment(durable, Number(wall), clock.mono(), isTrusted) : nextMoment(before, Number(wall), clock.mono());
+    this.#moment = moment;
+    if (moment.doubt !== undefined && moment.doubt !== before?.doubt) onDoubt(`Redis: ${describeDoubt(moment.doubt, moment.mono)}`);
+  }
+}
