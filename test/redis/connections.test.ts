@@ -34,8 +34,7 @@ describe('a connection that breaks while the server is asked what it keeps', () 
   };
   test.each([
     ['INFO', secondInfo],
-    ['maxmemory-policy', () => says('maxmemory-policy')],
-    ['appendonly', () => says('appendonly')],
+    ['appendfsync', () => says('appendfsync')],
   ])('is followed by one on which it is asked again: %s', async (_name, question) => {
     const store = new RedisStore(server);
     const proxy = await TcpProxy.start(server.port);
