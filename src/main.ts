@@ -22,6 +22,9 @@ const DRAIN_SLACK_MS = 5_000;
 
 const output: Output = { line: (text) => void process.stdout.write(`${text}\n`) };
 
+// Node opens its debugger, which may do everything that this process may, on this signal. A listener keeps it closed.
+process.on('SIGUSR1', () => undefined);
+
 const program = new Command('holdline')
   .description('A chat session gateway that never loses GPU work.')
   .version(readVersion())

@@ -14,7 +14,7 @@ export interface MemoryChoice {
   readonly clock?: Clock;
 }
 
-export interface LogChoice extends Pick<LogBrokerOptions, 'folder' | 'fsync' | 'onFatal' | 'isClockTrusted'> {
+export interface LogChoice extends Pick<LogBrokerOptions, 'folder' | 'fsync' | 'onFatal' | 'isClockTrusted' | 'onWarning'> {
   readonly engine: 'log';
   /** Default: the system's. */
   readonly clock?: Clock;
@@ -37,8 +37,8 @@ export async function openBroker(choice: EngineChoice): Promise<BrokerEngine> {
   const { clock = systemClock } = choice;
   if (choice.engine === 'memory') return new MemoryBroker({ clock, newEpoch: randomEpoch });
   if (choice.engine === 'redis') return openRedisBroker({ ...choice, clock, newEpoch: randomEpoch });
-  const { folder, fsync, onFatal, limits = {}, isClockTrusted = false } = choice;
-  return openLogBroker({ folder, fsync, onFatal, limits, isClockTrusted, clock, newEpoch: randomEpoch });
+  const { folder, fsync, onFatal, limits = {}, isClockTrusted = false, onWarning = () => undefined } = choice;
+  return openLogBroker({ folder, fsync, onFatal, limits, isClockTrusted, onWarning, clock, newEpoch: randomEpoch });
 }
 
 export function randomEpoch(): string {

@@ -8,11 +8,13 @@ export interface StorageEvents {
   readonly onFatal: (error: Error) => void;
   /** What went wrong where nobody waits for an answer. */
   readonly onError: (error: unknown) => void;
+  /** What an operator should look at, although the storage was opened. */
+  readonly onWarning?: (text: string) => void;
 }
 
 /** @throws BrokerError locked, corrupt, unavailable, invalid-config */
-export async function openStorage(config: BrokerConfig, { onFatal, onError }: StorageEvents): Promise<BrokerEngine> {
+export async function openStorage(config: BrokerConfig, { onFatal, onError, onWarning = () => undefined }: StorageEvents): Promise<BrokerEngine> {
   if (config.engine === 'memory') return openBroker(config);
   if (config.engine === 'redis') return openBroker({ ...config, onError });
-  return openBroker({ ...config, onFatal });
+  return openBroker({ ...config, onFatal, onWarning });
 }

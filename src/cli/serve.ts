@@ -43,7 +43,7 @@ export interface RunningServer {
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
   const handlers = await loadHandlers(config.agents);
   warnOfOpenServers(config, logger);
-  const broker = await openStorage(config.broker, { onFatal, onError: (error) => logger.warn({ err: error }, 'storage work failed') });
+  const broker = await openStorage(config.broker, { onFatal, onError: (error) => logger.warn({ err: error }, 'storage work failed'), onWarning: (text) => logger.warn(text) });
   const healthLog = new HealthLog(broker, systemClock, logger);
   try {
     const running = await (config.role === 'worker' ? startWorker(config, logger, broker, handlers) : startGateway(config, logger, broker, handlers));

@@ -72,7 +72,7 @@ const BROKER: Record<BrokerErrorCode, Row | 'internal'> = {
   'disk-full': { status: 507, retryable: true, message: 'the log is full', retryAfterS: 30 },
   unavailable: { status: 503, retryable: true, message: 'the log cannot be reached now', retryAfterS: 2 },
   failed: { status: 503, retryable: true, message: 'the log of this node has failed', retryAfterS: 10 },
-  corrupt: 'internal',
+  corrupt: { status: 500, retryable: false, message: 'a part of this chat is damaged in the storage' },
   locked: 'internal',
   closed: { status: 503, retryable: true, message: 'this node is shutting down', retryAfterS: 1 },
   'invalid-config': 'internal',
@@ -107,7 +107,8 @@ export function mapError(error: unknown): MappedError {
   }
   const row = error instanceof BrokerError ? BROKER[error.code] : 'internal';
   if (row === 'internal' || !(error instanceof BrokerError)) return mapError(new GatewayError('internal'));
-  return mapRow(error.code, row);
+  // Told to the caller, and still something that nobody expected.
+  return { ...mapRow(error.code, row), isDefect: error.code === 'corrupt' };
 }
 
 function mapRow(code: string, row: Row, details?: unknown, retryAfterMs?: number): MappedError {

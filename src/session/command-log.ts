@@ -11,6 +11,7 @@ import { decodeHidden, encodeEvent, isTerminal, type JsonObject } from './chat-e
 import { decodeCheckpoint, encodeCheckpoint, findRun, resolveOffsets, type Checkpoint, type CommandState } from './command-state.ts';
 import { foldDrafts, type Decision, type Draft } from './decide.ts';
 import { SessionError } from './errors.ts';
+import { readOwner } from './chat-owner.ts';
 import type { EndedRun } from './run-figures.ts';
 import { encodeRunRequest } from './run-request.ts';
 import type { SessionRef } from './session-ref.ts';
@@ -85,6 +86,15 @@ export class CommandLog {
   /** The same, and its topic as it was then. @throws SessionError contended */
   async look(ref: SessionRef): Promise<Look | undefined> {
     return this.#look(chatTopic(ref));
+  }
+
+  /** Whose chat it is, where the newest state cannot be read because its record is damaged: the owner never changes, and
+   *  older states and the first one name it as well. Undefined where none of those that are looked at can be read. */
+  async findOwner(ref: SessionRef): Promise<{ readonly info: TopicInfo; readonly owner: string | undefined } | undefined> {
+    const topic = chatTopic(ref);
+    const [info] = await this.#broker.describe([topic]);
+    if (info === undefined) return undefined;
+    return { info, owner: await readOwner(this.#broker, info) };
   }
 
   /** The state as it was when its topic was described so, or as it is by now: asks for nothing that this node knows

@@ -1,6 +1,6 @@
 // The life of a session as its owner sees it: create, look at, list, change, remove.
-import type { Broker } from '../broker/broker.ts';
-import { BrokerError } from '../broker/errors.ts';
+import type { Broker, TopicInfo } from '../broker/broker.ts';
+import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../clock.ts';
 import { addToChatList, readChatList } from './chat-list.ts';
@@ -45,6 +45,8 @@ export interface SessionSummary extends SessionDetails {
   /** Runs that wait behind the active one. */
   readonly queued: number;
   readonly messages: number;
+  /** A part of it cannot be read any more: what is not known of it is left out, or zero. */
+  readonly damaged?: true;
 }
 
 export class Sessions {
@@ -103,13 +105,26 @@ export class Sessions {
    *  @throws SessionError not-found */
   async remove(principal: Principal, ref: SessionRef): Promise<void> {
     const topic = chatTopic(ref);
-    const loaded = await this.#log.load(ref);
+    const isOwn = await this.#isOwn(principal, ref);
     // That there is none may be the work of an earlier try, which must be as safe as this one, and may not have come as far.
-    if (loaded === undefined) await this.#broker.describe([topic], { isDurable: true });
-    else if (owns(principal, loaded)) await this.#broker.remove(topic);
+    if (isOwn === undefined) await this.#broker.describe([topic], { isDurable: true });
+    else if (isOwn) await this.#broker.remove(topic);
     else throw new SessionError('not-found');
     await this.#broker.remove(cursorsTopic(ref));
-    if (loaded === undefined) throw new SessionError('not-found');
+    if (isOwn === undefined) throw new SessionError('not-found');
+  }
+
+  /** Undefined where there is no such chat. A damaged one can be removed like any other. */
+  async #isOwn(principal: Principal, ref: SessionRef): Promise<boolean | undefined> {
+    try {
+      const loaded = await this.#log.load(ref);
+      return loaded && owns(principal, loaded);
+    } catch (error) {
+      if (!isBrokerError(error, 'corrupt')) throw error;
+      const found = await this.#log.findOwner(ref);
+      if (found?.owner === undefined) throw error;
+      return found.owner === principal.user;
+    }
   }
 
   /** @throws SessionError not-found */
@@ -153,8 +168,15 @@ export class Sessions {
   }
 
   async #summarizeIfOwn(principal: Principal, ref: SessionRef): Promise<SessionSummary | undefined> {
-    const look = await this.#log.look(ref);
-    return look !== undefined && owns(principal, look.loaded) ? this.#summarize(ref, look) : undefined;
+    try {
+      const look = await this.#log.look(ref);
+      return look !== undefined && owns(principal, look.loaded) ? await this.#summarize(ref, look) : undefined;
+    } catch (error) {
+      // One damaged chat must not take the list of all the others with it.
+      if (!isBrokerError(error, 'corrupt')) throw error;
+      const found = await this.#log.findOwner(ref);
+      return found?.owner === principal.user ? damagedSummary(ref, found.info) : undefined;
+    }
   }
 
   async #summarize(ref: SessionRef, { info, loaded }: Look): Promise<SessionSummary> {
@@ -185,6 +207,21 @@ export class Sessions {
     const { title, metadata } = event;
     return { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
   }
+}
+
+function damagedSummary(ref: SessionRef, { epoch, next, earliest, expiresAt = 0, ttlMs = 0 }: TopicInfo): SessionSummary {
+  const lastActiveAt = new Date(expiresAt - ttlMs).toISOString();
+  return {
+    sessionId: idOf(ref),
+    createdAt: lastActiveAt,
+    lastActiveAt,
+    expiresAt: new Date(expiresAt).toISOString(),
+    position: encodePosition({ epoch, offset: Math.max(0, next - 1) }),
+    earliest: encodePosition({ epoch, offset: earliest }),
+    queued: 0,
+    messages: 0,
+    damaged: true,
+  };
 }
 
 /** A place of another life of this chat names nothing here: its pages start over, newest first. */

@@ -21,7 +21,7 @@ it.each<[BrokerErrorCode, number, boolean, number | undefined]>([
   expect(mapped.error.message).not.toContain('inner');
 });
 
-it.each<BrokerErrorCode>(['corrupt', 'locked', 'invalid-config', 'invalid-append', 'out-of-sequence'])('of the log, %s is nobody’s business', (code) => {
+it.each<BrokerErrorCode>(['locked', 'invalid-config', 'invalid-append', 'out-of-sequence'])('of the log, %s is nobody’s business', (code) => {
   const mapped = mapError(new BrokerError(code, 'inner words'));
   expect([mapped.status, mapped.error.code, mapped.isDefect]).toEqual([500, 'internal', true]);
 });

@@ -23,14 +23,14 @@ export interface OpenedLog {
   readonly reopen: (changes?: Partial<LogBrokerOptions>) => Promise<BrokerEngine>;
 }
 
-/** `commitIntervalMs` is 0: under a clock moved by hand no time passes between two commits. */
+/** A crash copy counts as the same folder. `commitIntervalMs` is 0: under a clock moved by hand no time passes between two commits. */
 export async function openLog(options: Partial<LogBrokerOptions> = {}): Promise<OpenedLog> {
   const folder = options.folder ?? (await temporaryFolder());
   const clock = new ManualClock();
   const fatal: Error[] = [];
   const open = (changes: Partial<LogBrokerOptions>): Promise<BrokerEngine> => {
     const limits = { commitIntervalMs: 0, ...options.limits, ...changes.limits };
-    return openLogBroker({ folder, fsync: { mode: 'always' }, clock, newEpoch: randomEpoch, onFatal: (error) => fatal.push(error), ...options, ...changes, limits });
+    return openLogBroker({ folder, fsync: { mode: 'always' }, place: 'here', clock, newEpoch: randomEpoch, onFatal: (error) => fatal.push(error), ...options, ...changes, limits });
   };
   let broker = await open({});
   onTestFinished(() => broker.close());

@@ -9,6 +9,8 @@ export const SEGMENT_HEAD_BYTES = 40;
 /** `[magic 4, byte length of the frames 4, sequence 8, engine time 8, frames 4, crc 4]` */
 export const BATCH_HEAD_BYTES = 32;
 export const FORMAT_VERSION = 1;
+/** A larger number in its place is no version but damage. */
+const VERSION_MAX = 1000;
 
 const SEGMENT_MAGIC = Buffer.from('holdline', 'latin1');
 export const BATCH_MAGIC = Buffer.from([0xb5, 0x48, 0x4c, 0xd1]);
@@ -43,11 +45,21 @@ export function encodeSegmentHead(head: SegmentHead): Buffer {
 export function decodeSegmentHead(bytes: Buffer): SegmentHead | undefined {
   if (bytes.length < SEGMENT_HEAD_BYTES || !bytes.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined;
   const version = bytes.readUInt32LE(8);
-  if (crc32(bytes.subarray(0, 32)) !== bytes.readUInt32LE(32)) return undefined;
-  if (version !== FORMAT_VERSION) {
-    throw new BrokerError('invalid-config', `the log has format ${version}; this build reads only ${FORMAT_VERSION}`);
-  }
+  const isWhole = crc32(bytes.subarray(0, 32)) === bytes.readUInt32LE(32);
+  // The head of another version may be laid out otherwise, so its checksum proves nothing. One flipped bit of ours is damage.
+  const isOther = isWhole ? version !== FORMAT_VERSION : version > FORMAT_VERSION && version <= VERSION_MAX && !isOneBitAway(version);
+  if (isOther) throw otherVersion('log', version);
+  if (!isWhole) return undefined;
   return { salt: bytes.readUInt32LE(12), id: bytes.readDoubleLE(16), firstSequence: bytes.readDoubleLE(24) };
+}
+
+function isOneBitAway(version: number): boolean {
+  const difference = version ^ FORMAT_VERSION;
+  return (difference & (difference - 1)) === 0;
+}
+
+export function otherVersion(what: 'log' | 'index', version: number): BrokerError {
+  return new BrokerError('invalid-config', `the ${what} was written by another version of holdline: it has format ${version}, and this build reads only format ${FORMAT_VERSION}. Nothing was changed`);
 }
 
 export function encodeBatchHead(into: Buffer, head: BatchHead, salt: number): void {

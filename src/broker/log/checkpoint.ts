@@ -38,6 +38,8 @@ export interface Life {
   readonly durable: boolean;
   readonly clean: boolean;
   readonly era: number;
+  /** Which folder it was (folder-place.ts). The first builds wrote none. */
+  readonly place?: string;
 }
 
 /** A topic as it was when the checkpoint was begun. */

@@ -2,7 +2,7 @@
 // lmdb, which puts the system's message into its own.
 
 export type SystemCode =
-  | 'EACCES' | 'EADDRINUSE' | 'ECONNREFUSED' | 'EEXIST' | 'EINVAL' | 'EMFILE' | 'ENOENT' | 'ENOSPC' | 'EOPNOTSUPP' | 'EPERM' | 'ESRCH';
+  | 'EACCES' | 'EADDRINUSE' | 'ECONNREFUSED' | 'EEXIST' | 'EINVAL' | 'EISDIR' | 'EMFILE' | 'ENOENT' | 'ENOSPC' | 'ENOTDIR' | 'EOPNOTSUPP' | 'EPERM' | 'EROFS' | 'ESRCH';
 
 /** ENOSPC stands for every way in which a device refuses more bytes. */
 export function isCode(error: unknown, code: SystemCode): boolean {

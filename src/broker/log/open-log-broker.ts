@@ -1,6 +1,7 @@
 // Opens a data folder: lock, index, the log after its checkpoint, and only then the engine. The order matters: nobody
 // may append before the torn end is cut off, and nothing may be promised before this life is on record.
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import type { Clock } from '../../clock.ts';
 import { TOMBSTONE_MS, type BrokerEngine } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
@@ -16,8 +17,11 @@ import { ColdReads } from './cold-reads.ts';
 import { isCode } from './device-errors.ts';
 import { EngineTime } from './engine-time.ts';
 import { Expiry, EXPIRY_RETRY_MS } from './expiry.ts';
+import { describeAccess, unusable } from './folder-access.ts';
 import { lockFolder } from './folder-lock.ts';
+import { forgetRestored, isSaidToBeRestored, readFolderPlace } from './folder-place.ts';
 import { GroupCommit, type FsyncMode } from './group-commit.ts';
+import { checkIndexFile } from './index-file.ts';
 import { describeDurability, lifeOf, mayHaveLost, readBootId } from './life.ts';
 import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
 import { LogBroker } from './log-broker.ts';
@@ -47,8 +51,12 @@ export interface LogBrokerOptions {
   readonly limits?: Partial<LogLimits>;
   /** Default: the machine's. */
   readonly bootId?: string;
+  /** Which folder it is: another one than the last time is a copy. Default: the folder's own mark. */
+  readonly place?: string;
   /** An operator says that the clock is right, however far it is from the last recorded time. Default: false. */
   readonly isClockTrusted?: boolean;
+  /** What an operator should look at, although the folder was opened. */
+  readonly onWarning?: (text: string) => void;
 }
 
 interface Storage {
@@ -68,25 +76,29 @@ interface Storage {
 /** @throws BrokerError locked, corrupt, invalid-config */
 export async function openLogBroker(options: LogBrokerOptions): Promise<BrokerEngine> {
   const files = options.files ?? nodeLogFiles;
-  await files.makeFolder(join(options.folder, 'log'));
-  await files.makeFolder(join(options.folder, 'index'));
-  await files.syncFolder(options.folder);
-  const lock = await lockFolder(options.folder);
-  const release = [(): Promise<void> => lock.release()];
+  const release: (() => Promise<void>)[] = [];
   try {
-    const storage = await openStorage(options, files, release);
-    return assemble(storage);
+    await files.makeFolder(join(options.folder, 'log'));
+    await files.makeFolder(join(options.folder, 'index'));
+    await files.syncFolder(options.folder);
+    const warning = await describeAccess(options.folder);
+    if (warning !== undefined) options.onWarning?.(warning);
+    const lock = await lockFolder(options.folder);
+    release.push(() => lock.release());
+    return assemble(await openStorage(options, files, release));
   } catch (error) {
     for (const step of release.reverse()) await step();
-    throw error;
+    throw unusable(options.folder, error);
   }
 }
 
 async function openStorage(options: LogBrokerOptions, files: LogFiles, release: (() => Promise<void>)[]): Promise<Storage> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const bootId = options.bootId ?? (await readBootId());
+  await checkIndexFile(join(options.folder, 'index'));
   const index = new TopicIndex(join(options.folder, 'index'));
   release.push(() => index.close());
+  index.checkFormat();
   await claimIndex(index, options.newEpoch());
   const segments = new Segments(files, join(options.folder, 'log'), limits.openSegmentsMax);
   release.push(() => segments.close());
@@ -94,7 +106,11 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const checkpoint = new Checkpoint(index, table, segments);
   const [last, from] = [readLife(index), readCheckpoint(index)];
   const lossy = mayHaveLost(last, bootId);
-  const life = lifeOf(bootId, options.fsync, (last?.era ?? 0) + (lossy ? 1 : 0));
+  const place = options.place ?? (await readFolderPlace(options.folder));
+  const isToldRestored = await isSaidToBeRestored(options.folder);
+  const isCopy = isToldRestored || (last?.place !== undefined && last.place !== place);
+  const life = { ...lifeOf(bootId, options.fsync, nextEra(last?.era ?? 0, { lossy, isCopy }, options.newEpoch)), place };
+  if (isCopy) options.onWarning?.('the data folder was copied or restored since it was last written: every chat begins another epoch, and readers with positions of the other history are told');
   table.era = life.era;
   table.nextTopicId = from?.nextTopicId ?? 1;
   for (const { id, live } of from?.segments ?? []) segments.add(id, live, id !== from?.position.segment);
@@ -114,7 +130,8 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const mustRoll = last !== undefined && !last.clean;
   const writer = new LogWriter(files, segments, { segmentBytes: limits.segmentBytes, newSalt: options.newEpoch }, { ...recovered, mustRoll });
   release.push(() => writer.close());
-  await writeFirstCheckpoint({ checkpoint, writer, time, life, lossy });
+  await writeFirstCheckpoint({ checkpoint, writer, time, life, isNewEra: lossy || isCopy });
+  if (isToldRestored) await forgetRestored(options.folder);
   return { options, limits, index, segments, table, checkpoint, writer, time, life, groups, release: () => releaseAll(release) };
 }
 
@@ -129,17 +146,23 @@ async function claimIndex(index: TopicIndex, mark: string): Promise<void> {
 }
 
 interface FirstCheckpoint extends Pick<Storage, 'checkpoint' | 'writer' | 'time' | 'life'> {
-  readonly lossy: boolean;
+  readonly isNewEra: boolean;
+}
+
+/** A copy may be put back more than once, and each time another history begins at the same era. */
+function nextEra(last: number, { lossy, isCopy }: { readonly lossy: boolean; readonly isCopy: boolean }, newEpoch: () => string): number {
+  if (isCopy) return last + 1 + crc32(newEpoch());
+  return lossy ? last + 1 : last;
 }
 
 /** Without room on the device the chats can still be read, and the next checkpoint takes along what this one could not
- *  write: unless this life must be on record, because it may lose something, or because the last one has. */
-async function writeFirstCheckpoint({ checkpoint, writer, time, life, lossy }: FirstCheckpoint): Promise<void> {
+ *  write: unless this life must be on record, because it may lose something, or because it begins another era. */
+async function writeFirstCheckpoint({ checkpoint, writer, time, life, isNewEra }: FirstCheckpoint): Promise<void> {
   try {
     await checkpoint.write(writer.position, time.now(), life);
   } catch (error) {
     if (!isCode(error, 'ENOSPC')) throw error;
-    if (lossy || !life.durable) throw new BrokerError('disk-full', 'no room on the device for the record of this start', { cause: error });
+    if (isNewEra || !life.durable) throw new BrokerError('disk-full', 'no room on the device for the record of this start', { cause: error });
   }
 }
 

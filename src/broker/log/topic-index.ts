@@ -1,14 +1,21 @@
 // The index on disk (lmdb): what is true of the log up to one position, so that start-up and idle topics cost
 // nothing. It changes only by whole checkpoints, each one transaction; between them the log is the truth and this is
 // behind. Knows keys and bytes; what they mean is in the codecs.
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { BrokerError } from '../errors.ts';
+import { FORMAT_VERSION, otherVersion } from './batch-codec.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 
 type Store = Database<Buffer, Buffer>;
 type StoreName = 'topics' | 'chunks' | 'expiry' | 'groups' | 'state';
 
 const OWNER_KEY = Buffer.from('owner', 'latin1');
+/** The first builds wrote none. */
+const FORMAT_KEY = Buffer.from('format', 'latin1');
+/** Only the owner reads what its users have said. lmdb makes its files readable for everybody. */
+const FILE_MODE = 0o600;
 
 export interface IndexChange {
   readonly store: StoreName;
@@ -27,15 +34,23 @@ export class TopicIndex {
     // promise of the same commit exists that nobody can reach, and one that fails unhandled ends the process.
     const durability = { overlappingSync: false, eventTurnBatching: false };
     this.#root = open({ path: folder, encoding: 'binary', keyEncoding: 'binary', ...durability, maxDbs: 8, cache: false, noSubdir: false });
+    for (const file of ['data.mdb', 'lock.mdb']) chmodSync(join(folder, file), FILE_MODE);
     const store = (name: StoreName): Store => this.#root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
     this.#stores = { topics: store('topics'), chunks: store('chunks'), expiry: store('expiry'), groups: store('groups'), state: store('state') };
+  }
+
+  /** @throws BrokerError invalid-config: a format of another version */
+  checkFormat(): void {
+    const format = this.#stores.state.get(FORMAT_KEY)?.toString('latin1') ?? String(FORMAT_VERSION);
+    if (format !== String(FORMAT_VERSION)) throw otherVersion('index', Number(format));
   }
 
   /** From now on this process owns the folder, and one that owned it before can write nothing more. `mark`: never given
    *  before. @throws what the system says, where there is no room for example */
   async claim(mark: string): Promise<void> {
     const owner = Buffer.from(mark, 'latin1');
-    await this.apply([{ store: 'state', key: OWNER_KEY, value: owner }]);
+    const format = Buffer.from(String(FORMAT_VERSION), 'latin1');
+    await this.apply([{ store: 'state', key: FORMAT_KEY, value: format }, { store: 'state', key: OWNER_KEY, value: owner }]);
     this.#owner = owner;
   }
 

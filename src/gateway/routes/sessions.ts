@@ -62,6 +62,7 @@ const summarySchema = Type.Unsafe<SessionSummary>(
     activeRun: Type.Optional(Type.Object({ runId: Type.String(), position: Type.String(), state: Type.String() })),
     queued: Type.Integer(),
     messages: Type.Integer(),
+    damaged: Type.Optional(Type.Literal(true)),
   }),
 );
 

@@ -1,0 +1,38 @@
+// One chat with a damaged record: its owner still has the list, every other chat, and the right to remove it.
+import { readFile, writeFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { isBrokerError } from '../../src/broker/errors.ts';
+import { mapError } from '../../src/gateway/error-map.ts';
+import { CommandLog } from '../../src/session/command-log.ts';
+import { isSessionError } from '../../src/session/errors.ts';
+import { Sessions } from '../../src/session/sessions.ts';
+import { openLog, segmentPath } from '../log/opened-log.ts';
+
+const YOU = { tenant: 't', user: 'you' };
+const OTHER = { tenant: 't', user: 'other' };
+const [DAMAGED, WHOLE] = [{ tenant: 't', sessionId: 'damaged' }, { tenant: 't', sessionId: 'whole' }];
+
+test('a damaged chat leaves the list and the other chats readable, and can be removed by its owner alone', async () => {
+  const log = await openLog();
+  const before = new Sessions(log.broker, new CommandLog(log.broker, () => 0), log.clock);
+  for (const ref of [DAMAGED, WHOLE]) await before.create(YOU, ref, { title: `first of ${ref.sessionId}` });
+  await before.update(YOU, DAMAGED, { title: 'the newest title' });
+  await log.broker.close();
+  const bytes = await readFile(segmentPath(log.folder));
+  bytes[bytes.indexOf('the newest title')] = 0x54;
+  await writeFile(segmentPath(log.folder), bytes);
+
+  const broker = await log.reopen();
+  const sessions = new Sessions(broker, new CommandLog(broker, () => 0), log.clock);
+  const { sessions: listed } = await sessions.list(YOU, 10, undefined);
+  expect(listed.map(({ sessionId, title, damaged }) => [sessionId, title, damaged]).toSorted()).toEqual([
+    ['damaged', undefined, true],
+    ['whole', 'first of whole', undefined],
+  ]);
+  const refused: unknown = await sessions.history(YOU, DAMAGED, 10, undefined).catch((error: unknown) => error);
+  expect(isBrokerError(refused, 'corrupt')).toBe(true);
+  expect(mapError(refused)).toMatchObject({ status: 500, error: { code: 'corrupt', retryable: false }, isDefect: true });
+  await expect(sessions.remove(OTHER, DAMAGED)).rejects.toSatisfy((error) => isSessionError(error, 'not-found'));
+  await sessions.remove(YOU, DAMAGED);
+  expect((await sessions.list(YOU, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['whole']);
+});
