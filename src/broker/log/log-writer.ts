@@ -3,6 +3,7 @@
 // the device is cut off again before anybody hears of it.
 import { crc32 } from 'node:zlib';
 import { BATCH_HEAD_BYTES, encodeBatchHead, encodeSegmentHead, SEGMENT_HEAD_BYTES } from './batch-codec.ts';
+import { DescriptorReserve } from './descriptors.ts';
 import { isCode } from './device-errors.ts';
 import type { LogFile, LogFiles } from './log-files.ts';
 import type { Segments } from './segments.ts';
@@ -36,6 +37,10 @@ export class LogWriter {
   /** A process that did not close the folder may still be there, unseen, and write once more before it learns that it was
    *  replaced: what it writes must not stand where this one writes. */
   #mustRoll: boolean;
+  /** For the next segment's file, and for its folder's flush. */
+  readonly #fileReserve = new DescriptorReserve();
+  readonly #folderReserve = new DescriptorReserve();
+  readonly #reserves = [this.#fileReserve, this.#folderReserve];
 
   constructor(
     files: LogFiles,
@@ -83,7 +88,13 @@ export class LogWriter {
     await this.#current?.file.datasync();
   }
 
+  /** Before the process has used its descriptors up. */
+  async fillReserve(): Promise<void> {
+    for (const reserve of this.#reserves) await reserve.fill();
+  }
+
   async close(): Promise<void> {
+    for (const reserve of this.#reserves) await reserve.release();
     await this.#current?.file.close();
     this.#current = undefined;
   }
@@ -104,6 +115,7 @@ export class LogWriter {
       this.#segments.seal(current.id);
       await current.file.close();
     }
+    await this.fillReserve();
     return created;
   }
 
@@ -113,7 +125,7 @@ export class LogWriter {
     const salt = crc32(this.#newSalt());
     let file: LogFile | undefined;
     try {
-      file = await this.#files.open(path, 'create');
+      file = await this.#fileReserve.use(() => this.#files.open(path, 'create'));
       await writeFully(file, encodeSegmentHead({ salt, id, firstSequence: this.#sequence }), 0);
     } catch (error) {
       if (!isCode(error, 'ENOSPC')) throw error;
@@ -124,7 +136,7 @@ export class LogWriter {
       throw new DeviceFull('no room on the device', { cause: error });
     }
     await file.datasync();
-    await this.#files.syncFolder(this.#segments.folder);
+    await this.#folderReserve.use(() => this.#files.syncFolder(this.#segments.folder));
     return { id, salt, file, position: SEGMENT_HEAD_BYTES };
   }
 }

@@ -14,6 +14,7 @@ import { Appender } from './appender.ts';
 import { CheckpointSchedule } from './checkpoint-schedule.ts';
 import { Checkpoint, readCheckpoint, readLife, readTime, type Life } from './checkpoint.ts';
 import { ColdReads } from './cold-reads.ts';
+import { checkDescriptors } from './descriptors.ts';
 import { isCode } from './device-errors.ts';
 import { EngineTime } from './engine-time.ts';
 import { Expiry, EXPIRY_RETRY_MS } from './expiry.ts';
@@ -78,6 +79,7 @@ export async function openLogBroker(options: LogBrokerOptions): Promise<BrokerEn
   const files = options.files ?? nodeLogFiles;
   const release: (() => Promise<void>)[] = [];
   try {
+    await checkDescriptors();
     await files.makeFolder(join(options.folder, 'log'));
     await files.makeFolder(join(options.folder, 'index'));
     await files.syncFolder(options.folder);
@@ -130,6 +132,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const mustRoll = last !== undefined && !last.clean;
   const writer = new LogWriter(files, segments, { segmentBytes: limits.segmentBytes, newSalt: options.newEpoch }, { ...recovered, mustRoll });
   release.push(() => writer.close());
+  await writer.fillReserve();
   await writeFirstCheckpoint({ checkpoint, writer, time, life, isNewEra: lossy || isCopy });
   if (isToldRestored) await forgetRestored(options.folder);
   return { options, limits, index, segments, table, checkpoint, writer, time, life, groups, release: () => releaseAll(release) };
