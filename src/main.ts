@@ -48,6 +48,7 @@ program
   .option('--tenant <tenant>', 'the tenant', 'default')
   .option('--ttl <duration>', 'like 90s, 15m, 1h or 30d', '1h')
   .option('--sessions <ids...>', 'only these sessions')
+  .option('--session-prefix <prefix>', 'where ids are claimed: what the ids of sessions that it may make begin with')
   .option('--priority <class>', 'ceiling: high, normal or low')
   .action((choices: TokenChoices) => output.line(makeToken(readConfig(), choices, systemClock.now())));
 

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { CREDIT_MAX } from '../broker/group/consume-options.ts';
 import { systemClock } from '../clock.ts';
+import { TOKEN_LIFETIME_MAX_MS } from '../gateway/auth/claims.ts';
 import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig, SessionIdScope } from '../gateway/gateway-config.ts';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, SESSION_ID_SCOPES } from '../gateway/gateway-config.ts';
@@ -9,6 +10,7 @@ import { RUN_MS_MAX } from '../worker/agent.ts';
 import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
 import { readAgents, type AgentConfig, type Role } from './agent-config.ts';
 import { BROKER_SETTINGS, readBroker, type BrokerConfig } from './broker-config.ts';
+import { parseDuration } from './duration.ts';
 import { readEdge, type EdgeConfig } from './edge-config.ts';
 import { EnvironmentReader, type Environment } from './environment.ts';
 import { readKeyFile } from './key-file.ts';
@@ -136,14 +138,23 @@ function readAuth(read: EnvironmentReader): Config['auth'] {
   const algorithms = read.list('HOLDLINE_JWT_ALGORITHMS') as readonly JwtAlgorithm[];
   const issuer = read.text('HOLDLINE_JWT_ISSUER');
   const audience = read.text('HOLDLINE_JWT_AUDIENCE');
+  const maxAgeMs = readMaxAge(read);
   const auth = {
     keys,
     ...(algorithms.length === 0 ? {} : { algorithms }),
     ...(issuer === undefined ? {} : { issuer }),
     ...(audience === undefined ? {} : { audience }),
+    ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
   };
   checkKeys(read, auth);
   return auth;
+}
+
+function readMaxAge(read: EnvironmentReader): number | undefined {
+  const text = read.text('HOLDLINE_JWT_MAX_AGE');
+  const seconds = text === undefined ? undefined : parseDuration(text, TOKEN_LIFETIME_MAX_MS / 1000);
+  if (text !== undefined && seconds === undefined) read.fault('HOLDLINE_JWT_MAX_AGE', 'must be like 90s, 15m, 12h or 30d');
+  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 /** What verifies tokens refuses keys that must not be used: better now, with all other faults, than when it is made. */

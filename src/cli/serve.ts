@@ -83,6 +83,7 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
   const admin = config.broker.engine === 'log' ? new AdminServer(broker, logger) : undefined;
   if (config.broker.engine === 'log') await admin?.listen(config.broker.folder);
   warnOfOpenEdge(config, logger);
+  warnOfOpenTokens(config, logger);
   const url = await listen(gateway.app, config);
   if (gateway.probes !== undefined) logger.info({ url: await listenForProbes(gateway.probes, config) }, 'health and metrics have a port of their own');
   worker?.start();
@@ -116,6 +117,13 @@ async function startWorker(config: Config, logger: Logger, broker: BrokerEngine,
       await broker.close();
     }),
   };
+}
+
+/** Keys are shared more often than one thinks: a token names its service only by its audience. */
+function warnOfOpenTokens({ auth }: Config, logger: Logger): void {
+  if (auth !== undefined && auth.audience === undefined) {
+    logger.warn({ setting: 'HOLDLINE_JWT_AUDIENCE' }, 'no audience is set, so a token that was made for another service with the same key is taken');
+  }
 }
 
 function workerMetrics(worker: Worker) {

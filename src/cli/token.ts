@@ -6,6 +6,7 @@ import { isTenant } from '../session/session-ref.ts';
 import { signToken } from '../gateway/auth/sign-token.ts';
 import type { BrokerConfig } from './broker-config.ts';
 import type { Config } from './config.ts';
+import { parseDuration } from './duration.ts';
 import { ownSecret } from './key-file.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -15,10 +16,10 @@ export interface TokenChoices {
   readonly tenant: string;
   readonly ttl: string;
   readonly sessions?: readonly string[];
+  readonly sessionPrefix?: string;
   readonly priority?: string;
 }
 
-const TTL_UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 const TTL_MAX_SECONDS = 366 * 86_400;
 
 /** @throws UsageError */
@@ -26,28 +27,29 @@ export function makeToken(config: Pick<Config, 'auth' | 'broker'>, choices: Toke
   if (choices.sub === '' || choices.sub.length > 256) throw new UsageError('--sub must have 1 to 256 characters');
   if (!isTenant(choices.tenant)) throw new UsageError('--tenant must be [A-Za-z0-9_-], 1 to 64 characters');
   const key = createSecretKey(signingSecret(config));
-  const { issuer, audience } = config.auth ?? {};
-  const { sub, scope, tenant, sessions, priority } = choices;
+  const { issuer, audience, maxAgeMs } = config.auth ?? {};
+  const { sub, scope, tenant, sessions, sessionPrefix, priority } = choices;
   const issuedAt = Math.floor(nowMs / 1000);
   const claims = {
     sub,
     scope,
     tenant,
     ...(sessions === undefined ? {} : { sessions }),
+    ...(sessionPrefix === undefined ? {} : { sessionPrefix }),
     ...(priority === undefined ? {} : { priority }),
     ...(issuer === undefined ? {} : { iss: issuer }),
     ...(audience === undefined ? {} : { aud: audience }),
     iat: issuedAt,
     exp: issuedAt + parseTtl(choices.ttl),
   };
-  checkClaims(claims, nowMs);
+  checkClaims(claims, maxAgeMs, nowMs);
   return signToken(claims, key);
 }
 
 /** A token that no server would take is not made. */
-function checkClaims(claims: Readonly<Record<string, unknown>> & { readonly scope: string }, nowMs: number): void {
+function checkClaims(claims: Readonly<Record<string, unknown>> & { readonly scope: string }, maxAgeMs: number | undefined, nowMs: number): void {
   try {
-    const { scopes } = parseClaims(claims, { issuer: undefined, audience: undefined }, nowMs);
+    const { scopes } = parseClaims(claims, { issuer: undefined, audience: undefined, maxAgeMs }, nowMs);
     const unknown = claims.scope.split(' ').find((scope) => !(scopes as ReadonlySet<string>).has(scope));
     if (unknown !== undefined) throw new UsageError(`--scope must be of chat, worker, admin, separated by spaces: there is no ${JSON.stringify(unknown)}`);
   } catch (error) {
@@ -57,9 +59,8 @@ function checkClaims(claims: Readonly<Record<string, unknown>> & { readonly scop
 
 /** `90s`, `15m`, `1h`, `30d`. @throws UsageError */
 export function parseTtl(text: string): number {
-  const match = /^(\d{1,9})([smhd])$/.exec(text);
-  const seconds = Number(match?.[1]) * (TTL_UNITS[match?.[2] ?? ''] ?? Number.NaN);
-  if (!(seconds > 0 && seconds <= TTL_MAX_SECONDS)) throw new UsageError('--ttl must be like 90s, 15m, 1h or 30d, at most 366d');
+  const seconds = parseDuration(text, TTL_MAX_SECONDS);
+  if (seconds === undefined) throw new UsageError('--ttl must be like 90s, 15m, 1h or 30d, at most 366d');
   return seconds;
 }
 

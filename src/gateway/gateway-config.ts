@@ -22,6 +22,8 @@ export interface AuthConfig {
   /** Undefined: not checked. */
   readonly issuer?: string;
   readonly audience?: string;
+  /** For how long a token may be good; undefined: two years. */
+  readonly maxAgeMs?: number;
   /** Signs the cookie that lets a native EventSource reconnect. Equal on all nodes, or a reconnect elsewhere is refused. */
   readonly cookieSecret: Uint8Array;
 }

@@ -55,6 +55,7 @@ export function buildParts(deps: PartsDeps) {
     if (isBrokerError(error, 'unavailable')) logger.debug({ err: error }, 'the storage cannot be reached');
     else logger.error({ err: error }, 'gateway work failed');
   };
+  const tokens = buildVerifier(deps);
   const sessions = new Sessions(broker, log, clock);
   const runs = new Runs(broker, log, clock, newId);
   const branches = new Branches(broker, log, clock, newId);
@@ -63,6 +64,7 @@ export function buildParts(deps: PartsDeps) {
   const connections: Connections = new Connections(clock, () => {
     outageWatch.look();
     silentPeers.look();
+    tokens.refreshKeys();
   });
   const silentPeers = new SilentPeers({ connections, clock, triesMax: config.silentTriesMax, onError: onDefect });
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
@@ -74,7 +76,7 @@ export function buildParts(deps: PartsDeps) {
   const admission = new Admission(config);
   const tickets = new Tickets(broker, clock, newId, config);
   const streamCookie = new StreamCookie(config.auth.cookieSecret);
-  const credentials = new Credentials(buildVerifier(deps), tickets, streamCookie, clock);
+  const credentials = new Credentials(tokens, tickets, streamCookie, clock);
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
   const parseBudget = new ParseBudget(config, clock);
   const reads = new PageReads();
@@ -108,6 +110,7 @@ export function buildParts(deps: PartsDeps) {
     tickets,
     streamCookie,
     credentials,
+    tokens,
     commands,
     reads,
     parseBudget,
@@ -120,11 +123,11 @@ export function buildParts(deps: PartsDeps) {
 }
 
 function buildVerifier({ config, clock, logger, fetchKeys }: PartsDeps): TokenVerifier {
-  const { issuer, audience } = config.auth;
+  const { issuer, audience, maxAgeMs } = config.auth;
   const keys = createKeySource(config.auth, {
     clock,
     fetchKeys: fetchKeys ?? ((url, init) => fetch(url, init)),
     onFetchFailed: (error) => logger.warn({ err: error }, 'keys could not be fetched'),
   });
-  return new TokenVerifier(keys, { issuer, audience }, clock);
+  return new TokenVerifier(keys, { issuer, audience, maxAgeMs }, clock);
 }

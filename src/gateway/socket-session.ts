@@ -6,6 +6,7 @@ import type { EventSink, Frame, StreamEnd } from '../stream/event-sink.ts';
 import { WsEncoder } from '../stream/ws-encoder.ts';
 import type { Place } from './admission.ts';
 import { covers, requireScope, type Identity } from './auth/identity.ts';
+import type { TokenVerifier } from './auth/token-verifier.ts';
 import type { Connection } from './connections.ts';
 import { mapError } from './error-map.ts';
 import type { EventStreams, StreamStart } from './event-streams.ts';
@@ -17,6 +18,7 @@ import type { WsConnection } from './ws-connection.ts';
 
 export interface SocketSessionDeps {
   readonly clock: Clock;
+  readonly tokens: Pick<TokenVerifier, 'isStillGood'>;
   readonly config: GatewayConfig;
   readonly streams: EventStreams;
   readonly place: Place;
@@ -50,7 +52,7 @@ export class SocketSession implements Connection {
   /** Of every single frame, not only of the first. @throws GatewayError unauthenticated, token-expired */
   get identity(): Identity {
     if (this.#identity === undefined) throw new GatewayError('unauthenticated');
-    if (this.#identity.expiresAt <= this.#deps.clock.now()) throw new GatewayError('token-expired');
+    if (!this.#deps.tokens.isStillGood(this.#identity)) throw new GatewayError('token-expired');
     return this.#identity;
   }
 
@@ -106,8 +108,8 @@ export class SocketSession implements Connection {
   }
 
   onPulse(): void {
-    const { clock, config } = this.#deps;
-    if (this.#identity !== undefined && this.#identity.expiresAt <= clock.now()) this.#connection.closeFor(new GatewayError('token-expired'));
+    const { clock, tokens, config } = this.#deps;
+    if (this.#identity !== undefined && !tokens.isStillGood(this.#identity)) this.#connection.closeFor(new GatewayError('token-expired'));
     const isLate = this.#identity === undefined && clock.mono() - this.#openedAt >= config.wsAuthTimeoutMs;
     if (isLate) this.#connection.closeFor(new GatewayError('auth-timeout'));
     this.#connection.onPulse();

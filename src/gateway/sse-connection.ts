@@ -7,6 +7,8 @@ import type { Clock, Timer } from '../clock.ts';
 import { StopController, type StopSignal } from '../stop-signal.ts';
 import type { EventSink, Frame } from '../stream/event-sink.ts';
 import { SSE_HEARTBEAT, sseEncoder, sseRetry } from '../stream/sse-encoder.ts';
+import type { Identity } from './auth/identity.ts';
+import type { TokenVerifier } from './auth/token-verifier.ts';
 import { PULSE_MS, type Connection } from './connections.ts';
 import { StallWatch } from './stall-watch.ts';
 
@@ -31,8 +33,8 @@ export function writeStreamHead(response: ServerResponse, headers: Readonly<Reco
 export interface SseConnectionOptions {
   readonly clock: Clock;
   readonly heartbeatMs: number;
-  /** ms since 1970, of the token. */
-  readonly expiresAt: number;
+  readonly identity: Identity;
+  readonly tokens: Pick<TokenVerifier, 'isStillGood'>;
   readonly onClosed: (connection: SseConnection) => void;
 }
 
@@ -95,8 +97,8 @@ export class SseConnection implements EventSink, Connection {
   }
 
   onPulse(): void {
-    const { clock, expiresAt, heartbeatMs } = this.#options;
-    if (clock.now() >= expiresAt) {
+    const { clock, identity, tokens, heartbeatMs } = this.#options;
+    if (!tokens.isStillGood(identity)) {
       this.write(sseEncoder.encodeControl({ type: 'expired' }));
       this.end();
       return;

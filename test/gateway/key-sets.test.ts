@@ -1,12 +1,19 @@
 // JWK sets, at hand or behind a URL: which key verifies which token, when the set is fetched again, and that a
 // key which was withdrawn stops working. [PROTOCOL §2]
 import { createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import jwt from 'jsonwebtoken';
-import { describe, expect, it } from 'vitest';
-import type { KeySource } from '../../src/gateway/auth/key-source.ts';
-import { JWKS_REFETCH_MS, JWKS_STALE_MS, JWKS_TIMEOUT_MS, type FetchKeys } from '../../src/gateway/auth/remote-jwk-set.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { KeySource, VerifyingKey } from '../../src/gateway/auth/key-source.ts';
+import { JWKS_BYTES_MAX, JWKS_REFETCH_MS, JWKS_STALE_MS, JWKS_TIMEOUT_MS, type FetchKeys } from '../../src/gateway/auth/remote-jwk-set.ts';
 import { TokenVerifier, VERIFIED_TOKENS_MAX } from '../../src/gateway/auth/token-verifier.ts';
+import { eventually } from '../helpers/collector.ts';
+import { collectGarbage } from '../helpers/garbage.ts';
 import { SECRET, signToken, startHarness, type Harness } from '../helpers/gateway-harness.ts';
+import { SseClient } from '../helpers/gateway-sse-client.ts';
+import { WsClient } from '../helpers/gateway-ws-client.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 const NOW_S = Date.UTC(2026, 0, 1) / 1000;
@@ -69,12 +76,12 @@ describe('a key set at hand', () => {
 class KeyServer {
   keys: readonly object[];
   fetched = 0;
-  answer: () => Promise<Pick<Response, 'ok' | 'status' | 'text'>>;
+  answer: () => Promise<Pick<Response, 'ok' | 'status' | 'body'>>;
   lastSignal: AbortSignal | undefined;
 
   constructor(...keys: readonly object[]) {
     this.keys = keys;
-    this.answer = async () => ({ ok: true, status: 200, text: async () => JSON.stringify({ keys: this.keys }) });
+    this.answer = async () => new Response(JSON.stringify({ keys: this.keys }));
   }
 
   readonly fetchKeys: FetchKeys = (_url, { signal }) => {
@@ -124,12 +131,12 @@ describe('a key set behind a URL', () => {
     expect(await statusOf(h, token(two, 'b'))).toBe(200);
   });
 
-  it.each<[string, () => Promise<Pick<Response, 'ok' | 'status' | 'text'>>]>([
+  it.each<[string, () => Promise<Pick<Response, 'ok' | 'status' | 'body'>>]>([
     ['is down', () => Promise.reject(new Error('connection refused'))],
-    ['answers with an error', async () => ({ ok: false, status: 500, text: async () => '' })],
-    ['answers with something else', async () => ({ ok: true, status: 200, text: async () => '<html>' })],
-    ['answers without keys', async () => ({ ok: true, status: 200, text: async () => '{"keys":[]}' })],
-    ['answers without end', async () => ({ ok: true, status: 200, text: async () => `{"keys":[],"pad":"${'x'.repeat(300_000)}"}` })],
+    ['answers with an error', async () => new Response('', { status: 500 })],
+    ['answers with something else', async () => new Response('<html>')],
+    ['answers without keys', async () => new Response('{"keys":[]}')],
+    ['answers without end', async () => new Response(`{"keys":[],"pad":"${'x'.repeat(300_000)}"}`)],
   ])('keeps the keys it has when the server %s; without any, it is 503', async (_name, answer) => {
     const server = new KeyServer(jwk(one, { kid: 'a' }));
     const good = server.answer;
@@ -158,6 +165,150 @@ describe('a key set behind a URL', () => {
   });
 });
 
+describe('the body of a key server’s answer', () => {
+  /** 64 MiB, made as they are asked for. */
+  class LongBody {
+    pulled = 0;
+    cancelled = false;
+    answer(head = ''): Response {
+      const chunk = Buffer.alloc(64 * 1024, 'x');
+      const parts = [Buffer.from(head), ...Array.from({ length: 1024 }, () => chunk)];
+      return new Response(
+        new ReadableStream<Uint8Array>(
+          {
+            pull: (controller) => {
+              const part = parts.shift();
+              if (part === undefined) { controller.close(); return; }
+              this.pulled += part.byteLength;
+              controller.enqueue(part);
+            },
+            cancel: () => void (this.cancelled = true),
+          },
+          { highWaterMark: 0 },
+        ),
+      );
+    }
+  }
+
+  it.each(['', '{"keys":[],"pad":"'])('is read no further than its limit, and let go, where it begins with %j', async (head) => {
+    const server = new KeyServer();
+    const long = new LongBody();
+    server.answer = async () => long.answer(head);
+    const h = await server.start();
+    expect(await statusOf(h, token(one, 'a'))).toBe(503);
+    expect(long.pulled).toBeLessThan(2 * JWKS_BYTES_MAX);
+    expect(long.cancelled).toBe(true);
+  });
+
+  it('is not read at all where the answer is a refusal', async () => {
+    const server = new KeyServer();
+    const long = new LongBody();
+    server.answer = async () => new Response(long.answer().body, { status: 500 });
+    const h = await server.start();
+    expect(await statusOf(h, token(one, 'a'))).toBe(503);
+    expect([long.pulled, long.cancelled]).toEqual([0, true]);
+  });
+
+  it('is waited for no longer than its time where the garbage collector has been there since it began', async () => {
+    let begun = 0;
+    let open = 0;
+    const server = createServer((_request, response) => {
+      open += 1;
+      response.once('close', () => (open -= 1));
+      response.write('{"keys":[', () => (begun += 1));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const { port } = server.address() as AddressInfo;
+    const h = await startHarness({ auth: { keys: { kind: 'jwks-url', url: `http://127.0.0.1:${port}/` } } });
+    const asked = statusOf(h, token(one, 'a'));
+    await eventually(() => begun === 1);
+    await collectGarbage();
+    await h.clock.advance(JWKS_TIMEOUT_MS);
+    expect(await asked).toBe(503);
+    await eventually(() => open === 0);
+  });
+});
+
+describe('a key that is withdrawn', () => {
+  const claims = { ...GOOD, exp: NOW_S + 30 * 86_400 };
+
+  async function withTwoKeys(): Promise<{ h: Harness; server: KeyServer; a: string; b: string }> {
+    const server = new KeyServer(jwk(one, { kid: 'a' }), jwk(two, { kid: 'b' }));
+    const h = await server.start();
+    const [a, b] = [`Bearer ${token(one, 'a', claims)}`, `Bearer ${token(two, 'b', claims)}`];
+    await h.call('POST', '/v1/sessions', a, { sessionId: 's' });
+    return { h, server, a, b };
+  }
+
+  it('ends the streams and sockets of its tokens, on both wires, where no other token comes', async () => {
+    const { h, server, a, b } = await withTwoKeys();
+    const { port, wsUrl } = await h.listen();
+    const [mine, other] = await Promise.all([a, b].map((authorization) => SseClient.open(port, '/v1/sessions/s/events', { authorization })));
+    const [socket, otherSocket] = await Promise.all([a, b].map((authorization) => WsClient.open(wsUrl, { headers: { authorization } })));
+    const inBand = await WsClient.open(wsUrl);
+    inBand.send({ type: 'auth', token: a.slice('Bearer '.length) });
+    inBand.send({ type: 'subscribe', sessionId: 's' });
+    await Promise.all([mine?.live(), other?.live(), inBand.untilEvent('s', 'live')]);
+    server.keys = [jwk(two, { kid: 'b' })];
+    await h.clock.advance(JWKS_STALE_MS + 2_000);
+    expect((await mine?.events.ended())?.at(-1)?.event).toBe('expired');
+    expect([(await socket?.closed)?.code, (await inBand.closed).code]).toEqual([4401, 4401]);
+    otherSocket?.send({ type: 'ping' });
+    await otherSocket?.frames.first((frame) => frame.type === 'pong');
+    expect(other?.events.seen.map(({ event }) => event)).not.toContain('expired');
+  });
+
+  it('ends what a ticket stands for: its stream, the ticket itself, and the cookie of the stream', async () => {
+    const { h, server, a, b } = await withTwoKeys();
+    const { port } = await h.listen();
+    const buy = async (purpose: string): Promise<string> => String((await h.call('POST', '/v1/tickets', a, { purpose })).body['ticket']);
+    const stream = await SseClient.open(port, `/v1/sessions/s/events?ticket=${await buy('stream')}`);
+    await stream.live();
+    const cookie = ((await stream.head).headers.get('set-cookie') ?? '').split(';')[0] ?? '';
+    const statusWith = async (with_: string): Promise<number> => (await h.gateway.app.inject({ url: '/v1/sessions/s/events?after=x', headers: { cookie: with_ } })).statusCode;
+    expect(await statusWith(cookie)).toBe(400);
+    await h.clock.advance(JWKS_STALE_MS - 10_000);
+    const [forStream, forSocket] = [await buy('stream'), await buy('socket')];
+    server.keys = [jwk(two, { kid: 'b' })];
+    await h.clock.advance(12_000);
+    expect((await stream.events.ended()).at(-1)?.event).toBe('expired');
+    expect(await statusWith(cookie)).toBe(401);
+    expect((await h.call('GET', `/v1/sessions/s/events?ticket=${forStream}`)).status).toBe(401);
+    await expect(WsClient.open(`ws://127.0.0.1:${port}/v1/ws?ticket=${forSocket}`)).rejects.toMatchObject({ status: 401 });
+    expect((await h.call('GET', '/v1/sessions/s', b)).status).toBe(200);
+  });
+
+  it('is known by itself and not by its name: another key under the same name does not keep the streams of the first', async () => {
+    const { h, server, a } = await withTwoKeys();
+    const { port } = await h.listen();
+    const stream = await SseClient.open(port, '/v1/sessions/s/events', { authorization: a });
+    await stream.live();
+    server.keys = [jwk(three, { kid: 'a' })];
+    await h.clock.advance(JWKS_STALE_MS + 2_000);
+    expect((await stream.events.ended()).at(-1)?.event).toBe('expired');
+  });
+
+  it('ends no stream where the key server is down, or the keys change and this one stays', async () => {
+    const { h, server, a } = await withTwoKeys();
+    const { port } = await h.listen();
+    const stream = await SseClient.open(port, '/v1/sessions/s/events', { authorization: a });
+    await stream.live();
+    const good = server.answer;
+    server.answer = () => Promise.reject(new Error('down'));
+    await h.clock.advance(JWKS_STALE_MS + 2_000);
+    server.answer = good;
+    server.keys = [jwk(three, { kid: 'c' }), jwk(one, { kid: 'renamed' })];
+    await h.clock.advance(JWKS_STALE_MS + 2_000);
+    expect(server.fetched).toBeGreaterThan(2);
+    expect(stream.events.seen.map(({ event }) => event)).not.toContain('expired');
+  });
+});
+
 describe('verified tokens', () => {
   class CountingKeys implements KeySource {
     readonly algorithms = new Set(['HS256'] as const);
@@ -166,9 +317,12 @@ describe('verified tokens', () => {
     refreshIfStale(): void {
       // Always fresh.
     }
-    async find(): Promise<KeyObject> {
+    async find(): Promise<VerifyingKey> {
       this.asked += 1;
-      return createSecretKey(SECRET);
+      return { id: 'secret', key: createSecretKey(SECRET) };
+    }
+    holds(): boolean {
+      return true;
     }
   }
 

@@ -155,6 +155,22 @@ describe('issuer and audience', () => {
   });
 });
 
+describe('a limit on how long tokens may be good', () => {
+  it.each<[string, Readonly<Record<string, unknown>>, number]>([
+    ['for as long as the limit', { iat: NOW_S, exp: NOW_S + 3600 }, 200],
+    ['for a second longer', { iat: NOW_S, exp: NOW_S + 3601 }, 401],
+    ['for longer, of which little is left', { iat: NOW_S - 30 * 86_400, exp: NOW_S + 60 }, 401],
+    ['for 700 days', { iat: NOW_S, exp: NOW_S + 700 * 86_400 }, 401],
+    ['without iat', { exp: NOW_S + 60 }, 401],
+    ['with iat as text', { iat: String(NOW_S), exp: NOW_S + 60 }, 401],
+    ['with iat in the future, so that it seems short', { iat: NOW_S + 86_400, exp: NOW_S + 86_460 }, 401],
+    ['with iat a little ahead, as clocks are', { iat: NOW_S + 4, exp: NOW_S + 3600 }, 200],
+  ])('holds for a token %s', async (_name, claims, status) => {
+    const h = await startHarness({ auth: { maxAgeMs: 3600_000 } });
+    expect((await ask(h, signed({ ...GOOD, ...claims }))).status).toBe(status);
+  });
+});
+
 describe('public keys', () => {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });

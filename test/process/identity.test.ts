@@ -52,6 +52,24 @@ it.each(ALGORITHMS)('a token signed with %s is taken where its public key is con
   expect(server.log.some((line) => line.startsWith('open '))).toBe(false);
 });
 
+it('says at start that tokens for other services are taken where no audience is set, and only then', async () => {
+  const secret = 'a secret of more than thirty-two bytes for tests';
+  const open = await startedServer({ env: { HOLDLINE_JWT_SECRET: secret } });
+  const closed = await startedServer({ env: { HOLDLINE_JWT_SECRET: secret, HOLDLINE_JWT_AUDIENCE: 'holdline' } });
+  const warned = ({ log }: ServerProcess): boolean => log.some((line) => line.includes('HOLDLINE_JWT_AUDIENCE'));
+  expect([warned(open), warned(closed)]).toEqual([true, false]);
+});
+
+it('tokens are refused that are good for longer than HOLDLINE_JWT_MAX_AGE, and none are made', async () => {
+  const env = { HOLDLINE_JWT_SECRET: 'a secret of more than thirty-two bytes for tests', HOLDLINE_JWT_MAX_AGE: '12h' };
+  const [short, long] = await Promise.all([run(['token', '--sub', 'ann', '--ttl', '12h'], env), run(['token', '--sub', 'ann', '--ttl', '13d'], env)]);
+  const server = await startedServer({ env });
+  expect(await statusFor(server, short.stdout.trim())).toBe(202);
+  expect(long).toEqual(refusal('the token is not valid: it is good for longer than a token may be here'));
+  const outside = await run(['token', '--sub', 'ann', '--ttl', '13h'], { HOLDLINE_JWT_SECRET: env.HOLDLINE_JWT_SECRET });
+  expect(await statusFor(server, outside.stdout.trim())).toBe(401);
+});
+
 it('tokens of every key in a JWK set are taken, by their key id', async () => {
   const pairs = new Map<Algorithm, Pair>(ALGORITHMS.map((algorithm) => [algorithm, MAKERS[algorithm]()]));
   const keys = [...pairs].map(([alg, { publicKey }]) => ({ ...publicKey.export({ format: 'jwk' }), kid: `key-${alg}`, alg, use: 'sig' }));

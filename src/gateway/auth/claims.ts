@@ -9,6 +9,8 @@ import type { Identity, Scope } from './identity.ts';
 export interface ClaimRules {
   readonly issuer: string | undefined;
   readonly audience: string | undefined;
+  /** A token that is good for longer is refused; undefined: as long as TOKEN_LIFETIME_MAX_MS. */
+  readonly maxAgeMs?: number | undefined;
 }
 
 /** UTF-16 code units of `sub`. */
@@ -23,10 +25,14 @@ export const NOT_BEFORE_LEEWAY_MS = 5_000;
 const SCOPES: ReadonlySet<string> = new Set<Scope>(['chat', 'worker', 'admin']);
 const PRIORITIES: ReadonlySet<string> = new Set<RunPriority>(['high', 'normal', 'low']);
 
+/** All that a token says of its bearer. */
+export type Claims = Omit<Identity, 'keyId'>;
+
 /** `now` in ms since 1970. @throws GatewayError unauthenticated, token-expired */
-export function parseClaims(claims: unknown, rules: ClaimRules, now: number): Identity {
+export function parseClaims(claims: unknown, rules: ClaimRules, now: number): Claims {
   if (!isFields(claims)) refuse('its claims are not an object');
   const expiresAt = parseTimes(claims, now);
+  if (rules.maxAgeMs !== undefined) checkAge(claims, rules.maxAgeMs, expiresAt, now);
   if (rules.issuer !== undefined && claims['iss'] !== rules.issuer) refuse('another issuer');
   if (rules.audience !== undefined && !hasAudience(claims['aud'], rules.audience)) refuse('for another audience');
   return {
@@ -50,6 +56,13 @@ function parseTimes(claims: Readonly<Record<string, unknown>>, now: number): num
   if (typeof nbf !== 'number' || !Number.isFinite(nbf)) refuse('its nbf is not a number');
   if (nbf * 1000 > now + NOT_BEFORE_LEEWAY_MS) refuse('it is not valid yet');
   return expiresAt;
+}
+
+/** A token that has not expired and is good for no longer than this is no older than this either. */
+function checkAge({ iat }: Readonly<Record<string, unknown>>, maxAgeMs: number, expiresAt: number, now: number): void {
+  if (typeof iat !== 'number' || !Number.isFinite(iat)) refuse('it has no numeric iat');
+  if (iat * 1000 > now + NOT_BEFORE_LEEWAY_MS) refuse('its iat is in the future');
+  if (expiresAt - iat * 1000 > maxAgeMs) refuse('it is good for longer than a token may be here');
 }
 
 function hasAudience(aud: unknown, wanted: string): boolean {

@@ -5,7 +5,7 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError, isGatewayError } from '../gateway-error.ts';
 import type { Identity } from './identity.ts';
 import type { StreamCookie } from './stream-cookie.ts';
-import type { Tickets } from './tickets.ts';
+import type { TicketPurpose, Tickets } from './tickets.ts';
 import type { TokenVerifier } from './token-verifier.ts';
 
 /** Where people put tokens in URLs. */
@@ -41,10 +41,10 @@ export class Credentials {
   async ofStream(request: FastifyRequest, ticket: string | undefined): Promise<StreamIdentity> {
     const byHeader = await this.#ofHeader(request);
     if (byHeader !== undefined) return { identity: byHeader, byTicket: false };
-    const byCookie = this.#cookie.read(request.headers.cookie, this.#clock.now());
+    const byCookie = this.#stillGood(this.#cookie.read(request.headers.cookie, this.#clock.now()));
     if (ticket === undefined) return fromCookie(byCookie);
     try {
-      return { identity: await this.#tickets.redeem(ticket, 'stream'), byTicket: true };
+      return { identity: await this.#redeem(ticket, 'stream'), byTicket: true };
     } catch (error) {
       // A reconnecting EventSource repeats its URL, with the ticket that it has spent.
       if (isGatewayError(error, 'unauthenticated') && byCookie !== undefined) return fromCookie(byCookie);
@@ -57,12 +57,21 @@ export class Credentials {
   async ofUpgrade(request: FastifyRequest, ticket: string | undefined): Promise<Identity | undefined> {
     const byHeader = await this.#ofHeader(request);
     if (byHeader !== undefined) return byHeader;
-    return ticket === undefined ? undefined : this.#tickets.redeem(ticket, 'socket');
+    return ticket === undefined ? undefined : this.#redeem(ticket, 'socket');
   }
 
   /** @throws GatewayError */
   async ofToken(token: string): Promise<Identity> {
     return this.#tokens.verify(token);
+  }
+
+  async #redeem(ticket: string, purpose: TicketPurpose): Promise<Identity> {
+    return this.#stillGood(await this.#tickets.redeem(ticket, purpose)) ?? refuseWithdrawn();
+  }
+
+  /** A ticket and a cookie are worth nothing once the key is withdrawn that verified their buyer's token. */
+  #stillGood(identity: Identity | undefined): Identity | undefined {
+    return identity !== undefined && this.#tokens.isStillGood(identity) ? identity : undefined;
   }
 
   async #ofHeader(request: FastifyRequest): Promise<Identity | undefined> {
@@ -78,6 +87,10 @@ export class Credentials {
 function fromCookie(identity: Identity | undefined): StreamIdentity {
   if (identity === undefined) throw new GatewayError('unauthenticated');
   return { identity, byTicket: false };
+}
+
+function refuseWithdrawn(): never {
+  throw new GatewayError('unauthenticated', { message: 'the key of its token was withdrawn' });
 }
 
 function refuseTokenInUrl(query: unknown): void {

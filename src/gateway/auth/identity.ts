@@ -19,6 +19,8 @@ export interface Identity {
   readonly isReadOnly: boolean;
   /** ms since 1970. */
   readonly expiresAt: number;
+  /** Of the key that verified the token, also where a ticket or a cookie stands for the token. */
+  readonly keyId: string;
 }
 
 /** @throws GatewayError forbidden */

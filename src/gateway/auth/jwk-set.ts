@@ -1,16 +1,17 @@
 // A set of public keys [RFC 7517 §5], found by the name a token gives its key. The name is looked up and nothing
 // else: it is never a path, a URL or a query.
-import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import type { JwtAlgorithm } from '../gateway-config.ts';
 import { isFields } from '../parse-json.ts';
 import { fitsAlgorithm } from './jwt-algorithm.ts';
+import { keyIdOf, type VerifyingKey } from './key-source.ts';
 
 export const JWKS_KEYS_MAX = 64;
 
 interface NamedKey {
   readonly kid: string | undefined;
   readonly algorithm: string | undefined;
-  readonly key: KeyObject;
+  readonly verifying: VerifyingKey;
 }
 
 /** `oct`, a shared secret, has no place in a set that is published. */
@@ -18,9 +19,11 @@ const KEY_TYPES: ReadonlySet<unknown> = new Set(['RSA', 'EC', 'OKP']);
 
 export class JwkSet {
   readonly #keys: readonly NamedKey[];
+  readonly #ids: ReadonlySet<string>;
 
   private constructor(keys: readonly NamedKey[]) {
     this.#keys = keys;
+    this.#ids = new Set(keys.map(({ verifying }) => verifying.id));
   }
 
   /** Undefined where it holds no key that can verify. Keys of kinds we do not know are left out. */
@@ -32,10 +35,14 @@ export class JwkSet {
   }
 
   /** Without a name, only where exactly one key could be meant. */
-  find(algorithm: JwtAlgorithm, kid: string | undefined): KeyObject | undefined {
-    const fitting = this.#keys.filter((one) => fitsAlgorithm(one.key, algorithm) && (one.algorithm ?? algorithm) === algorithm);
+  find(algorithm: JwtAlgorithm, kid: string | undefined): VerifyingKey | undefined {
+    const fitting = this.#keys.filter((one) => fitsAlgorithm(one.verifying.key, algorithm) && (one.algorithm ?? algorithm) === algorithm);
     const found = kid === undefined ? fitting : fitting.filter((one) => one.kid === kid);
-    return found.length === 1 ? found[0]?.key : undefined;
+    return found.length === 1 ? found[0]?.verifying : undefined;
+  }
+
+  holds(keyId: string): boolean {
+    return this.#ids.has(keyId);
   }
 }
 
@@ -46,7 +53,7 @@ function parseKey(jwk: unknown): NamedKey[] {
   const { kid, alg } = jwk;
   try {
     const key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
-    return [{ kid: typeof kid === 'string' ? kid : undefined, algorithm: typeof alg === 'string' ? alg : undefined, key }];
+    return [{ kid: typeof kid === 'string' ? kid : undefined, algorithm: typeof alg === 'string' ? alg : undefined, verifying: { id: keyIdOf(key), key } }];
   } catch (error) {
     if (error instanceof Error) return [];
     throw error;

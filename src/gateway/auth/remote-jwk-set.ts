@@ -1,23 +1,23 @@
 // A JWK set behind a URL: fetched when first needed, kept, fetched anew when a token names a key it does not
-// have (at most once a minute, or strangers' tokens would drive our requests), and now and then in any case, so
-// that a withdrawn key stops working. When a fetch fails, the keys at hand stay in use.
-import type { KeyObject } from 'node:crypto';
+// have (at most once a minute, or strangers' tokens would drive our requests), and every minute in any case while it
+// is used or anything is open, so that a withdrawn key stops working. When a fetch fails, the keys at hand stay in use.
 import type { Clock } from '../../clock.ts';
 import type { JwtAlgorithm } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { parseJson } from '../parse-json.ts';
 import { JwkSet } from './jwk-set.ts';
-import type { KeySource } from './key-source.ts';
+import type { KeySource, VerifyingKey } from './key-source.ts';
+import { readBounded } from './read-bounded.ts';
 
-/** Between two fetches. */
+/** Between two fetches for names that the set does not have. */
 export const JWKS_REFETCH_MS = 60_000;
 /** Keys older than this are fetched anew. */
-export const JWKS_STALE_MS = 10 * 60_000;
+export const JWKS_STALE_MS = 60_000;
 export const JWKS_TIMEOUT_MS = 5_000;
 export const JWKS_BYTES_MAX = 256 * 1024;
 
 /** The part of `fetch` that is used. */
-export type FetchKeys = (url: URL, init: { readonly redirect: 'error'; readonly signal: AbortSignal }) => Promise<Pick<Response, 'ok' | 'status' | 'text'>>;
+export type FetchKeys = (url: URL, init: { readonly redirect: 'error'; readonly signal: AbortSignal }) => Promise<Pick<Response, 'ok' | 'status' | 'body'>>;
 
 export interface RemoteJwkSetDeps {
   readonly clock: Clock;
@@ -33,6 +33,7 @@ export class RemoteJwkSet implements KeySource {
   #text: string | undefined;
   #generation = 0;
   #triedAt: number | undefined;
+  #missedAt: number | undefined;
   #fetching: Promise<void> | undefined;
 
   constructor(url: URL, algorithms: ReadonlySet<JwtAlgorithm>, deps: RemoteJwkSetDeps) {
@@ -46,19 +47,26 @@ export class RemoteJwkSet implements KeySource {
   }
 
   refreshIfStale(): void {
-    if (this.#set !== undefined && this.#sinceTry() >= JWKS_STALE_MS) void this.#refetch();
+    if (this.#since(this.#triedAt) >= JWKS_STALE_MS) void this.#refetch();
   }
 
-  async find(algorithm: JwtAlgorithm, kid: string | undefined): Promise<KeyObject | undefined> {
+  async find(algorithm: JwtAlgorithm, kid: string | undefined): Promise<VerifyingKey | undefined> {
     const known = this.#set?.find(algorithm, kid);
     if (known !== undefined) return known;
-    if (this.#fetching !== undefined || this.#sinceTry() >= JWKS_REFETCH_MS) await this.#refetch();
+    if (this.#fetching !== undefined || this.#since(this.#missedAt) >= JWKS_REFETCH_MS) {
+      this.#missedAt = this.#deps.clock.mono();
+      await this.#refetch();
+    }
     if (this.#set === undefined) throw new GatewayError('keys-unavailable');
     return this.#set.find(algorithm, kid);
   }
 
-  #sinceTry(): number {
-    return this.#triedAt === undefined ? Number.POSITIVE_INFINITY : this.#deps.clock.mono() - this.#triedAt;
+  holds(keyId: string): boolean {
+    return this.#set?.holds(keyId) ?? true;
+  }
+
+  #since(then: number | undefined): number {
+    return then === undefined ? Number.POSITIVE_INFINITY : this.#deps.clock.mono() - then;
   }
 
   /** One at a time; never rejects. */
@@ -74,8 +82,12 @@ export class RemoteJwkSet implements KeySource {
     const timer = clock.after(JWKS_TIMEOUT_MS, () => abort.abort());
     try {
       const response = await fetchKeys(this.#url, { redirect: 'error', signal: abort.signal });
-      if (!response.ok) throw new Error(`the key server answered ${response.status}`);
-      this.#take(await response.text());
+      if (!response.ok) {
+        await response.body?.cancel();
+
+        throw new Error(`the key server answered ${response.status}`);
+      }
+      this.#take(await readBounded(response.body, JWKS_BYTES_MAX, abort.signal));
     } catch (error) {
       onFetchFailed(error);
     } finally {
@@ -85,7 +97,7 @@ export class RemoteJwkSet implements KeySource {
 
   #take(text: string): void {
     if (text === this.#text) return;
-    const parsed = text.length > JWKS_BYTES_MAX ? undefined : parseJson(text);
+    const parsed = parseJson(text);
     const set = parsed === undefined ? undefined : JwkSet.parse(parsed.value);
     if (set === undefined) throw new Error('the key server answered with something else than a JWK set');
     this.#set = set;

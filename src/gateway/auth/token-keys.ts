@@ -4,7 +4,7 @@ import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, type AuthConfig, type JwtAlgorithm } from '../gateway-config.ts';
 import { fitsAlgorithm, naturalAlgorithm } from './jwt-algorithm.ts';
 import { JwkSet } from './jwk-set.ts';
-import type { KeySource } from './key-source.ts';
+import { keyIdOf, type KeySource } from './key-source.ts';
 import { RemoteJwkSet, type RemoteJwkSetDeps } from './remote-jwk-set.ts';
 
 /** The configuration names a key that must not be used. */
@@ -26,7 +26,7 @@ export function createKeySource({ keys, algorithms }: AuthConfig, deps: RemoteJw
     }
     case 'jwks': {
       const set = JwkSet.parse(keys.document) ?? invalid('not a JWK set with a usable key');
-      return { algorithms: asymmetric(algorithms), generation: 0, refreshIfStale: () => undefined, find: async (alg, kid) => set.find(alg, kid) };
+      return { algorithms: asymmetric(algorithms), generation: 0, refreshIfStale: () => undefined, find: async (alg, kid) => set.find(alg, kid), holds: (id) => set.holds(id) };
     }
     case 'jwks-url':
       return new RemoteJwkSet(checkedUrl(keys.url), asymmetric(algorithms), deps);
@@ -38,7 +38,8 @@ export function createKeySource({ keys, algorithms }: AuthConfig, deps: RemoteJw
 function singleKey(key: KeyObject, algorithms: readonly JwtAlgorithm[]): KeySource {
   const misfit = algorithms.find((algorithm) => !fitsAlgorithm(key, algorithm));
   if (misfit !== undefined || algorithms.length === 0) invalid(`the key does not fit the algorithm ${misfit ?? ''}`);
-  return { algorithms: new Set(algorithms), generation: 0, refreshIfStale: () => undefined, find: async () => key };
+  const id = keyIdOf(key);
+  return { algorithms: new Set(algorithms), generation: 0, refreshIfStale: () => undefined, find: async () => ({ id, key }), holds: (keyId) => keyId === id };
 }
 
 function secretKey(secret: Uint8Array): KeyObject {

@@ -45,6 +45,16 @@ export class TokenVerifier {
     return identity;
   }
 
+  /** Once a second, while anything is open: withdrawn keys must be found also where no token comes. */
+  refreshKeys(): void {
+    this.#keys.refreshIfStale();
+  }
+
+  /** The key that verified it has not been withdrawn since. */
+  isStillGood(identity: Identity): boolean {
+    return identity.expiresAt > this.#clock.now() && this.#keys.holds(identity.keyId);
+  }
+
   #stillValid(digest: string, identity: Identity): Identity {
     if (identity.expiresAt > this.#clock.now()) return identity;
     this.#verified.delete(digest);
@@ -56,8 +66,8 @@ export class TokenVerifier {
     if (more.length > 0 || ![head, payload, signature].every((part) => SEGMENT.test(part))) refuse('it is not a signed JWT');
     const { algorithm, kid } = this.#parseHead(head);
     const key = await this.#keys.find(algorithm, kid);
-    if (key === undefined || !hasValidSignature(token, algorithm, key)) refuse('its signature is not ours');
-    return parseClaims(parseSegment(payload), this.#rules, this.#clock.now());
+    if (key === undefined || !hasValidSignature(token, algorithm, key.key)) refuse('its signature is not ours');
+    return { ...parseClaims(parseSegment(payload), this.#rules, this.#clock.now()), keyId: key.id };
   }
 
   #parseHead(segment: string): { algorithm: JwtAlgorithm; kid: string | undefined } {

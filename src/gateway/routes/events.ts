@@ -9,6 +9,7 @@ import { untilItsTurn, type LastRequests } from '../answer-order.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import { requireScope } from '../auth/identity.ts';
 import type { StreamCookie } from '../auth/stream-cookie.ts';
+import type { TokenVerifier } from '../auth/token-verifier.ts';
 import type { Connections } from '../connections.ts';
 import type { EventStreams } from '../event-streams.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
@@ -25,6 +26,7 @@ export interface EventsRoutesDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly credentials: Credentials;
+  readonly tokens: TokenVerifier;
   readonly streamCookie: StreamCookie;
   readonly admission: Admission;
   readonly connections: Connections;
@@ -59,7 +61,7 @@ export function eventsRoutes(app: HttpApp, deps: EventsRoutesDeps): void {
 }
 
 async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply: FastifyReply): Promise<void> {
-  const { config, clock, random, readiness, credentials, streams, admission, connections, metrics } = deps;
+  const { config, clock, random, readiness, credentials, tokens, streams, admission, connections, metrics } = deps;
   const { socket } = request.raw;
   const isHead = request.method === 'HEAD';
   if (!(await untilItsTurn(reply.raw, socket, clock))) {
@@ -89,7 +91,8 @@ async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply:
   const connection = new SseConnection(socket, {
     clock,
     heartbeatMs: config.sseHeartbeatMs,
-    expiresAt: identity.expiresAt,
+    identity,
+    tokens,
     onClosed: (closed) => {
       place.release();
       connections.remove(closed);

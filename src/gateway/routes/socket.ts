@@ -7,6 +7,7 @@ import Type from 'typebox';
 import type { Clock } from '../../clock.ts';
 import type { Admission } from '../admission.ts';
 import { requireScope, type Identity } from '../auth/identity.ts';
+import type { TokenVerifier } from '../auth/token-verifier.ts';
 import type { Connections } from '../connections.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
 import { mapError } from '../error-map.ts';
@@ -24,6 +25,7 @@ import { WsConnection } from '../ws-connection.ts';
 export interface SocketRoutesDeps extends FrameDeps {
   readonly config: GatewayConfig;
   readonly clock: Clock;
+  readonly tokens: TokenVerifier;
   readonly admission: Admission;
   readonly connections: Connections;
   readonly readiness: Readiness;
@@ -68,7 +70,7 @@ export function socketRoutes(app: HttpApp, deps: SocketRoutesDeps): void {
 
 /** Not async: frames may come in the same turn, and handlers must stand by then. */
 function openSocket(deps: SocketRoutesDeps, socket: WebSocket, request: FastifyRequest, identity: Identity | undefined): void {
-  const { config, clock, admission, connections, streams, onDefect } = deps;
+  const { config, clock, tokens, admission, connections, streams, onDefect } = deps;
   const place = enter(admission, request.ip, socket);
   if (place === undefined) return;
   const connection: WsConnection = new WsConnection(socket, request.raw.socket, {
@@ -81,7 +83,7 @@ function openSocket(deps: SocketRoutesDeps, socket: WebSocket, request: FastifyR
     },
     onDefect,
   });
-  const session: SocketSession = new SocketSession(connection, { clock, config, streams, place });
+  const session: SocketSession = new SocketSession(connection, { clock, tokens, config, streams, place });
   connections.add(session);
   try {
     if (identity !== undefined) session.authenticate(identity);
