@@ -26,6 +26,12 @@ export const SECURITY_HEADERS = {
   'referrer-policy': 'no-referrer',
   // What is said to one user is nobody else's to keep.
   'cache-control': 'no-store',
+  // No answer is a document to be shown in a frame of another page. The page's own policy takes the place of this one.
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'x-frame-options': 'DENY',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'permissions-policy': 'camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()',
 } as const;
 
 export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRequests }: EdgeGuardDeps): void {
@@ -72,6 +78,8 @@ function checkOrigin(request: FastifyRequest, reply: FastifyReply, origins: read
   if (origins.includes(origin)) {
     reply
       .header('access-control-allow-origin', origin)
+      // A browser would keep the answer from the listed page otherwise, where the page isolates itself.
+      .header('cross-origin-resource-policy', 'cross-origin')
       // For the cookie with which an EventSource comes back. What any other route takes, no browser sends by itself.
       .header('access-control-allow-credentials', 'true')
       .header('access-control-expose-headers', 'retry-after, x-request-id');
