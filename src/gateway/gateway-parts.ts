@@ -59,8 +59,7 @@ export function buildParts(deps: PartsDeps) {
   const sessions = new Sessions(broker, log, clock);
   const runs = new Runs(broker, log, clock, newId);
   const branches = new Branches(broker, log, clock, newId);
-  const cursors = new Cursors(broker);
-  const sessionIds = new SessionIds({ scope: config.sessionIds, broker, log });
+  const [cursors, sessionIds] = [new Cursors(broker), new SessionIds({ scope: config.sessionIds, broker, log })] as const;
   const connections: Connections = new Connections(clock, () => {
     outageWatch.look();
     silentPeers.look();
