@@ -102,7 +102,11 @@ async function runServer(config: Config): Promise<void> {
   });
   if (config.role === 'worker') output.line(`holdline works on ${nameBroker(config.broker)}${server.url === undefined ? '' : `, its health is at ${server.url}`}`);
   else output.line(`holdline serves ${server.url ?? ''}`);
-  if (server.link !== undefined) output.line(`open ${server.link}`);
+  if (server.makeLink === undefined) return;
+  // What a journal or a pipe takes is kept and read by others, so no token is written there.
+  if (process.stdout.isTTY) output.line(`open ${server.makeLink()}`);
+  else if (config.broker.engine === 'log') output.line(`for a token: holdline token --sub you; open ${server.url ?? ''}/#token=<token>`);
+  else output.line('for a token: set HOLDLINE_JWT_SECRET and start again, then: holdline token --sub you');
 }
 
 program.parseAsync().catch((error: unknown) => {

@@ -26,16 +26,16 @@ import { openStorage } from './open-storage.ts';
 import { reportRun } from './run-report.ts';
 import { makeToken } from './token.ts';
 
-/** The ready link of a first start. */
-const LINK_TOKEN_TTL = '30d';
+/** The ready link of a start in a terminal: what stands on a screen is read, copied and forgotten there. */
+const LINK_TOKEN_TTL = '1h';
 /** Streams are told to reconnect spread over this share of the drain time. */
 const DRAIN_WINDOW_SHARE = 0.5;
 
 export interface RunningServer {
   /** Of what it serves; undefined for a worker that nobody asks for its health. */
   readonly url: string | undefined;
-  /** With a token in its fragment, where the key is our own. */
-  readonly link: string | undefined;
+  /** Makes a link with a token in its fragment; undefined where the key is not our own. */
+  readonly makeLink: (() => string) | undefined;
   close(): Promise<void>;
 }
 
@@ -89,7 +89,7 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
   worker?.start();
   return {
     url,
-    link: secret === undefined ? undefined : `${url}/#token=${linkToken(config, secret)}`,
+    makeLink: secret === undefined ? undefined : () => `${url}/#token=${linkToken(config, secret)}`,
     close: once(async () => {
       // Tell the streams and hand over the runs at the same time; then nothing appends, and the log can close.
       const drained = gateway.drain({ windowMs: config.drainMs * DRAIN_WINDOW_SHARE, deadlineMs: config.drainMs });
@@ -109,7 +109,7 @@ async function startWorker(config: Config, logger: Logger, broker: BrokerEngine,
   worker.start();
   return {
     url,
-    link: undefined,
+    makeLink: undefined,
     close: once(async () => {
       health.startDraining();
       await worker.close();

@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeToken } from '../../src/cli/token.ts';
 import { Child, childEnv, type ChildOptions, type Exit } from './child.ts';
 
 const MAIN = process.env['HOLDLINE_TEST_MAIN'] ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url));
@@ -67,12 +68,11 @@ export class ServerProcess {
     return this.#lives.flatMap((child) => child.lines);
   }
 
-  /** Of the ready link that a server with a key of its own prints. */
+  /** Of the user `you`, as `holdline token --sub you` makes it for the server's key. */
   get token(): string {
-    const link = this.child.lines.findLast((line) => line.startsWith('open '));
-    const token = link?.split('#token=')[1];
-    if (token === undefined) throw new Error('this server printed no link');
-    return token;
+    const secret = this.env['HOLDLINE_JWT_SECRET'];
+    const auth = secret ? { keys: { kind: 'secret', secret: Buffer.from(secret) } as const } : undefined;
+    return makeToken({ auth, broker: { engine: 'log', folder: this.folder, fsync: { mode: 'always' }, isClockTrusted: true } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
   }
 
   get isUp(): boolean {
@@ -103,8 +103,6 @@ export class ServerProcess {
 
   async serving(child: Child): Promise<void> {
     await child.line(/^holdline (serves|works) /);
-    // The ready link is the line after it.
-    if (!this.env['HOLDLINE_JWT_SECRET'] && !this.env['HOLDLINE_JWT_PUBLIC_KEY'] && !this.env['HOLDLINE_JWKS']) await child.line(/^open /);
     this.#isUp = true;
     for (const resolve of this.#waiting) resolve();
     this.#waiting.clear();

@@ -2,15 +2,22 @@
 // the defaults of a first start, which must be safe.
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { nameBroker, type RedisConfig } from '../../src/cli/broker-config.ts';
 import { readBrokerConfig, readConfig, readWorkerConfig } from '../../src/cli/config.ts';
 import type { Environment } from '../../src/cli/environment.ts';
+import { Child, childEnv } from '../helpers/child.ts';
+import { freePort } from '../helpers/server-process.ts';
 import { timeLimit } from '../helpers/slowness.ts';
 import { call } from './http-call.ts';
 import { run, refusal } from './command-run.ts';
 import { counted, JoinedStory } from './joined-story.ts';
+import { decodeJwt } from './jwt.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
@@ -205,7 +212,9 @@ describe('a start', () => {
     const server = await startedServer();
     expect(statSync(`${server.folder}/jwt-secret`).mode & 0o777).toBe(0o600);
     expect(statSync(`${server.folder}/admin.sock`).mode & 0o777).toBe(0o600);
-    expect(server.log.find((line) => line.startsWith('open '))).toMatch(new RegExp(`^open ${server.url}/#token=\\S+$`));
+    await server.child.line(/^for a token: holdline token --sub you; open http:/);
+    // What a journal keeps holds no token.
+    expect(server.log.filter((line) => line.includes('eyJ'))).toEqual([]);
     expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:/);
     // A page that bends its own DNS name to this machine still sends that name.
     const rebound = await call({ method: 'GET', url: `${server.url}/healthz`, host: 'rebound.example' });
@@ -213,13 +222,25 @@ describe('a start', () => {
     const { token } = server;
     await server.kill('SIGTERM');
     await server.restart();
-    // The link of before is good after a restart.
+    // The token of before is good after a restart.
     const ofCommand = await run(['token', '--sub', 'you'], { HOLDLINE_BROKER: `log:${server.folder}` });
     for (const one of [token, ofCommand.stdout.trim()]) expect((await post(server, 'again/messages', { content: 'count 1' }, one)).status).toBe(202);
   });
 
+  it('in a terminal prints a link with a token that is good for an hour', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdline-test-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+    // `script` gives the command a terminal of its own.
+    const terminal = new Child('script', ['-qec', `${process.execPath} ${main} serve`, '/dev/null'], { env: childEnv({ HOLDLINE_BROKER: `log:${folder}`, PORT: String(await freePort()) }) });
+    onTestFinished(() => terminal.kill('SIGKILL').then(() => undefined));
+    const [, token = ''] = await terminal.line(/^open http:\S+\/#token=([A-Za-z0-9._-]+)/);
+    const { iat, exp } = decodeJwt(token);
+    expect(Number(exp) - Number(iat)).toBe(3600);
+  });
+
   it('with memory: serves, and forgets', async () => {
-    const server = await startedServer({ broker: 'memory:' });
+    const server = await startedServer({ broker: 'memory:', env: { HOLDLINE_JWT_SECRET: SECRET } });
     const runId = await prompt(server, 'gone', 'count 20 at 1000/s');
     const story = new JoinedStory();
     await (await follow(server, 'gone', story)).until(() => story.hasEnded(runId));
