@@ -14,6 +14,7 @@ import { listTopics, removeTopic, showTopic, tailTopic, verifyTopics, withTopics
 import { UsageError } from './cli/usage-error.ts';
 import { readVersion } from './cli/version.ts';
 import { systemClock } from './clock.ts';
+import { takeStray } from './sdk/agent-scope.ts';
 
 /** The device under the log failed: nothing is promised any more, and a supervisor must start the process anew. */
 const EXIT_STORAGE_FAILED = 74;
@@ -94,12 +95,27 @@ async function runServer(config: Config): Promise<void> {
     logger.fatal({ err: error }, 'storage failed, exiting for a restart');
     process.exit(EXIT_STORAGE_FAILED);
   };
+  let hasDefect = false;
+  /** Until there is anything to close in good order. */
+  let close: () => unknown = () => process.exit(1);
+  const onDefect = (err: unknown): void => {
+    // An agent's own code ends its own run, and is named in the log.
+    if (takeStray(err)) return;
+    logger.fatal({ err }, 'defect, exiting');
+    // After a second one nothing can be closed in good order.
+    if (hasDefect) process.exit(1);
+    hasDefect = true;
+    close();
+  };
+  process.on('unhandledRejection', onDefect);
+  process.on('uncaughtException', onDefect);
   const server = await serve(config, logger, onFatal);
-  closeWithGrace({ delay: config.drainMs + DRAIN_SLACK_MS, logger: false }, async ({ signal, err }) => {
-    if (err !== undefined) logger.fatal({ err }, 'defect, exiting');
-    else logger.info({ signal }, 'draining');
+  const grace = closeWithGrace({ delay: config.drainMs + DRAIN_SLACK_MS, logger: false, skip: ['unhandledRejection', 'uncaughtException'] }, async ({ signal }) => {
+    if (!hasDefect) logger.info({ signal }, 'draining');
     await server.close();
+    if (hasDefect) process.exit(1);
   });
+  close = () => grace.close();
   if (config.role === 'worker') output.line(`holdline works on ${nameBroker(config.broker)}${server.url === undefined ? '' : `, its health is at ${server.url}`}`);
   else output.line(`holdline serves ${server.url ?? ''}`);
   if (server.makeLink === undefined) return;

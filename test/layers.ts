@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sdk: ['worker', 'session', 'broker', 'clock.ts', 'random.ts'],
   client: [],
   cli: ['gateway', 'sdk', 'worker', 'stream', 'session', 'broker', 'clock.ts', 'random.ts', 'stop-signal.ts'],
-  'main.ts': ['cli', 'clock.ts'],
+  'main.ts': ['cli', 'sdk', 'clock.ts'],
 };
 
 /** Packages that only one folder may know. */

@@ -14,6 +14,7 @@ import { modelUrlFault } from './model-url.ts';
 export const AGENTS_MAX = 32;
 const FILE_CHARS_MAX = 4 * 1024 * 1024;
 const SYSTEM_PROMPT_CHARS_MAX = 100_000;
+const DESCRIPTION_CHARS_MAX = 1_000;
 const MODELS_MAX = 64;
 const ATTEMPTS_MAX = 100;
 /** Below 300 s, where fetch itself gives up. */
@@ -30,6 +31,7 @@ const timeoutMs = Type.Integer({ minimum: 1, maximum: TIMEOUT_MS_MAX });
 
 const agentSchema = Type.Object(
   {
+    description: Type.Optional(Type.String({ minLength: 1, maxLength: DESCRIPTION_CHARS_MAX })),
     url: Type.Optional(Type.String()),
     keyEnv: Type.Optional(Type.String({ pattern: VARIABLE })),
     handler: Type.Optional(Type.String({ minLength: 1 })),

@@ -17,9 +17,10 @@ import { Worker } from '../worker/worker.ts';
 import type { AgentConfig } from './agent-config.ts';
 import type { Config } from './config.ts';
 import type { Handlers } from './load-handlers.ts';
+import { hintOf } from './model-url.ts';
 
 export interface WorkerDeps {
-  readonly config: Pick<Config, 'agents' | 'runsMax' | 'runMsMax' | 'leaseMs'>;
+  readonly config: Pick<Config, 'role' | 'agents' | 'runsMax' | 'runMsMax' | 'leaseMs'>;
   readonly logger: Logger;
   readonly broker: BrokerEngine;
   readonly commandLog: CommandLog;
@@ -33,10 +34,12 @@ export interface WorkerDeps {
 export function buildWorker({ config, logger, broker, commandLog, handlers, newId, random, onOutcome, onContinued }: WorkerDeps): Worker {
   const runs = new Runs(broker, commandLog, systemClock, newId);
   const blocks = new BlockWatch(systemClock, config.leaseMs);
-  const own = { broker, runs, clock: systemClock, onDefect: logDefects(logger), blocks, onBlocked: logBlocked(logger) };
+  // A gateway in the same process refuses prompts to others as well. A worker of its own need not know all agents there are.
+  const known = config.role === 'all' ? { agents: new Map(config.agents.map(({ name, entry }) => [name, entry])) } : {};
+  const own = { broker, runs, clock: systemClock, onDefect: logDefects(logger), blocks, onBlocked: logBlocked(logger), ...known };
   const toProvider = (agent: AgentConfig): Provider => {
     const handler = handlers.get(agent.name);
-    return handler === undefined ? modelProvider(agent, random) : createHandlerProvider(handler, own);
+    return handler === undefined ? modelProvider(agent, random) : createHandlerProvider(agent.name, handler, own);
   };
   const served = config.agents.filter((agent) => agent.isServed).map((agent) => toAgent(agent, toProvider(agent), config.runMsMax));
   return new Worker({
@@ -50,6 +53,7 @@ export function buildWorker({ config, logger, broker, commandLog, handlers, newI
     leaseMs: config.leaseMs,
     onOutcome,
     onContinued,
+    hintOf: (agent, error) => hintOf(config.agents.find(({ name }) => name === agent), error),
   });
 }
 

@@ -1,15 +1,17 @@
 // The agents of this process that are code of their own: the modules that the file of agents names. [docs/worker-sdk.md]
 import { pathToFileURL } from 'node:url';
 import type { AgentHandler } from '../sdk/agent-handler.ts';
+import { inScope } from '../sdk/agent-scope.ts';
 import type { AgentConfig } from './agent-config.ts';
 import { UsageError } from './usage-error.ts';
 
 /** By name of the agent. */
 export type Handlers = ReadonlyMap<string, AgentHandler>;
 
-/** Only of what is served here. @throws UsageError */
-export async function loadHandlers(agents: readonly AgentConfig[]): Promise<Handlers> {
-  const loading = agents.flatMap(({ name, entry: { handler }, isServed }) => (isServed && handler !== undefined ? [load(name, handler)] : []));
+/** Only of what is served here. `onStray`: an error that a module leaves to nobody while none of its runs is answered.
+ *  @throws UsageError */
+export async function loadHandlers(agents: readonly AgentConfig[], onStray: (agent: string, error: unknown) => void): Promise<Handlers> {
+  const loading = agents.flatMap(({ name, entry: { handler }, isServed }) => (isServed && handler !== undefined ? [inScope({ onStray: (error) => onStray(name, error) }, () => load(name, handler))] : []));
   return new Map(await Promise.all(loading));
 }
 

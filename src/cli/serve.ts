@@ -22,6 +22,7 @@ import { warnOfOpenEdge } from './edge-config.ts';
 import { HealthLog } from './health-log.ts';
 import { ownSecret } from './key-file.ts';
 import { loadHandlers, type Handlers } from './load-handlers.ts';
+import { logStrays } from '../sdk/describe-defect.ts';
 import { openStorage } from './open-storage.ts';
 import { reportRun } from './run-report.ts';
 import { makeToken } from './token.ts';
@@ -41,7 +42,7 @@ export interface RunningServer {
 
 /** `onFatal`: the storage failed for good; the process must end so that its supervisor starts it anew. */
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
-  const handlers = await loadHandlers(config.agents);
+  const handlers = await loadHandlers(config.agents, logStrays(logger));
   warnOfOpenServers(config, logger);
   const broker = await openStorage(config.broker, { onFatal, onError: (error) => logger.warn({ err: error }, 'storage work failed'), onWarning: (text) => logger.warn(text) });
   const healthLog = new HealthLog(broker, systemClock, logger);
@@ -136,7 +137,7 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
   return gatewayConfig({
     auth: { ...auth, ...(cookieSecret === undefined ? {} : { cookieSecret }) },
     // One that was told of none knows none, and must not say that there are none.
-    agents: config.agents.length === 0 ? undefined : new Map(config.agents.map(({ name, entry }) => [name, entry])),
+    agents: config.agents.length === 0 ? undefined : new Map(config.agents.map(({ name, entry }) => [name, { ...entry, isDemo: entry.url === undefined && entry.handler === undefined }])),
     sessionIds: config.sessionIds,
     origins,
     publicUrl,

@@ -6,7 +6,7 @@ import { systemEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { HttpApi } from './http-api.ts';
 import type { Fetch } from './http-api.ts';
-import { parseCreated, parseHistoryPage, parseSessionPage } from './http-bodies.ts';
+import { parseAgents, parseCreated, parseHistoryPage, parseSessionPage } from './http-bodies.ts';
 import { PatientCaller } from './patient-caller.ts';
 import { randomId } from './random-id.ts';
 import { SocketWire } from './socket-wire.ts';
@@ -16,7 +16,7 @@ import { TokenSource } from './token-source.ts';
 import type { TokenOption } from './token-source.ts';
 import { WireChoice } from './wire-choice.ts';
 import type { Transport } from './wire-choice.ts';
-import type { HistoryPage, SessionPage } from './wire-events.ts';
+import type { AgentList, HistoryPage, SessionPage } from './wire-events.ts';
 
 export type { Chat, ChatCounters, ChatSnapshot, RegenerateOptions, SendOptions } from './chat.ts';
 export { ChatClientError } from './chat-client-error.ts';
@@ -121,6 +121,11 @@ export class ChatClient {
    *  `after` of the page before, have the others, newest first. @throws ChatClientError, as do all of these */
   async sessions(query: { readonly limit?: number; readonly after?: string } = {}): Promise<SessionPage> {
     return parseSessionPage(await this.#caller.call({ method: 'GET', path: `/sessions${queryOf(query)}` }));
+  }
+
+  /** The agents that a prompt may name. */
+  async agents(): Promise<AgentList> {
+    return parseAgents(await this.#caller.call({ method: 'GET', path: '/agents' }));
   }
 
   /** A new chat; or, with the id of one that is the user's already, that one. */

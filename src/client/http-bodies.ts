@@ -2,7 +2,7 @@
 // is not what the protocol says means that something else answered, and is a `not-holdline` error.
 import { ownError } from './chat-client-error.ts';
 import { isFields } from './wire-codec.ts';
-import type { HistoryMessage, HistoryPage, RegenerateReceipt, SendReceipt, SessionPage, SessionSummary } from './wire-events.ts';
+import type { AgentInfo, AgentList, HistoryMessage, HistoryPage, RegenerateReceipt, SendReceipt, SessionPage, SessionSummary } from './wire-events.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -43,6 +43,26 @@ export function parseHistoryPage(body: unknown): HistoryPage {
   return {
     messages: listOf(fields, 'messages').map(checkHistoryMessage),
     ...(typeof position === 'string' ? { position } : {}),
+  };
+}
+
+export function parseAgents(body: unknown): AgentList {
+  const fields = fieldsOf(body);
+  return { agents: listOf(fields, 'agents').map(checkAgent), isComplete: fields['isComplete'] === true };
+}
+
+function checkAgent(item: unknown): AgentInfo {
+  const fields = fieldsOf(item);
+  const { description, promptCharsMax } = fields;
+  const models = listOf(fields, 'models').filter((model) => typeof model === 'string');
+  return {
+    name: textOf(fields, 'name'),
+    ...(typeof description === 'string' ? { description } : {}),
+    model: textOf(fields, 'model'),
+    models,
+    ...(typeof promptCharsMax === 'number' ? { promptCharsMax } : {}),
+    isDefault: fields['isDefault'] === true,
+    isDemo: fields['isDemo'] === true,
   };
 }
 

@@ -129,6 +129,28 @@ export interface SessionSummary {
   readonly isActive: boolean;
 }
 
+/** Whom a prompt may be for. */
+export interface AgentInfo {
+  readonly name: string;
+  readonly description?: string;
+  /** Asked for where a prompt names none. */
+  readonly model: string;
+  /** All that a prompt may name. */
+  readonly models: readonly string[];
+  /** UTF-16 code units of a prompt. */
+  readonly promptCharsMax?: number;
+  /** Answers prompts that name no agent. */
+  readonly isDefault: boolean;
+  /** The built-in demo model answers. */
+  readonly isDemo: boolean;
+}
+
+export interface AgentList {
+  readonly agents: readonly AgentInfo[];
+  /** False: the gateway was told of no agents, and takes prompts for any name. */
+  readonly isComplete: boolean;
+}
+
 export interface SessionPage {
   readonly sessions: readonly SessionSummary[];
   /** Is there another page after this one? */

@@ -19,6 +19,7 @@ import { buildProbeApp } from './health-app.ts';
 import type { HttpApp } from './http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
 import { cutUnreadAnswers } from './page-reads.ts';
+import { agentsRoutes } from './routes/agents.ts';
 import { branchesRoutes } from './routes/branches.ts';
 import { cancelRoutes } from './routes/cancel.ts';
 import { cursorsRoutes } from './routes/cursors.ts';
@@ -100,6 +101,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
 }
 
 async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string | undefined): Promise<void> {
+  agentsRoutes(app, parts);
   sessionsRoutes(app, parts);
   messagesRoutes(app, parts);
   branchesRoutes(app, parts.commands);

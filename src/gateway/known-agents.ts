@@ -4,8 +4,15 @@ import { findRefusal, type AgentTerms } from '../session/agent-terms.ts';
 import type { MessageContent } from '../session/chat-event.ts';
 import { GatewayError } from './gateway-error.ts';
 
+/** What callers may know of an agent. */
+export interface KnownAgent extends AgentTerms {
+  readonly description?: string;
+  /** The built-in demo model answers. */
+  readonly isDemo?: boolean;
+}
+
 /** By name. Undefined: any may be there. */
-export type KnownAgents = ReadonlyMap<string, AgentTerms> | undefined;
+export type KnownAgents = ReadonlyMap<string, KnownAgent> | undefined;
 
 /** The model that the prompt is for, empty where only its worker knows.
  *  @throws GatewayError unknown-agent, unknown-model, content-too-large */

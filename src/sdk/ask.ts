@@ -11,8 +11,10 @@ import { followRun, type RunPlace } from '../session/follow-run.ts';
 import type { Runs, SentPrompt } from '../session/runs.ts';
 import { isAgent, type SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
+import { findRefusal, REFUSALS, type AgentTerms } from '../session/agent-terms.ts';
 import { AgentError } from '../worker/agent-error.ts';
 import { persist, persistAfter } from '../worker/persist.ts';
+import { outsideScope } from './agent-scope.ts';
 import { ShownText } from './shown-text.ts';
 
 /** Different asks of one attempt of a run. */
@@ -33,6 +35,8 @@ export interface AskDeps {
   readonly broker: Broker;
   readonly runs: Runs;
   readonly clock: Clock;
+  /** All agents there are, where that is known: an ask that none of them would answer is refused at once. */
+  readonly agents?: ReadonlyMap<string, AgentTerms>;
 }
 
 /** The asks of one attempt of a run. */
@@ -48,8 +52,14 @@ export class Asks {
     this.#signal = signal;
   }
 
-  async ask(agent: string, prompt: MessageContent, { key = JSON.stringify([agent, prompt]), model = '' }: AskOptions = {}): Promise<Ask> {
+  /** Of the agent's own code, and so is what rejects; the work is ours. */
+  async ask(agent: string, prompt: MessageContent, options?: AskOptions): Promise<Ask> {
+    return outsideScope(() => this.#ask(agent, prompt, options));
+  }
+
+  async #ask(agent: string, prompt: MessageContent, { key = JSON.stringify([agent, prompt]), model = '' }: AskOptions = {}): Promise<Ask> {
     this.#check(agent, prompt, key);
+    this.#checkTerms(agent, model, prompt);
     const ref = askedSession(this.#asker, key);
     const message = { messageId: MESSAGE_ID, content: prompt, agent, model, priority: 'normal', onBusy: 'queue' } as const;
     try {
@@ -59,6 +69,15 @@ export class Asks {
       if (isSessionError(error, 'message-conflict')) throw new AgentError('ask-conflict', 'something else was asked with this key before', { cause: error });
       throw error;
     }
+  }
+
+  /** @throws AgentError unknown-agent, unknown-model, content-too-large */
+  #checkTerms(agent: string, model: string, prompt: MessageContent): void {
+    const { agents } = this.#deps;
+    const terms = agents?.get(agent);
+    if (agents !== undefined && terms === undefined) throw new AgentError('unknown-agent', `there is no agent ${agent}`);
+    const refusal = terms === undefined ? undefined : findRefusal(terms, model, prompt);
+    if (refusal !== undefined) throw new AgentError(refusal, REFUSALS[refusal]);
   }
 
   #check(agent: string, prompt: MessageContent, key: string): void {
@@ -93,7 +112,7 @@ export class Ask implements AsyncIterable<string> {
 
   /** The whole text, once the agent has completed it. @throws AgentError ask-failed, ask-cancelled, ask-lost */
   get answer(): Promise<string> {
-    this.#answer ??= this.#readAnswer();
+    this.#answer ??= this.#whole();
     return this.#answer;
   }
 
@@ -110,6 +129,10 @@ export class Ask implements AsyncIterable<string> {
 
   /** Stops it, unless it has ended. Its asker's end does so too. */
   async cancel(): Promise<void> {
+    return outsideScope(() => this.#cancel());
+  }
+
+  async #cancel(): Promise<void> {
     const { asker, ref, sent, signal } = this.#ask;
     const { runs, clock } = this.#deps;
     try {
@@ -117,6 +140,10 @@ export class Ask implements AsyncIterable<string> {
     } catch (error) {
       if (!isSessionError(error, 'no-active-run')) throw error;
     }
+  }
+
+  async #whole(): Promise<string> {
+    return outsideScope(() => this.#readAnswer());
   }
 
   async #readAnswer(): Promise<string> {
@@ -133,7 +160,7 @@ export class Ask implements AsyncIterable<string> {
     const place = { topic: chatTopic(ref), ...sent.position };
     let events = this.#follow(place);
     for (;;) {
-      const next = await this.#next(() => events.next(), () => (events = this.#follow(place)).next());
+      const next = await outsideScope(() => this.#next(() => events.next(), () => (events = this.#follow(place)).next()));
       signal.throwIfAborted();
       if (next.done === true) throw new BrokerError('closed', 'the log was closed while an answer was read');
       if (isTerminal(next.value)) {

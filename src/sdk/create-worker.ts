@@ -6,22 +6,24 @@ import { openBroker } from '../broker/open-broker.ts';
 import { openServers, OPEN_SERVERS, parseRedisUrl } from '../broker/redis/redis-url.ts';
 import type { RedisPromise, ToldAppendfsync } from '../broker/redis/verify-promise.ts';
 import { systemClock } from '../clock.ts';
-import type { RunRef } from '../session/asked-session.ts';
 import { randomId, systemRandom } from '../random.ts';
 import { CommandLog } from '../session/command-log.ts';
 import { Runs } from '../session/runs.ts';
 import { isAgent } from '../session/session-ref.ts';
 import { LEASE_MS, RUNS_MAX, Worker } from '../worker/worker.ts';
 import type { AgentDefinition, AgentHandler } from './agent-handler.ts';
+import { watchStrays } from './agent-scope.ts';
 import { BlockWatch } from './block-watch.ts';
 import { logBlocked, logDefects } from './describe-defect.ts';
 import { toAgent } from './handler-agent.ts';
+import type { AgentRun } from './handler-provider.ts';
 
 export { AgentError, type AgentErrorOptions } from '../worker/agent-error.ts';
 export type { ContentPart, ModelMessage, Usage } from '../worker/provider.ts';
 export type { AgentChat, AgentDefinition, AgentHandler } from './agent-handler.ts';
 export type { AgentWriter, ToolCall } from './agent-writer.ts';
 export type { Ask, AskOptions } from './ask.ts';
+export type { AgentRun } from './handler-provider.ts';
 
 export interface AgentWorkerOptions {
   /** The gateways' own: `redis://<host>:<port>`, `redis-cluster://…` or `redis-sentinel://…`. */
@@ -40,7 +42,7 @@ export interface AgentWorkerOptions {
   readonly logger?: Logger;
   /** A handler threw what is no AgentError. Default: its name and place are logged, and never its message, which may hold
    *  anything. */
-  readonly onDefect?: (error: unknown, run: RunRef) => void;
+  readonly onDefect?: (error: unknown, run: AgentRun) => void;
 }
 
 export interface AgentWorker {
@@ -73,6 +75,7 @@ class SdkWorker implements AgentWorker {
   readonly #open: () => Promise<Opened>;
   #opened: Promise<Opened> | undefined;
   #closed: Promise<void> | undefined;
+  #unwatch: (() => void) | undefined;
 
   constructor(open: () => Promise<Opened>) {
     this.#open = open;
@@ -80,7 +83,9 @@ class SdkWorker implements AgentWorker {
 
   async start(): Promise<void> {
     this.#opened ??= this.#open();
-    (await this.#opened).worker.start();
+    const { worker } = await this.#opened;
+    this.#unwatch ??= watchStrays();
+    worker.start();
   }
 
   close(): Promise<void> {
@@ -93,6 +98,7 @@ class SdkWorker implements AgentWorker {
     const { worker, broker } = await this.#opened;
     await worker.close();
     await broker.close();
+    this.#unwatch?.();
   }
 }
 

@@ -1,7 +1,7 @@
 // What a log may hold of an error in an agent's code: what it is and where it was, but not its message, which may quote a
-// prompt or a key.
+// prompt or a key. The author who wants to read the message sets the level to debug.
 import type { Logger } from 'pino';
-import type { RunRef } from '../session/asked-session.ts';
+import type { AgentRun } from './handler-provider.ts';
 
 const FRAMES_MAX = 8;
 
@@ -13,10 +13,21 @@ export function describeDefect(error: unknown): { readonly defect: string; reado
   return { defect: name, frames: frames.slice(0, FRAMES_MAX).map((line) => line.trim()) };
 }
 
-export function logBlocked(logger: Logger): (what: object, run: RunRef) => void {
-  return (what, { sessionId, runId }) => logger.warn({ ...what, sessionId, runId }, 'an agent kept this process from its other runs for longer than the lease: let it wait between steps, or move the work into a thread');
+export function logBlocked(logger: Logger): (what: object, run: AgentRun) => void {
+  return (what, { agent, sessionId, runId }) => logger.warn({ ...what, agent, sessionId, runId }, 'an agent kept this process from its other runs for longer than the lease: let it wait between steps, or move the work into a thread');
 }
 
-export function logDefects(logger: Logger): (error: unknown, run: RunRef) => void {
-  return (error, { sessionId, runId }) => logger.error({ ...describeDefect(error), sessionId, runId }, 'an agent threw what is no AgentError');
+export function logDefects(logger: Logger): (error: unknown, run: AgentRun) => void {
+  return (error, { agent, sessionId, runId }) => {
+    logger.error({ ...describeDefect(error), agent, sessionId, runId }, 'an agent threw what is no AgentError');
+    logger.debug({ err: error, agent, sessionId, runId }, 'what the agent threw');
+  };
+}
+
+/** Of a module while none of its runs is answered. */
+export function logStrays(logger: Logger): (agent: string, error: unknown) => void {
+  return (agent, error) => {
+    logger.error({ ...describeDefect(error), agent }, "an agent's module left an error to nobody");
+    logger.debug({ err: error, agent }, 'what the module threw');
+  };
 }

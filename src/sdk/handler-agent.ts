@@ -8,7 +8,7 @@ export function toAgent(name: string, given: AgentHandler | AgentDefinition, dep
   const { handler, model = name, systemPrompt, takeover = 'restart' } = definition;
   return {
     name,
-    provider: createHandlerProvider(handler, deps),
+    provider: createHandlerProvider(name, handler, deps),
     model,
     ...(systemPrompt === undefined ? {} : { systemPrompt }),
     takeover,

@@ -2,10 +2,11 @@
 import { setMaxListeners } from 'node:events';
 import { isBrokerError } from '../broker/errors.ts';
 import type { RunRef } from '../session/asked-session.ts';
-import { AgentError } from '../worker/agent-error.ts';
+import { AgentError, isAgentError } from '../worker/agent-error.ts';
 import { persist } from '../worker/persist.ts';
 import type { ModelMessage, Provider, ProviderEvent, ProviderRequest } from '../worker/provider.ts';
 import type { AgentChat, AgentHandler } from './agent-handler.ts';
+import { inScope } from './agent-scope.ts';
 import { AgentWriter } from './agent-writer.ts';
 import { Asks, ASKS_MAX, type AskDeps } from './ask.ts';
 import type { BlockWatch } from './block-watch.ts';
@@ -16,31 +17,39 @@ const LISTENERS_AN_ASK = 8;
 /** For so long it is tried to write down who blocked: a storage that was not answered meanwhile has hung up. */
 const NOTE_MS_MAX = 60_000;
 
+/** A run, and whose it is. */
+export interface AgentRun extends RunRef {
+  readonly agent: string;
+}
+
 export interface HandlerDeps extends AskDeps {
   /** A handler threw what is no AgentError: a defect of it. Its message may hold anything, a prompt too. */
-  readonly onDefect: (error: unknown, run: RunRef) => void;
+  readonly onDefect: (error: unknown, run: AgentRun) => void;
   /** Of the process: told of the handlers that block it for longer than its lease. */
   readonly blocks: BlockWatch;
   /** A handler blocked this process, or that could not be written down. */
-  readonly onBlocked: (what: { readonly blockedMs: number } | { readonly err: unknown }, run: RunRef) => void;
+  readonly onBlocked: (what: { readonly blockedMs: number } | { readonly err: unknown }, run: AgentRun) => void;
 }
 
-export function createHandlerProvider(handler: AgentHandler, deps: HandlerDeps): Provider {
-  return { canContinue: true, stream: (request) => play(handler, deps, request) };
+export function createHandlerProvider(agent: string, handler: AgentHandler, deps: HandlerDeps): Provider {
+  return { canContinue: true, stream: (request) => play(agent, handler, deps, request) };
 }
 
-async function* play(handler: AgentHandler, deps: HandlerDeps, request: ProviderRequest): AsyncGenerator<ProviderEvent, void, undefined> {
+async function* play(agent: string, handler: AgentHandler, deps: HandlerDeps, request: ProviderRequest): AsyncGenerator<ProviderEvent, void, undefined> {
   const { run, signal } = request;
   setMaxListeners(LISTENERS_AN_ASK * ASKS_MAX, signal);
   const channel = new EventChannel(signal);
   const writer = new AgentWriter(channel);
   const chat = toChat(request, new Asks(deps, run, signal));
+  const fail = (error: unknown): void => channel.fail(failureOf(error, () => deps.onDefect(error, { ...run, agent }), signal));
+  // An error that the handler left to nobody. Where the run is over, a call that was aborted with it is none.
+  const onStray = (error: unknown): void => {
+    if (!signal.aborted) fail(error);
+    else if (!isAborted(error, signal)) deps.onDefect(error, { ...run, agent });
+  };
   // Also of a handler that is not async and throws.
-  const working = deps.blocks.run(async () => handler(chat, writer, signal), (blockedMs) => void noteBlocked(deps, request, blockedMs));
-  working.then(
-    () => channel.close(),
-    (error: unknown) => channel.fail(failureOf(error, () => deps.onDefect(error, run), signal)),
-  );
+  const working = deps.blocks.run(async () => inScope({ onStray }, () => handler(chat, writer, signal)), (blockedMs) => void noteBlocked(deps, { ...run, agent }, blockedMs));
+  working.then(() => channel.close(), fail);
   yield* channel.read();
   if (signal.aborted) return;
   if (writer.used !== undefined) yield { type: 'usage', usage: writer.used };
@@ -48,7 +57,7 @@ async function* play(handler: AgentHandler, deps: HandlerDeps, request: Provider
 }
 
 /** Never rejects. */
-async function noteBlocked({ runs, clock, onBlocked }: HandlerDeps, { run }: ProviderRequest, blockedMs: number): Promise<void> {
+async function noteBlocked({ runs, clock, onBlocked }: HandlerDeps, run: AgentRun & Pick<ProviderRequest['run'], 'attempt'>, blockedMs: number): Promise<void> {
   onBlocked({ blockedMs }, run);
   const late = new AbortController();
   const timer = clock.after(NOTE_MS_MAX, () => late.abort());
@@ -62,9 +71,13 @@ async function noteBlocked({ runs, clock, onBlocked }: HandlerDeps, { run }: Pro
   }
 }
 
+function isAborted(error: unknown, signal: AbortSignal): boolean {
+  return error === signal.reason || isAgentError(error) || (error instanceof Error && error.name === 'AbortError');
+}
+
 /** What ends the run. A log that failed is no fault of the handler: the run is looked at again. */
 function failureOf(error: unknown, onDefect: () => void, signal: AbortSignal): unknown {
-  if (signal.aborted || error instanceof AgentError || isBrokerError(error)) return error;
+  if (signal.aborted || isAgentError(error) || isBrokerError(error)) return error;
   onDefect();
   return new AgentError('agent-failed', 'the agent failed', { retryable: true, cause: error });
 }

@@ -3,6 +3,8 @@
 /** UTF-16 code units of a message: it stands in the log and on every wire. */
 const MESSAGE_CHARS_MAX = 1000;
 const CODE = /^[a-z][a-z0-9-]{0,63}$/;
+/** The same in every copy of this package: the module of a handler may have imported another one than its worker. */
+const MARK = Symbol.for('holdline.AgentError');
 
 export interface AgentErrorOptions extends ErrorOptions {
   /** May a new run of the same prompt succeed? Default: no. */
@@ -12,6 +14,7 @@ export interface AgentErrorOptions extends ErrorOptions {
 /** Thrown by an agent, it ends the run as `run.failed` with this code and message, which users see. */
 export class AgentError extends Error {
   override readonly name = 'AgentError';
+  readonly [MARK] = true;
   readonly code: string;
   readonly retryable: boolean;
 
@@ -22,4 +25,12 @@ export class AgentError extends Error {
     this.code = code;
     this.retryable = retryable;
   }
+}
+
+/** Of any copy of this package. What another copy made is checked like this one's, for it ends up in the log. */
+export function isAgentError(error: unknown): error is AgentError {
+  if (error instanceof AgentError) return true;
+  if (!(error instanceof Error) || (error as Partial<AgentError>)[MARK] !== true) return false;
+  const { code, message, retryable } = error as Partial<AgentError>;
+  return typeof code === 'string' && CODE.test(code) && typeof retryable === 'boolean' && typeof message === 'string' && message.length <= MESSAGE_CHARS_MAX;
 }

@@ -13,7 +13,7 @@ import type { SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
 import type { WorkSpan } from '../tracing.ts';
 import { modelOf, RUN_MS_MAX, unwatchedLimit } from './agent.ts';
-import { AgentError } from './agent-error.ts';
+import { AgentError, isAgentError } from './agent-error.ts';
 import { readConversation } from './conversation.ts';
 import { persist } from './persist.ts';
 import type { PresenceWatch } from './presence-watch.ts';
@@ -30,6 +30,8 @@ export interface RunDeps extends FenceDeps {
   readonly presence: PresenceWatch;
   /** An answer goes on behind this many UTF-16 code units, which nobody had to make again. */
   readonly onContinued: (chars: number) => void;
+  /** The model server failed the run, or what lies before it. */
+  readonly onFailed?: (error: ProviderError) => void;
 }
 
 /** `ended`: by this worker. `gone`: it had ended, or its chat is no more. `lost`: another has it now. `released`: this
@@ -170,6 +172,7 @@ class ActiveRun {
       if (this.#isUnjoinable(error)) return 'unjoinable';
       const failure = describeFailure(error);
       if (failure === undefined) throw error;
+      if (error instanceof ProviderError) this.#deps.onFailed?.(error);
       return { type: 'run.failed', runId: run.runId, error: failure, ...this.#meter.tally() };
     } finally {
       // Also after a failure of ours: nobody reads on, so nothing may stay open.
@@ -321,7 +324,7 @@ async function finish(
 
 /** What the user is told; undefined for a failure that is not the upstream's nor the answer's. */
 function describeFailure(error: unknown): RunError | undefined {
-  if (error instanceof ProviderError || error instanceof AgentError) return { code: error.code, message: error.message, retryable: error.retryable };
+  if (error instanceof ProviderError || isAgentError(error)) return { code: error.code, message: error.message, retryable: error.retryable };
   if (error instanceof AnswerTooLargeError) return { code: 'answer-too-large', message: error.message, retryable: false };
   return undefined;
 }

@@ -16,6 +16,7 @@ import type { Agent } from './agent.ts';
 import { whileAsked } from './asker-watch.ts';
 import { persist } from './persist.ts';
 import { PresenceWatch } from './presence-watch.ts';
+import type { ProviderError } from './provider.ts';
 import { executeRun, type RunOutcome } from './run.ts';
 
 /** A dead worker's run is given to another after this; a live one extends its lease at a third of it. */
@@ -41,6 +42,8 @@ export interface WorkerOptions {
   readonly onOutcome?: (outcome: RunOutcome) => void;
   /** For each answer that went on where a lost worker's ended: the UTF-16 code units that were not made again. */
   readonly onContinued?: (chars: number) => void;
+  /** What an operator should look at after a failure of an agent's model server. */
+  readonly hintOf?: (agent: string, error: ProviderError) => string | undefined;
 }
 
 export class Worker {
@@ -127,7 +130,8 @@ export class Worker {
 
   async #execute(agent: Agent, request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
     const { broker, log, runs, clock, onContinued = () => undefined } = this.#options;
-    const deps = { broker, log, runs, clock, time: runs.time, agent, presence: this.#presence, onContinued };
+    const onFailed = (error: ProviderError): void => this.#reportUpstream(agent, request, error);
+    const deps = { broker, log, runs, clock, time: runs.time, agent, presence: this.#presence, onContinued, onFailed };
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
       const onError = (error: unknown): void => this.#report(error, 'the asker of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });
@@ -161,6 +165,14 @@ export class Worker {
     const { logger } = this.#options;
     if (isBrokerError(error, 'unavailable')) logger.debug({ err: error, ...run }, what);
     else logger.error({ err: error, ...run }, what);
+  }
+
+  /** Its message is in words of ours, with the status and the code that the server gave. */
+  #reportUpstream(agent: Agent, { tenant, sessionId, runId }: RunRequest, error: ProviderError): void {
+    const { logger, hintOf } = this.#options;
+    const hint = hintOf?.(agent.name, error);
+    const { code, message: why } = error;
+    logger.warn({ tenant, sessionId, runId, agent: agent.name, error: code, why, ...(hint === undefined ? {} : { hint }) }, 'a model server failed a run');
   }
 
   #keepLease(delivery: Delivery): { stop: () => void } {

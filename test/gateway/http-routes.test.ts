@@ -1,5 +1,6 @@
 // Every HTTP route: what it answers when all is well, and each way in which it refuses. [PROTOCOL §3]
 import { describe, expect, it } from 'vitest';
+import type { KnownAgent } from '../../src/gateway/known-agents.ts';
 import { FakeRun } from '../helpers/gateway-fake-run.ts';
 import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
 
@@ -8,6 +9,31 @@ async function send(h: Harness, sessionId: string, body: Readonly<Record<string,
   expect(answer.status, answer.text).toBe(202);
   return answer.body as never;
 }
+
+describe('GET /v1/agents', () => {
+  it('tells of each agent what a caller may choose, and nothing else of it', async () => {
+    const entry = { model: 'large', models: ['huge'], description: 'writes verse', promptCharsMax: 2000, systemPrompt: 'hidden', keyEnv: 'POET_KEY' };
+    const h = await startHarness({ config: { agents: new Map<string, KnownAgent>([['default', { model: 'demo', isDemo: true }], ['poet', entry]]) } });
+    expect(await h.call('GET', '/v1/agents', 'ann')).toMatchObject({
+      status: 200,
+      body: {
+        agents: [
+          { name: 'default', model: 'demo', models: ['demo'], isDefault: true, isDemo: true },
+          { name: 'poet', description: 'writes verse', model: 'large', models: ['large', 'huge'], promptCharsMax: 2000, isDefault: false, isDemo: false },
+        ],
+        isComplete: true,
+      },
+    });
+    const { text } = await h.call('GET', '/v1/agents', 'ann');
+    expect(text).not.toMatch(/hidden|POET_KEY/);
+  });
+
+  it('says so where any name may be that of an agent, and nothing to who has no token', async () => {
+    const h = await startHarness();
+    expect((await h.call('GET', '/v1/agents', 'ann')).body).toEqual({ agents: [], isComplete: false });
+    expect((await h.call('GET', '/v1/agents')).status).toBe(401);
+  });
+});
 
 describe('POST /v1/sessions', () => {
   it('makes a session with an id of its own choosing: at least 128 bits', async () => {
