@@ -6,13 +6,14 @@ import { TOKEN_LIFETIME_MAX_MS } from '../gateway/auth/claims.ts';
 import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig, SessionIdScope } from '../gateway/gateway-config.ts';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, SESSION_ID_SCOPES } from '../gateway/gateway-config.ts';
+import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, SESSION_TTL_MS } from '../session/sessions.ts';
 import { RUN_MS_MAX } from '../worker/agent.ts';
 import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
 import { readAgents, type AgentConfig, type Role } from './agent-config.ts';
 import { BROKER_SETTINGS, readBroker, type BrokerConfig } from './broker-config.ts';
-import { parseDuration } from './duration.ts';
 import { readEdge, type EdgeConfig } from './edge-config.ts';
 import { EnvironmentReader, type Environment } from './environment.ts';
+import { parseDuration } from './duration.ts';
 import { readKeyFile } from './key-file.ts';
 import type { Setting } from './settings.ts';
 import { parseJsonText } from './json-text.ts';
@@ -45,6 +46,8 @@ export interface Config {
   /** A worker that is silent for this long has lost its runs to others. */
   readonly leaseMs: number;
   readonly drainMs: number;
+  /** Of a new chat that asks for no other time. */
+  readonly sessionTtlMs: number;
   readonly logLevel: string;
 }
 
@@ -97,6 +100,7 @@ export function readConfig(env: Environment = process.env): Config {
     runMsMax: read.integer('HOLDLINE_RUN_MS_MAX', RUN_MS_MAX_MIN, RUN_MS_MAX_MAX) ?? RUN_MS_MAX,
     leaseMs: read.integer('HOLDLINE_LEASE_MS', LEASE_MS_MIN, 600_000) ?? LEASE_MS,
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
+    sessionTtlMs: readSessionTtl(read),
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   read.checkNames();
@@ -185,6 +189,16 @@ function readKeys(read: EnvironmentReader): JwtKeyConfig | undefined {
     read.fault(name, error instanceof Error ? error.message : 'cannot be read');
     return undefined;
   }
+}
+
+/** Within the bounds of what a client may ask for. */
+function readSessionTtl(read: EnvironmentReader): number {
+  const value = read.text('HOLDLINE_SESSION_TTL');
+  if (value === undefined) return SESSION_TTL_MS;
+  const ttlMs = (parseDuration(value, SESSION_TTL_MAX_MS / 1000) ?? 0) * 1000;
+  if (ttlMs >= SESSION_TTL_MIN_MS) return ttlMs;
+  read.fault('HOLDLINE_SESSION_TTL', 'must be like 90s, 15m, 12h or 30d, from 60s to 365d: every chat is removed some time after its last use');
+  return SESSION_TTL_MS;
 }
 
 function readSecret(read: EnvironmentReader, name: Setting): Uint8Array | undefined {

@@ -146,6 +146,7 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
     socketsPerAddressMax: edge.socketsPerAddressMax,
     servesOpenapi: edge.servesOpenapi,
     hasProbePort: edge.metricsPort !== undefined,
+    sessionTtlMs: config.sessionTtlMs,
     ...(connectionsPerUserMax === undefined ? {} : { connectionsPerUserMax }),
     ...(ticketsPerUserMax === undefined ? {} : { ticketsPerUserMax }),
     ...(subscriptionsPerUserMax === undefined ? {} : { subscriptionsPerUserMax }),

@@ -1,6 +1,7 @@
 // Everything about the edge that can be chosen: one frozen object, every field with its unit, every default a
 // constant with its reason. Does not read the environment; whoever starts the process does.
 import { hkdfSync, randomBytes } from 'node:crypto';
+import { SESSION_TTL_MS } from '../session/sessions.ts';
 import type { KnownAgents } from './known-agents.ts';
 
 /** What a token may be signed with. EdDSA is verified by our own code, the rest by jsonwebtoken. */
@@ -85,6 +86,8 @@ export interface GatewayConfig {
   readonly framesBurst: number;
   readonly ticketTtlMs: number;
   readonly cancelWatchesMax: number;
+  /** Of a new chat that asks for no other time. */
+  readonly sessionTtlMs: number;
 }
 
 /** An HS256 key shorter than its hash can be guessed faster than the hash. [RFC 7518 §3.2] */
@@ -182,6 +185,7 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   framesBurst: FRAMES_BURST,
   ticketTtlMs: TICKET_TTL_MS,
   cancelWatchesMax: CANCEL_WATCHES_MAX,
+  sessionTtlMs: SESSION_TTL_MS,
 };
 
 export type GatewayChoices = Partial<Omit<GatewayConfig, 'auth'>> & { readonly auth: Omit<AuthConfig, 'cookieSecret'> & { readonly cookieSecret?: Uint8Array } };

@@ -56,8 +56,8 @@ export function buildParts(deps: PartsDeps) {
     else logger.error({ err: error }, 'gateway work failed');
   };
   const tokens = buildVerifier(deps);
-  const sessions = new Sessions(broker, log, clock);
-  const runs = new Runs(broker, log, clock, newId);
+  const sessions = new Sessions(broker, log, clock, config.sessionTtlMs);
+  const runs = new Runs(broker, log, clock, newId, config.sessionTtlMs);
   const branches = new Branches(broker, log, clock, newId);
   const [cursors, sessionIds] = [new Cursors(broker), new SessionIds({ scope: config.sessionIds, broker, log })] as const;
   const connections: Connections = new Connections(clock, () => {

@@ -11,6 +11,8 @@ import type { ChatEvent, JsonObject, RunPriority, RunTerminal } from './chat-eve
 export const SESSION_RUNS_MAX = 64;
 /** How many of the latest messages a retried Send is recognised among. */
 export const RECENT_MESSAGES_MAX = 64;
+/** Agents of one chat that are remembered. The request topic of any before them is left to expire. */
+export const AGENTS_MAX = 32;
 /** Branches that are listed beside the shown one. Older ones stay in the log and can be selected by their last run. */
 export const BRANCHES_MAX = 32;
 
@@ -73,6 +75,9 @@ export interface CommandState {
   readonly messages: number;
   /** Head first: the active run, or the one whose request waits for a worker; then the queue. */
   readonly runs: readonly RunInfo[];
+  /** That were asked in this chat, latest last: each may have a request topic. Absent before the first prompt, and in a chat
+   *  of an earlier version. */
+  readonly agents?: readonly string[];
   /** Where the shown branch ends; null before the first prompt. The next prompt follows it. */
   readonly tip: BranchTip | null;
   /** The others, oldest first. Absent in the many chats that never had one. */
@@ -169,10 +174,14 @@ function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: E
 /** Whoever regenerates an answer names the new one, and asks again under that name. */
 function queueRun(state: CommandState, event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): CommandState {
   const run = queuedRun(event, context);
-  const queued = { ...state, runs: [...state.runs, run], tip: { runId: run.runId, at: context.offset } };
+  const queued = { ...state, agents: withAgent(state.agents, run.agent), runs: [...state.runs, run], tip: { runId: run.runId, at: context.offset } };
   if (event.regenerates === undefined) return queued;
   const recent = remember(state.recent, run.answerId, { ...context, runId: run.runId });
-  return { ...leaveBranch(state), runs: queued.runs, tip: queued.tip, recent };
+  return { ...leaveBranch(state), agents: queued.agents, runs: queued.runs, tip: queued.tip, recent };
+}
+
+function withAgent(agents: readonly string[] = [], agent: string): readonly string[] {
+  return agents.at(-1) === agent ? agents : [...agents.filter((one) => one !== agent).slice(-(AGENTS_MAX - 1)), agent];
 }
 
 /** What is shown now will be one of the others. */

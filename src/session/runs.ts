@@ -52,14 +52,16 @@ export class Runs {
   readonly #log: CommandLog;
   readonly #clock: Clock;
   readonly #newId: () => string;
+  readonly #ttlMs: number;
 
-  /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. */
-  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string) {
+  /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. `ttlMs`: of a chat that a prompt creates. */
+  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string, ttlMs = SESSION_TTL_MS) {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
     this.time = new SteadyTime(clock);
     this.#newId = newId;
+    this.#ttlMs = ttlMs;
   }
 
   /** Exactly one message and one run per messageId, however often and wherever it is sent. The first send creates the session.
@@ -74,7 +76,7 @@ export class Runs {
     const committed = await this.#log.transact(ref, (loaded) => {
       repeat = undefined;
       if (loaded === undefined) {
-        const creates = newCommandState(principal.user, command.createdAt, isAsked ? ASK_TTL_MS : SESSION_TTL_MS);
+        const creates = newCommandState(principal.user, command.createdAt, isAsked ? ASK_TTL_MS : this.#ttlMs);
         return { creates, ...decideSend(creates, command) };
       }
       const { state, epoch } = command.replaces === undefined || seen === undefined ? mustOwn(principal, loaded) : mustOwnAs(principal, loaded, seen);

@@ -11,13 +11,14 @@ import { newCommandState, type CommandState } from './command-state.ts';
 import { SessionError } from './errors.ts';
 import { findBranch } from './find-turning.ts';
 import { readHistory, type HistoryPage } from './history.ts';
+import { findAsks, letRequestsGo, removeAsks } from './leftovers.ts';
 import type { LogRange } from './major-records.ts';
 import { readRuns, type RunPage } from './run-pages.ts';
 import { loadOwn, mustOwn, owns } from './own-session.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
 import { chatTopic, cursorsTopic } from './topic-names.ts';
 
-/** A chat lives this long after its last write, run or viewer. */
+/** A chat lives this long after its last write, run or viewer, unless another time is configured or asked for. */
 export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
 export const SESSION_TTL_MIN_MS = 60 * 1000;
 export const SESSION_TTL_MAX_MS = 365 * 24 * 60 * 60 * 1000;
@@ -53,11 +54,14 @@ export class Sessions {
   readonly #broker: Broker;
   readonly #log: CommandLog;
   readonly #clock: Clock;
+  readonly #ttlMs: number;
 
-  constructor(broker: Broker, log: CommandLog, clock: Clock) {
+  /** `ttlMs`: of a new chat that is given none. */
+  constructor(broker: Broker, log: CommandLog, clock: Clock, ttlMs = SESSION_TTL_MS) {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
+    this.#ttlMs = ttlMs;
   }
 
   /** Yours, or the same refusal as for one that does not exist. @throws SessionError not-found */
@@ -77,7 +81,7 @@ export class Sessions {
         mustOwn(principal, loaded);
         return { drafts: [] };
       }
-      const creates = newCommandState(principal.user, createdAt, ttlMs ?? SESSION_TTL_MS);
+      const creates = newCommandState(principal.user, createdAt, ttlMs ?? this.#ttlMs);
       return { creates, drafts: [{ event: { type: 'session.created', ...details, createdAt } }] };
     });
     if (committed !== undefined) return { created: true, position: { epoch: committed.epoch, offset: committed.first } };
@@ -101,30 +105,40 @@ export class Sessions {
     throw new SessionError('contended');
   }
 
-  /** Whatever streams from it ends with `reset{removed}`; a run in progress finds its log gone and stops.
+  /** With its requests, its cursors, and what its runs asked of other agents. Whatever streams from it ends with
+   *  `reset{removed}`; a run in progress finds its log gone and stops.
    *  @throws SessionError not-found */
   async remove(principal: Principal, ref: SessionRef): Promise<void> {
     const topic = chatTopic(ref);
-    const isOwn = await this.#isOwn(principal, ref);
+    const found = await this.#findOwner(principal, ref);
     // That there is none may be the work of an earlier try, which must be as safe as this one, and may not have come as far.
-    if (isOwn === undefined) await this.#broker.describe([topic], { isDurable: true });
-    else if (isOwn) await this.#broker.remove(topic);
+    if (found === undefined) await this.#broker.describe([topic], { isDurable: true });
+    else if (found.isOwn) await this.#removeOwn(ref, found.state);
     else throw new SessionError('not-found');
     await this.#broker.remove(cursorsTopic(ref));
-    if (isOwn === undefined) throw new SessionError('not-found');
+    if (found === undefined) throw new SessionError('not-found');
   }
 
   /** Undefined where there is no such chat. A damaged one can be removed like any other. */
-  async #isOwn(principal: Principal, ref: SessionRef): Promise<boolean | undefined> {
+  async #findOwner(principal: Principal, ref: SessionRef): Promise<{ readonly isOwn: boolean; readonly state?: CommandState } | undefined> {
     try {
       const loaded = await this.#log.load(ref);
-      return loaded && owns(principal, loaded);
+      return loaded && { isOwn: owns(principal, loaded), state: loaded.state };
     } catch (error) {
       if (!isBrokerError(error, 'corrupt')) throw error;
       const found = await this.#log.findOwner(ref);
       if (found?.owner === undefined) throw error;
-      return found.owner === principal.user;
+      return { isOwn: found.owner === principal.user };
     }
+  }
+
+  async #removeOwn(ref: SessionRef, state: CommandState | undefined): Promise<void> {
+    // Before it: afterwards they could be those of a chat that was begun anew.
+    const asks = await findAsks(this.#broker, ref);
+    // First: a chat without its request would wait for ever.
+    await this.#broker.remove(chatTopic(ref));
+    if (state !== undefined) await letRequestsGo(this.#broker, ref, state);
+    await removeAsks(this.#broker, this.#log, asks, chatTopic);
   }
 
   /** @throws SessionError not-found */

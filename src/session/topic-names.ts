@@ -20,6 +20,14 @@ export function chatTopic(ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`${parent}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
+/** Every chat in which a run asked another agent. */
+export const ASKED_PATTERN = parseTopicPattern('response/*');
+
+/** In name order, the asks of the runs of that session follow it and begin with it; no other session's do. */
+export function askedBefore(ref: SessionRef): LiteTopicName {
+  return parseLiteTopicName(`response/${scoped(ref.tenant, ref.sessionId)}.`);
+}
+
 /** The session whose log that is. */
 export function sessionOf(topic: LiteTopicName): SessionRef {
   const name = topic.slice(topic.lastIndexOf('/') + 1);

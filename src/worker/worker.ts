@@ -7,11 +7,12 @@ import type { BrokerEngine, Delivery } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import { delay, type Clock, type Timer } from '../clock.ts';
 import { ASK_DEPTH_MAX } from '../session/asked-session.ts';
-import type { CommandLog } from '../session/command-log.ts';
+import { PENDING_RUN_TTL_MS, type CommandLog } from '../session/command-log.ts';
 import { isSessionError } from '../session/errors.ts';
+import { AT_ONCE_MS, expireAfter } from '../session/leftovers.ts';
 import { decodeRunRequest, type RunRequest } from '../session/run-request.ts';
 import type { Runs } from '../session/runs.ts';
-import { requestGroup, requestPattern } from '../session/topic-names.ts';
+import { requestGroup, requestPattern, sessionOf } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
 import { whileAsked } from './asker-watch.ts';
 import { persist } from './persist.ts';
@@ -148,7 +149,20 @@ export class Worker {
     // and the run may still be wanted there. Look again.
     if (outcome === 'lost') await delivery.nack(RETRY_MS);
     else if (outcome === 'released') await delivery.nack(0);
-    else await delivery.ack();
+    else if (await delivery.ack()) await this.#letGo(delivery);
+  }
+
+  /** A request topic has the time of a chat whose run waits, which is longer than that of many chats: once its request is
+   *  consumed, it must not outlive its chat. A request that came in meanwhile keeps it, as long as it is not consumed. */
+  async #letGo({ topic, epoch }: Delivery): Promise<void> {
+    const { broker, log } = this.#options;
+    try {
+      const ttlMs = (await log.load(sessionOf(topic)))?.state.ttlMs ?? AT_ONCE_MS;
+      if (ttlMs < PENDING_RUN_TTL_MS) await expireAfter(broker, topic, epoch, ttlMs);
+    } catch (error) {
+      // Then it expires later.
+      this.#report(error, 'a consumed request could not be let go');
+    }
   }
 
   async #giveBack(delivery: Delivery): Promise<void> {

@@ -1,0 +1,107 @@
+// What is left of a chat: nothing once it is removed, and nothing that outlives it once its runs have ended. On both engines, by
+// what an operator sees of the topics.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { RedisServer } from '../helpers/redis-server.ts';
+import type { ServerProcess } from '../helpers/server-process.ts';
+import { run } from './command-run.ts';
+import { call } from './http-call.ts';
+import { JoinedStory } from './joined-story.ts';
+import { follow, post, startedServer } from './started-server.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
+
+const SECRET = 'a secret of more than thirty-two bytes for tests';
+
+/** Without the tenant and the user that a chat of one user's own has in its name. */
+const plain = (topic: string): string => topic.replace(/default:[\w-]{22}:/, '');
+
+interface Rig {
+  readonly server: ServerProcess;
+  readonly token: string;
+  /** The names of all topics of these patterns. */
+  topics(...patterns: string[]): Promise<string[]>;
+  /** The time to live of a topic, in ms. */
+  ttl(topic: string): Promise<unknown>;
+}
+
+async function start(engine: 'log' | 'redis', more: Readonly<Record<string, string>> = {}): Promise<Rig> {
+  const folder = mkdtempSync(join(tmpdir(), 'holdline-removed-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  writeFileSync(join(folder, 'asks.js'), 'export async function agent(chat, writer) { const ask = await chat.ask("asked", chat.prompt); await writer.text(await ask.answer); }');
+  writeFileSync(join(folder, 'asked.js'), 'export async function agent(chat, writer) { const ask = await chat.ask("counter", chat.prompt); await writer.text(await ask.answer); }');
+  const agents = { default: { handler: './asks.js' }, asked: { handler: './asked.js' }, counter: { model: 'demo' } };
+  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents }));
+  const redis = engine === 'redis' ? await RedisServer.start({ appendfsync: 'always' }) : undefined;
+  if (redis !== undefined) onTestFinished(() => redis.close());
+  const broker = redis === undefined ? {} : { broker: redis.url };
+  const server = await startedServer({ ...broker, env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_AGENTS: join(folder, 'agents.json'), ...more } });
+  const env = { HOLDLINE_BROKER: redis?.url ?? `log:${server.folder}`, HOLDLINE_JWT_SECRET: SECRET };
+  const token = (await run(['token', '--sub', 'you'], env)).stdout.trim();
+  const list = async (pattern: string): Promise<string[]> => {
+    const { stdout } = await run(['topics', 'ls', pattern], env);
+    return stdout.split('\n').filter((line) => line !== '').map((line) => line.split('\t')[0] ?? '');
+  };
+  return {
+    server,
+    token,
+    topics: async (...patterns) => (await Promise.all(patterns.map(list))).flat().map(plain),
+    ttl: async (topic) => {
+      const name = (await list(topic.replace(/[^/]*$/, '*'))).find((one) => plain(one) === topic) ?? topic;
+      return (JSON.parse((await run(['topics', 'show', name], env)).stdout) as Record<string, unknown>)['ttlMs'];
+    },
+  };
+}
+
+async function answered({ server, token }: Rig, sessionId: string): Promise<void> {
+  const { status, body } = await post(server, `${sessionId}/messages`, { content: 'count 3 at 1000/s' }, token);
+  expect(status, JSON.stringify(body)).toBe(202);
+  const story = new JoinedStory();
+  await (await follow(server, sessionId, story, token)).until(() => story.hasEnded(String(body['runId'])));
+  expect(story.text(String(body['runId']))).toBe('1 2 3 ');
+}
+
+const ALL = ['chat/*', 'request/*/*', 'request/*/*/*', 'response/*', 'cursors/*'];
+
+describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
+  it('a removed chat takes its requests and what its runs asked with it, and no other chat\'s', async () => {
+    const rig = await start(engine);
+    for (const sessionId of ['trip', 'trip2', 'tri']) await answered(rig, sessionId);
+    const before = await rig.topics(...ALL);
+    for (const sessionId of ['trip', 'trip2', 'tri']) {
+      expect(before.filter((topic) => new RegExp(`/${sessionId}([.]|$)`).test(topic)).map((topic) => topic.replace(/\.[^.]*$/, '.…'))).toEqual([
+        `chat/${sessionId}`,
+        `request/default/${sessionId}`,
+        `request/asked/1/${sessionId}.1.…`,
+        `request/counter/2/${sessionId}.2.…`,
+        `response/${sessionId}.1.…`,
+        `response/${sessionId}.2.…`,
+      ]);
+    }
+    expect((await call({ method: 'DELETE', url: `${rig.server.url}/v1/sessions/trip`, token: rig.token })).status).toBe(204);
+    const kept = before.filter((topic) => !/\/trip([.]|$)/.test(topic));
+    expect(kept).toHaveLength(12);
+    await vi.waitFor(async () => expect(await rig.topics(...ALL)).toEqual(kept), { timeout: 30_000, interval: 500 });
+    // The id is free, and its new chat is served.
+    await answered(rig, 'trip');
+  });
+
+  it('a request that was consumed does not outlive its chat', async () => {
+    const rig = await start(engine, { HOLDLINE_SESSION_TTL: '2h' });
+    await answered(rig, 'trip');
+    const { body } = await call({ method: 'GET', url: `${rig.server.url}/v1/sessions/trip`, token: rig.token });
+    expect(Date.parse(String(body['expiresAt'])) - Date.parse(String(body['lastActiveAt']))).toBe(2 * 60 * 60 * 1000);
+    await vi.waitFor(async () => expect(await rig.ttl('request/default/trip')).toBe(2 * 60 * 60 * 1000), { timeout: 30_000, interval: 500 });
+    const day = 24 * 60 * 60 * 1000;
+    for (const topic of await rig.topics('request/*/*/*')) await vi.waitFor(async () => expect(await rig.ttl(topic)).toBe(day), { timeout: 30_000, interval: 500 });
+    // Whoever asks for another time gets it.
+    const url = `${rig.server.url}/v1/sessions`;
+    await call({ method: 'POST', url, token: rig.token, body: { sessionId: 'short', ttlMs: 60_000 } });
+    const short = await call({ method: 'GET', url: `${url}/short`, token: rig.token });
+    expect(Date.parse(String(short.body['expiresAt'])) - Date.parse(String(short.body['lastActiveAt']))).toBe(60_000);
+  });
+});
