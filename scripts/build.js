@@ -13,6 +13,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const STATE = 'dist/.build';
 const PAGE = 'dist/web-demo';
 const COMPILER_STATE = `${STATE}/compiler.json`;
+/** As `engines` of package.json says. */
+const NODE_MIN = /** @type {const} */ ([20, 20]);
 /** A new version of a tool may build something else from the same sources. */
 const COMMON_INPUTS = ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/build.js'];
 
@@ -47,6 +49,8 @@ process.exitCode = await build();
 
 /** @returns {Promise<number>} the exit code */
 async function build() {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major < NODE_MIN[0] || (major === NODE_MIN[0] && minor < NODE_MIN[1])) return refuse(`Node ${NODE_MIN.join('.')} or later is needed, and this is ${process.versions.node}`);
   if (!existsSync(join(root, 'node_modules/typescript'))) return refuse('the packages are not installed: run npm ci first');
   const stale = PARTS.map((part) => ({ part, inputs: digestOf(part.inputs) })).filter(({ part, inputs }) => !isBuilt(part, inputs));
   if (stale.length === 0) {

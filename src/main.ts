@@ -125,6 +125,10 @@ async function runServer(config: Config): Promise<void> {
   else output.line('for a token: set HOLDLINE_JWT_SECRET and start again, then: holdline token --sub you');
 }
 
+// Else it would pass for an argument of the default command.
+const named = process.argv[2] ?? '-';
+if (!named.startsWith('-') && named !== 'help' && !program.commands.some((command) => command.name() === named)) program.error(`error: unknown command '${named}'`, { exitCode: 64 });
+
 program.parseAsync().catch((error: unknown) => {
   const { message, exitCode } = describeError(error);
   process.stderr.write(`holdline: ${message}\n`);

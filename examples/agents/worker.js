@@ -13,6 +13,11 @@ const worker = createWorker({
   leaseMs: Number(process.env['HOLDLINE_LEASE_MS'] ?? 5_000),
 });
 
-await worker.start();
+try {
+  await worker.start();
+} catch (error) {
+  console.error(`the worker cannot start: ${error instanceof Error ? error.message : String(error)}`);
+  process.exit(75);
+}
 console.log('the agents are at work');
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void worker.close());

@@ -1,6 +1,7 @@
 // `holdline topics`: an operator's view of LiteTopics. Talks to the running server; opens the storage itself only
 // where none runs.
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { LogItem, TopicInfo } from '../broker/broker.ts';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName } from '../broker/lite-topic.ts';
 import { encodePosition, parsePosition } from '../broker/position.ts';
@@ -32,7 +33,10 @@ export async function withTopics<T>(config: BrokerConfig, use: (store: TopicStor
 /** The server that holds the folder. A Redis is held by nobody: everybody may ask it. */
 async function findServer(folder: string): Promise<TopicStore | undefined> {
   if (!existsSync(folder)) throw new UsageError(`there is no data folder at ${folder}`);
-  return connectAdmin(folder);
+  const running = await connectAdmin(folder);
+  // To open it would make a log of it.
+  if (running === undefined && !existsSync(join(folder, 'log'))) throw new UsageError(`${folder} is no data folder of holdline: there is no log in it`);
+  return running;
 }
 
 /** Nothing is half done: what the storage took before it failed stands. */

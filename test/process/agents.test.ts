@@ -191,3 +191,9 @@ it('a file whose handler is none is refused before anything is opened', async ()
     expect({ code, stderr }).toEqual({ code: 64, stderr: expect.stringContaining(`HOLDLINE_AGENTS: agents.mute.handler: ${why}`) as string });
   }
 });
+
+it('a worker of the example without its Redis says so in one line', async () => {
+  const child = new Child(process.execPath, [WORKER], { env: childEnv({ HOLDLINE_BROKER: 'redis://127.0.0.1:1' }) });
+  expect(await child.exited).toEqual({ code: 75, signal: null });
+  expect(child.lines).toEqual([expect.stringMatching(/^the worker cannot start: unavailable: start: the connection to Redis failed: .*ECONNREFUSED/)]);
+});

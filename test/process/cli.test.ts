@@ -1,6 +1,6 @@
 // The commands as an operator types them, each in a process of its own: their help, tokens, and the view of topics, of
 // a running server and of a stopped one's folder.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -44,6 +44,11 @@ describe('help', () => {
   it('tells the version', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
     expect(await run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+
+  it('is pointed at where there is no such command', async () => {
+    expect(await run(['sevre'])).toEqual({ code: 64, stdout: '', stderr: "error: unknown command 'sevre'\n(see holdline --help)\n" });
+    expect((await run(['serve', 'now'])).stderr).toContain("too many arguments for 'serve'");
   });
 
   it('is pointed at where a command is mistyped', async () => {
@@ -158,6 +163,13 @@ describe('holdline topics', () => {
     expect((await run(['topics', 'tail', keptTopic], env)).stdout).toContain('message.created');
     expect(await run(['topics', 'rm', keptTopic], env)).toEqual({ code: 0, stdout: `removed ${keptTopic}\n`, stderr: '' });
     expect((await run(['topics', 'ls', 'chat/*'], env)).stdout).toBe('');
+  });
+
+  it('makes no log of a folder that holds none', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdline-test-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    expect(await run(['topics', 'ls'], { HOLDLINE_BROKER: `log:${folder}` })).toEqual(refusal(`${folder} is no data folder of holdline: there is no log in it`));
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   it('has nothing to show where there is no folder', async () => {
