@@ -17,7 +17,7 @@ import { Worker } from '../worker/worker.ts';
 import type { AgentConfig } from './agent-config.ts';
 import type { Config } from './config.ts';
 import type { Handlers } from './load-handlers.ts';
-import { hintOf } from './model-url.ts';
+import { hintOf } from './model-hint.ts';
 
 export interface WorkerDeps {
   readonly config: Pick<Config, 'role' | 'agents' | 'runsMax' | 'runMsMax' | 'leaseMs'>;
