@@ -22,8 +22,6 @@ import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
 export const OUTBOX_BYTES_MAX = 256 * 1024;
 /** Bytes of log read at a time while catching up. */
 export const CATCH_UP_BYTES = 256 * 1024;
-/** The epoch in the reset of a reader that never learned one: its chat was lost before the first read. */
-const UNKNOWN_EPOCH = '-';
 
 /** What a stream counts; the gateway turns it into metrics. */
 export interface DeliveryObserver {
@@ -177,7 +175,9 @@ export class Subscription implements FeedListener {
   async #readGone(): Promise<Outcome> {
     const result = await this.#read();
     if (result.kind === 'batch') return 'again';
-    return this.#reset(result.kind === 'missing' ? this.#vanished(UNKNOWN_EPOCH) : result);
+    if (result.kind === 'reset') return this.#reset(result);
+    // A reader that holds nothing has lost nothing: its stream ends, and the next request is told that there is no such chat.
+    return this.#epoch === undefined ? 'removed' : this.#reset(this.#vanished(this.#epoch));
   }
 
   /** The store lost the topic with its tombstone (a flushed or replaced Redis). The reader must be told like one whose
