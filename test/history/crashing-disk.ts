@@ -194,6 +194,11 @@ class DiskLife implements LogFiles {
     await this.#operate(async () => this.#disk.syncFolder(path));
   }
 
+  deviceBytes(folder: string): Promise<number> {
+    this.#disk.mustLive(this.#life);
+    return nodeLogFiles.deviceBytes(folder);
+  }
+
   async #operate(operation: () => Promise<void>): Promise<void> {
     this.#disk.mustLive(this.#life);
     const struck = this.#disk.isStruck(false);

@@ -112,7 +112,7 @@ class Machine {
       newEpoch: () => 'e1',
       onFatal: () => undefined,
       files: this.disk.newLife(),
-      limits: { commitIntervalMs: 0, segmentBytes: this.#segmentBytes },
+      limits: { commitIntervalMs: 0, segmentBytes: this.#segmentBytes, reserveBytes: 0 },
     });
     return this.#engine;
   }

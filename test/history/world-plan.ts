@@ -84,5 +84,7 @@ function smallLimits(random: Random): Partial<LogLimits> {
     checkpointBytes: random.pick([8 * 1024, 64 * 1024 * 1024]),
     checkpointIntervalMs: 5000,
     recentBytes: random.pick([0, 64 * 256, 1024 * 1024]),
+    reserveBytes: 4096,
+    reserveStepBytes: 1024,
   };
 }

@@ -30,6 +30,7 @@ export function wrapFiles(inner: LogFiles, change: (file: LogFile) => Partial<Lo
     list: (folder) => inner.list(folder),
     unlink: (path) => inner.unlink(path),
     syncFolder: (path) => inner.syncFolder(path),
+    deviceBytes: (folder) => inner.deviceBytes(folder),
     ...changed,
   };
 }

@@ -109,7 +109,7 @@ describe('a new segment', () => {
       await append(broker, CHAT, minor('x'.repeat(1500)));
       files.trace.push('acknowledged');
     }
-    const created = files.trace.flatMap((line, i) => (line.startsWith('open:create') ? [i] : []));
+    const created = files.trace.flatMap((line, i) => (/^open:create .*\.seg$/.test(line) ? [i] : []));
     expect(created.length).toBeGreaterThan(3);
     for (const at of created) {
       const name = files.trace[at]?.split(' ')[1] ?? '';

@@ -1,5 +1,6 @@
 // Real files behind a door that can be told to misbehave: hold a flush back, fail it, run out of room, take only part
 // of a write. Keeps a trace of what reached the system, in order.
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { LogFile, LogFiles } from '../../src/broker/log/log-files.ts';
 import { nodeLogFiles } from '../../src/broker/log/node-log-files.ts';
@@ -60,13 +61,19 @@ export class FaultyFiles implements LogFiles {
   }
 
   async unlink(path: string): Promise<void> {
+    const { size } = await stat(path);
     await nodeLogFiles.unlink(path);
+    this.room += size;
     this.trace.push(`unlink ${basename(path)}`);
   }
 
   async syncFolder(path: string): Promise<void> {
     await nodeLogFiles.syncFolder(path);
     this.trace.push(`syncFolder ${basename(path)}`);
+  }
+
+  deviceBytes(folder: string): Promise<number> {
+    return nodeLogFiles.deviceBytes(folder);
   }
 
   async #pass(what: 'flush' | 'write'): Promise<void> {
@@ -80,10 +87,13 @@ export class FaultyFiles implements LogFiles {
       write: async (bytes, position) => {
         await this.#pass('write');
         if (this.failWrite !== undefined) throw new SystemError(this.failWrite);
-        if (this.room <= 0) throw new SystemError('ENOSPC');
-        const taken = bytes.subarray(0, Math.min(bytes.length, this.room, this.writeBytesMax));
+        // What is overwritten needs no room.
+        const size = await file.size();
+        const fits = Math.max(0, size - position) + this.room;
+        if (fits <= 0) throw new SystemError('ENOSPC');
+        const taken = bytes.subarray(0, Math.min(bytes.length, fits, this.writeBytesMax));
         const count = await file.write(taken, position);
-        this.room -= count;
+        this.room -= Math.max(0, position + count - size);
         this.trace.push(`write ${name}`);
         return count;
       },
@@ -98,7 +108,12 @@ export class FaultyFiles implements LogFiles {
         await file.datasync();
         this.trace.push(`datasync ${name}`);
       },
-      truncate: (length) => file.truncate(length),
+      truncate: async (length) => {
+        const size = await file.size();
+        await file.truncate(length);
+        this.room += size - length;
+        this.trace.push(`truncate ${name}`);
+      },
       size: () => file.size(),
       close: () => file.close(),
     };

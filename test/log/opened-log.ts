@@ -8,6 +8,10 @@ import { openLogBroker, type LogBrokerOptions } from '../../src/broker/log/open-
 import { randomEpoch } from '../../src/broker/open-broker.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
+/** Small, because tests open many logs and copy their folders. */
+export const RESERVE_BYTES = 4096;
+export const RESERVE_STEP_BYTES = 1024;
+
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-log-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -29,7 +33,7 @@ export async function openLog(options: Partial<LogBrokerOptions> = {}): Promise<
   const clock = new ManualClock();
   const fatal: Error[] = [];
   const open = (changes: Partial<LogBrokerOptions>): Promise<BrokerEngine> => {
-    const limits = { commitIntervalMs: 0, ...options.limits, ...changes.limits };
+    const limits = { commitIntervalMs: 0, reserveBytes: RESERVE_BYTES, reserveStepBytes: RESERVE_STEP_BYTES, ...options.limits, ...changes.limits };
     return openLogBroker({ folder, fsync: { mode: 'always' }, place: 'here', clock, newEpoch: randomEpoch, onFatal: (error) => fatal.push(error), ...options, ...changes, limits });
   };
   let broker = await open({});

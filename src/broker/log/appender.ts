@@ -5,6 +5,7 @@ import { planAppend, validateWrites, type PlannedWrite } from '../append-rules.t
 import type { Appended, NewRecord, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import type { EngineTime } from './engine-time.ts';
 import type { FrameWrite, SizedRecord } from './frame-codec.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
@@ -24,20 +25,34 @@ export interface AppenderHooks {
   onGroup(group: string, pattern: string): void;
 }
 
+export interface AppenderParts {
+  readonly table: TopicTable;
+  readonly commit: GroupCommit;
+  readonly reserve: DiskReserve;
+  readonly time: EngineTime;
+}
+
 export class Appender {
   readonly #table: TopicTable;
   readonly #commit: GroupCommit;
+  readonly #reserve: DiskReserve;
   readonly #time: EngineTime;
   readonly #hooks: AppenderHooks;
 
-  constructor(table: TopicTable, commit: GroupCommit, time: EngineTime, hooks: AppenderHooks) {
+  constructor({ table, commit, reserve, time }: AppenderParts, hooks: AppenderHooks) {
     this.#table = table;
     this.#commit = commit;
+    this.#reserve = reserve;
     this.#time = time;
     this.#hooks = hooks;
   }
 
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    if (mayUseReserve(writes)) return this.#reserve.use(() => this.#append(writes));
+    return this.#reserve.isWhole ? this.#append(writes) : this.#whenHealed(() => this.#append(writes));
+  }
+
+  #append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
     return new Promise((resolve, reject) => {
       validateWrites(writes);
       this.#commit.check();
@@ -66,6 +81,10 @@ export class Appender {
 
   /** Ends the topic's pending life. Resolves to false where there is none. */
   end(topic: Topic, reason: 'expired' | 'removed'): Promise<boolean> {
+    return this.#inReserve(topic, () => this.#end(topic, reason));
+  }
+
+  #end(topic: Topic, reason: 'expired' | 'removed'): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#commit.check();
       if (topic.pending === undefined) this.#afterPending([topic], { then: () => resolve(false), failed: reject });
@@ -79,6 +98,10 @@ export class Appender {
   }
 
   consumed(topic: Topic, group: string, epoch: string, next: number): Promise<void> {
+    return this.#inReserve(topic, () => this.#consumed(topic, group, epoch, next));
+  }
+
+  #consumed(topic: Topic, group: string, epoch: string, next: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#commit.check();
       const version = topic.pending;
@@ -97,6 +120,27 @@ export class Appender {
   }
 
   saveGroup(group: string, pattern: string): Promise<void> {
+    return this.#reserve.isWhole ? this.#saveGroup(group, pattern) : this.#whenHealed(() => this.#saveGroup(group, pattern));
+  }
+
+  /** Pinned: between two tries nothing waits on it, and the topic that is tried again must be the one that the table has. */
+  async #inReserve<T>(topic: Topic, attempt: () => Promise<T>): Promise<T> {
+    topic.pins += 1;
+    try {
+      return await this.#reserve.use(attempt);
+    } finally {
+      topic.pins -= 1;
+    }
+  }
+
+  /** The device was full: nobody but those who may use the reserve gets any of its room before the reserve is whole again. */
+  async #whenHealed<T>(attempt: () => Promise<T>): Promise<T> {
+    this.#commit.check();
+    if (!(await this.#reserve.heal())) throw new BrokerError('disk-full', 'no room on the device');
+    return attempt();
+  }
+
+  #saveGroup(group: string, pattern: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#commit.check();
       const committed = (): void => {
@@ -222,6 +266,11 @@ class AppendEntry implements CommitEntry {
     for (const { held } of this.writes) held.fallBack();
     this.#reject(error);
   }
+}
+
+function mayUseReserve(writes: readonly TopicWrite[]): boolean {
+  for (const write of writes) if (write.mayUseReserve === true) return true;
+  return false;
 }
 
 /** Undefined: never came so far. */

@@ -6,6 +6,8 @@ import type { LogLimits } from './limits.ts';
 
 export interface ScheduleHooks {
   dirtyTopics(): number;
+  /** There is no room on the device, and a checkpoint would make some. */
+  isNeededForRoom(): boolean;
   isSynced(): boolean;
   requestSync(): void;
   write(): Promise<void>;
@@ -21,6 +23,8 @@ export class CheckpointSchedule {
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
+  /** The last one did not find room for itself: the next waits for its time. */
+  #hasFailed = false;
 
   constructor(clock: Clock, limits: LogLimits, hooks: ScheduleHooks) {
     this.#clock = clock;
@@ -34,7 +38,8 @@ export class CheckpointSchedule {
     if (this.#stopped || this.#running !== undefined) return;
     const dirty = this.#hooks.dirtyTopics();
     if (dirty > 0) this.#timer ??= this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
-    if (!this.#due && this.#bytes < this.#limits.checkpointBytes && dirty < this.#limits.dirtyTopicsMax) return;
+    const isDue = this.#due || this.#bytes >= this.#limits.checkpointBytes || dirty >= this.#limits.dirtyTopicsMax;
+    if (!isDue && (this.#hasFailed || !this.#hooks.isNeededForRoom())) return;
     if (this.#hooks.isSynced()) this.#start();
     else this.#hooks.requestSync();
   }
@@ -65,11 +70,13 @@ export class CheckpointSchedule {
 
   #finished(): void {
     this.#running = undefined;
+    this.#hasFailed = false;
   }
 
   /** Without room the log is still the truth: the next one takes along what this one could not write. */
   #failed(error: unknown): void {
     this.#running = undefined;
+    this.#hasFailed = true;
     if (!isCode(error, 'ENOSPC')) this.#hooks.onFatal(error);
     else this.#timer = this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
   }

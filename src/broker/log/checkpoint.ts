@@ -8,6 +8,7 @@ import type { LiteTopicName } from '../lite-topic.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { isCode } from './device-errors.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import type { LogPosition } from './log-writer.ts';
 import type { ChunkImage } from './record-chunk.ts';
 import type { Segments } from './segments.ts';
@@ -53,6 +54,7 @@ export class Checkpoint {
   readonly #index: TopicIndex;
   readonly #table: TopicTable;
   readonly #segments: Segments;
+  readonly #reserve: DiskReserve;
   readonly #values = new ValuePages();
   /** Of a transaction that found no room on the device: they go with the next. */
   #unwritten: IndexChange[] = [];
@@ -60,10 +62,11 @@ export class Checkpoint {
   #captured: Topic[] = [];
   #groups: (readonly [group: string, pattern: string])[] = [];
 
-  constructor(index: TopicIndex, table: TopicTable, segments: Segments) {
+  constructor(index: TopicIndex, table: TopicTable, segments: Segments, reserve: DiskReserve) {
     this.#index = index;
     this.#table = table;
     this.#segments = segments;
+    this.#reserve = reserve;
   }
 
   addGroup(group: string, pattern: string): void {
@@ -104,7 +107,8 @@ export class Checkpoint {
       this.#encodeTopic(image, changes);
       if (i % TOPICS_A_TURN === TOPICS_A_TURN - 1) await setImmediate();
     }
-    await this.#index.apply(changes);
+    // Without it nothing that was removed gives its room back.
+    await this.#reserve.use(() => this.#index.apply(changes));
     this.#unwritten = [];
     this.#values.clear();
     for (const topic of this.#captured) topic.capturing = false;

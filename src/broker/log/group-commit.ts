@@ -31,6 +31,8 @@ export interface CommitHooks {
   onWritten(at: FrameLocation, batch: Buffer): void;
   /** After all entries of a batch were told. */
   afterBatch(bytes: number): void;
+  /** The device took no more bytes. Before anybody is told. */
+  onFull(): void;
   onFatal(error: BrokerError): void;
 }
 
@@ -237,7 +239,8 @@ export class GroupCommit {
       ? new BrokerError('disk-full', 'no room on the device', { cause })
       : told ?? new BrokerError('failed', 'the log could not be written; the process must be restarted', { cause });
     this.#state = full ? 'full' : 'failed';
-    if (!full) this.#fatal = error;
+    if (full) this.#hooks.onFull();
+    else this.#fatal = error;
     const waiting = this.#open;
     for (const one of [this.#writing, waiting]) {
       for (const entry of [...one.entries, ...one.followers]) entry.failed(error);

@@ -25,6 +25,10 @@ export interface LogLimits {
   readonly coldReadsMax: number;
   /** Topics examined per slice of the expiry sweep. */
   readonly sweepTopics: number;
+  /** Bytes of the device that are kept for ends, removals and expiry: some ten thousand of them, with a checkpoint. */
+  readonly reserveBytes: number;
+  /** By so much the reserve is shortened at once; a segment smaller than this is not ended early to be dropped. */
+  readonly reserveStepBytes: number;
 }
 
 const MIB = 1024 * 1024;
@@ -42,4 +46,6 @@ export const DEFAULT_LIMITS: LogLimits = {
   openSegmentsMax: 64,
   coldReadsMax: 2,
   sweepTopics: 256,
+  reserveBytes: 16 * MIB,
+  reserveStepBytes: MIB / 4,
 };

@@ -11,6 +11,7 @@ import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import type { TailRing } from '../tail/tail-ring.ts';
 import type { Appender } from './appender.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import type { EngineTime } from './engine-time.ts';
 import type { Expiry } from './expiry.ts';
 import type { GroupCommit } from './group-commit.ts';
@@ -24,6 +25,7 @@ export interface LogBrokerParts {
   readonly appender: Appender;
   readonly commit: GroupCommit;
   readonly reads: TopicReads;
+  readonly reserve: DiskReserve;
   readonly expiry: Expiry;
   readonly lister: TopicLister;
   readonly ring: TailRing;
@@ -89,8 +91,9 @@ export class LogBroker implements BrokerEngine {
   }
 
   health(): BrokerHealth {
-    const { commit, durability, time } = this.#parts;
-    return { state: commit.state, durability, notice: time.notice };
+    const { commit, reserve, durability, time } = this.#parts;
+    const isFull = commit.state === 'ready' && !reserve.isWhole;
+    return { state: isFull ? 'full' : commit.state, durability, notice: time.notice };
   }
 
   close(): Promise<void> {

@@ -23,4 +23,6 @@ export interface LogFiles {
   unlink(path: string): Promise<void>;
   /** Makes what was created and unlinked in the folder durable. */
   syncFolder(path: string): Promise<void>;
+  /** Of the whole device on which the folder is; 0 where it does not say. */
+  deviceBytes(folder: string): Promise<number>;
 }

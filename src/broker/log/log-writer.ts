@@ -30,6 +30,7 @@ export class LogWriter {
   readonly #files: LogFiles;
   readonly #segments: Segments;
   readonly #segmentBytes: number;
+  readonly #earlyBytes: number;
   readonly #newSalt: () => string;
   #current: OpenSegment | undefined;
   #nextId: number;
@@ -45,12 +46,13 @@ export class LogWriter {
   constructor(
     files: LogFiles,
     segments: Segments,
-    options: { readonly segmentBytes: number; readonly newSalt: () => string },
+    options: { readonly segmentBytes: number; readonly earlyBytes: number; readonly newSalt: () => string },
     end: { readonly current: OpenSegment | undefined; readonly nextId: number; readonly sequence: number; readonly mustRoll: boolean },
   ) {
     this.#files = files;
     this.#segments = segments;
     this.#segmentBytes = options.segmentBytes;
+    this.#earlyBytes = options.earlyBytes;
     this.#newSalt = options.newSalt;
     this.#current = end.current;
     this.#nextId = end.nextId;
@@ -82,6 +84,12 @@ export class LogWriter {
     this.#sequence += 1;
     segment.position += batch.length;
     return { segment: segment.id, position };
+  }
+
+  /** The next batch begins a segment, where this one is worth it. On a full device: a segment is dropped once all that stands
+   *  in it was removed, and the one that is written to never is. */
+  endSegmentEarly(): void {
+    if (this.#current !== undefined && this.#current.position >= this.#earlyBytes) this.#mustRoll = true;
   }
 
   async sync(): Promise<void> {

@@ -1,6 +1,6 @@
 // LogFiles on real files. No policy and no retries here: what an error means is decided by who asked.
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import type { LogFile, LogFiles } from './log-files.ts';
 
 const FLAGS = {
@@ -65,5 +65,10 @@ export const nodeLogFiles: LogFiles = {
     } finally {
       await folder.close();
     }
+  },
+
+  async deviceBytes(folder) {
+    const { blocks, bsize } = await statfs(folder);
+    return blocks * bsize;
   },
 };

@@ -16,6 +16,7 @@ import { Checkpoint, readCheckpoint, readLife, readTime, type Life } from './che
 import { ColdReads } from './cold-reads.ts';
 import { checkDescriptors } from './descriptors.ts';
 import { isCode } from './device-errors.ts';
+import { DiskReserve } from './disk-reserve.ts';
 import { EngineTime } from './engine-time.ts';
 import { Expiry, EXPIRY_RETRY_MS } from './expiry.ts';
 import { describeAccess, unusable } from './folder-access.ts';
@@ -68,6 +69,7 @@ interface Storage {
   readonly table: TopicTable;
   readonly checkpoint: Checkpoint;
   readonly writer: LogWriter;
+  readonly reserve: DiskReserve;
   readonly time: EngineTime;
   readonly life: Life;
   readonly groups: Map<string, TopicPattern>;
@@ -101,11 +103,13 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const index = new TopicIndex(join(options.folder, 'index'));
   release.push(() => index.close());
   index.checkFormat();
-  await claimIndex(index, options.newEpoch());
+  const reserve = await DiskReserve.open(files, options.folder, limits);
+  release.push(() => reserve.close());
+  await claimIndex(index, reserve, options.newEpoch());
   const segments = new Segments(files, join(options.folder, 'log'), limits.openSegmentsMax);
   release.push(() => segments.close());
   const table = new TopicTable(index, segments, limits);
-  const checkpoint = new Checkpoint(index, table, segments);
+  const checkpoint = new Checkpoint(index, table, segments, reserve);
   const [last, from] = [readLife(index), readCheckpoint(index)];
   const lossy = mayHaveLost(last, bootId);
   const place = options.place ?? (await readFolderPlace(options.folder));
@@ -130,19 +134,20 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const recorded = Math.max(readTime(index, from) ?? 0, recovered.time);
   const time = new EngineTime(options.clock, recorded === 0 ? undefined : recorded, options.isClockTrusted ?? false);
   const mustRoll = last !== undefined && !last.clean;
-  const writer = new LogWriter(files, segments, { segmentBytes: limits.segmentBytes, newSalt: options.newEpoch }, { ...recovered, mustRoll });
+  const writer = new LogWriter(files, segments, { segmentBytes: limits.segmentBytes, earlyBytes: limits.reserveStepBytes, newSalt: options.newEpoch }, { ...recovered, mustRoll });
   release.push(() => writer.close());
   await writer.fillReserve();
   await writeFirstCheckpoint({ checkpoint, writer, time, life, isNewEra: lossy || isCopy });
   if (isToldRestored) await forgetRestored(options.folder);
-  return { options, limits, index, segments, table, checkpoint, writer, time, life, groups, release: () => releaseAll(release) };
+  if (!(await reserve.heal())) options.onWarning?.('the device of the data folder is full: ends, removals and expiry go on, everything else is refused until there is room for the file `reserve`');
+  return { options, limits, index, segments, table, checkpoint, writer, reserve, time, life, groups, release: () => releaseAll(release) };
 }
 
 /** Before the log is read: a process that this one replaces acknowledges nothing that stands in the log later. Without room
  *  on the device there is no mark, and the lock alone keeps others out. */
-async function claimIndex(index: TopicIndex, mark: string): Promise<void> {
+async function claimIndex(index: TopicIndex, reserve: DiskReserve, mark: string): Promise<void> {
   try {
-    await index.claim(mark);
+    await reserve.use(() => index.claim(mark));
   } catch (error) {
     if (!isCode(error, 'ENOSPC')) throw error;
   }
@@ -174,7 +179,7 @@ async function releaseAll(steps: (() => Promise<void>)[]): Promise<void> {
 }
 
 function assemble(storage: Storage): LogBroker {
-  const { options, limits, index, segments, table, checkpoint, writer, time, life } = storage;
+  const { options, limits, index, segments, table, checkpoint, writer, reserve, time, life } = storage;
   const { clock } = options;
   const ring = new TailRing();
   const mark = (reader: TailReader): void => ring.markReader(reader);
@@ -182,6 +187,7 @@ function assemble(storage: Storage): LogBroker {
   const fatal = once(options.onFatal);
   const schedule = new CheckpointSchedule(clock, limits, {
     dirtyTopics: () => table.dirty.size,
+    isNeededForRoom: () => !reserve.isWhole && segments.dead(writer.position.segment).length > 0,
     isSynced: () => commit.synced,
     requestSync: () => commit.requestSync(),
     write: () => checkpoint.write(writer.position, time.now(), life),
@@ -198,6 +204,10 @@ function assemble(storage: Storage): LogBroker {
         ring.drain();
         schedule.atBatchBoundary(bytes);
       },
+      onFull: () => {
+        reserve.markUsed();
+        writer.endSegmentEarly();
+      },
       onFatal: fatal,
     },
   });
@@ -205,7 +215,7 @@ function assemble(storage: Storage): LogBroker {
     isHeld: (topic) => groups.hasLag(topic.name),
     end: (topic) => void appender.end(topic, 'expired').catch(() => expiry.arm(time.now() + EXPIRY_RETRY_MS)),
   });
-  const appender: Appender = new Appender(table, commit, time, {
+  const appender: Appender = new Appender({ table, commit, reserve, time }, {
     newEpoch: options.newEpoch,
     isDue: (topic, now) => expiry.isDue(topic, now),
     onExpiry: (at) => expiry.arm(at),
@@ -229,7 +239,7 @@ function assemble(storage: Storage): LogBroker {
   const lister = new TopicLister(table, index);
   const groups: GroupConsumption = new GroupConsumption(queueStore(storage, { appender, expiry, lister, broker: () => broker }), clock, storage.groups);
   const broker = new LogBroker({
-    table, appender, commit, expiry, lister, ring, groups,
+    table, appender, commit, reserve, expiry, lister, ring, groups,
     reads: new TopicReads(table, recent, new ColdReads(segments, limits.coldReadsMax), time),
     time,
     durability: describeDurability(options.fsync),

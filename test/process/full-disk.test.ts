@@ -1,0 +1,64 @@
+// A disk that is full: prompts are refused, and what leads to room goes through: Stop, and deleting a chat.
+import { expect, it, onTestFinished, vi, type TestContext } from 'vitest';
+import { timeLimit } from '../helpers/slowness.ts';
+import { readSse } from '../helpers/sse-reader.ts';
+import type { ServerProcess } from '../helpers/server-process.ts';
+import { call } from './http-call.ts';
+import { SmallDisk } from './small-disk.ts';
+import { post, prompt, startedServer, wholeStory } from './started-server.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
+
+const DISK_MEBIBYTES = 24;
+/** More than what may be left of the log's last page. */
+const LARGE = 'x'.repeat(8192);
+
+async function statusOf(server: ServerProcess, method: 'GET' | 'DELETE', sessionId: string): Promise<number> {
+  return (await call({ method, url: `${server.url}/v1/sessions/${sessionId}`, token: server.token })).status;
+}
+
+async function fullDisk(context: TestContext): Promise<SmallDisk> {
+  const disk = await SmallDisk.mount(DISK_MEBIBYTES);
+  if (typeof disk === 'string') {
+    console.warn(`NOT PROVED: ${context.task.name}: ${disk}`);
+    return context.skip(disk);
+  }
+  onTestFinished(() => disk.unmount());
+  return disk;
+}
+
+it('Stop ends runs and chats are deleted while the disk is full, and a crash meanwhile loses nothing', async (context) => {
+  const disk = await fullDisk(context);
+  const server = await startedServer({ folder: disk.folder });
+  await prompt(server, 'other', 'count 1');
+  await prompt(server, 'gone', 'count 1');
+  const busy = await prompt(server, 'busy', 'count 5000 at 20/s');
+  const waiting = await prompt(server, 'busy', 'count 2');
+  const live = await readSse({ url: server.url, token: server.token, sessionId: 'busy' });
+  await live.until(({ event }) => event === 'delta');
+  await disk.fill();
+  expect((await post(server, 'busy/messages', { content: LARGE })).status).toBe(507);
+  for (const runId of [waiting, busy]) {
+    expect(await post(server, 'busy/cancel', { runId })).toMatchObject({ status: 202, body: { runId } });
+    await live.until(({ event, data }) => event === 'run.cancelled' && data['runId'] === runId);
+  }
+  live.cut();
+  expect(await statusOf(server, 'DELETE', 'other')).toBe(204);
+  expect((await post(server, 'busy/messages', { content: LARGE })).status).toBe(507);
+
+  await server.kill('SIGKILL');
+  await server.restart();
+  const after = await wholeStory(server, 'busy');
+  expect(after.steps.filter(({ event }) => event === 'run.cancelled').map(({ data }) => data['runId'])).toEqual([waiting, busy]);
+  expect(await statusOf(server, 'GET', 'other')).toBe(404);
+  expect((await post(server, 'busy/messages', { content: LARGE })).status).toBe(507);
+  expect(await statusOf(server, 'DELETE', 'gone')).toBe(204);
+
+  await disk.free();
+  const next = await prompt(server, 'busy', 'count 3 at 100/s');
+  const later = await readSse({ url: server.url, token: server.token, sessionId: 'busy' });
+  await later.until(({ event, data }) => event === 'run.completed' && data['runId'] === next);
+  later.cut();
+  expect(server.lives).toBe(2);
+});
