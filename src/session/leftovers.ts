@@ -44,10 +44,11 @@ export async function letRequestsGo(broker: Broker, ref: SessionRef, { agents = 
   for (const info of infos) if (info !== undefined) await expireAfter(broker, info.topic, info.epoch, AT_ONCE_MS);
 }
 
-/** Gives a topic another time to live, if it is still in that epoch. */
+/** Gives a topic another time to live, if it is still in that epoch. It adds no record, so a full storage takes it: the end
+ *  of a topic makes room. */
 export async function expireAfter(broker: Broker, topic: LiteTopicName, epoch: string, ttlMs: number): Promise<void> {
   try {
-    await broker.append([{ topic, records: [], expect: { epoch }, ttlMs }]);
+    await broker.append([{ topic, records: [], expect: { epoch }, ttlMs, mayUseReserve: true }]);
   } catch (error) {
     if (!isBrokerError(error, 'epoch-changed')) throw error;
   }

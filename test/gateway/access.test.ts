@@ -48,6 +48,7 @@ describe('every route', () => {
       'GET /healthz',
       'GET /metrics',
       'GET /readyz',
+      'GET /v1/agents',
       'GET /v1/sessions',
       'GET /v1/sessions/{sessionId}',
       'GET /v1/sessions/{sessionId}/branches',

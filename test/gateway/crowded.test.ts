@@ -48,7 +48,7 @@ it('a node crowded with readers of history refuses another one until some have g
 });
 
 it('a user with as many readers of history as one may have is refused another one, and nobody else is', async () => {
-  const h = await startHarness({ config: { framesPerSecond: 100_000, framesBurst: 100_000 } });
+  const h = await startHarness({ config: { framesPerSecond: 100_000, framesBurst: 100_000, subscriptionsPerUserMax: 100_000 } });
   const { port, wsUrl } = await h.listen();
   for (const user of ['ann', 'bob']) await createAll(h, user);
   holdUpReaders(h);

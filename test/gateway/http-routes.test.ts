@@ -470,6 +470,7 @@ describe('/openapi.json', () => {
       '/healthz',
       '/metrics',
       '/readyz',
+      '/v1/agents',
       '/v1/sessions',
       '/v1/sessions/{sessionId}',
       '/v1/sessions/{sessionId}/branch',

@@ -113,7 +113,8 @@ async function send({ token }: Token, server: Entrance, sessionId: string): Prom
 /** The types of all events of each ask of a session. */
 async function readAsks(broker: BrokerEngine, sessionId: string): Promise<readonly (readonly string[])[]> {
   const { topics } = await broker.list(parseTopicPattern('response/*'), { limit: 1000 });
-  const asked = topics.filter(({ topic }) => topic.startsWith(`response/${sessionId}.`));
+  // A user's own session carries a digest of the user before its id.
+  const asked = topics.filter(({ topic }) => topic.includes(`:${sessionId}.`));
   return Promise.all(
     asked.map(async ({ topic }) => {
       const read = await broker.read(parseLiteTopicName(topic), 'earliest', { majorOnly: true });

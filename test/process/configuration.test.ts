@@ -208,8 +208,8 @@ describe('a start', () => {
 
   it('on a folder that cannot be one is refused in one line', async () => {
     const { code, stdout, stderr } = await run(['serve'], { HOLDLINE_BROKER: `log:${import.meta.filename}` });
-    expect({ code, stdout }).toEqual({ code: 73, stdout: '' });
-    expect(stderr).toMatch(/^holdline: ENOTDIR: not a directory, [^\n]*\n$/);
+    expect({ code, stdout }).toEqual({ code: 78, stdout: '' });
+    expect(stderr).toMatch(/^holdline: invalid-config: the data folder [^\n]* cannot be used: ENOTDIR: not a directory, [^\n]*\n$/);
   });
 
   it('for the first time makes a key that only its owner may read, and answers to this machine only', async () => {
