@@ -96,7 +96,8 @@ export class TopicHub {
     // Not undefined: that would say that the topic is gone, and its reader would look again, for ever.
     if (this.#isClosed) throw new BrokerError('closed', 'this node follows no topics any more');
     if (info === undefined) return undefined;
-    const feed = new Feed(topic, info, this.#options.clock.mono() + renewIn(info), this.#keeper);
+    const { clock } = this.#options;
+    const feed = new Feed(topic, info, isFresh(info, clock.now()) ? clock.mono() + renewIn(info) : 0, this.#keeper);
     this.#feeds.set(topic, feed);
     followTail(this.#options.broker.tail(topic, { epoch: feed.epoch, offset: feed.next }, { signal: feed.over }), feed);
     this.#options.observer?.onFollowed(topic, info);
@@ -158,8 +159,8 @@ export class TopicHub {
       const [info] = await broker.describe([feed.topic]);
       if (info?.epoch !== feed.epoch) return;
       feed.renewAt = clock.mono() + renewIn(info);
-      const { ttlMs, expiresAt } = info;
-      if (ttlMs === undefined || expiresAt === undefined || expiresAt - clock.now() > (ttlMs * 2) / 3) return;
+      const { ttlMs } = info;
+      if (ttlMs === undefined || isFresh(info, clock.now())) return;
       await broker.append([{ topic: feed.topic, records: [], expect: { epoch: feed.epoch }, ttlMs }]);
     } catch (error) {
       feed.renewAt = clock.mono() + TOUCH_SWEEP_MS;
@@ -167,6 +168,14 @@ export class TopicHub {
       if (!isBrokerError(error, 'epoch-changed')) onError(error);
     }
   }
+}
+
+/** Has it most of its time left? An end that is further away than the topic can live shows that the clocks of this node and
+ *  of the storage differ, so nothing is known. */
+function isFresh({ ttlMs, expiresAt }: TopicInfo, now: number): boolean {
+  if (ttlMs === undefined || expiresAt === undefined) return true;
+  const left = expiresAt - now;
+  return left > (ttlMs * 2) / 3 && left <= ttlMs;
 }
 
 function renewIn({ ttlMs }: TopicInfo): number {

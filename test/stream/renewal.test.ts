@@ -1,0 +1,37 @@
+// A chat with a viewer does not expire, whenever the viewer came and whatever the clock of the viewer's node says.
+import { expect, it, onTestFinished } from 'vitest';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { TOUCH_SWEEP_MS, TopicHub } from '../../src/stream/topic-hub.ts';
+import type { FeedListener } from '../../src/stream/feed.ts';
+import { CHAT } from '../contract/subject.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const TTL_MS = 60_000;
+const VIEWER: FeedListener = { onBatch: () => undefined, onEnd: () => undefined, onQueue: () => undefined };
+
+async function watched(behindMs: number, joinsAfterMs: number) {
+  const clock = new ManualClock();
+  const broker = new MemoryBroker({ clock, newEpoch: () => 'e' });
+  const nodeClock = { now: () => clock.now() - behindMs, mono: () => clock.mono(), after: clock.after.bind(clock) };
+  const hub = new TopicHub({ broker, clock: nodeClock, onError: (error) => expect.unreachable(String(error)) });
+  onTestFinished(async () => {
+    hub.close();
+    await broker.close();
+  });
+  await broker.append([{ topic: CHAT, records: [{ major: true, data: 'hello' }], expect: { create: true }, ttlMs: TTL_MS }]);
+  await clock.advance(joinsAfterMs);
+  const feed = (await hub.open(CHAT)) ?? expect.unreachable();
+  feed.add(VIEWER);
+  await clock.advance(10 * TTL_MS);
+  return broker.describe([CHAT]);
+}
+
+it.each([
+  ['has the time of the storage', 0, 0],
+  ['is 40 days behind', 40 * DAY_MS, 0],
+  ['is 40 days ahead', -40 * DAY_MS, 0],
+  ['gets its viewer late in the life of the chat', 0, TTL_MS - TOUCH_SWEEP_MS - 1000],
+])('keeps a watched chat when the node %s', async (_what, behindMs, joinsAfterMs) => {
+  expect(await watched(behindMs, joinsAfterMs)).toMatchObject([{ topic: CHAT, epoch: 'e' }]);
+});
