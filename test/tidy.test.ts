@@ -65,3 +65,11 @@ describe('every source file', () => {
     expect(src.filter(({ text }) => marks.test(text)).map(({ path }) => path)).toEqual([]);
   });
 });
+
+describe('every test file', () => {
+  it('takes its time-outs from timeLimit() of test/helpers/slowness.ts, so that a busy machine has more time', () => {
+    const literal = /\b(?:testTimeout|hookTimeout|timeout): [0-9_]{3,},? ?[}\n]|^ *\}, [0-9][0-9_]{2,}\);|\bvi\.waitFor\([^\n]*[^}]\);/m;
+    const bad = sources('test', '.').filter(({ path, text }) => path !== 'test/tidy.test.ts' && !path.startsWith('test/torture/') && literal.test(text));
+    expect(bad.map(({ path }) => path)).toEqual([]);
+  });
+});

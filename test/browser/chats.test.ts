@@ -289,7 +289,7 @@ describe('the suggestions', () => {
     await page.keyboard.press('Enter');
     await untilLength(page, 5);
     await page.getByTestId('stop').click();
-  }, 60_000);
+  }, timeLimit(60_000));
 });
 
 describe('the instruments', () => {

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { TcpProxy } from '../helpers/tcp-proxy.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { post, prompt, startedServer } from '../process/started-server.ts';
 import { openBrowser } from './chat-page.ts';
 
@@ -72,7 +73,7 @@ describe('an EventSource of an allowed other origin', () => {
       proxy.cutAll();
       await page.waitForFunction((opens) => (window as unknown as { seen: Seen }).seen.opens === opens, cut + 1);
     }
-    await page.waitForFunction(() => (window as unknown as { seen: Seen }).seen.end === 'completed', undefined, { timeout: 60_000 });
+    await page.waitForFunction(() => (window as unknown as { seen: Seen }).seen.end === 'completed', undefined, { timeout: timeLimit(60_000) });
     const { text, ids } = await page.evaluate(() => {
       const { text: all, ids: positions } = (window as unknown as { seen: Seen }).seen;
       return { text: all, ids: positions };

@@ -11,11 +11,12 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createChatClient } from '../../src/client/chat-client.ts';
 import { Child, childEnv } from '../helpers/child.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 /** What no log may hold above the level debug. */

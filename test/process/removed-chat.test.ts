@@ -6,13 +6,14 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { RedisServer } from '../helpers/redis-server.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 import { run } from './command-run.ts';
 import { call } from './http-call.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 
 // A process takes as long to start as the machine is busy.
-vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
+vi.setConfig({ testTimeout: timeLimit(90_000), hookTimeout: timeLimit(90_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 
@@ -85,7 +86,7 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
     expect((await call({ method: 'DELETE', url: `${rig.server.url}/v1/sessions/trip`, token: rig.token })).status).toBe(204);
     const kept = before.filter((topic) => !/\/trip([.]|$)/.test(topic));
     expect(kept).toHaveLength(12);
-    await vi.waitFor(async () => expect(await rig.topics(...ALL)).toEqual(kept), { timeout: 30_000, interval: 500 });
+    await vi.waitFor(async () => expect(await rig.topics(...ALL)).toEqual(kept), { timeout: timeLimit(15_000), interval: 500 });
     // The id is free, and its new chat is served.
     await answered(rig, 'trip');
   });
@@ -95,9 +96,9 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
     await answered(rig, 'trip');
     const { body } = await call({ method: 'GET', url: `${rig.server.url}/v1/sessions/trip`, token: rig.token });
     expect(Date.parse(String(body['expiresAt'])) - Date.parse(String(body['lastActiveAt']))).toBe(2 * 60 * 60 * 1000);
-    await vi.waitFor(async () => expect(await rig.ttl('request/default/trip')).toBe(2 * 60 * 60 * 1000), { timeout: 30_000, interval: 500 });
+    await vi.waitFor(async () => expect(await rig.ttl('request/default/trip')).toBe(2 * 60 * 60 * 1000), { timeout: timeLimit(15_000), interval: 500 });
     const day = 24 * 60 * 60 * 1000;
-    for (const topic of await rig.topics('request/*/*/*')) await vi.waitFor(async () => expect(await rig.ttl(topic)).toBe(day), { timeout: 30_000, interval: 500 });
+    for (const topic of await rig.topics('request/*/*/*')) await vi.waitFor(async () => expect(await rig.ttl(topic)).toBe(day), { timeout: timeLimit(15_000), interval: 500 });
     // Whoever asks for another time gets it.
     const url = `${rig.server.url}/v1/sessions`;
     await call({ method: 'POST', url, token: rig.token, body: { sessionId: 'short', ttlMs: 60_000 } });
