@@ -204,10 +204,7 @@ function assemble(storage: Storage): LogBroker {
         ring.drain();
         schedule.atBatchBoundary(bytes);
       },
-      onFull: () => {
-        reserve.markUsed();
-        writer.endSegmentEarly();
-      },
+      onFull: () => prepareForRoom(storage),
       onFatal: fatal,
     },
   });
@@ -245,13 +242,22 @@ function assemble(storage: Storage): LogBroker {
     durability: describeDurability(options.fsync),
     shutDown: () => shutDown(storage, commit, schedule),
   });
+  watchTime(storage, expiry, commit);
+  expiry.sweep();
+  return broker;
+}
+
+function watchTime({ time, checkpoint }: Storage, expiry: Expiry, commit: GroupCommit): void {
   time.watch({
     record: (now) => checkpoint.recordTime(now),
     onJump: () => expiry.restart(),
     onFatal: (error) => commit.failNow(error),
   });
-  expiry.sweep();
-  return broker;
+}
+
+function prepareForRoom({ reserve, writer }: Storage): void {
+  reserve.markUsed();
+  writer.endSegmentEarly();
 }
 
 /** A failed device gets no last checkpoint: what it would say of the log may not be true. */
