@@ -190,6 +190,11 @@ class DiskLife implements LogFiles {
     await this.#operate(() => this.#disk.unlink(path));
   }
 
+  /** Of this disk's worlds none has a reserve that is large enough for a copy. */
+  rename(from: string): Promise<void> {
+    throw new Error(`not simulated: ${from} is renamed`);
+  }
+
   async syncFolder(path: string): Promise<void> {
     await this.#operate(async () => this.#disk.syncFolder(path));
   }

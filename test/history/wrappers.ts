@@ -29,6 +29,7 @@ export function wrapFiles(inner: LogFiles, change: (file: LogFile) => Partial<Lo
     makeFolder: (path) => inner.makeFolder(path),
     list: (folder) => inner.list(folder),
     unlink: (path) => inner.unlink(path),
+    rename: (from, to) => inner.rename(from, to),
     syncFolder: (path) => inner.syncFolder(path),
     deviceBytes: (folder) => inner.deviceBytes(folder),
     ...changed,

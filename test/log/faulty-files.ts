@@ -67,6 +67,11 @@ export class FaultyFiles implements LogFiles {
     this.trace.push(`unlink ${basename(path)}`);
   }
 
+  async rename(from: string, to: string): Promise<void> {
+    await nodeLogFiles.rename(from, to);
+    this.trace.push(`rename ${basename(from)}`);
+  }
+
   async syncFolder(path: string): Promise<void> {
     await nodeLogFiles.syncFolder(path);
     this.trace.push(`syncFolder ${basename(path)}`);

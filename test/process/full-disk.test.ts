@@ -4,6 +4,7 @@ import { timeLimit } from '../helpers/slowness.ts';
 import { readSse } from '../helpers/sse-reader.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
 import { call } from './http-call.ts';
+import { counted } from './joined-story.ts';
 import { SmallDisk } from './small-disk.ts';
 import { post, prompt, startedServer, wholeStory } from './started-server.ts';
 
@@ -11,6 +12,9 @@ import { post, prompt, startedServer, wholeStory } from './started-server.ts';
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const DISK_MEBIBYTES = 24;
+/** A tenant's: more than the disk has. */
+const BIG_CHATS = 12;
+const BIG = `count 1 ${'x'.repeat(400_000)}`;
 /** More than what may be left of the log's last page. */
 const LARGE = 'x'.repeat(8192);
 
@@ -61,4 +65,23 @@ it('Stop ends runs and chats are deleted while the disk is full, and a crash mea
   await later.until(({ event, data }) => event === 'run.completed' && data['runId'] === next);
   later.cut();
   expect(server.lives).toBe(2);
+});
+
+it('deleting what fills the disk makes prompts work again without a restart, also where other chats stand beside it', async (context) => {
+  const disk = await fullDisk(context);
+  const server = await startedServer({ folder: disk.folder });
+  const kept = await prompt(server, 'kept', 'count 30 at 500/s');
+  for (let i = 0; i < BIG_CHATS; i++) await prompt(server, `big${i}`, BIG);
+  await expect.poll(async () => (await wholeStory(server, 'kept')).hasEnded(kept)).toBe(true);
+  const story = await wholeStory(server, 'kept');
+  await disk.fill();
+  expect((await post(server, 'kept/messages', { content: LARGE })).status).toBe(507);
+  for (let i = 0; i < BIG_CHATS; i++) expect(await statusOf(server, 'DELETE', `big${i}`)).toBe(204);
+  await expect.poll(async () => (await post(server, 'kept/messages', { content: LARGE })).status, { timeout: timeLimit(20_000) }).toBe(202);
+  expect(server.lives).toBe(1);
+  await server.kill('SIGKILL');
+  await server.restart();
+  const after = await wholeStory(server, 'kept');
+  expect(after.text(kept)).toBe(story.text(kept));
+  expect(after.text(kept)).toBe(counted(30));
 });

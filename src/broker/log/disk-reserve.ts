@@ -48,6 +48,10 @@ export class DiskReserve {
     return this.#isWhole;
   }
 
+  get bytesLeft(): number {
+    return this.#held;
+  }
+
   /** The device has refused bytes. */
   markUsed(): void {
     this.#isWhole = false;

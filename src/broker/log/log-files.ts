@@ -21,6 +21,8 @@ export interface LogFiles {
   /** Names, not paths. */
   list(folder: string): Promise<readonly string[]>;
   unlink(path: string): Promise<void>;
+  /** Replaces what has the name. */
+  rename(from: string, to: string): Promise<void>;
   /** Makes what was created and unlinked in the folder durable. */
   syncFolder(path: string): Promise<void>;
   /** Of the whole device on which the folder is; 0 where it does not say. */

@@ -1,6 +1,6 @@
 // LogFiles on real files. No policy and no retries here: what an error means is decided by who asked.
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import type { LogFile, LogFiles } from './log-files.ts';
 
 const FLAGS = {
@@ -56,6 +56,10 @@ export const nodeLogFiles: LogFiles = {
 
   unlink(path) {
     return unlink(path);
+  },
+
+  rename(from, to) {
+    return rename(from, to);
   },
 
   async syncFolder(path) {

@@ -33,6 +33,7 @@ import { nodeLogFiles } from './node-log-files.ts';
 import { recoverLog } from './recovery.ts';
 import { RecentLog } from './recent-log.ts';
 import { Replay } from './replay.ts';
+import { SegmentThinning } from './segment-thinning.ts';
 import { Segments } from './segments.ts';
 import { TopicIndex } from './topic-index.ts';
 import { TopicLister } from './topic-lister.ts';
@@ -70,6 +71,7 @@ interface Storage {
   readonly checkpoint: Checkpoint;
   readonly writer: LogWriter;
   readonly reserve: DiskReserve;
+  readonly thinning: SegmentThinning;
   readonly time: EngineTime;
   readonly life: Life;
   readonly groups: Map<string, TopicPattern>;
@@ -110,6 +112,8 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   release.push(() => segments.close());
   const table = new TopicTable(index, segments, limits);
   const checkpoint = new Checkpoint(index, table, segments, reserve);
+  const thinning = new SegmentThinning(files, segments, index, reserve);
+  await thinning.removeLeftovers();
   const [last, from] = [readLife(index), readCheckpoint(index)];
   const lossy = mayHaveLost(last, bootId);
   const place = options.place ?? (await readFolderPlace(options.folder));
@@ -139,8 +143,11 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   await writer.fillReserve();
   await writeFirstCheckpoint({ checkpoint, writer, time, life, isNewEra: lossy || isCopy });
   if (isToldRestored) await forgetRestored(options.folder);
-  if (!(await reserve.heal())) options.onWarning?.('the device of the data folder is full: ends, removals and expiry go on, everything else is refused until there is room for the file `reserve`');
-  return { options, limits, index, segments, table, checkpoint, writer, reserve, time, life, groups, release: () => releaseAll(release) };
+  if (!(await reserve.heal())) {
+    writer.endSegmentEarly();
+    options.onWarning?.('the device of the data folder is full: ends, removals and expiry go on, everything else is refused until there is room for the file `reserve`');
+  }
+  return { options, limits, index, segments, table, checkpoint, writer, reserve, thinning, time, life, groups, release: () => releaseAll(release) };
 }
 
 /** Before the log is read: a process that this one replaces acknowledges nothing that stands in the log later. Without room
@@ -179,7 +186,7 @@ async function releaseAll(steps: (() => Promise<void>)[]): Promise<void> {
 }
 
 function assemble(storage: Storage): LogBroker {
-  const { options, limits, index, segments, table, checkpoint, writer, reserve, time, life } = storage;
+  const { options, limits, index, segments, table, checkpoint, writer, reserve, time } = storage;
   const { clock } = options;
   const ring = new TailRing();
   const mark = (reader: TailReader): void => ring.markReader(reader);
@@ -187,10 +194,10 @@ function assemble(storage: Storage): LogBroker {
   const fatal = once(options.onFatal);
   const schedule = new CheckpointSchedule(clock, limits, {
     dirtyTopics: () => table.dirty.size,
-    isNeededForRoom: () => !reserve.isWhole && segments.dead(writer.position.segment).length > 0,
+    isNeededForRoom: () => !reserve.isWhole && isRoomToMake(storage),
     isSynced: () => commit.synced,
     requestSync: () => commit.requestSync(),
-    write: () => checkpoint.write(writer.position, time.now(), life),
+    write: () => writeCheckpoint(storage),
     onFatal: (error) => commit.failNow(error),
   });
   const commit: GroupCommit = new GroupCommit(writer, clock, {
@@ -253,6 +260,17 @@ function watchTime({ time, checkpoint }: Storage, expiry: Expiry, commit: GroupC
     onJump: () => expiry.restart(),
     onFatal: (error) => commit.failNow(error),
   });
+}
+
+async function writeCheckpoint({ checkpoint, writer, time, life, reserve, thinning }: Storage): Promise<void> {
+  const { segment } = writer.position;
+  await checkpoint.write(writer.position, time.now(), life);
+  if (!reserve.isWhole) await thinning.run(segment);
+}
+
+function isRoomToMake({ segments, writer, thinning }: Storage): boolean {
+  const { segment } = writer.position;
+  return segments.dead(segment).length > 0 || thinning.isWorthIt(segment);
 }
 
 function prepareForRoom({ reserve, writer }: Storage): void {

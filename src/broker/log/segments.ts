@@ -12,6 +12,8 @@ interface Segment {
   readonly id: number;
   /** A count of records and their bytes: what no topic points to any more is dead. */
   live: number;
+  /** What lived when it was last looked at for thinning (segment-thinning.ts). */
+  thinnedLive: number;
   sealed: boolean;
   file: Promise<LogFile> | undefined;
   readers: number;
@@ -34,7 +36,7 @@ export class Segments {
   }
 
   add(id: number, live: number, sealed: boolean): void {
-    this.#segments.set(id, { id, live, sealed, file: undefined, readers: 0 });
+    this.#segments.set(id, { id, live, thinnedLive: Infinity, sealed, file: undefined, readers: 0 });
   }
 
   seal(id: number): void {
@@ -56,6 +58,28 @@ export class Segments {
   dead(limit: number): number[] {
     const isDead = (one: Segment): boolean => one.sealed && one.live <= 0 && one.readers === 0 && one.id < limit;
     return [...this.#segments.values()].filter(isDead).map(({ id }) => id);
+  }
+
+  /** Sealed ones before `limit` in which at most `liveMax` lives, and not half of what lived when it was last looked at. One
+   *  that is being read is left out: the read was planned before, and may want what has died since. */
+  thinnable(limit: number, liveMax: number): number[] {
+    const isThinnable = (one: Segment): boolean => one.sealed && one.readers === 0 && one.id < limit && one.live > 0 && one.live <= liveMax && one.live <= one.thinnedLive / 2;
+    return [...this.#segments.values()].filter(isThinnable).map(({ id }) => id);
+  }
+
+  noteThinned(id: number): void {
+    const segment = this.#segments.get(id);
+    if (segment !== undefined) segment.thinnedLive = segment.live;
+  }
+
+  /** The file at `path` takes the segment's place. Readers keep the one that they have open. */
+  async replace(id: number, path: string): Promise<boolean> {
+    const segment = this.#segments.get(id);
+    if (segment === undefined) return false;
+    await this.#files.rename(path, this.path(id));
+    await this.#files.syncFolder(this.folder);
+    if (segment.readers === 0) await closeFile(segment);
+    return true;
   }
 
   /** Only after a checkpoint that no longer points here is durable. */

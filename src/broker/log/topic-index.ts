@@ -95,6 +95,11 @@ export class TopicIndex {
     return this.#stores.chunks.get(chunkKey(topicId, index));
   }
 
+  /** In the order of keys; all of them without a start. */
+  *chunksFrom(start: Buffer | undefined): Generator<{ readonly key: Buffer; readonly value: Buffer }> {
+    yield* this.#stores.chunks.getRange(start === undefined ? {} : { start });
+  }
+
   state(key: string): Buffer | undefined {
     return this.#stores.state.get(Buffer.from(key, 'latin1'));
   }
