@@ -121,8 +121,8 @@ async function runServer(config: Config): Promise<void> {
   if (server.makeLink === undefined) return;
   // What a journal or a pipe takes is kept and read by others, so no token is written there.
   if (process.stdout.isTTY) output.line(`open ${server.makeLink()}`);
-  else if (config.broker.engine === 'log') output.line(`for a token: holdline token --sub you; open ${server.url ?? ''}/#token=<token>`);
-  else output.line('for a token: set HOLDLINE_JWT_SECRET and start again, then: holdline token --sub you');
+  else if (config.broker.engine === 'log') output.line(`for a token: npx holdline token --sub you, with the same HOLDLINE_BROKER; open ${server.url ?? ''}/#token=<token>`);
+  else output.line('for a token: set HOLDLINE_JWT_SECRET and start again, then: npx holdline token --sub you');
 }
 
 // Else it would pass for an argument of the default command.

@@ -125,7 +125,7 @@ describe('a second server on the same folder', () => {
     const refused = holdline(['serve'], { env });
     expect(await refused.exited).toEqual({ code: EXIT_LOCKED, signal: null });
     expect(refused.stdout).toBe('');
-    expect(refused.stderr).toBe(`holdline: locked: another process holds ${server.folder}\n`);
+    expect(refused.stderr).toBe(`holdline: locked: another process holds ${server.folder}: mostly a server that was started there before and still runs\n`);
 
     await server.kill('SIGKILL');
     const second = await startedServer({ folder: server.folder });

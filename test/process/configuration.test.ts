@@ -216,7 +216,7 @@ describe('a start', () => {
     const server = await startedServer();
     expect(statSync(`${server.folder}/jwt-secret`).mode & 0o777).toBe(0o600);
     expect(statSync(`${server.folder}/admin.sock`).mode & 0o777).toBe(0o600);
-    await server.child.line(/^for a token: holdline token --sub you; open http:/);
+    await server.child.line(/^for a token: npx holdline token --sub you, with the same HOLDLINE_BROKER; open http:/);
     // What a journal keeps holds no token.
     expect(server.log.filter((line) => line.includes('eyJ'))).toEqual([]);
     expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:/);

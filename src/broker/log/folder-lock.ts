@@ -129,5 +129,5 @@ async function isHeldByLiving(path: string): Promise<boolean> {
 }
 
 function lockedBy(path: string, cause: unknown): BrokerError {
-  return new BrokerError('locked', `another process holds ${path}`, { cause });
+  return new BrokerError('locked', `another process holds ${path}: mostly a server that was started there before and still runs`, { cause });
 }
