@@ -2,6 +2,7 @@
 // button for more. Elements are kept while their chats are: the focus and an open question stay where they are.
 import type { SessionSummary } from '../src/client/chat-client.ts';
 import { chatFragment } from './address.ts';
+import { UNTITLED } from './chat-name.ts';
 import { button, element, find, setText } from './element.ts';
 
 /** How long "Delete?" waits for its second click. */
@@ -106,7 +107,7 @@ export class ChatList {
 }
 
 function update({ link, busy, remove }: Item, { title, isActive }: SessionSummary, isCurrent: boolean): void {
-  const name = title === undefined || title === '' ? 'Untitled chat' : title;
+  const name = title === undefined || title === '' ? UNTITLED : title;
   setText(link, name);
   link.title = name;
   link.ariaCurrent = isCurrent ? 'page' : null;

@@ -1,13 +1,12 @@
 // The chat that is on the page: followed through the SDK, with what its reader has sent remembered until it is
-// acknowledged. A chat that does not exist yet is made by its first message, with a title from it.
+// acknowledged. A chat that does not exist yet is made before its first message is sent. A chat without a title is given one
+// from its first prompt, once the server has taken that: a prompt that is refused names nothing.
 import { ChatClientError, randomId } from '../src/client/chat-client.ts';
 import type { Chat, ChatClient, ChatSnapshot, Message, Run, WireError } from '../src/client/chat-client.ts';
+import { titleFromPrompt } from './chat-name.ts';
 import { isUnanswered } from './message-actions.ts';
 import { plainText } from './message-status.ts';
 import type { Unsent, UnsentStore } from './unsent-store.ts';
-
-/** Characters of the first message that become the chat's title. */
-const TITLE_LENGTH_MAX = 60;
 
 export interface OpenChatParts {
   readonly client: ChatClient;
@@ -26,6 +25,8 @@ export class OpenChat {
   #early: readonly Message[] = [];
   #onItsWay = 0;
   #isLeft = false;
+  /** Of the client's calls one is enough: where it fails, the page shows the same name without a title. */
+  #isNamed = false;
 
   /** @param isNew nobody has written to it: there is nothing to follow yet */
   constructor(chatId: string, isNew: boolean, parts: OpenChatParts) {
@@ -111,8 +112,30 @@ export class OpenChat {
   #follow(): Chat {
     if (this.#chat !== undefined) return this.#chat;
     this.#chat = this.#parts.client.chat(this.chatId);
-    if (!this.#isLeft) this.#stopListening = this.#chat.subscribe(this.#parts.onChange);
+    if (!this.#isLeft) this.#stopListening = this.#chat.subscribe(() => this.#changed());
     return this.#chat;
+  }
+
+  #changed(): void {
+    void this.#giveTitle();
+    this.#parts.onChange();
+  }
+
+  /** Live only: before that the title may still be on its way. */
+  async #giveTitle(): Promise<void> {
+    const snapshot = this.#chat?.snapshot();
+    if (this.#isNamed || snapshot?.connection.state !== 'live') return;
+    const title = titleFromPrompt(snapshot);
+    if (title === undefined) return;
+    this.#isNamed = true;
+    if ((snapshot.title ?? '') !== '') return;
+    try {
+      await this.#parts.client.update(this.chatId, { title });
+      this.#parts.onSent();
+    } catch (error) {
+      // A token that may only read gives no titles.
+      if (!(error instanceof ChatClientError)) throw error;
+    }
   }
 
   async #deliver(unsent: Unsent): Promise<void> {
@@ -140,12 +163,10 @@ export class OpenChat {
     return connection.state !== 'closed' || connection.reason !== 'not-found';
   }
 
-  /** Before its first message, because only here can it be given a title. */
+  /** Before its first message, so that the list has it also where that message is refused. */
   async #make({ messageId, content }: Unsent): Promise<void> {
     this.#showEarly({ messageId, role: 'user', parts: textParts(content), delivery: 'sending' });
-    const title = content.split('\n')[0]?.slice(0, TITLE_LENGTH_MAX) ?? '';
-    await this.#parts.client.create({ sessionId: this.chatId, title });
-    // It is in the list from now on, also where its first message is refused.
+    await this.#parts.client.create({ sessionId: this.chatId });
     this.#parts.onSent();
   }
 

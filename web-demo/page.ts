@@ -7,6 +7,7 @@ import { Announcer } from './announcer.ts';
 import { Cable } from './cable.ts';
 import { ChatList } from './chat-list.ts';
 import { Composer } from './composer.ts';
+import { nameOf, NEW_CHAT } from './chat-name.ts';
 import { ChatTitle } from './chat-title.ts';
 import { ConnectionBadge } from './connection-badge.ts';
 import { Conversation } from './conversation.ts';
@@ -251,7 +252,8 @@ export class Page {
       return;
     }
     const sessions = this.#sessions(snapshot);
-    const title = snapshot?.title ?? sessions.find(({ sessionId }) => sessionId === chat?.chatId)?.title ?? 'New chat';
+    const listed = sessions.find(({ sessionId }) => sessionId === chat?.chatId);
+    const title = chat === undefined ? NEW_CHAT : nameOf(snapshot, listed?.title, listed !== undefined);
     this.#title.show(title, connection !== undefined && connection.state !== 'closed' && snapshot?.position !== undefined);
     this.#badge.show(connection);
     this.#notice.showState(chat !== undefined && this.#removing.has(chat.chatId) ? undefined : connection);
@@ -266,11 +268,11 @@ export class Page {
   #sessions(snapshot: ChatSnapshot | undefined): readonly SessionSummary[] {
     const { sessions } = this.#walk;
     if (snapshot === undefined || snapshot.position === undefined) return sessions;
-    const { sessionId, title, connection } = snapshot;
+    const { sessionId, connection } = snapshot;
     if (isGone(connection)) return sessions.filter((session) => session.sessionId !== sessionId);
     if (connection.state !== 'live') return sessions;
-    const known = { isActive: isBusy(snapshot), ...(title === undefined ? {} : { title }) };
-    return sessions.map((session) => (session.sessionId === sessionId ? { ...session, ...known } : session));
+    const isActive = isBusy(snapshot);
+    return sessions.map((session) => (session.sessionId === sessionId ? { ...session, isActive, title: nameOf(snapshot, session.title, true) } : session));
   }
 
   #tell(snapshot: ChatSnapshot): void {

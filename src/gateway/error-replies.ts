@@ -17,7 +17,7 @@ export function installErrorReplies(app: HttpApp): void {
 }
 
 export function replyError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const mapped = mapError(fromFastify(error));
+  const mapped = mapError(fromFastify(error, request.routeOptions.bodyLimit));
   if (isClientGone(error) && request.raw.socket.destroyed) request.log.debug({ err: error, route: request.routeOptions.url }, 'the client went away');
   else if (mapped.isDefect) request.log.error({ err: error, route: request.routeOptions.url }, 'request failed');
   if (mapped.retryAfterMs !== undefined) reply.header('retry-after', retryAfterSeconds(mapped));
@@ -34,7 +34,7 @@ const FASTIFY_CODES: ReadonlyMap<string, GatewayErrorCode> = new Map([
   ['FST_ERR_CTP_INVALID_MEDIA_TYPE', 'unsupported-media-type'],
 ]);
 
-function fromFastify(error: unknown): unknown {
+function fromFastify(error: unknown, bodyBytesMax: number): unknown {
   if (!isFastifyError(error)) return error;
   const options: GatewayErrorOptions = { cause: error };
   if (error.validation !== undefined) {
@@ -43,6 +43,7 @@ function fromFastify(error: unknown): unknown {
     return new GatewayError('invalid-request', { ...options, details });
   }
   const code = FASTIFY_CODES.get(error.code);
+  if (code === 'too-large') return new GatewayError(code, { ...options, message: `the request is too large: its body has at most ${bodyBytesMax} bytes` });
   if (code !== undefined) return new GatewayError(code, options);
   const status = error.statusCode ?? 500;
   return status >= 400 && status < 500 ? new GatewayError('invalid-request', options) : error;

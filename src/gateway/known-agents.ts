@@ -21,6 +21,6 @@ export function modelFor(known: KnownAgents, agent: string, model: string, conte
   const terms = known.get(agent);
   if (terms === undefined) throw new GatewayError('unknown-agent');
   const refusal = findRefusal(terms, model, content);
-  if (refusal !== undefined) throw new GatewayError(refusal);
+  if (refusal !== undefined) throw new GatewayError(refusal.code, { message: refusal.message });
   return model === '' ? terms.model : model;
 }

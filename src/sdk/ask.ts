@@ -11,7 +11,7 @@ import { followRun, type RunPlace } from '../session/follow-run.ts';
 import type { Runs, SentPrompt } from '../session/runs.ts';
 import { isAgent, type SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
-import { findRefusal, REFUSALS, type AgentTerms } from '../session/agent-terms.ts';
+import { findRefusal, type AgentTerms } from '../session/agent-terms.ts';
 import { AgentError } from '../worker/agent-error.ts';
 import { persist, persistAfter } from '../worker/persist.ts';
 import { outsideScope } from './agent-scope.ts';
@@ -77,7 +77,7 @@ export class Asks {
     const terms = agents?.get(agent);
     if (agents !== undefined && terms === undefined) throw new AgentError('unknown-agent', `there is no agent ${agent}`);
     const refusal = terms === undefined ? undefined : findRefusal(terms, model, prompt);
-    if (refusal !== undefined) throw new AgentError(refusal, REFUSALS[refusal]);
+    if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
   }
 
   #check(agent: string, prompt: MessageContent, key: string): void {

@@ -2,7 +2,7 @@
 // out every earlier worker; then the chat is read exactly up to it; only then the model is called. Whatever
 // happens afterwards, at most one terminal is written, and only under this fence.
 import { isBrokerError } from '../broker/errors.ts';
-import { findRefusal, REFUSALS } from '../session/agent-terms.ts';
+import { findRefusal } from '../session/agent-terms.ts';
 import { ANSWER_CHARS_MAX, AnswerBuilder } from '../session/answer-builder.ts';
 import { judgeAttempts, type AttemptVerdict } from '../session/attempts.ts';
 import type { RunError, RunTerminal, RunUsage } from '../session/chat-event.ts';
@@ -187,7 +187,7 @@ class ActiveRun {
     const messages = await readConversation(broker, range, agent);
     // The prompt is the last, whatever the budget.
     const refusal = findRefusal(agent, run.model, messages.at(-1)?.content ?? '');
-    if (refusal !== undefined) throw new AgentError(refusal, REFUSALS[refusal]);
+    if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
     const prefix = this.#answer.parts()[0]?.text ?? '';
     if (prefix !== '') this.#seam = new Seam(prefix, this.#held.kept.gap);
     const { signal } = this.#upstream;

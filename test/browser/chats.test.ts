@@ -218,6 +218,36 @@ describe('a prompt that is refused', () => {
   }, timeLimit(60_000));
 });
 
+describe('the name of a chat', () => {
+  it('is one in the heading and the list, and comes from its first prompt, also of a chat that a shell began', async () => {
+    await call('POST', '/sessions', { sessionId: 'unnamed' });
+    await call('POST', '/sessions/by-shell/messages', { content: 'count 3 at 100/s' });
+    const page = await openPage();
+    await entryOf(page, 'unnamed').getByText('Untitled chat').waitFor();
+    await entryOf(page, 'unnamed').getByRole('link').click();
+    await page.getByTestId('title').getByText('Untitled chat').waitFor();
+    await entryOf(page, 'by-shell').getByRole('link').click();
+    await page.getByTestId('title').getByText('count 3 at 100/s').waitFor();
+    await entryOf(page, 'by-shell').getByText('count 3 at 100/s').waitFor();
+    // On every device from then on.
+    await expect.poll(async () => ((await (await call('GET', '/sessions/by-shell')).json()) as { title?: string }).title).toBe('count 3 at 100/s');
+  }, timeLimit(60_000));
+
+  it('is not that of a prompt that was refused, which tells the limit', async () => {
+    const page = await openPage();
+    await ask(page, TOO_LONG);
+    const refused = page.locator('[data-testid=message][data-status=unsent]');
+    await refused.getByText(`the agent takes at most ${PROMPT_CHARS_MAX}`).waitFor();
+    await entryOf(page, chatIdOf(page)).getByText('Untitled chat').waitFor();
+    expect(await page.getByTestId('title').innerText()).toBe('Untitled chat');
+    await refused.getByTestId('edit').click();
+    await page.getByTestId('editor').fill('count 4 at 100/s');
+    await page.keyboard.press('Enter');
+    await page.getByTestId('title').getByText('count 4 at 100/s').waitFor();
+    await entryOf(page, chatIdOf(page)).getByText('count 4 at 100/s').waitFor();
+  }, timeLimit(60_000));
+});
+
 describe('an error', () => {
   const refuse = async (page: Page, url: string, method: string): Promise<void> => {
     const body = JSON.stringify({ error: { code: 'forbidden', message: 'no such right', retryable: false } });

@@ -246,6 +246,8 @@ describe('POST /v1/sessions/{id}/messages', () => {
     expect(await refusal({ content: 'hi', agent: 'nobody' })).toEqual([400, 'unknown-agent', false]);
     expect(await refusal({ content: 'hi', agent: 'helper', model: 'huge' })).toEqual([400, 'unknown-model', false]);
     expect(await refusal({ content: 'hello!', agent: 'helper' })).toEqual([413, 'content-too-large', false]);
+    const { body } = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'hello!', agent: 'helper' });
+    expect(body.error?.message).toContain('it has 6 characters, and the agent takes at most 5');
     expect(await refusal({ content: [{ type: 'text', text: '' }], agent: 'helper' })).toEqual([413, 'content-too-large', false]);
     expect(await h.commandLog.load({ tenant: 'default', sessionId: 's' })).toBeUndefined();
     await send(h, 's', { content: 'hello', agent: 'helper', model: 'large' });

@@ -83,13 +83,13 @@ describe('a worker', () => {
 });
 
 describe('a prompt that a gateway took without knowing the agent', () => {
-  it.each<[string, Partial<Agent>, { model?: string; content?: string }, string]>([
-    ['names a model that the agent does not have', { models: ['large'] }, { model: 'huge' }, 'unknown-model'],
-    ['is too long for it', { promptCharsMax: 5 }, { content: 'longer' }, 'content-too-large'],
-  ])('and %s fails, and the model is never asked', async (_what, agent, { content = 'hello', ...more }, code) => {
+  it.each<[string, Partial<Agent>, { model?: string; content?: string }, string, string]>([
+    ['names a model that the agent does not have', { models: ['large'] }, { model: 'huge' }, 'unknown-model', 'with that model'],
+    ['is too long for it', { promptCharsMax: 5 }, { content: 'longer' }, 'content-too-large', 'it has 6 characters, and the agent takes at most 5'],
+  ])('and %s fails, and the model is never asked', async (_what, agent, { content = 'hello', ...more }, code, says) => {
     setup(agent).startWorker();
     const refused = await rig.prompt(content, more);
-    expect(await ended(refused)).toMatchObject({ type: 'run.failed', error: { code, retryable: false } });
+    expect(await ended(refused)).toMatchObject({ type: 'run.failed', error: { code, message: expect.stringContaining(says) as unknown, retryable: false } });
     expect(rig.model.calls).toEqual([]);
     // The chat goes on.
     const fits = await rig.prompt('hey', { model: agent.models?.[0] ?? '' });

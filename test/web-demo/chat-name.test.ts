@@ -1,0 +1,50 @@
+// What a chat is called: from its title, or from its first prompt that the server has taken.
+import { describe, expect, it } from 'vitest';
+import type { ChatSnapshot, Message } from '../../src/client/chat-client.ts';
+import { nameOf, NEW_CHAT, titleOf, TITLE_LENGTH_MAX, UNTITLED } from '../../web-demo/chat-name.ts';
+
+describe('a title from a prompt', () => {
+  it('is the first line that has text in it', () => {
+    expect(titleOf('\n  \n Where to go? \nsoon')).toBe('Where to go?');
+    expect(titleOf(' \n ')).toBeUndefined();
+  });
+
+  it('ends at the end of a word, with an ellipsis, where the line is too long', () => {
+    const words = 'one two three four five six seven eight nine ten eleven twelve thirteen';
+    expect(titleOf(words)).toBe('one two three four five six seven eight nine ten eleven…');
+    // A word that ends exactly at the limit is kept whole, and a line of the limit is not cut.
+    const exact = `${'a'.repeat(TITLE_LENGTH_MAX - 3)} bc`;
+    expect(titleOf(exact)).toBe(exact);
+    expect(titleOf(`${exact} def`)).toBe(`${exact}…`);
+  });
+
+  it('cuts one long word, and never half of a character', () => {
+    expect(titleOf('x'.repeat(100))).toBe(`${'x'.repeat(TITLE_LENGTH_MAX)}…`);
+    expect(titleOf(`x${'😀'.repeat(50)}`)).toBe(`x${'😀'.repeat(29)}…`);
+  });
+});
+
+describe('the name of a chat', () => {
+  const prompt = (text: string, delivery: Message['delivery']): Message => ({ messageId: text, role: 'user', parts: [{ part: 0, kind: 'text', start: 0, text }], delivery });
+  const chat = (messages: readonly Message[], title?: string): ChatSnapshot => ({
+    sessionId: 's',
+    messages,
+    runs: [],
+    connection: { state: 'live' },
+    counters: { events: 0, duplicatesDropped: 0, resets: 0, rejoins: 0, resumes: 0 },
+    position: 'e.1',
+    ...(title === undefined ? {} : { title }),
+  });
+
+  it('is its title, else its first prompt that the server has taken', () => {
+    expect(nameOf(chat([prompt('hello', 'sent')], 'Trip'), undefined, true)).toBe('Trip');
+    expect(nameOf(chat([prompt('too long', 'unsent'), prompt('hello', 'sent')]), undefined, true)).toBe('hello');
+    expect(nameOf(chat([prompt('hello', 'sent')], ''), undefined, true)).toBe('hello');
+  });
+
+  it('is the same without either, whether the list or the chat itself is asked', () => {
+    expect(nameOf(chat([prompt('too long', 'unsent')]), undefined, false)).toBe(UNTITLED);
+    expect(nameOf(undefined, undefined, true)).toBe(UNTITLED);
+    expect(nameOf(undefined, undefined, false)).toBe(NEW_CHAT);
+  });
+});
