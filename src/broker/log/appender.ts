@@ -79,38 +79,41 @@ export class Appender {
     }
   }
 
-  /** Ends the topic's pending life. Resolves to false where there is none. */
-  end(topic: Topic, reason: 'expired' | 'removed'): Promise<boolean> {
-    return this.#inReserve(topic, () => this.#end(topic, reason));
+  /** Ends the topic's pending life. Resolves to false where there is none, or where its time is not up after all. The caller gives
+   *  the name, and each try looks the topic up in the turn in which it adds its frame: an object that a caller has held for longer may
+   *  have left memory, and the life that it stands for is another object's by then. */
+  end(name: LiteTopicName, reason: 'expired' | 'removed'): Promise<boolean> {
+    return this.#reserve.use(() => this.#end(name, reason));
   }
 
-  #end(topic: Topic, reason: 'expired' | 'removed'): Promise<boolean> {
+  #end(name: LiteTopicName, reason: 'expired' | 'removed'): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#commit.check();
-      if (topic.pending === undefined) this.#afterPending([topic], { then: () => resolve(false), failed: reject });
-      else this.#enqueueEnd(topic, topic.pending, reason, { resolve: () => resolve(true), reject });
+      const topic = this.#table.find(name);
+      const version = topic?.pending;
+      if (topic === undefined) resolve(false);
+      else if (version === undefined || (reason === 'expired' && !this.#hooks.isDue(topic, this.#time.now()))) {
+        this.#afterPending([topic], { then: () => resolve(false), failed: reject });
+      } else this.#enqueueEnd(topic, version, reason, { resolve: () => resolve(true), reject });
     });
   }
 
-  /** Resolves when everything that is pending on the topic has been committed. */
-  settled(topic: Topic): Promise<void> {
-    return new Promise((resolve, reject) => this.#afterPending([topic], { then: resolve, failed: reject }));
+  /** By name, as in `end`. */
+  consumed(name: LiteTopicName, group: string, epoch: string, next: number): Promise<void> {
+    return this.#reserve.use(() => this.#consumed(name, group, epoch, next));
   }
 
-  consumed(topic: Topic, group: string, epoch: string, next: number): Promise<void> {
-    return this.#inReserve(topic, () => this.#consumed(topic, group, epoch, next));
-  }
-
-  #consumed(topic: Topic, group: string, epoch: string, next: number): Promise<void> {
+  #consumed(name: LiteTopicName, group: string, epoch: string, next: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#commit.check();
-      const version = topic.pending;
-      if (version?.state.epoch !== epoch) {
+      const topic = this.#table.find(name);
+      const version = topic?.pending;
+      if (topic === undefined || version?.state.epoch !== epoch) {
         resolve();
         return;
       }
       topic.waiting += 1;
-      const frame = { kind: 'consumed', group, topic: topic.name, epoch: version.base, next } as const;
+      const frame = { kind: 'consumed', group, topic: name, epoch: version.base, next } as const;
       this.#commit.add(frame, this.#entry([topic], { resolve, reject }, () => {
         if (topic.visible?.base !== version.base) return;
         topic.consumed ??= new Map();
@@ -121,16 +124,6 @@ export class Appender {
 
   saveGroup(group: string, pattern: string): Promise<void> {
     return this.#reserve.isWhole ? this.#saveGroup(group, pattern) : this.#whenHealed(() => this.#saveGroup(group, pattern));
-  }
-
-  /** Pinned: between two tries nothing waits on it, and the topic that is tried again must be the one that the table has. */
-  async #inReserve<T>(topic: Topic, attempt: () => Promise<T>): Promise<T> {
-    topic.pins += 1;
-    try {
-      return await this.#reserve.use(attempt);
-    } finally {
-      topic.pins -= 1;
-    }
   }
 
   /** The device was full: nobody but those who may use the reserve gets any of its room before the reserve is whole again. */

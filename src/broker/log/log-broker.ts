@@ -51,8 +51,7 @@ export class LogBroker implements BrokerEngine {
 
   async read(name: LiteTopicName, from: ReadFrom, options: ReadOptions = {}): Promise<ReadResult> {
     this.#mustBeOpen();
-    const topic = this.#parts.table.find(name);
-    if (topic !== undefined && this.#parts.expiry.isDue(topic)) await this.#expire(topic);
+    if (this.#isDue(this.#parts.table.find(name))) await this.#expire(name);
     return this.#parts.reads.read(this.#parts.table.find(name), from, options);
   }
 
@@ -62,23 +61,27 @@ export class LogBroker implements BrokerEngine {
 
   async describe(names: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
     this.#mustBeOpen();
-    const topics = names.map((name) => this.#parts.table.find(name));
-    for (const topic of topics) if (topic !== undefined && this.#parts.expiry.isDue(topic)) await this.#expire(topic);
-    return topics.map((topic) => topic && infoOf(topic));
+    for (;;) {
+      const topics = names.map((name) => this.#parts.table.find(name));
+      const due = names.filter((_, i) => this.#isDue(topics[i]));
+      if (due.length === 0) return topics.map((topic) => topic && infoOf(topic));
+      // All topics are looked up again afterwards: any of them may leave memory meanwhile, and what was found is its past then.
+      await Promise.all(due.map((name) => this.#expire(name)));
+    }
   }
 
   async remove(name: LiteTopicName): Promise<boolean> {
     this.#mustBeOpen();
     const topic = this.#parts.table.find(name);
     if (topic === undefined) return false;
-    if (!this.#parts.expiry.isDue(topic)) return this.#parts.appender.end(topic, 'removed');
-    await this.#expire(topic);
+    if (!this.#isDue(topic)) return this.#parts.appender.end(name, 'removed');
+    await this.#expire(name);
     return false;
   }
 
   async list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
     this.#mustBeOpen();
-    return this.#parts.lister.page(pattern, page, (topic) => this.#parts.expiry.isDue(topic));
+    return this.#parts.lister.page(pattern, page, (topic) => this.#isDue(topic));
   }
 
   consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncIterable<Delivery> {
@@ -109,9 +112,13 @@ export class LogBroker implements BrokerEngine {
     await this.#parts.shutDown();
   }
 
+  #isDue(topic: Topic | undefined): boolean {
+    return topic !== undefined && this.#parts.expiry.isDue(topic);
+  }
+
   /** Its end is durable before anybody is told of it. */
-  async #expire(topic: Topic): Promise<void> {
-    await this.#parts.appender.end(topic, 'expired');
+  async #expire(name: LiteTopicName): Promise<void> {
+    await this.#parts.appender.end(name, 'expired');
   }
 
   #mustBeOpen(): void {

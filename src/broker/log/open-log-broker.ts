@@ -217,7 +217,7 @@ function assemble(storage: Storage): LogBroker {
   });
   const expiry: Expiry = new Expiry(clock, time, { table, index, sliceMax: limits.sweepTopics }, {
     isHeld: (topic) => groups.hasLag(topic.name),
-    end: (topic) => void appender.end(topic, 'expired').catch(() => expiry.arm(time.now() + EXPIRY_RETRY_MS)),
+    end: (topic) => void appender.end(topic.name, 'expired').catch(() => expiry.arm(time.now() + EXPIRY_RETRY_MS)),
   });
   const appender: Appender = new Appender({ table, commit, reserve, time }, {
     newEpoch: options.newEpoch,
@@ -319,11 +319,10 @@ function queueStore({ table, groups }: Storage, parts: QueueParts): QueueStore {
     },
     committed: (group, name) => table.find(name)?.consumed?.get(group) ?? 0,
     commit: async (group, name, epoch, next) => {
-      const topic = table.find(name);
-      if (topic === undefined) return;
-      await appender.consumed(topic, group, epoch, next);
+      await appender.consumed(name, group, epoch, next);
       // Its time may have come while the group kept it.
-      if (topic.pending?.expiresAt !== undefined) expiry.arm(topic.pending.expiresAt);
+      const at = table.find(name)?.pending?.expiresAt;
+      if (at !== undefined) expiry.arm(at);
     },
   };
 }

@@ -76,8 +76,11 @@ export class TopicTable {
     yield* this.#topics.values();
   }
 
+  /** @throws BrokerError failed: the topic has left memory. Two objects of one life would count its end twice, and the next checkpoint
+   *  would delete segments in which other topics live, so nothing may be written down after that. */
   touch(topic: Topic): void {
     if (topic.dirty) return;
+    if (this.#topics.get(topic.name) !== topic) throw new BrokerError('failed', `${topic.name} was changed through an object that had left memory`);
     topic.dirty = true;
     this.#dirty.add(topic);
   }
