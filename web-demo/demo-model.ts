@@ -1,15 +1,16 @@
 // Who answers: is it the built-in demo model, which understands what the page suggests? Another model would not know what to make of it.
+import { ChatClientError } from '../src/client/chat-client-error.ts';
 import type { Fetch } from '../src/client/chat-client.ts';
+import { isSuccess, parseJson, readAnswer } from '../src/client/http-answer.ts';
 
 /** False where the server does not say so, or cannot be asked: nothing depends on it but suggestions. */
 export async function answersWithDemo(fetchOnce: Fetch, token: string): Promise<boolean> {
   try {
-    const response = await fetchOnce('/v1/agents', { headers: { accept: 'application/json', authorization: `Bearer ${token}` } });
     // Read whatever it says: an answer that nobody reads keeps its connection.
-    const body: unknown = await response.json();
-    return response.ok && isDemoDefault(body);
+    const answer = await readAnswer(await fetchOnce('/v1/agents', { headers: { accept: 'application/json', authorization: `Bearer ${token}` } }));
+    return isSuccess(answer) && isDemoDefault(parseJson(answer.text));
   } catch (error) {
-    if (error instanceof TypeError || error instanceof SyntaxError) return false;
+    if (error instanceof TypeError || error instanceof ChatClientError) return false;
     throw error;
   }
 }

@@ -1,10 +1,10 @@
 // The command line's side of `holdline topics`: the same view of LiteTopics, asked of the running server.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import type { Broker, BrokerHealth, ReadResult, TailOptions } from '../broker/broker.ts';
 import type { StopSignal } from '../stop-signal.ts';
-import { withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
+import { ADMIN_ANSWER_BYTES_MAX, withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
+import { readLines } from './read-lines.ts';
 
 /** What the server refused, with its code. */
 export class AdminError extends Error {
@@ -84,7 +84,7 @@ class AdminClient implements TopicStore {
     signal?.addEventListener('abort', stop, { once: true });
     try {
       socket.write(`${JSON.stringify(request)}\n`);
-      for await (const line of createInterface({ input: socket, crlfDelay: Infinity })) {
+      for await (const line of readLines(socket, ADMIN_ANSWER_BYTES_MAX)) {
         // The other end is this same program.
         const answer = JSON.parse(line) as AdminAnswer;
         if ('error' in answer) throw new AdminError(answer.error.code, answer.error.message);

@@ -23,8 +23,10 @@ export type AdminAnswer =
   | { readonly done: unknown }
   | { readonly error: { readonly code: string; readonly message: string } };
 
-/** Bytes of one request line. */
+/** Bytes of one request line. The longest names a few hundred topics. */
 export const ADMIN_REQUEST_BYTES_MAX = 256 * 1024;
+/** Bytes of one answer line: far above a page of a topic, whose every character may be escaped. */
+export const ADMIN_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
 const SOCKET_NAME = 'admin.sock';
 /** Bytes that the address of a socket has for its path. Node cuts off what is longer and says nothing. */

@@ -2,11 +2,11 @@
 // may open. Owns the socket and its connections.
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { once } from 'node:events';
 import type { Logger } from 'pino';
 import { isBrokerError } from '../broker/errors.ts';
 import { ADMIN_REQUEST_BYTES_MAX, adminSocketPath, withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
+import { readLines } from './read-lines.ts';
 
 export class AdminServer {
   readonly #store: TopicStore;
@@ -50,18 +50,15 @@ export class AdminServer {
       gone.abort();
     });
     socket.on('error', (error) => this.#logger.debug({ err: error }, 'admin connection broke'));
-    const lines = createInterface({ input: socket, crlfDelay: Infinity });
-    lines.once('line', (line) => {
-      lines.close();
-      void this.#answer(socket, line, gone.signal);
-    });
+    void this.#answer(socket, gone.signal);
   }
 
   /** Never rejects: what goes wrong is the answer. */
-  async #answer(socket: Socket, line: string, signal: AbortSignal): Promise<void> {
+  async #answer(socket: Socket, signal: AbortSignal): Promise<void> {
     const say = (answer: AdminAnswer): boolean => socket.write(`${JSON.stringify(answer)}\n`);
     try {
-      if (line.length > ADMIN_REQUEST_BYTES_MAX) throw new Error('the request is too long');
+      const line = await requestLine(socket);
+      if (line === undefined) return;
       // The other end is this same program, and the socket's owner is the folder's.
       const request = JSON.parse(line) as AdminRequest;
       if (request.op === 'tail') {
@@ -95,5 +92,18 @@ export class AdminServer {
       default:
         throw new Error(`no such operation: ${String((request satisfies never as { op: unknown }).op)}`);
     }
+  }
+}
+
+/** Undefined where the connection ends before the line does. */
+async function requestLine(socket: Socket): Promise<string | undefined> {
+  // The answer goes out over the same socket, so the end of reading must not close it.
+  const chunks = socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  try {
+    for await (const line of readLines(chunks, ADMIN_REQUEST_BYTES_MAX)) return line;
+    return undefined;
+  } finally {
+    // Thrown away: a socket that nobody reads does not notice that the other end has gone.
+    socket.resume();
   }
 }

@@ -1,7 +1,7 @@
 // An HTTP answer, read whole, and what a refusal means: one table from status and body to an error, and from
 // the error to how an event stream goes on. Pure.
 import { parseRetryAfter } from './back-off.ts';
-import { ChatClientError } from './chat-client-error.ts';
+import { ChatClientError, ownError } from './chat-client-error.ts';
 import { isFields, parseWireError } from './wire-codec.ts';
 import type { WireEnd } from './wire.ts';
 
@@ -11,8 +11,32 @@ export interface HttpAnswer {
   readonly text: string;
 }
 
+/** Bytes of one answer, decompressed. The largest that the server gives is a page of a chat's history, far below this. */
+export const ANSWER_BYTES_MAX = 32 * 1024 * 1024;
+
+/** @throws ChatClientError not-holdline where the body is longer than ANSWER_BYTES_MAX */
 export async function readAnswer(response: Response): Promise<HttpAnswer> {
-  return { status: response.status, retryAfter: response.headers.get('retry-after'), text: await response.text() };
+  return { status: response.status, retryAfter: response.headers.get('retry-after'), text: await readText(response) };
+}
+
+/** Counts while it reads: some kilobytes of a compressed body can be gigabytes of text. */
+async function readText(response: Response): Promise<string> {
+  // An answer without a body, and a platform (React Native) whose fetch gives no stream: there the text comes in one piece.
+  if (!(response.body instanceof ReadableStream)) return response.text();
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  let bytes = 0;
+  for (let { value } = await reader.read(); value !== undefined; { value } = await reader.read()) {
+    bytes += value.byteLength;
+    if (bytes > ANSWER_BYTES_MAX) {
+      // Closes the connection; one that has failed is closed already.
+      await reader.cancel().catch(() => undefined);
+      throw ownError('not-holdline', `the answer is longer than ${ANSWER_BYTES_MAX} bytes`, { status: response.status });
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 export function isSuccess(answer: HttpAnswer): boolean {

@@ -1,7 +1,7 @@
 // The HTTP half of the protocol [PROTOCOL §3]: puts the token on, renews it once when it is refused, bounds how
 // long an answer may take, and turns every failure into a ChatClientError. It does not repeat a call after a
 // network fault: whoever knows that repeating is safe (`outbox.ts`, `chat.ts`) does.
-import { ownError } from './chat-client-error.ts';
+import { ChatClientError, ownError } from './chat-client-error.ts';
 import type { Environment } from './environment.ts';
 import { errorOf, isSuccess, parseJson, readAnswer } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
@@ -69,6 +69,7 @@ export class HttpApi {
       // In here, so that the time limit also covers an answer that stops half-way.
       return await readAnswer(response);
     } catch (cause) {
+      if (cause instanceof ChatClientError) throw cause;
       if (call.signal?.aborted === true) throw ownError('closed', 'closed before an answer came', { cause });
       const code = abort.signal.aborted ? 'timeout' : 'network';
       throw ownError(code, 'no answer from the server', { retryable: true, cause });
