@@ -6,6 +6,7 @@ import { CONNECTIONS_CHECK_MS, SPARE_SOCKETS_PER_ADDRESS, type GatewayConfig } f
 import type { HttpApp } from './http-app.ts';
 import type { Metrics } from './metrics.ts';
 import { requestValidation } from './request-validation.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
 import { guardSockets } from './socket-gate.ts';
 
 /** For requests, health probes among them, next to as many streams as are allowed. */
@@ -38,9 +39,11 @@ export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, 
     },
     // Longer than any id, so that a wrong one is answered as such.
     routerOptions: { maxParamLength: 1024 },
-    frameworkErrors: (error, request, reply) => void replyError(error, request, reply),
+    // Fastify refuses a malformed URL before any hook.
+    frameworkErrors: (error, request, reply) => void replyError(error, request, reply.headers(SECURITY_HEADERS)),
     clientErrorHandler: (error, socket) => void refuseRawClient(error, socket, deps),
   }).withTypeProvider<TypeBoxTypeProvider>();
+  app.addHook('onRequest', async (_request, reply) => void reply.headers(SECURITY_HEADERS));
   app.setValidatorCompiler(requestValidation);
   // Answers are made from types that their schemas are made of: checking them again at run time buys nothing.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));

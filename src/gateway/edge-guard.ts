@@ -21,19 +21,6 @@ export interface EdgeGuardDeps {
 /** What browsers remember of a preflight's answer, in seconds. */
 const PREFLIGHT_MAX_AGE_S = 600;
 
-export const SECURITY_HEADERS = {
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-  // What is said to one user is nobody else's to keep.
-  'cache-control': 'no-store',
-  // No answer is a document to be shown in a frame of another page. The page's own policy takes the place of this one.
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'x-frame-options': 'DENY',
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  'permissions-policy': 'camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()',
-} as const;
-
 export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRequests }: EdgeGuardDeps): void {
   app.decorateRequest('identity', null);
   app.addHook('onRequest', async (request, reply) => {
@@ -43,7 +30,7 @@ export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRe
       lastRequests.add(socket);
       reply.header('connection', 'close');
     }
-    reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
+    reply.header('x-request-id', request.id);
     if (readiness.isDraining) reply.header('connection', 'close');
     refuseForeignHost(request, config.hosts);
     refuseForeignUpgrade(request.raw);

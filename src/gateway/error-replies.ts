@@ -10,6 +10,7 @@ import { mapError, type MappedError } from './error-map.ts';
 import { GatewayError, type GatewayErrorCode, type GatewayErrorOptions } from './gateway-error.ts';
 import type { HttpApp } from './http-app.ts';
 import { isClientGone } from './log-privacy.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
 
 export function installErrorReplies(app: HttpApp): void {
   app.setErrorHandler((error, request, reply) => replyError(error, request, reply));
@@ -83,6 +84,7 @@ export async function refuseRawClient(error: Error & { readonly code?: string },
     'content-type: application/json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
+    ...Object.entries(SECURITY_HEADERS).map(([name, value]) => `${name}: ${value}`),
   ];
   socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
   socket.destroySoon();
