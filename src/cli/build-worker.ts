@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { systemClock } from '../clock.ts';
 import type { CommandLog } from '../session/command-log.ts';
+import type { GoneRun } from '../session/run-figures.ts';
 import { Runs } from '../session/runs.ts';
 import { BlockWatch } from '../sdk/block-watch.ts';
 import { logBlocked, logDefects } from '../sdk/describe-defect.ts';
@@ -29,9 +30,10 @@ export interface WorkerDeps {
   readonly random: () => number;
   readonly onOutcome: (outcome: RunOutcome) => void;
   readonly onContinued: (chars: number) => void;
+  readonly onGone: (gone: GoneRun) => void;
 }
 
-export function buildWorker({ config, logger, broker, commandLog, handlers, newId, random, onOutcome, onContinued }: WorkerDeps): Worker {
+export function buildWorker({ config, logger, broker, commandLog, handlers, newId, random, onOutcome, onContinued, onGone }: WorkerDeps): Worker {
   const runs = new Runs(broker, commandLog, systemClock, newId);
   const blocks = new BlockWatch(systemClock, config.leaseMs);
   // A gateway in the same process refuses prompts to others as well. A worker of its own need not know all agents there are.
@@ -53,6 +55,7 @@ export function buildWorker({ config, logger, broker, commandLog, handlers, newI
     leaseMs: config.leaseMs,
     onOutcome,
     onContinued,
+    onGone,
     hintOf: (agent, error) => hintOf(config.agents.find(({ name }) => name === agent), error),
   });
 }

@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import type { Metrics } from '../gateway/metrics.ts';
 import { UNWATCHED } from '../session/run-ending.ts';
-import { runFigures, type EndedRun } from '../session/run-figures.ts';
+import { runFigures, type EndedRun, type GoneRun } from '../session/run-figures.ts';
 
 export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal }: EndedRun): void {
   const figures = runFigures(run.times, run.attempt, terminal);
@@ -12,6 +12,14 @@ export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal
   const { runId, agent, model, attempt: attempts } = run;
   const { type: outcome, deltas } = terminal;
   logger.info({ ...ref, runId, agent, model, attempts, outcome, ...howItEnded(terminal), deltas, ...figures }, 'run ended');
+}
+
+/** The chat is no more, so this line is all that is left of the run. */
+export function reportGone(logger: Logger, metrics: Metrics, { ref, run, tally }: GoneRun): void {
+  const figures = runFigures(run.times, run.attempt, tally);
+  metrics.onRunEnded(figures, run.attempt);
+  const { runId, agent, model, attempt: attempts } = run;
+  logger.info({ ...ref, runId, agent, model, attempts, outcome: 'gone', deltas: tally.deltas, ...figures }, 'run ended');
 }
 
 function howItEnded(terminal: EndedRun['terminal']): Readonly<Record<string, unknown>> {

@@ -12,11 +12,12 @@ import { buildGateway, type Gateway } from '../gateway/app.ts';
 import { gatewayConfig, LOOPBACK_HOSTS, type GatewayConfig } from '../gateway/gateway-config.ts';
 import { buildHealthApp, type HealthApp } from '../gateway/health-app.ts';
 import type { HttpApp } from '../gateway/http-app.ts';
+import type { Metrics } from '../gateway/metrics.ts';
 import { randomId, systemRandom } from '../random.ts';
 import { CommandLog } from '../session/command-log.ts';
 import type { Worker } from '../worker/worker.ts';
 import { AdminServer } from './admin-server.ts';
-import { buildWorker } from './build-worker.ts';
+import { buildWorker, type WorkerDeps } from './build-worker.ts';
 import type { Config } from './config.ts';
 import { warnOfOpenEdge } from './edge-config.ts';
 import { HealthLog } from './health-log.ts';
@@ -24,7 +25,7 @@ import { ownSecret } from './key-file.ts';
 import { loadHandlers, type Handlers } from './load-handlers.ts';
 import { logStrays } from '../sdk/describe-defect.ts';
 import { openStorage } from './open-storage.ts';
-import { reportRun } from './run-report.ts';
+import { reportGone, reportRun } from './run-report.ts';
 import { makeToken } from './token.ts';
 
 /** The ready link of a start in a terminal: what stands on a screen is read, copied and forgotten there. */
@@ -70,7 +71,7 @@ function warnOfOpenServers({ broker }: Config, logger: Logger): void {
 async function startGateway(config: Config, logger: Logger, broker: BrokerEngine, handlers: Handlers): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, gateway.metrics, ended));
-  const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, handlers, newId: randomId, random: systemRandom, onOutcome: (outcome) => gateway.metrics.countRun(outcome), onContinued: (chars) => gateway.metrics.countContinued(chars) }) : undefined;
+  const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, handlers, newId: randomId, random: systemRandom, ...toldTo(logger, () => gateway.metrics) }) : undefined;
   const gateway: Gateway = await buildGateway({
     config: toGatewayConfig(config, secret),
     broker,
@@ -104,7 +105,7 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
 
 async function startWorker(config: Config, logger: Logger, broker: BrokerEngine, handlers: Handlers): Promise<RunningServer> {
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, health.metrics, ended));
-  const worker: Worker = buildWorker({ config, logger, broker, commandLog, handlers, newId: randomId, random: systemRandom, onOutcome: (outcome) => health.metrics.countRun(outcome), onContinued: (chars) => health.metrics.countContinued(chars) });
+  const worker: Worker = buildWorker({ config, logger, broker, commandLog, handlers, newId: randomId, random: systemRandom, ...toldTo(logger, () => health.metrics) });
   const health: HealthApp = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker) });
   const url = config.port !== undefined ? await listen(health.app, config) : config.edge.metricsPort === undefined ? undefined : await listenForProbes(health.app, config);
   worker.start();
@@ -117,6 +118,15 @@ async function startWorker(config: Config, logger: Logger, broker: BrokerEngine,
       await health.app.close();
       await broker.close();
     }),
+  };
+}
+
+/** What a worker tells of its runs. `metrics`: made after the worker, whose runs are counted in them. */
+function toldTo(logger: Logger, metrics: () => Metrics): Pick<WorkerDeps, 'onOutcome' | 'onContinued' | 'onGone'> {
+  return {
+    onOutcome: (outcome) => metrics().countRun(outcome),
+    onContinued: (chars) => metrics().countContinued(chars),
+    onGone: (gone) => reportGone(logger, metrics(), gone),
   };
 }
 

@@ -1,7 +1,7 @@
 // What a run took, in figures, from the times in its events: the same for whoever asks for its timeline, for the log
 // line at its end and for the metrics. Pure, and never text. Nodes' clocks differ a little, so nothing is below zero; where
 // two times contradict one another, because a clock was set between them, there is no figure.
-import type { RunTerminal } from './chat-event.ts';
+import type { RunTally, RunTerminal } from './chat-event.ts';
 import type { RunInfo, RunTimes } from './command-state.ts';
 import type { SessionRef } from './session-ref.ts';
 
@@ -10,6 +10,11 @@ export interface EndedRun {
   readonly ref: SessionRef;
   readonly run: RunInfo;
   readonly terminal: RunTerminal;
+}
+
+/** A run whose chat was removed, or expired, while a worker had it: no event tells its end. */
+export interface GoneRun extends Pick<EndedRun, 'ref' | 'run'> {
+  readonly tally: RunTally;
 }
 
 export interface RunFigures {
@@ -29,7 +34,7 @@ export interface RunFigures {
 /** How much the clocks of two nodes may differ. */
 const SKEW_MS = 5_000;
 
-export function runFigures(times: RunTimes, attempts: number, terminal: RunTerminal | undefined): RunFigures {
+export function runFigures(times: RunTimes, attempts: number, terminal: RunTally | RunTerminal | undefined): RunFigures {
   const { queued, started, cancelling } = times;
   const { firstTokenAt, endedAt } = terminal ?? {};
   return {
@@ -42,10 +47,10 @@ export function runFigures(times: RunTimes, attempts: number, terminal: RunTermi
   };
 }
 
-function rate(terminal: RunTerminal, ms: number | undefined): RunFigures {
+function rate(terminal: RunTally | RunTerminal, ms: number | undefined): RunFigures {
   if (ms === undefined || ms === 0) return {};
   const perSecond = (count: number): number => Math.round((count * 10_000) / ms) / 10;
-  const tokens = terminal.type === 'run.completed' ? (terminal.usage?.outputTokens ?? 0) : 0;
+  const tokens = 'type' in terminal && terminal.type === 'run.completed' ? (terminal.usage?.outputTokens ?? 0) : 0;
   return tokens > 0 ? { tokensPerSecond: perSecond(tokens) } : { deltasPerSecond: perSecond(terminal.deltas ?? 0) };
 }
 

@@ -69,15 +69,22 @@ const PROVIDER_ERRORS = {
 
 export type ProviderErrorCode = keyof typeof PROVIDER_ERRORS;
 
-/** The message is shown to users and logged: it never carries prompt or answer text, keys or URLs with credentials. */
+export interface ProviderErrorOptions extends ErrorOptions {
+  /** For the log: a status of HTTP, a code of the system. */
+  readonly detail?: string | undefined;
+}
+
+/** The message is shown to users and logged, `detail` is logged: neither carries prompt or answer text, keys or URLs. */
 export class ProviderError extends Error {
   override readonly name = 'ProviderError';
   readonly code: ProviderErrorCode;
   readonly retryable: boolean;
+  readonly detail: string | undefined;
 
-  constructor(code: ProviderErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ProviderErrorCode, message: string, { detail, ...options }: ProviderErrorOptions = {}) {
     super(message, options);
     this.code = code;
+    this.detail = detail;
     this.retryable = PROVIDER_ERRORS[code];
   }
 }

@@ -7,7 +7,10 @@ import { ANSWER_CHARS_MAX, AnswerBuilder } from '../session/answer-builder.ts';
 import { judgeAttempts, type AttemptVerdict } from '../session/attempts.ts';
 import type { RunError, RunTerminal, RunUsage } from '../session/chat-event.ts';
 import { decodeEvent } from '../session/chat-event.ts';
+import { findRun } from '../session/command-state.ts';
+import { isSessionError } from '../session/errors.ts';
 import { endRun, readRun, UNWATCHED } from '../session/run-ending.ts';
+import type { GoneRun } from '../session/run-figures.ts';
 import type { Runs } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
@@ -32,9 +35,11 @@ export interface RunDeps extends FenceDeps {
   readonly onContinued: (chars: number) => void;
   /** The model server failed the run, or what lies before it. */
   readonly onFailed?: (error: ProviderError) => void;
+  /** The chat was removed, or expired, under this run: nothing can be written of its end. */
+  readonly onGone?: (gone: GoneRun) => void;
 }
 
-/** `ended`: by this worker. `gone`: it had ended, or its chat is no more. `lost`: another has it now. `released`: this
+/** `ended`: by this worker. `gone`: it had ended already, or its chat was removed or expired. `lost`: another has it now. `released`: this
  *  worker was told to stop; the run goes on elsewhere. */
 export type RunOutcome = RunTerminal['type'] | 'gone' | 'lost' | 'released';
 
@@ -43,7 +48,7 @@ type Stop =
   | { readonly why: 'cancelled'; readonly by: string; readonly reason?: string }
   | { readonly why: 'overdue' }
   | { readonly why: 'gone' }
-  | { readonly why: 'lost' }
+  | { readonly why: 'lost'; readonly isRefused?: boolean }
   | { readonly why: 'released' };
 
 const ATTEMPT_FAILURES: Readonly<Record<Exclude<AttemptVerdict, 'go-on'>, string>> = {
@@ -112,7 +117,7 @@ class ActiveRun {
     this.#meter = new RunMeter(held.now);
     const { run, epoch, fence, ref } = held;
     const target = { topic: chatTopic(ref), epoch, fence, runId: run.runId, answerId: run.answerId, charsMax: deps.agent.answerCharsMax ?? ANSWER_CHARS_MAX };
-    this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () => this.#abort({ why: 'lost' }));
+    this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () => this.#abort({ why: 'lost', isRefused: true }));
   }
 
   async generate(released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
@@ -142,12 +147,14 @@ class ActiveRun {
 
   async #generate(): Promise<AttemptOutcome> {
     const terminal = await this.#streamAnswer();
+    let refused: RunOutcome | undefined;
     try {
       await this.#writer.settled();
     } catch (error) {
-      return this.#refused(error);
+      refused = this.#refused(error);
     }
     const stop = this.#stop;
+    if (refused !== undefined) return stop?.why === 'gone' || (await this.#isChatGone()) ? this.#gone() : refused;
     if (terminal === 'unjoinable') return stop === undefined ? terminal : this.#stopped(stop);
     // A completion that was already on its way wins over a Stop; nothing else does.
     if (terminal !== undefined && (terminal.type === 'run.completed' || stop === undefined)) return this.#finish(terminal);
@@ -156,7 +163,23 @@ class ActiveRun {
 
   async #stopped(stop: Stop): Promise<RunOutcome> {
     if (stop.why === 'overdue') return this.#finish(this.#overdue());
-    return stop.why === 'cancelled' ? this.#finish(this.#cancelled(stop.by, stop.reason)) : stop.why;
+    if (stop.why === 'cancelled') return this.#finish(this.#cancelled(stop.by, stop.reason));
+    // A refused append may come before the word that the chat is gone.
+    if (stop.why === 'gone' || (stop.why === 'lost' && stop.isRefused === true && (await this.#isChatGone()))) return this.#gone();
+    return stop.why;
+  }
+
+  #gone(): RunOutcome {
+    const { ref, run } = this.#held;
+    this.#deps.onGone?.({ ref, run, tally: this.#meter.tally() });
+    return 'gone';
+  }
+
+  /** Another chat may have its id by now. One of the same run is the same chat in a store that may have lost something. */
+  async #isChatGone(): Promise<boolean> {
+    const { ref, epoch, run } = this.#held;
+    const loaded = await this.#deps.log.load(ref);
+    return loaded === undefined || (loaded.epoch !== epoch && findRun(loaded.state, run.runId) === undefined);
   }
 
   /** The terminal that the stream itself leads to; undefined where it was stopped from outside. */
@@ -318,7 +341,9 @@ async function finish(
     return terminal.type;
   } catch (error) {
     if (isBrokerError(error, 'fenced')) return 'lost';
-    throw error;
+    if (!isSessionError(error, 'not-found')) throw error;
+    deps.onGone?.({ ref, run, tally: terminal });
+    return 'gone';
   }
 }
 

@@ -11,6 +11,7 @@ import { PENDING_RUN_TTL_MS, type CommandLog } from '../session/command-log.ts';
 import { isSessionError } from '../session/errors.ts';
 import { AT_ONCE_MS, expireAfter } from '../session/leftovers.ts';
 import { decodeRunRequest, type RunRequest } from '../session/run-request.ts';
+import type { GoneRun } from '../session/run-figures.ts';
 import type { Runs } from '../session/runs.ts';
 import { requestGroup, requestPattern, sessionOf } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
@@ -41,6 +42,8 @@ export interface WorkerOptions {
   readonly concurrency: number;
   readonly leaseMs?: number;
   readonly onOutcome?: (outcome: RunOutcome) => void;
+  /** For each run whose chat was removed, or expired, while this worker had it. */
+  readonly onGone?: (gone: GoneRun) => void;
   /** For each answer that went on where a lost worker's ended: the UTF-16 code units that were not made again. */
   readonly onContinued?: (chars: number) => void;
   /** What an operator should look at after a failure of an agent's model server. */
@@ -130,9 +133,9 @@ export class Worker {
   }
 
   async #execute(agent: Agent, request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
-    const { broker, log, runs, clock, onContinued = () => undefined } = this.#options;
+    const { broker, log, runs, clock, onContinued = () => undefined, onGone = () => undefined } = this.#options;
     const onFailed = (error: ProviderError): void => this.#reportUpstream(agent, request, error);
-    const deps = { broker, log, runs, clock, time: runs.time, agent, presence: this.#presence, onContinued, onFailed };
+    const deps = { broker, log, runs, clock, time: runs.time, agent, presence: this.#presence, onContinued, onFailed, onGone };
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
       const onError = (error: unknown): void => this.#report(error, 'the asker of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });
@@ -181,11 +184,12 @@ export class Worker {
     else logger.error({ err: error, ...run }, what);
   }
 
-  /** Its message is in words of ours, with the status and the code that the server gave. */
+  /** Its message is in words of ours; its detail is the status and the code that the server or the system gave. */
   #reportUpstream(agent: Agent, { tenant, sessionId, runId }: RunRequest, error: ProviderError): void {
     const { logger, hintOf } = this.#options;
     const hint = hintOf?.(agent.name, error);
-    const { code, message: why } = error;
+    const { code, message, detail } = error;
+    const why = detail === undefined ? message : `${message} (${detail})`;
     logger.warn({ tenant, sessionId, runId, agent: agent.name, error: code, why, ...(hint === undefined ? {} : { hint }) }, 'a model server failed a run');
   }
 

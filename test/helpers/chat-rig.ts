@@ -6,7 +6,7 @@ import type { Position } from '../../src/broker/position.ts';
 import { Branches } from '../../src/session/branches.ts';
 import { CommandLog } from '../../src/session/command-log.ts';
 import { Cursors } from '../../src/session/cursors.ts';
-import type { EndedRun } from '../../src/session/run-figures.ts';
+import type { EndedRun, GoneRun } from '../../src/session/run-figures.ts';
 import { Runs, type Prompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import type { Principal, SessionRef } from '../../src/session/session-ref.ts';
@@ -149,6 +149,7 @@ export interface RigOptions {
   readonly agent?: Partial<Agent>;
   readonly leaseMs?: number;
   readonly onRunEnded?: (ended: EndedRun) => void;
+  readonly onGone?: (gone: GoneRun) => void;
 }
 
 export class ChatRig {
@@ -169,11 +170,12 @@ export class ChatRig {
   readonly continuedChars: number[] = [];
   readonly #agent: Agent;
   readonly #leaseMs: number | undefined;
+  readonly #onGone: (gone: GoneRun) => void;
   readonly #workers: Worker[] = [];
   readonly #viewers: Viewer[] = [];
   #ids = 0;
 
-  constructor({ broker, clock, agent, leaseMs, onRunEnded }: RigOptions = {}) {
+  constructor({ broker, clock, agent, leaseMs, onRunEnded, onGone = () => undefined }: RigOptions = {}) {
     this.clock = clock ?? new ManualClock();
     let epochs = 0;
     this.broker = broker ?? new MemoryBroker({ clock: this.clock, newEpoch: () => `e${(epochs += 1)}` });
@@ -184,6 +186,7 @@ export class ChatRig {
     this.cursors = new Cursors(this.broker);
     this.hub = new TopicHub({ broker: this.broker, clock: this.clock, onError: (error) => this.errors.push(error) });
     this.#leaseMs = leaseMs;
+    this.#onGone = onGone;
     this.#agent = { name: 'default', provider: this.model, model: 'm', takeover: 'continue', attemptsMax: 5, conversationChars: 100_000, ...agent };
   }
 
@@ -205,6 +208,7 @@ export class ChatRig {
       agents: new Map(agents.map((agent) => [agent.name, agent])),
       concurrency,
       onContinued: (chars) => this.continuedChars.push(chars),
+      onGone: this.#onGone,
       ...(this.#leaseMs === undefined ? {} : { leaseMs: this.#leaseMs }),
     });
     worker.start();

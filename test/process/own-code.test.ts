@@ -159,7 +159,7 @@ describe('a model server that fails a run', () => {
       ['keyless', /HTTP 401, invalid_api_key/, /none is configured/],
       ['locked', /HTTP 401, invalid_api_key/, /does not take the key in LOCKED_KEY/],
     ] as const) {
-      expect(await askAgent(server, agent)).toMatchObject({ event: 'run.failed', error: { code: 'upstream-refused' } });
+      expect(await askAgent(server, agent)).toMatchObject({ event: 'run.failed', error: { code: 'upstream-refused', message: 'the model server refused the request: whoever runs this service must look at it' } });
       const line = await logged(server, new RegExp(`"agent":"${agent}".*a model server failed a run`));
       expect(line).toMatchObject({ level: 40, tenant: 'default', sessionId: expect.stringMatching(new RegExp(`(^|:)${agent}$`)) as string, error: 'upstream-refused', why: expect.stringMatching(why) as string });
       expect(line['hint']).toEqual(hint === undefined ? undefined : expect.stringMatching(hint));

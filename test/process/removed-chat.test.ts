@@ -91,6 +91,20 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
     await answered(rig, 'trip');
   });
 
+  it('a run whose chat is removed ends in one line of the log, with the outcome gone', async () => {
+    const rig = await start(engine);
+    const { server, token } = rig;
+    const gone = (): string[] => server.log.filter((line) => line.includes('"run ended"'));
+    for (const sessionId of ['one', 'two', 'three', 'four']) {
+      const { body } = await post(server, `${sessionId}/messages`, { content: 'count 5000 at 500/s', agent: 'counter' }, token);
+      const story = new JoinedStory();
+      await (await follow(server, sessionId, story, token)).until(() => story.text(String(body['runId'])).length > 100);
+      expect((await call({ method: 'DELETE', url: `${server.url}/v1/sessions/${sessionId}`, token })).status).toBe(204);
+      await vi.waitFor(() => expect(gone().map((line) => JSON.parse(line) as unknown).at(-1)).toMatchObject({ runId: body['runId'], agent: 'counter', outcome: 'gone', attempts: 1 }), { timeout: timeLimit(15_000) });
+    }
+    expect(gone()).toHaveLength(4);
+  });
+
   it('a request that was consumed does not outlive its chat', async () => {
     const rig = await start(engine, { HOLDLINE_SESSION_TTL: '2h' });
     await answered(rig, 'trip');

@@ -1,14 +1,15 @@
 // When a run was asked for, began, said its first word and ended, as its owner may read it and as the log line says.
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
-import { reportRun } from '../../src/cli/run-report.ts';
+import { reportGone, reportRun } from '../../src/cli/run-report.ts';
 import { Connections } from '../../src/gateway/connections.ts';
 import { Metrics } from '../../src/gateway/metrics.ts';
 import { encodeEvent } from '../../src/session/chat-event.ts';
-import { runFigures, type EndedRun } from '../../src/session/run-figures.ts';
+import { runFigures, type EndedRun, type GoneRun } from '../../src/session/run-figures.ts';
 import type { RunTimeline } from '../../src/session/run-timeline.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
-import { ChatRig, joinAnswer, type RigOptions } from '../helpers/chat-rig.ts';
+import { ProviderError } from '../../src/worker/provider.ts';
+import { ChatRig, joinAnswer, type PlayedCall, type RigOptions } from '../helpers/chat-rig.ts';
 import { eventually } from '../helpers/collector.ts';
 
 let rig: ChatRig;
@@ -199,6 +200,33 @@ describe('a timeline', () => {
 });
 
 describe('the end of a run', () => {
+  it.each([
+    ['is silent', () => undefined],
+    ['goes on', (call: PlayedCall) => void call.say('more')],
+    ['finishes', (call: PlayedCall) => call.finish()],
+    ['fails', (call: PlayedCall) => call.fail(new ProviderError('upstream-error', 'it failed'))],
+  ])('whose chat is removed is one line in the log with the outcome gone, when the model %s', async (_what, then) => {
+    const gone: GoneRun[] = [];
+    setup({ onGone: (one) => gone.push(one) });
+    const worker = rig.startWorker();
+    const { runId } = await rig.prompt('a secret question');
+    await rig.clock.advance(100);
+    const call = await rig.model.call(0);
+    await said(runId, 0, 'a secret answer');
+    await rig.clock.advance(50);
+    await rig.sessions.remove(rig.alice, rig.ref);
+    then(call);
+    await eventually(() => worker.activeRuns === 0);
+    const lines: string[] = [];
+    const metrics = new Metrics(new Connections(rig.clock), {});
+    for (const one of gone) reportGone(pino({ base: null }, { write: (line: string) => void lines.push(line) }), metrics, one);
+    metrics.close();
+    expect(lines).toHaveLength(1);
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ msg: 'run ended', sessionId: 's1', runId, agent: 'default', attempts: 1, outcome: 'gone', waitedMs: 0, durationMs: 150 });
+    expect(lines.join()).not.toContain('secret');
+    expect(ends).toEqual([]);
+  });
+
   it('is told once, whoever writes it: the worker, or the node that was asked to stop it', async () => {
     setup().startWorker();
     const first = await rig.prompt('a');

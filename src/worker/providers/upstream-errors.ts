@@ -1,6 +1,7 @@
 // From what a model server, or the network before it, did wrong to a ProviderError. Messages say what happened in
 // our own words: an upstream's text may quote the prompt or the key, a network error's the URL, and a parser's the
 // answer. So nothing of theirs passes but a status, a system error code and words known here; no cause is attached.
+// These three say nothing to a user of a chat, so they are the error's detail, which only the log shows.
 import { ProviderError, type ProviderErrorCode } from '../provider.ts';
 
 /** Error codes and types that OpenAI-compatible servers use. A list, since an unknown word could be a secret. */
@@ -16,35 +17,42 @@ const KNOWN_WORDS: ReadonlySet<string> = new Set([
 /** An answer with an error status; `error`: the error object in its body, if it has one. */
 export function errorOfStatus(status: number, error?: unknown): ProviderError {
   const code = isQuotaSpent(status, error) ? 'upstream-quota-spent' : codeOfStatus(status);
-  return described(code, [`HTTP ${status}`, errorWord(error)]);
+  return described(code, [`HTTP ${status}`, errorWord(error)], OPERATOR_STATUSES.has(status));
 }
 
 /** An error object where the answer should be, or anything else that tells a failure. Its own code counts, when that is
  *  an HTTP status; else the words that it uses. */
 export function errorOfObject(error: unknown): ProviderError {
   const status = statusIn(error);
-  return status === undefined ? described(codeOfWords(error), [errorWord(error)]) : errorOfStatus(status, error);
+  return status === undefined ? described(codeOfWords(error), [errorWord(error)], OPERATOR_WORDS.has(errorWord(error) ?? '')) : errorOfStatus(status, error);
 }
 
-function described(code: keyof typeof WHAT_HAPPENED, details: readonly (string | undefined)[]): ProviderError {
+/** A key, an address or a name of a model that the server does not take: no prompt of a user changes that. */
+const OPERATOR_STATUSES: ReadonlySet<number> = new Set([401, 403, 404, 405, 407]);
+const OPERATOR_WORDS: ReadonlySet<string> = new Set(['authentication_error', 'invalid_api_key', 'model_not_found', 'not_found_error', 'permission_error', 'unsupported_model', 'NotFoundError']);
+const FOR_THE_OPERATOR = ': whoever runs this service must look at it';
+
+/** @param isForOperator another prompt would fail likewise, until the operator does something */
+function described(code: keyof typeof WHAT_HAPPENED, details: readonly (string | undefined)[], isForOperator: boolean): ProviderError {
   const detail = details.filter((one) => one !== undefined).join(', ');
-  return new ProviderError(code, detail === '' ? WHAT_HAPPENED[code] : `${WHAT_HAPPENED[code]} (${detail})`);
+  const suffix = isForOperator || code === 'upstream-quota-spent' ? FOR_THE_OPERATOR : '';
+  return new ProviderError(code, WHAT_HAPPENED[code] + suffix, detail === '' ? {} : { detail });
 }
 
 /** fetch rejected before there was an answer. */
 export function errorOfConnecting(error: unknown): ProviderError {
   const code = systemCode(error);
   // fetch has no code for what it forbids itself: a redirect, a blocked port. Asking again would change nothing.
-  if (code === undefined) return new ProviderError('upstream-refused', 'the model server redirects, or its address may not be used');
-  if (code.startsWith('HPE_')) return malformed('the model server does not speak HTTP');
+  if (code === undefined) return new ProviderError('upstream-refused', `the model server redirects, or its address may not be used${FOR_THE_OPERATOR}`);
+  if (code.startsWith('HPE_')) return malformed(`the model server does not speak HTTP${FOR_THE_OPERATOR}`, code);
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return timedOut();
-  return new ProviderError('upstream-unreachable', `the model server cannot be reached (${code})`);
+  return new ProviderError('upstream-unreachable', 'the model server cannot be reached', { detail: code });
 }
 
 /** The body broke while it was read. */
 export function errorOfReading(error: unknown): ProviderError {
   const code = systemCode(error);
-  if (code !== undefined && /^(?:HPE_|Z_)/.test(code)) return malformed(`the model server's answer cannot be decoded (${code})`);
+  if (code !== undefined && /^(?:HPE_|Z_)/.test(code)) return malformed("the model server's answer cannot be decoded", code);
   if (code === 'UND_ERR_BODY_TIMEOUT') return timedOut();
   return truncated(code);
 }
@@ -54,8 +62,7 @@ export function timedOut(): ProviderError {
 }
 
 export function truncated(code?: string): ProviderError {
-  const detail = code === undefined ? '' : ` (${code})`;
-  return new ProviderError('upstream-truncated', `the model server's answer broke off before its end${detail}`);
+  return new ProviderError('upstream-truncated', "the model server's answer broke off before its end", { detail: code });
 }
 
 /** It said that it had ended, and nothing else. */
@@ -63,8 +70,8 @@ export function neverBegan(): ProviderError {
   return new ProviderError('upstream-truncated', "the model server's answer ended before it began");
 }
 
-export function malformed(message: string): ProviderError {
-  return new ProviderError('upstream-malformed', message);
+export function malformed(message: string, detail?: string): ProviderError {
+  return new ProviderError('upstream-malformed', message, { detail });
 }
 
 export function tooLarge(what: string, limit: number): ProviderError {
