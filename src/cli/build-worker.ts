@@ -6,7 +6,7 @@ import type { CommandLog } from '../session/command-log.ts';
 import type { GoneRun } from '../session/run-figures.ts';
 import { Runs } from '../session/runs.ts';
 import { BlockWatch } from '../sdk/block-watch.ts';
-import { logBlocked, logDefects } from '../sdk/describe-defect.ts';
+import { logBlindness, logBlocked, logDefects } from '../sdk/describe-defect.ts';
 import { createHandlerProvider } from '../sdk/handler-provider.ts';
 import { CONVERSATION_CHARS_MAX, TAKEOVER_ATTEMPTS_MAX, type Agent } from '../worker/agent.ts';
 import type { Provider } from '../worker/provider.ts';
@@ -35,7 +35,7 @@ export interface WorkerDeps {
 
 export function buildWorker({ config, logger, broker, commandLog, handlers, newId, random, onOutcome, onContinued, onGone }: WorkerDeps): Worker {
   const runs = new Runs(broker, commandLog, systemClock, newId);
-  const blocks = new BlockWatch(systemClock, config.leaseMs);
+  const blocks = new BlockWatch(systemClock, config.leaseMs, logBlindness(logger));
   // A gateway in the same process refuses prompts to others as well. A worker of its own need not know all agents there are.
   const known = config.role === 'all' ? { agents: new Map(config.agents.map(({ name, entry }) => [name, entry])) } : {};
   const own = { broker, runs, clock: systemClock, onDefect: logDefects(logger), blocks, onBlocked: logBlocked(logger), ...known };

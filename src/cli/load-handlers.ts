@@ -14,7 +14,7 @@ export type Handlers = ReadonlyMap<string, AgentHandler>;
 /** Only of what is served here. `onStray`: an error that a module leaves to nobody while none of its runs is answered.
  *  @throws UsageError */
 export async function loadHandlers(agents: readonly AgentConfig[], onStray: (agent: string, error: unknown) => void): Promise<Handlers> {
-  const loading = agents.flatMap(({ name, entry: { handler }, isServed }) => (isServed && handler !== undefined ? [inScope({ onStray: (error) => onStray(name, error) }, () => load(name, handler))] : []));
+  const loading = agents.flatMap(({ name, entry: { handler }, isServed }) => (isServed && handler !== undefined ? [inScope({ onStray: (error) => onStray(name, error), onBlocked: () => undefined }, () => load(name, handler))] : []));
   return new Map(await Promise.all(loading));
 }
 

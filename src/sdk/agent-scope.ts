@@ -5,6 +5,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 export interface AgentScope {
   /** An error that nobody caught or awaited. */
   readonly onStray: (error: unknown) => void;
+  /** Its code kept the event loop to itself for longer than the lease of this worker. */
+  readonly onBlocked: (ms: number) => void;
 }
 
 /** Costs every promise of the process a little from its first use on, and so nothing where no agent is code. */
@@ -12,6 +14,11 @@ const scopes = new AsyncLocalStorage<AgentScope | undefined>();
 
 export function inScope<T>(scope: AgentScope, work: () => T): T {
   return scopes.run(scope, work);
+}
+
+/** Whose code is running. */
+export function currentScope(): AgentScope | undefined {
+  return scopes.getStore();
 }
 
 /** Work of ours that an agent's code asks for: a defect in it is ours, and must not pass for the agent's. */

@@ -1,60 +1,138 @@
 // Finds out which handler's code kept the event loop to itself. A worker whose loop is blocked for longer than its lease
 // loses every run it has, and only the run whose code blocked it is to blame: the others must not pay for it again and
-// again. Each step of a handler is timed where Node enters and leaves it. The hooks are on only while a handler runs.
-import { AsyncLocalStorage, createHook, type AsyncHook } from 'node:async_hooks';
-import { setImmediate } from 'node:timers';
-import type { Clock } from '../clock.ts';
+// again. Nothing is measured while the loop turns: a thread watches a heartbeat of this one, and only where beats are missing
+// it interrupts this thread (as a debugger does, also within a loop that never ends) and asks whose code is running.
+import { Worker } from 'node:worker_threads';
+import type { Clock, Timer } from '../clock.ts';
+import { currentScope, inScope, type AgentScope } from './agent-scope.ts';
 
-interface Watched {
-  readonly onBlocked: (ms: number) => void;
+/** Beats in the time after which a step counts as blocking. */
+const BEATS = 10;
+/** Samples in a row of one agent's code that make it the one to blame. Two beats at either end belong to nobody for certain.
+ *  A process that was frozen as a whole has no samples: its thread was frozen too. */
+const SAMPLES_BLOCKED = BEATS - 3;
+/** Words of the memory that both threads see. */
+const BEAT = 0;
+const IS_WATCHED = 1;
+
+/** Calls `work` in the scope, and tells the scope when its code has blocked the event loop. */
+export interface Blocks {
+  run<T>(scope: AgentScope, work: () => Promise<T>): Promise<T>;
 }
 
-export class BlockWatch {
+/** Each watch is reached by a number of its own from the thread that interrupts. */
+const watches = new Map<number, () => void>();
+let watchCount = 0;
+const SAMPLE = Symbol.for('holdline.sampleBlockedLoop');
+
+/** In plain JavaScript: it is the same from sources and when built. The session exists only while beats are missing. */
+const WATCHDOG = `
+const { workerData: { shared, everyMs, id } } = require('node:worker_threads');
+const { Session } = require('node:inspector');
+const words = new Int32Array(shared);
+const expression = 'globalThis[Symbol.for("holdline.sampleBlockedLoop")]?.(' + id + ')';
+let last = -1;
+let missed = 0;
+let session;
+setInterval(() => {
+  const beat = Atomics.load(words, ${BEAT});
+  const isMissing = beat === last && Atomics.load(words, ${IS_WATCHED}) === 1;
+  last = beat;
+  missed = isMissing ? missed + 1 : 0;
+  if (!isMissing) {
+    session?.disconnect();
+    session = undefined;
+  } else if (missed > 1) {
+    if (session === undefined) {
+      session = new Session();
+      session.connectToMainThread();
+    }
+    session.post('Runtime.evaluate', { expression, silent: true });
+  }
+}, everyMs);
+`;
+
+export class BlockWatch implements Blocks {
   readonly #clock: Clock;
   readonly #blockedMs: number;
-  readonly #watched = new AsyncLocalStorage<Watched>();
-  readonly #hook: AsyncHook;
+  readonly #onFault: (error: unknown) => void;
+  readonly #words = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
+  readonly #id = (watchCount += 1);
+  #watchdog: Worker | undefined;
+  #beating: Timer | undefined;
+  #beatAt = 0;
   #running = 0;
-  #entered: { readonly watched: Watched; readonly at: number } | undefined;
+  #suspect: AgentScope | undefined;
+  #samples = 0;
 
-  /** A step that takes `blockedMs` or longer blocks. */
-  constructor(clock: Clock, blockedMs: number) {
+  /** Code that keeps the loop for `blockedMs` or longer blocks. `onFault`: from now on nobody can be blamed. */
+  constructor(clock: Clock, blockedMs: number, onFault: (error: unknown) => void) {
     this.#clock = clock;
     this.#blockedMs = blockedMs;
-    this.#hook = createHook({ before: () => this.#enter(), after: () => this.#leave() });
+    this.#onFault = onFault;
   }
 
-  /** Calls `onBlocked` after each step of the work, or of anything it began, that blocks. */
-  async run<T>(work: () => Promise<T>, onBlocked: (ms: number) => void): Promise<T> {
-    const watched = { onBlocked };
-    if (this.#running === 0) this.#hook.enable();
+  /** Also of work that blocks in its first step, before it returns. */
+  async run<T>(scope: AgentScope, work: () => Promise<T>): Promise<T> {
+    if (this.#running === 0) this.#start();
     this.#running += 1;
     try {
-      const startedAt = this.#clock.mono();
-      const working = this.#watched.run(watched, work);
-      // The first step belongs to whoever called, so no hook sees it.
-      this.#judge(watched, startedAt);
-      return await working;
+      return await inScope(scope, work);
     } finally {
       this.#running -= 1;
-      if (this.#running === 0) this.#hook.disable();
+      // It may have ended in the step that blocked, and then no beat comes between.
+      if (this.#suspect === scope) this.#judge();
+      if (this.#running === 0) this.#pause();
     }
   }
 
-  #enter(): void {
-    const watched = this.#watched.getStore();
-    this.#entered = watched === undefined ? undefined : { watched, at: this.#clock.mono() };
+  async close(): Promise<void> {
+    this.#pause();
+    watches.delete(this.#id);
+    await this.#watchdog?.terminate();
   }
 
-  #leave(): void {
-    const entered = this.#entered;
-    this.#entered = undefined;
-    if (entered !== undefined) this.#judge(entered.watched, entered.at);
+  #start(): void {
+    this.#watchdog ??= this.#startWatchdog();
+    Atomics.store(this.#words, IS_WATCHED, 1);
+    this.#beat();
   }
 
-  #judge({ onBlocked }: Watched, since: number): void {
-    const ms = this.#clock.mono() - since;
-    // Not inside a hook: an error there ends the process.
-    if (ms >= this.#blockedMs) setImmediate(() => onBlocked(ms));
+  #pause(): void {
+    this.#beating?.cancel();
+    Atomics.store(this.#words, IS_WATCHED, 0);
+  }
+
+  #startWatchdog(): Worker {
+    watches.set(this.#id, () => this.#sample());
+    Reflect.set(globalThis, SAMPLE, (id: number) => watches.get(id)?.());
+    const workerData = { shared: this.#words.buffer, everyMs: this.#blockedMs / BEATS, id: this.#id };
+    const watchdog = new Worker(WATCHDOG, { eval: true, workerData, execArgv: [], env: {} });
+    watchdog.on('error', this.#onFault);
+    watchdog.unref();
+    return watchdog;
+  }
+
+  #beat(): void {
+    this.#judge();
+    this.#beatAt = this.#clock.mono();
+    Atomics.add(this.#words, BEAT, 1);
+    this.#beating = this.#clock.after(this.#blockedMs / BEATS, () => this.#beat());
+  }
+
+  /** Called in the middle of whatever this thread does. */
+  #sample(): void {
+    const scope = currentScope();
+    if (scope !== this.#suspect) this.#samples = 0;
+    this.#suspect = scope;
+    this.#samples += 1;
+  }
+
+  #judge(): void {
+    const suspect = this.#suspect;
+    const samples = this.#samples;
+    this.#suspect = undefined;
+    this.#samples = 0;
+    if (samples >= SAMPLES_BLOCKED) suspect?.onBlocked(Math.round(this.#clock.mono() - this.#beatAt));
   }
 }

@@ -14,7 +14,7 @@ import { LEASE_MS, RUNS_MAX, Worker } from '../worker/worker.ts';
 import type { AgentDefinition, AgentHandler } from './agent-handler.ts';
 import { watchStrays } from './agent-scope.ts';
 import { BlockWatch } from './block-watch.ts';
-import { logBlocked, logDefects } from './describe-defect.ts';
+import { logBlindness, logBlocked, logDefects } from './describe-defect.ts';
 import { toAgent } from './handler-agent.ts';
 import type { AgentRun } from './handler-provider.ts';
 
@@ -62,13 +62,15 @@ export function createWorker(options: AgentWorkerOptions): AgentWorker {
     const servers = openServers(place);
     if (servers.length > 0) logger.warn({ servers }, OPEN_SERVERS);
     const broker = await openBroker({ engine: 'redis', ...place, promise: options.promise ?? 'always', appendfsync: options.appendfsync, onError });
-    return { broker, worker: buildWorker(options, broker, logger) };
+    const blocks = new BlockWatch(systemClock, options.leaseMs ?? LEASE_MS, logBlindness(logger));
+    return { broker, blocks, worker: buildWorker(options, broker, logger, blocks) };
   });
 }
 
 interface Opened {
   readonly broker: BrokerEngine;
   readonly worker: Worker;
+  readonly blocks: BlockWatch;
 }
 
 class SdkWorker implements AgentWorker {
@@ -95,17 +97,17 @@ class SdkWorker implements AgentWorker {
 
   async #close(): Promise<void> {
     if (this.#opened === undefined) return;
-    const { worker, broker } = await this.#opened;
+    const { worker, broker, blocks } = await this.#opened;
     await worker.close();
+    await blocks.close();
     await broker.close();
     this.#unwatch?.();
   }
 }
 
-function buildWorker({ agents, runsMax, leaseMs, onDefect }: AgentWorkerOptions, broker: BrokerEngine, logger: Logger): Worker {
+function buildWorker({ agents, runsMax, leaseMs, onDefect }: AgentWorkerOptions, broker: BrokerEngine, logger: Logger, blocks: BlockWatch): Worker {
   const log = new CommandLog(broker, systemRandom);
   const runs = new Runs(broker, log, systemClock, randomId);
-  const blocks = new BlockWatch(systemClock, leaseMs ?? LEASE_MS);
   const deps = { broker, runs, clock: systemClock, onDefect: onDefect ?? logDefects(logger), blocks, onBlocked: logBlocked(logger) };
   const served = Object.entries(agents).map(([name, agent]) => [name, toAgent(name, agent, deps)] as const);
   return new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map(served), concurrency: runsMax ?? RUNS_MAX, leaseMs: leaseMs ?? LEASE_MS });

@@ -17,6 +17,10 @@ export function logBlocked(logger: Logger): (what: object, run: AgentRun) => voi
   return (what, { agent, sessionId, runId }) => logger.warn({ ...what, agent, sessionId, runId }, 'an agent kept this process from its other runs for longer than the lease: let it wait between steps, or move the work into a thread');
 }
 
+export function logBlindness(logger: Logger): (error: unknown) => void {
+  return (err) => logger.warn({ err }, 'the thread that watches for agents that block this process has failed: from now on nobody knows which one does');
+}
+
 export function logDefects(logger: Logger): (error: unknown, run: AgentRun) => void {
   return (error, { agent, sessionId, runId }) => {
     logger.error({ ...describeDefect(error), agent, sessionId, runId }, 'an agent threw what is no AgentError');

@@ -6,10 +6,10 @@ import { AgentError, isAgentError } from '../worker/agent-error.ts';
 import { persist } from '../worker/persist.ts';
 import type { ModelMessage, Provider, ProviderEvent, ProviderRequest } from '../worker/provider.ts';
 import type { AgentChat, AgentHandler } from './agent-handler.ts';
-import { inScope } from './agent-scope.ts';
+import type { AgentScope } from './agent-scope.ts';
 import { AgentWriter } from './agent-writer.ts';
 import { Asks, ASKS_MAX, type AskDeps } from './ask.ts';
-import type { BlockWatch } from './block-watch.ts';
+import type { Blocks } from './block-watch.ts';
 import { EventChannel } from './event-channel.ts';
 
 /** Each reading of an ask, and each wait for its log, hears of the end of the run. */
@@ -26,7 +26,7 @@ export interface HandlerDeps extends AskDeps {
   /** A handler threw what is no AgentError: a defect of it. Its message may hold anything, a prompt too. */
   readonly onDefect: (error: unknown, run: AgentRun) => void;
   /** Of the process: told of the handlers that block it for longer than its lease. */
-  readonly blocks: BlockWatch;
+  readonly blocks: Blocks;
   /** A handler blocked this process, or that could not be written down. */
   readonly onBlocked: (what: { readonly blockedMs: number } | { readonly err: unknown }, run: AgentRun) => void;
 }
@@ -48,7 +48,8 @@ async function* play(agent: string, handler: AgentHandler, deps: HandlerDeps, re
     else if (!isAborted(error, signal)) deps.onDefect(error, { ...run, agent });
   };
   // Also of a handler that is not async and throws.
-  const working = deps.blocks.run(async () => inScope({ onStray }, () => handler(chat, writer, signal)), (blockedMs) => void noteBlocked(deps, { ...run, agent }, blockedMs));
+  const scope: AgentScope = { onStray, onBlocked: (blockedMs) => void noteBlocked(deps, { ...run, agent }, blockedMs) };
+  const working = deps.blocks.run(scope, async () => handler(chat, writer, signal));
   working.then(() => channel.close(), fail);
   yield* channel.read();
   if (signal.aborted) return;

@@ -8,9 +8,9 @@ import { Runs, type SentPrompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import type { TranscriptMessage } from '../../src/session/transcript.ts';
 import type { AgentDefinition, AgentHandler } from '../../src/sdk/agent-handler.ts';
-import { BlockWatch } from '../../src/sdk/block-watch.ts';
+import { inScope } from '../../src/sdk/agent-scope.ts';
 import { toAgent } from '../../src/sdk/handler-agent.ts';
-import { LEASE_MS, Worker } from '../../src/worker/worker.ts';
+import { Worker } from '../../src/worker/worker.ts';
 import { eventually } from '../helpers/collector.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
@@ -41,8 +41,7 @@ export class AgentRig {
     const { broker, clock } = this;
     const log = new CommandLog(broker, Math.random);
     const runs = new Runs(broker, log, clock, () => `id${(this.#ids += 1)}`);
-    const blocks = new BlockWatch(clock, LEASE_MS);
-    const deps = { broker, runs, clock, onDefect: (error: unknown) => this.defects.push(error), blocks, onBlocked: () => undefined };
+    const deps = { broker, runs, clock, onDefect: (error: unknown) => this.defects.push(error), blocks: { run: inScope }, onBlocked: () => undefined };
     const served = new Map(Object.entries(agents).map(([name, agent]) => [name, toAgent(name, agent, deps)]));
     const worker = new Worker({ broker, log, runs, clock, logger: pino({ level: 'silent' }), agents: served, concurrency });
     worker.start();

@@ -1,64 +1,111 @@
 // Whose code kept the event loop: the handler that did, at whichever of its steps, and never one that ran beside it.
-import { setTimeout } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
-import { systemClock, type Clock } from '../../src/clock.ts';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { BlockWatch } from '../../src/sdk/block-watch.ts';
 import { eventually } from '../helpers/collector.ts';
+import { timeLimit } from '../helpers/slowness.ts';
 
-/** Time passes only where a handler computes. */
-function rig(): { watch: BlockWatch; compute: (ms: number) => void } {
-  let at = 0;
-  const clock: Clock = { ...systemClock, mono: () => at };
-  return { watch: new BlockWatch(clock, 1000), compute: (ms) => {
-    at += ms;
-  } };
+const BLOCKED_MS = 200;
+const SAMPLE = Symbol.for('holdline.sampleBlockedLoop');
+/** More than it takes to be blamed. */
+const SAMPLES = 10;
+
+function rig(): { run: (work: () => Promise<void>) => Promise<number[]> } {
+  const faults: unknown[] = [];
+  const watch = new BlockWatch(systemClock, BLOCKED_MS, (error) => faults.push(error));
+  onTestFinished(async () => {
+    await watch.close();
+    expect(faults).toEqual([]);
+  });
+  return {
+    run: async (work) => {
+      const blocked: number[] = [];
+      await watch.run({ onStray: () => undefined, onBlocked: (ms) => blocked.push(ms) }, work);
+      return blocked;
+    },
+  };
+}
+
+/** Reads how often the thread that watches has interrupted this one. */
+function countSamples(): () => number {
+  const sample = Reflect.get(globalThis, SAMPLE) as (id: number) => void;
+  let count = 0;
+  Reflect.set(globalThis, SAMPLE, (id: number) => {
+    count += 1;
+    sample(id);
+  });
+  return () => count;
+}
+
+/** Keeps the thread until it has been interrupted often enough. */
+function compute(samples = SAMPLES): void {
+  const count = countSamples();
+  const givenUpAt = performance.now() + timeLimit(4_000);
+  while (count() < samples && performance.now() < givenUpAt);
+}
+
+function computeAtOnce(): Promise<void> {
+  compute();
+  return Promise.resolve();
 }
 
 describe('a handler that computes for longer than the lease', () => {
   it.each([
-    ['at once', (compute: () => void) => {
-      compute();
-      return Promise.resolve();
-    }],
-    ['after a timer', async (compute: () => void) => {
+    ['at once', computeAtOnce],
+    ['after a timer', async () => {
       await setTimeout(1);
       compute();
     }],
-    ['after a promise', async (compute: () => void) => {
+    ['after a promise', async () => {
       await Promise.resolve();
       await Promise.resolve();
       compute();
     }],
-    ['in a callback', (compute: () => void) => new Promise<void>((resolve) => {
-      setImmediate(() => {
+    ['in a callback', () => new Promise<void>((resolve) => {
+      globalThis.setImmediate(() => {
         compute();
         resolve();
       });
     })],
+    ['in steps that never let the event loop turn', async () => {
+      const count = countSamples();
+      const givenUpAt = performance.now() + timeLimit(4_000);
+      while (count() < SAMPLES && performance.now() < givenUpAt) await Promise.resolve();
+    }],
   ])('%s is told, and the one beside it is not', async (_when, handler) => {
-    const { watch, compute } = rig();
-    const blocked: number[] = [];
-    const innocent: number[] = [];
-    const beside = watch.run(async () => {
-      for (let i = 0; i < 20; i += 1) await setTimeout(1);
-    }, (ms) => innocent.push(ms));
-    await watch.run(() => handler(() => compute(20_000)), (ms) => blocked.push(ms));
-    await beside;
-    await eventually(() => blocked.length > 0);
-    expect(blocked).toEqual([20_000]);
-    expect(innocent).toEqual([]);
+    const { run } = rig();
+    let isOver = false;
+    const beside = run(async () => {
+      while (!isOver) await setImmediate();
+    });
+    const blocked = await run(async () => {
+      await handler();
+      await setTimeout(BLOCKED_MS);
+    });
+    isOver = true;
+    expect(blocked).toHaveLength(1);
+    expect(blocked[0]).toBeGreaterThanOrEqual(BLOCKED_MS);
+    expect(await beside).toEqual([]);
   });
 
-  it('is not told of steps that are short, however many', async () => {
-    const { watch, compute } = rig();
-    const blocked: number[] = [];
-    await watch.run(async () => {
-      for (let i = 0; i < 10; i += 1) {
-        compute(900);
-        await setTimeout(1);
-      }
-    }, (ms) => blocked.push(ms));
-    await setTimeout(1);
-    expect(blocked).toEqual([]);
+  it('is told also when it ends with the step that blocks', async () => {
+    const { run } = rig();
+    expect(await run(computeAtOnce)).toHaveLength(1);
+  });
+
+  it('is not told when several handlers in turn keep the loop, each for less', async () => {
+    const { run } = rig();
+    const halves = Array.from({ length: 4 }, () => run(async () => {
+      await setTimeout(1);
+      compute(3);
+    }));
+    expect(await Promise.all(halves)).toEqual([[], [], [], []]);
+  });
+
+  it('is told again by the watch of a second run, after a time without runs', async () => {
+    const { run } = rig();
+    expect(await run(() => setTimeout(1))).toEqual([]);
+    await eventually(async () => (await run(computeAtOnce)).length === 1);
   });
 });
