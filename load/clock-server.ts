@@ -74,7 +74,8 @@ const broker = await (storage.startsWith('redis:')
   : openBroker({ engine: 'log', folder: storage, fsync: { mode: 'always' }, onFatal: complain }));
 const log = new CommandLog(broker, Math.random);
 const logger = pino({ level: 'warn' });
-const connections = { connectionsMax: 19_000, connectionsPerUserMax: 19_000, connectionsPerAddressMax: 19_000 };
+// All of the load is one user's.
+const connections = { sessionsPerUserMax: 0, runsPerUserMax: 0, connectionsMax: 19_000, connectionsPerUserMax: 19_000, connectionsPerAddressMax: 19_000 };
 const config = gatewayConfig({ auth: { keys: { kind: 'secret', secret } }, ...connections });
 const modelUrl = process.env['LOAD_MODEL_URL'];
 const provider = modelUrl === undefined ? clockModel : createOpenAiProvider({ baseUrl: modelUrl, clock: systemClock, random: Math.random });

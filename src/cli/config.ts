@@ -6,6 +6,8 @@ import { TOKEN_LIFETIME_MAX_MS } from '../gateway/auth/claims.ts';
 import { createKeySource, InvalidKeyError } from '../gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig, SessionIdScope } from '../gateway/gateway-config.ts';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, SESSION_ID_SCOPES } from '../gateway/gateway-config.ts';
+import { CHAT_LIST_MAX } from '../session/chat-list.ts';
+import { RUNS_COUNTED_MAX } from '../session/open-runs.ts';
 import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, SESSION_TTL_MS } from '../session/sessions.ts';
 import { RUN_MS_MAX } from '../worker/agent.ts';
 import { LEASE_MS, RUNS_MAX } from '../worker/worker.ts';
@@ -36,6 +38,8 @@ export interface Config {
   readonly connectionsPerAddressMax: number | undefined;
   readonly ticketsPerUserMax: number | undefined;
   readonly subscriptionsPerUserMax: number | undefined;
+  readonly sessionsPerUserMax: number | undefined;
+  readonly runsPerUserMax: number | undefined;
   readonly edge: EdgeConfig;
   /** Empty only for a gateway that was told of none: it takes prompts for any. */
   readonly agents: readonly AgentConfig[];
@@ -93,6 +97,8 @@ export function readConfig(env: Environment = process.env): Config {
     connectionsPerUserMax: read.integer('HOLDLINE_CONNECTIONS_PER_USER', 1, 1_000_000),
     ticketsPerUserMax: read.integer('HOLDLINE_TICKETS_PER_USER', 1, 100_000),
     subscriptionsPerUserMax: read.integer('HOLDLINE_SUBSCRIPTIONS_PER_USER', 1, 1_000_000),
+    sessionsPerUserMax: read.integer('HOLDLINE_SESSIONS_PER_USER', 0, CHAT_LIST_MAX),
+    runsPerUserMax: read.integer('HOLDLINE_RUNS_PER_USER', 0, RUNS_COUNTED_MAX),
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
     edge: readEdge(read, port),
     agents: readAgents(read, role),

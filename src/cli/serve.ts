@@ -142,7 +142,7 @@ function workerMetrics(worker: Worker) {
 }
 
 function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined): GatewayConfig {
-  const { origins, hosts, publicUrl, trustedProxies, cookieSecret, connectionsPerUserMax, connectionsPerAddressMax, ticketsPerUserMax, subscriptionsPerUserMax, edge } = config;
+  const { origins, hosts, publicUrl, trustedProxies, cookieSecret, connectionsPerUserMax, connectionsPerAddressMax, ticketsPerUserMax, subscriptionsPerUserMax, sessionsPerUserMax, runsPerUserMax, edge } = config;
   const auth = config.auth ?? { keys: { kind: 'secret', secret: ownSecretBytes ?? new Uint8Array() } as const };
   return gatewayConfig({
     auth: { ...auth, ...(cookieSecret === undefined ? {} : { cookieSecret }) },
@@ -160,6 +160,8 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
     ...(connectionsPerUserMax === undefined ? {} : { connectionsPerUserMax }),
     ...(ticketsPerUserMax === undefined ? {} : { ticketsPerUserMax }),
     ...(subscriptionsPerUserMax === undefined ? {} : { subscriptionsPerUserMax }),
+    ...(sessionsPerUserMax === undefined ? {} : { sessionsPerUserMax }),
+    ...(runsPerUserMax === undefined ? {} : { runsPerUserMax }),
     ...(connectionsPerAddressMax === undefined ? {} : { connectionsPerAddressMax }),
   });
 }

@@ -54,6 +54,8 @@ const SESSION: Record<SessionErrorCode, WireRow> = {
   'message-not-found': { status: 404 },
   'run-not-found': { status: 404 },
   'queue-full': { status: 429, retryAfterS: 5 },
+  'too-many-sessions': { status: 429 },
+  'too-many-runs': { status: 429, retryAfterS: 5 },
   'no-active-run': { status: 409 },
   'cursor-conflict': { status: 409 },
   contended: { status: 503, retryAfterS: 1 },
@@ -102,8 +104,8 @@ export function mapError(error: unknown): MappedError {
     return { ...mapRow(code, { ...GATEWAY[code], message, retryable }, details, retryAfterMs), isDefect: code === 'internal' };
   }
   if (error instanceof SessionError) {
-    const { code, message, retryable } = error;
-    return mapRow(code, { ...SESSION[code], message, retryable });
+    const { code, message, retryable, limit } = error;
+    return mapRow(code, { ...SESSION[code], message, retryable }, limit === undefined ? undefined : { limit });
   }
   const row = error instanceof BrokerError ? BROKER[error.code] : 'internal';
   if (row === 'internal' || !(error instanceof BrokerError)) return mapError(new GatewayError('internal'));

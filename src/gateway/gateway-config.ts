@@ -1,6 +1,7 @@
 // Everything about the edge that can be chosen: one frozen object, every field with its unit, every default a
 // constant with its reason. Does not read the environment; whoever starts the process does.
 import { hkdfSync, randomBytes } from 'node:crypto';
+import { CHAT_LIST_MAX } from '../session/chat-list.ts';
 import { SESSION_TTL_MS } from '../session/sessions.ts';
 import type { KnownAgents } from './known-agents.ts';
 
@@ -82,6 +83,10 @@ export interface GatewayConfig {
   readonly subscriptionsPerUserMax: number;
   /** Bought of this node and not expired. */
   readonly ticketsPerUserMax: number;
+  /** Chats of one user on all nodes; 0 for no limit, at most CHAT_LIST_MAX. */
+  readonly sessionsPerUserMax: number;
+  /** Runs of one user that are queued or running, on all nodes; 0 for no limit. */
+  readonly runsPerUserMax: number;
   readonly framesPerSecond: number;
   readonly framesBurst: number;
   readonly ticketTtlMs: number;
@@ -139,6 +144,10 @@ export const SUBSCRIPTIONS_PER_SOCKET_MAX = 256;
 export const SUBSCRIPTIONS_PER_USER_MAX = 4_096;
 /** A page that opens many streams buys one for each. */
 export const TICKETS_PER_USER_MAX = 256;
+/** As many as the list of chats shows. */
+export const SESSIONS_PER_USER_MAX = CHAT_LIST_MAX;
+/** An eighth of what one worker makes at once. */
+export const RUNS_PER_USER_MAX = 256;
 export const FRAMES_PER_SECOND = 100;
 /** A page that opens many chats subscribes to all of them at once. */
 export const FRAMES_BURST = 600;
@@ -181,6 +190,8 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   subscriptionsPerSocketMax: SUBSCRIPTIONS_PER_SOCKET_MAX,
   subscriptionsPerUserMax: SUBSCRIPTIONS_PER_USER_MAX,
   ticketsPerUserMax: TICKETS_PER_USER_MAX,
+  sessionsPerUserMax: SESSIONS_PER_USER_MAX,
+  runsPerUserMax: RUNS_PER_USER_MAX,
   framesPerSecond: FRAMES_PER_SECOND,
   framesBurst: FRAMES_BURST,
   ticketTtlMs: TICKET_TTL_MS,

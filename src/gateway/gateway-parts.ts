@@ -10,6 +10,7 @@ import { Branches } from '../session/branches.ts';
 import { Runs } from '../session/runs.ts';
 import { Sessions } from '../session/sessions.ts';
 import { sessionOf } from '../session/topic-names.ts';
+import { UserLimits } from '../session/user-limits.ts';
 import { TopicHub } from '../stream/topic-hub.ts';
 import { Admission } from './admission.ts';
 import { LastRequests } from './answer-order.ts';
@@ -56,9 +57,7 @@ export function buildParts(deps: PartsDeps) {
     else logger.error({ err: error }, 'gateway work failed');
   };
   const tokens = buildVerifier(deps);
-  const sessions = new Sessions(broker, log, clock, config.sessionTtlMs);
-  const runs = new Runs(broker, log, clock, newId, config.sessionTtlMs);
-  const branches = new Branches(broker, log, clock, newId);
+  const { sessions, runs, branches } = buildChats(deps);
   const [cursors, sessionIds] = [new Cursors(broker), new SessionIds({ scope: config.sessionIds, broker, log })] as const;
   const connections: Connections = new Connections(clock, () => {
     outageWatch.look();
@@ -118,6 +117,17 @@ export function buildParts(deps: PartsDeps) {
     onDefect,
     cutConnections,
     close,
+  };
+}
+
+/** Together they hold each user's limits. */
+function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps) {
+  const { sessionTtlMs, sessionsPerUserMax, runsPerUserMax } = config;
+  const limits = new UserLimits({ broker, log, clock, sessionsMax: sessionsPerUserMax, runsMax: runsPerUserMax });
+  return {
+    sessions: new Sessions(broker, log, clock, sessionTtlMs, limits),
+    runs: new Runs(broker, log, clock, newId, sessionTtlMs, limits),
+    branches: new Branches(broker, log, clock, newId, limits),
   };
 }
 

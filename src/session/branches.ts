@@ -13,6 +13,8 @@ import { findBranch, findPrompt } from './find-turning.ts';
 import { loadOwn, mustOwnAs } from './own-session.ts';
 import type { SentPrompt } from './runs.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
+import { mustFit, UNLIMITED } from './user-limit.ts';
+import { UserLimits } from './user-limits.ts';
 
 export interface Regeneration {
   /** Of the prompt. */
@@ -43,16 +45,19 @@ export class Branches {
   readonly #log: CommandLog;
   readonly #clock: Clock;
   readonly #newId: () => string;
+  readonly #limits: UserLimits;
 
-  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string) {
+  /** `limits`: undefined for none. */
+  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string, limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 })) {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
     this.#newId = newId;
+    this.#limits = limits;
   }
 
   /** Queues another answer to a prompt, whose branch is shown from then on.
-   *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, contended */
+   *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-runs, contended */
   async regenerate(principal: Principal, ref: SessionRef, regeneration: Regeneration): Promise<SentPrompt & { answerId: string }> {
     const { messageId, answerId = this.#newId(), priority, onBusy, trace } = regeneration;
     const seen = await loadOwn(this.#log, principal, ref);
@@ -63,12 +68,15 @@ export class Branches {
     const bodyHash = bodyHashOf(['regenerate', messageId, regeneration.agent, regeneration.model]);
     const command = { messageId, promptAt: prompt.at, answerId, runId: this.#newId(), bodyHash, agent, model, priority, onBusy, user: principal.user, createdAt: isoTime(this.#clock), ...(trace === undefined ? {} : { trace }) };
     let repeat: SentPrompt | undefined;
-    const committed = await this.#log.transact(ref, (loaded) => {
-      const { state, epoch } = mustOwnAs(principal, loaded, seen);
-      const known = findRepeat(state, { messageId: answerId, bodyHash });
-      repeat = known === undefined ? undefined : { messageId, runId: known.runId, queued: known.queued, position: { epoch, offset: known.offset } };
-      return known === undefined ? decideRegenerate(state, command) : { drafts: [] };
-    });
+    const place = findRepeat(seen.state, { messageId: answerId, bodyHash }) === undefined ? await this.#limits.enterRun(principal, ref, command.runId) : UNLIMITED;
+    const committed = await this.#log
+      .transact(ref, (loaded) => {
+        const { state, epoch } = mustOwnAs(principal, loaded, seen);
+        const known = findRepeat(state, { messageId: answerId, bodyHash });
+        repeat = known === undefined ? undefined : { messageId, runId: known.runId, queued: known.queued, position: { epoch, offset: known.offset } };
+        return known === undefined ? mustFit([place], decideRegenerate(state, command)) : { drafts: [] };
+      })
+      .finally(() => place.leave());
     if (repeat !== undefined) return { ...repeat, answerId };
     const run = committed === undefined ? undefined : findRun(committed.state, command.runId);
     if (committed === undefined || run === undefined) throw new SessionError('contended');

@@ -1,11 +1,12 @@
 // A user's list of chats: a small log of its own, in which every record names one chat, or, after compaction,
 // many. It is written before the chat it names and verified when read, so it may name too many chats for a
 // moment and never too few. When a chat was last active is asked of the chat itself.
-import type { Broker, NewRecord, TopicInfo } from '../broker/broker.ts';
+import type { Appended, Broker, NewRecord, TopicInfo } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { ListedChat } from './chat-pages.ts';
 import { chatListTopic, chatTopic } from './topic-names.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
+import type { ReadPlace } from './user-limit.ts';
 
 /** Longer than any chat may live without a new one being made; every creation starts it anew. */
 export const CHAT_LIST_TTL_MS = 2 * 365 * 24 * 60 * 60 * 1000;
@@ -13,21 +14,42 @@ export const CHAT_LIST_TTL_MS = 2 * 365 * 24 * 60 * 60 * 1000;
 export const CHAT_LIST_MAX = 5000;
 /** Records after which a reader rewrites the list as one. */
 const COMPACT_AT = 64;
+/** A chat is made within this time after it was named; until then its name is kept. */
+const NAMED_EARLY_MS = 60_000;
 
 interface Entry {
   readonly sessionId: string;
   readonly createdAt: number;
 }
 
-export async function addToChatList(broker: Broker, principal: Principal, ref: SessionRef, now: number): Promise<void> {
+export async function addToChatList(broker: Broker, principal: Principal, ref: SessionRef, now: number): Promise<Appended> {
   const topic = chatListTopic(principal);
   const record = encodeEntries([{ sessionId: ref.sessionId, createdAt: now }]);
-  await broker.append([{ topic, records: [record], expect: { create: true }, ttlMs: CHAT_LIST_TTL_MS }]);
+  const [appended] = await broker.append([{ topic, records: [record], expect: { create: true }, ttlMs: CHAT_LIST_TTL_MS }]);
+  if (appended === undefined) throw new Error('one write has one answer');
+  return appended;
 }
 
+/** Never fewer than there are, up to CHAT_LIST_MAX. */
+export async function countNamedChats(broker: Broker, principal: Principal): Promise<ReadPlace & { readonly count: number }> {
+  const { entries, epoch, next } = await readEntries(broker, principal);
+  return { epoch, next, count: entries.length };
+}
+
+export async function findChats(broker: Broker, principal: Principal, now: number): Promise<ReadPlace & { readonly found: readonly string[] }> {
+  const { alive, epoch, next } = await readAlive(broker, principal, now);
+  return { epoch, next, found: alive.map(({ ref }) => ref.sessionId) };
+}
+
+type AliveChat = Omit<ListedChat, 'sessionId'> & { readonly ref: SessionRef };
+
 /** The chats that exist. Whose they are is checked by the caller, chat by chat. */
-export async function readChatList(broker: Broker, principal: Principal): Promise<(Omit<ListedChat, 'sessionId'> & { readonly ref: SessionRef })[]> {
-  const { entries, epoch, ranges, records } = await readEntries(broker, principal);
+export async function readChatList(broker: Broker, principal: Principal, now: number): Promise<readonly AliveChat[]> {
+  return (await readAlive(broker, principal, now)).alive;
+}
+
+async function readAlive(broker: Broker, principal: Principal, now: number): Promise<Pick<StoredList, 'epoch' | 'next'> & { readonly alive: readonly AliveChat[] }> {
+  const { entries, epoch, next, records } = await readEntries(broker, principal);
   const refs = entries.map(({ sessionId }): SessionRef => ({ tenant: principal.tenant, sessionId }));
   const infos = await broker.describe(refs.map(chatTopic));
   const alive = entries.flatMap((entry, i) => {
@@ -36,9 +58,11 @@ export async function readChatList(broker: Broker, principal: Principal): Promis
     return info === undefined || ref === undefined ? [] : [{ ref, createdAt: entry.createdAt, lastActiveAt: lastWrite(info) }];
   });
   if (records >= COMPACT_AT && epoch !== undefined) {
-    await compact(broker, principal, epoch, ranges, alive.map(({ ref, createdAt }) => ({ sessionId: ref.sessionId, createdAt })));
+    // Another request may be about to make a chat that is named and not there yet.
+    const kept = entries.filter(({ createdAt }, i) => infos[i] !== undefined || createdAt > now - NAMED_EARLY_MS);
+    await compact(broker, principal, epoch, [[0, next - 1]], kept);
   }
-  return alive;
+  return { alive, epoch, next };
 }
 
 function lastWrite(info: TopicInfo): number {
@@ -49,7 +73,8 @@ interface StoredList {
   /** Newest first, each chat once. */
   readonly entries: readonly Entry[];
   readonly epoch: string | undefined;
-  readonly ranges: readonly (readonly [number, number])[];
+  /** Behind the newest record. */
+  readonly next: number;
   readonly records: number;
 }
 
@@ -74,14 +99,14 @@ async function readEntries(broker: Broker, principal: Principal): Promise<Stored
     if (result.end) break;
     from = { epoch: result.epoch, offset: result.next };
   }
-  return { entries: [...found.values()], epoch, ranges: last < 0 ? [] : [[0, last]], records };
+  return { entries: [...found.values()], epoch, next: last + 1, records };
 }
 
 /** Replaces exactly what was read. A chat made in the meantime stands after it and stays. */
-async function compact(broker: Broker, principal: Principal, epoch: string, supersedes: StoredList['ranges'], alive: readonly Entry[]): Promise<void> {
+async function compact(broker: Broker, principal: Principal, epoch: string, supersedes: readonly (readonly [number, number])[], kept: readonly Entry[]): Promise<void> {
   const topic = chatListTopic(principal);
   try {
-    await broker.append([{ topic, records: [encodeEntries(alive)], expect: { epoch }, supersedes, ttlMs: CHAT_LIST_TTL_MS }]);
+    await broker.append([{ topic, records: [encodeEntries(kept)], expect: { epoch }, supersedes, ttlMs: CHAT_LIST_TTL_MS }]);
   } catch (error) {
     // Another reader compacted at the same time, or the list is gone: either way there is nothing left to do.
     if (!isBrokerError(error, 'epoch-changed') && !isBrokerError(error, 'invalid-append')) throw error;

@@ -10,6 +10,9 @@ const SESSION_ERRORS = {
   'message-not-found': { retryable: false, message: 'no such message in this session' },
   'run-not-found': { retryable: false, message: 'no such run in this session' },
   'queue-full': { retryable: true, message: 'too many prompts wait in this session' },
+  /** Of the user. A retry that removes nothing is refused again. */
+  'too-many-sessions': { retryable: false, message: 'this user has as many chats as one user may have: delete one' },
+  'too-many-runs': { retryable: true, message: 'this user has as many runs that are queued or running as one user may have: stop one, or wait until one ends' },
   'no-active-run': { retryable: false, message: 'no such run is active or queued' },
   /** A stored offset of another epoch, beyond the head, or moving backward. */
   'cursor-conflict': { retryable: false, message: 'the position does not move this cursor forward' },
@@ -19,13 +22,20 @@ const SESSION_ERRORS = {
 
 export type SessionErrorCode = keyof typeof SESSION_ERRORS;
 
+export interface SessionErrorOptions extends ErrorOptions {
+  /** The limit that was met, told to the caller. */
+  readonly limit?: number;
+}
+
 export class SessionError extends Error {
   override readonly name = 'SessionError';
   readonly code: SessionErrorCode;
   readonly retryable: boolean;
+  readonly limit: number | undefined;
 
-  constructor(code: SessionErrorCode, options?: ErrorOptions) {
+  constructor(code: SessionErrorCode, { limit, ...options }: SessionErrorOptions = {}) {
     super(SESSION_ERRORS[code].message, options);
+    this.limit = limit;
     this.code = code;
     this.retryable = SESSION_ERRORS[code].retryable;
   }

@@ -5,9 +5,8 @@ import type { Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../clock.ts';
 import { AnswerBuilder } from './answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './asked-session.ts';
-import { addToChatList } from './chat-list.ts';
 import type { MessageContent, RunPriority } from './chat-event.ts';
-import type { CommandLog } from './command-log.ts';
+import type { CommandLog, LoadedState } from './command-log.ts';
 import { findRun, newCommandState, type CommandState } from './command-state.ts';
 import { bodyHashOf, cancelTarget, decideCancel, decideSend, findRepeat, type Decision, type SendCommand } from './decide.ts';
 import { decideEdit, decideWithdraw } from './decide-branch.ts';
@@ -18,6 +17,8 @@ import { endRun, readRun } from './run-ending.ts';
 import { SESSION_TTL_MS } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { SteadyTime } from './steady-time.ts';
+import { mustFit, type Admitted } from './user-limit.ts';
+import { UserLimits } from './user-limits.ts';
 
 /** A stopped run whose worker does not end it within this is ended by the node that was asked. */
 export const CANCEL_GRACE_MS = 1000;
@@ -53,35 +54,59 @@ export class Runs {
   readonly #clock: Clock;
   readonly #newId: () => string;
   readonly #ttlMs: number;
+  readonly #limits: UserLimits;
 
-  /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. `ttlMs`: of a chat that a prompt creates. */
-  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string, ttlMs = SESSION_TTL_MS) {
+  /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. `ttlMs`: of a chat that a prompt creates. `limits`: undefined for none. */
+  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string, ttlMs = SESSION_TTL_MS, limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 })) {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
     this.time = new SteadyTime(clock);
     this.#newId = newId;
     this.#ttlMs = ttlMs;
+    this.#limits = limits;
   }
 
   /** Exactly one message and one run per messageId, however often and wherever it is sent. The first send creates the session.
-   *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, contended */
+   *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-sessions, too-many-runs, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
     const seen = await this.#log.load(ref);
     const command = this.#sendCommand(principal, prompt, prompt.replaces === undefined ? undefined : await findPrompt(this.#broker, ref, mustOwn(principal, seen), prompt.replaces));
-    // An ask is no chat of anybody's list, and nobody comes back to it after the run that asked.
-    const isAsked = askDepth(ref.sessionId) > 0;
-    if (!isAsked && seen === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
+    const places = await this.#enter(principal, ref, seen, command);
+    try {
+      return await this.#send(principal, ref, command, seen, places);
+    } finally {
+      for (const place of places) place.leave();
+    }
+  }
+
+  /** What the prompt takes of its user's limits: a run, and before that the chat, where there is none yet. */
+  async #enter(principal: Principal, ref: SessionRef, seen: LoadedState | undefined, command: SendCommand): Promise<readonly Admitted[]> {
+    // An ask is no chat of anybody's list, and part of a run that is counted.
+    if (askDepth(ref.sessionId) > 0) return [];
+    if (seen !== undefined) return findRepeat(mustOwn(principal, seen).state, command) === undefined ? [await this.#limits.enterRun(principal, ref, command.runId)] : [];
+    const run = await this.#limits.enterRun(principal, ref, command.runId);
+    try {
+      run.mustFit();
+      return [run, await this.#limits.enterSession(principal, ref)];
+    } catch (error) {
+      run.leave();
+      throw error;
+    }
+  }
+
+  async #send(principal: Principal, ref: SessionRef, command: SendCommand, seen: LoadedState | undefined, places: readonly Admitted[]): Promise<SentPrompt> {
+    const ttlMs = askDepth(ref.sessionId) > 0 ? ASK_TTL_MS : this.#ttlMs;
     let repeat: SentPrompt | undefined;
     const committed = await this.#log.transact(ref, (loaded) => {
       repeat = undefined;
       if (loaded === undefined) {
-        const creates = newCommandState(principal.user, command.createdAt, isAsked ? ASK_TTL_MS : this.#ttlMs);
+        const creates = newCommandState(principal.user, command.createdAt, ttlMs);
         return { creates, ...decideSend(creates, command) };
       }
       const { state, epoch } = command.replaces === undefined || seen === undefined ? mustOwn(principal, loaded) : mustOwnAs(principal, loaded, seen);
       const known = findRepeat(state, command);
-      if (known === undefined) return decideSend(state, command);
+      if (known === undefined) return mustFit(places, decideSend(state, command));
       const position = { epoch, offset: known.offset };
       repeat = { messageId: command.messageId, runId: known.runId, position, queued: known.queued };
       return { drafts: [] };

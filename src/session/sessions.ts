@@ -3,7 +3,7 @@ import type { Broker, TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../clock.ts';
-import { addToChatList, readChatList } from './chat-list.ts';
+import { readChatList } from './chat-list.ts';
 import { pageOfChats, type ListPlace } from './chat-pages.ts';
 import { decodeEvent, type JsonObject } from './chat-event.ts';
 import type { CommandLog, LoadedState, Look } from './command-log.ts';
@@ -17,6 +17,8 @@ import { readRuns, type RunPage } from './run-pages.ts';
 import { loadOwn, mustOwn, owns } from './own-session.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
 import { chatTopic, cursorsTopic } from './topic-names.ts';
+import { UNLIMITED } from './user-limit.ts';
+import { UserLimits } from './user-limits.ts';
 
 /** A chat lives this long after its last write, run or viewer, unless another time is configured or asked for. */
 export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
@@ -55,13 +57,15 @@ export class Sessions {
   readonly #log: CommandLog;
   readonly #clock: Clock;
   readonly #ttlMs: number;
+  readonly #limits: UserLimits;
 
-  /** `ttlMs`: of a new chat that is given none. */
-  constructor(broker: Broker, log: CommandLog, clock: Clock, ttlMs = SESSION_TTL_MS) {
+  /** `ttlMs`: of a new chat that is given none. `limits`: undefined for none. */
+  constructor(broker: Broker, log: CommandLog, clock: Clock, ttlMs = SESSION_TTL_MS, limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 })) {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
     this.#ttlMs = ttlMs;
+    this.#limits = limits;
   }
 
   /** Yours, or the same refusal as for one that does not exist. @throws SessionError not-found */
@@ -69,10 +73,18 @@ export class Sessions {
     return loadOwn(this.#log, principal, ref);
   }
 
-  /** Creates it, or finds that it is yours already. @throws SessionError not-found: somebody else's */
+  /** Creates it, or finds that it is yours already. @throws SessionError not-found: somebody else's; too-many-sessions */
   async create(principal: Principal, ref: SessionRef, session: NewSession): Promise<{ created: boolean; position: Position }> {
     const existing = await this.#log.load(ref);
-    if (existing === undefined) await addToChatList(this.#broker, principal, ref, this.#clock.now());
+    const admitted = existing === undefined ? await this.#limits.enterSession(principal, ref) : UNLIMITED;
+    try {
+      return await this.#create(principal, ref, session);
+    } finally {
+      admitted.leave();
+    }
+  }
+
+  async #create(principal: Principal, ref: SessionRef, session: NewSession): Promise<{ created: boolean; position: Position }> {
     const { title, metadata, ttlMs } = session;
     const createdAt = isoTime(this.#clock);
     const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
@@ -117,6 +129,7 @@ export class Sessions {
     else throw new SessionError('not-found');
     await this.#broker.remove(cursorsTopic(ref));
     if (found === undefined) throw new SessionError('not-found');
+    this.#limits.onSessionRemoved(principal);
   }
 
   /** Undefined where there is no such chat. A damaged one can be removed like any other. */
@@ -149,7 +162,7 @@ export class Sessions {
   /** A page of the user's chats; `after`: the `next` of the page before, undefined for the first. A chat that exists all
    *  the time is on exactly one page, whatever changes between the pages. */
   async list(principal: Principal, limit: number, after: ListPlace | undefined): Promise<{ sessions: SessionSummary[]; next: ListPlace | undefined }> {
-    const listed = (await readChatList(this.#broker, principal)).map(({ ref, ...chat }) => ({ ...chat, ref, sessionId: idOf(ref) }));
+    const listed = (await readChatList(this.#broker, principal, this.#clock.now())).map(({ ref, ...chat }) => ({ ...chat, ref, sessionId: idOf(ref) }));
     const { chats, next } = pageOfChats(listed, limit, after);
     const summaries = await Promise.all(chats.map(async ({ ref }) => this.#summarizeIfOwn(principal, ref)));
     return { sessions: summaries.filter((one) => one !== undefined), next };

@@ -62,8 +62,16 @@ export function requestGroup(agent: string, depth: number): string {
 
 /** A user's list of chats. Users are named by any string a token says, so the name is a digest of it. */
 export function chatListTopic(principal: Principal): LiteTopicName {
-  const digest = createHash('sha256').update(principal.user).digest('base64url').slice(0, 32);
-  return parseLiteTopicName(`chats/${scoped(principal.tenant, digest)}`);
+  return parseLiteTopicName(`chats/${ofUser(principal)}`);
+}
+
+/** The chats of a user in which runs may not have ended. */
+export function openRunsTopic(principal: Principal): LiteTopicName {
+  return parseLiteTopicName(`runs/${ofUser(principal)}`);
+}
+
+function ofUser({ tenant, user }: Principal): string {
+  return scoped(tenant, createHash('sha256').update(user).digest('base64url').slice(0, 32));
 }
 
 /** All cursors of a session, so that they can be removed with it. */

@@ -33,6 +33,7 @@ it.each<[SessionErrorCode, number]>([
   ['no-active-run', 409],
   ['cursor-conflict', 409],
   ['queue-full', 429],
+  ['too-many-runs', 429],
   ['contended', 503],
 ])('of a session, %s is %i', (code, status) => {
   const mapped = mapError(new SessionError(code));

@@ -1,4 +1,4 @@
-// What one user may have of this node's tickets and subscriptions; what it gives back is there again.
+// What one user may have: of runs and chats, and of this node's tickets and subscriptions; what it gives back is there again.
 import { describe, expect, it } from 'vitest';
 import { startHarness } from '../helpers/gateway-harness.ts';
 import { WsClient } from '../helpers/gateway-ws-client.ts';
@@ -14,6 +14,53 @@ describe('tickets', () => {
     expect((await buy('ann')).status).toBe(201);
     await h.clock.advance(20_000);
     expect((await buy('mallory')).status).toBe(201);
+  });
+});
+
+describe('runs and chats', () => {
+  it('beyond the limit of a user are refused over HTTP and WebSockets alike, while Stop and removal go on', async () => {
+    const h = await startHarness({ config: { runsPerUserMax: 3, sessionsPerUserMax: 4 } });
+    const { wsUrl } = await h.listen();
+    const socket = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('mallory') } });
+    let requests = 0;
+    const overSocket = async (sessionId: string): Promise<unknown> => socket.ask({ type: 'send', requestId: `r${(requests += 1)}`, sessionId, content: 'x' });
+    const overHttp = async (sessionId: string, body: object = {}): ReturnType<typeof h.call> => h.call('POST', `/v1/sessions/${sessionId}/messages`, 'mallory', { content: 'x', ...body });
+    const first = await overHttp('a', { messageId: 'm1' });
+    expect([first.status, (await overHttp('b')).status]).toEqual([202, 202]);
+    expect(await overSocket('a')).toMatchObject({ type: 'ok' });
+
+    const tooManyRuns = { code: 'too-many-runs', retryable: true, message: expect.stringContaining('stop one') as unknown, details: { limit: 3 } };
+    for (const id of ['a', 'b', 'new']) {
+      expect(await overHttp(id)).toMatchObject({ status: 429, body: { error: tooManyRuns }, headers: { 'retry-after': '5' } });
+      expect(await overSocket(id)).toMatchObject({ type: 'error', ...tooManyRuns, retryAfterMs: 5000 });
+    }
+    expect(await h.call('POST', '/v1/sessions/a/messages/m1/regenerate', 'mallory', {})).toMatchObject({ status: 409 });
+    expect((await h.call('GET', '/v1/sessions/new', 'mallory')).status).toBe(404);
+    expect((await overHttp('a', { messageId: 'm1' })).body['runId']).toBe(first.body['runId']);
+    expect((await h.call('POST', '/v1/sessions/anns/messages', 'ann', { content: 'x' })).status).toBe(202);
+    expect((await h.call('POST', '/v1/sessions/a/cancel', 'mallory', { runId: first.body['runId'] })).status).toBe(202);
+    expect(await overSocket('c')).toMatchObject({ type: 'ok' });
+    expect((await h.call('POST', '/v1/sessions/a/messages/m1/regenerate', 'mallory', {})).body).toMatchObject({ error: tooManyRuns });
+
+    const make = async (sessionId?: string): ReturnType<typeof h.call> => h.call('POST', '/v1/sessions', 'mallory', sessionId === undefined ? {} : { sessionId });
+    expect((await make('d')).status).toBe(201);
+    for (const id of ['e', undefined]) {
+      expect(await make(id)).toMatchObject({ status: 429, body: { error: { code: 'too-many-sessions', retryable: false, message: expect.stringContaining('delete one') as unknown, details: { limit: 4 } } } });
+    }
+    expect((await make('d')).status).toBe(200);
+    expect((await h.call('DELETE', '/v1/sessions/a', 'mallory')).status).toBe(204);
+    // The removal has freed a run as well.
+    expect(await overSocket('e')).toMatchObject({ type: 'ok' });
+    expect((await h.call('DELETE', '/v1/sessions/b', 'mallory')).status).toBe(204);
+    expect(await overHttp('f')).toMatchObject({ status: 202 });
+    expect(await overHttp('f')).toMatchObject({ status: 429, body: { error: { code: 'too-many-runs' } } });
+    expect((await h.call('DELETE', '/v1/sessions/f', 'mallory')).status).toBe(204);
+    expect([(await make('g')).status, (await overSocket('h') as { code: string }).code]).toEqual([201, 'too-many-sessions']);
+  });
+
+  it('have no limit where that is 0', async () => {
+    const h = await startHarness({ config: { runsPerUserMax: 0, sessionsPerUserMax: 0 } });
+    for (let i = 0; i < 300; i += 1) expect((await h.call('POST', `/v1/sessions/c${i}/messages`, 'ann', { content: 'x' })).status).toBe(202);
   });
 });
 
