@@ -3,8 +3,8 @@
 import { expect, test } from 'vitest';
 import { TOMBSTONE_MS, type BrokerEngine } from '../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
-import { append, CHAT, minor, topicName } from '../contract/subject.ts';
-import { eventually } from '../helpers/collector.ts';
+import { append, CHAT, CollectedTail, minor, topicName } from '../contract/subject.ts';
+import { eventually, turn } from '../helpers/collector.ts';
 import { crashCopy, openLog } from './opened-log.ts';
 
 const MINUTE = 60_000;
@@ -95,4 +95,27 @@ test('a clock that is set under a running engine ends nothing, and one that was 
     const crashed = await openLog({ folder: await crashCopy(folder), clock });
     return crashed.broker.health().notice === undefined;
   });
+});
+
+test.each([
+  ['is up', 0],
+  ['comes a minute later', MINUTE],
+])('a chat whose time %s ends by itself when a reader attaches while the ends of many are looked for', async (_when, later) => {
+  const { broker, clock, reopen } = await openLog({ limits: { sweepTopics: 1 } });
+  // By their names they come before the chat.
+  for (let i = 0; i < 30; i++) await append(broker, topicName(`chat/c${i}`), minor('a'), { ttlMs: HOUR });
+  const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: HOUR });
+  const before = await reopen();
+  await clock.advance(later);
+  if (later > 0) await append(before, CHAT, minor('b'));
+  // Nothing is in memory now: the index alone knows when they end, and of the chat its first time.
+  const engine = await reopen();
+  const passed = clock.advance(HOUR - later);
+  for (let i = 0; i < 10; i++) await turn();
+  const tail = new CollectedTail(engine, CHAT, { epoch, offset: 0 });
+  await passed;
+  // The sweep looks at one chat in a turn.
+  for (let i = 0; i < 40; i++) await turn();
+  await clock.advance(later);
+  expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
 });

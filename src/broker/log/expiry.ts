@@ -104,12 +104,16 @@ export class Expiry {
   }
 
   /** Of a topic whose time, as the index knows it, has come. One that was written to since is moved there by the next
-   *  checkpoint. Gives when to look at it again, where the topics in memory do not say so. */
+   *  checkpoint. Gives when to look at it again. */
   #examine(name: Topic['name'], indexedAt: number, now: number): number {
     const loaded = this.#table.loaded(name);
     if (loaded?.visible !== undefined) {
       if (loaded.indexedAt === indexedAt && loaded.visible.expiresAt !== indexedAt) this.#table.touch(loaded);
-      return Infinity;
+      // A reader may have brought it into memory after this sweep looked at the topics there: nobody else would end it, or set
+      // the timer to its time.
+      if (this.isDue(loaded, now)) this.#hooks.end(loaded);
+      const expiresAt = loaded.pending?.expiresAt ?? 0;
+      return expiresAt > now ? expiresAt : Infinity;
     }
     const entry = this.#index.topic(name);
     if (entry === undefined) return Infinity;
