@@ -9,6 +9,7 @@ import { AGENT_NAME } from '../session/agent-terms.ts';
 import { ANSWER_CHARS_MAX } from '../session/answer-builder.ts';
 import { parseJsonText } from './json-text.ts';
 import { modelUrlFault } from './model-url.ts';
+import { nearestName } from './nearest-name.ts';
 
 /** Each is four groups of consumers in the broker, one for users and one for each depth of asks; it has room for twice as many. */
 export const AGENTS_MAX = 32;
@@ -29,6 +30,8 @@ const closed = { additionalProperties: false };
 const modelName = Type.String({ minLength: 1, maxLength: 128 });
 const timeoutMs = Type.Integer({ minimum: 1, maximum: TIMEOUT_MS_MAX });
 
+const timeoutsSchema = Type.Object({ firstByteMs: Type.Optional(timeoutMs), idleMs: Type.Optional(timeoutMs) }, closed);
+
 const agentSchema = Type.Object(
   {
     description: Type.Optional(Type.String({ minLength: 1, maxLength: DESCRIPTION_CHARS_MAX })),
@@ -44,7 +47,7 @@ const agentSchema = Type.Object(
     conversationChars: Type.Optional(Type.Integer({ minimum: 1_000, maximum: 10_000_000 })),
     promptCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: BODY_BYTES_MAX })),
     answerCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ANSWER_CHARS_MAX })),
-    timeouts: Type.Optional(Type.Object({ firstByteMs: Type.Optional(timeoutMs), idleMs: Type.Optional(timeoutMs) }, closed)),
+    timeouts: Type.Optional(timeoutsSchema),
     unwatchedMs: Type.Optional(Type.Integer({ minimum: 1_000, maximum: UNWATCHED_MS_MAX })),
     runMsMax: Type.Optional(Type.Integer({ minimum: 1_000, maximum: RUN_MS_MAX })),
     concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: CREDIT_MAX })),
@@ -113,11 +116,12 @@ function entryFaults(agents: Readonly<Record<string, FileEntry>>): string[] {
 }
 
 function shapeFaults(value: unknown): string[] {
-  const faults = check.Errors(value).flatMap(({ keyword, instancePath, message }) => {
+  const faults = check.Errors(value).flatMap((error) => {
+    const { keyword, instancePath, message } = error;
     // Said again for each of the fields, with its place.
     if (keyword === 'additionalProperties') return [];
     const steps = instancePath.split('/').slice(1).map(unescape);
-    return [`${steps.length === 0 ? 'the file' : steps.join('.')}: ${keyword === 'boolean' ? unknownField(steps) : message}`];
+    return [`${steps.length === 0 ? 'the file' : steps.join('.')}: ${keyword === 'boolean' ? unknownField(steps) : error.keyword === 'enum' ? `must be one of ${error.params.allowedValues.join(', ')}` : message}`];
   });
   return [...new Set(faults)];
 }
@@ -131,5 +135,8 @@ function unknownField(steps: readonly string[]): string {
   const field = steps.at(-1) ?? '';
   if (steps.length === 2) return 'is not a name for an agent: 1 to 48 of A-Z a-z 0-9 _ -';
   if (/key|token|secret/i.test(field)) return 'a key does not belong in this file: name the variable that holds it with keyEnv';
-  return 'is not a field of this file';
+  // agents.<name>.<field>, and the fields of its timeouts.
+  const known = steps.length === 1 ? Object.keys(fileSchema.properties) : Object.keys((steps.length === 3 ? agentSchema : timeoutsSchema).properties);
+  const nearest = nearestName(field, known);
+  return `is not a field of this file${nearest === undefined ? '' : `: do you mean ${nearest}?`}`;
 }

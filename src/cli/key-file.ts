@@ -10,9 +10,21 @@ export function readKeyFile(value: string, begins: string): string {
   return value.startsWith(begins) ? value : readFileSync(value, 'utf8');
 }
 
-/** The folder's own signing key, made on first use, readable by its owner only. */
+const OWN_KEY_FILE = 'jwt-secret';
+
+/** The folder's own signing key, if a server has made it. */
+export function readOwnSecret(folder: string): Uint8Array | undefined {
+  try {
+    return Buffer.from(readFileSync(join(folder, OWN_KEY_FILE), 'utf8').trim(), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return undefined;
+  }
+}
+
+/** The folder's own signing key, made on a server's first start, readable by its owner only. */
 export function ownSecret(folder: string): Uint8Array {
-  const path = join(folder, 'jwt-secret');
+  const path = join(folder, OWN_KEY_FILE);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   try {
     // `wx`: of two processes that start at once, one makes it and the other reads it.

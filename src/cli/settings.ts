@@ -1,5 +1,6 @@
 // The names of all settings in the environment, and what an unknown name was probably meant to be. A misspelled name that is
 // ignored is a setting that is not in force: a server without its key, or on another storage.
+import { edits, NAME_CHARS_MAX, nearestName } from './nearest-name.ts';
 
 export const SETTINGS = [
   'HOST',
@@ -60,12 +61,8 @@ const PREFIX = 'HOLDLINE_';
 /** Kubernetes gives these to every pod in the namespace of a service called `holdline` or `holdline-…`. */
 const SERVICE_LINK = /^HOLDLINE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
 const SERVICE_LINK_URL = /^HOLDLINE_([A-Z0-9_]+_)?PORT$/;
-/** Share of the longer name that may differ in what is still taken for a mistyped name. */
-const DIFFERENCE_MAX = 0.4;
 /** Edits in a name that lacks our prefix and is still taken for one of ours, such as HOLDINE_BROKER. */
 const PREFIX_EDITS_MAX = 1;
-/** A longer name is not compared. */
-const NAME_CHARS_MAX = 64;
 
 export interface UnknownSetting {
   readonly name: string;
@@ -91,37 +88,9 @@ function isServiceLink(name: string, value: string): boolean {
 /** Names are compared without the prefix, which all but HOST and PORT share. */
 function nearestSetting(name: string): Setting | undefined {
   const given = withoutPrefix(name.toUpperCase());
-  if (given.length > NAME_CHARS_MAX) return undefined;
-  let nearest: Setting | undefined;
-  let least = Infinity;
-  for (const setting of SETTINGS) {
-    const wanted = withoutPrefix(setting);
-    const difference = edits(given, wanted) / Math.max(given.length, wanted.length);
-    if (difference < least && difference <= DIFFERENCE_MAX) [nearest, least] = [setting, difference];
-  }
-  return nearest;
+  return nearestName(given, SETTINGS, withoutPrefix);
 }
 
 function withoutPrefix(name: string): string {
   return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
-}
-
-/** Characters put in, left out, exchanged, or swapped with their neighbour: the optimal string alignment distance. */
-function edits(a: string, b: string): number {
-  let before: number[] = [];
-  let last = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i += 1) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const change = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      row.push(Math.min(at(last, j) + 1, at(row, j - 1) + 1, change, isSwap ? at(before, j - 2) + 1 : Infinity));
-    }
-    [before, last] = [last, row];
-  }
-  return at(last, b.length);
-}
-
-function at(row: readonly number[], index: number): number {
-  return row[index] ?? Infinity;
 }

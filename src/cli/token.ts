@@ -7,7 +7,7 @@ import { signToken } from '../gateway/auth/sign-token.ts';
 import type { BrokerConfig } from './broker-config.ts';
 import type { Config } from './config.ts';
 import { parseDuration } from './duration.ts';
-import { ownSecret } from './key-file.ts';
+import { readOwnSecret } from './key-file.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface TokenChoices {
@@ -72,5 +72,8 @@ function signingSecret({ auth, broker }: Pick<Config, 'auth' | 'broker'>): Uint8
 
 function ownKeyOf(broker: BrokerConfig): Uint8Array {
   if (broker.engine !== 'log') throw new UsageError('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET');
-  return ownSecret(broker.folder);
+  // A key that is made here would be one that no server knows.
+  const secret = readOwnSecret(broker.folder);
+  if (secret !== undefined) return secret;
+  throw new UsageError(`there is no key in ${broker.folder}: no server has started on this folder yet. Start the server first, or run this command with the HOLDLINE_BROKER or the key of your server`);
 }

@@ -3,7 +3,7 @@
 // the wire learns nothing of them.
 import type { Socket } from 'node:net';
 import { STATUS_CODES } from 'node:http';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import type { Clock } from '../clock.ts';
 import { answerUnderWay, untilAnswered, type LastRequests } from './answer-order.ts';
 import { mapError, type MappedError } from './error-map.ts';
@@ -40,7 +40,7 @@ function fromFastify(error: unknown, bodyBytesMax: number): unknown {
   const options: GatewayErrorOptions = { cause: error };
   if (error.validation !== undefined) {
     const where = error.validationContext ?? 'request';
-    const details = error.validation.map(({ instancePath, message }) => ({ path: `${where}${instancePath}`, message }));
+    const details = error.validation.map((fault) => ({ path: `${where}${fault.instancePath}`, message: sentenceOf(fault) }));
     return new GatewayError('invalid-request', { ...options, details });
   }
   const code = FASTIFY_CODES.get(error.code);
@@ -48,6 +48,12 @@ function fromFastify(error: unknown, bodyBytesMax: number): unknown {
   if (code !== undefined) return new GatewayError(code, options);
   const status = error.statusCode ?? 500;
   return status >= 400 && status < 500 ? new GatewayError('invalid-request', options) : error;
+}
+
+/** The validator's own sentences say that a value is not allowed, and not which ones are. */
+function sentenceOf({ keyword, params, message }: FastifySchemaValidationError): string | undefined {
+  if (keyword === 'const') return `must be ${JSON.stringify(params['allowedValue'])}`;
+  return keyword === 'enum' && Array.isArray(params['allowedValues']) ? `must be one of ${params['allowedValues'].join(', ')}` : message;
 }
 
 function isFastifyError(error: unknown): error is FastifyError {

@@ -92,6 +92,22 @@ describe('a ticket', () => {
     expect([answer.status, answer.body.error?.code]).toEqual([404, 'not-found']);
   });
 
+  it('for a session that is not there, or is another’s, is not sold', async () => {
+    const h = await startHarness();
+    await h.call('POST', '/v1/sessions', 'bob', { sessionId: 'his' });
+    for (const sessionId of ['nowhere', 'his']) {
+      const { status, body } = await h.call('POST', '/v1/tickets', 'ann', { sessionId });
+      expect([status, body.error?.code]).toEqual([404, 'not-found']);
+    }
+  });
+
+  it('says which purposes there are', async () => {
+    const h = await startHarness();
+    const { status, body } = await h.call('POST', '/v1/tickets', 'ann', { purpose: 'both' });
+    expect(status).toBe(400);
+    expect(JSON.stringify(body.error?.details)).toContain('"must be \\"stream\\""');
+  });
+
   it('has its buyer’s limits', async () => {
     const h = await withSession();
     const ticket = await buy(h, h.bearer('ann', { sessions: ['t'] }));

@@ -1,6 +1,6 @@
 // The commands as an operator types them, each in a process of its own: their help, tokens, and the view of topics, of
 // a running server and of a stopped one's folder.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -96,6 +96,12 @@ describe('holdline token', () => {
   it('says why there can be none', async () => {
     const [ofMemory, wrong] = await Promise.all([run(['token', '--sub', 'x']), run(['token', '--sub', 'x', '--ttl', 'soon'], { HOLDLINE_JWT_SECRET: SECRET })]);
     expect(ofMemory).toEqual(refusal('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET'));
+    const folder = mkdtempSync(join(tmpdir(), 'holdline-token-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const data = join(folder, 'data');
+    const beforeAnyStart = await run(['token', '--sub', 'x'], { HOLDLINE_BROKER: `log:${data}` });
+    expect(beforeAnyStart).toEqual(refusal(`there is no key in ${data}: no server has started on this folder yet. Start the server first, or run this command with the HOLDLINE_BROKER or the key of your server`));
+    expect(existsSync(data)).toBe(false);
     expect(wrong).toEqual(refusal('--ttl must be like 90s, 15m, 1h or 30d, at most 366d'));
   });
 });
