@@ -19,7 +19,6 @@ export const DEFAULT_TENANT = 'default';
 const SESSION_ID = /^[A-Za-z0-9_-]{1,128}$/;
 const TENANT = /^[A-Za-z0-9_-]{1,64}$/;
 /** For ids that clients may choose: message, cursor. */
-const CLIENT_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
 const AGENT = new RegExp(AGENT_NAME);
 
 export function isSessionId(text: string): boolean {
@@ -28,10 +27,6 @@ export function isSessionId(text: string): boolean {
 
 export function isTenant(text: string): boolean {
   return TENANT.test(text);
-}
-
-export function isClientId(text: string): boolean {
-  return CLIENT_ID.test(text);
 }
 
 export function isAgent(text: string): boolean {

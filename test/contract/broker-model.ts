@@ -270,7 +270,7 @@ export function brokerModel(name: string, factory: SubjectFactory, { reopens = f
           await world.real.broker.close();
         }),
         // A reader that waits for ever fails its run, so that the counterexample is told and not only that time was up.
-        { numRuns: RUNS, timeout: RUN_MS_MAX, interruptAfterTimeLimit: TEST_MS_MAX / 2, markInterruptAsFailure: true },
+        { numRuns: RUNS, plugins: [fc.timeout(RUN_MS_MAX), fc.interruptAfterTimeLimit(TEST_MS_MAX / 2, { failOnInterrupt: true })] },
       );
     });
   });
