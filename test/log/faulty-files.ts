@@ -47,6 +47,8 @@ export class FaultyFiles implements LogFiles {
   }
 
   async open(path: string, mode: 'create' | 'write' | 'read'): Promise<LogFile> {
+    // A new name needs room as well.
+    if (mode === 'create' && this.room <= 0) throw new SystemError('ENOSPC');
     const file = await nodeLogFiles.open(path, mode);
     this.trace.push(`open:${mode} ${basename(path)}`);
     return this.#faulty(file, basename(path));

@@ -1,6 +1,6 @@
 // A full device takes what ends, removes and expires, within a bound, and everything else only once the reserve is whole again.
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { append, CHAT, infoOf, major, minor, outcome, QUEUE, readLines, topicName } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
@@ -131,4 +131,28 @@ test('an append touches the reserve neither while there is room nor in a later l
   await broker.remove(CHAT);
   await reopen();
   expect(files.trace.slice(before).filter((line) => line.includes('reserve'))).toEqual(['open:write reserve']);
+});
+
+test('a folder from before there was a reserve can be opened and read on a full device, and heals', async () => {
+  const files = new FaultyFiles();
+  const { broker, folder, reopen } = await openLog({ files });
+  await append(broker, CHAT, minor('a'));
+  await broker.close();
+  await rm(join(folder, 'reserve'));
+  files.room = 0;
+  const full = await reopen();
+  expect(await readLines(full, CHAT)).toEqual(['0m:a']);
+  expect(full.health().state).toBe('full');
+  expect(await outcome(append(full, CHAT, minor('b')))).toBe('disk-full');
+  expect(await outcome(append(full, CHAT, minor('b'), RELIEF))).toBe('disk-full');
+  files.room = Number.POSITIVE_INFINITY;
+  expect(await outcome(append(full, CHAT, minor('b')))).toBe('accepted');
+  expect(await reserveSize(folder)).toBe(RESERVE_BYTES);
+});
+
+test('the name of a new reserve is on the device before the log is opened', async () => {
+  const files = new FaultyFiles();
+  const { folder } = await openLog({ files });
+  const made = files.trace.indexOf('open:create reserve');
+  expect(files.trace.slice(made)).toContain(`syncFolder ${basename(folder)}`);
 });

@@ -15,7 +15,10 @@ const DEVICE_SHARE = 16;
 export type ReserveLimits = Pick<LogLimits, 'reserveBytes' | 'reserveStepBytes'>;
 
 export class DiskReserve {
-  readonly #file: LogFile;
+  readonly #files: LogFiles;
+  readonly #folder: string;
+  /** Undefined: the device had no room for even an empty one. */
+  #file: LogFile | undefined;
   readonly #bytes: number;
   readonly #stepBytes: number;
   #held: number;
@@ -25,11 +28,12 @@ export class DiskReserve {
   #shrinking: Promise<boolean> | undefined;
   #growing: Promise<boolean> | undefined;
 
-  private constructor(file: LogFile, bytes: number, stepBytes: number, held: number) {
-    this.#file = file;
+  private constructor(files: LogFiles, folder: string, bytes: number, stepBytes: number) {
+    this.#files = files;
+    this.#folder = folder;
     this.#bytes = bytes;
     this.#stepBytes = stepBytes;
-    this.#held = held;
+    this.#held = 0;
   }
 
   /** Not whole until `heal` says so: what a start itself must write comes first. */
@@ -37,10 +41,14 @@ export class DiskReserve {
     const deviceBytes = await files.deviceBytes(folder);
     // Some file systems do not say how large they are.
     const bytes = deviceBytes === 0 ? reserveBytes : Math.min(reserveBytes, Math.floor(deviceBytes / DEVICE_SHARE));
-    const file = await openOrCreate(files, join(folder, NAME));
-    const size = await file.size();
-    if (size > bytes) await file.truncate(bytes);
-    return new DiskReserve(file, bytes, reserveStepBytes, Math.min(size, bytes));
+    const reserve = new DiskReserve(files, folder, bytes, reserveStepBytes);
+    try {
+      await reserve.#openFile();
+    } catch (error) {
+      // Of a folder from before there was a reserve, on a full device: what is in it can be read all the same.
+      if (!isCode(error, 'ENOSPC')) throw error;
+    }
+    return reserve;
   }
 
   /** While it is not, nothing may be written outside of `use`. */
@@ -78,7 +86,7 @@ export class DiskReserve {
 
   async close(): Promise<void> {
     await this.#growing;
-    await this.#file.close();
+    await this.#file?.close();
   }
 
   async #tryShorter<T>(attempt: () => Promise<T>, refusal: unknown): Promise<T> {
@@ -107,7 +115,7 @@ export class DiskReserve {
 
   async #giveBack(): Promise<boolean> {
     await this.#growing;
-    if (this.#held === 0) return false;
+    if (this.#file === undefined || this.#held === 0) return false;
     const left = Math.max(0, this.#held - this.#stepBytes);
     try {
       await this.#file.truncate(left);
@@ -122,7 +130,8 @@ export class DiskReserve {
   /** What it could take it keeps, so that the room that is made bit by bit adds up. */
   async #grow(): Promise<boolean> {
     try {
-      if (this.#held < this.#bytes) await this.#fill(incompressible(this.#stepBytes));
+      const file = this.#file ?? (await this.#openFile());
+      if (this.#held < this.#bytes) await this.#fill(file, incompressible(this.#stepBytes));
     } catch (error) {
       mustBeFull(error);
       return false;
@@ -131,12 +140,23 @@ export class DiskReserve {
     return this.#isWhole;
   }
 
-  async #fill(bytes: Buffer): Promise<void> {
+  async #openFile(): Promise<LogFile> {
+    const file = await openOrCreate(this.#files, join(this.#folder, NAME));
+    this.#file = file;
+    // A power cut would take a new file's name, and a device that is full by then may have no room for another.
+    await this.#files.syncFolder(this.#folder);
+    const size = await file.size();
+    if (size > this.#bytes) await file.truncate(this.#bytes);
+    this.#held = Math.min(size, this.#bytes);
+    return file;
+  }
+
+  async #fill(file: LogFile, bytes: Buffer): Promise<void> {
     while (this.#held < this.#bytes && this.#waiting === 0) {
-      this.#held += await this.#file.write(bytes.subarray(0, Math.min(bytes.length, this.#bytes - this.#held)), this.#held);
+      this.#held += await file.write(bytes.subarray(0, Math.min(bytes.length, this.#bytes - this.#held)), this.#held);
     }
     // Some devices say only now that there was no room.
-    await this.#file.datasync();
+    await file.datasync();
   }
 }
 
