@@ -5,6 +5,7 @@ import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { CREDIT_MAX } from '../broker/group/consume-options.ts';
 import { BODY_BYTES_MAX } from '../gateway/gateway-config.ts';
+import { THREADS_MAX } from '../sdk/agent-threads.ts';
 import { AGENT_NAME } from '../session/agent-terms.ts';
 import { ANSWER_CHARS_MAX } from '../session/answer-builder.ts';
 import { parseJsonText } from './json-text.ts';
@@ -38,6 +39,7 @@ const agentSchema = Type.Object(
     url: Type.Optional(Type.String()),
     keyEnv: Type.Optional(Type.String({ pattern: VARIABLE })),
     handler: Type.Optional(Type.String({ minLength: 1 })),
+    threads: Type.Optional(Type.Integer({ minimum: 1, maximum: THREADS_MAX })),
     model: Type.Optional(modelName),
     models: Type.Optional(Type.Array(modelName, { maxItems: MODELS_MAX })),
     systemPrompt: Type.Optional(Type.String({ minLength: 1, maxLength: SYSTEM_PROMPT_CHARS_MAX })),
@@ -110,6 +112,7 @@ function entryFaults(agents: Readonly<Record<string, FileEntry>>): string[] {
     const { url, handler } = entry;
     const clash = handler === undefined ? undefined : SERVER_FIELDS.find((field) => entry[field] !== undefined);
     if (clash !== undefined) return [`agents.${name}.${clash}: is for a model server, and this agent has a handler of its own`];
+    if (handler === undefined && entry.threads !== undefined) return [`agents.${name}.threads: is for an agent with a handler of its own`];
     const fault = url === undefined ? undefined : modelUrlFault(url, 'the variable that keyEnv names');
     return fault === undefined ? [] : [`agents.${name}.url: ${fault}`];
   });

@@ -40,7 +40,7 @@ export function buildWorker({ config, logger, broker, commandLog, handlers, newI
   const known = config.role === 'all' ? { agents: new Map(config.agents.map(({ name, entry }) => [name, entry])) } : {};
   const own = { broker, runs, clock: systemClock, onDefect: logDefects(logger), blocks, onBlocked: logBlocked(logger), ...known };
   const toProvider = (agent: AgentConfig): Provider => {
-    const handler = handlers.get(agent.name);
+    const handler = handlers.byAgent.get(agent.name);
     return handler === undefined ? modelProvider(agent, random) : createHandlerProvider(agent.name, handler, own);
   };
   const served = config.agents.filter((agent) => agent.isServed).map((agent) => toAgent(agent, toProvider(agent), config.runMsMax));

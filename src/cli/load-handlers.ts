@@ -1,21 +1,53 @@
 // The agents of this process that are code of their own: the modules that the file of agents names. [docs/worker-sdk.md]
 import { pathToFileURL } from 'node:url';
+import type { Logger } from 'pino';
 import type { AgentHandler } from '../sdk/agent-handler.ts';
 import { delay, systemClock } from '../clock.ts';
 import { inScope } from '../sdk/agent-scope.ts';
+import { AgentThreads } from '../sdk/agent-threads.ts';
+import { logStrays, logThreads } from '../sdk/describe-defect.ts';
 import type { AgentConfig } from './agent-config.ts';
 import { UsageError } from './usage-error.ts';
 
 const LOAD_MS_MAX = 30_000;
 
-/** By name of the agent. */
-export type Handlers = ReadonlyMap<string, AgentHandler>;
+export interface Handlers {
+  /** By name of the agent. */
+  readonly byAgent: ReadonlyMap<string, AgentHandler>;
+  /** Ends the threads of those that have some. */
+  close(): Promise<void>;
+}
 
 /** Only of what is served here. `onStray`: an error that a module leaves to nobody while none of its runs is answered.
  *  @throws UsageError */
-export async function loadHandlers(agents: readonly AgentConfig[], onStray: (agent: string, error: unknown) => void): Promise<Handlers> {
-  const loading = agents.flatMap(({ name, entry: { handler }, isServed }) => (isServed && handler !== undefined ? [inScope({ onStray: (error) => onStray(name, error), onBlocked: () => undefined }, () => load(name, handler))] : []));
-  return new Map(await Promise.all(loading));
+export async function loadHandlers(agents: readonly AgentConfig[], logger: Logger): Promise<Handlers> {
+  const onStray = logStrays(logger);
+  const threads: AgentThreads[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(threads.map((own) => own.close()));
+  };
+  const loading = agents.flatMap(({ name, entry: { handler, threads: threadsMax }, isServed }) => {
+    if (!isServed || handler === undefined) return [];
+    if (threadsMax === undefined) return [inScope({ onStray: (error) => onStray(name, error), onBlocked: () => undefined }, () => load(name, handler))];
+    const own = new AgentThreads(pathToFileURL(handler), threadsMax, { clock: systemClock, onLost: logThreads(logger, name) });
+    threads.push(own);
+    return [startThreads(name, own)];
+  });
+  try {
+    return { byAgent: new Map(await Promise.all(loading)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function startThreads(name: string, threads: AgentThreads): Promise<readonly [string, AgentHandler]> {
+  try {
+    await threads.start();
+  } catch (error) {
+    throw loadFault(name, error);
+  }
+  return [name, threads.handler];
 }
 
 /** A module that waits at its top for what never comes would let the process end without a word, or never serve. */
@@ -32,13 +64,20 @@ async function withinLimit(loading: Promise<unknown>): Promise<unknown> {
 }
 
 async function load(name: string, path: string): Promise<readonly [string, AgentHandler]> {
-  const fault = (what: string, cause?: unknown): UsageError => new UsageError(`HOLDLINE_AGENTS: agents.${name}.handler: ${what}`, { cause });
   let module: { readonly agent?: unknown };
   try {
     module = (await withinLimit(import(pathToFileURL(path).href))) as typeof module;
   } catch (error) {
-    throw fault(`cannot be loaded: ${error instanceof Error ? error.message.replaceAll(/\s*\n\s*/g, ' ') : 'it threw'}`, error);
+    throw loadFault(name, error);
   }
-  if (typeof module.agent !== 'function') throw fault('exports no function named agent');
+  if (typeof module.agent !== 'function') throw fault(name, 'exports no function named agent');
   return [name, module.agent as AgentHandler];
+}
+
+function loadFault(name: string, error: unknown): UsageError {
+  return fault(name, `cannot be loaded: ${error instanceof Error ? error.message.replaceAll(/\s*\n\s*/g, ' ') : 'it threw'}`, error);
+}
+
+function fault(name: string, what: string, cause?: unknown): UsageError {
+  return new UsageError(`HOLDLINE_AGENTS: agents.${name}.handler: ${what}`, { cause });
 }

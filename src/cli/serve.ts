@@ -23,7 +23,6 @@ import { warnOfOpenEdge } from './edge-config.ts';
 import { HealthLog } from './health-log.ts';
 import { ownSecret } from './key-file.ts';
 import { loadHandlers, type Handlers } from './load-handlers.ts';
-import { logStrays } from '../sdk/describe-defect.ts';
 import { openStorage } from './open-storage.ts';
 import { reportGone, reportRun } from './run-report.ts';
 import { makeToken } from './token.ts';
@@ -43,7 +42,7 @@ export interface RunningServer {
 
 /** `onFatal`: the storage failed for good; the process must end so that its supervisor starts it anew. */
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
-  const handlers = await loadHandlers(config.agents, logStrays(logger));
+  const handlers = await loadHandlers(config.agents, logger);
   warnOfOpenServers(config, logger);
   const broker = await openStorage(config.broker, { onFatal, onError: (error) => logger.warn({ err: error }, 'storage work failed'), onWarning: (text) => logger.warn(text) });
   const healthLog = new HealthLog(broker, systemClock, logger);
@@ -55,9 +54,11 @@ export async function serve(config: Config, logger: Logger, onFatal: (error: Err
       close: async () => {
         healthLog.stop();
         await running.close();
+        await handlers.close();
       },
     };
   } catch (error) {
+    await handlers.close();
     await broker.close();
     throw error;
   }

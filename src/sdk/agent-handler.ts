@@ -37,7 +37,10 @@ export type AgentHandler = (chat: AgentChat, writer: AgentWriter, signal: AbortS
 
 /** A handler, and what else there is to say of its agent. */
 export interface AgentDefinition {
-  readonly handler: AgentHandler;
+  /** The URL of a module runs in threads: it exports its handler as `agent`. */
+  readonly handler: AgentHandler | URL;
+  /** Threads of the module at most. Default: 1. */
+  readonly threads?: number;
   /** Used where a prompt names none. Default: the agent's name. */
   readonly model?: string;
   /** Put before the conversation. */

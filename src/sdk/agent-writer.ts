@@ -1,9 +1,8 @@
 // What an agent's code writes its answer with. Every method says at once that the run is over, by throwing the signal's
 // reason, and resolves when there is room for more: who waits for it never holds more than a little of the answer.
 import { AgentError } from '../worker/agent-error.ts';
-import type { Usage } from '../worker/provider.ts';
+import type { ProviderEvent, Usage } from '../worker/provider.ts';
 import { TOOL_RESULT_CHARS_MAX } from '../worker/token-writer.ts';
-import type { EventChannel } from './event-channel.ts';
 
 /** What an event costs beside its text. */
 const EVENT_CHARS = 64;
@@ -17,12 +16,17 @@ export interface ToolCall {
   readonly arguments?: unknown;
 }
 
+/** Where the events of a run go. Resolves once there is room for more. @throws the signal's reason, when the run is over */
+export interface WriteTarget {
+  write(event: ProviderEvent, chars: number): Promise<void>;
+}
+
 export class AgentWriter {
-  readonly #channel: EventChannel;
+  readonly #channel: WriteTarget;
   readonly #calls = new Set<string>();
   #used: Usage | undefined;
 
-  constructor(channel: EventChannel) {
+  constructor(channel: WriteTarget) {
     this.#channel = channel;
   }
 

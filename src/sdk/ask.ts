@@ -64,7 +64,7 @@ export class Asks {
     const message = { messageId: MESSAGE_ID, content: prompt, agent, model, priority: 'normal', onBusy: 'queue' } as const;
     try {
       const sent = await persist(this.#deps.clock, this.#signal, () => this.#deps.runs.send(askerPrincipal(this.#asker), ref, message));
-      return new Ask(this.#deps, { asker: this.#asker, agent, ref, sent, signal: this.#signal });
+      return new LoggedAsk(this.#deps, { asker: this.#asker, agent, ref, sent, signal: this.#signal });
     } catch (error) {
       if (isSessionError(error, 'message-conflict')) throw new AgentError('ask-conflict', 'something else was asked with this key before', { cause: error });
       throw error;
@@ -100,7 +100,14 @@ interface SentAsk {
 }
 
 /** Iterated, it gives the text as it comes, from its beginning. Its failure is thrown to whoever reads it. */
-export class Ask implements AsyncIterable<string> {
+export interface Ask extends AsyncIterable<string> {
+  /** The whole text, once the agent has completed it. @throws AgentError ask-failed, ask-cancelled, ask-lost */
+  readonly answer: Promise<string>;
+  /** Stops it, unless it has ended. Its asker's end does so too. */
+  cancel(): Promise<void>;
+}
+
+class LoggedAsk implements Ask {
   readonly #deps: AskDeps;
   readonly #ask: SentAsk;
   #answer: Promise<string> | undefined;

@@ -13,9 +13,10 @@ import { isAgent } from '../session/session-ref.ts';
 import { LEASE_MS, RUNS_MAX, Worker } from '../worker/worker.ts';
 import type { AgentDefinition, AgentHandler } from './agent-handler.ts';
 import { watchStrays } from './agent-scope.ts';
+import type { AgentThreads } from './agent-threads.ts';
 import { BlockWatch } from './block-watch.ts';
-import { logBlindness, logBlocked, logDefects } from './describe-defect.ts';
-import { toAgent } from './handler-agent.ts';
+import { logBlindness, logBlocked, logDefects, logThreads } from './describe-defect.ts';
+import { checkThreads, toAgent, withThreads } from './handler-agent.ts';
 import type { AgentRun } from './handler-provider.ts';
 
 export { AgentError, type AgentErrorOptions } from '../worker/agent-error.ts';
@@ -46,7 +47,7 @@ export interface AgentWorkerOptions {
 }
 
 export interface AgentWorker {
-  /** Resolves once it takes prompts. @throws BrokerError unavailable, invalid-config */
+  /** Resolves once it takes prompts. @throws BrokerError unavailable, invalid-config; what the module of a thread threw */
   start(): Promise<void>;
   /** Takes no more prompts, hands its runs over to other workers and disconnects. Idempotent. */
   close(): Promise<void>;
@@ -56,6 +57,7 @@ export interface AgentWorker {
 export function createWorker(options: AgentWorkerOptions): AgentWorker {
   const place = parseRedisUrl(options.broker);
   for (const name of Object.keys(options.agents)) if (!isAgent(name)) throw new TypeError(`${name} is no name of an agent: [A-Za-z0-9_-]{1,48}`);
+  for (const [name, agent] of Object.entries(options.agents)) checkThreads(name, agent);
   const logger = options.logger ?? pino({ level: 'warn' });
   const onError = (error: unknown): void => logger.warn({ err: error }, 'storage work failed');
   return new SdkWorker(async () => {
@@ -63,7 +65,15 @@ export function createWorker(options: AgentWorkerOptions): AgentWorker {
     if (servers.length > 0) logger.warn({ servers }, OPEN_SERVERS);
     const broker = await openBroker({ engine: 'redis', ...place, promise: options.promise ?? 'always', appendfsync: options.appendfsync, onError });
     const blocks = new BlockWatch(systemClock, options.leaseMs ?? LEASE_MS, logBlindness(logger));
-    return { broker, blocks, worker: buildWorker(options, broker, logger, blocks) };
+    const threads: AgentThreads[] = [];
+    const worker = buildWorker(options, broker, logger, blocks, threads);
+    try {
+      await Promise.all(threads.map((own) => own.start()));
+    } catch (error) {
+      await broker.close();
+      throw error;
+    }
+    return { broker, blocks, threads, worker };
   });
 }
 
@@ -71,6 +81,7 @@ interface Opened {
   readonly broker: BrokerEngine;
   readonly worker: Worker;
   readonly blocks: BlockWatch;
+  readonly threads: readonly AgentThreads[];
 }
 
 class SdkWorker implements AgentWorker {
@@ -97,18 +108,19 @@ class SdkWorker implements AgentWorker {
 
   async #close(): Promise<void> {
     if (this.#opened === undefined) return;
-    const { worker, broker, blocks } = await this.#opened;
+    const { worker, broker, blocks, threads } = await this.#opened;
     await worker.close();
+    await Promise.all(threads.map((own) => own.close()));
     await blocks.close();
     await broker.close();
     this.#unwatch?.();
   }
 }
 
-function buildWorker({ agents, runsMax, leaseMs, onDefect }: AgentWorkerOptions, broker: BrokerEngine, logger: Logger, blocks: BlockWatch): Worker {
+function buildWorker({ agents, runsMax, leaseMs, onDefect }: AgentWorkerOptions, broker: BrokerEngine, logger: Logger, blocks: BlockWatch, threads: AgentThreads[]): Worker {
   const log = new CommandLog(broker, systemRandom);
   const runs = new Runs(broker, log, systemClock, randomId);
   const deps = { broker, runs, clock: systemClock, onDefect: onDefect ?? logDefects(logger), blocks, onBlocked: logBlocked(logger) };
-  const served = Object.entries(agents).map(([name, agent]) => [name, toAgent(name, agent, deps)] as const);
+  const served = Object.entries(agents).map(([name, agent]) => [name, toAgent(name, withThreads(agent, { clock: systemClock, onLost: logThreads(logger, name) }, threads), deps)] as const);
   return new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map(served), concurrency: runsMax ?? RUNS_MAX, leaseMs: leaseMs ?? LEASE_MS });
 }

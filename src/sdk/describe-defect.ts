@@ -21,6 +21,13 @@ export function logBlindness(logger: Logger): (error: unknown) => void {
   return (err) => logger.warn({ err }, 'the thread that watches for agents that block this process has failed: from now on nobody knows which one does');
 }
 
+export function logThreads(logger: Logger, agent: string): (why: { readonly err?: unknown; readonly code?: number; readonly runs: number }) => void {
+  return ({ err, code, runs }) => {
+    logger.error({ ...(err === undefined ? { code } : describeDefect(err)), agent, runs }, 'the thread of an agent has ended, and its runs with it');
+    if (err !== undefined) logger.debug({ err, agent }, 'what ended the thread');
+  };
+}
+
 export function logDefects(logger: Logger): (error: unknown, run: AgentRun) => void {
   return (error, { agent, sessionId, runId }) => {
     logger.error({ ...describeDefect(error), agent, sessionId, runId }, 'an agent threw what is no AgentError');

@@ -1,9 +1,31 @@
 // From an agent's code to an agent that a worker serves.
 import { CONVERSATION_CHARS_MAX, TAKEOVER_ATTEMPTS_MAX, type Agent } from '../worker/agent.ts';
 import type { AgentDefinition, AgentHandler } from './agent-handler.ts';
+import { AgentThreads, THREADS_MAX, type ThreadsDeps } from './agent-threads.ts';
 import { createHandlerProvider, type HandlerDeps } from './handler-provider.ts';
 
-export function toAgent(name: string, given: AgentHandler | AgentDefinition, deps: HandlerDeps): Agent {
+/** An agent as its worker serves it, without the module of its threads. */
+export type InProcess = AgentHandler | (Omit<AgentDefinition, 'handler' | 'threads'> & { readonly handler: AgentHandler });
+
+/** @throws TypeError for threads that can never work */
+export function checkThreads(name: string, given: AgentHandler | AgentDefinition): void {
+  const { handler, threads } = typeof given === 'function' ? { handler: given, threads: undefined } : given;
+  if (threads === undefined) return;
+  if (!(handler instanceof URL)) throw new TypeError(`${name}: a function cannot run in a thread: give the URL of its module`);
+  if (!Number.isInteger(threads) || threads < 1 || threads > THREADS_MAX) throw new TypeError(`${name}: there are 1 to ${THREADS_MAX} threads`);
+}
+
+/** Its module's threads are kept in `threads`, to be started and closed. */
+export function withThreads(given: AgentHandler | AgentDefinition, deps: ThreadsDeps, threads: AgentThreads[]): InProcess {
+  if (typeof given === 'function') return given;
+  const { handler, threads: threadsMax = 1, ...rest } = given;
+  if (!(handler instanceof URL)) return { ...rest, handler };
+  const own = new AgentThreads(handler, threadsMax, deps);
+  threads.push(own);
+  return { ...rest, handler: own.handler };
+}
+
+export function toAgent(name: string, given: InProcess, deps: HandlerDeps): Agent {
   const definition = typeof given === 'function' ? { handler: given } : given;
   const { handler, model = name, systemPrompt, takeover = 'restart' } = definition;
   return {

@@ -63,14 +63,14 @@ it('a run whose server is killed soon after each of 15 starts completes once it 
   expect(story.text(runId)).toBe('At last.');
 });
 
-async function nodes(): Promise<{ gateway: ServerProcess; token: string }> {
+async function nodes(threads?: number): Promise<{ gateway: ServerProcess; token: string }> {
   const redis = await RedisServer.start();
   onTestFinished(() => redis.close());
   const folder = mkdtempSync(join(tmpdir(), 'holdline-handlers-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
   writeFileSync(join(folder, 'handler.js'), HANDLERS);
-  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { default: { handler: './handler.js', model: 'code' } } }));
+  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { default: { handler: './handler.js', model: 'code', ...(threads === undefined ? {} : { threads }) } } }));
   const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory', HOLDLINE_LEASE_MS: String(LEASE_MS), HOLDLINE_AGENTS: join(folder, 'agents.json') };
   const start = async (role: string): Promise<ServerProcess> => startedServer({ broker: redis.url, env: { ...env, HOLDLINE_ROLE: role } });
   const [gateway] = await Promise.all([start('gateway'), start('worker'), start('worker')]);
@@ -92,4 +92,17 @@ it('a handler that blocks its worker six leases long is ended, and none of the t
   for (const { runId, story } of runs) expect(story.text(runId)).toBe(words);
   expect(blocker.story.run(blocker.runId).end).toMatchObject({ event: 'run.failed', data: { error: { code: 'worker-blocked' } } });
   expect((await post(gateway, 'blocker/messages', { content: 'count' }, token)).status).toBe(202);
+});
+
+it('a handler that computes in a thread for six leases keeps its worker, and every run completes at its first start', async () => {
+  const { gateway, token } = await nodes(2);
+  const blocker = { name: 'blocker', runId: await prompt(gateway, 'blocker', 'block', token), story: new JoinedStory() };
+  const beside = { name: 'beside', runId: await prompt(gateway, 'beside', 'count', token), story: new JoinedStory() };
+  for (const { name, runId, story } of [blocker, beside]) {
+    const record = await follow(gateway, name, story, token);
+    await record.until(() => story.hasEnded(runId));
+    expect(story.run(runId).end).toMatchObject({ event: 'run.completed' });
+    expect(record.events.filter(({ event }) => event === 'run.restarted')).toEqual([]);
+  }
+  expect(blocker.story.text(blocker.runId)).toBe('done');
 });

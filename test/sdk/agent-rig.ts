@@ -7,14 +7,13 @@ import { CommandLog } from '../../src/session/command-log.ts';
 import { Runs, type SentPrompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import type { TranscriptMessage } from '../../src/session/transcript.ts';
-import type { AgentDefinition, AgentHandler } from '../../src/sdk/agent-handler.ts';
 import { inScope } from '../../src/sdk/agent-scope.ts';
-import { toAgent } from '../../src/sdk/handler-agent.ts';
+import { toAgent, type InProcess } from '../../src/sdk/handler-agent.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { eventually } from '../helpers/collector.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
-export type TestAgents = Readonly<Record<string, AgentHandler | AgentDefinition>>;
+export type TestAgents = Readonly<Record<string, InProcess>>;
 
 export class AgentRig {
   readonly clock = new ManualClock();

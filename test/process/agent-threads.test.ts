@@ -1,0 +1,178 @@
+// Agents whose module runs in threads, in a server as its users run it: a handler that computes keeps nobody else, a Stop
+// ends it, and a thread that is lost ends only its own runs.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import type { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../helpers/slowness.ts';
+import type { WireRecord } from '../helpers/wire-record.ts';
+import { JoinedStory } from './joined-story.ts';
+import { follow, post, startedServer } from './started-server.ts';
+
+// A process takes as long to start as the machine is busy.
+vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
+
+const WORDS = 40;
+const LOST = { event: 'run.failed', data: { error: { code: 'agent-thread-lost', retryable: true } } };
+
+/** What it does is what its prompt names. It computes until there is a file. */
+const WORK = (flag: string): string => `
+import { existsSync } from 'node:fs';
+const untilStopped = (signal) => new Promise((resolve) => signal.addEventListener('abort', resolve));
+const works = {
+  async compute(chat, writer) {
+    await writer.text('begun');
+    while (!existsSync(${JSON.stringify(flag)}));
+    await writer.text(', done');
+  },
+  async wait(chat, writer, signal) { await writer.text('begun'); await untilStopped(signal); },
+  async exit(chat, writer) { await writer.text('begun'); process.exit(3); },
+  async throw() { queueMicrotask(() => { throw new RangeError('a secret'); }); await new Promise(() => {}); },
+  async stray(chat, writer) { await writer.text('begun'); setTimeout(() => { throw new RangeError('a secret'); }, 1); await new Promise(() => {}); },
+  async fill() { const all = []; for (;;) all.push(new Array(100_000).fill(all.length)); },
+  async fine(chat, writer) { await writer.text('fine'); },
+  async flood(chat, writer) { for (let i = 0; i < 3000; i += 1) await writer.text('word '.repeat(20)); },
+  async say(chat, writer) {
+    await writer.reasoning('hm');
+    await writer.toolCall({ id: 'c1', name: 'weather', arguments: { city: 'Oslo' } });
+    await writer.toolResult('c1', { celsius: -4 });
+    const asked = await chat.ask('beside', 'count');
+    for await (const text of asked) await writer.text(text);
+    await writer.text((await asked.answer).length + ' ' + chat.attempt);
+    writer.usage({ inputTokens: 3, outputTokens: 4 });
+  },
+  async unknown(chat) { await chat.ask('nobody', 'hello'); },
+  async caught(chat, writer) { await chat.ask('nobody', 'hello').catch((error) => writer.text(error.code)); },
+};
+export const agent = (chat, writer, signal) => works[chat.prompt](chat, writer, signal);
+`;
+
+/** In the event loop of the server. */
+const BESIDE = `export async function agent(chat, writer) {
+  for (let i = 1; i <= ${WORDS}; i += 1) { await writer.text(i + ' '); await new Promise((resolve) => setTimeout(resolve, 20)); }
+}`;
+const COUNT = Array.from({ length: WORDS }, (_, i) => `${i + 1} `).join('');
+
+async function served(threads: number): Promise<{ server: ServerProcess; letGo: () => void }> {
+  const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const flag = join(folder, 'flag');
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  writeFileSync(join(folder, 'work.js'), WORK(flag));
+  writeFileSync(join(folder, 'beside.js'), BESIDE);
+  const agents = { work: { handler: './work.js', threads }, beside: { handler: './beside.js' } };
+  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents }));
+  const server = await startedServer({ env: { HOLDLINE_AGENTS: join(folder, 'agents.json') } });
+  return { server, letGo: () => writeFileSync(flag, '') };
+}
+
+class Watched {
+  readonly runId: string;
+  readonly sessionId: string;
+  readonly story = new JoinedStory();
+  readonly #record: WireRecord;
+
+  static async ask(server: ServerProcess, agent: string, content: string, sessionId = `${agent}-${content}`): Promise<Watched> {
+    const { status, body } = await post(server, `${sessionId}/messages`, { content, agent });
+    expect(status, JSON.stringify(body)).toBe(202);
+    const story = new JoinedStory();
+    return new Watched(String(body['runId']), sessionId, story, await follow(server, sessionId, story));
+  }
+
+  private constructor(runId: string, sessionId: string, story: JoinedStory, record: WireRecord) {
+    this.runId = runId;
+    this.sessionId = sessionId;
+    this.story = story;
+    this.#record = record;
+  }
+
+  get text(): string {
+    return this.story.text(this.runId);
+  }
+
+  async said(text: string): Promise<void> {
+    await this.#record.until(() => this.text === text);
+  }
+
+  async end(): Promise<{ event: string; data: unknown } | undefined> {
+    await this.#record.until(() => this.story.hasEnded(this.runId));
+    return this.story.run(this.runId).end;
+  }
+}
+
+it('a handler that computes keeps its thread, and everybody else goes on streaming', async () => {
+  const { server, letGo } = await served(2);
+  const busy = await Watched.ask(server, 'work', 'compute');
+  await busy.said('begun');
+  const beside = await Watched.ask(server, 'beside', 'count');
+  expect(await beside.end()).toMatchObject({ event: 'run.completed' });
+  expect(beside.text).toBe(COUNT);
+  // Of the same agent: it has another thread.
+  expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
+  expect(busy.story.hasEnded(busy.runId)).toBe(false);
+  letGo();
+  expect(await busy.end()).toMatchObject({ event: 'run.completed' });
+  expect(busy.text).toBe('begun, done');
+});
+
+it('a Stop ends a handler that computes, with its thread, and the next run has a new one', async () => {
+  const { server } = await served(1);
+  const waiting = await Watched.ask(server, 'work', 'wait');
+  await waiting.said('begun');
+  const busy = await Watched.ask(server, 'work', 'compute');
+  await busy.said('begun');
+  expect((await post(server, `${busy.sessionId}/cancel`, { runId: busy.runId })).status).toBe(202);
+  expect(await busy.end()).toMatchObject({ event: 'run.cancelled' });
+  expect(await waiting.end()).toMatchObject(LOST);
+  expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
+});
+
+it('a Stop of a handler that hears it leaves its thread to the others', async () => {
+  const { server } = await served(1);
+  const first = await Watched.ask(server, 'work', 'wait', 'first');
+  const second = await Watched.ask(server, 'work', 'wait', 'second');
+  await Promise.all([first.said('begun'), second.said('begun')]);
+  await post(server, 'first/cancel', { runId: first.runId });
+  expect(await first.end()).toMatchObject({ event: 'run.cancelled' });
+  expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
+  expect(second.story.hasEnded(second.runId)).toBe(false);
+});
+
+it.each(['exit', 'throw', 'fill'])('a thread that is lost by "%s" ends its own runs alone, and a new one is made', async (how) => {
+  const { server } = await served(1);
+  const beside = await Watched.ask(server, 'beside', 'count');
+  const waiting = await Watched.ask(server, 'work', 'wait');
+  await waiting.said('begun');
+  const crashing = await Watched.ask(server, 'work', how);
+  expect(await crashing.end()).toMatchObject(how === 'throw' ? { event: 'run.failed' } : LOST);
+  if (how !== 'throw') expect(await waiting.end()).toMatchObject(LOST);
+  expect(await beside.end()).toMatchObject({ event: 'run.completed' });
+  expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
+  expect(server.log.join('\n')).not.toContain('a secret');
+  expect(server.child.isRunning).toBe(true);
+});
+
+it('a handler in a thread writes, calls tools, asks and fails as one in the process does', async () => {
+  const { server } = await served(1);
+  const said = await Watched.ask(server, 'work', 'say');
+  expect(await said.end()).toMatchObject({ event: 'run.completed', data: { usage: { inputTokens: 3, outputTokens: 4 } } });
+  expect(said.text).toContain(`${COUNT}${COUNT.length} 1`);
+  const flood = await Watched.ask(server, 'work', 'flood');
+  expect(await flood.end()).toMatchObject({ event: 'run.completed' });
+  expect(flood.text).toBe('word '.repeat(60_000));
+  expect(await (await Watched.ask(server, 'work', 'unknown')).end()).toMatchObject({ event: 'run.failed', data: { error: { code: 'unknown-agent' } } });
+  const caught = await Watched.ask(server, 'work', 'caught');
+  expect(await caught.end()).toMatchObject({ event: 'run.completed' });
+  expect(caught.text).toBe('unknown-agent');
+  const stray = await Watched.ask(server, 'work', 'stray');
+  expect(await stray.end()).toMatchObject({ event: 'run.failed', data: { error: { code: 'agent-failed' } } });
+  expect(stray.text).toBe('begun');
+});
+
+it('a server ends in good time though a handler computes', async () => {
+  const { server } = await served(1);
+  const busy = await Watched.ask(server, 'work', 'compute');
+  await busy.said('begun');
+  expect(await server.kill('SIGTERM')).toMatchObject({ code: 0 });
+});
