@@ -97,10 +97,14 @@ export class ChatList {
       }
       isSure = true;
       remove.textContent = 'Delete?';
+      remove.dataset['sure'] = '';
       setTimeout(() => {
         isSure = false;
         remove.textContent = '✕';
+        delete remove.dataset['sure'];
+        label(remove);
       }, SURE_MS);
+      label(remove);
     }, { class: 'quiet small remove' });
     return remove;
   }
@@ -112,5 +116,13 @@ function update({ link, busy, remove }: Item, { title, isActive }: SessionSummar
   link.title = name;
   link.ariaCurrent = isCurrent ? 'page' : null;
   busy.hidden = !isActive;
-  remove.ariaLabel = `Delete the chat “${name}”`;
+  remove.dataset['name'] = name;
+  label(remove);
+}
+
+/** The question is asked of those who listen as well: their label stands in place of the text. */
+function label(remove: HTMLButtonElement): void {
+  const chat = `the chat “${remove.dataset['name'] ?? ''}”`;
+  const wanted = remove.dataset['sure'] === undefined ? `Delete ${chat}` : `Delete? Press again to delete ${chat}`;
+  if (remove.ariaLabel !== wanted) remove.ariaLabel = wanted;
 }

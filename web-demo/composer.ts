@@ -1,4 +1,5 @@
 // The text box: keys, growing with its text, the stop button, and suggestions that show what there is to try.
+import type { DraftStore } from './draft-store.ts';
 import { button, find } from './element.ts';
 import { fitRows, isSendKey } from './growing-text.ts';
 
@@ -12,18 +13,21 @@ const SUGGESTIONS = ['count 300 at 30/s', 'Write a short markdown tour', 'count 
 
 export class Composer {
   readonly #actions: ComposerActions;
+  readonly #drafts: DraftStore;
   readonly #prompt = find('prompt', HTMLTextAreaElement);
   readonly #send = find('send', HTMLButtonElement);
   readonly #stop = find('stop', HTMLButtonElement);
   readonly #suggestions = find('suggestions', HTMLDivElement);
+  #chatId: string | undefined;
 
-  constructor(actions: ComposerActions) {
+  constructor(actions: ComposerActions, drafts: DraftStore) {
     this.#actions = actions;
+    this.#drafts = drafts;
     find('composer', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       this.#submit();
     });
-    this.#prompt.addEventListener('input', () => this.#fit());
+    this.#prompt.addEventListener('input', () => this.#changed());
     this.#prompt.addEventListener('keydown', (event) => this.#onKey(event));
     this.#stop.addEventListener('click', () => this.#actions.stop());
     this.#suggestions.append(...SUGGESTIONS.map((text) => button(text, () => this.#suggest(text), { class: 'chip' })));
@@ -33,6 +37,13 @@ export class Composer {
   /** Things to try, where the demo model answers: another one would not know what they mean. */
   showSuggestions(isDemo: boolean): void {
     this.#suggestions.hidden = !isDemo;
+  }
+
+  /** The draft of this chat. @param chatId undefined: a chat that is still to be begun */
+  open(chatId: string | undefined): void {
+    this.#chatId = chatId;
+    this.#prompt.value = this.#drafts.of(chatId);
+    this.#fit();
   }
 
   /** @param isBusy an answer is being written or waits for its turn */
@@ -55,7 +66,7 @@ export class Composer {
     const text = this.#prompt.value.trim();
     if (text === '') return;
     this.#prompt.value = '';
-    this.#fit();
+    this.#changed();
     this.#actions.send(text);
   }
 
@@ -68,6 +79,11 @@ export class Composer {
     if (!isSendKey(event)) return;
     event.preventDefault();
     this.#submit();
+  }
+
+  #changed(): void {
+    this.#drafts.save(this.#chatId, this.#prompt.value);
+    this.#fit();
   }
 
   #fit(): void {

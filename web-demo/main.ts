@@ -1,5 +1,6 @@
 // The page's entry: takes the token out of the address, finds out which chat to show, and puts the page together.
 import { chatFragment, parseAddress } from './address.ts';
+import { DraftStore } from './draft-store.ts';
 import { find } from './element.ts';
 import { Page } from './page.ts';
 import { Settings } from './settings.ts';
@@ -10,7 +11,9 @@ import { UnsentStore } from './unsent-store.ts';
 const local = usable(() => localStorage);
 const settings = new Settings(local);
 const tokens = new TokenStore(local);
-const unsent = new UnsentStore(usable(() => sessionStorage));
+const ofTab = usable(() => sessionStorage);
+const unsent = new UnsentStore(ofTab);
+const drafts = new DraftStore(ofTab);
 const tokenBox = new TokenBox((token) => {
   tokens.save(token);
   location.reload();
@@ -31,6 +34,7 @@ function start(): void {
   page = new Page({
     token,
     unsent,
+    drafts,
     settings,
     onRefused: refused,
   });

@@ -44,9 +44,9 @@ export class OpenChat {
     return { ...(snapshot ?? this.#unborn()), messages: [...(snapshot?.messages ?? []), ...this.#early] };
   }
 
-  /** @param replaces the prompt in whose place it stands */
-  send(content: string, replaces?: string): void {
-    const unsent = { chatId: this.chatId, messageId: randomId(), content, ...(replaces === undefined ? {} : { replaces }) };
+  /** @param replaces the prompt in whose place it stands @param agent of a new chat; else it is the one that was asked last */
+  send(content: string, { replaces, agent = this.#chat?.snapshot().runs.at(-1)?.agent }: { readonly replaces?: string | undefined; readonly agent?: string | undefined } = {}): void {
+    const unsent = { chatId: this.chatId, messageId: randomId(), content, ...(replaces === undefined ? {} : { replaces }), ...(agent === undefined ? {} : { agent }) };
     this.#parts.unsent.add(unsent);
     void this.#deliver(unsent);
   }
@@ -54,7 +54,8 @@ export class OpenChat {
   /** Under the same id: if it had arrived after all, nothing is sent twice. */
   resend(message: Message): void {
     const { messageId, replaces } = message;
-    const unsent = { chatId: this.chatId, messageId, content: plainText(message), ...(replaces === undefined ? {} : { replaces }) };
+    const agent = this.#parts.unsent.find(messageId)?.agent;
+    const unsent = { chatId: this.chatId, messageId, content: plainText(message), ...(replaces === undefined ? {} : { replaces }), ...(agent === undefined ? {} : { agent }) };
     this.#parts.unsent.add(unsent);
     void this.#deliver(unsent);
   }
@@ -73,8 +74,9 @@ export class OpenChat {
   /** Changed while it waits. Once somebody answers it, what it says now is sent in its place; so is one that was not sent. */
   async edit(message: Message, run: Run | undefined, content: string): Promise<void> {
     if (message.delivery === 'unsent') {
+      const agent = this.#parts.unsent.find(message.messageId)?.agent;
       this.discard(message);
-      this.send(content, message.replaces);
+      this.send(content, { replaces: message.replaces, agent });
       return;
     }
     if (isUnanswered(message, run)) {
@@ -85,7 +87,7 @@ export class OpenChat {
         if (!(error instanceof ChatClientError) || error.code !== 'not-waiting') throw error;
       }
     }
-    this.send(content, message.messageId);
+    this.send(content, { replaces: message.messageId });
   }
 
   /** What waits for another answer has been answered before: only the run is taken back. */
@@ -139,12 +141,12 @@ export class OpenChat {
   }
 
   async #deliver(unsent: Unsent): Promise<void> {
-    const { messageId, content, replaces } = unsent;
+    const { messageId, content, replaces, agent } = unsent;
     this.#onItsWay += 1;
     try {
       if (!this.#exists()) await this.#make(unsent);
       this.#early = this.#early.filter((early) => early.messageId !== messageId);
-      await this.#follow().send(content, { messageId, ...(replaces === undefined ? {} : { replaces }) });
+      await this.#follow().send(content, { messageId, ...(replaces === undefined ? {} : { replaces }), ...(agent === undefined ? {} : { agent }) });
       this.#parts.unsent.remove(messageId);
       this.#parts.onSent();
     } catch (error) {

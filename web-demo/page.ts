@@ -3,6 +3,7 @@
 import { ChatClientError, createChatClient, randomId } from '../src/client/chat-client.ts';
 import type { ChatClient, ChatSnapshot, Message, Run, SessionSummary } from '../src/client/chat-client.ts';
 import { chatFragment } from './address.ts';
+import { AgentChoice } from './agent-choice.ts';
 import { Announcer } from './announcer.ts';
 import { Cable } from './cable.ts';
 import { ChatList } from './chat-list.ts';
@@ -13,6 +14,7 @@ import { ConnectionBadge } from './connection-badge.ts';
 import { Conversation } from './conversation.ts';
 import { answersWithDemo } from './demo-model.ts';
 import { Diary } from './diary.ts';
+import type { DraftStore } from './draft-store.ts';
 import { Drawers } from './drawers.ts';
 import { find } from './element.ts';
 import { isGone, Notice } from './notice.ts';
@@ -30,6 +32,7 @@ const LIST_IDLE_MS = 30_000;
 export interface PageParts {
   readonly token: string;
   readonly unsent: UnsentStore;
+  readonly drafts: DraftStore;
   readonly settings: Settings;
   /** The server does not take the token. */
   readonly onRefused: () => void;
@@ -44,6 +47,7 @@ export class Page {
   readonly #announcer = new Announcer();
   readonly #conversation: Conversation;
   readonly #composer: Composer;
+  readonly #agents = new AgentChoice();
   readonly #panel: SurvivalPanel;
   readonly #list: ChatList;
   readonly #walk: SessionWalk;
@@ -80,7 +84,7 @@ export class Page {
       },
       select: (runId) => void this.#orSay(this.#open?.select(runId), 'It could not be shown'),
     });
-    this.#composer = new Composer({ send: (text) => this.#send(text), stop: () => this.#stop() });
+    this.#composer = new Composer({ send: (text) => this.#send(text), stop: () => this.#stop() }, parts.drafts);
     this.#panel = new SurvivalPanel({
       cable,
       token: parts.token,
@@ -94,6 +98,7 @@ export class Page {
     this.#list = new ChatList({ remove: (chatId) => void this.#remove(chatId), readMore: () => void this.#readList('more') });
     this.#listen();
     void answersWithDemo(cable.fetch, parts.token).then((isDemo) => this.#composer.showSuggestions(isDemo));
+    void this.#agents.read(this.#client).then(() => this.#agents.show(this.#open === undefined));
   }
 
   /** @param chatId undefined: a new chat */
@@ -142,6 +147,8 @@ export class Page {
   #switchTo(chat: OpenChat | undefined): void {
     this.#open?.leave();
     this.#open = chat;
+    this.#composer.open(chat?.chatId);
+    this.#agents.show(chat === undefined);
     this.#diary = new Diary();
     this.#panel.clearDiary();
     this.#conversation.clear();
@@ -153,13 +160,15 @@ export class Page {
 
   #send(text: string): void {
     this.#notice.clear();
+    const agent = this.#open === undefined ? this.#agents.chosen : undefined;
     if (this.#open === undefined || isGone(this.#open.snapshot?.connection)) {
       const chatId = randomId();
+      this.#parts.drafts.move(this.#open?.chatId, chatId);
       // The address first: a reload at any later moment finds the chat, and what is on its way to it.
       history.pushState(null, '', chatFragment(chatId));
       this.#switchTo(new OpenChat(chatId, true, this.#chatParts()));
     }
-    this.#open?.send(text);
+    this.#open?.send(text, { agent });
     this.#conversation.scrollToEnd();
   }
 
@@ -195,6 +204,7 @@ export class Page {
 
   #leave(chatId: string): void {
     this.#parts.unsent.removeChat(chatId);
+    this.#parts.drafts.save(chatId, '');
     this.#walk.forget(chatId);
     if (this.#open?.chatId !== chatId) {
       this.#draw();

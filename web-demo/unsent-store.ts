@@ -10,6 +10,8 @@ export interface Unsent {
   readonly content: string;
   /** The prompt in whose place it stands. */
   readonly replaces?: string;
+  /** Whom it is for; absent: the server decides. */
+  readonly agent?: string;
   /** Why the server did not take it: it is sent again only when its writer says so. */
   readonly refused?: WireError;
 }
@@ -23,6 +25,10 @@ export class UnsentStore {
 
   of(chatId: string): readonly Unsent[] {
     return this.#load().filter((unsent) => unsent.chatId === chatId);
+  }
+
+  find(messageId: string): Unsent | undefined {
+    return this.#load().find((unsent) => unsent.messageId === messageId);
   }
 
   /** Instead of what is stored under its id. */
@@ -57,5 +63,6 @@ function isUnsent(value: unknown): value is Unsent {
   const fields = value as Partial<Unsent> | null;
   if (typeof fields?.chatId !== 'string' || typeof fields.messageId !== 'string' || typeof fields.content !== 'string') return false;
   if (fields.refused !== undefined && typeof (fields.refused as Partial<WireError> | null)?.message !== 'string') return false;
+  if (fields.agent !== undefined && typeof fields.agent !== 'string') return false;
   return fields.replaces === undefined || typeof fields.replaces === 'string';
 }

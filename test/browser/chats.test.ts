@@ -22,7 +22,7 @@ let context: BrowserContext | undefined;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'holdline-agents-'));
   const agents = join(folder, 'agents.json');
-  await writeFile(agents, JSON.stringify({ agents: { default: { model: 'demo', promptCharsMax: PROMPT_CHARS_MAX } } }));
+  await writeFile(agents, JSON.stringify({ agents: { default: { model: 'demo', promptCharsMax: PROMPT_CHARS_MAX }, other: { model: 'demo' } } }));
   [browser, server] = await Promise.all([openBrowser(), ServerProcess.start({ env: { HOLDLINE_AGENTS: agents } })]);
 }, timeLimit(60_000));
 afterEach(async () => {
@@ -245,6 +245,50 @@ describe('the name of a chat', () => {
     await page.keyboard.press('Enter');
     await page.getByTestId('title').getByText('count 4 at 100/s').waitFor();
     await entryOf(page, chatIdOf(page)).getByText('count 4 at 100/s').waitFor();
+  }, timeLimit(60_000));
+});
+
+describe('a draft', () => {
+  it('stays over a reload, belongs to its chat alone, and goes with it', async () => {
+    for (const sessionId of ['draft-a', 'draft-b']) await call('POST', '/sessions', { sessionId, title: sessionId });
+    const page = await openPage();
+    const prompt = page.getByTestId('prompt');
+    await prompt.fill('for a new chat');
+    await entryOf(page, 'draft-a').getByRole('link').click();
+    await expect.poll(() => prompt.inputValue()).toBe('');
+    await prompt.fill('for a');
+    await entryOf(page, 'draft-b').getByRole('link').click();
+    await expect.poll(() => prompt.inputValue()).toBe('');
+    await page.goBack();
+    await expect.poll(() => prompt.inputValue()).toBe('for a');
+    await page.reload();
+    await expect.poll(() => prompt.inputValue()).toBe('for a');
+    const remove = entryOf(page, 'draft-a').getByRole('button');
+    expect(await remove.getAttribute('aria-label')).toBe('Delete the chat “draft-a”');
+    await remove.click();
+    expect(await remove.getAttribute('aria-label')).toBe('Delete? Press again to delete the chat “draft-a”');
+    await remove.click();
+    await expect.poll(() => prompt.inputValue()).toBe('for a new chat');
+    expect(await page.evaluate(() => sessionStorage.getItem('holdline.drafts'))).not.toContain('draft-a');
+  }, timeLimit(60_000));
+});
+
+describe('the choice of an agent', () => {
+  it('is there for a new chat where there are several, and holds for the whole chat', async () => {
+    const page = await openPage();
+    const choice = page.getByTestId('agent');
+    await choice.waitFor();
+    expect(await choice.inputValue()).toBe('default');
+    await shoot(page, 'agent-choice');
+    await choice.selectOption('other');
+    await ask(page, 'count 3 at 100/s');
+    await untilCompleted(page);
+    expect(await choice.isVisible()).toBe(false);
+    await ask(page, 'count 2 at 100/s');
+    await expect.poll(async () => {
+      const { runs } = (await (await call('GET', `/sessions/${chatIdOf(page)}/runs`)).json()) as { runs: { agent: string; state: string }[] };
+      return runs.map(({ agent }) => agent);
+    }).toEqual(['other', 'other']);
   }, timeLimit(60_000));
 });
 
