@@ -1,8 +1,10 @@
 // A user's list of chats: a small log of its own, in which every record names one chat, or, after compaction,
 // many. It is written before the chat it names and verified when read, so it may name too many chats for a
 // moment and never too few. When a chat was last active is asked of the chat itself.
-import type { Appended, Broker, NewRecord, TopicInfo } from '../broker/broker.ts';
+import { READ_RECORDS, type Appended, type Broker, type LogBatch, type NewRecord, type ReadResult, type TopicInfo } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
+import type { LiteTopicName } from '../broker/lite-topic.ts';
+import type { Position } from '../broker/position.ts';
 import type { ListedChat } from './chat-pages.ts';
 import { chatListTopic, chatTopic } from './topic-names.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
@@ -43,13 +45,19 @@ export async function findChats(broker: Broker, principal: Principal, now: numbe
 
 type AliveChat = Omit<ListedChat, 'sessionId'> & { readonly ref: SessionRef };
 
-/** The chats that exist. Whose they are is checked by the caller, chat by chat. */
-export async function readChatList(broker: Broker, principal: Principal, now: number): Promise<readonly AliveChat[]> {
-  return (await readAlive(broker, principal, now)).alive;
+export interface ChatList {
+  /** The chats that exist. Whose they are is checked by the caller, chat by chat. */
+  readonly alive: readonly AliveChat[];
+  /** A record of the list cannot be read any more, so chats may be missing. */
+  readonly isDamaged: boolean;
 }
 
-async function readAlive(broker: Broker, principal: Principal, now: number): Promise<Pick<StoredList, 'epoch' | 'next'> & { readonly alive: readonly AliveChat[] }> {
-  const { entries, epoch, next, records } = await readEntries(broker, principal);
+export async function readChatList(broker: Broker, principal: Principal, now: number): Promise<ChatList> {
+  return readAlive(broker, principal, now);
+}
+
+async function readAlive(broker: Broker, principal: Principal, now: number): Promise<Pick<StoredList, 'epoch' | 'next'> & ChatList> {
+  const { entries, epoch, next, records, isDamaged } = await readEntries(broker, principal);
   const refs = entries.map(({ sessionId }): SessionRef => ({ tenant: principal.tenant, sessionId }));
   const infos = await broker.describe(refs.map(chatTopic));
   const alive = entries.flatMap((entry, i) => {
@@ -57,12 +65,13 @@ async function readAlive(broker: Broker, principal: Principal, now: number): Pro
     const ref = refs[i];
     return info === undefined || ref === undefined ? [] : [{ ref, createdAt: entry.createdAt, lastActiveAt: lastWrite(info) }];
   });
-  if (records >= COMPACT_AT && epoch !== undefined) {
+  // A damaged list stays as it is: compaction would remove the damaged record, and with it the sign that chats are missing.
+  if (records >= COMPACT_AT && epoch !== undefined && !isDamaged) {
     // Another request may be about to make a chat that is named and not there yet.
     const kept = entries.filter(({ createdAt }, i) => infos[i] !== undefined || createdAt > now - NAMED_EARLY_MS);
     await compact(broker, principal, epoch, [[0, next - 1]], kept);
   }
-  return { alive, epoch, next };
+  return { alive, epoch, next, isDamaged };
 }
 
 function lastWrite(info: TopicInfo): number {
@@ -76,6 +85,7 @@ interface StoredList {
   /** Behind the newest record. */
   readonly next: number;
   readonly records: number;
+  readonly isDamaged: boolean;
 }
 
 async function readEntries(broker: Broker, principal: Principal): Promise<StoredList> {
@@ -84,10 +94,8 @@ async function readEntries(broker: Broker, principal: Principal): Promise<Stored
   let epoch: string | undefined;
   let last = -1;
   let records = 0;
-  let from: { epoch: string; offset: number } | 'end' = 'end';
-  while (found.size < CHAT_LIST_MAX) {
-    const result = await broker.read(topic, from, { direction: 'backward' });
-    if (result.kind !== 'batch') break;
+  let isDamaged = false;
+  for await (const result of backward(broker, topic, () => (isDamaged = true))) {
     epoch = result.epoch;
     for (const item of result.items) {
       if (item.kind !== 'record') continue;
@@ -96,10 +104,49 @@ async function readEntries(broker: Broker, principal: Principal): Promise<Stored
       // Of two records for one chat the older one tells its time: a place in the list must not move.
       for (const entry of decodeEntries(item.data)) found.set(entry.sessionId, entry);
     }
-    if (result.end) break;
-    from = { epoch: result.epoch, offset: result.next };
+    if (found.size >= CHAT_LIST_MAX) break;
   }
-  return { entries: [...found.values()], epoch, next: last + 1, records };
+  return { entries: [...found.values()], epoch, next: last + 1, records, isDamaged };
+}
+
+/** All that can be read, newest first. `onDamaged`: a record is left out. */
+async function* backward(broker: Broker, topic: LiteTopicName, onDamaged: () => void): AsyncGenerator<LogBatch> {
+  let from: Position | 'end' = 'end';
+  // A read that meets a damaged record fails as a whole: it is repeated with half as many, until that record is alone.
+  let maxRecords = READ_RECORDS;
+  for (;;) {
+    const result: ReadResult | undefined = await readUnlessDamaged(broker, topic, from, maxRecords);
+    if (result?.kind === 'batch') {
+      yield result;
+      if (result.end) return;
+      from = { epoch: result.epoch, offset: result.next };
+      maxRecords = READ_RECORDS;
+    } else if (result !== undefined) {
+      return;
+    } else if (maxRecords > 1) {
+      maxRecords = Math.floor(maxRecords / 2);
+    } else {
+      onDamaged();
+      const damaged: Position | undefined = from === 'end' ? await lastOf(broker, topic) : from;
+      if (damaged === undefined || damaged.offset === 0) return;
+      from = { epoch: damaged.epoch, offset: damaged.offset - 1 };
+      maxRecords = READ_RECORDS;
+    }
+  }
+}
+
+async function readUnlessDamaged(broker: Broker, topic: LiteTopicName, from: Position | 'end', maxRecords: number): Promise<ReadResult | undefined> {
+  try {
+    return await broker.read(topic, from, { direction: 'backward', maxRecords });
+  } catch (error) {
+    if (isBrokerError(error, 'corrupt')) return undefined;
+    throw error;
+  }
+}
+
+async function lastOf(broker: Broker, topic: LiteTopicName): Promise<Position | undefined> {
+  const [info] = await broker.describe([topic]);
+  return info === undefined ? undefined : { epoch: info.epoch, offset: info.next - 1 };
 }
 
 /** Replaces exactly what was read. A chat made in the meantime stands after it and stays. */

@@ -52,6 +52,14 @@ export interface SessionSummary extends SessionDetails {
   readonly damaged?: true;
 }
 
+export interface SessionList {
+  readonly sessions: readonly SessionSummary[];
+  /** Where the next page begins; undefined behind the last page. */
+  readonly next: ListPlace | undefined;
+  /** A record of the list cannot be read any more, so chats may be missing. */
+  readonly isDamaged: boolean;
+}
+
 export class Sessions {
   readonly #broker: Broker;
   readonly #log: CommandLog;
@@ -161,11 +169,12 @@ export class Sessions {
 
   /** A page of the user's chats; `after`: the `next` of the page before, undefined for the first. A chat that exists all
    *  the time is on exactly one page, whatever changes between the pages. */
-  async list(principal: Principal, limit: number, after: ListPlace | undefined): Promise<{ sessions: SessionSummary[]; next: ListPlace | undefined }> {
-    const listed = (await readChatList(this.#broker, principal, this.#clock.now())).map(({ ref, ...chat }) => ({ ...chat, ref, sessionId: idOf(ref) }));
+  async list(principal: Principal, limit: number, after: ListPlace | undefined): Promise<SessionList> {
+    const { chats: known, isDamaged } = await readChatList(this.#broker, principal, this.#clock.now());
+    const listed = known.map(({ ref, ...chat }) => ({ ...chat, ref, sessionId: idOf(ref) }));
     const { chats, next } = pageOfChats(listed, limit, after);
     const summaries = await Promise.all(chats.map(async ({ ref }) => this.#summarizeIfOwn(principal, ref)));
-    return { sessions: summaries.filter((one) => one !== undefined), next };
+    return { sessions: summaries.filter((one) => one !== undefined), next, isDamaged };
   }
 
   /** `before`: a place from an earlier page's `before`; undefined for the newest. `branch`: the run it ends with; undefined

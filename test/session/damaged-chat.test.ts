@@ -36,3 +36,29 @@ test('a damaged chat leaves the list and the other chats readable, and can be re
   await sessions.remove(YOU, DAMAGED);
   expect((await sessions.list(YOU, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['whole']);
 });
+
+test('a damaged record of the list itself costs the chats that it names alone, and the answer says so', async () => {
+  const log = await openLog();
+  const named = (sessionId: string): { tenant: string; sessionId: string } => ({ tenant: 't', sessionId });
+  const before = new Sessions(log.broker, new CommandLog(log.broker, () => 0), log.clock);
+  const ids = Array.from({ length: 9 }, (_, i) => `chat-number-${i}`);
+  for (const id of ids) await before.create(YOU, named(id), {});
+  expect((await before.list(YOU, 10, undefined)).isDamaged).toBe(false);
+  await log.broker.close();
+  const bytes = await readFile(segmentPath(log.folder));
+  for (const id of ['chat-number-8', 'chat-number-4', 'chat-number-0']) {
+    const at = bytes.indexOf(`"chats":[["${id}"`);
+    expect(at).toBeGreaterThan(0);
+    bytes[at] = 0x54;
+  }
+  await writeFile(segmentPath(log.folder), bytes);
+
+  const broker = await log.reopen();
+  const sessions = new Sessions(broker, new CommandLog(broker, () => 0), log.clock);
+  const readable = ids.filter((_, i) => i % 4 !== 0);
+  const first = await sessions.list(YOU, 10, undefined);
+  expect([first.sessions.map(({ sessionId }) => sessionId).toSorted(), first.isDamaged]).toEqual([readable, true]);
+  await sessions.create(YOU, named('later'), {});
+  const second = await sessions.list(YOU, 10, undefined);
+  expect([second.sessions.map(({ sessionId }) => sessionId).toSorted(), second.isDamaged]).toEqual([[...readable, 'later'], true]);
+});

@@ -3,7 +3,7 @@ import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
 import { encodeListPlace, LIST_PLACE_CHARS_MAX, pageOfChats, parseListPlace, type ListPlace } from '../../session/chat-pages.ts';
 import { isSessionError } from '../../session/errors.ts';
-import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, type Sessions, type SessionSummary } from '../../session/sessions.ts';
+import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, type SessionList, type Sessions, type SessionSummary } from '../../session/sessions.ts';
 import type { Identity } from '../auth/identity.ts';
 import { idOf } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
@@ -45,6 +45,8 @@ interface ListBody {
   readonly more: boolean;
   /** Asks for the next page; absent on the last. */
   readonly after?: string;
+  /** A part of the list cannot be read any more: chats may be missing. */
+  readonly damaged?: true;
 }
 
 const createdSchema = Type.Object({ sessionId: Type.String(), position: Type.String() });
@@ -66,7 +68,7 @@ const summarySchema = Type.Unsafe<SessionSummary>(
   }),
 );
 
-const listSchema = Type.Unsafe<ListBody>(Type.Object({ sessions: Type.Array(summarySchema), more: Type.Boolean(), after: Type.Optional(Type.String()) }));
+const listSchema = Type.Unsafe<ListBody>(Type.Object({ sessions: Type.Array(summarySchema), more: Type.Boolean(), after: Type.Optional(Type.String()), damaged: Type.Optional(Type.Literal(true)) }));
 
 const tags = ['sessions'];
 
@@ -91,8 +93,9 @@ export function sessionsRoutes(app: HttpApp, { sessionIds, sessions, newId, read
     const place = after === undefined ? undefined : parseListPlace(after);
     if (after !== undefined && place === undefined) throw new GatewayError('invalid-request', { message: 'after is not the `after` of a page of this list' });
     const identity = identityOf(request);
-    const { sessions: listed, next } = await reads.inTurn(identity.principal, () => listSessions({ sessionIds, sessions }, identity, limit, place));
-    return { sessions: listed, more: next !== undefined, ...(next === undefined ? {} : { after: encodeListPlace(next) }) };
+    const { sessions: listed, next, isDamaged } = await reads.inTurn(identity.principal, () => listSessions({ sessionIds, sessions }, identity, limit, place));
+    if (isDamaged) request.log.error('a record of a list of chats is damaged: the list is answered without it');
+    return { sessions: listed, more: next !== undefined, ...(next === undefined ? {} : { after: encodeListPlace(next) }), ...(isDamaged ? { damaged: true } : {}) };
   });
 
   app.get('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, response: { 200: summarySchema, '4xx': errorSchema } } }, async (request) => {
@@ -131,7 +134,7 @@ function checkMetadata(metadata: unknown): void {
 
 type ListDeps = Pick<SessionsRoutesDeps, 'sessionIds' | 'sessions'>;
 
-async function listSessions(deps: ListDeps, identity: Identity, limit: number, after: ListPlace | undefined): Promise<{ sessions: readonly SessionSummary[]; next: ListPlace | undefined }> {
+async function listSessions(deps: ListDeps, identity: Identity, limit: number, after: ListPlace | undefined): Promise<SessionList> {
   if (identity.sessions === undefined) return deps.sessions.list(identity.principal, limit, after);
   // A token for some sessions names them: there is nothing to search.
   const named = await Promise.all([...identity.sessions].map(async (sessionId) => describeIfThere(deps, identity, sessionId)));
@@ -140,7 +143,7 @@ async function listSessions(deps: ListDeps, identity: Identity, limit: number, a
     return [{ sessionId: summary.sessionId, createdAt: Date.parse(summary.createdAt), lastActiveAt: Date.parse(summary.lastActiveAt), summary }];
   });
   const { chats, next } = pageOfChats(found, limit, after);
-  return { sessions: chats.map(({ summary }) => summary), next };
+  return { sessions: chats.map(({ summary }) => summary), next, isDamaged: false };
 }
 
 async function describeIfThere({ sessionIds, sessions }: ListDeps, identity: Identity, sessionId: string): Promise<SessionSummary | undefined> {
