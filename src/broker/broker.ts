@@ -81,8 +81,8 @@ export interface TopicWrite {
   readonly ttlMs?: number;
   readonly priority?: Priority;
   /** On one of the writes: the append ends or stops something, and so leads to room. An engine that is full takes it within
-   *  a reserve, where it has one. */
-  readonly mayUseReserve?: true;
+   *  a reserve, where it has one. `half`: a short-lived thing that users go on with, and that must leave the other half alone. */
+  readonly mayUseReserve?: true | 'half';
 }
 
 export interface Appended {

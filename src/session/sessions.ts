@@ -170,7 +170,7 @@ export class Sessions {
   /** A page of the user's chats; `after`: the `next` of the page before, undefined for the first. A chat that exists all
    *  the time is on exactly one page, whatever changes between the pages. */
   async list(principal: Principal, limit: number, after: ListPlace | undefined): Promise<SessionList> {
-    const { chats: known, isDamaged } = await readChatList(this.#broker, principal, this.#clock.now());
+    const { alive: known, isDamaged } = await readChatList(this.#broker, principal, this.#clock.now());
     const listed = known.map(({ ref, ...chat }) => ({ ...chat, ref, sessionId: idOf(ref) }));
     const { chats, next } = pageOfChats(listed, limit, after);
     const summaries = await Promise.all(chats.map(async ({ ref }) => this.#summarizeIfOwn(principal, ref)));

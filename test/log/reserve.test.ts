@@ -156,3 +156,33 @@ test('the name of a new reserve is on the device before the log is opened', asyn
   const made = files.trace.indexOf('open:create reserve');
   expect(files.trace.slice(made)).toContain(`syncFolder ${basename(folder)}`);
 });
+
+test('what may use half of the reserve leaves the other half to what ends and removes', async () => {
+  const files = new FaultyFiles();
+  const { broker, folder } = await openLog({ files });
+  await append(broker, CHAT, major('start'));
+  files.room = 0;
+  let accepted = 0;
+  while ((await outcome(append(broker, OTHER, major('x'.repeat(400)), { mayUseReserve: 'half' }))) === 'accepted') accepted += 1;
+  expect(accepted).toBeGreaterThan(0);
+  expect(await reserveSize(folder)).toBeGreaterThanOrEqual(RESERVE_BYTES / 2);
+  while ((await reserveSize(folder)) >= RESERVE_BYTES / 2) expect(await outcome(append(broker, CHAT, major('x'.repeat(400)), RELIEF))).toBe('accepted');
+  // The room that an end made is not for it either.
+  expect(await outcome(append(broker, OTHER, major('x'), { mayUseReserve: 'half' }))).toBe('disk-full');
+  expect(await broker.remove(OTHER)).toBe(true);
+});
+
+test('a log that nobody appends to says that it is ready again, once it was asked and there is room', async () => {
+  const files = new FaultyFiles();
+  const { broker, clock, folder } = await openLog({ files });
+  await append(broker, CHAT, major('start'));
+  files.room = 0;
+  expect(await outcome(append(broker, CHAT, major('end'), RELIEF))).toBe('accepted');
+  expect(broker.health().state).toBe('full');
+  files.room = Number.POSITIVE_INFINITY;
+  // Not within a second of the look before.
+  expect(broker.health().state).toBe('full');
+  await clock.advance(1_000);
+  await eventually(async () => broker.health().state === 'ready');
+  expect(await reserveSize(folder)).toBe(RESERVE_BYTES);
+});

@@ -43,6 +43,7 @@ it('Stop ends runs and chats are deleted while the disk is full, and a crash mea
   await live.until(({ event }) => event === 'delta');
   await disk.fill();
   expect((await post(server, 'busy/messages', { content: LARGE })).status).toBe(507);
+  expect((await call({ method: 'POST', url: `${server.url}/v1/tickets`, token: server.token, body: { sessionId: 'busy' } })).status).toBe(201);
   for (const runId of [waiting, busy]) {
     expect(await post(server, 'busy/cancel', { runId })).toMatchObject({ status: 202, body: { runId } });
     await live.until(({ event, data }) => event === 'run.cancelled' && data['runId'] === runId);
@@ -60,6 +61,9 @@ it('Stop ends runs and chats are deleted while the disk is full, and a crash mea
   expect(await statusOf(server, 'DELETE', 'gone')).toBe(204);
 
   await disk.free();
+  // Nobody has sent anything since.
+  const broker = async (): Promise<unknown> => (await call({ method: 'GET', url: `${server.url}/readyz` })).body['broker'];
+  await expect.poll(broker, { timeout: timeLimit(10_000) }).toBe('ready');
   const next = await prompt(server, 'busy', 'count 3 at 100/s');
   const later = await readSse({ url: server.url, token: server.token, sessionId: 'busy' });
   await later.until(({ event, data }) => event === 'run.completed' && data['runId'] === next);

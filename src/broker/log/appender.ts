@@ -48,7 +48,8 @@ export class Appender {
   }
 
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
-    if (mayUseReserve(writes)) return this.#reserve.use(() => this.#append(writes));
+    const share = reserveShare(writes);
+    if (share === 'all' || (share === 'half' && (this.#reserve.isWhole || this.#reserve.isAboveHalf))) return this.#reserve.use(() => this.#append(writes), share);
     return this.#reserve.isWhole ? this.#append(writes) : this.#whenHealed(() => this.#append(writes));
   }
 
@@ -261,9 +262,13 @@ class AppendEntry implements CommitEntry {
   }
 }
 
-function mayUseReserve(writes: readonly TopicWrite[]): boolean {
-  for (const write of writes) if (write.mayUseReserve === true) return true;
-  return false;
+function reserveShare(writes: readonly TopicWrite[]): 'none' | 'half' | 'all' {
+  let share: 'none' | 'half' = 'none';
+  for (const { mayUseReserve } of writes) {
+    if (mayUseReserve === true) return 'all';
+    if (mayUseReserve === 'half') share = 'half';
+  }
+  return share;
 }
 
 /** Undefined: never came so far. */

@@ -60,6 +60,10 @@ export class DiskReserve {
     return this.#held;
   }
 
+  get isAboveHalf(): boolean {
+    return this.#held > this.#bytes / 2;
+  }
+
   /** The device has refused bytes. */
   markUsed(): void {
     this.#isWhole = false;
@@ -68,12 +72,12 @@ export class DiskReserve {
   /** Tries again with a shorter reserve for as long as the device is full and some of the reserve is left. The first try begins
    *  before this returns. A try that failed for want of room must have changed nothing. @throws what the last try says, or
    *  BrokerError failed where the reserve cannot be shortened */
-  async use<T>(attempt: () => Promise<T>): Promise<T> {
+  async use<T>(attempt: () => Promise<T>, share: 'all' | 'half' = 'all'): Promise<T> {
     try {
       return await attempt();
     } catch (error) {
       if (!isFull(error)) throw error;
-      return await this.#tryShorter(attempt, error);
+      return await this.#tryShorter(attempt, error, share);
     }
   }
 
@@ -89,11 +93,11 @@ export class DiskReserve {
     await this.#file?.close();
   }
 
-  async #tryShorter<T>(attempt: () => Promise<T>, refusal: unknown): Promise<T> {
+  async #tryShorter<T>(attempt: () => Promise<T>, refusal: unknown, share: 'all' | 'half'): Promise<T> {
     this.#waiting += 1;
     try {
       for (let last = refusal; ; ) {
-        if (!(await this.#shrink())) throw last;
+        if ((share === 'half' && !this.isAboveHalf) || !(await this.#shrink())) throw last;
         try {
           return await attempt();
         } catch (error) {

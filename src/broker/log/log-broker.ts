@@ -6,6 +6,7 @@ import type {
   TopicInfo, TopicPage, TopicWrite,
 } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
+import type { Clock } from '../../clock.ts';
 import type { GroupConsumption } from '../group-consumption.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
@@ -31,13 +32,18 @@ export interface LogBrokerParts {
   readonly ring: TailRing;
   readonly groups: GroupConsumption;
   readonly time: EngineTime;
+  readonly clock: Clock;
   readonly durability: string;
   /** Writes the last checkpoint and releases files and lock. */
   shutDown(): Promise<void>;
 }
 
+/** A full device is looked at again this often at most, by whoever asks for the health. */
+const ROOM_LOOK_MS = 1_000;
+
 export class LogBroker implements BrokerEngine {
   readonly #parts: LogBrokerParts;
+  #lookedAt = -Infinity;
   #closed: Promise<void> | undefined;
 
   constructor(parts: LogBrokerParts) {
@@ -96,6 +102,7 @@ export class LogBroker implements BrokerEngine {
   health(): BrokerHealth {
     const { commit, reserve, durability, time } = this.#parts;
     const isFull = commit.state === 'ready' && !reserve.isWhole;
+    if (isFull) this.#lookForRoom();
     return { state: isFull ? 'full' : commit.state, durability, notice: time.notice };
   }
 
@@ -114,6 +121,15 @@ export class LogBroker implements BrokerEngine {
 
   #isDue(topic: Topic | undefined): boolean {
     return topic !== undefined && this.#parts.expiry.isDue(topic);
+  }
+
+  /** The next answer tells what was found. Otherwise a log that nobody appends to would stay `full` for ever. */
+  #lookForRoom(): void {
+    const now = this.#parts.clock.mono();
+    if (this.#closed !== undefined || now - this.#lookedAt < ROOM_LOOK_MS) return;
+    this.#lookedAt = now;
+    // A reserve that cannot be written is told to the next append, which looks for room as well.
+    this.#parts.reserve.heal().catch(() => undefined);
   }
 
   /** Its end is durable before anybody is told of it. */

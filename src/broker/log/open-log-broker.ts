@@ -246,6 +246,7 @@ function assemble(storage: Storage): LogBroker {
     table, appender, commit, reserve, expiry, lister, ring, groups,
     reads: new TopicReads(table, recent, new ColdReads(segments, limits.coldReadsMax), time),
     time,
+    clock,
     durability: describeDurability(options.fsync),
     shutDown: () => shutDown(storage, commit, schedule),
   });

@@ -63,7 +63,8 @@ export class Tickets {
     const stored: StoredTicket = { until: expiresAt, bearer: encodeIdentity(bearer), purpose };
     const record = { major: true, data: JSON.stringify(stored) };
     const ttlMs = Math.max(1, Math.ceil(expiresAt - now));
-    await this.#broker.append([{ topic: topicOf(ticket), records: [record], expect: { absent: true }, ttlMs }]);
+    // Who has no ticket cannot come back to a stream: it is gone after seconds, while a full device stays full for longer.
+    await this.#broker.append([{ topic: topicOf(ticket), records: [record], expect: { absent: true }, ttlMs, mayUseReserve: 'half' }]);
     return { ticket, expiresAt };
   }
 
