@@ -118,13 +118,13 @@ export class Cluster implements Machine {
     this.#restarting = undefined;
   }
 
-  /** Gives what struck while it was coming up, if that is why it did not. */
+  /** Gives what struck while it was coming up: that may be why it did not, and where it came up all the same its disk is dead. */
   async #comeUpFrom(kind: CrashKind): Promise<CrashKind | undefined> {
     this.#again = undefined;
     try {
       await this.#stop(kind);
       await this.#start();
-      return undefined;
+      return this.#again;
     } catch (error) {
       const again = this.#again as CrashKind | undefined;
       this.#isLost = again === undefined;

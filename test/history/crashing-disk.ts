@@ -9,8 +9,8 @@
 import { mkdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { LogFile, LogFiles } from '../../src/broker/log/log-files.ts';
-import { nodeLogFiles } from '../../src/broker/log/node-log-files.ts';
 import { FileJournal } from './file-journal.ts';
+import { pacedFiles } from './paced-files.ts';
 import type { Random } from './random.ts';
 import { turns } from './turns.ts';
 
@@ -168,22 +168,22 @@ class DiskLife implements LogFiles {
     if (mode === 'create') {
       if (this.#disk.isFull) throw new DiskError('ENOSPC', path);
       await this.#operate(async () => {
-        await (await nodeLogFiles.open(path, 'create')).close();
+        await (await pacedFiles.open(path, 'create')).close();
         this.#disk.noteCreated(path);
       });
     }
-    const file = await nodeLogFiles.open(path, mode === 'read' ? 'read' : 'write');
+    const file = await pacedFiles.open(path, mode === 'read' ? 'read' : 'write');
     this.#disk.noteOpen(file, true);
     return new DiskFile(this.#disk, this.#life, file, this.#disk.journal(path));
   }
 
   makeFolder(path: string): Promise<void> {
-    return nodeLogFiles.makeFolder(path);
+    return pacedFiles.makeFolder(path);
   }
 
   async list(folder: string): Promise<readonly string[]> {
     this.#disk.mustLive(this.#life);
-    return nodeLogFiles.list(folder);
+    return pacedFiles.list(folder);
   }
 
   async unlink(path: string): Promise<void> {
@@ -201,7 +201,7 @@ class DiskLife implements LogFiles {
 
   deviceBytes(folder: string): Promise<number> {
     this.#disk.mustLive(this.#life);
-    return nodeLogFiles.deviceBytes(folder);
+    return pacedFiles.deviceBytes(folder);
   }
 
   async #operate(operation: () => Promise<void>): Promise<void> {
