@@ -1,6 +1,6 @@
 // The threads that run the module of one agent. A handler that computes keeps the event loop of its thread, and not that of
 // the worker: the worker's leases, streams and other runs go on. A thread that is lost ends its own runs and no others, and
-// the next run begins a new one. [docs/adr/0010]
+// the next run begins a new one. [docs/adr/0011]
 import { Worker } from 'node:worker_threads';
 import { delay, type Clock } from '../clock.ts';
 import { AgentError } from '../worker/agent-error.ts';

@@ -1,6 +1,8 @@
 // The thread of an agent's module: runs its handler for each run that the worker sends, with a writer and a chat whose calls
 // go to the worker and back.
 import { parentPort, workerData } from 'node:worker_threads';
+import { ANSWER_CHARS_MAX } from '../session/answer-builder.ts';
+import { AgentError } from '../worker/agent-error.ts';
 import type { ProviderEvent } from '../worker/provider.ts';
 import type { AgentChat, AgentHandler } from './agent-handler.ts';
 import { inScope, watchStrays } from './agent-scope.ts';
@@ -39,7 +41,13 @@ class ThreadRun implements WriteTarget {
 
   write(event: ProviderEvent, chars: number): Promise<void> {
     this.#abort.signal.throwIfAborted();
+    if (this.#chars > ANSWER_CHARS_MAX) return Promise.resolve();
     this.#chars += chars;
+    // A handler that never waits gets no further: the worker could not read its messages as fast as they came.
+    if (this.#chars > ANSWER_CHARS_MAX) {
+      send({ type: 'stray', run: this.#run, error: encodeError(new AgentError('answer-too-large', 'more waited to be written than an answer may have')) });
+      return Promise.resolve();
+    }
     send({ type: 'event', run: this.#run, event: event.type === 'tool-result' && event.error === undefined ? { ...event, result: toJson(event.result) } : event, chars });
     return this.#chars > CHANNEL_CHARS_MAX ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve();
   }

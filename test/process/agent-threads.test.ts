@@ -3,7 +3,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, it, onTestFinished, vi } from 'vitest';
+import { makeToken } from '../../src/cli/token.ts';
+import { Child, childEnv } from '../helpers/child.ts';
+import { RedisServer } from '../helpers/redis-server.ts';
 import type { ServerProcess } from '../helpers/server-process.ts';
 import { timeLimit } from '../helpers/slowness.ts';
 import type { WireRecord } from '../helpers/wire-record.ts';
@@ -13,6 +17,7 @@ import { follow, post, startedServer } from './started-server.ts';
 // A process takes as long to start as the machine is busy.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
+const SECRET = 'a secret of more than thirty-two bytes for tests';
 const WORDS = 40;
 const LOST = { event: 'run.failed', data: { error: { code: 'agent-thread-lost', retryable: true } } };
 
@@ -31,6 +36,7 @@ const works = {
   async throw() { queueMicrotask(() => { throw new RangeError('a secret'); }); await new Promise(() => {}); },
   async stray(chat, writer) { await writer.text('begun'); setTimeout(() => { throw new RangeError('a secret'); }, 1); await new Promise(() => {}); },
   async fill() { const all = []; for (;;) all.push(new Array(100_000).fill(all.length)); },
+  async overflow(chat, writer) { for (;;) writer.text('word '.repeat(1000)); },
   async fine(chat, writer) { await writer.text('fine'); },
   async flood(chat, writer) { for (let i = 0; i < 3000; i += 1) await writer.text('word '.repeat(20)); },
   async say(chat, writer) {
@@ -73,11 +79,11 @@ class Watched {
   readonly story = new JoinedStory();
   readonly #record: WireRecord;
 
-  static async ask(server: ServerProcess, agent: string, content: string, sessionId = `${agent}-${content}`): Promise<Watched> {
-    const { status, body } = await post(server, `${sessionId}/messages`, { content, agent });
+  static async ask(server: ServerProcess, agent: string, content: string, sessionId = `${agent}-${content}`, token?: string): Promise<Watched> {
+    const { status, body } = await post(server, `${sessionId}/messages`, { content, agent }, token);
     expect(status, JSON.stringify(body)).toBe(202);
     const story = new JoinedStory();
-    return new Watched(String(body['runId']), sessionId, story, await follow(server, sessionId, story));
+    return new Watched(String(body['runId']), sessionId, story, await follow(server, sessionId, story, token));
   }
 
   private constructor(runId: string, sessionId: string, story: JoinedStory, record: WireRecord) {
@@ -168,6 +174,64 @@ it('a handler in a thread writes, calls tools, asks and fails as one in the proc
   const stray = await Watched.ask(server, 'work', 'stray');
   expect(await stray.end()).toMatchObject({ event: 'run.failed', data: { error: { code: 'agent-failed' } } });
   expect(stray.text).toBe('begun');
+});
+
+it('a handler that writes and never waits fails, and what it wrote keeps nobody', async () => {
+  const { server } = await served(1);
+  const beside = await Watched.ask(server, 'beside', 'count');
+  const overflow = await Watched.ask(server, 'work', 'overflow');
+  expect(await overflow.end()).toMatchObject({ event: 'run.failed', data: { error: { code: 'answer-too-large', retryable: false } } });
+  expect(await beside.end()).toMatchObject({ event: 'run.completed' });
+  await server.child.line(/"agent":"work".*the thread of an agent has ended/);
+  expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
+});
+
+it.each([
+  ['has no agent', 'export const other = 1;', /agents\.work\.handler: cannot be loaded: exports no function named agent/],
+  ['throws', 'throw new Error("no such database");', /agents\.work\.handler: cannot be loaded: no such database/],
+  ['ends its thread', 'process.exit(4);', /agents\.work\.handler: cannot be loaded: its thread ended with code 4/],
+])('a module for threads that %s is refused at the start', async (_what, text, said) => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'work.mjs'), text);
+  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { work: { handler: './work.mjs', threads: 1 } } }));
+  const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+  const child = new Child(process.execPath, [main, 'serve'], { env: { ...childEnv(), HOLDLINE_BROKER: 'memory:', HOLDLINE_AGENTS: join(folder, 'agents.json') } });
+  expect((await child.exited).code).not.toBe(0);
+  expect(child.stderr + child.stdout).toMatch(said);
+});
+
+it('a worker of the SDK runs the module of a URL in threads', async () => {
+  const redis = await RedisServer.start();
+  onTestFinished(() => redis.close());
+  const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'work.mjs'), `import { isMainThread } from 'node:worker_threads';
+    export async function agent(chat, writer) { await writer.text('main: ' + isMainThread); }`);
+  const sdk = new URL('../../dist/sdk/create-worker.js', import.meta.url).href;
+  const script = `import { createWorker } from ${JSON.stringify(sdk)};
+    const handler = new URL(${JSON.stringify(pathToFileURL(join(folder, 'work.mjs')).href)});
+    for (const agent of [{ handler, threads: 0 }, { handler: () => {}, threads: 1 }]) {
+      try { createWorker({ broker: 'redis://x', agents: { work: agent } }); } catch (error) { console.log(error.name + ': ' + error.message); }
+    }
+    const worker = createWorker({ broker: ${JSON.stringify(redis.url)}, promise: 'memory', agents: { work: { handler, threads: 2 } } });
+    await worker.start();
+    console.log('started');
+    process.once('SIGTERM', () => worker.close());`;
+  writeFileSync(join(folder, 'worker.mjs'), script);
+  const child = new Child(process.execPath, [join(folder, 'worker.mjs')], { env: childEnv() });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  await child.line(/started/);
+  expect(child.stdout).toContain('TypeError: work: there are 1 to 64 threads');
+  expect(child.stdout).toContain('TypeError: work: a function cannot run in a thread: give the URL of its module');
+  const server = await startedServer({ broker: redis.url, env: { HOLDLINE_ROLE: 'gateway', HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory' } });
+  const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  const run = await Watched.ask(server, 'work', 'hello', 'chat', token);
+  expect(await run.end()).toMatchObject({ event: 'run.completed' });
+  expect(run.text).toBe('main: false');
+  // Closes, and then nothing keeps the process.
+  void child.kill('SIGTERM');
+  expect((await child.exited).code).toBe(0);
 });
 
 it('a server ends in good time though a handler computes', async () => {
