@@ -77,6 +77,7 @@ export class Branches {
         return known === undefined ? mustFit([place], decideRegenerate(state, command)) : { drafts: [] };
       })
       .finally(() => place.leave());
+    await place.settled();
     if (repeat !== undefined) return { ...repeat, answerId };
     const run = committed === undefined ? undefined : findRun(committed.state, command.runId);
     if (committed === undefined || run === undefined) throw new SessionError('contended');

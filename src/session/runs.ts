@@ -74,7 +74,9 @@ export class Runs {
     const command = this.#sendCommand(principal, prompt, prompt.replaces === undefined ? undefined : await findPrompt(this.#broker, ref, mustOwn(principal, seen), prompt.replaces));
     const places = await this.#enter(principal, ref, seen, command);
     try {
-      return await this.#send(principal, ref, command, seen, places);
+      const sent = await this.#send(principal, ref, command, seen, places);
+      for (const place of places) await place.settled();
+      return sent;
     } finally {
       for (const place of places) place.leave();
     }

@@ -86,7 +86,9 @@ export class Sessions {
     const existing = await this.#log.load(ref);
     const admitted = existing === undefined ? await this.#limits.enterSession(principal, ref) : UNLIMITED;
     try {
-      return await this.#create(principal, ref, session);
+      const made = await this.#create(principal, ref, session);
+      await admitted.settled();
+      return made;
     } finally {
       admitted.leave();
     }

@@ -3,6 +3,7 @@
 // are not named. So a node knows a number that is never too small without reading, and counts only when that number reaches
 // the limit.
 import type { Appended } from '../broker/broker.ts';
+import { BrokerError } from '../broker/errors.ts';
 import type { Clock } from '../clock.ts';
 import { isTerminal } from './chat-event.ts';
 import type { Decision } from './decide.ts';
@@ -11,6 +12,9 @@ import type { Principal, SessionRef } from './session-ref.ts';
 
 /** Users of whom this node knows a number. Beyond it the one who was asked for longest ago is forgotten, and read again. */
 export const COUNTED_USERS_MAX = 10_000;
+
+/** With less room than this part of the limit, a command waits until it is named. */
+const MARGIN_PART = 8;
 
 /** Where in the user's log a number was read. */
 export interface ReadPlace {
@@ -35,6 +39,8 @@ export interface UserLimitOptions {
   readonly clock: Clock;
   /** A user who was found to have too many is refused for this long without another look, where nothing was freed here. */
   readonly restMs: number;
+  /** Nothing may be made that the log does not name, not even when an append fails. */
+  readonly isNamedFirst: boolean;
 }
 
 /** One that was let in and is not made yet, as far as this node knows. */
@@ -52,6 +58,8 @@ interface Tally {
   readonly entering: Set<Entering>;
   /** All that were entering at some time of the look that is under way, which may have missed them. */
   lookedAway: Set<Entering> | undefined;
+  /** The last append to the log failed: the next one must be seen to work before anything is let in. */
+  hasFailed: boolean;
   looking: Promise<void> | undefined;
   refusedUntil: number;
 }
@@ -60,10 +68,12 @@ interface Tally {
 export interface Admitted {
   /** @throws SessionError too-many-sessions, too-many-runs */
   mustFit(): void;
+  /** After the command: it is named as durably as it was done. @throws BrokerError unavailable: it was done, and is not named */
+  settled(): Promise<void>;
   leave(): void;
 }
 
-export const UNLIMITED: Admitted = { mustFit: () => undefined, leave: () => undefined };
+export const UNLIMITED: Admitted = { mustFit: () => undefined, settled: () => Promise.resolve(), leave: () => undefined };
 
 /** A command that ends as many runs as it queues needs no room. @throws SessionError too-many-sessions, too-many-runs */
 export function mustFit(places: readonly Admitted[], decision: Decision): Decision {
@@ -88,15 +98,18 @@ export class UserLimit {
     if (this.#isFull(tally, 1)) await this.#lookAgain(principal, tally);
     // Nothing is awaited between this and what takes the room.
     if (this.#isFull(tally, 1)) return this.#refuse(tally);
+    const isFast = this.#isFarFromFull(tally);
     const one = { id, isNamed: false };
     tally.entering.add(one);
     tally.lookedAway?.add(one);
     const leave = (): void => void tally.entering.delete(one);
+    const naming = this.#name(principal, ref, tally, one);
+    if (isFast) return letIn(naming, leave);
     try {
-      await this.#name(principal, ref, tally, one);
+      await naming;
       // Other nodes may have named more than this one knew of.
       if (this.#isFull(tally, 0)) await this.#lookAgain(principal, tally);
-      if (!this.#isFull(tally, 0)) return { mustFit: () => undefined, leave };
+      if (!this.#isFull(tally, 0)) return letIn(naming, leave);
     } catch (error) {
       leave();
       throw error;
@@ -119,8 +132,17 @@ export class UserLimit {
       mustFit: () => {
         throw new SessionError(this.#thing.code, { limit: this.#options.max });
       },
+      settled: () => Promise.resolve(),
       leave: () => undefined,
     };
+  }
+
+  /** Then the command need not wait until its run is named: both appends are made durable together. What other nodes have
+   *  named is learned of a little late, so only one at a time may do so. */
+  #isFarFromFull(tally: Tally): boolean {
+    const { max, isNamedFirst } = this.#options;
+    const isKnown = !isNamedFirst && tally.epoch !== undefined && !tally.hasFailed;
+    return isKnown && countUnnamed(tally) === 0 && tally.named + 1 <= max - Math.max(2, max / MARGIN_PART);
   }
 
   #isFull(tally: Tally, more: number): boolean {
@@ -143,7 +165,7 @@ export class UserLimit {
   }
 
   async #name(principal: Principal, ref: SessionRef, tally: Tally, one: Entering): Promise<void> {
-    const { epoch, first, next } = await this.#thing.add(principal, ref);
+    const { epoch, first, next } = await this.#add(principal, ref, tally);
     if (epoch === tally.epoch) {
       if (next > tally.next) Object.assign(tally, { next, named: tally.named + next - tally.next - (one.isNamed && first >= tally.next ? 1 : 0) });
     } else {
@@ -154,9 +176,20 @@ export class UserLimit {
     one.isNamed = true;
   }
 
+  async #add(principal: Principal, ref: SessionRef, tally: Tally): Promise<Appended> {
+    try {
+      const appended = await this.#thing.add(principal, ref);
+      tally.hasFailed = false;
+      return appended;
+    } catch (error) {
+      tally.hasFailed = true;
+      throw error;
+    }
+  }
+
   #tallyOf(principal: Principal): Tally {
     const key = keyOf(principal);
-    const tally = this.#tallies.get(key) ?? { epoch: undefined, next: 0, named: 0, entering: new Set(), lookedAway: undefined, looking: undefined, refusedUntil: 0 };
+    const tally = this.#tallies.get(key) ?? { epoch: undefined, next: 0, named: 0, entering: new Set(), lookedAway: undefined, hasFailed: false, looking: undefined, refusedUntil: 0 };
     this.#tallies.delete(key);
     this.#tallies.set(key, tally);
     if (this.#tallies.size <= COUNTED_USERS_MAX) return tally;
@@ -166,6 +199,20 @@ export class UserLimit {
     }
     return tally;
   }
+}
+
+function letIn(naming: Promise<void>, leave: () => void): Admitted {
+  let failed: unknown;
+  const ended = naming.catch((error: unknown) => (failed = error));
+  return {
+    mustFit: () => undefined,
+    settled: async () => {
+      await ended;
+      // Not the code of the failed append: that one would say that nothing was written.
+      if (failed !== undefined) throw new BrokerError('unavailable', 'it was done and could not be counted', { cause: failed });
+    },
+    leave,
+  };
 }
 
 function countUnnamed({ entering }: Tally): number {

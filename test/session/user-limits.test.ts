@@ -1,6 +1,7 @@
 // What one user may have at a time, on every engine and on two nodes of it: chats, and runs that are queued or running.
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
+import { BrokerError } from '../../src/broker/errors.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { systemClock, type Clock } from '../../src/clock.ts';
 import { askedSession, askerPrincipal } from '../../src/session/asked-session.ts';
@@ -200,6 +201,27 @@ it('what a run asks of other agents is not counted and not refused', async () =>
   for (const key of ['one', 'two', 'three']) await node.runs.send(askerPrincipal(asker), askedSession(asker, key), PROMPT);
   await node.runs.cancel(ALICE, chat('a'), runId);
   await node.send('a');
+});
+
+it('a run that was queued and could not be counted is told as such, and no other one is let in uncounted', async () => {
+  const { clock, broker } = memory();
+  let isFull = false;
+  const append: BrokerEngine['append'] = async (writes) => {
+    if (isFull && writes.some(({ topic }) => topic === openRunsTopic(ALICE))) throw new BrokerError('disk-full', 'a test');
+    return broker.append(writes);
+  };
+  const node = new Node(Object.assign(Object.create(broker) as MemoryBroker, {
+    append,
+    read: broker.read.bind(broker),
+    describe: broker.describe.bind(broker),
+  }), clock, { runsMax: 100 });
+  await node.send('a');
+  isFull = true;
+  await expect(node.send('a', { messageId: 'm' })).rejects.toMatchObject({ code: 'unavailable' });
+  expect(await node.send('a', { messageId: 'm' })).toMatchObject({ messageId: 'm', queued: 1 });
+  for (let i = 0; i < 3; i += 1) await expect(node.send('a')).rejects.toMatchObject({ code: 'disk-full' });
+  isFull = false;
+  expect(await node.send('a')).toMatchObject({ queued: 2 });
 });
 
 it('a prompt reads no more for it, and the names of chats that have no run are given up', async () => {
