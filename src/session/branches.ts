@@ -3,6 +3,7 @@
 import type { Broker } from '../broker/broker.ts';
 import { encodePosition } from '../broker/position.ts';
 import { isoTime, type Clock } from '../clock.ts';
+import { SteadyTime } from './steady-time.ts';
 import type { RunPriority } from './chat-event.ts';
 import type { CommandLog } from './command-log.ts';
 import { findRun, type BranchTip } from './command-state.ts';
@@ -44,6 +45,7 @@ export class Branches {
   readonly #broker: Broker;
   readonly #log: CommandLog;
   readonly #clock: Clock;
+  readonly #time: SteadyTime;
   readonly #newId: () => string;
   readonly #limits: UserLimits;
 
@@ -52,6 +54,7 @@ export class Branches {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
+    this.#time = new SteadyTime(clock);
     this.#newId = newId;
     this.#limits = limits;
   }
@@ -74,7 +77,7 @@ export class Branches {
         const { state, epoch } = mustOwnAs(principal, loaded, seen);
         const known = findRepeat(state, { messageId: answerId, bodyHash });
         repeat = known === undefined ? undefined : { messageId, runId: known.runId, queued: known.queued, position: { epoch, offset: known.offset } };
-        return known === undefined ? mustFit([place], decideRegenerate(state, command)) : { drafts: [] };
+        return known === undefined ? mustFit([place], decideRegenerate(state, command, (run) => this.#time.of(run.times.queued)())) : { drafts: [] };
       })
       .finally(() => place.leave());
     await place.settled();

@@ -3,7 +3,7 @@
 import type { MessageContent, RunPriority } from './chat-event.ts';
 import { encodeRunLink } from './branch-links.ts';
 import type { BranchTip, CommandState, RunInfo } from './command-state.ts';
-import { decideEnd, makeRoom, withHeadRequest, type Decision, type SendCommand } from './decide.ts';
+import { decideEnd, makeRoom, withHeadRequest, type Decision, type SendCommand, type TimeOfRun } from './decide.ts';
 import { SessionError } from './errors.ts';
 
 export interface RegenerateCommand extends Pick<SendCommand, 'bodyHash' | 'user' | 'onBusy' | 'runId' | 'answerId' | 'createdAt' | 'trace'> {
@@ -16,11 +16,11 @@ export interface RegenerateCommand extends Pick<SendCommand, 'bodyHash' | 'user'
 }
 
 /** Another answer to a prompt. One that is still to be answered needs none. @throws SessionError busy, queue-full */
-export function decideRegenerate(state: CommandState, command: RegenerateCommand): Decision {
+export function decideRegenerate(state: CommandState, command: RegenerateCommand, timeOf: TimeOfRun): Decision {
   const { messageId, runId, agent, model, priority, bodyHash, answerId, promptAt, onBusy, createdAt, trace } = command;
   if (onBusy !== 'interrupt' && state.runs.some((run) => run.messageId === messageId)) throw new SessionError('busy');
   const event = { type: 'run.queued', runId, messageId, agent, model, priority, createdAt, regenerates: true } as const;
-  return withHeadRequest(state, [...makeRoom(state, command), { event, context: { answerId, bodyHash, ...(trace === undefined ? {} : { trace }) }, hidden: encodeRunLink(promptAt) }]);
+  return withHeadRequest(state, [...makeRoom(state, command, timeOf), { event, context: { answerId, bodyHash, ...(trace === undefined ? {} : { trace }) }, hidden: encodeRunLink(promptAt) }]);
 }
 
 export interface EditCommand {

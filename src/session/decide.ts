@@ -53,13 +53,16 @@ export function findRepeat(state: CommandState, command: Pick<SendCommand, 'mess
   return { runId: seen.runId, offset: seen.offset, queued: Math.max(place, 0) };
 }
 
+/** The time now, as the events of that run tell it. */
+export type TimeOfRun = (run: RunInfo) => string;
+
 /** @throws SessionError busy, queue-full */
-export function decideSend(state: CommandState, command: SendCommand): Decision {
+export function decideSend(state: CommandState, command: SendCommand, timeOf: TimeOfRun): Decision {
   const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, replaces, trace } = command;
   const created = { type: 'message.created', messageId, role: 'user', content, createdAt, user } as const;
   const links = encodePromptLink(replaces === undefined ? (state.tip?.at ?? null) : replaces.after);
   const drafts: Draft[] = [
-    ...makeRoom(state, command),
+    ...makeRoom(state, command, timeOf),
     { event: replaces === undefined ? created : { ...created, replaces: replaces.messageId }, context: { bodyHash, runId }, hidden: links },
     { event: { type: 'run.queued', runId, messageId, agent, model, priority, createdAt }, context: { answerId, ...(trace === undefined ? {} : { trace }) } },
   ];
@@ -67,19 +70,19 @@ export function decideSend(state: CommandState, command: SendCommand): Decision 
 }
 
 /** What must happen to the runs there are before another is queued. @throws SessionError busy, queue-full */
-export function makeRoom(state: CommandState, { onBusy, user, createdAt }: Pick<SendCommand, 'onBusy' | 'user' | 'createdAt'>): Draft[] {
+export function makeRoom(state: CommandState, { onBusy, user }: Pick<SendCommand, 'onBusy' | 'user'>, timeOf: TimeOfRun): Draft[] {
   if (onBusy === 'reject' && state.runs.length > 0) throw new SessionError('busy');
-  const stopped = onBusy === 'interrupt' ? interruptDrafts(state, user, createdAt) : [];
+  const stopped = onBusy === 'interrupt' ? interruptDrafts(state, user, timeOf) : [];
   if (state.runs.length - stopped.length >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
   return stopped;
 }
 
 /** What runs is asked to stop, what waits is withdrawn: the new prompt is next. */
-function interruptDrafts(state: CommandState, by: string, now: string): Draft[] {
+function interruptDrafts(state: CommandState, by: string, timeOf: TimeOfRun): Draft[] {
   const why = { by, reason: 'interrupted' };
   return state.runs.flatMap((run): Draft[] => {
-    if (run.state === 'queued') return [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: now } }];
-    if (run.state === 'running') return [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: now } }];
+    if (run.state === 'queued') return [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: timeOf(run) } }];
+    if (run.state === 'running') return [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: timeOf(run) } }];
     return [];
   });
 }

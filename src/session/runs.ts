@@ -9,6 +9,7 @@ import type { MessageContent, RunPriority } from './chat-event.ts';
 import type { CommandLog, LoadedState } from './command-log.ts';
 import { findRun, newCommandState, type CommandState } from './command-state.ts';
 import { bodyHashOf, cancelTarget, decideCancel, decideSend, findRepeat, type Decision, type SendCommand } from './decide.ts';
+import type { RunInfo } from './command-state.ts';
 import { decideEdit, decideWithdraw } from './decide-branch.ts';
 import { SessionError } from './errors.ts';
 import { findPrompt, type FoundPrompt } from './find-turning.ts';
@@ -99,16 +100,17 @@ export class Runs {
 
   async #send(principal: Principal, ref: SessionRef, command: SendCommand, seen: LoadedState | undefined, places: readonly Admitted[]): Promise<SentPrompt> {
     const ttlMs = askDepth(ref.sessionId) > 0 ? ASK_TTL_MS : this.#ttlMs;
+    const timeOf = (run: RunInfo): string => this.time.of(run.times.queued)();
     let repeat: SentPrompt | undefined;
     const committed = await this.#log.transact(ref, (loaded) => {
       repeat = undefined;
       if (loaded === undefined) {
         const creates = newCommandState(principal.user, command.createdAt, ttlMs);
-        return { creates, ...decideSend(creates, command) };
+        return { creates, ...decideSend(creates, command, timeOf) };
       }
       const { state, epoch } = command.replaces === undefined || seen === undefined ? mustOwn(principal, loaded) : mustOwnAs(principal, loaded, seen);
       const known = findRepeat(state, command);
-      if (known === undefined) return mustFit(places, decideSend(state, command));
+      if (known === undefined) return mustFit(places, decideSend(state, command, timeOf));
       const position = { epoch, offset: known.offset };
       repeat = { messageId: command.messageId, runId: known.runId, position, queued: known.queued };
       return { drafts: [] };

@@ -150,6 +150,16 @@ describe('a timeline', () => {
     expect([run.durationMs, run.cancelMs].every((ms) => ms === undefined || ms < 1000)).toBe(true);
   });
 
+  it.each([HOUR_MS, -HOUR_MS])('has the same figures of a run that a new prompt interrupts after the wall clock was set (by %i ms)', async (jumpMs) => {
+    setup().startWorker();
+    const { runId } = await rig.prompt('hello');
+    await said(runId, 0, 'one ');
+    await rig.clock.advance(2000);
+    rig.clock.jumpWall(jumpMs);
+    await rig.prompt('now', { onBusy: 'interrupt' });
+    expect(await ended(runId)).toMatchObject({ state: 'cancelled', durationMs: 2000, cancelMs: 0 });
+  });
+
   it('of a withdrawn prompt has no start', async () => {
     setup();
     const { runId } = await rig.prompt('hello');
