@@ -90,6 +90,9 @@ class AdminClient implements TopicStore {
         if ('error' in answer) throw new AdminError(answer.error.code, answer.error.message);
         yield answer;
       }
+    } catch (error) {
+      // Stopping destroys the socket, and reading a destroyed socket throws.
+      if (signal?.aborted !== true) throw error;
     } finally {
       signal?.removeEventListener('abort', stop);
       socket.destroy();

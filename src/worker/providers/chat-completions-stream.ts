@@ -163,7 +163,9 @@ export class ChatCompletionsStream {
       if (!isSilent(choice)) this.#ours = choiceIndex(choice);
       return choice;
     }
-    return choices.find((one) => (choiceIndex(one) ?? this.#ours) === this.#ours);
+    // A loop and no closure: this runs for every token.
+    for (const one of choices) if ((choiceIndex(one) ?? this.#ours) === this.#ours) return one;
+    return undefined;
   }
 
   #choice(choice: WireChoice): ReturnType<typeof finishReasonOf> {
