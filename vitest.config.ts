@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { timeLimit } from './test/helpers/slowness.ts';
+import { timeLimit } from './test/support/slowness.ts';
 import { ProgressReporter } from './test/setup/progress-reporter.ts';
 
 export default defineConfig({

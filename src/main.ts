@@ -3,17 +3,17 @@
 // room: each live run holds a few that are young for ever, and every collection copies all of those.
 import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
-import { tuneCollector } from './cli/collector.ts';
+import { tuneCollector } from './cli/gc-flags.ts';
 import { describeError } from './cli/describe-error.ts';
-import { nameBroker } from './cli/broker-config.ts';
-import { readBrokerConfig, readConfig, readWorkerConfig, type Config } from './cli/config.ts';
+import { nameBroker } from './cli/config/broker-config.ts';
+import { readBrokerConfig, readConfig, readWorkerConfig, type Config } from './cli/config/config.ts';
 import { processLogger } from './cli/process-logger.ts';
 import { serve } from './cli/serve.ts';
 import { makeToken, type TokenChoices } from './cli/token.ts';
 import { listTopics, removeTopic, showTopic, tailTopic, verifyTopics, withTopics, type Output } from './cli/topics.ts';
-import { UsageError } from './cli/usage-error.ts';
+import { UsageError } from './cli/config/usage-error.ts';
 import { readVersion } from './cli/version.ts';
-import { systemClock } from './clock.ts';
+import { systemClock } from './base/clock.ts';
 import { takeStray } from './sdk/agent-scope.ts';
 
 /** The device under the log failed: nothing is promised any more, and a supervisor must start the process anew. */

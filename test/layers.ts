@@ -1,22 +1,117 @@
-// Which folder of src may import which: one way, type imports included. A pure function of sources, so that the
-// check itself can be shown to fail.
+// Which room of src may import which: one way, type imports included. A room is a folder with its own files; the folders
+// inside it are rooms of their own. Pure functions of sources, so that a test can show that each check fails.
 import { dirname, join, normalize } from 'node:path';
 
-/** Folder → folders it may import from, besides itself. Files at the top of src are listed by name. */
+/** Room → what it may import besides itself. A name with a file ending is one file that is a room by itself: what the rooms
+ *  inside a folder need of that folder (errors, limits), or what puts the rooms together. `x/**` is x with all rooms in it. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  'stop-signal.ts': [],
-  'clock.ts': ['stop-signal.ts'],
-  'random.ts': [],
-  'tracing.ts': ['clock.ts'],
-  broker: ['clock.ts', 'stop-signal.ts'],
-  session: ['broker', 'clock.ts'],
-  stream: ['session', 'broker', 'clock.ts', 'stop-signal.ts'],
-  gateway: ['stream', 'session', 'broker', 'clock.ts', 'random.ts', 'stop-signal.ts', 'tracing.ts'],
-  worker: ['session', 'broker', 'clock.ts', 'tracing.ts'],
-  sdk: ['worker', 'session', 'broker', 'clock.ts', 'random.ts'],
-  client: [],
-  cli: ['gateway', 'sdk', 'worker', 'stream', 'session', 'broker', 'clock.ts', 'random.ts', 'stop-signal.ts'],
-  'main.ts': ['cli', 'sdk', 'clock.ts'],
+  base: [],
+
+  broker: ['base'],
+  'broker/tail': ['base', 'broker'],
+  'broker/group': ['base', 'broker'],
+  'broker/memory': ['base', 'broker', 'broker/tail', 'broker/group'],
+  'broker/log/limits.ts': [],
+  'broker/log/format': ['broker'],
+  'broker/log/disk': ['base', 'broker', 'broker/log/limits.ts', 'broker/log/format'],
+  'broker/log/topics': ['base', 'broker', 'broker/tail', 'broker/log/limits.ts', 'broker/log/format', 'broker/log/disk'],
+  'broker/log/commit': ['base', 'broker', 'broker/log/format', 'broker/log/disk', 'broker/log/topics'],
+  'broker/log/read': ['broker', 'broker/tail', 'broker/log/format', 'broker/log/disk', 'broker/log/topics'],
+  'broker/log/checkpoint': ['base', 'broker', 'broker/log/limits.ts', 'broker/log/format', 'broker/log/disk', 'broker/log/topics', 'broker/log/commit'],
+  'broker/log/reclaim': ['broker/log/disk', 'broker/log/topics'],
+  'broker/log/recovery': ['broker', 'broker/log/format', 'broker/log/disk', 'broker/log/topics'],
+  'broker/log': ['base', 'broker', 'broker/tail', 'broker/group', 'broker/log/**'],
+  'broker/redis/keys.ts': ['broker'],
+  'broker/redis/connection': ['base', 'broker', 'broker/redis/keys.ts'],
+  'broker/redis/commands': ['broker', 'broker/redis/keys.ts', 'broker/redis/connection'],
+  'broker/redis/watch': ['base', 'broker', 'broker/tail', 'broker/redis/connection', 'broker/redis/commands'],
+  'broker/redis/queue': ['base', 'broker', 'broker/group', 'broker/redis/keys.ts', 'broker/redis/connection', 'broker/redis/commands'],
+  'broker/redis': ['base', 'broker', 'broker/tail', 'broker/redis/**'],
+  'broker/open-broker.ts': ['base', 'broker', 'broker/memory', 'broker/log', 'broker/log/limits.ts', 'broker/redis'],
+
+  'session/errors.ts': [],
+  'session/events': ['broker'],
+  'session/agent-limits.ts': ['session/events'],
+  'session/session-ref.ts': ['session/agent-limits.ts', 'session/errors.ts'],
+  'session/subagent-session.ts': ['session/session-ref.ts'],
+  'session/topic-names.ts': ['broker', 'session/session-ref.ts', 'session/subagent-session.ts'],
+  'session/commands': ['base', 'broker', 'session/errors.ts', 'session/session-ref.ts', 'session/topic-names.ts', 'session/events'],
+  'session/history': ['broker', 'session/errors.ts', 'session/session-ref.ts', 'session/topic-names.ts', 'session/events', 'session/commands'],
+  'session/stores': ['base', 'broker', 'session/errors.ts', 'session/session-ref.ts', 'session/topic-names.ts', 'session/events', 'session/commands'],
+  session: ['base', 'broker', 'session/**'],
+
+  stream: ['base', 'broker', 'broker/tail', 'session/events'],
+
+  'gateway/gateway-error.ts': ['session/agent-limits.ts'],
+  'gateway/error-map.ts': ['broker', 'session/errors.ts', 'gateway/gateway-error.ts'],
+  'gateway/known-agents.ts': ['session/agent-limits.ts', 'session/events', 'gateway/gateway-error.ts'],
+  'gateway/gateway-config.ts': ['session/**', 'gateway/known-agents.ts'],
+  'gateway/readiness.ts': ['broker', 'gateway/gateway-error.ts'],
+  'gateway/json': ['gateway/gateway-error.ts'],
+  'gateway/limits': ['base', 'session/session-ref.ts', 'gateway/gateway-error.ts'],
+  'gateway/auth': ['base', 'broker', 'session/**', 'gateway/gateway-error.ts', 'gateway/gateway-config.ts', 'gateway/json', 'gateway/limits'],
+  'gateway/connections': ['base', 'stream', 'gateway/readiness.ts', 'gateway/auth'],
+  'gateway/metrics.ts': ['broker', 'session/commands', 'stream', 'gateway/connections'],
+  'gateway/http': [
+    'base', 'broker', 'session/**', 'stream', 'gateway/gateway-error.ts', 'gateway/error-map.ts', 'gateway/gateway-config.ts', 'gateway/readiness.ts',
+    'gateway/metrics.ts', 'gateway/json', 'gateway/limits', 'gateway/auth',
+  ],
+  'gateway/watch': ['base', 'broker', 'broker/group', 'session/**', 'stream', 'gateway/connections'],
+  gateway: [
+    'base', 'broker', 'session/**', 'stream', 'gateway/gateway-error.ts', 'gateway/gateway-config.ts', 'gateway/known-agents.ts', 'gateway/readiness.ts',
+    'gateway/metrics.ts', 'gateway/limits', 'gateway/auth', 'gateway/connections', 'gateway/http', 'gateway/watch',
+  ],
+  'gateway/gateway-parts.ts': [
+    'base', 'broker', 'session/**', 'stream', 'gateway', 'gateway/gateway-config.ts', 'gateway/readiness.ts', 'gateway/metrics.ts', 'gateway/limits',
+    'gateway/auth', 'gateway/connections', 'gateway/http', 'gateway/watch',
+  ],
+  'gateway/ws': [
+    'base', 'broker', 'session/**', 'stream', 'gateway', 'gateway/gateway-error.ts', 'gateway/error-map.ts', 'gateway/gateway-config.ts', 'gateway/json',
+    'gateway/limits', 'gateway/auth', 'gateway/connections', 'gateway/http',
+  ],
+  'gateway/routes': [
+    'base', 'broker', 'session/**', 'stream', 'gateway', 'gateway/gateway-error.ts', 'gateway/error-map.ts', 'gateway/gateway-config.ts', 'gateway/readiness.ts',
+    'gateway/metrics.ts', 'gateway/limits', 'gateway/auth', 'gateway/connections', 'gateway/http', 'gateway/ws',
+  ],
+  'gateway/health-app.ts': [
+    'base', 'broker', 'gateway/gateway-config.ts', 'gateway/readiness.ts', 'gateway/metrics.ts', 'gateway/connections', 'gateway/http', 'gateway/routes',
+  ],
+  'gateway/app.ts': [
+    'base', 'broker', 'session/**', 'gateway/gateway-config.ts', 'gateway/metrics.ts', 'gateway/auth', 'gateway/connections', 'gateway/http', 'gateway/routes',
+    'gateway/gateway-parts.ts', 'gateway/health-app.ts',
+  ],
+
+  'worker/agent-error.ts': [],
+  'worker/provider.ts': ['session/**'],
+  'worker/persist.ts': ['base', 'broker'],
+  'worker/agent.ts': ['session/**', 'worker/provider.ts'],
+  'worker/conversation': ['broker', 'session/**', 'worker/agent.ts', 'worker/provider.ts'],
+  'worker/watch': ['base', 'broker', 'session/**', 'worker/persist.ts'],
+  'worker/providers/demo': ['base', 'worker/provider.ts'],
+  'worker/providers/upstream': ['base', 'worker/provider.ts'],
+  'worker/providers/openai': ['base', 'worker/provider.ts', 'worker/conversation', 'worker/providers/upstream'],
+  'worker/run': [
+    'base', 'broker', 'session/**', 'worker/agent-error.ts', 'worker/provider.ts', 'worker/persist.ts', 'worker/agent.ts', 'worker/conversation', 'worker/watch',
+  ],
+  worker: ['base', 'broker', 'session/**', 'worker/provider.ts', 'worker/persist.ts', 'worker/agent.ts', 'worker/watch', 'worker/run'],
+
+  sdk: ['base', 'broker', 'session/**', 'worker/**'],
+  'sdk/threads': ['base', 'session/**', 'worker/**', 'sdk'],
+  'sdk/handler-agent.ts': ['base', 'broker', 'session/**', 'worker/**', 'sdk', 'sdk/threads'],
+  'sdk/create-worker.ts': ['base', 'broker', 'broker/open-broker.ts', 'broker/redis/connection', 'session/**', 'worker/**', 'sdk/**'],
+
+  'client/environment.ts': [],
+  'client/chat-client-error.ts': [],
+  'client/protocol': ['client/environment.ts', 'client/chat-client-error.ts'],
+  'client/http': ['client/environment.ts', 'client/chat-client-error.ts', 'client/protocol'],
+  'client/wire': ['client/environment.ts', 'client/protocol', 'client/http'],
+  'client/state': ['client/environment.ts', 'client/chat-client-error.ts', 'client/protocol', 'client/http'],
+  client: ['client/**'],
+
+  'cli/config': ['base', 'broker/group', 'broker/redis/connection', 'session/**', 'gateway/auth', 'gateway/gateway-config.ts', 'worker/**', 'sdk/threads'],
+  'cli/admin': ['base', 'broker'],
+  cli: ['base', 'broker', 'broker/open-broker.ts', 'broker/redis/connection', 'session/**', 'gateway/**', 'worker/**', 'sdk/**', 'cli/**'],
+  'main.ts': ['base', 'cli', 'cli/config', 'sdk/**'],
 };
 
 /** Packages that only one folder may know. */
@@ -28,7 +123,7 @@ const OWNED_PACKAGES: Readonly<Record<string, string>> = {
   lmdb: 'broker',
   ioredis: 'broker',
   'eventsource-parser': 'worker',
-  '@opentelemetry/': 'tracing.ts',
+  '@opentelemetry/': 'base',
 };
 
 export interface SourceFile {
@@ -44,7 +139,13 @@ export function importsOf(text: string): string[] {
 }
 
 function roomOf(path: string): string {
-  return path.split('/')[0] ?? path;
+  if (path in MAY_IMPORT) return path;
+  const folder = dirname(path);
+  return folder === '.' ? path : folder;
+}
+
+function allows(allowed: string, room: string): boolean {
+  return allowed.endsWith('/**') ? room === allowed.slice(0, -3) || room.startsWith(allowed.slice(0, -2)) : room === allowed;
 }
 
 export function layerViolations(files: readonly SourceFile[]): string[] {
@@ -53,33 +154,46 @@ export function layerViolations(files: readonly SourceFile[]): string[] {
 
 function violation(path: string, name: string): string | undefined {
   const from = roomOf(path);
+  const layer = path.split('/')[0];
   if (!name.startsWith('.')) {
     const owned = Object.entries(OWNED_PACKAGES).find(([known]) => name === known || name.startsWith(known.endsWith('/') ? known : `${known}/`));
-    if (owned === undefined || owned[1] === from || (name === 'ws' && from === 'client')) return undefined;
+    if (owned === undefined || owned[1] === layer || (name === 'ws' && layer === 'client')) return undefined;
     return `${path} imports ${name}, which only src/${owned[1]} may know`;
   }
   const to = roomOf(normalize(join(dirname(path), name)));
-  if (to === from || (MAY_IMPORT[from] ?? []).includes(to)) return undefined;
+  if (to === from || (MAY_IMPORT[from] ?? []).some((allowed) => allows(allowed, to))) return undefined;
   return `${path} imports ${name}: src/${from} may not know src/${to}`;
 }
 
 /** Import cycles between files, each once, by the names of their files. */
 export function importCycles(files: readonly SourceFile[]): string[] {
-  const graph = new Map(
-    files.map(({ path, text }) => [path, importsOf(text).filter((name) => name.startsWith('.')).map((name) => normalize(join(dirname(path), name)))]),
+  return cyclesIn(
+    new Map(
+      files.map(({ path, text }) => [path, importsOf(text).filter((name) => name.startsWith('.')).map((name) => normalize(join(dirname(path), name)))]),
+    ),
   );
+}
+
+function cyclesIn(graph: ReadonlyMap<string, readonly string[]>): string[] {
   const state = new Map<string, 'open' | 'done'>();
   const cycles: string[] = [];
-  const visit = (path: string, trail: readonly string[]): void => {
-    if (state.get(path) === 'done') return;
-    if (state.get(path) === 'open') {
-      cycles.push([...trail.slice(trail.indexOf(path)), path].join(' → '));
+  const visit = (node: string, trail: readonly string[]): void => {
+    if (state.get(node) === 'done') return;
+    if (state.get(node) === 'open') {
+      cycles.push([...trail.slice(trail.indexOf(node)), node].join(' → '));
       return;
     }
-    state.set(path, 'open');
-    for (const next of graph.get(path) ?? []) visit(next, [...trail, path]);
-    state.set(path, 'done');
+    state.set(node, 'open');
+    for (const next of graph.get(node) ?? []) visit(next, [...trail, node]);
+    state.set(node, 'done');
   };
-  for (const path of graph.keys()) visit(path, []);
+  for (const node of graph.keys()) visit(node, []);
   return cycles;
+}
+
+/** Rooms that import one another in a circle, by the table itself: it must allow none. */
+export function roomCycles(): string[] {
+  const rooms = Object.keys(MAY_IMPORT);
+  const graph = new Map(rooms.map((room) => [room, rooms.filter((other) => other !== room && (MAY_IMPORT[room] ?? []).some((allowed) => allows(allowed, other)))]));
+  return cyclesIn(graph);
 }

@@ -1,6 +1,6 @@
 // The time-outs of tests, and the line that says how far the tests are.
 import { describe, expect, it } from 'vitest';
-import { slowed, slownessOf, timeLimit } from './helpers/slowness.ts';
+import { slowed, slownessOf, timeLimit } from './support/slowness.ts';
 import { ProgressReporter } from './setup/progress-reporter.ts';
 
 describe('a time-out of a test', () => {

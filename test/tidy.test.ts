@@ -1,11 +1,12 @@
 // Style that a machine can hold: layers, cycles, sizes, file headers, names.
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { importCycles, layerViolations, type SourceFile } from './layers.ts';
+import { importCycles, layerViolations, roomCycles, type SourceFile } from './layers.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const FILE_LINES_MAX = 400;
+const ROOM_FILES_MAX = 15;
 
 function sources(folder: string, base = folder): SourceFile[] {
   return readdirSync(join(ROOT, folder), { withFileTypes: true, recursive: true })
@@ -25,14 +26,30 @@ describe('the structure', () => {
     expect(importCycles(src)).toEqual([]);
   });
 
+  it('has no cycle among its rooms', () => {
+    expect(roomCycles()).toEqual([]);
+  });
+
+  it('has no room of more than fifteen files', () => {
+    const files = src.map(({ path }) => dirname(path));
+    expect([...new Set(files)].filter((folder) => files.filter((other) => other === folder).length > ROOM_FILES_MAX)).toEqual([]);
+  });
+
   it.each([
     ['broker/log/x.ts', "import { a } from '../../session/errors.ts';"],
+    ['broker/log/format/x.ts', "import { a } from '../topics/topic.ts';"],
+    ['broker/x.ts', "import { a } from './log/limits.ts';"],
+    ['broker/redis/x.ts', "import type { A } from '../log/limits.ts';"],
+    ['session/events/x.ts', "import type { A } from '../history/history.ts';"],
     ['session/x.ts', "import type { A } from '../stream/event-sink.ts';"],
     ['stream/x.ts', "import type { FastifyReply } from 'fastify';"],
     ['worker/x.ts', "import {\n  b,\n} from '../gateway/app.ts';"],
-    ['client/x.ts', "import type { Clock } from '../clock.ts';"],
+    ['worker/run/x.ts', "import { b } from '../worker.ts';"],
+    ['client/x.ts', "import type { Clock } from '../base/clock.ts';"],
+    ['client/http/x.ts', "import type { Chat } from '../chat.ts';"],
     ['gateway/x.ts', "export { Redis } from 'ioredis';"],
     ['gateway/x.ts', "const late = await import('../worker/worker.ts');"],
+    ['gateway/auth/x.ts', "import type { HttpApp } from '../http/http-app.ts';"],
   ])('a wrong import planted in %s is found', (path, text) => {
     expect(layerViolations([...src, { path, text }])).toHaveLength(1);
   });
@@ -67,7 +84,7 @@ describe('every source file', () => {
 });
 
 describe('every test file', () => {
-  it('takes its time-outs from timeLimit() of test/helpers/slowness.ts, so that a busy machine has more time', () => {
+  it('takes its time-outs from timeLimit() of test/support/slowness.ts, so that a busy machine has more time', () => {
     const literal = /\b(?:testTimeout|hookTimeout|timeout): [0-9_]{3,},? ?[}\n]|^ *\}, [0-9][0-9_]{2,}\);|\bvi\.waitFor\([^\n]*[^}]\);/m;
     const bad = sources('test', '.').filter(({ path, text }) => path !== 'test/tidy.test.ts' && !path.startsWith('test/torture/') && literal.test(text));
     expect(bad.map(({ path }) => path)).toEqual([]);

@@ -5,7 +5,7 @@ import type { ChatClient, ChatSnapshot, Message, Run, SessionSummary } from '../
 import { chatFragment } from './address.ts';
 import { AgentChoice } from './agent-choice.ts';
 import { Announcer } from './announcer.ts';
-import { Cable } from './cable.ts';
+import { Cable } from './network-switch.ts';
 import { ChatList } from './chat-list.ts';
 import { Composer } from './composer.ts';
 import { nameOf, NEW_CHAT } from './chat-name.ts';
@@ -13,7 +13,7 @@ import { ChatTitle } from './chat-title.ts';
 import { ConnectionBadge } from './connection-badge.ts';
 import { Conversation } from './conversation.ts';
 import { answersWithDemo } from './demo-model.ts';
-import { Diary } from './diary.ts';
+import { Diary } from './event-log.ts';
 import type { DraftStore } from './draft-store.ts';
 import { Drawers } from './drawers.ts';
 import { find } from './element.ts';

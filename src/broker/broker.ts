@@ -1,6 +1,6 @@
 // The one seam under Holdline: what a broker is, and what it promises. Two interfaces, because readers
 // of a log and workers of a queue want different things; every engine implements both, and
-// `test/contract/broker-contract.ts` states each promise below and passes on each of them.
+// `test/broker/contract/broker-contract.ts` states each promise below and passes on each of them.
 //
 // A topic is an ordered log of text records. Offsets are contiguous from 0 inside one epoch. Topics
 // appear with their first write and vanish by TTL or removal. Nothing here knows what a chat is.
@@ -15,7 +15,7 @@
 //    visible records.
 //  - Appends to one topic are serialized; conditions are checked at that serialization point, so a
 //    condition that held when `append` resolved held at the moment of writing.
-import type { StopSignal } from '../stop-signal.ts';
+import type { StopSignal } from '../base/stop-signal.ts';
 import type { LiteTopicName, TopicPattern } from './lite-topic.ts';
 import type { Position } from './position.ts';
 

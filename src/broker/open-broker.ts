@@ -1,7 +1,7 @@
 // Which engine: the only place that knows them all. Everything above gets a `BrokerEngine` and cannot tell.
 import { randomInt } from 'node:crypto';
-import type { Clock } from '../clock.ts';
-import { systemClock } from '../clock.ts';
+import type { Clock } from '../base/clock.ts';
+import { systemClock } from '../base/clock.ts';
 import type { BrokerEngine } from './broker.ts';
 import type { LogLimits } from './log/limits.ts';
 import { openLogBroker, type LogBrokerOptions } from './log/open-log-broker.ts';

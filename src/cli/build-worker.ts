@@ -1,24 +1,24 @@
 // A worker with the agents that this process serves: each a model at its address, code of its own, or the built-in demo.
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
-import { systemClock } from '../clock.ts';
-import type { CommandLog } from '../session/command-log.ts';
-import type { GoneRun } from '../session/run-figures.ts';
+import { systemClock } from '../base/clock.ts';
+import type { CommandLog } from '../session/commands/command-log.ts';
+import type { GoneRun } from '../session/commands/run-figures.ts';
 import { Runs } from '../session/runs.ts';
 import { BlockWatch } from '../sdk/block-watch.ts';
 import { logBlindness, logBlocked, logDefects } from '../sdk/describe-defect.ts';
 import { createHandlerProvider } from '../sdk/handler-provider.ts';
 import { CONVERSATION_CHARS_MAX, TAKEOVER_ATTEMPTS_MAX, type Agent } from '../worker/agent.ts';
 import type { Provider } from '../worker/provider.ts';
-import { createDemoProvider } from '../worker/providers/demo-provider.ts';
-import { createOpenAiProvider } from '../worker/providers/openai-provider.ts';
-import { FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../worker/providers/upstream-limits.ts';
-import type { RunOutcome } from '../worker/run.ts';
+import { createDemoProvider } from '../worker/providers/demo/demo-provider.ts';
+import { createOpenAiProvider } from '../worker/providers/openai/openai-provider.ts';
+import { FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../worker/providers/upstream/upstream-limits.ts';
+import type { RunOutcome } from '../worker/run/run.ts';
 import { Worker } from '../worker/worker.ts';
-import type { AgentConfig } from './agent-config.ts';
-import type { Config } from './config.ts';
+import type { AgentConfig } from './config/agent-config.ts';
+import type { Config } from './config/config.ts';
 import type { Handlers } from './load-handlers.ts';
-import { hintOf } from './model-hint.ts';
+import { hintOf } from './config/model-hint.ts';
 
 export interface WorkerDeps {
   readonly config: Pick<Config, 'role' | 'agents' | 'runsMax' | 'runMsMax' | 'leaseMs'>;

@@ -2,7 +2,7 @@
 // meet of it. Also what the storage has to tell an operator, when it begins and when it ends.
 import type { Logger } from 'pino';
 import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
-import type { Clock, Timer } from '../clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 
 const LOOK_MS = 1_000;
 

@@ -2,12 +2,12 @@
 import { pathToFileURL } from 'node:url';
 import type { Logger } from 'pino';
 import type { AgentHandler } from '../sdk/agent-handler.ts';
-import { delay, systemClock } from '../clock.ts';
+import { delay, systemClock } from '../base/clock.ts';
 import { inScope } from '../sdk/agent-scope.ts';
-import { AgentThreads } from '../sdk/agent-threads.ts';
+import { AgentThreads } from '../sdk/threads/agent-threads.ts';
 import { logStrays, logThreads } from '../sdk/describe-defect.ts';
-import type { AgentConfig } from './agent-config.ts';
-import { UsageError } from './usage-error.ts';
+import type { AgentConfig } from './config/agent-config.ts';
+import { UsageError } from './config/usage-error.ts';
 
 const LOAD_MS_MAX = 30_000;
 

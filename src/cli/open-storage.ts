@@ -1,7 +1,7 @@
 // From the storage that the configuration names to the engine that is it.
 import type { BrokerEngine } from '../broker/broker.ts';
 import { openBroker } from '../broker/open-broker.ts';
-import type { BrokerConfig } from './broker-config.ts';
+import type { BrokerConfig } from './config/broker-config.ts';
 
 export interface StorageEvents {
   /** The device under the log failed: the process must end, so that its supervisor starts it anew. */

@@ -2,8 +2,8 @@
 // Ids, names and figures; never what was said.
 import type { Logger } from 'pino';
 import type { Metrics } from '../gateway/metrics.ts';
-import { UNWATCHED } from '../session/run-ending.ts';
-import { runFigures, type EndedRun, type GoneRun } from '../session/run-figures.ts';
+import { UNWATCHED } from '../session/commands/run-ending.ts';
+import { runFigures, type EndedRun, type GoneRun } from '../session/commands/run-figures.ts';
 
 export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal }: EndedRun): void {
   const figures = runFigures(run.times, run.attempt, terminal);

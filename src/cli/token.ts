@@ -4,11 +4,11 @@ import { parseClaims } from '../gateway/auth/claims.ts';
 import { isGatewayError } from '../gateway/gateway-error.ts';
 import { isTenant } from '../session/session-ref.ts';
 import { signToken } from '../gateway/auth/sign-token.ts';
-import type { BrokerConfig } from './broker-config.ts';
-import type { Config } from './config.ts';
-import { parseDuration } from './duration.ts';
-import { readOwnSecret } from './key-file.ts';
-import { UsageError } from './usage-error.ts';
+import type { BrokerConfig } from './config/broker-config.ts';
+import type { Config } from './config/config.ts';
+import { parseDuration } from './config/duration.ts';
+import { readOwnSecret } from './config/key-file.ts';
+import { UsageError } from './config/usage-error.ts';
 
 export interface TokenChoices {
   readonly sub: string;

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import type { LogItem, TopicInfo } from '../broker/broker.ts';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName } from '../broker/lite-topic.ts';
 import { encodePosition, parsePosition } from '../broker/position.ts';
-import { connectAdmin } from './admin-client.ts';
-import type { TopicStore } from './admin-protocol.ts';
-import { nameBroker, type BrokerConfig } from './broker-config.ts';
+import { connectAdmin } from './admin/admin-client.ts';
+import type { TopicStore } from './admin/admin-protocol.ts';
+import { nameBroker, type BrokerConfig } from './config/broker-config.ts';
 import { openStorage } from './open-storage.ts';
-import { UsageError } from './usage-error.ts';
+import { UsageError } from './config/usage-error.ts';
 
 const LIST_LIMIT = 1000;
 

@@ -5,15 +5,15 @@
 //  - Its own back-off is cut short when the device comes back; a wait the server asked for is not.
 //  - Failures are forgotten once what is shown moved on or a connection has lasted, not when one merely opened: a
 //    server that accepts and drops would otherwise be hammered.
-import { isFinalReset } from './chat-replica.ts';
-import type { ChatReplica, Verdict } from './chat-replica.ts';
-import type { ConnectionState } from './connection-state.ts';
+import { isFinalReset } from './state/chat-replica.ts';
+import type { ChatReplica, Verdict } from './state/chat-replica.ts';
+import type { ConnectionState } from './state/connection-state.ts';
 import type { Environment, WakeReason } from './environment.ts';
-import type { ControlEvent } from './wire-events.ts';
-import { ReconnectPlan } from './reconnect-plan.ts';
-import type { TokenSource } from './token-source.ts';
-import type { WireChoice } from './wire-choice.ts';
-import type { ClosedReason, WireAttempt, WireEnd, WireName, WireSink } from './wire.ts';
+import type { ControlEvent } from './protocol/wire-events.ts';
+import { ReconnectPlan } from './wire/reconnect-plan.ts';
+import type { TokenSource } from './http/token-source.ts';
+import type { WireChoice } from './wire/wire-choice.ts';
+import type { ClosedReason, WireAttempt, WireEnd, WireName, WireSink } from './protocol/wire.ts';
 
 export interface ConnectionParts {
   readonly sessionId: string;

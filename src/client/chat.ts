@@ -1,24 +1,24 @@
 // One chat as a program holds it: commands, and a snapshot that can be observed. Puts together the replica
 // (what is known), the connection (how it gets here) and the outbox (what is on its way).
-import { ChatReplica } from './chat-replica.ts';
-import type { ReplicaCounters } from './chat-replica.ts';
+import { ChatReplica } from './state/chat-replica.ts';
+import type { ReplicaCounters } from './state/chat-replica.ts';
 import { ChatClientError } from './chat-client-error.ts';
 import { ChatConnection } from './chat-connection.ts';
-import { isOpen } from './chat-state.ts';
-import type { Message, Run } from './chat-state.ts';
-import type { ConnectionState } from './connection-state.ts';
+import { isOpen } from './state/chat-state.ts';
+import type { Message, Run } from './state/chat-state.ts';
+import type { ConnectionState } from './state/connection-state.ts';
 import type { Environment, WakeReason } from './environment.ts';
-import type { Call, HttpApi } from './http-api.ts';
-import { parseRegenerated, parseRunId } from './http-bodies.ts';
-import { Outbox } from './outbox.ts';
-import type { Outgoing } from './outbox.ts';
-import { PatientCaller } from './patient-caller.ts';
-import { randomId } from './random-id.ts';
-import { SnapshotStore } from './snapshot-store.ts';
-import type { TokenSource } from './token-source.ts';
-import type { WireChoice } from './wire-choice.ts';
-import type { MessageContent, RegenerateReceipt, SendReceipt } from './wire-events.ts';
-import type { WireName } from './wire.ts';
+import type { Call, HttpApi } from './http/http-api.ts';
+import { parseRegenerated, parseRunId } from './protocol/http-bodies.ts';
+import { Outbox } from './state/outbox.ts';
+import type { Outgoing } from './state/outbox.ts';
+import { PatientCaller } from './http/patient-caller.ts';
+import { randomId } from './http/random-id.ts';
+import { SnapshotStore } from './state/snapshot-store.ts';
+import type { TokenSource } from './http/token-source.ts';
+import type { WireChoice } from './wire/wire-choice.ts';
+import type { MessageContent, RegenerateReceipt, SendReceipt } from './protocol/wire-events.ts';
+import type { WireName } from './protocol/wire.ts';
 
 export interface ChatCounters extends ReplicaCounters {
   /** New connections that carried on from a position held. */

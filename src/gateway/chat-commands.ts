@@ -1,20 +1,20 @@
 // The commands of a chat as a caller gives them, on either wire: defaults filled in, the token's limits kept, and what
 // must follow a stop. The decision itself is the session layer's. [PROTOCOL §3, §6]
 import { encodePosition } from '../broker/position.ts';
-import type { Clock } from '../clock.ts';
-import type { CommandLog } from '../session/command-log.ts';
+import type { Clock } from '../base/clock.ts';
+import type { CommandLog } from '../session/commands/command-log.ts';
 import type { Branch, Branches } from '../session/branches.ts';
 import type { Prompt, Runs, SentPrompt } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
-import { sessionAttributes, traced } from '../tracing.ts';
+import { sessionAttributes, traced } from '../base/tracing.ts';
 import { grantPriority, requireWrite, type Identity } from './auth/identity.ts';
-import type { CancelWatch } from './cancel-watch.ts';
+import type { CancelWatch } from './watch/cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { modelFor } from './known-agents.ts';
-import type { PageReads } from './page-reads.ts';
+import type { PageReads } from './http/page-reads.ts';
 import type { Readiness } from './readiness.ts';
-import type { SessionIds } from './session-ids.ts';
-import type { EditBody, PromptBody, RegenerationBody } from './wire-schemas.ts';
+import type { SessionIds } from './http/session-ids.ts';
+import type { EditBody, PromptBody, RegenerationBody } from './http/wire-schemas.ts';
 
 export interface ChatCommandsDeps {
   readonly config: Pick<GatewayConfig, 'defaultAgent' | 'agents'>;

@@ -1,12 +1,12 @@
 // Storing how far a named reader has got, as both wires do it: an exact position, or one of the words that stand
 // for one. [PROTOCOL §3]
-import type { Cursors } from '../session/cursors.ts';
+import type { Cursors } from '../session/stores/cursors.ts';
 import { SessionError } from '../session/errors.ts';
 import type { Sessions } from '../session/sessions.ts';
 import { parsePosition } from '../broker/position.ts';
 import { requireWrite, type Identity } from './auth/identity.ts';
-import type { SessionIds } from './session-ids.ts';
-import { parseGivenPosition } from './wire-position.ts';
+import type { SessionIds } from './http/session-ids.ts';
+import { parseGivenPosition } from './http/wire-position.ts';
 
 export interface CursorDeps {
   readonly sessionIds: SessionIds;

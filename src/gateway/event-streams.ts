@@ -2,28 +2,28 @@
 import type { Broker } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { Position } from '../broker/position.ts';
-import { delay, type Clock } from '../clock.ts';
-import type { CommandLog, LoadedState } from '../session/command-log.ts';
-import type { Cursors } from '../session/cursors.ts';
+import { delay, type Clock } from '../base/clock.ts';
+import type { CommandLog, LoadedState } from '../session/commands/command-log.ts';
+import type { Cursors } from '../session/stores/cursors.ts';
 import { isSessionError, SessionError } from '../session/errors.ts';
 import { sharedRef, type SessionRef } from '../session/session-ref.ts';
 import type { Sessions } from '../session/sessions.ts';
 import { chatTopic } from '../session/topic-names.ts';
-import type { StopSignal } from '../stop-signal.ts';
+import type { StopSignal } from '../base/stop-signal.ts';
 import type { EventSink } from '../stream/event-sink.ts';
 import { CatchUpGate } from '../stream/catch-up-gate.ts';
 import { Subscription } from '../stream/subscription.ts';
 import type { TopicHub } from '../stream/topic-hub.ts';
 import type { WireEncoder } from '../stream/wire-encoder.ts';
-import { userKey } from './admission.ts';
+import { userKey } from './limits/admission.ts';
 import type { Identity } from './auth/identity.ts';
-import type { Wire } from './connections.ts';
+import type { Wire } from './connections/connections.ts';
 import { GatewayError } from './gateway-error.ts';
 import type { Metrics } from './metrics.ts';
-import type { QueueWatch } from './queue-watch.ts';
+import type { QueueWatch } from './watch/queue-watch.ts';
 import type { Readiness } from './readiness.ts';
-import type { SessionIds } from './session-ids.ts';
-import { parseGivenPosition, type GivenPosition } from './wire-position.ts';
+import type { SessionIds } from './http/session-ids.ts';
+import { parseGivenPosition, type GivenPosition } from './http/wire-position.ts';
 
 export interface EventStreamsDeps {
   readonly broker: Broker;

@@ -1,7 +1,7 @@
 // Everything about the edge that can be chosen: one frozen object, every field with its unit, every default a
 // constant with its reason. Does not read the environment; whoever starts the process does.
 import { hkdfSync, randomBytes } from 'node:crypto';
-import { CHAT_LIST_MAX } from '../session/chat-list.ts';
+import { CHAT_LIST_MAX } from '../session/stores/chat-list.ts';
 import { SESSION_TTL_MS } from '../session/sessions.ts';
 import type { KnownAgents } from './known-agents.ts';
 

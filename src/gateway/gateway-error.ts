@@ -1,5 +1,5 @@
 // Every way in which the edge itself refuses, in one table. What a code means on the wire stands in `error-map.ts`.
-import { REFUSALS } from '../session/agent-terms.ts';
+import { REFUSALS } from '../session/agent-limits.ts';
 
 const GATEWAY_ERRORS = {
   'invalid-request': { retryable: false, message: 'the request is not valid' },

@@ -2,13 +2,13 @@
 // port; a gateway may have this one beside its own.
 import type { Logger } from 'pino';
 import type { HealthReporting } from '../broker/broker.ts';
-import type { Clock } from '../clock.ts';
-import { LastRequests } from './answer-order.ts';
-import { Connections } from './connections.ts';
-import { createHttpApp } from './create-http-app.ts';
-import { installErrorReplies } from './error-replies.ts';
+import type { Clock } from '../base/clock.ts';
+import { LastRequests } from './http/answer-order.ts';
+import { Connections } from './connections/connections.ts';
+import { createHttpApp } from './http/create-http-app.ts';
+import { installErrorReplies } from './http/error-replies.ts';
 import type { GatewayConfig } from './gateway-config.ts';
-import type { HttpApp } from './http-app.ts';
+import type { HttpApp } from './http/http-app.ts';
 import { Metrics, type MetricSources } from './metrics.ts';
 import { Readiness } from './readiness.ts';
 import { healthRoutes, metricsRoutes } from './routes/health.ts';

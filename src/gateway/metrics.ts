@@ -3,9 +3,9 @@
 // that no caller can make them grow.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ResetReason } from '../broker/broker.ts';
-import type { RunFigures } from '../session/run-figures.ts';
+import type { RunFigures } from '../session/commands/run-figures.ts';
 import type { DeliveryObserver } from '../stream/subscription.ts';
-import type { Connections, Wire } from './connections.ts';
+import type { Connections, Wire } from './connections/connections.ts';
 
 /** All names, in one place. */
 export const METRICS = {

@@ -1,5 +1,5 @@
 // What the author of an agent writes: a function from a chat to events, and what it is given.
-import type { MessageContent } from '../session/chat-event.ts';
+import type { MessageContent } from '../session/events/chat-event.ts';
 import type { Takeover } from '../worker/agent.ts';
 import type { ModelMessage } from '../worker/provider.ts';
 import type { AgentWriter } from './agent-writer.ts';

@@ -2,7 +2,7 @@
 // reason, and resolves when there is room for more: who waits for it never holds more than a little of the answer.
 import { AgentError } from '../worker/agent-error.ts';
 import type { ProviderEvent, Usage } from '../worker/provider.ts';
-import { TOOL_RESULT_CHARS_MAX } from '../worker/token-writer.ts';
+import { TOOL_RESULT_CHARS_MAX } from '../worker/run/token-writer.ts';
 
 /** What an event costs beside its text. */
 const EVENT_CHARS = 64;

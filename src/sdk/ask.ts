@@ -2,16 +2,16 @@
 // Nothing of it is kept here, so an asker that was taken over reads from the start what it had asked before.
 import type { Broker } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
-import type { Clock } from '../clock.ts';
-import { AnswerBuilder } from '../session/answer-builder.ts';
-import { ASK_DEPTH_MAX, askDepth, askedSession, askerPrincipal, type RunRef } from '../session/asked-session.ts';
-import { isTerminal, type ChatEvent, type MessageContent, type RunTerminal } from '../session/chat-event.ts';
+import type { Clock } from '../base/clock.ts';
+import { AnswerBuilder } from '../session/events/answer-builder.ts';
+import { ASK_DEPTH_MAX, askDepth, askedSession, askerPrincipal, type RunRef } from '../session/subagent-session.ts';
+import { isTerminal, type ChatEvent, type MessageContent, type RunTerminal } from '../session/events/chat-event.ts';
 import { isSessionError } from '../session/errors.ts';
-import { followRun, type RunPlace } from '../session/follow-run.ts';
+import { followRun, type RunPlace } from '../session/history/follow-run.ts';
 import type { Runs, SentPrompt } from '../session/runs.ts';
 import { isAgent, type SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
-import { findRefusal, type AgentTerms } from '../session/agent-terms.ts';
+import { findRefusal, type AgentTerms } from '../session/agent-limits.ts';
 import { AgentError } from '../worker/agent-error.ts';
 import { persist, persistAfter } from '../worker/persist.ts';
 import { outsideScope } from './agent-scope.ts';

@@ -3,7 +3,7 @@
 // again. Nothing is measured while the loop turns: a thread watches a heartbeat of this one, and only where beats are missing
 // it interrupts this thread (as a debugger does, also within a loop that never ends) and asks whose code is running.
 import { Worker } from 'node:worker_threads';
-import type { Clock, Timer } from '../clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { currentScope, inScope, type AgentScope } from './agent-scope.ts';
 
 /** Beats in the time after which a step counts as blocking. */

@@ -1,8 +1,8 @@
 // Between an agent's code, which writes when it likes, and its run, which reads at the log's pace. A writer that waits for
 // what it is given stays within a small buffer; one that does not is stopped at a hard bound.
-import { ANSWER_CHARS_MAX } from '../session/answer-builder.ts';
+import { ANSWER_CHARS_MAX } from '../session/events/answer-builder.ts';
 import type { ProviderEvent } from '../worker/provider.ts';
-import { AnswerTooLargeError } from '../worker/token-writer.ts';
+import { AnswerTooLargeError } from '../worker/run/token-writer.ts';
 
 /** UTF-16 code units that may wait to be read before the writer should. */
 export const CHANNEL_CHARS_MAX = 64 * 1024;

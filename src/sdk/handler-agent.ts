@@ -1,7 +1,7 @@
 // From an agent's code to an agent that a worker serves.
 import { CONVERSATION_CHARS_MAX, TAKEOVER_ATTEMPTS_MAX, type Agent } from '../worker/agent.ts';
 import type { AgentDefinition, AgentHandler } from './agent-handler.ts';
-import { AgentThreads, THREADS_MAX, type ThreadsDeps } from './agent-threads.ts';
+import { AgentThreads, THREADS_MAX, type ThreadsDeps } from './threads/agent-threads.ts';
 import { createHandlerProvider, type HandlerDeps } from './handler-provider.ts';
 
 /** An agent as its worker serves it, without the module of its threads. */

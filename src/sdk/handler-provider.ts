@@ -1,7 +1,7 @@
 // An agent's own code in the place of a model: what it writes are the events of its runs.
 import { setMaxListeners } from 'node:events';
 import { isBrokerError } from '../broker/errors.ts';
-import type { RunRef } from '../session/asked-session.ts';
+import type { RunRef } from '../session/subagent-session.ts';
 import { AgentError, isAgentError } from '../worker/agent-error.ts';
 import { persist } from '../worker/persist.ts';
 import type { ModelMessage, Provider, ProviderEvent, ProviderRequest } from '../worker/provider.ts';

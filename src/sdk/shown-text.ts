@@ -1,6 +1,6 @@
 // The text of an answer as it comes, given out once and never taken back: what another attempt says again is passed over,
 // and one that says something else is told. A fold by the joining rule [PROTOCOL §4], without I/O.
-import type { Delta, RunRestarted } from '../session/chat-event.ts';
+import type { Delta, RunRestarted } from '../session/events/chat-event.ts';
 import { AgentError } from '../worker/agent-error.ts';
 
 export class ShownText {

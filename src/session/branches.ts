@@ -2,20 +2,20 @@
 // and the latest others; nothing here destroys history.
 import type { Broker } from '../broker/broker.ts';
 import { encodePosition } from '../broker/position.ts';
-import { isoTime, type Clock } from '../clock.ts';
-import { SteadyTime } from './steady-time.ts';
-import type { RunPriority } from './chat-event.ts';
-import type { CommandLog } from './command-log.ts';
-import { findRun, type BranchTip } from './command-state.ts';
-import { bodyHashOf, findRepeat } from './decide.ts';
-import { decideRegenerate, decideSelect } from './decide-branch.ts';
+import { isoTime, type Clock } from '../base/clock.ts';
+import { SteadyTime } from './commands/steady-time.ts';
+import type { RunPriority } from './events/chat-event.ts';
+import type { CommandLog } from './commands/command-log.ts';
+import { findRun, type BranchTip } from './commands/command-state.ts';
+import { bodyHashOf, findRepeat } from './commands/decide.ts';
+import { decideRegenerate, decideSelect } from './commands/decide-branch.ts';
 import { SessionError } from './errors.ts';
-import { findBranch, findPrompt } from './find-turning.ts';
-import { loadOwn, mustOwnAs } from './own-session.ts';
+import { findBranch, findPrompt } from './history/find-branch-node.ts';
+import { loadOwn, mustOwnAs } from './require-owner.ts';
 import type { SentPrompt } from './runs.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
-import { mustFit, UNLIMITED } from './user-limit.ts';
-import { UserLimits } from './user-limits.ts';
+import { mustFit, UNLIMITED } from './stores/user-limit.ts';
+import { UserLimits } from './stores/user-limits.ts';
 
 export interface Regeneration {
   /** Of the prompt. */

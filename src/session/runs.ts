@@ -2,24 +2,24 @@
 // none touches a worker.
 import type { Broker } from '../broker/broker.ts';
 import type { Position } from '../broker/position.ts';
-import { isoTime, type Clock } from '../clock.ts';
-import { AnswerBuilder } from './answer-builder.ts';
-import { ASK_TTL_MS, askDepth } from './asked-session.ts';
-import type { MessageContent, RunPriority } from './chat-event.ts';
-import type { CommandLog, LoadedState } from './command-log.ts';
-import { findRun, newCommandState, type CommandState } from './command-state.ts';
-import { bodyHashOf, cancelTarget, decideCancel, decideSend, findRepeat, type Decision, type SendCommand } from './decide.ts';
-import type { RunInfo } from './command-state.ts';
-import { decideEdit, decideWithdraw } from './decide-branch.ts';
+import { isoTime, type Clock } from '../base/clock.ts';
+import { AnswerBuilder } from './events/answer-builder.ts';
+import { ASK_TTL_MS, askDepth } from './subagent-session.ts';
+import type { MessageContent, RunPriority } from './events/chat-event.ts';
+import type { CommandLog, LoadedState } from './commands/command-log.ts';
+import { findRun, newCommandState, type CommandState } from './commands/command-state.ts';
+import { bodyHashOf, cancelTarget, decideCancel, decideSend, findRepeat, type Decision, type SendCommand } from './commands/decide.ts';
+import type { RunInfo } from './commands/command-state.ts';
+import { decideEdit, decideWithdraw } from './commands/decide-branch.ts';
 import { SessionError } from './errors.ts';
-import { findPrompt, type FoundPrompt } from './find-turning.ts';
-import { loadOwn, mustOwn, mustOwnAs } from './own-session.ts';
-import { endRun, readRun } from './run-ending.ts';
+import { findPrompt, type FoundPrompt } from './history/find-branch-node.ts';
+import { loadOwn, mustOwn, mustOwnAs } from './require-owner.ts';
+import { endRun, readRun } from './commands/run-ending.ts';
 import { SESSION_TTL_MS } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
-import { SteadyTime } from './steady-time.ts';
-import { mustFit, type Admitted } from './user-limit.ts';
-import { UserLimits } from './user-limits.ts';
+import { SteadyTime } from './commands/steady-time.ts';
+import { mustFit, type Admitted } from './stores/user-limit.ts';
+import { UserLimits } from './stores/user-limits.ts';
 
 /** A stopped run whose worker does not end it within this is ended by the node that was asked. */
 export const CANCEL_GRACE_MS = 1000;

@@ -1,6 +1,6 @@
 // Which session, whose: ids as they come from outside, parsed once.
 import { createHash } from 'node:crypto';
-import { AGENT_NAME } from './agent-terms.ts';
+import { AGENT_NAME } from './agent-limits.ts';
 import { SessionError } from './errors.ts';
 
 export interface SessionRef {

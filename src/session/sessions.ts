@@ -2,23 +2,23 @@
 import type { Broker, TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
-import { isoTime, type Clock } from '../clock.ts';
-import { readChatList } from './chat-list.ts';
-import { pageOfChats, type ListPlace } from './chat-pages.ts';
-import { decodeEvent, type JsonObject } from './chat-event.ts';
-import type { CommandLog, LoadedState, Look } from './command-log.ts';
-import { newCommandState, type CommandState } from './command-state.ts';
+import { isoTime, type Clock } from '../base/clock.ts';
+import { readChatList } from './stores/chat-list.ts';
+import { pageOfChats, type ListPlace } from './stores/chat-pages.ts';
+import { decodeEvent, type JsonObject } from './events/chat-event.ts';
+import type { CommandLog, LoadedState, Look } from './commands/command-log.ts';
+import { newCommandState, type CommandState } from './commands/command-state.ts';
 import { SessionError } from './errors.ts';
-import { findBranch } from './find-turning.ts';
-import { readHistory, type HistoryPage } from './history.ts';
-import { findAsks, letRequestsGo, removeAsks } from './leftovers.ts';
-import type { LogRange } from './major-records.ts';
-import { readRuns, type RunPage } from './run-pages.ts';
-import { loadOwn, mustOwn, owns } from './own-session.ts';
+import { findBranch } from './history/find-branch-node.ts';
+import { readHistory, type HistoryPage } from './history/history.ts';
+import { findAsks, letRequestsGo, removeAsks } from './stores/leftovers.ts';
+import type { LogRange } from './history/major-records.ts';
+import { readRuns, type RunPage } from './history/run-pages.ts';
+import { loadOwn, mustOwn, owns } from './require-owner.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
 import { chatTopic, cursorsTopic } from './topic-names.ts';
-import { UNLIMITED } from './user-limit.ts';
-import { UserLimits } from './user-limits.ts';
+import { UNLIMITED } from './stores/user-limit.ts';
+import { UserLimits } from './stores/user-limits.ts';
 
 /** A chat lives this long after its last write, run or viewer, unless another time is configured or asked for. */
 export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;

@@ -4,7 +4,7 @@
 // the chat and its request topic together.
 import { createHash } from 'node:crypto';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName, type TopicPattern } from '../broker/lite-topic.ts';
-import { askDepth } from './asked-session.ts';
+import { askDepth } from './subagent-session.ts';
 import { DEFAULT_TENANT, type Principal, type SessionRef } from './session-ref.ts';
 
 const SEPARATOR = ':';

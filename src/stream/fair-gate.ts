@@ -2,7 +2,7 @@
 // them of one user; the rest wait. Users take turns, whatever each of them asks for, so that one who asks for a thousand
 // pages stands behind every other user once, and not in front of them; and between two that waited the event loop goes
 // round once, so that a live token waits for one of them at most.
-import type { StopSignal } from '../stop-signal.ts';
+import type { StopSignal } from '../base/stop-signal.ts';
 
 export interface GateLimits {
   readonly insideMax: number;

@@ -8,12 +8,12 @@ import type { Broker, Hole, LogBatch, LogItem, Reset } from '../broker/broker.ts
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Position } from '../broker/position.ts';
-import { fillHole, readFinishedAnswer, type FinishedAnswer } from '../session/finished-answer.ts';
-import { pacedRead } from '../session/paced-read.ts';
-import type { StopSignal } from '../stop-signal.ts';
+import { fillHole, readFinishedAnswer, type FinishedAnswer } from '../session/events/finished-answer.ts';
+import { pacedRead } from '../session/events/paced-read.ts';
+import type { StopSignal } from '../base/stop-signal.ts';
 import type { CatchUpGate } from './catch-up-gate.ts';
 import type { EventSink, StreamEnd } from './event-sink.ts';
-import type { Feed, FeedBatch, FeedListener } from './feed.ts';
+import type { Feed, FeedBatch, FeedListener } from './live-topic.ts';
 import type { TopicHub } from './topic-hub.ts';
 import type { WireEncoder } from './wire-encoder.ts';
 import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';

@@ -3,8 +3,8 @@ import type { Broker, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { followTail } from '../broker/tail/follow-tail.ts';
-import type { Clock, Timer } from '../clock.ts';
-import { Feed, type FeedBatch, type FeedKeeper, type FeedListener } from './feed.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import { Feed, type FeedBatch, type FeedKeeper, type FeedListener } from './live-topic.ts';
 import type { WireEvent } from './wire-event.ts';
 
 /** How often watched chats are looked over for one that needs a touch. */

@@ -1,8 +1,8 @@
 // A durable event on its way out: where it stands, its type, and its public JSON as text. Made from log items
 // without parsing; adjacent deltas of one part become one event at the position of the last (PROTOCOL §4).
 import type { LogItem } from '../broker/broker.ts';
-import { isInternalType, publicJson, typeOf } from '../session/chat-event.ts';
-import { isSamePart, mergeDeltas } from '../session/delta-json.ts';
+import { isInternalType, publicJson, typeOf } from '../session/events/chat-event.ts';
+import { isSamePart, mergeDeltas } from '../session/events/delta-json.ts';
 
 export interface WireEvent {
   readonly offset: number;

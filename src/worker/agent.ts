@@ -1,7 +1,7 @@
 // An agent: a name that prompts are addressed to, and how its runs are answered.
-import type { AgentTerms } from '../session/agent-terms.ts';
-import { askDepth } from '../session/asked-session.ts';
-import type { RunInfo } from '../session/command-state.ts';
+import type { AgentTerms } from '../session/agent-limits.ts';
+import { askDepth } from '../session/subagent-session.ts';
+import type { RunInfo } from '../session/commands/command-state.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import type { Provider } from './provider.ts';
 

@@ -1,7 +1,7 @@
 // Doing again what the log could not take now. A log that is full or away for a while makes a run wait and costs it
 // nothing: what a model has said is not thrown away for it.
 import { isBrokerError } from '../broker/errors.ts';
-import { delay, type Clock } from '../clock.ts';
+import { delay, type Clock } from '../base/clock.ts';
 
 /** Pause before the next try. */
 export const PERSIST_RETRY_MS = 250;

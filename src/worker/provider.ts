@@ -1,6 +1,6 @@
 // What a model is to Holdline: a conversation in, a stream of events out, stoppable at any moment.
 // Providers know HTTP, a script or an agent's own code; they never write a log.
-import type { RunRef } from '../session/asked-session.ts';
+import type { RunRef } from '../session/subagent-session.ts';
 
 export type ContentPart =
   | { readonly type: 'text'; readonly text: string }

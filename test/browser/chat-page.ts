@@ -1,6 +1,6 @@
 // The demo page as a test uses it: a real Chromium, and the few things that a person does and sees there.
 import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
-import { timeLimit } from '../helpers/slowness.ts';
+import { timeLimit } from '../support/slowness.ts';
 
 const CHROMIUM = process.env['HOLDLINE_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
 const QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength } from './chat-page.ts';
 
 const SHOTS = process.env['HOLDLINE_TEST_SHOTS'];

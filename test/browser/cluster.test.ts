@@ -2,10 +2,10 @@
 // goes on through another, without a gap and without a reload.
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
-import { ClusterRig } from '../helpers/cluster-rig.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { ClusterRig } from '../support/cluster-rig.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import type { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { counted } from '../process/joined-story.ts';
 import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength } from './chat-page.ts';
 

@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { TcpProxy } from '../helpers/tcp-proxy.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { post, prompt, startedServer } from '../process/started-server.ts';
 import { openBrowser } from './chat-page.ts';
 

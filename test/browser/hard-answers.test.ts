@@ -2,9 +2,9 @@
 // Markdown, in the chat and when the chat is opened again.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { DONE, finishEvent, ScriptedUpstream, textEvent, type Step } from '../helpers/scripted-upstream.ts';
-import { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { DONE, finishEvent, ScriptedUpstream, textEvent, type Step } from '../support/scripted-upstream.ts';
+import { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { answers, ask, openBrowser, untilCompleted, untilShown } from './chat-page.ts';
 import { HARD_TO_PARSE, HARD_TO_SHOW } from './hard-answers.ts';
 

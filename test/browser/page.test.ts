@@ -3,8 +3,8 @@
 import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { counted } from '../process/joined-story.ts';
 import { answers, ask, openBrowser, shownAnswer, untilCompleted, untilLength, untilShown } from './chat-page.ts';
 

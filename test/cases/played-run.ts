@@ -1,5 +1,5 @@
 // What a reader saw of one run that a case played: its parts joined by the rule of PROTOCOL §4, and its end.
-import type { SeenEvent } from '../helpers/wire-record.ts';
+import type { SeenEvent } from '../support/wire-record.ts';
 import type { CaseTool } from './model-case.ts';
 
 interface PlayedPart {

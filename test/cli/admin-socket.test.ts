@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { once } from 'node:events';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { connectAdmin } from '../../src/cli/admin-client.ts';
-import { ADMIN_ANSWER_BYTES_MAX, ADMIN_REQUEST_BYTES_MAX, adminSocketPath } from '../../src/cli/admin-protocol.ts';
-import { AdminServer } from '../../src/cli/admin-server.ts';
+import { connectAdmin } from '../../src/cli/admin/admin-client.ts';
+import { ADMIN_ANSWER_BYTES_MAX, ADMIN_REQUEST_BYTES_MAX, adminSocketPath } from '../../src/cli/admin/admin-protocol.ts';
+import { AdminServer } from '../../src/cli/admin/admin-server.ts';
 import { openStorage } from '../../src/cli/open-storage.ts';
 
 async function newFolder(): Promise<string> {

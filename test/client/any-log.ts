@@ -1,7 +1,7 @@
 // Any log a chat could have, and any way a server may serve it: what the property tests draw from. Texts hold
 // characters of every length, so that an offset counted in anything but UTF-16 units shows.
 import fc from 'fast-check';
-import type { WireFrame } from '../../src/client/wire-events.ts';
+import type { WireFrame } from '../../src/client/protocol/wire-events.ts';
 import { mergeDeltas } from './scripted-chat.ts';
 import type { NumberedEvent } from './scripted-chat.ts';
 

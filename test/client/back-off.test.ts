@@ -1,7 +1,7 @@
 // How long is waited, as numbers.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { askedWaitMs, BACK_OFF_CAP_MS, backOffMs, parseRetryAfter } from '../../src/client/back-off.ts';
+import { askedWaitMs, BACK_OFF_CAP_MS, backOffMs, parseRetryAfter } from '../../src/client/http/back-off.ts';
 
 const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 

@@ -2,9 +2,9 @@
 // selected, one branch is shown whole, each place says what else stands there, and nothing is out of reach.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { foldEvent } from '../../src/client/chat-fold.ts';
-import { ChatReplica } from '../../src/client/chat-replica.ts';
-import type { Alternatives, ChatState } from '../../src/client/chat-state.ts';
+import { foldEvent } from '../../src/client/state/chat-fold.ts';
+import { ChatReplica } from '../../src/client/state/chat-replica.ts';
+import type { Alternatives, ChatState } from '../../src/client/state/chat-state.ts';
 import { serve } from './any-log.ts';
 import { BranchingChat, branchingSteps, type ShownLine } from './branching-chat.ts';
 import type { NumberedEvent } from './scripted-chat.ts';

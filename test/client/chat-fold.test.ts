@@ -1,9 +1,9 @@
 // The fold, event by event: what each one does to what is shown.
 import { describe, expect, it } from 'vitest';
-import { foldEvent, foldQueue } from '../../src/client/chat-fold.ts';
-import { EMPTY_CHAT } from '../../src/client/chat-state.ts';
-import type { ChatState } from '../../src/client/chat-state.ts';
-import type { ChatEvent } from '../../src/client/wire-events.ts';
+import { foldEvent, foldQueue } from '../../src/client/state/chat-fold.ts';
+import { EMPTY_CHAT } from '../../src/client/state/chat-state.ts';
+import type { ChatState } from '../../src/client/state/chat-state.ts';
+import type { ChatEvent } from '../../src/client/protocol/wire-events.ts';
 
 function fold(...events: ChatEvent[]): ChatState {
   return foldFrom(EMPTY_CHAT, ...events);

@@ -1,8 +1,8 @@
 // The copy of a chat is exact, whatever the wire does: the promise of the joining rule, as properties.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ChatReplica } from '../../src/client/chat-replica.ts';
-import type { ChatState } from '../../src/client/chat-state.ts';
+import { ChatReplica } from '../../src/client/state/chat-replica.ts';
+import type { ChatState } from '../../src/client/state/chat-state.ts';
 import { anyLog, serve } from './any-log.ts';
 import type { NumberedEvent } from './scripted-chat.ts';
 

@@ -1,6 +1,6 @@
 // When to trust a connection, when to leave it, and when to stop: over real sockets, on both wires.
 import { describe, expect, it } from 'vitest';
-import { SOCKET_QUIET_MS } from '../../src/client/shared-socket.ts';
+import { SOCKET_QUIET_MS } from '../../src/client/wire/shared-socket.ts';
 import { isClosed, isLive, isWaiting, openClient, shows, texts } from './open-client.ts';
 
 const ANSWER = ['half ', 'an ', 'answer'];

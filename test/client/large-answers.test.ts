@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ANSWER_BYTES_MAX, readAnswer } from '../../src/client/http-answer.ts';
+import { ANSWER_BYTES_MAX, readAnswer } from '../../src/client/http/http-answer.ts';
 import { answersWithDemo } from '../../web-demo/demo-model.ts';
 import { openClient, until } from './open-client.ts';
 

@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { createChatClient } from '../../src/client/chat-client.ts';
 import type { Chat, ChatClient, ChatClientOptions, ChatSnapshot } from '../../src/client/chat-client.ts';
-import { ProtocolServer } from '../helpers/protocol-server.ts';
+import { ProtocolServer } from '../support/protocol-server.ts';
 import { ManualEnvironment } from './manual-environment.ts';
 
 export interface Opened {

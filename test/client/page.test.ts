@@ -4,7 +4,7 @@ import type { ChatSnapshot, ClosedReason, ConnectionState, Message, Run } from '
 import { chatFragment, parseAddress } from '../../web-demo/address.ts';
 import { badgeText } from '../../web-demo/connection-badge.ts';
 import { answersWithDemo, isDemoDefault } from '../../web-demo/demo-model.ts';
-import { Diary } from '../../web-demo/diary.ts';
+import { Diary } from '../../web-demo/event-log.ts';
 import { actionsFor, isUnanswered } from '../../web-demo/message-actions.ts';
 import { plainText, sentenceOf, statusOf } from '../../web-demo/message-status.ts';
 import { endingOf, isGone } from '../../web-demo/notice.ts';

@@ -1,8 +1,8 @@
 // Sending and stopping: exactly once, whatever happens to the answer.
 import { describe, expect, it } from 'vitest';
 import { ChatClientError } from '../../src/client/chat-client.ts';
-import { CALL_TIMEOUT_MS } from '../../src/client/http-api.ts';
-import { PATIENCE_MS } from '../../src/client/patient-caller.ts';
+import { CALL_TIMEOUT_MS } from '../../src/client/http/http-api.ts';
+import { PATIENCE_MS } from '../../src/client/http/patient-caller.ts';
 import { isLive, openClient, shows, texts, until } from './open-client.ts';
 
 describe('sending', () => {

@@ -1,9 +1,9 @@
 // One socket under several chats, frame by frame: what the order of frames on a real socket leaves to chance.
 import { describe, expect, it } from 'vitest';
-import { SharedSocket } from '../../src/client/shared-socket.ts';
-import type { WebSocketLike } from '../../src/client/shared-socket.ts';
-import { TokenSource } from '../../src/client/token-source.ts';
-import type { WireAttempt } from '../../src/client/wire.ts';
+import { SharedSocket } from '../../src/client/wire/shared-socket.ts';
+import type { WebSocketLike } from '../../src/client/wire/shared-socket.ts';
+import { TokenSource } from '../../src/client/http/token-source.ts';
+import type { WireAttempt } from '../../src/client/protocol/wire.ts';
 import { ManualEnvironment } from './manual-environment.ts';
 
 class FakeSocket implements WebSocketLike {

@@ -1,6 +1,6 @@
 // Many changes, few notifications.
 import { describe, expect, it, vi } from 'vitest';
-import { SnapshotStore } from '../../src/client/snapshot-store.ts';
+import { SnapshotStore } from '../../src/client/state/snapshot-store.ts';
 
 function open() {
   let value = 0;

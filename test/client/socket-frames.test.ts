@@ -1,6 +1,6 @@
 // The table from frames and close codes to what a chat does next.
 import { describe, expect, it } from 'vitest';
-import { parseServerFrame, wireEndOfClose } from '../../src/client/socket-frames.ts';
+import { parseServerFrame, wireEndOfClose } from '../../src/client/protocol/socket-frames.ts';
 
 const parse = (frame: unknown): unknown => parseServerFrame(JSON.stringify(frame));
 const endOf = (error: Record<string, unknown>): unknown => parse({ type: 'error', sessionId: 'c', message: 'm', ...error });

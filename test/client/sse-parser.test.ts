@@ -1,8 +1,8 @@
 // The event stream parser, against examples of the standard and against itself under any way to cut bytes.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SSE_MESSAGE_LENGTH_MAX, SseParser } from '../../src/client/sse-parser.ts';
-import type { SseItem } from '../../src/client/sse-parser.ts';
+import { SSE_MESSAGE_LENGTH_MAX, SseParser } from '../../src/client/protocol/sse-parser.ts';
+import type { SseItem } from '../../src/client/protocol/sse-parser.ts';
 
 function parse(...chunks: (string | Uint8Array)[]): SseItem[] {
   const parser = new SseParser();

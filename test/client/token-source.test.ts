@@ -1,6 +1,6 @@
 // Where tokens come from, and that one refusal costs one renewal.
 import { describe, expect, it, vi } from 'vitest';
-import { expiryOf, TokenSource } from '../../src/client/token-source.ts';
+import { expiryOf, TokenSource } from '../../src/client/http/token-source.ts';
 
 describe('the token source', () => {
   it('asks the callback once, however many want a token at once', async () => {

@@ -1,6 +1,6 @@
 // What only the WebSocket has: several chats on one socket, close codes, tokens renewed in band, and `auto`.
 import { describe, expect, it } from 'vitest';
-import { SOCKET_QUIET_MS } from '../../src/client/shared-socket.ts';
+import { SOCKET_QUIET_MS } from '../../src/client/wire/shared-socket.ts';
 import { isClosed, isLive, isWaiting, openClient, shows, texts, until } from './open-client.ts';
 
 const transport = 'websocket';

@@ -2,7 +2,7 @@
 // new route is covered by being there. What is not yours answers exactly like what does not exist. [PROTOCOL §2]
 import { describe, expect, it } from 'vitest';
 import { SESSION_ID_SCOPES } from '../../src/gateway/gateway-config.ts';
-import { startHarness, type Answer, type Harness } from '../helpers/gateway-harness.ts';
+import { startHarness, type Answer, type Harness } from '../support/gateway-harness.ts';
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 

@@ -2,7 +2,7 @@
 // stands inside another. [RFC 9112 §9.3.2]
 import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
 
 interface Talk {
   /** What came so far. */

@@ -1,9 +1,9 @@
 // Branches over both wires: another answer, a prompt in another's place, what waits changed or taken back, and which
 // branch is shown. What they do to a chat is proved in test/session; here is what a caller gives and gets.
 import { describe, expect, it } from 'vitest';
-import { FakeRun } from '../helpers/gateway-fake-run.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { FakeRun } from '../support/gateway-fake-run.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 interface Sent {
   readonly messageId: string;

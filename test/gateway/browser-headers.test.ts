@@ -8,10 +8,10 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { gatewayConfig } from '../../src/gateway/gateway-config.ts';
 import { buildHealthApp } from '../../src/gateway/health-app.ts';
-import type { HttpApp } from '../../src/gateway/http-app.ts';
-import { SECRET, startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { sendRaw } from '../helpers/gateway-raw-http.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
+import type { HttpApp } from '../../src/gateway/http/http-app.ts';
+import { SECRET, startHarness, type Harness } from '../support/gateway-harness.ts';
+import { sendRaw } from '../support/gateway-raw-http.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
 
 const LISTED = 'https://chat.example.com';
 

@@ -1,9 +1,9 @@
 // What follows a stop: one look after the grace period, for each run once, within bounds, and none after the end.
 import { expect, it } from 'vitest';
 import { BrokerError } from '../../src/broker/errors.ts';
-import { CancelWatch } from '../../src/gateway/cancel-watch.ts';
+import { CancelWatch } from '../../src/gateway/watch/cancel-watch.ts';
 import { CANCEL_GRACE_MS } from '../../src/session/runs.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 const ref = { tenant: 'default', sessionId: 's' };
 

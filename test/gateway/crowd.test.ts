@@ -1,9 +1,9 @@
 // One address that opens connections and says nothing: others, and the probes, are let in even so.
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { callerOf, rangesOf } from '../../src/gateway/addresses.ts';
-import { eventually } from '../helpers/collector.ts';
-import { startHarness } from '../helpers/gateway-harness.ts';
+import { callerOf, rangesOf } from '../../src/gateway/limits/addresses.ts';
+import { eventually } from '../support/collector.ts';
+import { startHarness } from '../support/gateway-harness.ts';
 
 interface Idle {
   readonly socket: Socket;

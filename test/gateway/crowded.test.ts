@@ -4,10 +4,10 @@ import { expect, it } from 'vitest';
 import type { ReadResult } from '../../src/broker/broker.ts';
 import { SUBSCRIPTIONS_PER_SOCKET_MAX } from '../../src/gateway/gateway-config.ts';
 import { CATCH_UPS_MAX, CATCH_UPS_WAITING_MAX, CATCH_UPS_WAITING_PER_USER_MAX } from '../../src/stream/catch-up-gate.ts';
-import { eventually } from '../helpers/collector.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { eventually } from '../support/collector.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 /** Whoever reads a chat forward, as streams do, never gets an answer. */
 function holdUpReaders(h: Harness): void {

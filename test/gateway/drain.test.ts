@@ -1,10 +1,10 @@
 // The orderly end: not ready, no new streams and prompts, every connection sent away within the window with its
 // own time to come back, whatever is left cut at the deadline. [PROTOCOL §4, §6]
 import { describe, expect, it } from 'vitest';
-import { RECONNECT_AFTER_MS } from '../../src/gateway/drain.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { RECONNECT_AFTER_MS } from '../../src/gateway/connections/drain.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 const WINDOW = { windowMs: 2_000, deadlineMs: 4_000 };
 

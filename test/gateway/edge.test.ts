@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { LOOPBACK_HOSTS } from '../../src/gateway/gateway-config.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { sendRaw, statusesOf } from '../helpers/gateway-raw-http.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { sendRaw, statusesOf } from '../support/gateway-raw-http.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 interface Plain {
   readonly status: number;

@@ -1,8 +1,8 @@
 // Every HTTP route: what it answers when all is well, and each way in which it refuses. [PROTOCOL §3]
 import { describe, expect, it } from 'vitest';
 import type { KnownAgent } from '../../src/gateway/known-agents.ts';
-import { FakeRun } from '../helpers/gateway-fake-run.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
+import { FakeRun } from '../support/gateway-fake-run.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
 
 async function send(h: Harness, sessionId: string, body: Readonly<Record<string, unknown>>): Promise<{ messageId: string; runId: string; position: string; queued: number }> {
   const answer = await h.call('POST', `/v1/sessions/${sessionId}/messages`, 'ann', body);

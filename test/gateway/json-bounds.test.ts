@@ -2,9 +2,9 @@
 // more than is read of one user.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { boundExceeded, JSON_DEPTH_MAX, JSON_VALUES_MAX } from '../../src/gateway/json-bounds.ts';
-import { startHarness } from '../helpers/gateway-harness.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { boundExceeded, JSON_DEPTH_MAX, JSON_VALUES_MAX } from '../../src/gateway/json/json-bounds.ts';
+import { startHarness } from '../support/gateway-harness.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 const HOSTILE: readonly (readonly [what: string, json: string])[] = [
   ['empty objects', `{"content":[${'{},'.repeat(100_000)}{}]}`],

@@ -9,12 +9,12 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { KeySource, VerifyingKey } from '../../src/gateway/auth/key-source.ts';
 import { JWKS_BYTES_MAX, JWKS_REFETCH_MS, JWKS_STALE_MS, JWKS_TIMEOUT_MS, type FetchKeys } from '../../src/gateway/auth/remote-jwk-set.ts';
 import { TokenVerifier, VERIFIED_TOKENS_MAX } from '../../src/gateway/auth/token-verifier.ts';
-import { eventually } from '../helpers/collector.ts';
-import { collectGarbage } from '../helpers/garbage.ts';
-import { SECRET, signToken, startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { eventually } from '../support/collector.ts';
+import { collectGarbage } from '../support/garbage.ts';
+import { SECRET, signToken, startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 const NOW_S = Date.UTC(2026, 0, 1) / 1000;
 const GOOD = { sub: 'ann', scope: 'chat', exp: NOW_S + 100_000 };

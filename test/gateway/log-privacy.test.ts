@@ -2,10 +2,10 @@
 import { connect } from 'node:net';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { privateLogging } from '../../src/gateway/log-privacy.ts';
-import { eventually } from '../helpers/collector.ts';
-import { startHarness } from '../helpers/gateway-harness.ts';
-import { sendRaw } from '../helpers/gateway-raw-http.ts';
+import { privateLogging } from '../../src/gateway/http/log-privacy.ts';
+import { eventually } from '../support/collector.ts';
+import { startHarness } from '../support/gateway-harness.ts';
+import { sendRaw } from '../support/gateway-raw-http.ts';
 
 const UPGRADE = 'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
 

@@ -1,10 +1,10 @@
 // What /metrics counts, and that nobody outside can make it grow. [PROTOCOL §3]
 import { expect, it } from 'vitest';
 import { METRICS } from '../../src/gateway/metrics.ts';
-import { FakeRun } from '../helpers/gateway-fake-run.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { FakeRun } from '../support/gateway-fake-run.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 async function read(h: Harness): Promise<ReadonlyMap<string, number>> {
   const { text } = await h.call('GET', '/metrics');

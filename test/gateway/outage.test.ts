@@ -3,11 +3,11 @@
 import { expect, it } from 'vitest';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { OUTAGE_RETRY_MS } from '../../src/gateway/event-streams.ts';
-import { OUTAGE_PATIENCE_MS, OUTAGE_WINDOW_MS } from '../../src/gateway/outage-watch.ts';
-import { eventually } from '../helpers/collector.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { OUTAGE_PATIENCE_MS, OUTAGE_WINDOW_MS } from '../../src/gateway/watch/outage-watch.ts';
+import { eventually } from '../support/collector.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 const PINO_ERROR = 50;
 

@@ -3,11 +3,11 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { PAGES_PER_USER_MAX, PAGES_WAITING_PER_USER_MAX, pageBody } from '../../src/gateway/page-reads.ts';
-import { ANSWER_CHARS_MAX } from '../../src/session/answer-builder.ts';
-import { eventually } from '../helpers/collector.ts';
-import { FakeRun } from '../helpers/gateway-fake-run.ts';
-import { startHarness, type Answer, type Harness } from '../helpers/gateway-harness.ts';
+import { PAGES_PER_USER_MAX, PAGES_WAITING_PER_USER_MAX, pageBody } from '../../src/gateway/http/page-reads.ts';
+import { ANSWER_CHARS_MAX } from '../../src/session/events/answer-builder.ts';
+import { eventually } from '../support/collector.ts';
+import { FakeRun } from '../support/gateway-fake-run.ts';
+import { startHarness, type Answer, type Harness } from '../support/gateway-harness.ts';
 
 /** Reads of that chat wait until they are let go. */
 function holdUpReads(h: Harness, sessionId: string): () => void {

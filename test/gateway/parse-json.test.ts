@@ -1,8 +1,8 @@
 // JSON from outside: what is taken, what is not, and that looking for names said twice sees what a parser sees.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { JSON_DEPTH_MAX } from '../../src/gateway/json-bounds.ts';
-import { decodeUtf8, hasDuplicateNames, parseJson } from '../../src/gateway/parse-json.ts';
+import { JSON_DEPTH_MAX } from '../../src/gateway/json/json-bounds.ts';
+import { decodeUtf8, hasDuplicateNames, parseJson } from '../../src/gateway/json/parse-json.ts';
 
 describe('parseJson', () => {
   it('takes whatever JSON.stringify writes, as it was', () => {

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { BrokerError, type BrokerErrorCode } from '../../src/broker/errors.ts';
 import { ERROR_CODES, mapError, type MappedError } from '../../src/gateway/error-map.ts';
-import { CLIENT_FRAME_TYPES } from '../../src/gateway/frames/client-frame.ts';
+import { CLIENT_FRAME_TYPES } from '../../src/gateway/ws/client-frame.ts';
 import { GatewayError, type GatewayErrorCode } from '../../src/gateway/gateway-error.ts';
-import { cursorIdSchema } from '../../src/gateway/wire-schemas.ts';
-import { isInternalType } from '../../src/session/chat-event.ts';
+import { cursorIdSchema } from '../../src/gateway/http/wire-schemas.ts';
+import { isInternalType } from '../../src/session/events/chat-event.ts';
 import { SessionError, type SessionErrorCode } from '../../src/session/errors.ts';
-import { startHarness } from '../helpers/gateway-harness.ts';
+import { startHarness } from '../support/gateway-harness.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const page = readFileSync(join(ROOT, 'PROTOCOL.md'), 'utf8');
@@ -53,7 +53,7 @@ describe('PROTOCOL.md says as the code does', () => {
   });
 
   it('which events there are', () => {
-    const source = readFileSync(join(ROOT, 'src/session/chat-event.ts'), 'utf8') + readFileSync(join(ROOT, 'src/stream/wire-encoder.ts'), 'utf8');
+    const source = readFileSync(join(ROOT, 'src/session/events/chat-event.ts'), 'utf8') + readFileSync(join(ROOT, 'src/stream/wire-encoder.ts'), 'utf8');
     const done = [...source.matchAll(/readonly type: '([a-z.]+)'/g)].map(([, type = '']) => type).filter((type) => !isInternalType(type));
     const said = rowsOf(4).flatMap(([types]) => quoted(types));
     expect([...new Set(said)].toSorted()).toEqual([...new Set(done)].toSorted());

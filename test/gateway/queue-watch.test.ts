@@ -1,10 +1,10 @@
 // The queue as those see it who wait in it: how much is before their run, on both wires, and nothing more than that. [PROTOCOL §4]
 import { expect, it, onTestFinished } from 'vitest';
-import { ChatRig } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { ChatRig } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 interface System {
   readonly h: Harness;

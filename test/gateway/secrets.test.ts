@@ -2,10 +2,10 @@
 // for in everything that comes out sideways: log lines, error bodies, metrics.
 import { connect } from 'node:net';
 import { expect, it } from 'vitest';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { sendRaw } from '../helpers/gateway-raw-http.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { sendRaw } from '../support/gateway-raw-http.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 const PROMPT = 'canary-prompt-5f2a';
 const TITLE = 'canary-title-91bc';

@@ -3,12 +3,12 @@
 import { describe, expect, it } from 'vitest';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import { SESSION_ID_SCOPES, type SessionIdScope } from '../../src/gateway/gateway-config.ts';
-import { CURSORS_PER_CHAT_MAX } from '../../src/session/cursors.ts';
+import { CURSORS_PER_CHAT_MAX } from '../../src/session/stores/cursors.ts';
 import { SESSION_TTL_MIN_MS } from '../../src/session/sessions.ts';
 import { earlierCursorTopic } from '../../src/session/topic-names.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 const started = (sessionIds: SessionIdScope): Promise<Harness> => startHarness({ config: { sessionIds } });
 

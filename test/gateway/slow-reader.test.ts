@@ -3,13 +3,13 @@
 import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { CATCH_UP_BYTES, OUTBOX_BYTES_MAX } from '../../src/stream/subscription.ts';
-import { STALLED_MS } from '../../src/gateway/stall-watch.ts';
-import { AnswerFold } from '../helpers/gateway-answer-fold.ts';
-import { eventually } from '../helpers/collector.ts';
-import { FakeRun } from '../helpers/gateway-fake-run.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { STALLED_MS } from '../../src/gateway/connections/stall-watch.ts';
+import { AnswerFold } from '../support/gateway-answer-fold.ts';
+import { eventually } from '../support/collector.ts';
+import { FakeRun } from '../support/gateway-fake-run.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 /** More than the kernel holds for one connection, many times over. */
 const CHUNKS = 300;

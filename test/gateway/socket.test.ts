@@ -1,10 +1,10 @@
 // The WebSocket wire: how a socket proves whose it is, every frame, every close code, and its limits. [PROTOCOL §6]
 import { describe, expect, it } from 'vitest';
-import { eventually } from '../helpers/collector.ts';
-import { AnswerFold } from '../helpers/gateway-answer-fold.ts';
-import { FakeRun } from '../helpers/gateway-fake-run.ts';
-import { startHarness, type Harness, type HarnessOptions } from '../helpers/gateway-harness.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { eventually } from '../support/collector.ts';
+import { AnswerFold } from '../support/gateway-answer-fold.ts';
+import { FakeRun } from '../support/gateway-fake-run.ts';
+import { startHarness, type Harness, type HarnessOptions } from '../support/gateway-harness.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 interface Node {
   readonly h: Harness;

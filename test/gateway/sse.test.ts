@@ -1,10 +1,10 @@
 // The SSE wire: its head, where it begins, how it ends, and that what was cut is whole again. [PROTOCOL §5]
 import { describe, expect, it } from 'vitest';
-import { AnswerFold } from '../helpers/gateway-answer-fold.ts';
-import { FakeRun } from '../helpers/gateway-fake-run.ts';
-import { startHarness, type Address, type Harness, type HarnessOptions } from '../helpers/gateway-harness.ts';
-import { sendRaw } from '../helpers/gateway-raw-http.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
+import { AnswerFold } from '../support/gateway-answer-fold.ts';
+import { FakeRun } from '../support/gateway-fake-run.ts';
+import { startHarness, type Address, type Harness, type HarnessOptions } from '../support/gateway-harness.ts';
+import { sendRaw } from '../support/gateway-raw-http.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
 
 interface Chat {
   readonly h: Harness;

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import { ticketTopic } from '../../src/session/topic-names.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
-import { SseClient } from '../helpers/gateway-sse-client.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 type Order = { readonly sessionId?: string; readonly purpose?: 'stream' | 'socket'; readonly scope?: 'read' | 'chat' };
 

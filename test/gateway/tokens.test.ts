@@ -4,7 +4,7 @@ import jwt from 'jsonwebtoken';
 import { describe, expect, it } from 'vitest';
 import { InvalidKeyError } from '../../src/gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm } from '../../src/gateway/gateway-config.ts';
-import { SECRET, startHarness, type Answer, type Harness } from '../helpers/gateway-harness.ts';
+import { SECRET, startHarness, type Answer, type Harness } from '../support/gateway-harness.ts';
 
 const NOW_S = Date.UTC(2026, 0, 1) / 1000;
 const GOOD = { sub: 'ann', scope: 'chat', exp: NOW_S + 3600 };

@@ -3,9 +3,9 @@ import { context, propagation, SpanStatusCode, trace } from '@opentelemetry/api'
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { ProviderError, type Provider } from '../../src/worker/provider.ts';
-import { ChatRig, type RigOptions } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
-import { startHarness, type Harness } from '../helpers/gateway-harness.ts';
+import { ChatRig, type RigOptions } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const CALLER = 'b7ad6b7169203331';

@@ -1,10 +1,10 @@
 // A client that sends frames and reads no answers: its frames wait, and the answers to them do not pile up.
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
-import { UNTAKEN_BYTES_MAX, WAITING_FRAMES_MAX } from '../../src/gateway/ws-connection.ts';
-import { eventually, turn } from '../helpers/collector.ts';
-import { startHarness } from '../helpers/gateway-harness.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { UNTAKEN_BYTES_MAX, WAITING_FRAMES_MAX } from '../../src/gateway/ws/ws-connection.ts';
+import { eventually, turn } from '../support/collector.ts';
+import { startHarness } from '../support/gateway-harness.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 it('frames of a socket wait while too much of what they were answered is not taken, and go on afterwards', async () => {
   const h = await startHarness({ config: { framesPerSecond: 1_000_000, framesBurst: 1_000_000 } });

@@ -1,7 +1,7 @@
 // What one user may have: of runs and chats, and of this node's tickets and subscriptions; what it gives back is there again.
 import { describe, expect, it } from 'vitest';
-import { startHarness } from '../helpers/gateway-harness.ts';
-import { WsClient } from '../helpers/gateway-ws-client.ts';
+import { startHarness } from '../support/gateway-harness.ts';
+import { WsClient } from '../support/gateway-ws-client.ts';
 
 describe('tickets', () => {
   it('of one user are refused beyond their number, until one has expired', async () => {

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
-import { Child, childEnv } from '../helpers/child.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
-import type { WireRecord } from '../helpers/wire-record.ts';
+import { Child, childEnv } from '../support/child.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import type { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
+import type { WireRecord } from '../support/wire-record.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 

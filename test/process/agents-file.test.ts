@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { readConfig } from '../../src/cli/config.ts';
-import type { Environment } from '../../src/cli/environment.ts';
-import { answer, ScriptedUpstream } from '../helpers/scripted-upstream.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { readConfig } from '../../src/cli/config/config.ts';
+import type { Environment } from '../../src/cli/config/environment.ts';
+import { answer, ScriptedUpstream } from '../support/scripted-upstream.ts';
+import type { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 

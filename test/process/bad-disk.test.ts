@@ -1,10 +1,10 @@
 // What a server does when its disk is full, when a flush fails, when another server wants its folder, and when it is
 // asked to leave: it says so, loses nothing that it acknowledged, and comes back.
 import { describe, expect, it, onTestFinished, type TestContext, vi } from 'vitest';
-import { Child } from '../helpers/child.ts';
-import { freePort, holdline, type ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
-import { WsReader } from '../helpers/ws-reader.ts';
+import { Child } from '../support/child.ts';
+import { freePort, holdline, type ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
+import { WsReader } from '../support/ws-reader.ts';
 import { call, type HttpAnswer } from './http-call.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { SmallDisk } from './small-disk.ts';

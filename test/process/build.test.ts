@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { Child, childEnv } from '../helpers/child.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { Child, childEnv } from '../support/child.ts';
+import { timeLimit } from '../support/slowness.ts';
 
 // A compiler takes as long as the machine is busy.
 vi.setConfig({ testTimeout: timeLimit(120_000) });

@@ -2,11 +2,11 @@
 // and no other way to leave is taken for it. On the embedded engine, and with two gateways and a worker on Redis.
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import { answer, ScriptedUpstream, STALL, textEvent, type Reply, type UpstreamRequest } from '../helpers/scripted-upstream.ts';
-import { ServerProcess } from '../helpers/server-process.ts';
-import { slowed, timeLimit } from '../helpers/slowness.ts';
-import { WsReader } from '../helpers/ws-reader.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { answer, ScriptedUpstream, STALL, textEvent, type Reply, type UpstreamRequest } from '../support/scripted-upstream.ts';
+import { ServerProcess } from '../support/server-process.ts';
+import { slowed, timeLimit } from '../support/slowness.ts';
+import { WsReader } from '../support/ws-reader.ts';
 import { call } from './http-call.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, prompt } from './started-server.ts';

@@ -2,12 +2,12 @@
 // Afterwards the whole recorded history is judged, and every answer must be what was asked for. What happens is told by
 // those who use it.
 import { expect } from 'vitest';
-import { checkHistory } from '../history/checker.ts';
-import { History, type Crashed } from '../history/history.ts';
-import { describeViolations } from '../history/violation.ts';
-import { readSse } from '../helpers/sse-reader.ts';
-import type { SeenEvent } from '../helpers/wire-record.ts';
-import { readWs } from '../helpers/ws-reader.ts';
+import { checkHistory } from '../worlds/checker.ts';
+import { History, type Crashed } from '../worlds/history.ts';
+import { describeViolations } from '../worlds/violation.ts';
+import { readSse } from '../support/sse-reader.ts';
+import type { SeenEvent } from '../support/wire-record.ts';
+import { readWs } from '../support/ws-reader.ts';
 import { backOff, type Entrance } from './entrance.ts';
 import { call, tryCall } from './http-call.ts';
 import { counted } from './joined-story.ts';

@@ -1,6 +1,6 @@
 // A chat story whose clients come in through any door of a rig, and which is read in the end at each of them.
 import { onTestFailed } from 'vitest';
-import type { ClusterRig } from '../helpers/cluster-rig.ts';
+import type { ClusterRig } from '../support/cluster-rig.ts';
 import { ChatStory, type Node } from './chat-story.ts';
 import { ClusterEntrance } from './cluster-entrance.ts';
 import { seededRandom } from './seeded-random.ts';

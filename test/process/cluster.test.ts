@@ -2,11 +2,11 @@
 // to a random node after every cut. Each process is killed in turn, all of them are replaced one by one under load, and
 // Redis is taken away and comes back; afterwards the whole history is judged and every answer must be exact.
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { ClusterRig, type RigProcess } from '../helpers/cluster-rig.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import { timeLimit } from '../helpers/slowness.ts';
-import { readSse } from '../helpers/sse-reader.ts';
-import { readWs } from '../helpers/ws-reader.ts';
+import { ClusterRig, type RigProcess } from '../support/cluster-rig.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { timeLimit } from '../support/slowness.ts';
+import { readSse } from '../support/sse-reader.ts';
+import { readWs } from '../support/ws-reader.ts';
 import { playOnCluster } from './cluster-story.ts';
 import { call } from './http-call.ts';
 

@@ -1,7 +1,7 @@
 // One run of a command to its end: what it said and how it exited. Its folder is its own unless one is given, so that
 // no test ever looks at the data of whoever runs it.
-import { childEnv } from '../helpers/child.ts';
-import { holdline } from '../helpers/server-process.ts';
+import { childEnv } from '../support/child.ts';
+import { holdline } from '../support/server-process.ts';
 
 export interface CommandRun {
   readonly code: number | null;

@@ -3,11 +3,11 @@
 // where an append may have been carried out, or lost, behind the back of the worker that sent it.
 import { describe, expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
-import { PrefillModel } from '../helpers/prefill-model.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import { ServerProcess } from '../helpers/server-process.ts';
-import { slowed, timeLimit } from '../helpers/slowness.ts';
-import { TcpProxy } from '../helpers/tcp-proxy.ts';
+import { PrefillModel } from '../support/prefill-model.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { ServerProcess } from '../support/server-process.ts';
+import { slowed, timeLimit } from '../support/slowness.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, prompt } from './started-server.ts';
 

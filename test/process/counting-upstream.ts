@@ -1,8 +1,8 @@
 // A model server as a process of its own, which can be killed and stopped like any other. It counts as its last prompt
 // says (`count 30 at 200/s`), from the start, or behind a prefix as vLLM takes it. Asked for `/sockets` it says how many
 // connections there are beside the one that asks.
-import { countText, readCountPrompt } from '../history/count-prompt.ts';
-import { DONE, errorReply, finishEvent, ScriptedUpstream, textEvent, usageEvent, type Reply, type Step, type UpstreamRequest } from '../helpers/scripted-upstream.ts';
+import { countText, readCountPrompt } from '../worlds/count-prompt.ts';
+import { DONE, errorReply, finishEvent, ScriptedUpstream, textEvent, usageEvent, type Reply, type Step, type UpstreamRequest } from '../support/scripted-upstream.ts';
 
 interface Message {
   readonly role: string;

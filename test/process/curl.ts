@@ -1,8 +1,8 @@
 // The curl of the machine, as a user at a terminal would use it: nothing of ours between the test and the wire.
-import { Child, childEnv } from '../helpers/child.ts';
-import type { StreamPlace } from '../helpers/sse-reader.ts';
-import { SseText } from '../helpers/sse-text.ts';
-import { WireRecord, type RecordOptions } from '../helpers/wire-record.ts';
+import { Child, childEnv } from '../support/child.ts';
+import type { StreamPlace } from '../support/sse-reader.ts';
+import { SseText } from '../support/sse-text.ts';
+import { WireRecord, type RecordOptions } from '../support/wire-record.ts';
 
 export interface Answer {
   readonly status: number;

@@ -3,9 +3,9 @@
 // told by a reset, and every prompt gets its whole answer. Once the master dies; once it only hangs, is replaced, and comes
 // back believing that it still is the master.
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { ClusterRig } from '../helpers/cluster-rig.ts';
-import { ReplicatedRedis } from '../helpers/replicated-redis.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { ClusterRig } from '../support/cluster-rig.ts';
+import { ReplicatedRedis } from '../support/replicated-redis.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { playOnCluster } from './cluster-story.ts';
 
 // A process takes as long to start as the machine is busy.

@@ -1,8 +1,8 @@
 // A disk that is full: prompts are refused, and what leads to room goes through: Stop, and deleting a chat.
 import { expect, it, onTestFinished, vi, type TestContext } from 'vitest';
-import { timeLimit } from '../helpers/slowness.ts';
-import { readSse } from '../helpers/sse-reader.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
+import { readSse } from '../support/sse-reader.ts';
+import type { ServerProcess } from '../support/server-process.ts';
 import { call } from './http-call.ts';
 import { counted } from './joined-story.ts';
 import { SmallDisk } from './small-disk.ts';

@@ -1,9 +1,9 @@
 // A Redis that is full: prompts are refused, and what leads to room goes through: Stop, and deleting a chat.
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import { timeLimit } from '../helpers/slowness.ts';
-import { readSse } from '../helpers/sse-reader.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { timeLimit } from '../support/slowness.ts';
+import { readSse } from '../support/sse-reader.ts';
 import { call } from './http-call.ts';
 import { post, prompt, startedServer } from './started-server.ts';
 

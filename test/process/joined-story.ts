@@ -2,7 +2,7 @@
 // position. It notes everything that should not be: a position that does not rise, a text that does not join, an
 // event twice, a second end. One story is fed from any number of connections on any wire.
 // A reset should not be either, unless it says that the story may start over: then somebody else judges its cause.
-import type { SeenEvent } from '../helpers/wire-record.ts';
+import type { SeenEvent } from '../support/wire-record.ts';
 
 export interface JoinedRun {
   readonly runId: string;

@@ -1,7 +1,7 @@
 // The finder of faults in JSON: whatever the text, it agrees with the platform's parser on whether it is JSON.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { findJsonFault } from '../../src/cli/json-fault.ts';
+import { findJsonFault } from '../../src/cli/config/json-fault.ts';
 
 function isJson(text: string): boolean {
   try {

@@ -1,6 +1,6 @@
 // The hardest thing a machine does to a process, again and again: kill -9 at moments chosen by chance, while chats go on.
 import { expect } from 'vitest';
-import type { ServerProcess } from '../helpers/server-process.ts';
+import type { ServerProcess } from '../support/server-process.ts';
 import { ChatStory } from './chat-story.ts';
 import type { SeededRandom } from './seeded-random.ts';
 

@@ -1,7 +1,7 @@
 // kill -9, the short form; `npm run torture` has the long one.
 import { expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
-import { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { KillStory } from './kill-story.ts';
 import { seededRandom } from './seeded-random.ts';
 

@@ -1,10 +1,10 @@
 // A reader that never gives up: it follows one chat on one wire, comes back from the position it holds whenever the
 // connection ends, waits for the server where it is down, and now and then drops the line itself. Everything it is
 // given goes into the history, and into a story that tests can wait on.
-import type { History } from '../history/history.ts';
-import { readSse, StreamRefused } from '../helpers/sse-reader.ts';
-import type { SeenEvent, WireRecord } from '../helpers/wire-record.ts';
-import { readWs } from '../helpers/ws-reader.ts';
+import type { History } from '../worlds/history.ts';
+import { readSse, StreamRefused } from '../support/sse-reader.ts';
+import type { SeenEvent, WireRecord } from '../support/wire-record.ts';
+import { readWs } from '../support/ws-reader.ts';
 import { backOff, isPassing, type Entrance } from './entrance.ts';
 import { JoinedStory } from './joined-story.ts';
 import type { Moments } from './moments.ts';

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import { answer, ScriptedUpstream, STALL, type Reply } from '../helpers/scripted-upstream.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { answer, ScriptedUpstream, STALL, type Reply } from '../support/scripted-upstream.ts';
+import type { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 

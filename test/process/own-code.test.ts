@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createChatClient } from '../../src/client/chat-client.ts';
-import { Child, childEnv } from '../helpers/child.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { Child, childEnv } from '../support/child.ts';
+import type { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 

@@ -2,7 +2,7 @@
 // has ended, some from two tabs at once, loses replies and asks again with the same messageId, edits and withdraws what
 // waits, and stops some answers. What was asked and what was answered goes into the history; what must have come of it
 // is remembered.
-import type { History } from '../history/history.ts';
+import type { History } from '../worlds/history.ts';
 import { backOff, isPassing, type Entrance } from './entrance.ts';
 import { tryCall, type HttpAnswer, type HttpCall } from './http-call.ts';
 import type { LastingReader } from './lasting-reader.ts';

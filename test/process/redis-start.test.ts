@@ -1,9 +1,9 @@
 // A node and a Redis meet: what the server must be, what an operator is told of it, and that no password is ever shown.
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { freePort } from '../helpers/server-process.ts';
-import { RedisCluster } from '../helpers/redis-cluster.ts';
-import { RedisServer, type RedisOptions } from '../helpers/redis-server.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { freePort } from '../support/server-process.ts';
+import { RedisCluster } from '../support/redis-cluster.ts';
+import { RedisServer, type RedisOptions } from '../support/redis-server.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { run, type CommandRun } from './command-run.ts';
 
 // A process takes as long to start as the machine is busy.

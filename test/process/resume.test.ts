@@ -2,11 +2,11 @@
 // turn, and resumed from the position held, joins to exactly what the model said. Against a server in a process of
 // its own, read by curl, by plain node:http and by `ws`.
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { timeLimit } from '../helpers/slowness.ts';
-import { readSse, type StreamPlace } from '../helpers/sse-reader.ts';
-import { ServerProcess } from '../helpers/server-process.ts';
-import type { RecordOptions, SeenEvent, WireRecord } from '../helpers/wire-record.ts';
-import { readWs, WsReader } from '../helpers/ws-reader.ts';
+import { timeLimit } from '../support/slowness.ts';
+import { readSse, type StreamPlace } from '../support/sse-reader.ts';
+import { ServerProcess } from '../support/server-process.ts';
+import type { RecordOptions, SeenEvent, WireRecord } from '../support/wire-record.ts';
+import { readWs, WsReader } from '../support/ws-reader.ts';
 import { curlPost, readWithCurl } from './curl.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { seededRandom, type SeededRandom } from './seeded-random.ts';

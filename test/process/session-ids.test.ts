@@ -2,9 +2,9 @@
 // other's, and a session of the time when ids were the tenant's stays with its owner.
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import type { ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { call, type HttpAnswer } from './http-call.ts';
 import { startedServer } from './started-server.ts';
 

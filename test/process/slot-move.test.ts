@@ -1,13 +1,13 @@
 // Chats that are moved from one master of a Redis Cluster to another while they stream: nobody is told of it, but for
 // 503s that pass. Three masters that flush every write, three gateways, two workers, nginx, and clients of both wires.
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { slotOf } from '../../src/broker/redis/key-slot.ts';
+import { slotOf } from '../../src/broker/redis/connection/key-slot.ts';
 import { PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from '../../src/broker/redis/keys.ts';
 import { DEFAULT_TENANT, ownRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
-import { ClusterRig } from '../helpers/cluster-rig.ts';
-import { RedisCluster } from '../helpers/redis-cluster.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { ClusterRig } from '../support/cluster-rig.ts';
+import { RedisCluster } from '../support/redis-cluster.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { playOnCluster } from './cluster-story.ts';
 
 // A process takes as long to start as the machine is busy.

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtemp, open, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Child } from '../helpers/child.ts';
+import { Child } from '../support/child.ts';
 
 const BALLAST_BYTES = 64 * 1024;
 const mounted = new Set<string>();

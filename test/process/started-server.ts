@@ -1,9 +1,9 @@
 // A server for one test, and the short words in which tests talk to it. It is gone when the test is over, and what it
 // said is shown where the test failed.
 import { expect, onTestFailed, onTestFinished } from 'vitest';
-import { ServerProcess, type ServerOptions } from '../helpers/server-process.ts';
-import { readSse } from '../helpers/sse-reader.ts';
-import type { SeenEvent, WireRecord } from '../helpers/wire-record.ts';
+import { ServerProcess, type ServerOptions } from '../support/server-process.ts';
+import { readSse } from '../support/sse-reader.ts';
+import type { SeenEvent, WireRecord } from '../support/wire-record.ts';
 import { call, type HttpAnswer } from './http-call.ts';
 import { JoinedStory } from './joined-story.ts';
 

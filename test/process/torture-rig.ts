@@ -3,11 +3,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ClusterRig } from '../helpers/cluster-rig.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import { ServerProcess } from '../helpers/server-process.ts';
-import { slowed } from '../helpers/slowness.ts';
-import { UpstreamProcess } from '../helpers/upstream-process.ts';
+import { ClusterRig } from '../support/cluster-rig.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { ServerProcess } from '../support/server-process.ts';
+import { slowed } from '../support/slowness.ts';
+import { UpstreamProcess } from '../support/upstream-process.ts';
 import { ChatStory } from './chat-story.ts';
 import { playOnCluster } from './cluster-story.ts';
 import { seededRandom } from './seeded-random.ts';

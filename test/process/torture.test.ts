@@ -2,7 +2,7 @@
 // `npm run torture` has the long one. Nothing that was acknowledged is lost, every run ends once, and no socket to the
 // model is left.
 import { expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
-import { timeLimit } from '../helpers/slowness.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { TortureRig, type Engine } from './torture-rig.ts';
 
 // A process takes as long to start as the machine is busy.

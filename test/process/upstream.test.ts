@@ -3,9 +3,9 @@
 import { fileURLToPath } from 'node:url';
 import { LLMock } from '@copilotkit/aimock';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { Child } from '../helpers/child.ts';
-import { freePort, ServerProcess } from '../helpers/server-process.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { Child } from '../support/child.ts';
+import { freePort, ServerProcess } from '../support/server-process.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { call } from './http-call.ts';
 import { JoinedStory, type JoinedRun } from './joined-story.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';

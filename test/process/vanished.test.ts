@@ -1,12 +1,12 @@
 // A chat that vanishes from Redis under its readers: each reader is told with a reset, on both wires, whatever took it.
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import { timeLimit } from '../helpers/slowness.ts';
-import { readSse } from '../helpers/sse-reader.ts';
-import type { ServerProcess } from '../helpers/server-process.ts';
-import type { WireRecord } from '../helpers/wire-record.ts';
-import { readWs } from '../helpers/ws-reader.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { timeLimit } from '../support/slowness.ts';
+import { readSse } from '../support/sse-reader.ts';
+import type { ServerProcess } from '../support/server-process.ts';
+import type { WireRecord } from '../support/wire-record.ts';
+import { readWs } from '../support/ws-reader.ts';
 import { call } from './http-call.ts';
 import { prompt, startedServer } from './started-server.ts';
 

@@ -3,15 +3,15 @@
 import { pino } from 'pino';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
-import { CommandLog } from '../../src/session/command-log.ts';
+import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { Runs, type SentPrompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
-import type { TranscriptMessage } from '../../src/session/transcript.ts';
+import type { TranscriptMessage } from '../../src/session/history/transcript.ts';
 import { inScope } from '../../src/sdk/agent-scope.ts';
 import { toAgent, type InProcess } from '../../src/sdk/handler-agent.ts';
 import { Worker } from '../../src/worker/worker.ts';
-import { eventually } from '../helpers/collector.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { eventually } from '../support/collector.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 export type TestAgents = Readonly<Record<string, InProcess>>;
 

@@ -2,11 +2,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AgentHandler } from '../../src/sdk/agent-handler.ts';
 import { ASKS_MAX } from '../../src/sdk/ask.ts';
-import { ASK_DEPTH_MAX } from '../../src/session/asked-session.ts';
-import { typeOf } from '../../src/session/chat-event.ts';
+import { ASK_DEPTH_MAX } from '../../src/session/subagent-session.ts';
+import { typeOf } from '../../src/session/events/chat-event.ts';
 import { sessionRef } from '../../src/session/session-ref.ts';
 import { parseLiteTopicName, parseTopicPattern } from '../../src/broker/lite-topic.ts';
-import { eventually } from '../helpers/collector.ts';
+import { eventually } from '../support/collector.ts';
 import { AgentRig, Latch, type TestAgents } from './agent-rig.ts';
 
 let rig: AgentRig;

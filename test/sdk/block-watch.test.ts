@@ -1,10 +1,10 @@
 // Whose code kept the event loop: the handler that did, at whichever of its steps, and never one that ran beside it.
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { BlockWatch } from '../../src/sdk/block-watch.ts';
-import { eventually } from '../helpers/collector.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { eventually } from '../support/collector.ts';
+import { timeLimit } from '../support/slowness.ts';
 
 const BLOCKED_MS = 200;
 const SAMPLE = Symbol.for('holdline.sampleBlockedLoop');

@@ -2,10 +2,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { AgentError } from '../../src/worker/agent-error.ts';
-import { ANSWER_CHARS_MAX } from '../../src/session/answer-builder.ts';
-import { AnswerTooLargeError, TOOL_RESULT_CHARS_MAX } from '../../src/worker/token-writer.ts';
+import { ANSWER_CHARS_MAX } from '../../src/session/events/answer-builder.ts';
+import { AnswerTooLargeError, TOOL_RESULT_CHARS_MAX } from '../../src/worker/run/token-writer.ts';
 import { CHANNEL_CHARS_MAX, EventChannel } from '../../src/sdk/event-channel.ts';
-import { eventually } from '../helpers/collector.ts';
+import { eventually } from '../support/collector.ts';
 import { AgentRig, Latch } from './agent-rig.ts';
 
 let rig: AgentRig;

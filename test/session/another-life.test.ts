@@ -5,11 +5,11 @@ import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { isBrokerError } from '../../src/broker/errors.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { Branches } from '../../src/session/branches.ts';
-import { CommandLog } from '../../src/session/command-log.ts';
+import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { isSessionError } from '../../src/session/errors.ts';
 import { Runs, type Prompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 const ALICE = { tenant: 'default', user: 'alice' };
 const REF = { tenant: 'default', sessionId: 's1' };

@@ -1,10 +1,10 @@
 // Marks and holes: whatever a run said and restarted, a reader cut anywhere inside it gets exactly the rest.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AnswerBuilder, answerEvents } from '../../src/session/answer-builder.ts';
-import type { ChatEvent, Delta } from '../../src/session/chat-event.ts';
-import { fillHole, type FinishedAnswer } from '../../src/session/finished-answer.ts';
-import { joinAnswer, type SeenEvent } from '../helpers/chat-rig.ts';
+import { AnswerBuilder, answerEvents } from '../../src/session/events/answer-builder.ts';
+import type { ChatEvent, Delta } from '../../src/session/events/chat-event.ts';
+import { fillHole, type FinishedAnswer } from '../../src/session/events/finished-answer.ts';
+import { joinAnswer, type SeenEvent } from '../support/chat-rig.ts';
 
 type Said = { say: string } | { part: 'text' | 'reasoning' } | { restart: number; at: number } | { other: true };
 

@@ -1,6 +1,6 @@
 // Which starts of a run count against it.
 import { describe, expect, it } from 'vitest';
-import { BLOCKED_WORKERS_MAX, countBlocked, countStart, IDLE_ATTEMPTS_MAX, judgeAttempts, pauseBeforeStart, type AttemptCount } from '../../src/session/attempts.ts';
+import { BLOCKED_WORKERS_MAX, countBlocked, countStart, IDLE_ATTEMPTS_MAX, judgeAttempts, pauseBeforeStart, type AttemptCount } from '../../src/session/commands/attempts.ts';
 
 /** A run whose starts went so: `i` said nothing, `s` said something. The last one has just begun. */
 function started(earlier: string): AttemptCount {

@@ -3,11 +3,11 @@
 // a tree that is kept by hand.
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { BRANCHES_MAX } from '../../src/session/command-state.ts';
+import { BRANCHES_MAX } from '../../src/session/commands/command-state.ts';
 import { isSessionError, type SessionError } from '../../src/session/errors.ts';
-import { MAJORS_AT_ONCE } from '../../src/session/major-records.ts';
-import { ChatRig } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
+import { MAJORS_AT_ONCE } from '../../src/session/history/major-records.ts';
+import { ChatRig } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
 
 interface Prompt {
   readonly id: string;

@@ -1,7 +1,7 @@
 // The pages of a list of chats that changes while somebody reads it.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeListPlace, LIST_PLACE_CHARS_MAX, pageOfChats, parseListPlace, type ListedChat, type ListPlace } from '../../src/session/chat-pages.ts';
+import { encodeListPlace, LIST_PLACE_CHARS_MAX, pageOfChats, parseListPlace, type ListedChat, type ListPlace } from '../../src/session/stores/chat-pages.ts';
 
 const chatsArbitrary = fc.uniqueArray(fc.record({ sessionId: fc.stringMatching(/^[A-Za-z0-9_-]{1,12}$/), createdAt: fc.integer({ min: 0, max: 20 }), lastActiveAt: fc.integer({ min: 0, max: 40 }) }), {
   selector: (chat) => chat.sessionId,

@@ -1,10 +1,10 @@
 // The codecs of the chat's log: whatever goes in comes out, and the fast paths agree with the plain ones.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ChatEvent, Delta } from '../../src/session/chat-event.ts';
-import { decodeEvent, decodeHidden, encodeEvent, publicJson, typeOf } from '../../src/session/chat-event.ts';
-import { deltaHead, encodeDelta, isSamePart, mergeDeltas } from '../../src/session/delta-json.ts';
-import { LengthList, decodeLengths } from '../../src/session/delta-mark.ts';
+import type { ChatEvent, Delta } from '../../src/session/events/chat-event.ts';
+import { decodeEvent, decodeHidden, encodeEvent, publicJson, typeOf } from '../../src/session/events/chat-event.ts';
+import { deltaHead, encodeDelta, isSamePart, mergeDeltas } from '../../src/session/events/delta-json.ts';
+import { LengthList, decodeLengths } from '../../src/session/events/delta-mark.ts';
 
 const anyText = fc.string({ unit: 'binary' });
 const id = fc.stringMatching(/^[A-Za-z0-9_-]{1,30}$/);

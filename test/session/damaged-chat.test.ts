@@ -3,10 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { isBrokerError } from '../../src/broker/errors.ts';
 import { mapError } from '../../src/gateway/error-map.ts';
-import { CommandLog } from '../../src/session/command-log.ts';
+import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { isSessionError } from '../../src/session/errors.ts';
 import { Sessions } from '../../src/session/sessions.ts';
-import { openLog, segmentPath } from '../log/opened-log.ts';
+import { openLog, segmentPath } from '../broker/log/opened-log.ts';
 
 const YOU = { tenant: 't', user: 'you' };
 const OTHER = { tenant: 't', user: 'other' };

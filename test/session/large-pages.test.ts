@@ -1,10 +1,10 @@
 // Pages of a chat of large messages: each ends early, and all of them together are the whole chat.
 import { afterEach, describe, expect, it } from 'vitest';
-import { PAGE_CHARS_MAX } from '../../src/session/history.ts';
-import { RUN_PAGE_CHARS_MAX } from '../../src/session/run-pages.ts';
-import type { TranscriptMessage } from '../../src/session/transcript.ts';
-import { ChatRig } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
+import { PAGE_CHARS_MAX } from '../../src/session/history/history.ts';
+import { RUN_PAGE_CHARS_MAX } from '../../src/session/history/run-pages.ts';
+import type { TranscriptMessage } from '../../src/session/history/transcript.ts';
+import { ChatRig } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
 
 const LARGE = 300_000;
 

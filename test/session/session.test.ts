@@ -2,15 +2,15 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
-import { CommandLog } from '../../src/session/command-log.ts';
-import type { ListPlace } from '../../src/session/chat-pages.ts';
-import { RECENT_MESSAGES_MAX, SESSION_RUNS_MAX } from '../../src/session/command-state.ts';
+import { CommandLog } from '../../src/session/commands/command-log.ts';
+import type { ListPlace } from '../../src/session/stores/chat-pages.ts';
+import { RECENT_MESSAGES_MAX, SESSION_RUNS_MAX } from '../../src/session/commands/command-state.ts';
 import { Runs } from '../../src/session/runs.ts';
-import { ChatRig, joinAnswer } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
-import { countingBroker } from '../helpers/counting-broker.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
-import { timeLimit } from '../helpers/slowness.ts';
+import { ChatRig, joinAnswer } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
+import { countingBroker } from '../support/counting-broker.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { timeLimit } from '../support/slowness.ts';
 
 let rig: ChatRig;
 afterEach(async () => {

@@ -1,7 +1,7 @@
 // The times of one run while the wall clock of the machine is set.
 import { expect, it } from 'vitest';
-import { SteadyTime } from '../../src/session/steady-time.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { SteadyTime } from '../../src/session/commands/steady-time.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 const HOUR_MS = 3_600_000;
 const wall = (clock: ManualClock): string => new Date(clock.now()).toISOString();

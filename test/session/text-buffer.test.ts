@@ -1,7 +1,7 @@
 // What was appended is there, character for character, whatever it is made of.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { TextBuffer } from '../../src/session/text-buffer.ts';
+import { TextBuffer } from '../../src/session/events/text-buffer.ts';
 
 /** Of one byte each. */
 const narrow = { unit: fc.nat(255).map((code) => String.fromCharCode(code)) };

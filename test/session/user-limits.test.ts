@@ -3,19 +3,19 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
-import { systemClock, type Clock } from '../../src/clock.ts';
-import { askedSession, askerPrincipal } from '../../src/session/asked-session.ts';
+import { systemClock, type Clock } from '../../src/base/clock.ts';
+import { askedSession, askerPrincipal } from '../../src/session/subagent-session.ts';
 import { Branches } from '../../src/session/branches.ts';
-import { CommandLog } from '../../src/session/command-log.ts';
+import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { Runs, type Prompt, type SentPrompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import { openRunsTopic } from '../../src/session/topic-names.ts';
-import { UserLimits } from '../../src/session/user-limits.ts';
-import { countingBroker } from '../helpers/counting-broker.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
-import { RedisServer } from '../helpers/redis-server.ts';
-import { openLog } from '../log/opened-log.ts';
-import { RedisStore } from '../redis/redis-store.ts';
+import { UserLimits } from '../../src/session/stores/user-limits.ts';
+import { countingBroker } from '../support/counting-broker.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { openLog } from '../broker/log/opened-log.ts';
+import { RedisStore } from '../broker/redis/redis-store.ts';
 
 const ALICE = { tenant: 'default', user: 'alice' };
 const BOB = { tenant: 'default', user: 'bob' };

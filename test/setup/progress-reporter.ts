@@ -1,6 +1,6 @@
 // Says every now and then how far the tests are, also where no terminal shows it: in a pipe or in a log of a build.
 import type { Reporter, TestCase, TestModule, TestSpecification } from 'vitest/node';
-import { slowness } from '../helpers/slowness.ts';
+import { slowness } from '../support/slowness.ts';
 
 const EVERY_MS = 30_000;
 const SLOWEST_COUNT = 5;

@@ -1,10 +1,10 @@
 // An answer of many tool calls, read after its end: it leaves a hole for each of them, and is read once for all.
 import { expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
-import { ChatRig, joinAnswer } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
-import { countingBroker } from '../helpers/counting-broker.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { ChatRig, joinAnswer } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
+import { countingBroker } from '../support/counting-broker.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 const CALLS = 60;
 

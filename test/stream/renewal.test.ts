@@ -2,9 +2,9 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { TOUCH_SWEEP_MS, TopicHub } from '../../src/stream/topic-hub.ts';
-import type { FeedListener } from '../../src/stream/feed.ts';
-import { CHAT } from '../contract/subject.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import type { FeedListener } from '../../src/stream/live-topic.ts';
+import { CHAT } from '../broker/contract/subject.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const TTL_MS = 60_000;

@@ -6,9 +6,9 @@ import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
 import type { Worker } from '../../src/worker/worker.ts';
-import { ChatRig, joinAnswer, type SeenEvent } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { ChatRig, joinAnswer, type SeenEvent } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 let rig: ChatRig;
 afterEach(async () => {

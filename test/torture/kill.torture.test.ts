@@ -1,7 +1,7 @@
 // kill -9, fifty times in one history: where the next life goes on from what was said, and where it has to begin the
 // answer anew because the model cannot go on.
 import { expect, it, onTestFailed, onTestFinished } from 'vitest';
-import { ServerProcess } from '../helpers/server-process.ts';
+import { ServerProcess } from '../support/server-process.ts';
 import { KillStory } from '../process/kill-story.ts';
 import { seededRandom } from '../process/seeded-random.ts';
 

@@ -1,7 +1,7 @@
 // The long form of test/process/torture.test.ts: hundreds of runs under blows at random, on each engine, from a seed that
 // differs each time unless it is given. TORTURE_MINUTES=<of each engine> HOLDLINE_TEST_SEED=<seed> npm run torture
 import { expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
-import { timeLimit } from '../helpers/slowness.ts';
+import { timeLimit } from '../support/slowness.ts';
 import { TortureRig, type Engine } from '../process/torture-rig.ts';
 
 const MINUTES = Number(process.env['TORTURE_MINUTES'] ?? 5);

@@ -1,9 +1,9 @@
-// The long form of test/history/world.test.ts: many worlds, from a seed that differs each time unless it is given.
+// The long form of test/worlds/world.test.ts: many worlds, from a seed that differs each time unless it is given.
 // WORLD_SEED=<first> WORLD_COUNT=<how many> npm run torture
 import { describe, expect, it } from 'vitest';
-import type { Plant } from '../history/plant.ts';
-import { describeViolations } from '../history/violation.ts';
-import { runWorld } from '../history/world.ts';
+import type { Plant } from '../worlds/plant.ts';
+import { describeViolations } from '../worlds/violation.ts';
+import { runWorld } from '../worlds/world.ts';
 
 const FIRST = Number(process.env['WORLD_SEED'] ?? Math.floor(Math.random() * 1e9));
 const COUNT = Number(process.env['WORLD_COUNT'] ?? 1000);

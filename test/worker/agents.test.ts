@@ -2,8 +2,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SentPrompt } from '../../src/session/runs.ts';
 import type { Agent } from '../../src/worker/agent.ts';
-import { ChatRig, joinAnswer, PlayedModel } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
+import { ChatRig, joinAnswer, PlayedModel } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
 
 let rig: ChatRig;
 

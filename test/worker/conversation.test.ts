@@ -2,12 +2,12 @@
 // conversation that strict servers take.
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { JsonObject } from '../../src/session/chat-event.ts';
+import type { JsonObject } from '../../src/session/events/chat-event.ts';
 import type { SentPrompt } from '../../src/session/runs.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import { ProviderError, type ModelMessage } from '../../src/worker/provider.ts';
-import { ChatRig, type PlayedCall } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
+import { ChatRig, type PlayedCall } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
 import { brokenRules } from './strict-rules.ts';
 
 let rig: ChatRig;

@@ -5,9 +5,9 @@ import type { BrokerEngine, Delivery, ReadResult } from '../../src/broker/broker
 import { BrokerError } from '../../src/broker/errors.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { PERSIST_RETRY_MS } from '../../src/worker/persist.ts';
-import { ChatRig, joinAnswer } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { ChatRig, joinAnswer } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 const LEASE_MS = 9_000;
 

@@ -2,15 +2,15 @@
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { reportGone, reportRun } from '../../src/cli/run-report.ts';
-import { Connections } from '../../src/gateway/connections.ts';
+import { Connections } from '../../src/gateway/connections/connections.ts';
 import { Metrics } from '../../src/gateway/metrics.ts';
-import { encodeEvent } from '../../src/session/chat-event.ts';
-import { runFigures, type EndedRun, type GoneRun } from '../../src/session/run-figures.ts';
-import type { RunTimeline } from '../../src/session/run-timeline.ts';
+import { encodeEvent } from '../../src/session/events/chat-event.ts';
+import { runFigures, type EndedRun, type GoneRun } from '../../src/session/commands/run-figures.ts';
+import type { RunTimeline } from '../../src/session/history/run-timeline.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
-import { ChatRig, joinAnswer, type PlayedCall, type RigOptions } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
+import { ChatRig, joinAnswer, type PlayedCall, type RigOptions } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
 
 let rig: ChatRig;
 let ends: EndedRun[];

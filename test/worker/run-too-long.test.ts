@@ -1,7 +1,7 @@
 // A model that says a word now and then, for ever: its run ends, and keeps what was said.
 import { afterEach, describe, expect, it } from 'vitest';
-import { ChatRig } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
+import { ChatRig } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
 
 let rig: ChatRig;
 afterEach(async () => {

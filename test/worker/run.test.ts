@@ -1,9 +1,9 @@
 // A run's whole life through the session layer and a played model: what a user would see of it.
 import { afterEach, describe, expect, it } from 'vitest';
-import { IDLE_ATTEMPTS_MAX } from '../../src/session/attempts.ts';
+import { IDLE_ATTEMPTS_MAX } from '../../src/session/commands/attempts.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
-import { ChatRig, joinAnswer, type RigOptions } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
+import { ChatRig, joinAnswer, type RigOptions } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
 
 let rig: ChatRig;
 

@@ -2,7 +2,7 @@
 // join that nobody can be sure of is refused.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BrokenSeamError, ECHO_CHARS_MIN, LEADING_SPACE_MAX, Seam } from '../../src/worker/seam.ts';
+import { BrokenSeamError, ECHO_CHARS_MIN, LEADING_SPACE_MAX, Seam } from '../../src/worker/run/seam.ts';
 
 const BROKEN = Symbol('broken');
 

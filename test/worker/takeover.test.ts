@@ -2,8 +2,8 @@
 // it begins anew.
 import { afterEach, expect, it } from 'vitest';
 import { ProviderError, type ProviderEvent } from '../../src/worker/provider.ts';
-import { ChatRig, joinAnswer, type PlayedCall } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
+import { ChatRig, joinAnswer, type PlayedCall } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
 
 let rig: ChatRig;
 

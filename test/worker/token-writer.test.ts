@@ -3,12 +3,12 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
-import { AnswerBuilder } from '../../src/session/answer-builder.ts';
-import { decodeEvent } from '../../src/session/chat-event.ts';
-import { TokenWriter } from '../../src/worker/token-writer.ts';
-import { append, CHAT, readItems } from '../contract/subject.ts';
-import { turn } from '../helpers/collector.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { AnswerBuilder } from '../../src/session/events/answer-builder.ts';
+import { decodeEvent } from '../../src/session/events/chat-event.ts';
+import { TokenWriter } from '../../src/worker/run/token-writer.ts';
+import { append, CHAT, readItems } from '../broker/contract/subject.ts';
+import { turn } from '../support/collector.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 const text = fc.oneof(
   { weight: 20, arbitrary: fc.string({ unit: 'grapheme', minLength: 1 }) },

@@ -2,9 +2,9 @@
 // another worker begins anew.
 import { afterEach, expect, it } from 'vitest';
 import { AgentError } from '../../src/worker/agent-error.ts';
-import { TOOL_RESULT_CHARS_MAX } from '../../src/worker/token-writer.ts';
-import { ChatRig, type SeenEvent } from '../helpers/chat-rig.ts';
-import { eventually } from '../helpers/collector.ts';
+import { TOOL_RESULT_CHARS_MAX } from '../../src/worker/run/token-writer.ts';
+import { ChatRig, type SeenEvent } from '../support/chat-rig.ts';
+import { eventually } from '../support/collector.ts';
 
 let rig: ChatRig;
 afterEach(async () => {

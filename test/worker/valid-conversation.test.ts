@@ -1,9 +1,9 @@
 // Which messages a model is told, over any history of a chat and any budget.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { completionBody } from '../../src/worker/providers/completion-request.ts';
+import { completionBody } from '../../src/worker/providers/openai/completion-request.ts';
 import type { ModelMessage } from '../../src/worker/provider.ts';
-import { validConversation, wholeText, type ChatMessage } from '../../src/worker/valid-conversation.ts';
+import { validConversation, wholeText, type ChatMessage } from '../../src/worker/conversation/valid-conversation.ts';
 import { brokenRules } from './strict-rules.ts';
 
 const text = fc.oneof(

@@ -3,7 +3,7 @@
 //  - A lane (a topic as this group sees it) is dropped only after looking again whether something came in
 //    since, in the same turn of the event loop: no wake-up is lost, and a consumed topic costs nothing.
 //  - A delivery goes only to a consumer that has asked and has credit: one that stops asking holds up no other.
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { ConsumeOptions, LogRecord, Priority } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
@@ -11,7 +11,7 @@ import { Deadlines } from './deadlines.ts';
 import { Lease } from './lease.ts';
 import type { LeaseOwner } from './lease.ts';
 import type { QueueStore } from './queue-store.ts';
-import { PriorityRings, ReadyRing } from './ready-ring.ts';
+import { PriorityRings, ReadyRing } from './ready-list.ts';
 
 /** A topic whose record could not be read waits this long, so that it keeps no other from being served. */
 const READ_RETRY_MS = 1000;

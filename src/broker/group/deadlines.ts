@@ -1,6 +1,6 @@
 // Many deadlines, one timer. Moving a deadline later costs a map write (the heap entry is looked at again when
 // it comes up), because that is what happens all the time: a topic's TTL slides with every write to it.
-import type { Clock, Timer } from '../../clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 
 /** Node fires a longer timeout at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1;

@@ -6,20 +6,20 @@ import type {
   TopicInfo, TopicPage, TopicWrite,
 } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
-import type { Clock } from '../../clock.ts';
-import type { GroupConsumption } from '../group-consumption.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { GroupConsumption } from '../group/group-consumption.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
-import type { TailRing } from '../tail/tail-ring.ts';
-import type { Appender } from './appender.ts';
-import type { DiskReserve } from './disk-reserve.ts';
-import type { EngineTime } from './engine-time.ts';
-import type { Expiry } from './expiry.ts';
-import type { GroupCommit } from './group-commit.ts';
-import { infoOf, type TopicLister } from './topic-lister.ts';
-import type { TopicReads } from './topic-reads.ts';
-import type { TopicTable } from './topic-table.ts';
-import type { Topic } from './topic.ts';
+import type { TailRing } from '../tail/wake-list.ts';
+import type { Appender } from './commit/appender.ts';
+import type { DiskReserve } from './disk/disk-reserve.ts';
+import type { EngineTime } from './topics/engine-time.ts';
+import type { Expiry } from './topics/expiry.ts';
+import type { GroupCommit } from './commit/group-commit.ts';
+import { infoOf, type TopicLister } from './topics/topic-lister.ts';
+import type { TopicReads } from './read/topic-reads.ts';
+import type { TopicTable } from './topics/topic-table.ts';
+import type { Topic } from './topics/topic.ts';
 
 export interface LogBrokerParts {
   readonly table: TopicTable;

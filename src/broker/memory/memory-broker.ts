@@ -1,7 +1,7 @@
 // The reference engine: the whole contract in the least code, for tests and for trying things out. Every
 // append is decided and applied in one turn of the event loop, which is its serialization point; so visible is
 // never more than durable, because nothing here survives the process at all.
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { planAppend, validateWrites } from '../append-rules.ts';
 import type { AppendSubject, PlannedWrite } from '../append-rules.ts';
 import { TOMBSTONE_MS } from '../broker.ts';
@@ -10,7 +10,7 @@ import type { Reset, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../br
 import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
 import type { QueueStore } from '../group/queue-store.ts';
-import { GroupConsumption } from '../group-consumption.ts';
+import { GroupConsumption } from '../group/group-consumption.ts';
 import { checkListLimit } from '../list-limit.ts';
 import { matchesPattern } from '../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';

@@ -1,20 +1,20 @@
 // Opens the engine on Redis: connects, makes sure that the servers keep what is promised and that the store is laid out as
 // this node believes, and puts the parts together. A server that cannot is refused here and not found out later.
 import { Redis } from 'ioredis';
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { BrokerEngine } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
-import { ClusterRoute } from './cluster-route.ts';
-import { connectionSettings } from './connection-settings.ts';
+import { ClusterRoute } from './connection/cluster-route.ts';
+import { connectionSettings } from './connection/connection-settings.ts';
 import { LAYOUT_VERSION, PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from './keys.ts';
-import { LAYOUT } from './layout-script.ts';
+import { LAYOUT } from './commands/layout-script.ts';
 import { RedisBroker } from './redis-broker.ts';
 import { CLOCK, ServerClock } from './server-clock.ts';
-import { brokerErrorOf } from './redis-errors.ts';
-import { RedisNode } from './redis-node.ts';
-import { RedisNodes, type Route } from './redis-nodes.ts';
-import { SingleRoute } from './single-route.ts';
-import { describePromise, verifyPromise, type Promised } from './verify-promise.ts';
+import { brokerErrorOf } from './connection/redis-errors.ts';
+import { RedisNode } from './connection/redis-node.ts';
+import { RedisNodes, type Route } from './connection/redis-nodes.ts';
+import { SingleRoute } from './connection/single-route.ts';
+import { describePromise, verifyPromise, type Promised } from './connection/verify-promise.ts';
 
 const PORT = 6379;
 const SENTINEL_PORT = 26379;

@@ -1,10 +1,10 @@
 // Ends what nobody asks for any more: every node goes through every partition from time to time. It also lets each
 // partition note that its server has got a replica (topic-lua.ts), and finds out connections that lead nowhere.
-import type { Timer } from '../../clock.ts';
+import type { Timer } from '../../base/clock.ts';
 import { isBrokerError } from '../errors.ts';
-import { about } from './jitter.ts';
-import type { RedisCommands } from './redis-commands.ts';
-import { SWEEP } from './sweep-script.ts';
+import { about } from './connection/jitter.ts';
+import type { RedisCommands } from './connection/redis-commands.ts';
+import { SWEEP } from './commands/sweep-script.ts';
 
 export const SWEEP_MS = 15_000;
 /** Topics that one script looks at. */

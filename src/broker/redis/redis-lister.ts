@@ -3,10 +3,10 @@
 import type { TopicInfo, TopicPage } from '../broker.ts';
 import { checkListLimit } from '../list-limit.ts';
 import { literalPrefix, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
-import { LIST } from './list-script.ts';
-import type { RedisCommands, RedisReply } from './redis-commands.ts';
-import { wrongReply } from './redis-errors.ts';
-import { decodeInfo } from './topic-info.ts';
+import { LIST } from './commands/list-script.ts';
+import type { RedisCommands, RedisReply } from './connection/redis-commands.ts';
+import { wrongReply } from './connection/redis-errors.ts';
+import { decodeInfo } from './commands/topic-info.ts';
 
 /** Asked of each partition beyond its share, so that an uneven spread costs no second round. */
 const MORE_THAN_ITS_SHARE = 8;

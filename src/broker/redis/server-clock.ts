@@ -2,12 +2,12 @@
 // reads the server's clock itself, and compares it with this estimate, which goes on by the node's monotonic clock; so a
 // server whose clock is wrong for a while ends nothing. Leases and turns go by the server's clock alone: nodes that estimate
 // differently must not take runs from each other.
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { describeDoubt, firstMoment, nextMoment, timeAt, type EngineMoment } from '../clock-guard.ts';
 import { PARTITION_KEYS } from './keys.ts';
-import { PARTITION_LUA } from './partition-lua.ts';
-import { redisScript, type RedisReply } from './redis-commands.ts';
-import { wrongReply } from './redis-errors.ts';
+import { PARTITION_LUA } from './commands/partition-lua.ts';
+import { redisScript, type RedisReply } from './connection/redis-commands.ts';
+import { wrongReply } from './connection/redis-errors.ts';
 
 /** The server's clock, and the time on record, which it then replaces by the one given.
  *    ARGV  time, the node's estimate or ''

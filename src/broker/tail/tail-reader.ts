@@ -1,7 +1,7 @@
 // One attached reader: its place in a topic and at most one unanswered question. It holds no records; what it missed
 // is read when it asks. Invariants: the cursor only moves over what was handed out (or, for majors only, over what
 // is not wanted), and a reader that waits has read up to the end, and was not woken since.
-import type { StopSignal } from '../../stop-signal.ts';
+import type { StopSignal } from '../../base/stop-signal.ts';
 import type { ReadResult, Reset } from '../broker.ts';
 import type { Position } from '../position.ts';
 

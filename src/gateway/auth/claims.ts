@@ -1,9 +1,9 @@
 // A token's claims, checked one by one. Pure. Libraries differ in what they let through (no exp, exp as text,
 // audiences nobody asked about), so every rule stands here and holds for every algorithm. [PROTOCOL §2]
-import type { RunPriority } from '../../session/chat-event.ts';
+import type { RunPriority } from '../../session/events/chat-event.ts';
 import { DEFAULT_TENANT, isSessionId, isTenant } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
-import { isFields } from '../parse-json.ts';
+import { isFields } from '../json/parse-json.ts';
 import type { Identity, Scope } from './identity.ts';
 
 export interface ClaimRules {

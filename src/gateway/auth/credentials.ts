@@ -1,7 +1,7 @@
 // What a request shows to prove who it is: a bearer token anywhere, a ticket or its cookie on streams. A token in
 // a URL is refused wherever it stands, because URLs end up in logs and histories. [PROTOCOL §2]
 import type { FastifyRequest } from 'fastify';
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { GatewayError, isGatewayError } from '../gateway-error.ts';
 import type { Identity } from './identity.ts';
 import type { StreamCookie } from './stream-cookie.ts';

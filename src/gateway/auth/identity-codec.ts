@@ -1,6 +1,6 @@
 // An identity as text, for tickets and cookies, and back. Only text that this code wrote, and that nobody else
 // can have changed, is ever decoded.
-import type { RunPriority } from '../../session/chat-event.ts';
+import type { RunPriority } from '../../session/events/chat-event.ts';
 import type { Identity, Scope } from './identity.ts';
 import { SECRET_KEY_ID } from './key-source.ts';
 

@@ -1,6 +1,6 @@
 // Who a caller is and what its token lets it do: claims after they were checked. Everything behind the edge sees
 // this and never a token.
-import type { RunPriority } from '../../session/chat-event.ts';
+import type { RunPriority } from '../../session/events/chat-event.ts';
 import type { Principal } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
 

@@ -2,7 +2,7 @@
 // else: it is never a path, a URL or a query.
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import type { JwtAlgorithm } from '../gateway-config.ts';
-import { isFields } from '../parse-json.ts';
+import { isFields } from '../json/parse-json.ts';
 import { fitsAlgorithm } from './jwt-algorithm.ts';
 import { keyIdOf, type VerifyingKey } from './key-source.ts';
 

@@ -1,6 +1,6 @@
 // The body of somebody else's answer as text, up to a number of bytes. The bytes are counted as they come out of the
 // decompression: a compressed body of some kilobytes can be gigabytes of text.
-import type { StopSignal } from '../../stop-signal.ts';
+import type { StopSignal } from '../../base/stop-signal.ts';
 
 /** Stops reading, and closes the connection, where the body is longer or the signal fires. @throws Error then */
 export async function readBounded(body: ReadableStream<Uint8Array> | null, bytesMax: number, signal: StopSignal): Promise<string> {

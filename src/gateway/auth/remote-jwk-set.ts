@@ -1,10 +1,10 @@
 // A JWK set behind a URL: fetched when first needed, kept, fetched anew when a token names a key it does not
 // have (at most once a minute, or strangers' tokens would drive our requests), and every minute in any case while it
 // is used or anything is open, so that a withdrawn key stops working. When a fetch fails, the keys at hand stay in use.
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { JwtAlgorithm } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
-import { parseJson } from '../parse-json.ts';
+import { parseJson } from '../json/parse-json.ts';
 import { JwkSet } from './jwk-set.ts';
 import type { KeySource, VerifyingKey } from './key-source.ts';
 import { readBounded } from './read-bounded.ts';

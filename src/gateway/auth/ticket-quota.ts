@@ -1,7 +1,7 @@
 // How many tickets one user may have that are still good, of this node. Each is a topic of its own until it expires.
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { Principal } from '../../session/session-ref.ts';
-import { userKey } from '../admission.ts';
+import { userKey } from '../limits/admission.ts';
 import { GatewayError } from '../gateway-error.ts';
 
 /** Users whose tickets are counted. Beyond it the one who bought none for the longest time is forgotten. */

@@ -3,7 +3,7 @@
 // whichever node. Only its digest is stored. [PROTOCOL §2]
 import { createHash } from 'node:crypto';
 import type { Broker } from '../../broker/broker.ts';
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import { ticketTopic } from '../../session/topic-names.ts';
 import type { GatewayConfig } from '../gateway-config.ts';

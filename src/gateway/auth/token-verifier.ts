@@ -1,10 +1,10 @@
 // From a token's text to an identity, or 401. Owns the cache of tokens verified already: a browser sends the
 // same one with every request, and a signature costs more than all the rest of a request together.
 import { createHash } from 'node:crypto';
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { JwtAlgorithm } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
-import { decodeUtf8, hasDuplicateNames, isFields, parseJson } from '../parse-json.ts';
+import { decodeUtf8, hasDuplicateNames, isFields, parseJson } from '../json/parse-json.ts';
 import { parseClaims, type ClaimRules } from './claims.ts';
 import type { Identity } from './identity.ts';
 import { hasValidSignature } from './jwt-algorithm.ts';

@@ -1,8 +1,8 @@
 // GET /v1/agents: whom a prompt may be for. [PROTOCOL §3]
 import Type from 'typebox';
 import type { GatewayConfig } from '../gateway-config.ts';
-import type { HttpApp } from '../http-app.ts';
-import { errorSchema } from '../wire-schemas.ts';
+import type { HttpApp } from '../http/http-app.ts';
+import { errorSchema } from '../http/wire-schemas.ts';
 
 const agentSchema = Type.Object({
   name: Type.String(),

@@ -1,9 +1,9 @@
 // /v1/sessions/{id}/branches and /branch, and another answer to a prompt: none of them destroys what was said. [PROTOCOL §3]
 import Type from 'typebox';
-import { traceOfRequest } from '../../tracing.ts';
+import { traceOfRequest } from '../../base/tracing.ts';
 import type { ChatCommands } from '../chat-commands.ts';
-import { identityOf, type HttpApp } from '../http-app.ts';
-import { errorSchema, messageParams, regenerationSchema, runIdSchema, sessionParams } from '../wire-schemas.ts';
+import { identityOf, type HttpApp } from '../http/http-app.ts';
+import { errorSchema, messageParams, regenerationSchema, runIdSchema, sessionParams } from '../http/wire-schemas.ts';
 
 const tags = ['branches'];
 const branchSchema = Type.Object({ runId: Type.String(), position: Type.String(), isShown: Type.Boolean() });

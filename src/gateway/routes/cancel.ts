@@ -1,8 +1,8 @@
 // POST /v1/sessions/{id}/cancel: stop the active run, or the one that is named. [PROTOCOL §3]
 import Type from 'typebox';
 import type { ChatCommands } from '../chat-commands.ts';
-import { identityOf, type HttpApp } from '../http-app.ts';
-import { errorSchema, sessionParams } from '../wire-schemas.ts';
+import { identityOf, type HttpApp } from '../http/http-app.ts';
+import { errorSchema, sessionParams } from '../http/wire-schemas.ts';
 
 const body = Type.Object({ runId: Type.Optional(Type.String({ maxLength: 128 })) });
 const response = { 202: Type.Object({ runId: Type.String() }), '4xx': errorSchema };

@@ -3,8 +3,8 @@ import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
 import { storeCursor, type CursorDeps } from '../cursor-store.ts';
 import { GatewayError } from '../gateway-error.ts';
-import { identityOf, type HttpApp } from '../http-app.ts';
-import { cursorIdSchema, errorSchema, positionSchema } from '../wire-schemas.ts';
+import { identityOf, type HttpApp } from '../http/http-app.ts';
+import { cursorIdSchema, errorSchema, positionSchema } from '../http/wire-schemas.ts';
 
 const params = Type.Object({ sessionId: Type.String(), cursorId: cursorIdSchema });
 const cursorBody = Type.Object({ position: positionSchema });

@@ -2,24 +2,24 @@
 // HTTP; after that the response is a stream and this code is done with it. [PROTOCOL §5]
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { sseEncoder } from '../../stream/sse-encoder.ts';
-import type { Admission } from '../admission.ts';
-import { untilItsTurn, type LastRequests } from '../answer-order.ts';
+import type { Admission } from '../limits/admission.ts';
+import { untilItsTurn, type LastRequests } from '../http/answer-order.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import { requireScope } from '../auth/identity.ts';
 import type { StreamCookie } from '../auth/stream-cookie.ts';
 import type { TokenVerifier } from '../auth/token-verifier.ts';
-import type { Connections } from '../connections.ts';
+import type { Connections } from '../connections/connections.ts';
 import type { EventStreams } from '../event-streams.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
-import { forgetRequest } from '../forget-request.ts';
+import { forgetRequest } from '../http/forget-request.ts';
 import { GatewayError } from '../gateway-error.ts';
-import type { HttpApp } from '../http-app.ts';
+import type { HttpApp } from '../http/http-app.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Readiness } from '../readiness.ts';
-import { SseConnection, writeStreamHead } from '../sse-connection.ts';
-import { cursorIdSchema, errorSchema, positionSchema, sessionParams } from '../wire-schemas.ts';
+import { SseConnection, writeStreamHead } from '../connections/sse-connection.ts';
+import { cursorIdSchema, errorSchema, positionSchema, sessionParams } from '../http/wire-schemas.ts';
 
 export interface EventsRoutesDeps {
   readonly config: GatewayConfig;

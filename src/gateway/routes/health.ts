@@ -1,10 +1,10 @@
 // /healthz: the process answers. /readyz: it may be sent work. /metrics: Prometheus text. [PROTOCOL §3]
 import Type from 'typebox';
-import type { Clock } from '../../clock.ts';
-import type { HttpApp } from '../http-app.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { HttpApp } from '../http/http-app.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Readiness, ReadinessReport } from '../readiness.ts';
-import { TokenBucket } from '../token-bucket.ts';
+import { TokenBucket } from '../limits/token-bucket.ts';
 
 export interface HealthRoutesDeps {
   readonly readiness: Readiness;

@@ -3,14 +3,14 @@ import Type from 'typebox';
 import { encodePosition, type Position } from '../../broker/position.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
-import { traceOfRequest } from '../../tracing.ts';
+import { traceOfRequest } from '../../base/tracing.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { ChatCommands } from '../chat-commands.ts';
-import { identityOf, type HttpApp } from '../http-app.ts';
-import { pageBody, type PageBody, type PageReads } from '../page-reads.ts';
-import type { SessionIds } from '../session-ids.ts';
-import { parseGivenPosition } from '../wire-position.ts';
-import { editSchema, errorSchema, messageParams, positionSchema, promptSchema, runIdSchema, sessionParams } from '../wire-schemas.ts';
+import { identityOf, type HttpApp } from '../http/http-app.ts';
+import { pageBody, type PageBody, type PageReads } from '../http/page-reads.ts';
+import type { SessionIds } from '../http/session-ids.ts';
+import { parseGivenPosition } from '../http/wire-position.ts';
+import { editSchema, errorSchema, messageParams, positionSchema, promptSchema, runIdSchema, sessionParams } from '../http/wire-schemas.ts';
 
 export interface MessagesRoutesDeps {
   readonly sessionIds: SessionIds;

@@ -1,6 +1,6 @@
 // /openapi.json: the HTTP half of the protocol, made from the schemas that validate it.
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
-import type { HttpApp } from '../http-app.ts';
+import type { HttpApp } from '../http/http-app.ts';
 
 export const OPENAPI_INFO: FastifyDynamicSwaggerOptions = {
   openapi: {

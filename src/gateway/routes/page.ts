@@ -2,7 +2,7 @@
 // talk to nobody but this server.
 import { existsSync } from 'node:fs';
 import fastifyStatic from '@fastify/static';
-import type { HttpApp } from '../http-app.ts';
+import type { HttpApp } from '../http/http-app.ts';
 
 /** Browsers differ in whether 'self' covers WebSockets of the same host, so these are named. */
 function contentSecurityPolicy(host: string | undefined): string {

@@ -1,13 +1,13 @@
 // GET /v1/sessions/{id}/runs: what became of each run, and when. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
-import type { RunTimeline } from '../../session/run-timeline.ts';
+import type { RunTimeline } from '../../session/history/run-timeline.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import { identityOf, type HttpApp } from '../http-app.ts';
-import type { PageReads } from '../page-reads.ts';
-import type { SessionIds } from '../session-ids.ts';
-import { parseGivenPosition } from '../wire-position.ts';
-import { errorSchema, positionSchema, sessionParams } from '../wire-schemas.ts';
+import { identityOf, type HttpApp } from '../http/http-app.ts';
+import type { PageReads } from '../http/page-reads.ts';
+import type { SessionIds } from '../http/session-ids.ts';
+import { parseGivenPosition } from '../http/wire-position.ts';
+import { errorSchema, positionSchema, sessionParams } from '../http/wire-schemas.ts';
 
 export const RUNS_LIMIT = 20;
 export const RUNS_LIMIT_MAX = 100;

@@ -1,17 +1,17 @@
 // /v1/sessions: create, list, look at, change, remove. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
-import { encodeListPlace, LIST_PLACE_CHARS_MAX, pageOfChats, parseListPlace, type ListPlace } from '../../session/chat-pages.ts';
+import { encodeListPlace, LIST_PLACE_CHARS_MAX, pageOfChats, parseListPlace, type ListPlace } from '../../session/stores/chat-pages.ts';
 import { isSessionError } from '../../session/errors.ts';
 import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, type SessionList, type Sessions, type SessionSummary } from '../../session/sessions.ts';
 import type { Identity } from '../auth/identity.ts';
 import { idOf } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
-import { identityOf, type HttpApp } from '../http-app.ts';
-import type { PageReads } from '../page-reads.ts';
+import { identityOf, type HttpApp } from '../http/http-app.ts';
+import type { PageReads } from '../http/page-reads.ts';
 import type { Readiness } from '../readiness.ts';
-import type { SessionIds } from '../session-ids.ts';
-import { errorSchema, metadataSchema, sessionIdSchema, sessionParams, titleSchema } from '../wire-schemas.ts';
+import type { SessionIds } from '../http/session-ids.ts';
+import { errorSchema, metadataSchema, sessionIdSchema, sessionParams, titleSchema } from '../http/wire-schemas.ts';
 
 export interface SessionsRoutesDeps {
   readonly sessionIds: SessionIds;

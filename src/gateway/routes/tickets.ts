@@ -3,9 +3,9 @@ import Type from 'typebox';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Tickets } from '../auth/tickets.ts';
 import { GatewayError } from '../gateway-error.ts';
-import { identityOf, type HttpApp } from '../http-app.ts';
-import type { SessionIds } from '../session-ids.ts';
-import { errorSchema, sessionIdSchema } from '../wire-schemas.ts';
+import { identityOf, type HttpApp } from '../http/http-app.ts';
+import type { SessionIds } from '../http/session-ids.ts';
+import { errorSchema, sessionIdSchema } from '../http/wire-schemas.ts';
 
 export interface TicketsRoutesDeps {
   readonly tickets: Tickets;

@@ -2,11 +2,11 @@
 import type { Priority } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { GROUPS_MAX } from '../../group/consume-options.ts';
-import { PRIORITIES } from '../../group/ready-ring.ts';
+import { PRIORITIES } from '../../group/ready-list.ts';
 import { parseLiteTopicName } from '../../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
-import { wrongReply } from '../redis-errors.ts';
-import type { RedisCommands, RedisReply, RedisScript } from '../redis-commands.ts';
+import { wrongReply } from '../connection/redis-errors.ts';
+import type { RedisCommands, RedisReply, RedisScript } from '../connection/redis-commands.ts';
 import { ACK, EXTEND, NACK, OPEN_GROUP, TAKE } from './queue-scripts.ts';
 import { parseView } from './queue-view.ts';
 import type { QueueView } from './queue-view.ts';

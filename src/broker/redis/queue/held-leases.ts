@@ -1,6 +1,6 @@
 // The leases that one group's consumers hold on this node. Redis decides who holds a topic; a lease here is a token
 // there, and ends here no later than there.
-import type { Clock } from '../../../clock.ts';
+import type { Clock } from '../../../base/clock.ts';
 import type { LogRecord } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { Deadlines } from '../../group/deadlines.ts';

@@ -1,7 +1,7 @@
 // One partition as this node knows it for one group: asks it for something to deliver, once at a time, and learns from
 // every reply and from what is published how the queue stands there. It is to be looked at again when a lease or a
 // pause there ends, or when there is reason to believe that something was missed.
-import type { Clock } from '../../../clock.ts';
+import type { Clock } from '../../../base/clock.ts';
 import type { Priority } from '../../broker.ts';
 import { isBrokerError } from '../../errors.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';

@@ -1,11 +1,11 @@
 // How many topics wait before another in a group's queue, summed over the partitions. Each is asked at a moment of its
 // own, so the sum is of a queue that moves: good enough to be told to who waits, and for nothing else. Reads only.
 import type { LiteTopicName } from '../../lite-topic.ts';
-import { PARTITION_LUA } from '../partition-lua.ts';
-import type { RedisCommands, RedisReply } from '../redis-commands.ts';
-import { redisScript } from '../redis-commands.ts';
-import { wrongReply } from '../redis-errors.ts';
-import { QUEUE_LUA } from './queue-lua.ts';
+import { PARTITION_LUA } from '../commands/partition-lua.ts';
+import type { RedisCommands, RedisReply } from '../connection/redis-commands.ts';
+import { redisScript } from '../connection/redis-commands.ts';
+import { wrongReply } from '../connection/redis-errors.ts';
+import { QUEUE_LUA } from '../commands/queue-lua.ts';
 
 /**
  * Where topics of this partition wait.

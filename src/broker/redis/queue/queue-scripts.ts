@@ -2,8 +2,8 @@
 // queue-lua.ts. All have KEYS[1] = P and ARGV[1] = the time (partition-lua.ts), and ARGV[2] = the group; the rest and
 // the reply stand at each. A view is how the group's queue in this partition stands after the script.
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
-import { redisScript } from '../redis-commands.ts';
-import { TOPIC_LUA } from '../topic-lua.ts';
+import { redisScript } from '../connection/redis-commands.ts';
+import { TOPIC_LUA } from '../commands/topic-lua.ts';
 
 /** Names looked at by one call that opens a group: some ms. */
 const SCAN_NAMES_MAX = 500;

@@ -5,13 +5,13 @@
 //  - Nothing runs and no timer waits for a group that nobody here asks for.
 // Between partitions the order is as seen from here: with several asking at once, what two partitions give may come
 // in another order than it waited, and each node counts for itself which class has been passed over.
-import type { Clock, Timer } from '../../../clock.ts';
+import type { Clock, Timer } from '../../../base/clock.ts';
 import type { Broker, ConsumeOptions, LogRecord, Priority } from '../../broker.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { Lease } from '../../group/lease.ts';
-import { PriorityTurns, ReadyRing } from '../../group/ready-ring.ts';
+import { PriorityTurns, ReadyRing } from '../../group/ready-list.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
-import { about } from '../jitter.ts';
+import { about } from '../connection/jitter.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
 import { HeldLeases } from './held-leases.ts';
 import type { Held } from './held-leases.ts';

@@ -5,7 +5,7 @@ import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker
 import { BrokerError } from '../../errors.ts';
 import { GROUPS_MAX, checkConsume, checkPlaces } from '../../group/consume-options.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
-import type { ChannelSubscription, RedisCommands } from '../redis-commands.ts';
+import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { GroupQueue } from './group-queue.ts';
 import { countBefore } from './queue-places.ts';
 import { parseView } from './queue-view.ts';

@@ -1,0 +1,83 @@
+// When a checkpoint is due: after so much log, so many changed topics, or so long since the first change; one at a time,
+// and only at a batch boundary where the log is flushed, because the index must never know of more than the log holds.
+import type { Clock, Timer } from '../../../base/clock.ts';
+import { isCode } from '../disk/device-errors.ts';
+import type { LogLimits } from '../limits.ts';
+
+export interface ScheduleHooks {
+  dirtyTopics(): number;
+  /** There is no room on the device, and a checkpoint would make some. */
+  isNeededForRoom(): boolean;
+  isSynced(): boolean;
+  requestSync(): void;
+  write(): Promise<void>;
+  onFatal(error: unknown): void;
+}
+
+export class CheckpointSchedule {
+  readonly #clock: Clock;
+  readonly #limits: LogLimits;
+  readonly #hooks: ScheduleHooks;
+  #bytes = 0;
+  #due = false;
+  #timer: Timer | undefined;
+  #running: Promise<void> | undefined;
+  #stopped = false;
+  /** The last one did not find room for itself: the next waits for its time. */
+  #hasFailed = false;
+
+  constructor(clock: Clock, limits: LogLimits, hooks: ScheduleHooks) {
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#hooks = hooks;
+  }
+
+  /** Between two batches: nothing is half applied now. */
+  atBatchBoundary(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#stopped || this.#running !== undefined) return;
+    const dirty = this.#hooks.dirtyTopics();
+    if (dirty > 0) this.#timer ??= this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
+    const isDue = this.#due || this.#bytes >= this.#limits.checkpointBytes || dirty >= this.#limits.dirtyTopicsMax;
+    if (!isDue && (this.#hasFailed || !this.#hooks.isNeededForRoom())) return;
+    if (this.#hooks.isSynced()) this.#start();
+    else this.#hooks.requestSync();
+  }
+
+  /** Waits for the one under way, and begins no other. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await this.#running;
+  }
+
+  #timeIsUp(): void {
+    this.#timer = undefined;
+    this.#due = true;
+    this.#hooks.requestSync();
+  }
+
+  #start(): void {
+    this.#due = false;
+    this.#bytes = 0;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#running = this.#hooks.write().then(
+      () => this.#finished(),
+      (error: unknown) => this.#failed(error),
+    );
+  }
+
+  #finished(): void {
+    this.#running = undefined;
+    this.#hasFailed = false;
+  }
+
+  /** Without room the log is still the truth: the next one takes along what this one could not write. */
+  #failed(error: unknown): void {
+    this.#running = undefined;
+    this.#hasFailed = true;
+    if (!isCode(error, 'ENOSPC')) this.#hooks.onFatal(error);
+    else this.#timer = this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
+  }
+}

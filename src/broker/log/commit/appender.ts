@@ -1,0 +1,315 @@
+// The serialization point: decides every change of a topic on its pending state, puts it into the next batch, and
+// makes it visible once that batch is durable. An answer that rests on writes which are not yet durable, a refusal
+// too, waits for them: told earlier, its caller would read again, find the old state, and spin.
+import { planAppend, validateWrites, type PlannedWrite } from '../../append-rules.ts';
+import type { Appended, NewRecord, TopicWrite } from '../../broker.ts';
+import { BrokerError } from '../../errors.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
+import type { DiskReserve } from '../disk/disk-reserve.ts';
+import type { EngineTime } from '../topics/engine-time.ts';
+import type { FrameWrite, SizedRecord } from '../format/frame-codec.ts';
+import type { CommitEntry, GroupCommit } from './group-commit.ts';
+import type { FrameLocation } from '../topics/record-chunk.ts';
+import type { TopicTable } from '../topics/topic-table.ts';
+import type { Tombstone, Topic, TopicVersion } from '../topics/topic.ts';
+
+export interface AppenderHooks {
+  readonly newEpoch: () => string;
+  /** Its time is up and no group holds it: the life must end before anything else is written to the name. */
+  isDue(topic: Topic, now: number): boolean;
+  /** The pending state will expire then. */
+  onExpiry(at: number): void;
+  /** Called when all writes of the append are in place. */
+  onVisible(topic: Topic, major: boolean): void;
+  onEnded(topic: Topic, tombstone: Tombstone): void;
+  onGroup(group: string, pattern: string): void;
+}
+
+export interface AppenderParts {
+  readonly table: TopicTable;
+  readonly commit: GroupCommit;
+  readonly reserve: DiskReserve;
+  readonly time: EngineTime;
+}
+
+export class Appender {
+  readonly #table: TopicTable;
+  readonly #commit: GroupCommit;
+  readonly #reserve: DiskReserve;
+  readonly #time: EngineTime;
+  readonly #hooks: AppenderHooks;
+
+  constructor({ table, commit, reserve, time }: AppenderParts, hooks: AppenderHooks) {
+    this.#table = table;
+    this.#commit = commit;
+    this.#reserve = reserve;
+    this.#time = time;
+    this.#hooks = hooks;
+  }
+
+  append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    const share = reserveShare(writes);
+    if (share === 'all' || (share === 'half' && (this.#reserve.isWhole || this.#reserve.isAboveHalf))) return this.#reserve.use(() => this.#append(writes), share);
+    return this.#reserve.isWhole ? this.#append(writes) : this.#whenHealed(() => this.#append(writes));
+  }
+
+  #append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    return new Promise((resolve, reject) => {
+      validateWrites(writes);
+      this.#commit.check();
+      const now = this.#time.now();
+      const topics = new Array<Topic>(writes.length);
+      let i = 0;
+      try {
+        for (const { topic } of writes) topics[i++] = this.#toWrite(topic, now);
+        this.#decide(topics, writes, now, resolve, reject);
+      } finally {
+        for (const topic of topics) unpin(topic);
+      }
+    });
+  }
+
+  #decide(topics: readonly Topic[], writes: readonly TopicWrite[], now: number, resolve: Answered, reject: Refused): void {
+    try {
+      const plan = planAppend(writes, topics, this.#hooks.newEpoch);
+      if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
+      else this.#enqueue(new AppendEntry(this.#table, this.#hooks, this.#stage(topics, plan.writes, now), plan.answers, resolve, reject));
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      this.#afterPending(topics, { then: () => reject(error), failed: reject });
+    }
+  }
+
+  /** Ends the topic's pending life. Resolves to false where there is none, or where its time is not up after all. The caller gives
+   *  the name, and each try looks the topic up in the turn in which it adds its frame: an object that a caller has held for longer may
+   *  have left memory, and the life that it stands for is another object's by then. */
+  end(name: LiteTopicName, reason: 'expired' | 'removed'): Promise<boolean> {
+    return this.#reserve.use(() => this.#end(name, reason));
+  }
+
+  #end(name: LiteTopicName, reason: 'expired' | 'removed'): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#commit.check();
+      const topic = this.#table.find(name);
+      const version = topic?.pending;
+      if (topic === undefined) resolve(false);
+      else if (version === undefined || (reason === 'expired' && !this.#hooks.isDue(topic, this.#time.now()))) {
+        this.#afterPending([topic], { then: () => resolve(false), failed: reject });
+      } else this.#enqueueEnd(topic, version, reason, { resolve: () => resolve(true), reject });
+    });
+  }
+
+  /** By name, as in `end`. */
+  consumed(name: LiteTopicName, group: string, epoch: string, next: number): Promise<void> {
+    return this.#reserve.use(() => this.#consumed(name, group, epoch, next));
+  }
+
+  #consumed(name: LiteTopicName, group: string, epoch: string, next: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#commit.check();
+      const topic = this.#table.find(name);
+      const version = topic?.pending;
+      if (topic === undefined || version?.state.epoch !== epoch) {
+        resolve();
+        return;
+      }
+      topic.waiting += 1;
+      const frame = { kind: 'consumed', group, topic: name, epoch: version.base, next } as const;
+      this.#commit.add(frame, this.#entry([topic], { resolve, reject }, () => {
+        if (topic.visible?.base !== version.base) return;
+        topic.consumed ??= new Map();
+        topic.consumed.set(group, next);
+      }));
+    });
+  }
+
+  saveGroup(group: string, pattern: string): Promise<void> {
+    return this.#reserve.isWhole ? this.#saveGroup(group, pattern) : this.#whenHealed(() => this.#saveGroup(group, pattern));
+  }
+
+  /** The device was full: nobody but those who may use the reserve gets any of its room before the reserve is whole again. */
+  async #whenHealed<T>(attempt: () => Promise<T>): Promise<T> {
+    this.#commit.check();
+    if (!(await this.#reserve.heal())) throw new BrokerError('disk-full', 'no room on the device');
+    return attempt();
+  }
+
+  #saveGroup(group: string, pattern: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#commit.check();
+      const committed = (): void => {
+        // Here and not when the promise is looked at: a checkpoint may be captured in between.
+        this.#hooks.onGroup(group, pattern);
+        resolve();
+      };
+      this.#commit.add({ kind: 'group', group, pattern }, { committed, failed: reject });
+    });
+  }
+
+  /** Pinned until the append is decided. */
+  #toWrite(name: LiteTopicName, now: number): Topic {
+    const topic = this.#table.get(name);
+    topic.pins += 1;
+    if (topic.pending !== undefined && this.#hooks.isDue(topic, now)) {
+      this.#enqueueEnd(topic, topic.pending, 'expired', { resolve: () => undefined, reject: () => undefined });
+    }
+    return topic;
+  }
+
+  #enqueue(entry: AppendEntry): void {
+    this.#commit.add({ kind: 'append', writes: entry.writes }, entry);
+    for (const staged of entry.writes) {
+      const { version } = staged;
+      staged.held.expect(version, staged.first, staged.records);
+      if (version.expiresAt !== undefined) this.#hooks.onExpiry(version.expiresAt);
+    }
+  }
+
+  #stage(topics: readonly Topic[], planned: readonly PlannedWrite[], now: number): readonly StagedWrite[] {
+    const staged = new Array<StagedWrite>(planned.length);
+    for (let i = 0; i < planned.length; i++) {
+      const [held, one] = [topics[i], planned[i]];
+      if (held !== undefined && one !== undefined) staged[i] = stagedWrite(held, one, this.#versionAfter(held, one, now));
+    }
+    return staged;
+  }
+
+  #versionAfter(topic: Topic, { write, created, state }: PlannedWrite, now: number): TopicVersion {
+    const before = created ? undefined : topic.pending;
+    const ttlMs = write.ttlMs ?? before?.ttlMs;
+    return {
+      state,
+      base: before?.base ?? state.epoch,
+      era: before?.era ?? this.#table.era,
+      ttlMs,
+      expiresAt: ttlMs === undefined ? undefined : now + ttlMs,
+      priority: write.priority ?? before?.priority ?? 'normal',
+    };
+  }
+
+  #enqueueEnd(topic: Topic, version: TopicVersion, reason: 'expired' | 'removed', done: Done): void {
+    const { state } = version;
+    const tombstone: Tombstone = { reason, epoch: state.epoch, next: state.next, at: this.#time.now() };
+    topic.expectEnd();
+    const frame = { kind: 'ended', topic: topic.name, epoch: version.base, reason, at: tombstone.at } as const;
+    this.#commit.add(frame, this.#entry([topic], done, () => {
+      this.#table.endedLives.push(topic.end(tombstone));
+      this.#hooks.onEnded(topic, tombstone);
+    }));
+  }
+
+  #entry(topics: readonly Topic[], done: Done, apply: () => void): CommitEntry {
+    return {
+      committed: () => {
+        apply();
+        for (const topic of topics) settle(this.#table, topic);
+        done.resolve();
+      },
+      failed: (error) => fail(topics, error, done),
+    };
+  }
+
+  #afterPending(topics: readonly Topic[], answer: { then(): void; failed(error: BrokerError): void }): void {
+    if (topics.every((topic) => topic.waiting === 0)) answer.then();
+    else this.#commit.follow({ committed: () => answer.then(), failed: (error) => answer.failed(error) });
+  }
+}
+
+type Answered = (answers: readonly Appended[]) => void;
+type Refused = (error: BrokerError) => void;
+
+interface Done {
+  resolve(): void;
+  reject(error: BrokerError): void;
+}
+
+/** A frame's write, with what it makes of its topic. One object: this is on the path of every token. */
+interface StagedWrite extends FrameWrite<SizedRecord> {
+  readonly held: Topic;
+  readonly version: TopicVersion;
+}
+
+class AppendEntry implements CommitEntry {
+  readonly #table: TopicTable;
+  readonly #hooks: AppenderHooks;
+  readonly writes: readonly StagedWrite[];
+  readonly #answers: readonly Appended[];
+  readonly #resolve: Answered;
+  readonly #reject: Refused;
+
+  constructor(table: TopicTable, hooks: AppenderHooks, writes: readonly StagedWrite[], answers: readonly Appended[], resolve: Answered, reject: Refused) {
+    this.#table = table;
+    this.#hooks = hooks;
+    this.writes = writes;
+    this.#answers = answers;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  committed(location: FrameLocation): void {
+    for (const write of this.writes) {
+      write.held.apply(write.version, write, location);
+      write.held.keepNewest(write.first, write.records);
+      settle(this.#table, write.held);
+    }
+    for (const write of this.writes) this.#hooks.onVisible(write.held, hasMajor(write.records));
+    this.#resolve(this.#answers);
+  }
+
+  failed(error: BrokerError): void {
+    for (const { held } of this.writes) held.fallBack();
+    this.#reject(error);
+  }
+}
+
+function reserveShare(writes: readonly TopicWrite[]): 'none' | 'half' | 'all' {
+  let share: 'none' | 'half' = 'none';
+  for (const { mayUseReserve } of writes) {
+    if (mayUseReserve === true) return 'all';
+    if (mayUseReserve === 'half') share = 'half';
+  }
+  return share;
+}
+
+/** Undefined: never came so far. */
+function unpin(topic: Topic | undefined): void {
+  if (topic !== undefined) topic.pins -= 1;
+}
+
+function settle(table: TopicTable, topic: Topic): void {
+  topic.waiting -= 1;
+  table.touch(topic);
+}
+
+/** Everything that is pending fails together, so every topic falls back to what is visible. */
+function fail(topics: readonly Topic[], error: BrokerError, done: Done): void {
+  for (const topic of topics) topic.fallBack();
+  done.reject(error);
+}
+
+function stagedWrite(held: Topic, { write, created, appended }: PlannedWrite, version: TopicVersion): StagedWrite {
+  return {
+    held,
+    version,
+    topic: write.topic,
+    epoch: version.base,
+    created: created ? version.era : undefined,
+    first: appended.first,
+    takeFence: write.takeFence,
+    fence: write.fence,
+    supersedes: write.supersedes?.length === 0 ? undefined : write.supersedes,
+    ttlMs: write.ttlMs,
+    expiresAt: version.expiresAt,
+    priority: write.priority,
+    records: write.records.map(sized),
+  };
+}
+
+function sized({ major, data }: NewRecord): SizedRecord {
+  return { major, data, size: Buffer.byteLength(data) };
+}
+
+function hasMajor(records: readonly NewRecord[]): boolean {
+  for (const record of records) if (record.major) return true;
+  return false;
+}

@@ -1,0 +1,258 @@
+// Turns many appends into few flushes: what arrives while a flush is under way shares the next. One batch is written
+// and flushed at a time. Idle: at once. Under load: no sooner than an interval after the one before began, because a
+// flush costs CPU whatever it carries. Nothing is told to be committed before its flush has resolved.
+import type { Clock, Timer } from '../../../base/clock.ts';
+import { BrokerError } from '../../errors.ts';
+import { BATCH_HEAD_BYTES } from '../format/batch-codec.ts';
+import { ByteWriter } from '../format/byte-writer.ts';
+import { encodeFrame, type Frame, type SizedRecord } from '../format/frame-codec.ts';
+import { DeviceFull, type LogWriter } from '../disk/log-writer.ts';
+import type { FrameLocation } from '../topics/record-chunk.ts';
+import { takenOver } from '../topics/topic-index.ts';
+
+/** A reused buffer above this is given back after the batch that needed it. */
+const BUFFER_BYTES_KEPT = 4 * 1024 * 1024;
+const BUFFER_BYTES_AT_FIRST = 64 * 1024;
+
+export type FsyncMode = { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
+
+export interface CommitEntry {
+  /** The frame is durable and stands here: valid during the call. In the order of the log, all of a batch in one go. */
+  committed(location: FrameLocation): void;
+  failed(error: BrokerError): void;
+}
+
+export interface CommitHooks {
+  /** The engine's time, for the batch's head. */
+  now(): number;
+  /** False: another process has taken the folder over, and what was written since may be overwritten. */
+  isOwner(): boolean;
+  /** A batch stands there, and is about to become visible. Valid during the call. */
+  onWritten(at: FrameLocation, batch: Buffer): void;
+  /** After all entries of a batch were told. */
+  afterBatch(bytes: number): void;
+  /** The device took no more bytes. Before anybody is told. */
+  onFull(): void;
+  onFatal(error: BrokerError): void;
+}
+
+export interface CommitLimits {
+  readonly commitIntervalMs: number;
+  readonly commitBytes: number;
+  readonly pendingBytesMax: number;
+}
+
+class Batch {
+  readonly bytes = new ByteWriter(BUFFER_BYTES_AT_FIRST);
+  readonly entries: CommitEntry[] = [];
+  readonly starts: number[] = [];
+  readonly followers: CommitEntry[] = [];
+
+  constructor() {
+    this.bytes.skip(BATCH_HEAD_BYTES);
+  }
+
+  reset(): void {
+    this.bytes.clear();
+    this.bytes.shrink(BUFFER_BYTES_KEPT);
+    this.bytes.skip(BATCH_HEAD_BYTES);
+    this.entries.length = 0;
+    this.starts.length = 0;
+    this.followers.length = 0;
+  }
+}
+
+const NOWHERE: FrameLocation = { segment: 0, position: 0, length: 0 };
+
+export class GroupCommit {
+  readonly #writer: LogWriter;
+  readonly #clock: Clock;
+  readonly #fsync: FsyncMode;
+  readonly #limits: CommitLimits;
+  readonly #hooks: CommitHooks;
+  #open = new Batch();
+  #writing = new Batch();
+  #busy = false;
+  #begunAt = Number.NEGATIVE_INFINITY;
+  #scheduled: Timer | undefined;
+  #immediate = false;
+  #syncTimer: Timer | undefined;
+  #unsynced = false;
+  #syncDue = false;
+  #state: 'ready' | 'full' | 'failed' = 'ready';
+  #fatal: BrokerError | undefined;
+  #idle: (() => void)[] = [];
+
+  constructor(writer: LogWriter, clock: Clock, options: { readonly fsync: FsyncMode; readonly limits: CommitLimits; readonly hooks: CommitHooks }) {
+    this.#writer = writer;
+    this.#clock = clock;
+    this.#fsync = options.fsync;
+    this.#limits = options.limits;
+    this.#hooks = options.hooks;
+  }
+
+  get state(): 'ready' | 'full' | 'failed' {
+    return this.#state;
+  }
+
+  /** @throws BrokerError failed, overloaded. A frame that is the only one waiting is taken whatever its size. */
+  check(): void {
+    if (this.#fatal !== undefined) throw this.#fatal;
+    if (this.#open.bytes.length > this.#limits.pendingBytesMax) throw new BrokerError('overloaded', 'too many bytes wait to be written');
+  }
+
+  add(frame: Frame<SizedRecord>, entry: CommitEntry): void {
+    const batch = this.#open;
+    batch.starts.push(batch.bytes.length);
+    encodeFrame(batch.bytes, frame);
+    batch.entries.push(entry);
+    this.#schedule();
+  }
+
+  /** Tells the entry when everything added so far is committed; in the same order as if it had been a frame. */
+  follow(entry: CommitEntry): void {
+    if (this.#open.entries.length > 0) this.#open.followers.push(entry);
+    else if (this.#busy) this.#writing.followers.push(entry);
+    else entry.committed(NOWHERE);
+  }
+
+  /** Resolves once nothing waits and nothing is being written. */
+  async drained(): Promise<void> {
+    if (!this.#busy && this.#open.entries.length === 0) return;
+    await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Whatever the mode: everything up to the last batch is on the device. */
+  get synced(): boolean {
+    return !this.#unsynced;
+  }
+
+  /** A flush soon, also when nothing waits; afterwards `afterBatch` is called. */
+  requestSync(): void {
+    this.#syncDue = true;
+    this.#schedule();
+  }
+
+  /** Another part of the engine found the device broken. */
+  failNow(cause: unknown): void {
+    if (this.#fatal === undefined) this.#fail(cause);
+  }
+
+  stop(): void {
+    this.#scheduled?.cancel();
+    this.#syncTimer?.cancel();
+  }
+
+  #schedule(): void {
+    if (this.#busy || this.#immediate) return;
+    const wait = this.#begunAt + this.#limits.commitIntervalMs - this.#clock.mono();
+    if (wait > 0 && this.#open.bytes.length < this.#limits.commitBytes) {
+      this.#scheduled ??= this.#clock.after(wait, () => this.#run());
+      return;
+    }
+    // Not at once: appends of the same turn of the event loop belong together.
+    this.#immediate = true;
+    setImmediate(() => {
+      this.#immediate = false;
+      this.#run();
+    });
+  }
+
+  #run(): void {
+    this.#scheduled?.cancel();
+    this.#scheduled = undefined;
+    if (this.#busy || this.#fatal !== undefined) return;
+    if (this.#open.entries.length === 0 && !this.#syncDue) {
+      this.#tellIdle();
+      return;
+    }
+    this.#busy = true;
+    this.#begunAt = this.#clock.mono();
+    [this.#open, this.#writing] = [this.#writing, this.#open];
+    void this.#commit(this.#writing).finally(() => this.#next());
+  }
+
+  #next(): void {
+    this.#writing.reset();
+    this.#busy = false;
+    if (this.#open.entries.length > 0 || this.#syncDue) this.#schedule();
+    else this.#tellIdle();
+  }
+
+  async #commit(batch: Batch): Promise<void> {
+    try {
+      let at = NOWHERE;
+      const bytes = batch.entries.length === 0 ? 0 : batch.bytes.length;
+      if (bytes > 0) {
+        at = { ...(await this.#writer.write(batch.bytes.view(), batch.entries.length, this.#hooks.now())), length: 0 };
+        this.#unsynced = true;
+      }
+      if (this.#fsync.mode === 'always' || this.#syncDue) await this.#sync();
+      else if (this.#fsync.mode === 'interval') this.#syncLater(this.#fsync.ms);
+      if (this.#fatal !== undefined) return;
+      // After the flush and before anybody is told: a process that takes over reads the log after it has made its claim.
+      if (bytes > 0 && !this.#hooks.isOwner()) throw takenOver();
+      this.#state = 'ready';
+      if (bytes > 0) this.#hooks.onWritten(at, batch.bytes.view());
+      this.#tellCommitted(batch, at);
+      this.#hooks.afterBatch(bytes);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #sync(): Promise<void> {
+    this.#syncDue = false;
+    if (!this.#unsynced) return;
+    await this.#writer.sync();
+    this.#unsynced = false;
+  }
+
+  #syncLater(ms: number): void {
+    this.#syncTimer ??= this.#clock.after(ms, () => {
+      this.#syncTimer = undefined;
+      this.#syncDue = true;
+      this.#run();
+    });
+  }
+
+  #tellCommitted(batch: Batch, at: FrameLocation): void {
+    const { entries, starts, followers } = batch;
+    const location = { segment: at.segment, position: 0, length: 0 };
+    for (let i = 0; i < entries.length; i++) {
+      const start = starts[i] ?? 0;
+      location.position = at.position + start;
+      location.length = (starts[i + 1] ?? batch.bytes.length) - start;
+      entries[i]?.committed(location);
+    }
+    for (const follower of followers) follower.committed(NOWHERE);
+  }
+
+  /**
+   * What waits behind a failed batch was decided on its state, so it fails too. A full device heals by itself. Any
+   * other error is for good: after a failed flush the kernel marks its pages clean, so a second flush would lie.
+   */
+  #fail(cause: unknown): void {
+    const full = cause instanceof DeviceFull;
+    const told = cause instanceof BrokerError && cause.code === 'failed' ? cause : undefined;
+    const error = full
+      ? new BrokerError('disk-full', 'no room on the device', { cause })
+      : told ?? new BrokerError('failed', 'the log could not be written; the process must be restarted', { cause });
+    this.#state = full ? 'full' : 'failed';
+    if (full) this.#hooks.onFull();
+    else this.#fatal = error;
+    const waiting = this.#open;
+    for (const one of [this.#writing, waiting]) {
+      for (const entry of [...one.entries, ...one.followers]) entry.failed(error);
+    }
+    waiting.reset();
+    this.#syncDue = false;
+    if (!full) this.#hooks.onFatal(error);
+  }
+
+  #tellIdle(): void {
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+}

@@ -1,0 +1,49 @@
+// File descriptors that the log must never lack. A process with too few of them ends in the middle of its work, so a start says
+// it; and one that has used them all up, for connections, must still be able to begin the next segment, or the log ends the process.
+import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { BrokerError } from '../../errors.ts';
+import { isCode } from './device-errors.ts';
+
+/** The index, the log's files, a server's own and some connections. */
+export const DESCRIPTORS_MIN = 256;
+const LIMITS = '/proc/self/limits';
+
+/** @throws BrokerError invalid-config */
+export async function checkDescriptors(): Promise<void> {
+  if (process.platform !== 'linux') return;
+  const soft = /^Max open files\s+(\d+)/m.exec(await readFile(LIMITS, 'utf8'))?.[1];
+  if (soft === undefined || Number(soft) >= DESCRIPTORS_MIN) return;
+  throw new BrokerError('invalid-config', `this process may open only ${soft} files and connections, and needs at least ${DESCRIPTORS_MIN}: raise it with \`ulimit -n\`, LimitNOFILE= or --ulimit nofile=`);
+}
+
+/** One descriptor that is held open to be given up when there is no other. */
+export class DescriptorReserve {
+  #held: FileHandle | undefined;
+
+  async fill(): Promise<void> {
+    try {
+      this.#held ??= await open('/dev/null', 'r');
+    } catch (error) {
+      // The next call tries again.
+      if (!isCode(error, 'EMFILE')) throw error;
+    }
+  }
+
+  async release(): Promise<void> {
+    await this.#held?.close();
+    this.#held = undefined;
+  }
+
+  /** Opens with the reserve's descriptor where there is no other. */
+  async use<T>(openOne: () => Promise<T>): Promise<T> {
+    try {
+      return await openOne();
+    } catch (error) {
+      const held = this.#held;
+      if (held === undefined || !isCode(error, 'EMFILE')) throw error;
+      this.#held = undefined;
+      await held.close();
+      return openOne();
+    }
+  }
+}

@@ -1,0 +1,156 @@
+// Puts batches at the end of the log: one at a time, never spanning two segments, so that only the last batch of the
+// last segment can ever be torn. Owns the current segment file and rolling to the next. A batch that did not fit on
+// the device is cut off again before anybody hears of it.
+import { crc32 } from 'node:zlib';
+import { BATCH_HEAD_BYTES, encodeBatchHead, encodeSegmentHead, SEGMENT_HEAD_BYTES } from '../format/batch-codec.ts';
+import { DescriptorReserve } from './descriptors.ts';
+import { isCode } from './device-errors.ts';
+import type { LogFile, LogFiles } from './log-files.ts';
+import type { Segments } from './segments.ts';
+
+export interface LogPosition {
+  readonly segment: number;
+  /** Bytes from the start of the segment file. */
+  readonly position: number;
+  /** Of the next batch. */
+  readonly sequence: number;
+}
+
+export interface OpenSegment {
+  readonly id: number;
+  readonly salt: number;
+  readonly file: LogFile;
+  position: number;
+}
+
+/** The device is full and the log is as it was before. Anything else that `write` throws is fatal. */
+export class DeviceFull extends Error {}
+
+export class LogWriter {
+  readonly #files: LogFiles;
+  readonly #segments: Segments;
+  readonly #segmentBytes: number;
+  readonly #earlyBytes: number;
+  readonly #newSalt: () => string;
+  #current: OpenSegment | undefined;
+  #nextId: number;
+  #sequence: number;
+  /** A process that did not close the folder may still be there, unseen, and write once more before it learns that it was
+   *  replaced: what it writes must not stand where this one writes. */
+  #mustRoll: boolean;
+  /** For the next segment's file, and for its folder's flush. */
+  readonly #fileReserve = new DescriptorReserve();
+  readonly #folderReserve = new DescriptorReserve();
+  readonly #reserves = [this.#fileReserve, this.#folderReserve];
+
+  constructor(
+    files: LogFiles,
+    segments: Segments,
+    options: { readonly segmentBytes: number; readonly earlyBytes: number; readonly newSalt: () => string },
+    end: { readonly current: OpenSegment | undefined; readonly nextId: number; readonly sequence: number; readonly mustRoll: boolean },
+  ) {
+    this.#files = files;
+    this.#segments = segments;
+    this.#segmentBytes = options.segmentBytes;
+    this.#earlyBytes = options.earlyBytes;
+    this.#newSalt = options.newSalt;
+    this.#current = end.current;
+    this.#nextId = end.nextId;
+    this.#sequence = end.sequence;
+    this.#mustRoll = end.mustRoll;
+  }
+
+  /** Where the next batch would go; at the very beginning, segment 0. */
+  get position(): LogPosition {
+    return { segment: this.#current?.id ?? 0, position: this.#current?.position ?? 0, sequence: this.#sequence };
+  }
+
+  /**
+   * Fills in the batch's head and writes it. Gives where it begins.
+   * @throws DeviceFull: nothing was written. Any other error: the log must not be written any more.
+   */
+  async write(batch: Buffer, frames: number, time: number): Promise<{ readonly segment: number; readonly position: number }> {
+    const segment = await this.#segmentFor(batch.length);
+    const byteLength = batch.length - BATCH_HEAD_BYTES;
+    encodeBatchHead(batch, { byteLength, sequence: this.#sequence, time, frames }, segment.salt);
+    const position = segment.position;
+    try {
+      await writeFully(segment.file, batch, position);
+    } catch (error) {
+      if (!isCode(error, 'ENOSPC')) throw error;
+      await segment.file.truncate(position);
+      throw new DeviceFull('no room on the device', { cause: error });
+    }
+    this.#sequence += 1;
+    segment.position += batch.length;
+    return { segment: segment.id, position };
+  }
+
+  /** The next batch begins a segment, where this one is worth it. On a full device: a segment is dropped once all that stands
+   *  in it was removed, and the one that is written to never is. */
+  endSegmentEarly(): void {
+    if (this.#current !== undefined && this.#current.position >= this.#earlyBytes) this.#mustRoll = true;
+  }
+
+  async sync(): Promise<void> {
+    await this.#current?.file.datasync();
+  }
+
+  /** Before the process has used its descriptors up. */
+  async fillReserve(): Promise<void> {
+    for (const reserve of this.#reserves) await reserve.fill();
+  }
+
+  async close(): Promise<void> {
+    for (const reserve of this.#reserves) await reserve.release();
+    await this.#current?.file.close();
+    this.#current = undefined;
+  }
+
+  async #segmentFor(bytes: number): Promise<OpenSegment> {
+    const current = this.#current;
+    if (current !== undefined && !this.#mustRoll && (current.position === SEGMENT_HEAD_BYTES || current.position + bytes <= this.#segmentBytes)) {
+      return current;
+    }
+    // Whatever the durability mode: damage before the last segment is then never a torn tail.
+    await this.sync();
+    const created = await this.#create(this.#nextId);
+    this.#nextId += 1;
+    this.#current = created;
+    this.#mustRoll = false;
+    this.#segments.add(created.id, 0, false);
+    if (current !== undefined) {
+      this.#segments.seal(current.id);
+      await current.file.close();
+    }
+    await this.fillReserve();
+    return created;
+  }
+
+  /** The file and its name are durable before anything in it can be acknowledged. */
+  async #create(id: number): Promise<OpenSegment> {
+    const path = this.#segments.path(id);
+    const salt = crc32(this.#newSalt());
+    let file: LogFile | undefined;
+    try {
+      file = await this.#fileReserve.use(() => this.#files.open(path, 'create'));
+      await writeFully(file, encodeSegmentHead({ salt, id, firstSequence: this.#sequence }), 0);
+    } catch (error) {
+      if (!isCode(error, 'ENOSPC')) throw error;
+      if (file !== undefined) {
+        await file.close();
+        await this.#files.unlink(path);
+      }
+      throw new DeviceFull('no room on the device', { cause: error });
+    }
+    await file.datasync();
+    await this.#folderReserve.use(() => this.#files.syncFolder(this.#segments.folder));
+    return { id, salt, file, position: SEGMENT_HEAD_BYTES };
+  }
+}
+
+/** A device may take less than it was given, and say why only when asked for the rest. */
+async function writeFully(file: LogFile, bytes: Buffer, position: number): Promise<void> {
+  let done = await file.write(bytes, position);
+  while (done < bytes.length) done += await file.write(bytes.subarray(done), position + done);
+}

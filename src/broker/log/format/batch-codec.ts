@@ -1,0 +1,84 @@
+// The two heads of a segment file, as bytes and back: the file's own, and that of each batch (one group commit).
+// Pure. Checksums of heads are seeded with the segment's salt, which no client knows: record data that looks like
+// a batch can then never be taken for one when a torn tail is searched for later batches.
+import { crc32 } from 'node:zlib';
+import { BrokerError } from '../../errors.ts';
+
+/** `[magic 8, version 4, salt 4, segment id 8, first batch sequence 8, crc 4, zero 4]` */
+export const SEGMENT_HEAD_BYTES = 40;
+/** `[magic 4, byte length of the frames 4, sequence 8, engine time 8, frames 4, crc 4]` */
+export const BATCH_HEAD_BYTES = 32;
+export const FORMAT_VERSION = 1;
+/** A larger number in its place is no version but damage. */
+const VERSION_MAX = 1000;
+
+const SEGMENT_MAGIC = Buffer.from('holdline', 'latin1');
+export const BATCH_MAGIC = Buffer.from([0xb5, 0x48, 0x4c, 0xd1]);
+
+export interface SegmentHead {
+  readonly salt: number;
+  readonly id: number;
+  /** The sequence of the first batch that the segment may hold. */
+  readonly firstSequence: number;
+}
+
+export interface BatchHead {
+  readonly byteLength: number;
+  readonly sequence: number;
+  /** ms since 1970, by the engine's own time. */
+  readonly time: number;
+  readonly frames: number;
+}
+
+export function encodeSegmentHead(head: SegmentHead): Buffer {
+  const bytes = Buffer.alloc(SEGMENT_HEAD_BYTES);
+  SEGMENT_MAGIC.copy(bytes);
+  bytes.writeUInt32LE(FORMAT_VERSION, 8);
+  bytes.writeUInt32LE(head.salt, 12);
+  bytes.writeDoubleLE(head.id, 16);
+  bytes.writeDoubleLE(head.firstSequence, 24);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 32)), 32);
+  return bytes;
+}
+
+/** Undefined where the bytes are no whole head. @throws BrokerError invalid-config: a format of another version. */
+export function decodeSegmentHead(bytes: Buffer): SegmentHead | undefined {
+  if (bytes.length < SEGMENT_HEAD_BYTES || !bytes.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined;
+  const version = bytes.readUInt32LE(8);
+  const isWhole = crc32(bytes.subarray(0, 32)) === bytes.readUInt32LE(32);
+  // The head of another version may be laid out otherwise, so its checksum proves nothing. One flipped bit of ours is damage.
+  const isOther = isWhole ? version !== FORMAT_VERSION : version > FORMAT_VERSION && version <= VERSION_MAX && !isOneBitAway(version);
+  if (isOther) throw otherVersion('log', version);
+  if (!isWhole) return undefined;
+  return { salt: bytes.readUInt32LE(12), id: bytes.readDoubleLE(16), firstSequence: bytes.readDoubleLE(24) };
+}
+
+function isOneBitAway(version: number): boolean {
+  const difference = version ^ FORMAT_VERSION;
+  return (difference & (difference - 1)) === 0;
+}
+
+export function otherVersion(what: 'log' | 'index', version: number): BrokerError {
+  return new BrokerError('invalid-config', `the ${what} was written by another version of holdline: it has format ${version}, and this build reads only format ${FORMAT_VERSION}. Nothing was changed`);
+}
+
+export function encodeBatchHead(into: Buffer, head: BatchHead, salt: number): void {
+  BATCH_MAGIC.copy(into);
+  into.writeUInt32LE(head.byteLength, 4);
+  into.writeDoubleLE(head.sequence, 8);
+  into.writeDoubleLE(head.time, 16);
+  into.writeUInt32LE(head.frames, 24);
+  into.writeUInt32LE(crc32(into.subarray(0, 28), salt), 28);
+}
+
+/** Undefined where no whole head stands at `at`. */
+export function decodeBatchHead(bytes: Buffer, at: number, salt: number): BatchHead | undefined {
+  if (bytes.length - at < BATCH_HEAD_BYTES || bytes.readUInt32LE(at) !== BATCH_MAGIC.readUInt32LE(0)) return undefined;
+  if (crc32(bytes.subarray(at, at + 28), salt) !== bytes.readUInt32LE(at + 28)) return undefined;
+  return {
+    byteLength: bytes.readUInt32LE(at + 4),
+    sequence: bytes.readDoubleLE(at + 8),
+    time: bytes.readDoubleLE(at + 16),
+    frames: bytes.readUInt32LE(at + 24),
+  };
+}

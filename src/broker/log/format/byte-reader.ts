@@ -1,0 +1,91 @@
+// Reads what ByteWriter wrote, from bytes that may be anything: every step is bounded by the end of the slice,
+// and the only way to fail is BrokerError `corrupt`. A read past the end would serve another topic's bytes.
+import { BrokerError } from '../../errors.ts';
+
+const VARINT_BYTES_MAX = 8;
+
+export class ByteReader {
+  readonly #buffer: Buffer;
+  readonly #end: number;
+  #at: number;
+
+  constructor(buffer: Buffer, from = 0, to = buffer.length) {
+    this.#buffer = buffer;
+    this.#at = from;
+    this.#end = to;
+  }
+
+  get at(): number {
+    return this.#at;
+  }
+
+  get left(): number {
+    return this.#end - this.#at;
+  }
+
+  byte(): number {
+    const value = this.#at < this.#end ? this.#buffer[this.#at] : undefined;
+    if (value === undefined) throw new BrokerError('corrupt', 'the bytes end too early');
+    this.#at += 1;
+    return value;
+  }
+
+  uint32(): number {
+    const at = this.#take(4);
+    return this.#buffer.readUInt32LE(at);
+  }
+
+  float64(): number {
+    const at = this.#take(8);
+    return this.#buffer.readDoubleLE(at);
+  }
+
+  varint(): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < VARINT_BYTES_MAX; i++) {
+      const byte = this.byte();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (value > Number.MAX_SAFE_INTEGER) break;
+        return value;
+      }
+      scale *= 0x80;
+    }
+    throw new BrokerError('corrupt', 'a number is too large');
+  }
+
+  /** A count of things that take at least one byte each: more than there are bytes is a lie, and would allocate. */
+  count(max: number): number {
+    const value = this.varint();
+    if (value > max || value > this.left) throw new BrokerError('corrupt', 'a count is too large');
+    return value;
+  }
+
+  name(max: number): string {
+    const length = this.count(max);
+    const at = this.#take(length);
+    return this.#buffer.toString('latin1', at, at + length);
+  }
+
+  bytes(length: number): Buffer {
+    const at = this.#take(length);
+    return this.#buffer.subarray(at, at + length);
+  }
+
+  text(length: number): string {
+    const at = this.#take(length);
+    return this.#buffer.toString('utf8', at, at + length);
+  }
+
+  skip(length: number): void {
+    this.#take(length);
+  }
+
+  #take(length: number): number {
+    const at = this.#at;
+    if (length > this.#end - at) throw new BrokerError('corrupt', 'the bytes end too early');
+    this.#at = at + length;
+    return at;
+  }
+}

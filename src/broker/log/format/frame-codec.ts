@@ -1,0 +1,253 @@
+// What one frame of the log says, as bytes and back. A frame is the atomic unit: one append call, one end of a
+// topic, one step of a group. Pure. It stores outcomes (first offset, epoch, expiry), never conditions, so that
+// replay needs no clock, no randomness and no decision. The decoder takes any bytes and throws only `corrupt`.
+import { crc32 } from 'node:zlib';
+import {
+  APPEND_RECORDS_MAX, APPEND_WRITES_MAX, RECORD_BYTES_MAX, SUPERSEDES_MAX, type NewRecord, type Priority,
+} from '../../broker.ts';
+import { BrokerError } from '../../errors.ts';
+import { TOPIC_NAME_BYTES_MAX, type LiteTopicName } from '../../lite-topic.ts';
+import { ByteReader } from './byte-reader.ts';
+import type { ByteWriter } from './byte-writer.ts';
+
+/** `[body length, crc32 of the body]` */
+export const FRAME_HEAD_BYTES = 8;
+const EPOCH_BYTES_MAX = 64;
+const GROUP_NAME_BYTES_MAX = 1024;
+const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
+
+const KINDS = { append: 1, ended: 2, group: 3, consumed: 4 } as const;
+const FLAGS = { created: 1, takeFence: 2, fence: 4, supersedes: 8, ttl: 16, expires: 32, priority: 64 } as const;
+const FLAGS_KNOWN = 127;
+
+export interface FrameWrite<R> {
+  readonly topic: LiteTopicName;
+  /** The epoch's base: without the era that an unclean restart adds. */
+  readonly epoch: string;
+  /** The write made the topic, in this era. */
+  readonly created?: number | undefined;
+  readonly first: number;
+  readonly takeFence?: true | undefined;
+  readonly fence?: { readonly fence: number; readonly seq: number } | undefined;
+  readonly supersedes?: readonly (readonly [from: number, to: number])[] | undefined;
+  readonly ttlMs?: number | undefined;
+  readonly expiresAt?: number | undefined;
+  readonly priority?: Priority | undefined;
+  readonly records: readonly R[];
+}
+
+/** A record on its way into the log. `size`: UTF-8 bytes of its text, which are counted once. */
+export interface SizedRecord extends NewRecord {
+  readonly size: number;
+}
+
+/** Where a record's text stands in the body it was decoded from. */
+export interface StoredRecord {
+  readonly major: boolean;
+  readonly start: number;
+  readonly size: number;
+}
+
+export interface EndedFrame {
+  readonly kind: 'ended';
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  readonly reason: 'expired' | 'removed';
+  /** ms since 1970, by the engine's own time: how long the tombstone stands is counted from here. */
+  readonly at: number;
+}
+
+export interface GroupFrame {
+  readonly kind: 'group';
+  readonly group: string;
+  readonly pattern: string;
+}
+
+export interface ConsumedFrame {
+  readonly kind: 'consumed';
+  readonly group: string;
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  /** The first offset that is not consumed. */
+  readonly next: number;
+}
+
+export interface AppendFrame<R> {
+  readonly kind: 'append';
+  readonly writes: readonly FrameWrite<R>[];
+}
+
+export type Frame<R> = AppendFrame<R> | EndedFrame | GroupFrame | ConsumedFrame;
+
+/** Writes head and body, and gives the frame's whole length. */
+export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number {
+  const start = into.length;
+  into.skip(FRAME_HEAD_BYTES);
+  into.byte(KINDS[frame.kind]);
+  switch (frame.kind) {
+    case 'append':
+      into.byte(frame.writes.length);
+      for (const write of frame.writes) encodeWrite(into, write);
+      break;
+    case 'ended':
+      into.name(frame.topic);
+      into.name(frame.epoch);
+      into.byte(frame.reason === 'expired' ? 1 : 0);
+      into.varint(frame.at);
+      break;
+    case 'group':
+      into.name(frame.group);
+      into.name(frame.pattern);
+      break;
+    case 'consumed':
+      into.name(frame.group);
+      into.name(frame.topic);
+      into.name(frame.epoch);
+      into.varint(frame.next);
+      break;
+  }
+  const length = into.length - start;
+  into.patchUint32(start, length - FRAME_HEAD_BYTES);
+  into.patchUint32(start + 4, crc32(into.view(start + FRAME_HEAD_BYTES)));
+  return length;
+}
+
+function encodeWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
+  into.name(write.topic);
+  into.name(write.epoch);
+  into.byte(
+    (write.created === undefined ? 0 : FLAGS.created) |
+      (write.takeFence === true ? FLAGS.takeFence : 0) |
+      (write.fence === undefined ? 0 : FLAGS.fence) |
+      (write.supersedes === undefined ? 0 : FLAGS.supersedes) |
+      (write.ttlMs === undefined ? 0 : FLAGS.ttl) |
+      (write.expiresAt === undefined ? 0 : FLAGS.expires) |
+      (write.priority === undefined ? 0 : FLAGS.priority),
+  );
+  if (write.created !== undefined) into.varint(write.created);
+  into.varint(write.first);
+  if (write.fence !== undefined) {
+    into.varint(write.fence.fence);
+    into.varint(write.fence.seq);
+  }
+  if (write.supersedes !== undefined) encodeRanges(into, write.supersedes);
+  if (write.ttlMs !== undefined) into.varint(write.ttlMs);
+  if (write.expiresAt !== undefined) into.varint(write.expiresAt);
+  if (write.priority !== undefined) into.byte(PRIORITIES.indexOf(write.priority));
+  into.varint(write.records.length);
+  for (const { data, size, major } of write.records) into.flaggedText(data, size, major);
+}
+
+/** Each range as the distance from the end of the one before it, and its length: small numbers, small bytes. */
+function encodeRanges(into: ByteWriter, ranges: readonly (readonly [number, number])[]): void {
+  into.varint(ranges.length);
+  let after = 0;
+  for (const [from, to] of ranges) {
+    into.varint(from - after);
+    into.varint(to - from);
+    after = to + 1;
+  }
+}
+
+export interface FrameSlice {
+  /** Where the body stands in the buffer. */
+  readonly bodyStart: number;
+  readonly end: number;
+}
+
+/** The frame that begins at `at`. @throws BrokerError corrupt: it does not fit, or its checksum is another. */
+export function sliceFrame(buffer: Buffer, at: number, end = buffer.length): FrameSlice {
+  if (end - at < FRAME_HEAD_BYTES) throw new BrokerError('corrupt', 'a frame ends too early');
+  const length = buffer.readUInt32LE(at);
+  const bodyStart = at + FRAME_HEAD_BYTES;
+  if (length === 0 || length > end - bodyStart) throw new BrokerError('corrupt', 'a frame ends too early');
+  const crc = buffer.readUInt32LE(at + 4);
+  if (crc32(buffer.subarray(bodyStart, bodyStart + length)) !== crc) {
+    throw new BrokerError('corrupt', 'a frame does not match its checksum');
+  }
+  return { bodyStart, end: bodyStart + length };
+}
+
+/** The body between `from` and `to`. Offsets in StoredRecord are offsets into `buffer`. @throws BrokerError corrupt */
+export function decodeFrame(buffer: Buffer, from: number, to: number): Frame<StoredRecord> {
+  const reader = new ByteReader(buffer, from, to);
+  const frame = decodeBody(reader);
+  if (reader.left !== 0) throw new BrokerError('corrupt', 'a frame has bytes left over');
+  return frame;
+}
+
+function decodeBody(reader: ByteReader): Frame<StoredRecord> {
+  const kind = reader.byte();
+  switch (kind) {
+    case KINDS.append: {
+      const count = reader.byte();
+      if (count === 0 || count > APPEND_WRITES_MAX) throw new BrokerError('corrupt', 'not a number of writes');
+      return { kind: 'append', writes: Array.from({ length: count }, () => decodeWrite(reader)) };
+    }
+    case KINDS.ended: {
+      const [topic, epoch] = [topicName(reader), reader.name(EPOCH_BYTES_MAX)];
+      return { kind: 'ended', topic, epoch, reason: reader.byte() === 1 ? 'expired' : 'removed', at: reader.varint() };
+    }
+    case KINDS.group:
+      return { kind: 'group', group: reader.name(GROUP_NAME_BYTES_MAX), pattern: reader.name(TOPIC_NAME_BYTES_MAX) };
+    case KINDS.consumed: {
+      const [group, topic] = [reader.name(GROUP_NAME_BYTES_MAX), topicName(reader)];
+      return { kind: 'consumed', group, topic, epoch: reader.name(EPOCH_BYTES_MAX), next: reader.varint() };
+    }
+    default:
+      throw new BrokerError('corrupt', `no such kind of frame: ${kind}`);
+  }
+}
+
+function decodeWrite(reader: ByteReader): FrameWrite<StoredRecord> {
+  const topic = topicName(reader);
+  const epoch = reader.name(EPOCH_BYTES_MAX);
+  const flags = reader.byte();
+  if (flags > FLAGS_KNOWN) throw new BrokerError('corrupt', 'a write has flags of another version');
+  const created = (flags & FLAGS.created) === 0 ? undefined : reader.varint();
+  const first = reader.varint();
+  const fence = (flags & FLAGS.fence) === 0 ? undefined : { fence: reader.varint(), seq: reader.varint() };
+  const supersedes = (flags & FLAGS.supersedes) === 0 ? undefined : decodeRanges(reader);
+  const ttlMs = (flags & FLAGS.ttl) === 0 ? undefined : reader.varint();
+  const expiresAt = (flags & FLAGS.expires) === 0 ? undefined : reader.varint();
+  const priority = (flags & FLAGS.priority) === 0 ? undefined : decodePriority(reader);
+  const takeFence = (flags & FLAGS.takeFence) === 0 ? undefined : true;
+  const records = Array.from({ length: reader.count(APPEND_RECORDS_MAX) }, () => decodeRecord(reader));
+  if (first + records.length > Number.MAX_SAFE_INTEGER) throw new BrokerError('corrupt', 'an offset is too large');
+  return { topic, epoch, created, first, takeFence, fence, supersedes, ttlMs, expiresAt, priority, records };
+}
+
+function decodeRecord(reader: ByteReader): StoredRecord {
+  const head = reader.varint();
+  const size = Math.floor(head / 2);
+  if (size > RECORD_BYTES_MAX) throw new BrokerError('corrupt', 'a record is too large');
+  const start = reader.at;
+  reader.skip(size);
+  return { major: head % 2 === 1, start, size };
+}
+
+function decodeRanges(reader: ByteReader): [number, number][] {
+  let after = 0;
+  return Array.from({ length: reader.count(SUPERSEDES_MAX) }, () => {
+    const from = after + reader.varint();
+    const to = from + reader.varint();
+    if (to >= Number.MAX_SAFE_INTEGER) throw new BrokerError('corrupt', 'an offset is too large');
+    after = to + 1;
+    return [from, to];
+  });
+}
+
+function decodePriority(reader: ByteReader): Priority {
+  const priority = PRIORITIES[reader.byte()];
+  if (priority === undefined) throw new BrokerError('corrupt', 'no such priority');
+  return priority;
+}
+
+/** Its alphabet was checked before it was written, and the checksum says that it is still the same. */
+function topicName(reader: ByteReader): LiteTopicName {
+  return reader.name(TOPIC_NAME_BYTES_MAX) as LiteTopicName;
+}
+
+export function recordText(buffer: Buffer, record: StoredRecord): string {
+  return buffer.toString('utf8', record.start, record.start + record.size);
+}

@@ -1,0 +1,79 @@
+// Fetches records that are no longer in memory: frames that stand close together come with one read, and only so many
+// reads are under way at once.
+import type { LogBatch } from '../../broker.ts';
+import { BrokerError } from '../../errors.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
+import { batchOf, type ColdRecord, type ReadPlan } from './read-plan.ts';
+import type { Segments } from '../disk/segments.ts';
+import { StoredRecords } from './stored-records.ts';
+
+/** Reading what lies between two wanted frames is cheaper than a second read. */
+const GAP_BYTES_MAX = 32 * 1024;
+const SPAN_BYTES_MAX = 1024 * 1024;
+
+/** Neighbouring frames of one segment, ascending. */
+interface Span {
+  readonly segment: number;
+  readonly start: number;
+  end: number;
+  readonly records: ColdRecord[];
+}
+
+export class ColdReads {
+  readonly #segments: Segments;
+  readonly #max: number;
+  #running = 0;
+  readonly #queue: (() => void)[] = [];
+
+  constructor(segments: Segments, max: number) {
+    this.#segments = segments;
+    this.#max = max;
+  }
+
+  /** `cold`: those of the plan's records that are still to be filled in. @throws BrokerError corrupt, failed */
+  async complete(topic: LiteTopicName, plan: ReadPlan, cold: readonly ColdRecord[]): Promise<LogBatch> {
+    // All of them in this turn: a segment must not be unlinked between the plan and its turn to be read.
+    const reads = spansOf(cold).map((span) => this.#read(topic, plan, span));
+    await Promise.all(reads);
+    return batchOf(plan);
+  }
+
+  async #read(topic: LiteTopicName, plan: ReadPlan, span: Span): Promise<void> {
+    const segment = this.#segments.acquire(span.segment);
+    if (this.#running >= this.#max) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    else this.#running += 1;
+    try {
+      const bytes = await segment.read(span.start, span.end - span.start);
+      const records = new StoredRecords(topic, plan);
+      for (const record of span.records) records.fill(record, bytes, span.start);
+    } catch (error) {
+      if (error instanceof BrokerError) throw located(error, topic, span);
+      throw new BrokerError('failed', `segment ${span.segment} cannot be read`, { cause: error });
+    } finally {
+      const next = this.#queue.shift();
+      if (next === undefined) this.#running -= 1;
+      else next();
+      await segment.release();
+    }
+  }
+}
+
+function spansOf(cold: readonly ColdRecord[]): Span[] {
+  const ordered = [...cold].sort((a, b) => a.location.segment - b.location.segment || a.location.position - b.location.position);
+  const spans: Span[] = [];
+  for (const record of ordered) {
+    const { segment, position, length } = record.location;
+    const last = spans.at(-1);
+    const near = last?.segment === segment && position - last.end <= GAP_BYTES_MAX && position + length - last.start <= SPAN_BYTES_MAX;
+    // A frame that holds several of the records is in the span already, however large it is.
+    if (last !== undefined && (near || (last.segment === segment && position + length <= last.end))) {
+      last.records.push(record);
+      last.end = Math.max(last.end, position + length);
+    } else spans.push({ segment, start: position, end: position + length, records: [record] });
+  }
+  return spans;
+}
+
+function located(error: BrokerError, topic: LiteTopicName, span: Span): BrokerError {
+  return new BrokerError(error.code, `segment ${span.segment} from byte ${span.start}, of ${topic}: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,145 @@
+// What a read will give, decided in one turn of the event loop from the index: which records and holes, how far, and
+// which of the records are not in memory. Filling those in (cold-reads.ts) takes time and changes nothing of this,
+// so a reader gets the topic as it was at one moment.
+import { READ_BYTES, READ_RECORDS } from '../../broker.ts';
+import type { LogBatch, LogItem, ReadFrom, ReadOptions, Reset, ResetReason } from '../../broker.ts';
+import { CHUNK_RECORDS, type FrameLocation } from '../topics/record-chunk.ts';
+import type { Topic, TopicVersion } from '../topics/topic.ts';
+
+/** A record of the plan that has to come from the disk. */
+export interface ColdRecord {
+  /** Its place in the batch. */
+  readonly at: number;
+  readonly offset: number;
+  readonly major: boolean;
+  readonly location: FrameLocation;
+}
+
+export interface ReadPlan {
+  readonly kind: 'plan';
+  readonly epoch: string;
+  readonly base: string;
+  readonly items: LogItem[];
+  readonly cold: readonly ColdRecord[];
+  readonly next: number;
+  readonly end: boolean;
+}
+
+/** @throws BrokerError corrupt: the index does not match its own counts. */
+export function planRead(topic: Topic, version: TopicVersion, from: ReadFrom, options: ReadOptions): ReadPlan | Reset {
+  const { state } = version;
+  if (typeof from === 'object' && from.epoch !== state.epoch) return resetOf(version, 'epoch-changed');
+  if (typeof from === 'object' && from.offset > state.next) return resetOf(version, 'ahead-of-log');
+  const step = options.direction === 'backward' ? -1 : 1;
+  const walk = new Walk(topic, version, step, options);
+  walk.run(startOf(from, state.next, step));
+  return walk;
+}
+
+export function resetOf({ state }: TopicVersion, reason: ResetReason): Reset {
+  return { kind: 'reset', reason, epoch: state.epoch, earliest: 0, next: state.next };
+}
+
+export function batchOf({ epoch, items, next, end }: ReadPlan): LogBatch {
+  return { kind: 'batch', epoch, items, next, end };
+}
+
+function startOf(from: ReadFrom, next: number, step: 1 | -1): number {
+  if (from === 'earliest') return 0;
+  if (from === 'end') return next - 1;
+  return step > 0 ? Math.max(0, from.offset) : Math.min(from.offset, next - 1);
+}
+
+const NONE: readonly ColdRecord[] = [];
+
+/** Is the plan when it has run. Its lists are made for the one item that a live reader is given. */
+class Walk implements ReadPlan {
+  readonly kind = 'plan';
+  readonly epoch: string;
+  readonly base: string;
+  items: LogItem[] = [];
+  next = 0;
+  readonly #topic: Topic;
+  readonly #head: number;
+  readonly #step: 1 | -1;
+  readonly #options: ReadOptions;
+  #cold: ColdRecord[] | undefined;
+  #bytes = 0;
+
+  constructor(topic: Topic, { state, base }: TopicVersion, step: 1 | -1, options: ReadOptions) {
+    this.epoch = state.epoch;
+    this.base = base;
+    this.#topic = topic;
+    this.#head = state.next;
+    this.#step = step;
+    this.#options = options;
+  }
+
+  get cold(): readonly ColdRecord[] {
+    return this.#cold ?? NONE;
+  }
+
+  get end(): boolean {
+    return this.next < 0 || this.next >= this.#head;
+  }
+
+  /** From an offset until a limit or the end. */
+  run(start: number): void {
+    const { maxBytes = READ_BYTES, maxRecords = READ_RECORDS } = this.#options;
+    let at = this.#wanted(start);
+    while (at >= 0 && at < this.#head) {
+      const chunk = this.#topic.chunkOf(at);
+      const slot = at % CHUNK_RECORDS;
+      const size = chunk.size(slot);
+      this.#bytes += size;
+      if (this.items.length > 0 && (this.items.length >= maxRecords || this.#bytes > maxBytes)) break;
+      const by = chunk.holeBy(slot);
+      if (by >= 0) at = this.#hole(at, by);
+      else this.#record(at, chunk.isMajor(slot));
+      at = this.#wanted(at + this.#step);
+    }
+    this.next = at;
+  }
+
+  #add(item: LogItem): void {
+    if (this.items.length === 0) this.items = [item];
+    else this.items.push(item);
+  }
+
+  #record(offset: number, major: boolean): void {
+    const newest = this.#topic.newest;
+    if (newest?.offset === offset) {
+      this.#add(newest);
+      return;
+    }
+    const location = this.#topic.chunkOf(offset).location(offset % CHUNK_RECORDS);
+    const cold = { at: this.items.length, offset, major, location };
+    if (this.#cold === undefined) this.#cold = [cold];
+    else this.#cold.push(cold);
+    this.#add({ kind: 'record', offset, major, data: '' });
+  }
+
+  /** The part of the hole that lies in reading direction, across chunks. Gives its far end. */
+  #hole(offset: number, by: number): number {
+    let last = offset;
+    for (let at = offset + this.#step; at >= 0 && at < this.#head; at += this.#step) {
+      if (this.#topic.chunkOf(at).holeBy(at % CHUNK_RECORDS) !== by) break;
+      last = at;
+    }
+    this.#add({ kind: 'hole', from: Math.min(offset, last), to: Math.max(offset, last), by });
+    return last;
+  }
+
+  /** The next offset that the reader wants: for majors only, chunks without any are stepped over whole. */
+  #wanted(offset: number): number {
+    if (this.#options.majorOnly !== true) return offset;
+    let at = offset;
+    while (at >= 0 && at < this.#head) {
+      const chunk = this.#topic.chunkOf(at);
+      if (!chunk.hasMajors) at = this.#step > 0 ? (chunk.index + 1) * CHUNK_RECORDS : chunk.index * CHUNK_RECORDS - 1;
+      else if (chunk.isMajor(at % CHUNK_RECORDS)) return at;
+      else at += this.#step;
+    }
+    return Math.min(at, this.#head);
+  }
+}

@@ -1,0 +1,110 @@
+// Reading topics of the log: what stands in one from a position on, once or as a tail. Owns the tails there are.
+import type { ReadFrom, ReadOptions, ReadResult, TailOptions } from '../../broker.ts';
+import { TOMBSTONE_MS } from '../../broker.ts';
+import { BrokerError } from '../../errors.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
+import type { Position } from '../../position.ts';
+import { TailReader, type TailSource } from '../../tail/tail-reader.ts';
+import type { ColdReads } from './cold-reads.ts';
+import type { EngineTime } from '../topics/engine-time.ts';
+import { batchOf, planRead, type ColdRecord, type ReadPlan } from './read-plan.ts';
+import type { RecentLog } from './recent-log.ts';
+import { StoredRecords } from './stored-records.ts';
+import type { TopicTable } from '../topics/topic-table.ts';
+import type { Topic } from '../topics/topic.ts';
+
+const EVERYTHING: ReadOptions = { majorOnly: false };
+const MAJOR_ONLY: ReadOptions = { majorOnly: true };
+
+export class TopicReads {
+  readonly #table: TopicTable;
+  readonly #recent: RecentLog;
+  readonly #cold: ColdReads;
+  readonly #time: EngineTime;
+  readonly #tails = new Set<TailReader>();
+  #isClosed = false;
+
+  constructor(table: TopicTable, recent: RecentLog, cold: ColdReads, time: EngineTime) {
+    this.#table = table;
+    this.#recent = recent;
+    this.#cold = cold;
+    this.#time = time;
+  }
+
+  read(topic: Topic | undefined, from: ReadFrom, options: ReadOptions): ReadResult | Promise<ReadResult> {
+    if (topic?.visible === undefined) return this.#endOf(topic);
+    const plan = planRead(topic, topic.visible, from, options);
+    if (plan.kind === 'reset') return plan;
+    const cold = this.#fillRecent(topic.name, plan);
+    return cold.length === 0 ? batchOf(plan) : this.#cold.complete(topic.name, plan, cold);
+  }
+
+  tail(name: LiteTopicName, from: Position, options: TailOptions): TailReader {
+    return new TailReader(new TopicSource(this, name), from, options);
+  }
+
+  /** The topic it reads; undefined where there is none yet. @throws BrokerError closed */
+  attach(name: LiteTopicName, reader: TailReader): Topic | undefined {
+    if (this.#isClosed) throw new BrokerError('closed', 'the broker was closed');
+    this.#tails.add(reader);
+    const topic = this.#table.find(name);
+    topic?.addReader(reader);
+    return topic;
+  }
+
+  detach(topic: Topic | undefined, reader: TailReader): void {
+    this.#tails.delete(reader);
+    topic?.removeReader(reader);
+  }
+
+  /** Every tail ends. */
+  close(): void {
+    this.#isClosed = true;
+    for (const tail of [...this.#tails]) tail.stop();
+  }
+
+  /** Gives those that are not in memory. */
+  #fillRecent(topic: LiteTopicName, plan: ReadPlan): readonly ColdRecord[] {
+    if (plan.cold.length === 0) return plan.cold;
+    const records = new StoredRecords(topic, plan);
+    return plan.cold.filter((record) => {
+      const block = this.#recent.find(record.location);
+      if (block !== undefined) records.fill(record, block.buffer, block.start);
+      return block === undefined;
+    });
+  }
+
+  #endOf(topic: Topic | undefined): ReadResult {
+    const tombstone = topic?.tombstone;
+    if (topic === undefined || tombstone === undefined || tombstone.at + TOMBSTONE_MS <= this.#time.now()) return { kind: 'missing' };
+    return topic.endReset(tombstone);
+  }
+}
+
+/** What one tail reads. A topic with readers stays in memory, so it is looked for once and not with every token. */
+class TopicSource implements TailSource {
+  readonly #reads: TopicReads;
+  readonly #name: LiteTopicName;
+  #topic: Topic | undefined;
+
+  constructor(reads: TopicReads, name: LiteTopicName) {
+    this.#reads = reads;
+    this.#name = name;
+  }
+
+  readFrom(position: Position, majorOnly: boolean): ReadResult | Promise<ReadResult> {
+    if (!majorOnly) {
+      const newest = this.#topic?.newestAt(position);
+      if (newest !== undefined) return { kind: 'batch', epoch: position.epoch, items: [newest], next: newest.offset + 1, end: true };
+    }
+    return this.#reads.read(this.#topic, position, majorOnly ? MAJOR_ONLY : EVERYTHING);
+  }
+
+  attach(reader: TailReader): void {
+    this.#topic = this.#reads.attach(this.#name, reader);
+  }
+
+  detach(reader: TailReader): void {
+    this.#reads.detach(this.#topic, reader);
+  }
+}

@@ -1,0 +1,189 @@
+// Gives the room of what was removed back to a full device where the rest of a segment still lives. A chat's records stand between
+// those of others, and some of them (the lists of chats) live for years, so on most logs hardly a segment ever dies whole. The pages
+// in which something lives are copied to a file with holes, each to the place where it was, and that file takes the segment's name:
+// no record moves, and the index stays as it is. Only right after a checkpoint, and only segments before it: everything that lives in
+// them stands in the index then, and from there on it can only become less. Costs nothing while there is room.
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { isCode } from '../disk/device-errors.ts';
+import type { DiskReserve } from '../disk/disk-reserve.ts';
+import type { LogFile, LogFiles } from '../disk/log-files.ts';
+import { RecordChunk } from '../topics/record-chunk.ts';
+import type { Segments } from '../disk/segments.ts';
+import type { TopicIndex } from '../topics/topic-index.ts';
+
+const SUFFIX = '.thin';
+const PAGE_BYTES = 4096;
+/** Of one read. */
+const COPY_PAGES = 256;
+/** Read from the index in one turn of the event loop. */
+const CHUNKS_A_TURN = 64;
+
+/** Which pages of a segment hold something that lives. */
+interface LivePages {
+  readonly id: number;
+  readonly size: number;
+  readonly pages: Uint8Array;
+}
+
+export class SegmentThinning {
+  readonly #files: LogFiles;
+  readonly #segments: Segments;
+  readonly #index: TopicIndex;
+  readonly #reserve: DiskReserve;
+  /** The last run lacked room or descriptors: the next comes with a checkpoint that is due anyway. */
+  #hasGivenUp = false;
+
+  constructor(files: LogFiles, segments: Segments, index: TopicIndex, reserve: DiskReserve) {
+    this.#files = files;
+    this.#segments = segments;
+    this.#index = index;
+    this.#reserve = reserve;
+  }
+
+  /** Copies that a crash left behind. */
+  async removeLeftovers(): Promise<void> {
+    const { folder } = this.#segments;
+    for (const name of await this.#files.list(folder)) if (name.endsWith(SUFFIX)) await this.#files.unlink(join(folder, name));
+  }
+
+  /** `before`: the segment in which the last checkpoint stands. */
+  isWorthIt(before: number): boolean {
+    return !this.#hasGivenUp && this.#segments.thinnable(before, this.#spendable).length > 0;
+  }
+
+  /** In the turn in which a checkpoint became durable, or later, and before the next begins. */
+  async run(before: number): Promise<void> {
+    this.#hasGivenUp = false;
+    const ids = this.#segments.thinnable(before, this.#spendable);
+    if (ids.length === 0) return;
+    try {
+      await this.removeLeftovers();
+      await this.#thinAll(ids);
+    } catch (error) {
+      if (!isCode(error, 'ENOSPC') && !isCode(error, 'EMFILE')) throw error;
+      this.#hasGivenUp = true;
+    }
+  }
+
+  async #thinAll(ids: readonly number[]): Promise<void> {
+    const found: LivePages[] = [];
+    for (const id of ids) {
+      const size = await this.#sizeOf(id);
+      const pages = new Uint8Array(Math.ceil(size / PAGE_BYTES));
+      // The segment's head.
+      pages[0] = 1;
+      found.push({ id, size, pages });
+    }
+    await this.#markLive(new Map(found.map((one) => [one.id, one])));
+    for (const one of found) {
+      if (this.#isWorthCopying(one)) await this.#thin(one);
+      this.#segments.noteThinned(one.id);
+    }
+  }
+
+  /** A copy must fit beside the segment. Half, because others need the reserve as well. */
+  get #spendable(): number {
+    return this.#reserve.bytesLeft / 2;
+  }
+
+  async #sizeOf(id: number): Promise<number> {
+    const file = await this.#files.open(this.#segments.path(id), 'read');
+    try {
+      return await file.size();
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #markLive(segments: ReadonlyMap<number, LivePages>): Promise<void> {
+    let after: Buffer | undefined;
+    do {
+      let left = CHUNKS_A_TURN;
+      const start = after;
+      after = undefined;
+      for (const { key, value } of this.#index.chunksFrom(start)) {
+        if (left === 0) {
+          after = key;
+          break;
+        }
+        left -= 1;
+        markChunk(RecordChunk.decode(0, value), segments);
+      }
+      await setImmediate();
+    } while (after !== undefined);
+  }
+
+  #isWorthCopying({ pages }: LivePages): boolean {
+    const live = pages.reduce((sum, page) => sum + page, 0);
+    return live <= pages.length / 2 && live * PAGE_BYTES <= this.#spendable;
+  }
+
+  async #thin(one: LivePages): Promise<void> {
+    const path = this.#segments.path(one.id);
+    const copy = path + SUFFIX;
+    const isWhole = await this.#reserve.use(() => this.#copy(path, copy, one));
+    if (!isWhole || !(await this.#segments.replace(one.id, copy))) await this.#files.unlink(copy);
+  }
+
+  /** False: the segment cannot be read whole, which whoever reads it is told. Leaves no copy where it throws. */
+  async #copy(from: string, to: string, one: LivePages): Promise<boolean> {
+    const source = await this.#files.open(from, 'read');
+    try {
+      const target = await this.#files.open(to, 'create');
+      try {
+        const isWhole = await copyPages(source, target, one);
+        if (isWhole) await target.datasync();
+        await target.close();
+        return isWhole;
+      } catch (error) {
+        await target.close();
+        await this.#files.unlink(to);
+        throw error;
+      }
+    } finally {
+      await source.close();
+    }
+  }
+}
+
+function markChunk(chunk: RecordChunk, segments: ReadonlyMap<number, LivePages>): void {
+  for (let slot = 0; slot < chunk.count; slot++) {
+    if (chunk.holeBy(slot) >= 0) continue;
+    const { segment, position, length } = chunk.location(slot);
+    const found = segments.get(segment);
+    found?.pages.fill(1, Math.floor(position / PAGE_BYTES), Math.ceil((position + length) / PAGE_BYTES));
+  }
+}
+
+async function copyPages(source: LogFile, target: LogFile, { size, pages }: LivePages): Promise<boolean> {
+  for (let page = 0; page < pages.length; ) {
+    if (pages[page] === 0) {
+      page += 1;
+      continue;
+    }
+    let end = page + 1;
+    while (end < pages.length && pages[end] === 1 && end - page < COPY_PAGES) end += 1;
+    const bytes = await readWhole(source, page * PAGE_BYTES, Math.min(end * PAGE_BYTES, size));
+    if (bytes === undefined) return false;
+    for (let done = 0; done < bytes.length; ) done += await target.write(bytes.subarray(done), page * PAGE_BYTES + done);
+    page = end;
+  }
+  // Its length is the same, whatever stands at its end.
+  await target.truncate(size);
+  return true;
+}
+
+async function readWhole(file: LogFile, from: number, to: number): Promise<Buffer | undefined> {
+  const bytes = Buffer.allocUnsafe(to - from);
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      const count = await file.read(bytes.subarray(done), from + done);
+      if (count === 0) return undefined;
+      done += count;
+    }
+  } catch {
+    return undefined;
+  }
+  return bytes;
+}

@@ -1,0 +1,248 @@
+// Reads the log from a position to its end at start-up, and decides what a damaged end means: the last batch of the
+// last segment may be torn and is cut off; anything else is damage to acknowledged records, and the log is refused
+// with the place named, never opened shorter than it was.
+import { BrokerError } from '../../errors.ts';
+import { BATCH_HEAD_BYTES, BATCH_MAGIC, decodeBatchHead, decodeSegmentHead, SEGMENT_HEAD_BYTES, type BatchHead, type SegmentHead } from '../format/batch-codec.ts';
+import { decodeFrame, sliceFrame, type Frame, type StoredRecord } from '../format/frame-codec.ts';
+import type { LogFile, LogFiles } from '../disk/log-files.ts';
+import type { LogPosition, OpenSegment } from '../disk/log-writer.ts';
+import type { FrameLocation } from '../topics/record-chunk.ts';
+import { listSegments, type Segments } from '../disk/segments.ts';
+
+const WINDOW_BYTES = 1024 * 1024;
+
+export interface RecoveredLog {
+  readonly current: OpenSegment | undefined;
+  readonly nextId: number;
+  /** Of the next batch. */
+  readonly sequence: number;
+  /** The engine's time when the last batch was written; 0 without one. */
+  readonly time: number;
+  readonly batches: number;
+}
+
+export interface ReplayOptions {
+  readonly from: LogPosition | undefined;
+  /** Segments that the checkpoint knows to hold records. */
+  readonly known: readonly number[];
+  /** The last life acknowledged before flushing and the machine went down: later batches may stand after lost ones. */
+  readonly lossy: boolean;
+  onFrame(frame: Frame<StoredRecord>, location: FrameLocation): void;
+}
+
+/** @throws BrokerError corrupt, invalid-config */
+export async function recoverLog(files: LogFiles, segments: Segments, options: ReplayOptions): Promise<RecoveredLog> {
+  const found = await listSegments(files, segments.folder);
+  const { from } = options;
+  const dropped = await dropUnbegun(files, segments, found.at(-1), from);
+  const ids = dropped ? found.slice(0, -1) : found;
+  const begin = from === undefined || from.segment === 0 ? 1 : from.segment;
+  checkComplete(ids, options.known, begin, from !== undefined && from.segment !== 0);
+  const replayed = ids.filter((id) => id >= begin);
+  // Dead ones that a crash kept from being unlinked: the next checkpoint does it.
+  for (const id of ids) if (id < begin && !options.known.includes(id)) segments.add(id, 0, true);
+  const begins = await firstSequences(files, segments, replayed.slice(1));
+  let state: RecoveredLog = { current: undefined, nextId: begin, sequence: from?.sequence ?? 0, time: 0, batches: 0 };
+  for (const [i, id] of replayed.entries()) {
+    const isLast = id === replayed.at(-1);
+    if (!options.known.includes(id)) segments.add(id, 0, !isLast);
+    const position = id === from?.segment ? from.position : SEGMENT_HEAD_BYTES;
+    const replay = new SegmentReplay(files, segments, { id, isLast, mayBeTorn: isLast && !dropped, position, endSequence: begins[i] ?? Infinity, ...options });
+    state = await replay.run(state);
+  }
+  // What a life left in the page cache alone must not be shown, and then lost with the power: not a new segment's name either.
+  await files.syncFolder(segments.folder);
+  return state;
+}
+
+/** The process died while it made its last segment: nothing in it was ever acknowledged, and the one before it, which
+ *  was flushed first, is the last again. */
+async function dropUnbegun(files: LogFiles, segments: Segments, id: number | undefined, from: LogPosition | undefined): Promise<boolean> {
+  if (id === undefined) return false;
+  const path = segments.path(id);
+  const file = await files.open(path, 'read');
+  try {
+    const size = await file.size();
+    if (size > SEGMENT_HEAD_BYTES || decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES)) !== undefined) return false;
+    if (from?.segment === id) throw new BrokerError('corrupt', `segment ${id} (${path}) at byte ${size}: the log ends before the checkpoint`);
+  } finally {
+    await file.close();
+  }
+  await files.unlink(path);
+  return true;
+}
+
+interface ReplayEnd {
+  readonly position: number;
+  /** Where the last batch that was replayed begins. */
+  readonly lastBatch: number | undefined;
+  readonly sequence: number;
+  readonly time: number;
+  readonly batches: number;
+}
+
+interface SegmentOptions extends ReplayOptions {
+  readonly id: number;
+  readonly isLast: boolean;
+  readonly mayBeTorn: boolean;
+  readonly position: number;
+  /** Where the next segment begins: what stands here from there on was written by a process that had been replaced. */
+  readonly endSequence: number;
+}
+
+/** Of the heads of these segments; Infinity where a head is damaged, which is told when the segment is read. */
+async function firstSequences(files: LogFiles, segments: Segments, ids: readonly number[]): Promise<readonly number[]> {
+  const sequences: number[] = [];
+  for (const id of ids) {
+    const file = await files.open(segments.path(id), 'read');
+    try {
+      sequences.push(decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES))?.firstSequence ?? Infinity);
+    } finally {
+      await file.close();
+    }
+  }
+  return sequences;
+}
+
+/** A segment may be missing because it was dead, never because it was lost. */
+function checkComplete(ids: readonly number[], known: readonly number[], begin: number, checkpointed: boolean): void {
+  const present = new Set(ids);
+  const last = ids.at(-1) ?? 0;
+  const wanted = [...known, ...(checkpointed ? [begin] : []), ...Array.from({ length: Math.max(0, last - begin + 1) }, (_, i) => begin + i)];
+  const missing = wanted.find((id) => !present.has(id));
+  if (missing !== undefined) throw new BrokerError('corrupt', `segment ${missing} is missing`);
+}
+
+class SegmentReplay {
+  readonly #files: LogFiles;
+  readonly #segments: Segments;
+  readonly #options: SegmentOptions;
+  #window: Buffer = Buffer.alloc(0);
+  #windowAt = 0;
+
+  constructor(files: LogFiles, segments: Segments, options: SegmentOptions) {
+    this.#files = files;
+    this.#segments = segments;
+    this.#options = options;
+  }
+
+  async run(before: RecoveredLog): Promise<RecoveredLog> {
+    const { id, isLast } = this.#options;
+    const file = await this.#files.open(this.#segments.path(id), 'write');
+    let kept = false;
+    try {
+      const size = await file.size();
+      const head = await this.#head(file);
+      if (size < this.#options.position) throw this.#corrupt(size, 'the log ends before the checkpoint');
+      const end = await this.#replay(file, size, head.salt, before);
+      if (end.position < size && end.sequence < this.#options.endSequence) await this.#cut(file, size, end, head.salt);
+      if (isLast) await this.#settle(file, end);
+      kept = isLast;
+      const current = isLast ? { id, salt: head.salt, file, position: end.position } : undefined;
+      return { current, nextId: id + 1, sequence: end.sequence, time: end.time, batches: end.batches };
+    } finally {
+      if (!kept) await file.close();
+    }
+  }
+
+  async #head(file: LogFile): Promise<SegmentHead> {
+    const { id } = this.#options;
+    // Not through the window: what follows the head may be long before the checkpoint.
+    const head = decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES));
+    if (head?.id !== id) throw this.#corrupt(0, 'the head of the segment is damaged');
+    return head;
+  }
+
+  /** The last batch may stand in the page cache only: its life was killed before the flush, or the flush failed, and then
+   *  the kernel believes its pages clean. Written once more they are dirty again, and a flush is a flush. */
+  async #settle(file: LogFile, end: ReplayEnd): Promise<void> {
+    if (end.lastBatch !== undefined) {
+      const bytes = await readUpTo(file, end.lastBatch, end.position - end.lastBatch);
+      for (let done = 0; done < bytes.length; ) done += await file.write(bytes.subarray(done), end.lastBatch + done);
+    }
+    await file.datasync();
+  }
+
+  async #replay(file: LogFile, size: number, salt: number, before: RecoveredLog): Promise<ReplayEnd> {
+    let { position } = this.#options;
+    let lastBatch: number | undefined;
+    let { sequence, time, batches } = before;
+    while (position < size && sequence < this.#options.endSequence) {
+      const head = decodeBatchHead(await this.#bytes(file, position, Math.min(BATCH_HEAD_BYTES, size - position)), 0, salt);
+      if (head?.sequence !== sequence || head.byteLength > size - position - BATCH_HEAD_BYTES) break;
+      const frames = await this.#frames(file, position + BATCH_HEAD_BYTES, head);
+      if (frames === undefined) break;
+      for (const { frame, location } of frames) this.#options.onFrame(frame, location);
+      lastBatch = position;
+      position += BATCH_HEAD_BYTES + head.byteLength;
+      sequence += 1;
+      batches += 1;
+      time = Math.max(time, head.time);
+    }
+    return { position, lastBatch, sequence, time, batches };
+  }
+
+  /** All of a batch's frames, or undefined if the batch is not whole. */
+  async #frames(file: LogFile, position: number, head: BatchHead): Promise<{ frame: Frame<StoredRecord>; location: FrameLocation }[] | undefined> {
+    const bytes = await this.#bytes(file, position, head.byteLength);
+    const frames: { frame: Frame<StoredRecord>; location: FrameLocation }[] = [];
+    try {
+      for (let at = 0; at < bytes.length; ) {
+        const slice = sliceFrame(bytes, at);
+        const location = { segment: this.#options.id, position: position + at, length: slice.end - at };
+        frames.push({ frame: decodeFrame(bytes, slice.bodyStart, slice.end), location });
+        at = slice.end;
+      }
+    } catch (error) {
+      if (error instanceof BrokerError && error.code === 'corrupt') return undefined;
+      throw error;
+    }
+    return frames.length === head.frames ? frames : undefined;
+  }
+
+  async #cut(file: LogFile, size: number, end: { readonly position: number; readonly sequence: number }, salt: number): Promise<void> {
+    if (!this.#options.mayBeTorn) throw this.#corrupt(end.position, 'damage before the last segment');
+    if (!this.#options.lossy) {
+      const rest = await this.#bytes(file, end.position, size - end.position);
+      const later = findBatch(rest, salt, end.sequence);
+      if (later >= 0) throw this.#corrupt(end.position, `a whole batch follows at byte ${end.position + later}`);
+    }
+    await file.truncate(end.position);
+  }
+
+  /** Through a window, so that small batches do not cost a read each. */
+  async #bytes(file: LogFile, position: number, length: number): Promise<Buffer> {
+    const from = position - this.#windowAt;
+    if (from < 0 || from + length > this.#window.length) {
+      this.#window = await readUpTo(file, position, Math.max(length, WINDOW_BYTES));
+      this.#windowAt = position;
+      if (this.#window.length < length) throw this.#corrupt(position, 'the file became shorter');
+    }
+    const start = position - this.#windowAt;
+    return this.#window.subarray(start, start + length);
+  }
+
+  #corrupt(position: number, what: string): BrokerError {
+    return new BrokerError('corrupt', `segment ${this.#options.id} (${this.#segments.path(this.#options.id)}) at byte ${position}: ${what}`);
+  }
+}
+
+async function readUpTo(file: LogFile, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length);
+  let done = 0;
+  while (done < length) {
+    const count = await file.read(buffer.subarray(done), position + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return buffer.subarray(0, done);
+}
+
+/** Where in the bytes a later batch of this segment begins, or -1. */
+function findBatch(bytes: Buffer, salt: number, afterSequence: number): number {
+  for (let at = bytes.indexOf(BATCH_MAGIC); at >= 0; at = bytes.indexOf(BATCH_MAGIC, at + 1)) {
+    const head = decodeBatchHead(bytes, at, salt);
+    if (head !== undefined && head.sequence > afterSequence) return at;
+  }
+  return -1;
+}

@@ -1,0 +1,114 @@
+// Applies frames of the log to the topics in memory, as they were applied when they were written: no decisions, no
+// clock, no randomness, so that a restart leaves exactly the state that was acknowledged.
+import { applyWrite, newTopicState } from '../../append-rules.ts';
+import type { Appended, TopicWrite } from '../../broker.ts';
+import { BrokerError } from '../../errors.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
+import type { AppendFrame, ConsumedFrame, EndedFrame, Frame, FrameWrite, StoredRecord } from '../format/frame-codec.ts';
+import type { FrameLocation } from '../topics/record-chunk.ts';
+import type { TopicTable } from '../topics/topic-table.ts';
+import type { Topic, TopicVersion } from '../topics/topic.ts';
+
+export class Replay {
+  readonly #table: TopicTable;
+  readonly #onGroup: (group: string, pattern: string) => void;
+
+  constructor(table: TopicTable, onGroup: (group: string, pattern: string) => void) {
+    this.#table = table;
+    this.#onGroup = onGroup;
+  }
+
+  /** @throws BrokerError corrupt: the frame does not fit what stands before it */
+  apply(frame: Frame<StoredRecord>, location: FrameLocation): void {
+    switch (frame.kind) {
+      case 'append':
+        this.#append(frame, location);
+        break;
+      case 'ended':
+        this.#ended(frame);
+        break;
+      case 'group':
+        this.#onGroup(frame.group, frame.pattern);
+        break;
+      case 'consumed':
+        this.#consumed(frame);
+        break;
+    }
+  }
+
+  #append(frame: AppendFrame<StoredRecord>, location: FrameLocation): void {
+    const topics = frame.writes.map((write) => this.#pinned(write.topic));
+    const answers = frame.writes.map((write, i): Appended => {
+      const state = this.#stateBefore(topics[i], write, location);
+      return { epoch: state.epoch, first: write.first, next: write.first + write.records.length };
+    });
+    for (const [i, write] of frame.writes.entries()) {
+      const topic = topics[i];
+      if (topic === undefined) continue;
+      const version = this.#versionAfter(topic, write, answers, location);
+      topic.apply(version, write, location);
+      topic.pending = version;
+      topic.pins -= 1;
+      this.#table.touch(topic);
+    }
+  }
+
+  /** Loading the next topic of the frame must not push this one out. */
+  #pinned(name: LiteTopicName): Topic {
+    const topic = this.#table.get(name);
+    topic.pins += 1;
+    return topic;
+  }
+
+  #stateBefore(topic: Topic | undefined, write: FrameWrite<StoredRecord>, location: FrameLocation): TopicVersion['state'] {
+    const { created } = write;
+    if (created !== undefined) return newTopicState(this.#table.epochOf(write.epoch, created));
+    const visible = topic?.visible;
+    if (visible?.base !== write.epoch || visible.state.next !== write.first) {
+      throw new BrokerError('corrupt', `segment ${location.segment} at byte ${location.position}: does not follow what stands before it`);
+    }
+    return visible.state;
+  }
+
+  #versionAfter(topic: Topic, write: FrameWrite<StoredRecord>, answers: readonly Appended[], location: FrameLocation): TopicVersion {
+    const before = write.created === undefined ? topic.visible : undefined;
+    const state = applyWrite(this.#stateBefore(topic, write, location), asWrite(write), answers);
+    return {
+      state,
+      base: write.epoch,
+      era: before?.era ?? write.created ?? 0,
+      ttlMs: write.ttlMs ?? before?.ttlMs,
+      expiresAt: write.expiresAt ?? before?.expiresAt,
+      priority: write.priority ?? before?.priority ?? 'normal',
+    };
+  }
+
+  #ended(frame: EndedFrame): void {
+    const topic = this.#table.get(frame.topic);
+    const { visible } = topic;
+    if (visible?.base !== frame.epoch) return;
+    const { epoch, next } = visible.state;
+    this.#table.endedLives.push(topic.end({ reason: frame.reason, epoch, next, at: frame.at }));
+    topic.pending = undefined;
+    this.#table.touch(topic);
+  }
+
+  #consumed(frame: ConsumedFrame): void {
+    const topic = this.#table.find(frame.topic);
+    if (topic?.visible?.base !== frame.epoch) return;
+    topic.consumed ??= new Map();
+    topic.consumed.set(frame.group, frame.next);
+    this.#table.touch(topic);
+  }
+}
+
+/** As the rules of an append look at it: they need no text. */
+function asWrite({ topic, takeFence, fence, records }: FrameWrite<StoredRecord>): TopicWrite {
+  return {
+    topic,
+    expect: { create: true },
+    records: records.map(({ major }) => ({ major, data: '' })),
+    ...(takeFence === undefined ? {} : { takeFence }),
+    ...(fence === undefined ? {} : { fence }),
+  };
+}

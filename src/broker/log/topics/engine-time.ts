@@ -1,0 +1,57 @@
+// The time by which topics expire. Between looks it goes on by the monotonic clock, so that a wall clock that is set under a
+// running engine ends nothing; each look compares the two and decides by the rule in clock-guard.ts whether the wall clock is
+// believed. Each look also makes the time durable: an idle log says nothing of how late it is, and the next start compares
+// the wall clock with the latest time on record.
+import type { Clock, Timer } from '../../../base/clock.ts';
+import { CLOCK_LOOK_MS, describeDoubt, firstMoment, nextMoment, timeAt, type EngineMoment } from '../../clock-guard.ts';
+
+export interface LookHooks {
+  /** Writes the time down. Rejects only with what ends the engine. */
+  record(time: number): Promise<void>;
+  /** The time has jumped: what waits for a time must look again. */
+  onJump(): void;
+  onFatal(error: unknown): void;
+}
+
+export class EngineTime {
+  readonly #clock: Clock;
+  #moment: EngineMoment;
+  #timer: Timer | undefined;
+  #recording: Promise<void> = Promise.resolve();
+
+  /** `durable`: the latest time that the log or the checkpoint has on record. */
+  constructor(clock: Clock, durable: number | undefined, isTrusted: boolean) {
+    this.#clock = clock;
+    this.#moment = firstMoment(durable, clock.now(), clock.mono(), isTrusted);
+  }
+
+  /** Whole ms since 1970. */
+  now(): number {
+    return Math.floor(timeAt(this.#moment, this.#clock.mono()));
+  }
+
+  /** What an operator should know of the clock, if anything. */
+  get notice(): string | undefined {
+    const { doubt } = this.#moment;
+    return doubt && describeDoubt(doubt, this.#clock.mono());
+  }
+
+  watch(hooks: LookHooks): void {
+    this.#timer = this.#clock.after(CLOCK_LOOK_MS, () => {
+      this.#look(hooks);
+      this.watch(hooks);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    await this.#recording;
+  }
+
+  #look(hooks: LookHooks): void {
+    const before = this.#moment;
+    this.#moment = nextMoment(before, this.#clock.now(), this.#clock.mono());
+    if (before.doubt !== undefined && this.#moment.doubt === undefined) hooks.onJump();
+    this.#recording = hooks.record(this.now()).catch((error: unknown) => hooks.onFatal(error));
+  }
+}

@@ -1,0 +1,148 @@
+// Ends topics whose time is up: one timer for all of them, set to the earliest, and a sweep in bounded slices over the
+// topics in memory and, in order of time, over the index. A touched topic is not moved in any list, nor in
+// the index; it is looked at when its old time comes. A topic that a group has yet to consume is left alone until the
+// group says it has.
+import type { Clock, Timer } from '../../../base/clock.ts';
+import { TOMBSTONE_MS } from '../../broker.ts';
+import type { EngineTime } from './engine-time.ts';
+import type { TopicIndex } from './topic-index.ts';
+import type { TopicTable } from './topic-table.ts';
+import type { Topic } from './topic.ts';
+
+/** Node fires a longer timeout at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+/** Topics that expire one by one share a sweep. */
+const SWEEP_INTERVAL_MS = 10;
+/** After a refused write (a full device) the sweep comes back. */
+export const EXPIRY_RETRY_MS = 1000;
+
+export interface ExpiryHooks {
+  isHeld(topic: Topic): boolean;
+  end(topic: Topic): void;
+}
+
+export class Expiry {
+  readonly #clock: Clock;
+  readonly #time: EngineTime;
+  readonly #table: TopicTable;
+  readonly #index: TopicIndex;
+  readonly #sliceMax: number;
+  readonly #hooks: ExpiryHooks;
+  #timer: { readonly at: number; readonly timer: Timer } | undefined;
+  #sweptAt = 0;
+  #sweeping = false;
+  #closed = false;
+
+  constructor(clock: Clock, time: EngineTime, topics: { readonly table: TopicTable; readonly index: TopicIndex; readonly sliceMax: number }, hooks: ExpiryHooks) {
+    this.#clock = clock;
+    this.#time = time;
+    this.#table = topics.table;
+    this.#index = topics.index;
+    this.#sliceMax = topics.sliceMax;
+    this.#hooks = hooks;
+  }
+
+  /** Something may be due then, by the engine's time. */
+  arm(at: number): void {
+    if (this.#closed || this.#sweeping || (this.#timer !== undefined && this.#timer.at <= at)) return;
+    this.#timer?.timer.cancel();
+    const wait = Math.max(at, this.#sweptAt + SWEEP_INTERVAL_MS) - this.#time.now();
+    this.#timer = { at, timer: this.#clock.after(Math.min(Math.max(0, wait), TIMER_MS_MAX), () => this.sweep()) };
+  }
+
+  isDue(topic: Topic, now = this.#time.now()): boolean {
+    const at = topic.pending?.expiresAt;
+    return at !== undefined && at <= now && !this.#hooks.isHeld(topic);
+  }
+
+  /** The engine's time has jumped: what was planned by the old one is void. */
+  restart(): void {
+    this.#sweptAt = 0;
+    if (this.#closed || this.#sweeping) return;
+    this.#timer?.timer.cancel();
+    this.sweep();
+  }
+
+  sweep(): void {
+    this.#timer = undefined;
+    if (this.#closed || this.#sweeping) return;
+    this.#sweeping = true;
+    const now = this.#time.now();
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const topic of this.#table.loadedTopics()) {
+      const at = topic.pending === undefined ? tombstoneEnd(topic) : topic.pending.expiresAt;
+      if (at === undefined) continue;
+      if (at > now) earliest = Math.min(earliest, at);
+      else if (topic.pending === undefined) this.#forget(topic);
+      else if (!this.#hooks.isHeld(topic)) this.#hooks.end(topic);
+    }
+    this.#sweepIndex(now, earliest, Buffer.alloc(0));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.timer.cancel();
+  }
+
+  #sweepIndex(now: number, earliestSoFar: number, after: Buffer): void {
+    if (this.#closed) return;
+    let left = this.#sliceMax;
+    let earliest = earliestSoFar;
+    for (const { key, at, name } of this.#index.expiryAfter(after)) {
+      if (at > now) {
+        this.#finish(Math.min(earliest, at));
+        return;
+      }
+      earliest = Math.min(earliest, this.#examine(name, at, now));
+      left -= 1;
+      if (left === 0) {
+        setImmediate(() => this.#sweepIndex(now, earliest, key));
+        return;
+      }
+    }
+    this.#finish(earliest);
+  }
+
+  /** Of a topic whose time, as the index knows it, has come. One that was written to since is moved there by the next
+   *  checkpoint. Gives when to look at it again. */
+  #examine(name: Topic['name'], indexedAt: number, now: number): number {
+    const loaded = this.#table.loaded(name);
+    if (loaded?.visible !== undefined) {
+      if (loaded.indexedAt === indexedAt && loaded.visible.expiresAt !== indexedAt) this.#table.touch(loaded);
+      // A reader may have brought it into memory after this sweep looked at the topics there: nobody else would end it, or set
+      // the timer to its time.
+      if (this.isDue(loaded, now)) this.#hooks.end(loaded);
+      const expiresAt = loaded.pending?.expiresAt ?? 0;
+      return expiresAt > now ? expiresAt : Infinity;
+    }
+    const entry = this.#index.topic(name);
+    if (entry === undefined) return Infinity;
+    const { visible, tombstone } = this.#table.peek(name, entry);
+    const at = visible === undefined ? (tombstone?.at ?? Infinity) + TOMBSTONE_MS : (visible.expiresAt ?? Infinity);
+    const topic = this.#table.get(name);
+    if (at > now) {
+      this.#table.touch(topic);
+      return at;
+    }
+    if (topic.visible === undefined) this.#forget(topic);
+    else if (this.isDue(topic)) this.#hooks.end(topic);
+    return Infinity;
+  }
+
+  /** A tombstone that has stood long enough leaves the index with the next checkpoint. */
+  #forget(topic: Topic): void {
+    if (topic.waiting > 0) return;
+    topic.tombstone = undefined;
+    this.#table.touch(topic);
+  }
+
+  #finish(earliest: number): void {
+    this.#sweeping = false;
+    this.#sweptAt = this.#time.now();
+    if (earliest !== Number.POSITIVE_INFINITY) this.arm(earliest);
+  }
+}
+
+function tombstoneEnd({ tombstone }: Topic): number | undefined {
+  return tombstone === undefined ? undefined : tombstone.at + TOMBSTONE_MS;
+}

@@ -1,0 +1,179 @@
+// Where the records of one stretch of a topic stand: CHUNK_RECORDS offsets, four numbers each, so that a topic of
+// any length is opened by reading its last chunk alone. Also holds the declared holes, and sizes and majors, so that
+// limits, superseding and majors-only reads are decided without touching the disk.
+import { BrokerError } from '../../errors.ts';
+import { ByteReader } from '../format/byte-reader.ts';
+import type { ByteWriter } from '../format/byte-writer.ts';
+
+export const CHUNK_RECORDS = 512;
+/** Words per slot: `[segment, frame position, frame length, size * 2 + major]`, or of a hole `[0, by low, by high, 0]`. */
+const WORDS = 4;
+const SLOTS_AT_FIRST = 4;
+/** What is outgrown is garbage outside of the heap: by four, it is a third of what stays, and not as much again. */
+const GROWTH = 4;
+const HIGH = 2 ** 32;
+
+export interface FrameLocation {
+  readonly segment: number;
+  /** Of the frame's head in the segment file. */
+  readonly position: number;
+  /** Head and body. */
+  readonly length: number;
+}
+
+export class RecordChunk {
+  readonly index: number;
+  #words: Uint32Array;
+  #count: number;
+  /** Changed since it was last captured for a checkpoint: must not leave memory. */
+  dirty = false;
+  #majors = 0;
+  #hasHole = false;
+  /** An image holds these very words: what stands in them does not change any more. */
+  #isShared = false;
+
+  constructor(index: number, words = new Uint32Array(SLOTS_AT_FIRST * WORDS), count = 0) {
+    this.index = index;
+    this.#words = words;
+    this.#count = count;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Lets a majors-only read step over a chunk of deltas at once. */
+  get hasMajors(): boolean {
+    return this.#majors > 0;
+  }
+
+  push(segment: number, position: number, length: number, sizeAndMajor: number): void {
+    const at = this.#count * WORDS;
+    if (at === this.#words.length) {
+      const grown = new Uint32Array(Math.min(at * GROWTH, CHUNK_RECORDS * WORDS));
+      grown.set(this.#words);
+      this.#words = grown;
+      this.#isShared = false;
+    }
+    const words = this.#words;
+    words[at] = segment;
+    words[at + 1] = position;
+    words[at + 2] = length;
+    words[at + 3] = sizeAndMajor;
+    this.#majors += sizeAndMajor % 2;
+    this.#count += 1;
+    this.dirty = true;
+  }
+
+  /** The slot becomes part of the hole that is replaced by the write at `by`. */
+  supersede(slot: number, by: number): void {
+    if (this.#isShared) {
+      this.#words = this.#words.slice();
+      this.#isShared = false;
+    }
+    const at = slot * WORDS;
+    this.#words[at] = 0;
+    this.#words[at + 1] = by % HIGH;
+    this.#words[at + 2] = Math.floor(by / HIGH);
+    this.#words[at + 3] = 0;
+    this.#hasHole = true;
+    this.dirty = true;
+  }
+
+  /** The hole's `by`, or -1 for a record. */
+  holeBy(slot: number): number {
+    return holeIn(this.#words, slot);
+  }
+
+  isMajor(slot: number): boolean {
+    return this.#word(slot, 3) % 2 === 1;
+  }
+
+  /** UTF-8 bytes of the record; 0 in a hole. */
+  size(slot: number): number {
+    return this.#word(slot, 3) >>> 1;
+  }
+
+  segment(slot: number): number {
+    return this.#word(slot, 0);
+  }
+
+  location(slot: number): FrameLocation {
+    return { segment: this.#word(slot, 0), position: this.#word(slot, 1), length: this.#word(slot, 2) };
+  }
+
+  #word(slot: number, word: number): number {
+    return this.#words[slot * WORDS + word] ?? 0;
+  }
+
+  /** As it is now, at no cost: the next change that is not an append copies. It is clean from here on. */
+  image(): ChunkImage {
+    this.dirty = false;
+    this.#isShared = true;
+    return new ChunkImage(this.index, this.#words, this.#count, this.#hasHole);
+  }
+
+  /** @throws BrokerError corrupt */
+  static decode(index: number, bytes: Buffer): RecordChunk {
+    const reader = new ByteReader(bytes);
+    const count = reader.varint();
+    if (count > CHUNK_RECORDS) throw new BrokerError('corrupt', 'an index chunk is too long');
+    const words = new Uint32Array(Math.max(count, SLOTS_AT_FIRST) * WORDS);
+    const into = new Uint8Array(words.buffer);
+    const chunk = new RecordChunk(index, words, count);
+    for (let slot = 0; slot < count; ) {
+      const head = reader.varint();
+      const length = Math.floor(head / 2);
+      if (length === 0 || slot + length > count) throw new BrokerError('corrupt', 'an index chunk has a bad run');
+      if (head % 2 === 1) into.set(reader.bytes(length * WORDS * 4), slot * WORDS * 4);
+      else {
+        const by = reader.varint();
+        for (let i = slot; i < slot + length; i++) chunk.supersede(i, by);
+      }
+      slot += length;
+    }
+    chunk.dirty = false;
+    for (let slot = 0; slot < count; slot++) chunk.#majors += chunk.isMajor(slot) ? 1 : 0;
+    return chunk;
+  }
+}
+
+/** A chunk as it was at one moment, to be written down later, while the chunk goes on. */
+export class ChunkImage {
+  readonly index: number;
+  readonly #words: Uint32Array;
+  readonly #count: number;
+  readonly #hasHole: boolean;
+
+  constructor(index: number, words: Uint32Array, count: number, hasHole: boolean) {
+    this.index = index;
+    this.#words = words;
+    this.#count = count;
+    this.#hasHole = hasHole;
+  }
+
+  /** Runs of records as they are, runs of one hole as three numbers: a superseded answer costs next to nothing. */
+  encode(into: ByteWriter): void {
+    into.varint(this.#count);
+    for (let slot = 0; slot < this.#count; ) {
+      const by = holeIn(this.#words, slot);
+      const end = this.#hasHole ? this.#endOfRun(slot, by) : this.#count;
+      into.varint((end - slot) * 2 + (by < 0 ? 1 : 0));
+      if (by >= 0) into.varint(by);
+      else into.bytes(new Uint8Array(this.#words.buffer, slot * WORDS * 4, (end - slot) * WORDS * 4));
+      slot = end;
+    }
+  }
+
+  #endOfRun(slot: number, by: number): number {
+    let end = slot + 1;
+    while (end < this.#count && holeIn(this.#words, end) === by) end += 1;
+    return end;
+  }
+}
+
+function holeIn(words: Uint32Array, slot: number): number {
+  const at = slot * WORDS;
+  if (words[at] !== 0) return -1;
+  return (words[at + 1] ?? 0) + (words[at + 2] ?? 0) * HIGH;
+}

@@ -1,0 +1,100 @@
+// A topic's entry in the index, as bytes and back: alive, with everything needed to write on, or a tombstone that
+// keeps the reason of its end. Pure.
+import type { Appended, Priority } from '../../broker.ts';
+import { BrokerError } from '../../errors.ts';
+import { ByteReader } from '../format/byte-reader.ts';
+import type { ByteWriter } from '../format/byte-writer.ts';
+import type { Tombstone, TopicVersion } from './topic.ts';
+
+const ALIVE = 1;
+const TOMBSTONE = 2;
+const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
+const NAME_BYTES_MAX = 1024;
+const ANSWERS_MAX = 64;
+const GROUPS_MAX = 65_536;
+
+export interface TopicEntry {
+  /** Under which its chunks stand. */
+  readonly id: number;
+  readonly indexedAt: number;
+  readonly bytes: number;
+  readonly version: TopicVersion | undefined;
+  readonly tombstone: Tombstone | undefined;
+  readonly consumed: ReadonlyMap<string, number> | undefined;
+}
+
+export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
+  const { version, tombstone } = entry;
+  into.byte((version === undefined ? 0 : ALIVE) | (tombstone === undefined ? 0 : TOMBSTONE));
+  into.varint(entry.indexedAt);
+  if (tombstone !== undefined) {
+    into.byte(tombstone.reason === 'expired' ? 1 : 0);
+    into.name(tombstone.epoch);
+    into.varint(tombstone.next);
+    into.varint(tombstone.at);
+  }
+  if (version === undefined) return;
+  into.varint(entry.id);
+  into.varint(entry.bytes);
+  encodeVersion(into, version);
+  into.varint(entry.consumed?.size ?? 0);
+  for (const [group, next] of entry.consumed ?? []) {
+    into.name(group);
+    into.varint(next);
+  }
+}
+
+function encodeVersion(into: ByteWriter, { state, base, era, ttlMs, expiresAt, priority }: TopicVersion): void {
+  into.name(base);
+  into.varint(era);
+  into.varint(state.next);
+  into.varint(state.lastMajor + 1);
+  into.varint(state.fence + 1);
+  into.varint(state.lastSeq);
+  into.varint(state.lastAnswers.length);
+  for (const answer of state.lastAnswers) {
+    into.name(answer.epoch);
+    into.varint(answer.first);
+    into.varint(answer.next);
+  }
+  into.varint(ttlMs ?? 0);
+  into.varint(expiresAt ?? 0);
+  into.byte(PRIORITIES.indexOf(priority));
+}
+
+/** `epochOf`: how a base and the era of its making read today. @throws BrokerError corrupt */
+export function decodeTopicEntry(bytes: Buffer, epochOf: (base: string, era: number) => string): TopicEntry {
+  const reader = new ByteReader(bytes);
+  const kind = reader.byte();
+  const indexedAt = reader.varint();
+  const tombstone = (kind & TOMBSTONE) === 0 ? undefined : decodeTombstone(reader);
+  if ((kind & ALIVE) === 0) return { id: 0, indexedAt, bytes: 0, version: undefined, tombstone, consumed: undefined };
+  const [id, size] = [reader.varint(), reader.varint()];
+  const version = decodeVersion(reader, epochOf);
+  const consumed = new Map<string, number>();
+  for (let left = reader.count(GROUPS_MAX); left > 0; left--) consumed.set(reader.name(NAME_BYTES_MAX), reader.varint());
+  return { id, indexedAt, bytes: size, version, tombstone, consumed: consumed.size === 0 ? undefined : consumed };
+}
+
+function decodeTombstone(reader: ByteReader): Tombstone {
+  const reason = reader.byte() === 1 ? 'expired' : 'removed';
+  return { reason, epoch: reader.name(NAME_BYTES_MAX), next: reader.varint(), at: reader.varint() };
+}
+
+function decodeVersion(reader: ByteReader, epochOf: (base: string, era: number) => string): TopicVersion {
+  const [base, era] = [reader.name(NAME_BYTES_MAX), reader.varint()];
+  const [next, lastMajor] = [reader.varint(), reader.varint() - 1];
+  const [fence, lastSeq] = [reader.varint() - 1, reader.varint()];
+  const lastAnswers = Array.from({ length: reader.count(ANSWERS_MAX) }, (): Appended => {
+    return { epoch: reader.name(NAME_BYTES_MAX), first: reader.varint(), next: reader.varint() };
+  });
+  const [ttlMs, expiresAt] = [reader.varint(), reader.varint()];
+  const priority = PRIORITIES[reader.byte()];
+  if (priority === undefined) throw new BrokerError('corrupt', 'an index entry has no priority');
+  return {
+    state: { epoch: epochOf(base, era), next, lastMajor, fence, lastSeq, lastAnswers },
+    base, era, priority,
+    ttlMs: ttlMs === 0 ? undefined : ttlMs,
+    expiresAt: expiresAt === 0 ? undefined : expiresAt,
+  };
+}

@@ -1,0 +1,171 @@
+// The index on disk (lmdb): what is true of the log up to one position, so that start-up and idle topics cost
+// nothing. It changes only by whole checkpoints, each one transaction; between them the log is the truth and this is
+// behind. Knows keys and bytes; what they mean is in the codecs.
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
+import { open, type Database, type RootDatabase } from 'lmdb';
+import { BrokerError } from '../../errors.ts';
+import { FORMAT_VERSION, otherVersion } from '../format/batch-codec.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
+
+type Store = Database<Buffer, Buffer>;
+type StoreName = 'topics' | 'chunks' | 'expiry' | 'groups' | 'state';
+
+const OWNER_KEY = Buffer.from('owner', 'latin1');
+/** The first builds wrote none. */
+const FORMAT_KEY = Buffer.from('format', 'latin1');
+/** Only the owner reads what its users have said. lmdb makes its files readable for everybody. */
+const FILE_MODE = 0o600;
+
+export interface IndexChange {
+  readonly store: StoreName;
+  readonly key: Buffer;
+  /** Undefined deletes. */
+  readonly value: Buffer | undefined;
+}
+
+export class TopicIndex {
+  readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #stores: Record<StoreName, Store>;
+  #owner: Buffer | undefined;
+
+  constructor(folder: string) {
+    // Without overlappingSync a transaction is on the device when its promise resolves. With eventTurnBatching a second
+    // promise of the same commit exists that nobody can reach, and one that fails unhandled ends the process.
+    const durability = { overlappingSync: false, eventTurnBatching: false };
+    this.#root = open({ path: folder, encoding: 'binary', keyEncoding: 'binary', ...durability, maxDbs: 8, cache: false, noSubdir: false });
+    for (const file of ['data.mdb', 'lock.mdb']) chmodSync(join(folder, file), FILE_MODE);
+    const store = (name: StoreName): Store => this.#root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
+    this.#stores = { topics: store('topics'), chunks: store('chunks'), expiry: store('expiry'), groups: store('groups'), state: store('state') };
+  }
+
+  /** @throws BrokerError invalid-config: a format of another version */
+  checkFormat(): void {
+    const format = this.#stores.state.get(FORMAT_KEY)?.toString('latin1') ?? String(FORMAT_VERSION);
+    if (format !== String(FORMAT_VERSION)) throw otherVersion('index', Number(format));
+  }
+
+  /** From now on this process owns the folder, and one that owned it before can write nothing more. `mark`: never given
+   *  before. @throws what the system says, where there is no room for example */
+  async claim(mark: string): Promise<void> {
+    const owner = Buffer.from(mark, 'latin1');
+    const format = Buffer.from(String(FORMAT_VERSION), 'latin1');
+    await this.apply([{ store: 'state', key: FORMAT_KEY, value: format }, { store: 'state', key: OWNER_KEY, value: owner }]);
+    this.#owner = owner;
+  }
+
+  /** Whether the last claim is this process's own. A few microseconds. */
+  get isOwned(): boolean {
+    // What this process saw earlier in this turn would stay as it was.
+    this.#root.resetReadTxn();
+    return this.#isOwner();
+  }
+
+  #isOwner(): boolean {
+    return this.#owner === undefined || this.#stores.state.get(OWNER_KEY)?.equals(this.#owner) === true;
+  }
+
+  /** All or nothing, and durable when it resolves. @throws BrokerError failed where another process owns the folder; what the
+   *  system says, where there is no room for example */
+  async apply(changes: readonly IndexChange[]): Promise<void> {
+    let isOwner: boolean;
+    try {
+      isOwner = await this.#root.transaction(() => {
+        // In the transaction, because only there nobody else can claim the folder in between.
+        if (!this.#isOwner()) return false;
+        for (const { store, key, value } of changes) {
+          if (value === undefined) void this.#stores[store].remove(key);
+          else void this.#stores[store].put(key, value);
+        }
+        return true;
+      });
+    } catch (error) {
+      throw await causeOf(error);
+    }
+    if (!isOwner) throw takenOver();
+    // Topics may leave memory now: a read transaction from before would not find them.
+    this.#root.resetReadTxn();
+  }
+
+  topic(name: LiteTopicName): Buffer | undefined {
+    return this.#stores.topics.get(topicKey(name));
+  }
+
+  chunk(topicId: number, index: number): Buffer | undefined {
+    return this.#stores.chunks.get(chunkKey(topicId, index));
+  }
+
+  /** In the order of keys; all of them without a start. */
+  *chunksFrom(start: Buffer | undefined): Generator<{ readonly key: Buffer; readonly value: Buffer }> {
+    yield* this.#stores.chunks.getRange(start === undefined ? {} : { start });
+  }
+
+  state(key: string): Buffer | undefined {
+    return this.#stores.state.get(Buffer.from(key, 'latin1'));
+  }
+
+  *groups(): Generator<readonly [group: string, pattern: string]> {
+    for (const { key, value } of this.#stores.groups.getRange()) yield [key.toString('latin1'), value.toString('latin1')];
+  }
+
+  /** Names from `start` on that begin with `prefix`, in order. */
+  *topicsFrom(start: string, prefix: string): Generator<{ readonly name: LiteTopicName; readonly entry: Buffer }> {
+    for (const { key, value } of this.#stores.topics.getRange({ start: Buffer.from(start, 'latin1') })) {
+      const name = key.toString('latin1');
+      if (!name.startsWith(prefix)) return;
+      yield { name: name as LiteTopicName, entry: value };
+    }
+  }
+
+  /** Expiry keys after the given one, in order of time. */
+  *expiryAfter(key: Buffer): Generator<{ readonly key: Buffer; readonly at: number; readonly name: LiteTopicName }> {
+    for (const found of this.#stores.expiry.getKeys({ start: key })) {
+      if (found.equals(key)) continue;
+      const at = found.readUInt32BE(0) * 2 ** 32 + found.readUInt32BE(4);
+      yield { key: found, at, name: found.toString('latin1', 8) as LiteTopicName };
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#root.close();
+  }
+}
+
+export function takenOver(): BrokerError {
+  return new BrokerError('failed', 'another process has taken over the data folder, so this one must not write to it any more');
+}
+
+/** lmdb rejects with a general error; the system's own is what a promise on it rejects with. */
+async function causeOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error) || !('commitError' in error)) return error;
+  try {
+    await error.commitError;
+    return error;
+  } catch (cause) {
+    return cause;
+  }
+}
+
+export function topicKey(name: LiteTopicName): Buffer {
+  return Buffer.from(name, 'latin1');
+}
+
+export function chunkKey(topicId: number, index: number): Buffer {
+  const key = Buffer.allocUnsafe(12);
+  writeUint64(key, topicId);
+  key.writeUInt32BE(index, 8);
+  return key;
+}
+
+/** Ordered by time, then by name. */
+export function expiryKey(at: number, name: string): Buffer {
+  const key = Buffer.allocUnsafe(8 + name.length);
+  writeUint64(key, at);
+  key.write(name, 8, 'latin1');
+  return key;
+}
+
+function writeUint64(into: Buffer, value: number): void {
+  into.writeUInt32BE(Math.floor(value / 2 ** 32), 0);
+  into.writeUInt32BE(value % 2 ** 32, 4);
+}

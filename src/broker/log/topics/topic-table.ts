@@ -1,0 +1,142 @@
+// The topics in memory. A topic comes in with its first use, from the index or new, and goes when nobody has used it
+// for a while; one that has changed since the last checkpoint, is being written or has readers stays. So a server
+// with a million idle chats holds none of them.
+import type { LiteTopicName } from '../../lite-topic.ts';
+import type { LogLimits } from '../limits.ts';
+import { RecordChunk } from './record-chunk.ts';
+import type { Segments } from '../disk/segments.ts';
+import { decodeTopicEntry } from './topic-codec.ts';
+import type { TopicIndex } from './topic-index.ts';
+import { Topic, type EndedLife, type TopicSurroundings } from './topic.ts';
+import { BrokerError } from '../../errors.ts';
+
+/** Topics looked at per load, so that making room never takes long. */
+const SWEEP_STEPS = 8;
+
+export class TopicTable {
+  readonly #index: TopicIndex;
+  readonly #limits: LogLimits;
+  readonly #around: TopicSurroundings;
+  readonly #topics = new Map<LiteTopicName, Topic>();
+  readonly #dirty = new Set<Topic>();
+  #hand: Iterator<Topic, undefined> = this.#topics.values();
+  /** Lives whose chunks the next checkpoint deletes from the index. */
+  endedLives: EndedLife[] = [];
+  era = 0;
+  nextTopicId = 1;
+
+  constructor(index: TopicIndex, segments: Segments, limits: LogLimits) {
+    this.#index = index;
+    this.#limits = limits;
+    this.#around = {
+      loadChunk: (topicId, chunk) => this.#loadChunk(topicId, chunk),
+      newTopicId: () => this.nextTopicId++,
+      count: (segment, change) => segments.count(segment, change),
+    };
+  }
+
+  get size(): number {
+    return this.#topics.size;
+  }
+
+  get dirty(): ReadonlySet<Topic> {
+    return this.#dirty;
+  }
+
+  /** An unclean restart that may have lost visible records begins an era: whatever was made before it reads as another life. */
+  readonly epochOf = (base: string, era: number): string => (era === this.era ? base : `${base}-${this.era}`);
+
+  /** The topic if it exists or has left a tombstone. Looking for one that never was costs no memory. */
+  find(name: LiteTopicName): Topic | undefined {
+    const topic = this.#topics.get(name);
+    if (topic !== undefined) {
+      topic.used = true;
+      return topic;
+    }
+    const entry = this.#index.topic(name);
+    return entry === undefined ? undefined : this.#load(name, entry);
+  }
+
+  /** The same, or a new one to be written to. */
+  get(name: LiteTopicName): Topic {
+    return this.find(name) ?? this.#hold(new Topic(name, this.#around));
+  }
+
+  /** Only if it is in memory. */
+  loaded(name: LiteTopicName): Topic | undefined {
+    return this.#topics.get(name);
+  }
+
+  /** As the index has it, without keeping it: lists and sweeps must not push out what is in use. */
+  peek(name: LiteTopicName, entry: Buffer): Topic {
+    return this.#topics.get(name) ?? this.#decode(name, entry);
+  }
+
+  *loadedTopics(): Generator<Topic> {
+    yield* this.#topics.values();
+  }
+
+  /** @throws BrokerError failed: the topic has left memory. Two objects of one life would count its end twice, and the next checkpoint
+   *  would delete segments in which other topics live, so nothing may be written down after that. */
+  touch(topic: Topic): void {
+    if (topic.dirty) return;
+    if (this.#topics.get(topic.name) !== topic) throw new BrokerError('failed', `${topic.name} was changed through an object that had left memory`);
+    topic.dirty = true;
+    this.#dirty.add(topic);
+  }
+
+  /** Hands the changed topics over to a checkpoint. */
+  takeDirty(): Topic[] {
+    const taken = [...this.#dirty];
+    this.#dirty.clear();
+    for (const topic of taken) topic.dirty = false;
+    return taken;
+  }
+
+  #load(name: LiteTopicName, entry: Buffer): Topic {
+    return this.#hold(this.#decode(name, entry));
+  }
+
+  #decode(name: LiteTopicName, bytes: Buffer): Topic {
+    const entry = decodeTopicEntry(bytes, this.epochOf);
+    const topic = new Topic(name, this.#around);
+    topic.id = entry.id;
+    topic.visible = entry.version;
+    topic.pending = entry.version;
+    topic.tombstone = entry.tombstone;
+    topic.bytes = entry.bytes;
+    topic.indexedAt = entry.indexedAt;
+    topic.consumed = entry.consumed === undefined ? undefined : new Map(entry.consumed);
+    return topic;
+  }
+
+  #hold(topic: Topic): Topic {
+    this.#topics.set(topic.name, topic);
+    if (this.#topics.size > this.#limits.idleTopicsMax) this.#makeRoom(topic);
+    return topic;
+  }
+
+  /** The clock algorithm: the hand goes round the topics, and one goes unless it was used since the hand last came by. The
+   *  hand stays where it is between calls: to find the first topic again, a map steps over each one that has left it, and a
+   *  start that replays 200,000 topics would take minutes. */
+  #makeRoom(kept: Topic): void {
+    for (let steps = 0; steps < SWEEP_STEPS; steps++) {
+      const { value: topic } = this.#hand.next();
+      if (topic === undefined) {
+        this.#hand = this.#topics.values();
+        return;
+      }
+      if (topic === kept || topic.used || !topic.evictable) topic.used = false;
+      else {
+        this.#topics.delete(topic.name);
+        topic.forget();
+      }
+    }
+  }
+
+  #loadChunk(topicId: number, index: number): RecordChunk {
+    const bytes = this.#index.chunk(topicId, index);
+    if (bytes === undefined) throw new BrokerError('corrupt', `the index has lost chunk ${index} of topic ${topicId}`);
+    return RecordChunk.decode(index, bytes);
+  }
+}

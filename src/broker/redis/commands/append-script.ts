@@ -1,0 +1,320 @@
+// Appending inside Redis: the rules of append-rules.ts, decided and applied in one script. The contract and the model
+// suite run on both and so hold the two wordings together.
+//   ARGV  time, keeps ('1': every acknowledged write survives a restart of the server), then for each write:
+//         topic, header, and the data of each of its records
+//   header  one line, '-' where there is nothing:
+//           expect ('epoch', 'create', 'absent')  epoch (the expected one, or a new one)  epoch and offset of ifUnchanged
+//           fence  seq  takeFence  ttlMs  priority  kinds of the records ('Mmm')  supersedes ('1-5,7-7')
+// Answers '<epoch>,<first>,<next>' for each write, with ';' between, or {code, message} of the refusal. Everything is
+// checked before anything is written, also that no key is of a foreign type: a script that fails is not undone.
+import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
+import { redisScript } from '../connection/redis-commands.ts';
+import { TOPIC_LUA } from './topic-lua.ts';
+
+/** Data of one append to a topic that is published with it. Readers are told of larger ones and read them. */
+export const PUBLISH_BYTES_MAX = 16 * 1024;
+/** Stretches between superseded ranges that are looked through for a record that stays. */
+const GAPS_MAX = 64;
+/** Records in one XRANGE or XDEL: what one step may copy. */
+const CHUNK = 256;
+/** A fresh stream has room for 4 KB. One of at most this many records is copied into one of its size when it is likely
+ *  to stay as it is: with its first record (of a topic, if it is a minor one), and when an answer is whole. */
+const SHRINK_RECORDS_MAX = 64;
+
+const APPEND_LUA = `${TOPIC_LUA}
+local function refused(code, message)
+  return {code, message}
+end
+
+local function parsed(topic, header)
+  local w = {topic = topic}
+  local fence, seq, take, conditionOffset, kinds, supersedes
+  w.expect, w.epoch, w.conditionEpoch, conditionOffset, fence, seq, take, w.ttl, w.priority, kinds, supersedes =
+    string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  w.conditionOffset = tonumber(conditionOffset)
+  w.fence = tonumber(fence)
+  w.seq = tonumber(seq)
+  w.take = take == '1'
+  w.kinds = kinds == '-' and '' or kinds
+  if supersedes ~= '-' then
+    w.ranges = {}
+    for from, to in string.gmatch(supersedes, '(%d+)-(%d+)') do
+      local last = w.ranges[#w.ranges]
+      from, to = tonumber(from), tonumber(to)
+      if last and last[2] + 1 == from then last[2] = to else w.ranges[#w.ranges + 1] = {from, to} end
+    end
+  end
+  return w
+end
+
+local function anything(stream, from, to)
+  return from <= to and #redis.call('XRANGE', stream, from + 1, to + 1, 'COUNT', 1) > 0
+end
+
+local function refusal(w)
+  local t = w.t
+  if w.expect == 'epoch' and (not t or t.epoch ~= w.epoch) then return 'epoch-changed', 'the topic is not in the expected epoch' end
+  if w.expect == 'absent' and t then return 'conflict', 'the topic exists' end
+  if w.fence and t then
+    if w.fence ~= t.fence then return 'fenced', "the topic's fence is " .. t.fence end
+    if w.seq ~= t.seq + 1 then return 'out-of-sequence', 'the next seq is ' .. (t.seq + 1) end
+  end
+  if w.conditionOffset then
+    if not t or t.epoch ~= w.conditionEpoch then return 'epoch-changed', 'the topic is not in the epoch of ifUnchanged' end
+    if t.major > w.conditionOffset then return 'conflict', 'a major record stands at ' .. t.major end
+  end
+  for _, range in ipairs(w.ranges or {}) do
+    if range[2] >= (t and t.next or 0) then return 'invalid-append', 'supersedes offsets that do not exist yet' end
+    if range[1] <= t.major and anything(part .. '${TOPIC_KEYS.majors}' .. w.topic, range[1], range[2]) then
+      return 'invalid-append', 'a major record cannot be superseded'
+    end
+  end
+end
+
+-- Raises an error where a key is of another type, before anything is written.
+local function check_types(w)
+  if string.find(w.kinds, 'M', 1, true) then redis.call('XLEN', part .. '${TOPIC_KEYS.majors}' .. w.topic) end
+  if w.ranges or string.find(w.kinds, 'm', 1, true) then redis.call('XLEN', part .. '${TOPIC_KEYS.minors}' .. w.topic) end
+  if w.ranges then redis.call('ZCARD', part .. '${TOPIC_KEYS.holes}' .. w.topic) end
+end
+
+local function covers_all(stream, ranges)
+  if #ranges > ${GAPS_MAX} then return false end
+  local at = 0
+  for _, range in ipairs(ranges) do
+    if anything(stream, at, range[1] - 1) then return false end
+    at = range[2] + 1
+  end
+  return #redis.call('XRANGE', stream, at + 1, '+', 'COUNT', 1) == 0
+end
+
+local function delete_minors(t, ranges)
+  local stream = part .. '${TOPIC_KEYS.minors}' .. t.name
+  if redis.call('XLEN', stream) == 0 then return end
+  if covers_all(stream, ranges) then
+    redis.call('UNLINK', stream)
+    t.minorBytes = 0
+    return
+  end
+  for _, range in ipairs(ranges) do
+    repeat
+      local found = redis.call('XRANGE', stream, range[1] + 1, range[2] + 1, 'COUNT', ${CHUNK})
+      local ids = {}
+      for i, entry in ipairs(found) do
+        ids[i] = entry[1]
+        t.minorBytes = t.minorBytes - #entry[2][2]
+      end
+      if #ids > 0 then redis.call('XDEL', stream, unpack(ids)) end
+    until #found < ${CHUNK}
+  end
+end
+
+-- Earlier holes under a range end where it begins and go on behind it.
+local function declare_holes(t, ranges, by)
+  local key = part .. '${TOPIC_KEYS.holes}' .. t.name
+  for _, range in ipairs(ranges) do
+    local from, to = range[1], range[2]
+    repeat
+      local under = redis.call('ZRANGEBYSCORE', key, from, '+inf', 'LIMIT', 0, ${CHUNK})
+      local isDone = #under < ${CHUNK}
+      for _, member in ipairs(under) do
+        local low, high, old = string.match(member, '^(%d+):(%d+):(%d+)$')
+        low, high = tonumber(low), tonumber(high)
+        if low > to then isDone = true break end
+        redis.call('ZREM', key, member)
+        if low < from then redis.call('ZADD', key, from - 1, low .. ':' .. (from - 1) .. ':' .. old) end
+        if high > to then redis.call('ZADD', key, high, (to + 1) .. ':' .. high .. ':' .. old) end
+      end
+    until isDone
+    redis.call('ZADD', key, to, from .. ':' .. to .. ':' .. by)
+  end
+end
+
+local function shrink(stream)
+  if redis.call('XLEN', stream) > ${SHRINK_RECORDS_MAX} then return end
+  -- No topic has this character in its name.
+  redis.call('COPY', stream, stream .. '~', 'REPLACE')
+  redis.call('RENAME', stream .. '~', stream)
+end
+
+-- A topic comes into this era: what was consumed of records that were lost was not of those that now get their offsets.
+local function clamp_consumed(t)
+  local fields = redis.call('HGETALL', t.key)
+  for i = 1, #fields, 2 do
+    if string.sub(fields[i], 1, ${META.consumed.length}) == '${META.consumed}' and tonumber(fields[i + 1]) > t.next then redis.call('HSET', t.key, fields[i], t.next) end
+  end
+end
+
+local function born(w)
+  local key = part .. '${TOPIC_KEYS.meta}' .. w.topic
+  -- The topic's hash is gone and its records are not: somebody deleted it. They are of no life that anybody knows.
+  local left = {part .. '${TOPIC_KEYS.majors}' .. w.topic, part .. '${TOPIC_KEYS.minors}' .. w.topic, part .. '${TOPIC_KEYS.holes}' .. w.topic}
+  if redis.call('EXISTS', unpack(left)) > 0 then redis.call('UNLINK', unpack(left)) end
+  if w.tombstone then redis.call('DEL', key) end
+  return {name = w.topic, key = key, epoch = w.epoch, next = 0, major = -1, fence = -1, seq = 0, answers = '', bytes = 0, minorBytes = 0, isNew = true}
+end
+
+local function write_records(w, t)
+  local majors, minors = part .. '${TOPIC_KEYS.majors}' .. t.name, part .. '${TOPIC_KEYS.minors}' .. t.name
+  local hadMajor, hasMinor = t.major >= 0, false
+  for i = 1, #w.kinds do
+    local data = ARGV[w.data + i]
+    if string.byte(w.kinds, i) == 77 then
+      redis.call('XADD', majors, (t.next + 1) .. '-0', 'd', data)
+      t.major = t.next
+      t.bytes = t.bytes + #data
+    else
+      redis.call('XADD', minors, (t.next + 1) .. '-0', 'd', data)
+      t.minorBytes = t.minorBytes + #data
+      hasMinor = true
+    end
+    t.next = t.next + 1
+  end
+  if t.major >= w.first and (not hadMajor or w.ranges) then shrink(majors) end
+  if hasMinor and (w.ranges or t.isNew) then shrink(minors) end
+end
+
+local function schedule(w, t, fields)
+  if w.ttl ~= '-' then
+    t.ttl = w.ttl
+    fields[#fields + 1] = '${META.ttlMs}'
+    fields[#fields + 1] = w.ttl
+  end
+  if not t.ttl then return end
+  t.expires = lifetime_now + tonumber(t.ttl)
+  fields[#fields + 1] = '${META.expiresAt}'
+  fields[#fields + 1] = t.expires
+  -- Later is found out when the time comes, so that a token does not move its topic about.
+  if t.due and t.due <= t.expires then return end
+  fields[#fields + 1] = '${META.dueAt}'
+  fields[#fields + 1] = t.expires
+  redis.call('ZADD', part .. '${PARTITION_KEYS.due}', t.expires, t.name)
+end
+
+local function publish(w, t)
+  local lengths, data = #ARGV[w.data + 1], ARGV[w.data + 1]
+  local bytes = lengths
+  if #w.kinds > 1 then
+    local all = {}
+    for i = 2, #w.kinds do
+      local length = #ARGV[w.data + i]
+      all[i - 1] = length
+      bytes = bytes + length
+    end
+    lengths = lengths .. ',' .. table.concat(all, ',')
+    if bytes <= ${PUBLISH_BYTES_MAX} then data = table.concat(ARGV, '', w.data + 1, w.data + #w.kinds) end
+  end
+  local isWhole = bytes <= ${PUBLISH_BYTES_MAX}
+  local what = isWhole and w.kinds .. ' ' .. lengths or '- -'
+  local expires = t.expires and string.format('%.0f', t.expires) or '-'
+  redis.call('SPUBLISH', part .. '${TOPIC_KEYS.channel}' .. t.name, 'add ' .. t.epoch .. ' ' .. w.first .. ' ' .. t.next .. ' ' .. t.major .. ' ' .. expires
+    .. ' ' .. (w.ranges and '1' or '0') .. ' ' .. what .. '\\n' .. (isWhole and data or ''))
+end
+
+local function apply(w, answers)
+  local t = w.t
+  w.first = t.next - #w.kinds
+  local fields = {'${META.next}', t.next}
+  local function set(name, value)
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  if t.isNew or t.isOfOldEra then
+    set('${META.epoch}', t.epoch)
+    set('${META.era}', hl_era)
+  end
+  if t.major >= w.first then set('${META.lastMajor}', t.major) end
+  if w.take then
+    set('${META.fence}', w.first)
+    set('${META.lastSeq}', 0)
+    set('${META.lastAnswers}', '')
+  elseif w.fence then
+    set('${META.lastSeq}', w.seq)
+    set('${META.lastAnswers}', answers)
+  end
+  if w.priority ~= '-' then set('${META.priority}', w.priority) end
+  set('${META.majorBytes}', t.bytes)
+  set('${META.minorBytes}', t.minorBytes)
+  schedule(w, t, fields)
+  redis.call('HSET', t.key, unpack(fields))
+end
+
+hl_look(ARGV[2] == '1')
+local writes = {}
+local at = 3
+while at <= #ARGV do
+  local w = parsed(ARGV[at], ARGV[at + 1])
+  w.data = at + 1
+  at = at + 2 + #w.kinds
+  w.t, w.tombstone = hl_topic(w.topic)
+  writes[#writes + 1] = w
+end
+
+local fenced, retried, answered = 0, 0, nil
+for _, w in ipairs(writes) do
+  local t = w.t
+  if w.fence then
+    fenced = fenced + 1
+    if t and w.expect == 'epoch' and t.epoch == w.epoch and t.fence == w.fence and t.seq == w.seq then
+      retried = retried + 1
+      answered = answered or t.answers
+    end
+  end
+end
+if retried > 0 then
+  local _, separators = string.gsub(answered, ';', '')
+  if retried ~= fenced or separators + 1 ~= #writes then return refused('out-of-sequence', 'this seq was another append') end
+  return answered
+end
+
+local answers = {}
+for i, w in ipairs(writes) do
+  local code, message = refusal(w)
+  if code then return refused(code, message) end
+  local epoch, first = w.epoch, 0
+  if w.t then epoch, first = w.t.epoch, w.t.next end
+  answers[i] = epoch .. ',' .. first .. ',' .. (first + #w.kinds)
+end
+if #writes > 1 or writes[1].ranges or #writes[1].kinds > 1 then for _, w in ipairs(writes) do check_types(w) end end
+answers = table.concat(answers, ';')
+
+for _, w in ipairs(writes) do
+  if not w.t then
+    -- A write that a full server refuses comes first: so it does before anything is changed.
+    redis.call('ZADD', part .. '${PARTITION_KEYS.names}', 0, w.topic)
+    w.t = born(w)
+  elseif w.t.isOfOldEra then
+    clamp_consumed(w.t)
+  end
+  if w.ranges then
+    -- What frees memory comes first: where it does, a full server lets the rest of the script pass.
+    delete_minors(w.t, w.ranges)
+    declare_holes(w.t, w.ranges, w.t.next)
+  end
+  w.first = w.t.next
+  write_records(w, w.t)
+  apply(w, answers)
+end
+for _, w in ipairs(writes) do
+  if #w.kinds > 0 then publish(w, w.t) end
+  hl_mark(part, w.topic)
+end
+return answers
+`;
+
+export const APPEND = redisScript('append', APPEND_LUA, { isPromised: true, needsRoom: true });
+
+/** How far beyond `maxmemory` what ends and stops runs may go: thousands of Stops. */
+export const RESERVE_BYTES = 16 * 1024 * 1024;
+
+/** For what a full server has refused, and that leads to room. */
+export const APPEND_IN_RESERVE = redisScript(
+  'append-in-reserve',
+  `local hl_memory = redis.call('INFO', 'memory')
+local hl_used, hl_max = string.match(hl_memory, 'used_memory:(%d+)'), string.match(hl_memory, 'maxmemory:(%d+)')
+if tonumber(hl_max) > 0 and tonumber(hl_used) > tonumber(hl_max) + ${RESERVE_BYTES} then
+  return redis.error_reply('OOM the reserve is used up as well')
+end
+${APPEND_LUA}`,
+  { isPromised: true, allowsFull: true },
+);

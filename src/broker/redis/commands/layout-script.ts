@@ -1,0 +1,15 @@
+// Says once how this store is laid out, so that no node looks for topics where they are not.
+//   ARGV  time, layout version, partitions
+// Answers {version, partitions} as they are: of the first node that asked.
+import { PARTITION_KEYS } from '../keys.ts';
+import { PARTITION_LUA } from './partition-lua.ts';
+import { redisScript } from '../connection/redis-commands.ts';
+
+export const LAYOUT = redisScript(
+  'layout',
+  `${PARTITION_LUA}
+local key = part .. '${PARTITION_KEYS.layout}'
+if redis.call('EXISTS', key) == 0 then redis.call('HSET', key, 'version', ARGV[2], 'partitions', ARGV[3]) end
+return redis.call('HMGET', key, 'version', 'partitions')
+`,
+);

@@ -1,0 +1,33 @@
+// Ends the topics of one partition whose time is up and that nobody asks for.
+//   ARGV  time, keeps (see append-script.ts), how many at most
+// Answers how many it looked at: as many as it may means that there may be more.
+import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
+import { redisScript } from '../connection/redis-commands.ts';
+import { TOPIC_LUA } from './topic-lua.ts';
+
+/** A topic that a group lags behind on is looked at again after this. */
+const LAGGING_MS = 60_000;
+
+export const SWEEP = redisScript(
+  'sweep',
+  `${TOPIC_LUA}
+hl_look(ARGV[2] == '1')
+local due = part .. '${PARTITION_KEYS.due}'
+local names = redis.call('ZRANGEBYSCORE', due, '-inf', lifetime_now, 'LIMIT', 0, ARGV[3])
+for _, name in ipairs(names) do
+  local t = hl_topic(name)
+  if not t then
+    -- Ended just now, or its hash was deleted by somebody else.
+    redis.call('ZREM', due, name)
+    redis.call('ZREM', part .. '${PARTITION_KEYS.names}', name)
+  else
+    local at = math.max(t.expires or 0, lifetime_now + ${LAGGING_MS})
+    if t.expires and t.expires > lifetime_now then at = t.expires end
+    redis.call('ZADD', due, at, name)
+    redis.call('HSET', part .. '${TOPIC_KEYS.meta}' .. name, '${META.dueAt}', at)
+  end
+end
+return #names
+`,
+  { allowsFull: true },
+);

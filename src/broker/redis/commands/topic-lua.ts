@@ -1,0 +1,93 @@
+// Topics inside Redis: how a script finds one, whose history it belongs to, and how its life ends. Comes after
+// PARTITION_LUA and QUEUE_LUA.
+//
+// Whose history: a Redis that restarts or fails over may come back with less, and would give offsets a second time.
+// P:life holds the replication id of the server that wrote last, and the era. A script that writes and finds another
+// id begins a new era, in which every topic of the partition has another epoch; so does one that finds no P:life.
+// Readers that know the old epoch are told `epoch-changed`. Only a server that flushes before it answers (`keeps`), that
+// never had a replica (`rep`), and that was not promoted (its second id) may come back in the same era. So may a slot
+// that was moved in order: the master that gave it away is alive, and a node has asked it for its id (`vouched`).
+//
+//   P:life   id: master_replid   era: µs since 1970, in hex   rep: 1 once the server was seen with a replica
+//
+// What the scripts of this folder call:
+//   hl_look(keeps)     before anything is written: the era is that of this server
+//   hl_see()           where nothing is written: the era as it was last known
+//   hl_topic(name)     the topic if it is alive; else nil and, if it has one, its tombstone. Ends what has expired.
+//   hl_end(t, reason)  its life is over
+import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
+import { PARTITION_LUA } from './partition-lua.ts';
+import { QUEUE_LUA } from './queue-lua.ts';
+import { TOMBSTONE_MS } from '../../broker.ts';
+
+/** Redis forgets a tombstone this long after readers have. */
+const SLACK_MS = 60_000;
+const NO_REPLICATION_ID = '0'.repeat(40);
+
+export const TOPIC_LUA = `${PARTITION_LUA}${QUEUE_LUA}
+local hl_era
+
+local function hl_see()
+  hl_era = redis.call('HGET', part .. '${PARTITION_KEYS.life}', 'era') or '0'
+end
+
+local function hl_look(keeps)
+  local key = part .. '${PARTITION_KEYS.life}'
+  local life = redis.call('HMGET', key, 'id', 'era', 'rep')
+  local info = redis.call('INFO', 'replication')
+  local id = string.match(info, 'master_replid:(%x+)')
+  local replicas = string.find(info, 'connected_slaves:0', 1, true) and '0' or '1'
+  if life[1] == id then
+    hl_era = life[2]
+    if life[3] ~= replicas and replicas == '1' then redis.call('HSET', key, 'rep', '1') end
+    return
+  end
+  local second = string.match(info, 'master_replid2:(%x+)')
+  local restarted = keeps and life[3] == '0' and second == '${NO_REPLICATION_ID}'
+  local moved = vouched == life[1] and second ~= life[1]
+  if life[1] and (restarted or moved) then
+    hl_era = life[2]
+  else
+    local time = redis.call('TIME')
+    hl_era = string.format('%x', time[1] * 1000000 + time[2])
+  end
+  redis.call('HSET', key, 'id', id, 'era', hl_era, 'rep', replicas)
+end
+
+local function hl_end(t, reason)
+  -- What frees memory comes first: a full server lets the rest of the script pass then.
+  redis.call('UNLINK', part .. '${TOPIC_KEYS.majors}' .. t.name, part .. '${TOPIC_KEYS.minors}' .. t.name, part .. '${TOPIC_KEYS.holes}' .. t.name)
+  hl_drop(part, t.name)
+  redis.call('DEL', t.key)
+  redis.call('HSET', t.key, '${META.epoch}', t.epoch, '${META.next}', t.next, '${META.ended}', reason, '${META.endedAt}', now)
+  redis.call('PEXPIRE', t.key, ${TOMBSTONE_MS + SLACK_MS})
+  redis.call('ZREM', part .. '${PARTITION_KEYS.names}', t.name)
+  redis.call('ZREM', part .. '${PARTITION_KEYS.due}', t.name)
+  redis.call('SPUBLISH', part .. '${TOPIC_KEYS.channel}' .. t.name, 'end')
+end
+
+local function hl_topic(name)
+  local key = part .. '${TOPIC_KEYS.meta}' .. name
+  local v = redis.call('HMGET', key, '${META.epoch}', '${META.era}', '${META.next}', '${META.lastMajor}', '${META.fence}', '${META.lastSeq}', '${META.lastAnswers}',
+    '${META.ttlMs}', '${META.expiresAt}', '${META.priority}', '${META.majorBytes}', '${META.minorBytes}', '${META.dueAt}', '${META.ended}', '${META.endedAt}')
+  if not v[1] then return nil end
+  local next = tonumber(v[3] or 0)
+  if v[14] then return nil, {epoch = v[1], next = next, reason = v[14], at = tonumber(v[15])} end
+  local t = {name = name, key = key, epoch = v[1], next = next, major = tonumber(v[4] or -1), fence = tonumber(v[5] or -1), seq = tonumber(v[6] or 0),
+    answers = v[7] or '', ttl = v[8], expires = tonumber(v[9]), bytes = tonumber(v[11] or 0), minorBytes = tonumber(v[12] or 0), due = tonumber(v[13])}
+  if v[2] ~= hl_era then
+    t.isOfOldEra = true
+    t.epoch = string.match(v[1], '^[^-]+') .. '-' .. hl_era
+  end
+  if t.expires and t.expires <= lifetime_now and not hl_lagging(part, name, key, next) then
+    hl_end(t, 'expired')
+    return nil, {epoch = t.epoch, next = next, reason = 'expired', at = now}
+  end
+  return t
+end
+
+-- For lists and descriptions, in one line.
+local function hl_info(t)
+  return table.concat({t.epoch, t.next, t.major, t.fence, string.format('%.0f', t.bytes + t.minorBytes), t.ttl or '-', t.expires and string.format('%.0f', t.expires) or '-'}, ' ')
+end
+`;

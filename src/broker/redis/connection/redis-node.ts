@@ -1,0 +1,210 @@
+// One Redis server and this process's connections to it: one for commands, one for subscriptions, and, where an append
+// must reach replicas before it counts, one for what waits for them, so that nobody else does. Whoever answers at its
+// address may be another server after a reconnect, so with each it is asked anew whether it keeps what is promised.
+import type { Redis } from 'ioredis';
+import type { Clock } from '../../../base/clock.ts';
+import { BrokerError, isBrokerError } from '../../errors.ts';
+import { ChannelSubscriber } from './channel-subscriber.ts';
+import type { RedisReply, RedisScript } from './redis-commands.ts';
+import { isReplyError, wordOf } from './redis-errors.ts';
+import { ReplicaWait, type Replication } from './replica-wait.ts';
+
+/** A server that was refused is asked again after this, if anybody wants it. */
+const ASK_AGAIN_MS = 1_000;
+
+export interface NodeOptions {
+  /** Where it is, for messages to an operator. Never with a password. */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly connect: (purpose: 'commands' | 'subscriber') => Redis;
+  /** Whom an append must reach, if anybody. @throws BrokerError invalid-config */
+  readonly verify: (redis: Redis, name: string) => Promise<Replication | undefined>;
+  /** Subscriptions may belong elsewhere now. */
+  readonly onMoved: () => void;
+}
+
+type Standing =
+  | { readonly kind: 'verified' }
+  | { readonly kind: 'unknown'; readonly error: unknown }
+  | { readonly kind: 'refused'; readonly error: unknown; readonly at: number };
+
+export class RedisNode {
+  readonly name: string;
+  readonly #options: NodeOptions;
+  readonly #commands: Redis;
+  readonly #all: Redis[] = [];
+  readonly #loading = new Map<string, Promise<unknown>>();
+  #standing: Standing = { kind: 'unknown', error: notConnected() };
+  /** Raised when the connection ends. */
+  #life = 0;
+  #verifying: Promise<void> | undefined;
+  #promised: { readonly redis: Redis; readonly wait: ReplicaWait } | undefined;
+  #subscriber: ChannelSubscriber | undefined;
+
+  constructor(options: NodeOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#commands = this.#connect('commands');
+    this.#commands.on('close', () => {
+      this.#life += 1;
+      this.#standing = { kind: 'unknown', error: notConnected() };
+    });
+    this.#commands.on('ready', () => void this.#verify());
+  }
+
+  get isReady(): boolean {
+    return this.#standing.kind === 'verified' && this.#all.every(({ status }) => status === 'ready');
+  }
+
+  /** For the questions that are asked of the server itself. */
+  get commands(): Redis {
+    return this.#commands;
+  }
+
+  /** Resolves when it can be asked. @throws what kept it from that at the first try */
+  async connected(): Promise<void> {
+    await ready(this.#commands);
+  }
+
+  /** Resolves when it takes scripts. @throws BrokerError invalid-config, and what keeps it from that */
+  async usable(): Promise<void> {
+    await this.connected();
+    await (this.#verifying ?? (this.#standing.kind === 'verified' ? undefined : this.#verify()));
+    if (this.#standing.kind !== 'verified') throw this.#standing.error;
+  }
+
+  /** @throws what ioredis throws, and BrokerError unavailable: it does not keep what is promised, or too few replicas do */
+  async run(script: RedisScript, tag: string, args: readonly (string | number)[]): Promise<RedisReply> {
+    if (this.#standing.kind !== 'verified') await this.#mustBeVerified();
+    const promised = script.isPromised ? this.#promised : undefined;
+    const redis = promised?.redis ?? this.#commands;
+    try {
+      return await call(redis, promised?.wait, script, tag, args);
+    } catch (error) {
+      // It did not run, so it may be sent again.
+      if (!isReplyError(error) || wordOf(error.message) !== 'NOSCRIPT') throw error;
+      await this.#load(redis, script);
+      return call(redis, promised?.wait, script, tag, args);
+    }
+  }
+
+  subscriber(): ChannelSubscriber {
+    this.#subscriber ??= new ChannelSubscriber(this.#connect('subscriber'), this.#options.onMoved);
+    return this.#subscriber;
+  }
+
+  probe(): void {
+    this.#subscriber?.probe();
+  }
+
+  close(): void {
+    this.#subscriber?.close();
+    for (const redis of this.#all) redis.disconnect();
+  }
+
+  async #mustBeVerified(): Promise<void> {
+    if (this.#mayBeAsked()) void this.#verify();
+    await this.#verifying;
+    if (this.#standing.kind === 'verified') return;
+    const { error } = this.#standing;
+    // It was accepted once, and may be again without anybody doing anything here.
+    throw new BrokerError('unavailable', error instanceof Error ? error.message : 'the server was refused', { cause: error });
+  }
+
+  #mayBeAsked(): boolean {
+    const standing = this.#standing;
+    if (standing.kind === 'refused') return standing.at + ASK_AGAIN_MS <= this.#options.clock.mono();
+    return this.#commands.status === 'ready';
+  }
+
+  /** Never rejects: what came of it is the standing. */
+  #verify(): Promise<void> {
+    this.#verifying ??= this.#askForPromise().finally(() => {
+      this.#verifying = undefined;
+    });
+    return this.#verifying;
+  }
+
+  /** A connection that broke meanwhile says nothing about the server, and the next one may stand already: it is asked in
+   *  its turn, or this node would stay out of reach with a connection that works. */
+  async #askForPromise(): Promise<void> {
+    for (;;) {
+      const life = this.#life;
+      const standing = await this.#ask();
+      if (life === this.#life) {
+        this.#standing = standing;
+        return;
+      }
+      if (this.#commands.status !== 'ready') return;
+    }
+  }
+
+  async #ask(): Promise<Standing> {
+    try {
+      const replication = await this.#options.verify(this.#commands, this.name);
+      if (replication !== undefined) await this.#waitFor(replication);
+      return { kind: 'verified' };
+    } catch (error) {
+      const isRefused = isBrokerError(error) || isReplyError(error);
+      return isRefused ? { kind: 'refused', error, at: this.#options.clock.mono() } : { kind: 'unknown', error };
+    }
+  }
+
+  /** From now on what a promised script wrote counts only when it has reached these. */
+  async #waitFor(replication: Replication): Promise<void> {
+    const redis = this.#promised?.redis ?? this.#connect('commands');
+    this.#promised = { redis, wait: new ReplicaWait(redis, replication) };
+    await ready(redis);
+  }
+
+  #load(redis: Redis, script: RedisScript): Promise<unknown> {
+    let loading = this.#loading.get(script.sha);
+    if (loading === undefined) {
+      loading = redis.script('LOAD', script.lua).finally(() => this.#loading.delete(script.sha));
+      this.#loading.set(script.sha, loading);
+    }
+    return loading;
+  }
+
+  #connect(purpose: 'commands' | 'subscriber'): Redis {
+    const redis = this.#options.connect(purpose);
+    // Told to whoever asks the connection for something: it would end the process if nobody listened.
+    redis.on('error', () => undefined);
+    this.#all.push(redis);
+    // It tries again by itself; who needs it now asks `connected`.
+    redis.connect().catch(() => undefined);
+    return redis;
+  }
+}
+
+function notConnected(): BrokerError {
+  return new BrokerError('unavailable', 'not connected');
+}
+
+/** The wait goes out behind the script and on the same connection, before this turn is over. */
+async function call(redis: Redis, wait: ReplicaWait | undefined, script: RedisScript, tag: string, args: readonly (string | number)[]): Promise<RedisReply> {
+  // eslint-disable-next-line no-restricted-syntax -- one command's arguments: at most APPEND_WRITES_MAX headers and APPEND_RECORDS_MAX records
+  const reply = redis.evalsha(script.sha, 1, tag, ...args) as Promise<RedisReply>;
+  if (wait === undefined) return reply;
+  const [answer] = await Promise.all([reply, wait.forWhatWasSent()]);
+  return answer;
+}
+
+/** Resolves when the connection is ready; rejects when the try that is under way fails. */
+async function ready(redis: Redis): Promise<void> {
+  if (redis.status === 'ready') return;
+  await new Promise<void>((resolve, reject) => {
+    const done = (settle: () => void): void => {
+      redis.off('ready', onReady);
+      redis.off('error', onError);
+      redis.off('close', onClose);
+      settle();
+    };
+    const onReady = (): void => done(resolve);
+    const onError = (error: Error): void => done(() => reject(error));
+    const onClose = (): void => done(() => reject(new BrokerError('unavailable', 'the connection was closed before it was ready')));
+    redis.on('ready', onReady);
+    redis.on('error', onError);
+    redis.on('close', onClose);
+  });
+}

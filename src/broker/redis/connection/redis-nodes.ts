@@ -1,0 +1,163 @@
+// The servers as one: scripts go where their partition is, subscriptions follow it, and what waits is bounded. Nothing
+// is ever sent a second time unless the server said that it did not run.
+import type { Clock } from '../../../base/clock.ts';
+import { BrokerError } from '../../errors.ts';
+import type { RedisKeys } from '../keys.ts';
+import type { ChannelListener, ChannelSubscription, RedisCommands, RedisReply, RedisScript } from './redis-commands.ts';
+import { brokerErrorOf, isReplyError, wordOf } from './redis-errors.ts';
+import type { RedisNode } from './redis-node.ts';
+
+/** Commands under way, and the characters that they carry. */
+const IN_FLIGHT_MAX = 16_384;
+const IN_FLIGHT_CHARS_MAX = 128 * 1024 * 1024;
+/** Servers that a command may be sent on to. */
+const REDIRECTIONS_MAX = 4;
+
+/** Which server has which partition. */
+export interface Route {
+  /** Resolves when every partition can be asked for. @throws BrokerError unavailable, invalid-config */
+  start(): Promise<void>;
+  nodeOf(partition: number): RedisNode;
+  /** Every server that has a partition. */
+  nodes(): Iterable<RedisNode>;
+  /** The replication id of the live master that gave the partition away, for as long as that matters. */
+  vouched(partition: number): string | undefined;
+  /** The partition is at another address, a server says. Resolves when that can be asked. */
+  moved(partition: number, address: string): Promise<void>;
+  /** Something is not as it was: find out who has what. */
+  doubt(): void;
+  /** Called when partitions have changed their server. */
+  onChange(listener: () => void): void;
+  close(): void;
+}
+
+interface Subscription {
+  readonly partition: number;
+  readonly channel: string;
+  readonly listener: ChannelListener;
+  node: RedisNode;
+}
+
+export class RedisNodes implements RedisCommands {
+  readonly keys: RedisKeys;
+  readonly clock: Clock;
+  readonly #route: Route;
+  readonly #time: () => string;
+  readonly #subscriptions = new Set<Subscription>();
+  #inFlight = 0;
+  #chars = 0;
+  #isFull = false;
+  #isClosed = false;
+  #drained: (() => void) | undefined;
+
+  /** `time`: what scripts are told, '' for the server's own clock. */
+  constructor({ keys, clock, route, time }: { readonly keys: RedisKeys; readonly clock: Clock; readonly route: Route; readonly time: () => string }) {
+    this.keys = keys;
+    this.clock = clock;
+    this.#route = route;
+    this.#time = time;
+    route.onChange(() => this.#follow());
+  }
+
+  get state(): 'ready' | 'full' | 'unavailable' {
+    for (const node of this.#route.nodes()) if (!node.isReady) return 'unavailable';
+    return this.#isFull ? 'full' : 'ready';
+  }
+
+  async run(script: RedisScript, partition: number, args: readonly (string | number)[]): Promise<RedisReply> {
+    if (this.#isClosed) throw new BrokerError('closed', 'the broker was closed');
+    const chars = charsOf(args);
+    if (this.#inFlight >= IN_FLIGHT_MAX || this.#chars + chars > IN_FLIGHT_CHARS_MAX) {
+      throw new BrokerError('overloaded', 'too much is on its way to Redis');
+    }
+    this.#inFlight += 1;
+    this.#chars += chars;
+    try {
+      const reply = await this.#run(script, partition, args);
+      if (script.needsRoom) this.#isFull = false;
+      return reply;
+    } catch (error) {
+      throw this.#explain(error, script);
+    } finally {
+      this.#inFlight -= 1;
+      this.#chars -= chars;
+      if (this.#inFlight === 0) this.#drained?.();
+    }
+  }
+
+  subscribe(partition: number, channel: string, listener: ChannelListener): ChannelSubscription {
+    const subscription: Subscription = { partition, channel, listener, node: this.#route.nodeOf(partition) };
+    this.#subscriptions.add(subscription);
+    subscription.node.subscriber().add(partition, channel, listener);
+    return {
+      close: () => {
+        if (this.#subscriptions.delete(subscription)) subscription.node.subscriber().remove(channel, listener);
+      },
+    };
+  }
+
+  /** Finds out connections that nobody uses and that lead nowhere. */
+  probe(): void {
+    for (const node of this.#route.nodes()) {
+      if (!node.isReady) this.#route.doubt();
+      node.probe();
+    }
+  }
+
+  /** Takes nothing more, waits for what is under way, and hangs up. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+    this.#route.close();
+  }
+
+  async #run(script: RedisScript, partition: number, args: readonly (string | number)[]): Promise<RedisReply> {
+    const tag = this.keys.tag(partition);
+    for (let redirections = 0; ; redirections += 1) {
+      try {
+        const vouched = this.#route.vouched(partition);
+        const time = this.#time();
+        return await this.#route.nodeOf(partition).run(script, tag, [vouched === undefined ? time : `${time} ${vouched}`, ...args]);
+      } catch (error) {
+        const address = movedTo(error);
+        if (address === undefined || redirections === REDIRECTIONS_MAX) throw error;
+        await this.#route.moved(partition, address);
+      }
+    }
+  }
+
+  #explain(error: unknown, script: RedisScript): BrokerError {
+    const explained = brokerErrorOf(error, script.name);
+    if (explained.code === 'unavailable') this.#route.doubt();
+    if (explained.code === 'disk-full') this.#isFull = true;
+    return explained;
+  }
+
+  /** Subscriptions go where their partitions went. */
+  #follow(): void {
+    for (const subscription of this.#subscriptions) {
+      const { partition, channel, listener } = subscription;
+      const node = this.#route.nodeOf(partition);
+      if (node === subscription.node) continue;
+      subscription.node.subscriber().remove(channel, listener);
+      subscription.node = node;
+      node.subscriber().add(partition, channel, listener);
+    }
+  }
+}
+
+function charsOf(args: readonly (string | number)[]): number {
+  let chars = 0;
+  for (const arg of args) if (typeof arg === 'string') chars += arg.length;
+  return chars;
+}
+
+/** `MOVED <slot> <address>`: it did not run, and there it would. */
+function movedTo(error: unknown): string | undefined {
+  if (!isReplyError(error) || wordOf(error.message) !== 'MOVED') return undefined;
+  return error.message.split(' ')[2];
+}

@@ -1,0 +1,62 @@
+// The newest records of one topic as they were published: unbroken, in one epoch, and few. Who is not within them reads.
+import type { LogBatch, LogRecord } from '../../broker.ts';
+import type { Position } from '../../position.ts';
+import type { AddMessage } from './watch-message.ts';
+
+/** Characters and records that one topic keeps for its readers. */
+const CHARS_MAX = 32 * 1024;
+const RECORDS_MAX = 256;
+
+export class HotRecords {
+  epoch: string | undefined;
+  /** Where the topic is, as far as is known. */
+  next = 0;
+  #records: LogRecord[] = [];
+  #chars = 0;
+
+  add({ epoch, first, next, supersedes, records }: AddMessage): void {
+    if (epoch !== this.epoch || first !== this.next || supersedes || records === undefined) this.#clear();
+    this.epoch = epoch;
+    this.next = next;
+    if (records === undefined) return;
+    for (const record of records) {
+      this.#records.push(record);
+      this.#chars += record.data.length;
+    }
+    if (this.#chars > CHARS_MAX || this.#records.length > RECORDS_MAX) this.#trim();
+  }
+
+  /** The topic is there, and no record of it is at hand. */
+  restart(epoch: string, next: number): void {
+    this.#clear();
+    this.epoch = epoch;
+    this.next = next;
+  }
+
+  forget(): void {
+    this.#clear();
+    this.epoch = undefined;
+  }
+
+  /** What stands from a position, empty where nothing is new; undefined where it must be read. */
+  from({ epoch, offset }: Position, majorOnly: boolean): LogBatch | undefined {
+    if (epoch !== this.epoch) return undefined;
+    if (offset >= this.next) return { kind: 'batch', epoch, items: [], next: offset, end: true };
+    const skip = offset - (this.next - this.#records.length);
+    if (skip < 0) return undefined;
+    const records = skip === 0 ? this.#records.slice() : this.#records.slice(skip);
+    return { kind: 'batch', epoch, items: majorOnly ? records.filter(({ major }) => major) : records, next: this.next, end: true };
+  }
+
+  /** The older half goes, or more while that is too much. */
+  #trim(): void {
+    while (this.#records.length > 0 && (this.#chars > CHARS_MAX || this.#records.length > RECORDS_MAX)) {
+      for (const { data } of this.#records.splice(0, Math.ceil(this.#records.length / 2))) this.#chars -= data.length;
+    }
+  }
+
+  #clear(): void {
+    this.#records = [];
+    this.#chars = 0;
+  }
+}

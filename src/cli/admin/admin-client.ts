@@ -1,0 +1,101 @@
+// The command line's side of `holdline topics`: the same view of LiteTopics, asked of the running server.
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import type { Broker, BrokerHealth, ReadResult, TailOptions } from '../../broker/broker.ts';
+import type { StopSignal } from '../../base/stop-signal.ts';
+import { ADMIN_ANSWER_BYTES_MAX, withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
+import { readLines } from './read-lines.ts';
+
+/** What the server refused, with its code. */
+export class AdminError extends Error {
+  override readonly name = 'AdminError';
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** The server that holds the folder; undefined where none runs. */
+export async function connectAdmin(folder: string): Promise<TopicStore | undefined> {
+  const socket = await withSocketPath(folder, open);
+  if (socket === undefined) return undefined;
+  socket.destroy();
+  return new AdminClient(folder);
+}
+
+async function open(path: string): Promise<Socket | undefined> {
+  const socket = connect(path);
+  try {
+    await once(socket, 'connect');
+    return socket;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    // Nobody there, or the socket of a process that died.
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined;
+    throw error;
+  }
+}
+
+class AdminClient implements TopicStore {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async health(): Promise<BrokerHealth> {
+    return this.#call({ op: 'health' });
+  }
+
+  async list(...args: Parameters<Broker['list']>): ReturnType<Broker['list']> {
+    return this.#call({ op: 'list', args });
+  }
+
+  async describe(...args: Parameters<Broker['describe']>): ReturnType<Broker['describe']> {
+    const infos = await this.#call<(Awaited<ReturnType<Broker['describe']>>[number] | null)[]>({ op: 'describe', args });
+    return infos.map((info) => info ?? undefined);
+  }
+
+  async read(...args: Parameters<Broker['read']>): ReturnType<Broker['read']> {
+    return this.#call({ op: 'read', args });
+  }
+
+  async remove(...args: Parameters<Broker['remove']>): ReturnType<Broker['remove']> {
+    return this.#call({ op: 'remove', args });
+  }
+
+  async *tail(topic: Parameters<Broker['tail']>[0], from: Parameters<Broker['tail']>[1], { signal }: TailOptions): AsyncGenerator<ReadResult> {
+    for await (const answer of this.#ask({ op: 'tail', args: [topic, from] }, signal)) {
+      if ('item' in answer) yield answer.item as ReadResult;
+    }
+  }
+
+  async #call<T>(request: AdminRequest): Promise<T> {
+    for await (const answer of this.#ask(request)) if ('done' in answer) return answer.done as T;
+    throw new AdminError('closed', 'the server went away');
+  }
+
+  async *#ask(request: AdminRequest, signal?: StopSignal): AsyncGenerator<AdminAnswer> {
+    const socket = await withSocketPath(this.#folder, open);
+    if (socket === undefined) throw new AdminError('closed', 'the server went away');
+    const stop = (): void => void socket.destroy();
+    signal?.addEventListener('abort', stop, { once: true });
+    try {
+      socket.write(`${JSON.stringify(request)}\n`);
+      for await (const line of readLines(socket, ADMIN_ANSWER_BYTES_MAX)) {
+        // The other end is this same program.
+        const answer = JSON.parse(line) as AdminAnswer;
+        if ('error' in answer) throw new AdminError(answer.error.code, answer.error.message);
+        yield answer;
+      }
+    } catch (error) {
+      // Stopping destroys the socket, and reading a destroyed socket throws.
+      if (signal?.aborted !== true) throw error;
+    } finally {
+      signal?.removeEventListener('abort', stop);
+      socket.destroy();
+    }
+  }
+}

@@ -1,0 +1,49 @@
+// What `holdline topics` and a running server say to each other over the socket in the data folder: one request
+// line, then answer lines, all JSON. The operator's view of LiteTopics, and nothing else.
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Broker, BrokerHealth } from '../../broker/broker.ts';
+
+/** The part of a broker that an operator sees. */
+export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove' | 'tail'> {
+  health(): BrokerHealth | Promise<BrokerHealth>;
+}
+
+export type AdminRequest =
+  | { readonly op: 'health' }
+  | { readonly op: 'list'; readonly args: Parameters<Broker['list']> }
+  | { readonly op: 'describe'; readonly args: Parameters<Broker['describe']> }
+  | { readonly op: 'read'; readonly args: Parameters<Broker['read']> }
+  | { readonly op: 'remove'; readonly args: Parameters<Broker['remove']> }
+  | { readonly op: 'tail'; readonly args: readonly [topic: Parameters<Broker['tail']>[0], from: Parameters<Broker['tail']>[1]] };
+
+/** Any number of items (of a tail), then the end of it, or an error. */
+export type AdminAnswer =
+  | { readonly item: unknown }
+  | { readonly done: unknown }
+  | { readonly error: { readonly code: string; readonly message: string } };
+
+/** Bytes of one request line. The longest names a few hundred topics. */
+export const ADMIN_REQUEST_BYTES_MAX = 256 * 1024;
+/** Bytes of one answer line: far above a page of a topic, whose every character may be escaped. */
+export const ADMIN_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
+const SOCKET_NAME = 'admin.sock';
+/** Bytes that the address of a socket has for its path. Node cuts off what is longer and says nothing. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+export function adminSocketPath(folder: string): string {
+  return join(folder, SOCKET_NAME);
+}
+
+/** Gives the socket's path, or where that is too long a short one that is good for as long as it is used. */
+export async function withSocketPath<T>(folder: string, use: (path: string) => Promise<T>): Promise<T> {
+  const path = adminSocketPath(folder);
+  if (Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX || process.platform !== 'linux') return use(path);
+  const handle = await open(folder, 'r');
+  try {
+    return await use(`/proc/self/fd/${handle.fd}/${SOCKET_NAME}`);
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,95 @@
+// The agents of a process: those of the file that HOLDLINE_AGENTS names, and the one called `default` that the
+// HOLDLINE_MODEL… variables describe, which is all there is without a file.
+import { DEFAULT_AGENT } from '../../gateway/gateway-config.ts';
+import type { Takeover } from '../../worker/agent.ts';
+import { PREFILLS } from '../../worker/providers/openai/completion-request.ts';
+import { readAgentsFile, type AgentEntry } from './agents-file.ts';
+import type { EnvironmentReader } from './environment.ts';
+import { modelKeyFault, modelUrlFault } from './model-url.ts';
+
+/** What a process is: everything, or, where several share a broker, a part of it. */
+export type Role = 'all' | 'gateway' | 'worker';
+
+export interface AgentConfig {
+  readonly name: string;
+  readonly entry: AgentEntry;
+  /** Only where it is served. */
+  readonly key: string | undefined;
+  /** By the worker of this process. */
+  readonly isServed: boolean;
+}
+
+/** Any of them describes the agent `default`. */
+const DEFAULT_AGENT_NAMES = [
+  'HOLDLINE_MODEL_URL',
+  'HOLDLINE_MODEL',
+  'HOLDLINE_MODEL_KEY',
+  'HOLDLINE_MODEL_PREFILL',
+  'HOLDLINE_SYSTEM_PROMPT',
+  'HOLDLINE_CONVERSATION_CHARS',
+  'HOLDLINE_TAKEOVER',
+] as const;
+const TAKEOVERS: readonly Takeover[] = ['continue', 'restart', 'fail'];
+
+/** Empty only for a gateway of its own that was given no file: it knows no agents, and takes prompts for any. */
+export function readAgents(read: EnvironmentReader, role: Role): readonly AgentConfig[] {
+  const path = read.text('HOLDLINE_AGENTS');
+  const described = DEFAULT_AGENT_NAMES.filter((name) => read.text(name) !== undefined);
+  const own = readDefaultAgent(read);
+  if (path === undefined && role === 'gateway') return [];
+  const fromFile = path === undefined ? new Map<string, AgentEntry>() : readAgentsFile(path, (what) => read.fault('HOLDLINE_AGENTS', what));
+  const [clashing] = described;
+  if (clashing !== undefined && fromFile.has(DEFAULT_AGENT)) {
+    read.fault(clashing, `describes the agent ${DEFAULT_AGENT}, and so does the file of HOLDLINE_AGENTS: only one of them may`);
+  }
+  const hasOwn = path === undefined || described.length > 0;
+  const entries = new Map([...(hasOwn ? [[DEFAULT_AGENT, own] as const] : []), ...fromFile]);
+  return withServed(read, role, entries);
+}
+
+function withServed(read: EnvironmentReader, role: Role, entries: ReadonlyMap<string, AgentEntry>): readonly AgentConfig[] {
+  const chosen = read.list('HOLDLINE_SERVE');
+  // A name that the file chooses is known, also where another process reads it.
+  for (const { keyEnv } of entries.values()) if (keyEnv !== undefined) read.variable(keyEnv);
+  const stranger = chosen.find((name) => !entries.has(name));
+  // A file with faults gives no names, and has said why.
+  if (stranger !== undefined && entries.size > 0) read.fault('HOLDLINE_SERVE', `names ${stranger}, which is no agent of the configuration`);
+  const isServed = (name: string, entry: AgentEntry): boolean => role !== 'gateway' && (chosen.length === 0 ? entry.serve !== false : chosen.includes(name));
+  const agents = [...entries].map(([name, entry]) => {
+    const served = isServed(name, entry);
+    return { name, entry, key: served ? readKey(read, name, entry) : undefined, isServed: served };
+  });
+  if (role === 'worker' && agents.length > 0 && !agents.some((agent) => agent.isServed)) {
+    read.fault('HOLDLINE_SERVE', 'must name an agent: the file leaves all of them to others, and this worker would do nothing');
+  }
+  return agents;
+}
+
+/** What the variable holds is never said: it is a key, or was meant to be one. */
+function readKey(read: EnvironmentReader, name: string, { keyEnv }: AgentEntry): string | undefined {
+  if (keyEnv === undefined) return undefined;
+  const key = read.variable(keyEnv);
+  const fault = key === undefined ? undefined : modelKeyFault(key);
+  if (key === undefined) read.fault('HOLDLINE_AGENTS', `agents.${name}.keyEnv: names a variable that is not set`);
+  if (fault !== undefined) read.fault(keyEnv, fault);
+  return key;
+}
+
+function readDefaultAgent(read: EnvironmentReader): AgentEntry {
+  const url = read.text('HOLDLINE_MODEL_URL');
+  const urlFault = url === undefined ? undefined : modelUrlFault(url, 'HOLDLINE_MODEL_KEY');
+  if (urlFault !== undefined) read.fault('HOLDLINE_MODEL_URL', urlFault);
+  const model = read.text('HOLDLINE_MODEL');
+  if (url !== undefined && model === undefined) read.fault('HOLDLINE_MODEL', 'must name the model to ask for at HOLDLINE_MODEL_URL');
+  const systemPrompt = read.text('HOLDLINE_SYSTEM_PROMPT');
+  const conversationChars = read.integer('HOLDLINE_CONVERSATION_CHARS', 1000, 10_000_000);
+  return {
+    ...(url === undefined ? {} : { url }),
+    ...(read.text('HOLDLINE_MODEL_KEY') === undefined ? {} : { keyEnv: 'HOLDLINE_MODEL_KEY' }),
+    model: model ?? 'demo',
+    ...(systemPrompt === undefined ? {} : { systemPrompt }),
+    prefill: read.oneOf('HOLDLINE_MODEL_PREFILL', PREFILLS, 'none'),
+    takeover: read.oneOf('HOLDLINE_TAKEOVER', TAKEOVERS, 'continue'),
+    ...(conversationChars === undefined ? {} : { conversationChars }),
+  };
+}

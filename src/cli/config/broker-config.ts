@@ -1,0 +1,93 @@
+// Which storage the environment names, and what it must promise: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE; and whether the
+// machine's clock is believed: HOLDLINE_CLOCK.
+import { REPLICAS_MAX, type RedisPromise, type ToldAppendfsync } from '../../broker/redis/connection/verify-promise.ts';
+import { isRedisUrl, parseRedisUrl, REDIS_FORMS, type RedisPlace } from '../../broker/redis/connection/redis-url.ts';
+import type { EnvironmentReader } from './environment.ts';
+
+export type FsyncConfig = { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
+
+export interface RedisConfig extends RedisPlace {
+  readonly engine: 'redis';
+  /** The server is asked whether it keeps that. */
+  readonly promise: RedisPromise;
+  /** Undefined: the server is asked for it. */
+  readonly appendfsync: ToldAppendfsync | undefined;
+  readonly isClockTrusted: boolean;
+}
+
+export type BrokerConfig =
+  | { readonly engine: 'memory' }
+  | { readonly engine: 'log'; readonly folder: string; readonly fsync: FsyncConfig; readonly isClockTrusted: boolean }
+  | RedisConfig;
+
+export const BROKER_SETTINGS = ['HOLDLINE_BROKER', 'HOLDLINE_FSYNC', 'HOLDLINE_PROMISE', 'HOLDLINE_REDIS_APPENDFSYNC'] as const;
+const FORMS = `log:<folder>, memory:, ${REDIS_FORMS}`;
+
+export function readBroker(read: EnvironmentReader): BrokerConfig {
+  const url = read.text('HOLDLINE_BROKER') ?? 'log:./data';
+  if (isRedisUrl(url)) return readRedis(read, url);
+  if (read.text('HOLDLINE_PROMISE') !== undefined) {
+    read.fault('HOLDLINE_PROMISE', 'is what a Redis server must keep; the embedded log is told with HOLDLINE_FSYNC');
+  }
+  if (read.text('HOLDLINE_REDIS_APPENDFSYNC') !== undefined) read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'says what a Redis server is set to, and the storage is none');
+  if (url === 'memory:') return { engine: 'memory' };
+  const fsync = readFsync(read);
+  if (url.startsWith('log:') && url.length > 'log:'.length) return { engine: 'log', folder: url.slice('log:'.length), fsync, isClockTrusted: isClockTrusted(read) };
+  read.fault('HOLDLINE_BROKER', `must be ${FORMS}`);
+  return { engine: 'memory' };
+}
+
+/** For an operator: where the storage is, and never its password. */
+export function nameBroker(config: BrokerConfig): string {
+  if (config.engine === 'memory') return 'memory:';
+  if (config.engine === 'log') return `log:${config.folder}`;
+  const { nodes, sentinel } = config;
+  const places = (sentinel?.urls ?? nodes).map((url) => `${new URL(url).protocol}//${new URL(url).host}`);
+  return sentinel === undefined ? places.join(', ') : `${sentinel.name} at ${places.join(', ')}`;
+}
+
+function readFsync(read: EnvironmentReader): FsyncConfig {
+  const text = read.text('HOLDLINE_FSYNC') ?? 'always';
+  if (text === 'always' || text === 'os') return { mode: text };
+  const ms = /^interval:(\d{1,6})$/.exec(text)?.[1];
+  if (ms !== undefined && Number(ms) > 0) return { mode: 'interval', ms: Number(ms) };
+  read.fault('HOLDLINE_FSYNC', 'must be always, interval:<ms> or os');
+  return { mode: 'always' };
+}
+
+function readRedis(read: EnvironmentReader, url: string): RedisConfig {
+  if (read.text('HOLDLINE_FSYNC') !== undefined) {
+    read.fault('HOLDLINE_FSYNC', 'is for the embedded log: a Redis server flushes as its own appendfsync says, and HOLDLINE_PROMISE is what it must keep');
+  }
+  return { engine: 'redis', ...readPlace(read, url), promise: readPromise(read), appendfsync: readAppendfsync(read), isClockTrusted: isClockTrusted(read) };
+}
+
+function isClockTrusted(read: EnvironmentReader): boolean {
+  return read.oneOf('HOLDLINE_CLOCK', ['check', 'trust'], 'check') === 'trust';
+}
+
+function readAppendfsync(read: EnvironmentReader): ToldAppendfsync | undefined {
+  const text = read.text('HOLDLINE_REDIS_APPENDFSYNC');
+  if (text === undefined || text === 'always' || text === 'everysec') return text;
+  read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'must be always or everysec, as the server is set');
+  return undefined;
+}
+
+function readPlace(read: EnvironmentReader, url: string): RedisPlace {
+  try {
+    return parseRedisUrl(url);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    read.fault('HOLDLINE_BROKER', error.message);
+    return { nodes: [], cluster: false };
+  }
+}
+
+function readPromise(read: EnvironmentReader): RedisPromise {
+  const text = read.text('HOLDLINE_PROMISE') ?? 'always';
+  if (text === 'memory' || text === 'everysec' || text === 'always') return text;
+  const replicated = Number(/^replicated:(\d)$/.exec(text)?.[1]);
+  if (replicated >= 1 && replicated <= REPLICAS_MAX) return { replicated };
+  read.fault('HOLDLINE_PROMISE', `must be memory, everysec, always or replicated:<replicas, 1 to ${REPLICAS_MAX}>`);
+  return 'always';
+}

@@ -1,0 +1,250 @@
+// The environment, read once: one frozen object, or a list of every fault in it.
+import { isIP } from 'node:net';
+import { CREDIT_MAX } from '../../broker/group/consume-options.ts';
+import { systemClock } from '../../base/clock.ts';
+import { TOKEN_LIFETIME_MAX_MS } from '../../gateway/auth/claims.ts';
+import { createKeySource, InvalidKeyError } from '../../gateway/auth/token-keys.ts';
+import type { AuthConfig, JwtAlgorithm, JwtKeyConfig, SessionIdScope } from '../../gateway/gateway-config.ts';
+import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, SESSION_ID_SCOPES } from '../../gateway/gateway-config.ts';
+import { CHAT_LIST_MAX } from '../../session/stores/chat-list.ts';
+import { RUNS_COUNTED_MAX } from '../../session/stores/open-runs.ts';
+import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, SESSION_TTL_MS } from '../../session/sessions.ts';
+import { RUN_MS_MAX } from '../../worker/agent.ts';
+import { LEASE_MS, RUNS_MAX } from '../../worker/worker.ts';
+import { readAgents, type AgentConfig, type Role } from './agent-config.ts';
+import { BROKER_SETTINGS, readBroker, type BrokerConfig } from './broker-config.ts';
+import { readEdge, type EdgeConfig } from './edge-config.ts';
+import { EnvironmentReader, type Environment } from './environment.ts';
+import { parseDuration } from './duration.ts';
+import { readKeyFile } from './key-file.ts';
+import type { Setting } from './settings.ts';
+import { parseJsonText } from './json-text.ts';
+
+export interface Config {
+  readonly role: Role;
+  readonly host: string;
+  /** Undefined: a worker that nobody asks for its health. */
+  readonly port: number | undefined;
+  readonly broker: BrokerConfig;
+  /** Undefined: a key of our own, loopback only. */
+  readonly auth: Omit<AuthConfig, 'cookieSecret'> | undefined;
+  readonly cookieSecret: Uint8Array | undefined;
+  readonly sessionIds: SessionIdScope;
+  readonly origins: readonly string[];
+  readonly hosts: readonly string[] | undefined;
+  readonly publicUrl: string | undefined;
+  readonly trustedProxies: readonly string[];
+  readonly connectionsPerUserMax: number | undefined;
+  readonly connectionsPerAddressMax: number | undefined;
+  readonly ticketsPerUserMax: number | undefined;
+  readonly subscriptionsPerUserMax: number | undefined;
+  readonly sessionsPerUserMax: number | undefined;
+  readonly runsPerUserMax: number | undefined;
+  readonly edge: EdgeConfig;
+  /** Empty only for a gateway that was told of none: it takes prompts for any. */
+  readonly agents: readonly AgentConfig[];
+  /** Of each agent at once, where the agent itself names no other number. */
+  readonly runsMax: number;
+  /** One attempt at a run, where its agent names no other time. */
+  readonly runMsMax: number;
+  /** A worker that is silent for this long has lost its runs to others. */
+  readonly leaseMs: number;
+  readonly drainMs: number;
+  /** Of a new chat that asks for no other time. */
+  readonly sessionTtlMs: number;
+  readonly logLevel: string;
+}
+
+/** Runs get this long to be handed over, and streams to be told, before the process ends. */
+export const DRAIN_MS = 5_000;
+/** Below it, a pause of the collector or of the network costs a run. */
+const LEASE_MS_MIN = 1_000;
+/** Below it, hardly any model answers. */
+export const RUN_MS_MAX_MIN = 1_000;
+/** As long as a chat with a run is kept without a write. */
+export const RUN_MS_MAX_MAX = 7 * 24 * 60 * 60 * 1000;
+const PORT = 8080;
+const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+const KEY_NAMES = ['HOLDLINE_JWT_SECRET', 'HOLDLINE_JWT_PUBLIC_KEY', 'HOLDLINE_JWKS'] as const;
+const ROLES: readonly Role[] = ['all', 'gateway', 'worker'];
+
+/** @throws UsageError that lists every fault */
+export function readConfig(env: Environment = process.env): Config {
+  const read = new EnvironmentReader(env);
+  const auth = readAuth(read);
+  const host = read.text('HOST') ?? '127.0.0.1';
+  const role = read.oneOf('HOLDLINE_ROLE', ROLES, 'all');
+  const broker = readBroker(read);
+  const cookieSecret = readSecret(read, 'HOLDLINE_COOKIE_SECRET');
+  if (role !== 'all' && broker.engine !== 'redis') {
+    read.fault('HOLDLINE_ROLE', `a ${role} of its own needs a shared broker (redis://…), and ${broker.engine}: is not shared`);
+  }
+  const port = read.integer('PORT', 0, 65_535) ?? (role === 'worker' ? undefined : PORT);
+  if (role !== 'worker') checkServed(read, { host, broker, auth, cookieSecret });
+  const config: Config = {
+    role,
+    host,
+    port,
+    broker,
+    auth,
+    cookieSecret,
+    sessionIds: read.oneOf('HOLDLINE_SESSION_IDS', SESSION_ID_SCOPES, 'user'),
+    origins: readOrigins(read),
+    hosts: readHosts(read, auth !== undefined),
+    publicUrl: readPublicUrl(read),
+    trustedProxies: readProxies(read),
+    connectionsPerUserMax: read.integer('HOLDLINE_CONNECTIONS_PER_USER', 1, 1_000_000),
+    ticketsPerUserMax: read.integer('HOLDLINE_TICKETS_PER_USER', 1, 100_000),
+    subscriptionsPerUserMax: read.integer('HOLDLINE_SUBSCRIPTIONS_PER_USER', 1, 1_000_000),
+    sessionsPerUserMax: read.integer('HOLDLINE_SESSIONS_PER_USER', 0, CHAT_LIST_MAX),
+    runsPerUserMax: read.integer('HOLDLINE_RUNS_PER_USER', 0, RUNS_COUNTED_MAX),
+    connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
+    edge: readEdge(read, port),
+    agents: readAgents(read, role),
+    runsMax: read.integer('HOLDLINE_RUNS', 1, CREDIT_MAX) ?? RUNS_MAX,
+    runMsMax: read.integer('HOLDLINE_RUN_MS_MAX', RUN_MS_MAX_MIN, RUN_MS_MAX_MAX) ?? RUN_MS_MAX,
+    leaseMs: read.integer('HOLDLINE_LEASE_MS', LEASE_MS_MIN, 600_000) ?? LEASE_MS,
+    drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
+    sessionTtlMs: readSessionTtl(read),
+    logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
+  };
+  read.checkNames();
+  read.throwFaults();
+  return Object.freeze(config);
+}
+
+/** For the command that is only a worker, whatever role the environment names. @throws UsageError */
+export function readWorkerConfig(env: Environment = process.env): Config {
+  return readConfig({ ...env, HOLDLINE_ROLE: 'worker' });
+}
+
+/** For commands that only look at the storage. @throws UsageError */
+export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
+  const read = new EnvironmentReader(env);
+  const broker = readBroker(read);
+  read.checkNames(BROKER_SETTINGS);
+  read.throwFaults();
+  return broker;
+}
+
+/** What a gateway must know before it may let anybody in. */
+function checkServed(read: EnvironmentReader, { host, broker, auth, cookieSecret }: Pick<Config, 'host' | 'broker' | 'auth' | 'cookieSecret'>): void {
+  if (broker.engine !== 'redis') {
+    if (auth === undefined && !LOOPBACK.has(host)) {
+      read.fault('HOST', 'without a configured key only a loopback address is served (set HOLDLINE_JWT_SECRET, HOLDLINE_JWT_PUBLIC_KEY or HOLDLINE_JWKS)');
+    }
+  } else if (auth === undefined) {
+    const given = KEY_NAMES.some((name) => read.text(name) !== undefined);
+    if (!given) read.fault('HOLDLINE_JWT_SECRET', 'must be set (or HOLDLINE_JWT_PUBLIC_KEY or HOLDLINE_JWKS), to the same on every node: whoever comes back to another one of this Redis must be known there');
+  } else if (auth.keys.kind !== 'secret' && cookieSecret === undefined) {
+    read.fault('HOLDLINE_COOKIE_SECRET', 'must be set, to the same on every node: it cannot be derived from a public key, and an EventSource that comes back to another node of this Redis would be refused');
+  }
+}
+
+function readAuth(read: EnvironmentReader): Config['auth'] {
+  const keys = readKeys(read);
+  if (keys === undefined) return undefined;
+  const algorithms = read.list('HOLDLINE_JWT_ALGORITHMS') as readonly JwtAlgorithm[];
+  const issuer = read.text('HOLDLINE_JWT_ISSUER');
+  const audience = read.text('HOLDLINE_JWT_AUDIENCE');
+  const maxAgeMs = readMaxAge(read);
+  const auth = {
+    keys,
+    ...(algorithms.length === 0 ? {} : { algorithms }),
+    ...(issuer === undefined ? {} : { issuer }),
+    ...(audience === undefined ? {} : { audience }),
+    ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
+  };
+  checkKeys(read, auth);
+  return auth;
+}
+
+function readMaxAge(read: EnvironmentReader): number | undefined {
+  const text = read.text('HOLDLINE_JWT_MAX_AGE');
+  const seconds = text === undefined ? undefined : parseDuration(text, TOKEN_LIFETIME_MAX_MS / 1000);
+  if (text !== undefined && seconds === undefined) read.fault('HOLDLINE_JWT_MAX_AGE', 'must be like 90s, 15m, 12h or 30d');
+  return seconds === undefined ? undefined : seconds * 1000;
+}
+
+/** What verifies tokens refuses keys that must not be used: better now, with all other faults, than when it is made. */
+function checkKeys(read: EnvironmentReader, auth: Omit<AuthConfig, 'cookieSecret'>): void {
+  const { keys } = auth;
+  // Said already.
+  if (keys.kind === 'secret' && keys.secret.byteLength < JWT_SECRET_BYTES_MIN) return;
+  try {
+    createKeySource({ ...auth, cookieSecret: new Uint8Array() }, { clock: systemClock, fetchKeys: fetch, onFetchFailed: () => undefined });
+  } catch (error) {
+    if (!(error instanceof InvalidKeyError)) throw error;
+    read.fault(KEY_NAMES.find((name) => read.text(name) !== undefined) ?? 'HOLDLINE_JWT_ALGORITHMS', error.message);
+  }
+}
+
+function readKeys(read: EnvironmentReader): JwtKeyConfig | undefined {
+  const given = KEY_NAMES.filter((name) => read.text(name) !== undefined);
+  if (given.length > 1) read.fault(given.join(', '), 'only one of them may be set');
+  const [name] = given;
+  const value = name === undefined ? undefined : read.text(name);
+  if (name === undefined || value === undefined) return undefined;
+  if (name === 'HOLDLINE_JWT_SECRET') return { kind: 'secret', secret: readSecret(read, name) ?? new Uint8Array(JWT_SECRET_BYTES_MIN) };
+  if (name === 'HOLDLINE_JWKS' && /^https?:\/\//.test(value)) return { kind: 'jwks-url', url: value };
+  try {
+    if (name === 'HOLDLINE_JWT_PUBLIC_KEY') return { kind: 'public-key', pem: readKeyFile(value, '-----BEGIN') };
+    return { kind: 'jwks', document: parseJsonText(readKeyFile(value, '{'), value.startsWith('{') ? undefined : value) };
+  } catch (error) {
+    read.fault(name, error instanceof Error ? error.message : 'cannot be read');
+    return undefined;
+  }
+}
+
+/** Within the bounds of what a client may ask for. */
+function readSessionTtl(read: EnvironmentReader): number {
+  const value = read.text('HOLDLINE_SESSION_TTL');
+  if (value === undefined) return SESSION_TTL_MS;
+  const ttlMs = (parseDuration(value, SESSION_TTL_MAX_MS / 1000) ?? 0) * 1000;
+  if (ttlMs >= SESSION_TTL_MIN_MS) return ttlMs;
+  read.fault('HOLDLINE_SESSION_TTL', 'must be like 90s, 15m, 12h or 30d, from 60s to 365d: every chat is removed some time after its last use');
+  return SESSION_TTL_MS;
+}
+
+function readSecret(read: EnvironmentReader, name: Setting): Uint8Array | undefined {
+  const value = read.text(name);
+  if (value === undefined) return undefined;
+  const secret = Buffer.from(value, 'utf8');
+  if (secret.length < JWT_SECRET_BYTES_MIN) read.fault(name, `must have at least ${JWT_SECRET_BYTES_MIN} bytes`);
+  return secret;
+}
+
+/** As browsers write them: scheme, host and port, without a path. */
+function readOrigins(read: EnvironmentReader): readonly string[] {
+  const origins = read.list('HOLDLINE_ORIGINS');
+  const wrong = origins.find((origin) => !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/.test(origin));
+  if (wrong !== undefined) read.fault('HOLDLINE_ORIGINS', `must be origins like https://chat.example.com, and ${wrong} is none`);
+  return origins;
+}
+
+function readPublicUrl(read: EnvironmentReader): string | undefined {
+  const url = read.text('HOLDLINE_PUBLIC_URL')?.replace(/\/$/, '').toLowerCase();
+  if (url !== undefined && !/^https?:\/\/[^/\s?#@]+$/.test(url)) read.fault('HOLDLINE_PUBLIC_URL', 'must be where browsers reach this server, like https://chat.example.com, without a path');
+  return url;
+}
+
+function readProxies(read: EnvironmentReader): readonly string[] {
+  const proxies = read.list('HOLDLINE_TRUSTED_PROXIES');
+  const wrong = proxies.find((proxy) => !isAddressRange(proxy));
+  if (wrong !== undefined) read.fault('HOLDLINE_TRUSTED_PROXIES', `must be addresses or CIDR ranges, and ${wrong} is none`);
+  return proxies;
+}
+
+function isAddressRange(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const bitsMax = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return more.length === 0 && bitsMax > 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax));
+}
+
+/** Without a key of yours nobody but this machine is served, whatever is set. */
+function readHosts(read: EnvironmentReader, hasKey: boolean): readonly string[] | undefined {
+  const hosts = read.list('HOLDLINE_HOSTS');
+  if (!hasKey) return LOOPBACK_HOSTS;
+  return hosts.length === 0 ? undefined : hosts;
+}

@@ -1,0 +1,91 @@
+// An HTTP answer, read whole, and what a refusal means: one table from status and body to an error, and from
+// the error to how an event stream goes on. Pure.
+import { parseRetryAfter } from './back-off.ts';
+import { ChatClientError, ownError } from '../chat-client-error.ts';
+import { isFields, parseWireError } from '../protocol/wire-codec.ts';
+import type { WireEnd } from '../protocol/wire.ts';
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly retryAfter: string | null;
+  readonly text: string;
+}
+
+/** Bytes of one answer, decompressed. The largest that the server gives is a page of a chat's history, far below this. */
+export const ANSWER_BYTES_MAX = 32 * 1024 * 1024;
+
+/** @throws ChatClientError not-holdline where the body is longer than ANSWER_BYTES_MAX */
+export async function readAnswer(response: Response): Promise<HttpAnswer> {
+  return { status: response.status, retryAfter: response.headers.get('retry-after'), text: await readText(response) };
+}
+
+/** Counts while it reads: some kilobytes of a compressed body can be gigabytes of text. */
+async function readText(response: Response): Promise<string> {
+  // An answer without a body, and a platform (React Native) whose fetch gives no stream: there the text comes in one piece.
+  if (!(response.body instanceof ReadableStream)) return response.text();
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  let bytes = 0;
+  for (let { value } = await reader.read(); value !== undefined; { value } = await reader.read()) {
+    bytes += value.byteLength;
+    if (bytes > ANSWER_BYTES_MAX) {
+      // Closes the connection; one that has failed is closed already.
+      await reader.cancel().catch(() => undefined);
+      throw ownError('not-holdline', `the answer is longer than ${ANSWER_BYTES_MAX} bytes`, { status: response.status });
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+export function isSuccess(answer: HttpAnswer): boolean {
+  return answer.status >= 200 && answer.status < 300;
+}
+
+export function errorOf(answer: HttpAnswer, nowMs: number): ChatClientError {
+  const body = parseJson(answer.text);
+  const given = isFields(body) ? body['error'] : undefined;
+  const fallback = FALLBACK_CODES.get(answer.status) ?? `http-${answer.status}`;
+  const error = parseWireError(given, fallback);
+  // A proxy in between answers without our body: then the status alone has to tell.
+  const saysRetryable = isFields(given) && typeof given['retryable'] === 'boolean';
+  const retryAfterMs = parseRetryAfter(answer.retryAfter, nowMs);
+  return new ChatClientError(error.code, error.message, {
+    status: answer.status,
+    retryable: saysRetryable ? error.retryable : isPassing(answer.status),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...(isFields(given) && given['details'] !== undefined ? { details: given['details'] } : {}),
+  });
+}
+
+/** What a refused event stream does next. */
+export function wireEndOf(error: ChatClientError): WireEnd {
+  if (error.status === 401) return { kind: 'unauthorized' };
+  if (error.retryAfterMs !== undefined) return { kind: 'later', afterMs: error.retryAfterMs };
+  if (error.retryable || isPassing(error.status ?? 0)) return { kind: 'lost', detail: error.message };
+  if (error.status === 404) return { kind: 'final', reason: 'not-found', detail: error.message };
+  if (error.status === 403) return { kind: 'final', reason: 'forbidden', detail: error.message };
+  return { kind: 'final', reason: 'refused', detail: error.message };
+}
+
+/** Undefined where the text is not JSON: it came from something else than this server. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+const FALLBACK_CODES: ReadonlyMap<number, string> = new Map([
+  [401, 'unauthorized'],
+  [403, 'forbidden'],
+  [404, 'not-found'],
+  [429, 'too-many'],
+  [503, 'unavailable'],
+]);
+
+function isPassing(status: number): boolean {
+  return status === 408 || status === 425 || status === 429 || status >= 500;
+}

@@ -1,0 +1,110 @@
+// The JSON bodies that HTTP calls answer with, checked once where they enter [PROTOCOL §3]. Pure. A body that
+// is not what the protocol says means that something else answered, and is a `not-holdline` error.
+import { ownError } from '../chat-client-error.ts';
+import { isFields } from './wire-codec.ts';
+import type { AgentInfo, AgentList, HistoryMessage, HistoryPage, RegenerateReceipt, SendReceipt, SessionPage, SessionSummary } from './wire-events.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** @throws ChatClientError not-holdline, as do all of these */
+export function parseReceipt(body: unknown): SendReceipt {
+  const fields = fieldsOf(body);
+  const { queued } = fields;
+  return {
+    messageId: textOf(fields, 'messageId'),
+    runId: textOf(fields, 'runId'),
+    position: textOf(fields, 'position'),
+    queued: typeof queued === 'number' ? queued : 0,
+  };
+}
+
+export function parseRegenerated(body: unknown): RegenerateReceipt {
+  return { ...parseReceipt(body), answerId: textOf(fieldsOf(body), 'answerId') };
+}
+
+export function parseCreated(body: unknown): { readonly sessionId: string; readonly position: string } {
+  const fields = fieldsOf(body);
+  return { sessionId: textOf(fields, 'sessionId'), position: textOf(fields, 'position') };
+}
+
+export function parseRunId(body: unknown): string {
+  return textOf(fieldsOf(body), 'runId');
+}
+
+export function parseSessionPage(body: unknown): SessionPage {
+  const fields = fieldsOf(body);
+  const { after, more } = fields;
+  return { sessions: listOf(fields, 'sessions').map(checkSession), more: more === true, ...(typeof after === 'string' ? { after } : {}) };
+}
+
+export function parseHistoryPage(body: unknown): HistoryPage {
+  const fields = fieldsOf(body);
+  const { position } = fields;
+  return {
+    messages: listOf(fields, 'messages').map(checkHistoryMessage),
+    ...(typeof position === 'string' ? { position } : {}),
+  };
+}
+
+export function parseAgents(body: unknown): AgentList {
+  const fields = fieldsOf(body);
+  return { agents: listOf(fields, 'agents').map(checkAgent), isComplete: fields['isComplete'] === true };
+}
+
+function checkAgent(item: unknown): AgentInfo {
+  const fields = fieldsOf(item);
+  const { description, promptCharsMax } = fields;
+  const models = listOf(fields, 'models').filter((model) => typeof model === 'string');
+  return {
+    name: textOf(fields, 'name'),
+    ...(typeof description === 'string' ? { description } : {}),
+    model: textOf(fields, 'model'),
+    models,
+    ...(typeof promptCharsMax === 'number' ? { promptCharsMax } : {}),
+    isDefault: fields['isDefault'] === true,
+    isDemo: fields['isDemo'] === true,
+  };
+}
+
+function checkSession(item: unknown): SessionSummary {
+  const fields = fieldsOf(item);
+  const { title, metadata, createdAt, lastActiveAt, expiresAt, activeRun, queued } = fields;
+  return {
+    sessionId: textOf(fields, 'sessionId'),
+    isActive: isFields(activeRun) || (typeof queued === 'number' && queued > 0),
+    ...(typeof title === 'string' ? { title } : {}),
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(typeof createdAt === 'string' ? { createdAt } : {}),
+    ...(typeof lastActiveAt === 'string' ? { lastActiveAt } : {}),
+    ...(typeof expiresAt === 'string' ? { expiresAt } : {}),
+  };
+}
+
+function checkHistoryMessage(item: unknown): HistoryMessage {
+  const fields = fieldsOf(item);
+  const { content } = fields;
+  if (typeof content !== 'string' && !Array.isArray(content)) throw notOurs('content');
+  // Its other fields are optional and only shown; these are the ones that code relies on.
+  return { ...fields, messageId: textOf(fields, 'messageId'), role: textOf(fields, 'role'), content };
+}
+
+function fieldsOf(body: unknown): Fields {
+  if (!isFields(body)) throw notOurs('an object');
+  return body;
+}
+
+function textOf(fields: Fields, key: string): string {
+  const value = fields[key];
+  if (typeof value !== 'string') throw notOurs(key);
+  return value;
+}
+
+function listOf(fields: Fields, key: string): readonly unknown[] {
+  const value = fields[key];
+  if (!Array.isArray(value)) throw notOurs(key);
+  return value;
+}
+
+function notOurs(missing: string): Error {
+  return ownError('not-holdline', `the answer lacks ${missing}`);
+}

@@ -1,0 +1,209 @@
+// From events to what a chat looks like: a pure and total function. The same events give the same state on any
+// mix of wires, merges and reconnects; types and fields it does not know change nothing [PROTOCOL §4].
+// Positions and duplicates are `chat-replica.ts`, the text itself is `parts-fold.ts`, branches are `chat-branches.ts`.
+import { hasRival, isAnswer, showBranch } from './chat-branches.ts';
+import { appendDelta, partsOfContent, settleToolCall, startPart, truncateParts } from './parts-fold.ts';
+import type { ChatState, Message, Part, Run } from './chat-state.ts';
+import type { ChatEvent } from '../protocol/wire-events.ts';
+
+type EventOf<T extends ChatEvent['type']> = Extract<ChatEvent, { type: T }>;
+
+/** The next state, or undefined where the event does not join what is here: the stream must be read again. */
+export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undefined {
+  switch (event.type) {
+    case 'session.created':
+    case 'session.updated':
+      return foldSession(state, event);
+    case 'message.created':
+      return foldMessage(state, event);
+    case 'message.edited':
+      return foldEdited(state, event);
+    case 'branch.selected':
+      return knownRun(state, event.runId) === undefined ? state : showBranch(state, event.runId);
+    case 'run.queued':
+      return foldQueued(state, event);
+    case 'run.started':
+      return foldStarted(state, event);
+    case 'part.started':
+      return changeParts(state, event.runId, (parts) => startPart(parts, event));
+    case 'delta':
+      return foldDelta(state, event);
+    case 'tool.result':
+      return changeParts(state, event.runId, (parts) => settleToolCall(parts, event));
+    case 'run.restarted':
+      return foldRestarted(state, event);
+    case 'run.cancelling':
+    case 'run.cancelled':
+    case 'run.completed':
+    case 'run.failed':
+      return foldRunEnd(state, event);
+  }
+}
+
+/** The server's word on how long a queued run still waits. Not part of the log, so never needed to be right. */
+export function foldQueue(state: ChatState, runId: string, ahead: number): ChatState {
+  const run = knownRun(state, runId);
+  return run?.state === 'queued' ? putRun(state, { ...run, ahead }) : state;
+}
+
+function foldSession(state: ChatState, event: EventOf<'session.created' | 'session.updated'>): ChatState {
+  return {
+    ...state,
+    ...(event.title === undefined ? {} : { title: event.title }),
+    ...(event.metadata === undefined ? {} : { metadata: event.metadata }),
+  };
+}
+
+function foldMessage(state: ChatState, event: EventOf<'message.created'>): ChatState {
+  if (findPrompt(state, event.messageId) !== undefined) return state;
+  const { replaces } = event;
+  const follows = replaces === undefined ? state.tip : findPrompt(state, replaces)?.follows;
+  const message: Message = {
+    messageId: event.messageId,
+    role: event.role,
+    parts: partsOfContent(event.content),
+    delivery: 'sent',
+    ...(event.createdAt === undefined ? {} : { createdAt: event.createdAt }),
+    ...(follows === undefined ? {} : { follows }),
+    ...(replaces === undefined ? {} : { replaces }),
+  };
+  const before = replaces === undefined ? state : showBranch(state, follows);
+  return { ...before, messages: [...before.messages, message] };
+}
+
+function foldEdited(state: ChatState, event: EventOf<'message.edited'>): ChatState {
+  const prompt = findPrompt(state, event.messageId);
+  return prompt === undefined ? state : replaceMessage(state, prompt, { ...prompt, parts: partsOfContent(event.content) });
+}
+
+function foldQueued(state: ChatState, event: EventOf<'run.queued'>): ChatState {
+  const { runId, messageId } = event;
+  const run: Run = {
+    ...runIn(state, runId),
+    promptId: messageId,
+    ...(event.agent === undefined ? {} : { agent: event.agent }),
+    ...(event.model === undefined ? {} : { model: event.model }),
+  };
+  const queued = { ...putRun(state, run), tip: runId };
+  const prompt = state.messages.findLast((message) => message.messageId === messageId);
+  const goesStraightOn = prompt !== undefined && prompt.runId === undefined && !hasRival(state, prompt);
+  return goesStraightOn ? replaceMessage(queued, prompt, { ...prompt, runId }) : showBranch(queued, runId);
+}
+
+function foldStarted(state: ChatState, event: EventOf<'run.started'>): ChatState {
+  const started: Run = {
+    ...runIn(state, event.runId),
+    state: 'running',
+    ahead: undefined,
+    messageId: event.messageId,
+    attempt: event.attempt,
+    ...(event.model === undefined ? {} : { model: event.model }),
+  };
+  return withAnswer(putRun(state, started), started, event.messageId);
+}
+
+function foldDelta(state: ChatState, delta: EventOf<'delta'>): ChatState | undefined {
+  // Without a `run.started` the log no longer holds the run's beginning: it was trimmed away.
+  const known = knownRun(state, delta.runId);
+  const mayLackBeginning = known?.messageId === undefined;
+  const answer = findAnswer(state, delta.runId);
+  const parts = appendDelta(answer?.parts ?? [], delta, mayLackBeginning);
+  if (parts === undefined) return undefined;
+  if (answer !== undefined) return withParts(state, answer, parts);
+  const run: Run = { ...runIn(state, delta.runId), state: 'running', messageId: delta.messageId };
+  return withAnswer(putRun(state, run), run, delta.messageId, parts);
+}
+
+function foldRestarted(state: ChatState, event: EventOf<'run.restarted'>): ChatState | undefined {
+  const run: Run = { ...runIn(state, event.runId), state: 'running', attempt: event.attempt };
+  const answer = findAnswer(state, event.runId);
+  if (answer === undefined) return putRun(state, run);
+  const parts = truncateParts(answer.parts, event.part, event.at);
+  return parts === undefined ? undefined : putRun(withParts(state, answer, parts), run);
+}
+
+function foldRunEnd(
+  state: ChatState,
+  event: EventOf<'run.cancelling' | 'run.cancelled' | 'run.completed' | 'run.failed'>,
+): ChatState {
+  const run: Run = { ...runIn(state, event.runId), ahead: undefined };
+  switch (event.type) {
+    case 'run.cancelling':
+      return putRun(state, { ...run, cancelling: true });
+    case 'run.cancelled': {
+      const by = event.by === undefined ? {} : { cancelledBy: event.by };
+      return putRun(state, { ...run, state: 'cancelled', cancelling: false, ...by });
+    }
+    case 'run.completed': {
+      const reason = event.finishReason === undefined ? {} : { finishReason: event.finishReason };
+      const usage = event.usage === undefined ? {} : { usage: event.usage };
+      return putRun(state, { ...run, state: 'completed', cancelling: false, ...reason, ...usage });
+    }
+    case 'run.failed':
+      return putRun(state, { ...run, state: 'failed', cancelling: false, error: event.error });
+  }
+}
+
+/** The run as known so far. One whose beginning the log no longer holds starts here. */
+function runIn(state: ChatState, runId: string): Run {
+  return knownRun(state, runId) ?? { runId, state: 'queued', attempt: 1, cancelling: false };
+}
+
+/** Searched from the end, as are answers: that is where runs are open, and a long chat has thousands that are not. */
+function knownRun(state: ChatState, runId: string): Run | undefined {
+  return state.runs.findLast((run) => run.runId === runId);
+}
+
+function putRun(state: ChatState, run: Run): ChatState {
+  const index = state.runs.findLastIndex((other) => other.runId === run.runId);
+  return { ...state, runs: index < 0 ? [...state.runs, run] : state.runs.with(index, run) };
+}
+
+function changeParts(
+  state: ChatState,
+  runId: string,
+  change: (parts: readonly Part[]) => readonly Part[],
+): ChatState {
+  const answer = findAnswer(state, runId);
+  return answer === undefined ? state : withParts(state, answer, change(answer.parts));
+}
+
+function withParts(state: ChatState, answer: Message, parts: readonly Part[]): ChatState {
+  return answer.parts === parts ? state : replaceMessage(state, answer, { ...answer, parts });
+}
+
+function findAnswer(state: ChatState, runId: string): Message | undefined {
+  return findMessage(state, (message) => message.runId === runId && isAnswer(message));
+}
+
+function findPrompt(state: ChatState, messageId: string): Message | undefined {
+  return findMessage(state, (message) => message.messageId === messageId && !isAnswer(message));
+}
+
+function findMessage(state: ChatState, isWanted: (message: Message) => boolean): Message | undefined {
+  return state.messages.findLast(isWanted) ?? state.hidden.findLast(isWanted);
+}
+
+/** Where it stands, on the branch that is shown or beside it. */
+function replaceMessage(state: ChatState, old: Message, fresh: Message): ChatState {
+  const index = state.messages.lastIndexOf(old);
+  if (index >= 0) return { ...state, messages: state.messages.with(index, fresh) };
+  return { ...state, hidden: state.hidden.with(state.hidden.lastIndexOf(old), fresh) };
+}
+
+/**
+ * The answer goes right after its prompt: with three prompts queued, the log has them before the first
+ * answer, but nobody wants to read them like that. One that belongs to another branch is kept beside.
+ */
+function withAnswer(state: ChatState, run: Run, messageId: string, parts: readonly Part[] = []): ChatState {
+  const { runId } = run;
+  if (findAnswer(state, runId) !== undefined) return state;
+  const prompt = findPrompt(state, run.promptId ?? '');
+  const answer: Message = { messageId, role: 'assistant', parts, runId, delivery: 'sent' };
+  if (prompt === undefined) return { ...state, messages: [...state.messages, answer] };
+  const index = state.messages.lastIndexOf(prompt);
+  if (index < 0 || prompt.runId !== runId) return { ...state, hidden: [...state.hidden, answer] };
+  const { answers } = prompt;
+  const turn = answers === undefined ? [prompt, answer] : [{ ...prompt, answers: undefined }, { ...answer, alternatives: answers }];
+  return { ...state, messages: [...state.messages.slice(0, index), ...turn, ...state.messages.slice(index + 1)] };
+}

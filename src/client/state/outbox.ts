@@ -1,0 +1,103 @@
+// Messages on their way: shown at once, sent until acknowledged, and gone from here as soon as the log has
+// them. The id is made before the first attempt and never changes, so however often an answer is lost, the
+// chat gets the message exactly once [PROTOCOL §3].
+import { parseReceipt } from '../protocol/http-bodies.ts';
+import { ChatClientError } from '../chat-client-error.ts';
+import type { ChatState, Message } from './chat-state.ts';
+import type { Environment } from '../environment.ts';
+import { partsOfContent } from './parts-fold.ts';
+import type { PatientCaller } from '../http/patient-caller.ts';
+import type { MessageContent, SendReceipt } from '../protocol/wire-events.ts';
+
+export interface Outgoing {
+  readonly messageId: string;
+  readonly content: MessageContent;
+  readonly model?: string;
+  readonly agent?: string;
+  readonly priority?: 'high' | 'normal' | 'low';
+  readonly onBusy?: 'queue' | 'interrupt' | 'reject';
+  /** The prompt in whose place it stands, as a branch. */
+  readonly replaces?: string;
+}
+
+export class Outbox {
+  readonly #path: string;
+  readonly #caller: Pick<PatientCaller, 'call'>;
+  readonly #environment: Pick<Environment, 'now'>;
+  readonly #onChange: () => void;
+  readonly #messages = new Map<string, Message>();
+  readonly #inFlight = new Map<string, Promise<SendReceipt>>();
+
+  constructor(
+    sessionId: string,
+    caller: Pick<PatientCaller, 'call'>,
+    environment: Pick<Environment, 'now'>,
+    onChange: () => void,
+  ) {
+    this.#path = `/sessions/${encodeURIComponent(sessionId)}/messages`;
+    this.#caller = caller;
+    this.#environment = environment;
+    this.#onChange = onChange;
+  }
+
+  /** The same id while it is on its way is the same call, not a second one. */
+  send(outgoing: Outgoing): Promise<SendReceipt> {
+    const { messageId } = outgoing;
+    const known = this.#inFlight.get(messageId);
+    if (known !== undefined) return known;
+    const sent = this.#deliver(outgoing).finally(() => this.#inFlight.delete(messageId));
+    this.#inFlight.set(messageId, sent);
+    return sent;
+  }
+
+  /** What the log did not have when it was last settled. */
+  get messages(): readonly Message[] {
+    return [...this.#messages.values()];
+  }
+
+  /** Lets go of what the log has now, on whatever branch. */
+  settle({ messages, hidden }: ChatState): void {
+    if (this.#messages.size === 0) return;
+    for (const message of [...messages, ...hidden]) this.#messages.delete(message.messageId);
+  }
+
+  /** Takes an `unsent` message off the screen. */
+  discard(messageId: string): void {
+    if (this.#messages.get(messageId)?.delivery !== 'unsent') return;
+    this.#messages.delete(messageId);
+    this.#onChange();
+  }
+
+  async #deliver(outgoing: Outgoing): Promise<SendReceipt> {
+    const message: Message = {
+      messageId: outgoing.messageId,
+      role: 'user',
+      parts: partsOfContent(outgoing.content),
+      createdAt: new Date(this.#environment.now()).toISOString(),
+      delivery: 'sending',
+      ...(outgoing.replaces === undefined ? {} : { replaces: outgoing.replaces }),
+    };
+    this.#show(message);
+    try {
+      const receipt = parseReceipt(await this.#caller.call({ method: 'POST', path: this.#path, body: outgoing }));
+      this.#change({ ...message, runId: receipt.runId, delivery: 'sent' });
+      return receipt;
+    } catch (error) {
+      if (error instanceof ChatClientError) {
+        const { code, retryable } = error;
+        this.#change({ ...message, delivery: 'unsent', error: { code, message: error.message, retryable } });
+      }
+      throw error;
+    }
+  }
+
+  #show(message: Message): void {
+    this.#messages.set(message.messageId, message);
+    this.#onChange();
+  }
+
+  /** Only what is still shown from here: the log may have had it before the answer came. */
+  #change(message: Message): void {
+    if (this.#messages.has(message.messageId)) this.#show(message);
+  }
+}

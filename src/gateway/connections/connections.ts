@@ -1,0 +1,77 @@
+// This node's open streams and sockets, and the one timer they share: heartbeats, pings, token expiry and time
+// limits are all looked at once a second, so that ten thousand connections cost one timer.
+import type { Socket } from 'node:net';
+import type { Clock, Timer } from '../../base/clock.ts';
+
+export type Wire = 'sse' | 'ws';
+
+export interface Connection {
+  readonly wire: Wire;
+  /** Where the other side never answers by itself: its socket. */
+  readonly transport?: Socket;
+  /** Once a second. */
+  onPulse(): void;
+  /** Says `reconnect` and ends. */
+  sendAway(afterMs: number): void;
+  /** At once, whatever is still buffered. */
+  destroy(): void;
+}
+
+export const PULSE_MS = 1_000;
+
+export class Connections {
+  readonly #clock: Clock;
+  readonly #onPulse: () => void;
+  readonly #open = new Set<Connection>();
+  readonly #live: Record<Wire, number> = { sse: 0, ws: 0 };
+  #pulse: Timer | undefined;
+  #onEmpty: (() => void) | undefined;
+
+  /** `onPulse`: called with every pulse, which is as long as anything is open. */
+  constructor(clock: Clock, onPulse: () => void = () => undefined) {
+    this.#clock = clock;
+    this.#onPulse = onPulse;
+  }
+
+  get live(): Readonly<Record<Wire, number>> {
+    return this.#live;
+  }
+
+  all(): readonly Connection[] {
+    return [...this.#open];
+  }
+
+  add(connection: Connection): void {
+    this.#open.add(connection);
+    this.#live[connection.wire] += 1;
+    this.#arm();
+  }
+
+  remove(connection: Connection): void {
+    if (!this.#open.delete(connection)) return;
+    this.#live[connection.wire] -= 1;
+    if (this.#open.size > 0) return;
+    this.#pulse?.cancel();
+    this.#pulse = undefined;
+    this.#onEmpty?.();
+  }
+
+  /** Resolves when none is open. */
+  emptied(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#onEmpty = resolve));
+  }
+
+  destroyAll(): void {
+    for (const connection of this.all()) connection.destroy();
+  }
+
+  #arm(): void {
+    this.#pulse ??= this.#clock.after(PULSE_MS, () => {
+      this.#pulse = undefined;
+      this.#onPulse();
+      for (const connection of this.all()) connection.onPulse();
+      if (this.#open.size > 0) this.#arm();
+    });
+  }
+}

@@ -1,0 +1,96 @@
+// What every request passes before anything else looks at it: is it for this server (Host), from a page that may
+// call (Origin), and whose is it. Runs once, in this order, for HTTP and upgrades alike; routes cannot opt out of
+// it, only choose their access.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { LastRequests } from './answer-order.ts';
+import type { Credentials } from '../auth/credentials.ts';
+import { requireScope } from '../auth/identity.ts';
+import type { GatewayConfig } from '../gateway-config.ts';
+import { GatewayError } from '../gateway-error.ts';
+import type { HttpApp } from './http-app.ts';
+import type { Readiness } from '../readiness.ts';
+import { refuseForeignUpgrade } from './upgrades.ts';
+
+export interface EdgeGuardDeps {
+  readonly config: Pick<GatewayConfig, 'hosts' | 'origins'>;
+  readonly credentials: Credentials;
+  readonly readiness: Readiness;
+  readonly lastRequests: LastRequests;
+}
+
+/** What browsers remember of a preflight's answer, in seconds. */
+const PREFLIGHT_MAX_AGE_S = 600;
+
+export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRequests }: EdgeGuardDeps): void {
+  app.decorateRequest('identity', null);
+  app.addHook('onRequest', async (request, reply) => {
+    const { socket } = request.raw;
+    if (lastRequests.refuse(socket)) return reply.hijack();
+    if (request.routeOptions.config.isLast === true) {
+      lastRequests.add(socket);
+      reply.header('connection', 'close');
+    }
+    reply.header('x-request-id', request.id);
+    if (readiness.isDraining) reply.header('connection', 'close');
+    refuseForeignHost(request, config.hosts);
+    refuseForeignUpgrade(request.raw);
+    const isAllowed = checkOrigin(request, reply, config.origins);
+    if (isPreflight(request)) return answerPreflight(reply, isAllowed);
+    if (isUpgrade(request) && !isAllowed) throw new GatewayError('origin-refused');
+    if (request.is404 || (request.routeOptions.config.access ?? 'chat') !== 'chat') return;
+    const identity = await credentials.ofRequest(request);
+    requireScope(identity, 'chat');
+    request.identity = identity;
+  });
+}
+
+/** A name that is not ours is a DNS name that somebody bent towards us, so that a page of theirs may read our answers. */
+function refuseForeignHost(request: FastifyRequest, hosts: readonly string[] | undefined): void {
+  const { rawHeaders } = request.raw;
+  const given = rawHeaders.filter((_, i) => i % 2 === 0 && rawHeaders[i]?.toLowerCase() === 'host').length;
+  if (given > 1) throw new GatewayError('invalid-request', { message: 'more than one Host' });
+  // Only a proxy is spoken to with whole URLs, and we are none.
+  if (!request.raw.url?.startsWith('/')) throw new GatewayError('invalid-request', { message: 'the request target is not a path' });
+  if (hosts === undefined) return;
+  const name = (request.headers.host ?? '').toLowerCase().replace(/:\d{1,5}$/, '');
+  if (!hosts.includes(name)) throw new GatewayError('host-refused');
+}
+
+/** Is the page that calls, if it is one, ours or listed? Adds what its browser must be told. */
+function checkOrigin(request: FastifyRequest, reply: FastifyReply, origins: readonly string[]): boolean {
+  reply.header('vary', 'Origin');
+  const { origin, host } = request.headers;
+  // No page: a program, which brings a token of its own.
+  if (origin === undefined) return true;
+  if (origins.includes(origin)) {
+    reply
+      .header('access-control-allow-origin', origin)
+      // A browser would keep the answer from the listed page otherwise, where the page isolates itself.
+      .header('cross-origin-resource-policy', 'cross-origin')
+      // For the cookie with which an EventSource comes back. What any other route takes, no browser sends by itself.
+      .header('access-control-allow-credentials', 'true')
+      .header('access-control-expose-headers', 'retry-after, x-request-id');
+    return true;
+  }
+  return host !== undefined && /^https?:\/\/(.+)$/.exec(origin)?.[1] === host.toLowerCase();
+}
+
+function isPreflight(request: FastifyRequest): boolean {
+  return request.method === 'OPTIONS' && request.headers.origin !== undefined && request.headers['access-control-request-method'] !== undefined;
+}
+
+function answerPreflight(reply: FastifyReply, isAllowed: boolean): FastifyReply {
+  if (!isAllowed) throw new GatewayError('origin-refused');
+  return reply
+    .code(204)
+    .headers({
+      'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
+      'access-control-allow-headers': 'authorization, content-type, last-event-id',
+      'access-control-max-age': String(PREFLIGHT_MAX_AGE_S),
+    })
+    .send();
+}
+
+function isUpgrade(request: FastifyRequest): boolean {
+  return request.headers.upgrade !== undefined;
+}

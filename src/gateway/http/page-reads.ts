@@ -1,0 +1,137 @@
+// What one user's reading of long chats may cost the others. A page is built when it is the user's turn, and a user has
+// so many pages at once, from the request until the last byte has left this process: a page that nobody takes is held in
+// memory for as long, so further ones wait, in a queue that is bounded too.
+import { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { wholeCharacterEnd } from '../../session/events/answer-builder.ts';
+import type { Principal } from '../../session/session-ref.ts';
+import { StopController } from '../../base/stop-signal.ts';
+import { FairGate } from '../../stream/fair-gate.ts';
+import { userKey } from '../limits/admission.ts';
+import { GatewayError } from '../gateway-error.ts';
+import { identityOf, type HttpApp } from './http-app.ts';
+
+/** Pages of this node that are asked for and not taken yet; at most some MiB each. */
+export const PAGES_MAX = 256;
+/** Of one user. */
+export const PAGES_PER_USER_MAX = 8;
+export const PAGES_WAITING_MAX = 4_096;
+/** A page that opens many chats asks for all of them at once. */
+export const PAGES_WAITING_PER_USER_MAX = 64;
+/** Readings of long chats under way at once. Each holds the loop for a millisecond or two between two of its turns. */
+const READS_MAX = 8;
+const READS_PER_USER_MAX = 2;
+/** Characters of an answer that are handed to the socket at once. */
+const CHUNK_CHARS = 64 * 1024;
+/** Refused, a user comes back after this. */
+const RETRY_MS = 2_000;
+
+export class PageReads {
+  readonly #pages = new FairGate({ insideMax: PAGES_MAX, insidePerUserMax: PAGES_PER_USER_MAX, waitingMax: PAGES_WAITING_MAX, waitingPerUserMax: PAGES_WAITING_PER_USER_MAX });
+  readonly #reads = new FairGate({ insideMax: READS_MAX, insidePerUserMax: READS_PER_USER_MAX, waitingMax: PAGES_WAITING_MAX, waitingPerUserMax: PAGES_WAITING_PER_USER_MAX });
+  readonly #sockets = new WeakMap<Socket, Set<() => void>>();
+
+  /** For the routes that answer with a page: waits for the user's turn, and holds it until the answer has left.
+   *  @throws GatewayError too-many, node-full */
+  readonly admit = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+    const user = userKey(identityOf(request).principal);
+    mustHaveRoom(this.#pages, user);
+    const gone = new StopController();
+    let isInside = false;
+    this.#onceOver(request, reply, () => {
+      gone.abort();
+      if (isInside) this.#pages.leave(user);
+    });
+    isInside = await this.#pages.enter(user, gone);
+    if (!isInside) return reply.hijack();
+    // It left between the last look and this one.
+    if (gone.aborted) this.#pages.leave(user);
+    return undefined;
+  };
+
+  /** Reads a chat, or looks for something in it, when it is the user's turn. @throws GatewayError too-many, node-full */
+  async inTurn<T>(principal: Principal, read: () => Promise<T>): Promise<T> {
+    const user = userKey(principal);
+    mustHaveRoom(this.#reads, user);
+    await this.#reads.enter(user, NEVER);
+    try {
+      return await read();
+    } finally {
+      this.#reads.leave(user);
+    }
+  }
+
+  /** Calls back once: when the answer has been handed to the kernel, or its connection is gone. */
+  #onceOver(request: FastifyRequest, reply: FastifyReply, callback: () => void): void {
+    const { socket } = request.raw;
+    // An answer behind others of its connection is not told of the connection's end.
+    const waiting = this.#sockets.get(socket) ?? this.#watch(socket);
+    const over = (): void => {
+      if (waiting.delete(over)) callback();
+    };
+    waiting.add(over);
+    reply.raw.once('finish', over).once('close', over);
+    if (socket.destroyed) over();
+  }
+
+  #watch(socket: Socket): Set<() => void> {
+    const waiting = new Set<() => void>();
+    this.#sockets.set(socket, waiting);
+    socket.once('close', () => {
+      for (const over of waiting) over();
+    });
+    return waiting;
+  }
+}
+
+const NEVER = new StopController();
+
+function mustHaveRoom(gate: FairGate, user: string): void {
+  if (gate.isCrowdedBy(user)) throw new GatewayError('too-many', { message: 'too many pages are being read by this user', retryAfterMs: RETRY_MS });
+  if (gate.isCrowded) throw new GatewayError('node-full', { message: 'too many pages are being read on this node', retryAfterMs: RETRY_MS });
+}
+
+/** A whole answer, or its pieces. */
+export type PageBody = string | Readable;
+
+/** JSON of an object with one long list in it, in pieces: a reader that is slow makes this node hold the page and not also
+ *  its whole text. A short one goes out at once, with its length. */
+export function pageBody(list: string, items: readonly unknown[], rest: Readonly<Record<string, unknown>>): PageBody {
+  const pieces = jsonPieces(list, items, rest);
+  const first = pieces.next();
+  const second = pieces.next();
+  const head = first.done === true ? '' : first.value;
+  if (second.done === true) return head;
+  return Readable.from(joined(head, second.value, pieces), { highWaterMark: 1 });
+}
+
+function* joined(first: string, second: string, rest: Iterable<string>): Generator<string> {
+  yield first;
+  yield second;
+  yield* rest;
+}
+
+function* jsonPieces(list: string, items: readonly unknown[], rest: Readonly<Record<string, unknown>>): Generator<string, void, undefined> {
+  let text = `{${JSON.stringify(list)}:[`;
+  let separator = '';
+  for (const item of items) {
+    text += separator + JSON.stringify(item);
+    separator = ',';
+    while (text.length > CHUNK_CHARS) {
+      const end = wholeCharacterEnd(text, CHUNK_CHARS);
+      yield text.slice(0, end);
+      text = text.slice(end);
+    }
+  }
+  const fields = JSON.stringify(rest).slice(1);
+  yield `${text}]${fields === '}' ? '' : ','}${fields}`;
+}
+
+/** An answer that nobody takes is cut: it holds memory, and a place that others wait for. */
+export function cutUnreadAnswers(app: HttpApp, unreadMs: number): void {
+  app.addHook('onSend', async (_request, reply) => {
+    // A call without a port has none.
+    if (reply.raw.socket instanceof Socket) reply.raw.socket.setTimeout(unreadMs);
+  });
+}

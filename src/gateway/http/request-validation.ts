@@ -1,0 +1,47 @@
+// Turns a route's TypeBox schemas into its checks. What stands in a URL is text, so whole numbers are read there,
+// and only whole numbers in plain digits; bodies are taken as they are.
+import type { FastifySchemaCompiler } from 'fastify';
+import type { TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { isFields } from '../json/parse-json.ts';
+
+const WHOLE = /^-?\d{1,15}$/;
+
+export const requestValidation: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const check = Compile(schema);
+  const isText = httpPart !== 'body';
+  return (given: unknown) => {
+    const value = isText ? readNumbers(schema, given) : given;
+    return check.Check(value) ? { value } : { error: check.Errors(excerpt(value)) };
+  };
+};
+
+/** Of a list or an object, as many of its fields as are looked at for faults; and of all within each other. */
+const LOOKED_AT_MAX = 300;
+const LOOKED_AT_IN_ALL_MAX = 2_000;
+
+/** The beginning of a large value. To say what is wrong with it, all of it would be walked, at many times the cost of
+ *  finding that something is. */
+export function excerpt(value: unknown): unknown {
+  let left = LOOKED_AT_IN_ALL_MAX;
+  const copy = (one: unknown): unknown => {
+    left -= 1;
+    if (typeof one !== 'object' || one === null) return one;
+    const shown = Math.max(1, Math.min(left, LOOKED_AT_MAX));
+    if (Array.isArray(one)) return one.slice(0, shown).map(copy);
+    return Object.fromEntries(Object.entries(one).slice(0, shown).map(([name, field]) => [name, copy(field)]));
+  };
+  return copy(value);
+}
+
+function readNumbers(schema: TSchema, given: unknown): unknown {
+  const properties = 'properties' in schema && isFields(schema.properties) ? schema.properties : {};
+  if (!isFields(given)) return given;
+  return Object.fromEntries(
+    Object.entries(given).map(([name, value]) => {
+      const property = Object.hasOwn(properties, name) ? properties[name] : undefined;
+      const isNumber = isFields(property) && property['type'] === 'integer' && typeof value === 'string' && WHOLE.test(value);
+      return [name, isNumber ? Number(value) : value];
+    }),
+  );
+}

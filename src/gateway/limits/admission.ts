@@ -1,0 +1,146 @@
+// How many streams and sockets may be open: on this node, from one address, of one user. What is over a limit is
+// refused before it costs anything, with the time after which to try again. [PROTOCOL §5, §6]
+import type { Principal } from '../../session/session-ref.ts';
+import { callerOf } from './addresses.ts';
+import { GatewayError } from '../gateway-error.ts';
+
+export interface AdmissionLimits {
+  readonly connectionsMax: number;
+  readonly connectionsPerUserMax: number;
+  readonly connectionsPerAddressMax: number;
+  readonly subscriptionsPerUserMax: number;
+}
+
+/** A place that one open connection holds. */
+export interface Place {
+  /** Counts it for a user too, once that is known. @throws GatewayError too-many */
+  assign(user: Principal): void;
+  /** May its user follow another chat? @throws GatewayError too-many */
+  checkSubscriptions(): void;
+  /** A chat is followed over it. */
+  subscribe(): void;
+  unsubscribe(): void;
+  /** Idempotent. */
+  release(): void;
+}
+
+export class Admission {
+  readonly #limits: AdmissionLimits;
+  readonly #byAddress = new Map<string, number>();
+  readonly #byUser = new Map<string, number>();
+  /** Chats that sockets follow, by user. */
+  readonly #subscriptions = new Map<string, number>();
+  #open = 0;
+
+  constructor(limits: AdmissionLimits) {
+    this.#limits = limits;
+  }
+
+  get open(): number {
+    return this.#open;
+  }
+
+  /** @throws GatewayError node-full, too-many */
+  check(address: string, user: Principal | undefined): void {
+    const { connectionsMax, connectionsPerAddressMax, connectionsPerUserMax } = this.#limits;
+    if (this.#open >= connectionsMax) throw new GatewayError('node-full');
+    if ((this.#byAddress.get(callerOf(address)) ?? 0) >= connectionsPerAddressMax) {
+      throw new GatewayError('too-many', { message: 'too many connections from this address' });
+    }
+    if (user !== undefined && (this.#byUser.get(userKey(user)) ?? 0) >= connectionsPerUserMax) {
+      throw new GatewayError('too-many', { message: 'too many connections of this user' });
+    }
+  }
+
+  /** @throws GatewayError node-full, too-many */
+  enter(address: string): Place {
+    this.check(address, undefined);
+    this.#open += 1;
+    count(this.#byAddress, callerOf(address), 1);
+    return new HeldPlace(this, address);
+  }
+
+  /** @throws GatewayError too-many */
+  assign(user: Principal): void {
+    if ((this.#byUser.get(userKey(user)) ?? 0) >= this.#limits.connectionsPerUserMax) {
+      throw new GatewayError('too-many', { message: 'too many connections of this user' });
+    }
+    count(this.#byUser, userKey(user), 1);
+  }
+
+  /** @throws GatewayError too-many */
+  checkSubscriptions(user: Principal): void {
+    const { subscriptionsPerUserMax } = this.#limits;
+    if ((this.#subscriptions.get(userKey(user)) ?? 0) >= subscriptionsPerUserMax) {
+      throw new GatewayError('too-many', { message: `one user follows at most ${subscriptionsPerUserMax} chats here: unsubscribe from one` });
+    }
+  }
+
+  subscribe(user: Principal): void {
+    count(this.#subscriptions, userKey(user), 1);
+  }
+
+  unsubscribe(user: Principal): void {
+    count(this.#subscriptions, userKey(user), -1);
+  }
+
+  leave(address: string, user: Principal | undefined): void {
+    this.#open -= 1;
+    count(this.#byAddress, callerOf(address), -1);
+    if (user !== undefined) count(this.#byUser, userKey(user), -1);
+  }
+}
+
+/** A class and not closures: there is one for each open connection. */
+class HeldPlace implements Place {
+  readonly #admission: Admission;
+  readonly #address: string;
+  #user: Principal | undefined;
+  #isReleased = false;
+  #subscriptions = 0;
+
+  constructor(admission: Admission, address: string) {
+    this.#admission = admission;
+    this.#address = address;
+  }
+
+  assign(user: Principal): void {
+    if (this.#isReleased || this.#user !== undefined) return;
+    this.#admission.assign(user);
+    this.#user = user;
+  }
+
+  checkSubscriptions(): void {
+    if (this.#user !== undefined) this.#admission.checkSubscriptions(this.#user);
+  }
+
+  subscribe(): void {
+    if (this.#isReleased || this.#user === undefined) return;
+    this.#admission.subscribe(this.#user);
+    this.#subscriptions += 1;
+  }
+
+  unsubscribe(): void {
+    if (this.#isReleased || this.#user === undefined || this.#subscriptions === 0) return;
+    this.#admission.unsubscribe(this.#user);
+    this.#subscriptions -= 1;
+  }
+
+  release(): void {
+    if (this.#isReleased) return;
+    while (this.#subscriptions > 0) this.unsubscribe();
+    this.#isReleased = true;
+    this.#admission.leave(this.#address, this.#user);
+  }
+}
+
+/** Names a user of any tenant. A tenant's name has no slash. */
+export function userKey({ tenant, user }: Principal): string {
+  return `${tenant}/${user}`;
+}
+
+function count(counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const next = (counts.get(key) ?? 0) + by;
+  if (next === 0) counts.delete(key);
+  else counts.set(key, next);
+}

@@ -1,0 +1,53 @@
+// Sees to it that a stopped run ends, even if its worker is gone: after the grace period the node that was asked
+// writes the end itself. Whether the run has ended meanwhile is decided in that very append, so nothing has to
+// be watched but the time.
+import { isBrokerError } from '../../broker/errors.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { CANCEL_GRACE_MS, type Runs } from '../../session/runs.ts';
+import type { SessionRef } from '../../session/session-ref.ts';
+
+export interface CancelWatchOptions {
+  readonly runs: Pick<Runs, 'endCancelled'>;
+  readonly clock: Clock;
+  /** Runs waited for at once. Beyond it a stop is left to the run's worker, as it is if this node dies. */
+  readonly watchesMax: number;
+  readonly onError: (error: unknown) => void;
+}
+
+export class CancelWatch {
+  readonly #options: CancelWatchOptions;
+  /** By run id. */
+  readonly #timers = new Map<string, Timer>();
+  #isClosed = false;
+
+  constructor(options: CancelWatchOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#timers.size;
+  }
+
+  watch(ref: SessionRef, runId: string): void {
+    const { clock, watchesMax } = this.#options;
+    if (this.#isClosed || this.#timers.has(runId) || this.#timers.size >= watchesMax) return;
+    this.#timers.set(runId, clock.after(CANCEL_GRACE_MS, () => void this.#end(ref, runId)));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
+  }
+
+  async #end(ref: SessionRef, runId: string): Promise<void> {
+    this.#timers.delete(runId);
+    try {
+      await this.#options.runs.endCancelled(ref, runId);
+    } catch (error) {
+      this.#options.onError(error);
+      // No room in the log, or no way to it: for now.
+      if (isBrokerError(error) && error.retryable) this.watch(ref, runId);
+    }
+  }
+}

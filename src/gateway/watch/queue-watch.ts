@@ -1,0 +1,107 @@
+// Tells those who watch a chat how long the queue before its waiting runs is: looks once a second, with one timer for
+// the whole node and none while nothing waits, and streams hear what has changed. It begins with a run that comes to
+// wait, and goes on only while one does and somebody watches; so a stream without one costs nothing. [PROTOCOL §4]
+import type { GroupBroker } from '../../broker/broker.ts';
+import { PLACES_MAX } from '../../broker/group/consume-options.ts';
+import type { LiteTopicName } from '../../broker/lite-topic.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { CommandLog } from '../../session/commands/command-log.ts';
+import type { RunInfo } from '../../session/commands/command-state.ts';
+import { queuePlaces } from '../../session/commands/queue-places.ts';
+import type { SessionRef } from '../../session/session-ref.ts';
+import { chatTopic, requestGroup, requestTopic } from '../../session/topic-names.ts';
+import type { TopicHub } from '../../stream/topic-hub.ts';
+
+/** Between two looks. A run that starts sooner has never waited, as far as anybody is told. */
+export const QUEUE_LOOK_MS = 1_000;
+/** Sessions watched at once; those beyond it are told nothing. */
+export const WAITING_MAX = 16_384;
+
+export interface QueueWatchOptions {
+  readonly broker: Pick<GroupBroker, 'countBefore'>;
+  readonly log: CommandLog;
+  readonly hub: Pick<TopicHub, 'tellQueue'>;
+  readonly clock: Clock;
+  readonly onError: (error: unknown) => void;
+}
+
+interface Waiting {
+  readonly ref: SessionRef;
+  readonly runs: readonly RunInfo[];
+}
+
+export class QueueWatch {
+  readonly #options: QueueWatchOptions;
+  /** In the order in which they are looked at: as many at a time as one question to the broker may name. */
+  readonly #waiting = new Map<LiteTopicName, SessionRef>();
+  #timer: Timer | undefined;
+  #isLooking = false;
+  #isClosed = false;
+
+  constructor(options: QueueWatchOptions) {
+    this.#options = options;
+  }
+
+  /** A run of it may wait, and somebody watches. */
+  watch(ref: SessionRef): void {
+    if (this.#isClosed || this.#waiting.size >= WAITING_MAX) return;
+    this.#waiting.set(chatTopic(ref), ref);
+    this.#arm();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#waiting.clear();
+    this.#timer?.cancel();
+  }
+
+  #arm(): void {
+    if (this.#timer !== undefined || this.#isLooking || this.#waiting.size === 0) return;
+    this.#timer = this.#options.clock.after(QUEUE_LOOK_MS, () => void this.#look());
+  }
+
+  async #look(): Promise<void> {
+    this.#timer = undefined;
+    this.#isLooking = true;
+    // Taken out before the first await, so that one who is named meanwhile is looked at again.
+    const turn = [...this.#waiting].slice(0, PLACES_MAX);
+    for (const [topic] of turn) this.#waiting.delete(topic);
+    try {
+      const waiting = await this.#readWaiting(turn.map(([, ref]) => ref));
+      const before = await this.#countBefore(waiting);
+      for (const { ref, runs } of waiting) {
+        const isWatched = this.#options.hub.tellQueue(chatTopic(ref), queuePlaces(runs, before.get(requestOf(ref, runs))));
+        if (isWatched) this.watch(ref);
+      }
+    } catch (error) {
+      this.#options.onError(error);
+      // They still wait for all that is known.
+      for (const [, ref] of turn) this.watch(ref);
+    }
+    this.#isLooking = false;
+    this.#arm();
+  }
+
+  async #readWaiting(refs: readonly SessionRef[]): Promise<readonly Waiting[]> {
+    const loaded = await Promise.all(refs.map(async (ref) => ({ ref, runs: (await this.#options.log.load(ref))?.state.runs ?? [] })));
+    return loaded.filter(({ runs }) => runs.some((run) => run.state === 'queued'));
+  }
+
+  /** One question for each agent. */
+  async #countBefore(waiting: readonly Waiting[]): Promise<ReadonlyMap<LiteTopicName | undefined, number>> {
+    const byAgent = new Map<string, LiteTopicName[]>();
+    for (const { ref, runs } of waiting) {
+      const request = requestOf(ref, runs);
+      const agent = runs[0]?.agent;
+      if (request !== undefined && agent !== undefined) byAgent.set(agent, [...(byAgent.get(agent) ?? []), request]);
+    }
+    // Users watch sessions of users, which stand at depth 0.
+    const counts = await Promise.all([...byAgent].map(([agent, topics]) => this.#options.broker.countBefore(requestGroup(agent, 0), topics)));
+    return new Map(counts.flatMap((one) => [...one]));
+  }
+}
+
+/** The request that waits for a worker, if one does. */
+function requestOf(ref: SessionRef, [head]: readonly RunInfo[]): LiteTopicName | undefined {
+  return head?.state === 'queued' ? requestTopic(head.agent, ref) : undefined;
+}

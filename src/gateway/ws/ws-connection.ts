@@ -1,0 +1,169 @@
+// One WebSocket as a transport: frames in, one after the other; frames out; pings; limits; and the close codes of
+// [PROTOCOL §6]. What frames mean is not known here.
+import type { Socket } from 'node:net';
+import type { WebSocket } from '@fastify/websocket';
+import type { RawData } from 'ws';
+import type { Clock } from '../../base/clock.ts';
+import type { Frame } from '../../stream/event-sink.ts';
+import { mapError } from '../error-map.ts';
+import type { GatewayConfig } from '../gateway-config.ts';
+import { GatewayError } from '../gateway-error.ts';
+import { StallWatch } from '../connections/stall-watch.ts';
+import { TokenBucket } from '../limits/token-bucket.ts';
+
+/** Frames of one socket that wait for their turn; beyond it the socket is not read. */
+export const WAITING_FRAMES_MAX = 64;
+/** Bytes that may wait in a socket before its next frame is served. Subscriptions stop at a quarter of it by themselves; what
+ *  answers frames would grow with every frame of a client that sends and never reads. */
+export const UNTAKEN_BYTES_MAX = 1024 * 1024;
+/** A socket that was told to close and does not is cut after this. */
+export const WS_LINGER_MS = 5_000;
+
+export interface WsConnectionOptions {
+  readonly clock: Clock;
+  readonly config: GatewayConfig;
+  /** Called for one frame at a time. What it rejects with closes the socket. */
+  readonly onText: (text: string) => Promise<void>;
+  readonly onClosed: () => void;
+  /** What nobody expected. */
+  readonly onDefect: (error: unknown) => void;
+}
+
+export class WsConnection {
+  readonly #socket: WebSocket;
+  readonly #transport: Socket;
+  readonly #options: WsConnectionOptions;
+  readonly #bucket: TokenBucket;
+  readonly #stall = new StallWatch();
+  readonly #waiting: string[] = [];
+  readonly #onDrained = new Set<() => void>();
+  #isServing = false;
+  #pingedAt: number;
+  #awaitsPong = false;
+  #closingAt: number | undefined;
+
+  /** Attaches everything at once: a frame may already be there. */
+  constructor(socket: WebSocket, transport: Socket, options: WsConnectionOptions) {
+    const { clock, config } = options;
+    this.#socket = socket;
+    this.#transport = transport;
+    this.#options = options;
+    this.#bucket = new TokenBucket(clock, config.framesPerSecond, config.framesBurst);
+    this.#pingedAt = clock.mono();
+    transport.setNoDelay(true);
+    transport.on('drain', () => this.#drained());
+    socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
+    socket.on('ping', () => this.#mayContinue());
+    socket.on('pong', () => this.#mayContinue());
+    // `ws` closes with the right code (1002, 1007, 1009) by itself, and `close` follows.
+    // The listener there was holds the request and the reply of the upgrade, for as long as the socket lives.
+    socket.removeAllListeners('error').on('error', () => undefined);
+    socket.once('close', () => this.#onClosed());
+  }
+
+  get bufferedBytes(): number {
+    return this.#transport.writableLength;
+  }
+
+  get isClosing(): boolean {
+    return this.#closingAt !== undefined;
+  }
+
+  send(frame: Frame): void {
+    if (!this.isClosing) this.#socket.send(frame, { binary: false });
+  }
+
+  onceDrained(callback: () => void): void {
+    if (this.#transport.writableNeedDrain) this.#onDrained.add(callback);
+    else setImmediate(callback);
+  }
+
+  /** With the close code of the error. */
+  closeFor(error: unknown): void {
+    const { close, error: told, retryAfterMs, isDefect } = mapError(error);
+    if (isDefect) this.#options.onDefect(error);
+    const reason = retryAfterMs === undefined ? told.code : JSON.stringify({ code: told.code, afterMs: retryAfterMs });
+    this.#close(close, reason);
+  }
+
+  terminate(): void {
+    this.#socket.terminate();
+  }
+
+  onPulse(): void {
+    const { clock, config } = this.#options;
+    const now = clock.mono();
+    if (this.#closingAt !== undefined) {
+      if (now - this.#closingAt >= WS_LINGER_MS) this.terminate();
+      return;
+    }
+    if (this.#stall.isStuck(this.bufferedBytes, now)) this.terminate();
+    if (this.#awaitsPong && now - this.#pingedAt >= config.wsPongMs) this.terminate();
+    // A ping behind other frames is not answered before they are read, and says nothing.
+    if (this.#awaitsPong || now - this.#pingedAt < config.wsPingMs || this.bufferedBytes > 0) return;
+    this.#awaitsPong = true;
+    this.#pingedAt = now;
+    this.#socket.ping();
+  }
+
+  #onMessage(data: RawData, isBinary: boolean): void {
+    if (!this.#mayContinue()) return;
+    if (isBinary || !Buffer.isBuffer(data)) {
+      this.closeFor(new GatewayError('bad-frame'));
+      return;
+    }
+    this.#waiting.push(data.toString());
+    if (this.#waiting.length >= WAITING_FRAMES_MAX) this.#socket.pause();
+    if (!this.#isServing) void this.#serve();
+  }
+
+  /** Counts whatever came in: frames, and pings and pongs too, which cost an answer or nothing but come as fast. */
+  #mayContinue(): boolean {
+    if (this.isClosing) return false;
+    this.#awaitsPong = false;
+    if (this.#bucket.take()) return true;
+    this.closeFor(new GatewayError('too-many'));
+    return false;
+  }
+
+  /** Never rejects. */
+  async #serve(): Promise<void> {
+    this.#isServing = true;
+    for (let text = this.#waiting.shift(); text !== undefined && !this.isClosing; text = this.#waiting.shift()) {
+      try {
+        await this.#untilTaken();
+        await this.#options.onText(text);
+      } catch (error) {
+        this.closeFor(error);
+      }
+      if (this.#waiting.length === 0 && this.#socket.isPaused) this.#socket.resume();
+    }
+    this.#isServing = false;
+  }
+
+  async #untilTaken(): Promise<void> {
+    while (this.bufferedBytes > UNTAKEN_BYTES_MAX && !this.isClosing) await new Promise<void>((resolve) => this.onceDrained(resolve));
+  }
+
+  #drained(): void {
+    const callbacks = [...this.#onDrained];
+    this.#onDrained.clear();
+    for (const callback of callbacks) callback();
+  }
+
+  #close(code: number, reason: string): void {
+    if (this.isClosing) return;
+    this.#closingAt = this.#options.clock.mono();
+    this.#waiting.length = 0;
+    // Its answer to our close must be read.
+    if (this.#socket.isPaused) this.#socket.resume();
+    this.#socket.close(code, reason);
+  }
+
+  #onClosed(): void {
+    this.#closingAt ??= this.#options.clock.mono();
+    this.#waiting.length = 0;
+    this.#drained();
+    this.#options.onClosed();
+  }
+}

@@ -1,0 +1,185 @@
+// The threads that run the module of one agent. A handler that computes keeps the event loop of its thread, and not that of
+// the worker: the worker's leases, streams and other runs go on. A thread that is lost ends its own runs and no others, and
+// the next run begins a new one. [docs/adr/0011]
+import { Worker } from 'node:worker_threads';
+import { delay, type Clock } from '../../base/clock.ts';
+import { AgentError } from '../../worker/agent-error.ts';
+import type { AgentChat, AgentHandler } from '../agent-handler.ts';
+import type { AgentWriter } from '../agent-writer.ts';
+import { ThreadedRun } from './threaded-run.ts';
+import { type FromThread, type ThreadData, type ToThread } from './thread-protocol.ts';
+
+/** Threads of one agent. */
+export const THREADS_MAX = 64;
+/** A thread that does not hear of a Stop for so long is ended. */
+export const THREAD_ANSWER_MS_MAX = 5_000;
+/** Handlers have so long to end after their runs were let go of. */
+const CLOSE_MS_MAX = 2_000;
+/** A module that waits at its top for what never comes is given up. */
+const LOAD_MS_MAX = 30_000;
+/** Mebibytes of JavaScript objects in one thread. Above it the thread is ended, and not the process. */
+const THREAD_HEAP_MB_MAX = 512;
+
+export interface ThreadsDeps {
+  readonly clock: Clock;
+  /** A thread has ended that was not told to. */
+  readonly onLost: (why: { readonly err?: unknown; readonly code?: number; readonly runs: number }) => void;
+}
+
+export class AgentThreads {
+  readonly #module: string;
+  readonly #threadsMax: number;
+  readonly #deps: ThreadsDeps;
+  readonly #threads = new Set<AgentThread>();
+
+  constructor(module: URL, threadsMax: number, deps: ThreadsDeps) {
+    this.#module = module.href;
+    this.#threadsMax = threadsMax;
+    this.#deps = deps;
+  }
+
+  /** Resolves once the module was loaded in a first thread. @throws what its loading threw */
+  async start(): Promise<void> {
+    const loaded = new AbortController();
+    const late = delay(this.#deps.clock, LOAD_MS_MAX, loaded.signal).then(() => {
+      if (!loaded.signal.aborted) throw new Error(`it has not finished after ${LOAD_MS_MAX / 1000} s`);
+    });
+    try {
+      await Promise.race([this.#pick().ready, late]);
+    } catch (error) {
+      await this.close();
+      throw error;
+    } finally {
+      loaded.abort();
+    }
+  }
+
+  /** What a worker calls in the place of the module's own function. */
+  readonly handler: AgentHandler = (chat, writer, signal) => this.#pick().answer(chat, writer, signal);
+
+  async close(): Promise<void> {
+    const threads = [...this.#threads];
+    const closed = new AbortController();
+    await Promise.race([Promise.all(threads.map((thread) => thread.idle())), delay(this.#deps.clock, CLOSE_MS_MAX, closed.signal)]);
+    closed.abort();
+    await Promise.all(threads.map((thread) => thread.end()));
+  }
+
+  /** The thread with the fewest runs; a new one where each has a run and there may be more. */
+  #pick(): AgentThread {
+    const [least] = [...this.#threads].sort((a, b) => a.runs - b.runs);
+    if (least !== undefined && (least.runs === 0 || this.#threads.size >= this.#threadsMax)) return least;
+    const thread = new AgentThread(this.#module, this.#deps, () => this.#threads.delete(thread));
+    this.#threads.add(thread);
+    return thread;
+  }
+}
+
+class AgentThread {
+  readonly #worker: Worker;
+  readonly #deps: ThreadsDeps;
+  readonly #onGone: () => void;
+  readonly #runs = new Map<number, ThreadedRun>();
+  readonly ready: Promise<void>;
+  #settleReady: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
+  #runCount = 0;
+  #isGone = false;
+  #isEnding = false;
+  #error: unknown;
+  #onIdle: (() => void) | undefined;
+
+  constructor(module: string, deps: ThreadsDeps, onGone: () => void) {
+    this.#deps = deps;
+    this.#onGone = onGone;
+    this.ready = new Promise((resolve, reject) => (this.#settleReady = { resolve, reject }));
+    // Heard where a caller waits for it; the loss of a thread is told by `onLost`.
+    this.ready.catch(() => undefined);
+    const workerData: ThreadData = { module };
+    this.#worker = new Worker(new URL('./thread-main.js', import.meta.url), { workerData, resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB_MAX } });
+    this.#worker.on('message', (message: FromThread) => this.#hear(message));
+    this.#worker.on('error', (error: unknown) => (this.#error = error));
+    this.#worker.on('exit', (code) => this.#lose(code));
+  }
+
+  get runs(): number {
+    return this.#runs.size;
+  }
+
+  async answer(chat: AgentChat, writer: AgentWriter, signal: AbortSignal): Promise<void> {
+    this.#runCount += 1;
+    const id = this.#runCount;
+    const run = new ThreadedRun(id, chat, writer, (message) => this.#send(message));
+    this.#runs.set(id, run);
+    // Kept after the run has ended for the worker: its handler may still be at it, and is told then.
+    signal.addEventListener('abort', () => this.#stop(id, run), { once: true });
+    run.start();
+    if (signal.aborted) this.#stop(id, run);
+    await run.ended;
+  }
+
+  /** Resolves once no handler runs any more. */
+  idle(): Promise<void> {
+    return this.#runs.size === 0 ? Promise.resolve() : new Promise((resolve) => (this.#onIdle = resolve));
+  }
+
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    await this.#worker.terminate();
+  }
+
+  /** Its run is over for the worker already: only the thread may still be at it. */
+  #stop(id: number, run: ThreadedRun): void {
+    if (!this.#runs.has(id)) return;
+    run.abort();
+    const late = this.#deps.clock.after(THREAD_ANSWER_MS_MAX, () => {
+      if (!this.#runs.has(id)) return;
+      this.#leave();
+      void this.#worker.terminate();
+    });
+    run.onAborting = () => late.cancel();
+  }
+
+  #send(message: ToThread): void {
+    if (!this.#isGone) this.#worker.postMessage(message);
+  }
+
+  #hear(message: FromThread): void {
+    if (message.type === 'ready') {
+      // Until then a process that waits for it must not end.
+      this.#worker.unref();
+      this.#settleReady?.resolve();
+      return;
+    }
+    const run = this.#runs.get(message.run);
+    if (message.type === 'event') run?.replay(message.event, message.chars);
+    else if (message.type === 'call') void run?.call(message.call, message.data);
+    else if (message.type === 'stray') run?.fail(message.error);
+    else if (message.type === 'aborting') run?.onAborting?.();
+    else this.#end(message.run, message);
+  }
+
+  #end(id: number, { used, error }: Extract<FromThread, { type: 'end' }>): void {
+    const run = this.#runs.get(id);
+    this.#runs.delete(id);
+    run?.onAborting?.();
+    if (error === undefined) run?.complete(used);
+    else run?.fail(error);
+    if (this.#runs.size === 0) this.#onIdle?.();
+  }
+
+  /** Takes no more runs. */
+  #leave(): void {
+    this.#isGone = true;
+    this.#onGone();
+  }
+
+  #lose(code: number): void {
+    this.#leave();
+    this.#settleReady?.reject(this.#error ?? new Error(`its thread ended with code ${code}`));
+    const runs = [...this.#runs.values()];
+    this.#runs.clear();
+    if (!this.#isEnding) this.#deps.onLost({ ...(this.#error === undefined ? { code } : { err: this.#error }), runs: runs.length });
+    for (const run of runs) run.lose(new AgentError('agent-thread-lost', 'the thread of this agent has ended', { retryable: true }));
+    this.#onIdle?.();
+  }
+}

@@ -1,0 +1,72 @@
+// What a worker and the thread of an agent's module say to each other, and how an error crosses between them.
+import { AgentError, isAgentError } from '../../worker/agent-error.ts';
+import type { ProviderEvent, Usage } from '../../worker/provider.ts';
+import type { AgentChat } from '../agent-handler.ts';
+
+/** What a thread begins with. */
+export interface ThreadData {
+  /** The URL of the module, which exports a function `agent`. */
+  readonly module: string;
+}
+
+export type ChatData = Omit<AgentChat, 'ask'>;
+
+/** `known`: the number of an error that the other side keeps. */
+export interface ErrorData {
+  readonly known?: number;
+  readonly agentError?: { readonly code: string; readonly retryable: boolean };
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string;
+  readonly cause?: unknown;
+}
+
+/** What a handler asks of its worker and waits for. `id`: of an ask, or of a reading of one. */
+export type CallData =
+  | { readonly what: 'ask'; readonly agent: string; readonly prompt: unknown; readonly options?: unknown }
+  | { readonly what: 'answer' | 'cancel' | 'read' | 'next' | 'stop-reading'; readonly id: number };
+
+export type ToThread =
+  | { readonly type: 'start'; readonly run: number; readonly chat: ChatData }
+  | { readonly type: 'abort'; readonly run: number }
+  /** So many more UTF-16 code units have room. */
+  | { readonly type: 'room'; readonly run: number; readonly chars: number }
+  | { readonly type: 'reply'; readonly run: number; readonly call: number; readonly value?: unknown; readonly error?: ErrorData };
+
+export type FromThread =
+  | { readonly type: 'ready' }
+  | { readonly type: 'event'; readonly run: number; readonly event: ProviderEvent; readonly chars: number }
+  | { readonly type: 'call'; readonly run: number; readonly call: number; readonly data: CallData }
+  /** The event loop of the thread turns. */
+  | { readonly type: 'aborting'; readonly run: number }
+  | { readonly type: 'stray'; readonly run: number; readonly error: ErrorData }
+  | { readonly type: 'end'; readonly run: number; readonly used?: Usage; readonly error?: ErrorData };
+
+export function encodeError(error: unknown, known?: number): ErrorData {
+  const { name, message, stack = '', cause } = error instanceof Error ? error : new Error(`an agent threw a ${typeof error}`);
+  const { code, retryable } = error as AgentError;
+  return {
+    name,
+    message,
+    stack,
+    ...(known === undefined ? {} : { known }),
+    ...(isAgentError(error) ? { agentError: { code, retryable } } : {}),
+    // A reason in plain data, such as why an ask failed.
+    ...(typeof cause === 'object' && !(cause instanceof Error) ? { cause: toJson(cause) } : {}),
+  };
+}
+
+export function decodeError({ name, message, stack, agentError, cause }: ErrorData): Error {
+  const options = cause === undefined ? {} : { cause };
+  if (agentError !== undefined) return new AgentError(agentError.code, message, { retryable: agentError.retryable, ...options });
+  const error = new Error(message, options);
+  Object.defineProperty(error, 'name', { value: name, configurable: true });
+  error.stack = stack;
+  return error;
+}
+
+/** As JSON says it: a thread is sent no functions and no classes. */
+export function toJson(value: unknown): unknown {
+  const json = JSON.stringify(value) as string | undefined;
+  return json === undefined ? undefined : JSON.parse(json);
+}

@@ -1,0 +1,314 @@
+// Reads the command state of a chat, decides, and appends on the condition that nothing major came between; on
+// a conflict it reads again. So every transition is linearizable on every node, without a lock.
+//
+// Owns a bounded cache of command states. It is only a cache: a stale entry costs one conflict, never a wrong
+// decision, because the condition names the position the state was read at.
+import { setImmediate } from 'node:timers/promises';
+import type { Appended, Broker, NewRecord, TopicInfo, TopicWrite } from '../../broker/broker.ts';
+import { BrokerError, isBrokerError } from '../../broker/errors.ts';
+import type { LiteTopicName } from '../../broker/lite-topic.ts';
+import { decodeHidden, encodeEvent, isTerminal, type JsonObject } from '../events/chat-event.ts';
+import { decodeCheckpoint, encodeCheckpoint, findRun, resolveOffsets, type Checkpoint, type CommandState } from './command-state.ts';
+import { foldDrafts, type Decision, type Draft } from './decide.ts';
+import { SessionError } from '../errors.ts';
+import { readOwner } from './chat-owner.ts';
+import type { EndedRun } from './run-figures.ts';
+import { encodeRunRequest } from './run-request.ts';
+import type { SessionRef } from '../session-ref.ts';
+import { chatTopic, requestTopic } from '../topic-names.ts';
+
+/** Command states kept per node; each is a few kilobytes at most. */
+export const COMMAND_CACHE_MAX = 4096;
+/** Tries of one command before `contended`. Commands of one node take turns, so only other nodes conflict, and of n
+ *  nodes each wins a fair try with a chance of 1/n. */
+export const COMMAND_ATTEMPTS_MAX = 64;
+/** Tries of one look, each of which found that the chat had gone on between what it asked and what it read. */
+const LOOK_ATTEMPTS_MAX = 16;
+/** Turns of the event loop, at most, that a node stands back in a race, so that no order of arrival repeats itself. */
+const STAND_BACK_MAX = 4;
+
+/** A chat with a run that has not ended lives at least this long after its last write, whatever its own TTL. */
+export const PENDING_RUN_TTL_MS = 7 * 24 * 60 * 60 * 1000;
+
+export interface LoadedState {
+  readonly epoch: string;
+  readonly state: CommandState;
+  /** Offset of the last major record, which carries the state. */
+  readonly at: number;
+  /** Offset of the checkpoint that holds `state.recent`. */
+  readonly recentAt: number;
+}
+
+/** A chat at one moment. */
+export interface Look {
+  readonly info: TopicInfo;
+  readonly loaded: LoadedState;
+}
+
+/** How a worker's append is fenced; sessions append without. */
+export type Fencing = { readonly fence: number; readonly seq: number } | 'take';
+
+export interface Transition extends Decision {
+  /** For a session that does not exist yet: what it begins with. */
+  readonly creates?: CommandState;
+  readonly fencing?: Fencing;
+  readonly supersedes?: TopicWrite['supersedes'];
+}
+
+export interface Committed {
+  readonly epoch: string;
+  /** Offset of the first draft. */
+  readonly first: number;
+  readonly state: CommandState;
+}
+
+export class CommandLog {
+  readonly #broker: Broker;
+  readonly #cache = new Map<LiteTopicName, LoadedState>();
+  /** The last command under way per chat: commands of this node on one chat take turns. Emptied as they end. */
+  readonly #turns = new Map<LiteTopicName, Promise<void>>();
+  readonly #random: () => number;
+  readonly #onRunEnded: (ended: EndedRun) => void;
+
+  /** `random`: from 0 to 1, for fairness between nodes only. `onRunEnded` hears of each run whose end this node has
+   *  written, and so of each once; of one whose answer the store did not give in time, nobody does. */
+  constructor(broker: Broker, random: () => number, onRunEnded: (ended: EndedRun) => void = () => undefined) {
+    this.#broker = broker;
+    this.#random = random;
+    this.#onRunEnded = onRunEnded;
+  }
+
+  /** The state as it is now, or undefined where there is no such session. @throws SessionError contended */
+  async load(ref: SessionRef): Promise<LoadedState | undefined> {
+    return (await this.look(ref))?.loaded;
+  }
+
+  /** The same, and its topic as it was then. @throws SessionError contended */
+  async look(ref: SessionRef): Promise<Look | undefined> {
+    return this.#look(chatTopic(ref));
+  }
+
+  /** Whose chat it is, where the newest state cannot be read because its record is damaged: the owner never changes, and
+   *  older states and the first one name it as well. Undefined where none of those that are looked at can be read. */
+  async findOwner(ref: SessionRef): Promise<{ readonly info: TopicInfo; readonly owner: string | undefined } | undefined> {
+    const topic = chatTopic(ref);
+    const [info] = await this.#broker.describe([topic]);
+    if (info === undefined) return undefined;
+    return { info, owner: await readOwner(this.#broker, info) };
+  }
+
+  /** The state as it was when its topic was described so, or as it is by now: asks for nothing that this node knows
+   *  already. @throws SessionError contended */
+  async loadAs(topic: LiteTopicName, info: TopicInfo): Promise<LoadedState | undefined> {
+    return (await this.#stateAs(topic, info)) ?? (await this.#look(topic))?.loaded;
+  }
+
+  /**
+   * Decides and appends, again after each conflict. `decide` may throw a SessionError, and may give no drafts: then
+   * nothing is written and the answer is undefined.
+   * @throws SessionError contended; BrokerError
+   */
+  async transact(ref: SessionRef, decide: (loaded: LoadedState | undefined) => Transition): Promise<Committed | undefined> {
+    const topic = chatTopic(ref);
+    return this.#inTurn(topic, async (isFirst) => {
+      for (let attempt = 1; attempt <= COMMAND_ATTEMPTS_MAX; attempt += 1) {
+        const loaded = await this.#loadForAttempt(topic, attempt, isFirst);
+        const transition = await this.#decide(topic, loaded, decide);
+        const committed = transition === 'conflict' ? transition : await this.#attempt(ref, topic, loaded, transition);
+        if (committed !== 'conflict') return committed;
+        this.#cache.delete(topic);
+      }
+      throw new SessionError('contended');
+    });
+  }
+
+  /** A lone command starts from the cache; if that is behind, the append conflicts and the next attempt reads. A node
+   *  with a row of commands would win every race so, one append to the others' read and append: it reads as well. */
+  async #loadForAttempt(topic: LiteTopicName, attempt: number, isFirst: boolean): Promise<LoadedState | undefined> {
+    const cached = this.#cache.get(topic);
+    if (attempt === 1 && isFirst && cached !== undefined) return cached;
+    for (let turns = Math.floor(this.#random() * STAND_BACK_MAX); turns > 0; turns -= 1) await setImmediate();
+    return (await this.#look(topic))?.loaded;
+  }
+
+  /** A refusal rests on the state as well, and the cache may be behind: a run that another node has queued is none here. */
+  async #decide(
+    topic: LiteTopicName,
+    loaded: LoadedState | undefined,
+    decide: (loaded: LoadedState | undefined) => Transition,
+  ): Promise<Transition | 'conflict'> {
+    try {
+      return decide(loaded);
+    } catch (error) {
+      if (await this.#isCurrent(topic, loaded)) throw error;
+      return 'conflict';
+    }
+  }
+
+  async #attempt(
+    ref: SessionRef,
+    topic: LiteTopicName,
+    loaded: LoadedState | undefined,
+    transition: Transition,
+  ): Promise<Committed | undefined | 'conflict'> {
+    if (transition.drafts.length === 0) {
+      // A decision to do nothing rests on the state too, and the cache may be behind.
+      return (await this.#isCurrent(topic, loaded)) ? undefined : 'conflict';
+    }
+    const before = loaded?.state ?? transition.creates;
+    if (before === undefined) throw new SessionError('not-found');
+    const state = foldDrafts(before, transition.drafts);
+    const recentAt = loaded !== undefined && state.recent === before.recent ? loaded.recentAt : undefined;
+    const write = chatWrite(topic, loaded, transition, state, recentAt);
+    const appended = await this.#append([write, ...requestWrites(ref, transition, state)]);
+    if (appended === undefined) return 'conflict';
+    const at = appended.first + transition.drafts.length - 1;
+    const resolved = resolveOffsets(state, at);
+    this.#remember(topic, { epoch: appended.epoch, state: resolved, at, recentAt: recentAt ?? at });
+    this.#tellEnds(ref, before, transition.drafts);
+    return { epoch: appended.epoch, first: appended.first, state: resolved };
+  }
+
+  #tellEnds(ref: SessionRef, before: CommandState, drafts: readonly Draft[]): void {
+    for (const { event } of drafts) {
+      const run = isTerminal(event) ? findRun(before, event.runId) : undefined;
+      if (run !== undefined && isTerminal(event)) this.#onRunEnded({ ref, run, terminal: event });
+    }
+  }
+
+  /** Undefined where the condition failed. */
+  async #append(writes: readonly TopicWrite[]): Promise<Appended | undefined> {
+    try {
+      const [appended] = await this.#broker.append(writes);
+      return appended;
+    } catch (error) {
+      if (isBrokerError(error, 'conflict') || isBrokerError(error, 'epoch-changed')) return undefined;
+      throw error;
+    }
+  }
+
+  /** Also as safe as an append: a command asked for again must not be told that it was done by a write that may be lost. */
+  async #isCurrent(topic: LiteTopicName, loaded: LoadedState | undefined): Promise<boolean> {
+    const [info] = await this.#broker.describe([topic], { isDurable: true });
+    return info?.epoch === loaded?.epoch && info?.lastMajor === loaded?.at;
+  }
+
+  async #look(topic: LiteTopicName): Promise<Look | undefined> {
+    for (let attempt = 1; attempt <= LOOK_ATTEMPTS_MAX; attempt += 1) {
+      const [info] = await this.#broker.describe([topic]);
+      if (info === undefined || info.lastMajor < 0) {
+        this.#cache.delete(topic);
+        return undefined;
+      }
+      const loaded = await this.#stateAs(topic, info);
+      if (loaded !== undefined) return { info, loaded };
+    }
+    throw new SessionError('contended');
+  }
+
+  /** Undefined where the topic is in another life by now, or was removed: that says nothing of whether the chat is there. */
+  async #stateAs(topic: LiteTopicName, { epoch, lastMajor: at }: TopicInfo): Promise<LoadedState | undefined> {
+    const cached = this.#cache.get(topic);
+    if (cached?.epoch === epoch && cached.at === at) return cached;
+    const checkpoint = await this.#readCheckpoint(topic, epoch, at);
+    if (checkpoint === undefined) return undefined;
+    const recentAt = checkpoint.recentAt ?? at;
+    const carrier = recentAt === at ? checkpoint : await this.#readCheckpoint(topic, epoch, recentAt);
+    if (carrier === undefined) return undefined;
+    const loaded = { epoch, state: { ...checkpoint.state, recent: carrier.state.recent }, at, recentAt };
+    this.#remember(topic, loaded);
+    return loaded;
+  }
+
+  /** Undefined where the topic is not in that epoch any more. @throws BrokerError corrupt */
+  async #readCheckpoint(topic: LiteTopicName, epoch: string, offset: number): Promise<Checkpoint | undefined> {
+    const result = await this.#broker.read(topic, { epoch, offset }, { direction: 'backward', maxRecords: 1 });
+    if (result.kind !== 'batch') return undefined;
+    const [item] = result.items;
+    const checkpoint = item?.kind === 'record' ? decodeCheckpoint(decodeHidden(item.data), offset) : undefined;
+    if (checkpoint === undefined) throw new BrokerError('corrupt', `no state is kept at ${offset} of ${topic}`);
+    return checkpoint;
+  }
+
+  #remember(topic: LiteTopicName, loaded: LoadedState): void {
+    this.#cache.delete(topic);
+    this.#cache.set(topic, loaded);
+    if (this.#cache.size <= COMMAND_CACHE_MAX) return;
+    for (const oldest of this.#cache.keys()) {
+      this.#cache.delete(oldest);
+      break;
+    }
+  }
+
+  /** `isFirst`: no other command of this node on this chat was under way. */
+  async #inTurn<T>(topic: LiteTopicName, command: (isFirst: boolean) => Promise<T>): Promise<T> {
+    const before = this.#turns.get(topic);
+    const mine = before === undefined ? command(true) : before.then(() => command(false));
+    // The next in line waits for the end, whichever it is; the outcome belongs to the caller of `mine`.
+    const ended = mine.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turns.set(topic, ended);
+    try {
+      return await mine;
+    } finally {
+      if (this.#turns.get(topic) === ended) this.#turns.delete(topic);
+    }
+  }
+}
+
+function chatWrite(
+  topic: LiteTopicName,
+  loaded: LoadedState | undefined,
+  transition: Transition,
+  state: CommandState,
+  recentAt: number | undefined,
+): TopicWrite {
+  const { fencing, supersedes } = transition;
+  return {
+    topic,
+    records: encodeDrafts(transition.drafts, encodeCheckpoint(state, recentAt)),
+    ...(loaded === undefined
+      ? { expect: { absent: true } }
+      : { expect: { epoch: loaded.epoch }, ifUnchanged: { epoch: loaded.epoch, offset: loaded.at } }),
+    ...(fencing === undefined ? {} : fencing === 'take' ? { takeFence: true } : { fence: fencing }),
+    ...(supersedes === undefined || supersedes.length === 0 ? {} : { supersedes }),
+    ttlMs: topicTtl(state),
+    ...(isRelief(transition.drafts) ? { mayUseReserve: true } : {}),
+  };
+}
+
+/** A Stop and an end must go through where the log is full, or nothing would ever be done with. */
+function isRelief(drafts: readonly Draft[]): boolean {
+  return drafts.every(({ event }) => isTerminal(event) || event.type === 'run.cancelling' || event.type === 'run.answer');
+}
+
+/** A run that waits or is silent writes nothing, and must not lose its chat meanwhile. */
+function topicTtl(state: CommandState): number {
+  return state.runs.length === 0 ? state.ttlMs : Math.max(state.ttlMs, PENDING_RUN_TTL_MS);
+}
+
+/** The last draft carries the checkpoint: `lastMajor` of the topic then points straight at it. */
+function encodeDrafts(drafts: readonly Draft[], checkpoint: JsonObject): NewRecord[] {
+  return drafts.map(({ event, hidden }, i) => {
+    const last = i === drafts.length - 1;
+    if (hidden === undefined && !last) return encodeEvent(event);
+    return encodeEvent(event, { ...hidden, ...(last ? checkpoint : {}) });
+  });
+}
+
+/** The request topic lives as long as the chat, and the broker keeps it while it holds an unserved request. */
+function requestWrites(ref: SessionRef, transition: Transition, state: CommandState): TopicWrite[] {
+  const head = transition.request;
+  if (head === undefined) return [];
+  return [
+    {
+      topic: requestTopic(head.agent, ref),
+      records: [{ major: true, data: encodeRunRequest({ ...ref, runId: head.runId }) }],
+      expect: { create: true },
+      priority: head.priority,
+      ttlMs: topicTtl(state),
+    },
+  ];
+}

@@ -1,0 +1,248 @@
+// What a command needs to know of a chat to be decided, and nothing more: never content. It is small and
+// bounded, so the last major record of every append carries it as a checkpoint, and deciding costs one read
+// however long the chat is. Pure: state in, state out.
+//
+// Offsets below zero count from the record that carries the checkpoint (-1 is that record itself): a writer
+// cannot know its own offsets, because minor records may come between its decision and its append.
+import { countBlocked, countStart, type AttemptCount } from './attempts.ts';
+import type { ChatEvent, JsonObject, RunPriority, RunTerminal } from '../events/chat-event.ts';
+
+/** Prompts in one session that are not ended yet, the active one included. */
+export const SESSION_RUNS_MAX = 64;
+/** How many of the latest messages a retried Send is recognised among. */
+export const RECENT_MESSAGES_MAX = 64;
+/** Agents of one chat that are remembered. The request topic of any before them is left to expire. */
+export const AGENTS_MAX = 32;
+/** Branches that are listed beside the shown one. Older ones stay in the log and can be selected by their last run. */
+export const BRANCHES_MAX = 32;
+
+export interface RunInfo extends AttemptCount {
+  readonly runId: string;
+  /** Of the prompt. */
+  readonly messageId: string;
+  /** Of the answer, minted with the run, so that every attempt and every wire names the same message. */
+  readonly answerId: string;
+  readonly agent: string;
+  readonly model: string;
+  readonly priority: RunPriority;
+  readonly state: 'queued' | 'running' | 'cancelling';
+  /** Offset of the `run.queued` record. */
+  readonly queuedAt: number;
+  /** Offset of the first `run.started` record, null until then: where the run's own records begin. */
+  readonly startedAt: number | null;
+  readonly times: RunTimes;
+  /** Names the trace that its prompt belongs to, for whoever traces the run. Meaningless in here. */
+  readonly trace?: string;
+  /** Its prompt was answered before. */
+  readonly regenerates?: true;
+  /** The run is ended when nobody watches it for so long, by its present attempt's worker. */
+  readonly unwatchedMs?: number | undefined;
+  /** Who asked to cancel, once someone did. */
+  readonly cancelledBy?: string;
+}
+
+/** As the events of the run say them; null until then. */
+export interface RunTimes {
+  readonly queued: string;
+  /** Of the first attempt. */
+  readonly started: string | null;
+  readonly cancelling: string | null;
+}
+
+export interface RecentMessage {
+  readonly messageId: string;
+  readonly bodyHash: string;
+  readonly runId: string;
+  readonly offset: number;
+}
+
+/** The last run of a branch, which names it. */
+export interface BranchTip {
+  readonly runId: string;
+  /** Offset of its `run.queued`. */
+  readonly at: number;
+  /** More follows it: it is part of another branch, and no branch is lost when it is left. */
+  readonly isInner?: true;
+}
+
+export interface CommandState {
+  /** The token's `sub` that created the session. */
+  readonly owner: string;
+  readonly createdAt: string;
+  readonly ttlMs: number;
+  /** Offset of the record with the current title and metadata, null if none was given. */
+  readonly infoAt: number | null;
+  readonly messages: number;
+  /** Head first: the active run, or the one whose request waits for a worker; then the queue. */
+  readonly runs: readonly RunInfo[];
+  /** That were asked in this chat, latest last: each may have a request topic. Absent before the first prompt, and in a chat
+   *  of an earlier version. */
+  readonly agents?: readonly string[];
+  /** Where the shown branch ends; null before the first prompt. The next prompt follows it. */
+  readonly tip: BranchTip | null;
+  /** The others, oldest first. Absent in the many chats that never had one. */
+  readonly branches?: readonly BranchTip[];
+  /** Oldest first. */
+  readonly recent: readonly RecentMessage[];
+}
+
+export function newCommandState(owner: string, createdAt: string, ttlMs: number): CommandState {
+  return { owner, createdAt, ttlMs, infoAt: null, messages: 0, runs: [], tip: null, recent: [] };
+}
+
+/** What `fold` needs beside the public event. */
+export interface EventContext {
+  readonly offset: number;
+  /** With `message.created`, and with a `run.queued` that regenerates: what makes a retry the same. */
+  readonly bodyHash?: string;
+  /** With `message.created`. */
+  readonly runId?: string;
+  /** With `run.queued`. */
+  readonly answerId?: string;
+  readonly trace?: string;
+  /** With `branch.selected`. */
+  readonly tip?: BranchTip;
+  /** With `run.restarted`: the attempt before it said nothing. */
+  readonly wasIdle?: boolean;
+}
+
+/** Total: an event that changes nothing a command asks about gives the same state back. */
+export function foldCommandState(state: CommandState, event: ChatEvent, context: EventContext): CommandState {
+  switch (event.type) {
+    case 'session.created':
+    case 'session.updated':
+      return { ...state, infoAt: context.offset };
+    case 'message.created':
+      return {
+        ...(event.replaces === undefined ? state : leaveBranch(state)),
+        messages: state.messages + 1,
+        recent: remember(state.recent, event.messageId, context),
+      };
+    case 'message.edited':
+      return state;
+    case 'run.queued':
+      return queueRun(state, event, context);
+    case 'branch.selected':
+      return context.tip === undefined ? state : selectBranch(state, context.tip);
+    case 'run.started':
+    case 'run.restarted':
+      return changeRun(state, event.runId, (run) => ({
+        ...run,
+        unwatchedMs: event.unwatchedMs,
+        ...countStart(run, context.wasIdle ?? false),
+        startedAt: run.startedAt ?? context.offset,
+        times: { ...run.times, started: run.times.started ?? event.createdAt },
+        state: run.state === 'cancelling' ? 'cancelling' : 'running',
+      }));
+    case 'run.blocked':
+      return changeRun(state, event.runId, (run) => ({ ...run, ...countBlocked(run, event.attempt) }));
+    case 'run.cancelling':
+      return changeRun(state, event.runId, (run) => ({
+        ...run,
+        state: 'cancelling',
+        cancelledBy: event.by,
+        times: { ...run.times, cancelling: run.times.cancelling ?? event.createdAt },
+      }));
+    case 'run.completed':
+    case 'run.failed':
+    case 'run.cancelled':
+      return endRun(state, event);
+    case 'part.started':
+    case 'delta':
+    case 'tool.result':
+    case 'run.answer':
+      return state;
+    default:
+      return event satisfies never;
+  }
+}
+
+function remember(recent: readonly RecentMessage[], messageId: string, context: EventContext): readonly RecentMessage[] {
+  const entry = { messageId, bodyHash: context.bodyHash ?? '', runId: context.runId ?? '', offset: context.offset };
+  return [...recent.slice(-(RECENT_MESSAGES_MAX - 1)), entry];
+}
+
+function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): RunInfo {
+  const { runId, messageId, agent, model, priority } = event;
+  const answerId = context.answerId ?? runId;
+  const trace = context.trace === undefined ? {} : { trace: context.trace };
+  const times = { queued: event.createdAt, started: null, cancelling: null };
+  const run = { runId, messageId, answerId, agent, model, priority, state: 'queued', queuedAt: context.offset, startedAt: null, attempt: 0, times, ...trace } as const;
+  return event.regenerates === undefined ? run : { ...run, regenerates: true };
+}
+
+/** Whoever regenerates an answer names the new one, and asks again under that name. */
+function queueRun(state: CommandState, event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): CommandState {
+  const run = queuedRun(event, context);
+  const queued = { ...state, agents: withAgent(state.agents, run.agent), runs: [...state.runs, run], tip: { runId: run.runId, at: context.offset } };
+  if (event.regenerates === undefined) return queued;
+  const recent = remember(state.recent, run.answerId, { ...context, runId: run.runId });
+  return { ...leaveBranch(state), agents: queued.agents, runs: queued.runs, tip: queued.tip, recent };
+}
+
+function withAgent(agents: readonly string[] = [], agent: string): readonly string[] {
+  return agents.at(-1) === agent ? agents : [...agents.filter((one) => one !== agent).slice(-(AGENTS_MAX - 1)), agent];
+}
+
+/** What is shown now will be one of the others. */
+function leaveBranch(state: CommandState): CommandState {
+  const { tip, branches = [] } = state;
+  return tip === null || tip.isInner === true ? state : { ...state, branches: [...branches.slice(-(BRANCHES_MAX - 1)), tip] };
+}
+
+function selectBranch(state: CommandState, tip: BranchTip): CommandState {
+  const { branches = [], ...left } = leaveBranch(state);
+  return { ...left, tip, branches: branches.filter(({ runId }) => runId !== tip.runId) };
+}
+
+function changeRun(state: CommandState, runId: string, change: (run: RunInfo) => RunInfo): CommandState {
+  return { ...state, runs: state.runs.map((run) => (run.runId === runId ? change(run) : run)) };
+}
+
+/** An answer with something in it counts as a message of the chat. */
+function endRun(state: CommandState, event: RunTerminal): CommandState {
+  const messages = event.type === 'run.completed' ? state.messages + 1 : state.messages;
+  return { ...state, messages, runs: state.runs.filter((run) => run.runId !== event.runId) };
+}
+
+export function findRun(state: CommandState, runId: string): RunInfo | undefined {
+  return state.runs.find((run) => run.runId === runId);
+}
+
+/** Turns offsets that count from the carrying record into real ones. */
+export function resolveOffsets(state: CommandState, carrier: number): CommandState {
+  const resolve = (offset: number): number => (offset < 0 ? carrier + 1 + offset : offset);
+  return {
+    ...state,
+    infoAt: state.infoAt === null ? null : resolve(state.infoAt),
+    runs: state.runs.map((run) => ({
+      ...run,
+      queuedAt: resolve(run.queuedAt),
+      startedAt: run.startedAt === null ? null : resolve(run.startedAt),
+    })),
+    tip: state.tip === null ? null : { ...state.tip, at: resolve(state.tip.at) },
+    recent: state.recent.map((entry) => (entry.offset < 0 ? { ...entry, offset: resolve(entry.offset) } : entry)),
+  };
+}
+
+/** `recentAt`: the recent messages are unchanged since the checkpoint at that offset, and stand there. They are the
+ *  bulk of a checkpoint, and only a Send changes them. */
+export function encodeCheckpoint(state: CommandState, recentAt: number | undefined): JsonObject {
+  const { recent, ...rest } = state;
+  return { checkpoint: recentAt === undefined ? { ...rest, recent } : { ...rest, recentAt } };
+}
+
+export interface Checkpoint {
+  readonly state: CommandState;
+  /** Set where `state.recent` must still be taken from the checkpoint at this offset. */
+  readonly recentAt: number | undefined;
+}
+
+/** Undefined where the record carries none. Only `encodeCheckpoint` writes that field. */
+export function decodeCheckpoint(hidden: JsonObject | undefined, carrier: number): Checkpoint | undefined {
+  const stored = hidden?.['checkpoint'] as (CommandState & { readonly recentAt?: number }) | undefined;
+  if (stored === undefined) return undefined;
+  const { recentAt, ...state } = stored;
+  const whole = recentAt === undefined ? state : { ...state, recent: [] };
+  return { state: resolveOffsets(whole, carrier), recentAt };
+}

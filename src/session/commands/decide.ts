@@ -1,0 +1,130 @@
+// What each command does to a chat, decided purely: command state in, drafts of events out, or a refusal.
+// The store turns drafts into one conditional append, so a decision holds only if nothing major came between.
+import { createHash } from 'node:crypto';
+import type { ChatEvent, JsonObject, MessageContent, RunPriority } from '../events/chat-event.ts';
+import { findRun, foldCommandState, SESSION_RUNS_MAX, type CommandState, type EventContext, type RunInfo } from './command-state.ts';
+import { encodePromptLink } from './branch-links.ts';
+import { SessionError } from '../errors.ts';
+
+export interface Draft {
+  readonly event: ChatEvent;
+  /** What the fold needs beside the public event; written to the record's hidden part. */
+  readonly context?: Omit<EventContext, 'offset'>;
+  /** Further hidden fields. */
+  readonly hidden?: JsonObject;
+}
+
+/** Events to append together, the last of them major, and the run whose request has come to the head. */
+export interface Decision {
+  readonly drafts: readonly Draft[];
+  readonly request?: RunInfo;
+}
+
+export interface SendCommand {
+  readonly messageId: string;
+  readonly content: MessageContent;
+  /** Of content, model, agent: what makes a retry the same message. */
+  readonly bodyHash: string;
+  readonly user: string;
+  readonly agent: string;
+  readonly model: string;
+  readonly priority: RunPriority;
+  readonly onBusy: 'queue' | 'interrupt' | 'reject';
+  readonly createdAt: string;
+  /** The prompt in whose place it stands; undefined: it follows what is shown. */
+  readonly replaces?: { readonly messageId: string; readonly after: number | null };
+  /** Fresh ids, used if the message is new. */
+  readonly runId: string;
+  readonly answerId: string;
+  readonly trace?: string;
+}
+
+/** What makes a retry the same request. */
+export function bodyHashOf(body: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 22);
+}
+
+/** The earlier answer to the same message, if it was sent before. @throws SessionError message-conflict */
+export function findRepeat(state: CommandState, command: Pick<SendCommand, 'messageId' | 'bodyHash'>): { runId: string; offset: number; queued: number } | undefined {
+  const seen = state.recent.find((entry) => entry.messageId === command.messageId);
+  if (seen === undefined) return undefined;
+  if (seen.bodyHash !== command.bodyHash) throw new SessionError('message-conflict');
+  const place = state.runs.findIndex((run) => run.runId === seen.runId);
+  return { runId: seen.runId, offset: seen.offset, queued: Math.max(place, 0) };
+}
+
+/** The time now, as the events of that run tell it. */
+export type TimeOfRun = (run: RunInfo) => string;
+
+/** @throws SessionError busy, queue-full */
+export function decideSend(state: CommandState, command: SendCommand, timeOf: TimeOfRun): Decision {
+  const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, replaces, trace } = command;
+  const created = { type: 'message.created', messageId, role: 'user', content, createdAt, user } as const;
+  const links = encodePromptLink(replaces === undefined ? (state.tip?.at ?? null) : replaces.after);
+  const drafts: Draft[] = [
+    ...makeRoom(state, command, timeOf),
+    { event: replaces === undefined ? created : { ...created, replaces: replaces.messageId }, context: { bodyHash, runId }, hidden: links },
+    { event: { type: 'run.queued', runId, messageId, agent, model, priority, createdAt }, context: { answerId, ...(trace === undefined ? {} : { trace }) } },
+  ];
+  return withHeadRequest(state, drafts);
+}
+
+/** What must happen to the runs there are before another is queued. @throws SessionError busy, queue-full */
+export function makeRoom(state: CommandState, { onBusy, user }: Pick<SendCommand, 'onBusy' | 'user'>, timeOf: TimeOfRun): Draft[] {
+  if (onBusy === 'reject' && state.runs.length > 0) throw new SessionError('busy');
+  const stopped = onBusy === 'interrupt' ? interruptDrafts(state, user, timeOf) : [];
+  if (state.runs.length - stopped.length >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
+  return stopped;
+}
+
+/** What runs is asked to stop, what waits is withdrawn: the new prompt is next. */
+function interruptDrafts(state: CommandState, by: string, timeOf: TimeOfRun): Draft[] {
+  const why = { by, reason: 'interrupted' };
+  return state.runs.flatMap((run): Draft[] => {
+    if (run.state === 'queued') return [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: timeOf(run) } }];
+    if (run.state === 'running') return [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: timeOf(run) } }];
+    return [];
+  });
+}
+
+/** The run that a cancel names, or the head. @throws SessionError no-active-run */
+export function cancelTarget(state: CommandState, runId: string | undefined): RunInfo {
+  const run = runId === undefined ? state.runs[0] : findRun(state, runId);
+  if (run === undefined) throw new SessionError('no-active-run');
+  return run;
+}
+
+/** A queued run ends at once; a running one is asked to, because only its fence may end it. Asking again is no event. */
+export function decideCancel(state: CommandState, run: RunInfo, by: string, reason: string | undefined, now: string): Decision {
+  const why = reason === undefined ? { by } : { by, reason };
+  switch (run.state) {
+    case 'queued':
+      return decideEnd(state, [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: now } }]);
+    case 'running':
+      return { drafts: [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: now } }] };
+    case 'cancelling':
+      return { drafts: [] };
+    default:
+      return run.state satisfies never;
+  }
+}
+
+/** Drafts whose last is the terminal of a run, with the next run's request if it was the head. */
+export function decideEnd(state: CommandState, drafts: readonly Draft[]): Decision {
+  return withHeadRequest(state, drafts);
+}
+
+/** Only the run at the head has a request: it is written when a run becomes the head, whatever put it there. */
+export function withHeadRequest(state: CommandState, drafts: readonly Draft[]): Decision {
+  const after = foldDrafts(state, drafts);
+  const head = after.runs[0];
+  return head === undefined || head.runId === state.runs[0]?.runId ? { drafts } : { drafts, request: head };
+}
+
+/** The state after the drafts, with offsets that count from the last of them. */
+export function foldDrafts(state: CommandState, drafts: readonly Draft[]): CommandState {
+  return drafts.reduce(
+    (folded, draft, i) => foldCommandState(folded, draft.event, { ...draft.context, offset: i - drafts.length }),
+    state,
+  );
+}

@@ -1,0 +1,65 @@
+// What a run took, in figures, from the times in its events: the same for whoever asks for its timeline, for the log
+// line at its end and for the metrics. Pure, and never text. Nodes' clocks differ a little, so nothing is below zero; where
+// two times contradict one another, because a clock was set between them, there is no figure.
+import type { RunTally, RunTerminal } from '../events/chat-event.ts';
+import type { RunInfo, RunTimes } from './command-state.ts';
+import type { SessionRef } from '../session-ref.ts';
+
+/** A run whose end has just been written, and how it stood before. */
+export interface EndedRun {
+  readonly ref: SessionRef;
+  readonly run: RunInfo;
+  readonly terminal: RunTerminal;
+}
+
+/** A run whose chat was removed, or expired, while a worker had it: no event tells its end. */
+export interface GoneRun extends Pick<EndedRun, 'ref' | 'run'> {
+  readonly tally: RunTally;
+}
+
+export interface RunFigures {
+  /** From the prompt to the first start. */
+  readonly waitedMs?: number;
+  /** From the start to the first token. A run that was taken over has none: its first token was another worker's. */
+  readonly firstTokenMs?: number;
+  /** From the first start to the end. */
+  readonly durationMs?: number;
+  /** From the wish to stop it to the end. */
+  readonly cancelMs?: number;
+  /** Of the attempt that ended it, by the usage that the provider gave; where it gave none, in pieces as they came. */
+  readonly tokensPerSecond?: number;
+  readonly deltasPerSecond?: number;
+}
+
+/** How much the clocks of two nodes may differ. */
+const SKEW_MS = 5_000;
+
+export function runFigures(times: RunTimes, attempts: number, terminal: RunTally | RunTerminal | undefined): RunFigures {
+  const { queued, started, cancelling } = times;
+  const { firstTokenAt, endedAt } = terminal ?? {};
+  return {
+    ...named('waitedMs', between(queued, started)),
+    ...named('firstTokenMs', attempts > 1 ? undefined : between(started, firstTokenAt)),
+    ...named('durationMs', between(started, endedAt)),
+    // A run is stopped after its start: the wish is told by another node's clock.
+    ...named('cancelMs', between(started, cancelling) === undefined ? undefined : between(cancelling, endedAt)),
+    ...(terminal === undefined ? {} : rate(terminal, between(firstTokenAt, endedAt))),
+  };
+}
+
+function rate(terminal: RunTally | RunTerminal, ms: number | undefined): RunFigures {
+  if (ms === undefined || ms === 0) return {};
+  const perSecond = (count: number): number => Math.round((count * 10_000) / ms) / 10;
+  const tokens = 'type' in terminal && terminal.type === 'run.completed' ? (terminal.usage?.outputTokens ?? 0) : 0;
+  return tokens > 0 ? { tokensPerSecond: perSecond(tokens) } : { deltasPerSecond: perSecond(terminal.deltas ?? 0) };
+}
+
+function between(from: string | null | undefined, to: string | null | undefined): number | undefined {
+  if (typeof from !== 'string' || typeof to !== 'string') return undefined;
+  const ms = Date.parse(to) - Date.parse(from);
+  return ms < -SKEW_MS ? undefined : Math.max(0, ms);
+}
+
+function named<K extends keyof RunFigures>(name: K, value: number | undefined): Pick<RunFigures, K> | undefined {
+  return value === undefined ? undefined : ({ [name]: value } as Pick<RunFigures, K>);
+}

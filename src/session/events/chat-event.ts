@@ -1,0 +1,270 @@
+// What can happen in a chat: the event union, and its one codec to and from a log record.
+//
+// A record's data is `1 <type> <public JSON>`, then for some `\n<private JSON>`. The public JSON is the very
+// text that goes over the wire, so delivering a token costs no parsing; the private part (checkpoints, body
+// hashes, marks) never leaves the log. Events: PROTOCOL §4.
+import type { NewRecord } from '../../broker/broker.ts';
+
+export type JsonObject = { readonly [key: string]: unknown };
+
+export type PartKind = 'text' | 'reasoning' | 'tool-call';
+export type RunPriority = 'high' | 'normal' | 'low';
+
+export interface RunUsage {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+export interface RunError {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+}
+
+/** Text, or a list of OpenAI-style content parts, kept as they came. */
+export type MessageContent = string | readonly JsonObject[];
+
+export interface SessionCreated {
+  readonly type: 'session.created';
+  readonly title?: string;
+  readonly metadata?: JsonObject;
+  readonly createdAt: string;
+}
+export interface SessionUpdated {
+  readonly type: 'session.updated';
+  readonly title?: string;
+  readonly metadata?: JsonObject;
+}
+export interface MessageCreated {
+  readonly type: 'message.created';
+  readonly messageId: string;
+  readonly role: 'user' | 'system';
+  readonly content: MessageContent;
+  readonly createdAt: string;
+  readonly user: string;
+  /** The prompt in whose place it stands: it begins a branch there. */
+  readonly replaces?: string;
+}
+/** Only of a prompt whose run has not begun. */
+export interface MessageEdited {
+  readonly type: 'message.edited';
+  readonly messageId: string;
+  readonly content: MessageContent;
+  readonly editedAt: string;
+  readonly user: string;
+}
+export interface RunQueued {
+  readonly type: 'run.queued';
+  readonly runId: string;
+  /** Of the prompt. */
+  readonly messageId: string;
+  readonly agent: string;
+  readonly model: string;
+  readonly priority: RunPriority;
+  readonly createdAt: string;
+  /** The prompt was answered before: this answer begins a branch. */
+  readonly regenerates?: true;
+}
+/** The chat is shown up to this run from now on, and the next prompt follows it. */
+export interface BranchSelected {
+  readonly type: 'branch.selected';
+  readonly runId: string;
+  readonly by: string;
+}
+export interface RunStarted {
+  readonly type: 'run.started';
+  readonly runId: string;
+  /** Of the answer: minted once a run, so that every wire shows one message. */
+  readonly messageId: string;
+  readonly attempt: number;
+  readonly model: string;
+  readonly createdAt: string;
+  /** The run is ended when nobody watches it for so long. */
+  readonly unwatchedMs?: number;
+}
+export interface PartStarted {
+  readonly type: 'part.started';
+  readonly runId: string;
+  readonly part: number;
+  readonly kind: PartKind;
+  readonly toolCallId?: string;
+  readonly toolName?: string;
+}
+export interface Delta {
+  readonly type: 'delta';
+  readonly runId: string;
+  readonly messageId: string;
+  readonly part: number;
+  readonly kind: PartKind;
+  /** Where in its part the text begins, in UTF-16 code units. */
+  readonly at: number;
+  readonly text: string;
+}
+export interface ToolResult {
+  readonly type: 'tool.result';
+  readonly runId: string;
+  readonly toolCallId: string;
+  readonly result?: unknown;
+  readonly error?: string;
+}
+export interface RunRestarted {
+  readonly type: 'run.restarted';
+  readonly runId: string;
+  readonly attempt: number;
+  /** Keep what lies before `at` in `part`, and all earlier parts; drop the rest of this run. */
+  readonly part: number;
+  readonly at: number;
+  readonly createdAt: string;
+  readonly unwatchedMs?: number;
+}
+/** Internal, never projected: the code of this attempt kept its worker's event loop for longer than its lease. */
+export interface RunBlocked {
+  readonly type: 'run.blocked';
+  readonly runId: string;
+  readonly attempt: number;
+  readonly blockedMs: number;
+  readonly createdAt: string;
+}
+export interface RunCancelling {
+  readonly type: 'run.cancelling';
+  readonly runId: string;
+  readonly by: string;
+  readonly reason?: string;
+  readonly createdAt: string;
+}
+/** What every terminal says of its run, by the clock of who ended it. */
+export interface RunTally {
+  readonly endedAt: string;
+  /** Of the attempt that ended it, where that one said anything: when, and in how many pieces, mostly a token each. */
+  readonly firstTokenAt?: string;
+  readonly deltas?: number;
+}
+export interface RunCompleted extends RunTally {
+  readonly type: 'run.completed';
+  readonly runId: string;
+  readonly messageId: string;
+  readonly finishReason: string;
+  /** Absent where nobody told it: unknown, and never a guess. */
+  readonly usage?: RunUsage;
+  /** Of the answer's text parts together, in UTF-16 code units. */
+  readonly length: number;
+}
+export interface RunFailed extends RunTally {
+  readonly type: 'run.failed';
+  readonly runId: string;
+  readonly error: RunError;
+}
+export interface RunCancelled extends RunTally {
+  readonly type: 'run.cancelled';
+  readonly runId: string;
+  readonly by: string;
+  readonly reason?: string;
+}
+/** Internal, never projected: what a finished run said, in place of the deltas that its terminal supersedes.
+ *  One event holds at most ANSWER_CHUNK_CHARS of one part; longer parts take several, joined by `at`. */
+export interface RunAnswer {
+  readonly type: 'run.answer';
+  readonly runId: string;
+  readonly messageId: string;
+  readonly part: number;
+  readonly kind: PartKind;
+  readonly at: number;
+  readonly text: string;
+}
+
+export type RunTerminal = RunCompleted | RunFailed | RunCancelled;
+
+export type ChatEvent =
+  | SessionCreated
+  | SessionUpdated
+  | MessageCreated
+  | MessageEdited
+  | BranchSelected
+  | RunQueued
+  | RunStarted
+  | PartStarted
+  | Delta
+  | ToolResult
+  | RunRestarted
+  | RunBlocked
+  | RunCancelling
+  | RunTerminal
+  | RunAnswer;
+
+export type ChatEventType = ChatEvent['type'];
+
+/** Minor events may be superseded and disturb no condition; everything that decides something is major. */
+const IS_MAJOR: Record<ChatEventType, boolean> = {
+  'session.created': true,
+  'session.updated': true,
+  'message.created': true,
+  'message.edited': true,
+  'branch.selected': true,
+  'run.queued': true,
+  'run.started': true,
+  'part.started': false,
+  delta: false,
+  'tool.result': false,
+  'run.restarted': true,
+  'run.blocked': true,
+  'run.cancelling': true,
+  'run.completed': true,
+  'run.failed': true,
+  'run.cancelled': true,
+  'run.answer': false,
+};
+
+/** Types that stay in the log. */
+const INTERNAL: ReadonlySet<string> = new Set(['run.answer', 'run.blocked']);
+
+export function isInternalType(type: string): boolean {
+  return INTERNAL.has(type);
+}
+
+export function isTerminal(event: ChatEvent): event is RunTerminal {
+  return event.type === 'run.completed' || event.type === 'run.failed' || event.type === 'run.cancelled';
+}
+
+/** Bumped when old readers could misread a record; they then ignore it, as they do unknown types. */
+export const RECORD_VERSION = '1 ';
+
+/** `hidden` is given back by `decodeHidden` and by nothing else. JSON.stringify escapes lone surrogates and line
+ *  feeds, so the record is well-formed and its first line is the whole public part. */
+export function encodeEvent(event: ChatEvent, hidden?: JsonObject): NewRecord {
+  const { type, ...fields } = event;
+  const open = `${RECORD_VERSION}${type} ${JSON.stringify(fields)}`;
+  return { major: IS_MAJOR[type], data: hidden === undefined ? open : `${open}\n${JSON.stringify(hidden)}` };
+}
+
+const DELTA = `${RECORD_VERSION}delta `;
+
+/** The event's type, or undefined for a record of a version this code does not know. */
+export function typeOf(data: string): string | undefined {
+  // Nearly every record is one: not cut out anew, it is the same string each time.
+  if (data.startsWith(DELTA)) return 'delta';
+  if (!data.startsWith(RECORD_VERSION)) return undefined;
+  const end = data.indexOf(' ', RECORD_VERSION.length);
+  return end < 0 ? undefined : data.slice(RECORD_VERSION.length, end);
+}
+
+/** The public fields as one line of JSON, verbatim. `type` is what `typeOf` gave. */
+export function publicJson(data: string, type: string): string {
+  const start = RECORD_VERSION.length + type.length + 1;
+  // Deltas never have a hidden part, and they are what most records are.
+  if (type === 'delta') return data.slice(start);
+  const line = data.indexOf('\n', start);
+  return line < 0 ? data.slice(start) : data.slice(start, line);
+}
+
+/** The event, or undefined where the version or type is unknown: readers skip what they do not know. */
+export function decodeEvent(data: string): ChatEvent | undefined {
+  const type = typeOf(data);
+  if (type === undefined || !Object.hasOwn(IS_MAJOR, type)) return undefined;
+  // Only `encodeEvent` and delta-json's `encodeDelta` write chat topics, so a known type has the fields of its type.
+  return { type, ...(JSON.parse(publicJson(data, type)) as object) } as ChatEvent;
+}
+
+export function decodeHidden(data: string): JsonObject | undefined {
+  const line = data.indexOf('\n');
+  return line < 0 ? undefined : (JSON.parse(data.slice(line + 1)) as JsonObject);
+}

@@ -1,0 +1,60 @@
+// Finds a prompt or a run of a chat by its id, wherever in the chat it stands. Those of late are remembered by the command
+// state; for an older one the chat is read backward, which only rare commands do.
+import type { Broker } from '../../broker/broker.ts';
+import { readTurning, type Turning } from '../commands/branch-links.ts';
+import { decodeEvent, type RunQueued } from '../events/chat-event.ts';
+import type { LoadedState } from '../commands/command-log.ts';
+import type { BranchTip } from '../commands/command-state.ts';
+import { SessionError } from '../errors.ts';
+import { majorBatches } from './major-records.ts';
+import type { SessionRef } from '../session-ref.ts';
+import { chatTopic } from '../topic-names.ts';
+
+export interface FoundPrompt {
+  readonly messageId: string;
+  readonly at: number;
+  /** The place of the run it follows; null for the first prompt. */
+  readonly after: number | null;
+  /** Of the run it was sent with. */
+  readonly agent: string;
+  readonly model: string;
+}
+
+/** @throws SessionError message-not-found; BrokerError epoch-changed, corrupt */
+export async function findPrompt(broker: Broker, ref: SessionRef, loaded: LoadedState, messageId: string): Promise<FoundPrompt> {
+  const known = loaded.state.recent.find((entry) => entry.messageId === messageId);
+  // A prompt and its run are written together, the run right behind.
+  const from = known === undefined ? loaded.at : known.offset + 1;
+  const found = await findTurning(broker, ref, loaded, from, { kind: 'prompt', id: messageId });
+  if (found === undefined) throw new SessionError('message-not-found');
+  const { agent, model } = found.runBehind;
+  return { messageId, at: found.turning.at, after: found.turning.before ?? null, agent, model };
+}
+
+/** The branch that ends with a run. @throws SessionError run-not-found; BrokerError epoch-changed, corrupt */
+export async function findBranch(broker: Broker, ref: SessionRef, loaded: LoadedState, runId: string): Promise<BranchTip> {
+  const { tip, branches = [] } = loaded.state;
+  const known = [...branches, ...(tip === null ? [] : [tip])].find((one) => one.runId === runId);
+  const at = known?.at ?? (await findTurning(broker, ref, loaded, loaded.at, { kind: 'run', id: runId }))?.turning.at;
+  if (at === undefined) throw new SessionError('run-not-found');
+  return { runId, at };
+}
+
+async function findTurning(
+  broker: Broker,
+  ref: SessionRef,
+  { epoch, at }: LoadedState,
+  from: number,
+  wanted: Pick<Turning, 'kind' | 'id'>,
+): Promise<{ turning: Turning; runBehind: Pick<RunQueued, 'agent' | 'model'> } | undefined> {
+  let runBehind = { agent: '', model: '' };
+  for await (const batch of majorBatches(broker, { topic: chatTopic(ref), epoch, next: at + 1 }, from, 'backward')) {
+    for (const item of batch.items) {
+      const turning = readTurning(item);
+      if (turning?.kind === wanted.kind && turning.id === wanted.id) return { turning, runBehind };
+      const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+      if (event?.type === 'run.queued') runBehind = event;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,37 @@
+// One run as its reader gets it: its events in order from a place in its chat, live at the end, and the deltas of a finished
+// answer in place of the hole that stands for them.
+import type { Broker, LogItem } from '../../broker/broker.ts';
+import { BrokerError } from '../../broker/errors.ts';
+import type { LiteTopicName } from '../../broker/lite-topic.ts';
+import { decodeEvent, type ChatEvent } from '../events/chat-event.ts';
+import { fillHole, readFinishedAnswer } from '../events/finished-answer.ts';
+
+/** Where a reader is: moves as it reads, so that it can go on after a failure. */
+export interface RunPlace {
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  offset: number;
+}
+
+/** Ends quietly when the signal aborts. @throws BrokerError epoch-changed: what was read cannot be gone on from */
+export async function* followRun(broker: Broker, runId: string, place: RunPlace, signal: AbortSignal): AsyncGenerator<ChatEvent, void, undefined> {
+  const { topic, epoch } = place;
+  for await (const result of broker.tail(topic, { epoch, offset: place.offset }, { signal })) {
+    if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while its run was followed');
+    for (const item of result.items) {
+      for (const event of await eventsOf(broker, place, item)) {
+        if ('runId' in event && event.runId === runId) yield event;
+      }
+      place.offset = (item.kind === 'record' ? item.offset : item.to) + 1;
+    }
+  }
+}
+
+async function eventsOf(broker: Broker, { topic, epoch }: RunPlace, item: LogItem): Promise<readonly ChatEvent[]> {
+  if (item.kind === 'hole') {
+    const answer = await readFinishedAnswer(broker, topic, epoch, item.by);
+    return fillHole(item, answer).map(({ delta }) => delta);
+  }
+  const event = decodeEvent(item.data);
+  return event === undefined ? [] : [event];
+}

@@ -1,0 +1,106 @@
+// Reads a branch of a chat newest first, a page at a time, at a cost of the page and not of the chat.
+//
+// Two passes: backward along the branch, over major records only, to find how far back the page reaches (token deltas
+// and other branches are skipped unread); then forward over the stretches of the log that hold it, in which a finished
+// answer is a few records and a hole.
+import type { Broker, LogItem } from '../../broker/broker.ts';
+import { BrokerError } from '../../broker/errors.ts';
+import type { Turning } from '../commands/branch-links.ts';
+import { BranchReader, type Stretch } from './branch-reader.ts';
+import type { LogRange } from './major-records.ts';
+import { pacedRead } from '../events/paced-read.ts';
+import { Transcript, type PlacedMessage, type TranscriptMessage } from './transcript.ts';
+
+/** UTF-16 code units of the records that one page is made of. A page that would have more ends early, at a whole message:
+ *  whoever asks for pages of a chat of large messages must not make the node hold all of them at once. */
+export const PAGE_CHARS_MAX = 1024 * 1024;
+
+export interface HistoryPage {
+  /** In order of the chat. */
+  readonly messages: readonly TranscriptMessage[];
+  /** Offset of the last record that the page reflects: streaming goes on after it. */
+  readonly through: number;
+  /** Where the next older page ends; undefined on the oldest. */
+  readonly before: number | undefined;
+}
+
+/** `next`: the head for a reader, a fence for a worker. */
+export interface HistoryRange extends LogRange {
+  /** The place of the branch's last run, to begin with; undefined where nothing was said yet. */
+  readonly tip?: number | undefined;
+  /** Only messages before this place are wanted: that of an earlier page's oldest message, or of a worker's own run. */
+  readonly before?: number | undefined;
+}
+
+/** At most `limit` messages and about PAGE_CHARS_MAX code units, and at least one message where there is one.
+ *  @throws BrokerError epoch-changed, corrupt */
+export async function readHistory(broker: Broker, range: HistoryRange, limit: number): Promise<HistoryPage> {
+  const { tip, before, next } = range;
+  const reader = new BranchReader(broker, range, before ?? tip, limit, PAGE_CHARS_MAX);
+  if (before === undefined && tip !== undefined) await reader.lookAtHead();
+  let path: readonly Turning[] = [];
+  let page: FoldedPath = { path, messages: [] };
+  let placed: readonly PlacedMessage[] = [];
+  while (placed.length === 0 && !reader.isDone) {
+    path = [...(await reader.readBack(limit)).filter((turning) => isWanted(turning, before)), ...path];
+    page = await foldNewest(broker, range, reader, path);
+    placed = before === undefined ? page.messages : page.messages.filter(({ place }) => place < before);
+  }
+  const kept = placed.slice(-limit);
+  const hasOlder = placed.length > kept.length || page.path.length < path.length || !reader.isDone;
+  return { messages: kept.map((one) => one.message), through: next - 1, before: hasOlder ? kept[0]?.place : undefined };
+}
+
+/** The answer that stands at `before` is not wanted, but says of its prompt, which is, whether it was answered. */
+function isWanted({ kind, at }: Turning, before: number | undefined): boolean {
+  return kind === 'run' || before === undefined || at < before;
+}
+
+interface FoldedPath {
+  /** What was folded of the path that was given: its newest turns. */
+  readonly path: readonly Turning[];
+  readonly messages: readonly PlacedMessage[];
+}
+
+/** As many of the newest turns of a path as a page may hold, and one at least. How much an answer holds is known only once
+ *  it was read; so a path that turns out too large is halved, and no more than one page of it was read in vain. */
+async function foldNewest(broker: Broker, range: LogRange, reader: BranchReader, path: readonly Turning[]): Promise<FoldedPath> {
+  for (let rest = path; ; rest = newerHalf(rest)) {
+    const isOneTurn = newerHalf(rest).length === rest.length;
+    const messages = await fold(broker, range, rest, await reader.stretches(rest), isOneTurn ? Number.POSITIVE_INFINITY : PAGE_CHARS_MAX);
+    if (messages !== undefined) return { path: rest, messages };
+  }
+}
+
+/** From a prompt on: no answer stands without its prompt. A path of one turn is given back as it is. */
+function newerHalf(path: readonly Turning[]): readonly Turning[] {
+  const isPrompt = ({ kind }: Turning): boolean => kind === 'prompt';
+  const inNewerHalf = path.findIndex((turning, i) => i >= path.length / 2 && isPrompt(turning));
+  return path.slice(inNewerHalf >= 0 ? inNewerHalf : Math.max(0, path.findLastIndex(isPrompt)));
+}
+
+/** Undefined where it holds more than `charsMax`. */
+async function fold(broker: Broker, range: LogRange, path: readonly Turning[], stretches: readonly Stretch[], charsMax: number): Promise<PlacedMessage[] | undefined> {
+  const transcript = new Transcript(new Set(path.map(({ at }) => at)));
+  for (const stretch of stretches) {
+    for await (const item of itemsOf(broker, range, stretch)) {
+      transcript.apply(item);
+      if (transcript.chars > charsMax) return undefined;
+    }
+  }
+  return transcript.messages();
+}
+
+async function* itemsOf(broker: Broker, { topic, epoch }: LogRange, { from, to }: Stretch): AsyncGenerator<LogItem> {
+  let offset = from;
+  while (offset < to) {
+    const result = await pacedRead(broker, topic, { epoch, offset });
+    if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while it was read');
+    for (const item of result.items) {
+      if ((item.kind === 'record' ? item.offset : item.from) >= to) return;
+      yield item;
+    }
+    if (result.end) return;
+    offset = result.next;
+  }
+}

@@ -1,0 +1,34 @@
+// Reading what decides in a chat, many records at a time; deltas are skipped unread.
+import type { Broker, LogBatch } from '../../broker/broker.ts';
+import { BrokerError } from '../../broker/errors.ts';
+import type { LiteTopicName } from '../../broker/lite-topic.ts';
+import { pacedRead } from '../events/paced-read.ts';
+
+/** Major records read at once, at most. */
+export const MAJORS_AT_ONCE = 256;
+
+export interface LogRange {
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  /** Only records below this offset count. */
+  readonly next: number;
+}
+
+export type Direction = 'forward' | 'backward';
+
+/** The first of `majorBatches`. @throws BrokerError epoch-changed */
+export async function readMajors(broker: Broker, { topic, epoch }: LogRange, offset: number, direction: Direction, maxRecords = MAJORS_AT_ONCE): Promise<LogBatch> {
+  const result = await pacedRead(broker, topic, { epoch, offset }, { direction, majorOnly: true, maxRecords });
+  if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while it was read');
+  return result;
+}
+
+/** From `start` on, as far as the range goes. @throws BrokerError epoch-changed */
+export async function* majorBatches(broker: Broker, range: LogRange, start: number, direction: Direction): AsyncGenerator<LogBatch> {
+  for (let offset = start; offset >= 0 && offset < range.next; ) {
+    const batch = await readMajors(broker, range, offset, direction);
+    yield batch;
+    if (batch.end) return;
+    offset = batch.next;
+  }
+}

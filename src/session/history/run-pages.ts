@@ -1,0 +1,70 @@
+// Reads the runs of a chat newest first, a page at a time. Only major records are read, so an answer of any length
+// costs nothing, and a page costs what its runs cost.
+import type { Broker } from '../../broker/broker.ts';
+import { decodeEvent, isTerminal, type ChatEvent } from '../events/chat-event.ts';
+import { majorBatches, type LogRange } from './major-records.ts';
+import { batchChars } from '../events/paced-read.ts';
+import { RunTimelines, type RunTimeline } from './run-timeline.ts';
+
+/** UTF-16 code units of the records that are read for one page, which ends early beyond it: prompts are read along with the
+ *  runs, and kept by nobody. */
+export const RUN_PAGE_CHARS_MAX = 4 * 1024 * 1024;
+
+export interface RunPage {
+  /** Newest first. */
+  readonly runs: readonly RunTimeline[];
+  /** Offset of the oldest one's `run.queued`, where the next older page ends; undefined on the oldest. */
+  readonly before: number | undefined;
+}
+
+/** At most `limit` runs, and at least one where there is one, whose `run.queued` stands below `before`. @throws BrokerError epoch-changed, corrupt */
+export async function readRuns(broker: Broker, range: LogRange, before: number, limit: number): Promise<RunPage> {
+  const page = await readBackward(broker, range, before, limit);
+  const timelines = new RunTimelines();
+  for (const event of page.events) timelines.apply(event);
+  for (const event of await readEnds(broker, range, before, page.events)) timelines.apply(event);
+  return { runs: timelines.list().reverse(), before: page.before };
+}
+
+/** In log order, from the oldest `run.queued` of the page on. */
+async function readBackward(broker: Broker, range: LogRange, below: number, limit: number): Promise<{ events: ChatEvent[]; before: number | undefined }> {
+  const newestFirst: ChatEvent[] = [];
+  let found = 0;
+  let oldest: number | undefined;
+  let chars = 0;
+  for await (const batch of majorBatches(broker, range, below - 1, 'backward')) {
+    chars += batchChars(batch);
+    for (const item of batch.items) {
+      const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+      if (event === undefined || item.kind !== 'record' || !('runId' in event)) continue;
+      const isFull = found === limit || (found > 0 && chars > RUN_PAGE_CHARS_MAX);
+      if (event.type === 'run.queued' && isFull) return { events: newestFirst.reverse(), before: oldest };
+      newestFirst.push(event);
+      if (event.type !== 'run.queued') continue;
+      found += 1;
+      oldest = item.offset;
+    }
+  }
+  return { events: newestFirst.reverse(), before: undefined };
+}
+
+/** What became, above the page, of those of its runs that had not ended in it: they waited behind newer ones. */
+async function readEnds(broker: Broker, range: LogRange, from: number, events: readonly ChatEvent[]): Promise<ChatEvent[]> {
+  const open = new Set<string>();
+  for (const event of events) {
+    if (event.type === 'run.queued') open.add(event.runId);
+    if (isTerminal(event)) open.delete(event.runId);
+  }
+  const later: ChatEvent[] = [];
+  if (open.size === 0) return later;
+  for await (const batch of majorBatches(broker, range, from, 'forward')) {
+    for (const item of batch.items) {
+      const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+      if (event === undefined || !('runId' in event) || !open.has(event.runId)) continue;
+      later.push(event);
+      if (isTerminal(event)) open.delete(event.runId);
+      if (open.size === 0) return later;
+    }
+  }
+  return later;
+}

@@ -1,0 +1,113 @@
+// What became of each run of a chat, and when: a fold over the major records of its log, total and without I/O. Nothing
+// is written for it but the times in the events themselves, a handful a run.
+import type { ChatEvent, RunError, RunTerminal, RunUsage } from '../events/chat-event.ts';
+import type { RunTimes } from '../commands/command-state.ts';
+import { runFigures, type RunFigures } from '../commands/run-figures.ts';
+
+export interface RunTimeline extends RunFigures {
+  readonly runId: string;
+  /** Of the prompt. */
+  readonly messageId: string;
+  readonly agent: string;
+  readonly model: string;
+  readonly state: 'queued' | 'running' | 'cancelling' | 'completed' | 'failed' | 'cancelled';
+  readonly queuedAt: string;
+  /** Each start; every one but the first is a takeover. */
+  readonly attempts: readonly RunAttempt[];
+  readonly cancellingAt?: string;
+  /** Of the last attempt, once the run has ended. */
+  readonly firstTokenAt?: string;
+  readonly deltas?: number;
+  readonly endedAt?: string;
+  readonly finishReason?: string;
+  readonly usage?: RunUsage;
+  readonly error?: RunError;
+}
+
+export interface RunAttempt {
+  readonly attempt: number;
+  readonly startedAt: string;
+}
+
+interface FoldingRun {
+  readonly queued: Extract<ChatEvent, { type: 'run.queued' }>;
+  readonly attempts: RunAttempt[];
+  cancellingAt?: string;
+  terminal?: RunTerminal;
+}
+
+export class RunTimelines {
+  readonly #runs = new Map<string, FoldingRun>();
+
+  /** Events in log order. Of a run whose `run.queued` was not among them nothing is kept. */
+  apply(event: ChatEvent): void {
+    if (event.type === 'run.queued') this.#runs.set(event.runId, { queued: event, attempts: [] });
+    const run = 'runId' in event ? this.#runs.get(event.runId) : undefined;
+    if (run !== undefined) foldRun(run, event);
+  }
+
+  /** In the order in which they were asked for. */
+  list(): RunTimeline[] {
+    return [...this.#runs.values()].map(timelineOf);
+  }
+}
+
+function foldRun(run: FoldingRun, event: ChatEvent): void {
+  switch (event.type) {
+    case 'run.started':
+    case 'run.restarted':
+      run.attempts.push({ attempt: event.attempt, startedAt: event.createdAt });
+      return;
+    case 'run.cancelling':
+      run.cancellingAt ??= event.createdAt;
+      return;
+    case 'run.completed':
+    case 'run.failed':
+    case 'run.cancelled':
+      run.terminal = event;
+      return;
+    default:
+      return;
+  }
+}
+
+function timelineOf({ queued, attempts, cancellingAt, terminal }: FoldingRun): RunTimeline {
+  const { runId, messageId, agent, model, createdAt: queuedAt } = queued;
+  const times: RunTimes = { queued: queuedAt, started: attempts[0]?.startedAt ?? null, cancelling: cancellingAt ?? null };
+  return {
+    runId,
+    messageId,
+    agent,
+    model,
+    state: stateOf(attempts.length, cancellingAt, terminal),
+    queuedAt,
+    attempts,
+    ...(cancellingAt === undefined ? {} : { cancellingAt }),
+    ...(terminal === undefined ? {} : endOf(terminal)),
+    ...runFigures(times, attempts.length, terminal),
+  };
+}
+
+function stateOf(attempts: number, cancellingAt: string | undefined, terminal: RunTerminal | undefined): RunTimeline['state'] {
+  switch (terminal?.type) {
+    case 'run.completed':
+      return 'completed';
+    case 'run.failed':
+      return 'failed';
+    case 'run.cancelled':
+      return 'cancelled';
+    case undefined:
+      return cancellingAt !== undefined ? 'cancelling' : attempts > 0 ? 'running' : 'queued';
+  }
+}
+
+function endOf(terminal: RunTerminal): Partial<RunTimeline> {
+  const { endedAt, firstTokenAt, deltas } = terminal;
+  return {
+    endedAt,
+    ...(firstTokenAt === undefined ? {} : { firstTokenAt }),
+    ...(deltas === undefined ? {} : { deltas }),
+    ...(terminal.type === 'run.completed' ? { finishReason: terminal.finishReason, ...(terminal.usage === undefined ? {} : { usage: terminal.usage }) } : {}),
+    ...(terminal.type === 'run.failed' ? { error: terminal.error } : {}),
+  };
+}

@@ -1,0 +1,209 @@
+// A branch of the chat as people and models see it: messages in order, each answer right after its prompt. A fold over
+// the log's items, total and without I/O.
+import type { LogItem } from '../../broker/broker.ts';
+import { AnswerBuilder, type AnswerPart } from '../events/answer-builder.ts';
+import { decodeEvent, type ChatEvent, type MessageContent, type RunAnswer, type RunError, type RunRestarted, type RunUsage } from '../events/chat-event.ts';
+
+export type MessageStatus = 'sent' | 'queued' | 'streaming' | 'completed' | 'failed' | 'cancelled';
+
+export interface TranscriptPart extends AnswerPart {
+  readonly result?: unknown;
+  readonly error?: string;
+}
+
+export interface TranscriptMessage {
+  readonly messageId: string;
+  readonly role: 'user' | 'system' | 'assistant';
+  /** An answer's content is the text of its text parts. */
+  readonly content: MessageContent;
+  readonly status: MessageStatus;
+  readonly createdAt: string;
+  readonly runId?: string;
+  /** The prompt in whose place this one stands. */
+  readonly replaces?: string;
+  readonly usage?: RunUsage;
+  readonly error?: RunError;
+  /** Of an answer that has more than one text part. */
+  readonly parts?: readonly TranscriptPart[];
+}
+
+/** A message and its place, which is what pages are cut by: of a prompt the offset of its record, of an answer
+ *  the offset of its `run.queued`. Places rise in the order of the transcript. */
+export interface PlacedMessage {
+  readonly place: number;
+  readonly message: TranscriptMessage;
+}
+
+interface FoldingRun {
+  readonly runId: string;
+  readonly place: number;
+  answerId?: string;
+  createdAt?: string;
+  status: MessageStatus;
+  usage?: RunUsage;
+  error?: RunError;
+  /** From deltas, until the answer's own records replace them. */
+  readonly streamed: AnswerBuilder;
+  readonly finished: { kind: AnswerPart['kind']; chunks: string[] }[];
+  readonly heads: Map<number, { toolCallId?: string; toolName?: string }>;
+  readonly results: Map<string, { result?: unknown; error?: string }>;
+}
+
+interface FoldingTurn {
+  readonly offset: number;
+  message: Extract<ChatEvent, { type: 'message.created' }>;
+  run?: FoldingRun;
+}
+
+export class Transcript {
+  readonly #branch: ReadonlySet<number>;
+  readonly #turns: FoldingTurn[] = [];
+  readonly #byMessage = new Map<string, FoldingTurn>();
+  readonly #runs = new Map<string, FoldingRun>();
+  #chars = 0;
+
+  /** `branch`: offsets of the prompts (`message.created`) and runs (`run.queued`) that belong to it. */
+  constructor(branch: ReadonlySet<number>) {
+    this.#branch = branch;
+  }
+
+  /** UTF-16 code units of the records that it was made of. */
+  get chars(): number {
+    return this.#chars;
+  }
+
+  /** Items in log order; holes and unknown events say nothing. */
+  apply(item: LogItem): void {
+    if (item.kind !== 'record') return;
+    const event = decodeEvent(item.data);
+    if (event !== undefined && this.#applyEvent(event, item.offset)) this.#chars += item.data.length;
+  }
+
+  messages(): PlacedMessage[] {
+    return this.#turns.flatMap(({ offset, message, run }) => {
+      const prompt = { place: offset, message: promptMessage(message, run) };
+      const answer = run === undefined ? undefined : answerMessage(run);
+      return run === undefined || answer === undefined ? [prompt] : [prompt, { place: run.place, message: answer }];
+    });
+  }
+
+  /** False where it belongs to another branch, or says nothing of a message. */
+  #applyEvent(event: ChatEvent, offset: number): boolean {
+    if (event.type === 'message.created') {
+      if (!this.#branch.has(offset)) return false;
+      const turn: FoldingTurn = { offset, message: event };
+      this.#turns.push(turn);
+      this.#byMessage.set(event.messageId, turn);
+      return true;
+    }
+    if (event.type === 'message.edited') {
+      const turn = this.#byMessage.get(event.messageId);
+      if (turn !== undefined) turn.message = { ...turn.message, content: event.content };
+      return turn !== undefined;
+    }
+    if (event.type === 'run.queued') {
+      if (this.#branch.has(offset)) this.#queue(event.runId, event.messageId, offset);
+      return this.#branch.has(offset);
+    }
+    const run = 'runId' in event ? this.#runs.get(event.runId) : undefined;
+    if (run !== undefined) foldRun(run, event, offset);
+    return run !== undefined;
+  }
+
+  #queue(runId: string, messageId: string, place: number): void {
+    const turn = this.#byMessage.get(messageId);
+    if (turn === undefined) return;
+    turn.run = { runId, place, status: 'queued', streamed: new AnswerBuilder(), finished: [], heads: new Map(), results: new Map() };
+    this.#runs.set(runId, turn.run);
+  }
+}
+
+function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
+  switch (event.type) {
+    case 'run.started':
+      run.status = 'streaming';
+      run.answerId = event.messageId;
+      run.createdAt ??= event.createdAt;
+      return;
+    case 'part.started':
+      run.heads.set(event.part, pickHead(event));
+      run.streamed.apply(event, offset);
+      return;
+    case 'run.restarted':
+      dropHeads(run, event);
+      run.streamed.apply(event, offset);
+      return;
+    case 'run.answer':
+      addChunk(run, event);
+      return;
+    case 'tool.result':
+      run.results.set(event.toolCallId, event.error === undefined ? { result: event.result } : { error: event.error });
+      return;
+    case 'run.completed':
+      run.status = 'completed';
+      if (event.usage !== undefined) run.usage = event.usage;
+      return;
+    case 'run.failed':
+      run.status = 'failed';
+      run.error = event.error;
+      return;
+    case 'run.cancelled':
+      run.status = 'cancelled';
+      return;
+    default:
+      run.streamed.apply(event, offset);
+  }
+}
+
+/** Calls that a restart drops, with what became of them: the next attempt may say something else in that place. */
+function dropHeads(run: FoldingRun, { part, at }: RunRestarted): void {
+  for (const [dropped, { toolCallId }] of run.heads) {
+    if (dropped < part || (dropped === part && at > 0)) continue;
+    run.heads.delete(dropped);
+    if (toolCallId !== undefined) run.results.delete(toolCallId);
+  }
+}
+
+function pickHead(event: { toolCallId?: string; toolName?: string }): { toolCallId?: string; toolName?: string } {
+  const { toolCallId, toolName } = event;
+  return { ...(toolCallId === undefined ? {} : { toolCallId }), ...(toolName === undefined ? {} : { toolName }) };
+}
+
+function addChunk(run: FoldingRun, { part, kind, text }: RunAnswer): void {
+  const stored = (run.finished[part] ??= { kind, chunks: [] });
+  stored.chunks.push(text);
+}
+
+function promptMessage(message: FoldingTurn['message'], run: FoldingRun | undefined): TranscriptMessage {
+  const { messageId, role, content, createdAt, replaces } = message;
+  const neverStarted = run !== undefined && run.answerId === undefined;
+  const status = neverStarted ? run.status : 'sent';
+  return { messageId, role, content, status, createdAt, ...(replaces === undefined ? {} : { replaces }), ...(run === undefined ? {} : { runId: run.runId }) };
+}
+
+function answerMessage(run: FoldingRun): TranscriptMessage | undefined {
+  if (run.answerId === undefined) return undefined;
+  const parts = answerParts(run);
+  const texts = parts.filter((part) => part.kind === 'text');
+  return {
+    messageId: run.answerId,
+    role: 'assistant',
+    content: texts.map((part) => part.text).join(''),
+    status: run.status,
+    createdAt: run.createdAt ?? '',
+    runId: run.runId,
+    ...(run.usage === undefined ? {} : { usage: run.usage }),
+    ...(run.error === undefined ? {} : { error: run.error }),
+    ...(parts.length === texts.length && parts.length <= 1 ? {} : { parts }),
+  };
+}
+
+function answerParts(run: FoldingRun): TranscriptPart[] {
+  const stored = Array.from(run.finished, (part) => ({ kind: part.kind, text: part.chunks.join('') }));
+  const parts: AnswerPart[] = stored.length > 0 ? stored : run.streamed.parts();
+  return parts.map((part, i) => {
+    const head = run.heads.get(i) ?? {};
+    const result = head.toolCallId === undefined ? undefined : run.results.get(head.toolCallId);
+    return { ...part, ...head, ...result };
+  });
+}

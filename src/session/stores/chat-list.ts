@@ -1,0 +1,170 @@
+// A user's list of chats: a small log of its own, in which every record names one chat, or, after compaction,
+// many. It is written before the chat it names and verified when read, so it may name too many chats for a
+// moment and never too few. When a chat was last active is asked of the chat itself.
+import { READ_RECORDS, type Appended, type Broker, type LogBatch, type NewRecord, type ReadResult, type TopicInfo } from '../../broker/broker.ts';
+import { isBrokerError } from '../../broker/errors.ts';
+import type { LiteTopicName } from '../../broker/lite-topic.ts';
+import type { Position } from '../../broker/position.ts';
+import type { ListedChat } from './chat-pages.ts';
+import { chatListTopic, chatTopic } from '../topic-names.ts';
+import type { Principal, SessionRef } from '../session-ref.ts';
+import type { ReadPlace } from './user-limit.ts';
+
+/** Longer than any chat may live without a new one being made; every creation starts it anew. */
+export const CHAT_LIST_TTL_MS = 2 * 365 * 24 * 60 * 60 * 1000;
+/** Chats that one user's list names; the oldest beyond it are left out. */
+export const CHAT_LIST_MAX = 5000;
+/** Records after which a reader rewrites the list as one. */
+const COMPACT_AT = 64;
+/** A chat is made within this time after it was named; until then its name is kept. */
+const NAMED_EARLY_MS = 60_000;
+
+interface Entry {
+  readonly sessionId: string;
+  readonly createdAt: number;
+}
+
+export async function addToChatList(broker: Broker, principal: Principal, ref: SessionRef, now: number): Promise<Appended> {
+  const topic = chatListTopic(principal);
+  const record = encodeEntries([{ sessionId: ref.sessionId, createdAt: now }]);
+  const [appended] = await broker.append([{ topic, records: [record], expect: { create: true }, ttlMs: CHAT_LIST_TTL_MS }]);
+  if (appended === undefined) throw new Error('one write has one answer');
+  return appended;
+}
+
+/** Never fewer than there are, up to CHAT_LIST_MAX. */
+export async function countNamedChats(broker: Broker, principal: Principal): Promise<ReadPlace & { readonly count: number }> {
+  const { entries, epoch, next } = await readEntries(broker, principal);
+  return { epoch, next, count: entries.length };
+}
+
+export async function findChats(broker: Broker, principal: Principal, now: number): Promise<ReadPlace & { readonly found: readonly string[] }> {
+  const { alive, epoch, next } = await readAlive(broker, principal, now);
+  return { epoch, next, found: alive.map(({ ref }) => ref.sessionId) };
+}
+
+type AliveChat = Omit<ListedChat, 'sessionId'> & { readonly ref: SessionRef };
+
+export interface ChatList {
+  /** The chats that exist. Whose they are is checked by the caller, chat by chat. */
+  readonly alive: readonly AliveChat[];
+  /** A record of the list cannot be read any more, so chats may be missing. */
+  readonly isDamaged: boolean;
+}
+
+export async function readChatList(broker: Broker, principal: Principal, now: number): Promise<ChatList> {
+  return readAlive(broker, principal, now);
+}
+
+async function readAlive(broker: Broker, principal: Principal, now: number): Promise<Pick<StoredList, 'epoch' | 'next'> & ChatList> {
+  const { entries, epoch, next, records, isDamaged } = await readEntries(broker, principal);
+  const refs = entries.map(({ sessionId }): SessionRef => ({ tenant: principal.tenant, sessionId }));
+  const infos = await broker.describe(refs.map(chatTopic));
+  const alive = entries.flatMap((entry, i) => {
+    const info = infos[i];
+    const ref = refs[i];
+    return info === undefined || ref === undefined ? [] : [{ ref, createdAt: entry.createdAt, lastActiveAt: lastWrite(info) }];
+  });
+  // A damaged list stays as it is: compaction would remove the damaged record, and with it the sign that chats are missing.
+  if (records >= COMPACT_AT && epoch !== undefined && !isDamaged) {
+    // Another request may be about to make a chat that is named and not there yet.
+    const kept = entries.filter(({ createdAt }, i) => infos[i] !== undefined || createdAt > now - NAMED_EARLY_MS);
+    await compact(broker, principal, epoch, [[0, next - 1]], kept);
+  }
+  return { alive, epoch, next, isDamaged };
+}
+
+function lastWrite(info: TopicInfo): number {
+  return (info.expiresAt ?? 0) - (info.ttlMs ?? 0);
+}
+
+interface StoredList {
+  /** Newest first, each chat once. */
+  readonly entries: readonly Entry[];
+  readonly epoch: string | undefined;
+  /** Behind the newest record. */
+  readonly next: number;
+  readonly records: number;
+  readonly isDamaged: boolean;
+}
+
+async function readEntries(broker: Broker, principal: Principal): Promise<StoredList> {
+  const topic = chatListTopic(principal);
+  const found = new Map<string, Entry>();
+  let epoch: string | undefined;
+  let last = -1;
+  let records = 0;
+  let isDamaged = false;
+  for await (const result of backward(broker, topic, () => (isDamaged = true))) {
+    epoch = result.epoch;
+    for (const item of result.items) {
+      if (item.kind !== 'record') continue;
+      last = Math.max(last, item.offset);
+      records += 1;
+      // Of two records for one chat the older one tells its time: a place in the list must not move.
+      for (const entry of decodeEntries(item.data)) found.set(entry.sessionId, entry);
+    }
+    if (found.size >= CHAT_LIST_MAX) break;
+  }
+  return { entries: [...found.values()], epoch, next: last + 1, records, isDamaged };
+}
+
+/** All that can be read, newest first. `onDamaged`: a record is left out. */
+async function* backward(broker: Broker, topic: LiteTopicName, onDamaged: () => void): AsyncGenerator<LogBatch> {
+  let from: Position | 'end' = 'end';
+  // A read that meets a damaged record fails as a whole: it is repeated with half as many, until that record is alone.
+  let maxRecords = READ_RECORDS;
+  for (;;) {
+    const result: ReadResult | undefined = await readUnlessDamaged(broker, topic, from, maxRecords);
+    if (result?.kind === 'batch') {
+      yield result;
+      if (result.end) return;
+      from = { epoch: result.epoch, offset: result.next };
+      maxRecords = READ_RECORDS;
+    } else if (result !== undefined) {
+      return;
+    } else if (maxRecords > 1) {
+      maxRecords = Math.floor(maxRecords / 2);
+    } else {
+      onDamaged();
+      const damaged: Position | undefined = from === 'end' ? await lastOf(broker, topic) : from;
+      if (damaged === undefined || damaged.offset === 0) return;
+      from = { epoch: damaged.epoch, offset: damaged.offset - 1 };
+      maxRecords = READ_RECORDS;
+    }
+  }
+}
+
+async function readUnlessDamaged(broker: Broker, topic: LiteTopicName, from: Position | 'end', maxRecords: number): Promise<ReadResult | undefined> {
+  try {
+    return await broker.read(topic, from, { direction: 'backward', maxRecords });
+  } catch (error) {
+    if (isBrokerError(error, 'corrupt')) return undefined;
+    throw error;
+  }
+}
+
+async function lastOf(broker: Broker, topic: LiteTopicName): Promise<Position | undefined> {
+  const [info] = await broker.describe([topic]);
+  return info === undefined ? undefined : { epoch: info.epoch, offset: info.next - 1 };
+}
+
+/** Replaces exactly what was read. A chat made in the meantime stands after it and stays. */
+async function compact(broker: Broker, principal: Principal, epoch: string, supersedes: readonly (readonly [number, number])[], kept: readonly Entry[]): Promise<void> {
+  const topic = chatListTopic(principal);
+  try {
+    await broker.append([{ topic, records: [encodeEntries(kept)], expect: { epoch }, supersedes, ttlMs: CHAT_LIST_TTL_MS }]);
+  } catch (error) {
+    // Another reader compacted at the same time, or the list is gone: either way there is nothing left to do.
+    if (!isBrokerError(error, 'epoch-changed') && !isBrokerError(error, 'invalid-append')) throw error;
+  }
+}
+
+function encodeEntries(entries: readonly Entry[]): NewRecord {
+  return { major: false, data: JSON.stringify({ v: 1, chats: entries.map((entry) => [entry.sessionId, entry.createdAt]) }) };
+}
+
+function decodeEntries(data: string): Entry[] {
+  const { v, chats } = JSON.parse(data) as { v: number; chats: [string, number][] };
+  return v === 1 ? chats.map(([sessionId, createdAt]) => ({ sessionId, createdAt })) : [];
+}

@@ -1,0 +1,115 @@
+// A user's runs that have not ended: a small log of the user's own, in which every prompt names its chat before its run is
+// queued. A run's end is not written there: whoever counts asks the chats that are named, and drops those without a run.
+import type { Appended, Broker, NewRecord } from '../../broker/broker.ts';
+import { isBrokerError } from '../../broker/errors.ts';
+import type { CommandLog } from '../commands/command-log.ts';
+import type { Principal, SessionRef } from '../session-ref.ts';
+import { chatTopic, openRunsTopic } from '../topic-names.ts';
+import type { ReadPlace } from './user-limit.ts';
+
+/** After the last prompt of the user. A run that waits for longer is not counted any more. */
+const OPEN_RUNS_TTL_MS = 30 * 24 * 60 * 60 * 1000;
+/** A prompt is stored within this time after it was named; until then the name of a chat without a run is kept. */
+const NAMED_EARLY_MS = 10_000;
+/** Records after which a count rewrites them as one. */
+const COMPACT_AT = 64;
+/** The most that a limit may be: a count rewrites the chats of as many runs as one record. */
+export const RUNS_COUNTED_MAX = 4_096;
+/** Chats that are asked at once. */
+const CHATS_AT_ONCE = 64;
+
+interface Named {
+  readonly sessionId: string;
+  readonly namedAt: number;
+  readonly runs: number;
+}
+
+export async function nameOpenRun(broker: Broker, principal: Principal, { sessionId }: SessionRef, namedAt: number): Promise<Appended> {
+  const records = [encodeNamed([{ sessionId, namedAt, runs: 1 }])];
+  const [appended] = await broker.append([{ topic: openRunsTopic(principal), records, expect: { create: true }, ttlMs: OPEN_RUNS_TTL_MS }]);
+  if (appended === undefined) throw new Error('one write has one answer');
+  return appended;
+}
+
+/** Never fewer than there are. */
+export async function countNamedRuns(broker: Broker, principal: Principal): Promise<ReadPlace & { readonly count: number }> {
+  const { epoch, next, records } = await readNamed(broker, principal);
+  return { epoch, next, count: records.flatMap(({ named }) => named).reduce((sum, { runs }) => sum + runs, 0) };
+}
+
+export async function findOpenRuns(broker: Broker, log: CommandLog, principal: Principal, now: number): Promise<ReadPlace & { readonly found: readonly string[] }> {
+  const { epoch, next, records } = await readNamed(broker, principal);
+  const chats = [...new Set(records.flatMap(({ named }) => named.map(({ sessionId }) => sessionId)))];
+  const open = new Map<string, readonly string[]>();
+  for (let i = 0; i < chats.length; i += CHATS_AT_ONCE) {
+    for (const [sessionId, runs] of await readOpen(broker, log, principal, chats.slice(i, i + CHATS_AT_ONCE))) if (runs.length > 0) open.set(sessionId, runs);
+  }
+  const isEarly = ({ named }: StoredNames): boolean => named.some(({ namedAt }) => namedAt > now - NAMED_EARLY_MS);
+  const firstEarly = records.findIndex(isEarly);
+  const old = firstEarly < 0 ? records : records.slice(0, firstEarly);
+  if (old.length >= COMPACT_AT && epoch !== undefined) await compact(broker, principal, epoch, old, open);
+  return { epoch, next, found: [...open.values()].flat() };
+}
+
+/** Their runs that have not ended. Chats that are gone, or another's by now, have none. */
+async function readOpen(broker: Broker, log: CommandLog, { tenant, user }: Principal, chats: readonly string[]): Promise<(readonly [string, readonly string[]])[]> {
+  const topics = chats.map((sessionId) => chatTopic({ tenant, sessionId }));
+  const infos = await broker.describe(topics);
+  return Promise.all(
+    chats.map(async (sessionId, i) => {
+      const [topic, info] = [topics[i], infos[i]];
+      if (topic === undefined || info === undefined || info.lastMajor < 0) return [sessionId, []] as const;
+      try {
+        const state = (await log.loadAs(topic, info))?.state;
+        return [sessionId, state?.owner === user ? state.runs.map(({ runId }) => runId) : []] as const;
+      } catch (error) {
+        // No worker can make an answer of a chat that cannot be read, and it must not block the user's other chats.
+        if (isBrokerError(error, 'corrupt')) return [sessionId, []] as const;
+        throw error;
+      }
+    }),
+  );
+}
+
+/** Replaces exactly the records it is given; what was named later stands after them and stays. */
+async function compact(broker: Broker, principal: Principal, epoch: string, old: readonly StoredNames[], open: ReadonlyMap<string, readonly string[]>): Promise<void> {
+  const kept = new Map<string, Named>();
+  for (const { sessionId, namedAt } of old.flatMap(({ named }) => named)) {
+    const runs = open.get(sessionId)?.length;
+    if (runs !== undefined) kept.set(sessionId, { sessionId, namedAt, runs });
+  }
+  const supersedes = [[0, old.at(-1)?.offset ?? 0]] as const;
+  try {
+    await broker.append([{ topic: openRunsTopic(principal), records: [encodeNamed([...kept.values()])], expect: { epoch }, supersedes, ttlMs: OPEN_RUNS_TTL_MS }]);
+  } catch (error) {
+    // Another node compacted at the same time, or the log is gone: either way there is nothing left to do.
+    if (!isBrokerError(error, 'epoch-changed') && !isBrokerError(error, 'invalid-append')) throw error;
+  }
+}
+
+interface StoredNames {
+  readonly offset: number;
+  readonly named: readonly Named[];
+}
+
+async function readNamed(broker: Broker, principal: Principal): Promise<ReadPlace & { readonly records: readonly StoredNames[] }> {
+  const topic = openRunsTopic(principal);
+  const records: StoredNames[] = [];
+  let from: { epoch: string; offset: number } | 'earliest' = 'earliest';
+  for (;;) {
+    const result = await broker.read(topic, from);
+    if (result.kind !== 'batch') return { epoch: undefined, next: 0, records: [] };
+    for (const item of result.items) if (item.kind === 'record') records.push({ offset: item.offset, named: decodeNamed(item.data) });
+    if (result.end) return { epoch: result.epoch, next: result.next, records };
+    from = { epoch: result.epoch, offset: result.next };
+  }
+}
+
+function encodeNamed(named: readonly Named[]): NewRecord {
+  return { major: false, data: JSON.stringify({ v: 1, runs: named.map(({ sessionId, namedAt, runs }) => [sessionId, namedAt, runs]) }) };
+}
+
+function decodeNamed(data: string): Named[] {
+  const { v, runs } = JSON.parse(data) as { v: number; runs: [string, number, number][] };
+  return v === 1 ? runs.map(([sessionId, namedAt, count]) => ({ sessionId, namedAt, runs: count })) : [];
+}

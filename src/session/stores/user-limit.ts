@@ -1,0 +1,227 @@
+// How many of something one user may have at a time: chats, or runs that have not ended. What is counted is named in a small
+// log of the user's own before it is made, so the answer of that append says how much other nodes have named meanwhile. Ends
+// are not named. So a node knows a number that is never too small without reading, and counts only when that number reaches
+// the limit.
+import type { Appended } from '../../broker/broker.ts';
+import { BrokerError } from '../../broker/errors.ts';
+import type { Clock } from '../../base/clock.ts';
+import { isTerminal } from '../events/chat-event.ts';
+import type { Decision } from '../commands/decide.ts';
+import { SessionError } from '../errors.ts';
+import type { Principal, SessionRef } from '../session-ref.ts';
+
+/** Users of whom this node knows a number. Beyond it the one who was asked for longest ago is forgotten, and read again. */
+export const COUNTED_USERS_MAX = 10_000;
+
+/** With less room than this part of the limit, a command waits until it is named. */
+const MARGIN_PART = 8;
+
+/** Where in the user's log a number was read. */
+export interface ReadPlace {
+  /** Undefined where there is no log. */
+  readonly epoch: string | undefined;
+  readonly next: number;
+}
+
+/** What a limit counts. Each one has an id of its own. */
+export interface CountedThing {
+  readonly code: 'too-many-sessions' | 'too-many-runs';
+  /** Names one more in the user's log. */
+  add(principal: Principal, ref: SessionRef): Promise<Appended>;
+  /** What the log names, of which some may be no more. */
+  countNamed(principal: Principal): Promise<ReadPlace & { readonly count: number }>;
+  /** What there is: looks at each that is named. */
+  find(principal: Principal): Promise<ReadPlace & { readonly found: Iterable<string> }>;
+}
+
+export interface UserLimitOptions {
+  readonly max: number;
+  readonly clock: Clock;
+  /** A user who was found to have too many is refused for this long without another look, where nothing was freed here. */
+  readonly restMs: number;
+  /** Nothing may be made that the log does not name, not even when an append fails. */
+  readonly isNamedFirst: boolean;
+}
+
+/** One that was let in and is not made yet, as far as this node knows. */
+interface Entering {
+  readonly id: string;
+  /** It is part of `named`. */
+  isNamed: boolean;
+}
+
+interface Tally {
+  epoch: string | undefined;
+  /** Where the log of the user ended when `named` was right. */
+  next: number;
+  named: number;
+  readonly entering: Set<Entering>;
+  /** All that were entering at some time of the look that is under way, which may have missed them. */
+  lookedAway: Set<Entering> | undefined;
+  /** The last append to the log failed: the next one must be seen to work before anything is let in. */
+  hasFailed: boolean;
+  looking: Promise<void> | undefined;
+  refusedUntil: number;
+}
+
+/** What one command was told; it leaves when it is done, whatever came of it. */
+export interface Admitted {
+  /** @throws SessionError too-many-sessions, too-many-runs */
+  mustFit(): void;
+  /** After the command: it is named as durably as it was done. @throws BrokerError unavailable: it was done, and is not named */
+  settled(): Promise<void>;
+  leave(): void;
+}
+
+export const UNLIMITED: Admitted = { mustFit: () => undefined, settled: () => Promise.resolve(), leave: () => undefined };
+
+/** A command that ends as many runs as it queues needs no room. @throws SessionError too-many-sessions, too-many-runs */
+export function mustFit(places: readonly Admitted[], decision: Decision): Decision {
+  if (!decision.drafts.some(({ event }) => isTerminal(event))) for (const place of places) place.mustFit();
+  return decision;
+}
+
+export class UserLimit {
+  readonly #thing: CountedThing;
+  readonly #options: UserLimitOptions;
+  /** Who was asked for last stands last. */
+  readonly #tallies = new Map<string, Tally>();
+
+  constructor(thing: CountedThing, options: UserLimitOptions) {
+    this.#thing = thing;
+    this.#options = options;
+  }
+
+  /** Takes room for one more, of this id. @throws BrokerError */
+  async enter(principal: Principal, ref: SessionRef, id: string): Promise<Admitted> {
+    const tally = this.#tallyOf(principal);
+    if (this.#isFull(tally, 1)) await this.#lookAgain(principal, tally);
+    // Nothing is awaited between this and what takes the room.
+    if (this.#isFull(tally, 1)) return this.#refuse(tally);
+    const isFast = this.#isFarFromFull(tally);
+    const one = { id, isNamed: false };
+    tally.entering.add(one);
+    tally.lookedAway?.add(one);
+    const leave = (): void => void tally.entering.delete(one);
+    const naming = this.#name(principal, ref, tally, one);
+    if (isFast) return letIn(naming, leave);
+    try {
+      await naming;
+      // Other nodes may have named more than this one knew of.
+      if (this.#isFull(tally, 0)) await this.#lookAgain(principal, tally);
+      if (!this.#isFull(tally, 0)) return letIn(naming, leave);
+    } catch (error) {
+      leave();
+      throw error;
+    }
+    leave();
+    tally.named -= 1;
+    return this.#refuse(tally);
+  }
+
+  /** Something of this user's was removed here. */
+  onFreed(principal: Principal): void {
+    const tally = this.#tallies.get(keyOf(principal));
+    if (tally !== undefined) tally.refusedUntil = 0;
+  }
+
+  #refuse(tally: Tally): Admitted {
+    const { clock, restMs } = this.#options;
+    if (clock.mono() >= tally.refusedUntil) tally.refusedUntil = clock.mono() + restMs;
+    return {
+      mustFit: () => {
+        throw new SessionError(this.#thing.code, { limit: this.#options.max });
+      },
+      settled: () => Promise.resolve(),
+      leave: () => undefined,
+    };
+  }
+
+  /** Then the command need not wait until its run is named: both appends are made durable together. What other nodes have
+   *  named is learned of a little late, so only one at a time may do so. */
+  #isFarFromFull(tally: Tally): boolean {
+    const { max, isNamedFirst } = this.#options;
+    const isKnown = !isNamedFirst && tally.epoch !== undefined && !tally.hasFailed;
+    return isKnown && countUnnamed(tally) === 0 && tally.named + 1 <= max - Math.max(2, max / MARGIN_PART);
+  }
+
+  #isFull(tally: Tally, more: number): boolean {
+    return tally.named + countUnnamed(tally) + more > this.#options.max;
+  }
+
+  /** Of a hundred that find no room at once, one looks. */
+  async #lookAgain(principal: Principal, tally: Tally): Promise<void> {
+    if (this.#options.clock.mono() < tally.refusedUntil) return;
+    tally.looking ??= this.#look(principal, tally).finally(() => (tally.looking = undefined));
+    await tally.looking;
+  }
+
+  async #look(principal: Principal, tally: Tally): Promise<void> {
+    const lookedAway = new Set(tally.entering);
+    tally.lookedAway = lookedAway;
+    const { epoch, next, found } = await this.#thing.find(principal).finally(() => (tally.lookedAway = undefined));
+    for (const one of lookedAway) one.isNamed = true;
+    Object.assign(tally, { epoch, next, named: new Set([...found, ...[...lookedAway].map(({ id }) => id)]).size });
+  }
+
+  async #name(principal: Principal, ref: SessionRef, tally: Tally, one: Entering): Promise<void> {
+    const { epoch, first, next } = await this.#add(principal, ref, tally);
+    if (epoch === tally.epoch) {
+      if (next > tally.next) Object.assign(tally, { next, named: tally.named + next - tally.next - (one.isNamed && first >= tally.next ? 1 : 0) });
+    } else {
+      // Nothing is known of this user here, or the log began anew.
+      const { count: named, ...place } = first === 0 ? { epoch, next, count: 1 } : await this.#thing.countNamed(principal);
+      if (tally.epoch !== place.epoch || tally.next < place.next) Object.assign(tally, { ...place, named });
+    }
+    one.isNamed = true;
+  }
+
+  async #add(principal: Principal, ref: SessionRef, tally: Tally): Promise<Appended> {
+    try {
+      const appended = await this.#thing.add(principal, ref);
+      tally.hasFailed = false;
+      return appended;
+    } catch (error) {
+      tally.hasFailed = true;
+      throw error;
+    }
+  }
+
+  #tallyOf(principal: Principal): Tally {
+    const key = keyOf(principal);
+    const tally = this.#tallies.get(key) ?? { epoch: undefined, next: 0, named: 0, entering: new Set(), lookedAway: undefined, hasFailed: false, looking: undefined, refusedUntil: 0 };
+    this.#tallies.delete(key);
+    this.#tallies.set(key, tally);
+    if (this.#tallies.size <= COUNTED_USERS_MAX) return tally;
+    for (const oldest of this.#tallies.keys()) {
+      this.#tallies.delete(oldest);
+      break;
+    }
+    return tally;
+  }
+}
+
+function letIn(naming: Promise<void>, leave: () => void): Admitted {
+  let failed: unknown;
+  const ended = naming.catch((error: unknown) => (failed = error));
+  return {
+    mustFit: () => undefined,
+    settled: async () => {
+      await ended;
+      // Not the code of the failed append: that one would say that nothing was written.
+      if (failed !== undefined) throw new BrokerError('unavailable', 'it was done and could not be counted', { cause: failed });
+    },
+    leave,
+  };
+}
+
+function countUnnamed({ entering }: Tally): number {
+  let count = 0;
+  for (const { isNamed } of entering) if (!isNamed) count += 1;
+  return count;
+}
+
+/** A tenant's name has no slash. */
+function keyOf({ tenant, user }: Principal): string {
+  return `${tenant}/${user}`;
+}

@@ -1,0 +1,68 @@
+// The two limits of one user, and what each counts: chats, and runs that are queued or running. Asks of agents are neither.
+import type { Broker } from '../../broker/broker.ts';
+import type { Clock } from '../../base/clock.ts';
+import { addToChatList, countNamedChats, findChats } from './chat-list.ts';
+import type { CommandLog } from '../commands/command-log.ts';
+import { countNamedRuns, findOpenRuns, nameOpenRun } from './open-runs.ts';
+import type { Principal, SessionRef } from '../session-ref.ts';
+import { UNLIMITED, UserLimit, type Admitted } from './user-limit.ts';
+
+/** To count a user's chats costs a look at each of them. */
+const FULL_LIST_REST_MS = 1_000;
+
+export interface UserLimitsOptions {
+  readonly broker: Broker;
+  readonly log: CommandLog;
+  readonly clock: Clock;
+  /** 0: no limit. At most CHAT_LIST_MAX, or the list does not name all chats that count. */
+  readonly sessionsMax: number;
+  /** 0: no limit. */
+  readonly runsMax: number;
+}
+
+export class UserLimits {
+  readonly #options: UserLimitsOptions;
+  readonly #sessions: UserLimit | undefined;
+  readonly #runs: UserLimit | undefined;
+
+  constructor(options: UserLimitsOptions) {
+    const { broker, log, clock, sessionsMax, runsMax } = options;
+    const sessions = {
+      code: 'too-many-sessions',
+      add: (principal: Principal, ref: SessionRef) => addToChatList(broker, principal, ref, clock.now()),
+      countNamed: (principal: Principal) => countNamedChats(broker, principal),
+      find: (principal: Principal) => findChats(broker, principal, clock.now()),
+    } as const;
+    const runs = {
+      code: 'too-many-runs',
+      add: (principal: Principal, ref: SessionRef) => nameOpenRun(broker, principal, ref, clock.now()),
+      countNamed: (principal: Principal) => countNamedRuns(broker, principal),
+      find: (principal: Principal) => findOpenRuns(broker, log, principal, clock.now()),
+    } as const;
+    this.#options = options;
+    this.#sessions = sessionsMax === 0 ? undefined : new UserLimit(sessions, { max: sessionsMax, clock, restMs: FULL_LIST_REST_MS, isNamedFirst: true });
+    // A run ends anywhere, and the next prompt must not be refused for it.
+    this.#runs = runsMax === 0 ? undefined : new UserLimit(runs, { max: runsMax, clock, restMs: 0, isNamedFirst: false });
+  }
+
+  /** Before a chat is made: puts it into the user's list. @throws SessionError too-many-sessions */
+  async enterSession(principal: Principal, ref: SessionRef): Promise<Admitted> {
+    const { broker, clock } = this.#options;
+    if (this.#sessions === undefined) {
+      await addToChatList(broker, principal, ref, clock.now());
+      return UNLIMITED;
+    }
+    const admitted = await this.#sessions.enter(principal, ref, ref.sessionId);
+    admitted.mustFit();
+    return admitted;
+  }
+
+  /** Before a run is queued. The caller asks whether it fits, because a retry of a prompt needs no room. */
+  async enterRun(principal: Principal, ref: SessionRef, runId: string): Promise<Admitted> {
+    return this.#runs === undefined ? UNLIMITED : this.#runs.enter(principal, ref, runId);
+  }
+
+  onSessionRemoved(principal: Principal): void {
+    this.#sessions?.onFreed(principal);
+  }
+}

@@ -1,0 +1,104 @@
+// Which messages of a chat a model is told, so that servers with strict rules take them whatever happened in the chat before:
+// an optional system message, then prompts and answers in turn, and the newest prompt last. Pure.
+//
+// A prompt is told together with the text of its answer, or not at all. So a prompt that was refused, that failed or was
+// stopped before its first word, or that was answered with white space or tools only, cannot make every later request
+// wrong: two prompts never follow one another, and no cut to the budget leaves an answer without its prompt.
+import type { RunError } from '../../session/events/chat-event.ts';
+import { contentChars } from '../../session/agent-limits.ts';
+import type { MessageStatus, TranscriptMessage } from '../../session/history/transcript.ts';
+import type { ContentPart, ModelMessage } from '../provider.ts';
+
+/** A message of the chat, and what became of its run. */
+export interface ChatMessage extends Pick<TranscriptMessage, 'role' | 'content'> {
+  readonly status: MessageStatus;
+  readonly error?: Pick<RunError, 'code'>;
+}
+
+export interface ConversationLimits {
+  readonly systemPrompt?: string | undefined;
+  /** UTF-16 code units of all messages. Only the system prompt and the newest prompt may exceed them. */
+  readonly charsMax: number;
+}
+
+export interface ValidConversation {
+  readonly messages: ModelMessage[];
+  /** Older messages would be left out too. */
+  readonly isFull: boolean;
+}
+
+/** The server refused what it was asked. It may refuse the same text again, and then every later request that has it. */
+const REFUSED_CODE = 'upstream-refused';
+
+interface Turn {
+  readonly prompt: ModelMessage;
+  readonly answer: ModelMessage;
+}
+
+/** `chat`: in order, the newest prompt last. It may begin with an answer whose prompt is not given: that one is left out. */
+export function validConversation(chat: readonly ChatMessage[], { systemPrompt = '', charsMax }: ConversationLimits): ValidConversation {
+  const system: ModelMessage[] = isBlank(systemPrompt) ? [] : [{ role: 'system', content: wholeText(systemPrompt) }];
+  const newest = chat.at(-1);
+  const prompt: ModelMessage[] = newest === undefined ? [] : [promptOf(newest)];
+  let left = charsMax - charsOf(system) - charsOf(prompt);
+  const told: ModelMessage[] = [];
+  let isFull = false;
+  // Newest first: `at` is the place of an answer.
+  for (let at = chat.length - 2; at > 0; at -= 1) {
+    const turn = turnAt(chat, at);
+    if (turn === undefined) continue;
+    left -= charsOf([turn.prompt, turn.answer]);
+    isFull = left < 0;
+    if (isFull) break;
+    told.unshift(turn.prompt, turn.answer);
+  }
+  return { messages: [...system, ...told, ...prompt], isFull: isFull || left <= 0 };
+}
+
+/** The text with U+FFFD for every half of a surrogate pair, as the log has it in answers: a body that holds a half is no
+ *  valid UTF-8. */
+export function wholeText(text: string): string {
+  return text.isWellFormed() ? text : text.toWellFormed();
+}
+
+function turnAt(chat: readonly ChatMessage[], at: number): Turn | undefined {
+  const [asked, answered] = [chat[at - 1], chat[at]];
+  if (asked === undefined || asked.role === 'assistant' || answered?.role !== 'assistant') return undefined;
+  if (answered.status === 'failed' && answered.error?.code === REFUSED_CODE) return undefined;
+  // The content of an answer is the text of its text parts; calls of tools and their results are never told.
+  const answer: ModelMessage = { role: 'assistant', content: wholeContent(answered.content) };
+  const prompt = promptOf(asked);
+  return isBlank(answer.content) || isBlank(prompt.content) ? undefined : { prompt, answer };
+}
+
+function promptOf({ content }: ChatMessage): ModelMessage {
+  const whole = wholeContent(content);
+  if (typeof whole === 'string') return { role: 'user', content: whole };
+  // Servers that refuse a blank message refuse a blank part as well.
+  const said = whole.filter((part) => !isBlankPart(part));
+  return { role: 'user', content: said.length === 0 ? whole : said };
+}
+
+function wholeContent(content: TranscriptMessage['content']): ModelMessage['content'] {
+  // Content parts were validated at the edge and are handed on as they came, but for halves of characters.
+  return (typeof content === 'string' ? wholeText(content) : wholeJson(content)) as ModelMessage['content'];
+}
+
+function wholeJson(value: unknown): unknown {
+  if (typeof value === 'string') return wholeText(value);
+  if (Array.isArray(value)) return value.map(wholeJson);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [wholeText(name), wholeJson(field)]));
+}
+
+function isBlank(content: ModelMessage['content']): boolean {
+  return typeof content === 'string' ? content.trim() === '' : content.every(isBlankPart);
+}
+
+function isBlankPart(part: ContentPart): boolean {
+  return part.type === 'text' && (typeof part.text !== 'string' || part.text.trim() === '');
+}
+
+function charsOf(messages: readonly ModelMessage[]): number {
+  return messages.reduce((sum, { content }) => sum + contentChars(content as TranscriptMessage['content']), 0);
+}

@@ -1,0 +1,93 @@
+// The built-in model: it plays a script at its pace, so that a chat can be tried, checked and loaded without a model
+// server. Token k is due at start + k / rate, measured from the start and never from the token before: a late timer
+// or a slow reader delays, but does not slow down. A thousand runs share a process, so a token costs one timer.
+import { setImmediate } from 'node:timers/promises';
+import type { Clock, Timer } from '../../../base/clock.ts';
+import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../provider.ts';
+import { placeAfter, readDemoScript, textOf } from './demo-script.ts';
+
+/** Tokens given in one go before other work of the process gets its turn: catching up must not hold up its sockets. */
+export const BURST_MAX = 256;
+
+export function createDemoProvider({ clock }: { readonly clock: Clock }): Provider {
+  return { canContinue: true, stream: (request) => play(clock, request) };
+}
+
+async function* play(clock: Clock, request: ProviderRequest): AsyncGenerator<ProviderEvent, void, undefined> {
+  const script = readDemoScript(request.messages);
+  const place = placeAfter(script, request.prefix ?? '');
+  // Anything else than the rest of this very text would not be a continuation.
+  if (place === undefined) throw new ProviderError('upstream-refused', 'the demo model cannot go on from a text that is not its own');
+  const pace = new Pace(clock, script.tokensPerSecond, request.signal);
+  try {
+    for (let index = place.index; index < script.tokenCount; index += 1) {
+      const due = pace.next();
+      if (due !== undefined) await due;
+      if (request.signal.aborted) return;
+      const token = script.tokenAt(index);
+      yield { type: 'text', text: index === place.index ? token.slice(place.offset) : token };
+    }
+  } finally {
+    pace.close();
+  }
+  if (script.ending === 'failure') throw new ProviderError('upstream-error', 'the demo model failed, as it was asked to');
+  // As a real model counts: what stood already was read, not written.
+  yield { type: 'usage', usage: { inputTokens: wordsOf(request) + place.index, outputTokens: script.tokenCount - place.index } };
+  yield { type: 'finish', reason: 'stop' };
+}
+
+/** When the next token may go. */
+class Pace {
+  readonly #clock: Clock;
+  readonly #rate: number;
+  readonly #signal: AbortSignal;
+  readonly #startedAt: number;
+  #tokens = 0;
+  #burst = 0;
+  #timer: Timer | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(clock: Clock, rate: number, signal: AbortSignal) {
+    this.#clock = clock;
+    this.#rate = rate;
+    this.#signal = signal;
+    this.#startedAt = clock.mono();
+    signal.addEventListener('abort', this.#stop, { once: true });
+  }
+
+  /** Undefined: it is due already. An abort ends the waiting. */
+  next(): Promise<void> | undefined {
+    this.#tokens += 1;
+    const waitMs = this.#startedAt + (this.#tokens * 1000) / this.#rate - this.#clock.mono();
+    if (waitMs > 0 && !this.#signal.aborted) return this.#wait(Math.ceil(waitMs));
+    this.#burst += 1;
+    if (this.#burst < BURST_MAX) return undefined;
+    this.#burst = 0;
+    return setImmediate();
+  }
+
+  close(): void {
+    this.#stop();
+    this.#signal.removeEventListener('abort', this.#stop);
+  }
+
+  #wait(ms: number): Promise<void> {
+    this.#burst = 0;
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#timer = this.#clock.after(ms, resolve);
+    });
+  }
+
+  readonly #stop = (): void => {
+    this.#timer?.cancel();
+    this.#wake?.();
+  };
+}
+
+/** A word is a token here: enough to show a number, and the same on every machine. */
+function wordsOf(request: ProviderRequest): number {
+  let words = 0;
+  for (const { content } of request.messages) words += textOf(content).match(/\S+/g)?.length ?? 0;
+  return words;
+}

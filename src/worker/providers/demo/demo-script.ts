@@ -1,0 +1,72 @@
+// What the demo model will say to a conversation: a list of tokens, a pace and an ending. Pure and deterministic, so
+// that any process can go on from any prefix of it.
+import type { ModelMessage } from '../../provider.ts';
+import { demoAnswer, demoBounds } from './demo-answer.ts';
+
+/** `count N`: beyond this an answer is some 7 MB of text, near the largest a model may give. */
+export const COUNT_MAX = 1_000_000;
+/** Tokens a second. Faster than one process can pass them on. */
+export const RATE_MAX = 100_000;
+/** Tokens a second. Slower, and a token takes longer than any run is waited for. */
+export const RATE_MIN = 0.1;
+/** Tokens a second of `count N` without a pace. */
+export const COUNT_RATE = 50;
+/** Words a second of prose: about as fast as one reads along. */
+export const PROSE_RATE = 40;
+
+export interface DemoScript {
+  readonly tokenCount: number;
+  readonly tokensPerSecond: number;
+  readonly ending: 'finish' | 'failure';
+  /** `index` from 0. */
+  tokenAt(index: number): string;
+}
+
+export function readDemoScript(messages: readonly ModelMessage[]): DemoScript {
+  const prompt = textOf(messages.findLast((message) => message.role === 'user')?.content ?? '');
+  const command = COMMAND.exec(prompt)?.groups;
+  if (command === undefined) return prose(demoAnswer(prompt, messages.length));
+  const fails = command['fail'] !== undefined;
+  const count = Number(command['count'] ?? command['fail']);
+  const rate = Number(command['rate'] ?? COUNT_RATE);
+  if (count > COUNT_MAX || rate > RATE_MAX || rate < RATE_MIN) return prose(demoBounds(COUNT_MAX, RATE_MIN, RATE_MAX));
+  return {
+    tokenCount: count,
+    tokensPerSecond: rate,
+    ending: fails ? 'failure' : 'finish',
+    tokenAt: (index) => `${index + 1} `,
+  };
+}
+
+/** Where in the script a prefix of it ends: in which token, and how far into it. Undefined when it is no prefix. */
+export function placeAfter(script: DemoScript, prefix: string): { readonly index: number; readonly offset: number } | undefined {
+  let start = 0;
+  for (let index = 0; index < script.tokenCount; index += 1) {
+    const rest = prefix.length - start;
+    const token = script.tokenAt(index);
+    if (rest < token.length) return token.startsWith(prefix.slice(start)) ? { index, offset: rest } : undefined;
+    if (!prefix.startsWith(token, start)) return undefined;
+    start += token.length;
+  }
+  return start === prefix.length ? { index: script.tokenCount, offset: 0 } : undefined;
+}
+
+/** Parts that are not text are not read. */
+export function textOf(content: ModelMessage['content']): string {
+  if (typeof content === 'string') return content;
+  return content.map((part) => (typeof part.text === 'string' ? part.text : '')).join(' ');
+}
+
+/** Anywhere in the message, so that a check may make its prompts unique. Digits are bounded: the text is a user's. */
+const COMMAND = /\b(?:count\s+(?<count>\d{1,15})|fail\s+after\s+(?<fail>\d{1,15}))\b(?:\s+at\s+(?<rate>\d{1,15}(?:\.\d{1,3})?)\s*\/\s*s\b)?/i;
+
+/** Word by word; the words with their white space are the text again. */
+function prose(text: string): DemoScript {
+  const tokens = text.match(/\S+\s*/g) ?? [];
+  return {
+    tokenCount: tokens.length,
+    tokensPerSecond: PROSE_RATE,
+    ending: 'finish',
+    tokenAt: (index) => tokens[index] ?? '',
+  };
+}

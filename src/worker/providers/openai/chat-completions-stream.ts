@@ -1,0 +1,259 @@
+// The bytes of one streamed chat completion → ProviderEvents. Sync and without I/O, so that any cut of the bytes can
+// be tested. It owns what a completion is: `finish` comes only after the server's own word for the end, `[DONE]` behind
+// an answer or a finish reason followed by a clean end of the body; anything less is `upstream-truncated`.
+// On the path of every token: one JSON.parse and one event object a token, no copies.
+import { ProviderError, type FinishReason, type ProviderEvent, type Usage } from '../../provider.ts';
+import { choiceIndex, choicesOf, contentOf, parseChunk, reasoningOf, textOf, usageAside, usageOf, type WireChoice, type WireChunk, type WireDelta } from './completion-chunk.ts';
+import { finishReasonOf } from './finish-reason.ts';
+import { isHeartbeat } from './heartbeat.ts';
+import { choiceFailure, failureOfText, NAMES_A_FAILURE, toldAside, toldFailure } from './told-failure.ts';
+import { ToolCallDeltas, type ToolCallEvent } from './tool-call-deltas.ts';
+import { errorOfObject, malformed, neverBegan, tooLarge, truncated } from '../upstream/upstream-errors.ts';
+import { UpstreamFraming } from './upstream-framing.ts';
+import type { UpstreamLimits } from '../upstream/upstream-limits.ts';
+
+export class ChatCompletionsStream {
+  readonly #limits: UpstreamLimits;
+  readonly #framing: UpstreamFraming;
+  readonly #toolCalls = new ToolCallDeltas();
+  #events: ProviderEvent[] = [];
+  #streamBytes = 0;
+  #answerBytes = 0;
+  #sawEvent = false;
+  /** It said text, reasoning or a call. */
+  #saidAnything = false;
+  /** It did so in messages, not in deltas. */
+  #saidInMessages = false;
+  /** The number of the choice that is the answer. */
+  #ours: number | undefined;
+  #usage: Usage | undefined;
+  #finish: FinishReason | undefined;
+  /** The body has ended: what does not parse now was cut off. */
+  #isEnding = false;
+  #over = false;
+  #fault: ProviderError | undefined;
+
+  constructor(limits: UpstreamLimits) {
+    this.#limits = limits;
+    this.#framing = new UpstreamFraming(limits, this);
+  }
+
+  /** No more bytes are wanted: it finished or it failed. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** The finish reason was said; usage, `[DONE]` and the body's end may still come, or never. */
+  get isFinishing(): boolean {
+    return this.#finish !== undefined;
+  }
+
+  /** Why it failed. To be thrown after the events that came before it. */
+  get fault(): ProviderError | undefined {
+    return this.#fault;
+  }
+
+  /** The events since the last take. */
+  take(): readonly ProviderEvent[] {
+    if (this.#events.length === 0) return NO_EVENTS;
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  push(bytes: Uint8Array): void {
+    if (this.#over) return;
+    this.#streamBytes += bytes.length;
+    try {
+      if (this.#streamBytes > this.#limits.streamBytesMax) throw tooLarge('the response', this.#limits.streamBytesMax);
+      this.#framing.push(bytes);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** The body ended cleanly. */
+  end(): void {
+    if (this.#over) return;
+    this.#isEnding = true;
+    try {
+      this.#framing.end();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#endWithoutMarker();
+  }
+
+  /** Nothing came for a while behind the finish reason, and nobody waits on. */
+  endSilently(): void {
+    this.#endWithoutMarker();
+  }
+
+  /** The body broke in the middle, or stalled. What it said before is still taken. */
+  breakOff(error: ProviderError): void {
+    if (!this.#over) this.#fail(error);
+  }
+
+  #endWithoutMarker(): void {
+    if (this.#over) return;
+    if (this.#finish !== undefined) this.#complete(this.#finish);
+    else this.#fail(this.#sawEvent || this.#streamBytes === 0 ? truncated() : malformed('the answer is not an event stream'));
+  }
+
+  /** @throws ProviderError */
+  onEvent(name: string | undefined, data: string): void {
+    if (this.#over) return; // whatever a server says after its end
+    this.#sawEvent = true;
+    if (isEndMarker(data)) this.#endMarker();
+    else if (name !== undefined && NAMES_A_FAILURE.test(name)) throw failureOfText(data);
+    else this.#chunk(name, data);
+  }
+
+  #endMarker(): void {
+    if (this.#finish === undefined && !this.#saidAnything) throw neverBegan();
+    this.#complete(this.#finish ?? 'other');
+  }
+
+  #chunk(name: string | undefined, data: string): void {
+    // JSON first: a heartbeat is looked for only where there is none.
+    if (data.charCodeAt(0) !== OPENING_BRACE && isHeartbeat(name, data)) return;
+    const chunk = this.#parse(name, data);
+    if (chunk === undefined) return;
+    const failure = toldFailure(name, chunk);
+    if (failure !== undefined) throw failure;
+    const before = this.#answerBytes;
+    const choice = this.#ourChoice(chunk);
+    const finish = choice === undefined ? undefined : this.#choice(choice);
+    // Kept, not emitted: some servers repeat it in every chunk, with the last one right.
+    this.#usage = usageOf(chunk.usage) ?? this.#usage;
+    if (choice?.['error'] !== undefined || this.#answerBytes === before) this.#lookAside(chunk, choice);
+    if (finish === 'failed') throw errorOfObject(undefined);
+    // A whole message needs no word for its end.
+    const isWhole = this.#saidInMessages && chunk['object'] === 'chat.completion';
+    this.#finish = finish ?? this.#finish ?? (isWhole ? 'other' : undefined);
+  }
+
+  /** A chunk without text may carry usage or a failure where only its server looks for them. */
+  #lookAside(chunk: WireChunk, choice: WireChoice | undefined): void {
+    const failure = (choice === undefined ? undefined : choiceFailure(choice)) ?? toldAside(chunk);
+    if (failure !== undefined) throw failure;
+    if (usageOf(chunk.usage) === undefined) this.#usage = usageAside(chunk, choice) ?? this.#usage;
+  }
+
+  /** `data: data: {…}`: two servers framed it. Several lines of data that are no JSON together are events without the blank
+   *  lines between them. Half an event at the end of the body was cut off; anywhere else it is not the protocol. */
+  #parse(name: string | undefined, data: string): WireChunk | undefined {
+    try {
+      return parseChunk(data.startsWith('data:') ? data.slice(5) : data);
+    } catch (error) {
+      const lines = data.split('\n');
+      if (lines.length === 1 && !this.#isEnding) throw error;
+      if (lines.length > 1) for (const line of lines) this.onEvent(name, line);
+      return undefined;
+    }
+  }
+
+  /** We ask for one answer, so the first choice that says anything is ours, whatever number it bears. */
+  #ourChoice(chunk: WireChunk): WireChoice | undefined {
+    const choices = choicesOf(chunk);
+    const [first] = choices;
+    if (first === undefined) return undefined;
+    if (this.#ours === undefined) {
+      const choice = choices.find((one) => choiceIndex(one) === 0) ?? first;
+      if (!isSilent(choice)) this.#ours = choiceIndex(choice);
+      return choice;
+    }
+    // A loop and no closure: this runs for every token.
+    for (const one of choices) if ((choiceIndex(one) ?? this.#ours) === this.#ours) return one;
+    return undefined;
+  }
+
+  #choice(choice: WireChoice): ReturnType<typeof finishReasonOf> {
+    const { delta, message, text } = choice;
+    if (typeof delta === 'object' && delta !== null) this.#delta(delta);
+    else if (typeof delta === 'string') this.#say('text', delta);
+    const isInMessages = this.#saidInMessages || !this.#saidAnything;
+    if (isInMessages && (message ?? text ?? undefined) !== undefined) this.#message(choice);
+    return finishReasonOf(choice.finish_reason ?? choice['finishReason']);
+  }
+
+  /** A server that does not stream says a whole message. One behind deltas only repeats them, and is not read. */
+  #message({ message, text }: WireChoice): void {
+    this.#saidInMessages = true;
+    if (typeof message === 'object' && message !== null) this.#delta(message);
+    else this.#say('text', textOf(message ?? text));
+  }
+
+  #delta(delta: WireDelta): void {
+    this.#say('reasoning', reasoningOf(delta));
+    const { content, tool_calls: toolCalls, function_call: functionCall } = delta;
+    if (typeof content === 'string') {
+      this.#say('text', content);
+    } else if (content !== undefined && content !== null) {
+      const { text, reasoning } = contentOf(content);
+      this.#say('reasoning', reasoning);
+      this.#say('text', text);
+    }
+    this.#say('text', textOf(delta.refusal));
+    if ((toolCalls ?? functionCall ?? undefined) !== undefined) this.#calls(toolCalls, functionCall);
+  }
+
+  #say(type: 'text' | 'reasoning', text: string): void {
+    if (text === '') return;
+    this.#emit({ type, text }, text);
+  }
+
+  #calls(toolCalls: unknown, functionCall: unknown): void {
+    const events: ToolCallEvent[] = [];
+    this.#saidAnything = true;
+    try {
+      if (toolCalls !== undefined && toolCalls !== null) this.#toolCalls.read(toolCalls, events);
+      else this.#toolCalls.readFunctionCall(functionCall, events);
+    } finally {
+      // What came before a call that cannot be read was said.
+      for (const event of events) this.#emit(event, event.argumentsText);
+    }
+    this.#checkSize();
+  }
+
+  #emit(event: ProviderEvent, content: string): void {
+    this.#saidAnything = true;
+    this.#answerBytes += Buffer.byteLength(content);
+    this.#checkSize();
+    this.#events.push(event);
+  }
+
+  #checkSize(): void {
+    const { answerBytesMax } = this.#limits;
+    if (this.#answerBytes + this.#toolCalls.heldBytes > answerBytesMax) throw tooLarge('the answer', answerBytesMax);
+  }
+
+  #complete(reason: FinishReason): void {
+    this.#over = true;
+    for (const event of this.#toolCalls.flush()) this.#events.push(event);
+    if (this.#usage !== undefined) this.#events.push({ type: 'usage', usage: this.#usage });
+    this.#events.push({ type: 'finish', reason });
+  }
+
+  #fail(error: unknown): void {
+    if (!(error instanceof ProviderError)) throw error;
+    this.#over = true;
+    this.#fault = error;
+    for (const event of this.#toolCalls.flush()) this.#events.push(event);
+  }
+}
+
+/** `[DONE]`, as servers write it. */
+function isEndMarker(data: string): boolean {
+  return data === '[DONE]' || (data.length < 16 && /^\s*"?\[?DONE\]?"?\s*$/i.test(data));
+}
+
+/** A first chunk that only says the role. */
+function isSilent({ delta, message, text, finish_reason: finish }: WireChoice): boolean {
+  const spoken: WireDelta = typeof delta === 'object' && delta !== null ? delta : { content: delta };
+  const said = spoken.content || spoken.reasoning_content || spoken.reasoning || spoken.tool_calls || spoken.function_call || message || text;
+  return !said && finishReasonOf(finish) === undefined;
+}
+
+const OPENING_BRACE = 123;
+const NO_EVENTS: readonly ProviderEvent[] = [];

@@ -1,0 +1,132 @@
+// Any OpenAI-compatible Chat Completions server as a Provider. It owns the request and the reading of the body; what
+// an answer is stands in chat-completions-stream.ts, who may be asked again in open-event-stream.ts.
+// Backpressure: bytes are read only when the consumer asks for the next event.
+import assert from 'node:assert/strict';
+import type { Clock } from '../../../base/clock.ts';
+import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../provider.ts';
+import { ChatCompletionsStream } from './chat-completions-stream.ts';
+import { completionBody, type Prefill } from './completion-request.ts';
+import { openEventStream, type Upstream } from '../upstream/open-event-stream.ts';
+import { UpstreamCall, type Reader } from '../upstream/upstream-call.ts';
+import { errorOfReading, timedOut } from '../upstream/upstream-errors.ts';
+import { DEFAULT_UPSTREAM_LIMITS, type UpstreamLimits } from '../upstream/upstream-limits.ts';
+
+export interface OpenAiProviderOptions {
+  /** Up to and with the version, as OpenAI's own clients take it: `http://gpu:8000/v1`. A query is kept. */
+  readonly baseUrl: string;
+  /** Sent as a bearer token. Default: none. */
+  readonly apiKey?: string;
+  readonly clock: Clock;
+  /** In [0, 1), for the jitter. */
+  readonly random: () => number;
+  readonly limits?: Partial<UpstreamLimits>;
+  /** Default: none. Whether a server goes on from a prefix depends on the model's chat template as well, so it is for
+   *  the operator to say. */
+  readonly prefill?: Prefill;
+}
+
+/** @throws TypeError for options that can never work; its message carries neither the URL nor the key */
+export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
+  const upstream: Upstream = {
+    url: completionsUrl(options.baseUrl),
+    headers: requestHeaders(options.apiKey),
+    clock: options.clock,
+    random: options.random,
+    limits: { ...DEFAULT_UPSTREAM_LIMITS, ...options.limits },
+    omitted: new Set(),
+  };
+  const { prefill = 'none' } = options;
+  const canContinue = prefill !== 'none';
+  return {
+    canContinue,
+    stream: (request) => {
+      assert.ok(canContinue || request.prefix === undefined, 'a prefix for a provider that cannot continue');
+      return streamAnswer(upstream, request, prefill);
+    },
+  };
+}
+
+// One generator, not two that delegate: every token would pay for the second.
+async function* streamAnswer(upstream: Upstream, request: ProviderRequest, prefill: Prefill): AsyncGenerator<ProviderEvent, void, undefined> {
+  const { clock, limits } = upstream;
+  const call = new UpstreamCall(clock, request.signal);
+  const answer = new ChatCompletionsStream(limits);
+  let reader: Reader | undefined;
+  /** When the answer last said something, once it has said that it is finished. */
+  let finishedAt: number | undefined;
+  try {
+    const body = await openEventStream(upstream, (omitted) => completionBody(request, prefill, omitted), call);
+    if (body === undefined) return;
+    reader = call.readerOf(body);
+    while (!answer.over) {
+      const bytes = await readBytes(reader, call, answer.isFinishing);
+      if (call.aborted) return;
+      call.expectNothing();
+      if (bytes === SILENCE) answer.endSilently();
+      else if (bytes instanceof ProviderError) answer.breakOff(bytes);
+      else if (bytes === undefined) answer.end();
+      else answer.push(bytes);
+      const events = answer.take();
+      for (const event of events) yield event;
+      if (!answer.isFinishing) {
+        call.expectBytesWithin(limits.idleTimeoutMs);
+        continue;
+      }
+      // Usage may follow, or never; a heartbeat is no reason to wait on.
+      if (finishedAt === undefined || events.length > 0) finishedAt = clock.mono();
+      call.expectBytesWithin(Math.max(0, finishedAt + limits.finishTimeoutMs - clock.mono()));
+    }
+    if (answer.fault !== undefined) throw answer.fault;
+  } finally {
+    if (reader !== undefined && answer.over && answer.fault === undefined) void drain(reader, call, limits);
+    else call.close();
+  }
+}
+
+/** After [DONE] the response itself ends too, a moment later. To wait for that keeps the connection, and saves the
+ *  next request the round trips of a new one. Nobody waits for it here; it never rejects, and it closes the call. */
+async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits): Promise<void> {
+  call.expectBytesWithin(limits.drainTimeoutMs);
+  let left: number = limits.drainBytesMax;
+  while (left > 0) {
+    const bytes = await reader.read().then(({ value }) => value, () => undefined);
+    if (bytes === undefined) break;
+    left -= bytes.length;
+  }
+  call.close();
+}
+
+/** Undefined at a clean end, and when the caller aborted; an error where the body broke or stalled. `isFinishing`: silence
+ *  is an end as well. */
+async function readBytes(reader: Reader, call: UpstreamCall, isFinishing: boolean): Promise<Uint8Array | typeof SILENCE | ProviderError | undefined> {
+  try {
+    const { value } = await reader.read();
+    if (value !== undefined || !call.silent) return value;
+  } catch (error) {
+    if (call.aborted) return undefined;
+    if (!call.silent) return errorOfReading(error);
+  }
+  return isFinishing ? SILENCE : timedOut();
+}
+
+const SILENCE = 'silence';
+
+function completionsUrl(baseUrl: string): string {
+  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') throw new TypeError('the base URL of the model server is not an http URL');
+  // fetch would refuse it at every request, with the URL in its message.
+  if (url.username !== '' || url.password !== '') throw new TypeError('the base URL of the model server carries credentials; give the key apart');
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/chat/completions`;
+  url.hash = '';
+  return url.href;
+}
+
+function requestHeaders(apiKey: string | undefined): Headers {
+  // No compression: a compressor between us and the model collects tokens before it lets them go.
+  const headers = new Headers({ 'content-type': 'application/json', accept: 'text/event-stream', 'accept-encoding': 'identity' });
+  if (apiKey === undefined) return headers;
+  // Headers would throw too, with the key in its message.
+  if (!/^[\x21-\x7e]+$/.test(apiKey)) throw new TypeError('the key of the model server has characters that no header can carry');
+  headers.set('authorization', `Bearer ${apiKey}`);
+  return headers;
+}

@@ -1,0 +1,121 @@
+// From a request to an open answer, with every second attempt that is allowed: before the first token nothing
+// was shown to anybody, so 429, 5xx and a connection that was never made may be asked again. After it nobody here
+// asks again; that is for the run to decide. What an answer's content type says is not believed: servers and proxies
+// label good event streams as JSON, text or HTML, and the bytes themselves tell.
+import { delay, type Clock } from '../../../base/clock.ts';
+import type { ProviderError } from '../../provider.ts';
+import { refusedField, type OptionalField } from './optional-fields.ts';
+import { parseRetryAfter, retryDelayMs } from './retry-schedule.ts';
+import type { Reader, UpstreamCall } from './upstream-call.ts';
+import { errorIn, errorOfConnecting, errorOfStatus, malformed, timedOut } from './upstream-errors.ts';
+import type { UpstreamLimits } from './upstream-limits.ts';
+
+/** A model server as every call to it needs it. */
+export interface Upstream {
+  readonly url: string;
+  readonly headers: Headers;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly limits: UpstreamLimits;
+  /** The fields that this server is known to refuse; at most all of OPTIONAL_FIELDS. */
+  readonly omitted: Set<OptionalField>;
+}
+
+type Body = ReadableStream<Uint8Array>;
+
+/** How one attempt ended. `again`: may the same request be sent later? `said`: by the server that refused it. */
+type Attempt =
+  | { readonly type: 'open'; readonly body: Body }
+  | {
+      readonly type: 'failed';
+      readonly error: ProviderError;
+      readonly again: boolean;
+      readonly retryAfterMs?: number | undefined;
+      readonly said?: { readonly status: number; readonly text: string };
+    };
+
+/** Undefined when the caller aborted. The watch for the first byte is left running. `requestBody` gives the body without
+ *  some fields. @throws ProviderError */
+export async function openEventStream(
+  upstream: Upstream,
+  requestBody: (omitted: ReadonlySet<OptionalField>) => string,
+  call: UpstreamCall,
+): Promise<Body | undefined> {
+  const { clock, limits } = upstream;
+  const startedAt = clock.mono();
+  const omitted = new Set(upstream.omitted);
+  for (let attempts = 1; ; ) {
+    call.expectBytesWithin(limits.firstByteTimeoutMs);
+    const attempt = await attemptOnce(upstream, requestBody(omitted), call);
+    if (attempt.type === 'open') {
+      // Remembered only now: a refusal that goes on without the field had another reason.
+      for (const field of omitted) upstream.omitted.add(field);
+      return attempt.body;
+    }
+    if (call.aborted) return undefined;
+    call.expectNothing();
+    const { error, again, retryAfterMs, said } = attempt;
+    const field = said === undefined ? undefined : refusedField(said.status, said.text, omitted);
+    if (field !== undefined) {
+      omitted.add(field);
+      continue;
+    }
+    const elapsedMs = clock.mono() - startedAt;
+    const waitMs = again ? retryDelayMs({ attempts, elapsedMs, retryAfterMs, dice: upstream.random() }, limits) : undefined;
+    if (waitMs === undefined) throw error;
+    await delay(clock, waitMs, call.signal);
+    attempts += 1;
+  }
+}
+
+async function attemptOnce(upstream: Upstream, requestBody: string, call: UpstreamCall): Promise<Attempt> {
+  let response: Response;
+  try {
+    const { url, headers } = upstream;
+    response = await fetch(url, { method: 'POST', headers, body: requestBody, redirect: 'error', signal: call.signal });
+  } catch (error) {
+    if (call.silent) return { type: 'failed', error: timedOut(), again: false };
+    const mapped = errorOfConnecting(error);
+    return { type: 'failed', error: mapped, again: mapped.code === 'upstream-unreachable' };
+  }
+  if (!response.ok) return refusal(response, upstream, call);
+  const { body } = response;
+  if (body === null) return { type: 'failed', error: malformed('the answer of the model server has no body'), again: false };
+  return { type: 'open', body };
+}
+
+async function refusal(response: Response, upstream: Upstream, call: UpstreamCall): Promise<Attempt> {
+  const { status, headers, body } = response;
+  const text = body === null ? '' : await readText(call.readerOf(body), upstream.limits);
+  const error = errorOfStatus(status, errorIn(parseJson(text)));
+  // A body that stalled has ended the call, and with it every further attempt.
+  if (call.silent) return { type: 'failed', error, again: false };
+  const retryAfterMs = parseRetryAfter(headers.get('retry-after'), upstream.clock.now());
+  return { type: 'failed', error, again: error.retryable, retryAfterMs, said: { status, text } };
+}
+
+/** The text of an error's body, as far as it may be read: an error is told by its status, whatever became of its body. */
+async function readText(reader: Reader, limits: UpstreamLimits): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  let bytes = 0;
+  try {
+    for (let { value } = await reader.read(); value !== undefined; { value } = await reader.read()) {
+      bytes += value.length;
+      if (bytes > limits.errorBodyBytesMax) break;
+      text += decoder.decode(value, { stream: true });
+    }
+  } catch {
+    // The connection broke.
+  }
+  void reader.cancel().catch(() => undefined);
+  return text;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,88 @@
+// The life of one call to a model server: it ends when the caller aborts, when the server is silent for too long,
+// or when it is closed. Then its signal fires and the socket is gone.
+// One timer serves the whole call. It is on the path of every token, so waiting for bytes only writes a deadline;
+// the timer looks at it when it fires, and goes on for the rest.
+import type { Clock, Timer } from '../../../base/clock.ts';
+
+export type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
+export class UpstreamCall {
+  readonly #clock: Clock;
+  readonly #caller: AbortSignal;
+  readonly #controller = new AbortController();
+  #deadline = Infinity;
+  #timer: Timer | undefined;
+  #timerAt = Infinity;
+  #silent = false;
+
+  constructor(clock: Clock, caller: AbortSignal) {
+    this.#clock = clock;
+    this.#caller = caller;
+    if (caller.aborted) this.#controller.abort();
+    else caller.addEventListener('abort', this.#abort, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get aborted(): boolean {
+    return this.#caller.aborted;
+  }
+
+  /** It was ended because no byte came in time. */
+  get silent(): boolean {
+    return this.#silent;
+  }
+
+  expectBytesWithin(ms: number): void {
+    this.#deadline = this.#clock.mono() + ms;
+    if (this.#timerAt > this.#deadline) this.#setTimer(ms);
+  }
+
+  /** Of the answer's body, which ends with the call. Node's fetch knows its signal by a weak reference, and after a
+   *  collection an abort does not reach it any more: the model would talk on to nobody, and whoever waits for its next
+   *  word would wait for ever. So the body is told as well. */
+  readerOf(body: ReadableStream<Uint8Array>): Reader {
+    const reader = body.getReader();
+    // One that has failed is closed already.
+    const close = (): void => void reader.cancel().catch(() => undefined);
+    if (this.signal.aborted) close();
+    else this.signal.addEventListener('abort', close, { once: true });
+    return reader;
+  }
+
+  /** Until the next expectation: the time a slow reader takes is not the server's. */
+  expectNothing(): void {
+    this.#deadline = Infinity;
+  }
+
+  /** Idempotent. */
+  close(): void {
+    this.#timer?.cancel();
+    this.#deadline = Infinity;
+    this.#caller.removeEventListener('abort', this.#abort);
+    this.#controller.abort();
+  }
+
+  readonly #abort = (): void => this.#controller.abort();
+
+  #setTimer(ms: number): void {
+    this.#timer?.cancel();
+    this.#timerAt = this.#clock.mono() + ms;
+    this.#timer = this.#clock.after(ms, () => this.#wake());
+  }
+
+  #wake(): void {
+    this.#timer = undefined;
+    this.#timerAt = Infinity;
+    if (this.#deadline === Infinity) return;
+    const leftMs = this.#deadline - this.#clock.mono();
+    if (leftMs > 0) {
+      this.#setTimer(Math.ceil(leftMs));
+      return;
+    }
+    this.#silent = true;
+    this.#controller.abort();
+  }
+}

@@ -1,0 +1,76 @@
+// The runs of a worker that are ended when nobody watches them: one timer and one question to the log for all of them.
+// As many as the worker has runs. Whatever it cannot learn, it takes for somebody who watches.
+import type { Broker } from '../../broker/broker.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { isUnwatched, PRESENCE_MS, readPresence } from '../../session/stores/presence.ts';
+import type { SessionRef } from '../../session/session-ref.ts';
+
+interface WatchedRun {
+  readonly ref: SessionRef;
+  readonly unwatchedMs: number;
+  readonly onUnwatched: () => void;
+  mark: string | undefined;
+  /** By the monotonic clock: the last look that found a touch, or the start. */
+  seenAt: number;
+}
+
+export class PresenceWatch {
+  readonly #broker: Broker;
+  readonly #clock: Clock;
+  readonly #onError: (error: unknown) => void;
+  readonly #runs = new Set<WatchedRun>();
+  #timer: Timer | undefined;
+
+  constructor(broker: Broker, clock: Clock, onError: (error: unknown) => void) {
+    this.#broker = broker;
+    this.#clock = clock;
+    this.#onError = onError;
+  }
+
+  /** `onUnwatched` is called once at most, and never after what this returns was called. */
+  watch(ref: SessionRef, unwatchedMs: number, onUnwatched: () => void): () => void {
+    const run = { ref, unwatchedMs, onUnwatched, mark: undefined, seenAt: this.#clock.mono() };
+    this.#runs.add(run);
+    this.#arm();
+    return () => this.#forget(run);
+  }
+
+  #forget(run: WatchedRun): void {
+    this.#runs.delete(run);
+    if (this.#runs.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #arm(): void {
+    this.#timer ??= this.#clock.after(PRESENCE_MS, () => {
+      this.#timer = undefined;
+      void this.#look();
+    });
+  }
+
+  async #look(): Promise<void> {
+    const runs = [...this.#runs];
+    const marks = await this.#read(runs);
+    const now = this.#clock.mono();
+    runs.forEach((run, i) => {
+      const mark = marks?.[i];
+      if (marks === undefined || (mark !== undefined && mark !== run.mark)) run.seenAt = now;
+      run.mark = mark;
+      if (!this.#runs.has(run) || !isUnwatched(now - run.seenAt, run.unwatchedMs)) return;
+      this.#runs.delete(run);
+      run.onUnwatched();
+    });
+    if (this.#runs.size > 0) this.#arm();
+  }
+
+  /** Undefined where the log did not say. */
+  async #read(runs: readonly WatchedRun[]): Promise<readonly (string | undefined)[] | undefined> {
+    try {
+      return await readPresence(this.#broker, runs.map(({ ref }) => ref));
+    } catch (error) {
+      this.#onError(error);
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,48 @@
+// The embedded engine keeps the broker's contract, on real files.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { BrokerEngine } from '../../../src/broker/broker.ts';
+import type { LogLimits } from '../../../src/broker/log/limits.ts';
+import { openLogBroker } from '../../../src/broker/log/open-log-broker.ts';
+import { randomEpoch } from '../../../src/broker/open-broker.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { brokerContract } from './broker-contract.ts';
+import type { Subject } from './broker-contract.ts';
+import { brokerModel } from './broker-model.ts';
+
+/** Under a clock moved by hand no time passes between two commits. */
+const AT_ONCE = { commitIntervalMs: 0 };
+
+/** Nothing stays in memory, every commit is followed by a checkpoint, and segments last for some appends only. */
+const COLD = { ...AT_ONCE, recentBytes: 0, idleTopicsMax: 2, dirtyTopicsMax: 1, checkpointBytes: 1, segmentBytes: 4096, openSegmentsMax: 2, sweepTopics: 2 };
+
+async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdline-contract-'));
+  const clock = new ManualClock();
+  const open = (): Promise<BrokerEngine> =>
+    openLogBroker({
+      folder, clock,
+      fsync: { mode: 'always' },
+      newEpoch: randomEpoch,
+      onFatal: (error) => {
+        throw error;
+      },
+      limits,
+    });
+  let broker = await open();
+  return {
+    broker, clock,
+    reopen: async () => {
+      await broker.close();
+      broker = await open();
+      return broker;
+    },
+    dispose: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+brokerContract('log', () => openLog(AT_ONCE), { reopens: true });
+brokerModel('log', () => openLog(AT_ONCE), { reopens: true });
+brokerContract('cold log', () => openLog(COLD), { reopens: true });
+brokerModel('cold log', () => openLog(COLD), { reopens: true });

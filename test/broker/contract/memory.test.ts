@@ -1,0 +1,15 @@
+// The reference engine under the contract.
+import { MemoryBroker } from '../../../src/broker/memory/memory-broker.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { brokerContract } from './broker-contract.ts';
+import type { Subject } from './broker-contract.ts';
+import { brokerModel } from './broker-model.ts';
+
+function openMemory(): Subject {
+  const clock = new ManualClock();
+  let epochs = 0;
+  return { clock, broker: new MemoryBroker({ clock, newEpoch: () => `e${(epochs += 1)}` }) };
+}
+
+brokerContract('memory', openMemory);
+brokerModel('memory', openMemory);

@@ -1,0 +1,121 @@
+// Topics that nobody asks for end when their time comes, also where the index on disk knows an earlier one: what is
+// written to is not moved there until then.
+import { expect, test } from 'vitest';
+import { TOMBSTONE_MS, type BrokerEngine } from '../../../src/broker/broker.ts';
+import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
+import { append, CHAT, CollectedTail, minor, topicName } from '../contract/subject.ts';
+import { eventually, turn } from '../../support/collector.ts';
+import { crashCopy, openLog } from './opened-log.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const OTHER = topicName('chat/other');
+const TTL = { ttlMs: 30 * DAY };
+
+/** The end of its life is an hour ago: were it ended only now, by who asks, its tombstone would stand. */
+async function endedAnHourAgo(broker: BrokerEngine, epoch: string): Promise<boolean> {
+  return (await broker.read(CHAT, { epoch, offset: 0 })).kind === 'missing';
+}
+
+test.each([
+  ['before its first time comes', [2]],
+  ['before each of its times comes', [2, 4]],
+  ['not at all', []],
+])('a topic that was written to ends by itself when its last TTL is over, reopened %s', async (_when, reopenedAt) => {
+  const { broker, clock, reopen } = await openLog();
+  const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: 3 * MINUTE });
+  let engine = await reopen();
+  for (let minute = 1; minute <= 5; minute += 1) {
+    await clock.advance(MINUTE);
+    if (minute === 2) await append(engine, CHAT, minor('b'));
+    if ((reopenedAt).includes(minute)) engine = await reopen();
+    // Neither read nor described: that would look at its time.
+  }
+  await clock.advance(TOMBSTONE_MS);
+  await eventually(async () => endedAnHourAgo(engine, epoch));
+});
+
+test('a start with a clock that is 40 days ahead ends no chat, and the clock is right again afterwards', async () => {
+  const { broker, clock, reopen } = await openLog();
+  const { epoch } = await append(broker, CHAT, minor('a'), TTL);
+  const made = clock.now();
+  await broker.close();
+  clock.jumpWall(40 * DAY);
+  const wrong = await reopen();
+  expect(await wrong.read(CHAT, 'earliest')).toMatchObject({ kind: 'batch', epoch });
+  expect(wrong.health().notice).toMatch(/^the clock is 40 days ahead/);
+  await append(wrong, OTHER, minor('a'), TTL);
+  await clock.advance(DAY);
+  await wrong.close();
+  clock.jumpWall(-40 * DAY);
+  const right = await reopen();
+  expect(right.health().notice).toBeUndefined();
+  const { topics } = await right.list(parseTopicPattern('chat/*'), { limit: 10 });
+  expect(topics.map(({ topic, expiresAt }) => [topic, expiresAt])).toEqual([[CHAT, made + 30 * DAY], [OTHER, made + 30 * DAY]]);
+  await clock.advance(29 * DAY + TOMBSTONE_MS);
+  await eventually(() => endedAnHourAgo(right, epoch));
+});
+
+test('a jump that lasts for three days is believed, and topics that are over by then end', async () => {
+  const { broker, clock, reopen } = await openLog();
+  const { epoch } = await append(broker, CHAT, minor('a'), TTL);
+  await broker.close();
+  await clock.advance(40 * DAY);
+  const late = await reopen();
+  await clock.advance(3 * DAY - HOUR);
+  expect((await late.read(CHAT, 'earliest')).kind).toBe('batch');
+  await clock.advance(HOUR + TOMBSTONE_MS);
+  await eventually(() => endedAnHourAgo(late, epoch));
+  expect(late.health().notice).toBeUndefined();
+});
+
+test('an operator who trusts the clock need not wait', async () => {
+  const { broker, clock, reopen } = await openLog();
+  await append(broker, CHAT, minor('a'), TTL);
+  await broker.close();
+  await clock.advance(40 * DAY);
+  const late = await reopen({ isClockTrusted: true });
+  expect(late.health().notice).toBeUndefined();
+  await eventually(async () => (await late.read(CHAT, 'earliest')).kind === 'reset');
+});
+
+test('a clock that is set under a running engine ends nothing, and one that was idle for long is no jump', async () => {
+  const { broker, clock, folder } = await openLog();
+  await append(broker, CHAT, minor('a'), TTL);
+  clock.jumpWall(40 * DAY);
+  await clock.advance(HOUR);
+  expect([(await broker.read(CHAT, 'earliest')).kind, broker.health().notice !== undefined]).toEqual(['batch', true]);
+  clock.jumpWall(-40 * DAY);
+  await clock.advance(HOUR);
+  expect(broker.health().notice).toBeUndefined();
+  await clock.advance(10 * DAY);
+  // The time is written down beside everything else.
+  await eventually(async () => {
+    const crashed = await openLog({ folder: await crashCopy(folder), clock });
+    return crashed.broker.health().notice === undefined;
+  });
+});
+
+test.each([
+  ['is up', 0],
+  ['comes a minute later', MINUTE],
+])('a chat whose time %s ends by itself when a reader attaches while the ends of many are looked for', async (_when, later) => {
+  const { broker, clock, reopen } = await openLog({ limits: { sweepTopics: 1 } });
+  // By their names they come before the chat.
+  for (let i = 0; i < 30; i++) await append(broker, topicName(`chat/c${i}`), minor('a'), { ttlMs: HOUR });
+  const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: HOUR });
+  const before = await reopen();
+  await clock.advance(later);
+  if (later > 0) await append(before, CHAT, minor('b'));
+  // Nothing is in memory now: the index alone knows when they end, and of the chat its first time.
+  const engine = await reopen();
+  const passed = clock.advance(HOUR - later);
+  for (let i = 0; i < 10; i++) await turn();
+  const tail = new CollectedTail(engine, CHAT, { epoch, offset: 0 });
+  await passed;
+  // The sweep looks at one chat in a turn.
+  for (let i = 0; i < 40; i++) await turn();
+  await clock.advance(later);
+  expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
+});

@@ -1,0 +1,128 @@
+// Real files behind a door that can be told to misbehave: hold a flush back, fail it, run out of room, take only part
+// of a write. Keeps a trace of what reached the system, in order.
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { LogFile, LogFiles } from '../../../src/broker/log/disk/log-files.ts';
+import { nodeLogFiles } from '../../../src/broker/log/disk/node-log-files.ts';
+
+export class SystemError extends Error {
+  readonly code: string;
+
+  constructor(code: string) {
+    super(code);
+    this.code = code;
+  }
+}
+
+export class FaultyFiles implements LogFiles {
+  readonly trace: string[] = [];
+  bytesRead = 0;
+  /** Bytes that the device still takes. */
+  room = Number.POSITIVE_INFINITY;
+  /** At most so many bytes are taken by one write. */
+  writeBytesMax = Number.POSITIVE_INFINITY;
+  failSync: string | undefined;
+  failWrite: string | undefined;
+  #held: { readonly what: 'flush' | 'write'; readonly until: Promise<void> } | undefined;
+  #release: (() => void) | undefined;
+  #waiting: (() => void)[] = [];
+
+  /** Flushes, or writes, wait until `release`. */
+  hold(what: 'flush' | 'write'): void {
+    this.#held = { what, until: new Promise((resolve) => (this.#release = resolve)) };
+  }
+
+  release(): void {
+    this.#release?.();
+    this.#held = undefined;
+  }
+
+  /** Resolves when a flush, or a write, is being held back. */
+  reached(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  count(what: string): number {
+    return this.trace.filter((line) => line.startsWith(what)).length;
+  }
+
+  async open(path: string, mode: 'create' | 'write' | 'read'): Promise<LogFile> {
+    // A new name needs room as well.
+    if (mode === 'create' && this.room <= 0) throw new SystemError('ENOSPC');
+    const file = await nodeLogFiles.open(path, mode);
+    this.trace.push(`open:${mode} ${basename(path)}`);
+    return this.#faulty(file, basename(path));
+  }
+
+  makeFolder(path: string): Promise<void> {
+    return nodeLogFiles.makeFolder(path);
+  }
+
+  list(folder: string): Promise<readonly string[]> {
+    return nodeLogFiles.list(folder);
+  }
+
+  async unlink(path: string): Promise<void> {
+    const { size } = await stat(path);
+    await nodeLogFiles.unlink(path);
+    this.room += size;
+    this.trace.push(`unlink ${basename(path)}`);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await nodeLogFiles.rename(from, to);
+    this.trace.push(`rename ${basename(from)}`);
+  }
+
+  async syncFolder(path: string): Promise<void> {
+    await nodeLogFiles.syncFolder(path);
+    this.trace.push(`syncFolder ${basename(path)}`);
+  }
+
+  deviceBytes(folder: string): Promise<number> {
+    return nodeLogFiles.deviceBytes(folder);
+  }
+
+  async #pass(what: 'flush' | 'write'): Promise<void> {
+    if (this.#held?.what !== what) return;
+    for (const reached of this.#waiting.splice(0)) reached();
+    await this.#held.until;
+  }
+
+  #faulty(file: LogFile, name: string): LogFile {
+    return {
+      write: async (bytes, position) => {
+        await this.#pass('write');
+        if (this.failWrite !== undefined) throw new SystemError(this.failWrite);
+        // What is overwritten needs no room.
+        const size = await file.size();
+        const fits = Math.max(0, size - position) + this.room;
+        if (fits <= 0) throw new SystemError('ENOSPC');
+        const taken = bytes.subarray(0, Math.min(bytes.length, fits, this.writeBytesMax));
+        const count = await file.write(taken, position);
+        this.room -= Math.max(0, position + count - size);
+        this.trace.push(`write ${name}`);
+        return count;
+      },
+      read: async (into, position) => {
+        const count = await file.read(into, position);
+        this.bytesRead += count;
+        return count;
+      },
+      datasync: async () => {
+        await this.#pass('flush');
+        if (this.failSync !== undefined) throw new SystemError(this.failSync);
+        await file.datasync();
+        this.trace.push(`datasync ${name}`);
+      },
+      truncate: async (length) => {
+        const size = await file.size();
+        await file.truncate(length);
+        this.room += size - length;
+        this.trace.push(`truncate ${name}`);
+      },
+      size: () => file.size(),
+      close: () => file.close(),
+    };
+  }
+}

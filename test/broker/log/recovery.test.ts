@@ -1,0 +1,284 @@
+// What a start-up makes of a folder that a crash left: exactly what was acknowledged, or a refusal that names the
+// place. Never less without a word, and never other bytes.
+import { readFile, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { BrokerEngine } from '../../../src/broker/broker.ts';
+import { isBrokerError } from '../../../src/broker/errors.ts';
+import { append, CHAT, infoOf, major, minor, outcome, QUEUE, readItems, readLines, topicName, write } from '../contract/subject.ts';
+import { FaultyFiles } from './faulty-files.ts';
+import { crashCopy, openLog, segmentPath } from './opened-log.ts';
+
+async function sizeOf(path: string): Promise<number> {
+  return (await stat(path)).size;
+}
+
+/** The outcome of opening: the engine, or the refusal. */
+async function attempt(folder: string): Promise<BrokerEngine | Error> {
+  try {
+    return (await openLog({ folder })).broker;
+  } catch (error) {
+    if (error instanceof Error) return error;
+    throw error;
+  }
+}
+
+async function expectRefused(folder: string, ...named: (string | number)[]): Promise<void> {
+  const refused = await attempt(folder);
+  expect(isBrokerError(refused, 'corrupt')).toBe(true);
+  for (const part of named) expect((refused as Error).message).toContain(String(part));
+}
+
+describe('after a crash', () => {
+  test('a log torn at any byte of its last batch gives exactly what was acknowledged before it, and goes on', async () => {
+    const { broker, folder } = await openLog();
+    await append(broker, CHAT, [...major('ask'), ...minor('a', 'b')], { ttlMs: 1000 });
+    await append(broker, CHAT, major('ab'), { supersedes: [[1, 2]] });
+    const whole = await sizeOf(segmentPath(folder));
+    await broker.append([write(CHAT, minor('torn', 'apart')), write(topicName('list/one'), major('torn'))]);
+    const torn = await readFile(segmentPath(folder));
+    const crashed = await crashCopy(folder);
+    for (let cut = whole; cut < torn.length; cut++) {
+      const copy = await crashCopy(crashed);
+      await writeFile(segmentPath(copy), torn.subarray(0, cut));
+      const { broker: again } = await openLog({ folder: copy });
+      expect(await readLines(again, CHAT)).toEqual(['0M:ask', '1-2>3', '3M:ab']);
+      expect(await again.describe([topicName('list/one')])).toEqual([undefined]);
+      expect((await append(again, CHAT, minor('next'))).first).toBe(4);
+      await again.close();
+    }
+  });
+
+  test('a last batch of which any byte did not reach the disk is cut off whole', async () => {
+    const { broker, folder } = await openLog();
+    await append(broker, CHAT, minor('0'));
+    const whole = await sizeOf(segmentPath(folder));
+    await append(broker, CHAT, minor('1', '2'));
+    const bytes = await readFile(segmentPath(folder));
+    for (let at = whole; at < bytes.length; at++) {
+      const copy = await crashCopy(folder);
+      const lost = Buffer.from(bytes);
+      lost[at] = (lost[at] ?? 0) ^ 0xff;
+      await writeFile(segmentPath(copy), lost);
+      const { broker: again } = await openLog({ folder: copy });
+      expect(await readLines(again, CHAT)).toEqual(['0m:0']);
+      await again.close();
+    }
+  });
+
+  test('a flipped bit anywhere in an earlier batch is refused, with the segment and the byte named', async () => {
+    const { broker, folder } = await openLog();
+    await append(broker, CHAT, minor('0'));
+    const from = await sizeOf(segmentPath(folder));
+    await append(broker, CHAT, minor('1', '2'));
+    const to = await sizeOf(segmentPath(folder));
+    await append(broker, CHAT, minor('3'));
+    const bytes = await readFile(segmentPath(folder));
+    for (let at = from; at < to; at++) {
+      const copy = await crashCopy(folder);
+      const flipped = Buffer.from(bytes);
+      flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8));
+      await writeFile(segmentPath(copy), flipped);
+      await expectRefused(copy, 'segment 1', `byte ${from}`);
+    }
+  });
+
+  test('a flipped bit behind the checkpoint is never served: reads of it are corrupt', async () => {
+    const { broker, folder } = await openLog();
+    await append(broker, CHAT, minor('zero'));
+    const from = await sizeOf(segmentPath(folder));
+    await append(broker, CHAT, minor('one'));
+    const to = await sizeOf(segmentPath(folder));
+    await append(broker, CHAT, minor('two'));
+    await broker.close();
+    const bytes = await readFile(segmentPath(folder));
+    const codes = new Map<string, number>();
+    for (let at = from; at < to; at++) {
+      const copy = await crashCopy(folder);
+      const flipped = Buffer.from(bytes);
+      flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8));
+      await writeFile(segmentPath(copy), flipped);
+      const { broker: again } = await openLog({ folder: copy });
+      const read = again.read(CHAT, 'earliest');
+      const code = await outcome(read);
+      codes.set(code, (codes.get(code) ?? 0) + 1);
+      // The batch's own head is not needed any more to read its frames.
+      if (code === 'accepted') expect(await readLines(again, CHAT)).toEqual(['0m:zero', '1m:one', '2m:two']);
+      else expect(await readLines(again, CHAT, 'end', { direction: 'backward', maxRecords: 1 }).catch(() => 'refused')).toBe('refused');
+      await again.close();
+    }
+    expect(codes.get('corrupt')).toBe(to - from - 32);
+    expect(codes.get('accepted')).toBe(32);
+  });
+
+  test('damage before the last segment is no torn tail', async () => {
+    const { broker, folder } = await openLog({ limits: { segmentBytes: 2048 } });
+    for (let i = 0; i < 4; i++) await append(broker, CHAT, minor('x'.repeat(1500)));
+    const path = segmentPath(folder, 2);
+    const copy = await crashCopy(folder);
+    await writeFile(segmentPath(copy, 2), (await readFile(path)).subarray(0, 500));
+    await expectRefused(copy, 'segment 2');
+    const missing = await crashCopy(folder);
+    await unlink(segmentPath(missing, 2));
+    await expectRefused(missing, 'segment 2 is missing');
+    const cut = await crashCopy(folder);
+    await rm(join(cut, 'index'), { recursive: true });
+    await unlink(segmentPath(cut, 1));
+    await expectRefused(cut, 'segment 1 is missing');
+  });
+
+  test('without its index the log alone brings everything back', async () => {
+    const { broker, folder } = await openLog({ limits: { segmentBytes: 2048 } });
+    const told: string[] = [];
+    for (let i = 0; i < 10; i++) {
+      await append(broker, CHAT, minor(`${i}`.repeat(500)));
+      told.push(`${i}m:${`${i}`.repeat(500)}`);
+    }
+    const copy = await crashCopy(folder);
+    await rm(join(copy, 'index'), { recursive: true });
+    expect(await readLines((await openLog({ folder: copy })).broker, CHAT)).toEqual(told);
+  });
+
+  test('a log that ends before its checkpoint is refused, never opened shorter or empty', async () => {
+    const { broker, folder } = await openLog();
+    await append(broker, CHAT, minor('0', '1'));
+    await broker.close();
+    const copy = await crashCopy(folder);
+    const bytes = await readFile(segmentPath(copy));
+    await writeFile(segmentPath(copy), bytes.subarray(0, bytes.length - 1));
+    await expectRefused(copy, 'before the checkpoint');
+    await unlink(segmentPath(copy));
+    await expectRefused(copy, 'segment 1 is missing');
+  });
+
+  test('a segment that was being made when the process died is made anew', async () => {
+    const { broker, folder } = await openLog();
+    await append(broker, CHAT, minor('0'));
+    for (const bytes of [Buffer.alloc(0), Buffer.alloc(17, 1), Buffer.alloc(40)]) {
+      const copy = await crashCopy(folder);
+      await writeFile(segmentPath(copy, 2), bytes);
+      const { broker: again } = await openLog({ folder: copy });
+      expect((await append(again, CHAT, minor('1'))).first).toBe(1);
+      await again.close();
+    }
+  });
+
+  test('a log of another format version is refused loudly', async () => {
+    const { broker, folder } = await openLog();
+    await append(broker, CHAT, minor('0'));
+    const copy = await crashCopy(folder);
+    const { crc32 } = await import('node:zlib');
+    const bytes = await readFile(segmentPath(copy));
+    bytes.writeUInt32LE(2, 8);
+    bytes.writeUInt32LE(crc32(bytes.subarray(0, 32)), 32);
+    await writeFile(segmentPath(copy), bytes);
+    const refused = await attempt(copy);
+    expect(isBrokerError(refused, 'invalid-config')).toBe(true);
+    expect((refused as Error).message).toContain('format 2');
+  });
+
+  test('fences, retries, groups, removals and expiries are as they were acknowledged', async () => {
+    const { broker, folder, clock } = await openLog();
+    const { epoch, first } = await append(broker, CHAT, major('start'), { takeFence: true });
+    const fenced = { expect: { epoch }, fence: { fence: first, seq: 1 } } as const;
+    const answer = await append(broker, CHAT, minor('a'), fenced);
+    await append(broker, topicName('chat/removed'), minor('x'));
+    await broker.remove(topicName('chat/removed'));
+    await append(broker, topicName('chat/expired'), minor('x'), { ttlMs: 50 });
+    await clock.advance(50);
+    await append(broker, QUEUE, minor('job 1', 'job 2'), { priority: 'high' });
+    for await (const delivery of broker.consume('workers', 'request/*/*' as never, { credit: 1, visibilityMs: 1000, signal: new AbortController().signal })) {
+      await delivery.ack();
+      break;
+    }
+    const { broker: again } = await openLog({ folder: await crashCopy(folder) });
+    expect(await append(again, CHAT, minor('a'), fenced)).toEqual(answer);
+    expect(await outcome(append(again, CHAT, minor('b'), { ...fenced, fence: { fence: first, seq: 3 } }))).toBe('out-of-sequence');
+    expect(await again.read(topicName('chat/removed'), 'earliest')).toMatchObject({ kind: 'reset', reason: 'removed' });
+    expect(await again.read(topicName('chat/expired'), 'earliest')).toMatchObject({ kind: 'reset', reason: 'expired' });
+    for await (const delivery of again.consume('workers', 'request/*/*' as never, { credit: 1, visibilityMs: 1000, signal: new AbortController().signal })) {
+      expect(delivery).toMatchObject({ record: { data: 'job 2' }, priority: 'high' });
+      break;
+    }
+  });
+});
+
+describe('start-up', () => {
+  test('reads only what follows the checkpoint, however long the log', async () => {
+    const { broker, folder } = await openLog({ limits: { segmentBytes: 256 * 1024 } });
+    for (let i = 0; i < 40; i++) await append(broker, topicName(`chat/t${i}`), minor(...Array.from({ length: 100 }, (_, j) => `${i}.${j}`.repeat(20))));
+    await broker.close();
+    const files = new FaultyFiles();
+    const { broker: again } = await openLog({ folder, files });
+    expect(files.bytesRead).toBeLessThan(64 * 1024);
+    expect((await readItems(again, topicName('chat/t7'))).length).toBe(100);
+    await append(again, CHAT, minor('after'));
+    const copy = await crashCopy(folder);
+    const later = new FaultyFiles();
+    const { broker: third } = await openLog({ folder: copy, files: later });
+    expect(later.bytesRead).toBeLessThan(64 * 1024);
+    expect(await readLines(third, CHAT)).toEqual(['0m:after']);
+  });
+
+  test('under a checkpoint taken while appends go on, replays the rest on top of it', async () => {
+    const { broker, folder } = await openLog({ limits: { checkpointBytes: 2000, segmentBytes: 4096 } });
+    const expected: string[] = [];
+    for (let i = 0; i < 300; i++) {
+      const supersedes = i % 10 === 9 ? { supersedes: [[i - 4, i - 1]] as [number, number][] } : {};
+      await append(broker, CHAT, i % 10 === 9 ? major(`${i}`) : minor(`${i}`), supersedes);
+      if (i % 37 !== 0) continue;
+      const { broker: again } = await openLog({ folder: await crashCopy(folder) });
+      expect(await readLines(again, CHAT)).toEqual(await readLines(broker, CHAT));
+      expect(await infoOf(again, CHAT)).toEqual(await infoOf(broker, CHAT));
+      await again.close();
+      expected.push('compared');
+    }
+    expect(expected.length).toBe(9);
+  });
+});
+
+describe('the epoch after an unclean stop', () => {
+  test.each([
+    { mode: 'always', otherBoot: true, changes: false },
+    { mode: 'always', otherBoot: false, changes: false },
+    { mode: 'os', otherBoot: false, changes: false },
+    { mode: 'os', otherBoot: true, changes: true },
+    { mode: 'interval', otherBoot: true, changes: true },
+  ] as const)('mode $mode, another boot: $otherBoot', async ({ mode, otherBoot, changes }) => {
+    const fsync = mode === 'interval' ? { mode, ms: 1000 } : { mode };
+    const { broker, folder } = await openLog({ fsync, bootId: 'one' });
+    const { epoch } = await append(broker, CHAT, minor('0'));
+    const { broker: again, reopen } = await openLog({ folder: await crashCopy(folder), fsync, bootId: otherBoot ? 'two' : 'one' });
+    const now = await infoOf(again, CHAT);
+    expect(now.epoch === epoch).toBe(!changes);
+    const read = await again.read(CHAT, { epoch, offset: 0 });
+    expect(read).toMatchObject(changes ? { kind: 'reset', reason: 'epoch-changed', epoch: now.epoch } : { kind: 'batch' });
+    expect(await append(again, CHAT, minor('1'), { expect: { epoch: now.epoch } })).toEqual({ epoch: now.epoch, first: 1, next: 2 });
+    const made = await append(again, QUEUE, minor('new'));
+    // A clean stop changes nothing more, also not of what was made since.
+    const third = await reopen({ bootId: 'three' });
+    expect((await infoOf(third, CHAT)).epoch).toBe(now.epoch);
+    expect((await infoOf(third, QUEUE)).epoch).toBe(made.epoch);
+  });
+
+  test('a clean stop before the machine goes down changes no epoch in any mode', async () => {
+    const { broker, reopen } = await openLog({ fsync: { mode: 'os' }, bootId: 'one' });
+    const { epoch } = await append(broker, CHAT, minor('0'));
+    expect((await infoOf(await reopen({ bootId: 'two' }), CHAT)).epoch).toBe(epoch);
+  });
+
+  test('where batches may be lost from the middle, the log is cut at the first hole and every reader is told', async () => {
+    const { broker, folder } = await openLog({ fsync: { mode: 'os' }, bootId: 'one' });
+    const { epoch } = await append(broker, CHAT, minor('0'));
+    const at = await sizeOf(segmentPath(folder));
+    await append(broker, CHAT, minor('1'));
+    await append(broker, CHAT, minor('2'));
+    const copy = await crashCopy(folder);
+    const bytes = await readFile(segmentPath(copy));
+    bytes.fill(0, at, at + 40);
+    await writeFile(segmentPath(copy), bytes);
+    const { broker: again } = await openLog({ folder: copy, fsync: { mode: 'os' }, bootId: 'two' });
+    expect(await readLines(again, CHAT)).toEqual(['0m:0']);
+    expect((await infoOf(again, CHAT)).epoch).not.toBe(epoch);
+  });
+});

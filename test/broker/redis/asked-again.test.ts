@@ -1,0 +1,65 @@
+// With `replicated:1`, what no replica has may be taken back by a fail-over. A command that is asked for again finds that
+// it was done, and is told so only when a replica has it: never on the word of a master that may be none any more.
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { isBrokerError } from '../../../src/broker/errors.ts';
+import { systemClock } from '../../../src/base/clock.ts';
+import { CommandLog } from '../../../src/session/commands/command-log.ts';
+import { Runs, type Prompt } from '../../../src/session/runs.ts';
+import { Sessions } from '../../../src/session/sessions.ts';
+import { eventually } from '../../support/collector.ts';
+import { RedisServer } from '../../support/redis-server.ts';
+import { timeLimit } from '../../support/slowness.ts';
+import { RedisStore } from './redis-store.ts';
+
+// Each command waits for the replica for as long as a connection may.
+vi.setConfig({ testTimeout: timeLimit(60_000) });
+
+const ALICE = { tenant: 'default', user: 'alice' };
+const PROMPT: Prompt = { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' };
+const MESSAGE = { ...PROMPT, messageId: 'm' };
+
+test('a command asked for again is acknowledged when a replica has what the first try wrote, and not before', async () => {
+  const master = await RedisServer.start();
+  onTestFinished(() => master.close());
+  const replica = await RedisServer.start({ replicaOf: master });
+  onTestFinished(() => replica.close());
+  const store = new RedisStore(master);
+  const broker = await store.open({ promise: { replicated: 1 } });
+  const log = new CommandLog(broker, () => 0);
+  let ids = 0;
+  const runs = new Runs(broker, log, systemClock, () => `id${(ids += 1)}`);
+  const sessions = new Sessions(broker, log, systemClock);
+  const chat = (sessionId: string): { tenant: string; sessionId: string } => ({ tenant: 'default', sessionId });
+
+  const { runId } = await runs.send(ALICE, chat('stopped'), MESSAGE);
+  for (const id of ['sent', 'withdrawn', 'removed']) await runs.send(ALICE, chat(id), MESSAGE);
+  const commands: Readonly<Record<string, () => Promise<unknown>>> = {
+    send: () => runs.send(ALICE, chat('sent'), { ...MESSAGE, messageId: 'second' }),
+    stop: () => runs.cancel(ALICE, chat('stopped'), runId),
+    withdraw: () => runs.withdraw(ALICE, chat('withdrawn'), 'm'),
+    remove: () => sessions.remove(ALICE, chat('removed')),
+  };
+  const ask = async (): Promise<string[]> =>
+    Promise.all(Object.entries(commands).map(async ([name, command]) => `${name} ${await command().then(() => 'done', codeOf)}`));
+  const nobodyKnows = Object.keys(commands).map((name) => `${name} unavailable`);
+
+  replica.freeze();
+  expect(await ask()).toEqual(nobodyKnows);
+  expect(await ask()).toEqual(nobodyKnows);
+  // Also over a connection that has written nothing.
+  await store.raw().call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await eventually(() => broker.health().state === 'unavailable');
+  await eventually(() => broker.health().state === 'ready');
+  expect(await ask()).toEqual(nobodyKnows);
+  replica.thaw();
+  let answers = nobodyKnows;
+  await eventually(async () => {
+    answers = await ask();
+    return !answers.some((answer) => answer.endsWith('unavailable'));
+  });
+  expect(answers).toEqual(['send done', 'stop no-active-run', 'withdraw not-waiting', 'remove not-found']);
+});
+
+function codeOf(error: unknown): string {
+  return isBrokerError(error) ? error.code : (error as { code: string }).code;
+}

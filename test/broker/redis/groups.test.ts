@@ -1,0 +1,449 @@
+// What only group consumption over Redis has: several nodes that share a group, nodes that die, messages and answers
+// that get lost. What every engine promises is in test/contract.
+import { once } from 'node:events';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import type { BrokerEngine, Delivery } from '../../../src/broker/broker.ts';
+import { isBrokerError } from '../../../src/broker/errors.ts';
+import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
+import { randomEpoch } from '../../../src/broker/open-broker.ts';
+import { RedisKeys } from '../../../src/broker/redis/keys.ts';
+import { openRedisBroker } from '../../../src/broker/redis/open-redis-broker.ts';
+import { ACK, TAKE } from '../../../src/broker/redis/queue/queue-scripts.ts';
+import { RECHECK_MS } from '../../../src/broker/redis/queue/redis-group.ts';
+import { RedisGroups } from '../../../src/broker/redis/queue/redis-groups.ts';
+import type { RedisReply } from '../../../src/broker/redis/connection/redis-commands.ts';
+import { append, isMissing, major, nextOf, outcome, topicName } from '../contract/subject.ts';
+import { REQUESTS, TestWorker, VISIBILITY_MS, said } from '../contract/worker.ts';
+import { eventually } from '../../support/collector.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { RedisServer } from '../../support/redis-server.ts';
+import { timeLimit } from '../../support/slowness.ts';
+import { TcpProxy } from '../../support/tcp-proxy.ts';
+
+const A = topicName('request/x/a');
+const B = topicName('request/x/b');
+const C = topicName('request/x/c');
+const PARTITIONS = 4;
+const MANY_MS_MAX = timeLimit(60_000);
+
+let server: RedisServer;
+let stores = 0;
+
+beforeAll(async () => {
+  server = await RedisServer.start();
+});
+afterAll(() => server.close());
+
+/** A store of its own, under one clock for all its nodes. */
+class Store {
+  readonly clock = new ManualClock();
+  readonly prefix = `groups-${(stores += 1)}`;
+  readonly partitions: number;
+
+  constructor(partitions = PARTITIONS) {
+    this.partitions = partitions;
+  }
+
+  async node(url = server.url): Promise<BrokerEngine> {
+    const { clock, prefix, partitions } = this;
+    const broker = await openRedisBroker({
+      clock, prefix, partitions,
+      nodes: [url],
+      promise: 'memory',
+      clockDecides: true,
+      newEpoch: randomEpoch,
+      onError: (error) => {
+        throw error;
+      },
+    });
+    onTestFinished(() => broker.close());
+    return broker;
+  }
+
+  /** A node behind a proxy. */
+  async distantNode(): Promise<{ readonly broker: BrokerEngine; readonly proxy: TcpProxy }> {
+    const proxy = await TcpProxy.start(server.port);
+    onTestFinished(() => proxy.close());
+    return { proxy, broker: await this.node(`redis://127.0.0.1:${proxy.port}`) };
+  }
+
+  /** The groups of a node to which no message ever comes. */
+  deafGroups(broker: BrokerEngine): RedisGroups {
+    const { clock } = this;
+    const keys = new RedisKeys(this.prefix, this.partitions);
+    const redis = new Redis(server.url);
+    const groups = new RedisGroups({
+      read: (topic, from, options) => broker.read(topic, from, options),
+      commands: {
+        clock, keys,
+        run: (script, partition, args) => redis.eval(script.lua, 1, keys.tag(partition), clock.now(), ...args) as Promise<RedisReply>,
+        subscribe: () => ({ close: () => undefined }),
+      },
+    });
+    onTestFinished(async () => {
+      await groups.close();
+      redis.disconnect();
+    });
+    return groups;
+  }
+
+  /** Some node hears what is said of every partition. */
+  async isHeard(): Promise<boolean> {
+    const channels = await server.command(`PUBSUB SHARDCHANNELS {${this.prefix}:*:w`);
+    return channels.split('\n').filter((line) => line !== '').length === this.partitions;
+  }
+}
+
+/** Whether it has come, for what must not have come yet. */
+function watched<T>(coming: Promise<T>): { readonly coming: Promise<T>; readonly hasCome: () => boolean } {
+  let hasCome = false;
+  const told = coming.then((value) => {
+    hasCome = true;
+    return value;
+  });
+  return { coming: told, hasCome: () => hasCome };
+}
+
+/** Until the connection stands again. */
+async function settledWhenReachable(settle: () => Promise<boolean>): Promise<boolean> {
+  for (;;) {
+    try {
+      return await settle();
+    } catch (error) {
+      if (!isBrokerError(error, 'unavailable')) throw error;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+}
+
+const runs = (sha: string) => (sent: Buffer) => sent.includes(sha);
+
+describe('nodes that share a group', () => {
+  test('get each record once, in order within its topic', { timeout: MANY_MS_MAX }, async () => {
+    const store = new Store();
+    const nodes = [await store.node(), await store.node(), await store.node()];
+    const [topics, records] = [100, 3];
+    const seen: string[] = [];
+    const workers = nodes.flatMap((node) => [new TestWorker(node, { credit: 4 }), new TestWorker(node, { credit: 4 })]);
+    const consuming = workers.map(async (worker) => {
+      for (;;) {
+        const delivery = await worker.next();
+        seen.push(said(delivery));
+        if (!(await delivery.ack())) throw new Error('a lease was lost');
+        if (seen.length === topics * records) for (const one of workers) one.abort();
+      }
+    });
+    const [writer] = nodes;
+    if (writer === undefined) throw new Error('no node');
+    const names = Array.from({ length: topics }, (_, i) => topicName(`request/x/t${i}`));
+    await Promise.all(names.flatMap((name) => ['0', '1', '2'].map((data) => append(writer, name, major(data)))));
+    await Promise.allSettled(consuming);
+    expect(seen.toSorted()).toEqual(names.flatMap((name) => ['0:0', '1:1', '2:2'].map((one) => `${name} ${one}`)).toSorted());
+    for (const name of names) expect(seen.filter((one) => one.startsWith(`${name} `))).toEqual([`${name} 0:0`, `${name} 1:1`, `${name} 2:2`]);
+  });
+
+  test('are woken by what another appends', async () => {
+    const store = new Store();
+    const [one, two] = [await store.node(), await store.node()];
+    const asked = watched(new TestWorker(two).next());
+    await eventually(() => store.isHeard());
+    await append(one, topicName('chat/a'), major('not this'));
+    expect(asked.hasCome()).toBe(false);
+    await append(one, A, major('this'));
+    expect(said(await asked.coming)).toBe(`${A} 0:this`);
+  });
+
+  test('are woken by what another gives back or leaves for the next', async () => {
+    const store = new Store();
+    const [one, two] = [await store.node(), await store.node()];
+    await append(one, A, major('0', '1'));
+    const worker = new TestWorker(one, { credit: 1 });
+    const first = await worker.next();
+    worker.abort();
+    const other = new TestWorker(two);
+    const asked = watched(other.next());
+    await eventually(() => store.isHeard());
+    expect(asked.hasCome()).toBe(false);
+    expect(await first.nack(0)).toBe(true);
+    const again = await asked.coming;
+    expect([said(again), again.attempt]).toEqual([`${A} 0:0`, 2]);
+    const next = other.next();
+    expect(await again.ack()).toBe(true);
+    expect(said(await next)).toBe(`${A} 1:1`);
+  });
+
+  test('hold no topic at the same time, and get it when the other is done', async () => {
+    const store = new Store();
+    const [one, two] = [await store.node(), await store.node()];
+    await append(one, A, major('0', '1'));
+    const held = await new TestWorker(one).next();
+    const asked = new TestWorker(two).next();
+    await eventually(() => store.isHeard());
+    await append(two, A, major('2'));
+    await append(one, B, major('0'));
+    const other = await asked;
+    expect([said(held), said(other)]).toEqual([`${A} 0:0`, `${B} 0:0`]);
+    await other.ack();
+    const next = new TestWorker(two).next();
+    await held.ack();
+    expect(said(await next)).toBe(`${A} 1:1`);
+  });
+
+  test('have one pattern', async () => {
+    const store = new Store();
+    const [one, two] = [await store.node(), await store.node()];
+    await append(one, A, major('0'));
+    await new TestWorker(one).done();
+    expect(await outcome(new TestWorker(two, { pattern: parseTopicPattern('request/x/*') }).next())).toBe('invalid-config');
+    await append(two, A, major('1'));
+    expect(await new TestWorker(two).done()).toBe(`${A} 1:1`);
+  });
+
+  test('mark what they append for a group that only another has met', async () => {
+    const store = new Store();
+    const [one, two] = [await store.node(), await store.node()];
+    await append(one, A, major('0'));
+    await new TestWorker(one).done();
+    await one.close();
+    await append(two, B, major('0'), { ttlMs: 1000, priority: 'high' });
+    await append(two, A, major('1'), { ttlMs: 1000 });
+    await store.clock.advance(60_000);
+    const worker = new TestWorker(await store.node(), { credit: 2 });
+    expect((await worker.take(2)).map(said)).toEqual([`${B} 0:0`, `${A} 1:1`]);
+  });
+
+  test('hear that a topic ended which they hold', async () => {
+    const store = new Store();
+    const [one, two] = [await store.node(), await store.node()];
+    await append(one, A, major('old'));
+    const held = await new TestWorker(two).next();
+    await eventually(() => store.isHeard());
+    const lost = once(held.lost, 'abort');
+    await one.remove(A);
+    await lost;
+    await append(one, A, major('new'));
+    expect(await held.ack()).toBe(false);
+    expect(await new TestWorker(two).done()).toBe(`${A} 0:new`);
+  });
+});
+
+test('a consumer that settles while it is being served gets one delivery for one question', async () => {
+  const store = new Store();
+  const broker = await store.node();
+  const names = Array.from({ length: 200 }, (_, i) => topicName(`request/x/t${i}`));
+  await Promise.all(names.map((name) => append(broker, name, major('0'))));
+  const worker = new TestWorker(broker, { credit: 8 });
+  const acks: Promise<boolean>[] = [];
+  const got: string[] = [];
+  while (got.length < names.length) {
+    const delivery = await worker.next();
+    got.push(delivery.topic);
+    acks.push(delivery.ack());
+  }
+  expect(got.toSorted()).toEqual(names.toSorted());
+  expect(new Set(await Promise.all(acks))).toEqual(new Set([true]));
+});
+
+describe('a node that dies', () => {
+  test('loses its leases at their deadline, and not before', async () => {
+    const store = new Store(1);
+    const [{ broker: dying, proxy }, survivor] = [await store.distantNode(), await store.node()];
+    await append(survivor, A, major('0'));
+    const held = await new TestWorker(dying).next();
+    proxy.refuse();
+    proxy.cutAll();
+    await store.clock.advance(VISIBILITY_MS - 1);
+    const worker = new TestWorker(survivor, { credit: 5 });
+    for (const topic of [B, C]) {
+      await append(survivor, topic, major('0'));
+      expect(said(await worker.next())).toBe(`${topic} 0:0`);
+    }
+    const next = worker.next();
+    await store.clock.advance(1);
+    const again = await next;
+    expect([said(again), again.attempt]).toEqual([`${A} 0:0`, 2]);
+    expect(held.lost.aborted).toBe(true);
+    expect(await held.ack()).toBe(false);
+  });
+
+  test('is followed at its deadline also by one that only heard of its lease', async () => {
+    const store = new Store();
+    const [{ broker: dying, proxy }, survivor] = [await store.distantNode(), await store.node()];
+    const asked = new TestWorker(survivor).next();
+    await eventually(() => store.isHeard());
+    // Once this is heard everything is, so that nothing is left to look at.
+    await append(survivor, B, major('0'));
+    await asked;
+    await append(survivor, A, major('0'));
+    // Over before anybody looks at every partition without a reason.
+    const visibilityMs = RECHECK_MS / 3;
+    await new TestWorker(dying, { visibilityMs }).next();
+    proxy.refuse();
+    proxy.cutAll();
+    const next = new TestWorker(survivor).next();
+    await store.clock.advance(visibilityMs);
+    const again = await next;
+    expect([said(again), again.attempt]).toEqual([`${A} 0:0`, 2]);
+  });
+
+  test('gives back at once what it was about to take when it is closed in good order', async () => {
+    const store = new Store();
+    const [one, two] = [await store.node(), await store.node()];
+    for (const topic of [A, B, C]) await append(one, topic, major('0'));
+    const worker = new TestWorker(one, { credit: 10 });
+    await worker.next();
+    const more = worker.next().then(said, () => 'ended');
+    await one.close();
+    await more;
+    const other = new TestWorker(two, { credit: 10 });
+    expect((await other.take(3)).map(({ topic }) => topic).toSorted()).toEqual([A, B, C]);
+  });
+});
+
+describe('what got lost', () => {
+  test('a message that something waits: the partition is looked at all the same', async () => {
+    const store = new Store();
+    const broker = await store.node();
+    const groups = store.deafGroups(broker);
+    await append(broker, A, major('0'));
+    const abort = new AbortController();
+    const deliveries = groups.consume('agents', REQUESTS, { credit: 2, visibilityMs: VISIBILITY_MS, signal: abort.signal })[Symbol.asyncIterator]();
+    await (await nextOf(deliveries)).ack();
+    const asked = watched(nextOf<Delivery>(deliveries));
+    await append(broker, B, major('0'));
+    await store.clock.advance(RECHECK_MS / 2);
+    expect(asked.hasCome()).toBe(false);
+    await store.clock.advance(RECHECK_MS);
+    expect(said(await asked.coming)).toBe(`${B} 0:0`);
+    abort.abort();
+  });
+
+  test('the subscription: what was missed is looked for when it stands again', async () => {
+    const store = new Store();
+    const broker = await store.node();
+    const worker = new TestWorker(broker, { credit: 2 });
+    await append(broker, A, major('0'));
+    await worker.done();
+    await eventually(() => store.isHeard());
+    const asked = worker.next();
+    await server.command('CLIENT KILL TYPE pubsub');
+    await append(broker, B, major('0'));
+    expect(said(await asked)).toBe(`${B} 0:0`);
+  });
+
+  test('the answer to an acknowledgement: asked again it says that it is consumed', async () => {
+    const store = new Store();
+    const { broker, proxy } = await store.distantNode();
+    const other = await store.node();
+    await append(other, A, major('0', '1'));
+    const held = await new TestWorker(broker).next();
+    const cut = proxy.cutAfter(runs(ACK.sha));
+    expect(await outcome(held.ack())).toBe('unavailable');
+    await cut;
+    expect(await settledWhenReachable(() => held.ack())).toBe(true);
+    expect(await held.ack()).toBe(false);
+    expect(await new TestWorker(other).done()).toBe(`${A} 1:1`);
+  });
+
+  test('an acknowledgement: the lease still stands, and it may be asked again', async () => {
+    const store = new Store();
+    const { broker, proxy } = await store.distantNode();
+    await append(broker, A, major('0', '1'));
+    const held = await new TestWorker(broker).next();
+    const cut = proxy.cutBefore(runs(ACK.sha));
+    expect(await outcome(held.ack())).toBe('unavailable');
+    await cut;
+    expect(held.lost.aborted).toBe(false);
+    expect(await settledWhenReachable(() => held.ack())).toBe(true);
+  });
+
+  test('the answer to a take: the record comes again when that lease has run out, and the consumer goes on waiting', async () => {
+    const store = new Store();
+    const { broker, proxy } = await store.distantNode();
+    const worker = new TestWorker(broker);
+    await append(broker, A, major('0'));
+    await worker.done();
+    const cut = proxy.cutAfter((sent) => sent.includes(TAKE.sha) && sent.includes('normal'));
+    const asked = worker.next();
+    const other = await store.node();
+    await append(other, B, major('0'));
+    await cut;
+    const got = watched(asked);
+    while (!got.hasCome()) await store.clock.advance(1000);
+    const delivery = await got.coming;
+    expect(said(delivery)).toBe(`${B} 0:0`);
+    expect(delivery.attempt).toBeGreaterThan(1);
+  });
+
+  test('all that Redis held: the group is made known again, and goes on with what comes', async () => {
+    const own = await RedisServer.start();
+    onTestFinished(() => own.close());
+    const store = new Store();
+    const broker = await store.node(own.url);
+    const worker = new TestWorker(broker);
+    await append(broker, A, major('0'));
+    await worker.done();
+    await own.command('FLUSHALL');
+    const asked = watched(worker.next());
+    await append(broker, B, major('0'));
+    while (!asked.hasCome()) await store.clock.advance(RECHECK_MS);
+    expect(said(await asked.coming)).toBe(`${B} 0:0`);
+  });
+});
+
+describe('a group that comes later', () => {
+  test('finds every topic, however many there are in a partition', { timeout: MANY_MS_MAX }, async () => {
+    const store = new Store(1);
+    const broker = await store.node();
+    const names = Array.from({ length: 1200 }, (_, i) => topicName(`request/x/t${i}`));
+    await Promise.all(names.map((name) => append(broker, name, major('0'))));
+    const taken = await new TestWorker(broker, { credit: 2000 }).take(names.length);
+    expect(taken.map(({ topic }) => topic).toSorted()).toEqual(names.toSorted());
+  });
+
+  test('does not bring back what had expired', async () => {
+    const store = new Store(1);
+    const broker = await store.node();
+    await append(broker, A, major('0'), { ttlMs: 1000 });
+    await append(broker, B, major('0'));
+    await store.clock.advance(1000);
+    const worker = new TestWorker(broker, { credit: 2 });
+    expect(said(await worker.next())).toBe(`${B} 0:0`);
+    expect(await isMissing(broker, A)).toBe(true);
+  });
+
+  test('holds what another group holds beyond its time', async () => {
+    const store = new Store(1);
+    const broker = await store.node();
+    const first = new TestWorker(broker, { visibilityMs: 60_000 });
+    await append(broker, A, major('0'), { ttlMs: 1000 });
+    const held = await first.next();
+    await store.clock.advance(2000);
+    const second = await new TestWorker(broker, { group: 'other', visibilityMs: 60_000 }).next();
+    expect(await held.ack()).toBe(true);
+    expect(await isMissing(broker, A)).toBe(false);
+    await store.clock.advance(1);
+    expect(await second.ack()).toBe(true);
+    // What both have consumed is over at once, without anybody asking for it: its time was up.
+    expect(await server.command(`ZCARD {${store.prefix}:p0}:names`)).toBe('0');
+    expect(await isMissing(broker, A)).toBe(true);
+  });
+});
+
+test('a full server takes no records, and lets what waits be consumed', async () => {
+  const full = await RedisServer.start();
+  onTestFinished(() => full.close());
+  const store = new Store();
+  const broker = await store.node(full.url);
+  await append(broker, A, major('0', '1'));
+  const worker = new TestWorker(broker);
+  await worker.done();
+  await full.command('CONFIG SET maxmemory 1');
+  expect(await outcome(append(broker, A, major('2')))).toBe('disk-full');
+  expect(await worker.done()).toBe(`${A} 1:1`);
+  expect(broker.health().state).toBe('full');
+  await full.command('CONFIG SET maxmemory 0');
+  await append(broker, A, major('2'));
+  expect(await worker.done()).toBe(`${A} 2:2`);
+});

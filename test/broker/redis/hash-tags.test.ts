@@ -1,0 +1,46 @@
+// All keys of a partition are on one node: what the append script writes is accepted wherever the partition is. A key
+// without the partition's tag is found by this very test, which plants one.
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { encodeAppend } from '../../../src/broker/redis/commands/append-request.ts';
+import { APPEND } from '../../../src/broker/redis/commands/append-script.ts';
+import { RedisKeys, TOPIC_KEYS } from '../../../src/broker/redis/keys.ts';
+import { minor, topicName, write } from '../contract/subject.ts';
+import { RedisCluster } from '../../support/redis-cluster.ts';
+
+const PARTITIONS = 16;
+
+let cluster: RedisCluster;
+beforeAll(async () => {
+  cluster = await RedisCluster.start();
+});
+afterAll(() => cluster.close());
+
+/** What every partition's master says to an append by this script: 'accepted', or its error. */
+async function outcomes(lua: string, prefix: string): Promise<string[]> {
+  const keys = new RedisKeys(prefix, PARTITIONS);
+  const nodes = cluster.urls.map((url) => new Redis(url));
+  onTestFinished(() => {
+    for (const node of nodes) node.disconnect();
+  });
+  const told: string[] = [];
+  for (let i = 0; told.length < 48; i += 1) {
+    const topic = topicName(`chat/t${i}`);
+    const args = ['', ...encodeAppend([write(topic, minor('text'))], true, () => 'e')];
+    for (const node of nodes) {
+      const outcome = await node.eval(lua, 1, keys.tag(keys.partitionOf(topic)), ...args).then(() => 'accepted', (error: unknown) => String(error));
+      if (!outcome.includes('MOVED')) told.push(outcome);
+    }
+  }
+  return told;
+}
+
+test('every key of an append carries the tag of its partition', async () => {
+  expect(new Set(await outcomes(APPEND.lua, 'tagged'))).toEqual(new Set(['accepted']));
+});
+
+test('one that does not is refused by a cluster', async () => {
+  const planted = APPEND.lua.replaceAll(`part .. '${TOPIC_KEYS.minors}'`, `'${TOPIC_KEYS.minors}'`);
+  expect(planted).not.toBe(APPEND.lua);
+  expect((await outcomes(planted, 'untagged')).filter((outcome) => outcome !== 'accepted')).not.toEqual([]);
+});

@@ -1,0 +1,42 @@
+// A run that is under way when Redis comes back with what may be less: another epoch is no other chat, and the run ends.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { chatTopic } from '../../../src/session/topic-names.ts';
+import { ChatRig, joinAnswer } from '../../support/chat-rig.ts';
+import { eventually } from '../../support/collector.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { RedisServer } from '../../support/redis-server.ts';
+import { RedisStore } from './redis-store.ts';
+
+/** Longer than the test moves its clock while the network does its work: the run is given back, not taken away. */
+const LEASE_MS = 24 * 3_600_000;
+
+let server: RedisServer;
+beforeAll(async () => {
+  server = await RedisServer.start();
+});
+afterAll(() => server.close());
+
+test('a run goes on in the next era of its store, and every run ends', async () => {
+  const store = new RedisStore(server);
+  const clock = new ManualClock();
+  const rig = new ChatRig({ clock, leaseMs: LEASE_MS, broker: await store.open({ clock, clockDecides: true }) });
+  try {
+    rig.startWorker();
+    const { runId } = await rig.prompt('hello');
+    const first = (await rig.model.call(0)).say('before ');
+    await eventually(async () => ((await rig.broker.describe([chatTopic(rig.ref)]))[0]?.next ?? 0) >= 3);
+    // As if the server had been restarted with its last second in doubt.
+    await store.raw().hset(store.life(chatTopic(rig.ref)), 'id', 'of another server');
+    first.say('lost');
+    await eventually(() => first.isAborted);
+    await eventually(async () => {
+      await clock.advance(1_000);
+      return rig.model.calls.length > 1;
+    });
+    (await rig.model.call(1)).say('after').finish();
+    await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.completed'));
+    expect(joinAnswer(await rig.seen(), runId)).toBe('before after');
+  } finally {
+    await rig.close();
+  }
+});

@@ -1,0 +1,93 @@
+// Stands in for a worker: takes a run's fence, says what the test wants it to say, and ends it, all through the
+// session layer and the broker as a worker would.
+import type { Broker } from '../../src/broker/broker.ts';
+import { AnswerBuilder } from '../../src/session/events/answer-builder.ts';
+import { encodeEvent, type ChatEvent, type PartKind } from '../../src/session/events/chat-event.ts';
+import type { CommandLog } from '../../src/session/commands/command-log.ts';
+import { findRun, type RunInfo } from '../../src/session/commands/command-state.ts';
+import { endRun } from '../../src/session/commands/run-ending.ts';
+import type { SessionRef } from '../../src/session/session-ref.ts';
+import { chatTopic } from '../../src/session/topic-names.ts';
+
+/** Nobody reads a clock here. */
+const NOW = '2026-01-01T00:00:00.000Z';
+
+interface Node {
+  readonly broker: Broker;
+  readonly commandLog: CommandLog;
+}
+
+export class FakeRun {
+  readonly run: RunInfo;
+  readonly #node: Node;
+  readonly #ref: SessionRef;
+  readonly #epoch: string;
+  readonly #fence: number;
+  readonly #answer: AnswerBuilder;
+  #seq = 0;
+
+  private constructor(node: Node, ref: SessionRef, run: RunInfo, epoch: string, fence: number, answer: AnswerBuilder) {
+    this.#node = node;
+    this.#ref = ref;
+    this.run = run;
+    this.#epoch = epoch;
+    this.#fence = fence;
+    this.#answer = answer;
+  }
+
+  /** Starts the run; or, given what was said before, starts it anew from there. */
+  static async take(node: Node, sessionId: string, runId: string, tenant = 'default'): Promise<FakeRun> {
+    const ref = { tenant, sessionId };
+    const taken = await node.commandLog.transact(ref, (loaded) => {
+      const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
+      if (run === undefined) throw new Error('no such run');
+      const event: ChatEvent = { type: 'run.started', runId, messageId: run.answerId, attempt: run.attempt + 1, model: run.model, createdAt: NOW };
+      return { drafts: [{ event }], fencing: 'take' };
+    });
+    const run = taken === undefined ? undefined : findRun(taken.state, runId);
+    if (taken === undefined || run === undefined) throw new Error('the run was not started');
+    return new FakeRun(node, ref, run, taken.epoch, taken.first, new AnswerBuilder());
+  }
+
+  /** A delta, and an append, per text. */
+  async say(...texts: readonly string[]): Promise<void> {
+    await this.sayIn(0, 'text', ...texts);
+  }
+
+  async sayIn(part: number, kind: PartKind, ...texts: readonly string[]): Promise<void> {
+    const { runId, answerId: messageId } = this.run;
+    for (const text of texts) {
+      const offset = await this.#append({ type: 'delta', runId, messageId, part, kind, at: this.#answer.partLength(part), text });
+      this.#answer.addDelta(part, kind, text, offset);
+    }
+  }
+
+  /** Drops what it said in part 0 from `at` on. */
+  async dropFrom(at: number): Promise<void> {
+    const { runId } = this.run;
+    const event: ChatEvent = { type: 'run.restarted', runId, attempt: this.run.attempt, part: 0, at, createdAt: NOW };
+    await this.#node.commandLog.transact(this.#ref, () => ({ drafts: [{ event }], fencing: { fence: this.#fence, seq: (this.#seq += 1) } }));
+    this.#answer.restart({ part: 0, at });
+  }
+
+  async complete(): Promise<void> {
+    const { runId, answerId: messageId } = this.run;
+    await this.#end({ type: 'run.completed', runId, messageId, finishReason: 'stop', usage: { inputTokens: 1, outputTokens: 1 }, length: this.#answer.textLength(), endedAt: NOW });
+  }
+
+  async cancelled(by: string): Promise<void> {
+    await this.#end({ type: 'run.cancelled', runId: this.run.runId, by, endedAt: NOW });
+  }
+
+  async #end(terminal: Parameters<typeof endRun>[3]): Promise<void> {
+    const { commandLog } = this.#node;
+    await endRun(commandLog, this.#ref, this.run, terminal, this.#answer, { fence: this.#fence, seq: (this.#seq += 1) });
+  }
+
+  async #append(event: ChatEvent): Promise<number> {
+    const fence = { fence: this.#fence, seq: (this.#seq += 1) };
+    const [appended] = await this.#node.broker.append([{ topic: chatTopic(this.#ref), records: [encodeEvent(event)], expect: { epoch: this.#epoch }, fence }]);
+    if (appended === undefined) throw new Error('an append has an answer');
+    return appended.first;
+  }
+}

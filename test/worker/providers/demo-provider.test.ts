@@ -1,0 +1,259 @@
+// The demo model: it counts exactly as told, at the pace it was told, goes on from any cut of its own text, and
+// fails on demand.
+import fc from 'fast-check';
+import { marked } from 'marked';
+import { describe, expect, it } from 'vitest';
+import type { Provider, ProviderEvent } from '../../../src/worker/provider.ts';
+import { BURST_MAX, createDemoProvider } from '../../../src/worker/providers/demo/demo-provider.ts';
+import { COUNT_MAX, PROSE_RATE, RATE_MAX } from '../../../src/worker/providers/demo/demo-script.ts';
+import type { Clock } from '../../../src/base/clock.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { collect, requestOf, textIn, watchedSignal, type Collected } from './collect.ts';
+
+const FAR_MS = 1e12;
+
+/** Everything is due at once. */
+const hurried: Clock = {
+  now: () => 0,
+  mono: (() => {
+    let ms = 0;
+    return () => (ms += FAR_MS);
+  })(),
+  after: () => {
+    throw new Error('nothing to wait for');
+  },
+};
+
+async function run(prompt: string, prefix?: string): Promise<Collected> {
+  return collect(createDemoProvider({ clock: hurried }), requestOf(prompt, prefix === undefined ? {} : { prefix }));
+}
+
+function count(to: number): string {
+  return Array.from({ length: to }, (_, index) => `${index + 1} `).join('');
+}
+
+/** What has come by now, without waiting. */
+function watch(provider: Provider, prompt: string, signal = new AbortController().signal): { readonly events: ProviderEvent[]; readonly ended: Promise<unknown> } {
+  const events: ProviderEvent[] = [];
+  const ended = (async () => {
+    for await (const event of provider.stream(requestOf(prompt, { signal }))) events.push(event);
+  })();
+  return { events, ended };
+}
+
+describe('count N', () => {
+  it('is the numbers 1 to N, one a token, each followed by one space', async () => {
+    const { events, error } = await run('count 12');
+    expect(error).toBeUndefined();
+    expect(events.slice(0, 12)).toEqual(Array.from({ length: 12 }, (_, index) => ({ type: 'text', text: `${index + 1} ` })));
+    expect(events.slice(12)).toEqual([{ type: 'usage', usage: { inputTokens: 2, outputTokens: 12 } }, { type: 'finish', reason: 'stop' }]);
+  });
+
+  it.each(['count 3', 'Count 3', '  count   3  ', 'please count 3!', '[check 17] count 3 at 9/s', 'count 3 at 2.5 / s'])('is obeyed as %j', async (prompt) => {
+    expect(textIn((await run(prompt)).events)).toBe('1 2 3 ');
+  });
+
+  it.each(['account 3', 'count 3rd', 'count', 'count three', 'count -3'])('is not meant by %j', async (prompt) => {
+    expect(textIn((await run(prompt)).events)).toContain('demo model');
+  });
+
+  it('is read from the last user message, in parts or whole', async () => {
+    const messages = [
+      { role: 'user', content: 'count 9' },
+      { role: 'assistant', content: 'count 8' },
+      { role: 'user', content: [{ type: 'image_url', image_url: {} }, { type: 'text', text: 'count 2' }] },
+      { role: 'system', content: 'count 7' },
+    ] as const;
+    const { events } = await collect(createDemoProvider({ clock: hurried }), requestOf('', { messages }));
+    expect(textIn(events)).toBe('1 2 ');
+  });
+
+  it('of nothing is an empty answer', async () => {
+    expect((await run('count 0')).events.map((event) => event.type)).toEqual(['usage', 'finish']);
+  });
+
+  it.each([`count ${COUNT_MAX + 1}`, `count 5 at ${RATE_MAX + 1}/s`, 'count 5 at 0/s', 'fail after 99999999999'])('beyond its bounds says them instead: %s', async (prompt) => {
+    const { events, error } = await run(prompt);
+    expect(error).toBeUndefined();
+    expect(textIn(events)).toContain(String(COUNT_MAX));
+  });
+
+  it('takes the largest count', async () => {
+    const { events } = await run(`count ${COUNT_MAX}`);
+    expect(events).toHaveLength(COUNT_MAX + 2);
+    expect(events[COUNT_MAX - 1]).toEqual({ type: 'text', text: `${COUNT_MAX} ` });
+  });
+});
+
+describe('fail after N', () => {
+  it('counts to N and then fails as an upstream would', async () => {
+    const { events, error } = await run('fail after 3');
+    expect(events).toEqual([1, 2, 3].map((number) => ({ type: 'text', text: `${number} ` })));
+    expect(error).toMatchObject({ code: 'upstream-error', retryable: true });
+  });
+
+  it('fails again when it is continued', async () => {
+    const { events, error } = await run('fail after 3', '1 2 ');
+    expect(textIn(events)).toBe('3 ');
+    expect(error?.code).toBe('upstream-error');
+    expect(await run('fail after 3', '1 2 3 ')).toMatchObject({ events: [], error: { code: 'upstream-error' } });
+  });
+});
+
+describe('any other prompt', () => {
+  it('is answered with Markdown that says who is speaking', async () => {
+    const text = textIn((await run('What is a *durable* log?')).events);
+    expect(text).toContain('I am the **demo model** built into Holdline: a script, not a language model.');
+    expect(text).toContain('5 words');
+    expect(text).toContain('`What is a *durable* log?`');
+    const blocks = marked.lexer(text).map((token) => token.type).filter((type) => type !== 'space');
+    expect(blocks).toEqual(['heading', 'paragraph', 'heading', 'list', 'heading', 'paragraph', 'code', 'paragraph']);
+  });
+
+  it('comes word by word, and is the same each time', async () => {
+    const first = await run('Hello');
+    const words = first.events.flatMap((event) => (event.type === 'text' ? [event.text] : []));
+    expect(words.every((word) => /^\S+\s*$/.test(word))).toBe(true);
+    expect(await run('Hello')).toEqual(first);
+  });
+
+  it('is echoed harmlessly: short, on one line, in whole characters', async () => {
+    const echo = /it begins with `([^`\n]*)`\n/.exec(textIn((await run(`a\`b\n\u0000c\ud800 ${'👩'.repeat(200)}`)).events))?.[1];
+    expect(echo).toMatch(/^a b c 👩+…$/u);
+    expect(Array.from(echo ?? '').length).toBeLessThanOrEqual(61);
+  });
+
+  it('may be no prompt at all', async () => {
+    const { events } = await collect(createDemoProvider({ clock: hurried }), requestOf('', { messages: [] }));
+    expect(textIn(events)).toContain('0 words');
+  });
+});
+
+describe('a continuation', () => {
+  const prompts = fc.oneof(
+    fc.nat(1200).map((to) => `count ${to}`),
+    fc.string({ unit: 'grapheme', maxLength: 100 }),
+  );
+
+  it('is exactly what follows the prefix, wherever it was cut', async () => {
+    await fc.assert(
+      fc.asyncProperty(prompts, fc.nat(), async (prompt, at) => {
+        const whole = textIn((await run(prompt)).events);
+        const cut = at % (whole.length + 1);
+        const rest = await run(prompt, whole.slice(0, cut));
+        expect(whole.slice(0, cut) + textIn(rest.events)).toBe(whole);
+        expect(rest.events.at(-1)).toEqual({ type: 'finish', reason: 'stop' });
+      }),
+    );
+  });
+
+  it('holds for every cut inside and between numbers', async () => {
+    const whole = count(112);
+    for (let cut = 0; cut <= whole.length; cut += 1) {
+      expect(textIn((await run('count 112', whole.slice(0, cut))).events)).toBe(whole.slice(cut));
+    }
+  });
+
+  it.each(['2 ', '1 2 4', '1 2 3 4', 'x'])('from another text is refused: %j', async (prefix) => {
+    expect((await run('count 3', prefix)).error).toMatchObject({ code: 'upstream-refused', retryable: false });
+  });
+
+  it('counts only its own tokens as output', async () => {
+    expect((await run('count 5', '1 2 3 ')).events.at(-2)).toEqual({ type: 'usage', usage: { inputTokens: 5, outputTokens: 2 } });
+  });
+});
+
+describe('the pace', () => {
+  it('gives token k at k / R after the start', async () => {
+    const clock = new ManualClock();
+    const { events, ended } = watch(createDemoProvider({ clock }), 'count 10 at 4/s');
+    await clock.advance(249);
+    expect(events).toHaveLength(0);
+    await clock.advance(1);
+    expect(events).toHaveLength(1);
+    await clock.advance(1000);
+    expect(textIn(events)).toBe(count(5));
+    await clock.advance(1250);
+    await ended;
+    expect(textIn(events)).toBe(count(10));
+    expect(clock.timers).toBe(0);
+  });
+
+  it.each([
+    ['count 200', 50],
+    ['hello', PROSE_RATE],
+    ['count 20 at 2.5/s', 2.5],
+    ['fail after 50 at 8/s', 8],
+  ])('of %j is %f a second', async (prompt, rate) => {
+    const clock = new ManualClock();
+    const { events } = watch(createDemoProvider({ clock }), prompt);
+    await clock.advance(2000);
+    expect(events).toHaveLength(2 * rate);
+  });
+
+  it('does not drift, at rates whose gaps are no whole milliseconds', async () => {
+    const clock = new ManualClock();
+    const { events } = watch(createDemoProvider({ clock }), 'count 1000 at 70/s');
+    await clock.advance(10_000);
+    expect(events).toHaveLength(700);
+  });
+
+  it('makes good at once what a slow reader missed', async () => {
+    const clock = new ManualClock();
+    const stream = createDemoProvider({ clock }).stream(requestOf('count 100 at 10/s'))[Symbol.asyncIterator]();
+    const first = stream.next();
+    await clock.advance(100);
+    await first;
+    await clock.advance(4900);
+    for (let number = 2; number <= 50; number += 1) expect((await stream.next()).value).toEqual({ type: 'text', text: `${number} ` });
+    expect(clock.timers).toBe(0);
+    const next = stream.next();
+    await clock.advance(0);
+    expect(clock.timers).toBe(1);
+    await clock.advance(100);
+    expect((await next).value).toEqual({ type: 'text', text: '51 ' });
+    await stream.return?.();
+    expect(clock.timers).toBe(0);
+  });
+
+  it('leaves the process its turn while it makes good', async () => {
+    let turns = 0;
+    const turn = (): void => {
+      turns += 1;
+      immediate = setImmediate(turn);
+    };
+    let immediate = setImmediate(turn);
+    await run(`count ${10 * BURST_MAX}`);
+    clearImmediate(immediate);
+    expect(turns).toBeGreaterThanOrEqual(9);
+  });
+});
+
+describe('an abort', () => {
+  it('ends the waiting and leaves no timer', async () => {
+    const clock = new ManualClock();
+    const controller = new AbortController();
+    const { events, ended } = watch(createDemoProvider({ clock }), 'count 100', controller.signal);
+    await clock.advance(100);
+    expect(events).toHaveLength(5);
+    controller.abort();
+    await ended;
+    expect(events).toHaveLength(5);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('before the start gives nothing', async () => {
+    const { events, ended } = watch(createDemoProvider({ clock: new ManualClock() }), 'count 100', AbortSignal.abort());
+    await ended;
+    expect(events).toEqual([]);
+  });
+
+  it('leaves no listener on a signal that lives on', async () => {
+    const { signal, listeners } = watchedSignal();
+    const stream = createDemoProvider({ clock: hurried }).stream(requestOf('count 3', { signal }))[Symbol.asyncIterator]();
+    await stream.next();
+    expect(listeners.size).toBe(1);
+    await stream.return?.();
+    expect(listeners.size).toBe(0);
+  });
+});

@@ -1,0 +1,214 @@
+// What stands between a process and the broker: a connection that can stall and break. Frozen, questions wait before
+// they are asked and answers before they are heard, as for a process that was stopped; thawed, everything goes on with
+// what it knew, which is how zombies are made. Dead, nothing is ever answered again. Sometimes an append is sent twice,
+// as by a client that lost the answer; the second answer is the one that is heard.
+import { setMaxListeners } from 'node:events';
+import type {
+  Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, DescribeOptions, LogRecord, Priority, ReadFrom, ReadOptions, ReadResult, TailOptions,
+  TopicInfo, TopicPage, TopicWrite,
+} from '../../src/broker/broker.ts';
+import { isBrokerError } from '../../src/broker/errors.ts';
+import type { LiteTopicName, TopicPattern } from '../../src/broker/lite-topic.ts';
+import type { Position } from '../../src/broker/position.ts';
+import type { StopSignal } from '../../src/base/stop-signal.ts';
+import type { Random } from './random.ts';
+
+export class Gate implements BrokerEngine {
+  readonly #broker: BrokerEngine;
+  readonly #random: Random;
+  /** Of fenced appends, how many are sent twice. */
+  readonly #resends: number;
+  readonly #dead = new AbortController();
+  #state: 'open' | 'frozen' | 'dead' = 'open';
+  #thawed: (() => void)[] = [];
+
+  constructor(broker: BrokerEngine, random: Random, resends: number) {
+    this.#broker = broker;
+    this.#random = random;
+    this.#resends = resends;
+    // One of every tail and consumer.
+    setMaxListeners(0, this.#dead.signal);
+  }
+
+  get state(): 'open' | 'frozen' | 'dead' {
+    return this.#state;
+  }
+
+  freeze(): void {
+    if (this.#state === 'open') this.#state = 'frozen';
+  }
+
+  thaw(): void {
+    if (this.#state !== 'frozen') return;
+    this.#state = 'open';
+    for (const goOn of this.#thawed.splice(0)) goOn();
+  }
+
+  kill(): void {
+    this.#state = 'dead';
+    this.#thawed = [];
+    this.#dead.abort();
+  }
+
+  /** Resolves once the process runs; never for a dead one. */
+  async pass(): Promise<void> {
+    while (this.#state !== 'open') await new Promise<void>((resolve) => this.#thawed.push(resolve));
+  }
+
+  append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    const isFenced = writes.some((write) => write.fence !== undefined);
+    return this.#ask(() => (isFenced && this.#random.chance(this.#resends) ? this.#appendTwice(writes) : this.#broker.append(writes)));
+  }
+
+  read(topic: LiteTopicName, from: ReadFrom, options?: ReadOptions): Promise<ReadResult> {
+    return this.#ask(() => this.#broker.read(topic, from, options));
+  }
+
+  async *tail(topic: LiteTopicName, from: Position, options: TailOptions): AsyncGenerator<ReadResult, void, undefined> {
+    const detach = new Detach([options.signal, this.#dead.signal]);
+    try {
+      for await (const result of this.#broker.tail(topic, from, { ...options, signal: detach.signal })) {
+        await this.pass();
+        yield result;
+      }
+      await this.pass();
+    } finally {
+      detach.end();
+    }
+  }
+
+  describe(topics: readonly LiteTopicName[], options?: DescribeOptions): Promise<readonly (TopicInfo | undefined)[]> {
+    return this.#ask(() => this.#broker.describe(topics, options));
+  }
+
+  remove(topic: LiteTopicName): Promise<boolean> {
+    return this.#ask(() => this.#broker.remove(topic));
+  }
+
+  list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
+    return this.#ask(() => this.#broker.list(pattern, page));
+  }
+
+  countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+    return this.#ask(() => this.#broker.countBefore(group, topics));
+  }
+
+  async *consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncGenerator<Delivery, void, undefined> {
+    const detach = new Detach([options.signal, this.#dead.signal]);
+    try {
+      for await (const delivery of this.#broker.consume(group, pattern, { ...options, signal: detach.signal })) {
+        await this.pass();
+        yield new GatedDelivery(delivery, this);
+      }
+      await this.pass();
+    } finally {
+      detach.end();
+    }
+  }
+
+  health(): BrokerHealth {
+    return this.#broker.health();
+  }
+
+  /** The broker is not the process's to close. */
+  async close(): Promise<void> {
+    await this.pass();
+  }
+
+  async #ask<T>(question: () => Promise<T>): Promise<T> {
+    await this.pass();
+    try {
+      return await question();
+    } finally {
+      await this.pass();
+    }
+  }
+
+  /** The first answer is lost on its way. */
+  async #appendTwice(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    const first = await this.#broker.append(writes);
+    try {
+      return await this.#broker.append(writes);
+    } catch (error) {
+      // Between the two, another took the fence, or the log stopped. That is an answer, but no wrong one.
+      if (isBrokerError(error, 'fenced') || isBrokerError(error, 'epoch-changed') || isBrokerError(error, 'failed') || isBrokerError(error, 'closed')) return first;
+      throw error;
+    }
+  }
+}
+
+/** Aborts with any of several signals, and leaves nothing behind. A dead process holds nothing: the engine sees its tails
+ *  and consumers go. */
+class Detach {
+  readonly #abort = new AbortController();
+  readonly #sources: readonly StopSignal[];
+  readonly #onAbort = (): void => this.end();
+
+  constructor(sources: readonly StopSignal[]) {
+    this.#sources = sources;
+    for (const source of sources) source.addEventListener('abort', this.#onAbort, { once: true });
+    if (sources.some((source) => source.aborted)) this.end();
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  end(): void {
+    for (const source of this.#sources) source.removeEventListener('abort', this.#onAbort);
+    this.#abort.abort();
+  }
+}
+
+/** A delivery in the hands of a process that may be stopped: it hears that its lease is lost when it runs again. */
+class GatedDelivery implements Delivery {
+  readonly #inner: Delivery;
+  readonly #gate: Gate;
+  readonly #lost = new AbortController();
+
+  constructor(inner: Delivery, gate: Gate) {
+    this.#inner = inner;
+    this.#gate = gate;
+    inner.lost.addEventListener('abort', () => void gate.pass().then(() => this.#lost.abort()), { once: true });
+    if (inner.lost.aborted) this.#lost.abort();
+  }
+
+  get topic(): LiteTopicName {
+    return this.#inner.topic;
+  }
+
+  get epoch(): string {
+    return this.#inner.epoch;
+  }
+
+  get record(): LogRecord {
+    return this.#inner.record;
+  }
+
+  get priority(): Priority {
+    return this.#inner.priority;
+  }
+
+  get attempt(): number {
+    return this.#inner.attempt;
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  async ack(): Promise<boolean> {
+    await this.#gate.pass();
+    return this.#inner.ack();
+  }
+
+  async nack(delayMs: number): Promise<boolean> {
+    await this.#gate.pass();
+    return this.#inner.nack(delayMs);
+  }
+
+  async extend(): Promise<boolean> {
+    await this.#gate.pass();
+    return this.#inner.extend();
+  }
+}

@@ -1,0 +1,71 @@
+// Interfaces with a part of them replaced, for everything that is planted.
+import type { BrokerEngine, ReadResult } from '../../src/broker/broker.ts';
+import type { LogFile, LogFiles } from '../../src/broker/log/disk/log-files.ts';
+import type { EventSink } from '../../src/stream/event-sink.ts';
+
+export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>): BrokerEngine {
+  return {
+    append: (writes) => inner.append(writes),
+    read: (...args) => inner.read(...args),
+    tail: (...args) => inner.tail(...args),
+    describe: (...args) => inner.describe(...args),
+    remove: (topic) => inner.remove(topic),
+    list: (...args) => inner.list(...args),
+    consume: (...args) => inner.consume(...args),
+    countBefore: (...args) => inner.countBefore(...args),
+    health: () => inner.health(),
+    close: () => inner.close(),
+    ...changed,
+  };
+}
+
+/** Every file that is opened, with a part of it replaced. */
+export function wrapFiles(inner: LogFiles, change: (file: LogFile) => Partial<LogFile>, changed: Partial<LogFiles> = {}): LogFiles {
+  return {
+    open: async (...args) => {
+      const file = await inner.open(...args);
+      return wrapFile(file, change(file));
+    },
+    makeFolder: (path) => inner.makeFolder(path),
+    list: (folder) => inner.list(folder),
+    unlink: (path) => inner.unlink(path),
+    rename: (from, to) => inner.rename(from, to),
+    syncFolder: (path) => inner.syncFolder(path),
+    deviceBytes: (folder) => inner.deviceBytes(folder),
+    ...changed,
+  };
+}
+
+function wrapFile(inner: LogFile, changed: Partial<LogFile>): LogFile {
+  return {
+    write: (...args) => inner.write(...args),
+    read: (...args) => inner.read(...args),
+    datasync: () => inner.datasync(),
+    truncate: (length) => inner.truncate(length),
+    size: () => inner.size(),
+    close: () => inner.close(),
+    ...changed,
+  };
+}
+
+export function wrapSink(inner: EventSink, changed: Partial<EventSink>): EventSink {
+  return {
+    write: (frame) => inner.write(frame),
+    get bufferedBytes() {
+      return inner.bufferedBytes;
+    },
+    onceDrained: (callback) => inner.onceDrained(callback),
+    end: (reason) => inner.end(reason),
+    ...changed,
+  };
+}
+
+/** What is read, changed on the way, be it asked for once or followed. */
+export function wrapResults(inner: BrokerEngine, change: (result: ReadResult) => ReadResult): BrokerEngine {
+  return wrapBroker(inner, {
+    read: async (...args) => change(await inner.read(...args)),
+    async *tail(...args) {
+      for await (const result of inner.tail(...args)) yield change(result);
+    },
+  });
+}
