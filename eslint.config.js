@@ -10,12 +10,30 @@ const SYNTAX = [
 /** Every argument of a call stands on the stack. A list that grows with the data overflows it at about 125,000 elements, and the
  *  process ends. Where something bounds the list, a line disables the rule and says what. */
 const STACK = [
-  { selector: ':matches(CallExpression, NewExpression) > SpreadElement.arguments', message: 'a long list as arguments overflows the stack: use a loop' },
-  { selector: "CallExpression[callee.property.name='apply'] > :matches(Literal, Identifier[name='undefined']).arguments:first-child", message: 'a long list as arguments overflows the stack: use a loop' },
+  {
+    selector: ':matches(CallExpression, NewExpression) > SpreadElement.arguments',
+    message: 'a long list as arguments overflows the stack: use a loop',
+  },
+  {
+    selector:
+      "CallExpression[callee.property.name='apply'] > :matches(Literal, Identifier[name='undefined']).arguments:first-child",
+    message: 'a long list as arguments overflows the stack: use a loop',
+  },
 ];
 
 export default defineConfig(
-  { ignores: ['dist/', 'dist-load/', 'coverage/', 'node_modules/', 'data/', '**/*.mjs', 'eslint.config.js', 'web-demo/vite.config.ts'] },
+  {
+    ignores: [
+      'dist/',
+      'dist-load/',
+      'coverage/',
+      'node_modules/',
+      'data/',
+      '**/*.mjs',
+      'eslint.config.js',
+      'web-demo/vite.config.ts',
+    ],
+  },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],
@@ -32,7 +50,7 @@ export default defineConfig(
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       'no-empty': ['error', { allowEmptyCatch: false }],
       'no-restricted-syntax': ['error', ...SYNTAX],
-      'max-lines-per-function': ['error', { max: 70, skipBlankLines: true, skipComments: true }],
+      'max-lines-per-function': ['error', { max: 95, skipBlankLines: true, skipComments: true }],
     },
   },
   {

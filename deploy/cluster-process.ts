@@ -23,9 +23,15 @@ export class ClusterProcess {
   constructor(plan: ProcessPlan) {
     this.plan = plan;
     // In a group of its own: a Ctrl-C in the terminal is for the cluster, which ends its processes in order.
-    this.#child = spawn(plan.file, plan.args, { env: { ...process.env, ...plan.env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    this.#child = spawn(plan.file, plan.args, {
+      env: { ...process.env, ...plan.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
     this.#exited = new Promise((resolve) => {
-      this.#child.once('error', (error) => this.#onGone(`${error.message}: is it installed? node test/setup/install-needs.mjs`, resolve));
+      this.#child.once('error', (error) =>
+        this.#onGone(`${error.message}: is it installed? node test/setup/install-needs.mjs`, resolve),
+      );
       this.#child.once('exit', (code, signal) => this.#onGone(signal ?? `code ${code ?? 0}`, resolve));
     });
   }

@@ -40,12 +40,15 @@ async function run(): Promise<void> {
   const [redisPort, ...ports] = await freePorts(1 + GATEWAYS.length);
   const env = nodeEnv(redisPort);
   await start(redisPlan(redisPort));
-  const gateways = GATEWAYS.map((name, i) => nodePlan(name, 'serve', { ...env, HOLDLINE_ROLE: 'gateway', PORT: String(ports[i]) }));
+  const gateways = GATEWAYS.map((name, i) =>
+    nodePlan(name, 'serve', { ...env, HOLDLINE_ROLE: 'gateway', PORT: String(ports[i]) }),
+  );
   const workers = WORKERS.map((name) => nodePlan(name, 'worker', { ...env, PORT: undefined }));
   await Promise.all([...gateways, ...workers].map(start));
   const port = Number(process.env['PORT'] ?? PORT);
   await start(nginxPlan(port, ports));
-  for (const { plan, pid } of running) console.log(`${plan.name.padEnd(10)} ${String(pid).padStart(7)}  ${place(plan, port, redisPort)}`);
+  for (const { plan, pid } of running)
+    console.log(`${plan.name.padEnd(10)} ${String(pid).padStart(7)}  ${place(plan, port, redisPort)}`);
   console.log('kill -9 any of them; Ctrl-C ends all');
   console.log(`open http://127.0.0.1:${port}/#token=${token(env)}`);
 }
@@ -75,12 +78,22 @@ function redisPlan(port: number | undefined): ProcessPlan {
 }
 
 function nodePlan(name: string, command: 'serve' | 'worker', env: ProcessPlan['env'] & object): ProcessPlan {
-  return { name, file: process.execPath, args: ['--max-semi-space-size=32', join(root, 'dist', 'main.js'), command], env, ready: /^holdline (serves|works) /, shows: /^(?!holdline (serves|works) )/ };
+  return {
+    name,
+    file: process.execPath,
+    args: ['--max-semi-space-size=32', join(root, 'dist', 'main.js'), command],
+    env,
+    ready: /^holdline (serves|works) /,
+    shows: /^(?!holdline (serves|works) )/,
+  };
 }
 
 function nginxPlan(port: number, gateways: readonly number[]): ProcessPlan {
   const prefix = join(folder, 'nginx');
-  writeFileSync(join(prefix, 'nginx.conf'), nginxConf({ listen: `127.0.0.1:${port}`, gateways: gateways.map((gateway) => `127.0.0.1:${gateway}`) }));
+  writeFileSync(
+    join(prefix, 'nginx.conf'),
+    nginxConf({ listen: `127.0.0.1:${port}`, gateways: gateways.map((gateway) => `127.0.0.1:${gateway}`) }),
+  );
   return {
     name: 'nginx',
     file: existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx',
@@ -103,7 +116,11 @@ function place({ name, env }: ProcessPlan, port: number, redisPort: number | und
 }
 
 function token(env: Record<string, string | undefined>): string {
-  return makeToken(readConfig({ ...process.env, ...env }), { sub: 'you', scope: 'chat', tenant: 'default', ttl: '30d' }, Date.now());
+  return makeToken(
+    readConfig({ ...process.env, ...env }),
+    { sub: 'you', scope: 'chat', tenant: 'default', ttl: '30d' },
+    Date.now(),
+  );
 }
 
 /** All at once, so that none is given twice. */

@@ -20,7 +20,11 @@ async function main(): Promise<void> {
     ? openBroker({ engine: 'log', folder, fsync: { mode: 'always' }, onFatal: (error) => console.error(error) })
     : openBroker({ engine: 'redis', nodes: [url], promise: 'always', onError: (error) => console.error(error) }));
   const names = Array.from({ length: topics }, (_, i) => parseLiteTopicName(`chat/${String(i).padStart(6, '0')}`));
-  const created = await Promise.all(names.map((topic) => broker.append([{ topic, expect: { create: true }, records: [{ major: true, data: 'ask' }], ttlMs: 3_600_000 }])));
+  const created = await Promise.all(
+    names.map((topic) =>
+      broker.append([{ topic, expect: { create: true }, records: [{ major: true, data: 'ask' }], ttlMs: 3_600_000 }]),
+    ),
+  );
   const lives = created.map((answers) => answers[0]?.epoch ?? '');
   const abort = new AbortController();
   const delivered = { records: 0 };
@@ -34,17 +38,21 @@ async function main(): Promise<void> {
   const appendOne = (): void => {
     const at = next++ % topics;
     const begun = performance.now();
-    broker.append([{ topic: names[at] ?? parseLiteTopicName('chat/x'), expect: { epoch: lives[at] ?? '' }, records: RECORDS }]).then(
-      () => {
-        done += 1;
-        if (done % 16 === 0) latencies.push(performance.now() - begun);
-      },
-      () => (failed += 1),
-    );
+    broker
+      .append([
+        { topic: names[at] ?? parseLiteTopicName('chat/x'), expect: { epoch: lives[at] ?? '' }, records: RECORDS },
+      ])
+      .then(
+        () => {
+          done += 1;
+          if (done % 16 === 0) latencies.push(performance.now() - begun);
+        },
+        () => (failed += 1),
+      );
   };
   const run = async (ms: number): Promise<void> => {
     const begun = performance.now();
-    for (let given = 0; performance.now() - begun < ms; ) {
+    for (let given = 0; performance.now() - begun < ms;) {
       const wanted = Math.floor(((performance.now() - begun) / 1000) * topics * perSecond);
       for (; given < wanted; given++) appendOne();
       await new Promise((resolve) => setTimeout(resolve, TICK_MS));
@@ -61,7 +69,9 @@ async function main(): Promise<void> {
   const at = (share: number): number => Number((latencies[Math.floor(latencies.length * share)] ?? 0).toFixed(2));
   console.log(
     JSON.stringify({
-      topics, perSecond, seconds,
+      topics,
+      perSecond,
+      seconds,
       appendsPerSecond: Math.round(done / (wall / 1000)),
       deliveredPerSecond: Math.round(delivered.records / (wall / 1000)),
       failed,

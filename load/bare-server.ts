@@ -20,6 +20,8 @@ const server = createServer((request, response) => {
   let timer = setTimeout(say, startedAt + 1000 / rate - performance.now());
   response.on('close', () => clearTimeout(timer));
 });
-server.listen(0, '127.0.0.1', () => process.stdout.write(`${JSON.stringify({ port: (server.address() as AddressInfo).port })}\n`));
+server.listen(0, '127.0.0.1', () =>
+  process.stdout.write(`${JSON.stringify({ port: (server.address() as AddressInfo).port })}\n`),
+);
 // Exiting, rather than dying, is what writes a CPU profile.
 process.once('SIGTERM', () => process.exit(0));

@@ -62,7 +62,9 @@ class EndlessModel {
   }
 
   async openSockets(): Promise<number> {
-    return new Promise((resolve, reject) => this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))));
+    return new Promise((resolve, reject) =>
+      this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+    );
   }
 
   close(): void {
@@ -73,7 +75,10 @@ class EndlessModel {
   #talk(body: string, response: ServerResponse): void {
     const { messages } = JSON.parse(body) as { messages: { content: string }[] };
     response.writeHead(200, { 'content-type': 'text/event-stream' });
-    const talking = setInterval(() => response.write('data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'), TOKEN_MS);
+    const talking = setInterval(
+      () => response.write('data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'),
+      TOKEN_MS,
+    );
     const closed = new Promise<number>((resolve) => {
       response.once('close', () => {
         clearInterval(talking);
@@ -84,7 +89,9 @@ class EndlessModel {
   }
 }
 
-export async function cancel(runs: number): Promise<{ readonly embedded: CancelFigures; readonly redis: CancelFigures }> {
+export async function cancel(
+  runs: number,
+): Promise<{ readonly embedded: CancelFigures; readonly redis: CancelFigures }> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
   const redis = await RedisProcess.start('always');
   try {
@@ -100,8 +107,10 @@ async function measure(runs: number, storage: string): Promise<CancelFigures> {
   const server = await ServerProcess.start('clock-server', [storage], { env: { LOAD_MODEL_URL: await model.start() } });
   try {
     const { port, token } = server;
-    const begin = async (i: number): Promise<unknown> => post({ port, token, path: `/v1/sessions/c${i}/messages` }, { content: `prompt ${i}` });
-    for (let i = 0; i < runs; i += OPENING) await Promise.all(Array.from({ length: Math.min(OPENING, runs - i) }, (_, k) => begin(i + k)));
+    const begin = async (i: number): Promise<unknown> =>
+      post({ port, token, path: `/v1/sessions/c${i}/messages` }, { content: `prompt ${i}` });
+    for (let i = 0; i < runs; i += OPENING)
+      await Promise.all(Array.from({ length: Math.min(OPENING, runs - i) }, (_, k) => begin(i + k)));
     await until(() => model.asked === runs);
     const waited: number[] = [];
     for (let i = 0; i < runs; i += 1) {
@@ -112,7 +121,13 @@ async function measure(runs: number, storage: string): Promise<CancelFigures> {
     }
     waited.sort((a, b) => a - b);
     await pause(IDLE_MS);
-    return { runs, p50Ms: quantile(waited, 0.5), p99Ms: quantile(waited, 0.99), maxMs: quantile(waited, 1), socketsLeftOpen: await model.openSockets() };
+    return {
+      runs,
+      p50Ms: quantile(waited, 0.5),
+      p99Ms: quantile(waited, 0.99),
+      maxMs: quantile(waited, 1),
+      socketsLeftOpen: await model.openSockets(),
+    };
   } finally {
     await server.stop();
     model.close();

@@ -54,7 +54,14 @@ class ClockSpeech implements AsyncIterableIterator<ProviderEvent> {
     this.#said += 1;
     const wait = this.#startedAt + (this.#said * 1000) / this.#rate - performance.now();
     return new Promise((resolve) => {
-      setTimeout(() => resolve({ done: false, value: { type: 'text', text: `${(performance.timeOrigin + performance.now()).toFixed(1)} ` } }), wait);
+      setTimeout(
+        () =>
+          resolve({
+            done: false,
+            value: { type: 'text', text: `${(performance.timeOrigin + performance.now()).toFixed(1)} ` },
+          }),
+        wait,
+      );
     });
   }
 }
@@ -67,7 +74,8 @@ const clockModel: Provider = {
   },
 };
 
-const secret = process.env['LOAD_SECRET'] === undefined ? randomBytes(48) : Buffer.from(process.env['LOAD_SECRET'], 'hex');
+const secret =
+  process.env['LOAD_SECRET'] === undefined ? randomBytes(48) : Buffer.from(process.env['LOAD_SECRET'], 'hex');
 const complain = (error: unknown): boolean => process.stderr.write(`${String(error)}\n`);
 const broker = await (storage.startsWith('redis:')
   ? openBroker({ engine: 'redis', nodes: [storage], promise: 'always', onError: complain })
@@ -75,13 +83,38 @@ const broker = await (storage.startsWith('redis:')
 const log = new CommandLog(broker, Math.random);
 const logger = pino({ level: 'warn' });
 // All of the load is one user's.
-const connections = { sessionsPerUserMax: 0, runsPerUserMax: 0, connectionsMax: 19_000, connectionsPerUserMax: 19_000, connectionsPerAddressMax: 19_000 };
+const connections = {
+  sessionsPerUserMax: 0,
+  runsPerUserMax: 0,
+  connectionsMax: 19_000,
+  connectionsPerUserMax: 19_000,
+  connectionsPerAddressMax: 19_000,
+};
 const config = gatewayConfig({ auth: { keys: { kind: 'secret', secret } }, ...connections });
 const modelUrl = process.env['LOAD_MODEL_URL'];
-const provider = modelUrl === undefined ? clockModel : createOpenAiProvider({ baseUrl: modelUrl, clock: systemClock, random: Math.random });
-const agent = { name: 'default', provider, model: 'clock', takeover: 'restart', attemptsMax: 3, conversationChars: 10_000 } as const;
+const provider =
+  modelUrl === undefined
+    ? clockModel
+    : createOpenAiProvider({ baseUrl: modelUrl, clock: systemClock, random: Math.random });
+const agent = {
+  name: 'default',
+  provider,
+  model: 'clock',
+  takeover: 'restart',
+  attemptsMax: 3,
+  conversationChars: 10_000,
+} as const;
 const runs = new Runs(broker, log, systemClock, randomId);
-if (role !== 'gateway') new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map([['default', agent]]), concurrency: 4096 }).start();
+if (role !== 'gateway')
+  new Worker({
+    broker,
+    log,
+    runs,
+    clock: systemClock,
+    logger,
+    agents: new Map([['default', agent]]),
+    concurrency: 4096,
+  }).start();
 const exp = Math.floor(Date.now() / 1000) + 3600;
 const token = signToken({ sub: 'load', scope: 'chat', exp }, createSecretKey(secret));
 process.stdout.write(`${JSON.stringify({ port: role === 'worker' ? 0 : await serve(), token })}\n`);
@@ -89,7 +122,14 @@ process.stdout.write(`${JSON.stringify({ port: role === 'worker' ? 0 : await ser
 setInterval(() => undefined, 60_000);
 
 async function serve(): Promise<number> {
-  const gateway = await buildGateway({ config, broker, commandLog: log, clock: systemClock, random: Math.random, logger });
+  const gateway = await buildGateway({
+    config,
+    broker,
+    commandLog: log,
+    clock: systemClock,
+    random: Math.random,
+    logger,
+  });
   await gateway.app.listen({ host: '127.0.0.1', port: 0 });
   return (gateway.app.server.address() as AddressInfo).port;
 }

@@ -29,7 +29,12 @@ export interface GrowthStep {
   readonly deliveredPerSecond: number;
   readonly ageP50Ms: number;
   readonly ageP99Ms: number;
-  readonly cpuPercent: { readonly redis: number; readonly worker: number; readonly client: number; readonly gateways: readonly number[] };
+  readonly cpuPercent: {
+    readonly redis: number;
+    readonly worker: number;
+    readonly client: number;
+    readonly gateways: readonly number[];
+  };
   readonly violations: number;
 }
 
@@ -42,7 +47,13 @@ export interface GrowthFigures {
 
 /** In a process that no core is denied: the load lab itself is pinned to one. */
 export async function growth(seconds: number): Promise<GrowthFigures> {
-  const { stdout } = await promisify(execFile)('taskset', ['-c', '0,1', process.execPath, import.meta.filename, String(seconds)]);
+  const { stdout } = await promisify(execFile)('taskset', [
+    '-c',
+    '0,1',
+    process.execPath,
+    import.meta.filename,
+    String(seconds),
+  ]);
   return JSON.parse(stdout) as GrowthFigures;
 }
 
@@ -89,18 +100,28 @@ class Audience {
 
   async begin(): Promise<void> {
     const [{ port, token }] = this.#fleet.gateways;
-    for (let i = 0; i < CHATS; i += 1) await post({ port, token, path: `/v1/sessions/s${i}/messages` }, { content: `say ${TOKENS} at ${RATE}/s` });
+    for (let i = 0; i < CHATS; i += 1)
+      await post({ port, token, path: `/v1/sessions/s${i}/messages` }, { content: `say ${TOKENS} at ${RATE}/s` });
   }
 
   async grow(): Promise<void> {
     for (let i = 0; i < VIEWERS_A_STEP; i += OPENING) {
-      await Promise.all(Array.from({ length: OPENING }, async () => Promise.all(this.#fleet.gateways.map(async (gateway) => this.#open(gateway)))));
+      await Promise.all(
+        Array.from({ length: OPENING }, async () =>
+          Promise.all(this.#fleet.gateways.map(async (gateway) => this.#open(gateway))),
+        ),
+      );
     }
   }
 
   async watch(seconds: number): Promise<GrowthStep> {
     const { redis, worker, gateways } = this.#fleet;
-    const processes = [redis, worker, { cpuMs: () => process.cpuUsage().user / 1000 + process.cpuUsage().system / 1000 }, ...gateways];
+    const processes = [
+      redis,
+      worker,
+      { cpuMs: () => process.cpuUsage().user / 1000 + process.cpuUsage().system / 1000 },
+      ...gateways,
+    ];
     this.#timed.ages.length = 0;
     [this.#timed.events, this.#timed.tokens] = [0, 0];
     const events = this.#counted.events;
@@ -108,7 +129,9 @@ class Audience {
     const begun = performance.now();
     await pause(seconds * 1000);
     const wall = performance.now() - begun;
-    const [redisCpu = 0, workerCpu = 0, client = 0, ...gatewayCpu] = processes.map((one, i) => Math.round(((one.cpuMs() - (before[i] ?? 0)) / wall) * 100));
+    const [redisCpu = 0, workerCpu = 0, client = 0, ...gatewayCpu] = processes.map((one, i) =>
+      Math.round(((one.cpuMs() - (before[i] ?? 0)) / wall) * 100),
+    );
     const ages = this.#timed.ages.slice().sort((a, b) => a - b);
     return {
       viewers: this.#viewers.length,

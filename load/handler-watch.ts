@@ -91,7 +91,10 @@ function bareProvider(handler: AgentHandler): Provider {
     stream: async function* ({ signal }) {
       const channel = new EventChannel(signal);
       const working = (async () => handler(undefined as never, new AgentWriter(channel), signal))();
-      working.then(() => channel.close(), (error: unknown) => channel.fail(error));
+      working.then(
+        () => channel.close(),
+        (error: unknown) => channel.fail(error),
+      );
       yield* channel.read();
       if (!signal.aborted) yield { type: 'finish', reason: 'stop' } as const;
     },
@@ -102,18 +105,41 @@ async function measure(way: Way, load: Load, tokens: number): Promise<number> {
   const broker = new MemoryBroker({ clock: systemClock, newEpoch: randomId });
   const log = new CommandLog(broker, systemRandom);
   const runs = new Runs(broker, log, systemClock, randomId);
-  const blocks = way === 'watch' ? new BlockWatch(systemClock, LEASE_MS, fatal) : way === 'hooks' ? new HookWatch() : UNWATCHED;
+  const blocks =
+    way === 'watch' ? new BlockWatch(systemClock, LEASE_MS, fatal) : way === 'hooks' ? new HookWatch() : UNWATCHED;
   const deps = { broker, runs, clock: systemClock, blocks, onDefect: fatal, onBlocked: fatal };
-  const provide = (handler: AgentHandler): Provider => (way === 'none' ? bareProvider(handler) : createHandlerProvider('code', handler, deps));
+  const provide = (handler: AgentHandler): Provider =>
+    way === 'none' ? bareProvider(handler) : createHandlerProvider('code', handler, deps);
   const each = Math.ceil(tokens / RUNS);
   let ended = 0;
-  const agent = (name: string, provider: Provider): [string, Agent] => [name, { name, provider, model: name, takeover: 'restart', attemptsMax: 1, conversationChars: CONVERSATION_CHARS_MAX }];
-  const waits: AgentHandler = (_chat, _writer, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
-  const agents = new Map([agent('busy', load === 'handler' ? provide(talker(each)) : model(each)), agent('open', provide(waits))]);
-  const worker = new Worker({ broker, log, runs, clock: systemClock, logger: pino({ level: 'silent' }), agents, concurrency: RUNS, onOutcome: () => (ended += 1) });
+  const agent = (name: string, provider: Provider): [string, Agent] => [
+    name,
+    { name, provider, model: name, takeover: 'restart', attemptsMax: 1, conversationChars: CONVERSATION_CHARS_MAX },
+  ];
+  const waits: AgentHandler = (_chat, _writer, signal) =>
+    new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
+  const agents = new Map([
+    agent('busy', load === 'handler' ? provide(talker(each)) : model(each)),
+    agent('open', provide(waits)),
+  ]);
+  const worker = new Worker({
+    broker,
+    log,
+    runs,
+    clock: systemClock,
+    logger: pino({ level: 'silent' }),
+    agents,
+    concurrency: RUNS,
+    onOutcome: () => (ended += 1),
+  });
   worker.start();
   const you = { tenant: 'default', user: 'you' };
-  const send = (name: string, sessionId: string): Promise<unknown> => runs.send(you, { tenant: 'default', sessionId }, { content: 'go', agent: name, model: '', priority: 'normal', onBusy: 'queue' });
+  const send = (name: string, sessionId: string): Promise<unknown> =>
+    runs.send(
+      you,
+      { tenant: 'default', sessionId },
+      { content: 'go', agent: name, model: '', priority: 'normal', onBusy: 'queue' },
+    );
   await send('open', 'open');
   const round = async (label: string): Promise<number> => {
     ended = 0;
@@ -134,7 +160,8 @@ function fatal(what: unknown): void {
   throw new Error('the measurement failed', { cause: what });
 }
 
-const median = (figures: readonly number[]): number => [...figures].sort((a, b) => a - b)[Math.floor(figures.length / 2)] ?? NaN;
+const median = (figures: readonly number[]): number =>
+  [...figures].sort((a, b) => a - b)[Math.floor(figures.length / 2)] ?? NaN;
 
 const [first = '5', second = '60000', way, load] = process.argv.slice(2);
 if (way !== undefined) {
@@ -144,11 +171,18 @@ if (way !== undefined) {
 for (const of of LOADS) {
   const figures = new Map<Way, number[]>(WAYS.map((name) => [name, []]));
   for (let round = 0; round < Number(first); round += 1) {
-    for (const name of WAYS) figures.get(name)?.push(Number(execFileSync(process.execPath, [import.meta.filename, first, second, name, of], { encoding: 'utf8' })));
+    for (const name of WAYS)
+      figures
+        .get(name)
+        ?.push(
+          Number(execFileSync(process.execPath, [import.meta.filename, first, second, name, of], { encoding: 'utf8' })),
+        );
   }
   const none = median(figures.get('none') ?? []);
   for (const name of WAYS) {
     const us = median(figures.get(name) ?? []);
-    process.stdout.write(`${JSON.stringify({ load: of, way: name, usPerToken: Number(us.toFixed(2)), ratio: Number((us / none).toFixed(2)) })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ load: of, way: name, usPerToken: Number(us.toFixed(2)), ratio: Number((us / none).toFixed(2)) })}\n`,
+    );
   }
 }

@@ -15,7 +15,14 @@ export async function http(seconds: number, connections: number): Promise<HttpFi
   return withServer(async (server) => {
     const url = `http://127.0.0.1:${server.port}`;
     const headers = { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' };
-    const creates = await autocannon({ url: `${url}/v1/sessions`, method: 'POST', headers, body: '{}', connections, duration: seconds });
+    const creates = await autocannon({
+      url: `${url}/v1/sessions`,
+      method: 'POST',
+      headers,
+      body: '{}',
+      connections,
+      duration: seconds,
+    });
     const health = await autocannon({ url: `${url}/healthz`, connections, duration: seconds });
     return {
       createsPerSecond: Math.round(creates.requests.average),

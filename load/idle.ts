@@ -20,29 +20,49 @@ export async function idle(wire: 'sse' | 'ws', count: number, seconds: number): 
   return withServer(async (server) => {
     const { port, token } = server;
     for (let i = 0; i < count; i += OPENING) {
-      await Promise.all(Array.from({ length: OPENING }, (_, k) => post({ port, token, path: '/v1/sessions' }, { sessionId: `s${i + k}` })));
+      await Promise.all(
+        Array.from({ length: OPENING }, (_, k) =>
+          post({ port, token, path: '/v1/sessions' }, { sessionId: `s${i + k}` }),
+        ),
+      );
     }
     const before = server.residentKb();
     const closers: (() => void)[] = [];
     for (let i = 0; i < count; i += OPENING) {
-      closers.push(...(await Promise.all(Array.from({ length: OPENING }, (_, k) => open(wire, server, `s${i + k}`, stats)))));
+      closers.push(
+        ...(await Promise.all(Array.from({ length: OPENING }, (_, k) => open(wire, server, `s${i + k}`, stats)))),
+      );
     }
     const cpu = server.cpuMs();
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     const used = server.cpuMs() - cpu;
     const kb = (server.residentKb() - before) / count;
     for (const close of closers) close();
-    return { wire, connections: count, kbPerConnection: Number(kb.toFixed(1)), cpuPercent: Number((used / (seconds * 10)).toFixed(1)), violations: stats.violations };
+    return {
+      wire,
+      connections: count,
+      kbPerConnection: Number(kb.toFixed(1)),
+      cpuPercent: Number((used / (seconds * 10)).toFixed(1)),
+      violations: stats.violations,
+    };
   });
 }
 
-async function open(wire: 'sse' | 'ws', { port, token }: ServerProcess, session: string, stats: ReturnType<typeof newStats>): Promise<() => void> {
+async function open(
+  wire: 'sse' | 'ws',
+  { port, token }: ServerProcess,
+  session: string,
+  stats: ReturnType<typeof newStats>,
+): Promise<() => void> {
   if (wire === 'sse') {
     const client = new SseClient({ port, token, path: `/v1/sessions/${session}/events` }, stats);
     await client.opened;
     return () => client.close();
   }
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/ws`, { headers: { authorization: `Bearer ${token}` }, perMessageDeflate: false });
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/ws`, {
+    headers: { authorization: `Bearer ${token}` },
+    perMessageDeflate: false,
+  });
   await new Promise((resolve, reject) => {
     socket.once('open', resolve);
     socket.once('error', reject);

@@ -21,7 +21,20 @@ export class RedisProcess {
   static async start(appendfsync: 'always' | 'everysec'): Promise<RedisProcess> {
     const folder = await mkdtemp(join(tmpdir(), 'holdline-load-redis-'));
     const port = await freePort();
-    const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', appendfsync];
+    const settings = [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      folder,
+      '--save',
+      '',
+      '--appendonly',
+      'yes',
+      '--appendfsync',
+      appendfsync,
+    ];
     const child = spawn('redis-server', settings, { stdio: 'ignore' });
     await answering(port);
     return new RedisProcess(child, folder, port);

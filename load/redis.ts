@@ -44,8 +44,13 @@ export interface RedisFigures {
 export async function redis(): Promise<RedisFigures> {
   return {
     appends: await appends(1000, 10, 10),
-    streams: [await fleet(1, { chats: 100, rate: 20, viewers: 4 }, 10), await fleet(2, { chats: 100, rate: 20, viewers: 4 }, 10)],
-    storm: await withFleet(unpinned(2), ({ gateways: [dying, surviving = dying] }) => storm({ dying, surviving, clients: 5000, live: 50 })),
+    streams: [
+      await fleet(1, { chats: 100, rate: 20, viewers: 4 }, 10),
+      await fleet(2, { chats: 100, rate: 20, viewers: 4 }, 10),
+    ],
+    storm: await withFleet(unpinned(2), ({ gateways: [dying, surviving = dying] }) =>
+      storm({ dying, surviving, clients: 5000, live: 50 }),
+    ),
     growth: await growth(8),
   };
 }
@@ -54,8 +59,17 @@ async function appends(topics: number, perSecond: number, seconds: number): Prom
   const server = await RedisProcess.start('always');
   try {
     const script = fileURLToPath(new URL('append.js', import.meta.url));
-    const { stdout } = await promisify(execFile)(process.execPath, [script, ...[topics, perSecond, seconds].map(String), server.url]);
-    const made = JSON.parse(stdout) as { appendsPerSecond: number; deliveredPerSecond: number; cpuMicrosPerAppend: number; latencyMs: { p50: number; p99: number } };
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      script,
+      ...[topics, perSecond, seconds].map(String),
+      server.url,
+    ]);
+    const made = JSON.parse(stdout) as {
+      appendsPerSecond: number;
+      deliveredPerSecond: number;
+      cpuMicrosPerAppend: number;
+      latencyMs: { p50: number; p99: number };
+    };
     // Warm-up and set-up are in it too: a little too much rather than too little.
     const used = server.cpuMs() * 1000;
     return {
@@ -70,7 +84,11 @@ async function appends(topics: number, perSecond: number, seconds: number): Prom
   }
 }
 
-function fleet(gatewayCount: 1 | 2, load: { readonly chats: number; readonly rate: number; readonly viewers: number }, seconds: number): Promise<FleetFigures> {
+function fleet(
+  gatewayCount: 1 | 2,
+  load: { readonly chats: number; readonly rate: number; readonly viewers: number },
+  seconds: number,
+): Promise<FleetFigures> {
   return withFleet(unpinned(gatewayCount), async ({ redis: server, worker, gateways }) => {
     const stats = newStats();
     const clients = await openViewers(gateways, load, seconds, stats);
@@ -82,7 +100,9 @@ function fleet(gatewayCount: 1 | 2, load: { readonly chats: number; readonly rat
     const begun = performance.now();
     await pause(seconds * 1000);
     const wall = performance.now() - begun;
-    const [redisCpu = 0, workerCpu = 0, ...gatewayCpu] = processes.map((one, i) => Math.round(((one.cpuMs() - (before[i] ?? 0)) / wall) * 100));
+    const [redisCpu = 0, workerCpu = 0, ...gatewayCpu] = processes.map((one, i) =>
+      Math.round(((one.cpuMs() - (before[i] ?? 0)) / wall) * 100),
+    );
     const ages = stats.ages.slice(0, stats.tokens).sort((a, b) => a - b);
     for (const client of clients) client.close();
     return {
@@ -111,7 +131,9 @@ async function openViewers(
       const session = `s${i + k}`;
       const { port = 0, token = '' } = gateways[0] ?? {};
       await post({ port, token, path: `/v1/sessions/${session}/messages` }, { content: `say ${total} at ${rate}/s` });
-      return Promise.all(Array.from({ length: viewers }, (_unused, v) => openViewer(gateways[v % gateways.length], session, stats)));
+      return Promise.all(
+        Array.from({ length: viewers }, (_unused, v) => openViewer(gateways[v % gateways.length], session, stats)),
+      );
     });
     clients.push(...(await Promise.all(opened)).flat());
   }

@@ -17,7 +17,9 @@ export async function resume(tokens: number, tries: number): Promise<ResumeFigur
     const { port, token } = server;
     const headers = { authorization: `Bearer ${token}` };
     const events = async (session: string, after: string): Promise<string> =>
-      (await fetch(`http://127.0.0.1:${port}/v1/sessions/${session}/events?until=idle&after=${after}`, { headers })).text();
+      (
+        await fetch(`http://127.0.0.1:${port}/v1/sessions/${session}/events?until=idle&after=${after}`, { headers })
+      ).text();
     await post({ port, token, path: '/v1/sessions/answer/messages' }, { content: `say ${tokens} at 2000/s` });
     const all = await events('answer', 'earliest');
     const last = /id: ([^.]+)\.(\d+)\n(?![\s\S]*\nid: )/.exec(all);

@@ -52,10 +52,17 @@ export class ServerProcess {
   }
 
   /** `script`: the built server beside this file. */
-  static async start(script: 'clock-server' | 'bare-server', args: readonly string[] = [], { cores = '0', env = {} }: StartOptions = {}): Promise<ServerProcess> {
+  static async start(
+    script: 'clock-server' | 'bare-server',
+    args: readonly string[] = [],
+    { cores = '0', env = {} }: StartOptions = {},
+  ): Promise<ServerProcess> {
     const profile = PROFILE === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', PROFILE];
     const path = fileURLToPath(new URL(`${script}.js`, import.meta.url));
-    const child = spawn('taskset', ['-c', cores, process.execPath, ...NODE_OPTIONS, ...profile, path, ...args], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
+    const child = spawn('taskset', ['-c', cores, process.execPath, ...NODE_OPTIONS, ...profile, path, ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...env },
+    });
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
     return new ServerProcess(child, JSON.parse(line) as { port: number; token?: string });
   }

@@ -38,7 +38,12 @@ async function serve(): Promise<void> {
   process.on('message', () => {
     globalThis.gc?.();
     const { heapUsed, external } = process.memoryUsage();
-    process.send?.({ anonymous: residentOf('RssAnon'), mapped: residentOf('RssFile'), heap: heapUsed, external } satisfies Sample);
+    process.send?.({
+      anonymous: residentOf('RssAnon'),
+      mapped: residentOf('RssFile'),
+      heap: heapUsed,
+      external,
+    } satisfies Sample);
   });
   await import('./clock-server.ts');
 }
@@ -51,13 +56,19 @@ async function measure(seconds: number): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-soak-'));
   const secret = randomBytes(48);
   const execArgv = [...process.execArgv, '--expose-gc', '--max-semi-space-size=32'];
-  const child = fork(import.meta.filename, [folder, 'all'], { execArgv, env: { ...process.env, LOAD_SECRET: secret.toString('hex') }, stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  const child = fork(import.meta.filename, [folder, 'all'], {
+    execArgv,
+    env: { ...process.env, LOAD_SECRET: secret.toString('hex') },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  });
   try {
     if (child.stdout === null) throw new Error('the server has no output');
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
     const { port } = JSON.parse(line) as { port: number };
     const exp = Math.floor(Date.now() / 1000) + seconds + 600;
-    const tokens = Array.from({ length: USERS }, (_, i) => signToken({ sub: `user-${i}`, scope: 'chat', exp }, createSecretKey(secret)));
+    const tokens = Array.from({ length: USERS }, (_, i) =>
+      signToken({ sub: `user-${i}`, scope: 'chat', exp }, createSecretKey(secret)),
+    );
     await soak(child, port, tokens, seconds);
   } finally {
     child.kill('SIGKILL');
@@ -88,7 +99,19 @@ async function soak(child: ChildProcess, port: number, tokens: readonly string[]
   if (half === undefined || last === undefined) throw new Error('nothing was measured');
   const made = last.chats - half.chats;
   const grown = (field: keyof Sample): number => Math.round((last.sample[field] - half.sample[field]) / made);
-  console.log(JSON.stringify({ lastHalf: { chats: made, bytesAChat: { anonymous: grown('anonymous'), mapped: grown('mapped'), heap: grown('heap'), external: grown('external') } } }));
+  console.log(
+    JSON.stringify({
+      lastHalf: {
+        chats: made,
+        bytesAChat: {
+          anonymous: grown('anonymous'),
+          mapped: grown('mapped'),
+          heap: grown('heap'),
+          external: grown('external'),
+        },
+      },
+    }),
+  );
 }
 
 async function sampleOf(child: ChildProcess): Promise<Sample> {
@@ -98,15 +121,32 @@ async function sampleOf(child: ChildProcess): Promise<Sample> {
 }
 
 function inMib(sample: Sample | undefined): Record<string, number> {
-  return Object.fromEntries(Object.entries(sample ?? {}).map(([name, bytes]: [string, number]) => [`${name}Mib`, Math.round((bytes / MIB) * 10) / 10]));
+  return Object.fromEntries(
+    Object.entries(sample ?? {}).map(([name, bytes]: [string, number]) => [
+      `${name}Mib`,
+      Math.round((bytes / MIB) * 10) / 10,
+    ]),
+  );
 }
 
 function prompt(agent: Agent, port: number, token: string, sessionId: string): Promise<void> {
   const content = `say 5 at 100/s ${'.'.repeat(PROMPT_CHARS)}`;
   return new Promise((resolve, reject) => {
-    const sent = request({ agent, host: '127.0.0.1', port, method: 'POST', path: `/v1/sessions/${sessionId}/messages`, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' } }, (answer) => {
-      answer.resume().once('end', () => (answer.statusCode === 202 ? resolve() : reject(new Error(`${answer.statusCode}`))));
-    });
+    const sent = request(
+      {
+        agent,
+        host: '127.0.0.1',
+        port,
+        method: 'POST',
+        path: `/v1/sessions/${sessionId}/messages`,
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      },
+      (answer) => {
+        answer
+          .resume()
+          .once('end', () => (answer.statusCode === 202 ? resolve() : reject(new Error(`${answer.statusCode}`))));
+      },
+    );
     sent.once('error', reject).end(JSON.stringify({ content }));
   });
 }

@@ -33,7 +33,17 @@ interface Storm {
   diedAt: number;
 }
 
-export async function storm({ dying, surviving, clients, live }: { dying: ServerProcess; surviving: ServerProcess; clients: number; live: number }): Promise<StormFigures> {
+export async function storm({
+  dying,
+  surviving,
+  clients,
+  live,
+}: {
+  dying: ServerProcess;
+  surviving: ServerProcess;
+  clients: number;
+  live: number;
+}): Promise<StormFigures> {
   const stats = newStats();
   const watchers = await Promise.all(Array.from({ length: live }, (_, i) => watchLive(surviving, `live${i}`, stats)));
   const state: Storm = { surviving, resumedAfterMs: [], planned: 0, errors: 0, diedAt: 0 };
@@ -44,7 +54,8 @@ export async function storm({ dying, surviving, clients, live }: { dying: Server
       await post({ port, token, path: '/v1/sessions' }, { sessionId: `idle${i + k}` });
       return follow(dying, `idle${i + k}`);
     });
-    for (const one of await Promise.all(opened)) dropped.push(one.dropped.then((position) => comeBack(state, one.session, position)));
+    for (const one of await Promise.all(opened))
+      dropped.push(one.dropped.then((position) => comeBack(state, one.session, position)));
   }
   stats.ages.length = 0;
   await pause(QUIET_MS);
@@ -69,7 +80,11 @@ export async function storm({ dying, surviving, clients, live }: { dying: Server
   };
 }
 
-async function watchLive({ port, token }: ServerProcess, session: string, stats: ReturnType<typeof newStats>): Promise<SseClient> {
+async function watchLive(
+  { port, token }: ServerProcess,
+  session: string,
+  stats: ReturnType<typeof newStats>,
+): Promise<SseClient> {
   await post({ port, token, path: `/v1/sessions/${session}/messages` }, { content: `say ${RATE * 600} at ${RATE}/s` });
   const client = new SseClient({ port, token, path: `/v1/sessions/${session}/events` }, stats);
   await client.opened;
@@ -88,7 +103,9 @@ function follow({ port, token }: ServerProcess, session: string, after?: string)
     const socket = connect({ port, host: '127.0.0.1' });
     socket.setEncoding('latin1');
     const query = after === undefined ? '' : `?after=${after}`;
-    socket.write(`GET /v1/sessions/${session}/events${query} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\n\r\n`);
+    socket.write(
+      `GET /v1/sessions/${session}/events${query} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\n\r\n`,
+    );
     let seen = '';
     let isLive = false;
     let drop: (position: string) => void = () => undefined;

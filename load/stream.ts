@@ -20,7 +20,12 @@ export interface StreamFigures {
   readonly violations: number;
 }
 
-async function measure(server: ServerProcess, clients: readonly SseClient[], stats: StreamStats, seconds: number): Promise<StreamFigures> {
+async function measure(
+  server: ServerProcess,
+  clients: readonly SseClient[],
+  stats: StreamStats,
+  seconds: number,
+): Promise<StreamFigures> {
   await pause(WARM_UP_MS);
   stats.ages.length = 0;
   [stats.tokens, stats.events] = [0, 0];
@@ -56,7 +61,13 @@ export async function stream(runs: number, rate: number, seconds: number): Promi
   const holdline = await streamHoldline(runs, rate, seconds);
   const after = await streamBare(runs, rate, seconds);
   const bareMicros = (before.cpuMicrosPerToken + after.cpuMicrosPerToken) / 2;
-  return { runs, rate, bare: [before, after], holdline, cpuRatio: Number((holdline.cpuMicrosPerToken / bareMicros).toFixed(2)) };
+  return {
+    runs,
+    rate,
+    bare: [before, after],
+    holdline,
+    cpuRatio: Number((holdline.cpuMicrosPerToken / bareMicros).toFixed(2)),
+  };
 }
 
 async function openAll(count: number, open: (i: number) => Promise<SseClient>): Promise<SseClient[]> {

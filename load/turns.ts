@@ -21,8 +21,12 @@ export interface TurnFigures {
 
 export async function turns(count: number, tries: number): Promise<TurnFigures> {
   return withServer(async ({ port, token }) => {
-    const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${port}/v1/sessions/${path}`, { headers: { authorization: `Bearer ${token}` } })).text();
-    const send = (session: string): Promise<unknown> => post({ port, token, path: `/v1/sessions/${session}/messages` }, { content: 'say 5 at 5000/s' });
+    const get = async (path: string): Promise<string> =>
+      (
+        await fetch(`http://127.0.0.1:${port}/v1/sessions/${path}`, { headers: { authorization: `Bearer ${token}` } })
+      ).text();
+    const send = (session: string): Promise<unknown> =>
+      post({ port, token, path: `/v1/sessions/${session}/messages` }, { content: 'say 5 at 5000/s' });
     const answered = async (session: string): Promise<string> => get(`${session}/events?until=idle&after=latest`);
     for (let i = 1; i < count; i += 1) {
       await send('long');
@@ -36,18 +40,28 @@ export async function turns(count: number, tries: number): Promise<TurnFigures> 
     const sendMs = await compare(shorts, send, answered);
     const pageMs = await compare(shorts, (session) => get(`${session}/messages?limit=${PAGE}`));
     const before = new Map<string, string>();
-    for (const session of ['long', ...shorts]) before.set(session, lastPrompt(await get(`${session}/events?until=idle`)));
-    const resumeMs = await compare(shorts, (session) => get(`${session}/events?until=idle&after=${before.get(session) ?? ''}`));
+    for (const session of ['long', ...shorts])
+      before.set(session, lastPrompt(await get(`${session}/events?until=idle`)));
+    const resumeMs = await compare(shorts, (session) =>
+      get(`${session}/events?until=idle&after=${before.get(session) ?? ''}`),
+    );
     return { turns: count, sendMs, pageMs, resumeMs };
   });
 }
 
 /** The long chat after each short one, so that both meet the same moments of the machine. */
-async function compare(shorts: readonly string[], action: (session: string) => Promise<unknown>, after?: (session: string) => Promise<unknown>): Promise<Cost> {
+async function compare(
+  shorts: readonly string[],
+  action: (session: string) => Promise<unknown>,
+  after?: (session: string) => Promise<unknown>,
+): Promise<Cost> {
   const onTurn2: number[] = [];
   const onTurn200: number[] = [];
   for (const short of shorts) {
-    for (const [session, took] of [[short, onTurn2], ['long', onTurn200]] as const) {
+    for (const [session, took] of [
+      [short, onTurn2],
+      ['long', onTurn200],
+    ] as const) {
       const begun = performance.now();
       await action(session);
       took.push(performance.now() - begun);
@@ -58,7 +72,10 @@ async function compare(shorts: readonly string[], action: (session: string) => P
 }
 
 function median(values: number[]): number {
-  return quantile(values.sort((a, b) => a - b), 0.5);
+  return quantile(
+    values.sort((a, b) => a - b),
+    0.5,
+  );
 }
 
 /** The position of the last `message.created` of a stream. */

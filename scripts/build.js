@@ -50,9 +50,13 @@ process.exitCode = await build();
 /** @returns {Promise<number>} the exit code */
 async function build() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  if (major < NODE_MIN[0] || (major === NODE_MIN[0] && minor < NODE_MIN[1])) return refuse(`Node ${NODE_MIN.join('.')} or later is needed, and this is ${process.versions.node}`);
-  if (!existsSync(join(root, 'node_modules/typescript'))) return refuse('the packages are not installed: run npm ci first');
-  const stale = PARTS.map((part) => ({ part, inputs: digestOf(part.inputs) })).filter(({ part, inputs }) => !isBuilt(part, inputs));
+  if (major < NODE_MIN[0] || (major === NODE_MIN[0] && minor < NODE_MIN[1]))
+    return refuse(`Node ${NODE_MIN.join('.')} or later is needed, and this is ${process.versions.node}`);
+  if (!existsSync(join(root, 'node_modules/typescript')))
+    return refuse('the packages are not installed: run npm ci first');
+  const stale = PARTS.map((part) => ({ part, inputs: digestOf(part.inputs) })).filter(
+    ({ part, inputs }) => !isBuilt(part, inputs),
+  );
   if (stale.length === 0) {
     console.log('holdline: the build is up to date');
     return 0;

@@ -33,7 +33,9 @@ const program = new Command('holdline')
 
 program
   .command('serve', { isDefault: true })
-  .description('gateway, worker and embedded broker in one process, or the part that HOLDLINE_ROLE names; configured by the environment')
+  .description(
+    'gateway, worker and embedded broker in one process, or the part that HOLDLINE_ROLE names; configured by the environment',
+  )
   .action(() => runServer(readConfig()));
 
 program
@@ -65,7 +67,9 @@ topics
   .command('ls')
   .description('names, heads, sizes and expiry')
   .argument('[pattern]', 'whole segments may be *', 'chat/*')
-  .action(async (pattern: string) => withTopics(readBrokerConfig(), async (store) => listTopics(store, pattern, output)));
+  .action(async (pattern: string) =>
+    withTopics(readBrokerConfig(), async (store) => listTopics(store, pattern, output)),
+  );
 topics
   .command('show')
   .description('everything the broker knows of one topic')
@@ -110,24 +114,34 @@ async function runServer(config: Config): Promise<void> {
   process.on('unhandledRejection', onDefect);
   process.on('uncaughtException', onDefect);
   const server = await serve(config, logger, onFatal);
-  const grace = closeWithGrace({ delay: config.drainMs + DRAIN_SLACK_MS, logger: false, skip: ['unhandledRejection', 'uncaughtException'] }, async ({ signal }) => {
-    if (!hasDefect) logger.info({ signal }, 'draining');
-    await server.close();
-    if (hasDefect) process.exit(1);
-  });
+  const grace = closeWithGrace(
+    { delay: config.drainMs + DRAIN_SLACK_MS, logger: false, skip: ['unhandledRejection', 'uncaughtException'] },
+    async ({ signal }) => {
+      if (!hasDefect) logger.info({ signal }, 'draining');
+      await server.close();
+      if (hasDefect) process.exit(1);
+    },
+  );
   close = () => grace.close();
-  if (config.role === 'worker') output.line(`holdline works on ${nameBroker(config.broker)}${server.url === undefined ? '' : `, its health is at ${server.url}`}`);
+  if (config.role === 'worker')
+    output.line(
+      `holdline works on ${nameBroker(config.broker)}${server.url === undefined ? '' : `, its health is at ${server.url}`}`,
+    );
   else output.line(`holdline serves ${server.url ?? ''}`);
   if (server.makeLink === undefined) return;
   // What a journal or a pipe takes is kept and read by others, so no token is written there.
   if (process.stdout.isTTY) output.line(`open ${server.makeLink()}`);
-  else if (config.broker.engine === 'log') output.line(`for a token: npx holdline token --sub you, with the same HOLDLINE_BROKER; open ${server.url ?? ''}/#token=<token>`);
+  else if (config.broker.engine === 'log')
+    output.line(
+      `for a token: npx holdline token --sub you, with the same HOLDLINE_BROKER; open ${server.url ?? ''}/#token=<token>`,
+    );
   else output.line('for a token: set HOLDLINE_JWT_SECRET and start again, then: npx holdline token --sub you');
 }
 
 // Else it would pass for an argument of the default command.
 const named = process.argv[2] ?? '-';
-if (!named.startsWith('-') && named !== 'help' && !program.commands.some((command) => command.name() === named)) program.error(`error: unknown command '${named}'`, { exitCode: 64 });
+if (!named.startsWith('-') && named !== 'help' && !program.commands.some((command) => command.name() === named))
+  program.error(`error: unknown command '${named}'`, { exitCode: 64 });
 
 program.parseAsync().catch((error: unknown) => {
   const { message, exitCode } = describeError(error);

@@ -14,10 +14,25 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'broker/log/limits.ts': [],
   'broker/log/format': ['broker'],
   'broker/log/disk': ['base', 'broker', 'broker/log/limits.ts', 'broker/log/format'],
-  'broker/log/topics': ['base', 'broker', 'broker/tail', 'broker/log/limits.ts', 'broker/log/format', 'broker/log/disk'],
+  'broker/log/topics': [
+    'base',
+    'broker',
+    'broker/tail',
+    'broker/log/limits.ts',
+    'broker/log/format',
+    'broker/log/disk',
+  ],
   'broker/log/commit': ['base', 'broker', 'broker/log/format', 'broker/log/disk', 'broker/log/topics'],
   'broker/log/read': ['broker', 'broker/tail', 'broker/log/format', 'broker/log/disk', 'broker/log/topics'],
-  'broker/log/checkpoint': ['base', 'broker', 'broker/log/limits.ts', 'broker/log/format', 'broker/log/disk', 'broker/log/topics', 'broker/log/commit'],
+  'broker/log/checkpoint': [
+    'base',
+    'broker',
+    'broker/log/limits.ts',
+    'broker/log/format',
+    'broker/log/disk',
+    'broker/log/topics',
+    'broker/log/commit',
+  ],
   'broker/log/reclaim': ['broker/log/disk', 'broker/log/topics'],
   'broker/log/recovery': ['broker', 'broker/log/format', 'broker/log/disk', 'broker/log/topics'],
   'broker/log': ['base', 'broker', 'broker/tail', 'broker/group', 'broker/log/**'],
@@ -25,7 +40,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'broker/redis/connection': ['base', 'broker', 'broker/redis/keys.ts'],
   'broker/redis/commands': ['broker', 'broker/redis/keys.ts', 'broker/redis/connection'],
   'broker/redis/watch': ['base', 'broker', 'broker/tail', 'broker/redis/connection', 'broker/redis/commands'],
-  'broker/redis/queue': ['base', 'broker', 'broker/group', 'broker/redis/keys.ts', 'broker/redis/connection', 'broker/redis/commands'],
+  'broker/redis/queue': [
+    'base',
+    'broker',
+    'broker/group',
+    'broker/redis/keys.ts',
+    'broker/redis/connection',
+    'broker/redis/commands',
+  ],
   'broker/redis': ['base', 'broker', 'broker/tail', 'broker/redis/**'],
   'broker/open-broker.ts': ['base', 'broker', 'broker/memory', 'broker/log', 'broker/log/limits.ts', 'broker/redis'],
 
@@ -35,9 +57,31 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'session/session-ref.ts': ['session/agent-limits.ts', 'session/errors.ts'],
   'session/subagent-session.ts': ['session/session-ref.ts'],
   'session/topic-names.ts': ['broker', 'session/session-ref.ts', 'session/subagent-session.ts'],
-  'session/commands': ['base', 'broker', 'session/errors.ts', 'session/session-ref.ts', 'session/topic-names.ts', 'session/events'],
-  'session/history': ['broker', 'session/errors.ts', 'session/session-ref.ts', 'session/topic-names.ts', 'session/events', 'session/commands'],
-  'session/stores': ['base', 'broker', 'session/errors.ts', 'session/session-ref.ts', 'session/topic-names.ts', 'session/events', 'session/commands'],
+  'session/commands': [
+    'base',
+    'broker',
+    'session/errors.ts',
+    'session/session-ref.ts',
+    'session/topic-names.ts',
+    'session/events',
+  ],
+  'session/history': [
+    'broker',
+    'session/errors.ts',
+    'session/session-ref.ts',
+    'session/topic-names.ts',
+    'session/events',
+    'session/commands',
+  ],
+  'session/stores': [
+    'base',
+    'broker',
+    'session/errors.ts',
+    'session/session-ref.ts',
+    'session/topic-names.ts',
+    'session/events',
+    'session/commands',
+  ],
   session: ['base', 'broker', 'session/**'],
 
   stream: ['base', 'broker', 'broker/tail', 'session/events'],
@@ -49,36 +93,117 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'gateway/readiness.ts': ['broker', 'gateway/gateway-error.ts'],
   'gateway/json': ['gateway/gateway-error.ts'],
   'gateway/limits': ['base', 'session/session-ref.ts', 'gateway/gateway-error.ts'],
-  'gateway/auth': ['base', 'broker', 'session/**', 'gateway/gateway-error.ts', 'gateway/gateway-config.ts', 'gateway/json', 'gateway/limits'],
+  'gateway/auth': [
+    'base',
+    'broker',
+    'session/**',
+    'gateway/gateway-error.ts',
+    'gateway/gateway-config.ts',
+    'gateway/json',
+    'gateway/limits',
+  ],
   'gateway/connections': ['base', 'stream', 'gateway/readiness.ts', 'gateway/auth'],
   'gateway/metrics.ts': ['broker', 'session/commands', 'stream', 'gateway/connections'],
   'gateway/http': [
-    'base', 'broker', 'session/**', 'stream', 'gateway/gateway-error.ts', 'gateway/error-map.ts', 'gateway/gateway-config.ts', 'gateway/readiness.ts',
-    'gateway/metrics.ts', 'gateway/json', 'gateway/limits', 'gateway/auth',
+    'base',
+    'broker',
+    'session/**',
+    'stream',
+    'gateway/gateway-error.ts',
+    'gateway/error-map.ts',
+    'gateway/gateway-config.ts',
+    'gateway/readiness.ts',
+    'gateway/metrics.ts',
+    'gateway/json',
+    'gateway/limits',
+    'gateway/auth',
   ],
   'gateway/watch': ['base', 'broker', 'broker/group', 'session/**', 'stream', 'gateway/connections'],
   gateway: [
-    'base', 'broker', 'session/**', 'stream', 'gateway/gateway-error.ts', 'gateway/gateway-config.ts', 'gateway/known-agents.ts', 'gateway/readiness.ts',
-    'gateway/metrics.ts', 'gateway/limits', 'gateway/auth', 'gateway/connections', 'gateway/http', 'gateway/watch',
+    'base',
+    'broker',
+    'session/**',
+    'stream',
+    'gateway/gateway-error.ts',
+    'gateway/gateway-config.ts',
+    'gateway/known-agents.ts',
+    'gateway/readiness.ts',
+    'gateway/metrics.ts',
+    'gateway/limits',
+    'gateway/auth',
+    'gateway/connections',
+    'gateway/http',
+    'gateway/watch',
   ],
   'gateway/gateway-parts.ts': [
-    'base', 'broker', 'session/**', 'stream', 'gateway', 'gateway/gateway-config.ts', 'gateway/readiness.ts', 'gateway/metrics.ts', 'gateway/limits',
-    'gateway/auth', 'gateway/connections', 'gateway/http', 'gateway/watch',
+    'base',
+    'broker',
+    'session/**',
+    'stream',
+    'gateway',
+    'gateway/gateway-config.ts',
+    'gateway/readiness.ts',
+    'gateway/metrics.ts',
+    'gateway/limits',
+    'gateway/auth',
+    'gateway/connections',
+    'gateway/http',
+    'gateway/watch',
   ],
   'gateway/ws': [
-    'base', 'broker', 'session/**', 'stream', 'gateway', 'gateway/gateway-error.ts', 'gateway/error-map.ts', 'gateway/gateway-config.ts', 'gateway/json',
-    'gateway/limits', 'gateway/auth', 'gateway/connections', 'gateway/http',
+    'base',
+    'broker',
+    'session/**',
+    'stream',
+    'gateway',
+    'gateway/gateway-error.ts',
+    'gateway/error-map.ts',
+    'gateway/gateway-config.ts',
+    'gateway/json',
+    'gateway/limits',
+    'gateway/auth',
+    'gateway/connections',
+    'gateway/http',
   ],
   'gateway/routes': [
-    'base', 'broker', 'session/**', 'stream', 'gateway', 'gateway/gateway-error.ts', 'gateway/error-map.ts', 'gateway/gateway-config.ts', 'gateway/readiness.ts',
-    'gateway/metrics.ts', 'gateway/limits', 'gateway/auth', 'gateway/connections', 'gateway/http', 'gateway/ws',
+    'base',
+    'broker',
+    'session/**',
+    'stream',
+    'gateway',
+    'gateway/gateway-error.ts',
+    'gateway/error-map.ts',
+    'gateway/gateway-config.ts',
+    'gateway/readiness.ts',
+    'gateway/metrics.ts',
+    'gateway/limits',
+    'gateway/auth',
+    'gateway/connections',
+    'gateway/http',
+    'gateway/ws',
   ],
   'gateway/health-app.ts': [
-    'base', 'broker', 'gateway/gateway-config.ts', 'gateway/readiness.ts', 'gateway/metrics.ts', 'gateway/connections', 'gateway/http', 'gateway/routes',
+    'base',
+    'broker',
+    'gateway/gateway-config.ts',
+    'gateway/readiness.ts',
+    'gateway/metrics.ts',
+    'gateway/connections',
+    'gateway/http',
+    'gateway/routes',
   ],
   'gateway/app.ts': [
-    'base', 'broker', 'session/**', 'gateway/gateway-config.ts', 'gateway/metrics.ts', 'gateway/auth', 'gateway/connections', 'gateway/http', 'gateway/routes',
-    'gateway/gateway-parts.ts', 'gateway/health-app.ts',
+    'base',
+    'broker',
+    'session/**',
+    'gateway/gateway-config.ts',
+    'gateway/metrics.ts',
+    'gateway/auth',
+    'gateway/connections',
+    'gateway/http',
+    'gateway/routes',
+    'gateway/gateway-parts.ts',
+    'gateway/health-app.ts',
   ],
 
   'worker/agent-error.ts': [],
@@ -91,14 +216,39 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'worker/providers/upstream': ['base', 'worker/provider.ts'],
   'worker/providers/openai': ['base', 'worker/provider.ts', 'worker/conversation', 'worker/providers/upstream'],
   'worker/run': [
-    'base', 'broker', 'session/**', 'worker/agent-error.ts', 'worker/provider.ts', 'worker/persist.ts', 'worker/agent.ts', 'worker/conversation', 'worker/watch',
+    'base',
+    'broker',
+    'session/**',
+    'worker/agent-error.ts',
+    'worker/provider.ts',
+    'worker/persist.ts',
+    'worker/agent.ts',
+    'worker/conversation',
+    'worker/watch',
   ],
-  worker: ['base', 'broker', 'session/**', 'worker/provider.ts', 'worker/persist.ts', 'worker/agent.ts', 'worker/watch', 'worker/run'],
+  worker: [
+    'base',
+    'broker',
+    'session/**',
+    'worker/provider.ts',
+    'worker/persist.ts',
+    'worker/agent.ts',
+    'worker/watch',
+    'worker/run',
+  ],
 
   sdk: ['base', 'broker', 'session/**', 'worker/**'],
   'sdk/threads': ['base', 'session/**', 'worker/**', 'sdk'],
   'sdk/handler-agent.ts': ['base', 'broker', 'session/**', 'worker/**', 'sdk', 'sdk/threads'],
-  'sdk/create-worker.ts': ['base', 'broker', 'broker/open-broker.ts', 'broker/redis/connection', 'session/**', 'worker/**', 'sdk/**'],
+  'sdk/create-worker.ts': [
+    'base',
+    'broker',
+    'broker/open-broker.ts',
+    'broker/redis/connection',
+    'session/**',
+    'worker/**',
+    'sdk/**',
+  ],
 
   'client/environment.ts': [],
   'client/chat-client-error.ts': [],
@@ -108,9 +258,28 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'client/state': ['client/environment.ts', 'client/chat-client-error.ts', 'client/protocol', 'client/http'],
   client: ['client/**'],
 
-  'cli/config': ['base', 'broker/group', 'broker/redis/connection', 'session/**', 'gateway/auth', 'gateway/gateway-config.ts', 'worker/**', 'sdk/threads'],
+  'cli/config': [
+    'base',
+    'broker/group',
+    'broker/redis/connection',
+    'session/**',
+    'gateway/auth',
+    'gateway/gateway-config.ts',
+    'worker/**',
+    'sdk/threads',
+  ],
   'cli/admin': ['base', 'broker'],
-  cli: ['base', 'broker', 'broker/open-broker.ts', 'broker/redis/connection', 'session/**', 'gateway/**', 'worker/**', 'sdk/**', 'cli/**'],
+  cli: [
+    'base',
+    'broker',
+    'broker/open-broker.ts',
+    'broker/redis/connection',
+    'session/**',
+    'gateway/**',
+    'worker/**',
+    'sdk/**',
+    'cli/**',
+  ],
   'main.ts': ['base', 'cli', 'cli/config', 'sdk/**'],
 };
 
@@ -133,9 +302,11 @@ export interface SourceFile {
 }
 
 export function importsOf(text: string): string[] {
-  return [...text.matchAll(/(?:^|\n)\s*(?:import|export)\s[^'";]*?from\s+'([^']+)'|import\('([^']+)'\)|(?:^|\n)import\s+'([^']+)'/g)].map(
-    (match) => match[1] ?? match[2] ?? match[3] ?? '',
-  );
+  return [
+    ...text.matchAll(
+      /(?:^|\n)\s*(?:import|export)\s[^'";]*?from\s+'([^']+)'|import\('([^']+)'\)|(?:^|\n)import\s+'([^']+)'/g,
+    ),
+  ].map((match) => match[1] ?? match[2] ?? match[3] ?? '');
 }
 
 function roomOf(path: string): string {
@@ -145,7 +316,9 @@ function roomOf(path: string): string {
 }
 
 function allows(allowed: string, room: string): boolean {
-  return allowed.endsWith('/**') ? room === allowed.slice(0, -3) || room.startsWith(allowed.slice(0, -2)) : room === allowed;
+  return allowed.endsWith('/**')
+    ? room === allowed.slice(0, -3) || room.startsWith(allowed.slice(0, -2))
+    : room === allowed;
 }
 
 export function layerViolations(files: readonly SourceFile[]): string[] {
@@ -156,7 +329,9 @@ function violation(path: string, name: string): string | undefined {
   const from = roomOf(path);
   const layer = path.split('/')[0];
   if (!name.startsWith('.')) {
-    const owned = Object.entries(OWNED_PACKAGES).find(([known]) => name === known || name.startsWith(known.endsWith('/') ? known : `${known}/`));
+    const owned = Object.entries(OWNED_PACKAGES).find(
+      ([known]) => name === known || name.startsWith(known.endsWith('/') ? known : `${known}/`),
+    );
     if (owned === undefined || owned[1] === layer || (name === 'ws' && layer === 'client')) return undefined;
     return `${path} imports ${name}, which only src/${owned[1]} may know`;
   }
@@ -169,7 +344,12 @@ function violation(path: string, name: string): string | undefined {
 export function importCycles(files: readonly SourceFile[]): string[] {
   return cyclesIn(
     new Map(
-      files.map(({ path, text }) => [path, importsOf(text).filter((name) => name.startsWith('.')).map((name) => normalize(join(dirname(path), name)))]),
+      files.map(({ path, text }) => [
+        path,
+        importsOf(text)
+          .filter((name) => name.startsWith('.'))
+          .map((name) => normalize(join(dirname(path), name))),
+      ]),
     ),
   );
 }
@@ -194,6 +374,11 @@ function cyclesIn(graph: ReadonlyMap<string, readonly string[]>): string[] {
 /** Rooms that import one another in a circle, by the table itself: it must allow none. */
 export function roomCycles(): string[] {
   const rooms = Object.keys(MAY_IMPORT);
-  const graph = new Map(rooms.map((room) => [room, rooms.filter((other) => other !== room && (MAY_IMPORT[room] ?? []).some((allowed) => allows(allowed, other)))]));
+  const graph = new Map(
+    rooms.map((room) => [
+      room,
+      rooms.filter((other) => other !== room && (MAY_IMPORT[room] ?? []).some((allowed) => allows(allowed, other))),
+    ]),
+  );
   return cyclesIn(graph);
 }

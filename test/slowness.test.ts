@@ -27,9 +27,15 @@ describe('the progress line', () => {
   it('names files, tests, failures, the time, the slowest file and those that run', () => {
     const lines: string[] = [];
     let now = 0;
-    const reporter = new ProgressReporter((line) => lines.push(line), () => now);
+    const reporter = new ProgressReporter(
+      (line) => lines.push(line),
+      () => now,
+    );
     reporter.onTestRunStart(new Array<never>(3));
-    for (const [name, duration, state] of [['a.test.ts', 7_000, 'passed'], ['b.test.ts', 21_000, 'failed']] as const) {
+    for (const [name, duration, state] of [
+      ['a.test.ts', 7_000, 'passed'],
+      ['b.test.ts', 21_000, 'failed'],
+    ] as const) {
       reporter.onTestModuleStart({ relativeModuleId: name });
       reporter.onTestCaseResult({ result: () => ({ state }) as never });
       reporter.onTestModuleEnd({ relativeModuleId: name, diagnostic: () => ({ duration }) as never });
@@ -38,7 +44,9 @@ describe('the progress line', () => {
     now = 30_000;
     reporter.tell();
     reporter.onTestRunEnd();
-    expect(lines[0]).toMatch(/^progress: 2 of 3 files \| 2 tests, 1 failed \| 30 s so far \| slowest b\.test\.ts 21 s \| now c\.test\.ts \| time-outs x\d+\.\d$/);
+    expect(lines[0]).toMatch(
+      /^progress: 2 of 3 files \| 2 tests, 1 failed \| 30 s so far \| slowest b\.test\.ts 21 s \| now c\.test\.ts \| time-outs x\d+\.\d$/,
+    );
     expect(lines.slice(-2)).toEqual(['  21 s b.test.ts', '  7 s a.test.ts']);
   });
 });

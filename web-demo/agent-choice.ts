@@ -17,7 +17,11 @@ export class AgentChoice {
       if (!(error instanceof ChatClientError)) throw error;
       return;
     }
-    this.#select.replaceChildren(...this.#agents.map(({ name, description }) => element('option', { value: name, title: description ?? name }, name)));
+    this.#select.replaceChildren(
+      ...this.#agents.map(({ name, description }) =>
+        element('option', { value: name, title: description ?? name }, name),
+      ),
+    );
     this.#select.value = (this.#agents.find(({ isDefault }) => isDefault) ?? this.#agents[0])?.name ?? '';
   }
 

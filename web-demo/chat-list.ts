@@ -83,29 +83,38 @@ export class ChatList {
 
   #make(chatId: string): Item {
     const link = element('a', { href: chatFragment(chatId) });
-    const busy = element('span', { class: 'busy', 'data-testid': 'busy', role: 'img', 'aria-label': 'An answer is being written' });
+    const busy = element('span', {
+      class: 'busy',
+      'data-testid': 'busy',
+      role: 'img',
+      'aria-label': 'An answer is being written',
+    });
     const remove = this.#removeButton(chatId);
     return { element: element('li', { 'data-chat': chatId }, link, busy, remove), link, busy, remove };
   }
 
   #removeButton(chatId: string): HTMLButtonElement {
     let isSure = false;
-    const remove = button('✕', () => {
-      if (isSure) {
-        this.#actions.remove(chatId);
-        return;
-      }
-      isSure = true;
-      remove.textContent = 'Delete?';
-      remove.dataset['sure'] = '';
-      setTimeout(() => {
-        isSure = false;
-        remove.textContent = '✕';
-        delete remove.dataset['sure'];
+    const remove = button(
+      '✕',
+      () => {
+        if (isSure) {
+          this.#actions.remove(chatId);
+          return;
+        }
+        isSure = true;
+        remove.textContent = 'Delete?';
+        remove.dataset['sure'] = '';
+        setTimeout(() => {
+          isSure = false;
+          remove.textContent = '✕';
+          delete remove.dataset['sure'];
+          label(remove);
+        }, SURE_MS);
         label(remove);
-      }, SURE_MS);
-      label(remove);
-    }, { class: 'quiet small remove' });
+      },
+      { class: 'quiet small remove' },
+    );
     return remove;
   }
 }

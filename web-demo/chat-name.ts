@@ -12,7 +12,10 @@ export const TITLE_LENGTH_MAX = 60;
 
 /** The first line with text in it, cut at a word's end where it is longer. Undefined where there is no text. */
 export function titleOf(prompt: string): string | undefined {
-  const line = prompt.split('\n').map((each) => each.trim()).find((each) => each !== '');
+  const line = prompt
+    .split('\n')
+    .map((each) => each.trim())
+    .find((each) => each !== '');
   if (line === undefined || line.length <= TITLE_LENGTH_MAX) return line;
   // One character more, so that a word that ends exactly at the limit is kept.
   const words = /^(.*\S)\s/s.exec(line.slice(0, TITLE_LENGTH_MAX + 1))?.[1];

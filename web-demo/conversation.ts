@@ -93,7 +93,8 @@ export class Conversation {
    *  lies where it lay. */
   #giveBack({ index, way, top }: Hand): void {
     const message = this.#messages.children[Math.min(index, this.#messages.children.length - 1)];
-    const same = way === undefined ? undefined : message?.querySelector<HTMLElement>(`.fork:not([hidden]) [data-way=${way}]`);
+    const same =
+      way === undefined ? undefined : message?.querySelector<HTMLElement>(`.fork:not([hidden]) [data-way=${way}]`);
     const next = same ?? message?.querySelector<HTMLElement>('.status:not([hidden]) button');
     next?.focus({ preventScroll: true });
     if (same === undefined || same === null) return;

@@ -7,7 +7,9 @@ import { isSuccess, parseJson, readAnswer } from '../src/client/http/http-answer
 export async function answersWithDemo(fetchOnce: Fetch, token: string): Promise<boolean> {
   try {
     // Read whatever it says: an answer that nobody reads keeps its connection.
-    const answer = await readAnswer(await fetchOnce('/v1/agents', { headers: { accept: 'application/json', authorization: `Bearer ${token}` } }));
+    const answer = await readAnswer(
+      await fetchOnce('/v1/agents', { headers: { accept: 'application/json', authorization: `Bearer ${token}` } }),
+    );
     return isSuccess(answer) && isDemoDefault(parseJson(answer.text));
   } catch (error) {
     if (error instanceof TypeError || error instanceof ChatClientError) return false;
@@ -18,8 +20,11 @@ export async function answersWithDemo(fetchOnce: Fetch, token: string): Promise<
 /** Is the agent that answers prompts which name none the demo? */
 export function isDemoDefault(body: unknown): boolean {
   const agents: unknown = typeof body === 'object' && body !== null && 'agents' in body ? body.agents : undefined;
-  return Array.isArray(agents) && agents.some((agent: unknown) => {
-    const { isDefault, isDemo } = (agent ?? {}) as { readonly isDefault?: unknown; readonly isDemo?: unknown };
-    return isDefault === true && isDemo === true;
-  });
+  return (
+    Array.isArray(agents) &&
+    agents.some((agent: unknown) => {
+      const { isDefault, isDemo } = (agent ?? {}) as { readonly isDefault?: unknown; readonly isDemo?: unknown };
+      return isDefault === true && isDemo === true;
+    })
+  );
 }

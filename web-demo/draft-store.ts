@@ -26,7 +26,8 @@ export class DraftStore {
   /** An empty text is no draft. */
   save(chatId = NEW_CHAT, text: string): void {
     const others = this.#load().filter(([id]) => id !== chatId);
-    const drafts = text === '' ? others : [...others.slice(1 - DRAFTS_MAX), [chatId, text.slice(0, DRAFT_CHARS_MAX)] as const];
+    const drafts =
+      text === '' ? others : [...others.slice(1 - DRAFTS_MAX), [chatId, text.slice(0, DRAFT_CHARS_MAX)] as const];
     try {
       this.#storage.setItem(KEY, JSON.stringify(drafts));
     } catch (error) {

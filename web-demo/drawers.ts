@@ -22,7 +22,8 @@ export class Drawers {
     }
     this.#scrim.addEventListener('click', () => this.close());
     // Grown wide enough, the drawer is a column again and hides nothing.
-    for (const width of [matchMedia('(min-width: 47.5rem)'), this.#isWide]) width.addEventListener('change', () => this.close());
+    for (const width of [matchMedia('(min-width: 47.5rem)'), this.#isWide])
+      width.addEventListener('change', () => this.close());
     this.#showColumn();
   }
 

@@ -32,7 +32,8 @@ export class Diary {
     this.#lostAt = undefined;
     if (lost === undefined) return undefined;
     const missed = snapshot.counters.events - lost.events;
-    const caughtUp = missed === 0 ? 'nothing had been missed' : `caught up on ${missed} ${missed === 1 ? 'event' : 'events'}`;
+    const caughtUp =
+      missed === 0 ? 'nothing had been missed' : `caught up on ${missed} ${missed === 1 ? 'event' : 'events'}`;
     return `Resumed after event ${offsetOf(lost.position)}, ${caughtUp}`;
   }
 }

@@ -50,7 +50,11 @@ export class MessageView {
     const forks = [this.#answers.element, this.#fork.element];
     const rest = [this.#sentence, this.#buttons];
     // At the edge that the message is at, so that they stand still while buttons come and go.
-    this.#foot = element('div', { class: 'status' }, ...(message.role === 'assistant' ? [...forks, ...rest] : [...rest, ...forks]));
+    this.#foot = element(
+      'div',
+      { class: 'status' },
+      ...(message.role === 'assistant' ? [...forks, ...rest] : [...rest, ...forks]),
+    );
     this.element = element(
       'article',
       { class: 'message', 'data-testid': 'message', 'data-role': message.role, 'aria-label': label },
@@ -102,7 +106,8 @@ export class MessageView {
     // Where nothing is amiss, what can be done shows when it is looked for.
     this.#foot.classList.toggle('calm', sentence === undefined);
     const forks = message.alternatives ?? message.answers;
-    this.#foot.hidden = this.#editor !== undefined || (sentence === undefined && actions.length === 0 && forks === undefined);
+    this.#foot.hidden =
+      this.#editor !== undefined || (sentence === undefined && actions.length === 0 && forks === undefined);
   }
 
   /** Only where they change: a button that is made anew under somebody's finger or focus is not pressed. */
@@ -111,7 +116,10 @@ export class MessageView {
     this.#shownActions = actions.join();
     this.#buttons.replaceChildren(
       ...actions.map((name) => {
-        const made = button(ACTION_LABELS[name], () => this.#act(name, made), { class: 'small quiet', 'data-testid': name });
+        const made = button(ACTION_LABELS[name], () => this.#act(name, made), {
+          class: 'small quiet',
+          'data-testid': name,
+        });
         return made;
       }),
     );
@@ -148,7 +156,8 @@ export class MessageView {
   async #saveEdit(message: Message, run: Run | undefined, text: string): Promise<void> {
     const isSaved = await this.#actions.edit(message, run, text);
     // What was written is not lost with the attempt.
-    if (!isSaved && this.#editor === undefined && this.element.isConnected) this.#openEditor(this.#message ?? message, this.#run, text);
+    if (!isSaved && this.#editor === undefined && this.element.isConnected)
+      this.#openEditor(this.#message ?? message, this.#run, text);
   }
 
   #openEditor(message: Message, run: Run | undefined, text: string): void {

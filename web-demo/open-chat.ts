@@ -45,8 +45,20 @@ export class OpenChat {
   }
 
   /** @param replaces the prompt in whose place it stands @param agent of a new chat; else it is the one that was asked last */
-  send(content: string, { replaces, agent = this.#chat?.snapshot().runs.at(-1)?.agent }: { readonly replaces?: string | undefined; readonly agent?: string | undefined } = {}): void {
-    const unsent = { chatId: this.chatId, messageId: randomId(), content, ...(replaces === undefined ? {} : { replaces }), ...(agent === undefined ? {} : { agent }) };
+  send(
+    content: string,
+    {
+      replaces,
+      agent = this.#chat?.snapshot().runs.at(-1)?.agent,
+    }: { readonly replaces?: string | undefined; readonly agent?: string | undefined } = {},
+  ): void {
+    const unsent = {
+      chatId: this.chatId,
+      messageId: randomId(),
+      content,
+      ...(replaces === undefined ? {} : { replaces }),
+      ...(agent === undefined ? {} : { agent }),
+    };
     this.#parts.unsent.add(unsent);
     void this.#deliver(unsent);
   }
@@ -55,7 +67,13 @@ export class OpenChat {
   resend(message: Message): void {
     const { messageId, replaces } = message;
     const agent = this.#parts.unsent.find(messageId)?.agent;
-    const unsent = { chatId: this.chatId, messageId, content: plainText(message), ...(replaces === undefined ? {} : { replaces }), ...(agent === undefined ? {} : { agent }) };
+    const unsent = {
+      chatId: this.chatId,
+      messageId,
+      content: plainText(message),
+      ...(replaces === undefined ? {} : { replaces }),
+      ...(agent === undefined ? {} : { agent }),
+    };
     this.#parts.unsent.add(unsent);
     void this.#deliver(unsent);
   }
@@ -146,7 +164,11 @@ export class OpenChat {
     try {
       if (!this.#exists()) await this.#make(unsent);
       this.#early = this.#early.filter((early) => early.messageId !== messageId);
-      await this.#follow().send(content, { messageId, ...(replaces === undefined ? {} : { replaces }), ...(agent === undefined ? {} : { agent }) });
+      await this.#follow().send(content, {
+        messageId,
+        ...(replaces === undefined ? {} : { replaces }),
+        ...(agent === undefined ? {} : { agent }),
+      });
       this.#parts.unsent.remove(messageId);
       this.#parts.onSent();
     } catch (error) {
@@ -196,7 +218,14 @@ export class OpenChat {
 }
 
 function unsentMessage({ messageId, content, replaces }: Unsent, error: WireError): Message {
-  return { messageId, role: 'user', parts: textParts(content), delivery: 'unsent', error, ...(replaces === undefined ? {} : { replaces }) };
+  return {
+    messageId,
+    role: 'user',
+    parts: textParts(content),
+    delivery: 'unsent',
+    error,
+    ...(replaces === undefined ? {} : { replaces }),
+  };
 }
 
 function textParts(text: string): Message['parts'] {

@@ -95,7 +95,10 @@ export class Page {
       },
     });
     this.#walk = new SessionWalk((query) => this.#client.sessions(query));
-    this.#list = new ChatList({ remove: (chatId) => void this.#remove(chatId), readMore: () => void this.#readList('more') });
+    this.#list = new ChatList({
+      remove: (chatId) => void this.#remove(chatId),
+      readMore: () => void this.#readList('more'),
+    });
     this.#listen();
     void answersWithDemo(cable.fetch, parts.token).then((isDemo) => this.#composer.showSuggestions(isDemo));
     void this.#agents.read(this.#client).then(() => this.#agents.show(this.#open === undefined));
@@ -232,12 +235,17 @@ export class Page {
   }
 
   #readListLater(): void {
-    const isBusyElsewhere = this.#walk.sessions.some(({ sessionId, isActive }) => isActive && sessionId !== this.#open?.chatId);
+    const isBusyElsewhere = this.#walk.sessions.some(
+      ({ sessionId, isActive }) => isActive && sessionId !== this.#open?.chatId,
+    );
     clearTimeout(this.#listTimer);
-    this.#listTimer = setTimeout(() => {
-      // A page that nobody looks at reads it when it is looked at.
-      if (document.visibilityState === 'visible') void this.#readList();
-    }, isBusyElsewhere ? LIST_BUSY_MS : LIST_IDLE_MS);
+    this.#listTimer = setTimeout(
+      () => {
+        // A page that nobody looks at reads it when it is looked at.
+        if (document.visibilityState === 'visible') void this.#readList();
+      },
+      isBusyElsewhere ? LIST_BUSY_MS : LIST_IDLE_MS,
+    );
   }
 
   /** @returns whether it could be done */
@@ -264,7 +272,10 @@ export class Page {
     const sessions = this.#sessions(snapshot);
     const listed = sessions.find(({ sessionId }) => sessionId === chat?.chatId);
     const title = chat === undefined ? NEW_CHAT : nameOf(snapshot, listed?.title, listed !== undefined);
-    this.#title.show(title, connection !== undefined && connection.state !== 'closed' && snapshot?.position !== undefined);
+    this.#title.show(
+      title,
+      connection !== undefined && connection.state !== 'closed' && snapshot?.position !== undefined,
+    );
     this.#badge.show(connection);
     this.#notice.showState(chat !== undefined && this.#removing.has(chat.chatId) ? undefined : connection);
     this.#conversation.show(snapshot);
@@ -282,7 +293,11 @@ export class Page {
     if (isGone(connection)) return sessions.filter((session) => session.sessionId !== sessionId);
     if (connection.state !== 'live') return sessions;
     const isActive = isBusy(snapshot);
-    return sessions.map((session) => (session.sessionId === sessionId ? { ...session, isActive, title: nameOf(snapshot, session.title, true) } : session));
+    return sessions.map((session) =>
+      session.sessionId === sessionId
+        ? { ...session, isActive, title: nameOf(snapshot, session.title, true) }
+        : session,
+    );
   }
 
   #tell(snapshot: ChatSnapshot): void {

@@ -27,7 +27,10 @@ export function partView(part: Part, role: string, parser: Parser): PartView {
 
 function markdownPart(parser: Parser): PartView {
   const view = new MarkdownView(parser);
-  return { element: view.element, update: (part) => view.update(part.kind === 'text' ? lackingStart(part.start) + part.text : '') };
+  return {
+    element: view.element,
+    update: (part) => view.update(part.kind === 'text' ? lackingStart(part.start) + part.text : ''),
+  };
 }
 
 function plainPart(): PartView {

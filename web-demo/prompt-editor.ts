@@ -9,7 +9,12 @@ export interface EditorActions {
 
 export class PromptEditor {
   readonly element: HTMLFormElement;
-  readonly #box = element('textarea', { rows: '1', 'aria-label': 'Change this message', 'data-testid': 'editor', autocomplete: 'off' });
+  readonly #box = element('textarea', {
+    rows: '1',
+    'aria-label': 'Change this message',
+    'data-testid': 'editor',
+    autocomplete: 'off',
+  });
   readonly #actions: EditorActions;
 
   /** @param verb what becomes of the text: "Send" */
@@ -18,7 +23,12 @@ export class PromptEditor {
     this.#box.value = text;
     const save = element('button', { type: 'submit', class: 'primary small', 'data-testid': 'save' }, verb);
     const cancel = button('Cancel', () => actions.cancel(), { class: 'quiet small' });
-    this.element = element('form', { class: 'editor' }, this.#box, element('div', { class: 'editor-foot' }, cancel, save));
+    this.element = element(
+      'form',
+      { class: 'editor' },
+      this.#box,
+      element('div', { class: 'editor-foot' }, cancel, save),
+    );
     this.element.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#submit();

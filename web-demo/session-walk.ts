@@ -18,7 +18,8 @@ export class SessionWalk {
   get sessions(): readonly SessionSummary[] {
     const byId = new Map<string, SessionSummary>();
     // A chat that was used while pages were read may be on two of them; the first one knows more.
-    for (const session of this.#pages.flatMap((page) => page.sessions)) if (!byId.has(session.sessionId)) byId.set(session.sessionId, session);
+    for (const session of this.#pages.flatMap((page) => page.sessions))
+      if (!byId.has(session.sessionId)) byId.set(session.sessionId, session);
     return [...byId.values()];
   }
 
@@ -48,7 +49,10 @@ export class SessionWalk {
 
   /** It is gone, whatever a page that was read before says. */
   forget(sessionId: string): void {
-    this.#pages = this.#pages.map((page) => ({ ...page, sessions: page.sessions.filter((session) => session.sessionId !== sessionId) }));
+    this.#pages = this.#pages.map((page) => ({
+      ...page,
+      sessions: page.sessions.filter((session) => session.sessionId !== sessionId),
+    }));
   }
 
   #next(before: SessionPage | undefined): Promise<SessionPage> {

@@ -46,7 +46,9 @@ export class SurvivalPanel {
     this.#firstWire = firstWire;
     this.#drop.addEventListener('click', () => this.#dropConnection());
     find('reload', HTMLButtonElement).addEventListener('click', () => location.reload());
-    find('second-tab', HTMLButtonElement).addEventListener('click', () => window.open(location.href, '_blank', 'noopener'));
+    find('second-tab', HTMLButtonElement).addEventListener('click', () =>
+      window.open(location.href, '_blank', 'noopener'),
+    );
     for (const [wire, radio] of Object.entries(this.#radios)) {
       radio.addEventListener('change', () => useWire(wire as WireName));
     }

@@ -61,8 +61,10 @@ export class UnsentStore {
 /** Storage outlives versions of this page. */
 function isUnsent(value: unknown): value is Unsent {
   const fields = value as Partial<Unsent> | null;
-  if (typeof fields?.chatId !== 'string' || typeof fields.messageId !== 'string' || typeof fields.content !== 'string') return false;
-  if (fields.refused !== undefined && typeof (fields.refused as Partial<WireError> | null)?.message !== 'string') return false;
+  if (typeof fields?.chatId !== 'string' || typeof fields.messageId !== 'string' || typeof fields.content !== 'string')
+    return false;
+  if (fields.refused !== undefined && typeof (fields.refused as Partial<WireError> | null)?.message !== 'string')
+    return false;
   if (fields.agent !== undefined && typeof fields.agent !== 'string') return false;
   return fields.replaces === undefined || typeof fields.replaces === 'string';
 }

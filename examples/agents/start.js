@@ -17,10 +17,16 @@ function start(args, env) {
 }
 
 if (process.env['HOLDLINE_BROKER']?.startsWith('redis')) {
-  const env = { HOLDLINE_ROLE: 'gateway', HOLDLINE_JWT_SECRET: process.env['HOLDLINE_JWT_SECRET'] ?? randomBytes(32).toString('hex') };
+  const env = {
+    HOLDLINE_ROLE: 'gateway',
+    HOLDLINE_JWT_SECRET: process.env['HOLDLINE_JWT_SECRET'] ?? randomBytes(32).toString('hex'),
+  };
   start([holdline, 'serve'], env);
   for (let workers = 0; workers < 2; workers += 1) start([file('worker.js')], {});
-  const token = execFileSync(process.execPath, [holdline, 'token', '--sub', 'you'], { env: { ...process.env, ...env }, encoding: 'utf8' });
+  const token = execFileSync(process.execPath, [holdline, 'token', '--sub', 'you'], {
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+  });
   console.log(`kill -9 any of them; open http://127.0.0.1:${process.env['PORT'] ?? 8080}/#token=${token}`);
 } else {
   start([holdline, 'serve'], { HOLDLINE_AGENTS: file('agents.json') });

@@ -25,7 +25,10 @@ export const systemClock: Clock = {
   after(ms, callback) {
     let timeout: NodeJS.Timeout;
     const wait = (left: number): void => {
-      timeout = left > TIMEOUT_MS_MAX ? setTimeout(() => wait(left - TIMEOUT_MS_MAX), TIMEOUT_MS_MAX) : setTimeout(callback, left);
+      timeout =
+        left > TIMEOUT_MS_MAX
+          ? setTimeout(() => wait(left - TIMEOUT_MS_MAX), TIMEOUT_MS_MAX)
+          : setTimeout(callback, left);
       timeout.unref();
     };
     wait(ms);

@@ -2,7 +2,17 @@
 // that goes through a request's header or the log. The only file that knows OpenTelemetry, and of it the API alone: the
 // SDK is the user's, and where none is registered all of this does nothing. Spans carry ids, names and figures, never
 // what anybody said; there is one for a prompt and one for each attempt at its run, and none for a token.
-import { context, isSpanContextValid, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, type Attributes, type Context, type Span } from '@opentelemetry/api';
+import {
+  context,
+  isSpanContextValid,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Attributes,
+  type Context,
+  type Span,
+} from '@opentelemetry/api';
 import type { Clock } from './clock.ts';
 
 /** `00-<trace id>-<span id>-<flags>`. [W3C Trace Context §3.2] */
@@ -28,7 +38,13 @@ export function traceOfRequest(header: string | readonly string[] | undefined): 
 }
 
 /** What every span of a session says. */
-export function sessionAttributes({ tenant, sessionId }: { readonly tenant: string; readonly sessionId: string }): Attributes {
+export function sessionAttributes({
+  tenant,
+  sessionId,
+}: {
+  readonly tenant: string;
+  readonly sessionId: string;
+}): Attributes {
   return { 'holdline.tenant': tenant, 'holdline.session.id': sessionId };
 }
 
@@ -57,11 +73,20 @@ export class WorkSpan {
 
 /** Does the work inside a span of its own: what is called in there and traces itself, such as a request to a model,
  *  becomes part of it. Rejects with what the work rejects with. */
-export async function traced<T>(name: string, options: SpanOptions, clock: Clock, work: (span: WorkSpan) => Promise<T>): Promise<T> {
+export async function traced<T>(
+  name: string,
+  options: SpanOptions,
+  clock: Clock,
+  work: (span: WorkSpan) => Promise<T>,
+): Promise<T> {
   const { kind, parent, startedAt, begunAt = startedAt, attributes } = options;
   const begunMono = clock.mono();
   const around = contextOf(parent);
-  const started = { kind: kind === 'producer' ? SpanKind.PRODUCER : SpanKind.CONSUMER, startTime: new Date(startedAt), attributes };
+  const started = {
+    kind: kind === 'producer' ? SpanKind.PRODUCER : SpanKind.CONSUMER,
+    startTime: new Date(startedAt),
+    attributes,
+  };
   const span = trace.getTracer('holdline').startSpan(name, started, around);
   const workSpan = new WorkSpan(span);
   try {
@@ -91,5 +116,10 @@ function traceparentOf(span: Span): string | undefined {
 function contextOf(traceparent: string | undefined): Context {
   const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent ?? '') ?? [];
   if (traceId === undefined || spanId === undefined || flags === undefined) return ROOT_CONTEXT;
-  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true });
+  return trace.setSpanContext(ROOT_CONTEXT, {
+    traceId,
+    spanId,
+    traceFlags: Number.parseInt(flags, 16),
+    isRemote: true,
+  });
 }

@@ -56,7 +56,11 @@ export function routingKey(topic: LiteTopicName): string {
  * Arrays have their size from the start: one that is pushed to keeps room for sixteen more, once a token.
  * @throws BrokerError epoch-changed, fenced, out-of-sequence, conflict, invalid-append
  */
-export function planAppend(writes: readonly TopicWrite[], subjects: readonly AppendSubject[], newEpoch: () => string): AppendPlan {
+export function planAppend(
+  writes: readonly TopicWrite[],
+  subjects: readonly AppendSubject[],
+  newEpoch: () => string,
+): AppendPlan {
   const retried = answersToRetry(writes, subjects);
   if (retried !== undefined) return { kind: 'duplicate', answers: retried };
   // Filled below, and complete before anybody sees the states that hold it.
@@ -81,11 +85,13 @@ export function planAppend(writes: readonly TopicWrite[], subjects: readonly App
  */
 function checkWrite(subject: AppendSubject, write: TopicWrite): void {
   const { state } = subject;
-  if ('epoch' in write.expect && state?.epoch !== write.expect.epoch) refuse('epoch-changed', 'the topic is not in the expected epoch');
+  if ('epoch' in write.expect && state?.epoch !== write.expect.epoch)
+    refuse('epoch-changed', 'the topic is not in the expected epoch');
   if ('absent' in write.expect && state !== undefined) refuse('conflict', 'the topic exists');
   if (write.fence !== undefined && state !== undefined) checkFence(state, write.fence);
   if (write.ifUnchanged !== undefined) {
-    if (state?.epoch !== write.ifUnchanged.epoch) refuse('epoch-changed', 'the topic is not in the epoch of ifUnchanged');
+    if (state?.epoch !== write.ifUnchanged.epoch)
+      refuse('epoch-changed', 'the topic is not in the epoch of ifUnchanged');
     if (state.lastMajor > write.ifUnchanged.offset) refuse('conflict', `a major record stands at ${state.lastMajor}`);
   }
   if (write.supersedes === undefined) return;
@@ -122,7 +128,8 @@ export function validateWrites(writes: readonly TopicWrite[]): void {
 }
 
 function validateTopics(writes: readonly TopicWrite[]): void {
-  if (new Set(writes.map((write) => write.topic)).size !== writes.length) refuse('invalid-append', 'the topics of an append must differ');
+  if (new Set(writes.map((write) => write.topic)).size !== writes.length)
+    refuse('invalid-append', 'the topics of an append must differ');
   if (new Set(writes.map((write) => routingKey(write.topic))).size > 1) {
     refuse('invalid-append', 'the topics of an append must share their last segment');
   }
@@ -131,13 +138,16 @@ function validateTopics(writes: readonly TopicWrite[]): void {
 function validateWrite(write: TopicWrite): void {
   const empty = write.records.length === 0;
   if (write.takeFence === true && empty) refuse('invalid-append', 'takeFence needs a record: the fence is its offset');
-  if (write.takeFence === true && write.fence !== undefined) refuse('invalid-append', 'a write takes a fence or stands under one');
+  if (write.takeFence === true && write.fence !== undefined)
+    refuse('invalid-append', 'a write takes a fence or stands under one');
   if (write.fence !== undefined) {
     // A fence is an offset, so it means nothing without the life it belongs to.
     if (!('epoch' in write.expect)) refuse('invalid-append', 'a fence needs the epoch it was taken in');
-    if (!isCount(write.fence.fence, 0) || !isCount(write.fence.seq, 1)) refuse('invalid-append', 'fence from 0, seq from 1');
+    if (!isCount(write.fence.fence, 0) || !isCount(write.fence.seq, 1))
+      refuse('invalid-append', 'fence from 0, seq from 1');
   }
-  if (write.ifUnchanged !== undefined && !isCount(write.ifUnchanged.offset, -1)) refuse('invalid-append', 'ifUnchanged has an offset from -1');
+  if (write.ifUnchanged !== undefined && !isCount(write.ifUnchanged.offset, -1))
+    refuse('invalid-append', 'ifUnchanged has an offset from -1');
   if (write.ttlMs !== undefined && !isCount(write.ttlMs, 1)) refuse('invalid-append', 'ttlMs is a whole number from 1');
   if (write.priority !== undefined && !PRIORITIES.has(write.priority)) refuse('invalid-append', 'no such priority');
   if (write.supersedes !== undefined) validateRanges(write.supersedes, empty);
@@ -147,10 +157,12 @@ const PRIORITIES: ReadonlySet<Priority> = new Set<Priority>(['high', 'normal', '
 
 function validateRanges(ranges: readonly (readonly [from: number, to: number])[], emptyWrite: boolean): void {
   if (ranges.length > SUPERSEDES_MAX) refuse('too-large', `a write supersedes at most ${SUPERSEDES_MAX} ranges`);
-  if (emptyWrite && ranges.length > 0) refuse('invalid-append', 'superseding needs a record that stands for what it replaces');
+  if (emptyWrite && ranges.length > 0)
+    refuse('invalid-append', 'superseding needs a record that stands for what it replaces');
   let free = 0;
   for (const [from, to] of ranges) {
-    if (!isCount(from, free) || !isCount(to, from)) refuse('invalid-append', 'supersedes are ascending ranges that do not overlap');
+    if (!isCount(from, free) || !isCount(to, from))
+      refuse('invalid-append', 'supersedes are ascending ranges that do not overlap');
     free = to + 1;
   }
 }
@@ -165,7 +177,8 @@ function validateSize(writes: readonly TopicWrite[]): void {
     records += write.records.length;
     if (records > APPEND_RECORDS_MAX) refuse('too-large', `an append has at most ${APPEND_RECORDS_MAX} records`);
     for (const { data } of write.records) {
-      const isTooLarge = data.length * BYTES_PER_UNIT_MAX > RECORD_BYTES_MAX && Buffer.byteLength(data) > RECORD_BYTES_MAX;
+      const isTooLarge =
+        data.length * BYTES_PER_UNIT_MAX > RECORD_BYTES_MAX && Buffer.byteLength(data) > RECORD_BYTES_MAX;
       if (isTooLarge) refuse('too-large', `a record has at most ${RECORD_BYTES_MAX} bytes`);
       if (!data.isWellFormed()) refuse('invalid-append', 'data with a lone surrogate cannot be stored as UTF-8');
       units += data.length;
@@ -176,7 +189,10 @@ function validateSize(writes: readonly TopicWrite[]): void {
 }
 
 function bytesOf(writes: readonly TopicWrite[]): number {
-  return writes.reduce((sum, { records }) => records.reduce((bytes, { data }) => bytes + Buffer.byteLength(data), sum), 0);
+  return writes.reduce(
+    (sum, { records }) => records.reduce((bytes, { data }) => bytes + Buffer.byteLength(data), sum),
+    0,
+  );
 }
 
 /** The last (fence, seq) again, in the life that it was given in. */
@@ -186,7 +202,10 @@ function isRetry(state: TopicState, write: TopicWrite): boolean {
 }
 
 /** A true retry repeats every write of its append; anything else under the same count is another append. */
-function answersToRetry(writes: readonly TopicWrite[], subjects: readonly AppendSubject[]): readonly Appended[] | undefined {
+function answersToRetry(
+  writes: readonly TopicWrite[],
+  subjects: readonly AppendSubject[],
+): readonly Appended[] | undefined {
   let [fenced, retried] = [0, 0];
   let answers: readonly Appended[] = NO_ANSWERS;
   for (let i = 0; i < writes.length; i++) {

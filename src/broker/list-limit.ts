@@ -5,5 +5,6 @@ export const LIST_LIMIT_MAX = 1000;
 
 /** @throws BrokerError invalid-config */
 export function checkListLimit(limit: number): void {
-  if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) throw new BrokerError('invalid-config', `limit is from 1 to ${LIST_LIMIT_MAX}`);
+  if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX)
+    throw new BrokerError('invalid-config', `limit is from 1 to ${LIST_LIMIT_MAX}`);
 }

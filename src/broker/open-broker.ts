@@ -14,7 +14,10 @@ export interface MemoryChoice {
   readonly clock?: Clock;
 }
 
-export interface LogChoice extends Pick<LogBrokerOptions, 'folder' | 'fsync' | 'onFatal' | 'isClockTrusted' | 'onWarning'> {
+export interface LogChoice extends Pick<
+  LogBrokerOptions,
+  'folder' | 'fsync' | 'onFatal' | 'isClockTrusted' | 'onWarning'
+> {
   readonly engine: 'log';
   /** Default: the system's. */
   readonly clock?: Clock;

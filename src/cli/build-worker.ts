@@ -33,17 +33,38 @@ export interface WorkerDeps {
   readonly onGone: (gone: GoneRun) => void;
 }
 
-export function buildWorker({ config, logger, broker, commandLog, handlers, newId, random, onOutcome, onContinued, onGone }: WorkerDeps): Worker {
+export function buildWorker({
+  config,
+  logger,
+  broker,
+  commandLog,
+  handlers,
+  newId,
+  random,
+  onOutcome,
+  onContinued,
+  onGone,
+}: WorkerDeps): Worker {
   const runs = new Runs(broker, commandLog, systemClock, newId);
   const blocks = new BlockWatch(systemClock, config.leaseMs, logBlindness(logger));
   // A gateway in the same process refuses prompts to others as well. A worker of its own need not know all agents there are.
   const known = config.role === 'all' ? { agents: new Map(config.agents.map(({ name, entry }) => [name, entry])) } : {};
-  const own = { broker, runs, clock: systemClock, onDefect: logDefects(logger), blocks, onBlocked: logBlocked(logger), ...known };
+  const own = {
+    broker,
+    runs,
+    clock: systemClock,
+    onDefect: logDefects(logger),
+    blocks,
+    onBlocked: logBlocked(logger),
+    ...known,
+  };
   const toProvider = (agent: AgentConfig): Provider => {
     const handler = handlers.byAgent.get(agent.name);
     return handler === undefined ? modelProvider(agent, random) : createHandlerProvider(agent.name, handler, own);
   };
-  const served = config.agents.filter((agent) => agent.isServed).map((agent) => toAgent(agent, toProvider(agent), config.runMsMax));
+  const served = config.agents
+    .filter((agent) => agent.isServed)
+    .map((agent) => toAgent(agent, toProvider(agent), config.runMsMax));
   return new Worker({
     broker,
     log: commandLog,
@@ -56,12 +77,29 @@ export function buildWorker({ config, logger, broker, commandLog, handlers, newI
     onOutcome,
     onContinued,
     onGone,
-    hintOf: (agent, error) => hintOf(config.agents.find(({ name }) => name === agent), error),
+    hintOf: (agent, error) =>
+      hintOf(
+        config.agents.find(({ name }) => name === agent),
+        error,
+      ),
   });
 }
 
 function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Agent {
-  const { handler, model, models, promptCharsMax, systemPrompt, takeover, attemptsMax, conversationChars, answerCharsMax, unwatchedMs, concurrency, runMsMax: ownRunMsMax } = config.entry;
+  const {
+    handler,
+    model,
+    models,
+    promptCharsMax,
+    systemPrompt,
+    takeover,
+    attemptsMax,
+    conversationChars,
+    answerCharsMax,
+    unwatchedMs,
+    concurrency,
+    runMsMax: ownRunMsMax,
+  } = config.entry;
   return {
     name: config.name,
     provider,
@@ -87,7 +125,10 @@ function modelProvider({ entry, key }: AgentConfig, random: () => number): Provi
     baseUrl: url,
     ...(key === undefined ? {} : { apiKey: key }),
     prefill: prefill ?? 'none',
-    limits: { firstByteTimeoutMs: timeouts?.firstByteMs ?? FIRST_BYTE_TIMEOUT_MS, idleTimeoutMs: timeouts?.idleMs ?? IDLE_TIMEOUT_MS },
+    limits: {
+      firstByteTimeoutMs: timeouts?.firstByteMs ?? FIRST_BYTE_TIMEOUT_MS,
+      idleTimeoutMs: timeouts?.idleMs ?? IDLE_TIMEOUT_MS,
+    },
     clock: systemClock,
     random,
   });

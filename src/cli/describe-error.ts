@@ -15,10 +15,12 @@ export function describeError(error: unknown): FailedCommand {
   if (error instanceof AdminError) return { message: `${error.code}: ${error.message}`, exitCode: 69 };
   if (isBrokerError(error, 'invalid-topic')) return { message: error.message, exitCode: 64 };
   if (isBrokerError(error, 'invalid-config')) return { message: error.message, exitCode: 78 };
-  if (isBrokerError(error)) return { message: error.message, exitCode: error.retryable || error.code === 'locked' ? 75 : 74 };
+  if (isBrokerError(error))
+    return { message: error.message, exitCode: error.retryable || error.code === 'locked' ? 75 : 74 };
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (code === 'EADDRINUSE') return { message: 'the address is in use: set PORT to another one', exitCode: 73 };
   // What the system says of an address, a file or a folder says enough.
-  if (error instanceof Error && typeof code === 'string' && 'syscall' in error) return { message: error.message, exitCode: 73 };
+  if (error instanceof Error && typeof code === 'string' && 'syscall' in error)
+    return { message: error.message, exitCode: 73 };
   return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), exitCode: 70 };
 }

@@ -28,8 +28,14 @@ export async function loadHandlers(agents: readonly AgentConfig[], logger: Logge
   };
   const loading = agents.flatMap(({ name, entry: { handler, threads: threadsMax }, isServed }) => {
     if (!isServed || handler === undefined) return [];
-    if (threadsMax === undefined) return [inScope({ onStray: (error) => onStray(name, error), onBlocked: () => undefined }, () => load(name, handler))];
-    const own = new AgentThreads(pathToFileURL(handler), threadsMax, { clock: systemClock, onLost: logThreads(logger, name) });
+    if (threadsMax === undefined)
+      return [
+        inScope({ onStray: (error) => onStray(name, error), onBlocked: () => undefined }, () => load(name, handler)),
+      ];
+    const own = new AgentThreads(pathToFileURL(handler), threadsMax, {
+      clock: systemClock,
+      onLost: logThreads(logger, name),
+    });
     threads.push(own);
     return [startThreads(name, own)];
   });
@@ -75,7 +81,11 @@ async function load(name: string, path: string): Promise<readonly [string, Agent
 }
 
 function loadFault(name: string, error: unknown): UsageError {
-  return fault(name, `cannot be loaded: ${error instanceof Error ? error.message.replaceAll(/\s*\n\s*/g, ' ') : 'it threw'}`, error);
+  return fault(
+    name,
+    `cannot be loaded: ${error instanceof Error ? error.message.replaceAll(/\s*\n\s*/g, ' ') : 'it threw'}`,
+    error,
+  );
 }
 
 function fault(name: string, what: string, cause?: unknown): UsageError {

@@ -13,7 +13,10 @@ export interface StorageEvents {
 }
 
 /** @throws BrokerError locked, corrupt, unavailable, invalid-config */
-export async function openStorage(config: BrokerConfig, { onFatal, onError, onWarning = () => undefined }: StorageEvents): Promise<BrokerEngine> {
+export async function openStorage(
+  config: BrokerConfig,
+  { onFatal, onError, onWarning = () => undefined }: StorageEvents,
+): Promise<BrokerEngine> {
   if (config.engine === 'memory') return openBroker(config);
   if (config.engine === 'redis') return openBroker({ ...config, onError });
   return openBroker({ ...config, onFatal, onWarning });

@@ -8,10 +8,14 @@ import { runFigures, type EndedRun, type GoneRun } from '../session/commands/run
 export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal }: EndedRun): void {
   const figures = runFigures(run.times, run.attempt, terminal);
   metrics.onRunEnded(figures, run.attempt);
-  if (terminal.type === 'run.cancelled' && terminal.reason === UNWATCHED.reason) metrics.countUnwatched(figures.durationMs ?? 0);
+  if (terminal.type === 'run.cancelled' && terminal.reason === UNWATCHED.reason)
+    metrics.countUnwatched(figures.durationMs ?? 0);
   const { runId, agent, model, attempt: attempts } = run;
   const { type: outcome, deltas } = terminal;
-  logger.info({ ...ref, runId, agent, model, attempts, outcome, ...howItEnded(terminal), deltas, ...figures }, 'run ended');
+  logger.info(
+    { ...ref, runId, agent, model, attempts, outcome, ...howItEnded(terminal), deltas, ...figures },
+    'run ended',
+  );
 }
 
 /** The chat is no more, so this line is all that is left of the run. */
@@ -19,7 +23,10 @@ export function reportGone(logger: Logger, metrics: Metrics, { ref, run, tally }
   const figures = runFigures(run.times, run.attempt, tally);
   metrics.onRunEnded(figures, run.attempt);
   const { runId, agent, model, attempt: attempts } = run;
-  logger.info({ ...ref, runId, agent, model, attempts, outcome: 'gone', deltas: tally.deltas, ...figures }, 'run ended');
+  logger.info(
+    { ...ref, runId, agent, model, attempts, outcome: 'gone', deltas: tally.deltas, ...figures },
+    'run ended',
+  );
 }
 
 function howItEnded(terminal: EndedRun['terminal']): Readonly<Record<string, unknown>> {

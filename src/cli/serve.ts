@@ -44,10 +44,16 @@ export interface RunningServer {
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
   const handlers = await loadHandlers(config.agents, logger);
   warnOfOpenServers(config, logger);
-  const broker = await openStorage(config.broker, { onFatal, onError: (error) => logger.warn({ err: error }, 'storage work failed'), onWarning: (text) => logger.warn(text) });
+  const broker = await openStorage(config.broker, {
+    onFatal,
+    onError: (error) => logger.warn({ err: error }, 'storage work failed'),
+    onWarning: (text) => logger.warn(text),
+  });
   const healthLog = new HealthLog(broker, systemClock, logger);
   try {
-    const running = await (config.role === 'worker' ? startWorker(config, logger, broker, handlers) : startGateway(config, logger, broker, handlers));
+    const running = await (config.role === 'worker'
+      ? startWorker(config, logger, broker, handlers)
+      : startGateway(config, logger, broker, handlers));
     healthLog.start();
     return {
       ...running,
@@ -69,10 +75,27 @@ function warnOfOpenServers({ broker }: Config, logger: Logger): void {
   if (servers.length > 0) logger.warn({ servers }, OPEN_SERVERS);
 }
 
-async function startGateway(config: Config, logger: Logger, broker: BrokerEngine, handlers: Handlers): Promise<RunningServer> {
+async function startGateway(
+  config: Config,
+  logger: Logger,
+  broker: BrokerEngine,
+  handlers: Handlers,
+): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, gateway.metrics, ended));
-  const worker = config.role === 'all' ? buildWorker({ config, logger, broker, commandLog, handlers, newId: randomId, random: systemRandom, ...toldTo(logger, () => gateway.metrics) }) : undefined;
+  const worker =
+    config.role === 'all'
+      ? buildWorker({
+          config,
+          logger,
+          broker,
+          commandLog,
+          handlers,
+          newId: randomId,
+          random: systemRandom,
+          ...toldTo(logger, () => gateway.metrics),
+        })
+      : undefined;
   const gateway: Gateway = await buildGateway({
     config: toGatewayConfig(config, secret),
     broker,
@@ -88,7 +111,8 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
   warnOfOpenEdge(config, logger);
   warnOfOpenTokens(config, logger);
   const url = await listen(gateway.app, config);
-  if (gateway.probes !== undefined) logger.info({ url: await listenForProbes(gateway.probes, config) }, 'health and metrics have a port of their own');
+  if (gateway.probes !== undefined)
+    logger.info({ url: await listenForProbes(gateway.probes, config) }, 'health and metrics have a port of their own');
   worker?.start();
   return {
     url,
@@ -104,11 +128,37 @@ async function startGateway(config: Config, logger: Logger, broker: BrokerEngine
   };
 }
 
-async function startWorker(config: Config, logger: Logger, broker: BrokerEngine, handlers: Handlers): Promise<RunningServer> {
+async function startWorker(
+  config: Config,
+  logger: Logger,
+  broker: BrokerEngine,
+  handlers: Handlers,
+): Promise<RunningServer> {
   const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, health.metrics, ended));
-  const worker: Worker = buildWorker({ config, logger, broker, commandLog, handlers, newId: randomId, random: systemRandom, ...toldTo(logger, () => health.metrics) });
-  const health: HealthApp = buildHealthApp({ config: toGatewayConfig(config, undefined), broker, clock: systemClock, logger, newId: randomId, metrics: workerMetrics(worker) });
-  const url = config.port !== undefined ? await listen(health.app, config) : config.edge.metricsPort === undefined ? undefined : await listenForProbes(health.app, config);
+  const worker: Worker = buildWorker({
+    config,
+    logger,
+    broker,
+    commandLog,
+    handlers,
+    newId: randomId,
+    random: systemRandom,
+    ...toldTo(logger, () => health.metrics),
+  });
+  const health: HealthApp = buildHealthApp({
+    config: toGatewayConfig(config, undefined),
+    broker,
+    clock: systemClock,
+    logger,
+    newId: randomId,
+    metrics: workerMetrics(worker),
+  });
+  const url =
+    config.port !== undefined
+      ? await listen(health.app, config)
+      : config.edge.metricsPort === undefined
+        ? undefined
+        : await listenForProbes(health.app, config);
   worker.start();
   return {
     url,
@@ -134,7 +184,10 @@ function toldTo(logger: Logger, metrics: () => Metrics): Pick<WorkerDeps, 'onOut
 /** Keys are shared more often than one thinks: a token names its service only by its audience. */
 function warnOfOpenTokens({ auth }: Config, logger: Logger): void {
   if (auth !== undefined && auth.audience === undefined) {
-    logger.warn({ setting: 'HOLDLINE_JWT_AUDIENCE' }, 'no audience is set, so a token that was made for another service with the same key is taken');
+    logger.warn(
+      { setting: 'HOLDLINE_JWT_AUDIENCE' },
+      'no audience is set, so a token that was made for another service with the same key is taken',
+    );
   }
 }
 
@@ -143,12 +196,33 @@ function workerMetrics(worker: Worker) {
 }
 
 function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined): GatewayConfig {
-  const { origins, hosts, publicUrl, trustedProxies, cookieSecret, connectionsPerUserMax, connectionsPerAddressMax, ticketsPerUserMax, subscriptionsPerUserMax, sessionsPerUserMax, runsPerUserMax, edge } = config;
+  const {
+    origins,
+    hosts,
+    publicUrl,
+    trustedProxies,
+    cookieSecret,
+    connectionsPerUserMax,
+    connectionsPerAddressMax,
+    ticketsPerUserMax,
+    subscriptionsPerUserMax,
+    sessionsPerUserMax,
+    runsPerUserMax,
+    edge,
+  } = config;
   const auth = config.auth ?? { keys: { kind: 'secret', secret: ownSecretBytes ?? new Uint8Array() } as const };
   return gatewayConfig({
     auth: { ...auth, ...(cookieSecret === undefined ? {} : { cookieSecret }) },
     // One that was told of none knows none, and must not say that there are none.
-    agents: config.agents.length === 0 ? undefined : new Map(config.agents.map(({ name, entry }) => [name, { ...entry, isDemo: entry.url === undefined && entry.handler === undefined }])),
+    agents:
+      config.agents.length === 0
+        ? undefined
+        : new Map(
+            config.agents.map(({ name, entry }) => [
+              name,
+              { ...entry, isDemo: entry.url === undefined && entry.handler === undefined },
+            ]),
+          ),
     sessionIds: config.sessionIds,
     origins,
     publicUrl,
@@ -168,12 +242,18 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
 }
 
 function ownKey(config: Config): Uint8Array {
-  return config.broker.engine === 'log' ? ownSecret(config.broker.folder) : Buffer.from(randomBytes(48).toString('base64url'));
+  return config.broker.engine === 'log'
+    ? ownSecret(config.broker.folder)
+    : Buffer.from(randomBytes(48).toString('base64url'));
 }
 
 function linkToken(config: Config, secret: Uint8Array): string {
   const auth = { keys: { kind: 'secret', secret } as const };
-  return makeToken({ ...config, auth }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: LINK_TOKEN_TTL }, systemClock.now());
+  return makeToken(
+    { ...config, auth },
+    { sub: 'you', scope: 'chat', tenant: 'default', ttl: LINK_TOKEN_TTL },
+    systemClock.now(),
+  );
 }
 
 /** The page is built next to the code. */

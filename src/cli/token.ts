@@ -47,11 +47,18 @@ export function makeToken(config: Pick<Config, 'auth' | 'broker'>, choices: Toke
 }
 
 /** A token that no server would take is not made. */
-function checkClaims(claims: Readonly<Record<string, unknown>> & { readonly scope: string }, maxAgeMs: number | undefined, nowMs: number): void {
+function checkClaims(
+  claims: Readonly<Record<string, unknown>> & { readonly scope: string },
+  maxAgeMs: number | undefined,
+  nowMs: number,
+): void {
   try {
     const { scopes } = parseClaims(claims, { issuer: undefined, audience: undefined, maxAgeMs }, nowMs);
     const unknown = claims.scope.split(' ').find((scope) => !(scopes as ReadonlySet<string>).has(scope));
-    if (unknown !== undefined) throw new UsageError(`--scope must be of chat, worker, admin, separated by spaces: there is no ${JSON.stringify(unknown)}`);
+    if (unknown !== undefined)
+      throw new UsageError(
+        `--scope must be of chat, worker, admin, separated by spaces: there is no ${JSON.stringify(unknown)}`,
+      );
   } catch (error) {
     throw isGatewayError(error, 'unauthenticated') ? new UsageError(error.message) : error;
   }
@@ -71,9 +78,12 @@ function signingSecret({ auth, broker }: Pick<Config, 'auth' | 'broker'>): Uint8
 }
 
 function ownKeyOf(broker: BrokerConfig): Uint8Array {
-  if (broker.engine !== 'log') throw new UsageError('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET');
+  if (broker.engine !== 'log')
+    throw new UsageError('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET');
   // A key that is made here would be one that no server knows.
   const secret = readOwnSecret(broker.folder);
   if (secret !== undefined) return secret;
-  throw new UsageError(`there is no key in ${broker.folder}: no server has started on this folder yet. Start the server first, or run this command with the HOLDLINE_BROKER or the key of your server`);
+  throw new UsageError(
+    `there is no key in ${broker.folder}: no server has started on this folder yet. Start the server first, or run this command with the HOLDLINE_BROKER or the key of your server`,
+  );
 }

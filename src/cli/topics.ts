@@ -19,7 +19,8 @@ export interface Output {
 
 /** Runs one command against the storage that the configuration names. */
 export async function withTopics<T>(config: BrokerConfig, use: (store: TopicStore) => Promise<T>): Promise<T> {
-  if (config.engine === 'memory') throw new UsageError('topics in memory live and die with their server: there is nothing to look at from here');
+  if (config.engine === 'memory')
+    throw new UsageError('topics in memory live and die with their server: there is nothing to look at from here');
   const running = config.engine === 'log' ? await findServer(config.folder) : undefined;
   if (running !== undefined) return use(running);
   const broker = await openStorage(config, { onFatal: fail, onError: () => undefined });
@@ -35,7 +36,8 @@ async function findServer(folder: string): Promise<TopicStore | undefined> {
   if (!existsSync(folder)) throw new UsageError(`there is no data folder at ${folder}`);
   const running = await connectAdmin(folder);
   // To open it would make a log of it.
-  if (running === undefined && !existsSync(join(folder, 'log'))) throw new UsageError(`${folder} is no data folder of holdline: there is no log in it`);
+  if (running === undefined && !existsSync(join(folder, 'log')))
+    throw new UsageError(`${folder} is no data folder of holdline: there is no log in it`);
   return running;
 }
 
@@ -61,11 +63,24 @@ function topicLine(info: TopicInfo): string {
 
 export async function showTopic(store: TopicStore, name: string, output: Output): Promise<void> {
   const info = await mustDescribe(store, parseLiteTopicName(name));
-  output.line(JSON.stringify({ ...info, expiresAt: info.expiresAt === undefined ? null : new Date(info.expiresAt).toISOString() }, null, 2));
+  output.line(
+    JSON.stringify(
+      { ...info, expiresAt: info.expiresAt === undefined ? null : new Date(info.expiresAt).toISOString() },
+      null,
+      2,
+    ),
+  );
 }
 
 /** Prints what stands after a position, or everything, and goes on for as long as the signal lets it. */
-export async function tailTopic(store: TopicStore, name: string, after: string | undefined, follow: boolean, output: Output, signal: AbortSignal): Promise<void> {
+export async function tailTopic(
+  store: TopicStore,
+  name: string,
+  after: string | undefined,
+  follow: boolean,
+  output: Output,
+  signal: AbortSignal,
+): Promise<void> {
   const topic = parseLiteTopicName(name);
   const info = await mustDescribe(store, topic);
   let from = startAfter(info, after);
@@ -97,7 +112,8 @@ function startAfter(info: TopicInfo, after: string | undefined): { epoch: string
 }
 
 function itemLine(epoch: string, item: LogItem): string {
-  if (item.kind === 'hole') return `${encodePosition({ epoch, offset: item.from })}…${item.to}\tsuperseded by ${item.by}`;
+  if (item.kind === 'hole')
+    return `${encodePosition({ epoch, offset: item.from })}…${item.to}\tsuperseded by ${item.by}`;
   return `${encodePosition({ epoch, offset: item.offset })}\t${item.data.replaceAll('\n', '\t')}`;
 }
 

@@ -20,7 +20,16 @@ import type { AgentList, HistoryPage, SessionPage } from './protocol/wire-events
 
 export type { Chat, ChatCounters, ChatSnapshot, RegenerateOptions, SendOptions } from './chat.ts';
 export { ChatClientError } from './chat-client-error.ts';
-export type { Alternatives, AttachmentPart, Message, Part, Run, RunState, TextPart, ToolCallPart } from './state/chat-state.ts';
+export type {
+  Alternatives,
+  AttachmentPart,
+  Message,
+  Part,
+  Run,
+  RunState,
+  TextPart,
+  ToolCallPart,
+} from './state/chat-state.ts';
 export type { ConnectionState } from './state/connection-state.ts';
 export type { Environment, WakeReason } from './environment.ts';
 export type { Fetch } from './http/http-api.ts';

@@ -143,7 +143,10 @@ export class Chat {
     const target = runId ?? (runs.find((run) => run.state === 'running') ?? runs.find(isOpen))?.runId;
     try {
       // Without a name the call means "whatever runs": repeated after a lost answer, it would stop the next one too.
-      const call = target === undefined ? this.#api.call(this.#call('POST', '/cancel', {})) : this.#command('POST', '/cancel', { runId: target });
+      const call =
+        target === undefined
+          ? this.#api.call(this.#call('POST', '/cancel', {}))
+          : this.#command('POST', '/cancel', { runId: target });
       return parseRunId(await call);
     } catch (error) {
       if (error instanceof ChatClientError && error.code === 'no-active-run') return undefined;

@@ -90,7 +90,9 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
   installBodyParser(app, parts.parseBudget);
   guardEdge(app, parts);
   cutUnreadAnswers(app, config.unreadMs);
-  app.addHook('onResponse', async (request, reply) => parts.metrics.onRequest(request.routeOptions.url ?? 'none', reply.statusCode));
+  app.addHook('onResponse', async (request, reply) =>
+    parts.metrics.onRequest(request.routeOptions.url ?? 'none', reply.statusCode),
+  );
   await addRoutes(app, parts, deps.demoFolder);
   app.addHook('onReady', async () => parts.readiness.startServing());
   app.addHook('preClose', async () => parts.cutConnections());

@@ -55,7 +55,13 @@ export class ChatCommands {
   }
 
   /** Another answer. @throws GatewayError draining, forbidden, unknown-agent, unknown-model; SessionError */
-  async regenerate(identity: Identity, sessionId: string, messageId: string, body: RegenerationBody, parent?: string): Promise<SentMessage & { answerId: string }> {
+  async regenerate(
+    identity: Identity,
+    sessionId: string,
+    messageId: string,
+    body: RegenerationBody,
+    parent?: string,
+  ): Promise<SentMessage & { answerId: string }> {
     const { readiness, config, branches } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
@@ -70,7 +76,9 @@ export class ChatCommands {
       onBusy,
       admit: (asked: string, its: string) => modelFor(config.agents, asked, its, ''),
     };
-    return this.#traced(ref, regeneration, {}, parent, (traceable) => this.#deps.reads.inTurn(identity.principal, () => branches.regenerate(identity.principal, ref, traceable)));
+    return this.#traced(ref, regeneration, {}, parent, (traceable) =>
+      this.#deps.reads.inTurn(identity.principal, () => branches.regenerate(identity.principal, ref, traceable)),
+    );
   }
 
   /** @throws GatewayError draining, unknown-agent, content-too-large; SessionError */
@@ -79,13 +87,25 @@ export class ChatCommands {
     readiness.mustNotDrain();
     requireWrite(identity);
     const ref = await this.#deps.sessionIds.find(identity, sessionId);
-    await this.#deps.reads.inTurn(identity.principal, () => runs.edit(identity.principal, ref, messageId, content, (agent) => void modelFor(config.agents, agent, '', content)));
+    await this.#deps.reads.inTurn(identity.principal, () =>
+      runs.edit(
+        identity.principal,
+        ref,
+        messageId,
+        content,
+        (agent) => void modelFor(config.agents, agent, '', content),
+      ),
+    );
   }
 
   /** @throws SessionError */
   async withdraw(identity: Identity, sessionId: string, messageId: string): Promise<void> {
     requireWrite(identity);
-    await this.#deps.runs.withdraw(identity.principal, await this.#deps.sessionIds.find(identity, sessionId), messageId);
+    await this.#deps.runs.withdraw(
+      identity.principal,
+      await this.#deps.sessionIds.find(identity, sessionId),
+      messageId,
+    );
   }
 
   /** @throws SessionError */
@@ -108,10 +128,19 @@ export class ChatCommands {
     send: (command: P) => Promise<S>,
   ): Promise<Omit<S, 'position'> & { readonly position: string }> {
     const { clock } = this.#deps;
-    const options = { kind: 'producer', parent, startedAt: clock.now(), attributes: { ...sessionAttributes(ref), ...attributes } } as const;
+    const options = {
+      kind: 'producer',
+      parent,
+      startedAt: clock.now(),
+      attributes: { ...sessionAttributes(ref), ...attributes },
+    } as const;
     return traced('holdline.send', options, clock, async (span) => {
       const sent = await send(span.traceparent === undefined ? command : { ...command, trace: span.traceparent });
-      span.note({ 'holdline.run.id': sent.runId, 'holdline.message.id': sent.messageId, 'holdline.queued': sent.queued });
+      span.note({
+        'holdline.run.id': sent.runId,
+        'holdline.message.id': sent.messageId,
+        'holdline.queued': sent.queued,
+      });
       if (command.onBusy === 'interrupt') await this.#watchInterrupted(ref);
       return { ...sent, position: encodePosition(sent.position) };
     });
@@ -126,7 +155,10 @@ export class ChatCommands {
     return { runId: cancelled.runId };
   }
 
-  #prompt(identity: Identity, { messageId, content, model = '', agent: named, priority, onBusy, replaces }: PromptBody): Prompt {
+  #prompt(
+    identity: Identity,
+    { messageId, content, model = '', agent: named, priority, onBusy, replaces }: PromptBody,
+  ): Prompt {
     const { defaultAgent, agents } = this.#deps.config;
     const agent = named ?? defaultAgent;
     return {
@@ -143,6 +175,7 @@ export class ChatCommands {
   /** An interruption stops what runs, and that too must end if its worker does not. */
   async #watchInterrupted(ref: SessionRef): Promise<void> {
     const loaded = await this.#deps.log.load(ref);
-    for (const run of loaded?.state.runs ?? []) if (run.state === 'cancelling') this.#deps.cancelWatch.watch(ref, run.runId);
+    for (const run of loaded?.state.runs ?? [])
+      if (run.state === 'cancelling') this.#deps.cancelWatch.watch(ref, run.runId);
   }
 }

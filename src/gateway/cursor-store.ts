@@ -15,7 +15,13 @@ export interface CursorDeps {
 }
 
 /** @throws GatewayError forbidden, invalid-position; SessionError not-found, cursor-conflict */
-export async function storeCursor(deps: CursorDeps, identity: Identity, sessionId: string, cursorId: string, text: string): Promise<void> {
+export async function storeCursor(
+  deps: CursorDeps,
+  identity: Identity,
+  sessionId: string,
+  cursorId: string,
+  text: string,
+): Promise<void> {
   requireWrite(identity);
   const given = parseGivenPosition(text);
   const { sessionIds, sessions, cursors } = deps;

@@ -101,7 +101,10 @@ export interface MappedError {
 export function mapError(error: unknown): MappedError {
   if (error instanceof GatewayError) {
     const { code, message, retryable, details, retryAfterMs } = error;
-    return { ...mapRow(code, { ...GATEWAY[code], message, retryable }, details, retryAfterMs), isDefect: code === 'internal' };
+    return {
+      ...mapRow(code, { ...GATEWAY[code], message, retryable }, details, retryAfterMs),
+      isDefect: code === 'internal',
+    };
   }
   if (error instanceof SessionError) {
     const { code, message, retryable, limit } = error;
@@ -125,4 +128,8 @@ function mapRow(code: string, row: Row, details?: unknown, retryAfterMs?: number
 }
 
 /** The codes of each layer, for tests and documents. */
-export const ERROR_CODES = { gateway: Object.keys(GATEWAY), session: Object.keys(SESSION), broker: Object.keys(BROKER) } as const;
+export const ERROR_CODES = {
+  gateway: Object.keys(GATEWAY),
+  session: Object.keys(SESSION),
+  broker: Object.keys(BROKER),
+} as const;

@@ -91,7 +91,10 @@ export class EventStreams {
     const given = after === undefined ? undefined : parseGivenPosition(after);
     const named = await this.#deps.sessionIds.find(identity, sessionId);
     const { ref, loaded } = await this.#authorize(identity, named, given);
-    const position = given ?? (cursor === undefined ? undefined : await this.#deps.cursors.read(identity.principal, ref, cursor)) ?? 'earliest';
+    const position =
+      given ??
+      (cursor === undefined ? undefined : await this.#deps.cursors.read(identity.principal, ref, cursor)) ??
+      'earliest';
     const isWaiting = loaded?.state.runs.some((run) => run.state === 'queued') ?? false;
     return { ref, after: await this.#resolve(ref, position), isWaiting, info: infoOf(loaded), user };
   }
@@ -103,7 +106,18 @@ export class EventStreams {
     if (after !== undefined) metrics.onResume(wire);
     // One literal with every field: what is spread together gets a shape that every token then stumbles over.
     const subscription = new Subscription({
-      broker, hub, gate: this.#gate, user, info, topic: chatTopic(ref), after, encoder, sink, signal, onReset, observer: metrics,
+      broker,
+      hub,
+      gate: this.#gate,
+      user,
+      info,
+      topic: chatTopic(ref),
+      after,
+      encoder,
+      sink,
+      signal,
+      onReset,
+      observer: metrics,
       idleAt: until === 'idle' ? () => this.#idleAt(ref) : undefined,
       onLive: isWaiting ? () => queueWatch.watch(ref) : undefined,
     });
@@ -132,13 +146,19 @@ export class EventStreams {
   /** A storm of readers that come back is spread over the nodes, and over time. */
   #mustHaveRoom(user: string): void {
     const retryAfterMs = CROWDED_RETRY_MS * (1 + this.#deps.random());
-    if (this.#gate.isCrowdedBy(user)) throw new GatewayError('too-many', { message: 'too many streams of this user are catching up', retryAfterMs });
-    if (this.#gate.isCrowded) throw new GatewayError('node-full', { message: 'too many streams are catching up on this node', retryAfterMs });
+    if (this.#gate.isCrowdedBy(user))
+      throw new GatewayError('too-many', { message: 'too many streams of this user are catching up', retryAfterMs });
+    if (this.#gate.isCrowded)
+      throw new GatewayError('node-full', { message: 'too many streams are catching up on this node', retryAfterMs });
   }
 
   /** A chat that has ended has no owner to ask for. But who names the life of it that the tombstone names has read it
    *  before, since nobody else was ever told that name, and so may learn how it ended. */
-  async #authorize(identity: Identity, ref: SessionRef, given: GivenPosition | undefined): Promise<{ ref: SessionRef; loaded: LoadedState | undefined }> {
+  async #authorize(
+    identity: Identity,
+    ref: SessionRef,
+    given: GivenPosition | undefined,
+  ): Promise<{ ref: SessionRef; loaded: LoadedState | undefined }> {
     try {
       return { ref, loaded: await this.#deps.sessions.authorize(identity.principal, ref) };
     } catch (error) {
@@ -153,7 +173,11 @@ export class EventStreams {
 
   async #hasEnded(ref: SessionRef, given: Position): Promise<boolean> {
     const result = await this.#deps.broker.read(chatTopic(ref), given, { maxRecords: 1 });
-    return result.kind === 'reset' && (result.reason === 'expired' || result.reason === 'removed') && result.epoch === given.epoch;
+    return (
+      result.kind === 'reset' &&
+      (result.reason === 'expired' || result.reason === 'removed') &&
+      result.epoch === given.epoch
+    );
   }
 
   async #resolve(ref: SessionRef, given: GivenPosition): Promise<Position | undefined> {

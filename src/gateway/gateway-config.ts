@@ -6,7 +6,8 @@ import { SESSION_TTL_MS } from '../session/sessions.ts';
 import type { KnownAgents } from './known-agents.ts';
 
 /** What a token may be signed with. EdDSA is verified by our own code, the rest by jsonwebtoken. */
-export type JwtAlgorithm = 'HS256' | 'HS384' | 'HS512' | 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512' | 'ES256' | 'ES384' | 'EdDSA';
+export type JwtAlgorithm =
+  'HS256' | 'HS384' | 'HS512' | 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512' | 'ES256' | 'ES384' | 'EdDSA';
 
 export type JwtKeyConfig =
   /** At least JWT_SECRET_BYTES_MIN bytes. */
@@ -199,7 +200,9 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   sessionTtlMs: SESSION_TTL_MS,
 };
 
-export type GatewayChoices = Partial<Omit<GatewayConfig, 'auth'>> & { readonly auth: Omit<AuthConfig, 'cookieSecret'> & { readonly cookieSecret?: Uint8Array } };
+export type GatewayChoices = Partial<Omit<GatewayConfig, 'auth'>> & {
+  readonly auth: Omit<AuthConfig, 'cookieSecret'> & { readonly cookieSecret?: Uint8Array };
+};
 
 /** The choices over the defaults, frozen. */
 export function gatewayConfig({ auth, ...choices }: GatewayChoices): GatewayConfig {

@@ -58,7 +58,10 @@ export function buildParts(deps: PartsDeps) {
   };
   const tokens = buildVerifier(deps);
   const { sessions, runs, branches } = buildChats(deps);
-  const [cursors, sessionIds] = [new Cursors(broker), new SessionIds({ scope: config.sessionIds, broker, log })] as const;
+  const [cursors, sessionIds] = [
+    new Cursors(broker),
+    new SessionIds({ scope: config.sessionIds, broker, log }),
+  ] as const;
   const connections: Connections = new Connections(clock, () => {
     outageWatch.look();
     silentPeers.look();
@@ -68,7 +71,14 @@ export function buildParts(deps: PartsDeps) {
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
   const metrics = new Metrics(connections, deps.metrics ?? {});
   const audience = new Audience({ broker, log, clock, onError: onDefect });
-  const hub = new TopicHub({ broker, clock, observer: audience, onError: onDefect, onLatency: (ms) => metrics.onLatency(ms), onQueued: (topic) => queueWatch.watch(sessionOf(topic)) });
+  const hub = new TopicHub({
+    broker,
+    clock,
+    observer: audience,
+    onError: onDefect,
+    onLatency: (ms) => metrics.onLatency(ms),
+    onQueued: (topic) => queueWatch.watch(sessionOf(topic)),
+  });
   const queueWatch: QueueWatch = new QueueWatch({ broker, log, hub, clock, onError: onDefect });
   const readiness = new Readiness(broker);
   const admission = new Admission(config);
@@ -79,7 +89,20 @@ export function buildParts(deps: PartsDeps) {
   const parseBudget = new ParseBudget(config, clock);
   const reads = new PageReads();
   const commands = new ChatCommands({ config, sessionIds, reads, runs, branches, log, cancelWatch, readiness, clock });
-  const streams = new EventStreams({ broker, hub, log, sessionIds, sessions, cursors, queueWatch, metrics, readiness, clock, random, onError: onDefect });
+  const streams = new EventStreams({
+    broker,
+    hub,
+    log,
+    sessionIds,
+    sessions,
+    cursors,
+    queueWatch,
+    metrics,
+    readiness,
+    clock,
+    random,
+    onError: onDefect,
+  });
   const lastRequests = new LastRequests();
   const cutConnections = (): void => {
     readiness.startDraining();

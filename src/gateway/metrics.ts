@@ -11,17 +11,32 @@ import type { Connections, Wire } from './connections/connections.ts';
 export const METRICS = {
   streams: ['holdline_streams', 'Open streams: SSE responses and WebSockets.'],
   delivered: ['holdline_delivered_events_total', 'Live events handed to connections.'],
-  refusedSockets: ['holdline_refused_sockets_total', 'Connections that were refused at once, because their address has too many.'],
+  refusedSockets: [
+    'holdline_refused_sockets_total',
+    'Connections that were refused at once, because their address has too many.',
+  ],
   resumes: ['holdline_resumes_total', 'Streams that began after a position their reader named.'],
   resets: ['holdline_resets_total', 'Readers told that their position cannot be served.'],
   fellBehind: ['holdline_fell_behind_total', 'Readers put back to catching up.'],
   requests: ['holdline_http_requests_total', 'HTTP requests by route and class of status.'],
   runs: ['holdline_runs_total', 'Runs that left a worker of this process, by outcome.'],
-  continuedChars: ['holdline_continued_chars_total', 'UTF-16 code units of answers that a worker of this process went on behind, instead of having them made again.'],
-  latency: ['holdline_append_to_delivered_ms', 'Age of a record when it was handed to its viewers, sampled once a run.'],
-  takeovers: ['holdline_takeovers_total', 'Starts of ended runs beyond the first: each a worker that was lost, or let go.'],
+  continuedChars: [
+    'holdline_continued_chars_total',
+    'UTF-16 code units of answers that a worker of this process went on behind, instead of having them made again.',
+  ],
+  latency: [
+    'holdline_append_to_delivered_ms',
+    'Age of a record when it was handed to its viewers, sampled once a run.',
+  ],
+  takeovers: [
+    'holdline_takeovers_total',
+    'Starts of ended runs beyond the first: each a worker that was lost, or let go.',
+  ],
   unwatchedRuns: ['holdline_unwatched_runs_total', 'Runs that were ended because nobody watched them.'],
-  unwatchedSeconds: ['holdline_unwatched_run_seconds_total', 'How long those had been running when they were ended. What they would have taken further, which is what was saved, nobody knows.'],
+  unwatchedSeconds: [
+    'holdline_unwatched_run_seconds_total',
+    'How long those had been running when they were ended. What they would have taken further, which is what was saved, nobody knows.',
+  ],
   waitedMs: ['holdline_run_waited_ms', 'From a prompt to the start of its run.'],
   firstTokenMs: ['holdline_run_first_token_ms', 'From the start of a run to its first token.'],
   durationMs: ['holdline_run_duration_ms', 'From the start of a run to its end.'],
@@ -76,7 +91,8 @@ export class Metrics implements DeliveryObserver {
       for (const [reason, count] of this.#resets) add({ reason }, count);
     });
     this.#counter('requests', ['route', 'status'], (add) => {
-      for (const [route, classes] of this.#requests) for (const [status, count] of classes) add({ route, status }, count);
+      for (const [route, classes] of this.#requests)
+        for (const [status, count] of classes) add({ route, status }, count);
     });
     this.#counter('unwatchedRuns', [], (add) => add({}, this.#unwatchedRuns));
     this.#counter('unwatchedSeconds', [], (add) => add({}, this.#unwatchedSeconds));
@@ -159,7 +175,11 @@ export class Metrics implements DeliveryObserver {
     this.#registry.clear();
   }
 
-  #gauge(key: keyof typeof METRICS, labelNames: string[], read: (set: (labels: Record<string, string>, value: number) => void) => void): void {
+  #gauge(
+    key: keyof typeof METRICS,
+    labelNames: string[],
+    read: (set: (labels: Record<string, string>, value: number) => void) => void,
+  ): void {
     const [name, help] = METRICS[key];
     const gauge: Gauge = new Gauge({
       name,
@@ -175,7 +195,11 @@ export class Metrics implements DeliveryObserver {
     return new Histogram({ name, help, buckets, registers: [this.#registry] });
   }
 
-  #counter(key: keyof typeof METRICS, labelNames: string[], read: (add: (labels: Record<string, string>, value: number) => void) => void): void {
+  #counter(
+    key: keyof typeof METRICS,
+    labelNames: string[],
+    read: (add: (labels: Record<string, string>, value: number) => void) => void,
+  ): void {
     const [name, help] = METRICS[key];
     const counter: Counter = new Counter({
       name,

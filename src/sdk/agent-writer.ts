@@ -47,12 +47,16 @@ export class AgentWriter {
 
   /** @throws TypeError */
   toolCall({ id, name, arguments: given = {} }: ToolCall): Promise<void> {
-    if (!TOOL_ID.test(id) || this.#calls.has(id)) throw new TypeError('the id of a tool call is [A-Za-z0-9_.:-]{1,128}, another for each call');
+    if (!TOOL_ID.test(id) || this.#calls.has(id))
+      throw new TypeError('the id of a tool call is [A-Za-z0-9_.:-]{1,128}, another for each call');
     if (name === '' || name.length > TOOL_RESULT_CHARS_MAX) throw new TypeError('a tool has a name');
     const index = this.#calls.size;
     this.#calls.add(id);
     const argumentsText = typeof given === 'string' ? given : jsonOf(given);
-    return this.#channel.write({ type: 'tool-call', index, id, name, argumentsText }, EVENT_CHARS + argumentsText.length);
+    return this.#channel.write(
+      { type: 'tool-call', index, id, name, argumentsText },
+      EVENT_CHARS + argumentsText.length,
+    );
   }
 
   /** `result`: anything that JSON can say. @throws AgentError tool-result-too-large; TypeError */
@@ -83,7 +87,11 @@ export class AgentWriter {
   #checkResult(id: string, result: unknown): number {
     if (!this.#calls.has(id)) throw new TypeError('a result is of a tool call of this run');
     const { length } = jsonOf(result);
-    if (length > TOOL_RESULT_CHARS_MAX) throw new AgentError('tool-result-too-large', `the result of a tool has at most ${TOOL_RESULT_CHARS_MAX} characters as JSON`);
+    if (length > TOOL_RESULT_CHARS_MAX)
+      throw new AgentError(
+        'tool-result-too-large',
+        `the result of a tool has at most ${TOOL_RESULT_CHARS_MAX} characters as JSON`,
+      );
     return length;
   }
 }

@@ -57,16 +57,30 @@ export class Asks {
     return outsideScope(() => this.#ask(agent, prompt, options));
   }
 
-  async #ask(agent: string, prompt: MessageContent, { key = JSON.stringify([agent, prompt]), model = '' }: AskOptions = {}): Promise<Ask> {
+  async #ask(
+    agent: string,
+    prompt: MessageContent,
+    { key = JSON.stringify([agent, prompt]), model = '' }: AskOptions = {},
+  ): Promise<Ask> {
     this.#check(agent, prompt, key);
     this.#checkTerms(agent, model, prompt);
     const ref = askedSession(this.#asker, key);
-    const message = { messageId: MESSAGE_ID, content: prompt, agent, model, priority: 'normal', onBusy: 'queue' } as const;
+    const message = {
+      messageId: MESSAGE_ID,
+      content: prompt,
+      agent,
+      model,
+      priority: 'normal',
+      onBusy: 'queue',
+    } as const;
     try {
-      const sent = await persist(this.#deps.clock, this.#signal, () => this.#deps.runs.send(askerPrincipal(this.#asker), ref, message));
+      const sent = await persist(this.#deps.clock, this.#signal, () =>
+        this.#deps.runs.send(askerPrincipal(this.#asker), ref, message),
+      );
       return new LoggedAsk(this.#deps, { asker: this.#asker, agent, ref, sent, signal: this.#signal });
     } catch (error) {
-      if (isSessionError(error, 'message-conflict')) throw new AgentError('ask-conflict', 'something else was asked with this key before', { cause: error });
+      if (isSessionError(error, 'message-conflict'))
+        throw new AgentError('ask-conflict', 'something else was asked with this key before', { cause: error });
       throw error;
     }
   }
@@ -75,7 +89,8 @@ export class Asks {
   #checkTerms(agent: string, model: string, prompt: MessageContent): void {
     const { agents } = this.#deps;
     const terms = agents?.get(agent);
-    if (agents !== undefined && terms === undefined) throw new AgentError('unknown-agent', `there is no agent ${agent}`);
+    if (agents !== undefined && terms === undefined)
+      throw new AgentError('unknown-agent', `there is no agent ${agent}`);
     const refusal = terms === undefined ? undefined : findRefusal(terms, model, prompt);
     if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
   }
@@ -83,9 +98,12 @@ export class Asks {
   #check(agent: string, prompt: MessageContent, key: string): void {
     this.#signal.throwIfAborted();
     if (!isAgent(agent)) throw new TypeError('that is no name of an agent');
-    if (typeof prompt !== 'string' && !Array.isArray(prompt)) throw new TypeError('a prompt is a string or a list of content parts');
-    if (JSON.stringify(prompt).length > ASK_CHARS_MAX) throw new AgentError('ask-too-large', `an ask has at most ${ASK_CHARS_MAX} characters`);
-    if (askDepth(this.#asker.sessionId) >= ASK_DEPTH_MAX) throw new AgentError('ask-too-deep', `agents ask each other over at most ${ASK_DEPTH_MAX} steps`);
+    if (typeof prompt !== 'string' && !Array.isArray(prompt))
+      throw new TypeError('a prompt is a string or a list of content parts');
+    if (JSON.stringify(prompt).length > ASK_CHARS_MAX)
+      throw new AgentError('ask-too-large', `an ask has at most ${ASK_CHARS_MAX} characters`);
+    if (askDepth(this.#asker.sessionId) >= ASK_DEPTH_MAX)
+      throw new AgentError('ask-too-deep', `agents ask each other over at most ${ASK_DEPTH_MAX} steps`);
     this.#keys.add(key);
     if (this.#keys.size > ASKS_MAX) throw new AgentError('too-many-asks', `a run asks at most ${ASKS_MAX} times`);
   }
@@ -167,7 +185,12 @@ class LoggedAsk implements Ask {
     const place = { topic: chatTopic(ref), ...sent.position };
     let events = this.#follow(place);
     for (;;) {
-      const next = await outsideScope(() => this.#next(() => events.next(), () => (events = this.#follow(place)).next()));
+      const next = await outsideScope(() =>
+        this.#next(
+          () => events.next(),
+          () => (events = this.#follow(place)).next(),
+        ),
+      );
       signal.throwIfAborted();
       if (next.done === true) throw new BrokerError('closed', 'the log was closed while an answer was read');
       if (isTerminal(next.value)) {
@@ -187,7 +210,11 @@ class LoggedAsk implements Ask {
     try {
       return await first().catch((error: unknown) => persistAfter(error, this.#deps.clock, this.#ask.signal, again));
     } catch (error) {
-      if (isBrokerError(error, 'epoch-changed')) throw new AgentError('ask-lost', `what ${this.#ask.agent} answered was lost`, { retryable: true, cause: error });
+      if (isBrokerError(error, 'epoch-changed'))
+        throw new AgentError('ask-lost', `what ${this.#ask.agent} answered was lost`, {
+          retryable: true,
+          cause: error,
+        });
       throw error;
     }
   }

@@ -56,14 +56,21 @@ export interface AgentWorker {
 /** @throws TypeError for options that can never work */
 export function createWorker(options: AgentWorkerOptions): AgentWorker {
   const place = parseRedisUrl(options.broker);
-  for (const name of Object.keys(options.agents)) if (!isAgent(name)) throw new TypeError(`${name} is no name of an agent: [A-Za-z0-9_-]{1,48}`);
+  for (const name of Object.keys(options.agents))
+    if (!isAgent(name)) throw new TypeError(`${name} is no name of an agent: [A-Za-z0-9_-]{1,48}`);
   for (const [name, agent] of Object.entries(options.agents)) checkThreads(name, agent);
   const logger = options.logger ?? pino({ level: 'warn' });
   const onError = (error: unknown): void => logger.warn({ err: error }, 'storage work failed');
   return new SdkWorker(async () => {
     const servers = openServers(place);
     if (servers.length > 0) logger.warn({ servers }, OPEN_SERVERS);
-    const broker = await openBroker({ engine: 'redis', ...place, promise: options.promise ?? 'always', appendfsync: options.appendfsync, onError });
+    const broker = await openBroker({
+      engine: 'redis',
+      ...place,
+      promise: options.promise ?? 'always',
+      appendfsync: options.appendfsync,
+      onError,
+    });
     const blocks = new BlockWatch(systemClock, options.leaseMs ?? LEASE_MS, logBlindness(logger));
     const threads: AgentThreads[] = [];
     const worker = buildWorker(options, broker, logger, blocks, threads);
@@ -117,10 +124,38 @@ class SdkWorker implements AgentWorker {
   }
 }
 
-function buildWorker({ agents, runsMax, leaseMs, onDefect }: AgentWorkerOptions, broker: BrokerEngine, logger: Logger, blocks: BlockWatch, threads: AgentThreads[]): Worker {
+function buildWorker(
+  { agents, runsMax, leaseMs, onDefect }: AgentWorkerOptions,
+  broker: BrokerEngine,
+  logger: Logger,
+  blocks: BlockWatch,
+  threads: AgentThreads[],
+): Worker {
   const log = new CommandLog(broker, systemRandom);
   const runs = new Runs(broker, log, systemClock, randomId);
-  const deps = { broker, runs, clock: systemClock, onDefect: onDefect ?? logDefects(logger), blocks, onBlocked: logBlocked(logger) };
-  const served = Object.entries(agents).map(([name, agent]) => [name, toAgent(name, withThreads(agent, { clock: systemClock, onLost: logThreads(logger, name) }, threads), deps)] as const);
-  return new Worker({ broker, log, runs, clock: systemClock, logger, agents: new Map(served), concurrency: runsMax ?? RUNS_MAX, leaseMs: leaseMs ?? LEASE_MS });
+  const deps = {
+    broker,
+    runs,
+    clock: systemClock,
+    onDefect: onDefect ?? logDefects(logger),
+    blocks,
+    onBlocked: logBlocked(logger),
+  };
+  const served = Object.entries(agents).map(
+    ([name, agent]) =>
+      [
+        name,
+        toAgent(name, withThreads(agent, { clock: systemClock, onLost: logThreads(logger, name) }, threads), deps),
+      ] as const,
+  );
+  return new Worker({
+    broker,
+    log,
+    runs,
+    clock: systemClock,
+    logger,
+    agents: new Map(served),
+    concurrency: runsMax ?? RUNS_MAX,
+    leaseMs: leaseMs ?? LEASE_MS,
+  });
 }

@@ -9,21 +9,38 @@ export function describeDefect(error: unknown): { readonly defect: string; reado
   if (!(error instanceof Error)) return { defect: typeof error, frames: [] };
   const { name, message, stack = '' } = error;
   // The message stands before the frames, and may itself have lines that look like them.
-  const frames = stack.slice(stack.indexOf(message) + message.length).split('\n').filter((line) => /^\s+at /.test(line));
+  const frames = stack
+    .slice(stack.indexOf(message) + message.length)
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line));
   return { defect: name, frames: frames.slice(0, FRAMES_MAX).map((line) => line.trim()) };
 }
 
 export function logBlocked(logger: Logger): (what: object, run: AgentRun) => void {
-  return (what, { agent, sessionId, runId }) => logger.warn({ ...what, agent, sessionId, runId }, 'an agent kept this process from its other runs for longer than the lease: let it wait between steps, or move the work into a thread');
+  return (what, { agent, sessionId, runId }) =>
+    logger.warn(
+      { ...what, agent, sessionId, runId },
+      'an agent kept this process from its other runs for longer than the lease: let it wait between steps, or move the work into a thread',
+    );
 }
 
 export function logBlindness(logger: Logger): (error: unknown) => void {
-  return (err) => logger.warn({ err }, 'the thread that watches for agents that block this process has failed: from now on nobody knows which one does');
+  return (err) =>
+    logger.warn(
+      { err },
+      'the thread that watches for agents that block this process has failed: from now on nobody knows which one does',
+    );
 }
 
-export function logThreads(logger: Logger, agent: string): (why: { readonly err?: unknown; readonly code?: number; readonly runs: number }) => void {
+export function logThreads(
+  logger: Logger,
+  agent: string,
+): (why: { readonly err?: unknown; readonly code?: number; readonly runs: number }) => void {
   return ({ err, code, runs }) => {
-    logger.error({ ...(err === undefined ? { code } : describeDefect(err)), agent, runs }, 'the thread of an agent has ended, and its runs with it');
+    logger.error(
+      { ...(err === undefined ? { code } : describeDefect(err)), agent, runs },
+      'the thread of an agent has ended, and its runs with it',
+    );
     if (err !== undefined) logger.debug({ err, agent }, 'what ended the thread');
   };
 }

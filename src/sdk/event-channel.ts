@@ -28,7 +28,8 @@ export class EventChannel {
     this.#signal.throwIfAborted();
     if (this.#end !== undefined) return Promise.resolve();
     this.#chars += chars;
-    if (this.#chars > ANSWER_CHARS_MAX) this.fail(new AnswerTooLargeError('more waited to be written than an answer may have'));
+    if (this.#chars > ANSWER_CHARS_MAX)
+      this.fail(new AnswerTooLargeError('more waited to be written than an answer may have'));
     else this.#waiting.push(event);
     this.#wake?.();
     return this.#chars > CHANNEL_CHARS_MAX ? this.#untilRoom() : Promise.resolve();

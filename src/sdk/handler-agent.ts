@@ -5,18 +5,25 @@ import { AgentThreads, THREADS_MAX, type ThreadsDeps } from './threads/agent-thr
 import { createHandlerProvider, type HandlerDeps } from './handler-provider.ts';
 
 /** An agent as its worker serves it, without the module of its threads. */
-export type InProcess = AgentHandler | (Omit<AgentDefinition, 'handler' | 'threads'> & { readonly handler: AgentHandler });
+export type InProcess =
+  AgentHandler | (Omit<AgentDefinition, 'handler' | 'threads'> & { readonly handler: AgentHandler });
 
 /** @throws TypeError for threads that can never work */
 export function checkThreads(name: string, given: AgentHandler | AgentDefinition): void {
   const { handler, threads } = typeof given === 'function' ? { handler: given, threads: undefined } : given;
   if (threads === undefined) return;
-  if (!(handler instanceof URL)) throw new TypeError(`${name}: a function cannot run in a thread: give the URL of its module`);
-  if (!Number.isInteger(threads) || threads < 1 || threads > THREADS_MAX) throw new TypeError(`${name}: there are 1 to ${THREADS_MAX} threads`);
+  if (!(handler instanceof URL))
+    throw new TypeError(`${name}: a function cannot run in a thread: give the URL of its module`);
+  if (!Number.isInteger(threads) || threads < 1 || threads > THREADS_MAX)
+    throw new TypeError(`${name}: there are 1 to ${THREADS_MAX} threads`);
 }
 
 /** Its module's threads are kept in `threads`, to be started and closed. */
-export function withThreads(given: AgentHandler | AgentDefinition, deps: ThreadsDeps, threads: AgentThreads[]): InProcess {
+export function withThreads(
+  given: AgentHandler | AgentDefinition,
+  deps: ThreadsDeps,
+  threads: AgentThreads[],
+): InProcess {
   if (typeof given === 'function') return given;
   const { handler, threads: threadsMax = 1, ...rest } = given;
   if (!(handler instanceof URL)) return { ...rest, handler };

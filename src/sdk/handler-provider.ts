@@ -35,13 +35,19 @@ export function createHandlerProvider(agent: string, handler: AgentHandler, deps
   return { canContinue: true, stream: (request) => play(agent, handler, deps, request) };
 }
 
-async function* play(agent: string, handler: AgentHandler, deps: HandlerDeps, request: ProviderRequest): AsyncGenerator<ProviderEvent, void, undefined> {
+async function* play(
+  agent: string,
+  handler: AgentHandler,
+  deps: HandlerDeps,
+  request: ProviderRequest,
+): AsyncGenerator<ProviderEvent, void, undefined> {
   const { run, signal } = request;
   setMaxListeners(LISTENERS_AN_ASK * ASKS_MAX, signal);
   const channel = new EventChannel(signal);
   const writer = new AgentWriter(channel);
   const chat = toChat(request, new Asks(deps, run, signal));
-  const fail = (error: unknown): void => channel.fail(failureOf(error, () => deps.onDefect(error, { ...run, agent }), signal));
+  const fail = (error: unknown): void =>
+    channel.fail(failureOf(error, () => deps.onDefect(error, { ...run, agent }), signal));
   // An error that the handler left to nobody. Where the run is over, a call that was aborted with it is none.
   const onStray = (error: unknown): void => {
     if (!signal.aborted) fail(error);
@@ -58,7 +64,11 @@ async function* play(agent: string, handler: AgentHandler, deps: HandlerDeps, re
 }
 
 /** Never rejects. */
-async function noteBlocked({ runs, clock, onBlocked }: HandlerDeps, run: AgentRun & Pick<ProviderRequest['run'], 'attempt'>, blockedMs: number): Promise<void> {
+async function noteBlocked(
+  { runs, clock, onBlocked }: HandlerDeps,
+  run: AgentRun & Pick<ProviderRequest['run'], 'attempt'>,
+  blockedMs: number,
+): Promise<void> {
   onBlocked({ blockedMs }, run);
   const late = new AbortController();
   const timer = clock.after(NOTE_MS_MAX, () => late.abort());
@@ -84,7 +94,14 @@ function failureOf(error: unknown, onDefect: () => void, signal: AbortSignal): u
 }
 
 function toChat({ run, model, messages, prefix = '' }: ProviderRequest, asks: Asks): AgentChat {
-  return { ...run, model, messages, prefix, prompt: textOf(messages.at(-1)), ask: (agent, prompt, options) => asks.ask(agent, prompt, options) };
+  return {
+    ...run,
+    model,
+    messages,
+    prefix,
+    prompt: textOf(messages.at(-1)),
+    ask: (agent, prompt, options) => asks.ask(agent, prompt, options),
+  };
 }
 
 function textOf(message: ModelMessage | undefined): string {

@@ -12,10 +12,14 @@ export class ShownText {
   add({ part, kind, at, text }: Delta): string {
     if (kind !== 'text') return '';
     const from = this.#before(part) + at;
-    if (from > this.#shown.length || at !== (this.#lengths[part] ?? 0)) throw new AgentError('ask-lost', 'a part of an answer is missing', { retryable: true });
+    if (from > this.#shown.length || at !== (this.#lengths[part] ?? 0))
+      throw new AgentError('ask-lost', 'a part of an answer is missing', { retryable: true });
     this.#lengths[part] = at + text.length;
     const known = from === this.#shown.length ? '' : this.#shown.slice(from, from + text.length);
-    if (!text.startsWith(known)) throw new AgentError('ask-restarted', 'an agent began its answer anew and said something else', { retryable: true });
+    if (!text.startsWith(known))
+      throw new AgentError('ask-restarted', 'an agent began its answer anew and said something else', {
+        retryable: true,
+      });
     const fresh = text.slice(known.length);
     this.#shown += fresh;
     return fresh;

@@ -28,11 +28,15 @@ export interface Refusal {
 
 /** `model`: as the prompt names it, empty where it names none. */
 export function findRefusal(terms: AgentTerms, model: string, content: MessageContent): Refusal | undefined {
-  if (model !== '' && model !== terms.model && terms.models?.includes(model) !== true) return { code: 'unknown-model', message: REFUSALS['unknown-model'] };
+  if (model !== '' && model !== terms.model && terms.models?.includes(model) !== true)
+    return { code: 'unknown-model', message: REFUSALS['unknown-model'] };
   const { promptCharsMax = Infinity } = terms;
   const chars = contentChars(content);
   if (chars <= promptCharsMax) return undefined;
-  return { code: 'content-too-large', message: `${REFUSALS['content-too-large']}: it has ${chars} characters, and the agent takes at most ${promptCharsMax}` };
+  return {
+    code: 'content-too-large',
+    message: `${REFUSALS['content-too-large']}: it has ${chars} characters, and the agent takes at most ${promptCharsMax}`,
+  };
 }
 
 /** Of text its length, of parts that of their JSON: what a picture costs is nobody's guess here. */

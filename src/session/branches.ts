@@ -50,7 +50,13 @@ export class Branches {
   readonly #limits: UserLimits;
 
   /** `limits`: undefined for none. */
-  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string, limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 })) {
+  constructor(
+    broker: Broker,
+    log: CommandLog,
+    clock: Clock,
+    newId: () => string,
+    limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 }),
+  ) {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
@@ -61,7 +67,11 @@ export class Branches {
 
   /** Queues another answer to a prompt, whose branch is shown from then on.
    *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-runs, contended */
-  async regenerate(principal: Principal, ref: SessionRef, regeneration: Regeneration): Promise<SentPrompt & { answerId: string }> {
+  async regenerate(
+    principal: Principal,
+    ref: SessionRef,
+    regeneration: Regeneration,
+  ): Promise<SentPrompt & { answerId: string }> {
     const { messageId, answerId = this.#newId(), priority, onBusy, trace } = regeneration;
     const seen = await loadOwn(this.#log, principal, ref);
     const prompt = await findPrompt(this.#broker, ref, seen, messageId);
@@ -69,15 +79,39 @@ export class Branches {
     // Another agent has other models.
     const model = regeneration.admit(agent, regeneration.model ?? (agent === prompt.agent ? prompt.model : ''));
     const bodyHash = bodyHashOf(['regenerate', messageId, regeneration.agent, regeneration.model]);
-    const command = { messageId, promptAt: prompt.at, answerId, runId: this.#newId(), bodyHash, agent, model, priority, onBusy, user: principal.user, createdAt: isoTime(this.#clock), ...(trace === undefined ? {} : { trace }) };
+    const command = {
+      messageId,
+      promptAt: prompt.at,
+      answerId,
+      runId: this.#newId(),
+      bodyHash,
+      agent,
+      model,
+      priority,
+      onBusy,
+      user: principal.user,
+      createdAt: isoTime(this.#clock),
+      ...(trace === undefined ? {} : { trace }),
+    };
     let repeat: SentPrompt | undefined;
-    const place = findRepeat(seen.state, { messageId: answerId, bodyHash }) === undefined ? await this.#limits.enterRun(principal, ref, command.runId) : UNLIMITED;
+    const place =
+      findRepeat(seen.state, { messageId: answerId, bodyHash }) === undefined
+        ? await this.#limits.enterRun(principal, ref, command.runId)
+        : UNLIMITED;
     const committed = await this.#log
       .transact(ref, (loaded) => {
         const { state, epoch } = mustOwnAs(principal, loaded, seen);
         const known = findRepeat(state, { messageId: answerId, bodyHash });
-        repeat = known === undefined ? undefined : { messageId, runId: known.runId, queued: known.queued, position: { epoch, offset: known.offset } };
-        return known === undefined ? mustFit([place], decideRegenerate(state, command, (run) => this.#time.of(run.times.queued)())) : { drafts: [] };
+        repeat =
+          known === undefined
+            ? undefined
+            : { messageId, runId: known.runId, queued: known.queued, position: { epoch, offset: known.offset } };
+        return known === undefined
+          ? mustFit(
+              [place],
+              decideRegenerate(state, command, (run) => this.#time.of(run.times.queued)()),
+            )
+          : { drafts: [] };
       })
       .finally(() => place.leave());
     await place.settled();
@@ -93,13 +127,19 @@ export class Branches {
   async select(principal: Principal, ref: SessionRef, runId: string): Promise<void> {
     const seen = await loadOwn(this.#log, principal, ref);
     const tip = await findBranch(this.#broker, ref, seen, runId);
-    await this.#log.transact(ref, (loaded) => decideSelect(mustOwnAs(principal, loaded, seen).state, tip, principal.user));
+    await this.#log.transact(ref, (loaded) =>
+      decideSelect(mustOwnAs(principal, loaded, seen).state, tip, principal.user),
+    );
   }
 
   /** The shown one last, the others in the order in which they were left. @throws SessionError not-found */
   async list(principal: Principal, ref: SessionRef): Promise<Branch[]> {
     const { epoch, state } = await loadOwn(this.#log, principal, ref);
-    const toBranch = ({ runId, at }: BranchTip, isShown: boolean): Branch => ({ runId, position: encodePosition({ epoch, offset: at }), isShown });
+    const toBranch = ({ runId, at }: BranchTip, isShown: boolean): Branch => ({
+      runId,
+      position: encodePosition({ epoch, offset: at }),
+      isShown,
+    });
     const shown = state.tip === null ? [] : [toBranch(state.tip, true)];
     return [...(state.branches ?? []).map((tip) => toBranch(tip, false)), ...shown];
   }

@@ -6,13 +6,20 @@ const SESSION_ERRORS = {
   'message-conflict': { retryable: false, message: 'this messageId was used for another message' },
   busy: { retryable: true, message: 'a run is active or queued' },
   /** To edit or withdraw it would change what a model was told, or what has ended. */
-  'not-waiting': { retryable: false, message: 'this message does not wait any more: its answer has begun, or it was withdrawn' },
+  'not-waiting': {
+    retryable: false,
+    message: 'this message does not wait any more: its answer has begun, or it was withdrawn',
+  },
   'message-not-found': { retryable: false, message: 'no such message in this session' },
   'run-not-found': { retryable: false, message: 'no such run in this session' },
   'queue-full': { retryable: true, message: 'too many prompts wait in this session' },
   /** Of the user. A retry that removes nothing is refused again. */
   'too-many-sessions': { retryable: false, message: 'this user has as many chats as one user may have: delete one' },
-  'too-many-runs': { retryable: true, message: 'this user has as many runs that are queued or running as one user may have: stop one, or wait until one ends' },
+  'too-many-runs': {
+    retryable: true,
+    message:
+      'this user has as many runs that are queued or running as one user may have: stop one, or wait until one ends',
+  },
   'no-active-run': { retryable: false, message: 'no such run is active or queued' },
   /** A stored offset of another epoch, beyond the head, or moving backward. */
   'cursor-conflict': { retryable: false, message: 'the position does not move this cursor forward' },

@@ -8,7 +8,15 @@ import { ASK_TTL_MS, askDepth } from './subagent-session.ts';
 import type { MessageContent, RunPriority } from './events/chat-event.ts';
 import type { CommandLog, LoadedState } from './commands/command-log.ts';
 import { findRun, newCommandState, type CommandState } from './commands/command-state.ts';
-import { bodyHashOf, cancelTarget, decideCancel, decideSend, findRepeat, type Decision, type SendCommand } from './commands/decide.ts';
+import {
+  bodyHashOf,
+  cancelTarget,
+  decideCancel,
+  decideSend,
+  findRepeat,
+  type Decision,
+  type SendCommand,
+} from './commands/decide.ts';
 import type { RunInfo } from './commands/command-state.ts';
 import { decideEdit, decideWithdraw } from './commands/decide-branch.ts';
 import { SessionError } from './errors.ts';
@@ -58,7 +66,14 @@ export class Runs {
   readonly #limits: UserLimits;
 
   /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. `ttlMs`: of a chat that a prompt creates. `limits`: undefined for none. */
-  constructor(broker: Broker, log: CommandLog, clock: Clock, newId: () => string, ttlMs = SESSION_TTL_MS, limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 })) {
+  constructor(
+    broker: Broker,
+    log: CommandLog,
+    clock: Clock,
+    newId: () => string,
+    ttlMs = SESSION_TTL_MS,
+    limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 }),
+  ) {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
@@ -72,7 +87,13 @@ export class Runs {
    *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-sessions, too-many-runs, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
     const seen = await this.#log.load(ref);
-    const command = this.#sendCommand(principal, prompt, prompt.replaces === undefined ? undefined : await findPrompt(this.#broker, ref, mustOwn(principal, seen), prompt.replaces));
+    const command = this.#sendCommand(
+      principal,
+      prompt,
+      prompt.replaces === undefined
+        ? undefined
+        : await findPrompt(this.#broker, ref, mustOwn(principal, seen), prompt.replaces),
+    );
     const places = await this.#enter(principal, ref, seen, command);
     try {
       const sent = await this.#send(principal, ref, command, seen, places);
@@ -84,10 +105,18 @@ export class Runs {
   }
 
   /** What the prompt takes of its user's limits: a run, and before that the chat, where there is none yet. */
-  async #enter(principal: Principal, ref: SessionRef, seen: LoadedState | undefined, command: SendCommand): Promise<readonly Admitted[]> {
+  async #enter(
+    principal: Principal,
+    ref: SessionRef,
+    seen: LoadedState | undefined,
+    command: SendCommand,
+  ): Promise<readonly Admitted[]> {
     // An ask is no chat of anybody's list, and part of a run that is counted.
     if (askDepth(ref.sessionId) > 0) return [];
-    if (seen !== undefined) return findRepeat(mustOwn(principal, seen).state, command) === undefined ? [await this.#limits.enterRun(principal, ref, command.runId)] : [];
+    if (seen !== undefined)
+      return findRepeat(mustOwn(principal, seen).state, command) === undefined
+        ? [await this.#limits.enterRun(principal, ref, command.runId)]
+        : [];
     const run = await this.#limits.enterRun(principal, ref, command.runId);
     try {
       run.mustFit();
@@ -98,7 +127,13 @@ export class Runs {
     }
   }
 
-  async #send(principal: Principal, ref: SessionRef, command: SendCommand, seen: LoadedState | undefined, places: readonly Admitted[]): Promise<SentPrompt> {
+  async #send(
+    principal: Principal,
+    ref: SessionRef,
+    command: SendCommand,
+    seen: LoadedState | undefined,
+    places: readonly Admitted[],
+  ): Promise<SentPrompt> {
     const ttlMs = askDepth(ref.sessionId) > 0 ? ASK_TTL_MS : this.#ttlMs;
     const timeOf = (run: RunInfo): string => this.time.of(run.times.queued)();
     let repeat: SentPrompt | undefined;
@@ -108,7 +143,10 @@ export class Runs {
         const creates = newCommandState(principal.user, command.createdAt, ttlMs);
         return { creates, ...decideSend(creates, command, timeOf) };
       }
-      const { state, epoch } = command.replaces === undefined || seen === undefined ? mustOwn(principal, loaded) : mustOwnAs(principal, loaded, seen);
+      const { state, epoch } =
+        command.replaces === undefined || seen === undefined
+          ? mustOwn(principal, loaded)
+          : mustOwnAs(principal, loaded, seen);
       const known = findRepeat(state, command);
       if (known === undefined) return mustFit(places, decideSend(state, command, timeOf));
       const position = { epoch, offset: known.offset };
@@ -123,7 +161,13 @@ export class Runs {
   }
 
   /** Changes a prompt whose run has not begun. `admit` throws where its agent may not be told this. @throws SessionError not-found, message-not-found, not-waiting, contended */
-  async edit(principal: Principal, ref: SessionRef, messageId: string, content: MessageContent, admit: (agent: string) => void): Promise<void> {
+  async edit(
+    principal: Principal,
+    ref: SessionRef,
+    messageId: string,
+    content: MessageContent,
+    admit: (agent: string) => void,
+  ): Promise<void> {
     const edited = { messageId, content, user: principal.user, editedAt: isoTime(this.#clock) };
     await this.#onWaiting(principal, ref, messageId, (state, { agent }) => {
       admit(agent);
@@ -133,12 +177,19 @@ export class Runs {
 
   /** Takes back a prompt whose run has not begun. @throws SessionError not-found, message-not-found, not-waiting, contended */
   async withdraw(principal: Principal, ref: SessionRef, messageId: string): Promise<void> {
-    await this.#onWaiting(principal, ref, messageId, (state) => decideWithdraw(state, messageId, principal.user, isoTime(this.#clock)));
+    await this.#onWaiting(principal, ref, messageId, (state) =>
+      decideWithdraw(state, messageId, principal.user, isoTime(this.#clock)),
+    );
   }
 
   /** Asks for a run's end and returns once that is durable. A queued run has ended by then; a running one keeps what it said.
    *  @throws SessionError not-found, no-active-run, contended */
-  async cancel(principal: Principal, ref: SessionRef, runId: string | undefined, reason?: string): Promise<{ runId: string; ended: boolean }> {
+  async cancel(
+    principal: Principal,
+    ref: SessionRef,
+    runId: string | undefined,
+    reason?: string,
+  ): Promise<{ runId: string; ended: boolean }> {
     let target = { runId: '', ended: false };
     await this.#log.transact(ref, (loaded) => {
       const { state } = mustOwn(principal, loaded);
@@ -156,13 +207,21 @@ export class Runs {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
       if (run?.state !== 'cancelling') return { drafts: [] };
       const by = run.cancelledBy ?? '';
-      return { drafts: [{ event: { type: 'run.cancelling', runId, by, createdAt: this.time.of(run.times.queued)() } }], fencing: 'take' };
+      return {
+        drafts: [{ event: { type: 'run.cancelling', runId, by, createdAt: this.time.of(run.times.queued)() } }],
+        fencing: 'take',
+      };
     });
     const run = taken === undefined ? undefined : findRun(taken.state, runId);
     if (taken === undefined || run === undefined) return false;
     const answer = new AnswerBuilder();
     await readRun(this.#broker, ref, taken.epoch, run, taken.first, answer);
-    const terminal = { type: 'run.cancelled', runId, by: run.cancelledBy ?? '', endedAt: this.time.of(run.times.queued)() } as const;
+    const terminal = {
+      type: 'run.cancelled',
+      runId,
+      by: run.cancelledBy ?? '',
+      endedAt: this.time.of(run.times.queued)(),
+    } as const;
     return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
   }
 
@@ -172,11 +231,18 @@ export class Runs {
     const createdAt = isoTime(this.#clock);
     await this.#log.transact(ref, (loaded) => {
       const isThere = loaded !== undefined && findRun(loaded.state, runId) !== undefined;
-      return isThere ? { drafts: [{ event: { type: 'run.blocked', runId, attempt, blockedMs: Math.round(blockedMs), createdAt } }] } : { drafts: [] };
+      return isThere
+        ? { drafts: [{ event: { type: 'run.blocked', runId, attempt, blockedMs: Math.round(blockedMs), createdAt } }] }
+        : { drafts: [] };
     });
   }
 
-  async #onWaiting(principal: Principal, ref: SessionRef, messageId: string, decide: (state: CommandState, prompt: FoundPrompt) => Decision): Promise<void> {
+  async #onWaiting(
+    principal: Principal,
+    ref: SessionRef,
+    messageId: string,
+    decide: (state: CommandState, prompt: FoundPrompt) => Decision,
+  ): Promise<void> {
     const seen = await loadOwn(this.#log, principal, ref);
     const prompt = await findPrompt(this.#broker, ref, seen, messageId);
     await this.#log.transact(ref, (loaded) => decide(mustOwnAs(principal, loaded, seen).state, prompt));
@@ -188,7 +254,9 @@ export class Runs {
       messageId: prompt.messageId ?? this.#newId(),
       content,
       // A branch is another message; a prompt without one is hashed as it always was.
-      bodyHash: bodyHashOf(replaces === undefined ? [content, agent, model] : [content, agent, model, replaces.messageId]),
+      bodyHash: bodyHashOf(
+        replaces === undefined ? [content, agent, model] : [content, agent, model, replaces.messageId],
+      ),
       user: principal.user,
       agent,
       model,

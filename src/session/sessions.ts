@@ -68,7 +68,13 @@ export class Sessions {
   readonly #limits: UserLimits;
 
   /** `ttlMs`: of a new chat that is given none. `limits`: undefined for none. */
-  constructor(broker: Broker, log: CommandLog, clock: Clock, ttlMs = SESSION_TTL_MS, limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 })) {
+  constructor(
+    broker: Broker,
+    log: CommandLog,
+    clock: Clock,
+    ttlMs = SESSION_TTL_MS,
+    limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 }),
+  ) {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
@@ -82,7 +88,11 @@ export class Sessions {
   }
 
   /** Creates it, or finds that it is yours already. @throws SessionError not-found: somebody else's; too-many-sessions */
-  async create(principal: Principal, ref: SessionRef, session: NewSession): Promise<{ created: boolean; position: Position }> {
+  async create(
+    principal: Principal,
+    ref: SessionRef,
+    session: NewSession,
+  ): Promise<{ created: boolean; position: Position }> {
     const existing = await this.#log.load(ref);
     const admitted = existing === undefined ? await this.#limits.enterSession(principal, ref) : UNLIMITED;
     try {
@@ -94,7 +104,11 @@ export class Sessions {
     }
   }
 
-  async #create(principal: Principal, ref: SessionRef, session: NewSession): Promise<{ created: boolean; position: Position }> {
+  async #create(
+    principal: Principal,
+    ref: SessionRef,
+    session: NewSession,
+  ): Promise<{ created: boolean; position: Position }> {
     const { title, metadata, ttlMs } = session;
     const createdAt = isoTime(this.#clock);
     const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
@@ -106,7 +120,8 @@ export class Sessions {
       const creates = newCommandState(principal.user, createdAt, ttlMs ?? this.#ttlMs);
       return { creates, drafts: [{ event: { type: 'session.created', ...details, createdAt } }] };
     });
-    if (committed !== undefined) return { created: true, position: { epoch: committed.epoch, offset: committed.first } };
+    if (committed !== undefined)
+      return { created: true, position: { epoch: committed.epoch, offset: committed.first } };
     const { epoch, at } = await this.authorize(principal, ref);
     return { created: false, position: { epoch, offset: at } };
   }
@@ -143,7 +158,10 @@ export class Sessions {
   }
 
   /** Undefined where there is no such chat. A damaged one can be removed like any other. */
-  async #findOwner(principal: Principal, ref: SessionRef): Promise<{ readonly isOwn: boolean; readonly state?: CommandState } | undefined> {
+  async #findOwner(
+    principal: Principal,
+    ref: SessionRef,
+  ): Promise<{ readonly isOwn: boolean; readonly state?: CommandState } | undefined> {
     try {
       const loaded = await this.#log.load(ref);
       return loaded && { isOwn: owns(principal, loaded), state: loaded.state };
@@ -181,16 +199,33 @@ export class Sessions {
 
   /** `before`: a place from an earlier page's `before`; undefined for the newest. `branch`: the run it ends with; undefined
    *  for the shown one. @throws SessionError not-found, run-not-found */
-  async history(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined, branch?: string): Promise<HistoryPage & { epoch: string }> {
+  async history(
+    principal: Principal,
+    ref: SessionRef,
+    limit: number,
+    before: Position | undefined,
+    branch?: string,
+  ): Promise<HistoryPage & { epoch: string }> {
     const { loaded, range } = await this.#range(principal, ref);
     const tip = branch === undefined ? loaded.state.tip : await findBranch(this.#broker, ref, loaded, branch);
-    return { ...(await readHistory(this.#broker, { ...range, tip: tip?.at, before: placeIn(range, before) }, limit)), epoch: range.epoch };
+    return {
+      ...(await readHistory(this.#broker, { ...range, tip: tip?.at, before: placeIn(range, before) }, limit)),
+      epoch: range.epoch,
+    };
   }
 
   /** What became of each run and when. `before` likewise. @throws SessionError not-found */
-  async runs(principal: Principal, ref: SessionRef, limit: number, before: Position | undefined): Promise<RunPage & { epoch: string }> {
+  async runs(
+    principal: Principal,
+    ref: SessionRef,
+    limit: number,
+    before: Position | undefined,
+  ): Promise<RunPage & { epoch: string }> {
     const { range } = await this.#range(principal, ref);
-    return { ...(await readRuns(this.#broker, range, placeIn(range, before) ?? range.next, limit)), epoch: range.epoch };
+    return {
+      ...(await readRuns(this.#broker, range, placeIn(range, before) ?? range.next, limit)),
+      epoch: range.epoch,
+    };
   }
 
   /** Of the chat as the state was read. What comes after it is for the stream that follows: the branch may have moved. */
@@ -220,7 +255,8 @@ export class Sessions {
   async #summarize(ref: SessionRef, { info, loaded }: Look): Promise<SessionSummary> {
     const { epoch, state } = loaded;
     const { expiresAt, ttlMs } = info;
-    if (expiresAt === undefined || ttlMs === undefined) throw new BrokerError('corrupt', `a chat without an end: ${ref.sessionId}`);
+    if (expiresAt === undefined || ttlMs === undefined)
+      throw new BrokerError('corrupt', `a chat without an end: ${ref.sessionId}`);
     const active = activeRun(state, epoch);
     return {
       sessionId: idOf(ref),
@@ -247,7 +283,10 @@ export class Sessions {
   }
 }
 
-function damagedSummary(ref: SessionRef, { epoch, next, earliest, expiresAt = 0, ttlMs = 0 }: TopicInfo): SessionSummary {
+function damagedSummary(
+  ref: SessionRef,
+  { epoch, next, earliest, expiresAt = 0, ttlMs = 0 }: TopicInfo,
+): SessionSummary {
   const lastActiveAt = new Date(expiresAt - ttlMs).toISOString();
   return {
     sessionId: idOf(ref),

@@ -32,7 +32,9 @@ export function askedBefore(ref: SessionRef): LiteTopicName {
 export function sessionOf(topic: LiteTopicName): SessionRef {
   const name = topic.slice(topic.lastIndexOf('/') + 1);
   const end = name.indexOf(SEPARATOR);
-  return end < 0 ? { tenant: DEFAULT_TENANT, sessionId: name } : { tenant: name.slice(0, end), sessionId: name.slice(end + 1) };
+  return end < 0
+    ? { tenant: DEFAULT_TENANT, sessionId: name }
+    : { tenant: name.slice(0, end), sessionId: name.slice(end + 1) };
 }
 
 /** There while somebody watches a chat whose run is ended otherwise. */

@@ -12,6 +12,11 @@ export const CATCH_UPS_WAITING_PER_USER_MAX = 4096;
 
 export class CatchUpGate extends FairGate {
   constructor() {
-    super({ insideMax: CATCH_UPS_MAX, insidePerUserMax: CATCH_UPS_MAX, waitingMax: CATCH_UPS_WAITING_MAX, waitingPerUserMax: CATCH_UPS_WAITING_PER_USER_MAX });
+    super({
+      insideMax: CATCH_UPS_MAX,
+      insidePerUserMax: CATCH_UPS_MAX,
+      waitingMax: CATCH_UPS_WAITING_MAX,
+      waitingPerUserMax: CATCH_UPS_WAITING_PER_USER_MAX,
+    });
   }
 }

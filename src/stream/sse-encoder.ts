@@ -8,7 +8,8 @@ export const sseEncoder: WireEncoder = {
   key: 'sse',
   encodeEvents(epoch, events) {
     let text = '';
-    for (const { offset, type, json } of events) text += `id: ${epoch}.${offset}${type === 'delta' ? DELTA_LINES : linesOf(type)}${json}\n\n`;
+    for (const { offset, type, json } of events)
+      text += `id: ${epoch}.${offset}${type === 'delta' ? DELTA_LINES : linesOf(type)}${json}\n\n`;
     return text;
   },
   encodeControl: (event) => `event: ${event.type}\ndata: ${controlJson(event)}\n\n`,

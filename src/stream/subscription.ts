@@ -150,7 +150,8 @@ export class Subscription implements FeedListener {
   onQueue(places: ReadonlyMap<string, number>): void {
     if (!this.#isLive || this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) return;
     for (const [runId, ahead] of places) {
-      if (this.#queue?.get(runId) !== ahead) this.#sink.write(this.#encoder.encodeControl({ type: 'queue', runId, ahead }));
+      if (this.#queue?.get(runId) !== ahead)
+        this.#sink.write(this.#encoder.encodeControl({ type: 'queue', runId, ahead }));
     }
     this.#queue = places;
   }
@@ -229,7 +230,8 @@ export class Subscription implements FeedListener {
     this.#isRereading = false;
     this.#options.onLive?.();
     const woken = new Promise<Outcome>((resolve) => (this.#wake = resolve));
-    if (this.#idleAt === undefined) this.#sink.write(this.#encoder.encodeControl({ type: 'live', position: this.position }));
+    if (this.#idleAt === undefined)
+      this.#sink.write(this.#encoder.encodeControl({ type: 'live', position: this.position }));
     return { woken };
   }
 
@@ -251,7 +253,8 @@ export class Subscription implements FeedListener {
       const event = wireEvent(item);
       if (event !== undefined && !this.#isOutdated(epoch, event)) events.push(event);
     }
-    if (events.length > 0 && !this.#options.signal.aborted) this.#sink.write(this.#encoder.encodeEvents(epoch, coalesce(events)));
+    if (events.length > 0 && !this.#options.signal.aborted)
+      this.#sink.write(this.#encoder.encodeEvents(epoch, coalesce(events)));
   }
 
   /** A change of title or metadata says all that holds from then on; so the reader, who is given the last one later in the
@@ -278,7 +281,8 @@ export class Subscription implements FeedListener {
     if (signal.aborted) return 'again';
     const { reason, epoch, earliest, next } = reset;
     // To start over once more would meet the same hole: the stream would be resets without an end.
-    if (reason === 'undeclared-hole' && this.#isRereading) throw new BrokerError('corrupt', `${this.#options.topic} cannot be read from its beginning`);
+    if (reason === 'undeclared-hole' && this.#isRereading)
+      throw new BrokerError('corrupt', `${this.#options.topic} cannot be read from its beginning`);
     this.#observer.onReset(reason);
     this.#sink.write(this.#encoder.encodeControl({ type: 'reset', reason, epoch, earliest, next }));
     if (reason === 'expired' || reason === 'removed') return 'removed';
@@ -301,7 +305,11 @@ export class Subscription implements FeedListener {
 }
 
 function fill(hole: Hole, answer: FinishedAnswer): WireEvent[] {
-  return fillHole(hole, answer).map(({ offset, delta: { type, ...fields } }) => ({ offset, type, json: JSON.stringify(fields) }));
+  return fillHole(hole, answer).map(({ offset, delta: { type, ...fields } }) => ({
+    offset,
+    type,
+    json: JSON.stringify(fields),
+  }));
 }
 
 /** A log that leaves an offset out without saying so is not read on: the reader is told. `from` is undefined where the

@@ -8,7 +8,13 @@ import type { WireEvent } from './wire-event.ts';
 /** Control events have no position. PROTOCOL §4. */
 export type ControlEvent =
   | { readonly type: 'live'; readonly position: Position | undefined }
-  | { readonly type: 'reset'; readonly reason: ResetReason; readonly epoch: string; readonly earliest: number; readonly next: number }
+  | {
+      readonly type: 'reset';
+      readonly reason: ResetReason;
+      readonly epoch: string;
+      readonly earliest: number;
+      readonly next: number;
+    }
   | { readonly type: 'reconnect'; readonly afterMs: number }
   | { readonly type: 'expired' }
   | { readonly type: 'queue'; readonly runId: string; readonly ahead: number };

@@ -25,7 +25,7 @@ export function wireEvent(item: LogItem): WireEvent | undefined {
 export function coalesce(events: readonly WireEvent[]): readonly WireEvent[] {
   if (events.length < 2) return events;
   const merged: WireEvent[] = [];
-  for (let i = 0; i < events.length; ) {
+  for (let i = 0; i < events.length;) {
     const end = runEnd(events, i);
     const first = events[i];
     const last = events[end - 1];

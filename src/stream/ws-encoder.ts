@@ -14,7 +14,8 @@ export class WsEncoder implements WireEncoder {
 
   encodeEvents(epoch: string, events: readonly WireEvent[]): string {
     const [only] = events;
-    if (only !== undefined && events.length === 1) return `{"type":"event","sessionId":"${this.#sessionId}",${eventFields(epoch, only)}}`;
+    if (only !== undefined && events.length === 1)
+      return `{"type":"event","sessionId":"${this.#sessionId}",${eventFields(epoch, only)}}`;
     const list = events.map((event) => `{${eventFields(epoch, event)}}`).join(',');
     return `{"type":"events","sessionId":"${this.#sessionId}","events":[${list}]}`;
   }

@@ -21,7 +21,8 @@ export class AgentError extends Error {
   /** @throws TypeError for a code that is not like `no-such-order` */
   constructor(code: string, message: string, { retryable = false, ...options }: AgentErrorOptions = {}) {
     super(message.slice(0, MESSAGE_CHARS_MAX), options);
-    if (!CODE.test(code)) throw new TypeError('the code of an AgentError is of lower case letters, digits and hyphens, 64 at most');
+    if (!CODE.test(code))
+      throw new TypeError('the code of an AgentError is of lower case letters, digits and hyphens, 64 at most');
     this.code = code;
     this.retryable = retryable;
   }
@@ -32,5 +33,11 @@ export function isAgentError(error: unknown): error is AgentError {
   if (error instanceof AgentError) return true;
   if (!(error instanceof Error) || (error as Partial<AgentError>)[MARK] !== true) return false;
   const { code, message, retryable } = error as Partial<AgentError>;
-  return typeof code === 'string' && CODE.test(code) && typeof retryable === 'boolean' && typeof message === 'string' && message.length <= MESSAGE_CHARS_MAX;
+  return (
+    typeof code === 'string' &&
+    CODE.test(code) &&
+    typeof retryable === 'boolean' &&
+    typeof message === 'string' &&
+    message.length <= MESSAGE_CHARS_MAX
+  );
 }

@@ -17,8 +17,13 @@ export async function persist<T>(clock: Clock, until: AbortSignal, action: () =>
 }
 
 /** As `persist`, for an action whose first try has failed with this. */
-export async function persistAfter<T>(error: unknown, clock: Clock, until: AbortSignal, action: () => Promise<T>): Promise<T> {
-  for (let last = error; ; ) {
+export async function persistAfter<T>(
+  error: unknown,
+  clock: Clock,
+  until: AbortSignal,
+  action: () => Promise<T>,
+): Promise<T> {
+  for (let last = error; ;) {
     if (!isBrokerError(last) || !last.retryable || until.aborted) throw last;
     await delay(clock, PERSIST_RETRY_MS, until);
     try {

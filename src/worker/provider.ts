@@ -3,8 +3,7 @@
 import type { RunRef } from '../session/subagent-session.ts';
 
 export type ContentPart =
-  | { readonly type: 'text'; readonly text: string }
-  | { readonly type: string; readonly [field: string]: unknown };
+  { readonly type: 'text'; readonly text: string } | { readonly type: string; readonly [field: string]: unknown };
 
 export interface ModelMessage {
   readonly role: 'system' | 'user' | 'assistant';
@@ -25,7 +24,13 @@ export type ProviderEvent =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'reasoning'; readonly text: string }
   /** `index` numbers the calls of one answer; `id` and `name` come with a call's first delta. */
-  | { readonly type: 'tool-call'; readonly index: number; readonly id?: string; readonly name?: string; readonly argumentsText: string }
+  | {
+      readonly type: 'tool-call';
+      readonly index: number;
+      readonly id?: string;
+      readonly name?: string;
+      readonly argumentsText: string;
+    }
   /** What became of a call with that id: `result` is any JSON, at most TOOL_RESULT_CHARS_MAX of it. */
   | { readonly type: 'tool-result'; readonly toolCallId: string; readonly result?: unknown; readonly error?: string }
   | { readonly type: 'usage'; readonly usage: Usage }

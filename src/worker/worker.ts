@@ -60,7 +60,9 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    this.#presence = new PresenceWatch(options.broker, options.clock, (error) => this.#report(error, 'nobody could be asked who watches'));
+    this.#presence = new PresenceWatch(options.broker, options.clock, (error) =>
+      this.#report(error, 'nobody could be asked who watches'),
+    );
     // Two listeners a run, and two a queue: more than the ten above which Node suspects a leak.
     setMaxListeners(2 * DEPTHS.length * this.runsMax + 1, this.#released.signal);
     setMaxListeners(2 * DEPTHS.length * options.agents.size + 1, this.#stopped.signal);
@@ -98,7 +100,11 @@ export class Worker {
     while (!signal.aborted) {
       try {
         const options = { credit: this.#concurrencyOf(agent), visibilityMs: leaseMs, signal };
-        for await (const delivery of broker.consume(requestGroup(agent.name, depth), requestPattern(agent.name, depth), options)) {
+        for await (const delivery of broker.consume(
+          requestGroup(agent.name, depth),
+          requestPattern(agent.name, depth),
+          options,
+        )) {
           const serving = this.#serve(agent, delivery).finally(() => this.#active.delete(serving));
           this.#active.add(serving);
         }
@@ -121,7 +127,8 @@ export class Worker {
     try {
       const outcome = request === undefined ? 'gone' : await this.#execute(agent, request, delivery);
       onOutcome?.(outcome);
-      if (request !== undefined) logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
+      if (request !== undefined)
+        logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
       await persist(this.#options.clock, letGo.signal, () => this.#settle(delivery, outcome));
     } catch (error) {
       this.#report(error, 'run could not be served', { sessionId: request?.sessionId, runId: request?.runId });
@@ -135,11 +142,25 @@ export class Worker {
   async #execute(agent: Agent, request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
     const { broker, log, runs, clock, onContinued = () => undefined, onGone = () => undefined } = this.#options;
     const onFailed = (error: ProviderError): void => this.#reportUpstream(agent, request, error);
-    const deps = { broker, log, runs, clock, time: runs.time, agent, presence: this.#presence, onContinued, onFailed, onGone };
+    const deps = {
+      broker,
+      log,
+      runs,
+      clock,
+      time: runs.time,
+      agent,
+      presence: this.#presence,
+      onContinued,
+      onFailed,
+      onGone,
+    };
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
-      const onError = (error: unknown): void => this.#report(error, 'the asker of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });
-      return await whileAsked({ ...deps, onError }, ref, request.runId, () => executeRun(deps, ref, request.runId, this.#released.signal, delivery.lost));
+      const onError = (error: unknown): void =>
+        this.#report(error, 'the asker of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });
+      return await whileAsked({ ...deps, onError }, ref, request.runId, () =>
+        executeRun(deps, ref, request.runId, this.#released.signal, delivery.lost),
+      );
     } catch (error) {
       if (isSessionError(error, 'not-found')) return 'gone';
       if (isBrokerError(error, 'epoch-changed')) return 'lost';
@@ -190,7 +211,10 @@ export class Worker {
     const hint = hintOf?.(agent.name, error);
     const { code, message, detail } = error;
     const why = detail === undefined ? message : `${message} (${detail})`;
-    logger.warn({ tenant, sessionId, runId, agent: agent.name, error: code, why, ...(hint === undefined ? {} : { hint }) }, 'a model server failed a run');
+    logger.warn(
+      { tenant, sessionId, runId, agent: agent.name, error: code, why, ...(hint === undefined ? {} : { hint }) },
+      'a model server failed a run',
+    );
   }
 
   #keepLease(delivery: Delivery): { stop: () => void } {

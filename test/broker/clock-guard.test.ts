@@ -1,6 +1,14 @@
 // When an engine believes the machine's clock: never a jump at once, and always one that lasts.
 import { describe, expect, test } from 'vitest';
-import { CLOCK_CONFIRM_MS_MAX, CLOCK_JUMP_MS, describeDoubt, firstMoment, nextMoment, timeAt, type EngineMoment } from '../../src/broker/clock-guard.ts';
+import {
+  CLOCK_CONFIRM_MS_MAX,
+  CLOCK_JUMP_MS,
+  describeDoubt,
+  firstMoment,
+  nextMoment,
+  timeAt,
+  type EngineMoment,
+} from '../../src/broker/clock-guard.ts';
 
 const DAY = 24 * 60 * 60 * 1000;
 const HOUR = DAY / 24;
@@ -9,7 +17,8 @@ const START = Date.UTC(2026, 0, 1);
 /** A look every hour, with a wall clock that is off by `jump`. */
 function lookFor(before: EngineMoment, ms: number, jump: number): EngineMoment {
   let moment = before;
-  for (let mono = before.mono + HOUR; mono <= before.mono + ms; mono += HOUR) moment = nextMoment(moment, START + mono + jump, mono);
+  for (let mono = before.mono + HOUR; mono <= before.mono + ms; mono += HOUR)
+    moment = nextMoment(moment, START + mono + jump, mono);
   return moment;
 }
 
@@ -27,12 +36,19 @@ describe('the time of an engine', () => {
     expect(firstMoment(START + 1000, START, 0, false).time).toBe(START + 1000);
   });
 
-  test.each([['ahead', 40 * DAY], ['behind', -40 * DAY]])('goes on from where it was when the clock is days %s, and follows only when that lasts', (_which, jump) => {
+  test.each([
+    ['ahead', 40 * DAY],
+    ['behind', -40 * DAY],
+  ])('goes on from where it was when the clock is days %s, and follows only when that lasts', (_which, jump) => {
     const first = firstMoment(START, START + jump, 0, false);
     expect(first).toMatchObject({ time: START, doubt: { jumpMs: jump } });
     const before = lookFor(first, CLOCK_CONFIRM_MS_MAX - HOUR, jump);
     expect(before).toMatchObject({ time: START + CLOCK_CONFIRM_MS_MAX - HOUR, doubt: { jumpMs: jump } });
-    expect(lookFor(before, HOUR, jump)).toEqual({ time: START + CLOCK_CONFIRM_MS_MAX + jump, mono: CLOCK_CONFIRM_MS_MAX, doubt: undefined });
+    expect(lookFor(before, HOUR, jump)).toEqual({
+      time: START + CLOCK_CONFIRM_MS_MAX + jump,
+      mono: CLOCK_CONFIRM_MS_MAX,
+      doubt: undefined,
+    });
   });
 
   test('is right again as soon as a wrong clock is', () => {
@@ -51,6 +67,8 @@ describe('the time of an engine', () => {
 
   test('tells an operator what is held back, and for how long', () => {
     const { doubt } = firstMoment(START, START + 40 * DAY, 0, false);
-    expect(doubt && describeDoubt(doubt, DAY)).toMatch(/^the clock is 40 days ahead of the last recorded time: .* for another 2 days/);
+    expect(doubt && describeDoubt(doubt, DAY)).toMatch(
+      /^the clock is 40 days ahead of the last recorded time: .* for another 2 days/,
+    );
   });
 });

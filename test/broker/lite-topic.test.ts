@@ -15,12 +15,33 @@ function accepted(parse: () => unknown): boolean {
 }
 
 describe('the name of a LiteTopic', () => {
-  test.each(['chat/abc', 'request/default/abc', 'chat/tenant:id', 'a/b/c/d/e/f/g/h', 'chat/A-z_0.9', `chat/${'x'.repeat(315)}`])('may be %j', (name) => {
+  test.each([
+    'chat/abc',
+    'request/default/abc',
+    'chat/tenant:id',
+    'a/b/c/d/e/f/g/h',
+    'chat/A-z_0.9',
+    `chat/${'x'.repeat(315)}`,
+  ])('may be %j', (name) => {
     expect(parseLiteTopicName(name)).toBe(name);
   });
 
   test.each([
-    '', 'chat', '/chat', 'chat/', 'chat//a', 'chat/.', 'chat/..', '../chat/a', 'chat/a b', 'chat/ä', 'chat/*', 'chat/a\n', 'chat\\a/b', 'chat/a%2f', 'a/b/c/d/e/f/g/h/i',
+    '',
+    'chat',
+    '/chat',
+    'chat/',
+    'chat//a',
+    'chat/.',
+    'chat/..',
+    '../chat/a',
+    'chat/a b',
+    'chat/ä',
+    'chat/*',
+    'chat/a\n',
+    'chat\\a/b',
+    'chat/a%2f',
+    'a/b/c/d/e/f/g/h/i',
     `chat/${'x'.repeat(316)}`,
   ])('may not be %j', (name) => {
     expect(accepted(() => parseLiteTopicName(name))).toBe(false);
@@ -38,27 +59,48 @@ describe('a pattern', () => {
 
   test('matches segment by segment', () => {
     const pattern = parseTopicPattern('request/*/b');
-    const matching = ['request/a/b', 'request/b/b', 'request/a/c', 'request/b', 'request/a/b/c', 'requests/a/b'].filter((name) =>
-      matchesPattern(pattern, parseLiteTopicName(name)),
+    const matching = ['request/a/b', 'request/b/b', 'request/a/c', 'request/b', 'request/a/b/c', 'requests/a/b'].filter(
+      (name) => matchesPattern(pattern, parseLiteTopicName(name)),
     );
     expect(matching).toEqual(['request/a/b', 'request/b/b']);
   });
 
   test('begins literally with what stands before its first wildcard', () => {
-    expect(['request/*/b', '*/b', 'chat/a'].map((text) => literalPrefix(parseTopicPattern(text)))).toEqual(['request/', '', 'chat/a']);
+    expect(['request/*/b', '*/b', 'chat/a'].map((text) => literalPrefix(parseTopicPattern(text)))).toEqual([
+      'request/',
+      '',
+      'chat/a',
+    ]);
   });
 });
 
 describe('a position', () => {
-  test.each([{ epoch: 'e', offset: 0 }, { epoch: 'A-z_9', offset: 12 }, { epoch: 'x'.repeat(40), offset: 999_999_999_999_999 }])('%j is read as it was written', (position) => {
+  test.each([
+    { epoch: 'e', offset: 0 },
+    { epoch: 'A-z_9', offset: 12 },
+    { epoch: 'x'.repeat(40), offset: 999_999_999_999_999 },
+  ])('%j is read as it was written', (position) => {
     expect(parsePosition(encodePosition(position))).toEqual(position);
     expect(encodePosition(position).length).toBeLessThan(64);
   });
 
-  test.each(['', '.', 'e', 'e.', '.1', 'e.-1', 'e.01', 'e.1.2', 'e.1 ', ' e.1', 'e.1e3', 'e.0x1', 'ä.1', `e.${'9'.repeat(16)}`, `${'x'.repeat(41)}.1`])(
-    'is not %j',
-    (text) => {
-      expect(parsePosition(text)).toBeUndefined();
-    },
-  );
+  test.each([
+    '',
+    '.',
+    'e',
+    'e.',
+    '.1',
+    'e.-1',
+    'e.01',
+    'e.1.2',
+    'e.1 ',
+    ' e.1',
+    'e.1e3',
+    'e.0x1',
+    'ä.1',
+    `e.${'9'.repeat(16)}`,
+    `${'x'.repeat(41)}.1`,
+  ])('is not %j', (text) => {
+    expect(parsePosition(text)).toBeUndefined();
+  });
 });

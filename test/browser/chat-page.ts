@@ -3,7 +3,15 @@ import { chromium, type Browser, type Locator, type Page } from 'playwright-core
 import { timeLimit } from '../support/slowness.ts';
 
 const CHROMIUM = process.env['HOLDLINE_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
-const QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const QUIET = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 
 export async function openBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM, args: QUIET, timeout: timeLimit(30_000) });
@@ -19,7 +27,12 @@ export const answers = (page: Page): Locator => page.locator('[data-testid=messa
 /** Waits until the last answer on the page has at least so much text. */
 export async function untilLength(page: Page, length: number): Promise<void> {
   await page.waitForFunction(
-    (wanted) => Number([...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset['length'] ?? '0') >= wanted,
+    (wanted) =>
+      Number(
+        [...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset[
+          'length'
+        ] ?? '0',
+      ) >= wanted,
     length,
     { timeout: timeLimit(60_000) },
   );
@@ -27,7 +40,10 @@ export async function untilLength(page: Page, length: number): Promise<void> {
 
 export async function untilCompleted(page: Page): Promise<void> {
   await page.waitForFunction(
-    () => [...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset['status'] === 'completed',
+    () =>
+      [...document.querySelectorAll<HTMLElement>('[data-testid=message][data-role=assistant]')].at(-1)?.dataset[
+        'status'
+      ] === 'completed',
     undefined,
     { timeout: timeLimit(60_000) },
   );
@@ -35,11 +51,16 @@ export async function untilCompleted(page: Page): Promise<void> {
 
 /** Waits until everything that came is on the page too: Markdown is parsed beside it. */
 export async function untilShown(page: Page): Promise<void> {
-  await page.waitForFunction(() => document.querySelector('.markdown[data-pending]') === null, undefined, { timeout: timeLimit(60_000) });
+  await page.waitForFunction(() => document.querySelector('.markdown[data-pending]') === null, undefined, {
+    timeout: timeLimit(60_000),
+  });
 }
 
 /** White space is the layout's business. */
 export async function shownAnswer(page: Page): Promise<string> {
   await untilShown(page);
-  return (await answers(page).last().innerText()).split(/\s+/).filter((word) => /^\d+$/.test(word)).join(' ');
+  return (await answers(page).last().innerText())
+    .split(/\s+/)
+    .filter((word) => /^\d+$/.test(word))
+    .join(' ');
 }

@@ -30,25 +30,32 @@ async function servingGateway(wire: 'sse' | 'ws'): Promise<ServerProcess> {
   throw new Error('no gateway serves the page');
 }
 
-it.each([['wire-sse', 'sse'], ['wire-websocket', 'ws']] as const)('an answer goes on when its gateway is killed (%s)', async (choice, wire) => {
-  onTestFailed(() => console.error(rig.log));
-  const page = await browser.newPage();
-  page.setDefaultTimeout(timeLimit(30_000));
-  await page.goto(`${rig.nginx.url}/#token=${rig.token}`);
-  await page.getByTestId('prompt').waitFor();
-  await page.getByTestId(choice).check({ force: true });
-  await ask(page, `count ${COUNT} at 80/s`);
-  await untilLength(page, 200);
-  const gateway = await servingGateway(wire);
-  await gateway.kill();
-  await page.waitForFunction(() => Number(document.querySelector('[data-testid=resumes]')?.textContent) >= 1);
-  const atResume = Number(await answers(page).last().getAttribute('data-length'));
-  expect(atResume).toBeLessThan(counted(COUNT).length);
-  await untilCompleted(page);
-  expect(await answers(page).last().getAttribute('data-length')).toBe(String(counted(COUNT).length));
-  expect(await shownAnswer(page)).toBe(counted(COUNT).trim());
-  expect(await page.getByTestId('resets').textContent()).toBe('0');
-  expect(await page.getByTestId('wire').getAttribute('data-wire')).toBe(wire === 'ws' ? 'websocket' : 'sse');
-  await page.close();
-  await gateway.restart();
-}, timeLimit(60_000));
+it.each([
+  ['wire-sse', 'sse'],
+  ['wire-websocket', 'ws'],
+] as const)(
+  'an answer goes on when its gateway is killed (%s)',
+  async (choice, wire) => {
+    onTestFailed(() => console.error(rig.log));
+    const page = await browser.newPage();
+    page.setDefaultTimeout(timeLimit(30_000));
+    await page.goto(`${rig.nginx.url}/#token=${rig.token}`);
+    await page.getByTestId('prompt').waitFor();
+    await page.getByTestId(choice).check({ force: true });
+    await ask(page, `count ${COUNT} at 80/s`);
+    await untilLength(page, 200);
+    const gateway = await servingGateway(wire);
+    await gateway.kill();
+    await page.waitForFunction(() => Number(document.querySelector('[data-testid=resumes]')?.textContent) >= 1);
+    const atResume = Number(await answers(page).last().getAttribute('data-length'));
+    expect(atResume).toBeLessThan(counted(COUNT).length);
+    await untilCompleted(page);
+    expect(await answers(page).last().getAttribute('data-length')).toBe(String(counted(COUNT).length));
+    expect(await shownAnswer(page)).toBe(counted(COUNT).trim());
+    expect(await page.getByTestId('resets').textContent()).toBe('0');
+    expect(await page.getByTestId('wire').getAttribute('data-wire')).toBe(wire === 'ws' ? 'websocket' : 'sse');
+    await page.close();
+    await gateway.restart();
+  },
+  timeLimit(60_000),
+);

@@ -16,7 +16,10 @@ let origin: string;
 
 beforeAll(async () => {
   browser = await openBrowser();
-  pages = createServer((_request, response) => void response.setHeader('content-type', 'text/html').end('<!doctype html><title>another origin</title>'));
+  pages = createServer(
+    (_request, response) =>
+      void response.setHeader('content-type', 'text/html').end('<!doctype html><title>another origin</title>'),
+  );
   pages.listen(0, '127.0.0.1');
   await once(pages, 'listening');
   origin = `http://127.0.0.1:${(pages.address() as AddressInfo).port}`;
@@ -57,8 +60,19 @@ describe('an EventSource of an allowed other origin', () => {
     const server = await startedServer({ env: { HOLDLINE_ORIGINS: origin } });
     const proxy = await TcpProxy.start(server.port);
     onTestFinished(() => proxy.close());
-    expect((await fetch(`${server.url}/v1/sessions`, { method: 'POST', headers: { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' }, body: '{"sessionId":"trip"}' })).status).toBe(201);
-    const tickets = await fetch(`${server.url}/v1/tickets`, { method: 'POST', headers: { authorization: `Bearer ${server.token}` } });
+    expect(
+      (
+        await fetch(`${server.url}/v1/sessions`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' },
+          body: '{"sessionId":"trip"}',
+        })
+      ).status,
+    ).toBe(201);
+    const tickets = await fetch(`${server.url}/v1/tickets`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${server.token}` },
+    });
     const { ticket } = (await tickets.json()) as { ticket: string };
     const context = await browser.newContext();
     onTestFinished(() => context.close());
@@ -69,11 +83,16 @@ describe('an EventSource of an allowed other origin', () => {
     await prompt(server, 'trip', `count ${COUNT} at 30/s`);
     for (const cut of [1, 2]) {
       const before = await page.evaluate(() => (window as unknown as { seen: Seen }).seen.text.length);
-      await page.waitForFunction((length) => (window as unknown as { seen: Seen }).seen.text.length > length + 20, before);
+      await page.waitForFunction(
+        (length) => (window as unknown as { seen: Seen }).seen.text.length > length + 20,
+        before,
+      );
       proxy.cutAll();
       await page.waitForFunction((opens) => (window as unknown as { seen: Seen }).seen.opens === opens, cut + 1);
     }
-    await page.waitForFunction(() => (window as unknown as { seen: Seen }).seen.end === 'completed', undefined, { timeout: timeLimit(60_000) });
+    await page.waitForFunction(() => (window as unknown as { seen: Seen }).seen.end === 'completed', undefined, {
+      timeout: timeLimit(60_000),
+    });
     const { text, ids } = await page.evaluate(() => {
       const { text: all, ids: positions } = (window as unknown as { seen: Seen }).seen;
       return { text: all, ids: positions };

@@ -28,7 +28,9 @@ let browser: Browser;
 let upstream: ScriptedUpstream;
 let server: ServerProcess;
 beforeAll(async () => {
-  upstream = await ScriptedUpstream.start(({ body }) => ({ steps: steps((body as { messages: { content: string }[] }).messages.at(-1)?.content ?? '') }));
+  upstream = await ScriptedUpstream.start(({ body }) => ({
+    steps: steps((body as { messages: { content: string }[] }).messages.at(-1)?.content ?? ''),
+  }));
   const env = { HOLDLINE_MODEL_URL: upstream.baseUrl, HOLDLINE_MODEL: 'm', HOLDLINE_MODEL_KEY: 'k' };
   [browser, server] = await Promise.all([openBrowser(), ServerProcess.start({ env })]);
 }, timeLimit(60_000));
@@ -36,7 +38,8 @@ afterAll(async () => {
   await Promise.all([browser.close(), server.close(), upstream.close()]);
 });
 
-const textOf = (name: string): string => [...HARD_TO_PARSE, ...HARD_TO_SHOW].find((answer) => answer.name === name)?.text ?? 'A **plain** answer.';
+const textOf = (name: string): string =>
+  [...HARD_TO_PARSE, ...HARD_TO_SHOW].find((answer) => answer.name === name)?.text ?? 'A **plain** answer.';
 
 function* steps(name: string): Iterable<Step> {
   const text = textOf(name);
@@ -55,7 +58,11 @@ async function openPage(): Promise<{ page: Page; faults: Error[] }> {
 }
 
 /** Letters and digits that the last answer shows: what surrounds them differs between Markdown and text. */
-const shownLetters = (page: Page): Promise<number> => answers(page).last().locator('.body').evaluate((body) => body.textContent.replace(/Copy|[^a-z0-9]/g, '').length);
+const shownLetters = (page: Page): Promise<number> =>
+  answers(page)
+    .last()
+    .locator('.body')
+    .evaluate((body) => body.textContent.replace(/Copy|[^a-z0-9]/g, '').length);
 
 it('suggests nothing that only the demo model understands', async () => {
   const page = await browser.newPage();
@@ -67,19 +74,25 @@ it('suggests nothing that only the demo model understands', async () => {
   await page.close();
 });
 
-it.each(NAMES)('%s', async (name) => {
-  const { page, faults } = await openPage();
-  await ask(page, name);
-  for (const visit of ['while it is said', 'opened again']) {
-    await untilCompleted(page);
-    await untilShown(page);
-    expect(await answers(page).last().getAttribute('data-length'), visit).toBe(String(textOf(name).length));
-    expect(await shownLetters(page), visit).toBeGreaterThanOrEqual(textOf(name).replace(/1\. |Copy|[^a-z0-9]/g, '').length);
-    expect(await page.locator('*').count(), visit).toBeLessThan(ELEMENTS_MAX);
-    if (visit === 'while it is said') await page.reload();
-  }
-  await ask(page, 'and now?');
-  await answers(page).nth(1).locator('strong').getByText('plain').waitFor();
-  expect(faults).toEqual([]);
-  await page.close();
-}, timeLimit(60_000));
+it.each(NAMES)(
+  '%s',
+  async (name) => {
+    const { page, faults } = await openPage();
+    await ask(page, name);
+    for (const visit of ['while it is said', 'opened again']) {
+      await untilCompleted(page);
+      await untilShown(page);
+      expect(await answers(page).last().getAttribute('data-length'), visit).toBe(String(textOf(name).length));
+      expect(await shownLetters(page), visit).toBeGreaterThanOrEqual(
+        textOf(name).replace(/1\. |Copy|[^a-z0-9]/g, '').length,
+      );
+      expect(await page.locator('*').count(), visit).toBeLessThan(ELEMENTS_MAX);
+      if (visit === 'while it is said') await page.reload();
+    }
+    await ask(page, 'and now?');
+    await answers(page).nth(1).locator('strong').getByText('plain').waitFor();
+    expect(faults).toEqual([]);
+    await page.close();
+  },
+  timeLimit(60_000),
+);

@@ -6,7 +6,8 @@ export interface HardAnswer {
   readonly text: string;
 }
 
-const lines = (count: number, line: (index: number) => string): string => Array.from({ length: count }, (_, index) => line(index)).join('\n');
+const lines = (count: number, line: (index: number) => string): string =>
+  Array.from({ length: count }, (_, index) => line(index)).join('\n');
 
 /** What a parser needs more than linear time or deep recursion for. */
 export const HARD_TO_PARSE: readonly HardAnswer[] = [
@@ -25,7 +26,10 @@ export const HARD_TO_PARSE: readonly HardAnswer[] = [
   { name: 'underscores', text: '_a '.repeat(30_000) },
   { name: 'underscores and stars', text: '*_a_ __*b '.repeat(9_000) },
   { name: 'tildes', text: '~~a '.repeat(25_000) },
-  { name: 'runs of backticks, each longer', text: Array.from({ length: 450 }, (_, index) => `a${'`'.repeat(index + 1)}`).join('') },
+  {
+    name: 'runs of backticks, each longer',
+    text: Array.from({ length: 450 }, (_, index) => `a${'`'.repeat(index + 1)}`).join(''),
+  },
   { name: 'open code spans', text: '`a ``b '.repeat(15_000) },
   { name: 'open tags', text: '<a '.repeat(30_000) },
   { name: 'open comments', text: '<!-- '.repeat(15_000) },
@@ -35,7 +39,10 @@ export const HARD_TO_PARSE: readonly HardAnswer[] = [
   { name: 'backslashes', text: '\\'.repeat(80_000) },
   { name: 'a table of one row of bars', text: `${'|a'.repeat(30_000)}\n${'|-'.repeat(30_000)}` },
   { name: 'references to one long address', text: `[a]: /${'b'.repeat(30_000)}\n\n${'[a] '.repeat(8_000)}` },
-  { name: 'ten thousand definitions', text: `${lines(10_000, (index) => `[a${index}]: /b`)}\n\n${lines(3_000, (index) => `[a${index}]`)}` },
+  {
+    name: 'ten thousand definitions',
+    text: `${lines(10_000, (index) => `[a${index}]: /b`)}\n\n${lines(3_000, (index) => `[a${index}]`)}`,
+  },
   { name: 'a title without an end', text: '[a](b "'.repeat(12_000) },
   { name: 'headings without an end', text: `# ${' #'.repeat(40_000)}a` },
 ];

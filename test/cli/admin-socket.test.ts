@@ -7,7 +7,11 @@ import { once } from 'node:events';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { connectAdmin } from '../../src/cli/admin/admin-client.ts';
-import { ADMIN_ANSWER_BYTES_MAX, ADMIN_REQUEST_BYTES_MAX, adminSocketPath } from '../../src/cli/admin/admin-protocol.ts';
+import {
+  ADMIN_ANSWER_BYTES_MAX,
+  ADMIN_REQUEST_BYTES_MAX,
+  adminSocketPath,
+} from '../../src/cli/admin/admin-protocol.ts';
 import { AdminServer } from '../../src/cli/admin/admin-server.ts';
 import { openStorage } from '../../src/cli/open-storage.ts';
 
@@ -19,7 +23,15 @@ async function newFolder(): Promise<string> {
 
 async function runningServer(): Promise<string> {
   const folder = await newFolder();
-  const broker = await openStorage({ engine: 'memory' }, { onFatal: (error) => { throw error; }, onError: () => undefined });
+  const broker = await openStorage(
+    { engine: 'memory' },
+    {
+      onFatal: (error) => {
+        throw error;
+      },
+      onError: () => undefined,
+    },
+  );
   const server = new AdminServer(broker, pino({ level: 'silent' }));
   await server.listen(folder);
   onTestFinished(async () => {
@@ -45,19 +57,25 @@ describe('the admin socket', () => {
   it('refuses a request line that never ends once it is longer than a request may be', async () => {
     const socket = connected(await runningServer());
     socket.write('x'.repeat(ADMIN_REQUEST_BYTES_MAX + 1));
-    expect(await answerOf(socket)).toEqual({ error: { code: 'invalid-request', message: `a line is longer than ${ADMIN_REQUEST_BYTES_MAX} bytes` } });
+    expect(await answerOf(socket)).toEqual({
+      error: { code: 'invalid-request', message: `a line is longer than ${ADMIN_REQUEST_BYTES_MAX} bytes` },
+    });
   });
 
   it('counts bytes, not characters', async () => {
     const socket = connected(await runningServer());
     socket.write(`"${'€'.repeat(ADMIN_REQUEST_BYTES_MAX / 2)}"\n`);
-    expect(await answerOf(socket)).toMatchObject({ error: { code: 'invalid-request', message: expect.stringContaining('longer than') as unknown } });
+    expect(await answerOf(socket)).toMatchObject({
+      error: { code: 'invalid-request', message: expect.stringContaining('longer than') as unknown },
+    });
   });
 
   it('answers a request that comes byte by byte, in the middle of characters', async () => {
     const socket = connected(await runningServer());
     for (const byte of Buffer.from('{"op":"list","args":["é/*"]}\r\n')) socket.write(Buffer.from([byte]));
-    expect(await answerOf(socket)).toMatchObject({ error: { message: expect.not.stringContaining('JSON') as unknown } });
+    expect(await answerOf(socket)).toMatchObject({
+      error: { message: expect.not.stringContaining('JSON') as unknown },
+    });
   });
 
   it('still answers its own client', async () => {
@@ -70,7 +88,9 @@ describe('the admin socket', () => {
     const piece = Buffer.alloc(1024 * 1024, 'x');
     const server = createServer((socket) => {
       socket.on('error', () => undefined);
-      const more = (): void => { while (socket.writable && socket.write(piece)); };
+      const more = (): void => {
+        while (socket.writable && socket.write(piece));
+      };
       socket.on('drain', more);
       socket.once('data', more);
     });

@@ -26,7 +26,9 @@ const turn = fc.record({
 export const anyLog: fc.Arbitrary<readonly NumberedEvent[]> = fc
   .array(turn, { minLength: 1, maxLength: 4 })
   .map((turns) =>
-    turns.flatMap(({ steps, end }, index) => writeTurn(String(index), steps, end)).map((item, offset) => ({ ...item, offset })),
+    turns
+      .flatMap(({ steps, end }, index) => writeTurn(String(index), steps, end))
+      .map((item, offset) => ({ ...item, offset })),
   );
 
 type Unnumbered = Omit<NumberedEvent, 'offset'>;
@@ -52,7 +54,10 @@ function writeTurn(name: string, steps: readonly Step[], end: string): Unnumbere
       if (parts.length === 0) openPart('text');
       const part = parts.length - 1;
       const last = parts.at(-1) ?? { kind: 'text', text: '' };
-      events.push({ event: 'delta', data: { runId, messageId, part, kind: last.kind, at: last.text.length, text: item.text } });
+      events.push({
+        event: 'delta',
+        data: { runId, messageId, part, kind: last.kind, at: last.text.length, text: item.text },
+      });
       last.text += item.text;
     }
     if (item.act === 'restart') {
@@ -61,17 +66,26 @@ function writeTurn(name: string, steps: readonly Step[], end: string): Unnumbere
       const kept = parts[part]?.text ?? '';
       const at = item.cut % (kept.length + 1);
       events.push({ event: 'run.restarted', data: { runId, attempt, part, at } });
-      parts = at === 0 ? parts.slice(0, part) : [...parts.slice(0, part), { kind: parts[part]?.kind ?? 'text', text: kept.slice(0, at) }];
+      parts =
+        at === 0
+          ? parts.slice(0, part)
+          : [...parts.slice(0, part), { kind: parts[part]?.kind ?? 'text', text: kept.slice(0, at) }];
     }
-    if (item.act === 'result') events.push({ event: 'tool.result', data: { runId, toolCallId: 'c0', result: { ok: true } } });
+    if (item.act === 'result')
+      events.push({ event: 'tool.result', data: { runId, toolCallId: 'c0', result: { ok: true } } });
     if (item.act === 'unknown') events.push({ event: 'run.pondered', data: { runId, depth: 3 } });
   }
-  if (end !== 'open') events.push({ event: end, data: { runId, messageId, error: { code: 'x', message: 'x', retryable: false } } });
+  if (end !== 'open')
+    events.push({ event: end, data: { runId, messageId, error: { code: 'x', message: 'x', retryable: false } } });
   return events;
 }
 
 /** What a server sends after that offset, with neighbours merged as `mayMerge` decides. */
-export function serve(log: readonly NumberedEvent[], afterOffset: number, mayMerge: () => boolean): readonly WireFrame[] {
+export function serve(
+  log: readonly NumberedEvent[],
+  afterOffset: number,
+  mayMerge: () => boolean,
+): readonly WireFrame[] {
   return mergeDeltas(log.slice(afterOffset + 1), mayMerge).map((item) => ({
     id: `e.${item.offset}`,
     event: item.event,

@@ -7,7 +7,9 @@ const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 
 describe('the back-off', () => {
   it('spreads over the whole range, which doubles up to the cap', () => {
-    expect([1, 2, 3, 7, 8, 60].map((failures) => backOffMs(failures, 0.999_999))).toEqual([249, 499, 999, 15_999, 19_999, 19_999]);
+    expect([1, 2, 3, 7, 8, 60].map((failures) => backOffMs(failures, 0.999_999))).toEqual([
+      249, 499, 999, 15_999, 19_999, 19_999,
+    ]);
     expect(backOffMs(5, 0)).toBe(0);
     expect(backOffMs(3, 0.5)).toBe(500);
   });

@@ -26,7 +26,10 @@ describe('another answer', () => {
     server.chat('c').append('run.started', { runId, messageId: answerId, attempt: 1 });
     const begun = await shows(chat, ({ messages }) => messages.length === 2);
     expect(begun.messages[0]?.answers).toBeUndefined();
-    expect(begun.messages[1]).toMatchObject({ messageId: answerId, alternatives: { place: 2, count: 2, previous: 'run-1' } });
+    expect(begun.messages[1]).toMatchObject({
+      messageId: answerId,
+      alternatives: { place: 2, count: 2, previous: 'run-1' },
+    });
     await chat.select('run-1');
     const back = await shows(chat, ({ messages }) => messages[1]?.messageId === 'answer-1');
     expect(back.messages[1]?.alternatives).toEqual({ place: 1, count: 2, previous: undefined, next: runId });
@@ -42,7 +45,10 @@ describe('a prompt in the place of another', () => {
     expect(texts(replaced)).toEqual(['user: why not']);
     expect(replaced.messages[0]?.alternatives).toMatchObject({ place: 2, count: 2, previous: 'run-1' });
     await chat.select('run-1');
-    expect(texts(await shows(chat, ({ messages }) => messages.length === 2))).toEqual(['user: why', 'assistant: because']);
+    expect(texts(await shows(chat, ({ messages }) => messages.length === 2))).toEqual([
+      'user: why',
+      'assistant: because',
+    ]);
   });
 
   it('is kept where it cannot be sent, and is not shown twice where another branch is shown', async () => {

@@ -18,10 +18,27 @@ interface Answer {
   text: string;
 }
 
-const KINDS = ['send', 'send', 'start', 'say', 'say', 'end', 'end', 'edit', 'withdraw', 'regenerate', 'replace', 'select', 'select'] as const;
+const KINDS = [
+  'send',
+  'send',
+  'start',
+  'say',
+  'say',
+  'end',
+  'end',
+  'edit',
+  'withdraw',
+  'regenerate',
+  'replace',
+  'select',
+  'select',
+] as const;
 
 /** `which` of the prompts or answers there are, counted round. */
-export const branchingSteps = fc.array(fc.record({ kind: fc.constantFrom(...KINDS), which: fc.nat(30) }), { maxLength: 40, size: 'max' });
+export const branchingSteps = fc.array(fc.record({ kind: fc.constantFrom(...KINDS), which: fc.nat(30) }), {
+  maxLength: 40,
+  size: 'max',
+});
 type Step = typeof branchingSteps extends fc.Arbitrary<readonly (infer T)[]> ? T : never;
 
 /** A message as it is shown: what it says, and where it stands among what else is there. */
@@ -51,8 +68,16 @@ export class BranchingChat {
   shown(tip = this.#tip): ShownLine[] {
     return this.#path(tip).flatMap((answer) => {
       const { prompt } = answer;
-      const beside = this.#fork(this.prompts.filter(({ after }) => after === prompt.after), prompt, (one) => (path) => path.prompt === one);
-      const others = this.#fork(this.answers.filter((one) => one.prompt === prompt), answer, (one) => (path) => path === one);
+      const beside = this.#fork(
+        this.prompts.filter(({ after }) => after === prompt.after),
+        prompt,
+        (one) => (path) => path.prompt === one,
+      );
+      const others = this.#fork(
+        this.answers.filter((one) => one.prompt === prompt),
+        answer,
+        (one) => (path) => path === one,
+      );
       if (!answer.hasBegun) return [{ text: prompt.content, alternatives: beside, answers: others }];
       return [
         { text: prompt.content, alternatives: beside, answers: undefined },
@@ -89,7 +114,11 @@ export class BranchingChat {
   }
 
   #send(replaced: Prompt | undefined): void {
-    const prompt = { id: `p${this.prompts.length}`, content: this.#word('prompt'), after: replaced === undefined ? this.#tip : replaced.after };
+    const prompt = {
+      id: `p${this.prompts.length}`,
+      content: this.#word('prompt'),
+      after: replaced === undefined ? this.#tip : replaced.after,
+    };
     this.prompts.push(prompt);
     const replaces = replaced === undefined ? {} : { replaces: replaced.id };
     this.#write('message.created', { messageId: prompt.id, role: 'user', content: prompt.content, ...replaces });
@@ -97,7 +126,14 @@ export class BranchingChat {
   }
 
   #queue(prompt: Prompt, isFirst: boolean): void {
-    const answer: Answer = { runId: `r${this.answers.length}`, prompt, isFirst, state: 'queued', hasBegun: false, text: '' };
+    const answer: Answer = {
+      runId: `r${this.answers.length}`,
+      prompt,
+      isFirst,
+      state: 'queued',
+      hasBegun: false,
+      text: '',
+    };
     this.answers.push(answer);
     this.#tip = answer;
     this.#write('run.queued', { runId: answer.runId, messageId: prompt.id, ...(isFirst ? {} : { regenerates: true }) });
@@ -111,7 +147,14 @@ export class BranchingChat {
 
   #say(answer: Answer): void {
     const text = this.#word('said');
-    this.#write('delta', { runId: answer.runId, messageId: `a-${answer.runId}`, part: 0, kind: 'text', at: answer.text.length, text });
+    this.#write('delta', {
+      runId: answer.runId,
+      messageId: `a-${answer.runId}`,
+      part: 0,
+      kind: 'text',
+      at: answer.text.length,
+      text,
+    });
     answer.text += text;
   }
 
@@ -124,7 +167,9 @@ export class BranchingChat {
     if (all.length < 2) return undefined;
     const place = all.indexOf(one);
     const newest = (choice: T | undefined): string =>
-      choice === undefined ? '-' : (this.answers.findLast((answer) => this.#path(answer).some(leadsTo(choice)))?.runId ?? '?');
+      choice === undefined
+        ? '-'
+        : (this.answers.findLast((answer) => this.#path(answer).some(leadsTo(choice)))?.runId ?? '?');
     return `${place + 1}/${all.length} ${newest(all[place - 1])} ${newest(all[place + 1])}`;
   }
 

@@ -48,31 +48,44 @@ describe('branches', () => {
 
   it('come out the same over any merging, any cut, and a reset in between', () => {
     fc.assert(
-      fc.property(branchingSteps, fc.array(fc.boolean(), { maxLength: 60 }), fc.array(fc.nat(8), { maxLength: 12 }), (steps, merges, cuts) => {
-        const { log } = BranchingChat.of(steps);
-        let next = 0;
-        const mayMerge = (): boolean => merges[next++] ?? false;
-        const held = (replica: ChatReplica): number => Number(replica.resumeFrom?.split('.')[1] ?? -1);
-        const replica = new ChatReplica();
-        for (const frames of cuts) for (const frame of serve(log, held(replica), mayMerge).slice(0, frames)) replica.accept(frame);
-        for (const frame of serve(log, held(replica), mayMerge)) replica.accept(frame);
-        expect(replica.state).toEqual(read(log));
-        const before = replica.state;
-        replica.accept({ event: 'reset', data: { reason: 'undeclared-hole' } });
-        for (const frame of serve(log, -1, mayMerge)) replica.accept(frame);
-        replica.accept({ event: 'live', data: {} });
-        expect(replica.state).toEqual(before);
-        expect(replica.state.messages).toBe(before.messages);
-      }),
+      fc.property(
+        branchingSteps,
+        fc.array(fc.boolean(), { maxLength: 60 }),
+        fc.array(fc.nat(8), { maxLength: 12 }),
+        (steps, merges, cuts) => {
+          const { log } = BranchingChat.of(steps);
+          let next = 0;
+          const mayMerge = (): boolean => merges[next++] ?? false;
+          const held = (replica: ChatReplica): number => Number(replica.resumeFrom?.split('.')[1] ?? -1);
+          const replica = new ChatReplica();
+          for (const frames of cuts)
+            for (const frame of serve(log, held(replica), mayMerge).slice(0, frames)) replica.accept(frame);
+          for (const frame of serve(log, held(replica), mayMerge)) replica.accept(frame);
+          expect(replica.state).toEqual(read(log));
+          const before = replica.state;
+          replica.accept({ event: 'reset', data: { reason: 'undeclared-hole' } });
+          for (const frame of serve(log, -1, mayMerge)) replica.accept(frame);
+          replica.accept({ event: 'live', data: {} });
+          expect(replica.state).toEqual(before);
+          expect(replica.state.messages).toBe(before.messages);
+        },
+      ),
       { numRuns: 200 },
     );
   });
 
   it('are left and come back as the same objects where nothing changed, so that only what differs is drawn', () => {
     const chat = BranchingChat.of([
-      { kind: 'send', which: 0 }, { kind: 'start', which: 0 }, { kind: 'say', which: 0 }, { kind: 'end', which: 0 },
-      { kind: 'send', which: 0 }, { kind: 'start', which: 0 }, { kind: 'say', which: 0 }, { kind: 'end', which: 0 },
-      { kind: 'regenerate', which: 1 }, { kind: 'start', which: 0 },
+      { kind: 'send', which: 0 },
+      { kind: 'start', which: 0 },
+      { kind: 'say', which: 0 },
+      { kind: 'end', which: 0 },
+      { kind: 'send', which: 0 },
+      { kind: 'start', which: 0 },
+      { kind: 'say', which: 0 },
+      { kind: 'end', which: 0 },
+      { kind: 'regenerate', which: 1 },
+      { kind: 'start', which: 0 },
     ]);
     const second = read(chat.log);
     const first = select(second, 'r1');
@@ -83,12 +96,24 @@ describe('branches', () => {
 
   it('take the tokens of an answer that is not shown, and touch nothing that is', () => {
     const chat = BranchingChat.of([
-      { kind: 'send', which: 0 }, { kind: 'start', which: 0 }, { kind: 'end', which: 0 },
-      { kind: 'regenerate', which: 0 }, { kind: 'select', which: 0 }, { kind: 'start', which: 0 },
+      { kind: 'send', which: 0 },
+      { kind: 'start', which: 0 },
+      { kind: 'end', which: 0 },
+      { kind: 'regenerate', which: 0 },
+      { kind: 'select', which: 0 },
+      { kind: 'start', which: 0 },
     ]);
     const state = read(chat.log);
     expect(lines(state)).toEqual(chat.shown());
-    const after = foldEvent(state, { type: 'delta', runId: 'r1', messageId: 'a-r1', part: 0, kind: 'text', at: 0, text: 'yes' });
+    const after = foldEvent(state, {
+      type: 'delta',
+      runId: 'r1',
+      messageId: 'a-r1',
+      part: 0,
+      kind: 'text',
+      at: 0,
+      text: 'yes',
+    });
     expect(after?.messages).toBe(state.messages);
     expect(after === undefined ? [] : lines(select(after, 'r1')).at(-1)?.text).toBe('yes');
   });
@@ -98,7 +123,11 @@ describe('branches', () => {
       { offset: 0, event: 'delta', data: { runId: 'r0', messageId: 'a0', part: 0, kind: 'text', at: 7, text: 'old' } },
       { offset: 1, event: 'message.created', data: { messageId: 'p1', role: 'user', content: 'one' } },
       { offset: 2, event: 'run.queued', data: { runId: 'r1', messageId: 'p1' } },
-      { offset: 3, event: 'message.created', data: { messageId: 'p2', role: 'user', content: 'two', replaces: 'lost' } },
+      {
+        offset: 3,
+        event: 'message.created',
+        data: { messageId: 'p2', role: 'user', content: 'two', replaces: 'lost' },
+      },
       { offset: 4, event: 'run.queued', data: { runId: 'r2', messageId: 'p2' } },
       { offset: 5, event: 'branch.selected', data: { runId: 'lost' } },
     ]);

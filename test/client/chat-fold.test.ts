@@ -17,9 +17,19 @@ function foldFrom(state: ChatState, ...events: ChatEvent[]): ChatState {
   }, state);
 }
 
-const prompt = (id: string, content = 'hi'): ChatEvent => ({ type: 'message.created', messageId: id, role: 'user', content });
+const prompt = (id: string, content = 'hi'): ChatEvent => ({
+  type: 'message.created',
+  messageId: id,
+  role: 'user',
+  content,
+});
 const queued = (runId: string, messageId: string): ChatEvent => ({ type: 'run.queued', runId, messageId });
-const started = (runId: string, messageId: string, attempt = 1): ChatEvent => ({ type: 'run.started', runId, messageId, attempt });
+const started = (runId: string, messageId: string, attempt = 1): ChatEvent => ({
+  type: 'run.started',
+  runId,
+  messageId,
+  attempt,
+});
 const delta = (text: string, at: number, part = 0, kind: 'text' | 'reasoning' | 'tool-call' = 'text'): ChatEvent => ({
   type: 'delta',
   runId: 'r1',
@@ -32,7 +42,9 @@ const delta = (text: string, at: number, part = 0, kind: 'text' | 'reasoning' | 
 const begun = fold(prompt('p1'), queued('r1', 'p1'), started('r1', 'a1'));
 const textOf = (state: ChatState): string[] =>
   state.messages.flatMap((message) =>
-    message.parts.map((part) => (part.kind === 'attachment' ? 'attachment' : `${part.kind} ${part.part}: ${part.text}`)),
+    message.parts.map((part) =>
+      part.kind === 'attachment' ? 'attachment' : `${part.kind} ${part.part}: ${part.text}`,
+    ),
   );
 
 describe('a turn', () => {
@@ -41,7 +53,10 @@ describe('a turn', () => {
     expect(queuedRun.runs).toMatchObject([{ runId: 'r1', state: 'queued', promptId: 'p1' }]);
     expect(queuedRun.messages).toMatchObject([{ messageId: 'p1', runId: 'r1' }]);
     const half = foldFrom(begun, delta('Hel', 0), delta('lo', 3));
-    expect(half.messages.map((message) => [message.messageId, message.role])).toEqual([['p1', 'user'], ['a1', 'assistant']]);
+    expect(half.messages.map((message) => [message.messageId, message.role])).toEqual([
+      ['p1', 'user'],
+      ['a1', 'assistant'],
+    ]);
     expect(textOf(half)).toEqual(['text 0: hi', 'text 0: Hello']);
     expect(half.runs).toMatchObject([{ state: 'running', messageId: 'a1', attempt: 1 }]);
     const done = foldFrom(half, { type: 'run.completed', runId: 'r1', finishReason: 'stop', usage: { output: 2 } });
@@ -64,14 +79,24 @@ describe('a turn', () => {
 
   it('puts each answer after its own prompt when several were queued', () => {
     const state = fold(
-      prompt('p1'), queued('r1', 'p1'), prompt('p2'), queued('r2', 'p2'), prompt('p3'), queued('r3', 'p3'),
-      started('r1', 'a1'), started('r2', 'a2'),
+      prompt('p1'),
+      queued('r1', 'p1'),
+      prompt('p2'),
+      queued('r2', 'p2'),
+      prompt('p3'),
+      queued('r3', 'p3'),
+      started('r1', 'a1'),
+      started('r2', 'a2'),
     );
     expect(state.messages.map((message) => message.messageId)).toEqual(['p1', 'a1', 'p2', 'a2', 'p3']);
   });
 
   it('tells failed from cancelled, with the reason', () => {
-    const failed = foldFrom(begun, { type: 'run.failed', runId: 'r1', error: { code: 'upstream', message: 'no', retryable: true } });
+    const failed = foldFrom(begun, {
+      type: 'run.failed',
+      runId: 'r1',
+      error: { code: 'upstream', message: 'no', retryable: true },
+    });
     expect(failed.runs[0]).toMatchObject({ state: 'failed', error: { code: 'upstream', retryable: true } });
     const cancelling = foldFrom(begun, { type: 'run.cancelling', runId: 'r1', by: 'user' });
     expect(cancelling.runs[0]).toMatchObject({ state: 'running', cancelling: true });
@@ -122,7 +147,13 @@ describe('the joining rule', () => {
   });
 
   it('lets another kind of part take the place of one that was cut to nothing', () => {
-    const restarted = foldFrom(begun, delta('no', 0), { type: 'run.restarted', runId: 'r1', attempt: 2, part: 0, at: 0 });
+    const restarted = foldFrom(begun, delta('no', 0), {
+      type: 'run.restarted',
+      runId: 'r1',
+      attempt: 2,
+      part: 0,
+      at: 0,
+    });
     expect(restarted.messages[1]?.parts).toEqual([]);
     expect(textOf(foldFrom(restarted, delta('hm', 0, 0, 'reasoning')))[1]).toBe('reasoning 0: hm');
   });

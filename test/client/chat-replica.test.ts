@@ -28,20 +28,26 @@ const flips = fc.array(fc.boolean(), { maxLength: 60 });
 describe('for any log', () => {
   it('gives one and the same chat for any merging, any cut and any repetition', () => {
     fc.assert(
-      fc.property(anyLog, flips, fc.array(fc.record({ frames: fc.nat(8), again: fc.nat(5) }), { maxLength: 25 }), (log, merges, cuts) => {
-        const replica = new ChatReplica();
-        const mayMerge = coins(merges);
-        for (const { frames, again } of cuts) {
-          // What was seen already comes as it first came: a server repeats events, it does not re-cut them.
-          const resumed = offsetOf(replica.resumeFrom);
-          const repeated = serve(log.slice(0, resumed + 1), Math.max(-1, resumed - again), () => false);
-          for (const frame of repeated) expect(replica.accept(frame)).toBe('nothing');
-          for (const frame of serve(log, resumed, mayMerge).slice(0, frames)) expect(replica.accept(frame)).toBe('progress');
-        }
-        for (const frame of serve(log, offsetOf(replica.resumeFrom), mayMerge)) replica.accept(frame);
-        expect(replica.state).toEqual(wholeState(log));
-        expect(replica.counters.rejoins).toBe(0);
-      }),
+      fc.property(
+        anyLog,
+        flips,
+        fc.array(fc.record({ frames: fc.nat(8), again: fc.nat(5) }), { maxLength: 25 }),
+        (log, merges, cuts) => {
+          const replica = new ChatReplica();
+          const mayMerge = coins(merges);
+          for (const { frames, again } of cuts) {
+            // What was seen already comes as it first came: a server repeats events, it does not re-cut them.
+            const resumed = offsetOf(replica.resumeFrom);
+            const repeated = serve(log.slice(0, resumed + 1), Math.max(-1, resumed - again), () => false);
+            for (const frame of repeated) expect(replica.accept(frame)).toBe('nothing');
+            for (const frame of serve(log, resumed, mayMerge).slice(0, frames))
+              expect(replica.accept(frame)).toBe('progress');
+          }
+          for (const frame of serve(log, offsetOf(replica.resumeFrom), mayMerge)) replica.accept(frame);
+          expect(replica.state).toEqual(wholeState(log));
+          expect(replica.counters.rejoins).toBe(0);
+        },
+      ),
       { numRuns: 400 },
     );
   });
@@ -102,7 +108,10 @@ describe('the replica', () => {
   it('drops and counts what it has seen', () => {
     const replica = new ChatReplica();
     expect([created(0), created(1), created(1), created(0)].map((frame) => replica.accept(frame))).toEqual([
-      'progress', 'progress', 'nothing', 'nothing',
+      'progress',
+      'progress',
+      'nothing',
+      'nothing',
     ]);
     expect(replica.counters).toEqual({ events: 2, duplicatesDropped: 2, resets: 0, rejoins: 0 });
   });
@@ -153,7 +162,10 @@ describe('the replica', () => {
   it('keeps what it shows when the chat ends', () => {
     const replica = new ChatReplica();
     replica.accept(created(0));
-    expect(replica.accept({ event: 'reset', data: { reason: 'removed' } })).toEqual({ type: 'reset', reason: 'removed' });
+    expect(replica.accept({ event: 'reset', data: { reason: 'removed' } })).toEqual({
+      type: 'reset',
+      reason: 'removed',
+    });
     expect(replica.state.messages).toHaveLength(1);
     expect(replica.counters.resets).toBe(0);
   });

@@ -21,7 +21,10 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     expect(chat.snapshot().connection.state).toBe('live');
     server.faults.isSilent = false;
     environment.advance(1);
-    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    const snapshot = await shows(
+      chat,
+      ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1,
+    );
     expect(texts(snapshot).at(-1)).toBe('user: anybody?');
   });
 
@@ -66,14 +69,20 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
 
   it('renews an expired token and goes on where it was', async () => {
     let count = 0;
-    const { server, client, environment } = await openClient({ transport, token: () => Promise.resolve(`t${(count += 1)}`) });
+    const { server, client, environment } = await openClient({
+      transport,
+      token: () => Promise.resolve(`t${(count += 1)}`),
+    });
     server.chat('c').appendTurn('1', 'why', ANSWER);
     const chat = client.chat('c');
     await shows(chat, isLive);
     environment.sleep(10_000);
     server.faults.refusedTokens.add('t1');
     server.chat('c').control('expired', {});
-    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    const snapshot = await shows(
+      chat,
+      ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1,
+    );
     expect(texts(snapshot)).toEqual(EXPECTED);
     expect(count).toBe(2);
   });
@@ -138,7 +147,10 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     environment.wake('visible');
     environment.sleep(60_000);
     environment.wake('visible');
-    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    const snapshot = await shows(
+      chat,
+      ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1,
+    );
     expect(snapshot.counters.resumes).toBe(1);
   });
 

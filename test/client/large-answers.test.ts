@@ -23,7 +23,9 @@ async function serving(answer: (response: ServerResponse) => void): Promise<stri
 
 /** Goes on for as long as somebody takes it. */
 function endless(response: ServerResponse): void {
-  const more = (): void => { while (!response.destroyed && response.write(PIECE)); };
+  const more = (): void => {
+    while (!response.destroyed && response.write(PIECE));
+  };
   response.on('drain', more);
   more();
 }
@@ -41,13 +43,21 @@ describe('an answer', () => {
       endless(response);
     });
     const { client } = await openClient({ baseUrl: url });
-    await expect(client.sessions()).rejects.toMatchObject({ code: 'not-holdline', status: 200, retryable: false, message: `the answer is longer than ${ANSWER_BYTES_MAX} bytes` });
+    await expect(client.sessions()).rejects.toMatchObject({
+      code: 'not-holdline',
+      status: 200,
+      retryable: false,
+      message: `the answer is longer than ${ANSWER_BYTES_MAX} bytes`,
+    });
     await until(() => isClosed);
   });
 
   it('of some kilobytes of gzip that are longer than the limit is given up', async () => {
     const { client } = await openClient({ baseUrl: await serving(zipped) });
-    await expect(client.sessions()).rejects.toMatchObject({ code: 'not-holdline', message: `the answer is longer than ${ANSWER_BYTES_MAX} bytes` });
+    await expect(client.sessions()).rejects.toMatchObject({
+      code: 'not-holdline',
+      message: `the answer is longer than ${ANSWER_BYTES_MAX} bytes`,
+    });
   });
 
   it('that refuses is bounded as well', async () => {
@@ -69,7 +79,12 @@ describe('an answer', () => {
   });
 
   it('on a platform without streams of bodies is read in one piece', async () => {
-    const bare = { status: 200, headers: new Headers(), body: undefined, text: () => Promise.resolve('{}') } as unknown as Response;
+    const bare = {
+      status: 200,
+      headers: new Headers(),
+      body: undefined,
+      text: () => Promise.resolve('{}'),
+    } as unknown as Response;
     expect(await readAnswer(bare)).toMatchObject({ text: '{}' });
   });
 

@@ -15,7 +15,9 @@ export interface Opened {
 /** Waits of up to a second pass by themselves: those between attempts, never a heartbeat's. */
 export const HURRY_MS = 1_000;
 
-export async function openClient(options: Partial<ChatClientOptions> & { readonly hurryUpToMs?: number } = {}): Promise<Opened> {
+export async function openClient(
+  options: Partial<ChatClientOptions> & { readonly hurryUpToMs?: number } = {},
+): Promise<Opened> {
   const server = await ProtocolServer.listen();
   const { hurryUpToMs, ...given } = options;
   const environment = new ManualEnvironment(hurryUpToMs ?? HURRY_MS);
@@ -53,6 +55,7 @@ export const isWaiting = (snapshot: ChatSnapshot): boolean => snapshot.connectio
 /** Each message as `role: text`. */
 export function texts(snapshot: ChatSnapshot): string[] {
   return snapshot.messages.map(
-    (message) => `${message.role}: ${message.parts.map((part) => (part.kind === 'text' ? part.text : `<${part.kind}>`)).join('|')}`,
+    (message) =>
+      `${message.role}: ${message.parts.map((part) => (part.kind === 'text' ? part.text : `<${part.kind}>`)).join('|')}`,
   );
 }

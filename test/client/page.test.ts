@@ -55,7 +55,9 @@ describe('the status of a message', () => {
     expect(sentenceOf(answer, run)).toBeUndefined();
     expect(sentenceOf(answer, { ...run, attempt: 2 })).toContain('attempt 2');
     expect(sentenceOf(answer, { ...run, cancelling: true })).toBe('Stopping…');
-    expect(sentenceOf(answer, { ...run, state: 'failed', error: { code: 'x', message: 'broke off', retryable: true } })).toBe('Failed: broke off');
+    expect(
+      sentenceOf(answer, { ...run, state: 'failed', error: { code: 'x', message: 'broke off', retryable: true } }),
+    ).toBe('Failed: broke off');
     expect(sentenceOf(prompt, { ...unstarted, ahead: 2 })).toBe('Waiting, 2 before it');
     expect(sentenceOf(answer, { ...run, state: 'completed' })).toBeUndefined();
   });
@@ -86,12 +88,16 @@ describe('what can be done about a message', () => {
 
   it('does not put into a text box what is not text', () => {
     expect(actionsFor({ ...prompt, parts: [{ part: 0, kind: 'attachment', content: {} }] }, run)).toEqual([]);
-    expect(actionsFor({ ...prompt, delivery: 'unsent', parts: [{ part: 0, kind: 'attachment', content: {} }] }, undefined)).toEqual(['resend', 'discard']);
+    expect(
+      actionsFor({ ...prompt, delivery: 'unsent', parts: [{ part: 0, kind: 'attachment', content: {} }] }, undefined),
+    ).toEqual(['resend', 'discard']);
   });
 
   it('changes a prompt only where nobody has ever answered it', () => {
     expect(isUnanswered(prompt, unstarted)).toBe(true);
-    expect(isUnanswered({ ...prompt, answers: { place: 2, count: 2, previous: 'r0', next: undefined } }, unstarted)).toBe(false);
+    expect(
+      isUnanswered({ ...prompt, answers: { place: 2, count: 2, previous: 'r0', next: undefined } }, unstarted),
+    ).toBe(false);
     expect(isUnanswered(prompt, run)).toBe(false);
   });
 });
@@ -103,8 +109,11 @@ describe('the end of a chat', () => {
     expect(endingOf(closed('expired'))).toContain('has expired');
     expect(endingOf(closed('forbidden'))).toContain('does not open');
     expect(endingOf(closed('refused'))).toContain('so it says');
-    for (const connection of [undefined, { state: 'live' } as const, closed('not-found'), closed('closed')]) expect(endingOf(connection)).toBeUndefined();
-    expect((['removed', 'expired', 'not-found', 'refused'] as const).filter((reason) => isGone(closed(reason)))).toEqual(['removed', 'expired']);
+    for (const connection of [undefined, { state: 'live' } as const, closed('not-found'), closed('closed')])
+      expect(endingOf(connection)).toBeUndefined();
+    expect(
+      (['removed', 'expired', 'not-found', 'refused'] as const).filter((reason) => isGone(closed(reason))),
+    ).toEqual(['removed', 'expired']);
   });
 });
 
@@ -152,11 +161,20 @@ describe('the demo model', () => {
   it('answers where the agent for prompts that name none is it', () => {
     const agent = (isDefault: boolean, isDemo: boolean): object => ({ name: 'a', isDefault, isDemo });
     expect(isDemoDefault({ agents: [agent(false, false), agent(true, true)] })).toBe(true);
-    for (const body of [{ agents: [agent(true, false), agent(false, true)] }, { agents: [] }, { agents: [null] }, { agents: 'demo' }, {}, null]) expect(isDemoDefault(body)).toBe(false);
+    for (const body of [
+      { agents: [agent(true, false), agent(false, true)] },
+      { agents: [] },
+      { agents: [null] },
+      { agents: 'demo' },
+      {},
+      null,
+    ])
+      expect(isDemoDefault(body)).toBe(false);
   });
 
   it('is not supposed where the server cannot say so', async () => {
-    const answering = (status: number, body: string): Promise<boolean> => answersWithDemo(() => Promise.resolve(new Response(body, { status })), 't');
+    const answering = (status: number, body: string): Promise<boolean> =>
+      answersWithDemo(() => Promise.resolve(new Response(body, { status })), 't');
     expect(await answering(404, '{}')).toBe(false);
     expect(await answering(200, 'hotel')).toBe(false);
     expect(await answersWithDemo(() => Promise.reject(new TypeError('no network')), 't')).toBe(false);
@@ -167,7 +185,10 @@ describe('the demo model', () => {
 describe('what was not acknowledged', () => {
   it('outlives a reload, chat by chat, and whatever else was stored there', () => {
     const kept = new Map<string, string>();
-    const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) };
+    const storage = {
+      getItem: (key: string) => kept.get(key) ?? null,
+      setItem: (key: string, value: string) => void kept.set(key, value),
+    };
     const first = { chatId: 'a', messageId: 'm1', content: 'x' };
     new UnsentStore(storage).add(first);
     const branch = { chatId: 'b', messageId: 'm2', content: 'y', replaces: 'm0' };
@@ -183,7 +204,10 @@ describe('what was not acknowledged', () => {
     expect(new UnsentStore(storage).of('a')).toEqual([]);
     new UnsentStore(storage).removeChat('b');
     expect(new UnsentStore(storage).of('b')).toEqual([]);
-    kept.set('holdline.unsent', '[null, 7, {"chatId":"a"}, {"chatId":"a","messageId":"m","content":"c","refused":"no"}]');
+    kept.set(
+      'holdline.unsent',
+      '[null, 7, {"chatId":"a"}, {"chatId":"a","messageId":"m","content":"c","refused":"no"}]',
+    );
     expect(new UnsentStore(storage).of('a')).toEqual([]);
   });
 });

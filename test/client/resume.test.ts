@@ -12,9 +12,16 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     const chat = client.chat('c');
     expect(texts(await shows(chat, isLive))).toEqual(EXPECTED);
     server.chat('c').appendTurn('2', 'again', ['yes']);
-    const snapshot = await shows(chat, ({ runs }) => runs.length === 2 && runs.every((run) => run.state === 'completed'));
+    const snapshot = await shows(
+      chat,
+      ({ runs }) => runs.length === 2 && runs.every((run) => run.state === 'completed'),
+    );
     expect(texts(snapshot)).toEqual([...EXPECTED, 'user: again', 'assistant: yes']);
-    expect(snapshot).toMatchObject({ wire: transport, position: server.chat('c').position, counters: { resumes: 0, duplicatesDropped: 0 } });
+    expect(snapshot).toMatchObject({
+      wire: transport,
+      position: server.chat('c').position,
+      counters: { resumes: 0, duplicatesDropped: 0 },
+    });
   });
 
   it('survives a cut after every single event', async () => {
@@ -27,7 +34,13 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     const snapshot = await shows(chat, isLive);
     expect(texts(snapshot)).toEqual(EXPECTED);
     // One connection an event, and a last one that has nothing left to deliver.
-    expect(snapshot.counters).toMatchObject({ events: total, resumes: total, duplicatesDropped: 0, resets: 0, rejoins: 0 });
+    expect(snapshot.counters).toMatchObject({
+      events: total,
+      resumes: total,
+      duplicatesDropped: 0,
+      resets: 0,
+      rejoins: 0,
+    });
   });
 
   it('survives a cut after every event while the answer is being written', async () => {
@@ -66,7 +79,10 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     const chat = client.chat('c');
     await shows(chat, isLive);
     server.chat('c').cutAll();
-    const snapshot = await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
+    const snapshot = await shows(
+      chat,
+      ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1,
+    );
     expect(texts(snapshot)).toEqual(EXPECTED);
     expect(snapshot.counters.duplicatesDropped).toBe(4);
   });

@@ -68,14 +68,20 @@ export class ScriptedChat {
 
   append(event: string, data: Record<string, unknown>): void {
     this.#events.push({ event, data });
-    for (const viewer of [...this.#viewers.keys()]) this.#serve(viewer, this.#events.length - 1, this.#events.slice(-1));
+    for (const viewer of [...this.#viewers.keys()])
+      this.#serve(viewer, this.#events.length - 1, this.#events.slice(-1));
   }
 
   /** A whole turn: a prompt, its run, the answer in deltas, and its end. */
   appendTurn(name: string, prompt: string, deltas: readonly string[]): void {
     const runId = `run-${name}`;
     const messageId = `answer-${name}`;
-    this.append('message.created', { messageId: `prompt-${name}`, role: 'user', content: prompt, createdAt: '2026-01-01T00:00:00Z' });
+    this.append('message.created', {
+      messageId: `prompt-${name}`,
+      role: 'user',
+      content: prompt,
+      createdAt: '2026-01-01T00:00:00Z',
+    });
     this.append('run.queued', { runId, messageId: `prompt-${name}`, agent: 'default', model: 'm' });
     this.append('run.started', { runId, messageId, attempt: 1, model: 'm' });
     let at = 0;
@@ -94,7 +100,13 @@ export class ScriptedChat {
     if (known !== undefined) return known.content === content ? known.receipt : 'conflict';
     const runId = `run-${messageId}`;
     const { replaces } = body;
-    this.append('message.created', { messageId, role: 'user', content: body['content'], createdAt: new Date(0).toISOString(), ...(replaces === undefined ? {} : { replaces }) });
+    this.append('message.created', {
+      messageId,
+      role: 'user',
+      content: body['content'],
+      createdAt: new Date(0).toISOString(),
+      ...(replaces === undefined ? {} : { replaces }),
+    });
     const receipt = { messageId, runId, position: this.position, queued: 0 };
     this.append('run.queued', { runId, messageId, agent: 'default', model: 'm' });
     this.#posted.set(messageId, { content, receipt });
@@ -115,7 +127,10 @@ export class ScriptedChat {
   }
 
   isWaiting(messageId: string): boolean {
-    return !this.#events.some(({ event, data }) => data['runId'] === `run-${messageId}` && (event === 'run.started' || event === 'run.cancelled'));
+    return !this.#events.some(
+      ({ event, data }) =>
+        data['runId'] === `run-${messageId}` && (event === 'run.started' || event === 'run.cancelled'),
+    );
   }
 
   cancel(named: unknown): string | undefined {
@@ -162,10 +177,14 @@ export class ScriptedChat {
     let from = 0;
     if (after !== 'earliest' && (epoch !== this.epoch || Number(offset) >= this.#events.length)) {
       const reason = epoch === this.epoch ? 'ahead-of-log' : 'epoch-changed';
-      viewer.send({ event: 'reset', data: { reason, epoch: this.epoch, earliest: `${this.epoch}.0`, next: this.position } });
+      viewer.send({
+        event: 'reset',
+        data: { reason, epoch: this.epoch, earliest: `${this.epoch}.0`, next: this.position },
+      });
     } else if (after !== 'earliest') from = Math.max(0, Number(offset) + 1 - this.#faults.repeat);
     this.#serve(viewer, from, this.#events.slice(from));
-    if (this.#viewers.has(viewer) && !this.#faults.isSilent) viewer.send({ event: 'live', data: { position: this.position } });
+    if (this.#viewers.has(viewer) && !this.#faults.isSilent)
+      viewer.send({ event: 'live', data: { position: this.position } });
   }
 
   #serve(viewer: Viewer, from: number, events: readonly LoggedEvent[]): void {
@@ -190,7 +209,10 @@ export interface NumberedEvent extends LoggedEvent {
 }
 
 /** Adjacent deltas of one part as one, at the last one's position. `mayMerge` decides for each neighbour. */
-export function mergeDeltas(events: readonly NumberedEvent[], mayMerge: () => boolean = () => true): readonly NumberedEvent[] {
+export function mergeDeltas(
+  events: readonly NumberedEvent[],
+  mayMerge: () => boolean = () => true,
+): readonly NumberedEvent[] {
   const merged: NumberedEvent[] = [];
   for (const item of events) {
     const last = merged.at(-1);

@@ -41,7 +41,13 @@ describe('sending', () => {
   it('passes on model, agent and what to do while busy', async () => {
     const { server, client } = await openClient();
     await client.chat('c').send('a', { model: 'm', agent: 'b', onBusy: 'interrupt', priority: 'low' });
-    expect(server.posts('/messages')[0]?.body).toMatchObject({ content: 'a', model: 'm', agent: 'b', onBusy: 'interrupt', priority: 'low' });
+    expect(server.posts('/messages')[0]?.body).toMatchObject({
+      content: 'a',
+      model: 'm',
+      agent: 'b',
+      onBusy: 'interrupt',
+      priority: 'low',
+    });
   });
 
   it('waits as long as the server asks before it tries again', async () => {
@@ -65,7 +71,9 @@ describe('sending', () => {
     const hanging = (url: string, init: RequestInit): Promise<Response> => {
       if (!isHanging || init.method !== 'POST') return fetch(url, init);
       isHanging = false;
-      return new Promise((_resolve, reject) => init.signal?.addEventListener('abort', () => reject(new Error('aborted'))));
+      return new Promise((_resolve, reject) =>
+        init.signal?.addEventListener('abort', () => reject(new Error('aborted'))),
+      );
     };
     const { server, client, environment } = await openClient({ fetch: hanging });
     const receipt = client.chat('c').send('a');
@@ -82,13 +90,18 @@ describe('sending', () => {
     const error: unknown = await chat.send('a', { messageId: 'm' }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ChatClientError);
     expect(error).toMatchObject({ code: 'code-403', status: 403, retryable: false });
-    expect(chat.snapshot().messages).toMatchObject([{ messageId: 'm', delivery: 'unsent', error: { code: 'code-403' } }]);
+    expect(chat.snapshot().messages).toMatchObject([
+      { messageId: 'm', delivery: 'unsent', error: { code: 'code-403' } },
+    ]);
     chat.discard('m');
     expect(chat.snapshot().messages).toEqual([]);
   });
 
   it('loses patience in the end, and sends the same message when asked again', async () => {
-    const { server, client, environment } = await openClient({ hurryUpToMs: CALL_TIMEOUT_MS - 1, patienceMs: PATIENCE_MS });
+    const { server, client, environment } = await openClient({
+      hurryUpToMs: CALL_TIMEOUT_MS - 1,
+      patienceMs: PATIENCE_MS,
+    });
     environment.randomValue = 0.9;
     server.faults.status = { status: 503 };
     const chat = client.chat('c');
@@ -178,8 +191,12 @@ describe('the client', () => {
 
   it('asks for the next page of the list with what the page before said', async () => {
     const asked: string[] = [];
-    const pages = [{ sessions: [{ sessionId: 'a' }], more: true, after: 'a+b..' }, { sessions: [{ sessionId: 'b' }], more: false }];
-    const paged = (url: string): Promise<Response> => Promise.resolve(Response.json(pages[asked.push(new URL(url).search) - 1]));
+    const pages = [
+      { sessions: [{ sessionId: 'a' }], more: true, after: 'a+b..' },
+      { sessions: [{ sessionId: 'b' }], more: false },
+    ];
+    const paged = (url: string): Promise<Response> =>
+      Promise.resolve(Response.json(pages[asked.push(new URL(url).search) - 1]));
     const { client } = await openClient({ fetch: paged });
     const first = await client.sessions({ limit: 1 });
     const second = await client.sessions({ limit: 1, ...(first.after === undefined ? {} : { after: first.after }) });

@@ -3,13 +3,18 @@ import { describe, expect, it } from 'vitest';
 import { parseServerFrame, wireEndOfClose } from '../../src/client/protocol/socket-frames.ts';
 
 const parse = (frame: unknown): unknown => parseServerFrame(JSON.stringify(frame));
-const endOf = (error: Record<string, unknown>): unknown => parse({ type: 'error', sessionId: 'c', message: 'm', ...error });
+const endOf = (error: Record<string, unknown>): unknown =>
+  parse({ type: 'error', sessionId: 'c', message: 'm', ...error });
 
 describe('frames', () => {
   it('reads one event and several in the same way', () => {
     const first = { id: 'e.1', event: 'delta', data: { text: 'a' } };
     const live = { event: 'live', data: {} };
-    expect(parse({ type: 'event', sessionId: 'c', ...first })).toEqual({ type: 'events', sessionId: 'c', frames: [first] });
+    expect(parse({ type: 'event', sessionId: 'c', ...first })).toEqual({
+      type: 'events',
+      sessionId: 'c',
+      frames: [first],
+    });
     expect(parse({ type: 'events', sessionId: 'c', events: [first, 7, live, {}] })).toEqual({
       type: 'events',
       sessionId: 'c',
@@ -33,7 +38,10 @@ describe('frames', () => {
     [{ code: 'forbidden' }, { kind: 'final', reason: 'forbidden' }],
     [{ code: 'invalid-position' }, { kind: 'final', reason: 'refused' }],
     [{ code: 'token-expired' }, { kind: 'unauthorized' }],
-    [{ code: 'too-many', retryable: true, retryAfterMs: 900 }, { kind: 'later', afterMs: 900 }],
+    [
+      { code: 'too-many', retryable: true, retryAfterMs: 900 },
+      { kind: 'later', afterMs: 900 },
+    ],
     [{ code: 'internal', retryable: true }, { kind: 'lost' }],
     [{ code: 'invalid-moment', retryable: true }, { kind: 'lost' }],
     [{ code: 'some-later-code' }, { kind: 'lost' }],

@@ -27,7 +27,10 @@ describe('the SSE parser', () => {
   });
 
   it('reports no id for a message that has none, whatever came before', () => {
-    expect(parse('id: 1\ndata: a\n\nevent: live\ndata: b\n\n')).toEqual([message('a', 'message', '1'), message('b', 'live')]);
+    expect(parse('id: 1\ndata: a\n\nevent: live\ndata: b\n\n')).toEqual([
+      message('a', 'message', '1'),
+      message('b', 'live'),
+    ]);
   });
 
   it('ignores comments, unknown fields, messages without data, and an id with a NUL', () => {
@@ -63,7 +66,9 @@ describe('the SSE parser', () => {
 const lineEnd = fc.constantFrom('\n', '\r', '\r\n');
 const field = fc.constantFrom('id', 'event', 'data', 'retry', 'x', '');
 const value = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 8 }), fc.constantFrom('é€😀', '12', 'a:b', '\uFEFF'));
-const line = fc.tuple(field, fc.constantFrom(':', ': ', ''), value).map(([name, colon, text]) => `${name}${colon}${text.replace(/[\r\n]/g, '')}`);
+const line = fc
+  .tuple(field, fc.constantFrom(':', ': ', ''), value)
+  .map(([name, colon, text]) => `${name}${colon}${text.replace(/[\r\n]/g, '')}`);
 const stream = fc.array(fc.tuple(fc.oneof(line, fc.constant('')), lineEnd), { maxLength: 40 });
 
 describe('for any stream', () => {

@@ -46,7 +46,9 @@ describe('an event stream', () => {
   ])('that is %s is not believed', async (_name, type, body) => {
     let count = 0;
     const once = (url: string, init: RequestInit): Promise<Response> =>
-      (count += 1) === 1 ? Promise.resolve(new Response(body, { headers: { 'content-type': type } })) : fetch(url, init);
+      (count += 1) === 1
+        ? Promise.resolve(new Response(body, { headers: { 'content-type': type } }))
+        : fetch(url, init);
     const { server, client } = await openClient({ transport, fetch: once });
     server.chat('c').append('session.updated', { title: 'ours' });
     const snapshot = await shows(client.chat('c'), isLive);

@@ -15,13 +15,23 @@ describe('one socket', () => {
     for (const name of ['a', 'b', 'c']) server.chat(name).appendTurn('1', name, [name, name]);
     const chats = ['a', 'b', 'c'].map((name) => client.chat(name));
     const snapshots = await Promise.all(chats.map((chat) => shows(chat, isLive)));
-    expect(snapshots.map((snapshot) => texts(snapshot)[1])).toEqual(['assistant: aa', 'assistant: bb', 'assistant: cc']);
+    expect(snapshots.map((snapshot) => texts(snapshot)[1])).toEqual([
+      'assistant: aa',
+      'assistant: bb',
+      'assistant: cc',
+    ]);
     expect(server.socketCount).toBe(1);
     server.chat('a').cutAll();
-    await Promise.all(chats.map((chat) => shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1)));
+    await Promise.all(
+      chats.map((chat) =>
+        shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1),
+      ),
+    );
     expect(server.socketCount).toBe(2);
     const resumed = server.frames.filter(({ socket, frame }) => socket === 2 && frame['type'] === 'subscribe');
-    expect(resumed.map(({ frame }) => frame['after'])).toEqual(['a', 'b', 'c'].map((name) => server.chat(name).position));
+    expect(resumed.map(({ frame }) => frame['after'])).toEqual(
+      ['a', 'b', 'c'].map((name) => server.chat(name).position),
+    );
     chats[0]?.close();
     expect(chats[1]?.snapshot().connection.state).toBe('live');
     chats[1]?.close();
@@ -65,7 +75,11 @@ describe('one socket', () => {
     expect(chats[0]?.snapshot().connection.state).toBe('live');
     server.faults.isSilent = false;
     environment.advance(1);
-    await Promise.all(chats.map((chat) => shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1)));
+    await Promise.all(
+      chats.map((chat) =>
+        shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1),
+      ),
+    );
     expect(server.socketCount).toBe(2);
     expect(server.frames.filter(({ frame }) => frame['type'] === 'ping')).toHaveLength(1);
   });
@@ -75,7 +89,11 @@ describe('one socket', () => {
     const chats = ['a', 'b', 'c'].map((name) => client.chat((server.chat(name).append('session.created', {}), name)));
     await Promise.all(chats.map((chat) => shows(chat, isLive)));
     environment.wake('online');
-    await Promise.all(chats.map((chat) => shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1)));
+    await Promise.all(
+      chats.map((chat) =>
+        shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1),
+      ),
+    );
     expect(server.socketCount).toBe(2);
   });
 

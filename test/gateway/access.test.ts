@@ -76,7 +76,13 @@ describe('every route', () => {
       // A plain request to the socket's address is told to upgrade; the upgrade itself is tested with the socket.
       if (route.path === '/v1/ws') expect(status).toBe(426);
       else if (OPEN.includes(route.path)) expect(status).toBe(200);
-      else expect([route.path, status, body.error?.code, headers['www-authenticate']]).toEqual([route.path, 401, 'unauthenticated', 'Bearer']);
+      else
+        expect([route.path, status, body.error?.code, headers['www-authenticate']]).toEqual([
+          route.path,
+          401,
+          'unauthenticated',
+          'Bearer',
+        ]);
     }
   });
 
@@ -102,26 +108,29 @@ describe('every route', () => {
   ];
   const matrix = SESSION_ID_SCOPES.flatMap((scope) => callers.map(([name, caller]) => ({ name, scope, ...caller })));
 
-  it.each(matrix)('answers $name as if the session did not exist, and changes nothing (ids: $scope)', async ({ scope, user, claims }) => {
-    const h = await startHarness({ config: { sessionIds: scope } });
-    await h.call('POST', '/v1/sessions', h.bearer('ann', { sessionPrefix: 's' }), { sessionId: 's' });
-    await h.call('POST', '/v1/sessions/s/messages', 'ann', { messageId: 'm', content: 'private' });
-    const before = (await h.call('GET', '/v1/sessions/s', 'ann')).body;
-    const bearer = h.bearer(user, claims);
-    for (const route of await routesOf(h)) {
-      if (!route.path.includes('{sessionId}')) continue;
-      // A prompt makes a session where there is none of the caller's own: that is no session of ann's.
-      const makesOwn = 'tenant' in claims || (scope === 'user' && user === 'bob');
-      const isPrompt = route.method === 'POST' && route.path.endsWith('/messages');
-      if (isPrompt && makesOwn) continue;
-      if (isPrompt && scope === 'claimed' && claims['sessions'] === undefined) continue;
-      const foreign = await call(h, route, 's', bearer);
-      expect([route.path, foreign.status, foreign.body.error?.code]).toEqual([route.path, 404, 'not-found']);
-      if (!isPrompt) expect(told(foreign)).toEqual(told(await call(h, route, 'nothing-there', bearer)));
-    }
-    expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toEqual(before);
-    expect((await h.call('GET', '/v1/sessions', bearer)).text).not.toContain('"s"');
-  });
+  it.each(matrix)(
+    'answers $name as if the session did not exist, and changes nothing (ids: $scope)',
+    async ({ scope, user, claims }) => {
+      const h = await startHarness({ config: { sessionIds: scope } });
+      await h.call('POST', '/v1/sessions', h.bearer('ann', { sessionPrefix: 's' }), { sessionId: 's' });
+      await h.call('POST', '/v1/sessions/s/messages', 'ann', { messageId: 'm', content: 'private' });
+      const before = (await h.call('GET', '/v1/sessions/s', 'ann')).body;
+      const bearer = h.bearer(user, claims);
+      for (const route of await routesOf(h)) {
+        if (!route.path.includes('{sessionId}')) continue;
+        // A prompt makes a session where there is none of the caller's own: that is no session of ann's.
+        const makesOwn = 'tenant' in claims || (scope === 'user' && user === 'bob');
+        const isPrompt = route.method === 'POST' && route.path.endsWith('/messages');
+        if (isPrompt && makesOwn) continue;
+        if (isPrompt && scope === 'claimed' && claims['sessions'] === undefined) continue;
+        const foreign = await call(h, route, 's', bearer);
+        expect([route.path, foreign.status, foreign.body.error?.code]).toEqual([route.path, 404, 'not-found']);
+        if (!isPrompt) expect(told(foreign)).toEqual(told(await call(h, route, 'nothing-there', bearer)));
+      }
+      expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toEqual(before);
+      expect((await h.call('GET', '/v1/sessions', bearer)).text).not.toContain('"s"');
+    },
+  );
 
   it('keeps the ids of tenants apart: the same id is another session', async () => {
     const h = await startHarness();
@@ -144,17 +153,34 @@ describe('every route', () => {
     const h = await startHarness();
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
     const foreign = await h.call('POST', '/v1/tickets', 'bob', { sessionId: 's' });
-    expect([foreign.status, foreign.text]).toEqual([404, (await h.call('POST', '/v1/tickets', 'bob', { sessionId: 'nothing' })).text]);
+    expect([foreign.status, foreign.text]).toEqual([
+      404,
+      (await h.call('POST', '/v1/tickets', 'bob', { sessionId: 'nothing' })).text,
+    ]);
   });
 
-  it.each(['%2e%2e%2fs', 's%00', 's%0d%0a', 's*', 's{}', 's%20', 'ѕ', 'S', 's/', 's%2f', 'a'.repeat(900), 'a'.repeat(5000), '%zz', 's;x=1', 'default:s', 'chat%2fs'])(
-    'finds nothing under the id %s',
-    async (id) => {
-      const h = await startHarness();
-      await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
-      const { status, body } = await h.call('GET', `/v1/sessions/${id}`, 'ann');
-      expect([400, 404]).toContain(status);
-      expect(body.error?.retryable).toBe(false);
-    },
-  );
+  it.each([
+    '%2e%2e%2fs',
+    's%00',
+    's%0d%0a',
+    's*',
+    's{}',
+    's%20',
+    'ѕ',
+    'S',
+    's/',
+    's%2f',
+    'a'.repeat(900),
+    'a'.repeat(5000),
+    '%zz',
+    's;x=1',
+    'default:s',
+    'chat%2fs',
+  ])('finds nothing under the id %s', async (id) => {
+    const h = await startHarness();
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+    const { status, body } = await h.call('GET', `/v1/sessions/${id}`, 'ann');
+    expect([400, 404]).toContain(status);
+    expect(body.error?.retryable).toBe(false);
+  });
 });

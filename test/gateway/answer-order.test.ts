@@ -31,7 +31,9 @@ function talk(port: number, bytes: string): Talk {
   });
   socket.on('end', () => (hasEnded = true));
   socket.on('error', () => undefined);
-  const closed = new Promise<'end' | 'reset'>((resolve) => socket.on('close', () => resolve(hasEnded ? 'end' : 'reset')));
+  const closed = new Promise<'end' | 'reset'>((resolve) =>
+    socket.on('close', () => resolve(hasEnded ? 'end' : 'reset')),
+  );
   socket.write(bytes);
   return {
     heard: () => heard,
@@ -49,7 +51,12 @@ function talk(port: number, bytes: string): Talk {
   };
 }
 
-async function startChat(): Promise<{ h: Harness; port: number; get: (path: string) => string; post: (path: string, body: object) => string }> {
+async function startChat(): Promise<{
+  h: Harness;
+  port: number;
+  get: (path: string) => string;
+  post: (path: string, body: object) => string;
+}> {
   const h = await startHarness();
   const { port } = await h.listen();
   await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's', title: 'the chat of this test' });
@@ -58,12 +65,14 @@ async function startChat(): Promise<{ h: Harness; port: number; get: (path: stri
     h,
     port,
     get: (path) => `${head(`GET ${path}`)}\r\n`,
-    post: (path, body) => `${head(`POST ${path}`)}content-type: application/json\r\ncontent-length: ${JSON.stringify(body).length}\r\n\r\n${JSON.stringify(body)}`,
+    post: (path, body) =>
+      `${head(`POST ${path}`)}content-type: application/json\r\ncontent-length: ${JSON.stringify(body).length}\r\n\r\n${JSON.stringify(body)}`,
   };
 }
 
 const EVENTS = '/v1/sessions/s/events';
-const UPGRADE = 'GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
+const UPGRADE =
+  'GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
 
 describe('a stream asked for behind other requests', () => {
   it('begins when they are answered, and goes on', async () => {
@@ -81,7 +90,10 @@ describe('a stream asked for behind other requests', () => {
 
   it('begins when a prompt before it was taken', async () => {
     const { port, get, post } = await startChat();
-    const { heard, until } = talk(port, post('/v1/sessions/s/messages', { content: 'first things first' }) + get(EVENTS));
+    const { heard, until } = talk(
+      port,
+      post('/v1/sessions/s/messages', { content: 'first things first' }) + get(EVENTS),
+    );
     await until('run.queued');
     expect(statusesOf(heard())).toEqual([202, 200]);
     expect(heard().indexOf('retry: ')).toBeGreaterThan(heard().indexOf('HTTP/1.1 200'));
@@ -89,7 +101,10 @@ describe('a stream asked for behind other requests', () => {
 
   it('is refused behind them as well', async () => {
     const { port, get } = await startChat();
-    const { heard, closed } = talk(port, get('/v1/sessions') + get('/v1/sessions/nowhere/events') + get('/v1/sessions'));
+    const { heard, closed } = talk(
+      port,
+      get('/v1/sessions') + get('/v1/sessions/nowhere/events') + get('/v1/sessions'),
+    );
     expect(await closed).toBe('end');
     expect(statusesOf(heard())).toEqual([200, 404]);
   });

@@ -63,7 +63,10 @@ describe('another answer', () => {
   ])('%s is refused', async (_name, path, body, status, code) => {
     const h = await startHarness();
     await post(h, 'messages', { messageId: 'q', content: 'x' });
-    expect(await h.call('POST', `/v1/sessions/s/${path}`, 'ann', body)).toMatchObject({ status, body: { error: { code } } });
+    expect(await h.call('POST', `/v1/sessions/s/${path}`, 'ann', body)).toMatchObject({
+      status,
+      body: { error: { code } },
+    });
   });
 
   it('may be asked for while the first is being made, which is stopped then', async () => {
@@ -86,7 +89,9 @@ describe('a prompt in another’s place', () => {
     await answered(h, 'better', 'good', { replaces: 'w' });
     expect(await shown(h)).toEqual(['hello', 'hi', 'better', 'good']);
     expect(await shown(h, `?branch=${wrong.runId}`)).toEqual(['hello', 'hi', 'wrong', 'indeed']);
-    expect(await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x', replaces: 'nothing' })).toMatchObject({ status: 404, body: { error: { code: 'message-not-found' } } });
+    expect(await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x', replaces: 'nothing' })).toMatchObject(
+      { status: 404, body: { error: { code: 'message-not-found' } } },
+    );
   });
 });
 
@@ -100,10 +105,21 @@ describe('a prompt that waits', () => {
     expect((await h.call('PATCH', '/v1/sessions/s/messages/second', 'ann', { content: 'smooth' })).status).toBe(204);
     expect((await h.call('DELETE', '/v1/sessions/s/messages/third', 'ann')).status).toBe(204);
     const { body } = await h.call('GET', '/v1/sessions/s/messages', 'ann');
-    expect(body['messages']).toMatchObject([{ content: 'x' }, {}, { content: 'smooth', status: 'queued' }, { content: 'never mind', status: 'cancelled' }]);
+    expect(body['messages']).toMatchObject([
+      { content: 'x' },
+      {},
+      { content: 'smooth', status: 'queued' },
+      { content: 'never mind', status: 'cancelled' },
+    ]);
     for (const id of ['first', 'third']) {
-      expect(await h.call('PATCH', `/v1/sessions/s/messages/${id}`, 'ann', { content: 'y' })).toMatchObject({ status: 409, body: { error: { code: 'not-waiting' } } });
-      expect(await h.call('DELETE', `/v1/sessions/s/messages/${id}`, 'ann')).toMatchObject({ status: 409, body: { error: { code: 'not-waiting' } } });
+      expect(await h.call('PATCH', `/v1/sessions/s/messages/${id}`, 'ann', { content: 'y' })).toMatchObject({
+        status: 409,
+        body: { error: { code: 'not-waiting' } },
+      });
+      expect(await h.call('DELETE', `/v1/sessions/s/messages/${id}`, 'ann')).toMatchObject({
+        status: 409,
+        body: { error: { code: 'not-waiting' } },
+      });
     }
   });
 });
@@ -117,13 +133,30 @@ it('frames do and refuse the same', async () => {
   const second = await client.ask(again);
   expect(second).toMatchObject({ type: 'ok', messageId: 'q', answerId: 'again', queued: 0 });
   await client.ask({ type: 'send', requestId: '2', sessionId: 's', messageId: 'w', content: 'rough' });
-  expect(await client.ask({ type: 'edit', requestId: '3', sessionId: 's', messageId: 'w', content: 'smooth' })).toEqual({ type: 'ok', requestId: '3' });
+  expect(await client.ask({ type: 'edit', requestId: '3', sessionId: 's', messageId: 'w', content: 'smooth' })).toEqual(
+    { type: 'ok', requestId: '3' },
+  );
   expect(await shown(h)).toEqual(['a question', 'smooth']);
-  expect(await client.ask({ type: 'withdraw', requestId: '4', sessionId: 's', messageId: 'w' })).toEqual({ type: 'ok', requestId: '4' });
-  expect(await client.ask({ type: 'withdraw', requestId: '5', sessionId: 's', messageId: 'w' })).toMatchObject({ type: 'error', code: 'not-waiting' });
-  expect(await client.ask({ type: 'select', requestId: '6', sessionId: 's', runId: first.runId })).toEqual({ type: 'ok', requestId: '6' });
-  expect(await client.ask({ type: 'select', requestId: '7', sessionId: 's', runId: 'nobody' })).toMatchObject({ type: 'error', code: 'run-not-found' });
-  expect(await client.ask({ type: 'regenerate', requestId: '8', sessionId: 's' })).toMatchObject({ type: 'error', code: 'invalid-request' });
+  expect(await client.ask({ type: 'withdraw', requestId: '4', sessionId: 's', messageId: 'w' })).toEqual({
+    type: 'ok',
+    requestId: '4',
+  });
+  expect(await client.ask({ type: 'withdraw', requestId: '5', sessionId: 's', messageId: 'w' })).toMatchObject({
+    type: 'error',
+    code: 'not-waiting',
+  });
+  expect(await client.ask({ type: 'select', requestId: '6', sessionId: 's', runId: first.runId })).toEqual({
+    type: 'ok',
+    requestId: '6',
+  });
+  expect(await client.ask({ type: 'select', requestId: '7', sessionId: 's', runId: 'nobody' })).toMatchObject({
+    type: 'error',
+    code: 'run-not-found',
+  });
+  expect(await client.ask({ type: 'regenerate', requestId: '8', sessionId: 's' })).toMatchObject({
+    type: 'error',
+    code: 'invalid-request',
+  });
   expect(await shown(h)).toEqual(['a question', 'one answer']);
 });
 
@@ -138,5 +171,6 @@ it('somebody else’s branches are not there', async () => {
     h.call('GET', '/v1/sessions/s/branches', 'bob'),
     h.call('GET', `/v1/sessions/s/messages?branch=${runId}`, 'bob'),
   ];
-  for (const answer of await Promise.all(calls)) expect(answer).toMatchObject({ status: 404, body: { error: { code: 'not-found' } } });
+  for (const answer of await Promise.all(calls))
+    expect(answer).toMatchObject({ status: 404, body: { error: { code: 'not-found' } } });
 });

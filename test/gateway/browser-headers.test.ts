@@ -62,7 +62,11 @@ describe('the headers for browsers', () => {
     expect(Object.keys(ISOLATION).map((name) => headers.get(name))).toEqual(Object.values(ISOLATION));
   });
 
-  it.each([[LISTED, 'cross-origin'], ['https://other.example.com', 'same-origin'], ['null', 'same-origin']])('let the origin %s load answers as %s', async (origin, policy) => {
+  it.each([
+    [LISTED, 'cross-origin'],
+    ['https://other.example.com', 'same-origin'],
+    ['null', 'same-origin'],
+  ])('let the origin %s load answers as %s', async (origin, policy) => {
     const h = await withPage();
     const answer = await h.gateway.app.inject({ url: '/healthz', headers: { origin } });
     expect(answer.headers['cross-origin-resource-policy']).toBe(policy);
@@ -82,7 +86,9 @@ function linesOf(answer: string): { readonly status: string; readonly missing: r
   const [status = '', ...lines] = answer.split('\r\n\r\n', 1)[0]?.split('\r\n') ?? [];
   const given = new Set(lines.map((line) => line.replace(/^[^:]+/, (name) => name.toLowerCase())));
   const missing = EVERYWHERE.filter((line) => !given.has(line));
-  const framing = lines.some((line) => /^content-security-policy: .*frame-ancestors 'none'/i.test(line)) ? [] : ['frame-ancestors'];
+  const framing = lines.some((line) => /^content-security-policy: .*frame-ancestors 'none'/i.test(line))
+    ? []
+    : ['frame-ancestors'];
   return { status: status.split(' ')[1] ?? '', missing: [...missing, ...framing] };
 }
 
@@ -100,9 +106,21 @@ describe('on the wire, the headers for browsers stand on', () => {
     ['two hosts', 400, `GET /healthz HTTP/1.1\r\nhost: y\r\n${HEAD}\r\n`],
     ['bytes that are no request', 400, 'hello\r\n\r\n'],
     ['a head that is too large', 431, `GET / HTTP/1.1\r\n${HEAD}x: ${'x'.repeat(32 * 1024)}\r\n\r\n`],
-    ['a WebSocket where there is none', 404, 'GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n'],
-    ['a WebSocket from a foreign page', 403, 'GET /v1/ws HTTP/1.1\r\nhost: x\r\norigin: https://evil.example\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n'],
-    ['a preflight of a foreign page', 403, `OPTIONS /v1/sessions HTTP/1.1\r\norigin: https://evil.example\r\naccess-control-request-method: POST\r\n${HEAD}\r\n`],
+    [
+      'a WebSocket where there is none',
+      404,
+      'GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    ],
+    [
+      'a WebSocket from a foreign page',
+      403,
+      'GET /v1/ws HTTP/1.1\r\nhost: x\r\norigin: https://evil.example\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    ],
+    [
+      'a preflight of a foreign page',
+      403,
+      `OPTIONS /v1/sessions HTTP/1.1\r\norigin: https://evil.example\r\naccess-control-request-method: POST\r\n${HEAD}\r\n`,
+    ],
   ])('%s: %i', async (_name, status, request) => {
     const { port } = await (await withPage()).listen();
     expect(linesOf(await sendRaw(port, request))).toEqual({ status: String(status), missing: [] });
@@ -127,13 +145,27 @@ describe('the headers for browsers on a port for health and metrics', () => {
   it.each(rows)('of a gateway stand on %s: %i', async (_name, status, request) => {
     const { gateway } = await startHarness({ config: { hasProbePort: true } });
     if (gateway.probes === undefined) throw new Error('no port for probes');
-    expect(linesOf(await sendRaw(await portOf(gateway.probes), request))).toEqual({ status: String(status), missing: [] });
+    expect(linesOf(await sendRaw(await portOf(gateway.probes), request))).toEqual({
+      status: String(status),
+      missing: [],
+    });
   });
 
   it.each(rows)('of a worker stand on %s: %i', async (_name, status, request) => {
     const { broker, clock } = await startHarness();
-    const config = gatewayConfig({ hosts: undefined, sessionIds: 'tenant', auth: { keys: { kind: 'secret', secret: SECRET } } });
-    const { app } = buildHealthApp({ config, broker, clock, logger: pino({ level: 'silent' }), newId: () => 'id', metrics: {} });
+    const config = gatewayConfig({
+      hosts: undefined,
+      sessionIds: 'tenant',
+      auth: { keys: { kind: 'secret', secret: SECRET } },
+    });
+    const { app } = buildHealthApp({
+      config,
+      broker,
+      clock,
+      logger: pino({ level: 'silent' }),
+      newId: () => 'id',
+      metrics: {},
+    });
     expect(linesOf(await sendRaw(await portOf(app), request))).toEqual({ status: String(status), missing: [] });
   });
 });

@@ -7,7 +7,10 @@ import { ManualClock } from '../support/manual-clock.ts';
 
 const ref = { tenant: 'default', sessionId: 's' };
 
-function start(watchesMax = 10, fail = false): { clock: ManualClock; watch: CancelWatch; ended: string[]; errors: unknown[] } {
+function start(
+  watchesMax = 10,
+  fail = false,
+): { clock: ManualClock; watch: CancelWatch; ended: string[]; errors: unknown[] } {
   const clock = new ManualClock();
   const ended: string[] = [];
   const errors: unknown[] = [];
@@ -16,7 +19,12 @@ function start(watchesMax = 10, fail = false): { clock: ManualClock; watch: Canc
     ended.push(runId);
     return true;
   };
-  return { clock, ended, errors, watch: new CancelWatch({ runs: { endCancelled }, clock, watchesMax, onError: (error) => errors.push(error) }) };
+  return {
+    clock,
+    ended,
+    errors,
+    watch: new CancelWatch({ runs: { endCancelled }, clock, watchesMax, onError: (error) => errors.push(error) }),
+  };
 }
 
 it('looks once, after the grace period, however often the same run was stopped', async () => {

@@ -80,8 +80,16 @@ describe('probes and metrics', () => {
     const own = (probes?.server.address() as AddressInfo).port;
     await idle(port);
     expect(await ask(port, '127.0.0.1')).toBe(0);
-    expect([await ask(own, '127.0.0.1'), await ask(own, '127.0.0.1', '/readyz'), await ask(own, '127.0.0.1', '/metrics')]).toEqual([200, 200, 200]);
-    expect([await ask(own, '127.0.0.1', '/v1/sessions'), await ask(port, '127.0.0.2', '/metrics'), await ask(port, '127.0.0.2')]).toEqual([404, 404, 200]);
+    expect([
+      await ask(own, '127.0.0.1'),
+      await ask(own, '127.0.0.1', '/readyz'),
+      await ask(own, '127.0.0.1', '/metrics'),
+    ]).toEqual([200, 200, 200]);
+    expect([
+      await ask(own, '127.0.0.1', '/v1/sessions'),
+      await ask(port, '127.0.0.2', '/metrics'),
+      await ask(port, '127.0.0.2'),
+    ]).toEqual([404, 404, 200]);
     void h.gateway.drain({ windowMs: 0, deadlineMs: 0 });
     expect(await ask(own, '127.0.0.1', '/readyz')).toBe(503);
   });
@@ -136,7 +144,13 @@ describe('an address', () => {
 
   it('is in a range or not', () => {
     const isProxy = rangesOf(['10.0.0.0/8', '192.168.1.1', 'fd00::/8', '::1']);
-    expect(['10.9.9.9', '::ffff:10.9.9.9', '192.168.1.1', 'fd12::1', '::1'].map(isProxy)).toEqual([true, true, true, true, true]);
+    expect(['10.9.9.9', '::ffff:10.9.9.9', '192.168.1.1', 'fd12::1', '::1'].map(isProxy)).toEqual([
+      true,
+      true,
+      true,
+      true,
+      true,
+    ]);
     expect(['11.0.0.1', '192.168.1.2', 'fe00::1', '::2', ''].map(isProxy)).toEqual([false, false, false, false, false]);
   });
 });

@@ -3,7 +3,11 @@
 import { expect, it } from 'vitest';
 import type { ReadResult } from '../../src/broker/broker.ts';
 import { SUBSCRIPTIONS_PER_SOCKET_MAX } from '../../src/gateway/gateway-config.ts';
-import { CATCH_UPS_MAX, CATCH_UPS_WAITING_MAX, CATCH_UPS_WAITING_PER_USER_MAX } from '../../src/stream/catch-up-gate.ts';
+import {
+  CATCH_UPS_MAX,
+  CATCH_UPS_WAITING_MAX,
+  CATCH_UPS_WAITING_PER_USER_MAX,
+} from '../../src/stream/catch-up-gate.ts';
 import { eventually } from '../support/collector.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
@@ -17,7 +21,8 @@ function holdUpReaders(h: Harness): void {
 }
 
 async function createAll(h: Harness, user: string): Promise<void> {
-  for (let i = 0; i < SUBSCRIPTIONS_PER_SOCKET_MAX; i++) await h.call('POST', '/v1/sessions', user, { sessionId: `${user}-${i}` });
+  for (let i = 0; i < SUBSCRIPTIONS_PER_SOCKET_MAX; i++)
+    await h.call('POST', '/v1/sessions', user, { sessionId: `${user}-${i}` });
 }
 
 async function subscribeToAll(h: Harness, wsUrl: string, user: string): Promise<WsClient> {
@@ -38,7 +43,11 @@ it('a node crowded with readers of history refuses another one until some have g
   }
 
   const refused = await h.call('GET', '/v1/sessions/cid-0/events', 'cid');
-  expect(refused).toMatchObject({ status: 503, body: { error: { code: 'node-full', retryable: true } }, headers: { 'retry-after': '3' } });
+  expect(refused).toMatchObject({
+    status: 503,
+    body: { error: { code: 'node-full', retryable: true } },
+    headers: { 'retry-after': '3' },
+  });
 
   sockets.at(-1)?.socket.terminate();
   await eventually(async () => {
@@ -48,14 +57,25 @@ it('a node crowded with readers of history refuses another one until some have g
 });
 
 it('a user with as many readers of history as one may have is refused another one, and nobody else is', async () => {
-  const h = await startHarness({ config: { framesPerSecond: 100_000, framesBurst: 100_000, subscriptionsPerUserMax: 100_000 } });
+  const h = await startHarness({
+    config: { framesPerSecond: 100_000, framesBurst: 100_000, subscriptionsPerUserMax: 100_000 },
+  });
   const { port, wsUrl } = await h.listen();
   for (const user of ['ann', 'bob']) await createAll(h, user);
   holdUpReaders(h);
-  for (let readers = 0; readers < CATCH_UPS_MAX + CATCH_UPS_WAITING_PER_USER_MAX; readers += SUBSCRIPTIONS_PER_SOCKET_MAX) await subscribeToAll(h, wsUrl, 'ann');
+  for (
+    let readers = 0;
+    readers < CATCH_UPS_MAX + CATCH_UPS_WAITING_PER_USER_MAX;
+    readers += SUBSCRIPTIONS_PER_SOCKET_MAX
+  )
+    await subscribeToAll(h, wsUrl, 'ann');
 
   const refused = await h.call('GET', '/v1/sessions/ann-0/events', 'ann');
-  expect(refused).toMatchObject({ status: 429, body: { error: { code: 'too-many', retryable: true } }, headers: { 'retry-after': '3' } });
+  expect(refused).toMatchObject({
+    status: 429,
+    body: { error: { code: 'too-many', retryable: true } },
+    headers: { 'retry-after': '3' },
+  });
   const other = await SseClient.open(port, '/v1/sessions/bob-0/events', { authorization: h.bearer('bob') });
   expect((await other.head).status).toBe(200);
 });

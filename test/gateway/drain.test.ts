@@ -8,7 +8,13 @@ import { WsClient } from '../support/gateway-ws-client.ts';
 
 const WINDOW = { windowMs: 2_000, deadlineMs: 4_000 };
 
-async function start(random = 0.5): Promise<{ h: Harness; port: number; wsUrl: string; stream: () => Promise<SseClient>; socket: () => Promise<WsClient> }> {
+async function start(random = 0.5): Promise<{
+  h: Harness;
+  port: number;
+  wsUrl: string;
+  stream: () => Promise<SseClient>;
+  socket: () => Promise<WsClient>;
+}> {
   const h = await startHarness({ deps: { random: () => random } });
   const { port, wsUrl } = await h.listen();
   await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
@@ -46,12 +52,26 @@ describe('a drain', () => {
       await h.call('GET', '/v1/sessions/s/events', 'ann'),
       await h.call('GET', `/v1/sessions/s/events?ticket=${ticket}`),
     ]) {
-      expect([answer.status, answer.body.error?.code, answer.body.error?.retryable, answer.headers['retry-after']]).toEqual([503, 'draining', true, '1']);
+      expect([
+        answer.status,
+        answer.body.error?.code,
+        answer.body.error?.retryable,
+        answer.headers['retry-after'],
+      ]).toEqual([503, 'draining', true, '1']);
     }
-    await expect(WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } })).rejects.toMatchObject({ status: 503 });
-    expect(await open.ask({ type: 'send', requestId: 'r', sessionId: 's', content: 'x' })).toMatchObject({ type: 'error', code: 'draining', retryable: true });
+    await expect(WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } })).rejects.toMatchObject({
+      status: 503,
+    });
+    expect(await open.ask({ type: 'send', requestId: 'r', sessionId: 's', content: 'x' })).toMatchObject({
+      type: 'error',
+      code: 'draining',
+      retryable: true,
+    });
     open.send({ type: 'subscribe', sessionId: 's' });
-    expect(await open.frames.first((one) => one.type === 'error' && one['sessionId'] === 's')).toMatchObject({ code: 'draining', retryable: true });
+    expect(await open.frames.first((one) => one.type === 'error' && one['sessionId'] === 's')).toMatchObject({
+      code: 'draining',
+      retryable: true,
+    });
     const history = await h.call('GET', '/v1/sessions/s/messages', 'ann');
     expect([history.status, history.headers['connection']]).toEqual([200, 'close']);
     await h.clock.advance(WINDOW.windowMs);
@@ -95,7 +115,11 @@ describe('a drain', () => {
     let gone = 0;
     for (const one of streams) void one.events.ended().then(() => (gone += 1));
     const drained = h.gateway.drain({ windowMs: 2_000, deadlineMs: 10_000 });
-    for (const [ms, expected] of [[0, 1], [900, 10], [1_000, 20]] as const) {
+    for (const [ms, expected] of [
+      [0, 1],
+      [900, 10],
+      [1_000, 20],
+    ] as const) {
       await h.clock.advance(ms);
       while (gone < expected) await new Promise((resolve) => setImmediate(resolve));
       expect(gone).toBe(expected);
@@ -145,9 +169,16 @@ describe('a drain', () => {
     await h.clock.advance(0);
     await before.events.ended();
     await other.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'two' });
-    const after = await SseClient.open(port, '/v1/sessions/s/events', { authorization: h.bearer('ann'), 'last-event-id': before.lastEventId ?? '' });
+    const after = await SseClient.open(port, '/v1/sessions/s/events', {
+      authorization: h.bearer('ann'),
+      'last-event-id': before.lastEventId ?? '',
+    });
     await after.live();
-    expect([...before.events.seen, ...after.events.seen].filter((one) => one.event === 'message.created').map((one) => one.data['content'])).toEqual(['one', 'two']);
+    expect(
+      [...before.events.seen, ...after.events.seen]
+        .filter((one) => one.event === 'message.created')
+        .map((one) => one.data['content']),
+    ).toEqual(['one', 'two']);
     await drained;
   });
 });
@@ -155,7 +186,11 @@ describe('a drain', () => {
 describe('/readyz', () => {
   it('says what an acknowledged message survives, and that the log is as it should be', async () => {
     const { h } = await start();
-    expect((await h.call('GET', '/readyz')).body).toEqual({ status: 'ready', broker: 'ready', durability: 'memory: nothing survives the process' });
+    expect((await h.call('GET', '/readyz')).body).toEqual({
+      status: 'ready',
+      broker: 'ready',
+      durability: 'memory: nothing survives the process',
+    });
   });
 
   it('says 503 when the log has failed or cannot be reached, and still 200 when it is only full', async () => {

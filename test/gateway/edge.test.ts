@@ -16,7 +16,12 @@ interface Plain {
   readonly code: string | undefined;
 }
 
-async function ask(h: Harness, url: string, headers: Readonly<Record<string, string>>, method: 'GET' | 'OPTIONS' = 'GET'): Promise<Plain> {
+async function ask(
+  h: Harness,
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  method: 'GET' | 'OPTIONS' = 'GET',
+): Promise<Plain> {
   const answer = await h.gateway.app.inject({ method, url, headers });
   const isJson = String(answer.headers['content-type']).startsWith('application/json');
   const code = isJson ? answer.json<{ error?: { code: string } }>().error?.code : undefined;
@@ -24,10 +29,13 @@ async function ask(h: Harness, url: string, headers: Readonly<Record<string, str
 }
 
 describe('a server that answers to its own machine only', () => {
-  it.each(['127.0.0.1', '127.0.0.1:8080', 'localhost', 'LOCALHOST:1', '[::1]', '[::1]:65535'])('answers to %s', async (host) => {
-    const h = await startHarness({ config: { hosts: LOOPBACK_HOSTS } });
-    expect((await ask(h, '/healthz', { host })).status).toBe(200);
-  });
+  it.each(['127.0.0.1', '127.0.0.1:8080', 'localhost', 'LOCALHOST:1', '[::1]', '[::1]:65535'])(
+    'answers to %s',
+    async (host) => {
+      const h = await startHarness({ config: { hosts: LOOPBACK_HOSTS } });
+      expect((await ask(h, '/healthz', { host })).status).toBe(200);
+    },
+  );
 
   it.each([
     'evil.example',
@@ -57,7 +65,9 @@ describe('a server that answers to its own machine only', () => {
     const h = await startHarness({ config: { hosts: LOOPBACK_HOSTS } });
     const { wsUrl } = await h.listen();
     const authorization = h.bearer('ann');
-    await expect(WsClient.open(wsUrl, { headers: { host: 'evil.example', authorization } })).rejects.toMatchObject({ status: 421 });
+    await expect(WsClient.open(wsUrl, { headers: { host: 'evil.example', authorization } })).rejects.toMatchObject({
+      status: 421,
+    });
     await WsClient.open(wsUrl, { headers: { authorization } });
   });
 });
@@ -93,7 +103,11 @@ describe('a page of another origin', () => {
 
   it.each(ORIGINS)('%j may ask before it calls: %s', async (origin, allowed) => {
     const h = await startHarness({ config: { origins: [LISTED] } });
-    const asked = { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'last-event-id, x-evil' };
+    const asked = {
+      origin,
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'last-event-id, x-evil',
+    };
     const { status, headers, code } = await ask(h, '/v1/sessions/s/events', asked, 'OPTIONS');
     expect([status, code]).toEqual(allowed ? [204, undefined] : [403, 'origin-refused']);
     if (!allowed) return;
@@ -116,7 +130,10 @@ describe('a page of another origin', () => {
     const h = await startHarness({ config: { origins: [LISTED] } });
     const { port } = await h.listen();
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
-    const stream = await SseClient.open(port, '/v1/sessions/s/events', { origin: LISTED, authorization: h.bearer('ann') });
+    const stream = await SseClient.open(port, '/v1/sessions/s/events', {
+      origin: LISTED,
+      authorization: h.bearer('ann'),
+    });
     expect((await stream.head).headers.get('access-control-allow-origin')).toBe(LISTED);
     expect((await ask(h, '/v1/sessions', { origin: LISTED })).headers['access-control-allow-origin']).toBe(LISTED);
   });
@@ -128,7 +145,9 @@ describe('a page of our own', () => {
     const { port, wsUrl } = await h.listen();
     await WsClient.open(wsUrl, { headers: { origin: `http://127.0.0.1:${port}` } });
     await WsClient.open(wsUrl, { headers: { origin: 'https://chat.example', host: 'chat.example' } });
-    await expect(WsClient.open(wsUrl, { headers: { origin: `http://127.0.0.1:${port + 1}` } })).rejects.toMatchObject({ status: 403 });
+    await expect(WsClient.open(wsUrl, { headers: { origin: `http://127.0.0.1:${port + 1}` } })).rejects.toMatchObject({
+      status: 403,
+    });
   });
 
   it('is served from its folder, under a policy that lets it talk to us only', async () => {
@@ -146,7 +165,8 @@ describe('a page of our own', () => {
     const odd = await h.gateway.app.inject({ url: '/', headers: { host: "x; script-src 'unsafe-inline'" } });
     expect(odd.headers['content-security-policy']).not.toContain('unsafe-inline');
     expect((await h.call('GET', '/app.js')).status).toBe(200);
-    for (const url of ['/.secret', '/../package.json', '/%2e%2e/package.json', '/nothing.js']) expect((await h.call('GET', url)).status).toBe(404);
+    for (const url of ['/.secret', '/../package.json', '/%2e%2e/package.json', '/nothing.js'])
+      expect((await h.call('GET', url)).status).toBe(404);
     expect((await h.call('GET', '/v1/sessions')).status).toBe(401);
   });
 
@@ -159,12 +179,30 @@ describe('a page of our own', () => {
 it('every answer says what browsers need to be told', async () => {
   const h = await startHarness();
   for (const url of ['/healthz', '/v1/sessions', '/nothing', '/openapi.json']) {
-    expect((await h.call('GET', url)).headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' });
+    expect((await h.call('GET', url)).headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'no-store',
+    });
   }
 });
 
 describe('HEAD', () => {
-  const ROUTES = ['/healthz', '/readyz', '/metrics', '/openapi.json', '/v1/sessions', '/v1/sessions/s', '/v1/sessions/s/messages', '/v1/sessions/s/branches', '/v1/sessions/s/runs', '/v1/sessions/s/cursors/c', '/v1/ws', '/', '/v1/sessions/gone'];
+  const ROUTES = [
+    '/healthz',
+    '/readyz',
+    '/metrics',
+    '/openapi.json',
+    '/v1/sessions',
+    '/v1/sessions/s',
+    '/v1/sessions/s/messages',
+    '/v1/sessions/s/branches',
+    '/v1/sessions/s/runs',
+    '/v1/sessions/s/cursors/c',
+    '/v1/ws',
+    '/',
+    '/v1/sessions/gone',
+  ];
   it.each(ROUTES)('of %s is answered as GET is, without a body', async (url) => {
     const folder = mkdtempSync(join(tmpdir(), 'holdline-page-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -176,7 +214,12 @@ describe('HEAD', () => {
     const get = await h.gateway.app.inject({ method: 'GET', url, headers });
     const head = await h.gateway.app.inject({ method: 'HEAD', url, headers });
     expect([head.statusCode, head.body]).toEqual([get.statusCode, '']);
-    const shared = (given: Readonly<Record<string, unknown>>): unknown => ({ ...given, 'x-request-id': '', date: '', 'content-length': url === '/metrics' ? '' : given['content-length'] });
+    const shared = (given: Readonly<Record<string, unknown>>): unknown => ({
+      ...given,
+      'x-request-id': '',
+      date: '',
+      'content-length': url === '/metrics' ? '' : given['content-length'],
+    });
     expect(shared(head.headers)).toEqual(shared(get.headers));
   });
 
@@ -201,9 +244,21 @@ describe('HEAD', () => {
 });
 
 describe('an upgrade at an address that is not the one of the socket', () => {
-  const upgrade = (path: string, extra = ''): string => `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${extra}\r\n`;
+  const upgrade = (path: string, extra = ''): string =>
+    `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${extra}\r\n`;
 
-  it.each(['/', '/healthz', '/metrics', '/openapi.json', '/v1/sessions', '/v1/sessions/s/events', '/nothing', '/v1/ws/', '/v1/WS', '/v1/w%73'])('%s is refused, and the connection ends', async (path) => {
+  it.each([
+    '/',
+    '/healthz',
+    '/metrics',
+    '/openapi.json',
+    '/v1/sessions',
+    '/v1/sessions/s/events',
+    '/nothing',
+    '/v1/ws/',
+    '/v1/WS',
+    '/v1/w%73',
+  ])('%s is refused, and the connection ends', async (path) => {
     const h = await startHarness();
     const { port } = await h.listen();
     const answer = await sendRaw(port, upgrade(`${path}?ticket=canary`, `authorization: ${h.bearer('ann')}\r\n`));
@@ -214,7 +269,13 @@ describe('an upgrade at an address that is not the one of the socket', () => {
   it('is not an upgrade where it asks for something else than a WebSocket: it is answered as a plain request', async () => {
     const h = await startHarness();
     const { port } = await h.listen();
-    const ask = async (path: string): Promise<number[]> => statusesOf(await sendRaw(port, `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n`));
+    const ask = async (path: string): Promise<number[]> =>
+      statusesOf(
+        await sendRaw(
+          port,
+          `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n`,
+        ),
+      );
     expect([await ask('/healthz'), await ask('/v1/ws'), await ask('/v1/sessions')]).toEqual([[200], [426], [401]]);
   });
 
@@ -234,7 +295,10 @@ it('addresses come from proxies only where they are told of', async () => {
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
     const heads: number[] = [];
     for (const address of ['10.0.0.1', '10.0.0.2']) {
-      const stream = await SseClient.open(port, '/v1/sessions/s/events', { authorization: h.bearer('ann'), 'x-forwarded-for': address });
+      const stream = await SseClient.open(port, '/v1/sessions/s/events', {
+        authorization: h.bearer('ann'),
+        'x-forwarded-for': address,
+      });
       heads.push((await stream.head).status);
     }
     return heads;
@@ -244,12 +308,19 @@ it('addresses come from proxies only where they are told of', async () => {
 });
 
 describe('bodies', () => {
-  async function post(h: Harness, payload: string | Buffer, contentType?: string): Promise<{ status: number; code: string | undefined; message?: string | undefined }> {
+  async function post(
+    h: Harness,
+    payload: string | Buffer,
+    contentType?: string,
+  ): Promise<{ status: number; code: string | undefined; message?: string | undefined }> {
     const answer = await h.gateway.app.inject({
       method: 'POST',
       url: '/v1/sessions',
       payload,
-      headers: { authorization: h.bearer('ann'), ...(contentType === undefined ? {} : { 'content-type': contentType }) },
+      headers: {
+        authorization: h.bearer('ann'),
+        ...(contentType === undefined ? {} : { 'content-type': contentType }),
+      },
     });
     const { error } = answer.json<{ error?: { code: string; message: string } }>();
     return { status: answer.statusCode, code: error?.code, message: error?.message };
@@ -260,13 +331,22 @@ describe('bodies', () => {
     expect((await post(h, '{}', type)).status).toBe(201);
   });
 
-  it.each(['text/plain', 'text/json', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonp', 'application/json+x', 'application/ld+json', 'application/json garbage', 'application/json\ta', 'json', '*/*'])(
-    'do not come as %j: 415',
-    async (type) => {
-      const h = await startHarness();
-      expect(await post(h, '{}', type)).toMatchObject({ status: 415, code: 'unsupported-media-type' });
-    },
-  );
+  it.each([
+    'text/plain',
+    'text/json',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/jsonp',
+    'application/json+x',
+    'application/ld+json',
+    'application/json garbage',
+    'application/json\ta',
+    'json',
+    '*/*',
+  ])('do not come as %j: 415', async (type) => {
+    const h = await startHarness();
+    expect(await post(h, '{}', type)).toMatchObject({ status: 415, code: 'unsupported-media-type' });
+  });
 
   it('do not come as nothing: 415', async () => {
     const h = await startHarness();
@@ -289,11 +369,19 @@ describe('bodies', () => {
 
   it('have an end: 413', async () => {
     const h = await startHarness({ config: { bodyBytesMax: 1000 } });
-    expect(await post(h, JSON.stringify({ pad: 'x'.repeat(1000) }), 'application/json')).toMatchObject({ status: 413, code: 'too-large', message: 'the request is too large: its body has at most 1000 bytes' });
+    expect(await post(h, JSON.stringify({ pad: 'x'.repeat(1000) }), 'application/json')).toMatchObject({
+      status: 413,
+      code: 'too-large',
+      message: 'the request is too large: its body has at most 1000 bytes',
+    });
     const { port } = await h.listen();
     const head = `POST /v1/sessions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: ${h.bearer('ann')}\r\ncontent-type: application/json\r\n`;
     expect(statusesOf(await sendRaw(port, `${head}content-length: 100000\r\n\r\n`))).toEqual([413]);
-    expect(statusesOf(await sendRaw(port, `${head}transfer-encoding: chunked\r\n\r\n800\r\n${'x'.repeat(0x800)}\r\n0\r\n\r\n`))).toEqual([413]);
+    expect(
+      statusesOf(
+        await sendRaw(port, `${head}transfer-encoding: chunked\r\n\r\n800\r\n${'x'.repeat(0x800)}\r\n0\r\n\r\n`),
+      ),
+    ).toEqual([413]);
   });
 });
 
@@ -307,11 +395,23 @@ describe('bytes that are no request', () => {
     ['a whole URL', 'GET http://evil.example/healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400],
     ['a star', 'GET * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400],
     ['CONNECT', 'CONNECT x:1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 0],
-    ['a length and chunks', `POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`, 400],
+    [
+      'a length and chunks',
+      `POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
+      400,
+    ],
     ['two lengths', `POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc`, 400],
     ['a length that is none', `POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: +3\r\n\r\nabc`, 400],
-    ['chunks that are not the last encoding', `POST /healthz HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n`, 400],
-    ['a chunk size that is none', `POST /v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n\r\n`, 400],
+    [
+      'chunks that are not the last encoding',
+      `POST /healthz HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n`,
+      400,
+    ],
+    [
+      'a chunk size that is none',
+      `POST /v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n\r\n`,
+      400,
+    ],
     ['a folded header', `${good}x-a: b\r\n c\r\n\r\n`, 400],
     ['a space before the colon', `${good}x-a : b\r\n\r\n`, 400],
     ['a header without a name', `${good}: b\r\n\r\n`, 400],
@@ -324,7 +424,8 @@ describe('bytes that are no request', () => {
     const answer = await sendRaw(port, bytes);
     // A server may hang up without a word; it may not answer with anything else, or answer twice.
     expect(status === 0 ? [] : [status]).toEqual(statusesOf(answer));
-    if (status !== 0 && answer.includes('application/json')) expect(answer).toMatch(/"error":\{"code":"(invalid-request|headers-too-large)"/);
+    if (status !== 0 && answer.includes('application/json'))
+      expect(answer).toMatch(/"error":\{"code":"(invalid-request|headers-too-large)"/);
     expect(answer).not.toContain('at ');
     expect((await h.call('GET', '/healthz')).status).toBe(200);
   });
@@ -333,7 +434,10 @@ describe('bytes that are no request', () => {
     const h = await startHarness();
     const { port } = await h.listen();
     const hidden = 'GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n';
-    const answer = await sendRaw(port, `POST /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${hidden.length}\r\n\r\n${hidden}`);
+    const answer = await sendRaw(
+      port,
+      `POST /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${hidden.length}\r\n\r\n${hidden}`,
+    );
     expect(statusesOf(answer)).toEqual([400]);
   });
 });
@@ -346,7 +450,10 @@ describe('requests that take their time', () => {
     const stream = await SseClient.open(port, '/v1/sessions/s/events', { authorization: h.bearer('ann') });
     await stream.live();
     const slowHead = await sendRaw(port, 'GET /healthz HTTP/1.1\r\nhost: x\r\n');
-    const slowBody = await sendRaw(port, `POST /v1/sessions HTTP/1.1\r\nhost: x\r\nauthorization: ${h.bearer('ann')}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{`);
+    const slowBody = await sendRaw(
+      port,
+      `POST /v1/sessions HTTP/1.1\r\nhost: x\r\nauthorization: ${h.bearer('ann')}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{`,
+    );
     expect([statusesOf(slowHead), statusesOf(slowBody)]).toEqual([[408], [408]]);
     await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
     await stream.events.first((one) => one.event === 'run.queued');
@@ -354,7 +461,12 @@ describe('requests that take their time', () => {
 
   it('have the times that Node honours: headers less than the whole', async () => {
     const { headersTimeout, requestTimeout, keepAliveTimeout, timeout } = (await startHarness()).gateway.app.server;
-    expect({ headersTimeout, requestTimeout, keepAliveTimeout, timeout }).toEqual({ headersTimeout: 5_000, requestTimeout: 15_000, keepAliveTimeout: 65_000, timeout: 0 });
+    expect({ headersTimeout, requestTimeout, keepAliveTimeout, timeout }).toEqual({
+      headersTimeout: 5_000,
+      requestTimeout: 15_000,
+      keepAliveTimeout: 65_000,
+      timeout: 0,
+    });
   });
 
   it('closing does not wait for a stream, a socket, or a request that never ends', async () => {
@@ -365,7 +477,12 @@ describe('requests that take their time', () => {
     await stream.live();
     const client = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } });
     client.socket.pause();
-    const request = httpRequest({ port, method: 'POST', path: '/v1/sessions', headers: { authorization: h.bearer('ann'), 'content-type': 'application/json' } });
+    const request = httpRequest({
+      port,
+      method: 'POST',
+      path: '/v1/sessions',
+      headers: { authorization: h.bearer('ann'), 'content-type': 'application/json' },
+    });
     request.on('error', () => undefined);
     request.write('{');
     await h.gateway.app.close();

@@ -17,14 +17,22 @@ it.each<[BrokerErrorCode, number, boolean, number | undefined]>([
   ['invalid-topic', 400, false, undefined],
 ])('of the log, %s is %i', (code, status, retryable, retryAfterMs) => {
   const mapped = mapError(new BrokerError(code, 'inner words'));
-  expect([mapped.status, mapped.error.code, mapped.error.retryable, mapped.retryAfterMs]).toEqual([status, code, retryable, retryAfterMs]);
+  expect([mapped.status, mapped.error.code, mapped.error.retryable, mapped.retryAfterMs]).toEqual([
+    status,
+    code,
+    retryable,
+    retryAfterMs,
+  ]);
   expect(mapped.error.message).not.toContain('inner');
 });
 
-it.each<BrokerErrorCode>(['locked', 'invalid-config', 'invalid-append', 'out-of-sequence'])('of the log, %s is nobody’s business', (code) => {
-  const mapped = mapError(new BrokerError(code, 'inner words'));
-  expect([mapped.status, mapped.error.code, mapped.isDefect]).toEqual([500, 'internal', true]);
-});
+it.each<BrokerErrorCode>(['locked', 'invalid-config', 'invalid-append', 'out-of-sequence'])(
+  'of the log, %s is nobody’s business',
+  (code) => {
+    const mapped = mapError(new BrokerError(code, 'inner words'));
+    expect([mapped.status, mapped.error.code, mapped.isDefect]).toEqual([500, 'internal', true]);
+  },
+);
 
 it.each<[SessionErrorCode, number]>([
   ['not-found', 404],
@@ -61,6 +69,13 @@ it('has a row for every code, with words for people', () => {
   }
 });
 
-it.each([[new Error('x')], ['text'], [undefined], [null], [{ code: 'not-found', statusCode: 404 }]])('takes %s for a defect', (thrown) => {
-  expect(mapError(thrown)).toMatchObject({ status: 500, isDefect: true, error: { code: 'internal', retryable: true } });
-});
+it.each([[new Error('x')], ['text'], [undefined], [null], [{ code: 'not-found', statusCode: 404 }]])(
+  'takes %s for a defect',
+  (thrown) => {
+    expect(mapError(thrown)).toMatchObject({
+      status: 500,
+      isDefect: true,
+      error: { code: 'internal', retryable: true },
+    });
+  },
+);

@@ -4,7 +4,11 @@ import type { KnownAgent } from '../../src/gateway/known-agents.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 
-async function send(h: Harness, sessionId: string, body: Readonly<Record<string, unknown>>): Promise<{ messageId: string; runId: string; position: string; queued: number }> {
+async function send(
+  h: Harness,
+  sessionId: string,
+  body: Readonly<Record<string, unknown>>,
+): Promise<{ messageId: string; runId: string; position: string; queued: number }> {
   const answer = await h.call('POST', `/v1/sessions/${sessionId}/messages`, 'ann', body);
   expect(answer.status, answer.text).toBe(202);
   return answer.body as never;
@@ -12,14 +16,36 @@ async function send(h: Harness, sessionId: string, body: Readonly<Record<string,
 
 describe('GET /v1/agents', () => {
   it('tells of each agent what a caller may choose, and nothing else of it', async () => {
-    const entry = { model: 'large', models: ['huge'], description: 'writes verse', promptCharsMax: 2000, systemPrompt: 'hidden', keyEnv: 'POET_KEY' };
-    const h = await startHarness({ config: { agents: new Map<string, KnownAgent>([['default', { model: 'demo', isDemo: true }], ['poet', entry]]) } });
+    const entry = {
+      model: 'large',
+      models: ['huge'],
+      description: 'writes verse',
+      promptCharsMax: 2000,
+      systemPrompt: 'hidden',
+      keyEnv: 'POET_KEY',
+    };
+    const h = await startHarness({
+      config: {
+        agents: new Map<string, KnownAgent>([
+          ['default', { model: 'demo', isDemo: true }],
+          ['poet', entry],
+        ]),
+      },
+    });
     expect(await h.call('GET', '/v1/agents', 'ann')).toMatchObject({
       status: 200,
       body: {
         agents: [
           { name: 'default', model: 'demo', models: ['demo'], isDefault: true, isDemo: true },
-          { name: 'poet', description: 'writes verse', model: 'large', models: ['large', 'huge'], promptCharsMax: 2000, isDefault: false, isDemo: false },
+          {
+            name: 'poet',
+            description: 'writes verse',
+            model: 'large',
+            models: ['large', 'huge'],
+            promptCharsMax: 2000,
+            isDefault: false,
+            isDemo: false,
+          },
         ],
         isComplete: true,
       },
@@ -103,11 +129,20 @@ describe('POST /v1/sessions', () => {
 });
 
 /** The ids on each page. `between` changes the list behind a page, counted from 0. */
-async function listPages(h: Harness, limit: number, between: (page: number) => Promise<unknown> = async () => undefined, as = 'ann'): Promise<string[][]> {
+async function listPages(
+  h: Harness,
+  limit: number,
+  between: (page: number) => Promise<unknown> = async () => undefined,
+  as = 'ann',
+): Promise<string[][]> {
   const pages: string[][] = [];
   let after = '';
   do {
-    const { status, body } = await h.call('GET', `/v1/sessions?limit=${limit}${after === '' ? '' : `&after=${encodeURIComponent(after)}`}`, as);
+    const { status, body } = await h.call(
+      'GET',
+      `/v1/sessions?limit=${limit}${after === '' ? '' : `&after=${encodeURIComponent(after)}`}`,
+      as,
+    );
     expect(status).toBe(200);
     pages.push((body['sessions'] as { sessionId: string }[]).map((one) => one.sessionId));
     expect(body['more']).toBe('after' in body);
@@ -145,7 +180,8 @@ describe('GET /v1/sessions', () => {
       // A chat that is still to come moves to the top, and one of the first page moves there again.
       async () => Promise.all([send(h, 'c1', { content: 'hi' }), send(h, 'c14', { content: 'hi' })]),
       // New chats push all others down.
-      async () => Promise.all(['n1', 'n2', 'n3'].map(async (sessionId) => h.call('POST', '/v1/sessions', 'ann', { sessionId }))),
+      async () =>
+        Promise.all(['n1', 'n2', 'n3'].map(async (sessionId) => h.call('POST', '/v1/sessions', 'ann', { sessionId }))),
     ];
     const pages = await listPages(h, 5, async (page) => between[page]?.());
     const stayed = pages.flat().filter((id) => id !== 'c15' && !id.startsWith('n'));
@@ -158,7 +194,12 @@ describe('GET /v1/sessions', () => {
       await h.call('POST', '/v1/sessions', 'ann', { sessionId });
       await h.clock.advance(10);
     }
-    const pages = await listPages(h, 1, async (page) => (page === 0 ? send(h, 'a', { content: 'hi' }) : undefined), h.bearer('ann', { sessions: ['a', 'b', 'd', 'gone'] }));
+    const pages = await listPages(
+      h,
+      1,
+      async (page) => (page === 0 ? send(h, 'a', { content: 'hi' }) : undefined),
+      h.bearer('ann', { sessions: ['a', 'b', 'd', 'gone'] }),
+    );
     expect(pages).toEqual([['d'], ['b'], ['a']]);
   });
 
@@ -169,7 +210,19 @@ describe('GET /v1/sessions', () => {
     expect((body['sessions'] as { sessionId: string }[]).map((one) => one.sessionId)).toEqual(['b']);
   });
 
-  it.each(['limit=0', 'limit=101', 'limit=abc', 'limit=1.5', 'page=-1', 'page=1', 'limit=1&limit=2', 'after=', 'after=e1.5', 'after=abcdefgh..x', 'after=earliest'])('refuses ?%s', async (query) => {
+  it.each([
+    'limit=0',
+    'limit=101',
+    'limit=abc',
+    'limit=1.5',
+    'page=-1',
+    'page=1',
+    'limit=1&limit=2',
+    'after=',
+    'after=e1.5',
+    'after=abcdefgh..x',
+    'after=earliest',
+  ])('refuses ?%s', async (query) => {
     const h = await startHarness();
     expect((await h.call('GET', `/v1/sessions?${query}`, 'ann')).status).toBe(400);
   });
@@ -182,7 +235,13 @@ describe('GET, PATCH and DELETE /v1/sessions/{id}', () => {
     const sent = await send(h, 's', { content: 'one' });
     await send(h, 's', { content: 'two' });
     const { body } = await h.call('GET', '/v1/sessions/s', 'ann');
-    expect(body).toMatchObject({ sessionId: 's', title: 't', queued: 1, messages: 2, activeRun: { runId: sent.runId, state: 'queued' } });
+    expect(body).toMatchObject({
+      sessionId: 's',
+      title: 't',
+      queued: 1,
+      messages: 2,
+      activeRun: { runId: sent.runId, state: 'queued' },
+    });
     expect(JSON.stringify(body)).not.toContain('one');
   });
 
@@ -223,16 +282,30 @@ describe('POST /v1/sessions/{id}/messages', () => {
     const first = await send(h, 's', { messageId: 'm1', content: 'one' });
     expect(await send(h, 's', { messageId: 'm1', content: 'one' })).toEqual(first);
     const other = await h.call('POST', '/v1/sessions/s/messages', 'ann', { messageId: 'm1', content: 'two' });
-    expect([other.status, other.body.error?.code, other.body.error?.retryable]).toEqual([409, 'message-conflict', false]);
+    expect([other.status, other.body.error?.code, other.body.error?.retryable]).toEqual([
+      409,
+      'message-conflict',
+      false,
+    ]);
   });
 
   it('fills in agent and model, and takes content parts as they come', async () => {
-    const h = await startHarness({ config: { defaultAgent: 'helper', agents: new Map([['helper', { model: 'small' }]]) } });
-    await send(h, 's', { content: [{ type: 'text', text: 'hi' }, { type: 'image_url', image_url: { url: 'x:y' } }] });
+    const h = await startHarness({
+      config: { defaultAgent: 'helper', agents: new Map([['helper', { model: 'small' }]]) },
+    });
+    await send(h, 's', {
+      content: [
+        { type: 'text', text: 'hi' },
+        { type: 'image_url', image_url: { url: 'x:y' } },
+      ],
+    });
     const state = await h.commandLog.load({ tenant: 'default', sessionId: 's' });
     expect(state?.state.runs[0]).toMatchObject({ agent: 'helper', model: 'small', priority: 'normal' });
     const { body } = await h.call('GET', '/v1/sessions/s/messages', 'ann');
-    expect((body['messages'] as { content: unknown }[])[0]?.content).toEqual([{ type: 'text', text: 'hi' }, { type: 'image_url', image_url: { url: 'x:y' } }]);
+    expect((body['messages'] as { content: unknown }[])[0]?.content).toEqual([
+      { type: 'text', text: 'hi' },
+      { type: 'image_url', image_url: { url: 'x:y' } },
+    ]);
   });
 
   it('to an agent that the gateway does not know, or that does not take it, is refused before anything is stored', async () => {
@@ -248,7 +321,11 @@ describe('POST /v1/sessions/{id}/messages', () => {
     expect(await refusal({ content: 'hello!', agent: 'helper' })).toEqual([413, 'content-too-large', false]);
     const { body } = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'hello!', agent: 'helper' });
     expect(body.error?.message).toContain('it has 6 characters, and the agent takes at most 5');
-    expect(await refusal({ content: [{ type: 'text', text: '' }], agent: 'helper' })).toEqual([413, 'content-too-large', false]);
+    expect(await refusal({ content: [{ type: 'text', text: '' }], agent: 'helper' })).toEqual([
+      413,
+      'content-too-large',
+      false,
+    ]);
     expect(await h.commandLog.load({ tenant: 'default', sessionId: 's' })).toBeUndefined();
     await send(h, 's', { content: 'hello', agent: 'helper', model: 'large' });
   });
@@ -283,7 +360,10 @@ describe('POST /v1/sessions/{id}/messages', () => {
   ])('priority %s under a ceiling of %s: %i', async (priority, ceiling, status) => {
     const h = await startHarness();
     const as = h.bearer('ann', ceiling === undefined ? {} : { priority: ceiling });
-    const answer = await h.call('POST', '/v1/sessions/s/messages', as, { content: 'x', ...(priority === undefined ? {} : { priority }) });
+    const answer = await h.call('POST', '/v1/sessions/s/messages', as, {
+      content: 'x',
+      ...(priority === undefined ? {} : { priority }),
+    });
     expect(answer.status).toBe(status);
     if (status !== 202) return;
     const state = await h.commandLog.load({ tenant: 'default', sessionId: 's' });
@@ -319,7 +399,8 @@ describe('GET /v1/sessions/{id}/messages', () => {
       await run.complete();
     }
     const newest = await h.call('GET', '/v1/sessions/s/messages?limit=4', 'ann');
-    const texts = (body: typeof newest.body): unknown[] => (body['messages'] as { content: unknown }[]).map((one) => one.content);
+    const texts = (body: typeof newest.body): unknown[] =>
+      (body['messages'] as { content: unknown }[]).map((one) => one.content);
     expect(texts(newest.body)).toEqual(['two', 're: two', 'three', 're: three']);
     const state = await h.call('GET', '/v1/sessions/s', 'ann');
     expect(newest.body['position']).toBe(state.body['position']);
@@ -331,8 +412,12 @@ describe('GET /v1/sessions/{id}/messages', () => {
   it('takes the words that stand for positions', async () => {
     const h = await startHarness();
     await send(h, 's', { content: 'one' });
-    expect(((await h.call('GET', '/v1/sessions/s/messages?before=latest', 'ann')).body['messages'] as unknown[]).length).toBe(1);
-    expect(((await h.call('GET', '/v1/sessions/s/messages?before=earliest', 'ann')).body['messages'] as unknown[]).length).toBe(0);
+    expect(
+      ((await h.call('GET', '/v1/sessions/s/messages?before=latest', 'ann')).body['messages'] as unknown[]).length,
+    ).toBe(1);
+    expect(
+      ((await h.call('GET', '/v1/sessions/s/messages?before=earliest', 'ann')).body['messages'] as unknown[]).length,
+    ).toBe(0);
   });
 });
 
@@ -346,9 +431,15 @@ describe('GET /v1/sessions/{id}/runs', () => {
     }
     const last = await send(h, 's', { content: 'four' });
     const newest = await h.call('GET', '/v1/sessions/s/runs?limit=3', 'ann');
-    const states = (body: typeof newest.body): unknown[] => (body['runs'] as { state: unknown }[]).map((one) => one.state);
+    const states = (body: typeof newest.body): unknown[] =>
+      (body['runs'] as { state: unknown }[]).map((one) => one.state);
     expect(states(newest.body)).toEqual(['queued', 'completed', 'completed']);
-    expect((newest.body['runs'] as unknown[])[0]).toMatchObject({ runId: last.runId, messageId: last.messageId, queuedAt: expect.any(String) as string, attempts: [] });
+    expect((newest.body['runs'] as unknown[])[0]).toMatchObject({
+      runId: last.runId,
+      messageId: last.messageId,
+      queuedAt: expect.any(String) as string,
+      attempts: [],
+    });
     const older = await h.call('GET', `/v1/sessions/s/runs?limit=3&before=${String(newest.body['before'])}`, 'ann');
     expect([states(older.body), older.body['before']]).toEqual([['completed'], undefined]);
     expect((await h.call('GET', '/v1/sessions/s/runs?before=earliest', 'ann')).body).toEqual({ runs: [] });
@@ -374,7 +465,10 @@ describe('POST /v1/sessions/{id}/cancel', () => {
     await run.say('half of ');
     await h.call('POST', '/v1/sessions/s/cancel', 'ann', { runId });
     await h.clock.advance(999);
-    expect((await h.call('GET', '/v1/sessions/s', 'ann')).body['activeRun']).toMatchObject({ runId, state: 'cancelling' });
+    expect((await h.call('GET', '/v1/sessions/s', 'ann')).body['activeRun']).toMatchObject({
+      runId,
+      state: 'cancelling',
+    });
     await h.clock.advance(1);
     expect((await h.call('GET', '/v1/sessions/s', 'ann')).body['activeRun']).toBeUndefined();
     const { body } = await h.call('GET', '/v1/sessions/s/messages', 'ann');
@@ -427,7 +521,23 @@ describe('cursors', () => {
 });
 
 describe('positions in requests', () => {
-  const bad = ['x', '1', '1.', '.1', 'e1.-1', 'e1.01', 'e1.1.1', 'e1.1e3', 'e1.9007199254740993', 'e1.NaN', 'e 1.1', ' e1.1', 'EARLIEST', '{}', 'é.1'];
+  const bad = [
+    'x',
+    '1',
+    '1.',
+    '.1',
+    'e1.-1',
+    'e1.01',
+    'e1.1.1',
+    'e1.1e3',
+    'e1.9007199254740993',
+    'e1.NaN',
+    'e 1.1',
+    ' e1.1',
+    'EARLIEST',
+    '{}',
+    'é.1',
+  ];
   it.each(bad)('%j is none', async (position) => {
     const h = await startHarness();
     await send(h, 's', { content: 'one' });
@@ -435,7 +545,11 @@ describe('positions in requests', () => {
     const put = await h.call('PUT', '/v1/sessions/s/cursors/c', 'ann', { position });
     const events = await h.call('GET', `/v1/sessions/s/events?after=${encodeURIComponent(position)}`, 'ann');
     expect([before.status, put.status, events.status]).toEqual([400, 400, 400]);
-    expect([before, put, events].map((one) => one.body.error?.code)).toEqual(['invalid-position', 'invalid-position', 'invalid-position']);
+    expect([before, put, events].map((one) => one.body.error?.code)).toEqual([
+      'invalid-position',
+      'invalid-position',
+      'invalid-position',
+    ]);
   });
 });
 
@@ -452,14 +566,21 @@ describe('what is not there', () => {
     const h = await startHarness();
     const answer = await h.call(method, url, 'ann');
     expect(answer.status).toBe(404);
-    expect(answer.body.error).toEqual(url === '/v1/sessions/' ? { code: 'not-found', message: 'no such session', retryable: false } : { code: 'no-such-route', message: 'there is nothing at this address', retryable: false });
+    expect(answer.body.error).toEqual(
+      url === '/v1/sessions/'
+        ? { code: 'not-found', message: 'no such session', retryable: false }
+        : { code: 'no-such-route', message: 'there is nothing at this address', retryable: false },
+    );
   });
 
   it('tells nothing of an unexpected error, and logs it once', async () => {
     const h = await startHarness();
     h.broker.describe = () => Promise.reject(new Error('secret inner detail'));
     const answer = await h.call('GET', '/v1/sessions/s', 'ann');
-    expect([answer.status, answer.body]).toEqual([500, { error: { code: 'internal', message: 'something went wrong here', retryable: true } }]);
+    expect([answer.status, answer.body]).toEqual([
+      500,
+      { error: { code: 'internal', message: 'something went wrong here', retryable: true } },
+    ]);
     expect(h.logged.filter((line) => line.includes('secret inner detail'))).toHaveLength(1);
   });
 });

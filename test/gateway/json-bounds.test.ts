@@ -31,8 +31,19 @@ describe('the bounds of JSON', () => {
 
   it.each(HOSTILE)('refuse a body of %s', async (_what, json) => {
     const h = await startHarness();
-    const answer = await h.gateway.app.inject({ method: 'POST', url: '/v1/sessions/s1/messages', payload: json, headers: { authorization: h.bearer('mallory'), 'content-type': 'application/json' } });
-    expect(answer.json()).toMatchObject({ error: { code: 'too-large', retryable: false, message: expect.stringContaining(String(JSON_VALUES_MAX)) as unknown } });
+    const answer = await h.gateway.app.inject({
+      method: 'POST',
+      url: '/v1/sessions/s1/messages',
+      payload: json,
+      headers: { authorization: h.bearer('mallory'), 'content-type': 'application/json' },
+    });
+    expect(answer.json()).toMatchObject({
+      error: {
+        code: 'too-large',
+        retryable: false,
+        message: expect.stringContaining(String(JSON_VALUES_MAX)) as unknown,
+      },
+    });
     expect(answer.statusCode).toBe(413);
     expect((await h.call('GET', '/v1/sessions/s1', 'mallory')).status).toBe(404);
   });
@@ -50,7 +61,9 @@ describe('the bounds of JSON', () => {
 
   it('say what is wrong with a large body from its beginning', async () => {
     const h = await startHarness();
-    const answer = await h.call('POST', '/v1/sessions/s1/messages', 'ann', { content: Array.from({ length: 4_000 }, () => ({})) });
+    const answer = await h.call('POST', '/v1/sessions/s1/messages', 'ann', {
+      content: Array.from({ length: 4_000 }, () => ({})),
+    });
     expect(answer).toMatchObject({ status: 400, body: { error: { code: 'invalid-request' } } });
     expect((answer.body.error?.details as unknown[]).length).toBeGreaterThan(0);
   });
@@ -62,10 +75,15 @@ describe('the budget of a user', () => {
 
   it('refuses bodies beyond it with the time to wait, and fills again; others have their own', async () => {
     const h = await startHarness({ config });
-    const send = (user: string): ReturnType<typeof h.call> => h.call('POST', `/v1/sessions/${user}/messages`, user, prompt);
+    const send = (user: string): ReturnType<typeof h.call> =>
+      h.call('POST', `/v1/sessions/${user}/messages`, user, prompt);
     for (let i = 0; i < 3; i += 1) expect((await send('mallory')).status).toBe(202);
     const refused = await send('mallory');
-    expect(refused).toMatchObject({ status: 429, body: { error: { code: 'too-many', retryable: true } }, headers: { 'retry-after': '3' } });
+    expect(refused).toMatchObject({
+      status: 429,
+      body: { error: { code: 'too-many', retryable: true } },
+      headers: { 'retry-after': '3' },
+    });
     expect((await send('ann')).status).toBe(202);
     await h.clock.advance(3_000);
     expect((await send('mallory')).status).toBe(202);
@@ -95,5 +113,8 @@ describe('the budget of a user', () => {
 function count(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 1;
   // An empty one is counted like one with a single value.
-  return Math.max(2, Object.values(value).reduce<number>((sum, one) => sum + count(one), 1));
+  return Math.max(
+    2,
+    Object.values(value).reduce<number>((sum, one) => sum + count(one), 1),
+  );
 }

@@ -7,7 +7,13 @@ import type { AddressInfo } from 'node:net';
 import jwt from 'jsonwebtoken';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { KeySource, VerifyingKey } from '../../src/gateway/auth/key-source.ts';
-import { JWKS_BYTES_MAX, JWKS_REFETCH_MS, JWKS_STALE_MS, JWKS_TIMEOUT_MS, type FetchKeys } from '../../src/gateway/auth/remote-jwk-set.ts';
+import {
+  JWKS_BYTES_MAX,
+  JWKS_REFETCH_MS,
+  JWKS_STALE_MS,
+  JWKS_TIMEOUT_MS,
+  type FetchKeys,
+} from '../../src/gateway/auth/remote-jwk-set.ts';
 import { TokenVerifier, VERIFIED_TOKENS_MAX } from '../../src/gateway/auth/token-verifier.ts';
 import { eventually } from '../support/collector.ts';
 import { collectGarbage } from '../support/garbage.ts';
@@ -32,7 +38,10 @@ function jwk(pair: Pair | undefined, fields: object): object {
 
 function token(pair: Pair | undefined, kid: string | undefined, claims: object = GOOD): string {
   if (pair === undefined) throw new Error('no such key');
-  return jwt.sign(claims, pair.privateKey, { algorithm: pair === ec ? 'ES256' : 'RS256', ...(kid === undefined ? {} : { keyid: kid }) });
+  return jwt.sign(claims, pair.privateKey, {
+    algorithm: pair === ec ? 'ES256' : 'RS256',
+    ...(kid === undefined ? {} : { keyid: kid }),
+  });
 }
 
 async function statusOf(h: Harness, text: string): Promise<number> {
@@ -40,10 +49,15 @@ async function statusOf(h: Harness, text: string): Promise<number> {
 }
 
 describe('a key set at hand', () => {
-  const withKeys = (...keys: object[]): Promise<Harness> => startHarness({ auth: { keys: { kind: 'jwks', document: { keys } } } });
+  const withKeys = (...keys: object[]): Promise<Harness> =>
+    startHarness({ auth: { keys: { kind: 'jwks', document: { keys } } } });
 
   it('finds the key by its name', async () => {
-    const h = await withKeys(jwk(one, { kid: 'a', use: 'sig', alg: 'RS256' }), jwk(two, { kid: 'b' }), jwk(ec, { kid: 'c' }));
+    const h = await withKeys(
+      jwk(one, { kid: 'a', use: 'sig', alg: 'RS256' }),
+      jwk(two, { kid: 'b' }),
+      jwk(ec, { kid: 'c' }),
+    );
     expect(await statusOf(h, token(one, 'a'))).toBe(200);
     expect(await statusOf(h, token(two, 'b'))).toBe(200);
     expect(await statusOf(h, token(ec, 'c'))).toBe(200);
@@ -57,15 +71,30 @@ describe('a key set at hand', () => {
     expect(await statusOf(h, token(ec, undefined))).toBe(200);
   });
 
-  it.each(['../../etc/passwd', "' OR 1=1 --", 'https://evil.example/jwks.json', '__proto__', 'constructor'])('takes %j for a name and nothing else', async (kid) => {
-    const h = await withKeys(jwk(one, { kid: 'a' }));
-    expect(await statusOf(h, token(two, kid))).toBe(401);
-  });
+  it.each(['../../etc/passwd', "' OR 1=1 --", 'https://evil.example/jwks.json', '__proto__', 'constructor'])(
+    'takes %j for a name and nothing else',
+    async (kid) => {
+      const h = await withKeys(jwk(one, { kid: 'a' }));
+      expect(await statusOf(h, token(two, kid))).toBe(401);
+    },
+  );
 
   it('leaves out keys for other uses, of other algorithms, of unknown kinds, and those whose secret was published', async () => {
-    const odd = [jwk(one, { kid: 'enc', use: 'enc' }), { kty: 'AKP', kid: 'new' }, { kty: 'oct', kid: 'oct', k: 'x'.repeat(50) }, 'text', null, { kty: 'RSA', n: 1 }];
+    const odd = [
+      jwk(one, { kid: 'enc', use: 'enc' }),
+      { kty: 'AKP', kid: 'new' },
+      { kty: 'oct', kid: 'oct', k: 'x'.repeat(50) },
+      'text',
+      null,
+      { kty: 'RSA', n: 1 },
+    ];
     const leaked = { ...two?.privateKey.export({ format: 'jwk' }), kid: 'leaked' };
-    const h = await withKeys(...(odd as object[]), leaked, jwk(three, { kid: 'ps', alg: 'PS256' }), jwk(ec, { kid: 'c' }));
+    const h = await withKeys(
+      ...(odd as object[]),
+      leaked,
+      jwk(three, { kid: 'ps', alg: 'PS256' }),
+      jwk(ec, { kid: 'c' }),
+    );
     expect(await statusOf(h, token(one, 'enc'))).toBe(401);
     expect(await statusOf(h, token(two, 'leaked'))).toBe(401);
     expect(await statusOf(h, token(three, 'ps'))).toBe(401);
@@ -91,7 +120,10 @@ class KeyServer {
   };
 
   start(): Promise<Harness> {
-    return startHarness({ auth: { keys: { kind: 'jwks-url', url: 'https://keys.example/jwks.json' } }, deps: { fetchKeys: this.fetchKeys } });
+    return startHarness({
+      auth: { keys: { kind: 'jwks-url', url: 'https://keys.example/jwks.json' } },
+      deps: { fetchKeys: this.fetchKeys },
+    });
   }
 }
 
@@ -143,7 +175,11 @@ describe('a key set behind a URL', () => {
     const h = await server.start();
     server.answer = answer;
     const refused = await h.call('GET', '/v1/sessions', `Bearer ${token(one, 'a')}`);
-    expect([refused.status, refused.body.error?.code, refused.headers['retry-after']]).toEqual([503, 'keys-unavailable', '5']);
+    expect([refused.status, refused.body.error?.code, refused.headers['retry-after']]).toEqual([
+      503,
+      'keys-unavailable',
+      '5',
+    ]);
     await h.clock.advance(JWKS_REFETCH_MS);
     server.answer = good;
     expect(await statusOf(h, token(one, 'a'))).toBe(200);
@@ -157,7 +193,10 @@ describe('a key set behind a URL', () => {
 
   it('is not waited for longer than its time', async () => {
     const server = new KeyServer();
-    server.answer = () => new Promise((_resolve, reject) => server.lastSignal?.addEventListener('abort', () => reject(new Error('aborted'))));
+    server.answer = () =>
+      new Promise((_resolve, reject) =>
+        server.lastSignal?.addEventListener('abort', () => reject(new Error('aborted'))),
+      );
     const h = await server.start();
     const asked = statusOf(h, token(one, 'a'));
     await h.clock.advance(JWKS_TIMEOUT_MS);
@@ -178,7 +217,10 @@ describe('the body of a key server’s answer', () => {
           {
             pull: (controller) => {
               const part = parts.shift();
-              if (part === undefined) { controller.close(); return; }
+              if (part === undefined) {
+                controller.close();
+                return;
+              }
               this.pulled += part.byteLength;
               controller.enqueue(part);
             },
@@ -190,15 +232,18 @@ describe('the body of a key server’s answer', () => {
     }
   }
 
-  it.each(['', '{"keys":[],"pad":"'])('is read no further than its limit, and let go, where it begins with %j', async (head) => {
-    const server = new KeyServer();
-    const long = new LongBody();
-    server.answer = async () => long.answer(head);
-    const h = await server.start();
-    expect(await statusOf(h, token(one, 'a'))).toBe(503);
-    expect(long.pulled).toBeLessThan(2 * JWKS_BYTES_MAX);
-    expect(long.cancelled).toBe(true);
-  });
+  it.each(['', '{"keys":[],"pad":"'])(
+    'is read no further than its limit, and let go, where it begins with %j',
+    async (head) => {
+      const server = new KeyServer();
+      const long = new LongBody();
+      server.answer = async () => long.answer(head);
+      const h = await server.start();
+      expect(await statusOf(h, token(one, 'a'))).toBe(503);
+      expect(long.pulled).toBeLessThan(2 * JWKS_BYTES_MAX);
+      expect(long.cancelled).toBe(true);
+    },
+  );
 
   it('is not read at all where the answer is a refusal', async () => {
     const server = new KeyServer();
@@ -248,8 +293,12 @@ describe('a key that is withdrawn', () => {
   it('ends the streams and sockets of its tokens, on both wires, where no other token comes', async () => {
     const { h, server, a, b } = await withTwoKeys();
     const { port, wsUrl } = await h.listen();
-    const [mine, other] = await Promise.all([a, b].map((authorization) => SseClient.open(port, '/v1/sessions/s/events', { authorization })));
-    const [socket, otherSocket] = await Promise.all([a, b].map((authorization) => WsClient.open(wsUrl, { headers: { authorization } })));
+    const [mine, other] = await Promise.all(
+      [a, b].map((authorization) => SseClient.open(port, '/v1/sessions/s/events', { authorization })),
+    );
+    const [socket, otherSocket] = await Promise.all(
+      [a, b].map((authorization) => WsClient.open(wsUrl, { headers: { authorization } })),
+    );
     const inBand = await WsClient.open(wsUrl);
     inBand.send({ type: 'auth', token: a.slice('Bearer '.length) });
     inBand.send({ type: 'subscribe', sessionId: 's' });
@@ -266,11 +315,13 @@ describe('a key that is withdrawn', () => {
   it('ends what a ticket stands for: its stream, the ticket itself, and the cookie of the stream', async () => {
     const { h, server, a, b } = await withTwoKeys();
     const { port } = await h.listen();
-    const buy = async (purpose: string): Promise<string> => String((await h.call('POST', '/v1/tickets', a, { purpose })).body['ticket']);
+    const buy = async (purpose: string): Promise<string> =>
+      String((await h.call('POST', '/v1/tickets', a, { purpose })).body['ticket']);
     const stream = await SseClient.open(port, `/v1/sessions/s/events?ticket=${await buy('stream')}`);
     await stream.live();
     const cookie = ((await stream.head).headers.get('set-cookie') ?? '').split(';')[0] ?? '';
-    const statusWith = async (with_: string): Promise<number> => (await h.gateway.app.inject({ url: '/v1/sessions/s/events?after=x', headers: { cookie: with_ } })).statusCode;
+    const statusWith = async (with_: string): Promise<number> =>
+      (await h.gateway.app.inject({ url: '/v1/sessions/s/events?after=x', headers: { cookie: with_ } })).statusCode;
     expect(await statusWith(cookie)).toBe(400);
     await h.clock.advance(JWKS_STALE_MS - 10_000);
     const [forStream, forSocket] = [await buy('stream'), await buy('socket')];
@@ -279,7 +330,9 @@ describe('a key that is withdrawn', () => {
     expect((await stream.events.ended()).at(-1)?.event).toBe('expired');
     expect(await statusWith(cookie)).toBe(401);
     expect((await h.call('GET', `/v1/sessions/s/events?ticket=${forStream}`)).status).toBe(401);
-    await expect(WsClient.open(`ws://127.0.0.1:${port}/v1/ws?ticket=${forSocket}`)).rejects.toMatchObject({ status: 401 });
+    await expect(WsClient.open(`ws://127.0.0.1:${port}/v1/ws?ticket=${forSocket}`)).rejects.toMatchObject({
+      status: 401,
+    });
     expect((await h.call('GET', '/v1/sessions/s', b)).status).toBe(200);
   });
 

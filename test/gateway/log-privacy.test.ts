@@ -7,18 +7,36 @@ import { eventually } from '../support/collector.ts';
 import { startHarness } from '../support/gateway-harness.ts';
 import { sendRaw } from '../support/gateway-raw-http.ts';
 
-const UPGRADE = 'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
+const UPGRADE =
+  'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
 
 describe('a log line', () => {
   it.each(['', UPGRADE])('never has the query of a URL, whatever was asked for (%j)', async (headers) => {
     const h = await startHarness();
     const { port } = await h.listen();
     const canary = 'eyJjanaryOfThisTest';
-    const paths = ['/', '/healthz', '/metrics', '/openapi.json', '/nothing', '/v1/ws', '/v1/ws/', '/v1/sessions', '/v1/sessions/s/events', '/%zz', '//', '/v1/tickets'];
+    const paths = [
+      '/',
+      '/healthz',
+      '/metrics',
+      '/openapi.json',
+      '/nothing',
+      '/v1/ws',
+      '/v1/ws/',
+      '/v1/sessions',
+      '/v1/sessions/s/events',
+      '/%zz',
+      '//',
+      '/v1/tickets',
+    ];
     for (const path of paths) {
       // The socket opens for whoever brings no token in the URL.
       for (const query of path === '/v1/ws' ? ['ticket', 'token'] : ['ticket', 'token', 'lastEventId', 'x']) {
-        for (const method of ['GET', 'POST', 'HEAD', 'OPTIONS']) await sendRaw(port, `${method} ${path}?${query}=${canary} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${headers}\r\n`);
+        for (const method of ['GET', 'POST', 'HEAD', 'OPTIONS'])
+          await sendRaw(
+            port,
+            `${method} ${path}?${query}=${canary} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${headers}\r\n`,
+          );
       }
     }
     expect(h.logged.filter((line) => line.includes(canary))).toEqual([]);
@@ -27,16 +45,29 @@ describe('a log line', () => {
   it('cannot be made long by a long path', async () => {
     const h = await startHarness();
     const { port } = await h.listen();
-    for (const headers of ['', UPGRADE]) await sendRaw(port, `GET /${'p'.repeat(15_000)} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${headers}\r\n`);
+    for (const headers of ['', UPGRADE])
+      await sendRaw(port, `GET /${'p'.repeat(15_000)} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${headers}\r\n`);
     expect(Math.max(0, ...h.logged.map((line) => line.length))).toBeLessThan(1_000);
   });
 
   it.each<[string, (logger: pino.Logger) => void]>([
-    ['in a message', (logger) => logger.warn('Reply was already sent, did you forget to "return reply" in the "/v1/ws?ticket=canary" (GET) route?')],
-    ['in a message behind fields', (logger) => logger.warn({ a: 1 }, 'no answer for http://x/v1/ws?ticket=canary in time')],
+    [
+      'in a message',
+      (logger) =>
+        logger.warn(
+          'Reply was already sent, did you forget to "return reply" in the "/v1/ws?ticket=canary" (GET) route?',
+        ),
+    ],
+    [
+      'in a message behind fields',
+      (logger) => logger.warn({ a: 1 }, 'no answer for http://x/v1/ws?ticket=canary in time'),
+    ],
     ['in an error', (logger) => logger.error({ err: new Error('cannot route "/v1/ws?ticket=canary"') })],
     ['in a field', (logger) => logger.info({ url: '/v1/ws?ticket=canary', path: '/v1/ws?ticket=canary' }, 'asked')],
-    ['in a line of a child', (logger) => logger.child({ reqId: 1 }).info({ path: '/v1/ws?ticket=canary' }, 'asked for /v1/ws?ticket=canary')],
+    [
+      'in a line of a child',
+      (logger) => logger.child({ reqId: 1 }).info({ path: '/v1/ws?ticket=canary' }, 'asked for /v1/ws?ticket=canary'),
+    ],
   ])('leaves out a query that a library puts %s', (_where, write) => {
     const lines: string[] = [];
     write(pino(privateLogging, { write: (line: string) => void lines.push(line) }));
@@ -57,7 +88,10 @@ describe('a client that leaves', () => {
     onTestFinished(() => void socket.destroy());
     socket.on('error', () => undefined);
     socket.write(`POST /v1/sessions HTTP/1.1\r\nhost: x\r\nauthorization: ${h.bearer('ann')}\r\n${rest}`);
-    await eventually(async () => new Promise<boolean>((resolve) => h.gateway.app.server.getConnections((_error, count) => resolve(count === 1))));
+    await eventually(
+      async () =>
+        new Promise<boolean>((resolve) => h.gateway.app.server.getConnections((_error, count) => resolve(count === 1))),
+    );
     await h.call('GET', '/healthz');
     socket.resetAndDestroy();
     await eventually(async () => Promise.resolve(h.logged.some((line) => line.includes('the client went away'))));

@@ -8,7 +8,12 @@ import { WsClient } from '../support/gateway-ws-client.ts';
 
 async function read(h: Harness): Promise<ReadonlyMap<string, number>> {
   const { text } = await h.call('GET', '/metrics');
-  return new Map([...text.matchAll(/^(holdline_[^ ]+) (.+)$/gm)].map(([, name = '', value = '']): [string, number] => [name, Number(value)]));
+  return new Map(
+    [...text.matchAll(/^(holdline_[^ ]+) (.+)$/gm)].map(([, name = '', value = '']): [string, number] => [
+      name,
+      Number(value),
+    ]),
+  );
 }
 
 it('counts streams, what they were told, and how they began', async () => {
@@ -35,8 +40,8 @@ it('counts streams, what they were told, and how they began', async () => {
     'holdline_resumes_total{wire="ws"}': 0,
     'holdline_resets_total{reason="epoch-changed"}': 1,
     'holdline_runs_total{outcome="run.completed"}': 1,
-    'holdline_active_runs': 7,
-    'holdline_runs_max': 9,
+    holdline_active_runs: 7,
+    holdline_runs_max: 9,
     'holdline_http_requests_total{route="/v1/sessions/:sessionId/events",status="2xx"}': 3,
     'holdline_http_requests_total{route="/v1/sessions/:sessionId/messages",status="2xx"}': 1,
   });
@@ -44,7 +49,8 @@ it('counts streams, what they were told, and how they began', async () => {
   expect(seen.get('holdline_delivered_events_total')).toBe(4 * 4);
   expect((await read(h)).get('holdline_resumes_total{wire="sse"}')).toBe(2);
   plain.close();
-  while ((await read(h)).get('holdline_streams{wire="sse"}') !== 2) await new Promise((resolve) => setImmediate(resolve));
+  while ((await read(h)).get('holdline_streams{wire="sse"}') !== 2)
+    await new Promise((resolve) => setImmediate(resolve));
 });
 
 it('has no label that a caller could invent', async () => {

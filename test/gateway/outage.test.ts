@@ -61,9 +61,12 @@ it('that lasts, sends them away after a while, spread over a window, unless it e
   const { port } = await h.listen();
   await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
   const authorization = h.bearer('ann');
-  const streams = await Promise.all([1, 2].map(async () => SseClient.open(port, '/v1/sessions/s/events', { authorization })));
+  const streams = await Promise.all(
+    [1, 2].map(async () => SseClient.open(port, '/v1/sessions/s/events', { authorization })),
+  );
   await Promise.all(streams.map(async (stream) => stream.live()));
-  const sentAway = (): number => streams.filter(({ events }) => events.seen.some(({ event }) => event === 'reconnect')).length;
+  const sentAway = (): number =>
+    streams.filter(({ events }) => events.seen.some(({ event }) => event === 'reconnect')).length;
   h.broker.health = () => ({ state: 'unavailable', durability: 'x' });
   await h.clock.advance(OUTAGE_PATIENCE_MS - 1_000);
   h.broker.health = () => ({ state: 'ready', durability: 'x' });
@@ -85,5 +88,9 @@ it('a request is refused, with the time after which to come again', async () => 
     throw new BrokerError('unavailable', 'nobody there');
   };
   const answer = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
-  expect(answer).toMatchObject({ status: 503, body: { error: { code: 'unavailable', retryable: true } }, headers: { 'retry-after': '2' } });
+  expect(answer).toMatchObject({
+    status: 503,
+    body: { error: { code: 'unavailable', retryable: true } },
+    headers: { 'retry-after': '2' },
+  });
 });

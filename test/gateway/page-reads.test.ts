@@ -22,20 +22,28 @@ function holdUpReads(h: Harness, sessionId: string): () => void {
 }
 
 describe('pages of one user', () => {
-  it.each(['messages', 'runs'])('wait for each other, are refused beyond what may wait, and hold up nobody else (%s)', async (list) => {
-    const h = await startHarness();
-    await h.call('POST', '/v1/sessions/slow/messages', 'mallory', { content: 'hi' });
-    await h.call('POST', '/v1/sessions/quick/messages', 'ann', { content: 'hi' });
-    const letGo = holdUpReads(h, 'slow');
-    const answers: Promise<Answer>[] = [];
-    for (let i = 0; i < PAGES_PER_USER_MAX + PAGES_WAITING_PER_USER_MAX; i += 1) answers.push(h.call('GET', `/v1/sessions/slow/${list}`, 'mallory'));
-    const refused = await h.call('GET', `/v1/sessions/slow/${list}`, 'mallory');
-    expect(refused).toMatchObject({ status: 429, body: { error: { code: 'too-many', retryable: true } }, headers: { 'retry-after': '2' } });
-    expect((await h.call('GET', `/v1/sessions/quick/${list}`, 'ann')).status).toBe(200);
-    letGo();
-    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(answers.map(() => 200));
-    expect((await h.call('GET', `/v1/sessions/slow/${list}`, 'mallory')).status).toBe(200);
-  });
+  it.each(['messages', 'runs'])(
+    'wait for each other, are refused beyond what may wait, and hold up nobody else (%s)',
+    async (list) => {
+      const h = await startHarness();
+      await h.call('POST', '/v1/sessions/slow/messages', 'mallory', { content: 'hi' });
+      await h.call('POST', '/v1/sessions/quick/messages', 'ann', { content: 'hi' });
+      const letGo = holdUpReads(h, 'slow');
+      const answers: Promise<Answer>[] = [];
+      for (let i = 0; i < PAGES_PER_USER_MAX + PAGES_WAITING_PER_USER_MAX; i += 1)
+        answers.push(h.call('GET', `/v1/sessions/slow/${list}`, 'mallory'));
+      const refused = await h.call('GET', `/v1/sessions/slow/${list}`, 'mallory');
+      expect(refused).toMatchObject({
+        status: 429,
+        body: { error: { code: 'too-many', retryable: true } },
+        headers: { 'retry-after': '2' },
+      });
+      expect((await h.call('GET', `/v1/sessions/quick/${list}`, 'ann')).status).toBe(200);
+      letGo();
+      expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(answers.map(() => 200));
+      expect((await h.call('GET', `/v1/sessions/slow/${list}`, 'mallory')).status).toBe(200);
+    },
+  );
 
   it('that nobody takes are cut, and hold their place no longer', async () => {
     const h = await startHarness({ config: { unreadMs: 100 } });
@@ -49,7 +57,9 @@ describe('pages of one user', () => {
     onTestFinished(() => sockets.forEach((socket) => socket.destroy()));
     for (const socket of sockets) {
       socket.on('error', () => undefined).pause();
-      socket.write(`GET /v1/sessions/large/messages HTTP/1.1\r\nhost: x\r\nauthorization: ${h.bearer('mallory')}\r\n\r\n`);
+      socket.write(
+        `GET /v1/sessions/large/messages HTTP/1.1\r\nhost: x\r\nauthorization: ${h.bearer('mallory')}\r\n\r\n`,
+      );
     }
     await eventually(async () => (await openConnections(h)) === PAGES_PER_USER_MAX);
     expect((await h.call('GET', '/v1/sessions/large/messages', 'mallory')).status).toBe(200);
@@ -58,7 +68,9 @@ describe('pages of one user', () => {
 });
 
 function openConnections(h: Harness): Promise<number> {
-  return new Promise((resolve, reject) => h.gateway.app.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))));
+  return new Promise((resolve, reject) =>
+    h.gateway.app.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+  );
 }
 
 it('lists of chats are pages too', async () => {
@@ -70,7 +82,9 @@ it('lists of chats are pages too', async () => {
     await held;
     return list(topics);
   };
-  const answers = Array.from({ length: PAGES_PER_USER_MAX + PAGES_WAITING_PER_USER_MAX }, () => h.call('GET', '/v1/sessions', 'mallory'));
+  const answers = Array.from({ length: PAGES_PER_USER_MAX + PAGES_WAITING_PER_USER_MAX }, () =>
+    h.call('GET', '/v1/sessions', 'mallory'),
+  );
   expect((await h.call('GET', '/v1/sessions', 'mallory')).status).toBe(429);
   letGo();
   expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(answers.map(() => 200));
@@ -78,12 +92,19 @@ it('lists of chats are pages too', async () => {
 
 describe('the body of a page', () => {
   it('is the JSON it would be in one piece, wherever it is cut', async () => {
-    const item = fc.record({ content: fc.string({ unit: 'binary', maxLength: 8 }), long: fc.constantFrom('', '😀'.repeat(40_000), 'x'.repeat(65_535), '"'.repeat(100_000)) });
+    const item = fc.record({
+      content: fc.string({ unit: 'binary', maxLength: 8 }),
+      long: fc.constantFrom('', '😀'.repeat(40_000), 'x'.repeat(65_535), '"'.repeat(100_000)),
+    });
     await fc.assert(
-      fc.asyncProperty(fc.array(item, { maxLength: 6 }), fc.constantFrom({}, { position: 'e.1' }), async (items, rest) => {
-        const body = pageBody('messages', items, rest);
-        expect(typeof body === 'string' ? body : await text(body)).toBe(JSON.stringify({ messages: items, ...rest }));
-      }),
+      fc.asyncProperty(
+        fc.array(item, { maxLength: 6 }),
+        fc.constantFrom({}, { position: 'e.1' }),
+        async (items, rest) => {
+          const body = pageBody('messages', items, rest);
+          expect(typeof body === 'string' ? body : await text(body)).toBe(JSON.stringify({ messages: items, ...rest }));
+        },
+      ),
       { numRuns: 60 },
     );
   });

@@ -22,7 +22,19 @@ describe('parseJson', () => {
     expect(parseJson(nested(200_000))).toBeUndefined();
   });
 
-  it.each(['', ' ', '{', 'undefined', "{'a':1}", '{"a":1,}', '{"a":1}x', '\u0000', '{"__proto__":1}', '{"a":{"__proto__":{}}}', '{"constructor":{"prototype":1}}'])('refuses %j', (text) => {
+  it.each([
+    '',
+    ' ',
+    '{',
+    'undefined',
+    "{'a':1}",
+    '{"a":1,}',
+    '{"a":1}x',
+    '\u0000',
+    '{"__proto__":1}',
+    '{"a":{"__proto__":{}}}',
+    '{"constructor":{"prototype":1}}',
+  ])('refuses %j', (text) => {
     expect(parseJson(text)).toBeUndefined();
   });
 });
@@ -37,7 +49,10 @@ describe('hasDuplicateNames', () => {
     const name = fc.string({ unit: 'binary', maxLength: 6 });
     fc.assert(
       fc.property(name, fc.jsonValue(), fc.jsonValue(), fc.boolean(), (twice, a, b, nested) => {
-        const units = Array.from({ length: twice.length }, (_, i) => `\\u${twice.charCodeAt(i).toString(16).padStart(4, '0')}`);
+        const units = Array.from(
+          { length: twice.length },
+          (_, i) => `\\u${twice.charCodeAt(i).toString(16).padStart(4, '0')}`,
+        );
         const escaped = `"${units.join('')}"`;
         const object = `{${JSON.stringify(twice)} : ${JSON.stringify(a)}, "between\\"{": [{}], ${escaped}: ${JSON.stringify(b)}}`;
         fc.pre(twice !== 'between"{');
@@ -46,13 +61,17 @@ describe('hasDuplicateNames', () => {
     );
   });
 
-  it.each(['{"a":{"a":1}}', '[{"a":1},{"a":2}]', '{"a":"a","b":"a"}', '{"a":["a","a"]}', '{"a":1,"A":2}'])('lets the same name stand in different places: %s', (json) => {
-    expect(hasDuplicateNames(json)).toBe(false);
-  });
+  it.each(['{"a":{"a":1}}', '[{"a":1},{"a":2}]', '{"a":"a","b":"a"}', '{"a":["a","a"]}', '{"a":1,"A":2}'])(
+    'lets the same name stand in different places: %s',
+    (json) => {
+      expect(hasDuplicateNames(json)).toBe(false);
+    },
+  );
 });
 
 it('decodeUtf8 takes UTF-8, drops a byte order mark, and refuses the rest', () => {
   fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => decodeUtf8(Buffer.from(`x${text}`)) === `x${text}`));
   expect(decodeUtf8(Buffer.from('\ufeff{}'))).toBe('{}');
-  for (const bytes of [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82]]) expect(decodeUtf8(Buffer.from(bytes))).toBeUndefined();
+  for (const bytes of [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82]])
+    expect(decodeUtf8(Buffer.from(bytes))).toBeUndefined();
 });

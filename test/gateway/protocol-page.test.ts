@@ -20,7 +20,12 @@ function rowsOf(section: number): string[][] {
   const lines = text.split('\n').filter((line) => line.startsWith('|'));
   return lines
     .filter((line, i) => !/^\|[-|]+\|?$/.test(line) && !/^\|[-|]+\|?$/.test(lines[i + 1] ?? ''))
-    .map((line) => line.slice(1, -1).split(' | ').map((cell) => cell.replaceAll('|', '').trim()));
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split(' | ')
+        .map((cell) => cell.replaceAll('|', '').trim()),
+    );
 }
 
 const quoted = (cell = ''): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text);
@@ -37,7 +42,9 @@ function allErrors(): MappedError[] {
 describe('PROTOCOL.md says as the code does', () => {
   it('which errors there are, with which status, and whether to try again', () => {
     const said = rowsOf(8).map(([code, status, again]) => `${quoted(code).join('')} ${status ?? ''} ${again ?? ''}`);
-    const done = new Set(allErrors().map(({ error, status }) => `${error.code} ${status} ${error.retryable ? 'yes' : 'no'}`));
+    const done = new Set(
+      allErrors().map(({ error, status }) => `${error.code} ${status} ${error.retryable ? 'yes' : 'no'}`),
+    );
     expect(said.toSorted()).toEqual([...done].toSorted());
   });
 
@@ -48,13 +55,23 @@ describe('PROTOCOL.md says as the code does', () => {
   });
 
   it('which frames a client may send', () => {
-    const said = new Set(rowsOf(6).flatMap(([frame = '']) => [...frame.matchAll(/^`?\{"type":"([a-z]+)"|, `\{"type":"([a-z]+)"/g)].map(([, first, later]) => first ?? later ?? '')));
+    const said = new Set(
+      rowsOf(6).flatMap(([frame = '']) =>
+        [...frame.matchAll(/^`?\{"type":"([a-z]+)"|, `\{"type":"([a-z]+)"/g)].map(
+          ([, first, later]) => first ?? later ?? '',
+        ),
+      ),
+    );
     expect([...said].toSorted()).toEqual(CLIENT_FRAME_TYPES.toSorted());
   });
 
   it('which events there are', () => {
-    const source = readFileSync(join(ROOT, 'src/session/events/chat-event.ts'), 'utf8') + readFileSync(join(ROOT, 'src/stream/wire-encoder.ts'), 'utf8');
-    const done = [...source.matchAll(/readonly type: '([a-z.]+)'/g)].map(([, type = '']) => type).filter((type) => !isInternalType(type));
+    const source =
+      readFileSync(join(ROOT, 'src/session/events/chat-event.ts'), 'utf8') +
+      readFileSync(join(ROOT, 'src/stream/wire-encoder.ts'), 'utf8');
+    const done = [...source.matchAll(/readonly type: '([a-z.]+)'/g)]
+      .map(([, type = '']) => type)
+      .filter((type) => !isInternalType(type));
     const said = rowsOf(4).flatMap(([types]) => quoted(types));
     expect([...new Set(said)].toSorted()).toEqual([...new Set(done)].toSorted());
   });
@@ -62,30 +79,57 @@ describe('PROTOCOL.md says as the code does', () => {
   it('which requests there are, what they take in the URL, and how they are answered', async () => {
     const h = await startHarness();
     await h.gateway.app.ready();
-    const { paths = {} } = h.gateway.app.swagger() as unknown as { paths?: Record<string, Record<string, { parameters?: { in: string; name: string }[]; responses: Record<string, unknown> }>> };
+    const { paths = {} } = h.gateway.app.swagger() as unknown as {
+      paths?: Record<
+        string,
+        Record<string, { parameters?: { in: string; name: string }[]; responses: Record<string, unknown> }>
+      >;
+    };
     /** The names inside braces differ from page to code: they are places. */
     const shape = (path: string): string => path.replace(/\{[^}]+\}/g, '{}');
     const done = Object.entries(paths).flatMap(([path, methods]) =>
-      Object.entries(methods).filter(([method]) => method !== 'head').map(([method, { parameters = [], responses }]) => {
-        const query = parameters.filter((one) => one.in === 'query').map(({ name }) => name);
-        return { request: `${method.toUpperCase()} ${shape(path)}`, query, statuses: Object.keys(responses).filter((status) => /^2\d\d$/.test(status)) };
-      }),
+      Object.entries(methods)
+        .filter(([method]) => method !== 'head')
+        .map(([method, { parameters = [], responses }]) => {
+          const query = parameters.filter((one) => one.in === 'query').map(({ name }) => name);
+          return {
+            request: `${method.toUpperCase()} ${shape(path)}`,
+            query,
+            statuses: Object.keys(responses).filter((status) => /^2\d\d$/.test(status)),
+          };
+        }),
     );
     const said = rowsOf(3).flatMap(([request = '', answer = '']) => {
       const [first = '', ...others] = quoted(request);
       const [method = '', target = ''] = first.split(' ');
       const [path = '', query] = target.split('?');
       const statuses = [...answer.matchAll(/\b(20\d)\b/g)].map(([, status = '']) => status);
-      const more = others.filter((text) => text.startsWith('/')).map((text) => ({ request: `${method} ${shape(text)}`, query: undefined, statuses: undefined }));
-      return [{ request: `${method} ${shape(path)}`, query: query?.split('&'), statuses: more.length > 0 ? undefined : statuses.length === 0 ? ['200'] : statuses }, ...more];
+      const more = others
+        .filter((text) => text.startsWith('/'))
+        .map((text) => ({ request: `${method} ${shape(text)}`, query: undefined, statuses: undefined }));
+      return [
+        {
+          request: `${method} ${shape(path)}`,
+          query: query?.split('&'),
+          statuses: more.length > 0 ? undefined : statuses.length === 0 ? ['200'] : statuses,
+        },
+        ...more,
+      ];
     });
     // It is hidden from itself.
-    expect(said.map(({ request }) => request).filter((request) => request !== 'GET /openapi.json').toSorted()).toEqual(done.map(({ request }) => request).toSorted());
+    expect(
+      said
+        .map(({ request }) => request)
+        .filter((request) => request !== 'GET /openapi.json')
+        .toSorted(),
+    ).toEqual(done.map(({ request }) => request).toSorted());
     for (const { request, query, statuses } of said) {
       const code = done.find((one) => one.request === request);
       if (code === undefined || request.endsWith('/events') || request.endsWith('/ws')) continue;
-      if (query !== undefined) expect([request, code.query.filter((name) => name !== 'page').toSorted()]).toEqual([request, query.toSorted()]);
-      if (statuses !== undefined) expect([request, code.statuses.toSorted()]).toEqual([request, [...new Set(statuses)].toSorted()]);
+      if (query !== undefined)
+        expect([request, code.query.filter((name) => name !== 'page').toSorted()]).toEqual([request, query.toSorted()]);
+      if (statuses !== undefined)
+        expect([request, code.statuses.toSorted()]).toEqual([request, [...new Set(statuses)].toSorted()]);
     }
   });
 

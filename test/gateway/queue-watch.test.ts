@@ -75,7 +75,10 @@ it('counts the runs of the user’s own chat, and those before its head', async 
   const [second, third] = [await prompt(h, 's1'), await prompt(h, 's1')];
   await h.clock.advance(1000);
   await eventually(() => told(sse).length === 2);
-  expect(told(sse)).toEqual([{ runId: second, ahead: 1 }, { runId: third, ahead: 2 }]);
+  expect(told(sse)).toEqual([
+    { runId: second, ahead: 1 },
+    { runId: third, ahead: 2 },
+  ]);
 });
 
 it('asks nobody anything while nothing waits, or nobody watches', async () => {

@@ -39,7 +39,9 @@ async function badPaths(h: Harness, port: number, wsUrl: string): Promise<string
     await h.call('GET', `/nothing?q=${QUERY}`, SUB),
     await h.call('GET', '/metrics'),
   ].map((one) => one.text);
-  outputs.push(await sendRaw(port, `GET /${QUERY} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${expired}\r\nbad header\r\n\r\n`));
+  outputs.push(
+    await sendRaw(port, `GET /${QUERY} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${expired}\r\nbad header\r\n\r\n`),
+  );
   const client = await WsClient.open(wsUrl);
   client.send({ type: 'auth', token: expired });
   outputs.push((await client.closed).reason);

@@ -13,11 +13,14 @@ import { WsClient } from '../support/gateway-ws-client.ts';
 const started = (sessionIds: SessionIdScope): Promise<Harness> => startHarness({ config: { sessionIds } });
 
 /** The same storage, with another configuration. */
-const reconfigured = (h: Harness, sessionIds: SessionIdScope): Promise<Harness> => startHarness({ broker: h.broker, clock: h.clock, config: { sessionIds } });
+const reconfigured = (h: Harness, sessionIds: SessionIdScope): Promise<Harness> =>
+  startHarness({ broker: h.broker, clock: h.clock, config: { sessionIds } });
 
-const make = (h: Harness, as: string, sessionId: string, more = {}): ReturnType<Harness['call']> => h.call('POST', '/v1/sessions', as, { sessionId, ...more });
+const make = (h: Harness, as: string, sessionId: string, more = {}): ReturnType<Harness['call']> =>
+  h.call('POST', '/v1/sessions', as, { sessionId, ...more });
 const told = ({ status, text }: Awaited<ReturnType<Harness['call']>>): unknown => [status, text];
-const idsOf = async (h: Harness, as: string): Promise<unknown> => ((await h.call('GET', '/v1/sessions', as)).body['sessions'] as { sessionId: string }[]).map((one) => one.sessionId);
+const idsOf = async (h: Harness, as: string): Promise<unknown> =>
+  ((await h.call('GET', '/v1/sessions', as)).body['sessions'] as { sessionId: string }[]).map((one) => one.sessionId);
 
 describe('ids of each user’s own', () => {
   it('let nobody take the id that another user’s app uses, and tell nobody that it is used', async () => {
@@ -28,7 +31,10 @@ describe('ids of each user’s own', () => {
     expect((await h.call('POST', '/v1/sessions/home/messages', 'ann', { content: 'ann says' })).status).toBe(202);
     expect((await h.call('GET', '/v1/sessions/home/messages', 'bob')).text).not.toContain('ann says');
     for (const user of ['ann', 'bob']) {
-      expect((await h.call('GET', '/v1/sessions/home', user)).body).toMatchObject({ sessionId: 'home', title: `${user}’s` });
+      expect((await h.call('GET', '/v1/sessions/home', user)).body).toMatchObject({
+        sessionId: 'home',
+        title: `${user}’s`,
+      });
       expect(await idsOf(h, user)).toEqual(['home']);
     }
   });
@@ -45,21 +51,30 @@ describe('ids of each user’s own', () => {
     const client = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann', { sessions: ['mine'] }) } });
     client.send({ type: 'subscribe', sessionId: 'mine' });
     await client.untilEvent('mine', 'live');
-    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 'mine', content: 'x' })).toMatchObject({ type: 'ok' });
-    expect((await h.call('GET', '/v1/sessions', h.bearer('ann', { sessions: ['mine'] }))).body['sessions']).toMatchObject([{ sessionId: 'mine', messages: 1 }]);
+    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 'mine', content: 'x' })).toMatchObject({
+      type: 'ok',
+    });
+    expect(
+      (await h.call('GET', '/v1/sessions', h.bearer('ann', { sessions: ['mine'] }))).body['sessions'],
+    ).toMatchObject([{ sessionId: 'mine', messages: 1 }]);
   });
 
-  it.each(['default:x:mine', 'x:mine', ':mine', 'mine.1.x'])('are no way to the storage’s own names: %s', async (id) => {
-    const h = await started('user');
-    expect((await make(h, 'ann', id)).status).toBe(400);
-    expect((await h.call('GET', `/v1/sessions/${id}`, 'ann')).status).toBe(404);
-    expect((await h.call('POST', `/v1/sessions/${id}/messages`, 'ann', { content: 'x' })).status).toBe(404);
-  });
+  it.each(['default:x:mine', 'x:mine', ':mine', 'mine.1.x'])(
+    'are no way to the storage’s own names: %s',
+    async (id) => {
+      const h = await started('user');
+      expect((await make(h, 'ann', id)).status).toBe(400);
+      expect((await h.call('GET', `/v1/sessions/${id}`, 'ann')).status).toBe(404);
+      expect((await h.call('POST', `/v1/sessions/${id}/messages`, 'ann', { content: 'x' })).status).toBe(404);
+    },
+  );
 
   it('leave the sessions of the time before with their owners, who read, write and remove them', async () => {
     const before = await started('tenant');
     await make(before, 'ann', 'old', { title: 'of before' });
-    const { position } = (await before.call('POST', '/v1/sessions/old/messages', 'ann', { messageId: 'm', content: 'kept' })).body;
+    const { position } = (
+      await before.call('POST', '/v1/sessions/old/messages', 'ann', { messageId: 'm', content: 'kept' })
+    ).body;
     await before.call('PUT', '/v1/sessions/old/cursors/c', 'ann', { position });
     const h = await reconfigured(before, 'user');
     const { port } = await h.listen();
@@ -68,9 +83,13 @@ describe('ids of each user’s own', () => {
     expect((await h.call('GET', '/v1/sessions/old', 'ann')).body['title']).toBe('of before');
     expect((await h.call('GET', '/v1/sessions/old/cursors/c', 'ann')).body).toEqual({ position });
     expect((await make(h, 'ann', 'old')).status).toBe(200);
-    expect((await h.call('POST', '/v1/sessions/old/messages', 'ann', { messageId: 'm', content: 'kept' })).body['position']).toBe(position);
+    expect(
+      (await h.call('POST', '/v1/sessions/old/messages', 'ann', { messageId: 'm', content: 'kept' })).body['position'],
+    ).toBe(position);
     expect((await h.call('DELETE', '/v1/sessions/old', 'ann')).status).toBe(204);
-    const stream = await SseClient.open(port, `/v1/sessions/old/events?after=${String(position)}`, { authorization: h.bearer('ann') });
+    const stream = await SseClient.open(port, `/v1/sessions/old/events?after=${String(position)}`, {
+      authorization: h.bearer('ann'),
+    });
     expect((await stream.events.ended()).map(({ event }) => event)).toEqual(['reset']);
     expect((await make(h, 'ann', 'old')).status).toBe(201);
     expect((await h.call('GET', '/v1/sessions/old/messages', 'ann')).body['messages']).toEqual([]);
@@ -86,11 +105,17 @@ describe('ids that tokens claim', () => {
     await make(h, h.bearer('ann', CLAIMS), 'ann-home');
     const bob = h.bearer('bob', { sessionPrefix: 'bob-' });
     const client = await WsClient.open(wsUrl, { headers: { authorization: bob } });
-    for (const [taken, free] of [['ann-home', 'ann-away'], ['ann-home', 'bobs']]) {
+    for (const [taken, free] of [
+      ['ann-home', 'ann-away'],
+      ['ann-home', 'bobs'],
+    ]) {
       for (const as of ['bob', bob]) {
         const [one, other] = [await make(h, as, taken ?? ''), await make(h, as, free ?? '')];
         expect([one.status, told(one)]).toEqual([403, told(other)]);
-        const [sent, sentOther] = [await h.call('POST', `/v1/sessions/${taken}/messages`, as, { content: 'x' }), await h.call('POST', `/v1/sessions/${free}/messages`, as, { content: 'x' })];
+        const [sent, sentOther] = [
+          await h.call('POST', `/v1/sessions/${taken}/messages`, as, { content: 'x' }),
+          await h.call('POST', `/v1/sessions/${free}/messages`, as, { content: 'x' }),
+        ];
         expect([sent.status, told(sent)]).toEqual([403, told(sentOther)]);
       }
       const frame = { type: 'send', requestId: 'r', content: 'x' };
@@ -114,10 +139,19 @@ describe('ids that tokens claim', () => {
     expect((await make(h, h.bearer('ann', CLAIMS), 'ann-1')).status).toBe(201);
     expect((await make(h, h.bearer('ann', { sessions: ['listed'] }), 'listed')).status).toBe(201);
     expect((await h.call('POST', '/v1/sessions', 'ann', {})).status).toBe(201);
-    const ticket = String((await h.call('POST', '/v1/tickets', h.bearer('ann', CLAIMS), { purpose: 'socket', scope: 'chat' })).body['ticket']);
+    const ticket = String(
+      (await h.call('POST', '/v1/tickets', h.bearer('ann', CLAIMS), { purpose: 'socket', scope: 'chat' })).body[
+        'ticket'
+      ],
+    );
     const client = await WsClient.open(`${wsUrl}?ticket=${ticket}`);
-    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 'ann-2', content: 'x' })).toMatchObject({ type: 'ok' });
-    expect(await client.ask({ type: 'send', requestId: '2', sessionId: 'anna', content: 'x' })).toMatchObject({ type: 'error', code: 'forbidden' });
+    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 'ann-2', content: 'x' })).toMatchObject({
+      type: 'ok',
+    });
+    expect(await client.ask({ type: 'send', requestId: '2', sessionId: 'anna', content: 'x' })).toMatchObject({
+      type: 'error',
+      code: 'forbidden',
+    });
   });
 
   it('are not needed for a session that is there: its owner goes on with any token', async () => {
@@ -129,20 +163,26 @@ describe('ids that tokens claim', () => {
     expect((await make(h, 'bob', 'old')).status).toBe(403);
   });
 
-  it.each([1, '', 'a b', 'a:', ['ann-'], 'x'.repeat(129)])('refuse a token whose prefix is %j', async (sessionPrefix) => {
-    const h = await started('claimed');
-    expect((await h.call('GET', '/v1/sessions', h.bearer('ann', { sessionPrefix }))).status).toBe(401);
-  });
+  it.each([1, '', 'a b', 'a:', ['ann-'], 'x'.repeat(129)])(
+    'refuse a token whose prefix is %j',
+    async (sessionPrefix) => {
+      const h = await started('claimed');
+      expect((await h.call('GET', '/v1/sessions', h.bearer('ann', { sessionPrefix }))).status).toBe(401);
+    },
+  );
 });
 
 describe('the cursors of a session', () => {
   const stored = async (h: Harness): Promise<number> =>
-    (await h.broker.list(parseTopicPattern('cursors/*'), { limit: 10 })).topics.length + (await h.broker.list(parseTopicPattern('cursor/*/*'), { limit: 10 })).topics.length;
-  const cursor = (h: Harness, as: string, id = 'c'): ReturnType<Harness['call']> => h.call('GET', `/v1/sessions/s/cursors/${id}`, as);
+    (await h.broker.list(parseTopicPattern('cursors/*'), { limit: 10 })).topics.length +
+    (await h.broker.list(parseTopicPattern('cursor/*/*'), { limit: 10 })).topics.length;
+  const cursor = (h: Harness, as: string, id = 'c'): ReturnType<Harness['call']> =>
+    h.call('GET', `/v1/sessions/s/cursors/${id}`, as);
 
   async function withCursor(h: Harness, ...ids: readonly string[]): Promise<void> {
     await make(h, 'ann', 's', { ttlMs: SESSION_TTL_MIN_MS });
-    for (const id of ids) expect((await h.call('PUT', `/v1/sessions/s/cursors/${id}`, 'ann', { position: 'latest' })).status).toBe(204);
+    for (const id of ids)
+      expect((await h.call('PUT', `/v1/sessions/s/cursors/${id}`, 'ann', { position: 'latest' })).status).toBe(204);
   }
 
   it.each(SESSION_ID_SCOPES)('go with it (ids: %s)', async (scope) => {
@@ -159,7 +199,8 @@ describe('the cursors of a session', () => {
     const h = await started('user');
     await withCursor(h, 'c');
     const remove = h.broker.remove.bind(h.broker);
-    h.broker.remove = async (topic) => (topic.startsWith('cursors/') ? Promise.reject(new Error('broken')) : remove(topic));
+    h.broker.remove = async (topic) =>
+      topic.startsWith('cursors/') ? Promise.reject(new Error('broken')) : remove(topic);
     expect((await h.call('DELETE', '/v1/sessions/s', 'ann')).status).toBe(500);
     h.broker.remove = remove;
     expect((await h.call('DELETE', '/v1/sessions/s', 'ann')).status).toBe(404);
@@ -184,7 +225,9 @@ describe('the cursors of a session', () => {
     await make(h, 'ann', 's');
     const position = String((await h.call('GET', '/v1/sessions/s', 'ann')).body['position']);
     const topic = earlierCursorTopic({ tenant: 'default', sessionId: 's' }, 'c');
-    await h.broker.append([{ topic, records: [{ major: false, data: position }], expect: { create: true }, ttlMs: 90 * 86_400_000 }]);
+    await h.broker.append([
+      { topic, records: [{ major: false, data: position }], expect: { create: true }, ttlMs: 90 * 86_400_000 },
+    ]);
     expect((await cursor(h, 'ann')).body).toEqual({ position });
     await h.call('DELETE', '/v1/sessions/s', 'ann');
     await make(h, 'bob', 's');

@@ -17,14 +17,20 @@ async function startNode(options: HarnessOptions = {}): Promise<Node> {
   const h = await startHarness(options);
   const { wsUrl } = await h.listen();
   await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
-  return { h, wsUrl, open: (claims = {}) => WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann', claims) } }) };
+  return {
+    h,
+    wsUrl,
+    open: (claims = {}) => WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann', claims) } }),
+  };
 }
 
 describe('an upgrade', () => {
   it('speaks holdline.v1 to whoever offers it, and nothing else', async () => {
     const { h, wsUrl } = await startNode();
     const headers = { authorization: h.bearer('ann') };
-    expect((await WsClient.open(wsUrl, { headers, protocols: ['other', 'holdline.v1'] })).socket.protocol).toBe('holdline.v1');
+    expect((await WsClient.open(wsUrl, { headers, protocols: ['other', 'holdline.v1'] })).socket.protocol).toBe(
+      'holdline.v1',
+    );
     expect((await WsClient.open(wsUrl, { headers })).socket.protocol).toBe('');
     await expect(WsClient.open(wsUrl, { headers, protocols: ['other'] })).rejects.toThrow();
   });
@@ -38,7 +44,9 @@ describe('an upgrade', () => {
   it('is refused with a bad token, a token in its URL, or a token without the scope', async () => {
     const { h, wsUrl } = await startNode();
     const statusOf = (url: string, authorization?: string): Promise<unknown> =>
-      WsClient.open(url, authorization === undefined ? {} : { headers: { authorization } }).catch((error: unknown) => (error as { status: number }).status);
+      WsClient.open(url, authorization === undefined ? {} : { headers: { authorization } }).catch(
+        (error: unknown) => (error as { status: number }).status,
+      );
     expect(await statusOf(wsUrl, 'Bearer x')).toBe(401);
     expect(await statusOf(`${wsUrl}?token=${h.token('ann')}`)).toBe(401);
     expect(await statusOf(`${wsUrl}?ticket=${h.token('ann')}`)).toBe(400);
@@ -137,11 +145,18 @@ describe('auth', () => {
       await client.untilEvent(sessionId, 'live');
     }
     client.send({ type: 'auth', token: h.token('ann', { sessions: ['t'] }) });
-    expect(await client.frames.first((one) => one.type === 'error')).toMatchObject({ sessionId: 's', code: 'forbidden' });
-    for (const sessionId of ['s', 't']) await h.call('POST', `/v1/sessions/${sessionId}/messages`, 'ann', { content: 'x' });
+    expect(await client.frames.first((one) => one.type === 'error')).toMatchObject({
+      sessionId: 's',
+      code: 'forbidden',
+    });
+    for (const sessionId of ['s', 't'])
+      await h.call('POST', `/v1/sessions/${sessionId}/messages`, 'ann', { content: 'x' });
     await client.untilEvent('t', 'run.queued');
     expect(client.events('s').map((one) => one.event)).not.toContain('run.queued');
-    expect(await client.ask({ type: 'send', requestId: 'r', sessionId: 's', content: 'x' })).toMatchObject({ type: 'error', code: 'not-found' });
+    expect(await client.ask({ type: 'send', requestId: 'r', sessionId: 's', content: 'x' })).toMatchObject({
+      type: 'error',
+      code: 'not-found',
+    });
   });
 
   it('that expires between two pulses stops the very next frame', async () => {
@@ -162,7 +177,13 @@ describe('subscribe', () => {
     await client.untilEvent('s', 'live');
     expect(client.frames.seen).toEqual([
       { type: 'subscribed', sessionId: 's', position: 'earliest' },
-      { type: 'event', sessionId: 's', id: 'e2.0', event: 'session.created', data: { createdAt: '2026-01-01T00:00:00.000Z' } },
+      {
+        type: 'event',
+        sessionId: 's',
+        id: 'e2.0',
+        event: 'session.created',
+        data: { createdAt: '2026-01-01T00:00:00.000Z' },
+      },
       { type: 'event', sessionId: 's', event: 'live', data: { position: 'e2.0' } },
     ]);
   });
@@ -193,7 +214,10 @@ describe('subscribe', () => {
     const { open } = await startNode();
     const client = await open();
     client.send({ type: 'subscribe', ...fields });
-    expect(await client.frames.first((one) => one.type === 'error')).toMatchObject({ sessionId: fields['sessionId'], code });
+    expect(await client.frames.first((one) => one.type === 'error')).toMatchObject({
+      sessionId: fields['sessionId'],
+      code,
+    });
     client.send({ type: 'ping' });
     await client.frames.first((one) => one.type === 'pong');
   });
@@ -218,7 +242,15 @@ describe('subscribe', () => {
     await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
     await client.untilEvent('s', 'run.queued');
     const later = client.frames.seen.slice(client.frames.seen.findLastIndex((one) => one.type === 'subscribed'));
-    expect(later.flatMap((one) => (one.type === 'events' ? (one['events'] as { id: string }[]).map((event) => event.id) : one.type === 'event' ? [one['id']] : []))).toEqual([undefined, 'e2.1', 'e2.2']);
+    expect(
+      later.flatMap((one) =>
+        one.type === 'events'
+          ? (one['events'] as { id: string }[]).map((event) => event.id)
+          : one.type === 'event'
+            ? [one['id']]
+            : [],
+      ),
+    ).toEqual([undefined, 'e2.1', 'e2.2']);
   });
 
   it('says `reset` and goes on from the earliest where a position cannot be served', async () => {
@@ -235,7 +267,11 @@ describe('subscribe', () => {
     client.send({ type: 'subscribe', sessionId: 's' });
     await client.untilEvent('s', 'live');
     await h.call('DELETE', '/v1/sessions/s', 'ann');
-    expect(await client.frames.first((one) => one.type === 'error')).toMatchObject({ sessionId: 's', code: 'not-found', retryable: false });
+    expect(await client.frames.first((one) => one.type === 'error')).toMatchObject({
+      sessionId: 's',
+      code: 'not-found',
+      retryable: false,
+    });
     expect(client.events('s').at(-1)).toMatchObject({ event: 'reset', data: { reason: 'removed' } });
   });
 
@@ -260,7 +296,11 @@ describe('subscribe', () => {
       await h.call('POST', '/v1/sessions', 'ann', { sessionId });
       client.send({ type: 'subscribe', sessionId });
     }
-    expect(await client.frames.first((one) => one.type === 'error')).toMatchObject({ sessionId: 'd', code: 'too-many', retryable: true });
+    expect(await client.frames.first((one) => one.type === 'error')).toMatchObject({
+      sessionId: 'd',
+      code: 'too-many',
+      retryable: true,
+    });
     client.send({ type: 'subscribe', sessionId: 'a', after: 'latest' });
     await client.frames.until((seen) => seen.filter((one) => one.type === 'subscribed').length === 4);
     for (const sessionId of ['a', 'b', 'c']) {
@@ -279,10 +319,19 @@ describe('send, cancel and ack', () => {
     const again = await h.call('POST', '/v1/sessions/new/messages', 'ann', { messageId: 'm', content: 'x' });
     expect(again.body).toEqual({ messageId: 'm', runId: sent['runId'], position: sent['position'], queued: 0 });
     client.send({ type: 'ack', sessionId: 'new', cursor: 'c', position: sent['position'] });
-    expect(await client.ask({ type: 'ack', requestId: '2', sessionId: 'new', cursor: 'c', position: 'latest' })).toEqual({ type: 'ok', requestId: '2' });
+    expect(
+      await client.ask({ type: 'ack', requestId: '2', sessionId: 'new', cursor: 'c', position: 'latest' }),
+    ).toEqual({ type: 'ok', requestId: '2' });
     expect((await h.call('GET', '/v1/sessions/new/cursors/c', 'ann')).body['position']).toMatch(/\.1$/);
-    expect(await client.ask({ type: 'cancel', requestId: '3', sessionId: 'new' })).toEqual({ type: 'ok', requestId: '3', runId: sent['runId'] });
-    expect(await client.ask({ type: 'cancel', requestId: '4', sessionId: 'new' })).toMatchObject({ type: 'error', code: 'no-active-run' });
+    expect(await client.ask({ type: 'cancel', requestId: '3', sessionId: 'new' })).toEqual({
+      type: 'ok',
+      requestId: '3',
+      runId: sent['runId'],
+    });
+    expect(await client.ask({ type: 'cancel', requestId: '4', sessionId: 'new' })).toMatchObject({
+      type: 'error',
+      code: 'no-active-run',
+    });
   });
 
   it.each<[string, Readonly<Record<string, unknown>> & { readonly requestId: string }, string]>([
@@ -290,12 +339,24 @@ describe('send, cancel and ack', () => {
     ['content that is none', { type: 'send', requestId: 'r', sessionId: 's', content: 7 }, 'invalid-request'],
     ['a session id that is none', { type: 'send', requestId: 'r', sessionId: 'a/b', content: 'x' }, 'not-found'],
     ['no session', { type: 'send', requestId: 'r', content: 'x' }, 'invalid-request'],
-    ['a priority above the token’s', { type: 'send', requestId: 'r', sessionId: 's', content: 'x', priority: 'high' }, 'forbidden'],
+    [
+      'a priority above the token’s',
+      { type: 'send', requestId: 'r', sessionId: 's', content: 'x', priority: 'high' },
+      'forbidden',
+    ],
     ['a cancel of nothing', { type: 'cancel', requestId: 'r', sessionId: 's' }, 'no-active-run'],
     ['a cancel elsewhere', { type: 'cancel', requestId: 'r', sessionId: 'x' }, 'not-found'],
     ['a cancel of a number', { type: 'cancel', requestId: 'r', sessionId: 's', runId: 7 }, 'invalid-request'],
-    ['an ack beyond the end', { type: 'ack', requestId: 'r', sessionId: 's', cursor: 'c', position: 'e2.9' }, 'cursor-conflict'],
-    ['an ack of no position', { type: 'ack', requestId: 'r', sessionId: 's', cursor: 'c', position: 'x' }, 'invalid-position'],
+    [
+      'an ack beyond the end',
+      { type: 'ack', requestId: 'r', sessionId: 's', cursor: 'c', position: 'e2.9' },
+      'cursor-conflict',
+    ],
+    [
+      'an ack of no position',
+      { type: 'ack', requestId: 'r', sessionId: 's', cursor: 'c', position: 'x' },
+      'invalid-position',
+    ],
   ])('with %s are answered with an error', async (_name, frame, code) => {
     const { open } = await startNode();
     const client = await open();
@@ -314,15 +375,22 @@ describe('send, cancel and ack', () => {
       { type: 'ack', cursor: 'c', position: 'latest' },
     ];
     for (const [i, frame] of frames.entries()) {
-      expect(await client.ask({ ...frame, requestId: String(i), sessionId: 's' })).toMatchObject({ type: 'error', code: 'not-found' });
+      expect(await client.ask({ ...frame, requestId: String(i), sessionId: 's' })).toMatchObject({
+        type: 'error',
+        code: 'not-found',
+      });
     }
-    expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toMatchObject({ messages: 1, activeRun: { state: 'queued' } });
+    expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toMatchObject({
+      messages: 1,
+      activeRun: { state: 'queued' },
+    });
   });
 
   it('are served in the order in which they came', async () => {
     const { open } = await startNode();
     const client = await open();
-    for (let i = 0; i < 200; i += 1) client.send({ type: 'ack', requestId: String(i), sessionId: 's', cursor: 'c', position: 'latest' });
+    for (let i = 0; i < 200; i += 1)
+      client.send({ type: 'ack', requestId: String(i), sessionId: 's', cursor: 'c', position: 'latest' });
     await client.frames.until((seen) => seen.length === 200);
     expect(client.frames.seen.map((one) => one['requestId'])).toEqual(Array.from({ length: 200 }, (_, i) => String(i)));
   });
@@ -331,7 +399,13 @@ describe('send, cancel and ack', () => {
     const { h, open } = await startNode();
     const client = await open();
     h.broker.append = () => Promise.reject(new Error('secret inner detail'));
-    expect(await client.ask({ type: 'send', requestId: 'r', sessionId: 's', content: 'x' })).toEqual({ type: 'error', requestId: 'r', code: 'internal', message: 'something went wrong here', retryable: true });
+    expect(await client.ask({ type: 'send', requestId: 'r', sessionId: 's', content: 'x' })).toEqual({
+      type: 'error',
+      requestId: 'r',
+      code: 'internal',
+      message: 'something went wrong here',
+      retryable: true,
+    });
     expect(h.logged.filter((line) => line.includes('secret inner detail'))).toHaveLength(1);
   });
 });

@@ -21,7 +21,8 @@ async function startChat(options: HarnessOptions = {}): Promise<Chat> {
   return {
     h,
     address,
-    open: (query = '', headers = {}) => SseClient.open(address.port, `/v1/sessions/s/events${query}`, { authorization: h.bearer('ann'), ...headers }),
+    open: (query = '', headers = {}) =>
+      SseClient.open(address.port, `/v1/sessions/s/events${query}`, { authorization: h.bearer('ann'), ...headers }),
     prompt: async (content = 'go') => {
       const { body, text } = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content });
       expect(body['runId'], text).toBeTypeOf('string');
@@ -62,7 +63,8 @@ describe('the head of a stream', () => {
 
   it('is all that HEAD is given, and then the connection ends', async () => {
     const { h, address } = await startChat();
-    const ask = async (path: string, authorization: string): Promise<string> => sendRaw(address.port, `HEAD ${path} HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\n\r\n`);
+    const ask = async (path: string, authorization: string): Promise<string> =>
+      sendRaw(address.port, `HEAD ${path} HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\n\r\n`);
     const answer = await ask('/v1/sessions/s/events', h.bearer('ann'));
     expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(answer.toLowerCase()).toContain('\r\ncontent-type: text/event-stream; charset=utf-8\r\n');
@@ -101,17 +103,23 @@ describe('where a stream begins', () => {
     await prompt();
     const { body } = await h.call('GET', '/v1/sessions/s', 'ann');
     const epoch = String(body['position']).split('.')[0] ?? '';
-    const stream = await open(query.replaceAll('@', `${epoch}.`), header === undefined ? {} : { 'last-event-id': header.replace('@', `${epoch}.`) });
+    const stream = await open(
+      query.replaceAll('@', `${epoch}.`),
+      header === undefined ? {} : { 'last-event-id': header.replace('@', `${epoch}.`) },
+    );
     await prompt('another');
     await stream.live();
     const seen = await stream.events.first((one) => one.id !== undefined && one.id !== '');
     expect(seen.id).toBe(`${epoch}.${first}`);
   });
 
-  it.each(['?lastEventId=nonsense', '?last_event_id=e1.-1', '?lastEventId=e1.1&lastEventId=e1.2'])('cannot be %s', async (query) => {
-    const { open } = await startChat();
-    expect((await (await open(query)).head).status).toBe(400);
-  });
+  it.each(['?lastEventId=nonsense', '?last_event_id=e1.-1', '?lastEventId=e1.1&lastEventId=e1.2'])(
+    'cannot be %s',
+    async (query) => {
+      const { open } = await startChat();
+      expect((await (await open(query)).head).status).toBe(400);
+    },
+  );
 });
 
 describe('a stream', () => {
@@ -123,8 +131,18 @@ describe('a stream', () => {
     await run.say('line\nbreak\r\rand \u2028 done\n\nevent: forged\ndata: {}\n\n');
     await run.complete();
     await stream.events.first((one) => one.event === 'run.completed');
-    expect(stream.events.seen.map((one) => one.event)).toEqual(['session.created', 'live', 'message.created', 'run.queued', 'run.started', 'delta', 'run.completed']);
-    expect(stream.events.seen.find((one) => one.event === 'delta')?.data['text']).toBe('line\nbreak\r\rand \u2028 done\n\nevent: forged\ndata: {}\n\n');
+    expect(stream.events.seen.map((one) => one.event)).toEqual([
+      'session.created',
+      'live',
+      'message.created',
+      'run.queued',
+      'run.started',
+      'delta',
+      'run.completed',
+    ]);
+    expect(stream.events.seen.find((one) => one.event === 'delta')?.data['text']).toBe(
+      'line\nbreak\r\rand \u2028 done\n\nevent: forged\ndata: {}\n\n',
+    );
     expect(stream.body).not.toMatch(/^event: forged/m);
   });
 
@@ -176,7 +194,7 @@ describe('a stream', () => {
     const refused = await open();
     expect([(await refused.head).status, (await refused.head).headers.get('retry-after')]).toEqual([429, '5']);
     stream.close();
-    for (let status = 429; status !== 200; ) status = (await (await open()).head).status;
+    for (let status = 429; status !== 200;) status = (await (await open()).head).status;
   });
 
   it('is refused where the node or the address has too many', async () => {
@@ -193,7 +211,9 @@ describe('a stream', () => {
     const { h, open } = await startChat();
     const stream = await open();
     await stream.live();
-    stream.send(`POST /v1/sessions/s/messages HTTP/1.1\r\nhost: x\r\nauthorization: ${h.bearer('ann')}\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n{"content":"x"}`);
+    stream.send(
+      `POST /v1/sessions/s/messages HTTP/1.1\r\nhost: x\r\nauthorization: ${h.bearer('ann')}\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n{"content":"x"}`,
+    );
     await stream.events.ended();
     expect(stream.body).not.toContain('HTTP/1.1');
     expect((await h.call('GET', '/v1/sessions/s', 'ann')).body['messages']).toBe(0);
@@ -215,7 +235,10 @@ describe('where a stream begins', () => {
     await prompt();
     const position = (offset: number): string => `e2.${offset}`;
     await h.call('PUT', '/v1/sessions/s/cursors/c', 'ann', { position: position(2) });
-    const firstOf = async (query: string, headers: Readonly<Record<string, string>> = {}): Promise<string | undefined> => {
+    const firstOf = async (
+      query: string,
+      headers: Readonly<Record<string, string>> = {},
+    ): Promise<string | undefined> => {
       const stream = await open(query, headers);
       await stream.live();
       return stream.events.seen[0]?.id ?? stream.events.seen[0]?.event;
@@ -231,11 +254,14 @@ describe('where a stream begins', () => {
     expect(await firstOf('', { 'last-event-id': 'earliest' })).toBe(position(0));
   });
 
-  it.each(['x', 'e2', 'e2.x', 'e2.-1', 'e2.1 ', '<e2.1>', 'e2.1e9', 'e2.99999999999999999999'])('is not %j: 400', async (id) => {
-    const { open } = await startChat();
-    expect((await (await open('', { 'last-event-id': `${id};` })).head).status).toBe(400);
-    expect((await (await open(`?after=${encodeURIComponent(id)}`)).head).status).toBe(400);
-  });
+  it.each(['x', 'e2', 'e2.x', 'e2.-1', 'e2.1 ', '<e2.1>', 'e2.1e9', 'e2.99999999999999999999'])(
+    'is not %j: 400',
+    async (id) => {
+      const { open } = await startChat();
+      expect((await (await open('', { 'last-event-id': `${id};` })).head).status).toBe(400);
+      expect((await (await open(`?after=${encodeURIComponent(id)}`)).head).status).toBe(400);
+    },
+  );
 
   it.each([
     ['another life of the session', 'other.0', 'epoch-changed'],
@@ -259,7 +285,8 @@ describe('where a stream begins', () => {
   it('is 404 for what does not exist, also when it once did, but for those who hold a position in it', async () => {
     const { h, open } = await startChat();
     await h.call('DELETE', '/v1/sessions/s', 'ann');
-    const statusOf = async (query: string, as = 'ann'): Promise<number> => (await (await open(query, { authorization: h.bearer(as) })).head).status;
+    const statusOf = async (query: string, as = 'ann'): Promise<number> =>
+      (await (await open(query, { authorization: h.bearer(as) })).head).status;
     expect(await statusOf('')).toBe(404);
     expect(await statusOf('?after=earliest')).toBe(404);
     expect(await statusOf('?after=e3.0')).toBe(404);
@@ -272,7 +299,10 @@ describe('where a stream begins', () => {
 describe('?until=idle', () => {
   it('ends a stream of a chat without runs at once, with what it has', async () => {
     const { open } = await startChat();
-    expect((await (await open('?until=idle')).events.ended()).map((one) => one.event)).toEqual(['session.created', 'live']);
+    expect((await (await open('?until=idle')).events.ended()).map((one) => one.event)).toEqual([
+      'session.created',
+      'live',
+    ]);
   });
 
   it('ends also where the last thing to happen is no run, and its news is late', async () => {
@@ -297,7 +327,11 @@ describe('?until=idle', () => {
       return loaded;
     };
     const stream = await open('?until=idle');
-    expect((await stream.events.ended()).map((one) => one.event)).toEqual(['session.created', 'session.updated', 'live']);
+    expect((await stream.events.ended()).map((one) => one.event)).toEqual([
+      'session.created',
+      'session.updated',
+      'live',
+    ]);
   });
 
   it('waits for the runs that are active or queued', async () => {
@@ -346,7 +380,9 @@ describe('a stream that was cut', () => {
     const lastOffset = Number(last.id?.split('.')[1]);
     for (let cut = 0; cut <= lastOffset; cut += 1) {
       // What had been read live up to the cut, then what a new stream gives after it.
-      const read = watcher.events.seen.filter((one) => one.id !== undefined && one.id !== '' && Number(one.id.split('.')[1]) <= cut);
+      const read = watcher.events.seen.filter(
+        (one) => one.id !== undefined && one.id !== '' && Number(one.id.split('.')[1]) <= cut,
+      );
       const resumed = await open(`?after=e2.${cut}`);
       await resumed.live();
       const fold = new AnswerFold().add(read).add(resumed.events.seen);
@@ -364,12 +400,21 @@ describe('a stream that was cut', () => {
     let after = 'earliest';
     let said = '';
     for (let round = 0; round < 12; round += 1) {
-      const stream = await SseClient.open(ports[round % 2] ?? 0, '/v1/sessions/s/events', { authorization: h.bearer('ann'), 'last-event-id': after });
+      const stream = await SseClient.open(ports[round % 2] ?? 0, '/v1/sessions/s/events', {
+        authorization: h.bearer('ann'),
+        'last-event-id': after,
+      });
       await stream.live();
       const words = [`${round} `, 'x'.repeat(round), ' '];
       said += words.join('');
       await run.say(...words);
-      await stream.events.until((seen) => seen.filter((one) => one.event === 'delta').map((one) => String(one.data['text'])).join('').endsWith(words.join('')));
+      await stream.events.until((seen) =>
+        seen
+          .filter((one) => one.event === 'delta')
+          .map((one) => String(one.data['text']))
+          .join('')
+          .endsWith(words.join('')),
+      );
       stream.close();
       fold.add(stream.events.seen);
       after = stream.lastEventId ?? after;

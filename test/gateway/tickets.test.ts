@@ -42,7 +42,10 @@ describe('a ticket', () => {
     const { port } = await h.listen();
     const ticket = await buy(h, 'ann');
     const heads = await Promise.all(
-      Array.from({ length: 5 }, async () => (await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`)).head),
+      Array.from(
+        { length: 5 },
+        async () => (await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`)).head,
+      ),
     );
     expect(heads.map((head) => head.status).sort()).toEqual([200, 401, 401, 401, 401]);
   });
@@ -75,7 +78,8 @@ describe('a ticket', () => {
 
   it('leaves nothing behind after its time, and is worth nothing where only the clock on the wall says so', async () => {
     const h = await withSession();
-    const stored = async (): Promise<number> => (await h.broker.list(parseTopicPattern('ticket/*'), { limit: 10 })).topics.length;
+    const stored = async (): Promise<number> =>
+      (await h.broker.list(parseTopicPattern('ticket/*'), { limit: 10 })).topics.length;
     const ticket = await buy(h, 'ann');
     h.clock.jumpWall(30_000);
     expect((await h.call('GET', `/v1/sessions/s/events?ticket=${ticket}`)).status).toBe(401);
@@ -184,7 +188,10 @@ describe('the purpose of a ticket', () => {
     client.send({ type: 'subscribe', sessionId: 's' });
     await client.untilEvent('s', 'live');
     for (const change of CHANGES) {
-      expect(await client.ask({ ...change, requestId: change.type, sessionId: 's' })).toMatchObject({ type: 'error', code: 'forbidden' });
+      expect(await client.ask({ ...change, requestId: change.type, sessionId: 's' })).toMatchObject({
+        type: 'error',
+        code: 'forbidden',
+      });
     }
     expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toMatchObject({ messages: 0, queued: 0 });
     expect((await h.call('GET', '/v1/sessions/s/cursors/c', 'ann')).status).toBe(404);
@@ -193,9 +200,16 @@ describe('the purpose of a ticket', () => {
   it('lets a socket do what the buyer may where the ticket was bought with the scope chat', async () => {
     const h = await withSession();
     const { wsUrl } = await h.listen();
-    const client = await WsClient.open(`${wsUrl}?ticket=${await buy(h, 'ann', 's', { purpose: 'socket', scope: 'chat' })}`);
-    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 's', content: 'x' })).toMatchObject({ type: 'ok' });
-    expect(await client.ask({ type: 'send', requestId: '2', sessionId: 't', content: 'x' })).toMatchObject({ type: 'error', code: 'not-found' });
+    const client = await WsClient.open(
+      `${wsUrl}?ticket=${await buy(h, 'ann', 's', { purpose: 'socket', scope: 'chat' })}`,
+    );
+    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 's', content: 'x' })).toMatchObject({
+      type: 'ok',
+    });
+    expect(await client.ask({ type: 'send', requestId: '2', sessionId: 't', content: 'x' })).toMatchObject({
+      type: 'error',
+      code: 'not-found',
+    });
   });
 
   it('ends with a token: a socket that a ticket opened for reading sends prompts once it was authenticated', async () => {
@@ -203,10 +217,18 @@ describe('the purpose of a ticket', () => {
     const { wsUrl } = await h.listen();
     const client = await WsClient.open(`${wsUrl}?ticket=${await buy(h, 'ann', undefined, { purpose: 'socket' })}`);
     client.send({ type: 'auth', token: h.token('ann') });
-    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 's', content: 'x' })).toMatchObject({ type: 'ok' });
+    expect(await client.ask({ type: 'send', requestId: '1', sessionId: 's', content: 'x' })).toMatchObject({
+      type: 'ok',
+    });
   });
 
-  it.each([{ purpose: 'worker' }, { scope: 'admin' }, { scope: 'read chat' }, { purpose: 'stream', scope: 'chat' }, { scope: 'chat' }])('refuses to sell %j', async (order) => {
+  it.each([
+    { purpose: 'worker' },
+    { scope: 'admin' },
+    { scope: 'read chat' },
+    { purpose: 'stream', scope: 'chat' },
+    { scope: 'chat' },
+  ])('refuses to sell %j', async (order) => {
     const h = await withSession();
     const answer = await h.call('POST', '/v1/tickets', 'ann', order);
     expect([answer.status, answer.body.error?.code]).toEqual([400, 'invalid-request']);
@@ -216,16 +238,33 @@ describe('the purpose of a ticket', () => {
     const h = await withSession();
     const { port, wsUrl } = await h.listen();
     const ticket = 'a-ticket-of-an-earlier-version';
-    const bearer = JSON.stringify({ tenant: 'default', user: 'ann', scopes: ['chat'], sessions: null, priority: 'normal', expiresAt: h.clock.now() + 60_000 });
+    const bearer = JSON.stringify({
+      tenant: 'default',
+      user: 'ann',
+      scopes: ['chat'],
+      sessions: null,
+      priority: 'normal',
+      expiresAt: h.clock.now() + 60_000,
+    });
     const topic = ticketTopic(createHash('sha256').update(ticket).digest('base64url'));
-    await h.broker.append([{ topic, records: [{ major: true, data: JSON.stringify({ until: h.clock.now() + 30_000, bearer }) }], expect: { absent: true }, ttlMs: 30_000 }]);
+    await h.broker.append([
+      {
+        topic,
+        records: [{ major: true, data: JSON.stringify({ until: h.clock.now() + 30_000, bearer }) }],
+        expect: { absent: true },
+        ttlMs: 30_000,
+      },
+    ]);
     await expect(WsClient.open(`${wsUrl}?ticket=${ticket}`)).rejects.toMatchObject({ status: 403 });
     expect((await (await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`)).head).status).toBe(200);
   });
 });
 
 describe('the cookie of a redeemed ticket', () => {
-  async function openWithTicket(h: Harness, port: number): Promise<{ url: string; cookie: string; attributes: readonly string[] }> {
+  async function openWithTicket(
+    h: Harness,
+    port: number,
+  ): Promise<{ url: string; cookie: string; attributes: readonly string[] }> {
     const url = `/v1/sessions/s/events?ticket=${await buy(h, 'ann')}`;
     const stream = await SseClient.open(port, url);
     const [cookie = '', ...attributes] = ((await stream.head).headers.get('set-cookie') ?? '').split('; ');
@@ -236,7 +275,12 @@ describe('the cookie of a redeemed ticket', () => {
     const h = await withSession();
     const { port } = await h.listen();
     const { attributes } = await openWithTicket(h, port);
-    expect([...attributes].sort()).toEqual(['HttpOnly', 'Max-Age=3600', 'Path=/v1/sessions/s/events', 'SameSite=Strict']);
+    expect([...attributes].sort()).toEqual([
+      'HttpOnly',
+      'Max-Age=3600',
+      'Path=/v1/sessions/s/events',
+      'SameSite=Strict',
+    ]);
   });
 
   it('lets the same URL, with its spent ticket, come back from where it stopped', async () => {
@@ -255,15 +299,20 @@ describe('the cookie of a redeemed ticket', () => {
     const { cookie } = await openWithTicket(h, port);
     const same = await startHarness({ broker: h.broker, clock: h.clock });
     const other = await startHarness({ broker: h.broker, clock: h.clock, auth: { cookieSecret: Buffer.alloc(32, 7) } });
-    expect((await (await SseClient.open((await same.listen()).port, '/v1/sessions/s/events', { cookie })).head).status).toBe(200);
-    expect((await (await SseClient.open((await other.listen()).port, '/v1/sessions/s/events', { cookie })).head).status).toBe(401);
+    expect(
+      (await (await SseClient.open((await same.listen()).port, '/v1/sessions/s/events', { cookie })).head).status,
+    ).toBe(200);
+    expect(
+      (await (await SseClient.open((await other.listen()).port, '/v1/sessions/s/events', { cookie })).head).status,
+    ).toBe(401);
   });
 
   it('opens no other session, no other route and no socket', async () => {
     const h = await withSession();
     const { port, wsUrl } = await h.listen();
     const { cookie } = await openWithTicket(h, port);
-    const statusOf = async (url: string): Promise<number> => (await h.gateway.app.inject({ url, headers: { cookie } })).statusCode;
+    const statusOf = async (url: string): Promise<number> =>
+      (await h.gateway.app.inject({ url, headers: { cookie } })).statusCode;
     expect(await statusOf('/v1/sessions/t/events')).toBe(404);
     expect(await statusOf('/v1/sessions/s')).toBe(401);
     const client = await WsClient.open(wsUrl, { headers: { cookie } });
@@ -275,13 +324,22 @@ describe('the cookie of a redeemed ticket', () => {
     const h = await withSession();
     const { port } = await h.listen();
     const { cookie } = await openWithTicket(h, port);
-    const statusOf = async (value: string): Promise<number> => (await h.gateway.app.inject({ url: '/v1/sessions/s/events?after=x', headers: { cookie: value } })).statusCode;
+    const statusOf = async (value: string): Promise<number> =>
+      (await h.gateway.app.inject({ url: '/v1/sessions/s/events?after=x', headers: { cookie: value } })).statusCode;
     // 400 for the position: who it is was accepted.
     expect(await statusOf(cookie)).toBe(400);
     const [name = '', value = ''] = cookie.split('=');
     const [body = '', signature = ''] = value.split('.');
     const forged = Buffer.from(Buffer.from(body, 'base64url').toString().replace('ann', 'bob')).toString('base64url');
-    for (const bad of [`${forged}.${signature}`, `${body}.`, `${body}.${signature}x`, `.${signature}`, `${body}.${signature}.x`, 'x', '']) {
+    for (const bad of [
+      `${forged}.${signature}`,
+      `${body}.`,
+      `${body}.${signature}x`,
+      `.${signature}`,
+      `${body}.${signature}.x`,
+      'x',
+      '',
+    ]) {
       expect([bad, await statusOf(`${name}=${bad}`)]).toEqual([bad, 401]);
     }
     await h.clock.advance(3600_000);
@@ -292,11 +350,16 @@ describe('the cookie of a redeemed ticket', () => {
     const h = await withSession({ config: { trustedProxies: ['127.0.0.1'] } });
     const { port } = await h.listen();
     const ticket = await buy(h, 'ann');
-    const stream = await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`, { 'x-forwarded-proto': 'https' });
+    const stream = await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`, {
+      'x-forwarded-proto': 'https',
+    });
     expect((await stream.head).headers.get('set-cookie')).toContain('; Secure');
   });
 
-  it.each([['https://chat.example.com', true], ['http://chat.example.com', false]])('goes over TLS only as the public URL %s says, whatever the proxy says', async (publicUrl, isSecure) => {
+  it.each([
+    ['https://chat.example.com', true],
+    ['http://chat.example.com', false],
+  ])('goes over TLS only as the public URL %s says, whatever the proxy says', async (publicUrl, isSecure) => {
     const h = await withSession({ config: { publicUrl } });
     const { port } = await h.listen();
     const stream = await SseClient.open(port, `/v1/sessions/s/events?ticket=${await buy(h, 'ann')}`);

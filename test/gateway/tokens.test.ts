@@ -27,7 +27,14 @@ describe('a token', () => {
   it('is taken when all is as it should be', async () => {
     const h = await startHarness();
     expect((await ask(h, signed(GOOD))).status).toBe(200);
-    expect((await ask(h, signed({ ...GOOD, nbf: NOW_S, iat: NOW_S, jti: 'x', tenant: 't', priority: 'high', sessions: ['a'] }))).status).toBe(200);
+    expect(
+      (
+        await ask(
+          h,
+          signed({ ...GOOD, nbf: NOW_S, iat: NOW_S, jti: 'x', tenant: 't', priority: 'high', sessions: ['a'] }),
+        )
+      ).status,
+    ).toBe(200);
     expect((await ask(h, signed(GOOD, { alg: 'HS256' }))).status).toBe(200);
   });
 
@@ -57,16 +64,31 @@ describe('a token', () => {
     ['too many sessions', signed({ ...GOOD, sessions: Array.from({ length: 129 }, (_, i) => `s${i}`) })],
     ['a priority that is none', signed({ ...GOOD, priority: 'urgent' })],
     ['a priority that is a property of objects', signed({ ...GOOD, priority: 'constructor' })],
-    ['a __proto__ among its claims', signed(`{"sub":"ann","scope":"chat","exp":${GOOD.exp},"__proto__":{"tenant":"x"}}`)],
-    ['a constructor.prototype among its claims', signed(`{"sub":"ann","scope":"chat","exp":${GOOD.exp},"constructor":{"prototype":{"x":1}}}`)],
+    [
+      'a __proto__ among its claims',
+      signed(`{"sub":"ann","scope":"chat","exp":${GOOD.exp},"__proto__":{"tenant":"x"}}`),
+    ],
+    [
+      'a constructor.prototype among its claims',
+      signed(`{"sub":"ann","scope":"chat","exp":${GOOD.exp},"constructor":{"prototype":{"x":1}}}`),
+    ],
     ['a claim twice', signed(`{"sub":"bob","scope":"chat","exp":${GOOD.exp},"sub":"ann"}`)],
     ['a claim twice, once escaped', signed(`{"sub":"bob","scope":"chat","exp":${GOOD.exp},"s\\u0075b":"ann"}`)],
     ['an algorithm twice', signed(GOOD, '{"alg":"none","alg":"HS256"}')],
     ['claims that are a list', signed([GOOD])],
     ['claims that are text', signed('"ann"')],
     ['claims that are no JSON', signed('{sub:ann}')],
-    ['claims that are not UTF-8', signed(Buffer.from([0x7b, 0xff, 0x7d]).toString('latin1')).replace(/\.[^.]*\./, `.${Buffer.from([0x22, 0xff, 0x22]).toString('base64url')}.`)],
-    ['claims as deep as a well', signed(`{"sub":"ann","scope":"chat","exp":${GOOD.exp},"x":${'['.repeat(100)}${']'.repeat(100)}}`)],
+    [
+      'claims that are not UTF-8',
+      signed(Buffer.from([0x7b, 0xff, 0x7d]).toString('latin1')).replace(
+        /\.[^.]*\./,
+        `.${Buffer.from([0x22, 0xff, 0x22]).toString('base64url')}.`,
+      ),
+    ],
+    [
+      'claims as deep as a well',
+      signed(`{"sub":"ann","scope":"chat","exp":${GOOD.exp},"x":${'['.repeat(100)}${']'.repeat(100)}}`),
+    ],
     ['alg none, unsigned', `${encode({ alg: 'none' })}.${encode(GOOD)}.`],
     ['alg none, signed', signed(GOOD, { alg: 'none' })],
     ['alg None', signed(GOOD, { alg: 'None' })],
@@ -79,7 +101,12 @@ describe('a token', () => {
     ['another typ', signed(GOOD, { alg: 'HS256', typ: 'dpop+jwt' })],
     ['a typ that is no text', signed(GOOD, { alg: 'HS256', typ: 1 })],
     ['a kid that is an object', signed(GOOD, { alg: 'HS256', kid: {} })],
-    ['a key of its own', jwt.sign(GOOD, 'x'.repeat(40), { header: { alg: 'HS256', jwk: { kty: 'oct', k: encode('x'.repeat(40)) } } as never })],
+    [
+      'a key of its own',
+      jwt.sign(GOOD, 'x'.repeat(40), {
+        header: { alg: 'HS256', jwk: { kty: 'oct', k: encode('x'.repeat(40)) } } as never,
+      }),
+    ],
     ['no signature', signed(GOOD).replace(/\.[^.]*$/, '.')],
     ['two parts', signed(GOOD).replace(/\.[^.]*$/, '')],
     ['four parts', `${signed(GOOD)}.x`],
@@ -101,7 +128,8 @@ describe('a token', () => {
     expect((await ask(h, token)).status).toBe(200);
     await h.clock.advance(1);
     expect((await ask(h, token)).body.error?.code).toBe('token-expired');
-    for (const exp of [NOW_S - 1, 0, -1]) expect((await ask(h, signed({ ...GOOD, exp }))).body.error?.code).toBe('token-expired');
+    for (const exp of [NOW_S - 1, 0, -1])
+      expect((await ask(h, signed({ ...GOOD, exp }))).body.error?.code).toBe('token-expired');
   });
 
   it('may be from a clock that is a little ahead', async () => {
@@ -109,25 +137,34 @@ describe('a token', () => {
     expect((await ask(h, signed({ ...GOOD, nbf: NOW_S + 4 }))).status).toBe(200);
   });
 
-  it.each(['Basic YTpi', 'Bearer', 'Bearer  ', 'Bearer a b', 'bear x', 'Token x'])('does not come as %j', async (authorization) => {
-    const h = await startHarness();
-    const answer = await h.gateway.app.inject({ url: '/v1/sessions', headers: { authorization } });
-    expect(answer.statusCode).toBe(401);
-  });
+  it.each(['Basic YTpi', 'Bearer', 'Bearer  ', 'Bearer a b', 'bear x', 'Token x'])(
+    'does not come as %j',
+    async (authorization) => {
+      const h = await startHarness();
+      const answer = await h.gateway.app.inject({ url: '/v1/sessions', headers: { authorization } });
+      expect(answer.statusCode).toBe(401);
+    },
+  );
 
   it('may say bearer in any case', async () => {
     const h = await startHarness();
-    const answer = await h.gateway.app.inject({ url: '/v1/sessions', headers: { authorization: `bEARER ${signed(GOOD)}` } });
+    const answer = await h.gateway.app.inject({
+      url: '/v1/sessions',
+      headers: { authorization: `bEARER ${signed(GOOD)}` },
+    });
     expect(answer.statusCode).toBe(200);
   });
 
-  it.each(['token', 'access_token', 'TOKEN', 'jwt', 'id_token', 'authorization'])('in the URL as ?%s is refused, even next to a good one', async (name) => {
-    const h = await startHarness();
-    for (const path of ['/v1/sessions', '/v1/sessions/s/events']) {
-      const answer = await h.call('GET', `${path}?${name}=${signed(GOOD)}`, 'ann');
-      expect([path, answer.status, answer.body.error?.code]).toEqual([path, 401, 'token-in-url']);
-    }
-  });
+  it.each(['token', 'access_token', 'TOKEN', 'jwt', 'id_token', 'authorization'])(
+    'in the URL as ?%s is refused, even next to a good one',
+    async (name) => {
+      const h = await startHarness();
+      for (const path of ['/v1/sessions', '/v1/sessions/s/events']) {
+        const answer = await h.call('GET', `${path}?${name}=${signed(GOOD)}`, 'ann');
+        expect([path, answer.status, answer.body.error?.code]).toEqual([path, 401, 'token-in-url']);
+      }
+    },
+  );
 
   it('is told apart from others by all its bytes, also once it was seen', async () => {
     const h = await startHarness();
@@ -177,15 +214,21 @@ describe('public keys', () => {
   const ed = generateKeyPairSync('ed25519');
   const pemOf = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }).toString();
   const withKey = (key: KeyObject, algorithms?: readonly JwtAlgorithm[]): Promise<Harness> =>
-    startHarness({ auth: { keys: { kind: 'public-key', pem: pemOf(key) }, ...(algorithms === undefined ? {} : { algorithms }) } });
+    startHarness({
+      auth: { keys: { kind: 'public-key', pem: pemOf(key) }, ...(algorithms === undefined ? {} : { algorithms }) },
+    });
   const edToken = (claims: unknown, key = ed.privateKey): string => {
     const body = `${encode({ alg: 'EdDSA', typ: 'JWT' })}.${encode(claims)}`;
     return `${body}.${signBytes(null, Buffer.from(body), key).toString('base64url')}`;
   };
 
   it('verify RS256, ES256 and EdDSA, each by what the key is', async () => {
-    expect((await ask(await withKey(rsa.publicKey), jwt.sign(GOOD, rsa.privateKey, { algorithm: 'RS256' }))).status).toBe(200);
-    expect((await ask(await withKey(ec.publicKey), jwt.sign(GOOD, ec.privateKey, { algorithm: 'ES256' }))).status).toBe(200);
+    expect(
+      (await ask(await withKey(rsa.publicKey), jwt.sign(GOOD, rsa.privateKey, { algorithm: 'RS256' }))).status,
+    ).toBe(200);
+    expect((await ask(await withKey(ec.publicKey), jwt.sign(GOOD, ec.privateKey, { algorithm: 'ES256' }))).status).toBe(
+      200,
+    );
     expect((await ask(await withKey(ed.publicKey), edToken(GOOD))).status).toBe(200);
   });
 
@@ -215,17 +258,29 @@ describe('public keys', () => {
   it.each<[string, Partial<AuthConfig>]>([
     ['a secret of 31 bytes', { keys: { kind: 'secret', secret: Buffer.alloc(31, 1) } }],
     ['a secret with a public-key algorithm', { keys: { kind: 'secret', secret: SECRET }, algorithms: ['RS256'] }],
-    ['a public key with a secret’s algorithm', { keys: { kind: 'public-key', pem: pemOf(rsa.publicKey) }, algorithms: ['HS256'] }],
-    ['a key that does not fit its algorithm', { keys: { kind: 'public-key', pem: pemOf(ec.publicKey) }, algorithms: ['ES384'] }],
+    [
+      'a public key with a secret’s algorithm',
+      { keys: { kind: 'public-key', pem: pemOf(rsa.publicKey) }, algorithms: ['HS256'] },
+    ],
+    [
+      'a key that does not fit its algorithm',
+      { keys: { kind: 'public-key', pem: pemOf(ec.publicKey) }, algorithms: ['ES384'] },
+    ],
     ['an RSA key of 1024 bits', { keys: { kind: 'public-key', pem: pemOf(weak) } }],
-    ['a private key', { keys: { kind: 'public-key', pem: rsa.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() } }],
+    [
+      'a private key',
+      { keys: { kind: 'public-key', pem: rsa.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() } },
+    ],
     ['no key', { keys: { kind: 'public-key', pem: 'hello' } }],
     ['no algorithm', { keys: { kind: 'secret', secret: SECRET }, algorithms: [] }],
     ['keys from an http server', { keys: { kind: 'jwks-url', url: 'http://keys.example/jwks.json' } }],
     ['keys from a file URL', { keys: { kind: 'jwks-url', url: 'file:///etc/passwd' } }],
     ['keys from nowhere', { keys: { kind: 'jwks-url', url: 'keys' } }],
     ['a key set without keys', { keys: { kind: 'jwks', document: { keys: [] } } }],
-    ['a key set of secrets', { keys: { kind: 'jwks', document: { keys: [{ kty: 'oct', k: encode('x'.repeat(40)) }] } } }],
+    [
+      'a key set of secrets',
+      { keys: { kind: 'jwks', document: { keys: [{ kty: 'oct', k: encode('x'.repeat(40)) }] } } },
+    ],
   ])('or other configuration: %s does not start', async (_name, auth) => {
     await expect(startHarness({ auth })).rejects.toBeInstanceOf(InvalidKeyError);
   });

@@ -1,6 +1,11 @@
 // One trace from the prompt to the last token, by the real SDK, through a gateway and workers on one broker.
 import { context, propagation, SpanStatusCode, trace } from '@opentelemetry/api';
-import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node';
+import {
+  InMemorySpanExporter,
+  NodeTracerProvider,
+  SimpleSpanProcessor,
+  type ReadableSpan,
+} from '@opentelemetry/sdk-trace-node';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { ProviderError, type Provider } from '../../src/worker/provider.ts';
 import { ChatRig, type RigOptions } from '../support/chat-rig.ts';
@@ -65,28 +70,41 @@ describe('with an SDK', () => {
     expect(exporter.getFinishedSpans()).toHaveLength(2);
     expect([send?.spanContext().traceId, send?.parentSpanContext?.spanId]).toEqual([TRACE, CALLER]);
     expect([run?.spanContext().traceId, run?.parentSpanContext?.spanId]).toEqual([TRACE, send?.spanContext().spanId]);
-    expect(send?.attributes).toMatchObject({ 'holdline.session.id': 's1', 'holdline.run.id': runId, 'holdline.queued': 0 });
+    expect(send?.attributes).toMatchObject({
+      'holdline.session.id': 's1',
+      'holdline.run.id': runId,
+      'holdline.queued': 0,
+    });
     expect(run?.attributes).toMatchObject({
-      'holdline.run.id': runId, 'holdline.attempt': 1, 'holdline.outcome': 'run.completed', 'holdline.waited_ms': 250,
-      'gen_ai.usage.output_tokens': 2, 'gen_ai.response.finish_reasons': ['stop'],
+      'holdline.run.id': runId,
+      'holdline.attempt': 1,
+      'holdline.outcome': 'run.completed',
+      'holdline.waited_ms': 250,
+      'gen_ai.usage.output_tokens': 2,
+      'gen_ai.response.finish_reasons': ['stop'],
     });
     // From the prompt on: what it waited is part of it.
     expect(run?.startTime).toEqual(send?.startTime);
     expect(run?.duration).toEqual([0, 250_000_000]);
-    expect(JSON.stringify(exporter.getFinishedSpans().map((span) => [span.attributes, span.events, span.status]))).not.toContain('secret');
+    expect(
+      JSON.stringify(exporter.getFinishedSpans().map((span) => [span.attributes, span.events, span.status])),
+    ).not.toContain('secret');
   });
 
-  it.each([3_600_000, -3_600_000])('a span is as long as its work when the wall clock is set in the middle (by %i ms)', async (jumpMs) => {
-    const system = await start();
-    system.workers.startWorker();
-    await prompt(system, TRACEPARENT);
-    const call = await system.workers.model.call(0);
-    system.h.clock.jumpWall(jumpMs);
-    await system.h.clock.advance(250);
-    call.say('x').finish();
-    const [run] = await spans('holdline.run', 1);
-    expect(run?.duration).toEqual([0, 250_000_000]);
-  });
+  it.each([3_600_000, -3_600_000])(
+    'a span is as long as its work when the wall clock is set in the middle (by %i ms)',
+    async (jumpMs) => {
+      const system = await start();
+      system.workers.startWorker();
+      await prompt(system, TRACEPARENT);
+      const call = await system.workers.model.call(0);
+      system.h.clock.jumpWall(jumpMs);
+      await system.h.clock.advance(250);
+      call.say('x').finish();
+      const [run] = await spans('holdline.run', 1);
+      expect(run?.duration).toEqual([0, 250_000_000]);
+    },
+  );
 
   it('every attempt at a run that is taken over is a span of the same trace', async () => {
     const system = await start();
@@ -98,8 +116,14 @@ describe('with an SDK', () => {
     (await system.workers.model.call(1)).say('x').finish();
     const [send] = await spans('holdline.send', 1);
     const attempts = await spans('holdline.run', 2);
-    expect(attempts.map((span) => [span.attributes['holdline.attempt'], span.attributes['holdline.outcome']])).toEqual([[1, 'released'], [2, 'run.completed']]);
-    expect(attempts.map((span) => span.parentSpanContext?.spanId)).toEqual([send?.spanContext().spanId, send?.spanContext().spanId]);
+    expect(attempts.map((span) => [span.attributes['holdline.attempt'], span.attributes['holdline.outcome']])).toEqual([
+      [1, 'released'],
+      [2, 'run.completed'],
+    ]);
+    expect(attempts.map((span) => span.parentSpanContext?.spanId)).toEqual([
+      send?.spanContext().spanId,
+      send?.spanContext().spanId,
+    ]);
   });
 
   it('a run that fails is an error by its code', async () => {

@@ -61,7 +61,9 @@ class World {
   }
 
   async ended(): Promise<void> {
-    await eventually(async () => (await this.rig.sessions.describe(this.rig.alice, this.rig.ref)).activeRun === undefined);
+    await eventually(
+      async () => (await this.rig.sessions.describe(this.rig.alice, this.rig.ref)).activeRun === undefined,
+    );
   }
 }
 
@@ -137,9 +139,13 @@ it('goes on while the log does not say who watches', async () => {
   await world.rig.prompt('hello');
   const call = await world.rig.model.call(0);
   const describe = world.broker.describe.bind(world.broker);
-  const away = vi.spyOn(world.broker, 'describe').mockImplementation((topics) =>
-    topics.some((topic) => topic.startsWith('watch/')) ? Promise.reject(new BrokerError('unavailable', 'away')) : describe(topics),
-  );
+  const away = vi
+    .spyOn(world.broker, 'describe')
+    .mockImplementation((topics) =>
+      topics.some((topic) => topic.startsWith('watch/'))
+        ? Promise.reject(new BrokerError('unavailable', 'away'))
+        : describe(topics),
+    );
   await world.pass(A_WHILE);
   expect(call.isAborted).toBe(false);
   away.mockRestore();
@@ -155,7 +161,13 @@ it('is no matter of what a run asks of another agent: nobody can watch that', as
   const { runId } = await rig.prompt('hello');
   await rig.model.call(0);
   const asker = { ...rig.ref, runId };
-  await rig.runs.send(askerPrincipal(asker), askedSession(asker, 'k'), { content: 'x', agent: 'asked', model: '', priority: 'normal', onBusy: 'queue' });
+  await rig.runs.send(askerPrincipal(asker), askedSession(asker, 'k'), {
+    content: 'x',
+    agent: 'asked',
+    model: '',
+    priority: 'normal',
+    onBusy: 'queue',
+  });
   const call = await asked.call(0);
   await world.pass(A_WHILE);
   expect(call.isAborted).toBe(false);

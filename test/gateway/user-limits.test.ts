@@ -10,7 +10,11 @@ describe('tickets', () => {
     for (let i = 0; i < 3; i += 1) expect((await buy('mallory')).status).toBe(201);
     await h.clock.advance(10_000);
     const refused = await buy('mallory');
-    expect(refused).toMatchObject({ status: 429, body: { error: { code: 'too-many', retryable: true, message: expect.stringContaining('3 tickets') as unknown } }, headers: { 'retry-after': '20' } });
+    expect(refused).toMatchObject({
+      status: 429,
+      body: { error: { code: 'too-many', retryable: true, message: expect.stringContaining('3 tickets') as unknown } },
+      headers: { 'retry-after': '20' },
+    });
     expect((await buy('ann')).status).toBe(201);
     await h.clock.advance(20_000);
     expect((await buy('mallory')).status).toBe(201);
@@ -23,15 +27,26 @@ describe('runs and chats', () => {
     const { wsUrl } = await h.listen();
     const socket = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('mallory') } });
     let requests = 0;
-    const overSocket = async (sessionId: string): Promise<unknown> => socket.ask({ type: 'send', requestId: `r${(requests += 1)}`, sessionId, content: 'x' });
-    const overHttp = async (sessionId: string, body: object = {}): ReturnType<typeof h.call> => h.call('POST', `/v1/sessions/${sessionId}/messages`, 'mallory', { content: 'x', ...body });
+    const overSocket = async (sessionId: string): Promise<unknown> =>
+      socket.ask({ type: 'send', requestId: `r${(requests += 1)}`, sessionId, content: 'x' });
+    const overHttp = async (sessionId: string, body: object = {}): ReturnType<typeof h.call> =>
+      h.call('POST', `/v1/sessions/${sessionId}/messages`, 'mallory', { content: 'x', ...body });
     const first = await overHttp('a', { messageId: 'm1' });
     expect([first.status, (await overHttp('b')).status]).toEqual([202, 202]);
     expect(await overSocket('a')).toMatchObject({ type: 'ok' });
 
-    const tooManyRuns = { code: 'too-many-runs', retryable: true, message: expect.stringContaining('stop one') as unknown, details: { limit: 3 } };
+    const tooManyRuns = {
+      code: 'too-many-runs',
+      retryable: true,
+      message: expect.stringContaining('stop one') as unknown,
+      details: { limit: 3 },
+    };
     for (const id of ['a', 'b', 'new']) {
-      expect(await overHttp(id)).toMatchObject({ status: 429, body: { error: tooManyRuns }, headers: { 'retry-after': '5' } });
+      expect(await overHttp(id)).toMatchObject({
+        status: 429,
+        body: { error: tooManyRuns },
+        headers: { 'retry-after': '5' },
+      });
       expect(await overSocket(id)).toMatchObject({ type: 'error', ...tooManyRuns, retryAfterMs: 5000 });
     }
     expect(await h.call('POST', '/v1/sessions/a/messages/m1/regenerate', 'mallory', {})).toMatchObject({ status: 409 });
@@ -40,12 +55,25 @@ describe('runs and chats', () => {
     expect((await h.call('POST', '/v1/sessions/anns/messages', 'ann', { content: 'x' })).status).toBe(202);
     expect((await h.call('POST', '/v1/sessions/a/cancel', 'mallory', { runId: first.body['runId'] })).status).toBe(202);
     expect(await overSocket('c')).toMatchObject({ type: 'ok' });
-    expect((await h.call('POST', '/v1/sessions/a/messages/m1/regenerate', 'mallory', {})).body).toMatchObject({ error: tooManyRuns });
+    expect((await h.call('POST', '/v1/sessions/a/messages/m1/regenerate', 'mallory', {})).body).toMatchObject({
+      error: tooManyRuns,
+    });
 
-    const make = async (sessionId?: string): ReturnType<typeof h.call> => h.call('POST', '/v1/sessions', 'mallory', sessionId === undefined ? {} : { sessionId });
+    const make = async (sessionId?: string): ReturnType<typeof h.call> =>
+      h.call('POST', '/v1/sessions', 'mallory', sessionId === undefined ? {} : { sessionId });
     expect((await make('d')).status).toBe(201);
     for (const id of ['e', undefined]) {
-      expect(await make(id)).toMatchObject({ status: 429, body: { error: { code: 'too-many-sessions', retryable: false, message: expect.stringContaining('delete one') as unknown, details: { limit: 4 } } } });
+      expect(await make(id)).toMatchObject({
+        status: 429,
+        body: {
+          error: {
+            code: 'too-many-sessions',
+            retryable: false,
+            message: expect.stringContaining('delete one') as unknown,
+            details: { limit: 4 },
+          },
+        },
+      });
     }
     expect((await make('d')).status).toBe(200);
     expect((await h.call('DELETE', '/v1/sessions/a', 'mallory')).status).toBe(204);
@@ -55,12 +83,16 @@ describe('runs and chats', () => {
     expect(await overHttp('f')).toMatchObject({ status: 202 });
     expect(await overHttp('f')).toMatchObject({ status: 429, body: { error: { code: 'too-many-runs' } } });
     expect((await h.call('DELETE', '/v1/sessions/f', 'mallory')).status).toBe(204);
-    expect([(await make('g')).status, (await overSocket('h') as { code: string }).code]).toEqual([201, 'too-many-sessions']);
+    expect([(await make('g')).status, ((await overSocket('h')) as { code: string }).code]).toEqual([
+      201,
+      'too-many-sessions',
+    ]);
   });
 
   it('have no limit where that is 0', async () => {
     const h = await startHarness({ config: { runsPerUserMax: 0, sessionsPerUserMax: 0 } });
-    for (let i = 0; i < 300; i += 1) expect((await h.call('POST', `/v1/sessions/c${i}/messages`, 'ann', { content: 'x' })).status).toBe(202);
+    for (let i = 0; i < 300; i += 1)
+      expect((await h.call('POST', `/v1/sessions/c${i}/messages`, 'ann', { content: 'x' })).status).toBe(202);
   });
 });
 
@@ -70,24 +102,44 @@ describe('subscriptions', () => {
     const { wsUrl } = await h.listen();
     for (let i = 0; i < 6; i += 1) await h.call('POST', '/v1/sessions', 'mallory', { sessionId: `s${i}` });
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 'hers' });
-    const open = (user: string): Promise<WsClient> => WsClient.open(wsUrl, { headers: { authorization: h.bearer(user) } });
+    const open = (user: string): Promise<WsClient> =>
+      WsClient.open(wsUrl, { headers: { authorization: h.bearer(user) } });
     const subscribe = async (socket: WsClient, sessionId: string): Promise<unknown> => {
       const seen = socket.frames.seen.length;
       socket.send({ type: 'subscribe', sessionId });
-      await socket.frames.until((frames) => frames.slice(seen).some((frame) => frame['sessionId'] === sessionId && (frame.type === 'subscribed' || frame.type === 'error')));
-      const answer = socket.frames.seen.slice(seen).find((frame) => frame['sessionId'] === sessionId && (frame.type === 'subscribed' || frame.type === 'error'));
+      await socket.frames.until((frames) =>
+        frames
+          .slice(seen)
+          .some((frame) => frame['sessionId'] === sessionId && (frame.type === 'subscribed' || frame.type === 'error')),
+      );
+      const answer = socket.frames.seen
+        .slice(seen)
+        .find((frame) => frame['sessionId'] === sessionId && (frame.type === 'subscribed' || frame.type === 'error'));
       return answer?.type === 'error' ? answer['code'] : answer?.type;
     };
     const [one, two, other] = [await open('mallory'), await open('mallory'), await open('ann')];
-    expect([await subscribe(one, 's0'), await subscribe(one, 's1'), await subscribe(two, 's2'), await subscribe(two, 's3')]).toEqual(Array.from({ length: 4 }, () => 'subscribed'));
-    expect([await subscribe(one, 's4'), await subscribe(two, 's5'), await subscribe(other, 'hers')]).toEqual(['too-many', 'too-many', 'subscribed']);
+    expect([
+      await subscribe(one, 's0'),
+      await subscribe(one, 's1'),
+      await subscribe(two, 's2'),
+      await subscribe(two, 's3'),
+    ]).toEqual(Array.from({ length: 4 }, () => 'subscribed'));
+    expect([await subscribe(one, 's4'), await subscribe(two, 's5'), await subscribe(other, 'hers')]).toEqual([
+      'too-many',
+      'too-many',
+      'subscribed',
+    ]);
     // Again from another position: the same subscription.
     expect(await subscribe(one, 's0')).toBe('subscribed');
     one.send({ type: 'unsubscribe', sessionId: 's0' });
     expect(await subscribe(one, 's4')).toBe('subscribed');
     one.socket.close();
     await one.closed;
-    expect([await subscribe(two, 's0'), await subscribe(two, 's1'), await subscribe(two, 's4')]).toEqual(['subscribed', 'subscribed', 'too-many']);
+    expect([await subscribe(two, 's0'), await subscribe(two, 's1'), await subscribe(two, 's4')]).toEqual([
+      'subscribed',
+      'subscribed',
+      'too-many',
+    ]);
   });
 });
 
@@ -95,13 +147,20 @@ it('a new reader of a chat that changed its metadata often is given the last cha
   const h = await startHarness();
   const { wsUrl } = await h.listen();
   await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's1', title: 'first' });
-  for (let i = 0; i < 40; i += 1) await h.call('PATCH', '/v1/sessions/s1', 'ann', { metadata: { i, filler: 'x'.repeat(10_000) } });
+  for (let i = 0; i < 40; i += 1)
+    await h.call('PATCH', '/v1/sessions/s1', 'ann', { metadata: { i, filler: 'x'.repeat(10_000) } });
   const read = await h.gateway.app.inject({ url: '/v1/sessions/s1', headers: { authorization: h.bearer('ann') } });
   expect(read.json()).toMatchObject({ title: 'first', metadata: { i: 39 } });
   const socket = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } });
   socket.send({ type: 'subscribe', sessionId: 's1' });
   await socket.frames.until((frames) => frames.some((frame) => frame['event'] === 'live'));
-  const events = socket.frames.seen.flatMap((frame) => (frame.type === 'events' ? (frame['events'] as { event: string; data: unknown }[]) : frame.type === 'event' ? [frame as unknown as { event: string; data: unknown }] : []));
+  const events = socket.frames.seen.flatMap((frame) =>
+    frame.type === 'events'
+      ? (frame['events'] as { event: string; data: unknown }[])
+      : frame.type === 'event'
+        ? [frame as unknown as { event: string; data: unknown }]
+        : [],
+  );
   expect(events.map(({ event }) => event)).toEqual(['session.created', 'session.updated', 'live']);
   expect(events[1]?.data).toMatchObject({ title: 'first', metadata: { i: 39 } });
   // Live, every change is told.

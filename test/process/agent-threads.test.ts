@@ -79,7 +79,13 @@ class Watched {
   readonly story = new JoinedStory();
   readonly #record: WireRecord;
 
-  static async ask(server: ServerProcess, agent: string, content: string, sessionId = `${agent}-${content}`, token?: string): Promise<Watched> {
+  static async ask(
+    server: ServerProcess,
+    agent: string,
+    content: string,
+    sessionId = `${agent}-${content}`,
+    token?: string,
+  ): Promise<Watched> {
     const { status, body } = await post(server, `${sessionId}/messages`, { content, agent }, token);
     expect(status, JSON.stringify(body)).toBe(202);
     const story = new JoinedStory();
@@ -145,29 +151,38 @@ it('a Stop of a handler that hears it leaves its thread to the others', async ()
   expect(second.story.hasEnded(second.runId)).toBe(false);
 });
 
-it.each(['exit', 'throw', 'fill'])('a thread that is lost by "%s" ends its own runs alone, and a new one is made', async (how) => {
-  const { server } = await served(1);
-  const beside = await Watched.ask(server, 'beside', 'count');
-  const waiting = await Watched.ask(server, 'work', 'wait');
-  await waiting.said('begun');
-  const crashing = await Watched.ask(server, 'work', how);
-  expect(await crashing.end()).toMatchObject(how === 'throw' ? { event: 'run.failed' } : LOST);
-  if (how !== 'throw') expect(await waiting.end()).toMatchObject(LOST);
-  expect(await beside.end()).toMatchObject({ event: 'run.completed' });
-  expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
-  expect(server.log.join('\n')).not.toContain('a secret');
-  expect(server.child.isRunning).toBe(true);
-});
+it.each(['exit', 'throw', 'fill'])(
+  'a thread that is lost by "%s" ends its own runs alone, and a new one is made',
+  async (how) => {
+    const { server } = await served(1);
+    const beside = await Watched.ask(server, 'beside', 'count');
+    const waiting = await Watched.ask(server, 'work', 'wait');
+    await waiting.said('begun');
+    const crashing = await Watched.ask(server, 'work', how);
+    expect(await crashing.end()).toMatchObject(how === 'throw' ? { event: 'run.failed' } : LOST);
+    if (how !== 'throw') expect(await waiting.end()).toMatchObject(LOST);
+    expect(await beside.end()).toMatchObject({ event: 'run.completed' });
+    expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
+    expect(server.log.join('\n')).not.toContain('a secret');
+    expect(server.child.isRunning).toBe(true);
+  },
+);
 
 it('a handler in a thread writes, calls tools, asks and fails as one in the process does', async () => {
   const { server } = await served(1);
   const said = await Watched.ask(server, 'work', 'say');
-  expect(await said.end()).toMatchObject({ event: 'run.completed', data: { usage: { inputTokens: 3, outputTokens: 4 } } });
+  expect(await said.end()).toMatchObject({
+    event: 'run.completed',
+    data: { usage: { inputTokens: 3, outputTokens: 4 } },
+  });
   expect(said.text).toContain(`${COUNT}${COUNT.length} 1`);
   const flood = await Watched.ask(server, 'work', 'flood');
   expect(await flood.end()).toMatchObject({ event: 'run.completed' });
   expect(flood.text).toBe('word '.repeat(60_000));
-  expect(await (await Watched.ask(server, 'work', 'unknown')).end()).toMatchObject({ event: 'run.failed', data: { error: { code: 'unknown-agent' } } });
+  expect(await (await Watched.ask(server, 'work', 'unknown')).end()).toMatchObject({
+    event: 'run.failed',
+    data: { error: { code: 'unknown-agent' } },
+  });
   const caught = await Watched.ask(server, 'work', 'caught');
   expect(await caught.end()).toMatchObject({ event: 'run.completed' });
   expect(caught.text).toBe('unknown-agent');
@@ -180,23 +195,35 @@ it('a handler that writes and never waits fails, and what it wrote keeps nobody'
   const { server } = await served(1);
   const beside = await Watched.ask(server, 'beside', 'count');
   const overflow = await Watched.ask(server, 'work', 'overflow');
-  expect(await overflow.end()).toMatchObject({ event: 'run.failed', data: { error: { code: 'answer-too-large', retryable: false } } });
+  expect(await overflow.end()).toMatchObject({
+    event: 'run.failed',
+    data: { error: { code: 'answer-too-large', retryable: false } },
+  });
   expect(await beside.end()).toMatchObject({ event: 'run.completed' });
   await server.child.line(/"agent":"work".*the thread of an agent has ended/);
   expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
 });
 
 it.each([
-  ['has no agent', 'export const other = 1;', /agents\.work\.handler: cannot be loaded: exports no function named agent/],
+  [
+    'has no agent',
+    'export const other = 1;',
+    /agents\.work\.handler: cannot be loaded: exports no function named agent/,
+  ],
   ['throws', 'throw new Error("no such database");', /agents\.work\.handler: cannot be loaded: no such database/],
   ['ends its thread', 'process.exit(4);', /agents\.work\.handler: cannot be loaded: its thread ended with code 4/],
 ])('a module for threads that %s is refused at the start', async (_what, text, said) => {
   const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   writeFileSync(join(folder, 'work.mjs'), text);
-  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { work: { handler: './work.mjs', threads: 1 } } }));
+  writeFileSync(
+    join(folder, 'agents.json'),
+    JSON.stringify({ agents: { work: { handler: './work.mjs', threads: 1 } } }),
+  );
   const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
-  const child = new Child(process.execPath, [main, 'serve'], { env: { ...childEnv(), HOLDLINE_BROKER: 'memory:', HOLDLINE_AGENTS: join(folder, 'agents.json') } });
+  const child = new Child(process.execPath, [main, 'serve'], {
+    env: { ...childEnv(), HOLDLINE_BROKER: 'memory:', HOLDLINE_AGENTS: join(folder, 'agents.json') },
+  });
   expect((await child.exited).code).not.toBe(0);
   expect(child.stderr + child.stdout).toMatch(said);
 });
@@ -206,8 +233,11 @@ it('a worker of the SDK runs the module of a URL in threads', async () => {
   onTestFinished(() => redis.close());
   const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, 'work.mjs'), `import { isMainThread } from 'node:worker_threads';
-    export async function agent(chat, writer) { await writer.text('main: ' + isMainThread); }`);
+  writeFileSync(
+    join(folder, 'work.mjs'),
+    `import { isMainThread } from 'node:worker_threads';
+    export async function agent(chat, writer) { await writer.text('main: ' + isMainThread); }`,
+  );
   const sdk = new URL('../../dist/sdk/create-worker.js', import.meta.url).href;
   const script = `import { createWorker } from ${JSON.stringify(sdk)};
     const handler = new URL(${JSON.stringify(pathToFileURL(join(folder, 'work.mjs')).href)});
@@ -224,8 +254,15 @@ it('a worker of the SDK runs the module of a URL in threads', async () => {
   await child.line(/started/);
   expect(child.stdout).toContain('TypeError: work: there are 1 to 64 threads');
   expect(child.stdout).toContain('TypeError: work: a function cannot run in a thread: give the URL of its module');
-  const server = await startedServer({ broker: redis.url, env: { HOLDLINE_ROLE: 'gateway', HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory' } });
-  const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  const server = await startedServer({
+    broker: redis.url,
+    env: { HOLDLINE_ROLE: 'gateway', HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory' },
+  });
+  const token = makeToken(
+    { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } },
+    { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+    Date.now(),
+  );
   const run = await Watched.ask(server, 'work', 'hello', 'chat', token);
   expect(await run.end()).toMatchObject({ event: 'run.completed' });
   expect(run.text).toBe('main: false');

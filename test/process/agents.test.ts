@@ -67,13 +67,26 @@ async function startRig(): Promise<Rig> {
   onTestFinished(() => redis.close());
   const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_ROLE: 'gateway', HOLDLINE_LOG_LEVEL: 'warn' };
   const gateways = await Promise.all([1, 2].map(async () => ServerProcess.start({ broker: redis.url, env })));
-  const workers = [1, 2].map(() => new ExampleWorker({ HOLDLINE_BROKER: redis.url, HOLDLINE_LEASE_MS: String(slowed(1_000)), AGENTS_WORD_MS: '40' }));
+  const workers = [1, 2].map(
+    () =>
+      new ExampleWorker({ HOLDLINE_BROKER: redis.url, HOLDLINE_LEASE_MS: String(slowed(1_000)), AGENTS_WORD_MS: '40' }),
+  );
   onTestFinished(async () => {
     await Promise.all([...gateways.map(async (one) => one.close()), ...workers.map(async (one) => one.kill())]);
   });
   await Promise.all(workers.map(async (one) => one.restart()));
-  onTestFailed(() => console.error([...gateways.map((one) => one.log), ...workers.map((one) => one.log)].map((lines) => lines.slice(-15).join('\n')).join('\n--\n')));
-  const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  onTestFailed(() =>
+    console.error(
+      [...gateways.map((one) => one.log), ...workers.map((one) => one.log)]
+        .map((lines) => lines.slice(-15).join('\n'))
+        .join('\n--\n'),
+    ),
+  );
+  const token = makeToken(
+    { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } },
+    { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+    Date.now(),
+  );
   return { redis, gateways, workers, token };
 }
 
@@ -97,14 +110,28 @@ type Token = Pick<Rig, 'token'>;
 
 function readerOf({ token }: Token, server: Entrance, sessionId: string): LastingReader {
   const random = seededRandom(sessionId);
-  return new LastingReader({ name: sessionId, server, token, sessionId, wire: 'sse', history: new History(), moments: new Moments(), random });
+  return new LastingReader({
+    name: sessionId,
+    server,
+    token,
+    sessionId,
+    wire: 'sse',
+    history: new History(),
+    moments: new Moments(),
+    random,
+  });
 }
 
 async function send({ token }: Token, server: Entrance, sessionId: string): Promise<string> {
   const body = { content: 'a weekend in Bergen', messageId: 'm1' };
   for (;;) {
     await server.up();
-    const answer = await tryCall({ method: 'POST', url: `${server.url}/v1/sessions/${sessionId}/messages`, token, body });
+    const answer = await tryCall({
+      method: 'POST',
+      url: `${server.url}/v1/sessions/${sessionId}/messages`,
+      token,
+      body,
+    });
     if (answer?.status === 202) return answer.body['runId'] as string;
     await backOff();
   }
@@ -118,7 +145,9 @@ async function readAsks(broker: BrokerEngine, sessionId: string): Promise<readon
   return Promise.all(
     asked.map(async ({ topic }) => {
       const read = await broker.read(parseLiteTopicName(topic), 'earliest', { majorOnly: true });
-      return read.kind === 'batch' ? read.items.flatMap((item) => (item.kind === 'record' ? [typeOf(item.data) ?? ''] : [])) : [];
+      return read.kind === 'batch'
+        ? read.items.flatMap((item) => (item.kind === 'record' ? [typeOf(item.data) ?? ''] : []))
+        : [];
     }),
   );
 }
@@ -131,13 +160,21 @@ it('kill -9 of each process in the middle of an answer: it is whole, and no agen
   const server = entranceOf(gateways);
   const broker = await openBroker({ engine: 'redis', nodes: [redis.url], promise: 'always', onError: () => undefined });
   onTestFinished(() => broker.close());
-  const victims = { 'worker-1': workers[0], 'gateway-1': gateways[0], 'worker-2': workers[1], 'gateway-2': gateways[1], redis };
+  const victims = {
+    'worker-1': workers[0],
+    'gateway-1': gateways[0],
+    'worker-2': workers[1],
+    'gateway-2': gateways[1],
+    redis,
+  };
   const calmRun = await send(rig, server, 'calm');
   const calm = readerOf(rig, server, 'calm');
   await calm.until((story) => story.hasEnded(calmRun));
   const whole = calm.story.text(calmRun);
   await calm.stop();
-  expect(TITLES.map((title) => whole.indexOf(title))).toEqual(TITLES.map((title) => whole.indexOf(title)).toSorted((a, b) => a - b));
+  expect(TITLES.map((title) => whole.indexOf(title))).toEqual(
+    TITLES.map((title) => whole.indexOf(title)).toSorted((a, b) => a - b),
+  );
   expect(whole.indexOf(TITLES[0] ?? '')).toBe(0);
   let restarts = 0;
   for (const [name, victim] of Object.entries(victims)) {
@@ -151,12 +188,23 @@ it('kill -9 of each process in the middle of an answer: it is whole, and no agen
     await reader.stop();
     const { story } = reader;
     expect(story.violations, name).toEqual([]);
-    expect({ name, end: story.runs.get(runId)?.end?.event, text: story.text(runId) }).toEqual({ name, end: 'run.completed', text: whole });
+    expect({ name, end: story.runs.get(runId)?.end?.event, text: story.text(runId) }).toEqual({
+      name,
+      end: 'run.completed',
+      text: whole,
+    });
     const asks = await readAsks(broker, name);
     expect(asks, name).toHaveLength(3);
-    for (const events of asks) expect(events.filter((type) => TERMINAL.test(type)), name).toEqual(['run.completed']);
-    for (const events of asks) expect(events.indexOf('run.completed'), `${name}: ${events.join(' ')}`).toBe(events.length - 1);
-    restarts += [...asks.flat(), ...story.steps.map(({ event }) => event)].filter((type) => type === 'run.restarted').length;
+    for (const events of asks)
+      expect(
+        events.filter((type) => TERMINAL.test(type)),
+        name,
+      ).toEqual(['run.completed']);
+    for (const events of asks)
+      expect(events.indexOf('run.completed'), `${name}: ${events.join(' ')}`).toBe(events.length - 1);
+    restarts += [...asks.flat(), ...story.steps.map(({ event }) => event)].filter(
+      (type) => type === 'run.restarted',
+    ).length;
   }
   // Somebody was hit, or this shows nothing.
   expect(restarts).toBeGreaterThan(0);
@@ -175,7 +223,9 @@ it('in one process on the embedded log, kill -9 in the middle of an answer leave
   expect(story.violations).toEqual([]);
   expect(story.runs.get(runId)?.end?.event).toBe('run.completed');
   const text = story.text(runId);
-  expect(text).toMatch(/^## What to see\n\nYou asked for: a weekend in Bergen\. .*same view\.\n\n## Where to eat\n\nEat .*no guide\.\n\n## What to wear\n\nIt will be .*at home\.$/s);
+  expect(text).toMatch(
+    /^## What to see\n\nYou asked for: a weekend in Bergen\. .*same view\.\n\n## Where to eat\n\nEat .*no guide\.\n\n## What to wear\n\nIt will be .*at home\.$/s,
+  );
   expect(story.steps.filter(({ event }) => event === 'run.restarted').length).toBeGreaterThan(0);
 });
 
@@ -187,14 +237,24 @@ it('a file whose handler is none is refused before anything is opened', async ()
     writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { mute: { handler } } }));
     return run(['serve'], { HOLDLINE_AGENTS: join(folder, 'agents.json'), HOLDLINE_BROKER: 'memory:' });
   };
-  for (const [handler, why] of [['./mute.js', 'exports no function named agent'], ['./gone.js', 'cannot be loaded']] as const) {
+  for (const [handler, why] of [
+    ['./mute.js', 'exports no function named agent'],
+    ['./gone.js', 'cannot be loaded'],
+  ] as const) {
     const { code, stderr } = await start(handler);
-    expect({ code, stderr }).toEqual({ code: 64, stderr: expect.stringContaining(`HOLDLINE_AGENTS: agents.mute.handler: ${why}`) as string });
+    expect({ code, stderr }).toEqual({
+      code: 64,
+      stderr: expect.stringContaining(`HOLDLINE_AGENTS: agents.mute.handler: ${why}`) as string,
+    });
   }
 });
 
 it('a worker of the example without its Redis says so in one line', async () => {
   const child = new Child(process.execPath, [WORKER], { env: childEnv({ HOLDLINE_BROKER: 'redis://127.0.0.1:1' }) });
   expect(await child.exited).toEqual({ code: 75, signal: null });
-  expect(child.lines).toEqual([expect.stringMatching(/^the worker cannot start: unavailable: start: the connection to Redis failed: .*ECONNREFUSED/)]);
+  expect(child.lines).toEqual([
+    expect.stringMatching(
+      /^the worker cannot start: unavailable: start: the connection to Redis failed: .*ECONNREFUSED/,
+    ),
+  ]);
 });

@@ -50,7 +50,11 @@ describe('a full disk', () => {
     expect(refused).toMatchObject({ status: 507, body: { error: { code: 'disk-full', retryable: true } } });
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
     const socket = await WsReader.open(server.url, server.token);
-    expect(await socket.ask('send', { sessionId: 'full', content: LARGE })).toMatchObject({ type: 'error', code: 'disk-full', retryable: true });
+    expect(await socket.ask('send', { sessionId: 'full', content: LARGE })).toMatchObject({
+      type: 'error',
+      code: 'disk-full',
+      retryable: true,
+    });
     socket.cut();
     // Sent away, its readers would find no other place to read.
     expect(await ready(server)).toMatchObject({ status: 200, body: { broker: 'full' } });
@@ -71,7 +75,9 @@ describe('a full disk', () => {
     expect((await wholeStory(server, 'runs')).text(runId)).toBe(counted(600));
     // What was refused is nowhere.
     const full = await wholeStory(server, 'full');
-    expect(full.steps.filter(({ event }) => event === 'run.queued').map(({ data }) => data['runId'])).toEqual([written]);
+    expect(full.steps.filter(({ event }) => event === 'run.queued').map(({ data }) => data['runId'])).toEqual([
+      written,
+    ]);
   });
 
   it('is left in good order and started on, and serves what it has', async (context) => {
@@ -102,11 +108,22 @@ describe('a flush that fails', () => {
     const stream = await follow(server, 'flushed', story);
     await stream.until(() => story.text(runId).length > 100);
 
-    const strace = new Child('strace', ['-f', '-p', String(server.child.pid), '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO']);
+    const strace = new Child('strace', [
+      '-f',
+      '-p',
+      String(server.child.pid),
+      '-e',
+      'trace=fdatasync',
+      '-e',
+      'inject=fdatasync:error=EIO',
+    ]);
     const attached = await strace.line(/attached/).catch(() => undefined);
-    if (attached === undefined) return skipLoudly(context, `strace (a Debian package) cannot be used here: ${strace.stderr}`);
+    if (attached === undefined)
+      return skipLoudly(context, `strace (a Debian package) cannot be used here: ${strace.stderr}`);
     expect(await server.child.exited).toEqual({ code: EXIT_STORAGE_FAILED, signal: null });
-    expect(server.log.filter((line) => line.includes('storage failed') && line.includes('EIO: i/o error, fdatasync'))).toHaveLength(1);
+    expect(
+      server.log.filter((line) => line.includes('storage failed') && line.includes('EIO: i/o error, fdatasync')),
+    ).toHaveLength(1);
     await strace.exited;
     await stream.ended;
 
@@ -125,7 +142,9 @@ describe('a second server on the same folder', () => {
     const refused = holdline(['serve'], { env });
     expect(await refused.exited).toEqual({ code: EXIT_LOCKED, signal: null });
     expect(refused.stdout).toBe('');
-    expect(refused.stderr).toBe(`holdline: locked: another process holds ${server.folder}: mostly a server that was started there before and still runs\n`);
+    expect(refused.stderr).toBe(
+      `holdline: locked: another process holds ${server.folder}: mostly a server that was started there before and still runs\n`,
+    );
 
     await server.kill('SIGKILL');
     const second = await startedServer({ folder: server.folder });
@@ -145,7 +164,9 @@ describe('SIGTERM', () => {
     await subscription.until(() => overWs.text(runId).length > 100);
 
     const exit = server.kill('SIGTERM');
-    expect(await stream.until(({ event }) => event === 'reconnect')).toMatchObject({ data: { afterMs: expect.any(Number) as number } });
+    expect(await stream.until(({ event }) => event === 'reconnect')).toMatchObject({
+      data: { afterMs: expect.any(Number) as number },
+    });
     expect(await stream.ended).toBe('ended');
     expect(await socket.closed).toBe(4503);
     expect(await exit).toEqual({ code: 0, signal: null });
@@ -160,7 +181,13 @@ describe('SIGTERM', () => {
     for (const story of [overSse, overWs]) {
       expect(story.text(runId)).toBe(counted(600));
       expect(story.violations).toEqual([]);
-      expect(story.steps.map(({ event }) => event)).toEqual(['message.created', 'run.queued', 'run.started', 'run.restarted', 'run.completed']);
+      expect(story.steps.map(({ event }) => event)).toEqual([
+        'message.created',
+        'run.queued',
+        'run.started',
+        'run.restarted',
+        'run.completed',
+      ]);
     }
   });
 });

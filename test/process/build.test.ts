@@ -1,6 +1,16 @@
 // The build as the scripts run it, on a small project of its own: what changed is built, what did not is left alone, and
 // what cannot be built is said in words.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,11 +30,29 @@ class SmallProject {
 
   constructor() {
     onTestFinished(() => rmSync(this.folder, { recursive: true }));
-    for (const file of ['package.json', 'package-lock.json', 'tsconfig.build.json', 'scripts/build.js', 'web-demo/vite.config.ts']) {
+    for (const file of [
+      'package.json',
+      'package-lock.json',
+      'tsconfig.build.json',
+      'scripts/build.js',
+      'web-demo/vite.config.ts',
+    ]) {
       cpSync(join(ROOT, file), this.path(file));
     }
     // With a small library: most of the time of a compilation is spent on the types of the platform.
-    this.write('tsconfig.json', JSON.stringify({ compilerOptions: { target: 'ES2022', lib: ['ES5'], types: [], module: 'NodeNext', strict: true, skipLibCheck: true } }));
+    this.write(
+      'tsconfig.json',
+      JSON.stringify({
+        compilerOptions: {
+          target: 'ES2022',
+          lib: ['ES5'],
+          types: [],
+          module: 'NodeNext',
+          strict: true,
+          skipLibCheck: true,
+        },
+      }),
+    );
     this.write('src/main.ts', "import { one } from './one.ts';\nexport const two = one + 1;\n");
     this.write('src/one.ts', 'export const one = 1;\n');
     this.write('src/client/chat-client.ts', 'export const name = "client";\n');
@@ -60,7 +88,9 @@ class SmallProject {
 it('builds everything once, and then nothing until a source changes', async () => {
   const project = new SmallProject().install();
   expect(await project.build()).toEqual({ code: 0, lines: building('code, page') });
-  expect(['dist/main.js', 'dist/one.d.ts', 'dist/web-demo/index.html'].map((file) => existsSync(project.path(file)))).toEqual([true, true, true]);
+  expect(
+    ['dist/main.js', 'dist/one.d.ts', 'dist/web-demo/index.html'].map((file) => existsSync(project.path(file))),
+  ).toEqual([true, true, true]);
   const first = project.modified('dist/main.js');
   // Another date alone, as a checkout gives it, is no change.
   utimesSync(project.path('src/one.ts'), new Date(), new Date());
@@ -96,7 +126,9 @@ it('brings back an output that is missing, and removes those of a source that is
   rmSync(project.path('src/one.ts'));
   project.write('src/main.ts', 'export const two = 2;\n');
   expect(await project.build()).toEqual({ code: 0, lines: building('code') });
-  expect(['dist/main.js', 'dist/one.js', 'dist/one.d.ts', 'dist/one.js.map'].map((file) => existsSync(project.path(file)))).toEqual([true, false, false, false]);
+  expect(
+    ['dist/main.js', 'dist/one.js', 'dist/one.d.ts', 'dist/one.js.map'].map((file) => existsSync(project.path(file))),
+  ).toEqual([true, false, false, false]);
   expect(await project.build()).toEqual({ code: 0, lines: UP_TO_DATE });
 });
 
@@ -115,5 +147,8 @@ it('fails again until it is repaired where a source is wrong', async () => {
 });
 
 it('says what to do where nothing is installed', async () => {
-  expect(await new SmallProject().build()).toEqual({ code: 1, lines: ['holdline: the packages are not installed: run npm ci first'] });
+  expect(await new SmallProject().build()).toEqual({
+    code: 1,
+    lines: ['holdline: the packages are not installed: run npm ci first'],
+  });
 });

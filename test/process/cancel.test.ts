@@ -3,7 +3,14 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
 import { RedisServer } from '../support/redis-server.ts';
-import { answer, ScriptedUpstream, STALL, textEvent, type Reply, type UpstreamRequest } from '../support/scripted-upstream.ts';
+import {
+  answer,
+  ScriptedUpstream,
+  STALL,
+  textEvent,
+  type Reply,
+  type UpstreamRequest,
+} from '../support/scripted-upstream.ts';
 import { ServerProcess } from '../support/server-process.ts';
 import { slowed, timeLimit } from '../support/slowness.ts';
 import { WsReader } from '../support/ws-reader.ts';
@@ -31,13 +38,26 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
   let model: ScriptedUpstream;
   let redis: RedisServer | undefined;
   let nodes: Nodes;
-  const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  const token = makeToken(
+    { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } },
+    { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+    Date.now(),
+  );
 
   beforeAll(async () => {
     model = await ScriptedUpstream.start(replyTo);
     redis = engine === 'redis' ? await RedisServer.start({ appendfsync: 'always' }) : undefined;
-    const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_LEASE_MS: String(slowed(1_000)), HOLDLINE_MODEL_URL: model.baseUrl, HOLDLINE_MODEL: 'm' };
-    const start = async (role: string): Promise<ServerProcess> => ServerProcess.start({ ...(redis === undefined ? {} : { broker: redis.url }), env: { ...env, HOLDLINE_ROLE: role } });
+    const env = {
+      HOLDLINE_JWT_SECRET: SECRET,
+      HOLDLINE_LEASE_MS: String(slowed(1_000)),
+      HOLDLINE_MODEL_URL: model.baseUrl,
+      HOLDLINE_MODEL: 'm',
+    };
+    const start = async (role: string): Promise<ServerProcess> =>
+      ServerProcess.start({
+        ...(redis === undefined ? {} : { broker: redis.url }),
+        env: { ...env, HOLDLINE_ROLE: role },
+      });
     if (redis === undefined) {
       const all = await start('all');
       nodes = { first: all, second: all, worker: all };
@@ -70,7 +90,10 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
   }
 
   /** How the story ends for somebody who comes to another node. */
-  async function endOf(sessionId: string, { runId, story }: Pick<Speaking, 'runId' | 'story'>): Promise<string | undefined> {
+  async function endOf(
+    sessionId: string,
+    { runId, story }: Pick<Speaking, 'runId' | 'story'>,
+  ): Promise<string | undefined> {
     const stream = await follow(nodes.second, sessionId, story, token);
     await stream.until(() => story.hasEnded(runId));
     stream.cut();
@@ -86,10 +109,22 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
   };
 
   it.each([
-    ['the node that was asked first, by HTTP', async (sessionId: string, runId: string) => post(nodes.first, `${sessionId}/cancel`, { runId }, token)],
-    ['another node, by HTTP', async (sessionId: string, runId: string) => post(nodes.second, `${sessionId}/cancel`, { runId }, token)],
-    ['the node that was asked first, by WebSocket', async (sessionId: string, runId: string) => cancelsOverWs(nodes.first, sessionId, runId)],
-    ['another node, by WebSocket', async (sessionId: string, runId: string) => cancelsOverWs(nodes.second, sessionId, runId)],
+    [
+      'the node that was asked first, by HTTP',
+      async (sessionId: string, runId: string) => post(nodes.first, `${sessionId}/cancel`, { runId }, token),
+    ],
+    [
+      'another node, by HTTP',
+      async (sessionId: string, runId: string) => post(nodes.second, `${sessionId}/cancel`, { runId }, token),
+    ],
+    [
+      'the node that was asked first, by WebSocket',
+      async (sessionId: string, runId: string) => cancelsOverWs(nodes.first, sessionId, runId),
+    ],
+    [
+      'another node, by WebSocket',
+      async (sessionId: string, runId: string) => cancelsOverWs(nodes.second, sessionId, runId),
+    ],
   ])('at %s closes the socket to the model and keeps what was said', async (where, cancel) => {
     const sessionId = `stop-${where.replaceAll(/\W+/g, '-')}`;
     const run = await speaking(sessionId);
@@ -103,7 +138,10 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
     const run = await speaking('dead');
     // Where one process is everything, the wish is written first, and dies with it before anybody could carry it out.
     if (engine === 'redis') await nodes.worker.kill('SIGKILL');
-    expect(await post(nodes.second, 'dead/cancel', {}, token)).toMatchObject({ status: 202, body: { runId: run.runId } });
+    expect(await post(nodes.second, 'dead/cancel', {}, token)).toMatchObject({
+      status: 202,
+      body: { runId: run.runId },
+    });
     if (engine === 'embedded') await nodes.worker.kill('SIGKILL');
     const asked = model.requests.length;
     await nodes.worker.restart();

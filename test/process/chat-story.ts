@@ -58,7 +58,11 @@ export class ChatStory {
 
   /** The users talk for as long as it takes to do what is to be done to the servers. */
   async play(strike: () => Promise<void>, nodes: () => readonly Node[]): Promise<void> {
-    this.#chats = await Promise.all(Array.from({ length: this.#options.sessions }, (_, index) => this.#openChat(`${this.#options.name ?? 'chat'}-${index + 1}`)));
+    this.#chats = await Promise.all(
+      Array.from({ length: this.#options.sessions }, (_, index) =>
+        this.#openChat(`${this.#options.name ?? 'chat'}-${index + 1}`),
+      ),
+    );
     let isOver = false;
     const talking = this.#chats.map(({ user, readers }) => user.talk(readers[0], () => isOver));
     const striking = strike().finally(() => (isOver = true));
@@ -72,7 +76,8 @@ export class ChatStory {
 
   /** Of runs that another worker went on with. */
   get takeovers(): number {
-    return this.#chats.flatMap(({ readers }) => readers[0].story.steps.filter(({ event }) => event === 'run.restarted')).length;
+    return this.#chats.flatMap(({ readers }) => readers[0].story.steps.filter(({ event }) => event === 'run.restarted'))
+      .length;
   }
 
   /** Of the readers, who was never told that it has to start over. */
@@ -101,10 +106,15 @@ export class ChatStory {
   async #openChat(sessionId: string): Promise<Chat> {
     const { server, token, agents } = this.#options;
     const shared = { server, token, sessionId, history: this.history, moments: this.#moments, random: this.random };
-    const user = new PersistentUser({ ...shared, isModelDown: () => this.#isModelDown, ...(agents === undefined ? {} : { agents }) });
+    const user = new PersistentUser({
+      ...shared,
+      isModelDown: () => this.#isModelDown,
+      ...(agents === undefined ? {} : { agents }),
+    });
     // The first write makes the chat, and only then can it be read.
     await user.prompt();
-    const readerOn = (wire: Wire): LastingReader => new LastingReader({ ...shared, wire, name: `${sessionId}-${wire}` });
+    const readerOn = (wire: Wire): LastingReader =>
+      new LastingReader({ ...shared, wire, name: `${sessionId}-${wire}` });
     return { sessionId, user, readers: [readerOn('sse'), readerOn('ws')] };
   }
 
@@ -115,7 +125,8 @@ export class ChatStory {
     const count = random.between(1, kind === 'event' ? 200 : 2);
     // A stop may be long in coming.
     await Promise.race([this.#moments.next(count, kind), this.#moments.next(300, 'event')]);
-    for (let turns = random.between(0, 20); turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
+    for (let turns = random.between(0, 20); turns > 0; turns -= 1)
+      await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Until every reader holds a place that it can lose. */
@@ -135,7 +146,9 @@ export class ChatStory {
   }
 
   #open(): Prompted[] {
-    return this.#chats.flatMap(({ user, readers }) => user.prompts.filter(({ runId }) => !readers[0].story.hasEnded(runId ?? '')));
+    return this.#chats.flatMap(({ user, readers }) =>
+      user.prompts.filter(({ runId }) => !readers[0].story.hasEnded(runId ?? '')),
+    );
   }
 
   async #settle(): Promise<void> {
@@ -167,13 +180,20 @@ export class ChatStory {
     }
   }
 
-  async #messages(sessionId: string, url: string): Promise<{ messageId: string; role: string; content: unknown; status: string }[]> {
+  async #messages(
+    sessionId: string,
+    url: string,
+  ): Promise<{ messageId: string; role: string; content: unknown; status: string }[]> {
     type Page = { messages: { messageId: string; role: string; content: unknown; status: string }[]; before?: string };
     let all: Page['messages'] = [];
     let before: string | undefined;
     do {
       const query = before === undefined ? '' : `?before=${before}`;
-      const { body } = await call({ method: 'GET', url: `${url}/v1/sessions/${sessionId}/messages${query}`, token: this.#options.token });
+      const { body } = await call({
+        method: 'GET',
+        url: `${url}/v1/sessions/${sessionId}/messages${query}`,
+        token: this.#options.token,
+      });
       const page = body as unknown as Page;
       all = [...page.messages, ...all];
       before = page.before;
@@ -187,13 +207,22 @@ export class ChatStory {
     const prompts = this.#chats.flatMap(({ user, readers }) => user.prompts.map((prompt) => ({ prompt, readers })));
     const ends: Record<string, number> = {};
     for (const { prompt, readers } of prompts) for (const reader of readers) this.#judgeAnswer(prompt, reader, ends);
-    const connections = this.#chats.reduce((sum, { readers }) => sum + readers.reduce((all, reader) => all + reader.connections, 0), 0);
+    const connections = this.#chats.reduce(
+      (sum, { readers }) => sum + readers.reduce((all, reader) => all + reader.connections, 0),
+      0,
+    );
     const repeated = prompts.filter(({ prompt }) => prompt.attempts > 1).length;
-    console.info(`prompts ${prompts.length} (${repeated} sent more than once), ends on two wires ${JSON.stringify(ends)}, runs taken over ${this.takeovers}, connections ${connections}, observations ${this.history.observations.length}, violations ${violations.length}`);
+    console.info(
+      `prompts ${prompts.length} (${repeated} sent more than once), ends on two wires ${JSON.stringify(ends)}, runs taken over ${this.takeovers}, connections ${connections}, observations ${this.history.observations.length}, violations ${violations.length}`,
+    );
   }
 
   /** Exactly what was asked for; of one that was stopped, or whose model died, the beginning. */
-  #judgeAnswer({ messageId, runId = '', counts, isStopped, isEndless, mayFail }: Prompted, { story }: LastingReader, ends: Record<string, number>): void {
+  #judgeAnswer(
+    { messageId, runId = '', counts, isStopped, isEndless, mayFail }: Prompted,
+    { story }: LastingReader,
+    ends: Record<string, number>,
+  ): void {
     expect(story.violations).toEqual([]);
     const { event: end, data } = story.runs.get(runId)?.end ?? { event: 'none', data: {} };
     ends[end] = (ends[end] ?? 0) + 1;
@@ -201,8 +230,18 @@ export class ChatStory {
     const isCut = (isStopped && end === 'run.cancelled') || (mayFail && end === 'run.failed' && isOfModel(data));
     expect(isEndless && end === 'run.completed', `${messageId} went on after its Stop`).toBe(false);
     const answers = counts.map(counted);
-    if (isCut) expect(answers.some((answer) => answer.startsWith(text)), `${messageId}: ${text}`).toBe(true);
-    else expect({ messageId, end, data, text }).toEqual({ messageId, end: 'run.completed', data, text: answers.find((answer) => answer === text) });
+    if (isCut)
+      expect(
+        answers.some((answer) => answer.startsWith(text)),
+        `${messageId}: ${text}`,
+      ).toBe(true);
+    else
+      expect({ messageId, end, data, text }).toEqual({
+        messageId,
+        end: 'run.completed',
+        data,
+        text: answers.find((answer) => answer === text),
+      });
   }
 }
 

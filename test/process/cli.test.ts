@@ -31,7 +31,10 @@ describe('help', () => {
       [['topics'], ['verify', 'ls', 'show', 'tail', 'rm']],
       [['topics', 'ls'], ['[pattern]']],
       [['topics', 'show'], ['<topic>']],
-      [['topics', 'tail'], ['--after', '--follow']],
+      [
+        ['topics', 'tail'],
+        ['--after', '--follow'],
+      ],
       [['topics', 'rm'], ['<topic>']],
     ];
     const runs = await Promise.all(wanted.map(([command]) => run([...command, '--help'])));
@@ -42,12 +45,18 @@ describe('help', () => {
   });
 
   it('tells the version', async () => {
-    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
     expect(await run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
   it('is pointed at where there is no such command', async () => {
-    expect(await run(['sevre'])).toEqual({ code: 64, stdout: '', stderr: "error: unknown command 'sevre'\n(see holdline --help)\n" });
+    expect(await run(['sevre'])).toEqual({
+      code: 64,
+      stdout: '',
+      stderr: "error: unknown command 'sevre'\n(see holdline --help)\n",
+    });
     expect((await run(['serve', 'now'])).stderr).toContain("too many arguments for 'serve'");
   });
 
@@ -62,12 +71,34 @@ describe('help', () => {
 describe('holdline token', () => {
   it('prints a token with everything that was asked for, and a server takes it', async () => {
     const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWT_ISSUER: 'us', HOLDLINE_JWT_AUDIENCE: 'them' };
-    const flags = ['--sub', 'ann', '--scope', 'chat admin', '--tenant', 'acme', '--ttl', '15m', '--priority', 'low', '--sessions', 'one', 'two'];
+    const flags = [
+      '--sub',
+      'ann',
+      '--scope',
+      'chat admin',
+      '--tenant',
+      'acme',
+      '--ttl',
+      '15m',
+      '--priority',
+      'low',
+      '--sessions',
+      'one',
+      'two',
+    ];
     const [server, { code, stdout }] = await Promise.all([startedServer({ env }), run(['token', ...flags], env)]);
     expect(code).toBe(0);
     const token = stdout.trim();
     const claims = decodeJwt(token);
-    expect(claims).toMatchObject({ sub: 'ann', scope: 'chat admin', tenant: 'acme', priority: 'low', sessions: ['one', 'two'], iss: 'us', aud: 'them' });
+    expect(claims).toMatchObject({
+      sub: 'ann',
+      scope: 'chat admin',
+      tenant: 'acme',
+      priority: 'low',
+      sessions: ['one', 'two'],
+      iss: 'us',
+      aud: 'them',
+    });
     expect(Number(claims['exp']) - Number(claims['iat'])).toBe(15 * 60);
     expect((await post(server, 'one/messages', { content: 'count 1' }, token)).status).toBe(202);
     // Of other sessions it knows nothing.
@@ -76,7 +107,10 @@ describe('holdline token', () => {
   });
 
   const choices: TokenChoices = { sub: 'ann', scope: 'chat', tenant: 'default', ttl: '1h' };
-  const config = { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } } as const;
+  const config = {
+    auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } },
+    broker: { engine: 'memory' },
+  } as const;
   it.each<[string, Partial<TokenChoices>, RegExp]>([
     ['no user', { sub: '' }, /--sub/],
     ['an endless user', { sub: 'x'.repeat(257) }, /--sub/],
@@ -94,13 +128,22 @@ describe('holdline token', () => {
   });
 
   it('says why there can be none', async () => {
-    const [ofMemory, wrong] = await Promise.all([run(['token', '--sub', 'x']), run(['token', '--sub', 'x', '--ttl', 'soon'], { HOLDLINE_JWT_SECRET: SECRET })]);
-    expect(ofMemory).toEqual(refusal('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET'));
+    const [ofMemory, wrong] = await Promise.all([
+      run(['token', '--sub', 'x']),
+      run(['token', '--sub', 'x', '--ttl', 'soon'], { HOLDLINE_JWT_SECRET: SECRET }),
+    ]);
+    expect(ofMemory).toEqual(
+      refusal('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET'),
+    );
     const folder = mkdtempSync(join(tmpdir(), 'holdline-token-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const data = join(folder, 'data');
     const beforeAnyStart = await run(['token', '--sub', 'x'], { HOLDLINE_BROKER: `log:${data}` });
-    expect(beforeAnyStart).toEqual(refusal(`there is no key in ${data}: no server has started on this folder yet. Start the server first, or run this command with the HOLDLINE_BROKER or the key of your server`));
+    expect(beforeAnyStart).toEqual(
+      refusal(
+        `there is no key in ${data}: no server has started on this folder yet. Start the server first, or run this command with the HOLDLINE_BROKER or the key of your server`,
+      ),
+    );
     expect(existsSync(data)).toBe(false);
     expect(wrong).toEqual(refusal('--ttl must be like 90s, 15m, 1h or 30d, at most 366d'));
   });
@@ -133,10 +176,21 @@ describe('holdline topics', () => {
       run(['topics', 'tail', seenTopic, '--after', 'somewhere'], env),
     ]);
     const head = Number(story.position?.split('.')[1]) + 1;
-    expect(verify).toMatchObject({ code: 0, stdout: expect.stringMatching(/^broker\tlog:\S+\nstate\tready\npromise\t\S.*\n$/) as string });
-    expect(ls).toMatchObject({ code: 0, stdout: expect.stringMatching(new RegExp(`^${seenTopic}\\t[a-z0-9]+\\.${head}\\t\\d+ B\\texpires 20`)) as string });
+    expect(verify).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^broker\tlog:\S+\nstate\tready\npromise\t\S.*\n$/) as string,
+    });
+    expect(ls).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(new RegExp(`^${seenTopic}\\t[a-z0-9]+\\.${head}\\t\\d+ B\\texpires 20`)) as string,
+    });
     expect(JSON.parse(show.stdout)).toMatchObject({ topic: seenTopic, earliest: 0, next: head });
-    expect(tail.stdout.trim().split('\n').every((line) => TAIL_LINE.test(line))).toBe(true);
+    expect(
+      tail.stdout
+        .trim()
+        .split('\n')
+        .every((line) => TAIL_LINE.test(line)),
+    ).toBe(true);
     expect(tail.stdout).toContain('"text":"1 2 3 "');
     expect(unknown).toEqual(refusal('there is no topic chat/nobody'));
     expect(invalid).toEqual(refusal('not a position: somewhere'));
@@ -146,14 +200,20 @@ describe('holdline topics', () => {
     await following.line(/count 4 at 1000/);
     expect(await following.kill('SIGINT')).toEqual({ code: 0, signal: null });
 
-    expect(await run(['topics', 'rm', seenTopic], env)).toEqual({ code: 0, stdout: `removed ${seenTopic}\n`, stderr: '' });
+    expect(await run(['topics', 'rm', seenTopic], env)).toEqual({
+      code: 0,
+      stdout: `removed ${seenTopic}\n`,
+      stderr: '',
+    });
     expect(await stream.until(({ event }) => event === 'reset')).toMatchObject({ data: { reason: 'removed' } });
     expect(await stream.ended).toBe('ended');
     expect(await run(['topics', 'rm', seenTopic], env)).toEqual(refusal(`there is no topic ${seenTopic}`));
-    expect((await call({ method: 'GET', url: `${server.url}/v1/sessions/seen`, token: server.token })).status).toBe(404);
+    expect((await call({ method: 'GET', url: `${server.url}/v1/sessions/seen`, token: server.token })).status).toBe(
+      404,
+    );
   });
 
-  it('shows the same of a stopped server\'s folder, however long its path', async () => {
+  it("shows the same of a stopped server's folder, however long its path", async () => {
     const temporary = await mkdtemp(join(tmpdir(), 'holdline-test-'));
     onTestFinished(() => rm(temporary, { recursive: true, force: true }));
     const folder = join(temporary, 'long/'.repeat(30), 'data');
@@ -167,19 +227,29 @@ describe('holdline topics', () => {
     const ls = await run(['topics', 'ls', 'chat/*'], env);
     expect(ls).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining(`${keptTopic}\t`) as string });
     expect((await run(['topics', 'tail', keptTopic], env)).stdout).toContain('message.created');
-    expect(await run(['topics', 'rm', keptTopic], env)).toEqual({ code: 0, stdout: `removed ${keptTopic}\n`, stderr: '' });
+    expect(await run(['topics', 'rm', keptTopic], env)).toEqual({
+      code: 0,
+      stdout: `removed ${keptTopic}\n`,
+      stderr: '',
+    });
     expect((await run(['topics', 'ls', 'chat/*'], env)).stdout).toBe('');
   });
 
   it('makes no log of a folder that holds none', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'holdline-test-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
-    expect(await run(['topics', 'ls'], { HOLDLINE_BROKER: `log:${folder}` })).toEqual(refusal(`${folder} is no data folder of holdline: there is no log in it`));
+    expect(await run(['topics', 'ls'], { HOLDLINE_BROKER: `log:${folder}` })).toEqual(
+      refusal(`${folder} is no data folder of holdline: there is no log in it`),
+    );
     expect(readdirSync(folder)).toEqual([]);
   });
 
   it('has nothing to show where there is no folder', async () => {
-    expect(await run(['topics', 'ls'], { HOLDLINE_BROKER: 'log:/nowhere/at/all' })).toEqual(refusal('there is no data folder at /nowhere/at/all'));
-    expect(await run(['topics', 'ls'])).toEqual(refusal('topics in memory live and die with their server: there is nothing to look at from here'));
+    expect(await run(['topics', 'ls'], { HOLDLINE_BROKER: 'log:/nowhere/at/all' })).toEqual(
+      refusal('there is no data folder at /nowhere/at/all'),
+    );
+    expect(await run(['topics', 'ls'])).toEqual(
+      refusal('topics in memory live and die with their server: there is nothing to look at from here'),
+    );
   });
 });

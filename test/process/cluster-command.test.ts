@@ -27,19 +27,41 @@ function isAlive(pid: number): boolean {
 
 it('is a whole cluster until Ctrl-C, and nothing afterwards', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-cluster-'));
-  const cluster = new Child(process.execPath, ['--import', 'tsx', COMMAND], { env: childEnv({ PORT: String(await freePort()), HOLDLINE_CLUSTER_FOLDER: folder }) });
+  const cluster = new Child(process.execPath, ['--import', 'tsx', COMMAND], {
+    env: childEnv({ PORT: String(await freePort()), HOLDLINE_CLUSTER_FOLDER: folder }),
+  });
   onTestFinished(async () => {
     await cluster.kill('SIGTERM');
     await rm(folder, { recursive: true, force: true });
   });
   onTestFailed(() => console.error(cluster.lines.join('\n')));
   const [, url = '', token = ''] = await cluster.line(/^open (\S+)\/#token=(\S+)$/);
-  const pids = new Map(cluster.lines.flatMap((line) => [...line.matchAll(/^([a-z]+(?:-\d)?) +(\d+) /g)].map(([, name = '', pid]): [string, number] => [name, Number(pid)])));
-  expect([...pids.keys()].sort()).toEqual(['gateway-1', 'gateway-2', 'gateway-3', 'nginx', 'redis', 'worker-1', 'worker-2']);
+  const pids = new Map(
+    cluster.lines.flatMap((line) =>
+      [...line.matchAll(/^([a-z]+(?:-\d)?) +(\d+) /g)].map(([, name = '', pid]): [string, number] => [
+        name,
+        Number(pid),
+      ]),
+    ),
+  );
+  expect([...pids.keys()].sort()).toEqual([
+    'gateway-1',
+    'gateway-2',
+    'gateway-3',
+    'nginx',
+    'redis',
+    'worker-1',
+    'worker-2',
+  ]);
 
   process.kill(pids.get('gateway-2') ?? 0, 'SIGKILL');
   await cluster.line(/^gateway-2 \| ended \(SIGKILL\)/);
-  const sent = await call({ method: 'POST', url: `${url}/v1/sessions/here/messages`, token, body: { content: 'count 20 at 1000/s' } });
+  const sent = await call({
+    method: 'POST',
+    url: `${url}/v1/sessions/here/messages`,
+    token,
+    body: { content: 'count 20 at 1000/s' },
+  });
   expect(sent.status).toBe(202);
   const story = new JoinedStory();
   const stream = await readSse({ url, token, sessionId: 'here', cutAfter: into(story) });

@@ -13,11 +13,18 @@ export interface ClusterPlay {
 }
 
 /** Resolves when the strike is over, every answer has come, and the history was found good. */
-export async function playOnCluster(rig: ClusterRig, { name, ...play }: ClusterPlay, strike: (story: ChatStory) => Promise<void>): Promise<ChatStory> {
+export async function playOnCluster(
+  rig: ClusterRig,
+  { name, ...play }: ClusterPlay,
+  strike: (story: ChatStory) => Promise<void>,
+): Promise<ChatStory> {
   onTestFailed(() => console.error(rig.log));
   const random = seededRandom(name);
   const story = new ChatStory({ server: new ClusterEntrance(rig, random), token: rig.token, random, name, ...play });
-  await story.play(() => strike(story), () => doors(rig));
+  await story.play(
+    () => strike(story),
+    () => doors(rig),
+  );
   return story;
 }
 

@@ -26,7 +26,11 @@ afterAll(async () => {
 
 /** In an order that leaves somebody to go on: never a gateway or a worker right after another of its kind. */
 function inTurn(...names: readonly string[]): readonly RigProcess[] {
-  const redis: RigProcess = { name: 'redis', kill: (signal) => rig.store.kill(signal), restart: () => rig.store.restart() };
+  const redis: RigProcess = {
+    name: 'redis',
+    kill: (signal) => rig.store.kill(signal),
+    restart: () => rig.store.restart(),
+  };
   return names.map((name) => {
     const found = [...rig.processes, redis].find((process) => process.name === name);
     if (found === undefined) throw new Error(`there is no ${name}`);
@@ -45,7 +49,8 @@ it('kill -9 of each process in turn loses nothing that was acknowledged, and no 
       if (one.name !== 'redis') await story.moment();
       await one.restart();
     };
-    for (const one of inTurn('gateway-1', 'worker-1', 'nginx', 'gateway-2', 'redis', 'worker-2', 'gateway-3')) await strike(one);
+    for (const one of inTurn('gateway-1', 'worker-1', 'nginx', 'gateway-2', 'redis', 'worker-2', 'gateway-3'))
+      await strike(one);
     // A worker may have been killed just when it answered nobody.
     for (let more = 0; story.takeovers === 0 && more < WORKER_KILLS_MAX; more += 1) {
       for (const one of inTurn('worker-1', 'worker-2')) await strike(one);
@@ -54,7 +59,7 @@ it('kill -9 of each process in turn loses nothing that was acknowledged, and no 
   expect(takeovers).toBeGreaterThan(0);
 });
 
-it('a rolling restart of all nodes under load is nobody\'s business', async () => {
+it("a rolling restart of all nodes under load is nobody's business", async () => {
   await playOnCluster(rig, { name: 'rolling', sessions: 3 }, async (story) => {
     for (const one of inTurn('gateway-1', 'worker-1', 'gateway-2', 'worker-2', 'gateway-3')) {
       await story.spareTheHit();
@@ -81,7 +86,12 @@ it('a ticket bought at one gateway opens a stream at another, once, and its cook
   const [first = '', second = '', third = ''] = rig.gateways.map(({ url }) => url);
   const path = '/v1/sessions/ticketed/events';
   await call({ method: 'POST', url: `${first}/v1/sessions`, token: rig.token, body: { sessionId: 'ticketed' } });
-  const { body } = await call({ method: 'POST', url: `${first}/v1/tickets`, token: rig.token, body: { sessionId: 'ticketed' } });
+  const { body } = await call({
+    method: 'POST',
+    url: `${first}/v1/tickets`,
+    token: rig.token,
+    body: { sessionId: 'ticketed' },
+  });
   const query = `?ticket=${String(body['ticket'])}&until=idle`;
   const opened = await fetch(`${second}${path}${query}`);
   expect(opened.status).toBe(200);
@@ -101,7 +111,12 @@ it('without Redis no node is ready and prompts are refused for now; with it ever
     let ready = await call({ method: 'GET', url: `${url}/readyz` });
     while (ready.status === 200) ready = await call({ method: 'GET', url: `${url}/readyz` });
     expect(ready).toMatchObject({ status: 503, body: { status: 'broker-unavailable', broker: 'unavailable' } });
-    const refused = await call({ method: 'POST', url: `${url}/v1/sessions/nobody/messages`, token: rig.token, body: { content: 'count 1' } });
+    const refused = await call({
+      method: 'POST',
+      url: `${url}/v1/sessions/nobody/messages`,
+      token: rig.token,
+      body: { content: 'count 1' },
+    });
     expect(refused).toMatchObject({ status: 503, body: { error: { code: 'unavailable', retryable: true } } });
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
     await rig.store.restart();
@@ -111,7 +126,8 @@ it('without Redis no node is ready and prompts are refused for now; with it ever
 
 it('what FLUSHALL takes away is told to every reader by a reset, on any node and wire', async () => {
   const [first = '', second = '', third = ''] = rig.gateways.map(({ url }) => url);
-  const say = async (content: string) => call({ method: 'POST', url: `${first}/v1/sessions/flushed/messages`, token: rig.token, body: { content } });
+  const say = async (content: string) =>
+    call({ method: 'POST', url: `${first}/v1/sessions/flushed/messages`, token: rig.token, body: { content } });
   expect((await say('count 3 at 1000/s')).status).toBe(202);
   const place = { token: rig.token, sessionId: 'flushed' };
   const readers = [await readSse({ ...place, url: second }), await readWs({ ...place, url: third })];

@@ -33,7 +33,11 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['PORT', { PORT: '80a' }, /whole number from 0 to 65535/],
   ['PORT', { PORT: '65536' }, /whole number from 0 to 65535/],
   ['HOST', { HOST: '0.0.0.0' }, /without a configured key only a loopback address is served/],
-  ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'gateway' }, /a gateway of its own needs a shared broker \(redis:\/\/…\), and log: is not shared/],
+  [
+    'HOLDLINE_ROLE',
+    { HOLDLINE_ROLE: 'gateway' },
+    /a gateway of its own needs a shared broker \(redis:\/\/…\), and log: is not shared/,
+  ],
   ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'worker', HOLDLINE_BROKER: 'memory:' }, /and memory: is not shared/],
   ['HOLDLINE_ROLE', { HOLDLINE_ROLE: 'king' }, /one of all, gateway, worker/],
   ['HOLDLINE_BROKER', { HOLDLINE_BROKER: 'kafka://somewhere' }, /log:<folder>, memory:, redis:\/\//],
@@ -41,27 +45,55 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://' }, /redis:\/\/<host>:<port>/],
   ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://one:6379?tls=1' }, /redis:\/\/<host>:<port>/],
   ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://me:secret@one:70000' }, /redis:\/\/<host>:<port>/],
-  ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://one:6379,two:6379' }, /redis-cluster:\/\/….*redis-sentinel:\/\//],
+  [
+    'HOLDLINE_BROKER',
+    { ...ON_REDIS, HOLDLINE_BROKER: 'redis://one:6379,two:6379' },
+    /redis-cluster:\/\/….*redis-sentinel:\/\//,
+  ],
   ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis://one:6379/chats' }, /number of a database/],
   ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'rediss-cluster://one:6379/2' }, /a cluster has only one/],
-  ['HOLDLINE_BROKER', { ...ON_REDIS, HOLDLINE_BROKER: 'redis-sentinel://one:26379,two:26379' }, /the name by which the sentinels know the master/],
-  ['HOLDLINE_PROMISE', { ...ON_REDIS, HOLDLINE_PROMISE: 'replicated' }, /memory, everysec, always or replicated:<replicas, 1 to 8>/],
+  [
+    'HOLDLINE_BROKER',
+    { ...ON_REDIS, HOLDLINE_BROKER: 'redis-sentinel://one:26379,two:26379' },
+    /the name by which the sentinels know the master/,
+  ],
+  [
+    'HOLDLINE_PROMISE',
+    { ...ON_REDIS, HOLDLINE_PROMISE: 'replicated' },
+    /memory, everysec, always or replicated:<replicas, 1 to 8>/,
+  ],
   ['HOLDLINE_PROMISE', { ...ON_REDIS, HOLDLINE_PROMISE: 'replicated:0' }, /replicated:<replicas, 1 to 8>/],
   ['HOLDLINE_PROMISE', { HOLDLINE_PROMISE: 'always' }, /told with HOLDLINE_FSYNC/],
   ['HOLDLINE_FSYNC', { ...ON_REDIS, HOLDLINE_FSYNC: 'always' }, /HOLDLINE_PROMISE is what it must keep/],
   ['HOLDLINE_JWT_SECRET', { HOLDLINE_BROKER: ON_REDIS.HOLDLINE_BROKER }, /the same on every node/],
-  ['HOLDLINE_COOKIE_SECRET', { HOLDLINE_BROKER: ON_REDIS.HOLDLINE_BROKER, HOLDLINE_JWKS: 'https://keys.example/' }, /the same on every node/],
+  [
+    'HOLDLINE_COOKIE_SECRET',
+    { HOLDLINE_BROKER: ON_REDIS.HOLDLINE_BROKER, HOLDLINE_JWKS: 'https://keys.example/' },
+    /the same on every node/,
+  ],
   ['HOLDLINE_FSYNC', { HOLDLINE_FSYNC: 'interval:0' }, /always, interval:<ms> or os/],
   ['HOLDLINE_JWT_SECRET', { HOLDLINE_JWT_SECRET: 'x'.repeat(31) }, /at least 32 bytes/],
   ['HOLDLINE_JWT_SECRET, HOLDLINE_JWKS', { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWKS: '{}' }, /only one of them/],
-  ['HOLDLINE_JWT_SECRET', { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWT_ALGORITHMS: 'none' }, /does not fit the algorithm none/],
+  [
+    'HOLDLINE_JWT_SECRET',
+    { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWT_ALGORITHMS: 'none' },
+    /does not fit the algorithm none/,
+  ],
   ['HOLDLINE_JWT_PUBLIC_KEY', { HOLDLINE_JWT_PUBLIC_KEY: '/nowhere/key.pem' }, /no such file/],
   ['HOLDLINE_JWT_PUBLIC_KEY', { HOLDLINE_JWT_PUBLIC_KEY: '-----BEGIN NONSENSE-----' }, /not a public key in PEM/],
   ['HOLDLINE_JWKS', { HOLDLINE_JWKS: '{"keys":[]}' }, /not a JWK set with a usable key/],
-  ['HOLDLINE_JWKS', { HOLDLINE_JWKS: '{"keys": [secret@' }, /^HOLDLINE_JWKS: line 1, column 11: not JSON: a value or \] is expected$/],
+  [
+    'HOLDLINE_JWKS',
+    { HOLDLINE_JWKS: '{"keys": [secret@' },
+    /^HOLDLINE_JWKS: line 1, column 11: not JSON: a value or \] is expected$/,
+  ],
   ['HOLDLINE_JWKS', { HOLDLINE_JWKS: 'http://keys.example.com/' }, /over https only/],
   ['HOLDLINE_COOKIE_SECRET', { HOLDLINE_COOKIE_SECRET: 'short' }, /at least 32 bytes/],
-  ['HOLDLINE_ORIGINS', { HOLDLINE_ORIGINS: 'https://chat.example.com, chat.example.com' }, /and chat\.example\.com is none/],
+  [
+    'HOLDLINE_ORIGINS',
+    { HOLDLINE_ORIGINS: 'https://chat.example.com, chat.example.com' },
+    /and chat\.example\.com is none/,
+  ],
   ['HOLDLINE_JWT_MAX_AGE', { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWT_MAX_AGE: '12' }, /like 90s, 15m, 12h or 30d/],
   ['HOLDLINE_JWT_MAX_AGE', { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWT_MAX_AGE: '3000d' }, /like 90s, 15m, 12h or 30d/],
   ['HOLDLINE_SESSION_IDS', { HOLDLINE_SESSION_IDS: 'nobody' }, /user, tenant, claimed/],
@@ -77,7 +109,11 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['HOLDLINE_PAGE', { HOLDLINE_PAGE: 'false' }, /one of on, off/],
   ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'ftp://models', HOLDLINE_MODEL: 'm' }, /http\(s\) base URL/],
   ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'http://%%%', HOLDLINE_MODEL: 'm' }, /http\(s\) base URL/],
-  ['HOLDLINE_MODEL_URL', { HOLDLINE_MODEL_URL: 'http://me:secret@models/v1', HOLDLINE_MODEL: 'm' }, /must not carry credentials/],
+  [
+    'HOLDLINE_MODEL_URL',
+    { HOLDLINE_MODEL_URL: 'http://me:secret@models/v1', HOLDLINE_MODEL: 'm' },
+    /must not carry credentials/,
+  ],
   ['HOLDLINE_MODEL', { HOLDLINE_MODEL_URL: 'http://models/v1' }, /must name the model/],
   ['HOLDLINE_MODEL_KEY', { HOLDLINE_MODEL_KEY: 'a\tb' }, /no header can carry/],
   ['HOLDLINE_RUNS', { HOLDLINE_RUNS: 'many' }, /whole number/],
@@ -102,7 +138,10 @@ function faultsOf(env: Environment): string[] {
   try {
     readConfig(env);
   } catch (error) {
-    return (error as Error).message.split('\n').slice(1).map((line) => line.trim());
+    return (error as Error).message
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim());
   }
   return [];
 }
@@ -119,15 +158,36 @@ describe('the environment', () => {
   it.each<[string, Environment]>([
     ['nothing', {}],
     ['another host with a key', { HOST: '0.0.0.0', HOLDLINE_JWT_SECRET: SECRET }],
-    ['proxies and origins', { HOLDLINE_TRUSTED_PROXIES: '10.0.0.0/8, ::1', HOLDLINE_ORIGINS: 'https://a.example:8443,http://localhost:5173' }],
+    [
+      'proxies and origins',
+      { HOLDLINE_TRUSTED_PROXIES: '10.0.0.0/8, ::1', HOLDLINE_ORIGINS: 'https://a.example:8443,http://localhost:5173' },
+    ],
     ['a JWKS of this machine', { HOLDLINE_JWKS: 'http://localhost:9000/keys' }],
-    ['a model', { HOLDLINE_MODEL_URL: 'https://models.example/v1?version=1', HOLDLINE_MODEL: 'm', HOLDLINE_MODEL_KEY: 'sk-1' }],
+    [
+      'a model',
+      { HOLDLINE_MODEL_URL: 'https://models.example/v1?version=1', HOLDLINE_MODEL: 'm', HOLDLINE_MODEL_KEY: 'sk-1' },
+    ],
     ['a Redis, for a gateway of its own', { ...ON_REDIS, HOLDLINE_ROLE: 'gateway', HOLDLINE_PROMISE: 'replicated:2' }],
-    ['a worker of its own, which lets nobody in, on any address', { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_ROLE: 'worker', HOST: '0.0.0.0', PORT: '9000' }],
-    ['what Kubernetes tells every pod of a service called holdline', { HOLDLINE_SERVICE_HOST: '10.0.0.1', HOLDLINE_SERVICE_PORT_HTTP: '80', HOLDLINE_PORT: 'tcp://10.0.0.1:80', HOLDLINE_PORT_80_TCP_ADDR: '10.0.0.1', HOLDLINE_GATEWAY_SERVICE_HOST: '10.0.0.2' }],
+    [
+      'a worker of its own, which lets nobody in, on any address',
+      { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_ROLE: 'worker', HOST: '0.0.0.0', PORT: '9000' },
+    ],
+    [
+      'what Kubernetes tells every pod of a service called holdline',
+      {
+        HOLDLINE_SERVICE_HOST: '10.0.0.1',
+        HOLDLINE_SERVICE_PORT_HTTP: '80',
+        HOLDLINE_PORT: 'tcp://10.0.0.1:80',
+        HOLDLINE_PORT_80_TCP_ADDR: '10.0.0.1',
+        HOLDLINE_GATEWAY_SERVICE_HOST: '10.0.0.2',
+      },
+    ],
     ['an unknown name without a value', { HOLDLINE_TELEMETRY: ' ' }],
     ['names of others that begin alike', { HOLD: 'on', HOLDER: 'me', HOLDING_MODEL: 'x' }],
-    ['keys of others and a cookie secret for all nodes', { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWKS: 'https://keys.example/', HOLDLINE_COOKIE_SECRET: SECRET }],
+    [
+      'keys of others and a cookie secret for all nodes',
+      { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWKS: 'https://keys.example/', HOLDLINE_COOKIE_SECRET: SECRET },
+    ],
   ])('may say %s', (_what, env) => {
     expect(faultsOf(env)).toEqual([]);
   });
@@ -135,8 +195,18 @@ describe('the environment', () => {
   it.each<[string, Partial<RedisConfig>]>([
     ['redis://one:6379', { nodes: ['redis://one:6379'], cluster: false, promise: 'always' }],
     ['rediss://me:p%40ss@one:6380/3', { nodes: ['rediss://me:p%40ss@one:6380/3'], cluster: false }],
-    ['redis-cluster://:pw@one:7000, two:7001', { nodes: ['redis://:pw@one:7000', 'redis://:pw@two:7001'], cluster: true }],
-    ['rediss-sentinel://one:26379,[::1]:26380/mymaster', { nodes: [], cluster: false, sentinel: { name: 'mymaster', urls: ['rediss://one:26379', 'rediss://[::1]:26380'] } }],
+    [
+      'redis-cluster://:pw@one:7000, two:7001',
+      { nodes: ['redis://:pw@one:7000', 'redis://:pw@two:7001'], cluster: true },
+    ],
+    [
+      'rediss-sentinel://one:26379,[::1]:26380/mymaster',
+      {
+        nodes: [],
+        cluster: false,
+        sentinel: { name: 'mymaster', urls: ['rediss://one:26379', 'rediss://[::1]:26380'] },
+      },
+    ],
   ])('means by %s what it says, and shows no password of it', (url, wanted) => {
     const { broker } = readConfig({ ...ON_REDIS, HOLDLINE_BROKER: url });
     expect(broker).toMatchObject({ engine: 'redis', ...wanted });
@@ -151,8 +221,12 @@ describe('the environment', () => {
   });
 
   it('that misspells the storage is refused by a command that only looks at it, and other settings are none of its business', () => {
-    expect(() => readBrokerConfig({ HOLDLINE_BROKR: 'memory:' })).toThrow(/HOLDLINE_BROKR: is no setting: do you mean HOLDLINE_BROKER\?/);
-    expect(readBrokerConfig({ HOLDLINE_BROKER: 'memory:', HOLDLINE_POET_KEY: 'sk-1', HOLDLINE_MODEL_API_KEY: 'x' })).toEqual({ engine: 'memory' });
+    expect(() => readBrokerConfig({ HOLDLINE_BROKR: 'memory:' })).toThrow(
+      /HOLDLINE_BROKR: is no setting: do you mean HOLDLINE_BROKER\?/,
+    );
+    expect(
+      readBrokerConfig({ HOLDLINE_BROKER: 'memory:', HOLDLINE_POET_KEY: 'sk-1', HOLDLINE_MODEL_API_KEY: 'x' }),
+    ).toEqual({ engine: 'memory' });
   });
 
   it('is refused with all its faults at once, before anything is opened', async () => {
@@ -172,7 +246,17 @@ describe('the environment', () => {
     const lines = stderr.trim().split('\n');
     expect(lines[0]).toBe('holdline: the configuration cannot be used:');
     const blamed = lines.slice(1).map((line) => line.trim().split(':')[0]);
-    expect(blamed.sort()).toEqual(['HOLDLINE_COOKIE_SECRET', 'HOLDLINE_FSYNC', 'HOLDLINE_LOG_LEVEL', 'HOLDLINE_MODEL', 'HOLDLINE_MODEL_URL', 'HOLDLINE_MODLE', 'HOLDLINE_ROLE', 'HOST', 'PORT']);
+    expect(blamed.sort()).toEqual([
+      'HOLDLINE_COOKIE_SECRET',
+      'HOLDLINE_FSYNC',
+      'HOLDLINE_LOG_LEVEL',
+      'HOLDLINE_MODEL',
+      'HOLDLINE_MODEL_URL',
+      'HOLDLINE_MODLE',
+      'HOLDLINE_ROLE',
+      'HOST',
+      'PORT',
+    ]);
     expect(existsSync('/tmp/holdline-never-made')).toBe(false);
   });
 });
@@ -184,12 +268,28 @@ describe('a start', () => {
     const { port } = own.address() as AddressInfo;
     own.close();
     await once(own, 'close');
-    const server = await startedServer({ env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_METRICS_PORT: String(port), HOLDLINE_OPENAPI: 'off', HOLDLINE_PAGE: 'off' } });
+    const server = await startedServer({
+      env: {
+        HOLDLINE_JWT_SECRET: SECRET,
+        HOLDLINE_METRICS_PORT: String(port),
+        HOLDLINE_OPENAPI: 'off',
+        HOLDLINE_PAGE: 'off',
+      },
+    });
     const status = async (url: string): Promise<number> => (await call({ method: 'GET', url })).status;
     const probes = `http://127.0.0.1:${port}`;
-    expect([await status(`${probes}/healthz`), await status(`${probes}/readyz`), await status(`${probes}/metrics`)]).toEqual([200, 200, 200]);
+    expect([
+      await status(`${probes}/healthz`),
+      await status(`${probes}/readyz`),
+      await status(`${probes}/metrics`),
+    ]).toEqual([200, 200, 200]);
     expect([await status(`${probes}/`), await status(`${probes}/v1/sessions`)]).toEqual([404, 404]);
-    expect([await status(`${server.url}/healthz`), await status(`${server.url}/metrics`), await status(`${server.url}/openapi.json`), await status(`${server.url}/`)]).toEqual([200, 404, 404, 404]);
+    expect([
+      await status(`${server.url}/healthz`),
+      await status(`${server.url}/metrics`),
+      await status(`${server.url}/openapi.json`),
+      await status(`${server.url}/`),
+    ]).toEqual([200, 404, 404, 404]);
     expect(server.log.join('\n')).toContain('HOLDLINE_HOSTS is not set');
   });
 
@@ -203,13 +303,17 @@ describe('a start', () => {
     await once(other, 'listening');
     onTestFinished(() => void other.close());
     const { port } = other.address() as AddressInfo;
-    expect(await run(['serve'], { PORT: String(port), HOLDLINE_LOG_LEVEL: 'warn' })).toEqual(refusal('the address is in use: set PORT to another one', EXIT_CANNOT_LISTEN));
+    expect(await run(['serve'], { PORT: String(port), HOLDLINE_LOG_LEVEL: 'warn' })).toEqual(
+      refusal('the address is in use: set PORT to another one', EXIT_CANNOT_LISTEN),
+    );
   });
 
   it('on a folder that cannot be one is refused in one line', async () => {
     const { code, stdout, stderr } = await run(['serve'], { HOLDLINE_BROKER: `log:${import.meta.filename}` });
     expect({ code, stdout }).toEqual({ code: 78, stdout: '' });
-    expect(stderr).toMatch(/^holdline: invalid-config: the data folder [^\n]* cannot be used: ENOTDIR: not a directory, [^\n]*\n$/);
+    expect(stderr).toMatch(
+      /^holdline: invalid-config: the data folder [^\n]* cannot be used: ENOTDIR: not a directory, [^\n]*\n$/,
+    );
   });
 
   it('for the first time makes a key that only its owner may read, and answers to this machine only', async () => {
@@ -228,7 +332,8 @@ describe('a start', () => {
     await server.restart();
     // The token of before is good after a restart.
     const ofCommand = await run(['token', '--sub', 'you'], { HOLDLINE_BROKER: `log:${server.folder}` });
-    for (const one of [token, ofCommand.stdout.trim()]) expect((await post(server, 'again/messages', { content: 'count 1' }, one)).status).toBe(202);
+    for (const one of [token, ofCommand.stdout.trim()])
+      expect((await post(server, 'again/messages', { content: 'count 1' }, one)).status).toBe(202);
   });
 
   it('in a terminal prints a link with a token that is good for an hour', async () => {
@@ -236,7 +341,9 @@ describe('a start', () => {
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
     // `script` gives the command a terminal of its own.
-    const terminal = new Child('script', ['-qec', `${process.execPath} ${main} serve`, '/dev/null'], { env: childEnv({ HOLDLINE_BROKER: `log:${folder}`, PORT: String(await freePort()) }) });
+    const terminal = new Child('script', ['-qec', `${process.execPath} ${main} serve`, '/dev/null'], {
+      env: childEnv({ HOLDLINE_BROKER: `log:${folder}`, PORT: String(await freePort()) }),
+    });
     onTestFinished(() => terminal.kill('SIGKILL').then(() => undefined));
     const [, token = ''] = await terminal.line(/^open http:\S+\/#token=([A-Za-z0-9._-]+)/);
     const { iat, exp } = decodeJwt(token);
@@ -251,6 +358,8 @@ describe('a start', () => {
     expect(story.text(runId)).toBe(counted(20));
     expect(await server.kill('SIGTERM')).toEqual({ code: 0, signal: null });
     await server.restart();
-    expect((await call({ method: 'GET', url: `${server.url}/v1/sessions/gone`, token: server.token })).status).toBe(404);
+    expect((await call({ method: 'GET', url: `${server.url}/v1/sessions/gone`, token: server.token })).status).toBe(
+      404,
+    );
   });
 });

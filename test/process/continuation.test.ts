@@ -16,7 +16,10 @@ vi.setConfig({ testTimeout: timeLimit(120_000), hookTimeout: timeLimit(60_000) }
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 /** The tokens of a real model bring their space before them, and now and then end a paragraph. */
-const TOKENS = Array.from({ length: 1200 }, (_, i) => `${i === 0 ? 'Once' : ` w${i + 1}`}${i % 7 === 3 ? '🏰' : ''}${(i + 1) % 10 === 0 ? '.\n' : ''}`);
+const TOKENS = Array.from(
+  { length: 1200 },
+  (_, i) => `${i === 0 ? 'Once' : ` w${i + 1}`}${i % 7 === 3 ? '🏰' : ''}${(i + 1) % 10 === 0 ? '.\n' : ''}`,
+);
 const KILLED_AT = [1, 10, 100, 1000];
 
 interface Scene {
@@ -72,8 +75,16 @@ async function startModel(): Promise<PrefillModel> {
   return model;
 }
 
-async function startNode(broker: string | undefined, model: PrefillModel, env: Readonly<Record<string, string>>): Promise<ServerProcess> {
-  const modelEnv = { HOLDLINE_MODEL_URL: model.upstream.baseUrl, HOLDLINE_MODEL: 'storyteller', HOLDLINE_MODEL_PREFILL: 'vllm' };
+async function startNode(
+  broker: string | undefined,
+  model: PrefillModel,
+  env: Readonly<Record<string, string>>,
+): Promise<ServerProcess> {
+  const modelEnv = {
+    HOLDLINE_MODEL_URL: model.upstream.baseUrl,
+    HOLDLINE_MODEL: 'storyteller',
+    HOLDLINE_MODEL_PREFILL: 'vllm',
+  };
   const node = await ServerProcess.start({ ...(broker === undefined ? {} : { broker }), env: { ...modelEnv, ...env } });
   onTestFinished(() => node.close());
   onTestFailed(() => console.error(node.log.slice(-20).join('\n')));
@@ -81,25 +92,39 @@ async function startNode(broker: string | undefined, model: PrefillModel, env: R
 }
 
 describe('kill -9 of the whole server', () => {
-  it.each([['once the last token was seen', whenSeen], ['with the next token under way', whenSaid]])('%s', async (_what, strike) => {
+  it.each([
+    ['once the last token was seen', whenSeen],
+    ['with the next token under way', whenSaid],
+  ])('%s', async (_what, strike) => {
     const model = await startModel();
     const server = await startNode(undefined, model, {});
-    for (const tokens of KILLED_AT) await diesAndGoesOn({ model, gateway: server, worker: server, token: server.token }, tokens, strike);
+    for (const tokens of KILLED_AT)
+      await diesAndGoesOn({ model, gateway: server, worker: server, token: server.token }, tokens, strike);
   });
 });
 
 describe('kill -9 of a worker on Redis', () => {
   it.each([
     ['once the last token was seen', undefined],
-    ['with the next token in an append that arrived, unheard', (proxy: TcpProxy, token: string) => proxy.cutAfter((sent) => sent.includes(token))],
-    ['with the next token in an append that never arrived', (proxy: TcpProxy, token: string) => proxy.cutBefore((sent) => sent.includes(token))],
+    [
+      'with the next token in an append that arrived, unheard',
+      (proxy: TcpProxy, token: string) => proxy.cutAfter((sent) => sent.includes(token)),
+    ],
+    [
+      'with the next token in an append that never arrived',
+      (proxy: TcpProxy, token: string) => proxy.cutBefore((sent) => sent.includes(token)),
+    ],
   ])('%s', async (_what, cut) => {
     const model = await startModel();
     const redis = await RedisServer.start({ appendfsync: 'always' });
     onTestFinished(() => redis.close());
     const proxy = await TcpProxy.start(redis.port);
     onTestFinished(() => proxy.close());
-    const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+    const token = makeToken(
+      { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } },
+      { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+      Date.now(),
+    );
     const shared = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_LEASE_MS: String(slowed(1_000)) };
     const [gateway, worker] = await Promise.all([
       startNode(redis.url, model, { ...shared, HOLDLINE_ROLE: 'gateway' }),

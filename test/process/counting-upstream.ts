@@ -2,7 +2,17 @@
 // says (`count 30 at 200/s`), from the start, or behind a prefix as vLLM takes it. Asked for `/sockets` it says how many
 // connections there are beside the one that asks.
 import { countText, readCountPrompt } from '../worlds/count-prompt.ts';
-import { DONE, errorReply, finishEvent, ScriptedUpstream, textEvent, usageEvent, type Reply, type Step, type UpstreamRequest } from '../support/scripted-upstream.ts';
+import {
+  DONE,
+  errorReply,
+  finishEvent,
+  ScriptedUpstream,
+  textEvent,
+  usageEvent,
+  type Reply,
+  type Step,
+  type UpstreamRequest,
+} from '../support/scripted-upstream.ts';
 
 interface Message {
   readonly role: string;
@@ -13,7 +23,10 @@ const RATE_DEFAULT = 200;
 
 function replyTo({ path, body }: UpstreamRequest): Reply {
   if (path === '/v1/sockets') return { headers: { 'content-type': 'text/plain' }, steps: countSockets() };
-  const { messages, continue_final_message: continues } = body as { messages: readonly Message[]; continue_final_message?: boolean };
+  const { messages, continue_final_message: continues } = body as {
+    messages: readonly Message[];
+    continue_final_message?: boolean;
+  };
   const asked = messages.findLast(({ role }) => role === 'user')?.content ?? '';
   const prompt = readCountPrompt(asked);
   const last = messages.at(-1);

@@ -10,7 +10,10 @@ export interface Answer {
 }
 
 function curl(args: readonly string[], onOutput?: (text: string) => void): Child {
-  return new Child('curl', ['--silent', '--show-error', ...args], { env: childEnv(), ...(onOutput === undefined ? {} : { onOutput }) });
+  return new Child('curl', ['--silent', '--show-error', ...args], {
+    env: childEnv(),
+    ...(onOutput === undefined ? {} : { onOutput }),
+  });
 }
 
 /** @throws where curl is missing or finds no server */
@@ -18,7 +21,8 @@ export async function curlPost(url: string, token: string, body: unknown): Promi
   const headers = ['--header', `authorization: Bearer ${token}`, '--header', 'content-type: application/json'];
   const child = curl([...headers, '--data', JSON.stringify(body), '--write-out', '\n%{http_code}', url]);
   const { code } = await child.exited;
-  if (code !== 0) throw new Error(`these tests need curl (Debian package: curl); it exited with ${code}: ${child.stderr}`);
+  if (code !== 0)
+    throw new Error(`these tests need curl (Debian package: curl); it exited with ${code}: ${child.stderr}`);
   const [text = '', status] = child.stdout.split('\n');
   return { status: Number(status), body: JSON.parse(text) as Answer['body'] };
 }

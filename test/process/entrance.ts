@@ -10,7 +10,15 @@ export interface Entrance {
 }
 
 /** Refusals that say "later": what a node says that drains or cannot reach its storage, and a proxy that reaches no node. */
-const PASSING: ReadonlySet<string> = new Set(['closed', 'draining', 'unavailable', 'contended', 'epoch-changed', 'http-502', 'http-504']);
+const PASSING: ReadonlySet<string> = new Set([
+  'closed',
+  'draining',
+  'unavailable',
+  'contended',
+  'epoch-changed',
+  'http-502',
+  'http-504',
+]);
 const BACK_OFF_MS = 50;
 
 export function isPassing(code: string): boolean {

@@ -43,7 +43,10 @@ it('Stop ends runs and chats are deleted while the disk is full, and a crash mea
   await live.until(({ event }) => event === 'delta');
   await disk.fill();
   expect((await post(server, 'busy/messages', { content: LARGE })).status).toBe(507);
-  expect((await call({ method: 'POST', url: `${server.url}/v1/tickets`, token: server.token, body: { sessionId: 'busy' } })).status).toBe(201);
+  expect(
+    (await call({ method: 'POST', url: `${server.url}/v1/tickets`, token: server.token, body: { sessionId: 'busy' } }))
+      .status,
+  ).toBe(201);
   for (const runId of [waiting, busy]) {
     expect(await post(server, 'busy/cancel', { runId })).toMatchObject({ status: 202, body: { runId } });
     await live.until(({ event, data }) => event === 'run.cancelled' && data['runId'] === runId);
@@ -55,14 +58,18 @@ it('Stop ends runs and chats are deleted while the disk is full, and a crash mea
   await server.kill('SIGKILL');
   await server.restart();
   const after = await wholeStory(server, 'busy');
-  expect(after.steps.filter(({ event }) => event === 'run.cancelled').map(({ data }) => data['runId'])).toEqual([waiting, busy]);
+  expect(after.steps.filter(({ event }) => event === 'run.cancelled').map(({ data }) => data['runId'])).toEqual([
+    waiting,
+    busy,
+  ]);
   expect(await statusOf(server, 'GET', 'other')).toBe(404);
   expect((await post(server, 'busy/messages', { content: LARGE })).status).toBe(507);
   expect(await statusOf(server, 'DELETE', 'gone')).toBe(204);
 
   await disk.free();
   // Nobody has sent anything since.
-  const broker = async (): Promise<unknown> => (await call({ method: 'GET', url: `${server.url}/readyz` })).body['broker'];
+  const broker = async (): Promise<unknown> =>
+    (await call({ method: 'GET', url: `${server.url}/readyz` })).body['broker'];
   await expect.poll(broker, { timeout: timeLimit(10_000) }).toBe('ready');
   const next = await prompt(server, 'busy', 'count 3 at 100/s');
   const later = await readSse({ url: server.url, token: server.token, sessionId: 'busy' });
@@ -81,7 +88,9 @@ it('deleting what fills the disk makes prompts work again without a restart, als
   await disk.fill();
   expect((await post(server, 'kept/messages', { content: LARGE })).status).toBe(507);
   for (let i = 0; i < BIG_CHATS; i++) expect(await statusOf(server, 'DELETE', `big${i}`)).toBe(204);
-  await expect.poll(async () => (await post(server, 'kept/messages', { content: LARGE })).status, { timeout: timeLimit(20_000) }).toBe(202);
+  await expect
+    .poll(async () => (await post(server, 'kept/messages', { content: LARGE })).status, { timeout: timeLimit(20_000) })
+    .toBe(202);
   expect(server.lives).toBe(1);
   await server.kill('SIGKILL');
   await server.restart();

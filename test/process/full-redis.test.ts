@@ -15,8 +15,15 @@ const SECRET = 'a secret of more than thirty-two bytes for tests';
 it('Stop ends a run and a chat is deleted while Redis is full, and prompts are taken again when there is room', async () => {
   const redis = await RedisServer.start();
   onTestFinished(() => redis.close());
-  const server = await startedServer({ broker: redis.url, env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory' } });
-  const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  const server = await startedServer({
+    broker: redis.url,
+    env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory' },
+  });
+  const token = makeToken(
+    { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } },
+    { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+    Date.now(),
+  );
   await prompt(server, 'other', 'count 1', token);
   const runId = await prompt(server, 'busy', 'count 5000 at 20/s', token);
   const waiting = await prompt(server, 'busy', 'count 2', token);
@@ -25,7 +32,10 @@ it('Stop ends a run and a chat is deleted while Redis is full, and prompts are t
   await redis.command('CONFIG SET maxmemory 1mb');
   expect((await post(server, 'busy/messages', { content: 'more' }, token)).status).toBe(507);
   for (const stopped of [waiting, runId]) {
-    expect(await post(server, 'busy/cancel', { runId: stopped }, token)).toMatchObject({ status: 202, body: { runId: stopped } });
+    expect(await post(server, 'busy/cancel', { runId: stopped }, token)).toMatchObject({
+      status: 202,
+      body: { runId: stopped },
+    });
     await live.until(({ event, data }) => event === 'run.cancelled' && data['runId'] === stopped);
   }
   expect((await call({ method: 'DELETE', url: `${server.url}/v1/sessions/other`, token })).status).toBe(204);

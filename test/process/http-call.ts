@@ -19,7 +19,14 @@ export interface HttpCall {
 }
 
 /** Undefined where no answer came. */
-export async function tryCall({ method, url, token, body, host, hangUp = false }: HttpCall): Promise<HttpAnswer | undefined> {
+export async function tryCall({
+  method,
+  url,
+  token,
+  body,
+  host,
+  hangUp = false,
+}: HttpCall): Promise<HttpAnswer | undefined> {
   const headers = {
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     ...(host === undefined ? {} : { host }),

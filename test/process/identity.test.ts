@@ -38,19 +38,22 @@ async function statusFor(server: ServerProcess, token: string): Promise<number> 
   return (await post(server, 'mine/messages', { content: 'count 1' }, token)).status;
 }
 
-it.each(ALGORITHMS)('a token signed with %s is taken where its public key is configured, and no other', async (algorithm) => {
-  const [ours, theirs] = [MAKERS[algorithm](), MAKERS[algorithm]()];
-  const pem = ours.publicKey.export({ type: 'spki', format: 'pem' }).toString();
-  const path = join(await temporaryFolder(), 'key.pem');
-  await writeFile(path, pem);
-  const server = await startedServer({ env: { HOLDLINE_JWT_PUBLIC_KEY: path } });
-  expect(await statusFor(server, signJwt(algorithm, ours.privateKey, claims()))).toBe(202);
-  expect(await statusFor(server, signJwt(algorithm, theirs.privateKey, claims()))).toBe(401);
-  expect(await statusFor(server, signJwt(algorithm, ours.privateKey, { ...claims(), exp: 1 }))).toBe(401);
-  const unsigned = signJwt(algorithm, ours.privateKey, claims(), { alg: 'none' });
-  expect(await statusFor(server, unsigned.replace(/[^.]*$/, ''))).toBe(401);
-  expect(server.log.some((line) => line.startsWith('open '))).toBe(false);
-});
+it.each(ALGORITHMS)(
+  'a token signed with %s is taken where its public key is configured, and no other',
+  async (algorithm) => {
+    const [ours, theirs] = [MAKERS[algorithm](), MAKERS[algorithm]()];
+    const pem = ours.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+    const path = join(await temporaryFolder(), 'key.pem');
+    await writeFile(path, pem);
+    const server = await startedServer({ env: { HOLDLINE_JWT_PUBLIC_KEY: path } });
+    expect(await statusFor(server, signJwt(algorithm, ours.privateKey, claims()))).toBe(202);
+    expect(await statusFor(server, signJwt(algorithm, theirs.privateKey, claims()))).toBe(401);
+    expect(await statusFor(server, signJwt(algorithm, ours.privateKey, { ...claims(), exp: 1 }))).toBe(401);
+    const unsigned = signJwt(algorithm, ours.privateKey, claims(), { alg: 'none' });
+    expect(await statusFor(server, unsigned.replace(/[^.]*$/, ''))).toBe(401);
+    expect(server.log.some((line) => line.startsWith('open '))).toBe(false);
+  },
+);
 
 it('says at start that tokens for other services are taken where no audience is set, and only then', async () => {
   const secret = 'a secret of more than thirty-two bytes for tests';
@@ -62,22 +65,35 @@ it('says at start that tokens for other services are taken where no audience is 
 
 it('tokens are refused that are good for longer than HOLDLINE_JWT_MAX_AGE, and none are made', async () => {
   const env = { HOLDLINE_JWT_SECRET: 'a secret of more than thirty-two bytes for tests', HOLDLINE_JWT_MAX_AGE: '12h' };
-  const [short, long] = await Promise.all([run(['token', '--sub', 'ann', '--ttl', '12h'], env), run(['token', '--sub', 'ann', '--ttl', '13d'], env)]);
+  const [short, long] = await Promise.all([
+    run(['token', '--sub', 'ann', '--ttl', '12h'], env),
+    run(['token', '--sub', 'ann', '--ttl', '13d'], env),
+  ]);
   const server = await startedServer({ env });
   expect(await statusFor(server, short.stdout.trim())).toBe(202);
   expect(long).toEqual(refusal('the token is not valid: it is good for longer than a token may be here'));
-  const outside = await run(['token', '--sub', 'ann', '--ttl', '13h'], { HOLDLINE_JWT_SECRET: env.HOLDLINE_JWT_SECRET });
+  const outside = await run(['token', '--sub', 'ann', '--ttl', '13h'], {
+    HOLDLINE_JWT_SECRET: env.HOLDLINE_JWT_SECRET,
+  });
   expect(await statusFor(server, outside.stdout.trim())).toBe(401);
 });
 
 it('tokens of every key in a JWK set are taken, by their key id', async () => {
   const pairs = new Map<Algorithm, Pair>(ALGORITHMS.map((algorithm) => [algorithm, MAKERS[algorithm]()]));
-  const keys = [...pairs].map(([alg, { publicKey }]) => ({ ...publicKey.export({ format: 'jwk' }), kid: `key-${alg}`, alg, use: 'sig' }));
+  const keys = [...pairs].map(([alg, { publicKey }]) => ({
+    ...publicKey.export({ format: 'jwk' }),
+    kid: `key-${alg}`,
+    alg,
+    use: 'sig',
+  }));
   const path = join(await temporaryFolder(), 'jwks.json');
   await writeFile(path, JSON.stringify({ keys }));
   const server = await startedServer({ env: { HOLDLINE_JWKS: path } });
   for (const [algorithm, { privateKey }] of pairs) {
-    expect(await statusFor(server, signJwt(algorithm, privateKey, claims(), { kid: `key-${algorithm}` })), algorithm).toBe(202);
+    expect(
+      await statusFor(server, signJwt(algorithm, privateKey, claims(), { kid: `key-${algorithm}` })),
+      algorithm,
+    ).toBe(202);
     expect(await statusFor(server, signJwt(algorithm, privateKey, claims(), { kid: 'another' })), algorithm).toBe(401);
   }
   expect(await run(['token', '--sub', 'ann'], { HOLDLINE_JWKS: path })).toEqual(

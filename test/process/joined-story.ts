@@ -78,7 +78,8 @@ export class JoinedStory {
     const run = this.run(runId);
     const held = run.texts[part] ?? '';
     if (run.end !== undefined) this.violations.push(`${id}: a delta after the end of ${runId}`);
-    if (held.length !== at) this.violations.push(`${id}: a delta at ${at} does not join the ${held.length} characters held of ${runId}`);
+    if (held.length !== at)
+      this.violations.push(`${id}: a delta at ${at} does not join the ${held.length} characters held of ${runId}`);
     run.texts[part] = held + text;
   }
 

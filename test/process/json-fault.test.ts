@@ -14,9 +14,17 @@ function isJson(text: string): boolean {
 
 describe('a fault in JSON', () => {
   it('is found exactly where the parser refuses the text', () => {
-    const broken = fc.tuple(fc.json(), fc.nat(), fc.nat({ max: 3 }), fc.constantFrom('', ',', '}', ']', '"', ':', '0', '-', '.', 'e', '\\', ' ', '\n', 'null', '[', '{')).map(
-      ([json, at, removed, put]) => json.slice(0, at % (json.length + 1)) + put + json.slice((at % (json.length + 1)) + removed),
-    );
+    const broken = fc
+      .tuple(
+        fc.json(),
+        fc.nat(),
+        fc.nat({ max: 3 }),
+        fc.constantFrom('', ',', '}', ']', '"', ':', '0', '-', '.', 'e', '\\', ' ', '\n', 'null', '[', '{'),
+      )
+      .map(
+        ([json, at, removed, put]) =>
+          json.slice(0, at % (json.length + 1)) + put + json.slice((at % (json.length + 1)) + removed),
+      );
     fc.assert(
       fc.property(broken, (text) => {
         const fault = findJsonFault(text);

@@ -22,7 +22,10 @@ export class KillStory {
   async play({ kills, sessions }: KillPlan): Promise<void> {
     const server = this.#server;
     const story = new ChatStory({ server, token: server.token, random: this.#random, sessions });
-    await story.play(() => this.#killAll(story, kills), () => [{ name: 'last life', url: server.url }]);
+    await story.play(
+      () => this.#killAll(story, kills),
+      () => [{ name: 'last life', url: server.url }],
+    );
     console.info(`kills ${this.#kills}`);
     expect(story.takeovers).toBeGreaterThan(0);
   }

@@ -86,7 +86,14 @@ export class LastingReader {
   async #connect(): Promise<WireRecord | undefined> {
     const { server, token, sessionId, wire, history, name, random } = this.#options;
     const after = this.story.position;
-    history.record({ kind: 'connect', reader: name, session: sessionId, node: `life ${server.lives}`, wire, ...(after === undefined ? {} : { after }) });
+    history.record({
+      kind: 'connect',
+      reader: name,
+      session: sessionId,
+      node: `life ${server.lives}`,
+      wire,
+      ...(after === undefined ? {} : { after }),
+    });
     this.#connections += 1;
     let left = random.between(1, CONNECTION_EVENTS_MAX);
     const cutAfter = (event: SeenEvent): boolean => {

@@ -70,33 +70,63 @@ async function nodes(threads?: number): Promise<{ gateway: ServerProcess; token:
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
   writeFileSync(join(folder, 'handler.js'), HANDLERS);
-  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { default: { handler: './handler.js', model: 'code', ...(threads === undefined ? {} : { threads }) } } }));
-  const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory', HOLDLINE_LEASE_MS: String(LEASE_MS), HOLDLINE_AGENTS: join(folder, 'agents.json') };
-  const start = async (role: string): Promise<ServerProcess> => startedServer({ broker: redis.url, env: { ...env, HOLDLINE_ROLE: role } });
+  writeFileSync(
+    join(folder, 'agents.json'),
+    JSON.stringify({
+      agents: { default: { handler: './handler.js', model: 'code', ...(threads === undefined ? {} : { threads }) } },
+    }),
+  );
+  const env = {
+    HOLDLINE_JWT_SECRET: SECRET,
+    HOLDLINE_PROMISE: 'memory',
+    HOLDLINE_LEASE_MS: String(LEASE_MS),
+    HOLDLINE_AGENTS: join(folder, 'agents.json'),
+  };
+  const start = async (role: string): Promise<ServerProcess> =>
+    startedServer({ broker: redis.url, env: { ...env, HOLDLINE_ROLE: role } });
   const [gateway] = await Promise.all([start('gateway'), start('worker'), start('worker')]);
-  const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  const token = makeToken(
+    { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } },
+    { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+    Date.now(),
+  );
   return { gateway, token };
 }
 
 it('a handler that blocks its worker six leases long is ended, and none of the ten runs beside it fails', async () => {
   const { gateway, token } = await nodes();
   const names = Array.from({ length: NEIGHBOURS }, (_, i) => `neighbour-${i}`);
-  const runs = await Promise.all(names.map(async (name) => ({ name, runId: await prompt(gateway, name, 'count', token), story: new JoinedStory() })));
-  const blocker = { name: 'blocker', runId: await prompt(gateway, 'blocker', 'block', token), story: new JoinedStory() };
-  await Promise.all([...runs, blocker].map(async ({ name, runId, story }) => {
-    await (await follow(gateway, name, story, token)).until(() => story.hasEnded(runId));
-  }));
+  const runs = await Promise.all(
+    names.map(async (name) => ({ name, runId: await prompt(gateway, name, 'count', token), story: new JoinedStory() })),
+  );
+  const blocker = {
+    name: 'blocker',
+    runId: await prompt(gateway, 'blocker', 'block', token),
+    story: new JoinedStory(),
+  };
+  await Promise.all(
+    [...runs, blocker].map(async ({ name, runId, story }) => {
+      await (await follow(gateway, name, story, token)).until(() => story.hasEnded(runId));
+    }),
+  );
   const ends = runs.map(({ runId, story }) => story.run(runId).end);
   expect(ends.map((end) => [end?.event, end?.data['error']])).toEqual(runs.map(() => ['run.completed', undefined]));
   const words = Array.from({ length: WORDS }, (_, i) => `${i + 1} `).join('');
   for (const { runId, story } of runs) expect(story.text(runId)).toBe(words);
-  expect(blocker.story.run(blocker.runId).end).toMatchObject({ event: 'run.failed', data: { error: { code: 'worker-blocked' } } });
+  expect(blocker.story.run(blocker.runId).end).toMatchObject({
+    event: 'run.failed',
+    data: { error: { code: 'worker-blocked' } },
+  });
   expect((await post(gateway, 'blocker/messages', { content: 'count' }, token)).status).toBe(202);
 });
 
 it('a handler that computes in a thread for six leases keeps its worker, and every run completes at its first start', async () => {
   const { gateway, token } = await nodes(2);
-  const blocker = { name: 'blocker', runId: await prompt(gateway, 'blocker', 'block', token), story: new JoinedStory() };
+  const blocker = {
+    name: 'blocker',
+    runId: await prompt(gateway, 'blocker', 'block', token),
+    story: new JoinedStory(),
+  };
   const beside = { name: 'beside', runId: await prompt(gateway, 'beside', 'count', token), story: new JoinedStory() };
   for (const { name, runId, story } of [blocker, beside]) {
     const record = await follow(gateway, name, story, token);

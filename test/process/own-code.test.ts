@@ -45,7 +45,9 @@ function agentsFile(more: Readonly<Record<string, unknown>> = {}): string {
   for (const [name, text] of Object.entries(MODULES)) writeFileSync(join(folder, `${name}.js`), text);
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   cpSync(join(DIST, 'worker/agent-error.js'), join(folder, 'another-copy.js'));
-  const own = Object.fromEntries(Object.keys(MODULES).map((name) => [name, { handler: `./${name}.js` }])) as Readonly<Record<string, unknown>>;
+  const own = Object.fromEntries(Object.keys(MODULES).map((name) => [name, { handler: `./${name}.js` }])) as Readonly<
+    Record<string, unknown>
+  >;
   writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { ...own, ...more } }));
   return join(folder, 'agents.json');
 }
@@ -76,26 +78,41 @@ const FAILED = { event: 'run.failed', error: { code: 'agent-failed', message: 't
 describe('an error that the code of an agent leaves to nobody', () => {
   it('ends the run it came from and is named in the log, and everybody else goes on', async () => {
     const server = await startedServer({ env: { HOLDLINE_AGENTS: agentsFile(), HOLDLINE_LOG_LEVEL: 'debug' } });
-    expect(await logged(server, /"agent":"module".*left an error to nobody/)).toMatchObject({ level: 50, defect: 'RangeError' });
+    expect(await logged(server, /"agent":"module".*left an error to nobody/)).toMatchObject({
+      level: 50,
+      defect: 'RangeError',
+    });
     expect(await askAgent(server, 'rejects')).toEqual({ ...FAILED, text: '' });
     expect(await askAgent(server, 'deeper')).toEqual({ ...FAILED, text: 'kept' });
     expect(await askAgent(server, 'throws')).toEqual({ ...FAILED, text: '' });
-    expect(await askAgent(server, 'forgets')).toMatchObject({ event: 'run.failed', error: { code: 'unknown-agent', retryable: false } });
+    expect(await askAgent(server, 'forgets')).toMatchObject({
+      event: 'run.failed',
+      error: { code: 'unknown-agent', retryable: false },
+    });
     expect(await askAgent(server, 'late')).toMatchObject({ event: 'run.completed', text: 'done' });
     for (const agent of ['rejects', 'deeper', 'throws', 'late']) {
       const line = await logged(server, new RegExp(`"agent":"${agent}".*what is no AgentError`));
-      expect(line).toMatchObject({ level: 50, defect: 'RangeError', sessionId: expect.stringMatching(new RegExp(`(^|:)${agent}$`)) as string, runId: expect.any(String) as string });
+      expect(line).toMatchObject({
+        level: 50,
+        defect: 'RangeError',
+        sessionId: expect.stringMatching(new RegExp(`(^|:)${agent}$`)) as string,
+        runId: expect.any(String) as string,
+      });
     }
     expect(await askAgent(server, 'module')).toMatchObject({ event: 'run.completed', text: 'fine' });
     expect(server.child.isRunning).toBe(true);
     // Only the author who asks for it reads what the code said.
     const told = logOf(server).filter((line) => JSON.stringify(line).includes(WORDS));
-    expect(told.map(({ agent }) => agent)).toEqual(expect.arrayContaining(['module', 'rejects', 'deeper', 'throws', 'late']));
+    expect(told.map(({ agent }) => agent)).toEqual(
+      expect.arrayContaining(['module', 'rejects', 'deeper', 'throws', 'late']),
+    );
     expect(told.filter(({ level }) => level !== 20)).toEqual([]);
   });
 
   it('is left to the process where it came from no agent', async () => {
-    const script = (event: string): string => `import { watchStrays } from ${JSON.stringify(join(DIST, 'sdk/agent-scope.js'))};
+    const script = (
+      event: string,
+    ): string => `import { watchStrays } from ${JSON.stringify(join(DIST, 'sdk/agent-scope.js'))};
       const stop = watchStrays(); watchStrays()(); ${event}; setTimeout(() => console.log('still there'), 500);`;
     for (const event of ['Promise.reject(new Error("mine"))', 'setTimeout(() => { throw new Error("mine"); }, 1)']) {
       const child = new Child(process.execPath, ['--input-type=module', '-e', script(event)], { env: childEnv() });
@@ -110,33 +127,50 @@ describe('an error that the code of an agent leaves to nobody', () => {
 describe('an agent of its own code', () => {
   it('fails with the words of an AgentError of another copy of the package, and of nothing that only looks like one', async () => {
     const server = await startedServer({ env: { HOLDLINE_AGENTS: agentsFile() } });
-    expect(await askAgent(server, 'copied')).toMatchObject({ event: 'run.failed', error: { code: 'no-such-order', message: 'There is no such order.', retryable: true } });
+    expect(await askAgent(server, 'copied')).toMatchObject({
+      event: 'run.failed',
+      error: { code: 'no-such-order', message: 'There is no such order.', retryable: true },
+    });
     expect(await askAgent(server, 'forged')).toMatchObject(FAILED);
   });
 
   it('is refused at once when it asks whom nobody knows, or for what the asked one does not do', async () => {
     const server = await startedServer({ env: { HOLDLINE_AGENTS: agentsFile() } });
-    expect(await askAgent(server, 'asks')).toMatchObject({ event: 'run.failed', error: { code: 'unknown-agent', message: 'there is no agent nobody' } });
+    expect(await askAgent(server, 'asks')).toMatchObject({
+      event: 'run.failed',
+      error: { code: 'unknown-agent', message: 'there is no agent nobody' },
+    });
     expect(await askAgent(server, 'chooses')).toMatchObject({ event: 'run.failed', error: { code: 'unknown-model' } });
   });
 });
 
 describe('the list of agents', () => {
   it('is told to a client', async () => {
-    const server = await startedServer({ env: { HOLDLINE_AGENTS: agentsFile({ counter: { model: 'demo', description: 'counts' } }) } });
+    const server = await startedServer({
+      env: { HOLDLINE_AGENTS: agentsFile({ counter: { model: 'demo', description: 'counts' } }) },
+    });
     const client = createChatClient({ baseUrl: server.url, token: server.token });
     onTestFinished(() => client.close());
     const { agents, isComplete } = await client.agents();
     expect(isComplete).toBe(true);
     expect(agents.map(({ name }) => name)).toEqual([...Object.keys(MODULES), 'counter']);
-    expect(agents.at(-1)).toEqual({ name: 'counter', description: 'counts', model: 'demo', models: ['demo'], isDefault: false, isDemo: true });
+    expect(agents.at(-1)).toEqual({
+      name: 'counter',
+      description: 'counts',
+      model: 'demo',
+      models: ['demo'],
+      isDefault: false,
+      isDemo: true,
+    });
     expect(agents[0]).toMatchObject({ isDemo: false });
   });
 });
 
 describe('a model server that fails a run', () => {
   async function answering(status: number, body: unknown): Promise<string> {
-    const server: Server = createServer((_request, response) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body)));
+    const server: Server = createServer((_request, response) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body)),
+    );
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     onTestFinished(() => void server.close());
@@ -159,9 +193,21 @@ describe('a model server that fails a run', () => {
       ['keyless', /HTTP 401, invalid_api_key/, /none is configured/],
       ['locked', /HTTP 401, invalid_api_key/, /does not take the key in LOCKED_KEY/],
     ] as const) {
-      expect(await askAgent(server, agent)).toMatchObject({ event: 'run.failed', error: { code: 'upstream-refused', message: 'the model server refused the request: whoever runs this service must look at it' } });
+      expect(await askAgent(server, agent)).toMatchObject({
+        event: 'run.failed',
+        error: {
+          code: 'upstream-refused',
+          message: 'the model server refused the request: whoever runs this service must look at it',
+        },
+      });
       const line = await logged(server, new RegExp(`"agent":"${agent}".*a model server failed a run`));
-      expect(line).toMatchObject({ level: 40, tenant: 'default', sessionId: expect.stringMatching(new RegExp(`(^|:)${agent}$`)) as string, error: 'upstream-refused', why: expect.stringMatching(why) as string });
+      expect(line).toMatchObject({
+        level: 40,
+        tenant: 'default',
+        sessionId: expect.stringMatching(new RegExp(`(^|:)${agent}$`)) as string,
+        error: 'upstream-refused',
+        why: expect.stringMatching(why) as string,
+      });
       expect(line['hint']).toEqual(hint === undefined ? undefined : expect.stringMatching(hint));
     }
     expect(server.log.join('\n')).not.toContain(WORDS);

@@ -71,12 +71,28 @@ export class PersistentUser {
     }
   }
 
-  async prompt({ losesReply = false, isEndless = false }: { readonly losesReply?: boolean; readonly isEndless?: boolean } = {}): Promise<Prompted> {
+  async prompt({
+    losesReply = false,
+    isEndless = false,
+  }: { readonly losesReply?: boolean; readonly isEndless?: boolean } = {}): Promise<Prompted> {
     const { sessionId, random, agents, isModelDown } = this.#options;
     const messageId = `${sessionId}-m${this.prompts.length + 1}`;
-    const prompt: Prompted = { messageId, counts: [], runId: undefined, attempts: 0, isStopped: false, isEndless, hits: 0, mayFail: isModelDown() };
+    const prompt: Prompted = {
+      messageId,
+      counts: [],
+      runId: undefined,
+      attempts: 0,
+      isStopped: false,
+      isEndless,
+      hits: 0,
+      mayFail: isModelDown(),
+    };
     this.prompts.push(prompt);
-    const body = { messageId, content: isEndless ? this.#askForEver(prompt) : this.#ask(prompt), ...(agents === undefined ? {} : { agent: random.pick(agents) }) };
+    const body = {
+      messageId,
+      content: isEndless ? this.#askForEver(prompt) : this.#ask(prompt),
+      ...(agents === undefined ? {} : { agent: random.pick(agents) }),
+    };
     const tabs = random.between(1, 4) === 1 ? 2 : 1;
     while (prompt.runId === undefined) {
       prompt.attempts += 1;
@@ -108,7 +124,10 @@ export class PersistentUser {
   }
 
   /** Undefined where it must be asked again. */
-  async #send(body: { readonly messageId: string; readonly content: string }, hangUp: boolean): Promise<string | undefined> {
+  async #send(
+    body: { readonly messageId: string; readonly content: string },
+    hangUp: boolean,
+  ): Promise<string | undefined> {
     const { sessionId: session, history, moments } = this.#options;
     const { messageId, content } = body;
     const call = this.#nextCall();
@@ -130,7 +149,13 @@ export class PersistentUser {
     await this.#end(prompt, 'POST', 'cancel', 'no-active-run', { runId });
   }
 
-  async #end(prompt: Prompted, method: 'POST' | 'DELETE', path: string, refusal: string, body?: unknown): Promise<void> {
+  async #end(
+    prompt: Prompted,
+    method: 'POST' | 'DELETE',
+    path: string,
+    refusal: string,
+    body?: unknown,
+  ): Promise<void> {
     const { sessionId: session, history, moments } = this.#options;
     const runId = prompt.runId ?? '';
     for (;;) {
@@ -156,7 +181,9 @@ export class PersistentUser {
     for (;;) {
       const call = this.#nextCall();
       history.record({ kind: 'edit', call, session, messageId, content });
-      const answer = await this.#call({ method: 'PATCH', path: `messages/${messageId}`, body: { content } }, () => moments.happened('edit'));
+      const answer = await this.#call({ method: 'PATCH', path: `messages/${messageId}`, body: { content } }, () =>
+        moments.happened('edit'),
+      );
       if (answer?.status === 204) history.record({ kind: 'edited', call });
       const isLate = answer?.status === 409 && codeOf(answer) === 'not-waiting';
       if (isLate) history.record({ kind: 'refused', call, code: 'not-waiting' });

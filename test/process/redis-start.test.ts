@@ -19,7 +19,10 @@ async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
 }
 
 async function verify(broker: string, promise?: string): Promise<CommandRun> {
-  return run(['topics', 'verify'], { HOLDLINE_BROKER: broker, ...(promise === undefined ? {} : { HOLDLINE_PROMISE: promise }) });
+  return run(['topics', 'verify'], {
+    HOLDLINE_BROKER: broker,
+    ...(promise === undefined ? {} : { HOLDLINE_PROMISE: promise }),
+  });
 }
 
 describe('topics verify', () => {
@@ -30,9 +33,21 @@ describe('topics verify', () => {
       startRedis(),
       startRedis({ appendfsync: 'always', maxmemory: '100mb', policy: 'allkeys-lru' }),
     ]);
-    expect(await verify(always.url)).toEqual({ code: 0, stderr: '', stdout: expect.stringMatching(/^broker\tredis:\/\/127\.0\.0\.1:\d+\nstate\tready\npromise\t.*always.*power cut.*\n$/) as string });
-    expect(await verify(everysec.url, 'everysec')).toMatchObject({ code: 0, stdout: expect.stringMatching(/promise\t.*everysec/) as string });
-    expect(await verify(memory.url, 'memory')).toMatchObject({ code: 0, stdout: expect.stringMatching(/promise\t.*memory/) as string });
+    expect(await verify(always.url)).toEqual({
+      code: 0,
+      stderr: '',
+      stdout: expect.stringMatching(
+        /^broker\tredis:\/\/127\.0\.0\.1:\d+\nstate\tready\npromise\t.*always.*power cut.*\n$/,
+      ) as string,
+    });
+    expect(await verify(everysec.url, 'everysec')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/promise\t.*everysec/) as string,
+    });
+    expect(await verify(memory.url, 'memory')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/promise\t.*memory/) as string,
+    });
     const refusals: readonly [CommandRun, RegExp][] = [
       [await verify(everysec.url), /appendfsync is everysec: set it to always/],
       [await verify(memory.url), /set appendonly to yes/],
@@ -49,8 +64,14 @@ describe('topics verify', () => {
   it('counts the replicas that are there', async () => {
     const master = await startRedis({ appendfsync: 'always' });
     const replica = await startRedis({ replicaOf: master });
-    expect(await verify(master.url, 'replicated:1')).toMatchObject({ code: 0, stdout: expect.stringMatching(/promise\t.*1 replica/) as string });
-    expect(await verify(replica.url, 'memory')).toMatchObject({ code: EXIT_CONFIGURATION, stderr: expect.stringContaining('name its master') as string });
+    expect(await verify(master.url, 'replicated:1')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/promise\t.*1 replica/) as string,
+    });
+    expect(await verify(replica.url, 'memory')).toMatchObject({
+      code: EXIT_CONFIGURATION,
+      stderr: expect.stringContaining('name its master') as string,
+    });
   });
 
   it('takes a cluster for a cluster, and nothing else for one', async () => {
@@ -58,15 +79,23 @@ describe('topics verify', () => {
     onTestFinished(() => cluster.close());
     const [one = ''] = cluster.urls;
     const seeds = cluster.nodes.map(({ port }) => `127.0.0.1:${port}`).join(',');
-    expect(await verify(`redis-cluster://${seeds}`)).toMatchObject({ code: 0, stdout: expect.stringMatching(/promise\t.*always/) as string });
-    expect(await verify(one)).toMatchObject({ code: EXIT_CONFIGURATION, stderr: expect.stringContaining('redis-cluster://') as string });
+    expect(await verify(`redis-cluster://${seeds}`)).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/promise\t.*always/) as string,
+    });
+    expect(await verify(one)).toMatchObject({
+      code: EXIT_CONFIGURATION,
+      stderr: expect.stringContaining('redis-cluster://') as string,
+    });
   });
 });
 
 describe('a start', () => {
   it('without its Redis is over soon, to be tried again, and shows no password', async () => {
     const port = await freePort();
-    const { code, stdout, stderr } = await run(['worker'], { HOLDLINE_BROKER: `redis://holdline:canary-password@127.0.0.1:${port}` });
+    const { code, stdout, stderr } = await run(['worker'], {
+      HOLDLINE_BROKER: `redis://holdline:canary-password@127.0.0.1:${port}`,
+    });
     expect({ code, stdout }).toEqual({ code: EXIT_TRY_LATER, stdout: '' });
     expect(stderr).toMatch(/^holdline: unavailable: .*ECONNREFUSED/);
     expect(stderr).not.toContain('canary-password');

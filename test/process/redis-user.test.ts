@@ -26,7 +26,10 @@ function documentedRules(): string[] {
 }
 
 it('a gateway and a worker serve a chat as the documented user, which cannot read what is not theirs', async () => {
-  const redis = await RedisServer.start({ appendfsync: 'always', more: { requirepass: 'canary-requirepass', masterauth: 'canary-masterauth' } });
+  const redis = await RedisServer.start({
+    appendfsync: 'always',
+    more: { requirepass: 'canary-requirepass', masterauth: 'canary-masterauth' },
+  });
   onTestFinished(() => redis.close());
   const admin = new Redis(redis.url.replace('//', '//:canary-requirepass@'));
   onTestFinished(() => admin.disconnect());
@@ -34,24 +37,50 @@ it('a gateway and a worker serve a chat as the documented user, which cannot rea
   await admin.set('others', 'canary-value');
   const broker = redis.url.replace('//', '//holdline:password@');
   const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_REDIS_APPENDFSYNC: 'always' };
-  const start = async (role: string): Promise<ServerProcess> => startedServer({ broker, env: { ...env, HOLDLINE_ROLE: role } });
+  const start = async (role: string): Promise<ServerProcess> =>
+    startedServer({ broker, env: { ...env, HOLDLINE_ROLE: role } });
   const [gateway] = await Promise.all([start('gateway'), start('worker')]);
-  const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  const token = makeToken(
+    { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } },
+    { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+    Date.now(),
+  );
   await prompt(gateway, 'trip', 'count 50 at 200/s', token);
   const live = await readSse({ url: gateway.url, token, sessionId: 'trip' });
   await live.until(({ event }) => event === 'run.completed');
-  expect(await call({ method: 'GET', url: `${gateway.url}/v1/sessions`, token })).toMatchObject({ status: 200, body: { sessions: [{ sessionId: 'trip' }] } });
-  expect(await call({ method: 'DELETE', url: `${gateway.url}/v1/sessions/trip`, token })).toMatchObject({ status: 204 });
+  expect(await call({ method: 'GET', url: `${gateway.url}/v1/sessions`, token })).toMatchObject({
+    status: 200,
+    body: { sessions: [{ sessionId: 'trip' }] },
+  });
+  expect(await call({ method: 'DELETE', url: `${gateway.url}/v1/sessions/trip`, token })).toMatchObject({
+    status: 204,
+  });
   expect(await live.ended).toBe('ended');
-  expect(await run(['topics', 'verify'], { HOLDLINE_BROKER: broker, HOLDLINE_REDIS_APPENDFSYNC: 'always' })).toMatchObject({ code: 0, stdout: expect.stringMatching(/promise\t.*always.*as this node was told/) as string });
+  expect(
+    await run(['topics', 'verify'], { HOLDLINE_BROKER: broker, HOLDLINE_REDIS_APPENDFSYNC: 'always' }),
+  ).toMatchObject({ code: 0, stdout: expect.stringMatching(/promise\t.*always.*as this node was told/) as string });
 
   const user = new Redis(broker);
   onTestFinished(() => user.disconnect());
   const forbidden = [
-    ['CONFIG', 'GET', 'requirepass'], ['CONFIG', 'GET', '*'], ['ACL', 'LIST'], ['KEYS', '*'], ['SCAN', '0'], ['RANDOMKEY'], ['GET', 'others'],
-    ['FLUSHALL'], ['MONITOR'], ['REPLICAOF', 'NO', 'ONE'], ['SHUTDOWN'], ['EVAL', 'return redis.call("CONFIG", "GET", "requirepass")', '0'], ['SUBSCRIBE', 'others'],
+    ['CONFIG', 'GET', 'requirepass'],
+    ['CONFIG', 'GET', '*'],
+    ['ACL', 'LIST'],
+    ['KEYS', '*'],
+    ['SCAN', '0'],
+    ['RANDOMKEY'],
+    ['GET', 'others'],
+    ['FLUSHALL'],
+    ['MONITOR'],
+    ['REPLICAOF', 'NO', 'ONE'],
+    ['SHUTDOWN'],
+    ['EVAL', 'return redis.call("CONFIG", "GET", "requirepass")', '0'],
+    ['SUBSCRIBE', 'others'],
   ] as const;
-  for (const [command, ...args] of forbidden) await expect(user.call(command, ...args), command).rejects.toThrow(/NOPERM|No permissions|no permissions|not allowed/);
+  for (const [command, ...args] of forbidden)
+    await expect(user.call(command, ...args), command).rejects.toThrow(
+      /NOPERM|No permissions|no permissions|not allowed/,
+    );
 });
 
 it('a start warns of a Redis beyond this machine that has neither a password nor TLS', async () => {

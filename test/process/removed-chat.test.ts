@@ -33,19 +33,31 @@ async function start(engine: 'log' | 'redis', more: Readonly<Record<string, stri
   const folder = mkdtempSync(join(tmpdir(), 'holdline-removed-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
-  writeFileSync(join(folder, 'asks.js'), 'export async function agent(chat, writer) { const ask = await chat.ask("asked", chat.prompt); await writer.text(await ask.answer); }');
-  writeFileSync(join(folder, 'asked.js'), 'export async function agent(chat, writer) { const ask = await chat.ask("counter", chat.prompt); await writer.text(await ask.answer); }');
+  writeFileSync(
+    join(folder, 'asks.js'),
+    'export async function agent(chat, writer) { const ask = await chat.ask("asked", chat.prompt); await writer.text(await ask.answer); }',
+  );
+  writeFileSync(
+    join(folder, 'asked.js'),
+    'export async function agent(chat, writer) { const ask = await chat.ask("counter", chat.prompt); await writer.text(await ask.answer); }',
+  );
   const agents = { default: { handler: './asks.js' }, asked: { handler: './asked.js' }, counter: { model: 'demo' } };
   writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents }));
   const redis = engine === 'redis' ? await RedisServer.start({ appendfsync: 'always' }) : undefined;
   if (redis !== undefined) onTestFinished(() => redis.close());
   const broker = redis === undefined ? {} : { broker: redis.url };
-  const server = await startedServer({ ...broker, env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_AGENTS: join(folder, 'agents.json'), ...more } });
+  const server = await startedServer({
+    ...broker,
+    env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_AGENTS: join(folder, 'agents.json'), ...more },
+  });
   const env = { HOLDLINE_BROKER: redis?.url ?? `log:${server.folder}`, HOLDLINE_JWT_SECRET: SECRET };
   const token = (await run(['token', '--sub', 'you'], env)).stdout.trim();
   const list = async (pattern: string): Promise<string[]> => {
     const { stdout } = await run(['topics', 'ls', pattern], env);
-    return stdout.split('\n').filter((line) => line !== '').map((line) => line.split('\t')[0] ?? '');
+    return stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => line.split('\t')[0] ?? '');
   };
   return {
     server,
@@ -69,12 +81,16 @@ async function answered({ server, token }: Rig, sessionId: string): Promise<void
 const ALL = ['chat/*', 'request/*/*', 'request/*/*/*', 'response/*', 'cursors/*'];
 
 describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
-  it('a removed chat takes its requests and what its runs asked with it, and no other chat\'s', async () => {
+  it("a removed chat takes its requests and what its runs asked with it, and no other chat's", async () => {
     const rig = await start(engine);
     for (const sessionId of ['trip', 'trip2', 'tri']) await answered(rig, sessionId);
     const before = await rig.topics(...ALL);
     for (const sessionId of ['trip', 'trip2', 'tri']) {
-      expect(before.filter((topic) => new RegExp(`/${sessionId}([.]|$)`).test(topic)).map((topic) => topic.replace(/\.[^.]*$/, '.…'))).toEqual([
+      expect(
+        before
+          .filter((topic) => new RegExp(`/${sessionId}([.]|$)`).test(topic))
+          .map((topic) => topic.replace(/\.[^.]*$/, '.…')),
+      ).toEqual([
         `chat/${sessionId}`,
         `request/default/${sessionId}`,
         `request/asked/1/${sessionId}.1.…`,
@@ -83,10 +99,15 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
         `response/${sessionId}.2.…`,
       ]);
     }
-    expect((await call({ method: 'DELETE', url: `${rig.server.url}/v1/sessions/trip`, token: rig.token })).status).toBe(204);
+    expect((await call({ method: 'DELETE', url: `${rig.server.url}/v1/sessions/trip`, token: rig.token })).status).toBe(
+      204,
+    );
     const kept = before.filter((topic) => !/\/trip([.]|$)/.test(topic));
     expect(kept).toHaveLength(12);
-    await vi.waitFor(async () => expect(await rig.topics(...ALL)).toEqual(kept), { timeout: timeLimit(15_000), interval: 500 });
+    await vi.waitFor(async () => expect(await rig.topics(...ALL)).toEqual(kept), {
+      timeout: timeLimit(15_000),
+      interval: 500,
+    });
     // The id is free, and its new chat is served.
     await answered(rig, 'trip');
   });
@@ -96,11 +117,24 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
     const { server, token } = rig;
     const gone = (): string[] => server.log.filter((line) => line.includes('"run ended"'));
     for (const sessionId of ['one', 'two', 'three', 'four']) {
-      const { body } = await post(server, `${sessionId}/messages`, { content: 'count 5000 at 500/s', agent: 'counter' }, token);
+      const { body } = await post(
+        server,
+        `${sessionId}/messages`,
+        { content: 'count 5000 at 500/s', agent: 'counter' },
+        token,
+      );
       const story = new JoinedStory();
       await (await follow(server, sessionId, story, token)).until(() => story.text(String(body['runId'])).length > 100);
       expect((await call({ method: 'DELETE', url: `${server.url}/v1/sessions/${sessionId}`, token })).status).toBe(204);
-      await vi.waitFor(() => expect(gone().map((line) => JSON.parse(line) as unknown).at(-1)).toMatchObject({ runId: body['runId'], agent: 'counter', outcome: 'gone', attempts: 1 }), { timeout: timeLimit(15_000) });
+      await vi.waitFor(
+        () =>
+          expect(
+            gone()
+              .map((line) => JSON.parse(line) as unknown)
+              .at(-1),
+          ).toMatchObject({ runId: body['runId'], agent: 'counter', outcome: 'gone', attempts: 1 }),
+        { timeout: timeLimit(15_000) },
+      );
     }
     expect(gone()).toHaveLength(4);
   });
@@ -110,9 +144,16 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
     await answered(rig, 'trip');
     const { body } = await call({ method: 'GET', url: `${rig.server.url}/v1/sessions/trip`, token: rig.token });
     expect(Date.parse(String(body['expiresAt'])) - Date.parse(String(body['lastActiveAt']))).toBe(2 * 60 * 60 * 1000);
-    await vi.waitFor(async () => expect(await rig.ttl('request/default/trip')).toBe(2 * 60 * 60 * 1000), { timeout: timeLimit(15_000), interval: 500 });
+    await vi.waitFor(async () => expect(await rig.ttl('request/default/trip')).toBe(2 * 60 * 60 * 1000), {
+      timeout: timeLimit(15_000),
+      interval: 500,
+    });
     const day = 24 * 60 * 60 * 1000;
-    for (const topic of await rig.topics('request/*/*/*')) await vi.waitFor(async () => expect(await rig.ttl(topic)).toBe(day), { timeout: timeLimit(15_000), interval: 500 });
+    for (const topic of await rig.topics('request/*/*/*'))
+      await vi.waitFor(async () => expect(await rig.ttl(topic)).toBe(day), {
+        timeout: timeLimit(15_000),
+        interval: 500,
+      });
     // Whoever asks for another time gets it.
     const url = `${rig.server.url}/v1/sessions`;
     await call({ method: 'POST', url, token: rig.token, body: { sessionId: 'short', ttlMs: 60_000 } });

@@ -51,7 +51,10 @@ interface Cutting {
 }
 
 /** One reader with as many connections as there are cuts, and one more. */
-async function readCutting(sessionId: string, { cuts, wireOf, isOver, beforeConnection }: Cutting): Promise<JoinedStory> {
+async function readCutting(
+  sessionId: string,
+  { cuts, wireOf, isOver, beforeConnection }: Cutting,
+): Promise<JoinedStory> {
   const story = new JoinedStory();
   for (let index = 0; index <= cuts.length; index += 1) {
     await beforeConnection?.(index);
@@ -59,7 +62,13 @@ async function readCutting(sessionId: string, { cuts, wireOf, isOver, beforeConn
       story.add(event);
       return isOver(story) || numbersIn(story) >= (cuts[index] ?? Number.POSITIVE_INFINITY);
     };
-    const record = await wireOf(index)({ url: server.url, token: server.token, sessionId, after: story.position, cutAfter });
+    const record = await wireOf(index)({
+      url: server.url,
+      token: server.token,
+      sessionId,
+      after: story.position,
+      cutAfter,
+    });
     expect(await record.ended).toBe('cut');
   }
   expect(story.violations).toEqual([]);
@@ -79,7 +88,12 @@ describe.concurrent(`an answer of ${COUNT} tokens, cut ${CUTS} times at random`,
     const cuts = randomCuts(seededRandom(`resume ${name}`));
     const story = await readCutting(sessionId, { cuts, wireOf, isOver: (held) => held.hasEnded(runId) });
     expect(story.text(runId)).toBe(counted(COUNT));
-    expect(story.steps.map(({ event }) => event)).toEqual(['message.created', 'run.queued', 'run.started', 'run.completed']);
+    expect(story.steps.map(({ event }) => event)).toEqual([
+      'message.created',
+      'run.queued',
+      'run.started',
+      'run.completed',
+    ]);
   });
 
   it('with a second prompt sent in the middle, which waits for its turn', async () => {
@@ -117,7 +131,9 @@ describe('after its end, from every offset in turn', () => {
       if (event.id !== undefined) held.set(offsetOf(event.id), story.text(runId).length);
       return story.hasEnded(runId);
     };
-    await (await readSse({ url: server.url, token: server.token, sessionId: 'every', cutAfter })).ended;
+    await (
+      await readSse({ url: server.url, token: server.token, sessionId: 'every', cutAfter })
+    ).ended;
     head = story.position ?? '';
     expect(story.text(runId)).toBe(full);
   });
@@ -132,12 +148,16 @@ describe('after its end, from every offset in turn', () => {
     let atLeast = 0;
     for (let offset = 0; offset <= offsetOf(head); offset += 1) {
       const events = await resume(`${epoch}.${offset}`);
-      const deltas = events.filter(({ event }) => event === 'delta').map(({ data }) => data as { at: number; text: string });
+      const deltas = events
+        .filter(({ event }) => event === 'delta')
+        .map(({ data }) => data as { at: number; text: string });
       const at = deltas[0]?.at ?? full.length;
       expect(deltas.map(({ text }) => text).join(''), `after ${offset}`).toBe(full.slice(at));
       expect(at, `after ${offset}`).toBeGreaterThanOrEqual(atLeast);
       if (held.has(offset)) expect(at, `after ${offset}`).toBe(held.get(offset));
-      expect(events.filter(({ event }) => event === 'run.completed').length, `after ${offset}`).toBe(offset < offsetOf(head) ? 1 : 0);
+      expect(events.filter(({ event }) => event === 'run.completed').length, `after ${offset}`).toBe(
+        offset < offsetOf(head) ? 1 : 0,
+      );
       atLeast = at;
     }
     expect(atLeast).toBe(full.length);

@@ -15,7 +15,11 @@ const SECRET = 'a secret of more than thirty-two bytes for tests';
 
 function tokenOf(sub: string): string {
   const auth = { keys: { kind: 'secret', secret: Buffer.from(SECRET) } } as const;
-  return makeToken({ auth, broker: { engine: 'memory' } }, { sub, scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+  return makeToken(
+    { auth, broker: { engine: 'memory' } },
+    { sub, scope: 'chat', tenant: 'default', ttl: '1h' },
+    Date.now(),
+  );
 }
 
 async function brokerOf(engine: string): Promise<{ broker?: string; env?: Record<string, string> }> {
@@ -25,20 +29,34 @@ async function brokerOf(engine: string): Promise<{ broker?: string; env?: Record
   return { broker: redis.url, env: { HOLDLINE_PROMISE: 'memory' } };
 }
 
-const as = (server: ServerProcess, user: string) => (method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<HttpAnswer> =>
-  call({ method, url: `${server.url}/v1/sessions${path}`, token: tokenOf(user), ...(body === undefined ? {} : { body }) });
+const as =
+  (server: ServerProcess, user: string) =>
+  (method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<HttpAnswer> =>
+    call({
+      method,
+      url: `${server.url}/v1/sessions${path}`,
+      token: tokenOf(user),
+      ...(body === undefined ? {} : { body }),
+    });
 
 describe.each(['log', 'redis'])('on the engine %s', (engine) => {
   it('an id is each user’s own, its cursors go with it, and sessions of before stay readable', async () => {
     const { broker, env } = await brokerOf(engine);
-    const options = { ...(broker === undefined ? {} : { broker }), env: { ...env, HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_SESSION_IDS: 'tenant' } };
+    const options = {
+      ...(broker === undefined ? {} : { broker }),
+      env: { ...env, HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_SESSION_IDS: 'tenant' },
+    };
     const before = await startedServer(options);
     const old = as(before, 'ann');
     expect((await old('POST', '/old/messages', { content: 'count 3 at 1000/s' })).status).toBe(202);
     expect((await old('PUT', '/old/cursors/c', { position: 'latest' })).status).toBe(204);
     await before.kill('SIGTERM');
 
-    const server = await startedServer({ ...options, folder: before.folder, env: { ...env, HOLDLINE_JWT_SECRET: SECRET } });
+    const server = await startedServer({
+      ...options,
+      folder: before.folder,
+      env: { ...env, HOLDLINE_JWT_SECRET: SECRET },
+    });
     const [ann, bob] = [as(server, 'ann'), as(server, 'bob')];
     expect((await ann('GET', '/old/messages')).body['messages']).toMatchObject([{ content: 'count 3 at 1000/s' }, {}]);
     expect((await ann('GET', '/old/cursors/c')).status).toBe(200);

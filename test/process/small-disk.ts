@@ -36,7 +36,7 @@ export class SmallDisk {
   async fill(): Promise<void> {
     const file = await open(this.#ballast(), 'a');
     try {
-      for (let size = BALLAST_BYTES; size >= 1; ) {
+      for (let size = BALLAST_BYTES; size >= 1;) {
         const { bytesWritten } = await file.write(Buffer.alloc(size)).catch(noSpace);
         if (bytesWritten < size) size = Math.floor(size / 2);
       }

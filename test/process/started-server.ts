@@ -17,19 +17,34 @@ export async function startedServer(options: ServerOptions = {}): Promise<Server
 }
 
 /** `path` below `/v1/sessions/`. */
-export async function post(server: ServerProcess, path: string, body: unknown, token = server.token): Promise<HttpAnswer> {
+export async function post(
+  server: ServerProcess,
+  path: string,
+  body: unknown,
+  token = server.token,
+): Promise<HttpAnswer> {
   return call({ method: 'POST', url: `${server.url}/v1/sessions/${path}`, token, body });
 }
 
 /** The id of the run. */
-export async function prompt(server: ServerProcess, sessionId: string, content: string, token = server.token): Promise<string> {
+export async function prompt(
+  server: ServerProcess,
+  sessionId: string,
+  content: string,
+  token = server.token,
+): Promise<string> {
   const { status, body } = await post(server, `${sessionId}/messages`, { content }, token);
   expect(status, JSON.stringify(body)).toBe(202);
   return String(body['runId']);
 }
 
 /** Goes on from the story's position, and into the story. */
-export async function follow(server: ServerProcess, sessionId: string, story: JoinedStory, token = server.token): Promise<WireRecord> {
+export async function follow(
+  server: ServerProcess,
+  sessionId: string,
+  story: JoinedStory,
+  token = server.token,
+): Promise<WireRecord> {
   return readSse({ url: server.url, token, sessionId, after: story.position, cutAfter: into(story) });
 }
 

@@ -41,7 +41,10 @@ export class TortureRig {
     const upstream = await UpstreamProcess.start();
     const env = { HOLDLINE_AGENTS: join(folder, 'agents.json'), HOLDLINE_LEASE_MS: String(LEASE_MS) };
     await writeFile(env.HOLDLINE_AGENTS, JSON.stringify({ agents: agentsAt(upstream.baseUrl) }));
-    const holdline = engine === 'embedded' ? await ServerProcess.start({ env }) : await ClusterRig.start(await RedisServer.start({ appendfsync: 'always' }), env);
+    const holdline =
+      engine === 'embedded'
+        ? await ServerProcess.start({ env })
+        : await ClusterRig.start(await RedisServer.start({ appendfsync: 'always' }), env);
     return new TortureRig(engine, upstream, holdline, folder);
   }
 
@@ -53,7 +56,10 @@ export class TortureRig {
     const run = async (story: ChatStory): Promise<void> => strike(new Torture(story, this.#victims()));
     if (holdline instanceof ClusterRig) return playOnCluster(holdline, play, run);
     const story = new ChatStory({ ...play, server: holdline, token: holdline.token, random: seededRandom(name) });
-    await story.play(async () => run(story), () => [{ name: 'last life', url: holdline.url }]);
+    await story.play(
+      async () => run(story),
+      () => [{ name: 'last life', url: holdline.url }],
+    );
     return story;
   }
 
@@ -73,7 +79,11 @@ export class TortureRig {
     const holdline = this.#holdline;
     if (holdline instanceof ServerProcess) return [victim('server', holdline), model];
     const [gateways, workers] = [holdline.gateways, holdline.workers];
-    return [model, ...gateways.map((one, i) => victim(`gateway-${i + 1}`, one)), ...workers.map((one, i) => victim(`worker-${i + 1}`, one))];
+    return [
+      model,
+      ...gateways.map((one, i) => victim(`gateway-${i + 1}`, one)),
+      ...workers.map((one, i) => victim(`worker-${i + 1}`, one)),
+    ];
   }
 }
 
@@ -81,9 +91,19 @@ const LOG_LINES = 60;
 
 function agentsAt(url: string): Readonly<Record<(typeof AGENTS)[number], object>> {
   const counting = { url, model: 'counting', attemptsMax: ATTEMPTS_MAX };
-  return { goer: { ...counting, prefill: 'vllm', takeover: 'continue' }, starter: { ...counting, takeover: 'restart' } };
+  return {
+    goer: { ...counting, prefill: 'vllm', takeover: 'continue' },
+    starter: { ...counting, takeover: 'restart' },
+  };
 }
 
 function victim(name: string, process: Omit<Victim, 'name' | 'isModel'>, isModel = false): Victim {
-  return { name, isModel, kill: () => process.kill(), restart: () => process.restart(), freeze: () => process.freeze(), thaw: () => process.thaw() };
+  return {
+    name,
+    isModel,
+    kill: () => process.kill(),
+    restart: () => process.restart(),
+    freeze: () => process.freeze(),
+    thaw: () => process.thaw(),
+  };
 }

@@ -25,7 +25,10 @@ beforeAll(async () => {
   mock.onMessage('a slow story', { content: STORY }, { ...STEADY, streamingProfile: { ttft: 5, tps: 300 } });
   mock.onMessage('a cut story', { content: STORY }, { ...STEADY, truncateAfterChunks: 20 });
   mock.onMessage('a dropped story', { content: STORY }, { chunkSize: 3, latency: 5, disconnectAfterMs: 100 });
-  mock.on({ userMessage: 'not yet', sequenceIndex: 0 }, { error: { message: 'slow down', type: 'rate_limit_error' }, status: 429 });
+  mock.on(
+    { userMessage: 'not yet', sequenceIndex: 0 },
+    { error: { message: 'slow down', type: 'rate_limit_error' }, status: 429 },
+  );
   mock.onMessage('not yet', { content: 'Now.' });
   mock.onMessage('always 429', { content: STORY }, { chaos: { rateLimitRate: 1 } });
   mock.onMessage('always 500', { content: STORY }, { chaos: { dropRate: 1 } });
@@ -70,7 +73,12 @@ describe.concurrent('aimock', () => {
     const { text, end, deltas } = await ask(server, 'story', 'a story, please');
     expect(text).toBe(STORY);
     expect(deltas).toBeGreaterThan(1);
-    expect(end).toMatchObject({ event: 'run.completed', finishReason: 'stop', length: STORY.length, usage: { outputTokens: expect.any(Number) as number } });
+    expect(end).toMatchObject({
+      event: 'run.completed',
+      finishReason: 'stop',
+      length: STORY.length,
+      usage: { outputTokens: expect.any(Number) as number },
+    });
   });
 
   it('cut in the middle is a failure, and what was said stays', async () => {
@@ -79,7 +87,10 @@ describe.concurrent('aimock', () => {
     expect(text).not.toBe('');
     expect(STORY.startsWith(text)).toBe(true);
     const { body } = await call({ method: 'GET', url: `${server.url}/v1/sessions/cut/messages`, token: server.token });
-    expect(body['messages']).toMatchObject([{ role: 'user' }, { role: 'assistant', runId: run.runId, content: text, status: 'failed' }]);
+    expect(body['messages']).toMatchObject([
+      { role: 'user' },
+      { role: 'assistant', runId: run.runId, content: text, status: 'failed' },
+    ]);
   });
 
   it('that hangs up in the middle is a failure', async () => {
@@ -113,7 +124,11 @@ describe.concurrent('aimock', () => {
     const asked = mock.getRequests().map(({ body }) => body as { model?: string; messages?: unknown[] } | null);
     expect(asked.find((body) => JSON.stringify(body).includes('what did I say'))).toMatchObject({
       model: 'some-model',
-      messages: [{ role: 'user', content: 'a story' }, { role: 'assistant', content: STORY }, { role: 'user', content: 'what did I say?' }],
+      messages: [
+        { role: 'user', content: 'a story' },
+        { role: 'assistant', content: STORY },
+        { role: 'user', content: 'what did I say?' },
+      ],
     });
   });
 
@@ -141,21 +156,32 @@ describe('a server that was killed in the middle of an answer', () => {
     await (await follow(server, 'killed', story)).until(() => story.hasEnded(runId));
     expect(story.text(runId)).toBe(STORY);
     expect(story.violations).toEqual([]);
-    expect(story.steps.find(({ event }) => event === 'run.restarted')?.data).toMatchObject({ attempt: 2, part: 0, at: 0 });
+    expect(story.steps.find(({ event }) => event === 'run.restarted')?.data).toMatchObject({
+      attempt: 2,
+      part: 0,
+      at: 0,
+    });
   });
 });
 
 describe('openai-mock-api', () => {
   it('streams an answer to who has its key', async () => {
     const port = await freePort();
-    const messages = [{ role: 'user', content: 'hello' }, { role: 'assistant', content: 'Hello from a second server.' }];
+    const messages = [
+      { role: 'user', content: 'hello' },
+      { role: 'assistant', content: 'Hello from a second server.' },
+    ];
     const config = JSON.stringify({ apiKey: 'mock-key', responses: [{ id: 'hello', messages }] });
     const cli = fileURLToPath(new URL('../../node_modules/openai-mock-api/dist/cli.js', import.meta.url));
     const model = new Child(process.execPath, [cli, '--config', '-', '--port', String(port)], { input: config });
     onTestFinished(async () => {
       await model.kill();
     });
-    const env = { HOLDLINE_MODEL_URL: `http://127.0.0.1:${port}/v1`, HOLDLINE_MODEL: 'gpt-any', HOLDLINE_MODEL_KEY: 'mock-key' };
+    const env = {
+      HOLDLINE_MODEL_URL: `http://127.0.0.1:${port}/v1`,
+      HOLDLINE_MODEL: 'gpt-any',
+      HOLDLINE_MODEL_KEY: 'mock-key',
+    };
     const [knows] = await Promise.all([startedServer({ env }), model.line(/started on port/)]);
     const { text, end } = await ask(knows, 'hello', 'hello');
     expect(end).toMatchObject({ event: 'run.completed', finishReason: 'stop' });
@@ -169,6 +195,8 @@ describe('a model server that is not there', () => {
   it('is a failure worth another try', async () => {
     await mock.stop();
     isModelUp = false;
-    expect((await ask(server, 'nobody', 'hello')).end).toMatchObject(failedWith('upstream-unreachable', true) as object);
+    expect((await ask(server, 'nobody', 'hello')).end).toMatchObject(
+      failedWith('upstream-unreachable', true) as object,
+    );
   });
 });

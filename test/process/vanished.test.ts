@@ -14,12 +14,19 @@ import { prompt, startedServer } from './started-server.ts';
 vi.setConfig({ testTimeout: timeLimit(90_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
-const token = makeToken({ auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+const token = makeToken(
+  { auth: { keys: { kind: 'secret', secret: Buffer.from(SECRET) } }, broker: { engine: 'memory' } },
+  { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+  Date.now(),
+);
 
 async function started(): Promise<{ redis: RedisServer; server: ServerProcess }> {
   const redis = await RedisServer.start();
   onTestFinished(() => redis.close());
-  const server = await startedServer({ broker: redis.url, env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory' } });
+  const server = await startedServer({
+    broker: redis.url,
+    env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_PROMISE: 'memory' },
+  });
   return { redis, server };
 }
 
@@ -30,7 +37,8 @@ async function readers({ url }: ServerProcess, sessionId: string): Promise<reado
   return records;
 }
 
-const reasons = ({ events }: WireRecord): unknown[] => events.filter(({ event }) => event === 'reset').map(({ data }) => data['reason']);
+const reasons = ({ events }: WireRecord): unknown[] =>
+  events.filter(({ event }) => event === 'reset').map(({ data }) => data['reason']);
 
 async function answered(server: ServerProcess, sessionId: string): Promise<void> {
   await prompt(server, sessionId, 'count 3 at 100/s', token);
@@ -62,7 +70,9 @@ describe('a reader of a chat in Redis', () => {
       expect(await record.ended).toMatch(/^ended$|^error not-found$/);
       expect(reasons(record)).toEqual(['removed']);
     }
-    expect(await call({ method: 'GET', url: `${server.url}/v1/sessions/silent`, token })).toMatchObject({ status: 404 });
+    expect(await call({ method: 'GET', url: `${server.url}/v1/sessions/silent`, token })).toMatchObject({
+      status: 404,
+    });
   });
 
   it('is told when the key of its chat was deleted', async () => {
@@ -81,7 +91,10 @@ describe('a reader of a chat in Redis', () => {
     await answered(server, 'damaged');
     expect(await redis.command(`DEL ${await keyOf(redis, 'M')}`)).toBe('1');
     const { url } = server;
-    for (const record of [await readSse({ url, token, sessionId: 'damaged' }), await readWs({ url, token, sessionId: 'damaged' })]) {
+    for (const record of [
+      await readSse({ url, token, sessionId: 'damaged' }),
+      await readWs({ url, token, sessionId: 'damaged' }),
+    ]) {
       expect(await record.ended).toMatch(/^ended$|^error internal$/);
       expect(reasons(record)).toEqual(['undeclared-hole']);
     }

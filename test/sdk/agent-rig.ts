@@ -40,16 +40,35 @@ export class AgentRig {
     const { broker, clock } = this;
     const log = new CommandLog(broker, Math.random);
     const runs = new Runs(broker, log, clock, () => `id${(this.#ids += 1)}`);
-    const deps = { broker, runs, clock, onDefect: (error: unknown) => this.defects.push(error), blocks: { run: inScope }, onBlocked: () => undefined };
+    const deps = {
+      broker,
+      runs,
+      clock,
+      onDefect: (error: unknown) => this.defects.push(error),
+      blocks: { run: inScope },
+      onBlocked: () => undefined,
+    };
     const served = new Map(Object.entries(agents).map(([name, agent]) => [name, toAgent(name, agent, deps)]));
-    const worker = new Worker({ broker, log, runs, clock, logger: pino({ level: 'silent' }), agents: served, concurrency });
+    const worker = new Worker({
+      broker,
+      log,
+      runs,
+      clock,
+      logger: pino({ level: 'silent' }),
+      agents: served,
+      concurrency,
+    });
     worker.start();
     this.#workers.push(worker);
     return worker;
   }
 
   async prompt(agent: string, content: string, sessionId: string = this.trip.sessionId): Promise<SentPrompt> {
-    return this.runs.send(this.you, { ...this.trip, sessionId }, { content, agent, model: '', priority: 'normal', onBusy: 'queue' });
+    return this.runs.send(
+      this.you,
+      { ...this.trip, sessionId },
+      { content, agent, model: '', priority: 'normal', onBusy: 'queue' },
+    );
   }
 
   async stop(): Promise<void> {

@@ -22,7 +22,8 @@ const echo: AgentHandler = async ({ prompt }, writer) => {
   for (const word of prompt.split(' ')) await writer.text(`${word}. `);
 };
 
-const untilAborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
+const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
 
 async function responses(): Promise<readonly string[]> {
   return (await rig.broker.list(parseTopicPattern('response/*'), { limit: 1000 })).topics.map(({ topic }) => topic);
@@ -30,7 +31,9 @@ async function responses(): Promise<readonly string[]> {
 
 async function eventsOf(topic: string): Promise<readonly string[]> {
   const read = await rig.broker.read(parseLiteTopicName(topic), 'earliest');
-  return read.kind === 'batch' ? read.items.flatMap((item) => (item.kind === 'record' ? [typeOf(item.data) ?? ''] : [])) : [];
+  return read.kind === 'batch'
+    ? read.items.flatMap((item) => (item.kind === 'record' ? [typeOf(item.data) ?? ''] : []))
+    : [];
 }
 
 describe('an ask', () => {
@@ -55,17 +58,24 @@ describe('an ask', () => {
     expect((await rig.answer()).content).toBe('a. b. c. d. e. f. a. b. |c. d. |e. f. ');
   });
 
-  it('is nobody else\'s: it is on no list, and no user\'s id can name it', async () => {
-    setup().startWorker({ echo, lead: async (chat, writer) => writer.text(await (await chat.ask('echo', 'a')).answer) });
+  it("is nobody else's: it is on no list, and no user's id can name it", async () => {
+    setup().startWorker({
+      echo,
+      lead: async (chat, writer) => writer.text(await (await chat.ask('echo', 'a')).answer),
+    });
     await rig.prompt('lead', 'go');
     await rig.answer();
     const [topic = ''] = await responses();
     const asked = topic.slice('response/'.length);
     expect(asked).toMatch(/^trip\.1\./);
     expect(() => sessionRef('default', asked)).toThrow(expect.objectContaining({ code: 'not-found' }));
-    expect((await rig.sessions.list(rig.you, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['trip']);
+    expect((await rig.sessions.list(rig.you, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual([
+      'trip',
+    ]);
     expect((await rig.broker.list(parseTopicPattern('chats/*'), { limit: 10 })).topics).toHaveLength(1);
-    await expect(rig.sessions.describe(rig.you, { tenant: 'default', sessionId: asked })).rejects.toMatchObject({ code: 'not-found' });
+    await expect(rig.sessions.describe(rig.you, { tenant: 'default', sessionId: asked })).rejects.toMatchObject({
+      code: 'not-found',
+    });
   });
 
   it('with one key is one ask, with another key another; and a key is not for two questions', async () => {
@@ -73,7 +83,8 @@ describe('an ask', () => {
     setup().startWorker({
       echo: async (_chat, writer) => writer.text(`${(answered += 1)}`),
       lead: async (chat, writer) => {
-        const answer = async (prompt: string, key?: string): Promise<string> => (await chat.ask('echo', prompt, key === undefined ? {} : { key })).answer;
+        const answer = async (prompt: string, key?: string): Promise<string> =>
+          (await chat.ask('echo', prompt, key === undefined ? {} : { key })).answer;
         const [first, second] = [await answer('x'), await answer('x')];
         const [third, fourth] = [await answer('x', 'k'), await answer('x', 'k')];
         const conflict = await answer('y', 'k').catch((error: unknown) => (error as { code: string }).code);
@@ -96,7 +107,11 @@ describe('an ask', () => {
       },
     });
     await rig.prompt('lead', 'go');
-    expect(await rig.answer()).toMatchObject({ status: 'failed', content: 'broken failed: agent-failed', error: { code: 'ask-failed', retryable: true } });
+    expect(await rig.answer()).toMatchObject({
+      status: 'failed',
+      content: 'broken failed: agent-failed',
+      error: { code: 'ask-failed', retryable: true },
+    });
   });
 
   it('that is stopped by its asker ends, and the asker goes on', async () => {
@@ -147,13 +162,17 @@ describe('a worker that has room for one run', () => {
     const agents: TestAgents = {
       lead: async (chat, writer) => {
         const depth = Number(chat.sessionId.split('.')[1] ?? 0);
-        await writer.text(depth === ASK_DEPTH_MAX ? chat.prompt : `${await (await chat.ask('lead', chat.prompt)).answer}!`);
+        await writer.text(
+          depth === ASK_DEPTH_MAX ? chat.prompt : `${await (await chat.ask('lead', chat.prompt)).answer}!`,
+        );
       },
     };
     setup().startWorker(agents, 1);
     const sessions = ['a', 'b', 'c', 'd'];
     await Promise.all(sessions.map(async (id) => rig.prompt('lead', id, id)));
-    expect(await Promise.all(sessions.map(async (id) => (await rig.answer(id)).content))).toEqual(sessions.map((id) => `${id}${'!'.repeat(ASK_DEPTH_MAX)}`));
+    expect(await Promise.all(sessions.map(async (id) => (await rig.answer(id)).content))).toEqual(
+      sessions.map((id) => `${id}${'!'.repeat(ASK_DEPTH_MAX)}`),
+    );
   });
 });
 
@@ -181,7 +200,10 @@ describe('an asker that is taken over', () => {
     setup().startWorker(agents);
     const first = rig.startWorker({ lead });
     await rig.prompt('lead', 'go');
-    await eventually(async () => (await rig.sessions.history(rig.you, rig.trip, 1, undefined)).messages[0]?.content === 'quick answer, slow ');
+    await eventually(
+      async () =>
+        (await rig.sessions.history(rig.you, rig.trip, 1, undefined)).messages[0]?.content === 'quick answer, slow ',
+    );
     await first.close();
     rig.startWorker({ lead });
     go.open();
@@ -223,7 +245,9 @@ describe('an asker that has ended', () => {
   it('while nobody served it takes its asks with it all the same', async () => {
     const { agents, begun, stopped } = stoppable();
     setup().startWorker(agents);
-    const worker = rig.startWorker({ lead: async (chat, writer) => writer.text(await (await chat.ask('slow', 'a')).answer) });
+    const worker = rig.startWorker({
+      lead: async (chat, writer) => writer.text(await (await chat.ask('slow', 'a')).answer),
+    });
     const { runId } = await rig.prompt('lead', 'go');
     await begun.opened;
     await worker.close();

@@ -53,26 +53,39 @@ function computeAtOnce(): Promise<void> {
 describe('a handler that computes for longer than the lease', () => {
   it.each([
     ['at once', computeAtOnce],
-    ['after a timer', async () => {
-      await setTimeout(1);
-      compute();
-    }],
-    ['after a promise', async () => {
-      await Promise.resolve();
-      await Promise.resolve();
-      compute();
-    }],
-    ['in a callback', () => new Promise<void>((resolve) => {
-      globalThis.setImmediate(() => {
+    [
+      'after a timer',
+      async () => {
+        await setTimeout(1);
         compute();
-        resolve();
-      });
-    })],
-    ['in steps that never let the event loop turn', async () => {
-      const count = countSamples();
-      const givenUpAt = performance.now() + timeLimit(4_000);
-      while (count() < SAMPLES && performance.now() < givenUpAt) await Promise.resolve();
-    }],
+      },
+    ],
+    [
+      'after a promise',
+      async () => {
+        await Promise.resolve();
+        await Promise.resolve();
+        compute();
+      },
+    ],
+    [
+      'in a callback',
+      () =>
+        new Promise<void>((resolve) => {
+          globalThis.setImmediate(() => {
+            compute();
+            resolve();
+          });
+        }),
+    ],
+    [
+      'in steps that never let the event loop turn',
+      async () => {
+        const count = countSamples();
+        const givenUpAt = performance.now() + timeLimit(4_000);
+        while (count() < SAMPLES && performance.now() < givenUpAt) await Promise.resolve();
+      },
+    ],
   ])('%s is told, and the one beside it is not', async (_when, handler) => {
     const { run } = rig();
     let isOver = false;
@@ -96,10 +109,12 @@ describe('a handler that computes for longer than the lease', () => {
 
   it('is not told when several handlers in turn keep the loop, each for less', async () => {
     const { run } = rig();
-    const halves = Array.from({ length: 4 }, () => run(async () => {
-      await setTimeout(1);
-      compute(3);
-    }));
+    const halves = Array.from({ length: 4 }, () =>
+      run(async () => {
+        await setTimeout(1);
+        compute(3);
+      }),
+    );
     expect(await Promise.all(halves)).toEqual([[], [], [], []]);
   });
 

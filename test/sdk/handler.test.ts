@@ -24,7 +24,9 @@ describe('a handler', () => {
         systemPrompt: 'be brief',
         handler: async ({ sessionId, attempt, model, prompt, prefix, messages }, writer) => {
           await writer.reasoning('who asks?');
-          await writer.text(JSON.stringify({ sessionId, attempt, model, prompt, prefix, roles: messages.map(({ role }) => role) }));
+          await writer.text(
+            JSON.stringify({ sessionId, attempt, model, prompt, prefix, roles: messages.map(({ role }) => role) }),
+          );
           writer.usage({ inputTokens: 3, outputTokens: 4 });
           writer.usage({ inputTokens: 1, outputTokens: 1 });
         },
@@ -34,7 +36,14 @@ describe('a handler', () => {
     await rig.answer();
     await rig.prompt('clerk', 'second');
     const { content, parts, usage, status } = await rig.answer();
-    expect(JSON.parse(content as string)).toEqual({ sessionId: 'trip', attempt: 1, model: 'clerk', prompt: 'second', prefix: '', roles: ['system', 'user', 'assistant', 'user'] });
+    expect(JSON.parse(content as string)).toEqual({
+      sessionId: 'trip',
+      attempt: 1,
+      model: 'clerk',
+      prompt: 'second',
+      prefix: '',
+      roles: ['system', 'user', 'assistant', 'user'],
+    });
     expect(parts?.map(({ kind }) => kind)).toEqual(['reasoning', 'text']);
     expect({ usage, status }).toEqual({ usage: { inputTokens: 4, outputTokens: 5 }, status: 'completed' });
   });
@@ -65,7 +74,11 @@ describe('a handler', () => {
       },
     });
     await rig.prompt('clerk', 'order 7');
-    expect(await rig.answer()).toMatchObject({ status: 'failed', content: 'One moment. ', error: { code: 'no-such-order', message: 'There is no order 7.', retryable: true } });
+    expect(await rig.answer()).toMatchObject({
+      status: 'failed',
+      content: 'One moment. ',
+      error: { code: 'no-such-order', message: 'There is no order 7.', retryable: true },
+    });
     expect(rig.defects).toEqual([]);
   });
 
@@ -78,7 +91,10 @@ describe('a handler', () => {
     });
     await rig.prompt('clerk', 'order 7');
     const { status, error } = await rig.answer();
-    expect({ status, error }).toEqual({ status: 'failed', error: { code: 'agent-failed', message: 'the agent failed', retryable: true } });
+    expect({ status, error }).toEqual({
+      status: 'failed',
+      error: { code: 'agent-failed', message: 'the agent failed', retryable: true },
+    });
     expect(rig.defects).toEqual([defect]);
   });
 
@@ -125,7 +141,10 @@ describe('a handler', () => {
     });
     await rig.prompt('clerk', 'go');
     await written.opened;
-    await eventually(async () => (await rig.sessions.history(rig.you, rig.trip, 10, undefined)).messages.at(-1)?.content === 'a beginning');
+    await eventually(
+      async () =>
+        (await rig.sessions.history(rig.you, rig.trip, 10, undefined)).messages.at(-1)?.content === 'a beginning',
+    );
     await rig.stop();
     expect(await rig.answer()).toMatchObject({ status: 'cancelled', content: 'a beginning' });
     await left.opened;
@@ -164,7 +183,8 @@ describe('a log that is slower than a handler', () => {
         get: (target, name) => {
           if (name === 'append') {
             return async (writes: Parameters<BrokerEngine['append']>[0]) => {
-              if (writes.some(({ records }) => records.some(({ data }) => data.startsWith('1 delta')))) await gate.opened;
+              if (writes.some(({ records }) => records.some(({ data }) => data.startsWith('1 delta'))))
+                await gate.opened;
               return target.append(writes);
             };
           }

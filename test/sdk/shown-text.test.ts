@@ -2,19 +2,33 @@
 import { expect, it } from 'vitest';
 import { ShownText } from '../../src/sdk/shown-text.ts';
 
-const delta = (part: number, at: number, text: string, kind: 'text' | 'reasoning' | 'tool-call' = 'text') => ({ type: 'delta', runId: 'r', messageId: 'm', part, kind, at, text }) as const;
-const restart = (part: number, at: number) => ({ type: 'run.restarted', runId: 'r', attempt: 2, part, at, createdAt: '' }) as const;
+const delta = (part: number, at: number, text: string, kind: 'text' | 'reasoning' | 'tool-call' = 'text') =>
+  ({ type: 'delta', runId: 'r', messageId: 'm', part, kind, at, text }) as const;
+const restart = (part: number, at: number) =>
+  ({ type: 'run.restarted', runId: 'r', attempt: 2, part, at, createdAt: '' }) as const;
 
 it('gives the text parts of an answer, joined, and nothing else', () => {
   const text = new ShownText();
-  expect([delta(0, 0, 'hm', 'reasoning'), delta(1, 0, 'one '), delta(1, 4, 'two '), delta(2, 0, '{}', 'tool-call'), delta(3, 0, 'three')].map((event) => text.add(event))).toEqual(['', 'one ', 'two ', '', 'three']);
+  expect(
+    [
+      delta(0, 0, 'hm', 'reasoning'),
+      delta(1, 0, 'one '),
+      delta(1, 4, 'two '),
+      delta(2, 0, '{}', 'tool-call'),
+      delta(3, 0, 'three'),
+    ].map((event) => text.add(event)),
+  ).toEqual(['', 'one ', 'two ', '', 'three']);
 });
 
 it('passes over what another attempt says again, however it is cut, and goes on where it is new', () => {
   const text = new ShownText();
   text.add(delta(0, 0, 'one two th'));
   text.restart(restart(0, 4));
-  expect([text.add(delta(0, 4, 'tw')), text.add(delta(0, 6, 'o three')), text.add(delta(0, 13, ' four'))]).toEqual(['', 'ree', ' four']);
+  expect([text.add(delta(0, 4, 'tw')), text.add(delta(0, 6, 'o three')), text.add(delta(0, 13, ' four'))]).toEqual([
+    '',
+    'ree',
+    ' four',
+  ]);
   text.restart(restart(0, 0));
   expect([text.add(delta(0, 0, 'one two three four')), text.add(delta(0, 18, ' five'))]).toEqual(['', ' five']);
 });
@@ -23,7 +37,9 @@ it('says so when another attempt says something else', () => {
   const text = new ShownText();
   text.add(delta(0, 0, 'one two'));
   text.restart(restart(0, 0));
-  expect(() => text.add(delta(0, 0, 'eins'))).toThrow(expect.objectContaining({ code: 'ask-restarted', retryable: true }));
+  expect(() => text.add(delta(0, 0, 'eins'))).toThrow(
+    expect.objectContaining({ code: 'ask-restarted', retryable: true }),
+  );
 });
 
 it('says so when something is missing', () => {

@@ -26,7 +26,11 @@ function nodeOn(broker: BrokerEngine): Node {
   let ids = 0;
   const newId = (): string => `id${(ids += 1)}`;
   const log = new CommandLog(broker, () => 0);
-  return { sessions: new Sessions(broker, log, clock), runs: new Runs(broker, log, clock, newId), branches: new Branches(broker, log, clock, newId) };
+  return {
+    sessions: new Sessions(broker, log, clock),
+    runs: new Runs(broker, log, clock, newId),
+    branches: new Branches(broker, log, clock, newId),
+  };
 }
 
 /** The same chat in each life: a prompt that was stopped and one that waits. */
@@ -40,13 +44,19 @@ async function lifeOf(epoch: string): Promise<MemoryBroker> {
 }
 
 /** Answers from the first life for so many calls, and then from the second. */
-function failingOver(first: MemoryBroker, second: MemoryBroker, after: number): { readonly broker: BrokerEngine; readonly hasBegunAnew: () => boolean } {
+function failingOver(
+  first: MemoryBroker,
+  second: MemoryBroker,
+  after: number,
+): { readonly broker: BrokerEngine; readonly hasBegunAnew: () => boolean } {
   let calls = 0;
   const broker = new Proxy(first, {
-    get: (_target, name: keyof BrokerEngine) => (...args: never[]) => {
-      const life = (calls += 1) <= after ? first : second;
-      return (life[name] as (...all: never[]) => unknown).apply(life, args);
-    },
+    get:
+      (_target, name: keyof BrokerEngine) =>
+      (...args: never[]) => {
+        const life = (calls += 1) <= after ? first : second;
+        return (life[name] as (...all: never[]) => unknown).apply(life, args);
+      },
   });
   return { broker, hasBegunAnew: () => calls > after };
 }
@@ -64,7 +74,8 @@ const asks: Record<string, (node: Node) => Promise<unknown>> = {
   edit: ({ runs }) => runs.edit(ALICE, REF, 'm2', 'y', () => undefined),
   withdraw: ({ runs }) => runs.withdraw(ALICE, REF, 'm2'),
   cancel: ({ runs }) => runs.cancel(ALICE, REF, undefined),
-  regenerate: ({ branches }) => branches.regenerate(ALICE, REF, { messageId: 'm1', answerId: 'a2', priority: 'normal', onBusy: 'queue', admit }),
+  regenerate: ({ branches }) =>
+    branches.regenerate(ALICE, REF, { messageId: 'm1', answerId: 'a2', priority: 'normal', onBusy: 'queue', admit }),
   select: ({ branches }) => branches.select(ALICE, REF, 'id1'),
   branches: async ({ branches }) => expect(await branches.list(ALICE, REF)).toHaveLength(1),
 };
@@ -79,7 +90,10 @@ describe('a chat that begins another life at any moment of', () => {
       try {
         await ask(node);
       } catch (error) {
-        expect(isBrokerError(error, 'epoch-changed') || isSessionError(error, 'contended'), `after ${after}: ${String(error)}`).toBe(true);
+        expect(
+          isBrokerError(error, 'epoch-changed') || isSessionError(error, 'contended'),
+          `after ${after}: ${String(error)}`,
+        ).toBe(true);
         await ask(node);
       }
       isOver = !hasBegunAnew();

@@ -21,7 +21,8 @@ function play(script: readonly Said[]): SeenEvent[] {
   const lengths: number[] = [];
   let kind: 'text' | 'reasoning' = 'text';
   let part = -1;
-  const add = (type: string, data: Record<string, unknown>): void => void log.push({ offset: log.length, type, data: { runId: 'r', ...data } });
+  const add = (type: string, data: Record<string, unknown>): void =>
+    void log.push({ offset: log.length, type, data: { runId: 'r', ...data } });
   for (const step of script) {
     if ('part' in step || part < 0) {
       part += 1;
@@ -63,7 +64,11 @@ function resume(log: readonly SeenEvent[], cut: number): SeenEvent[] {
   const filled = ranges
     .filter(([, to]) => to > cut)
     .flatMap(([from, to]) => fillHole({ kind: 'hole', from: Math.max(from, cut + 1), to, by: log.length }, answer))
-    .map(({ offset, delta }: { offset: number; delta: Delta }): SeenEvent => ({ offset, type: 'delta', data: { ...delta } }));
+    .map(({ offset, delta }: { offset: number; delta: Delta }): SeenEvent => ({
+      offset,
+      type: 'delta',
+      data: { ...delta },
+    }));
   return [...standing, ...filled].sort((a, b) => a.offset - b.offset);
 }
 
@@ -75,7 +80,11 @@ describe('an answer that superseded its deltas', () => {
         // A part that a restart emptied, or that said nothing, is no part to whoever did not see it begin.
         const join = (events: readonly SeenEvent[]): string => joinAnswer(events, 'r').replaceAll('\n', '');
         const whole = join(log);
-        expect(finish(log).answer.parts.map((part) => part.text).join('')).toBe(whole);
+        expect(
+          finish(log)
+            .answer.parts.map((part) => part.text)
+            .join(''),
+        ).toBe(whole);
         for (let cut = -1; cut < log.length; cut += 1) {
           expect(join([...log.slice(0, cut + 1), ...resume(log, cut)])).toBe(whole);
         }

@@ -1,10 +1,20 @@
 // Which starts of a run count against it.
 import { describe, expect, it } from 'vitest';
-import { BLOCKED_WORKERS_MAX, countBlocked, countStart, IDLE_ATTEMPTS_MAX, judgeAttempts, pauseBeforeStart, type AttemptCount } from '../../src/session/commands/attempts.ts';
+import {
+  BLOCKED_WORKERS_MAX,
+  countBlocked,
+  countStart,
+  IDLE_ATTEMPTS_MAX,
+  judgeAttempts,
+  pauseBeforeStart,
+  type AttemptCount,
+} from '../../src/session/commands/attempts.ts';
 
 /** A run whose starts went so: `i` said nothing, `s` said something. The last one has just begun. */
 function started(earlier: string): AttemptCount {
-  return Array.from(earlier).reduce<AttemptCount>((run, one) => ({ ...run, ...countStart(run, one === 'i') }), { attempt: 1 });
+  return Array.from(earlier).reduce<AttemptCount>((run, one) => ({ ...run, ...countStart(run, one === 'i') }), {
+    attempt: 1,
+  });
 }
 
 describe('starts of a run', () => {

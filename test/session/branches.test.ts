@@ -24,7 +24,21 @@ interface Answer {
   text: string;
 }
 
-const KINDS = ['send', 'send', 'send', 'answer', 'answer', 'answer', 'answer', 'edit', 'withdraw', 'regenerate', 'replace', 'select', 'select'] as const;
+const KINDS = [
+  'send',
+  'send',
+  'send',
+  'answer',
+  'answer',
+  'answer',
+  'answer',
+  'edit',
+  'withdraw',
+  'regenerate',
+  'replace',
+  'select',
+  'select',
+] as const;
 
 /** `which` of the prompts or answers there are, counted round. */
 const step = fc.record({ kind: fc.constantFrom(...KINDS), which: fc.nat(30) });
@@ -75,11 +89,20 @@ class Tree {
     const waiting = mine.find(({ state, isFirst }) => state === 'queued' && isFirst);
     if (next.kind === 'regenerate') {
       const isBusy = mine.some(({ state }) => state === 'queued' || state === 'running');
-      const sent = await this.#unless(isBusy, 'busy', () => rig.branches.regenerate(rig.alice, rig.ref, { messageId: prompt.id, priority: 'normal', onBusy: 'queue', admit: (_agent, model) => model }));
+      const sent = await this.#unless(isBusy, 'busy', () =>
+        rig.branches.regenerate(rig.alice, rig.ref, {
+          messageId: prompt.id,
+          priority: 'normal',
+          onBusy: 'queue',
+          admit: (_agent, model) => model,
+        }),
+      );
       if (sent !== undefined) this.#queue(sent.runId, prompt, false);
     } else if (next.kind === 'edit') {
       const content = this.#say('edited');
-      await this.#unless(waiting === undefined, 'not-waiting', () => rig.runs.edit(rig.alice, rig.ref, prompt.id, content, () => undefined));
+      await this.#unless(waiting === undefined, 'not-waiting', () =>
+        rig.runs.edit(rig.alice, rig.ref, prompt.id, content, () => undefined),
+      );
       if (waiting !== undefined) prompt.content = content;
     } else {
       await this.#unless(waiting === undefined, 'not-waiting', () => rig.runs.withdraw(rig.alice, rig.ref, prompt.id));
@@ -95,7 +118,9 @@ class Tree {
     const { request } = await this.rig.model.call(begun);
     head.state = 'running';
     await eventually(async () => (await this.rig.log.load(this.rig.ref))?.state.runs[0]?.state === 'running');
-    const told = this.#path(head.runId).flatMap(({ prompt, state, text }) => (state === 'cancelled' ? [] : [prompt.content, ...(text === '' ? [] : [text])]));
+    const told = this.#path(head.runId).flatMap(({ prompt, state, text }) =>
+      state === 'cancelled' ? [] : [prompt.content, ...(text === '' ? [] : [text])],
+    );
     expect(request.messages.map(({ content }) => content)).toEqual(told);
   }
 
@@ -108,12 +133,17 @@ class Tree {
     if (this.#tip !== undefined) ends.add(this.#tip);
     const listed = await this.rig.branches.list(this.rig.alice, this.rig.ref).catch(() => []);
     expect(new Set(listed.map((one) => one.runId))).toEqual(ends);
-    expect(listed.filter(({ isShown }) => isShown).map((one) => one.runId)).toEqual(this.#tip === undefined ? [] : [this.#tip]);
+    expect(listed.filter(({ isShown }) => isShown).map((one) => one.runId)).toEqual(
+      this.#tip === undefined ? [] : [this.#tip],
+    );
   }
 
   async #send(replaced?: Prompt): Promise<void> {
     const content = this.#say('prompt');
-    const { messageId, runId } = await this.rig.prompt(content, replaced === undefined ? {} : { replaces: replaced.id });
+    const { messageId, runId } = await this.rig.prompt(
+      content,
+      replaced === undefined ? {} : { replaces: replaced.id },
+    );
     const prompt = { id: messageId, content, after: replaced === undefined ? this.#tip : replaced.after };
     this.prompts.push(prompt);
     this.#queue(runId, prompt, true);
@@ -125,7 +155,9 @@ class Tree {
     running.text = this.#say('answer');
     const call = this.rig.model.calls.at(-1);
     call?.say(running.text).finish();
-    await eventually(async () => !(await this.rig.log.load(this.rig.ref))?.state.runs.some(({ runId }) => runId === running.runId));
+    await eventually(
+      async () => !(await this.rig.log.load(this.rig.ref))?.state.runs.some(({ runId }) => runId === running.runId),
+    );
     running.state = 'completed';
   }
 
@@ -152,7 +184,10 @@ class Tree {
   #shown(runId: string | undefined): string[] {
     return this.#path(runId).flatMap(({ prompt, state, text }) => {
       const hasBegun = state === 'running' || state === 'completed';
-      return [`${prompt.content} ${hasBegun ? 'sent' : state}`, ...(hasBegun ? [`${text} ${state === 'running' ? 'streaming' : state}`] : [])];
+      return [
+        `${prompt.content} ${hasBegun ? 'sent' : state}`,
+        ...(hasBegun ? [`${text} ${state === 'running' ? 'streaming' : state}`] : []),
+      ];
     });
   }
 
@@ -174,18 +209,22 @@ class Tree {
 describe('branches', () => {
   it('show, tell and keep what a tree of prompts and answers says', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 7 }), async (steps, limit) => {
-        const tree = new Tree();
-        try {
-          for (const next of steps) {
-            await tree.take(next);
-            await tree.settle();
-            await tree.check(limit);
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 40, size: 'max' }),
+        fc.integer({ min: 1, max: 7 }),
+        async (steps, limit) => {
+          const tree = new Tree();
+          try {
+            for (const next of steps) {
+              await tree.take(next);
+              await tree.settle();
+              await tree.check(limit);
+            }
+          } finally {
+            await tree.rig.close();
           }
-        } finally {
-          await tree.rig.close();
-        }
-      }),
+        },
+      ),
       { examples: [[EDITED_FAR_AWAY, 1]], numRuns: Number(process.env['BRANCH_RUNS'] ?? 50) },
     );
   });
@@ -198,7 +237,17 @@ describe('branches', () => {
     const runIds = [first];
     for (const answerId of others) {
       await rig.runs.cancel(rig.alice, rig.ref, undefined);
-      runIds.push((await rig.branches.regenerate(rig.alice, rig.ref, { messageId: 'm', answerId, priority: 'normal', onBusy: 'queue', admit: (_agent, model) => model })).runId);
+      runIds.push(
+        (
+          await rig.branches.regenerate(rig.alice, rig.ref, {
+            messageId: 'm',
+            answerId,
+            priority: 'normal',
+            onBusy: 'queue',
+            admit: (_agent, model) => model,
+          })
+        ).runId,
+      );
     }
     const listed = await rig.branches.list(rig.alice, rig.ref);
     expect(listed.map(({ runId }) => runId)).toEqual(runIds.slice(-(BRANCHES_MAX + 1)));
@@ -214,15 +263,22 @@ describe('branches', () => {
       runIds.push((await rig.prompt(`prompt ${i}`, { messageId: `m${i}` })).runId);
       await rig.runs.cancel(rig.alice, rig.ref, undefined);
     }
-    const shown = async (): Promise<unknown[]> => (await rig.sessions.history(rig.alice, rig.ref, 10, undefined)).messages.map(({ content }) => content);
-    const regenerated = await rig.branches.regenerate(rig.alice, rig.ref, { messageId: 'm1', priority: 'normal', onBusy: 'queue', admit: (_agent, model) => model });
+    const shown = async (): Promise<unknown[]> =>
+      (await rig.sessions.history(rig.alice, rig.ref, 10, undefined)).messages.map(({ content }) => content);
+    const regenerated = await rig.branches.regenerate(rig.alice, rig.ref, {
+      messageId: 'm1',
+      priority: 'normal',
+      onBusy: 'queue',
+      admit: (_agent, model) => model,
+    });
     expect(await shown()).toEqual(['prompt 0', 'prompt 1']);
     await rig.runs.cancel(rig.alice, rig.ref, regenerated.runId);
     await rig.prompt('instead', { replaces: 'm2' });
     expect(await shown()).toEqual(['prompt 0', 'prompt 1', 'instead']);
     await rig.branches.select(rig.alice, rig.ref, runIds[0] ?? '');
     expect(await shown()).toEqual(['prompt 0']);
-    const refusal = (messageId: string): Promise<unknown> => rig.runs.withdraw(rig.alice, rig.ref, messageId).catch((error: unknown) => (error as SessionError).code);
+    const refusal = (messageId: string): Promise<unknown> =>
+      rig.runs.withdraw(rig.alice, rig.ref, messageId).catch((error: unknown) => (error as SessionError).code);
     expect(await refusal('m0')).toBe('not-waiting');
     expect(await refusal('never-sent')).toBe('message-not-found');
   });

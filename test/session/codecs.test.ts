@@ -21,14 +21,26 @@ const delta: fc.Arbitrary<Delta> = fc.record({
 describe('an event', () => {
   it('comes back from its record as it went in, hidden part apart', () => {
     fc.assert(
-      fc.property(id, anyText, fc.option(fc.dictionary(fc.string(), fc.jsonValue()), { nil: undefined }), (messageId, content, hidden) => {
-        const event: ChatEvent = { type: 'message.created', messageId, role: 'user', content, createdAt: 'now', user: 'u' };
-        const { data, major } = encodeEvent(event, hidden);
-        expect(major).toBe(true);
-        expect(decodeEvent(data)).toEqual(event);
-        expect(decodeHidden(data)).toEqual(hidden === undefined ? undefined : JSON.parse(JSON.stringify(hidden)));
-        expect(publicJson(data, typeOf(data) ?? '')).not.toContain('\n');
-      }),
+      fc.property(
+        id,
+        anyText,
+        fc.option(fc.dictionary(fc.string(), fc.jsonValue()), { nil: undefined }),
+        (messageId, content, hidden) => {
+          const event: ChatEvent = {
+            type: 'message.created',
+            messageId,
+            role: 'user',
+            content,
+            createdAt: 'now',
+            user: 'u',
+          };
+          const { data, major } = encodeEvent(event, hidden);
+          expect(major).toBe(true);
+          expect(decodeEvent(data)).toEqual(event);
+          expect(decodeHidden(data)).toEqual(hidden === undefined ? undefined : JSON.parse(JSON.stringify(hidden)));
+          expect(publicJson(data, typeOf(data) ?? '')).not.toContain('\n');
+        },
+      ),
     );
   });
 
@@ -71,11 +83,19 @@ describe('a delta', () => {
     fc.assert(
       fc.property(delta, delta, (a, b) => {
         const same = a.runId === b.runId && a.messageId === b.messageId && a.part === b.part && a.kind === b.kind;
-        expect(isSamePart(publicJson(encodeEvent(a).data, 'delta'), publicJson(encodeEvent(b).data, 'delta'))).toBe(same);
+        expect(isSamePart(publicJson(encodeEvent(a).data, 'delta'), publicJson(encodeEvent(b).data, 'delta'))).toBe(
+          same,
+        );
       }),
     );
-    const one = publicJson(encodeEvent({ type: 'delta', runId: 'r', messageId: 'm', part: 1, kind: 'text', at: 0, text: 'x' }).data, 'delta');
-    const ten = publicJson(encodeEvent({ type: 'delta', runId: 'r', messageId: 'm', part: 10, kind: 'text', at: 0, text: 'x' }).data, 'delta');
+    const one = publicJson(
+      encodeEvent({ type: 'delta', runId: 'r', messageId: 'm', part: 1, kind: 'text', at: 0, text: 'x' }).data,
+      'delta',
+    );
+    const ten = publicJson(
+      encodeEvent({ type: 'delta', runId: 'r', messageId: 'm', part: 10, kind: 'text', at: 0, text: 'x' }).data,
+      'delta',
+    );
     expect(isSamePart(one, ten)).toBe(false);
     expect(isSamePart(one, one)).toBe(true);
   });

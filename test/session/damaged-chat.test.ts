@@ -10,7 +10,10 @@ import { openLog, segmentPath } from '../broker/log/opened-log.ts';
 
 const YOU = { tenant: 't', user: 'you' };
 const OTHER = { tenant: 't', user: 'other' };
-const [DAMAGED, WHOLE] = [{ tenant: 't', sessionId: 'damaged' }, { tenant: 't', sessionId: 'whole' }];
+const [DAMAGED, WHOLE] = [
+  { tenant: 't', sessionId: 'damaged' },
+  { tenant: 't', sessionId: 'whole' },
+];
 
 test('a damaged chat leaves the list and the other chats readable, and can be removed by its owner alone', async () => {
   const log = await openLog();
@@ -31,7 +34,11 @@ test('a damaged chat leaves the list and the other chats readable, and can be re
   ]);
   const refused: unknown = await sessions.history(YOU, DAMAGED, 10, undefined).catch((error: unknown) => error);
   expect(isBrokerError(refused, 'corrupt')).toBe(true);
-  expect(mapError(refused)).toMatchObject({ status: 500, error: { code: 'corrupt', retryable: false }, isDefect: true });
+  expect(mapError(refused)).toMatchObject({
+    status: 500,
+    error: { code: 'corrupt', retryable: false },
+    isDefect: true,
+  });
   await expect(sessions.remove(OTHER, DAMAGED)).rejects.toSatisfy((error) => isSessionError(error, 'not-found'));
   await sessions.remove(YOU, DAMAGED);
   expect((await sessions.list(YOU, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['whole']);
@@ -60,5 +67,8 @@ test('a damaged record of the list itself costs the chats that it names alone, a
   expect([first.sessions.map(({ sessionId }) => sessionId).toSorted(), first.isDamaged]).toEqual([readable, true]);
   await sessions.create(YOU, named('later'), {});
   const second = await sessions.list(YOU, 10, undefined);
-  expect([second.sessions.map(({ sessionId }) => sessionId).toSorted(), second.isDamaged]).toEqual([[...readable, 'later'], true]);
+  expect([second.sessions.map(({ sessionId }) => sessionId).toSorted(), second.isDamaged]).toEqual([
+    [...readable, 'later'],
+    true,
+  ]);
 });

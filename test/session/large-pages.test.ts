@@ -46,21 +46,33 @@ describe('a page of history', () => {
   ])('ends early when the %s are large, and all pages are the whole chat', async (_what, prompt, answer) => {
     await converse(9, prompt, answer);
     const pages = await pagesOf(200);
-    expect(pages.flat().map(({ content }) => content)).toEqual(Array.from({ length: 9 }, (_, i) => [prompt(i), answer(i)]).flat());
+    expect(pages.flat().map(({ content }) => content)).toEqual(
+      Array.from({ length: 9 }, (_, i) => [prompt(i), answer(i)]).flat(),
+    );
     for (const page of pages) expect(charsOf(page)).toBeLessThanOrEqual(PAGE_CHARS_MAX);
     expect(pages.length).toBeGreaterThan(2);
   });
 
   it('holds a message that is larger than a page, whole', async () => {
     const long = 'a'.repeat(PAGE_CHARS_MAX + 1);
-    await converse(3, (i) => `prompt ${i}`, () => long);
+    await converse(
+      3,
+      (i) => `prompt ${i}`,
+      () => long,
+    );
     const pages = await pagesOf(200);
-    expect(pages.flat().map(({ content }) => content)).toEqual(Array.from({ length: 3 }, (_, i) => [`prompt ${i}`, long]).flat());
+    expect(pages.flat().map(({ content }) => content)).toEqual(
+      Array.from({ length: 3 }, (_, i) => [`prompt ${i}`, long]).flat(),
+    );
     expect(pages.map((page) => page.length)).toEqual([2, 2, 2]);
   });
 
   it('is one page as ever when the messages are small', async () => {
-    await converse(20, (i) => `prompt ${i}`, (i) => `answer ${i}`);
+    await converse(
+      20,
+      (i) => `prompt ${i}`,
+      (i) => `answer ${i}`,
+    );
     expect((await pagesOf(200)).map((page) => page.length)).toEqual([40]);
   });
 });
@@ -68,7 +80,11 @@ describe('a page of history', () => {
 describe('a page of runs', () => {
   it('ends early when the prompts between the runs are large, and all pages are all runs', async () => {
     const turns = Math.ceil((2 * RUN_PAGE_CHARS_MAX) / LARGE);
-    await converse(turns, (i) => `${i} `.padEnd(LARGE, 'p'), () => 'yes');
+    await converse(
+      turns,
+      (i) => `${i} `.padEnd(LARGE, 'p'),
+      () => 'yes',
+    );
     const seen: string[] = [];
     const lengths: number[] = [];
     let before: { epoch: string; offset: number } | undefined;

@@ -21,7 +21,9 @@ async function converse(turns: number, from = 0): Promise<void> {
   for (let i = from; i < from + turns; i += 1) {
     const { runId } = await rig.prompt(`prompt ${i}`);
     (await rig.model.call(i)).say(`answer `, `${i}`).finish();
-    await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.every((run) => run.runId !== runId) ?? false);
+    await eventually(
+      async () => (await rig.log.load(rig.ref))?.state.runs.every((run) => run.runId !== runId) ?? false,
+    );
   }
 }
 
@@ -32,8 +34,15 @@ describe('a session', () => {
     expect(first.created).toBe(true);
     expect((await rig.sessions.create(rig.alice, rig.ref, { title: 'Other' })).created).toBe(false);
     await rig.sessions.update(rig.alice, rig.ref, { title: 'Journey' });
-    expect(await rig.sessions.describe(rig.alice, rig.ref)).toMatchObject({ sessionId: 's1', title: 'Journey', queued: 0, messages: 0 });
-    await expect(rig.sessions.create({ tenant: 'default', user: 'eve' }, rig.ref, {})).rejects.toMatchObject({ code: 'not-found' });
+    expect(await rig.sessions.describe(rig.alice, rig.ref)).toMatchObject({
+      sessionId: 's1',
+      title: 'Journey',
+      queued: 0,
+      messages: 0,
+    });
+    await expect(rig.sessions.create({ tenant: 'default', user: 'eve' }, rig.ref, {})).rejects.toMatchObject({
+      code: 'not-found',
+    });
   });
 
   it('of another tenant with the same id is another session', async () => {
@@ -60,15 +69,26 @@ describe('a session', () => {
   it('is listed last active first, page by page, without what was removed or expired', async () => {
     rig = new ChatRig();
     for (let i = 0; i < 5; i += 1) {
-      await rig.sessions.create(rig.alice, { tenant: 'default', sessionId: `c${i}` }, { ttlMs: i === 2 ? 60_000 : 600_000 });
+      await rig.sessions.create(
+        rig.alice,
+        { tenant: 'default', sessionId: `c${i}` },
+        { ttlMs: i === 2 ? 60_000 : 600_000 },
+      );
       await rig.clock.advance(1000);
     }
-    await rig.runs.send(rig.alice, { tenant: 'default', sessionId: 'c0' }, { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' });
+    await rig.runs.send(
+      rig.alice,
+      { tenant: 'default', sessionId: 'c0' },
+      { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' },
+    );
     await rig.sessions.remove(rig.alice, { tenant: 'default', sessionId: 'c3' });
     await rig.clock.advance(100_000);
     const ids = async (limit: number, after?: ListPlace): Promise<unknown> => {
       const { sessions, next } = await rig.sessions.list(rig.alice, limit, after);
-      return [sessions.map((one) => one.sessionId), ...(next === undefined ? [] : await ids(limit, next) as unknown[])];
+      return [
+        sessions.map((one) => one.sessionId),
+        ...(next === undefined ? [] : ((await ids(limit, next)) as unknown[])),
+      ];
     };
     expect(await ids(10)).toEqual([['c0', 'c4', 'c1']]);
     expect(await ids(2)).toEqual([['c0', 'c4'], ['c1']]);
@@ -79,7 +99,10 @@ describe('a session', () => {
   it('stays listed when the list is compacted, also those made meanwhile', async () => {
     rig = new ChatRig();
     for (let i = 0; i < 70; i += 1) await rig.sessions.create(rig.alice, { tenant: 'default', sessionId: `c${i}` }, {});
-    const [list] = await Promise.all([rig.sessions.list(rig.alice, 100, undefined), rig.sessions.create(rig.alice, { tenant: 'default', sessionId: 'late' }, {})]);
+    const [list] = await Promise.all([
+      rig.sessions.list(rig.alice, 100, undefined),
+      rig.sessions.create(rig.alice, { tenant: 'default', sessionId: 'late' }, {}),
+    ]);
     expect(list.sessions.length).toBeGreaterThanOrEqual(70);
     expect((await rig.sessions.list(rig.alice, 100, undefined)).sessions.map((one) => one.sessionId)).toContain('late');
     expect((await rig.sessions.list(rig.alice, 100, undefined)).sessions).toHaveLength(71);
@@ -102,8 +125,20 @@ describe('history', () => {
     await eventually(async () => JSON.stringify(await rig.seen()).includes('partial'));
     const whole = (await rig.sessions.history(rig.alice, rig.ref, 100, undefined)).messages;
     expect(whole.map((message) => message.content)).toEqual([
-      'prompt 0', 'answer 0', 'prompt 1', 'answer 1', 'prompt 2', 'answer 2',
-      'q0', 'late 3', 'q1', 'late 4', 'q2', 'late 5', 'still running', 'partial',
+      'prompt 0',
+      'answer 0',
+      'prompt 1',
+      'answer 1',
+      'prompt 2',
+      'answer 2',
+      'q0',
+      'late 3',
+      'q1',
+      'late 4',
+      'q2',
+      'late 5',
+      'still running',
+      'partial',
     ]);
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1 }), async (limits) => {
@@ -160,29 +195,49 @@ describe('a node that has not heard of a chat for a while', () => {
 });
 
 describe('the cost of a command', () => {
-  it('on the 200th prompt of a chat is that of the second, on a node that never saw the chat', async () => {
-    const clock = new ManualClock();
-    const { broker, counts } = countingBroker(new MemoryBroker({ clock, newEpoch: () => 'e' }));
-    rig = new ChatRig({ broker, clock, agent: { conversationChars: 2000 } });
-    rig.startWorker();
-    const coldSend = async (): Promise<typeof counts> => {
-      const fresh = new Runs(broker, new CommandLog(broker, Math.random), clock, () => `f${counts.appends}-${Math.random()}`);
-      const before = { ...counts };
-      const { runId } = await fresh.send(rig.alice, rig.ref, { content: 'probe', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' });
-      const spent = { appends: counts.appends - before.appends, reads: counts.reads - before.reads, items: counts.items - before.items, chars: 0 };
-      await fresh.cancel(rig.alice, rig.ref, runId);
-      return spent;
-    };
-    await converse(1);
-    const second = await coldSend();
-    await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
-    const calls = rig.model.calls.length;
-    await converse(198, calls);
-    const last = await coldSend();
-    expect(last.appends).toBe(second.appends);
-    expect(last.reads).toBeLessThanOrEqual(second.reads);
-    expect(last.items).toBeLessThanOrEqual(second.items);
-  }, timeLimit(60_000));
+  it(
+    'on the 200th prompt of a chat is that of the second, on a node that never saw the chat',
+    async () => {
+      const clock = new ManualClock();
+      const { broker, counts } = countingBroker(new MemoryBroker({ clock, newEpoch: () => 'e' }));
+      rig = new ChatRig({ broker, clock, agent: { conversationChars: 2000 } });
+      rig.startWorker();
+      const coldSend = async (): Promise<typeof counts> => {
+        const fresh = new Runs(
+          broker,
+          new CommandLog(broker, Math.random),
+          clock,
+          () => `f${counts.appends}-${Math.random()}`,
+        );
+        const before = { ...counts };
+        const { runId } = await fresh.send(rig.alice, rig.ref, {
+          content: 'probe',
+          agent: 'default',
+          model: '',
+          priority: 'normal',
+          onBusy: 'queue',
+        });
+        const spent = {
+          appends: counts.appends - before.appends,
+          reads: counts.reads - before.reads,
+          items: counts.items - before.items,
+          chars: 0,
+        };
+        await fresh.cancel(rig.alice, rig.ref, runId);
+        return spent;
+      };
+      await converse(1);
+      const second = await coldSend();
+      await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
+      const calls = rig.model.calls.length;
+      await converse(198, calls);
+      const last = await coldSend();
+      expect(last.appends).toBe(second.appends);
+      expect(last.reads).toBeLessThanOrEqual(second.reads);
+      expect(last.items).toBeLessThanOrEqual(second.items);
+    },
+    timeLimit(60_000),
+  );
 
   it('is bounded: prompts that wait and messages that are remembered have a limit', async () => {
     rig = new ChatRig();
@@ -207,8 +262,17 @@ describe('the cost of a command', () => {
     const outcomes = await Promise.all(
       Array.from({ length: 1000 }, async (_, i) => {
         const node = nodes[i % nodes.length] ?? rig;
-        const prompt = { messageId: `s${i}`, content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
-        const sent = await node.runs.send(rig.alice, rig.ref, prompt).catch((error: unknown) => (error as { code: string }).code);
+        const prompt = {
+          messageId: `s${i}`,
+          content: 'x',
+          agent: 'default',
+          model: '',
+          priority: 'normal',
+          onBusy: 'queue',
+        } as const;
+        const sent = await node.runs
+          .send(rig.alice, rig.ref, prompt)
+          .catch((error: unknown) => (error as { code: string }).code);
         if (typeof sent === 'string') return sent;
         await node.runs.cancel(rig.alice, rig.ref, sent.runId);
         return 'stopped';
@@ -217,7 +281,9 @@ describe('the cost of a command', () => {
     over.abort();
     await streaming;
     // A full queue is an answer; starving is not.
-    expect(new Set(outcomes)).toEqual(new Set(outcomes.includes('queue-full') ? ['stopped', 'queue-full'] : ['stopped']));
+    expect(new Set(outcomes)).toEqual(
+      new Set(outcomes.includes('queue-full') ? ['stopped', 'queue-full'] : ['stopped']),
+    );
     expect(outcomes.filter((outcome) => outcome === 'stopped').length).toBeGreaterThan(50);
     call.finish();
     await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
@@ -234,8 +300,14 @@ describe('a stored cursor', () => {
     await rig.cursors.store(rig.alice, rig.ref, 'phone', { epoch, offset: 1 });
     expect(await rig.cursors.read(rig.alice, rig.ref, 'phone')).toEqual({ epoch, offset: 1 });
     await rig.cursors.store(rig.alice, rig.ref, 'phone', { epoch, offset: 1 });
-    for (const bad of [{ epoch, offset: 0 }, { epoch, offset: 2 }, { epoch: 'other', offset: 1 }]) {
-      await expect(rig.cursors.store(rig.alice, rig.ref, 'phone', bad)).rejects.toMatchObject({ code: 'cursor-conflict' });
+    for (const bad of [
+      { epoch, offset: 0 },
+      { epoch, offset: 2 },
+      { epoch: 'other', offset: 1 },
+    ]) {
+      await expect(rig.cursors.store(rig.alice, rig.ref, 'phone', bad)).rejects.toMatchObject({
+        code: 'cursor-conflict',
+      });
     }
   });
 
@@ -243,7 +315,11 @@ describe('a stored cursor', () => {
     rig = new ChatRig();
     for (let i = 0; i < 20; i += 1) await rig.prompt(`p${i}`);
     const epoch = (await rig.log.load(rig.ref))?.epoch ?? '';
-    await Promise.allSettled(Array.from({ length: 30 }, (_, i) => rig.cursors.store(rig.alice, rig.ref, 'tab', { epoch, offset: (i * 7) % 31 })));
+    await Promise.allSettled(
+      Array.from({ length: 30 }, (_, i) =>
+        rig.cursors.store(rig.alice, rig.ref, 'tab', { epoch, offset: (i * 7) % 31 }),
+      ),
+    );
     expect(await rig.cursors.read(rig.alice, rig.ref, 'tab')).toEqual({ epoch, offset: 30 });
   });
 });

@@ -6,24 +6,27 @@ import { ManualClock } from '../support/manual-clock.ts';
 const HOUR_MS = 3_600_000;
 const wall = (clock: ManualClock): string => new Date(clock.now()).toISOString();
 
-it.each([HOUR_MS, -HOUR_MS, 100 * 24 * HOUR_MS])('goes on for a run as the clock stood when the run began, and for a later one as it stands (%i ms)', async (jumpMs) => {
-  const clock = new ManualClock();
-  const time = new SteadyTime(clock);
-  await clock.advance(10_000);
-  const first = wall(clock);
-  await clock.advance(2000);
-  clock.jumpWall(jumpMs);
-  await clock.advance(1000);
-  expect(Date.parse(time.of(first)()) - Date.parse(first)).toBe(3000);
-  const second = wall(clock);
-  const now = time.of(second);
-  await clock.advance(500);
-  clock.jumpWall(-jumpMs);
-  await clock.advance(500);
-  expect(Date.parse(now()) - Date.parse(second)).toBe(1000);
-  expect(Date.parse(time.of(second)()) - Date.parse(second)).toBe(1000);
-  expect(time.of(wall(clock))()).toBe(wall(clock));
-});
+it.each([HOUR_MS, -HOUR_MS, 100 * 24 * HOUR_MS])(
+  'goes on for a run as the clock stood when the run began, and for a later one as it stands (%i ms)',
+  async (jumpMs) => {
+    const clock = new ManualClock();
+    const time = new SteadyTime(clock);
+    await clock.advance(10_000);
+    const first = wall(clock);
+    await clock.advance(2000);
+    clock.jumpWall(jumpMs);
+    await clock.advance(1000);
+    expect(Date.parse(time.of(first)()) - Date.parse(first)).toBe(3000);
+    const second = wall(clock);
+    const now = time.of(second);
+    await clock.advance(500);
+    clock.jumpWall(-jumpMs);
+    await clock.advance(500);
+    expect(Date.parse(now()) - Date.parse(second)).toBe(1000);
+    expect(Date.parse(time.of(second)()) - Date.parse(second)).toBe(1000);
+    expect(time.of(wall(clock))()).toBe(wall(clock));
+  },
+);
 
 it('follows a clock that is corrected in small steps, and one of another node that is a little ahead', async () => {
   const clock = new ManualClock();

@@ -68,18 +68,27 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 const ENGINES: readonly (readonly [string, () => Promise<Storage>])[] = [
-  ['memory', async () => {
-    const { clock, broker } = memory();
-    return Promise.resolve({ clock, brokers: [broker, broker] });
-  }],
-  ['the embedded log', async () => {
-    const { clock, broker, reopen } = await openLog();
-    return { clock, brokers: [broker, broker], reopen: () => reopen() };
-  }],
-  ['Redis', async () => {
-    const store = new RedisStore(server);
-    return { clock: systemClock, brokers: [await store.open(), await store.open()], reopen: () => store.open() };
-  }],
+  [
+    'memory',
+    async () => {
+      const { clock, broker } = memory();
+      return Promise.resolve({ clock, brokers: [broker, broker] });
+    },
+  ],
+  [
+    'the embedded log',
+    async () => {
+      const { clock, broker, reopen } = await openLog();
+      return { clock, brokers: [broker, broker], reopen: () => reopen() };
+    },
+  ],
+  [
+    'Redis',
+    async () => {
+      const store = new RedisStore(server);
+      return { clock: systemClock, brokers: [await store.open(), await store.open()], reopen: () => store.open() };
+    },
+  ],
 ];
 
 function memory(): { clock: ManualClock; broker: MemoryBroker } {
@@ -98,7 +107,8 @@ describe.each(ENGINES)('on %s', (_name, open) => {
     await there.send('b');
     await here.send('c');
     for (const node of [here, there]) {
-      for (const id of ['a', 'c', 'new']) await expect(node.send(id)).rejects.toMatchObject({ ...TOO_MANY_RUNS, limit: 4 });
+      for (const id of ['a', 'c', 'new'])
+        await expect(node.send(id)).rejects.toMatchObject({ ...TOO_MANY_RUNS, limit: 4 });
       // A retry is no other run, and another user has runs of its own.
       expect(await node.send('a', { messageId: 'm1' })).toMatchObject({ runId: first.runId });
     }
@@ -123,21 +133,31 @@ describe.each(ENGINES)('on %s', (_name, open) => {
     await node.send('b');
     await node.branches.regenerate(ALICE, chat('a'), { ...again, answerId: 'n1' });
     const { runId: other } = await node.send('b', { onBusy: 'interrupt' });
-    await expect(node.branches.regenerate(ALICE, chat('a'), { ...again, onBusy: 'interrupt', answerId: 'n2' })).resolves.toMatchObject({ answerId: 'n2' });
+    await expect(
+      node.branches.regenerate(ALICE, chat('a'), { ...again, onBusy: 'interrupt', answerId: 'n2' }),
+    ).resolves.toMatchObject({ answerId: 'n2' });
     await expect(node.send('c')).rejects.toMatchObject(TOO_MANY_RUNS);
     await node.runs.cancel(ALICE, chat('b'), other);
     await node.send('c');
-    await expect(node.branches.regenerate(ALICE, chat('b'), { ...again, messageId: 'none' })).rejects.toMatchObject({ code: 'message-not-found' });
+    await expect(node.branches.regenerate(ALICE, chat('b'), { ...again, messageId: 'none' })).rejects.toMatchObject({
+      code: 'message-not-found',
+    });
   });
 
   it('refuses a chat beyond the limit of its user, however and wherever it is made', async () => {
     const { clock, brokers } = await open();
-    const [here, there] = [new Node(brokers[0], clock, { sessionsMax: 3 }), new Node(brokers[1], clock, { sessionsMax: 3 })];
+    const [here, there] = [
+      new Node(brokers[0], clock, { sessionsMax: 3 }),
+      new Node(brokers[1], clock, { sessionsMax: 3 }),
+    ];
     await here.sessions.create(ALICE, chat('a'), {});
     await there.send('b');
     await here.send('c');
     for (const node of [here, there]) {
-      await expect(node.sessions.create(ALICE, chat('d'), {})).rejects.toMatchObject({ ...TOO_MANY_SESSIONS, limit: 3 });
+      await expect(node.sessions.create(ALICE, chat('d'), {})).rejects.toMatchObject({
+        ...TOO_MANY_SESSIONS,
+        limit: 3,
+      });
       await expect(node.send('d')).rejects.toMatchObject(TOO_MANY_SESSIONS);
       expect(await node.sessions.create(ALICE, chat('a'), {})).toMatchObject({ created: false });
       await node.send('a');
@@ -155,7 +175,9 @@ describe.each(ENGINES)('on %s', (_name, open) => {
     const node = new Node(brokers[0], clock, { runsMax: 5, sessionsMax: 8 });
     const sent = await Promise.allSettled(Array.from({ length: 20 }, async (_, i) => node.send(`c${i}`)));
     expect(sent.filter(({ status }) => status === 'fulfilled')).toHaveLength(5);
-    const made = await Promise.allSettled(Array.from({ length: 20 }, async (_, i) => node.sessions.create(ALICE, chat(`d${i}`), {})));
+    const made = await Promise.allSettled(
+      Array.from({ length: 20 }, async (_, i) => node.sessions.create(ALICE, chat(`d${i}`), {})),
+    );
     expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
     expect(await node.listed()).toHaveLength(8);
   });
@@ -198,7 +220,8 @@ it('what a run asks of other agents is not counted and not refused', async () =>
   const node = new Node(broker, clock, { runsMax: 1, sessionsMax: 1 });
   const { runId } = await node.send('a');
   const asker = { ...chat('a'), runId };
-  for (const key of ['one', 'two', 'three']) await node.runs.send(askerPrincipal(asker), askedSession(asker, key), PROMPT);
+  for (const key of ['one', 'two', 'three'])
+    await node.runs.send(askerPrincipal(asker), askedSession(asker, key), PROMPT);
   await node.runs.cancel(ALICE, chat('a'), runId);
   await node.send('a');
 });
@@ -207,14 +230,19 @@ it('a run that was queued and could not be counted is told as such, and no other
   const { clock, broker } = memory();
   let isFull = false;
   const append: BrokerEngine['append'] = async (writes) => {
-    if (isFull && writes.some(({ topic }) => topic === openRunsTopic(ALICE))) throw new BrokerError('disk-full', 'a test');
+    if (isFull && writes.some(({ topic }) => topic === openRunsTopic(ALICE)))
+      throw new BrokerError('disk-full', 'a test');
     return broker.append(writes);
   };
-  const node = new Node(Object.assign(Object.create(broker) as MemoryBroker, {
-    append,
-    read: broker.read.bind(broker),
-    describe: broker.describe.bind(broker),
-  }), clock, { runsMax: 100 });
+  const node = new Node(
+    Object.assign(Object.create(broker) as MemoryBroker, {
+      append,
+      read: broker.read.bind(broker),
+      describe: broker.describe.bind(broker),
+    }),
+    clock,
+    { runsMax: 100 },
+  );
   await node.send('a');
   isFull = true;
   await expect(node.send('a', { messageId: 'm' })).rejects.toMatchObject({ code: 'unavailable' });
@@ -235,7 +263,11 @@ it('a prompt reads no more for it, and the names of chats that have no run are g
     await node.runs.cancel(user, chat(sessionId), runId);
     return reads;
   };
-  for (const [node, user, id] of [[limited, ALICE, 'a'], [free, BOB, 'b']] as const) await readsOf(node, user, id);
+  for (const [node, user, id] of [
+    [limited, ALICE, 'a'],
+    [free, BOB, 'b'],
+  ] as const)
+    await readsOf(node, user, id);
   for (let i = 0; i < 50; i += 1) expect(await readsOf(limited, ALICE, 'a')).toBe(await readsOf(free, BOB, 'b'));
   let reads = 0;
   for (let i = 0; i < 1000; i += 1) {

@@ -22,9 +22,14 @@ function install(packages) {
     process.exit(1);
   }
   console.log(`installing ${packages.join(', ')}`);
-  const options = { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  const options = {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  };
   execFileSync('apt-get', ['update', '-qq'], options);
-  withoutServices(() => execFileSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], options));
+  withoutServices(() =>
+    execFileSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], options),
+  );
 }
 
 /** The tests start their own on their own ports: nothing of what is installed may run as a service. A policy that the

@@ -33,7 +33,10 @@ export class ProgressReporter implements Reporter {
   #tests = 0;
   #failed = 0;
 
-  constructor(write: (line: string) => void = (line) => process.stdout.write(`${line}\n`), now: () => number = () => performance.now()) {
+  constructor(
+    write: (line: string) => void = (line) => process.stdout.write(`${line}\n`),
+    now: () => number = () => performance.now(),
+  ) {
     this.#write = write;
     this.#now = now;
   }
@@ -87,7 +90,16 @@ export class ProgressReporter implements Reporter {
   }
 }
 
-export function progressLine({ filesDone, files, tests, failed, elapsedMs, running, slowest, slowness: slow }: Progress): string {
+export function progressLine({
+  filesDone,
+  files,
+  tests,
+  failed,
+  elapsedMs,
+  running,
+  slowest,
+  slowness: slow,
+}: Progress): string {
   const parts = [
     `${filesDone} of ${files} files`,
     `${tests} tests${failed === 0 ? '' : `, ${failed} failed`}`,

@@ -50,7 +50,9 @@ describe('the gate to history', () => {
     expect(await next).toBe(true);
     expect(await gate.enter('ann', left.signal)).toBe(false);
     for (let i = 0; i < CATCH_UPS_MAX; i++) gate.leave('ann');
-    expect(await Promise.all(Array.from({ length: CATCH_UPS_MAX }, () => gate.enter('ann', never)))).not.toContain(false);
+    expect(await Promise.all(Array.from({ length: CATCH_UPS_MAX }, () => gate.enter('ann', never)))).not.toContain(
+      false,
+    );
   });
 
   test('is crowded when as many wait as may, and not before', async () => {

@@ -16,7 +16,8 @@ it('a reader of an answer with many parts reads the answer once', async () => {
   rig.startWorker();
   const { runId } = await rig.prompt('call your tools');
   const call = await rig.model.call(0);
-  for (let index = 0; index < CALLS; index += 1) call.say({ type: 'tool-call', index, id: `c${index}`, name: 'look', argumentsText: '{}' });
+  for (let index = 0; index < CALLS; index += 1)
+    call.say({ type: 'tool-call', index, id: `c${index}`, name: 'look', argumentsText: '{}' });
   call.say('done').finish();
   await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
   const before = counts.reads;

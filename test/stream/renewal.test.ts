@@ -19,7 +19,9 @@ async function watched(behindMs: number, joinsAfterMs: number) {
     hub.close();
     await broker.close();
   });
-  await broker.append([{ topic: CHAT, records: [{ major: true, data: 'hello' }], expect: { create: true }, ttlMs: TTL_MS }]);
+  await broker.append([
+    { topic: CHAT, records: [{ major: true, data: 'hello' }], expect: { create: true }, ttlMs: TTL_MS },
+  ]);
   await clock.advance(joinsAfterMs);
   const feed = (await hub.open(CHAT)) ?? expect.unreachable();
   feed.add(VIEWER);

@@ -65,7 +65,13 @@ describe('a subscription', () => {
     const { runId, text } = await finishedAnswer(5000);
     const epoch = await epochOf();
     const all = await rig.seen();
-    expect(all.map((event) => event.type)).toEqual(['message.created', 'run.queued', 'run.started', 'delta', 'run.completed']);
+    expect(all.map((event) => event.type)).toEqual([
+      'message.created',
+      'run.queued',
+      'run.started',
+      'delta',
+      'run.completed',
+    ]);
     expect(joinAnswer(all, runId)).toBe(text);
     for (const offset of [2, 3, 17, 60]) expect((await rig.seen({ epoch, offset })).length).toBeLessThanOrEqual(2);
   });
@@ -109,13 +115,19 @@ describe('a subscription', () => {
     expect(rig.fellBehind.length).toBeGreaterThan(0);
   });
 
-  it('that has read further than the node\'s feed takes from a late batch only what is new', async () => {
+  it("that has read further than the node's feed takes from a late batch only what is new", async () => {
     const clock = new ManualClock();
     const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
     const gate = { isShut: false, held: [] as (() => void)[] };
     const broker = Object.assign(Object.create(inner) as MemoryBroker, {
-      append: inner.append.bind(inner), read: inner.read.bind(inner), describe: inner.describe.bind(inner), remove: inner.remove.bind(inner),
-      list: inner.list.bind(inner), consume: inner.consume.bind(inner), health: inner.health.bind(inner), close: inner.close.bind(inner),
+      append: inner.append.bind(inner),
+      read: inner.read.bind(inner),
+      describe: inner.describe.bind(inner),
+      remove: inner.remove.bind(inner),
+      list: inner.list.bind(inner),
+      consume: inner.consume.bind(inner),
+      health: inner.health.bind(inner),
+      close: inner.close.bind(inner),
       // A tail whose batches come late, and several in one.
       async *tail(...args: Parameters<MemoryBroker['tail']>): ReturnType<MemoryBroker['tail']> {
         const late: LogBatch[] = [];
@@ -153,7 +165,9 @@ describe('a subscription', () => {
     const read = inner.read.bind(inner);
     inner.read = async (...args) => {
       const result = await read(...args);
-      return result.kind === 'batch' && args[2]?.direction === undefined ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== 3) } : result;
+      return result.kind === 'batch' && args[2]?.direction === undefined
+        ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== 3) }
+        : result;
     };
     rig = new ChatRig({ broker: inner, clock });
     await rig.prompt('a');
@@ -170,7 +184,9 @@ describe('a subscription', () => {
     const read = inner.read.bind(inner);
     inner.read = async (...args) => {
       const result = await read(...args);
-      return result.kind === 'batch' && args[2]?.direction === undefined ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== 3) } : result;
+      return result.kind === 'batch' && args[2]?.direction === undefined
+        ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== 3) }
+        : result;
     };
     rig = new ChatRig({ broker: inner, clock });
     await rig.prompt('a');
@@ -250,7 +266,9 @@ describe('a subscription', () => {
     rig.startWorker();
     const viewer = rig.view();
     (await rig.model.call(0)).say('late').finish();
-    await eventually(() => viewer.sink.events.some((event) => event.type === 'run.completed' && event.data['runId'] === runId));
+    await eventually(() =>
+      viewer.sink.events.some((event) => event.type === 'run.completed' && event.data['runId'] === runId),
+    );
     await rig.clock.advance(10 * 60_000);
     expect(viewer.sink.ended).toBeUndefined();
     await viewer.leave();
@@ -278,13 +296,39 @@ describe('a subscription', () => {
   });
 });
 
-type Step = { do: 'say'; text: string } | { do: 'reason'; text: string } | { do: 'burst'; n: number } | { do: 'prompt' | 'settle' | 'handover' | 'fail' | 'finish' | 'cancel' };
+type Step =
+  | { do: 'say'; text: string }
+  | { do: 'reason'; text: string }
+  | { do: 'burst'; n: number }
+  | { do: 'prompt' | 'settle' | 'handover' | 'fail' | 'finish' | 'cancel' };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('say' as const), text: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 6 }) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('reason' as const), text: fc.string({ minLength: 1, maxLength: 4 }) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant('say' as const),
+      text: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 6 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('reason' as const), text: fc.string({ minLength: 1, maxLength: 4 }) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('burst' as const), n: fc.integer({ min: 1, max: 20 }) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constantFrom('prompt' as const, 'settle' as const, 'settle' as const, 'handover' as const, 'fail' as const, 'finish' as const, 'cancel' as const) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        'prompt' as const,
+        'settle' as const,
+        'settle' as const,
+        'handover' as const,
+        'fail' as const,
+        'finish' as const,
+        'cancel' as const,
+      ),
+    }),
+  },
 );
 
 describe('any story of a chat', () => {
@@ -312,7 +356,7 @@ async function play(steps: readonly Step[], runIds: string[]): Promise<void> {
     const call = rig.model.calls.at(-1);
     if (what === 'say' && 'text' in more) call?.say(more.text);
     if (what === 'reason' && 'text' in more) call?.say({ type: 'reasoning', text: more.text });
-    if (what === 'burst' && 'n' in more) for (let i = 0; i < (more.n); i += 1) call?.say(`${i} `);
+    if (what === 'burst' && 'n' in more) for (let i = 0; i < more.n; i += 1) call?.say(`${i} `);
     if (what === 'prompt') runIds.push((await rig.prompt(`p${runIds.length}`)).runId);
     if (what === 'finish') call?.finish();
     if (what === 'fail') call?.fail(new ProviderError('upstream-error', 'failed'));

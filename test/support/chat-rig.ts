@@ -132,7 +132,8 @@ export class TestSink implements EventSink {
 
 const testEncoder: WireEncoder = {
   key: 'test',
-  encodeEvents: (_epoch, events) => events.map(({ offset, type, json }) => `{"offset":${offset},"type":"${type}","data":${json}}\n`).join(''),
+  encodeEvents: (_epoch, events) =>
+    events.map(({ offset, type, json }) => `{"offset":${offset},"type":"${type}","data":${json}}\n`).join(''),
   encodeControl: (control) => `${JSON.stringify({ control })}\n`,
 };
 
@@ -187,7 +188,15 @@ export class ChatRig {
     this.hub = new TopicHub({ broker: this.broker, clock: this.clock, onError: (error) => this.errors.push(error) });
     this.#leaseMs = leaseMs;
     this.#onGone = onGone;
-    this.#agent = { name: 'default', provider: this.model, model: 'm', takeover: 'continue', attemptsMax: 5, conversationChars: 100_000, ...agent };
+    this.#agent = {
+      name: 'default',
+      provider: this.model,
+      model: 'm',
+      takeover: 'continue',
+      attemptsMax: 5,
+      conversationChars: 100_000,
+      ...agent,
+    };
   }
 
   /** Another node's view of the same log: nothing is shared but the broker. */
@@ -217,7 +226,14 @@ export class ChatRig {
   }
 
   prompt(content: string, more: Partial<Prompt> = {}): ReturnType<Runs['send']> {
-    return this.runs.send(this.alice, this.ref, { content, agent: 'default', model: '', priority: 'normal', onBusy: 'queue', ...more });
+    return this.runs.send(this.alice, this.ref, {
+      content,
+      agent: 'default',
+      model: '',
+      priority: 'normal',
+      onBusy: 'queue',
+      ...more,
+    });
   }
 
   view(after?: Position, more: Partial<SubscriptionOptions> = {}): Viewer {

@@ -26,7 +26,12 @@ process.once('exit', () => {
 export function childEnv(more: Readonly<Record<string, string>> = {}): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
-    const isSetting = name.startsWith('HOLDLINE_') || name === 'PORT' || name === 'HOST' || name.startsWith('NODE_') || name.startsWith('VITEST');
+    const isSetting =
+      name.startsWith('HOLDLINE_') ||
+      name === 'PORT' ||
+      name === 'HOST' ||
+      name.startsWith('NODE_') ||
+      name.startsWith('VITEST');
     if (value !== undefined && !isSetting) env[name] = value;
   }
   return { ...env, ...more };
@@ -77,12 +82,15 @@ export class Child {
 
   /** The first line that matches, past ones included. @throws when the process ends without it */
   async line(pattern: RegExp): Promise<RegExpExecArray> {
-    for (let next = 0; ; ) {
+    for (let next = 0; ;) {
       for (; next < this.lines.length; next += 1) {
         const match = pattern.exec(this.lines[next] ?? '');
         if (match !== null) return match;
       }
-      if (this.#exit !== undefined) throw new Error(`exited with ${JSON.stringify(this.#exit)} without saying ${pattern}:\n${this.lines.join('\n')}`);
+      if (this.#exit !== undefined)
+        throw new Error(
+          `exited with ${JSON.stringify(this.#exit)} without saying ${pattern}:\n${this.lines.join('\n')}`,
+        );
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
   }

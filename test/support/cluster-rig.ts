@@ -34,7 +34,13 @@ export class ClusterRig<Store extends RigStore = RigStore> {
   readonly nginx: NginxProcess;
   readonly token: string;
 
-  private constructor(store: Store, gateways: readonly ServerProcess[], workers: readonly ServerProcess[], nginx: NginxProcess, token: string) {
+  private constructor(
+    store: Store,
+    gateways: readonly ServerProcess[],
+    workers: readonly ServerProcess[],
+    nginx: NginxProcess,
+    token: string,
+  ) {
     this.store = store;
     this.gateways = gateways;
     this.workers = workers;
@@ -43,9 +49,16 @@ export class ClusterRig<Store extends RigStore = RigStore> {
   }
 
   /** @param more settings of every node */
-  static async start<Store extends RigStore>(store: Store, more: Readonly<Record<string, string>> = {}): Promise<ClusterRig<Store>> {
+  static async start<Store extends RigStore>(
+    store: Store,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<ClusterRig<Store>> {
     const secret = Buffer.from(SECRET);
-    const token = makeToken({ auth: { keys: { kind: 'secret', secret } }, broker: { engine: 'memory' } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+    const token = makeToken(
+      { auth: { keys: { kind: 'secret', secret } }, broker: { engine: 'memory' } },
+      { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+      Date.now(),
+    );
     const env = {
       HOLDLINE_JWT_SECRET: SECRET,
       HOLDLINE_TRUSTED_PROXIES: '127.0.0.1',
@@ -54,8 +67,12 @@ export class ClusterRig<Store extends RigStore = RigStore> {
       HOLDLINE_LOG_LEVEL: 'warn',
       ...more,
     };
-    const node = async (role: string): Promise<ServerProcess> => ServerProcess.start({ broker: store.url, env: { ...env, HOLDLINE_ROLE: role } });
-    const starting = [...Array.from({ length: GATEWAYS }, () => node('gateway')), ...Array.from({ length: WORKERS }, () => node('worker'))];
+    const node = async (role: string): Promise<ServerProcess> =>
+      ServerProcess.start({ broker: store.url, env: { ...env, HOLDLINE_ROLE: role } });
+    const starting = [
+      ...Array.from({ length: GATEWAYS }, () => node('gateway')),
+      ...Array.from({ length: WORKERS }, () => node('worker')),
+    ];
     const started = await Promise.allSettled(starting);
     const nodes = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     const failed = started.find((one) => one.status === 'rejected');
@@ -83,8 +100,11 @@ export class ClusterRig<Store extends RigStore = RigStore> {
 
   /** What every process said, by name. */
   get log(): string {
-    const said = (name: string, lines: readonly string[]): string[] => lines.slice(-15).map((line) => `${name} | ${line}`);
-    const nodes = [...this.gateways, ...this.workers].flatMap((node, i) => said(i < GATEWAYS ? `gateway-${i + 1}` : `worker-${i + 1 - GATEWAYS}`, node.log));
+    const said = (name: string, lines: readonly string[]): string[] =>
+      lines.slice(-15).map((line) => `${name} | ${line}`);
+    const nodes = [...this.gateways, ...this.workers].flatMap((node, i) =>
+      said(i < GATEWAYS ? `gateway-${i + 1}` : `worker-${i + 1 - GATEWAYS}`, node.log),
+    );
     return [...nodes, ...said('nginx', this.nginx.log), ...said('store', this.store.log)].join('\n');
   }
 

@@ -18,7 +18,9 @@ export class Collector<T> {
     while (!condition(this.seen)) {
       if (this.#state !== 'running') {
         await this.#running;
-        throw new Error(`ended after ${this.seen.length} items, before the condition held: ${JSON.stringify(this.seen.slice(-3))}`);
+        throw new Error(
+          `ended after ${this.seen.length} items, before the condition held: ${JSON.stringify(this.seen.slice(-3))}`,
+        );
       }
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }

@@ -14,7 +14,10 @@ export function countingBroker(inner: BrokerEngine): { broker: BrokerEngine; cou
     counts.reads += 1;
     if (result.kind !== 'batch') return result;
     counts.items += result.items.length;
-    counts.chars += result.items.reduce((sum, item: LogItem) => (item.kind === 'record' ? sum + item.data.length : sum), 0);
+    counts.chars += result.items.reduce(
+      (sum, item: LogItem) => (item.kind === 'record' ? sum + item.data.length : sum),
+      0,
+    );
     return result;
   };
   const broker: BrokerEngine = {

@@ -30,7 +30,11 @@ export class AnswerFold {
     const parts = this.runs.get(runId) ?? [];
     const part = Number(data['part']);
     const at = Number(data['at']);
-    if (event === 'run.restarted') this.runs.set(runId, parts.slice(0, part + 1).map((text, i) => (i === part ? text.slice(0, at) : text)));
+    if (event === 'run.restarted')
+      this.runs.set(
+        runId,
+        parts.slice(0, part + 1).map((text, i) => (i === part ? text.slice(0, at) : text)),
+      );
     if (event === 'run.completed' || event === 'run.cancelled' || event === 'run.failed') this.ended.add(runId);
     if (event !== 'delta') return;
     const known = parts[part] ?? '';

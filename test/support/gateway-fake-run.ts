@@ -41,7 +41,14 @@ export class FakeRun {
     const taken = await node.commandLog.transact(ref, (loaded) => {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
       if (run === undefined) throw new Error('no such run');
-      const event: ChatEvent = { type: 'run.started', runId, messageId: run.answerId, attempt: run.attempt + 1, model: run.model, createdAt: NOW };
+      const event: ChatEvent = {
+        type: 'run.started',
+        runId,
+        messageId: run.answerId,
+        attempt: run.attempt + 1,
+        model: run.model,
+        createdAt: NOW,
+      };
       return { drafts: [{ event }], fencing: 'take' };
     });
     const run = taken === undefined ? undefined : findRun(taken.state, runId);
@@ -57,7 +64,15 @@ export class FakeRun {
   async sayIn(part: number, kind: PartKind, ...texts: readonly string[]): Promise<void> {
     const { runId, answerId: messageId } = this.run;
     for (const text of texts) {
-      const offset = await this.#append({ type: 'delta', runId, messageId, part, kind, at: this.#answer.partLength(part), text });
+      const offset = await this.#append({
+        type: 'delta',
+        runId,
+        messageId,
+        part,
+        kind,
+        at: this.#answer.partLength(part),
+        text,
+      });
       this.#answer.addDelta(part, kind, text, offset);
     }
   }
@@ -66,13 +81,24 @@ export class FakeRun {
   async dropFrom(at: number): Promise<void> {
     const { runId } = this.run;
     const event: ChatEvent = { type: 'run.restarted', runId, attempt: this.run.attempt, part: 0, at, createdAt: NOW };
-    await this.#node.commandLog.transact(this.#ref, () => ({ drafts: [{ event }], fencing: { fence: this.#fence, seq: (this.#seq += 1) } }));
+    await this.#node.commandLog.transact(this.#ref, () => ({
+      drafts: [{ event }],
+      fencing: { fence: this.#fence, seq: (this.#seq += 1) },
+    }));
     this.#answer.restart({ part: 0, at });
   }
 
   async complete(): Promise<void> {
     const { runId, answerId: messageId } = this.run;
-    await this.#end({ type: 'run.completed', runId, messageId, finishReason: 'stop', usage: { inputTokens: 1, outputTokens: 1 }, length: this.#answer.textLength(), endedAt: NOW });
+    await this.#end({
+      type: 'run.completed',
+      runId,
+      messageId,
+      finishReason: 'stop',
+      usage: { inputTokens: 1, outputTokens: 1 },
+      length: this.#answer.textLength(),
+      endedAt: NOW,
+    });
   }
 
   async cancelled(by: string): Promise<void> {
@@ -81,12 +107,17 @@ export class FakeRun {
 
   async #end(terminal: Parameters<typeof endRun>[3]): Promise<void> {
     const { commandLog } = this.#node;
-    await endRun(commandLog, this.#ref, this.run, terminal, this.#answer, { fence: this.#fence, seq: (this.#seq += 1) });
+    await endRun(commandLog, this.#ref, this.run, terminal, this.#answer, {
+      fence: this.#fence,
+      seq: (this.#seq += 1),
+    });
   }
 
   async #append(event: ChatEvent): Promise<number> {
     const fence = { fence: this.#fence, seq: (this.#seq += 1) };
-    const [appended] = await this.#node.broker.append([{ topic: chatTopic(this.#ref), records: [encodeEvent(event)], expect: { epoch: this.#epoch }, fence }]);
+    const [appended] = await this.#node.broker.append([
+      { topic: chatTopic(this.#ref), records: [encodeEvent(event)], expect: { epoch: this.#epoch }, fence },
+    ]);
     if (appended === undefined) throw new Error('an append has an answer');
     return appended.first;
   }

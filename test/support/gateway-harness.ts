@@ -41,7 +41,15 @@ export interface Harness {
 
 export interface Answer {
   readonly status: number;
-  readonly body: { readonly error?: { readonly code: string; readonly message: string; readonly retryable: boolean; readonly details?: unknown }; readonly [field: string]: unknown };
+  readonly body: {
+    readonly error?: {
+      readonly code: string;
+      readonly message: string;
+      readonly retryable: boolean;
+      readonly details?: unknown;
+    };
+    readonly [field: string]: unknown;
+  };
   readonly text: string;
   readonly headers: Readonly<Record<string, unknown>>;
 }
@@ -58,7 +66,10 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const broker = options.broker ?? new MemoryBroker({ clock, newEpoch: () => `e${(epochs += 1)}` });
   const commandLog = new CommandLog(broker, () => 0.5);
   const logged: string[] = [];
-  const logger = pino({ level: 'trace', base: null, ...privateLogging }, { write: (line: string) => void logged.push(line) });
+  const logger = pino(
+    { level: 'trace', base: null, ...privateLogging },
+    { write: (line: string) => void logged.push(line) },
+  );
   const auth = { keys: { kind: 'secret', secret: SECRET } as const, ...options.auth };
   const config = gatewayConfig({ hosts: undefined, sessionIds: 'tenant', ...options.config, auth });
   const gateway = await buildGateway({ config, broker, commandLog, clock, random: () => 0.5, logger, ...options.deps });
@@ -66,7 +77,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     await gateway.app.close();
     if (options.broker === undefined) await broker.close();
   });
-  const token = (user: string, claims: Readonly<Record<string, unknown>> = {}): string => signToken(clock, { sub: user, ...claims });
+  const token = (user: string, claims: Readonly<Record<string, unknown>> = {}): string =>
+    signToken(clock, { sub: user, ...claims });
   const bearer: Harness['bearer'] = (user, claims) => `Bearer ${token(user, claims)}`;
   return {
     gateway,
@@ -87,7 +99,12 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
         },
       });
       const isJson = String(answer.headers['content-type']).startsWith('application/json');
-      return { status: answer.statusCode, body: (isJson ? answer.json() : {}), text: answer.body, headers: answer.headers };
+      return {
+        status: answer.statusCode,
+        body: isJson ? answer.json() : {},
+        text: answer.body,
+        headers: answer.headers,
+      };
     },
     async listen() {
       await gateway.app.listen({ port: 0, host: '127.0.0.1' });

@@ -18,7 +18,8 @@ export class Inbox<T> {
 
   async until(condition: (seen: readonly T[]) => boolean): Promise<readonly T[]> {
     while (!condition(this.seen)) {
-      if (this.#ended !== undefined) throw new Error(`${this.#ended}, before the condition held; last: ${JSON.stringify(this.seen.slice(-3))}`);
+      if (this.#ended !== undefined)
+        throw new Error(`${this.#ended}, before the condition held; last: ${JSON.stringify(this.seen.slice(-3))}`);
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
     return this.seen;

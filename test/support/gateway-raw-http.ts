@@ -10,7 +10,9 @@ export function sendRaw(port: number, bytes: string | Buffer): Promise<string> {
     let answer = '';
     socket.setEncoding('latin1');
     socket.on('data', (text: string) => (answer += text));
-    socket.on('error', (error: Error & { code?: string }) => (error.code === 'ECONNRESET' ? resolve(answer) : reject(error)));
+    socket.on('error', (error: Error & { code?: string }) =>
+      error.code === 'ECONNRESET' ? resolve(answer) : reject(error),
+    );
     socket.on('close', () => resolve(answer));
     socket.write(bytes);
   });

@@ -70,7 +70,8 @@ export class SseClient {
 
   #read(): Promise<SseHead> {
     const parser = createParser({
-      onEvent: ({ id, event, data }) => this.events.push({ id, event: event ?? 'message', data: JSON.parse(data) as SeenEvent['data'] }),
+      onEvent: ({ id, event, data }) =>
+        this.events.push({ id, event: event ?? 'message', data: JSON.parse(data) as SeenEvent['data'] }),
       onComment: (comment) => void this.comments.push(comment),
       onRetry: (ms) => void (this.retryMs = ms),
     });

@@ -31,7 +31,10 @@ export class WsClient {
   }
 
   /** Rejects with the HTTP status where the upgrade is refused. */
-  static async open(url: string, options: ClientOptions & { readonly protocols?: readonly string[] } = {}): Promise<WsClient> {
+  static async open(
+    url: string,
+    options: ClientOptions & { readonly protocols?: readonly string[] } = {},
+  ): Promise<WsClient> {
     const client = new WsClient(url, options, options.protocols ?? []);
     await new Promise<void>((resolve, reject) => {
       client.socket.on('open', resolve);

@@ -1,6 +1,15 @@
 // A model server that tells one story, from its start or behind a prefix as vLLM takes it, and that waits in the middle
 // for whoever wants to do something to those who listen. It knows where every request began and how its socket ended.
-import { DONE, errorReply, finishEvent, ScriptedUpstream, textEvent, type Reply, type Step, type UpstreamRequest } from './scripted-upstream.ts';
+import {
+  DONE,
+  errorReply,
+  finishEvent,
+  ScriptedUpstream,
+  textEvent,
+  type Reply,
+  type Step,
+  type UpstreamRequest,
+} from './scripted-upstream.ts';
 
 interface Pause {
   /** Tokens of the story, from its start. */
@@ -48,7 +57,10 @@ export class PrefillModel {
   }
 
   #reply({ body }: UpstreamRequest): Reply {
-    const { messages, continue_final_message: continues } = body as { messages: { role: string; content: string }[]; continue_final_message?: boolean };
+    const { messages, continue_final_message: continues } = body as {
+      messages: { role: string; content: string }[];
+      continue_final_message?: boolean;
+    };
     const last = messages.at(-1);
     const prefix = last?.role === 'assistant' && continues === true ? last.content : '';
     if (!this.story.startsWith(prefix)) return errorReply(400);

@@ -142,7 +142,8 @@ export class ProtocolServer {
     const chat = this.chats.get(id);
     if (rest === 'messages' && path.length === 5 && method === 'POST') return this.#post(this.chat(id), body);
     if (chat === undefined) return refusal(404);
-    if (rest === 'messages' && path[5] !== undefined) return this.#answerMessage(`${method} ${path[6] ?? ''}`.trim(), chat, decodeURIComponent(path[5]), body);
+    if (rest === 'messages' && path[5] !== undefined)
+      return this.#answerMessage(`${method} ${path[6] ?? ''}`.trim(), chat, decodeURIComponent(path[5]), body);
     if (rest === 'events') {
       this.#serveEvents(chat, request, response);
       return 'streams';
@@ -195,11 +196,16 @@ export class ProtocolServer {
   }
 
   #serveEvents(chat: ScriptedChat, request: IncomingMessage, response: ServerResponse): void {
-    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache, no-transform' });
+    response.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache, no-transform',
+    });
     response.write('retry: 200\n\n: hello\n\n');
     const viewer: Viewer = {
       send: ({ id: position, event, data }) => {
-        response.write(`${position === undefined ? '' : `id: ${position}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+        response.write(
+          `${position === undefined ? '' : `id: ${position}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`,
+        );
       },
       beat: () => void response.write(': hb\n\n'),
       end: () => void response.end(),

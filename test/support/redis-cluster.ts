@@ -17,7 +17,9 @@ export class RedisCluster {
 
   /** Resolves once they know of one another and serve. */
   static async start(masters = 3, options: Omit<RedisOptions, 'cluster' | 'replicaOf'> = {}): Promise<RedisCluster> {
-    const nodes = await Promise.all(Array.from({ length: masters }, async () => RedisServer.start({ ...options, cluster: true })));
+    const nodes = await Promise.all(
+      Array.from({ length: masters }, async () => RedisServer.start({ ...options, cluster: true })),
+    );
     const cluster = new RedisCluster(nodes);
     try {
       await Promise.all(nodes.map(async (_, index) => cluster.#join(index)));
@@ -54,7 +56,10 @@ export class RedisCluster {
     for (const node of this.nodes) {
       const own = (await node.command('CLUSTER NODES')).split('\n').find((line) => line.includes('myself')) ?? '';
       // A slot that moves stands in brackets behind those that are here.
-      const ranges = own.split(' ').slice(8).filter((range) => !range.startsWith('['));
+      const ranges = own
+        .split(' ')
+        .slice(8)
+        .filter((range) => !range.startsWith('['));
       if (ranges.some((range) => isIn(slot, range))) return node;
     }
     throw new Error(`slot ${slot} has no master`);
@@ -68,7 +73,9 @@ export class RedisCluster {
     const id = await to.command('CLUSTER MYID');
     await to.command(`CLUSTER SETSLOT ${slot} IMPORTING ${await from.command('CLUSTER MYID')}`);
     await from.command(`CLUSTER SETSLOT ${slot} MIGRATING ${id}`);
-    const keys = (await from.command(`CLUSTER GETKEYSINSLOT ${slot} ${KEYS_MAX}`)).split('\n').filter((key) => key !== '');
+    const keys = (await from.command(`CLUSTER GETKEYSINSLOT ${slot} ${KEYS_MAX}`))
+      .split('\n')
+      .filter((key) => key !== '');
     for (const [i, key] of keys.entries()) {
       if (i === Math.floor(keys.length / 2)) await halfway();
       await from.command(`MIGRATE 127.0.0.1 ${to.port} ${key} 0 ${MIGRATE_MS}`);
@@ -86,7 +93,8 @@ export class RedisCluster {
     const last = Math.floor(((index + 1) * SLOTS) / this.nodes.length) - 1;
     await node?.command(`CLUSTER ADDSLOTSRANGE ${first} ${last}`);
     await node?.command(`CLUSTER SET-CONFIG-EPOCH ${index + 1}`);
-    for (const other of this.nodes) if (other !== node) await node?.command(`CLUSTER MEET 127.0.0.1 ${other.port} ${await busPortOf(other)}`);
+    for (const other of this.nodes)
+      if (other !== node) await node?.command(`CLUSTER MEET 127.0.0.1 ${other.port} ${await busPortOf(other)}`);
   }
 }
 

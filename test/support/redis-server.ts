@@ -42,7 +42,12 @@ export class RedisServer {
   /** Resolves once it takes connections; a replica, once it has what its master has. */
   static async start(options: RedisOptions = {}): Promise<RedisServer> {
     for (let tries = 1; ; tries += 1) {
-      const server = new RedisServer(await mkdtemp(join(tmpdir(), 'holdline-redis-')), await freePort(), await freePort(), options);
+      const server = new RedisServer(
+        await mkdtemp(join(tmpdir(), 'holdline-redis-')),
+        await freePort(),
+        await freePort(),
+        options,
+      );
       try {
         await server.restart();
         if (options.replicaOf !== undefined) await server.until('INFO replication', /master_link_status:up/);
@@ -128,8 +133,17 @@ function settingsOf(folder: string, port: number, busPort: number, options: Redi
     ...(maxmemory === undefined ? {} : { maxmemory }),
     ...(policy === undefined ? {} : { 'maxmemory-policy': policy }),
     ...(replicaOf === undefined ? {} : { replicaof: `127.0.0.1 ${replicaOf.port}` }),
-    ...(cluster ? { 'cluster-enabled': 'yes', 'cluster-port': String(busPort), 'cluster-node-timeout': String(slowed(CLUSTER_NODE_TIMEOUT_MS)) } : {}),
+    ...(cluster
+      ? {
+          'cluster-enabled': 'yes',
+          'cluster-port': String(busPort),
+          'cluster-node-timeout': String(slowed(CLUSTER_NODE_TIMEOUT_MS)),
+        }
+      : {}),
     ...more,
   };
-  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, ...(name === 'replicaof' ? value.split(' ') : [value])]);
+  return Object.entries(settings).flatMap(([name, value]) => [
+    `--${name}`,
+    ...(name === 'replicaof' ? value.split(' ') : [value]),
+  ]);
 }

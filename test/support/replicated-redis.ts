@@ -21,11 +21,17 @@ export class ReplicatedRedis {
   /** Resolves once the sentinels know of the replicas and of one another. */
   static async start(options: Omit<RedisOptions, 'cluster' | 'replicaOf'> = {}): Promise<ReplicatedRedis> {
     const master = await RedisServer.start(options);
-    const replicas = await Promise.all(Array.from({ length: REPLICAS }, async () => RedisServer.start({ ...options, replicaOf: master })));
-    const sentinels = await Promise.all(Array.from({ length: SENTINELS }, async () => RedisSentinel.start(master, QUORUM)));
+    const replicas = await Promise.all(
+      Array.from({ length: REPLICAS }, async () => RedisServer.start({ ...options, replicaOf: master })),
+    );
+    const sentinels = await Promise.all(
+      Array.from({ length: SENTINELS }, async () => RedisSentinel.start(master, QUORUM)),
+    );
     for (const sentinel of sentinels) {
       for (const { port } of replicas) await sentinel.said(new RegExp(`\\+slave slave 127\\.0\\.0\\.1:${port} `));
-      for (const { port } of sentinels) if (port !== sentinel.port) await sentinel.said(new RegExp(`\\+sentinel sentinel \\S+ 127\\.0\\.0\\.1 ${port} `));
+      for (const { port } of sentinels)
+        if (port !== sentinel.port)
+          await sentinel.said(new RegExp(`\\+sentinel sentinel \\S+ 127\\.0\\.0\\.1 ${port} `));
     }
     return new ReplicatedRedis(master, replicas, sentinels);
   }
@@ -36,7 +42,9 @@ export class ReplicatedRedis {
   }
 
   get log(): readonly string[] {
-    return [...this.#servers, ...this.#sentinels].flatMap(({ port, log }) => log.slice(-5).map((line) => `${port} ${line}`));
+    return [...this.#servers, ...this.#sentinels].flatMap(({ port, log }) =>
+      log.slice(-5).map((line) => `${port} ${line}`),
+    );
   }
 
   get master(): RedisServer {
@@ -46,7 +54,11 @@ export class ReplicatedRedis {
   /** Resolves once the sentinels have put another in the place of a master that is gone, and all of them know it. */
   async failedOver(): Promise<void> {
     const gone = this.#master.port;
-    const [next] = await Promise.all(this.#sentinels.map(async (sentinel) => sentinel.said(new RegExp(`\\+switch-master ${MASTER_NAME} 127\\.0\\.0\\.1 ${gone} 127\\.0\\.0\\.1 (\\d+)`))));
+    const [next] = await Promise.all(
+      this.#sentinels.map(async (sentinel) =>
+        sentinel.said(new RegExp(`\\+switch-master ${MASTER_NAME} 127\\.0\\.0\\.1 ${gone} 127\\.0\\.0\\.1 (\\d+)`)),
+      ),
+    );
     const master = this.#servers.find(({ port }) => port === Number(next?.[1]));
     if (master === undefined) throw new Error('the sentinels chose a server that is none of these');
     this.#master = master;

@@ -1,7 +1,13 @@
 // A model server that plays a script: raw bytes in the pieces they are written, pauses, stalls and broken sockets.
 // It records what it was asked and how each socket ended. For what a well-behaved mock cannot do; on loopback, on a
 // port of its own.
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 
@@ -68,7 +74,9 @@ export class ScriptedUpstream {
     const upstream = new ScriptedUpstream(server);
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       // A client that leaves before its request was read has left; the test sees it by what it asked for.
-      upstream.#answer(script, request, response).catch((error: unknown) => response.destroy(error instanceof Error ? error : undefined));
+      upstream
+        .#answer(script, request, response)
+        .catch((error: unknown) => response.destroy(error instanceof Error ? error : undefined));
     });
     return upstream;
   }
@@ -81,7 +89,9 @@ export class ScriptedUpstream {
 
   /** Connections that are open now. */
   async openSockets(): Promise<number> {
-    return new Promise((resolve, reject) => this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))));
+    return new Promise((resolve, reject) =>
+      this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+    );
   }
 
   async close(): Promise<void> {
@@ -132,7 +142,8 @@ class Playing {
     const response = this.#response;
     response.socket?.setNoDelay(true);
     response.statusCode = reply.status ?? 200;
-    for (const [name, value] of Object.entries(reply.headers ?? { 'content-type': 'text/event-stream' })) response.setHeader(name, value);
+    for (const [name, value] of Object.entries(reply.headers ?? { 'content-type': 'text/event-stream' }))
+      response.setHeader(name, value);
     for (const step of reply.steps ?? []) {
       if (response.destroyed) return;
       if (step === STALL) return;
@@ -149,7 +160,8 @@ class Playing {
 
   async #write(bytes: string | Uint8Array): Promise<void> {
     const response = this.#response;
-    if (response.write(bytes)) await setImmediate(); // so that the next write is a packet of its own
+    if (response.write(bytes))
+      await setImmediate(); // so that the next write is a packet of its own
     else await Promise.race([new Promise((resolve) => response.once('drain', resolve)), this.ended]);
   }
 
@@ -182,7 +194,11 @@ export function finishEvent(reason = 'stop'): string {
 }
 
 export function usageEvent(inputTokens: number, outputTokens: number): string {
-  const usage = { prompt_tokens: inputTokens, completion_tokens: outputTokens, total_tokens: inputTokens + outputTokens };
+  const usage = {
+    prompt_tokens: inputTokens,
+    completion_tokens: outputTokens,
+    total_tokens: inputTokens + outputTokens,
+  };
   return sse({ id: 'chatcmpl-1', object: 'chat.completion.chunk', choices: [], usage });
 }
 
@@ -194,7 +210,11 @@ export function answer(...tokens: string[]): Reply {
 }
 
 /** An error status with OpenAI's error body. */
-export function errorReply(status: number, error: object = { message: 'scripted' }, headers: Readonly<Record<string, string>> = {}): Reply {
+export function errorReply(
+  status: number,
+  error: object = { message: 'scripted' },
+  headers: Readonly<Record<string, string>> = {},
+): Reply {
   return { status, headers: { 'content-type': 'application/json', ...headers }, steps: [JSON.stringify({ error })] };
 }
 

@@ -72,7 +72,11 @@ export class ServerProcess {
   get token(): string {
     const secret = this.env['HOLDLINE_JWT_SECRET'];
     const auth = secret ? { keys: { kind: 'secret', secret: Buffer.from(secret) } as const } : undefined;
-    return makeToken({ auth, broker: { engine: 'log', folder: this.folder, fsync: { mode: 'always' }, isClockTrusted: true } }, { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' }, Date.now());
+    return makeToken(
+      { auth, broker: { engine: 'log', folder: this.folder, fsync: { mode: 'always' }, isClockTrusted: true } },
+      { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+      Date.now(),
+    );
   }
 
   get isUp(): boolean {

@@ -60,12 +60,15 @@ export class WireRecord {
 
   /** The first event that fulfils the condition, past ones included. @throws when the connection ends without it */
   async until(condition: (event: SeenEvent) => boolean): Promise<SeenEvent> {
-    for (let next = 0; ; ) {
+    for (let next = 0; ;) {
       for (; next < this.events.length; next += 1) {
         const event = this.events[next];
         if (event !== undefined && condition(event)) return event;
       }
-      if (this.#end !== undefined) throw new Error(`ended (${this.#end}) after ${this.events.length} events: ${JSON.stringify(this.events.slice(-2))}`);
+      if (this.#end !== undefined)
+        throw new Error(
+          `ended (${this.#end}) after ${this.events.length} events: ${JSON.stringify(this.events.slice(-2))}`,
+        );
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
   }

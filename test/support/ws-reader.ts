@@ -36,7 +36,9 @@ export class WsReader {
 
   /** @throws what the upgrade throws */
   static async open(url: string, token: string): Promise<WsReader> {
-    const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/ws`, { headers: { authorization: `Bearer ${token}` } });
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/ws`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
     const reader = new WsReader(socket);
     await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
     return reader;
@@ -83,7 +85,8 @@ export class WsReader {
     if (type === 'event') record?.add(frame as unknown as SeenEvent);
     for (const event of type === 'events' ? (frame.events ?? []) : []) record?.add(event);
     // Of a subscription that stood: the server has ended it.
-    if (type === 'error' && requestId === undefined && !this.#subscribing.delete(sessionId)) record?.end(`error ${String(frame.code)}`);
+    if (type === 'error' && requestId === undefined && !this.#subscribing.delete(sessionId))
+      record?.end(`error ${String(frame.code)}`);
     const key = requestId ?? `subscribe ${sessionId}`;
     if (type === 'ok' || type === 'error' || type === 'subscribed') this.#resolve(key, frame);
   }
@@ -101,7 +104,13 @@ export class WsReader {
 }
 
 /** One session on a socket of its own. */
-export async function readWs({ url, token, sessionId, after, ...options }: StreamPlace & RecordOptions): Promise<WireRecord> {
+export async function readWs({
+  url,
+  token,
+  sessionId,
+  after,
+  ...options
+}: StreamPlace & RecordOptions): Promise<WireRecord> {
   const reader = await WsReader.open(url, token);
   try {
     const record = await reader.subscribe(sessionId, after, options);

@@ -8,15 +8,18 @@ const MINUTES = Number(process.env['TORTURE_MINUTES'] ?? 5);
 /** A kept connection is closed by the model a few seconds after its last answer. */
 const SOCKETS_GONE_MS = timeLimit(30_000);
 
-it.each<Engine>(['embedded', 'redis'])(`${MINUTES} minutes of blows lose nothing and leave nothing open: %s`, async (engine) => {
-  const rig = await TortureRig.start(engine);
-  onTestFinished(() => rig.close());
-  onTestFailed(() => console.error(rig.log));
-  const end = Date.now() + MINUTES * 60_000;
-  const story = await rig.play(async (torture) => {
-    await torture.until(() => Date.now() > end);
-    console.info(`${engine}: ${torture.blows} blows`);
-  });
-  expect(story.takeovers).toBeGreaterThan(0);
-  await vi.waitFor(async () => expect(await rig.upstream.openSockets()).toBe(0), { timeout: SOCKETS_GONE_MS });
-});
+it.each<Engine>(['embedded', 'redis'])(
+  `${MINUTES} minutes of blows lose nothing and leave nothing open: %s`,
+  async (engine) => {
+    const rig = await TortureRig.start(engine);
+    onTestFinished(() => rig.close());
+    onTestFailed(() => console.error(rig.log));
+    const end = Date.now() + MINUTES * 60_000;
+    const story = await rig.play(async (torture) => {
+      await torture.until(() => Date.now() > end);
+      console.info(`${engine}: ${torture.blows} blows`);
+    });
+    expect(story.takeovers).toBeGreaterThan(0);
+    await vi.waitFor(async () => expect(await rig.upstream.openSockets()).toBe(0), { timeout: SOCKETS_GONE_MS });
+  },
+);

@@ -24,7 +24,10 @@ describe('worlds without end', () => {
       seen.answers += history.filter(({ kind }) => kind === 'sent').length;
       if (violations.length > 0) bad.push(`seed ${seed}\n${describeViolations(violations)}`);
       if (violations.length > 0) console.log(bad.at(-1));
-      if ((seed + 1 - FIRST) % REPORT_EVERY === 0) console.log(`${seed + 1 - FIRST} of ${COUNT} worlds from seed ${FIRST}: ${bad.length} bad, ${JSON.stringify(seen)}`);
+      if ((seed + 1 - FIRST) % REPORT_EVERY === 0)
+        console.log(
+          `${seed + 1 - FIRST} of ${COUNT} worlds from seed ${FIRST}: ${bad.length} bad, ${JSON.stringify(seen)}`,
+        );
     }
     expect(bad).toEqual([]);
   });

@@ -25,7 +25,12 @@ describe('a title from a prompt', () => {
 });
 
 describe('the name of a chat', () => {
-  const prompt = (text: string, delivery: Message['delivery']): Message => ({ messageId: text, role: 'user', parts: [{ part: 0, kind: 'text', start: 0, text }], delivery });
+  const prompt = (text: string, delivery: Message['delivery']): Message => ({
+    messageId: text,
+    role: 'user',
+    parts: [{ part: 0, kind: 'text', start: 0, text }],
+    delivery,
+  });
   const chat = (messages: readonly Message[], title?: string): ChatSnapshot => ({
     sessionId: 's',
     messages,

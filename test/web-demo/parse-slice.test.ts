@@ -5,7 +5,10 @@ import { parseSlice } from '../../web-demo/markdown/parse-slice.ts';
 import { DEFINITIONS_MAX } from '../../web-demo/markdown/parsed-slice.ts';
 import { Slicer } from '../../web-demo/markdown/slicer.ts';
 
-const htmlOf = (source: string): string => parseSlice(source, []).blocks.map(({ html }) => html ?? 'AS WRITTEN').join('');
+const htmlOf = (source: string): string =>
+  parseSlice(source, [])
+    .blocks.map(({ html }) => html ?? 'AS WRITTEN')
+    .join('');
 const isAsWritten = (source: string): boolean => parseSlice(source, []).blocks.every(({ html }) => html === undefined);
 
 describe('a slice', () => {
@@ -20,13 +23,22 @@ describe('a slice', () => {
 
   it('shows raw HTML as text and an image as a link', () => {
     expect(htmlOf('<img src=x onerror=alert(1)>')).toContain('&#60;img src=x onerror=alert(1)&#62;');
-    expect(htmlOf('![a "cat"](https://a.example/b.png)')).toContain('<a href="https://a.example/b.png">a &#34;cat&#34;</a>');
+    expect(htmlOf('![a "cat"](https://a.example/b.png)')).toContain(
+      '<a href="https://a.example/b.png">a &#34;cat&#34;</a>',
+    );
   });
 
   it('knows the definitions of other slices, and says which are its own', () => {
-    expect(parseSlice('[A  b]', [{ label: 'a b', href: '/c', title: 'd' }]).blocks[0]?.html).toContain('<a href="/c" title="d">');
-    expect(parseSlice('[A]: /b "c"\n[d]: /e', []).definitions).toEqual([{ label: 'a', href: '/b', title: 'c' }, { label: 'd', href: '/e' }]);
-    expect(parseSlice(Array.from({ length: 900 }, (_, index) => `[a${index}]: /b`).join('\n'), []).definitions).toHaveLength(DEFINITIONS_MAX);
+    expect(parseSlice('[A  b]', [{ label: 'a b', href: '/c', title: 'd' }]).blocks[0]?.html).toContain(
+      '<a href="/c" title="d">',
+    );
+    expect(parseSlice('[A]: /b "c"\n[d]: /e', []).definitions).toEqual([
+      { label: 'a', href: '/b', title: 'c' },
+      { label: 'd', href: '/e' },
+    ]);
+    expect(
+      parseSlice(Array.from({ length: 900 }, (_, index) => `[a${index}]: /b`).join('\n'), []).definitions,
+    ).toHaveLength(DEFINITIONS_MAX);
   });
 
   it('has the elements of its blocks counted', () => {
@@ -40,13 +52,20 @@ describe('what is shown as it was written', () => {
     ['quotations in quotations with spaces', `${' > '.repeat(40)}a`],
     ['lists in lists on one line', `${'- '.repeat(400)}a`],
     ['numbers in quotations', `${'> 1. '.repeat(40)}a`],
-    ['lists in lists by indentation', Array.from({ length: 60 }, (_, depth) => `${' '.repeat(2 * depth)}- a`).join('\n')],
+    [
+      'lists in lists by indentation',
+      Array.from({ length: 60 }, (_, depth) => `${' '.repeat(2 * depth)}- a`).join('\n'),
+    ],
     ['words in bold by the thousand', '**a** '.repeat(4_000)],
     ['a table of thousands of cells', `|a|b|\n|-|-|\n${'|1|2|\n'.repeat(3_000)}`],
     ['a line of thousands of cells', `${'|a'.repeat(4_000)}\n${'|-'.repeat(4_000)}`],
   ])('%s', (_, source) => {
     expect(isAsWritten(source)).toBe(true);
-    expect(parseSlice(source, []).blocks.map(({ raw }) => raw).join('')).toBe(source);
+    expect(
+      parseSlice(source, [])
+        .blocks.map(({ raw }) => raw)
+        .join(''),
+    ).toBe(source);
   });
 
   it('is not an ordinary nesting, nor a line across the page', () => {
@@ -62,7 +81,11 @@ describe('what is shown as it was written', () => {
 
   it('is only what nests too deeply, up to a blank line', () => {
     const { blocks, definitions } = parseSlice(`*before*\n\n${'>'.repeat(60)}a\n\n[b]\n\n[b]: /c\n`, []);
-    expect(blocks.map(({ html }) => html?.trim())).toEqual(['<p><em>before</em></p>', undefined, '<p><a href="/c">b</a></p>']);
+    expect(blocks.map(({ html }) => html?.trim())).toEqual([
+      '<p><em>before</em></p>',
+      undefined,
+      '<p><a href="/c">b</a></p>',
+    ]);
     expect(definitions).toEqual([{ label: 'b', href: '/c' }]);
   });
 

@@ -16,7 +16,8 @@ class FakeWorker {
 
   answer(): void {
     const request = this.requests.at(-1);
-    if (request !== undefined) this.heard({ id: request.id, slice: { blocks: [{ raw: request.source, tags: 1 }], definitions: [] } });
+    if (request !== undefined)
+      this.heard({ id: request.id, slice: { blocks: [{ raw: request.source, tags: 1 }], definitions: [] } });
   }
 }
 

@@ -9,7 +9,11 @@ const page = (ids: readonly string[], after?: string): SessionPage => ({
   ...(after === undefined ? {} : { after }),
 });
 
-function walkOver(pages: Readonly<Record<string, SessionPage>>): { walk: SessionWalk; asked: string[]; pages: Record<string, SessionPage> } {
+function walkOver(pages: Readonly<Record<string, SessionPage>>): {
+  walk: SessionWalk;
+  asked: string[];
+  pages: Record<string, SessionPage>;
+} {
   const asked: string[] = [];
   const current = { ...pages };
   const walk = new SessionWalk(async ({ after = '' }) => {
@@ -59,7 +63,11 @@ describe('a walk through the list of chats', () => {
   it('keeps what it had when a page cannot be read, and says so to whoever asked', async () => {
     const { walk, pages } = walkOver({ '': page(['a'], '1') });
     await walk.refresh();
-    Object.defineProperty(pages, '1', { get: () => { throw new Error('no network'); } });
+    Object.defineProperty(pages, '1', {
+      get: () => {
+        throw new Error('no network');
+      },
+    });
     await expect(walk.readMore()).rejects.toThrow('no network');
     expect([idsOf(walk), walk.more]).toEqual([['a'], true]);
     await walk.refresh();

@@ -25,7 +25,8 @@ describe('a text', () => {
   });
 
   it('is not cut between the items of a list, nor before what belongs to one', () => {
-    for (const line of ['2. next', '- next', '  its second paragraph', '\tcode of it']) expect(slicesOf(`1. ${filler}\n\n${line}\n`), line).toHaveLength(1);
+    for (const line of ['2. next', '- next', '  its second paragraph', '\tcode of it'])
+      expect(slicesOf(`1. ${filler}\n\n${line}\n`), line).toHaveLength(1);
   });
 
   it('gives code a slice of its own, without its fences', () => {
@@ -38,7 +39,8 @@ describe('a text', () => {
   });
 
   it('shows no half of a closing fence as code', () => {
-    for (const end of ['`', '``', '```']) expect(slicesOf(`\`\`\`\nlet a;\n${end}`).at(-1)?.source, end).toBe('let a;\n');
+    for (const end of ['`', '``', '```'])
+      expect(slicesOf(`\`\`\`\nlet a;\n${end}`).at(-1)?.source, end).toBe('let a;\n');
     expect(slicesOf('```\nlet a;\n`b').at(-1)?.source).toBe('let a;\n`b');
   });
 
@@ -71,7 +73,24 @@ describe('a text', () => {
 });
 
 describe('however a text grows', () => {
-  const line = fc.constantFrom('', '', 'text', '- item', '1. item', '  more', '```', '```ts', '  ```', '~~~', '> quote', '# head', '    code', filler, `- ${filler}`, 'x'.repeat(SLICE_MAX));
+  const line = fc.constantFrom(
+    '',
+    '',
+    'text',
+    '- item',
+    '1. item',
+    '  more',
+    '```',
+    '```ts',
+    '  ```',
+    '~~~',
+    '> quote',
+    '# head',
+    '    code',
+    filler,
+    `- ${filler}`,
+    'x'.repeat(SLICE_MAX),
+  );
   const texts = fc.array(line, { maxLength: 40 }).map((lines) => lines.join('\n'));
 
   it('its slices are those of the whole, closed ones never change, and nothing but fences is left out', () => {

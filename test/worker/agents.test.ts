@@ -22,7 +22,8 @@ async function ended({ runId }: SentPrompt): Promise<{ type: string; error: unkn
   await eventually(async () => {
     const events = await rig.seen();
     const last = events.findLast(({ data }) => data['runId'] === runId);
-    if (last !== undefined && /^run\.(completed|failed|cancelled)$/.test(last.type)) end = { type: last.type, error: last.data['error'], text: joinAnswer(events, runId) };
+    if (last !== undefined && /^run\.(completed|failed|cancelled)$/.test(last.type))
+      end = { type: last.type, error: last.data['error'], text: joinAnswer(events, runId) };
     return end !== undefined;
   });
   if (end === undefined) throw new Error('the run did not end');
@@ -51,25 +52,46 @@ describe('a worker', () => {
   it('answers with each agent as that agent is: model, system prompt and provider', async () => {
     setup();
     const [poet, coder] = [new PlayedModel(), new PlayedModel()];
-    rig.startWorker(8, { name: 'poet', provider: poet, model: 'verse', systemPrompt: 'rhyme' }, { name: 'coder', provider: coder, model: 'prose' });
+    rig.startWorker(
+      8,
+      { name: 'poet', provider: poet, model: 'verse', systemPrompt: 'rhyme' },
+      { name: 'coder', provider: coder, model: 'prose' },
+    );
     const first = await rig.prompt('a poem', { agent: 'poet' });
     (await poet.call(0)).say('roses').finish();
     await ended(first);
     const second = await rig.prompt('a program', { agent: 'coder' });
-    expect((await poet.call(0)).request).toMatchObject({ model: 'verse', messages: [{ role: 'system', content: 'rhyme' }, { role: 'user' }] });
-    expect((await coder.call(0)).request).toMatchObject({ model: 'prose', messages: [{ role: 'user' }, { role: 'assistant', content: 'roses' }, { role: 'user' }] });
+    expect((await poet.call(0)).request).toMatchObject({
+      model: 'verse',
+      messages: [{ role: 'system', content: 'rhyme' }, { role: 'user' }],
+    });
+    expect((await coder.call(0)).request).toMatchObject({
+      model: 'prose',
+      messages: [{ role: 'user' }, { role: 'assistant', content: 'roses' }, { role: 'user' }],
+    });
     (await coder.call(0)).finish();
     await ended(second);
-    expect((await rig.seen()).filter(({ type }) => type === 'run.started').map(({ data }) => data['model'])).toEqual(['verse', 'prose']);
+    expect((await rig.seen()).filter(({ type }) => type === 'run.started').map(({ data }) => data['model'])).toEqual([
+      'verse',
+      'prose',
+    ]);
   });
 
   it('has no more runs of an agent than that agent may have, and is not kept from the others by it', async () => {
     setup();
     const [slow, quick] = [new PlayedModel(), new PlayedModel()];
-    const worker = rig.startWorker(8, { name: 'slow', provider: slow, concurrency: 1 }, { name: 'quick', provider: quick });
+    const worker = rig.startWorker(
+      8,
+      { name: 'slow', provider: slow, concurrency: 1 },
+      { name: 'quick', provider: quick },
+    );
     expect(worker.runsMax).toBe(9);
     const elsewhere = (sessionId: string, agent: string): Promise<SentPrompt> =>
-      rig.runs.send(rig.alice, { ...rig.ref, sessionId }, { content: 'x', agent, model: '', priority: 'normal', onBusy: 'queue' });
+      rig.runs.send(
+        rig.alice,
+        { ...rig.ref, sessionId },
+        { content: 'x', agent, model: '', priority: 'normal', onBusy: 'queue' },
+      );
     await elsewhere('one', 'slow');
     await elsewhere('two', 'slow');
     await elsewhere('three', 'quick');
@@ -84,12 +106,27 @@ describe('a worker', () => {
 
 describe('a prompt that a gateway took without knowing the agent', () => {
   it.each<[string, Partial<Agent>, { model?: string; content?: string }, string, string]>([
-    ['names a model that the agent does not have', { models: ['large'] }, { model: 'huge' }, 'unknown-model', 'with that model'],
-    ['is too long for it', { promptCharsMax: 5 }, { content: 'longer' }, 'content-too-large', 'it has 6 characters, and the agent takes at most 5'],
+    [
+      'names a model that the agent does not have',
+      { models: ['large'] },
+      { model: 'huge' },
+      'unknown-model',
+      'with that model',
+    ],
+    [
+      'is too long for it',
+      { promptCharsMax: 5 },
+      { content: 'longer' },
+      'content-too-large',
+      'it has 6 characters, and the agent takes at most 5',
+    ],
   ])('and %s fails, and the model is never asked', async (_what, agent, { content = 'hello', ...more }, code, says) => {
     setup(agent).startWorker();
     const refused = await rig.prompt(content, more);
-    expect(await ended(refused)).toMatchObject({ type: 'run.failed', error: { code, message: expect.stringContaining(says) as unknown, retryable: false } });
+    expect(await ended(refused)).toMatchObject({
+      type: 'run.failed',
+      error: { code, message: expect.stringContaining(says) as unknown, retryable: false },
+    });
     expect(rig.model.calls).toEqual([]);
     // The chat goes on.
     const fits = await rig.prompt('hey', { model: agent.models?.[0] ?? '' });
@@ -111,6 +148,10 @@ it('an answer longer than the agent allows fails, keeps what was said, and the m
   call.say('ten or so ');
   await eventually(async () => joinAnswer(await rig.seen(), prompt.runId) === 'ten or so ');
   call.say('and more');
-  expect(await ended(prompt)).toMatchObject({ type: 'run.failed', error: { code: 'answer-too-large', retryable: false }, text: 'ten or so ' });
+  expect(await ended(prompt)).toMatchObject({
+    type: 'run.failed',
+    error: { code: 'answer-too-large', retryable: false },
+    text: 'ten or so ',
+  });
   expect(call.isAborted).toBe(true);
 });

@@ -23,11 +23,17 @@ afterEach(async () => {
 });
 
 async function ended({ runId }: SentPrompt): Promise<void> {
-  await eventually(async () => (await rig.seen()).some(({ type, data }) => data['runId'] === runId && /^run\.(completed|failed|cancelled)$/.test(type)));
+  await eventually(async () =>
+    (await rig.seen()).some(
+      ({ type, data }) => data['runId'] === runId && /^run\.(completed|failed|cancelled)$/.test(type),
+    ),
+  );
 }
 
 async function said(type: string, { runId }: SentPrompt): Promise<void> {
-  await eventually(async () => (await rig.seen()).some((event) => event.data['runId'] === runId && event.type === type));
+  await eventually(async () =>
+    (await rig.seen()).some((event) => event.data['runId'] === runId && event.type === type),
+  );
 }
 
 type Ending = (call: PlayedCall, prompt: SentPrompt) => unknown;
@@ -49,34 +55,101 @@ async function toldNext(content: string | JsonObject[] = 'and now?'): Promise<re
   return messages;
 }
 
-const answers = (...words: string[]): Ending => (call) => call.say(...words).finish();
-const fails = (...words: string[]): Ending => (call) => call.say(...words).fail(new ProviderError('upstream-timeout', 'silent'));
-const refuses = (...words: string[]): Ending => (call) => call.say(...words).fail(new ProviderError('upstream-refused', 'no'));
+const answers =
+  (...words: string[]): Ending =>
+  (call) =>
+    call.say(...words).finish();
+const fails =
+  (...words: string[]): Ending =>
+  (call) =>
+    call.say(...words).fail(new ProviderError('upstream-timeout', 'silent'));
+const refuses =
+  (...words: string[]): Ending =>
+  (call) =>
+    call.say(...words).fail(new ProviderError('upstream-refused', 'no'));
 const isCut: Ending = (call) => call.cut();
 const isStopped: Ending = (_, { runId }) => rig.runs.cancel(rig.alice, rig.ref, runId);
-const isStoppedAfter = (...words: string[]): Ending => async (call, prompt) => {
-  call.say(...words);
-  await said('delta', prompt);
-  await isStopped(call, prompt);
-};
+const isStoppedAfter =
+  (...words: string[]): Ending =>
+  async (call, prompt) => {
+    call.say(...words);
+    await said('delta', prompt);
+    await isStopped(call, prompt);
+  };
 
 const NOW: ModelMessage = { role: 'user', content: 'and now?' };
-const GOOD: ModelMessage[] = [{ role: 'user', content: 'good' }, { role: 'assistant', content: 'answer' }];
-const pair = (prompt: ModelMessage['content'], answer: string): ModelMessage[] => [{ role: 'user', content: prompt }, { role: 'assistant', content: answer }];
+const GOOD: ModelMessage[] = [
+  { role: 'user', content: 'good' },
+  { role: 'assistant', content: 'answer' },
+];
+const pair = (prompt: ModelMessage['content'], answer: string): ModelMessage[] => [
+  { role: 'user', content: prompt },
+  { role: 'assistant', content: answer },
+];
 
 describe('after a turn that went wrong the model is told a valid conversation', () => {
   it.each<[string, string | JsonObject[], Ending, ModelMessage[]]>([
     ['an answer of white space', 'first', answers('\n\n'), []],
     ['an answer of a tab and a no-break space', 'first', answers('\t\u00a0'), []],
     ['an answer of reasoning only', 'first', (call) => call.say({ type: 'reasoning', text: 'hm' }).finish(), []],
-    ['an answer of a tool call only', 'first', (call) => call.say({ type: 'tool-call', index: 0, id: 'c', name: 'look', argumentsText: '{}' }).finish(), []],
-    ['a tool call and its result between words', 'first', (call) => call.say('One moment. ', { type: 'tool-call', index: 0, id: 'c', name: 'look', argumentsText: '{}' }, { type: 'tool-result', toolCallId: 'c', result: 1 }, 'It is 1.').finish(), pair('first', 'One moment. It is 1.')],
+    [
+      'an answer of a tool call only',
+      'first',
+      (call) => call.say({ type: 'tool-call', index: 0, id: 'c', name: 'look', argumentsText: '{}' }).finish(),
+      [],
+    ],
+    [
+      'a tool call and its result between words',
+      'first',
+      (call) =>
+        call
+          .say(
+            'One moment. ',
+            { type: 'tool-call', index: 0, id: 'c', name: 'look', argumentsText: '{}' },
+            { type: 'tool-result', toolCallId: 'c', result: 1 },
+            'It is 1.',
+          )
+          .finish(),
+      pair('first', 'One moment. It is 1.'),
+    ],
     ['half a character in an answer', 'first', answers('so \ud83c', 'far'), pair('first', 'so \ufffdfar')],
-    ['the second half of a character at the start of an answer', 'first', answers('\ude00 good'), pair('first', '\ufffd good')],
-    ['half a character at the end of an answer that broke off', 'first', fails('good \ud83d'), pair('first', 'good \ufffd')],
+    [
+      'the second half of a character at the start of an answer',
+      'first',
+      answers('\ude00 good'),
+      pair('first', '\ufffd good'),
+    ],
+    [
+      'half a character at the end of an answer that broke off',
+      'first',
+      fails('good \ud83d'),
+      pair('first', 'good \ufffd'),
+    ],
     ['half a character in a prompt', 'first \ud83d', answers('good'), pair('first \ufffd', 'good')],
-    ['half a character in a content part', [{ type: 'text', text: 'look \ud83d' }, { type: 'image_url', image_url: { url: 'data:\ude00' } }], answers('good'), pair([{ type: 'text', text: 'look \ufffd' }, { type: 'image_url', image_url: { url: 'data:\ufffd' } }], 'good')],
-    ['a blank content part', [{ type: 'text', text: ' ' }, { type: 'image_url', image_url: { url: 'data:' } }], answers('good'), pair([{ type: 'image_url', image_url: { url: 'data:' } }], 'good')],
+    [
+      'half a character in a content part',
+      [
+        { type: 'text', text: 'look \ud83d' },
+        { type: 'image_url', image_url: { url: 'data:\ude00' } },
+      ],
+      answers('good'),
+      pair(
+        [
+          { type: 'text', text: 'look \ufffd' },
+          { type: 'image_url', image_url: { url: 'data:\ufffd' } },
+        ],
+        'good',
+      ),
+    ],
+    [
+      'a blank content part',
+      [
+        { type: 'text', text: ' ' },
+        { type: 'image_url', image_url: { url: 'data:' } },
+      ],
+      answers('good'),
+      pair([{ type: 'image_url', image_url: { url: 'data:' } }], 'good'),
+    ],
     ['a failure before the first word', 'first', fails(), []],
     ['a stream that was cut before the first word', 'first', isCut, []],
     ['a failure after some words', 'first', fails('half an'), pair('first', 'half an')],
@@ -115,7 +188,12 @@ describe('after a turn that went wrong the model is told a valid conversation', 
     await turn('zebra', refuses());
     const history = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
     const messageId = history.messages[0]?.messageId ?? '';
-    const { runId } = await rig.branches.regenerate(rig.alice, rig.ref, { messageId, priority: 'normal', onBusy: 'reject', admit: (_, model) => model });
+    const { runId } = await rig.branches.regenerate(rig.alice, rig.ref, {
+      messageId,
+      priority: 'normal',
+      onBusy: 'reject',
+      admit: (_, model) => model,
+    });
     const again = await rig.model.call(1);
     // The user asks for it: it is told again.
     expect(again.request.messages).toEqual([{ role: 'user', content: 'zebra' }]);
@@ -138,7 +216,11 @@ describe('a chat that is longer than the budget', () => {
     setup({ conversationChars, systemPrompt: 'be' });
     for (let i = 0; i < 5; i += 1) await turn(prompt, answers(answer));
     const messages = await toldNext();
-    expect(messages).toEqual([{ role: 'system', content: 'be' }, ...Array.from({ length: turns }, () => pair(prompt, answer)).flat(), NOW]);
+    expect(messages).toEqual([
+      { role: 'system', content: 'be' },
+      ...Array.from({ length: turns }, () => pair(prompt, answer)).flat(),
+      NOW,
+    ]);
   });
 
   it('is read over as many pages as the budget holds, past turns that are not told', async () => {
@@ -156,16 +238,29 @@ describe('a chat that is longer than the budget', () => {
 });
 
 const words = fc.constantFrom('one', 'two words', ' ', '\n\n', 'half \ud83d', '\ude00', 'x'.repeat(50));
-const asked = fc.oneof(words.filter((one) => one.trim() !== '' && one !== '\ude00'), words.map((one) => [{ type: 'text', text: one }, { type: 'image_url', image_url: { url: `data:${one}` } }]));
+const asked = fc.oneof(
+  words.filter((one) => one.trim() !== '' && one !== '\ude00'),
+  words.map((one) => [
+    { type: 'text', text: one },
+    { type: 'image_url', image_url: { url: `data:${one}` } },
+  ]),
+);
 const endings = fc.oneof(
   fc.array(words, { maxLength: 3 }).map((said) => answers(...said)),
   fc.array(words, { maxLength: 2 }).map((said) => fails(...said)),
   fc.array(words, { maxLength: 2 }).map((said) => refuses(...said)),
   fc.constantFrom(isCut, isStopped, isStoppedAfter('half \ud83d\ude00 \ud83d', 'b'), isStoppedAfter(' ', '\ud83d')),
-  fc.constant<Ending>((call) => call.say('look ', { type: 'tool-call', index: 0, id: 'c', name: 'look', argumentsText: '{}' }, ' there').finish()),
+  fc.constant<Ending>((call) =>
+    call.say('look ', { type: 'tool-call', index: 0, id: 'c', name: 'look', argumentsText: '{}' }, ' there').finish(),
+  ),
 );
 /** `back`: how many prompts before the last one is answered anew, or gets another in its place. */
-const step = fc.record({ act: fc.constantFrom('ask', 'ask', 'withdraw', 'regenerate', 'replace'), back: fc.nat(3), content: asked, end: endings });
+const step = fc.record({
+  act: fc.constantFrom('ask', 'ask', 'withdraw', 'regenerate', 'replace'),
+  back: fc.nat(3),
+  content: asked,
+  end: endings,
+});
 
 interface Told {
   readonly messageId: string;
@@ -174,16 +269,34 @@ interface Told {
 
 /** As the model is told it: U+FFFD in place of half a character, and no blank part beside others. */
 function asTold(content: string | JsonObject[]): unknown {
-  const whole = JSON.parse(JSON.stringify(content), (_, field: unknown) => (typeof field === 'string' ? field.toWellFormed() : field)) as string | JsonObject[];
-  return typeof whole === 'string' ? whole : whole.filter(({ type, text }) => type !== 'text' || String(text).trim() !== '');
+  const whole = JSON.parse(JSON.stringify(content), (_, field: unknown) =>
+    typeof field === 'string' ? field.toWellFormed() : field,
+  ) as string | JsonObject[];
+  return typeof whole === 'string'
+    ? whole
+    : whole.filter(({ type, text }) => type !== 'text' || String(text).trim() !== '');
 }
 
-async function take({ act, content }: typeof step extends fc.Arbitrary<infer T> ? T : never, earlier: Told | undefined): Promise<{ sent: SentPrompt; content: string | JsonObject[] }> {
+async function take(
+  { act, content }: typeof step extends fc.Arbitrary<infer T> ? T : never,
+  earlier: Told | undefined,
+): Promise<{ sent: SentPrompt; content: string | JsonObject[] }> {
   if (act === 'regenerate' && earlier !== undefined) {
     const { messageId } = earlier;
-    return { sent: await rig.branches.regenerate(rig.alice, rig.ref, { messageId, priority: 'normal', onBusy: 'reject', admit: (_, model) => model }), content: earlier.content };
+    return {
+      sent: await rig.branches.regenerate(rig.alice, rig.ref, {
+        messageId,
+        priority: 'normal',
+        onBusy: 'reject',
+        admit: (_, model) => model,
+      }),
+      content: earlier.content,
+    };
   }
-  const sent = await rig.prompt('', { content, ...(act === 'replace' && earlier !== undefined ? { replaces: earlier.messageId } : {}) });
+  const sent = await rig.prompt('', {
+    content,
+    ...(act === 'replace' && earlier !== undefined ? { replaces: earlier.messageId } : {}),
+  });
   if (act === 'withdraw') await rig.runs.withdraw(rig.alice, rig.ref, (await rig.prompt('never mind')).messageId);
   return { sent, content };
 }
@@ -191,20 +304,24 @@ async function take({ act, content }: typeof step extends fc.Arbitrary<infer T> 
 describe('any chat', () => {
   it('is told as strict servers take it, the prompt last, on every branch', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), fc.constantFrom(0, 60, 100_000), async (steps, conversationChars) => {
-        setup({ conversationChars });
-        const prompts: Told[] = [];
-        for (const [at, one] of steps.entries()) {
-          const { sent, content } = await take(one, prompts.at(-1 - one.back));
-          prompts.push({ messageId: sent.messageId, content });
-          const call = await rig.model.call(at);
-          expect(brokenRules(call.request.messages)).toEqual([]);
-          expect(call.request.messages.at(-1)).toEqual({ role: 'user', content: asTold(content) });
-          await one.end(call, sent);
-          await ended(sent);
-        }
-        await rig.close();
-      }),
+      fc.asyncProperty(
+        fc.array(step, { minLength: 1, maxLength: 8 }),
+        fc.constantFrom(0, 60, 100_000),
+        async (steps, conversationChars) => {
+          setup({ conversationChars });
+          const prompts: Told[] = [];
+          for (const [at, one] of steps.entries()) {
+            const { sent, content } = await take(one, prompts.at(-1 - one.back));
+            prompts.push({ messageId: sent.messageId, content });
+            const call = await rig.model.call(at);
+            expect(brokenRules(call.request.messages)).toEqual([]);
+            expect(call.request.messages.at(-1)).toEqual({ role: 'user', content: asTold(content) });
+            await one.end(call, sent);
+            await ended(sent);
+          }
+          await rig.close();
+        },
+      ),
       { numRuns: 50 },
     );
     setup();

@@ -82,26 +82,29 @@ async function saidSoFar(runId: string, text: string): Promise<void> {
 }
 
 describe('while the log is away', () => {
-  it.each(['refuses', 'unheard'] as const)('the end of an answer waits for it (it %s), and is written once', async (how) => {
-    const outage = start();
-    rig.startWorker();
-    const { runId } = await rig.prompt('hello');
-    const call = await rig.model.call(0);
-    call.say('all of it');
-    await saidSoFar(runId, 'all of it');
-    outage.append = how;
-    call.finish();
-    await eventually(() => outage.asked > 0);
-    if (how === 'refuses') await rig.clock.advance(5 * PERSIST_RETRY_MS);
-    if (how === 'refuses') expect(outage.asked).toBeGreaterThan(3);
-    outage.append = 'works';
-    await rig.clock.advance(PERSIST_RETRY_MS);
-    await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.completed'));
-    const types = (await rig.seen()).map(({ type }) => type);
-    expect(types).toEqual(['message.created', 'run.queued', 'run.started', 'delta', 'run.completed']);
-    expect(joinAnswer(await rig.seen(), runId)).toBe('all of it');
-    expect(rig.model.calls).toHaveLength(1);
-  });
+  it.each(['refuses', 'unheard'] as const)(
+    'the end of an answer waits for it (it %s), and is written once',
+    async (how) => {
+      const outage = start();
+      rig.startWorker();
+      const { runId } = await rig.prompt('hello');
+      const call = await rig.model.call(0);
+      call.say('all of it');
+      await saidSoFar(runId, 'all of it');
+      outage.append = how;
+      call.finish();
+      await eventually(() => outage.asked > 0);
+      if (how === 'refuses') await rig.clock.advance(5 * PERSIST_RETRY_MS);
+      if (how === 'refuses') expect(outage.asked).toBeGreaterThan(3);
+      outage.append = 'works';
+      await rig.clock.advance(PERSIST_RETRY_MS);
+      await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.completed'));
+      const types = (await rig.seen()).map(({ type }) => type);
+      expect(types).toEqual(['message.created', 'run.queued', 'run.started', 'delta', 'run.completed']);
+      expect(joinAnswer(await rig.seen(), runId)).toBe('all of it');
+      expect(rig.model.calls).toHaveLength(1);
+    },
+  );
 
   it('a worker goes on and hears a Stop afterwards', async () => {
     const outage = start();

@@ -52,10 +52,16 @@ describe('a timeline', () => {
     setup();
     const { runId, messageId } = await rig.prompt('hello');
     await rig.clock.advance(300);
-    expect(await timelines()).toEqual([{ runId, messageId, agent: 'default', model: '', state: 'queued', queuedAt: at(0), attempts: [] }]);
+    expect(await timelines()).toEqual([
+      { runId, messageId, agent: 'default', model: '', state: 'queued', queuedAt: at(0), attempts: [] },
+    ]);
     rig.startWorker();
     const call = await rig.model.call(0);
-    expect((await timelines())[0]).toMatchObject({ state: 'running', attempts: [{ attempt: 1, startedAt: at(300) }], waitedMs: 300 });
+    expect((await timelines())[0]).toMatchObject({
+      state: 'running',
+      attempts: [{ attempt: 1, startedAt: at(300) }],
+      waitedMs: 300,
+    });
     await rig.clock.advance(200);
     await said(runId, 0, 'one ');
     await rig.clock.advance(1000);
@@ -92,7 +98,14 @@ describe('a timeline', () => {
     await rig.clock.advance(500);
     (await rig.model.call(1)).finish();
     const run = await ended(runId);
-    expect(run).toMatchObject({ attempts: [{ attempt: 1, startedAt: at(0) }, { attempt: 2, startedAt: at(5000) }], durationMs: 5500, deltas: 1 });
+    expect(run).toMatchObject({
+      attempts: [
+        { attempt: 1, startedAt: at(0) },
+        { attempt: 2, startedAt: at(5000) },
+      ],
+      durationMs: 5500,
+      deltas: 1,
+    });
     expect(run.firstTokenMs).toBeUndefined();
   });
 
@@ -102,12 +115,33 @@ describe('a timeline', () => {
     await said(runId, 0, 'one ');
     await rig.clock.advance(2000);
     await rig.runs.cancel(rig.alice, rig.ref, undefined);
-    expect(await ended(runId)).toMatchObject({ state: 'cancelled', cancellingAt: at(2000), endedAt: at(2000), cancelMs: 0, deltas: 1, deltasPerSecond: 0.5 });
+    expect(await ended(runId)).toMatchObject({
+      state: 'cancelled',
+      cancellingAt: at(2000),
+      endedAt: at(2000),
+      cancelMs: 0,
+      deltas: 1,
+      deltasPerSecond: 0.5,
+    });
   });
 
   const HOUR_MS = 3_600_000;
-  const stages = ['while it waits', 'before a worker is there', 'before its first token', 'while it speaks', 'right before its end'] as const;
-  it.each(stages.flatMap((stage) => [[stage, HOUR_MS], [stage, -HOUR_MS]] as const))('has the same figures when the wall clock is set %s (by %i ms)', async (stage, jumpMs) => {
+  const stages = [
+    'while it waits',
+    'before a worker is there',
+    'before its first token',
+    'while it speaks',
+    'right before its end',
+  ] as const;
+  it.each(
+    stages.flatMap(
+      (stage) =>
+        [
+          [stage, HOUR_MS],
+          [stage, -HOUR_MS],
+        ] as const,
+    ),
+  )('has the same figures when the wall clock is set %s (by %i ms)', async (stage, jumpMs) => {
     setup();
     const jumpAt = (now: (typeof stages)[number]): void => {
       if (now === stage) rig.clock.jumpWall(jumpMs);
@@ -129,36 +163,49 @@ describe('a timeline', () => {
     const run = await ended(runId);
     expect(run).toMatchObject({ waitedMs: 300, firstTokenMs: 200, durationMs: 1200, tokensPerSecond: 2 });
     // The log line and the metrics say the same.
-    expect(ends.map((one) => runFigures(one.run.times, one.run.attempt, one.terminal))).toMatchObject([{ waitedMs: 300, durationMs: 1200 }]);
+    expect(ends.map((one) => runFigures(one.run.times, one.run.attempt, one.terminal))).toMatchObject([
+      { waitedMs: 300, durationMs: 1200 },
+    ]);
   });
 
-  it.each([HOUR_MS, -HOUR_MS])('has the same figures of a stop when the wall clock is set before it and after it (by %i ms)', async (jumpMs) => {
-    setup().startWorker();
-    const { runId } = await rig.prompt('hello');
-    await said(runId, 0, 'one ');
-    await rig.clock.advance(2000);
-    rig.clock.jumpWall(jumpMs);
-    const other = rig.otherNode();
-    await rig.runs.cancel(rig.alice, rig.ref, undefined);
-    expect(await ended(runId)).toMatchObject({ state: 'cancelled', durationMs: 2000, cancelMs: 0, deltasPerSecond: 0.5 });
-    // A node that began after the clock was set knows nothing of it: no figure rather than a wrong one.
-    const { runId: next } = await rig.prompt('again');
-    await said(next, 1, 'one ');
-    rig.clock.jumpWall(jumpMs);
-    await other.runs.cancel(rig.alice, rig.ref, undefined);
-    const run = await ended(next);
-    expect([run.durationMs, run.cancelMs].every((ms) => ms === undefined || ms < 1000)).toBe(true);
-  });
+  it.each([HOUR_MS, -HOUR_MS])(
+    'has the same figures of a stop when the wall clock is set before it and after it (by %i ms)',
+    async (jumpMs) => {
+      setup().startWorker();
+      const { runId } = await rig.prompt('hello');
+      await said(runId, 0, 'one ');
+      await rig.clock.advance(2000);
+      rig.clock.jumpWall(jumpMs);
+      const other = rig.otherNode();
+      await rig.runs.cancel(rig.alice, rig.ref, undefined);
+      expect(await ended(runId)).toMatchObject({
+        state: 'cancelled',
+        durationMs: 2000,
+        cancelMs: 0,
+        deltasPerSecond: 0.5,
+      });
+      // A node that began after the clock was set knows nothing of it: no figure rather than a wrong one.
+      const { runId: next } = await rig.prompt('again');
+      await said(next, 1, 'one ');
+      rig.clock.jumpWall(jumpMs);
+      await other.runs.cancel(rig.alice, rig.ref, undefined);
+      const run = await ended(next);
+      expect([run.durationMs, run.cancelMs].every((ms) => ms === undefined || ms < 1000)).toBe(true);
+    },
+  );
 
-  it.each([HOUR_MS, -HOUR_MS])('has the same figures of a run that a new prompt interrupts after the wall clock was set (by %i ms)', async (jumpMs) => {
-    setup().startWorker();
-    const { runId } = await rig.prompt('hello');
-    await said(runId, 0, 'one ');
-    await rig.clock.advance(2000);
-    rig.clock.jumpWall(jumpMs);
-    await rig.prompt('now', { onBusy: 'interrupt' });
-    expect(await ended(runId)).toMatchObject({ state: 'cancelled', durationMs: 2000, cancelMs: 0 });
-  });
+  it.each([HOUR_MS, -HOUR_MS])(
+    'has the same figures of a run that a new prompt interrupts after the wall clock was set (by %i ms)',
+    async (jumpMs) => {
+      setup().startWorker();
+      const { runId } = await rig.prompt('hello');
+      await said(runId, 0, 'one ');
+      await rig.clock.advance(2000);
+      rig.clock.jumpWall(jumpMs);
+      await rig.prompt('now', { onBusy: 'interrupt' });
+      expect(await ended(runId)).toMatchObject({ state: 'cancelled', durationMs: 2000, cancelMs: 0 });
+    },
+  );
 
   it('of a withdrawn prompt has no start', async () => {
     setup();
@@ -196,7 +243,9 @@ describe('a timeline', () => {
     const { runId } = await rig.prompt('hello');
     const epoch = (await rig.log.load(rig.ref))?.epoch ?? '';
     const delta = encodeEvent({ type: 'delta', runId, messageId: 'a', part: 0, kind: 'text', at: 0, text: 'x' });
-    await rig.broker.append([{ topic: chatTopic(rig.ref), records: Array.from({ length: 500 }, () => delta), expect: { epoch } }]);
+    await rig.broker.append([
+      { topic: chatTopic(rig.ref), records: Array.from({ length: 500 }, () => delta), expect: { epoch } },
+    ]);
     let items = 0;
     const read = rig.broker.read.bind(rig.broker);
     rig.broker.read = async (...args) => {
@@ -229,10 +278,20 @@ describe('the end of a run', () => {
     await eventually(() => worker.activeRuns === 0);
     const lines: string[] = [];
     const metrics = new Metrics(new Connections(rig.clock), {});
-    for (const one of gone) reportGone(pino({ base: null }, { write: (line: string) => void lines.push(line) }), metrics, one);
+    for (const one of gone)
+      reportGone(pino({ base: null }, { write: (line: string) => void lines.push(line) }), metrics, one);
     metrics.close();
     expect(lines).toHaveLength(1);
-    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ msg: 'run ended', sessionId: 's1', runId, agent: 'default', attempts: 1, outcome: 'gone', waitedMs: 0, durationMs: 150 });
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      msg: 'run ended',
+      sessionId: 's1',
+      runId,
+      agent: 'default',
+      attempts: 1,
+      outcome: 'gone',
+      waitedMs: 0,
+      durationMs: 150,
+    });
     expect(lines.join()).not.toContain('secret');
     expect(ends).toEqual([]);
   });
@@ -262,8 +321,18 @@ describe('the end of a run', () => {
     for (const end of ends) reportRun(logger, metrics, end);
     expect(lines).toHaveLength(1);
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({
-      msg: 'run ended', tenant: 'default', sessionId: 's1', runId, agent: 'default', attempts: 1, outcome: 'run.completed', finishReason: 'stop',
-      usage: { inputTokens: 1, outputTokens: 2 }, deltas: 1, waitedMs: 0, durationMs: 100,
+      msg: 'run ended',
+      tenant: 'default',
+      sessionId: 's1',
+      runId,
+      agent: 'default',
+      attempts: 1,
+      outcome: 'run.completed',
+      finishReason: 'stop',
+      usage: { inputTokens: 1, outputTokens: 2 },
+      deltas: 1,
+      waitedMs: 0,
+      durationMs: 100,
     });
     expect(lines.join()).not.toContain('secret');
     const text = await metrics.text();

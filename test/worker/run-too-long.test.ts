@@ -27,12 +27,19 @@ describe('a run that goes on for longer than its agent may', () => {
     await ended();
     expect(call.isAborted).toBe(true);
     const { messages } = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
-    expect(messages.at(-1)).toMatchObject({ runId, status: 'failed', error: { code: 'run-too-long', retryable: false } });
+    expect(messages.at(-1)).toMatchObject({
+      runId,
+      status: 'failed',
+      error: { code: 'run-too-long', retryable: false },
+    });
     expect(messages.at(-1)?.content).toBe('drop 0 drop 1 drop 2 drop 3 drop 4 drop 5 ');
     await rig.prompt('again');
     (await rig.model.call(1)).say('quick').finish();
     await ended();
-    expect((await rig.sessions.history(rig.alice, rig.ref, 10, undefined)).messages.at(-1)).toMatchObject({ status: 'completed', content: 'quick' });
+    expect((await rig.sessions.history(rig.alice, rig.ref, 10, undefined)).messages.at(-1)).toMatchObject({
+      status: 'completed',
+      content: 'quick',
+    });
   });
 
   it('fails likewise when its model says nothing at all', async () => {
@@ -42,7 +49,10 @@ describe('a run that goes on for longer than its agent may', () => {
     await rig.model.call(0);
     await rig.clock.advance(5_000);
     await ended();
-    expect((await rig.sessions.history(rig.alice, rig.ref, 10, undefined)).messages.at(-1)).toMatchObject({ status: 'failed', error: { code: 'run-too-long' } });
+    expect((await rig.sessions.history(rig.alice, rig.ref, 10, undefined)).messages.at(-1)).toMatchObject({
+      status: 'failed',
+      error: { code: 'run-too-long' },
+    });
   });
 
   it('ends as the user wished where that came first', async () => {
@@ -53,6 +63,8 @@ describe('a run that goes on for longer than its agent may', () => {
     await rig.runs.cancel(rig.alice, rig.ref, runId);
     await rig.clock.advance(5_000);
     await ended();
-    expect((await rig.sessions.history(rig.alice, rig.ref, 10, undefined)).messages.at(-1)).toMatchObject({ status: 'cancelled' });
+    expect((await rig.sessions.history(rig.alice, rig.ref, 10, undefined)).messages.at(-1)).toMatchObject({
+      status: 'cancelled',
+    });
   });
 });

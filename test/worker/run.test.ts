@@ -34,7 +34,13 @@ describe('a run', () => {
     call.say('one ', 'two ', 'three').finish();
     expect(await ended(runId)).toBe('run.completed');
     const events = await rig.seen();
-    expect(events.map((event) => event.type)).toEqual(['message.created', 'run.queued', 'run.started', 'delta', 'run.completed']);
+    expect(events.map((event) => event.type)).toEqual([
+      'message.created',
+      'run.queued',
+      'run.started',
+      'delta',
+      'run.completed',
+    ]);
     expect(joinAnswer(events, runId)).toBe('one two three');
     const history = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
     expect(history.messages.map((message) => [message.role, message.content, message.status])).toEqual([
@@ -66,7 +72,11 @@ describe('a run', () => {
       (await rig.model.call(i)).say(`answer ${i}`).finish();
       await ended(runId);
     }
-    expect((await rig.model.call(3)).request.messages.map((message) => message.content)).toEqual(['prompt 2', 'answer 2', 'prompt 3']);
+    expect((await rig.model.call(3)).request.messages.map((message) => message.content)).toEqual([
+      'prompt 2',
+      'answer 2',
+      'prompt 3',
+    ]);
   });
 
   it('tells the model nothing of a prompt that was withdrawn', async () => {
@@ -112,7 +122,11 @@ describe('a run', () => {
     (await rig.model.call(0)).say('so far').fail(new ProviderError('upstream-unreachable', 'no answer'));
     expect(await ended(runId)).toBe('run.failed');
     const events = await rig.seen();
-    expect(events.at(-1)?.data['error']).toEqual({ code: 'upstream-unreachable', message: 'no answer', retryable: true });
+    expect(events.at(-1)?.data['error']).toEqual({
+      code: 'upstream-unreachable',
+      message: 'no answer',
+      retryable: true,
+    });
     expect(joinAnswer(events, runId)).toBe('so far');
   });
 
@@ -121,7 +135,10 @@ describe('a run', () => {
     const { runId } = await rig.prompt('hello');
     (await rig.model.call(0))
       .say({ type: 'reasoning', text: 'hm ' }, { type: 'reasoning', text: 'yes' }, 'Hello ', 'you')
-      .say({ type: 'tool-call', index: 0, id: 'c1', name: 'look', argumentsText: '{"a"' }, { type: 'tool-call', index: 0, argumentsText: ':1}' })
+      .say(
+        { type: 'tool-call', index: 0, id: 'c1', name: 'look', argumentsText: '{"a"' },
+        { type: 'tool-call', index: 0, argumentsText: ':1}' },
+      )
       .finish();
     await ended(runId);
     const started = (await rig.seen()).filter((event) => event.type === 'part.started').map((event) => event.data);
@@ -132,7 +149,10 @@ describe('a run', () => {
     ]);
     expect(joinAnswer(await rig.seen(), runId)).toBe('hm yes\nHello you\n{"a":1}');
     const { messages } = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
-    expect(messages[1]).toMatchObject({ content: 'Hello you', parts: [{ kind: 'reasoning', text: 'hm yes' }, { kind: 'text' }, { kind: 'tool-call', toolCallId: 'c1' }] });
+    expect(messages[1]).toMatchObject({
+      content: 'Hello you',
+      parts: [{ kind: 'reasoning', text: 'hm yes' }, { kind: 'text' }, { kind: 'tool-call', toolCallId: 'c1' }],
+    });
   });
 
   it('a character whose halves come apart is never written in halves', async () => {
@@ -199,7 +219,7 @@ describe('a stop', () => {
     expect(terminals).toHaveLength(1);
   });
 
-  it('ended in the worker\'s stead only where somebody asked for it', async () => {
+  it("ended in the worker's stead only where somebody asked for it", async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
     const call = await rig.model.call(0);
@@ -249,7 +269,12 @@ describe('a worker that is gone', () => {
     call.say('second try').finish();
     await ended(runId);
     const events = await rig.seen();
-    expect(events.find((event) => event.type === 'run.restarted')?.data).toMatchObject({ runId, attempt: 2, part: 0, at: 0 });
+    expect(events.find((event) => event.type === 'run.restarted')?.data).toMatchObject({
+      runId,
+      attempt: 2,
+      part: 0,
+      at: 0,
+    });
     expect(joinAnswer(events, runId)).toBe('second try');
   });
 
@@ -334,7 +359,9 @@ describe('a worker that is gone', () => {
     // Another node takes the run over in the log, as it would after the lease ran out.
     const other = rig.otherNode();
     const taken = await other.log.transact(rig.ref, () => ({
-      drafts: [{ event: { type: 'run.restarted', runId, attempt: 2, part: 0, at: 4, createdAt: '2026-01-01T00:00:00.000Z' } }],
+      drafts: [
+        { event: { type: 'run.restarted', runId, attempt: 2, part: 0, at: 4, createdAt: '2026-01-01T00:00:00.000Z' } },
+      ],
       fencing: 'take',
     }));
     asleep.say('zombie ').finish();
@@ -351,7 +378,12 @@ describe('a prompt', () => {
     const first = await rig.prompt('hello', { messageId: 'm1' });
     const again = await rig.prompt('hello', { messageId: 'm1' });
     const elsewhere = await rig.otherNode().runs.send(rig.alice, rig.ref, {
-      messageId: 'm1', content: 'hello', agent: 'default', model: '', priority: 'normal', onBusy: 'queue',
+      messageId: 'm1',
+      content: 'hello',
+      agent: 'default',
+      model: '',
+      priority: 'normal',
+      onBusy: 'queue',
     });
     expect(again).toEqual(first);
     expect(elsewhere).toEqual(first);
@@ -363,8 +395,17 @@ describe('a prompt', () => {
 
   it('raced by many nodes at once is one message and one run', async () => {
     setup();
-    const prompt = { messageId: 'm1', content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
-    const sent = await Promise.all(Array.from({ length: 8 }, () => rig.otherNode().runs.send(rig.alice, rig.ref, prompt)));
+    const prompt = {
+      messageId: 'm1',
+      content: 'x',
+      agent: 'default',
+      model: '',
+      priority: 'normal',
+      onBusy: 'queue',
+    } as const;
+    const sent = await Promise.all(
+      Array.from({ length: 8 }, () => rig.otherNode().runs.send(rig.alice, rig.ref, prompt)),
+    );
     expect(new Set(sent.map((one) => one.runId)).size).toBe(1);
     expect((await rig.seen()).filter((event) => event.type === 'run.queued')).toHaveLength(1);
   });

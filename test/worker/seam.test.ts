@@ -41,7 +41,12 @@ describe('a continuation', () => {
     ['that begins like the answer', 'The cat and', [' the', ' dog'], 'The cat and the dog'],
     ['that begins with the words of the answer', 'The cat. ', ['The', ' dog.'], 'The cat. The dog.'],
     ['of a long row', `${'='.repeat(10)}\n`, ['\n', 'a'], `${'='.repeat(10)}\na`],
-    ['that is first of all space', 'a', [' '.repeat(LEADING_SPACE_MAX), ' ', ' b'], `a${' '.repeat(LEADING_SPACE_MAX + 2)}b`],
+    [
+      'that is first of all space',
+      'a',
+      [' '.repeat(LEADING_SPACE_MAX), ' ', ' b'],
+      `a${' '.repeat(LEADING_SPACE_MAX + 2)}b`,
+    ],
   ])('%s', (_what, stood, pieces, whole) => {
     expect(joined(stood, pieces)).toBe(whole);
   });
@@ -76,28 +81,36 @@ describe('any text, cut anywhere', () => {
   const cuts = fc.array(fc.nat(), { maxLength: 20 });
 
   it('is joined the same', () => {
-    fc.assert(fc.property(stood, text, fc.boolean(), cuts, (before, after, isRepeated, places) => {
-      const said = (isRepeated ? before.trimEnd() : '') + after;
-      expect(joined(before, cutInto(said, places))).toBe(joined(before, [said]));
-    }), { numRuns: 1000 });
+    fc.assert(
+      fc.property(stood, text, fc.boolean(), cuts, (before, after, isRepeated, places) => {
+        const said = (isRepeated ? before.trimEnd() : '') + after;
+        expect(joined(before, cutInto(said, places))).toBe(joined(before, [said]));
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   it('loses nothing but a whole repetition, and gains nothing but the space that stood', () => {
-    fc.assert(fc.property(stood, text, fc.boolean(), cuts, (before, after, isRepeated, places) => {
-      const kept = before.trimEnd();
-      const said = (isRepeated ? kept : '') + after;
-      const whole = joined(before, cutInto(said, places));
-      if (whole === BROKEN) return;
-      const isEcho = kept.trimStart().length >= ECHO_CHARS_MIN && said.startsWith(kept);
-      const rest = isEcho ? said.slice(kept.length) : said;
-      expect([kept + rest, before + rest]).toContain(whole);
-    }), { numRuns: 1000 });
+    fc.assert(
+      fc.property(stood, text, fc.boolean(), cuts, (before, after, isRepeated, places) => {
+        const kept = before.trimEnd();
+        const said = (isRepeated ? kept : '') + after;
+        const whole = joined(before, cutInto(said, places));
+        if (whole === BROKEN) return;
+        const isEcho = kept.trimStart().length >= ECHO_CHARS_MIN && said.startsWith(kept);
+        const rest = isEcho ? said.slice(kept.length) : said;
+        expect([kept + rest, before + rest]).toContain(whole);
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   it('that does not begin like what stood is always trusted', () => {
-    fc.assert(fc.property(stood, text, cuts, (before, after, places) => {
-      const said = `c${after}`;
-      expect(joined(before, cutInto(said, places))).toBe(before + said);
-    }));
+    fc.assert(
+      fc.property(stood, text, cuts, (before, after, places) => {
+        const said = `c${after}`;
+        expect(joined(before, cutInto(said, places))).toBe(before + said);
+      }),
+    );
   });
 });

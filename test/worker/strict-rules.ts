@@ -5,7 +5,8 @@ import type { ModelMessage } from '../../src/worker/provider.ts';
 export function brokenRules(messages: readonly ModelMessage[]): string[] {
   const told = messages.filter(({ role }, i) => role !== 'system' || i > 0);
   const broken: string[] = [];
-  if (told.some(({ role }, i) => role !== (i % 2 === 0 ? 'user' : 'assistant'))) broken.push('roles alternate, from a user on');
+  if (told.some(({ role }, i) => role !== (i % 2 === 0 ? 'user' : 'assistant')))
+    broken.push('roles alternate, from a user on');
   if (told.at(-1)?.role !== 'user') broken.push('a user has the last word');
   if (messages.some(({ content }) => isBlank(content))) broken.push('no message is blank');
   if (!messages.every(({ content }) => isWhole(content))) broken.push('characters are whole');

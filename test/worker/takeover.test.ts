@@ -12,7 +12,9 @@ afterEach(async () => {
 });
 
 /** A run whose first worker said this much, and the call of the second one. */
-async function takenOver(...said: (string | ProviderEvent)[]): Promise<{ readonly runId: string; readonly call: PlayedCall }> {
+async function takenOver(
+  ...said: (string | ProviderEvent)[]
+): Promise<{ readonly runId: string; readonly call: PlayedCall }> {
   rig = new ChatRig();
   const worker = rig.startWorker();
   const { runId } = await rig.prompt('hello');
@@ -27,7 +29,9 @@ async function takenOver(...said: (string | ProviderEvent)[]): Promise<{ readonl
 
 /** What a reader holds in the end. */
 async function completed(runId: string): Promise<string> {
-  await eventually(async () => (await rig.seen()).some(({ type, data }) => type === 'run.completed' && data['runId'] === runId));
+  await eventually(async () =>
+    (await rig.seen()).some(({ type, data }) => type === 'run.completed' && data['runId'] === runId),
+  );
   return joinAnswer(await rig.seen(), runId);
 }
 

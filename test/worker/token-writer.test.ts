@@ -32,7 +32,9 @@ it('every part is there whole, and each of its deltas says where in it it stands
       const { first: fence, epoch } = await append(broker, CHAT, [{ major: true, data: 'fence' }], { takeFence: true });
       const answer = new AnswerBuilder();
       const target = { topic: CHAT, epoch, fence, runId: 'r', answerId: 'a', charsMax: 10_000_000 };
-      const writer = new TokenWriter(broker, clock, target, answer, new AbortController().signal, () => expect.unreachable());
+      const writer = new TokenWriter(broker, clock, target, answer, new AbortController().signal, () =>
+        expect.unreachable(),
+      );
       const parts: { kind: string; text: string }[] = [];
       const calls = new Map<number, { kind: string; text: string }>();
       const partOf = (one: (typeof steps)[number]): { kind: string; text: string } => {

@@ -29,7 +29,13 @@ it('a result and an error stand with their calls, before the text that follows t
   await rig.prompt('look');
   const model = await rig.model.call(0);
   model.say(call('c1', 'find'), { type: 'tool-result', toolCallId: 'c1', result: { rows: [1, 2] } });
-  model.say({ ...call('c2', 'ask'), index: 1 }, { type: 'tool-result', toolCallId: 'c2', error: 'nobody there' }, 'Two rows.').finish();
+  model
+    .say(
+      { ...call('c2', 'ask'), index: 1 },
+      { type: 'tool-result', toolCallId: 'c2', error: 'nobody there' },
+      'Two rows.',
+    )
+    .finish();
   await untilSeen('run.completed');
   expect((await rig.seen()).filter(({ type }) => type === 'tool.result').map(({ data }) => data)).toMatchObject([
     { toolCallId: 'c1', result: { rows: [1, 2] } },
@@ -38,7 +44,11 @@ it('a result and an error stand with their calls, before the text that follows t
   const { messages } = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
   expect(messages[1]).toMatchObject({
     content: 'Two rows.',
-    parts: [{ toolName: 'find', result: { rows: [1, 2] } }, { toolName: 'ask', error: 'nobody there' }, { kind: 'text', text: 'Two rows.' }],
+    parts: [
+      { toolName: 'find', result: { rows: [1, 2] } },
+      { toolName: 'ask', error: 'nobody there' },
+      { kind: 'text', text: 'Two rows.' },
+    ],
   });
 });
 
@@ -46,7 +56,11 @@ it('a result beyond its limit fails the run', async () => {
   rig = new ChatRig();
   rig.startWorker();
   await rig.prompt('look');
-  (await rig.model.call(0)).say(call('c1', 'find'), { type: 'tool-result', toolCallId: 'c1', result: 'x'.repeat(TOOL_RESULT_CHARS_MAX) });
+  (await rig.model.call(0)).say(call('c1', 'find'), {
+    type: 'tool-result',
+    toolCallId: 'c1',
+    result: 'x'.repeat(TOOL_RESULT_CHARS_MAX),
+  });
   expect((await untilSeen('run.failed')).data).toMatchObject({ error: { code: 'answer-too-large', retryable: false } });
 });
 
@@ -62,7 +76,10 @@ it('an attempt begun anew has neither the calls nor the results of the one befor
   (await rig.model.call(1)).say('Nothing to look for.', { type: 'reasoning', text: 'hm' }).finish();
   await untilSeen('run.completed');
   const { messages } = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
-  expect(messages[1]?.parts).toEqual([{ kind: 'text', text: 'Nothing to look for.' }, { kind: 'reasoning', text: 'hm' }]);
+  expect(messages[1]?.parts).toEqual([
+    { kind: 'text', text: 'Nothing to look for.' },
+    { kind: 'reasoning', text: 'hm' },
+  ]);
 });
 
 it('an agent that fails in words of its own says why', async () => {
@@ -70,5 +87,9 @@ it('an agent that fails in words of its own says why', async () => {
   rig.startWorker();
   await rig.prompt('order 7');
   (await rig.model.call(0)).say('Looking… ').fail(new AgentError('no-such-order', 'There is no order 7.'));
-  expect((await untilSeen('run.failed')).data['error']).toEqual({ code: 'no-such-order', message: 'There is no order 7.', retryable: false });
+  expect((await untilSeen('run.failed')).data['error']).toEqual({
+    code: 'no-such-order',
+    message: 'There is no order 7.',
+    retryable: false,
+  });
 });

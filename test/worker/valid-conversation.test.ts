@@ -8,28 +8,48 @@ import { brokenRules } from './strict-rules.ts';
 
 const text = fc.oneof(
   { weight: 6, arbitrary: fc.string({ unit: 'grapheme', maxLength: 40 }) },
-  { weight: 2, arbitrary: fc.array(fc.constantFrom('a', ' ', '\ud83d', '\ude00', '\\ud83d', '"', '\n'), { maxLength: 12 }).map((pieces) => pieces.join('')) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .array(fc.constantFrom('a', ' ', '\ud83d', '\ude00', '\\ud83d', '"', '\n'), { maxLength: 12 })
+      .map((pieces) => pieces.join('')),
+  },
   { weight: 1, arbitrary: fc.constantFrom('', ' ', '\n\n', '\u00a0\t', '\ud83c') },
   { weight: 1, arbitrary: fc.nat(400).map((length) => 'x'.repeat(length)) },
 );
 
 const picture = fc.record({ type: fc.constant('image_url'), image_url: fc.record({ url: fc.webUrl(), alt: text }) });
-const parts = fc.array(fc.oneof(fc.record({ type: fc.constant('text'), text }), picture), { minLength: 1, maxLength: 4 });
+const parts = fc.array(fc.oneof(fc.record({ type: fc.constant('text'), text }), picture), {
+  minLength: 1,
+  maxLength: 4,
+});
 const content = fc.oneof({ weight: 4, arbitrary: text }, { weight: 1, arbitrary: parts });
 
-const code = fc.constantFrom('upstream-refused', 'upstream-error', 'upstream-truncated', 'worker-lost', 'content-too-large');
+const code = fc.constantFrom(
+  'upstream-refused',
+  'upstream-error',
+  'upstream-truncated',
+  'worker-lost',
+  'content-too-large',
+);
 const ending = fc.oneof(
   fc.record({ status: fc.constantFrom('completed' as const, 'cancelled' as const) }),
   fc.record({ status: fc.constant('failed' as const), error: fc.record({ code }) }),
 );
 
 /** A prompt alone was withdrawn, stopped in the queue, or edited and never answered. */
-const turn = fc.record({ prompt: content, promptStatus: fc.constantFrom('sent' as const, 'cancelled' as const), answer: fc.option(fc.tuple(text, ending), { freq: 5 }) });
+const turn = fc.record({
+  prompt: content,
+  promptStatus: fc.constantFrom('sent' as const, 'cancelled' as const),
+  answer: fc.option(fc.tuple(text, ending), { freq: 5 }),
+});
 
 const newest = content.filter((one) => brokenRules([{ role: 'user', content: clean(one) as string }]).length === 0);
 
 function clean(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value), (_, field: unknown) => (typeof field === 'string' ? field.toWellFormed() : field)) as unknown;
+  return JSON.parse(JSON.stringify(value), (_, field: unknown) =>
+    typeof field === 'string' ? field.toWellFormed() : field,
+  ) as unknown;
 }
 
 const history = fc.record({
@@ -41,7 +61,15 @@ const history = fc.record({
   charsMax: fc.integer({ min: 0, max: 1500 }),
 });
 
-function chatOf({ orphan, turns, newest: prompt }: { orphan: boolean; turns: (typeof turn extends fc.Arbitrary<infer T> ? T : never)[]; newest: unknown }): ChatMessage[] {
+function chatOf({
+  orphan,
+  turns,
+  newest: prompt,
+}: {
+  orphan: boolean;
+  turns: (typeof turn extends fc.Arbitrary<infer T> ? T : never)[];
+  newest: unknown;
+}): ChatMessage[] {
   const before: ChatMessage[] = turns.flatMap(({ prompt: asked, promptStatus, answer }): ChatMessage[] => [
     { role: 'user', content: asked, status: answer === null ? promptStatus : 'sent' },
     ...(answer === null ? [] : [{ role: 'assistant' as const, content: answer[0], ...answer[1] }]),
@@ -51,7 +79,10 @@ function chatOf({ orphan, turns, newest: prompt }: { orphan: boolean; turns: (ty
 }
 
 function chars(messages: readonly ModelMessage[]): number {
-  return messages.reduce((sum, one) => sum + (typeof one.content === 'string' ? one.content.length : JSON.stringify(one.content).length), 0);
+  return messages.reduce(
+    (sum, one) => sum + (typeof one.content === 'string' ? one.content.length : JSON.stringify(one.content).length),
+    0,
+  );
 }
 
 describe('what a model is told', () => {
@@ -75,7 +106,10 @@ describe('what a model is told', () => {
         const answered = chat.flatMap((one, i) => {
           const next = chat[i + 1];
           if (one.role !== 'user' || next?.role !== 'assistant' || next.error?.code === 'upstream-refused') return [];
-          const pair = [{ role: 'user', content: clean(one.content) }, { role: 'assistant', content: clean(next.content) }] as ModelMessage[];
+          const pair = [
+            { role: 'user', content: clean(one.content) },
+            { role: 'assistant', content: clean(next.content) },
+          ] as ModelMessage[];
           return pair.every((message) => !isNothing(message)) ? [pair.map(withoutBlankParts)] : [];
         });
         expect(turns).toEqual(answered.slice(answered.length - turns.length / 2).flat());
@@ -98,22 +132,36 @@ describe('what a model is told', () => {
   });
 
   it('keeps whole characters whole', () => {
-    expect(['so \ud83cfar', '\ude00 good', '😀', 'a\ud83d\ud83d\ude00b'].map(wholeText)).toEqual(['so \ufffdfar', '\ufffd good', '😀', 'a\ufffd😀b']);
+    expect(['so \ud83cfar', '\ude00 good', '😀', 'a\ud83d\ud83d\ude00b'].map(wholeText)).toEqual([
+      'so \ufffdfar',
+      '\ufffd good',
+      '😀',
+      'a\ufffd😀b',
+    ]);
   });
 
   it('gives a server no half of a character in a prefix, and none where nothing stands', () => {
     const messages = [{ role: 'user' as const, content: 'hello' }];
     const request = { run: { tenant: 't', sessionId: 's', runId: 'r', attempt: 2 }, model: 'm', messages };
-    const told = (prefix: string): unknown => (JSON.parse(completionBody({ ...request, prefix }, 'vllm', new Set())) as { messages: unknown[] }).messages.slice(1);
+    const told = (prefix: string): unknown =>
+      (JSON.parse(completionBody({ ...request, prefix }, 'vllm', new Set())) as { messages: unknown[] }).messages.slice(
+        1,
+      );
     expect(told('so \ud83cfar')).toEqual([{ role: 'assistant', content: 'so \ufffdfar' }]);
     expect(told('')).toEqual([]);
   });
 });
 
 function isNothing({ content: said }: ModelMessage): boolean {
-  return typeof said === 'string' ? said.trim() === '' : said.every((part) => part.type === 'text' && String(part.text).trim() === '');
+  return typeof said === 'string'
+    ? said.trim() === ''
+    : said.every((part) => part.type === 'text' && String(part.text).trim() === '');
 }
 
 function withoutBlankParts({ role, content: said }: ModelMessage): ModelMessage {
-  return { role, content: typeof said === 'string' ? said : said.filter((part) => part.type !== 'text' || String(part.text).trim() !== '') };
+  return {
+    role,
+    content:
+      typeof said === 'string' ? said : said.filter((part) => part.type !== 'text' || String(part.text).trim() !== ''),
+  };
 }

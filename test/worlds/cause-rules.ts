@@ -20,14 +20,26 @@ export class CauseRules {
     this.#found = found;
   }
 
-  checkReset(session: SessionRecord, seen: { reader: string; reason: string; held: Position | undefined; t: number }): void {
+  checkReset(
+    session: SessionRecord,
+    seen: { reader: string; reason: string; held: Position | undefined; t: number },
+  ): void {
     const { reader, reason, held, t } = seen;
-    const caused = this.#turnings.some((turning) => turning < t) || (!NEVER_BY_REMOVAL.has(reason) && wasRemoved(session, held?.epoch, t));
-    if (!caused) this.#found.add('C8', `${reader} on ${session.id} was reset (${reason}) holding ${held === undefined ? 'nothing' : `${held.epoch}.${held.offset}`}, and nothing had happened`);
+    const caused =
+      this.#turnings.some((turning) => turning < t) ||
+      (!NEVER_BY_REMOVAL.has(reason) && wasRemoved(session, held?.epoch, t));
+    if (!caused)
+      this.#found.add(
+        'C8',
+        `${reader} on ${session.id} was reset (${reason}) holding ${held === undefined ? 'nothing' : `${held.epoch}.${held.offset}`}, and nothing had happened`,
+      );
   }
 
   /** A stream that says that there is no such session, where there was one when it began. */
-  checkGone(session: SessionRecord, seen: { reader: string; held: Position | undefined; connectedAt: number; t: number }): void {
+  checkGone(
+    session: SessionRecord,
+    seen: { reader: string; held: Position | undefined; connectedAt: number; t: number },
+  ): void {
     const { reader, held, connectedAt, t } = seen;
     const wasThere = held !== undefined || [...session.knownSince.values()].some((since) => since < connectedAt);
     if (!wasThere || this.#wasLost(t) || wasRemoved(session, held?.epoch, t)) return;
@@ -38,13 +50,24 @@ export class CauseRules {
     const removals = session.removals.filter((removal) => removal.outcome !== 'refused').length;
     const lives = session.lives.size;
     if (lives > 1 + removals + this.#turnings.length) {
-      this.#found.add('C8', `${session.id} had ${lives} epochs (${[...session.lives.keys()].join(', ')}), with ${removals} removals and ${this.#turnings.length} faults that change epochs`);
+      this.#found.add(
+        'C8',
+        `${session.id} had ${lives} epochs (${[...session.lives.keys()].join(', ')}), with ${removals} removals and ${this.#turnings.length} faults that change epochs`,
+      );
     }
     const final = session.finalLife?.epoch;
     for (const { position, send, endedAt } of session.accepted()) {
-      if (position.epoch === final || wasRemoved(session, position.epoch, Number.POSITIVE_INFINITY) || this.#losses.some((t) => t > endedAt)) continue;
+      if (
+        position.epoch === final ||
+        wasRemoved(session, position.epoch, Number.POSITIVE_INFINITY) ||
+        this.#losses.some((t) => t > endedAt)
+      )
+        continue;
       if (this.#turnings.length > 0 && stands(session, position.offset, send.messageId)) continue;
-      this.#found.add('C2', `${send.messageId} of ${session.id} was acknowledged at ${position.epoch}.${position.offset}, and the session ${final === undefined ? 'is gone' : `is in epoch ${final}`} in the end`);
+      this.#found.add(
+        'C2',
+        `${send.messageId} of ${session.id} was acknowledged at ${position.epoch}.${position.offset}, and the session ${final === undefined ? 'is gone' : `is in epoch ${final}`} in the end`,
+      );
     }
   }
 
@@ -62,5 +85,7 @@ function stands(session: SessionRecord, offset: number, messageId: string): bool
 /** Could a removal have ended this life before `t`? One that was over before anything was sent to that life could not. */
 function wasRemoved(session: SessionRecord, epoch: string | undefined, t: number): boolean {
   const begun = epoch === undefined ? undefined : session.firstSentIn(epoch);
-  return session.removals.some((removal) => mayHaveHappened(removal, t) && (begun === undefined || removal.endedAt > begun));
+  return session.removals.some(
+    (removal) => mayHaveHappened(removal, t) && (begun === undefined || removal.endedAt > begun),
+  );
 }

@@ -3,21 +3,56 @@ import { describe, expect, it } from 'vitest';
 import { checkHistory } from './checker.ts';
 import { countText } from './count-prompt.ts';
 import { parseHistory, type Observed } from './history.ts';
-import { codes, COMPLETED, connect, delta, events, final, MESSAGE, QUEUED, read, send, SENT, STARTED, WHOLE, type Frame } from './small-history.ts';
+import {
+  codes,
+  COMPLETED,
+  connect,
+  delta,
+  events,
+  final,
+  MESSAGE,
+  QUEUED,
+  read,
+  send,
+  SENT,
+  STARTED,
+  WHOLE,
+  type Frame,
+} from './small-history.ts';
 
 describe('a history in which all is well', () => {
   it('is found so: live deltas, merged ones, a resume in the middle, two nodes and a fold', () => {
     const live = [MESSAGE, QUEUED, STARTED, delta(3, 0, '1 '), delta(4, 2, '2 ')];
     const fold: Observed = {
-      kind: 'fold', session: 's1', node: 'n1',
-      messages: [{ messageId: 'm1', role: 'user', content: 'count 3', status: 'sent' }, { messageId: 'a1', role: 'assistant', content: '1 2 3 ', status: 'completed' }],
+      kind: 'fold',
+      session: 's1',
+      node: 'n1',
+      messages: [
+        { messageId: 'm1', role: 'user', content: 'count 3', status: 'sent' },
+        { messageId: 'a1', role: 'assistant', content: '1 2 3 ', status: 'completed' },
+      ],
     };
-    expect(codes(SENT, connect('a'), events('a', live), { kind: 'end', reader: 'a', reason: 'cut' }, connect('a', { after: 'e1.4' }), events('a', [delta(5, 4, '3 '), COMPLETED]), final(), final(WHOLE, { node: 'n2' }), fold)).toEqual([]);
+    expect(
+      codes(
+        SENT,
+        connect('a'),
+        events('a', live),
+        { kind: 'end', reader: 'a', reason: 'cut' },
+        connect('a', { after: 'e1.4' }),
+        events('a', [delta(5, 4, '3 '), COMPLETED]),
+        final(),
+        final(WHOLE, { node: 'n2' }),
+        fold,
+      ),
+    ).toEqual([]);
   });
 
   it('is found so when it was written as JSON lines by two processes', () => {
     const lines = [...SENT, ...final()].map((observed, i) => JSON.stringify({ t: i + 1, ...observed }));
-    const texts = [lines.filter((_, i) => i % 2 === 0).join('\n'), `${lines.filter((_, i) => i % 2 === 1).join('\n')}\n`];
+    const texts = [
+      lines.filter((_, i) => i % 2 === 0).join('\n'),
+      `${lines.filter((_, i) => i % 2 === 1).join('\n')}\n`,
+    ];
     expect(checkHistory(parseHistory(texts))).toEqual([]);
   });
 
@@ -35,7 +70,14 @@ describe('a history in which all is well', () => {
     const end: Frame = [count + 4, 'run.completed', { runId: 'r1', messageId: 'a1', length: text.length }];
     const merged = [...head, delta(count + 2, 0, text), end];
     const before = performance.now();
-    expect(codes(send('1', 'm1', 'e1.0', { content }), read('a', [...head, ...deltas, end]), final(merged), final(merged, { node: 'n2' }))).toEqual([]);
+    expect(
+      codes(
+        send('1', 'm1', 'e1.0', { content }),
+        read('a', [...head, ...deltas, end]),
+        final(merged),
+        final(merged, { node: 'n2' }),
+      ),
+    ).toEqual([]);
     expect(performance.now() - before).toBeLessThan(5000);
   });
 });
@@ -48,14 +90,33 @@ describe('C1: what stands at a position', () => {
 
   it('may be a delta that reaches further back than another, but not one that says something else', () => {
     const head = [MESSAGE, QUEUED, STARTED];
-    expect(codes(SENT, read('a', [...head, delta(4, 0, '1 2 ')]), read('b', [...head, delta(3, 0, '1 '), delta(4, 2, '2 ')]), final())).toEqual([]);
-    expect(codes(SENT, read('a', [...head, delta(4, 0, '1 2 ')]), read('b', [...head, delta(3, 0, '1 '), delta(4, 2, '9 ')]), final())).toContain('C1');
+    expect(
+      codes(
+        SENT,
+        read('a', [...head, delta(4, 0, '1 2 ')]),
+        read('b', [...head, delta(3, 0, '1 '), delta(4, 2, '2 ')]),
+        final(),
+      ),
+    ).toEqual([]);
+    expect(
+      codes(
+        SENT,
+        read('a', [...head, delta(4, 0, '1 2 ')]),
+        read('b', [...head, delta(3, 0, '1 '), delta(4, 2, '9 ')]),
+        final(),
+      ),
+    ).toContain('C1');
     expect(codes(SENT, read('a', [...head, delta(7, 0, '1 2 3 ')]), final())).toContain('C1');
   });
 });
 
 describe('C2: what was acknowledged or seen', () => {
-  const two: Frame[] = [...WHOLE, [8, 'message.created', { messageId: 'm2', role: 'user', content: 'hi', user: 'u' }], [9, 'run.queued', { runId: 'r2', messageId: 'm2' }], [10, 'run.cancelled', { runId: 'r2', by: 'u' }]];
+  const two: Frame[] = [
+    ...WHOLE,
+    [8, 'message.created', { messageId: 'm2', role: 'user', content: 'hi', user: 'u' }],
+    [9, 'run.queued', { runId: 'r2', messageId: 'm2' }],
+    [10, 'run.cancelled', { runId: 'r2', by: 'u' }],
+  ];
   const second = send('2', 'm2', 'e1.8', { content: 'hi', runId: 'r2' });
   const cancel: Observed = { kind: 'cancel', call: '3', session: 's1', runId: 'r2' };
 
@@ -66,10 +127,16 @@ describe('C2: what was acknowledged or seen', () => {
 
   it('is there: a stop', () => {
     expect(codes(SENT, second, cancel, { kind: 'cancelled', call: '3', runId: 'r2' }, final(two))).toEqual([]);
-    const without: Frame[] = [...two.slice(0, -1), [10, 'run.started', { runId: 'r2', messageId: 'a2', attempt: 1 }], [11, 'run.failed', { runId: 'r2', error: {} }]];
+    const without: Frame[] = [
+      ...two.slice(0, -1),
+      [10, 'run.started', { runId: 'r2', messageId: 'a2', attempt: 1 }],
+      [11, 'run.failed', { runId: 'r2', error: {} }],
+    ];
     expect(codes(SENT, second, cancel, { kind: 'cancelled', call: '3', runId: 'r2' }, final(without))).toEqual(['C2']);
     const lost: Observed = { kind: 'crash', what: 'power', declaresLoss: true };
-    expect(codes(SENT, second, cancel, { kind: 'cancelled', call: '3', runId: 'r2' }, lost, final(without))).toEqual([]);
+    expect(codes(SENT, second, cancel, { kind: 'cancelled', call: '3', runId: 'r2' }, lost, final(without))).toEqual(
+      [],
+    );
   });
 
   it('is there: an event', () => {
@@ -80,7 +147,13 @@ describe('C2: what was acknowledged or seen', () => {
     const head = [MESSAGE, QUEUED, STARTED];
     const restart: Frame = [4, 'run.restarted', { runId: 'r1', attempt: 2, part: 0, at: 0 }];
     const restarted = [...head, restart, delta(5, 0, '1 2 3 '), COMPLETED];
-    expect(codes(SENT, read('a', [...head, delta(3, 0, '1 2 3 '), restart, delta(5, 0, '1 2 3 '), COMPLETED]), final(restarted))).toEqual([]);
+    expect(
+      codes(
+        SENT,
+        read('a', [...head, delta(3, 0, '1 2 3 '), restart, delta(5, 0, '1 2 3 '), COMPLETED]),
+        final(restarted),
+      ),
+    ).toEqual([]);
     const free = send('1', 'm1', 'e1.0', { content: 'anything' });
     const message: Frame = [0, 'message.created', { ...MESSAGE[2], content: 'anything' }];
     const told = [message, QUEUED, STARTED, delta(5, 0, '1 2 3 '), COMPLETED];
@@ -96,11 +169,22 @@ describe('C2: what was acknowledged or seen', () => {
 describe('C3: positions', () => {
   it('rise on a connection and over all connections of a reader', () => {
     expect(codes(SENT, connect('a'), events('a', [MESSAGE, QUEUED, QUEUED]), final())).toEqual(['C3']);
-    expect(codes(SENT, connect('a'), events('a', [MESSAGE, QUEUED]), connect('a', { after: 'e1.1' }), events('a', [QUEUED]), final())).toEqual(['C3']);
+    expect(
+      codes(
+        SENT,
+        connect('a'),
+        events('a', [MESSAGE, QUEUED]),
+        connect('a', { after: 'e1.1' }),
+        events('a', [QUEUED]),
+        final(),
+      ),
+    ).toEqual(['C3']);
   });
 
   it('may begin anew where a reader begins anew', () => {
-    expect(codes(SENT, connect('a'), events('a', [MESSAGE, QUEUED]), connect('a'), events('a', [MESSAGE, QUEUED]), final())).toEqual([]);
+    expect(
+      codes(SENT, connect('a'), events('a', [MESSAGE, QUEUED]), connect('a'), events('a', [MESSAGE, QUEUED]), final()),
+    ).toEqual([]);
   });
 });
 
@@ -109,8 +193,26 @@ describe('C4: what comes next', () => {
 
   it('joins the text that is held, also after a resume', () => {
     expect(codes(SENT, read('a', [...head, delta(3, 0, '1 '), delta(5, 4, '3 ')]), final())).toEqual(['C4']);
-    expect(codes(SENT, connect('a'), events('a', [...head, delta(3, 0, '1 ')]), connect('a', { after: 'e1.3' }), events('a', [delta(5, 4, '3 '), COMPLETED]), final())).toEqual(['C4']);
-    expect(codes(SENT, connect('a'), events('a', [...head, delta(3, 0, '1 ')]), connect('a', { after: 'e1.3' }), events('a', [delta(5, 2, '2 3 '), COMPLETED]), final())).toEqual([]);
+    expect(
+      codes(
+        SENT,
+        connect('a'),
+        events('a', [...head, delta(3, 0, '1 ')]),
+        connect('a', { after: 'e1.3' }),
+        events('a', [delta(5, 4, '3 '), COMPLETED]),
+        final(),
+      ),
+    ).toEqual(['C4']);
+    expect(
+      codes(
+        SENT,
+        connect('a'),
+        events('a', [...head, delta(3, 0, '1 ')]),
+        connect('a', { after: 'e1.3' }),
+        events('a', [delta(5, 2, '2 3 '), COMPLETED]),
+        final(),
+      ),
+    ).toEqual([]);
   });
 
   it('has the whole text at the end of a run', () => {
@@ -119,16 +221,25 @@ describe('C4: what comes next', () => {
 
   it('leaves no event out, be it the last before going live', () => {
     expect(codes(SENT, read('a', [MESSAGE, STARTED]), final())).toEqual(['C4']);
-    expect(codes(SENT, connect('a'), events('a', [MESSAGE]), { kind: 'live', reader: 'a', position: 'e1.1' }, final())).toEqual(['C4']);
-    expect(codes(SENT, connect('a'), events('a', [MESSAGE]), { kind: 'live', reader: 'a', position: 'e1.0' }, final())).toEqual([]);
+    expect(
+      codes(SENT, connect('a'), events('a', [MESSAGE]), { kind: 'live', reader: 'a', position: 'e1.1' }, final()),
+    ).toEqual(['C4']);
+    expect(
+      codes(SENT, connect('a'), events('a', [MESSAGE]), { kind: 'live', reader: 'a', position: 'e1.0' }, final()),
+    ).toEqual([]);
   });
 
   it('may begin in the middle for a reader that asked for that', () => {
-    expect(codes(SENT, connect('a', { after: 'e1.3' }), events('a', [delta(5, 2, '2 3 '), COMPLETED]), final())).toEqual([]);
+    expect(
+      codes(SENT, connect('a', { after: 'e1.3' }), events('a', [delta(5, 2, '2 3 '), COMPLETED]), final()),
+    ).toEqual([]);
   });
 
   it('is cut by a restart, and by a later one even more', () => {
-    const restarts: Frame[] = [[5, 'run.restarted', { runId: 'r1', attempt: 2, part: 0, at: 4 }], [6, 'run.restarted', { runId: 'r1', attempt: 3, part: 0, at: 2 }]];
+    const restarts: Frame[] = [
+      [5, 'run.restarted', { runId: 'r1', attempt: 2, part: 0, at: 4 }],
+      [6, 'run.restarted', { runId: 'r1', attempt: 3, part: 0, at: 2 }],
+    ];
     const end: Frame[] = [delta(8, 2, '2 3 '), [9, 'run.completed', COMPLETED[2]]];
     const story = [...head, delta(4, 0, '1 '), ...restarts, ...end];
     expect(codes(SENT, read('a', [...head, delta(4, 0, '1 2 3 '), ...restarts, ...end]), final(story))).toEqual([]);
@@ -171,7 +282,12 @@ describe('C6: the order of acknowledged sends', () => {
 
 describe('C7: once is once', () => {
   it('a message, its run, and its answer to a retry', () => {
-    const again: Frame[] = [[8, 'message.created', MESSAGE[2]], [9, 'run.queued', { runId: 'r2', messageId: 'm1' }], [10, 'run.started', { runId: 'r2', attempt: 1 }], [11, 'run.failed', { runId: 'r2' }]];
+    const again: Frame[] = [
+      [8, 'message.created', MESSAGE[2]],
+      [9, 'run.queued', { runId: 'r2', messageId: 'm1' }],
+      [10, 'run.started', { runId: 'r2', attempt: 1 }],
+      [11, 'run.failed', { runId: 'r2' }],
+    ];
     expect(codes(SENT, send('2', 'm1', 'e1.0'), final())).toEqual([]);
     expect(codes(SENT, final([...WHOLE, ...again]))).toEqual(['C7']);
     expect(codes(SENT, send('2', 'm1', 'e1.8', { runId: 'r2' }))).toEqual(['C7']);
@@ -193,7 +309,10 @@ describe('C7: once is once', () => {
 });
 
 describe('C8: what starts over', () => {
-  const removed: Observed[] = [{ kind: 'remove', call: 'x', session: 's1' }, { kind: 'removed', call: 'x' }];
+  const removed: Observed[] = [
+    { kind: 'remove', call: 'x', session: 's1' },
+    { kind: 'removed', call: 'x' },
+  ];
   const reset = (reason: string): Observed => ({ kind: 'reset', reader: 'a', reason });
   const reader = [connect('a'), ...events('a', [MESSAGE, QUEUED])];
 
@@ -202,8 +321,12 @@ describe('C8: what starts over', () => {
     expect(codes(SENT, reader, removed, reset('removed'))).toEqual([]);
     expect(codes(removed, SENT, reader, reset('removed'))).toEqual(['C8']);
     expect(codes(SENT, reader, removed, reset('ahead-of-log'))).toEqual(['C8']);
-    expect(codes(SENT, reader, { kind: 'crash', what: 'power', declaresLoss: true }, reset('epoch-changed'))).toEqual([]);
-    expect(codes(SENT, reader, { kind: 'crash', what: 'power', declaresLoss: false }, reset('epoch-changed'))).toEqual(['C8']);
+    expect(codes(SENT, reader, { kind: 'crash', what: 'power', declaresLoss: true }, reset('epoch-changed'))).toEqual(
+      [],
+    );
+    expect(codes(SENT, reader, { kind: 'crash', what: 'power', declaresLoss: false }, reset('epoch-changed'))).toEqual([
+      'C8',
+    ]);
   });
 
   it('has a cause: a fault that changes epochs, over which everything acknowledged keeps its place', () => {
@@ -224,9 +347,25 @@ describe('C8: what starts over', () => {
 
   it('an epoch changes only so, and never silently', () => {
     const again = send('2', 'm2', 'e2.0', { runId: 'r1', content: 'count 3' });
-    const second: Frame[] = [[0, 'message.created', { ...MESSAGE[2], messageId: 'm2' }], [1, 'run.queued', { runId: 'r1', messageId: 'm2' }], ...WHOLE.slice(2)];
-    expect(codes(SENT, reader, removed, reset('epoch-changed'), again, events('a', second, 'e2'), final(second, { epoch: 'e2' }))).toEqual([]);
-    expect(codes(SENT, reader, removed, again, events('a', second, 'e2'), final(second, { epoch: 'e2' }))).toEqual(['C8']);
+    const second: Frame[] = [
+      [0, 'message.created', { ...MESSAGE[2], messageId: 'm2' }],
+      [1, 'run.queued', { runId: 'r1', messageId: 'm2' }],
+      ...WHOLE.slice(2),
+    ];
+    expect(
+      codes(
+        SENT,
+        reader,
+        removed,
+        reset('epoch-changed'),
+        again,
+        events('a', second, 'e2'),
+        final(second, { epoch: 'e2' }),
+      ),
+    ).toEqual([]);
+    expect(codes(SENT, reader, removed, again, events('a', second, 'e2'), final(second, { epoch: 'e2' }))).toEqual([
+      'C8',
+    ]);
     expect(codes(SENT, reader, again, final(second, { epoch: 'e2' }))).toEqual(['C2', 'C8']);
   });
 
@@ -247,13 +386,23 @@ describe('C10: in the end', () => {
     const unmerged = [MESSAGE, QUEUED, STARTED, delta(3, 0, '1 '), delta(5, 2, '2 3 '), COMPLETED];
     expect(codes(SENT, final(), final(unmerged, { node: 'n2' }))).toEqual([]);
     expect(codes(SENT, final(), final(unmerged.slice(0, -1), { node: 'n2' }))).toContain('C10');
-    expect(codes(SENT, final(), [connect('b', { final: true, node: 'n2' }), { kind: 'end', reader: 'b', reason: 'removed' }])).toContain('C10');
+    expect(
+      codes(SENT, final(), [
+        connect('b', { final: true, node: 'n2' }),
+        { kind: 'end', reader: 'b', reason: 'removed' },
+      ]),
+    ).toContain('C10');
   });
 
   it('the folded messages are those of the events', () => {
     const fold = (content: string): Observed => ({
-      kind: 'fold', session: 's1', node: 'n1',
-      messages: [{ messageId: 'm1', role: 'user', content: 'count 3', status: 'sent' }, { messageId: 'a1', role: 'assistant', content, status: 'completed' }],
+      kind: 'fold',
+      session: 's1',
+      node: 'n1',
+      messages: [
+        { messageId: 'm1', role: 'user', content: 'count 3', status: 'sent' },
+        { messageId: 'a1', role: 'assistant', content, status: 'completed' },
+      ],
     });
     expect(codes(SENT, final(), fold('1 2 3 '))).toEqual([]);
     expect(codes(SENT, final(), fold('1 2 '))).toEqual(['C10']);
@@ -268,8 +417,13 @@ describe('an edit of a prompt', () => {
   const edit: Observed = { kind: 'edit', call: '2', session: 's1', messageId: 'm1', content: 'count 2' };
   const accepted: Observed = { kind: 'edited', call: '2' };
   const fold = (content: string): Observed => ({
-    kind: 'fold', session: 's1', node: 'n1',
-    messages: [{ messageId: 'm1', role: 'user', content, status: 'sent' }, { messageId: 'a1', role: 'assistant', content: '1 2 ', status: 'completed' }],
+    kind: 'fold',
+    session: 's1',
+    node: 'n1',
+    messages: [
+      { messageId: 'm1', role: 'user', content, status: 'sent' },
+      { messageId: 'a1', role: 'assistant', content: '1 2 ', status: 'completed' },
+    ],
   });
 
   it('is what is answered, and what a node folds', () => {
@@ -293,7 +447,13 @@ describe('an edit of a prompt', () => {
 });
 
 describe('answers', () => {
-  const answered = (text: string, length = text.length): Frame[] => [MESSAGE, QUEUED, STARTED, delta(5, 0, text), [7, 'run.completed', { runId: 'r1', messageId: 'a1', length }]];
+  const answered = (text: string, length = text.length): Frame[] => [
+    MESSAGE,
+    QUEUED,
+    STARTED,
+    delta(5, 0, text),
+    [7, 'run.completed', { runId: 'r1', messageId: 'a1', length }],
+  ];
 
   it('say what was asked for, all of it, and how long it is', () => {
     expect(codes(SENT, final(answered('1 2 3 ')))).toEqual([]);
@@ -313,6 +473,12 @@ describe('answers', () => {
 
 describe('what the world reports', () => {
   it('is found as it is', () => {
-    expect(codes({ kind: 'stuck', what: 'a run never ended' }, { kind: 'unopened', what: 'corrupt' }, { kind: 'fault', what: 'TypeError' })).toEqual(['fault', 'stuck', 'unopened']);
+    expect(
+      codes(
+        { kind: 'stuck', what: 'a run never ended' },
+        { kind: 'unopened', what: 'corrupt' },
+        { kind: 'fault', what: 'TypeError' },
+      ),
+    ).toEqual(['fault', 'stuck', 'unopened']);
   });
 });

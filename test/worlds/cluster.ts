@@ -99,12 +99,17 @@ export class Cluster implements Machine {
       return;
     }
     this.#isCrashing = true;
-    if (kind === 'eio') void turns(this.#parts.random.between(0, 20)).then(() => (this.#restarting = this.#restart(kind)));
+    if (kind === 'eio')
+      void turns(this.#parts.random.between(0, 20)).then(() => (this.#restarting = this.#restart(kind)));
     else this.#restarting = this.#restart(kind);
   }
 
   async close(): Promise<void> {
-    await within(CLOSE_MS, () => turns(1), () => !this.#isCrashing);
+    await within(
+      CLOSE_MS,
+      () => turns(1),
+      () => !this.#isCrashing,
+    );
     this.#isClosed = true;
     for (const node of this.#nodes) node.kill();
     await this.#engine?.close();
@@ -113,7 +118,7 @@ export class Cluster implements Machine {
   }
 
   async #restart(first: CrashKind): Promise<void> {
-    for (let next: CrashKind | undefined = first; next !== undefined; ) next = await this.#comeUpFrom(next);
+    for (let next: CrashKind | undefined = first; next !== undefined;) next = await this.#comeUpFrom(next);
     this.#isCrashing = false;
     this.#restarting = undefined;
   }
@@ -173,7 +178,15 @@ export class Cluster implements Machine {
     const { plan, plant, random, onFault } = this.#parts;
     const engine = this.#front;
     if (engine === undefined) throw new Error('there is no engine');
-    const around = { engine, clock: this.clock, random: random.fork(), plan, plant, newId: plant.newIds?.() ?? (() => `id${(this.#ids += 1)}`), onFault };
+    const around = {
+      engine,
+      clock: this.clock,
+      random: random.fork(),
+      plan,
+      plant,
+      newId: plant.newIds?.() ?? (() => `id${(this.#ids += 1)}`),
+      onFault,
+    };
     const node = new WorldNode(`n${(this.#names += 1)}`, around);
     node.startWorker();
     return node;

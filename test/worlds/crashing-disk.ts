@@ -148,7 +148,8 @@ export class CrashingDisk {
       await unlink(path);
       this.#journals.delete(path);
     }
-    for (const [path, kept] of this.#unlinked) if (!this.#journals.has(path) && this.random.chance(0.5)) await rename(kept, path);
+    for (const [path, kept] of this.#unlinked)
+      if (!this.#journals.has(path) && this.random.chance(0.5)) await rename(kept, path);
     this.#unnamed.clear();
     this.#unlinked.clear();
   }
@@ -229,7 +230,8 @@ class DiskFile implements LogFile {
   async write(bytes: Uint8Array, position: number): Promise<number> {
     this.#disk.mustLive(this.#life);
     const { random } = this.#disk;
-    if (this.#disk.isFull && position + bytes.length > (await this.#file.size())) throw new DiskError('ENOSPC', 'no space left on device');
+    if (this.#disk.isFull && position + bytes.length > (await this.#file.size()))
+      throw new DiskError('ENOSPC', 'no space left on device');
     const struck = this.#disk.isStruck(false);
     const isShort = struck === undefined ? bytes.length > 1 && random.chance(0.05) : random.chance(0.7);
     const taken = isShort ? bytes.subarray(0, random.between(struck === undefined ? 1 : 0, bytes.length - 1)) : bytes;

@@ -32,12 +32,18 @@ export class FileJournal {
     const oldSize = await file.size();
     const old = await readRange(file, position, Math.min(oldSize, position + bytes.length));
     this.#changes.push({ oldSize, position, old, written: bytes.length, isLost: false });
-    for (let done = 0; done < bytes.length; ) done += await file.write(bytes.subarray(done), position + done);
+    for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done), position + done);
   }
 
   async truncate(file: LogFile, length: number): Promise<void> {
     const oldSize = await file.size();
-    this.#changes.push({ oldSize, position: length, old: await readRange(file, length, oldSize), written: 0, isLost: false });
+    this.#changes.push({
+      oldSize,
+      position: length,
+      old: await readRange(file, length, oldSize),
+      written: 0,
+      isLost: false,
+    });
     await file.truncate(length);
   }
 
@@ -92,7 +98,7 @@ async function tear(file: Handle, change: Change, random: Random): Promise<void>
 
 async function readRange(file: LogFile, from: number, to: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(Math.max(0, to - from));
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     const count = await file.read(bytes.subarray(done), from + done);
     if (count === 0) return bytes.subarray(0, done);
     done += count;

@@ -8,17 +8,20 @@ export function checkFinals(session: SessionRecord, found: Violations): void {
   const [first, ...others] = session.finals;
   if (first === undefined) return;
   for (const read of session.finals) {
-    if (read.isLive !== first.isLive) found.add('C10', `${session.id}: ${name(first)} and ${name(read)} do not agree that it is there`);
+    if (read.isLive !== first.isLive)
+      found.add('C10', `${session.id}: ${name(first)} and ${name(read)} do not agree that it is there`);
   }
   const told = retell(first);
   for (const read of others) {
     const difference = firstDifference(told, retell(read));
-    if (difference !== undefined) found.add('C10', `${session.id} is not the same for ${name(first)} and ${name(read)}: ${difference}`);
+    if (difference !== undefined)
+      found.add('C10', `${session.id} is not the same for ${name(first)} and ${name(read)}: ${difference}`);
   }
   const story = session.finalLife?.story;
   for (const fold of session.folds) {
     const difference = firstDifference(story === undefined ? [] : foldOf(story), fold.messages.map(lineOf));
-    if (difference !== undefined) found.add('C10', `${session.id} folded by ${fold.node} is not what ${name(first)} read: ${difference}`);
+    if (difference !== undefined)
+      found.add('C10', `${session.id} folded by ${fold.node} is not what ${name(first)} read: ${difference}`);
   }
 }
 
@@ -45,13 +48,28 @@ function foldOf(story: Story): string[] {
     const run = runs.get(String(data['messageId']));
     const answerId = starts.get(run?.runId);
     const ended = run?.terminal?.type.replace(TERMINAL, '$1') ?? 'streaming';
-    const prompt = { messageId: data['messageId'], role: data['role'], content: story.contents.get(String(data['messageId'])), status: run !== undefined && answerId === undefined ? ended : 'sent' };
+    const prompt = {
+      messageId: data['messageId'],
+      role: data['role'],
+      content: story.contents.get(String(data['messageId'])),
+      status: run !== undefined && answerId === undefined ? ended : 'sent',
+    };
     const answer = { messageId: answerId, role: 'assistant', content: run?.textOf('text'), status: ended };
     return [lineOf(prompt), ...(answerId === undefined ? [] : [lineOf(answer)])];
   });
 }
 
-function lineOf({ messageId, role, content, status }: { messageId: unknown; role: unknown; content: unknown; status: unknown }): string {
+function lineOf({
+  messageId,
+  role,
+  content,
+  status,
+}: {
+  messageId: unknown;
+  role: unknown;
+  content: unknown;
+  status: unknown;
+}): string {
   return `${String(role)} ${String(messageId)} ${String(status)} ${canonical(content)}`;
 }
 

@@ -4,8 +4,21 @@
 // as by a client that lost the answer; the second answer is the one that is heard.
 import { setMaxListeners } from 'node:events';
 import type {
-  Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, DescribeOptions, LogRecord, Priority, ReadFrom, ReadOptions, ReadResult, TailOptions,
-  TopicInfo, TopicPage, TopicWrite,
+  Appended,
+  BrokerEngine,
+  BrokerHealth,
+  ConsumeOptions,
+  Delivery,
+  DescribeOptions,
+  LogRecord,
+  Priority,
+  ReadFrom,
+  ReadOptions,
+  ReadResult,
+  TailOptions,
+  TopicInfo,
+  TopicPage,
+  TopicWrite,
 } from '../../src/broker/broker.ts';
 import { isBrokerError } from '../../src/broker/errors.ts';
 import type { LiteTopicName, TopicPattern } from '../../src/broker/lite-topic.ts';
@@ -57,7 +70,9 @@ export class Gate implements BrokerEngine {
 
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
     const isFenced = writes.some((write) => write.fence !== undefined);
-    return this.#ask(() => (isFenced && this.#random.chance(this.#resends) ? this.#appendTwice(writes) : this.#broker.append(writes)));
+    return this.#ask(() =>
+      isFenced && this.#random.chance(this.#resends) ? this.#appendTwice(writes) : this.#broker.append(writes),
+    );
   }
 
   read(topic: LiteTopicName, from: ReadFrom, options?: ReadOptions): Promise<ReadResult> {
@@ -93,7 +108,11 @@ export class Gate implements BrokerEngine {
     return this.#ask(() => this.#broker.countBefore(group, topics));
   }
 
-  async *consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncGenerator<Delivery, void, undefined> {
+  async *consume(
+    group: string,
+    pattern: TopicPattern,
+    options: ConsumeOptions,
+  ): AsyncGenerator<Delivery, void, undefined> {
     const detach = new Detach([options.signal, this.#dead.signal]);
     try {
       for await (const delivery of this.#broker.consume(group, pattern, { ...options, signal: detach.signal })) {
@@ -131,7 +150,13 @@ export class Gate implements BrokerEngine {
       return await this.#broker.append(writes);
     } catch (error) {
       // Between the two, another took the fence, or the log stopped. That is an answer, but no wrong one.
-      if (isBrokerError(error, 'fenced') || isBrokerError(error, 'epoch-changed') || isBrokerError(error, 'failed') || isBrokerError(error, 'closed')) return first;
+      if (
+        isBrokerError(error, 'fenced') ||
+        isBrokerError(error, 'epoch-changed') ||
+        isBrokerError(error, 'failed') ||
+        isBrokerError(error, 'closed')
+      )
+        return first;
       throw error;
     }
   }

@@ -3,7 +3,17 @@
 // (C6). Runs are entered by session, so that one that shows up in two is found (C9).
 import { parsePosition } from '../../src/broker/position.ts';
 import { textField } from './event-fields.ts';
-import type { CancelAccepted, CancelInvoked, Connected, EditInvoked, EventSeen, Observation, RemoveInvoked, SendAccepted, SendInvoked } from './history.ts';
+import type {
+  CancelAccepted,
+  CancelInvoked,
+  Connected,
+  EditInvoked,
+  EventSeen,
+  Observation,
+  RemoveInvoked,
+  SendAccepted,
+  SendInvoked,
+} from './history.ts';
 import { SessionRecord, type Attempt, type CancelAttempt, type FinalRead, type SendAttempt } from './session-record.ts';
 import { Story } from './story.ts';
 import type { Violations } from './violation.ts';
@@ -155,8 +165,16 @@ export class HistoryIndex {
     send.position = position;
     const { messageId } = send.send;
     const floor = send.floor.get(position.epoch) ?? -1;
-    if (floor === Number.POSITIVE_INFINITY) this.#found.add('C8', `${messageId} was acknowledged at ${text} of ${session.id}, in a life that had been removed before it was sent`);
-    else if (floor >= position.offset) this.#found.add('C6', `${messageId} was acknowledged at ${text} of ${session.id}, before what had been acknowledged at ${floor} when it was sent`);
+    if (floor === Number.POSITIVE_INFINITY)
+      this.#found.add(
+        'C8',
+        `${messageId} was acknowledged at ${text} of ${session.id}, in a life that had been removed before it was sent`,
+      );
+    else if (floor >= position.offset)
+      this.#found.add(
+        'C6',
+        `${messageId} was acknowledged at ${text} of ${session.id}, before what had been acknowledged at ${floor} when it was sent`,
+      );
     session.noteAccepted(position.epoch, position.offset, send);
   }
 
@@ -171,7 +189,10 @@ export class HistoryIndex {
     const position = parsePosition(seen.id);
     const reading = this.#reading.get(seen.reader);
     if (position === undefined || reading === undefined) {
-      this.#found.add('fault', `${seen.reader} was given ${seen.type} at "${seen.id}", ${reading === undefined ? 'before it had connected' : 'which is no position'}`);
+      this.#found.add(
+        'fault',
+        `${seen.reader} was given ${seen.type} at "${seen.id}", ${reading === undefined ? 'before it had connected' : 'which is no position'}`,
+      );
       return;
     }
     const { session, final } = reading;
@@ -195,7 +216,8 @@ function opened(t: number): Attempt {
 function endLives(removal: OpenCall | undefined): void {
   if (removal?.isRemoval !== true) return;
   const { session, attempt } = removal;
-  for (const [epoch, knownSince] of session.knownSince) if (knownSince < attempt.invokedAt) session.acked.set(epoch, Number.POSITIVE_INFINITY);
+  for (const [epoch, knownSince] of session.knownSince)
+    if (knownSince < attempt.invokedAt) session.acked.set(epoch, Number.POSITIVE_INFINITY);
 }
 
 /** The first final read is the measure; C10 holds the others against it. */

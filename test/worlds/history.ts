@@ -138,8 +138,26 @@ export interface Faulted {
 export type EventData = Readonly<Record<string, unknown>>;
 
 export type Observed =
-  | SendInvoked | SendAccepted | CancelInvoked | CancelAccepted | EditInvoked | EditAccepted | RemoveInvoked | RemoveAccepted | CallRefused | CallUnknown
-  | Connected | EventSeen | LiveSeen | ResetSeen | Ended | FoldSeen | Crashed | Unopened | Stuck | Faulted;
+  | SendInvoked
+  | SendAccepted
+  | CancelInvoked
+  | CancelAccepted
+  | EditInvoked
+  | EditAccepted
+  | RemoveInvoked
+  | RemoveAccepted
+  | CallRefused
+  | CallUnknown
+  | Connected
+  | EventSeen
+  | LiveSeen
+  | ResetSeen
+  | Ended
+  | FoldSeen
+  | Crashed
+  | Unopened
+  | Stuck
+  | Faulted;
 
 /** `t` rises through a history; what was invoked after something was answered has the later stamp. */
 export type Observation = Observed & { readonly t: number };

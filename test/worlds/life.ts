@@ -42,22 +42,31 @@ export class Life {
 
   #addEvent(seen: FirstSeen, offset: number, found: Violations): void {
     const delta = this.#deltas.get(offset);
-    if (delta !== undefined) found.add('C1', `${this.name(offset)}: ${delta.reader} saw a delta, ${seen.reader} saw ${seen.type}`);
+    if (delta !== undefined)
+      found.add('C1', `${this.name(offset)}: ${delta.reader} saw a delta, ${seen.reader} saw ${seen.type}`);
     const known = this.events.get(offset);
     if (known === undefined) {
       this.events.set(offset, seen);
-      if (seen.type === 'run.queued') this.promptOf.set(textField(seen.data, 'runId'), textField(seen.data, 'messageId'));
+      if (seen.type === 'run.queued')
+        this.promptOf.set(textField(seen.data, 'runId'), textField(seen.data, 'messageId'));
     } else if (known.type !== seen.type || known.canonical !== seen.canonical) {
-      found.add('C1', `${this.name(offset)}: ${known.reader} saw ${known.type} ${known.canonical}, ${seen.reader} saw ${seen.type} ${seen.canonical}`);
+      found.add(
+        'C1',
+        `${this.name(offset)}: ${known.reader} saw ${known.type} ${known.canonical}, ${seen.reader} saw ${seen.type} ${seen.canonical}`,
+      );
     }
   }
 
   #addDelta(reader: string, offset: number, delta: SeenDelta, found: Violations): void {
     const event = this.events.get(offset);
-    if (event !== undefined) found.add('C1', `${this.name(offset)}: ${event.reader} saw ${event.type}, ${reader} saw a delta`);
+    if (event !== undefined)
+      found.add('C1', `${this.name(offset)}: ${event.reader} saw ${event.type}, ${reader} saw a delta`);
     const known = this.#deltas.get(offset);
     if (known !== undefined && !agree(known.delta, delta)) {
-      found.add('C1', `${this.name(offset)}: ${known.reader} and ${reader} saw deltas that differ: ${JSON.stringify(known.delta)} and ${JSON.stringify(delta)}`);
+      found.add(
+        'C1',
+        `${this.name(offset)}: ${known.reader} and ${reader} saw deltas that differ: ${JSON.stringify(known.delta)} and ${JSON.stringify(delta)}`,
+      );
     }
     // The longest reaches furthest back, so it has the most in common with the next.
     if (known === undefined || delta.text.length > known.delta.text.length) this.#deltas.set(offset, { delta, reader });
@@ -65,7 +74,8 @@ export class Life {
 }
 
 function agree(a: SeenDelta, b: SeenDelta): boolean {
-  if (a.runId !== b.runId || a.messageId !== b.messageId || a.part !== b.part || a.partKind !== b.partKind) return false;
+  if (a.runId !== b.runId || a.messageId !== b.messageId || a.part !== b.part || a.partKind !== b.partKind)
+    return false;
   const from = Math.max(a.at, b.at);
   const to = Math.min(a.at + a.text.length, b.at + b.text.length);
   return to <= from || a.text.slice(from - a.at, to - a.at) === b.text.slice(from - b.at, to - b.at);

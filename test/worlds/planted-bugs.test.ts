@@ -28,7 +28,8 @@ describe('the checker finds', () => {
       const { violations } = await runWorld(seed, planted, PATIENCE_MS);
       for (const { code } of violations) found.add(code);
       const fitting = violations.find(({ code }) => breaks.includes(code));
-      if (process.env['VERBOSE'] !== undefined && fitting !== undefined) console.log(`${name}: ${seed} seeds, ${fitting.code}: ${fitting.text}`);
+      if (process.env['VERBOSE'] !== undefined && fitting !== undefined)
+        console.log(`${name}: ${seed} seeds, ${fitting.code}: ${fitting.text}`);
       if (fitting !== undefined) return;
     }
     expect.fail(`${name} was not found in ${SEEDS_MAX} worlds; they broke: ${[...found].join(', ') || 'nothing'}`);

@@ -31,7 +31,8 @@ export function resumeBy(offsets: number): Plant {
 
 /** Superseded ranges are left out without a word. */
 export function holeWithoutDeclaration(): Plant {
-  const change = (result: ReadResult): ReadResult => (result.kind === 'batch' ? { ...result, items: result.items.filter((item) => item.kind === 'record') } : result);
+  const change = (result: ReadResult): ReadResult =>
+    result.kind === 'batch' ? { ...result, items: result.items.filter((item) => item.kind === 'record') } : result;
   return { engine: (inner) => wrapResults(inner, change) };
 }
 
@@ -40,7 +41,9 @@ export function lostMinor(): Plant {
   let minors = 0;
   const isLost = (): boolean => (minors += 1) % LOST_MINOR_EVERY === 0;
   const thin = (result: ReadResult): ReadResult =>
-    result.kind === 'batch' ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.major || !isLost()) } : result;
+    result.kind === 'batch'
+      ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.major || !isLost()) }
+      : result;
   const tails = (inner: BrokerEngine): BrokerEngine =>
     wrapBroker(inner, {
       async *tail(...args) {
@@ -65,13 +68,22 @@ export function slowReaderLosesFrames(): Plant {
 }
 
 function changeEvents(inner: WireEncoder, change: (events: readonly WireEvent[]) => readonly WireEvent[]): WireEncoder {
-  return { key: inner.key, encodeEvents: (epoch, events) => inner.encodeEvents(epoch, change(events)), encodeControl: (event) => inner.encodeControl(event) };
+  return {
+    key: inner.key,
+    encodeEvents: (epoch, events) => inner.encodeEvents(epoch, change(events)),
+    encodeControl: (event) => inner.encodeControl(event),
+  };
 }
 
 /** A merged delta has the position of the first that it stands for, as far as one connection can tell. */
 export function mergedAtFirstPosition(): Plant {
   return {
-    plan: (plan) => ({ ...plan, tokensMax: 120, model: { ...plan.model, pace: 3 }, weights: { ...plan.weights, 'cut-reader': 60 } }),
+    plan: (plan) => ({
+      ...plan,
+      tokensMax: 120,
+      model: { ...plan.model, pace: 3 },
+      weights: { ...plan.weights, 'cut-reader': 60 },
+    }),
     encoder: (inner) => {
       let next = 0;
       return changeEvents(inner, (events) =>
@@ -95,5 +107,10 @@ export function restartUntold(): Plant {
 
 /** One wire leaves out what the other tells. */
 export function oneWireForgets(): Plant {
-  return { encoder: (inner) => (inner.key === 'ws' ? changeEvents(inner, (events) => events.filter((event) => event.type !== 'part.started')) : inner) };
+  return {
+    encoder: (inner) =>
+      inner.key === 'ws'
+        ? changeEvents(inner, (events) => events.filter((event) => event.type !== 'part.started'))
+        : inner,
+  };
 }

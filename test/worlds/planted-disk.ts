@@ -8,8 +8,20 @@ import { wrapBroker, wrapFiles } from './wrappers.ts';
 
 /** Worlds in which the power goes often, and nothing but the log is there to say what was lost. */
 function oftenDark(plan: WorldPlan): WorldPlan {
-  const limits = { ...plan.limits, segmentBytes: 1024 * 1024, checkpointBytes: 64 * 1024 * 1024, checkpointIntervalMs: 1_000_000 };
-  return { ...plan, limits, fsync: { mode: 'always' }, crashes: ['power'], crashWithin: 8, weights: { ...plan.weights, 'arm-crash': 8 } };
+  const limits = {
+    ...plan.limits,
+    segmentBytes: 1024 * 1024,
+    checkpointBytes: 64 * 1024 * 1024,
+    checkpointIntervalMs: 1_000_000,
+  };
+  return {
+    ...plan,
+    limits,
+    fsync: { mode: 'always' },
+    crashes: ['power'],
+    crashWithin: 8,
+    weights: { ...plan.weights, 'arm-crash': 8 },
+  };
 }
 
 /** Flushes say that they have flushed, and have not. */
@@ -26,7 +38,10 @@ export function ackBeforeWrite(): Plant {
         let behind: Promise<unknown> = Promise.resolve();
         const later = (work: () => Promise<unknown>): void => {
           // One that the disk does not live to do is lost: that is the bug.
-          behind = behind.then(async () => turns(3)).then(work).catch(() => undefined);
+          behind = behind
+            .then(async () => turns(3))
+            .then(work)
+            .catch(() => undefined);
         };
         return {
           write: async (bytes, position) => {
@@ -90,7 +105,12 @@ export function visibleEarly(): Plant {
 /** A flush that failed is tried again; the kernel has forgotten what it was to flush, and says that all is well. */
 export function retryFsync(): Plant {
   return {
-    plan: (plan) => ({ ...plan, fsync: { mode: 'always' }, crashes: ['eio'], weights: { ...plan.weights, 'arm-crash': 4 } }),
+    plan: (plan) => ({
+      ...plan,
+      fsync: { mode: 'always' },
+      crashes: ['eio'],
+      weights: { ...plan.weights, 'arm-crash': 4 },
+    }),
     files: (inner) => wrapFiles(inner, (file) => ({ datasync: () => file.datasync().catch(() => file.datasync()) })),
   };
 }
@@ -128,7 +148,12 @@ export function tornTailKept(): Plant {
 export function epochKeptAfterLoss(): Plant {
   return {
     bootId: 'always the same',
-    plan: (plan) => ({ ...plan, fsync: { mode: 'interval', ms: 100_000 }, crashes: ['power'], weights: { ...plan.weights, 'arm-crash': 2 } }),
+    plan: (plan) => ({
+      ...plan,
+      fsync: { mode: 'interval', ms: 100_000 },
+      crashes: ['power'],
+      weights: { ...plan.weights, 'arm-crash': 2 },
+    }),
   };
 }
 
@@ -138,5 +163,5 @@ async function mustLive(file: LogFile): Promise<void> {
 }
 
 async function writeAll(file: LogFile, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) done += await file.write(bytes.subarray(done), position + done);
+  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done), position + done);
 }

@@ -11,13 +11,19 @@ function withoutFence(write: TopicWrite): TopicWrite {
   return fence === undefined ? write : rest;
 }
 
-function planted(append: (inner: BrokerEngine, writes: readonly TopicWrite[]) => Promise<readonly Appended[]>): { engine: (inner: BrokerEngine) => BrokerEngine } {
+function planted(append: (inner: BrokerEngine, writes: readonly TopicWrite[]) => Promise<readonly Appended[]>): {
+  engine: (inner: BrokerEngine) => BrokerEngine;
+} {
   return { engine: (inner) => wrapBroker(inner, { append: (writes) => append(inner, writes) }) };
 }
 
 /** A worker that was replaced may go on writing. */
 export function staleFenceAccepted(): Plant {
-  const plan = (one: WorldPlan): WorldPlan => ({ ...one, leaseMs: 500, weights: { ...one.weights, 'freeze-worker': 8, 'thaw-worker': 5 } });
+  const plan = (one: WorldPlan): WorldPlan => ({
+    ...one,
+    leaseMs: 500,
+    weights: { ...one.weights, 'freeze-worker': 8, 'thaw-worker': 5 },
+  });
   const { engine } = planted(async (inner, writes) => {
     try {
       return await inner.append(writes);
@@ -33,7 +39,9 @@ export function staleFenceAccepted(): Plant {
 export function duplicateAppendOnRetry(): Plant {
   const seen = new Set<string>();
   return planted(async (inner, writes) => {
-    const answers = await inner.append(writes.some((write) => seen.has(nameOf(write))) ? writes.map(withoutFence) : writes);
+    const answers = await inner.append(
+      writes.some((write) => seen.has(nameOf(write))) ? writes.map(withoutFence) : writes,
+    );
     for (const write of writes) if (write.fence !== undefined) seen.add(nameOf(write));
     return answers;
   });
@@ -45,8 +53,13 @@ function nameOf({ topic, expect, fence }: TopicWrite): string {
 
 /** What was sent already is forgotten, so a retry is a new message. */
 export function duplicateMessageOnRetry(): Plant {
-  const forget = (record: NewRecord): NewRecord => ({ ...record, data: record.data.replace(/"recent":\[.*?\]/, '"recent":[]') });
-  return planted((inner, writes) => inner.append(writes.map((write) => ({ ...write, records: write.records.map(forget) }))));
+  const forget = (record: NewRecord): NewRecord => ({
+    ...record,
+    data: record.data.replace(/"recent":\[.*?\]/, '"recent":[]'),
+  });
+  return planted((inner, writes) =>
+    inner.append(writes.map((write) => ({ ...write, records: write.records.map(forget) }))),
+  );
 }
 
 /** Two nodes may decide on the same state, and both are believed. */
@@ -91,14 +104,20 @@ export function idsRepeat(): Plant {
 /** A worker that takes a run over folds the chat as it was an append before its fence. */
 export function foldBeforeFence(): Plant {
   return {
-    plan: (plan) => ({ ...plan, model: { ...plan.model, canContinue: true, thoughts: 0 }, takeover: 'continue', weights: { ...plan.weights, 'close-worker': 6 } }),
+    plan: (plan) => ({
+      ...plan,
+      model: { ...plan.model, canContinue: true, thoughts: 0 },
+      takeover: 'continue',
+      weights: { ...plan.weights, 'close-worker': 6 },
+    }),
     worker: (inner) => {
       const fences = new Map<string, number>();
       return wrapBroker(inner, {
         append: async (writes) => {
           for (const write of writes) if (write.fence !== undefined) fences.delete(write.topic);
           const answers = await inner.append(writes);
-          for (const [i, write] of writes.entries()) if (write.takeFence === true) fences.set(write.topic, answers[i]?.first ?? 0);
+          for (const [i, write] of writes.entries())
+            if (write.takeFence === true) fences.set(write.topic, answers[i]?.first ?? 0);
           return answers;
         },
         read: async (topic, from, options) => withoutLast(await inner.read(topic, from, options), fences.get(topic)),
@@ -109,7 +128,10 @@ export function foldBeforeFence(): Plant {
 
 function withoutLast(result: ReadResult, fence: number | undefined): ReadResult {
   if (result.kind !== 'batch' || fence === undefined) return result;
-  return { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.major || item.offset !== fence - 1) };
+  return {
+    ...result,
+    items: result.items.filter((item) => item.kind === 'hole' || item.major || item.offset !== fence - 1),
+  };
 }
 
 /** A stream that broke off, or failed, is taken for one that is over. */
@@ -117,7 +139,10 @@ export function truncationPretendedComplete(): Plant {
   return { model: (inner) => ({ canContinue: inner.canContinue, stream: (request) => pretend(inner, request) }) };
 }
 
-async function* pretend(inner: Provider, request: Parameters<Provider['stream']>[0]): AsyncGenerator<ProviderEvent, void, undefined> {
+async function* pretend(
+  inner: Provider,
+  request: Parameters<Provider['stream']>[0],
+): AsyncGenerator<ProviderEvent, void, undefined> {
   try {
     let events = 0;
     for await (const event of inner.stream(request)) {

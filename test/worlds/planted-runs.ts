@@ -23,7 +23,8 @@ export function terminalTwice(): Plant {
         append: async (writes) => {
           const answers = await inner.append(writes);
           const end = writes.find((write) => TERMINAL.test(decides(write)));
-          if (end !== undefined) await inner.append([{ topic: end.topic, expect: end.expect, records: end.records.slice(-1) }]);
+          if (end !== undefined)
+            await inner.append([{ topic: end.topic, expect: end.expect, records: end.records.slice(-1) }]);
           return answers;
         },
       }),
@@ -34,7 +35,13 @@ export function terminalTwice(): Plant {
 export function cancelLost(): Plant {
   return {
     plan: (plan) => ({ ...plan, weights: { ...plan.weights, cancel: 8 } }),
-    engine: (inner) => wrapBroker(inner, { append: async (writes) => (writes.some((write) => decides(write) === 'run.cancelling') ? pretendAppended(inner, writes) : inner.append(writes)) }),
+    engine: (inner) =>
+      wrapBroker(inner, {
+        append: async (writes) =>
+          writes.some((write) => decides(write) === 'run.cancelling')
+            ? pretendAppended(inner, writes)
+            : inner.append(writes),
+      }),
   };
 }
 
@@ -50,7 +57,10 @@ async function pretendAppended(inner: BrokerEngine, writes: readonly TopicWrite[
 export function leaseNeverExpires(): Plant {
   return {
     plan: (plan) => ({ ...plan, weights: { ...plan.weights, 'arm-crash': 0, 'kill-worker': 8 } }),
-    worker: (inner) => wrapBroker(inner, { consume: (group, pattern, options) => inner.consume(group, pattern, { ...options, visibilityMs: FOR_EVER_MS }) }),
+    worker: (inner) =>
+      wrapBroker(inner, {
+        consume: (group, pattern, options) => inner.consume(group, pattern, { ...options, visibilityMs: FOR_EVER_MS }),
+      }),
   };
 }
 
@@ -58,14 +68,23 @@ export function leaseNeverExpires(): Plant {
 export function nextRunForgotten(): Plant {
   const isEnd = (writes: readonly TopicWrite[]): boolean => writes.some((write) => TERMINAL.test(decides(write)));
   return {
-    engine: (inner) => wrapBroker(inner, { append: (writes) => inner.append(isEnd(writes) ? writes.filter(({ topic }) => !topic.startsWith('request/')) : writes) }),
+    engine: (inner) =>
+      wrapBroker(inner, {
+        append: (writes) =>
+          inner.append(isEnd(writes) ? writes.filter(({ topic }) => !topic.startsWith('request/')) : writes),
+      }),
   };
 }
 
 /** Who takes a run over goes on from a little before the place where it was left. */
 export function takeoverFromWrongOffset(): Plant {
   return {
-    plan: (plan) => ({ ...plan, model: { ...plan.model, canContinue: true, thoughts: 0 }, takeover: 'continue', weights: { ...plan.weights, 'close-worker': 6 } }),
+    plan: (plan) => ({
+      ...plan,
+      model: { ...plan.model, canContinue: true, thoughts: 0 },
+      takeover: 'continue',
+      weights: { ...plan.weights, 'close-worker': 6 },
+    }),
     model: (inner) => ({
       canContinue: inner.canContinue,
       stream: ({ prefix = '', ...request }) => inner.stream({ ...request, prefix: prefix.slice(0, -OFF_BY) }),

@@ -58,13 +58,18 @@ export class ReaderChain {
     const { story } = position === undefined ? { story: undefined } : this.#session.life(position.epoch);
     if (position === undefined || story === undefined) return;
     const next = story.events[this.#expected ?? (this.#isWhole ? 0 : Number.POSITIVE_INFINITY)];
-    if (next !== undefined && next.offset <= position.offset) this.#add('C4', position, `it is live, and ${next.type} at ${next.offset} never came`);
+    if (next !== undefined && next.offset <= position.offset)
+      this.#add('C4', position, `it is live, and ${next.type} at ${next.offset} never came`);
   }
 
   take(position: Position, type: string, data: EventData): void {
     const life = this.#session.life(position.epoch);
     if (this.#position !== undefined && this.#position.epoch !== position.epoch) {
-      this.#add('C8', position, `${type} follows ${this.#position.epoch}.${this.#position.offset} of another epoch without a reset`);
+      this.#add(
+        'C8',
+        position,
+        `${type} follows ${this.#position.epoch}.${this.#position.offset} of another epoch without a reset`,
+      );
       this.#begin(undefined);
     }
     if (this.#position !== undefined && position.offset <= this.#position.offset) {
@@ -110,7 +115,13 @@ export class ReaderChain {
   #run(runId: string, type: string): HeldRun {
     let run = this.#runs.get(runId);
     if (run === undefined) {
-      run = { lengths: [], isWhole: this.#isWhole || type === 'run.queued' || type === 'run.started', attempt: 0, started: false, ended: false };
+      run = {
+        lengths: [],
+        isWhole: this.#isWhole || type === 'run.queued' || type === 'run.started',
+        attempt: 0,
+        started: false,
+        ended: false,
+      };
       this.#runs.set(runId, run);
     }
     return run;
@@ -120,7 +131,12 @@ export class ReaderChain {
     const { runId, part, at, text } = delta;
     if (!run.started && run.isWhole) this.#add('C7', position, `run ${runId} speaks before it has started`);
     const held = run.lengths[part] ?? (run.isWhole ? 0 : at);
-    if (at !== held) this.#add('C4', position, `a delta of run ${runId} begins at ${at} of part ${part}, of which ${held} code units are held`);
+    if (at !== held)
+      this.#add(
+        'C4',
+        position,
+        `a delta of run ${runId} begins at ${at} of part ${part}, of which ${held} code units are held`,
+      );
     if (part >= 0) run.lengths[part] = at + text.length;
     this.#checkWords(life, position, delta);
     this.#checkStands(life, position, delta);
@@ -130,7 +146,10 @@ export class ReaderChain {
   #checkWords(life: Life, position: Position, { runId, partKind, at, text }: SeenDelta): void {
     const messageId = life.promptOf.get(runId) ?? '';
     // An edited prompt was last edited before its answer began.
-    const asked = textField({ content: life.story?.contents.get(messageId) ?? this.#session.messages.get(messageId)?.[0]?.send.content }, 'content');
+    const asked = textField(
+      { content: life.story?.contents.get(messageId) ?? this.#session.messages.get(messageId)?.[0]?.send.content },
+      'content',
+    );
     const prompt = readCountPrompt(asked);
     if (prompt === undefined || partKind !== 'text') return;
     if (countText(prompt.count).slice(at, at + text.length) !== text) {
@@ -147,15 +166,21 @@ export class ReaderChain {
     }
     const to = Math.min(at + text.length, leftOf(run.limitAfter(position.offset), part));
     if (to > at && run.partText(part).slice(at, to) !== text.slice(0, to - at)) {
-      this.#add('C2', position, `run ${runId} said "${excerpt(text)}" at ${at} of part ${part}, and that does not stand in the end`);
+      this.#add(
+        'C2',
+        position,
+        `run ${runId} said "${excerpt(text)}" at ${at} of part ${part}, and that does not stand in the end`,
+      );
     }
   }
 
   #takeStart({ story }: Life, position: Position, type: string, run: HeldRun, data: EventData): void {
     const attempt = numberField(data, 'attempt');
-    if (attempt <= run.attempt) this.#add('C7', position, `attempt ${attempt} of a run comes after attempt ${run.attempt}`);
+    if (attempt <= run.attempt)
+      this.#add('C7', position, `attempt ${attempt} of a run comes after attempt ${run.attempt}`);
     if (type === 'run.started' && run.started) this.#add('C7', position, `a run starts twice`);
-    if (type === 'run.restarted' && !run.started && run.isWhole) this.#add('C7', position, `a run starts again before it has started`);
+    if (type === 'run.restarted' && !run.started && run.isWhole)
+      this.#add('C7', position, `a run starts again before it has started`);
     run.attempt = attempt;
     run.started = true;
     if (type === 'run.started') return;
@@ -164,7 +189,8 @@ export class ReaderChain {
     const held = run.lengths[part] ?? (run.isWhole ? 0 : at);
     // Of a finished answer the rest of a part may be left out that a later restart drops; how much, the story says.
     const kept = Math.min(at, leftOf(story?.runs.get(textField(data, 'runId'))?.limitAfter(position.offset), part));
-    if (story !== undefined && held < kept) this.#add('C4', position, `a restart keeps ${kept} code units of part ${part}, of which only ${held} are held`);
+    if (story !== undefined && held < kept)
+      this.#add('C4', position, `a restart keeps ${kept} code units of part ${part}, of which only ${held} are held`);
     run.lengths.length = Math.min(run.lengths.length, part + 1);
     if (run.lengths[part] !== undefined || run.isWhole) run.lengths[part] = Math.min(held, at);
   }
@@ -175,7 +201,12 @@ export class ReaderChain {
     const parts = Math.max(run.lengths.length, story.parts.length);
     for (let part = 0; part < parts; part += 1) {
       const [held, said] = [run.lengths[part] ?? 0, story.partText(part).length];
-      if (held !== said) this.#add('C4', position, `run ${story.runId} ended, and of part ${part} ${held} code units are held of ${said}`);
+      if (held !== said)
+        this.#add(
+          'C4',
+          position,
+          `run ${story.runId} ended, and of part ${part} ${held} code units are held of ${said}`,
+        );
     }
   }
 

@@ -117,7 +117,11 @@ export class RedisMachine implements Machine {
 
   async close(): Promise<void> {
     this.#isCalm = true;
-    await within(OPEN_MS, () => turns(1), () => this.#works.size === 0);
+    await within(
+      OPEN_MS,
+      () => turns(1),
+      () => this.#works.size === 0,
+    );
     this.#isClosed = true;
     for (const housed of this.#housed) {
       housed.node.kill();
@@ -132,7 +136,9 @@ export class RedisMachine implements Machine {
     dead.proxy.refuse();
     dead.proxy.cutAll();
     // As it cannot reach the server, closing is only forgetting.
-    await dead.engine.close().catch((error: unknown) => isBrokerError(error) || this.#parts.onFault('closing a dead engine', error));
+    await dead.engine
+      .close()
+      .catch((error: unknown) => isBrokerError(error) || this.#parts.onFault('closing a dead engine', error));
     await dead.proxy.close();
     const next = await this.#house();
     this.#housed = this.#housed.map((one) => (one === dead ? next : one));
@@ -143,7 +149,15 @@ export class RedisMachine implements Machine {
     const { plan, plant, random, onFault } = this.#parts;
     const proxy = await TcpProxy.start(this.#server.port);
     const engine = await this.#open(proxy);
-    const around = { engine: plant.engine?.(engine) ?? engine, clock: this.clock, random: random.fork(), plan, plant, newId: plant.newIds?.() ?? (() => `id${(this.#ids += 1)}`), onFault };
+    const around = {
+      engine: plant.engine?.(engine) ?? engine,
+      clock: this.clock,
+      random: random.fork(),
+      plan,
+      plant,
+      newId: plant.newIds?.() ?? (() => `id${(this.#ids += 1)}`),
+      onFault,
+    };
     const node = new WorldNode(`n${(this.#names += 1)}`, around);
     node.startWorker();
     return { node, engine, proxy };
@@ -194,7 +208,9 @@ export class RedisMachine implements Machine {
   }
 
   #work(work: Promise<void>): void {
-    const ended = work.catch((error: unknown) => this.#parts.onFault('the machine', error)).finally(() => this.#works.delete(ended));
+    const ended = work
+      .catch((error: unknown) => this.#parts.onFault('the machine', error))
+      .finally(() => this.#works.delete(ended));
     this.#works.add(ended);
   }
 }

@@ -26,27 +26,38 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 describe('a world on Redis that suffers and is healed', () => {
-  it(`loses nothing but what was flushed, and says so, for ${COUNT} seeds`, async () => {
-    const seen = new Set<string>();
-    // What strikes when depends on the real server too, so chance alone may leave one out.
-    const isMissing = (): boolean => COUNT === SEEDS && SUFFERED.some((one) => !seen.has(one));
-    for (let seed = FIRST; seed < FIRST + COUNT || (isMissing() && seed < FIRST + MORE * COUNT); seed += 1) {
-      const { history, violations } = await runWorld(seed, {}, PATIENCE_MS, RedisMachine.on(server));
-      expect(violations, `WORLD_SEED=${seed}\n${describeViolations(violations)}`).toEqual([]);
-      for (const observation of history) seen.add(observation.kind === 'crash' ? `crash ${observation.what}` : observation.kind);
-    }
-    if (COUNT === SEEDS) expect([...seen]).toEqual(expect.arrayContaining(SUFFERED));
-  }, timeLimit(300_000));
+  it(
+    `loses nothing but what was flushed, and says so, for ${COUNT} seeds`,
+    async () => {
+      const seen = new Set<string>();
+      // What strikes when depends on the real server too, so chance alone may leave one out.
+      const isMissing = (): boolean => COUNT === SEEDS && SUFFERED.some((one) => !seen.has(one));
+      for (let seed = FIRST; seed < FIRST + COUNT || (isMissing() && seed < FIRST + MORE * COUNT); seed += 1) {
+        const { history, violations } = await runWorld(seed, {}, PATIENCE_MS, RedisMachine.on(server));
+        expect(violations, `WORLD_SEED=${seed}\n${describeViolations(violations)}`).toEqual([]);
+        for (const observation of history)
+          seen.add(observation.kind === 'crash' ? `crash ${observation.what}` : observation.kind);
+      }
+      if (COUNT === SEEDS) expect([...seen]).toEqual(expect.arrayContaining(SUFFERED));
+    },
+    timeLimit(300_000),
+  );
 });
 
 describe('the checker finds on Redis', () => {
-  it.each(PLANTED_REDIS_BUGS)('$name', async ({ name, breaks, plant }) => {
-    const found = new Set<string>();
-    for (let seed = 1; seed <= PLANTED_SEEDS_MAX; seed += 1) {
-      const { violations } = await runWorld(seed, plant(), PLANTED_PATIENCE_MS, RedisMachine.on(server));
-      for (const { code } of violations) found.add(code);
-      if (violations.some(({ code }) => breaks.includes(code))) return;
-    }
-    expect.fail(`${name} was not found in ${PLANTED_SEEDS_MAX} worlds; they broke: ${[...found].join(', ') || 'nothing'}`);
-  }, timeLimit(120_000));
+  it.each(PLANTED_REDIS_BUGS)(
+    '$name',
+    async ({ name, breaks, plant }) => {
+      const found = new Set<string>();
+      for (let seed = 1; seed <= PLANTED_SEEDS_MAX; seed += 1) {
+        const { violations } = await runWorld(seed, plant(), PLANTED_PATIENCE_MS, RedisMachine.on(server));
+        for (const { code } of violations) found.add(code);
+        if (violations.some(({ code }) => breaks.includes(code))) return;
+      }
+      expect.fail(
+        `${name} was not found in ${PLANTED_SEEDS_MAX} worlds; they broke: ${[...found].join(', ') || 'nothing'}`,
+      );
+    },
+    timeLimit(120_000),
+  );
 });

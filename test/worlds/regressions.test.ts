@@ -21,7 +21,12 @@ afterEach(async () => {
 });
 
 /** Answers to forward reads are held back until they are let go: a disk that takes its time. */
-function slowReads(inner: MemoryBroker): { broker: BrokerEngine; hold: () => void; letGo: () => void; held: () => number } {
+function slowReads(inner: MemoryBroker): {
+  broker: BrokerEngine;
+  hold: () => void;
+  letGo: () => void;
+  held: () => number;
+} {
   let waiting: (() => void)[] = [];
   let isHolding = false;
   const broker: BrokerEngine = {

@@ -38,8 +38,10 @@ class RunWalk {
   }
 
   end(): void {
-    for (const messageId of this.#messages) if (!this.#runOf.has(messageId)) this.#found.add('C7', `message ${messageId} of ${this.#session} has no run`);
-    for (const [runId, state] of this.#state) if (state !== 'ended') this.#found.add('C7', `run ${runId} of ${this.#session} never ended: it is ${state}`);
+    for (const messageId of this.#messages)
+      if (!this.#runOf.has(messageId)) this.#found.add('C7', `message ${messageId} of ${this.#session} has no run`);
+    for (const [runId, state] of this.#state)
+      if (state !== 'ended') this.#found.add('C7', `run ${runId} of ${this.#session} never ended: it is ${state}`);
   }
 
   #edit(event: StoryEvent, messageId: string): void {
@@ -48,7 +50,8 @@ class RunWalk {
   }
 
   #queue(event: StoryEvent, runId: string, messageId: string): void {
-    if (!this.#messages.has(messageId)) this.#add(event, `run ${runId} is of message ${messageId}, which does not stand before it`);
+    if (!this.#messages.has(messageId))
+      this.#add(event, `run ${runId} is of message ${messageId}, which does not stand before it`);
     if (this.#runOf.has(messageId)) this.#add(event, `run ${runId} is a second run of message ${messageId}`);
     if (this.#state.has(runId)) this.#add(event, `run ${runId} is queued a second time`);
     this.#runOf.set(messageId, runId);
@@ -63,7 +66,8 @@ class RunWalk {
     else if (type === 'run.started') {
       if (state === 'started') this.#add(event, `run ${runId} starts twice`);
       this.#state.set(runId, 'started');
-    } else if (state === 'queued' && type !== 'run.cancelled' && type !== 'run.cancelling') this.#add(event, `${type} of run ${runId}, which has not started`);
+    } else if (state === 'queued' && type !== 'run.cancelled' && type !== 'run.cancelling')
+      this.#add(event, `${type} of run ${runId}, which has not started`);
     if (TERMINAL.test(type)) this.#state.set(runId, 'ended');
   }
 
@@ -77,13 +81,19 @@ function checkAnswer(session: SessionRecord, story: Story, run: StoryRun, found:
   const said = run.textOf('text');
   const where = `run ${runId} of ${session.id}`;
   if (terminal?.type === 'run.completed' && numberField(terminal.data, 'length') !== said.length) {
-    found.add('answer', `${where} is said to have ${numberField(terminal.data, 'length')} code units, and has ${said.length}`);
+    found.add(
+      'answer',
+      `${where} is said to have ${numberField(terminal.data, 'length')} code units, and has ${said.length}`,
+    );
   }
   const content = textField({ content: story.contents.get(run.messageId) }, 'content');
   const prompt = readCountPrompt(content);
   if (prompt === undefined) return;
   const whole = countText(prompt.count);
-  if (!whole.startsWith(said)) found.add('answer', `${where}, asked to "${content}", says what is no beginning of that: …"${said.slice(-40)}"`);
-  if (terminal?.type === 'run.completed' && said !== whole) found.add('answer', `${where}, asked to "${content}", completed with ${said.length} of ${whole.length} code units`);
-  if (terminal?.type === 'run.completed' && prompt.fails) found.add('answer', `${where}, asked to "${content}", completed`);
+  if (!whole.startsWith(said))
+    found.add('answer', `${where}, asked to "${content}", says what is no beginning of that: …"${said.slice(-40)}"`);
+  if (terminal?.type === 'run.completed' && said !== whole)
+    found.add('answer', `${where}, asked to "${content}", completed with ${said.length} of ${whole.length} code units`);
+  if (terminal?.type === 'run.completed' && prompt.fails)
+    found.add('answer', `${where}, asked to "${content}", completed`);
 }

@@ -23,22 +23,34 @@ export function checkSends(session: SessionRecord, losses: readonly number[], fo
 }
 
 /** A retry in the same life gets the same answer. */
-function checkAnswersAgree(session: SessionRecord, messageId: string, attempts: readonly SendAttempt[], found: Violations): void {
+function checkAnswersAgree(
+  session: SessionRecord,
+  messageId: string,
+  attempts: readonly SendAttempt[],
+  found: Violations,
+): void {
   const answers = new Map<string, string>();
   for (const { position, runId } of attempts) {
     if (position === undefined) continue;
     const answer = `run ${runId ?? ''} at ${position.offset}`;
     const known = answers.get(position.epoch) ?? answer;
-    if (known !== answer) found.add('C7', `${messageId} of ${session.id} was acknowledged as ${known}, and then as ${answer}`);
+    if (known !== answer)
+      found.add('C7', `${messageId} of ${session.id} was acknowledged as ${known}, and then as ${answer}`);
     answers.set(position.epoch, known);
   }
 }
 
-function checkStands(session: SessionRecord, story: Story, sent: { messageId: string; runId: string; offset: number; content: string }, found: Violations): void {
+function checkStands(
+  session: SessionRecord,
+  story: Story,
+  sent: { messageId: string; runId: string; offset: number; content: string },
+  found: Violations,
+): void {
   const { messageId, runId, offset, content } = sent;
   const where = `${messageId} of ${session.id}, acknowledged at ${story.epoch}.${offset}`;
   const event = story.eventAt(offset);
-  if (event?.type !== 'message.created' || event.data['messageId'] !== messageId) found.add('C2', `${where}, is not there: ${event?.type ?? 'nothing'} is`);
+  if (event?.type !== 'message.created' || event.data['messageId'] !== messageId)
+    found.add('C2', `${where}, is not there: ${event?.type ?? 'nothing'} is`);
   else if (event.data['content'] !== content) found.add('C2', `${where}, has another content`);
   if (story.runs.get(runId)?.messageId !== messageId) found.add('C2', `${where}: its run ${runId} is not there`);
 }
@@ -56,7 +68,11 @@ function checkEdits(session: SessionRecord, story: Story, losses: readonly numbe
   for (const { edit, outcome, endedAt } of session.edits) {
     if (outcome !== 'ok' || !story.contents.has(edit.messageId) || losses.some((loss) => loss > endedAt)) continue;
     const stands = story.events.some(({ type, data }) => type === 'message.edited' && isEdit(edit, data));
-    if (!stands) found.add('C2', `the edit of ${edit.messageId} of ${session.id} to "${edit.content}" was acknowledged, and is not there`);
+    if (!stands)
+      found.add(
+        'C2',
+        `the edit of ${edit.messageId} of ${session.id} to "${edit.content}" was acknowledged, and is not there`,
+      );
   }
 }
 
@@ -71,24 +87,39 @@ function isStop(type: string): boolean {
 function checkNothingInvented(session: SessionRecord, life: Life, found: Violations): void {
   for (const [offset, { type, data, t, reader }] of life.events) {
     if (type === 'message.created' && !wasSent(session, textField(data, 'messageId'), data['content'], t)) {
-      found.add('C5', `${reader} saw message ${textField(data, 'messageId')} in ${life.name(offset)}, which nobody sent or which was refused`);
+      found.add(
+        'C5',
+        `${reader} saw message ${textField(data, 'messageId')} in ${life.name(offset)}, which nobody sent or which was refused`,
+      );
     }
-    if (type === 'message.edited' && !session.edits.some((attempt) => mayHaveHappened(attempt, t) && isEdit(attempt.edit, data))) {
-      found.add('C5', `${reader} saw an edit of ${textField(data, 'messageId')} in ${life.name(offset)}, which nobody made or which was refused`);
+    if (
+      type === 'message.edited' &&
+      !session.edits.some((attempt) => mayHaveHappened(attempt, t) && isEdit(attempt.edit, data))
+    ) {
+      found.add(
+        'C5',
+        `${reader} saw an edit of ${textField(data, 'messageId')} in ${life.name(offset)}, which nobody made or which was refused`,
+      );
     }
     if (isStop(type) && !wasStopped(session, textField(data, 'runId'), t)) {
-      found.add('C5', `${reader} saw ${type} of run ${textField(data, 'runId')} in ${life.name(offset)}, which nobody asked for`);
+      found.add(
+        'C5',
+        `${reader} saw ${type} of run ${textField(data, 'runId')} in ${life.name(offset)}, which nobody asked for`,
+      );
     }
   }
 }
 
 function wasSent(session: SessionRecord, messageId: string, content: unknown, t: number): boolean {
   const attempts = session.messages.get(messageId) ?? [];
-  return attempts.some((attempt) => mayHaveHappened(attempt, t) && canonical(attempt.send.content) === canonical(content));
+  return attempts.some(
+    (attempt) => mayHaveHappened(attempt, t) && canonical(attempt.send.content) === canonical(content),
+  );
 }
 
 function wasStopped(session: SessionRecord, runId: string, t: number): boolean {
-  const isIt = ({ wanted, runId: stopped }: { wanted: string | undefined; runId?: string }): boolean => (stopped ?? wanted ?? runId) === runId;
+  const isIt = ({ wanted, runId: stopped }: { wanted: string | undefined; runId?: string }): boolean =>
+    (stopped ?? wanted ?? runId) === runId;
   if (session.cancels.some((cancel) => mayHaveHappened(cancel, t) && isIt(cancel))) return true;
   return session.interrupts.some((attempt) => mayHaveHappened(attempt, t));
 }

@@ -33,7 +33,12 @@ export interface FinalRead {
   readonly reader: string;
   readonly node: string;
   readonly wire: string;
-  readonly events: { readonly offset: number; readonly epoch: string; readonly type: string; readonly data: Readonly<Record<string, unknown>> }[];
+  readonly events: {
+    readonly offset: number;
+    readonly epoch: string;
+    readonly type: string;
+    readonly data: Readonly<Record<string, unknown>>;
+  }[];
   isLive: boolean;
 }
 

@@ -14,27 +14,52 @@ export function delta(offset: number, at: number, text: string, more: Record<str
   return [offset, 'delta', { runId: 'r1', messageId: 'a1', part: 0, kind: 'text', at, text, ...more }];
 }
 
-export function send(call: string, messageId: string, position: string | undefined, more: { content?: string; runId?: string; session?: string; onBusy?: 'interrupt' } = {}): Observed[] {
+export function send(
+  call: string,
+  messageId: string,
+  position: string | undefined,
+  more: { content?: string; runId?: string; session?: string; onBusy?: 'interrupt' } = {},
+): Observed[] {
   const { content = 'count 3', runId = 'r1', session = 's1', ...rest } = more;
   const invoked = { kind: 'send', call, session, messageId, content, ...rest } as const;
   return position === undefined ? [invoked] : [invoked, { kind: 'sent', call, runId, position }];
 }
 
 export function events(reader: string, frames: readonly Frame[], epoch = 'e1'): Observed[] {
-  return frames.map(([offset, type, data]): Observed => ({ kind: 'event', reader, id: `${epoch}.${offset}`, type, data }));
+  return frames.map(([offset, type, data]): Observed => ({
+    kind: 'event',
+    reader,
+    id: `${epoch}.${offset}`,
+    type,
+    data,
+  }));
 }
 
-export function connect(reader: string, more: { after?: string; final?: true; node?: string; session?: string } = {}): Observed {
+export function connect(
+  reader: string,
+  more: { after?: string; final?: true; node?: string; session?: string } = {},
+): Observed {
   return { kind: 'connect', reader, session: 's1', node: 'n1', wire: 'sse', ...more };
 }
 
-export function read(reader: string, frames: readonly Frame[], more: Parameters<typeof connect>[1] & { epoch?: string } = {}): Observed[] {
+export function read(
+  reader: string,
+  frames: readonly Frame[],
+  more: Parameters<typeof connect>[1] & { epoch?: string } = {},
+): Observed[] {
   const { epoch = 'e1', ...rest } = more;
   const last = frames.at(-1);
-  return [connect(reader, rest), ...events(reader, frames, epoch), { kind: 'live', reader, position: last === undefined ? null : `${epoch}.${last[0]}` }];
+  return [
+    connect(reader, rest),
+    ...events(reader, frames, epoch),
+    { kind: 'live', reader, position: last === undefined ? null : `${epoch}.${last[0]}` },
+  ];
 }
 
-export function final(frames: readonly Frame[] = WHOLE, more: { node?: string; epoch?: string; session?: string } = {}): Observed[] {
+export function final(
+  frames: readonly Frame[] = WHOLE,
+  more: { node?: string; epoch?: string; session?: string } = {},
+): Observed[] {
   return read(`final-${more.node ?? 'n1'}-${more.session ?? 's1'}`, frames, { final: true, ...more });
 }
 

@@ -121,7 +121,8 @@ export class Story {
     const event = { offset, type, data };
     this.events.push(event);
     this.#at.set(offset, event);
-    if (type === 'message.created' || type === 'message.edited') this.contents.set(textField(data, 'messageId'), data['content']);
+    if (type === 'message.created' || type === 'message.edited')
+      this.contents.set(textField(data, 'messageId'), data['content']);
     const run = this.runs.get(runId);
     if (run !== undefined && TERMINAL.test(type)) run.terminal ??= event;
     if (type === 'run.queued') this.runs.set(runId, new StoryRun(runId, textField(data, 'messageId')));

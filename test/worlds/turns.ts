@@ -11,7 +11,12 @@ const PROGRESS_FACTOR = 8;
 
 /** False where the condition did not come true, and for so many ms nothing got on either. `progress`: any number that
  *  changes as long as something does. */
-export async function within(ms: number, step: () => Promise<void>, condition: () => boolean | Promise<boolean>, progress: () => number = () => 0): Promise<boolean> {
+export async function within(
+  ms: number,
+  step: () => Promise<void>,
+  condition: () => boolean | Promise<boolean>,
+  progress: () => number = () => 0,
+): Promise<boolean> {
   const begun = performance.now();
   let last = { at: begun, value: progress() };
   while (performance.now() - last.at < ms && performance.now() - begun < PROGRESS_FACTOR * ms) {

@@ -11,7 +11,9 @@ export interface WireEvent {
 /** Whole frames as our server writes them: `id`, `event`, `data`, each one line; comments and `retry` say nothing. */
 export function parseSseFrames(text: string): WireEvent[] {
   return text.split('\n\n').flatMap((block) => {
-    const fields = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
+    const fields = new Map(
+      block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+    );
     const data = fields.get('data');
     if (data === undefined) return [];
     return [{ id: fields.get('id'), type: fields.get('event') ?? 'message', data: JSON.parse(data) as EventData }];
@@ -34,6 +36,7 @@ export function parseSocketFrame(text: string): WireEvent[] {
 /** What a history keeps of an event; control events that cause nothing are not kept. */
 export function observeEvent(reader: string, { id, type, data }: WireEvent): Observed | undefined {
   if (id !== undefined) return { kind: 'event', reader, id, type, data };
-  if (type === 'live') return { kind: 'live', reader, position: typeof data['position'] === 'string' ? data['position'] : null };
+  if (type === 'live')
+    return { kind: 'live', reader, position: typeof data['position'] === 'string' ? data['position'] : null };
   return type === 'reset' ? { kind: 'reset', reader, reason: String(data['reason']) } : undefined;
 }

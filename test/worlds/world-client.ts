@@ -23,7 +23,10 @@ export interface ClientSurroundings {
   readonly onFault: (what: string, error: unknown) => void;
 }
 
-type Outcome<T> = { readonly kind: 'ok'; readonly value: T } | { readonly kind: 'refused'; readonly code: string; readonly retryable: boolean } | { readonly kind: 'unknown' };
+type Outcome<T> =
+  | { readonly kind: 'ok'; readonly value: T }
+  | { readonly kind: 'refused'; readonly code: string; readonly retryable: boolean }
+  | { readonly kind: 'unknown' };
 
 export class WorldClient {
   readonly #around: ClientSurroundings;
@@ -36,7 +39,12 @@ export class WorldClient {
   }
 
   /** Until it is accepted, or refused for good. */
-  async send(session: string, messageId: string, content: string, onBusy: 'queue' | 'interrupt' | 'reject'): Promise<void> {
+  async send(
+    session: string,
+    messageId: string,
+    content: string,
+    onBusy: 'queue' | 'interrupt' | 'reject',
+  ): Promise<void> {
     const { history, random } = this.#around;
     let isRepeat = false;
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
@@ -60,9 +68,11 @@ export class WorldClient {
   async create(session: string): Promise<void> {
     const { anyNode } = this.#around;
     const node = await anyNode();
-    await node.ask(() => node.sessions.create(this.#user, refOf(session), { title: `about ${session}` })).catch((error: unknown) => {
-      if (!isBrokerError(error) && !isSessionError(error)) throw error;
-    });
+    await node
+      .ask(() => node.sessions.create(this.#user, refOf(session), { title: `about ${session}` }))
+      .catch((error: unknown) => {
+        if (!isBrokerError(error) && !isSessionError(error)) throw error;
+      });
   }
 
   /** The run that is active, or any that was ever accepted. */
@@ -116,7 +126,8 @@ export class WorldClient {
       // A log that failed, or that did not answer, cannot say whether it wrote.
       if (isBrokerError(error, 'unavailable')) await inReach(node);
       if (isBrokerError(error, 'failed') || isBrokerError(error, 'unavailable')) return { kind: 'unknown' };
-      if (isBrokerError(error) || isSessionError(error)) return { kind: 'refused', code: error.code, retryable: error.retryable || isBrokerError(error, 'closed') };
+      if (isBrokerError(error) || isSessionError(error))
+        return { kind: 'refused', code: error.code, retryable: error.retryable || isBrokerError(error, 'closed') };
       onFault('a call', error);
       return { kind: 'unknown' };
     }

@@ -132,7 +132,16 @@ class WorldWorker {
     const runs = new Runs(broker, log, clock, newId);
     const agents = new Map([['default', agentOf(plan, plant, random)]]);
     const { leaseMs } = plan;
-    this.worker = new Worker({ broker, log, runs, clock, agents, leaseMs, concurrency: 4, logger: faultLogger(`worker of ${node}`, onFault) });
+    this.worker = new Worker({
+      broker,
+      log,
+      runs,
+      clock,
+      agents,
+      leaseMs,
+      concurrency: 4,
+      logger: faultLogger(`worker of ${node}`, onFault),
+    });
     this.died = new Promise((resolve) => (this.#die = resolve));
     this.worker.start();
   }
@@ -145,7 +154,14 @@ class WorldWorker {
 
 function agentOf({ model, takeover, attemptsMax }: WorldPlan, plant: Plant, random: Random): Agent {
   const counting = new CountingModel(model, random.fork());
-  return { name: 'default', provider: plant.model?.(counting) ?? counting, model: 'counting', takeover, attemptsMax, conversationChars: 2000 };
+  return {
+    name: 'default',
+    provider: plant.model?.(counting) ?? counting,
+    model: 'counting',
+    takeover,
+    attemptsMax,
+    conversationChars: 2000,
+  };
 }
 
 /** A broker or a session may refuse; anything else is a defect. */

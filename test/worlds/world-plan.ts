@@ -8,8 +8,22 @@ import type { CrashKind } from './crashing-disk.ts';
 import type { Random } from './random.ts';
 
 export type Action =
-  | 'prompt' | 'cancel' | 'remove' | 'cut-reader' | 'stall-reader' | 'unstall-reader' | 'arm-crash' | 'kill-node' | 'close-worker'
-  | 'kill-worker' | 'freeze-worker' | 'thaw-worker' | 'fill-disk' | 'free-disk' | 'wait' | 'pause';
+  | 'prompt'
+  | 'cancel'
+  | 'remove'
+  | 'cut-reader'
+  | 'stall-reader'
+  | 'unstall-reader'
+  | 'arm-crash'
+  | 'kill-node'
+  | 'close-worker'
+  | 'kill-worker'
+  | 'freeze-worker'
+  | 'thaw-worker'
+  | 'fill-disk'
+  | 'free-disk'
+  | 'wait'
+  | 'pause';
 
 /** How often an action is taken, against the others. */
 export type Weights = Readonly<Record<Action, number>>;
@@ -39,14 +53,35 @@ export interface WorldPlan {
 }
 
 const CALM: Weights = {
-  prompt: 10, cancel: 0, remove: 0, 'cut-reader': 8, 'stall-reader': 0, 'unstall-reader': 6, 'arm-crash': 0, 'kill-node': 0, 'close-worker': 0,
-  'kill-worker': 0, 'freeze-worker': 0, 'thaw-worker': 3, 'fill-disk': 0, 'free-disk': 4, wait: 10, pause: 12,
+  prompt: 10,
+  cancel: 0,
+  remove: 0,
+  'cut-reader': 8,
+  'stall-reader': 0,
+  'unstall-reader': 6,
+  'arm-crash': 0,
+  'kill-node': 0,
+  'close-worker': 0,
+  'kill-worker': 0,
+  'freeze-worker': 0,
+  'thaw-worker': 3,
+  'fill-disk': 0,
+  'free-disk': 4,
+  wait: 10,
+  pause: 12,
 };
 
 /** Each with its weight, and how many of all worlds know it. */
 const FAULTS: readonly (readonly [action: Action, weight: number, share: number])[] = [
-  ['cancel', 3, 0.6], ['remove', 0.8, 0.35], ['stall-reader', 4, 0.5], ['arm-crash', 2, 0.7], ['kill-node', 1, 0.4], ['close-worker', 2, 0.5],
-  ['kill-worker', 1, 0.4], ['freeze-worker', 4, 0.6], ['fill-disk', 1, 0.25],
+  ['cancel', 3, 0.6],
+  ['remove', 0.8, 0.35],
+  ['stall-reader', 4, 0.5],
+  ['arm-crash', 2, 0.7],
+  ['kill-node', 1, 0.4],
+  ['close-worker', 2, 0.5],
+  ['kill-worker', 1, 0.4],
+  ['freeze-worker', 4, 0.6],
+  ['fill-disk', 1, 0.25],
 ];
 
 const CRASHES: readonly CrashKind[] = ['kill', 'power', 'eio'];

@@ -141,7 +141,11 @@ export class WorldReader {
   /** One read of everything there is, until it is live or told that there is nothing. False: neither came in time. */
   async readAll(node: WorldNode, wire: WireName, patienceMs: number): Promise<boolean> {
     const reading = this.#connect(node, wire, 0, true);
-    const isRead = await within(patienceMs, () => turns(1), () => this.#isLive || this.#lastEnd !== undefined);
+    const isRead = await within(
+      patienceMs,
+      () => turns(1),
+      () => this.#isLive || this.#lastEnd !== undefined,
+    );
     this.cut();
     await reading;
     return isRead;
@@ -171,17 +175,35 @@ export class WorldReader {
     this.#isLive = false;
     this.#lastEnd = undefined;
     const after = this.#held;
-    history.record({ kind: 'connect', reader, session, node: node.name, wire, ...(after === undefined ? {} : { after: encodePosition(after) }), ...(final ? { final } : {}) });
+    history.record({
+      kind: 'connect',
+      reader,
+      session,
+      node: node.name,
+      wire,
+      ...(after === undefined ? {} : { after: encodePosition(after) }),
+      ...(final ? { final } : {}),
+    });
     const abort = new AbortController();
     const over = new Promise<string>((resolve) => {
       const sink = new ClientSink(wire, lag, (event) => this.#take(event), resolve);
       this.#sink = sink;
       this.#hangUp = () => resolve('cut');
       void node.died.then(() => resolve('cut'));
-      this.#subscribe(node, wire, { sink: plant.sink?.(sink) ?? sink, after, isUntilIdle: !final && this.#around.random.chance(UNTIL_IDLE), signal: abort.signal }, (error) => {
-        this.#tolerate(error);
-        resolve('failed');
-      });
+      this.#subscribe(
+        node,
+        wire,
+        {
+          sink: plant.sink?.(sink) ?? sink,
+          after,
+          isUntilIdle: !final && this.#around.random.chance(UNTIL_IDLE),
+          signal: abort.signal,
+        },
+        (error) => {
+          this.#tolerate(error);
+          resolve('failed');
+        },
+      );
     });
     const reason = await over;
     if (this.#sink !== undefined) this.#sink.isCut = true;
@@ -191,7 +213,12 @@ export class WorldReader {
     history.record({ kind: 'end', reader, reason });
   }
 
-  #subscribe(node: WorldNode, wire: WireName, to: { sink: EventSink; after: Position | undefined; isUntilIdle: boolean; signal: AbortSignal }, onFailure: (error: unknown) => void): void {
+  #subscribe(
+    node: WorldNode,
+    wire: WireName,
+    to: { sink: EventSink; after: Position | undefined; isUntilIdle: boolean; signal: AbortSignal },
+    onFailure: (error: unknown) => void,
+  ): void {
     const { plant } = this.#around;
     const encoder = wire === 'sse' ? sseEncoder : new WsEncoder(this.session);
     const subscription = new Subscription({

@@ -11,19 +11,33 @@ const [FIRST, COUNT] = process.env['WORLD_SEED'] === undefined ? [1, SEEDS] : [N
 
 /** What must have happened somewhere in so many worlds, or they prove less than they seem to. */
 const SUFFERED = [
-  'crash kill', 'crash power', 'refused', 'unknown', 'reset', 'end cut', 'end removed', 'run.restarted', 'run.cancelled', 'run.failed', 'run.completed',
+  'crash kill',
+  'crash power',
+  'refused',
+  'unknown',
+  'reset',
+  'end cut',
+  'end removed',
+  'run.restarted',
+  'run.cancelled',
+  'run.failed',
+  'run.completed',
 ];
 
 describe('a world that suffers and is healed', () => {
-  it(`loses nothing, doubles nothing and invents nothing, for ${COUNT} seeds`, async () => {
-    const kinds = new Set<string>();
-    for (let seed = FIRST; seed < FIRST + COUNT; seed += 1) {
-      const { history, violations } = await runWorld(seed);
-      expect(violations, `WORLD_SEED=${seed}\n${describeViolations(violations)}`).toEqual([]);
-      for (const observation of history) kinds.add(kindOf(observation));
-    }
-    if (COUNT === SEEDS) expect([...kinds]).toEqual(expect.arrayContaining(SUFFERED));
-  }, timeLimit(120_000));
+  it(
+    `loses nothing, doubles nothing and invents nothing, for ${COUNT} seeds`,
+    async () => {
+      const kinds = new Set<string>();
+      for (let seed = FIRST; seed < FIRST + COUNT; seed += 1) {
+        const { history, violations } = await runWorld(seed);
+        expect(violations, `WORLD_SEED=${seed}\n${describeViolations(violations)}`).toEqual([]);
+        for (const observation of history) kinds.add(kindOf(observation));
+      }
+      if (COUNT === SEEDS) expect([...kinds]).toEqual(expect.arrayContaining(SUFFERED));
+    },
+    timeLimit(120_000),
+  );
 });
 
 function kindOf(observation: Observation): string {

@@ -27,12 +27,18 @@ export interface WorldResult {
 
 const embedded: OpenMachine = (parts) => Cluster.open(parts);
 
-export async function runWorld(seed: number, plant: Plant = {}, patienceMs = PATIENCE_MS, open: OpenMachine = embedded): Promise<WorldResult> {
+export async function runWorld(
+  seed: number,
+  plant: Plant = {},
+  patienceMs = PATIENCE_MS,
+  open: OpenMachine = embedded,
+): Promise<WorldResult> {
   const random = new Random(seed);
   const planned = planWorld(random.fork());
   const plan = plant.plan?.(planned) ?? planned;
   const history = new History();
-  const onFault = (what: string, error: unknown): void => history.record({ kind: 'fault', what: `${what}: ${describe(error)}` });
+  const onFault = (what: string, error: unknown): void =>
+    history.record({ kind: 'fault', what: `${what}: ${describe(error)}` });
   const cluster = await open({ plan, plant, random: random.fork(), history, onFault });
   const world = new World({ plan, plant, random, history, cluster, patienceMs, onFault });
   await world.run().catch((error: unknown) => onFault('the world', error));
@@ -67,7 +73,9 @@ class World {
     this.#parts = parts;
     const anyNode = (): Promise<WorldNode> => cluster.anyNode();
     this.#client = new WorldClient({ history, random: random.fork(), anyNode, lostAnswers: plan.lostAnswers, onFault });
-    this.#readers = plan.sessions.flatMap((session) => Array.from({ length: plan.readersPerSession }, (_, i) => this.#newReader(`${session}-r${i + 1}`, session)));
+    this.#readers = plan.sessions.flatMap((session) =>
+      Array.from({ length: plan.readersPerSession }, (_, i) => this.#newReader(`${session}-r${i + 1}`, session)),
+    );
   }
 
   async run(): Promise<void> {
@@ -151,7 +159,12 @@ class World {
   async #heal(): Promise<void> {
     const { cluster, history, patienceMs } = this.#parts;
     cluster.calm();
-    const healed = await within(patienceMs, () => this.#pass(), async () => cluster.isLost || (await this.#unfinished()) === '', () => history.observations.length);
+    const healed = await within(
+      patienceMs,
+      () => this.#pass(),
+      async () => cluster.isLost || (await this.#unfinished()) === '',
+      () => history.observations.length,
+    );
     if (!healed) history.record({ kind: 'stuck', what: `healed, and still: ${await this.#unfinished()}` });
   }
 
@@ -176,7 +189,8 @@ class World {
     const { plan, cluster } = this.#parts;
     const node = await Promise.race([cluster.anyNode(), turns(5000)]);
     if (node === undefined) return 'no node';
-    if (cluster.nodes.some(({ gate }) => gate.health().state === 'unavailable')) return 'a node has not found its storage again';
+    if (cluster.nodes.some(({ gate }) => gate.health().state === 'unavailable'))
+      return 'a node has not found its storage again';
     const waiting: string[] = this.#calls.size > 0 ? [`${this.#calls.size} calls`] : [];
     for (const session of plan.sessions) {
       const state = await node.ask(() => node.stateOf(session));
@@ -184,7 +198,10 @@ class World {
       if (state === undefined) continue;
       if (state.runs > 0) waiting.push(`${state.runs} runs of ${session}`);
       const behind = this.#readers.filter((reader) => reader.session === session && !reader.holds(state.position));
-      if (behind.length > 0) waiting.push(`${behind.map((reader) => reader.name).join(', ')} not at ${state.position.epoch}.${state.position.offset}`);
+      if (behind.length > 0)
+        waiting.push(
+          `${behind.map((reader) => reader.name).join(', ')} not at ${state.position.epoch}.${state.position.offset}`,
+        );
     }
     return waiting.join('; ');
   }
@@ -195,7 +212,8 @@ class World {
       for (const node of cluster.nodes) {
         for (const wire of ['sse', 'ws'] as const) {
           const reader = this.#newReader(`${session}-final-${node.name}-${wire}`, session);
-          if (!(await reader.readAll(node, wire, patienceMs))) history.record({ kind: 'stuck', what: `${reader.name} came to no end` });
+          if (!(await reader.readAll(node, wire, patienceMs)))
+            history.record({ kind: 'stuck', what: `${reader.name} came to no end` });
         }
         await this.#client.fold(session, node);
       }

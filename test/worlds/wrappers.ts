@@ -20,7 +20,11 @@ export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>):
 }
 
 /** Every file that is opened, with a part of it replaced. */
-export function wrapFiles(inner: LogFiles, change: (file: LogFile) => Partial<LogFile>, changed: Partial<LogFiles> = {}): LogFiles {
+export function wrapFiles(
+  inner: LogFiles,
+  change: (file: LogFile) => Partial<LogFile>,
+  changed: Partial<LogFiles> = {},
+): LogFiles {
   return {
     open: async (...args) => {
       const file = await inner.open(...args);

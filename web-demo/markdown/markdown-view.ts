@@ -195,8 +195,11 @@ export class MarkdownView {
 
   #blocksOf({ slice, parsed, blocks }: Known): readonly Block[] | undefined {
     if (slice.kind !== 'markdown') return [{ kind: slice.kind, source: slice.source }];
-    if (parsed === undefined && blocks.length === 0) return this.#isLate ? [{ kind: 'plain', source: slice.source }] : undefined;
-    return blocks.map(({ raw, html }) => (html === undefined ? { kind: 'plain', source: raw } : { kind: 'html', raw, html }));
+    if (parsed === undefined && blocks.length === 0)
+      return this.#isLate ? [{ kind: 'plain', source: slice.source }] : undefined;
+    return blocks.map(({ raw, html }) =>
+      html === undefined ? { kind: 'plain', source: raw } : { kind: 'html', raw, html },
+    );
   }
 
   #settle(index: number, known: Known, place: number): void {
@@ -204,7 +207,8 @@ export class MarkdownView {
     if (index !== this.#settled.slices || isLast || needsParse(known)) return;
     const tags = known.slice.kind === 'code' ? CODE_TAGS : known.blocks.reduce((sum, block) => sum + block.tags + 1, 0);
     this.#settled = { slices: index + 1, blocks: place, tags: this.#settled.tags + tags };
-    if (this.#settled.tags > TAGS_MAX) this.#plainFrom ??= this.#known[index + 1]?.slice.start ?? this.#slicer.text.length;
+    if (this.#settled.tags > TAGS_MAX)
+      this.#plainFrom ??= this.#known[index + 1]?.slice.start ?? this.#slicer.text.length;
   }
 }
 

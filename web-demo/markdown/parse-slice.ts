@@ -21,7 +21,10 @@ const marked = new Marked({
   gfm: true,
   renderer: {
     html: ({ text }) => escapeHtml(text),
-    image: ({ href, text }) => (href.length > HREF_MAX ? escapeHtml(text) : `<a href="${escapeHtml(href)}">${escapeHtml(text === '' ? href : text)}</a>`),
+    image: ({ href, text }) =>
+      href.length > HREF_MAX
+        ? escapeHtml(text)
+        : `<a href="${escapeHtml(href)}">${escapeHtml(text === '' ? href : text)}</a>`,
     link(token: Tokens.Link) {
       return token.href.length > HREF_MAX ? this.parser.parseInline(token.tokens) : false;
     },
@@ -45,8 +48,12 @@ export function parseSlice(source: string, known: readonly Definition[]): Parsed
 function parseBetween(source: string, known: readonly Definition[]): ParsedSlice {
   const paragraphs = source.split(/(?<=\n[ \t]*\n)/);
   const parseAll = (definitions: readonly Definition[]): readonly ParsedSlice[] =>
-    paragraphs.map((paragraph) => (nestsDeeply(paragraph) ? { blocks: [asWritten(paragraph)], definitions: [] } : parseSlice(paragraph, definitions)));
-  const definitions = parseAll(known).flatMap((slice) => slice.definitions).slice(0, DEFINITIONS_MAX);
+    paragraphs.map((paragraph) =>
+      nestsDeeply(paragraph) ? { blocks: [asWritten(paragraph)], definitions: [] } : parseSlice(paragraph, definitions),
+    );
+  const definitions = parseAll(known)
+    .flatMap((slice) => slice.definitions)
+    .slice(0, DEFINITIONS_MAX);
   return { blocks: parseAll([...known, ...definitions]).flatMap(({ blocks }) => blocks), definitions };
 }
 
@@ -66,7 +73,9 @@ function parse(source: string, known: readonly Definition[]): ParsedSlice {
 function render(token: Token): ParsedBlock {
   const html = marked.parser([token]);
   const { tags, depth } = measureHtml(html);
-  return tags > BLOCK_TAGS_MAX || depth > DEPTH_MAX || html.length > SLICE_HTML_MAX ? asWritten(token.raw) : { raw: token.raw, html, tags };
+  return tags > BLOCK_TAGS_MAX || depth > DEPTH_MAX || html.length > SLICE_HTML_MAX
+    ? asWritten(token.raw)
+    : { raw: token.raw, html, tags };
 }
 
 function asWritten(raw: string): ParsedBlock {

@@ -78,7 +78,10 @@ export class Parser {
       if (id === this.#workerId) act();
     };
     try {
-      this.#worker = this.#parts.openWorker((reply) => ifCurrent(() => this.#heard(reply)), () => ifCurrent(() => this.#failed()));
+      this.#worker = this.#parts.openWorker(
+        (reply) => ifCurrent(() => this.#heard(reply)),
+        () => ifCurrent(() => this.#failed()),
+      );
       this.#stopTimer = this.#parts.after(START_MS_MAX, () => this.#failed());
     } catch {
       // A browser without module workers, or a policy that forbids them.

@@ -56,7 +56,8 @@ export class Slicer {
     if (this.#start === this.#text.length) return undefined;
     // A last line without its end decides nothing, but with it the slice may be more than a parser is given.
     const isTooLong = this.#kind === 'plain' || this.#text.length - this.#start > SLICE_MAX;
-    if (this.#kind !== 'code') return { kind: isTooLong ? 'plain' : 'markdown', start: this.#start, source: this.#text.slice(this.#start) };
+    if (this.#kind !== 'code')
+      return { kind: isTooLong ? 'plain' : 'markdown', start: this.#start, source: this.#text.slice(this.#start) };
     return { kind: 'code', start: this.#start, source: this.#openCode() };
   }
 
@@ -88,7 +89,11 @@ export class Slicer {
 
   #takeCode(line: string, next: number): void {
     if (!this.#isClosing(line)) return;
-    this.#closed.push({ kind: 'code', start: this.#start, source: this.#text.slice(this.#contentStart, next - line.length - 1) });
+    this.#closed.push({
+      kind: 'code',
+      start: this.#start,
+      source: this.#text.slice(this.#contentStart, next - line.length - 1),
+    });
     this.#start = next;
     this.#begin('markdown');
   }
@@ -138,7 +143,8 @@ export class Slicer {
   }
 
   #close(end: number): void {
-    if (end > this.#start) this.#closed.push({ kind: this.#kind, start: this.#start, source: this.#text.slice(this.#start, end) });
+    if (end > this.#start)
+      this.#closed.push({ kind: this.#kind, start: this.#start, source: this.#text.slice(this.#start, end) });
     this.#start = end;
   }
 

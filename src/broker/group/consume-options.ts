@@ -19,12 +19,14 @@ const GROUP_NAME = /^[A-Za-z0-9_:.-]{1,64}$/;
 export function checkConsume(name: string, { credit, visibilityMs }: ConsumeOptions): void {
   if (!GROUP_NAME.test(name)) throw new BrokerError('invalid-config', 'not a group name');
   if (!isWithin(credit, CREDIT_MAX)) throw new BrokerError('invalid-config', `credit is from 1 to ${CREDIT_MAX}`);
-  if (!isWithin(visibilityMs, VISIBILITY_MS_MAX)) throw new BrokerError('invalid-config', `visibilityMs is from 1 to ${VISIBILITY_MS_MAX}`);
+  if (!isWithin(visibilityMs, VISIBILITY_MS_MAX))
+    throw new BrokerError('invalid-config', `visibilityMs is from 1 to ${VISIBILITY_MS_MAX}`);
 }
 
 /** @throws BrokerError invalid-config */
 export function checkPlaces(topics: readonly LiteTopicName[]): void {
-  if (topics.length > PLACES_MAX) throw new BrokerError('invalid-config', `at most ${PLACES_MAX} topics are counted for at once`);
+  if (topics.length > PLACES_MAX)
+    throw new BrokerError('invalid-config', `at most ${PLACES_MAX} topics are counted for at once`);
 }
 
 function isWithin(value: number, max: number): boolean {

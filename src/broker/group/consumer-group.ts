@@ -147,7 +147,8 @@ export class ConsumerGroup implements LeaseOwner {
   }
 
   nack(lease: Lease, delayMs: number): boolean {
-    if (!Number.isSafeInteger(delayMs) || delayMs < 0) throw new BrokerError('invalid-config', 'delayMs is a whole number from 0');
+    if (!Number.isSafeInteger(delayMs) || delayMs < 0)
+      throw new BrokerError('invalid-config', 'delayMs is a whole number from 0');
     const lane = this.#held(lease);
     if (lane === undefined) return false;
     if (delayMs === 0) this.#release(lane);
@@ -170,7 +171,16 @@ export class ConsumerGroup implements LeaseOwner {
   #newLane(topic: LiteTopicName, epoch: string): Lane {
     const cursor = this.#store.committed(this.name, topic, epoch);
     const attempts = { offset: -1, count: 0 };
-    const lane: Lane = { topic, epoch, phase: 'ready', cursor, attempts, lease: undefined, holder: undefined, settling: false };
+    const lane: Lane = {
+      topic,
+      epoch,
+      phase: 'ready',
+      cursor,
+      attempts,
+      lease: undefined,
+      holder: undefined,
+      settling: false,
+    };
     this.#lanes.set(topic, lane);
     return lane;
   }

@@ -32,7 +32,11 @@ export class GroupConsumption {
     for (const [name, pattern] of known) this.#add(name, pattern);
   }
 
-  async *consume(name: string, pattern: TopicPattern, options: ConsumeOptions): AsyncGenerator<Delivery, void, undefined> {
+  async *consume(
+    name: string,
+    pattern: TopicPattern,
+    options: ConsumeOptions,
+  ): AsyncGenerator<Delivery, void, undefined> {
     checkConsume(name, options);
     const group = await this.#open(name, pattern);
     const consumer: Consumer = { options, held: 0, answer: undefined };
@@ -61,7 +65,8 @@ export class GroupConsumption {
   /** After an append has become visible (also an empty one: it may have changed the priority). */
   onAppended(topic: LiteTopicName): void {
     // A group without a consumer in this life finds everything when its first one comes.
-    for (const known of this.#groups.values()) if (known.opened !== undefined && matches(known, topic)) known.group.mark(topic);
+    for (const known of this.#groups.values())
+      if (known.opened !== undefined && matches(known, topic)) known.group.mark(topic);
   }
 
   /** After a topic has ended, whatever the reason. */
@@ -103,7 +108,11 @@ export class GroupConsumption {
 
   #add(name: string, pattern: TopicPattern): KnownGroup {
     if (this.#groups.size >= GROUPS_MAX) throw new BrokerError('overloaded', `at most ${GROUPS_MAX} groups`);
-    const known = { group: new ConsumerGroup(name, pattern, this.#store, this.#clock), prefix: literalPrefix(pattern), opened: undefined };
+    const known = {
+      group: new ConsumerGroup(name, pattern, this.#store, this.#clock),
+      prefix: literalPrefix(pattern),
+      opened: undefined,
+    };
     this.#groups.set(name, known);
     return known;
   }

@@ -77,7 +77,11 @@ export class PriorityTurns {
 
 /** A ring per priority, served in their turns. */
 export class PriorityRings<T> {
-  readonly #rings = { high: new ReadyRing<T>(), normal: new ReadyRing<T>(), low: new ReadyRing<T>() } as const satisfies Record<Priority, ReadyRing<T>>;
+  readonly #rings = {
+    high: new ReadyRing<T>(),
+    normal: new ReadyRing<T>(),
+    low: new ReadyRing<T>(),
+  } as const satisfies Record<Priority, ReadyRing<T>>;
   readonly #turns = new PriorityTurns();
 
   get size(): number {

@@ -2,8 +2,18 @@
 // tails in memory. This class answers the broker's calls; what a write means is decided in appender.ts, when it is
 // durable in group-commit.ts, and how a folder is opened in open-log-broker.ts.
 import type {
-  Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, ReadFrom, ReadOptions, ReadResult, TailOptions,
-  TopicInfo, TopicPage, TopicWrite,
+  Appended,
+  BrokerEngine,
+  BrokerHealth,
+  ConsumeOptions,
+  Delivery,
+  ReadFrom,
+  ReadOptions,
+  ReadResult,
+  TailOptions,
+  TopicInfo,
+  TopicPage,
+  TopicWrite,
 } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -85,7 +95,10 @@ export class LogBroker implements BrokerEngine {
     return false;
   }
 
-  async list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
+  async list(
+    pattern: TopicPattern,
+    page: { readonly after?: LiteTopicName; readonly limit: number },
+  ): Promise<TopicPage> {
     this.#mustBeOpen();
     return this.#parts.lister.page(pattern, page, (topic) => this.#isDue(topic));
   }

@@ -98,7 +98,11 @@ export async function openLogBroker(options: LogBrokerOptions): Promise<BrokerEn
   }
 }
 
-async function openStorage(options: LogBrokerOptions, files: LogFiles, release: (() => Promise<void>)[]): Promise<Storage> {
+async function openStorage(
+  options: LogBrokerOptions,
+  files: LogFiles,
+  release: (() => Promise<void>)[],
+): Promise<Storage> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const bootId = options.bootId ?? (await readBootId());
   await checkIndexFile(join(options.folder, 'index'));
@@ -119,8 +123,14 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const place = options.place ?? (await readFolderPlace(options.folder));
   const isToldRestored = await isSaidToBeRestored(options.folder);
   const isCopy = isToldRestored || (last?.place !== undefined && last.place !== place);
-  const life = { ...lifeOf(bootId, options.fsync, nextEra(last?.era ?? 0, { lossy, isCopy }, options.newEpoch)), place };
-  if (isCopy) options.onWarning?.('the data folder was copied or restored since it was last written: every chat begins another epoch, and readers with positions of the other history are told');
+  const life = {
+    ...lifeOf(bootId, options.fsync, nextEra(last?.era ?? 0, { lossy, isCopy }, options.newEpoch)),
+    place,
+  };
+  if (isCopy)
+    options.onWarning?.(
+      'the data folder was copied or restored since it was last written: every chat begins another epoch, and readers with positions of the other history are told',
+    );
   table.era = life.era;
   table.nextTopicId = from?.nextTopicId ?? 1;
   for (const { id, live } of from?.segments ?? []) segments.add(id, live, id !== from?.position.segment);
@@ -138,16 +148,37 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const recorded = Math.max(readTime(index, from) ?? 0, recovered.time);
   const time = new EngineTime(options.clock, recorded === 0 ? undefined : recorded, options.isClockTrusted ?? false);
   const mustRoll = last !== undefined && !last.clean;
-  const writer = new LogWriter(files, segments, { segmentBytes: limits.segmentBytes, earlyBytes: limits.reserveStepBytes, newSalt: options.newEpoch }, { ...recovered, mustRoll });
+  const writer = new LogWriter(
+    files,
+    segments,
+    { segmentBytes: limits.segmentBytes, earlyBytes: limits.reserveStepBytes, newSalt: options.newEpoch },
+    { ...recovered, mustRoll },
+  );
   release.push(() => writer.close());
   await writer.fillReserve();
   await writeFirstCheckpoint({ checkpoint, writer, time, life, isNewEra: lossy || isCopy });
   if (isToldRestored) await forgetRestored(options.folder);
   if (!(await reserve.heal())) {
     writer.endSegmentEarly();
-    options.onWarning?.('the device of the data folder is full: ends, removals and expiry go on, everything else is refused until there is room for the file `reserve`');
+    options.onWarning?.(
+      'the device of the data folder is full: ends, removals and expiry go on, everything else is refused until there is room for the file `reserve`',
+    );
   }
-  return { options, limits, index, segments, table, checkpoint, writer, reserve, thinning, time, life, groups, release: () => releaseAll(release) };
+  return {
+    options,
+    limits,
+    index,
+    segments,
+    table,
+    checkpoint,
+    writer,
+    reserve,
+    thinning,
+    time,
+    life,
+    groups,
+    release: () => releaseAll(release),
+  };
 }
 
 /** Before the log is read: a process that this one replaces acknowledges nothing that stands in the log later. Without room
@@ -165,7 +196,11 @@ interface FirstCheckpoint extends Pick<Storage, 'checkpoint' | 'writer' | 'time'
 }
 
 /** A copy may be put back more than once, and each time another history begins at the same era. */
-function nextEra(last: number, { lossy, isCopy }: { readonly lossy: boolean; readonly isCopy: boolean }, newEpoch: () => string): number {
+function nextEra(
+  last: number,
+  { lossy, isCopy }: { readonly lossy: boolean; readonly isCopy: boolean },
+  newEpoch: () => string,
+): number {
   if (isCopy) return last + 1 + crc32(newEpoch());
   return lossy ? last + 1 : last;
 }
@@ -177,7 +212,8 @@ async function writeFirstCheckpoint({ checkpoint, writer, time, life, isNewEra }
     await checkpoint.write(writer.position, time.now(), life);
   } catch (error) {
     if (!isCode(error, 'ENOSPC')) throw error;
-    if (isNewEra || !life.durable) throw new BrokerError('disk-full', 'no room on the device for the record of this start', { cause: error });
+    if (isNewEra || !life.durable)
+      throw new BrokerError('disk-full', 'no room on the device for the record of this start', { cause: error });
   }
 }
 
@@ -215,35 +251,54 @@ function assemble(storage: Storage): LogBroker {
       onFatal: fatal,
     },
   });
-  const expiry: Expiry = new Expiry(clock, time, { table, index, sliceMax: limits.sweepTopics }, {
-    isHeld: (topic) => groups.hasLag(topic.name),
-    end: (topic) => void appender.end(topic.name, 'expired').catch(() => expiry.arm(time.now() + EXPIRY_RETRY_MS)),
-  });
-  const appender: Appender = new Appender({ table, commit, reserve, time }, {
-    newEpoch: options.newEpoch,
-    isDue: (topic, now) => expiry.isDue(topic, now),
-    onExpiry: (at) => expiry.arm(at),
-    onVisible: (topic, major) => {
-      topic.eachReader(major, mark);
-      groups.onAppended(topic.name);
+  const expiry: Expiry = new Expiry(
+    clock,
+    time,
+    { table, index, sliceMax: limits.sweepTopics },
+    {
+      isHeld: (topic) => groups.hasLag(topic.name),
+      end: (topic) => void appender.end(topic.name, 'expired').catch(() => expiry.arm(time.now() + EXPIRY_RETRY_MS)),
     },
-    onEnded: (topic, tombstone) => {
-      topic.eachReader(true, (reader) => {
-        reader.end(topic.endReset(tombstone));
-        ring.markReader(reader);
-      });
-      groups.onRemoved(topic.name);
-      expiry.arm(tombstone.at + TOMBSTONE_MS);
+  );
+  const appender: Appender = new Appender(
+    { table, commit, reserve, time },
+    {
+      newEpoch: options.newEpoch,
+      isDue: (topic, now) => expiry.isDue(topic, now),
+      onExpiry: (at) => expiry.arm(at),
+      onVisible: (topic, major) => {
+        topic.eachReader(major, mark);
+        groups.onAppended(topic.name);
+      },
+      onEnded: (topic, tombstone) => {
+        topic.eachReader(true, (reader) => {
+          reader.end(topic.endReset(tombstone));
+          ring.markReader(reader);
+        });
+        groups.onRemoved(topic.name);
+        expiry.arm(tombstone.at + TOMBSTONE_MS);
+      },
+      onGroup: (group, pattern) => {
+        storage.groups.set(group, parseTopicPattern(pattern));
+        checkpoint.addGroup(group, pattern);
+      },
     },
-    onGroup: (group, pattern) => {
-      storage.groups.set(group, parseTopicPattern(pattern));
-      checkpoint.addGroup(group, pattern);
-    },
-  });
+  );
   const lister = new TopicLister(table, index);
-  const groups: GroupConsumption = new GroupConsumption(queueStore(storage, { appender, expiry, lister, broker: () => broker }), clock, storage.groups);
+  const groups: GroupConsumption = new GroupConsumption(
+    queueStore(storage, { appender, expiry, lister, broker: () => broker }),
+    clock,
+    storage.groups,
+  );
   const broker = new LogBroker({
-    table, appender, commit, reserve, expiry, lister, ring, groups,
+    table,
+    appender,
+    commit,
+    reserve,
+    expiry,
+    lister,
+    ring,
+    groups,
     reads: new TopicReads(table, recent, new ColdReads(segments, limits.coldReadsMax), time),
     time,
     clock,
@@ -280,7 +335,11 @@ function prepareForRoom({ reserve, writer }: Storage): void {
 }
 
 /** A failed device gets no last checkpoint: what it would say of the log may not be true. */
-async function shutDown({ checkpoint, writer, time, life, release }: Storage, commit: GroupCommit, schedule: CheckpointSchedule): Promise<void> {
+async function shutDown(
+  { checkpoint, writer, time, life, release }: Storage,
+  commit: GroupCommit,
+  schedule: CheckpointSchedule,
+): Promise<void> {
   await time.stop();
   await schedule.stop();
   commit.stop();
@@ -313,7 +372,8 @@ function queueStore({ table, groups }: Storage, parts: QueueParts): QueueStore {
       if (groups.get(group) === pattern) return;
       await appender.saveGroup(group, pattern);
     },
-    pendingTopics: (group, pattern) => [...lister.matching(pattern)].filter((topic) => hasMore(topic, group)).map(({ name }) => name),
+    pendingTopics: (group, pattern) =>
+      [...lister.matching(pattern)].filter((topic) => hasMore(topic, group)).map(({ name }) => name),
     head: (name) => {
       const version = table.find(name)?.visible;
       return version && { epoch: version.state.epoch, next: version.state.next, priority: version.priority };

@@ -5,7 +5,16 @@ import type { Clock } from '../../base/clock.ts';
 import { planAppend, validateWrites } from '../append-rules.ts';
 import type { AppendSubject, PlannedWrite } from '../append-rules.ts';
 import { TOMBSTONE_MS } from '../broker.ts';
-import type { Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, ReadFrom, ReadOptions, ReadResult } from '../broker.ts';
+import type {
+  Appended,
+  BrokerEngine,
+  BrokerHealth,
+  ConsumeOptions,
+  Delivery,
+  ReadFrom,
+  ReadOptions,
+  ReadResult,
+} from '../broker.ts';
 import type { Reset, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
@@ -59,10 +68,15 @@ export class MemoryBroker implements BrokerEngine {
   async append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
     this.#mustBeOpen();
     validateWrites(writes);
-    const plan = planAppend(writes, writes.map(({ topic }) => this.#topics.get(topic)?.topic ?? NO_TOPIC), this.#newEpoch);
+    const plan = planAppend(
+      writes,
+      writes.map(({ topic }) => this.#topics.get(topic)?.topic ?? NO_TOPIC),
+      this.#newEpoch,
+    );
     if (plan.kind === 'duplicate') return plan.answers;
     const created = plan.writes.filter((planned) => planned.created).length;
-    if (created > 0 && this.#topics.size + created > MEMORY_TOPICS_MAX) throw new BrokerError('overloaded', `at most ${MEMORY_TOPICS_MAX} topics`);
+    if (created > 0 && this.#topics.size + created > MEMORY_TOPICS_MAX)
+      throw new BrokerError('overloaded', `at most ${MEMORY_TOPICS_MAX} topics`);
     const written = plan.writes.map((planned) => this.#apply(planned));
     for (const announce of written) announce();
     return plan.answers;
@@ -73,7 +87,11 @@ export class MemoryBroker implements BrokerEngine {
     return this.#read(name, from, options);
   }
 
-  async *tail(name: LiteTopicName, from: Position, { signal, majorOnly = false }: TailOptions): AsyncGenerator<ReadResult, void, undefined> {
+  async *tail(
+    name: LiteTopicName,
+    from: Position,
+    { signal, majorOnly = false }: TailOptions,
+  ): AsyncGenerator<ReadResult, void, undefined> {
     this.#mustBeOpen();
     const tail = new MemoryTail(majorOnly);
     const wake = (): void => tail.wake();
@@ -81,7 +99,7 @@ export class MemoryBroker implements BrokerEngine {
     tails?.add(tail);
     signal.addEventListener('abort', wake, { once: true });
     try {
-      for (let at = from; !signal.aborted && !this.#closed; ) {
+      for (let at = from; !signal.aborted && !this.#closed;) {
         const result = tail.ended ?? this.#read(name, at, { majorOnly });
         if (result.kind !== 'batch') {
           yield result;
@@ -109,10 +127,15 @@ export class MemoryBroker implements BrokerEngine {
     return held !== undefined;
   }
 
-  async list(pattern: TopicPattern, { after, limit }: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
+  async list(
+    pattern: TopicPattern,
+    { after, limit }: { readonly after?: LiteTopicName; readonly limit: number },
+  ): Promise<TopicPage> {
     this.#mustBeOpen();
     checkListLimit(limit);
-    const names = [...this.#topics.keys()].filter((name) => (after === undefined || name > after) && matchesPattern(pattern, name)).sort();
+    const names = [...this.#topics.keys()]
+      .filter((name) => (after === undefined || name > after) && matchesPattern(pattern, name))
+      .sort();
     const topics = names.slice(0, limit).flatMap((name) => this.#info(name) ?? []);
     const last = topics.at(-1);
     return names.length > limit && last !== undefined ? { topics, after: last.topic } : { topics };
@@ -154,7 +177,13 @@ export class MemoryBroker implements BrokerEngine {
   }
 
   #create(name: LiteTopicName, epoch: string): Held {
-    const held = { topic: new MemoryTopic(epoch), tails: new Set<MemoryTail>(), committed: new Map<string, number>(), expiresAt: undefined, overdue: false };
+    const held = {
+      topic: new MemoryTopic(epoch),
+      tails: new Set<MemoryTail>(),
+      committed: new Map<string, number>(),
+      expiresAt: undefined,
+      overdue: false,
+    };
     this.#topics.set(name, held);
     this.#tombstones.delete(name);
     this.#deadlines.delete(name);

@@ -29,7 +29,15 @@ const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
 /** After P, before the topic. */
 export const TOPIC_KEYS = { meta: ':t:', majors: ':M:', minors: ':m:', holes: ':h:', channel: ':c:' } as const;
 /** After P. */
-export const PARTITION_KEYS = { life: ':life', names: ':names', due: ':due', queue: ':q', wake: ':w', layout: ':layout', clock: ':clock' } as const;
+export const PARTITION_KEYS = {
+  life: ':life',
+  names: ':names',
+  due: ':due',
+  queue: ':q',
+  wake: ':w',
+  layout: ':layout',
+  clock: ':clock',
+} as const;
 
 /** Fields of a topic's hash, one letter each because there may be millions. Absent where the default stands beside it. */
 export const META = {
@@ -71,7 +79,8 @@ export class RedisKeys {
 
   /** @throws BrokerError invalid-config */
   constructor(prefix: string, partitions: number) {
-    if (!PREFIX.test(prefix)) throw new BrokerError('invalid-config', 'the Redis prefix has letters, digits and _ . : - only, at most 64');
+    if (!PREFIX.test(prefix))
+      throw new BrokerError('invalid-config', 'the Redis prefix has letters, digits and _ . : - only, at most 64');
     if (!Number.isInteger(partitions) || partitions < 1 || partitions > PARTITIONS_MAX) {
       throw new BrokerError('invalid-config', `Redis partitions are from 1 to ${PARTITIONS_MAX}`);
     }

@@ -47,7 +47,12 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
   const route = routeOf(options, keys);
   try {
     await route.start();
-    const nodes: RedisNodes = new RedisNodes({ keys, clock, route, time: () => (clockDecides ? String(clock.now()) : `~${serverClock.estimate}`) });
+    const nodes: RedisNodes = new RedisNodes({
+      keys,
+      clock,
+      route,
+      time: () => (clockDecides ? String(clock.now()) : `~${serverClock.estimate}`),
+    });
     const serverClock = new ServerClock({
       clock,
       ask: (estimate) => nodes.run(CLOCK, 0, [estimate]),
@@ -58,7 +63,14 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
     // The first look reads the time on record, the second one puts it there.
     for (let look = 0; look < 2 && !clockDecides; look += 1) await serverClock.look();
     const lookAtClock = clockDecides ? () => Promise.resolve() : () => serverClock.look();
-    return new RedisBroker({ nodes, lookAtClock, newEpoch, onError, isKept: promise === 'always', durability: describePromise(options) });
+    return new RedisBroker({
+      nodes,
+      lookAtClock,
+      newEpoch,
+      onError,
+      isKept: promise === 'always',
+      durability: describePromise(options),
+    });
   } catch (error) {
     route.close();
     throw brokerErrorOf(error, 'start');
@@ -68,7 +80,8 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
 function routeOf(options: RedisBrokerOptions, keys: RedisKeys): Route {
   const { nodes, sentinel, cluster = false } = options;
   const [first] = nodes;
-  if (sentinel !== undefined) return new SingleRoute(nodeOf(options, `${sentinel.name} (sentinels)`, toMaster(sentinel)));
+  if (sentinel !== undefined)
+    return new SingleRoute(nodeOf(options, `${sentinel.name} (sentinels)`, toMaster(sentinel)));
   if (first === undefined) throw new BrokerError('invalid-config', 'no Redis server is named');
   if (!cluster) return new SingleRoute(nodeOf(options, new URL(first).host, toServer(first)));
   const route: ClusterRoute = new ClusterRoute({
@@ -83,8 +96,19 @@ function routeOf(options: RedisBrokerOptions, keys: RedisKeys): Route {
 
 type Connect = (purpose: 'commands' | 'subscriber') => Redis;
 
-function nodeOf({ clock, promise, appendfsync }: RedisBrokerOptions, name: string, connect: Connect, onMoved: () => void = () => undefined): RedisNode {
-  return new RedisNode({ name, clock, connect, onMoved, verify: (redis, where) => verifyPromise(redis, { promise, appendfsync }, where) });
+function nodeOf(
+  { clock, promise, appendfsync }: RedisBrokerOptions,
+  name: string,
+  connect: Connect,
+  onMoved: () => void = () => undefined,
+): RedisNode {
+  return new RedisNode({
+    name,
+    clock,
+    connect,
+    onMoved,
+    verify: (redis, where) => verifyPromise(redis, { promise, appendfsync }, where),
+  });
 }
 
 function toServer(url: string): Connect {
@@ -94,12 +118,19 @@ function toServer(url: string): Connect {
 /** Whichever server the sentinels say is master. */
 function toMaster({ name, urls }: { readonly name: string; readonly urls: readonly string[] }): Connect {
   const places = urls.map((url) => new URL(url));
-  const sentinels = places.map(({ hostname, port }) => ({ host: hostname, port: Number(port === '' ? SENTINEL_PORT : port) }));
+  const sentinels = places.map(({ hostname, port }) => ({
+    host: hostname,
+    port: Number(port === '' ? SENTINEL_PORT : port),
+  }));
   const { username = '', password = '', protocol = '' } = places[0] ?? {};
   const [user, secret] = [decodeURIComponent(username), decodeURIComponent(password)];
-  const credentials = { ...(user === '' ? {} : { username: user, sentinelUsername: user }), ...(secret === '' ? {} : { password: secret, sentinelPassword: secret }) };
+  const credentials = {
+    ...(user === '' ? {} : { username: user, sentinelUsername: user }),
+    ...(secret === '' ? {} : { password: secret, sentinelPassword: secret }),
+  };
   const tls = protocol === 'rediss:' ? { tls: {}, enableTLSForSentinelMode: true, sentinelTLS: {} } : {};
-  return (purpose) => new Redis({ ...connectionSettings(purpose), sentinels, name, role: 'master', ...credentials, ...tls });
+  return (purpose) =>
+    new Redis({ ...connectionSettings(purpose), sentinels, name, role: 'master', ...credentials, ...tls });
 }
 
 /** The same user, password and protocol, at another address. */
@@ -115,6 +146,11 @@ function withAddress(url: string, address: string): string {
 async function checkLayout(nodes: RedisNodes): Promise<void> {
   const found = await nodes.run(LAYOUT, 0, [LAYOUT_VERSION, nodes.keys.partitions]);
   const [version, partitions] = Array.isArray(found) ? found.map(Number) : [];
-  if (version !== LAYOUT_VERSION) throw new BrokerError('invalid-config', `this store has layout ${version}, and this version of Holdline knows ${LAYOUT_VERSION}`);
-  if (partitions !== nodes.keys.partitions) throw new BrokerError('invalid-config', `this store has ${partitions} partitions, not ${nodes.keys.partitions}`);
+  if (version !== LAYOUT_VERSION)
+    throw new BrokerError(
+      'invalid-config',
+      `this store has layout ${version}, and this version of Holdline knows ${LAYOUT_VERSION}`,
+    );
+  if (partitions !== nodes.keys.partitions)
+    throw new BrokerError('invalid-config', `this store has ${partitions} partitions, not ${nodes.keys.partitions}`);
 }

@@ -19,7 +19,13 @@ export class PartitionSweep {
   #timer: Timer | undefined;
   #isClosed = false;
 
-  constructor(options: { readonly commands: RedisCommands; readonly isKept: boolean; readonly onRound: () => void; readonly lookAtClock: () => Promise<void>; readonly onError: (error: unknown) => void }) {
+  constructor(options: {
+    readonly commands: RedisCommands;
+    readonly isKept: boolean;
+    readonly onRound: () => void;
+    readonly lookAtClock: () => Promise<void>;
+    readonly onError: (error: unknown) => void;
+  }) {
     this.#commands = options.commands;
     this.#isKept = options.isKept;
     this.#onRound = options.onRound;
@@ -45,7 +51,8 @@ export class PartitionSweep {
       await this.#lookAtClock();
       for (let partition = 0; partition < this.#commands.keys.partitions; partition += 1) {
         let looked = TOPICS;
-        while (looked === TOPICS && !this.#isClosed) looked = Number(await this.#commands.run(SWEEP, partition, [this.#isKept ? '1' : '0', TOPICS]));
+        while (looked === TOPICS && !this.#isClosed)
+          looked = Number(await this.#commands.run(SWEEP, partition, [this.#isKept ? '1' : '0', TOPICS]));
       }
     } catch (error) {
       // The next round finds what this one left.

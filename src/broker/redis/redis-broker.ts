@@ -3,7 +3,19 @@
 import { validateWrites } from '../append-rules.ts';
 import { READ_BYTES, READ_RECORDS } from '../broker.ts';
 import type {
-  Appended, BrokerEngine, BrokerHealth, ConsumeOptions, Delivery, DescribeOptions, ReadFrom, ReadOptions, ReadResult, TailOptions, TopicInfo, TopicPage, TopicWrite,
+  Appended,
+  BrokerEngine,
+  BrokerHealth,
+  ConsumeOptions,
+  Delivery,
+  DescribeOptions,
+  ReadFrom,
+  ReadOptions,
+  ReadResult,
+  TailOptions,
+  TopicInfo,
+  TopicPage,
+  TopicWrite,
 } from '../broker.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
@@ -52,7 +64,10 @@ export class RedisBroker implements BrokerEngine {
       describe: (topics) => this.#describe(topics, DESCRIBE),
       mustBeOpen: () => this.#mustBeOpen(),
     });
-    this.#groups = new RedisGroups({ commands: nodes, read: (topic, from, options) => this.read(topic, from, options) });
+    this.#groups = new RedisGroups({
+      commands: nodes,
+      read: (topic, from, options) => this.read(topic, from, options),
+    });
     this.#lister = new RedisLister(nodes);
     this.#sweep = new PartitionSweep({ commands: nodes, isKept, onError, lookAtClock, onRound: () => nodes.probe() });
   }
@@ -82,7 +97,10 @@ export class RedisBroker implements BrokerEngine {
     return new TailReader(this.#feeds.source(topic), from, options);
   }
 
-  async describe(topics: readonly LiteTopicName[], { isDurable = false }: DescribeOptions = {}): Promise<readonly (TopicInfo | undefined)[]> {
+  async describe(
+    topics: readonly LiteTopicName[],
+    { isDurable = false }: DescribeOptions = {},
+  ): Promise<readonly (TopicInfo | undefined)[]> {
     this.#mustBeOpen();
     return this.#describe(topics, isDurable ? DESCRIBE_DURABLE : DESCRIBE);
   }
@@ -95,7 +113,10 @@ export class RedisBroker implements BrokerEngine {
     return isRemoved;
   }
 
-  async list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
+  async list(
+    pattern: TopicPattern,
+    page: { readonly after?: LiteTopicName; readonly limit: number },
+  ): Promise<TopicPage> {
     this.#mustBeOpen();
     return this.#lister.page(pattern, page);
   }
@@ -129,8 +150,20 @@ export class RedisBroker implements BrokerEngine {
     const { direction = 'forward', maxBytes = READ_BYTES, maxRecords = READ_RECORDS, majorOnly = false } = options;
     const [place, offset] = typeof from === 'string' ? [from, 0] : [from.epoch, from.offset];
     const { nodes } = this.#parts;
-    const limits = [Math.min(maxBytes, Number.MAX_SAFE_INTEGER), Math.min(maxRecords, Number.MAX_SAFE_INTEGER)] as const;
-    return decodeRead(await nodes.run(READ, nodes.keys.partitionOf(topic), [topic, place, offset, direction === 'forward' ? 1 : -1, ...limits, majorOnly ? '1' : '0']));
+    const limits = [
+      Math.min(maxBytes, Number.MAX_SAFE_INTEGER),
+      Math.min(maxRecords, Number.MAX_SAFE_INTEGER),
+    ] as const;
+    return decodeRead(
+      await nodes.run(READ, nodes.keys.partitionOf(topic), [
+        topic,
+        place,
+        offset,
+        direction === 'forward' ? 1 : -1,
+        ...limits,
+        majorOnly ? '1' : '0',
+      ]),
+    );
   }
 
   async #describe(topics: readonly LiteTopicName[], script: RedisScript): Promise<readonly (TopicInfo | undefined)[]> {

@@ -24,12 +24,19 @@ export class RedisLister {
     this.#commands = commands;
   }
 
-  async page(pattern: TopicPattern, { after, limit }: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {
+  async page(
+    pattern: TopicPattern,
+    { after, limit }: { readonly after?: LiteTopicName; readonly limit: number },
+  ): Promise<TopicPage> {
     checkListLimit(limit);
     const prefix = literalPrefix(pattern);
     const partitions = this.#partitionsOf(pattern);
     // Names are ASCII: nothing that begins with the prefix comes after this.
-    const bounds = { upTo: `(${prefix}\u00ff`, pattern, share: Math.min(limit + 1, Math.ceil((2 * limit) / partitions.length) + MORE_THAN_ITS_SHARE) };
+    const bounds = {
+      upTo: `(${prefix}\u00ff`,
+      pattern,
+      share: Math.min(limit + 1, Math.ceil((2 * limit) / partitions.length) + MORE_THAN_ITS_SHARE),
+    };
     const from = after !== undefined && after >= prefix ? `(${after}` : `[${prefix}`;
     const lists = partitions.map((partition) => new PartitionList(this.#commands, partition, from, bounds));
     await Promise.all(lists.map((list) => list.fill()));
@@ -45,7 +52,9 @@ export class RedisLister {
   #partitionsOf(pattern: TopicPattern): readonly number[] {
     const { keys } = this.#commands;
     const last = pattern.slice(pattern.lastIndexOf('/') + 1);
-    return last === '*' ? Array.from({ length: keys.partitions }, (_, n) => n) : [keys.partitionOf(`x/${last}` as LiteTopicName)];
+    return last === '*'
+      ? Array.from({ length: keys.partitions }, (_, n) => n)
+      : [keys.partitionOf(`x/${last}` as LiteTopicName)];
   }
 }
 
@@ -81,7 +90,9 @@ class PartitionList {
   async fill(): Promise<void> {
     while (this.head === undefined && !this.#isDone) {
       const { upTo, pattern, share } = this.#bounds;
-      const [cursor, ...rows] = rowsOf(await this.#commands.run(LIST, this.#partition, [this.#from, upTo, pattern, share]));
+      const [cursor, ...rows] = rowsOf(
+        await this.#commands.run(LIST, this.#partition, [this.#from, upTo, pattern, share]),
+      );
       this.#isDone = cursor === '';
       this.#from = `(${cursor}`;
       this.#infos = [];
@@ -105,6 +116,7 @@ async function smallest(lists: readonly PartitionList[]): Promise<PartitionList 
 }
 
 function rowsOf(reply: RedisReply): readonly [string, ...string[]] {
-  if (!Array.isArray(reply) || reply.length === 0 || reply.some((part) => typeof part !== 'string')) throw wrongReply('list');
+  if (!Array.isArray(reply) || reply.length === 0 || reply.some((part) => typeof part !== 'string'))
+    throw wrongReply('list');
   return reply as unknown as readonly [string, ...string[]];
 }

@@ -53,8 +53,12 @@ export class ServerClock {
     const [wall, record] = Array.isArray(reply) ? reply.map(String) : [];
     if (wall === undefined || record === undefined || !/^\d+$/.test(wall)) throw wrongReply('clock');
     const durable = /^\d+$/.test(record) ? Number(record) : undefined;
-    const moment = before === undefined ? firstMoment(durable, Number(wall), clock.mono(), isTrusted) : nextMoment(before, Number(wall), clock.mono());
+    const moment =
+      before === undefined
+        ? firstMoment(durable, Number(wall), clock.mono(), isTrusted)
+        : nextMoment(before, Number(wall), clock.mono());
     this.#moment = moment;
-    if (moment.doubt !== undefined && moment.doubt !== before?.doubt) onDoubt(`Redis: ${describeDoubt(moment.doubt, moment.mono)}`);
+    if (moment.doubt !== undefined && moment.doubt !== before?.doubt)
+      onDoubt(`Redis: ${describeDoubt(moment.doubt, moment.mono)}`);
   }
 }

@@ -47,7 +47,11 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   /** Owned by what it is attached to: the next reader there. */
   beside: TailReader | undefined;
 
-  constructor(source: TailSource, from: Position, options: { readonly signal: StopSignal; readonly majorOnly?: boolean }) {
+  constructor(
+    source: TailSource,
+    from: Position,
+    options: { readonly signal: StopSignal; readonly majorOnly?: boolean },
+  ) {
     this.#source = source;
     this.#position = { epoch: from.epoch, offset: from.offset };
     this.#signal = options.signal;
@@ -120,13 +124,22 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
 
   #look(): void {
     if (!this.#isBehind || this.#doing !== 'nothing' || this.#listener === undefined) return;
-    if (this.#ended !== undefined) { this.#last(this.#ended); return; }
+    if (this.#ended !== undefined) {
+      this.#last(this.#ended);
+      return;
+    }
     this.#isBehind = false;
     try {
       const result = this.#source.readFrom(this.#position, this.majorOnly);
-      if (!(result instanceof Promise)) { this.#give(result); return; }
+      if (!(result instanceof Promise)) {
+        this.#give(result);
+        return;
+      }
       this.#doing = 'reading';
-      result.then((given) => this.#arrived(given), (error: unknown) => this.#failed(error));
+      result.then(
+        (given) => this.#arrived(given),
+        (error: unknown) => this.#failed(error),
+      );
     } catch (error) {
       this.#failed(error);
     }
@@ -138,7 +151,10 @@ export class TailReader implements AsyncIterableIterator<ReadResult, undefined> 
   }
 
   #give(result: ReadResult): void {
-    if (result.kind !== 'batch') { this.#last(result); return; }
+    if (result.kind !== 'batch') {
+      this.#last(result);
+      return;
+    }
     this.#position.epoch = result.epoch;
     this.#position.offset = result.next;
     this.#isBehind ||= !result.end;

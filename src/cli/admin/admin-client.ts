@@ -3,7 +3,13 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Broker, BrokerHealth, ReadResult, TailOptions } from '../../broker/broker.ts';
 import type { StopSignal } from '../../base/stop-signal.ts';
-import { ADMIN_ANSWER_BYTES_MAX, withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
+import {
+  ADMIN_ANSWER_BYTES_MAX,
+  withSocketPath,
+  type AdminAnswer,
+  type AdminRequest,
+  type TopicStore,
+} from './admin-protocol.ts';
 import { readLines } from './read-lines.ts';
 
 /** What the server refused, with its code. */
@@ -54,7 +60,10 @@ class AdminClient implements TopicStore {
   }
 
   async describe(...args: Parameters<Broker['describe']>): ReturnType<Broker['describe']> {
-    const infos = await this.#call<(Awaited<ReturnType<Broker['describe']>>[number] | null)[]>({ op: 'describe', args });
+    const infos = await this.#call<(Awaited<ReturnType<Broker['describe']>>[number] | null)[]>({
+      op: 'describe',
+      args,
+    });
     return infos.map((info) => info ?? undefined);
   }
 
@@ -66,7 +75,11 @@ class AdminClient implements TopicStore {
     return this.#call({ op: 'remove', args });
   }
 
-  async *tail(topic: Parameters<Broker['tail']>[0], from: Parameters<Broker['tail']>[1], { signal }: TailOptions): AsyncGenerator<ReadResult> {
+  async *tail(
+    topic: Parameters<Broker['tail']>[0],
+    from: Parameters<Broker['tail']>[1],
+    { signal }: TailOptions,
+  ): AsyncGenerator<ReadResult> {
     for await (const answer of this.#ask({ op: 'tail', args: [topic, from] }, signal)) {
       if ('item' in answer) yield answer.item as ReadResult;
     }

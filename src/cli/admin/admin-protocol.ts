@@ -15,7 +15,10 @@ export type AdminRequest =
   | { readonly op: 'describe'; readonly args: Parameters<Broker['describe']> }
   | { readonly op: 'read'; readonly args: Parameters<Broker['read']> }
   | { readonly op: 'remove'; readonly args: Parameters<Broker['remove']> }
-  | { readonly op: 'tail'; readonly args: readonly [topic: Parameters<Broker['tail']>[0], from: Parameters<Broker['tail']>[1]] };
+  | {
+      readonly op: 'tail';
+      readonly args: readonly [topic: Parameters<Broker['tail']>[0], from: Parameters<Broker['tail']>[1]];
+    };
 
 /** Any number of items (of a tail), then the end of it, or an error. */
 export type AdminAnswer =

@@ -5,7 +5,14 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import type { Logger } from 'pino';
 import { isBrokerError } from '../../broker/errors.ts';
-import { ADMIN_REQUEST_BYTES_MAX, adminSocketPath, withSocketPath, type AdminAnswer, type AdminRequest, type TopicStore } from './admin-protocol.ts';
+import {
+  ADMIN_REQUEST_BYTES_MAX,
+  adminSocketPath,
+  withSocketPath,
+  type AdminAnswer,
+  type AdminRequest,
+  type TopicStore,
+} from './admin-protocol.ts';
 import { readLines } from './read-lines.ts';
 
 export class AdminServer {

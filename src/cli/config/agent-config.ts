@@ -37,30 +37,45 @@ export function readAgents(read: EnvironmentReader, role: Role): readonly AgentC
   const described = DEFAULT_AGENT_NAMES.filter((name) => read.text(name) !== undefined);
   const own = readDefaultAgent(read);
   if (path === undefined && role === 'gateway') return [];
-  const fromFile = path === undefined ? new Map<string, AgentEntry>() : readAgentsFile(path, (what) => read.fault('HOLDLINE_AGENTS', what));
+  const fromFile =
+    path === undefined
+      ? new Map<string, AgentEntry>()
+      : readAgentsFile(path, (what) => read.fault('HOLDLINE_AGENTS', what));
   const [clashing] = described;
   if (clashing !== undefined && fromFile.has(DEFAULT_AGENT)) {
-    read.fault(clashing, `describes the agent ${DEFAULT_AGENT}, and so does the file of HOLDLINE_AGENTS: only one of them may`);
+    read.fault(
+      clashing,
+      `describes the agent ${DEFAULT_AGENT}, and so does the file of HOLDLINE_AGENTS: only one of them may`,
+    );
   }
   const hasOwn = path === undefined || described.length > 0;
   const entries = new Map([...(hasOwn ? [[DEFAULT_AGENT, own] as const] : []), ...fromFile]);
   return withServed(read, role, entries);
 }
 
-function withServed(read: EnvironmentReader, role: Role, entries: ReadonlyMap<string, AgentEntry>): readonly AgentConfig[] {
+function withServed(
+  read: EnvironmentReader,
+  role: Role,
+  entries: ReadonlyMap<string, AgentEntry>,
+): readonly AgentConfig[] {
   const chosen = read.list('HOLDLINE_SERVE');
   // A name that the file chooses is known, also where another process reads it.
   for (const { keyEnv } of entries.values()) if (keyEnv !== undefined) read.variable(keyEnv);
   const stranger = chosen.find((name) => !entries.has(name));
   // A file with faults gives no names, and has said why.
-  if (stranger !== undefined && entries.size > 0) read.fault('HOLDLINE_SERVE', `names ${stranger}, which is no agent of the configuration`);
-  const isServed = (name: string, entry: AgentEntry): boolean => role !== 'gateway' && (chosen.length === 0 ? entry.serve !== false : chosen.includes(name));
+  if (stranger !== undefined && entries.size > 0)
+    read.fault('HOLDLINE_SERVE', `names ${stranger}, which is no agent of the configuration`);
+  const isServed = (name: string, entry: AgentEntry): boolean =>
+    role !== 'gateway' && (chosen.length === 0 ? entry.serve !== false : chosen.includes(name));
   const agents = [...entries].map(([name, entry]) => {
     const served = isServed(name, entry);
     return { name, entry, key: served ? readKey(read, name, entry) : undefined, isServed: served };
   });
   if (role === 'worker' && agents.length > 0 && !agents.some((agent) => agent.isServed)) {
-    read.fault('HOLDLINE_SERVE', 'must name an agent: the file leaves all of them to others, and this worker would do nothing');
+    read.fault(
+      'HOLDLINE_SERVE',
+      'must name an agent: the file leaves all of them to others, and this worker would do nothing',
+    );
   }
   return agents;
 }
@@ -80,7 +95,8 @@ function readDefaultAgent(read: EnvironmentReader): AgentEntry {
   const urlFault = url === undefined ? undefined : modelUrlFault(url, 'HOLDLINE_MODEL_KEY');
   if (urlFault !== undefined) read.fault('HOLDLINE_MODEL_URL', urlFault);
   const model = read.text('HOLDLINE_MODEL');
-  if (url !== undefined && model === undefined) read.fault('HOLDLINE_MODEL', 'must name the model to ask for at HOLDLINE_MODEL_URL');
+  if (url !== undefined && model === undefined)
+    read.fault('HOLDLINE_MODEL', 'must name the model to ask for at HOLDLINE_MODEL_URL');
   const systemPrompt = read.text('HOLDLINE_SYSTEM_PROMPT');
   const conversationChars = read.integer('HOLDLINE_CONVERSATION_CHARS', 1000, 10_000_000);
   return {

@@ -59,7 +59,13 @@ const agentSchema = Type.Object(
 );
 
 const fileSchema = Type.Object(
-  { agents: Type.Record(Type.String({ pattern: AGENT_NAME }), agentSchema, { ...closed, minProperties: 1, maxProperties: AGENTS_MAX }) },
+  {
+    agents: Type.Record(Type.String({ pattern: AGENT_NAME }), agentSchema, {
+      ...closed,
+      minProperties: 1,
+      maxProperties: AGENTS_MAX,
+    }),
+  },
   closed,
 );
 const check = Compile(fileSchema);
@@ -76,7 +82,10 @@ const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts'] as const;
 export function readAgentsFile(path: string, onFault: (what: string) => void): ReadonlyMap<string, AgentEntry> {
   const parsed = readJson(path, onFault);
   if (parsed === undefined) return new Map();
-  const faults = [...missingModels(parsed.value), ...(check.Check(parsed.value) ? entryFaults(parsed.value.agents) : shapeFaults(parsed.value))];
+  const faults = [
+    ...missingModels(parsed.value),
+    ...(check.Check(parsed.value) ? entryFaults(parsed.value.agents) : shapeFaults(parsed.value)),
+  ];
   for (const fault of faults) onFault(fault);
   if (faults.length > 0 || !check.Check(parsed.value)) return new Map();
   return new Map(Object.entries(parsed.value.agents).map(([name, entry]) => [name, completed(path, name, entry)]));
@@ -100,7 +109,8 @@ function readJson(path: string, onFault: (what: string) => void): { readonly val
 /** Only an agent's own code needs none. The form knows no such condition. */
 function missingModels(value: unknown): string[] {
   const { agents } = (value ?? {}) as { readonly agents?: unknown };
-  const entries = typeof agents === 'object' && agents !== null ? Object.entries(agents as Record<string, unknown>) : [];
+  const entries =
+    typeof agents === 'object' && agents !== null ? Object.entries(agents as Record<string, unknown>) : [];
   return entries.flatMap(([name, entry]) => {
     const lacksModel = typeof entry === 'object' && entry !== null && !('model' in entry) && !('handler' in entry);
     return lacksModel ? [`agents.${name}: must have required properties model`] : [];
@@ -111,8 +121,10 @@ function entryFaults(agents: Readonly<Record<string, FileEntry>>): string[] {
   return Object.entries(agents).flatMap(([name, entry]) => {
     const { url, handler } = entry;
     const clash = handler === undefined ? undefined : SERVER_FIELDS.find((field) => entry[field] !== undefined);
-    if (clash !== undefined) return [`agents.${name}.${clash}: is for a model server, and this agent has a handler of its own`];
-    if (handler === undefined && entry.threads !== undefined) return [`agents.${name}.threads: is for an agent with a handler of its own`];
+    if (clash !== undefined)
+      return [`agents.${name}.${clash}: is for a model server, and this agent has a handler of its own`];
+    if (handler === undefined && entry.threads !== undefined)
+      return [`agents.${name}.threads: is for an agent with a handler of its own`];
     const fault = url === undefined ? undefined : modelUrlFault(url, 'the variable that keyEnv names');
     return fault === undefined ? [] : [`agents.${name}.url: ${fault}`];
   });
@@ -124,7 +136,9 @@ function shapeFaults(value: unknown): string[] {
     // Said again for each of the fields, with its place.
     if (keyword === 'additionalProperties') return [];
     const steps = instancePath.split('/').slice(1).map(unescape);
-    return [`${steps.length === 0 ? 'the file' : steps.join('.')}: ${keyword === 'boolean' ? unknownField(steps) : error.keyword === 'enum' ? `must be one of ${error.params.allowedValues.join(', ')}` : message}`];
+    return [
+      `${steps.length === 0 ? 'the file' : steps.join('.')}: ${keyword === 'boolean' ? unknownField(steps) : error.keyword === 'enum' ? `must be one of ${error.params.allowedValues.join(', ')}` : message}`,
+    ];
   });
   return [...new Set(faults)];
 }
@@ -137,9 +151,13 @@ function unescape(step: string): string {
 function unknownField(steps: readonly string[]): string {
   const field = steps.at(-1) ?? '';
   if (steps.length === 2) return 'is not a name for an agent: 1 to 48 of A-Z a-z 0-9 _ -';
-  if (/key|token|secret/i.test(field)) return 'a key does not belong in this file: name the variable that holds it with keyEnv';
+  if (/key|token|secret/i.test(field))
+    return 'a key does not belong in this file: name the variable that holds it with keyEnv';
   // agents.<name>.<field>, and the fields of its timeouts.
-  const known = steps.length === 1 ? Object.keys(fileSchema.properties) : Object.keys((steps.length === 3 ? agentSchema : timeoutsSchema).properties);
+  const known =
+    steps.length === 1
+      ? Object.keys(fileSchema.properties)
+      : Object.keys((steps.length === 3 ? agentSchema : timeoutsSchema).properties);
   const nearest = nearestName(field, known);
   return `is not a field of this file${nearest === undefined ? '' : `: do you mean ${nearest}?`}`;
 }

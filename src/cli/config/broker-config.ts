@@ -4,7 +4,8 @@ import { REPLICAS_MAX, type RedisPromise, type ToldAppendfsync } from '../../bro
 import { isRedisUrl, parseRedisUrl, REDIS_FORMS, type RedisPlace } from '../../broker/redis/connection/redis-url.ts';
 import type { EnvironmentReader } from './environment.ts';
 
-export type FsyncConfig = { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
+export type FsyncConfig =
+  { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
 
 export interface RedisConfig extends RedisPlace {
   readonly engine: 'redis';
@@ -20,7 +21,12 @@ export type BrokerConfig =
   | { readonly engine: 'log'; readonly folder: string; readonly fsync: FsyncConfig; readonly isClockTrusted: boolean }
   | RedisConfig;
 
-export const BROKER_SETTINGS = ['HOLDLINE_BROKER', 'HOLDLINE_FSYNC', 'HOLDLINE_PROMISE', 'HOLDLINE_REDIS_APPENDFSYNC'] as const;
+export const BROKER_SETTINGS = [
+  'HOLDLINE_BROKER',
+  'HOLDLINE_FSYNC',
+  'HOLDLINE_PROMISE',
+  'HOLDLINE_REDIS_APPENDFSYNC',
+] as const;
 const FORMS = `log:<folder>, memory:, ${REDIS_FORMS}`;
 
 export function readBroker(read: EnvironmentReader): BrokerConfig {
@@ -29,10 +35,12 @@ export function readBroker(read: EnvironmentReader): BrokerConfig {
   if (read.text('HOLDLINE_PROMISE') !== undefined) {
     read.fault('HOLDLINE_PROMISE', 'is what a Redis server must keep; the embedded log is told with HOLDLINE_FSYNC');
   }
-  if (read.text('HOLDLINE_REDIS_APPENDFSYNC') !== undefined) read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'says what a Redis server is set to, and the storage is none');
+  if (read.text('HOLDLINE_REDIS_APPENDFSYNC') !== undefined)
+    read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'says what a Redis server is set to, and the storage is none');
   if (url === 'memory:') return { engine: 'memory' };
   const fsync = readFsync(read);
-  if (url.startsWith('log:') && url.length > 'log:'.length) return { engine: 'log', folder: url.slice('log:'.length), fsync, isClockTrusted: isClockTrusted(read) };
+  if (url.startsWith('log:') && url.length > 'log:'.length)
+    return { engine: 'log', folder: url.slice('log:'.length), fsync, isClockTrusted: isClockTrusted(read) };
   read.fault('HOLDLINE_BROKER', `must be ${FORMS}`);
   return { engine: 'memory' };
 }
@@ -57,9 +65,18 @@ function readFsync(read: EnvironmentReader): FsyncConfig {
 
 function readRedis(read: EnvironmentReader, url: string): RedisConfig {
   if (read.text('HOLDLINE_FSYNC') !== undefined) {
-    read.fault('HOLDLINE_FSYNC', 'is for the embedded log: a Redis server flushes as its own appendfsync says, and HOLDLINE_PROMISE is what it must keep');
+    read.fault(
+      'HOLDLINE_FSYNC',
+      'is for the embedded log: a Redis server flushes as its own appendfsync says, and HOLDLINE_PROMISE is what it must keep',
+    );
   }
-  return { engine: 'redis', ...readPlace(read, url), promise: readPromise(read), appendfsync: readAppendfsync(read), isClockTrusted: isClockTrusted(read) };
+  return {
+    engine: 'redis',
+    ...readPlace(read, url),
+    promise: readPromise(read),
+    appendfsync: readAppendfsync(read),
+    isClockTrusted: isClockTrusted(read),
+  };
 }
 
 function isClockTrusted(read: EnvironmentReader): boolean {

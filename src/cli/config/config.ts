@@ -78,7 +78,10 @@ export function readConfig(env: Environment = process.env): Config {
   const broker = readBroker(read);
   const cookieSecret = readSecret(read, 'HOLDLINE_COOKIE_SECRET');
   if (role !== 'all' && broker.engine !== 'redis') {
-    read.fault('HOLDLINE_ROLE', `a ${role} of its own needs a shared broker (redis://…), and ${broker.engine}: is not shared`);
+    read.fault(
+      'HOLDLINE_ROLE',
+      `a ${role} of its own needs a shared broker (redis://…), and ${broker.engine}: is not shared`,
+    );
   }
   const port = read.integer('PORT', 0, 65_535) ?? (role === 'worker' ? undefined : PORT);
   if (role !== 'worker') checkServed(read, { host, broker, auth, cookieSecret });
@@ -129,16 +132,29 @@ export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
 }
 
 /** What a gateway must know before it may let anybody in. */
-function checkServed(read: EnvironmentReader, { host, broker, auth, cookieSecret }: Pick<Config, 'host' | 'broker' | 'auth' | 'cookieSecret'>): void {
+function checkServed(
+  read: EnvironmentReader,
+  { host, broker, auth, cookieSecret }: Pick<Config, 'host' | 'broker' | 'auth' | 'cookieSecret'>,
+): void {
   if (broker.engine !== 'redis') {
     if (auth === undefined && !LOOPBACK.has(host)) {
-      read.fault('HOST', 'without a configured key only a loopback address is served (set HOLDLINE_JWT_SECRET, HOLDLINE_JWT_PUBLIC_KEY or HOLDLINE_JWKS)');
+      read.fault(
+        'HOST',
+        'without a configured key only a loopback address is served (set HOLDLINE_JWT_SECRET, HOLDLINE_JWT_PUBLIC_KEY or HOLDLINE_JWKS)',
+      );
     }
   } else if (auth === undefined) {
     const given = KEY_NAMES.some((name) => read.text(name) !== undefined);
-    if (!given) read.fault('HOLDLINE_JWT_SECRET', 'must be set (or HOLDLINE_JWT_PUBLIC_KEY or HOLDLINE_JWKS), to the same on every node: whoever comes back to another one of this Redis must be known there');
+    if (!given)
+      read.fault(
+        'HOLDLINE_JWT_SECRET',
+        'must be set (or HOLDLINE_JWT_PUBLIC_KEY or HOLDLINE_JWKS), to the same on every node: whoever comes back to another one of this Redis must be known there',
+      );
   } else if (auth.keys.kind !== 'secret' && cookieSecret === undefined) {
-    read.fault('HOLDLINE_COOKIE_SECRET', 'must be set, to the same on every node: it cannot be derived from a public key, and an EventSource that comes back to another node of this Redis would be refused');
+    read.fault(
+      'HOLDLINE_COOKIE_SECRET',
+      'must be set, to the same on every node: it cannot be derived from a public key, and an EventSource that comes back to another node of this Redis would be refused',
+    );
   }
 }
 
@@ -163,7 +179,8 @@ function readAuth(read: EnvironmentReader): Config['auth'] {
 function readMaxAge(read: EnvironmentReader): number | undefined {
   const text = read.text('HOLDLINE_JWT_MAX_AGE');
   const seconds = text === undefined ? undefined : parseDuration(text, TOKEN_LIFETIME_MAX_MS / 1000);
-  if (text !== undefined && seconds === undefined) read.fault('HOLDLINE_JWT_MAX_AGE', 'must be like 90s, 15m, 12h or 30d');
+  if (text !== undefined && seconds === undefined)
+    read.fault('HOLDLINE_JWT_MAX_AGE', 'must be like 90s, 15m, 12h or 30d');
   return seconds === undefined ? undefined : seconds * 1000;
 }
 
@@ -173,7 +190,10 @@ function checkKeys(read: EnvironmentReader, auth: Omit<AuthConfig, 'cookieSecret
   // Said already.
   if (keys.kind === 'secret' && keys.secret.byteLength < JWT_SECRET_BYTES_MIN) return;
   try {
-    createKeySource({ ...auth, cookieSecret: new Uint8Array() }, { clock: systemClock, fetchKeys: fetch, onFetchFailed: () => undefined });
+    createKeySource(
+      { ...auth, cookieSecret: new Uint8Array() },
+      { clock: systemClock, fetchKeys: fetch, onFetchFailed: () => undefined },
+    );
   } catch (error) {
     if (!(error instanceof InvalidKeyError)) throw error;
     read.fault(KEY_NAMES.find((name) => read.text(name) !== undefined) ?? 'HOLDLINE_JWT_ALGORITHMS', error.message);
@@ -186,11 +206,15 @@ function readKeys(read: EnvironmentReader): JwtKeyConfig | undefined {
   const [name] = given;
   const value = name === undefined ? undefined : read.text(name);
   if (name === undefined || value === undefined) return undefined;
-  if (name === 'HOLDLINE_JWT_SECRET') return { kind: 'secret', secret: readSecret(read, name) ?? new Uint8Array(JWT_SECRET_BYTES_MIN) };
+  if (name === 'HOLDLINE_JWT_SECRET')
+    return { kind: 'secret', secret: readSecret(read, name) ?? new Uint8Array(JWT_SECRET_BYTES_MIN) };
   if (name === 'HOLDLINE_JWKS' && /^https?:\/\//.test(value)) return { kind: 'jwks-url', url: value };
   try {
     if (name === 'HOLDLINE_JWT_PUBLIC_KEY') return { kind: 'public-key', pem: readKeyFile(value, '-----BEGIN') };
-    return { kind: 'jwks', document: parseJsonText(readKeyFile(value, '{'), value.startsWith('{') ? undefined : value) };
+    return {
+      kind: 'jwks',
+      document: parseJsonText(readKeyFile(value, '{'), value.startsWith('{') ? undefined : value),
+    };
   } catch (error) {
     read.fault(name, error instanceof Error ? error.message : 'cannot be read');
     return undefined;
@@ -203,7 +227,10 @@ function readSessionTtl(read: EnvironmentReader): number {
   if (value === undefined) return SESSION_TTL_MS;
   const ttlMs = (parseDuration(value, SESSION_TTL_MAX_MS / 1000) ?? 0) * 1000;
   if (ttlMs >= SESSION_TTL_MIN_MS) return ttlMs;
-  read.fault('HOLDLINE_SESSION_TTL', 'must be like 90s, 15m, 12h or 30d, from 60s to 365d: every chat is removed some time after its last use');
+  read.fault(
+    'HOLDLINE_SESSION_TTL',
+    'must be like 90s, 15m, 12h or 30d, from 60s to 365d: every chat is removed some time after its last use',
+  );
   return SESSION_TTL_MS;
 }
 
@@ -219,27 +246,35 @@ function readSecret(read: EnvironmentReader, name: Setting): Uint8Array | undefi
 function readOrigins(read: EnvironmentReader): readonly string[] {
   const origins = read.list('HOLDLINE_ORIGINS');
   const wrong = origins.find((origin) => !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/.test(origin));
-  if (wrong !== undefined) read.fault('HOLDLINE_ORIGINS', `must be origins like https://chat.example.com, and ${wrong} is none`);
+  if (wrong !== undefined)
+    read.fault('HOLDLINE_ORIGINS', `must be origins like https://chat.example.com, and ${wrong} is none`);
   return origins;
 }
 
 function readPublicUrl(read: EnvironmentReader): string | undefined {
   const url = read.text('HOLDLINE_PUBLIC_URL')?.replace(/\/$/, '').toLowerCase();
-  if (url !== undefined && !/^https?:\/\/[^/\s?#@]+$/.test(url)) read.fault('HOLDLINE_PUBLIC_URL', 'must be where browsers reach this server, like https://chat.example.com, without a path');
+  if (url !== undefined && !/^https?:\/\/[^/\s?#@]+$/.test(url))
+    read.fault(
+      'HOLDLINE_PUBLIC_URL',
+      'must be where browsers reach this server, like https://chat.example.com, without a path',
+    );
   return url;
 }
 
 function readProxies(read: EnvironmentReader): readonly string[] {
   const proxies = read.list('HOLDLINE_TRUSTED_PROXIES');
   const wrong = proxies.find((proxy) => !isAddressRange(proxy));
-  if (wrong !== undefined) read.fault('HOLDLINE_TRUSTED_PROXIES', `must be addresses or CIDR ranges, and ${wrong} is none`);
+  if (wrong !== undefined)
+    read.fault('HOLDLINE_TRUSTED_PROXIES', `must be addresses or CIDR ranges, and ${wrong} is none`);
   return proxies;
 }
 
 function isAddressRange(text: string): boolean {
   const [address = '', bits, ...more] = text.split('/');
   const bitsMax = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-  return more.length === 0 && bitsMax > 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax));
+  return (
+    more.length === 0 && bitsMax > 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax))
+  );
 }
 
 /** Without a key of yours nobody but this machine is served, whatever is set. */

@@ -17,7 +17,8 @@ const SWITCH = ['on', 'off'] as const;
 /** `port`: that of everything else. */
 export function readEdge(read: EnvironmentReader, port: number | undefined): EdgeConfig {
   const metricsPort = read.integer('HOLDLINE_METRICS_PORT', 0, 65_535);
-  if (metricsPort !== undefined && metricsPort !== 0 && metricsPort === port) read.fault('HOLDLINE_METRICS_PORT', 'must be another port than PORT');
+  if (metricsPort !== undefined && metricsPort !== 0 && metricsPort === port)
+    read.fault('HOLDLINE_METRICS_PORT', 'must be another port than PORT');
   return {
     metricsPort,
     metricsHost: read.text('HOLDLINE_METRICS_HOST') ?? '127.0.0.1',
@@ -28,8 +29,13 @@ export function readEdge(read: EnvironmentReader, port: number | undefined): Edg
 }
 
 /** For a gateway that takes tokens of a configured key, and so may be reached from anywhere. */
-export function warnOfOpenEdge({ auth, hosts }: { readonly auth: unknown; readonly hosts: readonly string[] | undefined }, logger: Logger): void {
+export function warnOfOpenEdge(
+  { auth, hosts }: { readonly auth: unknown; readonly hosts: readonly string[] | undefined },
+  logger: Logger,
+): void {
   if (auth !== undefined && hosts === undefined) {
-    logger.warn('HOLDLINE_HOSTS is not set: requests for any host name are answered, those of a page that bends its own name to this address too');
+    logger.warn(
+      'HOLDLINE_HOSTS is not set: requests for any host name are answered, those of a page that bends its own name to this address too',
+    );
   }
 }

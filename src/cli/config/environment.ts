@@ -19,7 +19,8 @@ export class EnvironmentReader {
   }
 
   throwFaults(): void {
-    if (this.#faults.length > 0) throw new UsageError(`the configuration cannot be used:\n  ${this.#faults.join('\n  ')}`);
+    if (this.#faults.length > 0)
+      throw new UsageError(`the configuration cannot be used:\n  ${this.#faults.join('\n  ')}`);
   }
 
   /** An empty value is none. */
@@ -48,7 +49,10 @@ export class EnvironmentReader {
   }
 
   list(name: Setting): readonly string[] {
-    return (this.text(name) ?? '').split(',').map((item) => item.trim()).filter((item) => item !== '');
+    return (this.text(name) ?? '')
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '');
   }
 
   integer(name: Setting, min: number, max: number): number | undefined {

@@ -47,7 +47,8 @@ class JsonScan {
   run(): string | undefined {
     for (;;) {
       this.#take(SPACE);
-      if (this.at === this.#text.length) return this.#expected === 'nothing' ? undefined : `the text ends where ${this.#wanted()} is expected`;
+      if (this.at === this.#text.length)
+        return this.#expected === 'nothing' ? undefined : `the text ends where ${this.#wanted()} is expected`;
       const fault = this.#step();
       if (fault !== undefined) return fault;
     }
@@ -100,7 +101,8 @@ class JsonScan {
   }
 
   #endOr(next: string): string | undefined {
-    const mayEnd = this.#expected === 'comma or end' || this.#expected === 'value or ]' || this.#expected === 'name or }';
+    const mayEnd =
+      this.#expected === 'comma or end' || this.#expected === 'value or ]' || this.#expected === 'name or }';
     if (!mayEnd || next !== this.#open.at(-1)?.closes) return this.#other(next);
     this.#open.pop();
     this.at += 1;
@@ -130,7 +132,8 @@ class JsonScan {
 
   #other(next: string): string {
     if (next === "'") return 'texts stand in double quotes';
-    if (next === ']' || next === '}') return `${this.#wanted()} is expected, and here is an end${this.#expected === 'name' || this.#expected === 'value' ? ': a comma too many?' : ''}`;
+    if (next === ']' || next === '}')
+      return `${this.#wanted()} is expected, and here is an end${this.#expected === 'name' || this.#expected === 'value' ? ': a comma too many?' : ''}`;
     return `${this.#wanted()} is expected`;
   }
 

@@ -7,7 +7,12 @@ export function hintOf(agent: AgentConfig | undefined, { detail = '' }: Provider
   const { url, keyEnv } = agent?.entry ?? {};
   const status = /\bHTTP (\d{3})\b/.exec(detail)?.[1];
   if (url === undefined) return undefined;
-  if (status === '401' || status === '403') return keyEnv === undefined ? 'the server wants a key, and none is configured' : `the server does not take the key in ${keyEnv}`;
+  if (status === '401' || status === '403')
+    return keyEnv === undefined
+      ? 'the server wants a key, and none is configured'
+      : `the server does not take the key in ${keyEnv}`;
   const isUnversioned = !/\/v\d/.test(new URL(url).pathname);
-  return (status === '404' || status === '405') && isUnversioned ? 'the address names no version: most servers want a base URL that ends in /v1' : undefined;
+  return (status === '404' || status === '405') && isUnversioned
+    ? 'the address names no version: most servers want a base URL that ends in /v1'
+    : undefined;
 }

@@ -3,8 +3,11 @@
 /** What is wrong with it, in words; undefined: nothing. */
 export function modelUrlFault(text: string, keyGoesTo: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') return 'must be the http(s) base URL of an OpenAI-compatible server';
-  return url.username === '' && url.password === '' ? undefined : `must not carry credentials: give the key as ${keyGoesTo}`;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    return 'must be the http(s) base URL of an OpenAI-compatible server';
+  return url.username === '' && url.password === ''
+    ? undefined
+    : `must not carry credentials: give the key as ${keyGoesTo}`;
 }
 
 /** A key that no header can carry is refused before a request would be, with the key in its message. */

@@ -6,7 +6,11 @@ const DIFFERENCE_MAX = 0.4;
 export const NAME_CHARS_MAX = 64;
 
 /** Undefined where it resembles none of the names. `compared`: the part of a name that counts. */
-export function nearestName<Name extends string>(given: string, names: readonly Name[], compared: (name: Name) => string = (name) => name): Name | undefined {
+export function nearestName<Name extends string>(
+  given: string,
+  names: readonly Name[],
+  compared: (name: Name) => string = (name) => name,
+): Name | undefined {
   if (given.length > NAME_CHARS_MAX) return undefined;
   let nearest: Name | undefined;
   let least = Infinity;

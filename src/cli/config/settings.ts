@@ -59,7 +59,8 @@ export type Setting = (typeof SETTINGS)[number];
 const TOOL_SETTINGS: ReadonlySet<string> = new Set(['HOLDLINE_CLUSTER_FOLDER']);
 const PREFIX = 'HOLDLINE_';
 /** Kubernetes gives these to every pod in the namespace of a service called `holdline` or `holdline-…`. */
-const SERVICE_LINK = /^HOLDLINE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
+const SERVICE_LINK =
+  /^HOLDLINE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
 const SERVICE_LINK_URL = /^HOLDLINE_([A-Z0-9_]+_)?PORT$/;
 /** Edits in a name that lacks our prefix and is still taken for one of ours, such as HOLDINE_BROKER. */
 const PREFIX_EDITS_MAX = 1;
@@ -71,12 +72,20 @@ export interface UnknownSetting {
 }
 
 /** Those of the names that look like a setting and are none. `known`: other names that the configuration itself mentions. */
-export function findUnknownSettings(env: Readonly<Record<string, string | undefined>>, known: ReadonlySet<string>): UnknownSetting[] {
+export function findUnknownSettings(
+  env: Readonly<Record<string, string | undefined>>,
+  known: ReadonlySet<string>,
+): UnknownSetting[] {
   return Object.entries(env).flatMap(([name, value = '']) => {
     const isKnown = (SETTINGS as readonly string[]).includes(name) || TOOL_SETTINGS.has(name) || known.has(name);
     if (isKnown || value.trim() === '' || isServiceLink(name, value)) return [];
     if (name.toUpperCase().startsWith(PREFIX)) return [{ name, nearest: nearestSetting(name) }];
-    const meant = name.length > NAME_CHARS_MAX ? undefined : SETTINGS.find((setting) => setting.startsWith(PREFIX) && edits(name.toUpperCase(), setting) <= PREFIX_EDITS_MAX);
+    const meant =
+      name.length > NAME_CHARS_MAX
+        ? undefined
+        : SETTINGS.find(
+            (setting) => setting.startsWith(PREFIX) && edits(name.toUpperCase(), setting) <= PREFIX_EDITS_MAX,
+          );
     return meant === undefined ? [] : [{ name, nearest: meant }];
   });
 }

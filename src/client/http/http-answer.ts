@@ -32,7 +32,9 @@ async function readText(response: Response): Promise<string> {
     if (bytes > ANSWER_BYTES_MAX) {
       // Closes the connection; one that has failed is closed already.
       await reader.cancel().catch(() => undefined);
-      throw ownError('not-holdline', `the answer is longer than ${ANSWER_BYTES_MAX} bytes`, { status: response.status });
+      throw ownError('not-holdline', `the answer is longer than ${ANSWER_BYTES_MAX} bytes`, {
+        status: response.status,
+      });
     }
     text += decoder.decode(value, { stream: true });
   }

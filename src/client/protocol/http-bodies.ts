@@ -2,7 +2,16 @@
 // is not what the protocol says means that something else answered, and is a `not-holdline` error.
 import { ownError } from '../chat-client-error.ts';
 import { isFields } from './wire-codec.ts';
-import type { AgentInfo, AgentList, HistoryMessage, HistoryPage, RegenerateReceipt, SendReceipt, SessionPage, SessionSummary } from './wire-events.ts';
+import type {
+  AgentInfo,
+  AgentList,
+  HistoryMessage,
+  HistoryPage,
+  RegenerateReceipt,
+  SendReceipt,
+  SessionPage,
+  SessionSummary,
+} from './wire-events.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -34,7 +43,11 @@ export function parseRunId(body: unknown): string {
 export function parseSessionPage(body: unknown): SessionPage {
   const fields = fieldsOf(body);
   const { after, more } = fields;
-  return { sessions: listOf(fields, 'sessions').map(checkSession), more: more === true, ...(typeof after === 'string' ? { after } : {}) };
+  return {
+    sessions: listOf(fields, 'sessions').map(checkSession),
+    more: more === true,
+    ...(typeof after === 'string' ? { after } : {}),
+  };
 }
 
 export function parseHistoryPage(body: unknown): HistoryPage {

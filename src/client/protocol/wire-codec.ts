@@ -1,7 +1,15 @@
 // From what came off a wire to the events this client knows. Everything is checked here once and trusted
 // afterwards. Undefined means "not for us": an unknown type, or a known one without the fields that make it
 // so; receivers ignore both [PROTOCOL §4].
-import type { ChatEvent, ContentPart, ControlEvent, MessageContent, PartKind, WireError, WireFrame } from './wire-events.ts';
+import type {
+  ChatEvent,
+  ContentPart,
+  ControlEvent,
+  MessageContent,
+  PartKind,
+  WireError,
+  WireFrame,
+} from './wire-events.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -14,7 +22,9 @@ export function parseChatEvent(frame: WireFrame): ChatEvent | undefined {
   if (!isFields(frame.data)) return undefined;
   if (frame.event.startsWith('session.')) return parseSessionEvent(frame.event, frame.data);
   if (frame.event.startsWith('message.')) return parseMessageEvent(frame.event, frame.data);
-  return typeof frame.data['runId'] === 'string' ? parseRunEvent(frame.event, frame.data['runId'], frame.data) : undefined;
+  return typeof frame.data['runId'] === 'string'
+    ? parseRunEvent(frame.event, frame.data['runId'], frame.data)
+    : undefined;
 }
 
 /** @param frame one that carried no position */
@@ -93,11 +103,21 @@ function parseRunEvent(type: string, runId: string, fields: Fields): ChatEvent |
   }
 }
 
-function parsePartEvent(type: 'part.started' | 'delta' | 'tool.result', runId: string, fields: Fields): ChatEvent | undefined {
+function parsePartEvent(
+  type: 'part.started' | 'delta' | 'tool.result',
+  runId: string,
+  fields: Fields,
+): ChatEvent | undefined {
   const { messageId, part, kind, at, text, toolCallId, result, error } = fields;
   if (type === 'tool.result') {
     if (typeof toolCallId !== 'string') return undefined;
-    return { type, runId, toolCallId, ...(result === undefined ? {} : { result }), ...(error === undefined ? {} : { error }) };
+    return {
+      type,
+      runId,
+      toolCallId,
+      ...(result === undefined ? {} : { result }),
+      ...(error === undefined ? {} : { error }),
+    };
   }
   if (!isCount(part) || !isPartKind(kind)) return undefined;
   if (type === 'part.started') {

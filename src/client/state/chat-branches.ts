@@ -24,7 +24,9 @@ export function showBranch(state: ChatState, tip: string | undefined): ChatState
   const turns = branchTo(tip, runs, prompts);
   const messages = [...oldest, ...turns.flatMap((turn) => showTurn(turn, answers.get(turn.run.runId), forks))];
   const shown = new Set(messages.map(keyOf));
-  const hidden = all.filter((message) => !shown.has(keyOf(message))).map((message) => change(message, { alternatives: undefined, answers: undefined }));
+  const hidden = all
+    .filter((message) => !shown.has(keyOf(message)))
+    .map((message) => change(message, { alternatives: undefined, answers: undefined }));
   return { ...state, tip, messages, hidden };
 }
 
@@ -38,11 +40,15 @@ export function isAnswer(message: Message): boolean {
   return message.role === 'assistant' && message.runId !== undefined;
 }
 
-function branchTo(tip: string | undefined, runs: ReadonlyMap<string, Run>, prompts: ReadonlyMap<string, Message>): readonly Turn[] {
+function branchTo(
+  tip: string | undefined,
+  runs: ReadonlyMap<string, Run>,
+  prompts: ReadonlyMap<string, Message>,
+): readonly Turn[] {
   // Each prompt once: a log whose links lead in a circle must not hold its reader for ever.
   const left = new Map(prompts);
   const turns: Turn[] = [];
-  for (let run = runs.get(tip ?? ''); run !== undefined; ) {
+  for (let run = runs.get(tip ?? ''); run !== undefined;) {
     const prompt = left.get(run.promptId ?? '');
     if (prompt === undefined) break;
     left.delete(prompt.messageId);
@@ -55,7 +61,11 @@ function branchTo(tip: string | undefined, runs: ReadonlyMap<string, Run>, promp
 /** While a prompt has no answer of its run, what else it was answered with is offered at the prompt. */
 function showTurn({ prompt, run }: Turn, answer: Message | undefined, forks: Forks): readonly Message[] {
   const answers = forks.besideRun(run);
-  const shown = change(prompt, { runId: run.runId, alternatives: forks.besidePrompt(prompt), answers: answer === undefined ? answers : undefined });
+  const shown = change(prompt, {
+    runId: run.runId,
+    alternatives: forks.besidePrompt(prompt),
+    answers: answer === undefined ? answers : undefined,
+  });
   return answer === undefined ? [shown] : [shown, change(answer, { alternatives: answers })];
 }
 

@@ -73,7 +73,9 @@ function foldMessage(state: ChatState, event: EventOf<'message.created'>): ChatS
 
 function foldEdited(state: ChatState, event: EventOf<'message.edited'>): ChatState {
   const prompt = findPrompt(state, event.messageId);
-  return prompt === undefined ? state : replaceMessage(state, prompt, { ...prompt, parts: partsOfContent(event.content) });
+  return prompt === undefined
+    ? state
+    : replaceMessage(state, prompt, { ...prompt, parts: partsOfContent(event.content) });
 }
 
 function foldQueued(state: ChatState, event: EventOf<'run.queued'>): ChatState {
@@ -159,11 +161,7 @@ function putRun(state: ChatState, run: Run): ChatState {
   return { ...state, runs: index < 0 ? [...state.runs, run] : state.runs.with(index, run) };
 }
 
-function changeParts(
-  state: ChatState,
-  runId: string,
-  change: (parts: readonly Part[]) => readonly Part[],
-): ChatState {
+function changeParts(state: ChatState, runId: string, change: (parts: readonly Part[]) => readonly Part[]): ChatState {
   const answer = findAnswer(state, runId);
   return answer === undefined ? state : withParts(state, answer, change(answer.parts));
 }
@@ -204,6 +202,12 @@ function withAnswer(state: ChatState, run: Run, messageId: string, parts: readon
   const index = state.messages.lastIndexOf(prompt);
   if (index < 0 || prompt.runId !== runId) return { ...state, hidden: [...state.hidden, answer] };
   const { answers } = prompt;
-  const turn = answers === undefined ? [prompt, answer] : [{ ...prompt, answers: undefined }, { ...answer, alternatives: answers }];
+  const turn =
+    answers === undefined
+      ? [prompt, answer]
+      : [
+          { ...prompt, answers: undefined },
+          { ...answer, alternatives: answers },
+        ];
   return { ...state, messages: [...state.messages.slice(0, index), ...turn, ...state.messages.slice(index + 1)] };
 }

@@ -39,12 +39,22 @@ export class Forks {
     return this.#alternatives(this.#answers.get(promptId), runId, (id) => [id]);
   }
 
-  #alternatives(ids: ReadonlySet<string> = new Set(), shown: string, runsOf: (id: string) => string[]): Alternatives | undefined {
+  #alternatives(
+    ids: ReadonlySet<string> = new Set(),
+    shown: string,
+    runsOf: (id: string) => string[],
+  ): Alternatives | undefined {
     if (ids.size < 2) return undefined;
     const list = [...ids];
     const index = list.indexOf(shown);
-    const lastRunOf = (id: string | undefined): string | undefined => (id === undefined ? undefined : this.#newestOf(runsOf(id)));
-    return { place: index + 1, count: list.length, previous: lastRunOf(list[index - 1]), next: lastRunOf(list[index + 1]) };
+    const lastRunOf = (id: string | undefined): string | undefined =>
+      id === undefined ? undefined : this.#newestOf(runsOf(id));
+    return {
+      place: index + 1,
+      count: list.length,
+      previous: lastRunOf(list[index - 1]),
+      next: lastRunOf(list[index + 1]),
+    };
   }
 
   #newestOf(runIds: readonly string[]): string | undefined {

@@ -188,7 +188,8 @@ export class SharedSocket {
     try {
       fresh = await this.#tokens.renew(this.#token);
     } catch {
-      if (this.#phase === 'open') this.#cancelRenewal = this.#environment.after(RENEW_AGAIN_MS, () => void this.#renew());
+      if (this.#phase === 'open')
+        this.#cancelRenewal = this.#environment.after(RENEW_AGAIN_MS, () => void this.#renew());
       return;
     }
     if (fresh === undefined || this.#phase !== 'open') return;

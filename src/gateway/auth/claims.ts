@@ -70,7 +70,8 @@ function hasAudience(aud: unknown, wanted: string): boolean {
 }
 
 function parseUser(sub: unknown): string {
-  if (typeof sub !== 'string' || sub === '' || sub.length > SUB_CHARS_MAX || hasLoneSurrogate(sub)) refuse('its sub is not a name');
+  if (typeof sub !== 'string' || sub === '' || sub.length > SUB_CHARS_MAX || hasLoneSurrogate(sub))
+    refuse('its sub is not a name');
   return sub;
 }
 

@@ -79,7 +79,8 @@ export class Credentials {
     const { authorization } = request.headers;
     if (authorization === undefined) return undefined;
     const token = /^bearer +([^\s]+) *$/i.exec(authorization)?.[1];
-    if (token === undefined) throw new GatewayError('unauthenticated', { message: 'the Authorization header is not a bearer token' });
+    if (token === undefined)
+      throw new GatewayError('unauthenticated', { message: 'the Authorization header is not a bearer token' });
     return this.#tokens.verify(token);
   }
 }

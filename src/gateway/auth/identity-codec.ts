@@ -18,13 +18,51 @@ interface StoredIdentity {
   readonly keyId?: string;
 }
 
-export function encodeIdentity({ principal, scopes, sessions, sessionPrefix, priority, isReadOnly, expiresAt, keyId }: Identity): string {
+export function encodeIdentity({
+  principal,
+  scopes,
+  sessions,
+  sessionPrefix,
+  priority,
+  isReadOnly,
+  expiresAt,
+  keyId,
+}: Identity): string {
   const { tenant, user } = principal;
-  const stored: StoredIdentity = { tenant, user, scopes: [...scopes], sessions: sessions === undefined ? null : [...sessions], sessionPrefix, priority, isReadOnly, expiresAt, keyId };
+  const stored: StoredIdentity = {
+    tenant,
+    user,
+    scopes: [...scopes],
+    sessions: sessions === undefined ? null : [...sessions],
+    sessionPrefix,
+    priority,
+    isReadOnly,
+    expiresAt,
+    keyId,
+  };
   return JSON.stringify(stored);
 }
 
 export function decodeIdentity(text: string): Identity {
-  const { tenant, user, scopes, sessions, sessionPrefix, priority, isReadOnly = true, expiresAt, keyId = SECRET_KEY_ID } = JSON.parse(text) as StoredIdentity;
-  return { principal: { tenant, user }, scopes: new Set(scopes), sessions: sessions === null ? undefined : new Set(sessions), sessionPrefix, priority, isReadOnly, expiresAt, keyId };
+  const {
+    tenant,
+    user,
+    scopes,
+    sessions,
+    sessionPrefix,
+    priority,
+    isReadOnly = true,
+    expiresAt,
+    keyId = SECRET_KEY_ID,
+  } = JSON.parse(text) as StoredIdentity;
+  return {
+    principal: { tenant, user },
+    scopes: new Set(scopes),
+    sessions: sessions === null ? undefined : new Set(sessions),
+    sessionPrefix,
+    priority,
+    isReadOnly,
+    expiresAt,
+    keyId,
+  };
 }

@@ -25,12 +25,14 @@ export interface Identity {
 
 /** @throws GatewayError forbidden */
 export function requireScope(identity: Identity, scope: Scope): void {
-  if (!identity.scopes.has(scope)) throw new GatewayError('forbidden', { message: `the token lacks the scope ${scope}` });
+  if (!identity.scopes.has(scope))
+    throw new GatewayError('forbidden', { message: `the token lacks the scope ${scope}` });
 }
 
 /** Every command calls this before it changes anything. @throws GatewayError forbidden */
 export function requireWrite(identity: Identity): void {
-  if (identity.isReadOnly) throw new GatewayError('forbidden', { message: 'the ticket only reads: ask for one with the scope chat' });
+  if (identity.isReadOnly)
+    throw new GatewayError('forbidden', { message: 'the ticket only reads: ask for one with the scope chat' });
 }
 
 export function covers(identity: Identity, sessionId: string): boolean {
@@ -43,6 +45,7 @@ const RANK: Record<RunPriority, number> = { low: 0, normal: 1, high: 2 };
 export function grantPriority(identity: Identity, asked: RunPriority | undefined): RunPriority {
   const ceiling = identity.priority;
   if (asked === undefined) return RANK[ceiling] < RANK.normal ? ceiling : 'normal';
-  if (RANK[asked] > RANK[ceiling]) throw new GatewayError('forbidden', { message: `the token allows no priority above ${ceiling}` });
+  if (RANK[asked] > RANK[ceiling])
+    throw new GatewayError('forbidden', { message: `the token allows no priority above ${ceiling}` });
   return asked;
 }

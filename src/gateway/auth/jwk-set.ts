@@ -36,7 +36,9 @@ export class JwkSet {
 
   /** Without a name, only where exactly one key could be meant. */
   find(algorithm: JwtAlgorithm, kid: string | undefined): VerifyingKey | undefined {
-    const fitting = this.#keys.filter((one) => fitsAlgorithm(one.verifying.key, algorithm) && (one.algorithm ?? algorithm) === algorithm);
+    const fitting = this.#keys.filter(
+      (one) => fitsAlgorithm(one.verifying.key, algorithm) && (one.algorithm ?? algorithm) === algorithm,
+    );
     const found = kid === undefined ? fitting : fitting.filter((one) => one.kid === kid);
     return found.length === 1 ? found[0]?.verifying : undefined;
   }
@@ -53,7 +55,13 @@ function parseKey(jwk: unknown): NamedKey[] {
   const { kid, alg } = jwk;
   try {
     const key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
-    return [{ kid: typeof kid === 'string' ? kid : undefined, algorithm: typeof alg === 'string' ? alg : undefined, verifying: { id: keyIdOf(key), key } }];
+    return [
+      {
+        kid: typeof kid === 'string' ? kid : undefined,
+        algorithm: typeof alg === 'string' ? alg : undefined,
+        verifying: { id: keyIdOf(key), key },
+      },
+    ];
   } catch (error) {
     if (error instanceof Error) return [];
     throw error;

@@ -14,7 +14,8 @@ const CURVES: ReadonlyMap<string, JwtAlgorithm> = new Map([
 export function fitsAlgorithm(key: KeyObject, algorithm: JwtAlgorithm): boolean {
   if (key.type === 'secret') return algorithm.startsWith('HS');
   const { asymmetricKeyType, asymmetricKeyDetails } = key;
-  if (asymmetricKeyType === 'rsa') return isRsa(algorithm) && (asymmetricKeyDetails?.modulusLength ?? 0) >= RSA_BITS_MIN;
+  if (asymmetricKeyType === 'rsa')
+    return isRsa(algorithm) && (asymmetricKeyDetails?.modulusLength ?? 0) >= RSA_BITS_MIN;
   return algorithm === naturalAlgorithm(key);
 }
 

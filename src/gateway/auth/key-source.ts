@@ -29,5 +29,8 @@ export const SECRET_KEY_ID = 'secret';
 
 export function keyIdOf(key: KeyObject): string {
   if (key.type === 'secret') return SECRET_KEY_ID;
-  return createHash('sha256').update(key.export({ type: 'spki', format: 'der' })).digest('base64url').slice(0, KEY_ID_CHARS);
+  return createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('base64url')
+    .slice(0, KEY_ID_CHARS);
 }

@@ -3,7 +3,11 @@
 import type { StopSignal } from '../../base/stop-signal.ts';
 
 /** Stops reading, and closes the connection, where the body is longer or the signal fires. @throws Error then */
-export async function readBounded(body: ReadableStream<Uint8Array> | null, bytesMax: number, signal: StopSignal): Promise<string> {
+export async function readBounded(
+  body: ReadableStream<Uint8Array> | null,
+  bytesMax: number,
+  signal: StopSignal,
+): Promise<string> {
   if (body === null) return '';
   const reader = body.getReader();
   // The reader is told by itself: Node's fetch holds its signal by a weak reference, and after a garbage collection an

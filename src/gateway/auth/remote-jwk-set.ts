@@ -17,7 +17,10 @@ export const JWKS_TIMEOUT_MS = 5_000;
 export const JWKS_BYTES_MAX = 256 * 1024;
 
 /** The part of `fetch` that is used. */
-export type FetchKeys = (url: URL, init: { readonly redirect: 'error'; readonly signal: AbortSignal }) => Promise<Pick<Response, 'ok' | 'status' | 'body'>>;
+export type FetchKeys = (
+  url: URL,
+  init: { readonly redirect: 'error'; readonly signal: AbortSignal },
+) => Promise<Pick<Response, 'ok' | 'status' | 'body'>>;
 
 export interface RemoteJwkSetDeps {
   readonly clock: Clock;

@@ -15,10 +15,18 @@ export class StreamCookie {
 
   /** A Set-Cookie header. `secure`: browsers reach this server over TLS, so the cookie never travels without. */
   write(identity: Identity, sessionId: string, options: { readonly now: number; readonly secure: boolean }): string {
-    const body = Buffer.from(encodeIdentity({ ...identity, isReadOnly: true, sessions: new Set([sessionId]) })).toString('base64url');
+    const body = Buffer.from(
+      encodeIdentity({ ...identity, isReadOnly: true, sessions: new Set([sessionId]) }),
+    ).toString('base64url');
     const maxAgeS = Math.max(0, Math.floor((identity.expiresAt - options.now) / 1000));
     // Nothing here needs quoting: base64url, an id, a number.
-    const attributes = [`Path=/v1/sessions/${sessionId}/events`, `Max-Age=${maxAgeS}`, 'HttpOnly', 'SameSite=Strict', ...(options.secure ? ['Secure'] : [])];
+    const attributes = [
+      `Path=/v1/sessions/${sessionId}/events`,
+      `Max-Age=${maxAgeS}`,
+      'HttpOnly',
+      'SameSite=Strict',
+      ...(options.secure ? ['Secure'] : []),
+    ];
     return [`${STREAM_COOKIE}=${body}.${this.#sign(body)}`, ...attributes].join('; ');
   }
 

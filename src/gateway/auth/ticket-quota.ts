@@ -27,7 +27,10 @@ export class TicketQuota {
     const good = (this.#bought.get(user) ?? []).filter((until) => until > now);
     const [first = now] = good;
     if (good.length >= this.#ticketsMax) {
-      throw new GatewayError('too-many', { message: `one user has at most ${this.#ticketsMax} tickets at once`, retryAfterMs: first - now });
+      throw new GatewayError('too-many', {
+        message: `one user has at most ${this.#ticketsMax} tickets at once`,
+        retryAfterMs: first - now,
+      });
     }
     this.#bought.delete(user);
     this.#bought.set(user, [...good, now + this.#ttlMs]);

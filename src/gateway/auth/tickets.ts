@@ -45,7 +45,12 @@ export class Tickets {
   readonly #ttlMs: number;
   readonly #quota: TicketQuota;
 
-  constructor(broker: Broker, clock: Clock, newId: () => string, { ticketTtlMs, ticketsPerUserMax }: Pick<GatewayConfig, 'ticketTtlMs' | 'ticketsPerUserMax'>) {
+  constructor(
+    broker: Broker,
+    clock: Clock,
+    newId: () => string,
+    { ticketTtlMs, ticketsPerUserMax }: Pick<GatewayConfig, 'ticketTtlMs' | 'ticketsPerUserMax'>,
+  ) {
     this.#broker = broker;
     this.#clock = clock;
     this.#newId = newId;
@@ -58,13 +63,19 @@ export class Tickets {
     this.#quota.take(buyer.principal);
     const now = this.#clock.now();
     const expiresAt = Math.min(now + this.#ttlMs, buyer.expiresAt);
-    const bearer = { ...buyer, isReadOnly: scope === 'read', ...(sessionId === undefined ? {} : { sessions: new Set([sessionId]) }) };
+    const bearer = {
+      ...buyer,
+      isReadOnly: scope === 'read',
+      ...(sessionId === undefined ? {} : { sessions: new Set([sessionId]) }),
+    };
     const ticket = this.#newId();
     const stored: StoredTicket = { until: expiresAt, bearer: encodeIdentity(bearer), purpose };
     const record = { major: true, data: JSON.stringify(stored) };
     const ttlMs = Math.max(1, Math.ceil(expiresAt - now));
     // Who has no ticket cannot come back to a stream: it is gone after seconds, while a full device stays full for longer.
-    await this.#broker.append([{ topic: topicOf(ticket), records: [record], expect: { absent: true }, ttlMs, mayUseReserve: 'half' }]);
+    await this.#broker.append([
+      { topic: topicOf(ticket), records: [record], expect: { absent: true }, ttlMs, mayUseReserve: 'half' },
+    ]);
     return { ticket, expiresAt };
   }
 
@@ -76,7 +87,10 @@ export class Tickets {
     const item = result.kind === 'batch' ? result.items[0] : undefined;
     if (item?.kind !== 'record') refuse();
     const { until, bearer, purpose: bought = 'stream' } = JSON.parse(item.data) as StoredTicket;
-    if (bought !== purpose) throw new GatewayError('forbidden', { message: `the ticket is for a ${bought}: ask for one with the purpose ${purpose}` });
+    if (bought !== purpose)
+      throw new GatewayError('forbidden', {
+        message: `the ticket is for a ${bought}: ask for one with the purpose ${purpose}`,
+      });
     // Of all who have read it, one removes it.
     if (!(await this.#broker.remove(topic))) refuse();
     const identity = decodeIdentity(bearer);

@@ -22,11 +22,20 @@ export function createKeySource({ keys, algorithms }: AuthConfig, deps: RemoteJw
       return singleKey(secretKey(keys.secret), algorithms ?? ['HS256']);
     case 'public-key': {
       const key = publicKey(keys.pem);
-      return singleKey(key, algorithms ?? [naturalAlgorithm(key) ?? invalid('no algorithm is known for this kind of public key')]);
+      return singleKey(
+        key,
+        algorithms ?? [naturalAlgorithm(key) ?? invalid('no algorithm is known for this kind of public key')],
+      );
     }
     case 'jwks': {
       const set = JwkSet.parse(keys.document) ?? invalid('not a JWK set with a usable key');
-      return { algorithms: asymmetric(algorithms), generation: 0, refreshIfStale: () => undefined, find: async (alg, kid) => set.find(alg, kid), holds: (id) => set.holds(id) };
+      return {
+        algorithms: asymmetric(algorithms),
+        generation: 0,
+        refreshIfStale: () => undefined,
+        find: async (alg, kid) => set.find(alg, kid),
+        holds: (id) => set.holds(id),
+      };
     }
     case 'jwks-url':
       return new RemoteJwkSet(checkedUrl(keys.url), asymmetric(algorithms), deps);
@@ -39,7 +48,13 @@ function singleKey(key: KeyObject, algorithms: readonly JwtAlgorithm[]): KeySour
   const misfit = algorithms.find((algorithm) => !fitsAlgorithm(key, algorithm));
   if (misfit !== undefined || algorithms.length === 0) invalid(`the key does not fit the algorithm ${misfit ?? ''}`);
   const id = keyIdOf(key);
-  return { algorithms: new Set(algorithms), generation: 0, refreshIfStale: () => undefined, find: async () => ({ id, key }), holds: (keyId) => keyId === id };
+  return {
+    algorithms: new Set(algorithms),
+    generation: 0,
+    refreshIfStale: () => undefined,
+    find: async () => ({ id, key }),
+    holds: (keyId) => keyId === id,
+  };
 }
 
 function secretKey(secret: Uint8Array): KeyObject {
@@ -59,7 +74,8 @@ function publicKey(pem: string): KeyObject {
 
 /** A shared secret in a published set would let anybody sign. */
 function asymmetric(algorithms: readonly JwtAlgorithm[] = JWKS_DEFAULT): ReadonlySet<JwtAlgorithm> {
-  if (algorithms.length === 0 || algorithms.some((one) => HMAC.includes(one))) invalid('a JWK set verifies public-key algorithms only');
+  if (algorithms.length === 0 || algorithms.some((one) => HMAC.includes(one)))
+    invalid('a JWK set verifies public-key algorithms only');
   return new Set(algorithms);
 }
 

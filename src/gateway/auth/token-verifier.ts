@@ -63,7 +63,8 @@ export class TokenVerifier {
 
   async #verify(token: string): Promise<Identity> {
     const [head = '', payload = '', signature = '', ...more] = token.split('.');
-    if (more.length > 0 || ![head, payload, signature].every((part) => SEGMENT.test(part))) refuse('it is not a signed JWT');
+    if (more.length > 0 || ![head, payload, signature].every((part) => SEGMENT.test(part)))
+      refuse('it is not a signed JWT');
     const { algorithm, kid } = this.#parseHead(head);
     const key = await this.#keys.find(algorithm, kid);
     if (key === undefined || !hasValidSignature(token, algorithm, key.key)) refuse('its signature is not ours');
@@ -79,7 +80,8 @@ export class TokenVerifier {
     // What must be understood and is not must be refused, and we understand no extension. [RFC 7515 §4.1.11]
     if (head['crit'] !== undefined || head['b64'] !== undefined) refuse('it needs an extension');
     if (kid !== undefined && typeof kid !== 'string') refuse('its kid is not text');
-    if (typ !== undefined && (typeof typ !== 'string' || !/^(application\/)?(at\+)?jwt$/i.test(typ))) refuse('its typ is not JWT');
+    if (typ !== undefined && (typeof typ !== 'string' || !/^(application\/)?(at\+)?jwt$/i.test(typ)))
+      refuse('its typ is not JWT');
     return { algorithm, kid };
   }
 

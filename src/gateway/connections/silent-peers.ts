@@ -33,7 +33,8 @@ export class SilentPeers {
   look(): void {
     const { clock, connections } = this.#options;
     const now = clock.mono();
-    if (this.#isLooking || connections.live.sse === 0 || this.#tables.size === 0 || now - this.#lookedAt < LOOK_MS) return;
+    if (this.#isLooking || connections.live.sse === 0 || this.#tables.size === 0 || now - this.#lookedAt < LOOK_MS)
+      return;
     this.#lookedAt = now;
     this.#isLooking = true;
     void this.#look();

@@ -7,6 +7,11 @@ export interface SpreadDeps {
   readonly random: () => number;
 }
 
-export function spread<T>(items: readonly T[], windowMs: number, { clock, random }: SpreadDeps, visit: (item: T) => void): Timer[] {
+export function spread<T>(
+  items: readonly T[],
+  windowMs: number,
+  { clock, random }: SpreadDeps,
+  visit: (item: T) => void,
+): Timer[] {
   return items.map((item, i) => clock.after(Math.floor(((i + random()) / items.length) * windowMs), () => visit(item)));
 }

@@ -10,14 +10,22 @@ export interface SilentPeer {
 
 /** Established, with the timer of a retransmission (01) or of a probe of a closed window (04), and how often each was sent
  *  without any answer. An answer sets the counts back to 0. */
-const LINE = /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) 01 [0-9A-F]{8}:[0-9A-F]{8} 0([14]):[0-9A-F]{8} ([0-9A-F]{8}) +\d+ +(\d+) /gm;
+const LINE =
+  /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) 01 [0-9A-F]{8}:[0-9A-F]{8} 0([14]):[0-9A-F]{8} ([0-9A-F]{8}) +\d+ +(\d+) /gm;
 
 /** `lines`: whole lines of the table. */
 export function silentPeers(lines: string, triesMax: number): SilentPeer[] {
   const found: SilentPeer[] = [];
-  for (const [, localPort = '', address = '', port = '', timer, retransmits = '', probes = ''] of lines.matchAll(LINE)) {
+  for (const [, localPort = '', address = '', port = '', timer, retransmits = '', probes = ''] of lines.matchAll(
+    LINE,
+  )) {
     const tries = timer === '1' ? Number.parseInt(retransmits, 16) : Number(probes);
-    if (tries >= triesMax) found.push({ address: readAddress(address), port: Number.parseInt(port, 16), localPort: Number.parseInt(localPort, 16) });
+    if (tries >= triesMax)
+      found.push({
+        address: readAddress(address),
+        port: Number.parseInt(port, 16),
+        localPort: Number.parseInt(localPort, 16),
+      });
   }
   return found;
 }
@@ -39,6 +47,8 @@ function readAddress(hex: string): string {
   });
   if (bytes.length === 4) return bytes.join('.');
   if (bytes.slice(0, 12).join() === '0,0,0,0,0,0,0,0,0,0,255,255') return bytes.slice(12).join('.');
-  const groups = Array.from({ length: 8 }, (_, i) => (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16));
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16),
+  );
   return canonicalAddress(groups.join(':')) ?? '';
 }

@@ -9,15 +9,22 @@ import { decodeUtf8, parseJson } from '../json/parse-json.ts';
 
 export function installBodyParser(app: HttpApp, budget: ParseBudget): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) => {
-    // Where every field may be left out, so may the braces.
-    if (bytes.length === 0) return {};
-    if (request.identity !== null) budget.spend(request.identity.principal, bytes.length);
-    const text = decodeUtf8(bytes);
-    const parsed = text === undefined ? undefined : parseJson(text);
-    if (parsed === undefined) throw text !== undefined && boundExceeded(text) === 'values' ? tooManyValues() : new GatewayError('invalid-json');
-    return parsed.value;
-  });
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, bytes: Buffer) => {
+      // Where every field may be left out, so may the braces.
+      if (bytes.length === 0) return {};
+      if (request.identity !== null) budget.spend(request.identity.principal, bytes.length);
+      const text = decodeUtf8(bytes);
+      const parsed = text === undefined ? undefined : parseJson(text);
+      if (parsed === undefined)
+        throw text !== undefined && boundExceeded(text) === 'values'
+          ? tooManyValues()
+          : new GatewayError('invalid-json');
+      return parsed.value;
+    },
+  );
   app.addHook('preValidation', async (request) => {
     if (request.body === undefined && request.method !== 'GET' && request.method !== 'HEAD') request.body = {};
   });

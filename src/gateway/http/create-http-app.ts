@@ -16,7 +16,12 @@ export interface HttpAppDeps extends RefusalDeps {
   readonly metrics: Pick<Metrics, 'countRefusedSocket'>;
 }
 
-export function createHttpApp(config: GatewayConfig, logger: FastifyBaseLogger, newId: () => string, deps: HttpAppDeps): HttpApp {
+export function createHttpApp(
+  config: GatewayConfig,
+  logger: FastifyBaseLogger,
+  newId: () => string,
+  deps: HttpAppDeps,
+): HttpApp {
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),

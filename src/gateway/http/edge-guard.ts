@@ -50,7 +50,8 @@ function refuseForeignHost(request: FastifyRequest, hosts: readonly string[] | u
   const given = rawHeaders.filter((_, i) => i % 2 === 0 && rawHeaders[i]?.toLowerCase() === 'host').length;
   if (given > 1) throw new GatewayError('invalid-request', { message: 'more than one Host' });
   // Only a proxy is spoken to with whole URLs, and we are none.
-  if (!request.raw.url?.startsWith('/')) throw new GatewayError('invalid-request', { message: 'the request target is not a path' });
+  if (!request.raw.url?.startsWith('/'))
+    throw new GatewayError('invalid-request', { message: 'the request target is not a path' });
   if (hosts === undefined) return;
   const name = (request.headers.host ?? '').toLowerCase().replace(/:\d{1,5}$/, '');
   if (!hosts.includes(name)) throw new GatewayError('host-refused');
@@ -76,7 +77,11 @@ function checkOrigin(request: FastifyRequest, reply: FastifyReply, origins: read
 }
 
 function isPreflight(request: FastifyRequest): boolean {
-  return request.method === 'OPTIONS' && request.headers.origin !== undefined && request.headers['access-control-request-method'] !== undefined;
+  return (
+    request.method === 'OPTIONS' &&
+    request.headers.origin !== undefined &&
+    request.headers['access-control-request-method'] !== undefined
+  );
 }
 
 function answerPreflight(reply: FastifyReply, isAllowed: boolean): FastifyReply {

@@ -19,7 +19,8 @@ export function installErrorReplies(app: HttpApp): void {
 
 export function replyError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const mapped = mapError(fromFastify(error, request.routeOptions.bodyLimit));
-  if (isClientGone(error) && request.raw.socket.destroyed) request.log.debug({ err: error, route: request.routeOptions.url }, 'the client went away');
+  if (isClientGone(error) && request.raw.socket.destroyed)
+    request.log.debug({ err: error, route: request.routeOptions.url }, 'the client went away');
   else if (mapped.isDefect) request.log.error({ err: error, route: request.routeOptions.url }, 'request failed');
   if (mapped.retryAfterMs !== undefined) reply.header('retry-after', retryAfterSeconds(mapped));
   if (mapped.status === 401) reply.header('www-authenticate', 'Bearer');
@@ -40,11 +41,18 @@ function fromFastify(error: unknown, bodyBytesMax: number): unknown {
   const options: GatewayErrorOptions = { cause: error };
   if (error.validation !== undefined) {
     const where = error.validationContext ?? 'request';
-    const details = error.validation.map((fault) => ({ path: `${where}${fault.instancePath}`, message: sentenceOf(fault) }));
+    const details = error.validation.map((fault) => ({
+      path: `${where}${fault.instancePath}`,
+      message: sentenceOf(fault),
+    }));
     return new GatewayError('invalid-request', { ...options, details });
   }
   const code = FASTIFY_CODES.get(error.code);
-  if (code === 'too-large') return new GatewayError(code, { ...options, message: `the request is too large: its body has at most ${bodyBytesMax} bytes` });
+  if (code === 'too-large')
+    return new GatewayError(code, {
+      ...options,
+      message: `the request is too large: its body has at most ${bodyBytesMax} bytes`,
+    });
   if (code !== undefined) return new GatewayError(code, options);
   const status = error.statusCode ?? 500;
   return status >= 400 && status < 500 ? new GatewayError('invalid-request', options) : error;
@@ -53,11 +61,18 @@ function fromFastify(error: unknown, bodyBytesMax: number): unknown {
 /** The validator's own sentences say that a value is not allowed, and not which ones are. */
 function sentenceOf({ keyword, params, message }: FastifySchemaValidationError): string | undefined {
   if (keyword === 'const') return `must be ${JSON.stringify(params['allowedValue'])}`;
-  return keyword === 'enum' && Array.isArray(params['allowedValues']) ? `must be one of ${params['allowedValues'].join(', ')}` : message;
+  return keyword === 'enum' && Array.isArray(params['allowedValues'])
+    ? `must be one of ${params['allowedValues'].join(', ')}`
+    : message;
 }
 
 function isFastifyError(error: unknown): error is FastifyError {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && (error.code.startsWith('FST_') || 'validation' in error);
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    typeof error.code === 'string' &&
+    (error.code.startsWith('FST_') || 'validation' in error)
+  );
 }
 
 const PARSER_CODES: ReadonlyMap<string, GatewayErrorCode> = new Map([
@@ -72,7 +87,11 @@ export interface RefusalDeps {
 
 /** For Node's `clientError`. The error holds the bytes that were sent, tokens included: it is not logged. Bytes behind a
  *  whole request are refused by the end of the connection: the client would take a second answer for one of the first. */
-export async function refuseRawClient(error: Error & { readonly code?: string }, socket: Socket, { clock, lastRequests }: RefusalDeps): Promise<void> {
+export async function refuseRawClient(
+  error: Error & { readonly code?: string },
+  socket: Socket,
+  { clock, lastRequests }: RefusalDeps,
+): Promise<void> {
   const answer = answerUnderWay(socket);
   if (error.code === 'ECONNRESET' || !socket.writable || (answer?.headersSent === true && !answer.req.complete)) {
     socket.destroy();

@@ -28,8 +28,18 @@ const CHUNK_CHARS = 64 * 1024;
 const RETRY_MS = 2_000;
 
 export class PageReads {
-  readonly #pages = new FairGate({ insideMax: PAGES_MAX, insidePerUserMax: PAGES_PER_USER_MAX, waitingMax: PAGES_WAITING_MAX, waitingPerUserMax: PAGES_WAITING_PER_USER_MAX });
-  readonly #reads = new FairGate({ insideMax: READS_MAX, insidePerUserMax: READS_PER_USER_MAX, waitingMax: PAGES_WAITING_MAX, waitingPerUserMax: PAGES_WAITING_PER_USER_MAX });
+  readonly #pages = new FairGate({
+    insideMax: PAGES_MAX,
+    insidePerUserMax: PAGES_PER_USER_MAX,
+    waitingMax: PAGES_WAITING_MAX,
+    waitingPerUserMax: PAGES_WAITING_PER_USER_MAX,
+  });
+  readonly #reads = new FairGate({
+    insideMax: READS_MAX,
+    insidePerUserMax: READS_PER_USER_MAX,
+    waitingMax: PAGES_WAITING_MAX,
+    waitingPerUserMax: PAGES_WAITING_PER_USER_MAX,
+  });
   readonly #sockets = new WeakMap<Socket, Set<() => void>>();
 
   /** For the routes that answer with a page: waits for the user's turn, and holds it until the answer has left.
@@ -88,8 +98,16 @@ export class PageReads {
 const NEVER = new StopController();
 
 function mustHaveRoom(gate: FairGate, user: string): void {
-  if (gate.isCrowdedBy(user)) throw new GatewayError('too-many', { message: 'too many pages are being read by this user', retryAfterMs: RETRY_MS });
-  if (gate.isCrowded) throw new GatewayError('node-full', { message: 'too many pages are being read on this node', retryAfterMs: RETRY_MS });
+  if (gate.isCrowdedBy(user))
+    throw new GatewayError('too-many', {
+      message: 'too many pages are being read by this user',
+      retryAfterMs: RETRY_MS,
+    });
+  if (gate.isCrowded)
+    throw new GatewayError('node-full', {
+      message: 'too many pages are being read on this node',
+      retryAfterMs: RETRY_MS,
+    });
 }
 
 /** A whole answer, or its pieces. */
@@ -112,7 +130,11 @@ function* joined(first: string, second: string, rest: Iterable<string>): Generat
   yield* rest;
 }
 
-function* jsonPieces(list: string, items: readonly unknown[], rest: Readonly<Record<string, unknown>>): Generator<string, void, undefined> {
+function* jsonPieces(
+  list: string,
+  items: readonly unknown[],
+  rest: Readonly<Record<string, unknown>>,
+): Generator<string, void, undefined> {
   let text = `{${JSON.stringify(list)}:[`;
   let separator = '';
   for (const item of items) {

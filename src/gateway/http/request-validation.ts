@@ -29,7 +29,11 @@ export function excerpt(value: unknown): unknown {
     if (typeof one !== 'object' || one === null) return one;
     const shown = Math.max(1, Math.min(left, LOOKED_AT_MAX));
     if (Array.isArray(one)) return one.slice(0, shown).map(copy);
-    return Object.fromEntries(Object.entries(one).slice(0, shown).map(([name, field]) => [name, copy(field)]));
+    return Object.fromEntries(
+      Object.entries(one)
+        .slice(0, shown)
+        .map(([name, field]) => [name, copy(field)]),
+    );
   };
   return copy(value);
 }
@@ -40,7 +44,8 @@ function readNumbers(schema: TSchema, given: unknown): unknown {
   return Object.fromEntries(
     Object.entries(given).map(([name, value]) => {
       const property = Object.hasOwn(properties, name) ? properties[name] : undefined;
-      const isNumber = isFields(property) && property['type'] === 'integer' && typeof value === 'string' && WHOLE.test(value);
+      const isNumber =
+        isFields(property) && property['type'] === 'integer' && typeof value === 'string' && WHOLE.test(value);
       return [name, isNumber ? Number(value) : value];
     }),
   );

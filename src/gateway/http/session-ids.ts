@@ -43,7 +43,9 @@ export class SessionIds {
     const ref = await this.find(identity, sessionId);
     if (this.#deps.scope !== 'claimed' || claims(identity, sessionId)) return ref;
     if (owns(identity.principal, await this.#deps.log.load(ref))) return ref;
-    throw new GatewayError('forbidden', { message: 'the token does not name this session id, and makes no session of it' });
+    throw new GatewayError('forbidden', {
+      message: 'the token does not name this session id, and makes no session of it',
+    });
   }
 
   /** With an id that nobody can have guessed. @throws SessionError not-found */

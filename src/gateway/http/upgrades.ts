@@ -27,7 +27,14 @@ export function upgradesFor(app: HttpApp, deps: UpgradesDeps): Server {
   return accepted;
 }
 
-async function handUpgrade(app: HttpApp, { clock, lastRequests }: UpgradesDeps, accepted: Server, request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+async function handUpgrade(
+  app: HttpApp,
+  { clock, lastRequests }: UpgradesDeps,
+  accepted: Server,
+  request: IncomingMessage,
+  socket: Socket,
+  head: Buffer,
+): Promise<void> {
   if (lastRequests.refuse(socket)) {
     // Node reads no more from it: read on, so that the end of the client is noticed.
     socket.resume().once('end', () => socket.destroySoon());
@@ -47,7 +54,8 @@ async function handUpgrade(app: HttpApp, { clock, lastRequests }: UpgradesDeps, 
 
 /** For every request that the plugin does not see. @throws GatewayError no-such-route */
 export function refuseForeignUpgrade(request: IncomingMessage): void {
-  if (isSocketUpgrade(request) && pathOf(request) !== SOCKET_PATH) throw new GatewayError('no-such-route', { message: 'there is no WebSocket at this address' });
+  if (isSocketUpgrade(request) && pathOf(request) !== SOCKET_PATH)
+    throw new GatewayError('no-such-route', { message: 'there is no WebSocket at this address' });
 }
 
 function isSocketUpgrade({ headers }: IncomingMessage): boolean {

@@ -5,7 +5,10 @@ import { AGENT_NAME } from '../../session/agent-limits.ts';
 
 export const ID_CHARS_MAX = 128;
 
-export const sessionIdSchema = Type.String({ pattern: '^[A-Za-z0-9_-]{1,128}$', description: '`[A-Za-z0-9_-]{1,128}`' });
+export const sessionIdSchema = Type.String({
+  pattern: '^[A-Za-z0-9_-]{1,128}$',
+  description: '`[A-Za-z0-9_-]{1,128}`',
+});
 
 /** As a path names it: what cannot be an id is a session that does not exist, not a bad request. */
 export const sessionParams = Type.Object({ sessionId: Type.String() });
@@ -17,16 +20,24 @@ export const positionSchema = Type.String({ maxLength: 64, description: '`<epoch
 
 export const titleSchema = Type.String({ maxLength: 512 });
 
-export const metadataSchema = Type.Record(Type.String({ maxLength: ID_CHARS_MAX }), Type.Unknown(), { maxProperties: 64 });
+export const metadataSchema = Type.Record(Type.String({ maxLength: ID_CHARS_MAX }), Type.Unknown(), {
+  maxProperties: 64,
+});
 
 export const prioritySchema = Type.Union([Type.Literal('high'), Type.Literal('normal'), Type.Literal('low')]);
 
 /** Parts are kept as they came: models differ in what they know. */
-const contentPartSchema = Type.Object({ type: Type.String({ minLength: 1, maxLength: 64 }) }, { additionalProperties: true });
+const contentPartSchema = Type.Object(
+  { type: Type.String({ minLength: 1, maxLength: 64 }) },
+  { additionalProperties: true },
+);
 
-const contentSchema = Type.Union([Type.String({ minLength: 1 }), Type.Array(contentPartSchema, { minItems: 1, maxItems: 256 })], {
-  description: 'text, or OpenAI-style content parts',
-});
+const contentSchema = Type.Union(
+  [Type.String({ minLength: 1 }), Type.Array(contentPartSchema, { minItems: 1, maxItems: 256 })],
+  {
+    description: 'text, or OpenAI-style content parts',
+  },
+);
 
 const messageIdSchema = Type.String({ pattern: '^[A-Za-z0-9_.:-]{1,128}$' });
 
@@ -67,5 +78,10 @@ export type EditBody = Type.Static<typeof editSchema>;
 export type PromptBody = Type.Static<typeof promptSchema>;
 
 export const errorSchema = Type.Object({
-  error: Type.Object({ code: Type.String(), message: Type.String(), retryable: Type.Boolean(), details: Type.Optional(Type.Unknown()) }),
+  error: Type.Object({
+    code: Type.String(),
+    message: Type.String(),
+    retryable: Type.Boolean(),
+    details: Type.Optional(Type.Unknown()),
+  }),
 });

@@ -72,7 +72,9 @@ export class Admission {
   checkSubscriptions(user: Principal): void {
     const { subscriptionsPerUserMax } = this.#limits;
     if ((this.#subscriptions.get(userKey(user)) ?? 0) >= subscriptionsPerUserMax) {
-      throw new GatewayError('too-many', { message: `one user follows at most ${subscriptionsPerUserMax} chats here: unsubscribe from one` });
+      throw new GatewayError('too-many', {
+        message: `one user follows at most ${subscriptionsPerUserMax} chats here: unsubscribe from one`,
+      });
     }
   }
 

@@ -17,22 +17,32 @@ const agentSchema = Type.Object({
 const response = {
   200: Type.Object({
     agents: Type.Array(agentSchema),
-    isComplete: Type.Boolean({ description: 'false: this gateway was told of no agents, and takes prompts for any name' }),
+    isComplete: Type.Boolean({
+      description: 'false: this gateway was told of no agents, and takes prompts for any name',
+    }),
   }),
   '4xx': errorSchema,
 };
 
-export function agentsRoutes(app: HttpApp, { config }: { readonly config: Pick<GatewayConfig, 'agents' | 'defaultAgent'> }): void {
+export function agentsRoutes(
+  app: HttpApp,
+  { config }: { readonly config: Pick<GatewayConfig, 'agents' | 'defaultAgent'> },
+): void {
   const { agents: known, defaultAgent } = config;
   // Field by field: what else is known of an agent, such as what it is told, is nobody's business.
-  const agents = [...(known ?? [])].map(([name, { description, model, models = [], promptCharsMax, isDemo = false }]) => ({
-    name,
-    ...(description === undefined ? {} : { description }),
-    model,
-    models: [...new Set([model, ...models])],
-    ...(promptCharsMax === undefined ? {} : { promptCharsMax }),
-    isDefault: name === defaultAgent,
-    isDemo,
+  const agents = [...(known ?? [])].map(
+    ([name, { description, model, models = [], promptCharsMax, isDemo = false }]) => ({
+      name,
+      ...(description === undefined ? {} : { description }),
+      model,
+      models: [...new Set([model, ...models])],
+      ...(promptCharsMax === undefined ? {} : { promptCharsMax }),
+      isDefault: name === defaultAgent,
+      isDemo,
+    }),
+  );
+  app.get('/v1/agents', { schema: { tags: ['agents'], response } }, async () => ({
+    agents,
+    isComplete: known !== undefined,
   }));
-  app.get('/v1/agents', { schema: { tags: ['agents'], response } }, async () => ({ agents, isComplete: known !== undefined }));
 }

@@ -8,8 +8,12 @@ const body = Type.Object({ runId: Type.Optional(Type.String({ maxLength: 128 }))
 const response = { 202: Type.Object({ runId: Type.String() }), '4xx': errorSchema };
 
 export function cancelRoutes(app: HttpApp, commands: ChatCommands): void {
-  app.post('/v1/sessions/:sessionId/cancel', { schema: { tags: ['messages'], params: sessionParams, body, response } }, async (request, reply) => {
-    const cancelled = await commands.cancel(identityOf(request), request.params.sessionId, request.body.runId);
-    return reply.code(202).send(cancelled);
-  });
+  app.post(
+    '/v1/sessions/:sessionId/cancel',
+    { schema: { tags: ['messages'], params: sessionParams, body, response } },
+    async (request, reply) => {
+      const cancelled = await commands.cancel(identityOf(request), request.params.sessionId, request.body.runId);
+      return reply.code(202).send(cancelled);
+    },
+  );
 }

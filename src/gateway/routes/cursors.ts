@@ -13,12 +13,16 @@ const tags = ['cursors'];
 export function cursorsRoutes(app: HttpApp, deps: CursorDeps): void {
   const url = '/v1/sessions/:sessionId/cursors/:cursorId';
 
-  app.put(url, { schema: { tags, params, body: cursorBody, response: { 204: Type.Null(), '4xx': errorSchema } } }, async (request, reply) => {
-    const identity = identityOf(request);
-    const { sessionId, cursorId } = request.params;
-    await storeCursor(deps, identity, sessionId, cursorId, request.body.position);
-    return reply.code(204).send(null);
-  });
+  app.put(
+    url,
+    { schema: { tags, params, body: cursorBody, response: { 204: Type.Null(), '4xx': errorSchema } } },
+    async (request, reply) => {
+      const identity = identityOf(request);
+      const { sessionId, cursorId } = request.params;
+      await storeCursor(deps, identity, sessionId, cursorId, request.body.position);
+      return reply.code(204).send(null);
+    },
+  );
 
   app.get(url, { schema: { tags, params, response: { 200: cursorBody, '4xx': errorSchema } } }, async (request) => {
     const identity = identityOf(request);

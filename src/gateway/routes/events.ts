@@ -85,7 +85,9 @@ async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply:
   }
   const place = admission.enter(request.ip);
   place.assign(identity.principal);
-  const cookie = byTicket ? deps.streamCookie.write(identity, sessionId, { now: clock.now(), secure: isOverTls(request, config) }) : undefined;
+  const cookie = byTicket
+    ? deps.streamCookie.write(identity, sessionId, { now: clock.now(), secure: isOverTls(request, config) })
+    : undefined;
   reply.hijack();
   deps.lastRequests.startStream(socket);
   const connection = new SseConnection(socket, {
@@ -101,7 +103,11 @@ async function openStream(deps: EventsRoutesDeps, request: EventsRequest, reply:
   connections.add(connection);
   metrics.onRequest(URL, 200);
   const retryMs = Math.floor(config.sseRetryMs * (0.5 + random()));
-  connection.open(reply.raw, { ...ownHeaders(reply), ...(cookie === undefined ? {} : { 'set-cookie': cookie }) }, retryMs);
+  connection.open(
+    reply.raw,
+    { ...ownHeaders(reply), ...(cookie === undefined ? {} : { 'set-cookie': cookie }) },
+    retryMs,
+  );
   forgetRequest(request.raw, reply.raw);
   const { signal } = connection;
   void streams.run({ start, wire: 'sse', encoder: sseEncoder, sink: connection, signal, onReset, until });

@@ -15,12 +15,18 @@ export interface MetricsRoutesDeps {
   readonly metrics: Metrics;
 }
 
-const report = Type.Unsafe<ReadinessReport>(Type.Object({ status: Type.String(), broker: Type.String(), durability: Type.String() }));
+const report = Type.Unsafe<ReadinessReport>(
+  Type.Object({ status: Type.String(), broker: Type.String(), durability: Type.String() }),
+);
 const tags = ['health'];
 const config = { access: 'open' } as const;
 
 export function healthRoutes(app: HttpApp, { readiness }: HealthRoutesDeps): void {
-  app.get('/healthz', { config, schema: { tags, response: { 200: Type.Object({ status: Type.String() }) } } }, async () => ({ status: 'live' }));
+  app.get(
+    '/healthz',
+    { config, schema: { tags, response: { 200: Type.Object({ status: Type.String() }) } } },
+    async () => ({ status: 'live' }),
+  );
 
   app.get('/readyz', { config, schema: { tags, response: { 200: report, 503: report } } }, async (_request, reply) => {
     const current = readiness.report();
@@ -38,6 +44,9 @@ export function metricsRoutes(app: HttpApp, { clock, metrics }: MetricsRoutesDep
   let last: Promise<string> | undefined;
   app.get('/metrics', { config, schema: { tags, response: { 200: Type.String() } } }, async (_request, reply) => {
     if (last === undefined || bucket.take()) last = metrics.text();
-    return reply.type(metrics.contentType).serializer(String).send(await last);
+    return reply
+      .type(metrics.contentType)
+      .serializer(String)
+      .send(await last);
   });
 }

@@ -10,7 +10,15 @@ import { identityOf, type HttpApp } from '../http/http-app.ts';
 import { pageBody, type PageBody, type PageReads } from '../http/page-reads.ts';
 import type { SessionIds } from '../http/session-ids.ts';
 import { parseGivenPosition } from '../http/wire-position.ts';
-import { editSchema, errorSchema, messageParams, positionSchema, promptSchema, runIdSchema, sessionParams } from '../http/wire-schemas.ts';
+import {
+  editSchema,
+  errorSchema,
+  messageParams,
+  positionSchema,
+  promptSchema,
+  runIdSchema,
+  sessionParams,
+} from '../http/wire-schemas.ts';
 
 export interface MessagesRoutesDeps {
   readonly sessionIds: SessionIds;
@@ -48,7 +56,12 @@ const historySchema = Type.Unsafe<PageBody>(
   Type.Object({ messages: Type.Array(messageSchema), position: Type.String(), before: Type.Optional(Type.String()) }),
 );
 
-const sentSchema = Type.Object({ messageId: Type.String(), runId: Type.String(), position: Type.String(), queued: Type.Integer() });
+const sentSchema = Type.Object({
+  messageId: Type.String(),
+  runId: Type.String(),
+  position: Type.String(),
+  queued: Type.Integer(),
+});
 
 const tags = ['messages'];
 const JSON_TYPE = 'application/json; charset=utf-8';
@@ -56,31 +69,60 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 export function messagesRoutes(app: HttpApp, { sessionIds, sessions, commands, reads }: MessagesRoutesDeps): void {
   const url = '/v1/sessions/:sessionId/messages';
 
-  app.get(url, { schema: { tags, params: sessionParams, querystring: historyQuery, response: { 200: historySchema, '4xx': errorSchema } }, preHandler: reads.admit }, async (request, reply) => {
-    const identity = identityOf(request);
-    const ref = await sessionIds.find(identity, request.params.sessionId);
-    const page = await reads.inTurn(identity.principal, () => readPage(sessions, identity, ref, request.query));
-    return reply.type(JSON_TYPE).send(page);
-  });
+  app.get(
+    url,
+    {
+      schema: {
+        tags,
+        params: sessionParams,
+        querystring: historyQuery,
+        response: { 200: historySchema, '4xx': errorSchema },
+      },
+      preHandler: reads.admit,
+    },
+    async (request, reply) => {
+      const identity = identityOf(request);
+      const ref = await sessionIds.find(identity, request.params.sessionId);
+      const page = await reads.inTurn(identity.principal, () => readPage(sessions, identity, ref, request.query));
+      return reply.type(JSON_TYPE).send(page);
+    },
+  );
 
-  app.post(url, { schema: { tags, params: sessionParams, body: promptSchema, response: { 202: sentSchema, '4xx': errorSchema } } }, async (request, reply) => {
-    const trace = traceOfRequest(request.headers['traceparent']);
-    const sent = await commands.send(identityOf(request), request.params.sessionId, request.body, trace);
-    return reply.code(202).send(sent);
-  });
+  app.post(
+    url,
+    { schema: { tags, params: sessionParams, body: promptSchema, response: { 202: sentSchema, '4xx': errorSchema } } },
+    async (request, reply) => {
+      const trace = traceOfRequest(request.headers['traceparent']);
+      const sent = await commands.send(identityOf(request), request.params.sessionId, request.body, trace);
+      return reply.code(202).send(sent);
+    },
+  );
 
-  app.patch(`${url}/:messageId`, { schema: { tags, params: messageParams, body: editSchema, response: { 204: Type.Null(), '4xx': errorSchema } } }, async (request, reply) => {
-    await commands.edit(identityOf(request), request.params.sessionId, request.params.messageId, request.body);
-    return reply.code(204).send(null);
-  });
+  app.patch(
+    `${url}/:messageId`,
+    { schema: { tags, params: messageParams, body: editSchema, response: { 204: Type.Null(), '4xx': errorSchema } } },
+    async (request, reply) => {
+      await commands.edit(identityOf(request), request.params.sessionId, request.params.messageId, request.body);
+      return reply.code(204).send(null);
+    },
+  );
 
-  app.delete(`${url}/:messageId`, { schema: { tags, params: messageParams, response: { 204: Type.Null(), '4xx': errorSchema } } }, async (request, reply) => {
-    await commands.withdraw(identityOf(request), request.params.sessionId, request.params.messageId);
-    return reply.code(204).send(null);
-  });
+  app.delete(
+    `${url}/:messageId`,
+    { schema: { tags, params: messageParams, response: { 204: Type.Null(), '4xx': errorSchema } } },
+    async (request, reply) => {
+      await commands.withdraw(identityOf(request), request.params.sessionId, request.params.messageId);
+      return reply.code(204).send(null);
+    },
+  );
 }
 
-async function readPage(sessions: Sessions, { principal }: Identity, ref: SessionRef, query: HistoryQuery): Promise<PageBody> {
+async function readPage(
+  sessions: Sessions,
+  { principal }: Identity,
+  ref: SessionRef,
+  query: HistoryQuery,
+): Promise<PageBody> {
   const { limit = HISTORY_LIMIT, before: text, branch } = query;
   const given = text === undefined ? 'latest' : parseGivenPosition(text);
   const end = typeof given === 'object' ? given : undefined;

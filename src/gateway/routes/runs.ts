@@ -48,10 +48,24 @@ interface RunsBody {
   readonly before?: string;
 }
 
-const runsSchema = Type.Unsafe<RunsBody>(Type.Object({ runs: Type.Array(runSchema), before: Type.Optional(Type.String()) }));
+const runsSchema = Type.Unsafe<RunsBody>(
+  Type.Object({ runs: Type.Array(runSchema), before: Type.Optional(Type.String()) }),
+);
 
-export function runsRoutes(app: HttpApp, { sessionIds, sessions, reads }: { readonly sessionIds: SessionIds; readonly sessions: Sessions; readonly reads: PageReads }): void {
-  const schema = { tags: ['runs'], params: sessionParams, querystring: runsQuery, response: { 200: runsSchema, '4xx': errorSchema } };
+export function runsRoutes(
+  app: HttpApp,
+  {
+    sessionIds,
+    sessions,
+    reads,
+  }: { readonly sessionIds: SessionIds; readonly sessions: Sessions; readonly reads: PageReads },
+): void {
+  const schema = {
+    tags: ['runs'],
+    params: sessionParams,
+    querystring: runsQuery,
+    response: { 200: runsSchema, '4xx': errorSchema },
+  };
   app.get('/v1/sessions/:sessionId/runs', { schema, preHandler: reads.admit }, async (request) => {
     const identity = identityOf(request);
     const { limit = RUNS_LIMIT, before } = request.query;
@@ -61,6 +75,9 @@ export function runsRoutes(app: HttpApp, { sessionIds, sessions, reads }: { read
     const page = await reads.inTurn(identity.principal, () => sessions.runs(identity.principal, ref, limit, end));
     // Nothing stands before everything.
     if (given === 'earliest') return { runs: [] };
-    return { runs: page.runs, ...(page.before === undefined ? {} : { before: encodePosition({ epoch: page.epoch, offset: page.before }) }) };
+    return {
+      runs: page.runs,
+      ...(page.before === undefined ? {} : { before: encodePosition({ epoch: page.epoch, offset: page.before }) }),
+    };
   });
 }

@@ -1,9 +1,21 @@
 // /v1/sessions: create, list, look at, change, remove. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
-import { encodeListPlace, LIST_PLACE_CHARS_MAX, pageOfChats, parseListPlace, type ListPlace } from '../../session/stores/chat-pages.ts';
+import {
+  encodeListPlace,
+  LIST_PLACE_CHARS_MAX,
+  pageOfChats,
+  parseListPlace,
+  type ListPlace,
+} from '../../session/stores/chat-pages.ts';
 import { isSessionError } from '../../session/errors.ts';
-import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, type SessionList, type Sessions, type SessionSummary } from '../../session/sessions.ts';
+import {
+  SESSION_TTL_MAX_MS,
+  SESSION_TTL_MIN_MS,
+  type SessionList,
+  type Sessions,
+  type SessionSummary,
+} from '../../session/sessions.ts';
 import type { Identity } from '../auth/identity.ts';
 import { idOf } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
@@ -31,13 +43,17 @@ const detailFields = { title: Type.Optional(titleSchema), metadata: Type.Optiona
 const createBody = Type.Object({
   sessionId: Type.Optional(sessionIdSchema),
   ...detailFields,
-  ttlMs: Type.Optional(Type.Integer({ minimum: 1, description: `kept between ${SESSION_TTL_MIN_MS} and ${SESSION_TTL_MAX_MS}` })),
+  ttlMs: Type.Optional(
+    Type.Integer({ minimum: 1, description: `kept between ${SESSION_TTL_MIN_MS} and ${SESSION_TTL_MAX_MS}` }),
+  ),
 });
 
 const listQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIST_LIMIT_MAX, default: LIST_LIMIT })),
   after: Type.Optional(Type.String({ maxLength: LIST_PLACE_CHARS_MAX, description: 'the `after` of the page before' })),
-  page: Type.Optional(Type.Literal('0', { description: 'the first page, for older clients; pages behind it have no number' })),
+  page: Type.Optional(
+    Type.Literal('0', { description: 'the first page, for older clients; pages behind it have no number' }),
+  ),
 });
 
 interface ListBody {
@@ -68,61 +84,118 @@ const summarySchema = Type.Unsafe<SessionSummary>(
   }),
 );
 
-const listSchema = Type.Unsafe<ListBody>(Type.Object({ sessions: Type.Array(summarySchema), more: Type.Boolean(), after: Type.Optional(Type.String()), damaged: Type.Optional(Type.Literal(true)) }));
+const listSchema = Type.Unsafe<ListBody>(
+  Type.Object({
+    sessions: Type.Array(summarySchema),
+    more: Type.Boolean(),
+    after: Type.Optional(Type.String()),
+    damaged: Type.Optional(Type.Literal(true)),
+  }),
+);
 
 const tags = ['sessions'];
 
-export function sessionsRoutes(app: HttpApp, { sessionIds, sessions, newId, readiness, reads }: SessionsRoutesDeps): void {
-  app.post('/v1/sessions', { schema: { tags, body: createBody, response: { 200: createdSchema, 201: createdSchema, '4xx': errorSchema } } }, async (request, reply) => {
-    readiness.mustNotDrain();
-    const identity = identityOf(request);
-    const { sessionId, title, metadata, ttlMs } = request.body;
-    checkMetadata(metadata);
-    const ref = await (sessionId === undefined ? sessionIds.make(identity, freshId(identity, newId)) : sessionIds.findOrMake(identity, sessionId));
-    const session = {
-      ...(title === undefined ? {} : { title }),
-      ...(metadata === undefined ? {} : { metadata }),
-      ...(ttlMs === undefined ? {} : { ttlMs: Math.min(Math.max(ttlMs, SESSION_TTL_MIN_MS), SESSION_TTL_MAX_MS) }),
-    };
-    const { created, position } = await sessions.create(identity.principal, ref, session);
-    return reply.code(created ? 201 : 200).send({ sessionId: idOf(ref), position: encodePosition(position) });
-  });
+export function sessionsRoutes(
+  app: HttpApp,
+  { sessionIds, sessions, newId, readiness, reads }: SessionsRoutesDeps,
+): void {
+  app.post(
+    '/v1/sessions',
+    { schema: { tags, body: createBody, response: { 200: createdSchema, 201: createdSchema, '4xx': errorSchema } } },
+    async (request, reply) => {
+      readiness.mustNotDrain();
+      const identity = identityOf(request);
+      const { sessionId, title, metadata, ttlMs } = request.body;
+      checkMetadata(metadata);
+      const ref = await (sessionId === undefined
+        ? sessionIds.make(identity, freshId(identity, newId))
+        : sessionIds.findOrMake(identity, sessionId));
+      const session = {
+        ...(title === undefined ? {} : { title }),
+        ...(metadata === undefined ? {} : { metadata }),
+        ...(ttlMs === undefined ? {} : { ttlMs: Math.min(Math.max(ttlMs, SESSION_TTL_MIN_MS), SESSION_TTL_MAX_MS) }),
+      };
+      const { created, position } = await sessions.create(identity.principal, ref, session);
+      return reply.code(created ? 201 : 200).send({ sessionId: idOf(ref), position: encodePosition(position) });
+    },
+  );
 
-  app.get('/v1/sessions', { schema: { tags, querystring: listQuery, response: { 200: listSchema, '4xx': errorSchema } }, preHandler: reads.admit }, async (request): Promise<ListBody> => {
-    const { limit = LIST_LIMIT, after } = request.query;
-    const place = after === undefined ? undefined : parseListPlace(after);
-    if (after !== undefined && place === undefined) throw new GatewayError('invalid-request', { message: 'after is not the `after` of a page of this list' });
-    const identity = identityOf(request);
-    const { sessions: listed, next, isDamaged } = await reads.inTurn(identity.principal, () => listSessions({ sessionIds, sessions }, identity, limit, place));
-    if (isDamaged) request.log.error('a record of a list of chats is damaged: the list is answered without it');
-    return { sessions: listed, more: next !== undefined, ...(next === undefined ? {} : { after: encodeListPlace(next) }), ...(isDamaged ? { damaged: true } : {}) };
-  });
+  app.get(
+    '/v1/sessions',
+    {
+      schema: { tags, querystring: listQuery, response: { 200: listSchema, '4xx': errorSchema } },
+      preHandler: reads.admit,
+    },
+    async (request): Promise<ListBody> => {
+      const { limit = LIST_LIMIT, after } = request.query;
+      const place = after === undefined ? undefined : parseListPlace(after);
+      if (after !== undefined && place === undefined)
+        throw new GatewayError('invalid-request', { message: 'after is not the `after` of a page of this list' });
+      const identity = identityOf(request);
+      const {
+        sessions: listed,
+        next,
+        isDamaged,
+      } = await reads.inTurn(identity.principal, () => listSessions({ sessionIds, sessions }, identity, limit, place));
+      if (isDamaged) request.log.error('a record of a list of chats is damaged: the list is answered without it');
+      return {
+        sessions: listed,
+        more: next !== undefined,
+        ...(next === undefined ? {} : { after: encodeListPlace(next) }),
+        ...(isDamaged ? { damaged: true } : {}),
+      };
+    },
+  );
 
-  app.get('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, response: { 200: summarySchema, '4xx': errorSchema } } }, async (request) => {
-    const identity = identityOf(request);
-    return sessions.describe(identity.principal, await sessionIds.find(identity, request.params.sessionId));
-  });
+  app.get(
+    '/v1/sessions/:sessionId',
+    { schema: { tags, params: sessionParams, response: { 200: summarySchema, '4xx': errorSchema } } },
+    async (request) => {
+      const identity = identityOf(request);
+      return sessions.describe(identity.principal, await sessionIds.find(identity, request.params.sessionId));
+    },
+  );
 
-  app.patch('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, body: Type.Object(detailFields), response: { 200: summarySchema, '4xx': errorSchema } } }, async (request) => {
-    const identity = identityOf(request);
-    const ref = await sessionIds.find(identity, request.params.sessionId);
-    const { title, metadata } = request.body;
-    if (title === undefined && metadata === undefined) throw new GatewayError('invalid-request', { message: 'nothing to change: give title or metadata' });
-    checkMetadata(metadata);
-    await sessions.update(identity.principal, ref, { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) });
-    return sessions.describe(identity.principal, ref);
-  });
+  app.patch(
+    '/v1/sessions/:sessionId',
+    {
+      schema: {
+        tags,
+        params: sessionParams,
+        body: Type.Object(detailFields),
+        response: { 200: summarySchema, '4xx': errorSchema },
+      },
+    },
+    async (request) => {
+      const identity = identityOf(request);
+      const ref = await sessionIds.find(identity, request.params.sessionId);
+      const { title, metadata } = request.body;
+      if (title === undefined && metadata === undefined)
+        throw new GatewayError('invalid-request', { message: 'nothing to change: give title or metadata' });
+      checkMetadata(metadata);
+      await sessions.update(identity.principal, ref, {
+        ...(title === undefined ? {} : { title }),
+        ...(metadata === undefined ? {} : { metadata }),
+      });
+      return sessions.describe(identity.principal, ref);
+    },
+  );
 
-  app.delete('/v1/sessions/:sessionId', { schema: { tags, params: sessionParams, response: { 204: Type.Null(), '4xx': errorSchema } } }, async (request, reply) => {
-    const identity = identityOf(request);
-    await sessions.remove(identity.principal, await sessionIds.find(identity, request.params.sessionId));
-    return reply.code(204).send(null);
-  });
+  app.delete(
+    '/v1/sessions/:sessionId',
+    { schema: { tags, params: sessionParams, response: { 204: Type.Null(), '4xx': errorSchema } } },
+    async (request, reply) => {
+      const identity = identityOf(request);
+      await sessions.remove(identity.principal, await sessionIds.find(identity, request.params.sessionId));
+      return reply.code(204).send(null);
+    },
+  );
 }
 
 /** A token for some sessions makes no others. */
 function freshId(identity: Identity, newId: () => string): string {
-  if (identity.sessions !== undefined) throw new GatewayError('forbidden', { message: 'the token is for given sessions: name one of them' });
+  if (identity.sessions !== undefined)
+    throw new GatewayError('forbidden', { message: 'the token is for given sessions: name one of them' });
   return newId();
 }
 
@@ -134,19 +207,37 @@ function checkMetadata(metadata: unknown): void {
 
 type ListDeps = Pick<SessionsRoutesDeps, 'sessionIds' | 'sessions'>;
 
-async function listSessions(deps: ListDeps, identity: Identity, limit: number, after: ListPlace | undefined): Promise<SessionList> {
+async function listSessions(
+  deps: ListDeps,
+  identity: Identity,
+  limit: number,
+  after: ListPlace | undefined,
+): Promise<SessionList> {
   if (identity.sessions === undefined) return deps.sessions.list(identity.principal, limit, after);
   // A token for some sessions names them: there is nothing to search.
-  const named = await Promise.all([...identity.sessions].map(async (sessionId) => describeIfThere(deps, identity, sessionId)));
+  const named = await Promise.all(
+    [...identity.sessions].map(async (sessionId) => describeIfThere(deps, identity, sessionId)),
+  );
   const found = named.flatMap((summary) => {
     if (summary === undefined) return [];
-    return [{ sessionId: summary.sessionId, createdAt: Date.parse(summary.createdAt), lastActiveAt: Date.parse(summary.lastActiveAt), summary }];
+    return [
+      {
+        sessionId: summary.sessionId,
+        createdAt: Date.parse(summary.createdAt),
+        lastActiveAt: Date.parse(summary.lastActiveAt),
+        summary,
+      },
+    ];
   });
   const { chats, next } = pageOfChats(found, limit, after);
   return { sessions: chats.map(({ summary }) => summary), next, isDamaged: false };
 }
 
-async function describeIfThere({ sessionIds, sessions }: ListDeps, identity: Identity, sessionId: string): Promise<SessionSummary | undefined> {
+async function describeIfThere(
+  { sessionIds, sessions }: ListDeps,
+  identity: Identity,
+  sessionId: string,
+): Promise<SessionSummary | undefined> {
   try {
     return await sessions.describe(identity.principal, await sessionIds.find(identity, sessionId));
   } catch (error) {

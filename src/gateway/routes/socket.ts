@@ -69,7 +69,12 @@ export function socketRoutes(app: HttpApp, deps: SocketRoutesDeps): void {
 }
 
 /** Not async: frames may come in the same turn, and handlers must stand by then. */
-function openSocket(deps: SocketRoutesDeps, socket: WebSocket, request: FastifyRequest, identity: Identity | undefined): void {
+function openSocket(
+  deps: SocketRoutesDeps,
+  socket: WebSocket,
+  request: FastifyRequest,
+  identity: Identity | undefined,
+): void {
   const { config, clock, tokens, admission, connections, streams, onDefect } = deps;
   const place = enter(admission, request.ip, socket);
   if (place === undefined) return;

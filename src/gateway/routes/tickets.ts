@@ -24,8 +24,12 @@ export function ticketsRoutes(app: HttpApp, { tickets, sessionIds, sessions }: T
   app.post('/v1/tickets', { schema: { tags: ['tickets'], body, response } }, async (request, reply) => {
     const identity = identityOf(request);
     const { sessionId, purpose = 'stream', scope = 'read' } = request.body;
-    if (purpose === 'stream' && scope === 'chat') throw new GatewayError('invalid-request', { message: 'a stream only reads: the scope chat is for the purpose socket' });
-    if (sessionId !== undefined) await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
+    if (purpose === 'stream' && scope === 'chat')
+      throw new GatewayError('invalid-request', {
+        message: 'a stream only reads: the scope chat is for the purpose socket',
+      });
+    if (sessionId !== undefined)
+      await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
     const { ticket, expiresAt } = await tickets.issue(identity, { sessionId, purpose, scope });
     return reply.code(201).send({ ticket, expiresAt: new Date(expiresAt).toISOString() });
   });

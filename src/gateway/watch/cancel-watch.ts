@@ -31,7 +31,10 @@ export class CancelWatch {
   watch(ref: SessionRef, runId: string): void {
     const { clock, watchesMax } = this.#options;
     if (this.#isClosed || this.#timers.has(runId) || this.#timers.size >= watchesMax) return;
-    this.#timers.set(runId, clock.after(CANCEL_GRACE_MS, () => void this.#end(ref, runId)));
+    this.#timers.set(
+      runId,
+      clock.after(CANCEL_GRACE_MS, () => void this.#end(ref, runId)),
+    );
   }
 
   close(): void {

@@ -70,7 +70,10 @@ export class QueueWatch {
       const waiting = await this.#readWaiting(turn.map(([, ref]) => ref));
       const before = await this.#countBefore(waiting);
       for (const { ref, runs } of waiting) {
-        const isWatched = this.#options.hub.tellQueue(chatTopic(ref), queuePlaces(runs, before.get(requestOf(ref, runs))));
+        const isWatched = this.#options.hub.tellQueue(
+          chatTopic(ref),
+          queuePlaces(runs, before.get(requestOf(ref, runs))),
+        );
         if (isWatched) this.watch(ref);
       }
     } catch (error) {
@@ -83,7 +86,9 @@ export class QueueWatch {
   }
 
   async #readWaiting(refs: readonly SessionRef[]): Promise<readonly Waiting[]> {
-    const loaded = await Promise.all(refs.map(async (ref) => ({ ref, runs: (await this.#options.log.load(ref))?.state.runs ?? [] })));
+    const loaded = await Promise.all(
+      refs.map(async (ref) => ({ ref, runs: (await this.#options.log.load(ref))?.state.runs ?? [] })),
+    );
     return loaded.filter(({ runs }) => runs.some((run) => run.state === 'queued'));
   }
 
@@ -96,7 +101,9 @@ export class QueueWatch {
       if (request !== undefined && agent !== undefined) byAgent.set(agent, [...(byAgent.get(agent) ?? []), request]);
     }
     // Users watch sessions of users, which stand at depth 0.
-    const counts = await Promise.all([...byAgent].map(([agent, topics]) => this.#options.broker.countBefore(requestGroup(agent, 0), topics)));
+    const counts = await Promise.all(
+      [...byAgent].map(([agent, topics]) => this.#options.broker.countBefore(requestGroup(agent, 0), topics)),
+    );
     return new Map(counts.flatMap((one) => [...one]));
   }
 }

@@ -5,6 +5,10 @@ import type { ClientFrameOf } from './client-frame.ts';
 import type { FrameDeps } from './frame-deps.ts';
 
 /** @throws GatewayError unauthenticated, token-expired, forbidden, too-many */
-export async function authFrame({ credentials }: FrameDeps, socket: SocketSession, frame: ClientFrameOf<'auth'>): Promise<void> {
+export async function authFrame(
+  { credentials }: FrameDeps,
+  socket: SocketSession,
+  frame: ClientFrameOf<'auth'>,
+): Promise<void> {
   socket.authenticate(await credentials.ofToken(frame.token));
 }

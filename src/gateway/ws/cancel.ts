@@ -4,7 +4,11 @@ import type { ClientFrameOf } from './client-frame.ts';
 import type { FrameDeps } from './frame-deps.ts';
 
 /** @throws SessionError */
-export async function cancelFrame({ commands }: FrameDeps, socket: SocketSession, frame: ClientFrameOf<'cancel'>): Promise<void> {
+export async function cancelFrame(
+  { commands }: FrameDeps,
+  socket: SocketSession,
+  frame: ClientFrameOf<'cancel'>,
+): Promise<void> {
   const { requestId, sessionId, runId } = frame;
   const cancelled = await commands.cancel(socket.identity, sessionId, runId);
   socket.reply({ type: 'ok', requestId, ...cancelled });

@@ -8,7 +8,14 @@ import { boundExceeded, tooManyValues } from '../json/json-bounds.ts';
 import { isFields, parseJson } from '../json/parse-json.ts';
 import { excerpt } from '../http/request-validation.ts';
 import type { FrameAddress } from './socket-session.ts';
-import { cursorIdSchema, editSchema, positionSchema, promptFields, regenerationFields, runIdSchema } from '../http/wire-schemas.ts';
+import {
+  cursorIdSchema,
+  editSchema,
+  positionSchema,
+  promptFields,
+  regenerationFields,
+  runIdSchema,
+} from '../http/wire-schemas.ts';
 
 const REQUEST_ID_CHARS_MAX = 128;
 const requestId = Type.String({ maxLength: REQUEST_ID_CHARS_MAX });
@@ -28,12 +35,24 @@ const frameSchemas = {
   }),
   unsubscribe: Type.Object({ type: Type.Literal('unsubscribe'), sessionId }),
   send: Type.Object({ type: Type.Literal('send'), requestId, sessionId, ...promptFields }),
-  edit: Type.Object({ type: Type.Literal('edit'), requestId, sessionId, messageId, content: editSchema.properties.content }),
+  edit: Type.Object({
+    type: Type.Literal('edit'),
+    requestId,
+    sessionId,
+    messageId,
+    content: editSchema.properties.content,
+  }),
   withdraw: Type.Object({ type: Type.Literal('withdraw'), requestId, sessionId, messageId }),
   regenerate: Type.Object({ type: Type.Literal('regenerate'), requestId, sessionId, messageId, ...regenerationFields }),
   select: Type.Object({ type: Type.Literal('select'), requestId, sessionId, runId: runIdSchema }),
   cancel: Type.Object({ type: Type.Literal('cancel'), requestId, sessionId, runId: Type.Optional(runIdSchema) }),
-  ack: Type.Object({ type: Type.Literal('ack'), requestId: Type.Optional(requestId), sessionId, cursor: cursorIdSchema, position: positionSchema }),
+  ack: Type.Object({
+    type: Type.Literal('ack'),
+    requestId: Type.Optional(requestId),
+    sessionId,
+    cursor: cursorIdSchema,
+    position: positionSchema,
+  }),
   ping: Type.Object({ type: Type.Literal('ping') }),
 };
 
@@ -74,8 +93,13 @@ export function parseClientFrame(text: string): ClientFrame | RefusedFrame {
 }
 
 /** Where an answer would go: a request by its id, else a subscription by its session. */
-function addressOf({ type, requestId: request, sessionId: session }: Readonly<Record<string, unknown>>): FrameAddress | undefined {
+function addressOf({
+  type,
+  requestId: request,
+  sessionId: session,
+}: Readonly<Record<string, unknown>>): FrameAddress | undefined {
   const asks = REQUESTS.has(type) || request !== undefined;
-  if (asks) return typeof request === 'string' && request.length <= REQUEST_ID_CHARS_MAX ? { requestId: request } : undefined;
+  if (asks)
+    return typeof request === 'string' && request.length <= REQUEST_ID_CHARS_MAX ? { requestId: request } : undefined;
   return typeof session === 'string' && session.length <= 128 ? { sessionId: session } : undefined;
 }

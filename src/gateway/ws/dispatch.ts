@@ -26,7 +26,11 @@ export async function dispatchFrame(deps: FrameDeps, socket: SocketSession, text
   else await answer(deps, socket, frame);
 }
 
-async function answer(deps: FrameDeps, socket: SocketSession, frame: Exclude<ClientFrame, { type: 'auth' }>): Promise<void> {
+async function answer(
+  deps: FrameDeps,
+  socket: SocketSession,
+  frame: Exclude<ClientFrame, { type: 'auth' }>,
+): Promise<void> {
   try {
     await serve(deps, socket, frame);
   } catch (error) {
@@ -36,7 +40,11 @@ async function answer(deps: FrameDeps, socket: SocketSession, frame: Exclude<Cli
   }
 }
 
-async function serve(deps: FrameDeps, socket: SocketSession, frame: Exclude<ClientFrame, { type: 'auth' }>): Promise<void> {
+async function serve(
+  deps: FrameDeps,
+  socket: SocketSession,
+  frame: Exclude<ClientFrame, { type: 'auth' }>,
+): Promise<void> {
   switch (frame.type) {
     case 'subscribe':
       return subscribeFrame(deps, socket, frame);

@@ -4,7 +4,11 @@ import type { ClientFrameOf } from './client-frame.ts';
 import type { FrameDeps } from './frame-deps.ts';
 
 /** @throws GatewayError, SessionError */
-export async function sendFrame({ commands }: FrameDeps, socket: SocketSession, frame: ClientFrameOf<'send'>): Promise<void> {
+export async function sendFrame(
+  { commands }: FrameDeps,
+  socket: SocketSession,
+  frame: ClientFrameOf<'send'>,
+): Promise<void> {
   const { requestId, sessionId } = frame;
   const sent = await commands.send(socket.identity, sessionId, frame);
   socket.reply({ type: 'ok', requestId, ...sent });

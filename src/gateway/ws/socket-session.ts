@@ -87,7 +87,15 @@ export class SocketSession implements Connection {
       if (this.#following.get(sessionId) === ended) this.#endFollowing(sessionId, endError(reason));
     });
     this.#following.set(sessionId, sink);
-    void this.#deps.streams.run({ start, wire: 'ws', encoder: new WsEncoder(sessionId), sink, signal: sink.closed, onReset: 'restart', until: 'forever' });
+    void this.#deps.streams.run({
+      start,
+      wire: 'ws',
+      encoder: new WsEncoder(sessionId),
+      sink,
+      signal: sink.closed,
+      onReset: 'restart',
+      until: 'forever',
+    });
   }
 
   unfollow(sessionId: string): void {
@@ -109,7 +117,8 @@ export class SocketSession implements Connection {
 
   onPulse(): void {
     const { clock, tokens, config } = this.#deps;
-    if (this.#identity !== undefined && !tokens.isStillGood(this.#identity)) this.#connection.closeFor(new GatewayError('token-expired'));
+    if (this.#identity !== undefined && !tokens.isStillGood(this.#identity))
+      this.#connection.closeFor(new GatewayError('token-expired'));
     const isLate = this.#identity === undefined && clock.mono() - this.#openedAt >= config.wsAuthTimeoutMs;
     if (isLate) this.#connection.closeFor(new GatewayError('auth-timeout'));
     this.#connection.onPulse();
@@ -137,7 +146,6 @@ export class SocketSession implements Connection {
     this.unfollow(sessionId);
     this.replyError({ sessionId }, why);
   }
-
 }
 
 /** One followed chat: its events go out among those of the socket's others. */

@@ -142,7 +142,8 @@ export class WsConnection {
   }
 
   async #untilTaken(): Promise<void> {
-    while (this.bufferedBytes > UNTAKEN_BYTES_MAX && !this.isClosing) await new Promise<void>((resolve) => this.onceDrained(resolve));
+    while (this.bufferedBytes > UNTAKEN_BYTES_MAX && !this.isClosing)
+      await new Promise<void>((resolve) => this.onceDrained(resolve));
   }
 
   #drained(): void {

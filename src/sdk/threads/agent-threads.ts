@@ -60,7 +60,10 @@ export class AgentThreads {
   async close(): Promise<void> {
     const threads = [...this.#threads];
     const closed = new AbortController();
-    await Promise.race([Promise.all(threads.map((thread) => thread.idle())), delay(this.#deps.clock, CLOSE_MS_MAX, closed.signal)]);
+    await Promise.race([
+      Promise.all(threads.map((thread) => thread.idle())),
+      delay(this.#deps.clock, CLOSE_MS_MAX, closed.signal),
+    ]);
     closed.abort();
     await Promise.all(threads.map((thread) => thread.end()));
   }
@@ -95,7 +98,10 @@ class AgentThread {
     // Heard where a caller waits for it; the loss of a thread is told by `onLost`.
     this.ready.catch(() => undefined);
     const workerData: ThreadData = { module };
-    this.#worker = new Worker(new URL('./thread-main.js', import.meta.url), { workerData, resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB_MAX } });
+    this.#worker = new Worker(new URL('./thread-main.js', import.meta.url), {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB_MAX },
+    });
     this.#worker.on('message', (message: FromThread) => this.#hear(message));
     this.#worker.on('error', (error: unknown) => (this.#error = error));
     this.#worker.on('exit', (code) => this.#lose(code));
@@ -178,8 +184,10 @@ class AgentThread {
     this.#settleReady?.reject(this.#error ?? new Error(`its thread ended with code ${code}`));
     const runs = [...this.#runs.values()];
     this.#runs.clear();
-    if (!this.#isEnding) this.#deps.onLost({ ...(this.#error === undefined ? { code } : { err: this.#error }), runs: runs.length });
-    for (const run of runs) run.lose(new AgentError('agent-thread-lost', 'the thread of this agent has ended', { retryable: true }));
+    if (!this.#isEnding)
+      this.#deps.onLost({ ...(this.#error === undefined ? { code } : { err: this.#error }), runs: runs.length });
+    for (const run of runs)
+      run.lose(new AgentError('agent-thread-lost', 'the thread of this agent has ended', { retryable: true }));
     this.#onIdle?.();
   }
 }

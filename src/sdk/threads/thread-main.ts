@@ -9,7 +9,17 @@ import { inScope, watchStrays } from '../agent-scope.ts';
 import { AgentWriter, type WriteTarget } from '../agent-writer.ts';
 import type { Ask } from '../ask.ts';
 import { CHANNEL_CHARS_MAX } from '../event-channel.ts';
-import { decodeError, encodeError, toJson, type CallData, type ChatData, type ErrorData, type FromThread, type ThreadData, type ToThread } from './thread-protocol.ts';
+import {
+  decodeError,
+  encodeError,
+  toJson,
+  type CallData,
+  type ChatData,
+  type ErrorData,
+  type FromThread,
+  type ThreadData,
+  type ToThread,
+} from './thread-protocol.ts';
 
 /** Errors that came from the worker, which keeps what they were. */
 const knownErrors = new WeakMap<object, number>();
@@ -18,7 +28,10 @@ const knownErrors = new WeakMap<object, number>();
 class ThreadRun implements WriteTarget {
   readonly #run: number;
   readonly #abort = new AbortController();
-  readonly #calls = new Map<number, { readonly resolve: (value: unknown) => void; readonly reject: (error: Error) => void }>();
+  readonly #calls = new Map<
+    number,
+    { readonly resolve: (value: unknown) => void; readonly reject: (error: Error) => void }
+  >();
   #callCount = 0;
   /** UTF-16 code units that the worker has not made room for. */
   #chars = 0;
@@ -32,7 +45,9 @@ class ThreadRun implements WriteTarget {
     const writer = new AgentWriter(this);
     const onStray = (error: unknown): void => send({ type: 'stray', run: this.#run, error: encode(error) });
     try {
-      await inScope({ onStray, onBlocked: () => undefined }, () => handler(this.#toChat(chat), writer, this.#abort.signal));
+      await inScope({ onStray, onBlocked: () => undefined }, () =>
+        handler(this.#toChat(chat), writer, this.#abort.signal),
+      );
       send({ type: 'end', run: this.#run, ...(writer.used === undefined ? {} : { used: writer.used }) });
     } catch (error) {
       send({ type: 'end', run: this.#run, error: encode(error) });
@@ -45,10 +60,20 @@ class ThreadRun implements WriteTarget {
     this.#chars += chars;
     // A handler that never waits gets no further: the worker could not read its messages as fast as they came.
     if (this.#chars > ANSWER_CHARS_MAX) {
-      send({ type: 'stray', run: this.#run, error: encodeError(new AgentError('answer-too-large', 'more waited to be written than an answer may have')) });
+      send({
+        type: 'stray',
+        run: this.#run,
+        error: encodeError(new AgentError('answer-too-large', 'more waited to be written than an answer may have')),
+      });
       return Promise.resolve();
     }
-    send({ type: 'event', run: this.#run, event: event.type === 'tool-result' && event.error === undefined ? { ...event, result: toJson(event.result) } : event, chars });
+    send({
+      type: 'event',
+      run: this.#run,
+      event:
+        event.type === 'tool-result' && event.error === undefined ? { ...event, result: toJson(event.result) } : event,
+      chars,
+    });
     return this.#chars > CHANNEL_CHARS_MAX ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve();
   }
 
@@ -86,11 +111,18 @@ class ThreadRun implements WriteTarget {
   }
 
   #toChat(chat: ChatData): AgentChat {
-    return { ...chat, ask: async (agent, prompt, options) => this.#toAsk((await this.#call({ what: 'ask', agent, prompt: toJson(prompt), options: toJson(options) })) as number) };
+    return {
+      ...chat,
+      ask: async (agent, prompt, options) =>
+        this.#toAsk(
+          (await this.#call({ what: 'ask', agent, prompt: toJson(prompt), options: toJson(options) })) as number,
+        ),
+    };
   }
 
   #toAsk(id: number): Ask {
-    const call = (what: 'answer' | 'cancel' | 'read' | 'next' | 'stop-reading', of = id): Promise<unknown> => this.#call({ what, id: of });
+    const call = (what: 'answer' | 'cancel' | 'read' | 'next' | 'stop-reading', of = id): Promise<unknown> =>
+      this.#call({ what, id: of });
     let answer: Promise<string> | undefined;
     return {
       get answer() {

@@ -31,7 +31,13 @@ export type ToThread =
   | { readonly type: 'abort'; readonly run: number }
   /** So many more UTF-16 code units have room. */
   | { readonly type: 'room'; readonly run: number; readonly chars: number }
-  | { readonly type: 'reply'; readonly run: number; readonly call: number; readonly value?: unknown; readonly error?: ErrorData };
+  | {
+      readonly type: 'reply';
+      readonly run: number;
+      readonly call: number;
+      readonly value?: unknown;
+      readonly error?: ErrorData;
+    };
 
 export type FromThread =
   | { readonly type: 'ready' }
@@ -43,7 +49,12 @@ export type FromThread =
   | { readonly type: 'end'; readonly run: number; readonly used?: Usage; readonly error?: ErrorData };
 
 export function encodeError(error: unknown, known?: number): ErrorData {
-  const { name, message, stack = '', cause } = error instanceof Error ? error : new Error(`an agent threw a ${typeof error}`);
+  const {
+    name,
+    message,
+    stack = '',
+    cause,
+  } = error instanceof Error ? error : new Error(`an agent threw a ${typeof error}`);
   const { code, retryable } = error as AgentError;
   return {
     name,
@@ -58,7 +69,8 @@ export function encodeError(error: unknown, known?: number): ErrorData {
 
 export function decodeError({ name, message, stack, agentError, cause }: ErrorData): Error {
   const options = cause === undefined ? {} : { cause };
-  if (agentError !== undefined) return new AgentError(agentError.code, message, { retryable: agentError.retryable, ...options });
+  if (agentError !== undefined)
+    return new AgentError(agentError.code, message, { retryable: agentError.retryable, ...options });
   const error = new Error(message, options);
   Object.defineProperty(error, 'name', { value: name, configurable: true });
   error.stack = stack;

@@ -32,7 +32,11 @@ export class ThreadedRun {
 
   start(): void {
     const { tenant, sessionId, runId, attempt, model, messages, prompt, prefix } = this.#chat;
-    this.#send({ type: 'start', run: this.#id, chat: { tenant, sessionId, runId, attempt, model, messages, prompt, prefix } });
+    this.#send({
+      type: 'start',
+      run: this.#id,
+      chat: { tenant, sessionId, runId, attempt, model, messages, prompt, prefix },
+    });
   }
 
   abort(): void {
@@ -77,14 +81,21 @@ export class ThreadedRun {
     const writer = this.#writer;
     if (event.type === 'text') return writer.text(event.text);
     if (event.type === 'reasoning') return writer.reasoning(event.text);
-    if (event.type === 'tool-call') return writer.toolCall({ id: event.id ?? '', name: event.name ?? '', arguments: event.argumentsText });
+    if (event.type === 'tool-call')
+      return writer.toolCall({ id: event.id ?? '', name: event.name ?? '', arguments: event.argumentsText });
     if (event.type !== 'tool-result') return Promise.resolve();
-    return event.error === undefined ? writer.toolResult(event.toolCallId, event.result) : writer.toolError(event.toolCallId, event.error);
+    return event.error === undefined
+      ? writer.toolResult(event.toolCallId, event.result)
+      : writer.toolError(event.toolCallId, event.error);
   }
 
   async #do(data: CallData): Promise<unknown> {
     if (data.what === 'ask') {
-      const ask = await this.#chat.ask(data.agent, data.prompt as MessageContent, data.options as AskOptions | undefined);
+      const ask = await this.#chat.ask(
+        data.agent,
+        data.prompt as MessageContent,
+        data.options as AskOptions | undefined,
+      );
       return this.#asks.push(ask) - 1;
     }
     if (data.what === 'answer') return this.#asks[data.id]?.answer;

@@ -32,13 +32,19 @@ export function countStart(run: AttemptCount, wasIdle: boolean): Pick<AttemptCou
 }
 
 /** At most one worker an attempt: it may block the same one again and again. */
-export function countBlocked(run: AttemptCount, attempt: number): Pick<AttemptCount, 'blockedWorkers' | 'blockedAttempt'> {
+export function countBlocked(
+  run: AttemptCount,
+  attempt: number,
+): Pick<AttemptCount, 'blockedWorkers' | 'blockedAttempt'> {
   if (run.blockedAttempt === attempt) return {};
   return { blockedWorkers: (run.blockedWorkers ?? 0) + 1, blockedAttempt: attempt };
 }
 
 /** May the start that `run` counts answer, or does it only end the run? */
-export function judgeAttempts({ attempt, idleAttempts = 0, blockedWorkers = 0 }: AttemptCount, attemptsMax: number): AttemptVerdict {
+export function judgeAttempts(
+  { attempt, idleAttempts = 0, blockedWorkers = 0 }: AttemptCount,
+  attemptsMax: number,
+): AttemptVerdict {
   if (blockedWorkers >= BLOCKED_WORKERS_MAX) return 'worker-blocked';
   return attempt - idleAttempts > attemptsMax || idleAttempts > IDLE_ATTEMPTS_MAX ? 'worker-lost' : 'go-on';
 }

@@ -7,7 +7,10 @@ import { decodeCheckpoint } from './command-state.ts';
 /** Places that are looked at from the end backward, and as many from the start forward. */
 const PLACES = 64;
 
-export async function readOwner(broker: Broker, { topic, epoch, next, lastMajor }: TopicInfo): Promise<string | undefined> {
+export async function readOwner(
+  broker: Broker,
+  { topic, epoch, next, lastMajor }: TopicInfo,
+): Promise<string | undefined> {
   const newest = Array.from({ length: PLACES }, (_, i) => lastMajor - i);
   const oldest = Array.from({ length: PLACES }, (_, i) => i);
   for (const offset of [...newest, ...oldest]) {
@@ -18,7 +21,11 @@ export async function readOwner(broker: Broker, { topic, epoch, next, lastMajor 
   return undefined;
 }
 
-async function ownerAt(broker: Broker, { topic, epoch }: Pick<TopicInfo, 'topic' | 'epoch'>, offset: number): Promise<string | undefined> {
+async function ownerAt(
+  broker: Broker,
+  { topic, epoch }: Pick<TopicInfo, 'topic' | 'epoch'>,
+  offset: number,
+): Promise<string | undefined> {
   try {
     const result = await broker.read(topic, { epoch, offset }, { maxRecords: 1 });
     const item = result.kind === 'batch' ? result.items[0] : undefined;

@@ -8,7 +8,14 @@ import type { Appended, Broker, NewRecord, TopicInfo, TopicWrite } from '../../b
 import { BrokerError, isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import { decodeHidden, encodeEvent, isTerminal, type JsonObject } from '../events/chat-event.ts';
-import { decodeCheckpoint, encodeCheckpoint, findRun, resolveOffsets, type Checkpoint, type CommandState } from './command-state.ts';
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  findRun,
+  resolveOffsets,
+  type Checkpoint,
+  type CommandState,
+} from './command-state.ts';
 import { foldDrafts, type Decision, type Draft } from './decide.ts';
 import { SessionError } from '../errors.ts';
 import { readOwner } from './chat-owner.ts';
@@ -90,7 +97,9 @@ export class CommandLog {
 
   /** Whose chat it is, where the newest state cannot be read because its record is damaged: the owner never changes, and
    *  older states and the first one name it as well. Undefined where none of those that are looked at can be read. */
-  async findOwner(ref: SessionRef): Promise<{ readonly info: TopicInfo; readonly owner: string | undefined } | undefined> {
+  async findOwner(
+    ref: SessionRef,
+  ): Promise<{ readonly info: TopicInfo; readonly owner: string | undefined } | undefined> {
     const topic = chatTopic(ref);
     const [info] = await this.#broker.describe([topic]);
     if (info === undefined) return undefined;
@@ -108,7 +117,10 @@ export class CommandLog {
    * nothing is written and the answer is undefined.
    * @throws SessionError contended; BrokerError
    */
-  async transact(ref: SessionRef, decide: (loaded: LoadedState | undefined) => Transition): Promise<Committed | undefined> {
+  async transact(
+    ref: SessionRef,
+    decide: (loaded: LoadedState | undefined) => Transition,
+  ): Promise<Committed | undefined> {
     const topic = chatTopic(ref);
     return this.#inTurn(topic, async (isFirst) => {
       for (let attempt = 1; attempt <= COMMAND_ATTEMPTS_MAX; attempt += 1) {
@@ -281,7 +293,9 @@ function chatWrite(
 
 /** A Stop and an end must go through where the log is full, or nothing would ever be done with. */
 function isRelief(drafts: readonly Draft[]): boolean {
-  return drafts.every(({ event }) => isTerminal(event) || event.type === 'run.cancelling' || event.type === 'run.answer');
+  return drafts.every(
+    ({ event }) => isTerminal(event) || event.type === 'run.cancelling' || event.type === 'run.answer',
+  );
 }
 
 /** A run that waits or is silent writes nothing, and must not lose its chat meanwhile. */

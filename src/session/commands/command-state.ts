@@ -157,7 +157,11 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
   }
 }
 
-function remember(recent: readonly RecentMessage[], messageId: string, context: EventContext): readonly RecentMessage[] {
+function remember(
+  recent: readonly RecentMessage[],
+  messageId: string,
+  context: EventContext,
+): readonly RecentMessage[] {
   const entry = { messageId, bodyHash: context.bodyHash ?? '', runId: context.runId ?? '', offset: context.offset };
   return [...recent.slice(-(RECENT_MESSAGES_MAX - 1)), entry];
 }
@@ -167,14 +171,36 @@ function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: E
   const answerId = context.answerId ?? runId;
   const trace = context.trace === undefined ? {} : { trace: context.trace };
   const times = { queued: event.createdAt, started: null, cancelling: null };
-  const run = { runId, messageId, answerId, agent, model, priority, state: 'queued', queuedAt: context.offset, startedAt: null, attempt: 0, times, ...trace } as const;
+  const run = {
+    runId,
+    messageId,
+    answerId,
+    agent,
+    model,
+    priority,
+    state: 'queued',
+    queuedAt: context.offset,
+    startedAt: null,
+    attempt: 0,
+    times,
+    ...trace,
+  } as const;
   return event.regenerates === undefined ? run : { ...run, regenerates: true };
 }
 
 /** Whoever regenerates an answer names the new one, and asks again under that name. */
-function queueRun(state: CommandState, event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): CommandState {
+function queueRun(
+  state: CommandState,
+  event: Extract<ChatEvent, { type: 'run.queued' }>,
+  context: EventContext,
+): CommandState {
   const run = queuedRun(event, context);
-  const queued = { ...state, agents: withAgent(state.agents, run.agent), runs: [...state.runs, run], tip: { runId: run.runId, at: context.offset } };
+  const queued = {
+    ...state,
+    agents: withAgent(state.agents, run.agent),
+    runs: [...state.runs, run],
+    tip: { runId: run.runId, at: context.offset },
+  };
   if (event.regenerates === undefined) return queued;
   const recent = remember(state.recent, run.answerId, { ...context, runId: run.runId });
   return { ...leaveBranch(state), agents: queued.agents, runs: queued.runs, tip: queued.tip, recent };
@@ -187,7 +213,9 @@ function withAgent(agents: readonly string[] = [], agent: string): readonly stri
 /** What is shown now will be one of the others. */
 function leaveBranch(state: CommandState): CommandState {
   const { tip, branches = [] } = state;
-  return tip === null || tip.isInner === true ? state : { ...state, branches: [...branches.slice(-(BRANCHES_MAX - 1)), tip] };
+  return tip === null || tip.isInner === true
+    ? state
+    : { ...state, branches: [...branches.slice(-(BRANCHES_MAX - 1)), tip] };
 }
 
 function selectBranch(state: CommandState, tip: BranchTip): CommandState {

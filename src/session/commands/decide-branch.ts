@@ -6,7 +6,10 @@ import type { BranchTip, CommandState, RunInfo } from './command-state.ts';
 import { decideEnd, makeRoom, withHeadRequest, type Decision, type SendCommand, type TimeOfRun } from './decide.ts';
 import { SessionError } from '../errors.ts';
 
-export interface RegenerateCommand extends Pick<SendCommand, 'bodyHash' | 'user' | 'onBusy' | 'runId' | 'answerId' | 'createdAt' | 'trace'> {
+export interface RegenerateCommand extends Pick<
+  SendCommand,
+  'bodyHash' | 'user' | 'onBusy' | 'runId' | 'answerId' | 'createdAt' | 'trace'
+> {
   /** Of the prompt. */
   readonly messageId: string;
   readonly promptAt: number;
@@ -20,7 +23,14 @@ export function decideRegenerate(state: CommandState, command: RegenerateCommand
   const { messageId, runId, agent, model, priority, bodyHash, answerId, promptAt, onBusy, createdAt, trace } = command;
   if (onBusy !== 'interrupt' && state.runs.some((run) => run.messageId === messageId)) throw new SessionError('busy');
   const event = { type: 'run.queued', runId, messageId, agent, model, priority, createdAt, regenerates: true } as const;
-  return withHeadRequest(state, [...makeRoom(state, command, timeOf), { event, context: { answerId, bodyHash, ...(trace === undefined ? {} : { trace }) }, hidden: encodeRunLink(promptAt) }]);
+  return withHeadRequest(state, [
+    ...makeRoom(state, command, timeOf),
+    {
+      event,
+      context: { answerId, bodyHash, ...(trace === undefined ? {} : { trace }) },
+      hidden: encodeRunLink(promptAt),
+    },
+  ]);
 }
 
 export interface EditCommand {

@@ -2,7 +2,14 @@
 // The store turns drafts into one conditional append, so a decision holds only if nothing major came between.
 import { createHash } from 'node:crypto';
 import type { ChatEvent, JsonObject, MessageContent, RunPriority } from '../events/chat-event.ts';
-import { findRun, foldCommandState, SESSION_RUNS_MAX, type CommandState, type EventContext, type RunInfo } from './command-state.ts';
+import {
+  findRun,
+  foldCommandState,
+  SESSION_RUNS_MAX,
+  type CommandState,
+  type EventContext,
+  type RunInfo,
+} from './command-state.ts';
 import { encodePromptLink } from './branch-links.ts';
 import { SessionError } from '../errors.ts';
 
@@ -45,7 +52,10 @@ export function bodyHashOf(body: readonly unknown[]): string {
 }
 
 /** The earlier answer to the same message, if it was sent before. @throws SessionError message-conflict */
-export function findRepeat(state: CommandState, command: Pick<SendCommand, 'messageId' | 'bodyHash'>): { runId: string; offset: number; queued: number } | undefined {
+export function findRepeat(
+  state: CommandState,
+  command: Pick<SendCommand, 'messageId' | 'bodyHash'>,
+): { runId: string; offset: number; queued: number } | undefined {
   const seen = state.recent.find((entry) => entry.messageId === command.messageId);
   if (seen === undefined) return undefined;
   if (seen.bodyHash !== command.bodyHash) throw new SessionError('message-conflict');
@@ -58,19 +68,31 @@ export type TimeOfRun = (run: RunInfo) => string;
 
 /** @throws SessionError busy, queue-full */
 export function decideSend(state: CommandState, command: SendCommand, timeOf: TimeOfRun): Decision {
-  const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, replaces, trace } = command;
+  const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, replaces, trace } =
+    command;
   const created = { type: 'message.created', messageId, role: 'user', content, createdAt, user } as const;
   const links = encodePromptLink(replaces === undefined ? (state.tip?.at ?? null) : replaces.after);
   const drafts: Draft[] = [
     ...makeRoom(state, command, timeOf),
-    { event: replaces === undefined ? created : { ...created, replaces: replaces.messageId }, context: { bodyHash, runId }, hidden: links },
-    { event: { type: 'run.queued', runId, messageId, agent, model, priority, createdAt }, context: { answerId, ...(trace === undefined ? {} : { trace }) } },
+    {
+      event: replaces === undefined ? created : { ...created, replaces: replaces.messageId },
+      context: { bodyHash, runId },
+      hidden: links,
+    },
+    {
+      event: { type: 'run.queued', runId, messageId, agent, model, priority, createdAt },
+      context: { answerId, ...(trace === undefined ? {} : { trace }) },
+    },
   ];
   return withHeadRequest(state, drafts);
 }
 
 /** What must happen to the runs there are before another is queued. @throws SessionError busy, queue-full */
-export function makeRoom(state: CommandState, { onBusy, user }: Pick<SendCommand, 'onBusy' | 'user'>, timeOf: TimeOfRun): Draft[] {
+export function makeRoom(
+  state: CommandState,
+  { onBusy, user }: Pick<SendCommand, 'onBusy' | 'user'>,
+  timeOf: TimeOfRun,
+): Draft[] {
   if (onBusy === 'reject' && state.runs.length > 0) throw new SessionError('busy');
   const stopped = onBusy === 'interrupt' ? interruptDrafts(state, user, timeOf) : [];
   if (state.runs.length - stopped.length >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
@@ -81,8 +103,10 @@ export function makeRoom(state: CommandState, { onBusy, user }: Pick<SendCommand
 function interruptDrafts(state: CommandState, by: string, timeOf: TimeOfRun): Draft[] {
   const why = { by, reason: 'interrupted' };
   return state.runs.flatMap((run): Draft[] => {
-    if (run.state === 'queued') return [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: timeOf(run) } }];
-    if (run.state === 'running') return [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: timeOf(run) } }];
+    if (run.state === 'queued')
+      return [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: timeOf(run) } }];
+    if (run.state === 'running')
+      return [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: timeOf(run) } }];
     return [];
   });
 }
@@ -95,7 +119,13 @@ export function cancelTarget(state: CommandState, runId: string | undefined): Ru
 }
 
 /** A queued run ends at once; a running one is asked to, because only its fence may end it. Asking again is no event. */
-export function decideCancel(state: CommandState, run: RunInfo, by: string, reason: string | undefined, now: string): Decision {
+export function decideCancel(
+  state: CommandState,
+  run: RunInfo,
+  by: string,
+  reason: string | undefined,
+  now: string,
+): Decision {
   const why = reason === undefined ? { by } : { by, reason };
   switch (run.state) {
     case 'queued':

@@ -52,7 +52,14 @@ function endingDrafts(run: RunInfo, terminal: RunTerminal, answer: AnswerBuilder
 
 /** Feeds a builder what the log holds of a run from its first record to `to` (exclusive).
  *  @throws BrokerError epoch-changed, corrupt */
-export async function readRun(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, to: number, answer: AnswerBuilder): Promise<void> {
+export async function readRun(
+  broker: Broker,
+  ref: SessionRef,
+  epoch: string,
+  run: RunInfo,
+  to: number,
+  answer: AnswerBuilder,
+): Promise<void> {
   const topic = chatTopic(ref);
   let from = run.startedAt ?? to;
   while (from < to) {

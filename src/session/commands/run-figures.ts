@@ -34,7 +34,11 @@ export interface RunFigures {
 /** How much the clocks of two nodes may differ. */
 const SKEW_MS = 5_000;
 
-export function runFigures(times: RunTimes, attempts: number, terminal: RunTally | RunTerminal | undefined): RunFigures {
+export function runFigures(
+  times: RunTimes,
+  attempts: number,
+  terminal: RunTally | RunTerminal | undefined,
+): RunFigures {
   const { queued, started, cancelling } = times;
   const { firstTokenAt, endedAt } = terminal ?? {};
   return {

@@ -50,6 +50,8 @@ export class SteadyTime {
   /** The newest in which it was that time once. What was written before this process began belongs to the oldest. */
   #frameOf(wall: number): Frame | undefined {
     const mono = this.#clock.mono();
-    return this.#frames.findLast(({ since, offset }, i) => (i === 0 || wall >= since + offset - SKEW_MS) && wall <= mono + offset + SKEW_MS);
+    return this.#frames.findLast(
+      ({ since, offset }, i) => (i === 0 || wall >= since + offset - SKEW_MS) && wall <= mono + offset + SKEW_MS,
+    );
   }
 }

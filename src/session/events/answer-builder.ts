@@ -100,7 +100,8 @@ export class AnswerBuilder {
 
   addDelta(part: number, kind: PartKind, text: string, offset: number): void {
     const last = this.#range;
-    const range = last?.part === part && last.from + last.lengths.count === offset ? last : this.#beginRange(part, kind, offset);
+    const range =
+      last?.part === part && last.from + last.lengths.count === offset ? last : this.#beginRange(part, kind, offset);
     range.lengths.push(text.length);
     range.keep += text.length;
     range.text.append(text);
@@ -136,7 +137,13 @@ export class AnswerBuilder {
   }
 
   marks(): DeltaMark[] {
-    return this.#superseded().map(({ from, part, at, keep, lengths }) => ({ from, part, at, keep, lengths: lengths.encode() }));
+    return this.#superseded().map(({ from, part, at, keep, lengths }) => ({
+      from,
+      part,
+      at,
+      keep,
+      lengths: lengths.encode(),
+    }));
   }
 
   /** Ranges beyond the limit of one append simply stay in the log as they are. */
@@ -163,7 +170,7 @@ export class AnswerBuilder {
 export function answerEvents(runId: string, messageId: string, parts: readonly AnswerPart[]): RunAnswer[] {
   return parts.flatMap(({ kind, text }, part) => {
     const events: RunAnswer[] = [];
-    for (let at = 0; at < text.length; ) {
+    for (let at = 0; at < text.length;) {
       const end = wholeCharacterEnd(text, at + ANSWER_CHUNK_CHARS);
       events.push({ type: 'run.answer', runId, messageId, part, kind, at, text: text.slice(at, end) });
       at = end;
@@ -178,4 +185,3 @@ export function wholeCharacterEnd(text: string, end: number): number {
   const code = text.charCodeAt(end - 1);
   return code >= 0xd800 && code <= 0xdbff ? end - 1 : end;
 }
-

@@ -26,7 +26,12 @@ export function encodeMarks(messageId: string, marks: readonly DeltaMark[]): Jso
 }
 
 /** @throws BrokerError corrupt: what the hole names is not there. */
-export async function readFinishedAnswer(broker: Broker, topic: LiteTopicName, epoch: string, by: number): Promise<FinishedAnswer> {
+export async function readFinishedAnswer(
+  broker: Broker,
+  topic: LiteTopicName,
+  epoch: string,
+  by: number,
+): Promise<FinishedAnswer> {
   const parts: { kind: PartKind; chunks: string[] }[] = [];
   let hidden: JsonObject | undefined;
   let from = by;
@@ -47,7 +52,11 @@ export async function readFinishedAnswer(broker: Broker, topic: LiteTopicName, e
   }
 }
 
-function finished(runId: string, hidden: JsonObject | undefined, parts: { kind: PartKind; chunks: string[] }[]): FinishedAnswer {
+function finished(
+  runId: string,
+  hidden: JsonObject | undefined,
+  parts: { kind: PartKind; chunks: string[] }[],
+): FinishedAnswer {
   // Written by `encodeMarks` and by nothing else.
   const { answerId, marks } = hidden as { answerId: string; marks: DeltaMark[] };
   const whole = Array.from(parts, (part) => ({ kind: part.kind, text: part.chunks.join('') }));

@@ -9,7 +9,12 @@ const PACED_CHARS = 64 * 1024;
 
 /** Reads as the broker does, and after a large batch lets the event loop go round once.
  *  @throws BrokerError corrupt, unavailable, failed, closed */
-export async function pacedRead(broker: Broker, topic: LiteTopicName, from: ReadFrom, options?: ReadOptions): Promise<ReadResult> {
+export async function pacedRead(
+  broker: Broker,
+  topic: LiteTopicName,
+  from: ReadFrom,
+  options?: ReadOptions,
+): Promise<ReadResult> {
   const result = await broker.read(topic, from, options);
   if (result.kind === 'batch' && batchChars(result) >= PACED_CHARS) await setImmediate();
   return result;

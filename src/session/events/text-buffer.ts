@@ -25,7 +25,7 @@ export class TextBuffer {
   append(text: string): void {
     if (this.#unitBytes === 1 && isWide(text)) this.#widen();
     const perPage = PAGE_BYTES / this.#unitBytes;
-    for (let from = 0; from < text.length; ) {
+    for (let from = 0; from < text.length;) {
       const at = this.#length % perPage;
       if (at === 0) this.#turnPage();
       const page = this.#page;
@@ -46,7 +46,11 @@ export class TextBuffer {
   }
 
   toString(): string {
-    return this.#pages.map((page, i) => page.toString(this.#encoding, 0, Math.min(PAGE_BYTES, this.#length * this.#unitBytes - i * PAGE_BYTES))).join('');
+    return this.#pages
+      .map((page, i) =>
+        page.toString(this.#encoding, 0, Math.min(PAGE_BYTES, this.#length * this.#unitBytes - i * PAGE_BYTES)),
+      )
+      .join('');
   }
 
   get #encoding(): 'latin1' | 'utf16le' {

@@ -93,11 +93,12 @@ export class BranchReader {
 
   async #turningAtOrBelow(offset: number): Promise<Turning | undefined> {
     const above = this.#lastOf(offset);
-    for (let start = offset; start >= 0; ) {
+    for (let start = offset; start >= 0;) {
       const seen = this.#covers(start) ?? (this.#seen = await this.#readBackFrom(start));
       const turning = seen.turnings.find(({ at }) => at <= start);
       if (turning !== undefined) {
-        if (above !== undefined && seen.turnings[seen.turnings.indexOf(turning) - 1] === above) this.#joined.add(above.at);
+        if (above !== undefined && seen.turnings[seen.turnings.indexOf(turning) - 1] === above)
+          this.#joined.add(above.at);
         return turning;
       }
       start = seen.low - 1;
@@ -131,7 +132,9 @@ export class BranchReader {
   /** Where nothing more follows of these turnings: their runs have ended, and a prompt that stands here without the run
    *  it was sent with, which it could be changed until, has it behind it. Reads on from the first that is not known. */
   async #endOf(group: readonly Turning[]): Promise<number> {
-    const open = group.filter((turning, i) => (turning.kind === 'run' ? !this.#ends.has(turning.id) : group[i + 1]?.at !== turning.at + 1));
+    const open = group.filter((turning, i) =>
+      turning.kind === 'run' ? !this.#ends.has(turning.id) : group[i + 1]?.at !== turning.at + 1,
+    );
     const end = group.reduce((last, { id, at }) => Math.max(last, this.#ends.get(id) ?? at), 0) + 1;
     return open.length === 0 ? end : Math.max(end, await this.#findEnd(open));
   }

@@ -21,7 +21,12 @@ export interface FoundPrompt {
 }
 
 /** @throws SessionError message-not-found; BrokerError epoch-changed, corrupt */
-export async function findPrompt(broker: Broker, ref: SessionRef, loaded: LoadedState, messageId: string): Promise<FoundPrompt> {
+export async function findPrompt(
+  broker: Broker,
+  ref: SessionRef,
+  loaded: LoadedState,
+  messageId: string,
+): Promise<FoundPrompt> {
   const known = loaded.state.recent.find((entry) => entry.messageId === messageId);
   // A prompt and its run are written together, the run right behind.
   const from = known === undefined ? loaded.at : known.offset + 1;
@@ -32,7 +37,12 @@ export async function findPrompt(broker: Broker, ref: SessionRef, loaded: Loaded
 }
 
 /** The branch that ends with a run. @throws SessionError run-not-found; BrokerError epoch-changed, corrupt */
-export async function findBranch(broker: Broker, ref: SessionRef, loaded: LoadedState, runId: string): Promise<BranchTip> {
+export async function findBranch(
+  broker: Broker,
+  ref: SessionRef,
+  loaded: LoadedState,
+  runId: string,
+): Promise<BranchTip> {
   const { tip, branches = [] } = loaded.state;
   const known = [...branches, ...(tip === null ? [] : [tip])].find((one) => one.runId === runId);
   const at = known?.at ?? (await findTurning(broker, ref, loaded, loaded.at, { kind: 'run', id: runId }))?.turning.at;

@@ -14,7 +14,12 @@ export interface RunPlace {
 }
 
 /** Ends quietly when the signal aborts. @throws BrokerError epoch-changed: what was read cannot be gone on from */
-export async function* followRun(broker: Broker, runId: string, place: RunPlace, signal: AbortSignal): AsyncGenerator<ChatEvent, void, undefined> {
+export async function* followRun(
+  broker: Broker,
+  runId: string,
+  place: RunPlace,
+  signal: AbortSignal,
+): AsyncGenerator<ChatEvent, void, undefined> {
   const { topic, epoch } = place;
   for await (const result of broker.tail(topic, { epoch, offset: place.offset }, { signal })) {
     if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while its run was followed');

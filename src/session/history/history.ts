@@ -64,10 +64,21 @@ interface FoldedPath {
 
 /** As many of the newest turns of a path as a page may hold, and one at least. How much an answer holds is known only once
  *  it was read; so a path that turns out too large is halved, and no more than one page of it was read in vain. */
-async function foldNewest(broker: Broker, range: LogRange, reader: BranchReader, path: readonly Turning[]): Promise<FoldedPath> {
+async function foldNewest(
+  broker: Broker,
+  range: LogRange,
+  reader: BranchReader,
+  path: readonly Turning[],
+): Promise<FoldedPath> {
   for (let rest = path; ; rest = newerHalf(rest)) {
     const isOneTurn = newerHalf(rest).length === rest.length;
-    const messages = await fold(broker, range, rest, await reader.stretches(rest), isOneTurn ? Number.POSITIVE_INFINITY : PAGE_CHARS_MAX);
+    const messages = await fold(
+      broker,
+      range,
+      rest,
+      await reader.stretches(rest),
+      isOneTurn ? Number.POSITIVE_INFINITY : PAGE_CHARS_MAX,
+    );
     if (messages !== undefined) return { path: rest, messages };
   }
 }
@@ -80,7 +91,13 @@ function newerHalf(path: readonly Turning[]): readonly Turning[] {
 }
 
 /** Undefined where it holds more than `charsMax`. */
-async function fold(broker: Broker, range: LogRange, path: readonly Turning[], stretches: readonly Stretch[], charsMax: number): Promise<PlacedMessage[] | undefined> {
+async function fold(
+  broker: Broker,
+  range: LogRange,
+  path: readonly Turning[],
+  stretches: readonly Stretch[],
+  charsMax: number,
+): Promise<PlacedMessage[] | undefined> {
   const transcript = new Transcript(new Set(path.map(({ at }) => at)));
   for (const stretch of stretches) {
     for await (const item of itemsOf(broker, range, stretch)) {

@@ -17,15 +17,26 @@ export interface LogRange {
 export type Direction = 'forward' | 'backward';
 
 /** The first of `majorBatches`. @throws BrokerError epoch-changed */
-export async function readMajors(broker: Broker, { topic, epoch }: LogRange, offset: number, direction: Direction, maxRecords = MAJORS_AT_ONCE): Promise<LogBatch> {
+export async function readMajors(
+  broker: Broker,
+  { topic, epoch }: LogRange,
+  offset: number,
+  direction: Direction,
+  maxRecords = MAJORS_AT_ONCE,
+): Promise<LogBatch> {
   const result = await pacedRead(broker, topic, { epoch, offset }, { direction, majorOnly: true, maxRecords });
   if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while it was read');
   return result;
 }
 
 /** From `start` on, as far as the range goes. @throws BrokerError epoch-changed */
-export async function* majorBatches(broker: Broker, range: LogRange, start: number, direction: Direction): AsyncGenerator<LogBatch> {
-  for (let offset = start; offset >= 0 && offset < range.next; ) {
+export async function* majorBatches(
+  broker: Broker,
+  range: LogRange,
+  start: number,
+  direction: Direction,
+): AsyncGenerator<LogBatch> {
+  for (let offset = start; offset >= 0 && offset < range.next;) {
     const batch = await readMajors(broker, range, offset, direction);
     yield batch;
     if (batch.end) return;

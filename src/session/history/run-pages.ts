@@ -27,7 +27,12 @@ export async function readRuns(broker: Broker, range: LogRange, before: number, 
 }
 
 /** In log order, from the oldest `run.queued` of the page on. */
-async function readBackward(broker: Broker, range: LogRange, below: number, limit: number): Promise<{ events: ChatEvent[]; before: number | undefined }> {
+async function readBackward(
+  broker: Broker,
+  range: LogRange,
+  below: number,
+  limit: number,
+): Promise<{ events: ChatEvent[]; before: number | undefined }> {
   const newestFirst: ChatEvent[] = [];
   let found = 0;
   let oldest: number | undefined;
@@ -49,7 +54,12 @@ async function readBackward(broker: Broker, range: LogRange, below: number, limi
 }
 
 /** What became, above the page, of those of its runs that had not ended in it: they waited behind newer ones. */
-async function readEnds(broker: Broker, range: LogRange, from: number, events: readonly ChatEvent[]): Promise<ChatEvent[]> {
+async function readEnds(
+  broker: Broker,
+  range: LogRange,
+  from: number,
+  events: readonly ChatEvent[],
+): Promise<ChatEvent[]> {
   const open = new Set<string>();
   for (const event of events) {
     if (event.type === 'run.queued') open.add(event.runId);

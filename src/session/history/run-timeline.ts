@@ -73,7 +73,11 @@ function foldRun(run: FoldingRun, event: ChatEvent): void {
 
 function timelineOf({ queued, attempts, cancellingAt, terminal }: FoldingRun): RunTimeline {
   const { runId, messageId, agent, model, createdAt: queuedAt } = queued;
-  const times: RunTimes = { queued: queuedAt, started: attempts[0]?.startedAt ?? null, cancelling: cancellingAt ?? null };
+  const times: RunTimes = {
+    queued: queuedAt,
+    started: attempts[0]?.startedAt ?? null,
+    cancelling: cancellingAt ?? null,
+  };
   return {
     runId,
     messageId,
@@ -88,7 +92,11 @@ function timelineOf({ queued, attempts, cancellingAt, terminal }: FoldingRun): R
   };
 }
 
-function stateOf(attempts: number, cancellingAt: string | undefined, terminal: RunTerminal | undefined): RunTimeline['state'] {
+function stateOf(
+  attempts: number,
+  cancellingAt: string | undefined,
+  terminal: RunTerminal | undefined,
+): RunTimeline['state'] {
   switch (terminal?.type) {
     case 'run.completed':
       return 'completed';
@@ -107,7 +115,9 @@ function endOf(terminal: RunTerminal): Partial<RunTimeline> {
     endedAt,
     ...(firstTokenAt === undefined ? {} : { firstTokenAt }),
     ...(deltas === undefined ? {} : { deltas }),
-    ...(terminal.type === 'run.completed' ? { finishReason: terminal.finishReason, ...(terminal.usage === undefined ? {} : { usage: terminal.usage }) } : {}),
+    ...(terminal.type === 'run.completed'
+      ? { finishReason: terminal.finishReason, ...(terminal.usage === undefined ? {} : { usage: terminal.usage }) }
+      : {}),
     ...(terminal.type === 'run.failed' ? { error: terminal.error } : {}),
   };
 }

@@ -2,7 +2,15 @@
 // the log's items, total and without I/O.
 import type { LogItem } from '../../broker/broker.ts';
 import { AnswerBuilder, type AnswerPart } from '../events/answer-builder.ts';
-import { decodeEvent, type ChatEvent, type MessageContent, type RunAnswer, type RunError, type RunRestarted, type RunUsage } from '../events/chat-event.ts';
+import {
+  decodeEvent,
+  type ChatEvent,
+  type MessageContent,
+  type RunAnswer,
+  type RunError,
+  type RunRestarted,
+  type RunUsage,
+} from '../events/chat-event.ts';
 
 export type MessageStatus = 'sent' | 'queued' | 'streaming' | 'completed' | 'failed' | 'cancelled';
 
@@ -113,7 +121,15 @@ export class Transcript {
   #queue(runId: string, messageId: string, place: number): void {
     const turn = this.#byMessage.get(messageId);
     if (turn === undefined) return;
-    turn.run = { runId, place, status: 'queued', streamed: new AnswerBuilder(), finished: [], heads: new Map(), results: new Map() };
+    turn.run = {
+      runId,
+      place,
+      status: 'queued',
+      streamed: new AnswerBuilder(),
+      finished: [],
+      heads: new Map(),
+      results: new Map(),
+    };
     this.#runs.set(runId, turn.run);
   }
 }
@@ -178,7 +194,15 @@ function promptMessage(message: FoldingTurn['message'], run: FoldingRun | undefi
   const { messageId, role, content, createdAt, replaces } = message;
   const neverStarted = run !== undefined && run.answerId === undefined;
   const status = neverStarted ? run.status : 'sent';
-  return { messageId, role, content, status, createdAt, ...(replaces === undefined ? {} : { replaces }), ...(run === undefined ? {} : { runId: run.runId }) };
+  return {
+    messageId,
+    role,
+    content,
+    status,
+    createdAt,
+    ...(replaces === undefined ? {} : { replaces }),
+    ...(run === undefined ? {} : { runId: run.runId }),
+  };
 }
 
 function answerMessage(run: FoldingRun): TranscriptMessage | undefined {

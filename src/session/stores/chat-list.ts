@@ -1,7 +1,15 @@
 // A user's list of chats: a small log of its own, in which every record names one chat, or, after compaction,
 // many. It is written before the chat it names and verified when read, so it may name too many chats for a
 // moment and never too few. When a chat was last active is asked of the chat itself.
-import { READ_RECORDS, type Appended, type Broker, type LogBatch, type NewRecord, type ReadResult, type TopicInfo } from '../../broker/broker.ts';
+import {
+  READ_RECORDS,
+  type Appended,
+  type Broker,
+  type LogBatch,
+  type NewRecord,
+  type ReadResult,
+  type TopicInfo,
+} from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { Position } from '../../broker/position.ts';
@@ -24,21 +32,35 @@ interface Entry {
   readonly createdAt: number;
 }
 
-export async function addToChatList(broker: Broker, principal: Principal, ref: SessionRef, now: number): Promise<Appended> {
+export async function addToChatList(
+  broker: Broker,
+  principal: Principal,
+  ref: SessionRef,
+  now: number,
+): Promise<Appended> {
   const topic = chatListTopic(principal);
   const record = encodeEntries([{ sessionId: ref.sessionId, createdAt: now }]);
-  const [appended] = await broker.append([{ topic, records: [record], expect: { create: true }, ttlMs: CHAT_LIST_TTL_MS }]);
+  const [appended] = await broker.append([
+    { topic, records: [record], expect: { create: true }, ttlMs: CHAT_LIST_TTL_MS },
+  ]);
   if (appended === undefined) throw new Error('one write has one answer');
   return appended;
 }
 
 /** Never fewer than there are, up to CHAT_LIST_MAX. */
-export async function countNamedChats(broker: Broker, principal: Principal): Promise<ReadPlace & { readonly count: number }> {
+export async function countNamedChats(
+  broker: Broker,
+  principal: Principal,
+): Promise<ReadPlace & { readonly count: number }> {
   const { entries, epoch, next } = await readEntries(broker, principal);
   return { epoch, next, count: entries.length };
 }
 
-export async function findChats(broker: Broker, principal: Principal, now: number): Promise<ReadPlace & { readonly found: readonly string[] }> {
+export async function findChats(
+  broker: Broker,
+  principal: Principal,
+  now: number,
+): Promise<ReadPlace & { readonly found: readonly string[] }> {
   const { alive, epoch, next } = await readAlive(broker, principal, now);
   return { epoch, next, found: alive.map(({ ref }) => ref.sessionId) };
 }
@@ -56,14 +78,20 @@ export async function readChatList(broker: Broker, principal: Principal, now: nu
   return readAlive(broker, principal, now);
 }
 
-async function readAlive(broker: Broker, principal: Principal, now: number): Promise<Pick<StoredList, 'epoch' | 'next'> & ChatList> {
+async function readAlive(
+  broker: Broker,
+  principal: Principal,
+  now: number,
+): Promise<Pick<StoredList, 'epoch' | 'next'> & ChatList> {
   const { entries, epoch, next, records, isDamaged } = await readEntries(broker, principal);
   const refs = entries.map(({ sessionId }): SessionRef => ({ tenant: principal.tenant, sessionId }));
   const infos = await broker.describe(refs.map(chatTopic));
   const alive = entries.flatMap((entry, i) => {
     const info = infos[i];
     const ref = refs[i];
-    return info === undefined || ref === undefined ? [] : [{ ref, createdAt: entry.createdAt, lastActiveAt: lastWrite(info) }];
+    return info === undefined || ref === undefined
+      ? []
+      : [{ ref, createdAt: entry.createdAt, lastActiveAt: lastWrite(info) }];
   });
   // A damaged list stays as it is: compaction would remove the damaged record, and with it the sign that chats are missing.
   if (records >= COMPACT_AT && epoch !== undefined && !isDamaged) {
@@ -135,7 +163,12 @@ async function* backward(broker: Broker, topic: LiteTopicName, onDamaged: () => 
   }
 }
 
-async function readUnlessDamaged(broker: Broker, topic: LiteTopicName, from: Position | 'end', maxRecords: number): Promise<ReadResult | undefined> {
+async function readUnlessDamaged(
+  broker: Broker,
+  topic: LiteTopicName,
+  from: Position | 'end',
+  maxRecords: number,
+): Promise<ReadResult | undefined> {
   try {
     return await broker.read(topic, from, { direction: 'backward', maxRecords });
   } catch (error) {
@@ -150,10 +183,18 @@ async function lastOf(broker: Broker, topic: LiteTopicName): Promise<Position | 
 }
 
 /** Replaces exactly what was read. A chat made in the meantime stands after it and stays. */
-async function compact(broker: Broker, principal: Principal, epoch: string, supersedes: readonly (readonly [number, number])[], kept: readonly Entry[]): Promise<void> {
+async function compact(
+  broker: Broker,
+  principal: Principal,
+  epoch: string,
+  supersedes: readonly (readonly [number, number])[],
+  kept: readonly Entry[],
+): Promise<void> {
   const topic = chatListTopic(principal);
   try {
-    await broker.append([{ topic, records: [encodeEntries(kept)], expect: { epoch }, supersedes, ttlMs: CHAT_LIST_TTL_MS }]);
+    await broker.append([
+      { topic, records: [encodeEntries(kept)], expect: { epoch }, supersedes, ttlMs: CHAT_LIST_TTL_MS },
+    ]);
   } catch (error) {
     // Another reader compacted at the same time, or the list is gone: either way there is nothing left to do.
     if (!isBrokerError(error, 'epoch-changed') && !isBrokerError(error, 'invalid-append')) throw error;
@@ -161,7 +202,10 @@ async function compact(broker: Broker, principal: Principal, epoch: string, supe
 }
 
 function encodeEntries(entries: readonly Entry[]): NewRecord {
-  return { major: false, data: JSON.stringify({ v: 1, chats: entries.map((entry) => [entry.sessionId, entry.createdAt]) }) };
+  return {
+    major: false,
+    data: JSON.stringify({ v: 1, chats: entries.map((entry) => [entry.sessionId, entry.createdAt]) }),
+  };
 }
 
 function decodeEntries(data: string): Entry[] {

@@ -24,7 +24,11 @@ export interface ChatPage<C extends ListedChat> {
   readonly next: ListPlace | undefined;
 }
 
-export function pageOfChats<C extends ListedChat>(chats: readonly C[], limit: number, after: ListPlace | undefined): ChatPage<C> {
+export function pageOfChats<C extends ListedChat>(
+  chats: readonly C[],
+  limit: number,
+  after: ListPlace | undefined,
+): ChatPage<C> {
   if (after === undefined) {
     const first = chats.toSorted((a, b) => b.lastActiveAt - a.lastActiveAt).slice(0, limit);
     const next = chats.length > limit ? { shown: new Set(first.map(markOf)), last: undefined } : undefined;
@@ -57,7 +61,13 @@ export function parseListPlace(text: string): ListPlace | undefined {
   const [, marks, createdAt, sessionId] = PLACE.exec(text) ?? [];
   if (marks === undefined) return undefined;
   const shown = new Set(marks.match(/.{8}/g));
-  return { shown, last: createdAt === undefined || sessionId === undefined ? undefined : { createdAt: Number.parseInt(createdAt, 36), sessionId } };
+  return {
+    shown,
+    last:
+      createdAt === undefined || sessionId === undefined
+        ? undefined
+        : { createdAt: Number.parseInt(createdAt, 36), sessionId },
+  };
 }
 
 /** 48 bits of a digest: a hundred ids would be too long for a URL. */
@@ -65,7 +75,10 @@ function markOf({ sessionId }: ListedChat): string {
   return createHash('sha256').update(sessionId).digest('base64url').slice(0, MARK_CHARS);
 }
 
-function newestFirst(a: Pick<ListedChat, 'sessionId' | 'createdAt'>, b: Pick<ListedChat, 'sessionId' | 'createdAt'>): number {
+function newestFirst(
+  a: Pick<ListedChat, 'sessionId' | 'createdAt'>,
+  b: Pick<ListedChat, 'sessionId' | 'createdAt'>,
+): number {
   if (a.createdAt !== b.createdAt) return b.createdAt - a.createdAt;
   return a.sessionId < b.sessionId ? -1 : Number(a.sessionId > b.sessionId);
 }

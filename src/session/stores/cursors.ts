@@ -49,15 +49,23 @@ export class Cursors {
     if (chat?.epoch !== position.epoch || position.offset >= chat.next) throw new SessionError('cursor-conflict');
     for (let attempt = 1; attempt <= STORE_ATTEMPTS_MAX; attempt += 1) {
       const stored = await this.#readAll(ref);
-      const before = furthest(recordsOf(stored, principal, cursorId))?.position ?? (await this.#readEarlier(ref, cursorId));
-      if (before?.epoch === position.epoch && before.offset > position.offset) throw new SessionError('cursor-conflict');
+      const before =
+        furthest(recordsOf(stored, principal, cursorId))?.position ?? (await this.#readEarlier(ref, cursorId));
+      if (before?.epoch === position.epoch && before.offset > position.offset)
+        throw new SessionError('cursor-conflict');
       if (await this.#append(principal, ref, stored, cursorId, position)) return;
     }
     throw new SessionError('contended');
   }
 
   /** False where the log of cursors is in another epoch by now. */
-  async #append(principal: Principal, ref: SessionRef, stored: StoredCursors, cursorId: string, position: Position): Promise<boolean> {
+  async #append(
+    principal: Principal,
+    ref: SessionRef,
+    stored: StoredCursors,
+    cursorId: string,
+    position: Position,
+  ): Promise<boolean> {
     const user = userDigest(principal.user);
     const supersedes = rangesWithout(keptRecords(stored, user, cursorId), stored.last);
     const data = JSON.stringify({ v: 1, cursor: cursorId, user, position: encodePosition(position) });
@@ -147,7 +155,12 @@ function rangesWithout(kept: readonly CursorRecord[], last: number): (readonly [
 
 /** Undefined for a record of a version this code does not know. */
 function decodeRecord(offset: number, data: string): CursorRecord | undefined {
-  const { v, cursor: cursorId, user, position: text } = JSON.parse(data) as { v: number; cursor: string; user: string; position: string };
+  const {
+    v,
+    cursor: cursorId,
+    user,
+    position: text,
+  } = JSON.parse(data) as { v: number; cursor: string; user: string; position: string };
   const position = parsePosition(text);
   return v === 1 && position !== undefined ? { offset, cursorId, user, position } : undefined;
 }

@@ -17,7 +17,7 @@ const PAGE_ASKS = 64;
 export async function findAsks(broker: Broker, ref: SessionRef): Promise<readonly SessionRef[]> {
   const before = askedBefore(ref);
   const asks: SessionRef[] = [];
-  for (let after = before; asks.length < ASKS_REMOVED_MAX; ) {
+  for (let after = before; asks.length < ASKS_REMOVED_MAX;) {
     const { topics, after: next } = await broker.list(ASKED_PATTERN, { after, limit: PAGE_ASKS });
     const own = topics.filter(({ topic }) => topic.startsWith(before));
     for (const { topic } of own) asks.push(sessionOf(topic));
@@ -28,7 +28,12 @@ export async function findAsks(broker: Broker, ref: SessionRef): Promise<readonl
 }
 
 /** Removes the chats of these asks, and lets their requests go. */
-export async function removeAsks(broker: Broker, log: CommandLog, asks: readonly SessionRef[], topicOf: (ref: SessionRef) => LiteTopicName): Promise<void> {
+export async function removeAsks(
+  broker: Broker,
+  log: CommandLog,
+  asks: readonly SessionRef[],
+  topicOf: (ref: SessionRef) => LiteTopicName,
+): Promise<void> {
   for (const ask of asks) {
     const loaded = await log.load(ask);
     await broker.remove(topicOf(ask));
@@ -38,7 +43,11 @@ export async function removeAsks(broker: Broker, log: CommandLog, asks: readonly
 
 /** The requests of a chat that is no more. They are not removed but expire: a topic with a request that no worker has taken
  *  yet stays, and that may be one of a chat that was begun anew under the same id. */
-export async function letRequestsGo(broker: Broker, ref: SessionRef, { agents = [], runs }: CommandState): Promise<void> {
+export async function letRequestsGo(
+  broker: Broker,
+  ref: SessionRef,
+  { agents = [], runs }: CommandState,
+): Promise<void> {
   const names = new Set([...agents, ...runs.map(({ agent }) => agent)]);
   const infos = await broker.describe([...names].map((agent) => requestTopic(agent, ref)));
   for (const info of infos) if (info !== undefined) await expireAfter(broker, info.topic, info.epoch, AT_ONCE_MS);

@@ -24,25 +24,41 @@ interface Named {
   readonly runs: number;
 }
 
-export async function nameOpenRun(broker: Broker, principal: Principal, { sessionId }: SessionRef, namedAt: number): Promise<Appended> {
+export async function nameOpenRun(
+  broker: Broker,
+  principal: Principal,
+  { sessionId }: SessionRef,
+  namedAt: number,
+): Promise<Appended> {
   const records = [encodeNamed([{ sessionId, namedAt, runs: 1 }])];
-  const [appended] = await broker.append([{ topic: openRunsTopic(principal), records, expect: { create: true }, ttlMs: OPEN_RUNS_TTL_MS }]);
+  const [appended] = await broker.append([
+    { topic: openRunsTopic(principal), records, expect: { create: true }, ttlMs: OPEN_RUNS_TTL_MS },
+  ]);
   if (appended === undefined) throw new Error('one write has one answer');
   return appended;
 }
 
 /** Never fewer than there are. */
-export async function countNamedRuns(broker: Broker, principal: Principal): Promise<ReadPlace & { readonly count: number }> {
+export async function countNamedRuns(
+  broker: Broker,
+  principal: Principal,
+): Promise<ReadPlace & { readonly count: number }> {
   const { epoch, next, records } = await readNamed(broker, principal);
   return { epoch, next, count: records.flatMap(({ named }) => named).reduce((sum, { runs }) => sum + runs, 0) };
 }
 
-export async function findOpenRuns(broker: Broker, log: CommandLog, principal: Principal, now: number): Promise<ReadPlace & { readonly found: readonly string[] }> {
+export async function findOpenRuns(
+  broker: Broker,
+  log: CommandLog,
+  principal: Principal,
+  now: number,
+): Promise<ReadPlace & { readonly found: readonly string[] }> {
   const { epoch, next, records } = await readNamed(broker, principal);
   const chats = [...new Set(records.flatMap(({ named }) => named.map(({ sessionId }) => sessionId)))];
   const open = new Map<string, readonly string[]>();
   for (let i = 0; i < chats.length; i += CHATS_AT_ONCE) {
-    for (const [sessionId, runs] of await readOpen(broker, log, principal, chats.slice(i, i + CHATS_AT_ONCE))) if (runs.length > 0) open.set(sessionId, runs);
+    for (const [sessionId, runs] of await readOpen(broker, log, principal, chats.slice(i, i + CHATS_AT_ONCE)))
+      if (runs.length > 0) open.set(sessionId, runs);
   }
   const isEarly = ({ named }: StoredNames): boolean => named.some(({ namedAt }) => namedAt > now - NAMED_EARLY_MS);
   const firstEarly = records.findIndex(isEarly);
@@ -52,7 +68,12 @@ export async function findOpenRuns(broker: Broker, log: CommandLog, principal: P
 }
 
 /** Their runs that have not ended. Chats that are gone, or another's by now, have none. */
-async function readOpen(broker: Broker, log: CommandLog, { tenant, user }: Principal, chats: readonly string[]): Promise<(readonly [string, readonly string[]])[]> {
+async function readOpen(
+  broker: Broker,
+  log: CommandLog,
+  { tenant, user }: Principal,
+  chats: readonly string[],
+): Promise<(readonly [string, readonly string[]])[]> {
   const topics = chats.map((sessionId) => chatTopic({ tenant, sessionId }));
   const infos = await broker.describe(topics);
   return Promise.all(
@@ -72,7 +93,13 @@ async function readOpen(broker: Broker, log: CommandLog, { tenant, user }: Princ
 }
 
 /** Replaces exactly the records it is given; what was named later stands after them and stays. */
-async function compact(broker: Broker, principal: Principal, epoch: string, old: readonly StoredNames[], open: ReadonlyMap<string, readonly string[]>): Promise<void> {
+async function compact(
+  broker: Broker,
+  principal: Principal,
+  epoch: string,
+  old: readonly StoredNames[],
+  open: ReadonlyMap<string, readonly string[]>,
+): Promise<void> {
   const kept = new Map<string, Named>();
   for (const { sessionId, namedAt } of old.flatMap(({ named }) => named)) {
     const runs = open.get(sessionId)?.length;
@@ -80,7 +107,15 @@ async function compact(broker: Broker, principal: Principal, epoch: string, old:
   }
   const supersedes = [[0, old.at(-1)?.offset ?? 0]] as const;
   try {
-    await broker.append([{ topic: openRunsTopic(principal), records: [encodeNamed([...kept.values()])], expect: { epoch }, supersedes, ttlMs: OPEN_RUNS_TTL_MS }]);
+    await broker.append([
+      {
+        topic: openRunsTopic(principal),
+        records: [encodeNamed([...kept.values()])],
+        expect: { epoch },
+        supersedes,
+        ttlMs: OPEN_RUNS_TTL_MS,
+      },
+    ]);
   } catch (error) {
     // Another node compacted at the same time, or the log is gone: either way there is nothing left to do.
     if (!isBrokerError(error, 'epoch-changed') && !isBrokerError(error, 'invalid-append')) throw error;
@@ -92,21 +127,28 @@ interface StoredNames {
   readonly named: readonly Named[];
 }
 
-async function readNamed(broker: Broker, principal: Principal): Promise<ReadPlace & { readonly records: readonly StoredNames[] }> {
+async function readNamed(
+  broker: Broker,
+  principal: Principal,
+): Promise<ReadPlace & { readonly records: readonly StoredNames[] }> {
   const topic = openRunsTopic(principal);
   const records: StoredNames[] = [];
   let from: { epoch: string; offset: number } | 'earliest' = 'earliest';
   for (;;) {
     const result = await broker.read(topic, from);
     if (result.kind !== 'batch') return { epoch: undefined, next: 0, records: [] };
-    for (const item of result.items) if (item.kind === 'record') records.push({ offset: item.offset, named: decodeNamed(item.data) });
+    for (const item of result.items)
+      if (item.kind === 'record') records.push({ offset: item.offset, named: decodeNamed(item.data) });
     if (result.end) return { epoch: result.epoch, next: result.next, records };
     from = { epoch: result.epoch, offset: result.next };
   }
 }
 
 function encodeNamed(named: readonly Named[]): NewRecord {
-  return { major: false, data: JSON.stringify({ v: 1, runs: named.map(({ sessionId, namedAt, runs }) => [sessionId, namedAt, runs]) }) };
+  return {
+    major: false,
+    data: JSON.stringify({ v: 1, runs: named.map(({ sessionId, namedAt, runs }) => [sessionId, namedAt, runs]) }),
+  };
 }
 
 function decodeNamed(data: string): Named[] {

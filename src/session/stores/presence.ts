@@ -15,7 +15,10 @@ export async function touchPresence(broker: Broker, ref: SessionRef): Promise<vo
 }
 
 /** For each a mark that every touch changes; undefined where nobody has touched it lately. */
-export async function readPresence(broker: Broker, refs: readonly SessionRef[]): Promise<readonly (string | undefined)[]> {
+export async function readPresence(
+  broker: Broker,
+  refs: readonly SessionRef[],
+): Promise<readonly (string | undefined)[]> {
   const infos = await broker.describe(refs.map(watchTopic));
   return infos.map((info) => (info === undefined ? undefined : `${info.epoch}.${info.expiresAt ?? 0}`));
 }

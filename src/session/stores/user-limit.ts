@@ -73,7 +73,11 @@ export interface Admitted {
   leave(): void;
 }
 
-export const UNLIMITED: Admitted = { mustFit: () => undefined, settled: () => Promise.resolve(), leave: () => undefined };
+export const UNLIMITED: Admitted = {
+  mustFit: () => undefined,
+  settled: () => Promise.resolve(),
+  leave: () => undefined,
+};
 
 /** A command that ends as many runs as it queues needs no room. @throws SessionError too-many-sessions, too-many-runs */
 export function mustFit(places: readonly Admitted[], decision: Decision): Decision {
@@ -167,10 +171,15 @@ export class UserLimit {
   async #name(principal: Principal, ref: SessionRef, tally: Tally, one: Entering): Promise<void> {
     const { epoch, first, next } = await this.#add(principal, ref, tally);
     if (epoch === tally.epoch) {
-      if (next > tally.next) Object.assign(tally, { next, named: tally.named + next - tally.next - (one.isNamed && first >= tally.next ? 1 : 0) });
+      if (next > tally.next)
+        Object.assign(tally, {
+          next,
+          named: tally.named + next - tally.next - (one.isNamed && first >= tally.next ? 1 : 0),
+        });
     } else {
       // Nothing is known of this user here, or the log began anew.
-      const { count: named, ...place } = first === 0 ? { epoch, next, count: 1 } : await this.#thing.countNamed(principal);
+      const { count: named, ...place } =
+        first === 0 ? { epoch, next, count: 1 } : await this.#thing.countNamed(principal);
       if (tally.epoch !== place.epoch || tally.next < place.next) Object.assign(tally, { ...place, named });
     }
     one.isNamed = true;
@@ -189,7 +198,16 @@ export class UserLimit {
 
   #tallyOf(principal: Principal): Tally {
     const key = keyOf(principal);
-    const tally = this.#tallies.get(key) ?? { epoch: undefined, next: 0, named: 0, entering: new Set(), lookedAway: undefined, hasFailed: false, looking: undefined, refusedUntil: 0 };
+    const tally = this.#tallies.get(key) ?? {
+      epoch: undefined,
+      next: 0,
+      named: 0,
+      entering: new Set(),
+      lookedAway: undefined,
+      hasFailed: false,
+      looking: undefined,
+      refusedUntil: 0,
+    };
     this.#tallies.delete(key);
     this.#tallies.set(key, tally);
     if (this.#tallies.size <= COUNTED_USERS_MAX) return tally;
@@ -209,7 +227,8 @@ function letIn(naming: Promise<void>, leave: () => void): Admitted {
     settled: async () => {
       await ended;
       // Not the code of the failed append: that one would say that nothing was written.
-      if (failed !== undefined) throw new BrokerError('unavailable', 'it was done and could not be counted', { cause: failed });
+      if (failed !== undefined)
+        throw new BrokerError('unavailable', 'it was done and could not be counted', { cause: failed });
     },
     leave,
   };

@@ -40,9 +40,13 @@ export class UserLimits {
       find: (principal: Principal) => findOpenRuns(broker, log, principal, clock.now()),
     } as const;
     this.#options = options;
-    this.#sessions = sessionsMax === 0 ? undefined : new UserLimit(sessions, { max: sessionsMax, clock, restMs: FULL_LIST_REST_MS, isNamedFirst: true });
+    this.#sessions =
+      sessionsMax === 0
+        ? undefined
+        : new UserLimit(sessions, { max: sessionsMax, clock, restMs: FULL_LIST_REST_MS, isNamedFirst: true });
     // A run ends anywhere, and the next prompt must not be refused for it.
-    this.#runs = runsMax === 0 ? undefined : new UserLimit(runs, { max: runsMax, clock, restMs: 0, isNamedFirst: false });
+    this.#runs =
+      runsMax === 0 ? undefined : new UserLimit(runs, { max: runsMax, clock, restMs: 0, isNamedFirst: false });
   }
 
   /** Before a chat is made: puts it into the user's list. @throws SessionError too-many-sessions */

@@ -10,7 +10,11 @@ const PAGE_MESSAGES = 64;
 
 /** `range.before`: the place of the run's own answer; everything before it is the conversation, and its prompt the last of it.
  *  @throws BrokerError epoch-changed, corrupt */
-export async function readConversation(broker: Broker, range: HistoryRange, agent: Pick<Agent, 'systemPrompt' | 'conversationChars'>): Promise<ModelMessage[]> {
+export async function readConversation(
+  broker: Broker,
+  range: HistoryRange,
+  agent: Pick<Agent, 'systemPrompt' | 'conversationChars'>,
+): Promise<ModelMessage[]> {
   const limits = { systemPrompt: agent.systemPrompt, charsMax: agent.conversationChars };
   let chat: readonly ChatMessage[] = [];
   let chars = 0;

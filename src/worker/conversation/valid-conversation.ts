@@ -36,7 +36,10 @@ interface Turn {
 }
 
 /** `chat`: in order, the newest prompt last. It may begin with an answer whose prompt is not given: that one is left out. */
-export function validConversation(chat: readonly ChatMessage[], { systemPrompt = '', charsMax }: ConversationLimits): ValidConversation {
+export function validConversation(
+  chat: readonly ChatMessage[],
+  { systemPrompt = '', charsMax }: ConversationLimits,
+): ValidConversation {
   const system: ModelMessage[] = isBlank(systemPrompt) ? [] : [{ role: 'system', content: wholeText(systemPrompt) }];
   const newest = chat.at(-1);
   const prompt: ModelMessage[] = newest === undefined ? [] : [promptOf(newest)];

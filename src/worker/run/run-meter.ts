@@ -20,6 +20,8 @@ export class RunMeter {
   /** Ended now. */
   tally(): RunTally {
     const endedAt = this.#now();
-    return this.#firstTokenAt === undefined ? { endedAt } : { endedAt, firstTokenAt: this.#firstTokenAt, deltas: this.#deltas };
+    return this.#firstTokenAt === undefined
+      ? { endedAt }
+      : { endedAt, firstTokenAt: this.#firstTokenAt, deltas: this.#deltas };
   }
 }

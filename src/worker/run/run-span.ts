@@ -7,7 +7,11 @@ import { runFigures } from '../../session/commands/run-figures.ts';
 import { sessionAttributes, traced, type WorkSpan } from '../../base/tracing.ts';
 import type { FencedRun } from './take-fence.ts';
 
-export function inRunSpan<Outcome extends string>(clock: Clock, { ref, run, now }: FencedRun, work: (span: WorkSpan) => Promise<Outcome>): Promise<Outcome> {
+export function inRunSpan<Outcome extends string>(
+  clock: Clock,
+  { ref, run, now }: FencedRun,
+  work: (span: WorkSpan) => Promise<Outcome>,
+): Promise<Outcome> {
   const begunAt = Date.parse(now());
   const startedAt = run.attempt > 1 ? begunAt : Date.parse(run.times.queued);
   const attributes = {
@@ -17,11 +21,16 @@ export function inRunSpan<Outcome extends string>(clock: Clock, { ref, run, now 
     'holdline.attempt': run.attempt,
     'gen_ai.request.model': run.model,
   };
-  return traced('holdline.run', { kind: 'consumer', parent: run.trace, startedAt, begunAt, attributes }, clock, async (span) => {
-    const outcome = await work(span);
-    span.note({ 'holdline.outcome': outcome });
-    return outcome;
-  });
+  return traced(
+    'holdline.run',
+    { kind: 'consumer', parent: run.trace, startedAt, begunAt, attributes },
+    clock,
+    async (span) => {
+      const outcome = await work(span);
+      span.note({ 'holdline.outcome': outcome });
+      return outcome;
+    },
+  );
 }
 
 export function noteEnd(span: WorkSpan, run: RunInfo, terminal: RunTerminal): void {
@@ -33,5 +42,6 @@ export function noteEnd(span: WorkSpan, run: RunInfo, terminal: RunTerminal): vo
   const { usage, finishReason } = terminal;
   span.note({ 'gen_ai.response.finish_reasons': [finishReason] });
   // Where the provider gave no usage, none is claimed.
-  if (usage !== undefined) span.note({ 'gen_ai.usage.input_tokens': usage.inputTokens, 'gen_ai.usage.output_tokens': usage.outputTokens });
+  if (usage !== undefined)
+    span.note({ 'gen_ai.usage.input_tokens': usage.inputTokens, 'gen_ai.usage.output_tokens': usage.outputTokens });
 }

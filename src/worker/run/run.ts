@@ -63,7 +63,13 @@ type AttemptOutcome = RunOutcome | 'unjoinable';
 
 /** `released` aborts when this worker must let go of its runs; `lost` when the lease was given to another.
  *  @throws BrokerError where the log itself fails */
-export async function executeRun(deps: RunDeps, ref: SessionRef, runId: string, released: AbortSignal, lost: AbortSignal): Promise<RunOutcome> {
+export async function executeRun(
+  deps: RunDeps,
+  ref: SessionRef,
+  runId: string,
+  released: AbortSignal,
+  lost: AbortSignal,
+): Promise<RunOutcome> {
   let outcome = await attemptRun(deps, ref, runId, released, lost);
   while (outcome === 'unjoinable') outcome = await attemptRun(beginningAnew(deps), ref, runId, released, lost);
   return outcome;
@@ -74,7 +80,13 @@ function beginningAnew(deps: RunDeps): RunDeps {
   return { ...deps, agent: { ...deps.agent, takeover: 'restart' } };
 }
 
-async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
+async function attemptRun(
+  deps: RunDeps,
+  ref: SessionRef,
+  runId: string,
+  released: AbortSignal,
+  lost: AbortSignal,
+): Promise<AttemptOutcome> {
   const held = await takeFence(deps, ref, runId, AbortSignal.any([released, lost]));
   if (held === 'cancelling') return (await deps.runs.endCancelled(ref, runId)) ? 'run.cancelled' : 'gone';
   if (held === 'gone') return 'gone';
@@ -82,16 +94,32 @@ async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, release
   return inRunSpan(deps.clock, held, (span) => answerRun(deps, { ...held, span }, released, lost));
 }
 
-async function answerRun(deps: RunDeps, held: HeldRun, released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
-  const { ref, run: { runId } } = held;
+async function answerRun(
+  deps: RunDeps,
+  held: HeldRun,
+  released: AbortSignal,
+  lost: AbortSignal,
+): Promise<AttemptOutcome> {
+  const {
+    ref,
+    run: { runId },
+  } = held;
   const answer = new AnswerBuilder();
   await readRun(deps.broker, ref, held.epoch, held.run, held.fence + 1, answer);
   const { agent } = deps;
   const fail = async (code: string, message: string, retryable: boolean): Promise<RunOutcome> =>
-    finish(deps, held, answer, 1, { type: 'run.failed', runId, error: { code, message, retryable }, endedAt: held.now() }, AbortSignal.any([released, lost]));
+    finish(
+      deps,
+      held,
+      answer,
+      1,
+      { type: 'run.failed', runId, error: { code, message, retryable }, endedAt: held.now() },
+      AbortSignal.any([released, lost]),
+    );
   const verdict = judgeAttempts(held.run, agent.attemptsMax);
   if (verdict !== 'go-on') return fail(verdict, ATTEMPT_FAILURES[verdict], verdict === 'worker-lost');
-  if (held.run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
+  if (held.run.attempt > 1 && agent.takeover === 'fail')
+    return fail('worker-lost', 'the worker of this run was lost', true);
   return new ActiveRun(deps, held, answer).generate(released, lost);
 }
 
@@ -116,8 +144,17 @@ class ActiveRun {
     this.#answer = answer;
     this.#meter = new RunMeter(held.now);
     const { run, epoch, fence, ref } = held;
-    const target = { topic: chatTopic(ref), epoch, fence, runId: run.runId, answerId: run.answerId, charsMax: deps.agent.answerCharsMax ?? ANSWER_CHARS_MAX };
-    this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () => this.#abort({ why: 'lost', isRefused: true }));
+    const target = {
+      topic: chatTopic(ref),
+      epoch,
+      fence,
+      runId: run.runId,
+      answerId: run.answerId,
+      charsMax: deps.agent.answerCharsMax ?? ANSWER_CHARS_MAX,
+    };
+    this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () =>
+      this.#abort({ why: 'lost', isRefused: true }),
+    );
   }
 
   async generate(released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
@@ -157,7 +194,8 @@ class ActiveRun {
     if (refused !== undefined) return stop?.why === 'gone' || (await this.#isChatGone()) ? this.#gone() : refused;
     if (terminal === 'unjoinable') return stop === undefined ? terminal : this.#stopped(stop);
     // A completion that was already on its way wins over a Stop; nothing else does.
-    if (terminal !== undefined && (terminal.type === 'run.completed' || stop === undefined)) return this.#finish(terminal);
+    if (terminal !== undefined && (terminal.type === 'run.completed' || stop === undefined))
+      return this.#finish(terminal);
     return stop === undefined ? 'lost' : this.#stopped(stop);
   }
 
@@ -165,7 +203,8 @@ class ActiveRun {
     if (stop.why === 'overdue') return this.#finish(this.#overdue());
     if (stop.why === 'cancelled') return this.#finish(this.#cancelled(stop.by, stop.reason));
     // A refused append may come before the word that the chat is gone.
-    if (stop.why === 'gone' || (stop.why === 'lost' && stop.isRefused === true && (await this.#isChatGone()))) return this.#gone();
+    if (stop.why === 'gone' || (stop.why === 'lost' && stop.isRefused === true && (await this.#isChatGone())))
+      return this.#gone();
     return stop.why;
   }
 
@@ -189,7 +228,15 @@ class ActiveRun {
       const reason = await this.#readUpstream();
       if (reason === undefined) return undefined;
       const { runId, answerId: messageId } = run;
-      return { type: 'run.completed', runId, messageId, finishReason: reason, ...(this.#usage === undefined ? {} : { usage: this.#usage }), length: 0, ...this.#meter.tally() };
+      return {
+        type: 'run.completed',
+        runId,
+        messageId,
+        finishReason: reason,
+        ...(this.#usage === undefined ? {} : { usage: this.#usage }),
+        length: 0,
+        ...this.#meter.tally(),
+      };
     } catch (error) {
       if (this.#upstream.signal.aborted) return undefined;
       if (this.#isUnjoinable(error)) return 'unjoinable';
@@ -215,7 +262,13 @@ class ActiveRun {
     if (prefix !== '') this.#seam = new Seam(prefix, this.#held.kept.gap);
     const { signal } = this.#upstream;
     const { runId, attempt } = run;
-    const request = { run: { ...ref, runId, attempt }, model: modelOf(agent, run), messages, signal, ...(prefix === '' ? {} : { prefix }) };
+    const request = {
+      run: { ...ref, runId, attempt },
+      model: modelOf(agent, run),
+      messages,
+      signal,
+      ...(prefix === '' ? {} : { prefix }),
+    };
     for await (const event of agent.provider.stream(request)) {
       // Not the signal, which checks with each look who asks.
       if (this.#stop !== undefined) return undefined;
@@ -335,7 +388,9 @@ async function finish(
   letGo: AbortSignal,
 ): Promise<RunOutcome> {
   try {
-    const committed = await persist(deps.clock, letGo, () => endRun(deps.log, ref, run, terminal, answer, { fence, seq }));
+    const committed = await persist(deps.clock, letGo, () =>
+      endRun(deps.log, ref, run, terminal, answer, { fence, seq }),
+    );
     if (committed === undefined) return 'gone';
     noteEnd(span, run, terminal);
     return terminal.type;
@@ -349,7 +404,9 @@ async function finish(
 
 /** What the user is told; undefined for a failure that is not the upstream's nor the answer's. */
 function describeFailure(error: unknown): RunError | undefined {
-  if (error instanceof ProviderError || isAgentError(error)) return { code: error.code, message: error.message, retryable: error.retryable };
-  if (error instanceof AnswerTooLargeError) return { code: 'answer-too-large', message: error.message, retryable: false };
+  if (error instanceof ProviderError || isAgentError(error))
+    return { code: error.code, message: error.message, retryable: error.retryable };
+  if (error instanceof AnswerTooLargeError)
+    return { code: 'answer-too-large', message: error.message, retryable: false };
   return undefined;
 }

@@ -84,6 +84,7 @@ export class Seam {
 /** How far `said` is what stands in `text` at `at`. */
 function commonLength(text: string, at: number, said: string): number {
   let length = 0;
-  while (length < said.length && at + length < text.length && text.charCodeAt(at + length) === said.charCodeAt(length)) length += 1;
+  while (length < said.length && at + length < text.length && text.charCodeAt(at + length) === said.charCodeAt(length))
+    length += 1;
   return length;
 }

@@ -40,7 +40,12 @@ interface Remains {
 
 /** `gone`: it has ended. `cancelling`: somebody wants its end. `released`: the signal, by which this worker lets go of it,
  *  aborted before it was started. @throws BrokerError */
-export async function takeFence({ broker, log, clock, time, agent }: FenceDeps, ref: SessionRef, runId: string, signal: AbortSignal): Promise<FencedRun | 'gone' | 'cancelling' | 'released'> {
+export async function takeFence(
+  { broker, log, clock, time, agent }: FenceDeps,
+  ref: SessionRef,
+  runId: string,
+  signal: AbortSignal,
+): Promise<FencedRun | 'gone' | 'cancelling' | 'released'> {
   const before = await log.load(ref);
   const known = before === undefined ? undefined : findRun(before.state, runId);
   if (before === undefined || known === undefined) return 'gone';
@@ -57,14 +62,23 @@ export async function takeFence({ broker, log, clock, time, agent }: FenceDeps, 
     const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
     refused = run === undefined ? 'gone' : run.state === 'cancelling' ? 'cancelling' : undefined;
     if (run === undefined || refused !== undefined) return { drafts: [] };
-    return { drafts: [{ event: startEvent(run, agent, unwatchedLimit(agent, ref), kept, createdAt), context: { wasIdle } }], fencing: 'take' };
+    return {
+      drafts: [{ event: startEvent(run, agent, unwatchedLimit(agent, ref), kept, createdAt), context: { wasIdle } }],
+      fencing: 'take',
+    };
   });
   const run = taken === undefined ? undefined : findRun(taken.state, runId);
   if (taken === undefined || run === undefined) return refused ?? 'gone';
   return { ref, run, epoch: taken.epoch, fence: taken.first, kept, now };
 }
 
-function startEvent(run: RunInfo, agent: Agent, limit: Pick<Agent, 'unwatchedMs'>, { part, at }: KeptAnswer, createdAt: string): ChatEvent {
+function startEvent(
+  run: RunInfo,
+  agent: Agent,
+  limit: Pick<Agent, 'unwatchedMs'>,
+  { part, at }: KeptAnswer,
+  createdAt: string,
+): ChatEvent {
   const { runId, answerId: messageId } = run;
   const attempt = run.attempt + 1;
   const model = modelOf(agent, run);
@@ -73,7 +87,13 @@ function startEvent(run: RunInfo, agent: Agent, limit: Pick<Agent, 'unwatchedMs'
 }
 
 /** Without a fence: only to learn how much there is. */
-async function readRemains(broker: Broker, ref: SessionRef, epoch: string, run: RunInfo, agent: Agent): Promise<Remains> {
+async function readRemains(
+  broker: Broker,
+  ref: SessionRef,
+  epoch: string,
+  run: RunInfo,
+  agent: Agent,
+): Promise<Remains> {
   if (run.startedAt === null) return { kept: NOTHING_KEPT, wasIdle: false };
   const answer = new AnswerBuilder();
   await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);

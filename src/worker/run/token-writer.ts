@@ -42,7 +42,10 @@ interface OpenPart {
   half: string;
 }
 
-type Piece = DeltaPiece | { readonly kind: 'start'; readonly event: PartStarted } | { readonly kind: 'result'; readonly event: ToolResult };
+type Piece =
+  | DeltaPiece
+  | { readonly kind: 'start'; readonly event: PartStarted }
+  | { readonly kind: 'result'; readonly event: ToolResult };
 
 const REPLACEMENT_CHARACTER = '\ufffd';
 
@@ -88,7 +91,14 @@ export class TokenWriter {
 
   /** `answer` holds what an earlier attempt left standing. After `letGo` an append that the broker cannot take is not tried
    *  again: whoever goes on with the run says it anew. `onFailure` is called once, when an append is refused. */
-  constructor(broker: Broker, clock: Clock, target: WriterTarget, answer: AnswerBuilder, letGo: AbortSignal, onFailure: () => void) {
+  constructor(
+    broker: Broker,
+    clock: Clock,
+    target: WriterTarget,
+    answer: AnswerBuilder,
+    letGo: AbortSignal,
+    onFailure: () => void,
+  ) {
     this.#broker = broker;
     this.#clock = clock;
     this.#target = target;
@@ -156,7 +166,8 @@ export class TokenWriter {
     const open: OpenPart = { part, kind, chars: 0, half: '' };
     this.#last = open;
     // [PROTOCOL §4] may be left out for a text part 0, which is what most answers are.
-    if (part > 0 || kind !== 'text') this.#wait({ kind: 'start', event: { type: 'part.started', runId: this.#target.runId, part, kind, ...call } });
+    if (part > 0 || kind !== 'text')
+      this.#wait({ kind: 'start', event: { type: 'part.started', runId: this.#target.runId, part, kind, ...call } });
     return open;
   }
 
@@ -206,7 +217,7 @@ export class TokenWriter {
       open.chars += text.length;
       return;
     }
-    for (let from = 0; from < text.length; ) {
+    for (let from = 0; from < text.length;) {
       let end = Math.min(text.length, from + DELTA_CHARS_MAX);
       const code = text.charCodeAt(end - 1);
       if (end < text.length && code >= 0xd800 && code <= 0xdbff) end -= 1;
@@ -236,8 +247,12 @@ export class TokenWriter {
   }
 
   #append(): Promise<readonly Appended[]> {
-    const records = this.#inFlight.map((piece) => (piece.kind === 'delta' ? this.#encodeDelta(piece) : encodeEvent(piece.event)));
-    return this.#broker.append([{ topic: this.#topic, records, expect: this.#expect, fence: { fence: this.#fence, seq: this.#seq } }]);
+    const records = this.#inFlight.map((piece) =>
+      piece.kind === 'delta' ? this.#encodeDelta(piece) : encodeEvent(piece.event),
+    );
+    return this.#broker.append([
+      { topic: this.#topic, records, expect: this.#expect, fence: { fence: this.#fence, seq: this.#seq } },
+    ]);
   }
 
   readonly #onAppended = ([appended]: readonly Appended[]): void => {

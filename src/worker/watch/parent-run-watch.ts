@@ -21,7 +21,12 @@ export interface AskerWatchDeps {
 }
 
 /** Does it, and stops this run meanwhile if it is an ask whose asker has ended; before it begins, where that is so already. */
-export async function whileAsked<T>(deps: AskerWatchDeps, ref: SessionRef, runId: string, serve: () => Promise<T>): Promise<T> {
+export async function whileAsked<T>(
+  deps: AskerWatchDeps,
+  ref: SessionRef,
+  runId: string,
+  serve: () => Promise<T>,
+): Promise<T> {
   const asker = await findAsker(deps.log, ref);
   if (asker === undefined) return serve();
   const seen = await deps.log.load(asker);
@@ -43,7 +48,13 @@ async function findAsker(log: CommandLog, ref: SessionRef): Promise<RunRef | und
 }
 
 /** Never rejects. */
-async function watch(deps: AskerWatchDeps, asker: RunRef, ref: SessionRef, runId: string, signal: AbortSignal): Promise<void> {
+async function watch(
+  deps: AskerWatchDeps,
+  asker: RunRef,
+  ref: SessionRef,
+  runId: string,
+  signal: AbortSignal,
+): Promise<void> {
   const { clock, runs, onError } = deps;
   try {
     await persist(clock, signal, () => untilOver(deps, asker, signal));
@@ -59,7 +70,11 @@ async function untilOver({ broker, log }: AskerWatchDeps, asker: RunRef, signal:
     const seen = await log.load(asker);
     if (seen === undefined || isOver(seen, asker)) return;
     // Whatever happens next there, an end of that chat too, is reason to look again.
-    for await (const change of broker.tail(chatTopic(asker), { epoch: seen.epoch, offset: seen.at + 1 }, { signal, majorOnly: true })) {
+    for await (const change of broker.tail(
+      chatTopic(asker),
+      { epoch: seen.epoch, offset: seen.at + 1 },
+      { signal, majorOnly: true },
+    )) {
       if (change.kind !== 'batch' || change.items.length > 0) break;
     }
   }

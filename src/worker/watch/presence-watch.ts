@@ -67,7 +67,10 @@ export class PresenceWatch {
   /** Undefined where the log did not say. */
   async #read(runs: readonly WatchedRun[]): Promise<readonly (string | undefined)[] | undefined> {
     try {
-      return await readPresence(this.#broker, runs.map(({ ref }) => ref));
+      return await readPresence(
+        this.#broker,
+        runs.map(({ ref }) => ref),
+      );
     } catch (error) {
       this.#onError(error);
       return undefined;

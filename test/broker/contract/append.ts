@@ -2,14 +2,30 @@
 import { describe, expect, test } from 'vitest';
 import type { Broker, TopicWrite } from '../../../src/broker/broker.ts';
 import { turn } from '../../support/collector.ts';
-import { CHAT, QUEUE, append, infoOf, isMissing, major, minor, outcome, readLines, topicName, write } from './subject.ts';
+import {
+  CHAT,
+  QUEUE,
+  append,
+  infoOf,
+  isMissing,
+  major,
+  minor,
+  outcome,
+  readLines,
+  topicName,
+  write,
+} from './subject.ts';
 import type { OpenSubject } from './subject.ts';
 
 export function appendContract(open: OpenSubject): void {
   describe('append', () => {
     test('gives contiguous offsets from 0 within one epoch, however the records are grouped', async () => {
       const { broker } = await open();
-      const answers = [await append(broker, CHAT, minor('a')), await append(broker, CHAT, minor('b', 'c', 'd')), await append(broker, CHAT, major('e'))];
+      const answers = [
+        await append(broker, CHAT, minor('a')),
+        await append(broker, CHAT, minor('b', 'c', 'd')),
+        await append(broker, CHAT, major('e')),
+      ];
       const { epoch } = await infoOf(broker, CHAT);
       expect(answers).toEqual([
         { epoch, first: 0, next: 1 },
@@ -29,7 +45,11 @@ export function appendContract(open: OpenSubject): void {
 
     test('stores what it answered, for appends that race to one topic', async () => {
       const { broker } = await open();
-      const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => append(broker, CHAT, minor(...Array.from({ length: 1 + (i % 3) }, (_x, j) => `${i}.${j}`)))));
+      const answers = await Promise.all(
+        Array.from({ length: 100 }, (_, i) =>
+          append(broker, CHAT, minor(...Array.from({ length: 1 + (i % 3) }, (_x, j) => `${i}.${j}`))),
+        ),
+      );
       const stored = await readLines(broker, CHAT);
       const total = answers.reduce((sum, { first, next }) => sum + next - first, 0);
       expect(stored).toHaveLength(total);
@@ -86,7 +106,11 @@ export function appendContract(open: OpenSubject): void {
 
     test('of many absent at once exactly one makes the topic', async () => {
       const { broker } = await open();
-      const outcomes = await Promise.all(Array.from({ length: 10 }, (_, i) => outcome(append(broker, CHAT, major(`by ${i}`), { expect: { absent: true } }))));
+      const outcomes = await Promise.all(
+        Array.from({ length: 10 }, (_, i) =>
+          outcome(append(broker, CHAT, major(`by ${i}`), { expect: { absent: true } })),
+        ),
+      );
       expect(outcomes.toSorted()).toEqual(['accepted', ...Array<string>(9).fill('conflict')]);
       expect(await readLines(broker, CHAT)).toEqual([`0M:by ${outcomes.indexOf('accepted')}`]);
     });
@@ -113,8 +137,15 @@ export function appendContract(open: OpenSubject): void {
     test('refuses when a major record stands after the position, and only then', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, [...major('0'), ...minor('1'), ...major('2'), ...minor('3')]);
-      const after = (offset: number): Promise<string> => outcome(append(broker, CHAT, [], { ifUnchanged: { epoch, offset } }));
-      expect(await Promise.all([-1, 0, 1, 2, 3].map(after))).toEqual(['conflict', 'conflict', 'conflict', 'accepted', 'accepted']);
+      const after = (offset: number): Promise<string> =>
+        outcome(append(broker, CHAT, [], { ifUnchanged: { epoch, offset } }));
+      expect(await Promise.all([-1, 0, 1, 2, 3].map(after))).toEqual([
+        'conflict',
+        'conflict',
+        'conflict',
+        'accepted',
+        'accepted',
+      ]);
     });
 
     test('at -1 means that no major record stands at all', async () => {
@@ -125,32 +156,40 @@ export function appendContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT)).toEqual(['0m:a', '1m:b', '2M:c']);
     });
 
-    test.each(['missing', 'in another life'])('is epoch-changed for a topic that is %s, whatever may be created', async (state) => {
-      const { broker } = await open();
-      if (state !== 'missing') await append(broker, CHAT, minor('a'));
-      expect(await outcome(append(broker, CHAT, major('b'), { ifUnchanged: { epoch: 'gone', offset: 0 } }))).toBe('epoch-changed');
-      expect(await isMissing(broker, CHAT)).toBe(state === 'missing');
-    });
+    test.each(['missing', 'in another life'])(
+      'is epoch-changed for a topic that is %s, whatever may be created',
+      async (state) => {
+        const { broker } = await open();
+        if (state !== 'missing') await append(broker, CHAT, minor('a'));
+        expect(await outcome(append(broker, CHAT, major('b'), { ifUnchanged: { epoch: 'gone', offset: 0 } }))).toBe(
+          'epoch-changed',
+        );
+        expect(await isMissing(broker, CHAT)).toBe(state === 'missing');
+      },
+    );
 
     test('is not disturbed by 500 minor records that stream in meanwhile', async () => {
       const { broker } = await open();
       let { epoch, first } = await append(broker, CHAT, major('start'));
       const tokens = Array.from({ length: 500 }, (_, i) => append(broker, CHAT, minor(`t${i}`)));
-      for (let i = 0; i < 25; i += 1) ({ epoch, first } = await append(broker, CHAT, major(`m${i}`), { ifUnchanged: { epoch, offset: first } }));
+      for (let i = 0; i < 25; i += 1)
+        ({ epoch, first } = await append(broker, CHAT, major(`m${i}`), { ifUnchanged: { epoch, offset: first } }));
       await Promise.all(tokens);
-      expect(await outcome(append(broker, CHAT, major('last'), { ifUnchanged: { epoch, offset: first } }))).toBe('accepted');
-      expect((await readLines(broker, CHAT, 'earliest', { majorOnly: true })).map((line) => line.split('M:')[1])).toEqual([
-        'start',
-        ...Array.from({ length: 25 }, (_, i) => `m${i}`),
-        'last',
-      ]);
+      expect(await outcome(append(broker, CHAT, major('last'), { ifUnchanged: { epoch, offset: first } }))).toBe(
+        'accepted',
+      );
+      expect(
+        (await readLines(broker, CHAT, 'earliest', { majorOnly: true })).map((line) => line.split('M:')[1]),
+      ).toEqual(['start', ...Array.from({ length: 25 }, (_, i) => `m${i}`), 'last']);
     });
 
     test('lets exactly one of many win that decided on the same position', async () => {
       const { broker } = await open();
       const { epoch, first } = await append(broker, CHAT, major('start'));
       const outcomes = await Promise.all(
-        Array.from({ length: 20 }, (_, i) => outcome(append(broker, CHAT, major(`${i}`), { ifUnchanged: { epoch, offset: first } }))),
+        Array.from({ length: 20 }, (_, i) =>
+          outcome(append(broker, CHAT, major(`${i}`), { ifUnchanged: { epoch, offset: first } })),
+        ),
       );
       expect(outcomes.filter((one) => one === 'accepted')).toHaveLength(1);
       expect(outcomes.filter((one) => one === 'conflict')).toHaveLength(19);
@@ -168,36 +207,56 @@ export function appendContract(open: OpenSubject): void {
       return (await infoOf(broker, B)).epoch;
     }
 
-    const refusals: readonly { readonly what: string; readonly code: string; readonly refused: (epoch: string) => Partial<TopicWrite> }[] = [
+    const refusals: readonly {
+      readonly what: string;
+      readonly code: string;
+      readonly refused: (epoch: string) => Partial<TopicWrite>;
+    }[] = [
       { what: 'another epoch', code: 'epoch-changed', refused: () => ({ expect: { epoch: 'gone' } }) },
-      { what: 'a major record meanwhile', code: 'conflict', refused: (epoch) => ({ ifUnchanged: { epoch, offset: 0 } }) },
+      {
+        what: 'a major record meanwhile',
+        code: 'conflict',
+        refused: (epoch) => ({ ifUnchanged: { epoch, offset: 0 } }),
+      },
       { what: 'a topic that exists', code: 'conflict', refused: () => ({ expect: { absent: true } }) },
-      { what: 'another fence', code: 'fenced', refused: (epoch) => ({ expect: { epoch }, fence: { fence: 7, seq: 1 } }) },
-      { what: 'a skipped seq', code: 'out-of-sequence', refused: (epoch) => ({ expect: { epoch }, fence: { fence: 0, seq: 2 } }) },
+      {
+        what: 'another fence',
+        code: 'fenced',
+        refused: (epoch) => ({ expect: { epoch }, fence: { fence: 7, seq: 1 } }),
+      },
+      {
+        what: 'a skipped seq',
+        code: 'out-of-sequence',
+        refused: (epoch) => ({ expect: { epoch }, fence: { fence: 0, seq: 2 } }),
+      },
       { what: 'a superseded major record', code: 'invalid-append', refused: () => ({ supersedes: [[0, 0]] }) },
       { what: 'a superseded future', code: 'invalid-append', refused: () => ({ supersedes: [[0, 9]] }) },
     ];
 
-    test.each(refusals.flatMap((one) => [{ ...one, place: 'first' }, { ...one, place: 'last' }]))(
-      '$what in the $place write leaves every topic as it was',
-      async ({ code, refused, place }) => {
-        const { broker } = await open();
-        const epoch = await prepare(broker);
-        const before = await broker.describe([A, B]);
-        const bad = { ...write(B, major('never')), ...refused(epoch) };
-        const good = write(A, major('never'), { ttlMs: 60_000, priority: 'high' });
-        expect(await outcome(broker.append(place === 'first' ? [bad, good] : [good, bad]))).toBe(code);
-        expect(await broker.describe([A, B])).toEqual(before);
-        expect(await readLines(broker, B)).toEqual(['0M:b0', '1M:b1']);
-        expect(await broker.read(A, 'earliest')).toEqual({ kind: 'missing' });
-      },
-    );
+    test.each(
+      refusals.flatMap((one) => [
+        { ...one, place: 'first' },
+        { ...one, place: 'last' },
+      ]),
+    )('$what in the $place write leaves every topic as it was', async ({ code, refused, place }) => {
+      const { broker } = await open();
+      const epoch = await prepare(broker);
+      const before = await broker.describe([A, B]);
+      const bad = { ...write(B, major('never')), ...refused(epoch) };
+      const good = write(A, major('never'), { ttlMs: 60_000, priority: 'high' });
+      expect(await outcome(broker.append(place === 'first' ? [bad, good] : [good, bad]))).toBe(code);
+      expect(await broker.describe([A, B])).toEqual(before);
+      expect(await readLines(broker, B)).toEqual(['0M:b0', '1M:b1']);
+      expect(await broker.read(A, 'earliest')).toEqual({ kind: 'missing' });
+    });
 
     test('and a reader never finds one half without the other', async () => {
       const { broker } = await open();
       await broker.append([write(A, minor('0')), write(B, minor('0'))]);
-      const writing = Promise.all(Array.from({ length: 100 }, (_, i) => broker.append([write(A, minor(`${i}`)), write(B, minor(`${i}`))])));
-      for (let done = false; !done; ) {
+      const writing = Promise.all(
+        Array.from({ length: 100 }, (_, i) => broker.append([write(A, minor(`${i}`)), write(B, minor(`${i}`))])),
+      );
+      for (let done = false; !done;) {
         const [a, b] = await broker.describe([A, B]);
         // B was looked at no earlier than A, so it may be ahead, never behind.
         expect(b?.next).toBeGreaterThanOrEqual(a?.next ?? Infinity);

@@ -20,7 +20,11 @@ import { tailContract } from './tail.ts';
 
 export type { Subject, SubjectFactory } from './subject.ts';
 
-export function brokerContract(name: string, factory: SubjectFactory, { reopens = false }: { readonly reopens?: boolean } = {}): void {
+export function brokerContract(
+  name: string,
+  factory: SubjectFactory,
+  { reopens = false }: { readonly reopens?: boolean } = {},
+): void {
   const open = opener(factory);
   describe(`the ${name} broker`, () => {
     inputContract(open);

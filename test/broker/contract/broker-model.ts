@@ -47,7 +47,9 @@ class World {
   /** Where the model refuses, the broker must refuse so; where it accepts, the answers must be the model's. */
   async append(writes: readonly TopicWrite[]): Promise<void> {
     const verdicts = writes.map((write) => this.model.judge(write));
-    const refusals = verdicts.filter((verdict) => verdict !== 'accepted').map((verdict) => (verdict === 'retried' ? 'accepted' : verdict));
+    const refusals = verdicts
+      .filter((verdict) => verdict !== 'accepted')
+      .map((verdict) => (verdict === 'retried' ? 'accepted' : verdict));
     const before = writes.map(({ topic }) => this.model.topics.get(topic)?.slots.length ?? 0);
     if (refusals.length > 0) {
       // Of several reasons to refuse, the contract does not say which is told.
@@ -73,9 +75,18 @@ class World {
         expect(infos[i]).toBeUndefined();
         continue;
       }
-      const bytes = topic.slots.reduce<number>((sum, slot) => sum + (typeof slot === 'number' ? 0 : Buffer.byteLength(slot.data)), 0);
+      const bytes = topic.slots.reduce<number>(
+        (sum, slot) => sum + (typeof slot === 'number' ? 0 : Buffer.byteLength(slot.data)),
+        0,
+      );
       const { epoch, fence, slots } = topic;
-      expect(infos[i]).toMatchObject({ epoch, fence, next: slots.length, lastMajor: slots.findLastIndex(isMajor), bytes });
+      expect(infos[i]).toMatchObject({
+        epoch,
+        fence,
+        next: slots.length,
+        lastMajor: slots.findLastIndex(isMajor),
+        bytes,
+      });
     }
     const { topics } = await this.real.broker.list(parseTopicPattern('*/one'), { limit: 10 });
     expect(topics.map(({ topic }) => topic)).toEqual([...this.model.topics.keys()].toSorted());
@@ -119,7 +130,10 @@ class Step {
 }
 
 const topicArbitrary = fc.constantFrom(...TOPICS);
-const recordsArbitrary = fc.array(fc.record({ major: fc.constantFrom(false, false, false, true), data: fc.constantFrom('', 'a', 'token', '€', '𝄞 x') }), { maxLength: 4 });
+const recordsArbitrary = fc.array(
+  fc.record({ major: fc.constantFrom(false, false, false, true), data: fc.constantFrom('', 'a', 'token', '€', '𝄞 x') }),
+  { maxLength: 4 },
+);
 const fraction = fc.double({ min: 0, max: 1, noNaN: true });
 
 /** An offset that is valid, or just beyond: near the places where engines err. */
@@ -128,7 +142,10 @@ function offsetIn(topic: ModelTopic | undefined, at: number): number {
 }
 
 function mostly<const First, const Rest>(first: First, ...rest: readonly Rest[]): fc.Arbitrary<First | Rest> {
-  return fc.oneof({ arbitrary: fc.constant(first), weight: 2 * rest.length }, { arbitrary: fc.constantFrom(...rest), weight: rest.length });
+  return fc.oneof(
+    { arbitrary: fc.constant(first), weight: 2 * rest.length },
+    { arbitrary: fc.constantFrom(...rest), weight: rest.length },
+  );
 }
 
 const wishArbitrary = fc.record({
@@ -138,27 +155,40 @@ const wishArbitrary = fc.record({
   expectation: mostly('create', 'epoch', 'absent', 'stale'),
   condition: fc.oneof({ arbitrary: fc.constant(undefined), weight: 6 }, { arbitrary: fraction, weight: 1 }),
   fenced: mostly(undefined, 'take', 'next', 'next', 'next', 'again', 'skip', 'other'),
-  supersedes: fc.option(fc.record({ at: fraction, length: fc.nat({ max: 4 }), fit: mostly(true, false) }), { nil: undefined, freq: 2 }),
+  supersedes: fc.option(fc.record({ at: fraction, length: fc.nat({ max: 4 }), fit: mostly(true, false) }), {
+    nil: undefined,
+    freq: 2,
+  }),
   ttlMs: fc.constantFrom(undefined, undefined, MINUTE, 2 * MINUTE),
 });
 type Wish = typeof wishArbitrary extends fc.Arbitrary<infer T> ? T : never;
 
 function writeFor(wish: Wish, topic: ModelTopic | undefined): TopicWrite {
   const epoch = topic?.epoch ?? 'none';
-  const expectation = { create: { create: true }, epoch: { epoch }, absent: { absent: true }, stale: { epoch: 'stale' } } as const;
+  const expectation = {
+    create: { create: true },
+    epoch: { epoch },
+    absent: { absent: true },
+    stale: { epoch: 'stale' },
+  } as const;
   return {
     topic: wish.topic,
     records: wish.records,
     expect: expectation[wish.expectation],
     ...(wish.condition === undefined ? {} : { ifUnchanged: { epoch, offset: offsetIn(topic, wish.condition) - 1 } }),
     ...(wish.fenced === undefined ? {} : fencedPart(wish.fenced, wish.records.length === 0, topic)),
-    ...(wish.supersedes === undefined || wish.records.length === 0 ? {} : { supersedes: ranges(wish.supersedes, topic) }),
+    ...(wish.supersedes === undefined || wish.records.length === 0
+      ? {}
+      : { supersedes: ranges(wish.supersedes, topic) }),
     ...(wish.ttlMs === undefined ? {} : { ttlMs: wish.ttlMs }),
   };
 }
 
 /** Where it should fit: from the first minor record (or hole) after the wished place, up to the next major one. */
-function ranges({ at, length, fit }: NonNullable<Wish['supersedes']>, topic: ModelTopic | undefined): readonly (readonly [number, number])[] {
+function ranges(
+  { at, length, fit }: NonNullable<Wish['supersedes']>,
+  topic: ModelTopic | undefined,
+): readonly (readonly [number, number])[] {
   const start = offsetIn(topic, at);
   if (!fit) return [[start, start + length]];
   const slots = topic?.slots ?? [];
@@ -167,26 +197,43 @@ function ranges({ at, length, fit }: NonNullable<Wish['supersedes']>, topic: Mod
   return from < 0 ? [] : [[from, Math.min(from + length, (stop < 0 ? slots.length : stop) - 1)]];
 }
 
-function fencedPart(how: NonNullable<Wish['fenced']>, empty: boolean, topic: ModelTopic | undefined): Partial<TopicWrite> {
+function fencedPart(
+  how: NonNullable<Wish['fenced']>,
+  empty: boolean,
+  topic: ModelTopic | undefined,
+): Partial<TopicWrite> {
   if (how === 'take' || (topic?.fence === -1 && how !== 'other')) return empty ? {} : { takeFence: true };
   const seq = (topic?.seq ?? 0) + { next: 1, again: 0, skip: 2, other: 1 }[how];
   const fence = Math.max(0, topic?.fence ?? 0) + (how === 'other' ? 1 : 0);
   return { expect: { epoch: topic?.epoch ?? 'none' }, fence: { fence, seq: Math.max(1, seq) } };
 }
 
-const appendArbitrary = wishArbitrary.map((wish) => new Step(`append ${JSON.stringify(wish)}`, (world) => world.append([writeFor(wish, world.model.topics.get(wish.topic))])));
-
-const appendManyArbitrary = fc.uniqueArray(wishArbitrary, { minLength: 2, maxLength: 3, selector: ({ topic }) => topic }).map(
-  (wishes) =>
-    new Step(`append ${JSON.stringify(wishes)}`, async (world) => {
-      // Without retries: mixed with one, an append is judged as a whole. The examples of fence.ts say how.
-      const plain = wishes.map((wish) => ({ ...wish, fenced: wish.fenced === 'take' ? wish.fenced : undefined }));
-      await world.append(plain.map((wish) => writeFor(wish, world.model.topics.get(wish.topic))));
-    }),
+const appendArbitrary = wishArbitrary.map(
+  (wish) =>
+    new Step(`append ${JSON.stringify(wish)}`, (world) =>
+      world.append([writeFor(wish, world.model.topics.get(wish.topic))]),
+    ),
 );
 
+const appendManyArbitrary = fc
+  .uniqueArray(wishArbitrary, { minLength: 2, maxLength: 3, selector: ({ topic }) => topic })
+  .map(
+    (wishes) =>
+      new Step(`append ${JSON.stringify(wishes)}`, async (world) => {
+        // Without retries: mixed with one, an append is judged as a whole. The examples of fence.ts say how.
+        const plain = wishes.map((wish) => ({ ...wish, fenced: wish.fenced === 'take' ? wish.fenced : undefined }));
+        await world.append(plain.map((wish) => writeFor(wish, world.model.topics.get(wish.topic))));
+      }),
+  );
+
 const readArbitrary = fc
-  .record({ topic: topicArbitrary, at: fraction, direction: fc.constantFrom('forward', 'backward'), maxRecords: fc.integer({ min: 1, max: 5 }), majorOnly: fc.boolean() })
+  .record({
+    topic: topicArbitrary,
+    at: fraction,
+    direction: fc.constantFrom('forward', 'backward'),
+    maxRecords: fc.integer({ min: 1, max: 5 }),
+    majorOnly: fc.boolean(),
+  })
   .map((wish) => new Step(`read ${JSON.stringify(wish)}`, ({ model, real }) => compareRead(model, real, wish)));
 
 interface ReadWish {
@@ -197,16 +244,30 @@ interface ReadWish {
   readonly majorOnly: boolean;
 }
 
-async function compareRead(model: ModelBroker, { broker }: Real, { topic: name, at, direction, maxRecords, majorOnly }: ReadWish): Promise<void> {
+async function compareRead(
+  model: ModelBroker,
+  { broker }: Real,
+  { topic: name, at, direction, maxRecords, majorOnly }: ReadWish,
+): Promise<void> {
   const topic = model.topics.get(name);
   const ended = model.ended.get(name);
   if (topic === undefined) {
-    expect(await broker.read(name, 'earliest')).toEqual(ended === undefined ? { kind: 'missing' } : { kind: 'reset', earliest: 0, ...ended });
+    expect(await broker.read(name, 'earliest')).toEqual(
+      ended === undefined ? { kind: 'missing' } : { kind: 'reset', earliest: 0, ...ended },
+    );
     return;
   }
   const from = Math.min(offsetIn(topic, at), topic.slots.length);
-  const items = await readItems(broker, name, { epoch: topic.epoch, offset: from }, { direction, maxRecords, majorOnly });
-  const wanted = direction === 'backward' ? offsetLines(topic.slots, 0, from + 1).reverse() : offsetLines(topic.slots, from, topic.slots.length);
+  const items = await readItems(
+    broker,
+    name,
+    { epoch: topic.epoch, offset: from },
+    { direction, maxRecords, majorOnly },
+  );
+  const wanted =
+    direction === 'backward'
+      ? offsetLines(topic.slots, 0, from + 1).reverse()
+      : offsetLines(topic.slots, from, topic.slots.length);
   expect(perOffset(items, direction)).toEqual(majorOnly ? wanted.filter((line) => /^\d+M:/.test(line)) : wanted);
 }
 
@@ -244,20 +305,25 @@ const reopenStep = new Step('reopen', async (world) => {
   await world.check();
 });
 
-const stepsArbitrary = (reopens: boolean): fc.Arbitrary<Step[]> => fc.array(
-  fc.oneof(
-    { arbitrary: appendArbitrary, weight: 12 },
-    { arbitrary: appendManyArbitrary, weight: 3 },
-    { arbitrary: readArbitrary, weight: 5 },
-    { arbitrary: tailArbitrary, weight: 2 },
-    { arbitrary: removeArbitrary, weight: 1 },
-    { arbitrary: passArbitrary, weight: 1 },
-    { arbitrary: fc.constant(reopenStep), weight: reopens ? 1 : 0 },
-  ),
-  { minLength: 1, maxLength: 60, size: 'max' },
-);
+const stepsArbitrary = (reopens: boolean): fc.Arbitrary<Step[]> =>
+  fc.array(
+    fc.oneof(
+      { arbitrary: appendArbitrary, weight: 12 },
+      { arbitrary: appendManyArbitrary, weight: 3 },
+      { arbitrary: readArbitrary, weight: 5 },
+      { arbitrary: tailArbitrary, weight: 2 },
+      { arbitrary: removeArbitrary, weight: 1 },
+      { arbitrary: passArbitrary, weight: 1 },
+      { arbitrary: fc.constant(reopenStep), weight: reopens ? 1 : 0 },
+    ),
+    { minLength: 1, maxLength: 60, size: 'max' },
+  );
 
-export function brokerModel(name: string, factory: SubjectFactory, { reopens = false }: { readonly reopens?: boolean } = {}): void {
+export function brokerModel(
+  name: string,
+  factory: SubjectFactory,
+  { reopens = false }: { readonly reopens?: boolean } = {},
+): void {
   describe(`the ${name} broker against a model of plain arrays`, () => {
     test('behaves like the model under any sequence of commands', { timeout: TEST_MS_MAX }, async () => {
       const open = opener(factory);
@@ -270,7 +336,10 @@ export function brokerModel(name: string, factory: SubjectFactory, { reopens = f
           await world.real.broker.close();
         }),
         // A reader that waits for ever fails its run, so that the counterexample is told and not only that time was up.
-        { numRuns: RUNS, plugins: [fc.timeout(RUN_MS_MAX), fc.interruptAfterTimeLimit(TEST_MS_MAX / 2, { failOnInterrupt: true })] },
+        {
+          numRuns: RUNS,
+          plugins: [fc.timeout(RUN_MS_MAX), fc.interruptAfterTimeLimit(TEST_MS_MAX / 2, { failOnInterrupt: true })],
+        },
       );
     });
   });

@@ -17,7 +17,12 @@ async function takeFence(broker: Broker): Promise<Writer> {
     ...write(CHAT, records, { expect: { epoch }, fence: { fence: first, seq } }),
     ...rest,
   });
-  return { epoch, fence: first, write: fenced, append: (seq, records, rest) => append(broker, CHAT, records, fenced(seq, records, rest)) };
+  return {
+    epoch,
+    fence: first,
+    write: fenced,
+    append: (seq, records, rest) => append(broker, CHAT, records, fenced(seq, records, rest)),
+  };
 }
 
 export function fenceContract(open: OpenSubject): void {
@@ -33,7 +38,8 @@ export function fenceContract(open: OpenSubject): void {
     test('refuses writers under another fence, lower or higher, or where none was taken', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, major('a'));
-      const under = (fence: number): Promise<string> => outcome(append(broker, CHAT, minor('x'), { expect: { epoch }, fence: { fence, seq: 1 } }));
+      const under = (fence: number): Promise<string> =>
+        outcome(append(broker, CHAT, minor('x'), { expect: { epoch }, fence: { fence, seq: 1 } }));
       expect(await under(0)).toBe('fenced');
       await append(broker, CHAT, major('b'), { takeFence: true });
       expect(await under(0)).toBe('fenced');
@@ -100,7 +106,9 @@ export function fenceContract(open: OpenSubject): void {
       const { broker } = await open();
       const writer = await takeFence(broker);
       await append(broker, CHAT, major('later'));
-      expect(await outcome(writer.append(1, major('x'), { ifUnchanged: { epoch: writer.epoch, offset: 0 } }))).toBe('conflict');
+      expect(await outcome(writer.append(1, major('x'), { ifUnchanged: { epoch: writer.epoch, offset: 0 } }))).toBe(
+        'conflict',
+      );
       expect(await outcome(writer.append(1, minor('y')))).toBe('accepted');
     });
 
@@ -144,25 +152,35 @@ export function fenceContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT)).toEqual(['0M:started', '1-2>3', '3M:ab']);
     });
 
-    test.each(['first', 'last'] as const)('gets the answers of its whole append, the fenced write %s', async (place) => {
-      const { broker } = await open();
-      const writer = await takeFence(broker);
-      const inOrder = (a: TopicWrite, b: TopicWrite): readonly TopicWrite[] => (place === 'first' ? [a, b] : [b, a]);
-      const writes = inOrder(writer.write(1, major('done')), write(QUEUE, major('next run'), { expect: { absent: true } }));
-      const answers = await broker.append(writes);
-      expect(await broker.append(writes)).toEqual(answers);
-      await append(broker, QUEUE, major('another'));
-      expect(await broker.append(writes)).toEqual(answers);
-      expect(answers.map(({ first }) => first)).toEqual(inOrder(write(CHAT, []), write(QUEUE, [])).map(({ topic }) => (topic === CHAT ? 1 : 0)));
-      expect(await readLines(broker, CHAT)).toEqual(['0M:started', '1M:done']);
-      expect(await readLines(broker, QUEUE)).toEqual(['0M:next run', '1M:another']);
-    });
+    test.each(['first', 'last'] as const)(
+      'gets the answers of its whole append, the fenced write %s',
+      async (place) => {
+        const { broker } = await open();
+        const writer = await takeFence(broker);
+        const inOrder = (a: TopicWrite, b: TopicWrite): readonly TopicWrite[] => (place === 'first' ? [a, b] : [b, a]);
+        const writes = inOrder(
+          writer.write(1, major('done')),
+          write(QUEUE, major('next run'), { expect: { absent: true } }),
+        );
+        const answers = await broker.append(writes);
+        expect(await broker.append(writes)).toEqual(answers);
+        await append(broker, QUEUE, major('another'));
+        expect(await broker.append(writes)).toEqual(answers);
+        expect(answers.map(({ first }) => first)).toEqual(
+          inOrder(write(CHAT, []), write(QUEUE, [])).map(({ topic }) => (topic === CHAT ? 1 : 0)),
+        );
+        expect(await readLines(broker, CHAT)).toEqual(['0M:started', '1M:done']);
+        expect(await readLines(broker, QUEUE)).toEqual(['0M:next run', '1M:another']);
+      },
+    );
 
     test('with other writes than the first time is out of sequence', async () => {
       const { broker } = await open();
       const writer = await takeFence(broker);
       await writer.append(1, minor('a'));
-      expect(await outcome(broker.append([writer.write(1, minor('a')), write(QUEUE, major('never'))]))).toBe('out-of-sequence');
+      expect(await outcome(broker.append([writer.write(1, minor('a')), write(QUEUE, major('never'))]))).toBe(
+        'out-of-sequence',
+      );
       expect(await broker.read(QUEUE, 'earliest')).toEqual({ kind: 'missing' });
     });
   });

@@ -5,7 +5,18 @@ import type { Broker } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { eventually } from '../../support/collector.ts';
-import { CHAT, CollectedTail, append, infoOf, isMissing, major, minor, outcome, readLines, topicName } from './subject.ts';
+import {
+  CHAT,
+  CollectedTail,
+  append,
+  infoOf,
+  isMissing,
+  major,
+  minor,
+  outcome,
+  readLines,
+  topicName,
+} from './subject.ts';
 import type { OpenSubject } from './subject.ts';
 
 const MINUTE = 60_000;
@@ -44,10 +55,16 @@ function expiryContract(open: OpenSubject): void {
     test('is touched by an empty write with a TTL, which stores nothing', async () => {
       const { broker, clock } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
-      expect(await append(broker, CHAT, [], { expect: { epoch }, ttlMs: 3 * MINUTE })).toEqual({ epoch, first: 1, next: 1 });
+      expect(await append(broker, CHAT, [], { expect: { epoch }, ttlMs: 3 * MINUTE })).toEqual({
+        epoch,
+        first: 1,
+        next: 1,
+      });
       await clock.advance(3 * MINUTE - 1);
       expect(await readLines(broker, CHAT)).toEqual(['0m:a']);
-      expect(await outcome(append(broker, topicName('chat/none'), [], { expect: { epoch }, ttlMs: MINUTE }))).toBe('epoch-changed');
+      expect(await outcome(append(broker, topicName('chat/none'), [], { expect: { epoch }, ttlMs: MINUTE }))).toBe(
+        'epoch-changed',
+      );
       await clock.advance(1);
       await eventually(() => isMissing(broker, CHAT));
     });
@@ -60,7 +77,11 @@ function expiryContract(open: OpenSubject): void {
       expect(first).toMatchObject({ next: 0, expiresAt: clock.now() + MINUTE });
       await clock.advance(MINUTE - 1);
       await touch();
-      expect(await infoOf(broker, CHAT)).toMatchObject({ epoch: first.epoch, next: 0, expiresAt: clock.now() + MINUTE });
+      expect(await infoOf(broker, CHAT)).toMatchObject({
+        epoch: first.epoch,
+        next: 0,
+        expiresAt: clock.now() + MINUTE,
+      });
       await clock.advance(MINUTE);
       await eventually(() => isMissing(broker, CHAT));
     });
@@ -98,7 +119,8 @@ function expiryContract(open: OpenSubject): void {
       for (const [i, name] of names.entries()) await append(broker, name, minor('a'), { ttlMs: MINUTE * (20 - i) });
       for (let i = 19; i >= 0; i -= 1) {
         await clock.advance(MINUTE);
-        const left = async (): Promise<number> => (await broker.describe(names)).filter((info) => info !== undefined).length;
+        const left = async (): Promise<number> =>
+          (await broker.describe(names)).filter((info) => info !== undefined).length;
         await eventually(async () => (await left()) <= i);
         expect(await left()).toBe(i);
       }
@@ -151,13 +173,31 @@ function endContract(open: OpenSubject): void {
 
     test('begins its next life with a new epoch at offset 0, and with nothing of the last', async () => {
       const { broker, clock } = await open();
-      const { epoch } = await append(broker, CHAT, major('a', 'b'), { ttlMs: MINUTE, takeFence: true, priority: 'high' });
+      const { epoch } = await append(broker, CHAT, major('a', 'b'), {
+        ttlMs: MINUTE,
+        takeFence: true,
+        priority: 'high',
+      });
       await end({ broker, clock }, how);
       const again = await append(broker, CHAT, minor('c'), { expect: { absent: true } });
       expect(again).toMatchObject({ first: 0, next: 1 });
       expect(again.epoch).not.toBe(epoch);
-      expect(await infoOf(broker, CHAT)).toEqual({ topic: CHAT, epoch: again.epoch, earliest: 0, next: 1, lastMajor: -1, fence: -1, bytes: 1 });
-      expect(await broker.read(CHAT, { epoch, offset: 0 })).toEqual({ kind: 'reset', reason: 'epoch-changed', epoch: again.epoch, earliest: 0, next: 1 });
+      expect(await infoOf(broker, CHAT)).toEqual({
+        topic: CHAT,
+        epoch: again.epoch,
+        earliest: 0,
+        next: 1,
+        lastMajor: -1,
+        fence: -1,
+        bytes: 1,
+      });
+      expect(await broker.read(CHAT, { epoch, offset: 0 })).toEqual({
+        kind: 'reset',
+        reason: 'epoch-changed',
+        epoch: again.epoch,
+        earliest: 0,
+        next: 1,
+      });
       expect(await readLines(broker, CHAT)).toEqual(['0m:c']);
     });
 
@@ -198,11 +238,12 @@ function endContract(open: OpenSubject): void {
 function listContract(open: OpenSubject): void {
   async function names(broker: Broker, pattern: string, limit: number): Promise<LiteTopicName[][]> {
     const pages: LiteTopicName[][] = [];
-    for (let after: LiteTopicName | undefined; ; ) {
+    for (let after: LiteTopicName | undefined; ;) {
       const page = await broker.list(parseTopicPattern(pattern), after === undefined ? { limit } : { after, limit });
       pages.push(page.topics.map(({ topic }) => topic));
       if (page.after === undefined) return pages;
-      if (after !== undefined && page.after <= after) throw new Error(`the page after ${after} ends with ${page.after}`);
+      if (after !== undefined && page.after <= after)
+        throw new Error(`the page after ${after} ends with ${page.after}`);
       expect(page.after).toBe(page.topics.at(-1)?.topic);
       ({ after } = page);
     }
@@ -212,7 +253,10 @@ function listContract(open: OpenSubject): void {
     test('answers per name, undefined where there is no topic', async () => {
       const { broker, clock } = await open();
       const other = topicName('chat/two');
-      const { epoch } = await append(broker, CHAT, [...minor('€'), ...major('b'), ...minor('c')], { ttlMs: MINUTE, takeFence: true });
+      const { epoch } = await append(broker, CHAT, [...minor('€'), ...major('b'), ...minor('c')], {
+        ttlMs: MINUTE,
+        takeFence: true,
+      });
       const { epoch: otherEpoch } = await append(broker, other, []);
       const expiresAt = clock.now() + MINUTE;
       expect(await broker.describe([other, topicName('chat/none'), CHAT, other])).toEqual([
@@ -228,7 +272,20 @@ function listContract(open: OpenSubject): void {
   describe('list', () => {
     test('gives the matching topics in name order, page by page', async () => {
       const { broker } = await open();
-      const made = ['chat/b', 'chat/a', 'chat/B', 'chat/a.1', 'chat/a-1', 'chat/10', 'chat/9', 'chat/:x', 'chat/_', 'chats/a', 'request/agent/a', 'cha/t'];
+      const made = [
+        'chat/b',
+        'chat/a',
+        'chat/B',
+        'chat/a.1',
+        'chat/a-1',
+        'chat/10',
+        'chat/9',
+        'chat/:x',
+        'chat/_',
+        'chats/a',
+        'request/agent/a',
+        'cha/t',
+      ];
       for (const name of made) await append(broker, topicName(name), minor('x'));
       const wanted = made.filter((name) => name.startsWith('chat/')).toSorted();
       expect((await names(broker, 'chat/*', 1000)).flat()).toEqual(wanted);
@@ -248,7 +305,8 @@ function listContract(open: OpenSubject): void {
 
     test('lets a wildcard stand for one whole segment, anywhere', async () => {
       const { broker } = await open();
-      for (const name of ['request/x/a', 'request/y/a', 'request/y/b', 'request/y', 'request/y/b/c', 'reply/y/b']) await append(broker, topicName(name), minor('x'));
+      for (const name of ['request/x/a', 'request/y/a', 'request/y/b', 'request/y', 'request/y/b/c', 'reply/y/b'])
+        await append(broker, topicName(name), minor('x'));
       expect((await names(broker, 'request/*/*', 10)).flat()).toEqual(['request/x/a', 'request/y/a', 'request/y/b']);
       expect((await names(broker, 'request/*/a', 1)).flat()).toEqual(['request/x/a', 'request/y/a']);
       expect((await names(broker, '*/y/b', 1)).flat()).toEqual(['reply/y/b', 'request/y/b']);
@@ -260,7 +318,9 @@ function listContract(open: OpenSubject): void {
       const { broker } = await open();
       for (const name of ['chat/a', 'chat/c']) await append(broker, topicName(name), minor('x'));
       const after = async (name: string): Promise<string[]> =>
-        (await broker.list(parseTopicPattern('chat/*'), { after: topicName(name), limit: 10 })).topics.map(({ topic }) => topic);
+        (await broker.list(parseTopicPattern('chat/*'), { after: topicName(name), limit: 10 })).topics.map(
+          ({ topic }) => topic,
+        );
       expect(await after('chat/a')).toEqual(['chat/c']);
       expect(await after('chat/b')).toEqual(['chat/c']);
       expect(await after('chat/c')).toEqual([]);
@@ -275,7 +335,9 @@ function listContract(open: OpenSubject): void {
       await broker.remove(gone);
       await clock.advance(MINUTE);
       await eventually(() => isMissing(broker, expired));
-      expect((await broker.list(parseTopicPattern('chat/*'), { limit: 10 })).topics).toEqual(await broker.describe([CHAT]));
+      expect((await broker.list(parseTopicPattern('chat/*'), { limit: 10 })).topics).toEqual(
+        await broker.describe([CHAT]),
+      );
     });
 
     test.each([0, -1, 1001, 1.5, Number.NaN])('refuses the limit %s', async (limit) => {

@@ -15,14 +15,24 @@ import { brokerModel } from './broker-model.ts';
 const AT_ONCE = { commitIntervalMs: 0 };
 
 /** Nothing stays in memory, every commit is followed by a checkpoint, and segments last for some appends only. */
-const COLD = { ...AT_ONCE, recentBytes: 0, idleTopicsMax: 2, dirtyTopicsMax: 1, checkpointBytes: 1, segmentBytes: 4096, openSegmentsMax: 2, sweepTopics: 2 };
+const COLD = {
+  ...AT_ONCE,
+  recentBytes: 0,
+  idleTopicsMax: 2,
+  dirtyTopicsMax: 1,
+  checkpointBytes: 1,
+  segmentBytes: 4096,
+  openSegmentsMax: 2,
+  sweepTopics: 2,
+};
 
 async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-contract-'));
   const clock = new ManualClock();
   const open = (): Promise<BrokerEngine> =>
     openLogBroker({
-      folder, clock,
+      folder,
+      clock,
       fsync: { mode: 'always' },
       newEpoch: randomEpoch,
       onFatal: (error) => {
@@ -32,7 +42,8 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
     });
   let broker = await open();
   return {
-    broker, clock,
+    broker,
+    clock,
     reopen: async () => {
       await broker.close();
       broker = await open();

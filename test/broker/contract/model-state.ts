@@ -16,12 +16,16 @@ export interface ModelTopic {
   expiresAt: number;
 }
 
-export type Verdict = 'accepted' | 'epoch-changed' | 'conflict' | 'fenced' | 'out-of-sequence' | 'invalid-append' | 'retried';
+export type Verdict =
+  'accepted' | 'epoch-changed' | 'conflict' | 'fenced' | 'out-of-sequence' | 'invalid-append' | 'retried';
 
 export class ModelBroker {
   readonly topics = new Map<LiteTopicName, ModelTopic>();
   /** How and in which epoch the name's last life ended. */
-  readonly ended = new Map<LiteTopicName, { readonly reason: 'expired' | 'removed'; readonly epoch: string; readonly next: number }>();
+  readonly ended = new Map<
+    LiteTopicName,
+    { readonly reason: 'expired' | 'removed'; readonly epoch: string; readonly next: number }
+  >();
   now = 0;
 
   judge(write: TopicWrite): Verdict {
@@ -35,16 +39,29 @@ export class ModelBroker {
     }
     const { ifUnchanged } = write;
     if (ifUnchanged !== undefined && topic?.epoch !== ifUnchanged.epoch) return 'epoch-changed';
-    if (ifUnchanged !== undefined && topic?.slots.some((slot, offset) => offset > ifUnchanged.offset && isMajor(slot)) === true) return 'conflict';
+    if (
+      ifUnchanged !== undefined &&
+      topic?.slots.some((slot, offset) => offset > ifUnchanged.offset && isMajor(slot)) === true
+    )
+      return 'conflict';
     for (const [from, to] of write.supersedes ?? []) {
-      if (to >= (topic?.slots.length ?? 0) || topic?.slots.slice(from, to + 1).some(isMajor) !== false) return 'invalid-append';
+      if (to >= (topic?.slots.length ?? 0) || topic?.slots.slice(from, to + 1).some(isMajor) !== false)
+        return 'invalid-append';
     }
     return 'accepted';
   }
 
   /** Only what `judge` accepts. */
   apply(write: TopicWrite, epoch: string): void {
-    const topic = this.topics.get(write.topic) ?? { epoch, slots: [], written: [], fence: -1, seq: 0, ttlMs: undefined, expiresAt: Infinity };
+    const topic = this.topics.get(write.topic) ?? {
+      epoch,
+      slots: [],
+      written: [],
+      fence: -1,
+      seq: 0,
+      ttlMs: undefined,
+      expiresAt: Infinity,
+    };
     this.topics.set(write.topic, topic);
     this.ended.delete(write.topic);
     const first = topic.slots.length;
@@ -73,7 +90,11 @@ export class ModelBroker {
 
 /** One line an offset, so that it does not matter how an engine groups holes: `3m:text` or `3>12`. */
 export function offsetLines(slots: readonly Slot[], from: number, to: number): string[] {
-  return slots.slice(from, to).map((slot, i) => (typeof slot === 'number' ? `${from + i}>${slot}` : `${from + i}${slot.major ? 'M' : 'm'}:${slot.data}`));
+  return slots
+    .slice(from, to)
+    .map((slot, i) =>
+      typeof slot === 'number' ? `${from + i}>${slot}` : `${from + i}${slot.major ? 'M' : 'm'}:${slot.data}`,
+    );
 }
 
 export function isMajor(slot: Slot): boolean {

@@ -38,13 +38,20 @@ function groupContract(open: OpenSubject): void {
       const { broker } = await open();
       const { epoch } = await append(broker, A, major('€'), { priority: 'low' });
       const delivery = await new TestWorker(broker).next();
-      expect(delivery).toMatchObject({ topic: A, epoch, priority: 'low', attempt: 1, record: { kind: 'record', offset: 0, major: true, data: '€' } });
+      expect(delivery).toMatchObject({
+        topic: A,
+        epoch,
+        priority: 'low',
+        attempt: 1,
+        record: { kind: 'record', offset: 0, major: true, data: '€' },
+      });
       expect(delivery.lost.aborted).toBe(false);
     });
 
     test('consumes the topics that match, whole segment by whole segment, and no others', async () => {
       const { broker } = await open();
-      for (const name of ['request/x/a', 'request/y/b', 'request/a', 'request/x/y/a', 'requests/x/a', 'reply/x/a']) await append(broker, topicName(name), major('r'));
+      for (const name of ['request/x/a', 'request/y/b', 'request/a', 'request/x/y/a', 'requests/x/a', 'reply/x/a'])
+        await append(broker, topicName(name), major('r'));
       const worker = new TestWorker(broker, { credit: 10 });
       const got = await worker.take(2);
       await append(broker, topicName('chat/a'), major('r'));
@@ -88,7 +95,12 @@ function groupContract(open: OpenSubject): void {
     test('is not given what was superseded', async () => {
       const { broker } = await open();
       await append(broker, A, minor('0', '1', '2', '3'));
-      await append(broker, A, minor('4'), { supersedes: [[0, 1], [3, 3]] });
+      await append(broker, A, minor('4'), {
+        supersedes: [
+          [0, 1],
+          [3, 3],
+        ],
+      });
       const worker = new TestWorker(broker);
       expect([await worker.done(), await worker.done()]).toEqual([`${A} 2:2`, `${A} 4:4`]);
     });
@@ -108,16 +120,24 @@ function groupContract(open: OpenSubject): void {
       const { broker } = await open();
       await append(broker, A, major('r'));
       await new TestWorker(broker).done();
-      expect(await outcome(new TestWorker(broker, { pattern: parseTopicPattern('request/x/*') }).next())).toBe('invalid-config');
+      expect(await outcome(new TestWorker(broker, { pattern: parseTopicPattern('request/x/*') }).next())).toBe(
+        'invalid-config',
+      );
     });
 
-    test.each([{ credit: 0 }, { credit: 1.5 }, { credit: Number.NaN }, { visibilityMs: 0 }, { visibilityMs: Infinity }, { group: '' }, { group: 'a b' }, { group: 'x'.repeat(65) }])(
-      'refuses %o as invalid-config',
-      async (options) => {
-        const { broker } = await open();
-        expect(await outcome(new TestWorker(broker, options).next())).toBe('invalid-config');
-      },
-    );
+    test.each([
+      { credit: 0 },
+      { credit: 1.5 },
+      { credit: Number.NaN },
+      { visibilityMs: 0 },
+      { visibilityMs: Infinity },
+      { group: '' },
+      { group: 'a b' },
+      { group: 'x'.repeat(65) },
+    ])('refuses %o as invalid-config', async (options) => {
+      const { broker } = await open();
+      expect(await outcome(new TestWorker(broker, options).next())).toBe('invalid-config');
+    });
   });
 
   describe('a topic that a known group has not consumed', () => {
@@ -221,7 +241,8 @@ function orderContract(open: OpenSubject): void {
         ['n2', 'normal'],
         ['h2', 'high'],
       ];
-      for (const [name, priority] of waiting) await append(broker, topicName(`request/x/${name}`), major('r'), priority === undefined ? {} : { priority });
+      for (const [name, priority] of waiting)
+        await append(broker, topicName(`request/x/${name}`), major('r'), priority === undefined ? {} : { priority });
       const worker = new TestWorker(broker, { credit: 5 });
       const taken = await worker.take(5);
       expect(taken.filter(({ priority }) => priority === 'high').map(({ topic }) => topic)).toHaveLength(2);
@@ -255,7 +276,8 @@ function orderContract(open: OpenSubject): void {
     test('do not starve a lower class, however much waits in the higher ones', async () => {
       const { broker } = await open();
       const many = Array.from({ length: 50 }, (_, i) => i);
-      for (const i of many) await append(broker, topicName(`request/x/h${i}`), major('1', '2', '3', '4'), { priority: 'high' });
+      for (const i of many)
+        await append(broker, topicName(`request/x/h${i}`), major('1', '2', '3', '4'), { priority: 'high' });
       await append(broker, topicName('request/x/n'), major('r'));
       await append(broker, topicName('request/x/l'), major('r'), { priority: 'low' });
       const worker = new TestWorker(broker);
@@ -281,24 +303,30 @@ function orderContract(open: OpenSubject): void {
       expect(seen.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 300 }, (_, i) => i));
     });
 
-    test('reach every one of thousands of topics that become ready at once, each record once', { timeout: MANY_MS_MAX }, async () => {
-      const { broker } = await open();
-      const count = 2000;
-      const workers = Array.from({ length: 4 }, () => new TestWorker(broker, { credit: 16 }));
-      const seen: string[] = [];
-      const consuming = workers.map(async (worker) => {
-        for (;;) {
-          const delivery = await worker.next();
-          seen.push(said(delivery));
-          if (!(await delivery.ack())) throw new Error('a lease was lost');
-          if (seen.length >= 2 * count) for (const one of workers) one.abort();
-        }
-      });
-      await Promise.all(Array.from({ length: count }, (_, i) => append(broker, topicName(`request/x/t${i}`), major('0', '1'))));
-      await Promise.allSettled(consuming);
-      expect(new Set(seen).size).toBe(2 * count);
-      expect(seen).toHaveLength(2 * count);
-    });
+    test(
+      'reach every one of thousands of topics that become ready at once, each record once',
+      { timeout: MANY_MS_MAX },
+      async () => {
+        const { broker } = await open();
+        const count = 2000;
+        const workers = Array.from({ length: 4 }, () => new TestWorker(broker, { credit: 16 }));
+        const seen: string[] = [];
+        const consuming = workers.map(async (worker) => {
+          for (;;) {
+            const delivery = await worker.next();
+            seen.push(said(delivery));
+            if (!(await delivery.ack())) throw new Error('a lease was lost');
+            if (seen.length >= 2 * count) for (const one of workers) one.abort();
+          }
+        });
+        await Promise.all(
+          Array.from({ length: count }, (_, i) => append(broker, topicName(`request/x/t${i}`), major('0', '1'))),
+        );
+        await Promise.allSettled(consuming);
+        expect(new Set(seen).size).toBe(2 * count);
+        expect(seen).toHaveLength(2 * count);
+      },
+    );
   });
 }
 
@@ -365,7 +393,11 @@ function creditContract(open: OpenSubject): void {
     test('that had aborted before gets nothing, and what was ready goes to another', async () => {
       const { broker } = await open();
       await append(broker, A, major('0'));
-      const source = broker.consume('agents', REQUESTS, { credit: 1, visibilityMs: VISIBILITY_MS, signal: AbortSignal.abort() });
+      const source = broker.consume('agents', REQUESTS, {
+        credit: 1,
+        visibilityMs: VISIBILITY_MS,
+        signal: AbortSignal.abort(),
+      });
       for await (const delivery of source) throw new Error(`delivered ${said(delivery)}`);
       expect(await new TestWorker(broker).done()).toBe(`${A} 0:0`);
     });
@@ -397,7 +429,10 @@ function creditContract(open: OpenSubject): void {
 
 function placeContract(open: OpenSubject): void {
   describe('a topic that waits', () => {
-    const places = async (broker: BrokerEngine, ...names: readonly LiteTopicName[]): Promise<readonly (number | undefined)[]> => {
+    const places = async (
+      broker: BrokerEngine,
+      ...names: readonly LiteTopicName[]
+    ): Promise<readonly (number | undefined)[]> => {
       const counts = await broker.countBefore('agents', names);
       return names.map((name) => counts.get(name));
     };
@@ -423,7 +458,12 @@ function placeContract(open: OpenSubject): void {
       const worker = new TestWorker(broker);
       await append(broker, A, major('0'));
       await worker.next();
-      const [low, normal, high, later] = [topicName('request/x/l'), topicName('request/x/n'), topicName('request/x/h'), topicName('request/x/n2')];
+      const [low, normal, high, later] = [
+        topicName('request/x/l'),
+        topicName('request/x/n'),
+        topicName('request/x/h'),
+        topicName('request/x/n2'),
+      ];
       await append(broker, low, major('r'), { priority: 'low' });
       await append(broker, normal, major('r'));
       await append(broker, high, major('r'), { priority: 'high' });

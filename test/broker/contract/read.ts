@@ -9,7 +9,12 @@ const STORY = ['0M:ask', '1-3>7', '4m:d', '5M:stop', '6m:e', '7M:answer', '8m:f'
 const MAJORS = ['0M:ask', '5M:stop', '7M:answer'];
 
 async function tell(broker: Broker): Promise<string> {
-  const { epoch } = await append(broker, CHAT, [...major('ask'), ...minor('a', 'b', 'c', 'd'), ...major('stop'), ...minor('e')]);
+  const { epoch } = await append(broker, CHAT, [
+    ...major('ask'),
+    ...minor('a', 'b', 'c', 'd'),
+    ...major('stop'),
+    ...minor('e'),
+  ]);
   await append(broker, CHAT, major('answer'), { supersedes: [[1, 3]] });
   await append(broker, CHAT, minor('f'));
   return epoch;
@@ -20,18 +25,30 @@ export function readContract(open: OpenSubject): void {
     test('forward from every position gives exactly the rest', async () => {
       const { broker } = await open();
       const epoch = await tell(broker);
-      const rests = [STORY, ...['1-3>7', '2-3>7', '3-3>7'].map((hole) => [hole, ...STORY.slice(2)]), ...[2, 3, 4, 5, 6].map((n) => STORY.slice(n)), []];
+      const rests = [
+        STORY,
+        ...['1-3>7', '2-3>7', '3-3>7'].map((hole) => [hole, ...STORY.slice(2)]),
+        ...[2, 3, 4, 5, 6].map((n) => STORY.slice(n)),
+        [],
+      ];
       for (const [offset, rest] of rests.entries()) {
-        for (const maxRecords of [1, 2, 100]) expect(await readLines(broker, CHAT, { epoch, offset }, { maxRecords })).toEqual(rest);
+        for (const maxRecords of [1, 2, 100])
+          expect(await readLines(broker, CHAT, { epoch, offset }, { maxRecords })).toEqual(rest);
       }
     });
 
     test('backward from every position gives exactly what is before, and the record itself', async () => {
       const { broker } = await open();
       const epoch = await tell(broker);
-      const rests = [['0M:ask'], ['1-1>7', '0M:ask'], ['1-2>7', '0M:ask'], ...[2, 3, 4, 5, 6, 7].map((n) => STORY.slice(0, n).reverse())];
+      const rests = [
+        ['0M:ask'],
+        ['1-1>7', '0M:ask'],
+        ['1-2>7', '0M:ask'],
+        ...[2, 3, 4, 5, 6, 7].map((n) => STORY.slice(0, n).reverse()),
+      ];
       for (const [offset, rest] of rests.entries()) {
-        for (const maxRecords of [1, 2, 100]) expect(await readLines(broker, CHAT, { epoch, offset }, { maxRecords, direction: 'backward' })).toEqual(rest);
+        for (const maxRecords of [1, 2, 100])
+          expect(await readLines(broker, CHAT, { epoch, offset }, { maxRecords, direction: 'backward' })).toEqual(rest);
       }
     });
 
@@ -60,7 +77,9 @@ export function readContract(open: OpenSubject): void {
       const { broker } = await open();
       const epoch = await tell(broker);
       const where = async (offset: number, maxRecords: number): Promise<unknown> => {
-        const { next, end } = batchOf(await broker.read(CHAT, { epoch, offset }, { maxRecords, direction: 'backward' }));
+        const { next, end } = batchOf(
+          await broker.read(CHAT, { epoch, offset }, { maxRecords, direction: 'backward' }),
+        );
         return [next, end];
       };
       expect(await where(4, 2)).toEqual([0, false]);
@@ -73,8 +92,20 @@ export function readContract(open: OpenSubject): void {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, []);
       expect(await broker.read(CHAT, 'earliest')).toEqual({ kind: 'batch', epoch, items: [], next: 0, end: true });
-      expect(await broker.read(CHAT, { epoch, offset: 0 })).toEqual({ kind: 'batch', epoch, items: [], next: 0, end: true });
-      expect(await broker.read(CHAT, 'end', { direction: 'backward' })).toEqual({ kind: 'batch', epoch, items: [], next: -1, end: true });
+      expect(await broker.read(CHAT, { epoch, offset: 0 })).toEqual({
+        kind: 'batch',
+        epoch,
+        items: [],
+        next: 0,
+        end: true,
+      });
+      expect(await broker.read(CHAT, 'end', { direction: 'backward' })).toEqual({
+        kind: 'batch',
+        epoch,
+        items: [],
+        next: -1,
+        end: true,
+      });
     });
 
     test('takes nothing away', async () => {
@@ -106,7 +137,8 @@ export function readContract(open: OpenSubject): void {
 
     test('without options gives a bounded page', async () => {
       const { broker } = await open();
-      for (let i = 0; i < 5; i += 1) await append(broker, CHAT, minor(...Array.from({ length: 1000 }, (_, j) => `${i}.${j}`)));
+      for (let i = 0; i < 5; i += 1)
+        await append(broker, CHAT, minor(...Array.from({ length: 1000 }, (_, j) => `${i}.${j}`)));
       const first = batchOf(await broker.read(CHAT, 'earliest'));
       expect(first).toMatchObject({ next: 4096, end: false });
       expect(await readLines(broker, CHAT)).toHaveLength(5000);
@@ -121,9 +153,10 @@ export function readContract(open: OpenSubject): void {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('0'));
       const writing = (async () => {
-        for (let i = 1; i <= 100; i += 1) await append(broker, CHAT, minor(`${i}`), i % 10 === 0 ? { supersedes: [[i - 9, i - 1]] } : {});
+        for (let i = 1; i <= 100; i += 1)
+          await append(broker, CHAT, minor(`${i}`), i % 10 === 0 ? { supersedes: [[i - 9, i - 1]] } : {});
       })();
-      for (let next = 0; next < 101; ) {
+      for (let next = 0; next < 101;) {
         const page = batchOf(await broker.read(CHAT, { epoch, offset: 0 }));
         assertJoined(page.items, 'forward');
         expect(page.next).toBeGreaterThanOrEqual(next);
@@ -141,7 +174,9 @@ export function readContract(open: OpenSubject): void {
       await tell(broker);
       for (const maxRecords of [1, 2, 100]) {
         expect(await readLines(broker, CHAT, 'earliest', { majorOnly: true, maxRecords })).toEqual(MAJORS);
-        expect(await readLines(broker, CHAT, 'end', { majorOnly: true, maxRecords, direction: 'backward' })).toEqual(MAJORS.toReversed());
+        expect(await readLines(broker, CHAT, 'end', { majorOnly: true, maxRecords, direction: 'backward' })).toEqual(
+          MAJORS.toReversed(),
+        );
       }
     });
 
@@ -150,7 +185,9 @@ export function readContract(open: OpenSubject): void {
       const epoch = await tell(broker);
       const offsets = [0, 5, 7];
       for (let offset = 0; offset <= 8; offset += 1) {
-        expect(await readLines(broker, CHAT, { epoch, offset }, { majorOnly: true })).toEqual(MAJORS.filter((_, i) => (offsets[i] ?? 0) >= offset));
+        expect(await readLines(broker, CHAT, { epoch, offset }, { majorOnly: true })).toEqual(
+          MAJORS.filter((_, i) => (offsets[i] ?? 0) >= offset),
+        );
         const back = await readLines(broker, CHAT, { epoch, offset }, { majorOnly: true, direction: 'backward' });
         expect(back).toEqual(MAJORS.filter((_, i) => (offsets[i] ?? 0) <= offset).reverse());
       }
@@ -159,15 +196,27 @@ export function readContract(open: OpenSubject): void {
     test('says that the end is reached, and goes on behind what it skipped', async () => {
       const { broker } = await open();
       const epoch = await tell(broker);
-      expect(batchOf(await broker.read(CHAT, { epoch, offset: 6 }, { majorOnly: true }))).toMatchObject({ next: 9, end: true });
-      expect(batchOf(await broker.read(CHAT, { epoch, offset: 8 }, { majorOnly: true }))).toMatchObject({ items: [], next: 9, end: true });
+      expect(batchOf(await broker.read(CHAT, { epoch, offset: 6 }, { majorOnly: true }))).toMatchObject({
+        next: 9,
+        end: true,
+      });
+      expect(batchOf(await broker.read(CHAT, { epoch, offset: 8 }, { majorOnly: true }))).toMatchObject({
+        items: [],
+        next: 9,
+        end: true,
+      });
       await append(broker, CHAT, minor('g'));
-      expect(batchOf(await broker.read(CHAT, { epoch, offset: 9 }, { majorOnly: true }))).toMatchObject({ items: [], next: 10, end: true });
+      expect(batchOf(await broker.read(CHAT, { epoch, offset: 9 }, { majorOnly: true }))).toMatchObject({
+        items: [],
+        next: 10,
+        end: true,
+      });
     });
 
     test('finds the few major records among many minor ones', async () => {
       const { broker } = await open();
-      for (let i = 0; i < 10; i += 1) await append(broker, CHAT, [...major(`M${i}`), ...minor(...Array.from({ length: 999 }, () => 'm'))]);
+      for (let i = 0; i < 10; i += 1)
+        await append(broker, CHAT, [...major(`M${i}`), ...minor(...Array.from({ length: 999 }, () => 'm'))]);
       const { items, end } = batchOf(await broker.read(CHAT, 'earliest', { majorOnly: true, maxRecords: 10 }));
       expect(lines(items)).toEqual(Array.from({ length: 10 }, (_, i) => `${i * 1000}M:M${i}`));
       expect(end).toBe(true);
@@ -178,7 +227,13 @@ export function readContract(open: OpenSubject): void {
     test('in another epoch is reset{epoch-changed}, with where the topic stands now', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a', 'b'));
-      expect(await broker.read(CHAT, { epoch: 'other', offset: 0 })).toEqual({ kind: 'reset', reason: 'epoch-changed', epoch, earliest: 0, next: 2 });
+      expect(await broker.read(CHAT, { epoch: 'other', offset: 0 })).toEqual({
+        kind: 'reset',
+        reason: 'epoch-changed',
+        epoch,
+        earliest: 0,
+        next: 2,
+      });
     });
 
     test('beyond the head is reset{ahead-of-log}, in both directions; the head itself is not beyond', async () => {
@@ -187,7 +242,12 @@ export function readContract(open: OpenSubject): void {
       const reset = { kind: 'reset', reason: 'ahead-of-log', epoch, earliest: 0, next: 2 };
       expect(await broker.read(CHAT, { epoch, offset: 3 })).toEqual(reset);
       expect(await broker.read(CHAT, { epoch, offset: 3 }, { direction: 'backward' })).toEqual(reset);
-      expect(await broker.read(CHAT, { epoch, offset: 2 })).toMatchObject({ kind: 'batch', items: [], next: 2, end: true });
+      expect(await broker.read(CHAT, { epoch, offset: 2 })).toMatchObject({
+        kind: 'batch',
+        items: [],
+        next: 2,
+        end: true,
+      });
     });
 
     test('of a topic that never was is missing, and stays so', async () => {

@@ -21,7 +21,9 @@ async function openRedis(where: Pick<RedisBrokerOptions, 'nodes' | 'cluster'>): 
   const prefix = `contract-${(subjects += 1)}`;
   const open = (): Promise<BrokerEngine> =>
     openRedisBroker({
-      ...where, clock, prefix,
+      ...where,
+      clock,
+      prefix,
       promise: 'memory',
       partitions: PARTITIONS,
       clockDecides: true,
@@ -32,7 +34,8 @@ async function openRedis(where: Pick<RedisBrokerOptions, 'nodes' | 'cluster'>): 
     });
   let broker = await open();
   return {
-    broker, clock,
+    broker,
+    clock,
     reopen: async () => {
       await broker.close();
       broker = await open();

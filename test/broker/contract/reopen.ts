@@ -3,7 +3,20 @@ import { describe, expect, test } from 'vitest';
 import { TOMBSTONE_MS } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import { eventually } from '../../support/collector.ts';
-import { CHAT, CollectedTail, QUEUE, append, infoOf, isMissing, major, minor, outcome, readLines, topicName, write } from './subject.ts';
+import {
+  CHAT,
+  CollectedTail,
+  QUEUE,
+  append,
+  infoOf,
+  isMissing,
+  major,
+  minor,
+  outcome,
+  readLines,
+  topicName,
+  write,
+} from './subject.ts';
 import type { OpenSubject } from './subject.ts';
 import { TestWorker, VISIBILITY_MS, said } from './worker.ts';
 
@@ -15,13 +28,22 @@ export function reopenContract(open: OpenSubject): void {
       const { broker, reopen } = await open();
       const names = Array.from({ length: 30 }, (_, i) => topicName(`chat/c${i}`));
       for (const name of names) {
-        await append(broker, name, [...major('ask €'), ...minor('a', '', 'c')], { ttlMs: 60 * MINUTE, takeFence: true });
+        await append(broker, name, [...major('ask €'), ...minor('a', '', 'c')], {
+          ttlMs: 60 * MINUTE,
+          takeFence: true,
+        });
         await append(broker, name, major('abc'), { supersedes: [[1, 2]] });
       }
       await append(broker, CHAT, []);
-      const before = [await broker.describe([...names, CHAT]), await broker.list(parseTopicPattern('chat/*'), { limit: 1000 })];
+      const before = [
+        await broker.describe([...names, CHAT]),
+        await broker.list(parseTopicPattern('chat/*'), { limit: 1000 }),
+      ];
       const again = await reopen();
-      expect([await again.describe([...names, CHAT]), await again.list(parseTopicPattern('chat/*'), { limit: 1000 })]).toEqual(before);
+      expect([
+        await again.describe([...names, CHAT]),
+        await again.list(parseTopicPattern('chat/*'), { limit: 1000 }),
+      ]).toEqual(before);
       for (const name of names) {
         const story = ['0M:ask €', '1-2>4', '3m:c', '4M:abc'];
         expect(await readLines(again, name)).toEqual(story);
@@ -37,7 +59,11 @@ export function reopenContract(open: OpenSubject): void {
       for (let i = 1; i <= 3; i += 1) {
         engine = await reopen();
         const tail = new CollectedTail(engine, CHAT, { epoch, offset: i - 1 });
-        expect(await append(engine, CHAT, minor(`${i}`), { expect: { epoch } })).toEqual({ epoch, first: i, next: i + 1 });
+        expect(await append(engine, CHAT, minor(`${i}`), { expect: { epoch } })).toEqual({
+          epoch,
+          first: i,
+          next: i + 1,
+        });
         expect(await tail.reached(i + 1)).toEqual([`${i - 1}m:${i - 1}`, `${i}m:${i}`]);
       }
       expect(await readLines(engine, CHAT)).toEqual(['0m:0', '1m:1', '2m:2', '3m:3']);
@@ -58,7 +84,10 @@ export function reopenContract(open: OpenSubject): void {
       const { epoch, first: fence } = await append(broker, CHAT, major('started'), { takeFence: true });
       const fenced = (seq: number, under = fence) => ({ expect: { epoch }, fence: { fence: under, seq } });
       await append(broker, CHAT, minor('a'), fenced(1));
-      const writes = [write(CHAT, major('done'), fenced(2)), write(QUEUE, major('next run'), { expect: { absent: true } })];
+      const writes = [
+        write(CHAT, major('done'), fenced(2)),
+        write(QUEUE, major('next run'), { expect: { absent: true } }),
+      ];
       const answers = await broker.append(writes);
       await append(broker, CHAT, minor('from elsewhere'));
       const again = await reopen();
@@ -77,7 +106,17 @@ export function reopenContract(open: OpenSubject): void {
       expect(await outcome(append(again, CHAT, major('x'), { expect: { absent: true } }))).toBe('conflict');
       expect(await outcome(append(again, CHAT, major('x'), { ifUnchanged: { epoch, offset: 1 } }))).toBe('conflict');
       expect(await outcome(append(again, CHAT, minor('x'), { supersedes: [[1, 2]] }))).toBe('invalid-append');
-      expect(await outcome(append(again, CHAT, minor('bd'), { supersedes: [[1, 1], [3, 3]], ifUnchanged: { epoch, offset: 2 } }))).toBe('accepted');
+      expect(
+        await outcome(
+          append(again, CHAT, minor('bd'), {
+            supersedes: [
+              [1, 1],
+              [3, 3],
+            ],
+            ifUnchanged: { epoch, offset: 2 },
+          }),
+        ),
+      ).toBe('accepted');
       expect(await readLines(again, CHAT)).toEqual(['0M:a', '1-1>4', '2M:c', '3-3>4', '4m:bd']);
     });
 
@@ -119,8 +158,20 @@ export function reopenContract(open: OpenSubject): void {
       await eventually(() => isMissing(broker, CHAT));
       await broker.remove(removed);
       const again = await reopen();
-      expect(await again.read(CHAT, { epoch, offset: 0 })).toEqual({ kind: 'reset', reason: 'expired', epoch, earliest: 0, next: 1 });
-      expect(await again.read(removed, 'earliest')).toEqual({ kind: 'reset', reason: 'removed', epoch: removedEpoch, earliest: 0, next: 2 });
+      expect(await again.read(CHAT, { epoch, offset: 0 })).toEqual({
+        kind: 'reset',
+        reason: 'expired',
+        epoch,
+        earliest: 0,
+        next: 1,
+      });
+      expect(await again.read(removed, 'earliest')).toEqual({
+        kind: 'reset',
+        reason: 'removed',
+        epoch: removedEpoch,
+        earliest: 0,
+        next: 2,
+      });
       expect(await again.describe([CHAT, removed])).toEqual([undefined, undefined]);
       const { epoch: next } = await append(again, removed, minor('c'));
       expect(next).not.toBe(removedEpoch);
@@ -169,7 +220,9 @@ export function reopenContract(open: OpenSubject): void {
       await clock.advance(10 * MINUTE);
       await eventually(() => isMissing(again, CHAT));
       expect(await readLines(again, QUEUE)).toEqual(['0M:0']);
-      expect(await outcome(new TestWorker(again, { pattern: parseTopicPattern('request/*/other') }).next())).toBe('invalid-config');
+      expect(await outcome(new TestWorker(again, { pattern: parseTopicPattern('request/*/other') }).next())).toBe(
+        'invalid-config',
+      );
       expect(await new TestWorker(again).done()).toBe(`${QUEUE} 0:0`);
       await clock.advance(MINUTE);
       await eventually(() => isMissing(again, QUEUE));

@@ -1,6 +1,17 @@
 // What the contract is stated about, and the words in which it is stated.
 import { onTestFinished } from 'vitest';
-import type { Appended, Broker, BrokerEngine, LogItem, NewRecord, ReadFrom, ReadOptions, ReadResult, TopicInfo, TopicWrite } from '../../../src/broker/broker.ts';
+import type {
+  Appended,
+  Broker,
+  BrokerEngine,
+  LogItem,
+  NewRecord,
+  ReadFrom,
+  ReadOptions,
+  ReadResult,
+  TopicInfo,
+  TopicWrite,
+} from '../../../src/broker/broker.ts';
 import { isBrokerError } from '../../../src/broker/errors.ts';
 import { parseLiteTopicName } from '../../../src/broker/lite-topic.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
@@ -61,7 +72,12 @@ export function write(topic: LiteTopicName, records: readonly NewRecord[], rest:
   return { topic, records, expect: { create: true }, ...rest };
 }
 
-export async function append(broker: Broker, topic: LiteTopicName, records: readonly NewRecord[], rest: Rest = {}): Promise<Appended> {
+export async function append(
+  broker: Broker,
+  topic: LiteTopicName,
+  records: readonly NewRecord[],
+  rest: Rest = {},
+): Promise<Appended> {
   const [appended] = await broker.append([write(topic, records, rest)]);
   if (appended === undefined) throw new Error('an append without an answer');
   return appended;
@@ -93,20 +109,35 @@ export function lines(items: readonly LogItem[]): string[] {
   const merged: LogItem[] = [];
   for (const item of items) {
     const last = merged.at(-1);
-    const touch = item.kind === 'hole' && last?.kind === 'hole' && last.by === item.by && (last.to + 1 === item.from || item.to + 1 === last.from);
-    if (touch) merged[merged.length - 1] = { ...item, from: Math.min(last.from, item.from), to: Math.max(last.to, item.to) };
+    const touch =
+      item.kind === 'hole' &&
+      last?.kind === 'hole' &&
+      last.by === item.by &&
+      (last.to + 1 === item.from || item.to + 1 === last.from);
+    if (touch)
+      merged[merged.length - 1] = { ...item, from: Math.min(last.from, item.from), to: Math.max(last.to, item.to) };
     else merged.push(item);
   }
-  return merged.map((item) => (item.kind === 'hole' ? `${item.from}-${item.to}>${item.by}` : `${item.offset}${item.major ? 'M' : 'm'}:${item.data}`));
+  return merged.map((item) =>
+    item.kind === 'hole'
+      ? `${item.from}-${item.to}>${item.by}`
+      : `${item.offset}${item.major ? 'M' : 'm'}:${item.data}`,
+  );
 }
 
 /** Reads page by page until the end, and checks that the pages join: no offset twice, none left out. */
-export async function readItems(broker: Broker, topic: LiteTopicName, from: ReadFrom = 'earliest', options: ReadOptions = {}): Promise<LogItem[]> {
+export async function readItems(
+  broker: Broker,
+  topic: LiteTopicName,
+  from: ReadFrom = 'earliest',
+  options: ReadOptions = {},
+): Promise<LogItem[]> {
   const items: LogItem[] = [];
-  for (let at = from; ; ) {
+  for (let at = from; ;) {
     const page = batchOf(await broker.read(topic, at, options));
     if (page.items.length === 0 && !page.end) throw new Error('an empty page that is not the last');
-    if (typeof at === 'object' && page.next === at.offset && !page.end) throw new Error(`a page that leads back to where it began: ${page.next}`);
+    if (typeof at === 'object' && page.next === at.offset && !page.end)
+      throw new Error(`a page that leads back to where it began: ${page.next}`);
     items.push(...page.items);
     if (page.end) break;
     at = { epoch: page.epoch, offset: page.next };
@@ -115,7 +146,12 @@ export async function readItems(broker: Broker, topic: LiteTopicName, from: Read
   return items;
 }
 
-export async function readLines(broker: Broker, topic: LiteTopicName, from: ReadFrom = 'earliest', options: ReadOptions = {}): Promise<string[]> {
+export async function readLines(
+  broker: Broker,
+  topic: LiteTopicName,
+  from: ReadFrom = 'earliest',
+  options: ReadOptions = {},
+): Promise<string[]> {
   return lines(await readItems(broker, topic, from, options));
 }
 
@@ -135,7 +171,8 @@ export function assertJoined(items: readonly LogItem[], direction: 'forward' | '
   for (const item of items) {
     const [low, high] = item.kind === 'hole' ? [item.from, item.to] : [item.offset, item.offset];
     const [near, far] = direction === 'forward' ? [low, high + 1] : [high, low - 1];
-    if (low > high || (expected !== undefined && near !== expected)) throw new Error(`offset ${expected} was expected: ${JSON.stringify(item)}`);
+    if (low > high || (expected !== undefined && near !== expected))
+      throw new Error(`offset ${expected} was expected: ${JSON.stringify(item)}`);
     expected = far;
   }
 }
@@ -144,7 +181,12 @@ export function assertJoined(items: readonly LogItem[], direction: 'forward' | '
 export class CollectedTail extends Collector<ReadResult> {
   readonly #abort: AbortController;
 
-  constructor(broker: Broker, topic: LiteTopicName, from: { readonly epoch: string; readonly offset: number }, options: { readonly majorOnly?: boolean } = {}) {
+  constructor(
+    broker: Broker,
+    topic: LiteTopicName,
+    from: { readonly epoch: string; readonly offset: number },
+    options: { readonly majorOnly?: boolean } = {},
+  ) {
     const abort = new AbortController();
     super(broker.tail(topic, from, { signal: abort.signal, ...options }));
     this.#abort = abort;

@@ -6,7 +6,11 @@ import type { OpenSubject } from './subject.ts';
 
 /** 0M 1m … 6m 7M, then a write at 8 that superseded what is given. */
 async function chatWithHole(broker: Broker, supersedes: readonly (readonly [number, number])[]): Promise<string> {
-  const { epoch } = await append(broker, CHAT, [...major('ask'), ...minor('1', '2', '3', '4', '5', '6'), ...major('stop')]);
+  const { epoch } = await append(broker, CHAT, [
+    ...major('ask'),
+    ...minor('1', '2', '3', '4', '5', '6'),
+    ...major('stop'),
+  ]);
   await append(broker, CHAT, major('answer', 'end'), { supersedes });
   return epoch;
 }
@@ -28,7 +32,15 @@ export function supersedeContract(open: OpenSubject): void {
         [3, 4],
         [5, 6],
       ]);
-      expect(await readLines(broker, CHAT)).toEqual(['0M:ask', '1-1>8', '2m:2', '3-6>8', '7M:stop', '8M:answer', '9M:end']);
+      expect(await readLines(broker, CHAT)).toEqual([
+        '0M:ask',
+        '1-1>8',
+        '2m:2',
+        '3-6>8',
+        '7M:stop',
+        '8M:answer',
+        '9M:end',
+      ]);
     });
 
     test('leave every position inside the hole valid: the reader gets the rest of it', async () => {
@@ -50,7 +62,9 @@ export function supersedeContract(open: OpenSubject): void {
       ]);
       const story = ['0M:ask', '1-2>8', '3m:3', '4-6>8', '7M:stop', '8M:answer', '9M:end'];
       expect(await readLines(broker, CHAT, 'earliest', { maxRecords: 1 })).toEqual(story);
-      expect(await readLines(broker, CHAT, 'end', { direction: 'backward', maxRecords: 1 })).toEqual(story.toReversed());
+      expect(await readLines(broker, CHAT, 'end', { direction: 'backward', maxRecords: 1 })).toEqual(
+        story.toReversed(),
+      );
     });
 
     test('are gone from the size of the topic, and disturb neither its head nor its last major record', async () => {
@@ -63,7 +77,12 @@ export function supersedeContract(open: OpenSubject): void {
     test('are not seen by a reader of major records', async () => {
       const { broker } = await open();
       await chatWithHole(broker, [[1, 6]]);
-      expect(await readLines(broker, CHAT, 'earliest', { majorOnly: true })).toEqual(['0M:ask', '7M:stop', '8M:answer', '9M:end']);
+      expect(await readLines(broker, CHAT, 'earliest', { majorOnly: true })).toEqual([
+        '0M:ask',
+        '7M:stop',
+        '8M:answer',
+        '9M:end',
+      ]);
     });
 
     test('may be earlier holes: these are declared anew by the newest write', async () => {
@@ -96,9 +115,21 @@ export function supersedeContract(open: OpenSubject): void {
       ['a major record', [[0, 0]]],
       ['a range with a major record at its start', [[0, 1]]],
       ['a range with a major record at its end', [[6, 7]]],
-      ['a major record in the second range', [[1, 2], [7, 7]]],
+      [
+        'a major record in the second range',
+        [
+          [1, 2],
+          [7, 7],
+        ],
+      ],
       ['the write itself', [[8, 8]]],
-      ['what does not exist yet', [[6, 6], [9, 12]]],
+      [
+        'what does not exist yet',
+        [
+          [6, 6],
+          [9, 12],
+        ],
+      ],
     ] as const)('may not be %s', async (_what, supersedes) => {
       const { broker } = await open();
       await append(broker, CHAT, [...major('ask'), ...minor('1', '2', '3', '4', '5', '6'), ...major('stop')]);

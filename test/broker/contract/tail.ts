@@ -5,7 +5,19 @@ import { isBrokerError } from '../../../src/broker/errors.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import type { Position } from '../../../src/broker/position.ts';
 import { followTail } from '../../../src/broker/tail/follow-tail.ts';
-import { CHAT, CollectedTail, append, assertJoined, batchOf, infoOf, lines, major, minor, nextOf, readLines } from './subject.ts';
+import {
+  CHAT,
+  CollectedTail,
+  append,
+  assertJoined,
+  batchOf,
+  infoOf,
+  lines,
+  major,
+  minor,
+  nextOf,
+  readLines,
+} from './subject.ts';
 import type { OpenSubject } from './subject.ts';
 
 export function tailContract(open: OpenSubject): void {
@@ -79,7 +91,7 @@ export function tailContract(open: OpenSubject): void {
       for (let i = 1; i <= 50; i += 1) await append(broker, CHAT, minor('x'.repeat(10_000)));
       await fast.reached(51);
       const items = [];
-      for (let next = 1; next < 51; ) {
+      for (let next = 1; next < 51;) {
         const batch = batchOf(await nextOf(slow));
         items.push(...batch.items);
         next = batch.next;
@@ -173,18 +185,25 @@ export function tailContract(open: OpenSubject): void {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'));
       const now = { kind: 'reset', epoch, earliest: 0, next: 1 };
-      expect(await new CollectedTail(broker, CHAT, { epoch: 'other', offset: 0 }).ended()).toEqual([{ ...now, reason: 'epoch-changed' }]);
-      expect(await new CollectedTail(broker, CHAT, { epoch, offset: 2 }).ended()).toEqual([{ ...now, reason: 'ahead-of-log' }]);
+      expect(await new CollectedTail(broker, CHAT, { epoch: 'other', offset: 0 }).ended()).toEqual([
+        { ...now, reason: 'epoch-changed' },
+      ]);
+      expect(await new CollectedTail(broker, CHAT, { epoch, offset: 2 }).ended()).toEqual([
+        { ...now, reason: 'ahead-of-log' },
+      ]);
     });
 
-    test.each([false, true])('after reset{removed} when its topic is removed, with its last life (majorOnly: %s)', async (majorOnly) => {
-      const { broker } = await open();
-      const { epoch } = await append(broker, CHAT, major('a', 'b'));
-      const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 }, { majorOnly });
-      await tail.reached(2);
-      await broker.remove(CHAT);
-      expect(await tail.verdict()).toEqual({ kind: 'reset', reason: 'removed', epoch, earliest: 0, next: 2 });
-    });
+    test.each([false, true])(
+      'after reset{removed} when its topic is removed, with its last life (majorOnly: %s)',
+      async (majorOnly) => {
+        const { broker } = await open();
+        const { epoch } = await append(broker, CHAT, major('a', 'b'));
+        const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 }, { majorOnly });
+        await tail.reached(2);
+        await broker.remove(CHAT);
+        expect(await tail.verdict()).toEqual({ kind: 'reset', reason: 'removed', epoch, earliest: 0, next: 2 });
+      },
+    );
 
     test('after reset{expired} when its topic expires', async () => {
       const { broker, clock } = await open();
@@ -198,7 +217,9 @@ export function tailContract(open: OpenSubject): void {
     test('with a reset and never with a record of the next life, if it did not ask while the topic was made anew', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'));
-      const reader = broker.tail(CHAT, { epoch, offset: 0 }, { signal: new AbortController().signal })[Symbol.asyncIterator]();
+      const reader = broker
+        .tail(CHAT, { epoch, offset: 0 }, { signal: new AbortController().signal })
+        [Symbol.asyncIterator]();
       await reader.next();
       await broker.remove(CHAT);
       await append(broker, CHAT, minor('new a', 'new b'));

@@ -13,8 +13,13 @@ export class TestWorker {
   readonly #abort = new AbortController();
   readonly #deliveries: AsyncIterator<Delivery, unknown>;
 
-  constructor(broker: BrokerEngine, { group = 'agents', pattern = REQUESTS, credit = 1, visibilityMs = VISIBILITY_MS }: WorkerOptions = {}) {
-    this.#deliveries = broker.consume(group, pattern, { credit, visibilityMs, signal: this.#abort.signal })[Symbol.asyncIterator]();
+  constructor(
+    broker: BrokerEngine,
+    { group = 'agents', pattern = REQUESTS, credit = 1, visibilityMs = VISIBILITY_MS }: WorkerOptions = {},
+  ) {
+    this.#deliveries = broker
+      .consume(group, pattern, { credit, visibilityMs, signal: this.#abort.signal })
+      [Symbol.asyncIterator]();
     onTestFinished(() => this.#abort.abort());
   }
 

@@ -10,10 +10,21 @@ describe('Deadlines', () => {
     const fired: (readonly [string, number])[] = [];
     const start = clock.mono();
     const deadlines = new Deadlines<string>(clock, (key) => fired.push([key, clock.mono() - start]));
-    for (const [key, at] of [['c', 30], ['a', 10], ['d', 40], ['b', 20]] as const) deadlines.set(key, start + at);
+    for (const [key, at] of [
+      ['c', 30],
+      ['a', 10],
+      ['d', 40],
+      ['b', 20],
+    ] as const)
+      deadlines.set(key, start + at);
     expect(clock.timers).toBe(1);
     await clock.advance(100);
-    expect(fired).toEqual([['a', 10], ['b', 20], ['c', 30], ['d', 40]]);
+    expect(fired).toEqual([
+      ['a', 10],
+      ['b', 20],
+      ['c', 30],
+      ['d', 40],
+    ]);
     expect(clock.timers).toBe(0);
   });
 
@@ -79,7 +90,8 @@ describe('Deadlines', () => {
             await clock.advance(one.ms);
           }
           for (const [key, at] of expected) expect(deadlines.get(key)).toBe(at);
-          const sorted = (pairs: readonly (readonly [number, number])[]): string[] => pairs.map(([at, key]) => `${at} ${key}`).toSorted();
+          const sorted = (pairs: readonly (readonly [number, number])[]): string[] =>
+            pairs.map(([at, key]) => `${at} ${key}`).toSorted();
           expect(sorted(fired)).toEqual(sorted(wanted));
         }
       }),

@@ -54,7 +54,13 @@ class SlowStore implements QueueStore {
     const offset = typeof from === 'object' ? from.offset : 0;
     if (next === undefined) return { kind: 'missing' };
     if (offset >= Math.min(next, this.readable)) return { kind: 'batch', epoch: 'e', items: [], next, end: true };
-    return { kind: 'batch', epoch: 'e', items: [{ kind: 'record', offset, major: true, data: `${offset}` }], next: offset + 1, end: false };
+    return {
+      kind: 'batch',
+      epoch: 'e',
+      items: [{ kind: 'record', offset, major: true, data: `${offset}` }],
+      next: offset + 1,
+      end: false,
+    };
   }
 }
 
@@ -225,11 +231,15 @@ describe('a record that is being read for a consumer', () => {
     expect((await again).record.offset).toBe(0);
   });
 
-  test('is nobody\'s when the broker closes meanwhile, and the consumer ends quietly', async () => {
+  test("is nobody's when the broker closes meanwhile, and the consumer ends quietly", async () => {
     const { store, groups } = setUp();
     const broken = gate();
     store.readGate = broken.passed;
-    const deliveries = groups.consume('g', PATTERN, { credit: 1, visibilityMs: VISIBILITY_MS, signal: new AbortController().signal });
+    const deliveries = groups.consume('g', PATTERN, {
+      credit: 1,
+      visibilityMs: VISIBILITY_MS,
+      signal: new AbortController().signal,
+    });
     const asked = deliveries.next();
     await turn();
     groups.close();
@@ -278,7 +288,8 @@ describe('a group that becomes known', () => {
 
   test('is refused beyond the limit on groups', async () => {
     const { groups } = setUp();
-    const consume = (name: string) => groups.consume(name, PATTERN, { credit: 1, visibilityMs: 1, signal: AbortSignal.abort() }).next();
+    const consume = (name: string) =>
+      groups.consume(name, PATTERN, { credit: 1, visibilityMs: 1, signal: AbortSignal.abort() }).next();
     for (let i = 0; i < GROUPS_MAX; i += 1) await consume(`g${i}`);
     await expect(consume('one more')).rejects.toMatchObject({ code: 'invalid-config' });
     await expect(consume('one-more')).rejects.toMatchObject({ code: 'overloaded' });

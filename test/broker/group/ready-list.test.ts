@@ -29,7 +29,8 @@ describe('ReadyRing', () => {
 describe('PriorityRings', () => {
   test('serve every class that waits at least once in as many turns as it may be passed over', () => {
     const rings = new PriorityRings<string>();
-    for (let i = 0; i < 100; i += 1) for (const priority of ['high', 'normal', 'low'] as const) rings.add(`${priority} ${i}`, priority);
+    for (let i = 0; i < 100; i += 1)
+      for (const priority of ['high', 'normal', 'low'] as const) rings.add(`${priority} ${i}`, priority);
     const order = Array.from({ length: 90 }, () => rings.take()?.split(' ')[0]);
     for (const priority of ['high', 'normal', 'low']) {
       const turns = order.flatMap((one, i) => (one === priority ? [i] : []));

@@ -8,13 +8,28 @@ const [folder = '', mode = 'always', life = '0', topics = '1'] = process.argv.sl
 async function main(): Promise<void> {
   const fsync = mode === 'os' ? ({ mode } as const) : ({ mode: 'always' } as const);
   const limits = { segmentBytes: 64 * 1024, checkpointBytes: 40_000, commitIntervalMs: 1 };
-  const broker = await openBroker({ engine: 'log', folder, fsync, limits, onFatal: (error) => process.exit(error.message.length > 0 ? 3 : 4) });
+  const broker = await openBroker({
+    engine: 'log',
+    folder,
+    fsync,
+    limits,
+    onFatal: (error) => process.exit(error.message.length > 0 ? 3 : 4),
+  });
   process.stdout.write('open\n');
-  for (let i = 0; ; ) {
+  for (let i = 0; ;) {
     const racing = Array.from({ length: 50 }, async () => {
       const text = `${life}.${i}`;
       const topic = parseLiteTopicName(`chat/t${i++ % Number(topics)}`);
-      const [appended] = await broker.append([{ topic, expect: { create: true }, records: [{ major: false, data: text }, { major: false, data: `${text}'` }] }]);
+      const [appended] = await broker.append([
+        {
+          topic,
+          expect: { create: true },
+          records: [
+            { major: false, data: text },
+            { major: false, data: `${text}'` },
+          ],
+        },
+      ]);
       if (appended !== undefined) process.stdout.write(`${topic} ${appended.epoch} ${appended.first} ${text}\n`);
     });
     await Promise.all(racing);

@@ -4,17 +4,36 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isBrokerError } from '../../../src/broker/errors.ts';
 import { parseLiteTopicName } from '../../../src/broker/lite-topic.ts';
-import { BATCH_HEAD_BYTES, decodeBatchHead, decodeSegmentHead, encodeBatchHead, encodeSegmentHead } from '../../../src/broker/log/format/batch-codec.ts';
+import {
+  BATCH_HEAD_BYTES,
+  decodeBatchHead,
+  decodeSegmentHead,
+  encodeBatchHead,
+  encodeSegmentHead,
+} from '../../../src/broker/log/format/batch-codec.ts';
 import { ByteWriter } from '../../../src/broker/log/format/byte-writer.ts';
-import { decodeFrame, encodeFrame, recordText, sliceFrame, type Frame, type SizedRecord, type StoredRecord } from '../../../src/broker/log/format/frame-codec.ts';
+import {
+  decodeFrame,
+  encodeFrame,
+  recordText,
+  sliceFrame,
+  type Frame,
+  type SizedRecord,
+  type StoredRecord,
+} from '../../../src/broker/log/format/frame-codec.ts';
 import { CHUNK_RECORDS, RecordChunk, type ChunkImage } from '../../../src/broker/log/topics/record-chunk.ts';
 import { decodeTopicEntry, encodeTopicEntry } from '../../../src/broker/log/topics/topic-codec.ts';
 
 const offset = fc.nat({ max: 2 ** 50 });
-const topic = fc.stringMatching(/^[a-z0-9:.-]{1,20}$/).filter((text) => text !== '.' && text !== '..').map((text) => parseLiteTopicName(`chat/${text}`));
+const topic = fc
+  .stringMatching(/^[a-z0-9:.-]{1,20}$/)
+  .filter((text) => text !== '.' && text !== '..')
+  .map((text) => parseLiteTopicName(`chat/${text}`));
 const epoch = fc.stringMatching(/^[a-z0-9]{1,20}$/);
 const wellFormed = fc.string({ unit: 'grapheme', maxLength: 80 }).map((text) => text.toWellFormed());
-const record = fc.record({ major: fc.boolean(), data: wellFormed }).map((one) => ({ ...one, size: Buffer.byteLength(one.data) }));
+const record = fc
+  .record({ major: fc.boolean(), data: wellFormed })
+  .map((one) => ({ ...one, size: Buffer.byteLength(one.data) }));
 const ranges = fc
   .array(fc.tuple(fc.nat({ max: 1000 }), fc.nat({ max: 1000 })), { minLength: 1, maxLength: 20 })
   .map((steps) => {
@@ -27,7 +46,8 @@ const ranges = fc
   });
 const optional = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined });
 const write = fc.record({
-  topic, epoch,
+  topic,
+  epoch,
   created: optional(fc.nat()),
   first: offset,
   takeFence: optional(fc.constant(true as const)),
@@ -40,7 +60,13 @@ const write = fc.record({
 });
 const frame: fc.Arbitrary<Frame<SizedRecord>> = fc.oneof(
   fc.record({ kind: fc.constant('append' as const), writes: fc.array(write, { minLength: 1, maxLength: 8 }) }),
-  fc.record({ kind: fc.constant('ended' as const), topic, epoch, reason: fc.constantFrom('expired', 'removed'), at: offset }),
+  fc.record({
+    kind: fc.constant('ended' as const),
+    topic,
+    epoch,
+    reason: fc.constantFrom('expired', 'removed'),
+    at: offset,
+  }),
   fc.record({ kind: fc.constant('group' as const), group: epoch, pattern: fc.constant('request/*/*') }),
   fc.record({ kind: fc.constant('consumed' as const), group: epoch, topic, epoch, next: offset }),
 );
@@ -53,7 +79,10 @@ function encoded(...frames: readonly Frame<SizedRecord>[]): Buffer {
 
 function withText(bytes: Buffer, decoded: Frame<StoredRecord>): Frame<SizedRecord> {
   if (decoded.kind !== 'append') return decoded;
-  const writes = decoded.writes.map((one) => ({ ...one, records: one.records.map((stored) => ({ major: stored.major, data: recordText(bytes, stored), size: stored.size })) }));
+  const writes = decoded.writes.map((one) => ({
+    ...one,
+    records: one.records.map((stored) => ({ major: stored.major, data: recordText(bytes, stored), size: stored.size })),
+  }));
   return { kind: 'append', writes };
 }
 
@@ -159,7 +188,13 @@ describe('heads', () => {
 describe('the index', () => {
   test('reads a chunk of records and holes back as it was', () => {
     const slot = fc.oneof(
-      fc.record({ segment: fc.integer({ min: 1, max: 2 ** 32 - 1 }), position: fc.nat(), length: fc.nat(), size: fc.nat({ max: 2 ** 20 }), major: fc.boolean() }),
+      fc.record({
+        segment: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
+        position: fc.nat(),
+        length: fc.nat(),
+        size: fc.nat({ max: 2 ** 20 }),
+        major: fc.boolean(),
+      }),
       fc.record({ by: offset, repeat: fc.integer({ min: 1, max: 60 }) }),
     );
     fc.assert(
@@ -171,7 +206,8 @@ describe('the index', () => {
               chunk.push(1, 1, 1, 0);
               chunk.supersede(chunk.count - 1, one.by);
             }
-          } else if (chunk.count < CHUNK_RECORDS) chunk.push(one.segment, one.position, one.length, one.size * 2 + (one.major ? 1 : 0));
+          } else if (chunk.count < CHUNK_RECORDS)
+            chunk.push(one.segment, one.position, one.length, one.size * 2 + (one.major ? 1 : 0));
         }
         const writer = new ByteWriter(64);
         chunk.image().encode(writer);
@@ -179,7 +215,12 @@ describe('the index', () => {
         expect(read.count).toBe(chunk.count);
         expect(read.hasMajors).toBe(chunk.hasMajors);
         for (let i = 0; i < chunk.count; i++) {
-          expect([read.holeBy(i), read.location(i), read.size(i), read.isMajor(i)]).toEqual([chunk.holeBy(i), chunk.location(i), chunk.size(i), chunk.isMajor(i)]);
+          expect([read.holeBy(i), read.location(i), read.size(i), read.isMajor(i)]).toEqual([
+            chunk.holeBy(i),
+            chunk.location(i),
+            chunk.size(i),
+            chunk.isMajor(i),
+          ]);
         }
       }),
     );
@@ -191,7 +232,11 @@ describe('the index', () => {
       chunk.encode(writer);
       return writer.view().toString('hex');
     };
-    const change = fc.record({ kind: fc.constantFrom('push', 'push', 'supersede', 'image'), slot: fc.nat(CHUNK_RECORDS), by: fc.nat(2 ** 40) });
+    const change = fc.record({
+      kind: fc.constantFrom('push', 'push', 'supersede', 'image'),
+      slot: fc.nat(CHUNK_RECORDS),
+      by: fc.nat(2 ** 40),
+    });
     fc.assert(
       fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
         const chunk = new RecordChunk(2);
@@ -220,12 +265,26 @@ describe('the index', () => {
   });
 
   test('reads a topic back as it was', () => {
-    const state = { epoch: 'e', next: 9, lastMajor: -1, fence: 4, lastSeq: 2, lastAnswers: [{ epoch: 'e', first: 7, next: 9 }] };
+    const state = {
+      epoch: 'e',
+      next: 9,
+      lastMajor: -1,
+      fence: 4,
+      lastSeq: 2,
+      lastAnswers: [{ epoch: 'e', first: 7, next: 9 }],
+    };
     const version = { state, base: 'e', era: 0, ttlMs: 5, expiresAt: 99, priority: 'low' as const };
     const tombstone = { reason: 'removed' as const, epoch: 'd', next: 3, at: 5 };
     for (const entry of [
       { id: 4, indexedAt: 99, bytes: 12, version, tombstone: undefined, consumed: new Map([['g', 3]]) },
-      { id: 4, indexedAt: 0, bytes: 0, version: { ...version, ttlMs: undefined, expiresAt: undefined }, tombstone: undefined, consumed: undefined },
+      {
+        id: 4,
+        indexedAt: 0,
+        bytes: 0,
+        version: { ...version, ttlMs: undefined, expiresAt: undefined },
+        tombstone: undefined,
+        consumed: undefined,
+      },
       { id: 0, indexedAt: 7, bytes: 0, version: undefined, tombstone, consumed: undefined },
     ]) {
       const writer = new ByteWriter(64);

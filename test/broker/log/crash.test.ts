@@ -29,7 +29,14 @@ class Child {
   #told = '';
 
   constructor(args: readonly string[], script = 'appending-child.ts', launcher: readonly string[] = []) {
-    const [command = '', ...rest] = [...launcher, process.execPath, '--import', 'tsx', join(import.meta.dirname, script), ...args];
+    const [command = '', ...rest] = [
+      ...launcher,
+      process.execPath,
+      '--import',
+      'tsx',
+      join(import.meta.dirname, script),
+      ...args,
+    ];
     this.#process = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#told += text));
     this.#ended = new Promise((resolve) => this.#process.once('close', () => resolve()));
@@ -46,7 +53,9 @@ class Child {
   }
 
   async said(count: number, timeout = 15_000): Promise<void> {
-    await expect.poll(() => this.lines.length, { timeout: timeLimit(timeout), interval: 5 }).toBeGreaterThanOrEqual(count);
+    await expect
+      .poll(() => this.lines.length, { timeout: timeLimit(timeout), interval: 5 })
+      .toBeGreaterThanOrEqual(count);
   }
 
   /** Gives its exit code. */
@@ -62,7 +71,13 @@ class Child {
 }
 
 function open(folder: string): ReturnType<typeof openLogBroker> {
-  return openLogBroker({ folder, fsync: { mode: 'always' }, clock: systemClock, newEpoch: randomEpoch, onFatal: () => undefined });
+  return openLogBroker({
+    folder,
+    fsync: { mode: 'always' },
+    clock: systemClock,
+    newEpoch: randomEpoch,
+    onFatal: () => undefined,
+  });
 }
 
 describe('a data folder', () => {
@@ -83,15 +98,18 @@ describe('a data folder', () => {
     await (await open(folder)).close();
   });
 
-  test.skipIf(!hasNamespaces)('that another container holds is refused, and free as soon as that one is killed', async () => {
-    const folder = await temporaryFolder();
-    const child = new Child([folder], 'appending-child.ts', ELSEWHERE);
-    await child.said(1);
-    await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
-    expect(child.isAlive).toBe(true);
-    await child.kill();
-    await (await open(folder)).close();
-  });
+  test.skipIf(!hasNamespaces)(
+    'that another container holds is refused, and free as soon as that one is killed',
+    async () => {
+      const folder = await temporaryFolder();
+      const child = new Child([folder], 'appending-child.ts', ELSEWHERE);
+      await child.said(1);
+      await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
+      expect(child.isAlive).toBe(true);
+      await child.kill();
+      await (await open(folder)).close();
+    },
+  );
 
   test.skipIf(!hasNamespaces)('is written by the newest owner alone where no lock can tell it of another', async () => {
     const folder = await temporaryFolder();
@@ -113,48 +131,61 @@ describe('a data folder', () => {
     await broker.close();
   });
 
-  test.each(['always', 'os'])('keeps everything acknowledged over %s kills, each record once and in place', async (mode) => {
-    const folder = await temporaryFolder();
-    const acknowledged = new Map<string, { epoch: string; text: string }>();
-    for (let life = 0; life < KILLS / 2; life++) {
-      const child = new Child([folder, mode, String(life), String(TOPICS)]);
-      await child.said(100 + life * 217);
-      expect(child.isAlive).toBe(true);
-      await child.kill();
-      for (const line of child.lines) {
-        const [topic, epoch = '', first, text = ''] = line.split(' ');
-        if (topic !== 'open') acknowledged.set(`${topic} ${first}`, { epoch, text });
-      }
-      const broker = await open(folder);
-      for (let i = 0; i < TOPICS; i++) {
-        const topic = topicName(`chat/t${i}`);
-        const [info] = await broker.describe([topic]);
-        const items = info === undefined ? [] : await readItems(broker, topic);
-        const texts = items.map((item) => (item.kind === 'record' ? item.data : ''));
-        expect(texts.length % 2).toBe(0);
-        expect(new Set(texts).size).toBe(texts.length);
-        for (const [key, { epoch, text }] of acknowledged) {
-          const [name, first] = key.split(' ');
-          if (name !== topic) continue;
-          expect(epoch).toBe(info?.epoch);
-          expect([texts[Number(first)], texts[Number(first) + 1]]).toEqual([text, `${text}'`]);
+  test.each(['always', 'os'])(
+    'keeps everything acknowledged over %s kills, each record once and in place',
+    async (mode) => {
+      const folder = await temporaryFolder();
+      const acknowledged = new Map<string, { epoch: string; text: string }>();
+      for (let life = 0; life < KILLS / 2; life++) {
+        const child = new Child([folder, mode, String(life), String(TOPICS)]);
+        await child.said(100 + life * 217);
+        expect(child.isAlive).toBe(true);
+        await child.kill();
+        for (const line of child.lines) {
+          const [topic, epoch = '', first, text = ''] = line.split(' ');
+          if (topic !== 'open') acknowledged.set(`${topic} ${first}`, { epoch, text });
         }
+        const broker = await open(folder);
+        for (let i = 0; i < TOPICS; i++) {
+          const topic = topicName(`chat/t${i}`);
+          const [info] = await broker.describe([topic]);
+          const items = info === undefined ? [] : await readItems(broker, topic);
+          const texts = items.map((item) => (item.kind === 'record' ? item.data : ''));
+          expect(texts.length % 2).toBe(0);
+          expect(new Set(texts).size).toBe(texts.length);
+          for (const [key, { epoch, text }] of acknowledged) {
+            const [name, first] = key.split(' ');
+            if (name !== topic) continue;
+            expect(epoch).toBe(info?.epoch);
+            expect([texts[Number(first)], texts[Number(first) + 1]]).toEqual([text, `${text}'`]);
+          }
+        }
+        await broker.close();
       }
-      await broker.close();
-    }
-    expect(acknowledged.size).toBeGreaterThan(500);
-  }, timeLimit(60_000));
+      expect(acknowledged.size).toBeGreaterThan(500);
+    },
+    timeLimit(60_000),
+  );
 
-  test('opens again when a process was killed that had changed 200,000 topics since the last checkpoint', async () => {
-    const folder = await temporaryFolder();
-    const child = new Child([folder, String(MANY_TOPICS)], 'many-topics-child.ts');
-    await child.said(1, 60_000);
-    await child.kill();
-    for (const start of ['from the log', 'from the checkpoint']) {
-      const broker = await open(folder);
-      const [first, last] = await Promise.all([topicName('kind0/t0'), topicName(`kind7/t${MANY_TOPICS / 8 - 1}`)].map((topic) => readItems(broker, topic)));
-      expect([first, last], start).toMatchObject([[{ data: 'kind0/t0' }], [{ data: `kind7/t${MANY_TOPICS / 8 - 1}` }]]);
-      await broker.close();
-    }
-  }, timeLimit(120_000));
+  test(
+    'opens again when a process was killed that had changed 200,000 topics since the last checkpoint',
+    async () => {
+      const folder = await temporaryFolder();
+      const child = new Child([folder, String(MANY_TOPICS)], 'many-topics-child.ts');
+      await child.said(1, 60_000);
+      await child.kill();
+      for (const start of ['from the log', 'from the checkpoint']) {
+        const broker = await open(folder);
+        const [first, last] = await Promise.all(
+          [topicName('kind0/t0'), topicName(`kind7/t${MANY_TOPICS / 8 - 1}`)].map((topic) => readItems(broker, topic)),
+        );
+        expect([first, last], start).toMatchObject([
+          [{ data: 'kind0/t0' }],
+          [{ data: `kind7/t${MANY_TOPICS / 8 - 1}` }],
+        ]);
+        await broker.close();
+      }
+    },
+    timeLimit(120_000),
+  );
 });

@@ -11,7 +11,14 @@ import { append, CHAT, minor, readLines } from '../contract/subject.ts';
 import { segmentPath, temporaryFolder } from './opened-log.ts';
 
 function open(folder: string, options: Partial<LogBrokerOptions> = {}): Promise<BrokerEngine> {
-  return openLogBroker({ folder, fsync: { mode: 'always' }, clock: systemClock, newEpoch: randomEpoch, onFatal: () => undefined, ...options });
+  return openLogBroker({
+    folder,
+    fsync: { mode: 'always' },
+    clock: systemClock,
+    newEpoch: randomEpoch,
+    onFatal: () => undefined,
+    ...options,
+  });
 }
 
 async function writtenFolder(): Promise<string> {
@@ -30,7 +37,9 @@ describe('an index', () => {
     const whole = await readFile(index(folder));
     await truncate(index(folder), whole.length / 2);
     const log = await readFile(segmentPath(folder));
-    await expect(open(folder)).rejects.toThrow(/^corrupt: the index .*data\.mdb is damaged: it ends at byte \d+ and must have \d+/);
+    await expect(open(folder)).rejects.toThrow(
+      /^corrupt: the index .*data\.mdb is damaged: it ends at byte \d+ and must have \d+/,
+    );
     expect(await readFile(segmentPath(folder))).toEqual(log);
     await writeFile(index(folder), whole);
     const broker = await open(folder);
@@ -48,7 +57,9 @@ describe('an index', () => {
 
   test('is readable for its owner alone', async () => {
     const folder = await writtenFolder();
-    const modes = await Promise.all(['data.mdb', 'lock.mdb'].map(async (name) => (await stat(join(folder, 'index', name))).mode & 0o777));
+    const modes = await Promise.all(
+      ['data.mdb', 'lock.mdb'].map(async (name) => (await stat(join(folder, 'index', name))).mode & 0o777),
+    );
     expect(modes).toEqual([0o600, 0o600]);
   });
 });
@@ -60,7 +71,9 @@ test('a log of another version is told as that, whether or not its head can be c
     bytes.writeUInt32LE(7, 8);
     if (isChecked) bytes.writeUInt32LE(crc32(bytes.subarray(0, 32)), 32);
     await writeFile(segmentPath(folder), bytes);
-    await expect(open(folder)).rejects.toThrow(/^invalid-config: the log was written by another version of holdline: it has format 7, and this build reads only format 1/);
+    await expect(open(folder)).rejects.toThrow(
+      /^invalid-config: the log was written by another version of holdline: it has format 7, and this build reads only format 1/,
+    );
   }
 });
 
@@ -98,7 +111,11 @@ describe('a copy of a folder that is put back', () => {
     for (const text of ['today', 'restored', 'restored again']) {
       const broker = await open(folder);
       const { epoch, next } = await append(broker, CHAT, minor(text));
-      for (const before of seen) expect(await broker.read(CHAT, { epoch: before, offset: next })).toMatchObject({ kind: 'reset', reason: 'epoch-changed' });
+      for (const before of seen)
+        expect(await broker.read(CHAT, { epoch: before, offset: next })).toMatchObject({
+          kind: 'reset',
+          reason: 'epoch-changed',
+        });
       expect(await readLines(broker, CHAT)).toEqual(['0m:a', '1m:b', `2m:${text}`]);
       seen.push(epoch);
       await broker.close();

@@ -9,8 +9,17 @@ import { openLog, temporaryFolder } from './opened-log.ts';
 test.skipIf(process.platform !== 'linux')('a start with 128 descriptors is refused in one line', async () => {
   const folder = await temporaryFolder();
   const child = join(import.meta.dirname, 'appending-child.ts');
-  const { stdout, status } = spawnSync('sh', ['-c', `ulimit -n 128 && exec "$0" --import tsx "$1" "$2"`, process.execPath, child, folder], { encoding: 'utf8' });
-  expect([status, stdout]).toEqual([2, expect.stringMatching(/^refused invalid-config: this process may open only 128 files and connections, and needs at least 256: raise it with `ulimit -n`/)]);
+  const { stdout, status } = spawnSync(
+    'sh',
+    ['-c', `ulimit -n 128 && exec "$0" --import tsx "$1" "$2"`, process.execPath, child, folder],
+    { encoding: 'utf8' },
+  );
+  expect([status, stdout]).toEqual([
+    2,
+    expect.stringMatching(
+      /^refused invalid-config: this process may open only 128 files and connections, and needs at least 256: raise it with `ulimit -n`/,
+    ),
+  ]);
 });
 
 test('the log rolls to its next segment when no descriptor is free', async () => {

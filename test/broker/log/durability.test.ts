@@ -2,7 +2,21 @@
 import { stat } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { isBrokerError } from '../../../src/broker/errors.ts';
-import { append, batchOf, CHAT, CollectedTail, infoOf, isMissing, major, minor, outcome, QUEUE, readLines, topicName, write } from '../contract/subject.ts';
+import {
+  append,
+  batchOf,
+  CHAT,
+  CollectedTail,
+  infoOf,
+  isMissing,
+  major,
+  minor,
+  outcome,
+  QUEUE,
+  readLines,
+  topicName,
+  write,
+} from '../contract/subject.ts';
 import { FaultyFiles } from './faulty-files.ts';
 import { crashCopy, openLog, segmentPath } from './opened-log.ts';
 
@@ -114,7 +128,13 @@ describe('a new segment', () => {
     for (const at of created) {
       const name = files.trace[at]?.split(' ')[1] ?? '';
       expect(files.trace.slice(at, at + 7)).toEqual([
-        `open:create ${name}`, `write ${name}`, `datasync ${name}`, 'syncFolder log', `write ${name}`, `datasync ${name}`, 'acknowledged',
+        `open:create ${name}`,
+        `write ${name}`,
+        `datasync ${name}`,
+        'syncFolder log',
+        `write ${name}`,
+        `datasync ${name}`,
+        'acknowledged',
       ]);
     }
   });
@@ -152,7 +172,11 @@ describe('a full device', () => {
     const refused = outcome(append(broker, CHAT, minor('1')));
     await reached;
     // These wait behind it, and would stand at offsets that never came to be.
-    const behind = [append(broker, CHAT, major('2')), append(broker, CHAT, minor('3'), { expect: { absent: true } }), append(broker, QUEUE, minor('4'))].map(outcome);
+    const behind = [
+      append(broker, CHAT, major('2')),
+      append(broker, CHAT, minor('3'), { expect: { absent: true } }),
+      append(broker, QUEUE, minor('4')),
+    ].map(outcome);
     await turns();
     files.room = 0;
     files.release();

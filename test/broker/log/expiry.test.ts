@@ -29,7 +29,7 @@ test.each([
   for (let minute = 1; minute <= 5; minute += 1) {
     await clock.advance(MINUTE);
     if (minute === 2) await append(engine, CHAT, minor('b'));
-    if ((reopenedAt).includes(minute)) engine = await reopen();
+    if (reopenedAt.includes(minute)) engine = await reopen();
     // Neither read nor described: that would look at its time.
   }
   await clock.advance(TOMBSTONE_MS);
@@ -52,7 +52,10 @@ test('a start with a clock that is 40 days ahead ends no chat, and the clock is 
   const right = await reopen();
   expect(right.health().notice).toBeUndefined();
   const { topics } = await right.list(parseTopicPattern('chat/*'), { limit: 10 });
-  expect(topics.map(({ topic, expiresAt }) => [topic, expiresAt])).toEqual([[CHAT, made + 30 * DAY], [OTHER, made + 30 * DAY]]);
+  expect(topics.map(({ topic, expiresAt }) => [topic, expiresAt])).toEqual([
+    [CHAT, made + 30 * DAY],
+    [OTHER, made + 30 * DAY],
+  ]);
   await clock.advance(29 * DAY + TOMBSTONE_MS);
   await eventually(() => endedAnHourAgo(right, epoch));
 });
@@ -100,22 +103,25 @@ test('a clock that is set under a running engine ends nothing, and one that was 
 test.each([
   ['is up', 0],
   ['comes a minute later', MINUTE],
-])('a chat whose time %s ends by itself when a reader attaches while the ends of many are looked for', async (_when, later) => {
-  const { broker, clock, reopen } = await openLog({ limits: { sweepTopics: 1 } });
-  // By their names they come before the chat.
-  for (let i = 0; i < 30; i++) await append(broker, topicName(`chat/c${i}`), minor('a'), { ttlMs: HOUR });
-  const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: HOUR });
-  const before = await reopen();
-  await clock.advance(later);
-  if (later > 0) await append(before, CHAT, minor('b'));
-  // Nothing is in memory now: the index alone knows when they end, and of the chat its first time.
-  const engine = await reopen();
-  const passed = clock.advance(HOUR - later);
-  for (let i = 0; i < 10; i++) await turn();
-  const tail = new CollectedTail(engine, CHAT, { epoch, offset: 0 });
-  await passed;
-  // The sweep looks at one chat in a turn.
-  for (let i = 0; i < 40; i++) await turn();
-  await clock.advance(later);
-  expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
-});
+])(
+  'a chat whose time %s ends by itself when a reader attaches while the ends of many are looked for',
+  async (_when, later) => {
+    const { broker, clock, reopen } = await openLog({ limits: { sweepTopics: 1 } });
+    // By their names they come before the chat.
+    for (let i = 0; i < 30; i++) await append(broker, topicName(`chat/c${i}`), minor('a'), { ttlMs: HOUR });
+    const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: HOUR });
+    const before = await reopen();
+    await clock.advance(later);
+    if (later > 0) await append(before, CHAT, minor('b'));
+    // Nothing is in memory now: the index alone knows when they end, and of the chat its first time.
+    const engine = await reopen();
+    const passed = clock.advance(HOUR - later);
+    for (let i = 0; i < 10; i++) await turn();
+    const tail = new CollectedTail(engine, CHAT, { epoch, offset: 0 });
+    await passed;
+    // The sweep looks at one chat in a turn.
+    for (let i = 0; i < 40; i++) await turn();
+    await clock.advance(later);
+    expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
+  },
+);

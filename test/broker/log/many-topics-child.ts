@@ -9,12 +9,22 @@ const APPENDS_AT_ONCE = 1000;
 async function main(): Promise<void> {
   // No checkpoint comes before the kill: as on a server whose device had no room for one, or whose writers outran it.
   const limits = { dirtyTopicsMax: 10_000_000, checkpointIntervalMs: 86_400_000, checkpointBytes: 1024 ** 3 };
-  const broker = await openBroker({ engine: 'log', folder, fsync: { mode: 'os' }, limits, onFatal: () => process.exit(3) });
+  const broker = await openBroker({
+    engine: 'log',
+    folder,
+    fsync: { mode: 'os' },
+    limits,
+    onFatal: () => process.exit(3),
+  });
   const appends = Number(count) / TOPICS_AN_APPEND;
   for (let begun = 0; begun < appends; begun += APPENDS_AT_ONCE) {
     const racing = Array.from({ length: Math.min(APPENDS_AT_ONCE, appends - begun) }, async (_, i) => {
-      const names = Array.from({ length: TOPICS_AN_APPEND }, (_name, kind) => parseLiteTopicName(`kind${kind}/t${begun + i}`));
-      await broker.append(names.map((topic) => ({ topic, expect: { create: true }, records: [{ major: true, data: topic }] })));
+      const names = Array.from({ length: TOPICS_AN_APPEND }, (_name, kind) =>
+        parseLiteTopicName(`kind${kind}/t${begun + i}`),
+      );
+      await broker.append(
+        names.map((topic) => ({ topic, expect: { create: true }, records: [{ major: true, data: topic }] })),
+      );
     });
     await Promise.all(racing);
   }

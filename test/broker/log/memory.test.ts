@@ -12,7 +12,18 @@ import { nodeLogFiles } from '../../../src/broker/log/disk/node-log-files.ts';
 import { TopicIndex } from '../../../src/broker/log/topics/topic-index.ts';
 import { TopicTable } from '../../../src/broker/log/topics/topic-table.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
-import { append, CHAT, CollectedTail, infoOf, isMissing, major, minor, readItems, readLines, topicName } from '../contract/subject.ts';
+import {
+  append,
+  CHAT,
+  CollectedTail,
+  infoOf,
+  isMissing,
+  major,
+  minor,
+  readItems,
+  readLines,
+  topicName,
+} from '../contract/subject.ts';
 import { FaultyFiles } from './faulty-files.ts';
 import { openLog } from './opened-log.ts';
 
@@ -22,7 +33,10 @@ describe('memory', () => {
     for (let i = 0; i < 300; i++) await append(broker, topicName(`chat/t${i}`), minor(`${i}`));
     await broker.close();
     const index = new TopicIndex(join(folder, 'index'));
-    const table = new TopicTable(index, new Segments(nodeLogFiles, folder, 1), { ...DEFAULT_LIMITS, idleTopicsMax: 20 });
+    const table = new TopicTable(index, new Segments(nodeLogFiles, folder, 1), {
+      ...DEFAULT_LIMITS,
+      idleTopicsMax: 20,
+    });
     for (let round = 0; round < 2; round++) {
       for (let i = 0; i < 300; i++) expect(table.get(topicName(`chat/t${i}`)).visible?.state.next).toBe(1);
       expect(table.size).toBeLessThanOrEqual(21);
@@ -48,9 +62,11 @@ describe('memory', () => {
           return one;
         });
         const found = told.map((one) => textAt(recent, one));
-        for (const [i, { bytes }] of told.entries()) expect([undefined, Buffer.from(bytes).toString('hex')]).toContain(found[i]);
+        for (const [i, { bytes }] of told.entries())
+          expect([undefined, Buffer.from(bytes).toString('hex')]).toContain(found[i]);
         // Each takes a block of its own at worst, and the largest none.
-        for (const [i, { length }] of told.slice(-BLOCKS).entries()) if (length <= 40) expect(found.slice(-BLOCKS)[i]).toBeDefined();
+        for (const [i, { length }] of told.slice(-BLOCKS).entries())
+          if (length <= 40) expect(found.slice(-BLOCKS)[i]).toBeDefined();
         expect(textAt(recent, { segment, position, length: 1 })).toBeUndefined();
       }),
     );
@@ -63,14 +79,26 @@ function textAt(recent: RecentLog, at: FrameLocation): string | undefined {
 }
 
 describe('records that are no longer in memory', () => {
-  const limits = { recentBytes: 64 * 256, idleTopicsMax: 4, dirtyTopicsMax: 8, segmentBytes: 8192, openSegmentsMax: 2, coldReadsMax: 2 };
+  const limits = {
+    recentBytes: 64 * 256,
+    idleTopicsMax: 4,
+    dirtyTopicsMax: 8,
+    segmentBytes: 8192,
+    openSegmentsMax: 2,
+    coldReadsMax: 2,
+  };
 
   test('are read the same, forward, backward, majors only, and after a restart', async () => {
     const { broker, reopen } = await openLog({ limits });
     const told: string[] = [];
     for (let i = 0; i < 1500; i++) {
       const isMajor = i % 50 === 49;
-      const written = append(broker, CHAT, isMajor ? major(`M${i}`) : minor(`m${i}`), isMajor ? { supersedes: [[i - 20, i - 1]] } : {});
+      const written = append(
+        broker,
+        CHAT,
+        isMajor ? major(`M${i}`) : minor(`m${i}`),
+        isMajor ? { supersedes: [[i - 20, i - 1]] } : {},
+      );
       if (i % 5 === 4) await written;
       if (i % 100 === 0) await append(broker, topicName(`list/t${i}`), minor('beside'));
     }
@@ -82,7 +110,9 @@ describe('records that are no longer in memory', () => {
     for (const next of [() => broker, () => reopen({ limits })]) {
       const engine = await next();
       expect(await readLines(engine, CHAT)).toEqual(told);
-      expect(await readLines(engine, CHAT, 'end', { direction: 'backward', maxRecords: 70 })).toEqual(told.toReversed());
+      expect(await readLines(engine, CHAT, 'end', { direction: 'backward', maxRecords: 70 })).toEqual(
+        told.toReversed(),
+      );
       expect(await readLines(engine, CHAT, 'earliest', { majorOnly: true, maxBytes: 10 })).toEqual(majors);
     }
   });
@@ -105,8 +135,11 @@ describe('records that are no longer in memory', () => {
     for (const next of [() => broker, () => reopen({ limits })]) {
       const engine = await next();
       const listed: string[] = [];
-      for (let after: (typeof names)[number] | undefined; ; ) {
-        const page = await engine.list(parseTopicPattern('chat/*'), { limit: 7, ...(after === undefined ? {} : { after }) });
+      for (let after: (typeof names)[number] | undefined; ;) {
+        const page = await engine.list(parseTopicPattern('chat/*'), {
+          limit: 7,
+          ...(after === undefined ? {} : { after }),
+        });
         listed.push(...page.topics.map(({ topic }) => topic));
         after = page.after;
         if (after === undefined) break;
@@ -150,7 +183,11 @@ describe('expiry', () => {
     await append(broker, topicName('chat/stays'), minor('x'));
     const again = await reopen({ limits });
     await clock.advance(60_000);
-    await expect.poll(async () => (await again.list(parseTopicPattern('chat/*'), { limit: 100 })).topics.map(({ topic }) => topic)).toEqual(['chat/stays']);
+    await expect
+      .poll(async () =>
+        (await again.list(parseTopicPattern('chat/*'), { limit: 100 })).topics.map(({ topic }) => topic),
+      )
+      .toEqual(['chat/stays']);
     expect(await again.read(topicName('chat/t3'), 'earliest')).toMatchObject({ reason: 'expired' });
     await clock.advance(60 * 60 * 1000);
     expect(await again.read(topicName('chat/t3'), 'earliest')).toEqual({ kind: 'missing' });

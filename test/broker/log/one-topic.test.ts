@@ -52,7 +52,15 @@ interface Opened {
 }
 
 async function openCold(): Promise<Opened> {
-  const limits = { recentBytes: 0, idleTopicsMax: 2, dirtyTopicsMax: 1, checkpointBytes: 1, segmentBytes: 4096, openSegmentsMax: 2, sweepTopics: 2 };
+  const limits = {
+    recentBytes: 0,
+    idleTopicsMax: 2,
+    dirtyTopicsMax: 1,
+    checkpointBytes: 1,
+    segmentBytes: 4096,
+    openSegmentsMax: 2,
+    sweepTopics: 2,
+  };
   const [clock, files] = [new LateClock(), new FaultyFiles()];
   const { broker, reopen, fatal } = await openLog({ clock, files, limits });
   return { broker, reopen, clock, files, fatal };

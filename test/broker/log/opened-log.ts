@@ -33,8 +33,24 @@ export async function openLog(options: Partial<LogBrokerOptions> = {}): Promise<
   const clock = new ManualClock();
   const fatal: Error[] = [];
   const open = (changes: Partial<LogBrokerOptions>): Promise<BrokerEngine> => {
-    const limits = { commitIntervalMs: 0, reserveBytes: RESERVE_BYTES, reserveStepBytes: RESERVE_STEP_BYTES, ...options.limits, ...changes.limits };
-    return openLogBroker({ folder, fsync: { mode: 'always' }, place: 'here', clock, newEpoch: randomEpoch, onFatal: (error) => fatal.push(error), ...options, ...changes, limits });
+    const limits = {
+      commitIntervalMs: 0,
+      reserveBytes: RESERVE_BYTES,
+      reserveStepBytes: RESERVE_STEP_BYTES,
+      ...options.limits,
+      ...changes.limits,
+    };
+    return openLogBroker({
+      folder,
+      fsync: { mode: 'always' },
+      place: 'here',
+      clock,
+      newEpoch: randomEpoch,
+      onFatal: (error) => fatal.push(error),
+      ...options,
+      ...changes,
+      limits,
+    });
   };
   let broker = await open({});
   onTestFinished(() => broker.close());

@@ -5,7 +5,19 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import { isBrokerError } from '../../../src/broker/errors.ts';
-import { append, CHAT, infoOf, major, minor, outcome, QUEUE, readItems, readLines, topicName, write } from '../contract/subject.ts';
+import {
+  append,
+  CHAT,
+  infoOf,
+  major,
+  minor,
+  outcome,
+  QUEUE,
+  readItems,
+  readLines,
+  topicName,
+  write,
+} from '../contract/subject.ts';
 import { FaultyFiles } from './faulty-files.ts';
 import { crashCopy, openLog, segmentPath } from './opened-log.ts';
 
@@ -104,7 +116,10 @@ describe('after a crash', () => {
       codes.set(code, (codes.get(code) ?? 0) + 1);
       // The batch's own head is not needed any more to read its frames.
       if (code === 'accepted') expect(await readLines(again, CHAT)).toEqual(['0m:zero', '1m:one', '2m:two']);
-      else expect(await readLines(again, CHAT, 'end', { direction: 'backward', maxRecords: 1 }).catch(() => 'refused')).toBe('refused');
+      else
+        expect(
+          await readLines(again, CHAT, 'end', { direction: 'backward', maxRecords: 1 }).catch(() => 'refused'),
+        ).toBe('refused');
       await again.close();
     }
     expect(codes.get('corrupt')).toBe(to - from - 32);
@@ -187,16 +202,26 @@ describe('after a crash', () => {
     await append(broker, topicName('chat/expired'), minor('x'), { ttlMs: 50 });
     await clock.advance(50);
     await append(broker, QUEUE, minor('job 1', 'job 2'), { priority: 'high' });
-    for await (const delivery of broker.consume('workers', 'request/*/*' as never, { credit: 1, visibilityMs: 1000, signal: new AbortController().signal })) {
+    for await (const delivery of broker.consume('workers', 'request/*/*' as never, {
+      credit: 1,
+      visibilityMs: 1000,
+      signal: new AbortController().signal,
+    })) {
       await delivery.ack();
       break;
     }
     const { broker: again } = await openLog({ folder: await crashCopy(folder) });
     expect(await append(again, CHAT, minor('a'), fenced)).toEqual(answer);
-    expect(await outcome(append(again, CHAT, minor('b'), { ...fenced, fence: { fence: first, seq: 3 } }))).toBe('out-of-sequence');
+    expect(await outcome(append(again, CHAT, minor('b'), { ...fenced, fence: { fence: first, seq: 3 } }))).toBe(
+      'out-of-sequence',
+    );
     expect(await again.read(topicName('chat/removed'), 'earliest')).toMatchObject({ kind: 'reset', reason: 'removed' });
     expect(await again.read(topicName('chat/expired'), 'earliest')).toMatchObject({ kind: 'reset', reason: 'expired' });
-    for await (const delivery of again.consume('workers', 'request/*/*' as never, { credit: 1, visibilityMs: 1000, signal: new AbortController().signal })) {
+    for await (const delivery of again.consume('workers', 'request/*/*' as never, {
+      credit: 1,
+      visibilityMs: 1000,
+      signal: new AbortController().signal,
+    })) {
       expect(delivery).toMatchObject({ record: { data: 'job 2' }, priority: 'high' });
       break;
     }
@@ -206,7 +231,12 @@ describe('after a crash', () => {
 describe('start-up', () => {
   test('reads only what follows the checkpoint, however long the log', async () => {
     const { broker, folder } = await openLog({ limits: { segmentBytes: 256 * 1024 } });
-    for (let i = 0; i < 40; i++) await append(broker, topicName(`chat/t${i}`), minor(...Array.from({ length: 100 }, (_, j) => `${i}.${j}`.repeat(20))));
+    for (let i = 0; i < 40; i++)
+      await append(
+        broker,
+        topicName(`chat/t${i}`),
+        minor(...Array.from({ length: 100 }, (_, j) => `${i}.${j}`.repeat(20))),
+      );
     await broker.close();
     const files = new FaultyFiles();
     const { broker: again } = await openLog({ folder, files });
@@ -248,12 +278,22 @@ describe('the epoch after an unclean stop', () => {
     const fsync = mode === 'interval' ? { mode, ms: 1000 } : { mode };
     const { broker, folder } = await openLog({ fsync, bootId: 'one' });
     const { epoch } = await append(broker, CHAT, minor('0'));
-    const { broker: again, reopen } = await openLog({ folder: await crashCopy(folder), fsync, bootId: otherBoot ? 'two' : 'one' });
+    const { broker: again, reopen } = await openLog({
+      folder: await crashCopy(folder),
+      fsync,
+      bootId: otherBoot ? 'two' : 'one',
+    });
     const now = await infoOf(again, CHAT);
     expect(now.epoch === epoch).toBe(!changes);
     const read = await again.read(CHAT, { epoch, offset: 0 });
-    expect(read).toMatchObject(changes ? { kind: 'reset', reason: 'epoch-changed', epoch: now.epoch } : { kind: 'batch' });
-    expect(await append(again, CHAT, minor('1'), { expect: { epoch: now.epoch } })).toEqual({ epoch: now.epoch, first: 1, next: 2 });
+    expect(read).toMatchObject(
+      changes ? { kind: 'reset', reason: 'epoch-changed', epoch: now.epoch } : { kind: 'batch' },
+    );
+    expect(await append(again, CHAT, minor('1'), { expect: { epoch: now.epoch } })).toEqual({
+      epoch: now.epoch,
+      first: 1,
+      next: 2,
+    });
     const made = await append(again, QUEUE, minor('new'));
     // A clean stop changes nothing more, also not of what was made since.
     const third = await reopen({ bootId: 'three' });

@@ -29,8 +29,14 @@ test('a full log stops and ends runs, acknowledges, removes and expires, refuses
   const delivery = await worker.next();
   files.room = NO_ROOM;
   expect(await outcome(append(broker, CHAT, minor('more')))).toBe('disk-full');
-  expect(await append(broker, CHAT, major('stop'), { expect: { epoch }, ...RELIEF })).toEqual({ epoch, first: 1, next: 2 });
-  expect(await append(broker, CHAT, major('end'), { expect: { epoch }, fence: { fence: 0, seq: 1 }, ...RELIEF })).toEqual({ epoch, first: 2, next: 3 });
+  expect(await append(broker, CHAT, major('stop'), { expect: { epoch }, ...RELIEF })).toEqual({
+    epoch,
+    first: 1,
+    next: 2,
+  });
+  expect(
+    await append(broker, CHAT, major('end'), { expect: { epoch }, fence: { fence: 0, seq: 1 }, ...RELIEF }),
+  ).toEqual({ epoch, first: 2, next: 3 });
   expect(await delivery.ack()).toBe(true);
   expect((await worker.next()).record.data).toBe('two');
   expect(await broker.remove(OTHER)).toBe(true);
@@ -50,7 +56,12 @@ test('an end that shares its batch with what is refused goes through', async () 
   const { broker } = await openLog({ files });
   await append(broker, CHAT, major('start'));
   files.room = NO_ROOM;
-  const codes = [append(broker, OTHER, minor('x')), append(broker, CHAT, major('end'), RELIEF), append(broker, OTHER, minor('y')), broker.remove(CHAT)].map(outcome);
+  const codes = [
+    append(broker, OTHER, minor('x')),
+    append(broker, CHAT, major('end'), RELIEF),
+    append(broker, OTHER, minor('y')),
+    broker.remove(CHAT),
+  ].map(outcome);
   expect(await Promise.all(codes)).toEqual(['disk-full', 'accepted', 'disk-full', 'accepted']);
   expect(await broker.describe([CHAT, OTHER])).toEqual([undefined, undefined]);
 });
@@ -163,10 +174,12 @@ test('what may use half of the reserve leaves the other half to what ends and re
   await append(broker, CHAT, major('start'));
   files.room = 0;
   let accepted = 0;
-  while ((await outcome(append(broker, OTHER, major('x'.repeat(400)), { mayUseReserve: 'half' }))) === 'accepted') accepted += 1;
+  while ((await outcome(append(broker, OTHER, major('x'.repeat(400)), { mayUseReserve: 'half' }))) === 'accepted')
+    accepted += 1;
   expect(accepted).toBeGreaterThan(0);
   expect(await reserveSize(folder)).toBeGreaterThanOrEqual(RESERVE_BYTES / 2);
-  while ((await reserveSize(folder)) >= RESERVE_BYTES / 2) expect(await outcome(append(broker, CHAT, major('x'.repeat(400)), RELIEF))).toBe('accepted');
+  while ((await reserveSize(folder)) >= RESERVE_BYTES / 2)
+    expect(await outcome(append(broker, CHAT, major('x'.repeat(400)), RELIEF))).toBe('accepted');
   // The room that an end made is not for it either.
   expect(await outcome(append(broker, OTHER, major('x'), { mayUseReserve: 'half' }))).toBe('disk-full');
   expect(await broker.remove(OTHER)).toBe(true);

@@ -11,7 +11,11 @@ import { CHAT, minor } from '../contract/subject.ts';
 /** Chunks from here on are in the index. */
 const BEYOND = 99;
 
-function topicInMemory(): { topic: Topic; live: Map<number, number>; append: (count: number, supersedes?: [number, number][]) => void } {
+function topicInMemory(): {
+  topic: Topic;
+  live: Map<number, number>;
+  append: (count: number, supersedes?: [number, number][]) => void;
+} {
   const live = new Map<number, number>();
   const topic = new Topic(CHAT, {
     loadChunk: (_topic, index) => {
@@ -23,9 +27,23 @@ function topicInMemory(): { topic: Topic; live: Map<number, number>; append: (co
   });
   const append = (count: number, supersedes: [number, number][] = []): void => {
     const before = topic.visible?.state ?? newTopicState('e');
-    const version: TopicVersion = { state: { ...before, next: before.next + count }, base: 'e', era: 0, ttlMs: undefined, expiresAt: undefined, priority: 'normal' };
+    const version: TopicVersion = {
+      state: { ...before, next: before.next + count },
+      base: 'e',
+      era: 0,
+      ttlMs: undefined,
+      expiresAt: undefined,
+      priority: 'normal',
+    };
     const records = minor(...Array.from({ length: count }, () => 'data')).map((one) => ({ ...one, size: 4 }));
-    const write = { topic: CHAT, epoch: 'e', first: before.next, records, supersedes, created: before.next === 0 ? 0 : undefined };
+    const write = {
+      topic: CHAT,
+      epoch: 'e',
+      first: before.next,
+      records,
+      supersedes,
+      created: before.next === 0 ? 0 : undefined,
+    };
     topic.apply(version, write, { segment: 7, position: before.next, length: 9 });
     topic.keepNewest(before.next, records);
   };
@@ -70,7 +88,11 @@ test('keeps the last record for those who wait for it, and for nobody else', () 
   topic.addReader(readerOf(false));
   append(2);
   expect(topic.newestAt({ epoch: 'e', offset: 5 })).toEqual({ kind: 'record', offset: 5, major: false, data: 'data' });
-  expect([topic.newestAt({ epoch: 'e', offset: 4 }), topic.newestAt({ epoch: 'f', offset: 5 }), topic.newestAt({ epoch: 'e', offset: 6 })]).toEqual([undefined, undefined, undefined]);
+  expect([
+    topic.newestAt({ epoch: 'e', offset: 4 }),
+    topic.newestAt({ epoch: 'f', offset: 5 }),
+    topic.newestAt({ epoch: 'e', offset: 6 }),
+  ]).toEqual([undefined, undefined, undefined]);
   topic.end({ reason: 'removed', epoch: 'e', next: 6, at: 0 });
   expect(topic.newestAt({ epoch: 'e', offset: 5 })).toBeUndefined();
 });

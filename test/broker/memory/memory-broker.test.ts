@@ -24,9 +24,14 @@ test('a wall clock that jumps ends no topic and keeps none', async () => {
 test('any number of topics, groups and tails wait on a handful of timers, and none is left after a close', async () => {
   const clock = new ManualClock();
   const broker = new MemoryBroker({ clock, newEpoch: randomEpoch });
-  for (let i = 0; i < 1000; i += 1) await broker.append([{ ...TOUCH, topic: parseLiteTopicName(`request/x/${i}`), records: [{ major: true, data: 'r' }] }]);
+  for (let i = 0; i < 1000; i += 1)
+    await broker.append([
+      { ...TOUCH, topic: parseLiteTopicName(`request/x/${i}`), records: [{ major: true, data: 'r' }] },
+    ]);
   const signal = new AbortController().signal;
-  const deliveries = broker.consume('g', parseTopicPattern('request/*/*'), { credit: 100, visibilityMs: 1000, signal })[Symbol.asyncIterator]();
+  const deliveries = broker
+    .consume('g', parseTopicPattern('request/*/*'), { credit: 100, visibilityMs: 1000, signal })
+    [Symbol.asyncIterator]();
   for (let i = 0; i < 100; i += 1) await deliveries.next();
   expect(clock.timers).toBeLessThanOrEqual(2);
   await broker.close();

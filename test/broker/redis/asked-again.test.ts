@@ -40,7 +40,9 @@ test('a command asked for again is acknowledged when a replica has what the firs
     remove: () => sessions.remove(ALICE, chat('removed')),
   };
   const ask = async (): Promise<string[]> =>
-    Promise.all(Object.entries(commands).map(async ([name, command]) => `${name} ${await command().then(() => 'done', codeOf)}`));
+    Promise.all(
+      Object.entries(commands).map(async ([name, command]) => `${name} ${await command().then(() => 'done', codeOf)}`),
+    );
   const nobodyKnows = Object.keys(commands).map((name) => `${name} unavailable`);
 
   replica.freeze();

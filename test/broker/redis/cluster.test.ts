@@ -51,7 +51,9 @@ test('a partition that moves is whole before and after, refuses meanwhile, and t
     // What was refused while it moved left nothing behind.
     await eventually(async () => (await outcome(other.describe([CHAT]))) === 'accepted');
     expect((await infoOf(other, CHAT)).next).toBe(2 + 2 * round);
-    await eventually(async () => (await outcome(append(writer, CHAT, minor(`moving ${round}`), fenced(seq)))) === 'accepted');
+    await eventually(
+      async () => (await outcome(append(writer, CHAT, minor(`moving ${round}`), fenced(seq)))) === 'accepted',
+    );
     await append(writer, CHAT, minor(`moved ${round}`), fenced(seq + 1));
     await append(other, QUEUE, major(`q${round + 1}`));
     expect(await worker.done()).toBe(`${QUEUE} ${round + 1}:q${round + 1}`);

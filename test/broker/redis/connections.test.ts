@@ -14,9 +14,16 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const says = (text: string) => (sent: Buffer): boolean => sent.includes(text);
+const says =
+  (text: string) =>
+  (sent: Buffer): boolean =>
+    sent.includes(text);
 
-async function behindProxy(): Promise<{ readonly store: RedisStore; readonly proxy: TcpProxy; readonly broker: BrokerEngine }> {
+async function behindProxy(): Promise<{
+  readonly store: RedisStore;
+  readonly proxy: TcpProxy;
+  readonly broker: BrokerEngine;
+}> {
   const store = new RedisStore(server);
   const proxy = await TcpProxy.start(server.port);
   onTestFinished(() => proxy.close());
@@ -85,7 +92,12 @@ describe('a reply that is lost', () => {
       await cut;
       await healthy(broker);
     }
-    expect(await readLines(broker, CHAT)).toEqual(['0M:start', '1m:unconditional a', '2m:unconditional b', '3m:unconditional c']);
+    expect(await readLines(broker, CHAT)).toEqual([
+      '0M:start',
+      '1m:unconditional a',
+      '2m:unconditional b',
+      '3m:unconditional c',
+    ]);
   });
 });
 
@@ -110,31 +122,40 @@ test('a server that has forgotten the scripts is given them again', async () => 
   expect(await readLines(broker, CHAT)).toHaveLength(21);
 });
 
-test.each(['normal', 'pubsub'])('CLIENT KILL TYPE %s under tails and appends loses and repeats nothing', async (type) => {
-  const store = new RedisStore(server);
-  const [writer, reader] = [await store.open(), await store.open()];
-  const { epoch } = await append(writer, CHAT, major('start'), { takeFence: true });
-  const tails = Array.from({ length: 5 }, () => new CollectedTail(reader, CHAT, { epoch, offset: 0 }));
-  const raw = store.raw();
-  for (let seq = 1; seq <= 60; seq += 1) {
-    if (seq % 10 === 0) await raw.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes');
-    // The writer's own way: the same fence and count until it is answered.
-    await eventually(async () => (await outcome(append(writer, CHAT, minor(`${seq}`), { expect: { epoch }, fence: { fence: 0, seq } }))) === 'accepted');
-  }
-  const story = await readLines(writer, CHAT).catch(async () => {
-    await healthy(writer);
-    return readLines(writer, CHAT);
-  });
-  expect(story).toEqual(['0M:start', ...Array.from({ length: 60 }, (_, i) => `${i + 1}m:${i + 1}`)]);
-  for (const tail of tails) expect(await tail.reached(61)).toEqual(story);
-});
+test.each(['normal', 'pubsub'])(
+  'CLIENT KILL TYPE %s under tails and appends loses and repeats nothing',
+  async (type) => {
+    const store = new RedisStore(server);
+    const [writer, reader] = [await store.open(), await store.open()];
+    const { epoch } = await append(writer, CHAT, major('start'), { takeFence: true });
+    const tails = Array.from({ length: 5 }, () => new CollectedTail(reader, CHAT, { epoch, offset: 0 }));
+    const raw = store.raw();
+    for (let seq = 1; seq <= 60; seq += 1) {
+      if (seq % 10 === 0) await raw.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes');
+      // The writer's own way: the same fence and count until it is answered.
+      await eventually(
+        async () =>
+          (await outcome(append(writer, CHAT, minor(`${seq}`), { expect: { epoch }, fence: { fence: 0, seq } }))) ===
+          'accepted',
+      );
+    }
+    const story = await readLines(writer, CHAT).catch(async () => {
+      await healthy(writer);
+      return readLines(writer, CHAT);
+    });
+    expect(story).toEqual(['0M:start', ...Array.from({ length: 60 }, (_, i) => `${i + 1}m:${i + 1}`)]);
+    for (const tail of tails) expect(await tail.reached(61)).toEqual(story);
+  },
+);
 
 describe('a server that is away', () => {
   test('at the start is said within bounds, and by name', async () => {
     const closed = await TcpProxy.start(1);
     const { port } = closed;
     await closed.close();
-    await expect(new RedisStore(server).open({ nodes: [`redis://127.0.0.1:${port}`] })).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(new RedisStore(server).open({ nodes: [`redis://127.0.0.1:${port}`] })).rejects.toMatchObject({
+      code: 'unavailable',
+    });
   });
 
   test('later refuses at once, fails the health, and is there again by itself; tails go on', async () => {
@@ -185,7 +206,11 @@ test('a restart with every write flushed costs nothing: same epoch, tails and fe
   expect(await outcome(append(broker, CHAT, minor('while away')))).toBe('unavailable');
   await own.restart();
   await healthy(broker);
-  expect(await append(broker, CHAT, minor('after'), { expect: { epoch }, fence: { fence: 0, seq: 1 } })).toEqual({ epoch, first: 1, next: 2 });
+  expect(await append(broker, CHAT, minor('after'), { expect: { epoch }, fence: { fence: 0, seq: 1 } })).toEqual({
+    epoch,
+    first: 1,
+    next: 2,
+  });
   expect(await tail.reached(2)).toEqual(['0M:before', '1m:after']);
   expect(batchOf(await broker.read(CHAT, { epoch, offset: 0 })).items).toHaveLength(2);
 });

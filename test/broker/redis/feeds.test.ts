@@ -37,7 +37,8 @@ class SilentTopic {
     const { keys, clock } = this;
     this.table = new FeedTable({
       commands: {
-        keys, clock,
+        keys,
+        clock,
         run: () => Promise.reject(new Error('nothing is asked here')),
         subscribe: (_partition, _channel, listener) => {
           this.listener = listener;
@@ -52,7 +53,12 @@ class SilentTopic {
         await this.meanwhile?.();
         return { result, expiresAt };
       },
-      describe: async (topics) => topics.map((topic) => this.#isOver ? undefined : ({ topic, epoch: this.epoch, earliest: 0, next: this.records.length, lastMajor: -1, fence: -1, bytes: 0 })),
+      describe: async (topics) =>
+        topics.map((topic) =>
+          this.#isOver
+            ? undefined
+            : { topic, epoch: this.epoch, earliest: 0, next: this.records.length, lastMajor: -1, fence: -1, bytes: 0 },
+        ),
       mustBeOpen: () => undefined,
     });
     onTestFinished(() => this.table.close());
@@ -80,7 +86,9 @@ class SilentTopic {
   #read({ epoch, offset }: Position): LogBatch | Reset {
     const next = this.records.length;
     if (epoch !== this.epoch) return this.#ended('epoch-changed');
-    const items = this.records.slice(offset).map((data, i) => ({ kind: 'record', offset: offset + i, major: false, data }) as const);
+    const items = this.records
+      .slice(offset)
+      .map((data, i) => ({ kind: 'record', offset: offset + i, major: false, data }) as const);
     return { kind: 'batch', epoch, items, next, end: true };
   }
 }
@@ -180,7 +188,8 @@ describe('a tail', () => {
     const waiting = read(tail);
     await eventually(() => topic.asked.length === 1);
     topic.records.push('0');
-    for (const nonsense of ['', 'x', 'add', 'add e 0\n', 'del e 0 1 -1 - 0 m 1\nx']) topic.listener?.message(Buffer.from(nonsense));
+    for (const nonsense of ['', 'x', 'add', 'add e 0\n', 'del e 0 1 -1 - 0 m 1\nx'])
+      topic.listener?.message(Buffer.from(nonsense));
     expect(await waiting).toEqual(['0m:0']);
   });
 });
@@ -202,7 +211,16 @@ test('what a feed keeps at hand is bounded in records and in characters, and joi
   const hot = new HotRecords();
   let next = 0;
   const add = (data: string): void => {
-    hot.add({ kind: 'add', epoch: 'e', first: next, next: next + 1, lastMajor: -1, expiresAt: undefined, supersedes: false, records: [{ kind: 'record', offset: next, major: false, data }] });
+    hot.add({
+      kind: 'add',
+      epoch: 'e',
+      first: next,
+      next: next + 1,
+      lastMajor: -1,
+      expiresAt: undefined,
+      supersedes: false,
+      records: [{ kind: 'record', offset: next, major: false, data }],
+    });
     next += 1;
   };
   const kept = (): number => {
@@ -223,8 +241,20 @@ test('what a feed keeps at hand is bounded in records and in characters, and joi
 test('superseding empties what is at hand: who comes later is told of the hole', () => {
   const hot = new HotRecords();
   const one = { kind: 'add', epoch: 'e', lastMajor: -1, expiresAt: undefined } as const;
-  hot.add({ ...one, first: 0, next: 1, supersedes: false, records: [{ kind: 'record', offset: 0, major: false, data: 'a' }] });
-  hot.add({ ...one, first: 1, next: 2, supersedes: true, records: [{ kind: 'record', offset: 1, major: false, data: 'b' }] });
+  hot.add({
+    ...one,
+    first: 0,
+    next: 1,
+    supersedes: false,
+    records: [{ kind: 'record', offset: 0, major: false, data: 'a' }],
+  });
+  hot.add({
+    ...one,
+    first: 1,
+    next: 2,
+    supersedes: true,
+    records: [{ kind: 'record', offset: 1, major: false, data: 'b' }],
+  });
   expect(hot.from({ epoch: 'e', offset: 0 }, false)).toBeUndefined();
   expect(hot.from({ epoch: 'e', offset: 1 }, false)?.items).toHaveLength(1);
 });
@@ -232,8 +262,20 @@ test('superseding empties what is at hand: who comes later is told of the hole',
 test('a message says what was appended, or that a life has ended', () => {
   expect(decodeMessage(Buffer.from('end'))).toEqual({ kind: 'end' });
   expect(decodeMessage(Buffer.from('add e-1 5 7 6 1700000000000 1 mM 3,1\n€x'))).toEqual({
-    kind: 'add', epoch: 'e-1', first: 5, next: 7, lastMajor: 6, expiresAt: 1_700_000_000_000, supersedes: true,
-    records: [{ kind: 'record', offset: 5, major: false, data: '€' }, { kind: 'record', offset: 6, major: true, data: 'x' }],
+    kind: 'add',
+    epoch: 'e-1',
+    first: 5,
+    next: 7,
+    lastMajor: 6,
+    expiresAt: 1_700_000_000_000,
+    supersedes: true,
+    records: [
+      { kind: 'record', offset: 5, major: false, data: '€' },
+      { kind: 'record', offset: 6, major: true, data: 'x' },
+    ],
   });
-  expect(decodeMessage(Buffer.from('add e 5 7 -1 - 0 - -\n'))).toMatchObject({ records: undefined, expiresAt: undefined });
+  expect(decodeMessage(Buffer.from('add e 5 7 -1 - 0 - -\n'))).toMatchObject({
+    records: undefined,
+    expiresAt: undefined,
+  });
 });

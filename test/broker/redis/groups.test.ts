@@ -48,7 +48,9 @@ class Store {
   async node(url = server.url): Promise<BrokerEngine> {
     const { clock, prefix, partitions } = this;
     const broker = await openRedisBroker({
-      clock, prefix, partitions,
+      clock,
+      prefix,
+      partitions,
       nodes: [url],
       promise: 'memory',
       clockDecides: true,
@@ -76,8 +78,10 @@ class Store {
     const groups = new RedisGroups({
       read: (topic, from, options) => broker.read(topic, from, options),
       commands: {
-        clock, keys,
-        run: (script, partition, args) => redis.eval(script.lua, 1, keys.tag(partition), clock.now(), ...args) as Promise<RedisReply>,
+        clock,
+        keys,
+        run: (script, partition, args) =>
+          redis.eval(script.lua, 1, keys.tag(partition), clock.now(), ...args) as Promise<RedisReply>,
         subscribe: () => ({ close: () => undefined }),
       },
     });
@@ -139,8 +143,11 @@ describe('nodes that share a group', () => {
     const names = Array.from({ length: topics }, (_, i) => topicName(`request/x/t${i}`));
     await Promise.all(names.flatMap((name) => ['0', '1', '2'].map((data) => append(writer, name, major(data)))));
     await Promise.allSettled(consuming);
-    expect(seen.toSorted()).toEqual(names.flatMap((name) => ['0:0', '1:1', '2:2'].map((one) => `${name} ${one}`)).toSorted());
-    for (const name of names) expect(seen.filter((one) => one.startsWith(`${name} `))).toEqual([`${name} 0:0`, `${name} 1:1`, `${name} 2:2`]);
+    expect(seen.toSorted()).toEqual(
+      names.flatMap((name) => ['0:0', '1:1', '2:2'].map((one) => `${name} ${one}`)).toSorted(),
+    );
+    for (const name of names)
+      expect(seen.filter((one) => one.startsWith(`${name} `))).toEqual([`${name} 0:0`, `${name} 1:1`, `${name} 2:2`]);
   });
 
   test('are woken by what another appends', async () => {
@@ -195,7 +202,9 @@ describe('nodes that share a group', () => {
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('0'));
     await new TestWorker(one).done();
-    expect(await outcome(new TestWorker(two, { pattern: parseTopicPattern('request/x/*') }).next())).toBe('invalid-config');
+    expect(await outcome(new TestWorker(two, { pattern: parseTopicPattern('request/x/*') }).next())).toBe(
+      'invalid-config',
+    );
     await append(two, A, major('1'));
     expect(await new TestWorker(two).done()).toBe(`${A} 1:1`);
   });
@@ -308,7 +317,9 @@ describe('what got lost', () => {
     const groups = store.deafGroups(broker);
     await append(broker, A, major('0'));
     const abort = new AbortController();
-    const deliveries = groups.consume('agents', REQUESTS, { credit: 2, visibilityMs: VISIBILITY_MS, signal: abort.signal })[Symbol.asyncIterator]();
+    const deliveries = groups
+      .consume('agents', REQUESTS, { credit: 2, visibilityMs: VISIBILITY_MS, signal: abort.signal })
+      [Symbol.asyncIterator]();
     await (await nextOf(deliveries)).ack();
     const asked = watched(nextOf<Delivery>(deliveries));
     await append(broker, B, major('0'));

@@ -28,7 +28,10 @@ async function outcomes(lua: string, prefix: string): Promise<string[]> {
     const topic = topicName(`chat/t${i}`);
     const args = ['', ...encodeAppend([write(topic, minor('text'))], true, () => 'e')];
     for (const node of nodes) {
-      const outcome = await node.eval(lua, 1, keys.tag(keys.partitionOf(topic)), ...args).then(() => 'accepted', (error: unknown) => String(error));
+      const outcome = await node.eval(lua, 1, keys.tag(keys.partitionOf(topic)), ...args).then(
+        () => 'accepted',
+        (error: unknown) => String(error),
+      );
       if (!outcome.includes('MOVED')) told.push(outcome);
     }
   }

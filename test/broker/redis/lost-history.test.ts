@@ -2,7 +2,18 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { BrokerEngine, ReadResult } from '../../../src/broker/broker.ts';
 import { RECHECK_MS } from '../../../src/broker/redis/watch/watch-table.ts';
-import { CHAT, CollectedTail, QUEUE, append, infoOf, major, minor, nextOf, outcome, readLines } from '../contract/subject.ts';
+import {
+  CHAT,
+  CollectedTail,
+  QUEUE,
+  append,
+  infoOf,
+  major,
+  minor,
+  nextOf,
+  outcome,
+  readLines,
+} from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
 import { eventually } from '../../support/collector.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
@@ -30,7 +41,8 @@ async function restarted(server: RedisServer, broker: BrokerEngine): Promise<voi
   await healthy(broker);
 }
 
-const reasonOf = (result: ReadResult | undefined): string | undefined => (result?.kind === 'reset' ? result.reason : result?.kind);
+const reasonOf = (result: ReadResult | undefined): string | undefined =>
+  result?.kind === 'reset' ? result.reason : result?.kind;
 
 describe('a restart', () => {
   test('that loses everything ends tails, and the name begins anew in another epoch', async () => {
@@ -124,7 +136,11 @@ describe('a fail-over', () => {
 });
 
 describe('keys that somebody else touched', () => {
-  async function flushedUnderATail(): Promise<{ readonly broker: BrokerEngine; readonly clock: ManualClock; readonly tail: CollectedTail }> {
+  async function flushedUnderATail(): Promise<{
+    readonly broker: BrokerEngine;
+    readonly clock: ManualClock;
+    readonly tail: CollectedTail;
+  }> {
     const server = await ownServer();
     const clock = new ManualClock();
     const broker = await new RedisStore(server).open({ clock, clockDecides: true });
@@ -160,14 +176,20 @@ describe('keys that somebody else touched', () => {
     expect(await readLines(broker, CHAT)).toEqual(['0m:new']);
   });
 
-  test.each([['majors', false], ['majors', true], ['minors', false]] as const)('a topic whose %s are gone is an undeclared hole (majorOnly: %s)', async (kind, majorOnly) => {
+  test.each([
+    ['majors', false],
+    ['majors', true],
+    ['minors', false],
+  ] as const)('a topic whose %s are gone is an undeclared hole (majorOnly: %s)', async (kind, majorOnly) => {
     const store = new RedisStore(shared);
     const broker = await store.open();
     const { epoch } = await append(broker, CHAT, [...minor('0'), ...major('1'), ...minor('2')]);
     await store.raw().del(store.key(kind, CHAT));
     for (const direction of ['forward', 'backward'] as const) {
       const from = kind === 'majors' ? 1 : direction === 'forward' ? 0 : 2;
-      expect(reasonOf(await broker.read(CHAT, { epoch, offset: from }, { direction, majorOnly }))).toBe('undeclared-hole');
+      expect(reasonOf(await broker.read(CHAT, { epoch, offset: from }, { direction, majorOnly }))).toBe(
+        'undeclared-hole',
+      );
     }
   });
 
@@ -176,7 +198,9 @@ describe('keys that somebody else touched', () => {
     const broker = await store.open();
     const { epoch } = await append(broker, CHAT, minor('0', '1', '2', '3'));
     await store.raw().xdel(store.key('minors', CHAT), '3-0');
-    const reader = broker.tail(CHAT, { epoch, offset: 0 }, { signal: new AbortController().signal })[Symbol.asyncIterator]();
+    const reader = broker
+      .tail(CHAT, { epoch, offset: 0 }, { signal: new AbortController().signal })
+      [Symbol.asyncIterator]();
     expect(await nextOf(reader)).toMatchObject({ kind: 'batch', next: 2, end: false });
     expect(reasonOf(await nextOf(reader))).toBe('undeclared-hole');
   });
@@ -213,7 +237,10 @@ describe('keys that somebody else touched', () => {
     await append(broker, QUEUE, major('q'));
     const before = await broker.describe([CHAT, QUEUE]);
     await store.raw().set(store.key('minors', QUEUE), 'foreign');
-    const writes = [{ topic: CHAT, records: major('b'), expect: { create: true } as const }, { topic: QUEUE, records: minor('x'), expect: { create: true } as const }];
+    const writes = [
+      { topic: CHAT, records: major('b'), expect: { create: true } as const },
+      { topic: QUEUE, records: minor('x'), expect: { create: true } as const },
+    ];
     expect(await outcome(broker.append(writes))).toBe('corrupt');
     expect(await broker.describe([CHAT, QUEUE])).toEqual(before);
     expect(await readLines(broker, CHAT)).toEqual(['0M:a']);

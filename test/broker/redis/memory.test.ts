@@ -16,7 +16,9 @@ afterAll(() => server.close());
 /** Bytes that Redis counts for the keys of a topic. */
 async function costOf(store: RedisStore, topic: LiteTopicName): Promise<number> {
   const raw = store.raw();
-  const costs = await Promise.all((['meta', 'majors', 'minors', 'holes'] as const).map((kind) => raw.memory('USAGE', store.key(kind, topic))));
+  const costs = await Promise.all(
+    (['meta', 'majors', 'minors', 'holes'] as const).map((kind) => raw.memory('USAGE', store.key(kind, topic))),
+  );
   return costs.reduce<number>((sum, cost) => sum + (cost ?? 0), 0);
 }
 
@@ -36,8 +38,15 @@ describe('a topic costs', () => {
     const text = 'x'.repeat(1000);
     for (let run = 0; run < 5; run += 1) {
       const { first } = await append(broker, CHAT, major('started'), { takeFence: true });
-      await append(broker, CHAT, minor(...Array.from({ length: 500 }, () => 'token')), { expect: { epoch }, fence: { fence: first, seq: 1 } });
-      await append(broker, CHAT, major(text), { expect: { epoch }, fence: { fence: first, seq: 2 }, supersedes: [[first + 1, first + 500]] });
+      await append(broker, CHAT, minor(...Array.from({ length: 500 }, () => 'token')), {
+        expect: { epoch },
+        fence: { fence: first, seq: 1 },
+      });
+      await append(broker, CHAT, major(text), {
+        expect: { epoch },
+        fence: { fence: first, seq: 2 },
+        supersedes: [[first + 1, first + 500]],
+      });
     }
     expect(await costOf(store, CHAT)).toBeLessThan(5 * (text.length + 700));
   });
@@ -74,8 +83,14 @@ test('a full server stops and ends runs, serves queues and removes topics, withi
   const worker = new TestWorker(broker);
   await store.raw().config('SET', 'maxmemory', '1mb');
   expect(await outcome(append(broker, CHAT, major('more')))).toBe('disk-full');
-  expect(await append(broker, CHAT, major('stop'), { expect: { epoch }, mayUseReserve: true })).toEqual({ epoch, first: 1, next: 2 });
-  expect(await append(broker, CHAT, major('end'), { expect: { epoch }, fence: { fence: 0, seq: 1 }, mayUseReserve: true })).toEqual({ epoch, first: 2, next: 3 });
+  expect(await append(broker, CHAT, major('stop'), { expect: { epoch }, mayUseReserve: true })).toEqual({
+    epoch,
+    first: 1,
+    next: 2,
+  });
+  expect(
+    await append(broker, CHAT, major('end'), { expect: { epoch }, fence: { fence: 0, seq: 1 }, mayUseReserve: true }),
+  ).toEqual({ epoch, first: 2, next: 3 });
   const first = await worker.next();
   expect(first.record.data).toBe('one');
   expect(await first.extend()).toBe(true);
@@ -90,7 +105,9 @@ test('a full server stops and ends runs, serves queues and removes topics, withi
   const filler = store.raw();
   await filler.call('SET', 'filler', 'x'.repeat(RESERVE_BYTES));
   await filler.config('SET', 'maxmemory', '1mb');
-  expect(await outcome(append(broker, CHAT, major('too late'), { expect: { epoch }, mayUseReserve: true }))).toBe('disk-full');
+  expect(await outcome(append(broker, CHAT, major('too late'), { expect: { epoch }, mayUseReserve: true }))).toBe(
+    'disk-full',
+  );
   expect(await readLines(broker, CHAT)).toEqual(['0M:start', '1M:stop', '2M:end']);
 });
 
@@ -103,7 +120,9 @@ test('a full server refuses what would grow, reads and ends what frees memory, a
   await append(broker, CHAT, minor('a', 'b'), { expect: { epoch }, fence: { fence: 0, seq: 1 } });
   const before = await broker.describe([CHAT]);
   await store.raw().config('SET', 'maxmemory', '1mb');
-  expect(await outcome(append(broker, CHAT, minor('c'), { expect: { epoch }, fence: { fence: 0, seq: 2 } }))).toBe('disk-full');
+  expect(await outcome(append(broker, CHAT, minor('c'), { expect: { epoch }, fence: { fence: 0, seq: 2 } }))).toBe(
+    'disk-full',
+  );
   expect(await outcome(append(broker, topicName('chat/new'), major('x')))).toBe('disk-full');
   expect(broker.health().state).toBe('full');
   expect(await broker.describe([CHAT, topicName('chat/new')])).toEqual([...before, undefined]);

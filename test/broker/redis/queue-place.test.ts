@@ -28,7 +28,15 @@ function place() {
 }
 
 /** As the scripts write it. */
-function text(clock: ManualClock, turn: number, { high = '-', due = '-', age = 0 }: { readonly high?: number | '-'; readonly due?: number | '-'; readonly age?: number }): string {
+function text(
+  clock: ManualClock,
+  turn: number,
+  {
+    high = '-',
+    due = '-',
+    age = 0,
+  }: { readonly high?: number | '-'; readonly due?: number | '-'; readonly age?: number },
+): string {
   return `g ${turn} ${clock.now() - age} ${high} - - ${due === '-' ? '-' : clock.now() - age + due}`;
 }
 
@@ -126,7 +134,16 @@ test('a failure forgets what was known, and is tried again after a while', async
   expect([one.isTakenFrom, one.head('high'), one.lookAt]).toEqual([false, undefined, clock.mono() + RETRY_MS]);
 });
 
-test.each(['', 'g', 'g 1 2 3 4 5', 'g 1 2 3 4 5 6 7', 'g x 2 - - - -', 'g 1 - - - - -', 'g - 1 - - - -', 'g 1 2  - - -'])('%o is no view', (line) => {
+test.each([
+  '',
+  'g',
+  'g 1 2 3 4 5',
+  'g 1 2 3 4 5 6 7',
+  'g x 2 - - - -',
+  'g 1 - - - - -',
+  'g - 1 - - - -',
+  'g 1 2  - - -',
+])('%o is no view', (line) => {
   expect(parseView(line)).toBeUndefined();
 });
 

@@ -14,7 +14,12 @@ async function storeOn(options: RedisOptions = {}): Promise<RedisStore> {
 }
 
 describe('refused at the start', () => {
-  const refused: readonly (readonly [what: string, server: RedisOptions, promise: RedisBrokerOptions['promise'], words: RegExp])[] = [
+  const refused: readonly (readonly [
+    what: string,
+    server: RedisOptions,
+    promise: RedisBrokerOptions['promise'],
+    words: RegExp,
+  ])[] = [
     ['an evicting server', { policy: 'allkeys-lru' }, 'memory', /maxmemory-policy to noeviction/],
     ['a server that evicts what expires', { policy: 'volatile-ttl' }, 'memory', /maxmemory-policy to noeviction/],
     ['everysec without a file', {}, 'everysec', /appendonly to yes/],
@@ -45,13 +50,19 @@ describe('refused at the start', () => {
     await expect(opening).rejects.toThrow(/HOLDLINE_REDIS_APPENDFSYNC .*or allow CONFIG GET/);
     await expect(opening).rejects.not.toThrow(/secret/);
     await store.raw().call('ACL', 'SETUSER', 'holdline', '+config|get');
-    expect(await append(await store.open({ nodes: [url], promise: 'always' }), CHAT, minor('a'))).toMatchObject({ first: 0 });
+    expect(await append(await store.open({ nodes: [url], promise: 'always' }), CHAT, minor('a'))).toMatchObject({
+      first: 0,
+    });
   });
 
   test('a server that keeps less than an operator says that it is set to', async () => {
     const store = await storeOn({ appendfsync: 'everysec' });
-    await expect(store.open({ promise: 'always', appendfsync: 'everysec' })).rejects.toThrow(/appendfsync is everysec: set it to always/);
-    await expect((await storeOn()).open({ promise: 'always', appendfsync: 'always' })).rejects.toThrow(/appendonly to yes/);
+    await expect(store.open({ promise: 'always', appendfsync: 'everysec' })).rejects.toThrow(
+      /appendfsync is everysec: set it to always/,
+    );
+    await expect((await storeOn()).open({ promise: 'always', appendfsync: 'always' })).rejects.toThrow(
+      /appendonly to yes/,
+    );
   });
 
   test('a store of another layout, or with other partitions', async () => {
@@ -62,7 +73,14 @@ describe('refused at the start', () => {
     await expect(store.open()).rejects.toThrow(/has layout 99/);
   });
 
-  test.each([{ prefix: 'a{b}' }, { prefix: '' }, { partitions: 0 }, { partitions: 1.5 }, { partitions: 100_000 }, { nodes: [] }])('options %o', async (options) => {
+  test.each([
+    { prefix: 'a{b}' },
+    { prefix: '' },
+    { partitions: 0 },
+    { partitions: 1.5 },
+    { partitions: 100_000 },
+    { nodes: [] },
+  ])('options %o', async (options) => {
     await expect((await storeOn()).open(options)).rejects.toMatchObject({ code: 'invalid-config' });
   });
 });

@@ -57,7 +57,15 @@ describe('a server whose clock is 40 days ahead', () => {
     let passed = 0;
     // For this node the server's clock stands 40 days ahead from now on: its own monotonic time has not gone on.
     const clock = { ...systemClock, mono: () => systemClock.mono() - passed };
-    const broker = await openRedisBroker({ nodes: [server.url], promise: 'memory', partitions: 4, prefix: store.prefix, clock, newEpoch: () => 'e', onError: () => undefined });
+    const broker = await openRedisBroker({
+      nodes: [server.url],
+      promise: 'memory',
+      partitions: 4,
+      prefix: store.prefix,
+      clock,
+      newEpoch: () => 'e',
+      onError: () => undefined,
+    });
     onTestFinished(() => broker.close());
     await append(broker, CHAT, major('a'), { ttlMs: 30 * DAY_MS });
     await setAhead(store, 40 * DAY_MS);

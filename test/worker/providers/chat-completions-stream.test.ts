@@ -5,7 +5,10 @@ import { describe, expect, it } from 'vitest';
 import type { ProviderEvent } from '../../../src/worker/provider.ts';
 import { ChatCompletionsStream } from '../../../src/worker/providers/openai/chat-completions-stream.ts';
 import { TOOL_CALLS_MAX } from '../../../src/worker/providers/openai/tool-call-deltas.ts';
-import { DEFAULT_UPSTREAM_LIMITS, type UpstreamLimits } from '../../../src/worker/providers/upstream/upstream-limits.ts';
+import {
+  DEFAULT_UPSTREAM_LIMITS,
+  type UpstreamLimits,
+} from '../../../src/worker/providers/upstream/upstream-limits.ts';
 import { deltaEvent, DONE, finishEvent, sse, textEvent, usageEvent } from '../../support/scripted-upstream.ts';
 
 interface Outcome {
@@ -40,7 +43,12 @@ const STOP: ProviderEvent = { type: 'finish', reason: 'stop' };
 describe('an answer', () => {
   it('is text, usage and a finish', () => {
     expect(read(textEvent('Hel') + textEvent('lo') + finishEvent() + usageEvent(3, 2) + DONE)).toEqual({
-      events: [{ type: 'text', text: 'Hel' }, { type: 'text', text: 'lo' }, { type: 'usage', usage: { inputTokens: 3, outputTokens: 2 } }, STOP],
+      events: [
+        { type: 'text', text: 'Hel' },
+        { type: 'text', text: 'lo' },
+        { type: 'usage', usage: { inputTokens: 3, outputTokens: 2 } },
+        STOP,
+      ],
       fault: undefined,
     });
   });
@@ -74,11 +82,18 @@ describe('an answer', () => {
   });
 
   it('says nothing after [DONE]', () => {
-    expect(read(textEvent('a') + finishEvent() + DONE + textEvent('b') + sse('not JSON') + DONE)).toEqual({ events: [A, STOP], fault: undefined });
+    expect(read(textEvent('a') + finishEvent() + DONE + textEvent('b') + sse('not JSON') + DONE)).toEqual({
+      events: [A, STOP],
+      fault: undefined,
+    });
   });
 
   it('loses no text that comes after its finish reason', () => {
-    expect(read(textEvent('a') + finishEvent() + textEvent('b') + DONE).events).toEqual([A, { type: 'text', text: 'b' }, STOP]);
+    expect(read(textEvent('a') + finishEvent() + textEvent('b') + DONE).events).toEqual([
+      A,
+      { type: 'text', text: 'b' },
+      STOP,
+    ]);
   });
 
   it('is cut without a finish reason or [DONE], however much of it came', () => {
@@ -101,12 +116,24 @@ describe('a delta', () => {
   });
 
   it('is silent when it has nothing to say', () => {
-    expect(readAmid(deltaEvent({ role: 'assistant', content: '' }), deltaEvent({ content: null, reasoning: null, tool_calls: null })).events).toEqual([A, STOP]);
-    expect(readAmid(sse({ choices: [{ index: 0, delta: null }] }), sse({ choices: [{}] }), sse({ choices: null }), sse({})).events).toEqual([A, STOP]);
+    expect(
+      readAmid(
+        deltaEvent({ role: 'assistant', content: '' }),
+        deltaEvent({ content: null, reasoning: null, tool_calls: null }),
+      ).events,
+    ).toEqual([A, STOP]);
+    expect(
+      readAmid(sse({ choices: [{ index: 0, delta: null }] }), sse({ choices: [{}] }), sse({ choices: null }), sse({}))
+        .events,
+    ).toEqual([A, STOP]);
   });
 
   it('may come in a choice without a number', () => {
-    expect(readAmid(sse({ choices: [{ delta: { content: 'b' } }] })).events).toEqual([A, { type: 'text', text: 'b' }, STOP]);
+    expect(readAmid(sse({ choices: [{ delta: { content: 'b' } }] })).events).toEqual([
+      A,
+      { type: 'text', text: 'b' },
+      STOP,
+    ]);
   });
 
   it('of another choice than the first that spoke is not ours', () => {
@@ -126,32 +153,64 @@ describe('a delta', () => {
 
 describe('tool calls', () => {
   const calls = (...list: object[]): string => deltaEvent({ tool_calls: list });
-  const call = (index: number, argumentsText: string, first?: { id: string; name?: string }): ProviderEvent => ({ type: 'tool-call', index, ...first, argumentsText });
+  const call = (index: number, argumentsText: string, first?: { id: string; name?: string }): ProviderEvent => ({
+    type: 'tool-call',
+    index,
+    ...first,
+    argumentsText,
+  });
 
   it('come in pieces, with id and name at the first', () => {
     const outcome = readAmid(
       calls({ index: 0, id: 'c1', type: 'function', function: { name: 'f', arguments: '' } }),
-      calls({ index: 0, function: { arguments: '{"x"' } }, { index: 1, id: 'c2', function: { name: 'g', arguments: '{}' } }),
+      calls(
+        { index: 0, function: { arguments: '{"x"' } },
+        { index: 1, id: 'c2', function: { name: 'g', arguments: '{}' } },
+      ),
       calls({ index: 0, id: 'c1', function: { name: 'f', arguments: ':1}' } }),
     );
-    expect(outcome.events).toEqual([A, call(0, '', { id: 'c1', name: 'f' }), call(0, '{"x"'), call(1, '{}', { id: 'c2', name: 'g' }), call(0, ':1}'), STOP]);
+    expect(outcome.events).toEqual([
+      A,
+      call(0, '', { id: 'c1', name: 'f' }),
+      call(0, '{"x"'),
+      call(1, '{}', { id: 'c2', name: 'g' }),
+      call(0, ':1}'),
+      STOP,
+    ]);
   });
 
   it('are told apart by their id where a server has no index, or one for all', () => {
-    const expected = [A, call(0, '{}', { id: 'c1', name: 'f' }), call(1, '{', { id: 'c2', name: 'g' }), call(1, '}'), STOP];
+    const expected = [
+      A,
+      call(0, '{}', { id: 'c1', name: 'f' }),
+      call(1, '{', { id: 'c2', name: 'g' }),
+      call(1, '}'),
+      STOP,
+    ];
     const first = { id: 'c1', function: { name: 'f', arguments: '{}' } };
     const second = { id: 'c2', function: { name: 'g', arguments: '{' } };
     const rest = { function: { arguments: '}' } };
     expect(readAmid(calls(first), calls(second), calls(rest)).events).toEqual(expected);
-    expect(readAmid(calls({ index: 0, ...first }), calls({ index: 0, ...second }), calls({ index: 0, ...rest })).events).toEqual(expected);
+    expect(
+      readAmid(calls({ index: 0, ...first }), calls({ index: 0, ...second }), calls({ index: 0, ...rest })).events,
+    ).toEqual(expected);
   });
 
   it('get dense indexes from us', () => {
-    expect(readAmid(calls({ index: 7, id: 'c1', function: { name: 'f' } }), calls({ index: 7, function: { arguments: '{}' } })).events).toEqual([A, call(0, '', { id: 'c1', name: 'f' }), call(0, '{}'), STOP]);
+    expect(
+      readAmid(
+        calls({ index: 7, id: 'c1', function: { name: 'f' } }),
+        calls({ index: 7, function: { arguments: '{}' } }),
+      ).events,
+    ).toEqual([A, call(0, '', { id: 'c1', name: 'f' }), call(0, '{}'), STOP]);
   });
 
   it('are bounded', () => {
-    const many = Array.from({ length: TOOL_CALLS_MAX + 1 }, (_, index) => ({ index, id: `c${index}`, function: { name: 'f' } }));
+    const many = Array.from({ length: TOOL_CALLS_MAX + 1 }, (_, index) => ({
+      index,
+      id: `c${index}`,
+      function: { name: 'f' },
+    }));
     const outcome = readAmid(calls(...many));
     expect(outcome.fault).toBe('upstream-too-large');
     expect(outcome.events).toHaveLength(1 + TOOL_CALLS_MAX);
@@ -160,7 +219,9 @@ describe('tool calls', () => {
 
 describe('usage', () => {
   it('is the last one said, once, before the finish', () => {
-    const outcome = read(usageEvent(1, 1) + textEvent('a') + usageEvent(1, 2) + finishEvent() + usageEvent(1, 3) + DONE);
+    const outcome = read(
+      usageEvent(1, 1) + textEvent('a') + usageEvent(1, 2) + finishEvent() + usageEvent(1, 3) + DONE,
+    );
     expect(outcome.events).toEqual([A, { type: 'usage', usage: { inputTokens: 1, outputTokens: 3 } }, STOP]);
   });
 
@@ -185,7 +246,10 @@ describe('an error inside the stream', () => {
     [{ error: { type: 'rate_limit_error' } }, 'upstream-rate-limited'],
     [{ error: { code: 400, type: 'BadRequestError' } }, 'upstream-refused'],
     [{ object: 'error', message: 'it broke', code: 502 }, 'upstream-error'],
-    [{ error: { message: 'late' }, choices: [{ index: 0, delta: { content: '' }, finish_reason: 'error' }] }, 'upstream-error'],
+    [
+      { error: { message: 'late' }, choices: [{ index: 0, delta: { content: '' }, finish_reason: 'error' }] },
+      'upstream-error',
+    ],
   ])('is thrown after what came before it: %j', (error, code) => {
     expect(readAmid(sse(error))).toEqual({ events: [A], fault: code });
   });
@@ -199,7 +263,10 @@ describe('an error inside the stream', () => {
   });
 
   it('counts after the finish reason too: the server takes its word back', () => {
-    expect(read(textEvent('a') + finishEvent() + sse({ error: { message: 'late' } }) + DONE)).toEqual({ events: [A], fault: 'upstream-error' });
+    expect(read(textEvent('a') + finishEvent() + sse({ error: { message: 'late' } }) + DONE)).toEqual({
+      events: [A],
+      fault: 'upstream-error',
+    });
   });
 });
 
@@ -228,7 +295,13 @@ describe('bytes that are not the protocol', () => {
 });
 
 describe('event stream syntax', () => {
-  const lines = [': keep-alive\n\n', 'id: 7\nretry: soon\nevent: message\nunknown: field\n', textEvent('a'), finishEvent(), DONE].join('');
+  const lines = [
+    ': keep-alive\n\n',
+    'id: 7\nretry: soon\nevent: message\nunknown: field\n',
+    textEvent('a'),
+    finishEvent(),
+    DONE,
+  ].join('');
 
   it.each([
     ['LF', lines],
@@ -245,21 +318,40 @@ describe('event stream syntax', () => {
 describe('limits', () => {
   it('one event, whether it comes in one piece or grows', () => {
     const big = textEvent('x'.repeat(2000));
-    const pieces = Array.from({ length: big.length / 100 }, (_, index) => Buffer.from(big.slice(index * 100, (index + 1) * 100)));
+    const pieces = Array.from({ length: big.length / 100 }, (_, index) =>
+      Buffer.from(big.slice(index * 100, (index + 1) * 100)),
+    );
     expect(read(textEvent('a') + big, { eventBytesMax: 1000 })).toEqual({ events: [A], fault: 'upstream-too-large' });
-    expect(decode([Buffer.from(textEvent('a')), ...pieces], { eventBytesMax: 1000 })).toEqual({ events: [A], fault: 'upstream-too-large' });
-    expect(decode([Buffer.from(textEvent('a')), Buffer.from(`: ${'x'.repeat(2000)}`)], { eventBytesMax: 1000 }).fault).toBe('upstream-too-large');
+    expect(decode([Buffer.from(textEvent('a')), ...pieces], { eventBytesMax: 1000 })).toEqual({
+      events: [A],
+      fault: 'upstream-too-large',
+    });
+    expect(
+      decode([Buffer.from(textEvent('a')), Buffer.from(`: ${'x'.repeat(2000)}`)], { eventBytesMax: 1000 }).fault,
+    ).toBe('upstream-too-large');
   });
 
   it('one answer: text, reasoning and arguments together, in bytes', () => {
-    const parts = [textEvent('é'), deltaEvent({ reasoning: 'é' }), deltaEvent({ tool_calls: [{ index: 0, id: 'c1', function: { name: 'f', arguments: 'é' } }] })].join('');
+    const parts = [
+      textEvent('é'),
+      deltaEvent({ reasoning: 'é' }),
+      deltaEvent({ tool_calls: [{ index: 0, id: 'c1', function: { name: 'f', arguments: 'é' } }] }),
+    ].join('');
     expect(read(parts + finishEvent() + DONE, { answerBytesMax: 6 }).fault).toBeUndefined();
-    expect(read(parts + finishEvent() + DONE, { answerBytesMax: 5 })).toMatchObject({ events: [{ type: 'text' }, { type: 'reasoning' }], fault: 'upstream-too-large' });
+    expect(read(parts + finishEvent() + DONE, { answerBytesMax: 5 })).toMatchObject({
+      events: [{ type: 'text' }, { type: 'reasoning' }],
+      fault: 'upstream-too-large',
+    });
   });
 
   it('one response, of events that say nothing', () => {
     const nothing = Buffer.from(deltaEvent({}));
-    expect(decode(Array.from({ length: 100 }, () => nothing), { streamBytesMax: 50 * nothing.length }).fault).toBe('upstream-too-large');
+    expect(
+      decode(
+        Array.from({ length: 100 }, () => nothing),
+        { streamBytesMax: 50 * nothing.length },
+      ).fault,
+    ).toBe('upstream-too-large');
   });
 });
 
@@ -268,28 +360,49 @@ describe('any cut of the bytes', () => {
   const event = fc.oneof(
     token.map(textEvent),
     token.map((reasoning) => deltaEvent({ reasoning })),
-    fc.record({ index: fc.nat(2), text: token }).map(({ index, text }) => deltaEvent({ tool_calls: [{ index, function: { arguments: text } }] })),
+    fc
+      .record({ index: fc.nat(2), text: token })
+      .map(({ index, text }) => deltaEvent({ tool_calls: [{ index, function: { arguments: text } }] })),
     fc.constant(': keep-alive\n\n'),
   );
-  const ending = fc.constantFrom(finishEvent() + DONE, finishEvent('length') + usageEvent(5, 6) + DONE, finishEvent(), '', sse({ error: 'x' }), sse('{'));
+  const ending = fc.constantFrom(
+    finishEvent() + DONE,
+    finishEvent('length') + usageEvent(5, 6) + DONE,
+    finishEvent(),
+    '',
+    sse({ error: 'x' }),
+    sse('{'),
+  );
   const newline = fc.constantFrom('\n', '\r\n', '\r');
 
   it('gives the same events', () => {
     fc.assert(
-      fc.property(fc.array(event, { maxLength: 12 }), ending, newline, fc.array(fc.nat(), { maxLength: 40 }), (body, end, eol, cuts) => {
-        // One comment more: the parser holds back a CR at the end of a piece, as it may be half of a CRLF.
-        const bytes = Buffer.from(`${[...body, end].join('').replaceAll('\n', eol)}:\n`);
-        const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
-        const pieces = [0, ...places].map((start, index) => bytes.subarray(start, places[index]));
-        expect(decode(pieces)).toEqual(decode([bytes]));
-      }),
+      fc.property(
+        fc.array(event, { maxLength: 12 }),
+        ending,
+        newline,
+        fc.array(fc.nat(), { maxLength: 40 }),
+        (body, end, eol, cuts) => {
+          // One comment more: the parser holds back a CR at the end of a piece, as it may be half of a CRLF.
+          const bytes = Buffer.from(`${[...body, end].join('').replaceAll('\n', eol)}:\n`);
+          const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
+          const pieces = [0, ...places].map((start, index) => bytes.subarray(start, places[index]));
+          expect(decode(pieces)).toEqual(decode([bytes]));
+        },
+      ),
       { numRuns: 500 },
     );
   });
 
   it('gives the same events byte by byte, through emoji and accents', () => {
-    const bytes = Buffer.from(textEvent('naïve 👩‍🚀 🇩🇪 \u2028') + deltaEvent({ reasoning: '思考' }) + finishEvent() + DONE);
+    const bytes = Buffer.from(
+      textEvent('naïve 👩‍🚀 🇩🇪 \u2028') + deltaEvent({ reasoning: '思考' }) + finishEvent() + DONE,
+    );
     const outcome = decode(Array.from(bytes, (_byte, index) => bytes.subarray(index, index + 1)));
-    expect(outcome.events).toEqual([{ type: 'text', text: 'naïve 👩‍🚀 🇩🇪 \u2028' }, { type: 'reasoning', text: '思考' }, STOP]);
+    expect(outcome.events).toEqual([
+      { type: 'text', text: 'naïve 👩‍🚀 🇩🇪 \u2028' },
+      { type: 'reasoning', text: '思考' },
+      STOP,
+    ]);
   });
 });

@@ -1,5 +1,10 @@
 // Runs a provider's stream to its end and keeps what came: the events, and the error if there was one.
-import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../../src/worker/provider.ts';
+import {
+  ProviderError,
+  type Provider,
+  type ProviderEvent,
+  type ProviderRequest,
+} from '../../../src/worker/provider.ts';
 
 export interface Collected {
   readonly events: readonly ProviderEvent[];
@@ -8,7 +13,13 @@ export interface Collected {
 
 export function requestOf(prompt: string, more: Partial<ProviderRequest> = {}): ProviderRequest {
   const run = { tenant: 'default', sessionId: 's1', runId: 'r1', attempt: 1 };
-  return { run, model: 'some-model', messages: [{ role: 'user', content: prompt }], signal: new AbortController().signal, ...more };
+  return {
+    run,
+    model: 'some-model',
+    messages: [{ role: 'user', content: prompt }],
+    signal: new AbortController().signal,
+    ...more,
+  };
 }
 
 /** Any other error than a ProviderError is thrown on. */

@@ -15,7 +15,10 @@ const IDLE_MS = 5_000;
 const WORD = 'data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n';
 
 /** Says the beginning of an answer to everybody, and never its end. */
-async function endlessModel(status: number, begin: (response: ServerResponse) => void): Promise<{ readonly baseUrl: string; readonly open: Set<ServerResponse> }> {
+async function endlessModel(
+  status: number,
+  begin: (response: ServerResponse) => void,
+): Promise<{ readonly baseUrl: string; readonly open: Set<ServerResponse> }> {
   const open = new Set<ServerResponse>();
   const server: Server = createServer((request, response) => {
     request.resume().on('end', () => {
@@ -54,7 +57,12 @@ test.each([
 test('silence for too long', async () => {
   const model = await endlessModel(200, (response) => response.write(WORD));
   const clock = new ManualClock();
-  const provider = createOpenAiProvider({ baseUrl: model.baseUrl, clock, random: () => 0, limits: { idleTimeoutMs: IDLE_MS } });
+  const provider = createOpenAiProvider({
+    baseUrl: model.baseUrl,
+    clock,
+    random: () => 0,
+    limits: { idleTimeoutMs: IDLE_MS },
+  });
   let heard = 0;
   const calls = Array.from({ length: CALLS }, async () => {
     for await (const event of provider.stream(requestOf('x'))) heard += event.type === 'text' ? 1 : 0;

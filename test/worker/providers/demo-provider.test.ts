@@ -33,7 +33,11 @@ function count(to: number): string {
 }
 
 /** What has come by now, without waiting. */
-function watch(provider: Provider, prompt: string, signal = new AbortController().signal): { readonly events: ProviderEvent[]; readonly ended: Promise<unknown> } {
+function watch(
+  provider: Provider,
+  prompt: string,
+  signal = new AbortController().signal,
+): { readonly events: ProviderEvent[]; readonly ended: Promise<unknown> } {
   const events: ProviderEvent[] = [];
   const ended = (async () => {
     for await (const event of provider.stream(requestOf(prompt, { signal }))) events.push(event);
@@ -45,11 +49,23 @@ describe('count N', () => {
   it('is the numbers 1 to N, one a token, each followed by one space', async () => {
     const { events, error } = await run('count 12');
     expect(error).toBeUndefined();
-    expect(events.slice(0, 12)).toEqual(Array.from({ length: 12 }, (_, index) => ({ type: 'text', text: `${index + 1} ` })));
-    expect(events.slice(12)).toEqual([{ type: 'usage', usage: { inputTokens: 2, outputTokens: 12 } }, { type: 'finish', reason: 'stop' }]);
+    expect(events.slice(0, 12)).toEqual(
+      Array.from({ length: 12 }, (_, index) => ({ type: 'text', text: `${index + 1} ` })),
+    );
+    expect(events.slice(12)).toEqual([
+      { type: 'usage', usage: { inputTokens: 2, outputTokens: 12 } },
+      { type: 'finish', reason: 'stop' },
+    ]);
   });
 
-  it.each(['count 3', 'Count 3', '  count   3  ', 'please count 3!', '[check 17] count 3 at 9/s', 'count 3 at 2.5 / s'])('is obeyed as %j', async (prompt) => {
+  it.each([
+    'count 3',
+    'Count 3',
+    '  count   3  ',
+    'please count 3!',
+    '[check 17] count 3 at 9/s',
+    'count 3 at 2.5 / s',
+  ])('is obeyed as %j', async (prompt) => {
     expect(textIn((await run(prompt)).events)).toBe('1 2 3 ');
   });
 
@@ -61,7 +77,13 @@ describe('count N', () => {
     const messages = [
       { role: 'user', content: 'count 9' },
       { role: 'assistant', content: 'count 8' },
-      { role: 'user', content: [{ type: 'image_url', image_url: {} }, { type: 'text', text: 'count 2' }] },
+      {
+        role: 'user',
+        content: [
+          { type: 'image_url', image_url: {} },
+          { type: 'text', text: 'count 2' },
+        ],
+      },
       { role: 'system', content: 'count 7' },
     ] as const;
     const { events } = await collect(createDemoProvider({ clock: hurried }), requestOf('', { messages }));
@@ -72,11 +94,14 @@ describe('count N', () => {
     expect((await run('count 0')).events.map((event) => event.type)).toEqual(['usage', 'finish']);
   });
 
-  it.each([`count ${COUNT_MAX + 1}`, `count 5 at ${RATE_MAX + 1}/s`, 'count 5 at 0/s', 'fail after 99999999999'])('beyond its bounds says them instead: %s', async (prompt) => {
-    const { events, error } = await run(prompt);
-    expect(error).toBeUndefined();
-    expect(textIn(events)).toContain(String(COUNT_MAX));
-  });
+  it.each([`count ${COUNT_MAX + 1}`, `count 5 at ${RATE_MAX + 1}/s`, 'count 5 at 0/s', 'fail after 99999999999'])(
+    'beyond its bounds says them instead: %s',
+    async (prompt) => {
+      const { events, error } = await run(prompt);
+      expect(error).toBeUndefined();
+      expect(textIn(events)).toContain(String(COUNT_MAX));
+    },
+  );
 
   it('takes the largest count', async () => {
     const { events } = await run(`count ${COUNT_MAX}`);
@@ -106,7 +131,10 @@ describe('any other prompt', () => {
     expect(text).toContain('I am the **demo model** built into Holdline: a script, not a language model.');
     expect(text).toContain('5 words');
     expect(text).toContain('`What is a *durable* log?`');
-    const blocks = marked.lexer(text).map((token) => token.type).filter((type) => type !== 'space');
+    const blocks = marked
+      .lexer(text)
+      .map((token) => token.type)
+      .filter((type) => type !== 'space');
     expect(blocks).toEqual(['heading', 'paragraph', 'heading', 'list', 'heading', 'paragraph', 'code', 'paragraph']);
   });
 
@@ -118,7 +146,9 @@ describe('any other prompt', () => {
   });
 
   it('is echoed harmlessly: short, on one line, in whole characters', async () => {
-    const echo = /it begins with `([^`\n]*)`\n/.exec(textIn((await run(`a\`b\n\u0000c\ud800 ${'👩'.repeat(200)}`)).events))?.[1];
+    const echo = /it begins with `([^`\n]*)`\n/.exec(
+      textIn((await run(`a\`b\n\u0000c\ud800 ${'👩'.repeat(200)}`)).events),
+    )?.[1];
     expect(echo).toMatch(/^a b c 👩+…$/u);
     expect(Array.from(echo ?? '').length).toBeLessThanOrEqual(61);
   });
@@ -159,7 +189,10 @@ describe('a continuation', () => {
   });
 
   it('counts only its own tokens as output', async () => {
-    expect((await run('count 5', '1 2 3 ')).events.at(-2)).toEqual({ type: 'usage', usage: { inputTokens: 5, outputTokens: 2 } });
+    expect((await run('count 5', '1 2 3 ')).events.at(-2)).toEqual({
+      type: 'usage',
+      usage: { inputTokens: 5, outputTokens: 2 },
+    });
   });
 });
 
@@ -205,7 +238,8 @@ describe('the pace', () => {
     await clock.advance(100);
     await first;
     await clock.advance(4900);
-    for (let number = 2; number <= 50; number += 1) expect((await stream.next()).value).toEqual({ type: 'text', text: `${number} ` });
+    for (let number = 2; number <= 50; number += 1)
+      expect((await stream.next()).value).toEqual({ type: 'text', text: `${number} ` });
     expect(clock.timers).toBe(0);
     const next = stream.next();
     await clock.advance(0);
@@ -250,7 +284,9 @@ describe('an abort', () => {
 
   it('leaves no listener on a signal that lives on', async () => {
     const { signal, listeners } = watchedSignal();
-    const stream = createDemoProvider({ clock: hurried }).stream(requestOf('count 3', { signal }))[Symbol.asyncIterator]();
+    const stream = createDemoProvider({ clock: hurried })
+      .stream(requestOf('count 3', { signal }))
+      [Symbol.asyncIterator]();
     await stream.next();
     expect(listeners.size).toBe(1);
     await stream.return?.();

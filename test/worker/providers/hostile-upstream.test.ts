@@ -7,7 +7,14 @@ import type { Provider } from '../../../src/worker/provider.ts';
 import { createOpenAiProvider } from '../../../src/worker/providers/openai/openai-provider.ts';
 import { TOOL_CALLS_MAX } from '../../../src/worker/providers/openai/tool-call-deltas.ts';
 import { ANSWER_BYTES_MAX, EVENT_BYTES_MAX } from '../../../src/worker/providers/upstream/upstream-limits.ts';
-import { deltaEvent, DONE, finishEvent, ScriptedUpstream, textEvent, type Reply } from '../../support/scripted-upstream.ts';
+import {
+  deltaEvent,
+  DONE,
+  finishEvent,
+  ScriptedUpstream,
+  textEvent,
+  type Reply,
+} from '../../support/scripted-upstream.ts';
 import { collect, requestOf, textIn } from './collect.ts';
 
 const MEGABYTE = 1024 * 1024;
@@ -43,11 +50,21 @@ function endless(head: string, piece: string): { readonly steps: Iterable<string
 }
 
 it.each([
-  ['one token that never ends', 'data: {"choices":[{"index":0,"delta":{"content":"', 'x'.repeat(MEGABYTE), EVENT_BYTES_MAX],
+  [
+    'one token that never ends',
+    'data: {"choices":[{"index":0,"delta":{"content":"',
+    'x'.repeat(MEGABYTE),
+    EVENT_BYTES_MAX,
+  ],
   ['one comment that never ends', ': ', 'x'.repeat(MEGABYTE), EVENT_BYTES_MAX],
   ['reasoning that never ends', '', deltaEvent({ reasoning_content: 'x'.repeat(64 * 1024) }), ANSWER_BYTES_MAX],
   ['tokens that are each too large', '', textEvent('x'.repeat(2 * EVENT_BYTES_MAX)), EVENT_BYTES_MAX],
-  ['one call of a tool whose arguments never end', '', deltaEvent({ tool_calls: [{ index: 0, function: { arguments: 'x'.repeat(64 * 1024) } }] }), ANSWER_BYTES_MAX],
+  [
+    'one call of a tool whose arguments never end',
+    '',
+    deltaEvent({ tool_calls: [{ index: 0, function: { arguments: 'x'.repeat(64 * 1024) } }] }),
+    ANSWER_BYTES_MAX,
+  ],
 ])('%s is left at its limit', async (_what, head, piece, limit) => {
   const { steps, sent } = endless(head, piece);
   const { error } = await collect(await providerOf({ steps }), requestOf('x'));
@@ -59,7 +76,10 @@ it.each([
 it('thousands of tool calls are left at their limit', async () => {
   let calls = 0;
   function* callsWithoutEnd(): Generator<string> {
-    for (;;) yield deltaEvent({ tool_calls: [{ index: (calls += 1), id: `call-${calls}`, function: { name: 'f', arguments: '{}' } }] });
+    for (;;)
+      yield deltaEvent({
+        tool_calls: [{ index: (calls += 1), id: `call-${calls}`, function: { name: 'f', arguments: '{}' } }],
+      });
   }
   const { events, error } = await collect(await providerOf({ steps: callsWithoutEnd() }), requestOf('x'));
   expect(error?.code).toBe('upstream-too-large');
@@ -70,14 +90,26 @@ it('thousands of tool calls are left at their limit', async () => {
 it('a compressed bomb, sent though it was asked not to compress, is left at the limit of one event', async () => {
   const bomb = gzipSync(Buffer.alloc(200 * MEGABYTE, 'x'), { level: constants.Z_BEST_SPEED });
   const before = process.memoryUsage.rss();
-  const { events, error } = await collect(await providerOf({ headers: { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' }, steps: [bomb] }), requestOf('x'));
+  const { events, error } = await collect(
+    await providerOf({ headers: { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' }, steps: [bomb] }),
+    requestOf('x'),
+  );
   expect([events, error?.code]).toEqual([[], 'upstream-too-large']);
   expect(process.memoryUsage.rss() - before).toBeLessThan(100 * MEGABYTE);
 });
 
 it('bytes that are no UTF-8 cost their own characters, and nothing around them', async () => {
   const [head = '', tail = ''] = textEvent('naïve|🏰').split('|');
-  const steps = [Buffer.from(head), Buffer.from([0xf0, 0x9f]), Buffer.from([0xc3]), Buffer.from('b'), Buffer.from([0xff]), Buffer.from(tail), finishEvent(), DONE];
+  const steps = [
+    Buffer.from(head),
+    Buffer.from([0xf0, 0x9f]),
+    Buffer.from([0xc3]),
+    Buffer.from('b'),
+    Buffer.from([0xff]),
+    Buffer.from(tail),
+    finishEvent(),
+    DONE,
+  ];
   const { events, error } = await collect(await providerOf({ steps }), requestOf('x'));
   expect(error).toBeUndefined();
   expect(textIn(events)).toMatch(/^naïve\ufffd+b\ufffd+🏰$/);

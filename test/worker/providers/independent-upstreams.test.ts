@@ -9,7 +9,10 @@ import { LLMock } from '@copilotkit/aimock';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { Provider } from '../../../src/worker/provider.ts';
-import { createOpenAiProvider, type OpenAiProviderOptions } from '../../../src/worker/providers/openai/openai-provider.ts';
+import {
+  createOpenAiProvider,
+  type OpenAiProviderOptions,
+} from '../../../src/worker/providers/openai/openai-provider.ts';
 import { collect, requestOf, textIn } from './collect.ts';
 
 const STORY = 'Once upon a time, in a naïve 🏰, there lived a résumé. '.repeat(20);
@@ -30,13 +33,20 @@ describe('aimock', () => {
   afterEach(async () => mock.stop());
 
   it('streams an answer with its usage', async () => {
-    mock.onMessage('story', { content: STORY }, { chunkSize: 3, streamingProfile: { ttft: 5, tps: 5000, jitter: 0.5 } });
+    mock.onMessage(
+      'story',
+      { content: STORY },
+      { chunkSize: 3, streamingProfile: { ttft: 5, tps: 5000, jitter: 0.5 } },
+    );
     const { events, error } = await collect(provider, requestOf('a story, please'));
     expect(error).toBeUndefined();
     expect(textIn(events)).toBe(STORY);
     expect(events.filter((event) => event.type === 'text').length).toBeGreaterThan(100);
     const [usage, finish] = events.slice(-2);
-    expect(usage).toEqual({ type: 'usage', usage: { inputTokens: expect.any(Number) as number, outputTokens: expect.any(Number) as number } });
+    expect(usage).toEqual({
+      type: 'usage',
+      usage: { inputTokens: expect.any(Number) as number, outputTokens: expect.any(Number) as number },
+    });
     expect(finish).toEqual({ type: 'finish', reason: 'stop' });
   });
 
@@ -50,7 +60,10 @@ describe('aimock', () => {
   });
 
   it('streams tool calls', async () => {
-    const toolCalls = [{ name: 'weather', arguments: '{"city":"Oslo"}' }, { name: 'time', arguments: '{"zone":"CET"}' }];
+    const toolCalls = [
+      { name: 'weather', arguments: '{"city":"Oslo"}' },
+      { name: 'time', arguments: '{"zone":"CET"}' },
+    ];
     mock.onMessage('tools', { toolCalls });
     const { events } = await collect(provider, requestOf('tools'));
     const calls = events.filter((event) => event.type === 'tool-call');
@@ -133,7 +146,13 @@ describe('openai-mock-api', () => {
 
   it('streams a tool call, without an index', async () => {
     const { events } = await collect(providerAt(baseUrl, { apiKey: 'mock-key' }), requestOf('weather'));
-    expect(events[0]).toEqual({ type: 'tool-call', index: 0, id: 'call_1', name: 'weather', argumentsText: '{"city":"Oslo"}' });
+    expect(events[0]).toEqual({
+      type: 'tool-call',
+      index: 0,
+      id: 'call_1',
+      name: 'weather',
+      argumentsText: '{"city":"Oslo"}',
+    });
   });
 
   it('refuses a wrong key, and we do not insist', async () => {
@@ -145,12 +164,21 @@ describe('openai-mock-api', () => {
 const MOCK_API_CONFIG = JSON.stringify({
   apiKey: 'mock-key',
   responses: [
-    { id: 'hello', messages: [{ role: 'user', content: 'hello' }, { role: 'assistant', content: 'Hello from a second server.' }] },
+    {
+      id: 'hello',
+      messages: [
+        { role: 'user', content: 'hello' },
+        { role: 'assistant', content: 'Hello from a second server.' },
+      ],
+    },
     {
       id: 'weather',
       messages: [
         { role: 'user', content: 'weather' },
-        { role: 'assistant', tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city":"Oslo"}' } }] },
+        {
+          role: 'assistant',
+          tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city":"Oslo"}' } }],
+        },
       ],
     },
   ],
@@ -159,7 +187,9 @@ const MOCK_API_CONFIG = JSON.stringify({
 /** Its configuration comes by stdin (JSON is YAML); it is ready when it says so. */
 async function startMockApi(port: number): Promise<ChildProcess> {
   const cli = fileURLToPath(new URL('../../../node_modules/openai-mock-api/dist/cli.js', import.meta.url));
-  const child = spawn(process.execPath, [cli, '--config', '-', '--port', String(port)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [cli, '--config', '-', '--port', String(port)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   child.stdin.end(MOCK_API_CONFIG);
   for await (const line of createInterface({ input: child.stdout })) {
     if (line.includes('started on port')) break;

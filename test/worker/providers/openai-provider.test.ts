@@ -2,9 +2,30 @@
 // and that nothing secret leaves through an error.
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { createOpenAiProvider, type OpenAiProviderOptions } from '../../../src/worker/providers/openai/openai-provider.ts';
-import { DRAIN_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../../../src/worker/providers/upstream/upstream-limits.ts';
-import { answer, CUT, deltaEvent, DONE, errorReply, finishEvent, HEADERS, RESET, ScriptedUpstream, sse, STALL, textEvent, type Script } from '../../support/scripted-upstream.ts';
+import {
+  createOpenAiProvider,
+  type OpenAiProviderOptions,
+} from '../../../src/worker/providers/openai/openai-provider.ts';
+import {
+  DRAIN_TIMEOUT_MS,
+  FIRST_BYTE_TIMEOUT_MS,
+  IDLE_TIMEOUT_MS,
+} from '../../../src/worker/providers/upstream/upstream-limits.ts';
+import {
+  answer,
+  CUT,
+  deltaEvent,
+  DONE,
+  errorReply,
+  finishEvent,
+  HEADERS,
+  RESET,
+  ScriptedUpstream,
+  sse,
+  STALL,
+  textEvent,
+  type Script,
+} from '../../support/scripted-upstream.ts';
 import { timeLimit } from '../../support/slowness.ts';
 import { collect, nextEvent, requestOf, textIn, watchedSignal } from './collect.ts';
 import { WatchedClock } from './watched-clock.ts';
@@ -22,22 +43,42 @@ afterEach(async () => {
 async function providerOf(script: Script, more: Partial<OpenAiProviderOptions> = {}) {
   const started = await ScriptedUpstream.start(script);
   upstream = started;
-  const provider = createOpenAiProvider({ baseUrl: started.baseUrl, clock, random: () => 0.5, ...more, limits: { attemptsMax: 1, ...more.limits } });
+  const provider = createOpenAiProvider({
+    baseUrl: started.baseUrl,
+    clock,
+    random: () => 0.5,
+    ...more,
+    limits: { attemptsMax: 1, ...more.limits },
+  });
   return { provider, upstream: started };
 }
 
 describe('the request', () => {
   it('asks for a stream with usage, with the messages as they came', async () => {
     const { provider, upstream } = await providerOf([answer('a')], { apiKey: 'sk-1' });
-    const parts = [{ type: 'text', text: 'look' }, { type: 'image_url', image_url: { url: 'data:,' } }];
-    const messages = [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: parts, secret: 'of the session' }] as const;
+    const parts = [
+      { type: 'text', text: 'look' },
+      { type: 'image_url', image_url: { url: 'data:,' } },
+    ];
+    const messages = [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: parts, secret: 'of the session' },
+    ] as const;
     await collect(provider, requestOf('', { messages, model: 'm-1' }));
     const request = await upstream.request(0);
     expect(request).toMatchObject({ method: 'POST', path: '/v1/chat/completions' });
-    expect(request.headers).toMatchObject({ authorization: 'Bearer sk-1', 'content-type': 'application/json', accept: 'text/event-stream', 'accept-encoding': 'identity' });
+    expect(request.headers).toMatchObject({
+      authorization: 'Bearer sk-1',
+      'content-type': 'application/json',
+      accept: 'text/event-stream',
+      'accept-encoding': 'identity',
+    });
     expect(request.body).toEqual({
       model: 'm-1',
-      messages: [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: parts }],
+      messages: [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'user', content: parts },
+      ],
       stream: true,
       stream_options: { include_usage: true },
     });
@@ -87,19 +128,25 @@ describe('continuing', () => {
     const { events } = await collect(provider, requestOf('x', { prefix: 'Hel' }));
     expect(textIn(events)).toBe('lo');
     expect((await upstream.request(0)).body).toMatchObject({
-      messages: [{ role: 'user', content: 'x' }, { role: 'assistant', content: 'Hel' }],
+      messages: [
+        { role: 'user', content: 'x' },
+        { role: 'assistant', content: 'Hel' },
+      ],
       continue_final_message: true,
       add_generation_prompt: false,
     });
   });
 
-  it('gives other servers the prefix as the last message, and no word of vLLM\'s', async () => {
+  it("gives other servers the prefix as the last message, and no word of vLLM's", async () => {
     const { provider, upstream } = await providerOf([answer('lo')], { prefill: 'assistant' });
     const { events } = await collect(provider, requestOf('x', { prefix: 'Hel' }));
     expect(textIn(events)).toBe('lo');
     expect((await upstream.request(0)).body).toEqual({
       model: 'some-model',
-      messages: [{ role: 'user', content: 'x' }, { role: 'assistant', content: 'Hel' }],
+      messages: [
+        { role: 'user', content: 'x' },
+        { role: 'assistant', content: 'Hel' },
+      ],
       stream: true,
       stream_options: { include_usage: true },
     });
@@ -115,9 +162,19 @@ describe('continuing', () => {
 
 describe('an answer over a real socket', () => {
   it('comes whole, byte by byte with CRLF and emoji', async () => {
-    const bytes = Buffer.from([textEvent('naïve 👩‍🚀'), ': ping\n\n', finishEvent(), DONE].join('').replaceAll('\n', '\r\n'));
-    const { provider } = await providerOf([{ steps: Array.from(bytes, (_byte, index) => bytes.subarray(index, index + 1)) }]);
-    expect(await collect(provider, requestOf('x'))).toEqual({ events: [{ type: 'text', text: 'naïve 👩‍🚀' }, { type: 'finish', reason: 'stop' }], error: undefined });
+    const bytes = Buffer.from(
+      [textEvent('naïve 👩‍🚀'), ': ping\n\n', finishEvent(), DONE].join('').replaceAll('\n', '\r\n'),
+    );
+    const { provider } = await providerOf([
+      { steps: Array.from(bytes, (_byte, index) => bytes.subarray(index, index + 1)) },
+    ]);
+    expect(await collect(provider, requestOf('x'))).toEqual({
+      events: [
+        { type: 'text', text: 'naïve 👩‍🚀' },
+        { type: 'finish', reason: 'stop' },
+      ],
+      error: undefined,
+    });
   });
 
   it('gives each token as it comes, not when it is complete', async () => {
@@ -132,7 +189,9 @@ describe('an answer over a real socket', () => {
   });
 
   it('is taken from servers that send it as plain text', async () => {
-    const { provider } = await providerOf([{ ...answer('a'), headers: { 'content-type': 'text/plain; charset=utf-8' } }]);
+    const { provider } = await providerOf([
+      { ...answer('a'), headers: { 'content-type': 'text/plain; charset=utf-8' } },
+    ]);
     expect((await collect(provider, requestOf('x'))).error).toBeUndefined();
   });
 
@@ -195,7 +254,10 @@ describe('an answer that breaks', () => {
       yield `"}}]}\n\n${DONE}`;
     }
     const { provider, upstream } = await providerOf([{ steps: huge() }]);
-    expect((await collect(provider, requestOf('x'))).error).toMatchObject({ code: 'upstream-too-large', retryable: false });
+    expect((await collect(provider, requestOf('x'))).error).toMatchObject({
+      code: 'upstream-too-large',
+      retryable: false,
+    });
     expect(await (await upstream.request(0)).ended).toBe('closed-by-client');
   });
 
@@ -216,15 +278,35 @@ describe('no event stream at all', () => {
 
   it.each([
     ['401', errorReply(401, { code: 'invalid_api_key' }), 'upstream-refused', 'HTTP 401, invalid_api_key'],
-    ['400', errorReply(400, { code: null, type: 'invalid_request_error' }), 'upstream-refused', 'HTTP 400, invalid_request_error'],
-    ['404 of something else', { status: 404, headers: { 'content-type': 'text/html' }, steps: ['<h1>nginx</h1>'] }, 'upstream-refused', 'HTTP 404'],
+    [
+      '400',
+      errorReply(400, { code: null, type: 'invalid_request_error' }),
+      'upstream-refused',
+      'HTTP 400, invalid_request_error',
+    ],
+    [
+      '404 of something else',
+      { status: 404, headers: { 'content-type': 'text/html' }, steps: ['<h1>nginx</h1>'] },
+      'upstream-refused',
+      'HTTP 404',
+    ],
     ['408', errorReply(408), 'upstream-error', 'HTTP 408'],
     ['409', errorReply(409), 'upstream-error', 'HTTP 409'],
     ['429', errorReply(429), 'upstream-rate-limited', 'HTTP 429'],
     ['500', errorReply(500), 'upstream-error', 'HTTP 500'],
     ['503 without a body', { status: 503 }, 'upstream-error', 'HTTP 503'],
-    ['503 with a broken body', { status: 503, headers: json, steps: ['{"error"', RESET] }, 'upstream-error', 'HTTP 503'],
-    ['200 with an error', { headers: json, steps: ['{"error":{"message":"no such model","type":"not_found_error"}}'] }, 'upstream-refused', 'not_found_error'],
+    [
+      '503 with a broken body',
+      { status: 503, headers: json, steps: ['{"error"', RESET] },
+      'upstream-error',
+      'HTTP 503',
+    ],
+    [
+      '200 with an error',
+      { headers: json, steps: ['{"error":{"message":"no such model","type":"not_found_error"}}'] },
+      'upstream-refused',
+      'not_found_error',
+    ],
     ['200 with half an object', { headers: json, steps: ['{"error":'] }, 'upstream-malformed', ''],
     ['a page', { headers: { 'content-type': 'text/html' }, steps: ['<p>Welcome</p>'] }, 'upstream-malformed', ''],
     ['204', { status: 204 }, 'upstream-malformed', ''],
@@ -238,7 +320,9 @@ describe('no event stream at all', () => {
     expect(error?.detail ?? '').toBe(words);
     // Nothing that only an engineer understands.
     expect(error?.message).not.toMatch(/HTTP \d|_|[A-Z]{4}/);
-    expect(error?.message.includes('whoever runs this service must look at it')).toBe(['401', '404 of something else', '200 with an error'].includes(what));
+    expect(error?.message.includes('whoever runs this service must look at it')).toBe(
+      ['401', '404 of something else', '200 with an error'].includes(what),
+    );
   });
 
   it('an error body without end is not read to it', async () => {
@@ -252,15 +336,26 @@ describe('no event stream at all', () => {
 
   it('a redirect is not followed: it could lead anywhere', async () => {
     const { provider, upstream } = await providerOf([{ status: 307, headers: { location: '/elsewhere' } }]);
-    expect((await collect(provider, requestOf('x'))).error).toMatchObject({ code: 'upstream-refused', retryable: false });
+    expect((await collect(provider, requestOf('x'))).error).toMatchObject({
+      code: 'upstream-refused',
+      retryable: false,
+    });
     expect(upstream.requests).toHaveLength(1);
   });
 
   it('nobody there', async () => {
     const { provider, upstream } = await providerOf([answer('a')]);
     await upstream.close();
-    expect((await collect(provider, requestOf('x'))).error).toMatchObject({ code: 'upstream-unreachable', retryable: true });
-    const nowhere = createOpenAiProvider({ baseUrl: 'http://name.invalid/v1', clock, random: Math.random, limits: { attemptsMax: 1 } });
+    expect((await collect(provider, requestOf('x'))).error).toMatchObject({
+      code: 'upstream-unreachable',
+      retryable: true,
+    });
+    const nowhere = createOpenAiProvider({
+      baseUrl: 'http://name.invalid/v1',
+      clock,
+      random: Math.random,
+      limits: { attemptsMax: 1 },
+    });
     expect((await collect(nowhere, requestOf('x'))).error?.code).toBe('upstream-unreachable');
   });
 });
@@ -319,7 +414,9 @@ describe('silence', () => {
 
   it('in an error body does not hide the status, and is not asked for twice', async () => {
     const fetched = vi.spyOn(globalThis, 'fetch');
-    const { provider, upstream } = await providerOf([{ status: 503, steps: ['{', STALL] }], { limits: { attemptsMax: 3, retryWindowMs: 1e9 } });
+    const { provider, upstream } = await providerOf([{ status: 503, steps: ['{', STALL] }], {
+      limits: { attemptsMax: 3, retryWindowMs: 1e9 },
+    });
     const outcome = collect(provider, requestOf('x'));
     await fetched.mock.results[0]?.value;
     await clock.advance(FIRST_BYTE_TIMEOUT_MS);
@@ -346,7 +443,10 @@ describe('an abort', () => {
 
   it('before the start sends nothing', async () => {
     const { provider, upstream } = await providerOf([answer('a')]);
-    expect(await collect(provider, requestOf('x', { signal: AbortSignal.abort() }))).toEqual({ events: [], error: undefined });
+    expect(await collect(provider, requestOf('x', { signal: AbortSignal.abort() }))).toEqual({
+      events: [],
+      error: undefined,
+    });
     expect(upstream.requests).toHaveLength(0);
   });
 
@@ -391,7 +491,13 @@ describe('errors', () => {
     ['a cut answer', { steps: [textEvent('CANARY'), deltaEvent({ reasoning: 'CANARY' }), CUT] }],
   ])('carry neither prompt, nor answer, nor key, nor URL: %s', async (_what, reply) => {
     const { upstream } = await providerOf([reply]);
-    const provider = createOpenAiProvider({ baseUrl: `${upstream.baseUrl}/CANARY`, apiKey: 'CANARY', clock, random: Math.random, limits: { attemptsMax: 1 } });
+    const provider = createOpenAiProvider({
+      baseUrl: `${upstream.baseUrl}/CANARY`,
+      apiKey: 'CANARY',
+      clock,
+      random: Math.random,
+      limits: { attemptsMax: 1 },
+    });
     const { error } = await collect(provider, requestOf('CANARY'));
     expect(error).toBeDefined();
     expect(inspect(error, { depth: 10, showHidden: true })).not.toMatch(/CANARY|127\.0\.0\.1/);

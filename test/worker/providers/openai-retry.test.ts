@@ -2,7 +2,18 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createOpenAiProvider } from '../../../src/worker/providers/openai/openai-provider.ts';
 import { ATTEMPTS_MAX, FIRST_BYTE_TIMEOUT_MS } from '../../../src/worker/providers/upstream/upstream-limits.ts';
-import { answer, CUT, errorReply, RESET, ScriptedUpstream, sse, STALL, textEvent, type Reply, type Script } from '../../support/scripted-upstream.ts';
+import {
+  answer,
+  CUT,
+  errorReply,
+  RESET,
+  ScriptedUpstream,
+  sse,
+  STALL,
+  textEvent,
+  type Reply,
+  type Script,
+} from '../../support/scripted-upstream.ts';
 import { timeLimit } from '../../support/slowness.ts';
 import { collect, requestOf, textIn } from './collect.ts';
 import { WatchedClock } from './watched-clock.ts';
@@ -92,7 +103,10 @@ describe('the waiting', () => {
   });
 
   it('honours Retry-After as a date, by the wall clock', async () => {
-    const { outcome } = await start([errorReply(503, {}, { 'retry-after': 'Thu, 01 Jan 2026 00:00:09 GMT' }), answer('a')]);
+    const { outcome } = await start([
+      errorReply(503, {}, { 'retry-after': 'Thu, 01 Jan 2026 00:00:09 GMT' }),
+      answer('a'),
+    ]);
     await backOff(9250);
     expect((await outcome).error).toBeUndefined();
   });

@@ -1,10 +1,20 @@
 // How long a refused request waits: bounded, spread out, and never less than the server asked for.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseRetryAfter, retryDelayMs, type FailedAttempt } from '../../../src/worker/providers/upstream/retry-schedule.ts';
+import {
+  parseRetryAfter,
+  retryDelayMs,
+  type FailedAttempt,
+} from '../../../src/worker/providers/upstream/retry-schedule.ts';
 import { DEFAULT_UPSTREAM_LIMITS as LIMITS } from '../../../src/worker/providers/upstream/upstream-limits.ts';
 
-const failed = (more: Partial<FailedAttempt>): FailedAttempt => ({ attempts: 1, elapsedMs: 0, retryAfterMs: undefined, dice: 0.5, ...more });
+const failed = (more: Partial<FailedAttempt>): FailedAttempt => ({
+  attempts: 1,
+  elapsedMs: 0,
+  retryAfterMs: undefined,
+  dice: 0.5,
+  ...more,
+});
 
 describe('the delay', () => {
   it('doubles with each attempt, up to its cap', () => {
@@ -34,13 +44,19 @@ describe('the delay', () => {
 
   it('never leads out of the window', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 9 }), fc.nat(60_000), fc.option(fc.nat(60_000), { nil: undefined }), fc.double({ min: 0, max: 0.999, noNaN: true }), (attempts, elapsedMs, retryAfterMs, dice) => {
-        const delay = retryDelayMs({ attempts, elapsedMs, retryAfterMs, dice }, LIMITS);
-        if (delay === undefined) return;
-        expect(delay).toBeGreaterThanOrEqual(retryAfterMs ?? 0);
-        expect(elapsedMs + delay).toBeLessThanOrEqual(LIMITS.retryWindowMs);
-        expect(attempts).toBeLessThan(LIMITS.attemptsMax);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 9 }),
+        fc.nat(60_000),
+        fc.option(fc.nat(60_000), { nil: undefined }),
+        fc.double({ min: 0, max: 0.999, noNaN: true }),
+        (attempts, elapsedMs, retryAfterMs, dice) => {
+          const delay = retryDelayMs({ attempts, elapsedMs, retryAfterMs, dice }, LIMITS);
+          if (delay === undefined) return;
+          expect(delay).toBeGreaterThanOrEqual(retryAfterMs ?? 0);
+          expect(elapsedMs + delay).toBeLessThanOrEqual(LIMITS.retryWindowMs);
+          expect(attempts).toBeLessThan(LIMITS.attemptsMax);
+        },
+      ),
     );
   });
 });
@@ -58,7 +74,18 @@ describe('Retry-After', () => {
     expect(parseRetryAfter(header, now)).toBe(ms);
   });
 
-  it.each([null, '', '-1', '1.5', 'soon', 'apples 7', '1e9', '99999999999', 'Thu, 99 Foo 2026 12:00:05 GMT', '2026-01-01T12:00:05Z'])('that is none: %s', (header) => {
+  it.each([
+    null,
+    '',
+    '-1',
+    '1.5',
+    'soon',
+    'apples 7',
+    '1e9',
+    '99999999999',
+    'Thu, 99 Foo 2026 12:00:05 GMT',
+    '2026-01-01T12:00:05Z',
+  ])('that is none: %s', (header) => {
     expect(parseRetryAfter(header, now)).toBeUndefined();
   });
 });

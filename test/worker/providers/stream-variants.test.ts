@@ -45,9 +45,14 @@ interface Style {
 
 const words = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 });
 const answers: fc.Arbitrary<Answer> = fc.record({
-  said: fc.array(fc.record({ kind: fc.constantFrom('text', 'text', 'reasoning', 'call'), text: words, call: fc.nat(2) }), { minLength: 1, maxLength: 12 }),
+  said: fc.array(
+    fc.record({ kind: fc.constantFrom('text', 'text', 'reasoning', 'call'), text: words, call: fc.nat(2) }),
+    { minLength: 1, maxLength: 12 },
+  ),
   finish: fc.constantFrom('stop', 'length', 'tool_calls'),
-  usage: fc.option(fc.record({ inputTokens: fc.integer({ min: 1, max: 999 }), outputTokens: fc.nat(999) }), { nil: undefined }),
+  usage: fc.option(fc.record({ inputTokens: fc.integer({ min: 1, max: 999 }), outputTokens: fc.nat(999) }), {
+    nil: undefined,
+  }),
 });
 const styles: fc.Arbitrary<Style> = fc.record({
   index: fc.constantFrom<Style['index'][]>(0, 0, 1, null, '0'),
@@ -63,15 +68,37 @@ const styles: fc.Arbitrary<Style> = fc.record({
 });
 /** Whole events and lines that say nothing. */
 const noise = fc.constantFrom(
-  ': ping\n\n', 'data:\n\n', 'data: \n\n', 'event: ping\ndata: 12:00\n\n', 'data: {}\n\n', 'data: null\n\n', 'data: ping\n\n', 'data: : PROCESSING\n\n',
-  'retry: 3000\n\n', 'id: 7\n', 'unknown: field\n', 'event: heartbeat\ndata: {}\n\n', 'data: {"type":"ping"}\n\n', 'data: {"choices":[]}\n\n',
-  'data: {"choices":[],"prompt_filter_results":[{"index":0}]}\n\n', 'event: keep-alive\ndata:\n\n',
+  ': ping\n\n',
+  'data:\n\n',
+  'data: \n\n',
+  'event: ping\ndata: 12:00\n\n',
+  'data: {}\n\n',
+  'data: null\n\n',
+  'data: ping\n\n',
+  'data: : PROCESSING\n\n',
+  'retry: 3000\n\n',
+  'id: 7\n',
+  'unknown: field\n',
+  'event: heartbeat\ndata: {}\n\n',
+  'data: {"type":"ping"}\n\n',
+  'data: {"choices":[]}\n\n',
+  'data: {"choices":[],"prompt_filter_results":[{"index":0}]}\n\n',
+  'event: keep-alive\ndata:\n\n',
 );
 const noises = fc.array(fc.option(noise, { nil: '' }), { minLength: 24, maxLength: 24 });
 const cuts = fc.array(fc.nat(), { maxLength: 30 });
 
 const PLAIN: Style = {
-  index: 0, content: 'string', reasoning: 'reasoning_content', calls: 'plain', role: false, usage: 'own', framing: 'sse', eol: '\n', ending: 'marker', bom: false,
+  index: 0,
+  content: 'string',
+  reasoning: 'reasoning_content',
+  calls: 'plain',
+  role: false,
+  usage: 'own',
+  framing: 'sse',
+  eol: '\n',
+  ending: 'marker',
+  bom: false,
 };
 
 /** The events of an answer, each a whole one. */
@@ -90,10 +117,17 @@ function eventsOf({ said, finish, usage }: Answer, style: Style): string[] {
     }
   }
   // An id or a name that comes late comes in any case.
-  for (const [call, count] of pieces) if (count === 1 && /late/.test(style.calls)) events.push(chunk({ tool_calls: [callOf(call, 1, '', style)] }));
-  const wire = usage === undefined ? undefined : { prompt_tokens: usage.inputTokens, completion_tokens: usage.outputTokens };
-  events.push(chunk({}, { finish_reason: finish, ...(wire !== undefined && style.usage === 'choice' ? { usage: wire } : {}) }));
-  if (wire !== undefined && style.usage !== 'choice') events.push(frame({ choices: [], ...(style.usage === 'own' ? { usage: wire } : { x_vendor: { usage: wire } }) }, style));
+  for (const [call, count] of pieces)
+    if (count === 1 && /late/.test(style.calls)) events.push(chunk({ tool_calls: [callOf(call, 1, '', style)] }));
+  const wire =
+    usage === undefined ? undefined : { prompt_tokens: usage.inputTokens, completion_tokens: usage.outputTokens };
+  events.push(
+    chunk({}, { finish_reason: finish, ...(wire !== undefined && style.usage === 'choice' ? { usage: wire } : {}) }),
+  );
+  if (wire !== undefined && style.usage !== 'choice')
+    events.push(
+      frame({ choices: [], ...(style.usage === 'own' ? { usage: wire } : { x_vendor: { usage: wire } }) }, style),
+    );
   return events;
 }
 
@@ -102,7 +136,11 @@ function frame(event: object, style: Style): string {
 }
 
 function contentOf(text: string, { content }: Style): unknown {
-  if (content === 'parts') return [{ type: 'text', text }, { type: 'reference', ids: [1] }];
+  if (content === 'parts')
+    return [
+      { type: 'text', text },
+      { type: 'reference', ids: [1] },
+    ];
   if (content === 'part') return { type: 'text', text };
   return content === 'strings' ? [text] : text;
 }
@@ -120,16 +158,21 @@ function callOf(call: number, piece: number, text: string, { calls }: Style): ob
   const isFirst = piece === 0;
   const body = { arguments: text };
   if (calls === 'flat') return { index: call, id, ...body, ...(isFirst ? { name } : {}) };
-  if (calls === 'late-id') return { index: call, ...(piece === 1 ? { id } : {}), function: { ...body, ...(isFirst ? { name } : {}) } };
-  if (calls === 'late-name') return { index: call, ...(isFirst ? { id } : {}), function: { ...body, ...(piece === 1 ? { name } : {}) } };
-  if (calls === 'new-ids') return { index: call, id: isFirst ? id : `${id}-${piece}`, function: { ...body, ...(isFirst ? { name } : {}) } };
+  if (calls === 'late-id')
+    return { index: call, ...(piece === 1 ? { id } : {}), function: { ...body, ...(isFirst ? { name } : {}) } };
+  if (calls === 'late-name')
+    return { index: call, ...(isFirst ? { id } : {}), function: { ...body, ...(piece === 1 ? { name } : {}) } };
+  if (calls === 'new-ids')
+    return { index: call, id: isFirst ? id : `${id}-${piece}`, function: { ...body, ...(isFirst ? { name } : {}) } };
   return { index: call, ...(isFirst ? { id } : {}), function: { ...body, ...(isFirst ? { name } : {}) } };
 }
 
 function bytesOf(answer: Answer, style: Style, between: readonly string[]): Buffer {
   const events = eventsOf(answer, style);
   // Heartbeats of an event stream have no place between lines of JSON.
-  const noisy = events.map((event, i) => `${style.framing === 'sse' ? (between[i % between.length] ?? '') : ''}${event}`).join('');
+  const noisy = events
+    .map((event, i) => `${style.framing === 'sse' ? (between[i % between.length] ?? '') : ''}${event}`)
+    .join('');
   const marker = style.ending === 'marker' ? 'data: [DONE]\n\n' : '';
   const whole = style.ending === 'bare' ? noisy.trimEnd() : noisy + marker;
   return Buffer.from((style.bom ? '\ufeff' : '') + whole.replaceAll('\n', style.eol));
@@ -162,14 +205,28 @@ function add(heard: Heard, event: ProviderEvent): void {
 
 /** What the answer says, from the answer itself and not through any code that is tested. */
 function meant({ said, finish, usage }: Answer): Heard {
-  const of = (kind: Said['kind']): string => said.filter((one) => one.kind === kind).map(({ text }) => text).join('');
+  const of = (kind: Said['kind']): string =>
+    said
+      .filter((one) => one.kind === kind)
+      .map(({ text }) => text)
+      .join('');
   const order = [...new Set(said.filter(({ kind }) => kind === 'call').map(({ call }) => call))];
   const calls = order.map((call) => ({
     id: `id${call}`,
     name: `tool${call}`,
-    args: said.filter((one) => one.kind === 'call' && one.call === call).map(({ text }) => text).join(''),
+    args: said
+      .filter((one) => one.kind === 'call' && one.call === call)
+      .map(({ text }) => text)
+      .join(''),
   }));
-  return { text: of('text'), reasoning: of('reasoning'), calls, usage, finish: finish === 'tool_calls' ? 'tool-calls' : finish, fault: undefined };
+  return {
+    text: of('text'),
+    reasoning: of('reasoning'),
+    calls,
+    usage,
+    finish: finish === 'tool_calls' ? 'tool-calls' : finish,
+    fault: undefined,
+  };
 }
 
 it('hears the same in every style, with any noise, in any pieces', () => {
@@ -183,17 +240,25 @@ it('hears the same in every style, with any noise, in any pieces', () => {
 
 it('fails where the stream was cut, and keeps what came', () => {
   fc.assert(
-    fc.property(answers, styles, noises, cuts, fc.nat(), fc.constantFrom('clean' as const, 'broken' as const), (answer, style, between, cutAt, at, end) => {
-      const bytes = bytesOf(answer, style, between);
-      const heard = hear(bytes.subarray(0, at % bytes.length), cutAt, end);
-      const whole = meant(answer);
-      expect(whole.text.startsWith(heard.text)).toBe(true);
-      expect(whole.reasoning.startsWith(heard.reasoning)).toBe(true);
-      for (const [i, { args }] of heard.calls.entries()) expect(whole.calls[i]?.args.startsWith(args)).toBe(true);
-      // Behind the finish reason only usage can be lost.
-      if (heard.fault === undefined) expect(heard).toEqual({ ...whole, usage: heard.usage });
-      else expect(heard.finish).toBeUndefined();
-    }),
+    fc.property(
+      answers,
+      styles,
+      noises,
+      cuts,
+      fc.nat(),
+      fc.constantFrom('clean' as const, 'broken' as const),
+      (answer, style, between, cutAt, at, end) => {
+        const bytes = bytesOf(answer, style, between);
+        const heard = hear(bytes.subarray(0, at % bytes.length), cutAt, end);
+        const whole = meant(answer);
+        expect(whole.text.startsWith(heard.text)).toBe(true);
+        expect(whole.reasoning.startsWith(heard.reasoning)).toBe(true);
+        for (const [i, { args }] of heard.calls.entries()) expect(whole.calls[i]?.args.startsWith(args)).toBe(true);
+        // Behind the finish reason only usage can be lost.
+        if (heard.fault === undefined) expect(heard).toEqual({ ...whole, usage: heard.usage });
+        else expect(heard.finish).toBeUndefined();
+      },
+    ),
     { numRuns: 2000 },
   );
 });

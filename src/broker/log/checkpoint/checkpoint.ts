@@ -85,7 +85,10 @@ export class Checkpoint {
     const dead = this.#segments.dead(position.segment);
     const segments = this.#segments.table().filter(({ id }) => !dead.includes(id));
     const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
-    changes.push(change('state', CHECKPOINT_KEY, encodeState(state)), change('state', LIFE_KEY, Buffer.from(JSON.stringify(life))));
+    changes.push(
+      change('state', CHECKPOINT_KEY, encodeState(state)),
+      change('state', LIFE_KEY, Buffer.from(JSON.stringify(life))),
+    );
     this.#unwritten = changes;
     this.#captured = this.#captured.length === 0 ? topics : this.#captured.concat(topics);
     return this.#finish(changes, images, dead);
@@ -119,7 +122,8 @@ export class Checkpoint {
   #captureRest(): IndexChange[] {
     const changes: IndexChange[] = [];
     for (const { id, chunks } of this.#table.endedLives) {
-      for (let index = 0; index < chunks; index++) changes.push({ store: 'chunks', key: chunkKey(id, index), value: undefined });
+      for (let index = 0; index < chunks; index++)
+        changes.push({ store: 'chunks', key: chunkKey(id, index), value: undefined });
     }
     this.#table.endedLives = [];
     for (const [group, pattern] of this.#groups) changes.push(change('groups', group, Buffer.from(pattern, 'latin1')));
@@ -139,18 +143,34 @@ export class Checkpoint {
       return;
     }
     changes.push({ store: 'topics', key, value: this.#values.value((into) => encodeTopicEntry(into, image)) });
-    for (const chunk of chunks) changes.push({ store: 'chunks', key: chunkKey(image.id, chunk.index), value: this.#values.value((into) => chunk.encode(into)) });
+    for (const chunk of chunks)
+      changes.push({
+        store: 'chunks',
+        key: chunkKey(image.id, chunk.index),
+        value: this.#values.value((into) => chunk.encode(into)),
+      });
   }
 }
 
 function captureTopic(topic: Topic, time: number): TopicImage {
   topic.capturing = true;
   const { name, id, bytes, visible: version, consumed, indexedAt: indexedBefore } = topic;
-  const tombstone = topic.tombstone !== undefined && topic.tombstone.at + TOMBSTONE_MS > time ? topic.tombstone : undefined;
+  const tombstone =
+    topic.tombstone !== undefined && topic.tombstone.at + TOMBSTONE_MS > time ? topic.tombstone : undefined;
   const due = version?.expiresAt ?? (tombstone === undefined ? 0 : tombstone.at + TOMBSTONE_MS);
   if (mustMove(indexedBefore, due, time)) topic.indexedAt = due;
   const chunks = version === undefined ? [] : topic.takeDirtyChunks();
-  return { name, id, bytes, version, tombstone, consumed: consumed === undefined ? undefined : new Map(consumed), indexedBefore, indexedAt: topic.indexedAt, chunks };
+  return {
+    name,
+    id,
+    bytes,
+    version,
+    tombstone,
+    consumed: consumed === undefined ? undefined : new Map(consumed),
+    indexedBefore,
+    indexedAt: topic.indexedAt,
+    chunks,
+  };
 }
 
 /** Later is found out when the indexed time comes (expiry.ts), so that what is written to does not move with each
@@ -166,7 +186,8 @@ function change(store: 'state' | 'groups', key: string, value: Buffer): IndexCha
 
 function encodeState({ position, time, nextTopicId, segments }: CheckpointState): Buffer {
   const into = new ByteWriter(1024);
-  for (const value of [position.segment, position.position, position.sequence, time, nextTopicId, segments.length]) into.varint(value);
+  for (const value of [position.segment, position.position, position.sequence, time, nextTopicId, segments.length])
+    into.varint(value);
   for (const { id, live } of segments) {
     into.varint(id);
     into.varint(Math.max(0, live));

@@ -24,7 +24,9 @@ export function lifeOf(bootId: string, fsync: FsyncMode, era: number): Life {
 
 /** For an operator: what an acknowledged record survives. */
 export function describeDurability(fsync: FsyncMode): string {
-  if (fsync.mode === 'always') return 'log, fsync always: survives the process, the system and a power cut, if the device honours flushes';
-  if (fsync.mode === 'interval') return `log, fsync every ${fsync.ms} ms: survives the process; a power cut may cost the last ${fsync.ms} ms`;
+  if (fsync.mode === 'always')
+    return 'log, fsync always: survives the process, the system and a power cut, if the device honours flushes';
+  if (fsync.mode === 'interval')
+    return `log, fsync every ${fsync.ms} ms: survives the process; a power cut may cost the last ${fsync.ms} ms`;
   return 'log, fsync left to the system: survives the process; a power cut may cost half a minute';
 }

@@ -49,7 +49,8 @@ export class Appender {
 
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
     const share = reserveShare(writes);
-    if (share === 'all' || (share === 'half' && (this.#reserve.isWhole || this.#reserve.isAboveHalf))) return this.#reserve.use(() => this.#append(writes), share);
+    if (share === 'all' || (share === 'half' && (this.#reserve.isWhole || this.#reserve.isAboveHalf)))
+      return this.#reserve.use(() => this.#append(writes), share);
     return this.#reserve.isWhole ? this.#append(writes) : this.#whenHealed(() => this.#append(writes));
   }
 
@@ -69,11 +70,27 @@ export class Appender {
     });
   }
 
-  #decide(topics: readonly Topic[], writes: readonly TopicWrite[], now: number, resolve: Answered, reject: Refused): void {
+  #decide(
+    topics: readonly Topic[],
+    writes: readonly TopicWrite[],
+    now: number,
+    resolve: Answered,
+    reject: Refused,
+  ): void {
     try {
       const plan = planAppend(writes, topics, this.#hooks.newEpoch);
       if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
-      else this.#enqueue(new AppendEntry(this.#table, this.#hooks, this.#stage(topics, plan.writes, now), plan.answers, resolve, reject));
+      else
+        this.#enqueue(
+          new AppendEntry(
+            this.#table,
+            this.#hooks,
+            this.#stage(topics, plan.writes, now),
+            plan.answers,
+            resolve,
+            reject,
+          ),
+        );
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       this.#afterPending(topics, { then: () => reject(error), failed: reject });
@@ -115,16 +132,21 @@ export class Appender {
       }
       topic.waiting += 1;
       const frame = { kind: 'consumed', group, topic: name, epoch: version.base, next } as const;
-      this.#commit.add(frame, this.#entry([topic], { resolve, reject }, () => {
-        if (topic.visible?.base !== version.base) return;
-        topic.consumed ??= new Map();
-        topic.consumed.set(group, next);
-      }));
+      this.#commit.add(
+        frame,
+        this.#entry([topic], { resolve, reject }, () => {
+          if (topic.visible?.base !== version.base) return;
+          topic.consumed ??= new Map();
+          topic.consumed.set(group, next);
+        }),
+      );
     });
   }
 
   saveGroup(group: string, pattern: string): Promise<void> {
-    return this.#reserve.isWhole ? this.#saveGroup(group, pattern) : this.#whenHealed(() => this.#saveGroup(group, pattern));
+    return this.#reserve.isWhole
+      ? this.#saveGroup(group, pattern)
+      : this.#whenHealed(() => this.#saveGroup(group, pattern));
   }
 
   /** The device was full: nobody but those who may use the reserve gets any of its room before the reserve is whole again. */
@@ -169,7 +191,8 @@ export class Appender {
     const staged = new Array<StagedWrite>(planned.length);
     for (let i = 0; i < planned.length; i++) {
       const [held, one] = [topics[i], planned[i]];
-      if (held !== undefined && one !== undefined) staged[i] = stagedWrite(held, one, this.#versionAfter(held, one, now));
+      if (held !== undefined && one !== undefined)
+        staged[i] = stagedWrite(held, one, this.#versionAfter(held, one, now));
     }
     return staged;
   }
@@ -192,10 +215,13 @@ export class Appender {
     const tombstone: Tombstone = { reason, epoch: state.epoch, next: state.next, at: this.#time.now() };
     topic.expectEnd();
     const frame = { kind: 'ended', topic: topic.name, epoch: version.base, reason, at: tombstone.at } as const;
-    this.#commit.add(frame, this.#entry([topic], done, () => {
-      this.#table.endedLives.push(topic.end(tombstone));
-      this.#hooks.onEnded(topic, tombstone);
-    }));
+    this.#commit.add(
+      frame,
+      this.#entry([topic], done, () => {
+        this.#table.endedLives.push(topic.end(tombstone));
+        this.#hooks.onEnded(topic, tombstone);
+      }),
+    );
   }
 
   #entry(topics: readonly Topic[], done: Done, apply: () => void): CommitEntry {
@@ -237,7 +263,14 @@ class AppendEntry implements CommitEntry {
   readonly #resolve: Answered;
   readonly #reject: Refused;
 
-  constructor(table: TopicTable, hooks: AppenderHooks, writes: readonly StagedWrite[], answers: readonly Appended[], resolve: Answered, reject: Refused) {
+  constructor(
+    table: TopicTable,
+    hooks: AppenderHooks,
+    writes: readonly StagedWrite[],
+    answers: readonly Appended[],
+    resolve: Answered,
+    reject: Refused,
+  ) {
     this.#table = table;
     this.#hooks = hooks;
     this.writes = writes;

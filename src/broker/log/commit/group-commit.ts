@@ -14,7 +14,8 @@ import { takenOver } from '../topics/topic-index.ts';
 const BUFFER_BYTES_KEPT = 4 * 1024 * 1024;
 const BUFFER_BYTES_AT_FIRST = 64 * 1024;
 
-export type FsyncMode = { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
+export type FsyncMode =
+  { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
 
 export interface CommitEntry {
   /** The frame is durable and stands here: valid during the call. In the order of the log, all of a batch in one go. */
@@ -83,7 +84,11 @@ export class GroupCommit {
   #fatal: BrokerError | undefined;
   #idle: (() => void)[] = [];
 
-  constructor(writer: LogWriter, clock: Clock, options: { readonly fsync: FsyncMode; readonly limits: CommitLimits; readonly hooks: CommitHooks }) {
+  constructor(
+    writer: LogWriter,
+    clock: Clock,
+    options: { readonly fsync: FsyncMode; readonly limits: CommitLimits; readonly hooks: CommitHooks },
+  ) {
     this.#writer = writer;
     this.#clock = clock;
     this.#fsync = options.fsync;
@@ -98,7 +103,8 @@ export class GroupCommit {
   /** @throws BrokerError failed, overloaded. A frame that is the only one waiting is taken whatever its size. */
   check(): void {
     if (this.#fatal !== undefined) throw this.#fatal;
-    if (this.#open.bytes.length > this.#limits.pendingBytesMax) throw new BrokerError('overloaded', 'too many bytes wait to be written');
+    if (this.#open.bytes.length > this.#limits.pendingBytesMax)
+      throw new BrokerError('overloaded', 'too many bytes wait to be written');
   }
 
   add(frame: Frame<SizedRecord>, entry: CommitEntry): void {
@@ -237,7 +243,7 @@ export class GroupCommit {
     const told = cause instanceof BrokerError && cause.code === 'failed' ? cause : undefined;
     const error = full
       ? new BrokerError('disk-full', 'no room on the device', { cause })
-      : told ?? new BrokerError('failed', 'the log could not be written; the process must be restarted', { cause });
+      : (told ?? new BrokerError('failed', 'the log could not be written; the process must be restarted', { cause }));
     this.#state = full ? 'full' : 'failed';
     if (full) this.#hooks.onFull();
     else this.#fatal = error;

@@ -13,7 +13,10 @@ export async function checkDescriptors(): Promise<void> {
   if (process.platform !== 'linux') return;
   const soft = /^Max open files\s+(\d+)/m.exec(await readFile(LIMITS, 'utf8'))?.[1];
   if (soft === undefined || Number(soft) >= DESCRIPTORS_MIN) return;
-  throw new BrokerError('invalid-config', `this process may open only ${soft} files and connections, and needs at least ${DESCRIPTORS_MIN}: raise it with \`ulimit -n\`, LimitNOFILE= or --ulimit nofile=`);
+  throw new BrokerError(
+    'invalid-config',
+    `this process may open only ${soft} files and connections, and needs at least ${DESCRIPTORS_MIN}: raise it with \`ulimit -n\`, LimitNOFILE= or --ulimit nofile=`,
+  );
 }
 
 /** One descriptor that is held open to be given up when there is no other. */

@@ -2,7 +2,20 @@
 // lmdb, which puts the system's message into its own.
 
 export type SystemCode =
-  | 'EACCES' | 'EADDRINUSE' | 'ECONNREFUSED' | 'EEXIST' | 'EINVAL' | 'EISDIR' | 'EMFILE' | 'ENOENT' | 'ENOSPC' | 'ENOTDIR' | 'EOPNOTSUPP' | 'EPERM' | 'EROFS' | 'ESRCH';
+  | 'EACCES'
+  | 'EADDRINUSE'
+  | 'ECONNREFUSED'
+  | 'EEXIST'
+  | 'EINVAL'
+  | 'EISDIR'
+  | 'EMFILE'
+  | 'ENOENT'
+  | 'ENOSPC'
+  | 'ENOTDIR'
+  | 'EOPNOTSUPP'
+  | 'EPERM'
+  | 'EROFS'
+  | 'ESRCH';
 
 /** ENOSPC stands for every way in which a device refuses more bytes. */
 export function isCode(error: unknown, code: SystemCode): boolean {

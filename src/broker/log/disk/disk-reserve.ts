@@ -37,7 +37,11 @@ export class DiskReserve {
   }
 
   /** Not whole until `heal` says so: what a start itself must write comes first. */
-  static async open(files: LogFiles, folder: string, { reserveBytes, reserveStepBytes }: ReserveLimits): Promise<DiskReserve> {
+  static async open(
+    files: LogFiles,
+    folder: string,
+    { reserveBytes, reserveStepBytes }: ReserveLimits,
+  ): Promise<DiskReserve> {
     const deviceBytes = await files.deviceBytes(folder);
     // Some file systems do not say how large they are.
     const bytes = deviceBytes === 0 ? reserveBytes : Math.min(reserveBytes, Math.floor(deviceBytes / DEVICE_SHARE));
@@ -96,7 +100,7 @@ export class DiskReserve {
   async #tryShorter<T>(attempt: () => Promise<T>, refusal: unknown, share: 'all' | 'half'): Promise<T> {
     this.#waiting += 1;
     try {
-      for (let last = refusal; ; ) {
+      for (let last = refusal; ;) {
         if ((share === 'half' && !this.isAboveHalf) || !(await this.#shrink())) throw last;
         try {
           return await attempt();

@@ -16,7 +16,11 @@ export async function describeAccess(folder: string): Promise<string | undefined
 
 /** One line for a start that the system refused; every other error as it is. */
 export function unusable(folder: string, error: unknown): unknown {
-  const isRefusal = error instanceof Error && (REFUSALS.some((code) => isCode(error, code)) || /permission denied|not permitted|read-only/i.test(error.message));
+  const isRefusal =
+    error instanceof Error &&
+    (REFUSALS.some((code) => isCode(error, code)) || /permission denied|not permitted|read-only/i.test(error.message));
   if (!isRefusal || error instanceof BrokerError) return error;
-  return new BrokerError('invalid-config', `the data folder ${folder} cannot be used: ${error.message}`, { cause: error });
+  return new BrokerError('invalid-config', `the data folder ${folder} cannot be used: ${error.message}`, {
+    cause: error,
+  });
 }

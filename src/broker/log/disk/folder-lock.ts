@@ -67,7 +67,8 @@ async function listenAt(path: string, folder: string): Promise<Server> {
   try {
     return await listen(path);
   } catch (error) {
-    if (!isCode(error, 'EADDRINUSE') || (await isListening(path))) throw isCode(error, 'EADDRINUSE') ? lockedBy(folder, error) : error;
+    if (!isCode(error, 'EADDRINUSE') || (await isListening(path)))
+      throw isCode(error, 'EADDRINUSE') ? lockedBy(folder, error) : error;
   }
   await unlink(path);
   try {
@@ -129,5 +130,9 @@ async function isHeldByLiving(path: string): Promise<boolean> {
 }
 
 function lockedBy(path: string, cause: unknown): BrokerError {
-  return new BrokerError('locked', `another process holds ${path}: mostly a server that was started there before and still runs`, { cause });
+  return new BrokerError(
+    'locked',
+    `another process holds ${path}: mostly a server that was started there before and still runs`,
+    { cause },
+  );
 }

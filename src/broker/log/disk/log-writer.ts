@@ -47,7 +47,12 @@ export class LogWriter {
     files: LogFiles,
     segments: Segments,
     options: { readonly segmentBytes: number; readonly earlyBytes: number; readonly newSalt: () => string },
-    end: { readonly current: OpenSegment | undefined; readonly nextId: number; readonly sequence: number; readonly mustRoll: boolean },
+    end: {
+      readonly current: OpenSegment | undefined;
+      readonly nextId: number;
+      readonly sequence: number;
+      readonly mustRoll: boolean;
+    },
   ) {
     this.#files = files;
     this.#segments = segments;
@@ -69,7 +74,11 @@ export class LogWriter {
    * Fills in the batch's head and writes it. Gives where it begins.
    * @throws DeviceFull: nothing was written. Any other error: the log must not be written any more.
    */
-  async write(batch: Buffer, frames: number, time: number): Promise<{ readonly segment: number; readonly position: number }> {
+  async write(
+    batch: Buffer,
+    frames: number,
+    time: number,
+  ): Promise<{ readonly segment: number; readonly position: number }> {
     const segment = await this.#segmentFor(batch.length);
     const byteLength = batch.length - BATCH_HEAD_BYTES;
     encodeBatchHead(batch, { byteLength, sequence: this.#sequence, time, frames }, segment.salt);
@@ -109,7 +118,11 @@ export class LogWriter {
 
   async #segmentFor(bytes: number): Promise<OpenSegment> {
     const current = this.#current;
-    if (current !== undefined && !this.#mustRoll && (current.position === SEGMENT_HEAD_BYTES || current.position + bytes <= this.#segmentBytes)) {
+    if (
+      current !== undefined &&
+      !this.#mustRoll &&
+      (current.position === SEGMENT_HEAD_BYTES || current.position + bytes <= this.#segmentBytes)
+    ) {
       return current;
     }
     // Whatever the durability mode: damage before the last segment is then never a torn tail.

@@ -63,7 +63,13 @@ export class Segments {
   /** Sealed ones before `limit` in which at most `liveMax` lives, and not half of what lived when it was last looked at. One
    *  that is being read is left out: the read was planned before, and may want what has died since. */
   thinnable(limit: number, liveMax: number): number[] {
-    const isThinnable = (one: Segment): boolean => one.sealed && one.readers === 0 && one.id < limit && one.live > 0 && one.live <= liveMax && one.live <= one.thinnedLive / 2;
+    const isThinnable = (one: Segment): boolean =>
+      one.sealed &&
+      one.readers === 0 &&
+      one.id < limit &&
+      one.live > 0 &&
+      one.live <= liveMax &&
+      one.live <= one.thinnedLive / 2;
     return [...this.#segments.values()].filter(isThinnable).map(({ id }) => id);
   }
 
@@ -141,7 +147,7 @@ async function closeFile(segment: Segment): Promise<void> {
 
 async function readFully(file: LogFile, position: number, length: number, id: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const count = await file.read(buffer.subarray(done), position + done);
     if (count === 0) throw new BrokerError('corrupt', `segment ${id} ends before byte ${position + length}`);
     done += count;

@@ -47,7 +47,9 @@ export function decodeSegmentHead(bytes: Buffer): SegmentHead | undefined {
   const version = bytes.readUInt32LE(8);
   const isWhole = crc32(bytes.subarray(0, 32)) === bytes.readUInt32LE(32);
   // The head of another version may be laid out otherwise, so its checksum proves nothing. One flipped bit of ours is damage.
-  const isOther = isWhole ? version !== FORMAT_VERSION : version > FORMAT_VERSION && version <= VERSION_MAX && !isOneBitAway(version);
+  const isOther = isWhole
+    ? version !== FORMAT_VERSION
+    : version > FORMAT_VERSION && version <= VERSION_MAX && !isOneBitAway(version);
   if (isOther) throw otherVersion('log', version);
   if (!isWhole) return undefined;
   return { salt: bytes.readUInt32LE(12), id: bytes.readDoubleLE(16), firstSequence: bytes.readDoubleLE(24) };
@@ -59,7 +61,10 @@ function isOneBitAway(version: number): boolean {
 }
 
 export function otherVersion(what: 'log' | 'index', version: number): BrokerError {
-  return new BrokerError('invalid-config', `the ${what} was written by another version of holdline: it has format ${version}, and this build reads only format ${FORMAT_VERSION}. Nothing was changed`);
+  return new BrokerError(
+    'invalid-config',
+    `the ${what} was written by another version of holdline: it has format ${version}, and this build reads only format ${FORMAT_VERSION}. Nothing was changed`,
+  );
 }
 
 export function encodeBatchHead(into: Buffer, head: BatchHead, salt: number): void {

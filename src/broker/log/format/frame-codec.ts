@@ -3,7 +3,12 @@
 // replay needs no clock, no randomness and no decision. The decoder takes any bytes and throws only `corrupt`.
 import { crc32 } from 'node:zlib';
 import {
-  APPEND_RECORDS_MAX, APPEND_WRITES_MAX, RECORD_BYTES_MAX, SUPERSEDES_MAX, type NewRecord, type Priority,
+  APPEND_RECORDS_MAX,
+  APPEND_WRITES_MAX,
+  RECORD_BYTES_MAX,
+  SUPERSEDES_MAX,
+  type NewRecord,
+  type Priority,
 } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { TOPIC_NAME_BYTES_MAX, type LiteTopicName } from '../../lite-topic.ts';

@@ -59,12 +59,17 @@ export class ColdReads {
 }
 
 function spansOf(cold: readonly ColdRecord[]): Span[] {
-  const ordered = [...cold].sort((a, b) => a.location.segment - b.location.segment || a.location.position - b.location.position);
+  const ordered = [...cold].sort(
+    (a, b) => a.location.segment - b.location.segment || a.location.position - b.location.position,
+  );
   const spans: Span[] = [];
   for (const record of ordered) {
     const { segment, position, length } = record.location;
     const last = spans.at(-1);
-    const near = last?.segment === segment && position - last.end <= GAP_BYTES_MAX && position + length - last.start <= SPAN_BYTES_MAX;
+    const near =
+      last?.segment === segment &&
+      position - last.end <= GAP_BYTES_MAX &&
+      position + length - last.start <= SPAN_BYTES_MAX;
     // A frame that holds several of the records is in the span already, however large it is.
     if (last !== undefined && (near || (last.segment === segment && position + length <= last.end))) {
       last.records.push(record);
@@ -75,5 +80,7 @@ function spansOf(cold: readonly ColdRecord[]): Span[] {
 }
 
 function located(error: BrokerError, topic: LiteTopicName, span: Span): BrokerError {
-  return new BrokerError(error.code, `segment ${span.segment} from byte ${span.start}, of ${topic}: ${error.message}`, { cause: error });
+  return new BrokerError(error.code, `segment ${span.segment} from byte ${span.start}, of ${topic}: ${error.message}`, {
+    cause: error,
+  });
 }

@@ -33,7 +33,8 @@ export class RecentLog {
     if (batch.length > this.#blockBytes) return;
     let last = this.#blocks.at(-1);
     const follows = last?.segment === segment && last.start + last.used === position;
-    if (last === undefined || !follows || last.used + batch.length > last.buffer.length) last = this.#begin(segment, position);
+    if (last === undefined || !follows || last.used + batch.length > last.buffer.length)
+      last = this.#begin(segment, position);
     batch.copy(last.buffer, last.used);
     last.used += batch.length;
   }
@@ -44,7 +45,8 @@ export class RecentLog {
     while (low < high) {
       const middle = (low + high) >>> 1;
       const block = this.#blocks[middle];
-      if (block === undefined || block.segment > segment || (block.segment === segment && block.start > position)) high = middle;
+      if (block === undefined || block.segment > segment || (block.segment === segment && block.start > position))
+        high = middle;
       else low = middle + 1;
     }
     const block = this.#blocks[low - 1];

@@ -30,7 +30,8 @@ export class StoredRecords {
       [this.#segment, this.#position] = [segment, position];
     }
     const record = this.#recordAt(this.#frame, offset);
-    if (record?.major !== major) throw new BrokerError('corrupt', `offset ${offset} does not stand where the index says`);
+    if (record?.major !== major)
+      throw new BrokerError('corrupt', `offset ${offset} does not stand where the index says`);
     this.#items[at] = { kind: 'record', offset, major, data: recordText(buffer, record) };
   }
 

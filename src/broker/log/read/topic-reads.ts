@@ -76,7 +76,8 @@ export class TopicReads {
 
   #endOf(topic: Topic | undefined): ReadResult {
     const tombstone = topic?.tombstone;
-    if (topic === undefined || tombstone === undefined || tombstone.at + TOMBSTONE_MS <= this.#time.now()) return { kind: 'missing' };
+    if (topic === undefined || tombstone === undefined || tombstone.at + TOMBSTONE_MS <= this.#time.now())
+      return { kind: 'missing' };
     return topic.endReset(tombstone);
   }
 }
@@ -95,7 +96,8 @@ class TopicSource implements TailSource {
   readFrom(position: Position, majorOnly: boolean): ReadResult | Promise<ReadResult> {
     if (!majorOnly) {
       const newest = this.#topic?.newestAt(position);
-      if (newest !== undefined) return { kind: 'batch', epoch: position.epoch, items: [newest], next: newest.offset + 1, end: true };
+      if (newest !== undefined)
+        return { kind: 'batch', epoch: position.epoch, items: [newest], next: newest.offset + 1, end: true };
     }
     return this.#reads.read(this.#topic, position, majorOnly ? MAJOR_ONLY : EVERYTHING);
   }

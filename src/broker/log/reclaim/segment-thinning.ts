@@ -44,7 +44,8 @@ export class SegmentThinning {
   /** Copies that a crash left behind. */
   async removeLeftovers(): Promise<void> {
     const { folder } = this.#segments;
-    for (const name of await this.#files.list(folder)) if (name.endsWith(SUFFIX)) await this.#files.unlink(join(folder, name));
+    for (const name of await this.#files.list(folder))
+      if (name.endsWith(SUFFIX)) await this.#files.unlink(join(folder, name));
   }
 
   /** `before`: the segment in which the last checkpoint stands. */
@@ -157,7 +158,7 @@ function markChunk(chunk: RecordChunk, segments: ReadonlyMap<number, LivePages>)
 }
 
 async function copyPages(source: LogFile, target: LogFile, { size, pages }: LivePages): Promise<boolean> {
-  for (let page = 0; page < pages.length; ) {
+  for (let page = 0; page < pages.length;) {
     if (pages[page] === 0) {
       page += 1;
       continue;
@@ -166,7 +167,7 @@ async function copyPages(source: LogFile, target: LogFile, { size, pages }: Live
     while (end < pages.length && pages[end] === 1 && end - page < COPY_PAGES) end += 1;
     const bytes = await readWhole(source, page * PAGE_BYTES, Math.min(end * PAGE_BYTES, size));
     if (bytes === undefined) return false;
-    for (let done = 0; done < bytes.length; ) done += await target.write(bytes.subarray(done), page * PAGE_BYTES + done);
+    for (let done = 0; done < bytes.length;) done += await target.write(bytes.subarray(done), page * PAGE_BYTES + done);
     page = end;
   }
   // Its length is the same, whatever stands at its end.
@@ -177,7 +178,7 @@ async function copyPages(source: LogFile, target: LogFile, { size, pages }: Live
 async function readWhole(file: LogFile, from: number, to: number): Promise<Buffer | undefined> {
   const bytes = Buffer.allocUnsafe(to - from);
   try {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const count = await file.read(bytes.subarray(done), from + done);
       if (count === 0) return undefined;
       done += count;

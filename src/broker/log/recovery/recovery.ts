@@ -2,7 +2,15 @@
 // last segment may be torn and is cut off; anything else is damage to acknowledged records, and the log is refused
 // with the place named, never opened shorter than it was.
 import { BrokerError } from '../../errors.ts';
-import { BATCH_HEAD_BYTES, BATCH_MAGIC, decodeBatchHead, decodeSegmentHead, SEGMENT_HEAD_BYTES, type BatchHead, type SegmentHead } from '../format/batch-codec.ts';
+import {
+  BATCH_HEAD_BYTES,
+  BATCH_MAGIC,
+  decodeBatchHead,
+  decodeSegmentHead,
+  SEGMENT_HEAD_BYTES,
+  type BatchHead,
+  type SegmentHead,
+} from '../format/batch-codec.ts';
 import { decodeFrame, sliceFrame, type Frame, type StoredRecord } from '../format/frame-codec.ts';
 import type { LogFile, LogFiles } from '../disk/log-files.ts';
 import type { LogPosition, OpenSegment } from '../disk/log-writer.ts';
@@ -47,7 +55,14 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
     const isLast = id === replayed.at(-1);
     if (!options.known.includes(id)) segments.add(id, 0, !isLast);
     const position = id === from?.segment ? from.position : SEGMENT_HEAD_BYTES;
-    const replay = new SegmentReplay(files, segments, { id, isLast, mayBeTorn: isLast && !dropped, position, endSequence: begins[i] ?? Infinity, ...options });
+    const replay = new SegmentReplay(files, segments, {
+      id,
+      isLast,
+      mayBeTorn: isLast && !dropped,
+      position,
+      endSequence: begins[i] ?? Infinity,
+      ...options,
+    });
     state = await replay.run(state);
   }
   // What a life left in the page cache alone must not be shown, and then lost with the power: not a new segment's name either.
@@ -57,14 +72,21 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
 
 /** The process died while it made its last segment: nothing in it was ever acknowledged, and the one before it, which
  *  was flushed first, is the last again. */
-async function dropUnbegun(files: LogFiles, segments: Segments, id: number | undefined, from: LogPosition | undefined): Promise<boolean> {
+async function dropUnbegun(
+  files: LogFiles,
+  segments: Segments,
+  id: number | undefined,
+  from: LogPosition | undefined,
+): Promise<boolean> {
   if (id === undefined) return false;
   const path = segments.path(id);
   const file = await files.open(path, 'read');
   try {
     const size = await file.size();
-    if (size > SEGMENT_HEAD_BYTES || decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES)) !== undefined) return false;
-    if (from?.segment === id) throw new BrokerError('corrupt', `segment ${id} (${path}) at byte ${size}: the log ends before the checkpoint`);
+    if (size > SEGMENT_HEAD_BYTES || decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES)) !== undefined)
+      return false;
+    if (from?.segment === id)
+      throw new BrokerError('corrupt', `segment ${id} (${path}) at byte ${size}: the log ends before the checkpoint`);
   } finally {
     await file.close();
   }
@@ -108,7 +130,11 @@ async function firstSequences(files: LogFiles, segments: Segments, ids: readonly
 function checkComplete(ids: readonly number[], known: readonly number[], begin: number, checkpointed: boolean): void {
   const present = new Set(ids);
   const last = ids.at(-1) ?? 0;
-  const wanted = [...known, ...(checkpointed ? [begin] : []), ...Array.from({ length: Math.max(0, last - begin + 1) }, (_, i) => begin + i)];
+  const wanted = [
+    ...known,
+    ...(checkpointed ? [begin] : []),
+    ...Array.from({ length: Math.max(0, last - begin + 1) }, (_, i) => begin + i),
+  ];
   const missing = wanted.find((id) => !present.has(id));
   if (missing !== undefined) throw new BrokerError('corrupt', `segment ${missing} is missing`);
 }
@@ -158,7 +184,7 @@ class SegmentReplay {
   async #settle(file: LogFile, end: ReplayEnd): Promise<void> {
     if (end.lastBatch !== undefined) {
       const bytes = await readUpTo(file, end.lastBatch, end.position - end.lastBatch);
-      for (let done = 0; done < bytes.length; ) done += await file.write(bytes.subarray(done), end.lastBatch + done);
+      for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done), end.lastBatch + done);
     }
     await file.datasync();
   }
@@ -168,7 +194,11 @@ class SegmentReplay {
     let lastBatch: number | undefined;
     let { sequence, time, batches } = before;
     while (position < size && sequence < this.#options.endSequence) {
-      const head = decodeBatchHead(await this.#bytes(file, position, Math.min(BATCH_HEAD_BYTES, size - position)), 0, salt);
+      const head = decodeBatchHead(
+        await this.#bytes(file, position, Math.min(BATCH_HEAD_BYTES, size - position)),
+        0,
+        salt,
+      );
       if (head?.sequence !== sequence || head.byteLength > size - position - BATCH_HEAD_BYTES) break;
       const frames = await this.#frames(file, position + BATCH_HEAD_BYTES, head);
       if (frames === undefined) break;
@@ -183,11 +213,15 @@ class SegmentReplay {
   }
 
   /** All of a batch's frames, or undefined if the batch is not whole. */
-  async #frames(file: LogFile, position: number, head: BatchHead): Promise<{ frame: Frame<StoredRecord>; location: FrameLocation }[] | undefined> {
+  async #frames(
+    file: LogFile,
+    position: number,
+    head: BatchHead,
+  ): Promise<{ frame: Frame<StoredRecord>; location: FrameLocation }[] | undefined> {
     const bytes = await this.#bytes(file, position, head.byteLength);
     const frames: { frame: Frame<StoredRecord>; location: FrameLocation }[] = [];
     try {
-      for (let at = 0; at < bytes.length; ) {
+      for (let at = 0; at < bytes.length;) {
         const slice = sliceFrame(bytes, at);
         const location = { segment: this.#options.id, position: position + at, length: slice.end - at };
         frames.push({ frame: decodeFrame(bytes, slice.bodyStart, slice.end), location });
@@ -200,7 +234,12 @@ class SegmentReplay {
     return frames.length === head.frames ? frames : undefined;
   }
 
-  async #cut(file: LogFile, size: number, end: { readonly position: number; readonly sequence: number }, salt: number): Promise<void> {
+  async #cut(
+    file: LogFile,
+    size: number,
+    end: { readonly position: number; readonly sequence: number },
+    salt: number,
+  ): Promise<void> {
     if (!this.#options.mayBeTorn) throw this.#corrupt(end.position, 'damage before the last segment');
     if (!this.#options.lossy) {
       const rest = await this.#bytes(file, end.position, size - end.position);
@@ -223,7 +262,10 @@ class SegmentReplay {
   }
 
   #corrupt(position: number, what: string): BrokerError {
-    return new BrokerError('corrupt', `segment ${this.#options.id} (${this.#segments.path(this.#options.id)}) at byte ${position}: ${what}`);
+    return new BrokerError(
+      'corrupt',
+      `segment ${this.#options.id} (${this.#segments.path(this.#options.id)}) at byte ${position}: ${what}`,
+    );
   }
 }
 

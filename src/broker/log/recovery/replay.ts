@@ -60,17 +60,29 @@ export class Replay {
     return topic;
   }
 
-  #stateBefore(topic: Topic | undefined, write: FrameWrite<StoredRecord>, location: FrameLocation): TopicVersion['state'] {
+  #stateBefore(
+    topic: Topic | undefined,
+    write: FrameWrite<StoredRecord>,
+    location: FrameLocation,
+  ): TopicVersion['state'] {
     const { created } = write;
     if (created !== undefined) return newTopicState(this.#table.epochOf(write.epoch, created));
     const visible = topic?.visible;
     if (visible?.base !== write.epoch || visible.state.next !== write.first) {
-      throw new BrokerError('corrupt', `segment ${location.segment} at byte ${location.position}: does not follow what stands before it`);
+      throw new BrokerError(
+        'corrupt',
+        `segment ${location.segment} at byte ${location.position}: does not follow what stands before it`,
+      );
     }
     return visible.state;
   }
 
-  #versionAfter(topic: Topic, write: FrameWrite<StoredRecord>, answers: readonly Appended[], location: FrameLocation): TopicVersion {
+  #versionAfter(
+    topic: Topic,
+    write: FrameWrite<StoredRecord>,
+    answers: readonly Appended[],
+    location: FrameLocation,
+  ): TopicVersion {
     const before = write.created === undefined ? topic.visible : undefined;
     const state = applyWrite(this.#stateBefore(topic, write, location), asWrite(write), answers);
     return {

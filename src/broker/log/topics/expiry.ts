@@ -33,7 +33,12 @@ export class Expiry {
   #sweeping = false;
   #closed = false;
 
-  constructor(clock: Clock, time: EngineTime, topics: { readonly table: TopicTable; readonly index: TopicIndex; readonly sliceMax: number }, hooks: ExpiryHooks) {
+  constructor(
+    clock: Clock,
+    time: EngineTime,
+    topics: { readonly table: TopicTable; readonly index: TopicIndex; readonly sliceMax: number },
+    hooks: ExpiryHooks,
+  ) {
     this.#clock = clock;
     this.#time = time;
     this.#table = topics.table;

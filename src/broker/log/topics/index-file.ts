@@ -40,7 +40,10 @@ export async function checkIndexFile(folder: string): Promise<void> {
 }
 
 function checkHeads(path: string, size: number, heads: readonly Head[]): void {
-  const newest = heads.reduce<Head | undefined>((best, head) => (best === undefined || head.transaction > best.transaction ? head : best), undefined);
+  const newest = heads.reduce<Head | undefined>(
+    (best, head) => (best === undefined || head.transaction > best.transaction ? head : best),
+    undefined,
+  );
   if (newest === undefined) throw damaged(path, 'both of its heads are damaged');
   const needed = (newest.lastPage + 1) * newest.pageBytes;
   if (size < needed) throw damaged(path, `it ends at byte ${size} and must have ${needed}`);
@@ -62,9 +65,16 @@ async function readHead(file: FileHandle, position: number): Promise<Head | unde
   if (bytesRead < HEAD_BYTES || bytes.readUInt32LE(MAGIC_AT) !== MAGIC) return undefined;
   const pageBytes = bytes.readUInt32LE(PAGE_SIZE_AT);
   if (pageBytes < PAGE_BYTES_MIN || pageBytes > PAGE_BYTES_MAX) return undefined;
-  return { pageBytes, lastPage: Number(bytes.readBigUInt64LE(LAST_PAGE_AT)), transaction: Number(bytes.readBigUInt64LE(TRANSACTION_AT)) };
+  return {
+    pageBytes,
+    lastPage: Number(bytes.readBigUInt64LE(LAST_PAGE_AT)),
+    transaction: Number(bytes.readBigUInt64LE(TRANSACTION_AT)),
+  };
 }
 
 function damaged(path: string, what: string): BrokerError {
-  return new BrokerError('corrupt', `the index ${path} is damaged: ${what}. The log beside it was not touched; put the whole data folder back from a copy`);
+  return new BrokerError(
+    'corrupt',
+    `the index ${path} is damaged: ${what}. The log beside it was not touched; put the whole data folder back from a copy`,
+  );
 }

@@ -121,7 +121,7 @@ export class RecordChunk {
     const words = new Uint32Array(Math.max(count, SLOTS_AT_FIRST) * WORDS);
     const into = new Uint8Array(words.buffer);
     const chunk = new RecordChunk(index, words, count);
-    for (let slot = 0; slot < count; ) {
+    for (let slot = 0; slot < count;) {
       const head = reader.varint();
       const length = Math.floor(head / 2);
       if (length === 0 || slot + length > count) throw new BrokerError('corrupt', 'an index chunk has a bad run');
@@ -155,7 +155,7 @@ export class ChunkImage {
   /** Runs of records as they are, runs of one hole as three numbers: a superseded answer costs next to nothing. */
   encode(into: ByteWriter): void {
     into.varint(this.#count);
-    for (let slot = 0; slot < this.#count; ) {
+    for (let slot = 0; slot < this.#count;) {
       const by = holeIn(this.#words, slot);
       const end = this.#hasHole ? this.#endOfRun(slot, by) : this.#count;
       into.varint((end - slot) * 2 + (by < 0 ? 1 : 0));

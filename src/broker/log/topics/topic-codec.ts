@@ -72,7 +72,8 @@ export function decodeTopicEntry(bytes: Buffer, epochOf: (base: string, era: num
   const [id, size] = [reader.varint(), reader.varint()];
   const version = decodeVersion(reader, epochOf);
   const consumed = new Map<string, number>();
-  for (let left = reader.count(GROUPS_MAX); left > 0; left--) consumed.set(reader.name(NAME_BYTES_MAX), reader.varint());
+  for (let left = reader.count(GROUPS_MAX); left > 0; left--)
+    consumed.set(reader.name(NAME_BYTES_MAX), reader.varint());
   return { id, indexedAt, bytes: size, version, tombstone, consumed: consumed.size === 0 ? undefined : consumed };
 }
 
@@ -93,7 +94,9 @@ function decodeVersion(reader: ByteReader, epochOf: (base: string, era: number) 
   if (priority === undefined) throw new BrokerError('corrupt', 'an index entry has no priority');
   return {
     state: { epoch: epochOf(base, era), next, lastMajor, fence, lastSeq, lastAnswers },
-    base, era, priority,
+    base,
+    era,
+    priority,
     ttlMs: ttlMs === 0 ? undefined : ttlMs,
     expiresAt: expiresAt === 0 ? undefined : expiresAt,
   };

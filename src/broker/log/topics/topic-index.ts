@@ -33,10 +33,24 @@ export class TopicIndex {
     // Without overlappingSync a transaction is on the device when its promise resolves. With eventTurnBatching a second
     // promise of the same commit exists that nobody can reach, and one that fails unhandled ends the process.
     const durability = { overlappingSync: false, eventTurnBatching: false };
-    this.#root = open({ path: folder, encoding: 'binary', keyEncoding: 'binary', ...durability, maxDbs: 8, cache: false, noSubdir: false });
+    this.#root = open({
+      path: folder,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      ...durability,
+      maxDbs: 8,
+      cache: false,
+      noSubdir: false,
+    });
     for (const file of ['data.mdb', 'lock.mdb']) chmodSync(join(folder, file), FILE_MODE);
     const store = (name: StoreName): Store => this.#root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
-    this.#stores = { topics: store('topics'), chunks: store('chunks'), expiry: store('expiry'), groups: store('groups'), state: store('state') };
+    this.#stores = {
+      topics: store('topics'),
+      chunks: store('chunks'),
+      expiry: store('expiry'),
+      groups: store('groups'),
+      state: store('state'),
+    };
   }
 
   /** @throws BrokerError invalid-config: a format of another version */
@@ -50,7 +64,10 @@ export class TopicIndex {
   async claim(mark: string): Promise<void> {
     const owner = Buffer.from(mark, 'latin1');
     const format = Buffer.from(String(FORMAT_VERSION), 'latin1');
-    await this.apply([{ store: 'state', key: FORMAT_KEY, value: format }, { store: 'state', key: OWNER_KEY, value: owner }]);
+    await this.apply([
+      { store: 'state', key: FORMAT_KEY, value: format },
+      { store: 'state', key: OWNER_KEY, value: owner },
+    ]);
     this.#owner = owner;
   }
 
@@ -105,7 +122,8 @@ export class TopicIndex {
   }
 
   *groups(): Generator<readonly [group: string, pattern: string]> {
-    for (const { key, value } of this.#stores.groups.getRange()) yield [key.toString('latin1'), value.toString('latin1')];
+    for (const { key, value } of this.#stores.groups.getRange())
+      yield [key.toString('latin1'), value.toString('latin1')];
   }
 
   /** Names from `start` on that begin with `prefix`, in order. */
@@ -132,7 +150,10 @@ export class TopicIndex {
 }
 
 export function takenOver(): BrokerError {
-  return new BrokerError('failed', 'another process has taken over the data folder, so this one must not write to it any more');
+  return new BrokerError(
+    'failed',
+    'another process has taken over the data folder, so this one must not write to it any more',
+  );
 }
 
 /** lmdb rejects with a general error; the system's own is what a promise on it rejects with. */

@@ -6,7 +6,6 @@ import type { TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
 
-
 export class TopicLister {
   readonly #table: TopicTable;
   readonly #index: TopicIndex;
@@ -17,7 +16,11 @@ export class TopicLister {
   }
 
   /** `isGone`: its time is up, though the log does not say so yet. */
-  page(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }, isGone: (topic: Topic) => boolean): TopicPage {
+  page(
+    pattern: TopicPattern,
+    page: { readonly after?: LiteTopicName; readonly limit: number },
+    isGone: (topic: Topic) => boolean,
+  ): TopicPage {
     const { after, limit } = page;
     checkListLimit(limit);
     const topics: TopicInfo[] = [];
@@ -34,14 +37,20 @@ export class TopicLister {
   /** Visible topics in name order. Nothing may be awaited while this is walked. */
   *matching(pattern: TopicPattern, after?: LiteTopicName): Generator<Topic> {
     const prefix = literalPrefix(pattern);
-    const isWanted = (name: LiteTopicName): boolean => (after === undefined || name > after) && matchesPattern(pattern, name);
+    const isWanted = (name: LiteTopicName): boolean =>
+      (after === undefined || name > after) && matchesPattern(pattern, name);
     // What has not changed is in the index: only the rest may be missing there.
-    const isChanged = (topic: Topic): boolean => (topic.dirty || topic.capturing) && topic.name.startsWith(prefix) && isWanted(topic.name);
+    const isChanged = (topic: Topic): boolean =>
+      (topic.dirty || topic.capturing) && topic.name.startsWith(prefix) && isWanted(topic.name);
     const changed = [...this.#table.loadedTopics()].filter(isChanged).sort((a, b) => (a.name < b.name ? -1 : 1));
     let at = 0;
-    for (const { name, entry } of this.#index.topicsFrom(after !== undefined && after > prefix ? after : prefix, prefix)) {
+    for (const { name, entry } of this.#index.topicsFrom(
+      after !== undefined && after > prefix ? after : prefix,
+      prefix,
+    )) {
       if (!isWanted(name)) continue;
-      for (let topic = changed[at]; topic !== undefined && topic.name < name; topic = changed[++at]) yield* visible(topic);
+      for (let topic = changed[at]; topic !== undefined && topic.name < name; topic = changed[++at])
+        yield* visible(topic);
       if (changed[at]?.name === name) at += 1;
       yield* visible(this.#table.peek(name, entry));
     }

@@ -80,7 +80,8 @@ export class TopicTable {
    *  would delete segments in which other topics live, so nothing may be written down after that. */
   touch(topic: Topic): void {
     if (topic.dirty) return;
-    if (this.#topics.get(topic.name) !== topic) throw new BrokerError('failed', `${topic.name} was changed through an object that had left memory`);
+    if (this.#topics.get(topic.name) !== topic)
+      throw new BrokerError('failed', `${topic.name} was changed through an object that had left memory`);
     topic.dirty = true;
     this.#dirty.add(topic);
   }

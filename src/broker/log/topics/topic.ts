@@ -92,7 +92,14 @@ export class Topic implements AppendSubject {
   }
 
   get evictable(): boolean {
-    return !this.dirty && !this.capturing && this.waiting === 0 && this.pins === 0 && this.#readers === undefined && this.#majorReaders === undefined;
+    return (
+      !this.dirty &&
+      !this.capturing &&
+      this.waiting === 0 &&
+      this.pins === 0 &&
+      this.#readers === undefined &&
+      this.#majorReaders === undefined
+    );
   }
 
   /** What a reader that keeps up reads next, mostly: the record there, if it is the last and in memory. */
@@ -171,9 +178,14 @@ export class Topic implements AppendSubject {
   }
 
   /** A write is durable and stands at `location`: readers may see it. `size`: a record's UTF-8 bytes. */
-  apply(version: TopicVersion, write: FrameWrite<{ readonly major: boolean; readonly size: number }>, location: FrameLocation): void {
+  apply(
+    version: TopicVersion,
+    write: FrameWrite<{ readonly major: boolean; readonly size: number }>,
+    location: FrameLocation,
+  ): void {
     if (write.created !== undefined) this.#begin();
-    if (write.supersedes !== undefined) for (const [from, to] of write.supersedes) this.#supersede(from, to, write.first);
+    if (write.supersedes !== undefined)
+      for (const [from, to] of write.supersedes) this.#supersede(from, to, write.first);
     let offset = write.first;
     for (const { major, size } of write.records) {
       const chunk = offset % CHUNK_RECORDS === 0 ? this.#newChunk(offset) : this.chunkOf(offset);
@@ -195,7 +207,9 @@ export class Topic implements AppendSubject {
     if (last === undefined) return;
     const isKept = this.#readers !== undefined && last.data.length <= NEWEST_CHARS_MAX;
     this.#newestEpoch = this.visible?.state.epoch ?? '';
-    this.newest = isKept ? { kind: 'record', offset: first + records.length - 1, major: last.major, data: last.data } : undefined;
+    this.newest = isKept
+      ? { kind: 'record', offset: first + records.length - 1, major: last.major, data: last.data }
+      : undefined;
   }
 
   /** The topic's end is durable. Gives what the index still holds of it. */

@@ -8,6 +8,14 @@ export function decodeInfo(topic: LiteTopicName, line: unknown): TopicInfo | und
   if (line === '') return undefined;
   const [epoch, next, lastMajor, fence, bytes, ttl, expires] = typeof line === 'string' ? line.split(' ') : [];
   if (epoch === undefined || expires === undefined) throw wrongReply('describe');
-  const info = { topic, epoch, earliest: 0, next: Number(next), lastMajor: Number(lastMajor), fence: Number(fence), bytes: Number(bytes) };
+  const info = {
+    topic,
+    epoch,
+    earliest: 0,
+    next: Number(next),
+    lastMajor: Number(lastMajor),
+    fence: Number(fence),
+    bytes: Number(bytes),
+  };
   return expires === '-' ? info : { ...info, ttlMs: Number(ttl), expiresAt: Number(expires) };
 }

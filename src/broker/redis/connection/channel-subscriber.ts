@@ -96,7 +96,9 @@ export class ChannelSubscriber {
   #subscribe(channels: readonly Channel[]): void {
     // Otherwise they are asked for when it is ready.
     if (this.#redis.status !== 'ready') return;
-    const alive = channels.filter((channel) => this.#channels.get(channel.name) === channel).sort((a, b) => a.partition - b.partition);
+    const alive = channels
+      .filter((channel) => this.#channels.get(channel.name) === channel)
+      .sort((a, b) => a.partition - b.partition);
     // In a cluster the channels of one command must be of one slot.
     for (let from = 0, to = 0; from < alive.length; from = to) {
       while (to < alive.length && to - from < BATCH && alive[to]?.partition === alive[from]?.partition) to += 1;

@@ -44,7 +44,8 @@ export class ClusterRoute implements Route {
   async start(): Promise<void> {
     for (const seed of this.#options.seeds) this.#open(seed);
     await this.#refresh();
-    if (this.#owners.includes(undefined)) throw new BrokerError('unavailable', 'the cluster is not whole: some slots have no master');
+    if (this.#owners.includes(undefined))
+      throw new BrokerError('unavailable', 'the cluster is not whole: some slots have no master');
   }
 
   nodeOf(partition: number): RedisNode {
@@ -100,15 +101,20 @@ export class ClusterRoute implements Route {
         reason = error;
       }
     }
-    if (!this.#isClosed) throw new BrokerError('unavailable', 'no node of the cluster says who has what', { cause: reason });
+    if (!this.#isClosed)
+      throw new BrokerError('unavailable', 'no node of the cluster says who has what', { cause: reason });
   }
 
   /** A node that has an empty or unknown name is the one that was asked. */
   async #learn(reply: readonly unknown[], asked: string): Promise<void> {
     const ranges = reply.map((range) => rangeOf(range, asked));
     // A slot that has no master for a while stays where it was.
-    const owners = this.#slots.map((slot, n) => ranges.find(({ from, to }) => from <= slot && slot <= to)?.address ?? this.#owners[n]);
-    const fresh = [...new Set(owners)].filter((address) => address !== undefined).filter((address) => !this.#owners.includes(address));
+    const owners = this.#slots.map(
+      (slot, n) => ranges.find(({ from, to }) => from <= slot && slot <= to)?.address ?? this.#owners[n],
+    );
+    const fresh = [...new Set(owners)]
+      .filter((address) => address !== undefined)
+      .filter((address) => !this.#owners.includes(address));
     await Promise.all(fresh.map((address) => this.#open(address).usable()));
     if (!this.#isClosed) await this.#own(owners);
   }
@@ -126,7 +132,8 @@ export class ClusterRoute implements Route {
       else this.#vouches.set(n, { id, until });
     }
     // Others may have moved while this was asked.
-    this.#owners = this.#owners.length === 0 ? owners : this.#owners.map((owner, n) => (moved.includes(n) ? owners[n] : owner));
+    this.#owners =
+      this.#owners.length === 0 ? owners : this.#owners.map((owner, n) => (moved.includes(n) ? owners[n] : owner));
     this.#listener?.();
   }
 
@@ -163,10 +170,14 @@ export class ClusterRoute implements Route {
   }
 }
 
-function rangeOf(range: unknown, asked: string): { readonly from: number; readonly to: number; readonly address: string } {
+function rangeOf(
+  range: unknown,
+  asked: string,
+): { readonly from: number; readonly to: number; readonly address: string } {
   const [from, to, master] = Array.isArray(range) ? (range as readonly unknown[]) : [];
   const [host, port] = Array.isArray(master) ? (master as readonly unknown[]) : [];
-  if (typeof from !== 'number' || typeof to !== 'number' || typeof port !== 'number') throw new BrokerError('unavailable', 'a node of the cluster does not say who has what');
+  if (typeof from !== 'number' || typeof to !== 'number' || typeof port !== 'number')
+    throw new BrokerError('unavailable', 'a node of the cluster does not say who has what');
   const isKnown = typeof host === 'string' && host !== '' && host !== '?';
   return { from, to, address: `${isKnown ? host : asked.slice(0, asked.lastIndexOf(':'))}:${port}` };
 }

@@ -22,7 +22,11 @@ interface Traits extends Partial<Pick<RedisScript, 'isPromised' | 'needsRoom'>> 
   readonly allowsFull?: boolean;
 }
 
-export function redisScript(name: string, text: string, { isPromised = false, needsRoom = false, allowsFull = false }: Traits = {}): RedisScript {
+export function redisScript(
+  name: string,
+  text: string,
+  { isPromised = false, needsRoom = false, allowsFull = false }: Traits = {},
+): RedisScript {
   const lua = allowsFull ? ALLOW_FULL + text : text;
   return { name, lua, sha: createHash('sha1').update(lua).digest('hex'), isPromised, needsRoom };
 }

@@ -31,7 +31,8 @@ const MOVING = /non local key|redirection/i;
 export function brokerErrorOf(error: unknown, what: string): BrokerError {
   if (error instanceof BrokerError) return error;
   const said = error instanceof Error ? error.message : String(error);
-  if (!isReplyError(error)) return new BrokerError('unavailable', `${what}: the connection to Redis failed: ${said}`, { cause: error });
+  if (!isReplyError(error))
+    return new BrokerError('unavailable', `${what}: the connection to Redis failed: ${said}`, { cause: error });
   const code = MEANINGS[wordOf(said)] ?? (MOVING.test(said) ? 'unavailable' : 'failed');
   return new BrokerError(code, `${what}: Redis says: ${said}`, { cause: error });
 }

@@ -108,7 +108,9 @@ export class RedisNode {
     if (this.#standing.kind === 'verified') return;
     const { error } = this.#standing;
     // It was accepted once, and may be again without anybody doing anything here.
-    throw new BrokerError('unavailable', error instanceof Error ? error.message : 'the server was refused', { cause: error });
+    throw new BrokerError('unavailable', error instanceof Error ? error.message : 'the server was refused', {
+      cause: error,
+    });
   }
 
   #mayBeAsked(): boolean {
@@ -182,7 +184,13 @@ function notConnected(): BrokerError {
 }
 
 /** The wait goes out behind the script and on the same connection, before this turn is over. */
-async function call(redis: Redis, wait: ReplicaWait | undefined, script: RedisScript, tag: string, args: readonly (string | number)[]): Promise<RedisReply> {
+async function call(
+  redis: Redis,
+  wait: ReplicaWait | undefined,
+  script: RedisScript,
+  tag: string,
+  args: readonly (string | number)[],
+): Promise<RedisReply> {
   // eslint-disable-next-line no-restricted-syntax -- one command's arguments: at most APPEND_WRITES_MAX headers and APPEND_RECORDS_MAX records
   const reply = redis.evalsha(script.sha, 1, tag, ...args) as Promise<RedisReply>;
   if (wait === undefined) return reply;
@@ -202,7 +210,8 @@ async function ready(redis: Redis): Promise<void> {
     };
     const onReady = (): void => done(resolve);
     const onError = (error: Error): void => done(() => reject(error));
-    const onClose = (): void => done(() => reject(new BrokerError('unavailable', 'the connection was closed before it was ready')));
+    const onClose = (): void =>
+      done(() => reject(new BrokerError('unavailable', 'the connection was closed before it was ready')));
     redis.on('ready', onReady);
     redis.on('error', onError);
     redis.on('close', onClose);

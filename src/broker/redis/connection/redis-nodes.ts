@@ -51,7 +51,17 @@ export class RedisNodes implements RedisCommands {
   #drained: (() => void) | undefined;
 
   /** `time`: what scripts are told, '' for the server's own clock. */
-  constructor({ keys, clock, route, time }: { readonly keys: RedisKeys; readonly clock: Clock; readonly route: Route; readonly time: () => string }) {
+  constructor({
+    keys,
+    clock,
+    route,
+    time,
+  }: {
+    readonly keys: RedisKeys;
+    readonly clock: Clock;
+    readonly route: Route;
+    readonly time: () => string;
+  }) {
     this.keys = keys;
     this.clock = clock;
     this.#route = route;
@@ -121,7 +131,9 @@ export class RedisNodes implements RedisCommands {
       try {
         const vouched = this.#route.vouched(partition);
         const time = this.#time();
-        return await this.#route.nodeOf(partition).run(script, tag, [vouched === undefined ? time : `${time} ${vouched}`, ...args]);
+        return await this.#route
+          .nodeOf(partition)
+          .run(script, tag, [vouched === undefined ? time : `${time} ${vouched}`, ...args]);
       } catch (error) {
         const address = movedTo(error);
         if (address === undefined || redirections === REDIRECTIONS_MAX) throw error;

@@ -10,7 +10,8 @@ export interface RedisPlace {
 
 /** Protocol, kind, places, what stands behind them. */
 const REDIS_URL = /^(rediss?)(-cluster|-sentinel)?:\/\/([^/]*)(?:\/(.*))?$/;
-export const REDIS_FORMS = 'redis://<host>:<port>, redis-cluster://<host>:<port>,… or redis-sentinel://<host>:<port>,…/<name> (rediss… for TLS)';
+export const REDIS_FORMS =
+  'redis://<host>:<port>, redis-cluster://<host>:<port>,… or redis-sentinel://<host>:<port>,…/<name> (rediss… for TLS)';
 
 /** For the log. */
 export const OPEN_SERVERS = 'this Redis has no password and no TLS: whoever reaches it reads and changes every chat';
@@ -34,14 +35,20 @@ export function parseRedisUrl(text: string): RedisPlace {
   const [, protocol = '', kind, places = '', path = ''] = REDIS_URL.exec(text) ?? [];
   const urls = parsePlaces(protocol, places);
   if (kind === '-sentinel') {
-    if (!/^[A-Za-z0-9._-]+$/.test(path)) throw new TypeError('must end in the name by which the sentinels know the master, like redis-sentinel://<host>:<port>,…/mymaster');
+    if (!/^[A-Za-z0-9._-]+$/.test(path))
+      throw new TypeError(
+        'must end in the name by which the sentinels know the master, like redis-sentinel://<host>:<port>,…/mymaster',
+      );
     return { nodes: [], cluster: false, sentinel: { name: path, urls } };
   }
   if (kind === '-cluster') {
     if (path !== '') throw new TypeError('names a database, and a cluster has only one');
     return { nodes: urls, cluster: true };
   }
-  if (urls.length > 1) throw new TypeError(`names several servers: say whether they are a cluster (${protocol}-cluster://…) or sentinels (${protocol}-sentinel://…/<name>)`);
+  if (urls.length > 1)
+    throw new TypeError(
+      `names several servers: say whether they are a cluster (${protocol}-cluster://…) or sentinels (${protocol}-sentinel://…/<name>)`,
+    );
   if (!/^\d{0,4}$/.test(path)) throw new TypeError('may end in the number of a database, and in nothing else');
   return { nodes: path === '' ? urls : urls.map((url) => `${url}/${path}`), cluster: false };
 }
@@ -50,7 +57,10 @@ export function parseRedisUrl(text: string): RedisPlace {
 function parsePlaces(protocol: string, text: string): string[] {
   const at = text.lastIndexOf('@');
   const credentials = text.slice(0, at + 1);
-  const urls = text.slice(at + 1).split(',').map((place) => `${protocol}://${credentials}${place.trim()}`);
+  const urls = text
+    .slice(at + 1)
+    .split(',')
+    .map((place) => `${protocol}://${credentials}${place.trim()}`);
   if (protocol === '' || urls.some((url) => !isPlace(url))) throw new TypeError(`must be ${REDIS_FORMS}`);
   return urls;
 }

@@ -36,12 +36,16 @@ export class ReplicaWait {
   async #wait(): Promise<void> {
     const { replicas, hasWaitAof } = this.#replication;
     const reached = hasWaitAof ? await this.#waitAof() : await this.#redis.wait(replicas, WAIT_MS);
-    if (reached < replicas) throw new BrokerError('unavailable', `only ${reached} of ${replicas} replicas have it in time`);
+    if (reached < replicas)
+      throw new BrokerError('unavailable', `only ${reached} of ${replicas} replicas have it in time`);
   }
 
   /** Replicas whose file has it, or none where the master's own does not. */
   async #waitAof(): Promise<number> {
-    const [local, replicas] = (await this.#redis.call('WAITAOF', 1, this.#replication.replicas, WAIT_MS)) as [number, number];
+    const [local, replicas] = (await this.#redis.call('WAITAOF', 1, this.#replication.replicas, WAIT_MS)) as [
+      number,
+      number,
+    ];
     return local < 1 ? 0 : replicas;
   }
 }

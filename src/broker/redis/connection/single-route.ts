@@ -14,7 +14,11 @@ export class SingleRoute implements Route {
   async start(): Promise<void> {
     await this.#node.usable();
     const info = await this.#node.commands.info('cluster');
-    if (info.includes('cluster_enabled:1')) throw new BrokerError('invalid-config', `Redis at ${this.#node.name} is in a cluster: say so (redis-cluster://…)`);
+    if (info.includes('cluster_enabled:1'))
+      throw new BrokerError(
+        'invalid-config',
+        `Redis at ${this.#node.name} is in a cluster: say so (redis-cluster://…)`,
+      );
   }
 
   nodeOf(): RedisNode {

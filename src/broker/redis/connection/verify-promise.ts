@@ -23,7 +23,11 @@ export interface Promised {
 
 /** Whom an append must reach before it counts: undefined unless replicas are waited for.
  *  @throws BrokerError invalid-config, and what asking throws */
-export async function verifyPromise(redis: Redis, { promise, appendfsync }: Promised, where: string): Promise<Replication | undefined> {
+export async function verifyPromise(
+  redis: Redis,
+  { promise, appendfsync }: Promised,
+  where: string,
+): Promise<Replication | undefined> {
   const info = await redis.info();
   const refuse = (what: string): never => {
     throw new BrokerError('invalid-config', `Redis at ${where}: ${what}`);
@@ -32,21 +36,32 @@ export async function verifyPromise(redis: Redis, { promise, appendfsync }: Prom
   if (!isAtLeast(version, 7, 0)) refuse(`version ${version}, and this needs 7.0 or later`);
   if (fieldOf(info, 'role') !== 'master') refuse('it is a replica: name its master');
   const policy = fieldOf(info, 'maxmemory_policy');
-  if (policy !== 'noeviction') refuse(`it may throw chats away to make room: set maxmemory-policy to noeviction (it is ${policy})`);
+  if (policy !== 'noeviction')
+    refuse(`it may throw chats away to make room: set maxmemory-policy to noeviction (it is ${policy})`);
   if (typeof promise === 'object') return verifyReplicas(redis, promise.replicated, info, refuse);
   if (promise === 'memory') return undefined;
-  if (fieldOf(info, 'aof_enabled') !== '1') refuse(`it keeps no file of what is written: set appendonly to yes, or promise memory instead of ${promise}`);
+  if (fieldOf(info, 'aof_enabled') !== '1')
+    refuse(`it keeps no file of what is written: set appendonly to yes, or promise memory instead of ${promise}`);
   verifyFlushes(appendfsync ?? (await askAppendfsync(redis, where)), promise, refuse);
   return undefined;
 }
 
 function verifyFlushes(fsync: string, promise: 'everysec' | 'always', refuse: (what: string) => never): void {
   const keeps = promise === 'always' ? fsync === 'always' : fsync !== 'no';
-  if (!keeps) refuse(`appendfsync is ${fsync}: set it to ${promise}, or promise ${fsync === 'no' ? 'memory' : fsync} instead of ${promise}`);
+  if (!keeps)
+    refuse(
+      `appendfsync is ${fsync}: set it to ${promise}, or promise ${fsync === 'no' ? 'memory' : fsync} instead of ${promise}`,
+    );
 }
 
-async function verifyReplicas(redis: Redis, wanted: number, info: string, refuse: (what: string) => never): Promise<Replication> {
-  if (!Number.isInteger(wanted) || wanted < 1 || wanted > REPLICAS_MAX) throw new BrokerError('invalid-config', `replicas are from 1 to ${REPLICAS_MAX}`);
+async function verifyReplicas(
+  redis: Redis,
+  wanted: number,
+  info: string,
+  refuse: (what: string) => never,
+): Promise<Replication> {
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > REPLICAS_MAX)
+    throw new BrokerError('invalid-config', `replicas are from 1 to ${REPLICAS_MAX}`);
   const connected = Number(fieldOf(info, 'connected_slaves'));
   if (connected < wanted) refuse(`${connected} replicas are connected: ${wanted} are promised`);
   const hasFile = fieldOf(info, 'aof_enabled') === '1';
@@ -64,7 +79,11 @@ async function askAppendfsync(redis: Redis, where: string): Promise<string> {
   } catch (error) {
     // A connection that broke says nothing about the server.
     if (!isReplyError(error)) throw error;
-    throw new BrokerError('invalid-config', `Redis at ${where} does not tell its appendfsync to this user: say what it is with HOLDLINE_REDIS_APPENDFSYNC (appendfsync in the worker SDK), or allow CONFIG GET (+config|get), which shows the server's passwords too`, { cause: error });
+    throw new BrokerError(
+      'invalid-config',
+      `Redis at ${where} does not tell its appendfsync to this user: say what it is with HOLDLINE_REDIS_APPENDFSYNC (appendfsync in the worker SDK), or allow CONFIG GET (+config|get), which shows the server's passwords too`,
+      { cause: error },
+    );
   }
 }
 
@@ -76,8 +95,10 @@ export function describePromise({ promise, appendfsync }: Promised): string {
 
 function whatSurvives(promise: RedisPromise): string {
   if (promise === 'memory') return 'redis, memory: survives this process, and nothing that ends the Redis server';
-  if (promise === 'everysec') return 'redis, appendfsync everysec: survives this process and a restart of Redis; a power cut may cost the last two seconds';
-  if (promise === 'always') return 'redis, appendfsync always: survives this process, Redis and a power cut, if the device honours flushes';
+  if (promise === 'everysec')
+    return 'redis, appendfsync everysec: survives this process and a restart of Redis; a power cut may cost the last two seconds';
+  if (promise === 'always')
+    return 'redis, appendfsync always: survives this process, Redis and a power cut, if the device honours flushes';
   return `redis, ${promise.replicated} ${promise.replicated === 1 ? 'replica' : 'replicas'}: survives the loss of the master, if a replica that has it takes over`;
 }
 

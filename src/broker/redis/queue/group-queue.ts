@@ -37,7 +37,8 @@ export class GroupQueue {
     for (;;) {
       const reply = await this.#run(OPEN_GROUP, partition, [this.pattern, GROUPS_MAX]);
       const [kind, detail, message] = reply;
-      if (kind === 'refused') throw new BrokerError(detail === 'overloaded' ? 'overloaded' : 'invalid-config', String(message));
+      if (kind === 'refused')
+        throw new BrokerError(detail === 'overloaded' ? 'overloaded' : 'invalid-config', String(message));
       // Each call has looked at some more names, so this comes to an end.
       if (kind !== 'more') return viewOf(detail);
     }
@@ -47,19 +48,33 @@ export class GroupQueue {
     return (await this.#take(partition, ['', '', 0])).view;
   }
 
-  take(partition: number, priority: Priority, token: string, visibilityMs: number): Promise<{ readonly view: QueueView; readonly taken?: Taken }> {
+  take(
+    partition: number,
+    priority: Priority,
+    token: string,
+    visibilityMs: number,
+  ): Promise<{ readonly view: QueueView; readonly taken?: Taken }> {
     return this.#take(partition, [priority, token, visibilityMs]);
   }
 
   /** Consumed up to `next`, and let go of; with `keep`, held on to if more follows. */
-  async ack(partition: number, { topic, token, epoch }: Taken, next: number, keep: boolean): Promise<{ readonly outcome: 'done' | 'kept' | 'lost'; readonly view: QueueView }> {
+  async ack(
+    partition: number,
+    { topic, token, epoch }: Taken,
+    next: number,
+    keep: boolean,
+  ): Promise<{ readonly outcome: 'done' | 'kept' | 'lost'; readonly view: QueueView }> {
     const [outcome, view] = await this.#run(ACK, partition, [topic, token, epoch, next, keep ? '1' : '']);
     if (outcome !== 'done' && outcome !== 'kept' && outcome !== 'lost') throw wrongReply('queue');
     return { outcome, view: viewOf(view) };
   }
 
   /** `count`: was this an attempt? `held`: how many of them could be given back. */
-  async nack(partition: number, taken: readonly Taken[], { delayMs, count }: { readonly delayMs: number; readonly count: boolean }): Promise<{ readonly held: number; readonly view: QueueView }> {
+  async nack(
+    partition: number,
+    taken: readonly Taken[],
+    { delayMs, count }: { readonly delayMs: number; readonly count: boolean },
+  ): Promise<{ readonly held: number; readonly view: QueueView }> {
     const leases = taken.flatMap(({ topic, token }) => [topic, token]);
     const [held, view] = await this.#run(NACK, partition, [delayMs, count ? '' : '1', ...leases]);
     return { held: numberOf(held), view: viewOf(view) };
@@ -72,15 +87,33 @@ export class GroupQueue {
   }
 
   /** A partition that does not know the group has lost it, or is new: it learns of it, and may be asked again. */
-  async #take(partition: number, [priority, token, visibilityMs]: readonly [string, string, number]): Promise<{ readonly view: QueueView; readonly taken?: Taken }> {
-    const [kind, view, topic, epoch, offset, attempt, given] = await this.#run(TAKE, partition, [priority, token, visibilityMs]);
+  async #take(
+    partition: number,
+    [priority, token, visibilityMs]: readonly [string, string, number],
+  ): Promise<{ readonly view: QueueView; readonly taken?: Taken }> {
+    const [kind, view, topic, epoch, offset, attempt, given] = await this.#run(TAKE, partition, [
+      priority,
+      token,
+      visibilityMs,
+    ]);
     if (kind === 'unknown') return { view: await this.open(partition) };
     if (kind !== 'taken') return { view: viewOf(view) };
-    const taken = { topic: parseLiteTopicName(String(topic)), epoch: String(epoch), offset: numberOf(offset), attempt: numberOf(attempt), priority: priorityOf(given), token };
+    const taken = {
+      topic: parseLiteTopicName(String(topic)),
+      epoch: String(epoch),
+      offset: numberOf(offset),
+      attempt: numberOf(attempt),
+      priority: priorityOf(given),
+      token,
+    };
     return { view: viewOf(view), taken };
   }
 
-  async #run(script: RedisScript, partition: number, args: readonly (string | number)[]): Promise<readonly RedisReply[]> {
+  async #run(
+    script: RedisScript,
+    partition: number,
+    args: readonly (string | number)[],
+  ): Promise<readonly RedisReply[]> {
     const reply = await this.#commands.run(script, partition, [this.name, ...args]);
     if (!Array.isArray(reply)) throw wrongReply('queue');
     return reply as readonly RedisReply[];

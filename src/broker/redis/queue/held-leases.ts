@@ -73,11 +73,15 @@ export class HeldLeases implements LeaseOwner {
   }
 
   ack(lease: Lease): Promise<boolean> {
-    return this.#settle(lease, async ({ place, taken }) => (await place.ack(taken, lease.record.offset + 1)) === 'done');
+    return this.#settle(
+      lease,
+      async ({ place, taken }) => (await place.ack(taken, lease.record.offset + 1)) === 'done',
+    );
   }
 
   async nack(lease: Lease, delayMs: number): Promise<boolean> {
-    if (!Number.isSafeInteger(delayMs) || delayMs < 0) throw new BrokerError('invalid-config', 'delayMs is a whole number from 0');
+    if (!Number.isSafeInteger(delayMs) || delayMs < 0)
+      throw new BrokerError('invalid-config', 'delayMs is a whole number from 0');
     return this.#settle(lease, ({ place, taken }) => place.nack(taken, delayMs));
   }
 

@@ -90,7 +90,10 @@ export class QueuePlace {
   }
 
   /** What nobody here holds any more, if Redis can be told; `count`: was it delivered? */
-  async giveBack(taken: readonly Taken[], { delayMs = 0, count }: { readonly delayMs?: number; readonly count: boolean }): Promise<void> {
+  async giveBack(
+    taken: readonly Taken[],
+    { delayMs = 0, count }: { readonly delayMs?: number; readonly count: boolean },
+  ): Promise<void> {
     try {
       await this.#nack(taken, delayMs, count);
     } catch (error) {

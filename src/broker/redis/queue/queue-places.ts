@@ -12,7 +12,9 @@ import { QUEUE_LUA } from '../commands/queue-lua.ts';
  *   ARGV[2] group   ARGV[3…] topics
  *   → class, turn, class, turn, … with '' twice for one that does not wait
  */
-const PLACES = redisScript('places', `${PARTITION_LUA}${QUEUE_LUA}
+const PLACES = redisScript(
+  'places',
+  `${PARTITION_LUA}${QUEUE_LUA}
 local places = {}
 for i = 3, #ARGV do
   local class, turn = '', ''
@@ -24,14 +26,17 @@ for i = 3, #ARGV do
   places[#places + 1] = turn
 end
 return places
-`);
+`,
+);
 
 /**
  * How many topics of this partition wait before each of these places.
  *   ARGV[2] group   ARGV[3…] class, turn, class, turn, …
  *   → counts
  */
-const BEFORE = redisScript('before', `${PARTITION_LUA}${QUEUE_LUA}
+const BEFORE = redisScript(
+  'before',
+  `${PARTITION_LUA}${QUEUE_LUA}
 local counts = {}
 for i = 3, #ARGV, 2 do
   local count = 0
@@ -46,7 +51,8 @@ for i = 3, #ARGV, 2 do
   counts[#counts + 1] = count
 end
 return counts
-`);
+`,
+);
 
 interface Place {
   readonly topic: LiteTopicName;
@@ -55,19 +61,29 @@ interface Place {
 }
 
 /** For those that wait. @throws what `run` throws */
-export async function countBefore(commands: RedisCommands, group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+export async function countBefore(
+  commands: RedisCommands,
+  group: string,
+  topics: readonly LiteTopicName[],
+): Promise<ReadonlyMap<LiteTopicName, number>> {
   const places = await findPlaces(commands, group, topics);
   const counts = new Map(places.map(({ topic }) => [topic, 0]));
   if (places.length === 0) return counts;
   const asked = places.flatMap((place) => [place.class, place.turn]);
-  const partitions = Array.from({ length: commands.keys.partitions }, (_, partition) => ask(commands, BEFORE, partition, [group, ...asked]));
+  const partitions = Array.from({ length: commands.keys.partitions }, (_, partition) =>
+    ask(commands, BEFORE, partition, [group, ...asked]),
+  );
   for (const reply of await Promise.all(partitions)) {
     for (const [i, { topic }] of places.entries()) counts.set(topic, (counts.get(topic) ?? 0) + Number(reply[i]));
   }
   return counts;
 }
 
-async function findPlaces(commands: RedisCommands, group: string, topics: readonly LiteTopicName[]): Promise<readonly Place[]> {
+async function findPlaces(
+  commands: RedisCommands,
+  group: string,
+  topics: readonly LiteTopicName[],
+): Promise<readonly Place[]> {
   const byPartition = new Map<number, LiteTopicName[]>();
   for (const topic of topics) {
     const partition = commands.keys.partitionOf(topic);
@@ -80,7 +96,9 @@ async function findPlaces(commands: RedisCommands, group: string, topics: readon
   return (await Promise.all(found)).flat().filter((place) => place.class !== '');
 }
 
-async function ask(...[commands, script, partition, args]: [RedisCommands, ...Parameters<RedisCommands['run']>]): Promise<readonly RedisReply[]> {
+async function ask(
+  ...[commands, script, partition, args]: [RedisCommands, ...Parameters<RedisCommands['run']>]
+): Promise<readonly RedisReply[]> {
   const reply = await commands.run(script, partition, args);
   if (!Array.isArray(reply)) throw wrongReply('queue');
   return reply as readonly RedisReply[];

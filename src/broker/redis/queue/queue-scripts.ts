@@ -23,7 +23,9 @@ redis.call('DEL', part)
  * A topic whose time was up before is not held back by a group that comes later, unless another holds it still: then
  * from now on by both.
  */
-export const OPEN_GROUP = redisScript('open-group', `${TOPIC_LUA}
+export const OPEN_GROUP = redisScript(
+  'open-group',
+  `${TOPIC_LUA}
 local group, pattern, groups_max = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local groups, scan = part .. '${PARTITION_KEYS.queue}', hl_queue(part, group, 'scan')
 local known = redis.call('HGET', groups, group)
@@ -61,7 +63,9 @@ if #names == ${SCAN_NAMES_MAX} then
 end
 redis.call('DEL', scan)
 return {'open', hl_tell(part, group)}
-`, { isPromised: true, allowsFull: true });
+`,
+  { isPromised: true, allowsFull: true },
+);
 
 /**
  * Leases the topic that has waited longest in a class, if there is one; with class '' it only looks.
@@ -69,7 +73,9 @@ return {'open', hl_tell(part, group)}
  *   → 'unknown' (the group, here) | 'view' view | 'taken' view topic epoch offset attempt priority
  * The offset is the first that is not consumed: a record's or, if that was superseded since, a hole's.
  */
-export const TAKE = redisScript('take', `${STEP_LUA}
+export const TAKE = redisScript(
+  'take',
+  `${STEP_LUA}
 local group, class, token, visibility_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 if redis.call('HEXISTS', part .. '${PARTITION_KEYS.queue}', group) == 0 then return {'unknown'} end
 local changed = hl_sweep(part, group)
@@ -102,7 +108,9 @@ for _ = 1, ${STALE_MAX} do
   end
 end
 return answer('view')
-`, { allowsFull: true });
+`,
+  { allowsFull: true },
+);
 
 /**
  * Consumes a taken topic up to an offset, and lets go of it or, stepping over a hole, keeps it if more follows.
@@ -110,7 +118,9 @@ return answer('view')
  *   → 'done' view | 'kept' view | 'lost' view
  * Sent again because its answer was lost, it finds no lease, but that it is consumed, and that is what was asked.
  */
-export const ACK = redisScript('ack', `${STEP_LUA}
+export const ACK = redisScript(
+  'ack',
+  `${STEP_LUA}
 local group, topic, token, epoch, next, keep = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
 local function base(of) return string.match(of, '^[^-]+') end
 hl_see()
@@ -130,14 +140,18 @@ hl_forget(part, group, topic)
 hl_topic(topic)
 hl_enqueue(part, group, topic)
 return {'done', hl_tell(part, group)}
-`, { isPromised: true, allowsFull: true });
+`,
+  { isPromised: true, allowsFull: true },
+);
 
 /**
  * Gives taken topics back: at once or after a while; as if they had never been taken, where nobody got the record.
  *   ARGV[3] ms   ARGV[4] '1' to count no attempt   ARGV[5…] topic, token, topic, token, …
  *   → how many were still held, view
  */
-export const NACK = redisScript('nack', `${STEP_LUA}
+export const NACK = redisScript(
+  'nack',
+  `${STEP_LUA}
 local group, delay_ms, uncount = ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local tries = hl_queue(part, group, 'tries')
 local held = 0
@@ -160,7 +174,9 @@ for i = 5, #ARGV, 2 do
 end
 if held == 0 then return {0, hl_view(part, group)} end
 return {held, hl_tell(part, group)}
-`, { allowsFull: true });
+`,
+  { allowsFull: true },
+);
 
 /**
  * A taken topic is held for that long from now.
@@ -168,9 +184,13 @@ return {held, hl_tell(part, group)}
  *   → 1 or, where the lease was lost, 0
  * Nobody is told: who looks at the earlier deadline finds the later one.
  */
-export const EXTEND = redisScript('extend', `${STEP_LUA}
+export const EXTEND = redisScript(
+  'extend',
+  `${STEP_LUA}
 local group, topic, token, visibility_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 if redis.call('HGET', hl_queue(part, group, 'lease'), topic) ~= token then return {0} end
 redis.call('ZADD', hl_queue(part, group, 'due'), now + visibility_ms, topic)
 return {1}
-`, { allowsFull: true });
+`,
+  { allowsFull: true },
+);

@@ -16,7 +16,8 @@ export interface QueueView {
 export function parseView(text: string): { readonly group: string; readonly view: QueueView } | undefined {
   const [group, ...numbers] = text.split(' ');
   const [turn, now, high, normal, low, due] = numbers.map((one) => (one === '-' ? undefined : Number(one)));
-  if (group === undefined || turn === undefined || now === undefined || numbers.length !== 6 || numbers.includes('')) return undefined;
+  if (group === undefined || turn === undefined || now === undefined || numbers.length !== 6 || numbers.includes(''))
+    return undefined;
   if ([turn, now, high, normal, low, due].some(Number.isNaN)) return undefined;
   return { group, view: { turn, now, heads: { high, normal, low }, due } };
 }

@@ -31,7 +31,8 @@ export interface Consumer {
   /** Something is being taken for it: what it asks for is asked for once. */
   isServed: boolean;
   /** The one unanswered question for a delivery. */
-  asking: { readonly resolve: (lease: Lease | undefined) => void; readonly reject: (error: unknown) => void } | undefined;
+  asking:
+    { readonly resolve: (lease: Lease | undefined) => void; readonly reject: (error: unknown) => void } | undefined;
 }
 
 interface Found {
@@ -57,7 +58,11 @@ export class RedisGroup {
   #closed = false;
 
   /** `node`: of this life of this process, unlike any other's. */
-  constructor(queue: GroupQueue, read: Broker['read'], { clock, node, partitions }: { readonly clock: Clock; readonly node: string; readonly partitions: number }) {
+  constructor(
+    queue: GroupQueue,
+    read: Broker['read'],
+    { clock, node, partitions }: { readonly clock: Clock; readonly node: string; readonly partitions: number },
+  ) {
     this.#read = read;
     this.#clock = clock;
     this.#node = node;
@@ -230,7 +235,8 @@ export class RedisGroup {
     consumer.isServed = true;
     const taken = await this.#take(place, priority, consumer, token);
     if (taken === undefined) onFree();
-    else await this.#deliver({ place, taken, visibilityMs, onFree, lease: undefined, settling: false }, sentAt, consumer);
+    else
+      await this.#deliver({ place, taken, visibilityMs, onFree, lease: undefined, settling: false }, sentAt, consumer);
     consumer.isServed = false;
     this.#offer(consumer);
   }
@@ -280,7 +286,7 @@ export class RedisGroup {
     const { topic, epoch } = taken;
     let { offset } = taken;
     let record: LogRecord | undefined;
-    for (let isEnd = false; !isEnd && record === undefined; ) {
+    for (let isEnd = false; !isEnd && record === undefined;) {
       const result = await this.#read(topic, { epoch, offset }, { maxRecords: 1 });
       if (result.kind === 'reset' && result.reason === 'undeclared-hole') throw missing(offset);
       if (result.kind !== 'batch') {

@@ -31,7 +31,11 @@ export class RedisGroups implements GroupBroker {
     this.#read = read;
   }
 
-  async *consume(name: string, pattern: TopicPattern, options: ConsumeOptions): AsyncGenerator<Delivery, void, undefined> {
+  async *consume(
+    name: string,
+    pattern: TopicPattern,
+    options: ConsumeOptions,
+  ): AsyncGenerator<Delivery, void, undefined> {
     checkConsume(name, options);
     const group = await this.#open(name, pattern);
     const consumer = group.join(options);
@@ -89,7 +93,11 @@ export class RedisGroups implements GroupBroker {
     // Before it is asked what waits: what comes to wait after the answer must be heard.
     this.#channels ??= this.#listen();
     const { clock, keys } = this.#commands;
-    const group = new RedisGroup(new GroupQueue(this.#commands, name, pattern), this.#read, { clock, node: this.#node, partitions: keys.partitions });
+    const group = new RedisGroup(new GroupQueue(this.#commands, name, pattern), this.#read, {
+      clock,
+      node: this.#node,
+      partitions: keys.partitions,
+    });
     const known = { pattern, group, opened: group.open() };
     this.#groups.set(name, known);
     return known;

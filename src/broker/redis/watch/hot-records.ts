@@ -45,7 +45,13 @@ export class HotRecords {
     const skip = offset - (this.next - this.#records.length);
     if (skip < 0) return undefined;
     const records = skip === 0 ? this.#records.slice() : this.#records.slice(skip);
-    return { kind: 'batch', epoch, items: majorOnly ? records.filter(({ major }) => major) : records, next: this.next, end: true };
+    return {
+      kind: 'batch',
+      epoch,
+      items: majorOnly ? records.filter(({ major }) => major) : records,
+      next: this.next,
+      end: true,
+    };
   }
 
   /** The older half goes, or more while that is too much. */

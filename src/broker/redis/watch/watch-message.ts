@@ -23,11 +23,14 @@ const NEWLINE = 10;
 export function decodeMessage(payload: Buffer): FeedMessage | undefined {
   const newline = payload.indexOf(NEWLINE);
   if (newline < 0) return payload.toString() === 'end' ? { kind: 'end' } : undefined;
-  const [kind, epoch, first, next, lastMajor, expires, supersedes, kinds, lengths] = payload.toString('latin1', 0, newline).split(' ');
+  const [kind, epoch, first, next, lastMajor, expires, supersedes, kinds, lengths] = payload
+    .toString('latin1', 0, newline)
+    .split(' ');
   if (kind !== 'add' || epoch === undefined || kinds === undefined || lengths === undefined) return undefined;
   const from = Number(first);
   return {
-    kind, epoch,
+    kind,
+    epoch,
     first: from,
     next: Number(next),
     lastMajor: Number(lastMajor),
@@ -37,7 +40,13 @@ export function decodeMessage(payload: Buffer): FeedMessage | undefined {
   };
 }
 
-function recordsOf(payload: Buffer, start: number, first: number, kinds: string, lengths: readonly string[]): LogRecord[] {
+function recordsOf(
+  payload: Buffer,
+  start: number,
+  first: number,
+  kinds: string,
+  lengths: readonly string[],
+): LogRecord[] {
   let at = start;
   return lengths.map((length, i) => {
     const from = at;

@@ -83,7 +83,10 @@ export class FeedTable {
       mustBeOpen: this.#options.mustBeOpen,
     });
     const partition = commands.keys.partitionOf(topic);
-    this.#followed.set(topic, { feed, subscription: commands.subscribe(partition, commands.keys.topicChannel(topic), feed) });
+    this.#followed.set(topic, {
+      feed,
+      subscription: commands.subscribe(partition, commands.keys.topicChannel(topic), feed),
+    });
     this.#scheduleRecheck();
     return feed;
   }
@@ -150,4 +153,3 @@ export class FeedTable {
     });
   }
 }
-

@@ -9,7 +9,9 @@ export function demoAnswer(prompt: string, messageCount: number): string {
     '# Hello from the demo model',
     'I am the **demo model** built into Holdline: a script, not a language model. Nothing was understood, nothing was looked up and no GPU was warmed. What you see is real all the same: each word of this answer is streamed, stored and resumed as a real one would be.',
     '## What reached me',
-    promptFacts(prompt, messageCount).map((fact) => `- ${fact}`).join('\n'),
+    promptFacts(prompt, messageCount)
+      .map((fact) => `- ${fact}`)
+      .join('\n'),
     '## What to try',
     'Reload the page in the middle of an answer, or open the chat in a second window. For a longer answer send one of these:',
     '```text\ncount 200\ncount 5000 at 500/s\nfail after 20\n```',
@@ -27,7 +29,10 @@ export function demoBounds(countMax: number, rateMin: number, rateMax: number): 
 
 function promptFacts(prompt: string, messageCount: number): string[] {
   const words = prompt.split(/\s+/).filter((word) => word !== '').length;
-  const facts = [`${amount(words, 'word')} in your last message`, `${amount(messageCount, 'message')} in this conversation so far`];
+  const facts = [
+    `${amount(words, 'word')} in your last message`,
+    `${amount(messageCount, 'message')} in this conversation so far`,
+  ];
   const excerpt = excerptOf(prompt);
   return excerpt === '' ? facts : [...facts, `it begins with \`${excerpt}\``];
 }
@@ -35,7 +40,12 @@ function promptFacts(prompt: string, messageCount: number): string[] {
 /** Fit for a code span. Half a surrogate pair would not survive UTF-8, and then the stored text would no longer be
  *  a prefix of this one. */
 function excerptOf(prompt: string): string {
-  const points = Array.from(prompt.slice(0, 8 * EXCERPT_MAX).replace(/[\p{Cc}\p{Cs}\s`]+/gu, ' ').trim());
+  const points = Array.from(
+    prompt
+      .slice(0, 8 * EXCERPT_MAX)
+      .replace(/[\p{Cc}\p{Cs}\s`]+/gu, ' ')
+      .trim(),
+  );
   return points.length > EXCERPT_MAX ? `${points.slice(0, EXCERPT_MAX).join('').trimEnd()}…` : points.join('');
 }
 

@@ -17,7 +17,8 @@ async function* play(clock: Clock, request: ProviderRequest): AsyncGenerator<Pro
   const script = readDemoScript(request.messages);
   const place = placeAfter(script, request.prefix ?? '');
   // Anything else than the rest of this very text would not be a continuation.
-  if (place === undefined) throw new ProviderError('upstream-refused', 'the demo model cannot go on from a text that is not its own');
+  if (place === undefined)
+    throw new ProviderError('upstream-refused', 'the demo model cannot go on from a text that is not its own');
   const pace = new Pace(clock, script.tokensPerSecond, request.signal);
   try {
     for (let index = place.index; index < script.tokenCount; index += 1) {
@@ -30,9 +31,13 @@ async function* play(clock: Clock, request: ProviderRequest): AsyncGenerator<Pro
   } finally {
     pace.close();
   }
-  if (script.ending === 'failure') throw new ProviderError('upstream-error', 'the demo model failed, as it was asked to');
+  if (script.ending === 'failure')
+    throw new ProviderError('upstream-error', 'the demo model failed, as it was asked to');
   // As a real model counts: what stood already was read, not written.
-  yield { type: 'usage', usage: { inputTokens: wordsOf(request) + place.index, outputTokens: script.tokenCount - place.index } };
+  yield {
+    type: 'usage',
+    usage: { inputTokens: wordsOf(request) + place.index, outputTokens: script.tokenCount - place.index },
+  };
   yield { type: 'finish', reason: 'stop' };
 }
 

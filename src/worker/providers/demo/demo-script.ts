@@ -39,7 +39,10 @@ export function readDemoScript(messages: readonly ModelMessage[]): DemoScript {
 }
 
 /** Where in the script a prefix of it ends: in which token, and how far into it. Undefined when it is no prefix. */
-export function placeAfter(script: DemoScript, prefix: string): { readonly index: number; readonly offset: number } | undefined {
+export function placeAfter(
+  script: DemoScript,
+  prefix: string,
+): { readonly index: number; readonly offset: number } | undefined {
   let start = 0;
   for (let index = 0; index < script.tokenCount; index += 1) {
     const rest = prefix.length - start;
@@ -58,7 +61,8 @@ export function textOf(content: ModelMessage['content']): string {
 }
 
 /** Anywhere in the message, so that a check may make its prompts unique. Digits are bounded: the text is a user's. */
-const COMMAND = /\b(?:count\s+(?<count>\d{1,15})|fail\s+after\s+(?<fail>\d{1,15}))\b(?:\s+at\s+(?<rate>\d{1,15}(?:\.\d{1,3})?)\s*\/\s*s\b)?/i;
+const COMMAND =
+  /\b(?:count\s+(?<count>\d{1,15})|fail\s+after\s+(?<fail>\d{1,15}))\b(?:\s+at\s+(?<rate>\d{1,15}(?:\.\d{1,3})?)\s*\/\s*s\b)?/i;
 
 /** Word by word; the words with their white space are the text again. */
 function prose(text: string): DemoScript {

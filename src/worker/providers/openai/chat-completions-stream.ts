@@ -3,7 +3,19 @@
 // an answer or a finish reason followed by a clean end of the body; anything less is `upstream-truncated`.
 // On the path of every token: one JSON.parse and one event object a token, no copies.
 import { ProviderError, type FinishReason, type ProviderEvent, type Usage } from '../../provider.ts';
-import { choiceIndex, choicesOf, contentOf, parseChunk, reasoningOf, textOf, usageAside, usageOf, type WireChoice, type WireChunk, type WireDelta } from './completion-chunk.ts';
+import {
+  choiceIndex,
+  choicesOf,
+  contentOf,
+  parseChunk,
+  reasoningOf,
+  textOf,
+  usageAside,
+  usageOf,
+  type WireChoice,
+  type WireChunk,
+  type WireDelta,
+} from './completion-chunk.ts';
 import { finishReasonOf } from './finish-reason.ts';
 import { isHeartbeat } from './heartbeat.ts';
 import { choiceFailure, failureOfText, NAMES_A_FAILURE, toldAside, toldFailure } from './told-failure.ts';
@@ -97,7 +109,10 @@ export class ChatCompletionsStream {
   #endWithoutMarker(): void {
     if (this.#over) return;
     if (this.#finish !== undefined) this.#complete(this.#finish);
-    else this.#fail(this.#sawEvent || this.#streamBytes === 0 ? truncated() : malformed('the answer is not an event stream'));
+    else
+      this.#fail(
+        this.#sawEvent || this.#streamBytes === 0 ? truncated() : malformed('the answer is not an event stream'),
+      );
   }
 
   /** @throws ProviderError */
@@ -251,7 +266,14 @@ function isEndMarker(data: string): boolean {
 /** A first chunk that only says the role. */
 function isSilent({ delta, message, text, finish_reason: finish }: WireChoice): boolean {
   const spoken: WireDelta = typeof delta === 'object' && delta !== null ? delta : { content: delta };
-  const said = spoken.content || spoken.reasoning_content || spoken.reasoning || spoken.tool_calls || spoken.function_call || message || text;
+  const said =
+    spoken.content ||
+    spoken.reasoning_content ||
+    spoken.reasoning ||
+    spoken.tool_calls ||
+    spoken.function_call ||
+    message ||
+    text;
   return !said && finishReasonOf(finish) === undefined;
 }
 

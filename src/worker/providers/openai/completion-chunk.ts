@@ -90,7 +90,11 @@ export function contentOf(value: unknown): { readonly text: string; readonly rea
 export function reasoningOf(delta: WireDelta): string {
   // In turn and without a list: this is asked for every token.
   return (
-    textOf(delta.reasoning_content) || textOf(delta.reasoning) || textOf(delta.reasoning_text) || textOf(delta.thinking) || textOf(delta.reasoning_details)
+    textOf(delta.reasoning_content) ||
+    textOf(delta.reasoning) ||
+    textOf(delta.reasoning_text) ||
+    textOf(delta.thinking) ||
+    textOf(delta.reasoning_details)
   );
 }
 
@@ -107,7 +111,7 @@ export function usageOf(value: unknown): Usage | undefined {
 /** The usage in a chunk without text, wherever the server put it: in the choice, in its delta, or in a field of the
  *  vendor's own. */
 export function usageAside(chunk: WireChunk, choice: WireChoice | undefined): Usage | undefined {
-  const inChoice = choice === undefined ? undefined : usageOf(choice['usage']) ?? nestedUsage(choice);
+  const inChoice = choice === undefined ? undefined : (usageOf(choice['usage']) ?? nestedUsage(choice));
   return inChoice ?? nestedUsage(chunk);
 }
 

@@ -13,7 +13,11 @@ export const PREFILLS: readonly Prefill[] = ['vllm', 'assistant', 'none'];
 const VLLM_FIELDS = { continue_final_message: true, add_generation_prompt: false };
 
 /** @param omitted the fields that the server has refused before */
-export function completionBody({ model, messages, prefix = '' }: Omit<ProviderRequest, 'signal'>, prefill: Prefill, omitted: ReadonlySet<OptionalField>): string {
+export function completionBody(
+  { model, messages, prefix = '' }: Omit<ProviderRequest, 'signal'>,
+  prefill: Prefill,
+  omitted: ReadonlySet<OptionalField>,
+): string {
   const told: Pick<ModelMessage, 'role' | 'content'>[] = messages.map(({ role, content }) => ({ role, content }));
   // A half of a character may stand where the model itself said one: servers refuse it like in any other message.
   const stands = wholeText(prefix);
@@ -21,6 +25,7 @@ export function completionBody({ model, messages, prefix = '' }: Omit<ProviderRe
   if (stands !== '') told.push({ role: 'assistant', content: stands });
   const fields = stands !== '' && prefill === 'vllm' ? VLLM_FIELDS : {};
   const stream = omitted.has('stream') ? {} : { stream: true };
-  const usage = omitted.has('stream') || omitted.has('stream_options') ? {} : { stream_options: { include_usage: true } };
+  const usage =
+    omitted.has('stream') || omitted.has('stream_options') ? {} : { stream_options: { include_usage: true } };
   return JSON.stringify({ model, ...stream, ...usage, messages: told, ...fields });
 }

@@ -36,7 +36,17 @@ function normalWord(word: string): string {
 const WORD_CHARS_MAX = 128;
 
 /** Words that some servers write into every chunk before the last. */
-const NOT_YET: ReadonlySet<string> = new Set(['', 'null', 'none', 'nil', 'undefined', 'unspecified', 'in_progress', 'incomplete_chunk', 'continue']);
+const NOT_YET: ReadonlySet<string> = new Set([
+  '',
+  'null',
+  'none',
+  'nil',
+  'undefined',
+  'unspecified',
+  'in_progress',
+  'incomplete_chunk',
+  'continue',
+]);
 
 const FINISH_REASONS: ReadonlyMap<unknown, FinishReason | 'failed'> = new Map([
   ['stop', 'stop'],

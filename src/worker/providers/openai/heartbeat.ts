@@ -9,4 +9,5 @@ export function isHeartbeat(name: string | undefined, data: string): boolean {
   return name !== undefined && name !== 'message' && !/^\s*[[{"]/.test(data);
 }
 
-const HEARTBEAT = /^[\s:>[("'*-]*(?:ping|pong|heart[\s_-]?beat|keep[\s_-]?alive|alive|noop|no-op|tick|processing|waiting|queued)\b[^{}]{0,80}$/i;
+const HEARTBEAT =
+  /^[\s:>[("'*-]*(?:ping|pong|heart[\s_-]?beat|keep[\s_-]?alive|alive|noop|no-op|tick|processing|waiting|queued)\b[^{}]{0,80}$/i;

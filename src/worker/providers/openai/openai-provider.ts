@@ -47,7 +47,11 @@ export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
 }
 
 // One generator, not two that delegate: every token would pay for the second.
-async function* streamAnswer(upstream: Upstream, request: ProviderRequest, prefill: Prefill): AsyncGenerator<ProviderEvent, void, undefined> {
+async function* streamAnswer(
+  upstream: Upstream,
+  request: ProviderRequest,
+  prefill: Prefill,
+): AsyncGenerator<ProviderEvent, void, undefined> {
   const { clock, limits } = upstream;
   const call = new UpstreamCall(clock, request.signal);
   const answer = new ChatCompletionsStream(limits);
@@ -89,7 +93,10 @@ async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits)
   call.expectBytesWithin(limits.drainTimeoutMs);
   let left: number = limits.drainBytesMax;
   while (left > 0) {
-    const bytes = await reader.read().then(({ value }) => value, () => undefined);
+    const bytes = await reader.read().then(
+      ({ value }) => value,
+      () => undefined,
+    );
     if (bytes === undefined) break;
     left -= bytes.length;
   }
@@ -98,7 +105,11 @@ async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits)
 
 /** Undefined at a clean end, and when the caller aborted; an error where the body broke or stalled. `isFinishing`: silence
  *  is an end as well. */
-async function readBytes(reader: Reader, call: UpstreamCall, isFinishing: boolean): Promise<Uint8Array | typeof SILENCE | ProviderError | undefined> {
+async function readBytes(
+  reader: Reader,
+  call: UpstreamCall,
+  isFinishing: boolean,
+): Promise<Uint8Array | typeof SILENCE | ProviderError | undefined> {
   try {
     const { value } = await reader.read();
     if (value !== undefined || !call.silent) return value;
@@ -113,9 +124,11 @@ const SILENCE = 'silence';
 
 function completionsUrl(baseUrl: string): string {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') throw new TypeError('the base URL of the model server is not an http URL');
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    throw new TypeError('the base URL of the model server is not an http URL');
   // fetch would refuse it at every request, with the URL in its message.
-  if (url.username !== '' || url.password !== '') throw new TypeError('the base URL of the model server carries credentials; give the key apart');
+  if (url.username !== '' || url.password !== '')
+    throw new TypeError('the base URL of the model server carries credentials; give the key apart');
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/chat/completions`;
   url.hash = '';
   return url.href;
@@ -123,10 +136,15 @@ function completionsUrl(baseUrl: string): string {
 
 function requestHeaders(apiKey: string | undefined): Headers {
   // No compression: a compressor between us and the model collects tokens before it lets them go.
-  const headers = new Headers({ 'content-type': 'application/json', accept: 'text/event-stream', 'accept-encoding': 'identity' });
+  const headers = new Headers({
+    'content-type': 'application/json',
+    accept: 'text/event-stream',
+    'accept-encoding': 'identity',
+  });
   if (apiKey === undefined) return headers;
   // Headers would throw too, with the key in its message.
-  if (!/^[\x21-\x7e]+$/.test(apiKey)) throw new TypeError('the key of the model server has characters that no header can carry');
+  if (!/^[\x21-\x7e]+$/.test(apiKey))
+    throw new TypeError('the key of the model server has characters that no header can carry');
   headers.set('authorization', `Bearer ${apiKey}`);
   return headers;
 }

@@ -17,7 +17,10 @@ export function toldFailure(name: string | undefined, event: Fields): ProviderEr
 /** The failure that one choice tells, in a field of its own or of its delta. */
 export function choiceFailure(choice: Fields): ProviderError | undefined {
   const { delta, message } = choice;
-  const error = errorField(choice) ?? (isFields(delta) ? errorField(delta) : undefined) ?? (isFields(message) ? errorField(message) : undefined);
+  const error =
+    errorField(choice) ??
+    (isFields(delta) ? errorField(delta) : undefined) ??
+    (isFields(message) ? errorField(message) : undefined);
   return error === undefined ? undefined : errorOfObject(error);
 }
 
@@ -43,7 +46,8 @@ export function isErrorText(line: string): boolean {
   return !/^[^\s:]+:/.test(line) && ERROR_WORD.test(line.slice(0, TEXT_CHARS_MAX));
 }
 
-const ERROR_WORD = /\b(?:errors?|exception|traceback|timed? ?out|unavailable|bad gateway|overloaded|failed|failure|disconnected)\b/i;
+const ERROR_WORD =
+  /\b(?:errors?|exception|traceback|timed? ?out|unavailable|bad gateway|overloaded|failed|failure|disconnected)\b/i;
 /** What of a line is looked at. */
 const TEXT_CHARS_MAX = 512;
 
@@ -61,7 +65,11 @@ function errorField(fields: Fields): unknown {
 
 /** `{"error": {"code": 0, "message": "success"}}` */
 function saysOk({ code, message }: Fields): boolean {
-  return (code === 0 || code === '0' || code === 200 || code === null || code === undefined) && typeof message === 'string' && GOOD_WORD.test(message);
+  return (
+    (code === 0 || code === '0' || code === 200 || code === null || code === undefined) &&
+    typeof message === 'string' &&
+    GOOD_WORD.test(message)
+  );
 }
 
 /** `{"base_resp": {"status_code": 1004}}`: one level down a status counts only under these two names. */
@@ -73,7 +81,17 @@ function vendorStatus(fields: Fields): unknown {
 /** An event without choices that is an error by itself. */
 function bareFailure(event: Fields): ProviderError | undefined {
   const code = firstOf(event, ['code', 'error_code', 'errorCode', 'errcode', 'err_code', 'status_code', 'statusCode']);
-  const message = firstOf(event, ['message', 'msg', 'detail', 'error_message', 'errorMessage', 'error_msg', 'errmsg', 'err_msg', 'title']);
+  const message = firstOf(event, [
+    'message',
+    'msg',
+    'detail',
+    'error_message',
+    'errorMessage',
+    'error_msg',
+    'errmsg',
+    'err_msg',
+    'title',
+  ]);
   const hasMessage = typeof message === 'string' && message !== '' && !GOOD_WORD.test(message);
   const isFailure =
     (isBadCode(code) && (hasMessage || typeof code === 'number')) ||
@@ -84,7 +102,11 @@ function bareFailure(event: Fields): ProviderError | undefined {
     isFullList(event['detail']) ||
     isFields(event['fault']) ||
     // A message and nothing that says what it is: gateways answer so. With a type or a status it may be a note.
-    (hasMessage && event['type'] === undefined && event['status'] === undefined && event['event'] === undefined && !isGoodCode(code));
+    (hasMessage &&
+      event['type'] === undefined &&
+      event['status'] === undefined &&
+      event['event'] === undefined &&
+      !isGoodCode(code));
   return isFailure ? errorOfObject(event) : undefined;
 }
 
@@ -96,12 +118,18 @@ function isBadCode(code: unknown): boolean {
 }
 
 function isGoodCode(code: unknown): boolean {
-  return (typeof code === 'number' && !isBadCode(code)) || (typeof code === 'string' && (GOOD_WORD.test(code) || /^(?:0+|2\d\d)$/.test(code)));
+  return (
+    (typeof code === 'number' && !isBadCode(code)) ||
+    (typeof code === 'string' && (GOOD_WORD.test(code) || /^(?:0+|2\d\d)$/.test(code)))
+  );
 }
 
 function isBadStatus(status: unknown): boolean {
   if (typeof status === 'number') return status >= 400;
-  return typeof status === 'string' && (/^(?:error|fail(?:ed|ure)?|aborted|cancell?ed)$/i.test(status) || /^[45]\d\d$/.test(status));
+  return (
+    typeof status === 'string' &&
+    (/^(?:error|fail(?:ed|ure)?|aborted|cancell?ed)$/i.test(status) || /^[45]\d\d$/.test(status))
+  );
 }
 
 function isFullList(value: unknown): boolean {

@@ -53,7 +53,8 @@ export class ToolCallDeltas {
   /** Takes `delta.tool_calls`, and adds to `events` what may leave. @throws ProviderError */
   read(toolCalls: unknown, events: ToolCallEvent[]): void {
     const list: readonly unknown[] = Array.isArray(toolCalls) ? toolCalls : [toolCalls];
-    if (!Array.isArray(toolCalls) && !isCallAlone(toolCalls)) throw malformed('the tool calls of a chunk are not a list');
+    if (!Array.isArray(toolCalls) && !isCallAlone(toolCalls))
+      throw malformed('the tool calls of a chunk are not a list');
     list.forEach((wire, position) => {
       // Entries of one list are different calls, whatever else they leave out.
       this.#take(readPiece(wire, list.length > 1 ? position : undefined), true, events);
@@ -75,7 +76,8 @@ export class ToolCallDeltas {
   #take(piece: Piece, hasId: boolean, events: ToolCallEvent[]): void {
     const found = this.#find(piece);
     const call = found ?? this.#open(hasId);
-    const isRepeated = found !== undefined && piece.text === call.text && piece.text.length > 1 && isWholeJson(piece.text);
+    const isRepeated =
+      found !== undefined && piece.text === call.text && piece.text.length > 1 && isWholeJson(piece.text);
     call.id ??= piece.id;
     call.name ??= piece.name;
     if (piece.id !== undefined) this.#byId.set(piece.id, call);
@@ -118,7 +120,11 @@ export class ToolCallDeltas {
       if (call.held !== '') events.push({ type: 'tool-call', index, argumentsText: this.#takeHeld(call) });
       return;
     }
-    for (let next = this.#calls[this.#released]; next !== undefined && isKnown(next); next = this.#calls[this.#released]) {
+    for (
+      let next = this.#calls[this.#released];
+      next !== undefined && isKnown(next);
+      next = this.#calls[this.#released]
+    ) {
       events.push(this.#firstEvent(this.#released, next));
       this.#released += 1;
     }
@@ -126,7 +132,13 @@ export class ToolCallDeltas {
 
   #firstEvent(index: number, call: Call): ToolCallEvent {
     const { id, name } = call;
-    return { type: 'tool-call', index, ...(id !== undefined && { id }), ...(name !== undefined && { name }), argumentsText: this.#takeHeld(call) };
+    return {
+      type: 'tool-call',
+      index,
+      ...(id !== undefined && { id }),
+      ...(name !== undefined && { name }),
+      argumentsText: this.#takeHeld(call),
+    };
   }
 
   #takeHeld(call: Call): string {
@@ -182,7 +194,12 @@ function readPiece(value: unknown, position: number | undefined): Piece {
   if (typeof value !== 'object' || value === null) throw malformed('a tool call is not an object');
   const wire: WireToolCall = value;
   const body: WireToolCall = typeof wire.function === 'object' && wire.function !== null ? wire.function : wire;
-  return { index: numberOf(wire.index) ?? position, id: nonEmptyString(typeof wire.id === 'number' ? String(wire.id) : wire.id), name: nonEmptyString(body.name), text: argumentsOf(body.arguments) };
+  return {
+    index: numberOf(wire.index) ?? position,
+    id: nonEmptyString(typeof wire.id === 'number' ? String(wire.id) : wire.id),
+    name: nonEmptyString(body.name),
+    text: argumentsOf(body.arguments),
+  };
 }
 
 /** @throws ProviderError */

@@ -44,7 +44,7 @@ export async function openEventStream(
   const { clock, limits } = upstream;
   const startedAt = clock.mono();
   const omitted = new Set(upstream.omitted);
-  for (let attempts = 1; ; ) {
+  for (let attempts = 1; ;) {
     call.expectBytesWithin(limits.firstByteTimeoutMs);
     const attempt = await attemptOnce(upstream, requestBody(omitted), call);
     if (attempt.type === 'open') {
@@ -61,7 +61,9 @@ export async function openEventStream(
       continue;
     }
     const elapsedMs = clock.mono() - startedAt;
-    const waitMs = again ? retryDelayMs({ attempts, elapsedMs, retryAfterMs, dice: upstream.random() }, limits) : undefined;
+    const waitMs = again
+      ? retryDelayMs({ attempts, elapsedMs, retryAfterMs, dice: upstream.random() }, limits)
+      : undefined;
     if (waitMs === undefined) throw error;
     await delay(clock, waitMs, call.signal);
     attempts += 1;
@@ -80,7 +82,8 @@ async function attemptOnce(upstream: Upstream, requestBody: string, call: Upstre
   }
   if (!response.ok) return refusal(response, upstream, call);
   const { body } = response;
-  if (body === null) return { type: 'failed', error: malformed('the answer of the model server has no body'), again: false };
+  if (body === null)
+    return { type: 'failed', error: malformed('the answer of the model server has no body'), again: false };
   return { type: 'open', body };
 }
 

@@ -10,11 +10,17 @@ export type OptionalField = (typeof OPTIONAL_FIELDS)[number];
 /** The field that a refused request may be sent again without; undefined: the refusal has another reason.
  *  @param said the body of the refusal, as far as it was read
  *  @param omitted what the request went without already */
-export function refusedField(status: number, said: string, omitted: ReadonlySet<OptionalField>): OptionalField | undefined {
+export function refusedField(
+  status: number,
+  said: string,
+  omitted: ReadonlySet<OptionalField>,
+): OptionalField | undefined {
   if (!MAY_MEAN_A_FIELD.has(status)) return undefined;
   const named = OPTIONAL_FIELDS.find((field) => !omitted.has(field) && NAMES[field].test(said) && REFUSES.test(said));
   // A server that names no field can only mean one that not every server knows.
-  return named ?? (status < 500 && !omitted.has('stream_options') && UNKNOWN_FIELD.test(said) ? 'stream_options' : undefined);
+  return (
+    named ?? (status < 500 && !omitted.has('stream_options') && UNKNOWN_FIELD.test(said) ? 'stream_options' : undefined)
+  );
 }
 
 /** Some servers fail over a field that they do not know. */
@@ -25,6 +31,8 @@ const NAMES: Readonly<Record<OptionalField, RegExp>> = {
   stream: /\bstream(?:ing|ed)?\b(?!_)/i,
 };
 
-const REFUSES = /unknown|unrecogni[sz]ed|unexpected|un-?supported|not (?:be )?(?:supported|allowed|permitted|known|recogni[sz]ed|implemented|available|enabled)|n't support|no such|extra|additional|invalid|forbidden|only|can ?not|must (?:not )?be|disabled|does not exist|not a valid/i;
+const REFUSES =
+  /unknown|unrecogni[sz]ed|unexpected|un-?supported|not (?:be )?(?:supported|allowed|permitted|known|recogni[sz]ed|implemented|available|enabled)|n't support|no such|extra|additional|invalid|forbidden|only|can ?not|must (?:not )?be|disabled|does not exist|not a valid/i;
 
-const UNKNOWN_FIELD = /(?:unknown|unrecogni[sz]ed|unexpected|un-?supported|extra|additional|undeclared)[\s\w'"`-]{0,24}(?:fields?|param(?:eter)?s?|arguments?|propert(?:y|ies)|inputs?|keys?|keywords?|options?)\b/i;
+const UNKNOWN_FIELD =
+  /(?:unknown|unrecogni[sz]ed|unexpected|un-?supported|extra|additional|undeclared)[\s\w'"`-]{0,24}(?:fields?|param(?:eter)?s?|arguments?|propert(?:y|ies)|inputs?|keys?|keywords?|options?)\b/i;

@@ -6,12 +6,35 @@ import { ProviderError, type ProviderErrorCode } from '../../provider.ts';
 
 /** Error codes and types that OpenAI-compatible servers use. A list, since an unknown word could be a secret. */
 const KNOWN_WORDS: ReadonlySet<string> = new Set([
-  'authentication_error', 'billing_hard_limit_reached', 'content_filter', 'content_policy_violation',
-  'context_length_exceeded', 'engine_overloaded', 'exceed_context_size_error', 'insufficient_quota',
-  'internal_server_error', 'invalid_api_key', 'invalid_prompt', 'invalid_request_error', 'model_not_found',
-  'not_found_error', 'overloaded_error', 'permission_error', 'rate_limit_error', 'rate_limit_exceeded',
-  'server_error', 'service_unavailable', 'timeout_error', 'tokens', 'unsupported_model', 'unsupported_parameter',
-  'unsupported_value', 'BadRequestError', 'InternalServerError', 'NotFoundError', 'RateLimitError',
+  'authentication_error',
+  'billing_hard_limit_reached',
+  'content_filter',
+  'content_policy_violation',
+  'context_length_exceeded',
+  'engine_overloaded',
+  'exceed_context_size_error',
+  'insufficient_quota',
+  'internal_server_error',
+  'invalid_api_key',
+  'invalid_prompt',
+  'invalid_request_error',
+  'model_not_found',
+  'not_found_error',
+  'overloaded_error',
+  'permission_error',
+  'rate_limit_error',
+  'rate_limit_exceeded',
+  'server_error',
+  'service_unavailable',
+  'timeout_error',
+  'tokens',
+  'unsupported_model',
+  'unsupported_parameter',
+  'unsupported_value',
+  'BadRequestError',
+  'InternalServerError',
+  'NotFoundError',
+  'RateLimitError',
 ]);
 
 /** An answer with an error status; `error`: the error object in its body, if it has one. */
@@ -24,16 +47,30 @@ export function errorOfStatus(status: number, error?: unknown): ProviderError {
  *  an HTTP status; else the words that it uses. */
 export function errorOfObject(error: unknown): ProviderError {
   const status = statusIn(error);
-  return status === undefined ? described(codeOfWords(error), [errorWord(error)], OPERATOR_WORDS.has(errorWord(error) ?? '')) : errorOfStatus(status, error);
+  return status === undefined
+    ? described(codeOfWords(error), [errorWord(error)], OPERATOR_WORDS.has(errorWord(error) ?? ''))
+    : errorOfStatus(status, error);
 }
 
 /** A key, an address or a name of a model that the server does not take: no prompt of a user changes that. */
 const OPERATOR_STATUSES: ReadonlySet<number> = new Set([401, 403, 404, 405, 407]);
-const OPERATOR_WORDS: ReadonlySet<string> = new Set(['authentication_error', 'invalid_api_key', 'model_not_found', 'not_found_error', 'permission_error', 'unsupported_model', 'NotFoundError']);
+const OPERATOR_WORDS: ReadonlySet<string> = new Set([
+  'authentication_error',
+  'invalid_api_key',
+  'model_not_found',
+  'not_found_error',
+  'permission_error',
+  'unsupported_model',
+  'NotFoundError',
+]);
 const FOR_THE_OPERATOR = ': whoever runs this service must look at it';
 
 /** @param isForOperator another prompt would fail likewise, until the operator does something */
-function described(code: keyof typeof WHAT_HAPPENED, details: readonly (string | undefined)[], isForOperator: boolean): ProviderError {
+function described(
+  code: keyof typeof WHAT_HAPPENED,
+  details: readonly (string | undefined)[],
+  isForOperator: boolean,
+): ProviderError {
   const detail = details.filter((one) => one !== undefined).join(', ');
   const suffix = isForOperator || code === 'upstream-quota-spent' ? FOR_THE_OPERATOR : '';
   return new ProviderError(code, WHAT_HAPPENED[code] + suffix, detail === '' ? {} : { detail });
@@ -43,7 +80,11 @@ function described(code: keyof typeof WHAT_HAPPENED, details: readonly (string |
 export function errorOfConnecting(error: unknown): ProviderError {
   const code = systemCode(error);
   // fetch has no code for what it forbids itself: a redirect, a blocked port. Asking again would change nothing.
-  if (code === undefined) return new ProviderError('upstream-refused', `the model server redirects, or its address may not be used${FOR_THE_OPERATOR}`);
+  if (code === undefined)
+    return new ProviderError(
+      'upstream-refused',
+      `the model server redirects, or its address may not be used${FOR_THE_OPERATOR}`,
+    );
   if (code.startsWith('HPE_')) return malformed(`the model server does not speak HTTP${FOR_THE_OPERATOR}`, code);
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return timedOut();
   return new ProviderError('upstream-unreachable', 'the model server cannot be reached', { detail: code });
@@ -52,7 +93,8 @@ export function errorOfConnecting(error: unknown): ProviderError {
 /** The body broke while it was read. */
 export function errorOfReading(error: unknown): ProviderError {
   const code = systemCode(error);
-  if (code !== undefined && /^(?:HPE_|Z_)/.test(code)) return malformed("the model server's answer cannot be decoded", code);
+  if (code !== undefined && /^(?:HPE_|Z_)/.test(code))
+    return malformed("the model server's answer cannot be decoded", code);
   if (code === 'UND_ERR_BODY_TIMEOUT') return timedOut();
   return truncated(code);
 }
@@ -62,7 +104,9 @@ export function timedOut(): ProviderError {
 }
 
 export function truncated(code?: string): ProviderError {
-  return new ProviderError('upstream-truncated', "the model server's answer broke off before its end", { detail: code });
+  return new ProviderError('upstream-truncated', "the model server's answer broke off before its end", {
+    detail: code,
+  });
 }
 
 /** It said that it had ended, and nothing else. */
@@ -88,7 +132,9 @@ export function errorIn(json: unknown): unknown {
 /** What kind of error it says it is, if that is a word known here. */
 function errorWord(error: unknown): string | undefined {
   if (!isObject(error)) return undefined;
-  return [error['code'], error['type']].find((word): word is string => typeof word === 'string' && KNOWN_WORDS.has(word));
+  return [error['code'], error['type']].find(
+    (word): word is string => typeof word === 'string' && KNOWN_WORDS.has(word),
+  );
 }
 
 const WHAT_HAPPENED = {
@@ -110,7 +156,10 @@ function codeOfStatus(status: number): ToldCode {
 const CODES_BY_WORD: readonly (readonly [RegExp, ToldCode])[] = [
   [/rate_?limit|too_?many_?requests|throttl|resource_?exhausted/i, 'upstream-rate-limited'],
   [/overload|unavailable|internal|server_?error|time_?out|gateway/i, 'upstream-error'],
-  [/invalid|context_(?:length|size|window)|exceed_context|authentication|permission|forbidden|unauthor|not_?found|unsupported|bad_?request|content_?(?:filter|policy)|moderation|safety/i, 'upstream-refused'],
+  [
+    /invalid|context_(?:length|size|window)|exceed_context|authentication|permission|forbidden|unauthor|not_?found|unsupported|bad_?request|content_?(?:filter|policy)|moderation|safety/i,
+    'upstream-refused',
+  ],
 ];
 
 function codeOfWords(error: unknown): ToldCode {
@@ -134,21 +183,31 @@ function isQuotaSpent(status: number | undefined, error: unknown): boolean {
 const WORD_CHARS_MAX = 128;
 const MESSAGE_CHARS_MAX = 512;
 
-const QUOTA_WORD = /insufficient_?(?:\w+_)?(?:quota|balance|credits?|funds?)|quota_?(?:is_)?(?:exceeded|exhausted|spent)|billing|arrear|payment_?required|(?:credit|balance)s?_?(?:exhausted|depleted|too_low)|out_of_credits?/i;
-const QUOTA_SENTENCE = /exceeded your (?:current |monthly )?quota|insufficient (?:quota|balance|credits?|funds)|(?:credit|balance)\w* (?:is |are )?(?:too low|exhausted|depleted|used up|insufficient)|quota (?:is |has been )?(?:spent|used up|exhausted)|billing/i;
+const QUOTA_WORD =
+  /insufficient_?(?:\w+_)?(?:quota|balance|credits?|funds?)|quota_?(?:is_)?(?:exceeded|exhausted|spent)|billing|arrear|payment_?required|(?:credit|balance)s?_?(?:exhausted|depleted|too_low)|out_of_credits?/i;
+const QUOTA_SENTENCE =
+  /exceeded your (?:current |monthly )?quota|insufficient (?:quota|balance|credits?|funds)|(?:credit|balance)\w* (?:is |are )?(?:too low|exhausted|depleted|used up|insufficient)|quota (?:is |has been )?(?:spent|used up|exhausted)|billing/i;
 const LIMIT_SENTENCE = /per[ _-]?(?:second|minute|hour|day)|rate[ _-]?limit|retry (?:in|after)/i;
 
 /** What an error calls itself. */
 function wordsOf(error: unknown): string[] {
   if (typeof error === 'string') return /^[\w.-]{1,64}$/.test(error) ? [error] : [];
   if (!isObject(error)) return [];
-  return [error['code'], error['type'], error['status'], error['reason']].filter((word): word is string => typeof word === 'string' && word.length <= WORD_CHARS_MAX);
+  return [error['code'], error['type'], error['status'], error['reason']].filter(
+    (word): word is string => typeof word === 'string' && word.length <= WORD_CHARS_MAX,
+  );
 }
 
 /** A status of HTTP, as a number or as text. */
 function statusIn(error: unknown): number | undefined {
   if (!isObject(error)) return undefined;
-  for (const value of [error['code'], error['status'], error['status_code'], error['statusCode'], error['http_status']]) {
+  for (const value of [
+    error['code'],
+    error['status'],
+    error['status_code'],
+    error['statusCode'],
+    error['http_status'],
+  ]) {
     const status = typeof value === 'string' && /^[45]\d\d$/.test(value) ? Number(value) : value;
     if (typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599) return status;
   }
