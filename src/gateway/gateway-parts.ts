@@ -14,7 +14,7 @@ import { UserLimits } from '../session/stores/user-limits.ts';
 import { TopicHub } from '../stream/topic-hub.ts';
 import { Admission } from './limits/admission.ts';
 import { LastRequests } from './http/answer-order.ts';
-import { Audience } from './watch/presence-reporter.ts';
+import { PresenceReporter } from './watch/presence-reporter.ts';
 import { Credentials } from './auth/credentials.ts';
 import type { FetchKeys } from './auth/remote-jwk-set.ts';
 import { StreamCookie } from './auth/stream-cookie.ts';
@@ -70,11 +70,11 @@ export function buildParts(deps: PartsDeps) {
   const silentPeers = new SilentPeers({ connections, clock, triesMax: config.silentTriesMax, onError: onDefect });
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
   const metrics = new Metrics(connections, deps.metrics ?? {});
-  const audience = new Audience({ broker, log, clock, onError: onDefect });
+  const presenceReporter = new PresenceReporter({ broker, log, clock, onError: onDefect });
   const hub = new TopicHub({
     broker,
     clock,
-    observer: audience,
+    observer: presenceReporter,
     onError: onDefect,
     onLatency: (ms) => metrics.onLatency(ms),
     onQueued: (topic) => queueWatch.watch(sessionOf(topic)),
@@ -113,7 +113,7 @@ export function buildParts(deps: PartsDeps) {
     cancelWatch.close();
     queueWatch.close();
     hub.close();
-    audience.close();
+    presenceReporter.close();
     metrics.close();
   };
   return {

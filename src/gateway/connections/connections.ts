@@ -12,7 +12,7 @@ export interface Connection {
   /** Once a second. */
   onPulse(): void;
   /** Says `reconnect` and ends. */
-  sendAway(afterMs: number): void;
+  askToReconnect(afterMs: number): void;
   /** At once, whatever is still buffered. */
   destroy(): void;
 }

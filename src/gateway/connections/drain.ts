@@ -42,7 +42,9 @@ export class Drain {
     readiness.startDraining();
     const gone = connections.emptied();
     const open = connections.all();
-    const timers = spread(open, windowMs, { clock, random }, (connection) => connection.sendAway(afterMs(random)));
+    const timers = spread(open, windowMs, { clock, random }, (connection) =>
+      connection.askToReconnect(afterMs(random)),
+    );
     const emptied = new AbortController();
     const deadline = delay(clock, deadlineMs, emptied.signal).then(() => connections.destroyAll());
     await gone;

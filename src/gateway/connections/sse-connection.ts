@@ -112,7 +112,7 @@ export class SseConnection implements EventSink, Connection {
     if (this.bufferedBytes === 0) this.write(SSE_HEARTBEAT);
   }
 
-  sendAway(afterMs: number): void {
+  askToReconnect(afterMs: number): void {
     this.write(sseEncoder.encodeControl({ type: 'reconnect', afterMs }));
     this.end();
   }

@@ -41,7 +41,7 @@ export class OutageWatch {
     // Those that come meanwhile are given as long.
     this.#since = now;
     spread(connections.all(), OUTAGE_WINDOW_MS, { clock, random }, (connection) => {
-      if (this.#isAway()) connection.sendAway(Math.floor(RECONNECT_AFTER_MS * (1 + random())));
+      if (this.#isAway()) connection.askToReconnect(Math.floor(RECONNECT_AFTER_MS * (1 + random())));
     });
   }
 

@@ -18,20 +18,20 @@ interface FollowedChat {
   isGuarded: boolean;
 }
 
-export interface AudienceDeps {
+export interface PresenceReporterDeps {
   readonly broker: Broker;
   readonly log: CommandLog;
   readonly clock: Clock;
   readonly onError: (error: unknown) => void;
 }
 
-export class Audience implements FeedObserver {
-  readonly #deps: AudienceDeps;
+export class PresenceReporter implements FeedObserver {
+  readonly #deps: PresenceReporterDeps;
   /** One for each feed of the hub. */
   readonly #chats = new Map<LiteTopicName, FollowedChat>();
   #timer: Timer | undefined;
 
-  constructor(deps: AudienceDeps) {
+  constructor(deps: PresenceReporterDeps) {
     this.#deps = deps;
   }
 

@@ -124,7 +124,7 @@ export class SocketSession implements Connection {
     this.#connection.onPulse();
   }
 
-  sendAway(afterMs: number): void {
+  askToReconnect(afterMs: number): void {
     const told = { type: 'event', event: 'reconnect', data: { afterMs } };
     if (this.#following.size === 0) this.reply(told);
     for (const sessionId of this.#following.keys()) this.reply({ ...told, sessionId });
