@@ -159,7 +159,7 @@ export class Worker {
       const onError = (error: unknown): void =>
         this.#report(error, 'the asker of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });
       return await whileAsked({ ...deps, onError }, ref, request.runId, () =>
-        executeRun(deps, ref, request.runId, this.#released.signal, delivery.lost),
+        executeRun(deps, ref, request.runId, { handedOver: this.#released.signal, lost: delivery.lost }),
       );
     } catch (error) {
       if (isSessionError(error, 'not-found')) return 'gone';

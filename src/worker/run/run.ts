@@ -6,31 +6,30 @@ import { findRefusal } from '../../session/agent-limits.ts';
 import { ANSWER_CHARS_MAX, AnswerBuilder } from '../../session/events/answer-builder.ts';
 import { judgeAttempts, type AttemptVerdict } from '../../session/commands/attempts.ts';
 import type { RunError, RunTerminal, RunUsage } from '../../session/events/chat-event.ts';
-import { decodeEvent } from '../../session/events/chat-event.ts';
 import { findRun } from '../../session/commands/command-state.ts';
 import { isSessionError } from '../../session/errors.ts';
-import { endRun, readRun, UNWATCHED } from '../../session/commands/run-ending.ts';
+import { endRun, readRun } from '../../session/commands/run-ending.ts';
 import type { GoneRun } from '../../session/commands/run-figures.ts';
 import type { Runs } from '../../session/runs.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
 import { chatTopic } from '../../session/topic-names.ts';
 import type { WorkSpan } from '../../base/tracing.ts';
-import { modelOf, RUN_MS_MAX, unwatchedLimit } from '../agent.ts';
+import { modelOf } from '../agent.ts';
 import { AgentError, isAgentError } from '../agent-error.ts';
 import { readConversation } from '../conversation/conversation.ts';
 import { persist } from '../persist.ts';
-import type { PresenceWatch } from '../watch/presence-watch.ts';
 import { ProviderError, type FinishReason, type ProviderEvent } from '../provider.ts';
 import { RunMeter } from './run-meter.ts';
 import { inRunSpan, noteEnd } from './run-span.ts';
 import { BrokenSeamError, Seam } from './seam.ts';
+import { endingOf, STOP_RULES, type StopReason, type StreamEnd } from './stop-reason.ts';
+import { watchStopSources, type RunSignals, type StopSourceDeps } from './stop-sources.ts';
 import { takeFence, type FencedRun, type FenceDeps } from './take-fence.ts';
 import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
 
 /** `agent`: whose requests this one was among. */
-export interface RunDeps extends FenceDeps {
+export interface RunDeps extends FenceDeps, StopSourceDeps {
   readonly runs: Runs;
-  readonly presence: PresenceWatch;
   /** An answer goes on behind this many UTF-16 code units, which nobody had to make again. */
   readonly onContinued: (chars: number) => void;
   /** The model server failed the run, or what lies before it. */
@@ -43,17 +42,16 @@ export interface RunDeps extends FenceDeps {
  *  worker was told to stop; the run goes on elsewhere. */
 export type RunOutcome = RunTerminal['type'] | 'gone' | 'lost' | 'released';
 
-/** Why a run's upstream was aborted. */
-type Stop =
-  | { readonly why: 'cancelled'; readonly by: string; readonly reason?: string }
-  | { readonly why: 'overdue' }
-  | { readonly why: 'gone' }
-  | { readonly why: 'lost'; readonly isRefused?: boolean }
-  | { readonly why: 'released' };
-
 const ATTEMPT_FAILURES: Readonly<Record<Exclude<AttemptVerdict, 'go-on'>, string>> = {
   'worker-lost': 'every worker of this run was lost',
   'worker-blocked': 'the code of this run blocked its workers for longer than their lease',
+};
+
+/** A model that sends a token now and then never reaches the time limit of a silent upstream. */
+const RUN_TOO_LONG: RunError = {
+  code: 'run-too-long',
+  message: 'the answer took longer than its agent may take',
+  retryable: false,
 };
 
 type HeldRun = FencedRun & { readonly span: WorkSpan };
@@ -61,66 +59,48 @@ type HeldRun = FencedRun & { readonly span: WorkSpan };
 /** `unjoinable`: what the model went on with does not follow what stands; nothing of it was written. */
 type AttemptOutcome = RunOutcome | 'unjoinable';
 
-/** `released` aborts when this worker must let go of its runs; `lost` when the lease was given to another.
- *  @throws BrokerError where the log itself fails */
+/** @throws BrokerError where the log itself fails */
 export async function executeRun(
   deps: RunDeps,
   ref: SessionRef,
   runId: string,
-  released: AbortSignal,
-  lost: AbortSignal,
+  signals: RunSignals,
 ): Promise<RunOutcome> {
-  let outcome = await attemptRun(deps, ref, runId, released, lost);
-  while (outcome === 'unjoinable') outcome = await attemptRun(beginningAnew(deps), ref, runId, released, lost);
+  let outcome = await attemptRun(deps, ref, runId, signals);
+  while (outcome === 'unjoinable') outcome = await attemptRun(restarting(deps), ref, runId, signals);
   return outcome;
 }
 
-/** Whose agent asks no model to go on. */
-function beginningAnew(deps: RunDeps): RunDeps {
+/** The agent that retains nothing of an earlier answer, so that no model has to continue one. */
+function restarting(deps: RunDeps): RunDeps {
   return { ...deps, agent: { ...deps.agent, takeover: 'restart' } };
 }
 
-async function attemptRun(
-  deps: RunDeps,
-  ref: SessionRef,
-  runId: string,
-  released: AbortSignal,
-  lost: AbortSignal,
-): Promise<AttemptOutcome> {
-  const held = await takeFence(deps, ref, runId, AbortSignal.any([released, lost]));
+async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, signals: RunSignals): Promise<AttemptOutcome> {
+  const { handedOver, lost } = signals;
+  const held = await takeFence(deps, ref, runId, AbortSignal.any([handedOver, lost]));
   if (held === 'cancelling') return (await deps.runs.endCancelled(ref, runId)) ? 'run.cancelled' : 'gone';
   if (held === 'gone') return 'gone';
   if (held === 'released') return lost.aborted ? 'lost' : 'released';
-  return inRunSpan(deps.clock, held, (span) => answerRun(deps, { ...held, span }, released, lost));
+  return inRunSpan(deps.clock, held, (span) => answerRun(deps, { ...held, span }, signals));
 }
 
-async function answerRun(
-  deps: RunDeps,
-  held: HeldRun,
-  released: AbortSignal,
-  lost: AbortSignal,
-): Promise<AttemptOutcome> {
-  const {
-    ref,
-    run: { runId },
-  } = held;
+async function answerRun(deps: RunDeps, held: HeldRun, signals: RunSignals): Promise<AttemptOutcome> {
+  const { ref, run } = held;
   const answer = new AnswerBuilder();
-  await readRun(deps.broker, ref, held.epoch, held.run, held.fence + 1, answer);
+  await readRun(deps.broker, ref, held.epoch, run, held.fence + 1, answer);
   const { agent } = deps;
   const fail = async (code: string, message: string, retryable: boolean): Promise<RunOutcome> =>
-    finish(
-      deps,
-      held,
+    finish(deps, held, {
       answer,
-      1,
-      { type: 'run.failed', runId, error: { code, message, retryable }, endedAt: held.now() },
-      AbortSignal.any([released, lost]),
-    );
-  const verdict = judgeAttempts(held.run, agent.attemptsMax);
+      seq: 1,
+      terminal: { type: 'run.failed', runId: run.runId, error: { code, message, retryable }, endedAt: held.now() },
+      until: AbortSignal.any([signals.handedOver, signals.lost]),
+    });
+  const verdict = judgeAttempts(run, agent.attemptsMax);
   if (verdict !== 'go-on') return fail(verdict, ATTEMPT_FAILURES[verdict], verdict === 'worker-lost');
-  if (held.run.attempt > 1 && agent.takeover === 'fail')
-    return fail('worker-lost', 'the worker of this run was lost', true);
-  return new ActiveRun(deps, held, answer).generate(released, lost);
+  if (run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
+  return new ActiveRun(deps, held, answer).generate(signals);
 }
 
 class ActiveRun {
@@ -130,11 +110,12 @@ class ActiveRun {
   readonly #writer: TokenWriter;
   readonly #meter: RunMeter;
   readonly #upstream = new AbortController();
-  /** The run is another's now, or will be. */
-  readonly #letGo = new AbortController();
+  /** Aborts once another worker may have the run: an append that the log cannot take is then not tried again. */
+  readonly #abandoned = new AbortController();
   /** Until the model has gone on from what stands. */
   #seam: Seam | undefined;
-  #stop: Stop | undefined;
+  /** The first reason to stop. */
+  #stop: StopReason | undefined;
   /** As the provider told it, if it did. */
   #usage: RunUsage | undefined;
 
@@ -152,60 +133,36 @@ class ActiveRun {
       answerId: run.answerId,
       charsMax: deps.agent.answerCharsMax ?? ANSWER_CHARS_MAX,
     };
-    this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#letGo.signal, () =>
-      this.#abort({ why: 'lost', isRefused: true }),
+    this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#abandoned.signal, () =>
+      this.#abort({ why: 'refused' }),
     );
   }
 
-  async generate(released: AbortSignal, lost: AbortSignal): Promise<AttemptOutcome> {
-    const release = (): void => this.#abort({ why: 'released' });
-    const lose = (): void => this.#abort({ why: 'lost' });
-    released.addEventListener('abort', release, { once: true });
-    lost.addEventListener('abort', lose, { once: true });
-    if (released.aborted) release();
-    if (lost.aborted) lose();
-    const watch = new AbortController();
-    const watching = this.#watchChat(watch.signal);
-    const forget = this.#watchPresence();
-    const { clock, agent } = this.#deps;
-    // Of this attempt: a run must not end because its workers were away.
-    const overdue = clock.after(agent.runMsMax ?? RUN_MS_MAX, () => this.#abort({ why: 'overdue' }));
+  async generate(signals: RunSignals): Promise<AttemptOutcome> {
+    const endWatching = watchStopSources(this.#deps, this.#held, signals, (reason) => this.#abort(reason));
     try {
       return await this.#generate();
     } finally {
-      overdue.cancel();
-      forget();
-      watch.abort();
-      released.removeEventListener('abort', release);
-      lost.removeEventListener('abort', lose);
-      await watching;
+      await endWatching();
     }
   }
 
   async #generate(): Promise<AttemptOutcome> {
-    const terminal = await this.#streamAnswer();
-    let refused: RunOutcome | undefined;
-    try {
-      await this.#writer.settled();
-    } catch (error) {
-      refused = this.#refused(error);
+    const streamed = await this.#streamAnswer();
+    const isRefused = await this.#isRefused();
+    const ending = endingOf(streamEndOf(streamed), this.#stop?.why, isRefused);
+    switch (ending.act) {
+      case 'restart':
+        return 'unjoinable';
+      case 'finish':
+        return this.#finish(
+          typeof streamed === 'object' && ending.terminal === 'streamed' ? streamed : this.#stopTerminal(),
+        );
+      case 'check-chat':
+        return (await this.#isChatGone()) ? this.#gone() : 'lost';
+      case 'leave':
+        return ending.outcome === 'gone' ? this.#gone() : ending.outcome;
     }
-    const stop = this.#stop;
-    if (refused !== undefined) return stop?.why === 'gone' || (await this.#isChatGone()) ? this.#gone() : refused;
-    if (terminal === 'unjoinable') return stop === undefined ? terminal : this.#stopped(stop);
-    // A completion that was already on its way wins over a Stop; nothing else does.
-    if (terminal !== undefined && (terminal.type === 'run.completed' || stop === undefined))
-      return this.#finish(terminal);
-    return stop === undefined ? 'lost' : this.#stopped(stop);
-  }
-
-  async #stopped(stop: Stop): Promise<RunOutcome> {
-    if (stop.why === 'overdue') return this.#finish(this.#overdue());
-    if (stop.why === 'cancelled') return this.#finish(this.#cancelled(stop.by, stop.reason));
-    // A refused append may come before the word that the chat is gone.
-    if (stop.why === 'gone' || (stop.why === 'lost' && stop.isRefused === true && (await this.#isChatGone())))
-      return this.#gone();
-    return stop.why;
   }
 
   #gone(): RunOutcome {
@@ -287,17 +244,6 @@ class ActiveRun {
     this.#writer.push(event);
   }
 
-  #cancelled(by: string, reason: string | undefined): RunTerminal {
-    const why = reason === undefined ? { by } : { by, reason };
-    return { type: 'run.cancelled', runId: this.#held.run.runId, ...why, ...this.#meter.tally() };
-  }
-
-  /** A model that says a word now and then is never silent for long enough to be given up for that. */
-  #overdue(): RunTerminal {
-    const error = { code: 'run-too-long', message: 'the answer took longer than its agent may take', retryable: false };
-    return { type: 'run.failed', runId: this.#held.run.runId, error, ...this.#meter.tally() };
-  }
-
   /** What the model says first, behind what stands. @throws BrokenSeamError */
   #cross(seam: Seam, event: Exclude<ProviderEvent, { type: 'usage' }>): void {
     // Who thinks first has not gone on: it begins another answer.
@@ -316,79 +262,64 @@ class ActiveRun {
     return error instanceof BrokenSeamError || (error instanceof ProviderError && error.code === 'upstream-refused');
   }
 
-  async #finish(terminal: RunTerminal): Promise<RunOutcome> {
-    const { type } = terminal;
-    const whole = type === 'run.completed' ? { ...terminal, length: this.#answer.textLength() } : terminal;
-    return finish(this.#deps, this.#held, this.#answer, this.#writer.nextSeq, whole, this.#letGo.signal);
+  /** The terminal of an attempt that its user, or its time limit, stopped. */
+  #stopTerminal(): RunTerminal {
+    const { runId } = this.#held.run;
+    const tally = this.#meter.tally();
+    if (this.#stop?.why !== 'cancelled') return { type: 'run.failed', runId, error: RUN_TOO_LONG, ...tally };
+    const { by, reason } = this.#stop;
+    return { type: 'run.cancelled', runId, by, ...(reason === undefined ? {} : { reason }), ...tally };
   }
 
-  #refused(error: unknown): RunOutcome {
-    // Another epoch may be another life, or the same chat in a store that may have lost something: look again.
-    if (isBrokerError(error, 'fenced') || isBrokerError(error, 'epoch-changed')) return 'lost';
-    throw error;
+  #finish(terminal: RunTerminal): Promise<RunOutcome> {
+    const seq = this.#writer.nextSeq;
+    return finish(this.#deps, this.#held, { answer: this.#answer, seq, terminal, until: this.#abandoned.signal });
   }
 
-  #abort(stop: Stop): void {
-    this.#stop ??= stop;
-    if (stop.why !== 'cancelled' && stop.why !== 'overdue') this.#letGo.abort();
-    this.#upstream.abort();
-  }
-
-  /** An answer for nobody is stopped like by a user. */
-  #watchPresence(): () => void {
-    const { agent, presence } = this.#deps;
-    const { ref } = this.#held;
-    const { unwatchedMs } = unwatchedLimit(agent, ref);
-    if (unwatchedMs === undefined) return () => undefined;
-    return presence.watch(ref, unwatchedMs, () => this.#abort({ why: 'cancelled', ...UNWATCHED }));
-  }
-
-  /** Hears of a Stop, and of the end of the chat, through the log like everybody else. */
-  async #watchChat(signal: AbortSignal): Promise<void> {
-    const { epoch, fence } = this.#held;
-    const from = { epoch, offset: fence + 1 };
+  /** Waits until everything that the model said is durable. Another epoch may be a new chat, or the same one in a store
+   *  that lost something: the caller reads the chat again. @throws what else refused an append */
+  async #isRefused(): Promise<boolean> {
     try {
-      // A log that is away says nothing; the lease ends a run that stays deaf.
-      await persist(this.#deps.clock, signal, () => this.#followChat(from, signal));
+      await this.#writer.settled();
+      return false;
     } catch (error) {
-      if (signal.aborted) return;
-      // Deaf to a Stop is worse than a run that another worker continues.
-      this.#abort({ why: 'lost' });
-      if (!isBrokerError(error)) throw error;
+      if (isBrokerError(error, 'fenced') || isBrokerError(error, 'epoch-changed')) return true;
+      throw error;
     }
   }
 
-  /** Moves `from` as it reads, so that it may be called again. */
-  async #followChat(from: { readonly epoch: string; offset: number }, signal: AbortSignal): Promise<void> {
-    const { ref, run } = this.#held;
-    for await (const result of this.#deps.broker.tail(chatTopic(ref), from, { signal, majorOnly: true })) {
-      if (result.kind !== 'batch') {
-        const isOver = result.kind === 'missing' || result.reason === 'removed' || result.reason === 'expired';
-        this.#abort({ why: isOver ? 'gone' : 'lost' });
-        return;
-      }
-      for (const item of result.items) {
-        const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
-        if (event?.type !== 'run.cancelling' || event.runId !== run.runId) continue;
-        const { by, reason } = event;
-        this.#abort({ why: 'cancelled', by, ...(reason === undefined ? {} : { reason }) });
-      }
-      from.offset = result.next;
-    }
+  #abort(reason: StopReason): void {
+    this.#stop ??= reason;
+    if (!STOP_RULES[reason.why].retriesAppends) this.#abandoned.abort();
+    this.#upstream.abort();
   }
 }
 
-/** Tried until the run must be let go: an end that was written unheard is found, and not written again. */
+function streamEndOf(streamed: RunTerminal | 'unjoinable' | undefined): StreamEnd {
+  if (typeof streamed !== 'object') return streamed;
+  return streamed.type === 'run.completed' ? 'completed' : 'failed';
+}
+
+interface Finishing {
+  readonly answer: AnswerBuilder;
+  /** Of the append that ends the run, under its fence. */
+  readonly seq: number;
+  /** The length of a completed answer is filled in here. */
+  readonly terminal: RunTerminal;
+  /** Ends the tries. */
+  readonly until: AbortSignal;
+}
+
+/** Appends the answer and the terminal. Tries again until it succeeds: a terminal whose append succeeded unnoticed is found
+ *  in the log, and not written twice. */
 async function finish(
   deps: RunDeps,
   { ref, run, fence, span }: HeldRun,
-  answer: AnswerBuilder,
-  seq: number,
-  terminal: RunTerminal,
-  letGo: AbortSignal,
+  { answer, seq, terminal: draft, until }: Finishing,
 ): Promise<RunOutcome> {
+  const terminal = draft.type === 'run.completed' ? { ...draft, length: answer.textLength() } : draft;
   try {
-    const committed = await persist(deps.clock, letGo, () =>
+    const committed = await persist(deps.clock, until, () =>
       endRun(deps.log, ref, run, terminal, answer, { fence, seq }),
     );
     if (committed === undefined) return 'gone';

@@ -1,0 +1,59 @@
+// Why an attempt at a run is stopped from outside, and how it then ends. Pure. Every reason closes the upstream; the table
+// says whether the worker may go on trying to append, and what the attempt ends in. The first reason wins. The sources of
+// the reasons are in `stop-sources.ts`, and `run.ts` carries out the ending.
+
+/** `by` and `reason` are those of the `run.cancelled` that the stop leads to. */
+export type StopReason =
+  | { readonly why: 'cancelled'; readonly by: string; readonly reason?: string }
+  | { readonly why: 'overdue' }
+  | { readonly why: 'gone' }
+  | { readonly why: 'lost' }
+  | { readonly why: 'refused' }
+  | { readonly why: 'handed-over' };
+
+export type StopWhy = StopReason['why'];
+
+interface StopRule {
+  /** May an append that the log cannot take now be tried again? No, once another worker continues the run. */
+  readonly retriesAppends: boolean;
+  readonly ending: AttemptEnding;
+}
+
+/** `finish`: appends this terminal; `streamed` is the one that the stream led to. `leave`: appends nothing. `check-chat`:
+ *  `gone` if the chat was removed or expired, else `lost`. `restart`: answers again, without the retained prefix. */
+export type AttemptEnding =
+  | { readonly act: 'finish'; readonly terminal: 'streamed' | 'cancelled' | 'run-too-long' }
+  | { readonly act: 'leave'; readonly outcome: 'gone' | 'lost' | 'released' }
+  | { readonly act: 'check-chat' }
+  | { readonly act: 'restart' };
+
+const LOST: AttemptEnding = { act: 'leave', outcome: 'lost' };
+
+export const STOP_RULES: Readonly<Record<StopWhy, StopRule>> = {
+  /** A user stopped the run, or nobody watches it. */
+  cancelled: { retriesAppends: true, ending: { act: 'finish', terminal: 'cancelled' } },
+  /** The attempt took longer than its agent may take. */
+  overdue: { retriesAppends: true, ending: { act: 'finish', terminal: 'run-too-long' } },
+  /** The chat was removed, or expired. */
+  gone: { retriesAppends: false, ending: { act: 'leave', outcome: 'gone' } },
+  /** Another worker has the lease, or the log of the chat cannot be followed. */
+  lost: { retriesAppends: false, ending: LOST },
+  /** The log refused an append for good: another worker has the fence, or the chat has another epoch. */
+  refused: { retriesAppends: false, ending: { act: 'check-chat' } },
+  /** This worker closes and hands its runs over. */
+  'handed-over': { retriesAppends: false, ending: { act: 'leave', outcome: 'released' } },
+};
+
+/** What the stream of the model led to; undefined where the attempt was stopped before the stream ended.
+ *  `unjoinable`: the continuation does not follow the retained prefix, and nothing of it was written. */
+export type StreamEnd = 'completed' | 'failed' | 'unjoinable' | undefined;
+
+/** How an attempt ends. `isRefused`: an append was refused, which weighs more than any earlier reason. */
+export function endingOf(stream: StreamEnd, stop: StopWhy | undefined, isRefused: boolean): AttemptEnding {
+  if (isRefused) return STOP_RULES[stop === 'gone' ? 'gone' : 'refused'].ending;
+  // A completion that had already arrived wins over a stop; a failure or a broken seam does not.
+  if (stream === 'completed') return { act: 'finish', terminal: 'streamed' };
+  if (stop !== undefined) return STOP_RULES[stop].ending;
+  if (stream === undefined) return LOST;
+  return stream === 'unjoinable' ? { act: 'restart' } : { act: 'finish', terminal: 'streamed' };
+}

@@ -1,0 +1,108 @@
+// What can stop an attempt at a run from outside: the worker closes, the lease is lost, the chat's log says so, nobody
+// watches, or the time is over. Owns the listeners, the timer and the tail of one attempt. What a stop means is in
+// `stop-reason.ts`; a refused append, the one source that is not here, is reported by the token writer.
+import { isBrokerError } from '../../broker/errors.ts';
+import { decodeEvent } from '../../session/events/chat-event.ts';
+import { UNWATCHED } from '../../session/commands/run-ending.ts';
+import { chatTopic } from '../../session/topic-names.ts';
+import { RUN_MS_MAX, unwatchedLimit } from '../agent.ts';
+import { persist } from '../persist.ts';
+import type { PresenceWatch } from '../watch/presence-watch.ts';
+import type { StopReason } from './stop-reason.ts';
+import type { FencedRun, FenceDeps } from './take-fence.ts';
+
+/** `handedOver` aborts when the worker closes; `lost` when the lease was given to another worker. */
+export interface RunSignals {
+  readonly handedOver: AbortSignal;
+  readonly lost: AbortSignal;
+}
+
+export interface StopSourceDeps extends Pick<FenceDeps, 'broker' | 'clock' | 'agent'> {
+  readonly presence: PresenceWatch;
+}
+
+type WatchedRun = Pick<FencedRun, 'ref' | 'run' | 'epoch' | 'fence'>;
+
+/** Calls `stop` for every reason, also more than once; at once where a signal has aborted already.
+ *  @returns ends the watching; resolves once nothing of it is under way */
+export function watchStopSources(
+  deps: StopSourceDeps,
+  run: WatchedRun,
+  { handedOver, lost }: RunSignals,
+  stop: (reason: StopReason) => void,
+): () => Promise<void> {
+  const { clock, agent } = deps;
+  const onHandedOver = (): void => stop({ why: 'handed-over' });
+  const onLost = (): void => stop({ why: 'lost' });
+  handedOver.addEventListener('abort', onHandedOver, { once: true });
+  lost.addEventListener('abort', onLost, { once: true });
+  if (handedOver.aborted) onHandedOver();
+  if (lost.aborted) onLost();
+  const ended = new AbortController();
+  const watching = watchChat(deps, run, stop, ended.signal);
+  const forget = watchPresence(deps, run, stop);
+  // The limit is that of one attempt: a run must not end because its workers were away.
+  const overdue = clock.after(agent.runMsMax ?? RUN_MS_MAX, () => stop({ why: 'overdue' }));
+  return async () => {
+    overdue.cancel();
+    forget();
+    ended.abort();
+    handedOver.removeEventListener('abort', onHandedOver);
+    lost.removeEventListener('abort', onLost);
+    await watching;
+  };
+}
+
+/** A run that nobody watches is cancelled, as a user would cancel it. */
+function watchPresence(
+  { agent, presence }: StopSourceDeps,
+  { ref }: WatchedRun,
+  stop: (reason: StopReason) => void,
+): () => void {
+  const { unwatchedMs } = unwatchedLimit(agent, ref);
+  if (unwatchedMs === undefined) return () => undefined;
+  return presence.watch(ref, unwatchedMs, () => stop({ why: 'cancelled', ...UNWATCHED }));
+}
+
+/** Reads a cancel command, and the end of the chat, from the chat's log. */
+async function watchChat(
+  deps: StopSourceDeps,
+  run: WatchedRun,
+  stop: (reason: StopReason) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const from = { epoch: run.epoch, offset: run.fence + 1 };
+  try {
+    // While the log is unavailable nothing is read; the lease ends a run whose log stays unavailable.
+    await persist(deps.clock, signal, () => followChat(deps, run, from, stop, signal));
+  } catch (error) {
+    if (signal.aborted) return;
+    // A run that can no longer be cancelled is worse than a run that another worker continues.
+    stop({ why: 'lost' });
+    if (!isBrokerError(error)) throw error;
+  }
+}
+
+/** Moves `from` as it reads, so that another call continues behind the last batch. */
+async function followChat(
+  { broker }: StopSourceDeps,
+  { ref, run }: WatchedRun,
+  from: { readonly epoch: string; offset: number },
+  stop: (reason: StopReason) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const result of broker.tail(chatTopic(ref), from, { signal, majorOnly: true })) {
+    if (result.kind !== 'batch') {
+      const isOver = result.kind === 'missing' || result.reason === 'removed' || result.reason === 'expired';
+      stop({ why: isOver ? 'gone' : 'lost' });
+      return;
+    }
+    for (const item of result.items) {
+      const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+      if (event?.type !== 'run.cancelling' || event.runId !== run.runId) continue;
+      const { by, reason } = event;
+      stop({ why: 'cancelled', by, ...(reason === undefined ? {} : { reason }) });
+    }
+    from.offset = result.next;
+  }
+}
