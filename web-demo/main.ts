@@ -1,12 +1,12 @@
 // The page's entry: takes the token out of the address, finds out which chat to show, and puts the page together.
-import { chatFragment, parseAddress } from './address.ts';
-import { DraftStore } from './draft-store.ts';
-import { find } from './element.ts';
+import { chatFragment, parseAddress } from './access/address.ts';
+import { DraftStore } from './composer/draft-store.ts';
+import { find } from './dom/element.ts';
 import { Page } from './page.ts';
-import { Settings } from './settings.ts';
-import { TokenBox } from './token-box.ts';
-import { TokenStore } from './token-store.ts';
-import { UnsentStore } from './unsent-store.ts';
+import { Settings } from './shell/settings.ts';
+import { TokenBox } from './access/token-box.ts';
+import { TokenStore } from './access/token-store.ts';
+import { UnsentStore } from './chats/unsent-store.ts';
 
 const local = usable(() => localStorage);
 const settings = new Settings(local);

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ANSWER_BYTES_MAX, readAnswer } from '../../src/client/http/http-answer.ts';
-import { answersWithDemo } from '../../web-demo/demo-model.ts';
+import { answersWithDemo } from '../../web-demo/composer/demo-model.ts';
 import { openClient, until } from './open-client.ts';
 
 const PIECE = Buffer.alloc(1024 * 1024, ' ');

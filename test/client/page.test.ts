@@ -1,15 +1,15 @@
 // What of the demo page is not pixels: addresses, tokens, statuses, the diary, and what outlives a reload.
 import { describe, expect, it } from 'vitest';
 import type { ChatSnapshot, ClosedReason, ConnectionState, Message, Run } from '../../src/client/chat-client.ts';
-import { chatFragment, parseAddress } from '../../web-demo/address.ts';
-import { badgeText } from '../../web-demo/connection-badge.ts';
-import { answersWithDemo, isDemoDefault } from '../../web-demo/demo-model.ts';
-import { Diary } from '../../web-demo/event-log.ts';
-import { actionsFor, isUnanswered } from '../../web-demo/message-actions.ts';
-import { plainText, sentenceOf, statusOf } from '../../web-demo/message-status.ts';
-import { endingOf, isGone } from '../../web-demo/notice.ts';
-import { tokenIn } from '../../web-demo/token-box.ts';
-import { UnsentStore } from '../../web-demo/unsent-store.ts';
+import { chatFragment, parseAddress } from '../../web-demo/access/address.ts';
+import { badgeText } from '../../web-demo/instruments/connection-badge.ts';
+import { answersWithDemo, isDemoDefault } from '../../web-demo/composer/demo-model.ts';
+import { Diary } from '../../web-demo/instruments/event-log.ts';
+import { actionsFor, isUnanswered } from '../../web-demo/conversation/message-actions.ts';
+import { plainText, sentenceOf, statusOf } from '../../web-demo/conversation/message-status.ts';
+import { endingOf, isGone } from '../../web-demo/shell/notice.ts';
+import { tokenIn } from '../../web-demo/access/token-box.ts';
+import { UnsentStore } from '../../web-demo/chats/unsent-store.ts';
 
 const answer: Message = { messageId: 'a', role: 'assistant', parts: [], runId: 'r', delivery: 'sent' };
 const prompt: Message = { messageId: 'p', role: 'user', parts: [], runId: 'r', delivery: 'sent' };

@@ -1,7 +1,7 @@
 // What a chat is called: from its title, or from its first prompt that the server has taken.
 import { describe, expect, it } from 'vitest';
 import type { ChatSnapshot, Message } from '../../src/client/chat-client.ts';
-import { nameOf, NEW_CHAT, titleOf, TITLE_LENGTH_MAX, UNTITLED } from '../../web-demo/chat-name.ts';
+import { nameOf, NEW_CHAT, titleOf, TITLE_LENGTH_MAX, UNTITLED } from '../../web-demo/chats/chat-name.ts';
 
 describe('a title from a prompt', () => {
   it('is the first line that has text in it', () => {

@@ -1,6 +1,6 @@
 // What is typed and not sent, for each chat: kept, bounded, and removed with the chat.
 import { describe, expect, it } from 'vitest';
-import { DRAFT_CHARS_MAX, DRAFTS_MAX, DraftStore } from '../../web-demo/draft-store.ts';
+import { DRAFT_CHARS_MAX, DRAFTS_MAX, DraftStore } from '../../web-demo/composer/draft-store.ts';
 
 function storage(): Pick<Storage, 'getItem' | 'setItem'> {
   const kept = new Map<string, string>();

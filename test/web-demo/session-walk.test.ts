@@ -1,7 +1,7 @@
 // The list of chats as far as it was read, while it changes.
 import { describe, expect, it } from 'vitest';
 import type { SessionPage } from '../../src/client/chat-client.ts';
-import { SessionWalk } from '../../web-demo/session-walk.ts';
+import { SessionWalk } from '../../web-demo/chats/session-walk.ts';
 
 const page = (ids: readonly string[], after?: string): SessionPage => ({
   sessions: ids.map((sessionId) => ({ sessionId, isActive: false })),

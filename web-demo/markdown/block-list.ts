@@ -1,8 +1,8 @@
 // The blocks of one text on the page, in order. A block whose source did not change keeps its element, so that what a reader has selected
 // or is reading aloud stays while the end is being written; code and plain text grow in place.
-import { copyText } from '../copy-button.ts';
-import { button, element } from '../element.ts';
-import { PlainText } from '../plain-text.ts';
+import { copyText } from '../dom/copy-button.ts';
+import { button, element } from '../dom/element.ts';
+import { PlainText } from '../conversation/plain-text.ts';
 import { safeFragment } from './safe-html.ts';
 
 export type Block =

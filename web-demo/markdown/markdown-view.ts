@@ -1,6 +1,6 @@
 // One growing Markdown text on the page. Cuts it into slices, has those parsed that changed, and shows what came back a few milliseconds
 // at a time. What takes the parser too long, and what would be too much for a page, is shown as it was written.
-import { element } from '../element.ts';
+import { element } from '../dom/element.ts';
 import { BlockList } from './block-list.ts';
 import type { Block } from './block-list.ts';
 import { DEFINITIONS_MAX } from './parsed-slice.ts';

@@ -1,7 +1,7 @@
 // Says aloud, to those who listen to the page instead of looking at it, what the eye gets from a badge and a caret:
 // that an answer ended, and what the connection is doing. Never the tokens: those would drown everything.
-import type { ChatSnapshot } from '../src/client/chat-client.ts';
-import { find, setText } from './element.ts';
+import type { ChatSnapshot } from '../../src/client/chat-client.ts';
+import { find, setText } from '../dom/element.ts';
 
 export class Announcer {
   readonly #place = find('announcer', HTMLElement);

@@ -1,7 +1,7 @@
 // The line above the text box: what went wrong with the last thing that was asked for, and why the chat has ended. There, because that
 // is where its reader looks who has just pressed a button.
-import type { ConnectionState } from '../src/client/chat-client.ts';
-import { find, setText } from './element.ts';
+import type { ConnectionState } from '../../src/client/chat-client.ts';
+import { find, setText } from '../dom/element.ts';
 
 export class Notice {
   readonly #fault = find('fault', HTMLElement);

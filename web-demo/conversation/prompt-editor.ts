@@ -1,6 +1,6 @@
 // The box in which a prompt is changed, in its place in the conversation. Keys are those of the box for new ones.
-import { button, element } from './element.ts';
-import { fitRows, isSendKey } from './growing-text.ts';
+import { button, element } from '../dom/element.ts';
+import { fitRows, isSendKey } from '../dom/growing-text.ts';
 
 export interface EditorActions {
   save(text: string): void;

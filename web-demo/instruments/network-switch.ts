@@ -1,6 +1,6 @@
 // The network as this page sees it, with a switch. "Drop the connection" cuts it here, beneath the SDK, which
 // notices and recovers as it would from a tunnel or a dead router: the demo has no special path of its own.
-import type { Fetch, WebSocketConstructor } from '../src/client/chat-client.ts';
+import type { Fetch, WebSocketConstructor } from '../../src/client/chat-client.ts';
 
 export class Cable {
   readonly #open = new Set<() => void>();

@@ -1,10 +1,10 @@
 // One message on the page, updated in place: its parts keep their elements, its foot says how it stands, what else stands
 // in its place, and offers what can be done about it.
-import type { Message, Run } from '../src/client/chat-client.ts';
-import { copyText } from './copy-button.ts';
-import { button, element, setText } from './element.ts';
+import type { Message, Run } from '../../src/client/chat-client.ts';
+import { copyText } from '../dom/copy-button.ts';
+import { button, element, setText } from '../dom/element.ts';
 import { ForkSwitch } from './fork-switch.ts';
-import type { Parser } from './markdown/parser.ts';
+import type { Parser } from '../markdown/parser.ts';
 import { ACTION_LABELS, actionsFor, isUnanswered } from './message-actions.ts';
 import type { ActionName } from './message-actions.ts';
 import { plainText, sentenceOf, statusOf } from './message-status.ts';

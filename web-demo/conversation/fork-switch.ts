@@ -1,6 +1,6 @@
 // "‹ 2/3 ›" at a message that has alternatives.
-import type { Alternatives } from '../src/client/chat-client.ts';
-import { button, element, setText } from './element.ts';
+import type { Alternatives } from '../../src/client/chat-client.ts';
+import { button, element, setText } from '../dom/element.ts';
 
 type Way = 'previous' | 'next';
 

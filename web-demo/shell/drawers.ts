@@ -1,6 +1,6 @@
 // The two side panels, which are columns where there is room and drawers where there is not. Owns what a drawer owes a keyboard: focus
 // moves in, Escape closes, focus returns, and what lies beneath cannot be reached. The right one can be closed as a column too.
-import { find } from './element.ts';
+import { find } from '../dom/element.ts';
 import type { Settings } from './settings.ts';
 
 export class Drawers {

@@ -1,6 +1,6 @@
 // Asks for a token where the page has none, or none that the server takes.
 import { parseAddress } from './address.ts';
-import { find, setText } from './element.ts';
+import { find, setText } from '../dom/element.ts';
 
 export class TokenBox {
   readonly #box = find('token-box', HTMLFormElement);

@@ -1,7 +1,7 @@
 // The text box: keys, growing with its text, the stop button, and suggestions that show what there is to try.
 import type { DraftStore } from './draft-store.ts';
-import { button, find } from './element.ts';
-import { fitRows, isSendKey } from './growing-text.ts';
+import { button, find } from '../dom/element.ts';
+import { fitRows, isSendKey } from '../dom/growing-text.ts';
 
 export interface ComposerActions {
   send(text: string): void;

@@ -1,6 +1,6 @@
 // What a chat is called on the page: its title, else how its first prompt begins. Pure.
-import type { ChatSnapshot } from '../src/client/chat-client.ts';
-import { plainText } from './message-status.ts';
+import type { ChatSnapshot } from '../../src/client/chat-client.ts';
+import { plainText } from '../conversation/message-status.ts';
 
 /** A chat that nobody has written to yet. */
 export const NEW_CHAT = 'New chat';

@@ -1,5 +1,5 @@
 // The title of the open chat, and the box in which it is changed: Enter and leaving it save, Escape does not.
-import { find, setText } from './element.ts';
+import { find, setText } from '../dom/element.ts';
 
 export class ChatTitle {
   readonly #title = find('title', HTMLHeadingElement);

@@ -1,6 +1,6 @@
 // What happened to the connection, told from one snapshot to the next: what was lost, from where it was resumed
 // and how much was caught up on. It keeps only what the next sentence needs.
-import type { ChatSnapshot } from '../src/client/chat-client.ts';
+import type { ChatSnapshot } from '../../src/client/chat-client.ts';
 
 export class Diary {
   #before: ChatSnapshot | undefined;

@@ -1,5 +1,5 @@
 // How a message stands, in one word for tests and styles, and in a sentence for people. Pure.
-import type { Message, Run } from '../src/client/chat-client.ts';
+import type { Message, Run } from '../../src/client/chat-client.ts';
 
 export type MessageStatus = Message['delivery'] | Run['state'];
 

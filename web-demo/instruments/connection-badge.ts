@@ -1,6 +1,6 @@
 // The badge that says how the page is connected, in words, counting down to the next attempt.
-import type { ConnectionState } from '../src/client/chat-client.ts';
-import { find, setText } from './element.ts';
+import type { ConnectionState } from '../../src/client/chat-client.ts';
+import { find, setText } from '../dom/element.ts';
 
 export class ConnectionBadge {
   readonly #badge = find('connection', HTMLElement);

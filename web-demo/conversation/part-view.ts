@@ -1,9 +1,9 @@
 // One part of a message on the page: text, a thought, a tool call, an attachment. Thoughts and tool calls are
 // folded away; what they are doing shows in their summary.
-import type { Part } from '../src/client/chat-client.ts';
-import { element, setText } from './element.ts';
-import { MarkdownView } from './markdown/markdown-view.ts';
-import type { Parser } from './markdown/parser.ts';
+import type { Part } from '../../src/client/chat-client.ts';
+import { element, setText } from '../dom/element.ts';
+import { MarkdownView } from '../markdown/markdown-view.ts';
+import type { Parser } from '../markdown/parser.ts';
 import { PlainText } from './plain-text.ts';
 
 export interface PartView {

@@ -1,5 +1,5 @@
 // The chats of the list, read page by page as far as the reader wants. One read at a time, so that what is shown is of one moment.
-import type { SessionPage, SessionSummary } from '../src/client/chat-client.ts';
+import type { SessionPage, SessionSummary } from '../../src/client/chat-client.ts';
 
 const PAGE_LENGTH = 50;
 

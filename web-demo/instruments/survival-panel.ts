@@ -1,8 +1,8 @@
 // "What survives": buttons that break this page's connection, and the numbers that show it did not matter.
-import type { ChatSnapshot, WireName } from '../src/client/chat-client.ts';
+import type { ChatSnapshot, WireName } from '../../src/client/chat-client.ts';
 import type { Cable } from './network-switch.ts';
-import { copyText } from './copy-button.ts';
-import { element, find, setText } from './element.ts';
+import { copyText } from '../dom/copy-button.ts';
+import { element, find, setText } from '../dom/element.ts';
 
 export interface SurvivalParts {
   readonly cable: Cable;

@@ -1,5 +1,5 @@
 // What a reader may do about a message, by how it stands. Pure.
-import type { Message, Run } from '../src/client/chat-client.ts';
+import type { Message, Run } from '../../src/client/chat-client.ts';
 import { plainText, statusOf } from './message-status.ts';
 
 export type ActionName = 'resend' | 'discard' | 'withdraw' | 'edit' | 'ask-again' | 'regenerate' | 'copy';

@@ -1,9 +1,9 @@
 // The messages of the open chat, one view each, in order; the scroll position, which follows what is written unless the
 // reader has scrolled away from it; and the focus, which stays in its place when another branch comes under it.
-import type { ChatSnapshot } from '../src/client/chat-client.ts';
-import { find } from './element.ts';
-import { openParser } from './markdown/open-parser.ts';
-import { isGone } from './notice.ts';
+import type { ChatSnapshot } from '../../src/client/chat-client.ts';
+import { find } from '../dom/element.ts';
+import { openParser } from '../markdown/open-parser.ts';
+import { isGone } from '../shell/notice.ts';
 import { MessageView } from './message-view.ts';
 import type { MessageActions } from './message-view.ts';
 

@@ -1,11 +1,11 @@
 // The chat that is on the page: followed through the SDK, with what its reader has sent remembered until it is
 // acknowledged. A chat that does not exist yet is made before its first message is sent. A chat without a title is given one
 // from its first prompt, once the server has taken that: a prompt that is refused names nothing.
-import { ChatClientError, randomId } from '../src/client/chat-client.ts';
-import type { Chat, ChatClient, ChatSnapshot, Message, Run, WireError } from '../src/client/chat-client.ts';
+import { ChatClientError, randomId } from '../../src/client/chat-client.ts';
+import type { Chat, ChatClient, ChatSnapshot, Message, Run, WireError } from '../../src/client/chat-client.ts';
 import { titleFromPrompt } from './chat-name.ts';
-import { isUnanswered } from './message-actions.ts';
-import { plainText } from './message-status.ts';
+import { isUnanswered } from '../conversation/message-actions.ts';
+import { plainText } from '../conversation/message-status.ts';
 import type { Unsent, UnsentStore } from './unsent-store.ts';
 
 export interface OpenChatParts {

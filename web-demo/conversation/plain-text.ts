@@ -1,5 +1,5 @@
 // Text that is shown as it was written, and grows: only what is new is added, in chunks of which the browser lays out those in sight.
-import { element } from './element.ts';
+import { element } from '../dom/element.ts';
 
 /** UTF-16 units of a chunk: what one line without a space may cost the layout each time it grows. */
 const CHUNK = 4_000;

@@ -1,8 +1,8 @@
 // Who answers a new chat: a choice where the server has several agents. The prompts that follow in a chat are for the agent that
 // answered it last.
-import { ChatClientError } from '../src/client/chat-client.ts';
-import type { AgentInfo, ChatClient } from '../src/client/chat-client.ts';
-import { element, find } from './element.ts';
+import { ChatClientError } from '../../src/client/chat-client.ts';
+import type { AgentInfo, ChatClient } from '../../src/client/chat-client.ts';
+import { element, find } from '../dom/element.ts';
 
 export class AgentChoice {
   readonly #row = find('agent-row', HTMLElement);

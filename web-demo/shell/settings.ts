@@ -1,5 +1,5 @@
 // What this browser remembers between visits, besides the token.
-import type { Transport } from '../src/client/chat-client.ts';
+import type { Transport } from '../../src/client/chat-client.ts';
 
 const WIRE_KEY = 'holdline.wire';
 const INSTRUMENTS_KEY = 'holdline.instruments';

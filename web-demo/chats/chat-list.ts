@@ -1,9 +1,9 @@
 // The list of chats: links, so that one opens in a new tab like any other, each with a button that removes it after asking once; and a
 // button for more. Elements are kept while their chats are: the focus and an open question stay where they are.
-import type { SessionSummary } from '../src/client/chat-client.ts';
-import { chatFragment } from './address.ts';
+import type { SessionSummary } from '../../src/client/chat-client.ts';
+import { chatFragment } from '../access/address.ts';
 import { UNTITLED } from './chat-name.ts';
-import { button, element, find, setText } from './element.ts';
+import { button, element, find, setText } from '../dom/element.ts';
 
 /** How long "Delete?" waits for its second click. */
 const SURE_MS = 3_000;

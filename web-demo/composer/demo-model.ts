@@ -1,7 +1,7 @@
 // Who answers: is it the built-in demo model, which understands what the page suggests? Another model would not know what to make of it.
-import { ChatClientError } from '../src/client/chat-client-error.ts';
-import type { Fetch } from '../src/client/chat-client.ts';
-import { isSuccess, parseJson, readAnswer } from '../src/client/http/http-answer.ts';
+import { ChatClientError } from '../../src/client/chat-client-error.ts';
+import type { Fetch } from '../../src/client/chat-client.ts';
+import { isSuccess, parseJson, readAnswer } from '../../src/client/http/http-answer.ts';
 
 /** False where the server does not say so, or cannot be asked: nothing depends on it but suggestions. */
 export async function answersWithDemo(fetchOnce: Fetch, token: string): Promise<boolean> {

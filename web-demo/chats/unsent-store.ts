@@ -1,6 +1,6 @@
 // Messages that were not acknowledged yet when the page was reloaded. Sent again under the same id, each is in the
 // chat exactly once, whether the first attempt had arrived or not. For one tab: another one has not sent them.
-import type { WireError } from '../src/client/chat-client.ts';
+import type { WireError } from '../../src/client/chat-client.ts';
 
 const KEY = 'holdline.unsent';
 
