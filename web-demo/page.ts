@@ -5,7 +5,7 @@ import type { ChatClient, ChatSnapshot, Message, Run, SessionSummary } from '../
 import { chatFragment } from './access/address.ts';
 import { AgentChoice } from './composer/agent-choice.ts';
 import { Announcer } from './shell/announcer.ts';
-import { Cable } from './instruments/network-switch.ts';
+import { NetworkSwitch } from './instruments/network-switch.ts';
 import { ChatList } from './chats/chat-list.ts';
 import { Composer } from './composer/composer.ts';
 import { nameOf, NEW_CHAT } from './chats/chat-name.ts';
@@ -13,7 +13,7 @@ import { ChatTitle } from './chats/chat-title.ts';
 import { ConnectionBadge } from './instruments/connection-badge.ts';
 import { Conversation } from './conversation/conversation.ts';
 import { answersWithDemo } from './composer/demo-model.ts';
-import { Diary } from './instruments/event-log.ts';
+import { EventLog } from './instruments/event-log.ts';
 import type { DraftStore } from './composer/draft-store.ts';
 import { Drawers } from './shell/drawers.ts';
 import { find } from './dom/element.ts';
@@ -52,22 +52,22 @@ export class Page {
   readonly #list: ChatList;
   readonly #walk: SessionWalk;
   readonly #notice = new Notice(() => this.#composer.focus());
-  #diary = new Diary();
+  #eventLog = new EventLog();
   #open: OpenChat | undefined;
   /** Chats that are being deleted from here: their end is no news. */
   readonly #removing = new Set<string>();
   #listTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(parts: PageParts) {
-    const cable = new Cable();
+    const network = new NetworkSwitch();
     this.#parts = parts;
     this.#drawers = new Drawers(parts.settings);
     this.#client = createChatClient({
       baseUrl: '',
       token: parts.token,
       transport: parts.settings.transport,
-      fetch: cable.fetch,
-      WebSocket: cable.webSocket(),
+      fetch: network.fetch,
+      WebSocket: network.webSocket(),
     });
     this.#conversation = new Conversation({
       resend: (message) => this.#resend(message),
@@ -86,7 +86,7 @@ export class Page {
     });
     this.#composer = new Composer({ send: (text) => this.#send(text), stop: () => this.#stop() }, parts.drafts);
     this.#panel = new SurvivalPanel({
-      cable,
+      network,
       token: parts.token,
       firstWire: parts.settings.transport === 'sse' ? 'sse' : 'websocket',
       useWire: (wire) => {
@@ -100,7 +100,7 @@ export class Page {
       readMore: () => void this.#readList('more'),
     });
     this.#listen();
-    void answersWithDemo(cable.fetch, parts.token).then((isDemo) => this.#composer.showSuggestions(isDemo));
+    void answersWithDemo(network.fetch, parts.token).then((isDemo) => this.#composer.showSuggestions(isDemo));
     void this.#agents.read(this.#client).then(() => this.#agents.show(this.#open === undefined));
   }
 
@@ -152,8 +152,8 @@ export class Page {
     this.#open = chat;
     this.#composer.open(chat?.chatId);
     this.#agents.show(chat === undefined);
-    this.#diary = new Diary();
-    this.#panel.clearDiary();
+    this.#eventLog = new EventLog();
+    this.#panel.clearEvents();
     this.#conversation.clear();
     this.#announcer.forget();
     this.#notice.clear();
@@ -301,7 +301,7 @@ export class Page {
   }
 
   #tell(snapshot: ChatSnapshot): void {
-    const happened = this.#diary.note(snapshot);
+    const happened = this.#eventLog.note(snapshot);
     if (happened !== undefined) this.#panel.tell(happened);
     // A run that ended changes the list as well: nothing is being written there any more.
     if (this.#announcer.hear(snapshot, happened)) void this.#readList();

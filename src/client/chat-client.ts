@@ -2,13 +2,12 @@
 // Runs in browsers and in Node 20 without dependencies. Everything public is exported from here.
 import { Chat } from './chat.ts';
 import { ChatClientError } from './chat-client-error.ts';
-import { systemEnvironment } from './environment.ts';
+import { randomId, systemEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { HttpApi } from './http/http-api.ts';
 import type { Fetch } from './http/http-api.ts';
 import { parseAgents, parseCreated, parseHistoryPage, parseSessionPage } from './protocol/http-bodies.ts';
 import { PatientCaller } from './http/patient-caller.ts';
-import { randomId } from './http/random-id.ts';
 import { SocketWire } from './wire/socket-wire.ts';
 import type { WebSocketConstructor } from './wire/socket-wire.ts';
 import { SseWire } from './wire/sse-wire.ts';
@@ -30,10 +29,10 @@ export type {
   TextPart,
   ToolCallPart,
 } from './state/chat-state.ts';
-export type { ConnectionState } from './state/connection-state.ts';
+export type { ConnectionState } from './chat-connection.ts';
 export type { Environment, WakeReason } from './environment.ts';
 export type { Fetch } from './http/http-api.ts';
-export { randomId } from './http/random-id.ts';
+export { randomId } from './environment.ts';
 export type { WebSocketConstructor } from './wire/socket-wire.ts';
 export type { WebSocketLike } from './wire/shared-socket.ts';
 export type { TokenOption } from './http/token-source.ts';

@@ -7,13 +7,24 @@
 //    server that accepts and drops would otherwise be hammered.
 import { isFinalReset } from './state/chat-replica.ts';
 import type { ChatReplica, Verdict } from './state/chat-replica.ts';
-import type { ConnectionState } from './state/connection-state.ts';
 import type { Environment, WakeReason } from './environment.ts';
 import type { ControlEvent } from './protocol/wire-events.ts';
 import { ReconnectPlan } from './wire/reconnect-plan.ts';
 import type { TokenSource } from './http/token-source.ts';
 import type { WireChoice } from './wire/wire-choice.ts';
 import type { ClosedReason, WireAttempt, WireEnd, WireName, WireSink } from './protocol/wire.ts';
+
+/** What a view may say about a chat's connection. */
+export type ConnectionState =
+  | { readonly state: 'connecting' }
+  /** Connected, and reading what was missed. */
+  | { readonly state: 'catching-up' }
+  | { readonly state: 'live' }
+  /** The device says it has no network. Tried again when it does, and now and then anyway. */
+  | { readonly state: 'offline'; readonly retryInMs: number }
+  | { readonly state: 'waiting'; readonly retryInMs: number }
+  /** For good; except that sending to a chat that was not there brings it to life. */
+  | { readonly state: 'closed'; readonly reason: ClosedReason; readonly detail: string };
 
 export interface ConnectionParts {
   readonly sessionId: string;

@@ -2,7 +2,7 @@
 // and how much was caught up on. It keeps only what the next sentence needs.
 import type { ChatSnapshot } from '../../src/client/chat-client.ts';
 
-export class Diary {
+export class EventLog {
   #before: ChatSnapshot | undefined;
   /** Where it stood when the connection was lost. */
   #lostAt: { readonly position: string; readonly events: number } | undefined;

@@ -2,7 +2,7 @@
 // notices and recovers as it would from a tunnel or a dead router: the demo has no special path of its own.
 import type { Fetch, WebSocketConstructor } from '../../src/client/chat-client.ts';
 
-export class Cable {
+export class NetworkSwitch {
   readonly #open = new Set<() => void>();
   #isCut = false;
 
@@ -23,9 +23,9 @@ export class Cable {
   }
 
   readonly fetch: Fetch = async (url, init) => {
-    if (this.#isCut) throw new TypeError('the cable is cut');
+    if (this.#isCut) throw new TypeError('the network is cut');
     const abort = new AbortController();
-    const breakOff = (): void => abort.abort(new TypeError('the cable was cut'));
+    const breakOff = (): void => abort.abort(new TypeError('the network was cut'));
     const giveUp = (): void => {
       this.#open.delete(breakOff);
       abort.abort();
@@ -41,14 +41,14 @@ export class Cable {
     return response;
   };
 
-  /** A WebSocket on this cable. */
+  /** A WebSocket on this network. */
   webSocket(): WebSocketConstructor {
-    // A class expression has no lexical `this` of the cable, so what it needs is taken along.
+    // A class expression has no lexical `this` of the network, so what it needs is taken along.
     const open = this.#open;
     const isCut = (): boolean => this.#isCut;
     return class extends WebSocket {
       constructor(url: string, protocols?: string | string[]) {
-        if (isCut()) throw new TypeError('the cable is cut');
+        if (isCut()) throw new TypeError('the network is cut');
         super(url, protocols);
         const breakOff = (): void => this.close();
         open.add(breakOff);

@@ -1,11 +1,11 @@
 // "What survives": buttons that break this page's connection, and the numbers that show it did not matter.
 import type { ChatSnapshot, WireName } from '../../src/client/chat-client.ts';
-import type { Cable } from './network-switch.ts';
+import type { NetworkSwitch } from './network-switch.ts';
 import { copyText } from '../dom/copy-button.ts';
 import { element, find, setText } from '../dom/element.ts';
 
 export interface SurvivalParts {
-  readonly cable: Cable;
+  readonly network: NetworkSwitch;
   /** Only for the command that is copied: never shown. */
   readonly token: string;
   /** The wire that a first connection will try. */
@@ -15,10 +15,10 @@ export interface SurvivalParts {
 
 /** Long enough to see that the connection is gone, and that the answer went on without it. */
 const CUT_MS = 2_000;
-const DIARY_LINES_MAX = 6;
+const EVENT_LINES_MAX = 6;
 
 export class SurvivalPanel {
-  readonly #cable: Cable;
+  readonly #network: NetworkSwitch;
   readonly #token: string;
   readonly #firstWire: WireName;
   readonly #drop = find('drop', HTMLButtonElement);
@@ -36,12 +36,12 @@ export class SurvivalPanel {
   };
   readonly #curl = find('curl', HTMLElement);
   readonly #copyCurl = find('copy-curl', HTMLButtonElement);
-  readonly #diary = find('diary', HTMLOListElement);
+  readonly #eventLog = find('event-log', HTMLOListElement);
   #chatId: string | undefined;
   #mending: ReturnType<typeof setTimeout> | undefined;
 
-  constructor({ cable, token, firstWire, useWire }: SurvivalParts) {
-    this.#cable = cable;
+  constructor({ network, token, firstWire, useWire }: SurvivalParts) {
+    this.#network = network;
     this.#token = token;
     this.#firstWire = firstWire;
     this.#drop.addEventListener('click', () => this.#dropConnection());
@@ -71,12 +71,12 @@ export class SurvivalPanel {
   /** Newest first. */
   tell(sentence: string): void {
     const time = new Date().toLocaleTimeString();
-    this.#diary.prepend(element('li', {}, element('time', {}, time), ` ${sentence}`));
-    while (this.#diary.childElementCount > DIARY_LINES_MAX) this.#diary.lastElementChild?.remove();
+    this.#eventLog.prepend(element('li', {}, element('time', {}, time), ` ${sentence}`));
+    while (this.#eventLog.childElementCount > EVENT_LINES_MAX) this.#eventLog.lastElementChild?.remove();
   }
 
-  clearDiary(): void {
-    this.#diary.replaceChildren();
+  clearEvents(): void {
+    this.#eventLog.replaceChildren();
   }
 
   #showWire(wire: WireName): void {
@@ -88,13 +88,13 @@ export class SurvivalPanel {
   #dropConnection(): void {
     if (this.#mending !== undefined) return;
     const label = this.#drop.textContent;
-    this.#cable.cut();
+    this.#network.cut();
     // Not `disabled`: that would throw the keyboard's focus off the button.
     this.#drop.ariaDisabled = 'true';
     setText(this.#drop, 'Cut for two seconds…');
     this.#mending = setTimeout(() => {
       this.#mending = undefined;
-      this.#cable.mend();
+      this.#network.mend();
       this.#drop.ariaDisabled = 'false';
       setText(this.#drop, label);
     }, CUT_MS);

@@ -1,10 +1,10 @@
-// What of the demo page is not pixels: addresses, tokens, statuses, the diary, and what outlives a reload.
+// What of the demo page is not pixels: addresses, tokens, statuses, the event log, and what outlives a reload.
 import { describe, expect, it } from 'vitest';
 import type { ChatSnapshot, ClosedReason, ConnectionState, Message, Run } from '../../src/client/chat-client.ts';
 import { chatFragment, parseAddress } from '../../web-demo/access/address.ts';
 import { badgeText } from '../../web-demo/instruments/connection-badge.ts';
 import { answersWithDemo, isDemoDefault } from '../../web-demo/composer/demo-model.ts';
-import { Diary } from '../../web-demo/instruments/event-log.ts';
+import { EventLog } from '../../web-demo/instruments/event-log.ts';
 import { actionsFor, isUnanswered } from '../../web-demo/conversation/message-actions.ts';
 import { plainText, sentenceOf, statusOf } from '../../web-demo/conversation/message-status.ts';
 import { endingOf, isGone } from '../../web-demo/shell/notice.ts';
@@ -127,7 +127,7 @@ describe('the badge', () => {
   });
 });
 
-describe('the diary', () => {
+describe('the event log', () => {
   const at = (connection: ConnectionState, offset: number, events: number): ChatSnapshot => ({
     sessionId: 'c',
     messages: [],
@@ -138,7 +138,7 @@ describe('the diary', () => {
   });
 
   it('tells a loss and how it was made good, and nothing else', () => {
-    const diary = new Diary();
+    const eventLog = new EventLog();
     const waiting: ConnectionState = { state: 'waiting', retryInMs: 1 };
     const told = [
       at({ state: 'connecting' }, 0, 0),
@@ -149,7 +149,7 @@ describe('the diary', () => {
       at(waiting, 42, 43),
       at({ state: 'catching-up' }, 50, 51),
       at({ state: 'live' }, 60, 61),
-    ].map((snapshot) => diary.note(snapshot));
+    ].map((snapshot) => eventLog.note(snapshot));
     expect(told.filter((sentence) => sentence !== undefined)).toEqual([
       'Connection lost after event 42',
       'Resumed after event 42, caught up on 18 events',
