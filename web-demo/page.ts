@@ -304,7 +304,7 @@ export class Page {
     const happened = this.#eventLog.note(snapshot);
     if (happened !== undefined) this.#panel.tell(happened);
     // A run that ended changes the list as well: nothing is being written there any more.
-    if (this.#announcer.hear(snapshot, happened)) void this.#readList();
+    if (this.#announcer.follow(snapshot, happened)) void this.#readList();
   }
 }
 

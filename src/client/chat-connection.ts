@@ -45,7 +45,7 @@ export class ChatConnection {
   readonly #parts: ConnectionParts;
   #state: ConnectionState = { state: 'connecting' };
   /** Counts attempts: whatever an earlier one still has to say is ignored. */
-  #turn = 0;
+  #attemptId = 0;
   #attempt: WireAttempt | undefined;
   #wireName: WireName | undefined;
   #openedAt: number | undefined;
@@ -77,9 +77,9 @@ export class ChatConnection {
   /** Drops the connection there is, and connects now. */
   connect(): void {
     this.#drop();
-    const turn = this.#turn;
+    const attemptId = this.#attemptId;
     this.#set({ state: 'connecting' });
-    void this.#open(turn);
+    void this.#open(attemptId);
   }
 
   /** A message was accepted: if the chat was closed because it did not exist, it does now. */
@@ -98,38 +98,38 @@ export class ChatConnection {
     if (this.#state.state !== 'closed') this.#finish('closed', 'closed here');
   }
 
-  async #open(turn: number): Promise<void> {
+  async #open(attemptId: number): Promise<void> {
     const { environment, replica, sessionId, tokens, wires } = this.#parts;
     try {
       this.#token = await tokens.current();
     } catch {
       // The callback could not get one just now, which is most often the same network's doing.
-      if (turn === this.#turn) this.#backOff();
+      if (attemptId === this.#attemptId) this.#backOff();
       return;
     }
-    if (turn !== this.#turn) return;
+    if (attemptId !== this.#attemptId) return;
     const wire = wires.next();
     this.#wireName = wire.name;
     this.#openedAt = undefined;
     try {
       const request = { sessionId, after: replica.resumeFrom, token: this.#token };
-      this.#attempt = wire.open(request, this.#sink(turn, wire.name));
+      this.#attempt = wire.open(request, this.#sink(attemptId, wire.name));
     } catch (error) {
       // A WebSocket constructor throws where the page's policy forbids the address.
-      environment.after(0, () => this.#ended(turn, wire.name, { kind: 'lost', detail: String(error) }));
+      environment.after(0, () => this.#ended(attemptId, wire.name, { kind: 'lost', detail: String(error) }));
     }
     this.#parts.onChange();
   }
 
-  #sink(turn: number, name: WireName): WireSink {
+  #sink(attemptId: number, name: WireName): WireSink {
     const ifCurrent = (act: () => void): void => {
-      if (turn === this.#turn) act();
+      if (attemptId === this.#attemptId) act();
     };
     return {
       opened: () => ifCurrent(() => this.#opened(name)),
       frame: (frame) => ifCurrent(() => this.#judge(this.#parts.replica.accept(frame))),
       retryHint: (retryMs) => ifCurrent(() => this.#plan.hint(retryMs)),
-      ended: (end) => this.#ended(turn, name, end),
+      ended: (end) => this.#ended(attemptId, name, end),
     };
   }
 
@@ -169,8 +169,8 @@ export class ChatConnection {
     }
   }
 
-  #ended(turn: number, name: WireName, end: WireEnd): void {
-    if (turn !== this.#turn) return;
+  #ended(attemptId: number, name: WireName, end: WireEnd): void {
+    if (attemptId !== this.#attemptId) return;
     this.#attempt = undefined;
     if (end.kind === 'lost' && this.#openedAt === undefined) this.#parts.wires.failedToOpen(name);
     switch (end.kind) {
@@ -203,21 +203,21 @@ export class ChatConnection {
     if (this.#refusals > 1) this.#finish('unauthorized', 'the renewed token was refused as well');
     else {
       this.#set({ state: 'connecting' });
-      void this.#renew(this.#turn, wasShort);
+      void this.#renew(this.#attemptId, wasShort);
     }
   }
 
-  async #renew(turn: number, wasShort: boolean): Promise<void> {
+  async #renew(attemptId: number, wasShort: boolean): Promise<void> {
     let fresh: string | undefined;
     try {
       fresh = await this.#parts.tokens.renew(this.#token);
     } catch {
       // Not a refusal but a callback that failed: ask it again later.
       this.#refusals = 0;
-      if (turn === this.#turn) this.#backOff();
+      if (attemptId === this.#attemptId) this.#backOff();
       return;
     }
-    if (turn !== this.#turn) return;
+    if (attemptId !== this.#attemptId) return;
     if (fresh === undefined) this.#finish('unauthorized', 'the token was refused and there is no other');
     // Tokens that expire as soon as they are used (a clock that is wrong) must not become a tight loop.
     else if (wasShort) this.#backOff();
@@ -247,7 +247,7 @@ export class ChatConnection {
 
   /** Ends whatever is going on; from here on nothing of it is heard. */
   #drop(): void {
-    this.#turn += 1;
+    this.#attemptId += 1;
     this.#plan.cancel();
     this.#attempt?.close();
     this.#attempt = undefined;

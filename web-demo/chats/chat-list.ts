@@ -36,7 +36,7 @@ export class ChatList {
   /** @param current the chat that is open @param more there are chats that were not read */
   show(sessions: readonly SessionSummary[], current: string | undefined, more: boolean): void {
     const focused = document.activeElement;
-    const place = [...this.#list.children].findIndex((item) => item.contains(focused));
+    const focusedIndex = [...this.#list.children].findIndex((item) => item.contains(focused));
     const wanted = new Set(sessions.map(({ sessionId }) => sessionId));
     for (const [chatId, item] of this.#items) {
       if (wanted.has(chatId)) continue;
@@ -50,7 +50,7 @@ export class ChatList {
       const there = this.#list.children[index] ?? null;
       if (there !== item.element) this.#list.insertBefore(item.element, there);
     });
-    this.#giveBack(focused, place);
+    this.#restoreFocus(focused, focusedIndex);
     this.#showMore(more);
     this.#say(sessions.length === 0 ? 'Chats you start are listed here.' : '');
   }
@@ -60,13 +60,13 @@ export class ChatList {
   }
 
   /** An element that was moved loses the focus; one that is gone leaves it to the chat in its place. */
-  #giveBack(focused: Element | null, place: number): void {
-    if (place < 0 || document.activeElement === focused) return;
+  #restoreFocus(focused: Element | null, index: number): void {
+    if (index < 0 || document.activeElement === focused) return;
     if (focused instanceof HTMLElement && focused.isConnected) {
       focused.focus({ preventScroll: true });
       return;
     }
-    const item = this.#list.children[Math.min(place, this.#list.childElementCount - 1)];
+    const item = this.#list.children[Math.min(index, this.#list.childElementCount - 1)];
     (item?.querySelector('a') ?? this.#newChat).focus();
   }
 

@@ -61,8 +61,8 @@ export class SessionWalk {
 
   #inTurn(step: () => Promise<void>): Promise<void> {
     // Whoever asked for the step before is told how it ended.
-    const turn = this.#last.then(step, step);
-    this.#last = turn;
-    return turn;
+    const result = this.#last.then(step, step);
+    this.#last = result;
+    return result;
   }
 }

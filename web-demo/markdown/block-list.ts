@@ -25,7 +25,7 @@ export class BlockList {
   }
 
   /** Shows `block` in that place; whatever stood there and behind it goes, unless it is the same. */
-  place(index: number, block: Block): void {
+  put(index: number, block: Block): void {
     const key = block.kind === 'html' ? `html ${block.raw}` : block.kind;
     let shown = this.#shown[index];
     if (shown?.key !== key) {

@@ -166,7 +166,7 @@ export class MarkdownView {
   #draw(): void {
     const startedAt = performance.now();
     this.#drawTimer = undefined;
-    let place = this.#settled.blocks;
+    let next = this.#settled.blocks;
     for (let index = this.#settled.slices; index < this.#known.length; index += 1) {
       const known = this.#known[index];
       if (known === undefined || (this.#plainFrom !== undefined && known.slice.start >= this.#plainFrom)) break;
@@ -178,16 +178,16 @@ export class MarkdownView {
           this.#drawTimer ??= setTimeout(() => this.#step());
           return;
         }
-        this.#list.place(place, block);
-        place += 1;
+        this.#list.put(next, block);
+        next += 1;
       }
-      this.#settle(index, known, place);
+      this.#settle(index, known, next);
     }
     if (this.#plainFrom !== undefined) {
-      this.#list.place(place, { kind: 'plain', source: this.#slicer.text.slice(this.#plainFrom) });
-      place += 1;
+      this.#list.put(next, { kind: 'plain', source: this.#slicer.text.slice(this.#plainFrom) });
+      next += 1;
     }
-    this.#list.cut(place);
+    this.#list.cut(next);
     this.#isLate = false;
     const now = performance.now();
     this.#idleUntil = now + Math.min(IDLE_MS_MAX, (now - startedAt) * IDLE_FACTOR);
@@ -202,11 +202,11 @@ export class MarkdownView {
     );
   }
 
-  #settle(index: number, known: Known, place: number): void {
+  #settle(index: number, known: Known, blocks: number): void {
     const isLast = index >= this.#slicer.closed.length;
     if (index !== this.#settled.slices || isLast || needsParse(known)) return;
     const tags = known.slice.kind === 'code' ? CODE_TAGS : known.blocks.reduce((sum, block) => sum + block.tags + 1, 0);
-    this.#settled = { slices: index + 1, blocks: place, tags: this.#settled.tags + tags };
+    this.#settled = { slices: index + 1, blocks, tags: this.#settled.tags + tags };
     if (this.#settled.tags > TAGS_MAX)
       this.#plainFrom ??= this.#known[index + 1]?.slice.start ?? this.#slicer.text.length;
   }

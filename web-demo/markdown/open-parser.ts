@@ -4,9 +4,9 @@ import { Parser } from './parser.ts';
 
 export function openParser(): Parser {
   return new Parser({
-    openWorker: (heard, failed) => {
+    openWorker: (received, failed) => {
       const worker = new Worker(new URL('./parse-worker.ts', import.meta.url), { type: 'module' });
-      worker.addEventListener('message', ({ data }: MessageEvent<ParseReply>) => heard(data));
+      worker.addEventListener('message', ({ data }: MessageEvent<ParseReply>) => received(data));
       worker.addEventListener('error', failed);
       return { post: (request) => worker.postMessage(request), end: () => worker.terminate() };
     },

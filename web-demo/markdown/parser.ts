@@ -13,7 +13,7 @@ export interface ParserWorker {
 
 export interface ParserParts {
   /** @param failed it could not be loaded, or died @throws where workers are not to be had */
-  readonly openWorker: (heard: (reply: ParseReply) => void, failed: () => void) => ParserWorker;
+  readonly openWorker: (received: (reply: ParseReply) => void, failed: () => void) => ParserWorker;
   /** Calls back once after `ms`; the returned function takes it back. */
   readonly after: (ms: number, callback: () => void) => () => void;
 }
@@ -79,7 +79,7 @@ export class Parser {
     };
     try {
       this.#worker = this.#parts.openWorker(
-        (reply) => ifCurrent(() => this.#heard(reply)),
+        (reply) => ifCurrent(() => this.#received(reply)),
         () => ifCurrent(() => this.#failed()),
       );
       this.#stopTimer = this.#parts.after(START_MS_MAX, () => this.#failed());
@@ -90,7 +90,7 @@ export class Parser {
     }
   }
 
-  #heard(reply: ParseReply): void {
+  #received(reply: ParseReply): void {
     if (reply === 'ready') {
       this.#stopTimer();
       this.#isReady = true;

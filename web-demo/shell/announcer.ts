@@ -4,15 +4,15 @@ import type { ChatSnapshot } from '../../src/client/chat-client.ts';
 import { find, setText } from '../dom/element.ts';
 
 export class Announcer {
-  readonly #place = find('announcer', HTMLElement);
+  readonly #region = find('announcer', HTMLElement);
   #running: string | undefined;
 
   say(sentence: string): void {
-    setText(this.#place, sentence);
+    setText(this.#region, sentence);
   }
 
   /** @returns whether a run has just ended */
-  hear(snapshot: ChatSnapshot, happened: string | undefined): boolean {
+  follow(snapshot: ChatSnapshot, happened: string | undefined): boolean {
     const before = this.#running;
     this.#running = snapshot.activeRun?.runId;
     const ended = before !== undefined && before !== this.#running;

@@ -6,7 +6,7 @@ import { Forks } from './forks.ts';
 import { sameValue } from './state-reuse.ts';
 
 /** One prompt of a branch, and the run that answers it there. */
-interface Turn {
+interface Exchange {
   readonly prompt: Message;
   readonly run: Run;
 }
@@ -21,8 +21,11 @@ export function showBranch(state: ChatState, tip: string | undefined): ChatState
   const forks = new Forks(state.runs, promptOf);
   // The prompt of such an answer was trimmed away: it lies before everything that is known, on whatever branch.
   const oldest = [...answers.values()].filter(({ runId = '' }) => promptOf(runs.get(runId)) === undefined);
-  const turns = branchTo(tip, runs, prompts);
-  const messages = [...oldest, ...turns.flatMap((turn) => showTurn(turn, answers.get(turn.run.runId), forks))];
+  const exchanges = branchTo(tip, runs, prompts);
+  const messages = [
+    ...oldest,
+    ...exchanges.flatMap((exchange) => showExchange(exchange, answers.get(exchange.run.runId), forks)),
+  ];
   const shown = new Set(messages.map(keyOf));
   const hidden = all
     .filter((message) => !shown.has(keyOf(message)))
@@ -44,22 +47,22 @@ function branchTo(
   tip: string | undefined,
   runs: ReadonlyMap<string, Run>,
   prompts: ReadonlyMap<string, Message>,
-): readonly Turn[] {
+): readonly Exchange[] {
   // Each prompt once: a log whose links lead in a circle must not hold its reader for ever.
   const left = new Map(prompts);
-  const turns: Turn[] = [];
+  const exchanges: Exchange[] = [];
   for (let run = runs.get(tip ?? ''); run !== undefined;) {
     const prompt = left.get(run.promptId ?? '');
     if (prompt === undefined) break;
     left.delete(prompt.messageId);
-    turns.push({ prompt, run });
+    exchanges.push({ prompt, run });
     run = runs.get(prompt.follows ?? '');
   }
-  return turns.reverse();
+  return exchanges.reverse();
 }
 
 /** While a prompt has no answer of its run, what else it was answered with is offered at the prompt. */
-function showTurn({ prompt, run }: Turn, answer: Message | undefined, forks: Forks): readonly Message[] {
+function showExchange({ prompt, run }: Exchange, answer: Message | undefined, forks: Forks): readonly Message[] {
   const answers = forks.besideRun(run);
   const shown = change(prompt, {
     runId: run.runId,

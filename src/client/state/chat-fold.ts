@@ -202,12 +202,12 @@ function withAnswer(state: ChatState, run: Run, messageId: string, parts: readon
   const index = state.messages.lastIndexOf(prompt);
   if (index < 0 || prompt.runId !== runId) return { ...state, hidden: [...state.hidden, answer] };
   const { answers } = prompt;
-  const turn =
+  const exchange =
     answers === undefined
       ? [prompt, answer]
       : [
           { ...prompt, answers: undefined },
           { ...answer, alternatives: answers },
         ];
-  return { ...state, messages: [...state.messages.slice(0, index), ...turn, ...state.messages.slice(index + 1)] };
+  return { ...state, messages: [...state.messages.slice(0, index), ...exchange, ...state.messages.slice(index + 1)] };
 }

@@ -71,9 +71,9 @@ export function partsOfContent(content: EventOf<'message.created'>['content']): 
 }
 
 function newPart(delta: EventOf<'delta'>): StreamedPart {
-  const place = { part: delta.part, start: delta.at, text: delta.text };
-  if (isTextual(delta.kind)) return { ...place, kind: delta.kind } satisfies TextPart;
-  return { ...place, kind: 'tool-call' } satisfies ToolCallPart;
+  const common = { part: delta.part, start: delta.at, text: delta.text };
+  if (isTextual(delta.kind)) return { ...common, kind: delta.kind } satisfies TextPart;
+  return { ...common, kind: 'tool-call' } satisfies ToolCallPart;
 }
 
 function putPart(parts: readonly Part[], fresh: Part): readonly Part[] {

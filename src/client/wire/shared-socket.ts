@@ -84,7 +84,7 @@ export class SharedSocket {
   #onOpen(): void {
     if (this.#phase !== 'connecting') return;
     this.#phase = 'open';
-    this.#watch.heard();
+    this.#watch.received();
     this.#send({ type: 'auth', token: this.#token });
     this.#planRenewal();
     for (const { request } of this.#subscriptions.values()) this.#sendSubscribe(request);
@@ -92,7 +92,7 @@ export class SharedSocket {
 
   #onMessage(data: unknown): void {
     if (this.#phase === 'over') return;
-    if (this.#asked === 'nothing') this.#watch.heard();
+    if (this.#asked === 'nothing') this.#watch.received();
     else this.#watch.expectWithin(SOCKET_QUIET_MS);
     this.#asked = 'nothing';
     const frame = typeof data === 'string' ? parseServerFrame(data) : undefined;

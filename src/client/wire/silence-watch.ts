@@ -24,7 +24,7 @@ export class SilenceWatch {
     return this.#environment.now() - this.#heardAt;
   }
 
-  heard(): void {
+  received(): void {
     this.#heardAt = this.#environment.now();
   }
 

@@ -82,12 +82,12 @@ class SseAttempt implements WireAttempt {
   }
 
   async #read(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
-    this.#watch.heard();
+    this.#watch.received();
     this.#sink.opened();
     while (!this.#over) {
       const chunk = await this.#orLost(reader.read());
       if (chunk === undefined) return;
-      this.#watch.heard();
+      this.#watch.received();
       if (chunk.done) this.#end({ kind: 'lost', detail: 'the stream ended' });
       else this.#take(chunk.value);
     }
