@@ -88,6 +88,12 @@ export class FakeRun {
     this.#answer.restart({ part: 0, at });
   }
 
+  /** Appends events of this run together, in one batch. A delta's `at` is the caller's to know. */
+  async add(...events: readonly ChatEvent[]): Promise<void> {
+    const first = await this.#append(...events);
+    for (const [i, event] of events.entries()) this.#answer.apply(event, first + i);
+  }
+
   async complete(): Promise<void> {
     const { runId, answerId: messageId } = this.run;
     await this.#end({
@@ -113,10 +119,15 @@ export class FakeRun {
     });
   }
 
-  async #append(event: ChatEvent): Promise<number> {
+  async #append(...events: readonly ChatEvent[]): Promise<number> {
     const fence = { fence: this.#fence, seq: (this.#seq += 1) };
     const [appended] = await this.#node.broker.append([
-      { topic: chatTopic(this.#ref), records: [encodeEvent(event)], expect: { epoch: this.#epoch }, fence },
+      {
+        topic: chatTopic(this.#ref),
+        records: events.map((event) => encodeEvent(event)),
+        expect: { epoch: this.#epoch },
+        fence,
+      },
     ]);
     if (appended === undefined) throw new Error('an append has an answer');
     return appended.first;
