@@ -216,7 +216,7 @@ class ActiveRun {
     const refusal = findRefusal(agent, run.model, messages.at(-1)?.content ?? '');
     if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
     const prefix = this.#answer.parts()[0]?.text ?? '';
-    if (prefix !== '') this.#seam = new Seam(prefix, this.#held.kept.gap);
+    if (prefix !== '') this.#seam = new Seam(prefix, this.#held.retained.gap);
     const { signal } = this.#upstream;
     const { runId, attempt } = run;
     const request = {

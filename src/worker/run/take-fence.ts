@@ -11,7 +11,6 @@ import { readRun } from '../../session/commands/run-ending.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
 import type { SteadyTime } from '../../session/commands/steady-time.ts';
 import { modelOf, unwatchedLimit, type Agent } from '../agent.ts';
-import { keptAnswer, NOTHING_KEPT, type KeptAnswer } from './kept-answer.ts';
 
 export interface FenceDeps {
   readonly broker: Broker;
@@ -21,20 +20,30 @@ export interface FenceDeps {
   readonly agent: Agent;
 }
 
+interface RetainedPrefix {
+  /** Earlier parts stay whole, later ones are dropped. */
+  readonly part: number;
+  readonly at: number;
+  /** White space that stood behind `at`. */
+  readonly gap: string;
+}
+
+const NOTHING_RETAINED: RetainedPrefix = { part: 0, at: 0, gap: '' };
+
 /** A run whose fence is held. */
 export interface FencedRun {
   readonly ref: SessionRef;
   readonly run: RunInfo;
   readonly epoch: string;
   readonly fence: number;
-  readonly kept: KeptAnswer;
+  readonly retained: RetainedPrefix;
   /** Tells the times of this run, as events write them. */
   readonly now: () => string;
 }
 
 /** What stands of a run, and whether the attempt that said it said nothing more. */
 interface Remains {
-  readonly kept: KeptAnswer;
+  readonly retained: RetainedPrefix;
   readonly wasIdle: boolean;
 }
 
@@ -51,7 +60,7 @@ export async function takeFence(
   if (before === undefined || known === undefined) return 'gone';
   if (known.state === 'cancelling') return 'cancelling';
   // How much an earlier attempt left, as far as is known now; what it still adds before the fence is dropped.
-  const { kept, wasIdle } = await readRemains(broker, ref, before.epoch, known, agent);
+  const { retained, wasIdle } = await readRemains(broker, ref, before.epoch, known, agent);
   const pause = pauseBeforeStart(countStart(known, wasIdle));
   if (pause > 0) await delay(clock, pause, signal);
   if (signal.aborted) return 'released';
@@ -63,20 +72,22 @@ export async function takeFence(
     refused = run === undefined ? 'gone' : run.state === 'cancelling' ? 'cancelling' : undefined;
     if (run === undefined || refused !== undefined) return { drafts: [] };
     return {
-      drafts: [{ event: startEvent(run, agent, unwatchedLimit(agent, ref), kept, createdAt), context: { wasIdle } }],
+      drafts: [
+        { event: startEvent(run, agent, unwatchedLimit(agent, ref), retained, createdAt), context: { wasIdle } },
+      ],
       fencing: 'take',
     };
   });
   const run = taken === undefined ? undefined : findRun(taken.state, runId);
   if (taken === undefined || run === undefined) return refused ?? 'gone';
-  return { ref, run, epoch: taken.epoch, fence: taken.first, kept, now };
+  return { ref, run, epoch: taken.epoch, fence: taken.first, retained, now };
 }
 
 function startEvent(
   run: RunInfo,
   agent: Agent,
   limit: Pick<Agent, 'unwatchedMs'>,
-  { part, at }: KeptAnswer,
+  { part, at }: RetainedPrefix,
   createdAt: string,
 ): ChatEvent {
   const { runId, answerId: messageId } = run;
@@ -94,10 +105,28 @@ async function readRemains(
   run: RunInfo,
   agent: Agent,
 ): Promise<Remains> {
-  if (run.startedAt === null) return { kept: NOTHING_KEPT, wasIdle: false };
+  if (run.startedAt === null) return { retained: NOTHING_RETAINED, wasIdle: false };
   const answer = new AnswerBuilder();
   await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);
   const wasIdle = !answer.hasGrown;
   const willFail = judgeAttempts({ ...run, ...countStart(run, wasIdle) }, agent.attemptsMax) !== 'go-on';
-  return { kept: keptAnswer(answer, willFail, agent), wasIdle };
+  return { retained: retainedPrefix(answer, willFail, agent), wasIdle };
+}
+
+/** A run that will be failed keeps whatever it said. One that goes on keeps an answer that was text and no more: nobody can
+ *  ask a model to go on behind its reasoning or a tool call. White space at the end is not retained: given as the last
+ *  thing said it is refused by some servers, and throws tokenizers off course. */
+function retainedPrefix(
+  answer: AnswerBuilder,
+  willFail: boolean,
+  agent: Pick<Agent, 'takeover' | 'provider'>,
+): RetainedPrefix {
+  const last = answer.partCount - 1;
+  if (last < 0) return NOTHING_RETAINED;
+  if (agent.takeover === 'fail' || willFail) return { part: last, at: answer.partLength(last), gap: '' };
+  if (agent.takeover === 'restart' || !agent.provider.canContinue || last > 0 || answer.partKind(0) !== 'text')
+    return NOTHING_RETAINED;
+  const text = answer.parts()[0]?.text ?? '';
+  const at = text.trimEnd().length;
+  return { part: 0, at, gap: at === 0 ? '' : text.slice(at) };
 }
