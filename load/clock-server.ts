@@ -8,7 +8,7 @@ import { createSecretKey, randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { openBroker } from '../src/broker/open-broker.ts';
-import { tuneCollector } from '../src/cli/gc-flags.ts';
+import { setGcFlags } from '../src/cli/gc-flags.ts';
 import { systemClock } from '../src/base/clock.ts';
 import { buildGateway } from '../src/gateway/app.ts';
 import { randomId } from '../src/base/random.ts';
@@ -21,7 +21,7 @@ import { createOpenAiProvider } from '../src/worker/providers/openai/openai-prov
 import { Worker } from '../src/worker/worker.ts';
 
 const [storage = '', role = 'all'] = process.argv.slice(2);
-tuneCollector();
+setGcFlags();
 
 /** Its pace is kept from the start, like the demo model's: a late timer delays no later token. Written without a
  *  generator, so that the model itself costs little more than the bare loop's timer. */

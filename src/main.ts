@@ -3,7 +3,7 @@
 // room: each live run holds a few that are young for ever, and every collection copies all of those.
 import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
-import { tuneCollector } from './cli/gc-flags.ts';
+import { setGcFlags } from './cli/gc-flags.ts';
 import { describeError } from './cli/describe-error.ts';
 import { nameBroker } from './cli/config/broker-config.ts';
 import { readBrokerConfig, readConfig, readWorkerConfig, type Config } from './cli/config/config.ts';
@@ -11,7 +11,7 @@ import { processLogger } from './cli/process-logger.ts';
 import { serve } from './cli/serve.ts';
 import { makeToken, type TokenChoices } from './cli/token.ts';
 import { listTopics, removeTopic, showTopic, tailTopic, verifyTopics, withTopics, type Output } from './cli/topics.ts';
-import { UsageError } from './cli/config/usage-error.ts';
+import { UsageError } from './cli/config/environment.ts';
 import { readVersion } from './cli/version.ts';
 import { systemClock } from './base/clock.ts';
 import { takeStray } from './sdk/agent-scope.ts';
@@ -93,7 +93,7 @@ topics
   .action(async (topic: string) => withTopics(readBrokerConfig(), async (store) => removeTopic(store, topic, output)));
 
 async function runServer(config: Config): Promise<void> {
-  tuneCollector();
+  setGcFlags();
   const logger = processLogger(config.logLevel);
   const onFatal = (error: Error): void => {
     logger.fatal({ err: error }, 'storage failed, exiting for a restart');

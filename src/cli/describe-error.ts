@@ -1,7 +1,7 @@
 // What an operator reads when a command fails: one text, and a stack only for what is a defect of ours.
 import { isBrokerError } from '../broker/errors.ts';
 import { AdminError } from './admin/admin-client.ts';
-import { UsageError } from './config/usage-error.ts';
+import { UsageError } from './config/environment.ts';
 
 export interface FailedCommand {
   readonly message: string;

@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 /** In percent of what was alive when the heap was last marked. */
 const GROWTH = 50;
 
-export function tuneCollector(): void {
+export function setGcFlags(): void {
   // V8 marks a heap that grows slowly again when it has grown by a tenth, bytes outside of it included: on a busy node every
   // few seconds, for nothing, and while it marks tokens wait.
   setFlagsFromString(`--heap-growing-percent=${GROWTH}`);

@@ -7,7 +7,7 @@ import { inScope } from '../sdk/agent-scope.ts';
 import { AgentThreads } from '../sdk/threads/agent-threads.ts';
 import { logStrays, logThreads } from '../sdk/describe-defect.ts';
 import type { AgentConfig } from './config/agent-config.ts';
-import { UsageError } from './config/usage-error.ts';
+import { UsageError } from './config/environment.ts';
 
 const LOAD_MS_MAX = 30_000;
 

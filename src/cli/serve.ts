@@ -93,7 +93,7 @@ async function startGateway(
           handlers,
           newId: randomId,
           random: systemRandom,
-          ...toldTo(logger, () => gateway.metrics),
+          ...runReports(logger, () => gateway.metrics),
         })
       : undefined;
   const gateway: Gateway = await buildGateway({
@@ -143,7 +143,7 @@ async function startWorker(
     handlers,
     newId: randomId,
     random: systemRandom,
-    ...toldTo(logger, () => health.metrics),
+    ...runReports(logger, () => health.metrics),
   });
   const health: HealthApp = buildHealthApp({
     config: toGatewayConfig(config, undefined),
@@ -173,7 +173,7 @@ async function startWorker(
 }
 
 /** What a worker tells of its runs. `metrics`: made after the worker, whose runs are counted in them. */
-function toldTo(logger: Logger, metrics: () => Metrics): Pick<WorkerDeps, 'onOutcome' | 'onContinued' | 'onGone'> {
+function runReports(logger: Logger, metrics: () => Metrics): Pick<WorkerDeps, 'onOutcome' | 'onContinued' | 'onGone'> {
   return {
     onOutcome: (outcome) => metrics().countRun(outcome),
     onContinued: (chars) => metrics().countContinued(chars),

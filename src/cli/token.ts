@@ -8,7 +8,7 @@ import type { BrokerConfig } from './config/broker-config.ts';
 import type { Config } from './config/config.ts';
 import { parseDuration } from './config/duration.ts';
 import { readOwnSecret } from './config/key-file.ts';
-import { UsageError } from './config/usage-error.ts';
+import { UsageError } from './config/environment.ts';
 
 export interface TokenChoices {
   readonly sub: string;

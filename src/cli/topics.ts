@@ -9,7 +9,7 @@ import { connectAdmin } from './admin/admin-client.ts';
 import type { TopicStore } from './admin/admin-protocol.ts';
 import { nameBroker, type BrokerConfig } from './config/broker-config.ts';
 import { openStorage } from './open-storage.ts';
-import { UsageError } from './config/usage-error.ts';
+import { UsageError } from './config/environment.ts';
 
 const LIST_LIMIT = 1000;
 

@@ -37,12 +37,12 @@ export class AgentWriter {
 
   /** What the user reads. */
   text(text: string): Promise<void> {
-    return this.#say('text', text);
+    return this.#write('text', text);
   }
 
   /** What the agent thinks on the way there. */
   reasoning(text: string): Promise<void> {
-    return this.#say('reasoning', text);
+    return this.#write('reasoning', text);
   }
 
   /** @throws TypeError */
@@ -78,7 +78,7 @@ export class AgentWriter {
     this.#used = { inputTokens: input + inputTokens, outputTokens: output + outputTokens };
   }
 
-  #say(type: 'text' | 'reasoning', text: string): Promise<void> {
+  #write(type: 'text' | 'reasoning', text: string): Promise<void> {
     if (typeof text !== 'string') throw new TypeError('text is a string');
     if (text === '') return Promise.resolve();
     return this.#channel.write({ type, text }, EVENT_CHARS + text.length);

@@ -15,7 +15,7 @@ import type { GoneRun } from '../session/commands/run-figures.ts';
 import type { Runs } from '../session/runs.ts';
 import { requestGroup, requestPattern, sessionOf } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
-import { whileAsked } from './watch/parent-run-watch.ts';
+import { whileParentRuns } from './watch/parent-run-watch.ts';
 import { persist } from './persist.ts';
 import { PresenceWatch } from './watch/presence-watch.ts';
 import type { ProviderError } from './provider.ts';
@@ -53,7 +53,7 @@ export interface WorkerOptions {
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #stopped = new AbortController();
-  readonly #released = new AbortController();
+  readonly #handedOver = new AbortController();
   readonly #active = new Set<Promise<void>>();
   readonly #presence: PresenceWatch;
   #consuming: Promise<unknown> | undefined;
@@ -64,7 +64,7 @@ export class Worker {
       this.#report(error, 'nobody could be asked who watches'),
     );
     // Two listeners a run, and two a queue: more than the ten above which Node suspects a leak.
-    setMaxListeners(2 * DEPTHS.length * this.runsMax + 1, this.#released.signal);
+    setMaxListeners(2 * DEPTHS.length * this.runsMax + 1, this.#handedOver.signal);
     setMaxListeners(2 * DEPTHS.length * options.agents.size + 1, this.#stopped.signal);
   }
 
@@ -85,7 +85,7 @@ export class Worker {
   /** Takes no more requests, then hands over the runs it has. Resolves once nothing of them is under way. Idempotent. */
   async close(): Promise<void> {
     this.#stopped.abort();
-    this.#released.abort();
+    this.#handedOver.abort();
     await this.#consuming;
     await Promise.all(this.#active);
   }
@@ -119,23 +119,23 @@ export class Worker {
   async #serve(agent: Agent, delivery: Delivery): Promise<void> {
     const { logger, onOutcome } = this.#options;
     const lease = this.#keepLease(delivery);
-    const letGo = new AbortController();
-    const stop = (): void => letGo.abort();
+    const abandoned = new AbortController();
+    const stop = (): void => abandoned.abort();
     delivery.lost.addEventListener('abort', stop);
-    this.#released.signal.addEventListener('abort', stop);
+    this.#handedOver.signal.addEventListener('abort', stop);
     const request = decodeRunRequest(delivery.record.data);
     try {
       const outcome = request === undefined ? 'gone' : await this.#execute(agent, request, delivery);
       onOutcome?.(outcome);
       if (request !== undefined)
         logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
-      await persist(this.#options.clock, letGo.signal, () => this.#settle(delivery, outcome));
+      await persist(this.#options.clock, abandoned.signal, () => this.#settle(delivery, outcome));
     } catch (error) {
       this.#report(error, 'run could not be served', { sessionId: request?.sessionId, runId: request?.runId });
       await this.#giveBack(delivery);
     } finally {
       lease.stop();
-      this.#released.signal.removeEventListener('abort', stop);
+      this.#handedOver.signal.removeEventListener('abort', stop);
     }
   }
 
@@ -158,8 +158,8 @@ export class Worker {
     try {
       const onError = (error: unknown): void =>
         this.#report(error, 'the asker of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });
-      return await whileAsked({ ...deps, onError }, ref, request.runId, () =>
-        executeRun(deps, ref, request.runId, { handedOver: this.#released.signal, lost: delivery.lost }),
+      return await whileParentRuns({ ...deps, onError }, ref, request.runId, () =>
+        executeRun(deps, ref, request.runId, { handedOver: this.#handedOver.signal, lost: delivery.lost }),
       );
     } catch (error) {
       if (isSessionError(error, 'not-found')) return 'gone';
@@ -173,12 +173,12 @@ export class Worker {
     // and the run may still be wanted there. Look again.
     if (outcome === 'lost') await delivery.nack(RETRY_MS);
     else if (outcome === 'released') await delivery.nack(0);
-    else if (await delivery.ack()) await this.#letGo(delivery);
+    else if (await delivery.ack()) await this.#shortenTtl(delivery);
   }
 
   /** A request topic has the time of a chat whose run waits, which is longer than that of many chats: once its request is
    *  consumed, it must not outlive its chat. A request that came in meanwhile keeps it, as long as it is not consumed. */
-  async #letGo({ topic, epoch }: Delivery): Promise<void> {
+  async #shortenTtl({ topic, epoch }: Delivery): Promise<void> {
     const { broker, log } = this.#options;
     try {
       const ttlMs = (await log.load(sessionOf(topic)))?.state.ttlMs ?? AT_ONCE_MS;

@@ -11,7 +11,7 @@ function joined(stood: string, pieces: readonly string[]): string | typeof BROKE
   const kept = stood.trimEnd();
   const seam = new Seam(kept, stood.slice(kept.length));
   try {
-    return kept + pieces.map((piece) => seam.say(piece)).join('') + seam.end();
+    return kept + pieces.map((piece) => seam.push(piece)).join('') + seam.end();
   } catch (error) {
     if (error instanceof BrokenSeamError) return BROKEN;
     throw error;
@@ -63,16 +63,16 @@ describe('a continuation', () => {
 
   it('is shown as soon as it is known to be none, and from then on at once', () => {
     const seam = new Seam(LONG, '');
-    expect([seam.say('It'), seam.isJoined]).toEqual(['', false]);
-    expect([seam.say(' is'), seam.isJoined]).toEqual(['It is', true]);
-    expect(seam.say(LONG)).toBe(LONG);
+    expect([seam.push('It'), seam.isJoined]).toEqual(['', false]);
+    expect([seam.push(' is'), seam.isJoined]).toEqual(['It is', true]);
+    expect(seam.push(LONG)).toBe(LONG);
   });
 });
 
 it('white space alone is not held back for ever', () => {
   const seam = new Seam(LONG, '');
-  expect(seam.say(' '.repeat(LEADING_SPACE_MAX))).toBe('');
-  expect([seam.say(' '), seam.isJoined]).toEqual([' '.repeat(LEADING_SPACE_MAX + 1), true]);
+  expect(seam.push(' '.repeat(LEADING_SPACE_MAX))).toBe('');
+  expect([seam.push(' '), seam.isJoined]).toEqual([' '.repeat(LEADING_SPACE_MAX + 1), true]);
 });
 
 describe('any text, cut anywhere', () => {

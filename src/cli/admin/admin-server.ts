@@ -62,7 +62,7 @@ export class AdminServer {
 
   /** Never rejects: what goes wrong is the answer. */
   async #answer(socket: Socket, signal: AbortSignal): Promise<void> {
-    const say = (answer: AdminAnswer): boolean => socket.write(`${JSON.stringify(answer)}\n`);
+    const send = (answer: AdminAnswer): boolean => socket.write(`${JSON.stringify(answer)}\n`);
     try {
       const line = await requestLine(socket);
       if (line === undefined) return;
@@ -70,16 +70,16 @@ export class AdminServer {
       const request = JSON.parse(line) as AdminRequest;
       if (request.op === 'tail') {
         for await (const item of this.#store.tail(request.args[0], request.args[1], { signal })) {
-          if (!say({ item })) await once(socket, 'drain', { signal });
+          if (!send({ item })) await once(socket, 'drain', { signal });
         }
-        say({ done: null });
+        send({ done: null });
       } else {
-        say({ done: (await this.#call(request)) ?? null });
+        send({ done: (await this.#call(request)) ?? null });
       }
     } catch (error) {
       if (signal.aborted) return;
       const message = error instanceof Error ? error.message : 'failed';
-      say({ error: { code: isBrokerError(error) ? error.code : 'invalid-request', message } });
+      send({ error: { code: isBrokerError(error) ? error.code : 'invalid-request', message } });
     }
     socket.end();
   }

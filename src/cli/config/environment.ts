@@ -1,6 +1,10 @@
 // The environment as its readers see it: trimmed texts, numbers and choices, and a list of every fault found on the way.
 import { findUnknownSettings, type Setting } from './settings.ts';
-import { UsageError } from './usage-error.ts';
+
+/** A mistake in the command line or in the configuration: shown as one text, without a stack. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

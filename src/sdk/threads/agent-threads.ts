@@ -102,7 +102,7 @@ class AgentThread {
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB_MAX },
     });
-    this.#worker.on('message', (message: FromThread) => this.#hear(message));
+    this.#worker.on('message', (message: FromThread) => this.#receive(message));
     this.#worker.on('error', (error: unknown) => (this.#error = error));
     this.#worker.on('exit', (code) => this.#lose(code));
   }
@@ -149,7 +149,7 @@ class AgentThread {
     if (!this.#isGone) this.#worker.postMessage(message);
   }
 
-  #hear(message: FromThread): void {
+  #receive(message: FromThread): void {
     if (message.type === 'ready') {
       // Until then a process that waits for it must not end.
       this.#worker.unref();

@@ -1,4 +1,4 @@
-// Which messages of a chat a model is told, so that servers with strict rules take them whatever happened in the chat before:
+// Which messages of a chat a model is kept, so that servers with strict rules take them whatever happened in the chat before:
 // an optional system message, then prompts and answers in turn, and the newest prompt last. Pure.
 //
 // A prompt is told together with the text of its answer, or not at all. So a prompt that was refused, that failed or was
@@ -44,7 +44,7 @@ export function validConversation(
   const newest = chat.at(-1);
   const prompt: ModelMessage[] = newest === undefined ? [] : [promptOf(newest)];
   let left = charsMax - charsOf(system) - charsOf(prompt);
-  const told: ModelMessage[] = [];
+  const turns: ModelMessage[] = [];
   let isFull = false;
   // Newest first: `at` is the place of an answer.
   for (let at = chat.length - 2; at > 0; at -= 1) {
@@ -53,9 +53,9 @@ export function validConversation(
     left -= charsOf([turn.prompt, turn.answer]);
     isFull = left < 0;
     if (isFull) break;
-    told.unshift(turn.prompt, turn.answer);
+    turns.unshift(turn.prompt, turn.answer);
   }
-  return { messages: [...system, ...told, ...prompt], isFull: isFull || left <= 0 };
+  return { messages: [...system, ...turns, ...prompt], isFull: isFull || left <= 0 };
 }
 
 /** The text with U+FFFD for every half of a surrogate pair, as the log has it in answers: a body that holds a half is no
@@ -68,7 +68,7 @@ function turnAt(chat: readonly ChatMessage[], at: number): Turn | undefined {
   const [asked, answered] = [chat[at - 1], chat[at]];
   if (asked === undefined || asked.role === 'assistant' || answered?.role !== 'assistant') return undefined;
   if (answered.status === 'failed' && answered.error?.code === REFUSED_CODE) return undefined;
-  // The content of an answer is the text of its text parts; calls of tools and their results are never told.
+  // The content of an answer is the text of its text parts; calls of tools and their results are never kept.
   const answer: ModelMessage = { role: 'assistant', content: wholeContent(answered.content) };
   const prompt = promptOf(asked);
   return isBlank(answer.content) || isBlank(prompt.content) ? undefined : { prompt, answer };
@@ -78,8 +78,8 @@ function promptOf({ content }: ChatMessage): ModelMessage {
   const whole = wholeContent(content);
   if (typeof whole === 'string') return { role: 'user', content: whole };
   // Servers that refuse a blank message refuse a blank part as well.
-  const said = whole.filter((part) => !isBlankPart(part));
-  return { role: 'user', content: said.length === 0 ? whole : said };
+  const parts = whole.filter((part) => !isBlankPart(part));
+  return { role: 'user', content: parts.length === 0 ? whole : parts };
 }
 
 function wholeContent(content: TranscriptMessage['content']): ModelMessage['content'] {

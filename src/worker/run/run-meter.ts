@@ -12,7 +12,7 @@ export class RunMeter {
     this.#now = now;
   }
 
-  heard(): void {
+  count(): void {
     this.#firstTokenAt ??= this.#now();
     this.#deltas += 1;
   }

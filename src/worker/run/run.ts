@@ -231,7 +231,7 @@ class ActiveRun {
       if (this.#stop !== undefined) return undefined;
       if (event.type === 'usage') this.#usage = event.usage;
       else if (this.#seam !== undefined) this.#cross(this.#seam, event);
-      else if (event.type !== 'finish') this.#say(event);
+      else if (event.type !== 'finish') this.#write(event);
       if (event.type === 'finish') return event.reason;
       if (this.#writer.isFull) await this.#writer.drained();
     }
@@ -239,8 +239,8 @@ class ActiveRun {
     throw new ProviderError('upstream-truncated', 'the model stopped without saying that it had finished');
   }
 
-  #say(event: Parameters<TokenWriter['push']>[0]): void {
-    this.#meter.heard();
+  #write(event: Parameters<TokenWriter['push']>[0]): void {
+    this.#meter.count();
     this.#writer.push(event);
   }
 
@@ -248,9 +248,9 @@ class ActiveRun {
   #cross(seam: Seam, event: Exclude<ProviderEvent, { type: 'usage' }>): void {
     // Who thinks first has not gone on: it begins another answer.
     if (event.type === 'reasoning') throw new BrokenSeamError('the model did not go on but thought anew');
-    const text = event.type === 'text' ? seam.say(event.text) : seam.end();
-    if (text !== '') this.#say({ type: 'text', text });
-    if (event.type !== 'text' && event.type !== 'finish') this.#say(event);
+    const text = event.type === 'text' ? seam.push(event.text) : seam.end();
+    if (text !== '') this.#write({ type: 'text', text });
+    if (event.type !== 'text' && event.type !== 'finish') this.#write(event);
     if (event.type === 'text' && !seam.isJoined) return;
     this.#seam = undefined;
     this.#deps.onContinued(this.#answer.length);

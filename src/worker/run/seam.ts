@@ -14,19 +14,19 @@ export class BrokenSeamError extends Error {
 }
 
 export class Seam {
-  readonly #kept: string;
-  /** Of `kept`, what a repetition is compared with: all of it behind its own white space. */
+  readonly #prefix: string;
+  /** Of `prefix`, what a repetition is compared with: all of it behind its own white space. */
   readonly #words: string;
-  /** The white space that stood between `kept` and what was to follow. */
+  /** The white space that stood between `prefix` and what was to follow. */
   readonly #gap: string;
   #lead = '';
   #repeated = 0;
   #state: 'judging' | 'spacing' | 'joined' = 'judging';
 
-  /** `kept` does not end in white space: that is `gap`, which the model was not given. */
-  constructor(kept: string, gap: string) {
-    this.#kept = kept;
-    this.#words = kept.trimStart();
+  /** `prefix` does not end in white space: that is `gap`, which the model was not given. */
+  constructor(prefix: string, gap: string) {
+    this.#prefix = prefix;
+    this.#words = prefix.trimStart();
     this.#gap = gap;
   }
 
@@ -36,7 +36,7 @@ export class Seam {
   }
 
   /** What of this text may be shown now. @throws BrokenSeamError */
-  say(text: string): string {
+  push(text: string): string {
     if (this.#state !== 'judging') return this.#space(text);
     const words = this.#repeated === 0 ? this.#takeLead(text) : text;
     if (this.#lead.length > LEADING_SPACE_MAX) return this.#judge(words);
@@ -62,7 +62,7 @@ export class Seam {
   /** A whole repetition is the server's habit. Half of one is another beginning of the answer. A short one may be either
    *  ("1" may go on to "11"), and asking again costs no more than it is long. */
   #judge(after: string): string {
-    const isWhole = this.#repeated === this.#words.length && this.#lead + this.#words === this.#kept;
+    const isWhole = this.#repeated === this.#words.length && this.#lead + this.#words === this.#prefix;
     const isLong = this.#repeated >= ECHO_CHARS_MIN;
     if (isWhole !== isLong) throw new BrokenSeamError('what was said may not follow what stood');
     this.#state = 'spacing';
@@ -82,9 +82,13 @@ export class Seam {
 }
 
 /** How far `said` is what stands in `text` at `at`. */
-function commonLength(text: string, at: number, said: string): number {
+function commonLength(text: string, at: number, added: string): number {
   let length = 0;
-  while (length < said.length && at + length < text.length && text.charCodeAt(at + length) === said.charCodeAt(length))
+  while (
+    length < added.length &&
+    at + length < text.length &&
+    text.charCodeAt(at + length) === added.charCodeAt(length)
+  )
     length += 1;
   return length;
 }

@@ -86,17 +86,17 @@ export class TokenWriter {
   #inFlight: readonly Piece[] = NO_PIECES;
   readonly #expect: { readonly epoch: string };
   #failure: Error | undefined;
-  readonly #letGo: AbortSignal;
+  readonly #abandoned: AbortSignal;
   readonly #onFailure: () => void;
 
-  /** `answer` holds what an earlier attempt left standing. After `letGo` an append that the broker cannot take is not tried
+  /** `answer` holds what an earlier attempt left standing. After `abandoned` an append that the broker cannot take is not tried
    *  again: whoever goes on with the run says it anew. `onFailure` is called once, when an append is refused. */
   constructor(
     broker: Broker,
     clock: Clock,
     target: WriterTarget,
     answer: AnswerBuilder,
-    letGo: AbortSignal,
+    abandoned: AbortSignal,
     onFailure: () => void,
   ) {
     this.#broker = broker;
@@ -106,7 +106,7 @@ export class TokenWriter {
     this.#fence = target.fence;
     this.#charsMax = target.charsMax;
     this.#answer = answer;
-    this.#letGo = letGo;
+    this.#abandoned = abandoned;
     this.#onFailure = onFailure;
     this.#expect = { epoch: target.epoch };
     this.#written = answer.length;
@@ -125,10 +125,10 @@ export class TokenWriter {
     if (event.type === 'tool-result') {
       this.#addResult(event);
     } else if (event.type === 'tool-call') {
-      this.#say(this.#calls.get(event.index) ?? this.#startToolCall(event), event.argumentsText);
+      this.#addDelta(this.#calls.get(event.index) ?? this.#startToolCall(event), event.argumentsText);
     } else {
       const last = this.#last;
-      this.#say(last?.kind === event.type ? last : this.#startPart(event.type), event.text);
+      this.#addDelta(last?.kind === event.type ? last : this.#startPart(event.type), event.text);
     }
     this.#kick();
   }
@@ -167,17 +167,20 @@ export class TokenWriter {
     this.#last = open;
     // [PROTOCOL §4] may be left out for a text part 0, which is what most answers are.
     if (part > 0 || kind !== 'text')
-      this.#wait({ kind: 'start', event: { type: 'part.started', runId: this.#target.runId, part, kind, ...call } });
+      this.#enqueue({ kind: 'start', event: { type: 'part.started', runId: this.#target.runId, part, kind, ...call } });
     return open;
   }
 
   /** Results stay in the log beside the answer, so they count as it does. */
   #addResult({ toolCallId, result, error }: Extract<ProviderEvent, { type: 'tool-result' }>): void {
-    const said = error === undefined ? { result: result ?? null } : { error };
+    const outcome = error === undefined ? { result: result ?? null } : { error };
     const { length } = JSON.stringify(error ?? result ?? null);
     if (length > TOOL_RESULT_CHARS_MAX) throw new AnswerTooLargeError('the result of a tool is too large');
     this.#count(length);
-    this.#wait({ kind: 'result', event: { type: 'tool.result', runId: this.#target.runId, toolCallId, ...said } });
+    this.#enqueue({
+      kind: 'result',
+      event: { type: 'tool.result', runId: this.#target.runId, toolCallId, ...outcome },
+    });
   }
 
   #count(chars: number): void {
@@ -200,8 +203,8 @@ export class TokenWriter {
 
   /** A character is never parted between two records, and half a character becomes U+FFFD, which is as long: what stands in
    *  the log is text that every client and every model server can read. */
-  #say(open: OpenPart, said: string): void {
-    let text = open.half === '' ? said : open.half + said;
+  #addDelta(open: OpenPart, delta: string): void {
+    let text = open.half === '' ? delta : open.half + delta;
     const last = text.charCodeAt(text.length - 1);
     const isHalf = last >= 0xd800 && last <= 0xdbff;
     open.half = isHalf ? text.slice(-1) : '';
@@ -221,14 +224,20 @@ export class TokenWriter {
       let end = Math.min(text.length, from + DELTA_CHARS_MAX);
       const code = text.charCodeAt(end - 1);
       if (end < text.length && code >= 0xd800 && code <= 0xdbff) end -= 1;
-      this.#wait({ kind: 'delta', part: open.part, partKind: open.kind, at: open.chars, text: text.slice(from, end) });
+      this.#enqueue({
+        kind: 'delta',
+        part: open.part,
+        partKind: open.kind,
+        at: open.chars,
+        text: text.slice(from, end),
+      });
       open.chars += end - from;
       from = end;
     }
   }
 
   /** A list that is pushed to keeps room for sixteen more, and most hold one piece. */
-  #wait(piece: Piece): void {
+  #enqueue(piece: Piece): void {
     if (this.#pieces.length === 0) this.#pieces = [piece];
     else this.#pieces.push(piece);
   }
@@ -272,7 +281,7 @@ export class TokenWriter {
    *  for good is kept for `settled`, and told to the run, which stops. */
   readonly #onRefused = async (error: unknown): Promise<void> => {
     try {
-      this.#onAppended(await persistAfter(error, this.#clock, this.#letGo, () => this.#append()));
+      this.#onAppended(await persistAfter(error, this.#clock, this.#abandoned, () => this.#append()));
     } catch (refusal) {
       this.#failure = refusal instanceof Error ? refusal : new Error('append failed', { cause: refusal });
       this.#flushing = undefined;

@@ -11,7 +11,7 @@ import type { SessionRef } from '../../session/session-ref.ts';
 import { chatTopic } from '../../session/topic-names.ts';
 import { persist } from '../persist.ts';
 
-export interface AskerWatchDeps {
+export interface ParentRunWatchDeps {
   readonly broker: Broker;
   readonly log: CommandLog;
   readonly runs: Runs;
@@ -21,18 +21,18 @@ export interface AskerWatchDeps {
 }
 
 /** Does it, and stops this run meanwhile if it is an ask whose asker has ended; before it begins, where that is so already. */
-export async function whileAsked<T>(
-  deps: AskerWatchDeps,
+export async function whileParentRuns<T>(
+  deps: ParentRunWatchDeps,
   ref: SessionRef,
   runId: string,
   serve: () => Promise<T>,
 ): Promise<T> {
-  const asker = await findAsker(deps.log, ref);
-  if (asker === undefined) return serve();
-  const seen = await deps.log.load(asker);
-  if (seen === undefined || isOver(seen, asker)) await stop(deps.runs, asker, ref, runId);
+  const parent = await findParentRun(deps.log, ref);
+  if (parent === undefined) return serve();
+  const seen = await deps.log.load(parent);
+  if (seen === undefined || isOver(seen, parent)) await stop(deps.runs, parent, ref, runId);
   const served = new AbortController();
-  const watching = watch(deps, asker, ref, runId, served.signal);
+  const watching = watch(deps, parent, ref, runId, served.signal);
   try {
     return await serve();
   } finally {
@@ -41,7 +41,7 @@ export async function whileAsked<T>(
   }
 }
 
-async function findAsker(log: CommandLog, ref: SessionRef): Promise<RunRef | undefined> {
+async function findParentRun(log: CommandLog, ref: SessionRef): Promise<RunRef | undefined> {
   if (askDepth(ref.sessionId) === 0) return undefined;
   const loaded = await log.load(ref);
   return loaded === undefined ? undefined : askerOf(ref, loaded.state.owner);
@@ -49,29 +49,29 @@ async function findAsker(log: CommandLog, ref: SessionRef): Promise<RunRef | und
 
 /** Never rejects. */
 async function watch(
-  deps: AskerWatchDeps,
-  asker: RunRef,
+  deps: ParentRunWatchDeps,
+  parent: RunRef,
   ref: SessionRef,
   runId: string,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, runs, onError } = deps;
   try {
-    await persist(clock, signal, () => untilOver(deps, asker, signal));
-    if (!signal.aborted) await persist(clock, signal, () => stop(runs, asker, ref, runId));
+    await persist(clock, signal, () => untilOver(deps, parent, signal));
+    if (!signal.aborted) await persist(clock, signal, () => stop(runs, parent, ref, runId));
   } catch (error) {
     if (!signal.aborted) onError(error);
   }
 }
 
 /** Or until the signal aborts. */
-async function untilOver({ broker, log }: AskerWatchDeps, asker: RunRef, signal: AbortSignal): Promise<void> {
+async function untilOver({ broker, log }: ParentRunWatchDeps, parent: RunRef, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const seen = await log.load(asker);
-    if (seen === undefined || isOver(seen, asker)) return;
+    const seen = await log.load(parent);
+    if (seen === undefined || isOver(seen, parent)) return;
     // Whatever happens next there, an end of that chat too, is reason to look again.
     for await (const change of broker.tail(
-      chatTopic(asker),
+      chatTopic(parent),
       { epoch: seen.epoch, offset: seen.at + 1 },
       { signal, majorOnly: true },
     )) {
@@ -80,14 +80,14 @@ async function untilOver({ broker, log }: AskerWatchDeps, asker: RunRef, signal:
   }
 }
 
-function isOver({ state }: LoadedState, asker: RunRef): boolean {
-  const run = findRun(state, asker.runId);
+function isOver({ state }: LoadedState, parent: RunRef): boolean {
+  const run = findRun(state, parent.runId);
   return run === undefined || run.state === 'cancelling';
 }
 
-async function stop(runs: Runs, asker: RunRef, ref: SessionRef, runId: string): Promise<void> {
+async function stop(runs: Runs, parent: RunRef, ref: SessionRef, runId: string): Promise<void> {
   try {
-    await runs.cancel(askerPrincipal(asker), ref, runId, 'asker ended');
+    await runs.cancel(askerPrincipal(parent), ref, runId, 'asker ended');
   } catch (error) {
     // It has ended by itself, or its chat is gone: which comes to the same.
     if (!isSessionError(error, 'no-active-run') && !isSessionError(error, 'not-found')) throw error;

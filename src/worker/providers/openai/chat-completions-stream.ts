@@ -18,7 +18,7 @@ import {
 } from './completion-chunk.ts';
 import { finishReasonOf } from './finish-reason.ts';
 import { isHeartbeat } from './heartbeat.ts';
-import { choiceFailure, failureOfText, NAMES_A_FAILURE, toldAside, toldFailure } from './told-failure.ts';
+import { choiceFailure, failureOfText, NAMES_A_FAILURE, failureInFields, reportedFailure } from './reported-failure.ts';
 import { ToolCallDeltas, type ToolCallEvent } from './tool-call-deltas.ts';
 import { errorOfObject, malformed, neverBegan, tooLarge, truncated } from '../upstream/upstream-errors.ts';
 import { UpstreamFraming } from './upstream-framing.ts';
@@ -33,9 +33,9 @@ export class ChatCompletionsStream {
   #answerBytes = 0;
   #sawEvent = false;
   /** It said text, reasoning or a call. */
-  #saidAnything = false;
+  #hasContent = false;
   /** It did so in messages, not in deltas. */
-  #saidInMessages = false;
+  #isWholeMessage = false;
   /** The number of the choice that is the answer. */
   #ours: number | undefined;
   #usage: Usage | undefined;
@@ -125,7 +125,7 @@ export class ChatCompletionsStream {
   }
 
   #endMarker(): void {
-    if (this.#finish === undefined && !this.#saidAnything) throw neverBegan();
+    if (this.#finish === undefined && !this.#hasContent) throw neverBegan();
     this.#complete(this.#finish ?? 'other');
   }
 
@@ -134,7 +134,7 @@ export class ChatCompletionsStream {
     if (data.charCodeAt(0) !== OPENING_BRACE && isHeartbeat(name, data)) return;
     const chunk = this.#parse(name, data);
     if (chunk === undefined) return;
-    const failure = toldFailure(name, chunk);
+    const failure = reportedFailure(name, chunk);
     if (failure !== undefined) throw failure;
     const before = this.#answerBytes;
     const choice = this.#ourChoice(chunk);
@@ -144,13 +144,13 @@ export class ChatCompletionsStream {
     if (choice?.['error'] !== undefined || this.#answerBytes === before) this.#lookAside(chunk, choice);
     if (finish === 'failed') throw errorOfObject(undefined);
     // A whole message needs no word for its end.
-    const isWhole = this.#saidInMessages && chunk['object'] === 'chat.completion';
+    const isWhole = this.#isWholeMessage && chunk['object'] === 'chat.completion';
     this.#finish = finish ?? this.#finish ?? (isWhole ? 'other' : undefined);
   }
 
   /** A chunk without text may carry usage or a failure where only its server looks for them. */
   #lookAside(chunk: WireChunk, choice: WireChoice | undefined): void {
-    const failure = (choice === undefined ? undefined : choiceFailure(choice)) ?? toldAside(chunk);
+    const failure = (choice === undefined ? undefined : choiceFailure(choice)) ?? failureInFields(chunk);
     if (failure !== undefined) throw failure;
     if (usageOf(chunk.usage) === undefined) this.#usage = usageAside(chunk, choice) ?? this.#usage;
   }
@@ -186,41 +186,41 @@ export class ChatCompletionsStream {
   #choice(choice: WireChoice): ReturnType<typeof finishReasonOf> {
     const { delta, message, text } = choice;
     if (typeof delta === 'object' && delta !== null) this.#delta(delta);
-    else if (typeof delta === 'string') this.#say('text', delta);
-    const isInMessages = this.#saidInMessages || !this.#saidAnything;
+    else if (typeof delta === 'string') this.#pushText('text', delta);
+    const isInMessages = this.#isWholeMessage || !this.#hasContent;
     if (isInMessages && (message ?? text ?? undefined) !== undefined) this.#message(choice);
     return finishReasonOf(choice.finish_reason ?? choice['finishReason']);
   }
 
   /** A server that does not stream says a whole message. One behind deltas only repeats them, and is not read. */
   #message({ message, text }: WireChoice): void {
-    this.#saidInMessages = true;
+    this.#isWholeMessage = true;
     if (typeof message === 'object' && message !== null) this.#delta(message);
-    else this.#say('text', textOf(message ?? text));
+    else this.#pushText('text', textOf(message ?? text));
   }
 
   #delta(delta: WireDelta): void {
-    this.#say('reasoning', reasoningOf(delta));
+    this.#pushText('reasoning', reasoningOf(delta));
     const { content, tool_calls: toolCalls, function_call: functionCall } = delta;
     if (typeof content === 'string') {
-      this.#say('text', content);
+      this.#pushText('text', content);
     } else if (content !== undefined && content !== null) {
       const { text, reasoning } = contentOf(content);
-      this.#say('reasoning', reasoning);
-      this.#say('text', text);
+      this.#pushText('reasoning', reasoning);
+      this.#pushText('text', text);
     }
-    this.#say('text', textOf(delta.refusal));
+    this.#pushText('text', textOf(delta.refusal));
     if ((toolCalls ?? functionCall ?? undefined) !== undefined) this.#calls(toolCalls, functionCall);
   }
 
-  #say(type: 'text' | 'reasoning', text: string): void {
+  #pushText(type: 'text' | 'reasoning', text: string): void {
     if (text === '') return;
     this.#emit({ type, text }, text);
   }
 
   #calls(toolCalls: unknown, functionCall: unknown): void {
     const events: ToolCallEvent[] = [];
-    this.#saidAnything = true;
+    this.#hasContent = true;
     try {
       if (toolCalls !== undefined && toolCalls !== null) this.#toolCalls.read(toolCalls, events);
       else this.#toolCalls.readFunctionCall(functionCall, events);
@@ -232,7 +232,7 @@ export class ChatCompletionsStream {
   }
 
   #emit(event: ProviderEvent, content: string): void {
-    this.#saidAnything = true;
+    this.#hasContent = true;
     this.#answerBytes += Buffer.byteLength(content);
     this.#checkSize();
     this.#events.push(event);
@@ -266,7 +266,7 @@ function isEndMarker(data: string): boolean {
 /** A first chunk that only says the role. */
 function isSilent({ delta, message, text, finish_reason: finish }: WireChoice): boolean {
   const spoken: WireDelta = typeof delta === 'object' && delta !== null ? delta : { content: delta };
-  const said =
+  const content =
     spoken.content ||
     spoken.reasoning_content ||
     spoken.reasoning ||
@@ -274,7 +274,7 @@ function isSilent({ delta, message, text, finish_reason: finish }: WireChoice): 
     spoken.function_call ||
     message ||
     text;
-  return !said && finishReasonOf(finish) === undefined;
+  return !content && finishReasonOf(finish) === undefined;
 }
 
 const OPENING_BRACE = 123;

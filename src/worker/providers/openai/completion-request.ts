@@ -18,14 +18,17 @@ export function completionBody(
   prefill: Prefill,
   omitted: ReadonlySet<OptionalField>,
 ): string {
-  const told: Pick<ModelMessage, 'role' | 'content'>[] = messages.map(({ role, content }) => ({ role, content }));
+  const wireMessages: Pick<ModelMessage, 'role' | 'content'>[] = messages.map(({ role, content }) => ({
+    role,
+    content,
+  }));
   // A half of a character may stand where the model itself said one: servers refuse it like in any other message.
-  const stands = wholeText(prefix);
+  const wholePrefix = wholeText(prefix);
   // A prefix of nothing is no prefix: an empty last message would be answered, not continued.
-  if (stands !== '') told.push({ role: 'assistant', content: stands });
-  const fields = stands !== '' && prefill === 'vllm' ? VLLM_FIELDS : {};
+  if (wholePrefix !== '') wireMessages.push({ role: 'assistant', content: wholePrefix });
+  const fields = wholePrefix !== '' && prefill === 'vllm' ? VLLM_FIELDS : {};
   const stream = omitted.has('stream') ? {} : { stream: true };
   const usage =
     omitted.has('stream') || omitted.has('stream_options') ? {} : { stream_options: { include_usage: true } };
-  return JSON.stringify({ model, ...stream, ...usage, messages: told, ...fields });
+  return JSON.stringify({ model, ...stream, ...usage, messages: wireMessages, ...fields });
 }

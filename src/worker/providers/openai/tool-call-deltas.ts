@@ -43,7 +43,7 @@ export class ToolCallDeltas {
   readonly #byId = new Map<string, Call>();
   #heldBytes = 0;
   /** How many have left: the calls before the first that still waits for its id or name. */
-  #released = 0;
+  #sent = 0;
 
   /** UTF-8 bytes of arguments that wait with their calls. */
   get heldBytes(): number {
@@ -68,8 +68,8 @@ export class ToolCallDeltas {
 
   /** Nothing more comes: what waited for an id or a name leaves without. */
   flush(): readonly ToolCallEvent[] {
-    const first = this.#released;
-    this.#released = this.#calls.length;
+    const first = this.#sent;
+    this.#sent = this.#calls.length;
     return this.#calls.slice(first).map((call, i) => this.#firstEvent(first + i, call));
   }
 
@@ -88,7 +88,7 @@ export class ToolCallDeltas {
       call.held += piece.text;
       this.#heldBytes += Buffer.byteLength(piece.text);
     }
-    this.#release(call, events);
+    this.#send(call, events);
   }
 
   /** The call that a piece continues; undefined where it begins another. */
@@ -114,19 +114,15 @@ export class ToolCallDeltas {
     return call;
   }
 
-  #release(call: Call, events: ToolCallEvent[]): void {
+  #send(call: Call, events: ToolCallEvent[]): void {
     const index = this.#calls.indexOf(call);
-    if (index < this.#released) {
+    if (index < this.#sent) {
       if (call.held !== '') events.push({ type: 'tool-call', index, argumentsText: this.#takeHeld(call) });
       return;
     }
-    for (
-      let next = this.#calls[this.#released];
-      next !== undefined && isKnown(next);
-      next = this.#calls[this.#released]
-    ) {
-      events.push(this.#firstEvent(this.#released, next));
-      this.#released += 1;
+    for (let next = this.#calls[this.#sent]; next !== undefined && isKnown(next); next = this.#calls[this.#sent]) {
+      events.push(this.#firstEvent(this.#sent, next));
+      this.#sent += 1;
     }
   }
 
@@ -174,8 +170,8 @@ function beginsAnother(call: Call, piece: Piece): boolean {
  *  piece can only go on with what has begun. */
 function beginsAnotherUnnumbered(call: Call, piece: Piece): boolean {
   if (piece.id === undefined || call.id === undefined) return beginsAnother(call, piece);
-  const goesOn = piece.name === undefined && piece.text !== '' && call.name !== undefined && !isWholeJson(call.text);
-  return !goesOn;
+  const continues = piece.name === undefined && piece.text !== '' && call.name !== undefined && !isWholeJson(call.text);
+  return !continues;
 }
 
 /** Arguments are an object. So `1`, which could still become `12`, is never whole. */

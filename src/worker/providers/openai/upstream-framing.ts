@@ -2,7 +2,7 @@
 // servers and proxies write in their place: a JSON body without any frame, one JSON object a line, an `error:` line, a
 // last event without its blank line. It owns lines and frames; what an event means is for chat-completions-stream.ts.
 import { createParser, type EventSourceMessage, type ParseError } from 'eventsource-parser';
-import { isErrorText, NAMES_A_FAILURE } from './told-failure.ts';
+import { isErrorText, NAMES_A_FAILURE } from './reported-failure.ts';
 import { tooLarge } from '../upstream/upstream-errors.ts';
 import type { UpstreamLimits } from '../upstream/upstream-limits.ts';
 

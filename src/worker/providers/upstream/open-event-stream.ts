@@ -23,7 +23,7 @@ export interface Upstream {
 
 type Body = ReadableStream<Uint8Array>;
 
-/** How one attempt ended. `again`: may the same request be sent later? `said`: by the server that refused it. */
+/** How one attempt ended. `again`: may the same request be sent later? `refusal`: by the server that refused it. */
 type Attempt =
   | { readonly type: 'open'; readonly body: Body }
   | {
@@ -31,7 +31,7 @@ type Attempt =
       readonly error: ProviderError;
       readonly again: boolean;
       readonly retryAfterMs?: number | undefined;
-      readonly said?: { readonly status: number; readonly text: string };
+      readonly refusal?: { readonly status: number; readonly text: string };
     };
 
 /** Undefined when the caller aborted. The watch for the first byte is left running. `requestBody` gives the body without
@@ -54,8 +54,8 @@ export async function openEventStream(
     }
     if (call.aborted) return undefined;
     call.expectNothing();
-    const { error, again, retryAfterMs, said } = attempt;
-    const field = said === undefined ? undefined : refusedField(said.status, said.text, omitted);
+    const { error, again, retryAfterMs, refusal: refused } = attempt;
+    const field = refused === undefined ? undefined : refusedField(refused.status, refused.text, omitted);
     if (field !== undefined) {
       omitted.add(field);
       continue;
@@ -80,21 +80,21 @@ async function attemptOnce(upstream: Upstream, requestBody: string, call: Upstre
     const mapped = errorOfConnecting(error);
     return { type: 'failed', error: mapped, again: mapped.code === 'upstream-unreachable' };
   }
-  if (!response.ok) return refusal(response, upstream, call);
+  if (!response.ok) return readRefusal(response, upstream, call);
   const { body } = response;
   if (body === null)
     return { type: 'failed', error: malformed('the answer of the model server has no body'), again: false };
   return { type: 'open', body };
 }
 
-async function refusal(response: Response, upstream: Upstream, call: UpstreamCall): Promise<Attempt> {
+async function readRefusal(response: Response, upstream: Upstream, call: UpstreamCall): Promise<Attempt> {
   const { status, headers, body } = response;
   const text = body === null ? '' : await readText(call.readerOf(body), upstream.limits);
   const error = errorOfStatus(status, errorIn(parseJson(text)));
   // A body that stalled has ended the call, and with it every further attempt.
   if (call.silent) return { type: 'failed', error, again: false };
   const retryAfterMs = parseRetryAfter(headers.get('retry-after'), upstream.clock.now());
-  return { type: 'failed', error, again: error.retryable, retryAfterMs, said: { status, text } };
+  return { type: 'failed', error, again: error.retryable, retryAfterMs, refusal: { status, text } };
 }
 
 /** The text of an error's body, as far as it may be read: an error is told by its status, whatever became of its body. */

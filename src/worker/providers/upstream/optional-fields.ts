@@ -8,18 +8,21 @@ export const OPTIONAL_FIELDS = ['stream_options', 'stream'] as const;
 export type OptionalField = (typeof OPTIONAL_FIELDS)[number];
 
 /** The field that a refused request may be sent again without; undefined: the refusal has another reason.
- *  @param said the body of the refusal, as far as it was read
+ *  @param refusal the body of the refusal, as far as it was read
  *  @param omitted what the request went without already */
 export function refusedField(
   status: number,
-  said: string,
+  refusal: string,
   omitted: ReadonlySet<OptionalField>,
 ): OptionalField | undefined {
   if (!MAY_MEAN_A_FIELD.has(status)) return undefined;
-  const named = OPTIONAL_FIELDS.find((field) => !omitted.has(field) && NAMES[field].test(said) && REFUSES.test(said));
+  const named = OPTIONAL_FIELDS.find(
+    (field) => !omitted.has(field) && NAMES[field].test(refusal) && REFUSES.test(refusal),
+  );
   // A server that names no field can only mean one that not every server knows.
   return (
-    named ?? (status < 500 && !omitted.has('stream_options') && UNKNOWN_FIELD.test(said) ? 'stream_options' : undefined)
+    named ??
+    (status < 500 && !omitted.has('stream_options') && UNKNOWN_FIELD.test(refusal) ? 'stream_options' : undefined)
   );
 }
 

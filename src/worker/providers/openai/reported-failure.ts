@@ -7,7 +7,7 @@ import { errorOfObject } from '../upstream/upstream-errors.ts';
 type Fields = Readonly<Record<string, unknown>>;
 
 /** The failure that a whole event tells, in whatever field; undefined where it tells none. `name`: of the event. */
-export function toldFailure(name: string | undefined, event: Fields): ProviderError | undefined {
+export function reportedFailure(name: string | undefined, event: Fields): ProviderError | undefined {
   const error = errorField(event) ?? (event['object'] === 'error' ? event : undefined);
   if (error !== undefined) return errorOfObject(error);
   if (name !== undefined && NAMES_A_FAILURE.test(name)) return errorOfObject(event);
@@ -26,7 +26,7 @@ export function choiceFailure(choice: Fields): ProviderError | undefined {
 
 /** The failure in an event that brings no text: told by the event itself, or in a field of the vendor's own. Not
  *  asked for every token, because it looks at each field. */
-export function toldAside(event: Fields): ProviderError | undefined {
+export function failureInFields(event: Fields): ProviderError | undefined {
   for (const value of Object.values(event)) {
     if (!isFields(value)) continue;
     const error = errorField(value) ?? vendorStatus(value);
