@@ -2,8 +2,6 @@
 // it comes up), because that is what happens all the time: a topic's TTL slides with every write to it.
 import type { Clock, Timer } from '../../base/clock.ts';
 
-/** Node fires a longer timeout at once. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Outdated heap entries are tolerated up to the number of live ones plus this. */
 const OUTDATED_MAX = 64;
 
@@ -68,7 +66,7 @@ export class Deadlines<K> {
     const first = this.#heap[0];
     if (first === undefined || (this.#timer !== undefined && this.#timer.at <= first.at)) return;
     this.#timer?.timer.cancel();
-    const wait = Math.min(Math.max(0, first.at - this.#clock.mono()), TIMER_MS_MAX);
+    const wait = Math.max(0, first.at - this.#clock.mono());
     this.#timer = { at: first.at, timer: this.#clock.after(wait, () => this.#fire()) };
   }
 

@@ -30,16 +30,6 @@ export class ByteReader {
     return value;
   }
 
-  uint32(): number {
-    const at = this.#take(4);
-    return this.#buffer.readUInt32LE(at);
-  }
-
-  float64(): number {
-    const at = this.#take(8);
-    return this.#buffer.readDoubleLE(at);
-  }
-
   varint(): number {
     let value = 0;
     let scale = 1;
@@ -71,11 +61,6 @@ export class ByteReader {
   bytes(length: number): Buffer {
     const at = this.#take(length);
     return this.#buffer.subarray(at, at + length);
-  }
-
-  text(length: number): string {
-    const at = this.#take(length);
-    return this.#buffer.toString('utf8', at, at + length);
   }
 
   skip(length: number): void {

@@ -14,32 +14,17 @@ export class ByteWriter {
   }
 
   /** What was written so far, without a copy: valid until the next write. */
-  view(from = 0, to = this.#length): Buffer {
-    return this.#buffer.subarray(from, to);
+  view(from = 0): Buffer {
+    return this.#buffer.subarray(from, this.#length);
   }
 
   clear(): void {
     this.#length = 0;
   }
 
-  /** Forgets what was written after `length`: a frame that failed half way leaves nothing behind. */
-  rewind(length: number): void {
-    this.#length = length;
-  }
-
   byte(value: number): void {
     if (this.#length === this.#buffer.length) this.#reserve(1);
     this.#buffer[this.#length++] = value;
-  }
-
-  uint32(value: number): void {
-    this.#reserve(4);
-    this.#length = this.#buffer.writeUInt32LE(value >>> 0, this.#length);
-  }
-
-  float64(value: number): void {
-    this.#reserve(8);
-    this.#length = this.#buffer.writeDoubleLE(value, this.#length);
   }
 
   /** Leaves room to be filled in by `patchUint32` once the value is known. */
@@ -50,10 +35,6 @@ export class ByteWriter {
 
   patchUint32(at: number, value: number): void {
     this.#buffer.writeUInt32LE(value >>> 0, at);
-  }
-
-  patchFloat64(at: number, value: number): void {
-    this.#buffer.writeDoubleLE(value, at);
   }
 
   /** A whole number from 0 to 2^53 - 1. */

@@ -9,8 +9,6 @@ import type { TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
 
-/** Node fires a longer timeout at once. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Topics that expire one by one share a sweep. */
 const SWEEP_INTERVAL_MS = 10;
 /** After a refused write (a full device) the sweep comes back. */
@@ -52,7 +50,7 @@ export class Expiry {
     if (this.#closed || this.#sweeping || (this.#timer !== undefined && this.#timer.at <= at)) return;
     this.#timer?.timer.cancel();
     const wait = Math.max(at, this.#sweptAt + SWEEP_INTERVAL_MS) - this.#time.now();
-    this.#timer = { at, timer: this.#clock.after(Math.min(Math.max(0, wait), TIMER_MS_MAX), () => this.sweep()) };
+    this.#timer = { at, timer: this.#clock.after(Math.max(0, wait), () => this.sweep()) };
   }
 
   isDue(topic: Topic, now = this.#time.now()): boolean {
