@@ -16,6 +16,7 @@
 //  - Appends to one topic are serialized; conditions are checked at that serialization point, so a
 //    condition that held when `append` resolved held at the moment of writing.
 import type { StopSignal } from '../base/stop-signal.ts';
+import { BrokerError } from './errors.ts';
 import type { LiteTopicName, TopicPattern } from './lite-topic.ts';
 import type { Position } from './position.ts';
 
@@ -30,6 +31,8 @@ export const SUPERSEDES_MAX = 4096;
 /** What one read gives at most, where it does not say itself: UTF-8 bytes of data, and records. */
 export const READ_BYTES = 256 * 1024;
 export const READ_RECORDS = 4096;
+/** Topics on one page of a list. */
+export const LIST_LIMIT_MAX = 1000;
 /** A tombstone keeps the reason of a topic's end for this long, for readers that come back. */
 export const TOMBSTONE_MS = 60 * 60 * 1000;
 
@@ -158,6 +161,12 @@ export interface TopicPage {
   readonly topics: readonly TopicInfo[];
   /** Pass as `after` for the next page; absent on the last. */
   readonly after?: LiteTopicName;
+}
+
+/** @throws BrokerError invalid-config */
+export function checkListLimit(limit: number): void {
+  if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX)
+    throw new BrokerError('invalid-config', `limit is from 1 to ${LIST_LIMIT_MAX}`);
 }
 
 export interface DescribeOptions {

@@ -12,10 +12,10 @@ export const CLOCK_JUMP_MS = 60 * 60 * 1000;
 /** Longer than a weekend on which nobody reads the log. */
 export const CLOCK_CONFIRM_MS_MAX = 3 * 24 * 60 * 60 * 1000;
 /** How often an engine looks at the clock, and makes its time durable where nothing else has. */
-export const CLOCK_LOOK_MS = 30 * 60 * 1000;
+export const CLOCK_CHECK_MS = 30 * 60 * 1000;
 
 /** A jump that nobody has confirmed yet. */
-export interface ClockDoubt {
+export interface UnconfirmedJump {
   /** Monotonic ms when the jump was first seen. */
   readonly since: number;
   /** Wall time minus engine time when it was first seen. */
@@ -29,25 +29,25 @@ export interface EngineMoment {
   /** ms since 1970. */
   readonly time: number;
   readonly mono: number;
-  readonly doubt: ClockDoubt | undefined;
+  readonly unconfirmed: UnconfirmedJump | undefined;
 }
 
 /** The first look of a process. `durable`: the latest time that the storage has on record; undefined in a new one.
  *  `isTrusted`: an operator says that the wall clock is right. */
 export function firstMoment(durable: number | undefined, wall: number, mono: number, isTrusted: boolean): EngineMoment {
-  if (durable === undefined || isTrusted) return { time: wall, mono, doubt: undefined };
-  return nextMoment({ time: durable, mono, doubt: undefined }, wall, mono);
+  if (durable === undefined || isTrusted) return { time: wall, mono, unconfirmed: undefined };
+  return nextMoment({ time: durable, mono, unconfirmed: undefined }, wall, mono);
 }
 
 /** Each later look. Small differences are followed forward only: time never goes back by less than a confirmed jump. */
 export function nextMoment(before: EngineMoment, wall: number, mono: number): EngineMoment {
   const time = timeAt(before, mono);
   const jumpMs = wall - time;
-  if (Math.abs(jumpMs) <= CLOCK_JUMP_MS) return { time: Math.max(time, wall), mono, doubt: undefined };
+  if (Math.abs(jumpMs) <= CLOCK_JUMP_MS) return { time: Math.max(time, wall), mono, unconfirmed: undefined };
   const offset = wall - mono;
-  const isSame = before.doubt !== undefined && Math.abs(before.doubt.offset - offset) <= CLOCK_JUMP_MS;
-  const doubt = isSame ? before.doubt : { since: mono, jumpMs, offset };
-  return mono >= confirmedAt(doubt) ? { time: wall, mono, doubt: undefined } : { time, mono, doubt };
+  const isSame = before.unconfirmed !== undefined && Math.abs(before.unconfirmed.offset - offset) <= CLOCK_JUMP_MS;
+  const jump = isSame ? before.unconfirmed : { since: mono, jumpMs, offset };
+  return mono >= confirmedAt(jump) ? { time: wall, mono, unconfirmed: undefined } : { time, mono, unconfirmed: jump };
 }
 
 export function timeAt({ time, mono }: EngineMoment, now: number): number {
@@ -55,15 +55,15 @@ export function timeAt({ time, mono }: EngineMoment, now: number): number {
 }
 
 /** The monotonic time at which the jump counts as confirmed. */
-export function confirmedAt({ since, jumpMs }: ClockDoubt): number {
+export function confirmedAt({ since, jumpMs }: UnconfirmedJump): number {
   return since + Math.min(Math.abs(jumpMs), CLOCK_CONFIRM_MS_MAX);
 }
 
 /** One line for an operator. */
-export function describeDoubt(doubt: ClockDoubt, mono: number): string {
-  const direction = doubt.jumpMs > 0 ? 'ahead of' : 'behind';
-  const left = Math.max(0, confirmedAt(doubt) - mono);
-  return `the clock is ${spell(Math.abs(doubt.jumpMs))} ${direction} the last recorded time: the server was off, or the clock is wrong. Topics do not expire by this clock for another ${spell(left)}; HOLDLINE_CLOCK=trust believes it at the next start`;
+export function describeJump(jump: UnconfirmedJump, mono: number): string {
+  const direction = jump.jumpMs > 0 ? 'ahead of' : 'behind';
+  const left = Math.max(0, confirmedAt(jump) - mono);
+  return `the clock is ${spell(Math.abs(jump.jumpMs))} ${direction} the last recorded time: the server was off, or the clock is wrong. Topics do not expire by this clock for another ${spell(left)}; HOLDLINE_CLOCK=trust believes it at the next start`;
 }
 
 const HOUR_MS = 60 * 60 * 1000;

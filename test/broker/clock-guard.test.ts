@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   CLOCK_CONFIRM_MS_MAX,
   CLOCK_JUMP_MS,
-  describeDoubt,
+  describeJump,
   firstMoment,
   nextMoment,
   timeAt,
@@ -24,12 +24,16 @@ function lookFor(before: EngineMoment, ms: number, jump: number): EngineMoment {
 
 describe('the time of an engine', () => {
   test('is the wall clock where nothing is on record, or where an operator trusts it', () => {
-    expect(firstMoment(undefined, START, 0, false)).toEqual({ time: START, mono: 0, doubt: undefined });
-    expect(firstMoment(START - 40 * DAY, START, 0, true)).toEqual({ time: START, mono: 0, doubt: undefined });
+    expect(firstMoment(undefined, START, 0, false)).toEqual({ time: START, mono: 0, unconfirmed: undefined });
+    expect(firstMoment(START - 40 * DAY, START, 0, true)).toEqual({ time: START, mono: 0, unconfirmed: undefined });
   });
 
   test('follows a pause that a restart explains', () => {
-    expect(firstMoment(START - CLOCK_JUMP_MS, START, 0, false)).toEqual({ time: START, mono: 0, doubt: undefined });
+    expect(firstMoment(START - CLOCK_JUMP_MS, START, 0, false)).toEqual({
+      time: START,
+      mono: 0,
+      unconfirmed: undefined,
+    });
   });
 
   test('does not go back with a clock that was set back a little', () => {
@@ -41,33 +45,33 @@ describe('the time of an engine', () => {
     ['behind', -40 * DAY],
   ])('goes on from where it was when the clock is days %s, and follows only when that lasts', (_which, jump) => {
     const first = firstMoment(START, START + jump, 0, false);
-    expect(first).toMatchObject({ time: START, doubt: { jumpMs: jump } });
+    expect(first).toMatchObject({ time: START, unconfirmed: { jumpMs: jump } });
     const before = lookFor(first, CLOCK_CONFIRM_MS_MAX - HOUR, jump);
-    expect(before).toMatchObject({ time: START + CLOCK_CONFIRM_MS_MAX - HOUR, doubt: { jumpMs: jump } });
+    expect(before).toMatchObject({ time: START + CLOCK_CONFIRM_MS_MAX - HOUR, unconfirmed: { jumpMs: jump } });
     expect(lookFor(before, HOUR, jump)).toEqual({
       time: START + CLOCK_CONFIRM_MS_MAX + jump,
       mono: CLOCK_CONFIRM_MS_MAX,
-      doubt: undefined,
+      unconfirmed: undefined,
     });
   });
 
   test('is right again as soon as a wrong clock is', () => {
     const wrong = lookFor(firstMoment(START, START + 40 * DAY, 0, false), DAY, 40 * DAY);
     const right = nextMoment(wrong, START + wrong.mono + HOUR, wrong.mono + HOUR);
-    expect([right.doubt, timeAt(right, right.mono)]).toEqual([undefined, START + wrong.mono + HOUR]);
+    expect([right.unconfirmed, timeAt(right, right.mono)]).toEqual([undefined, START + wrong.mono + HOUR]);
   });
 
   test('waits as long as a shorter jump is, and again when the clock is set once more', () => {
     const first = firstMoment(START, START + 5 * HOUR, 0, false);
-    expect(lookFor(first, 4 * HOUR, 5 * HOUR).doubt).toBeDefined();
-    expect(lookFor(first, 5 * HOUR, 5 * HOUR).doubt).toBeUndefined();
+    expect(lookFor(first, 4 * HOUR, 5 * HOUR).unconfirmed).toBeDefined();
+    expect(lookFor(first, 5 * HOUR, 5 * HOUR).unconfirmed).toBeUndefined();
     const other = lookFor(lookFor(first, 4 * HOUR, 5 * HOUR), HOUR, 20 * HOUR);
-    expect(other).toMatchObject({ time: START + 5 * HOUR, doubt: { since: 5 * HOUR, jumpMs: 20 * HOUR } });
+    expect(other).toMatchObject({ time: START + 5 * HOUR, unconfirmed: { since: 5 * HOUR, jumpMs: 20 * HOUR } });
   });
 
   test('tells an operator what is held back, and for how long', () => {
-    const { doubt } = firstMoment(START, START + 40 * DAY, 0, false);
-    expect(doubt && describeDoubt(doubt, DAY)).toMatch(
+    const { unconfirmed } = firstMoment(START, START + 40 * DAY, 0, false);
+    expect(unconfirmed && describeJump(unconfirmed, DAY)).toMatch(
       /^the clock is 40 days ahead of the last recorded time: .* for another 2 days/,
     );
   });

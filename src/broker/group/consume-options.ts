@@ -11,7 +11,7 @@ export const CREDIT_MAX = 65_536;
 /** A day: longer than any work that one lease should stand for. */
 export const VISIBILITY_MS_MAX = 24 * 60 * 60 * 1000;
 /** Topics that one call of `countBefore` may ask about. */
-export const PLACES_MAX = 256;
+export const COUNTED_TOPICS_MAX = 256;
 /** Group names are keys of the engines' stores. */
 const GROUP_NAME = /^[A-Za-z0-9_:.-]{1,64}$/;
 
@@ -24,9 +24,9 @@ export function checkConsume(name: string, { credit, visibilityMs }: ConsumeOpti
 }
 
 /** @throws BrokerError invalid-config */
-export function checkPlaces(topics: readonly LiteTopicName[]): void {
-  if (topics.length > PLACES_MAX)
-    throw new BrokerError('invalid-config', `at most ${PLACES_MAX} topics are counted for at once`);
+export function checkCountedTopics(topics: readonly LiteTopicName[]): void {
+  if (topics.length > COUNTED_TOPICS_MAX)
+    throw new BrokerError('invalid-config', `at most ${COUNTED_TOPICS_MAX} topics are counted for at once`);
 }
 
 function isWithin(value: number, max: number): boolean {

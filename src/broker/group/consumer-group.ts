@@ -11,7 +11,7 @@ import { Deadlines } from './deadlines.ts';
 import { Lease } from './lease.ts';
 import type { LeaseOwner } from './lease.ts';
 import type { QueueStore } from './queue-store.ts';
-import { PriorityRings, ReadyRing } from './ready-list.ts';
+import { PriorityLists, ReadyList } from './ready-list.ts';
 
 /** A topic whose record could not be read waits this long, so that it keeps no other from being served. */
 const READ_RETRY_MS = 1000;
@@ -42,8 +42,8 @@ export class ConsumerGroup implements LeaseOwner {
   readonly #clock: Clock;
   readonly #lanes = new Map<LiteTopicName, Lane>();
   readonly #laneOf = new WeakMap<Lease, Lane>();
-  readonly #ready = new PriorityRings<Lane>();
-  readonly #asking = new ReadyRing<Consumer>();
+  readonly #ready = new PriorityLists<Lane>();
+  readonly #waiting = new ReadyList<Consumer>();
   readonly #deadlines: Deadlines<Lane>;
 
   constructor(name: string, pattern: TopicPattern, store: QueueStore, clock: Clock) {
@@ -92,7 +92,7 @@ export class ConsumerGroup implements LeaseOwner {
   }
 
   leave(consumer: Consumer): void {
-    this.#asking.delete(consumer);
+    this.#waiting.delete(consumer);
     consumer.answer?.(undefined);
     consumer.answer = undefined;
   }
@@ -210,10 +210,10 @@ export class ConsumerGroup implements LeaseOwner {
   }
 
   #serve(): void {
-    while (this.#asking.size > 0) {
+    while (this.#waiting.size > 0) {
       const lane = this.#ready.take();
       if (lane === undefined) return;
-      const consumer = this.#asking.take();
+      const consumer = this.#waiting.take();
       if (consumer === undefined) return;
       lane.phase = 'taken';
       lane.holder = consumer;
@@ -225,7 +225,7 @@ export class ConsumerGroup implements LeaseOwner {
   }
 
   #offer(consumer: Consumer): void {
-    if (consumer.answer !== undefined && consumer.held < consumer.options.credit) this.#asking.add(consumer);
+    if (consumer.answer !== undefined && consumer.held < consumer.options.credit) this.#waiting.add(consumer);
   }
 
   /** Steps over holes. Where nothing follows them they are consumed: nobody could acknowledge what is not there. */
@@ -257,12 +257,12 @@ export class ConsumerGroup implements LeaseOwner {
   }
 
   #release(lane: Lane): void {
-    this.#letGo(lane);
+    this.#endLease(lane);
     this.#makeReady(lane);
   }
 
   #delay(lane: Lane, delayMs: number): void {
-    this.#letGo(lane);
+    this.#endLease(lane);
     lane.phase = 'delayed';
     this.#deadlines.set(lane, this.#clock.mono() + delayMs);
     this.#serve();
@@ -270,12 +270,12 @@ export class ConsumerGroup implements LeaseOwner {
 
   #lose(lane: Lane): void {
     const { lease } = lane;
-    this.#letGo(lane);
+    this.#endLease(lane);
     lease?.lose();
     this.#serve();
   }
 
-  #letGo(lane: Lane): void {
+  #endLease(lane: Lane): void {
     const { holder } = lane;
     this.#deadlines.delete(lane);
     lane.lease = undefined;

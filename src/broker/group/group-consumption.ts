@@ -4,7 +4,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { ConsumeOptions, Delivery } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
-import { GROUPS_MAX, checkConsume, checkPlaces } from './consume-options.ts';
+import { GROUPS_MAX, checkConsume, checkCountedTopics } from './consume-options.ts';
 import { ConsumerGroup } from './consumer-group.ts';
 import type { Consumer } from './consumer-group.ts';
 import type { QueueStore } from './queue-store.ts';
@@ -58,7 +58,7 @@ export class GroupConsumption {
 
   /** Of those of the topics that wait in the group, how many are before each. */
   countBefore(name: string, topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
-    checkPlaces(topics);
+    checkCountedTopics(topics);
     return this.#groups.get(name)?.group.countBefore(topics) ?? new Map<LiteTopicName, number>();
   }
 

@@ -9,7 +9,7 @@ interface Node<T> {
   after: Node<T> | undefined;
 }
 
-export class ReadyRing<T> {
+export class ReadyList<T> {
   readonly #nodes = new Map<T, Node<T>>();
   #first: Node<T> | undefined;
   #last: Node<T> | undefined;
@@ -76,28 +76,28 @@ export class PriorityTurns {
 }
 
 /** A ring per priority, served in their turns. */
-export class PriorityRings<T> {
-  readonly #rings = {
-    high: new ReadyRing<T>(),
-    normal: new ReadyRing<T>(),
-    low: new ReadyRing<T>(),
-  } as const satisfies Record<Priority, ReadyRing<T>>;
+export class PriorityLists<T> {
+  readonly #lists = {
+    high: new ReadyList<T>(),
+    normal: new ReadyList<T>(),
+    low: new ReadyList<T>(),
+  } as const satisfies Record<Priority, ReadyList<T>>;
   readonly #turns = new PriorityTurns();
 
   get size(): number {
-    return PRIORITIES.reduce((sum, priority) => sum + this.#rings[priority].size, 0);
+    return PRIORITIES.reduce((sum, priority) => sum + this.#lists[priority].size, 0);
   }
 
   /** An item that waits in another class moves to the end of this one. */
   add(item: T, priority: Priority): void {
     for (const one of PRIORITIES) {
-      if (one === priority) this.#rings[one].add(item);
-      else this.#rings[one].delete(item);
+      if (one === priority) this.#lists[one].add(item);
+      else this.#lists[one].delete(item);
     }
   }
 
   delete(item: T): void {
-    for (const priority of PRIORITIES) this.#rings[priority].delete(item);
+    for (const priority of PRIORITIES) this.#lists[priority].delete(item);
   }
 
   /** For each of these that waits, how many wait before it: one walk for all of them. */
@@ -105,7 +105,7 @@ export class PriorityRings<T> {
     const counts = new Map<T, number>();
     let count = 0;
     for (const priority of PRIORITIES) {
-      for (const item of this.#rings[priority]) {
+      for (const item of this.#lists[priority]) {
         if (counts.size === items.size) return counts;
         if (items.has(item)) counts.set(item, count);
         count += 1;
@@ -115,7 +115,7 @@ export class PriorityRings<T> {
   }
 
   take(): T | undefined {
-    const chosen = this.#turns.next((priority) => this.#rings[priority].size > 0);
-    return chosen && this.#rings[chosen].take();
+    const chosen = this.#turns.next((priority) => this.#lists[priority].size > 0);
+    return chosen && this.#lists[chosen].take();
   }
 }

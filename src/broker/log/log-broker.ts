@@ -26,10 +26,10 @@ import type { DiskReserve } from './disk/disk-reserve.ts';
 import type { EngineTime } from './topics/engine-time.ts';
 import type { Expiry } from './topics/expiry.ts';
 import type { GroupCommit } from './commit/group-commit.ts';
-import { infoOf, type TopicLister } from './topics/topic-lister.ts';
+import type { TopicLister } from './topics/topic-lister.ts';
 import type { TopicReads } from './read/topic-reads.ts';
 import type { TopicTable } from './topics/topic-table.ts';
-import type { Topic } from './topics/topic.ts';
+import { infoOf, type Topic } from './topics/topic.ts';
 
 export interface LogBrokerParts {
   readonly table: TopicTable;

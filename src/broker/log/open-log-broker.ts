@@ -12,22 +12,28 @@ import type { TailReader } from '../tail/tail-reader.ts';
 import { TailRing } from '../tail/wake-list.ts';
 import { Appender } from './commit/appender.ts';
 import { CheckpointSchedule } from './checkpoint/checkpoint-schedule.ts';
-import { Checkpoint, readCheckpoint, readLife, readTime, type Life } from './checkpoint/checkpoint.ts';
+import { Checkpoint, readCheckpoint, readTime } from './checkpoint/checkpoint.ts';
 import { ColdReads } from './read/cold-reads.ts';
 import { checkDescriptors } from './disk/descriptors.ts';
-import { isCode } from './disk/device-errors.ts';
 import { DiskReserve } from './disk/disk-reserve.ts';
 import { EngineTime } from './topics/engine-time.ts';
 import { Expiry, EXPIRY_RETRY_MS } from './topics/expiry.ts';
 import { describeAccess, unusable } from './disk/folder-access.ts';
 import { lockFolder } from './disk/folder-lock.ts';
-import { forgetRestored, isSaidToBeRestored, readFolderPlace } from './disk/folder-place.ts';
+import { readFolderIdentity, isMarkedRestored, removeRestoredMark } from './disk/folder-identity.ts';
 import { GroupCommit, type FsyncMode } from './commit/group-commit.ts';
 import { checkIndexFile } from './topics/index-file.ts';
-import { describeDurability, lifeOf, mayHaveLost, readBootId } from './checkpoint/process-run.ts';
+import {
+  describeDurability,
+  mayHaveLost,
+  readBootId,
+  readProcessRun,
+  startedRun,
+  type ProcessRun,
+} from './checkpoint/process-run.ts';
 import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
 import { LogBroker } from './log-broker.ts';
-import type { LogFiles } from './disk/log-files.ts';
+import { type LogFiles, isCode } from './disk/log-files.ts';
 import { LogWriter } from './disk/log-writer.ts';
 import { nodeLogFiles } from './disk/node-log-files.ts';
 import { recoverLog } from './recovery/recovery.ts';
@@ -73,7 +79,7 @@ interface Storage {
   readonly reserve: DiskReserve;
   readonly thinning: SegmentThinning;
   readonly time: EngineTime;
-  readonly life: Life;
+  readonly run: ProcessRun;
   readonly groups: Map<string, TopicPattern>;
   readonly release: () => Promise<void>;
 }
@@ -118,20 +124,20 @@ async function openStorage(
   const checkpoint = new Checkpoint(index, table, segments, reserve);
   const thinning = new SegmentThinning(files, segments, index, reserve);
   await thinning.removeLeftovers();
-  const [last, from] = [readLife(index), readCheckpoint(index)];
+  const [last, from] = [readProcessRun(index), readCheckpoint(index)];
   const lossy = mayHaveLost(last, bootId);
-  const place = options.place ?? (await readFolderPlace(options.folder));
-  const isToldRestored = await isSaidToBeRestored(options.folder);
+  const place = options.place ?? (await readFolderIdentity(options.folder));
+  const isToldRestored = await isMarkedRestored(options.folder);
   const isCopy = isToldRestored || (last?.place !== undefined && last.place !== place);
-  const life = {
-    ...lifeOf(bootId, options.fsync, nextEra(last?.era ?? 0, { lossy, isCopy }, options.newEpoch)),
+  const run = {
+    ...startedRun(bootId, options.fsync, nextEra(last?.era ?? 0, { lossy, isCopy }, options.newEpoch)),
     place,
   };
   if (isCopy)
     options.onWarning?.(
       'the data folder was copied or restored since it was last written: every chat begins another epoch, and readers with positions of the other history are told',
     );
-  table.era = life.era;
+  table.era = run.era;
   table.nextTopicId = from?.nextTopicId ?? 1;
   for (const { id, live } of from?.segments ?? []) segments.add(id, live, id !== from?.position.segment);
   const groups = new Map([...index.groups()].map(([group, pattern]) => [group, parseTopicPattern(pattern)]));
@@ -156,8 +162,8 @@ async function openStorage(
   );
   release.push(() => writer.close());
   await writer.fillReserve();
-  await writeFirstCheckpoint({ checkpoint, writer, time, life, isNewEra: lossy || isCopy });
-  if (isToldRestored) await forgetRestored(options.folder);
+  await writeFirstCheckpoint({ checkpoint, writer, time, run, isNewEra: lossy || isCopy });
+  if (isToldRestored) await removeRestoredMark(options.folder);
   if (!(await reserve.heal())) {
     writer.endSegmentEarly();
     options.onWarning?.(
@@ -175,7 +181,7 @@ async function openStorage(
     reserve,
     thinning,
     time,
-    life,
+    run,
     groups,
     release: () => releaseAll(release),
   };
@@ -191,7 +197,7 @@ async function claimIndex(index: TopicIndex, reserve: DiskReserve, mark: string)
   }
 }
 
-interface FirstCheckpoint extends Pick<Storage, 'checkpoint' | 'writer' | 'time' | 'life'> {
+interface FirstCheckpoint extends Pick<Storage, 'checkpoint' | 'writer' | 'time' | 'run'> {
   readonly isNewEra: boolean;
 }
 
@@ -207,12 +213,12 @@ function nextEra(
 
 /** Without room on the device the chats can still be read, and the next checkpoint takes along what this one could not
  *  write: unless this life must be on record, because it may lose something, or because it begins another era. */
-async function writeFirstCheckpoint({ checkpoint, writer, time, life, isNewEra }: FirstCheckpoint): Promise<void> {
+async function writeFirstCheckpoint({ checkpoint, writer, time, run, isNewEra }: FirstCheckpoint): Promise<void> {
   try {
-    await checkpoint.write(writer.position, time.now(), life);
+    await checkpoint.write(writer.position, time.now(), run);
   } catch (error) {
     if (!isCode(error, 'ENOSPC')) throw error;
-    if (isNewEra || !life.durable)
+    if (isNewEra || !run.durable)
       throw new BrokerError('disk-full', 'no room on the device for the record of this start', { cause: error });
   }
 }
@@ -318,9 +324,9 @@ function watchTime({ time, checkpoint }: Storage, expiry: Expiry, commit: GroupC
   });
 }
 
-async function writeCheckpoint({ checkpoint, writer, time, life, reserve, thinning }: Storage): Promise<void> {
+async function writeCheckpoint({ checkpoint, writer, time, run, reserve, thinning }: Storage): Promise<void> {
   const { segment } = writer.position;
-  await checkpoint.write(writer.position, time.now(), life);
+  await checkpoint.write(writer.position, time.now(), run);
   if (!reserve.isWhole) await thinning.run(segment);
 }
 
@@ -336,7 +342,7 @@ function prepareForRoom({ reserve, writer }: Storage): void {
 
 /** A failed device gets no last checkpoint: what it would say of the log may not be true. */
 async function shutDown(
-  { checkpoint, writer, time, life, release }: Storage,
+  { checkpoint, writer, time, run, release }: Storage,
   commit: GroupCommit,
   schedule: CheckpointSchedule,
 ): Promise<void> {
@@ -346,7 +352,7 @@ async function shutDown(
   try {
     if (commit.state !== 'failed') {
       await writer.sync();
-      await checkpoint.write(writer.position, time.now(), { ...life, clean: true });
+      await checkpoint.write(writer.position, time.now(), { ...run, clean: true });
     }
   } catch (error) {
     // Without room for it the log is as true as after a crash: the next start replays more of it.

@@ -4,7 +4,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { planAppend, validateWrites } from '../append-rules.ts';
 import type { AppendSubject, PlannedWrite } from '../append-rules.ts';
-import { TOMBSTONE_MS } from '../broker.ts';
+import { TOMBSTONE_MS, checkListLimit } from '../broker.ts';
 import type {
   Appended,
   BrokerEngine,
@@ -20,7 +20,6 @@ import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
 import type { QueueStore } from '../group/queue-store.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
-import { checkListLimit } from '../list-limit.ts';
 import { matchesPattern } from '../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';

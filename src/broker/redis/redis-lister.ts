@@ -1,7 +1,6 @@
 // Topics by name over all partitions: each gives its names in order, and the pages are merged. A pattern that ends in a
 // name is about one partition only.
-import type { TopicInfo, TopicPage } from '../broker.ts';
-import { checkListLimit } from '../list-limit.ts';
+import { type TopicInfo, type TopicPage, checkListLimit } from '../broker.ts';
 import { literalPrefix, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import { LIST } from './commands/list-script.ts';
 import type { RedisCommands, RedisReply } from './connection/redis-commands.ts';

@@ -3,7 +3,7 @@
 // server whose clock is wrong for a while ends nothing. Leases and turns go by the server's clock alone: nodes that estimate
 // differently must not take runs from each other.
 import type { Clock } from '../../base/clock.ts';
-import { describeDoubt, firstMoment, nextMoment, timeAt, type EngineMoment } from '../clock-guard.ts';
+import { describeJump, firstMoment, nextMoment, timeAt, type EngineMoment } from '../clock-guard.ts';
 import { PARTITION_KEYS } from './keys.ts';
 import { PARTITION_LUA } from './commands/partition-lua.ts';
 import { redisScript, type RedisReply } from './connection/redis-commands.ts';
@@ -58,7 +58,7 @@ export class ServerClock {
         ? firstMoment(durable, Number(wall), clock.mono(), isTrusted)
         : nextMoment(before, Number(wall), clock.mono());
     this.#moment = moment;
-    if (moment.doubt !== undefined && moment.doubt !== before?.doubt)
-      onDoubt(`Redis: ${describeDoubt(moment.doubt, moment.mono)}`);
+    if (moment.unconfirmed !== undefined && moment.unconfirmed !== before?.unconfirmed)
+      onDoubt(`Redis: ${describeJump(moment.unconfirmed, moment.mono)}`);
   }
 }

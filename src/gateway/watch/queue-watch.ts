@@ -2,7 +2,7 @@
 // the whole node and none while nothing waits, and streams hear what has changed. It begins with a run that comes to
 // wait, and goes on only while one does and somebody watches; so a stream without one costs nothing. [PROTOCOL §4]
 import type { GroupBroker } from '../../broker/broker.ts';
-import { PLACES_MAX } from '../../broker/group/consume-options.ts';
+import { COUNTED_TOPICS_MAX } from '../../broker/group/consume-options.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { CommandLog } from '../../session/commands/command-log.ts';
@@ -64,7 +64,7 @@ export class QueueWatch {
     this.#timer = undefined;
     this.#isLooking = true;
     // Taken out before the first await, so that one who is named meanwhile is looked at again.
-    const turn = [...this.#waiting].slice(0, PLACES_MAX);
+    const turn = [...this.#waiting].slice(0, COUNTED_TOPICS_MAX);
     for (const [topic] of turn) this.#waiting.delete(topic);
     try {
       const waiting = await this.#readWaiting(turn.map(([, ref]) => ref));

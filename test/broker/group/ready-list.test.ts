@@ -1,25 +1,25 @@
 // Rings of what is ready: order, no duplicates, and a share for every class.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { PASSED_OVER_MAX, PriorityRings, ReadyRing } from '../../../src/broker/group/ready-list.ts';
+import { PASSED_OVER_MAX, PriorityLists, ReadyList } from '../../../src/broker/group/ready-list.ts';
 
 describe('ReadyRing', () => {
   test('behaves like an array without duplicates', () => {
     const step = fc.record({ kind: fc.constantFrom('add', 'add', 'take', 'delete'), item: fc.nat({ max: 8 }) });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {
-        const ring = new ReadyRing<number>();
+        const list = new ReadyList<number>();
         let model: number[] = [];
         for (const { kind, item } of steps) {
           if (kind === 'add') {
-            ring.add(item);
+            list.add(item);
             if (!model.includes(item)) model.push(item);
           } else if (kind === 'delete') {
-            ring.delete(item);
+            list.delete(item);
             model = model.filter((one) => one !== item);
-          } else expect(ring.take()).toBe(model.shift());
-          expect(ring.size).toBe(model.length);
-          expect(ring.has(item)).toBe(model.includes(item));
+          } else expect(list.take()).toBe(model.shift());
+          expect(list.size).toBe(model.length);
+          expect(list.has(item)).toBe(model.includes(item));
         }
       }),
     );
@@ -28,10 +28,10 @@ describe('ReadyRing', () => {
 
 describe('PriorityRings', () => {
   test('serve every class that waits at least once in as many turns as it may be passed over', () => {
-    const rings = new PriorityRings<string>();
+    const lists = new PriorityLists<string>();
     for (let i = 0; i < 100; i += 1)
-      for (const priority of ['high', 'normal', 'low'] as const) rings.add(`${priority} ${i}`, priority);
-    const order = Array.from({ length: 90 }, () => rings.take()?.split(' ')[0]);
+      for (const priority of ['high', 'normal', 'low'] as const) lists.add(`${priority} ${i}`, priority);
+    const order = Array.from({ length: 90 }, () => lists.take()?.split(' ')[0]);
     for (const priority of ['high', 'normal', 'low']) {
       const turns = order.flatMap((one, i) => (one === priority ? [i] : []));
       for (const [i, at] of turns.entries()) expect(at - (turns[i - 1] ?? -1)).toBeLessThanOrEqual(PASSED_OVER_MAX + 2);
@@ -40,11 +40,11 @@ describe('PriorityRings', () => {
   });
 
   test('hold an item in the class that was named last, once', () => {
-    const rings = new PriorityRings<string>();
-    rings.add('a', 'low');
-    rings.add('b', 'high');
-    rings.add('a', 'high');
-    expect(rings.size).toBe(2);
-    expect([rings.take(), rings.take(), rings.take()]).toEqual(['b', 'a', undefined]);
+    const lists = new PriorityLists<string>();
+    lists.add('a', 'low');
+    lists.add('b', 'high');
+    lists.add('a', 'high');
+    expect(lists.size).toBe(2);
+    expect([lists.take(), lists.take(), lists.take()]).toEqual(['b', 'a', undefined]);
   });
 });

@@ -45,7 +45,7 @@ function topicInMemory(): {
       created: before.next === 0 ? 0 : undefined,
     };
     topic.apply(version, write, { segment: 7, position: before.next, length: 9 });
-    topic.keepNewest(before.next, records);
+    topic.cacheLastRecord(before.next, records);
   };
   return { topic, live, append };
 }
@@ -81,20 +81,25 @@ test('a superseded record leaves the size of the topic and its segment', () => {
 test('keeps the last record for those who wait for it, and for nobody else', () => {
   const { topic, append } = topicInMemory();
   append(3);
-  expect(topic.newest).toBeUndefined();
+  expect(topic.lastRecord).toBeUndefined();
   topic.addReader(readerOf(true));
   append(1);
-  expect(topic.newest).toBeUndefined();
+  expect(topic.lastRecord).toBeUndefined();
   topic.addReader(readerOf(false));
   append(2);
-  expect(topic.newestAt({ epoch: 'e', offset: 5 })).toEqual({ kind: 'record', offset: 5, major: false, data: 'data' });
+  expect(topic.lastRecordAt({ epoch: 'e', offset: 5 })).toEqual({
+    kind: 'record',
+    offset: 5,
+    major: false,
+    data: 'data',
+  });
   expect([
-    topic.newestAt({ epoch: 'e', offset: 4 }),
-    topic.newestAt({ epoch: 'f', offset: 5 }),
-    topic.newestAt({ epoch: 'e', offset: 6 }),
+    topic.lastRecordAt({ epoch: 'e', offset: 4 }),
+    topic.lastRecordAt({ epoch: 'f', offset: 5 }),
+    topic.lastRecordAt({ epoch: 'e', offset: 6 }),
   ]).toEqual([undefined, undefined, undefined]);
   topic.end({ reason: 'removed', epoch: 'e', next: 6, at: 0 });
-  expect(topic.newestAt({ epoch: 'e', offset: 5 })).toBeUndefined();
+  expect(topic.lastRecordAt({ epoch: 'e', offset: 5 })).toBeUndefined();
 });
 
 test('knows who is to be told of a token and who of majors only, whoever comes and leaves', () => {

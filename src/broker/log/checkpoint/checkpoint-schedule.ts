@@ -1,7 +1,7 @@
 // When a checkpoint is due: after so much log, so many changed topics, or so long since the first change; one at a time,
 // and only at a batch boundary where the log is flushed, because the index must never know of more than the log holds.
 import type { Clock, Timer } from '../../../base/clock.ts';
-import { isCode } from '../disk/device-errors.ts';
+import { isCode } from '../disk/log-files.ts';
 import type { LogLimits } from '../limits.ts';
 
 export interface ScheduleHooks {

@@ -7,20 +7,20 @@ import { TOMBSTONE_MS } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { ByteReader } from '../format/byte-reader.ts';
 import { ByteWriter } from '../format/byte-writer.ts';
-import { isCode } from '../disk/device-errors.ts';
+import { isCode } from '../disk/log-files.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
-import type { LogPosition } from '../disk/log-writer.ts';
+import type { LogPosition } from '../format/batch-codec.ts';
 import type { ChunkImage } from '../topics/record-chunk.ts';
 import type { Segments } from '../disk/segments.ts';
 import { encodeTopicEntry, type TopicEntry } from '../topics/topic-codec.ts';
 import { chunkKey, expiryKey, topicKey, type IndexChange, type TopicIndex } from '../topics/topic-index.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import type { Topic } from '../topics/topic.ts';
+import { PROCESS_RUN_KEY, type ProcessRun } from './process-run.ts';
 import { ValuePages } from './value-pages.ts';
 
 const NOTHING = Buffer.alloc(0);
 const CHECKPOINT_KEY = 'checkpoint';
-const LIFE_KEY = 'life';
 const TIME_KEY = 'time';
 
 /** Encoded in one turn of the event loop: on a busy node it turns every half millisecond. */
@@ -31,16 +31,6 @@ export interface CheckpointState {
   readonly time: number;
   readonly nextTopicId: number;
   readonly segments: readonly { readonly id: number; readonly live: number }[];
-}
-
-/** One life of the process on this folder: what a later one needs to judge how it ended. */
-export interface Life {
-  readonly bootId: string;
-  readonly durable: boolean;
-  readonly clean: boolean;
-  readonly era: number;
-  /** Which folder it was (folder-place.ts). The first builds wrote none. */
-  readonly place?: string;
 }
 
 /** A topic as it was when the checkpoint was begun. */
@@ -77,7 +67,7 @@ export class Checkpoint {
    * The capture happens before this returns; everything in the log before `position` must be on the device by then.
    * Resolves when the checkpoint is durable and what it made superfluous is gone.
    */
-  write(position: LogPosition, time: number, life: Life): Promise<void> {
+  write(position: LogPosition, time: number, run: ProcessRun): Promise<void> {
     const topics = this.#table.takeDirty();
     const changes = [...this.#unwritten, ...this.#captureRest()];
     const images = topics.map((topic) => captureTopic(topic, time));
@@ -87,7 +77,7 @@ export class Checkpoint {
     const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
     changes.push(
       change('state', CHECKPOINT_KEY, encodeState(state)),
-      change('state', LIFE_KEY, Buffer.from(JSON.stringify(life))),
+      change('state', PROCESS_RUN_KEY, Buffer.from(JSON.stringify(run))),
     );
     this.#unwritten = changes;
     this.#captured = this.#captured.length === 0 ? topics : this.#captured.concat(topics);
@@ -121,11 +111,11 @@ export class Checkpoint {
 
   #captureRest(): IndexChange[] {
     const changes: IndexChange[] = [];
-    for (const { id, chunks } of this.#table.endedLives) {
+    for (const { id, chunks } of this.#table.endedEpochs) {
       for (let index = 0; index < chunks; index++)
         changes.push({ store: 'chunks', key: chunkKey(id, index), value: undefined });
     }
-    this.#table.endedLives = [];
+    this.#table.endedEpochs = [];
     for (const [group, pattern] of this.#groups) changes.push(change('groups', group, Buffer.from(pattern, 'latin1')));
     this.#groups = [];
     return changes;
@@ -211,9 +201,4 @@ export function readTime(index: TopicIndex, checkpoint: CheckpointState | undefi
   const bytes = index.state(TIME_KEY);
   if (bytes === undefined) return checkpoint?.time;
   return Math.max(new ByteReader(bytes).varint(), checkpoint?.time ?? 0);
-}
-
-export function readLife(index: TopicIndex): Life | undefined {
-  const bytes = index.state(LIFE_KEY);
-  return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as Life);
 }

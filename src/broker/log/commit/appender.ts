@@ -7,9 +7,8 @@ import { BrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
-import type { FrameWrite, SizedRecord } from '../format/frame-codec.ts';
+import type { FrameWrite, SizedRecord, FrameLocation } from '../format/frame-codec.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
-import type { FrameLocation } from '../topics/record-chunk.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import type { Tombstone, Topic, TopicVersion } from '../topics/topic.ts';
 
@@ -218,7 +217,7 @@ export class Appender {
     this.#commit.add(
       frame,
       this.#entry([topic], done, () => {
-        this.#table.endedLives.push(topic.end(tombstone));
+        this.#table.endedEpochs.push(topic.end(tombstone));
         this.#hooks.onEnded(topic, tombstone);
       }),
     );
@@ -282,7 +281,7 @@ class AppendEntry implements CommitEntry {
   committed(location: FrameLocation): void {
     for (const write of this.writes) {
       write.held.apply(write.version, write, location);
-      write.held.keepNewest(write.first, write.records);
+      write.held.cacheLastRecord(write.first, write.records);
       settle(this.#table, write.held);
     }
     for (const write of this.writes) this.#hooks.onVisible(write.held, hasMajor(write.records));

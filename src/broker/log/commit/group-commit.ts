@@ -5,9 +5,8 @@ import type { Clock, Timer } from '../../../base/clock.ts';
 import { BrokerError } from '../../errors.ts';
 import { BATCH_HEAD_BYTES } from '../format/batch-codec.ts';
 import { ByteWriter } from '../format/byte-writer.ts';
-import { encodeFrame, type Frame, type SizedRecord } from '../format/frame-codec.ts';
+import { encodeFrame, type Frame, type SizedRecord, type FrameLocation } from '../format/frame-codec.ts';
 import { DeviceFull, type LogWriter } from '../disk/log-writer.ts';
-import type { FrameLocation } from '../topics/record-chunk.ts';
 import { takenOver } from '../topics/topic-index.ts';
 
 /** A reused buffer above this is given back after the batch that needed it. */

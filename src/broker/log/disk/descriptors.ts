@@ -2,7 +2,7 @@
 // it; and one that has used them all up, for connections, must still be able to begin the next segment, or the log ends the process.
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { BrokerError } from '../../errors.ts';
-import { isCode } from './device-errors.ts';
+import { isCode } from './log-files.ts';
 
 /** The index, the log's files, a server's own and some connections. */
 export const DESCRIPTORS_MIN = 256;

@@ -4,9 +4,8 @@
 // because a removal is a record as well. On the path of an append while there is room this is one look at `isWhole`.
 import { join } from 'node:path';
 import { BrokerError, isBrokerError } from '../../errors.ts';
-import { isCode } from './device-errors.ts';
 import type { LogLimits } from '../limits.ts';
-import type { LogFile, LogFiles } from './log-files.ts';
+import { type LogFile, type LogFiles, isCode } from './log-files.ts';
 
 const NAME = 'reserve';
 /** Of the device: at most one part in so many, because on a very small device the chats need the room. */

@@ -1,7 +1,7 @@
 // Who may use a data folder besides its owner, and what the system's refusals mean for who starts a server on it.
 import { stat } from 'node:fs/promises';
 import { BrokerError } from '../../errors.ts';
-import { isCode, type SystemCode } from './device-errors.ts';
+import { isCode, type SystemCode } from './log-files.ts';
 
 const OTHERS_WRITE = 0o022;
 /** Of files and folders that this process may not use, or that are something else. */

@@ -8,7 +8,7 @@ import { open, readFile, stat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { BrokerError } from '../../errors.ts';
-import { isCode } from './device-errors.ts';
+import { isCode } from './log-files.ts';
 
 const SOCKET_NAME = 'lock.sock';
 

@@ -28,3 +28,28 @@ export interface LogFiles {
   /** Of the whole device on which the folder is; 0 where it does not say. */
   deviceBytes(folder: string): Promise<number>;
 }
+
+/** The system's errors that mean something to the engine. */
+export type SystemCode =
+  | 'EACCES'
+  | 'EADDRINUSE'
+  | 'ECONNREFUSED'
+  | 'EEXIST'
+  | 'EINVAL'
+  | 'EISDIR'
+  | 'EMFILE'
+  | 'ENOENT'
+  | 'ENOSPC'
+  | 'ENOTDIR'
+  | 'EOPNOTSUPP'
+  | 'EPERM'
+  | 'EROFS'
+  | 'ESRCH';
+
+/** Matches on the code, and on the text only where lmdb puts the system's message into its own. ENOSPC stands for every way in
+ *  which a device refuses more bytes. */
+export function isCode(error: unknown, code: SystemCode): boolean {
+  if (!(error instanceof Error)) return false;
+  if (code === 'ENOSPC' && /no space left|quota exceeded|MDB_MAP_FULL/i.test(error.message)) return true;
+  return 'code' in error && (error.code === code || (code === 'ENOSPC' && error.code === 'EDQUOT'));
+}

@@ -2,19 +2,16 @@
 // last segment can ever be torn. Owns the current segment file and rolling to the next. A batch that did not fit on
 // the device is cut off again before anybody hears of it.
 import { crc32 } from 'node:zlib';
-import { BATCH_HEAD_BYTES, encodeBatchHead, encodeSegmentHead, SEGMENT_HEAD_BYTES } from '../format/batch-codec.ts';
+import {
+  BATCH_HEAD_BYTES,
+  encodeBatchHead,
+  encodeSegmentHead,
+  SEGMENT_HEAD_BYTES,
+  type LogPosition,
+} from '../format/batch-codec.ts';
 import { DescriptorReserve } from './descriptors.ts';
-import { isCode } from './device-errors.ts';
-import type { LogFile, LogFiles } from './log-files.ts';
+import { type LogFile, type LogFiles, isCode } from './log-files.ts';
 import type { Segments } from './segments.ts';
-
-export interface LogPosition {
-  readonly segment: number;
-  /** Bytes from the start of the segment file. */
-  readonly position: number;
-  /** Of the next batch. */
-  readonly sequence: number;
-}
 
 export interface OpenSegment {
   readonly id: number;

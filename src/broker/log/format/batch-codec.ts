@@ -30,6 +30,14 @@ export interface BatchHead {
   readonly frames: number;
 }
 
+export interface LogPosition {
+  readonly segment: number;
+  /** Bytes from the start of the segment file. */
+  readonly position: number;
+  /** Of the next batch. */
+  readonly sequence: number;
+}
+
 export function encodeSegmentHead(head: SegmentHead): Buffer {
   const bytes = Buffer.alloc(SEGMENT_HEAD_BYTES);
   SEGMENT_MAGIC.copy(bytes);

@@ -25,6 +25,14 @@ const KINDS = { append: 1, ended: 2, group: 3, consumed: 4 } as const;
 const FLAGS = { created: 1, takeFence: 2, fence: 4, supersedes: 8, ttl: 16, expires: 32, priority: 64 } as const;
 const FLAGS_KNOWN = 127;
 
+export interface FrameLocation {
+  readonly segment: number;
+  /** Of the frame's head in the segment file. */
+  readonly position: number;
+  /** Head and body. */
+  readonly length: number;
+}
+
 export interface FrameWrite<R> {
   readonly topic: LiteTopicName;
   /** The epoch's base: without the era that an unclean restart adds. */

@@ -3,7 +3,8 @@
 // so a reader gets the topic as it was at one moment.
 import { READ_BYTES, READ_RECORDS } from '../../broker.ts';
 import type { LogBatch, LogItem, ReadFrom, ReadOptions, Reset, ResetReason } from '../../broker.ts';
-import { CHUNK_RECORDS, type FrameLocation } from '../topics/record-chunk.ts';
+import type { FrameLocation } from '../format/frame-codec.ts';
+import { CHUNK_RECORDS } from '../topics/record-chunk.ts';
 import type { Topic, TopicVersion } from '../topics/topic.ts';
 
 /** A record of the plan that has to come from the disk. */
@@ -107,9 +108,9 @@ class Walk implements ReadPlan {
   }
 
   #record(offset: number, major: boolean): void {
-    const newest = this.#topic.newest;
-    if (newest?.offset === offset) {
-      this.#add(newest);
+    const cached = this.#topic.lastRecord;
+    if (cached?.offset === offset) {
+      this.#add(cached);
       return;
     }
     const location = this.#topic.chunkOf(offset).location(offset % CHUNK_RECORDS);

@@ -1,7 +1,7 @@
 // The last bytes of the log, as they stand in it: who is a few seconds behind reads them here and not from the device.
 // One copy for each batch, however many topics it holds, and no object for any record: a token that has been delivered
 // costs nothing more. A cache: what has left it is read from the log instead.
-import type { FrameLocation } from '../topics/record-chunk.ts';
+import type { FrameLocation } from '../format/frame-codec.ts';
 
 /** The oldest goes at once, to be used for the newest. */
 export const BLOCKS = 64;

@@ -95,9 +95,9 @@ class TopicSource implements TailSource {
 
   readFrom(position: Position, majorOnly: boolean): ReadResult | Promise<ReadResult> {
     if (!majorOnly) {
-      const newest = this.#topic?.newestAt(position);
-      if (newest !== undefined)
-        return { kind: 'batch', epoch: position.epoch, items: [newest], next: newest.offset + 1, end: true };
+      const last = this.#topic?.lastRecordAt(position);
+      if (last !== undefined)
+        return { kind: 'batch', epoch: position.epoch, items: [last], next: last.offset + 1, end: true };
     }
     return this.#reads.read(this.#topic, position, majorOnly ? MAJOR_ONLY : EVERYTHING);
   }

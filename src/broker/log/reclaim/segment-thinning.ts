@@ -5,9 +5,8 @@
 // them stands in the index then, and from there on it can only become less. Costs nothing while there is room.
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { isCode } from '../disk/device-errors.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
-import type { LogFile, LogFiles } from '../disk/log-files.ts';
+import { type LogFile, type LogFiles, isCode } from '../disk/log-files.ts';
 import { RecordChunk } from '../topics/record-chunk.ts';
 import type { Segments } from '../disk/segments.ts';
 import type { TopicIndex } from '../topics/topic-index.ts';

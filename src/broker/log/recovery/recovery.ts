@@ -10,11 +10,11 @@ import {
   SEGMENT_HEAD_BYTES,
   type BatchHead,
   type SegmentHead,
+  type LogPosition,
 } from '../format/batch-codec.ts';
-import { decodeFrame, sliceFrame, type Frame, type StoredRecord } from '../format/frame-codec.ts';
+import { decodeFrame, sliceFrame, type Frame, type StoredRecord, type FrameLocation } from '../format/frame-codec.ts';
 import type { LogFile, LogFiles } from '../disk/log-files.ts';
-import type { LogPosition, OpenSegment } from '../disk/log-writer.ts';
-import type { FrameLocation } from '../topics/record-chunk.ts';
+import type { OpenSegment } from '../disk/log-writer.ts';
 import { listSegments, type Segments } from '../disk/segments.ts';
 
 const WINDOW_BYTES = 1024 * 1024;

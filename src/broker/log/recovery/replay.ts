@@ -4,8 +4,15 @@ import { applyWrite, newTopicState } from '../../append-rules.ts';
 import type { Appended, TopicWrite } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
-import type { AppendFrame, ConsumedFrame, EndedFrame, Frame, FrameWrite, StoredRecord } from '../format/frame-codec.ts';
-import type { FrameLocation } from '../topics/record-chunk.ts';
+import type {
+  AppendFrame,
+  ConsumedFrame,
+  EndedFrame,
+  Frame,
+  FrameWrite,
+  StoredRecord,
+  FrameLocation,
+} from '../format/frame-codec.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import type { Topic, TopicVersion } from '../topics/topic.ts';
 
@@ -100,7 +107,7 @@ export class Replay {
     const { visible } = topic;
     if (visible?.base !== frame.epoch) return;
     const { epoch, next } = visible.state;
-    this.#table.endedLives.push(topic.end({ reason: frame.reason, epoch, next, at: frame.at }));
+    this.#table.endedEpochs.push(topic.end({ reason: frame.reason, epoch, next, at: frame.at }));
     topic.pending = undefined;
     this.#table.touch(topic);
   }

@@ -3,9 +3,9 @@
 // believed. Each look also makes the time durable: an idle log says nothing of how late it is, and the next start compares
 // the wall clock with the latest time on record.
 import type { Clock, Timer } from '../../../base/clock.ts';
-import { CLOCK_LOOK_MS, describeDoubt, firstMoment, nextMoment, timeAt, type EngineMoment } from '../../clock-guard.ts';
+import { CLOCK_CHECK_MS, describeJump, firstMoment, nextMoment, timeAt, type EngineMoment } from '../../clock-guard.ts';
 
-export interface LookHooks {
+export interface TimeHooks {
   /** Writes the time down. Rejects only with what ends the engine. */
   record(time: number): Promise<void>;
   /** The time has jumped: what waits for a time must look again. */
@@ -32,13 +32,13 @@ export class EngineTime {
 
   /** What an operator should know of the clock, if anything. */
   get notice(): string | undefined {
-    const { doubt } = this.#moment;
-    return doubt && describeDoubt(doubt, this.#clock.mono());
+    const { unconfirmed } = this.#moment;
+    return unconfirmed && describeJump(unconfirmed, this.#clock.mono());
   }
 
-  watch(hooks: LookHooks): void {
-    this.#timer = this.#clock.after(CLOCK_LOOK_MS, () => {
-      this.#look(hooks);
+  watch(hooks: TimeHooks): void {
+    this.#timer = this.#clock.after(CLOCK_CHECK_MS, () => {
+      this.#check(hooks);
       this.watch(hooks);
     });
   }
@@ -48,10 +48,10 @@ export class EngineTime {
     await this.#recording;
   }
 
-  #look(hooks: LookHooks): void {
+  #check(hooks: TimeHooks): void {
     const before = this.#moment;
     this.#moment = nextMoment(before, this.#clock.now(), this.#clock.mono());
-    if (before.doubt !== undefined && this.#moment.doubt === undefined) hooks.onJump();
+    if (before.unconfirmed !== undefined && this.#moment.unconfirmed === undefined) hooks.onJump();
     this.#recording = hooks.record(this.now()).catch((error: unknown) => hooks.onFatal(error));
   }
 }

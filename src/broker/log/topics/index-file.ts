@@ -3,7 +3,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BrokerError } from '../../errors.ts';
-import { isCode } from '../disk/device-errors.ts';
+import { isCode } from '../disk/log-files.ts';
 
 /** The two heads stand in the first two pages; the newer one counts. */
 const MAGIC = 0xbeefc0de;

@@ -4,6 +4,7 @@
 import { BrokerError } from '../../errors.ts';
 import { ByteReader } from '../format/byte-reader.ts';
 import type { ByteWriter } from '../format/byte-writer.ts';
+import type { FrameLocation } from '../format/frame-codec.ts';
 
 export const CHUNK_RECORDS = 512;
 /** Words per slot: `[segment, frame position, frame length, size * 2 + major]`, or of a hole `[0, by low, by high, 0]`. */
@@ -12,14 +13,6 @@ const SLOTS_AT_FIRST = 4;
 /** What is outgrown is garbage outside of the heap: by four, it is a third of what stays, and not as much again. */
 const GROWTH = 4;
 const HIGH = 2 ** 32;
-
-export interface FrameLocation {
-  readonly segment: number;
-  /** Of the frame's head in the segment file. */
-  readonly position: number;
-  /** Head and body. */
-  readonly length: number;
-}
 
 export class RecordChunk {
   readonly index: number;

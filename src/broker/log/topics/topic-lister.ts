@@ -1,10 +1,9 @@
 // Topics by name: the index in key order, merged with what has changed in memory since its last checkpoint.
-import type { TopicInfo, TopicPage } from '../../broker.ts';
-import { checkListLimit } from '../../list-limit.ts';
+import { type TopicInfo, type TopicPage, checkListLimit } from '../../broker.ts';
 import { literalPrefix, matchesPattern, type LiteTopicName, type TopicPattern } from '../../lite-topic.ts';
 import type { TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
-import type { Topic } from './topic.ts';
+import { infoOf, type Topic } from './topic.ts';
 
 export class TopicLister {
   readonly #table: TopicTable;
@@ -60,12 +59,4 @@ export class TopicLister {
 
 function* visible(topic: Topic): Generator<Topic> {
   if (topic.visible !== undefined) yield topic;
-}
-
-export function infoOf({ name, visible: version, bytes }: Topic): TopicInfo | undefined {
-  if (version === undefined) return undefined;
-  const { epoch, next, lastMajor, fence } = version.state;
-  const info = { topic: name, epoch, earliest: 0, next, lastMajor, fence, bytes };
-  if (version.ttlMs === undefined || version.expiresAt === undefined) return info;
-  return { ...info, ttlMs: version.ttlMs, expiresAt: version.expiresAt };
 }

@@ -7,7 +7,7 @@ import { RecordChunk } from './record-chunk.ts';
 import type { Segments } from '../disk/segments.ts';
 import { decodeTopicEntry } from './topic-codec.ts';
 import type { TopicIndex } from './topic-index.ts';
-import { Topic, type EndedLife, type TopicSurroundings } from './topic.ts';
+import { Topic, type EndedEpoch, type TopicContext } from './topic.ts';
 import { BrokerError } from '../../errors.ts';
 
 /** Topics looked at per load, so that making room never takes long. */
@@ -16,19 +16,19 @@ const SWEEP_STEPS = 8;
 export class TopicTable {
   readonly #index: TopicIndex;
   readonly #limits: LogLimits;
-  readonly #around: TopicSurroundings;
+  readonly #context: TopicContext;
   readonly #topics = new Map<LiteTopicName, Topic>();
   readonly #dirty = new Set<Topic>();
   #hand: Iterator<Topic, undefined> = this.#topics.values();
   /** Lives whose chunks the next checkpoint deletes from the index. */
-  endedLives: EndedLife[] = [];
+  endedEpochs: EndedEpoch[] = [];
   era = 0;
   nextTopicId = 1;
 
   constructor(index: TopicIndex, segments: Segments, limits: LogLimits) {
     this.#index = index;
     this.#limits = limits;
-    this.#around = {
+    this.#context = {
       loadChunk: (topicId, chunk) => this.#loadChunk(topicId, chunk),
       newTopicId: () => this.nextTopicId++,
       count: (segment, change) => segments.count(segment, change),
@@ -59,7 +59,7 @@ export class TopicTable {
 
   /** The same, or a new one to be written to. */
   get(name: LiteTopicName): Topic {
-    return this.find(name) ?? this.#hold(new Topic(name, this.#around));
+    return this.find(name) ?? this.#hold(new Topic(name, this.#context));
   }
 
   /** Only if it is in memory. */
@@ -100,7 +100,7 @@ export class TopicTable {
 
   #decode(name: LiteTopicName, bytes: Buffer): Topic {
     const entry = decodeTopicEntry(bytes, this.epochOf);
-    const topic = new Topic(name, this.#around);
+    const topic = new Topic(name, this.#context);
     topic.id = entry.id;
     topic.visible = entry.version;
     topic.pending = entry.version;

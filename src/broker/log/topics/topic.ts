@@ -1,18 +1,18 @@
 // One topic in memory: what readers may see of it, what it will be once everything pending has been committed, and
 // where its records stand. Writes are decided on `pending` and become `visible` when their batch is durable. Knows
 // no file: chunks that are not in memory come from a loader.
-import type { LogRecord, NewRecord, Priority, Reset } from '../../broker.ts';
+import type { LogRecord, NewRecord, Priority, Reset, TopicInfo } from '../../broker.ts';
 import type { AppendSubject, TopicState } from '../../append-rules.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
 import type { TailReader } from '../../tail/tail-reader.ts';
-import type { FrameWrite } from '../format/frame-codec.ts';
-import { CHUNK_RECORDS, RecordChunk, type ChunkImage, type FrameLocation } from './record-chunk.ts';
+import type { FrameWrite, FrameLocation } from '../format/frame-codec.ts';
+import { CHUNK_RECORDS, RecordChunk, type ChunkImage } from './record-chunk.ts';
 
 /** Clean chunks of one topic kept beside its last, for a reader that pages through it. */
 const CHUNKS_KEPT = 8;
 /** UTF-16 code units of a record that is kept as an object. Larger ones are rare, and there may be many topics. */
-const NEWEST_CHARS_MAX = 4096;
+const CACHED_CHARS_MAX = 4096;
 
 export interface TopicVersion {
   readonly state: TopicState;
@@ -33,12 +33,12 @@ export interface Tombstone {
 }
 
 /** A life's chunks in the index, to be deleted at the next checkpoint. */
-export interface EndedLife {
+export interface EndedEpoch {
   readonly id: number;
   readonly chunks: number;
 }
 
-export interface TopicSurroundings {
+export interface TopicContext {
   loadChunk(topicId: number, index: number): RecordChunk;
   newTopicId(): number;
   /** Live records and bytes of a segment changed. */
@@ -47,7 +47,7 @@ export interface TopicSurroundings {
 
 export class Topic implements AppendSubject {
   readonly name: LiteTopicName;
-  readonly #around: TopicSurroundings;
+  readonly #context: TopicContext;
   id = 0;
   visible: TopicVersion | undefined;
   pending: TopicVersion | undefined;
@@ -68,11 +68,11 @@ export class Topic implements AppendSubject {
   /** Appends that are being decided: loading their other topics must not push this one out. */
   pins = 0;
   /** The last record, where somebody waited for it: a reader that keeps up need not look for it in the log's bytes. */
-  newest: LogRecord | undefined;
+  lastRecord: LogRecord | undefined;
   /** Since the idle sweep last came by. */
   used = true;
   /** Of the newest. */
-  #newestEpoch = '';
+  #lastRecordEpoch = '';
   /** Attached tails, each with the next: of all records, and of majors only, which a token does not come by. */
   #readers: TailReader | undefined;
   #majorReaders: TailReader | undefined;
@@ -81,9 +81,9 @@ export class Topic implements AppendSubject {
   /** The last that was looked at: appends ask for the same one five hundred times. */
   #chunk: RecordChunk | undefined;
 
-  constructor(name: LiteTopicName, around: TopicSurroundings) {
+  constructor(name: LiteTopicName, context: TopicContext) {
     this.name = name;
-    this.#around = around;
+    this.#context = context;
   }
 
   /** What the next write is decided on. */
@@ -103,8 +103,8 @@ export class Topic implements AppendSubject {
   }
 
   /** What a reader that keeps up reads next, mostly: the record there, if it is the last and in memory. */
-  newestAt({ epoch, offset }: Position): LogRecord | undefined {
-    return this.newest?.offset === offset && this.#newestEpoch === epoch ? this.newest : undefined;
+  lastRecordAt({ epoch, offset }: Position): LogRecord | undefined {
+    return this.lastRecord?.offset === offset && this.#lastRecordEpoch === epoch ? this.lastRecord : undefined;
   }
 
   addReader(reader: TailReader): void {
@@ -125,7 +125,7 @@ export class Topic implements AppendSubject {
   }
 
   forget(): void {
-    this.newest = undefined;
+    this.lastRecord = undefined;
     this.#chunk = undefined;
     this.#chunks.clear();
   }
@@ -191,7 +191,7 @@ export class Topic implements AppendSubject {
       const chunk = offset % CHUNK_RECORDS === 0 ? this.#newChunk(offset) : this.chunkOf(offset);
       chunk.push(location.segment, location.position, location.length, size * 2 + (major ? 1 : 0));
       this.bytes += size;
-      this.#around.count(location.segment, size + 1);
+      this.#context.count(location.segment, size + 1);
       offset += 1;
     }
     this.visible = version;
@@ -202,24 +202,24 @@ export class Topic implements AppendSubject {
   }
 
   /** For those who wait for it. Only of what `apply` has just made visible. */
-  keepNewest(first: number, records: readonly NewRecord[]): void {
+  cacheLastRecord(first: number, records: readonly NewRecord[]): void {
     const last = records.at(-1);
     if (last === undefined) return;
-    const isKept = this.#readers !== undefined && last.data.length <= NEWEST_CHARS_MAX;
-    this.#newestEpoch = this.visible?.state.epoch ?? '';
-    this.newest = isKept
+    const isCached = this.#readers !== undefined && last.data.length <= CACHED_CHARS_MAX;
+    this.#lastRecordEpoch = this.visible?.state.epoch ?? '';
+    this.lastRecord = isCached
       ? { kind: 'record', offset: first + records.length - 1, major: last.major, data: last.data }
       : undefined;
   }
 
   /** The topic's end is durable. Gives what the index still holds of it. */
-  end(tombstone: Tombstone): EndedLife {
-    const life = { id: this.id, chunks: Math.ceil(tombstone.next / CHUNK_RECORDS) };
+  end(tombstone: Tombstone): EndedEpoch {
+    const ended = { id: this.id, chunks: Math.ceil(tombstone.next / CHUNK_RECORDS) };
     for (let offset = 0; offset < tombstone.next; offset++) this.#release(this.chunkOf(offset), offset % CHUNK_RECORDS);
     this.#clear();
     this.visible = undefined;
     this.tombstone = tombstone;
-    return life;
+    return ended;
   }
 
   endReset(tombstone: Tombstone): Reset {
@@ -228,7 +228,7 @@ export class Topic implements AppendSubject {
 
   #begin(): void {
     this.#clear();
-    this.id = this.#around.newTopicId();
+    this.id = this.#context.newTopicId();
     this.tombstone = undefined;
   }
 
@@ -248,7 +248,7 @@ export class Topic implements AppendSubject {
 
   #loadChunk(index: number): RecordChunk {
     if (this.#chunks.size >= CHUNKS_KEPT) this.#dropCleanChunks();
-    const chunk = this.#around.loadChunk(this.id, index);
+    const chunk = this.#context.loadChunk(this.id, index);
     this.#chunks.set(index, chunk);
     return chunk;
   }
@@ -265,7 +265,7 @@ export class Topic implements AppendSubject {
     if (chunk.holeBy(slot) >= 0) return;
     const size = chunk.size(slot);
     this.bytes -= size;
-    this.#around.count(chunk.segment(slot), -(size + 1));
+    this.#context.count(chunk.segment(slot), -(size + 1));
   }
 
   #dropCleanChunks(): void {
@@ -273,6 +273,14 @@ export class Topic implements AppendSubject {
     const last = Math.floor(((this.visible?.state.next ?? 1) - 1) / CHUNK_RECORDS);
     for (const [index, chunk] of this.#chunks) if (!chunk.dirty && index !== last) this.#chunks.delete(index);
   }
+}
+
+export function infoOf({ name, visible: version, bytes }: Topic): TopicInfo | undefined {
+  if (version === undefined) return undefined;
+  const { epoch, next, lastMajor, fence } = version.state;
+  const info = { topic: name, epoch, earliest: 0, next, lastMajor, fence, bytes };
+  if (version.ttlMs === undefined || version.expiresAt === undefined) return info;
+  return { ...info, ttlMs: version.ttlMs, expiresAt: version.expiresAt };
 }
 
 function before(first: TailReader | undefined, reader: TailReader): TailReader {

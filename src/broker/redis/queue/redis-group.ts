@@ -9,7 +9,7 @@ import type { Clock, Timer } from '../../../base/clock.ts';
 import type { Broker, ConsumeOptions, LogRecord, Priority } from '../../broker.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { Lease } from '../../group/lease.ts';
-import { PriorityTurns, ReadyRing } from '../../group/ready-list.ts';
+import { PriorityTurns, ReadyList } from '../../group/ready-list.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { about } from '../connection/jitter.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
@@ -47,7 +47,7 @@ export class RedisGroup {
   readonly #places: readonly QueuePlace[];
   readonly #turns = new PriorityTurns();
   readonly #consumers = new Set<Consumer>();
-  readonly #asking = new ReadyRing<Consumer>();
+  readonly #asking = new ReadyList<Consumer>();
   readonly #leases: HeldLeases;
   /** Looks, and takes of which each has its consumer. */
   readonly #running = new Set<Promise<void>>();

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
-import { GROUPS_MAX, checkConsume, checkPlaces } from '../../group/consume-options.ts';
+import { GROUPS_MAX, checkConsume, checkCountedTopics } from '../../group/consume-options.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { GroupQueue } from './group-queue.ts';
@@ -54,7 +54,7 @@ export class RedisGroups implements GroupBroker {
   }
 
   async countBefore(name: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
-    checkPlaces(topics);
+    checkCountedTopics(topics);
     return countBefore(this.#commands, name, topics);
   }
 

@@ -5,13 +5,13 @@
 // a file named `restored`.
 import { open, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isCode } from './device-errors.ts';
+import { isCode } from './log-files.ts';
 
 const MARK = 'folder-id';
 const RESTORED = 'restored';
 
 /** The same for as long as the folder is the same; makes its mark where it has none. */
-export async function readFolderPlace(folder: string): Promise<string> {
+export async function readFolderIdentity(folder: string): Promise<string> {
   const path = join(folder, MARK);
   try {
     await (await open(path, 'wx', 0o600)).close();
@@ -23,7 +23,7 @@ export async function readFolderPlace(folder: string): Promise<string> {
   return birthtimeNs > 0n ? `made ${birthtimeNs}` : `inode ${ino}`;
 }
 
-export async function isSaidToBeRestored(folder: string): Promise<boolean> {
+export async function isMarkedRestored(folder: string): Promise<boolean> {
   try {
     await stat(join(folder, RESTORED));
     return true;
@@ -34,6 +34,6 @@ export async function isSaidToBeRestored(folder: string): Promise<boolean> {
 }
 
 /** Once the new history is on record. */
-export async function forgetRestored(folder: string): Promise<void> {
+export async function removeRestoredMark(folder: string): Promise<void> {
   await unlink(join(folder, RESTORED));
 }
