@@ -7,9 +7,10 @@ import { BrokerError } from '../errors.ts';
 import { ClusterRoute } from './connection/cluster-route.ts';
 import { connectionSettings } from './connection/connection-settings.ts';
 import { LAYOUT_VERSION, PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from './keys.ts';
-import { LAYOUT } from './commands/layout-script.ts';
+import { CLOCK, encodeClock } from './commands/clock.ts';
+import { decodeLayout, encodeLayout, LAYOUT } from './commands/layout.ts';
 import { RedisBroker } from './redis-broker.ts';
-import { CLOCK, ServerClock } from './server-clock.ts';
+import { ServerClock } from './server-clock.ts';
 import { brokerErrorOf } from './connection/redis-errors.ts';
 import { RedisNode } from './connection/redis-node.ts';
 import { RedisNodes, type Route } from './connection/redis-nodes.ts';
@@ -55,7 +56,7 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
     });
     const serverClock = new ServerClock({
       clock,
-      ask: (estimate) => nodes.run(CLOCK, 0, [estimate]),
+      ask: (estimate) => nodes.run(CLOCK, 0, encodeClock(estimate)),
       isTrusted: isClockTrusted,
       onDoubt: (line) => onError(new Error(line)),
     });
@@ -144,8 +145,8 @@ function withAddress(url: string, address: string): string {
 }
 
 async function checkLayout(nodes: RedisNodes): Promise<void> {
-  const found = await nodes.run(LAYOUT, 0, [LAYOUT_VERSION, nodes.keys.partitions]);
-  const [version, partitions] = Array.isArray(found) ? found.map(Number) : [];
+  const ours = { version: LAYOUT_VERSION, partitions: nodes.keys.partitions };
+  const { version, partitions } = decodeLayout(await nodes.run(LAYOUT, 0, encodeLayout(ours)));
   if (version !== LAYOUT_VERSION)
     throw new BrokerError(
       'invalid-config',

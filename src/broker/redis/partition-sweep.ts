@@ -4,7 +4,7 @@ import type { Timer } from '../../base/clock.ts';
 import { isBrokerError } from '../errors.ts';
 import { about } from './connection/jitter.ts';
 import type { RedisCommands } from './connection/redis-commands.ts';
-import { SWEEP } from './commands/sweep-script.ts';
+import { decodeSweep, encodeSweep, SWEEP } from './commands/sweep.ts';
 
 export const SWEEP_MS = 15_000;
 /** Topics that one script looks at. */
@@ -52,7 +52,7 @@ export class PartitionSweep {
       for (let partition = 0; partition < this.#commands.keys.partitions; partition += 1) {
         let looked = TOPICS;
         while (looked === TOPICS && !this.#isClosed)
-          looked = Number(await this.#commands.run(SWEEP, partition, [this.#isKept ? '1' : '0', TOPICS]));
+          looked = decodeSweep(await this.#commands.run(SWEEP, partition, encodeSweep(this.#isKept, TOPICS)));
       }
     } catch (error) {
       // The next round finds what this one left.

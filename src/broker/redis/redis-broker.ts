@@ -1,7 +1,6 @@
 // The engine on Redis: answers the broker's calls with one script each. What a write means is decided in Redis itself
-// (append-script.ts), because any node may write; who is asked and what is safe to try again, behind RedisNodes.
+// (append.ts), because any node may write; who is asked and what is safe to try again, behind RedisNodes.
 import { validateWrites } from '../append-rules.ts';
-import { READ_BYTES, READ_RECORDS } from '../broker.ts';
 import type {
   Appended,
   BrokerEngine,
@@ -21,20 +20,16 @@ import { BrokerError, isBrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import { TailReader } from '../tail/tail-reader.ts';
-import { decodeAppend, encodeAppend } from './commands/append-request.ts';
-import { APPEND, APPEND_IN_RESERVE } from './commands/append-script.ts';
-import { DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX } from './commands/describe-script.ts';
+import { APPEND, APPEND_IN_RESERVE, decodeAppend, encodeAppend } from './commands/append.ts';
+import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX } from './commands/describe.ts';
 import { FeedTable } from './watch/watch-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
 import { RedisGroups } from './queue/redis-groups.ts';
-import { decodeRead, type RedisRead } from './commands/read-reply.ts';
-import { READ } from './commands/read-script.ts';
+import { decodeRead, encodeRead, READ, type RedisRead } from './commands/read.ts';
 import type { RedisScript } from './connection/redis-commands.ts';
-import { wrongReply } from './connection/redis-errors.ts';
 import { RedisLister } from './redis-lister.ts';
 import type { RedisNodes } from './connection/redis-nodes.ts';
-import { REMOVE } from './commands/remove-script.ts';
-import { decodeInfo } from './commands/topic-info.ts';
+import { decodeRemove, encodeRemove, REMOVE } from './commands/remove.ts';
 
 export interface RedisBrokerParts {
   readonly nodes: RedisNodes;
@@ -108,7 +103,7 @@ export class RedisBroker implements BrokerEngine {
   async remove(topic: LiteTopicName): Promise<boolean> {
     this.#mustBeOpen();
     const { nodes, isKept } = this.#parts;
-    const isRemoved = (await nodes.run(REMOVE, nodes.keys.partitionOf(topic), [isKept ? '1' : '0', topic])) === 1;
+    const isRemoved = decodeRemove(await nodes.run(REMOVE, nodes.keys.partitionOf(topic), encodeRemove(topic, isKept)));
     if (isRemoved) this.#groups.ended(topic);
     return isRemoved;
   }
@@ -147,23 +142,8 @@ export class RedisBroker implements BrokerEngine {
   }
 
   async #read(topic: LiteTopicName, from: ReadFrom, options: ReadOptions): Promise<RedisRead> {
-    const { direction = 'forward', maxBytes = READ_BYTES, maxRecords = READ_RECORDS, majorOnly = false } = options;
-    const [place, offset] = typeof from === 'string' ? [from, 0] : [from.epoch, from.offset];
     const { nodes } = this.#parts;
-    const limits = [
-      Math.min(maxBytes, Number.MAX_SAFE_INTEGER),
-      Math.min(maxRecords, Number.MAX_SAFE_INTEGER),
-    ] as const;
-    return decodeRead(
-      await nodes.run(READ, nodes.keys.partitionOf(topic), [
-        topic,
-        place,
-        offset,
-        direction === 'forward' ? 1 : -1,
-        ...limits,
-        majorOnly ? '1' : '0',
-      ]),
-    );
+    return decodeRead(await nodes.run(READ, nodes.keys.partitionOf(topic), encodeRead(topic, from, options)));
   }
 
   async #describe(topics: readonly LiteTopicName[], script: RedisScript): Promise<readonly (TopicInfo | undefined)[]> {
@@ -179,9 +159,8 @@ export class RedisBroker implements BrokerEngine {
     const asks = [...byPartition].flatMap(([partition, names]) =>
       Array.from({ length: Math.ceil(names.length / DESCRIBE_MAX) }, async (_, i) => {
         const some = names.slice(i * DESCRIBE_MAX, (i + 1) * DESCRIBE_MAX);
-        const lines = await nodes.run(script, partition, some);
-        if (!Array.isArray(lines)) throw wrongReply('describe');
-        for (const [at, name] of some.entries()) infos.set(name, decodeInfo(name, (lines as readonly unknown[])[at]));
+        const found = decodeDescribe(some, await nodes.run(script, partition, some));
+        for (const [at, name] of some.entries()) infos.set(name, found[at]);
       }),
     );
     await Promise.all(asks);

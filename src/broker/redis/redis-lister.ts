@@ -2,10 +2,8 @@
 // name is about one partition only.
 import { type TopicInfo, type TopicPage, checkListLimit } from '../broker.ts';
 import { literalPrefix, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
-import { LIST } from './commands/list-script.ts';
-import type { RedisCommands, RedisReply } from './connection/redis-commands.ts';
-import { wrongReply } from './connection/redis-errors.ts';
-import { decodeInfo } from './commands/topic-info.ts';
+import { decodeList, encodeList, LIST } from './commands/list.ts';
+import type { RedisCommands } from './connection/redis-commands.ts';
 
 /** Asked of each partition beyond its share, so that an uneven spread costs no second round. */
 const MORE_THAN_ITS_SHARE = 8;
@@ -64,7 +62,7 @@ class PartitionList {
   readonly #bounds: Bounds;
   #from: string;
   #isDone = false;
-  #infos: TopicInfo[] = [];
+  #infos: readonly TopicInfo[] = [];
   #at = 0;
 
   constructor(commands: RedisCommands, partition: number, from: string, bounds: Bounds) {
@@ -89,17 +87,12 @@ class PartitionList {
   async fill(): Promise<void> {
     while (this.head === undefined && !this.#isDone) {
       const { upTo, pattern, share } = this.#bounds;
-      const [cursor, ...rows] = rowsOf(
-        await this.#commands.run(LIST, this.#partition, [this.#from, upTo, pattern, share]),
-      );
-      this.#isDone = cursor === '';
-      this.#from = `(${cursor}`;
-      this.#infos = [];
+      const request = encodeList({ from: this.#from, upTo, pattern, limit: share });
+      const { after, infos } = decodeList(await this.#commands.run(LIST, this.#partition, request));
+      this.#isDone = after === undefined;
+      this.#from = `(${after}`;
+      this.#infos = infos;
       this.#at = 0;
-      for (let i = 0; i < rows.length; i += 2) {
-        const info = decodeInfo(rows[i] as LiteTopicName, rows[i + 1]);
-        if (info !== undefined) this.#infos.push(info);
-      }
     }
   }
 }
@@ -112,10 +105,4 @@ async function smallest(lists: readonly PartitionList[]): Promise<PartitionList 
     if (list.head !== undefined && (first?.head === undefined || list.head.topic < first.head.topic)) first = list;
   }
   return first;
-}
-
-function rowsOf(reply: RedisReply): readonly [string, ...string[]] {
-  if (!Array.isArray(reply) || reply.length === 0 || reply.some((part) => typeof part !== 'string'))
-    throw wrongReply('list');
-  return reply as unknown as readonly [string, ...string[]];
 }

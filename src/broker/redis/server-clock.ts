@@ -4,24 +4,8 @@
 // differently must not take runs from each other.
 import type { Clock } from '../../base/clock.ts';
 import { describeJump, firstMoment, nextMoment, timeAt, type EngineMoment } from '../clock-guard.ts';
-import { PARTITION_KEYS } from './keys.ts';
-import { PARTITION_LUA } from './commands/partition-lua.ts';
-import { redisScript, type RedisReply } from './connection/redis-commands.ts';
-import { wrongReply } from './connection/redis-errors.ts';
-
-/** The server's clock, and the time on record, which it then replaces by the one given.
- *    ARGV  time, the node's estimate or ''
- *  Answers {ms by the server's clock, ms on record or ''}. */
-export const CLOCK = redisScript(
-  'clock',
-  `${PARTITION_LUA}
-local key = part .. '${PARTITION_KEYS.clock}'
-local before = redis.call('GET', key) or ''
-if ARGV[2] ~= '' then redis.call('SET', key, ARGV[2]) end
-return {string.format('%.0f', now), before}
-`,
-  { allowsFull: true },
-);
+import { decodeClock } from './commands/clock.ts';
+import type { RedisReply } from './connection/redis-commands.ts';
 
 export interface ServerClockOptions {
   readonly clock: Clock;
@@ -49,14 +33,11 @@ export class ServerClock {
   async look(): Promise<void> {
     const { clock, ask, isTrusted, onDoubt } = this.#options;
     const before = this.#moment;
-    const reply = await ask(this.estimate);
-    const [wall, record] = Array.isArray(reply) ? reply.map(String) : [];
-    if (wall === undefined || record === undefined || !/^\d+$/.test(wall)) throw wrongReply('clock');
-    const durable = /^\d+$/.test(record) ? Number(record) : undefined;
+    const { wall, recorded } = decodeClock(await ask(this.estimate));
     const moment =
       before === undefined
-        ? firstMoment(durable, Number(wall), clock.mono(), isTrusted)
-        : nextMoment(before, Number(wall), clock.mono());
+        ? firstMoment(recorded, wall, clock.mono(), isTrusted)
+        : nextMoment(before, wall, clock.mono());
     this.#moment = moment;
     if (moment.unconfirmed !== undefined && moment.unconfirmed !== before?.unconfirmed)
       onDoubt(`Redis: ${describeJump(moment.unconfirmed, moment.mono)}`);

@@ -2,8 +2,7 @@
 // without the partition's tag is found by this very test, which plants one.
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { encodeAppend } from '../../../src/broker/redis/commands/append-request.ts';
-import { APPEND } from '../../../src/broker/redis/commands/append-script.ts';
+import { APPEND, encodeAppend } from '../../../src/broker/redis/commands/append.ts';
 import { RedisKeys, TOPIC_KEYS } from '../../../src/broker/redis/keys.ts';
 import { minor, topicName, write } from '../contract/subject.ts';
 import { RedisCluster } from '../../support/redis-cluster.ts';

@@ -1,7 +1,7 @@
 // A server that is full, and what a chat costs in its memory.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
-import { RESERVE_BYTES } from '../../../src/broker/redis/commands/append-script.ts';
+import { RESERVE_BYTES } from '../../../src/broker/redis/commands/append.ts';
 import { CHAT, QUEUE, append, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
 import { RedisServer } from '../../support/redis-server.ts';

@@ -9,7 +9,7 @@ import type { TailReader, TailSource } from '../../tail/tail-reader.ts';
 import type { TailRing } from '../../tail/wake-list.ts';
 import { decodeMessage, type FeedMessage } from './watch-message.ts';
 import { HotRecords } from './hot-records.ts';
-import type { RedisRead } from '../commands/read-reply.ts';
+import type { RedisRead } from '../commands/read.ts';
 import type { ChannelListener } from '../connection/redis-commands.ts';
 
 export interface FeedSurroundings {

@@ -1,4 +1,4 @@
-// What is published on a topic's channel (append-script.ts, topic-lua.ts): `end`, or one line and the data behind it:
+// What is published on a topic's channel (append.ts, topic-lua.ts): `end`, or one line and the data behind it:
 //   add <epoch> <first> <next> <last major> <expires at> <supersedes: 1 or 0> <kinds> <lengths in bytes>
 // Without kinds and lengths (`-`) the records are to be read.
 import type { LogRecord } from '../../broker.ts';

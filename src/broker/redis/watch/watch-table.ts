@@ -9,7 +9,7 @@ import type { Position } from '../../position.ts';
 import type { TailSource } from '../../tail/tail-reader.ts';
 import { TailRing } from '../../tail/wake-list.ts';
 import { about, jittered } from '../connection/jitter.ts';
-import type { RedisRead } from '../commands/read-reply.ts';
+import type { RedisRead } from '../commands/read.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { TopicFeed } from './topic-watch.ts';
 

@@ -1,8 +1,8 @@
 // Ends the topics of one partition whose time is up and that nobody asks for.
-//   ARGV  time, keeps (see append-script.ts), how many at most
+//   ARGV  time, keeps (see append.ts), how many at most
 // Answers how many it looked at: as many as it may means that there may be more.
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
-import { redisScript } from '../connection/redis-commands.ts';
+import { redisScript, type RedisReply } from '../connection/redis-commands.ts';
 import { TOPIC_LUA } from './topic-lua.ts';
 
 /** A topic that a group lags behind on is looked at again after this. */
@@ -31,3 +31,11 @@ return #names
 `,
   { allowsFull: true },
 );
+
+export function encodeSweep(isKept: boolean, limit: number): (string | number)[] {
+  return [isKept ? '1' : '0', limit];
+}
+
+export function decodeSweep(reply: RedisReply): number {
+  return Number(reply);
+}

@@ -3,7 +3,7 @@
 // Answers {version, partitions} as they are: of the first node that asked.
 import { PARTITION_KEYS } from '../keys.ts';
 import { PARTITION_LUA } from './partition-lua.ts';
-import { redisScript } from '../connection/redis-commands.ts';
+import { redisScript, type RedisReply } from '../connection/redis-commands.ts';
 
 export const LAYOUT = redisScript(
   'layout',
@@ -13,3 +13,17 @@ if redis.call('EXISTS', key) == 0 then redis.call('HSET', key, 'version', ARGV[2
 return redis.call('HMGET', key, 'version', 'partitions')
 `,
 );
+
+export interface Layout {
+  readonly version: number;
+  readonly partitions: number;
+}
+
+export function encodeLayout({ version, partitions }: Layout): number[] {
+  return [version, partitions];
+}
+
+export function decodeLayout(reply: RedisReply): Layout {
+  const [version = NaN, partitions = NaN] = Array.isArray(reply) ? reply.map(Number) : [];
+  return { version, partitions };
+}

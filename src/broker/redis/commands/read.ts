@@ -3,11 +3,19 @@
 // Answers {'missing'}, {'reset', reason, epoch, next}, or
 //   {'batch', epoch, next, end, lastMajor, expiresAt, then three for each item: offset, 'M' or 'm', data, or from, to, by}
 // A place where nothing stands and no hole is declared is told as such: what is before it first, then the reset.
-import { redisScript } from '../connection/redis-commands.ts';
+import { READ_BYTES, READ_RECORDS, TOMBSTONE_MS } from '../../broker.ts';
+import type { LogItem, ReadFrom, ReadOptions, ReadResult, ResetReason } from '../../broker.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
+import { redisScript, type RedisReply } from '../connection/redis-commands.ts';
+import { wrongReply } from '../connection/redis-errors.ts';
 import { TOPIC_KEYS } from '../keys.ts';
-import { TOMBSTONE_MS } from '../../broker.ts';
 import { TOPIC_LUA } from './topic-lua.ts';
 
+export interface RedisRead {
+  readonly result: ReadResult;
+  /** Of a topic that is alive and has a TTL: ms since 1970. */
+  readonly expiresAt: number | undefined;
+}
 /** Records of one kind that are fetched before their size is known, and afterwards. */
 const CHUNK_FIRST = 16;
 const CHUNK_MAX = 512;
@@ -148,3 +156,66 @@ end
 return finish(true)
 `,
 );
+
+const REASONS: ReadonlySet<string> = new Set<ResetReason>([
+  'expired',
+  'removed',
+  'trimmed',
+  'epoch-changed',
+  'ahead-of-log',
+  'undeclared-hole',
+]);
+/** Before the first item. */
+const BATCH_HEAD = 6;
+
+export function encodeRead(topic: LiteTopicName, from: ReadFrom, options: ReadOptions): (string | number)[] {
+  const { direction = 'forward', maxBytes = READ_BYTES, maxRecords = READ_RECORDS, majorOnly = false } = options;
+  const [start, offset] = typeof from === 'string' ? [from, 0] : [from.epoch, from.offset];
+  return [
+    topic,
+    start,
+    offset,
+    direction === 'forward' ? 1 : -1,
+    Math.min(maxBytes, Number.MAX_SAFE_INTEGER),
+    Math.min(maxRecords, Number.MAX_SAFE_INTEGER),
+    majorOnly ? '1' : '0',
+  ];
+}
+
+/** @throws BrokerError corrupt */
+export function decodeRead(reply: RedisReply): RedisRead {
+  if (!Array.isArray(reply)) throw wrongReply('read');
+  const parts = reply as readonly RedisReply[];
+  if (parts[0] === 'batch') return decodeBatch(parts);
+  if (parts[0] === 'missing') return { result: { kind: 'missing' }, expiresAt: undefined };
+  const [kind, reason, epoch, next] = parts;
+  if (
+    kind !== 'reset' ||
+    typeof reason !== 'string' ||
+    !REASONS.has(reason) ||
+    typeof epoch !== 'string' ||
+    typeof next !== 'number'
+  )
+    throw wrongReply('read');
+  return { result: { kind: 'reset', reason: reason as ResetReason, epoch, earliest: 0, next }, expiresAt: undefined };
+}
+
+function decodeBatch(parts: readonly RedisReply[]): RedisRead {
+  const [, epoch, next, end, , expires] = parts;
+  if (typeof epoch !== 'string' || typeof next !== 'number' || typeof expires !== 'string') throw wrongReply('read');
+  const items = new Array<LogItem>((parts.length - BATCH_HEAD) / 3);
+  for (let i = 0; i < items.length; i++) items[i] = decodeItem(parts, BATCH_HEAD + 3 * i);
+  return {
+    result: { kind: 'batch', epoch, items, next, end: end === 1 },
+    expiresAt: expires === '-' ? undefined : Number(expires),
+  };
+}
+
+function decodeItem(parts: readonly RedisReply[], at: number): LogItem {
+  const [first, second, third] = [parts[at], parts[at + 1], parts[at + 2]];
+  if (typeof first !== 'number') throw wrongReply('read');
+  if (typeof second === 'number' && typeof third === 'number')
+    return { kind: 'hole', from: first, to: second, by: third };
+  if (typeof third !== 'string') throw wrongReply('read');
+  return { kind: 'record', offset: first, major: second === 'M', data: third };
+}
