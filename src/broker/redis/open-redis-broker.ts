@@ -98,7 +98,7 @@ function routeOf(options: RedisBrokerOptions, keys: RedisKeys): Route {
 type Connect = (purpose: 'commands' | 'subscriber') => Redis;
 
 function nodeOf(
-  { clock, promise, appendfsync }: RedisBrokerOptions,
+  { clock, promise, appendfsync, onError }: RedisBrokerOptions,
   name: string,
   connect: Connect,
   onMoved: () => void = () => undefined,
@@ -108,6 +108,7 @@ function nodeOf(
     clock,
     connect,
     onMoved,
+    onError,
     verify: (redis, where) => verifyPromise(redis, { promise, appendfsync }, where),
   });
 }

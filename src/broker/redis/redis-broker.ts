@@ -58,6 +58,7 @@ export class RedisBroker implements BrokerEngine {
       read: (topic, position, majorOnly) => this.#read(topic, position, { majorOnly }),
       describe: (topics) => this.#describe(topics, DESCRIBE),
       mustBeOpen: () => this.#mustBeOpen(),
+      onError,
     });
     this.#groups = new RedisGroups({
       commands: nodes,

@@ -1,6 +1,7 @@
 // Tails on Redis when what is published is lost, late, doubled or nonsense: they follow the log and not the messages.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import type { LogBatch, Reset } from '../../../src/broker/broker.ts';
+import type { LogBatch, Reset, TopicInfo } from '../../../src/broker/broker.ts';
+import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import type { Position } from '../../../src/broker/position.ts';
 import { decodeMessage } from '../../../src/broker/redis/watch/watch-message.ts';
 import { RECHECK_MS, FeedTable } from '../../../src/broker/redis/watch/watch-table.ts';
@@ -26,6 +27,9 @@ class SilentTopic {
   readonly keys = new RedisKeys('silent', 1);
   readonly records: string[] = [];
   readonly asked: Position[] = [];
+  readonly errors: unknown[] = [];
+  /** Thrown by what `describe` answers. */
+  unreadable: Error | undefined;
   epoch = 'e';
   expiresAt: number | undefined;
   /** Happens between a read and its answer. */
@@ -53,13 +57,9 @@ class SilentTopic {
         await this.meanwhile?.();
         return { result, expiresAt };
       },
-      describe: async (topics) =>
-        topics.map((topic) =>
-          this.#isOver
-            ? undefined
-            : { topic, epoch: this.epoch, earliest: 0, next: this.records.length, lastMajor: -1, fence: -1, bytes: 0 },
-        ),
+      describe: async (topics) => topics.map((topic) => (this.#isOver ? undefined : this.#info(topic))),
       mustBeOpen: () => undefined,
+      onError: (error) => this.errors.push(error),
     });
     onTestFinished(() => this.table.close());
   }
@@ -73,6 +73,22 @@ class SilentTopic {
     const abort = new AbortController();
     onTestFinished(() => abort.abort());
     return new TailReader(this.table.source(CHAT), { epoch: 'e', offset }, { signal: abort.signal });
+  }
+
+  #info(topic: LiteTopicName): TopicInfo {
+    const { epoch, unreadable } = this;
+    return {
+      topic,
+      get epoch() {
+        if (unreadable !== undefined) throw unreadable;
+        return epoch;
+      },
+      earliest: 0,
+      next: this.records.length,
+      lastMajor: -1,
+      fence: -1,
+      bytes: 0,
+    };
   }
 
   get #isOver(): boolean {
@@ -180,6 +196,22 @@ describe('a tail', () => {
     topic.records.push('while away');
     topic.listener?.subscribed();
     expect(await waiting).toEqual(['1m:while away']);
+  });
+
+  test('is compared with its topic again after a comparison that threw', async () => {
+    const topic = new SilentTopic();
+    topic.records.push('0');
+    const tail = topic.tail(0);
+    await read(tail);
+    const waiting = read(tail);
+    const thrown = new Error('thrown by the comparison');
+    topic.unreadable = thrown;
+    await topic.clock.advance(2 * RECHECK_MS);
+    expect(topic.errors).toContain(thrown);
+    topic.unreadable = undefined;
+    topic.records.push('1');
+    await topic.clock.advance(2 * RECHECK_MS);
+    expect(await waiting).toEqual(['1m:1']);
   });
 
   test('goes back to the log for a message that it does not understand', async () => {

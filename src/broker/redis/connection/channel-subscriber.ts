@@ -6,6 +6,13 @@ import type { ChannelListener } from './redis-commands.ts';
 /** Channels in one command. */
 const BATCH = 256;
 
+export interface SubscriberOptions {
+  /** Channels may be at another server now. */
+  readonly onMoved: () => void;
+  /** What a listener threw, or what was thrown while the server was asked. The other listeners are called all the same. */
+  readonly onError: (error: unknown) => void;
+}
+
 interface Channel {
   readonly name: string;
   readonly partition: number;
@@ -16,26 +23,22 @@ interface Channel {
 
 export class ChannelSubscriber {
   readonly #redis: Redis;
-  readonly #onMoved: () => void;
+  readonly #options: SubscriberOptions;
   readonly #channels = new Map<string, Channel>();
   #wanted: Channel[] = [];
   #isAsking = false;
 
-  /** `onMoved`: channels may be at another server now. */
-  constructor(redis: Redis, onMoved: () => void) {
+  constructor(redis: Redis, options: SubscriberOptions) {
     this.#redis = redis;
-    this.#onMoved = onMoved;
-    redis.on('smessageBuffer', (channel: Buffer, payload: Buffer) => {
-      const listeners = this.#channels.get(channel.toString('latin1'))?.listeners;
-      if (listeners !== undefined) for (const listener of listeners) listener.message(payload);
-    });
+    this.#options = options;
+    redis.on('smessageBuffer', (channel: Buffer, payload: Buffer) => this.#message(channel, payload));
     redis.on('ready', () => this.#resubscribe());
     redis.on('close', () => {
       for (const channel of this.#channels.values()) channel.isOn = false;
     });
     redis.on('moved', () => {
       for (const channel of this.#channels.values()) channel.isOn = false;
-      onMoved();
+      options.onMoved();
       this.#resubscribe();
     });
   }
@@ -48,7 +51,10 @@ export class ChannelSubscriber {
     const known = this.#channels.get(name);
     if (known !== undefined) {
       known.listeners.add(listener);
-      if (known.isOn) queueMicrotask(() => known.listeners.has(listener) && listener.subscribed());
+      if (known.isOn)
+        queueMicrotask(() => {
+          if (known.listeners.has(listener)) this.#subscribed(listener);
+        });
       return;
     }
     const channel = { name, partition, listeners: new Set([listener]), isOn: false };
@@ -84,7 +90,11 @@ export class ChannelSubscriber {
       this.#isAsking = false;
       const wanted = this.#wanted;
       this.#wanted = [];
-      this.#subscribe(wanted);
+      try {
+        this.#subscribe(wanted);
+      } catch (error) {
+        this.#options.onError(error);
+      }
     });
   }
 
@@ -113,7 +123,7 @@ export class ChannelSubscriber {
     this.#redis.ssubscribe(first, ...rest).then(
       () => this.#confirm(channels),
       // A connection that broke comes back and asks again; a slot that moved is looked for.
-      () => this.#onMoved(),
+      () => this.#options.onMoved(),
     );
   }
 
@@ -121,7 +131,27 @@ export class ChannelSubscriber {
     for (const channel of channels) {
       if (this.#channels.get(channel.name) !== channel) continue;
       channel.isOn = true;
-      for (const listener of channel.listeners) listener.subscribed();
+      for (const listener of channel.listeners) this.#subscribed(listener);
+    }
+  }
+
+  #message(name: Buffer, payload: Buffer): void {
+    const listeners = this.#channels.get(name.toString('latin1'))?.listeners;
+    if (listeners === undefined) return;
+    for (const listener of listeners) {
+      try {
+        listener.message(payload);
+      } catch (error) {
+        this.#options.onError(error);
+      }
+    }
+  }
+
+  #subscribed(listener: ChannelListener): void {
+    try {
+      listener.subscribed();
+    } catch (error) {
+      this.#options.onError(error);
     }
   }
 }

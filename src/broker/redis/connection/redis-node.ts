@@ -21,6 +21,8 @@ export interface NodeOptions {
   readonly verify: (redis: Redis, name: string) => Promise<Replication | undefined>;
   /** Subscriptions may belong elsewhere now. */
   readonly onMoved: () => void;
+  /** What a listener of a channel threw. */
+  readonly onError: (error: unknown) => void;
 }
 
 type Standing =
@@ -89,7 +91,7 @@ export class RedisNode {
   }
 
   subscriber(): ChannelSubscriber {
-    this.#subscriber ??= new ChannelSubscriber(this.#connect('subscriber'), this.#options.onMoved);
+    this.#subscriber ??= new ChannelSubscriber(this.#connect('subscriber'), this.#options);
     return this.#subscriber;
   }
 

@@ -24,6 +24,8 @@ export interface FeedTableOptions {
   readonly describe: (topics: readonly LiteTopicName[]) => Promise<readonly (TopicInfo | undefined)[]>;
   /** @throws BrokerError closed */
   readonly mustBeOpen: () => void;
+  /** What was thrown where nobody waits for an answer. */
+  readonly onError: (error: unknown) => void;
 }
 
 interface Followed {
@@ -124,13 +126,22 @@ export class FeedTable {
     this.#doubted = new Set();
     const since = feeds.map(({ messages }) => messages);
     try {
-      const infos = await this.#options.describe(feeds.map(({ topic }) => topic));
-      for (const [i, feed] of feeds.entries()) feed.compare(infos[i], since[i] ?? -1);
+      const infos = await this.#describe(feeds);
+      if (infos === undefined) return;
+      for (const [i, feed] of feeds.entries()) this.#guard(() => feed.compare(infos[i], since[i] ?? -1));
+    } finally {
+      this.#isLooking = false;
+      this.#doubt([]);
+    }
+  }
+
+  async #describe(feeds: readonly TopicFeed[]): Promise<readonly (TopicInfo | undefined)[] | undefined> {
+    try {
+      return await this.#options.describe(feeds.map(({ topic }) => topic));
     } catch (error) {
       await this.#lookFailed(feeds, error);
+      return undefined;
     }
-    this.#isLooking = false;
-    this.#doubt([]);
   }
 
   /** Where the storage cannot be reached there is nothing new either, and it is tried again. Else readers find out. */
@@ -141,7 +152,16 @@ export class FeedTable {
       return;
     }
     for (const feed of feeds) feed.goBack();
-    this.#ring.drain();
+    this.#guard(() => this.#ring.drain());
+  }
+
+  /** A listener of a tail that throws must end neither the process nor the looks that come after this one. */
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#options.onError(error);
+    }
   }
 
   #scheduleRecheck(): void {
