@@ -22,7 +22,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'broker/log/format',
     'broker/log/disk',
   ],
-  'broker/log/commit': ['base', 'broker', 'broker/log/format', 'broker/log/disk', 'broker/log/topics'],
+  'broker/log/commit': [
+    'base',
+    'broker',
+    'broker/log/format',
+    'broker/log/disk',
+    'broker/log/topics',
+    'broker/log/read',
+  ],
   'broker/log/read': ['broker', 'broker/tail', 'broker/log/format', 'broker/log/disk', 'broker/log/topics'],
   'broker/log/checkpoint': [
     'base',

@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { systemClock } from '../base/clock.ts';
 import type { BrokerEngine } from './broker.ts';
 import type { LogLimits } from './log/limits.ts';
-import { openLogBroker, type LogBrokerOptions } from './log/open-log-broker.ts';
+import { openLogBroker, type LogBrokerOptions } from './log/open.ts';
 import { MemoryBroker } from './memory/memory-broker.ts';
 import { openRedisBroker, type RedisBrokerOptions } from './redis/open-redis-broker.ts';
 

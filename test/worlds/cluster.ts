@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
-import { openLogBroker } from '../../src/broker/log/open-log-broker.ts';
+import { openLogBroker } from '../../src/broker/log/open.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { timeLimit } from '../support/slowness.ts';
 import { CrashingDisk, type CrashKind } from './crashing-disk.ts';

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerEngine, ReadResult } from '../../src/broker/broker.ts';
-import { openLogBroker } from '../../src/broker/log/open-log-broker.ts';
+import { openLogBroker } from '../../src/broker/log/open.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { eventually } from '../support/collector.ts';

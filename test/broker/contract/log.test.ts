@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import type { LogLimits } from '../../../src/broker/log/limits.ts';
-import { openLogBroker } from '../../../src/broker/log/open-log-broker.ts';
+import { openLogBroker } from '../../../src/broker/log/open.ts';
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { brokerContract } from './broker-contract.ts';

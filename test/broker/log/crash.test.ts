@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { isBrokerError } from '../../../src/broker/errors.ts';
-import { openLogBroker } from '../../../src/broker/log/open-log-broker.ts';
+import { openLogBroker } from '../../../src/broker/log/open.ts';
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { readItems, topicName } from '../contract/subject.ts';

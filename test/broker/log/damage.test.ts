@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
-import { openLogBroker, type LogBrokerOptions } from '../../../src/broker/log/open-log-broker.ts';
+import { openLogBroker, type LogBrokerOptions } from '../../../src/broker/log/open.ts';
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { append, CHAT, minor, readLines } from '../contract/subject.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
-import { openLogBroker, type LogBrokerOptions } from '../../../src/broker/log/open-log-broker.ts';
+import { openLogBroker, type LogBrokerOptions } from '../../../src/broker/log/open.ts';
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 

@@ -5,6 +5,7 @@ import { newTopicState } from '../../../src/broker/append-rules.ts';
 import { CHUNK_RECORDS, RecordChunk } from '../../../src/broker/log/topics/record-chunk.ts';
 import { Topic, type TopicVersion } from '../../../src/broker/log/topics/topic.ts';
 import { TailReader } from '../../../src/broker/tail/tail-reader.ts';
+import { TailRing } from '../../../src/broker/tail/wake-list.ts';
 import { StopController } from '../../../src/base/stop-signal.ts';
 import { CHAT, minor } from '../contract/subject.ts';
 
@@ -48,6 +49,14 @@ function topicInMemory(): {
     topic.cacheLastRecord(before.next, records);
   };
   return { topic, live, append };
+}
+
+class MarkedReaders extends TailRing {
+  readonly readers: TailReader[] = [];
+
+  override markReader(reader: TailReader): void {
+    this.readers.push(reader);
+  }
 }
 
 function readerOf(majorOnly: boolean): TailReader {
@@ -110,10 +119,10 @@ test('knows who is to be told of a token and who of majors only, whoever comes a
       const readers = Array.from({ length: 8 }, (_, i) => readerOf(i % 2 === 1));
       const there = new Set<TailReader>();
       const told = (major: boolean): Set<TailReader> => {
-        const heard: TailReader[] = [];
-        topic.eachReader(major, (reader) => heard.push(reader));
-        expect(new Set(heard).size).toBe(heard.length);
-        return new Set(heard);
+        const marked = new MarkedReaders();
+        topic.markReaders(major, marked);
+        expect(new Set(marked.readers).size).toBe(marked.readers.length);
+        return new Set(marked.readers);
       };
       for (const { who, leaves } of steps) {
         const reader = readers[who] ?? readerOf(false);

@@ -1,23 +1,31 @@
 // When a checkpoint is due: after so much log, so many changed topics, or so long since the first change; one at a time,
 // and only at a batch boundary where the log is flushed, because the index must never know of more than the log holds.
 import type { Clock, Timer } from '../../../base/clock.ts';
+import type { GroupCommit } from '../commit/group-commit.ts';
 import { isCode } from '../disk/log-files.ts';
 import type { LogLimits } from '../limits.ts';
+import type { TopicTable } from '../topics/topic-table.ts';
 
-export interface ScheduleHooks {
-  dirtyTopics(): number;
-  /** There is no room on the device, and a checkpoint would make some. */
+/** What the engine decides and does about a checkpoint. */
+export interface CheckpointWork {
+  /** The device has no room, and a checkpoint would make some. */
   isNeededForRoom(): boolean;
-  isSynced(): boolean;
-  requestSync(): void;
-  write(): Promise<void>;
-  onFatal(error: unknown): void;
+  writeCheckpoint(): Promise<void>;
+}
+
+export interface ScheduleParts {
+  readonly clock: Clock;
+  readonly limits: LogLimits;
+  readonly table: TopicTable;
+  readonly commit: GroupCommit;
 }
 
 export class CheckpointSchedule {
   readonly #clock: Clock;
   readonly #limits: LogLimits;
-  readonly #hooks: ScheduleHooks;
+  readonly #table: TopicTable;
+  readonly #commit: GroupCommit;
+  readonly #engine: CheckpointWork;
   #bytes = 0;
   #due = false;
   #timer: Timer | undefined;
@@ -26,22 +34,24 @@ export class CheckpointSchedule {
   /** The last one did not find room for itself: the next waits for its time. */
   #hasFailed = false;
 
-  constructor(clock: Clock, limits: LogLimits, hooks: ScheduleHooks) {
+  constructor({ clock, limits, table, commit }: ScheduleParts, engine: CheckpointWork) {
     this.#clock = clock;
     this.#limits = limits;
-    this.#hooks = hooks;
+    this.#table = table;
+    this.#commit = commit;
+    this.#engine = engine;
   }
 
   /** Between two batches: nothing is half applied now. */
   atBatchBoundary(bytes: number): void {
     this.#bytes += bytes;
     if (this.#stopped || this.#running !== undefined) return;
-    const dirty = this.#hooks.dirtyTopics();
+    const dirty = this.#table.dirty.size;
     if (dirty > 0) this.#timer ??= this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
     const isDue = this.#due || this.#bytes >= this.#limits.checkpointBytes || dirty >= this.#limits.dirtyTopicsMax;
-    if (!isDue && (this.#hasFailed || !this.#hooks.isNeededForRoom())) return;
-    if (this.#hooks.isSynced()) this.#start();
-    else this.#hooks.requestSync();
+    if (!isDue && (this.#hasFailed || !this.#engine.isNeededForRoom())) return;
+    if (this.#commit.synced) this.#start();
+    else this.#commit.requestSync();
   }
 
   /** Waits for the one under way, and begins no other. */
@@ -54,7 +64,7 @@ export class CheckpointSchedule {
   #timeIsUp(): void {
     this.#timer = undefined;
     this.#due = true;
-    this.#hooks.requestSync();
+    this.#commit.requestSync();
   }
 
   #start(): void {
@@ -62,7 +72,7 @@ export class CheckpointSchedule {
     this.#bytes = 0;
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#running = this.#hooks.write().then(
+    this.#running = this.#engine.writeCheckpoint().then(
       () => this.#finished(),
       (error: unknown) => this.#failed(error),
     );
@@ -77,7 +87,7 @@ export class CheckpointSchedule {
   #failed(error: unknown): void {
     this.#running = undefined;
     this.#hasFailed = true;
-    if (!isCode(error, 'ENOSPC')) this.#hooks.onFatal(error);
+    if (!isCode(error, 'ENOSPC')) this.#commit.failNow(error);
     else this.#timer = this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
   }
 }

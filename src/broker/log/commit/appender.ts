@@ -7,21 +7,18 @@ import { BrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
+import type { Expiry } from '../topics/expiry.ts';
 import type { FrameWrite, SizedRecord, FrameLocation } from '../format/frame-codec.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import type { Tombstone, Topic, TopicVersion } from '../topics/topic.ts';
 
-export interface AppenderHooks {
-  readonly newEpoch: () => string;
-  /** Its time is up and no group holds it: the life must end before anything else is written to the name. */
-  isDue(topic: Topic, now: number): boolean;
-  /** The pending state will expire then. */
-  onExpiry(at: number): void;
+/** What the engine does once a frame is durable. Each call comes in the order of the log. */
+export interface TopicEvents {
   /** Called when all writes of the append are in place. */
-  onVisible(topic: Topic, major: boolean): void;
-  onEnded(topic: Topic, tombstone: Tombstone): void;
-  onGroup(group: string, pattern: string): void;
+  visible(topic: Topic, major: boolean): void;
+  ended(topic: Topic, tombstone: Tombstone): void;
+  groupSaved(group: string, pattern: string): void;
 }
 
 export interface AppenderParts {
@@ -29,6 +26,8 @@ export interface AppenderParts {
   readonly commit: GroupCommit;
   readonly reserve: DiskReserve;
   readonly time: EngineTime;
+  readonly expiry: Expiry;
+  readonly newEpoch: () => string;
 }
 
 export class Appender {
@@ -36,14 +35,18 @@ export class Appender {
   readonly #commit: GroupCommit;
   readonly #reserve: DiskReserve;
   readonly #time: EngineTime;
-  readonly #hooks: AppenderHooks;
+  readonly #expiry: Expiry;
+  readonly #newEpoch: () => string;
+  readonly #engine: TopicEvents;
 
-  constructor({ table, commit, reserve, time }: AppenderParts, hooks: AppenderHooks) {
+  constructor({ table, commit, reserve, time, expiry, newEpoch }: AppenderParts, engine: TopicEvents) {
     this.#table = table;
     this.#commit = commit;
     this.#reserve = reserve;
     this.#time = time;
-    this.#hooks = hooks;
+    this.#expiry = expiry;
+    this.#newEpoch = newEpoch;
+    this.#engine = engine;
   }
 
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
@@ -77,13 +80,13 @@ export class Appender {
     reject: Refused,
   ): void {
     try {
-      const plan = planAppend(writes, topics, this.#hooks.newEpoch);
+      const plan = planAppend(writes, topics, this.#newEpoch);
       if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
       else
         this.#enqueue(
           new AppendEntry(
             this.#table,
-            this.#hooks,
+            this.#engine,
             this.#stage(topics, plan.writes, now),
             plan.answers,
             resolve,
@@ -109,7 +112,7 @@ export class Appender {
       const topic = this.#table.find(name);
       const version = topic?.pending;
       if (topic === undefined) resolve(false);
-      else if (version === undefined || (reason === 'expired' && !this.#hooks.isDue(topic, this.#time.now()))) {
+      else if (version === undefined || (reason === 'expired' && !this.#expiry.isDue(topic, this.#time.now()))) {
         this.#afterPending([topic], { then: () => resolve(false), failed: reject });
       } else this.#enqueueEnd(topic, version, reason, { resolve: () => resolve(true), reject });
     });
@@ -160,7 +163,7 @@ export class Appender {
       this.#commit.check();
       const committed = (): void => {
         // Here and not when the promise is looked at: a checkpoint may be captured in between.
-        this.#hooks.onGroup(group, pattern);
+        this.#engine.groupSaved(group, pattern);
         resolve();
       };
       this.#commit.add({ kind: 'group', group, pattern }, { committed, failed: reject });
@@ -171,7 +174,7 @@ export class Appender {
   #toWrite(name: LiteTopicName, now: number): Topic {
     const topic = this.#table.get(name);
     topic.pins += 1;
-    if (topic.pending !== undefined && this.#hooks.isDue(topic, now)) {
+    if (topic.pending !== undefined && this.#expiry.isDue(topic, now)) {
       this.#enqueueEnd(topic, topic.pending, 'expired', { resolve: () => undefined, reject: () => undefined });
     }
     return topic;
@@ -182,7 +185,7 @@ export class Appender {
     for (const staged of entry.writes) {
       const { version } = staged;
       staged.held.expect(version, staged.first, staged.records);
-      if (version.expiresAt !== undefined) this.#hooks.onExpiry(version.expiresAt);
+      if (version.expiresAt !== undefined) this.#expiry.arm(version.expiresAt);
     }
   }
 
@@ -218,7 +221,7 @@ export class Appender {
       frame,
       this.#entry([topic], done, () => {
         this.#table.endedEpochs.push(topic.end(tombstone));
-        this.#hooks.onEnded(topic, tombstone);
+        this.#engine.ended(topic, tombstone);
       }),
     );
   }
@@ -256,7 +259,7 @@ interface StagedWrite extends FrameWrite<SizedRecord> {
 
 class AppendEntry implements CommitEntry {
   readonly #table: TopicTable;
-  readonly #hooks: AppenderHooks;
+  readonly #engine: TopicEvents;
   readonly writes: readonly StagedWrite[];
   readonly #answers: readonly Appended[];
   readonly #resolve: Answered;
@@ -264,14 +267,14 @@ class AppendEntry implements CommitEntry {
 
   constructor(
     table: TopicTable,
-    hooks: AppenderHooks,
+    engine: TopicEvents,
     writes: readonly StagedWrite[],
     answers: readonly Appended[],
     resolve: Answered,
     reject: Refused,
   ) {
     this.#table = table;
-    this.#hooks = hooks;
+    this.#engine = engine;
     this.writes = writes;
     this.#answers = answers;
     this.#resolve = resolve;
@@ -284,7 +287,7 @@ class AppendEntry implements CommitEntry {
       write.held.cacheLastRecord(write.first, write.records);
       settle(this.#table, write.held);
     }
-    for (const write of this.writes) this.#hooks.onVisible(write.held, hasMajor(write.records));
+    for (const write of this.writes) this.#engine.visible(write.held, hasMajor(write.records));
     this.#resolve(this.#answers);
   }
 

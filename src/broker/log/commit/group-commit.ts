@@ -7,7 +7,9 @@ import { BATCH_HEAD_BYTES } from '../format/batch-codec.ts';
 import { ByteWriter } from '../format/byte-writer.ts';
 import { encodeFrame, type Frame, type SizedRecord, type FrameLocation } from '../format/frame-codec.ts';
 import { DeviceFull, type LogWriter } from '../disk/log-writer.ts';
-import { takenOver } from '../topics/topic-index.ts';
+import type { RecentLog } from '../read/recent-log.ts';
+import type { EngineTime } from '../topics/engine-time.ts';
+import { takenOver, type TopicIndex } from '../topics/topic-index.ts';
 
 /** A reused buffer above this is given back after the batch that needed it. */
 const BUFFER_BYTES_KEPT = 4 * 1024 * 1024;
@@ -22,18 +24,21 @@ export interface CommitEntry {
   failed(error: BrokerError): void;
 }
 
-export interface CommitHooks {
-  /** The engine's time, for the batch's head. */
-  now(): number;
-  /** False: another process has taken the folder over, and what was written since may be overwritten. */
-  isOwner(): boolean;
-  /** A batch stands there, and is about to become visible. Valid during the call. */
-  onWritten(at: FrameLocation, batch: Buffer): void;
-  /** After all entries of a batch were told. */
-  afterBatch(bytes: number): void;
-  /** The device took no more bytes. Before anybody is told. */
-  onFull(): void;
-  onFatal(error: BrokerError): void;
+/** What the engine does around a batch. */
+export interface BatchEvents {
+  /** Every entry of a batch was notified. `bytes`: 0 for a flush without a batch. */
+  batchCommitted(bytes: number): void;
+  /** The device took no more bytes. Called before any entry of the batch is notified. */
+  deviceFull(): void;
+  failed(error: BrokerError): void;
+}
+
+export interface CommitParts {
+  readonly writer: LogWriter;
+  readonly clock: Clock;
+  readonly time: EngineTime;
+  readonly index: TopicIndex;
+  readonly recent: RecentLog;
 }
 
 export interface CommitLimits {
@@ -67,9 +72,12 @@ const NOWHERE: FrameLocation = { segment: 0, position: 0, length: 0 };
 export class GroupCommit {
   readonly #writer: LogWriter;
   readonly #clock: Clock;
+  readonly #time: EngineTime;
+  readonly #index: TopicIndex;
+  readonly #recent: RecentLog;
   readonly #fsync: FsyncMode;
   readonly #limits: CommitLimits;
-  readonly #hooks: CommitHooks;
+  readonly #engine: BatchEvents;
   #open = new Batch();
   #writing = new Batch();
   #busy = false;
@@ -84,15 +92,18 @@ export class GroupCommit {
   #idle: (() => void)[] = [];
 
   constructor(
-    writer: LogWriter,
-    clock: Clock,
-    options: { readonly fsync: FsyncMode; readonly limits: CommitLimits; readonly hooks: CommitHooks },
+    { writer, clock, time, index, recent }: CommitParts,
+    { fsync, limits }: { readonly fsync: FsyncMode; readonly limits: CommitLimits },
+    engine: BatchEvents,
   ) {
     this.#writer = writer;
     this.#clock = clock;
-    this.#fsync = options.fsync;
-    this.#limits = options.limits;
-    this.#hooks = options.hooks;
+    this.#time = time;
+    this.#index = index;
+    this.#recent = recent;
+    this.#fsync = fsync;
+    this.#limits = limits;
+    this.#engine = engine;
   }
 
   get state(): 'ready' | 'full' | 'failed' {
@@ -132,7 +143,7 @@ export class GroupCommit {
     return !this.#unsynced;
   }
 
-  /** A flush soon, also when nothing waits; afterwards `afterBatch` is called. */
+  /** A flush soon, also when nothing waits; afterwards `batchCommitted` is called. */
   requestSync(): void {
     this.#syncDue = true;
     this.#schedule();
@@ -189,18 +200,18 @@ export class GroupCommit {
       let at = NOWHERE;
       const bytes = batch.entries.length === 0 ? 0 : batch.bytes.length;
       if (bytes > 0) {
-        at = { ...(await this.#writer.write(batch.bytes.view(), batch.entries.length, this.#hooks.now())), length: 0 };
+        at = { ...(await this.#writer.write(batch.bytes.view(), batch.entries.length, this.#time.now())), length: 0 };
         this.#unsynced = true;
       }
       if (this.#fsync.mode === 'always' || this.#syncDue) await this.#sync();
       else if (this.#fsync.mode === 'interval') this.#syncLater(this.#fsync.ms);
       if (this.#fatal !== undefined) return;
       // After the flush and before anybody is told: a process that takes over reads the log after it has made its claim.
-      if (bytes > 0 && !this.#hooks.isOwner()) throw takenOver();
+      if (bytes > 0 && !this.#index.isOwned) throw takenOver();
       this.#state = 'ready';
-      if (bytes > 0) this.#hooks.onWritten(at, batch.bytes.view());
+      if (bytes > 0) this.#recent.add(at.segment, at.position, batch.bytes.view());
       this.#tellCommitted(batch, at);
-      this.#hooks.afterBatch(bytes);
+      this.#engine.batchCommitted(bytes);
     } catch (error) {
       this.#fail(error);
     }
@@ -244,7 +255,7 @@ export class GroupCommit {
       ? new BrokerError('disk-full', 'no room on the device', { cause })
       : (told ?? new BrokerError('failed', 'the log could not be written; the process must be restarted', { cause }));
     this.#state = full ? 'full' : 'failed';
-    if (full) this.#hooks.onFull();
+    if (full) this.#engine.deviceFull();
     else this.#fatal = error;
     const waiting = this.#open;
     for (const one of [this.#writing, waiting]) {
@@ -252,7 +263,7 @@ export class GroupCommit {
     }
     waiting.reset();
     this.#syncDue = false;
-    if (!full) this.#hooks.onFatal(error);
+    if (!full) this.#engine.failed(error);
   }
 
   #tellIdle(): void {

@@ -5,12 +5,13 @@
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { CLOCK_CHECK_MS, describeJump, firstMoment, nextMoment, timeAt, type EngineMoment } from '../../clock-guard.ts';
 
-export interface TimeHooks {
-  /** Writes the time down. Rejects only with what ends the engine. */
-  record(time: number): Promise<void>;
-  /** The time has jumped: what waits for a time must look again. */
-  onJump(): void;
-  onFatal(error: unknown): void;
+/** What the engine does at each look at the clock. */
+export interface TimeEvents {
+  /** Makes the time durable. Rejects only with an error that ends the engine. */
+  recordTime(time: number): Promise<void>;
+  /** The time has jumped: timers that were set by the old time are void. */
+  timeJumped(): void;
+  timeFailed(error: unknown): void;
 }
 
 export class EngineTime {
@@ -36,10 +37,10 @@ export class EngineTime {
     return unconfirmed && describeJump(unconfirmed, this.#clock.mono());
   }
 
-  watch(hooks: TimeHooks): void {
+  watch(engine: TimeEvents): void {
     this.#timer = this.#clock.after(CLOCK_CHECK_MS, () => {
-      this.#check(hooks);
-      this.watch(hooks);
+      this.#check(engine);
+      this.watch(engine);
     });
   }
 
@@ -48,10 +49,10 @@ export class EngineTime {
     await this.#recording;
   }
 
-  #check(hooks: TimeHooks): void {
+  #check(engine: TimeEvents): void {
     const before = this.#moment;
     this.#moment = nextMoment(before, this.#clock.now(), this.#clock.mono());
-    if (before.unconfirmed !== undefined && this.#moment.unconfirmed === undefined) hooks.onJump();
-    this.#recording = hooks.record(this.now()).catch((error: unknown) => hooks.onFatal(error));
+    if (before.unconfirmed !== undefined && this.#moment.unconfirmed === undefined) engine.timeJumped();
+    this.#recording = engine.recordTime(this.now()).catch((error: unknown) => engine.timeFailed(error));
   }
 }

@@ -14,9 +14,12 @@ const SWEEP_INTERVAL_MS = 10;
 /** After a refused write (a full device) the sweep comes back. */
 export const EXPIRY_RETRY_MS = 1000;
 
-export interface ExpiryHooks {
+/** What the engine decides and does about a topic whose time is up. */
+export interface ExpiryRules {
+  /** A group has records of the topic to consume: it must not expire yet. */
   isHeld(topic: Topic): boolean;
-  end(topic: Topic): void;
+  /** Begins to end the topic. */
+  expire(topic: Topic): void;
 }
 
 export class Expiry {
@@ -25,7 +28,7 @@ export class Expiry {
   readonly #table: TopicTable;
   readonly #index: TopicIndex;
   readonly #sliceMax: number;
-  readonly #hooks: ExpiryHooks;
+  readonly #engine: ExpiryRules;
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
   #sweptAt = 0;
   #sweeping = false;
@@ -35,14 +38,14 @@ export class Expiry {
     clock: Clock,
     time: EngineTime,
     topics: { readonly table: TopicTable; readonly index: TopicIndex; readonly sliceMax: number },
-    hooks: ExpiryHooks,
+    engine: ExpiryRules,
   ) {
     this.#clock = clock;
     this.#time = time;
     this.#table = topics.table;
     this.#index = topics.index;
     this.#sliceMax = topics.sliceMax;
-    this.#hooks = hooks;
+    this.#engine = engine;
   }
 
   /** Something may be due then, by the engine's time. */
@@ -55,7 +58,7 @@ export class Expiry {
 
   isDue(topic: Topic, now = this.#time.now()): boolean {
     const at = topic.pending?.expiresAt;
-    return at !== undefined && at <= now && !this.#hooks.isHeld(topic);
+    return at !== undefined && at <= now && !this.#engine.isHeld(topic);
   }
 
   /** The engine's time has jumped: what was planned by the old one is void. */
@@ -77,7 +80,7 @@ export class Expiry {
       if (at === undefined) continue;
       if (at > now) earliest = Math.min(earliest, at);
       else if (topic.pending === undefined) this.#forget(topic);
-      else if (!this.#hooks.isHeld(topic)) this.#hooks.end(topic);
+      else if (!this.#engine.isHeld(topic)) this.#engine.expire(topic);
     }
     this.#sweepIndex(now, earliest, Buffer.alloc(0));
   }
@@ -114,7 +117,7 @@ export class Expiry {
       if (loaded.indexedAt === indexedAt && loaded.visible.expiresAt !== indexedAt) this.#table.touch(loaded);
       // A reader may have brought it into memory after this sweep looked at the topics there: nobody else would end it, or set
       // the timer to its time.
-      if (this.isDue(loaded, now)) this.#hooks.end(loaded);
+      if (this.isDue(loaded, now)) this.#engine.expire(loaded);
       const expiresAt = loaded.pending?.expiresAt ?? 0;
       return expiresAt > now ? expiresAt : Infinity;
     }
@@ -128,7 +131,7 @@ export class Expiry {
       return at;
     }
     if (topic.visible === undefined) this.#forget(topic);
-    else if (this.isDue(topic)) this.#hooks.end(topic);
+    else if (this.isDue(topic)) this.#engine.expire(topic);
     return Infinity;
   }
 

@@ -1,0 +1,315 @@
+// The embedded durable engine: one commit log for all topics, an index that checkpoints write, and hot tails in memory.
+// `LogEngine` answers the broker's calls and connects the engine's parts: a part that has to notify another part calls
+// a method of this class. It decides nothing about a write: appender.ts decides what a write means, group-commit.ts
+// when it is durable, and open.ts how a data folder is opened.
+import type { Clock } from '../../base/clock.ts';
+import { TOMBSTONE_MS } from '../broker.ts';
+import type {
+  Appended,
+  BrokerEngine,
+  BrokerHealth,
+  ConsumeOptions,
+  Delivery,
+  ReadFrom,
+  ReadOptions,
+  ReadResult,
+  TailOptions,
+  TopicInfo,
+  TopicPage,
+  TopicWrite,
+} from '../broker.ts';
+import { BrokerError } from '../errors.ts';
+import { GroupConsumption } from '../group/group-consumption.ts';
+import { parseTopicPattern, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
+import type { Position } from '../position.ts';
+import { TailRing } from '../tail/wake-list.ts';
+import { CheckpointSchedule, type CheckpointWork } from './checkpoint/checkpoint-schedule.ts';
+import type { Checkpoint } from './checkpoint/checkpoint.ts';
+import { describeDurability, type ProcessRun } from './checkpoint/process-run.ts';
+import { Appender, type TopicEvents } from './commit/appender.ts';
+import { GroupCommit, type BatchEvents, type FsyncMode } from './commit/group-commit.ts';
+import type { DiskReserve } from './disk/disk-reserve.ts';
+import { isCode } from './disk/log-files.ts';
+import type { LogWriter } from './disk/log-writer.ts';
+import type { Segments } from './disk/segments.ts';
+import type { LogLimits } from './limits.ts';
+import { LogQueueStore } from './log-queue-store.ts';
+import { ColdReads } from './read/cold-reads.ts';
+import { RecentLog } from './read/recent-log.ts';
+import { TopicReads } from './read/topic-reads.ts';
+import type { SegmentThinning } from './reclaim/segment-thinning.ts';
+import type { EngineTime, TimeEvents } from './topics/engine-time.ts';
+import { Expiry, EXPIRY_RETRY_MS, type ExpiryRules } from './topics/expiry.ts';
+import type { TopicIndex } from './topics/topic-index.ts';
+import { TopicLister } from './topics/topic-lister.ts';
+import type { TopicTable } from './topics/topic-table.ts';
+import { infoOf, type Tombstone, type Topic } from './topics/topic.ts';
+
+/** An opened data folder: everything that the engine takes over from `open.ts`. */
+export interface LogStorage {
+  readonly fsync: FsyncMode;
+  readonly clock: Clock;
+  readonly newEpoch: () => string;
+  readonly onFatal: (error: Error) => void;
+  readonly limits: LogLimits;
+  readonly index: TopicIndex;
+  readonly segments: Segments;
+  readonly table: TopicTable;
+  readonly checkpoint: Checkpoint;
+  readonly writer: LogWriter;
+  readonly reserve: DiskReserve;
+  readonly thinning: SegmentThinning;
+  readonly time: EngineTime;
+  readonly run: ProcessRun;
+  readonly groups: Map<string, TopicPattern>;
+  /** Closes the files and gives the folder's lock back. */
+  readonly release: () => Promise<void>;
+}
+
+/** `health` looks for room on a full device at most this often. */
+const ROOM_CHECK_MS = 1_000;
+
+export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, ExpiryRules, CheckpointWork, TimeEvents {
+  readonly #storage: LogStorage;
+  readonly #wakes = new TailRing();
+  readonly #commit: GroupCommit;
+  readonly #expiry: Expiry;
+  readonly #appender: Appender;
+  readonly #schedule: CheckpointSchedule;
+  readonly #lister: TopicLister;
+  readonly #groups: GroupConsumption;
+  readonly #reads: TopicReads;
+  #roomCheckedAt = -Infinity;
+  #hasFailed = false;
+  #closed: Promise<void> | undefined;
+
+  constructor(storage: LogStorage) {
+    const { clock, newEpoch, fsync, limits, index, segments, table, writer, reserve, time, groups } = storage;
+    const recent = new RecentLog(limits.recentBytes);
+    this.#storage = storage;
+    this.#commit = new GroupCommit({ writer, clock, time, index, recent }, { fsync, limits }, this);
+    const commit = this.#commit;
+    this.#expiry = new Expiry(clock, time, { table, index, sliceMax: limits.sweepTopics }, this);
+    const expiry = this.#expiry;
+    this.#appender = new Appender({ table, commit, reserve, time, expiry, newEpoch }, this);
+    this.#schedule = new CheckpointSchedule({ clock, limits, table, commit }, this);
+    this.#lister = new TopicLister(table, index);
+    const queueStore = new LogQueueStore(
+      { table, groups, expiry, appender: this.#appender, lister: this.#lister },
+      this,
+    );
+    this.#groups = new GroupConsumption(queueStore, clock, groups);
+    this.#reads = new TopicReads(table, recent, new ColdReads(segments, limits.coldReadsMax), time);
+  }
+
+  /** Begins to watch the clock and ends the topics that expired while no process ran. */
+  start(): void {
+    this.#storage.time.watch(this);
+    this.#expiry.sweep();
+  }
+
+  // The calls of the broker
+
+  append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
+    if (this.#closed !== undefined) return Promise.reject(closed());
+    return this.#appender.append(writes);
+  }
+
+  async read(name: LiteTopicName, from: ReadFrom, options: ReadOptions = {}): Promise<ReadResult> {
+    this.#mustBeOpen();
+    const { table } = this.#storage;
+    if (this.#isDue(table.find(name))) await this.#expireNow(name);
+    return this.#reads.read(table.find(name), from, options);
+  }
+
+  tail(name: LiteTopicName, from: Position, options: TailOptions): AsyncIterable<ReadResult> {
+    return this.#reads.tail(name, from, options);
+  }
+
+  async describe(names: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
+    this.#mustBeOpen();
+    const { table } = this.#storage;
+    for (;;) {
+      const topics = names.map((name) => table.find(name));
+      const due = names.filter((_, i) => this.#isDue(topics[i]));
+      if (due.length === 0) return topics.map((topic) => topic && infoOf(topic));
+      // All topics are looked up again afterwards: any of them may leave memory meanwhile, and what was found is its past then.
+      await Promise.all(due.map((name) => this.#expireNow(name)));
+    }
+  }
+
+  async remove(name: LiteTopicName): Promise<boolean> {
+    this.#mustBeOpen();
+    const topic = this.#storage.table.find(name);
+    if (topic === undefined) return false;
+    if (!this.#isDue(topic)) return this.#appender.end(name, 'removed');
+    await this.#expireNow(name);
+    return false;
+  }
+
+  async list(
+    pattern: TopicPattern,
+    page: { readonly after?: LiteTopicName; readonly limit: number },
+  ): Promise<TopicPage> {
+    this.#mustBeOpen();
+    return this.#lister.page(pattern, page, (topic) => this.#isDue(topic));
+  }
+
+  consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncIterable<Delivery> {
+    return this.#groups.consume(group, pattern, options);
+  }
+
+  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+    this.#mustBeOpen();
+    return this.#groups.countBefore(group, topics);
+  }
+
+  health(): BrokerHealth {
+    const { reserve, fsync, time } = this.#storage;
+    const isFull = this.#commit.state === 'ready' && !reserve.isWhole;
+    if (isFull) this.#lookForRoom();
+    return {
+      state: isFull ? 'full' : this.#commit.state,
+      durability: describeDurability(fsync),
+      notice: time.notice,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  // TopicEvents: the appender calls these when a frame is durable
+
+  visible(topic: Topic, major: boolean): void {
+    topic.markReaders(major, this.#wakes);
+    this.#groups.onAppended(topic.name);
+  }
+
+  ended(topic: Topic, tombstone: Tombstone): void {
+    topic.endReaders(tombstone, this.#wakes);
+    this.#groups.onRemoved(topic.name);
+    this.#expiry.arm(tombstone.at + TOMBSTONE_MS);
+  }
+
+  groupSaved(group: string, pattern: string): void {
+    this.#storage.groups.set(group, parseTopicPattern(pattern));
+    this.#storage.checkpoint.addGroup(group, pattern);
+  }
+
+  // BatchEvents: the group commit calls these around a batch
+
+  batchCommitted(bytes: number): void {
+    this.#wakes.drain();
+    this.#schedule.atBatchBoundary(bytes);
+  }
+
+  /** A segment is deleted once all in it was removed, and the current one never is: so the next batch begins another. */
+  deviceFull(): void {
+    this.#storage.reserve.markUsed();
+    this.#storage.writer.endSegmentEarly();
+  }
+
+  /** The group commit has failed for good. `onFatal` is called once. */
+  failed(error: BrokerError): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    this.#storage.onFatal(error);
+  }
+
+  // ExpiryRules: what expiry asks and does about a topic whose time is up
+
+  isHeld(topic: Topic): boolean {
+    return this.#groups.hasLag(topic.name);
+  }
+
+  expire(topic: Topic): void {
+    void this.#appender
+      .end(topic.name, 'expired')
+      .catch(() => this.#expiry.arm(this.#storage.time.now() + EXPIRY_RETRY_MS));
+  }
+
+  // CheckpointWork: what the schedule decides on and begins
+
+  isNeededForRoom(): boolean {
+    const { reserve, segments, writer, thinning } = this.#storage;
+    if (reserve.isWhole) return false;
+    const { segment } = writer.position;
+    return segments.dead(segment).length > 0 || thinning.isWorthIt(segment);
+  }
+
+  async writeCheckpoint(): Promise<void> {
+    const { checkpoint, writer, time, run, reserve, thinning } = this.#storage;
+    const { segment } = writer.position;
+    await checkpoint.write(writer.position, time.now(), run);
+    if (!reserve.isWhole) await thinning.run(segment);
+  }
+
+  // TimeEvents: the clock calls these at each look
+
+  recordTime(now: number): Promise<void> {
+    return this.#storage.checkpoint.recordTime(now);
+  }
+
+  timeJumped(): void {
+    this.#expiry.restart();
+  }
+
+  timeFailed(error: unknown): void {
+    this.#commit.failNow(error);
+  }
+
+  async #close(): Promise<void> {
+    this.#groups.close();
+    this.#expiry.close();
+    this.#reads.close();
+    await this.#commit.drained();
+    await this.#storage.time.stop();
+    await this.#schedule.stop();
+    this.#commit.stop();
+    await this.#writeLastCheckpoint();
+  }
+
+  /** A failed device gets no last checkpoint: what it would say of the log may not be true. */
+  async #writeLastCheckpoint(): Promise<void> {
+    const { checkpoint, writer, time, run, release } = this.#storage;
+    try {
+      if (this.#commit.state !== 'failed') {
+        await writer.sync();
+        await checkpoint.write(writer.position, time.now(), { ...run, clean: true });
+      }
+    } catch (error) {
+      // Without room for it the log is as true as after a crash: the next start replays more of it.
+      if (!isCode(error, 'ENOSPC')) throw error;
+    } finally {
+      await release();
+    }
+  }
+
+  #isDue(topic: Topic | undefined): boolean {
+    return topic !== undefined && this.#expiry.isDue(topic);
+  }
+
+  /** The topic's end is durable before the caller receives an answer that rests on it. */
+  async #expireNow(name: LiteTopicName): Promise<void> {
+    await this.#appender.end(name, 'expired');
+  }
+
+  /** The next call of `health` reports what was found. Otherwise a log without appends would stay `full`. */
+  #lookForRoom(): void {
+    const now = this.#storage.clock.mono();
+    if (this.#closed !== undefined || now - this.#roomCheckedAt < ROOM_CHECK_MS) return;
+    this.#roomCheckedAt = now;
+    // A reserve that cannot be written fails the next append, which looks for room as well.
+    this.#storage.reserve.heal().catch(() => undefined);
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closed !== undefined) throw closed();
+  }
+}
+
+function closed(): BrokerError {
+  return new BrokerError('closed', 'the broker was closed');
+}

@@ -1,0 +1,225 @@
+// Opens a data folder: lock, index, the log after its checkpoint, and only then the engine. The order matters: nobody
+// may append before the torn end is cut off, and nothing may be promised before this life is on record.
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import type { Clock } from '../../base/clock.ts';
+import type { BrokerEngine } from '../broker.ts';
+import { BrokerError } from '../errors.ts';
+import { parseTopicPattern } from '../lite-topic.ts';
+import { Checkpoint, readCheckpoint, readTime, type CheckpointState } from './checkpoint/checkpoint.ts';
+import { mayHaveLost, readBootId, readProcessRun, startedRun, type ProcessRun } from './checkpoint/process-run.ts';
+import type { FsyncMode } from './commit/group-commit.ts';
+import { checkDescriptors } from './disk/descriptors.ts';
+import { DiskReserve } from './disk/disk-reserve.ts';
+import { describeAccess, unusable } from './disk/folder-access.ts';
+import { lockFolder } from './disk/folder-lock.ts';
+import { isMarkedRestored, readFolderIdentity, removeRestoredMark } from './disk/folder-identity.ts';
+import { isCode, type LogFiles } from './disk/log-files.ts';
+import { LogWriter } from './disk/log-writer.ts';
+import { nodeLogFiles } from './disk/node-log-files.ts';
+import { Segments } from './disk/segments.ts';
+import { LogEngine, type LogStorage } from './engine.ts';
+import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
+import { SegmentThinning } from './reclaim/segment-thinning.ts';
+import { recoverLog } from './recovery/recovery.ts';
+import { Replay } from './recovery/replay.ts';
+import { EngineTime } from './topics/engine-time.ts';
+import { checkIndexFile } from './topics/index-file.ts';
+import { TopicIndex } from './topics/topic-index.ts';
+import { TopicTable } from './topics/topic-table.ts';
+
+export interface LogBrokerOptions {
+  readonly folder: string;
+  /** `always`: acknowledged means flushed. */
+  readonly fsync: FsyncMode;
+  readonly clock: Clock;
+  /** Must not repeat itself. */
+  readonly newEpoch: () => string;
+  /** Once, when the device failed: nothing is promised any more and the process should be restarted. */
+  readonly onFatal: (error: Error) => void;
+  readonly files?: LogFiles;
+  readonly limits?: Partial<LogLimits>;
+  /** Default: the machine's. */
+  readonly bootId?: string;
+  /** Which folder it is: another one than the last time is a copy. Default: the folder's own mark. */
+  readonly place?: string;
+  /** An operator says that the clock is right, however far it is from the last recorded time. Default: false. */
+  readonly isClockTrusted?: boolean;
+  /** What an operator should look at, although the folder was opened. */
+  readonly onWarning?: (text: string) => void;
+}
+
+/** The steps that undo an opening, in the order in which the opening took them. */
+type ReleaseSteps = (() => Promise<void>)[];
+
+/** The index of a folder, and what it says of the process that used the folder last. */
+interface OpenedIndex {
+  readonly index: TopicIndex;
+  readonly reserve: DiskReserve;
+  readonly from: CheckpointState | undefined;
+  readonly last: ProcessRun | undefined;
+}
+
+/** How this process begins on the folder. */
+interface Beginning {
+  readonly run: ProcessRun;
+  /** The last process may have lost visible records. */
+  readonly lossy: boolean;
+  readonly isToldRestored: boolean;
+  readonly isNewEra: boolean;
+}
+
+/** @throws BrokerError locked, corrupt, invalid-config */
+export async function openLogBroker(options: LogBrokerOptions): Promise<BrokerEngine> {
+  const files = options.files ?? nodeLogFiles;
+  const release: ReleaseSteps = [];
+  try {
+    await checkDescriptors();
+    await files.makeFolder(join(options.folder, 'log'));
+    await files.makeFolder(join(options.folder, 'index'));
+    await files.syncFolder(options.folder);
+    const warning = await describeAccess(options.folder);
+    if (warning !== undefined) options.onWarning?.(warning);
+    const lock = await lockFolder(options.folder);
+    release.push(() => lock.release());
+    const engine = new LogEngine(await openStorage(options, files, release));
+    engine.start();
+    return engine;
+  } catch (error) {
+    await releaseAll(release);
+    throw unusable(options.folder, error);
+  }
+}
+
+async function openStorage(options: LogBrokerOptions, files: LogFiles, release: ReleaseSteps): Promise<LogStorage> {
+  const { folder, fsync, clock, newEpoch, onFatal, onWarning } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const opened = await openIndex(options, files, limits, release);
+  const { index, reserve, from } = opened;
+  const segments = new Segments(files, join(folder, 'log'), limits.openSegmentsMax);
+  release.push(() => segments.close());
+  const table = new TopicTable(index, segments, limits);
+  const checkpoint = new Checkpoint(index, table, segments, reserve);
+  const thinning = new SegmentThinning(files, segments, index, reserve);
+  await thinning.removeLeftovers();
+  const beginning = await beginOn(options, opened);
+  const { run } = beginning;
+  table.era = run.era;
+  table.nextTopicId = from?.nextTopicId ?? 1;
+  for (const { id, live } of from?.segments ?? []) segments.add(id, live, id !== from?.position.segment);
+  const groups = new Map([...index.groups()].map(([group, pattern]) => [group, parseTopicPattern(pattern)]));
+  const replay = new Replay(table, (group, pattern) => {
+    groups.set(group, parseTopicPattern(pattern));
+    checkpoint.addGroup(group, pattern);
+  });
+  const recovered = await recoverLog(files, segments, {
+    from: from?.position,
+    known: (from?.segments ?? []).map(({ id }) => id),
+    lossy: beginning.lossy,
+    onFrame: (frame, location) => replay.apply(frame, location),
+  });
+  const recorded = Math.max(readTime(index, from) ?? 0, recovered.time);
+  const time = new EngineTime(clock, recorded === 0 ? undefined : recorded, options.isClockTrusted ?? false);
+  const mustRoll = opened.last !== undefined && !opened.last.clean;
+  const writer = new LogWriter(
+    files,
+    segments,
+    { segmentBytes: limits.segmentBytes, earlyBytes: limits.reserveStepBytes, newSalt: newEpoch },
+    { ...recovered, mustRoll },
+  );
+  release.push(() => writer.close());
+  await writer.fillReserve();
+  await writeFirstCheckpoint({ checkpoint, writer, time }, beginning);
+  if (beginning.isToldRestored) await removeRestoredMark(folder);
+  await fillDiskReserve(reserve, writer, onWarning);
+  return {
+    ...{ fsync, clock, newEpoch, onFatal, limits, index, segments, table, checkpoint, writer, reserve, thinning },
+    ...{ time, run, groups, release: () => releaseAll(release) },
+  };
+}
+
+async function openIndex(
+  { folder, newEpoch }: LogBrokerOptions,
+  files: LogFiles,
+  limits: LogLimits,
+  release: ReleaseSteps,
+): Promise<OpenedIndex> {
+  await checkIndexFile(join(folder, 'index'));
+  const index = new TopicIndex(join(folder, 'index'));
+  release.push(() => index.close());
+  index.checkFormat();
+  const reserve = await DiskReserve.open(files, folder, limits);
+  release.push(() => reserve.close());
+  await claimIndex(index, reserve, newEpoch());
+  return { index, reserve, from: readCheckpoint(index), last: readProcessRun(index) };
+}
+
+async function beginOn(options: LogBrokerOptions, { last }: OpenedIndex): Promise<Beginning> {
+  const bootId = options.bootId ?? (await readBootId());
+  const lossy = mayHaveLost(last, bootId);
+  const place = options.place ?? (await readFolderIdentity(options.folder));
+  const isToldRestored = await isMarkedRestored(options.folder);
+  const isCopy = isToldRestored || (last?.place !== undefined && last.place !== place);
+  const era = nextEra(last?.era ?? 0, { lossy, isCopy }, options.newEpoch);
+  if (isCopy)
+    options.onWarning?.(
+      'the data folder was copied or restored since it was last written: every chat begins another epoch, and readers with positions of the other history are told',
+    );
+  return {
+    run: { ...startedRun(bootId, options.fsync, era), place },
+    lossy,
+    isToldRestored,
+    isNewEra: lossy || isCopy,
+  };
+}
+
+async function fillDiskReserve(
+  reserve: DiskReserve,
+  writer: LogWriter,
+  onWarning: LogBrokerOptions['onWarning'],
+): Promise<void> {
+  if (await reserve.heal()) return;
+  writer.endSegmentEarly();
+  onWarning?.(
+    'the device of the data folder is full: ends, removals and expiry go on, everything else is refused until there is room for the file `reserve`',
+  );
+}
+
+/** Before the log is read: a process that this one replaces acknowledges nothing that stands in the log later. Without room
+ *  on the device there is no mark, and the lock alone keeps others out. */
+async function claimIndex(index: TopicIndex, reserve: DiskReserve, mark: string): Promise<void> {
+  try {
+    await reserve.use(() => index.claim(mark));
+  } catch (error) {
+    if (!isCode(error, 'ENOSPC')) throw error;
+  }
+}
+
+/** A copy may be put back more than once, and each time another history begins at the same era. */
+function nextEra(
+  last: number,
+  { lossy, isCopy }: { readonly lossy: boolean; readonly isCopy: boolean },
+  newEpoch: () => string,
+): number {
+  if (isCopy) return last + 1 + crc32(newEpoch());
+  return lossy ? last + 1 : last;
+}
+
+/** Without room on the device the chats can still be read, and the next checkpoint takes along what this one could not
+ *  write: unless this life must be on record, because it may lose something, or because it begins another era. */
+async function writeFirstCheckpoint(
+  { checkpoint, writer, time }: Pick<LogStorage, 'checkpoint' | 'writer' | 'time'>,
+  { run, isNewEra }: Beginning,
+): Promise<void> {
+  try {
+    await checkpoint.write(writer.position, time.now(), run);
+  } catch (error) {
+    if (!isCode(error, 'ENOSPC')) throw error;
+    if (isNewEra || !run.durable)
+      throw new BrokerError('disk-full', 'no room on the device for the record of this start', { cause: error });
+  }
+}
+
+async function releaseAll(steps: ReleaseSteps): Promise<void> {
+  for (const step of steps.reverse()) await step();
+}
