@@ -1,9 +1,10 @@
-// How an agent's own code says that a run has failed, and what the user is told of it.
+// The error with which an agent's own code fails its run, and what the user sees of it.
 
-/** UTF-16 code units of a message: it stands in the log and on every wire. */
+/** UTF-16 code units of a message: the log stores it and every wire carries it. */
 const MESSAGE_CHARS_MAX = 1000;
 const CODE = /^[a-z][a-z0-9-]{0,63}$/;
-/** The same in every copy of this package: the module of a handler may have imported another one than its worker. */
+/** The same symbol in every copy of this package: the module of a handler may have imported another copy than its
+ *  worker. */
 const MARK = Symbol.for('holdline.AgentError');
 
 export interface AgentErrorOptions extends ErrorOptions {
@@ -28,7 +29,7 @@ export class AgentError extends Error {
   }
 }
 
-/** Of any copy of this package. What another copy made is checked like this one's, for it ends up in the log. */
+/** Recognizes the error of any copy of this package. The fields are checked, because the log stores them. */
 export function isAgentError(error: unknown): error is AgentError {
   if (error instanceof AgentError) return true;
   if (!(error instanceof Error) || (error as Partial<AgentError>)[MARK] !== true) return false;

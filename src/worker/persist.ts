@@ -1,13 +1,13 @@
-// Doing again what the log could not take now. A log that is full or away for a while makes a run wait and costs it
-// nothing: what a model has said is not thrown away for it.
+// Retries an action that the log could not take. A log that is full or unavailable for a while delays a run but does
+// not cost it the tokens that the model has already produced.
 import { isBrokerError } from '../broker/errors.ts';
 import { delay, type Clock } from '../base/clock.ts';
 
-/** Pause before the next try. */
+/** Pause before each retry. */
 export const PERSIST_RETRY_MS = 250;
 
-/** Only for what may be done twice, because the last try may have succeeded. Tries until the signal aborts.
- *  @throws what the action threw last, where another try is of no use or not wanted any more */
+/** Runs an action until it succeeds or the signal aborts. The action must be idempotent: its last try may have
+ *  succeeded. @throws the last error, when it is not retryable or the signal has aborted */
 export async function persist<T>(clock: Clock, until: AbortSignal, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
@@ -16,7 +16,7 @@ export async function persist<T>(clock: Clock, until: AbortSignal, action: () =>
   }
 }
 
-/** As `persist`, for an action whose first try has failed with this. */
+/** Like `persist`, for an action whose first try failed with `error`. */
 export async function persistAfter<T>(
   error: unknown,
   clock: Clock,

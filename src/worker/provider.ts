@@ -1,5 +1,5 @@
-// What a model is to Holdline: a conversation in, a stream of events out, stoppable at any moment.
-// Providers know HTTP, a script or an agent's own code; they never write a log.
+// The contract of a model provider: takes a conversation, yields a stream of events, and can be stopped at any moment.
+// Providers know HTTP, a script or an agent's own code; they never write to a log.
 import type { RunRef } from '../session/subagent-session.ts';
 
 export type ContentPart =
@@ -7,7 +7,7 @@ export type ContentPart =
 
 export interface ModelMessage {
   readonly role: 'system' | 'user' | 'assistant';
-  /** Text, or OpenAI-style content parts, handed on as they came. */
+  /** Text, or OpenAI-style content parts, passed through unchanged. */
   readonly content: string | readonly ContentPart[];
 }
 
@@ -18,12 +18,12 @@ export interface Usage {
 
 export type FinishReason = 'stop' | 'length' | 'tool-calls' | 'content-filter' | 'other';
 
-/** A stream is any number of deltas, at most one usage, and exactly one finish, which ends it. A stream that
- *  ends without `finish` was cut: the provider throws, it never pretends a completion. */
+/** A stream is any number of deltas, at most one usage, and exactly one finish, which ends it. Where a stream ends
+ *  without `finish`, the provider throws: a cut stream must not pass for a completed answer. */
 export type ProviderEvent =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'reasoning'; readonly text: string }
-  /** `index` numbers the calls of one answer; `id` and `name` come with a call's first delta. */
+  /** `index` numbers the tool calls of one answer; `id` and `name` come with the first delta of a call. */
   | {
       readonly type: 'tool-call';
       readonly index: number;
@@ -31,55 +31,57 @@ export type ProviderEvent =
       readonly name?: string;
       readonly argumentsText: string;
     }
-  /** What became of a call with that id: `result` is any JSON, at most TOOL_RESULT_CHARS_MAX of it. */
+  /** The outcome of the call with this id. `result` is any JSON, at most TOOL_RESULT_CHARS_MAX of it. */
   | { readonly type: 'tool-result'; readonly toolCallId: string; readonly result?: unknown; readonly error?: string }
   | { readonly type: 'usage'; readonly usage: Usage }
   | { readonly type: 'finish'; readonly reason: FinishReason };
 
 export interface ProviderRequest {
-  /** Whose answer it is, for agents that ask others. */
+  /** The run that this answers, for agents that ask other agents. */
   readonly run: RunRef & { readonly attempt: number };
   readonly model: string;
   readonly messages: readonly ModelMessage[];
-  /** Answer text that already stands. Only given to providers that can continue: they stream what follows it. */
+  /** Answer text that the log already holds. Only a provider that can continue receives it; its stream is the text
+   *  that follows. */
   readonly prefix?: string;
-  /** Aborting closes the upstream connection at once; the iterator then ends or throws, either is fine. */
+  /** Aborting closes the upstream connection at once. The iterator then ends or throws; the worker accepts both. */
   readonly signal: AbortSignal;
 }
 
 export interface Provider {
-  /** Can it go on from `prefix` so that prefix + stream is one seamless answer? */
+  /** Whether it can continue from `prefix` so that prefix + stream is one seamless answer. */
   readonly canContinue: boolean;
   /** @throws ProviderError (from the iterator) */
   stream(request: ProviderRequest): AsyncIterable<ProviderEvent>;
 }
 
-/** code → is a new run of the same prompt worth a try? These codes stand in `run.failed`. */
+/** For each code: whether a new run of the same prompt may succeed. `run.failed` carries these codes. */
 const PROVIDER_ERRORS = {
   'upstream-unreachable': true,
   'upstream-timeout': true,
   'upstream-rate-limited': true,
-  /** What was paid for is used up: asking again changes nothing before somebody pays. */
+  /** The account at the model server has no quota left: a retry fails until somebody pays. */
   'upstream-quota-spent': false,
   'upstream-error': true,
-  /** It refused the request itself: 4xx other than 408, 409, 429. */
+  /** The server refused the request itself: 4xx other than 408, 409, 429. */
   'upstream-refused': false,
-  /** The stream ended, or broke, before its finish. */
+  /** The stream ended or broke before its finish. */
   'upstream-truncated': true,
-  /** Bytes that are not the protocol. */
+  /** The bytes do not follow the protocol. */
   'upstream-malformed': true,
-  /** A limit of ours: one event or one answer too large. */
+  /** One event or one answer is over a limit of ours. */
   'upstream-too-large': false,
 } as const satisfies Record<string, boolean>;
 
 export type ProviderErrorCode = keyof typeof PROVIDER_ERRORS;
 
 export interface ProviderErrorOptions extends ErrorOptions {
-  /** For the log: a status of HTTP, a code of the system. */
+  /** For the log only: an HTTP status or a system error code. */
   readonly detail?: string | undefined;
 }
 
-/** The message is shown to users and logged, `detail` is logged: neither carries prompt or answer text, keys or URLs. */
+/** Users see the message and the log has it; only the log has `detail`. Neither contains prompt or answer text, keys
+ *  or URLs. */
 export class ProviderError extends Error {
   override readonly name = 'ProviderError';
   readonly code: ProviderErrorCode;

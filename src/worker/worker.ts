@@ -1,6 +1,6 @@
-// A worker: takes the requests of its agents, each from a queue of its own, and runs them, as many of each at once as it
-// was told. A request for any other agent is left to whoever serves that. Owns the leases of its runs. Closing lets go of
-// them in good order: another worker, or the next life of this process, goes on from what was said.
+// A worker: consumes the run requests of its agents, each agent from queues of its own, and runs as many of each at a
+// time as configured. Owns the leases of its runs. Requests of other agents are left to their workers. Closing hands
+// the runs over: another worker, or the next process run on this log, continues from what is durable.
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import type { BrokerEngine, Delivery } from '../broker/broker.ts';
@@ -21,14 +21,15 @@ import { PresenceWatch } from './watch/presence-watch.ts';
 import type { ProviderError } from './provider.ts';
 import { executeRun, type RunOutcome } from './run/run.ts';
 
-/** A dead worker's run is given to another after this; a live one extends its lease at a third of it. */
+/** ms without an extension after which another worker receives the run. A live worker extends its lease at a third
+ *  of it. */
 export const LEASE_MS = 15_000;
-/** Runs of one agent at once in one worker, and as many asks of it at each depth. */
+/** Runs of one agent at a time in one worker, and as many subagent runs of it at each depth. */
 export const RUNS_MAX = 2048;
-/** Pause before a request is tried again whose log could not be read or written. */
+/** Pause before a request is delivered again whose log could not be read or written. */
 const RETRY_MS = 1000;
 
-/** Of users, and of asks. */
+/** 0: prompts of users. Higher: subagent runs. */
 const DEPTHS = Array.from({ length: ASK_DEPTH_MAX + 1 }, (_, depth) => depth);
 
 export interface WorkerOptions {
@@ -38,15 +39,16 @@ export interface WorkerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly agents: ReadonlyMap<string, Agent>;
-  /** Of each agent that names no other number. */
+  /** For each agent that has no number of its own. */
   readonly concurrency: number;
   readonly leaseMs?: number;
   readonly onOutcome?: (outcome: RunOutcome) => void;
-  /** For each run whose chat was removed, or expired, while this worker had it. */
+  /** Called for each run whose chat was removed or expired while this worker had it. */
   readonly onGone?: (gone: GoneRun) => void;
-  /** For each answer that went on where a lost worker's ended: the UTF-16 code units that were not made again. */
+  /** Called for each answer that continued where a lost worker's ended, with the UTF-16 code units that were not
+   *  generated again. */
   readonly onContinued?: (chars: number) => void;
-  /** What an operator should look at after a failure of an agent's model server. */
+  /** A hint for the operator after a failure of an agent's model server. */
   readonly hintOf?: (agent: string, error: ProviderError) => string | undefined;
 }
 
@@ -63,12 +65,12 @@ export class Worker {
     this.#presence = new PresenceWatch(options.broker, options.clock, (error) =>
       this.#report(error, 'nobody could be asked who watches'),
     );
-    // Two listeners a run, and two a queue: more than the ten above which Node suspects a leak.
+    // Two listeners per run and two per queue: more than the ten above which Node warns of a leak.
     setMaxListeners(2 * DEPTHS.length * this.runsMax + 1, this.#handedOver.signal);
     setMaxListeners(2 * DEPTHS.length * options.agents.size + 1, this.#stopped.signal);
   }
 
-  /** Runs at once, of all agents together; as many asks at each depth are not counted. */
+  /** Runs at a time, all agents together. Subagent runs are not counted. */
   get runsMax(): number {
     return [...this.#options.agents.values()].reduce((sum, agent) => sum + this.#concurrencyOf(agent), 0);
   }
@@ -82,7 +84,7 @@ export class Worker {
     this.#consuming ??= Promise.all(agents.flatMap((agent) => DEPTHS.map((depth) => this.#consume(agent, depth))));
   }
 
-  /** Takes no more requests, then hands over the runs it has. Resolves once nothing of them is under way. Idempotent. */
+  /** Takes no more requests and hands over the runs it has. Resolves when none of them is under way. Idempotent. */
   async close(): Promise<void> {
     this.#stopped.abort();
     this.#handedOver.abort();
@@ -169,22 +171,23 @@ export class Worker {
   }
 
   async #settle(delivery: Delivery, outcome: RunOutcome): Promise<void> {
-    // Fenced out while the lease still stands: whoever took the fence is ending the run. Or the chat is in another epoch,
-    // and the run may still be wanted there. Look again.
+    // Another worker took the fence although the lease is still held, and ends the run. Or the chat has another epoch,
+    // and the run may still be wanted there. So the request is delivered again.
     if (outcome === 'lost') await delivery.nack(RETRY_MS);
     else if (outcome === 'released') await delivery.nack(0);
     else if (await delivery.ack()) await this.#shortenTtl(delivery);
   }
 
-  /** A request topic has the time of a chat whose run waits, which is longer than that of many chats: once its request is
-   *  consumed, it must not outlive its chat. A request that came in meanwhile keeps it, as long as it is not consumed. */
+  /** A request topic has the TTL of a chat with a waiting run, which is longer than that of many chats. Once its
+   *  request is consumed, the topic must not outlive its chat. A request that arrived meanwhile keeps the topic
+   *  until it is consumed. */
   async #shortenTtl({ topic, epoch }: Delivery): Promise<void> {
     const { broker, log } = this.#options;
     try {
       const ttlMs = (await log.load(sessionOf(topic)))?.state.ttlMs ?? AT_ONCE_MS;
       if (ttlMs < PENDING_RUN_TTL_MS) await expireAfter(broker, topic, epoch, ttlMs);
     } catch (error) {
-      // Then it expires later.
+      // Then the topic expires later.
       this.#report(error, 'a consumed request could not be let go');
     }
   }
@@ -193,19 +196,19 @@ export class Worker {
     try {
       await delivery.nack(RETRY_MS);
     } catch (error) {
-      // Then the lease runs out, which comes to the same.
+      // Then the lease expires, with the same effect.
       this.#report(error, 'request could not be given back');
     }
   }
 
-  /** Every run meets the same outage; whoever started the process says it once. */
+  /** Every run meets the same outage; the process logs it once (health-log.ts). */
   #report(error: unknown, what: string, run: Readonly<Record<string, string | undefined>> = {}): void {
     const { logger } = this.#options;
     if (isBrokerError(error, 'unavailable')) logger.debug({ err: error, ...run }, what);
     else logger.error({ err: error, ...run }, what);
   }
 
-  /** Its message is in words of ours; its detail is the status and the code that the server or the system gave. */
+  /** The message is in our own words; the detail is the status and the code of the server or the system. */
   #reportUpstream(agent: Agent, { tenant, sessionId, runId }: RunRequest, error: ProviderError): void {
     const { logger, hintOf } = this.#options;
     const hint = hintOf?.(agent.name, error);
@@ -227,7 +230,7 @@ export class Worker {
             if (isHeld && timer !== undefined) arm();
           },
           (error: unknown) => {
-            // It may be once the log is back; until its time is over it is held.
+            // A later extension may succeed; the lease is held until its time is over.
             this.#report(error, 'lease could not be extended');
             if (timer !== undefined && !delivery.lost.aborted) arm();
           },

@@ -1,4 +1,4 @@
-// Reads of the chat before a prompt as much as the model may be told.
+// Reads the conversation before a prompt from the log, as far as the budget of the model allows.
 import type { Broker } from '../../broker/broker.ts';
 import { contentChars } from '../../session/agent-limits.ts';
 import { readHistory, type HistoryPage, type HistoryRange } from '../../session/history/history.ts';
@@ -8,8 +8,8 @@ import { validConversation, type ChatMessage } from './valid-conversation.ts';
 
 const PAGE_MESSAGES = 64;
 
-/** `range.before`: the place of the run's own answer; everything before it is the conversation, and its prompt the last of it.
- *  @throws BrokerError epoch-changed, corrupt */
+/** `range.before`: the offset of the run's own answer. Everything before it is the conversation, and the prompt is
+ *  its last message. @throws BrokerError epoch-changed, corrupt */
 export async function readConversation(
   broker: Broker,
   range: HistoryRange,
@@ -24,7 +24,7 @@ export async function readConversation(
     chat = [...page.messages, ...chat];
     chars = page.messages.reduce((sum, { content }) => sum + contentChars(content), chars);
     before = page.before;
-    // Some of what was read may be left out, so that older messages still fit.
+    // `validConversation` may leave messages out, so that older ones still fit: read until its own budget is spent.
     if (before !== undefined && chars < limits.charsMax) continue;
     const { messages, isFull } = validConversation(chat, limits);
     if (isFull || before === undefined) return messages;

@@ -1,15 +1,15 @@
-// Which messages of a chat a model is kept, so that servers with strict rules take them whatever happened in the chat before:
-// an optional system message, then prompts and answers in turn, and the newest prompt last. Pure.
+// Chooses the messages that a model receives, so that servers with strict rules accept every request: an optional
+// system message, then prompts and answers alternately, and the newest prompt last. Pure.
 //
-// A prompt is told together with the text of its answer, or not at all. So a prompt that was refused, that failed or was
-// stopped before its first word, or that was answered with white space or tools only, cannot make every later request
-// wrong: two prompts never follow one another, and no cut to the budget leaves an answer without its prompt.
+// A prompt is sent together with the text of its answer, or not at all. So a prompt that was refused, that failed or
+// was stopped before its first token, or whose answer was white space or tool calls only, cannot make every later
+// request invalid: two prompts never follow one another, and no cut to the budget leaves an answer without its prompt.
 import type { RunError } from '../../session/events/chat-event.ts';
 import { contentChars } from '../../session/agent-limits.ts';
 import type { MessageStatus, TranscriptMessage } from '../../session/history/transcript.ts';
 import type { ContentPart, ModelMessage } from '../provider.ts';
 
-/** A message of the chat, and what became of its run. */
+/** A message of the chat, and the state of its run. */
 export interface ChatMessage extends Pick<TranscriptMessage, 'role' | 'content'> {
   readonly status: MessageStatus;
   readonly error?: Pick<RunError, 'code'>;
@@ -23,11 +23,12 @@ export interface ConversationLimits {
 
 export interface ValidConversation {
   readonly messages: ModelMessage[];
-  /** Older messages would be left out too. */
+  /** There is no budget left for older messages. */
   readonly isFull: boolean;
 }
 
-/** The server refused what it was asked. It may refuse the same text again, and then every later request that has it. */
+/** The server refused the request. It may refuse the same text again, and with it every later request that contains
+ *  it. */
 const REFUSED_CODE = 'upstream-refused';
 
 interface Turn {
@@ -35,7 +36,7 @@ interface Turn {
   readonly answer: ModelMessage;
 }
 
-/** `chat`: in order, the newest prompt last. It may begin with an answer whose prompt is not given: that one is left out. */
+/** `chat`: in order, the newest prompt last. A first answer without its prompt is left out. */
 export function validConversation(
   chat: readonly ChatMessage[],
   { systemPrompt = '', charsMax }: ConversationLimits,
@@ -46,7 +47,7 @@ export function validConversation(
   let left = charsMax - charsOf(system) - charsOf(prompt);
   const turns: ModelMessage[] = [];
   let isFull = false;
-  // Newest first: `at` is the place of an answer.
+  // Newest first: `at` is the index of an answer.
   for (let at = chat.length - 2; at > 0; at -= 1) {
     const turn = turnAt(chat, at);
     if (turn === undefined) continue;
@@ -58,8 +59,8 @@ export function validConversation(
   return { messages: [...system, ...turns, ...prompt], isFull: isFull || left <= 0 };
 }
 
-/** The text with U+FFFD for every half of a surrogate pair, as the log has it in answers: a body that holds a half is no
- *  valid UTF-8. */
+/** The text with U+FFFD for every unpaired surrogate, as the log stores answers: a body with an unpaired surrogate
+ *  is not valid UTF-8. */
 export function wholeText(text: string): string {
   return text.isWellFormed() ? text : text.toWellFormed();
 }
@@ -68,7 +69,7 @@ function turnAt(chat: readonly ChatMessage[], at: number): Turn | undefined {
   const [asked, answered] = [chat[at - 1], chat[at]];
   if (asked === undefined || asked.role === 'assistant' || answered?.role !== 'assistant') return undefined;
   if (answered.status === 'failed' && answered.error?.code === REFUSED_CODE) return undefined;
-  // The content of an answer is the text of its text parts; calls of tools and their results are never kept.
+  // The content of an answer is the text of its text parts. Tool calls and their results are not sent.
   const answer: ModelMessage = { role: 'assistant', content: wholeContent(answered.content) };
   const prompt = promptOf(asked);
   return isBlank(answer.content) || isBlank(prompt.content) ? undefined : { prompt, answer };
@@ -77,13 +78,13 @@ function turnAt(chat: readonly ChatMessage[], at: number): Turn | undefined {
 function promptOf({ content }: ChatMessage): ModelMessage {
   const whole = wholeContent(content);
   if (typeof whole === 'string') return { role: 'user', content: whole };
-  // Servers that refuse a blank message refuse a blank part as well.
+  // Servers that refuse a blank message refuse a blank part too.
   const parts = whole.filter((part) => !isBlankPart(part));
   return { role: 'user', content: parts.length === 0 ? whole : parts };
 }
 
 function wholeContent(content: TranscriptMessage['content']): ModelMessage['content'] {
-  // Content parts were validated at the edge and are handed on as they came, but for halves of characters.
+  // The gateway has validated content parts. They are sent unchanged, except for unpaired surrogates.
   return (typeof content === 'string' ? wholeText(content) : wholeJson(content)) as ModelMessage['content'];
 }
 

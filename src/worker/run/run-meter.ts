@@ -1,5 +1,5 @@
-// What one attempt at a run hears from its model: when the first token came, and how many pieces. A step of a counter
-// a token; whoever writes the end puts it into the terminal.
+// Counts what one attempt at a run receives from its model: the time of the first token, and the number of events. One
+// increment per token; the terminal of the run carries the figures.
 import type { RunTally } from '../../session/events/chat-event.ts';
 
 export class RunMeter {
@@ -7,7 +7,7 @@ export class RunMeter {
   #firstTokenAt: string | undefined;
   #deltas = 0;
 
-  /** `now`: tells the time of this run. */
+  /** `now` returns the run's own time. */
   constructor(now: () => string) {
     this.#now = now;
   }
@@ -17,7 +17,7 @@ export class RunMeter {
     this.#deltas += 1;
   }
 
-  /** Ended now. */
+  /** Sets the end of the attempt to now. */
   tally(): RunTally {
     const endedAt = this.#now();
     return this.#firstTokenAt === undefined

@@ -1,5 +1,6 @@
-// The span of one attempt at a run. The first begins with the prompt, so that its waiting is seen; every one after a
-// takeover begins when its worker has the fence. All are children of the prompt's, whichever nodes they are on.
+// The tracing span of one attempt at a run. The span of the first attempt starts with the prompt, so that it includes
+// the time in the queue; the span of a takeover starts when its worker has the fence. All are children of the prompt's
+// span, on whichever nodes the attempts run.
 import type { Clock } from '../../base/clock.ts';
 import type { RunTerminal } from '../../session/events/chat-event.ts';
 import type { RunInfo } from '../../session/commands/command-state.ts';
@@ -41,7 +42,7 @@ export function noteEnd(span: WorkSpan, run: RunInfo, terminal: RunTerminal): vo
   if (terminal.type !== 'run.completed') return;
   const { usage, finishReason } = terminal;
   span.note({ 'gen_ai.response.finish_reasons': [finishReason] });
-  // Where the provider gave no usage, none is claimed.
+  // No usage from the provider: no usage in the span.
   if (usage !== undefined)
     span.note({ 'gen_ai.usage.input_tokens': usage.inputTokens, 'gen_ai.usage.output_tokens': usage.outputTokens });
 }

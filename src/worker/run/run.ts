@@ -1,6 +1,6 @@
-// One run, from its fence to its end. The order is the point: first the fence is taken in the log, which shuts
-// out every earlier worker; then the chat is read exactly up to it; only then the model is called. Whatever
-// happens afterwards, at most one terminal is written, and only under this fence.
+// One run, from its fence to its terminal. The order matters: the worker first takes the fence in the log, which
+// excludes every earlier worker; then it reads the chat exactly up to the fence; only then it calls the model. In every
+// case at most one terminal is written, and only under this fence.
 import { isBrokerError } from '../../broker/errors.ts';
 import { findRefusal } from '../../session/agent-limits.ts';
 import { ANSWER_CHARS_MAX, AnswerBuilder } from '../../session/events/answer-builder.ts';
@@ -27,19 +27,19 @@ import { watchStopSources, type RunSignals, type StopSourceDeps } from './stop-s
 import { takeFence, type FencedRun, type FenceDeps } from './take-fence.ts';
 import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
 
-/** `agent`: whose requests this one was among. */
+/** `agent`: the agent whose queue held the request. */
 export interface RunDeps extends FenceDeps, StopSourceDeps {
   readonly runs: Runs;
-  /** An answer goes on behind this many UTF-16 code units, which nobody had to make again. */
+  /** The model continues behind this many UTF-16 code units, which were not generated again. */
   readonly onContinued: (chars: number) => void;
-  /** The model server failed the run, or what lies before it. */
+  /** The model server, or the network before it, failed the run. */
   readonly onFailed?: (error: ProviderError) => void;
-  /** The chat was removed, or expired, under this run: nothing can be written of its end. */
+  /** The chat was removed or expired during the run, so that no terminal can be written. */
   readonly onGone?: (gone: GoneRun) => void;
 }
 
-/** `ended`: by this worker. `gone`: it had ended already, or its chat was removed or expired. `lost`: another has it now. `released`: this
- *  worker was told to stop; the run goes on elsewhere. */
+/** A terminal's type: this worker wrote it. `gone`: the run had already ended, or its chat was removed or expired.
+ *  `lost`: another worker has the run. `released`: this worker closes and hands the run over. */
 export type RunOutcome = RunTerminal['type'] | 'gone' | 'lost' | 'released';
 
 const ATTEMPT_FAILURES: Readonly<Record<Exclude<AttemptVerdict, 'go-on'>, string>> = {
@@ -47,7 +47,7 @@ const ATTEMPT_FAILURES: Readonly<Record<Exclude<AttemptVerdict, 'go-on'>, string
   'worker-blocked': 'the code of this run blocked its workers for longer than their lease',
 };
 
-/** A model that sends a token now and then never reaches the time limit of a silent upstream. */
+/** The limits of a silent upstream do not stop a model that sends a token now and then; this limit does. */
 const RUN_TOO_LONG: RunError = {
   code: 'run-too-long',
   message: 'the answer took longer than its agent may take',
@@ -56,7 +56,7 @@ const RUN_TOO_LONG: RunError = {
 
 type HeldRun = FencedRun & { readonly span: WorkSpan };
 
-/** `unjoinable`: what the model went on with does not follow what stands; nothing of it was written. */
+/** `unjoinable`: the model's continuation does not follow the retained prefix; nothing of it was written. */
 type AttemptOutcome = RunOutcome | 'unjoinable';
 
 /** @throws BrokerError where the log itself fails */
@@ -71,7 +71,7 @@ export async function executeRun(
   return outcome;
 }
 
-/** The agent that retains nothing of an earlier answer, so that no model has to continue one. */
+/** The same agent, but it retains nothing of an earlier answer, so that the model need not continue one. */
 function restarting(deps: RunDeps): RunDeps {
   return { ...deps, agent: { ...deps.agent, takeover: 'restart' } };
 }
@@ -110,13 +110,13 @@ class ActiveRun {
   readonly #writer: TokenWriter;
   readonly #meter: RunMeter;
   readonly #upstream = new AbortController();
-  /** Aborts once another worker may have the run: an append that the log cannot take is then not tried again. */
+  /** Aborts when another worker may have the run: an append that the log cannot take is then not retried. */
   readonly #abandoned = new AbortController();
-  /** Until the model has gone on from what stands. */
+  /** Set until the model has continued from the retained prefix. */
   #seam: Seam | undefined;
   /** The first reason to stop. */
   #stop: StopReason | undefined;
-  /** As the provider told it, if it did. */
+  /** The usage that the provider reported, if it did. */
   #usage: RunUsage | undefined;
 
   constructor(deps: RunDeps, held: HeldRun, answer: AnswerBuilder) {
@@ -171,14 +171,15 @@ class ActiveRun {
     return 'gone';
   }
 
-  /** Another chat may have its id by now. One of the same run is the same chat in a store that may have lost something. */
+  /** Another chat may have the same id by now. If the chat has another epoch but the same run, it is the same chat
+   *  in a store that may have lost records. */
   async #isChatGone(): Promise<boolean> {
     const { ref, epoch, run } = this.#held;
     const loaded = await this.#deps.log.load(ref);
     return loaded === undefined || (loaded.epoch !== epoch && findRun(loaded.state, run.runId) === undefined);
   }
 
-  /** The terminal that the stream itself leads to; undefined where it was stopped from outside. */
+  /** The terminal that the stream itself leads to; undefined where the attempt was stopped from outside. */
   async #streamAnswer(): Promise<RunTerminal | 'unjoinable' | undefined> {
     const { run } = this.#held;
     try {
@@ -202,7 +203,7 @@ class ActiveRun {
       if (error instanceof ProviderError) this.#deps.onFailed?.(error);
       return { type: 'run.failed', runId: run.runId, error: failure, ...this.#meter.tally() };
     } finally {
-      // Also after a failure of ours: nobody reads on, so nothing may stay open.
+      // Also after a defect of ours: nobody reads the upstream any more, so its connection must close.
       this.#upstream.abort();
     }
   }
@@ -212,7 +213,7 @@ class ActiveRun {
     const range = { topic: chatTopic(ref), epoch, next: fence, before: run.queuedAt };
     const { broker, agent } = this.#deps;
     const messages = await readConversation(broker, range, agent);
-    // The prompt is the last, whatever the budget.
+    // The prompt is always the last message, whatever the budget.
     const refusal = findRefusal(agent, run.model, messages.at(-1)?.content ?? '');
     if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
     const prefix = this.#answer.parts()[0]?.text ?? '';
@@ -227,7 +228,8 @@ class ActiveRun {
       ...(prefix === '' ? {} : { prefix }),
     };
     for await (const event of agent.provider.stream(request)) {
-      // Not the signal, which checks with each look who asks.
+      // A field and not the signal: `aborted` of a signal is an accessor with a brand check, and this runs for every
+      // token.
       if (this.#stop !== undefined) return undefined;
       if (event.type === 'usage') this.#usage = event.usage;
       else if (this.#seam !== undefined) this.#cross(this.#seam, event);
@@ -244,9 +246,9 @@ class ActiveRun {
     this.#writer.push(event);
   }
 
-  /** What the model says first, behind what stands. @throws BrokenSeamError */
+  /** Writes the first text of a continuation, joined to the retained prefix. @throws BrokenSeamError */
   #cross(seam: Seam, event: Exclude<ProviderEvent, { type: 'usage' }>): void {
-    // Who thinks first has not gone on: it begins another answer.
+    // A model that starts with reasoning does not continue the answer but begins another one.
     if (event.type === 'reasoning') throw new BrokenSeamError('the model did not go on but thought anew');
     const text = event.type === 'text' ? seam.push(event.text) : seam.end();
     if (text !== '') this.#write({ type: 'text', text });
@@ -256,13 +258,13 @@ class ActiveRun {
     this.#deps.onContinued(this.#answer.length);
   }
 
-  /** A server that refuses to be given a prefix may still answer without. */
+  /** A server that refuses a request with a prefix may still answer one without. */
   #isUnjoinable(error: unknown): boolean {
     if (this.#seam === undefined) return false;
     return error instanceof BrokenSeamError || (error instanceof ProviderError && error.code === 'upstream-refused');
   }
 
-  /** The terminal of an attempt that its user, or its time limit, stopped. */
+  /** The terminal of an attempt that a user or its time limit stopped. */
   #stopTerminal(): RunTerminal {
     const { runId } = this.#held.run;
     const tally = this.#meter.tally();
@@ -276,8 +278,9 @@ class ActiveRun {
     return finish(this.#deps, this.#held, { answer: this.#answer, seq, terminal, until: this.#abandoned.signal });
   }
 
-  /** Waits until everything that the model said is durable. Another epoch may be a new chat, or the same one in a store
-   *  that lost something: the caller reads the chat again. @throws what else refused an append */
+  /** Waits until everything the model sent is durable. With `epoch-changed` the chat may be a new one, or the same
+   *  one in a store that lost records: the caller reads the chat again. @throws the error that refused an append for
+   *  another reason */
   async #isRefused(): Promise<boolean> {
     try {
       await this.#writer.settled();
@@ -302,16 +305,16 @@ function streamEndOf(streamed: RunTerminal | 'unjoinable' | undefined): StreamEn
 
 interface Finishing {
   readonly answer: AnswerBuilder;
-  /** Of the append that ends the run, under its fence. */
+  /** The number of the append that ends the run, under its fence. */
   readonly seq: number;
-  /** The length of a completed answer is filled in here. */
+  /** `finish` sets the length of a completed answer. */
   readonly terminal: RunTerminal;
-  /** Ends the tries. */
+  /** No retries after it aborts. */
   readonly until: AbortSignal;
 }
 
-/** Appends the answer and the terminal. Tries again until it succeeds: a terminal whose append succeeded unnoticed is found
- *  in the log, and not written twice. */
+/** Appends the answer and the terminal, with retries. A retry finds a terminal whose append succeeded unnoticed, and
+ *  does not write it twice. */
 async function finish(
   deps: RunDeps,
   { ref, run, fence, span }: HeldRun,
@@ -333,7 +336,7 @@ async function finish(
   }
 }
 
-/** What the user is told; undefined for a failure that is not the upstream's nor the answer's. */
+/** The error that the user sees; undefined for a failure of neither the upstream nor the answer. */
 function describeFailure(error: unknown): RunError | undefined {
   if (error instanceof ProviderError || isAgentError(error))
     return { code: error.code, message: error.message, retryable: error.retryable };

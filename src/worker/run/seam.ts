@@ -1,41 +1,41 @@
-// Where what a model goes on with meets what stood already. Servers differ: some repeat the prefix before they go on,
-// some drop the white space at the join, and some do not continue at all but begin the answer anew. Nobody may see a
-// seam, and nothing that the model meant may be cut away. So text is held back while it repeats what stands, and judged
-// where it no longer does. Pure: it holds no more than the white space before its first word and a number.
+// Joins the continuation of an answer to the retained prefix. Servers differ: some repeat the prefix before they
+// continue, some drop the white space at the join, and some begin the answer again. A reader must not see the join, and
+// nothing that the model meant may be cut away. So text is held back while it repeats the prefix, and judged as soon as
+// it differs. Pure: it holds no more than the white space before the first word and a number.
 
-/** UTF-16 code units that no model repeats from the start of its answer by chance. */
+/** UTF-16 code units that no model repeats by chance from the start of its answer. */
 export const ECHO_CHARS_MIN = 32;
-/** UTF-16 code units of white space that are waited through for a first word. */
+/** UTF-16 code units of white space that may come before the first word. */
 export const LEADING_SPACE_MAX = 64;
 
-/** What was said does not follow what stood, or nobody can know. Nothing of it has been passed on. */
+/** The continuation does not follow the prefix, or one cannot know. Nothing of it has been passed on. */
 export class BrokenSeamError extends Error {
   override readonly name = 'BrokenSeamError';
 }
 
 export class Seam {
   readonly #prefix: string;
-  /** Of `prefix`, what a repetition is compared with: all of it behind its own white space. */
+  /** The part of `prefix` that a repetition is compared with: everything after its leading white space. */
   readonly #words: string;
-  /** The white space that stood between `prefix` and what was to follow. */
+  /** The white space between `prefix` and the text that was to follow. */
   readonly #gap: string;
   #lead = '';
   #repeated = 0;
   #state: 'judging' | 'spacing' | 'joined' = 'judging';
 
-  /** `prefix` does not end in white space: that is `gap`, which the model was not given. */
+  /** `prefix` does not end in white space: that is `gap`, which the model did not receive. */
   constructor(prefix: string, gap: string) {
     this.#prefix = prefix;
     this.#words = prefix.trimStart();
     this.#gap = gap;
   }
 
-  /** Text passes through from here on. */
+  /** From here on text passes through. */
   get isJoined(): boolean {
     return this.#state === 'joined';
   }
 
-  /** What of this text may be shown now. @throws BrokenSeamError */
+  /** Returns the part of the text that may be shown now. @throws BrokenSeamError */
   push(text: string): string {
     if (this.#state !== 'judging') return this.#space(text);
     const words = this.#repeated === 0 ? this.#takeLead(text) : text;
@@ -46,10 +46,10 @@ export class Seam {
     return isOpen ? '' : this.#judge(words.slice(repeated));
   }
 
-  /** No more text follows directly; what was held back. @throws BrokenSeamError */
+  /** Ends the text; returns what was held back. @throws BrokenSeamError */
   end(): string {
     const rest = this.#state === 'judging' ? this.#judge('') : '';
-    // An answer that had its last word already keeps the white space that it showed.
+    // An answer that was already complete keeps the white space that it showed.
     return rest === '' && this.#state === 'spacing' ? this.#join(this.#gap) : rest;
   }
 
@@ -59,8 +59,8 @@ export class Seam {
     return words;
   }
 
-  /** A whole repetition is the server's habit. Half of one is another beginning of the answer. A short one may be either
-   *  ("1" may go on to "11"), and asking again costs no more than it is long. */
+  /** A complete repetition is a habit of the server. A partial one is another beginning of the answer. A short one
+   *  may be either ("1" may become "11"), and then asking again costs no more than its length. */
   #judge(after: string): string {
     const isWhole = this.#repeated === this.#words.length && this.#lead + this.#words === this.#prefix;
     const isLong = this.#repeated >= ECHO_CHARS_MIN;
@@ -69,7 +69,7 @@ export class Seam {
     return this.#space(isWhole ? after : this.#lead + this.#words.slice(0, this.#repeated) + after);
   }
 
-  /** White space stands at the join once: the continuation's own, else what stood. */
+  /** The join has white space once: the continuation's own, otherwise `gap`. */
   #space(text: string): string {
     if (this.#state === 'joined' || text === '') return text;
     return this.#join(/^\s/.test(text) ? text : this.#gap + text);
@@ -81,7 +81,7 @@ export class Seam {
   }
 }
 
-/** How far `said` is what stands in `text` at `at`. */
+/** The number of code units of `added` that equal those of `text` from `at` on. */
 function commonLength(text: string, at: number, added: string): number {
   let length = 0;
   while (

@@ -1,8 +1,8 @@
-// Why an attempt at a run is stopped from outside, and how it then ends. Pure. Every reason closes the upstream; the table
-// says whether the worker may go on trying to append, and what the attempt ends in. The first reason wins. The sources of
-// the reasons are in `stop-sources.ts`, and `run.ts` carries out the ending.
+// Why an attempt at a run is stopped from outside, and how it then ends. Pure. Every reason closes the upstream; the
+// table says whether the worker may retry its appends, and how the attempt ends. The first reason wins. The sources of
+// the reasons are in `stop-sources.ts`; `run.ts` carries out the ending.
 
-/** `by` and `reason` are those of the `run.cancelled` that the stop leads to. */
+/** `by` and `reason` go into `run.cancelled`. */
 export type StopReason =
   | { readonly why: 'cancelled'; readonly by: string; readonly reason?: string }
   | { readonly why: 'overdue' }
@@ -14,13 +14,14 @@ export type StopReason =
 export type StopWhy = StopReason['why'];
 
 interface StopRule {
-  /** May an append that the log cannot take now be tried again? No, once another worker continues the run. */
+  /** Whether an append that the log cannot take now is retried. Not after another worker may have the run. */
   readonly retriesAppends: boolean;
   readonly ending: AttemptEnding;
 }
 
-/** `finish`: appends this terminal; `streamed` is the one that the stream led to. `leave`: appends nothing. `check-chat`:
- *  `gone` if the chat was removed or expired, else `lost`. `restart`: answers again, without the retained prefix. */
+/** `finish`: appends this terminal; `streamed` is the one that the stream led to. `leave`: appends nothing.
+ *  `check-chat`: reads the chat; `gone` if it was removed or expired, otherwise `lost`. `restart`: answers again,
+ *  without the retained prefix. */
 export type AttemptEnding =
   | { readonly act: 'finish'; readonly terminal: 'streamed' | 'cancelled' | 'run-too-long' }
   | { readonly act: 'leave'; readonly outcome: 'gone' | 'lost' | 'released' }
@@ -48,7 +49,7 @@ export const STOP_RULES: Readonly<Record<StopWhy, StopRule>> = {
  *  `unjoinable`: the continuation does not follow the retained prefix, and nothing of it was written. */
 export type StreamEnd = 'completed' | 'failed' | 'unjoinable' | undefined;
 
-/** How an attempt ends. `isRefused`: an append was refused, which weighs more than any earlier reason. */
+/** How an attempt ends. `isRefused`: an append was refused, which overrides every earlier reason but `gone`. */
 export function endingOf(stream: StreamEnd, stop: StopWhy | undefined, isRefused: boolean): AttemptEnding {
   if (isRefused) return STOP_RULES[stop === 'gone' ? 'gone' : 'refused'].ending;
   // A completion that had already arrived wins over a stop; a failure or a broken seam does not.

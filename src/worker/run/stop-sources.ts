@@ -1,6 +1,7 @@
-// What can stop an attempt at a run from outside: the worker closes, the lease is lost, the chat's log says so, nobody
-// watches, or the time is over. Owns the listeners, the timer and the tail of one attempt. What a stop means is in
-// `stop-reason.ts`; a refused append, the one source that is not here, is reported by the token writer.
+// The sources that stop an attempt at a run from outside: the worker closes, the lease is lost, the chat's log has a
+// cancel command or ends, nobody watches, or the time is over. Owns the listeners, the timer and the tail of one
+// attempt. What a reason means is in `stop-reason.ts`. The one source that is not here is a refused append: the token
+// writer reports it.
 import { isBrokerError } from '../../broker/errors.ts';
 import { decodeEvent } from '../../session/events/chat-event.ts';
 import { UNWATCHED } from '../../session/commands/run-ending.ts';
@@ -11,7 +12,7 @@ import type { PresenceWatch } from '../watch/presence-watch.ts';
 import type { StopReason } from './stop-reason.ts';
 import type { FencedRun, FenceDeps } from './take-fence.ts';
 
-/** `handedOver` aborts when the worker closes; `lost` when the lease was given to another worker. */
+/** `handedOver` aborts when the worker closes; `lost` when another worker received the lease. */
 export interface RunSignals {
   readonly handedOver: AbortSignal;
   readonly lost: AbortSignal;
@@ -23,8 +24,8 @@ export interface StopSourceDeps extends Pick<FenceDeps, 'broker' | 'clock' | 'ag
 
 type WatchedRun = Pick<FencedRun, 'ref' | 'run' | 'epoch' | 'fence'>;
 
-/** Calls `stop` for every reason, also more than once; at once where a signal has aborted already.
- *  @returns ends the watching; resolves once nothing of it is under way */
+/** Calls `stop` for every reason, possibly several times, and at once where a signal has already aborted. @returns a
+ *  function that ends the watching and resolves when nothing of it is under way */
 export function watchStopSources(
   deps: StopSourceDeps,
   run: WatchedRun,
@@ -41,7 +42,7 @@ export function watchStopSources(
   const ended = new AbortController();
   const watching = watchChat(deps, run, stop, ended.signal);
   const forget = watchPresence(deps, run, stop);
-  // The limit is that of one attempt: a run must not end because its workers were away.
+  // The limit is per attempt: a run must not end because its workers were away.
   const overdue = clock.after(agent.runMsMax ?? RUN_MS_MAX, () => stop({ why: 'overdue' }));
   return async () => {
     overdue.cancel();
@@ -53,7 +54,7 @@ export function watchStopSources(
   };
 }
 
-/** A run that nobody watches is cancelled, as a user would cancel it. */
+/** Cancels a run that nobody watches, like a user would. */
 function watchPresence(
   { agent, presence }: StopSourceDeps,
   { ref }: WatchedRun,
@@ -64,7 +65,7 @@ function watchPresence(
   return presence.watch(ref, unwatchedMs, () => stop({ why: 'cancelled', ...UNWATCHED }));
 }
 
-/** Reads a cancel command, and the end of the chat, from the chat's log. */
+/** Reads a cancel command, or the end of the chat, from the chat's log. */
 async function watchChat(
   deps: StopSourceDeps,
   run: WatchedRun,
@@ -73,17 +74,17 @@ async function watchChat(
 ): Promise<void> {
   const from = { epoch: run.epoch, offset: run.fence + 1 };
   try {
-    // While the log is unavailable nothing is read; the lease ends a run whose log stays unavailable.
+    // While the log is unavailable, no command arrives; if that lasts, the run's lease ends.
     await persist(deps.clock, signal, () => followChat(deps, run, from, stop, signal));
   } catch (error) {
     if (signal.aborted) return;
-    // A run that can no longer be cancelled is worse than a run that another worker continues.
+    // A run that cannot be cancelled any more is worse than a run that another worker continues.
     stop({ why: 'lost' });
     if (!isBrokerError(error)) throw error;
   }
 }
 
-/** Moves `from` as it reads, so that another call continues behind the last batch. */
+/** Advances `from` as it reads, so that another call continues after the last batch. */
 async function followChat(
   { broker }: StopSourceDeps,
   { ref, run }: WatchedRun,

@@ -1,5 +1,5 @@
-// The first thing a worker does with a run: it takes the fence in the log, if the run is still wanted, and says in the same
-// record what of an earlier attempt stays.
+// The first step of an attempt: takes the fence in the log, if the run is still wanted, and writes in the same record
+// which prefix of an earlier answer is retained.
 import type { Broker } from '../../broker/broker.ts';
 import { delay, type Clock } from '../../base/clock.ts';
 import { AnswerBuilder } from '../../session/events/answer-builder.ts';
@@ -21,34 +21,34 @@ export interface FenceDeps {
 }
 
 interface RetainedPrefix {
-  /** Earlier parts stay whole, later ones are dropped. */
+  /** Earlier parts are retained whole, later ones are dropped. */
   readonly part: number;
   readonly at: number;
-  /** White space that stood behind `at`. */
+  /** The white space that followed `at`. */
   readonly gap: string;
 }
 
 const NOTHING_RETAINED: RetainedPrefix = { part: 0, at: 0, gap: '' };
 
-/** A run whose fence is held. */
+/** A run whose fence this worker holds. */
 export interface FencedRun {
   readonly ref: SessionRef;
   readonly run: RunInfo;
   readonly epoch: string;
   readonly fence: number;
   readonly retained: RetainedPrefix;
-  /** Tells the times of this run, as events write them. */
+  /** Returns the run's own time, as its events carry it. */
   readonly now: () => string;
 }
 
-/** What stands of a run, and whether the attempt that said it said nothing more. */
+/** What the log holds of a run's answer, and whether the last attempt added nothing to it. */
 interface Remains {
   readonly retained: RetainedPrefix;
   readonly wasIdle: boolean;
 }
 
-/** `gone`: it has ended. `cancelling`: somebody wants its end. `released`: the signal, by which this worker lets go of it,
- *  aborted before it was started. @throws BrokerError */
+/** `gone`: the run has ended. `cancelling`: its cancellation is under way. `released`: the signal aborted before the
+ *  start. @throws BrokerError */
 export async function takeFence(
   { broker, log, clock, time, agent }: FenceDeps,
   ref: SessionRef,
@@ -59,7 +59,7 @@ export async function takeFence(
   const known = before === undefined ? undefined : findRun(before.state, runId);
   if (before === undefined || known === undefined) return 'gone';
   if (known.state === 'cancelling') return 'cancelling';
-  // How much an earlier attempt left, as far as is known now; what it still adds before the fence is dropped.
+  // What the log holds of the answer so far. What the earlier attempt still adds before the fence is dropped.
   const { retained, wasIdle } = await readRemains(broker, ref, before.epoch, known, agent);
   const pause = pauseBeforeStart(countStart(known, wasIdle));
   if (pause > 0) await delay(clock, pause, signal);
@@ -97,7 +97,7 @@ function startEvent(
   return { type: 'run.restarted', runId, attempt, part, at, createdAt, ...limit };
 }
 
-/** Without a fence: only to learn how much there is. */
+/** Reads without a fence, only to learn how much the log holds. */
 async function readRemains(
   broker: Broker,
   ref: SessionRef,
@@ -113,9 +113,9 @@ async function readRemains(
   return { retained: retainedPrefix(answer, willFail, agent), wasIdle };
 }
 
-/** A run that will be failed keeps whatever it said. One that goes on keeps an answer that was text and no more: nobody can
- *  ask a model to go on behind its reasoning or a tool call. White space at the end is not retained: given as the last
- *  thing said it is refused by some servers, and throws tokenizers off course. */
+/** A run that will be failed retains its whole answer. A run that continues retains an answer of one text part only:
+ *  no server continues behind reasoning or a tool call. White space at the end is not retained: as the end of the
+ *  last message some servers refuse it, and it puts tokenizers off course. */
 function retainedPrefix(
   answer: AnswerBuilder,
   willFail: boolean,

@@ -1,6 +1,6 @@
-// Writes what a model says into the chat at the log's own pace: one append is under way per run, and what
-// arrives in the meantime goes into the next. So a slow disk makes larger batches, not longer queues.
-// Owns the run's (fence, seq) count and feeds the answer builder with what is durable.
+// Writes the output of a model into the chat at the log's own pace: one append per run is under way, and what arrives
+// meanwhile goes into the next. So a slow disk makes larger batches, not longer queues. Owns the run's (fence, seq)
+// count and passes to the answer builder what is durable.
 import type { Appended, Broker, NewRecord } from '../../broker/broker.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -11,14 +11,14 @@ import { deltaHead, encodeDelta } from '../../session/events/delta-json.ts';
 import { persistAfter } from '../persist.ts';
 import type { ProviderEvent } from '../provider.ts';
 
-/** UTF-16 code units that may wait for the append under way; beyond it the upstream is not read on. */
+/** UTF-16 code units that may wait for the append under way. Above it the upstream is not read. */
 export const WRITER_PENDING_CHARS_MAX = 256 * 1024;
-/** UTF-16 code units of one delta record; three bytes each at most, far below a record's limit. */
+/** UTF-16 code units of one delta record. At most three bytes each, so far below the size limit of a record. */
 const DELTA_CHARS_MAX = 64 * 1024;
-/** UTF-16 code units of one tool's result, as JSON: a record of its own, that every reader gets whole. */
+/** UTF-16 code units of one tool result, as JSON. It is one record, which every reader receives whole. */
 export const TOOL_RESULT_CHARS_MAX = 64 * 1024;
 
-/** What a run says may not grow without end. */
+/** The answer of a run is over a limit. */
 export class AnswerTooLargeError extends Error {
   override readonly name = 'AnswerTooLargeError';
 }
@@ -27,16 +27,16 @@ interface DeltaPiece {
   readonly kind: 'delta';
   readonly part: number;
   readonly partKind: PartKind;
-  /** UTF-16 code units of the part before it. */
+  /** UTF-16 code units of the part before this delta. */
   readonly at: number;
   text: string;
 }
 
-/** A part that more may be said of. */
+/** A part that may grow. */
 interface OpenPart {
   readonly part: number;
   readonly kind: PartKind;
-  /** UTF-16 code units said of it. */
+  /** UTF-16 code units of the part so far. */
   chars: number;
   /** A high surrogate whose other half has not arrived. */
   half: string;
@@ -49,7 +49,7 @@ type Piece =
 
 const REPLACEMENT_CHARACTER = '\ufffd';
 
-/** Never pushed to. */
+/** Never pushed to: the shared empty list. */
 const NO_PIECES: Piece[] = [];
 
 export interface WriterTarget {
@@ -58,7 +58,7 @@ export interface WriterTarget {
   readonly fence: number;
   readonly runId: string;
   readonly answerId: string;
-  /** UTF-16 code units of the whole answer, what an earlier attempt said included. */
+  /** UTF-16 code units of the whole answer, including the retained prefix. */
   readonly charsMax: number;
 }
 
@@ -66,7 +66,7 @@ export class TokenWriter {
   readonly #broker: Broker;
   readonly #clock: Clock;
   readonly #target: WriterTarget;
-  /** Beside the target: what every token asks for. */
+  /** Copies of target fields that every token needs. */
   readonly #topic: LiteTopicName;
   readonly #fence: number;
   readonly #charsMax: number;
@@ -74,23 +74,23 @@ export class TokenWriter {
   #pieces = NO_PIECES;
   #pendingChars = 0;
   #written: number;
-  /** The part that began last: what text and reasoning go on with. */
+  /** The part that began last: text and reasoning continue it. */
   #last: OpenPart | undefined;
-  /** The part of each tool call, by its index: pieces of several calls may come in turn. */
+  /** The part of each tool call, by its index: deltas of several calls may alternate. */
   readonly #calls = new Map<number, OpenPart>();
   #seq = 1;
   #head = '';
   #headPart = -1;
   #flushing: Promise<void> | undefined;
-  /** What the append under way says. */
+  /** The pieces of the append under way. */
   #inFlight: readonly Piece[] = NO_PIECES;
   readonly #expect: { readonly epoch: string };
   #failure: Error | undefined;
   readonly #abandoned: AbortSignal;
   readonly #onFailure: () => void;
 
-  /** `answer` holds what an earlier attempt left standing. After `abandoned` an append that the broker cannot take is not tried
-   *  again: whoever goes on with the run says it anew. `onFailure` is called once, when an append is refused. */
+  /** `answer` holds the retained prefix. After `abandoned` aborts, an append that the broker cannot take is not
+   *  retried: the next worker generates the rest again. `onFailure` is called once, when an append is refused. */
   constructor(
     broker: Broker,
     clock: Clock,
@@ -115,12 +115,12 @@ export class TokenWriter {
     if (kind !== undefined) this.#last = { part, kind, chars: answer.partLength(part), half: '' };
   }
 
-  /** The number of the run's next fenced append. Only true once `settled`. */
+  /** The seq of the run's next fenced append. Valid only after `settled`. */
   get nextSeq(): number {
     return this.#seq;
   }
 
-  /** Takes what the model says. Sync: it never waits for the log. @throws AnswerTooLargeError */
+  /** Takes one event of the model. Sync: it never waits for the log. @throws AnswerTooLargeError */
   push(event: Extract<ProviderEvent, { type: 'text' | 'reasoning' | 'tool-call' | 'tool-result' }>): void {
     if (event.type === 'tool-result') {
       this.#addResult(event);
@@ -133,18 +133,19 @@ export class TokenWriter {
     this.#kick();
   }
 
-  /** Must the upstream wait? Then wait for `drained`. */
+  /** Whether the caller must await `drained` before it reads the upstream again. */
   get isFull(): boolean {
     return this.#pendingChars > WRITER_PENDING_CHARS_MAX;
   }
 
-  /** The model says no more, and everything is durable. @throws what refused an append */
+  /** Call it when the model has ended. Resolves when everything is durable. @throws the error that refused an append */
   async settled(): Promise<void> {
     this.#flushHalfCharacters();
     await this.drained();
   }
 
-  /** Everything is durable, but for half a character whose other half may come. @throws what refused an append */
+  /** Resolves when everything is durable, except a high surrogate whose other half may still come. @throws the error
+   *  that refused an append */
   async drained(): Promise<void> {
     this.#kick();
     while (this.#flushing !== undefined) await this.#flushing;
@@ -165,13 +166,13 @@ export class TokenWriter {
     if (this.#last !== undefined && this.#last.kind !== 'tool-call') this.#flushHalfCharacter(this.#last);
     const open: OpenPart = { part, kind, chars: 0, half: '' };
     this.#last = open;
-    // [PROTOCOL §4] may be left out for a text part 0, which is what most answers are.
+    // Left out for a text part 0, as most answers begin. [PROTOCOL §4]
     if (part > 0 || kind !== 'text')
       this.#enqueue({ kind: 'start', event: { type: 'part.started', runId: this.#target.runId, part, kind, ...call } });
     return open;
   }
 
-  /** Results stay in the log beside the answer, so they count as it does. */
+  /** Results stay in the log beside the answer, so they count towards its limit. */
   #addResult({ toolCallId, result, error }: Extract<ProviderEvent, { type: 'tool-result' }>): void {
     const outcome = error === undefined ? { result: result ?? null } : { error };
     const { length } = JSON.stringify(error ?? result ?? null);
@@ -194,15 +195,15 @@ export class TokenWriter {
     for (const call of this.#calls.values()) this.#flushHalfCharacter(call);
   }
 
-  /** The other half of a character never came. */
+  /** Replaces a high surrogate whose other half never came. */
   #flushHalfCharacter(open: OpenPart): void {
     if (open.half === '') return;
     open.half = '';
     this.#addText(open, REPLACEMENT_CHARACTER);
   }
 
-  /** A character is never parted between two records, and half a character becomes U+FFFD, which is as long: what stands in
-   *  the log is text that every client and every model server can read. */
+  /** Never splits a character between two records, and replaces an unpaired surrogate by U+FFFD, which has the same
+   *  length: every client and every model server can read the text in the log. */
   #addDelta(open: OpenPart, delta: string): void {
     let text = open.half === '' ? delta : open.half + delta;
     const last = text.charCodeAt(text.length - 1);
@@ -236,7 +237,7 @@ export class TokenWriter {
     }
   }
 
-  /** A list that is pushed to keeps room for sixteen more, and most hold one piece. */
+  /** A list that is pushed to reserves room for sixteen more elements, and most lists hold one piece. */
   #enqueue(piece: Piece): void {
     if (this.#pieces.length === 0) this.#pieces = [piece];
     else this.#pieces.push(piece);
@@ -246,8 +247,8 @@ export class TokenWriter {
     if (this.#flushing === undefined && this.#failure === undefined && this.#pieces.length > 0) this.#flushNext();
   }
 
-  /** One append after the other until nothing waits. Callbacks and no async functions: this is on the path of every
-   *  token, and each would cost another promise. */
+  /** Appends until nothing waits. Callbacks instead of async functions: this is on the path of every token, and each
+   *  async function would cost another promise. */
   #flushNext(): void {
     this.#inFlight = this.#pieces;
     this.#pieces = NO_PIECES;
@@ -277,8 +278,8 @@ export class TokenWriter {
     this.#kick();
   };
 
-  /** The same (fence, seq) again is safe whatever became of the last try. What the model says waits meanwhile. A refusal
-   *  for good is kept for `settled`, and told to the run, which stops. */
+  /** A retry with the same (fence, seq) is safe, whatever became of the last try. New events wait meanwhile. After a
+   *  refusal for good, `settled` throws it, and `onFailure` stops the run. */
   readonly #onRefused = async (error: unknown): Promise<void> => {
     try {
       this.#onAppended(await persistAfter(error, this.#clock, this.#abandoned, () => this.#append()));

@@ -1,5 +1,6 @@
-// An ask is of no use once the run that asked is over, whoever ended it and whether its worker lives: the worker of the ask
-// looks at the asker's chat itself, and stops the ask as the asker would. So a Stop goes down from run to run through the log.
+// Stops a subagent run when its parent run has ended: nobody needs its answer any more. The worker of the subagent run
+// reads the parent's chat itself, because the parent's worker may be dead. So a cancel command spreads from run to run
+// through the log.
 import type { Broker } from '../../broker/broker.ts';
 import type { Clock } from '../../base/clock.ts';
 import { askDepth, askerOf, askerPrincipal, type RunRef } from '../../session/subagent-session.ts';
@@ -16,11 +17,12 @@ export interface ParentRunWatchDeps {
   readonly log: CommandLog;
   readonly runs: Runs;
   readonly clock: Clock;
-  /** The asker cannot be watched: its ask goes on unwatched. */
+  /** The parent run cannot be watched; the subagent run continues unwatched. */
   readonly onError: (error: unknown) => void;
 }
 
-/** Does it, and stops this run meanwhile if it is an ask whose asker has ended; before it begins, where that is so already. */
+/** Calls `serve`, and cancels the run meanwhile if it is a subagent run whose parent run ends; at once where it has
+ *  already ended. */
 export async function whileParentRuns<T>(
   deps: ParentRunWatchDeps,
   ref: SessionRef,
@@ -64,12 +66,12 @@ async function watch(
   }
 }
 
-/** Or until the signal aborts. */
+/** Resolves when the parent run is over, or the signal aborts. */
 async function untilOver({ broker, log }: ParentRunWatchDeps, parent: RunRef, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const seen = await log.load(parent);
     if (seen === undefined || isOver(seen, parent)) return;
-    // Whatever happens next there, an end of that chat too, is reason to look again.
+    // Any major record, or an end of the parent's chat, is a reason to load its state again.
     for await (const change of broker.tail(
       chatTopic(parent),
       { epoch: seen.epoch, offset: seen.at + 1 },
@@ -89,7 +91,7 @@ async function stop(runs: Runs, parent: RunRef, ref: SessionRef, runId: string):
   try {
     await runs.cancel(askerPrincipal(parent), ref, runId, 'asker ended');
   } catch (error) {
-    // It has ended by itself, or its chat is gone: which comes to the same.
+    // The subagent run has ended by itself, or its chat is gone: the effect is the same.
     if (!isSessionError(error, 'no-active-run') && !isSessionError(error, 'not-found')) throw error;
   }
 }

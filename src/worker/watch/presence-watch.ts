@@ -1,5 +1,5 @@
-// The runs of a worker that are ended when nobody watches them: one timer and one question to the log for all of them.
-// As many as the worker has runs. Whatever it cannot learn, it takes for somebody who watches.
+// Cancels the runs of a worker that nobody watches: one timer and one read of the presence marks for all of them, at
+// most as many as the worker has runs. Where the marks cannot be read, it assumes that somebody watches.
 import type { Broker } from '../../broker/broker.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { isUnwatched, PRESENCE_MS, readPresence } from '../../session/stores/presence.ts';
@@ -10,7 +10,7 @@ interface WatchedRun {
   readonly unwatchedMs: number;
   readonly onUnwatched: () => void;
   mark: string | undefined;
-  /** By the monotonic clock: the last look that found a touch, or the start. */
+  /** By the monotonic clock: the last time that a read found a new mark, or the start. */
   seenAt: number;
 }
 
@@ -27,7 +27,7 @@ export class PresenceWatch {
     this.#onError = onError;
   }
 
-  /** `onUnwatched` is called once at most, and never after what this returns was called. */
+  /** Calls `onUnwatched` at most once, and never after the returned function was called. */
   watch(ref: SessionRef, unwatchedMs: number, onUnwatched: () => void): () => void {
     const run = { ref, unwatchedMs, onUnwatched, mark: undefined, seenAt: this.#clock.mono() };
     this.#runs.add(run);
@@ -64,7 +64,7 @@ export class PresenceWatch {
     if (this.#runs.size > 0) this.#arm();
   }
 
-  /** Undefined where the log did not say. */
+  /** Undefined where the log could not be read. */
   async #read(runs: readonly WatchedRun[]): Promise<readonly (string | undefined)[] | undefined> {
     try {
       return await readPresence(

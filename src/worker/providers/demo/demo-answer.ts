@@ -1,7 +1,7 @@
-// The demo model's own words. Markdown with a heading, a list and a code block, so that a page that shows chats has
-// something to show. The same prompt gives the same text: an answer may have to be continued by another process.
+// The text of the demo model's answers. Markdown with a heading, a list and a code block, so that a page has something
+// to render. The same prompt gives the same text, because another process may have to continue the answer.
 
-/** Code points of the prompt that are echoed. */
+/** Code points of the prompt that the answer repeats. */
 const EXCERPT_MAX = 60;
 
 export function demoAnswer(prompt: string, messageCount: number): string {
@@ -37,8 +37,8 @@ function promptFacts(prompt: string, messageCount: number): string[] {
   return excerpt === '' ? facts : [...facts, `it begins with \`${excerpt}\``];
 }
 
-/** Fit for a code span. Half a surrogate pair would not survive UTF-8, and then the stored text would no longer be
- *  a prefix of this one. */
+/** An excerpt that fits a code span. Half a surrogate pair would not survive UTF-8, and then the stored text would
+ *  no longer be a prefix of this one. */
 function excerptOf(prompt: string): string {
   const points = Array.from(
     prompt

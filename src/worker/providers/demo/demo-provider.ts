@@ -1,12 +1,12 @@
-// The built-in model: it plays a script at its pace, so that a chat can be tried, checked and loaded without a model
-// server. Token k is due at start + k / rate, measured from the start and never from the token before: a late timer
-// or a slow reader delays, but does not slow down. A thousand runs share a process, so a token costs one timer.
+// The built-in model: plays a script at its pace, so that a chat can be tried and load-tested without a model server.
+// Token k is due at start + k / rate, measured from the start and not from the token before: a late timer or a slow
+// reader delays tokens, but does not lower the rate. A thousand runs share a process, so a token costs one timer.
 import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../provider.ts';
 import { placeAfter, readDemoScript, textOf } from './demo-script.ts';
 
-/** Tokens given in one go before other work of the process gets its turn: catching up must not hold up its sockets. */
+/** Tokens yielded in one go before the event loop turns: catching up must not delay the sockets of the process. */
 export const BURST_MAX = 256;
 
 export function createDemoProvider({ clock }: { readonly clock: Clock }): Provider {
@@ -16,7 +16,7 @@ export function createDemoProvider({ clock }: { readonly clock: Clock }): Provid
 async function* play(clock: Clock, request: ProviderRequest): AsyncGenerator<ProviderEvent, void, undefined> {
   const script = readDemoScript(request.messages);
   const place = placeAfter(script, request.prefix ?? '');
-  // Anything else than the rest of this very text would not be a continuation.
+  // A prefix of another text cannot be continued with this script.
   if (place === undefined)
     throw new ProviderError('upstream-refused', 'the demo model cannot go on from a text that is not its own');
   const pace = new Pace(clock, script.tokensPerSecond, request.signal);
@@ -33,7 +33,7 @@ async function* play(clock: Clock, request: ProviderRequest): AsyncGenerator<Pro
   }
   if (script.ending === 'failure')
     throw new ProviderError('upstream-error', 'the demo model failed, as it was asked to');
-  // As a real model counts: what stood already was read, not written.
+  // Like a real model: the retained prefix counts as input, not as output.
   yield {
     type: 'usage',
     usage: { inputTokens: wordsOf(request) + place.index, outputTokens: script.tokenCount - place.index },
@@ -41,7 +41,7 @@ async function* play(clock: Clock, request: ProviderRequest): AsyncGenerator<Pro
   yield { type: 'finish', reason: 'stop' };
 }
 
-/** When the next token may go. */
+/** Computes when the next token is due. */
 class Pace {
   readonly #clock: Clock;
   readonly #rate: number;
@@ -60,7 +60,7 @@ class Pace {
     signal.addEventListener('abort', this.#stop, { once: true });
   }
 
-  /** Undefined: it is due already. An abort ends the waiting. */
+  /** Undefined: it is due already. An abort ends the wait. */
   next(): Promise<void> | undefined {
     this.#tokens += 1;
     const waitMs = this.#startedAt + (this.#tokens * 1000) / this.#rate - this.#clock.mono();
@@ -90,7 +90,7 @@ class Pace {
   };
 }
 
-/** A word is a token here: enough to show a number, and the same on every machine. */
+/** A word counts as a token: good enough for a figure, and the same on every machine. */
 function wordsOf(request: ProviderRequest): number {
   let words = 0;
   for (const { content } of request.messages) words += textOf(content).match(/\S+/g)?.length ?? 0;

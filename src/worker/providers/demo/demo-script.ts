@@ -1,17 +1,17 @@
-// What the demo model will say to a conversation: a list of tokens, a pace and an ending. Pure and deterministic, so
-// that any process can go on from any prefix of it.
+// What the demo model answers to a conversation: a list of tokens, a rate and an ending. Pure and deterministic, so
+// that any process can continue from any prefix of it.
 import type { ModelMessage } from '../../provider.ts';
 import { demoAnswer, demoBounds } from './demo-answer.ts';
 
-/** `count N`: beyond this an answer is some 7 MB of text, near the largest a model may give. */
+/** `count N`: above it an answer would be about 7 MB of text, near the limit of an answer. */
 export const COUNT_MAX = 1_000_000;
-/** Tokens a second. Faster than one process can pass them on. */
+/** Tokens per second: more than one process can pass on. */
 export const RATE_MAX = 100_000;
-/** Tokens a second. Slower, and a token takes longer than any run is waited for. */
+/** Tokens per second: below it one token takes longer than anybody waits for a run. */
 export const RATE_MIN = 0.1;
-/** Tokens a second of `count N` without a pace. */
+/** Tokens per second of `count N` without a rate. */
 export const COUNT_RATE = 50;
-/** Words a second of prose: about as fast as one reads along. */
+/** Words per second of prose: about reading speed. */
 export const PROSE_RATE = 40;
 
 export interface DemoScript {
@@ -38,7 +38,8 @@ export function readDemoScript(messages: readonly ModelMessage[]): DemoScript {
   };
 }
 
-/** Where in the script a prefix of it ends: in which token, and how far into it. Undefined when it is no prefix. */
+/** The position in the script where a prefix of it ends: the index of the token and the offset in it. Undefined when
+ *  the text is no prefix. */
 export function placeAfter(
   script: DemoScript,
   prefix: string,
@@ -54,17 +55,18 @@ export function placeAfter(
   return start === prefix.length ? { index: script.tokenCount, offset: 0 } : undefined;
 }
 
-/** Parts that are not text are not read. */
+/** Ignores parts that are not text. */
 export function textOf(content: ModelMessage['content']): string {
   if (typeof content === 'string') return content;
   return content.map((part) => (typeof part.text === 'string' ? part.text : '')).join(' ');
 }
 
-/** Anywhere in the message, so that a check may make its prompts unique. Digits are bounded: the text is a user's. */
+/** Matches anywhere in the message, so that a test may make its prompts unique. The number of digits is bounded,
+ *  because the text comes from a user. */
 const COMMAND =
   /\b(?:count\s+(?<count>\d{1,15})|fail\s+after\s+(?<fail>\d{1,15}))\b(?:\s+at\s+(?<rate>\d{1,15}(?:\.\d{1,3})?)\s*\/\s*s\b)?/i;
 
-/** Word by word; the words with their white space are the text again. */
+/** Splits into words with their white space, so that the tokens together are the text. */
 function prose(text: string): DemoScript {
   const tokens = text.match(/\S+\s*/g) ?? [];
   return {

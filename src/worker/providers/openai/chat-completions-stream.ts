@@ -1,7 +1,7 @@
-// The bytes of one streamed chat completion → ProviderEvents. Sync and without I/O, so that any cut of the bytes can
-// be tested. It owns what a completion is: `finish` comes only after the server's own word for the end, `[DONE]` behind
-// an answer or a finish reason followed by a clean end of the body; anything less is `upstream-truncated`.
-// On the path of every token: one JSON.parse and one event object a token, no copies.
+// Turns the bytes of one streamed chat completion into ProviderEvents. Sync and without I/O, so that tests can cut the
+// bytes anywhere. Owns the rule for a completion: `finish` comes only after `[DONE]` behind an answer, or after a
+// finish reason followed by a clean end of the body; anything less is `upstream-truncated`. On the path of every token:
+// one JSON.parse and one event object per token, no copies.
 import { ProviderError, type FinishReason, type ProviderEvent, type Usage } from '../../provider.ts';
 import {
   choiceIndex,
@@ -32,11 +32,11 @@ export class ChatCompletionsStream {
   #streamBytes = 0;
   #answerBytes = 0;
   #sawEvent = false;
-  /** It said text, reasoning or a call. */
+  /** The answer has text, reasoning or a tool call. */
   #hasContent = false;
-  /** It did so in messages, not in deltas. */
+  /** The content came in `message`, not in `delta`. */
   #isWholeMessage = false;
-  /** The number of the choice that is the answer. */
+  /** The index of the choice that is the answer. */
   #ours: number | undefined;
   #usage: Usage | undefined;
   #finish: FinishReason | undefined;
@@ -50,22 +50,22 @@ export class ChatCompletionsStream {
     this.#framing = new UpstreamFraming(limits, this);
   }
 
-  /** No more bytes are wanted: it finished or it failed. */
+  /** The answer finished or failed; it needs no more bytes. */
   get over(): boolean {
     return this.#over;
   }
 
-  /** The finish reason was said; usage, `[DONE]` and the body's end may still come, or never. */
+  /** The finish reason has arrived; usage, `[DONE]` and the end of the body may follow or not. */
   get isFinishing(): boolean {
     return this.#finish !== undefined;
   }
 
-  /** Why it failed. To be thrown after the events that came before it. */
+  /** Why the answer failed. The caller throws it after the events that came before it. */
   get fault(): ProviderError | undefined {
     return this.#fault;
   }
 
-  /** The events since the last take. */
+  /** Removes and returns the events since the last call. */
   take(): readonly ProviderEvent[] {
     if (this.#events.length === 0) return NO_EVENTS;
     const events = this.#events;
@@ -84,7 +84,7 @@ export class ChatCompletionsStream {
     }
   }
 
-  /** The body ended cleanly. */
+  /** Call it when the body ended cleanly. */
   end(): void {
     if (this.#over) return;
     this.#isEnding = true;
@@ -96,12 +96,12 @@ export class ChatCompletionsStream {
     this.#endWithoutMarker();
   }
 
-  /** Nothing came for a while behind the finish reason, and nobody waits on. */
+  /** Call it when nothing more came for a while after the finish reason. */
   endSilently(): void {
     this.#endWithoutMarker();
   }
 
-  /** The body broke in the middle, or stalled. What it said before is still taken. */
+  /** Call it when the body broke or stalled. The events before it remain available. */
   breakOff(error: ProviderError): void {
     if (!this.#over) this.#fail(error);
   }
@@ -130,7 +130,7 @@ export class ChatCompletionsStream {
   }
 
   #chunk(name: string | undefined, data: string): void {
-    // JSON first: a heartbeat is looked for only where there is none.
+    // Parses JSON first: only data that does not look like JSON can be a heartbeat.
     if (data.charCodeAt(0) !== OPENING_BRACE && isHeartbeat(name, data)) return;
     const chunk = this.#parse(name, data);
     if (chunk === undefined) return;
@@ -139,24 +139,25 @@ export class ChatCompletionsStream {
     const before = this.#answerBytes;
     const choice = this.#ourChoice(chunk);
     const finish = choice === undefined ? undefined : this.#choice(choice);
-    // Kept, not emitted: some servers repeat it in every chunk, with the last one right.
+    // Stored, not emitted: some servers repeat the usage in every chunk, and only the last one is right.
     this.#usage = usageOf(chunk.usage) ?? this.#usage;
     if (choice?.['error'] !== undefined || this.#answerBytes === before) this.#lookAside(chunk, choice);
     if (finish === 'failed') throw errorOfObject(undefined);
-    // A whole message needs no word for its end.
+    // A whole message needs no end marker.
     const isWhole = this.#isWholeMessage && chunk['object'] === 'chat.completion';
     this.#finish = finish ?? this.#finish ?? (isWhole ? 'other' : undefined);
   }
 
-  /** A chunk without text may carry usage or a failure where only its server looks for them. */
+  /** Looks for usage or a failure in vendor fields, where a chunk without text may carry them. */
   #lookAside(chunk: WireChunk, choice: WireChoice | undefined): void {
     const failure = (choice === undefined ? undefined : choiceFailure(choice)) ?? failureInFields(chunk);
     if (failure !== undefined) throw failure;
     if (usageOf(chunk.usage) === undefined) this.#usage = usageAside(chunk, choice) ?? this.#usage;
   }
 
-  /** `data: data: {…}`: two servers framed it. Several lines of data that are no JSON together are events without the blank
-   *  lines between them. Half an event at the end of the body was cut off; anywhere else it is not the protocol. */
+  /** `data: data: {…}`: two servers framed the event. Several data lines that are not JSON together are events
+   *  without the blank lines between them. Half an event at the end of the body was cut off; anywhere else it is
+   *  malformed. */
   #parse(name: string | undefined, data: string): WireChunk | undefined {
     try {
       return parseChunk(data.startsWith('data:') ? data.slice(5) : data);
@@ -168,7 +169,7 @@ export class ChatCompletionsStream {
     }
   }
 
-  /** We ask for one answer, so the first choice that says anything is ours, whatever number it bears. */
+  /** The request asks for one answer, so the first choice with content is the answer, whatever its index. */
   #ourChoice(chunk: WireChunk): WireChoice | undefined {
     const choices = choicesOf(chunk);
     const [first] = choices;
@@ -178,7 +179,7 @@ export class ChatCompletionsStream {
       if (!isSilent(choice)) this.#ours = choiceIndex(choice);
       return choice;
     }
-    // A loop and no closure: this runs for every token.
+    // A loop instead of a closure: this runs for every token.
     for (const one of choices) if ((choiceIndex(one) ?? this.#ours) === this.#ours) return one;
     return undefined;
   }
@@ -192,7 +193,7 @@ export class ChatCompletionsStream {
     return finishReasonOf(choice.finish_reason ?? choice['finishReason']);
   }
 
-  /** A server that does not stream says a whole message. One behind deltas only repeats them, and is not read. */
+  /** A server that does not stream sends a whole message. A message after deltas only repeats them, and is ignored. */
   #message({ message, text }: WireChoice): void {
     this.#isWholeMessage = true;
     if (typeof message === 'object' && message !== null) this.#delta(message);
@@ -225,7 +226,7 @@ export class ChatCompletionsStream {
       if (toolCalls !== undefined && toolCalls !== null) this.#toolCalls.read(toolCalls, events);
       else this.#toolCalls.readFunctionCall(functionCall, events);
     } finally {
-      // What came before a call that cannot be read was said.
+      // The calls before the one that cannot be read are part of the answer.
       for (const event of events) this.#emit(event, event.argumentsText);
     }
     this.#checkSize();
@@ -258,12 +259,12 @@ export class ChatCompletionsStream {
   }
 }
 
-/** `[DONE]`, as servers write it. */
+/** `[DONE]`, in the spellings that servers use. */
 function isEndMarker(data: string): boolean {
   return data === '[DONE]' || (data.length < 16 && /^\s*"?\[?DONE\]?"?\s*$/i.test(data));
 }
 
-/** A first chunk that only says the role. */
+/** A first chunk that has only the role. */
 function isSilent({ delta, message, text, finish_reason: finish }: WireChoice): boolean {
   const spoken: WireDelta = typeof delta === 'object' && delta !== null ? delta : { content: delta };
   const content =

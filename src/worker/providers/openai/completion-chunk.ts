@@ -1,9 +1,9 @@
-// One `chat.completion.chunk` object, as model servers really send it, read field by field: nothing in it is
-// trusted to have its type. Pure; the stream around it is chat-completions-stream.ts.
+// Reads one `chat.completion.chunk` object, as model servers really send it, field by field: no field is trusted to
+// have its type. Pure; the stream around it is in chat-completions-stream.ts.
 import type { Usage } from '../../provider.ts';
 import { malformed } from '../upstream/upstream-errors.ts';
 
-/** The fields we read. Every one may be missing, null or nonsense. */
+/** The fields that we read. Each may be missing, null or of a wrong type. */
 export interface WireChunk {
   readonly [field: string]: unknown;
   readonly choices?: unknown;
@@ -14,16 +14,16 @@ export interface WireChoice {
   readonly [field: string]: unknown;
   readonly index?: unknown;
   readonly delta?: unknown;
-  /** What a server that does not stream says in place of `delta`. */
+  /** In place of `delta`, from a server that does not stream. */
   readonly message?: unknown;
-  /** The same from a server of the older completions. */
+  /** In place of `message`, from a server of the older completions API. */
   readonly text?: unknown;
   readonly finish_reason?: unknown;
 }
 
 export interface WireDelta {
   readonly content?: unknown;
-  /** What the model says instead of an answer it declines to give. */
+  /** The text with which the model declines to answer. */
   readonly refusal?: unknown;
   readonly reasoning_content?: unknown;
   readonly reasoning?: unknown;
@@ -35,7 +35,7 @@ export interface WireDelta {
   readonly usage?: unknown;
 }
 
-/** @throws ProviderError: neither a chunk nor, as a heartbeat would be, empty */
+/** Undefined for an empty value, which is a heartbeat. @throws ProviderError for anything that is not an object */
 export function parseChunk(data: string): WireChunk | undefined {
   const json = parseJson(data);
   if (json === null || json === '' || json === true) return undefined;
@@ -47,18 +47,18 @@ function parseJson(data: string): unknown {
   try {
     return JSON.parse(data) as unknown;
   } catch {
-    // Without the parser's message: it quotes the answer.
+    // Without the parser's message, which quotes the answer.
     throw malformed('a chunk of the answer is not JSON');
   }
 }
 
-/** The number of a choice; undefined where the server gives none. */
+/** The index of a choice; undefined where the server sends none. */
 export function choiceIndex({ index }: WireChoice): number | undefined {
   if (typeof index === 'number') return index;
   return typeof index === 'string' && /^\d{1,9}$/.test(index) ? Number(index) : undefined;
 }
 
-/** The choices of a chunk. Chunks without any carry usage or a server's own notes. @throws ProviderError */
+/** The choices of a chunk. Chunks without choices carry usage or a server's own notes. @throws ProviderError */
 export function choicesOf({ choices }: WireChunk): readonly WireChoice[] {
   if (choices === undefined || choices === null) return NO_CHOICES;
   if (!Array.isArray(choices)) throw malformed('the choices of a chunk are not a list');
@@ -68,8 +68,8 @@ export function choicesOf({ choices }: WireChunk): readonly WireChoice[] {
   return choices as readonly WireChoice[];
 }
 
-/** All text of a string, of one typed part, or of a list of those. @throws ProviderError: text of another type would be
- *  lost in silence */
+/** All text of a string, of one typed part, or of a list of parts. @throws ProviderError for another type, whose
+ *  text would be lost silently */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   if (value === undefined || value === null) return '';
@@ -78,17 +78,17 @@ export function textOf(value: unknown): string {
   throw malformed('the text of a chunk is not a string');
 }
 
-/** `content`, told apart into what is shown and what was thought. @throws ProviderError */
+/** Splits `content` into text and reasoning. @throws ProviderError */
 export function contentOf(value: unknown): { readonly text: string; readonly reasoning: string } {
   const parts: readonly unknown[] = Array.isArray(value) ? value : [value];
   const [thought, shown] = [parts.filter(isThinking), parts.filter((part) => !isThinking(part))];
   return { reasoning: textOf(thought), text: textOf(Array.isArray(value) ? shown : shown[0]) };
 }
 
-/** The reasoning of a delta, under the first of its names that holds any: servers that know several write the same text
- *  under each. @throws ProviderError */
+/** The reasoning of a delta, from the first of its fields that has any: servers that know several fields write the
+ *  same text into each. @throws ProviderError */
 export function reasoningOf(delta: WireDelta): string {
-  // In turn and without a list: this is asked for every token.
+  // In sequence and without a list: this runs for every token.
   return (
     textOf(delta.reasoning_content) ||
     textOf(delta.reasoning) ||
@@ -98,8 +98,8 @@ export function reasoningOf(delta: WireDelta): string {
   );
 }
 
-/** Undefined unless both counts are counts, and not where both are zero: nobody reads a prompt of no tokens, so that is
- *  a placeholder. A bill is no place to guess. */
+/** Undefined unless both counts are valid and one is above zero: no model reads a prompt of no tokens, so two zeros
+ *  are a placeholder. Usage may be billed, so nothing is guessed. */
 export function usageOf(value: unknown): Usage | undefined {
   if (!isFields(value)) return undefined;
   const inputTokens = value['prompt_tokens'] ?? value['input_tokens'];
@@ -108,8 +108,7 @@ export function usageOf(value: unknown): Usage | undefined {
   return inputTokens === 0 && outputTokens === 0 ? undefined : { inputTokens, outputTokens };
 }
 
-/** The usage in a chunk without text, wherever the server put it: in the choice, in its delta, or in a field of the
- *  vendor's own. */
+/** The usage in a chunk without text, wherever the server put it: in the choice, in its delta, or in a vendor field. */
 export function usageAside(chunk: WireChunk, choice: WireChoice | undefined): Usage | undefined {
   const inChoice = choice === undefined ? undefined : (usageOf(choice['usage']) ?? nestedUsage(choice));
   return inChoice ?? nestedUsage(chunk);
@@ -123,7 +122,7 @@ function nestedUsage(fields: Readonly<Record<string, unknown>>): Usage | undefin
   return undefined;
 }
 
-/** What one typed part says; nothing where it holds no text, as an image or a reference does. */
+/** The text of one typed part; empty where it has none, like an image or a reference. */
 function partText(part: unknown): string {
   if (typeof part === 'string') return part;
   if (!isFields(part)) return '';

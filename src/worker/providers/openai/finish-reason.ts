@@ -1,22 +1,22 @@
-// What a model server's finish reason means. Servers spell the same five outcomes in dozens of ways, and some use the
-// field to tell that they broke off. Pure; the table for people is in docs/model-servers.md.
+// Maps a model server's finish reason. Servers spell the same five outcomes in dozens of ways, and some use the field
+// to report a failure. Pure; docs/model-servers.md has the table.
 import type { FinishReason } from '../../provider.ts';
 
-/** `failed`: the server says that it broke off. `undefined`: the answer goes on. */
+/** `failed`: the server reports a failure. `undefined`: the answer continues. */
 export type ToldFinish = FinishReason | 'failed' | undefined;
 
-/** Reads a finish reason in any spelling: `MAX_TOKENS`, `maxTokens`, `max-tokens` and `{type: "max_tokens"}` are one. */
+/** Accepts any spelling: `MAX_TOKENS`, `maxTokens`, `max-tokens` and `{type: "max_tokens"}` are the same. */
 export function finishReasonOf(value: unknown): ToldFinish {
   if (value === null || value === undefined || value === '') return undefined;
   const known = FINISH_REASONS.get(value);
   if (known !== undefined) return known;
   const word = normalWord(wordIn(value).slice(0, WORD_CHARS_MAX));
   if (NOT_YET.has(word)) return undefined;
-  // A word that nobody has seen yet is read by its stem: a new spelling of a failure must not become a completion.
+  // An unknown word is matched by its stem: a new spelling of a failure must not become a completion.
   return FINISH_REASONS.get(word) ?? STEMS.find(([stem]) => stem.test(word))?.[1] ?? 'other';
 }
 
-/** `finish_reason` as some servers nest it. */
+/** Some servers nest `finish_reason`. */
 function wordIn(value: unknown): string {
   if (typeof value === 'string') return value;
   if (typeof value !== 'object' || value === null) return '';
@@ -84,7 +84,7 @@ const FINISH_REASONS: ReadonlyMap<unknown, FinishReason | 'failed'> = new Map([
   ['error_toxic', 'content-filter'],
 ] as const);
 
-/** In order. The first are of words that mean: the server gave up, and says so here and nowhere else. */
+/** In order. The first one matches words for a failure, which such servers report in no other field. */
 const STEMS: readonly (readonly [RegExp, FinishReason | 'failed'])[] = [
   [
     /error|fail|abort|cancel|interrupt|time_?out|timed_out|unavailable|overload|insufficient|resource|connect|network|exception|crash|kill|preempt|evict|malformed|internal|shut_?down|broken|lost|reset|dropped|expired|out_of_memory|oom/,

@@ -1,11 +1,11 @@
-// Which events of a model server only keep the connection awake. Pure. Comments are for the framing to drop; these are
-// the heartbeats that come as data.
+// Recognizes heartbeats that a model server sends as data, to keep the connection open. Pure. The framing drops
+// heartbeats that are comments.
 
 /** Data that is not JSON but a heartbeat: `ping`, `: keep-alive`, `[HEARTBEAT] 12`. */
 export function isHeartbeat(name: string | undefined, data: string): boolean {
   if (data === '' || /^\s*(?::.*)?$/.test(data)) return true;
   if (HEARTBEAT.test(data)) return true;
-  // An event of another name is no chunk of the answer, unless it looks like one.
+  // An event with another name is not a chunk of the answer, unless it looks like one.
   return name !== undefined && name !== 'message' && !/^\s*[[{"]/.test(data);
 }
 

@@ -1,6 +1,6 @@
-// Any OpenAI-compatible Chat Completions server as a Provider. It owns the request and the reading of the body; what
-// an answer is stands in chat-completions-stream.ts, who may be asked again in open-event-stream.ts.
-// Backpressure: bytes are read only when the consumer asks for the next event.
+// A Provider for any OpenAI-compatible Chat Completions server. Owns the request and the reading of the body;
+// chat-completions-stream.ts interprets the answer, and open-event-stream.ts retries. Backpressure: it reads bytes only
+// when the consumer asks for the next event.
 import assert from 'node:assert/strict';
 import type { Clock } from '../../../base/clock.ts';
 import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../provider.ts';
@@ -12,7 +12,7 @@ import { errorOfReading, timedOut } from '../upstream/upstream-errors.ts';
 import { DEFAULT_UPSTREAM_LIMITS, type UpstreamLimits } from '../upstream/upstream-limits.ts';
 
 export interface OpenAiProviderOptions {
-  /** Up to and with the version, as OpenAI's own clients take it: `http://gpu:8000/v1`. A query is kept. */
+  /** Including the version, as in OpenAI's own clients: `http://gpu:8000/v1`. A query is kept. */
   readonly baseUrl: string;
   /** Sent as a bearer token. Default: none. */
   readonly apiKey?: string;
@@ -20,8 +20,8 @@ export interface OpenAiProviderOptions {
   /** In [0, 1), for the jitter. */
   readonly random: () => number;
   readonly limits?: Partial<UpstreamLimits>;
-  /** Default: none. Whether a server goes on from a prefix depends on the model's chat template as well, so it is for
-   *  the operator to say. */
+  /** Default: none. Whether a server continues from a prefix depends on the model's chat template too, so the
+   *  operator has to set it. */
   readonly prefill?: Prefill;
 }
 
@@ -56,7 +56,7 @@ async function* streamAnswer(
   const call = new UpstreamCall(clock, request.signal);
   const answer = new ChatCompletionsStream(limits);
   let reader: Reader | undefined;
-  /** When the answer last said something, once it has said that it is finished. */
+  /** When the last event came, once the finish reason has arrived. */
   let finishedAt: number | undefined;
   try {
     const body = await openEventStream(upstream, (omitted) => completionBody(request, prefill, omitted), call);
@@ -76,7 +76,7 @@ async function* streamAnswer(
         call.expectBytesWithin(limits.idleTimeoutMs);
         continue;
       }
-      // Usage may follow, or never; a heartbeat is no reason to wait on.
+      // Usage may follow, or not; a heartbeat does not extend the wait.
       if (finishedAt === undefined || events.length > 0) finishedAt = clock.mono();
       call.expectBytesWithin(Math.max(0, finishedAt + limits.finishTimeoutMs - clock.mono()));
     }
@@ -87,8 +87,8 @@ async function* streamAnswer(
   }
 }
 
-/** After [DONE] the response itself ends too, a moment later. To wait for that keeps the connection, and saves the
- *  next request the round trips of a new one. Nobody waits for it here; it never rejects, and it closes the call. */
+/** Waits for the end of the response, a moment after [DONE]. That keeps the connection open, and saves the next
+ *  request the round trips of a new one. Nobody awaits this; it never rejects, and it closes the call. */
 async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits): Promise<void> {
   call.expectBytesWithin(limits.drainTimeoutMs);
   let left: number = limits.drainBytesMax;
@@ -103,8 +103,8 @@ async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits)
   call.close();
 }
 
-/** Undefined at a clean end, and when the caller aborted; an error where the body broke or stalled. `isFinishing`: silence
- *  is an end as well. */
+/** Undefined at a clean end, and when the caller aborted; an error where the body broke or stalled. `isFinishing`:
+ *  silence ends the answer. */
 async function readBytes(
   reader: Reader,
   call: UpstreamCall,
@@ -135,7 +135,7 @@ function completionsUrl(baseUrl: string): string {
 }
 
 function requestHeaders(apiKey: string | undefined): Headers {
-  // No compression: a compressor between us and the model collects tokens before it lets them go.
+  // No compression: a compressor between us and the model buffers tokens.
   const headers = new Headers({
     'content-type': 'application/json',
     accept: 'text/event-stream',

@@ -1,12 +1,12 @@
-// Decides whether an event of a model server tells a failure. Servers have many ways to say in the middle of a good
-// HTTP 200 that they failed, and each of them must end the run as failed, never as completed. Pure; the table for
-// people is in docs/model-servers.md.
+// Decides whether an event of a model server reports a failure. Servers report failures in many ways inside a response
+// with status 200, and each of them must end the run as failed, never as completed. Pure; docs/model-servers.md has the
+// table.
 import type { ProviderError } from '../../provider.ts';
 import { errorOfObject } from '../upstream/upstream-errors.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The failure that a whole event tells, in whatever field; undefined where it tells none. `name`: of the event. */
+/** The failure that an event reports in any of its fields; undefined for none. `name`: the name of the event. */
 export function reportedFailure(name: string | undefined, event: Fields): ProviderError | undefined {
   const error = errorField(event) ?? (event['object'] === 'error' ? event : undefined);
   if (error !== undefined) return errorOfObject(error);
@@ -14,7 +14,7 @@ export function reportedFailure(name: string | undefined, event: Fields): Provid
   return undefined;
 }
 
-/** The failure that one choice tells, in a field of its own or of its delta. */
+/** The failure that a choice reports, in its own field or in one of its delta. */
 export function choiceFailure(choice: Fields): ProviderError | undefined {
   const { delta, message } = choice;
   const error =
@@ -24,8 +24,8 @@ export function choiceFailure(choice: Fields): ProviderError | undefined {
   return error === undefined ? undefined : errorOfObject(error);
 }
 
-/** The failure in an event that brings no text: told by the event itself, or in a field of the vendor's own. Not
- *  asked for every token, because it looks at each field. */
+/** The failure in an event without text: in the event itself, or in a vendor field. It examines every field, so it
+ *  does not run for every token. */
 export function failureInFields(event: Fields): ProviderError | undefined {
   for (const value of Object.values(event)) {
     if (!isFields(value)) continue;
@@ -35,26 +35,26 @@ export function failureInFields(event: Fields): ProviderError | undefined {
   return event['choices'] === undefined || event['choices'] === null ? bareFailure(event) : undefined;
 }
 
-/** A line `error: …`, or an event whose name says that it is one: its text, JSON or not. */
+/** The failure in a line `error: …`, or in an event with the name of an error. `text`: JSON or not. */
 export function failureOfText(text: string): ProviderError {
   return errorOfObject(jsonOf(text));
 }
 
-/** Is a line that is no field of an event stream the text of an error, as a proxy writes it? The names of fields have no
- *  spaces. */
+/** Whether a line that is no field of an event stream is the text of an error, as proxies write it. Field names have
+ *  no spaces. */
 export function isErrorText(line: string): boolean {
   return !/^[^\s:]+:/.test(line) && ERROR_WORD.test(line.slice(0, TEXT_CHARS_MAX));
 }
 
 const ERROR_WORD =
   /\b(?:errors?|exception|traceback|timed? ?out|unavailable|bad gateway|overloaded|failed|failure|disconnected)\b/i;
-/** What of a line is looked at. */
+/** Code units of a line that are examined. */
 const TEXT_CHARS_MAX = 512;
 
-/** Does a line's field, or an event's name, say that a failure follows? */
+/** Whether the field name of a line, or the name of an event, announces a failure. */
 export const NAMES_A_FAILURE = /^\s*"?(?:[\w.-]*[._-])?(?:error|err|exception|failed|failure|fatal)"?\s*$/i;
 
-/** Empty values of all kinds are none: some servers write `"error": null` into every chunk. */
+/** Undefined for an empty value of any kind: some servers write `"error": null` into every chunk. */
 function errorField(fields: Fields): unknown {
   const { error } = fields;
   if (error === undefined || error === null || error === false || error === '' || error === 0) return undefined;
@@ -72,7 +72,7 @@ function saysOk({ code, message }: Fields): boolean {
   );
 }
 
-/** `{"base_resp": {"status_code": 1004}}`: one level down a status counts only under these two names. */
+/** `{"base_resp": {"status_code": 1004}}`: one level down, a status counts only under these two names. */
 function vendorStatus(fields: Fields): unknown {
   const status = fields['status_code'] ?? fields['error_code'];
   return isBadCode(status) ? { ...fields, code: status } : undefined;
@@ -101,7 +101,8 @@ function bareFailure(event: Fields): ProviderError | undefined {
     isFullList(event['errors']) ||
     isFullList(event['detail']) ||
     isFields(event['fault']) ||
-    // A message and nothing that says what it is: gateways answer so. With a type or a status it may be a note.
+    // A message without anything that classifies it: some gateways report errors so. With a type or a status it may be
+    // a note.
     (hasMessage &&
       event['type'] === undefined &&
       event['status'] === undefined &&

@@ -1,16 +1,16 @@
-// Puts the pieces of an answer's tool calls together. Which call a piece belongs to is told by what it carries (index,
-// id, name) and never by what came between; servers leave out each of the three, or make it up anew for every piece.
-// A call leaves with its id and name at its first event, calls leave in the order in which they began, and our indexes
-// are dense: 0, 1, 2.
+// Assembles the tool calls of an answer from their deltas. The call of a delta is found by its index, id and name,
+// never by what came between; servers leave out each of the three, or make up another one for every delta. The first
+// event of a call has its id and name, calls are emitted in the order in which they began, and our indexes are dense:
+// 0, 1, 2.
 import type { ProviderEvent } from '../../provider.ts';
 import { malformed, tooLarge } from '../upstream/upstream-errors.ts';
 
-/** Calls of one answer. Models are asked for a handful; the bound keeps a broken one from filling memory. */
+/** Calls of one answer. Models make a handful; the bound keeps a broken one from filling memory. */
 export const TOOL_CALLS_MAX = 256;
 
 export type ToolCallEvent = Extract<ProviderEvent, { type: 'tool-call' }>;
 
-/** One entry of `delta.tool_calls`, or `delta.function_call`, as it came. */
+/** One entry of `delta.tool_calls`, or `delta.function_call`, as the server sent it. */
 interface WireToolCall {
   readonly index?: unknown;
   readonly id?: unknown;
@@ -29,9 +29,9 @@ interface Piece {
 interface Call {
   id: string | undefined;
   name: string | undefined;
-  /** All arguments so far. Only added to: to cut it would copy the whole for every piece. */
+  /** All arguments so far. Only appended to: cutting it would copy the whole text for every delta. */
   text: string;
-  /** The arguments that have not left. */
+  /** The arguments that were not emitted yet. */
   held: string;
   readonly hasId: boolean;
 }
@@ -42,31 +42,31 @@ export class ToolCallDeltas {
   readonly #byIndex = new Map<number, Call>();
   readonly #byId = new Map<string, Call>();
   #heldBytes = 0;
-  /** How many have left: the calls before the first that still waits for its id or name. */
+  /** Calls that were emitted: those before the first one that still waits for its id or name. */
   #sent = 0;
 
-  /** UTF-8 bytes of arguments that wait with their calls. */
+  /** UTF-8 bytes of arguments that were not emitted yet. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
 
-  /** Takes `delta.tool_calls`, and adds to `events` what may leave. @throws ProviderError */
+  /** Reads `delta.tool_calls`, and adds to `events` what can be emitted. @throws ProviderError */
   read(toolCalls: unknown, events: ToolCallEvent[]): void {
     const list: readonly unknown[] = Array.isArray(toolCalls) ? toolCalls : [toolCalls];
     if (!Array.isArray(toolCalls) && !isCallAlone(toolCalls))
       throw malformed('the tool calls of a chunk are not a list');
     list.forEach((wire, position) => {
-      // Entries of one list are different calls, whatever else they leave out.
+      // Entries of one list are different calls, whatever they leave out.
       this.#take(readPiece(wire, list.length > 1 ? position : undefined), true, events);
     });
   }
 
-  /** Takes `delta.function_call`, the older form: one call without an id. @throws ProviderError */
+  /** Reads `delta.function_call`, the older form: one call without an id. @throws ProviderError */
   readFunctionCall(functionCall: unknown, events: ToolCallEvent[]): void {
     this.#take(readPiece(functionCall, undefined), false, events);
   }
 
-  /** Nothing more comes: what waited for an id or a name leaves without. */
+  /** Ends the answer: calls that waited for an id or a name are emitted without it. */
   flush(): readonly ToolCallEvent[] {
     const first = this.#sent;
     this.#sent = this.#calls.length;
@@ -82,7 +82,7 @@ export class ToolCallDeltas {
     call.name ??= piece.name;
     if (piece.id !== undefined) this.#byId.set(piece.id, call);
     if (piece.index !== undefined) this.#byIndex.set(piece.index, call);
-    // Some servers say all arguments once more at the end.
+    // Some servers repeat all arguments at the end.
     if (!isRepeated) {
       call.text += piece.text;
       call.held += piece.text;
@@ -91,7 +91,7 @@ export class ToolCallDeltas {
     this.#send(call, events);
   }
 
-  /** The call that a piece continues; undefined where it begins another. */
+  /** The call that a delta continues; undefined where it begins another one. */
   #find(piece: Piece): Call | undefined {
     const { index, id } = piece;
     const sameId = id === undefined ? undefined : this.#byId.get(id);
@@ -102,7 +102,7 @@ export class ToolCallDeltas {
     }
     const sameIndex = this.#byIndex.get(index);
     if (sameIndex !== undefined) return beginsAnother(sameIndex, piece) ? undefined : sameIndex;
-    // A server that counts its pieces: the id says that it is the same call.
+    // Some servers number their deltas; then the id shows that it is the same call.
     if (sameId === undefined || namesAnother(sameId, piece)) return undefined;
     return piece.name !== undefined && isWholeJson(sameId.text) ? undefined : sameId;
   }
@@ -145,18 +145,18 @@ export class ToolCallDeltas {
   }
 }
 
-/** May it leave: no id and no name that could still come would be lost. */
+/** Whether the first event of a call can be emitted: no id or name that may still come would be lost. */
 function isKnown(call: Call): boolean {
   return call.name !== undefined && (call.id !== undefined || !call.hasId);
 }
 
-/** Both say a name, and not the same: whatever else they share, these are two calls. */
+/** Both have a name, and the names differ: these are two calls, whatever else they share. */
 function namesAnother(call: Call, { name }: Piece): boolean {
   return name !== undefined && call.name !== undefined && name !== call.name;
 }
 
-/** Does a piece under the index of a call begin another call? An id alone does not say so: some servers make up an id
- *  for every piece. */
+/** Whether a delta with the index of a call begins another call. A new id alone does not: some servers make up an id
+ *  for every delta. */
 function beginsAnother(call: Call, piece: Piece): boolean {
   if (namesAnother(call, piece)) return true;
   if (piece.id !== undefined && piece.id === call.id) return false;
@@ -166,15 +166,15 @@ function beginsAnother(call: Call, piece: Piece): boolean {
   return (hasNewId || saysMore) && isWholeJson(call.text);
 }
 
-/** The same without an index: then a new id is the only sign of another call, unless the call waits for its id or the
- *  piece can only go on with what has begun. */
+/** The same for a delta without an index. Then a new id is the only sign of another call, unless the call waits for
+ *  its id, or the delta can only continue its arguments. */
 function beginsAnotherUnnumbered(call: Call, piece: Piece): boolean {
   if (piece.id === undefined || call.id === undefined) return beginsAnother(call, piece);
   const continues = piece.name === undefined && piece.text !== '' && call.name !== undefined && !isWholeJson(call.text);
   return !continues;
 }
 
-/** Arguments are an object. So `1`, which could still become `12`, is never whole. */
+/** Arguments are an object. So `1`, which could still become `12`, is never complete. */
 function isWholeJson(text: string): boolean {
   if (!/[}\]]\s*$/.test(text)) return false;
   try {

@@ -1,12 +1,12 @@
-// From the bytes of a model server's answer to events: server-sent events as the specification has them, and what
-// servers and proxies write in their place: a JSON body without any frame, one JSON object a line, an `error:` line, a
-// last event without its blank line. It owns lines and frames; what an event means is for chat-completions-stream.ts.
+// Splits the bytes of a model server's answer into events: server-sent events by the specification, and what servers
+// and proxies send in their place: a JSON body without any framing, one JSON object per line, an `error:` line, a last
+// event without its blank line. Owns lines and framing; chat-completions-stream.ts interprets the events.
 import { createParser, type EventSourceMessage, type ParseError } from 'eventsource-parser';
 import { isErrorText, NAMES_A_FAILURE } from './reported-failure.ts';
 import { tooLarge } from '../upstream/upstream-errors.ts';
 import type { UpstreamLimits } from '../upstream/upstream-limits.ts';
 
-/** Is told of each event, in order. `name`: of the event, undefined for most. */
+/** Receives the events in order. `name`: undefined for most. */
 export interface FramingListener {
   /** @throws ProviderError */
   onEvent(name: string | undefined, data: string): void;
@@ -17,7 +17,7 @@ export class UpstreamFraming {
   readonly #listener: FramingListener;
   readonly #decoder = new TextDecoder();
   readonly #parser;
-  /** Lines of a JSON text that came without a frame. */
+  /** Lines of JSON that came without framing. */
   #unframed = '';
 
   constructor(limits: UpstreamLimits, listener: FramingListener) {
@@ -35,21 +35,21 @@ export class UpstreamFraming {
     this.#parser.feed(this.#decoder.decode(bytes, MORE_TO_COME));
   }
 
-  /** The body ended cleanly: what stands without its line end is an event all the same. @throws ProviderError */
+  /** Call it when the body ended cleanly: text without its line end is an event too. @throws ProviderError */
   end(): void {
     this.#parser.feed(`${this.#decoder.decode()}\n\n`);
     this.#takeUnframed();
   }
 
   #event({ event, data }: EventSourceMessage): void {
-    // The parser's own bound is on what it must keep; an event that came in one piece never was kept.
+    // The parser limits only its buffer; an event that arrived in one chunk was never buffered.
     if (data.length > this.#limits.eventBytesMax) throw tooLarge('an event', this.#limits.eventBytesMax);
     if (this.#unframed !== '') this.#takeUnframed();
     this.#listener.onEvent(event, data);
   }
 
-  /** A line that is no field of an event stream. The specification passes over all of them [SSE §9.2.6]; some carry the
-   *  answer, or its failure. */
+  /** Handles a line that is no field of an event stream. The specification ignores all of them [SSE §9.2.6]; some
+   *  carry the answer, or a failure. */
   #line(error: ParseError): void {
     if (error.type === 'max-buffer-size-exceeded') throw tooLarge('an event', this.#limits.eventBytesMax);
     const { line, field, value } = error;
@@ -63,11 +63,11 @@ export class UpstreamFraming {
   #keepUnframed(line: string): void {
     this.#unframed += `${line}\n`;
     if (this.#unframed.length > this.#limits.eventBytesMax) throw tooLarge('an event', this.#limits.eventBytesMax);
-    // Most are one line, or written with the last bracket at the line's beginning. The others wait for the end.
+    // Most texts are one line, or end with a bracket at the start of a line. Others wait for the end of the body.
     if (/^(?:\s*[[{].*)?[}\]],?\s*$/s.test(line)) this.#takeUnframed(MAY_GO_ON);
   }
 
-  /** Text that is not JSON is passed over, as the specification says. */
+  /** Text that is not JSON is ignored, as the specification demands. */
   #takeUnframed(isLast = true): void {
     const text = this.#unframed;
     if (text === '') return;
@@ -77,7 +77,7 @@ export class UpstreamFraming {
   }
 }
 
-/** The JSON objects of a text, each as text again; of a list its members. */
+/** The JSON objects of a text, each as text again; for a list, its members. */
 function jsonObjects(text: string): string[] {
   let json: unknown;
   try {

@@ -1,7 +1,6 @@
-// From a request to an open answer, with every second attempt that is allowed: before the first token nothing
-// was shown to anybody, so 429, 5xx and a connection that was never made may be asked again. After it nobody here
-// asks again; that is for the run to decide. What an answer's content type says is not believed: servers and proxies
-// label good event streams as JSON, text or HTML, and the bytes themselves tell.
+// Sends a request until an answer opens, with every retry that is allowed. Before the first token nobody has seen
+// anything, so 429, 5xx and a connection that was never made are retried; after it the run decides. The content type of
+// an answer is ignored: servers and proxies label good event streams as JSON, text or HTML, so the bytes decide.
 import { delay, type Clock } from '../../../base/clock.ts';
 import type { ProviderError } from '../../provider.ts';
 import { refusedField, type OptionalField } from './optional-fields.ts';
@@ -10,7 +9,7 @@ import type { Reader, UpstreamCall } from './upstream-call.ts';
 import { errorIn, errorOfConnecting, errorOfStatus, malformed, timedOut } from './upstream-errors.ts';
 import type { UpstreamLimits } from './upstream-limits.ts';
 
-/** A model server as every call to it needs it. */
+/** What every call to a model server needs. */
 export interface Upstream {
   readonly url: string;
   readonly headers: Headers;
@@ -23,7 +22,7 @@ export interface Upstream {
 
 type Body = ReadableStream<Uint8Array>;
 
-/** How one attempt ended. `again`: may the same request be sent later? `refusal`: by the server that refused it. */
+/** How one attempt ended. `again`: whether the same request may be retried. `refusal`: the server's own answer. */
 type Attempt =
   | { readonly type: 'open'; readonly body: Body }
   | {
@@ -34,8 +33,8 @@ type Attempt =
       readonly refusal?: { readonly status: number; readonly text: string };
     };
 
-/** Undefined when the caller aborted. The watch for the first byte is left running. `requestBody` gives the body without
- *  some fields. @throws ProviderError */
+/** Undefined when the caller aborted. The timeout of the first byte keeps running. `requestBody` returns the body
+ *  without some fields. @throws ProviderError */
 export async function openEventStream(
   upstream: Upstream,
   requestBody: (omitted: ReadonlySet<OptionalField>) => string,
@@ -48,7 +47,7 @@ export async function openEventStream(
     call.expectBytesWithin(limits.firstByteTimeoutMs);
     const attempt = await attemptOnce(upstream, requestBody(omitted), call);
     if (attempt.type === 'open') {
-      // Remembered only now: a refusal that goes on without the field had another reason.
+      // Stored only after a success: a refusal that recurs without the field had another reason.
       for (const field of omitted) upstream.omitted.add(field);
       return attempt.body;
     }
@@ -91,13 +90,13 @@ async function readRefusal(response: Response, upstream: Upstream, call: Upstrea
   const { status, headers, body } = response;
   const text = body === null ? '' : await readText(call.readerOf(body), upstream.limits);
   const error = errorOfStatus(status, errorIn(parseJson(text)));
-  // A body that stalled has ended the call, and with it every further attempt.
+  // A body that stalled has ended the call, so no retry is possible.
   if (call.silent) return { type: 'failed', error, again: false };
   const retryAfterMs = parseRetryAfter(headers.get('retry-after'), upstream.clock.now());
   return { type: 'failed', error, again: error.retryable, retryAfterMs, refusal: { status, text } };
 }
 
-/** The text of an error's body, as far as it may be read: an error is told by its status, whatever became of its body. */
+/** The text of an error's body, up to the limit. The status alone decides the error, whatever happens to the body. */
 async function readText(reader: Reader, limits: UpstreamLimits): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';

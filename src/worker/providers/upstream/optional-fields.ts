@@ -1,15 +1,15 @@
-// The fields of a request that a model server need not know, and how it says that it does not. Pure. A server that
-// refuses one is asked again without it, once, and the provider remembers that for as long as it lives.
+// The request fields that a model server may not support, and how to recognize that in its refusal. Pure. After a
+// refusal the request is sent once more without the field, and the provider stores that for as long as it exists.
 
-/** In the order in which they are given up. Without `stream_options` there is no usage; without `stream` the answer comes
- *  whole, at its end. */
+/** In the order in which they are dropped. Without `stream_options` there is no usage; without `stream` the answer
+ *  comes in one piece at its end. */
 export const OPTIONAL_FIELDS = ['stream_options', 'stream'] as const;
 
 export type OptionalField = (typeof OPTIONAL_FIELDS)[number];
 
-/** The field that a refused request may be sent again without; undefined: the refusal has another reason.
+/** The field without which a refused request may be sent again; undefined: the refusal has another reason.
  *  @param refusal the body of the refusal, as far as it was read
- *  @param omitted what the request went without already */
+ *  @param omitted the fields that the request already left out */
 export function refusedField(
   status: number,
   refusal: string,
@@ -19,14 +19,14 @@ export function refusedField(
   const named = OPTIONAL_FIELDS.find(
     (field) => !omitted.has(field) && NAMES[field].test(refusal) && REFUSES.test(refusal),
   );
-  // A server that names no field can only mean one that not every server knows.
+  // A server that names no field can only mean the one that not every server supports.
   return (
     named ??
     (status < 500 && !omitted.has('stream_options') && UNKNOWN_FIELD.test(refusal) ? 'stream_options' : undefined)
   );
 }
 
-/** Some servers fail over a field that they do not know. */
+/** Some servers answer 5xx to a field that they do not support. */
 const MAY_MEAN_A_FIELD: ReadonlySet<number> = new Set([400, 422, 500, 501]);
 
 const NAMES: Readonly<Record<OptionalField, RegExp>> = {

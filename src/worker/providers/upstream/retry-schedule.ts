@@ -1,13 +1,13 @@
-// When a refused request may be sent again. Pure: the caller owns the clock, the dice and the waiting.
-// Exponential with full jitter, so that a thousand runs turned away together do not come back together.
+// When a refused request may be retried. Pure: the caller owns the clock, the random number and the wait. Exponential
+// back-off with full jitter, so that a thousand runs that are refused together do not retry together.
 import type { UpstreamLimits } from './upstream-limits.ts';
 
 export interface FailedAttempt {
-  /** Attempts made so far, this one included. */
+  /** Attempts so far, including this one. */
   readonly attempts: number;
   /** ms since the first attempt began. */
   readonly elapsedMs: number;
-  /** What the server asked for, ms from now. */
+  /** The server's Retry-After, in ms from now. */
   readonly retryAfterMs: number | undefined;
   /** In [0, 1). */
   readonly dice: number;
@@ -17,13 +17,13 @@ export interface FailedAttempt {
 export function retryDelayMs(failed: FailedAttempt, limits: UpstreamLimits): number | undefined {
   if (failed.attempts >= limits.attemptsMax) return undefined;
   const ceiling = Math.min(limits.backoffCapMs, limits.backoffBaseMs * 2 ** (failed.attempts - 1));
-  // On top of Retry-After, not instead of it: the server names one moment to everybody.
+  // Added to Retry-After, not instead of it: the server gives all clients the same moment.
   const delayMs = (failed.retryAfterMs ?? 0) + failed.dice * ceiling;
   return failed.elapsedMs + delayMs > limits.retryWindowMs ? undefined : delayMs;
 }
 
-/** A Retry-After header as ms from `nowMs` (wall time), never negative; undefined when it is neither of the two
- *  forms it may have. [RFC 9110 §10.2.3] */
+/** A Retry-After header as ms from `nowMs` (wall time), never negative; undefined when it has neither of the two
+ *  valid forms. [RFC 9110 §10.2.3] */
 export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
   if (header === null) return undefined;
   if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;

@@ -1,7 +1,7 @@
-// The life of one call to a model server: it ends when the caller aborts, when the server is silent for too long,
-// or when it is closed. Then its signal fires and the socket is gone.
-// One timer serves the whole call. It is on the path of every token, so waiting for bytes only writes a deadline;
-// the timer looks at it when it fires, and goes on for the rest.
+// One call to a model server. It ends when the caller aborts, when the server is silent for too long, or when it is
+// closed; then its signal aborts and the socket closes. One timer serves the whole call. This is on the path of every
+// token, so `expectBytesWithin` only writes a deadline; the timer checks it when it fires, and is set again for the
+// rest.
 import type { Clock, Timer } from '../../../base/clock.ts';
 
 export type Reader = ReadableStreamDefaultReader<Uint8Array>;
@@ -30,7 +30,7 @@ export class UpstreamCall {
     return this.#caller.aborted;
   }
 
-  /** It was ended because no byte came in time. */
+  /** The call ended because no byte came in time. */
   get silent(): boolean {
     return this.#silent;
   }
@@ -40,19 +40,19 @@ export class UpstreamCall {
     if (this.#timerAt > this.#deadline) this.#setTimer(ms);
   }
 
-  /** Of the answer's body, which ends with the call. Node's fetch knows its signal by a weak reference, and after a
-   *  collection an abort does not reach it any more: the model would talk on to nobody, and whoever waits for its next
-   *  word would wait for ever. So the body is told as well. */
+  /** The reader of the answer's body, which ends with the call. Node's fetch holds its signal by a weak reference,
+   *  and after a garbage collection an abort does not reach it any more: the model would generate for nobody, and
+   *  the pending read would never end. So an abort cancels the body too. */
   readerOf(body: ReadableStream<Uint8Array>): Reader {
     const reader = body.getReader();
-    // One that has failed is closed already.
+    // A body that has failed is closed already.
     const close = (): void => void reader.cancel().catch(() => undefined);
     if (this.signal.aborted) close();
     else this.signal.addEventListener('abort', close, { once: true });
     return reader;
   }
 
-  /** Until the next expectation: the time a slow reader takes is not the server's. */
+  /** Suspends the timeout until the next expectation: the time of a slow reader is not the server's. */
   expectNothing(): void {
     this.#deadline = Infinity;
   }

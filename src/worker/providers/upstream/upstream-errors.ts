@@ -1,10 +1,10 @@
-// From what a model server, or the network before it, did wrong to a ProviderError. Messages say what happened in
-// our own words: an upstream's text may quote the prompt or the key, a network error's the URL, and a parser's the
-// answer. So nothing of theirs passes but a status, a system error code and words known here; no cause is attached.
-// These three say nothing to a user of a chat, so they are the error's detail, which only the log shows.
+// Maps a failure of a model server, or of the network before it, to a ProviderError. Messages are in our own words: an
+// upstream's text may quote the prompt or the key, a network error's the URL, and a parser's the answer. Only a status,
+// a system error code and the words listed here are taken over, and no cause is attached. Users cannot use these, so
+// they are the error's `detail`, which only the log has.
 import { ProviderError, type ProviderErrorCode } from '../../provider.ts';
 
-/** Error codes and types that OpenAI-compatible servers use. A list, since an unknown word could be a secret. */
+/** Error codes and types of OpenAI-compatible servers. A fixed list, because an unknown word could be a secret. */
 const KNOWN_WORDS: ReadonlySet<string> = new Set([
   'authentication_error',
   'billing_hard_limit_reached',
@@ -37,14 +37,14 @@ const KNOWN_WORDS: ReadonlySet<string> = new Set([
   'RateLimitError',
 ]);
 
-/** An answer with an error status; `error`: the error object in its body, if it has one. */
+/** The error of a response with an error status. `error`: the error object in its body, if there is one. */
 export function errorOfStatus(status: number, error?: unknown): ProviderError {
   const code = isQuotaSpent(status, error) ? 'upstream-quota-spent' : codeOfStatus(status);
   return described(code, [`HTTP ${status}`, errorWord(error)], OPERATOR_STATUSES.has(status));
 }
 
-/** An error object where the answer should be, or anything else that tells a failure. Its own code counts, when that is
- *  an HTTP status; else the words that it uses. */
+/** The error of an error object in place of the answer, or of any other report of a failure. Its own code decides
+ *  when that is an HTTP status; otherwise its words do. */
 export function errorOfObject(error: unknown): ProviderError {
   const status = statusIn(error);
   return status === undefined
@@ -52,7 +52,7 @@ export function errorOfObject(error: unknown): ProviderError {
     : errorOfStatus(status, error);
 }
 
-/** A key, an address or a name of a model that the server does not take: no prompt of a user changes that. */
+/** The server does not accept the key, the address or the model name: no other prompt of a user changes that. */
 const OPERATOR_STATUSES: ReadonlySet<number> = new Set([401, 403, 404, 405, 407]);
 const OPERATOR_WORDS: ReadonlySet<string> = new Set([
   'authentication_error',
@@ -65,7 +65,7 @@ const OPERATOR_WORDS: ReadonlySet<string> = new Set([
 ]);
 const FOR_THE_OPERATOR = ': whoever runs this service must look at it';
 
-/** @param isForOperator another prompt would fail likewise, until the operator does something */
+/** @param isForOperator another prompt would fail too, until the operator changes something */
 function described(
   code: keyof typeof WHAT_HAPPENED,
   details: readonly (string | undefined)[],
@@ -76,10 +76,10 @@ function described(
   return new ProviderError(code, WHAT_HAPPENED[code] + suffix, detail === '' ? {} : { detail });
 }
 
-/** fetch rejected before there was an answer. */
+/** The error of a fetch that rejected before there was a response. */
 export function errorOfConnecting(error: unknown): ProviderError {
   const code = systemCode(error);
-  // fetch has no code for what it forbids itself: a redirect, a blocked port. Asking again would change nothing.
+  // fetch gives no code for what it forbids itself: a redirect, a blocked port. A retry would not help.
   if (code === undefined)
     return new ProviderError(
       'upstream-refused',
@@ -90,7 +90,7 @@ export function errorOfConnecting(error: unknown): ProviderError {
   return new ProviderError('upstream-unreachable', 'the model server cannot be reached', { detail: code });
 }
 
-/** The body broke while it was read. */
+/** The error of a body that broke while it was read. */
 export function errorOfReading(error: unknown): ProviderError {
   const code = systemCode(error);
   if (code !== undefined && /^(?:HPE_|Z_)/.test(code))
@@ -109,7 +109,7 @@ export function truncated(code?: string): ProviderError {
   });
 }
 
-/** It said that it had ended, and nothing else. */
+/** The answer ended without any content. */
 export function neverBegan(): ProviderError {
   return new ProviderError('upstream-truncated', "the model server's answer ended before it began");
 }
@@ -129,7 +129,7 @@ export function errorIn(json: unknown): unknown {
   return body['error'] ?? body;
 }
 
-/** What kind of error it says it is, if that is a word known here. */
+/** The error's own code or type, if it is a known word. */
 function errorWord(error: unknown): string | undefined {
   if (!isObject(error)) return undefined;
   return [error['code'], error['type']].find(
@@ -152,7 +152,7 @@ function codeOfStatus(status: number): ToldCode {
   return 'upstream-error';
 }
 
-/** For an error without a status of HTTP. The first that fits; the words are compared, and never shown. */
+/** For an error without an HTTP status. The first match decides; the words are compared, and never shown. */
 const CODES_BY_WORD: readonly (readonly [RegExp, ToldCode])[] = [
   [/rate_?limit|too_?many_?requests|throttl|resource_?exhausted/i, 'upstream-rate-limited'],
   [/overload|unavailable|internal|server_?error|time_?out|gateway/i, 'upstream-error'],
@@ -168,7 +168,7 @@ function codeOfWords(error: unknown): ToldCode {
   return CODES_BY_WORD.find(([pattern]) => words.some((word) => pattern.test(word)))?.[1] ?? 'upstream-error';
 }
 
-/** Is what was paid for used up, so that asking again changes nothing? A limit for each minute is another matter. */
+/** Whether the quota is used up, so that a retry fails until somebody pays. A limit per minute does not count. */
 function isQuotaSpent(status: number | undefined, error: unknown): boolean {
   if (status === 402) return true;
   if (status !== undefined && status !== 429 && status !== 403 && status !== 400) return false;
@@ -179,7 +179,7 @@ function isQuotaSpent(status: number | undefined, error: unknown): boolean {
   return QUOTA_SENTENCE.test(start) && !LIMIT_SENTENCE.test(start);
 }
 
-/** What of an error is looked at: the patterns take time that grows faster than the text. */
+/** Code units of an error that are examined: the time of the patterns grows faster than the text. */
 const WORD_CHARS_MAX = 128;
 const MESSAGE_CHARS_MAX = 512;
 
@@ -189,7 +189,7 @@ const QUOTA_SENTENCE =
   /exceeded your (?:current |monthly )?quota|insufficient (?:quota|balance|credits?|funds)|(?:credit|balance)\w* (?:is |are )?(?:too low|exhausted|depleted|used up|insufficient)|quota (?:is |has been )?(?:spent|used up|exhausted)|billing/i;
 const LIMIT_SENTENCE = /per[ _-]?(?:second|minute|hour|day)|rate[ _-]?limit|retry (?:in|after)/i;
 
-/** What an error calls itself. */
+/** The words with which an error classifies itself. */
 function wordsOf(error: unknown): string[] {
   if (typeof error === 'string') return /^[\w.-]{1,64}$/.test(error) ? [error] : [];
   if (!isObject(error)) return [];
@@ -198,7 +198,7 @@ function wordsOf(error: unknown): string[] {
   );
 }
 
-/** A status of HTTP, as a number or as text. */
+/** An HTTP status, as a number or as text. */
 function statusIn(error: unknown): number | undefined {
   if (!isObject(error)) return undefined;
   for (const value of [
@@ -214,7 +214,7 @@ function statusIn(error: unknown): number | undefined {
   return undefined;
 }
 
-/** fetch hides the system's error in `cause`. */
+/** fetch has the system's error in `cause`. */
 function systemCode(error: unknown): string | undefined {
   const cause = error instanceof Error ? error.cause : undefined;
   const code = isObject(cause) ? cause['code'] : undefined;

@@ -1,32 +1,32 @@
-// Every bound of a call to a model server, with its unit and its reason. A model server is not trusted to be
-// quick, brief or well-behaved: without these one broken upstream could hold a run, or a worker's memory, for ever.
+// Every limit of a call to a model server, with its unit and its reason. A model server is not trusted to be quick,
+// brief or correct: without these limits one broken upstream could hold a run, or a worker's memory, without end.
 
-/** ms from sending a request to the first byte of its answer. Long, for a queue and a long prompt stand before the
+/** ms from the request to the first byte of its answer. Long, because a queue and a long prompt come before the
  *  first token; below 300 s, where fetch itself would give up. */
 export const FIRST_BYTE_TIMEOUT_MS = 120_000;
-/** ms of silence inside an answer. Long, for some models think without a word; a keep-alive comment counts as life.
- *  Below 300 s as well. */
+/** ms of silence inside an answer. Long, because some models think without sending; a keep-alive comment ends the
+ *  silence. Also below 300 s. */
 export const IDLE_TIMEOUT_MS = 120_000;
-/** ms after the finish reason in which usage, [DONE] or the end of the body may come. Some servers never send them, and
- *  the answer is whole without. */
+/** ms after the finish reason in which usage, [DONE] or the end of the body may come. Some servers never send them,
+ *  and the answer is complete without them. */
 export const FINISH_TIMEOUT_MS = 3_000;
-/** Requests for one answer, the first included. More would make an outage longer, not shorter. */
+/** Requests for one answer, including the first. More would prolong an outage. */
 export const ATTEMPTS_MAX = 4;
 /** ms, the ceiling of the first back-off; it doubles with each further one. */
 export const BACKOFF_BASE_MS = 500;
-/** ms, the ceiling of every back-off: beyond it waiting longer helps nobody. */
+/** ms, the ceiling of every back-off. */
 export const BACKOFF_CAP_MS = 8_000;
-/** ms from the first request within which a further one may start: a user is waiting. */
+/** ms from the first request within which a retry may start: a user is waiting. */
 export const RETRY_WINDOW_MS = 30_000;
-/** Bytes of one server-sent event. A token takes some 300; a whole tool call in one piece may take far more. */
+/** Bytes of one server-sent event. A token takes about 300; a whole tool call in one event may take far more. */
 export const EVENT_BYTES_MAX = 1024 * 1024;
-/** UTF-8 bytes of text, reasoning and tool arguments of one answer: some two million tokens. They are kept. */
+/** UTF-8 bytes of text, reasoning and tool arguments of one answer: about two million tokens. They stay in memory. */
 export const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
-/** Bytes of one response on the wire. An answer costs some fifty times its text; events that say nothing count here. */
+/** Bytes of one response on the wire. An answer takes about fifty times its text; events without content count here. */
 export const STREAM_BYTES_MAX = 512 * 1024 * 1024;
-/** Bytes of an error's body that are read, to learn its code. */
+/** Bytes of an error's body that are read, to find its code. */
 export const ERROR_BODY_BYTES_MAX = 16 * 1024;
-/** ms after [DONE] for the end of the response itself, and bytes until then. A connection is worth no more. */
+/** ms after [DONE] for the end of the response, and bytes until then. To keep the connection is not worth more. */
 export const DRAIN_TIMEOUT_MS = 1_000;
 export const DRAIN_BYTES_MAX = 16 * 1024;
 
