@@ -3,10 +3,10 @@
 import type { FinishReason } from '../../provider.ts';
 
 /** `failed`: the server reports a failure. `undefined`: the answer continues. */
-export type ToldFinish = FinishReason | 'failed' | undefined;
+export type WireFinish = FinishReason | 'failed' | undefined;
 
 /** Accepts any spelling: `MAX_TOKENS`, `maxTokens`, `max-tokens` and `{type: "max_tokens"}` are the same. */
-export function finishReasonOf(value: unknown): ToldFinish {
+export function finishReasonOf(value: unknown): WireFinish {
   if (value === null || value === undefined || value === '') return undefined;
   const known = FINISH_REASONS.get(value);
   if (known !== undefined) return known;

@@ -144,16 +144,16 @@ const WHAT_HAPPENED = {
   'upstream-error': 'the model server failed',
 } as const satisfies Partial<Record<ProviderErrorCode, string>>;
 
-type ToldCode = keyof typeof WHAT_HAPPENED;
+type FailureCode = keyof typeof WHAT_HAPPENED;
 
-function codeOfStatus(status: number): ToldCode {
+function codeOfStatus(status: number): FailureCode {
   if (status === 429) return 'upstream-rate-limited';
   if (status >= 400 && status < 500 && status !== 408 && status !== 409) return 'upstream-refused';
   return 'upstream-error';
 }
 
 /** For an error without an HTTP status. The first match decides; the words are compared, and never shown. */
-const CODES_BY_WORD: readonly (readonly [RegExp, ToldCode])[] = [
+const CODES_BY_WORD: readonly (readonly [RegExp, FailureCode])[] = [
   [/rate_?limit|too_?many_?requests|throttl|resource_?exhausted/i, 'upstream-rate-limited'],
   [/overload|unavailable|internal|server_?error|time_?out|gateway/i, 'upstream-error'],
   [
@@ -162,7 +162,7 @@ const CODES_BY_WORD: readonly (readonly [RegExp, ToldCode])[] = [
   ],
 ];
 
-function codeOfWords(error: unknown): ToldCode {
+function codeOfWords(error: unknown): FailureCode {
   const words = wordsOf(error);
   if (isQuotaSpent(undefined, error)) return 'upstream-quota-spent';
   return CODES_BY_WORD.find(([pattern]) => words.some((word) => pattern.test(word)))?.[1] ?? 'upstream-error';
