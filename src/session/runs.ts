@@ -7,18 +7,18 @@ import { AnswerBuilder } from './events/answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './subagent-session.ts';
 import type { MessageContent, RunPriority } from './events/chat-event.ts';
 import type { CommandLog, LoadedState } from './commands/command-log.ts';
-import { findRun, newCommandState, type CommandState } from './commands/command-state.ts';
+import { findRun, newCommandState, type CommandState, type RunInfo } from './commands/command-state.ts';
 import {
   bodyHashOf,
   cancelTarget,
   decideCancel,
+  decideEdit,
   decideSend,
+  decideWithdraw,
   findRepeat,
   type Decision,
   type SendCommand,
-} from './commands/decide.ts';
-import type { RunInfo } from './commands/command-state.ts';
-import { decideEdit, decideWithdraw } from './commands/decide-branch.ts';
+} from './commands/decisions.ts';
 import { SessionError } from './errors.ts';
 import { findPrompt, type FoundPrompt } from './history/find-branch-node.ts';
 import { loadOwn, mustOwn, mustOwnAs } from './require-owner.ts';

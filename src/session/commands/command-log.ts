@@ -16,7 +16,7 @@ import {
   type Checkpoint,
   type CommandState,
 } from './command-state.ts';
-import { foldDrafts, type Decision, type Draft } from './decide.ts';
+import { foldDrafts, type Decision, type Draft } from './decisions.ts';
 import { SessionError } from '../errors.ts';
 import { readOwner } from './chat-owner.ts';
 import type { EndedRun } from './run-figures.ts';

@@ -6,7 +6,7 @@ import { answerEvents, type AnswerBuilder } from '../events/answer-builder.ts';
 import { decodeEvent, type RunTerminal } from '../events/chat-event.ts';
 import type { CommandLog, Committed, Transition } from './command-log.ts';
 import { findRun, type RunInfo } from './command-state.ts';
-import { decideEnd, type Draft } from './decide.ts';
+import { decideEnd, type Draft } from './decisions.ts';
 import { SessionError } from '../errors.ts';
 import { encodeMarks } from '../events/finished-answer.ts';
 import type { SessionRef } from '../session-ref.ts';

@@ -6,7 +6,7 @@ import type { Appended } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import type { Clock } from '../../base/clock.ts';
 import { isTerminal } from '../events/chat-event.ts';
-import type { Decision } from '../commands/decide.ts';
+import type { Decision } from '../commands/decisions.ts';
 import { SessionError } from '../errors.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 
