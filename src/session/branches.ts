@@ -6,12 +6,11 @@ import { isoTime, type Clock } from '../base/clock.ts';
 import { SteadyTime } from './commands/steady-time.ts';
 import type { RunPriority } from './events/chat-event.ts';
 import type { CommandLog } from './commands/command-log.ts';
-import { findRun, type BranchTip } from './commands/command-state.ts';
-import { bodyHashOf, decideRegenerate, decideSelect, findRepeat } from './commands/decisions.ts';
-import { SessionError } from './errors.ts';
+import type { BranchTip } from './commands/command-state.ts';
+import { bodyHashOf, decideRegenerate, decideSelect, findRepeat, type TimeOfRun } from './commands/decisions.ts';
 import { findBranch, findPrompt } from './history/find-branch-node.ts';
 import { loadOwn, mustOwnAs } from './require-owner.ts';
-import type { SentPrompt } from './runs.ts';
+import { sentBefore, sentNow, type SentPrompt } from './runs.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { mustFit, UNLIMITED } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
@@ -92,33 +91,24 @@ export class Branches {
       createdAt: isoTime(this.#clock),
       ...(trace === undefined ? {} : { trace }),
     };
-    let repeat: SentPrompt | undefined;
     const place =
       findRepeat(seen.state, { messageId: answerId, bodyHash }) === undefined
         ? await this.#limits.enterRun(principal, ref, command.runId)
         : UNLIMITED;
-    const committed = await this.#log
-      .transact(ref, (loaded) => {
+    const timeOf: TimeOfRun = (run) => this.#time.of(run.times.queued)();
+    const regenerated = await this.#log
+      .transact<SentPrompt>(ref, (loaded) => {
         const { state, epoch } = mustOwnAs(principal, loaded, seen);
         const known = findRepeat(state, { messageId: answerId, bodyHash });
-        repeat =
-          known === undefined
-            ? undefined
-            : { messageId, runId: known.runId, queued: known.queued, position: { epoch, offset: known.offset } };
-        return known === undefined
-          ? mustFit(
-              [place],
-              decideRegenerate(state, command, (run) => this.#time.of(run.times.queued)()),
-            )
-          : { drafts: [] };
+        if (known !== undefined) return { unchanged: sentBefore(epoch, messageId, known) };
+        return {
+          ...mustFit([place], decideRegenerate(state, command, timeOf)),
+          answer: (committed) => sentNow(committed, command),
+        };
       })
       .finally(() => place.leave());
     await place.settled();
-    if (repeat !== undefined) return { ...repeat, answerId };
-    const run = committed === undefined ? undefined : findRun(committed.state, command.runId);
-    if (committed === undefined || run === undefined) throw new SessionError('contended');
-    const position = { epoch: committed.epoch, offset: run.queuedAt };
-    return { messageId, answerId, runId: run.runId, position, queued: committed.state.runs.length - 1 };
+    return { ...regenerated, answerId };
   }
 
   /** Shows the chat up to this run on every device, and lets the next prompt follow it. Any run may be named, also one that
@@ -126,9 +116,10 @@ export class Branches {
   async select(principal: Principal, ref: SessionRef, runId: string): Promise<void> {
     const seen = await loadOwn(this.#log, principal, ref);
     const tip = await findBranch(this.#broker, ref, seen, runId);
-    await this.#log.transact(ref, (loaded) =>
-      decideSelect(mustOwnAs(principal, loaded, seen).state, tip, principal.user),
-    );
+    await this.#log.transact(ref, (loaded) => {
+      const decision = decideSelect(mustOwnAs(principal, loaded, seen).state, tip, principal.user);
+      return decision === undefined ? { unchanged: undefined } : { ...decision, answer: () => undefined };
+    });
   }
 
   /** The shown one last, the others in the order in which they were left. @throws SessionError not-found */

@@ -6,7 +6,7 @@ import { isoTime, type Clock } from '../base/clock.ts';
 import { AnswerBuilder } from './events/answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './subagent-session.ts';
 import type { MessageContent, RunPriority } from './events/chat-event.ts';
-import type { CommandLog, LoadedState } from './commands/command-log.ts';
+import type { CommandLog, Committed, LoadedState } from './commands/command-log.ts';
 import { findRun, newCommandState, type CommandState, type RunInfo } from './commands/command-state.ts';
 import {
   bodyHashOf,
@@ -16,10 +16,10 @@ import {
   decideSend,
   decideWithdraw,
   findRepeat,
+  foldDrafts,
   type Decision,
   type SendCommand,
 } from './commands/decisions.ts';
-import { SessionError } from './errors.ts';
 import { findPrompt, type FoundPrompt } from './history/find-branch-node.ts';
 import { loadOwn, mustOwn, mustOwnAs } from './require-owner.ts';
 import { endRun, readRun } from './commands/run-ending.ts';
@@ -53,6 +53,24 @@ export interface SentPrompt {
   readonly position: Position;
   /** Runs before it now. */
   readonly queued: number;
+}
+
+/** The answer to a prompt, or to a request for another answer, that was stored before. */
+export function sentBefore(
+  epoch: string,
+  messageId: string,
+  { runId, offset, queued }: { readonly runId: string; readonly offset: number; readonly queued: number },
+): SentPrompt {
+  return { messageId, runId, position: { epoch, offset }, queued };
+}
+
+/** The answer to one that these drafts have just stored. */
+export function sentNow(
+  { epoch, first, state }: Committed,
+  { messageId, runId }: Pick<SendCommand, 'messageId' | 'runId'>,
+): SentPrompt {
+  const offset = state.recent.at(-1)?.offset ?? first;
+  return { messageId, runId, position: { epoch, offset }, queued: state.runs.length - 1 };
 }
 
 export class Runs {
@@ -136,28 +154,22 @@ export class Runs {
   ): Promise<SentPrompt> {
     const ttlMs = askDepth(ref.sessionId) > 0 ? ASK_TTL_MS : this.#ttlMs;
     const timeOf = (run: RunInfo): string => this.time.of(run.times.queued)();
-    let repeat: SentPrompt | undefined;
-    const committed = await this.#log.transact(ref, (loaded) => {
-      repeat = undefined;
-      if (loaded === undefined) {
-        const creates = newCommandState(principal.user, command.createdAt, ttlMs);
-        return { creates, ...decideSend(creates, command, timeOf) };
-      }
-      const { state, epoch } =
-        command.replaces === undefined || seen === undefined
-          ? mustOwn(principal, loaded)
-          : mustOwnAs(principal, loaded, seen);
-      const known = findRepeat(state, command);
-      if (known === undefined) return mustFit(places, decideSend(state, command, timeOf));
-      const position = { epoch, offset: known.offset };
-      repeat = { messageId: command.messageId, runId: known.runId, position, queued: known.queued };
-      return { drafts: [] };
-    });
-    if (repeat !== undefined) return repeat;
-    if (committed === undefined) throw new SessionError('contended');
-    const sent = committed.state.recent.at(-1);
-    const position = { epoch: committed.epoch, offset: sent?.offset ?? committed.first };
-    return { messageId: command.messageId, runId: command.runId, position, queued: committed.state.runs.length - 1 };
+    return this.#log.transact<SentPrompt>(
+      ref,
+      (loaded) => {
+        const answer = (committed: Committed): SentPrompt => sentNow(committed, command);
+        if (loaded === undefined)
+          return { ...decideSend(newCommandState(principal.user, command.createdAt, ttlMs), command, timeOf), answer };
+        const { state, epoch } =
+          command.replaces === undefined || seen === undefined
+            ? mustOwn(principal, loaded)
+            : mustOwnAs(principal, loaded, seen);
+        const known = findRepeat(state, command);
+        if (known !== undefined) return { unchanged: sentBefore(epoch, command.messageId, known) };
+        return { ...mustFit(places, decideSend(state, command, timeOf)), answer };
+      },
+      { isNew: seen === undefined },
+    );
   }
 
   /** Changes a prompt whose run has not begun. `admit` throws where its agent may not be told this. @throws SessionError not-found, message-not-found, not-waiting, contended */
@@ -190,30 +202,31 @@ export class Runs {
     runId: string | undefined,
     reason?: string,
   ): Promise<{ runId: string; ended: boolean }> {
-    let target = { runId: '', ended: false };
-    await this.#log.transact(ref, (loaded) => {
+    return this.#log.transact(ref, (loaded) => {
       const { state } = mustOwn(principal, loaded);
       const run = cancelTarget(state, runId);
-      target = { runId: run.runId, ended: run.state === 'queued' };
-      return decideCancel(state, run, principal.user, reason, this.time.of(run.times.queued)());
+      const target = { runId: run.runId, ended: run.state === 'queued' };
+      const decision = decideCancel(state, run, principal.user, reason, this.time.of(run.times.queued)());
+      return decision === undefined ? { unchanged: target } : { ...decision, answer: () => target };
     });
-    return target;
   }
 
   /** Ends a cancelling run in its worker's stead: takes the fence, so that the worker, if it lives, is refused from then
    *  on; reads what the run said up to there; writes the end. False where it had ended already. */
   async endCancelled(ref: SessionRef, runId: string): Promise<boolean> {
-    const taken = await this.#log.transact(ref, (loaded) => {
+    const taken = await this.#log.transact<(Committed & { run: RunInfo }) | undefined>(ref, (loaded) => {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
-      if (run?.state !== 'cancelling') return { drafts: [] };
+      if (loaded === undefined || run?.state !== 'cancelling') return { unchanged: undefined };
       const by = run.cancelledBy ?? '';
+      const createdAt = this.time.of(run.times.queued)();
       return {
-        drafts: [{ event: { type: 'run.cancelling', runId, by, createdAt: this.time.of(run.times.queued)() } }],
+        ...foldDrafts(loaded.state, [{ event: { type: 'run.cancelling', runId, by, createdAt } }]),
         fencing: 'take',
+        answer: (committed) => ({ ...committed, run }),
       };
     });
-    const run = taken === undefined ? undefined : findRun(taken.state, runId);
-    if (taken === undefined || run === undefined) return false;
+    if (taken === undefined) return false;
+    const { run } = taken;
     const answer = new AnswerBuilder();
     await readRun(this.#broker, ref, taken.epoch, run, taken.first, answer);
     const terminal = {
@@ -230,10 +243,9 @@ export class Runs {
   async noteBlocked(ref: SessionRef, runId: string, attempt: number, blockedMs: number): Promise<void> {
     const createdAt = isoTime(this.#clock);
     await this.#log.transact(ref, (loaded) => {
-      const isThere = loaded !== undefined && findRun(loaded.state, runId) !== undefined;
-      return isThere
-        ? { drafts: [{ event: { type: 'run.blocked', runId, attempt, blockedMs: Math.round(blockedMs), createdAt } }] }
-        : { drafts: [] };
+      if (loaded === undefined || findRun(loaded.state, runId) === undefined) return { unchanged: undefined };
+      const event = { type: 'run.blocked', runId, attempt, blockedMs: Math.round(blockedMs), createdAt } as const;
+      return { ...foldDrafts(loaded.state, [{ event }]), answer: () => undefined };
     });
   }
 
@@ -245,7 +257,10 @@ export class Runs {
   ): Promise<void> {
     const seen = await loadOwn(this.#log, principal, ref);
     const prompt = await findPrompt(this.#broker, ref, seen, messageId);
-    await this.#log.transact(ref, (loaded) => decide(mustOwnAs(principal, loaded, seen).state, prompt));
+    await this.#log.transact(ref, (loaded) => ({
+      ...decide(mustOwnAs(principal, loaded, seen).state, prompt),
+      answer: () => undefined,
+    }));
   }
 
   #sendCommand(principal: Principal, prompt: Prompt, replaces: SendCommand['replaces']): SendCommand {

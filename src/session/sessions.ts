@@ -8,6 +8,7 @@ import { pageOfChats, type ListPlace } from './stores/chat-pages.ts';
 import { decodeEvent, type JsonObject } from './events/chat-event.ts';
 import type { CommandLog, LoadedState, Look } from './commands/command-log.ts';
 import { newCommandState, type CommandState } from './commands/command-state.ts';
+import { foldDrafts } from './commands/decisions.ts';
 import { SessionError } from './errors.ts';
 import { findBranch } from './history/find-branch-node.ts';
 import { readHistory, type HistoryPage } from './history/history.ts';
@@ -96,7 +97,7 @@ export class Sessions {
     const existing = await this.#log.load(ref);
     const admitted = existing === undefined ? await this.#limits.enterSession(principal, ref) : UNLIMITED;
     try {
-      const made = await this.#create(principal, ref, session);
+      const made = await this.#create(principal, ref, session, existing === undefined);
       await admitted.settled();
       return made;
     } finally {
@@ -107,23 +108,26 @@ export class Sessions {
   async #create(
     principal: Principal,
     ref: SessionRef,
-    session: NewSession,
+    { title, metadata, ttlMs = this.#ttlMs }: NewSession,
+    isNew: boolean,
   ): Promise<{ created: boolean; position: Position }> {
-    const { title, metadata, ttlMs } = session;
     const createdAt = isoTime(this.#clock);
     const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
-    const committed = await this.#log.transact(ref, (loaded) => {
-      if (loaded !== undefined) {
-        mustOwn(principal, loaded);
-        return { drafts: [] };
-      }
-      const creates = newCommandState(principal.user, createdAt, ttlMs ?? this.#ttlMs);
-      return { creates, drafts: [{ event: { type: 'session.created', ...details, createdAt } }] };
-    });
-    if (committed !== undefined)
-      return { created: true, position: { epoch: committed.epoch, offset: committed.first } };
-    const { epoch, at } = await this.authorize(principal, ref);
-    return { created: false, position: { epoch, offset: at } };
+    return this.#log.transact<{ created: boolean; position: Position }>(
+      ref,
+      (loaded) => {
+        if (loaded !== undefined) {
+          const { epoch, at } = mustOwn(principal, loaded);
+          return { unchanged: { created: false, position: { epoch, offset: at } } };
+        }
+        const begins = newCommandState(principal.user, createdAt, ttlMs);
+        return {
+          ...foldDrafts(begins, [{ event: { type: 'session.created', ...details, createdAt } }]),
+          answer: ({ epoch, first }) => ({ created: true, position: { epoch, offset: first } }),
+        };
+      },
+      { isNew },
+    );
   }
 
   /** What is not given stays: the event says all that holds from then on, because only the last one is read.
@@ -132,12 +136,12 @@ export class Sessions {
     for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt += 1) {
       const seen = await this.authorize(principal, ref);
       const merged = { ...(await this.#readDetails(ref, seen)), ...details };
-      const committed = await this.#log.transact(ref, (loaded) => {
+      const isUpdated = await this.#log.transact<boolean>(ref, (loaded) => {
         const { epoch, state } = mustOwn(principal, loaded);
-        const isSame = epoch === seen.epoch && state.infoAt === seen.state.infoAt;
-        return { drafts: isSame ? [{ event: { type: 'session.updated', ...merged } }] : [] };
+        if (epoch !== seen.epoch || state.infoAt !== seen.state.infoAt) return { unchanged: false };
+        return { ...foldDrafts(state, [{ event: { type: 'session.updated', ...merged } }]), answer: () => true };
       });
-      if (committed !== undefined) return;
+      if (isUpdated) return;
     }
     throw new SessionError('contended');
   }

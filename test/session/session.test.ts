@@ -195,6 +195,37 @@ describe('a node that has not heard of a chat for a while', () => {
 });
 
 describe('the cost of a command', () => {
+  it('is one description of the topic when a first message, or a create, makes the chat', async () => {
+    const clock = new ManualClock();
+    const { broker, counts } = countingBroker(new MemoryBroker({ clock, newEpoch: () => 'e' }));
+    rig = new ChatRig({ broker, clock });
+    await rig.prompt('hello');
+    expect(counts.describes).toBe(1);
+    await rig.sessions.create(rig.alice, { tenant: 'default', sessionId: 's2' }, {});
+    expect(counts.describes).toBe(2);
+  });
+
+  it('is one more description when another node makes the chat at the same time', async () => {
+    const clock = new ManualClock();
+    const { broker, counts } = countingBroker(new MemoryBroker({ clock, newEpoch: () => 'e' }));
+    rig = new ChatRig({ broker, clock });
+    const sent = await Promise.all([
+      rig.prompt('hello', { messageId: 'm1' }),
+      rig.otherNode().runs.send(rig.alice, rig.ref, {
+        messageId: 'm1',
+        content: 'hello',
+        agent: 'default',
+        model: '',
+        priority: 'normal',
+        onBusy: 'queue',
+      }),
+    ]);
+    expect(sent[0]).toEqual(sent[1]);
+    expect((await rig.log.load(rig.ref))?.state.messages).toBe(1);
+    // Each node looks once; the loser looks again, and once more to see that what it repeats is current. Then the load.
+    expect(counts.describes).toBe(5);
+  });
+
   it(
     'on the 200th prompt of a chat is that of the second, on a node that never saw the chat',
     async () => {
@@ -219,6 +250,7 @@ describe('the cost of a command', () => {
         });
         const spent = {
           appends: counts.appends - before.appends,
+          describes: counts.describes - before.describes,
           reads: counts.reads - before.reads,
           items: counts.items - before.items,
           chars: 0,

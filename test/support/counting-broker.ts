@@ -3,13 +3,14 @@ import type { BrokerEngine, LogItem, ReadResult } from '../../src/broker/broker.
 
 export interface BrokerCounts {
   appends: number;
+  describes: number;
   reads: number;
   items: number;
   chars: number;
 }
 
 export function countingBroker(inner: BrokerEngine): { broker: BrokerEngine; counts: BrokerCounts } {
-  const counts: BrokerCounts = { appends: 0, reads: 0, items: 0, chars: 0 };
+  const counts: BrokerCounts = { appends: 0, describes: 0, reads: 0, items: 0, chars: 0 };
   const count = (result: ReadResult): ReadResult => {
     counts.reads += 1;
     if (result.kind !== 'batch') return result;
@@ -27,7 +28,10 @@ export function countingBroker(inner: BrokerEngine): { broker: BrokerEngine; cou
     },
     read: async (...args) => count(await inner.read(...args)),
     tail: (...args) => inner.tail(...args),
-    describe: (...args) => inner.describe(...args),
+    describe: (...args) => {
+      counts.describes += 1;
+      return inner.describe(...args);
+    },
     remove: (topic) => inner.remove(topic),
     list: (...args) => inner.list(...args),
     consume: (...args) => inner.consume(...args),

@@ -5,6 +5,7 @@ import { AnswerBuilder } from '../../src/session/events/answer-builder.ts';
 import { encodeEvent, type ChatEvent, type PartKind } from '../../src/session/events/chat-event.ts';
 import type { CommandLog } from '../../src/session/commands/command-log.ts';
 import { findRun, type RunInfo } from '../../src/session/commands/command-state.ts';
+import { foldDrafts } from '../../src/session/commands/decisions.ts';
 import { endRun } from '../../src/session/commands/run-ending.ts';
 import type { SessionRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
@@ -38,9 +39,9 @@ export class FakeRun {
   /** Starts the run; or, given what was said before, starts it anew from there. */
   static async take(node: Node, sessionId: string, runId: string, tenant = 'default'): Promise<FakeRun> {
     const ref = { tenant, sessionId };
-    const taken = await node.commandLog.transact(ref, (loaded) => {
+    return node.commandLog.transact<FakeRun>(ref, (loaded) => {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
-      if (run === undefined) throw new Error('no such run');
+      if (loaded === undefined || run === undefined) throw new Error('no such run');
       const event: ChatEvent = {
         type: 'run.started',
         runId,
@@ -49,11 +50,16 @@ export class FakeRun {
         model: run.model,
         createdAt: NOW,
       };
-      return { drafts: [{ event }], fencing: 'take' };
+      return {
+        ...foldDrafts(loaded.state, [{ event }]),
+        fencing: 'take',
+        answer: ({ epoch, first, state }) => {
+          const started = findRun(state, runId);
+          if (started === undefined) throw new Error('the run was not started');
+          return new FakeRun(node, ref, started, epoch, first, new AnswerBuilder());
+        },
+      };
     });
-    const run = taken === undefined ? undefined : findRun(taken.state, runId);
-    if (taken === undefined || run === undefined) throw new Error('the run was not started');
-    return new FakeRun(node, ref, run, taken.epoch, taken.first, new AnswerBuilder());
   }
 
   /** A delta, and an append, per text. */
@@ -81,10 +87,14 @@ export class FakeRun {
   async dropFrom(at: number): Promise<void> {
     const { runId } = this.run;
     const event: ChatEvent = { type: 'run.restarted', runId, attempt: this.run.attempt, part: 0, at, createdAt: NOW };
-    await this.#node.commandLog.transact(this.#ref, () => ({
-      drafts: [{ event }],
-      fencing: { fence: this.#fence, seq: (this.#seq += 1) },
-    }));
+    await this.#node.commandLog.transact(this.#ref, (loaded) => {
+      if (loaded === undefined) throw new Error('no such chat');
+      return {
+        ...foldDrafts(loaded.state, [{ event }]),
+        fencing: { fence: this.#fence, seq: (this.#seq += 1) },
+        answer: () => undefined,
+      };
+    });
     this.#answer.restart({ part: 0, at });
   }
 

@@ -1,6 +1,7 @@
 // A run's whole life through the session layer and a played model: what a user would see of it.
 import { afterEach, describe, expect, it } from 'vitest';
 import { IDLE_ATTEMPTS_MAX } from '../../src/session/commands/attempts.ts';
+import { foldDrafts } from '../../src/session/commands/decisions.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
 import { ChatRig, joinAnswer, type RigOptions } from '../support/chat-rig.ts';
 import { eventually } from '../support/collector.ts';
@@ -358,16 +359,16 @@ describe('a worker that is gone', () => {
     await eventually(async () => joinAnswer(await rig.seen(), runId) === 'old ');
     // Another node takes the run over in the log, as it would after the lease ran out.
     const other = rig.otherNode();
-    const taken = await other.log.transact(rig.ref, () => ({
-      drafts: [
-        { event: { type: 'run.restarted', runId, attempt: 2, part: 0, at: 4, createdAt: '2026-01-01T00:00:00.000Z' } },
-      ],
-      fencing: 'take',
-    }));
+    const createdAt = '2026-01-01T00:00:00.000Z';
+    const event = { type: 'run.restarted', runId, attempt: 2, part: 0, at: 4, createdAt } as const;
+    const fence = await other.log.transact<number>(rig.ref, (loaded) => {
+      if (loaded === undefined) throw new Error('no such chat');
+      return { ...foldDrafts(loaded.state, [{ event }]), fencing: 'take', answer: ({ first }) => first };
+    });
     asleep.say('zombie ').finish();
     await eventually(() => asleep.isAborted);
     expect(joinAnswer(await rig.seen(), runId)).toBe('old ');
-    expect(taken?.first).toBeGreaterThan(0);
+    expect(fence).toBeGreaterThan(0);
     await sleeper.close();
   });
 });

@@ -16,7 +16,7 @@ import {
   type Checkpoint,
   type CommandState,
 } from './command-state.ts';
-import { foldDrafts, type Decision, type Draft } from './decisions.ts';
+import type { Decision, Draft } from './decisions.ts';
 import { SessionError } from '../errors.ts';
 import { readOwner } from './chat-owner.ts';
 import type { EndedRun } from './run-figures.ts';
@@ -55,12 +55,22 @@ export interface Look {
 /** How a worker's append is fenced; sessions append without. */
 export type Fencing = { readonly fence: number; readonly seq: number } | 'take';
 
-export interface Transition extends Decision {
-  /** For a session that does not exist yet: what it begins with. */
-  readonly creates?: CommandState;
+/** What a command appends, and its answer once that is durable. */
+export interface Change<T> extends Decision {
   readonly fencing?: Fencing;
   readonly supersedes?: TopicWrite['supersedes'];
+  readonly answer: (committed: Committed) => T;
 }
+
+/** The answer of a command that appends nothing. */
+export interface NoChange<T> {
+  readonly unchanged: T;
+}
+
+export type Transition<T> = Change<T> | NoChange<T>;
+
+/** A command: `loaded` is undefined where there is no such session. It may run several times, and may throw a refusal. */
+export type Decide<T> = (loaded: LoadedState | undefined) => Transition<T>;
 
 export interface Committed {
   readonly epoch: string;
@@ -113,21 +123,18 @@ export class CommandLog {
   }
 
   /**
-   * Decides and appends, again after each conflict. `decide` may throw a SessionError, and may give no drafts: then
-   * nothing is written and the answer is undefined.
-   * @throws SessionError contended; BrokerError
+   * Decides and appends, again after each conflict. Returns the answer of the decision that held.
+   * `isNew`: the caller has just loaded the session and found none, so the first attempt does not read that again.
+   * @throws SessionError contended, and what `decide` throws; BrokerError
    */
-  async transact(
-    ref: SessionRef,
-    decide: (loaded: LoadedState | undefined) => Transition,
-  ): Promise<Committed | undefined> {
+  async transact<T>(ref: SessionRef, decide: Decide<T>, { isNew = false } = {}): Promise<T> {
     const topic = chatTopic(ref);
     return this.#inTurn(topic, async (isFirst) => {
       for (let attempt = 1; attempt <= COMMAND_ATTEMPTS_MAX; attempt += 1) {
-        const loaded = await this.#loadForAttempt(topic, attempt, isFirst);
-        const transition = await this.#decide(topic, loaded, decide);
-        const committed = transition === 'conflict' ? transition : await this.#attempt(ref, topic, loaded, transition);
-        if (committed !== 'conflict') return committed;
+        const isCached = attempt === 1 && isFirst && (isNew || this.#cache.has(topic));
+        const loaded = isCached ? this.#cache.get(topic) : await this.#reload(topic);
+        const held = await this.#attempt(ref, loaded, decide);
+        if (held !== 'conflict') return held.answer;
         this.#cache.delete(topic);
       }
       throw new SessionError('contended');
@@ -136,49 +143,48 @@ export class CommandLog {
 
   /** A lone command starts from the cache; if that is behind, the append conflicts and the next attempt reads. A node
    *  with a row of commands would win every race so, one append to the others' read and append: it reads as well. */
-  async #loadForAttempt(topic: LiteTopicName, attempt: number, isFirst: boolean): Promise<LoadedState | undefined> {
-    const cached = this.#cache.get(topic);
-    if (attempt === 1 && isFirst && cached !== undefined) return cached;
+  async #reload(topic: LiteTopicName): Promise<LoadedState | undefined> {
     for (let turns = Math.floor(this.#random() * STAND_BACK_MAX); turns > 0; turns -= 1) await setImmediate();
     return (await this.#look(topic))?.loaded;
   }
 
-  /** A refusal rests on the state as well, and the cache may be behind: a run that another node has queued is none here. */
-  async #decide(
-    topic: LiteTopicName,
+  /** A refusal, and a decision to do nothing, rest on the state as well, and the cache may be behind: a run that another
+   *  node has queued is none here. */
+  async #attempt<T>(
+    ref: SessionRef,
     loaded: LoadedState | undefined,
-    decide: (loaded: LoadedState | undefined) => Transition,
-  ): Promise<Transition | 'conflict'> {
+    decide: Decide<T>,
+  ): Promise<{ readonly answer: T } | 'conflict'> {
+    let transition: Transition<T>;
     try {
-      return decide(loaded);
+      transition = decide(loaded);
     } catch (error) {
-      if (await this.#isCurrent(topic, loaded)) throw error;
+      if (await this.#isCurrent(chatTopic(ref), loaded)) throw error;
       return 'conflict';
     }
+    if ('unchanged' in transition)
+      return (await this.#isCurrent(chatTopic(ref), loaded)) ? { answer: transition.unchanged } : 'conflict';
+    const committed = await this.#commit(ref, loaded, transition);
+    return committed === undefined ? 'conflict' : { answer: transition.answer(committed) };
   }
 
-  async #attempt(
+  /** Undefined where the condition failed. */
+  async #commit(
     ref: SessionRef,
-    topic: LiteTopicName,
     loaded: LoadedState | undefined,
-    transition: Transition,
-  ): Promise<Committed | undefined | 'conflict'> {
-    if (transition.drafts.length === 0) {
-      // A decision to do nothing rests on the state too, and the cache may be behind.
-      return (await this.#isCurrent(topic, loaded)) ? undefined : 'conflict';
-    }
-    const before = loaded?.state ?? transition.creates;
-    if (before === undefined) throw new SessionError('not-found');
-    const state = foldDrafts(before, transition.drafts);
-    const recentAt = loaded !== undefined && state.recent === before.recent ? loaded.recentAt : undefined;
-    const write = chatWrite(topic, loaded, transition, state, recentAt);
-    const appended = await this.#append([write, ...requestWrites(ref, transition, state)]);
-    if (appended === undefined) return 'conflict';
-    const at = appended.first + transition.drafts.length - 1;
-    const resolved = resolveOffsets(state, at);
-    this.#remember(topic, { epoch: appended.epoch, state: resolved, at, recentAt: recentAt ?? at });
-    this.#tellEnds(ref, before, transition.drafts);
-    return { epoch: appended.epoch, first: appended.first, state: resolved };
+    change: Change<unknown>,
+  ): Promise<Committed | undefined> {
+    const topic = chatTopic(ref);
+    const { drafts, after } = change;
+    const recentAt = after.recent === loaded?.state.recent ? loaded.recentAt : undefined;
+    const write = chatWrite(topic, loaded, change, recentAt);
+    const appended = await this.#append([write, ...requestWrites(ref, loaded?.state, after)]);
+    if (appended === undefined) return undefined;
+    const at = appended.first + drafts.length - 1;
+    const state = resolveOffsets(after, at);
+    this.#remember(topic, { epoch: appended.epoch, state, at, recentAt: recentAt ?? at });
+    if (loaded !== undefined) this.#tellEnds(ref, loaded.state, drafts);
+    return { epoch: appended.epoch, first: appended.first, state };
   }
 
   #tellEnds(ref: SessionRef, before: CommandState, drafts: readonly Draft[]): void {
@@ -273,21 +279,19 @@ export class CommandLog {
 function chatWrite(
   topic: LiteTopicName,
   loaded: LoadedState | undefined,
-  transition: Transition,
-  state: CommandState,
+  { drafts, after, fencing, supersedes }: Change<unknown>,
   recentAt: number | undefined,
 ): TopicWrite {
-  const { fencing, supersedes } = transition;
   return {
     topic,
-    records: encodeDrafts(transition.drafts, encodeCheckpoint(state, recentAt)),
+    records: encodeDrafts(drafts, encodeCheckpoint(after, recentAt)),
     ...(loaded === undefined
       ? { expect: { absent: true } }
       : { expect: { epoch: loaded.epoch }, ifUnchanged: { epoch: loaded.epoch, offset: loaded.at } }),
     ...(fencing === undefined ? {} : fencing === 'take' ? { takeFence: true } : { fence: fencing }),
     ...(supersedes === undefined || supersedes.length === 0 ? {} : { supersedes }),
-    ttlMs: topicTtl(state),
-    ...(isRelief(transition.drafts) ? { mayUseReserve: true } : {}),
+    ttlMs: topicTtl(after),
+    ...(isRelief(drafts) ? { mayUseReserve: true } : {}),
   };
 }
 
@@ -312,17 +316,18 @@ function encodeDrafts(drafts: readonly Draft[], checkpoint: JsonObject): NewReco
   });
 }
 
-/** The request topic lives as long as the chat, and the broker keeps it while it holds an unserved request. */
-function requestWrites(ref: SessionRef, transition: Transition, state: CommandState): TopicWrite[] {
-  const head = transition.request;
-  if (head === undefined) return [];
+/** Only the run at the head has a request: it is written when a run becomes the head, whatever put it there. The request
+ *  topic lives as long as the chat, and the broker keeps it while it holds an unserved request. */
+function requestWrites(ref: SessionRef, before: CommandState | undefined, after: CommandState): TopicWrite[] {
+  const [head] = after.runs;
+  if (head === undefined || head.runId === before?.runs[0]?.runId) return [];
   return [
     {
       topic: requestTopic(head.agent, ref),
       records: [{ major: true, data: encodeRunRequest({ ...ref, runId: head.runId }) }],
       expect: { create: true },
       priority: head.priority,
-      ttlMs: topicTtl(state),
+      ttlMs: topicTtl(after),
     },
   ];
 }

@@ -23,10 +23,11 @@ export interface Draft {
   readonly hidden?: JsonObject;
 }
 
-/** Events to append together, the last of them major, and the run whose request has come to the head. */
+/** Events to append together, the last of them major, and the state after them. */
 export interface Decision {
   readonly drafts: readonly Draft[];
-  readonly request?: RunInfo;
+  /** Offsets in it count back from the last draft. */
+  readonly after: CommandState;
 }
 
 export interface SendCommand {
@@ -86,7 +87,7 @@ export function decideSend(state: CommandState, command: SendCommand, timeOf: Ti
       context: { answerId, ...(trace === undefined ? {} : { trace }) },
     },
   ];
-  return withHeadRequest(state, drafts);
+  return foldDrafts(state, drafts);
 }
 
 /** What must happen to the runs there are before another is queued. @throws SessionError busy, queue-full */
@@ -120,22 +121,23 @@ export function cancelTarget(state: CommandState, runId: string | undefined): Ru
   return run;
 }
 
-/** A queued run ends at once; a running one is asked to, because only its fence may end it. Asking again is no event. */
+/** A queued run ends at once; a running one is asked to, because only its fence may end it. Asking again is no event:
+ *  undefined. */
 export function decideCancel(
   state: CommandState,
   run: RunInfo,
   by: string,
   reason: string | undefined,
   now: string,
-): Decision {
+): Decision | undefined {
   const why = reason === undefined ? { by } : { by, reason };
   switch (run.state) {
     case 'queued':
-      return decideEnd(state, [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: now } }]);
+      return foldDrafts(state, [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: now } }]);
     case 'running':
-      return { drafts: [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: now } }] };
+      return foldDrafts(state, [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: now } }]);
     case 'cancelling':
-      return { drafts: [] };
+      return undefined;
     default:
       return run.state satisfies never;
   }
@@ -158,7 +160,7 @@ export function decideRegenerate(state: CommandState, command: RegenerateCommand
   const { messageId, runId, agent, model, priority, bodyHash, answerId, promptAt, onBusy, createdAt, trace } = command;
   if (onBusy !== 'interrupt' && state.runs.some((run) => run.messageId === messageId)) throw new SessionError('busy');
   const event = { type: 'run.queued', runId, messageId, agent, model, priority, createdAt, regenerates: true } as const;
-  return withHeadRequest(state, [
+  return foldDrafts(state, [
     ...makeRoom(state, command, timeOf),
     {
       event,
@@ -178,22 +180,22 @@ export interface EditCommand {
 /** It keeps its place in the queue. @throws SessionError not-waiting */
 export function decideEdit(state: CommandState, command: EditCommand): Decision {
   waitingRun(state, command.messageId);
-  return { drafts: [{ event: { type: 'message.edited', ...command } }] };
+  return foldDrafts(state, [{ event: { type: 'message.edited', ...command } }]);
 }
 
 /** @throws SessionError not-waiting */
 export function decideWithdraw(state: CommandState, messageId: string, by: string, endedAt: string): Decision {
   const { runId } = waitingRun(state, messageId);
-  return decideEnd(state, [{ event: { type: 'run.cancelled', runId, by, reason: 'withdrawn', endedAt } }]);
+  return foldDrafts(state, [{ event: { type: 'run.cancelled', runId, by, reason: 'withdrawn', endedAt } }]);
 }
 
-/** Selecting what is shown is no event. */
-export function decideSelect(state: CommandState, tip: BranchTip, by: string): Decision {
-  if (state.tip?.runId === tip.runId) return { drafts: [] };
+/** Selecting what is shown is no event: undefined. */
+export function decideSelect(state: CommandState, tip: BranchTip, by: string): Decision | undefined {
+  if (state.tip?.runId === tip.runId) return undefined;
   const isEnd = state.branches?.some(({ runId }) => runId === tip.runId) === true;
   const { runId, at } = tip;
   const context = { tip: isEnd ? { runId, at } : ({ runId, at, isInner: true } as const) };
-  return { drafts: [{ event: { type: 'branch.selected', runId, by }, context }] };
+  return foldDrafts(state, [{ event: { type: 'branch.selected', runId, by }, context }]);
 }
 
 /** The run of a prompt that nobody has begun to answer, ever. */
@@ -203,22 +205,11 @@ function waitingRun(state: CommandState, messageId: string): RunInfo {
   return run;
 }
 
-/** Drafts whose last is the terminal of a run, with the next run's request if it was the head. */
-export function decideEnd(state: CommandState, drafts: readonly Draft[]): Decision {
-  return withHeadRequest(state, drafts);
-}
-
-/** Only the run at the head has a request: it is written when a run becomes the head, whatever put it there. */
-export function withHeadRequest(state: CommandState, drafts: readonly Draft[]): Decision {
-  const after = foldDrafts(state, drafts);
-  const head = after.runs[0];
-  return head === undefined || head.runId === state.runs[0]?.runId ? { drafts } : { drafts, request: head };
-}
-
-/** The state after the drafts, with offsets that count from the last of them. */
-export function foldDrafts(state: CommandState, drafts: readonly Draft[]): CommandState {
-  return drafts.reduce(
+/** The decision to append these drafts. */
+export function foldDrafts(state: CommandState, drafts: readonly Draft[]): Decision {
+  const after = drafts.reduce(
     (folded, draft, i) => foldCommandState(folded, draft.event, { ...draft.context, offset: i - drafts.length }),
     state,
   );
+  return { drafts, after };
 }

@@ -4,9 +4,9 @@ import type { Broker } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import { answerEvents, type AnswerBuilder } from '../events/answer-builder.ts';
 import { decodeEvent, type RunTerminal } from '../events/chat-event.ts';
-import type { CommandLog, Committed, Transition } from './command-log.ts';
+import type { CommandLog, Committed } from './command-log.ts';
 import { findRun, type RunInfo } from './command-state.ts';
-import { decideEnd, type Draft } from './decisions.ts';
+import { foldDrafts, type Draft } from './decisions.ts';
 import { SessionError } from '../errors.ts';
 import { encodeMarks } from '../events/finished-answer.ts';
 import type { SessionRef } from '../session-ref.ts';
@@ -35,10 +35,11 @@ export async function endRun(
 ): Promise<Committed | undefined> {
   const drafts = endingDrafts(run, terminal, answer);
   const supersedes = answer.supersedes();
-  return log.transact(ref, (loaded): Transition => {
+  return log.transact<Committed | undefined>(ref, (loaded) => {
     if (loaded === undefined) throw new SessionError('not-found');
-    if (findRun(loaded.state, run.runId) === undefined) return { drafts: [] };
-    return { ...decideEnd(loaded.state, drafts), supersedes, fencing: { fence: holder.fence, seq: holder.seq } };
+    if (findRun(loaded.state, run.runId) === undefined) return { unchanged: undefined };
+    const fencing = { fence: holder.fence, seq: holder.seq };
+    return { ...foldDrafts(loaded.state, drafts), supersedes, fencing, answer: (committed) => committed };
   });
 }
 

@@ -7,6 +7,7 @@ import { countStart, judgeAttempts, pauseBeforeStart } from '../../session/comma
 import type { ChatEvent } from '../../session/events/chat-event.ts';
 import type { CommandLog } from '../../session/commands/command-log.ts';
 import { findRun, type RunInfo } from '../../session/commands/command-state.ts';
+import { foldDrafts } from '../../session/commands/decisions.ts';
 import { readRun } from '../../session/commands/run-ending.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
 import type { SteadyTime } from '../../session/commands/steady-time.ts';
@@ -66,21 +67,20 @@ export async function takeFence(
   if (signal.aborted) return 'released';
   const now = time.of(known.times.queued);
   const createdAt = now();
-  let refused: 'gone' | 'cancelling' | undefined;
-  const taken = await log.transact(ref, (loaded) => {
+  return log.transact<FencedRun | 'gone' | 'cancelling'>(ref, (loaded) => {
     const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
-    refused = run === undefined ? 'gone' : run.state === 'cancelling' ? 'cancelling' : undefined;
-    if (run === undefined || refused !== undefined) return { drafts: [] };
+    if (loaded === undefined || run === undefined) return { unchanged: 'gone' };
+    if (run.state === 'cancelling') return { unchanged: 'cancelling' };
+    const event = startEvent(run, agent, unwatchedLimit(agent, ref), retained, createdAt);
     return {
-      drafts: [
-        { event: startEvent(run, agent, unwatchedLimit(agent, ref), retained, createdAt), context: { wasIdle } },
-      ],
+      ...foldDrafts(loaded.state, [{ event, context: { wasIdle } }]),
       fencing: 'take',
+      answer: ({ epoch, first, state }) => {
+        const started = findRun(state, runId);
+        return started === undefined ? 'gone' : { ref, run: started, epoch, fence: first, retained, now };
+      },
     };
   });
-  const run = taken === undefined ? undefined : findRun(taken.state, runId);
-  if (taken === undefined || run === undefined) return refused ?? 'gone';
-  return { ref, run, epoch: taken.epoch, fence: taken.first, retained, now };
 }
 
 function startEvent(
