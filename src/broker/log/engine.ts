@@ -22,7 +22,7 @@ import { BrokerError } from '../errors.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
 import { parseTopicPattern, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
-import { TailRing } from '../tail/wake-list.ts';
+import { WakeList } from '../tail/wake-list.ts';
 import { CheckpointSchedule, type CheckpointWork } from './checkpoint/checkpoint-schedule.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
 import { describeDurability, type ProcessRun } from './checkpoint/process-run.ts';
@@ -71,7 +71,7 @@ const ROOM_CHECK_MS = 1_000;
 
 export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, ExpiryRules, CheckpointWork, TimeEvents {
   readonly #storage: LogStorage;
-  readonly #wakes = new TailRing();
+  readonly #wakes = new WakeList();
   readonly #commit: GroupCommit;
   readonly #expiry: Expiry;
   readonly #appender: Appender;

@@ -6,7 +6,7 @@ import type { TailReader } from './tail-reader.ts';
 /** Readers served in one turn of the event loop, so that a topic with thousands of viewers does not stop it. */
 const READERS_PER_TURN = 1024;
 
-export class TailRing {
+export class WakeList {
   #ready: TailReader[] = [];
   #draining = false;
 

@@ -5,7 +5,7 @@ import { newTopicState } from '../../../src/broker/append-rules.ts';
 import { CHUNK_RECORDS, RecordChunk } from '../../../src/broker/log/topics/record-chunk.ts';
 import { Topic, type TopicVersion } from '../../../src/broker/log/topics/topic.ts';
 import { TailReader } from '../../../src/broker/tail/tail-reader.ts';
-import { TailRing } from '../../../src/broker/tail/wake-list.ts';
+import { WakeList } from '../../../src/broker/tail/wake-list.ts';
 import { StopController } from '../../../src/base/stop-signal.ts';
 import { CHAT, minor } from '../contract/subject.ts';
 
@@ -51,7 +51,7 @@ function topicInMemory(): {
   return { topic, live, append };
 }
 
-class MarkedReaders extends TailRing {
+class MarkedReaders extends WakeList {
   readonly readers: TailReader[] = [];
 
   override markReader(reader: TailReader): void {

@@ -6,7 +6,7 @@ import type { AppendSubject, TopicState } from '../../append-rules.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
 import type { TailReader } from '../../tail/tail-reader.ts';
-import type { TailRing } from '../../tail/wake-list.ts';
+import type { WakeList } from '../../tail/wake-list.ts';
 import type { FrameWrite, FrameLocation } from '../format/frame-codec.ts';
 import { CHUNK_RECORDS, RecordChunk, type ChunkImage } from './record-chunk.ts';
 
@@ -119,14 +119,14 @@ export class Topic implements AppendSubject {
   }
 
   /** Marks every reader that has something new to read. A minor record does not wake the readers of majors only. */
-  markReaders(major: boolean, wakes: TailRing): void {
+  markReaders(major: boolean, wakes: WakeList): void {
     for (let one = this.#readers; one !== undefined; one = one.beside) wakes.markReader(one);
     if (!major) return;
     for (let one = this.#majorReaders; one !== undefined; one = one.beside) wakes.markReader(one);
   }
 
   /** Every reader gets the topic's end as its last result. */
-  endReaders(tombstone: Tombstone, wakes: TailRing): void {
+  endReaders(tombstone: Tombstone, wakes: WakeList): void {
     const reset = this.endReset(tombstone);
     for (let one = this.#readers; one !== undefined; one = one.beside) one.end(reset);
     for (let one = this.#majorReaders; one !== undefined; one = one.beside) one.end(reset);

@@ -6,7 +6,7 @@ import type { ReadResult, TopicInfo } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
 import type { TailReader, TailSource } from '../../tail/tail-reader.ts';
-import type { TailRing } from '../../tail/wake-list.ts';
+import type { WakeList } from '../../tail/wake-list.ts';
 import { decodeMessage, type FeedMessage } from './watch-message.ts';
 import { HotRecords } from './hot-records.ts';
 import type { RedisRead } from '../commands/read.ts';
@@ -14,7 +14,7 @@ import type { ChannelListener } from '../connection/redis-commands.ts';
 
 export interface FeedSurroundings {
   readonly clock: Clock;
-  readonly ring: TailRing;
+  readonly ring: WakeList;
   /** From the log. Tries until it succeeds or the feed is closed. */
   read(topic: LiteTopicName, position: Position, majorOnly: boolean): Promise<RedisRead>;
   /** Compare the feed with its topic soon. */

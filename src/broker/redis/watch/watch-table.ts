@@ -7,7 +7,7 @@ import { isBrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
 import type { TailSource } from '../../tail/tail-reader.ts';
-import { TailRing } from '../../tail/wake-list.ts';
+import { WakeList } from '../../tail/wake-list.ts';
 import { about, jittered } from '../connection/jitter.ts';
 import type { RedisRead } from '../commands/read.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
@@ -36,7 +36,7 @@ interface Followed {
 export class FeedTable {
   readonly #options: FeedTableOptions;
   readonly #clock: Clock;
-  readonly #ring = new TailRing();
+  readonly #ring = new WakeList();
   readonly #followed = new Map<LiteTopicName, Followed>();
   readonly #closing = new AbortController();
   #doubted = new Set<TopicFeed>();
