@@ -91,7 +91,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   session: ['base', 'broker', 'session/**'],
 
-  stream: ['base', 'broker', 'broker/tail', 'session/events'],
+  stream: ['base', 'broker', 'session/events'],
 
   'gateway/gateway-error.ts': ['session/agent-limits.ts'],
   'gateway/error-map.ts': ['broker', 'session/errors.ts', 'gateway/gateway-error.ts'],

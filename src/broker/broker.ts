@@ -141,6 +141,23 @@ export interface TailOptions {
   readonly majorOnly?: boolean;
 }
 
+/** Receives the results of a tail in order, each in the turn of the event loop in which it becomes visible. */
+export interface TailListener {
+  /** Must not throw: an error ends the tail and is passed to `onError`. */
+  onResult(result: ReadResult): void;
+  /** Nothing follows: the tail was stopped, or the last result was no batch. Called at most once. */
+  onEnd(): void;
+  /** The tail failed (BrokerError closed, corrupt, unavailable, failed) and has ended. Called instead of `onEnd`. */
+  onError(error: unknown): void;
+}
+
+/** One reader of one topic. A caller either iterates over it or follows it, once. */
+export interface Tail extends AsyncIterable<ReadResult> {
+  /** Calls the listener until the tail ends. Without iteration no promise is made for a result, so that one node can
+   *  follow thousands of topics. */
+  follow(listener: TailListener): void;
+}
+
 export interface TopicInfo {
   readonly topic: LiteTopicName;
   readonly epoch: string;
@@ -193,7 +210,7 @@ export interface Broker {
    * `reset` (or `missing`) it ends. Ends quietly when the signal aborts. A reader that does not ask is not
    * buffered for: it is given what it missed, from the log, when it asks again.
    */
-  tail(topic: LiteTopicName, from: Position, options: TailOptions): AsyncIterable<ReadResult>;
+  tail(topic: LiteTopicName, from: Position, options: TailOptions): Tail;
 
   /** One answer per name, undefined where there is no such topic. With `isDurable` it rests on nothing that is less safe
    *  than an acknowledged append: without, an engine that waits for replicas may tell of one that nobody was acknowledged

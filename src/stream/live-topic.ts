@@ -1,9 +1,8 @@
 // The live end of one topic on this node: it hands each batch of its tail to whoever listens, synchronously, encoded once
 // per wire, and says how far it has got, which is what a subscription needs to know to go from catching up to live
 // without a seam.
-import type { LogBatch, LogItem, ReadResult, Reset, TopicInfo } from '../broker/broker.ts';
+import type { LogBatch, LogItem, ReadResult, Reset, TopicInfo, TailListener } from '../broker/broker.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
-import type { TailListener } from '../broker/tail/tail-reader.ts';
 import { StopController } from '../base/stop-signal.ts';
 import type { Frame } from './event-sink.ts';
 import type { WireEncoder } from './wire-encoder.ts';

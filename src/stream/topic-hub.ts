@@ -2,7 +2,6 @@
 import type { Broker, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
-import { followTail } from '../broker/tail/follow-tail.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { Feed, type FeedBatch, type FeedKeeper, type FeedListener } from './live-topic.ts';
 import type { WireEvent } from './wire-event.ts';
@@ -99,7 +98,7 @@ export class TopicHub {
     const { clock } = this.#options;
     const feed = new Feed(topic, info, isFresh(info, clock.now()) ? clock.mono() + renewIn(info) : 0, this.#keeper);
     this.#feeds.set(topic, feed);
-    followTail(this.#options.broker.tail(topic, { epoch: feed.epoch, offset: feed.next }, { signal: feed.over }), feed);
+    this.#options.broker.tail(topic, { epoch: feed.epoch, offset: feed.next }, { signal: feed.over }).follow(feed);
     this.#options.observer?.onFollowed(topic, info);
     this.#scheduleSweep();
     return feed;

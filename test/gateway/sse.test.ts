@@ -1,10 +1,12 @@
 // The SSE wire: its head, where it begins, how it ends, and that what was cut is whole again. [PROTOCOL §5]
 import { describe, expect, it } from 'vitest';
+import type { ReadResult } from '../../src/broker/broker.ts';
 import { AnswerFold } from '../support/gateway-answer-fold.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Address, type Harness, type HarnessOptions } from '../support/gateway-harness.ts';
 import { sendRaw } from '../support/gateway-raw-http.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
+import { IteratedTail } from '../support/iterated-tail.ts';
 
 interface Chat {
   readonly h: Harness;
@@ -310,12 +312,13 @@ describe('?until=idle', () => {
     let release: () => void = () => undefined;
     const released = new Promise<void>((resolve) => (release = resolve));
     const tail = h.broker.tail.bind(h.broker);
-    h.broker.tail = async function* (...args) {
+    const lateTail = async function* (...args: Parameters<typeof tail>): AsyncGenerator<ReadResult> {
       for await (const result of tail(...args)) {
         await released;
         yield result;
       }
     };
+    h.broker.tail = (...args) => new IteratedTail(lateTail(...args));
     const load = h.commandLog.load.bind(h.commandLog);
     let loads = 0;
     h.commandLog.load = async (ref) => {

@@ -1,13 +1,14 @@
 // The seam between history and the present, as a reader sees it: whatever is cut, wherever, the text joins.
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LogBatch } from '../../src/broker/broker.ts';
+import type { LogBatch, ReadResult } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
 import type { Worker } from '../../src/worker/worker.ts';
 import { ChatRig, joinAnswer, type SeenEvent } from '../support/chat-rig.ts';
 import { eventually } from '../support/collector.ts';
+import { IteratedTail } from '../support/iterated-tail.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 let rig: ChatRig;
@@ -119,6 +120,15 @@ describe('a subscription', () => {
     const clock = new ManualClock();
     const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
     const gate = { isShut: false, held: [] as (() => void)[] };
+    // A tail whose batches come late, and several in one.
+    const lateTail = async function* (...args: Parameters<MemoryBroker['tail']>): AsyncGenerator<ReadResult> {
+      const late: LogBatch[] = [];
+      for await (const result of inner.tail(...args)) {
+        if (args[2].majorOnly === true || result.kind !== 'batch') yield result;
+        else if (gate.isShut) late.push(result);
+        else yield merged([...late.splice(0), result]);
+      }
+    };
     const broker = Object.assign(Object.create(inner) as MemoryBroker, {
       append: inner.append.bind(inner),
       read: inner.read.bind(inner),
@@ -128,15 +138,7 @@ describe('a subscription', () => {
       consume: inner.consume.bind(inner),
       health: inner.health.bind(inner),
       close: inner.close.bind(inner),
-      // A tail whose batches come late, and several in one.
-      async *tail(...args: Parameters<MemoryBroker['tail']>): ReturnType<MemoryBroker['tail']> {
-        const late: LogBatch[] = [];
-        for await (const result of inner.tail(...args)) {
-          if (args[2].majorOnly === true || result.kind !== 'batch') yield result;
-          else if (gate.isShut) late.push(result);
-          else yield merged([...late.splice(0), result]);
-        }
-      },
+      tail: (...args: Parameters<MemoryBroker['tail']>) => new IteratedTail(lateTail(...args)),
     });
     rig = new ChatRig({ broker, clock });
     rig.startWorker();

@@ -7,6 +7,7 @@ import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { PERSIST_RETRY_MS } from '../../src/worker/persist.ts';
 import { ChatRig, joinAnswer } from '../support/chat-rig.ts';
 import { eventually } from '../support/collector.ts';
+import { IteratedTail } from '../support/iterated-tail.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 const LEASE_MS = 9_000;
@@ -47,21 +48,24 @@ function start(): Outage {
     nack: async (delayMs) => (outage.settles === 'refuses' ? away(outage) : delivery.nack(delayMs)),
     extend: async () => (outage.settles === 'refuses' ? away(outage) : delivery.extend()),
   });
+  const cutTail = async function* (
+    ...[topic, from, options]: Parameters<BrokerEngine['tail']>
+  ): AsyncGenerator<ReadResult> {
+    const cut = new AbortController();
+    const stop = (): void => cut.abort();
+    options.signal.addEventListener('abort', stop, { once: true });
+    cuts.add(stop);
+    yield* inner.tail(topic, from, { ...options, signal: cut.signal });
+    cuts.delete(stop);
+    if (!options.signal.aborted) away(outage);
+  };
   const broker: BrokerEngine = {
     append: async (writes) => {
       if (outage.append === 'refuses') away(outage);
       const appended = await inner.append(writes);
       return outage.append === 'unheard' ? away(outage) : appended;
     },
-    async *tail(topic, from, options): AsyncGenerator<ReadResult> {
-      const cut = new AbortController();
-      const stop = (): void => cut.abort();
-      options.signal.addEventListener('abort', stop, { once: true });
-      cuts.add(stop);
-      yield* inner.tail(topic, from, { ...options, signal: cut.signal });
-      cuts.delete(stop);
-      if (!options.signal.aborted) away(outage);
-    },
+    tail: (...args) => new IteratedTail(cutTail(...args)),
     async *consume(...args): AsyncGenerator<Delivery> {
       for await (const delivery of inner.consume(...args)) yield settled(delivery);
     },

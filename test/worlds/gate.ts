@@ -15,6 +15,7 @@ import type {
   ReadFrom,
   ReadOptions,
   ReadResult,
+  Tail,
   TailOptions,
   TopicInfo,
   TopicPage,
@@ -24,6 +25,7 @@ import { isBrokerError } from '../../src/broker/errors.ts';
 import type { LiteTopicName, TopicPattern } from '../../src/broker/lite-topic.ts';
 import type { Position } from '../../src/broker/position.ts';
 import type { StopSignal } from '../../src/base/stop-signal.ts';
+import { IteratedTail } from '../support/iterated-tail.ts';
 import type { Random } from './random.ts';
 
 export class Gate implements BrokerEngine {
@@ -79,7 +81,15 @@ export class Gate implements BrokerEngine {
     return this.#ask(() => this.#broker.read(topic, from, options));
   }
 
-  async *tail(topic: LiteTopicName, from: Position, options: TailOptions): AsyncGenerator<ReadResult, void, undefined> {
+  tail(topic: LiteTopicName, from: Position, options: TailOptions): Tail {
+    return new IteratedTail(this.#tail(topic, from, options));
+  }
+
+  async *#tail(
+    topic: LiteTopicName,
+    from: Position,
+    options: TailOptions,
+  ): AsyncGenerator<ReadResult, void, undefined> {
     const detach = new Detach([options.signal, this.#dead.signal]);
     try {
       for await (const result of this.#broker.tail(topic, from, { ...options, signal: detach.signal })) {

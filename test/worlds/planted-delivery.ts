@@ -1,9 +1,10 @@
 // Planted bugs of delivery: what stands in the log, and what readers are given of it.
-import type { BrokerEngine, ReadResult } from '../../src/broker/broker.ts';
+import type { BrokerEngine, ReadResult, Tail } from '../../src/broker/broker.ts';
 import type { WireEncoder } from '../../src/stream/wire-encoder.ts';
 import type { WireEvent } from '../../src/stream/wire-event.ts';
+import { IteratedTail } from '../support/iterated-tail.ts';
 import type { Plant } from './plant.ts';
-import { wrapBroker, wrapResults, wrapSink } from './wrappers.ts';
+import { changedTail, wrapBroker, wrapResults, wrapSink } from './wrappers.ts';
 
 /** How many records are given on before one is dropped. */
 const LOST_MINOR_EVERY = 1000;
@@ -13,15 +14,20 @@ export function seamDrop(): Plant {
   return {
     engine: (inner) =>
       wrapBroker(inner, {
-        async *tail(topic, from, options) {
-          let isFirst = options.majorOnly !== true;
-          for await (const result of inner.tail(topic, from, options)) {
-            if (!isFirst || result.kind !== 'batch') yield result;
-            isFirst = false;
-          }
+        tail: (topic, from, options) => {
+          const tail = inner.tail(topic, from, options);
+          return options.majorOnly === true ? tail : new IteratedTail(withoutFirst(tail));
         },
       }),
   };
+}
+
+async function* withoutFirst(tail: Tail): AsyncGenerator<ReadResult> {
+  let isFirst = true;
+  for await (const result of tail) {
+    if (!isFirst || result.kind !== 'batch') yield result;
+    isFirst = false;
+  }
 }
 
 /** A reader goes on from a place a little beside the one it holds. */
@@ -46,9 +52,7 @@ export function lostMinor(): Plant {
       : result;
   const tails = (inner: BrokerEngine): BrokerEngine =>
     wrapBroker(inner, {
-      async *tail(...args) {
-        for await (const result of inner.tail(...args)) yield thin(result);
-      },
+      tail: (...args) => changedTail(inner.tail(...args), thin),
     });
   return { engine: tails, plan: (plan) => ({ ...plan, tokensMax: 120, model: { ...plan.model, pace: 3 }, steps: 40 }) };
 }

@@ -1,6 +1,7 @@
 // Bugs that one could build into an engine on Redis, planted between a node and its engine.
 import { isBrokerError } from '../../src/broker/errors.ts';
-import type { TopicWrite } from '../../src/broker/broker.ts';
+import type { BrokerEngine, ReadResult, TopicWrite } from '../../src/broker/broker.ts';
+import { IteratedTail } from '../support/iterated-tail.ts';
 import type { PlantedBug } from './planted-bugs.ts';
 import type { Plant } from './plant.ts';
 import { turns } from './turns.ts';
@@ -17,16 +18,21 @@ function trustsMessages(): Plant {
   return {
     engine: (inner) =>
       wrapBroker(inner, {
-        async *tail(topic, from, options) {
-          const read = await inner.read(topic, from, { majorOnly: options.majorOnly ?? false });
-          yield read;
-          if (read.kind !== 'batch') return;
-          await turns(3);
-          const [info] = await inner.describe([topic]);
-          yield* inner.tail(topic, { epoch: read.epoch, offset: Math.max(read.next, info?.next ?? 0) }, options);
-        },
+        tail: (...args) => new IteratedTail(trustedMessages(inner, ...args)),
       }),
   };
+}
+
+async function* trustedMessages(
+  inner: BrokerEngine,
+  ...[topic, from, options]: Parameters<BrokerEngine['tail']>
+): AsyncGenerator<ReadResult> {
+  const read = await inner.read(topic, from, { majorOnly: options.majorOnly ?? false });
+  yield read;
+  if (read.kind !== 'batch') return;
+  await turns(3);
+  const [info] = await inner.describe([topic]);
+  yield* inner.tail(topic, { epoch: read.epoch, offset: Math.max(read.next, info?.next ?? 0) }, options);
 }
 
 /** An append without an answer is sent again as it was meant, and not as it was decided. */

@@ -1,6 +1,7 @@
 // Interfaces with a part of them replaced, for everything that is planted.
-import type { BrokerEngine, ReadResult } from '../../src/broker/broker.ts';
+import type { BrokerEngine, ReadResult, Tail } from '../../src/broker/broker.ts';
 import type { LogFile, LogFiles } from '../../src/broker/log/disk/log-files.ts';
+import { IteratedTail } from '../support/iterated-tail.ts';
 import type { EventSink } from '../../src/stream/event-sink.ts';
 
 export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>): BrokerEngine {
@@ -68,8 +69,15 @@ export function wrapSink(inner: EventSink, changed: Partial<EventSink>): EventSi
 export function wrapResults(inner: BrokerEngine, change: (result: ReadResult) => ReadResult): BrokerEngine {
   return wrapBroker(inner, {
     read: async (...args) => change(await inner.read(...args)),
-    async *tail(...args) {
-      for await (const result of inner.tail(...args)) yield change(result);
-    },
+    tail: (...args) => changedTail(inner.tail(...args), change),
   });
+}
+
+/** A tail with each of its results changed. */
+export function changedTail(tail: Tail, change: (result: ReadResult) => ReadResult): Tail {
+  return new IteratedTail(changed(tail, change));
+}
+
+async function* changed(tail: Tail, change: (result: ReadResult) => ReadResult): AsyncGenerator<ReadResult> {
+  for await (const result of tail) yield change(result);
 }

@@ -13,6 +13,7 @@ import type {
   ReadFrom,
   ReadOptions,
   ReadResult,
+  Tail,
   TailOptions,
   TopicInfo,
   TopicPage,
@@ -122,7 +123,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     return this.#reads.read(table.find(name), from, options);
   }
 
-  tail(name: LiteTopicName, from: Position, options: TailOptions): AsyncIterable<ReadResult> {
+  tail(name: LiteTopicName, from: Position, options: TailOptions): Tail {
     return this.#reads.tail(name, from, options);
   }
 

@@ -15,7 +15,7 @@ import type {
   ReadOptions,
   ReadResult,
 } from '../broker.ts';
-import type { Reset, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
+import type { Reset, Tail, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
 import type { QueueStore } from '../group/queue-store.ts';
@@ -23,7 +23,9 @@ import { GroupConsumption } from '../group/group-consumption.ts';
 import { matchesPattern } from '../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
-import { MemoryTail } from './memory-tail.ts';
+import { TailReader } from '../tail/tail-reader.ts';
+import { WakeList } from '../tail/wake-list.ts';
+import { MemoryTailSource, type TailedTopics } from './memory-tail.ts';
 import { MemoryTopic } from './memory-topic.ts';
 
 /** Topics, and as many tombstones. Some hundred bytes each. */
@@ -37,7 +39,7 @@ export interface MemoryBrokerOptions {
 
 interface Held {
   readonly topic: MemoryTopic;
-  readonly tails: Set<MemoryTail>;
+  readonly readers: Set<TailReader>;
   /** group → the first offset that it has not consumed. */
   readonly committed: Map<string, number>;
   expiresAt: number | undefined;
@@ -47,13 +49,15 @@ interface Held {
 
 const NO_TOPIC: AppendSubject = { state: undefined, isMinor: () => false };
 
-export class MemoryBroker implements BrokerEngine {
+export class MemoryBroker implements BrokerEngine, TailedTopics {
   readonly #clock: Clock;
   readonly #topics = new Map<LiteTopicName, Held>();
   readonly #tombstones = new Map<LiteTopicName, Reset>();
   /** Of topics with a TTL and of tombstones: a name is one or the other. */
   readonly #deadlines: Deadlines<LiteTopicName>;
   readonly #groups: GroupConsumption;
+  readonly #tails = new Set<TailReader>();
+  readonly #wakes = new WakeList();
   readonly #newEpoch: () => string;
   #closed = false;
 
@@ -78,40 +82,32 @@ export class MemoryBroker implements BrokerEngine {
       throw new BrokerError('overloaded', `at most ${MEMORY_TOPICS_MAX} topics`);
     const written = plan.writes.map((planned) => this.#apply(planned));
     for (const announce of written) announce();
+    this.#wakes.drain();
     return plan.answers;
   }
 
   async read(name: LiteTopicName, from: ReadFrom, options: ReadOptions = {}): Promise<ReadResult> {
     this.#mustBeOpen();
-    return this.#read(name, from, options);
+    return this.readNow(name, from, options);
   }
 
-  async *tail(
-    name: LiteTopicName,
-    from: Position,
-    { signal, majorOnly = false }: TailOptions,
-  ): AsyncGenerator<ReadResult, void, undefined> {
+  tail(name: LiteTopicName, from: Position, options: TailOptions): Tail {
+    return new TailReader(new MemoryTailSource(this, name), from, options);
+  }
+
+  readNow(name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult {
+    return this.#topics.get(name)?.topic.read(from, options) ?? this.#tombstones.get(name) ?? { kind: 'missing' };
+  }
+
+  attach(name: LiteTopicName, reader: TailReader): Set<TailReader> | undefined {
     this.#mustBeOpen();
-    const tail = new MemoryTail(majorOnly);
-    const wake = (): void => tail.wake();
-    const tails = this.#topics.get(name)?.tails;
-    tails?.add(tail);
-    signal.addEventListener('abort', wake, { once: true });
-    try {
-      for (let at = from; !signal.aborted && !this.#closed;) {
-        const result = tail.ended ?? this.#read(name, at, { majorOnly });
-        if (result.kind !== 'batch') {
-          yield result;
-          return;
-        }
-        at = { epoch: at.epoch, offset: result.next };
-        if (result.items.length > 0) yield result;
-        else await tail.woken();
-      }
-    } finally {
-      signal.removeEventListener('abort', wake);
-      tails?.delete(tail);
-    }
+    this.#tails.add(reader);
+    return this.#topics.get(name)?.readers.add(reader);
+  }
+
+  detach(readers: Set<TailReader> | undefined, reader: TailReader): void {
+    this.#tails.delete(reader);
+    readers?.delete(reader);
   }
 
   async describe(names: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
@@ -157,7 +153,7 @@ export class MemoryBroker implements BrokerEngine {
     this.#closed = true;
     this.#groups.close();
     this.#deadlines.clear();
-    for (const { tails } of this.#topics.values()) for (const tail of tails) tail.wake();
+    for (const tail of [...this.#tails]) tail.stop();
     this.#topics.clear();
     this.#tombstones.clear();
   }
@@ -170,7 +166,7 @@ export class MemoryBroker implements BrokerEngine {
     this.#slide(name, held);
     const major = planned.write.records.some((record) => record.major);
     return () => {
-      for (const tail of held.tails) if (major || !tail.majorOnly) tail.wake();
+      this.#wakes.mark(held.readers, major);
       this.#groups.onAppended(name);
     };
   }
@@ -178,7 +174,7 @@ export class MemoryBroker implements BrokerEngine {
   #create(name: LiteTopicName, epoch: string): Held {
     const held = {
       topic: new MemoryTopic(epoch),
-      tails: new Set<MemoryTail>(),
+      readers: new Set<TailReader>(),
       committed: new Map<string, number>(),
       expiresAt: undefined,
       overdue: false,
@@ -205,7 +201,7 @@ export class MemoryBroker implements BrokerEngine {
     else this.#end(name, held, 'expired');
   }
 
-  #end(name: LiteTopicName, { topic, tails }: Held, reason: 'expired' | 'removed'): void {
+  #end(name: LiteTopicName, { topic, readers }: Held, reason: 'expired' | 'removed'): void {
     const reset = topic.reset(reason);
     this.#topics.delete(name);
     this.#tombstones.set(name, reset);
@@ -214,12 +210,10 @@ export class MemoryBroker implements BrokerEngine {
       this.#tombstones.delete(oldest);
     }
     this.#deadlines.set(name, this.#clock.mono() + TOMBSTONE_MS);
-    for (const tail of tails) tail.end(reset);
+    for (const reader of readers) reader.end(reset);
+    this.#wakes.mark(readers, true);
     this.#groups.onRemoved(name);
-  }
-
-  #read(name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult {
-    return this.#topics.get(name)?.topic.read(from, options) ?? this.#tombstones.get(name) ?? { kind: 'missing' };
+    this.#wakes.drain();
   }
 
   #info(name: LiteTopicName): TopicInfo | undefined {

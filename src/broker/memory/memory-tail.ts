@@ -1,34 +1,36 @@
-// One attached reader of a topic in memory: how it waits, and how it learns that its topic has ended even if
-// the name has been given to a new topic before it asks again.
-import type { Reset } from '../broker.ts';
+// What one tail of the memory engine reads. The tail itself is a `TailReader`, as on every engine; the topics and their
+// readers are in memory-broker.ts.
+import type { ReadFrom, ReadOptions, ReadResult } from '../broker.ts';
+import type { LiteTopicName } from '../lite-topic.ts';
+import type { Position } from '../position.ts';
+import type { TailReader, TailSource } from '../tail/tail-reader.ts';
 
-export class MemoryTail {
-  readonly majorOnly: boolean;
-  #ended: Reset | undefined;
-  #wake: (() => void) | undefined;
+export interface TailedTopics {
+  readNow(name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult;
+  /** The readers of the topic, with this one; undefined where there is no topic. @throws BrokerError closed */
+  attach(name: LiteTopicName, reader: TailReader): Set<TailReader> | undefined;
+  detach(readers: Set<TailReader> | undefined, reader: TailReader): void;
+}
 
-  constructor(majorOnly: boolean) {
-    this.majorOnly = majorOnly;
+export class MemoryTailSource implements TailSource {
+  readonly #topics: TailedTopics;
+  readonly #name: LiteTopicName;
+  #readers: Set<TailReader> | undefined;
+
+  constructor(topics: TailedTopics, name: LiteTopicName) {
+    this.#topics = topics;
+    this.#name = name;
   }
 
-  get ended(): Reset | undefined {
-    return this.#ended;
+  readFrom(position: Position, majorOnly: boolean): ReadResult {
+    return this.#topics.readNow(this.#name, position, { majorOnly });
   }
 
-  end(reset: Reset): void {
-    this.#ended = reset;
-    this.wake();
+  attach(reader: TailReader): void {
+    this.#readers = this.#topics.attach(this.#name, reader);
   }
 
-  wake(): void {
-    this.#wake?.();
-    this.#wake = undefined;
-  }
-
-  /** Must be asked in the same turn in which there was nothing to read, so that no wake-up falls between. */
-  woken(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
+  detach(reader: TailReader): void {
+    this.#topics.detach(this.#readers, reader);
   }
 }

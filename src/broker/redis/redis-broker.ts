@@ -11,6 +11,7 @@ import type {
   ReadFrom,
   ReadOptions,
   ReadResult,
+  Tail,
   TailOptions,
   TopicInfo,
   TopicPage,
@@ -89,7 +90,7 @@ export class RedisBroker implements BrokerEngine {
     return (await this.#read(topic, from, options)).result;
   }
 
-  tail(topic: LiteTopicName, from: Position, options: TailOptions): AsyncIterable<ReadResult> {
+  tail(topic: LiteTopicName, from: Position, options: TailOptions): Tail {
     return new TailReader(this.#feeds.source(topic), from, options);
   }
 

@@ -2,10 +2,11 @@
 // line, then answer lines, all JSON. The operator's view of LiteTopics, and nothing else.
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Broker, BrokerHealth } from '../../broker/broker.ts';
+import type { Broker, BrokerHealth, ReadResult } from '../../broker/broker.ts';
 
 /** The part of a broker that an operator sees. */
-export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove' | 'tail'> {
+export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove'> {
+  tail(...args: Parameters<Broker['tail']>): AsyncIterable<ReadResult>;
   health(): BrokerHealth | Promise<BrokerHealth>;
 }
 

@@ -2,9 +2,8 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Broker } from '../../../src/broker/broker.ts';
 import { isBrokerError } from '../../../src/broker/errors.ts';
-import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
+import { parseLiteTopicName, type LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import type { Position } from '../../../src/broker/position.ts';
-import { followTail } from '../../../src/broker/tail/follow-tail.ts';
 import {
   CHAT,
   CollectedTail,
@@ -18,6 +17,7 @@ import {
   nextOf,
   readLines,
 } from './subject.ts';
+import { eventually } from '../../support/collector.ts';
 import type { OpenSubject } from './subject.ts';
 
 export function tailContract(open: OpenSubject): void {
@@ -250,7 +250,7 @@ export function tailContract(open: OpenSubject): void {
     test('ends once when its signal aborts, also from within what it calls', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('0'));
-      const tail = new FollowedTail(broker, CHAT, { epoch, offset: 0 }, 2);
+      const tail = new FollowedTail(broker, CHAT, { epoch, offset: 0 }, { stopAt: 2 });
       const other = new FollowedTail(broker, CHAT, { epoch, offset: 0 });
       for (let i = 1; i < 5; i += 1) {
         await append(broker, CHAT, minor(`${i}`));
@@ -259,6 +259,78 @@ export function tailContract(open: OpenSubject): void {
       await tail.over;
       expect(tail.told).toEqual(['0m:0', '1m:1', 'end']);
       expect(other.told).toHaveLength(5);
+    });
+
+    test('of majors only receives each major record and nothing of the others', async () => {
+      const { broker } = await open();
+      const { epoch } = await append(broker, CHAT, major('0'));
+      const tail = new FollowedTail(broker, CHAT, { epoch, offset: 0 }, { majorOnly: true });
+      for (let i = 1; i <= 20; i += 1) await append(broker, CHAT, i % 5 === 0 ? major(`${i}`) : minor(`${i}`));
+      await tail.until(21);
+      expect(tail.told).toEqual(['0M:0', '5M:5', '10M:10', '15M:15', '20M:20']);
+    });
+
+    test.each([
+      ['a topic that never was', 'missing', { epoch: 'e', offset: 0 }],
+      ['another epoch', 'reset epoch-changed', { epoch: 'other', offset: 0 }],
+    ])('of %s receives one result and ends', async (_, result, from) => {
+      const { broker } = await open();
+      if (result !== 'missing') await append(broker, CHAT, minor('0'));
+      const tail = new FollowedTail(broker, CHAT, from);
+      await tail.over;
+      expect(tail.told).toEqual([result, 'end']);
+    });
+
+    test('with a signal that is aborted already ends at once', async () => {
+      const { broker } = await open();
+      const { epoch } = await append(broker, CHAT, minor('0'));
+      const told: string[] = [];
+      broker.tail(CHAT, { epoch, offset: 0 }, { signal: AbortSignal.abort() }).follow({
+        onResult: ({ kind }) => told.push(kind),
+        onEnd: () => told.push('end'),
+        onError: () => told.push('error'),
+      });
+      expect(told).toEqual(['end']);
+    });
+
+    test('receives the last record of a topic before its expiry, and ends with the broker', async () => {
+      const { broker, clock } = await open();
+      const { epoch } = await append(broker, CHAT, minor('0'), { ttlMs: 60_000 });
+      const other = parseLiteTopicName('chat/other');
+      const { epoch: lasting } = await append(broker, other, minor('0'));
+      const tail = new FollowedTail(broker, CHAT, { epoch, offset: 0 });
+      const last = new FollowedTail(broker, other, { epoch: lasting, offset: 0 });
+      await tail.until(1);
+      await last.until(1);
+      await clock.advance(60_000);
+      await tail.over;
+      expect(tail.told).toEqual(['0m:0', 'reset expired', 'end']);
+      await broker.close();
+      await last.over;
+      expect(last.told).toEqual(['0m:0', 'end']);
+    });
+
+    test('ends with the error that its listener throws, and the engine and its other readers continue', async () => {
+      const { broker } = await open();
+      const { epoch } = await append(broker, CHAT, minor('0'));
+      const errors: unknown[] = [];
+      const abort = new AbortController();
+      onTestFinished(() => abort.abort());
+      const thrown = new Error('the listener');
+      broker.tail(CHAT, { epoch, offset: 0 }, { signal: abort.signal }).follow({
+        onResult: () => {
+          throw thrown;
+        },
+        onEnd: () => errors.push('end'),
+        onError: (error) => errors.push(error),
+      });
+      const other = new FollowedTail(broker, CHAT, { epoch, offset: 0 });
+      await append(broker, CHAT, minor('1'));
+      await append(broker, CHAT, minor('2'));
+      await other.until(3);
+      expect(other.told).toEqual(['0m:0', '1m:1', '2m:2']);
+      await eventually(() => errors.length > 0);
+      expect(errors).toEqual([thrown]);
     });
 
     test('of a broker that was closed is refused', async () => {
@@ -272,7 +344,13 @@ export function tailContract(open: OpenSubject): void {
   });
 }
 
-/** What it was told, in order. With `stopAt` it stops itself when it has been given that many records. */
+interface FollowOptions {
+  readonly majorOnly?: boolean;
+  /** The listener stops the tail when it has received the record before this offset. */
+  readonly stopAt?: number;
+}
+
+/** A followed tail and what its listener received, in order. */
 class FollowedTail {
   readonly told: string[] = [];
   readonly over: Promise<void>;
@@ -280,11 +358,12 @@ class FollowedTail {
   #isReached: (() => void) | undefined;
   #wanted = 0;
 
-  constructor(broker: Broker, topic: LiteTopicName, from: Position, stopAt = Infinity) {
+  constructor(broker: Broker, topic: LiteTopicName, from: Position, options: FollowOptions = {}) {
+    const { stopAt = Infinity } = options;
     const abort = new AbortController();
     onTestFinished(() => abort.abort());
     this.over = new Promise((resolve) => {
-      followTail(broker.tail(topic, from, { signal: abort.signal }), {
+      broker.tail(topic, from, { signal: abort.signal, ...options }).follow({
         onResult: (result) => {
           if (result.kind !== 'batch') {
             this.told.push(result.kind === 'reset' ? `reset ${result.reason}` : result.kind);
