@@ -16,7 +16,7 @@ import type { HttpApp } from '../http/http-app.ts';
 import type { Readiness } from '../readiness.ts';
 import { forgetRequest } from '../http/forget-request.ts';
 import { dispatchFrame } from '../ws/dispatch.ts';
-import type { FrameDeps } from '../ws/frame-deps.ts';
+import type { FrameDeps } from '../ws/frames.ts';
 import { SOCKET_PATH } from '../http/upgrades.ts';
 import { SocketSession } from '../ws/socket-session.ts';
 import { errorSchema } from '../http/wire-schemas.ts';

@@ -3,15 +3,19 @@
 import { isGatewayError } from '../gateway-error.ts';
 import { mapError } from '../error-map.ts';
 import type { FrameAddress, SocketSession } from './socket-session.ts';
-import { ackFrame } from './ack.ts';
-import { authFrame } from './auth.ts';
-import { regenerateFrame, selectFrame } from './branches.ts';
-import { cancelFrame } from './cancel.ts';
 import { parseClientFrame, RefusedFrame, type ClientFrame } from './client-frame.ts';
-import type { FrameDeps } from './frame-deps.ts';
-import { sendFrame } from './send.ts';
-import { subscribeFrame } from './subscribe.ts';
-import { editFrame, withdrawFrame } from './queue-frames.ts';
+import {
+  ackFrame,
+  authFrame,
+  cancelFrame,
+  editFrame,
+  regenerateFrame,
+  selectFrame,
+  sendFrame,
+  subscribeFrame,
+  withdrawFrame,
+  type FrameDeps,
+} from './frames.ts';
 
 /** @throws GatewayError: final for the socket */
 export async function dispatchFrame(deps: FrameDeps, socket: SocketSession, text: string): Promise<void> {
