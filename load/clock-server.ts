@@ -12,7 +12,7 @@ import { setGcFlags } from '../src/cli/gc-flags.ts';
 import { systemClock } from '../src/base/clock.ts';
 import { buildGateway } from '../src/gateway/app.ts';
 import { randomId } from '../src/base/random.ts';
-import { signToken } from '../src/gateway/auth/sign-token.ts';
+import { signToken } from '../src/gateway/auth/jwt-signature.ts';
 import { gatewayConfig } from '../src/gateway/gateway-config.ts';
 import { CommandLog } from '../src/session/commands/command-log.ts';
 import { Runs } from '../src/session/runs.ts';

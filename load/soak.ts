@@ -11,7 +11,7 @@ import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { signToken } from '../src/gateway/auth/sign-token.ts';
+import { signToken } from '../src/gateway/auth/jwt-signature.ts';
 
 const USERS = 200;
 /** Prompts on their way at once. */

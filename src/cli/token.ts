@@ -3,7 +3,7 @@ import { createSecretKey } from 'node:crypto';
 import { parseClaims } from '../gateway/auth/claims.ts';
 import { isGatewayError } from '../gateway/gateway-error.ts';
 import { isTenant } from '../session/session-ref.ts';
-import { signToken } from '../gateway/auth/sign-token.ts';
+import { signToken } from '../gateway/auth/jwt-signature.ts';
 import type { BrokerConfig } from './config/broker-config.ts';
 import type { Config } from './config/config.ts';
 import { parseDuration } from './config/duration.ts';

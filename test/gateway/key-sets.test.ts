@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import jwt from 'jsonwebtoken';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { KeySource, VerifyingKey } from '../../src/gateway/auth/key-source.ts';
+import type { VerifyingKey } from '../../src/gateway/auth/jwt-signature.ts';
 import {
   JWKS_BYTES_MAX,
   JWKS_REFETCH_MS,
@@ -14,7 +14,7 @@ import {
   JWKS_TIMEOUT_MS,
   type FetchKeys,
 } from '../../src/gateway/auth/remote-jwk-set.ts';
-import { TokenVerifier, VERIFIED_TOKENS_MAX } from '../../src/gateway/auth/token-verifier.ts';
+import { TokenVerifier, VERIFIED_TOKENS_MAX, type KeySource } from '../../src/gateway/auth/token-verifier.ts';
 import { eventually } from '../support/collector.ts';
 import { collectGarbage } from '../support/garbage.ts';
 import { SECRET, signToken, startHarness, type Harness } from '../support/gateway-harness.ts';

@@ -2,7 +2,7 @@
 // can have changed, is ever decoded.
 import type { RunPriority } from '../../session/events/chat-event.ts';
 import type { Identity, Scope } from './identity.ts';
-import { SECRET_KEY_ID } from './key-source.ts';
+import { SECRET_KEY_ID } from './jwt-signature.ts';
 
 interface StoredIdentity {
   readonly tenant: string;

@@ -3,8 +3,7 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import type { JwtAlgorithm } from '../gateway-config.ts';
 import { isFields } from '../json/parse-json.ts';
-import { fitsAlgorithm } from './jwt-algorithm.ts';
-import { keyIdOf, type VerifyingKey } from './key-source.ts';
+import { fitsAlgorithm, keyIdOf, type VerifyingKey } from './jwt-signature.ts';
 
 export const JWKS_KEYS_MAX = 64;
 

@@ -6,8 +6,9 @@ import type { JwtAlgorithm } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { parseJson } from '../json/parse-json.ts';
 import { JwkSet } from './jwk-set.ts';
-import type { KeySource, VerifyingKey } from './key-source.ts';
+import type { VerifyingKey } from './jwt-signature.ts';
 import { readBounded } from './read-bounded.ts';
+import type { KeySource } from './token-verifier.ts';
 
 /** Between two fetches for names that the set does not have. */
 export const JWKS_REFETCH_MS = 60_000;

@@ -2,10 +2,10 @@
 // key that must not be used is refused here, before anything listens.
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, type AuthConfig, type JwtAlgorithm } from '../gateway-config.ts';
-import { fitsAlgorithm, naturalAlgorithm } from './jwt-algorithm.ts';
+import { fitsAlgorithm, keyIdOf, naturalAlgorithm } from './jwt-signature.ts';
 import { JwkSet } from './jwk-set.ts';
-import { keyIdOf, type KeySource } from './key-source.ts';
 import { RemoteJwkSet, type RemoteJwkSetDeps } from './remote-jwk-set.ts';
+import type { KeySource } from './token-verifier.ts';
 
 /** The configuration names a key that must not be used. */
 export class InvalidKeyError extends Error {

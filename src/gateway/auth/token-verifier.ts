@@ -7,8 +7,21 @@ import { GatewayError } from '../gateway-error.ts';
 import { decodeUtf8, hasDuplicateNames, isFields, parseJson } from '../json/parse-json.ts';
 import { parseClaims, type ClaimRules } from './claims.ts';
 import type { Identity } from './identity.ts';
-import { hasValidSignature } from './jwt-algorithm.ts';
-import type { KeySource } from './key-source.ts';
+import { hasValidSignature, type VerifyingKey } from './jwt-signature.ts';
+
+/** Where the verifier gets the key for a token from. `token-keys.ts` makes one from the configuration. */
+export interface KeySource {
+  readonly algorithms: ReadonlySet<JwtAlgorithm>;
+  /** Changes whenever the keys did: what was verified before must be verified again. */
+  readonly generation: number;
+  /** Called with every token, and once a second while anything is open: keys that are old are fetched anew behind the
+   *  caller's back. */
+  refreshIfStale(): void;
+  /** @throws GatewayError keys-unavailable */
+  find(algorithm: JwtAlgorithm, kid: string | undefined): Promise<VerifyingKey | undefined>;
+  /** False once a key was withdrawn. Where no keys were fetched yet it is true: the next look tells. */
+  holds(keyId: string): boolean;
+}
 
 /** Characters of a token: what has more is no token, and costs nothing. */
 export const TOKEN_CHARS_MAX = 8 * 1024;

@@ -1,8 +1,29 @@
-// Which key may be used with which algorithm, and the check of a signature. The algorithm is the
-// configuration's choice: a token only says which of the allowed ones it used.
-import { verify as verifyBytes, type KeyObject } from 'node:crypto';
+// The keys and the signature of a JWT: which key may be used with which algorithm, and how a signature is made and checked.
+// The configuration chooses the algorithms; a token only names which of the allowed ones it used. This file and no other
+// uses the JWT library. `claims.ts` checks what a token says.
+import { createHash, verify as verifyBytes, type KeyObject } from 'node:crypto';
 import jwt from 'jsonwebtoken';
 import type { JwtAlgorithm } from '../gateway-config.ts';
+
+/** 132 bits. */
+const KEY_ID_CHARS = 22;
+
+export interface VerifyingKey {
+  /** Names the key itself, not what its set calls it. The same on every node. */
+  readonly id: string;
+  readonly key: KeyObject;
+}
+
+/** A shared secret is no part of what is stored, and neither is a digest of it. */
+export const SECRET_KEY_ID = 'secret';
+
+export function keyIdOf(key: KeyObject): string {
+  if (key.type === 'secret') return SECRET_KEY_ID;
+  return createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('base64url')
+    .slice(0, KEY_ID_CHARS);
+}
 
 /** RSA keys below this can be factored. */
 const RSA_BITS_MIN = 2048;
@@ -47,4 +68,9 @@ export function hasValidSignature(token: string, algorithm: JwtAlgorithm, key: K
 function hasValidEdDsa(token: string, key: KeyObject): boolean {
   const end = token.lastIndexOf('.');
   return verifyBytes(null, Buffer.from(token.slice(0, end)), key, Buffer.from(token.slice(end + 1), 'base64url'));
+}
+
+/** Makes a token for a shared secret, for `holdline token` and the ready link of a first start. `claims` must hold `exp`. */
+export function signToken(claims: Readonly<Record<string, unknown>>, secret: KeyObject): string {
+  return jwt.sign({ ...claims }, secret, { algorithm: 'HS256' });
 }
