@@ -8,14 +8,8 @@ import type { Clock } from '../../base/clock.ts';
 import { answerUnderWay, untilAnswered, type LastRequests } from './answer-order.ts';
 import { mapError, type MappedError } from '../error-map.ts';
 import { GatewayError, type GatewayErrorCode, type GatewayErrorOptions } from '../gateway-error.ts';
-import type { HttpApp } from './http-app.ts';
 import { isClientGone } from './log-privacy.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
-
-export function installErrorReplies(app: HttpApp): void {
-  app.setErrorHandler((error, request, reply) => replyError(error, request, reply));
-  app.setNotFoundHandler((request, reply) => replyError(new GatewayError('no-such-route'), request, reply));
-}
 
 export function replyError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const mapped = mapError(fromFastify(error, request.routeOptions.bodyLimit));

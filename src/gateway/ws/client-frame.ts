@@ -6,7 +6,7 @@ import { Compile } from 'typebox/compile';
 import { GatewayError } from '../gateway-error.ts';
 import { boundExceeded, tooManyValues } from '../json/json-bounds.ts';
 import { isFields, parseJson } from '../json/parse-json.ts';
-import { excerpt } from '../http/request-validation.ts';
+import { excerpt } from '../http/request-body.ts';
 import type { FrameAddress } from './socket-session.ts';
 import {
   cursorIdSchema,

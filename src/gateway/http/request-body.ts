@@ -1,9 +1,25 @@
-// Turns a route's TypeBox schemas into its checks. What stands in a URL is text, so whole numbers are read there,
-// and only whole numbers in plain digits; bodies are taken as they are.
-import type { FastifySchemaCompiler } from 'fastify';
+// From the bytes of a request to checked values: a body is JSON within the bounds, and a route's TypeBox schemas become its
+// checks. What a URL carries is text, so whole numbers are read from it, and only whole numbers in plain digits; bodies
+// are taken as they are. [PROTOCOL §1]
+import type { FastifyRequest, FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { isFields } from '../json/parse-json.ts';
+import { GatewayError } from '../gateway-error.ts';
+import { boundExceeded, tooManyValues } from '../json/json-bounds.ts';
+import { decodeUtf8, isFields, parseJson } from '../json/parse-json.ts';
+import type { ParseBudget } from '../limits/parse-budget.ts';
+
+/** @throws GatewayError too-many, too-large, invalid-json */
+export function parseBody(request: FastifyRequest, bytes: Buffer, budget: ParseBudget): unknown {
+  // A route whose fields are all optional also takes an empty body.
+  if (bytes.length === 0) return {};
+  if (request.identity !== null) budget.spend(request.identity.principal, bytes.length);
+  const text = decodeUtf8(bytes);
+  const parsed = text === undefined ? undefined : parseJson(text);
+  if (parsed === undefined)
+    throw text !== undefined && boundExceeded(text) === 'values' ? tooManyValues() : new GatewayError('invalid-json');
+  return parsed.value;
+}
 
 const WHOLE = /^-?\d{1,15}$/;
 
