@@ -6,7 +6,7 @@ import type { CommandLog } from '../session/commands/command-log.ts';
 import type { Branch, Branches } from '../session/branches.ts';
 import type { Prompt, Runs, SentPrompt } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
-import { sessionAttributes, traced } from '../base/tracing.ts';
+import { sessionAttributes, traced, type SpanOptions, type WorkSpan } from '../base/tracing.ts';
 import { grantPriority, requireWrite, type Identity } from './auth/identity.ts';
 import type { CancelWatch } from './watch/cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
@@ -48,9 +48,15 @@ export class ChatCommands {
     const ref = await sessionIds.findOrMake(identity, sessionId);
     const prompt = this.#prompt(identity, body);
     const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
-    return this.#traced(ref, prompt, attributes, parent, (traceable) => {
-      const send = (): Promise<SentPrompt> => this.#deps.runs.send(identity.principal, ref, traceable);
-      return prompt.replaces === undefined ? send() : this.#deps.reads.inTurn(identity.principal, send);
+    const { runs, reads, clock } = this.#deps;
+    return traced('holdline.send', this.#sendSpan(ref, parent, attributes), clock, async (span) => {
+      const traceable = withTrace(prompt, span);
+      const sent = await (prompt.replaces === undefined
+        ? runs.send(identity.principal, ref, traceable)
+        : reads.inTurn(identity.principal, () => runs.send(identity.principal, ref, traceable)));
+      noteSent(span, sent);
+      if (prompt.onBusy === 'interrupt') await this.#watchInterrupted(ref);
+      return { ...sent, position: encodePosition(sent.position) };
     });
   }
 
@@ -62,7 +68,7 @@ export class ChatCommands {
     body: RegenerationBody,
     parent?: string,
   ): Promise<SentMessage & { answerId: string }> {
-    const { readiness, config, branches } = this.#deps;
+    const { readiness, config, branches, reads, clock } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
     const ref = await this.#deps.sessionIds.find(identity, sessionId);
@@ -76,9 +82,15 @@ export class ChatCommands {
       onBusy,
       admit: (asked: string, its: string) => modelFor(config.agents, asked, its, ''),
     };
-    return this.#traced(ref, regeneration, {}, parent, (traceable) =>
-      this.#deps.reads.inTurn(identity.principal, () => branches.regenerate(identity.principal, ref, traceable)),
-    );
+    return traced('holdline.send', this.#sendSpan(ref, parent, {}), clock, async (span) => {
+      const traceable = withTrace(regeneration, span);
+      const sent = await reads.inTurn(identity.principal, () =>
+        branches.regenerate(identity.principal, ref, traceable),
+      );
+      noteSent(span, sent);
+      if (onBusy === 'interrupt') await this.#watchInterrupted(ref);
+      return { ...sent, position: encodePosition(sent.position) };
+    });
   }
 
   /** @throws GatewayError draining, unknown-agent, content-too-large; SessionError */
@@ -120,30 +132,14 @@ export class ChatCommands {
     return this.#deps.branches.list(identity.principal, await this.#deps.sessionIds.find(identity, sessionId));
   }
 
-  async #traced<P extends { readonly onBusy: Prompt['onBusy']; readonly trace?: string }, S extends SentPrompt>(
-    ref: SessionRef,
-    command: P,
-    attributes: Readonly<Record<string, string>>,
-    parent: string | undefined,
-    send: (command: P) => Promise<S>,
-  ): Promise<Omit<S, 'position'> & { readonly position: string }> {
-    const { clock } = this.#deps;
-    const options = {
+  /** The span of a command that makes a run: it ends when the run is in the log. */
+  #sendSpan(ref: SessionRef, parent: string | undefined, attributes: Readonly<Record<string, string>>): SpanOptions {
+    return {
       kind: 'producer',
       parent,
-      startedAt: clock.now(),
+      startedAt: this.#deps.clock.now(),
       attributes: { ...sessionAttributes(ref), ...attributes },
-    } as const;
-    return traced('holdline.send', options, clock, async (span) => {
-      const sent = await send(span.traceparent === undefined ? command : { ...command, trace: span.traceparent });
-      span.note({
-        'holdline.run.id': sent.runId,
-        'holdline.message.id': sent.messageId,
-        'holdline.queued': sent.queued,
-      });
-      if (command.onBusy === 'interrupt') await this.#watchInterrupted(ref);
-      return { ...sent, position: encodePosition(sent.position) };
-    });
+    };
   }
 
   /** @throws SessionError not-found, no-active-run */
@@ -178,4 +174,13 @@ export class ChatCommands {
     for (const run of loaded?.state.runs ?? [])
       if (run.state === 'cancelling') this.#deps.cancelWatch.watch(ref, run.runId);
   }
+}
+
+/** The command with the name of its trace, which the worker continues; unchanged where no SDK is registered. */
+function withTrace<C extends object>(command: C, { traceparent }: WorkSpan): C & { readonly trace?: string } {
+  return traceparent === undefined ? command : { ...command, trace: traceparent };
+}
+
+function noteSent(span: WorkSpan, { runId, messageId, queued }: Omit<SentPrompt, 'position'>): void {
+  span.note({ 'holdline.run.id': runId, 'holdline.message.id': messageId, 'holdline.queued': queued });
 }
