@@ -127,6 +127,12 @@ function mapRow(code: string, row: Row, details?: unknown, retryAfterMs?: number
   };
 }
 
+/** The reason of a WebSocket's close: the error's code, with the time after which to come back where there is one.
+ *  [PROTOCOL §6] */
+export function closeReason({ error: { code }, retryAfterMs }: MappedError): string {
+  return retryAfterMs === undefined ? code : JSON.stringify({ code, afterMs: retryAfterMs });
+}
+
 /** The codes of each layer, for tests and documents. */
 export const ERROR_CODES = {
   gateway: Object.keys(GATEWAY),

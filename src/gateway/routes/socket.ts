@@ -10,7 +10,7 @@ import { requireScope, type Identity } from '../auth/identity.ts';
 import type { TokenVerifier } from '../auth/token-verifier.ts';
 import type { Connections } from '../connections/connections.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
-import { mapError } from '../error-map.ts';
+import { closeReason, mapError } from '../error-map.ts';
 import { GatewayError } from '../gateway-error.ts';
 import type { HttpApp } from '../http/http-app.ts';
 import type { Readiness } from '../readiness.ts';
@@ -103,8 +103,8 @@ function enter(admission: Admission, address: string, socket: WebSocket): Return
     return admission.enter(address);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
-    const { close, retryAfterMs } = mapError(error);
-    socket.close(close, JSON.stringify({ code: error.code, afterMs: retryAfterMs }));
+    const mapped = mapError(error);
+    socket.close(mapped.close, closeReason(mapped));
     return undefined;
   }
 }

@@ -5,7 +5,7 @@ import type { WebSocket } from '@fastify/websocket';
 import type { RawData } from 'ws';
 import type { Clock } from '../../base/clock.ts';
 import type { Frame } from '../../stream/event-sink.ts';
-import { mapError } from '../error-map.ts';
+import { closeReason, mapError } from '../error-map.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { StallWatch } from '../connections/stall-watch.ts';
@@ -80,10 +80,9 @@ export class WsConnection {
 
   /** With the close code of the error. */
   closeFor(error: unknown): void {
-    const { close, error: told, retryAfterMs, isDefect } = mapError(error);
-    if (isDefect) this.#options.onDefect(error);
-    const reason = retryAfterMs === undefined ? told.code : JSON.stringify({ code: told.code, afterMs: retryAfterMs });
-    this.#close(close, reason);
+    const mapped = mapError(error);
+    if (mapped.isDefect) this.#options.onDefect(error);
+    this.#close(mapped.close, closeReason(mapped));
   }
 
   terminate(): void {
