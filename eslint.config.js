@@ -50,7 +50,7 @@ export default defineConfig(
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       'no-empty': ['error', { allowEmptyCatch: false }],
       'no-restricted-syntax': ['error', ...SYNTAX],
-      'max-lines-per-function': ['error', { max: 95, skipBlankLines: true, skipComments: true }],
+      'max-lines-per-function': ['error', { max: 70, skipBlankLines: true, skipComments: true }],
     },
   },
   {
@@ -71,6 +71,11 @@ export default defineConfig(
     },
   },
   { files: ['src/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...SYNTAX, ...STACK] } },
+  // Until its start is in pieces.
+  {
+    files: ['src/broker/log/open-log-broker.ts'],
+    rules: { 'max-lines-per-function': ['error', { max: 95, skipBlankLines: true, skipComments: true }] },
+  },
   { files: ['src/cli/config/config.ts'], rules: { 'no-restricted-properties': 'off' } },
   {
     files: ['test/**/*.ts', 'load/**/*.ts', 'deploy/**/*.ts', 'vitest*.config.ts'],

@@ -56,94 +56,56 @@ export function buildParts(deps: PartsDeps) {
     if (isBrokerError(error, 'unavailable')) logger.debug({ err: error }, 'the storage cannot be reached');
     else logger.error({ err: error }, 'gateway work failed');
   };
-  const tokens = buildVerifier(deps);
-  const { sessions, runs, branches } = buildChats(deps);
-  const [cursors, sessionIds] = [
-    new Cursors(broker),
-    new SessionIds({ scope: config.sessionIds, broker, log }),
-  ] as const;
-  const connections: Connections = new Connections(clock, () => {
-    outageWatch.look();
-    silentPeers.look();
-    tokens.refreshKeys();
-  });
-  const silentPeers = new SilentPeers({ connections, clock, triesMax: config.silentTriesMax, onError: onDefect });
-  const outageWatch = new OutageWatch({ broker, connections, clock, random });
-  const metrics = new Metrics(connections, deps.metrics ?? {});
-  const presenceReporter = new PresenceReporter({ broker, log, clock, onError: onDefect });
-  const hub = new TopicHub({
-    broker,
-    clock,
-    observer: presenceReporter,
-    onError: onDefect,
-    onLatency: (ms) => metrics.onLatency(ms),
-    onQueued: (topic) => queueWatch.watch(sessionOf(topic)),
-  });
-  const queueWatch: QueueWatch = new QueueWatch({ broker, log, hub, clock, onError: onDefect });
+  const auth = buildAuth(deps);
+  const { runs, branches, ...chats } = buildChats(deps);
   const readiness = new Readiness(broker);
-  const admission = new Admission(config);
-  const tickets = new Tickets(broker, clock, newId, config);
-  const streamCookie = new StreamCookie(config.auth.cookieSecret);
-  const credentials = new Credentials(tokens, tickets, streamCookie, clock);
+  const { connections, metrics } = buildConnections(deps, auth.tokens, onDefect);
+  const live = buildLive(deps, metrics, onDefect);
+  const { hub, queueWatch } = live;
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
-  const parseBudget = new ParseBudget(config, clock);
   const reads = new PageReads();
-  const commands = new ChatCommands({ config, sessionIds, reads, runs, branches, log, cancelWatch, readiness, clock });
-  const streams = new EventStreams({
-    broker,
-    hub,
-    log,
-    sessionIds,
-    sessions,
-    cursors,
-    queueWatch,
-    metrics,
-    readiness,
-    clock,
-    random,
-    onError: onDefect,
-  });
-  const lastRequests = new LastRequests();
-  const cutConnections = (): void => {
-    readiness.startDraining();
-    connections.destroyAll();
-  };
-  /** Once every connection is gone. */
-  const close = (): void => {
-    cancelWatch.close();
-    queueWatch.close();
-    hub.close();
-    presenceReporter.close();
-    metrics.close();
-  };
   return {
     config,
     clock,
     random,
     newId,
-    sessionIds,
-    sessions,
-    cursors,
+    ...auth,
+    ...chats,
     connections,
     metrics,
     readiness,
-    admission,
-    tickets,
-    streamCookie,
-    credentials,
-    tokens,
-    commands,
     reads,
-    parseBudget,
-    streams,
-    lastRequests,
+    admission: new Admission(config),
+    parseBudget: new ParseBudget(config, clock),
+    lastRequests: new LastRequests(),
+    commands: new ChatCommands({ ...chats, config, reads, runs, branches, log, cancelWatch, readiness, clock }),
+    streams: new EventStreams({
+      ...chats,
+      broker,
+      hub,
+      log,
+      queueWatch,
+      metrics,
+      readiness,
+      clock,
+      random,
+      onError: onDefect,
+    }),
     onDefect,
-    cutConnections,
-    close,
+    cutConnections: (): void => {
+      readiness.startDraining();
+      connections.destroyAll();
+    },
+    /** Once every connection is gone. */
+    close: (): void => {
+      cancelWatch.close();
+      live.close();
+      metrics.close();
+    },
   };
 }
 
-/** Together they hold each user's limits. */
+/** The session layer. Sessions, runs and branches share each user's limits. */
 function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps) {
   const { sessionTtlMs, sessionsPerUserMax, runsPerUserMax } = config;
   const limits = new UserLimits({ broker, log, clock, sessionsMax: sessionsPerUserMax, runsMax: runsPerUserMax });
@@ -151,7 +113,17 @@ function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps
     sessions: new Sessions(broker, log, clock, sessionTtlMs, limits),
     runs: new Runs(broker, log, clock, newId, sessionTtlMs, limits),
     branches: new Branches(broker, log, clock, newId, limits),
+    cursors: new Cursors(broker),
+    sessionIds: new SessionIds({ scope: config.sessionIds, broker, log }),
   };
+}
+
+function buildAuth(deps: PartsDeps) {
+  const { config, broker, clock, newId } = deps;
+  const tokens = buildVerifier(deps);
+  const tickets = new Tickets(broker, clock, newId, config);
+  const streamCookie = new StreamCookie(config.auth.cookieSecret);
+  return { tokens, tickets, streamCookie, credentials: new Credentials(tokens, tickets, streamCookie, clock) };
 }
 
 function buildVerifier({ config, clock, logger, fetchKeys }: PartsDeps): TokenVerifier {
@@ -162,4 +134,40 @@ function buildVerifier({ config, clock, logger, fetchKeys }: PartsDeps): TokenVe
     onFetchFailed: (error) => logger.warn({ err: error }, 'keys could not be fetched'),
   });
   return new TokenVerifier(keys, { issuer, audience, maxAgeMs }, clock);
+}
+
+/** The open connections, and what looks after them once a second. */
+function buildConnections(
+  { config, broker, clock, random, metrics: sources }: PartsDeps,
+  tokens: TokenVerifier,
+  onError: (error: unknown) => void,
+) {
+  const connections: Connections = new Connections(clock, () => {
+    outageWatch.look();
+    silentPeers.look();
+    tokens.refreshKeys();
+  });
+  const silentPeers = new SilentPeers({ connections, clock, triesMax: config.silentTriesMax, onError });
+  const outageWatch = new OutageWatch({ broker, connections, clock, random });
+  return { connections, metrics: new Metrics(connections, sources ?? {}) };
+}
+
+/** The live topics, and the two observers of what is followed on this node. */
+function buildLive({ broker, clock, commandLog: log }: PartsDeps, metrics: Metrics, onError: (error: unknown) => void) {
+  const presenceReporter = new PresenceReporter({ broker, log, clock, onError });
+  const hub = new TopicHub({
+    broker,
+    clock,
+    observer: presenceReporter,
+    onError,
+    onLatency: (ms) => metrics.onLatency(ms),
+    onQueued: (topic) => queueWatch.watch(sessionOf(topic)),
+  });
+  const queueWatch: QueueWatch = new QueueWatch({ broker, log, hub, clock, onError });
+  const close = (): void => {
+    queueWatch.close();
+    hub.close();
+    presenceReporter.close();
+  };
+  return { hub, queueWatch, close };
 }

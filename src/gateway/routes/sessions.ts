@@ -95,10 +95,13 @@ const listSchema = Type.Unsafe<ListBody>(
 
 const tags = ['sessions'];
 
-export function sessionsRoutes(
-  app: HttpApp,
-  { sessionIds, sessions, newId, readiness, reads }: SessionsRoutesDeps,
-): void {
+export function sessionsRoutes(app: HttpApp, deps: SessionsRoutesDeps): void {
+  createRoute(app, deps);
+  listRoute(app, deps);
+  oneSessionRoutes(app, deps);
+}
+
+function createRoute(app: HttpApp, { sessionIds, sessions, newId, readiness }: SessionsRoutesDeps): void {
   app.post(
     '/v1/sessions',
     { schema: { tags, body: createBody, response: { 200: createdSchema, 201: createdSchema, '4xx': errorSchema } } },
@@ -119,7 +122,9 @@ export function sessionsRoutes(
       return reply.code(created ? 201 : 200).send({ sessionId: idOf(ref), position: encodePosition(position) });
     },
   );
+}
 
+function listRoute(app: HttpApp, { sessionIds, sessions, reads }: SessionsRoutesDeps): void {
   app.get(
     '/v1/sessions',
     {
@@ -146,7 +151,9 @@ export function sessionsRoutes(
       };
     },
   );
+}
 
+function oneSessionRoutes(app: HttpApp, { sessionIds, sessions }: SessionsRoutesDeps): void {
   app.get(
     '/v1/sessions/:sessionId',
     { schema: { tags, params: sessionParams, response: { 200: summarySchema, '4xx': errorSchema } } },
