@@ -7,6 +7,7 @@ import type { AuthConfig, JwtAlgorithm } from '../../src/gateway/gateway-config.
 import { SECRET, startHarness, type Answer, type Harness } from '../support/gateway-harness.ts';
 
 const NOW_S = Date.UTC(2026, 0, 1) / 1000;
+const RS256 = { alg: 'RS256', typ: 'JWT' };
 const GOOD = { sub: 'ann', scope: 'chat', exp: NOW_S + 3600 };
 
 function encode(value: unknown): string {
@@ -205,6 +206,49 @@ describe('a limit on how long tokens may be good', () => {
   ])('holds for a token %s', async (_name, claims, status) => {
     const h = await startHarness({ auth: { maxAgeMs: 3600_000 } });
     expect((await ask(h, signed({ ...GOOD, ...claims }))).status).toBe(status);
+  });
+});
+
+describe('a limit on how long tokens may be good, next to an audience', () => {
+  const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const document = { keys: [{ ...pair.publicKey.export({ format: 'jwk' }), kid: 'k' }] };
+  const signers = {
+    'a shared secret': { keys: { kind: 'secret', secret: SECRET }, sign: (claims: object) => signed(claims) },
+    'a key of a JWK set': {
+      keys: { kind: 'jwks', document },
+      sign: (claims: object) =>
+        jwt.sign(JSON.stringify(claims), pair.privateKey, { algorithm: 'RS256', keyid: 'k', header: RS256 }),
+    },
+  } as const;
+  const start = (signer: keyof typeof signers): Promise<Harness> =>
+    startHarness({ auth: { keys: signers[signer].keys, maxAgeMs: 3600_000, audience: 'holdline' } });
+
+  describe.each(Object.keys(signers) as (keyof typeof signers)[])('with %s', (signer) => {
+    it.each<[string, Readonly<Record<string, unknown>>, string]>([
+      ['exp is text, although the time is near', { exp: String(NOW_S + 60) }, 'it has no numeric exp'],
+      [
+        'iat is a day ahead and the token is for another service',
+        { iat: NOW_S + 86_400, exp: NOW_S + 86_460, aud: 'billing' },
+        'its iat is in the future',
+      ],
+      ['iat is a day ahead', { iat: NOW_S + 86_400, exp: NOW_S + 86_460 }, 'its iat is in the future'],
+      [
+        'the token is good for a day and for another service',
+        { exp: NOW_S + 86_400, aud: 'billing' },
+        'it is good for longer than a token may be here',
+      ],
+      ['the token is for another service', { aud: 'billing' }, 'for another audience'],
+      ['the token is for no service', { aud: undefined }, 'for another audience'],
+    ])('refuses a token when %s', async (_name, claims, why) => {
+      const all = { ...GOOD, iat: NOW_S, exp: NOW_S + 60, aud: 'holdline', ...claims };
+      const { status, body } = await ask(await start(signer), signers[signer].sign(all));
+      expect([status, body.error?.message]).toEqual([401, `the token is not valid: ${why}`]);
+    });
+
+    it('takes a token when it is for this service and good for the limit', async () => {
+      const token = signers[signer].sign({ ...GOOD, iat: NOW_S, exp: NOW_S + 3600, aud: ['billing', 'holdline'] });
+      expect((await ask(await start(signer), token)).status).toBe(200);
+    });
   });
 });
 
