@@ -3,8 +3,10 @@
 import { expect, test } from 'vitest';
 import { TOMBSTONE_MS, type BrokerEngine } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
-import { append, CHAT, CollectedTail, minor, topicName } from '../contract/subject.ts';
+import { append, CHAT, CollectedTail, major, minor, topicName } from '../contract/subject.ts';
+import { TestWorker } from '../contract/worker.ts';
 import { eventually, turn } from '../../support/collector.ts';
+import { FaultyFiles } from './faulty-files.ts';
 import { crashCopy, openLog } from './opened-log.ts';
 
 const MINUTE = 60_000;
@@ -125,3 +127,21 @@ test.each([
     expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
   },
 );
+
+test('a topic whose time is up stays when a record is on its way that a group has yet to consume', async () => {
+  const files = new FaultyFiles();
+  const { broker, clock } = await openLog({ files });
+  const request = topicName('request/x/a');
+  const worker = new TestWorker(broker);
+  await append(broker, request, major('0'), { ttlMs: 60_000 });
+  expect(await worker.done()).toBe(`${request} 0:0`);
+  files.hold('flush');
+  const written = [append(broker, request, major('1'), { ttlMs: 60_000 }), append(broker, request, [], { ttlMs: 1 })];
+  await clock.advance(1000);
+  written.push(append(broker, request, major('2')));
+  files.release();
+  await Promise.all(written);
+  expect([await worker.done(), await worker.done()]).toEqual([`${request} 1:1`, `${request} 2:2`]);
+  await clock.advance(1000);
+  await eventually(async () => (await broker.describe([request]))[0] === undefined);
+});

@@ -58,7 +58,9 @@ export class Expiry {
 
   isDue(topic: Topic, now = this.#time.now()): boolean {
     const at = topic.pending?.expiresAt;
-    return at !== undefined && at <= now && !this.#engine.isHeld(topic);
+    // While frames of the topic are on their way to the disk, the groups' lag is not known yet: ending the topic would drop a
+    // record whose append is then acknowledged.
+    return at !== undefined && at <= now && topic.waiting === 0 && !this.#engine.isHeld(topic);
   }
 
   /** The engine's time has jumped: what was planned by the old one is void. */
@@ -80,7 +82,8 @@ export class Expiry {
       if (at === undefined) continue;
       if (at > now) earliest = Math.min(earliest, at);
       else if (topic.pending === undefined) this.#forget(topic);
-      else if (!this.#engine.isHeld(topic)) this.#engine.expire(topic);
+      else if (this.isDue(topic, now)) this.#engine.expire(topic);
+      else if (topic.waiting > 0) earliest = Math.min(earliest, now + SWEEP_INTERVAL_MS);
     }
     this.#sweepIndex(now, earliest, Buffer.alloc(0));
   }
@@ -119,7 +122,8 @@ export class Expiry {
       // the timer to its time.
       if (this.isDue(loaded, now)) this.#engine.expire(loaded);
       const expiresAt = loaded.pending?.expiresAt ?? 0;
-      return expiresAt > now ? expiresAt : Infinity;
+      if (expiresAt > now) return expiresAt;
+      return loaded.waiting > 0 ? now + SWEEP_INTERVAL_MS : Infinity;
     }
     const entry = this.#index.topic(name);
     if (entry === undefined) return Infinity;
