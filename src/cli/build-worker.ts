@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { systemClock } from '../base/clock.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
-import type { GoneRun } from '../session/commands/run-figures.ts';
+import type { GoneRun } from '../session/commands/command-log.ts';
 import { Runs } from '../session/runs.ts';
 import { BlockWatch } from '../sdk/block-watch.ts';
 import { logBlindness, logBlocked, logDefects } from '../sdk/describe-defect.ts';

@@ -3,7 +3,8 @@
 import type { Logger } from 'pino';
 import type { Metrics } from '../gateway/metrics.ts';
 import { UNWATCHED } from '../session/commands/run-ending.ts';
-import { runFigures, type EndedRun, type GoneRun } from '../session/commands/run-figures.ts';
+import type { EndedRun, GoneRun } from '../session/commands/command-log.ts';
+import { runFigures } from '../session/commands/run-figures.ts';
 
 export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal }: EndedRun): void {
   const figures = runFigures(run.times, run.attempt, terminal);

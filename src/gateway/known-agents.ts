@@ -1,11 +1,11 @@
 // The agents that a gateway knows, and what it refuses at once because of that: a prompt to nobody would wait for ever.
 // A gateway that was told of none takes prompts for any; then the worker refuses, and one to nobody waits in the open.
-import { findRefusal, type AgentTerms } from '../session/agent-limits.ts';
+import { findRefusal, type AgentLimits } from '../session/agent-limits.ts';
 import type { MessageContent } from '../session/events/chat-event.ts';
 import { GatewayError } from './gateway-error.ts';
 
 /** What callers may know of an agent. */
-export interface KnownAgent extends AgentTerms {
+export interface KnownAgent extends AgentLimits {
   readonly description?: string;
   /** The built-in demo model answers. */
   readonly isDemo?: boolean;

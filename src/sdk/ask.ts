@@ -4,14 +4,14 @@ import type { Broker } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { Clock } from '../base/clock.ts';
 import { AnswerBuilder } from '../session/events/answer-builder.ts';
-import { ASK_DEPTH_MAX, askDepth, askedSession, askerPrincipal, type RunRef } from '../session/subagent-session.ts';
+import { ASK_DEPTH_MAX, askDepth, subagentSession, parentPrincipal, type RunRef } from '../session/subagent-session.ts';
 import { isTerminal, type ChatEvent, type MessageContent, type RunTerminal } from '../session/events/chat-event.ts';
 import { isSessionError } from '../session/errors.ts';
 import { followRun, type RunPlace } from '../session/history/follow-run.ts';
 import type { Runs, SentPrompt } from '../session/runs.ts';
 import { isAgent, type SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
-import { findRefusal, type AgentTerms } from '../session/agent-limits.ts';
+import { findRefusal, type AgentLimits } from '../session/agent-limits.ts';
 import { AgentError } from '../worker/agent-error.ts';
 import { persist, persistAfter } from '../worker/persist.ts';
 import { outsideScope } from './agent-scope.ts';
@@ -36,7 +36,7 @@ export interface AskDeps {
   readonly runs: Runs;
   readonly clock: Clock;
   /** All agents there are, where that is known: an ask that none of them would answer is refused at once. */
-  readonly agents?: ReadonlyMap<string, AgentTerms>;
+  readonly agents?: ReadonlyMap<string, AgentLimits>;
 }
 
 /** The asks of one attempt of a run. */
@@ -64,7 +64,7 @@ export class Asks {
   ): Promise<Ask> {
     this.#check(agent, prompt, key);
     this.#checkTerms(agent, model, prompt);
-    const ref = askedSession(this.#asker, key);
+    const ref = subagentSession(this.#asker, key);
     const message = {
       messageId: MESSAGE_ID,
       content: prompt,
@@ -75,7 +75,7 @@ export class Asks {
     } as const;
     try {
       const sent = await persist(this.#deps.clock, this.#signal, () =>
-        this.#deps.runs.send(askerPrincipal(this.#asker), ref, message),
+        this.#deps.runs.send(parentPrincipal(this.#asker), ref, message),
       );
       return new LoggedAsk(this.#deps, { asker: this.#asker, agent, ref, sent, signal: this.#signal });
     } catch (error) {
@@ -161,7 +161,7 @@ class LoggedAsk implements Ask {
     const { asker, ref, sent, signal } = this.#ask;
     const { runs, clock } = this.#deps;
     try {
-      await persist(clock, signal, () => runs.cancel(askerPrincipal(asker), ref, sent.runId));
+      await persist(clock, signal, () => runs.cancel(parentPrincipal(asker), ref, sent.runId));
     } catch (error) {
       if (!isSessionError(error, 'no-active-run')) throw error;
     }

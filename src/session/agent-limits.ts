@@ -5,7 +5,7 @@ import type { MessageContent } from './events/chat-event.ts';
 /** A name stands in topics and names a group of consumers; both have their limits. */
 export const AGENT_NAME = '^[A-Za-z0-9_-]{1,48}$';
 
-export interface AgentTerms {
+export interface AgentLimits {
   /** Used where a prompt names none. */
   readonly model: string;
   /** Others that a prompt may name. */
@@ -27,10 +27,10 @@ export interface Refusal {
 }
 
 /** `model`: as the prompt names it, empty where it names none. */
-export function findRefusal(terms: AgentTerms, model: string, content: MessageContent): Refusal | undefined {
-  if (model !== '' && model !== terms.model && terms.models?.includes(model) !== true)
+export function findRefusal(limits: AgentLimits, model: string, content: MessageContent): Refusal | undefined {
+  if (model !== '' && model !== limits.model && limits.models?.includes(model) !== true)
     return { code: 'unknown-model', message: REFUSALS['unknown-model'] };
-  const { promptCharsMax = Infinity } = terms;
+  const { promptCharsMax = Infinity } = limits;
   const chars = contentChars(content);
   if (chars <= promptCharsMax) return undefined;
   return {

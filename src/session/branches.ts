@@ -9,7 +9,7 @@ import type { CommandLog } from './commands/command-log.ts';
 import type { BranchTip } from './commands/command-state.ts';
 import { bodyHashOf, decideRegenerate, decideSelect, findRepeat, type TimeOfRun } from './commands/decisions.ts';
 import { findBranch, findPrompt } from './history/find-branch-node.ts';
-import { loadOwn, mustOwnAs } from './require-owner.ts';
+import { loadOwned, requireOwnerInEpoch } from './require-owner.ts';
 import { sentBefore, sentNow, type SentPrompt } from './runs.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { mustFit, UNLIMITED } from './stores/user-limit.ts';
@@ -71,7 +71,7 @@ export class Branches {
     regeneration: Regeneration,
   ): Promise<SentPrompt & { answerId: string }> {
     const { messageId, answerId = this.#newId(), priority, onBusy, trace } = regeneration;
-    const seen = await loadOwn(this.#log, principal, ref);
+    const seen = await loadOwned(this.#log, principal, ref);
     const prompt = await findPrompt(this.#broker, ref, seen, messageId);
     const { agent = prompt.agent } = regeneration;
     // Another agent has other models.
@@ -91,40 +91,40 @@ export class Branches {
       createdAt: isoTime(this.#clock),
       ...(trace === undefined ? {} : { trace }),
     };
-    const place =
+    const admission =
       findRepeat(seen.state, { messageId: answerId, bodyHash }) === undefined
         ? await this.#limits.enterRun(principal, ref, command.runId)
         : UNLIMITED;
     const timeOf: TimeOfRun = (run) => this.#time.of(run.times.queued)();
     const regenerated = await this.#log
       .transact<SentPrompt>(ref, (loaded) => {
-        const { state, epoch } = mustOwnAs(principal, loaded, seen);
+        const { state, epoch } = requireOwnerInEpoch(principal, loaded, seen);
         const known = findRepeat(state, { messageId: answerId, bodyHash });
         if (known !== undefined) return { unchanged: sentBefore(epoch, messageId, known) };
         return {
-          ...mustFit([place], decideRegenerate(state, command, timeOf)),
+          ...mustFit([admission], decideRegenerate(state, command, timeOf)),
           answer: (committed) => sentNow(committed, command),
         };
       })
-      .finally(() => place.leave());
-    await place.settled();
+      .finally(() => admission.leave());
+    await admission.settled();
     return { ...regenerated, answerId };
   }
 
   /** Shows the chat up to this run on every device, and lets the next prompt follow it. Any run may be named, also one that
    *  others follow: what they say is another branch then. @throws SessionError not-found, run-not-found, contended */
   async select(principal: Principal, ref: SessionRef, runId: string): Promise<void> {
-    const seen = await loadOwn(this.#log, principal, ref);
+    const seen = await loadOwned(this.#log, principal, ref);
     const tip = await findBranch(this.#broker, ref, seen, runId);
     await this.#log.transact(ref, (loaded) => {
-      const decision = decideSelect(mustOwnAs(principal, loaded, seen).state, tip, principal.user);
+      const decision = decideSelect(requireOwnerInEpoch(principal, loaded, seen).state, tip, principal.user);
       return decision === undefined ? { unchanged: undefined } : { ...decision, answer: () => undefined };
     });
   }
 
   /** The shown one last, the others in the order in which they were left. @throws SessionError not-found */
   async list(principal: Principal, ref: SessionRef): Promise<Branch[]> {
-    const { epoch, state } = await loadOwn(this.#log, principal, ref);
+    const { epoch, state } = await loadOwned(this.#log, principal, ref);
     const toBranch = ({ runId, at }: BranchTip, isShown: boolean): Branch => ({
       runId,
       position: encodePosition({ epoch, offset: at }),

@@ -5,7 +5,7 @@ import { SessionError } from './errors.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 
 /** @throws SessionError not-found */
-export function mustOwn(principal: Principal, loaded: LoadedState | undefined): LoadedState {
+export function requireOwner(principal: Principal, loaded: LoadedState | undefined): LoadedState {
   if (!owns(principal, loaded)) throw new SessionError('not-found');
   return loaded;
 }
@@ -15,14 +15,18 @@ export function owns(principal: Principal, loaded: LoadedState | undefined): loa
 }
 
 /** @throws SessionError not-found, contended */
-export async function loadOwn(log: CommandLog, principal: Principal, ref: SessionRef): Promise<LoadedState> {
-  return mustOwn(principal, await log.load(ref));
+export async function loadOwned(log: CommandLog, principal: Principal, ref: SessionRef): Promise<LoadedState> {
+  return requireOwner(principal, await log.load(ref));
 }
 
 /** For what was looked up in the chat before: places of one life name nothing in another. A chat that a fail-over gave
  *  another epoch is still there, so its owner is told to try again. @throws SessionError not-found; BrokerError epoch-changed */
-export function mustOwnAs(principal: Principal, loaded: LoadedState | undefined, seen: LoadedState): LoadedState {
-  const own = mustOwn(principal, loaded);
+export function requireOwnerInEpoch(
+  principal: Principal,
+  loaded: LoadedState | undefined,
+  seen: LoadedState,
+): LoadedState {
+  const own = requireOwner(principal, loaded);
   if (own.epoch !== seen.epoch) throw new BrokerError('epoch-changed', 'the chat began another life meanwhile');
   return own;
 }

@@ -21,7 +21,7 @@ import {
   type SendCommand,
 } from './commands/decisions.ts';
 import { findPrompt, type FoundPrompt } from './history/find-branch-node.ts';
-import { loadOwn, mustOwn, mustOwnAs } from './require-owner.ts';
+import { loadOwned, requireOwner, requireOwnerInEpoch } from './require-owner.ts';
 import { endRun, readRun } from './commands/run-ending.ts';
 import { SESSION_TTL_MS } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
@@ -110,15 +110,15 @@ export class Runs {
       prompt,
       prompt.replaces === undefined
         ? undefined
-        : await findPrompt(this.#broker, ref, mustOwn(principal, seen), prompt.replaces),
+        : await findPrompt(this.#broker, ref, requireOwner(principal, seen), prompt.replaces),
     );
-    const places = await this.#enter(principal, ref, seen, command);
+    const admissions = await this.#enter(principal, ref, seen, command);
     try {
-      const sent = await this.#send(principal, ref, command, seen, places);
-      for (const place of places) await place.settled();
+      const sent = await this.#send(principal, ref, command, seen, admissions);
+      for (const admission of admissions) await admission.settled();
       return sent;
     } finally {
-      for (const place of places) place.leave();
+      for (const admission of admissions) admission.leave();
     }
   }
 
@@ -132,7 +132,7 @@ export class Runs {
     // An ask is no chat of anybody's list, and part of a run that is counted.
     if (askDepth(ref.sessionId) > 0) return [];
     if (seen !== undefined)
-      return findRepeat(mustOwn(principal, seen).state, command) === undefined
+      return findRepeat(requireOwner(principal, seen).state, command) === undefined
         ? [await this.#limits.enterRun(principal, ref, command.runId)]
         : [];
     const run = await this.#limits.enterRun(principal, ref, command.runId);
@@ -150,7 +150,7 @@ export class Runs {
     ref: SessionRef,
     command: SendCommand,
     seen: LoadedState | undefined,
-    places: readonly Admitted[],
+    admissions: readonly Admitted[],
   ): Promise<SentPrompt> {
     const ttlMs = askDepth(ref.sessionId) > 0 ? ASK_TTL_MS : this.#ttlMs;
     const timeOf = (run: RunInfo): string => this.time.of(run.times.queued)();
@@ -162,11 +162,11 @@ export class Runs {
           return { ...decideSend(newCommandState(principal.user, command.createdAt, ttlMs), command, timeOf), answer };
         const { state, epoch } =
           command.replaces === undefined || seen === undefined
-            ? mustOwn(principal, loaded)
-            : mustOwnAs(principal, loaded, seen);
+            ? requireOwner(principal, loaded)
+            : requireOwnerInEpoch(principal, loaded, seen);
         const known = findRepeat(state, command);
         if (known !== undefined) return { unchanged: sentBefore(epoch, command.messageId, known) };
-        return { ...mustFit(places, decideSend(state, command, timeOf)), answer };
+        return { ...mustFit(admissions, decideSend(state, command, timeOf)), answer };
       },
       { isNew: seen === undefined },
     );
@@ -203,7 +203,7 @@ export class Runs {
     reason?: string,
   ): Promise<{ runId: string; ended: boolean }> {
     return this.#log.transact(ref, (loaded) => {
-      const { state } = mustOwn(principal, loaded);
+      const { state } = requireOwner(principal, loaded);
       const run = cancelTarget(state, runId);
       const target = { runId: run.runId, ended: run.state === 'queued' };
       const decision = decideCancel(state, run, principal.user, reason, this.time.of(run.times.queued)());
@@ -255,10 +255,10 @@ export class Runs {
     messageId: string,
     decide: (state: CommandState, prompt: FoundPrompt) => Decision,
   ): Promise<void> {
-    const seen = await loadOwn(this.#log, principal, ref);
+    const seen = await loadOwned(this.#log, principal, ref);
     const prompt = await findPrompt(this.#broker, ref, seen, messageId);
     await this.#log.transact(ref, (loaded) => ({
-      ...decide(mustOwnAs(principal, loaded, seen).state, prompt),
+      ...decide(requireOwnerInEpoch(principal, loaded, seen).state, prompt),
       answer: () => undefined,
     }));
   }

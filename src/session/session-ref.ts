@@ -18,7 +18,6 @@ export interface Principal {
 export const DEFAULT_TENANT = 'default';
 const SESSION_ID = /^[A-Za-z0-9_-]{1,128}$/;
 const TENANT = /^[A-Za-z0-9_-]{1,64}$/;
-/** For ids that clients may choose: message, cursor. */
 const AGENT = new RegExp(AGENT_NAME);
 
 export function isSessionId(text: string): boolean {

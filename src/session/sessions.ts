@@ -6,16 +6,16 @@ import { isoTime, type Clock } from '../base/clock.ts';
 import { readChatList } from './stores/chat-list.ts';
 import { pageOfChats, type ListPlace } from './stores/chat-pages.ts';
 import { decodeEvent, type JsonObject } from './events/chat-event.ts';
-import type { CommandLog, LoadedState, Look } from './commands/command-log.ts';
+import type { CommandLog, LoadedState, Snapshot } from './commands/command-log.ts';
 import { newCommandState, type CommandState } from './commands/command-state.ts';
 import { foldDrafts } from './commands/decisions.ts';
 import { SessionError } from './errors.ts';
 import { findBranch } from './history/find-branch-node.ts';
 import { readHistory, type HistoryPage } from './history/history.ts';
-import { findAsks, letRequestsGo, removeAsks } from './stores/leftovers.ts';
-import type { LogRange } from './history/major-records.ts';
+import { findAsks, expireRequests, removeAsks } from './stores/leftovers.ts';
+import type { LogPrefix } from './history/major-records.ts';
 import { readRuns, type RunPage } from './history/run-pages.ts';
-import { loadOwn, mustOwn, owns } from './require-owner.ts';
+import { loadOwned, requireOwner, owns } from './require-owner.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
 import { chatTopic, cursorsTopic } from './topic-names.ts';
 import { UNLIMITED } from './stores/user-limit.ts';
@@ -85,7 +85,7 @@ export class Sessions {
 
   /** Yours, or the same refusal as for one that does not exist. @throws SessionError not-found */
   async authorize(principal: Principal, ref: SessionRef): Promise<LoadedState> {
-    return loadOwn(this.#log, principal, ref);
+    return loadOwned(this.#log, principal, ref);
   }
 
   /** Creates it, or finds that it is yours already. @throws SessionError not-found: somebody else's; too-many-sessions */
@@ -117,7 +117,7 @@ export class Sessions {
       ref,
       (loaded) => {
         if (loaded !== undefined) {
-          const { epoch, at } = mustOwn(principal, loaded);
+          const { epoch, at } = requireOwner(principal, loaded);
           return { unchanged: { created: false, position: { epoch, offset: at } } };
         }
         const begins = newCommandState(principal.user, createdAt, ttlMs);
@@ -137,7 +137,7 @@ export class Sessions {
       const seen = await this.authorize(principal, ref);
       const merged = { ...(await this.#readDetails(ref, seen)), ...details };
       const isUpdated = await this.#log.transact<boolean>(ref, (loaded) => {
-        const { epoch, state } = mustOwn(principal, loaded);
+        const { epoch, state } = requireOwner(principal, loaded);
         if (epoch !== seen.epoch || state.infoAt !== seen.state.infoAt) return { unchanged: false };
         return { ...foldDrafts(state, [{ event: { type: 'session.updated', ...merged } }]), answer: () => true };
       });
@@ -182,13 +182,13 @@ export class Sessions {
     const asks = await findAsks(this.#broker, ref);
     // First: a chat without its request would wait for ever.
     await this.#broker.remove(chatTopic(ref));
-    if (state !== undefined) await letRequestsGo(this.#broker, ref, state);
+    if (state !== undefined) await expireRequests(this.#broker, ref, state);
     await removeAsks(this.#broker, this.#log, asks, chatTopic);
   }
 
   /** @throws SessionError not-found */
   async describe(principal: Principal, ref: SessionRef): Promise<SessionSummary> {
-    return this.#summarize(ref, await this.#lookAtOwn(principal, ref));
+    return this.#summarize(ref, await this.#ownSnapshot(principal, ref));
   }
 
   /** A page of the user's chats; `after`: the `next` of the page before, undefined for the first. A chat that exists all
@@ -210,11 +210,11 @@ export class Sessions {
     before: Position | undefined,
     branch?: string,
   ): Promise<HistoryPage & { epoch: string }> {
-    const { loaded, range } = await this.#range(principal, ref);
+    const { loaded, log } = await this.#prefixOf(principal, ref);
     const tip = branch === undefined ? loaded.state.tip : await findBranch(this.#broker, ref, loaded, branch);
     return {
-      ...(await readHistory(this.#broker, { ...range, tip: tip?.at, before: placeIn(range, before) }, limit)),
-      epoch: range.epoch,
+      ...(await readHistory(this.#broker, { ...log, tip: tip?.at, before: placeIn(log, before) }, limit)),
+      epoch: log.epoch,
     };
   }
 
@@ -225,29 +225,31 @@ export class Sessions {
     limit: number,
     before: Position | undefined,
   ): Promise<RunPage & { epoch: string }> {
-    const { range } = await this.#range(principal, ref);
+    const { log } = await this.#prefixOf(principal, ref);
     return {
-      ...(await readRuns(this.#broker, range, placeIn(range, before) ?? range.next, limit)),
-      epoch: range.epoch,
+      ...(await readRuns(this.#broker, log, placeIn(log, before) ?? log.next, limit)),
+      epoch: log.epoch,
     };
   }
 
   /** Of the chat as the state was read. What comes after it is for the stream that follows: the branch may have moved. */
-  async #range(principal: Principal, ref: SessionRef): Promise<{ loaded: LoadedState; range: LogRange }> {
-    const { info, loaded } = await this.#lookAtOwn(principal, ref);
-    return { loaded, range: { topic: chatTopic(ref), epoch: info.epoch, next: info.next } };
+  async #prefixOf(principal: Principal, ref: SessionRef): Promise<{ loaded: LoadedState; log: LogPrefix }> {
+    const { info, loaded } = await this.#ownSnapshot(principal, ref);
+    return { loaded, log: { topic: chatTopic(ref), epoch: info.epoch, next: info.next } };
   }
 
-  async #lookAtOwn(principal: Principal, ref: SessionRef): Promise<Look> {
-    const look = await this.#log.look(ref);
-    if (look === undefined || !owns(principal, look.loaded)) throw new SessionError('not-found');
-    return look;
+  async #ownSnapshot(principal: Principal, ref: SessionRef): Promise<Snapshot> {
+    const snapshot = await this.#log.snapshot(ref);
+    if (snapshot === undefined || !owns(principal, snapshot.loaded)) throw new SessionError('not-found');
+    return snapshot;
   }
 
   async #summarizeIfOwn(principal: Principal, ref: SessionRef): Promise<SessionSummary | undefined> {
     try {
-      const look = await this.#log.look(ref);
-      return look !== undefined && owns(principal, look.loaded) ? await this.#summarize(ref, look) : undefined;
+      const snapshot = await this.#log.snapshot(ref);
+      return snapshot !== undefined && owns(principal, snapshot.loaded)
+        ? await this.#summarize(ref, snapshot)
+        : undefined;
     } catch (error) {
       // One damaged chat must not take the list of all the others with it.
       if (!isBrokerError(error, 'corrupt')) throw error;
@@ -256,7 +258,7 @@ export class Sessions {
     }
   }
 
-  async #summarize(ref: SessionRef, { info, loaded }: Look): Promise<SessionSummary> {
+  async #summarize(ref: SessionRef, { info, loaded }: Snapshot): Promise<SessionSummary> {
     const { epoch, state } = loaded;
     const { expiresAt, ttlMs } = info;
     if (expiresAt === undefined || ttlMs === undefined)
@@ -306,7 +308,7 @@ function damagedSummary(
 }
 
 /** A place of another life of this chat names nothing here: its pages start over, newest first. */
-function placeIn({ epoch, next }: LogRange, before: Position | undefined): number | undefined {
+function placeIn({ epoch, next }: LogPrefix, before: Position | undefined): number | undefined {
   return before?.epoch === epoch && before.offset < next ? before.offset : undefined;
 }
 

@@ -24,19 +24,19 @@ export function askDepth(sessionId: string): number {
   return depth === undefined ? 0 : Number(depth);
 }
 
-export function askedSession(asker: RunRef, key: string): SessionRef {
-  const [root = ''] = asker.sessionId.split(SEPARATOR);
-  const digest = createHash('sha256').update(`${asker.runId} ${key}`).digest('base64url').slice(0, DIGEST_CHARS);
-  return { tenant: asker.tenant, sessionId: [root, askDepth(asker.sessionId) + 1, digest].join(SEPARATOR) };
+export function subagentSession(parent: RunRef, key: string): SessionRef {
+  const [root = ''] = parent.sessionId.split(SEPARATOR);
+  const digest = createHash('sha256').update(`${parent.runId} ${key}`).digest('base64url').slice(0, DIGEST_CHARS);
+  return { tenant: parent.tenant, sessionId: [root, askDepth(parent.sessionId) + 1, digest].join(SEPARATOR) };
 }
 
 /** In whose name an ask is sent, read and stopped. */
-export function askerPrincipal({ tenant, sessionId, runId }: RunRef): Principal {
+export function parentPrincipal({ tenant, sessionId, runId }: RunRef): Principal {
   return { tenant, user: `${sessionId}/${runId}` };
 }
 
 /** The run that asked, by its session's owner; undefined for a session of a user, whose name may look like anything. */
-export function askerOf(ref: SessionRef, owner: string): RunRef | undefined {
+export function parentRunOf(ref: SessionRef, owner: string): RunRef | undefined {
   const [sessionId, runId] = owner.split('/');
   if (askDepth(ref.sessionId) === 0 || sessionId === undefined || runId === undefined) return undefined;
   return { tenant: ref.tenant, sessionId, runId };

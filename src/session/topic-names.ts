@@ -21,10 +21,10 @@ export function chatTopic(ref: SessionRef): LiteTopicName {
 }
 
 /** Every chat in which a run asked another agent. */
-export const ASKED_PATTERN = parseTopicPattern('response/*');
+export const SUBAGENT_PATTERN = parseTopicPattern('response/*');
 
 /** In name order, the asks of the runs of that session follow it and begin with it; no other session's do. */
-export function askedBefore(ref: SessionRef): LiteTopicName {
+export function subagentPrefix(ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`response/${scoped(ref.tenant, ref.sessionId)}.`);
 }
 

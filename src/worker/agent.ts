@@ -1,5 +1,5 @@
 // An agent: a name that prompts are addressed to, with the provider and the limits of its runs.
-import type { AgentTerms } from '../session/agent-limits.ts';
+import type { AgentLimits } from '../session/agent-limits.ts';
 import { askDepth } from '../session/subagent-session.ts';
 import type { RunInfo } from '../session/commands/command-state.ts';
 import type { SessionRef } from '../session/session-ref.ts';
@@ -9,7 +9,7 @@ import type { Provider } from './provider.ts';
  *  the provider or the answer does not allow it). `restart`: answers from the beginning. `fail`: fails the run. */
 export type Takeover = 'continue' | 'restart' | 'fail';
 
-export interface Agent extends AgentTerms {
+export interface Agent extends AgentLimits {
   readonly name: string;
   readonly provider: Provider;
   readonly systemPrompt?: string;

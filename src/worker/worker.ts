@@ -11,7 +11,7 @@ import { PENDING_RUN_TTL_MS, type CommandLog } from '../session/commands/command
 import { isSessionError } from '../session/errors.ts';
 import { AT_ONCE_MS, expireAfter } from '../session/stores/leftovers.ts';
 import { decodeRunRequest, type RunRequest } from '../session/commands/run-request.ts';
-import type { GoneRun } from '../session/commands/run-figures.ts';
+import type { GoneRun } from '../session/commands/command-log.ts';
 import type { Runs } from '../session/runs.ts';
 import { requestGroup, requestPattern, sessionOf } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';

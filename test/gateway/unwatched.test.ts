@@ -3,7 +3,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
-import { askedSession, askerPrincipal } from '../../src/session/subagent-session.ts';
+import { subagentSession, parentPrincipal } from '../../src/session/subagent-session.ts';
 import { PRESENCE_MS } from '../../src/session/stores/presence.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import { ChatRig, PlayedModel } from '../support/chat-rig.ts';
@@ -161,7 +161,7 @@ it('is no matter of what a run asks of another agent: nobody can watch that', as
   const { runId } = await rig.prompt('hello');
   await rig.model.call(0);
   const asker = { ...rig.ref, runId };
-  await rig.runs.send(askerPrincipal(asker), askedSession(asker, 'k'), {
+  await rig.runs.send(parentPrincipal(asker), subagentSession(asker, 'k'), {
     content: 'x',
     agent: 'asked',
     model: '',

@@ -4,7 +4,7 @@ import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
-import { askedSession, askerPrincipal } from '../../src/session/subagent-session.ts';
+import { subagentSession, parentPrincipal } from '../../src/session/subagent-session.ts';
 import { Branches } from '../../src/session/branches.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { Runs, type Prompt, type SentPrompt } from '../../src/session/runs.ts';
@@ -221,7 +221,7 @@ it('what a run asks of other agents is not counted and not refused', async () =>
   const { runId } = await node.send('a');
   const asker = { ...chat('a'), runId };
   for (const key of ['one', 'two', 'three'])
-    await node.runs.send(askerPrincipal(asker), askedSession(asker, key), PROMPT);
+    await node.runs.send(parentPrincipal(asker), subagentSession(asker, key), PROMPT);
   await node.runs.cancel(ALICE, chat('a'), runId);
   await node.send('a');
 });

@@ -6,7 +6,7 @@ import type { Position } from '../../src/broker/position.ts';
 import { Branches } from '../../src/session/branches.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { Cursors } from '../../src/session/stores/cursors.ts';
-import type { EndedRun, GoneRun } from '../../src/session/commands/run-figures.ts';
+import type { EndedRun, GoneRun } from '../../src/session/commands/command-log.ts';
 import { Runs, type Prompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import type { Principal, SessionRef } from '../../src/session/session-ref.ts';

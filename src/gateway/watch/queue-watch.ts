@@ -6,8 +6,7 @@ import { COUNTED_TOPICS_MAX } from '../../broker/group/consume-options.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { CommandLog } from '../../session/commands/command-log.ts';
-import type { RunInfo } from '../../session/commands/command-state.ts';
-import { queuePlaces } from '../../session/commands/queue-places.ts';
+import { queuePositions, type RunInfo } from '../../session/commands/command-state.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
 import { chatTopic, requestGroup, requestTopic } from '../../session/topic-names.ts';
 import type { TopicHub } from '../../stream/topic-hub.ts';
@@ -72,7 +71,7 @@ export class QueueWatch {
       for (const { ref, runs } of waiting) {
         const isWatched = this.#options.hub.tellQueue(
           chatTopic(ref),
-          queuePlaces(runs, before.get(requestOf(ref, runs))),
+          queuePositions(runs, before.get(requestOf(ref, runs))),
         );
         if (isWatched) this.watch(ref);
       }

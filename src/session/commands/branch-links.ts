@@ -15,7 +15,7 @@ export function encodeRunLink(promptAt: number): JsonObject {
 }
 
 /** A prompt or a run of a chat, and where its branch goes on before it. */
-export interface Turning {
+export interface BranchNode {
   readonly kind: 'prompt' | 'run';
   readonly at: number;
   /** Of a prompt its messageId, of a run its runId. */
@@ -25,7 +25,7 @@ export interface Turning {
 }
 
 /** Undefined for every other record. */
-export function readTurning(item: LogItem): Turning | undefined {
+export function readBranchNode(item: LogItem): BranchNode | undefined {
   if (item.kind !== 'record') return undefined;
   const event = decodeEvent(item.data);
   const at = item.offset;

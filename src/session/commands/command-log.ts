@@ -7,7 +7,14 @@ import { setImmediate } from 'node:timers/promises';
 import type { Appended, Broker, NewRecord, TopicInfo, TopicWrite } from '../../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
-import { decodeHidden, encodeEvent, isTerminal, type JsonObject } from '../events/chat-event.ts';
+import {
+  decodeHidden,
+  encodeEvent,
+  isTerminal,
+  type JsonObject,
+  type RunTally,
+  type RunTerminal,
+} from '../events/chat-event.ts';
 import {
   decodeCheckpoint,
   encodeCheckpoint,
@@ -15,11 +22,11 @@ import {
   resolveOffsets,
   type Checkpoint,
   type CommandState,
+  type RunInfo,
 } from './command-state.ts';
 import type { Decision, Draft } from './decisions.ts';
 import { SessionError } from '../errors.ts';
 import { readOwner } from './chat-owner.ts';
-import type { EndedRun } from './run-figures.ts';
 import { encodeRunRequest } from './run-request.ts';
 import type { SessionRef } from '../session-ref.ts';
 import { chatTopic, requestTopic } from '../topic-names.ts';
@@ -30,7 +37,7 @@ export const COMMAND_CACHE_MAX = 4096;
  *  nodes each wins a fair try with a chance of 1/n. */
 export const COMMAND_ATTEMPTS_MAX = 64;
 /** Tries of one look, each of which found that the chat had gone on between what it asked and what it read. */
-const LOOK_ATTEMPTS_MAX = 16;
+const SNAPSHOT_ATTEMPTS_MAX = 16;
 /** Turns of the event loop, at most, that a node stands back in a race, so that no order of arrival repeats itself. */
 const STAND_BACK_MAX = 4;
 
@@ -47,7 +54,7 @@ export interface LoadedState {
 }
 
 /** A chat at one moment. */
-export interface Look {
+export interface Snapshot {
   readonly info: TopicInfo;
   readonly loaded: LoadedState;
 }
@@ -79,11 +86,23 @@ export interface Committed {
   readonly state: CommandState;
 }
 
+/** A run whose end has just been written, and how it stood before. */
+export interface EndedRun {
+  readonly ref: SessionRef;
+  readonly run: RunInfo;
+  readonly terminal: RunTerminal;
+}
+
+/** A run whose chat was removed, or expired, while a worker had it: no event tells its end. */
+export interface GoneRun extends Pick<EndedRun, 'ref' | 'run'> {
+  readonly tally: RunTally;
+}
+
 export class CommandLog {
   readonly #broker: Broker;
   readonly #cache = new Map<LiteTopicName, LoadedState>();
   /** The last command under way per chat: commands of this node on one chat take turns. Emptied as they end. */
-  readonly #turns = new Map<LiteTopicName, Promise<void>>();
+  readonly #running = new Map<LiteTopicName, Promise<void>>();
   readonly #random: () => number;
   readonly #onRunEnded: (ended: EndedRun) => void;
 
@@ -97,12 +116,12 @@ export class CommandLog {
 
   /** The state as it is now, or undefined where there is no such session. @throws SessionError contended */
   async load(ref: SessionRef): Promise<LoadedState | undefined> {
-    return (await this.look(ref))?.loaded;
+    return (await this.snapshot(ref))?.loaded;
   }
 
   /** The same, and its topic as it was then. @throws SessionError contended */
-  async look(ref: SessionRef): Promise<Look | undefined> {
-    return this.#look(chatTopic(ref));
+  async snapshot(ref: SessionRef): Promise<Snapshot | undefined> {
+    return this.#snapshot(chatTopic(ref));
   }
 
   /** Whose chat it is, where the newest state cannot be read because its record is damaged: the owner never changes, and
@@ -119,7 +138,7 @@ export class CommandLog {
   /** The state as it was when its topic was described so, or as it is by now: asks for nothing that this node knows
    *  already. @throws SessionError contended */
   async loadAs(topic: LiteTopicName, info: TopicInfo): Promise<LoadedState | undefined> {
-    return (await this.#stateAs(topic, info)) ?? (await this.#look(topic))?.loaded;
+    return (await this.#stateAs(topic, info)) ?? (await this.#snapshot(topic))?.loaded;
   }
 
   /**
@@ -129,7 +148,7 @@ export class CommandLog {
    */
   async transact<T>(ref: SessionRef, decide: Decide<T>, { isNew = false } = {}): Promise<T> {
     const topic = chatTopic(ref);
-    return this.#inTurn(topic, async (isFirst) => {
+    return this.#inOrder(topic, async (isFirst) => {
       for (let attempt = 1; attempt <= COMMAND_ATTEMPTS_MAX; attempt += 1) {
         const isCached = attempt === 1 && isFirst && (isNew || this.#cache.has(topic));
         const loaded = isCached ? this.#cache.get(topic) : await this.#reload(topic);
@@ -145,7 +164,7 @@ export class CommandLog {
    *  with a row of commands would win every race so, one append to the others' read and append: it reads as well. */
   async #reload(topic: LiteTopicName): Promise<LoadedState | undefined> {
     for (let turns = Math.floor(this.#random() * STAND_BACK_MAX); turns > 0; turns -= 1) await setImmediate();
-    return (await this.#look(topic))?.loaded;
+    return (await this.#snapshot(topic))?.loaded;
   }
 
   /** A refusal, and a decision to do nothing, rest on the state as well, and the cache may be behind: a run that another
@@ -183,11 +202,11 @@ export class CommandLog {
     const at = appended.first + drafts.length - 1;
     const state = resolveOffsets(after, at);
     this.#remember(topic, { epoch: appended.epoch, state, at, recentAt: recentAt ?? at });
-    if (loaded !== undefined) this.#tellEnds(ref, loaded.state, drafts);
+    if (loaded !== undefined) this.#notifyEnds(ref, loaded.state, drafts);
     return { epoch: appended.epoch, first: appended.first, state };
   }
 
-  #tellEnds(ref: SessionRef, before: CommandState, drafts: readonly Draft[]): void {
+  #notifyEnds(ref: SessionRef, before: CommandState, drafts: readonly Draft[]): void {
     for (const { event } of drafts) {
       const run = isTerminal(event) ? findRun(before, event.runId) : undefined;
       if (run !== undefined && isTerminal(event)) this.#onRunEnded({ ref, run, terminal: event });
@@ -211,8 +230,8 @@ export class CommandLog {
     return info?.epoch === loaded?.epoch && info?.lastMajor === loaded?.at;
   }
 
-  async #look(topic: LiteTopicName): Promise<Look | undefined> {
-    for (let attempt = 1; attempt <= LOOK_ATTEMPTS_MAX; attempt += 1) {
+  async #snapshot(topic: LiteTopicName): Promise<Snapshot | undefined> {
+    for (let attempt = 1; attempt <= SNAPSHOT_ATTEMPTS_MAX; attempt += 1) {
       const [info] = await this.#broker.describe([topic]);
       if (info === undefined || info.lastMajor < 0) {
         this.#cache.delete(topic);
@@ -259,19 +278,19 @@ export class CommandLog {
   }
 
   /** `isFirst`: no other command of this node on this chat was under way. */
-  async #inTurn<T>(topic: LiteTopicName, command: (isFirst: boolean) => Promise<T>): Promise<T> {
-    const before = this.#turns.get(topic);
+  async #inOrder<T>(topic: LiteTopicName, command: (isFirst: boolean) => Promise<T>): Promise<T> {
+    const before = this.#running.get(topic);
     const mine = before === undefined ? command(true) : before.then(() => command(false));
     // The next in line waits for the end, whichever it is; the outcome belongs to the caller of `mine`.
     const ended = mine.then(
       () => undefined,
       () => undefined,
     );
-    this.#turns.set(topic, ended);
+    this.#running.set(topic, ended);
     try {
       return await mine;
     } finally {
-      if (this.#turns.get(topic) === ended) this.#turns.delete(topic);
+      if (this.#running.get(topic) === ended) this.#running.delete(topic);
     }
   }
 }

@@ -237,6 +237,19 @@ export function findRun(state: CommandState, runId: string): RunInfo | undefined
   return state.runs.find((run) => run.runId === runId);
 }
 
+/** The queue position of each queued run. A run behind the head has the runs of its own session before it. The head has those
+ *  requests of other sessions before it that the workers of its agent serve first.
+ *  `beforeHead`: requests before the head's, undefined where that is not known or a worker has it. */
+export function queuePositions(runs: readonly RunInfo[], beforeHead: number | undefined): ReadonlyMap<string, number> {
+  const positions = new Map<string, number>();
+  for (const [i, run] of runs.entries()) {
+    if (run.state !== 'queued') continue;
+    if (i > 0) positions.set(run.runId, i + (beforeHead ?? 0));
+    else if (beforeHead !== undefined) positions.set(run.runId, beforeHead);
+  }
+  return positions;
+}
+
 /** Turns offsets that count from the carrying record into real ones. */
 export function resolveOffsets(state: CommandState, carrier: number): CommandState {
   const resolve = (offset: number): number => (offset < 0 ? carrier + 1 + offset : offset);

@@ -2,20 +2,7 @@
 // line at its end and for the metrics. Pure, and never text. Nodes' clocks differ a little, so nothing is below zero; where
 // two times contradict one another, because a clock was set between them, there is no figure.
 import type { RunTally, RunTerminal } from '../events/chat-event.ts';
-import type { RunInfo, RunTimes } from './command-state.ts';
-import type { SessionRef } from '../session-ref.ts';
-
-/** A run whose end has just been written, and how it stood before. */
-export interface EndedRun {
-  readonly ref: SessionRef;
-  readonly run: RunInfo;
-  readonly terminal: RunTerminal;
-}
-
-/** A run whose chat was removed, or expired, while a worker had it: no event tells its end. */
-export interface GoneRun extends Pick<EndedRun, 'ref' | 'run'> {
-  readonly tally: RunTally;
-}
+import type { RunTimes } from './command-state.ts';
 
 export interface RunFigures {
   /** From the prompt to the first start. */

@@ -23,17 +23,17 @@ export class SteadyTime {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#look();
+    this.#sample();
   }
 
   /** Tells the time for a run whose first time is `first`, as events write it. */
   of(first: string): () => string {
-    const latest = this.#look();
+    const latest = this.#sample();
     const { offset } = this.#frameOf(Date.parse(first)) ?? latest;
     return () => new Date(this.#clock.mono() + offset).toISOString();
   }
 
-  #look(): Frame {
+  #sample(): Frame {
     const mono = this.#clock.mono();
     const offset = this.#clock.now() - mono;
     const last = this.#frames.at(-1);

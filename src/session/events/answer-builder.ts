@@ -51,8 +51,8 @@ export class AnswerBuilder {
   /** Was anything said since the run was started last? Of a run that was read from the log. */
   get hasGrown(): boolean {
     const last = this.#ranges.at(-1);
-    const saidAt = last === undefined ? -1 : last.from + last.lengths.count - 1;
-    return Math.max(saidAt, this.#startedPartAt) > this.#restartedAt;
+    const lastDeltaAt = last === undefined ? -1 : last.from + last.lengths.count - 1;
+    return Math.max(lastDeltaAt, this.#startedPartAt) > this.#restartedAt;
   }
 
   /** Code units of all parts. */

@@ -1,10 +1,10 @@
-// Walks a branch of a chat backward along its links, and says which stretches of the log hold it. Reads major records
+// Walks a branch of a chat backward along its links, and says which ranges of the log hold it. Reads major records
 // only, many at a time: on a chat without branches that is one walk straight back, and at a link that leads elsewhere
 // it goes on there.
 import type { Broker, LogItem } from '../../broker/broker.ts';
-import { readTurning, type Turning } from '../commands/branch-links.ts';
+import { readBranchNode, type BranchNode } from '../commands/branch-links.ts';
 import { decodeEvent, isTerminal } from '../events/chat-event.ts';
-import { MAJORS_AT_ONCE, majorBatches, readMajors, type LogRange } from './major-records.ts';
+import { MAJORS_AT_ONCE, majorBatches, readMajors, type LogPrefix } from './major-records.ts';
 import { batchChars } from '../events/paced-read.ts';
 
 /** Major records of a turn: a prompt and its run, begun and ended. A few more where a run was taken over or stopped. */
@@ -12,7 +12,7 @@ const MAJORS_A_TURN = 4;
 const MAJORS_AT_ONCE_MIN = 16;
 
 /** Records from `from` up to, not including, `to`. */
-export interface Stretch {
+export interface LogRange {
   readonly from: number;
   readonly to: number;
 }
@@ -22,19 +22,19 @@ interface Seen {
   readonly low: number;
   readonly high: number;
   /** Newest first. */
-  readonly turnings: readonly Turning[];
+  readonly nodes: readonly BranchNode[];
 }
 
 export class BranchReader {
   readonly #broker: Broker;
-  readonly #range: LogRange;
+  readonly #log: LogPrefix;
   readonly #atOnce: number;
   /** Where the branch goes on. */
   #at: number | undefined;
   #seen: Seen | undefined;
   /** Offsets of the ends of runs that were come across. */
   readonly #ends = new Map<string, number>();
-  /** Turnings with nothing of another branch between them and the one before. */
+  /** Nodes with nothing of another branch between them and the one before. */
   readonly #joined = new Set<number>();
   readonly #charsMax: number;
   #chars = 0;
@@ -42,9 +42,9 @@ export class BranchReader {
   /** `from`: the place to begin at, or anywhere after it. `wanted`: messages that are likely to be read, so that a page of
    *  a few does not read what holds hundreds. `charsMax`: UTF-16 code units of records after which it reads no further back
    *  than to the next prompt. */
-  constructor(broker: Broker, range: LogRange, from: number | undefined, wanted: number, charsMax: number) {
+  constructor(broker: Broker, log: LogPrefix, from: number | undefined, wanted: number, charsMax: number) {
     this.#broker = broker;
-    this.#range = range;
+    this.#log = log;
     this.#at = from;
     this.#charsMax = charsMax;
     this.#atOnce = Math.min(MAJORS_AT_ONCE, Math.max(MAJORS_AT_ONCE_MIN, wanted * MAJORS_A_TURN));
@@ -55,60 +55,59 @@ export class BranchReader {
   }
 
   /** Looks at the newest records first: where the branch is what happened last, its ends are among them. */
-  async lookAtHead(): Promise<void> {
-    this.#seen = await this.#readBackFrom(this.#range.next - 1);
+  async readHead(): Promise<void> {
+    this.#seen = await this.#readBackFrom(this.#log.next - 1);
   }
 
-  /** At least `count` turnings if there are as many, fewer where they are large; oldest first. The oldest is a prompt: no
+  /** At least `count` nodes if there are as many, fewer where they are large; oldest first. The oldest is a prompt: no
    *  answer stands without. */
-  async readBack(count: number): Promise<Turning[]> {
-    const found: Turning[] = [];
+  async readBack(count: number): Promise<BranchNode[]> {
+    const found: BranchNode[] = [];
     while (this.#at !== undefined) {
-      const turning = await this.#turningAtOrBelow(this.#at);
-      if (turning === undefined) this.#at = undefined;
+      const node = await this.#nodeAtOrBelow(this.#at);
+      if (node === undefined) this.#at = undefined;
       else {
-        found.unshift(turning);
-        this.#at = turning.before;
-        if ((found.length >= count || this.#chars > this.#charsMax) && turning.kind === 'prompt') break;
+        found.unshift(node);
+        this.#at = node.before;
+        if ((found.length >= count || this.#chars > this.#charsMax) && node.kind === 'prompt') break;
       }
     }
     return found;
   }
 
-  /** The stretches that hold these turnings, oldest first, with all that was said of them. None overlaps another. */
-  async stretches(path: readonly Turning[]): Promise<Stretch[]> {
-    const groups: Turning[][] = [];
-    for (const turning of path) {
+  /** The ranges that hold these nodes, oldest first, with all that was said of them. None overlaps another. */
+  async ranges(path: readonly BranchNode[]): Promise<LogRange[]> {
+    const groups: BranchNode[][] = [];
+    for (const node of path) {
       const group = groups.at(-1);
-      if (group !== undefined && this.#joined.has(turning.at)) group.push(turning);
-      else groups.push([turning]);
+      if (group !== undefined && this.#joined.has(node.at)) group.push(node);
+      else groups.push([node]);
     }
-    const stretches: Stretch[] = [];
+    const ranges: LogRange[] = [];
     for (const group of groups) {
-      const from = Math.max(group[0]?.at ?? 0, stretches.at(-1)?.to ?? 0);
-      stretches.push({ from, to: Math.max(from, Math.min(this.#range.next, await this.#endOf(group))) });
+      const from = Math.max(group[0]?.at ?? 0, ranges.at(-1)?.to ?? 0);
+      ranges.push({ from, to: Math.max(from, Math.min(this.#log.next, await this.#endOf(group))) });
     }
-    return stretches;
+    return ranges;
   }
 
-  async #turningAtOrBelow(offset: number): Promise<Turning | undefined> {
+  async #nodeAtOrBelow(offset: number): Promise<BranchNode | undefined> {
     const above = this.#lastOf(offset);
     for (let start = offset; start >= 0;) {
       const seen = this.#covers(start) ?? (this.#seen = await this.#readBackFrom(start));
-      const turning = seen.turnings.find(({ at }) => at <= start);
-      if (turning !== undefined) {
-        if (above !== undefined && seen.turnings[seen.turnings.indexOf(turning) - 1] === above)
-          this.#joined.add(above.at);
-        return turning;
+      const node = seen.nodes.find(({ at }) => at <= start);
+      if (node !== undefined) {
+        if (above !== undefined && seen.nodes[seen.nodes.indexOf(node) - 1] === above) this.#joined.add(above.at);
+        return node;
       }
       start = seen.low - 1;
     }
     return undefined;
   }
 
-  /** The turning whose link leads to `offset`, if it is among what was read last. */
-  #lastOf(offset: number): Turning | undefined {
-    return this.#seen?.turnings.find((turning) => turning.before === offset);
+  /** The node whose link leads to `offset`, if it is among what was read last. */
+  #lastOf(offset: number): BranchNode | undefined {
+    return this.#seen?.nodes.find((node) => node.before === offset);
   }
 
   #covers(offset: number): Seen | undefined {
@@ -117,11 +116,11 @@ export class BranchReader {
   }
 
   async #readBackFrom(offset: number): Promise<Seen> {
-    const batch = await readMajors(this.#broker, this.#range, offset, 'backward', this.#atOnce);
+    const batch = await readMajors(this.#broker, this.#log, offset, 'backward', this.#atOnce);
     this.#chars += batchChars(batch);
     batch.items.forEach((item) => this.#noteEnd(item));
-    const turnings = batch.items.map(readTurning).filter((turning) => turning !== undefined);
-    return { low: batch.end ? 0 : batch.next + 1, high: offset, turnings };
+    const nodes = batch.items.map(readBranchNode).filter((node) => node !== undefined);
+    return { low: batch.end ? 0 : batch.next + 1, high: offset, nodes };
   }
 
   #noteEnd(item: LogItem): void {
@@ -129,22 +128,22 @@ export class BranchReader {
     if (event !== undefined && isTerminal(event) && item.kind === 'record') this.#ends.set(event.runId, item.offset);
   }
 
-  /** Where nothing more follows of these turnings: their runs have ended, and a prompt that stands here without the run
+  /** Where nothing more follows of these nodes: their runs have ended, and a prompt that stands here without the run
    *  it was sent with, which it could be changed until, has it behind it. Reads on from the first that is not known. */
-  async #endOf(group: readonly Turning[]): Promise<number> {
-    const open = group.filter((turning, i) =>
-      turning.kind === 'run' ? !this.#ends.has(turning.id) : group[i + 1]?.at !== turning.at + 1,
+  async #endOf(group: readonly BranchNode[]): Promise<number> {
+    const open = group.filter((node, i) =>
+      node.kind === 'run' ? !this.#ends.has(node.id) : group[i + 1]?.at !== node.at + 1,
     );
     const end = group.reduce((last, { id, at }) => Math.max(last, this.#ends.get(id) ?? at), 0) + 1;
     return open.length === 0 ? end : Math.max(end, await this.#findEnd(open));
   }
 
-  async #findEnd(open: readonly Turning[]): Promise<number> {
-    const { next } = this.#range;
+  async #findEnd(open: readonly BranchNode[]): Promise<number> {
+    const { next } = this.#log;
     const runs = new Set(open.filter(({ kind }) => kind === 'run').map(({ id }) => id));
     /** Where the runs stand that the prompts were sent with. */
     const firstRuns = new Set(open.filter(({ kind }) => kind === 'prompt').map(({ at }) => at + 1));
-    for await (const batch of majorBatches(this.#broker, this.#range, open[0]?.at ?? next, 'forward')) {
+    for await (const batch of majorBatches(this.#broker, this.#log, open[0]?.at ?? next, 'forward')) {
       for (const item of batch.items) {
         const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
         if (event === undefined || item.kind !== 'record' || !('runId' in event)) continue;

@@ -1,7 +1,7 @@
 // Finds a prompt or a run of a chat by its id, wherever in the chat it stands. Those of late are remembered by the command
 // state; for an older one the chat is read backward, which only rare commands do.
 import type { Broker } from '../../broker/broker.ts';
-import { readTurning, type Turning } from '../commands/branch-links.ts';
+import { readBranchNode, type BranchNode } from '../commands/branch-links.ts';
 import { decodeEvent, type RunQueued } from '../events/chat-event.ts';
 import type { LoadedState } from '../commands/command-log.ts';
 import type { BranchTip } from '../commands/command-state.ts';
@@ -30,10 +30,10 @@ export async function findPrompt(
   const known = loaded.state.recent.find((entry) => entry.messageId === messageId);
   // A prompt and its run are written together, the run right behind.
   const from = known === undefined ? loaded.at : known.offset + 1;
-  const found = await findTurning(broker, ref, loaded, from, { kind: 'prompt', id: messageId });
+  const found = await findBranchNode(broker, ref, loaded, from, { kind: 'prompt', id: messageId });
   if (found === undefined) throw new SessionError('message-not-found');
   const { agent, model } = found.runBehind;
-  return { messageId, at: found.turning.at, after: found.turning.before ?? null, agent, model };
+  return { messageId, at: found.node.at, after: found.node.before ?? null, agent, model };
 }
 
 /** The branch that ends with a run. @throws SessionError run-not-found; BrokerError epoch-changed, corrupt */
@@ -45,23 +45,23 @@ export async function findBranch(
 ): Promise<BranchTip> {
   const { tip, branches = [] } = loaded.state;
   const known = [...branches, ...(tip === null ? [] : [tip])].find((one) => one.runId === runId);
-  const at = known?.at ?? (await findTurning(broker, ref, loaded, loaded.at, { kind: 'run', id: runId }))?.turning.at;
+  const at = known?.at ?? (await findBranchNode(broker, ref, loaded, loaded.at, { kind: 'run', id: runId }))?.node.at;
   if (at === undefined) throw new SessionError('run-not-found');
   return { runId, at };
 }
 
-async function findTurning(
+async function findBranchNode(
   broker: Broker,
   ref: SessionRef,
   { epoch, at }: LoadedState,
   from: number,
-  wanted: Pick<Turning, 'kind' | 'id'>,
-): Promise<{ turning: Turning; runBehind: Pick<RunQueued, 'agent' | 'model'> } | undefined> {
+  wanted: Pick<BranchNode, 'kind' | 'id'>,
+): Promise<{ node: BranchNode; runBehind: Pick<RunQueued, 'agent' | 'model'> } | undefined> {
   let runBehind = { agent: '', model: '' };
   for await (const batch of majorBatches(broker, { topic: chatTopic(ref), epoch, next: at + 1 }, from, 'backward')) {
     for (const item of batch.items) {
-      const turning = readTurning(item);
-      if (turning?.kind === wanted.kind && turning.id === wanted.id) return { turning, runBehind };
+      const node = readBranchNode(item);
+      if (node?.kind === wanted.kind && node.id === wanted.id) return { node, runBehind };
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
       if (event?.type === 'run.queued') runBehind = event;
     }

@@ -1,13 +1,13 @@
 // Reads a branch of a chat newest first, a page at a time, at a cost of the page and not of the chat.
 //
 // Two passes: backward along the branch, over major records only, to find how far back the page reaches (token deltas
-// and other branches are skipped unread); then forward over the stretches of the log that hold it, in which a finished
+// and other branches are skipped unread); then forward over the ranges of the log that hold it, in which a finished
 // answer is a few records and a hole.
 import type { Broker, LogItem } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
-import type { Turning } from '../commands/branch-links.ts';
-import { BranchReader, type Stretch } from './branch-reader.ts';
-import type { LogRange } from './major-records.ts';
+import type { BranchNode } from '../commands/branch-links.ts';
+import { BranchReader, type LogRange } from './branch-reader.ts';
+import type { LogPrefix } from './major-records.ts';
 import { pacedRead } from '../events/paced-read.ts';
 import { Transcript, type PlacedMessage, type TranscriptMessage } from './transcript.ts';
 
@@ -25,7 +25,7 @@ export interface HistoryPage {
 }
 
 /** `next`: the head for a reader, a fence for a worker. */
-export interface HistoryRange extends LogRange {
+export interface HistoryRequest extends LogPrefix {
   /** The place of the branch's last run, to begin with; undefined where nothing was said yet. */
   readonly tip?: number | undefined;
   /** Only messages before this place are wanted: that of an earlier page's oldest message, or of a worker's own run. */
@@ -34,16 +34,16 @@ export interface HistoryRange extends LogRange {
 
 /** At most `limit` messages and about PAGE_CHARS_MAX code units, and at least one message where there is one.
  *  @throws BrokerError epoch-changed, corrupt */
-export async function readHistory(broker: Broker, range: HistoryRange, limit: number): Promise<HistoryPage> {
-  const { tip, before, next } = range;
-  const reader = new BranchReader(broker, range, before ?? tip, limit, PAGE_CHARS_MAX);
-  if (before === undefined && tip !== undefined) await reader.lookAtHead();
-  let path: readonly Turning[] = [];
+export async function readHistory(broker: Broker, log: HistoryRequest, limit: number): Promise<HistoryPage> {
+  const { tip, before, next } = log;
+  const reader = new BranchReader(broker, log, before ?? tip, limit, PAGE_CHARS_MAX);
+  if (before === undefined && tip !== undefined) await reader.readHead();
+  let path: readonly BranchNode[] = [];
   let page: FoldedPath = { path, messages: [] };
   let placed: readonly PlacedMessage[] = [];
   while (placed.length === 0 && !reader.isDone) {
-    path = [...(await reader.readBack(limit)).filter((turning) => isWanted(turning, before)), ...path];
-    page = await foldNewest(broker, range, reader, path);
+    path = [...(await reader.readBack(limit)).filter((node) => isWanted(node, before)), ...path];
+    page = await foldNewest(broker, log, reader, path);
     placed = before === undefined ? page.messages : page.messages.filter(({ place }) => place < before);
   }
   const kept = placed.slice(-limit);
@@ -52,13 +52,13 @@ export async function readHistory(broker: Broker, range: HistoryRange, limit: nu
 }
 
 /** The answer that stands at `before` is not wanted, but says of its prompt, which is, whether it was answered. */
-function isWanted({ kind, at }: Turning, before: number | undefined): boolean {
+function isWanted({ kind, at }: BranchNode, before: number | undefined): boolean {
   return kind === 'run' || before === undefined || at < before;
 }
 
 interface FoldedPath {
   /** What was folded of the path that was given: its newest turns. */
-  readonly path: readonly Turning[];
+  readonly path: readonly BranchNode[];
   readonly messages: readonly PlacedMessage[];
 }
 
@@ -66,17 +66,17 @@ interface FoldedPath {
  *  it was read; so a path that turns out too large is halved, and no more than one page of it was read in vain. */
 async function foldNewest(
   broker: Broker,
-  range: LogRange,
+  log: LogPrefix,
   reader: BranchReader,
-  path: readonly Turning[],
+  path: readonly BranchNode[],
 ): Promise<FoldedPath> {
   for (let rest = path; ; rest = newerHalf(rest)) {
     const isOneTurn = newerHalf(rest).length === rest.length;
     const messages = await fold(
       broker,
-      range,
+      log,
       rest,
-      await reader.stretches(rest),
+      await reader.ranges(rest),
       isOneTurn ? Number.POSITIVE_INFINITY : PAGE_CHARS_MAX,
     );
     if (messages !== undefined) return { path: rest, messages };
@@ -84,23 +84,23 @@ async function foldNewest(
 }
 
 /** From a prompt on: no answer stands without its prompt. A path of one turn is given back as it is. */
-function newerHalf(path: readonly Turning[]): readonly Turning[] {
-  const isPrompt = ({ kind }: Turning): boolean => kind === 'prompt';
-  const inNewerHalf = path.findIndex((turning, i) => i >= path.length / 2 && isPrompt(turning));
+function newerHalf(path: readonly BranchNode[]): readonly BranchNode[] {
+  const isPrompt = ({ kind }: BranchNode): boolean => kind === 'prompt';
+  const inNewerHalf = path.findIndex((node, i) => i >= path.length / 2 && isPrompt(node));
   return path.slice(inNewerHalf >= 0 ? inNewerHalf : Math.max(0, path.findLastIndex(isPrompt)));
 }
 
 /** Undefined where it holds more than `charsMax`. */
 async function fold(
   broker: Broker,
-  range: LogRange,
-  path: readonly Turning[],
-  stretches: readonly Stretch[],
+  log: LogPrefix,
+  path: readonly BranchNode[],
+  ranges: readonly LogRange[],
   charsMax: number,
 ): Promise<PlacedMessage[] | undefined> {
   const transcript = new Transcript(new Set(path.map(({ at }) => at)));
-  for (const stretch of stretches) {
-    for await (const item of itemsOf(broker, range, stretch)) {
+  for (const range of ranges) {
+    for await (const item of itemsOf(broker, log, range)) {
       transcript.apply(item);
       if (transcript.chars > charsMax) return undefined;
     }
@@ -108,7 +108,7 @@ async function fold(
   return transcript.messages();
 }
 
-async function* itemsOf(broker: Broker, { topic, epoch }: LogRange, { from, to }: Stretch): AsyncGenerator<LogItem> {
+async function* itemsOf(broker: Broker, { topic, epoch }: LogPrefix, { from, to }: LogRange): AsyncGenerator<LogItem> {
   let offset = from;
   while (offset < to) {
     const result = await pacedRead(broker, topic, { epoch, offset });

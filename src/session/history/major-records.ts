@@ -7,7 +7,7 @@ import { pacedRead } from '../events/paced-read.ts';
 /** Major records read at once, at most. */
 export const MAJORS_AT_ONCE = 256;
 
-export interface LogRange {
+export interface LogPrefix {
   readonly topic: LiteTopicName;
   readonly epoch: string;
   /** Only records below this offset count. */
@@ -19,7 +19,7 @@ export type Direction = 'forward' | 'backward';
 /** The first of `majorBatches`. @throws BrokerError epoch-changed */
 export async function readMajors(
   broker: Broker,
-  { topic, epoch }: LogRange,
+  { topic, epoch }: LogPrefix,
   offset: number,
   direction: Direction,
   maxRecords = MAJORS_AT_ONCE,
@@ -32,7 +32,7 @@ export async function readMajors(
 /** From `start` on, as far as the range goes. @throws BrokerError epoch-changed */
 export async function* majorBatches(
   broker: Broker,
-  range: LogRange,
+  range: LogPrefix,
   start: number,
   direction: Direction,
 ): AsyncGenerator<LogBatch> {

@@ -2,7 +2,7 @@
 // costs nothing, and a page costs what its runs cost.
 import type { Broker } from '../../broker/broker.ts';
 import { decodeEvent, isTerminal, type ChatEvent } from '../events/chat-event.ts';
-import { majorBatches, type LogRange } from './major-records.ts';
+import { majorBatches, type LogPrefix } from './major-records.ts';
 import { batchChars } from '../events/paced-read.ts';
 import { RunTimelines, type RunTimeline } from './run-timeline.ts';
 
@@ -18,18 +18,18 @@ export interface RunPage {
 }
 
 /** At most `limit` runs, and at least one where there is one, whose `run.queued` stands below `before`. @throws BrokerError epoch-changed, corrupt */
-export async function readRuns(broker: Broker, range: LogRange, before: number, limit: number): Promise<RunPage> {
-  const page = await readBackward(broker, range, before, limit);
+export async function readRuns(broker: Broker, log: LogPrefix, before: number, limit: number): Promise<RunPage> {
+  const page = await readBackward(broker, log, before, limit);
   const timelines = new RunTimelines();
   for (const event of page.events) timelines.apply(event);
-  for (const event of await readEnds(broker, range, before, page.events)) timelines.apply(event);
+  for (const event of await readEnds(broker, log, before, page.events)) timelines.apply(event);
   return { runs: timelines.list().reverse(), before: page.before };
 }
 
 /** In log order, from the oldest `run.queued` of the page on. */
 async function readBackward(
   broker: Broker,
-  range: LogRange,
+  log: LogPrefix,
   below: number,
   limit: number,
 ): Promise<{ events: ChatEvent[]; before: number | undefined }> {
@@ -37,7 +37,7 @@ async function readBackward(
   let found = 0;
   let oldest: number | undefined;
   let chars = 0;
-  for await (const batch of majorBatches(broker, range, below - 1, 'backward')) {
+  for await (const batch of majorBatches(broker, log, below - 1, 'backward')) {
     chars += batchChars(batch);
     for (const item of batch.items) {
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
@@ -56,7 +56,7 @@ async function readBackward(
 /** What became, above the page, of those of its runs that had not ended in it: they waited behind newer ones. */
 async function readEnds(
   broker: Broker,
-  range: LogRange,
+  log: LogPrefix,
   from: number,
   events: readonly ChatEvent[],
 ): Promise<ChatEvent[]> {
@@ -67,7 +67,7 @@ async function readEnds(
   }
   const later: ChatEvent[] = [];
   if (open.size === 0) return later;
-  for await (const batch of majorBatches(broker, range, from, 'forward')) {
+  for await (const batch of majorBatches(broker, log, from, 'forward')) {
     for (const item of batch.items) {
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
       if (event === undefined || !('runId' in event) || !open.has(event.runId)) continue;

@@ -16,7 +16,7 @@ import type { Position } from '../../broker/position.ts';
 import type { ListedChat } from './chat-pages.ts';
 import { chatListTopic, chatTopic } from '../topic-names.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
-import type { ReadPlace } from './user-limit.ts';
+import type { ReadUpTo } from './user-limit.ts';
 
 /** Longer than any chat may live without a new one being made; every creation starts it anew. */
 export const CHAT_LIST_TTL_MS = 2 * 365 * 24 * 60 * 60 * 1000;
@@ -51,7 +51,7 @@ export async function addToChatList(
 export async function countNamedChats(
   broker: Broker,
   principal: Principal,
-): Promise<ReadPlace & { readonly count: number }> {
+): Promise<ReadUpTo & { readonly count: number }> {
   const { entries, epoch, next } = await readEntries(broker, principal);
   return { epoch, next, count: entries.length };
 }
@@ -60,7 +60,7 @@ export async function findChats(
   broker: Broker,
   principal: Principal,
   now: number,
-): Promise<ReadPlace & { readonly found: readonly string[] }> {
+): Promise<ReadUpTo & { readonly found: readonly string[] }> {
   const { alive, epoch, next } = await readAlive(broker, principal, now);
   return { epoch, next, found: alive.map(({ ref }) => ref.sessionId) };
 }

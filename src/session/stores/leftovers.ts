@@ -5,7 +5,7 @@ import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { CommandLog } from '../commands/command-log.ts';
 import type { CommandState } from '../commands/command-state.ts';
 import type { SessionRef } from '../session-ref.ts';
-import { ASKED_PATTERN, askedBefore, requestTopic, sessionOf } from '../topic-names.ts';
+import { SUBAGENT_PATTERN, subagentPrefix, requestTopic, sessionOf } from '../topic-names.ts';
 
 /** The least that a topic can be given. */
 export const AT_ONCE_MS = 1;
@@ -15,10 +15,10 @@ const PAGE_ASKS = 64;
 
 /** Asks of the runs of a session of a user, asks of asks included. */
 export async function findAsks(broker: Broker, ref: SessionRef): Promise<readonly SessionRef[]> {
-  const before = askedBefore(ref);
+  const before = subagentPrefix(ref);
   const asks: SessionRef[] = [];
   for (let after = before; asks.length < ASKS_REMOVED_MAX;) {
-    const { topics, after: next } = await broker.list(ASKED_PATTERN, { after, limit: PAGE_ASKS });
+    const { topics, after: next } = await broker.list(SUBAGENT_PATTERN, { after, limit: PAGE_ASKS });
     const own = topics.filter(({ topic }) => topic.startsWith(before));
     for (const { topic } of own) asks.push(sessionOf(topic));
     if (next === undefined || own.length < topics.length) break;
@@ -37,13 +37,13 @@ export async function removeAsks(
   for (const ask of asks) {
     const loaded = await log.load(ask);
     await broker.remove(topicOf(ask));
-    if (loaded !== undefined) await letRequestsGo(broker, ask, loaded.state);
+    if (loaded !== undefined) await expireRequests(broker, ask, loaded.state);
   }
 }
 
 /** The requests of a chat that is no more. They are not removed but expire: a topic with a request that no worker has taken
  *  yet stays, and that may be one of a chat that was begun anew under the same id. */
-export async function letRequestsGo(
+export async function expireRequests(
   broker: Broker,
   ref: SessionRef,
   { agents = [], runs }: CommandState,

@@ -5,7 +5,7 @@ import { isBrokerError } from '../../broker/errors.ts';
 import type { CommandLog } from '../commands/command-log.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import { chatTopic, openRunsTopic } from '../topic-names.ts';
-import type { ReadPlace } from './user-limit.ts';
+import type { ReadUpTo } from './user-limit.ts';
 
 /** After the last prompt of the user. A run that waits for longer is not counted any more. */
 const OPEN_RUNS_TTL_MS = 30 * 24 * 60 * 60 * 1000;
@@ -42,7 +42,7 @@ export async function nameOpenRun(
 export async function countNamedRuns(
   broker: Broker,
   principal: Principal,
-): Promise<ReadPlace & { readonly count: number }> {
+): Promise<ReadUpTo & { readonly count: number }> {
   const { epoch, next, records } = await readNamed(broker, principal);
   return { epoch, next, count: records.flatMap(({ named }) => named).reduce((sum, { runs }) => sum + runs, 0) };
 }
@@ -52,7 +52,7 @@ export async function findOpenRuns(
   log: CommandLog,
   principal: Principal,
   now: number,
-): Promise<ReadPlace & { readonly found: readonly string[] }> {
+): Promise<ReadUpTo & { readonly found: readonly string[] }> {
   const { epoch, next, records } = await readNamed(broker, principal);
   const chats = [...new Set(records.flatMap(({ named }) => named.map(({ sessionId }) => sessionId)))];
   const open = new Map<string, readonly string[]>();
@@ -130,7 +130,7 @@ interface StoredNames {
 async function readNamed(
   broker: Broker,
   principal: Principal,
-): Promise<ReadPlace & { readonly records: readonly StoredNames[] }> {
+): Promise<ReadUpTo & { readonly records: readonly StoredNames[] }> {
   const topic = openRunsTopic(principal);
   const records: StoredNames[] = [];
   let from: { epoch: string; offset: number } | 'earliest' = 'earliest';

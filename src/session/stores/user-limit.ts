@@ -17,7 +17,7 @@ export const COUNTED_USERS_MAX = 10_000;
 const MARGIN_PART = 8;
 
 /** Where in the user's log a number was read. */
-export interface ReadPlace {
+export interface ReadUpTo {
   /** Undefined where there is no log. */
   readonly epoch: string | undefined;
   readonly next: number;
@@ -29,9 +29,9 @@ export interface CountedThing {
   /** Names one more in the user's log. */
   add(principal: Principal, ref: SessionRef): Promise<Appended>;
   /** What the log names, of which some may be no more. */
-  countNamed(principal: Principal): Promise<ReadPlace & { readonly count: number }>;
+  countNamed(principal: Principal): Promise<ReadUpTo & { readonly count: number }>;
   /** What there is: looks at each that is named. */
-  find(principal: Principal): Promise<ReadPlace & { readonly found: Iterable<string> }>;
+  find(principal: Principal): Promise<ReadUpTo & { readonly found: Iterable<string> }>;
 }
 
 export interface UserLimitOptions {
@@ -57,10 +57,10 @@ interface Tally {
   named: number;
   readonly entering: Set<Entering>;
   /** All that were entering at some time of the look that is under way, which may have missed them. */
-  lookedAway: Set<Entering> | undefined;
+  enteredMeanwhile: Set<Entering> | undefined;
   /** The last append to the log failed: the next one must be seen to work before anything is let in. */
   hasFailed: boolean;
-  looking: Promise<void> | undefined;
+  counting: Promise<void> | undefined;
   refusedUntil: number;
 }
 
@@ -80,8 +80,8 @@ export const UNLIMITED: Admitted = {
 };
 
 /** A command that ends as many runs as it queues needs no room. @throws SessionError too-many-sessions, too-many-runs */
-export function mustFit(places: readonly Admitted[], decision: Decision): Decision {
-  if (!decision.drafts.some(({ event }) => isTerminal(event))) for (const place of places) place.mustFit();
+export function mustFit(admissions: readonly Admitted[], decision: Decision): Decision {
+  if (!decision.drafts.some(({ event }) => isTerminal(event))) for (const admission of admissions) admission.mustFit();
   return decision;
 }
 
@@ -99,20 +99,20 @@ export class UserLimit {
   /** Takes room for one more, of this id. @throws BrokerError */
   async enter(principal: Principal, ref: SessionRef, id: string): Promise<Admitted> {
     const tally = this.#tallyOf(principal);
-    if (this.#isFull(tally, 1)) await this.#lookAgain(principal, tally);
+    if (this.#isFull(tally, 1)) await this.#recount(principal, tally);
     // Nothing is awaited between this and what takes the room.
     if (this.#isFull(tally, 1)) return this.#refuse(tally);
     const isFast = this.#isFarFromFull(tally);
     const one = { id, isNamed: false };
     tally.entering.add(one);
-    tally.lookedAway?.add(one);
+    tally.enteredMeanwhile?.add(one);
     const leave = (): void => void tally.entering.delete(one);
     const naming = this.#name(principal, ref, tally, one);
     if (isFast) return letIn(naming, leave);
     try {
       await naming;
       // Other nodes may have named more than this one knew of.
-      if (this.#isFull(tally, 0)) await this.#lookAgain(principal, tally);
+      if (this.#isFull(tally, 0)) await this.#recount(principal, tally);
       if (!this.#isFull(tally, 0)) return letIn(naming, leave);
     } catch (error) {
       leave();
@@ -154,18 +154,24 @@ export class UserLimit {
   }
 
   /** Of a hundred that find no room at once, one looks. */
-  async #lookAgain(principal: Principal, tally: Tally): Promise<void> {
+  async #recount(principal: Principal, tally: Tally): Promise<void> {
     if (this.#options.clock.mono() < tally.refusedUntil) return;
-    tally.looking ??= this.#look(principal, tally).finally(() => (tally.looking = undefined));
-    await tally.looking;
+    tally.counting ??= this.#count(principal, tally).finally(() => (tally.counting = undefined));
+    await tally.counting;
   }
 
-  async #look(principal: Principal, tally: Tally): Promise<void> {
-    const lookedAway = new Set(tally.entering);
-    tally.lookedAway = lookedAway;
-    const { epoch, next, found } = await this.#thing.find(principal).finally(() => (tally.lookedAway = undefined));
-    for (const one of lookedAway) one.isNamed = true;
-    Object.assign(tally, { epoch, next, named: new Set([...found, ...[...lookedAway].map(({ id }) => id)]).size });
+  async #count(principal: Principal, tally: Tally): Promise<void> {
+    const enteredMeanwhile = new Set(tally.entering);
+    tally.enteredMeanwhile = enteredMeanwhile;
+    const { epoch, next, found } = await this.#thing
+      .find(principal)
+      .finally(() => (tally.enteredMeanwhile = undefined));
+    for (const one of enteredMeanwhile) one.isNamed = true;
+    Object.assign(tally, {
+      epoch,
+      next,
+      named: new Set([...found, ...[...enteredMeanwhile].map(({ id }) => id)]).size,
+    });
   }
 
   async #name(principal: Principal, ref: SessionRef, tally: Tally, one: Entering): Promise<void> {
@@ -178,9 +184,9 @@ export class UserLimit {
         });
     } else {
       // Nothing is known of this user here, or the log began anew.
-      const { count: named, ...place } =
+      const { count: named, ...readUpTo } =
         first === 0 ? { epoch, next, count: 1 } : await this.#thing.countNamed(principal);
-      if (tally.epoch !== place.epoch || tally.next < place.next) Object.assign(tally, { ...place, named });
+      if (tally.epoch !== readUpTo.epoch || tally.next < readUpTo.next) Object.assign(tally, { ...readUpTo, named });
     }
     one.isNamed = true;
   }
@@ -203,9 +209,9 @@ export class UserLimit {
       next: 0,
       named: 0,
       entering: new Set(),
-      lookedAway: undefined,
+      enteredMeanwhile: undefined,
       hasFailed: false,
-      looking: undefined,
+      counting: undefined,
       refusedUntil: 0,
     };
     this.#tallies.delete(key);

@@ -1,7 +1,7 @@
 // Reads the conversation before a prompt from the log, as far as the budget of the model allows.
 import type { Broker } from '../../broker/broker.ts';
 import { contentChars } from '../../session/agent-limits.ts';
-import { readHistory, type HistoryPage, type HistoryRange } from '../../session/history/history.ts';
+import { readHistory, type HistoryPage, type HistoryRequest } from '../../session/history/history.ts';
 import type { Agent } from '../agent.ts';
 import type { ModelMessage } from '../provider.ts';
 import { validConversation, type ChatMessage } from './valid-conversation.ts';
@@ -12,7 +12,7 @@ const PAGE_MESSAGES = 64;
  *  its last message. @throws BrokerError epoch-changed, corrupt */
 export async function readConversation(
   broker: Broker,
-  range: HistoryRange,
+  range: HistoryRequest,
   agent: Pick<Agent, 'systemPrompt' | 'conversationChars'>,
 ): Promise<ModelMessage[]> {
   const limits = { systemPrompt: agent.systemPrompt, charsMax: agent.conversationChars };

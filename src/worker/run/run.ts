@@ -9,7 +9,7 @@ import type { RunError, RunTerminal, RunUsage } from '../../session/events/chat-
 import { findRun } from '../../session/commands/command-state.ts';
 import { isSessionError } from '../../session/errors.ts';
 import { endRun, readRun } from '../../session/commands/run-ending.ts';
-import type { GoneRun } from '../../session/commands/run-figures.ts';
+import type { GoneRun } from '../../session/commands/command-log.ts';
 import type { Runs } from '../../session/runs.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
 import { chatTopic } from '../../session/topic-names.ts';

@@ -3,7 +3,7 @@
 // through the log.
 import type { Broker } from '../../broker/broker.ts';
 import type { Clock } from '../../base/clock.ts';
-import { askDepth, askerOf, askerPrincipal, type RunRef } from '../../session/subagent-session.ts';
+import { askDepth, parentRunOf, parentPrincipal, type RunRef } from '../../session/subagent-session.ts';
 import type { CommandLog, LoadedState } from '../../session/commands/command-log.ts';
 import { findRun } from '../../session/commands/command-state.ts';
 import { isSessionError } from '../../session/errors.ts';
@@ -46,7 +46,7 @@ export async function whileParentRuns<T>(
 async function findParentRun(log: CommandLog, ref: SessionRef): Promise<RunRef | undefined> {
   if (askDepth(ref.sessionId) === 0) return undefined;
   const loaded = await log.load(ref);
-  return loaded === undefined ? undefined : askerOf(ref, loaded.state.owner);
+  return loaded === undefined ? undefined : parentRunOf(ref, loaded.state.owner);
 }
 
 /** Never rejects. */
@@ -89,7 +89,7 @@ function isOver({ state }: LoadedState, parent: RunRef): boolean {
 
 async function stop(runs: Runs, parent: RunRef, ref: SessionRef, runId: string): Promise<void> {
   try {
-    await runs.cancel(askerPrincipal(parent), ref, runId, 'asker ended');
+    await runs.cancel(parentPrincipal(parent), ref, runId, 'asker ended');
   } catch (error) {
     // The subagent run has ended by itself, or its chat is gone: the effect is the same.
     if (!isSessionError(error, 'no-active-run') && !isSessionError(error, 'not-found')) throw error;
