@@ -1,5 +1,5 @@
-// Time as a dependency. Everything that waits, ages or expires asks a Clock, so that a test can move
-// time by hand and no behaviour depends on a sleep. The only owner of Date.now and setTimeout.
+// Time as a dependency: code that waits, ages or expires something takes a Clock, so that a test can move time by hand
+// and no behaviour depends on a sleep. This file is the only owner of Date.now and setTimeout.
 import type { StopSignal } from './stop-signal.ts';
 
 export interface Timer {
@@ -8,7 +8,7 @@ export interface Timer {
 }
 
 export interface Clock {
-  /** Wall time in ms since 1970. For time stamps and JWTs only: it may jump. */
+  /** Wall time in ms since 1970. For time stamps and JWTs only, because it may jump. */
   now(): number;
   /** Monotonic ms from an arbitrary start. For every duration. */
   mono(): number;
@@ -16,7 +16,8 @@ export interface Clock {
   after(ms: number, callback: () => void): Timer;
 }
 
-/** A timeout longer than this fires at once, with a warning: the platform counts in 32 bits. Chats live longer. */
+/** The longest timeout, in ms, that the platform supports: it counts in 32 bits, and a longer one fires at once with
+ *  a warning. Chats last longer than this. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
@@ -36,12 +37,12 @@ export const systemClock: Clock = {
   },
 };
 
-/** Now, as events and the wire write it. */
+/** The wall time in ISO 8601, the form in which events and wires carry it. */
 export function isoTime(clock: Clock): string {
   return new Date(clock.now()).toISOString();
 }
 
-/** Resolves after `ms`, or at once when the signal aborts: the caller looks at the signal. */
+/** Resolves after `ms`, or at once when the signal aborts. The caller checks the signal to tell which it was. */
 export function delay(clock: Clock, ms: number, signal?: StopSignal): Promise<void> {
   if (signal?.aborted === true) return Promise.resolve();
   return new Promise((resolve) => {

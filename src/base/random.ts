@@ -1,7 +1,7 @@
-// The only owner of chance. Everybody takes it as a parameter, so that a test can give its own.
+// The only owner of randomness. Other code takes it as a parameter, so that a test can supply its own.
 import { randomBytes } from 'node:crypto';
 
-/** From 0 up to, not including, 1: for fairness and jitter, and nothing that must not be guessed. */
+/** A number from 0 up to, but not including, 1. For fairness and jitter only: it can be guessed. */
 export const systemRandom = Math.random;
 
 /** 128 random bits in `[A-Za-z0-9_-]`. */

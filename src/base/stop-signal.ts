@@ -1,7 +1,9 @@
-// An end that is told once, to whoever waits for it. The platform's AbortController is the same and takes some 750 bytes
-// (two maps, and a hidden class of its own for each signal); of this one a node holds two for each open stream.
+// A signal that ends something, once, and notifies its listeners. It does what the platform's AbortController does,
+// which takes about 750 bytes (two maps, and a hidden class for each signal); a node holds two signals for each open
+// stream.
 
-/** What is asked of a signal where there may be ten thousand of them. An AbortSignal is one as well. */
+/** The part of an AbortSignal that code may use where there can be ten thousand signals. An AbortSignal is a
+ *  StopSignal too. */
 export interface StopSignal {
   readonly aborted: boolean;
   addEventListener(type: 'abort', listener: () => void, options?: { readonly once: true }): void;
@@ -9,24 +11,24 @@ export interface StopSignal {
 }
 
 export class StopController implements StopSignal {
-  /** Mostly there is one, and so no list of them. */
+  /** The first listener. Most signals have only one, so the set is made for the second. */
   #first: (() => void) | undefined;
   #others: Set<() => void> | undefined;
   aborted = false;
 
-  /** Idempotent. Listeners are called in the order in which they came, each once. */
+  /** Idempotent. Calls the listeners in the order in which they were added, each once. */
   abort(): void {
     if (this.aborted) return;
     this.aborted = true;
     const first = this.#first;
     this.#first = undefined;
     first?.();
-    // One that is taken off by another of them is not called any more.
+    // A listener that another listener removes meanwhile is not called.
     for (const listener of this.#others ?? []) listener();
     this.#others = undefined;
   }
 
-  /** Nothing is heard of what has ended before. */
+  /** Does nothing after the signal has aborted. */
   addEventListener(_type: 'abort', listener: () => void): void {
     if (this.aborted || listener === this.#first) return;
     if (this.#first === undefined && this.#others === undefined) this.#first = listener;

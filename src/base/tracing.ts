@@ -1,7 +1,7 @@
-// How a prompt is followed through every process that has to do with it: spans, and the trace's name as a line of text
-// that goes through a request's header or the log. The only file that knows OpenTelemetry, and of it the API alone: the
-// SDK is the user's, and where none is registered all of this does nothing. Spans carry ids, names and figures, never
-// what anybody said; there is one for a prompt and one for each attempt at its run, and none for a token.
+// Traces a prompt through every process that works on it: spans, and the trace's name as one line of text that a
+// request's header or the log carries. The only file that imports OpenTelemetry, and only its API: the SDK is the
+// user's choice, and without a registered SDK all of this does nothing. Spans carry ids, names and figures, never the
+// text of a chat. There is one span for a prompt and one for each attempt at its run, and none for a token.
 import {
   context,
   isSpanContextValid,
@@ -20,24 +20,24 @@ const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
 export interface SpanOptions {
   readonly kind: 'producer' | 'consumer';
-  /** A traceparent; undefined where a trace begins here. */
+  /** A traceparent; undefined to begin a trace here. */
   readonly parent: string | undefined;
   /** ms since 1970. */
   readonly startedAt: number;
-  /** When the work begins, by the same clock. Default: as it starts. */
+  /** When the work begins, on the same clock. Default: `startedAt`. */
   readonly begunAt?: number;
   readonly attributes: Attributes;
 }
 
-/** The trace that a request belongs to: of the span that is open around it, or else as its header says. What it says is
- *  not looked at before a span begins there, and what is no traceparent begins a new trace. */
+/** The traceparent of the span that is open around the request, or else of its header. The header is not checked
+ *  here: when a span begins with a text that is no traceparent, it begins a new trace. */
 export function traceOfRequest(header: string | readonly string[] | undefined): string | undefined {
   const active = trace.getActiveSpan();
   const around = active === undefined ? undefined : traceparentOf(active);
   return around ?? (typeof header === 'string' ? header : undefined);
 }
 
-/** What every span of a session says. */
+/** The attributes of every span of a session. */
 export function sessionAttributes({
   tenant,
   sessionId,
@@ -48,7 +48,7 @@ export function sessionAttributes({
   return { 'holdline.tenant': tenant, 'holdline.session.id': sessionId };
 }
 
-/** A span that is open. */
+/** An open span. */
 export class WorkSpan {
   readonly #span: Span;
 
@@ -56,7 +56,7 @@ export class WorkSpan {
     this.#span = span;
   }
 
-  /** For whoever carries the work on. Undefined where nobody traces. */
+  /** The parent for later work on the same prompt. Undefined without an SDK. */
   get traceparent(): string | undefined {
     return traceparentOf(this.#span);
   }
@@ -71,8 +71,8 @@ export class WorkSpan {
   }
 }
 
-/** Does the work inside a span of its own: what is called in there and traces itself, such as a request to a model,
- *  becomes part of it. Rejects with what the work rejects with. */
+/** Runs `work` inside a span. Spans that begin during the work, such as those of a request to a model, become its
+ *  children. Rejects with what `work` rejects with. */
 export async function traced<T>(
   name: string,
   options: SpanOptions,
@@ -95,12 +95,12 @@ export async function traced<T>(
     workSpan.failed(codeOf(error));
     throw error;
   } finally {
-    // Not the wall clock, which may have been set meanwhile.
+    // Measured by the monotonic clock: the wall clock may have been set during the work.
     span.end(new Date(Math.max(startedAt, begunAt) + clock.mono() - begunMono));
   }
 }
 
-/** Errors of Holdline name themselves by a code; a message could quote somebody. */
+/** The code of a Holdline error, or the name of another error. Never its message, which may quote a chat. */
 function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
