@@ -1,21 +1,22 @@
-// The rules of an append, as pure functions: what a well-formed append is, whether it may be written on top
-// of a topic's state, and the state after it. Every engine decides with these at its serialization point, so
-// that no two engines can disagree; storage, time and waiting stay with the engines.
+// The rules of an append, as pure functions: what a well-formed append is, whether a topic's state accepts it, and the
+// state after it. Every engine decides with these functions at its serialization point, so that no two engines differ.
+// Storage, time and waiting belong to the engines.
 import { APPEND_BYTES_MAX, APPEND_RECORDS_MAX, APPEND_WRITES_MAX, RECORD_BYTES_MAX, SUPERSEDES_MAX } from './broker.ts';
 import type { Appended, Priority, TopicWrite } from './broker.ts';
 import type { BrokerErrorCode } from './errors.ts';
 import { BrokerError } from './errors.ts';
 import type { LiteTopicName } from './lite-topic.ts';
 
-/** What has to be known of a topic to decide on a write. An engine keeps it, and makes it durable with the records. */
+/** What a decision about a write needs of the topic. An engine keeps it, and makes it durable together with the
+ *  records. */
 export interface TopicState {
   readonly epoch: string;
   readonly next: number;
   readonly lastMajor: number;
   readonly fence: number;
-  /** Of the current fence; 0 until its first fenced append. */
+  /** The last seq under the current fencing token; 0 until the first fenced append. */
   readonly lastSeq: number;
-  /** What the append with `lastSeq` was answered, for all of its writes: the answer to its retry. */
+  /** The answers of the append with `lastSeq`, for all of its writes: the answer to a retry of it. */
   readonly lastAnswers: readonly Appended[];
 }
 
@@ -30,11 +31,11 @@ export type AppendPlan =
   | { readonly kind: 'accept'; readonly writes: readonly PlannedWrite[]; readonly answers: readonly Appended[] }
   | { readonly kind: 'duplicate'; readonly answers: readonly Appended[] };
 
-/** A topic as a plan looks at it. */
+/** What a plan needs of a topic. */
 export interface AppendSubject {
   /** Undefined where there is no such topic. */
   readonly state: TopicState | undefined;
-  /** True where no major record stands in `from` to `to` (inclusive). Only asked for ranges below `next`. */
+  /** True if no offset in `from` to `to` (inclusive) is a major record. Called only for ranges below `next`. */
   isMinor(from: number, to: number): boolean;
 }
 
@@ -44,16 +45,16 @@ export function newTopicState(epoch: string): TopicState {
   return { epoch, next: 0, lastMajor: -1, fence: -1, lastSeq: 0, lastAnswers: NO_ANSWERS };
 }
 
-/** Where a clustered engine keeps a topic: topics with the same key can be written in one append. */
+/** The key by which a clustered engine places a topic: one append can write to topics with the same key. */
 export function routingKey(topic: LiteTopicName): string {
   return topic.slice(topic.lastIndexOf('/') + 1);
 }
 
 /**
- * Decides the whole append and computes what it would leave behind; changes nothing. Retries are recognised over
- * all writes before any other condition is looked at, so the order of the writes does not matter for that.
- * `subjects`: the topics of the writes, in their order. `newEpoch`: gives an epoch that the topic never had.
- * Arrays have their size from the start: one that is pushed to keeps room for sixteen more, once a token.
+ * Decides the whole append and computes the states after it; changes nothing. It looks for retries over all writes
+ * before it checks any other condition, so the order of the writes does not matter for a retry.
+ * `subjects`: the topics of the writes, in their order. `newEpoch`: returns an epoch that the topic never had.
+ * Arrays get their size at once: an array that grows by push reserves room for sixteen more, for every token.
  * @throws BrokerError epoch-changed, fenced, out-of-sequence, conflict, invalid-append
  */
 export function planAppend(
@@ -63,7 +64,7 @@ export function planAppend(
 ): AppendPlan {
   const retried = answersToRetry(writes, subjects);
   if (retried !== undefined) return { kind: 'duplicate', answers: retried };
-  // Filled below, and complete before anybody sees the states that hold it.
+  // The states below share this array. It is complete before any caller sees them.
   const answers = new Array<Appended>(writes.length);
   const planned = new Array<PlannedWrite>(writes.length);
   for (let i = 0; i < writes.length; i++) {
@@ -80,8 +81,8 @@ export function planAppend(
 }
 
 /**
- * May this write be put on top of this state? In order: the life it expects, its fence and count, what it must not
- * have missed, what it supersedes. A validated write that is no retry only.
+ * Checks a write against a state, in this order: the expected epoch, the fencing token and its count, `ifUnchanged`,
+ * the superseded ranges. For validated writes that are not retries.
  */
 function checkWrite(subject: AppendSubject, write: TopicWrite): void {
   const { state } = subject;
@@ -102,7 +103,7 @@ function checkWrite(subject: AppendSubject, write: TopicWrite): void {
 }
 
 /** The state after an accepted write. A fenced write keeps the answers of its whole append (`answers`), because a
- *  retry asks for all of them. Spelled out field by field: this is on the path of every token. */
+ *  retry asks for all of them. Written field by field: every token takes this path. */
 export function applyWrite(state: TopicState, write: TopicWrite, answers: readonly Appended[]): TopicState {
   const { epoch, next: first } = state;
   const { records, fence, takeFence = false } = write;
@@ -118,7 +119,7 @@ export function applyWrite(state: TopicState, write: TopicWrite, answers: readon
   };
 }
 
-/** @throws BrokerError invalid-append, too-large: what no state of any topic could make acceptable. */
+/** @throws BrokerError invalid-append, too-large: for writes that no state of any topic could accept. */
 export function validateWrites(writes: readonly TopicWrite[]): void {
   if (writes.length === 0) refuse('invalid-append', 'an append has at least one write');
   if (writes.length > APPEND_WRITES_MAX) refuse('too-large', `an append has at most ${APPEND_WRITES_MAX} writes`);
@@ -141,7 +142,7 @@ function validateWrite(write: TopicWrite): void {
   if (write.takeFence === true && write.fence !== undefined)
     refuse('invalid-append', 'a write takes a fence or stands under one');
   if (write.fence !== undefined) {
-    // A fence is an offset, so it means nothing without the life it belongs to.
+    // A fencing token is an offset, so it means nothing without its epoch.
     if (!('epoch' in write.expect)) refuse('invalid-append', 'a fence needs the epoch it was taken in');
     if (!isCount(write.fence.fence, 0) || !isCount(write.fence.seq, 1))
       refuse('invalid-append', 'fence from 0, seq from 1');
@@ -167,7 +168,8 @@ function validateRanges(ranges: readonly (readonly [from: number, to: number])[]
   }
 }
 
-/** No code unit takes more than three bytes, so most records need not be counted. */
+/** Upper bound of UTF-8 bytes for one UTF-16 code unit. Most records are so short that this bound suffices and
+ *  nothing is counted. */
 const BYTES_PER_UNIT_MAX = 3;
 
 function validateSize(writes: readonly TopicWrite[]): void {
@@ -195,13 +197,13 @@ function bytesOf(writes: readonly TopicWrite[]): number {
   );
 }
 
-/** The last (fence, seq) again, in the life that it was given in. */
+/** Whether the write repeats the last (fence, seq) of the topic, in the epoch in which that was given. */
 function isRetry(state: TopicState, write: TopicWrite): boolean {
   if (write.fence === undefined || !('epoch' in write.expect)) return false;
   return state.epoch === write.expect.epoch && state.fence === write.fence.fence && state.lastSeq === write.fence.seq;
 }
 
-/** A true retry repeats every write of its append; anything else under the same count is another append. */
+/** A true retry repeats every write of its append. Anything else with the same seq is another append. */
 function answersToRetry(
   writes: readonly TopicWrite[],
   subjects: readonly AppendSubject[],

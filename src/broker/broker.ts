@@ -1,20 +1,20 @@
-// The one seam under Holdline: what a broker is, and what it promises. Two interfaces, because readers
-// of a log and workers of a queue want different things; every engine implements both, and
-// `test/broker/contract/broker-contract.ts` states each promise below and passes on each of them.
+// The seam under Holdline: what a broker is, and what it promises. There are two interfaces, because readers of a log
+// and workers of a queue need different things. Every engine implements both, and
+// `test/broker/contract/broker-contract.ts` tests each promise below on every engine.
 //
-// A topic is an ordered log of text records. Offsets are contiguous from 0 inside one epoch. Topics
-// appear with their first write and vanish by TTL or removal. Nothing here knows what a chat is.
+// A topic is an ordered log of text records. Offsets are contiguous from 0 inside one epoch. The first append makes a
+// topic; expiry or removal ends it. Nothing here knows what a chat is.
 //
 // Promises
-//  - Visible ≤ durable: nobody reads a record before it has reached the configured durability, and
-//    `append` resolves only then. After a crash a reader is never ahead of the log.
-//  - Loud or perfect: a reader gets exactly the records after its position, in order, or a `reset`
-//    that says why not. Never a later record first, never silence.
-//  - A record, once visible, does not change or vanish inside its epoch, except into a declared hole.
-//  - The epoch changes whenever history could have: re-creation, or a restart that may have lost
-//    visible records.
-//  - Appends to one topic are serialized; conditions are checked at that serialization point, so a
-//    condition that held when `append` resolved held at the moment of writing.
+//  - Visible ≤ durable: no reader receives a record before it has reached the configured durability, and `append`
+//    resolves only then. After a crash a reader is never ahead of the log.
+//  - Loud or perfect: a reader receives exactly the records after its position, in order, or a `reset` that says why
+//    not. It never receives a later record first, and it never receives silence.
+//  - A record, once visible, does not change or disappear inside its epoch, except into a declared hole.
+//  - The epoch changes whenever the history may have changed: when a topic is made again, or after a restart that may
+//    have lost visible records.
+//  - Appends to one topic are serialized. The engine checks conditions at that serialization point, so a condition
+//    that held when `append` resolved held at the moment of writing.
 import type { StopSignal } from '../base/stop-signal.ts';
 import { BrokerError } from './errors.ts';
 import type { LiteTopicName, TopicPattern } from './lite-topic.ts';
@@ -23,21 +23,21 @@ import type { Position } from './position.ts';
 /** UTF-8 bytes of one record's data. */
 export const RECORD_BYTES_MAX = 1024 * 1024;
 export const APPEND_RECORDS_MAX = 1024;
-/** UTF-8 bytes of all records of one append, so that one caller cannot hold up a group commit for long. */
+/** UTF-8 bytes of all records of one append, so that one caller cannot delay a group commit for long. */
 export const APPEND_BYTES_MAX = 16 * 1024 * 1024;
 export const APPEND_WRITES_MAX = 8;
 /** Ranges in one write. */
 export const SUPERSEDES_MAX = 4096;
-/** What one read gives at most, where it does not say itself: UTF-8 bytes of data, and records. */
+/** The most that one read returns unless its options say otherwise: UTF-8 bytes of data, and records. */
 export const READ_BYTES = 256 * 1024;
 export const READ_RECORDS = 4096;
-/** Topics on one page of a list. */
+/** Topics on one page of a list, at most. */
 export const LIST_LIMIT_MAX = 1000;
-/** A tombstone keeps the reason of a topic's end for this long, for readers that come back. */
+/** How long a tombstone keeps the reason for a topic's end, for readers that come back. */
 export const TOMBSTONE_MS = 60 * 60 * 1000;
 
 export interface NewRecord {
-  /** Minor records (token deltas) do not disturb `ifUnchanged`, and only they may be superseded. */
+  /** Minor records (deltas) do not affect `ifUnchanged`, and only they may be superseded. */
   readonly major: boolean;
   /** Well-formed UTF-16 (no lone surrogates): engines store it as UTF-8. */
   readonly data: string;
@@ -48,7 +48,7 @@ export interface LogRecord extends NewRecord {
   readonly offset: number;
 }
 
-/** Offsets `from` to `to` (inclusive) were superseded by the write whose first record stands at `by`. */
+/** Offsets `from` to `to` (inclusive) were superseded by the write whose first record has the offset `by`. */
 export interface Hole {
   readonly kind: 'hole';
   readonly from: number;
@@ -58,41 +58,44 @@ export interface Hole {
 
 export type LogItem = LogRecord | Hole;
 
-/** For queues: which waiting topic is served first. Sticky on the topic until another write names one. */
+/** Which waiting topic a queue serves first. The topic keeps its priority until another write names one. */
 export type Priority = 'high' | 'normal' | 'low';
 
 export interface TopicWrite {
   readonly topic: LiteTopicName;
-  /** May be empty: with `ttlMs` that is a touch. */
+  /** May be empty. An empty write with `ttlMs` restarts the time to live. */
   readonly records: readonly NewRecord[];
-  /** `create`: make the topic if it is missing, and take it as it is if not. `absent`: make it, and if it is there
-   *  already, `conflict`. An epoch: it must exist in that epoch, else `epoch-changed` and nothing is created. */
+  /** `create`: make the topic if it is missing, and accept it as it is if not. `absent`: make it, and fail with
+   *  `conflict` if it exists. An epoch: the topic must exist in that epoch, or the append fails with `epoch-changed`
+   *  and creates nothing. */
   readonly expect: { readonly create: true } | { readonly absent: true } | { readonly epoch: string };
-  /** No major record may stand after this position, else `conflict`; `offset: -1` is before the first record. Of
-   *  another epoch than the topic's, or of a missing topic: `epoch-changed`. */
+  /** No major record may come after this position, or the append fails with `conflict`; `offset: -1` is before the
+   *  first record. If the topic is missing or in another epoch, the append fails with `epoch-changed`. */
   readonly ifUnchanged?: Position;
-  /** The writer's fence and its own count of fenced appends since it took the fence, from 1. Another fence than
-   *  the topic's: `fenced`. The last (fence, seq) again: the same answer and nothing stored. Any other seq than
-   *  the next: `out-of-sequence`. Needs `expect.epoch`, and is checked right after it and before every other
-   *  condition of any write, so that a retry of the whole append succeeds. */
+  /** The writer's fencing token, and its own count of fenced appends since it took the token, from 1. Another token
+   *  than the topic's: `fenced`. The last (fence, seq) again: the same answer, and nothing is stored. Any seq but
+   *  the next: `out-of-sequence`. Needs `expect.epoch`. The engine checks it right after `expect.epoch` and before
+   *  every other condition of any write, so that a retry of the whole append succeeds. */
   readonly fence?: { readonly fence: number; readonly seq: number };
-  /** The topic's fence becomes the offset of this write's first record. */
+  /** The offset of this write's first record becomes the topic's fencing token. */
   readonly takeFence?: true;
-  /** Inclusive ranges, ascending, of earlier minor records (or earlier holes) that this write replaces. */
+  /** Inclusive, ascending ranges of earlier minor records (or earlier holes) that this write replaces. */
   readonly supersedes?: readonly (readonly [from: number, to: number])[];
-  /** Expire this long after the last write. Sticky. A topic that never got one does not expire. */
+  /** The topic expires this long after its last write. It keeps the value until another write names one; a topic
+   *  without a value does not expire. */
   readonly ttlMs?: number;
   readonly priority?: Priority;
-  /** On one of the writes: the append ends or stops something, and so leads to room. An engine that is full takes it within
-   *  a reserve, where it has one. `half`: a short-lived thing that users go on with, and that must leave the other half alone. */
+  /** The append ends or stops something and so frees room; one write of the append sets it. A full engine that has a
+   *  reserve accepts the append within the reserve. `half`: for a short-lived thing with which users continue; it
+   *  may use only half of the reserve. */
   readonly mayUseReserve?: true | 'half';
 }
 
 export interface Appended {
   readonly epoch: string;
-  /** Offset of the write's first record; equals `next` for an empty write. */
+  /** Offset of the write's first record. For an empty write it equals `next`. */
   readonly first: number;
-  /** The offset the topic's next record will get. */
+  /** The offset that the topic's next record will get. */
   readonly next: number;
 }
 
@@ -101,7 +104,7 @@ export type ResetReason = 'expired' | 'removed' | 'trimmed' | 'epoch-changed' | 
 export interface Reset {
   readonly kind: 'reset';
   readonly reason: ResetReason;
-  /** Of the topic as it is now; of its last life for `expired` and `removed`. */
+  /** The topic's present epoch; for `expired` and `removed` the epoch that ended. */
   readonly epoch: string;
   readonly earliest: number;
   readonly next: number;
@@ -110,34 +113,35 @@ export interface Reset {
 export interface LogBatch {
   readonly kind: 'batch';
   readonly epoch: string;
-  /** In reading order. Records and holes together leave no offset out (unless `majorOnly`). */
+  /** In reading order. Records and holes together skip no offset (unless `majorOnly`). */
   readonly items: readonly LogItem[];
-  /** Where to go on in the same direction: an offset, or -1 after a backward read that reached the start. */
+  /** Where the next read in the same direction continues: an offset, or -1 after a backward read that reached the
+   *  start. */
   readonly next: number;
-  /** Forward: everything visible has been read. Backward: offset 0 has been read. */
+  /** Forward: the read reached the last visible record. Backward: it reached offset 0. */
   readonly end: boolean;
 }
 
-/** `missing`: no such topic, and no tombstone of one. */
+/** `missing`: there is no such topic and no tombstone of one. */
 export type ReadResult = LogBatch | Reset | { readonly kind: 'missing' };
 
 export interface ReadOptions {
-  /** `backward` reads `from`, `from - 1`, … and gives items in that order. Default forward. */
+  /** `backward` returns `from`, `from - 1`, … in that order. Default: forward. */
   readonly direction?: 'forward' | 'backward';
-  /** UTF-8 bytes of data, a hint: at least one item is given even above it. Default READ_BYTES. */
+  /** UTF-8 bytes of data. A hint: a read returns at least one item even if it is larger. Default: READ_BYTES. */
   readonly maxBytes?: number;
   /** Default READ_RECORDS. */
   readonly maxRecords?: number;
-  /** Skip minor records and holes, without a word. The cost of what is skipped must not be that of reading it. */
+  /** Skips minor records and holes without a notice. Skipping must not cost the engine as much as reading. */
   readonly majorOnly?: boolean;
 }
 
-/** The first record wanted (inclusive), `earliest`, or `end` (backward reads only: the last record). */
+/** The first record to return (inclusive), `earliest`, or `end` (backward reads only: the last record). */
 export type ReadFrom = Position | 'earliest' | 'end';
 
 export interface TailOptions {
   readonly signal: StopSignal;
-  /** Only major records, and wake only for them. */
+  /** Yields only major records, and wakes only for them. */
   readonly majorOnly?: boolean;
 }
 
@@ -165,7 +169,7 @@ export interface TopicInfo {
   readonly next: number;
   /** Offset of the last major record, -1 if there is none. */
   readonly lastMajor: number;
-  /** -1 until one is taken. */
+  /** The fencing token; -1 until a writer takes one. */
   readonly fence: number;
   /** UTF-8 bytes of the live records' data. */
   readonly bytes: number;
@@ -176,7 +180,7 @@ export interface TopicInfo {
 
 export interface TopicPage {
   readonly topics: readonly TopicInfo[];
-  /** Pass as `after` for the next page; absent on the last. */
+  /** Pass it as `after` to get the next page. Absent on the last page. */
   readonly after?: LiteTopicName;
 }
 
@@ -192,45 +196,46 @@ export interface DescribeOptions {
 
 export interface Broker {
   /**
-   * All writes or none. Topics must differ and share one routing key (their last name segment), which is
-   * what lets a clustered engine keep them together. Answers stand in the order of the writes.
-   * @throws BrokerError invalid-append, too-large, epoch-changed, conflict, fenced, out-of-sequence,
-   *   overloaded, disk-full, unavailable, failed, corrupt, closed. After any of these but `failed` and `unavailable`,
-   *   nothing was written. After `unavailable` it may have been, and may be seen: the same append again is safe under a
-   *   fence (it is answered as the first time) and under `ifUnchanged` with a major record (`conflict` then says that it
-   *   was written, or another); one without either may be stored twice.
+   * Stores all writes or none. The topics must differ and share one routing key (their last name segment), so that a
+   * clustered engine can keep them together. The answers are in the order of the writes.
+   * @throws BrokerError invalid-append, too-large, epoch-changed, conflict, fenced, out-of-sequence, overloaded,
+   * disk-full, unavailable, failed, corrupt, closed. After any of these except `failed` and `unavailable`, nothing was
+   * written. After `unavailable` the append may have been written, and readers may see it. Repeating it is safe under a
+   * fencing token (the engine answers as the first time) and under `ifUnchanged` with a major record (`conflict` then
+   * says that this append or another was written). An append with neither may be stored twice.
    */
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]>;
 
-  /** Never destructive; never creates. @throws BrokerError corrupt, unavailable, failed, closed */
+  /** Neither removes nor creates anything. @throws BrokerError corrupt, unavailable, failed, closed */
   read(topic: LiteTopicName, from: ReadFrom, options?: ReadOptions): Promise<ReadResult>;
 
   /**
-   * From a position, then live, gap-free, for any number of readers. Yields non-empty batches; after a
-   * `reset` (or `missing`) it ends. Ends quietly when the signal aborts. A reader that does not ask is not
-   * buffered for: it is given what it missed, from the log, when it asks again.
+   * Yields what follows a position, then live records, without gaps, for any number of readers. Yields non-empty
+   * batches; after a `reset` (or `missing`) it ends. Ends without an error when the signal aborts. The engine does not
+   * buffer for a reader that does not ask for more: when the reader asks again, it receives from the log what it
+   * missed.
    */
   tail(topic: LiteTopicName, from: Position, options: TailOptions): Tail;
 
-  /** One answer per name, undefined where there is no such topic. With `isDurable` it rests on nothing that is less safe
-   *  than an acknowledged append: without, an engine that waits for replicas may tell of one that nobody was acknowledged
-   *  yet, and that a fail-over takes back. */
+  /** One answer for each name; undefined where there is no such topic. With `isDurable` the answer is as safe as an
+   *  acknowledged append. Without it, an engine that waits for replicas may describe an append that it has not
+   *  acknowledged yet and that a fail-over takes back. */
   describe(topics: readonly LiteTopicName[], options?: DescribeOptions): Promise<readonly (TopicInfo | undefined)[]>;
 
-  /** Attached readers get `reset{removed}`. False if there was none. */
+  /** Attached readers receive `reset{removed}`. Resolves to false if there was no such topic. */
   remove(topic: LiteTopicName): Promise<boolean>;
 
-  /** In name order. At most `limit` (1 to LIST_LIMIT_MAX, else `invalid-config`). */
+  /** Topics in the order of their names. `limit`: 1 to LIST_LIMIT_MAX, otherwise `invalid-config`. */
   list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage>;
 
-  /** Ends every tail and consumer, writes what was accepted, releases the storage. Idempotent. */
+  /** Ends every tail and consumer, writes what was accepted, and releases the storage. Idempotent. */
   close(): Promise<void>;
 }
 
 export interface ConsumeOptions {
   /** Deliveries that this consumer may hold at once. */
   readonly credit: number;
-  /** A delivery neither settled nor extended for this long goes to another consumer. */
+  /** A delivery that the consumer neither settles nor extends for this long goes to another consumer. */
   readonly visibilityMs: number;
   readonly signal: AbortSignal;
 }
@@ -240,46 +245,49 @@ export interface Delivery {
   readonly epoch: string;
   readonly record: LogRecord;
   readonly priority: Priority;
-  /** How often this record has been delivered, from 1, as far as this life of the engine remembers. */
+  /** How often the engine has delivered this record since the engine started, from 1. */
   readonly attempt: number;
-  /** Aborts when the lease is lost: another consumer may hold the record now. */
+  /** Aborts when the lease is lost: another consumer may hold the record from then on. */
   readonly lost: AbortSignal;
-  /** Consumed, durably, up to and with this record. False: the lease was lost, nothing changed. */
+  /** Marks the topic as consumed, durably, up to and including this record. False: the lease was lost, and nothing
+   *  changed. */
   ack(): Promise<boolean>;
-  /** Give it back, to be delivered again after `delayMs`. False: the lease was lost. */
+  /** Gives the record back; the engine delivers it again after `delayMs`. False: the lease was lost. */
   nack(delayMs: number): Promise<boolean>;
-  /** Another `visibilityMs` from now. False: the lease was lost. */
+  /** Extends the lease to `visibilityMs` from now. False: the lease was lost. */
   extend(): Promise<boolean>;
 }
 
 /**
- * Queues: a group consumes every topic that matches a pattern, each in order, at most one delivery in flight
- * per topic, each record until it is acknowledged. Between topics: the higher priority first, within a
- * priority the one that waited longest; a lower class is never starved altogether. What a group has consumed is durable
- * and per topic; a topic that appears later is found; a new group starts at the earliest record. A topic
- * with records that a known group has not consumed does not expire. Leases name the life of the process that
- * gave them: a restart voids them at once. A consumer that stops asking keeps no other waiting.
+ * Queues. A group consumes every topic that matches a pattern: each topic in order, at most one delivery in flight for
+ * each topic, and each record until it is acknowledged. Among topics, the higher priority goes first, and within a
+ * priority the topic that has waited longest; a lower priority always gets a share. What a group has consumed is
+ * durable, for each topic. The group finds topics that appear later; a new group starts at the earliest record. A topic
+ * does not expire while a known group has not consumed all of its records. A lease names the process run that gave it:
+ * a restart voids all leases at once. A consumer that stops asking delays no other consumer.
  */
 export interface GroupBroker {
-  /** Ends when the signal aborts; what is in flight then may still be settled. A group has one pattern: another
-   *  is `invalid-config`, as are options outside their limits. Asking for the first delivery makes the group known. */
+  /** Ends when the signal aborts; deliveries in flight may still be settled then. A group has one pattern: another
+   *  pattern is `invalid-config`, and so are options outside their limits. The first request for a delivery makes
+   *  the group known. */
   consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncIterable<Delivery>;
 
-  /** Of those of the topics (at most 256) that wait in this group for a consumer: how many topics wait before each, by
-   *  class and turn. What is in flight, given back for a while, or consumed is left out, and so is all of a group that
-   *  this engine does not know. A hint for who waits: the queue moves meanwhile, on several machines it is counted part
-   *  by part, and a lower class that is let through now and then is not foreseen.
+  /** For each given topic (at most 256) that is queued in this group: the number of topics ahead of it, by priority
+   *  and order. Leaves out topics in flight, given back with a delay, or consumed, and all topics of a group that
+   *  this engine does not know. A hint only: the queue moves meanwhile, an engine on several machines counts part by
+   *  part, and the count does not foresee the share of a lower priority.
    *  @throws BrokerError invalid-config, unavailable, closed */
   countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>>;
 }
 
 export interface BrokerHealth {
-  /** `full`: reads go on, writes fail with `disk-full` until there is room. `unavailable`: the storage cannot be asked
-   *  now; heals by itself. `failed`: restart the process. */
+  /** `full`: reads work; writes fail with `disk-full` until there is room. `unavailable`: the storage cannot be
+   *  reached now; this heals by itself. `failed`: restart the process. */
   readonly state: 'ready' | 'full' | 'unavailable' | 'failed';
   /** What an acknowledged record survives, in one line for an operator. */
   readonly durability: string;
-  /** Something that an operator should look at while the storage works: the clock is not believed, for example. */
+  /** Something that an operator should check although the storage works, for example that the engine does not trust
+   *  the clock. */
   readonly notice?: string | undefined;
 }
 

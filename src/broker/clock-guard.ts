@@ -1,26 +1,28 @@
-// Whether the machine's clock is believed, as a pure rule for every engine that ends topics by time. A clock that is wrong for
-// ten seconds must not end every chat: what ended does not come back when the clock is right. So the engine keeps a time of
-// its own, which goes on by the monotonic clock, and follows a jump of the wall clock only when the jump has been confirmed.
+// Decides whether an engine follows the machine's clock: a pure rule for every engine that ends topics by time. A clock
+// that is wrong for ten seconds must not end every chat, because a chat that ended does not come back when the clock is
+// right again. So the engine keeps its own time, which advances by the monotonic clock, and follows a jump of the wall
+// clock only when the jump is confirmed.
 //
-// A jump is a difference of more than CLOCK_JUMP_MS between the wall clock and the engine's time, in either direction. It is
-// confirmed when the wall clock has kept it for as much real time as it is long, at most for CLOCK_CONFIRM_MS_MAX, or when an
-// operator says so. Until then the engine's time goes on from where it was: topics live longer, and none is lost. A machine
-// that was off and a clock that is wrong look the same at a start, so a start after a long pause waits as well.
+// A jump is a difference of more than CLOCK_JUMP_MS between the wall clock and the engine's time, in either direction.
+// It is confirmed when the wall clock has kept it for as long as the jump itself, at most for CLOCK_CONFIRM_MS_MAX, or
+// when an operator confirms it. Until then the engine's time continues as before: topics live longer, and none is lost.
+// At a start, a machine that was off and a clock that is wrong look the same, so a start after a long pause waits as
+// well.
 
-/** A restart or a reboot takes less. Marks of the engine's time (below) must be more frequent than this. */
+/** A restart or a reboot takes less. The engine must record its time more often than this (see CLOCK_CHECK_MS). */
 export const CLOCK_JUMP_MS = 60 * 60 * 1000;
-/** Longer than a weekend on which nobody reads the log. */
+/** Longer than a weekend on which no operator reads the log. */
 export const CLOCK_CONFIRM_MS_MAX = 3 * 24 * 60 * 60 * 1000;
-/** How often an engine looks at the clock, and makes its time durable where nothing else has. */
+/** How often an engine checks the clock, and records its time where nothing else has. */
 export const CLOCK_CHECK_MS = 30 * 60 * 1000;
 
-/** A jump that nobody has confirmed yet. */
+/** A jump that is not confirmed yet. */
 export interface UnconfirmedJump {
   /** Monotonic ms when the jump was first seen. */
   readonly since: number;
-  /** Wall time minus engine time when it was first seen. */
+  /** Wall time minus engine time when the jump was first seen. */
   readonly jumpMs: number;
-  /** Wall time minus monotonic time: changes when the clock is set again, and then the wait begins again. */
+  /** Wall time minus monotonic time. It changes when the clock is set again, and the wait then starts over. */
   readonly offset: number;
 }
 
@@ -32,14 +34,15 @@ export interface EngineMoment {
   readonly unconfirmed: UnconfirmedJump | undefined;
 }
 
-/** The first look of a process. `durable`: the latest time that the storage has on record; undefined in a new one.
- *  `isTrusted`: an operator says that the wall clock is right. */
+/** The engine's time when a process starts. `durable`: the latest time that the storage has recorded; undefined in a
+ *  new storage. `isTrusted`: an operator says that the wall clock is right. */
 export function firstMoment(durable: number | undefined, wall: number, mono: number, isTrusted: boolean): EngineMoment {
   if (durable === undefined || isTrusted) return { time: wall, mono, unconfirmed: undefined };
   return nextMoment({ time: durable, mono, unconfirmed: undefined }, wall, mono);
 }
 
-/** Each later look. Small differences are followed forward only: time never goes back by less than a confirmed jump. */
+/** The engine's time at each later check. It follows small differences forward only: time never goes back by less
+ *  than a confirmed jump. */
 export function nextMoment(before: EngineMoment, wall: number, mono: number): EngineMoment {
   const time = timeAt(before, mono);
   const jumpMs = wall - time;
@@ -54,7 +57,7 @@ export function timeAt({ time, mono }: EngineMoment, now: number): number {
   return time + (now - mono);
 }
 
-/** The monotonic time at which the jump counts as confirmed. */
+/** The monotonic time at which the jump becomes confirmed. */
 export function confirmedAt({ since, jumpMs }: UnconfirmedJump): number {
   return since + Math.min(Math.abs(jumpMs), CLOCK_CONFIRM_MS_MAX);
 }

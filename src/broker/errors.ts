@@ -1,35 +1,36 @@
-// Every way in which a broker refuses, in one table. Callers match on the code, never on the text.
+// Every error of a broker, in one table. Callers match on the code, never on the text.
 
-/** code → may the same call succeed later without anything else changing? */
+/** Code → whether the same call may succeed later without any other change. */
 const BROKER_ERRORS = {
-  /** Malformed name, record or condition: a defect of the caller. */
+  /** A malformed name, record or condition: a defect of the caller. */
   'invalid-topic': false,
   'invalid-append': false,
   /** A record or an append is above its limit. */
   'too-large': false,
-  /** The topic is missing, or in another life than the one the caller knows. Nothing was created. */
+  /** The topic is missing, or in another epoch than the caller expects. Nothing was created. */
   'epoch-changed': false,
-  /** A major record stands after the position named by `ifUnchanged`. Read again, decide again. */
+  /** A major record follows the position of `ifUnchanged`. The caller should read and decide again. */
   conflict: false,
-  /** A later fence was taken: this writer has been replaced and must stop. */
+  /** Another writer took a later fencing token: this writer has been replaced and must stop. */
   fenced: false,
-  /** (fence, seq) skips a number, or is older than the last: the writer's own bookkeeping is broken. */
+  /** (fence, seq) skips a number or is older than the last one: the writer's own count is wrong. */
   'out-of-sequence': false,
-  /** A limit on topics or on waiting bytes was reached. */
+  /** A limit on topics or on waiting bytes is reached. */
   overloaded: true,
-  /** No room on the device. Reads go on; appends succeed again once there is room. */
+  /** The device is full. Reads work; appends succeed again once there is room. */
   'disk-full': true,
-  /** The storage could not be asked, or its answer was lost. An append that fails with this may have been written. */
+  /** The storage cannot be reached, or its answer was lost. An append that fails with this code may have been
+   *  written. */
   unavailable: true,
-  /** The device failed a write or a flush, so nothing more may be promised. The process must be restarted. */
+  /** The device failed a write or a flush, so the engine can promise nothing more. Restart the process. */
   failed: false,
-  /** Stored bytes do not match their checksum. They are never served. */
+  /** Stored bytes do not match their checksum. The engine never returns them. */
   corrupt: false,
-  /** The data folder is held by another process. */
+  /** Another process holds the data folder. */
   locked: false,
   /** The broker was closed. */
   closed: false,
-  /** Configuration that this engine cannot honour. */
+  /** The engine cannot honour the configuration. */
   'invalid-config': false,
 } as const satisfies Record<string, boolean>;
 

@@ -1,5 +1,5 @@
-// Names of LiteTopics: `<parent>/<child>`, where the parent may itself have segments
-// (`chat/abc`, `request/default/abc`). Owns their alphabet, their limits and pattern matching.
+// Names of LiteTopics: `<parent>/<child>`, where the parent may itself have segments (`chat/abc`,
+// `request/default/abc`). Owns their alphabet, their limits and the matching of patterns.
 import { BrokerError } from './errors.ts';
 
 declare const brand: unique symbol;
@@ -9,7 +9,8 @@ export const TOPIC_NAME_BYTES_MAX = 320;
 export const TOPIC_SEGMENTS_MAX = 8;
 const SEGMENT = /^[A-Za-z0-9_:.-]+$/;
 
-/** @throws BrokerError invalid-topic: outside `[A-Za-z0-9_:.-]` segments, `.`/`..` segments, too long, or without a parent. */
+/** @throws BrokerError invalid-topic: a segment outside `[A-Za-z0-9_:.-]` or equal to `.` or `..`, a name that is
+ *  too long, or a name without a parent */
 export function parseLiteTopicName(text: string): LiteTopicName {
   const segments = text.split('/');
   const valid =
@@ -39,7 +40,7 @@ export function matchesPattern(pattern: TopicPattern, topic: LiteTopicName): boo
   return wanted.length === given.length && wanted.every((segment, i) => segment === '*' || segment === given[i]);
 }
 
-/** What every matching name begins with: the part before the first wildcard. Engines list by it. */
+/** The part before the first wildcard, with which every matching name begins. Engines list topics by it. */
 export function literalPrefix(pattern: TopicPattern): string {
   const star = pattern.indexOf('*');
   return star < 0 ? pattern : pattern.slice(0, star);

@@ -1,4 +1,5 @@
-// Which engine: the only place that knows them all. Everything above gets a `BrokerEngine` and cannot tell.
+// Opens the chosen engine: the only file that imports all engines. Its callers get a `BrokerEngine` and cannot tell
+// which it is.
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { systemClock } from '../base/clock.ts';
@@ -21,7 +22,7 @@ export interface LogChoice extends Pick<
   readonly engine: 'log';
   /** Default: the system's. */
   readonly clock?: Clock;
-  /** Where not given: the engine's own. */
+  /** Default: the engine's own. */
   readonly limits?: Partial<LogLimits>;
 }
 
@@ -33,7 +34,7 @@ export interface RedisChoice extends Omit<RedisBrokerOptions, 'clock' | 'newEpoc
 
 export type EngineChoice = MemoryChoice | LogChoice | RedisChoice;
 
-/** 51 bits: over a million lives of one name, a repetition has a chance below one in 7000. */
+/** 51 bits: among a million epochs of one name, the chance of a repetition is below one in 7000. */
 const EPOCH_CHARACTERS = 10;
 
 export async function openBroker(choice: EngineChoice): Promise<BrokerEngine> {

@@ -1,5 +1,5 @@
-// A place in a topic: which life of it (epoch), and which record in that life (offset).
-// An offset alone cannot prove that history is still the one a reader saw; the epoch can.
+// A position in a topic: an epoch, and the offset of a record in that epoch. An offset alone cannot prove that the
+// history is still the one that a reader saw; the epoch can.
 
 export interface Position {
   readonly epoch: string;
@@ -16,7 +16,7 @@ export function encodePosition(position: Position): string {
   return `${position.epoch}.${position.offset}`;
 }
 
-/** The position, or undefined where the text is not one. Accepts nothing `encodePosition` would not print. */
+/** The position, or undefined if the text is not one. Accepts only what `encodePosition` prints. */
 export function parsePosition(text: string): Position | undefined {
   const dot = text.indexOf('.');
   if (dot < 0) return undefined;
