@@ -1,18 +1,17 @@
-// What a consumer may ask for: the limits on its options, on the name of its group and on how many groups there are, the
-// same for every engine.
+// The limits of a consumer's options, of a group's name and of the number of groups: the same for every engine.
 import type { ConsumeOptions } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 
-/** Every append is held against every group's pattern. */
+/** The number of groups. Each append is matched against each group's pattern. */
 export const GROUPS_MAX = 256;
-/** Deliveries that one consumer may hold. */
+/** Deliveries that one consumer may hold at once. */
 export const CREDIT_MAX = 65_536;
-/** A day: longer than any work that one lease should stand for. */
+/** A day: longer than the work of any one lease should take. */
 export const VISIBILITY_MS_MAX = 24 * 60 * 60 * 1000;
-/** Topics that one call of `countBefore` may ask about. */
+/** Topics that one call of `countBefore` may name. */
 export const COUNTED_TOPICS_MAX = 256;
-/** Group names are keys of the engines' stores. */
+/** The alphabet of group names, which are keys in the engines' stores. */
 const GROUP_NAME = /^[A-Za-z0-9_:.-]{1,64}$/;
 
 /** @throws BrokerError invalid-config */

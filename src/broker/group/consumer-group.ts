@@ -1,8 +1,9 @@
-// One group: which topics are ready, who asks for a delivery, and who holds which lease. Invariants:
-//  - A topic is in at most one of: ready, delayed, taken. So at most one of its records is in flight.
-//  - A lane (a topic as this group sees it) is dropped only after looking again whether something came in
-//    since, in the same turn of the event loop: no wake-up is lost, and a consumed topic costs nothing.
-//  - A delivery goes only to a consumer that has asked and has credit: one that stops asking holds up no other.
+// One consumer group: which topics are ready, which consumers wait for a delivery, and which consumer holds which
+// lease. Invariants:
+//  - A topic is at most one of: ready, delayed, taken. So at most one of its records is in flight.
+//  - The group drops a lane (a topic as this group sees it) only after it has checked for new records in the same
+//    turn of the event loop. So no wake-up is lost, and a consumed topic takes no memory.
+//  - A delivery goes only to a consumer that waits and has credit. A consumer that stops asking delays no other.
 import type { Clock } from '../../base/clock.ts';
 import type { ConsumeOptions, LogRecord, Priority } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
@@ -13,7 +14,8 @@ import type { LeaseOwner } from './lease.ts';
 import type { QueueStore } from './queue-store.ts';
 import { PriorityLists, ReadyList } from './ready-list.ts';
 
-/** A topic whose record could not be read waits this long, so that it keeps no other from being served. */
+/** How long a topic waits after its record could not be read, so that it does not keep other topics from being
+ *  served. */
 const READ_RETRY_MS = 1000;
 
 interface Lane {
@@ -29,9 +31,9 @@ interface Lane {
 
 export interface Consumer {
   readonly options: ConsumeOptions;
-  /** Lanes taken and not settled, at most `credit`. */
+  /** Lanes that the consumer has taken and not settled; at most `credit`. */
   held: number;
-  /** The one unanswered question for a lane. */
+  /** Receives the next lane; undefined while the consumer waits for none. */
   answer: ((lane: Lane | undefined) => void) | undefined;
 }
 
@@ -54,7 +56,7 @@ export class ConsumerGroup implements LeaseOwner {
     this.#deadlines = new Deadlines(clock, (lane) => this.#due(lane));
   }
 
-  /** There may be something to deliver. Cheap to say twice. */
+  /** Notes that the topic may have something to deliver. Cheap to repeat. */
   mark(topic: LiteTopicName): void {
     const head = this.#store.head(topic);
     let lane = this.#lanes.get(topic);
@@ -67,7 +69,7 @@ export class ConsumerGroup implements LeaseOwner {
     if (lane.phase === 'ready') this.#makeReady(lane);
   }
 
-  /** The topic is gone, and so are its leases. */
+  /** Drops a topic that has ended, and ends its leases. */
   drop(topic: LiteTopicName): void {
     const lane = this.#lanes.get(topic);
     if (lane === undefined) return;
@@ -76,13 +78,14 @@ export class ConsumerGroup implements LeaseOwner {
     this.#lose(lane);
   }
 
-  /** By the order in which the classes are served, not counting that a lower one is let through now and then. */
+  /** Counts by priority and order. It does not account for the share that a lower priority gets. */
   countBefore(topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
     const lanes = new Set(topics.flatMap((topic) => this.#lanes.get(topic) ?? []));
     return new Map([...this.#ready.countBefore(lanes)].map(([lane, count]) => [lane.topic, count]));
   }
 
-  /** The next lane in turn, once there is one and the consumer has credit; undefined once it has left. */
+  /** Resolves to the next lane once there is one and the consumer has credit; to undefined once the consumer has
+   *  left. */
   take(consumer: Consumer): Promise<Lane | undefined> {
     return new Promise((resolve) => {
       consumer.answer = resolve;
@@ -97,14 +100,15 @@ export class ConsumerGroup implements LeaseOwner {
     consumer.answer = undefined;
   }
 
-  /** Undefined where nothing came of it: only holes were left, the topic went away, or the consumer did.
-   *  @throws BrokerError corrupt, failed, … of the engine; the record is tried again later */
+  /** Leases the lane's next record to the consumer. Undefined if only holes were left, the topic ended, or the
+   *  consumer left.
+   *  @throws BrokerError corrupt, failed, … of the engine; the group tries the record again later */
   async lease(lane: Lane, consumer: Consumer): Promise<Lease | undefined> {
     let record: LogRecord | undefined;
     try {
       record = await this.#nextRecord(lane);
     } catch (error) {
-      // Removed or closed meanwhile: the error is about something that nobody waits for any more.
+      // The topic ended or the group closed meanwhile: nothing waits for the record any more.
       if (!this.#isCurrent(lane)) return undefined;
       this.#delay(lane, READ_RETRY_MS);
       throw error;
@@ -127,7 +131,7 @@ export class ConsumerGroup implements LeaseOwner {
   async ack(lease: Lease): Promise<boolean> {
     const lane = this.#held(lease);
     if (lane === undefined) return false;
-    // It must not run out while its acknowledgement is on its way to the disk: the answer would be wrong.
+    // The lease must not expire while its acknowledgement is on its way to the disk: `true` would then be wrong.
     lane.settling = true;
     this.#deadlines.delete(lane);
     try {
@@ -142,7 +146,7 @@ export class ConsumerGroup implements LeaseOwner {
       lane.cursor = lease.record.offset + 1;
       this.#release(lane);
     }
-    // Not current: the topic was removed or the broker closed while it was on its way. It is consumed all the same.
+    // If the lane is not current, the topic ended or the group closed meanwhile. The record is consumed all the same.
     return true;
   }
 
@@ -228,7 +232,7 @@ export class ConsumerGroup implements LeaseOwner {
     if (consumer.answer !== undefined && consumer.held < consumer.options.credit) this.#waiting.add(consumer);
   }
 
-  /** Steps over holes. Where nothing follows them they are consumed: nobody could acknowledge what is not there. */
+  /** Skips holes. Holes at the end of the topic count as consumed, because no consumer could acknowledge them. */
   async #nextRecord(lane: Lane): Promise<LogRecord | undefined> {
     const start = lane.cursor;
     const visible = this.#store.head(lane.topic)?.next ?? 0;
@@ -240,7 +244,7 @@ export class ConsumerGroup implements LeaseOwner {
       lane.cursor = result.next;
     }
     if (lane.cursor < visible && this.#store.head(lane.topic)?.epoch === lane.epoch) {
-      // It would be tried again at once and for ever, and nothing else in this process would run.
+      // Without an error the lane would be ready again at once, in a loop that lets nothing else in this process run.
       throw new BrokerError('corrupt', `the record at ${lane.cursor} is neither there nor declared a hole`);
     }
     if (lane.cursor > start) await this.#store.commit(this.name, lane.topic, lane.epoch, lane.cursor);

@@ -1,8 +1,8 @@
-// Many deadlines, one timer. Moving a deadline later costs a map write (the heap entry is looked at again when
-// it comes up), because that is what happens all the time: a topic's TTL slides with every write to it.
+// Many deadlines on one timer. To move a deadline later costs one map write, because that happens all the time: each
+// write to a topic extends its TTL. The outdated heap entry is checked when it comes up.
 import type { Clock, Timer } from '../../base/clock.ts';
 
-/** Outdated heap entries are tolerated up to the number of live ones plus this. */
+/** The heap may hold this many outdated entries beyond the number of live ones before it is rebuilt. */
 const OUTDATED_MAX = 64;
 
 interface Entry<K> {
@@ -14,7 +14,8 @@ export class Deadlines<K> {
   readonly #clock: Clock;
   readonly #onDue: (key: K) => void;
   readonly #due = new Map<K, number>();
-  /** For each key at most one entry that is not later than its deadline, and any number of outdated ones. */
+  /** For each key, the one heap entry that counts: it is not later than the key's deadline. Other entries of the key
+   *  are outdated. */
   readonly #queued = new Map<K, Entry<K>>();
   #heap: Entry<K>[] = [];
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
@@ -24,7 +25,7 @@ export class Deadlines<K> {
     this.#onDue = onDue;
   }
 
-  /** `at`: monotonic ms. Replaces the key's earlier deadline. */
+  /** Replaces the key's earlier deadline. `at`: monotonic ms. */
   set(key: K, at: number): void {
     this.#due.set(key, at);
     const queued = this.#queued.get(key);

@@ -1,6 +1,6 @@
-// Group consumption for every engine that lives in one process: the known groups, and the asking side of
-// `consume`. What a group does with a topic is in group/consumer-group.ts; what an engine must offer, and be
-// told by, is in group/queue-store.ts. The engine tells `onAppended` only what is visible.
+// Group consumption for every engine that runs in one process: the known groups, and `consume`. What a group does with
+// a topic is in consumer-group.ts; what an engine must provide is in queue-store.ts. The engine calls `onAppended` only
+// for visible records.
 import type { Clock } from '../../base/clock.ts';
 import type { ConsumeOptions, Delivery } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
@@ -14,7 +14,7 @@ import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 interface KnownGroup {
   readonly group: ConsumerGroup;
   readonly prefix: string;
-  /** Resolves when it is durable and its pending topics are marked; undefined before its first consumer. */
+  /** Resolves when the group is durable and its pending topics are marked; undefined before its first consumer. */
   opened: Promise<void> | undefined;
 }
 
@@ -25,7 +25,7 @@ export class GroupConsumption {
   readonly #consumers = new Map<Consumer, ConsumerGroup>();
   #closed = false;
 
-  /** `known`: what `saveGroup` was given in earlier lives. */
+  /** `known`: the pairs that `saveGroup` stored in earlier process runs. */
   constructor(store: QueueStore, clock: Clock, known: Iterable<readonly [group: string, pattern: TopicPattern]> = []) {
     this.#store = store;
     this.#clock = clock;
@@ -56,25 +56,25 @@ export class GroupConsumption {
     }
   }
 
-  /** Of those of the topics that wait in the group, how many are before each. */
+  /** For each given topic that is queued in the group: the number of topics ahead of it. */
   countBefore(name: string, topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
     checkCountedTopics(topics);
     return this.#groups.get(name)?.group.countBefore(topics) ?? new Map<LiteTopicName, number>();
   }
 
-  /** After an append has become visible (also an empty one: it may have changed the priority). */
+  /** Called after an append has become visible, even an empty one, which may have changed the priority. */
   onAppended(topic: LiteTopicName): void {
-    // A group without a consumer in this life finds everything when its first one comes.
+    // A group that has had no consumer in this process run finds all its topics when its first consumer comes.
     for (const known of this.#groups.values())
       if (known.opened !== undefined && matches(known, topic)) known.group.mark(topic);
   }
 
-  /** After a topic has ended, whatever the reason. */
+  /** Called after a topic has expired or was removed. */
   onRemoved(topic: LiteTopicName): void {
     for (const { group } of this.#groups.values()) group.drop(topic);
   }
 
-  /** Has a known group records of this topic to consume? Such a topic does not expire. */
+  /** Whether a known group has records of this topic to consume. Such a topic does not expire. */
   hasLag(topic: LiteTopicName): boolean {
     const head = this.#store.head(topic);
     if (head === undefined) return false;
@@ -84,7 +84,7 @@ export class GroupConsumption {
     return false;
   }
 
-  /** Ends the consumers quietly and voids their leases. Idempotent. */
+  /** Ends the consumers without an error and voids their leases. Idempotent. */
   close(): void {
     this.#closed = true;
     for (const [consumer, group] of this.#consumers) group.leave(consumer);
@@ -99,7 +99,7 @@ export class GroupConsumption {
     try {
       await known.opened;
     } catch (error) {
-      // The next consumer tries again; until then the group is known in this life only.
+      // The next consumer tries again. Until then only this process run knows the group.
       known.opened = undefined;
       throw error;
     }
@@ -126,7 +126,7 @@ export class GroupConsumption {
   }
 }
 
-/** Most appends are to topics that no group consumes, so the cheap half of the question comes first. */
+/** Checks the cheap prefix first, because most appends are to topics that no group consumes. */
 function matches({ group, prefix }: KnownGroup, topic: LiteTopicName): boolean {
   return topic.startsWith(prefix) && matchesPattern(group.pattern, topic);
 }

@@ -1,5 +1,5 @@
-// One delivery in a consumer's hands. It knows what was delivered; whether it still holds is decided by the
-// group, which is the only one that ends it.
+// One delivery that a consumer holds. The lease says what was delivered; the group decides whether it still holds, and
+// only the group ends it.
 import type { Delivery, LogRecord, Priority } from '../broker.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 
@@ -51,7 +51,7 @@ export class Lease implements Delivery {
     return this.#owner.extend(this);
   }
 
-  /** For the owner only. */
+  /** Only the owner may call it. */
   lose(): void {
     this.#lost.abort();
   }

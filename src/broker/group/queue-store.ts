@@ -1,24 +1,25 @@
-// What group consumption asks of the engine that holds the records. Everything synchronous here is asked
-// between two steps that must not be torn apart, so an engine answers it from memory or from an index.
+// What group consumption needs of the engine that holds the records. Synchronous methods are called between two steps
+// that must not be interrupted, so an engine answers them from memory or from an index.
 import type { Broker, Priority } from '../broker.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 
 export interface QueueHead {
   readonly epoch: string;
-  /** The offset the next visible record will get: only what readers may see counts. */
+  /** The offset that the next visible record will get. Only visible records count. */
   readonly next: number;
   readonly priority: Priority;
 }
 
 export interface QueueStore extends Pick<Broker, 'read'> {
-  /** Durable when it resolves. From then on the engine hands the pair to `GroupConsumption` at every start. */
+  /** The group is durable when this resolves. From then on the engine passes the pair to `GroupConsumption` at every
+   *  start. */
   saveGroup(group: string, pattern: TopicPattern): Promise<void>;
-  /** At least every matching topic with records that the group has not consumed. Asked once in a life of the
-   *  engine, when the group's first consumer comes; what is appended while it runs is reported by `onAppended`. */
+  /** At least every matching topic with records that the group has not consumed. Called once in a process run, when
+   *  the group's first consumer comes; `onAppended` reports what is appended meanwhile. */
   pendingTopics(group: string, pattern: TopicPattern): Iterable<LiteTopicName> | AsyncIterable<LiteTopicName>;
   head(topic: LiteTopicName): QueueHead | undefined;
-  /** The first offset that the group has not consumed in this epoch; 0 if it never has. */
+  /** The first offset that the group has not consumed in this epoch; 0 if it has consumed nothing. */
   committed(group: string, topic: LiteTopicName, epoch: string): number;
-  /** Durable when it resolves; `committed` may say so at once or then. Of a topic that is gone: no effect. */
+  /** Durable when it resolves; `committed` may return the new value earlier. No effect if the topic has ended. */
   commit(group: string, topic: LiteTopicName, epoch: string, next: number): Promise<void>;
 }

@@ -1,6 +1,6 @@
-// Who is ready, in the order in which they became ready: one flag per item, no cap, no duplicates, and every
-// step O(1), also for ten thousand that become ready at once. (A Set would do, but taking its first element
-// again and again walks over what was deleted before it.)
+// Lists of what is ready, in the order in which it became ready. An item is in the list at most once, the list has no
+// limit of its own, and every step is O(1), even when ten thousand items become ready at once. (Taking the first
+// element of a Set again and again walks over the elements deleted before it.)
 import type { Priority } from '../broker.ts';
 
 interface Node<T> {
@@ -22,7 +22,7 @@ export class ReadyList<T> {
     return this.#nodes.has(item);
   }
 
-  /** At the end; an item that waits already keeps its place. */
+  /** Adds an item at the end. An item that is in the list already keeps its position. */
   add(item: T): void {
     if (this.#nodes.has(item)) return;
     const node: Node<T> = { item, before: this.#last, after: undefined };
@@ -56,10 +56,10 @@ export class ReadyList<T> {
 
 /** Highest first. */
 export const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
-/** A class that waits is served after being passed over this often, so it gets at least a ninth. */
+/** A priority that has waiting items is served after it was passed over this often, so it gets at least a ninth. */
 export const PASSED_OVER_MAX = 8;
 
-/** Which class is served next: the higher first, but none that waits is passed over for ever. */
+/** Decides which priority is served next: the highest with waiting items, except that none is passed over too often. */
 export class PriorityTurns {
   readonly #passedOver = new Map<Priority, number>();
 
@@ -75,7 +75,7 @@ export class PriorityTurns {
   }
 }
 
-/** A ring per priority, served in their turns. */
+/** One list for each priority. */
 export class PriorityLists<T> {
   readonly #lists = {
     high: new ReadyList<T>(),
@@ -88,7 +88,7 @@ export class PriorityLists<T> {
     return PRIORITIES.reduce((sum, priority) => sum + this.#lists[priority].size, 0);
   }
 
-  /** An item that waits in another class moves to the end of this one. */
+  /** An item in the list of another priority moves to the end of this one. */
   add(item: T, priority: Priority): void {
     for (const one of PRIORITIES) {
       if (one === priority) this.#lists[one].add(item);
@@ -100,7 +100,7 @@ export class PriorityLists<T> {
     for (const priority of PRIORITIES) this.#lists[priority].delete(item);
   }
 
-  /** For each of these that waits, how many wait before it: one walk for all of them. */
+  /** For each of these items that is in a list, the number of items ahead of it. One walk serves all of them. */
   countBefore(items: ReadonlySet<T>): ReadonlyMap<T, number> {
     const counts = new Map<T, number>();
     let count = 0;
