@@ -1,6 +1,6 @@
-// The reference engine: the whole contract in the least code, for tests and for trying things out. Every
-// append is decided and applied in one turn of the event loop, which is its serialization point; so visible is
-// never more than durable, because nothing here survives the process at all.
+// The reference engine: the whole contract in the least code, for tests and for trials. It decides and applies each
+// append in one turn of the event loop, which is its serialization point. Visible is never more than durable, because
+// nothing here survives the process.
 import type { Clock } from '../../base/clock.ts';
 import { planAppend, validateWrites } from '../append-rules.ts';
 import type { AppendSubject, PlannedWrite } from '../append-rules.ts';
@@ -28,22 +28,22 @@ import { WakeList } from '../tail/wake-list.ts';
 import { MemoryTailSource, type TailedTopics } from './memory-tail.ts';
 import { MemoryTopic } from './memory-topic.ts';
 
-/** Topics, and as many tombstones. Some hundred bytes each. */
+/** The number of topics, and of tombstones. Each takes some hundred bytes. */
 export const MEMORY_TOPICS_MAX = 1_000_000;
 
 export interface MemoryBrokerOptions {
   readonly clock: Clock;
-  /** Must not repeat itself. */
+  /** Must never return the same epoch twice. */
   readonly newEpoch: () => string;
 }
 
 interface Held {
   readonly topic: MemoryTopic;
   readonly readers: Set<TailReader>;
-  /** group → the first offset that it has not consumed. */
+  /** Group → the first offset that it has not consumed. */
   readonly committed: Map<string, number>;
   expiresAt: number | undefined;
-  /** Its time was up while a group had records of it to consume. */
+  /** The topic's time came while a group still had records of it to consume. */
   overdue: boolean;
 }
 
@@ -53,7 +53,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   readonly #clock: Clock;
   readonly #topics = new Map<LiteTopicName, Held>();
   readonly #tombstones = new Map<LiteTopicName, Reset>();
-  /** Of topics with a TTL and of tombstones: a name is one or the other. */
+  /** Deadlines of topics with a TTL and of tombstones; a name is one or the other. */
   readonly #deadlines: Deadlines<LiteTopicName>;
   readonly #groups: GroupConsumption;
   readonly #tails = new Set<TailReader>();
@@ -158,7 +158,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     this.#tombstones.clear();
   }
 
-  /** Returns the announcement: nobody is told of one write before all writes of the append are in place. */
+  /** Returns the function that announces the write: it is called when all writes of the append are in place. */
   #apply(planned: PlannedWrite): () => void {
     const name = planned.write.topic;
     const held = this.#topics.get(name) ?? this.#create(name, planned.state.epoch);
@@ -190,7 +190,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     if (ttlMs === undefined) return;
     held.expiresAt = this.#clock.now() + ttlMs;
     held.overdue = false;
-    // Monotonic: a jump of the wall clock must not end every topic at once.
+    // Monotonic: a jump of the wall clock must not end all topics at once.
     this.#deadlines.set(name, this.#clock.mono() + ttlMs);
   }
 

@@ -1,11 +1,11 @@
-// One topic in memory: its records by offset, what replaced the superseded ones, and how they are read.
-// Knows neither time nor who waits for it.
+// One topic in memory: its records by offset, what replaced the superseded ones, and how they are read. It owns neither
+// time nor waiting readers.
 import { newTopicState } from '../append-rules.ts';
 import type { PlannedWrite, TopicState } from '../append-rules.ts';
 import { READ_BYTES, READ_RECORDS } from '../broker.ts';
 import type { LogBatch, LogItem, NewRecord, Priority, ReadFrom, ReadOptions, Reset, ResetReason } from '../broker.ts';
 
-/** A record, or for a superseded one the first offset of the write that stands for it now. */
+/** A record; for a superseded one, the first offset of the write that replaced it. */
 type Slot = NewRecord | number;
 
 export class MemoryTopic {
@@ -70,7 +70,7 @@ export class MemoryTopic {
     return step > 0 ? Math.max(0, from.offset) : Math.min(from.offset, this.state.next - 1);
   }
 
-  /** The nearest major record at or after (before) an offset; where there is none, `next` (-1). */
+  /** The nearest major record at or after an offset, else `next`; backward, at or before it, else -1. */
   #majorFrom(offset: number, step: 1 | -1): number {
     let low = 0;
     let high = this.#majors.length;
@@ -82,7 +82,7 @@ export class MemoryTopic {
     return step > 0 ? (this.#majors[low] ?? this.state.next) : (this.#majors[low - 1] ?? -1);
   }
 
-  /** What stands at an offset: a record, or the part of a hole that lies in reading direction. */
+  /** The item at an offset: a record, or the part of a hole that lies in reading direction. */
   #item(offset: number, step: 1 | -1, slot: Slot): LogItem {
     if (typeof slot !== 'number') return { kind: 'record', offset, ...slot };
     let last = offset;
