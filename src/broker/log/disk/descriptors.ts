@@ -1,10 +1,11 @@
-// File descriptors that the log must never lack. A process with too few of them ends in the middle of its work, so a start says
-// it; and one that has used them all up, for connections, must still be able to begin the next segment, or the log ends the process.
+// Guards the file descriptors that the log needs. A process with too few of them fails in the middle of its work, so a
+// start refuses them. A process that has used them all up, for connections, must still be able to begin the next
+// segment; otherwise the log would end the process.
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { BrokerError } from '../../errors.ts';
 import { isCode } from './log-files.ts';
 
-/** The index, the log's files, a server's own and some connections. */
+/** Enough for the index, the log's files, a server's own files and some connections. */
 export const DESCRIPTORS_MIN = 256;
 const LIMITS = '/proc/self/limits';
 
@@ -19,7 +20,7 @@ export async function checkDescriptors(): Promise<void> {
   );
 }
 
-/** One descriptor that is held open to be given up when there is no other. */
+/** One descriptor that is held open, to be released when the process has no other. */
 export class DescriptorReserve {
   #held: FileHandle | undefined;
 
@@ -37,7 +38,7 @@ export class DescriptorReserve {
     this.#held = undefined;
   }
 
-  /** Opens with the reserve's descriptor where there is no other. */
+  /** Opens a file, with the reserve's descriptor if the process has no other. */
   async use<T>(openOne: () => Promise<T>): Promise<T> {
     try {
       return await openOne();

@@ -1,14 +1,16 @@
-// Room on the device that is kept for what ends runs, removes chats and expires them: a file of real bytes in the data folder. When
-// the device is full, that work shortens the file step by step and goes through; everything else is refused until the file has
-// its full length again, so that nobody else uses up the room that was made. Without it a full log could never become smaller,
-// because a removal is a record as well. On the path of an append while there is room this is one look at `isWhole`.
+// Keeps room on the device for appends that end runs, remove chats or expire them: a file of real bytes in the data
+// folder. When the device is full, that work shortens the file step by step and succeeds. The engine refuses everything
+// else until the file has its full length again, so that nothing else uses the room that was freed. Without the reserve
+// a full log could never become smaller, because a removal is a record as well. While there is room, an append only
+// reads `isWhole`.
 import { join } from 'node:path';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { LogLimits } from '../limits.ts';
 import { type LogFile, type LogFiles, isCode } from './log-files.ts';
 
 const NAME = 'reserve';
-/** Of the device: at most one part in so many, because on a very small device the chats need the room. */
+/** The reserve takes at most this fraction (1/16) of the device, because on a very small device the chats need the
+ *  room. */
 const DEVICE_SHARE = 16;
 
 export type ReserveLimits = Pick<LogLimits, 'reserveBytes' | 'reserveStepBytes'>;
@@ -16,13 +18,14 @@ export type ReserveLimits = Pick<LogLimits, 'reserveBytes' | 'reserveStepBytes'>
 export class DiskReserve {
   readonly #files: LogFiles;
   readonly #folder: string;
-  /** Undefined: the device had no room for even an empty one. */
+  /** Undefined if the device had no room for even an empty file. */
   #file: LogFile | undefined;
   readonly #bytes: number;
   readonly #stepBytes: number;
   #held: number;
   #isWhole = false;
-  /** Calls of `use` that found the device full and are under way: what they freed is theirs, so the file does not grow meanwhile. */
+  /** Calls of `use` that found the device full and are still running. The file must not grow meanwhile, because they
+   *  need what it freed. */
   #waiting = 0;
   #shrinking: Promise<boolean> | undefined;
   #growing: Promise<boolean> | undefined;
@@ -35,26 +38,26 @@ export class DiskReserve {
     this.#held = 0;
   }
 
-  /** Not whole until `heal` says so: what a start itself must write comes first. */
+  /** The reserve is not whole until `heal` has succeeded, because the start's own writes go first. */
   static async open(
     files: LogFiles,
     folder: string,
     { reserveBytes, reserveStepBytes }: ReserveLimits,
   ): Promise<DiskReserve> {
     const deviceBytes = await files.deviceBytes(folder);
-    // Some file systems do not say how large they are.
+    // Some file systems do not report their size.
     const bytes = deviceBytes === 0 ? reserveBytes : Math.min(reserveBytes, Math.floor(deviceBytes / DEVICE_SHARE));
     const reserve = new DiskReserve(files, folder, bytes, reserveStepBytes);
     try {
       await reserve.#openFile();
     } catch (error) {
-      // Of a folder from before there was a reserve, on a full device: what is in it can be read all the same.
+      // The folder was made before there was a reserve, and the device is full. Its chats can still be read.
       if (!isCode(error, 'ENOSPC')) throw error;
     }
     return reserve;
   }
 
-  /** While it is not, nothing may be written outside of `use`. */
+  /** While this is false, only calls inside `use` may write. */
   get isWhole(): boolean {
     return this.#isWhole;
   }
@@ -67,14 +70,14 @@ export class DiskReserve {
     return this.#held > this.#bytes / 2;
   }
 
-  /** The device has refused bytes. */
+  /** Notes that the device has refused bytes. */
   markUsed(): void {
     this.#isWhole = false;
   }
 
-  /** Tries again with a shorter reserve for as long as the device is full and some of the reserve is left. The first try begins
-   *  before this returns. A try that failed for want of room must have changed nothing. @throws what the last try says, or
-   *  BrokerError failed where the reserve cannot be shortened */
+  /** Runs `attempt`, and repeats it with a shorter reserve as long as the device is full and some of the reserve is
+   *  left. The first try begins before this returns. A try that fails for lack of room must have changed nothing.
+   *  @throws what the last try throws, or BrokerError failed if the reserve cannot be shortened */
   async use<T>(attempt: () => Promise<T>, share: 'all' | 'half' = 'all'): Promise<T> {
     try {
       return await attempt();
@@ -84,7 +87,9 @@ export class DiskReserve {
     }
   }
 
-  /** False: the device has no room for it, or what may use the reserve is being written. @throws BrokerError failed */
+  /** Restores the reserve to its full length. False: the device has no room for it, or a call of `use` is still
+   *  running.
+   *  @throws BrokerError failed */
   heal(): Promise<boolean> {
     if (this.#waiting > 0) return Promise.resolve(false);
     this.#growing ??= this.#grow().finally(() => (this.#growing = undefined));
@@ -113,7 +118,8 @@ export class DiskReserve {
     }
   }
 
-  /** One step for all that failed together. False: nothing is left, or the device cannot even give something back. */
+  /** Shortens the file by one step for all calls that failed together. False: nothing is left, or the device cannot
+   *  even free bytes. */
   #shrink(): Promise<boolean> {
     this.#isWhole = false;
     this.#shrinking ??= this.#giveBack().finally(() => (this.#shrinking = undefined));
@@ -134,7 +140,7 @@ export class DiskReserve {
     return true;
   }
 
-  /** What it could take it keeps, so that the room that is made bit by bit adds up. */
+  /** Keeps what it could take, so that room that is freed in small parts adds up. */
   async #grow(): Promise<boolean> {
     try {
       const file = this.#file ?? (await this.#openFile());
@@ -150,7 +156,7 @@ export class DiskReserve {
   async #openFile(): Promise<LogFile> {
     const file = await openOrCreate(this.#files, join(this.#folder, NAME));
     this.#file = file;
-    // A power cut would take a new file's name, and a device that is full by then may have no room for another.
+    // A power cut would remove the name of a new file, and a device that is full by then may have no room for another.
     await this.#files.syncFolder(this.#folder);
     const size = await file.size();
     if (size > this.#bytes) await file.truncate(this.#bytes);
@@ -162,7 +168,7 @@ export class DiskReserve {
     while (this.#held < this.#bytes && this.#waiting === 0) {
       this.#held += await file.write(bytes.subarray(0, Math.min(bytes.length, this.#bytes - this.#held)), this.#held);
     }
-    // Some devices say only now that there was no room.
+    // Some devices report only here that there was no room.
     await file.datasync();
   }
 }
@@ -185,7 +191,7 @@ async function openOrCreate(files: LogFiles, path: string): Promise<LogFile> {
   }
 }
 
-/** A file system that compresses would keep no room for zeros. */
+/** Bytes that do not compress: a file system that compresses would keep no room for zeros. */
 function incompressible(length: number): Buffer {
   const words = new Uint32Array(Math.ceil(length / 4));
   let state = 0x9e3779b9;

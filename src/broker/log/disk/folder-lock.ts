@@ -1,9 +1,10 @@
-// One process owns a data folder. On Linux two names say so, and the kernel gives both back when the process dies, however it
-// dies: a name in the abstract socket namespace, made of the folder's device and inode, which settles who is first among
-// processes of one network namespace; and a socket in the folder, which processes of other network namespaces see as well (two
-// containers on one volume). The socket's file outlives its process, so a file alone says nothing: a connection to it is taken
-// only where a process listens. Elsewhere: a file made with O_EXCL that names its process. A lock that cannot be seen (another
-// machine on a shared disk) does not stop a second process; the owner's mark in the index then stops the first one.
+// Ensures that one process owns a data folder. On Linux two names mark the owner, and the kernel frees both when the
+// process dies, for any reason. One is a name in the abstract socket namespace, made of the folder's device and inode:
+// it decides among processes of one network namespace. The other is a socket in the folder, which processes of other
+// network namespaces see too (two containers on one volume). The socket's file outlives its process, so the file alone
+// proves nothing: a connection to it succeeds only while a process listens. On other systems, the lock is a file made
+// with O_EXCL that names its process. A second process that cannot see the lock (another machine on a shared disk) is
+// not stopped; the owner's mark in the index then stops the first process.
 import { open, readFile, stat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -43,9 +44,9 @@ async function lockByName(folder: string): Promise<FolderLock> {
   }
 }
 
-/** Undefined where the file system has no sockets. */
+/** Undefined if the file system has no sockets. */
 async function lockBySocket(folder: string): Promise<FolderLock | undefined> {
-  // The address of a socket has room for 107 bytes; the folder's own path may be longer.
+  // The address of a socket has room for 107 bytes, and the folder's own path may be longer.
   const handle = await open(folder, 'r');
   const path = `/proc/self/fd/${handle.fd}/${SOCKET_NAME}`;
   try {
@@ -78,7 +79,7 @@ async function listenAt(path: string, folder: string): Promise<Server> {
   }
 }
 
-/** A refused connection: nobody listens any more. Whatever else goes wrong, a process may be there. */
+/** A refused connection means that no process listens. After any other error there may be one. */
 function isListening(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
@@ -98,8 +99,8 @@ function listen(path: string): Promise<Server> {
   });
 }
 
-/** Not unref'd: the clock's timers do not keep a process alive, and one whose last append waits for its commit would otherwise
- *  end in silence. An open folder does, until it is closed. */
+/** The server is not unref'd: the clock's timers do not keep a process alive, so a process whose last append waits
+ *  for its commit would otherwise exit without an error. An open folder keeps the process alive until it is closed. */
 function held(server: Server): FolderLock {
   return { release: () => new Promise((resolve) => void server.close(() => resolve())) };
 }

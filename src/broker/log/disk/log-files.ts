@@ -1,12 +1,12 @@
-// The only door to the file system for the log: a handful of calls, so that tests can refuse space, cut writes
-// short, fail a flush or hold one back, and so that what reaches the disk can be traced. Real files: node-log-files.ts.
+// The log's only access to the file system: a few calls, so that tests can refuse space, cut writes short, fail a flush
+// or delay one, and can trace what reaches the disk. Real files are in node-log-files.ts.
 
 export interface LogFile {
-  /** Writes as much as the device takes, at least one byte, and says how much. May be fewer than given. */
+  /** Writes at least one byte and returns the number of bytes written, which may be fewer than given. */
   write(bytes: Uint8Array, position: number): Promise<number>;
-  /** Reads up to `into.length` bytes; 0 at the end of the file. */
+  /** Reads up to `into.length` bytes and returns their number; 0 at the end of the file. */
   read(into: Uint8Array, position: number): Promise<number>;
-  /** Data and the size of the file are on the device when it resolves. */
+  /** When it resolves, the data and the size of the file are on the device. */
   datasync(): Promise<void>;
   truncate(length: number): Promise<void>;
   size(): Promise<number>;
@@ -21,15 +21,15 @@ export interface LogFiles {
   /** Names, not paths. */
   list(folder: string): Promise<readonly string[]>;
   unlink(path: string): Promise<void>;
-  /** Replaces what has the name. */
+  /** Replaces a file that has the name `to`. */
   rename(from: string, to: string): Promise<void>;
-  /** Makes what was created and unlinked in the folder durable. */
+  /** Makes the creations and removals of names in the folder durable. */
   syncFolder(path: string): Promise<void>;
-  /** Of the whole device on which the folder is; 0 where it does not say. */
+  /** The size of the device that holds the folder; 0 if the file system does not report it. */
   deviceBytes(folder: string): Promise<number>;
 }
 
-/** The system's errors that mean something to the engine. */
+/** The system's errors that the engine handles. */
 export type SystemCode =
   | 'EACCES'
   | 'EADDRINUSE'
@@ -46,8 +46,8 @@ export type SystemCode =
   | 'EROFS'
   | 'ESRCH';
 
-/** Matches on the code, and on the text only where lmdb puts the system's message into its own. ENOSPC stands for every way in
- *  which a device refuses more bytes. */
+/** Matches on the code; on the text only for lmdb, which puts the system's message into its own error. ENOSPC covers
+ *  every way in which a device refuses more bytes. */
 export function isCode(error: unknown, code: SystemCode): boolean {
   if (!(error instanceof Error)) return false;
   if (code === 'ENOSPC' && /no space left|quota exceeded|MDB_MAP_FULL/i.test(error.message)) return true;

@@ -1,6 +1,6 @@
-// Puts batches at the end of the log: one at a time, never spanning two segments, so that only the last batch of the
-// last segment can ever be torn. Owns the current segment file and rolling to the next. A batch that did not fit on
-// the device is cut off again before anybody hears of it.
+// Appends batches to the log: one at a time, never across two segments, so that only the last batch of the last segment
+// can be torn. Owns the current segment file and begins the next one. If a batch does not fit on the device, the writer
+// cuts it off again before any caller is notified.
 import { crc32 } from 'node:zlib';
 import {
   BATCH_HEAD_BYTES,
@@ -20,7 +20,7 @@ export interface OpenSegment {
   position: number;
 }
 
-/** The device is full and the log is as it was before. Anything else that `write` throws is fatal. */
+/** The device is full, and the log is as before. Any other error of `write` is fatal. */
 export class DeviceFull extends Error {}
 
 export class LogWriter {
@@ -32,10 +32,10 @@ export class LogWriter {
   #current: OpenSegment | undefined;
   #nextId: number;
   #sequence: number;
-  /** A process that did not close the folder may still be there, unseen, and write once more before it learns that it was
-   *  replaced: what it writes must not stand where this one writes. */
+  /** An earlier process did not close the folder. It may still run, unseen, and write once more before it detects
+   *  that it was replaced, so this process must not write to the same segment. */
   #mustRoll: boolean;
-  /** For the next segment's file, and for its folder's flush. */
+  /** One descriptor for the next segment's file, and one for the flush of its folder. */
   readonly #fileReserve = new DescriptorReserve();
   readonly #folderReserve = new DescriptorReserve();
   readonly #reserves = [this.#fileReserve, this.#folderReserve];
@@ -62,14 +62,14 @@ export class LogWriter {
     this.#mustRoll = end.mustRoll;
   }
 
-  /** Where the next batch would go; at the very beginning, segment 0. */
+  /** Where the next batch goes; in a new log, segment 0. */
   get position(): LogPosition {
     return { segment: this.#current?.id ?? 0, position: this.#current?.position ?? 0, sequence: this.#sequence };
   }
 
   /**
-   * Fills in the batch's head and writes it. Gives where it begins.
-   * @throws DeviceFull: nothing was written. Any other error: the log must not be written any more.
+   * Fills in the batch's head and writes the batch. Returns where the batch begins.
+   * @throws DeviceFull: nothing was written. After any other error, the log must not be written any more.
    */
   async write(
     batch: Buffer,
@@ -92,8 +92,8 @@ export class LogWriter {
     return { segment: segment.id, position };
   }
 
-  /** The next batch begins a segment, where this one is worth it. On a full device: a segment is dropped once all that stands
-   *  in it was removed, and the one that is written to never is. */
+  /** Lets the next batch begin a segment, if the present one is large enough. Called on a full device: a segment can
+   *  be dropped once all its records are removed, but never the segment that is being written. */
   endSegmentEarly(): void {
     if (this.#current !== undefined && this.#current.position >= this.#earlyBytes) this.#mustRoll = true;
   }
@@ -102,7 +102,7 @@ export class LogWriter {
     await this.#current?.file.datasync();
   }
 
-  /** Before the process has used its descriptors up. */
+  /** Called before the process has used up its descriptors. */
   async fillReserve(): Promise<void> {
     for (const reserve of this.#reserves) await reserve.fill();
   }
@@ -122,7 +122,7 @@ export class LogWriter {
     ) {
       return current;
     }
-    // Whatever the durability mode: damage before the last segment is then never a torn tail.
+    // In every durability mode: damage before the last segment is then never a torn tail.
     await this.sync();
     const created = await this.#create(this.#nextId);
     this.#nextId += 1;
@@ -137,7 +137,7 @@ export class LogWriter {
     return created;
   }
 
-  /** The file and its name are durable before anything in it can be acknowledged. */
+  /** Makes the file and its name durable before anything in it can be acknowledged. */
   async #create(id: number): Promise<OpenSegment> {
     const path = this.#segments.path(id);
     const salt = crc32(this.#newSalt());
@@ -159,7 +159,7 @@ export class LogWriter {
   }
 }
 
-/** A device may take less than it was given, and say why only when asked for the rest. */
+/** A device may take fewer bytes than given, and report the reason only when it is given the rest. */
 async function writeFully(file: LogFile, bytes: Buffer, position: number): Promise<void> {
   let done = await file.write(bytes, position);
   while (done < bytes.length) done += await file.write(bytes.subarray(done), position + done);

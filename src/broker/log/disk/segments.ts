@@ -1,6 +1,6 @@
-// The segment files of a log: which there are, how many live bytes each still holds, reading frames out of them,
-// and unlinking those that hold none. Writing is log-writer.ts. A segment that is being read keeps its file open
-// until the read is done, so that unlinking it under a reader harms nobody.
+// The segment files of a log: which exist, how many live bytes each holds, reading from them, and removing those that
+// hold none. log-writer.ts writes them. A segment keeps its file open while a reader uses it, so that its removal does
+// not disturb the reader.
 import { join } from 'node:path';
 import { BrokerError } from '../../errors.ts';
 import type { LogFile, LogFiles } from './log-files.ts';
@@ -10,9 +10,9 @@ const NAME = /^[0-9]{16}\.seg$/;
 
 interface Segment {
   readonly id: number;
-  /** A count of records and their bytes: what no topic points to any more is dead. */
+  /** The number of live records plus their bytes. A record to which no topic points is dead. */
   live: number;
-  /** What lived when it was last looked at for thinning (segment-thinning.ts). */
+  /** `live` when the segment was last considered for thinning (segment-thinning.ts). */
   thinnedLive: number;
   sealed: boolean;
   file: Promise<LogFile> | undefined;
@@ -44,7 +44,7 @@ export class Segments {
     if (segment !== undefined) segment.sealed = true;
   }
 
-  /** By how many records and bytes the segment's live part has grown or shrunk. */
+  /** `change`: the records and bytes by which the segment's live part grows or shrinks. */
   count(id: number, change: number): void {
     const segment = this.#segments.get(id);
     if (segment !== undefined) segment.live += change;
@@ -54,14 +54,15 @@ export class Segments {
     return [...this.#segments.values()].map(({ id, live }) => ({ id, live }));
   }
 
-  /** Sealed ones before `limit` that hold nothing any more, and that nobody is reading. */
+  /** Sealed segments before `limit` that hold no live record and have no reader. */
   dead(limit: number): number[] {
     const isDead = (one: Segment): boolean => one.sealed && one.live <= 0 && one.readers === 0 && one.id < limit;
     return [...this.#segments.values()].filter(isDead).map(({ id }) => id);
   }
 
-  /** Sealed ones before `limit` in which at most `liveMax` lives, and not half of what lived when it was last looked at. One
-   *  that is being read is left out: the read was planned before, and may want what has died since. */
+  /** Sealed segments before `limit` whose live part is at most `liveMax`, and at most half of what it was when they
+   *  were last considered. Skips segments with a reader: its read was planned earlier and may need records that have
+   *  died since. */
   thinnable(limit: number, liveMax: number): number[] {
     const isThinnable = (one: Segment): boolean =>
       one.sealed &&
@@ -78,7 +79,7 @@ export class Segments {
     if (segment !== undefined) segment.thinnedLive = segment.live;
   }
 
-  /** The file at `path` takes the segment's place. Readers keep the one that they have open. */
+  /** The file at `path` replaces the segment's file. Readers keep the file that they have open. */
   async replace(id: number, path: string): Promise<boolean> {
     const segment = this.#segments.get(id);
     if (segment === undefined) return false;
@@ -88,7 +89,7 @@ export class Segments {
     return true;
   }
 
-  /** Only after a checkpoint that no longer points here is durable. */
+  /** Only after a checkpoint that no longer points to these segments is durable. */
   async unlink(ids: readonly number[]): Promise<void> {
     if (ids.length === 0) return;
     for (const id of ids) {
@@ -100,7 +101,7 @@ export class Segments {
     await this.#files.syncFolder(this.folder);
   }
 
-  /** From now until its `release` the segment's file stays, however dead it becomes. @throws BrokerError corrupt */
+  /** Keeps the segment's file until `release`, even if the segment dies meanwhile. @throws BrokerError corrupt */
   acquire(id: number): { read(position: number, length: number): Promise<Buffer>; release(): Promise<void> } {
     const segment = this.#segments.get(id);
     if (segment === undefined) throw new BrokerError('corrupt', `segment ${id} is missing`);
@@ -119,9 +120,9 @@ export class Segments {
 
   #open(segment: Segment): Promise<LogFile> {
     const opening = this.#files.open(this.path(segment.id), 'read');
-    // A failed open must not be remembered: the next read tries again.
+    // A failed open must not be kept: the next read tries again.
     opening.catch(() => (segment.file = undefined));
-    // Least recently opened first, which is where idle ones are looked for.
+    // Keeps the least recently opened first; idle files are closed in that order.
     this.#segments.delete(segment.id);
     this.#segments.set(segment.id, segment);
     return opening;
@@ -155,7 +156,7 @@ async function readFully(file: LogFile, position: number, length: number, id: nu
   return buffer;
 }
 
-/** Ids of the segment files in the folder, ascending. */
+/** The ids of the segment files in the folder, ascending. */
 export async function listSegments(files: LogFiles, folder: string): Promise<number[]> {
   const names = await files.list(folder);
   return names

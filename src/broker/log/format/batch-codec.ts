@@ -1,6 +1,6 @@
-// The two heads of a segment file, as bytes and back: the file's own, and that of each batch (one group commit).
-// Pure. Checksums of heads are seeded with the segment's salt, which no client knows: record data that looks like
-// a batch can then never be taken for one when a torn tail is searched for later batches.
+// Encodes and decodes the two heads in a segment file: the file's own, and that of each batch (one group commit). Pure.
+// The checksums of batch heads are seeded with the segment's salt, which no client can learn: recovery searches behind
+// a torn tail for later batches, and must never take record data that looks like a batch for one.
 import { crc32 } from 'node:zlib';
 import { BrokerError } from '../../errors.ts';
 
@@ -9,7 +9,7 @@ export const SEGMENT_HEAD_BYTES = 40;
 /** `[magic 4, byte length of the frames 4, sequence 8, engine time 8, frames 4, crc 4]` */
 export const BATCH_HEAD_BYTES = 32;
 export const FORMAT_VERSION = 1;
-/** A larger number in its place is no version but damage. */
+/** A larger version number counts as damage and not as a version. */
 const VERSION_MAX = 1000;
 
 const SEGMENT_MAGIC = Buffer.from('holdline', 'latin1');
@@ -18,14 +18,14 @@ export const BATCH_MAGIC = Buffer.from([0xb5, 0x48, 0x4c, 0xd1]);
 export interface SegmentHead {
   readonly salt: number;
   readonly id: number;
-  /** The sequence of the first batch that the segment may hold. */
+  /** The sequence of the first batch that the segment can hold. */
   readonly firstSequence: number;
 }
 
 export interface BatchHead {
   readonly byteLength: number;
   readonly sequence: number;
-  /** ms since 1970, by the engine's own time. */
+  /** ms since 1970, in the engine's time. */
   readonly time: number;
   readonly frames: number;
 }
@@ -34,7 +34,7 @@ export interface LogPosition {
   readonly segment: number;
   /** Bytes from the start of the segment file. */
   readonly position: number;
-  /** Of the next batch. */
+  /** The sequence of the next batch. */
   readonly sequence: number;
 }
 
@@ -49,12 +49,13 @@ export function encodeSegmentHead(head: SegmentHead): Buffer {
   return bytes;
 }
 
-/** Undefined where the bytes are no whole head. @throws BrokerError invalid-config: a format of another version. */
+/** Undefined if the bytes are no whole head. @throws BrokerError invalid-config: a format of another version */
 export function decodeSegmentHead(bytes: Buffer): SegmentHead | undefined {
   if (bytes.length < SEGMENT_HEAD_BYTES || !bytes.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined;
   const version = bytes.readUInt32LE(8);
   const isWhole = crc32(bytes.subarray(0, 32)) === bytes.readUInt32LE(32);
-  // The head of another version may be laid out otherwise, so its checksum proves nothing. One flipped bit of ours is damage.
+  // Another version may lay out its head differently, so a wrong checksum proves nothing. One flipped bit of our
+  // version is damage.
   const isOther = isWhole
     ? version !== FORMAT_VERSION
     : version > FORMAT_VERSION && version <= VERSION_MAX && !isOneBitAway(version);
@@ -84,7 +85,7 @@ export function encodeBatchHead(into: Buffer, head: BatchHead, salt: number): vo
   into.writeUInt32LE(crc32(into.subarray(0, 28), salt), 28);
 }
 
-/** Undefined where no whole head stands at `at`. */
+/** Undefined if there is no whole head at `at`. */
 export function decodeBatchHead(bytes: Buffer, at: number, salt: number): BatchHead | undefined {
   if (bytes.length - at < BATCH_HEAD_BYTES || bytes.readUInt32LE(at) !== BATCH_MAGIC.readUInt32LE(0)) return undefined;
   if (crc32(bytes.subarray(at, at + 28), salt) !== bytes.readUInt32LE(at + 28)) return undefined;

@@ -1,5 +1,5 @@
-// Reads what ByteWriter wrote, from bytes that may be anything: every step is bounded by the end of the slice,
-// and the only way to fail is BrokerError `corrupt`. A read past the end would serve another topic's bytes.
+// Reads what ByteWriter wrote, from bytes that may be anything: the end of the slice bounds every step, and the only
+// failure is BrokerError `corrupt`. A read past the end would return another topic's bytes.
 import { BrokerError } from '../../errors.ts';
 
 const VARINT_BYTES_MAX = 8;
@@ -45,7 +45,8 @@ export class ByteReader {
     throw new BrokerError('corrupt', 'a number is too large');
   }
 
-  /** A count of things that take at least one byte each: more than there are bytes is a lie, and would allocate. */
+  /** The count of items that take at least one byte each. A count above the bytes that are left is `corrupt`,
+   *  because the caller allocates by it. */
   count(max: number): number {
     const value = this.varint();
     if (value > max || value > this.left) throw new BrokerError('corrupt', 'a count is too large');

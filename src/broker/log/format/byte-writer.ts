@@ -1,5 +1,5 @@
-// A growing buffer that everything on disk is written into. It is reused batch after batch, so that an append
-// costs no allocation of its own. Numbers are varints (7 bits a byte, at most 8 bytes: 2^53 - 1).
+// A growing buffer into which the engine writes everything for the disk. The engine reuses it for every batch, so that
+// an append allocates nothing of its own. Numbers are varints (7 bits a byte, at most 8 bytes: 2^53 - 1).
 
 export class ByteWriter {
   #buffer: Buffer;
@@ -13,7 +13,7 @@ export class ByteWriter {
     return this.#length;
   }
 
-  /** What was written so far, without a copy: valid until the next write. */
+  /** The bytes written so far from `from` on, without a copy. Valid until the next write. */
   view(from = 0): Buffer {
     return this.#buffer.subarray(from, this.#length);
   }
@@ -27,7 +27,7 @@ export class ByteWriter {
     this.#buffer[this.#length++] = value;
   }
 
-  /** Leaves room to be filled in by `patchUint32` once the value is known. */
+  /** Leaves room that `patchUint32` fills in once the value is known. */
   skip(bytes: number): void {
     this.#reserve(bytes);
     this.#length += bytes;
@@ -57,7 +57,7 @@ export class ByteWriter {
     this.#length += value.length;
   }
 
-  /** An ASCII name with its length before it. */
+  /** An ASCII name, preceded by its length. */
   name(text: string): void {
     this.varint(text.length);
     this.#reserve(text.length);
@@ -67,11 +67,12 @@ export class ByteWriter {
     this.#length = at;
   }
 
-  /** UTF-8 with a head before it: its `size` in bytes times two, plus the flag. */
+  /** UTF-8 text, preceded by its `size` in bytes times two, plus the flag. */
   flaggedText(text: string, size: number, flag: boolean): void {
     this.varint(size * 2 + (flag ? 1 : 0));
     this.#reserve(size);
-    // As many bytes as characters: they are the same, and a token's record of a hundred is written in half the time.
+    // If there are as many bytes as characters, the text is ASCII; as latin1 it is written in half the time (a token's
+    // record of a hundred characters).
     this.#length += this.#buffer.write(text, this.#length, size, size === text.length ? 'latin1' : 'utf8');
   }
 
@@ -83,7 +84,7 @@ export class ByteWriter {
     this.#buffer = grown;
   }
 
-  /** Gives memory back after an unusually large batch. */
+  /** Releases memory after an unusually large batch. */
   shrink(capacity: number): void {
     if (this.#buffer.length > capacity && this.#length <= capacity) {
       const small = Buffer.allocUnsafeSlow(capacity);

@@ -1,6 +1,6 @@
-// What one frame of the log says, as bytes and back. A frame is the atomic unit: one append call, one end of a
-// topic, one step of a group. Pure. It stores outcomes (first offset, epoch, expiry), never conditions, so that
-// replay needs no clock, no randomness and no decision. The decoder takes any bytes and throws only `corrupt`.
+// Encodes and decodes one frame of the log. A frame is the atomic unit: one append call, one end of a topic, one step
+// of a group. Pure. It stores outcomes (first offset, epoch, expiry) and never conditions, so that replay needs no
+// clock, no randomness and no decision. The decoder takes any bytes and throws only `corrupt`.
 import { crc32 } from 'node:zlib';
 import {
   APPEND_RECORDS_MAX,
@@ -27,17 +27,17 @@ const FLAGS_KNOWN = 127;
 
 export interface FrameLocation {
   readonly segment: number;
-  /** Of the frame's head in the segment file. */
+  /** The byte of the frame's head in the segment file. */
   readonly position: number;
-  /** Head and body. */
+  /** Bytes of head and body. */
   readonly length: number;
 }
 
 export interface FrameWrite<R> {
   readonly topic: LiteTopicName;
-  /** The epoch's base: without the era that an unclean restart adds. */
+  /** The epoch's base: the epoch without the era that an unclean restart adds. */
   readonly epoch: string;
-  /** The write made the topic, in this era. */
+  /** The era, if the write made the topic. */
   readonly created?: number | undefined;
   readonly first: number;
   readonly takeFence?: true | undefined;
@@ -49,12 +49,12 @@ export interface FrameWrite<R> {
   readonly records: readonly R[];
 }
 
-/** A record on its way into the log. `size`: UTF-8 bytes of its text, which are counted once. */
+/** A record on its way into the log. `size`: UTF-8 bytes of its text, counted once. */
 export interface SizedRecord extends NewRecord {
   readonly size: number;
 }
 
-/** Where a record's text stands in the body it was decoded from. */
+/** Where a record's text is in the buffer from which it was decoded. */
 export interface StoredRecord {
   readonly major: boolean;
   readonly start: number;
@@ -66,7 +66,7 @@ export interface EndedFrame {
   readonly topic: LiteTopicName;
   readonly epoch: string;
   readonly reason: 'expired' | 'removed';
-  /** ms since 1970, by the engine's own time: how long the tombstone stands is counted from here. */
+  /** ms since 1970, in the engine's time. The tombstone's time counts from here. */
   readonly at: number;
 }
 
@@ -81,7 +81,7 @@ export interface ConsumedFrame {
   readonly group: string;
   readonly topic: LiteTopicName;
   readonly epoch: string;
-  /** The first offset that is not consumed. */
+  /** The first offset that the group has not consumed. */
   readonly next: number;
 }
 
@@ -92,7 +92,7 @@ export interface AppendFrame<R> {
 
 export type Frame<R> = AppendFrame<R> | EndedFrame | GroupFrame | ConsumedFrame;
 
-/** Writes head and body, and gives the frame's whole length. */
+/** Writes head and body. Returns the length of the whole frame. */
 export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number {
   const start = into.length;
   into.skip(FRAME_HEAD_BYTES);
@@ -151,7 +151,7 @@ function encodeWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
   for (const { data, size, major } of write.records) into.flaggedText(data, size, major);
 }
 
-/** Each range as the distance from the end of the one before it, and its length: small numbers, small bytes. */
+/** Writes each range as its distance from the end of the previous one and its length: small numbers take few bytes. */
 function encodeRanges(into: ByteWriter, ranges: readonly (readonly [number, number])[]): void {
   into.varint(ranges.length);
   let after = 0;
@@ -163,12 +163,13 @@ function encodeRanges(into: ByteWriter, ranges: readonly (readonly [number, numb
 }
 
 export interface FrameSlice {
-  /** Where the body stands in the buffer. */
+  /** Where the body begins in the buffer. */
   readonly bodyStart: number;
   readonly end: number;
 }
 
-/** The frame that begins at `at`. @throws BrokerError corrupt: it does not fit, or its checksum is another. */
+/** Checks the frame that begins at `at`. @throws BrokerError corrupt: the frame does not fit, or its checksum is
+ *  wrong */
 export function sliceFrame(buffer: Buffer, at: number, end = buffer.length): FrameSlice {
   if (end - at < FRAME_HEAD_BYTES) throw new BrokerError('corrupt', 'a frame ends too early');
   const length = buffer.readUInt32LE(at);
@@ -181,7 +182,8 @@ export function sliceFrame(buffer: Buffer, at: number, end = buffer.length): Fra
   return { bodyStart, end: bodyStart + length };
 }
 
-/** The body between `from` and `to`. Offsets in StoredRecord are offsets into `buffer`. @throws BrokerError corrupt */
+/** Decodes the body between `from` and `to`. Offsets in StoredRecord are offsets into `buffer`. @throws BrokerError
+ *  corrupt */
 export function decodeFrame(buffer: Buffer, from: number, to: number): Frame<StoredRecord> {
   const reader = new ByteReader(buffer, from, to);
   const frame = decodeBody(reader);
@@ -256,7 +258,7 @@ function decodePriority(reader: ByteReader): Priority {
   return priority;
 }
 
-/** Its alphabet was checked before it was written, and the checksum says that it is still the same. */
+/** The alphabet was checked before the name was written, and the checksum proves that it has not changed. */
 function topicName(reader: ByteReader): LiteTopicName {
   return reader.name(TOPIC_NAME_BYTES_MAX) as LiteTopicName;
 }
