@@ -1,11 +1,11 @@
-// The time by which topics expire. Between looks it goes on by the monotonic clock, so that a wall clock that is set under a
-// running engine ends nothing; each look compares the two and decides by the rule in clock-guard.ts whether the wall clock is
-// believed. Each look also makes the time durable: an idle log says nothing of how late it is, and the next start compares
-// the wall clock with the latest time on record.
+// The time by which topics expire. Between checks it advances by the monotonic clock, so that a wall clock that is set
+// under a running engine ends nothing. Each check compares the two clocks and decides by the rule in clock-guard.ts
+// whether to follow the wall clock. Each check also makes the time durable: an idle log does not show how late it is,
+// and the next start compares the wall clock with the latest recorded time.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { CLOCK_CHECK_MS, describeJump, firstMoment, nextMoment, timeAt, type EngineMoment } from '../../clock-guard.ts';
 
-/** What the engine does at each look at the clock. */
+/** What the engine does at each check of the clock. */
 export interface TimeEvents {
   /** Makes the time durable. Rejects only with an error that ends the engine. */
   recordTime(time: number): Promise<void>;
@@ -20,7 +20,7 @@ export class EngineTime {
   #timer: Timer | undefined;
   #recording: Promise<void> = Promise.resolve();
 
-  /** `durable`: the latest time that the log or the checkpoint has on record. */
+  /** `durable`: the latest time that the log or the checkpoint has recorded. */
   constructor(clock: Clock, durable: number | undefined, isTrusted: boolean) {
     this.#clock = clock;
     this.#moment = firstMoment(durable, clock.now(), clock.mono(), isTrusted);
@@ -31,7 +31,7 @@ export class EngineTime {
     return Math.floor(timeAt(this.#moment, this.#clock.mono()));
   }
 
-  /** What an operator should know of the clock, if anything. */
+  /** What an operator should know about the clock, if anything. */
   get notice(): string | undefined {
     const { unconfirmed } = this.#moment;
     return unconfirmed && describeJump(unconfirmed, this.#clock.mono());

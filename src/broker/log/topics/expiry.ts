@@ -1,7 +1,7 @@
-// Ends topics whose time is up: one timer for all of them, set to the earliest, and a sweep in bounded slices over the
-// topics in memory and, in order of time, over the index. A touched topic is not moved in any list, nor in
-// the index; it is looked at when its old time comes. A topic that a group has yet to consume is left alone until the
-// group says it has.
+// Ends expired topics: one timer, set to the earliest expiry, and a sweep in bounded slices over the topics in memory
+// and, in order of time, over the index. A write to a topic moves no entry, neither in a list nor in the index: the
+// sweep checks the topic when its old time comes. The sweep does not end a topic that a group has yet to consume; it
+// checks the topic again when the group has consumed it.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { TOMBSTONE_MS } from '../../broker.ts';
 import type { EngineTime } from './engine-time.ts';
@@ -9,9 +9,9 @@ import type { TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Topic } from './topic.ts';
 
-/** Topics that expire one by one share a sweep. */
+/** The least time between two sweeps, so that topics that expire one by one share a sweep. */
 const SWEEP_INTERVAL_MS = 10;
-/** After a refused write (a full device) the sweep comes back. */
+/** When the sweep is repeated after a refused write (a full device). */
 export const EXPIRY_RETRY_MS = 1000;
 
 /** What the engine decides and does about a topic whose time is up. */
@@ -48,7 +48,7 @@ export class Expiry {
     this.#engine = engine;
   }
 
-  /** Something may be due then, by the engine's time. */
+  /** Notes that a topic may be due at `at`, in the engine's time. */
   arm(at: number): void {
     if (this.#closed || this.#sweeping || (this.#timer !== undefined && this.#timer.at <= at)) return;
     this.#timer?.timer.cancel();
@@ -63,7 +63,7 @@ export class Expiry {
     return at !== undefined && at <= now && topic.waiting === 0 && !this.#engine.isHeld(topic);
   }
 
-  /** The engine's time has jumped: what was planned by the old one is void. */
+  /** The engine's time has jumped: the timer was set by the old time. */
   restart(): void {
     this.#sweptAt = 0;
     if (this.#closed || this.#sweeping) return;
@@ -112,14 +112,14 @@ export class Expiry {
     this.#finish(earliest);
   }
 
-  /** Of a topic whose time, as the index knows it, has come. One that was written to since is moved there by the next
-   *  checkpoint. Gives when to look at it again. */
+  /** Checks a topic whose time in the index has come. The next checkpoint moves a topic that was written to since.
+   *  Returns when to check the topic again. */
   #examine(name: Topic['name'], indexedAt: number, now: number): number {
     const loaded = this.#table.loaded(name);
     if (loaded?.visible !== undefined) {
       if (loaded.indexedAt === indexedAt && loaded.visible.expiresAt !== indexedAt) this.#table.touch(loaded);
-      // A reader may have brought it into memory after this sweep looked at the topics there: nobody else would end it, or set
-      // the timer to its time.
+      // A reader may have loaded the topic after this sweep checked the topics in memory. Nothing else would end it, or
+      // set the timer to its time.
       if (this.isDue(loaded, now)) this.#engine.expire(loaded);
       const expiresAt = loaded.pending?.expiresAt ?? 0;
       if (expiresAt > now) return expiresAt;
@@ -139,7 +139,7 @@ export class Expiry {
     return Infinity;
   }
 
-  /** A tombstone that has stood long enough leaves the index with the next checkpoint. */
+  /** Drops an old tombstone. It leaves the index with the next checkpoint. */
   #forget(topic: Topic): void {
     if (topic.waiting > 0) return;
     topic.tombstone = undefined;

@@ -1,11 +1,11 @@
-// Looks at the index's file before lmdb maps it: lmdb believes the file's heads, and one that is cut off or overwritten would
-// end the process by a signal, without a word. Nothing is changed here.
+// Checks the index's file before lmdb maps it: lmdb trusts the file's heads, and a file that is cut off or overwritten
+// would end the process by a signal, without a message. Changes nothing.
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BrokerError } from '../../errors.ts';
 import { isCode } from '../disk/log-files.ts';
 
-/** The two heads stand in the first two pages; the newer one counts. */
+/** The two heads are in the first two pages; the newer one counts. */
 const MAGIC = 0xbeefc0de;
 const HEAD_BYTES = 160;
 const MAGIC_AT = 24;

@@ -1,16 +1,18 @@
-// Where the records of one stretch of a topic stand: CHUNK_RECORDS offsets, four numbers each, so that a topic of
-// any length is opened by reading its last chunk alone. Also holds the declared holes, and sizes and majors, so that
-// limits, superseding and majors-only reads are decided without touching the disk.
+// Where the records of one chunk of a topic are: CHUNK_RECORDS offsets, four numbers each, so that a topic of any
+// length is opened by reading only its last chunk. Also holds the declared holes, the sizes and the majors, so that
+// limits, superseding and majors-only reads need no disk.
 import { BrokerError } from '../../errors.ts';
 import { ByteReader } from '../format/byte-reader.ts';
 import type { ByteWriter } from '../format/byte-writer.ts';
 import type { FrameLocation } from '../format/frame-codec.ts';
 
 export const CHUNK_RECORDS = 512;
-/** Words per slot: `[segment, frame position, frame length, size * 2 + major]`, or of a hole `[0, by low, by high, 0]`. */
+/** Words for each offset (slot): `[segment, byte of the frame, frame length, size * 2 + major]`, or for a hole `[0,
+ *  by low, by high, 0]`. */
 const WORDS = 4;
 const SLOTS_AT_FIRST = 4;
-/** What is outgrown is garbage outside of the heap: by four, it is a third of what stays, and not as much again. */
+/** The array grows by this factor. The outgrown array is garbage outside of the heap: with four it is a third of
+ *  what stays, with two it would be as much again. */
 const GROWTH = 4;
 const HIGH = 2 ** 32;
 
@@ -18,11 +20,11 @@ export class RecordChunk {
   readonly index: number;
   #words: Uint32Array;
   #count: number;
-  /** Changed since it was last captured for a checkpoint: must not leave memory. */
+  /** Changed since the last checkpoint captured it: must not leave memory. */
   dirty = false;
   #majors = 0;
   #hasHole = false;
-  /** An image holds these very words: what stands in them does not change any more. */
+  /** An image shares the words: their present values must not change. */
   #isShared = false;
 
   constructor(index: number, words = new Uint32Array(SLOTS_AT_FIRST * WORDS), count = 0) {
@@ -35,7 +37,7 @@ export class RecordChunk {
     return this.#count;
   }
 
-  /** Lets a majors-only read step over a chunk of deltas at once. */
+  /** Lets a majors-only read skip a chunk of deltas at once. */
   get hasMajors(): boolean {
     return this.#majors > 0;
   }
@@ -58,7 +60,7 @@ export class RecordChunk {
     this.dirty = true;
   }
 
-  /** The slot becomes part of the hole that is replaced by the write at `by`. */
+  /** Makes the slot part of the hole that the write at `by` replaces. */
   supersede(slot: number, by: number): void {
     if (this.#isShared) {
       this.#words = this.#words.slice();
@@ -73,7 +75,7 @@ export class RecordChunk {
     this.dirty = true;
   }
 
-  /** The hole's `by`, or -1 for a record. */
+  /** The hole's `by`; -1 for a record. */
   holeBy(slot: number): number {
     return holeIn(this.#words, slot);
   }
@@ -82,7 +84,7 @@ export class RecordChunk {
     return this.#word(slot, 3) % 2 === 1;
   }
 
-  /** UTF-8 bytes of the record; 0 in a hole. */
+  /** UTF-8 bytes of the record; 0 for a hole. */
   size(slot: number): number {
     return this.#word(slot, 3) >>> 1;
   }
@@ -99,7 +101,8 @@ export class RecordChunk {
     return this.#words[slot * WORDS + word] ?? 0;
   }
 
-  /** As it is now, at no cost: the next change that is not an append copies. It is clean from here on. */
+  /** The chunk as it is now, without a copy: the next change that is not an append copies the words. Marks the chunk
+   *  as clean. */
   image(): ChunkImage {
     this.dirty = false;
     this.#isShared = true;
@@ -131,7 +134,7 @@ export class RecordChunk {
   }
 }
 
-/** A chunk as it was at one moment, to be written down later, while the chunk goes on. */
+/** A chunk as it was at one moment, to be written later while the chunk changes. */
 export class ChunkImage {
   readonly index: number;
   readonly #words: Uint32Array;
@@ -145,7 +148,8 @@ export class ChunkImage {
     this.#hasHole = hasHole;
   }
 
-  /** Runs of records as they are, runs of one hole as three numbers: a superseded answer costs next to nothing. */
+  /** Writes a series of records as it is and a series of slots of one hole as three numbers: a superseded answer
+   *  takes almost no room. */
   encode(into: ByteWriter): void {
     into.varint(this.#count);
     for (let slot = 0; slot < this.#count;) {

@@ -1,5 +1,5 @@
-// A topic's entry in the index, as bytes and back: alive, with everything needed to write on, or a tombstone that
-// keeps the reason of its end. Pure.
+// Encodes and decodes a topic's entry in the index: a live topic with everything that the next write needs, or a
+// tombstone that keeps the reason of its end. Pure.
 import type { Appended, Priority } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { ByteReader } from '../format/byte-reader.ts';
@@ -14,7 +14,7 @@ const ANSWERS_MAX = 64;
 const GROUPS_MAX = 65_536;
 
 export interface TopicEntry {
-  /** Under which its chunks stand. */
+  /** The id under which the index holds its chunks. */
   readonly id: number;
   readonly indexedAt: number;
   readonly bytes: number;
@@ -62,7 +62,8 @@ function encodeVersion(into: ByteWriter, { state, base, era, ttlMs, expiresAt, p
   into.byte(PRIORITIES.indexOf(priority));
 }
 
-/** `epochOf`: how a base and the era of its making read today. @throws BrokerError corrupt */
+/** `epochOf`: makes the present epoch from a base and the era in which the topic was made. @throws BrokerError
+ *  corrupt */
 export function decodeTopicEntry(bytes: Buffer, epochOf: (base: string, era: number) => string): TopicEntry {
   const reader = new ByteReader(bytes);
   const kind = reader.byte();

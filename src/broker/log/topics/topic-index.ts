@@ -1,6 +1,6 @@
-// The index on disk (lmdb): what is true of the log up to one position, so that start-up and idle topics cost
-// nothing. It changes only by whole checkpoints, each one transaction; between them the log is the truth and this is
-// behind. Knows keys and bytes; what they mean is in the codecs.
+// The index on disk (lmdb): what is true of the log up to one position, so that start-up and idle topics cost nothing.
+// Only checkpoints change it, each in one transaction; between checkpoints the log is the truth and the index is
+// behind. It handles keys and bytes; the codecs give them meaning.
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
@@ -12,9 +12,9 @@ type Store = Database<Buffer, Buffer>;
 type StoreName = 'topics' | 'chunks' | 'expiry' | 'groups' | 'state';
 
 const OWNER_KEY = Buffer.from('owner', 'latin1');
-/** The first builds wrote none. */
+/** The first builds did not write this key. */
 const FORMAT_KEY = Buffer.from('format', 'latin1');
-/** Only the owner reads what its users have said. lmdb makes its files readable for everybody. */
+/** Only the owner may read the chats of its users. lmdb makes its files readable for everybody. */
 const FILE_MODE = 0o600;
 
 export interface IndexChange {
@@ -30,8 +30,8 @@ export class TopicIndex {
   #owner: Buffer | undefined;
 
   constructor(folder: string) {
-    // Without overlappingSync a transaction is on the device when its promise resolves. With eventTurnBatching a second
-    // promise of the same commit exists that nobody can reach, and one that fails unhandled ends the process.
+    // Without overlappingSync a transaction is on the device when its promise resolves. With eventTurnBatching lmdb
+    // makes a second promise for the same commit that no code can reach, and its unhandled rejection ends the process.
     const durability = { overlappingSync: false, eventTurnBatching: false };
     this.#root = open({
       path: folder,
@@ -59,8 +59,9 @@ export class TopicIndex {
     if (format !== String(FORMAT_VERSION)) throw otherVersion('index', Number(format));
   }
 
-  /** From now on this process owns the folder, and one that owned it before can write nothing more. `mark`: never given
-   *  before. @throws what the system says, where there is no room for example */
+  /** Makes this process the owner of the folder: an earlier owner can write nothing more. `mark`: a text that was
+   *  never used before.
+   *  @throws the system's error, for example if there is no room */
   async claim(mark: string): Promise<void> {
     const owner = Buffer.from(mark, 'latin1');
     const format = Buffer.from(String(FORMAT_VERSION), 'latin1');
@@ -71,9 +72,9 @@ export class TopicIndex {
     this.#owner = owner;
   }
 
-  /** Whether the last claim is this process's own. A few microseconds. */
+  /** Whether the last claim is this process's own. Takes a few microseconds. */
   get isOwned(): boolean {
-    // What this process saw earlier in this turn would stay as it was.
+    // Otherwise the read transaction of this turn would return what this process read earlier.
     this.#root.resetReadTxn();
     return this.#isOwner();
   }
@@ -82,13 +83,13 @@ export class TopicIndex {
     return this.#owner === undefined || this.#stores.state.get(OWNER_KEY)?.equals(this.#owner) === true;
   }
 
-  /** All or nothing, and durable when it resolves. @throws BrokerError failed where another process owns the folder; what the
-   *  system says, where there is no room for example */
+  /** Applies all changes or none; durable when it resolves. @throws BrokerError failed if another process owns the
+   *  folder; the system's error otherwise, for example if there is no room */
   async apply(changes: readonly IndexChange[]): Promise<void> {
     let isOwner: boolean;
     try {
       isOwner = await this.#root.transaction(() => {
-        // In the transaction, because only there nobody else can claim the folder in between.
+        // Checked inside the transaction, because no other process can claim the folder there.
         if (!this.#isOwner()) return false;
         for (const { store, key, value } of changes) {
           if (value === undefined) void this.#stores[store].remove(key);
@@ -100,7 +101,7 @@ export class TopicIndex {
       throw await causeOf(error);
     }
     if (!isOwner) throw takenOver();
-    // Topics may leave memory now: a read transaction from before would not find them.
+    // Topics may leave memory now, and a read transaction from before the change would not find them.
     this.#root.resetReadTxn();
   }
 
@@ -112,7 +113,7 @@ export class TopicIndex {
     return this.#stores.chunks.get(chunkKey(topicId, index));
   }
 
-  /** In the order of keys; all of them without a start. */
+  /** The chunks in the order of their keys; all of them without `start`. */
   *chunksFrom(start: Buffer | undefined): Generator<{ readonly key: Buffer; readonly value: Buffer }> {
     yield* this.#stores.chunks.getRange(start === undefined ? {} : { start });
   }
@@ -126,7 +127,7 @@ export class TopicIndex {
       yield [key.toString('latin1'), value.toString('latin1')];
   }
 
-  /** Names from `start` on that begin with `prefix`, in order. */
+  /** The topics from `start` on whose names begin with `prefix`, in order. */
   *topicsFrom(start: string, prefix: string): Generator<{ readonly name: LiteTopicName; readonly entry: Buffer }> {
     for (const { key, value } of this.#stores.topics.getRange({ start: Buffer.from(start, 'latin1') })) {
       const name = key.toString('latin1');
@@ -135,7 +136,7 @@ export class TopicIndex {
     }
   }
 
-  /** Expiry keys after the given one, in order of time. */
+  /** The expiry keys after `key`, in order of time. */
   *expiryAfter(key: Buffer): Generator<{ readonly key: Buffer; readonly at: number; readonly name: LiteTopicName }> {
     for (const found of this.#stores.expiry.getKeys({ start: key })) {
       if (found.equals(key)) continue;
@@ -156,7 +157,7 @@ export function takenOver(): BrokerError {
   );
 }
 
-/** lmdb rejects with a general error; the system's own is what a promise on it rejects with. */
+/** lmdb rejects with a general error; a promise on that error rejects with the system's own error. */
 async function causeOf(error: unknown): Promise<unknown> {
   if (!(error instanceof Error) || !('commitError' in error)) return error;
   try {
@@ -178,7 +179,7 @@ export function chunkKey(topicId: number, index: number): Buffer {
   return key;
 }
 
-/** Ordered by time, then by name. */
+/** The key of an expiry; keys are ordered by time, then by name. */
 export function expiryKey(at: number, name: string): Buffer {
   const key = Buffer.allocUnsafe(8 + name.length);
   writeUint64(key, at);

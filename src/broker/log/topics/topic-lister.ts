@@ -1,4 +1,4 @@
-// Topics by name: the index in key order, merged with what has changed in memory since its last checkpoint.
+// Lists topics by name: the index in key order, merged with what has changed in memory since the last checkpoint.
 import { type TopicInfo, type TopicPage, checkListLimit } from '../../broker.ts';
 import { literalPrefix, matchesPattern, type LiteTopicName, type TopicPattern } from '../../lite-topic.ts';
 import type { TopicIndex } from './topic-index.ts';
@@ -14,7 +14,7 @@ export class TopicLister {
     this.#index = index;
   }
 
-  /** `isGone`: its time is up, though the log does not say so yet. */
+  /** `isGone`: the topic has expired, although the log does not say so yet. */
   page(
     pattern: TopicPattern,
     page: { readonly after?: LiteTopicName; readonly limit: number },
@@ -33,12 +33,12 @@ export class TopicLister {
     return { topics };
   }
 
-  /** Visible topics in name order. Nothing may be awaited while this is walked. */
+  /** The visible topics in the order of their names. The caller must not await anything during the walk. */
   *matching(pattern: TopicPattern, after?: LiteTopicName): Generator<Topic> {
     const prefix = literalPrefix(pattern);
     const isWanted = (name: LiteTopicName): boolean =>
       (after === undefined || name > after) && matchesPattern(pattern, name);
-    // What has not changed is in the index: only the rest may be missing there.
+    // Topics without changes are in the index; only changed topics may be missing there.
     const isChanged = (topic: Topic): boolean =>
       (topic.dirty || topic.capturing) && topic.name.startsWith(prefix) && isWanted(topic.name);
     const changed = [...this.#table.loadedTopics()].filter(isChanged).sort((a, b) => (a.name < b.name ? -1 : 1));

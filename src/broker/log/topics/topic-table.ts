@@ -1,6 +1,6 @@
-// The topics in memory. A topic comes in with its first use, from the index or new, and goes when nobody has used it
-// for a while; one that has changed since the last checkpoint, is being written or has readers stays. So a server
-// with a million idle chats holds none of them.
+// The topics in memory. A topic is loaded with its first use, from the index or new, and leaves memory when it has not
+// been used for a while. A topic stays while it has changes since the last checkpoint, a write in progress, or readers.
+// So a server with a million idle chats holds none of them.
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { LogLimits } from '../limits.ts';
 import { RecordChunk } from './record-chunk.ts';
@@ -10,7 +10,7 @@ import type { TopicIndex } from './topic-index.ts';
 import { Topic, type EndedEpoch, type TopicContext } from './topic.ts';
 import { BrokerError } from '../../errors.ts';
 
-/** Topics looked at per load, so that making room never takes long. */
+/** Topics considered for removal with each load, so that making room never takes long. */
 const SWEEP_STEPS = 8;
 
 export class TopicTable {
@@ -20,7 +20,7 @@ export class TopicTable {
   readonly #topics = new Map<LiteTopicName, Topic>();
   readonly #dirty = new Set<Topic>();
   #hand: Iterator<Topic, undefined> = this.#topics.values();
-  /** Lives whose chunks the next checkpoint deletes from the index. */
+  /** Ended epochs whose chunks the next checkpoint deletes from the index. */
   endedEpochs: EndedEpoch[] = [];
   era = 0;
   nextTopicId = 1;
@@ -43,10 +43,11 @@ export class TopicTable {
     return this.#dirty;
   }
 
-  /** An unclean restart that may have lost visible records begins an era: whatever was made before it reads as another life. */
+  /** An unclean restart that may have lost visible records begins an era: topics that were made before it get
+   *  another epoch. */
   readonly epochOf = (base: string, era: number): string => (era === this.era ? base : `${base}-${this.era}`);
 
-  /** The topic if it exists or has left a tombstone. Looking for one that never was costs no memory. */
+  /** The topic if it exists or has a tombstone. A search for a topic that never existed takes no memory. */
   find(name: LiteTopicName): Topic | undefined {
     const topic = this.#topics.get(name);
     if (topic !== undefined) {
@@ -57,17 +58,18 @@ export class TopicTable {
     return entry === undefined ? undefined : this.#load(name, entry);
   }
 
-  /** The same, or a new one to be written to. */
+  /** The topic, or a new one to write to. */
   get(name: LiteTopicName): Topic {
     return this.find(name) ?? this.#hold(new Topic(name, this.#context));
   }
 
-  /** Only if it is in memory. */
+  /** The topic if it is in memory. */
   loaded(name: LiteTopicName): Topic | undefined {
     return this.#topics.get(name);
   }
 
-  /** As the index has it, without keeping it: lists and sweeps must not push out what is in use. */
+  /** The topic in memory, or a copy from the index that the table does not keep: lists and sweeps must not remove
+   *  topics that are in use. */
   peek(name: LiteTopicName, entry: Buffer): Topic {
     return this.#topics.get(name) ?? this.#decode(name, entry);
   }
@@ -76,8 +78,9 @@ export class TopicTable {
     yield* this.#topics.values();
   }
 
-  /** @throws BrokerError failed: the topic has left memory. Two objects of one life would count its end twice, and the next checkpoint
-   *  would delete segments in which other topics live, so nothing may be written down after that. */
+  /** Marks the topic as changed. @throws BrokerError failed: the object has left memory. Two objects of one topic
+   *  would count its end twice, and the next checkpoint would delete segments that hold other topics, so the engine
+   *  must record nothing after that. */
   touch(topic: Topic): void {
     if (topic.dirty) return;
     if (this.#topics.get(topic.name) !== topic)
@@ -86,7 +89,7 @@ export class TopicTable {
     this.#dirty.add(topic);
   }
 
-  /** Hands the changed topics over to a checkpoint. */
+  /** Returns the changed topics for a checkpoint, and marks them as clean. */
   takeDirty(): Topic[] {
     const taken = [...this.#dirty];
     this.#dirty.clear();
@@ -117,9 +120,9 @@ export class TopicTable {
     return topic;
   }
 
-  /** The clock algorithm: the hand goes round the topics, and one goes unless it was used since the hand last came by. The
-   *  hand stays where it is between calls: to find the first topic again, a map steps over each one that has left it, and a
-   *  start that replays 200,000 topics would take minutes. */
+  /** The clock algorithm: the hand moves over the topics and removes each one that was not used since its last pass.
+   *  The hand stays where it is between calls: to find the first topic again, a map steps over every entry that was
+   *  deleted, and a start that replays 200,000 topics would take minutes. */
   #makeRoom(kept: Topic): void {
     for (let steps = 0; steps < SWEEP_STEPS; steps++) {
       const { value: topic } = this.#hand.next();

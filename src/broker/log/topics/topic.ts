@@ -1,6 +1,6 @@
-// One topic in memory: what readers may see of it, what it will be once everything pending has been committed, and
-// where its records stand. Writes are decided on `pending` and become `visible` when their batch is durable. Knows
-// no file: chunks that are not in memory come from a loader.
+// One topic in memory: what readers may see of it, what it will be once all pending writes are committed, and where its
+// records are. Writes are decided on `pending` and become `visible` when their batch is durable. It opens no file: a
+// loader supplies chunks that are not in memory.
 import type { LogRecord, NewRecord, Priority, Reset, TopicInfo } from '../../broker.ts';
 import type { AppendSubject, TopicState } from '../../append-rules.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
@@ -10,14 +10,15 @@ import type { WakeList } from '../../tail/wake-list.ts';
 import type { FrameWrite, FrameLocation } from '../format/frame-codec.ts';
 import { CHUNK_RECORDS, RecordChunk, type ChunkImage } from './record-chunk.ts';
 
-/** Clean chunks of one topic kept beside its last, for a reader that pages through it. */
+/** Clean chunks that a topic keeps beside its last, for a reader that pages through it. */
 const CHUNKS_KEPT = 8;
-/** UTF-16 code units of a record that is kept as an object. Larger ones are rare, and there may be many topics. */
+/** The UTF-16 code units of the largest last record that is cached. Larger records are rare, and there may be many
+ *  topics. */
 const CACHED_CHARS_MAX = 4096;
 
 export interface TopicVersion {
   readonly state: TopicState;
-  /** The epoch as the log knows it, and the era in which the topic was made. */
+  /** The epoch as the log holds it, and the era in which the topic was made. */
   readonly base: string;
   readonly era: number;
   readonly ttlMs: number | undefined;
@@ -29,11 +30,11 @@ export interface Tombstone {
   readonly reason: 'expired' | 'removed';
   readonly epoch: string;
   readonly next: number;
-  /** By the engine's time. */
+  /** ms since 1970, in the engine's time. */
   readonly at: number;
 }
 
-/** A life's chunks in the index, to be deleted at the next checkpoint. */
+/** The chunks of an ended epoch in the index, which the next checkpoint deletes. */
 export interface EndedEpoch {
   readonly id: number;
   readonly chunks: number;
@@ -42,7 +43,7 @@ export interface EndedEpoch {
 export interface TopicContext {
   loadChunk(topicId: number, index: number): RecordChunk;
   newTopicId(): number;
-  /** Live records and bytes of a segment changed. */
+  /** The live records and bytes of a segment have changed by `change`. */
   count(segment: number, change: number): void;
 }
 
@@ -52,34 +53,36 @@ export class Topic implements AppendSubject {
   id = 0;
   visible: TopicVersion | undefined;
   pending: TopicVersion | undefined;
-  /** Frames on their way to the disk. */
+  /** The number of frames of this topic that are not durable yet. */
   waiting = 0;
   tombstone: Tombstone | undefined;
   /** UTF-8 bytes of the live records. */
   bytes = 0;
-  /** First offset not consumed, by group. */
+  /** Group → the first offset that it has not consumed. */
   consumed: Map<string, number> | undefined;
-  /** The key under which the expiry index knows the topic; 0 for none. Minus zero, because that is kept as times are: were
-   *  it a small integer, the first checkpoint would give all topics another shape, and the engine would have to compile
-   *  everything anew that it has compiled for the one they had, while a thousand streams wait. */
+  /** The time in this topic's key of the expiry index; 0 for no key. The initial value is minus zero, so that the
+   *  field holds a double from the start, as times do. With a small integer, the first checkpoint would change the
+   *  hidden class of all topics, and V8 would recompile all code for them while a thousand streams wait. */
   indexedAt = -0;
   dirty = false;
-  /** Captured for a checkpoint that is not yet durable: the index cannot give it back yet. */
+  /** A checkpoint that is not yet durable has captured the topic: the index cannot load it yet. */
   capturing = false;
-  /** Appends that are being decided: loading their other topics must not push this one out. */
+  /** The number of appends that are being decided on this topic: loading their other topics must not remove this
+   *  one. */
   pins = 0;
-  /** The last record, where somebody waited for it: a reader that keeps up need not look for it in the log's bytes. */
+  /** The last record, cached while a live reader follows the topic, so that the reader does not have to read it back
+   *  from the log. */
   lastRecord: LogRecord | undefined;
-  /** Since the idle sweep last came by. */
+  /** Used since the hand of the table last passed. */
   used = true;
-  /** Of the newest. */
+  /** The epoch of `lastRecord`. */
   #lastRecordEpoch = '';
-  /** Attached tails, each with the next: of all records, and of majors only, which a token does not come by. */
+  /** The attached tails, as linked lists: one for all records, and one for majors only, which a token does not walk. */
   #readers: TailReader | undefined;
   #majorReaders: TailReader | undefined;
   #pendingMajors: number[] = [];
   #chunks = new Map<number, RecordChunk>();
-  /** The last that was looked at: appends ask for the same one five hundred times. */
+  /** The chunk that was used last: about five hundred appends in a row use the same one. */
   #chunk: RecordChunk | undefined;
 
   constructor(name: LiteTopicName, context: TopicContext) {
@@ -87,7 +90,7 @@ export class Topic implements AppendSubject {
     this.#context = context;
   }
 
-  /** What the next write is decided on. */
+  /** The state on which the next write is decided. */
   get state(): TopicState | undefined {
     return this.pending?.state;
   }
@@ -103,7 +106,7 @@ export class Topic implements AppendSubject {
     );
   }
 
-  /** What a reader that keeps up reads next, mostly: the record there, if it is the last and in memory. */
+  /** The record at the position, if it is the cached last one: usually what a reader that keeps up reads next. */
   lastRecordAt({ epoch, offset }: Position): LogRecord | undefined {
     return this.lastRecord?.offset === offset && this.#lastRecordEpoch === epoch ? this.lastRecord : undefined;
   }
@@ -145,18 +148,18 @@ export class Topic implements AppendSubject {
     return this.#chunk;
   }
 
-  /** Of the chunks that have changed, which are clean from here on. */
+  /** Images of the changed chunks. Marks them as clean. */
   takeDirtyChunks(): ChunkImage[] {
     const images: ChunkImage[] = [];
     for (const chunk of this.#chunks.values()) if (chunk.dirty) images.push(chunk.image());
     return images;
   }
 
-  /** Of the pending state: no major in `from` to `to`, inclusive. */
+  /** Whether no pending or visible major record is in `from` to `to`, inclusive. */
   isMinor(from: number, to: number): boolean {
     if (this.#pendingMajors.some((offset) => offset >= from && offset <= to)) return false;
     const visible = this.visible;
-    // Offsets of a life that has not begun on disk are all pending.
+    // In an epoch that has not begun on disk, all offsets are pending.
     if (visible === undefined || visible.base !== this.pending?.base || visible.state.lastMajor < from) return true;
     const last = Math.min(to, visible.state.next - 1);
     for (let offset = from; offset <= last; offset++) {
@@ -179,14 +182,14 @@ export class Topic implements AppendSubject {
     this.waiting += 1;
   }
 
-  /** What was pending did not reach the disk. */
+  /** The pending writes did not reach the disk. */
   fallBack(): void {
     this.pending = this.visible;
     this.#pendingMajors = [];
     this.waiting = 0;
   }
 
-  /** A write is durable and stands at `location`: readers may see it. `size`: a record's UTF-8 bytes. */
+  /** A write is durable at `location`: readers may see it. `size`: a record's UTF-8 bytes. */
   apply(
     version: TopicVersion,
     write: FrameWrite<{ readonly major: boolean; readonly size: number }>,
@@ -204,13 +207,13 @@ export class Topic implements AppendSubject {
       offset += 1;
     }
     this.visible = version;
-    // Offsets of the next life, already pending behind this one, are other offsets.
+    // The next epoch may already be pending behind this write; its offsets are other offsets.
     if (this.#pendingMajors.length > 0 && this.pending?.base === version.base) {
       this.#pendingMajors = this.#pendingMajors.filter((major) => major >= version.state.next);
     }
   }
 
-  /** For those who wait for it. Only of what `apply` has just made visible. */
+  /** Caches the last record of a write for live readers. Only for the write that `apply` has just made visible. */
   cacheLastRecord(first: number, records: readonly NewRecord[]): void {
     const last = records.at(-1);
     if (last === undefined) return;
@@ -221,7 +224,7 @@ export class Topic implements AppendSubject {
       : undefined;
   }
 
-  /** The topic's end is durable. Gives what the index still holds of it. */
+  /** The topic's end is durable. Returns what the index still holds of it. */
   end(tombstone: Tombstone): EndedEpoch {
     const ended = { id: this.id, chunks: Math.ceil(tombstone.next / CHUNK_RECORDS) };
     for (let offset = 0; offset < tombstone.next; offset++) this.#release(this.chunkOf(offset), offset % CHUNK_RECORDS);
