@@ -1,5 +1,6 @@
-// When a checkpoint is due: after so much log, so many changed topics, or so long since the first change; one at a time,
-// and only at a batch boundary where the log is flushed, because the index must never know of more than the log holds.
+// Decides when a checkpoint is due: after a number of log bytes, of changed topics, or a time since the first change.
+// Runs one at a time, and starts only at a batch boundary at which the log is flushed, because the index must never
+// hold more than the log.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { GroupCommit } from '../commit/group-commit.ts';
 import { isCode } from '../disk/log-files.ts';
@@ -31,7 +32,7 @@ export class CheckpointSchedule {
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
-  /** The last one did not find room for itself: the next waits for its time. */
+  /** The last checkpoint found no room for itself: the next one waits for the interval. */
   #hasFailed = false;
 
   constructor({ clock, limits, table, commit }: ScheduleParts, engine: CheckpointWork) {
@@ -42,7 +43,7 @@ export class CheckpointSchedule {
     this.#engine = engine;
   }
 
-  /** Between two batches: nothing is half applied now. */
+  /** Called between two batches, when no write is half applied. */
   atBatchBoundary(bytes: number): void {
     this.#bytes += bytes;
     if (this.#stopped || this.#running !== undefined) return;
@@ -54,7 +55,7 @@ export class CheckpointSchedule {
     else this.#commit.requestSync();
   }
 
-  /** Waits for the one under way, and begins no other. */
+  /** Waits for the running checkpoint, and starts no other. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
@@ -83,7 +84,7 @@ export class CheckpointSchedule {
     this.#hasFailed = false;
   }
 
-  /** Without room the log is still the truth: the next one takes along what this one could not write. */
+  /** After a lack of room the log is still the truth: the next checkpoint includes what this one could not write. */
   #failed(error: unknown): void {
     this.#running = undefined;
     this.#hasFailed = true;

@@ -1,7 +1,7 @@
-// Writes down what is true of the log up to one position, in one transaction of the index, so that a start-up replays
-// only what follows. What it writes is captured in one turn of the event loop at a batch boundary, by reference, because
-// thousands of live chats wait meanwhile; encoding and writing it takes its time beside their appends. Afterwards
-// segments that nothing points to any more are unlinked.
+// Writes what is true of the log up to one position into the index, in one transaction, so that a start replays only
+// what follows. It captures its content by reference, in one turn of the event loop at a batch boundary, because
+// thousands of live chats wait meanwhile; encoding and writing run beside their appends. Afterwards it removes segments
+// to which nothing points any more.
 import { setImmediate } from 'node:timers/promises';
 import { TOMBSTONE_MS } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
@@ -23,7 +23,7 @@ const NOTHING = Buffer.alloc(0);
 const CHECKPOINT_KEY = 'checkpoint';
 const TIME_KEY = 'time';
 
-/** Encoded in one turn of the event loop: on a busy node it turns every half millisecond. */
+/** Topics encoded in one turn of the event loop: on a busy node a turn comes every half millisecond. */
 const TOPICS_A_TURN = 2;
 
 export interface CheckpointState {
@@ -33,7 +33,7 @@ export interface CheckpointState {
   readonly segments: readonly { readonly id: number; readonly live: number }[];
 }
 
-/** A topic as it was when the checkpoint was begun. */
+/** A topic as it was when the checkpoint began. */
 interface TopicImage extends TopicEntry {
   readonly name: LiteTopicName;
   readonly indexedBefore: number;
@@ -46,9 +46,9 @@ export class Checkpoint {
   readonly #segments: Segments;
   readonly #reserve: DiskReserve;
   readonly #values = new ValuePages();
-  /** Of a transaction that found no room on the device: they go with the next. */
+  /** The changes of a transaction that found no room on the device; the next one includes them. */
   #unwritten: IndexChange[] = [];
-  /** Captured and not yet readable from the index. */
+  /** Topics that are captured and not yet readable from the index. */
   #captured: Topic[] = [];
   #groups: (readonly [group: string, pattern: string])[] = [];
 
@@ -64,14 +64,14 @@ export class Checkpoint {
   }
 
   /**
-   * The capture happens before this returns; everything in the log before `position` must be on the device by then.
-   * Resolves when the checkpoint is durable and what it made superfluous is gone.
+   * Captures everything before it returns; everything in the log before `position` must be on the device by then.
+   * Resolves when the checkpoint is durable and the segments that it made superfluous are removed.
    */
   write(position: LogPosition, time: number, run: ProcessRun): Promise<void> {
     const topics = this.#table.takeDirty();
     const changes = [...this.#unwritten, ...this.#captureRest()];
     const images = topics.map((topic) => captureTopic(topic, time));
-    // A dead segment is not in the table: were it, a crash half way through unlinking would read as a loss.
+    // The table leaves dead segments out: otherwise a crash half way through their removal would look like a loss.
     const dead = this.#segments.dead(position.segment);
     const segments = this.#segments.table().filter(({ id }) => !dead.includes(id));
     const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
@@ -84,7 +84,7 @@ export class Checkpoint {
     return this.#finish(changes, images, dead);
   }
 
-  /** Only the time, for a log in which nothing happens. Without room on the device the last one stays. */
+  /** Records only the time, for an idle log. Without room on the device the last recorded time stays. */
   async recordTime(time: number): Promise<void> {
     const into = new ByteWriter(16);
     into.varint(time);
@@ -100,7 +100,7 @@ export class Checkpoint {
       this.#encodeTopic(image, changes);
       if (i % TOPICS_A_TURN === TOPICS_A_TURN - 1) await setImmediate();
     }
-    // Without it nothing that was removed gives its room back.
+    // It may use the reserve: without the checkpoint no removal frees room.
     await this.#reserve.use(() => this.#index.apply(changes));
     this.#unwritten = [];
     this.#values.clear();
@@ -163,8 +163,8 @@ function captureTopic(topic: Topic, time: number): TopicImage {
   };
 }
 
-/** Later is found out when the indexed time comes (expiry.ts), so that what is written to does not move with each
- *  checkpoint: that would be two of three changes. */
+/** Whether the index must move the topic's expiry. A later time is found when the indexed time comes (expiry.ts), so
+ *  that a topic that is written to does not move with each checkpoint: such moves would be two of three changes. */
 function mustMove(indexedAt: number, due: number, time: number): boolean {
   if (indexedAt === due) return false;
   return indexedAt === 0 || due < indexedAt || indexedAt <= time;
@@ -185,7 +185,7 @@ function encodeState({ position, time, nextTopicId, segments }: CheckpointState)
   return into.view();
 }
 
-/** Undefined in a folder that never had one. @throws BrokerError corrupt */
+/** Undefined in a folder without a checkpoint. @throws BrokerError corrupt */
 export function readCheckpoint(index: TopicIndex): CheckpointState | undefined {
   const bytes = index.state(CHECKPOINT_KEY);
   if (bytes === undefined) return undefined;
@@ -196,7 +196,8 @@ export function readCheckpoint(index: TopicIndex): CheckpointState | undefined {
   return { position, time, nextTopicId, segments };
 }
 
-/** The latest time on record, of the checkpoint or after it; undefined in a folder that never had one. @throws BrokerError corrupt */
+/** The latest recorded time, of the checkpoint or later; undefined in a folder without one. @throws BrokerError
+ *  corrupt */
 export function readTime(index: TopicIndex, checkpoint: CheckpointState | undefined): number | undefined {
   const bytes = index.state(TIME_KEY);
   if (bytes === undefined) return checkpoint?.time;

@@ -1,21 +1,21 @@
-// What the last life on this folder was and how it ended. Only where it acknowledged before flushing, did not close,
-// and the machine has been started anew since, may visible records be lost; a process that was killed on a running
-// machine left everything to the kernel. That difference decides whether readers may keep their positions.
+// The process runs of a data folder: what the last one was and how it ended. Visible records may be lost only if that
+// run acknowledged before flushing, did not close, and the machine has restarted since; a process that was killed on a
+// running machine left everything to the kernel. That difference decides whether readers may keep their positions.
 import { readFile } from 'node:fs/promises';
 import type { FsyncMode } from '../commit/group-commit.ts';
 import type { TopicIndex } from '../topics/topic-index.ts';
 
-/** In the index's state; named so by the first builds. */
+/** The key in the index's state. The first builds named it so. */
 export const PROCESS_RUN_KEY = 'life';
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
-/** One life of the process on this folder: what a later one needs to judge how it ended. */
+/** One process run on this folder: what a later run needs to judge how it ended. */
 export interface ProcessRun {
   readonly bootId: string;
   readonly durable: boolean;
   readonly clean: boolean;
   readonly era: number;
-  /** Which folder it was (folder-identity.ts). The first builds wrote none. */
+  /** The identity of the folder (folder-identity.ts). The first builds wrote none. */
   readonly place?: string;
 }
 
@@ -34,7 +34,7 @@ export function startedRun(bootId: string, fsync: FsyncMode, era: number): Proce
   return { bootId, durable: fsync.mode === 'always', clean: false, era };
 }
 
-/** For an operator: what an acknowledged record survives. */
+/** What an acknowledged record survives, in one line for an operator. */
 export function describeDurability(fsync: FsyncMode): string {
   if (fsync.mode === 'always')
     return 'log, fsync always: survives the process, the system and a power cut, if the device honours flushes';

@@ -1,8 +1,9 @@
-// Gives the room of what was removed back to a full device where the rest of a segment still lives. A chat's records stand between
-// those of others, and some of them (the lists of chats) live for years, so on most logs hardly a segment ever dies whole. The pages
-// in which something lives are copied to a file with holes, each to the place where it was, and that file takes the segment's name:
-// no record moves, and the index stays as it is. Only right after a checkpoint, and only segments before it: everything that lives in
-// them stands in the index then, and from there on it can only become less. Costs nothing while there is room.
+// Frees the room of removed records on a full device, in segments that also hold live records. A chat's records are
+// between those of other chats, and some records (the lists of chats) live for years, so on most logs few segments ever
+// die whole. Thinning copies the pages that hold live records into a file with holes, each page to the same byte
+// position, and gives that file the segment's name: no record moves, and the index stays as it is. It runs only right
+// after a checkpoint, and only on segments before it: the index holds everything live in them then, and from there on
+// that can only become less. Costs nothing while there is room.
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
@@ -13,12 +14,12 @@ import type { TopicIndex } from '../topics/topic-index.ts';
 
 const SUFFIX = '.thin';
 const PAGE_BYTES = 4096;
-/** Of one read. */
+/** Pages copied with one read. */
 const COPY_PAGES = 256;
-/** Read from the index in one turn of the event loop. */
+/** Chunks read from the index in one turn of the event loop. */
 const CHUNKS_A_TURN = 64;
 
-/** Which pages of a segment hold something that lives. */
+/** The pages of a segment that hold live records. */
 interface LivePages {
   readonly id: number;
   readonly size: number;
@@ -30,7 +31,7 @@ export class SegmentThinning {
   readonly #segments: Segments;
   readonly #index: TopicIndex;
   readonly #reserve: DiskReserve;
-  /** The last run lacked room or descriptors: the next comes with a checkpoint that is due anyway. */
+  /** The last run lacked room or descriptors: the next one comes with a checkpoint that is due anyway. */
   #hasGivenUp = false;
 
   constructor(files: LogFiles, segments: Segments, index: TopicIndex, reserve: DiskReserve) {
@@ -40,19 +41,20 @@ export class SegmentThinning {
     this.#reserve = reserve;
   }
 
-  /** Copies that a crash left behind. */
+  /** Removes copies that a crash left behind. */
   async removeLeftovers(): Promise<void> {
     const { folder } = this.#segments;
     for (const name of await this.#files.list(folder))
       if (name.endsWith(SUFFIX)) await this.#files.unlink(join(folder, name));
   }
 
-  /** `before`: the segment in which the last checkpoint stands. */
+  /** `before`: the segment that holds the position of the last checkpoint. */
   isWorthIt(before: number): boolean {
     return !this.#hasGivenUp && this.#segments.thinnable(before, this.#spendable).length > 0;
   }
 
-  /** In the turn in which a checkpoint became durable, or later, and before the next begins. */
+  /** Call it in the turn of the event loop in which a checkpoint became durable, or later, and before the next one
+   *  begins. */
   async run(before: number): Promise<void> {
     this.#hasGivenUp = false;
     const ids = this.#segments.thinnable(before, this.#spendable);
@@ -71,7 +73,7 @@ export class SegmentThinning {
     for (const id of ids) {
       const size = await this.#sizeOf(id);
       const pages = new Uint8Array(Math.ceil(size / PAGE_BYTES));
-      // The segment's head.
+      // The page of the segment's head.
       pages[0] = 1;
       found.push({ id, size, pages });
     }
@@ -82,7 +84,8 @@ export class SegmentThinning {
     }
   }
 
-  /** A copy must fit beside the segment. Half, because others need the reserve as well. */
+  /** Bytes that thinning may use of the reserve. A copy must fit beside the segment; the other half is for other
+   *  work. */
   get #spendable(): number {
     return this.#reserve.bytesLeft / 2;
   }
@@ -126,7 +129,8 @@ export class SegmentThinning {
     if (!isWhole || !(await this.#segments.replace(one.id, copy))) await this.#files.unlink(copy);
   }
 
-  /** False: the segment cannot be read whole, which whoever reads it is told. Leaves no copy where it throws. */
+  /** False: the segment cannot be read whole; a reader of the segment gets that error. If it throws, it leaves no
+   *  copy. */
   async #copy(from: string, to: string, one: LivePages): Promise<boolean> {
     const source = await this.#files.open(from, 'read');
     try {
@@ -169,7 +173,7 @@ async function copyPages(source: LogFile, target: LogFile, { size, pages }: Live
     for (let done = 0; done < bytes.length;) done += await target.write(bytes.subarray(done), page * PAGE_BYTES + done);
     page = end;
   }
-  // Its length is the same, whatever stands at its end.
+  // Keeps the length, also when the end of the file is not live.
   await target.truncate(size);
   return true;
 }

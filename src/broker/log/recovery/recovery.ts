@@ -1,6 +1,6 @@
-// Reads the log from a position to its end at start-up, and decides what a damaged end means: the last batch of the
-// last segment may be torn and is cut off; anything else is damage to acknowledged records, and the log is refused
-// with the place named, never opened shorter than it was.
+// Reads the log at start-up, from a position to its end, and decides what a damaged end means. The last batch of the
+// last segment may be torn, and recovery cuts it off. Anything else is damage to acknowledged records: recovery refuses
+// the log and names the place, and never opens the log shorter than it was.
 import { BrokerError } from '../../errors.ts';
 import {
   BATCH_HEAD_BYTES,
@@ -22,18 +22,19 @@ const WINDOW_BYTES = 1024 * 1024;
 export interface RecoveredLog {
   readonly current: OpenSegment | undefined;
   readonly nextId: number;
-  /** Of the next batch. */
+  /** The sequence of the next batch. */
   readonly sequence: number;
-  /** The engine's time when the last batch was written; 0 without one. */
+  /** The engine's time when the last batch was written; 0 if there is none. */
   readonly time: number;
   readonly batches: number;
 }
 
 export interface ReplayOptions {
   readonly from: LogPosition | undefined;
-  /** Segments that the checkpoint knows to hold records. */
+  /** Segments that hold records, according to the checkpoint. */
   readonly known: readonly number[];
-  /** The last life acknowledged before flushing and the machine went down: later batches may stand after lost ones. */
+  /** The last process run acknowledged before flushing, and the machine went down: lost batches may come before
+   *  later ones. */
   readonly lossy: boolean;
   onFrame(frame: Frame<StoredRecord>, location: FrameLocation): void;
 }
@@ -47,7 +48,7 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
   const begin = from === undefined || from.segment === 0 ? 1 : from.segment;
   checkComplete(ids, options.known, begin, from !== undefined && from.segment !== 0);
   const replayed = ids.filter((id) => id >= begin);
-  // Dead ones that a crash kept from being unlinked: the next checkpoint does it.
+  // Dead segments that a crash kept from being removed: the next checkpoint removes them.
   for (const id of ids) if (id < begin && !options.known.includes(id)) segments.add(id, 0, true);
   const begins = await firstSequences(files, segments, replayed.slice(1));
   let state: RecoveredLog = { current: undefined, nextId: begin, sequence: from?.sequence ?? 0, time: 0, batches: 0 };
@@ -65,13 +66,14 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
     });
     state = await replay.run(state);
   }
-  // What a life left in the page cache alone must not be shown, and then lost with the power: not a new segment's name either.
+  // Data that an earlier process run left only in the page cache must be flushed before a reader sees it, or a power
+  // loss would take back what was shown. That includes the directory entry of a new segment.
   await files.syncFolder(segments.folder);
   return state;
 }
 
-/** The process died while it made its last segment: nothing in it was ever acknowledged, and the one before it, which
- *  was flushed first, is the last again. */
+/** Removes the last segment if the process died while it made it: nothing in it was acknowledged, and the segment
+ *  before it, which was flushed first, becomes the last. */
 async function dropUnbegun(
   files: LogFiles,
   segments: Segments,
@@ -96,7 +98,7 @@ async function dropUnbegun(
 
 interface ReplayEnd {
   readonly position: number;
-  /** Where the last batch that was replayed begins. */
+  /** Where the last replayed batch begins. */
   readonly lastBatch: number | undefined;
   readonly sequence: number;
   readonly time: number;
@@ -108,11 +110,13 @@ interface SegmentOptions extends ReplayOptions {
   readonly isLast: boolean;
   readonly mayBeTorn: boolean;
   readonly position: number;
-  /** Where the next segment begins: what stands here from there on was written by a process that had been replaced. */
+  /** The first sequence of the next segment. A process that had already been replaced wrote the batches from this
+   *  sequence on here. */
   readonly endSequence: number;
 }
 
-/** Of the heads of these segments; Infinity where a head is damaged, which is told when the segment is read. */
+/** The first sequences in the heads of these segments. Infinity for a damaged head, which is reported when the
+ *  segment is read. */
 async function firstSequences(files: LogFiles, segments: Segments, ids: readonly number[]): Promise<readonly number[]> {
   const sequences: number[] = [];
   for (const id of ids) {
@@ -126,7 +130,7 @@ async function firstSequences(files: LogFiles, segments: Segments, ids: readonly
   return sequences;
 }
 
-/** A segment may be missing because it was dead, never because it was lost. */
+/** Checks that no segment is lost: a segment may be missing only because it was dead. */
 function checkComplete(ids: readonly number[], known: readonly number[], begin: number, checkpointed: boolean): void {
   const present = new Set(ids);
   const last = ids.at(-1) ?? 0;
@@ -173,14 +177,15 @@ class SegmentReplay {
 
   async #head(file: LogFile): Promise<SegmentHead> {
     const { id } = this.#options;
-    // Not through the window: what follows the head may be long before the checkpoint.
+    // Not through the window, because the position of the checkpoint may be far behind the head.
     const head = decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES));
     if (head?.id !== id) throw this.#corrupt(0, 'the head of the segment is damaged');
     return head;
   }
 
-  /** The last batch may stand in the page cache only: its life was killed before the flush, or the flush failed, and then
-   *  the kernel believes its pages clean. Written once more they are dirty again, and a flush is a flush. */
+  /** Makes the last batch durable. It may be only in the page cache: its process was killed before the flush, or the
+   *  flush failed and the kernel regards the pages as clean. Writing the batch once more makes the pages dirty, so
+   *  that the flush is a real one. */
   async #settle(file: LogFile, end: ReplayEnd): Promise<void> {
     if (end.lastBatch !== undefined) {
       const bytes = await readUpTo(file, end.lastBatch, end.position - end.lastBatch);
@@ -212,7 +217,7 @@ class SegmentReplay {
     return { position, lastBatch, sequence, time, batches };
   }
 
-  /** All of a batch's frames, or undefined if the batch is not whole. */
+  /** All frames of a batch; undefined if the batch is not whole. */
   async #frames(
     file: LogFile,
     position: number,
@@ -249,7 +254,7 @@ class SegmentReplay {
     await file.truncate(end.position);
   }
 
-  /** Through a window, so that small batches do not cost a read each. */
+  /** Reads through a window, so that small batches do not need a read each. */
   async #bytes(file: LogFile, position: number, length: number): Promise<Buffer> {
     const from = position - this.#windowAt;
     if (from < 0 || from + length > this.#window.length) {
@@ -280,7 +285,7 @@ async function readUpTo(file: LogFile, position: number, length: number): Promis
   return buffer.subarray(0, done);
 }
 
-/** Where in the bytes a later batch of this segment begins, or -1. */
+/** Where in the bytes a later batch of this segment begins; -1 if there is none. */
 function findBatch(bytes: Buffer, salt: number, afterSequence: number): number {
   for (let at = bytes.indexOf(BATCH_MAGIC); at >= 0; at = bytes.indexOf(BATCH_MAGIC, at + 1)) {
     const head = decodeBatchHead(bytes, at, salt);

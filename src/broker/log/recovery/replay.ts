@@ -1,5 +1,5 @@
-// Applies frames of the log to the topics in memory, as they were applied when they were written: no decisions, no
-// clock, no randomness, so that a restart leaves exactly the state that was acknowledged.
+// Applies frames of the log to the topics in memory exactly as when they were written: no decisions, no clock, no
+// randomness. So a restart leaves exactly the state that was acknowledged.
 import { applyWrite, newTopicState } from '../../append-rules.ts';
 import type { Appended, TopicWrite } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
@@ -25,7 +25,7 @@ export class Replay {
     this.#onGroup = onGroup;
   }
 
-  /** @throws BrokerError corrupt: the frame does not fit what stands before it */
+  /** @throws BrokerError corrupt: the frame does not fit the frames before it */
   apply(frame: Frame<StoredRecord>, location: FrameLocation): void {
     switch (frame.kind) {
       case 'append':
@@ -60,7 +60,7 @@ export class Replay {
     }
   }
 
-  /** Loading the next topic of the frame must not push this one out. */
+  /** Loading the next topic of the frame must not remove this one. */
   #pinned(name: LiteTopicName): Topic {
     const topic = this.#table.get(name);
     topic.pins += 1;
@@ -121,7 +121,7 @@ export class Replay {
   }
 }
 
-/** As the rules of an append look at it: they need no text. */
+/** The write in the form that the append rules take. They do not need the text. */
 function asWrite({ topic, takeFence, fence, records }: FrameWrite<StoredRecord>): TopicWrite {
   return {
     topic,
