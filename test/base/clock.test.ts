@@ -1,4 +1,4 @@
-// The system's clock where the platform's own timers do not do what they seem to.
+// The system's clock, where it corrects the platform's timers.
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 
@@ -11,7 +11,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('a timer of sixty days fires after sixty days, once', () => {
+it('systemClock fires a timer of sixty days after sixty days, once', () => {
   let fired = 0;
   systemClock.after(60 * DAY_MS, () => (fired += 1));
   vi.advanceTimersByTime(60 * DAY_MS - 1);
@@ -22,7 +22,7 @@ it('a timer of sixty days fires after sixty days, once', () => {
   expect(fired).toBe(1);
 });
 
-it('and can be cancelled at any time', () => {
+it('systemClock cancels a timer of sixty days at any time', () => {
   let fired = 0;
   const timer = systemClock.after(60 * DAY_MS, () => (fired += 1));
   vi.advanceTimersByTime(40 * DAY_MS);

@@ -1,9 +1,9 @@
-// Ours does what the platform's does, whatever is asked of it.
+// StopController calls the same listeners as the platform's AbortController, for any sequence of calls.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { StopController, type StopSignal } from '../../src/base/stop-signal.ts';
 
-/** `takesOff`: when it is called, it takes that other one off. */
+/** `takesOff`: the listener that this listener removes when it is called. */
 const step = fc.record({ kind: fc.constantFrom('add', 'add', 'remove', 'abort'), who: fc.nat(3), takesOff: fc.nat(3) });
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
@@ -25,7 +25,7 @@ function play(signal: StopSignal, abort: () => void, steps: readonly Step[]): st
   return heard;
 }
 
-it('is heard as an AbortSignal is', () => {
+it('StopController calls listeners in the same order and number as AbortController', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
       const [ours, platforms] = [new StopController(), new AbortController()];

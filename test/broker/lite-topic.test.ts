@@ -1,4 +1,4 @@
-// Names, patterns and positions: what is accepted, and what it means.
+// Names, patterns and positions: which texts are accepted, and what they mean.
 import { describe, expect, test } from 'vitest';
 import { isBrokerError } from '../../src/broker/errors.ts';
 import { literalPrefix, matchesPattern, parseLiteTopicName, parseTopicPattern } from '../../src/broker/lite-topic.ts';
@@ -65,7 +65,7 @@ describe('a pattern', () => {
     expect(matching).toEqual(['request/a/b', 'request/b/b']);
   });
 
-  test('begins literally with what stands before its first wildcard', () => {
+  test('has as its literal prefix the part before its first wildcard', () => {
     expect(['request/*/b', '*/b', 'chat/a'].map((text) => literalPrefix(parseTopicPattern(text)))).toEqual([
       'request/',
       '',

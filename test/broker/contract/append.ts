@@ -19,7 +19,7 @@ import type { OpenSubject } from './subject.ts';
 
 export function appendContract(open: OpenSubject): void {
   describe('append', () => {
-    test('gives contiguous offsets from 0 within one epoch, however the records are grouped', async () => {
+    test('returns contiguous offsets from 0 within one epoch, however the records are grouped', async () => {
       const { broker } = await open();
       const answers = [
         await append(broker, CHAT, minor('a')),
@@ -43,7 +43,7 @@ export function appendContract(open: OpenSubject): void {
       }
     });
 
-    test('stores what it answered, for appends that race to one topic', async () => {
+    test('stores what it answered when appends race to one topic', async () => {
       const { broker } = await open();
       const answers = await Promise.all(
         Array.from({ length: 100 }, (_, i) =>
@@ -69,7 +69,7 @@ export function appendContract(open: OpenSubject): void {
       expect((await infoOf(broker, CHAT)).bytes).toBe(Buffer.byteLength(data) + 5);
     });
 
-    test('with no records stores nothing, and makes a topic if it may', async () => {
+    test('stores nothing when it has no records, and makes a topic if it may', async () => {
       const { broker } = await open();
       const empty = await append(broker, CHAT, []);
       expect(empty).toMatchObject({ first: 0, next: 0 });
@@ -77,7 +77,7 @@ export function appendContract(open: OpenSubject): void {
       expect(await append(broker, CHAT, [])).toEqual({ epoch: empty.epoch, first: 1, next: 1 });
     });
 
-    test('to several topics answers in the order of the writes', async () => {
+    test('answers in the order of the writes when it has several topics', async () => {
       const { broker } = await open();
       await append(broker, QUEUE, major('before'));
       const answers = await broker.append([write(QUEUE, major('q')), write(CHAT, minor('a', 'b'))]);
@@ -91,20 +91,20 @@ export function appendContract(open: OpenSubject): void {
   });
 
   describe('what a write expects of its topic', () => {
-    test('create makes a missing topic and takes an existing one as it is', async () => {
+    test('create makes a missing topic and accepts an existing one as it is', async () => {
       const { broker } = await open();
       const made = await append(broker, CHAT, minor('a'));
       expect((await append(broker, CHAT, minor('b'))).epoch).toBe(made.epoch);
     });
 
-    test('absent makes the topic, and conflicts where there is one', async () => {
+    test('absent makes the topic, and conflicts when there is one', async () => {
       const { broker } = await open();
       expect(await append(broker, CHAT, minor('a'), { expect: { absent: true } })).toMatchObject({ first: 0, next: 1 });
       expect(await outcome(append(broker, CHAT, minor('b'), { expect: { absent: true } }))).toBe('conflict');
       expect(await readLines(broker, CHAT)).toEqual(['0m:a']);
     });
 
-    test('of many absent at once exactly one makes the topic', async () => {
+    test('absent lets exactly one of many concurrent appends make the topic', async () => {
       const { broker } = await open();
       const outcomes = await Promise.all(
         Array.from({ length: 10 }, (_, i) =>
@@ -122,7 +122,7 @@ export function appendContract(open: OpenSubject): void {
       expect(await broker.read(CHAT, 'earliest')).toEqual({ kind: 'missing' });
     });
 
-    test('an epoch refuses another life of the topic', async () => {
+    test('an epoch refuses another epoch of the topic', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'));
       expect(await append(broker, CHAT, minor('b'), { expect: { epoch } })).toMatchObject({ first: 1 });
@@ -134,7 +134,7 @@ export function appendContract(open: OpenSubject): void {
   });
 
   describe('ifUnchanged', () => {
-    test('refuses when a major record stands after the position, and only then', async () => {
+    test('refuses only when a major record comes after the position', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, [...major('0'), ...minor('1'), ...major('2'), ...minor('3')]);
       const after = (offset: number): Promise<string> =>
@@ -148,7 +148,7 @@ export function appendContract(open: OpenSubject): void {
       ]);
     });
 
-    test('at -1 means that no major record stands at all', async () => {
+    test('refuses any major record when it is at -1', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a', 'b'));
       expect(await outcome(append(broker, CHAT, major('c'), { ifUnchanged: { epoch, offset: -1 } }))).toBe('accepted');
@@ -156,8 +156,8 @@ export function appendContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT)).toEqual(['0m:a', '1m:b', '2M:c']);
     });
 
-    test.each(['missing', 'in another life'])(
-      'is epoch-changed for a topic that is %s, whatever may be created',
+    test.each(['missing', 'in another epoch'])(
+      'is epoch-changed when the topic is %s, whatever the append may create',
       async (state) => {
         const { broker } = await open();
         if (state !== 'missing') await append(broker, CHAT, minor('a'));
@@ -168,7 +168,7 @@ export function appendContract(open: OpenSubject): void {
       },
     );
 
-    test('is not disturbed by 500 minor records that stream in meanwhile', async () => {
+    test('holds when 500 minor records arrive meanwhile', async () => {
       const { broker } = await open();
       let { epoch, first } = await append(broker, CHAT, major('start'));
       const tokens = Array.from({ length: 500 }, (_, i) => append(broker, CHAT, minor(`t${i}`)));
@@ -183,7 +183,7 @@ export function appendContract(open: OpenSubject): void {
       ).toEqual(['start', ...Array.from({ length: 25 }, (_, i) => `m${i}`), 'last']);
     });
 
-    test('lets exactly one of many win that decided on the same position', async () => {
+    test('lets exactly one of many appends with the same position win', async () => {
       const { broker } = await open();
       const { epoch, first } = await append(broker, CHAT, major('start'));
       const outcomes = await Promise.all(
@@ -250,7 +250,7 @@ export function appendContract(open: OpenSubject): void {
       expect(await broker.read(A, 'earliest')).toEqual({ kind: 'missing' });
     });
 
-    test('and a reader never finds one half without the other', async () => {
+    test('so that a reader never finds one half without the other', async () => {
       const { broker } = await open();
       await broker.append([write(A, minor('0')), write(B, minor('0'))]);
       const writing = Promise.all(
@@ -258,10 +258,10 @@ export function appendContract(open: OpenSubject): void {
       );
       for (let done = false; !done;) {
         const [a, b] = await broker.describe([A, B]);
-        // B was looked at no earlier than A, so it may be ahead, never behind.
+        // The broker described B no earlier than A, so B may be ahead of A, never behind.
         expect(b?.next).toBeGreaterThanOrEqual(a?.next ?? Infinity);
         done = a?.next === 101;
-        // An engine that answers from memory would otherwise keep the event loop from ever finishing a write.
+        // Otherwise an engine that answers from memory would keep the event loop from ever finishing a write.
         await turn();
       }
       await writing;

@@ -1,15 +1,16 @@
-// The contract of src/broker/broker.ts, stated as behaviour. Every engine passes it:
+// The contract of src/broker/broker.ts, as tests. Every engine passes it:
 //
-//   brokerContract('memory', () => { const clock = new ManualClock(); return { broker: new MemoryBroker({ clock, … }), clock }; });
+//  brokerContract('memory', () => { const clock = new ManualClock(); return { broker: new MemoryBroker({ clock, … }),
+//    clock }; });
 //
-// An engine that survives a close gives `reopen` as well and says so. Nothing here waits for time to pass: the
-// clock is moved by hand, everything else waits for what it wants to see.
+// An engine that survives a close supplies `reopen` as well. Nothing here waits for time to pass: the test moves the
+// clock, and waits for the state that it expects.
 import { describe } from 'vitest';
 import { appendContract } from './append.ts';
 import { fenceContract } from './fence.ts';
 import { inputContract } from './input.ts';
 import { leaseContract } from './lease.ts';
-import { lifeContract } from './life.ts';
+import { lifetimeContract } from './lifetime.ts';
 import { queueContract } from './queue.ts';
 import { readContract } from './read.ts';
 import { reopenContract } from './reopen.ts';
@@ -33,7 +34,7 @@ export function brokerContract(
     supersedeContract(open);
     readContract(open);
     tailContract(open);
-    lifeContract(open);
+    lifetimeContract(open);
     queueContract(open);
     leaseContract(open);
     if (reopens) reopenContract(open);

@@ -1,5 +1,5 @@
-// Any sequence of commands, against plain arrays: what no example thought of. Tails that were attached at any
-// moment are judged at the end: each must have seen every offset of its topic's life once, in order.
+// Any sequence of commands, against plain arrays, for cases that no example covers. Tails that were attached at any
+// moment are checked at the end: each must have seen every offset of its topic's epoch once, in order.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { BrokerEngine, LogItem, TopicWrite } from '../../../src/broker/broker.ts';
@@ -16,7 +16,7 @@ import type { SubjectFactory } from './subject.ts';
 const RUNS = 100;
 const RUN_MS_MAX = timeLimit(10_000);
 const TEST_MS_MAX = timeLimit(180_000);
-/** One last segment, so that one append may write to all of them. */
+/** One shared last segment, so that one append may write to all of them. */
 const TOPICS = ['chat/one', 'request/one', 'list/one'].map(topicName);
 const MINUTE = 60_000;
 
@@ -25,8 +25,8 @@ interface Attached {
   readonly epoch: string;
   readonly from: number;
   readonly tail: CollectedTail;
-  /** The life it follows, also after that has ended. */
-  readonly life: ModelTopic;
+  /** The model of the epoch that it follows, also after that epoch has ended. */
+  readonly followed: ModelTopic;
 }
 
 interface Real {
@@ -44,7 +44,8 @@ class World {
     this.real = real;
   }
 
-  /** Where the model refuses, the broker must refuse so; where it accepts, the answers must be the model's. */
+  /** If the model refuses, the broker must refuse with the same code; if it accepts, the answers must be the
+   *  model's. */
   async append(writes: readonly TopicWrite[]): Promise<void> {
     const verdicts = writes.map((write) => this.model.judge(write));
     const refusals = verdicts
@@ -52,7 +53,7 @@ class World {
       .map((verdict) => (verdict === 'retried' ? 'accepted' : verdict));
     const before = writes.map(({ topic }) => this.model.topics.get(topic)?.slots.length ?? 0);
     if (refusals.length > 0) {
-      // Of several reasons to refuse, the contract does not say which is told.
+      // The contract does not say which of several reasons a refusal names.
       expect(refusals).toContain(await outcome(this.real.broker.append(writes)));
       return;
     }
@@ -93,28 +94,28 @@ class World {
   }
 
   async settleTails(): Promise<void> {
-    for (const { topic, epoch, from, tail, life } of this.real.tails) {
-      if (this.model.topics.get(topic) === life) {
-        if (life.slots.length > from) await tail.reached(life.slots.length);
+    for (const { topic, epoch, from, tail, followed } of this.real.tails) {
+      if (this.model.topics.get(topic) === followed) {
+        if (followed.slots.length > from) await tail.reached(followed.slots.length);
       } else {
         expect(await tail.verdict()).toMatchObject({ kind: 'reset' });
       }
       let next = from;
       for (const line of perOffset(tail.items)) {
-        const record = life.written[next];
+        const record = followed.written[next];
         if (line.includes('>')) expect(line).toMatch(new RegExp(`^${next}>[0-9]+$`));
         else expect(line).toBe(`${next}${record?.major === true ? 'M' : 'm'}:${record?.data}`);
         if (line.includes('>')) expect(record?.major).toBe(false);
         next += 1;
       }
-      expect(next).toBeLessThanOrEqual(Math.max(from, life.slots.length));
-      expect(life.epoch).toBe(epoch);
+      expect(next).toBeLessThanOrEqual(Math.max(from, followed.slots.length));
+      expect(followed.epoch).toBe(epoch);
     }
     this.real.tails = [];
   }
 }
 
-/** One command, printed so that a counterexample can be read. */
+/** One command; its text makes a counterexample readable. */
 class Step {
   readonly run: (world: World) => Promise<void>;
   readonly #text: string;
@@ -136,7 +137,7 @@ const recordsArbitrary = fc.array(
 );
 const fraction = fc.double({ min: 0, max: 1, noNaN: true });
 
-/** An offset that is valid, or just beyond: near the places where engines err. */
+/** An offset that is valid or just beyond, near the limits where engines err. */
 function offsetIn(topic: ModelTopic | undefined, at: number): number {
   return Math.round(at * ((topic?.slots.length ?? 0) + 1));
 }
@@ -151,7 +152,7 @@ function mostly<const First, const Rest>(first: First, ...rest: readonly Rest[])
 const wishArbitrary = fc.record({
   topic: topicArbitrary,
   records: recordsArbitrary,
-  // Mostly what is accepted, or the topics would stay empty.
+  // Mostly appends that are accepted; otherwise the topics would stay empty.
   expectation: mostly('create', 'epoch', 'absent', 'stale'),
   condition: fc.oneof({ arbitrary: fc.constant(undefined), weight: 6 }, { arbitrary: fraction, weight: 1 }),
   fenced: mostly(undefined, 'take', 'next', 'next', 'next', 'again', 'skip', 'other'),
@@ -184,7 +185,8 @@ function writeFor(wish: Wish, topic: ModelTopic | undefined): TopicWrite {
   };
 }
 
-/** Where it should fit: from the first minor record (or hole) after the wished place, up to the next major one. */
+/** A range that should fit: from the first minor record (or hole) at or after the given offset up to the next major
+ *  record. */
 function ranges(
   { at, length, fit }: NonNullable<Wish['supersedes']>,
   topic: ModelTopic | undefined,
@@ -220,7 +222,7 @@ const appendManyArbitrary = fc
   .map(
     (wishes) =>
       new Step(`append ${JSON.stringify(wishes)}`, async (world) => {
-        // Without retries: mixed with one, an append is judged as a whole. The examples of fence.ts say how.
+        // Without retries: a retry is judged for the append as a whole. The examples in fence.ts cover it.
         const plain = wishes.map((wish) => ({ ...wish, fenced: wish.fenced === 'take' ? wish.fenced : undefined }));
         await world.append(plain.map((wish) => writeFor(wish, world.model.topics.get(wish.topic))));
       }),
@@ -274,11 +276,11 @@ async function compareRead(
 const tailArbitrary = fc.record({ topic: topicArbitrary, at: fraction }).map(
   (wish) =>
     new Step(`tail ${JSON.stringify(wish)}`, async ({ model, real }) => {
-      const life = model.topics.get(wish.topic);
-      if (life === undefined) return;
-      const from = Math.min(offsetIn(life, wish.at), life.slots.length);
-      const tail = new CollectedTail(real.broker, wish.topic, { epoch: life.epoch, offset: from });
-      real.tails.push({ topic: wish.topic, epoch: life.epoch, from, life, tail });
+      const followed = model.topics.get(wish.topic);
+      if (followed === undefined) return;
+      const from = Math.min(offsetIn(followed, wish.at), followed.slots.length);
+      const tail = new CollectedTail(real.broker, wish.topic, { epoch: followed.epoch, offset: from });
+      real.tails.push({ topic: wish.topic, epoch: followed.epoch, from, followed, tail });
     }),
 );
 
@@ -335,7 +337,7 @@ export function brokerModel(
           await world.settleTails();
           await world.real.broker.close();
         }),
-        // A reader that waits for ever fails its run, so that the counterexample is told and not only that time was up.
+        // A reader that never ends fails its run, so that the report shows the counterexample and not only a time-out.
         {
           numRuns: RUNS,
           plugins: [fc.timeout(RUN_MS_MAX), fc.interruptAfterTimeLimit(TEST_MS_MAX / 2, { failOnInterrupt: true })],
@@ -345,7 +347,7 @@ export function brokerModel(
   });
 }
 
-/** A line an offset: `3m:text` or `3>12`. */
+/** One line for each offset: `3m:text` or `3>12`. */
 function perOffset(items: readonly LogItem[], direction: 'forward' | 'backward' = 'forward'): string[] {
   return items.flatMap((item) => {
     if (item.kind === 'record') return [`${item.offset}${item.major ? 'M' : 'm'}:${item.data}`];

@@ -1,4 +1,4 @@
-// The contract on fences: a writer that was replaced is refused, and a retry is answered as the first time.
+// The contract on fencing tokens: a replaced writer is refused, and a retry gets the same answer as the first time.
 import { describe, expect, test } from 'vitest';
 import type { Appended, Broker, NewRecord, TopicWrite } from '../../../src/broker/broker.ts';
 import { CHAT, QUEUE, append, infoOf, major, minor, outcome, readLines, write } from './subject.ts';
@@ -26,8 +26,8 @@ async function takeFence(broker: Broker): Promise<Writer> {
 }
 
 export function fenceContract(open: OpenSubject): void {
-  describe('a fence', () => {
-    test('is the offset of the record that took it, and -1 until one is taken', async () => {
+  describe('a fencing token', () => {
+    test('is the offset of the record that took it, and -1 before', async () => {
       const { broker } = await open();
       await append(broker, CHAT, major('a', 'b'));
       expect((await infoOf(broker, CHAT)).fence).toBe(-1);
@@ -35,7 +35,7 @@ export function fenceContract(open: OpenSubject): void {
       expect((await infoOf(broker, CHAT)).fence).toBe(2);
     });
 
-    test('refuses writers under another fence, lower or higher, or where none was taken', async () => {
+    test('refuses writers with another token, lower or higher, or when none was taken', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, major('a'));
       const under = (fence: number): Promise<string> =>
@@ -48,14 +48,14 @@ export function fenceContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT)).toEqual(['0M:a', '1M:b', '2m:x']);
     });
 
-    test('leaves writers alone that name none', async () => {
+    test('does not affect writers without a token', async () => {
       const { broker } = await open();
       const writer = await takeFence(broker);
       await append(broker, CHAT, major('from elsewhere'));
       expect(await writer.append(1, minor('a'))).toMatchObject({ first: 2 });
     });
 
-    test('taken again ends the earlier writer, its retries too, and counts from 1 again', async () => {
+    test('refuses the earlier writer when it is taken again, its retries too, and counts from 1 again', async () => {
       const { broker } = await open();
       const old = await takeFence(broker);
       await old.append(1, minor('old'));
@@ -67,7 +67,7 @@ export function fenceContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT)).toEqual(['0M:started', '1m:old', '2M:started', '3m:new']);
     });
 
-    test('belongs to its epoch: in the next life of the topic the same number is epoch-changed', async () => {
+    test("belongs to its epoch: the same number is epoch-changed in the topic's next epoch", async () => {
       const { broker } = await open();
       const old = await takeFence(broker);
       await old.append(1, minor('a'));
@@ -92,7 +92,7 @@ export function fenceContract(open: OpenSubject): void {
   });
 
   describe('the count of a fenced writer', () => {
-    test('goes on by one, and a number that is skipped or long past is out of sequence', async () => {
+    test('grows by one, and a skipped or old number is out of sequence', async () => {
       const { broker } = await open();
       const writer = await takeFence(broker);
       expect(await outcome(writer.append(2, minor('x')))).toBe('out-of-sequence');
@@ -102,7 +102,7 @@ export function fenceContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT)).toEqual(['0M:started', '1m:1', '2m:2', '3m:3']);
     });
 
-    test('is not used up by a refused append', async () => {
+    test('stays the same when an append is refused', async () => {
       const { broker } = await open();
       const writer = await takeFence(broker);
       await append(broker, CHAT, major('later'));
@@ -122,7 +122,7 @@ export function fenceContract(open: OpenSubject): void {
   });
 
   describe('the last fenced append again', () => {
-    test('is answered as the first time and stored once, whatever was written meanwhile', async () => {
+    test('is answered as the first time and stored once when other writes came meanwhile', async () => {
       const { broker } = await open();
       const writer = await takeFence(broker);
       const answer = await writer.append(1, minor('a', 'b'));
@@ -134,7 +134,7 @@ export function fenceContract(open: OpenSubject): void {
       expect(await writer.append(2, minor('c'))).toMatchObject({ first: 4 });
     });
 
-    test('is answered the same while the first is still on its way', async () => {
+    test('is answered the same while the first is not durable yet', async () => {
       const { broker } = await open();
       const writer = await takeFence(broker);
       const answers = await Promise.all(Array.from({ length: 5 }, () => writer.append(1, minor('a'))));
@@ -174,7 +174,7 @@ export function fenceContract(open: OpenSubject): void {
       },
     );
 
-    test('with other writes than the first time is out of sequence', async () => {
+    test('is out of sequence when it has other writes than the first time', async () => {
       const { broker } = await open();
       const writer = await takeFence(broker);
       await writer.append(1, minor('a'));

@@ -142,7 +142,7 @@ export function inputContract(open: OpenSubject): void {
   });
 
   describe('a broker that was closed', () => {
-    test('refuses everything as closed, and closing it again is no fault', async () => {
+    test('refuses everything as closed, and may be closed again', async () => {
       const { broker } = await open();
       await append(broker, CHAT, R);
       await broker.close();
@@ -161,7 +161,7 @@ export function inputContract(open: OpenSubject): void {
       );
     });
 
-    test('says in health what an acknowledged record survives, while it is open', async () => {
+    test('reports in its health what an acknowledged record survives, while it is open', async () => {
       const { broker } = await open();
       expect(broker.health()).toMatchObject({ state: 'ready' });
       expect(broker.health().durability).toMatch(/^.+$/);

@@ -1,4 +1,4 @@
-// The contract on leases: settling, giving back, running out, and who may still speak for a record.
+// The contract on leases: settling, giving back, expiring, and which consumer may still settle a record.
 import { describe, expect, test } from 'vitest';
 import type { Delivery } from '../../../src/broker/broker.ts';
 import { append, major, readLines, topicName } from './subject.ts';
@@ -8,14 +8,14 @@ import { TestWorker, VISIBILITY_MS, said } from './worker.ts';
 const A = topicName('request/x/a');
 const B = topicName('request/x/b');
 
-/** Every way to settle it, tried in turn. */
+/** Tries every way to settle the delivery, in turn. */
 async function settled(delivery: Delivery): Promise<boolean[]> {
   return [await delivery.extend(), await delivery.nack(0), await delivery.ack()];
 }
 
 export function leaseContract(open: OpenSubject): void {
   describe('a delivery', () => {
-    test('that is acknowledged is consumed, and cannot be settled again', async () => {
+    test('is consumed when it is acknowledged, and cannot be settled again', async () => {
       const { broker } = await open();
       await append(broker, A, major('0', '1'));
       const worker = new TestWorker(broker);
@@ -26,7 +26,7 @@ export function leaseContract(open: OpenSubject): void {
       expect(await worker.done()).toBe(`${A} 1:1`);
     });
 
-    test('is acknowledged once, by however many calls at once', async () => {
+    test('is acknowledged once when many calls acknowledge it at once', async () => {
       const { broker } = await open();
       await append(broker, A, major('0', '1'));
       const worker = new TestWorker(broker);
@@ -36,7 +36,7 @@ export function leaseContract(open: OpenSubject): void {
       expect(await worker.done()).toBe(`${A} 1:1`);
     });
 
-    test('that is given back comes again at once, counted', async () => {
+    test('comes again at once when it is given back, with its attempt counted', async () => {
       const { broker } = await open();
       await append(broker, A, major('0', '1'));
       const worker = new TestWorker(broker);
@@ -50,7 +50,7 @@ export function leaseContract(open: OpenSubject): void {
       expect((await worker.next()).attempt).toBe(1);
     });
 
-    test('that is given back for a while comes again then; other topics go on meanwhile', async () => {
+    test('comes again later when it is given back with a delay, and other topics are delivered meanwhile', async () => {
       const { broker, clock } = await open();
       await append(broker, A, major('0', '1'));
       const worker = new TestWorker(broker);
@@ -66,7 +66,7 @@ export function leaseContract(open: OpenSubject): void {
       expect([said(again), again.attempt]).toEqual([`${A} 0:0`, 2]);
     });
 
-    test('that is neither settled nor extended in time goes to another consumer', async () => {
+    test('goes to another consumer when it is neither settled nor extended in time', async () => {
       const { broker, clock } = await open();
       await append(broker, A, major('0'));
       const [one, two] = [new TestWorker(broker), new TestWorker(broker)];
@@ -80,7 +80,7 @@ export function leaseContract(open: OpenSubject): void {
       expect([said(delivery), delivery.attempt]).toEqual([`${A} 0:0`, 2]);
     });
 
-    test('that is lost can no longer be settled, and nothing changes', async () => {
+    test('changes nothing when it is settled after it was lost', async () => {
       const { broker, clock } = await open();
       await append(broker, A, major('0', '1'));
       const [one, two] = [new TestWorker(broker), new TestWorker(broker)];
@@ -95,7 +95,7 @@ export function leaseContract(open: OpenSubject): void {
       expect(await two.done()).toBe(`${A} 1:1`);
     });
 
-    test('that is lost gives its credit back', async () => {
+    test('returns its credit when it is lost', async () => {
       const { broker, clock } = await open();
       await append(broker, A, major('0'));
       const worker = new TestWorker(broker, { credit: 1 });
@@ -105,7 +105,7 @@ export function leaseContract(open: OpenSubject): void {
       expect((await again).attempt).toBe(2);
     });
 
-    test('that is extended is held for that long from then, again and again', async () => {
+    test('is held for the full time from each extension', async () => {
       const { broker, clock } = await open();
       await append(broker, A, major('0'));
       const delivery = await new TestWorker(broker).next();
@@ -120,7 +120,7 @@ export function leaseContract(open: OpenSubject): void {
       expect(await delivery.extend()).toBe(false);
     });
 
-    test('is held for as long as its own consumer asked for', async () => {
+    test('is held for the time that its own consumer requested', async () => {
       const { broker, clock } = await open();
       await append(broker, A, major('0'));
       await append(broker, B, major('0'));
@@ -132,7 +132,7 @@ export function leaseContract(open: OpenSubject): void {
       expect(long.lost.aborted).toBe(true);
     });
 
-    test('is lost with its topic, and the next life of the topic is not acknowledged by it', async () => {
+    test("is lost with its topic, and does not acknowledge the topic's next epoch", async () => {
       const { broker } = await open();
       await append(broker, A, major('old'));
       const worker = new TestWorker(broker, { credit: 5 });
@@ -145,7 +145,7 @@ export function leaseContract(open: OpenSubject): void {
       expect(await readLines(broker, A)).toEqual(['0M:new']);
     });
 
-    test('that is lost keeps its place: nothing of its topic overtakes it', async () => {
+    test('keeps its order when it is lost: no record of its topic overtakes it', async () => {
       const { broker, clock } = await open();
       await append(broker, A, major('0', '1', '2'));
       const [one, two] = [new TestWorker(broker, { credit: 5 }), new TestWorker(broker, { credit: 5 })];

@@ -1,4 +1,4 @@
-// The contract on the life of topics: expiry, removal, tombstones, the next life, and how they are listed.
+// The contract on how topics begin and end: expiry, removal, tombstones, the next epoch; and how topics are listed.
 import { describe, expect, test } from 'vitest';
 import { TOMBSTONE_MS } from '../../../src/broker/broker.ts';
 import type { Broker } from '../../../src/broker/broker.ts';
@@ -21,7 +21,7 @@ import type { OpenSubject } from './subject.ts';
 
 const MINUTE = 60_000;
 
-export function lifeContract(open: OpenSubject): void {
+export function lifetimeContract(open: OpenSubject): void {
   expiryContract(open);
   endContract(open);
   listContract(open);
@@ -38,7 +38,7 @@ function expiryContract(open: OpenSubject): void {
       await eventually(() => isMissing(broker, CHAT));
     });
 
-    test('begins anew with every write, whatever it writes', async () => {
+    test('starts its TTL again with every write', async () => {
       const { broker, clock } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
       for (const records of [minor('b'), major('c'), []]) {
@@ -52,7 +52,7 @@ function expiryContract(open: OpenSubject): void {
       await eventually(() => isMissing(broker, CHAT));
     });
 
-    test('is touched by an empty write with a TTL, which stores nothing', async () => {
+    test('starts its TTL again with an empty write that names a TTL, which stores nothing', async () => {
       const { broker, clock } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
       expect(await append(broker, CHAT, [], { expect: { epoch }, ttlMs: 3 * MINUTE })).toEqual({
@@ -69,7 +69,7 @@ function expiryContract(open: OpenSubject): void {
       await eventually(() => isMissing(broker, CHAT));
     });
 
-    test('begins with an empty write too, and is gone after the last of them', async () => {
+    test('may begin with an empty write, and ends after the last of them', async () => {
       const { broker, clock } = await open();
       const touch = async (): Promise<unknown> => append(broker, CHAT, [], { expect: { create: true }, ttlMs: MINUTE });
       await touch();
@@ -94,7 +94,7 @@ function expiryContract(open: OpenSubject): void {
       await eventually(() => isMissing(broker, CHAT));
     });
 
-    test('is not kept by those who only read it', async () => {
+    test('is not kept by its readers', async () => {
       const { broker, clock } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
       const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
@@ -104,7 +104,7 @@ function expiryContract(open: OpenSubject): void {
       expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
     });
 
-    test('is not touched by a write that was refused', async () => {
+    test('does not start its TTL again when a write is refused', async () => {
       const { broker, clock } = await open();
       await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
       await clock.advance(MINUTE - 1);
@@ -150,7 +150,7 @@ function endContract(open: OpenSubject): void {
   }
 
   describe.each(ENDS)('a topic that was %s', (how) => {
-    test('says so to readers that come back, with its last life', async () => {
+    test('answers readers that come back with the reason and its last epoch', async () => {
       const { broker, clock } = await open();
       const { epoch } = await append(broker, CHAT, major('a', 'b'), { ttlMs: MINUTE });
       await end({ broker, clock }, how);
@@ -161,7 +161,7 @@ function endContract(open: OpenSubject): void {
       expect(await broker.remove(CHAT)).toBe(false);
     });
 
-    test('is forgotten an hour later', async () => {
+    test('is missing an hour later', async () => {
       const { broker, clock } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
       await end({ broker, clock }, how);
@@ -171,7 +171,7 @@ function endContract(open: OpenSubject): void {
       await eventually(async () => (await broker.read(CHAT, { epoch, offset: 0 })).kind === 'missing');
     });
 
-    test('begins its next life with a new epoch at offset 0, and with nothing of the last', async () => {
+    test('begins again in a new epoch at offset 0, with nothing of the last epoch', async () => {
       const { broker, clock } = await open();
       const { epoch } = await append(broker, CHAT, major('a', 'b'), {
         ttlMs: MINUTE,
@@ -201,7 +201,7 @@ function endContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT)).toEqual(['0m:c']);
     });
 
-    test('does not take its next life with it, neither by its tombstone nor by its TTL', async () => {
+    test('does not end its next epoch, neither by its tombstone nor by its TTL', async () => {
       const { broker, clock } = await open();
       await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
       await end({ broker, clock }, how);
@@ -211,7 +211,7 @@ function endContract(open: OpenSubject): void {
     });
   });
 
-  test('a topic has another epoch in each of many lives', async () => {
+  test('a topic has another epoch each time it is made again', async () => {
     const { broker } = await open();
     const epochs = new Set<string>();
     for (let i = 0; i < 20; i += 1) {
@@ -221,13 +221,13 @@ function endContract(open: OpenSubject): void {
     expect(epochs.size).toBe(20);
   });
 
-  test('removing a topic that never was is false and leaves no trace', async () => {
+  test('remove returns false and leaves no trace when the topic never existed', async () => {
     const { broker } = await open();
     expect(await broker.remove(CHAT)).toBe(false);
     expect(await broker.read(CHAT, 'earliest')).toEqual({ kind: 'missing' });
   });
 
-  test('of many that remove a topic at once exactly one did', async () => {
+  test('remove returns true to exactly one of many concurrent callers', async () => {
     const { broker } = await open();
     await append(broker, CHAT, minor('a'));
     const removed = await Promise.all(Array.from({ length: 5 }, () => broker.remove(CHAT)));
@@ -270,7 +270,7 @@ function listContract(open: OpenSubject): void {
   });
 
   describe('list', () => {
-    test('gives the matching topics in name order, page by page', async () => {
+    test('returns the matching topics in name order, page by page', async () => {
       const { broker } = await open();
       const made = [
         'chat/b',
@@ -293,7 +293,7 @@ function listContract(open: OpenSubject): void {
       expect((await names(broker, 'chat/*', 1)).flat()).toEqual(wanted);
     });
 
-    test('gives no after on its last page, also when that page is full', async () => {
+    test('returns no after on its last page, also when that page is full', async () => {
       const { broker } = await open();
       for (const name of ['chat/a', 'chat/b', 'chat/c', 'chat/d']) await append(broker, topicName(name), minor('x'));
       expect(await names(broker, 'chat/*', 2)).toEqual([
@@ -303,7 +303,7 @@ function listContract(open: OpenSubject): void {
       expect(await names(broker, 'nothing/*', 2)).toEqual([[]]);
     });
 
-    test('lets a wildcard stand for one whole segment, anywhere', async () => {
+    test('matches a wildcard with one whole segment, anywhere', async () => {
       const { broker } = await open();
       for (const name of ['request/x/a', 'request/y/a', 'request/y/b', 'request/y', 'request/y/b/c', 'reply/y/b'])
         await append(broker, topicName(name), minor('x'));

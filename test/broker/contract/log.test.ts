@@ -11,10 +11,10 @@ import { brokerContract } from './broker-contract.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
 
-/** Under a clock moved by hand no time passes between two commits. */
+/** No time passes between two commits under a clock moved by hand. */
 const AT_ONCE = { commitIntervalMs: 0 };
 
-/** Nothing stays in memory, every commit is followed by a checkpoint, and segments last for some appends only. */
+/** Nothing stays in memory, a checkpoint follows every commit, and a segment holds only a few appends. */
 const COLD = {
   ...AT_ONCE,
   recentBytes: 0,

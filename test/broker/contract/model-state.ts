@@ -1,14 +1,14 @@
-// What a broker is, as plain arrays: small enough to be seen to be right. Shares no code with any engine.
+// The model of a broker, as plain arrays: small enough to be checked by reading. Shares no code with any engine.
 import type { NewRecord, TopicWrite } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 
-/** A record, or for a superseded one the offset of what replaced it. */
+/** A record; for a superseded one, the offset of the write that replaced it. */
 type Slot = NewRecord | number;
 
 export interface ModelTopic {
   readonly epoch: string;
   readonly slots: Slot[];
-  /** Everything that ever stood here, for readers who saw it before it was superseded. */
+  /** Every record that was ever at these offsets, for readers that saw it before it was superseded. */
   readonly written: NewRecord[];
   fence: number;
   seq: number;
@@ -21,7 +21,7 @@ export type Verdict =
 
 export class ModelBroker {
   readonly topics = new Map<LiteTopicName, ModelTopic>();
-  /** How and in which epoch the name's last life ended. */
+  /** How the name's last topic ended, and its epoch. */
   readonly ended = new Map<
     LiteTopicName,
     { readonly reason: 'expired' | 'removed'; readonly epoch: string; readonly next: number }
@@ -51,7 +51,7 @@ export class ModelBroker {
     return 'accepted';
   }
 
-  /** Only what `judge` accepts. */
+  /** Only for appends that `judge` accepts. */
   apply(write: TopicWrite, epoch: string): void {
     const topic = this.topics.get(write.topic) ?? {
       epoch,
@@ -88,7 +88,7 @@ export class ModelBroker {
   }
 }
 
-/** One line an offset, so that it does not matter how an engine groups holes: `3m:text` or `3>12`. */
+/** One line for each offset, because engines may group holes differently: `3m:text` or `3>12`. */
 export function offsetLines(slots: readonly Slot[], from: number, to: number): string[] {
   return slots
     .slice(from, to)

@@ -1,4 +1,4 @@
-// The contract on group consumption: who gets which record, in which order, how often.
+// The contract on group consumption: which consumer gets which record, in which order, and how often.
 import { describe, expect, test } from 'vitest';
 import { routingKey } from '../../../src/broker/append-rules.ts';
 import type { BrokerEngine, Priority } from '../../../src/broker/broker.ts';
@@ -13,7 +13,7 @@ import { REQUESTS, TestWorker, VISIBILITY_MS, said } from './worker.ts';
 const A = topicName('request/x/a');
 const B = topicName('request/x/b');
 const C = topicName('request/y/c');
-/** Thousands of durable steps on a busy machine with a slow disk. */
+/** Time for thousands of durable steps on a busy machine with a slow disk. */
 const MANY_MS_MAX = timeLimit(120_000);
 
 export function queueContract(open: OpenSubject): void {
@@ -34,7 +34,7 @@ function groupContract(open: OpenSubject): void {
       expect([await worker.done(), await worker.done()]).toEqual([`${A} 2:2`, `${A} 3:3`]);
     });
 
-    test('gets the record as it was written, and says where it stands', async () => {
+    test('gets the record as it was written, with its topic and offset', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, A, major('€'), { priority: 'low' });
       const delivery = await new TestWorker(broker).next();
@@ -84,7 +84,7 @@ function groupContract(open: OpenSubject): void {
       expect([await two.done(), await two.done()]).toEqual([`${A} 0:0`, `${A} 1:1`]);
     });
 
-    test('takes nothing from those who read', async () => {
+    test('takes nothing from readers', async () => {
       const { broker } = await open();
       await append(broker, A, major('0', '1'));
       const worker = new TestWorker(broker);
@@ -92,7 +92,7 @@ function groupContract(open: OpenSubject): void {
       expect(await readLines(broker, A)).toEqual(['0M:0', '1M:1']);
     });
 
-    test('is not given what was superseded', async () => {
+    test('does not get superseded records', async () => {
       const { broker } = await open();
       await append(broker, A, minor('0', '1', '2', '3'));
       await append(broker, A, minor('4'), {
@@ -105,7 +105,7 @@ function groupContract(open: OpenSubject): void {
       expect([await worker.done(), await worker.done()]).toEqual([`${A} 2:2`, `${A} 4:4`]);
     });
 
-    test('gets each record of a new life of a topic', async () => {
+    test("gets each record of a topic's new epoch", async () => {
       const { broker } = await open();
       await append(broker, A, major('old 0', 'old 1'));
       const worker = new TestWorker(broker);
@@ -158,7 +158,7 @@ function groupContract(open: OpenSubject): void {
       await eventually(() => isMissing(broker, A));
     });
 
-    test('lives on as long as one of its groups lags, also without a consumer', async () => {
+    test('is kept as long as one of its groups lags, also without a consumer', async () => {
       const { broker, clock } = await open();
       const [one, two] = [new TestWorker(broker, { group: 'one' }), new TestWorker(broker, { group: 'two' })];
       await append(broker, A, major('0'), { ttlMs: 60_000 });
@@ -173,7 +173,7 @@ function groupContract(open: OpenSubject): void {
       await eventually(() => isMissing(broker, A));
     });
 
-    test('expires where only holes are left to consume', async () => {
+    test('expires when only holes are left to consume', async () => {
       const { broker, clock } = await open();
       await append(broker, A, minor('0', '1'), { ttlMs: 60_000 });
       const worker = new TestWorker(broker, { credit: 2 });
@@ -226,7 +226,7 @@ function orderContract(open: OpenSubject): void {
       for (const name of names) await append(broker, name, major('r', 'r'));
       await held.ack();
       await append(broker, A, major('last'));
-      await heardOf(broker, A, ...names);
+      await receivedNotices(broker, A, ...names);
       const order: string[] = [];
       for (let i = 0; i < 21; i += 1) order.push((await worker.done()).split(' ')[0] ?? '');
       expect(order).toEqual([...names, A, ...names]);
@@ -268,12 +268,12 @@ function orderContract(open: OpenSubject): void {
       await append(broker, A, major('0'));
       await append(broker, B, major('0'));
       await append(broker, B, [], { priority: 'high' });
-      await heardOf(broker, B);
+      await receivedNotices(broker, B);
       await held.ack();
       expect([await worker.done(), await worker.done()]).toEqual([`${B} 0:0`, `${A} 0:0`]);
     });
 
-    test('do not starve a lower class, however much waits in the higher ones', async () => {
+    test('do not starve a lower priority, however much waits in the higher ones', async () => {
       const { broker } = await open();
       const many = Array.from({ length: 50 }, (_, i) => i);
       for (const i of many)
@@ -330,12 +330,13 @@ function orderContract(open: OpenSubject): void {
   });
 }
 
-/** Waits until consumers here know what was written to these topics: on Redis that comes by another connection than the
- *  answer to who wrote it. What is written beside a topic later is heard later. */
-async function heardOf(broker: BrokerEngine, ...topics: readonly LiteTopicName[]): Promise<void> {
+/** Waits until the consumers of this node have received the writes to these topics: on Redis the notice takes
+ *  another connection than the writer's answer. A later write to a `beside/…` topic of the same routing key arrives
+ *  later. */
+async function receivedNotices(broker: BrokerEngine, ...topics: readonly LiteTopicName[]): Promise<void> {
   const listener = new TestWorker(broker, { group: 'listeners', pattern: parseTopicPattern('beside/*') });
   for (const what of ['first', 'then']) {
-    // The first makes the group known everywhere, and so asks everywhere; the second is only heard of.
+    // The first round makes the group known, and so reads every partition; the second round arrives only by notice.
     for (const topic of topics) await append(broker, topicName(`beside/${routingKey(topic)}`), major(what));
     for (let i = 0; i < topics.length; i += 1) await listener.done();
   }
@@ -359,7 +360,7 @@ function creditContract(open: OpenSubject): void {
       expect(said(await third)).toBe(first && said(first));
     });
 
-    test('that does not ask keeps no other waiting', async () => {
+    test('delays no other when it does not ask', async () => {
       const { broker } = await open();
       const idle = new TestWorker(broker, { credit: 10 });
       await append(broker, A, major('0'));
@@ -377,7 +378,7 @@ function creditContract(open: OpenSubject): void {
       expect((await Promise.all(asked)).map(said).toSorted()).toEqual([`${A} 0:0`, `${B} 0:0`, `${C} 0:0`]);
     });
 
-    test('ends when its signal aborts; what it holds may still be settled', async () => {
+    test('ends when its signal aborts, and may still settle what it holds', async () => {
       const { broker } = await open();
       await append(broker, A, major('0', '1'));
       const worker = new TestWorker(broker, { credit: 5 });
@@ -390,7 +391,7 @@ function creditContract(open: OpenSubject): void {
       expect(await new TestWorker(broker).done()).toBe(`${A} 1:1`);
     });
 
-    test('that had aborted before gets nothing, and what was ready goes to another', async () => {
+    test('gets nothing when it had aborted before, and what was ready goes to another', async () => {
       const { broker } = await open();
       await append(broker, A, major('0'));
       const source = broker.consume('agents', REQUESTS, {
@@ -402,7 +403,7 @@ function creditContract(open: OpenSubject): void {
       expect(await new TestWorker(broker).done()).toBe(`${A} 0:0`);
     });
 
-    test('that aborts while it is being served leaves the record to the others, or holds it', async () => {
+    test('leaves the record to the others, or holds it, when it aborts while it is being served', async () => {
       const { broker } = await open();
       const worker = new TestWorker(broker);
       const asked = worker.next().then(said, () => 'ended');
@@ -413,7 +414,7 @@ function creditContract(open: OpenSubject): void {
       else expect(got).toBe(`${A} 0:0`);
     });
 
-    test('ends quietly when the broker closes, and what it holds is lost', async () => {
+    test('ends without an error when the broker closes, and loses what it holds', async () => {
       const { broker } = await open();
       await append(broker, A, major('0'));
       const worker = new TestWorker(broker, { credit: 5 });
@@ -437,7 +438,7 @@ function placeContract(open: OpenSubject): void {
       return names.map((name) => counts.get(name));
     };
 
-    test('is told how many wait before it, fewer as they are served', async () => {
+    test('gets the number of topics ahead of it, which falls as they are served', async () => {
       const { broker } = await open();
       const worker = new TestWorker(broker);
       await append(broker, A, major('0'));
@@ -447,13 +448,13 @@ function placeContract(open: OpenSubject): void {
       expect(await places(broker, ...names)).toEqual([0, 1, 2, 3, 4, 5]);
       // Taken, not waiting; and one that is not there.
       expect(await places(broker, A, C)).toEqual([undefined, undefined]);
-      await heardOf(broker, ...names);
+      await receivedNotices(broker, ...names);
       await held.ack();
       const next = await worker.next();
       expect([next.topic, await places(broker, ...names)]).toEqual([names[0], [undefined, 0, 1, 2, 3, 4]]);
     });
 
-    test('stands behind every topic of a higher class, and before those of a lower', async () => {
+    test('is behind every topic of a higher priority, and ahead of those of a lower one', async () => {
       const { broker } = await open();
       const worker = new TestWorker(broker);
       await append(broker, A, major('0'));
@@ -471,13 +472,13 @@ function placeContract(open: OpenSubject): void {
       expect(await places(broker, low, normal, high, later)).toEqual([3, 1, 0, 2]);
     });
 
-    test('waits in no group that nobody has ever consumed in', async () => {
+    test('is not counted in a group that never had a consumer', async () => {
       const { broker } = await open();
       await append(broker, A, major('0'));
       expect((await broker.countBefore('nobody', [A])).size).toBe(0);
     });
 
-    test('is asked about with at most 255 others', async () => {
+    test('is counted together with at most 255 others', async () => {
       const { broker } = await open();
       const names = Array.from({ length: 257 }, (_, i) => topicName(`request/x/t${i}`));
       await expect(broker.countBefore('agents', names)).rejects.toMatchObject({ code: 'invalid-config' });

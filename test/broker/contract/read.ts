@@ -22,7 +22,7 @@ async function tell(broker: Broker): Promise<string> {
 
 export function readContract(open: OpenSubject): void {
   describe('read', () => {
-    test('forward from every position gives exactly the rest', async () => {
+    test('returns exactly the rest forward from every position', async () => {
       const { broker } = await open();
       const epoch = await tell(broker);
       const rests = [
@@ -37,7 +37,7 @@ export function readContract(open: OpenSubject): void {
       }
     });
 
-    test('backward from every position gives exactly what is before, and the record itself', async () => {
+    test('returns exactly the earlier records and the record itself backward from every position', async () => {
       const { broker } = await open();
       const epoch = await tell(broker);
       const rests = [
@@ -52,14 +52,14 @@ export function readContract(open: OpenSubject): void {
       }
     });
 
-    test('from the earliest and from the end', async () => {
+    test('starts at the earliest record or at the end', async () => {
       const { broker } = await open();
       await tell(broker);
       expect(await readLines(broker, CHAT, 'earliest')).toEqual(STORY);
       expect(await readLines(broker, CHAT, 'end', { direction: 'backward' })).toEqual(STORY.toReversed());
     });
 
-    test('says where to go on, and whether everything visible has been read', async () => {
+    test('says where the next read continues, and whether it reached the last visible record', async () => {
       const { broker } = await open();
       const epoch = await tell(broker);
       const where = async (offset: number, maxRecords: number): Promise<unknown> => {
@@ -73,7 +73,7 @@ export function readContract(open: OpenSubject): void {
       expect(await where(9, 1)).toEqual([9, true]);
     });
 
-    test('backward ends with -1 when offset 0 has been read, and not before', async () => {
+    test('ends with -1 backward exactly when it has reached offset 0', async () => {
       const { broker } = await open();
       const epoch = await tell(broker);
       const where = async (offset: number, maxRecords: number): Promise<unknown> => {
@@ -88,7 +88,7 @@ export function readContract(open: OpenSubject): void {
       expect(await where(-1, 1)).toEqual([-1, true]);
     });
 
-    test('of an empty topic gives an empty end in both directions', async () => {
+    test('returns an empty end for an empty topic in both directions', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, []);
       expect(await broker.read(CHAT, 'earliest')).toEqual({ kind: 'batch', epoch, items: [], next: 0, end: true });
@@ -108,7 +108,7 @@ export function readContract(open: OpenSubject): void {
       });
     });
 
-    test('takes nothing away', async () => {
+    test('changes nothing', async () => {
       const { broker } = await open();
       await tell(broker);
       const before = await broker.describe([CHAT]);
@@ -116,7 +116,7 @@ export function readContract(open: OpenSubject): void {
       expect(await broker.describe([CHAT])).toEqual(before);
     });
 
-    test('gives at least one record even above maxBytes, and goes on from there', async () => {
+    test('returns at least one record even above maxBytes, and continues from there', async () => {
       const { broker } = await open();
       await append(broker, CHAT, minor('x'.repeat(1000), 'y'.repeat(2000), 'z'));
       for (const direction of ['forward', 'backward'] as const) {
@@ -130,12 +130,12 @@ export function readContract(open: OpenSubject): void {
       const { broker } = await open();
       await append(broker, CHAT, minor(...Array.from({ length: 10 }, () => '€'.repeat(1000))));
       const { items } = batchOf(await broker.read(CHAT, 'earliest', { maxBytes: 6000 }));
-      // A hint: one record more would still be a fair reading of it.
+      // maxBytes is a hint: one more record would also be correct.
       expect(items.length).toBeGreaterThanOrEqual(1);
       expect(items.length).toBeLessThanOrEqual(3);
     });
 
-    test('without options gives a bounded page', async () => {
+    test('returns a bounded page without options', async () => {
       const { broker } = await open();
       for (let i = 0; i < 5; i += 1)
         await append(broker, CHAT, minor(...Array.from({ length: 1000 }, (_, j) => `${i}.${j}`)));
@@ -161,7 +161,7 @@ export function readContract(open: OpenSubject): void {
         assertJoined(page.items, 'forward');
         expect(page.next).toBeGreaterThanOrEqual(next);
         next = page.next;
-        // An engine that answers from memory would otherwise keep the event loop from ever finishing a write.
+        // Otherwise an engine that answers from memory would keep the event loop from ever finishing a write.
         await turn();
       }
       await writing;
@@ -169,7 +169,7 @@ export function readContract(open: OpenSubject): void {
   });
 
   describe('read with majorOnly', () => {
-    test('skips minor records and holes without a word, in both directions and page by page', async () => {
+    test('skips minor records and holes without a notice, in both directions and page by page', async () => {
       const { broker } = await open();
       await tell(broker);
       for (const maxRecords of [1, 2, 100]) {
@@ -180,7 +180,7 @@ export function readContract(open: OpenSubject): void {
       }
     });
 
-    test('from every position gives the major records of the rest', async () => {
+    test('returns the major records of the rest from every position', async () => {
       const { broker } = await open();
       const epoch = await tell(broker);
       const offsets = [0, 5, 7];
@@ -193,7 +193,7 @@ export function readContract(open: OpenSubject): void {
       }
     });
 
-    test('says that the end is reached, and goes on behind what it skipped', async () => {
+    test('says that the end is reached, and continues behind what it skipped', async () => {
       const { broker } = await open();
       const epoch = await tell(broker);
       expect(batchOf(await broker.read(CHAT, { epoch, offset: 6 }, { majorOnly: true }))).toMatchObject({
@@ -224,7 +224,7 @@ export function readContract(open: OpenSubject): void {
   });
 
   describe('a position that cannot be served', () => {
-    test('in another epoch is reset{epoch-changed}, with where the topic stands now', async () => {
+    test("is reset{epoch-changed} with the topic's present epoch and head when it is in another epoch", async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a', 'b'));
       expect(await broker.read(CHAT, { epoch: 'other', offset: 0 })).toEqual({
@@ -236,7 +236,7 @@ export function readContract(open: OpenSubject): void {
       });
     });
 
-    test('beyond the head is reset{ahead-of-log}, in both directions; the head itself is not beyond', async () => {
+    test('is reset{ahead-of-log} in both directions when it is beyond the head; the head itself is not', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a', 'b'));
       const reset = { kind: 'reset', reason: 'ahead-of-log', epoch, earliest: 0, next: 2 };
@@ -250,7 +250,7 @@ export function readContract(open: OpenSubject): void {
       });
     });
 
-    test('of a topic that never was is missing, and stays so', async () => {
+    test('is missing when the topic never existed, and stays so', async () => {
       const { broker } = await open();
       for (const from of ['earliest', 'end', { epoch: 'e', offset: 0 }] as const) {
         expect(await broker.read(CHAT, from, { direction: 'backward' })).toEqual({ kind: 'missing' });

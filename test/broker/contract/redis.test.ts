@@ -11,7 +11,7 @@ import { brokerContract } from './broker-contract.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
 
-/** Few, so that a test that looks at all of them is quick, and enough that topics are apart. */
+/** Few partitions, so that a test that checks all of them is quick, and enough to keep topics apart. */
 const PARTITIONS = 4;
 
 let subjects = 0;

@@ -52,7 +52,7 @@ export function reopenContract(open: OpenSubject): void {
       }
     });
 
-    test('appends and tails go on at the offset where they were, also the third time', async () => {
+    test('appends and tails continue at the offset where they were, also the third time', async () => {
       const { broker, reopen } = await open();
       const { epoch } = await append(broker, CHAT, minor('0'));
       let engine = broker;
@@ -69,7 +69,7 @@ export function reopenContract(open: OpenSubject): void {
       expect(await readLines(engine, CHAT)).toEqual(['0m:0', '1m:1', '2m:2', '3m:3']);
     });
 
-    test('what was acknowledged while it closed is there, and what was refused is not', async () => {
+    test('what was acknowledged during the close is there, and what was refused is not', async () => {
       const { broker, reopen } = await open();
       await append(broker, CHAT, minor('start'));
       const outcomes = Array.from({ length: 50 }, (_, i) => outcome(append(broker, CHAT, minor(`${i}`))));
@@ -79,7 +79,7 @@ export function reopenContract(open: OpenSubject): void {
       expect(stored.toSorted()).toEqual(['start', ...accepted].toSorted());
     });
 
-    test('a fenced writer goes on: its retry is answered, its count and its fence still hold', async () => {
+    test('a fenced writer continues: its retry is answered, its count and its token still hold', async () => {
       const { broker, reopen } = await open();
       const { epoch, first: fence } = await append(broker, CHAT, major('started'), { takeFence: true });
       const fenced = (seq: number, under = fence) => ({ expect: { epoch }, fence: { fence: under, seq } });
@@ -120,7 +120,7 @@ export function reopenContract(open: OpenSubject): void {
       expect(await readLines(again, CHAT)).toEqual(['0M:a', '1-1>4', '2M:c', '3-3>4', '4m:bd']);
     });
 
-    test('holes are superseded anew as before', async () => {
+    test('holes can be superseded again as before', async () => {
       const { broker, reopen } = await open();
       await append(broker, CHAT, minor('0', '1', '2', '3'));
       await append(broker, CHAT, minor('4'), { supersedes: [[0, 2]] });
@@ -131,7 +131,7 @@ export function reopenContract(open: OpenSubject): void {
       expect((await infoOf(third, CHAT)).bytes).toBe(2);
     });
 
-    test('a TTL goes on: time that passed while it was closed counts', async () => {
+    test('a TTL continues: time that passed while it was closed counts', async () => {
       const { broker, clock, reopen } = await open();
       const other = topicName('chat/two');
       await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
@@ -149,7 +149,7 @@ export function reopenContract(open: OpenSubject): void {
       await eventually(() => isMissing(again, other));
     });
 
-    test('a topic that ended stays ended, and says why until its tombstone ends', async () => {
+    test('a topic that ended stays ended, and reads return the reason until its tombstone ends', async () => {
       const { broker, clock, reopen } = await open();
       const removed = topicName('chat/removed');
       const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
@@ -180,7 +180,7 @@ export function reopenContract(open: OpenSubject): void {
       expect(await readLines(again, removed)).toEqual(['0m:c']);
     });
 
-    test('a group goes on where it was, and what was in flight is delivered at once', async () => {
+    test('a group continues where it was, and what was in flight is delivered at once', async () => {
       const { broker, reopen } = await open();
       const [a, b] = [topicName('request/x/a'), topicName('request/x/b')];
       await append(broker, a, major('0', '1', '2'));
@@ -210,7 +210,7 @@ export function reopenContract(open: OpenSubject): void {
       expect(await next).toBe(`${QUEUE} 2:2`);
     });
 
-    test('a group keeps its pattern, and what it lags behind does not expire although it has no consumer yet', async () => {
+    test('a group keeps its pattern, and a topic that it has not consumed does not expire although the group has no consumer yet', async () => {
       const { broker, clock, reopen } = await open();
       await append(broker, QUEUE, major('0'), { ttlMs: MINUTE });
       await append(broker, CHAT, major('0'), { ttlMs: MINUTE });
@@ -238,7 +238,7 @@ export function reopenContract(open: OpenSubject): void {
       expect([await worker.done(), await worker.done()]).toEqual([`${b} 0:0`, `${a} 0:0`]);
     });
 
-    test('a consumed topic that is removed and made anew is consumed from 0', async () => {
+    test('a consumed topic is consumed from 0 when it is removed and made again', async () => {
       const { broker, reopen } = await open();
       await append(broker, QUEUE, major('0', '1'));
       const worker = new TestWorker(broker);

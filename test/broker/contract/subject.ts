@@ -1,4 +1,4 @@
-// What the contract is stated about, and the words in which it is stated.
+// The broker under test, and the helpers that all parts of the contract share.
 import { onTestFinished } from 'vitest';
 import type {
   Appended,
@@ -20,11 +20,11 @@ import type { ManualClock } from '../../support/manual-clock.ts';
 
 export interface Subject {
   readonly broker: BrokerEngine;
-  /** The one that the engine was given. */
+  /** The clock that the engine was given. */
   readonly clock: ManualClock;
   /** Closes the engine if it is open, and opens another on the same storage with the same clock. */
   readonly reopen?: () => Promise<BrokerEngine>;
-  /** After the test, when every engine is closed. */
+  /** Called after the test, when every engine is closed. */
   readonly dispose?: () => Promise<void>;
 }
 
@@ -32,7 +32,7 @@ export interface Subject {
 export type SubjectFactory = () => Subject | Promise<Subject>;
 export type OpenSubject = () => Promise<Required<Pick<Subject, 'broker' | 'clock' | 'reopen'>>>;
 
-/** Opens within a test, and closes everything after it. */
+/** Opens an engine within a test, and closes everything after it. */
 export function opener(factory: SubjectFactory): OpenSubject {
   return async () => {
     const subject = await factory();
@@ -83,7 +83,7 @@ export async function append(
   return appended;
 }
 
-/** The code with which a promise is refused, or 'accepted'. */
+/** The code of a promise's rejection, or 'accepted'. */
 export async function outcome(promise: Promise<unknown>): Promise<string> {
   try {
     await promise;
@@ -104,7 +104,7 @@ export async function isMissing(broker: Broker, topic: LiteTopicName): Promise<b
   return (await broker.describe([topic]))[0] === undefined;
 }
 
-/** `3m:text`, `4M:text`, `5-9>12`: records and holes as a line each. Touching holes of one write are one hole. */
+/** One line for each record or hole: `3m:text`, `4M:text`, `5-9>12`. Adjacent holes of one write are one hole. */
 export function lines(items: readonly LogItem[]): string[] {
   const merged: LogItem[] = [];
   for (const item of items) {
@@ -125,7 +125,7 @@ export function lines(items: readonly LogItem[]): string[] {
   );
 }
 
-/** Reads page by page until the end, and checks that the pages join: no offset twice, none left out. */
+/** Reads page by page until the end, and checks that the pages join: no offset twice, and none missing. */
 export async function readItems(
   broker: Broker,
   topic: LiteTopicName,
@@ -177,7 +177,7 @@ export function assertJoined(items: readonly LogItem[], direction: 'forward' | '
   }
 }
 
-/** A tail that collects; ends with the test at the latest. */
+/** A tail that collects what it yields; it ends with the test at the latest. */
 export class CollectedTail extends Collector<ReadResult> {
   readonly #abort: AbortController;
 
@@ -211,7 +211,7 @@ export class CollectedTail extends Collector<ReadResult> {
     return this.lines;
   }
 
-  /** What it ended with, if not quietly. */
+  /** The reset or `missing` with which it ended, if any. */
   async verdict(): Promise<ReadResult | undefined> {
     const last = (await this.ended()).at(-1);
     return last?.kind === 'batch' ? undefined : last;

@@ -1,10 +1,10 @@
-// The contract on superseding: what is replaced becomes a declared hole in its own place, for ever.
+// The contract on superseding: a replaced record becomes a declared hole at its own offset, permanently.
 import { describe, expect, test } from 'vitest';
 import type { Broker } from '../../../src/broker/broker.ts';
 import { CHAT, CollectedTail, append, batchOf, infoOf, lines, major, minor, outcome, readLines } from './subject.ts';
 import type { OpenSubject } from './subject.ts';
 
-/** 0M 1m … 6m 7M, then a write at 8 that superseded what is given. */
+/** Appends 0M 1m … 6m 7M, then a write at 8 that supersedes the given ranges. */
 async function chatWithHole(broker: Broker, supersedes: readonly (readonly [number, number])[]): Promise<string> {
   const { epoch } = await append(broker, CHAT, [
     ...major('ask'),
@@ -17,7 +17,7 @@ async function chatWithHole(broker: Broker, supersedes: readonly (readonly [numb
 
 export function supersedeContract(open: OpenSubject): void {
   describe('superseded records', () => {
-    test('are a declared hole in their own place, in both directions', async () => {
+    test('are a declared hole at their own offsets, in both directions', async () => {
       const { broker } = await open();
       await chatWithHole(broker, [[1, 5]]);
       const story = ['0M:ask', '1-5>8', '6m:6', '7M:stop', '8M:answer', '9M:end'];
@@ -25,7 +25,7 @@ export function supersedeContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT, 'end', { direction: 'backward' })).toEqual(story.toReversed());
     });
 
-    test('may be several ranges of one write, and touching ranges join', async () => {
+    test('may be several ranges of one write, and adjacent ranges join', async () => {
       const { broker } = await open();
       await chatWithHole(broker, [
         [1, 1],
@@ -43,7 +43,7 @@ export function supersedeContract(open: OpenSubject): void {
       ]);
     });
 
-    test('leave every position inside the hole valid: the reader gets the rest of it', async () => {
+    test('leave every position inside the hole valid: the reader gets the rest of the hole', async () => {
       const { broker } = await open();
       const epoch = await chatWithHole(broker, [[1, 6]]);
       for (let offset = 1; offset <= 6; offset += 1) {
@@ -67,14 +67,14 @@ export function supersedeContract(open: OpenSubject): void {
       );
     });
 
-    test('are gone from the size of the topic, and disturb neither its head nor its last major record', async () => {
+    test('no longer count in the size of the topic, and change neither its head nor its last major record', async () => {
       const { broker } = await open();
       await append(broker, CHAT, [...major('ask'), ...minor('€€', 'bb', 'cc')]);
       await append(broker, CHAT, minor('x'), { supersedes: [[1, 2]] });
       expect(await infoOf(broker, CHAT)).toMatchObject({ bytes: 3 + 2 + 1, next: 5, lastMajor: 0 });
     });
 
-    test('are not seen by a reader of major records', async () => {
+    test('are not shown to a reader of major records', async () => {
       const { broker } = await open();
       await chatWithHole(broker, [[1, 6]]);
       expect(await readLines(broker, CHAT, 'earliest', { majorOnly: true })).toEqual([
@@ -85,7 +85,7 @@ export function supersedeContract(open: OpenSubject): void {
       ]);
     });
 
-    test('may be earlier holes: these are declared anew by the newest write', async () => {
+    test('may be earlier holes, which the newest write then declares', async () => {
       const { broker } = await open();
       await append(broker, CHAT, minor('0', '1', '2', '3', '4'));
       await append(broker, CHAT, minor('5'), { supersedes: [[1, 2]] });
@@ -93,7 +93,7 @@ export function supersedeContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT)).toEqual(['0-3>6', '4m:4', '5m:5', '6m:6']);
     });
 
-    test('may be a part of an earlier hole, which keeps the rest', async () => {
+    test('may be a part of an earlier hole, which keeps the rest of its range', async () => {
       const { broker } = await open();
       await append(broker, CHAT, minor('0', '1', '2', '3', '4', '5'));
       await append(broker, CHAT, minor('6'), { supersedes: [[0, 4]] });
@@ -103,7 +103,7 @@ export function supersedeContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT, 'end', { direction: 'backward' })).toEqual(story.toReversed());
     });
 
-    test('may be records that superseded others: a cursor of which only the last is kept', async () => {
+    test('may be records that superseded others, as in a cursor of which only the last is kept', async () => {
       const { broker } = await open();
       await append(broker, CHAT, minor('at 0'));
       for (let i = 1; i <= 50; i += 1) await append(broker, CHAT, minor(`at ${i}`), { supersedes: [[0, i - 1]] });
@@ -139,13 +139,13 @@ export function supersedeContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT, 'earliest')).toHaveLength(8);
     });
 
-    test('may not be in a topic that does not exist, which is not created either', async () => {
+    test('may not be in a topic that does not exist, and do not make one', async () => {
       const { broker } = await open();
       expect(await outcome(append(broker, CHAT, minor('x'), { supersedes: [[0, 0]] }))).toBe('invalid-append');
       expect(await broker.read(CHAT, 'earliest')).toEqual({ kind: 'missing' });
     });
 
-    test('reach a slow reader as the hole that they are by then, and a fast one as records', async () => {
+    test('reach a fast reader as records, and a slow reader as the hole that replaced them', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('0', '1', '2'));
       const fast = new CollectedTail(broker, CHAT, { epoch, offset: 0 });

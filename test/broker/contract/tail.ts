@@ -1,4 +1,4 @@
-// The contract on following a topic: from a position and then live, gap-free, for any number of readers.
+// The contract on tails: from a position, then live, without gaps, for any number of readers.
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Broker } from '../../../src/broker/broker.ts';
 import { isBrokerError } from '../../../src/broker/errors.ts';
@@ -22,7 +22,7 @@ import type { OpenSubject } from './subject.ts';
 
 export function tailContract(open: OpenSubject): void {
   describe('tail', () => {
-    test('gives what is there from its position, then what comes', async () => {
+    test('yields what follows its position, then what comes', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a', 'b', 'c'));
       const tail = new CollectedTail(broker, CHAT, { epoch, offset: 1 });
@@ -32,7 +32,7 @@ export function tailContract(open: OpenSubject): void {
       expect(await tail.reached(5)).toEqual(['1m:b', '2m:c', '3M:d', '4m:e']);
     });
 
-    test('from the head waits for the next record, and yields no empty batch', async () => {
+    test('waits for the next record when it starts at the head, and yields no empty batch', async () => {
       const { broker } = await open();
       const { epoch, next } = await append(broker, CHAT, minor('a'));
       const tail = new CollectedTail(broker, CHAT, { epoch, offset: next });
@@ -58,7 +58,7 @@ export function tailContract(open: OpenSubject): void {
       for (const tail of tails) expect(await tail.reached(201)).toEqual(story);
     });
 
-    test('attached at any position while appends race gives exactly the rest', async () => {
+    test('yields exactly the rest when it is attached at any position while appends race', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('0'));
       const tails: CollectedTail[] = [];
@@ -72,7 +72,7 @@ export function tailContract(open: OpenSubject): void {
       for (const [i, tail] of tails.entries()) expect(await tail.reached(story.length)).toEqual(story.slice(2 * i + 1));
     });
 
-    test('serves many readers the same', async () => {
+    test('yields the same to many readers', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('0'));
       const tails = Array.from({ length: 100 }, () => new CollectedTail(broker, CHAT, { epoch, offset: 0 }));
@@ -81,7 +81,7 @@ export function tailContract(open: OpenSubject): void {
       for (const tail of tails) expect(await tail.reached(21)).toEqual(story);
     });
 
-    test('gives a reader that does not ask what it missed when it asks again, and holds up nobody', async () => {
+    test('yields what a slow reader missed when it asks again, and delays no other reader', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('0'));
       const abort = new AbortController();
@@ -103,7 +103,7 @@ export function tailContract(open: OpenSubject): void {
       expect(await slow.next()).toEqual({ value: undefined, done: true });
     });
 
-    test('of major records wakes only for them', async () => {
+    test('wakes only for major records when it is majorOnly', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, [...major('0'), ...minor('1')]);
       const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 }, { majorOnly: true });
@@ -126,7 +126,7 @@ export function tailContract(open: OpenSubject): void {
   });
 
   describe('a tail ends', () => {
-    test('quietly when its signal aborts while it waits', async () => {
+    test('without an error when its signal aborts while it waits', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'));
       const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
@@ -137,14 +137,14 @@ export function tailContract(open: OpenSubject): void {
       expect(tail.lines).toEqual(['0m:a']);
     });
 
-    test('quietly when its signal had aborted before', async () => {
+    test('without an error when its signal had aborted before', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'));
       const reader = broker.tail(CHAT, { epoch, offset: 0 }, { signal: AbortSignal.abort() })[Symbol.asyncIterator]();
       expect(await reader.next()).toEqual({ value: undefined, done: true });
     });
 
-    test('quietly when its signal aborts between two questions', async () => {
+    test('without an error when its signal aborts between two requests', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'));
       const abort = new AbortController();
@@ -155,7 +155,7 @@ export function tailContract(open: OpenSubject): void {
       expect(await reader.next()).toEqual({ value: undefined, done: true });
     });
 
-    test('when its reader leaves the loop, and other readers do not notice', async () => {
+    test('when its reader leaves the loop, without an effect on other readers', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'));
       const other = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
@@ -167,7 +167,7 @@ export function tailContract(open: OpenSubject): void {
       expect(await other.reached(2)).toEqual(['0m:a', '1m:b']);
     });
 
-    test('quietly when the broker closes, having given everything it yielded in order', async () => {
+    test('without an error when the broker closes, after it yielded everything in order', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'));
       const tails = Array.from({ length: 3 }, () => new CollectedTail(broker, CHAT, { epoch, offset: 0 }));
@@ -194,7 +194,7 @@ export function tailContract(open: OpenSubject): void {
     });
 
     test.each([false, true])(
-      'after reset{removed} when its topic is removed, with its last life (majorOnly: %s)',
+      'after reset{removed} with its last epoch when its topic is removed (majorOnly: %s)',
       async (majorOnly) => {
         const { broker } = await open();
         const { epoch } = await append(broker, CHAT, major('a', 'b'));
@@ -214,7 +214,7 @@ export function tailContract(open: OpenSubject): void {
       expect(await tail.verdict()).toEqual({ kind: 'reset', reason: 'expired', epoch, earliest: 0, next: 2 });
     });
 
-    test('with a reset and never with a record of the next life, if it did not ask while the topic was made anew', async () => {
+    test('with a reset and never with a record of the next epoch, when the reader did not ask while the topic was made again', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('a'));
       const reader = broker
@@ -231,7 +231,7 @@ export function tailContract(open: OpenSubject): void {
   });
 
   describe('a tail that is followed', () => {
-    test('gives the whole story in order, however far behind it begins, then its end, and nothing after that', async () => {
+    test('calls back with everything in order, however far behind it begins, then with its end, and with nothing after that', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('0'));
       for (let i = 1; i < 40; i += 1) await append(broker, CHAT, minor(`${i}`.padEnd(20_000, 'x')));
@@ -247,7 +247,7 @@ export function tailContract(open: OpenSubject): void {
       }
     });
 
-    test('ends once when its signal aborts, also from within what it calls', async () => {
+    test('ends once when its signal aborts, also from inside a callback', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('0'));
       const tail = new FollowedTail(broker, CHAT, { epoch, offset: 0 }, { stopAt: 2 });
@@ -333,7 +333,7 @@ export function tailContract(open: OpenSubject): void {
       expect(errors).toEqual([thrown]);
     });
 
-    test('of a broker that was closed is refused', async () => {
+    test('is refused when the broker was closed', async () => {
       const { broker } = await open();
       const { epoch } = await append(broker, CHAT, minor('0'));
       await broker.close();

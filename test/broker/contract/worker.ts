@@ -1,4 +1,4 @@
-// A consumer in a test: asks for deliveries one by one, or takes all that come.
+// A consumer in a test: requests deliveries one by one, or takes all that come.
 import { onTestFinished } from 'vitest';
 import type { BrokerEngine, ConsumeOptions, Delivery } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
@@ -33,7 +33,7 @@ export class TestWorker {
     return taken;
   }
 
-  /** The next one, acknowledged. */
+  /** The next delivery, acknowledged. */
   async done(): Promise<string> {
     const delivery = await this.next();
     if (!(await delivery.ack())) throw new Error(`the lease on ${said(delivery)} was lost`);

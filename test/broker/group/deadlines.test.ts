@@ -1,11 +1,11 @@
-// Many deadlines on one timer fire like as many timers would.
+// Many deadlines on one timer fire like as many timers.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Deadlines } from '../../../src/broker/group/deadlines.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
 describe('Deadlines', () => {
-  test('fire in order, each at its own time, on one timer', async () => {
+  test('fires in order, each deadline at its own time, on one timer', async () => {
     const clock = new ManualClock();
     const fired: (readonly [string, number])[] = [];
     const start = clock.mono();
@@ -28,7 +28,7 @@ describe('Deadlines', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('are not held up by a deadline beyond what a timer can wait for', async () => {
+  test('fires a deadline on time when it is beyond the longest timeout of the platform', async () => {
     const clock = new ManualClock();
     const fired: string[] = [];
     const deadlines = new Deadlines<string>(clock, (key) => fired.push(key));
@@ -40,7 +40,7 @@ describe('Deadlines', () => {
     expect(fired).toEqual(['month']);
   });
 
-  test('may be set anew, and for others, while they fire', async () => {
+  test('accepts new deadlines and deletions while it fires', async () => {
     const clock = new ManualClock();
     const fired: string[] = [];
     const deadlines = new Deadlines<string>(clock, (key) => {
@@ -54,7 +54,7 @@ describe('Deadlines', () => {
     expect(fired).toEqual(Array<string>(5).fill('again'));
   });
 
-  test('never fire again once cleared', async () => {
+  test('fires nothing after a clear', async () => {
     const clock = new ManualClock();
     const deadlines = new Deadlines<string>(clock, () => expect.unreachable());
     deadlines.set('a', clock.mono() + 10);
@@ -63,7 +63,7 @@ describe('Deadlines', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('fire like one timer each, under any sequence of settings, deletions and passing time', async () => {
+  test('fires like one timer for each key, under any sequence of settings, deletions and passing time', async () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant('set' as const), key: fc.nat({ max: 5 }), in: fc.nat({ max: 50 }) }),
       fc.record({ kind: fc.constant('delete' as const), key: fc.nat({ max: 5 }) }),

@@ -1,4 +1,4 @@
-// What group consumption makes of a store that is slow or fails: the races that an engine in memory never has.
+// Group consumption on a store that is slow or fails: the races that an engine in memory never has.
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Delivery, ReadResult } from '../../../src/broker/broker.ts';
 import { BrokerError } from '../../../src/broker/errors.ts';
@@ -14,12 +14,12 @@ const B = parseLiteTopicName('request/x/b');
 const PATTERN = parseTopicPattern('request/*/*');
 const VISIBILITY_MS = 1000;
 
-/** Topics with so many records each; every step waits at its gate, if it has one. */
+/** Topics with the given number of records each. Every step waits at its gate, if it has one. */
 class SlowStore implements QueueStore {
   readonly heads = new Map([[A, 3]]);
   readonly consumed = new Map<string, number>();
   readonly saved: string[] = [];
-  /** Offsets below this are really there. */
+  /** Offsets below this exist in the store. */
   readable = Infinity;
   readGate: Promise<void> = Promise.resolve();
   commitGate: Promise<void> = Promise.resolve();
@@ -99,7 +99,7 @@ function setUp() {
 }
 
 describe('an acknowledgement on its way to the disk', () => {
-  test('does not run out: nobody else gets the record, and the answer is true', async () => {
+  test('does not expire: no other consumer gets the record, and the answer is true', async () => {
     const { clock, store, consumer } = setUp();
     const one = consumer();
     const held = await one.next();
@@ -114,7 +114,7 @@ describe('an acknowledgement on its way to the disk', () => {
     expect((await other).record.offset).toBe(1);
   });
 
-  test('that fails leaves the lease as it was, to be tried again', async () => {
+  test('leaves the lease as it was when it fails, so that it can be repeated', async () => {
     const { clock, store, consumer } = setUp();
     const held = await consumer().next();
     const broken = gate();
@@ -127,7 +127,7 @@ describe('an acknowledgement on its way to the disk', () => {
     expect(await held.ack()).toBe(true);
   });
 
-  test('that fails and is not tried again runs out after all', async () => {
+  test('lets the lease expire when it fails and is not repeated', async () => {
     const { clock, store, consumer } = setUp();
     const held = await consumer().next();
     const broken = gate();
@@ -139,7 +139,7 @@ describe('an acknowledgement on its way to the disk', () => {
     expect(await held.ack()).toBe(false);
   });
 
-  test('is not torn by an append: the record that came meanwhile is delivered', async () => {
+  test('lets the next record be delivered when it was appended meanwhile', async () => {
     const { store, groups, consumer } = setUp();
     store.heads.set(A, 1);
     const one = consumer();
@@ -154,7 +154,7 @@ describe('an acknowledgement on its way to the disk', () => {
     expect((await one.next()).record.offset).toBe(1);
   });
 
-  test('of a topic that is removed meanwhile loses its lease and nothing else', async () => {
+  test('loses its lease and nothing else when the topic is removed meanwhile', async () => {
     const { store, groups, consumer } = setUp();
     const one = consumer();
     const held = await one.next();
@@ -173,7 +173,7 @@ describe('an acknowledgement on its way to the disk', () => {
 });
 
 describe('a record that is being read for a consumer', () => {
-  test('goes to another when that consumer aborts meanwhile', async () => {
+  test('goes to another consumer when that consumer aborts meanwhile', async () => {
     const { store, consumer } = setUp();
     const slow = gate();
     store.readGate = slow.passed;
@@ -187,7 +187,7 @@ describe('a record that is being read for a consumer', () => {
     expect([delivery.record.offset, delivery.attempt]).toEqual([0, 1]);
   });
 
-  test('is forgotten when its topic is removed meanwhile', async () => {
+  test('is dropped when its topic is removed meanwhile', async () => {
     const { store, groups, consumer } = setUp();
     const slow = gate();
     store.readGate = slow.passed;
@@ -202,7 +202,7 @@ describe('a record that is being read for a consumer', () => {
     expect((await asked).topic).toBe(B);
   });
 
-  test('and cannot be read tells that consumer, and is tried again later without holding up the others', async () => {
+  test('fails for that consumer when it cannot be read, and is read again later without delaying the others', async () => {
     const { clock, store, groups, consumer } = setUp();
     const broken = gate();
     store.readGate = broken.passed;
@@ -220,7 +220,7 @@ describe('a record that is being read for a consumer', () => {
     expect((await again).topic).toBe(A);
   });
 
-  test('and is not there at all is a fault that is told, not a loop', async () => {
+  test('is an error and not a loop when it does not exist', async () => {
     const { clock, store, groups, consumer } = setUp();
     store.readable = 0;
     await expect(consumer().next()).rejects.toMatchObject({ code: 'corrupt' });
@@ -231,7 +231,7 @@ describe('a record that is being read for a consumer', () => {
     expect((await again).record.offset).toBe(0);
   });
 
-  test("is nobody's when the broker closes meanwhile, and the consumer ends quietly", async () => {
+  test('goes to no consumer when the broker closes meanwhile, and the consumer ends without an error', async () => {
     const { store, groups } = setUp();
     const broken = gate();
     store.readGate = broken.passed;
@@ -249,7 +249,7 @@ describe('a record that is being read for a consumer', () => {
 });
 
 describe('a group that becomes known', () => {
-  test('is saved once, and not consumed from before that is durable', async () => {
+  test('is saved once, and delivers nothing before it is durable', async () => {
     const { store, consumer } = setUp();
     const slow = gate();
     store.saveGate = slow.passed;
@@ -263,7 +263,7 @@ describe('a group that becomes known', () => {
     expect(store.saved).toEqual(['g']);
   });
 
-  test('is tried again by the next consumer where it could not be saved', async () => {
+  test('is saved by the next consumer when it could not be saved before', async () => {
     const { store, consumer } = setUp();
     const broken = gate();
     store.saveGate = broken.passed;
@@ -273,7 +273,7 @@ describe('a group that becomes known', () => {
     expect((await consumer().next()).record.offset).toBe(0);
   });
 
-  test('finds what is appended while it looks for what was there', async () => {
+  test('finds records that are appended while it lists its pending topics', async () => {
     const { store, groups, consumer } = setUp();
     const slow = gate();
     store.saveGate = slow.passed;
@@ -286,7 +286,7 @@ describe('a group that becomes known', () => {
     expect([(await asked).topic, (await one.next()).topic].toSorted()).toEqual([A, B]);
   });
 
-  test('is refused beyond the limit on groups', async () => {
+  test('is refused when there are too many groups', async () => {
     const { groups } = setUp();
     const consume = (name: string) =>
       groups.consume(name, PATTERN, { credit: 1, visibilityMs: 1, signal: AbortSignal.abort() }).next();
@@ -295,7 +295,7 @@ describe('a group that becomes known', () => {
     await expect(consume('one-more')).rejects.toMatchObject({ code: 'overloaded' });
   });
 
-  test('from an earlier life keeps its lag and its pattern before any consumer comes', () => {
+  test('keeps its lag and its pattern from an earlier process run before any consumer comes', () => {
     const clock = new ManualClock();
     const groups = new GroupConsumption(new SlowStore(), clock, [['g', PATTERN]]);
     expect(groups.hasLag(A)).toBe(true);

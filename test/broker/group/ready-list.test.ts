@@ -1,9 +1,9 @@
-// Rings of what is ready: order, no duplicates, and a share for every class.
+// Lists of ready items: order, no duplicates, and a share for every priority.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PASSED_OVER_MAX, PriorityLists, ReadyList } from '../../../src/broker/group/ready-list.ts';
 
-describe('ReadyRing', () => {
+describe('ReadyList', () => {
   test('behaves like an array without duplicates', () => {
     const step = fc.record({ kind: fc.constantFrom('add', 'add', 'take', 'delete'), item: fc.nat({ max: 8 }) });
     fc.assert(
@@ -26,8 +26,8 @@ describe('ReadyRing', () => {
   });
 });
 
-describe('PriorityRings', () => {
-  test('serve every class that waits at least once in as many turns as it may be passed over', () => {
+describe('PriorityLists', () => {
+  test('serves every waiting priority at least once in as many turns as it may be passed over', () => {
     const lists = new PriorityLists<string>();
     for (let i = 0; i < 100; i += 1)
       for (const priority of ['high', 'normal', 'low'] as const) lists.add(`${priority} ${i}`, priority);
@@ -39,7 +39,7 @@ describe('PriorityRings', () => {
     expect(order.filter((one) => one === 'high').length).toBeGreaterThan(60);
   });
 
-  test('hold an item in the class that was named last, once', () => {
+  test('holds an item once, in the priority that was named last', () => {
     const lists = new PriorityLists<string>();
     lists.add('a', 'low');
     lists.add('b', 'high');

@@ -1,9 +1,9 @@
-// A process of its own on a data folder, for tests that kill it: appends as fast as it may and says on its standard
-// output (which is synchronous on a pipe) what was acknowledged, one line per append. Ends only by being killed.
+// A child process on a data folder, for tests that kill it. It appends as fast as it can and prints each acknowledged
+// append as one line on its standard output (which is synchronous on a pipe). It ends only when it is killed.
 import { parseLiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { openBroker } from '../../../src/broker/open-broker.ts';
 
-const [folder = '', mode = 'always', life = '0', topics = '1'] = process.argv.slice(2);
+const [folder = '', mode = 'always', run = '0', topics = '1'] = process.argv.slice(2);
 
 async function main(): Promise<void> {
   const fsync = mode === 'os' ? ({ mode } as const) : ({ mode: 'always' } as const);
@@ -18,7 +18,7 @@ async function main(): Promise<void> {
   process.stdout.write('open\n');
   for (let i = 0; ;) {
     const racing = Array.from({ length: 50 }, async () => {
-      const text = `${life}.${i}`;
+      const text = `${run}.${i}`;
       const topic = parseLiteTopicName(`chat/t${i++ % Number(topics)}`);
       const [appended] = await broker.append([
         {

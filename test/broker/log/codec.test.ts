@@ -1,5 +1,4 @@
-// The bytes of the log: what is written is read back the same, and bytes that were not written are refused as corrupt,
-// whatever they are.
+// The bytes of the log: what is written is read back the same, and any other bytes are refused as corrupt.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isBrokerError } from '../../../src/broker/errors.ts';
@@ -86,7 +85,7 @@ function withText(bytes: Buffer, decoded: Frame<StoredRecord>): Frame<SizedRecor
   return { kind: 'append', writes };
 }
 
-/** What came of it: never anything but a value or `corrupt`. */
+/** The value, or `corrupt`. Any other error fails the test. */
 function attempt<T>(decode: () => T): T | 'corrupt' {
   try {
     return decode();
@@ -97,7 +96,7 @@ function attempt<T>(decode: () => T): T | 'corrupt' {
 }
 
 describe('a frame', () => {
-  test('is read back as it was written, wherever it stands', () => {
+  test('is read back as it was written, at any byte of a buffer', () => {
     fc.assert(
       fc.property(fc.array(frame, { minLength: 1, maxLength: 5 }), (frames) => {
         const bytes = encoded(...frames);
@@ -113,7 +112,7 @@ describe('a frame', () => {
     );
   });
 
-  test('with one byte changed does not match its checksum', () => {
+  test('does not match its checksum when one byte is changed', () => {
     fc.assert(
       fc.property(frame, fc.nat(), fc.integer({ min: 1, max: 255 }), (one, place, change) => {
         const bytes = encoded(one);
@@ -125,7 +124,7 @@ describe('a frame', () => {
     );
   });
 
-  test('that is cut short is corrupt', () => {
+  test('is corrupt when it is cut short', () => {
     fc.assert(
       fc.property(frame, fc.nat(), (one, place) => {
         const bytes = encoded(one);
@@ -134,7 +133,7 @@ describe('a frame', () => {
     );
   });
 
-  test('of any bytes at all is a frame or corrupt, and nothing outside is read', () => {
+  test('is a frame or corrupt for any bytes, and nothing outside of them is read', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat({ max: 50 }), (body, before) => {
         const bytes = Buffer.concat([Buffer.alloc(before, 0x7f), body, Buffer.alloc(50, 0x7f)]);
@@ -148,7 +147,7 @@ describe('a frame', () => {
     );
   });
 
-  test('whose body was changed in any way is a frame or corrupt', () => {
+  test('is a frame or corrupt when its body was changed in any way', () => {
     fc.assert(
       fc.property(frame, fc.nat(), fc.nat({ max: 255 }), (one, place, value) => {
         const bytes = encoded(one);
@@ -163,7 +162,7 @@ describe('a frame', () => {
 describe('heads', () => {
   const head = fc.record({ byteLength: fc.nat(), sequence: offset, time: offset, frames: fc.nat() });
 
-  test('of a batch are read back with their salt, and with no other', () => {
+  test('of a batch are read back with their own salt only', () => {
     fc.assert(
       fc.property(head, fc.nat(), fc.nat(), (one, salt, other) => {
         const bytes = Buffer.alloc(BATCH_HEAD_BYTES);
@@ -174,7 +173,7 @@ describe('heads', () => {
     );
   });
 
-  test('of a segment are read back; of another version are refused loudly; of other bytes are none', () => {
+  test('of a segment are read back, refused with an error for another version, and undefined for other bytes', () => {
     const bytes = encodeSegmentHead({ salt: 7, id: 3, firstSequence: 9 });
     expect(decodeSegmentHead(bytes)).toEqual({ salt: 7, id: 3, firstSequence: 9 });
     for (let at = 0; at < 36; at++) {
@@ -226,7 +225,7 @@ describe('the index', () => {
     );
   });
 
-  test('writes a chunk down as it was, whatever is done to it meanwhile', () => {
+  test('writes a chunk as it was when the chunk changes meanwhile', () => {
     const encoded = (chunk: ChunkImage): string => {
       const writer = new ByteWriter(64);
       chunk.encode(writer);
@@ -254,7 +253,7 @@ describe('the index', () => {
     );
   });
 
-  test('takes any bytes for a chunk or a topic as that or as corrupt', () => {
+  test('decodes any bytes as a chunk or topic, or refuses them as corrupt', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
         attempt(() => RecordChunk.decode(0, Buffer.from(bytes)));

@@ -1,5 +1,5 @@
-// Real processes on one folder: a second one is refused, the kernel frees the lock of a killed one, and whatever a
-// process was doing when it was killed, everything that it had acknowledged is there afterwards.
+// Real processes on one folder: a second process is refused, the kernel frees the lock of a killed process, and
+// everything that a killed process had acknowledged is there afterwards.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,20 +13,21 @@ import { timeLimit } from '../../support/slowness.ts';
 import { temporaryFolder } from './opened-log.ts';
 
 const KILLS = 10;
-/** A checkpoint writes them down in many turns, between their appends. */
+/** A checkpoint writes this many topics in many turns of the event loop, between their appends. */
 const TOPICS = 48;
 
-/** In a network namespace of its own, as another container is: abstract socket names are not shared with it. */
+/** Runs a process in a network namespace of its own, as another container does: abstract socket names are not shared
+ *  with it. */
 const ELSEWHERE = ['unshare', '--net'];
 const hasNamespaces = process.platform === 'linux' && spawnSync('unshare', ['--net', 'true']).status === 0;
 
-/** More than a call takes as arguments. */
+/** More than one call takes as arguments. */
 const MANY_TOPICS = 200_000;
 
 class Child {
   readonly #process: ChildProcess;
   readonly #ended: Promise<void>;
-  #told = '';
+  #output = '';
 
   constructor(args: readonly string[], script = 'appending-child.ts', launcher: readonly string[] = []) {
     const [command = '', ...rest] = [
@@ -38,7 +39,7 @@ class Child {
       ...args,
     ];
     this.#process = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
-    this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#told += text));
+    this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
     this.#ended = new Promise((resolve) => this.#process.once('close', () => resolve()));
     onTestFinished(() => this.kill());
   }
@@ -47,18 +48,18 @@ class Child {
     return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
-  /** Whole lines only: the last may have been cut by the kill. */
+  /** Whole lines only: the kill may have cut the last one. */
   get lines(): string[] {
-    return this.#told.split('\n').slice(0, -1);
+    return this.#output.split('\n').slice(0, -1);
   }
 
-  async said(count: number, timeout = 15_000): Promise<void> {
+  async printed(count: number, timeout = 15_000): Promise<void> {
     await expect
       .poll(() => this.lines.length, { timeout: timeLimit(timeout), interval: 5 })
       .toBeGreaterThanOrEqual(count);
   }
 
-  /** Gives its exit code. */
+  /** Resolves to the exit code. */
   async ended(): Promise<number | null> {
     await this.#ended;
     return this.#process.exitCode;
@@ -81,14 +82,14 @@ function open(folder: string): ReturnType<typeof openLogBroker> {
 }
 
 describe('a data folder', () => {
-  test('that another process holds is refused, and free as soon as that process is killed', async () => {
+  test('is refused while another process holds it, and free as soon as that process is killed', async () => {
     const folder = await temporaryFolder();
     const child = new Child([folder]);
-    await child.said(1);
+    await child.printed(1);
     await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
     const second = new Child([folder]);
-    await second.said(1);
-    // Had the first one died meanwhile, a lock that was given back would look like none.
+    await second.printed(1);
+    // If the first process had died meanwhile, its freed lock would look like no lock.
     expect([child.isAlive, child.lines.filter((line) => line.startsWith('refused'))]).toEqual([true, []]);
     expect(second.lines[0]).toMatch(/^refused locked/);
     await child.kill();
@@ -99,11 +100,11 @@ describe('a data folder', () => {
   });
 
   test.skipIf(!hasNamespaces)(
-    'that another container holds is refused, and free as soon as that one is killed',
+    'is refused while another container holds it, and free as soon as that container is killed',
     async () => {
       const folder = await temporaryFolder();
       const child = new Child([folder], 'appending-child.ts', ELSEWHERE);
-      await child.said(1);
+      await child.printed(1);
       await expect(open(folder)).rejects.toSatisfy((error) => isBrokerError(error, 'locked'));
       expect(child.isAlive).toBe(true);
       await child.kill();
@@ -111,34 +112,37 @@ describe('a data folder', () => {
     },
   );
 
-  test.skipIf(!hasNamespaces)('is written by the newest owner alone where no lock can tell it of another', async () => {
-    const folder = await temporaryFolder();
-    const first = new Child([folder, 'always', 'first']);
-    await first.said(100);
-    await rm(join(folder, 'lock.sock'));
-    const second = new Child([folder, 'always', 'second'], 'appending-child.ts', ELSEWHERE);
-    await second.said(1);
-    expect(second.lines[0]).toBe('open');
-    expect(await first.ended()).toBe(3);
-    await second.said(200);
-    await second.kill();
-    const broker = await open(folder);
-    const items = await readItems(broker, topicName('chat/t0'));
-    for (const line of [...first.lines, ...second.lines]) {
-      const [, , offset, text = ''] = line.split(' ');
-      if (text !== '') expect(items[Number(offset)]).toMatchObject({ data: text });
-    }
-    await broker.close();
-  });
+  test.skipIf(!hasNamespaces)(
+    'is written only by its newest owner when the lock cannot show another owner',
+    async () => {
+      const folder = await temporaryFolder();
+      const first = new Child([folder, 'always', 'first']);
+      await first.printed(100);
+      await rm(join(folder, 'lock.sock'));
+      const second = new Child([folder, 'always', 'second'], 'appending-child.ts', ELSEWHERE);
+      await second.printed(1);
+      expect(second.lines[0]).toBe('open');
+      expect(await first.ended()).toBe(3);
+      await second.printed(200);
+      await second.kill();
+      const broker = await open(folder);
+      const items = await readItems(broker, topicName('chat/t0'));
+      for (const line of [...first.lines, ...second.lines]) {
+        const [, , offset, text = ''] = line.split(' ');
+        if (text !== '') expect(items[Number(offset)]).toMatchObject({ data: text });
+      }
+      await broker.close();
+    },
+  );
 
   test.each(['always', 'os'])(
-    'keeps everything acknowledged over %s kills, each record once and in place',
+    'keeps everything acknowledged over %s kills, each record once and at its offset',
     async (mode) => {
       const folder = await temporaryFolder();
       const acknowledged = new Map<string, { epoch: string; text: string }>();
-      for (let life = 0; life < KILLS / 2; life++) {
-        const child = new Child([folder, mode, String(life), String(TOPICS)]);
-        await child.said(100 + life * 217);
+      for (let run = 0; run < KILLS / 2; run++) {
+        const child = new Child([folder, mode, String(run), String(TOPICS)]);
+        await child.printed(100 + run * 217);
         expect(child.isAlive).toBe(true);
         await child.kill();
         for (const line of child.lines) {
@@ -168,11 +172,11 @@ describe('a data folder', () => {
   );
 
   test(
-    'opens again when a process was killed that had changed 200,000 topics since the last checkpoint',
+    'opens again after the kill of a process that had changed 200,000 topics since the last checkpoint',
     async () => {
       const folder = await temporaryFolder();
       const child = new Child([folder, String(MANY_TOPICS)], 'many-topics-child.ts');
-      await child.said(1, 60_000);
+      await child.printed(1, 60_000);
       await child.kill();
       for (const start of ['from the log', 'from the checkpoint']) {
         const broker = await open(folder);

@@ -1,4 +1,5 @@
-// Folders that are damaged, of another version, copied, or open to others: what is said of each, and what still works.
+// Folders that are damaged, of another version, copied, or open to other users: how each is refused or reported, and
+// what still works.
 import { chmod, cp, mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -32,7 +33,7 @@ async function writtenFolder(): Promise<string> {
 const index = (folder: string): string => join(folder, 'index', 'data.mdb');
 
 describe('an index', () => {
-  test('that is cut in half is refused with its name, and the log stays as it was', async () => {
+  test('is refused with its name when it is cut in half, and the log stays as it was', async () => {
     const folder = await writtenFolder();
     const whole = await readFile(index(folder));
     await truncate(index(folder), whole.length / 2);
@@ -47,7 +48,7 @@ describe('an index', () => {
     await broker.close();
   });
 
-  test('without heads is refused with its name', async () => {
+  test('is refused with its name when it has no heads', async () => {
     const folder = await writtenFolder();
     const bytes = await readFile(index(folder));
     bytes.fill(0, 0, 8192);
@@ -55,7 +56,7 @@ describe('an index', () => {
     await expect(open(folder)).rejects.toThrow(/^corrupt: the index .*both of its heads are damaged/);
   });
 
-  test('is readable for its owner alone', async () => {
+  test('is readable only for its owner', async () => {
     const folder = await writtenFolder();
     const modes = await Promise.all(
       ['data.mdb', 'lock.mdb'].map(async (name) => (await stat(join(folder, 'index', name))).mode & 0o777),
@@ -64,7 +65,7 @@ describe('an index', () => {
   });
 });
 
-test('a log of another version is told as that, whether or not its head can be checked', async () => {
+test('a log of another version is refused as such, whether or not its head can be checked', async () => {
   for (const isChecked of [true, false]) {
     const folder = await writtenFolder();
     const bytes = await readFile(segmentPath(folder));
@@ -77,13 +78,13 @@ test('a log of another version is told as that, whether or not its head can be c
   }
 });
 
-test('a folder that is no folder is refused in one line', async () => {
+test('a path that is no folder is refused in one line', async () => {
   const folder = await temporaryFolder();
   await writeFile(join(folder, 'log'), '');
   await expect(open(folder)).rejects.toThrow(/^(invalid-config: the data folder .* cannot be used|EEXIST)/);
 });
 
-test('a folder that others may write to is opened with a warning', async () => {
+test('a folder that other users may write to is opened with a warning', async () => {
   const folder = await writtenFolder();
   await chmod(folder, 0o777);
   const warnings: string[] = [];
@@ -91,7 +92,7 @@ test('a folder that others may write to is opened with a warning', async () => {
   expect(warnings).toEqual([expect.stringMatching(/has mode 777: .* chmod 700/)]);
 });
 
-describe('a copy of a folder that is put back', () => {
+describe('a restored copy of a folder', () => {
   async function copyOf(folder: string): Promise<string> {
     const copy = await temporaryFolder();
     await cp(folder, copy, { recursive: true });
@@ -124,7 +125,7 @@ describe('a copy of a folder that is put back', () => {
     expect(new Set(seen).size).toBe(3);
   });
 
-  test('keeps every position where it is opened again where it was', async () => {
+  test('keeps every position when the folder is opened again in its own place', async () => {
     const folder = await writtenFolder();
     const broker = await open(folder);
     const { epoch } = await append(broker, CHAT, minor('c'));
@@ -134,7 +135,7 @@ describe('a copy of a folder that is put back', () => {
     await again.close();
   });
 
-  test('can be named by an operator, for a snapshot of the whole disk', async () => {
+  test('can be marked by an operator, for a snapshot of the whole disk', async () => {
     const folder = await writtenFolder();
     const before = await open(folder);
     const { epoch } = await append(before, CHAT, minor('c'));

@@ -1,4 +1,5 @@
-// A process with too few file descriptors is told so at its start, and one that has used them up goes on with the log.
+// A process with too few file descriptors is refused at its start, and a process that has used them up continues with
+// the log.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -22,11 +23,11 @@ test.skipIf(process.platform !== 'linux')('a start with 128 descriptors is refus
   ]);
 });
 
-test('the log rolls to its next segment when no descriptor is free', async () => {
+test('the log begins its next segment when no descriptor is free', async () => {
   const files = new FaultyFiles();
   const { broker, fatal } = await openLog({ files, limits: { segmentBytes: 1000 } });
   await append(broker, CHAT, minor('a'.repeat(900)));
-  // Each open fails but for those that the engine has given a descriptor up for.
+  // Each open fails except those for which the engine has released a descriptor.
   const really = files.open.bind(files);
   let isRefused = false;
   files.open = async (path, mode) => {

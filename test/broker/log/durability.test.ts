@@ -1,4 +1,4 @@
-// Visible is never more than durable, and what the device refuses or fails is said and never papered over.
+// Visible is never more than durable, and the engine reports everything that the device refuses or fails.
 import { stat } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { isBrokerError } from '../../../src/broker/errors.ts';
@@ -25,7 +25,7 @@ async function turns(count = 20): Promise<void> {
 }
 
 describe('group commit', () => {
-  test('shows nothing before its flush, to nobody, and everything after it', async () => {
+  test('shows nothing to any reader before its flush, and everything after it', async () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files });
     const { epoch } = await append(broker, CHAT, minor('0'));
@@ -45,7 +45,7 @@ describe('group commit', () => {
     expect(await tail.reached(2)).toEqual(['1M:1']);
   });
 
-  test('flushes once for all that arrived during the flush before', async () => {
+  test('flushes once for all appends that arrive during the previous flush', async () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files });
     await append(broker, CHAT, minor('0'));
@@ -61,7 +61,7 @@ describe('group commit', () => {
     expect(files.count('datasync') - before).toBe(2);
   });
 
-  test('under load begins no sooner than its interval, however many appends come', async () => {
+  test('begins no sooner than its interval under load, however many appends come', async () => {
     const files = new FaultyFiles();
     const { broker, clock } = await openLog({ files, limits: { commitIntervalMs: 5 } });
     await append(broker, CHAT, minor('0'));
@@ -77,7 +77,7 @@ describe('group commit', () => {
     expect(files.count('datasync') - before).toBe(1);
   });
 
-  test('tells a refusal only when what it rests on is durable, so that its caller can see why', async () => {
+  test('refuses an append only when the state behind the refusal is durable, so that the caller can read why', async () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files });
     const { epoch } = await append(broker, CHAT, minor('0'));
@@ -96,7 +96,7 @@ describe('group commit', () => {
     expect((await infoOf(broker, CHAT)).lastMajor).toBe(1);
   });
 
-  test('refuses as overloaded rather than buffer without end, and takes appends again afterwards', async () => {
+  test('refuses appends as overloaded instead of buffering without end, and accepts appends again afterwards', async () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files, limits: { pendingBytesMax: 4096 } });
     await append(broker, CHAT, minor('0'));
@@ -116,7 +116,7 @@ describe('group commit', () => {
 });
 
 describe('a new segment', () => {
-  test('is in its folder durably before anything in it is acknowledged', async () => {
+  test('has a durable name in its folder before anything in it is acknowledged', async () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files, limits: { segmentBytes: 4096 } });
     for (let i = 0; i < 12; i++) {
@@ -141,13 +141,13 @@ describe('a new segment', () => {
 });
 
 describe('a full device', () => {
-  test('fails what did not fit, keeps reading, and heals by itself', async () => {
+  test('fails appends that did not fit, serves reads, and heals by itself', async () => {
     const files = new FaultyFiles();
     const { broker, folder, reopen, fatal } = await openLog({ files });
     const { epoch } = await append(broker, CHAT, minor('0'));
     const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
     const { size } = await stat(segmentPath(folder));
-    // A part of the batch still fits: the device takes it, and refuses the rest.
+    // A part of the batch still fits: the device accepts it, and refuses the rest.
     files.room = 30;
     expect(await outcome(append(broker, CHAT, minor('lost')))).toBe('disk-full');
     expect(await outcome(append(broker, QUEUE, minor('lost'), { expect: { absent: true } }))).toBe('disk-full');
@@ -163,7 +163,7 @@ describe('a full device', () => {
     expect(fatal).toEqual([]);
   });
 
-  test('fails also what was decided on top of what did not fit', async () => {
+  test('fails appends that were decided on top of an append that did not fit', async () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files });
     await append(broker, CHAT, minor('0'));
@@ -171,7 +171,7 @@ describe('a full device', () => {
     const reached = files.reached();
     const refused = outcome(append(broker, CHAT, minor('1')));
     await reached;
-    // These wait behind it, and would stand at offsets that never came to be.
+    // These appends wait behind it; their offsets would never exist.
     const behind = [
       append(broker, CHAT, major('2')),
       append(broker, CHAT, minor('3'), { expect: { absent: true } }),
@@ -187,7 +187,7 @@ describe('a full device', () => {
     expect(await isMissing(broker, QUEUE)).toBe(true);
   });
 
-  test('when a new segment is due leaves no trace of it', async () => {
+  test('leaves no trace of a new segment that was due', async () => {
     const files = new FaultyFiles();
     const { broker, reopen } = await openLog({ files, limits: { segmentBytes: 2048 } });
     await append(broker, CHAT, minor('x'.repeat(1800)));
@@ -200,7 +200,7 @@ describe('a full device', () => {
 });
 
 describe('a device that takes little at a time', () => {
-  test('gets every byte', async () => {
+  test('receives every byte', async () => {
     const files = new FaultyFiles();
     const { broker, reopen } = await openLog({ files });
     files.writeBytesMax = 7;
@@ -214,7 +214,7 @@ describe.each([
   ['a flush', (files: FaultyFiles) => (files.failSync = 'EIO')],
   ['a write', (files: FaultyFiles) => (files.failWrite = 'EIO')],
 ])('%s that fails', (_what, fail) => {
-  test('stops the engine for good: nothing is acknowledged any more, and reads go on', async () => {
+  test('stops the engine for good: it acknowledges nothing any more, and serves reads', async () => {
     const files = new FaultyFiles();
     const { broker, fatal, folder } = await openLog({ files });
     await append(broker, CHAT, minor('0'));
@@ -233,7 +233,7 @@ describe.each([
     expect(await readLines(broker, CHAT)).toEqual(['0m:0']);
     await broker.close();
     const again = await openLog({ folder: await crashCopy(folder) });
-    // A batch whose flush failed may have reached the disk: it may be there, whole, but was promised to nobody.
+    // A batch whose flush failed may have reached the disk whole, but the engine did not acknowledge it.
     expect((await readLines(again.broker, CHAT))[0]).toBe('0m:0');
     expect(batchOf(await again.broker.read(CHAT, 'earliest')).items.length).toBeLessThanOrEqual(2);
   });

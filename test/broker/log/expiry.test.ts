@@ -1,5 +1,5 @@
-// Topics that nobody asks for end when their time comes, also where the index on disk knows an earlier one: what is
-// written to is not moved there until then.
+// Topics without a reader end when their time comes, also when the index holds an earlier time: a write does not move
+// the topic in the index.
 import { expect, test } from 'vitest';
 import { TOMBSTONE_MS, type BrokerEngine } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
@@ -15,7 +15,7 @@ const DAY = 24 * HOUR;
 const OTHER = topicName('chat/other');
 const TTL = { ttlMs: 30 * DAY };
 
-/** The end of its life is an hour ago: were it ended only now, by who asks, its tombstone would stand. */
+/** The topic ended an hour ago. If this read ended it only now, its tombstone would still be there. */
 async function endedAnHourAgo(broker: BrokerEngine, epoch: string): Promise<boolean> {
   return (await broker.read(CHAT, { epoch, offset: 0 })).kind === 'missing';
 }
@@ -24,7 +24,7 @@ test.each([
   ['before its first time comes', [2]],
   ['before each of its times comes', [2, 4]],
   ['not at all', []],
-])('a topic that was written to ends by itself when its last TTL is over, reopened %s', async (_when, reopenedAt) => {
+])('a topic ends by itself when its last TTL is over, reopened %s', async (_when, reopenedAt) => {
   const { broker, clock, reopen } = await openLog();
   const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: 3 * MINUTE });
   let engine = await reopen();
@@ -32,13 +32,13 @@ test.each([
     await clock.advance(MINUTE);
     if (minute === 2) await append(engine, CHAT, minor('b'));
     if (reopenedAt.includes(minute)) engine = await reopen();
-    // Neither read nor described: that would look at its time.
+    // Neither read nor describe the topic: both would check its time.
   }
   await clock.advance(TOMBSTONE_MS);
   await eventually(async () => endedAnHourAgo(engine, epoch));
 });
 
-test('a start with a clock that is 40 days ahead ends no chat, and the clock is right again afterwards', async () => {
+test('a start with a clock that is 40 days ahead ends no chat, and follows the clock once it is right', async () => {
   const { broker, clock, reopen } = await openLog();
   const { epoch } = await append(broker, CHAT, minor('a'), TTL);
   const made = clock.now();
@@ -62,7 +62,7 @@ test('a start with a clock that is 40 days ahead ends no chat, and the clock is 
   await eventually(() => endedAnHourAgo(right, epoch));
 });
 
-test('a jump that lasts for three days is believed, and topics that are over by then end', async () => {
+test('a jump of the clock is followed when it lasts for three days, and topics that have expired by then end', async () => {
   const { broker, clock, reopen } = await openLog();
   const { epoch } = await append(broker, CHAT, minor('a'), TTL);
   await broker.close();
@@ -75,7 +75,7 @@ test('a jump that lasts for three days is believed, and topics that are over by 
   expect(late.health().notice).toBeUndefined();
 });
 
-test('an operator who trusts the clock need not wait', async () => {
+test('a jump of the clock is followed at once when an operator trusts the clock', async () => {
   const { broker, clock, reopen } = await openLog();
   await append(broker, CHAT, minor('a'), TTL);
   await broker.close();
@@ -85,7 +85,7 @@ test('an operator who trusts the clock need not wait', async () => {
   await eventually(async () => (await late.read(CHAT, 'earliest')).kind === 'reset');
 });
 
-test('a clock that is set under a running engine ends nothing, and one that was idle for long is no jump', async () => {
+test('a clock that is set under a running engine ends nothing, and a long idle time is no jump', async () => {
   const { broker, clock, folder } = await openLog();
   await append(broker, CHAT, minor('a'), TTL);
   clock.jumpWall(40 * DAY);
@@ -95,7 +95,7 @@ test('a clock that is set under a running engine ends nothing, and one that was 
   await clock.advance(HOUR);
   expect(broker.health().notice).toBeUndefined();
   await clock.advance(10 * DAY);
-  // The time is written down beside everything else.
+  // The engine records the time beside everything else.
   await eventually(async () => {
     const crashed = await openLog({ folder: await crashCopy(folder), clock });
     return crashed.broker.health().notice === undefined;
@@ -105,28 +105,25 @@ test('a clock that is set under a running engine ends nothing, and one that was 
 test.each([
   ['is up', 0],
   ['comes a minute later', MINUTE],
-])(
-  'a chat whose time %s ends by itself when a reader attaches while the ends of many are looked for',
-  async (_when, later) => {
-    const { broker, clock, reopen } = await openLog({ limits: { sweepTopics: 1 } });
-    // By their names they come before the chat.
-    for (let i = 0; i < 30; i++) await append(broker, topicName(`chat/c${i}`), minor('a'), { ttlMs: HOUR });
-    const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: HOUR });
-    const before = await reopen();
-    await clock.advance(later);
-    if (later > 0) await append(before, CHAT, minor('b'));
-    // Nothing is in memory now: the index alone knows when they end, and of the chat its first time.
-    const engine = await reopen();
-    const passed = clock.advance(HOUR - later);
-    for (let i = 0; i < 10; i++) await turn();
-    const tail = new CollectedTail(engine, CHAT, { epoch, offset: 0 });
-    await passed;
-    // The sweep looks at one chat in a turn.
-    for (let i = 0; i < 40; i++) await turn();
-    await clock.advance(later);
-    expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
-  },
-);
+])('a chat whose time %s ends by itself when a reader attaches during a sweep', async (_when, later) => {
+  const { broker, clock, reopen } = await openLog({ limits: { sweepTopics: 1 } });
+  // Their names sort before the chat's.
+  for (let i = 0; i < 30; i++) await append(broker, topicName(`chat/c${i}`), minor('a'), { ttlMs: HOUR });
+  const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: HOUR });
+  const before = await reopen();
+  await clock.advance(later);
+  if (later > 0) await append(before, CHAT, minor('b'));
+  // Nothing is in memory now: only the index holds the times, and for the chat its first one.
+  const engine = await reopen();
+  const passed = clock.advance(HOUR - later);
+  for (let i = 0; i < 10; i++) await turn();
+  const tail = new CollectedTail(engine, CHAT, { epoch, offset: 0 });
+  await passed;
+  // The sweep checks one chat in each turn of the event loop.
+  for (let i = 0; i < 40; i++) await turn();
+  await clock.advance(later);
+  expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
+});
 
 test('a topic whose time is up stays when a record is on its way that a group has yet to consume', async () => {
   const files = new FaultyFiles();

@@ -1,5 +1,5 @@
-// Real files behind a door that can be told to misbehave: hold a flush back, fail it, run out of room, take only part
-// of a write. Keeps a trace of what reached the system, in order.
+// Real files that a test can make fail: delay a flush, fail it, run out of room, accept only a part of a write. Keeps a
+// trace of what reached the system, in order.
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { LogFile, LogFiles } from '../../../src/broker/log/disk/log-files.ts';
@@ -17,9 +17,9 @@ export class SystemError extends Error {
 export class FaultyFiles implements LogFiles {
   readonly trace: string[] = [];
   bytesRead = 0;
-  /** Bytes that the device still takes. */
+  /** Bytes that the device still accepts. */
   room = Number.POSITIVE_INFINITY;
-  /** At most so many bytes are taken by one write. */
+  /** The most bytes that one write accepts. */
   writeBytesMax = Number.POSITIVE_INFINITY;
   failSync: string | undefined;
   failWrite: string | undefined;
@@ -37,7 +37,7 @@ export class FaultyFiles implements LogFiles {
     this.#held = undefined;
   }
 
-  /** Resolves when a flush, or a write, is being held back. */
+  /** Resolves when a flush, or a write, is waiting. */
   reached(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
@@ -94,7 +94,7 @@ export class FaultyFiles implements LogFiles {
       write: async (bytes, position) => {
         await this.#pass('write');
         if (this.failWrite !== undefined) throw new SystemError(this.failWrite);
-        // What is overwritten needs no room.
+        // Overwritten bytes need no room.
         const size = await file.size();
         const fits = Math.max(0, size - position) + this.room;
         if (fits <= 0) throw new SystemError('ENOSPC');

@@ -1,4 +1,4 @@
-// A process of its own that changes more topics than any checkpoint has seen, says so, and waits to be killed.
+// A child process that changes more topics than any checkpoint has seen, prints a line, and waits to be killed.
 import { parseLiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { openBroker } from '../../../src/broker/open-broker.ts';
 
@@ -7,7 +7,8 @@ const TOPICS_AN_APPEND = 8;
 const APPENDS_AT_ONCE = 1000;
 
 async function main(): Promise<void> {
-  // No checkpoint comes before the kill: as on a server whose device had no room for one, or whose writers outran it.
+  // No checkpoint comes before the kill, as on a server whose device had no room for a checkpoint, or whose writers
+  // were faster than it.
   const limits = { dirtyTopicsMax: 10_000_000, checkpointIntervalMs: 86_400_000, checkpointBytes: 1024 ** 3 };
   const broker = await openBroker({
     engine: 'log',
@@ -29,7 +30,7 @@ async function main(): Promise<void> {
     await Promise.all(racing);
   }
   process.stdout.write('written\n');
-  // Ended by the test alone.
+  // Only the test ends it.
   setInterval(() => undefined, 60_000);
 }
 

@@ -1,5 +1,5 @@
-// What the engine keeps in memory and on the device: bounded, and given back; and records that are no longer in memory
-// are read the same as those that are.
+// What the engine keeps in memory and on the device is bounded and released again; and records that have left memory
+// are read the same as others.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -28,7 +28,7 @@ import { FaultyFiles } from './faulty-files.ts';
 import { openLog } from './opened-log.ts';
 
 describe('memory', () => {
-  test('holds no more idle topics than its limit, and every topic is there when it is asked for', async () => {
+  test('holds no more idle topics than its limit, and loads every topic on request', async () => {
     const { folder, broker } = await openLog();
     for (let i = 0; i < 300; i++) await append(broker, topicName(`chat/t${i}`), minor(`${i}`));
     await broker.close();
@@ -64,7 +64,7 @@ describe('memory', () => {
         const found = told.map((one) => textAt(recent, one));
         for (const [i, { bytes }] of told.entries())
           expect([undefined, Buffer.from(bytes).toString('hex')]).toContain(found[i]);
-        // Each takes a block of its own at worst, and the largest none.
+        // In the worst case each batch takes its own block, and the largest takes none.
         for (const [i, { length }] of told.slice(-BLOCKS).entries())
           if (length <= 40) expect(found.slice(-BLOCKS)[i]).toBeDefined();
         expect(textAt(recent, { segment, position, length: 1 })).toBeUndefined();
@@ -88,7 +88,7 @@ describe('records that are no longer in memory', () => {
     coldReadsMax: 2,
   };
 
-  test('are read the same, forward, backward, majors only, and after a restart', async () => {
+  test('are read the same: forward, backward, majors only, and after a restart', async () => {
     const { broker, reopen } = await openLog({ limits });
     const told: string[] = [];
     for (let i = 0; i < 1500; i++) {
@@ -117,7 +117,7 @@ describe('records that are no longer in memory', () => {
     }
   });
 
-  test('reach a tail that starts far behind, joined to what comes live', async () => {
+  test('reach a tail that starts far behind, joined to live records', async () => {
     const { broker } = await openLog({ limits });
     const { epoch } = await append(broker, CHAT, minor('0'));
     await Promise.all(Array.from({ length: 599 }, (_, i) => append(broker, CHAT, minor(`${i + 1}`))));
@@ -127,7 +127,7 @@ describe('records that are no longer in memory', () => {
     for (const tail of tails) expect(await tail.reached(700)).toEqual(told);
   });
 
-  test('are listed and described though not loaded, in the order of names', async () => {
+  test('are listed and described without being loaded, in the order of names', async () => {
     const { broker, reopen } = await openLog({ limits });
     const names = Array.from({ length: 60 }, (_, i) => topicName(`chat/t${String(i).padStart(2, '0')}`));
     for (const name of names.toReversed()) await append(broker, name, minor(name));
@@ -152,7 +152,7 @@ describe('records that are no longer in memory', () => {
 });
 
 describe('the device', () => {
-  test('gets back segments in which nothing lives, and only those', async () => {
+  test('gets back exactly the segments without live records', async () => {
     const files = new FaultyFiles();
     const limits = { segmentBytes: 4096, checkpointBytes: 2000 };
     const { broker, folder, reopen } = await openLog({ files, limits });
@@ -176,7 +176,7 @@ describe('the device', () => {
 });
 
 describe('expiry', () => {
-  test('finds topics that are not in memory, in slices, and forgets their tombstones in time', async () => {
+  test('finds topics that are not in memory, in slices, and drops their tombstones in time', async () => {
     const limits = { idleTopicsMax: 4, dirtyTopicsMax: 8, sweepTopics: 3 };
     const { broker, folder, clock, reopen } = await openLog({ limits });
     for (let i = 0; i < 50; i++) await append(broker, topicName(`chat/t${i}`), minor('x'), { ttlMs: 60_000 });
@@ -198,7 +198,7 @@ describe('expiry', () => {
     await index.close();
   });
 
-  test('is by time that passed: a wall clock set forward expires nothing, one set back over a restart revives nothing', async () => {
+  test('follows elapsed time: a wall clock set forward expires nothing, and one set back over a restart revives nothing', async () => {
     const { broker, clock, reopen } = await openLog();
     await append(broker, CHAT, minor('x'), { ttlMs: 60_000 });
     clock.jumpWall(3_600_000);

@@ -1,5 +1,6 @@
-// A topic has one object in memory at a time, and only that one is changed. A second one would end the same life again: the
-// counts of segments would say that other chats' records are gone, and the next checkpoint would delete the files they stand in.
+// A topic has one object in memory at a time, and only that object changes. A second object would end the same epoch
+// again: the counts of the segments would say that other chats' records are gone, and the next checkpoint would delete
+// the files that hold them.
 import { expect, test } from 'vitest';
 import type { BrokerEngine, TopicInfo } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
@@ -11,16 +12,16 @@ import { FaultyFiles } from './faulty-files.ts';
 import { openLog } from './opened-log.ts';
 
 const MINUTE = 60_000;
-/** Two of them stand in one segment. */
+/** Two of these records are in one segment. */
 const LONG = 'x'.repeat(1900);
 const SHORTER = 'x'.repeat(1500);
-/** More than a segment: what is written next stands in another one. */
+/** More than a segment: the next write goes to another one. */
 const LONGER = 'x'.repeat(5000);
 const OTHER = topicName('chat/other');
-/** More topics than stay in memory, so that to look at the last of them pushes the first out. */
+/** More topics than stay in memory, so that describing the last one removes the first. */
 const CROWD = Array.from({ length: 20 }, (_, i) => topicName(`chat/crowd${i}`));
 
-/** Of a busy process: the time comes, and the timers that wait for it fire only later. */
+/** As in a busy process: the time comes, and the timers for it fire only later. */
 class LateClock implements Clock {
   readonly #timers = new ManualClock();
   #late = 0;
@@ -44,7 +45,7 @@ class LateClock implements Clock {
 
 interface Opened {
   readonly broker: BrokerEngine;
-  /** Another engine on the same folder, in which no checkpoint is under way. */
+  /** Another engine on the same folder, without a running checkpoint. */
   readonly reopen: () => Promise<BrokerEngine>;
   readonly clock: LateClock;
   readonly files: FaultyFiles;
@@ -70,12 +71,12 @@ async function fill(broker: BrokerEngine): Promise<void> {
   for (const name of CROWD) await append(broker, name, minor('a'));
 }
 
-/** Of the first name, while all of them are looked at. */
+/** Describes the first name together with all the others. */
 async function describeCrowd(broker: BrokerEngine, first: LiteTopicName): Promise<TopicInfo | undefined> {
   return (await broker.describe([first, ...CROWD]))[0];
 }
 
-test('two that describe a chat at the time of its end, among more than memory holds, take no record of another chat', async () => {
+test("two calls of describe at the time of a chat's end, among more chats than memory holds, remove no record of another chat", async () => {
   const { broker, clock, fatal } = await openCold();
   await append(broker, CHAT, minor(LONG), { ttlMs: MINUTE });
   await append(broker, OTHER, minor(SHORTER));
@@ -89,7 +90,7 @@ test('two that describe a chat at the time of its end, among more than memory ho
   expect(fatal).toEqual([]);
 });
 
-test('who describes a chat that has just ended does not end it again', async () => {
+test('describe does not end a chat again that has just ended', async () => {
   const { broker: before, reopen, clock, files, fatal } = await openCold();
   await append(before, CHAT, minor(LONGER), { ttlMs: MINUTE });
   await fill(before);
@@ -98,7 +99,7 @@ test('who describes a chat that has just ended does not end it again', async () 
   expect(await describeCrowd(broker, CHAT)).toBeUndefined();
   files.hold('flush');
   const second = describeCrowd(broker, CHAT);
-  // The checkpoint that follows the first end is durable: it has deleted what the index held of the chat.
+  // The checkpoint after the first end is durable: it has deleted the chat from the index.
   await eventually(() => files.count('unlink') === 1);
   files.release();
   expect(await second).toBeUndefined();
@@ -106,12 +107,12 @@ test('who describes a chat that has just ended does not end it again', async () 
   expect(fatal).toEqual([]);
 });
 
-test('the next life of a chat stays when it begins while the one before is described at the time of its end', async () => {
+test('the next epoch of a chat stays when it begins while the previous one is described at the time of its end', async () => {
   const { broker, reopen, clock, fatal } = await openCold();
   for (const name of [OTHER, CHAT]) await append(broker, name, minor('a'), { ttlMs: MINUTE });
   await fill(broker);
   clock.pass(MINUTE);
-  // Both have to end. A describe that waits for the end of the first still holds what it found of the second.
+  // Both must end. A describe that waits for the end of the first still holds the object that it found for the second.
   const [, { epoch }] = await Promise.all([broker.describe([OTHER, CHAT, ...CROWD]), append(broker, CHAT, minor('b'))]);
   await fill(broker);
   const again = await reopen();

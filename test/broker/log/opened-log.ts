@@ -1,4 +1,4 @@
-// A log broker on a real folder of its own, for tests: opened, opened again, and thrown away with the test.
+// A log broker on a temporary folder, for tests: opens it, opens it again, and removes it with the test.
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,11 +23,12 @@ export interface OpenedLog {
   readonly clock: ManualClock;
   readonly fatal: Error[];
   readonly broker: BrokerEngine;
-  /** Closes the one before, unless it was abandoned, and opens the folder again. */
+  /** Closes the previous engine, unless it was abandoned, and opens the folder again. */
   readonly reopen: (changes?: Partial<LogBrokerOptions>) => Promise<BrokerEngine>;
 }
 
-/** A crash copy counts as the same folder. `commitIntervalMs` is 0: under a clock moved by hand no time passes between two commits. */
+/** A crash copy counts as the same folder. `commitIntervalMs` is 0, because no time passes between two commits under
+ *  a clock moved by hand. */
 export async function openLog(options: Partial<LogBrokerOptions> = {}): Promise<OpenedLog> {
   const folder = options.folder ?? (await temporaryFolder());
   const clock = new ManualClock();
@@ -62,15 +63,15 @@ export async function openLog(options: Partial<LogBrokerOptions> = {}): Promise<
   return { folder, clock, fatal, broker, reopen };
 }
 
-/** The folder as a crash at this moment would leave it, under another name. */
+/** A copy of the folder as a crash at this moment would leave it, under another name. */
 export async function crashCopy(folder: string): Promise<string> {
   const copy = await temporaryFolder();
-  // Sockets are nothing that can be copied.
+  // Sockets cannot be copied.
   await cp(folder, copy, { recursive: true, filter: (path) => !path.endsWith('.sock') });
   return copy;
 }
 
-/** Of the log's only, or first, segment. */
+/** The path of the log's first segment. */
 export function segmentPath(folder: string, id = 1): string {
   return join(folder, 'log', `${String(id).padStart(16, '0')}.seg`);
 }

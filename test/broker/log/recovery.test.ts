@@ -1,5 +1,5 @@
-// What a start-up makes of a folder that a crash left: exactly what was acknowledged, or a refusal that names the
-// place. Never less without a word, and never other bytes.
+// A start on a folder that a crash left: exactly what was acknowledged, or a refusal that names the place. Never less
+// without an error, and never other bytes.
 import { readFile, rm, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -42,7 +42,7 @@ async function expectRefused(folder: string, ...named: (string | number)[]): Pro
 }
 
 describe('after a crash', () => {
-  test('a log torn at any byte of its last batch gives exactly what was acknowledged before it, and goes on', async () => {
+  test('a log torn at any byte of its last batch gives exactly what was acknowledged before it, and takes appends', async () => {
     const { broker, folder } = await openLog();
     await append(broker, CHAT, [...major('ask'), ...minor('a', 'b')], { ttlMs: 1000 });
     await append(broker, CHAT, major('ab'), { supersedes: [[1, 2]] });
@@ -61,7 +61,7 @@ describe('after a crash', () => {
     }
   });
 
-  test('a last batch of which any byte did not reach the disk is cut off whole', async () => {
+  test('a last batch is cut off whole when any byte of it did not reach the disk', async () => {
     const { broker, folder } = await openLog();
     await append(broker, CHAT, minor('0'));
     const whole = await sizeOf(segmentPath(folder));
@@ -114,7 +114,7 @@ describe('after a crash', () => {
       const read = again.read(CHAT, 'earliest');
       const code = await outcome(read);
       codes.set(code, (codes.get(code) ?? 0) + 1);
-      // The batch's own head is not needed any more to read its frames.
+      // Its frames are read without the batch's head.
       if (code === 'accepted') expect(await readLines(again, CHAT)).toEqual(['0m:zero', '1m:one', '2m:two']);
       else
         expect(
@@ -142,7 +142,7 @@ describe('after a crash', () => {
     await expectRefused(cut, 'segment 1 is missing');
   });
 
-  test('without its index the log alone brings everything back', async () => {
+  test('a log without its index restores everything', async () => {
     const { broker, folder } = await openLog({ limits: { segmentBytes: 2048 } });
     const told: string[] = [];
     for (let i = 0; i < 10; i++) {
@@ -166,7 +166,7 @@ describe('after a crash', () => {
     await expectRefused(copy, 'segment 1 is missing');
   });
 
-  test('a segment that was being made when the process died is made anew', async () => {
+  test('a segment is made again when the process died while it was being made', async () => {
     const { broker, folder } = await openLog();
     await append(broker, CHAT, minor('0'));
     for (const bytes of [Buffer.alloc(0), Buffer.alloc(17, 1), Buffer.alloc(40)]) {
@@ -178,7 +178,7 @@ describe('after a crash', () => {
     }
   });
 
-  test('a log of another format version is refused loudly', async () => {
+  test('a log of another format version is refused with an error', async () => {
     const { broker, folder } = await openLog();
     await append(broker, CHAT, minor('0'));
     const copy = await crashCopy(folder);
@@ -250,7 +250,7 @@ describe('start-up', () => {
     expect(await readLines(third, CHAT)).toEqual(['0m:after']);
   });
 
-  test('under a checkpoint taken while appends go on, replays the rest on top of it', async () => {
+  test('replays the rest on top of a checkpoint that was taken during appends', async () => {
     const { broker, folder } = await openLog({ limits: { checkpointBytes: 2000, segmentBytes: 4096 } });
     const expected: string[] = [];
     for (let i = 0; i < 300; i++) {
@@ -295,7 +295,7 @@ describe('the epoch after an unclean stop', () => {
       next: 2,
     });
     const made = await append(again, QUEUE, minor('new'));
-    // A clean stop changes nothing more, also not of what was made since.
+    // A clean stop changes no further epoch, also not of topics made since.
     const third = await reopen({ bootId: 'three' });
     expect((await infoOf(third, CHAT)).epoch).toBe(now.epoch);
     expect((await infoOf(third, QUEUE)).epoch).toBe(made.epoch);
@@ -307,7 +307,7 @@ describe('the epoch after an unclean stop', () => {
     expect((await infoOf(await reopen({ bootId: 'two' }), CHAT)).epoch).toBe(epoch);
   });
 
-  test('where batches may be lost from the middle, the log is cut at the first hole and every reader is told', async () => {
+  test('the log is cut at the first missing batch when batches may be lost from the middle, and every reader receives a reset', async () => {
     const { broker, folder } = await openLog({ fsync: { mode: 'os' }, bootId: 'one' });
     const { epoch } = await append(broker, CHAT, minor('0'));
     const at = await sizeOf(segmentPath(folder));

@@ -1,4 +1,5 @@
-// A full device takes what ends, removes and expires, within a bound, and everything else only once the reserve is whole again.
+// A full device accepts what ends, removes and expires, within a bound, and everything else only once the reserve is
+// whole again.
 import { rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -18,7 +19,7 @@ async function reserveSize(folder: string): Promise<number> {
   return (await stat(join(folder, 'reserve'))).size;
 }
 
-test('a full log stops and ends runs, acknowledges, removes and expires, refuses the rest, and heals by itself', async () => {
+test('a full log stops and ends runs, acknowledges, removes and expires, refuses everything else, and heals by itself', async () => {
   const files = new FaultyFiles();
   const { broker, clock, reopen, fatal } = await openLog({ files });
   const { epoch } = await append(broker, CHAT, major('start'), { takeFence: true });
@@ -51,7 +52,7 @@ test('a full log stops and ends runs, acknowledges, removes and expires, refuses
   expect(fatal).toEqual([]);
 });
 
-test('an end that shares its batch with what is refused goes through', async () => {
+test('an end succeeds when it shares its batch with refused appends', async () => {
   const files = new FaultyFiles();
   const { broker } = await openLog({ files });
   await append(broker, CHAT, major('start'));
@@ -81,7 +82,7 @@ test('the reserve is a bound, and a log that has used it up heals as well', asyn
   expect(await reserveSize(folder)).toBe(RESERVE_BYTES);
 });
 
-test('room that is made goes to the reserve first, and to nobody else before it is whole', async () => {
+test('freed room goes to the reserve first, and to nothing else before the reserve is whole', async () => {
   const files = new FaultyFiles();
   const { broker, folder } = await openLog({ files });
   await append(broker, CHAT, major('start'));
@@ -89,7 +90,7 @@ test('room that is made goes to the reserve first, and to nobody else before it 
   expect(await outcome(append(broker, CHAT, major('end'), RELIEF))).toBe('accepted');
   const used = RESERVE_BYTES - (await reserveSize(folder));
   expect(used).toBe(RESERVE_STEP_BYTES);
-  // Enough for the append alone.
+  // Enough for the append, but not for the reserve.
   files.room = used - 100;
   expect(await outcome(append(broker, OTHER, minor('x')))).toBe('disk-full');
   expect(await reserveSize(folder)).toBe(RESERVE_BYTES - 100);
@@ -98,7 +99,7 @@ test('room that is made goes to the reserve first, and to nobody else before it 
   expect(await outcome(append(broker, OTHER, minor('x')))).toBe('accepted');
 });
 
-test('removing what fills a full log makes room without a restart and without waiting', async () => {
+test('removing the chats that fill a log frees room without a restart and without a wait', async () => {
   const files = new FaultyFiles();
   const { broker } = await openLog({ files });
   for (let i = 0; i < 8; i++) await append(broker, CHAT, major('x'.repeat(1000)));
@@ -110,7 +111,7 @@ test('removing what fills a full log makes room without a restart and without wa
   expect(await readLines(broker, OTHER)).toEqual(['0m:x']);
 });
 
-test('a crash while the reserve is in use loses nothing, and the next life is as full', async () => {
+test('a crash while the reserve is in use loses nothing, and the next process run is as full', async () => {
   const files = new FaultyFiles();
   const { broker, folder } = await openLog({ files });
   const { epoch } = await append(broker, CHAT, major('start'));
@@ -131,7 +132,7 @@ test('a crash while the reserve is in use loses nothing, and the next life is as
   expect(await readLines(next, CHAT)).toEqual(['0M:start', '1M:end', '2M:again', '3m:after']);
 });
 
-test('an append touches the reserve neither while there is room nor in a later life, and nobody else may read it', async () => {
+test('an append does not touch the reserve while there is room, also in a later process run, and other users may not read it', async () => {
   const files = new FaultyFiles();
   const { broker, folder, reopen } = await openLog({ files });
   expect((await stat(join(folder, 'reserve'))).mode & 0o777).toBe(0o600);
@@ -168,7 +169,7 @@ test('the name of a new reserve is on the device before the log is opened', asyn
   expect(files.trace.slice(made)).toContain(`syncFolder ${basename(folder)}`);
 });
 
-test('what may use half of the reserve leaves the other half to what ends and removes', async () => {
+test('an append that may use half of the reserve leaves the other half to ends and removals', async () => {
   const files = new FaultyFiles();
   const { broker, folder } = await openLog({ files });
   await append(broker, CHAT, major('start'));
@@ -180,12 +181,12 @@ test('what may use half of the reserve leaves the other half to what ends and re
   expect(await reserveSize(folder)).toBeGreaterThanOrEqual(RESERVE_BYTES / 2);
   while ((await reserveSize(folder)) >= RESERVE_BYTES / 2)
     expect(await outcome(append(broker, CHAT, major('x'.repeat(400)), RELIEF))).toBe('accepted');
-  // The room that an end made is not for it either.
+  // Nor may it use the room that an end freed.
   expect(await outcome(append(broker, OTHER, major('x'), { mayUseReserve: 'half' }))).toBe('disk-full');
   expect(await broker.remove(OTHER)).toBe(true);
 });
 
-test('a log that nobody appends to says that it is ready again, once it was asked and there is room', async () => {
+test('a log without appends reports that it is ready again when its health is requested and there is room', async () => {
   const files = new FaultyFiles();
   const { broker, clock, folder } = await openLog({ files });
   await append(broker, CHAT, major('start'));
@@ -193,7 +194,7 @@ test('a log that nobody appends to says that it is ready again, once it was aske
   expect(await outcome(append(broker, CHAT, major('end'), RELIEF))).toBe('accepted');
   expect(broker.health().state).toBe('full');
   files.room = Number.POSITIVE_INFINITY;
-  // Not within a second of the look before.
+  // Not within a second of the previous check.
   expect(broker.health().state).toBe('full');
   await clock.advance(1_000);
   await eventually(async () => broker.health().state === 'ready');

@@ -1,4 +1,5 @@
-// On a full disk, segments in which little lives give back the room of what was removed, and what lives is read as before.
+// On a full disk, thinning frees the room of removed records in segments with few live records, and live records are
+// read as before.
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, type TestContext } from 'vitest';
@@ -15,7 +16,7 @@ const BIG = Array.from({ length: 10 }, (_, i) => topicName(`chat/big${i}`));
 const LATER = Array.from({ length: 10 }, (_, i) => topicName(`chat/later${i}`));
 const KEPT = Array.from({ length: 10 }, (_, i) => topicName(`chat/kept${i}`));
 const { reserveBytes, reserveStepBytes } = DEFAULT_LIMITS;
-/** Nothing of what is read may come from memory. */
+/** No read may be served from memory. */
 const LIMITS = { reserveBytes, reserveStepBytes, recentBytes: 0 };
 
 async function smallDisk(context: TestContext): Promise<SmallDisk> {
@@ -28,7 +29,7 @@ async function smallDisk(context: TestContext): Promise<SmallDisk> {
   return disk;
 }
 
-/** Records of all chats between each other: 10 MiB. */
+/** Writes the records of all chats in turn: 10 MiB. */
 async function fillChats(broker: BrokerEngine): Promise<void> {
   for (let round = 0; round < 16; round++) {
     for (let i = 0; i < BIG.length; i++) {
@@ -51,7 +52,7 @@ async function removeAll(broker: BrokerEngine, topics: readonly LiteTopicName[])
   for (const topic of topics) expect(await broker.remove(topic)).toBe(true);
 }
 
-test('removing chats makes room on a full disk although others live in the same segment, again and again', async (context) => {
+test('removing chats frees room on a full disk although the segments hold other live chats, again and again', async (context) => {
   const disk = await smallDisk(context);
   const { broker, folder, fatal, reopen } = await openLog({ folder: disk.folder, limits: LIMITS });
   await fillChats(broker);
@@ -77,7 +78,7 @@ test('removing chats makes room on a full disk although others live in the same 
   expect(fatal).toEqual([]);
 });
 
-test('a segment of which most lives, or that has no room for its copy, stays as it is', async (context) => {
+test('a segment stays as it is when most of it is live, or when there is no room for its copy', async (context) => {
   const disk = await smallDisk(context);
   const { broker } = await openLog({ folder: disk.folder, limits: LIMITS });
   await fillChats(broker);
@@ -90,7 +91,7 @@ test('a segment of which most lives, or that has no room for its copy, stays as 
   expect(await allLines(broker, rest)).toEqual(before);
 });
 
-test('a record that stands in one frame with a removed one lives on', async (context) => {
+test('a live record is kept when it shares a frame with a removed one', async (context) => {
   const disk = await smallDisk(context);
   const { broker, reopen } = await openLog({ folder: disk.folder, limits: LIMITS });
   const [one, other] = [topicName('chat/you/same'), topicName('list/you/same')];
@@ -105,7 +106,7 @@ test('a record that stands in one frame with a removed one lives on', async (con
   expect(await readLines(await reopen(), other)).toEqual(lines);
 });
 
-test('a copy that a crash left behind is gone after the next start', async () => {
+test('a start removes a copy that a crash left behind', async () => {
   const folder = await temporaryFolder();
   const { reopen } = await openLog({ folder });
   const left = join(folder, 'log', '0000000000000001.seg.thin');

@@ -1,4 +1,4 @@
-// One topic in memory, without any file: what it keeps, what it lets go of, and what it says of its segments.
+// One topic in memory, without any file: what it keeps, what it drops, and how it counts its segments.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { newTopicState } from '../../../src/broker/append-rules.ts';
@@ -64,7 +64,7 @@ function readerOf(majorOnly: boolean): TailReader {
   return new TailReader(nothing, { epoch: 'e', offset: 0 }, { signal: new StopController(), majorOnly });
 }
 
-test('keeps every chunk that the index does not have yet, however many there are', () => {
+test('a topic keeps every chunk that the index does not have yet, however many there are', () => {
   const { topic, append } = topicInMemory();
   for (let i = 0; i < 20; i++) append(CHUNK_RECORDS - 1);
   append(1, [[3, CHUNK_RECORDS * 12]]);
@@ -76,7 +76,7 @@ test('keeps every chunk that the index does not have yet, however many there are
   expect(topic.takeDirtyChunks().length).toBe(20);
 });
 
-test('a superseded record leaves the size of the topic and its segment', () => {
+test("a topic subtracts a superseded record from its own size and its segment's", () => {
   const { topic, live, append } = topicInMemory();
   append(100);
   expect(live.get(7)).toBe(100 * 5);
@@ -87,7 +87,7 @@ test('a superseded record leaves the size of the topic and its segment', () => {
   expect([live.get(7), topic.bytes]).toEqual([0, 0]);
 });
 
-test('keeps the last record for those who wait for it, and for nobody else', () => {
+test('a topic caches the last record only while live readers follow it', () => {
   const { topic, append } = topicInMemory();
   append(3);
   expect(topic.lastRecord).toBeUndefined();
@@ -111,7 +111,7 @@ test('keeps the last record for those who wait for it, and for nobody else', () 
   expect(topic.lastRecordAt({ epoch: 'e', offset: 5 })).toBeUndefined();
 });
 
-test('knows who is to be told of a token and who of majors only, whoever comes and leaves', () => {
+test('a topic calls readers of all records for a token and all readers for a major, as readers come and leave', () => {
   const step = fc.record({ who: fc.nat({ max: 7 }), leaves: fc.boolean() });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {

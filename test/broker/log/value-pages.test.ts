@@ -1,12 +1,12 @@
-// What a checkpoint was given to write stands until the index has it, however much of it there is.
+// A checkpoint's values stay valid until the index has them, however many there are.
 import { expect, test } from 'vitest';
 import { ValuePages } from '../../../src/broker/log/checkpoint/value-pages.ts';
 
 const MIB = 1024 * 1024;
-/** Among them ones that are larger than what a page has left, and than a page. */
+/** Some are larger than what a page has left, and some larger than a page. */
 const SIZES = [100, MIB / 2, MIB + 1, 3 * MIB, 700_000];
 
-test('every value stands until they are cleared, far beyond what is held for the next time', () => {
+test('ValuePages keeps every value until a clear, far beyond the memory that it keeps for the next time', () => {
   const pages = new ValuePages();
   for (let round = 0; round < 2; round += 1) {
     const values: Buffer[] = [];

@@ -1,4 +1,4 @@
-// What is said of the engine in memory beyond the contract.
+// The engine in memory beyond the contract.
 import { expect, onTestFinished, test } from 'vitest';
 import { parseLiteTopicName, parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import { MemoryBroker } from '../../../src/broker/memory/memory-broker.ts';
@@ -8,7 +8,7 @@ import { ManualClock } from '../../support/manual-clock.ts';
 const CHAT = parseLiteTopicName('chat/one');
 const TOUCH = { topic: CHAT, records: [], expect: { create: true }, ttlMs: 60_000 } as const;
 
-test('a wall clock that jumps ends no topic and keeps none', async () => {
+test('the memory broker ends topics on time when the wall clock jumps', async () => {
   const clock = new ManualClock();
   const broker = new MemoryBroker({ clock, newEpoch: randomEpoch });
   onTestFinished(() => broker.close());
@@ -21,7 +21,7 @@ test('a wall clock that jumps ends no topic and keeps none', async () => {
   expect((await broker.describe([CHAT]))[0]).toBeUndefined();
 });
 
-test('any number of topics, groups and tails wait on a handful of timers, and none is left after a close', async () => {
+test('the memory broker needs two timers for any number of topics, groups and tails, and none after a close', async () => {
   const clock = new ManualClock();
   const broker = new MemoryBroker({ clock, newEpoch: randomEpoch });
   for (let i = 0; i < 1000; i += 1)
@@ -38,13 +38,13 @@ test('any number of topics, groups and tails wait on a handful of timers, and no
   expect(clock.timers).toBe(0);
 });
 
-test('it says that nothing survives the process', async () => {
+test('the memory broker reports that nothing survives the process', async () => {
   const broker = await openBroker({ engine: 'memory' });
   onTestFinished(() => broker.close());
   expect(broker.health()).toEqual({ state: 'ready', durability: 'memory: nothing survives the process' });
 });
 
-test('epochs fit a position and do not repeat', () => {
+test('randomEpoch returns epochs that fit a position and do not repeat', () => {
   const epochs = Array.from({ length: 1000 }, randomEpoch);
   expect(new Set(epochs).size).toBe(1000);
   for (const epoch of epochs) expect(epoch).toMatch(/^[a-z0-9]{10}$/);
