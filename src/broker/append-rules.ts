@@ -140,7 +140,7 @@ function validateWrite(write: TopicWrite): void {
   const empty = write.records.length === 0;
   if (write.takeFence === true && empty) refuse('invalid-append', 'takeFence needs a record: the fence is its offset');
   if (write.takeFence === true && write.fence !== undefined)
-    refuse('invalid-append', 'a write takes a fence or stands under one');
+    refuse('invalid-append', 'a write takes a fence or names one, not both');
   if (write.fence !== undefined) {
     // A fencing token is an offset, so it means nothing without its epoch.
     if (!('epoch' in write.expect)) refuse('invalid-append', 'a fence needs the epoch it was taken in');
@@ -158,8 +158,7 @@ const PRIORITIES: ReadonlySet<Priority> = new Set<Priority>(['high', 'normal', '
 
 function validateRanges(ranges: readonly (readonly [from: number, to: number])[], emptyWrite: boolean): void {
   if (ranges.length > SUPERSEDES_MAX) refuse('too-large', `a write supersedes at most ${SUPERSEDES_MAX} ranges`);
-  if (emptyWrite && ranges.length > 0)
-    refuse('invalid-append', 'superseding needs a record that stands for what it replaces');
+  if (emptyWrite && ranges.length > 0) refuse('invalid-append', 'superseding needs a record that replaces the ranges');
   let free = 0;
   for (const [from, to] of ranges) {
     if (!isCount(from, free) || !isCount(to, from))

@@ -66,7 +66,7 @@ export function confirmedAt({ since, jumpMs }: UnconfirmedJump): number {
 export function describeJump(jump: UnconfirmedJump, mono: number): string {
   const direction = jump.jumpMs > 0 ? 'ahead of' : 'behind';
   const left = Math.max(0, confirmedAt(jump) - mono);
-  return `the clock is ${spell(Math.abs(jump.jumpMs))} ${direction} the last recorded time: the server was off, or the clock is wrong. Topics do not expire by this clock for another ${spell(left)}; HOLDLINE_CLOCK=trust believes it at the next start`;
+  return `the clock is ${spell(Math.abs(jump.jumpMs))} ${direction} the last recorded time: the server was off, or the clock is wrong. Topics do not expire by this clock for another ${spell(left)}; with HOLDLINE_CLOCK=trust the next start accepts it`;
 }
 
 const HOUR_MS = 60 * 60 * 1000;

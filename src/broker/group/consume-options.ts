@@ -25,7 +25,7 @@ export function checkConsume(name: string, { credit, visibilityMs }: ConsumeOpti
 /** @throws BrokerError invalid-config */
 export function checkCountedTopics(topics: readonly LiteTopicName[]): void {
   if (topics.length > COUNTED_TOPICS_MAX)
-    throw new BrokerError('invalid-config', `at most ${COUNTED_TOPICS_MAX} topics are counted for at once`);
+    throw new BrokerError('invalid-config', `countBefore takes at most ${COUNTED_TOPICS_MAX} topics`);
 }
 
 function isWithin(value: number, max: number): boolean {

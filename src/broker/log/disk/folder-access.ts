@@ -12,7 +12,7 @@ const REFUSALS = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EISDIR'] as const sati
 export async function describeAccess(folder: string): Promise<string | undefined> {
   const mode = (await stat(folder)).mode & 0o777;
   if ((mode & OTHERS_WRITE) === 0) return undefined;
-  return `the data folder ${folder} has mode ${mode.toString(8)}: other users of this machine can delete chats and put files of theirs in the place of these. chmod 700 ${folder}`;
+  return `the data folder ${folder} has mode ${mode.toString(8)}: other users of this machine can delete and replace chats. chmod 700 ${folder}`;
 }
 
 /** Turns a system's refusal into a one-line error; returns every other error as it is. */

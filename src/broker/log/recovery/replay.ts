@@ -78,7 +78,7 @@ export class Replay {
     if (visible?.base !== write.epoch || visible.state.next !== write.first) {
       throw new BrokerError(
         'corrupt',
-        `segment ${location.segment} at byte ${location.position}: does not follow what stands before it`,
+        `segment ${location.segment} at byte ${location.position}: does not follow the frames before it`,
       );
     }
     return visible.state;

@@ -75,6 +75,6 @@ async function readHead(file: FileHandle, position: number): Promise<Head | unde
 function damaged(path: string, what: string): BrokerError {
   return new BrokerError(
     'corrupt',
-    `the index ${path} is damaged: ${what}. The log beside it was not touched; put the whole data folder back from a copy`,
+    `the index ${path} is damaged: ${what}. The log beside it was not touched; restore the whole data folder from a copy`,
   );
 }
