@@ -60,7 +60,7 @@ export const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly 
 export const PASSED_OVER_MAX = 8;
 
 /** Decides which priority is served next: the highest with waiting items, except that none is passed over too often. */
-export class PriorityTurns {
+export class PriorityOrder {
   readonly #passedOver = new Map<Priority, number>();
 
   next(isWaiting: (priority: Priority) => boolean): Priority | undefined {
@@ -82,7 +82,7 @@ export class PriorityLists<T> {
     normal: new ReadyList<T>(),
     low: new ReadyList<T>(),
   } as const satisfies Record<Priority, ReadyList<T>>;
-  readonly #turns = new PriorityTurns();
+  readonly #order = new PriorityOrder();
 
   get size(): number {
     return PRIORITIES.reduce((sum, priority) => sum + this.#lists[priority].size, 0);
@@ -115,7 +115,7 @@ export class PriorityLists<T> {
   }
 
   take(): T | undefined {
-    const chosen = this.#turns.next((priority) => this.#lists[priority].size > 0);
+    const chosen = this.#order.next((priority) => this.#lists[priority].size > 0);
     return chosen && this.#lists[chosen].take();
   }
 }

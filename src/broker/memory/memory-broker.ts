@@ -37,7 +37,7 @@ export interface MemoryBrokerOptions {
   readonly newEpoch: () => string;
 }
 
-interface Held {
+interface Entry {
   readonly topic: MemoryTopic;
   readonly readers: Set<TailReader>;
   /** Group → the first offset that it has not consumed. */
@@ -51,7 +51,7 @@ const NO_TOPIC: AppendSubject = { state: undefined, isMinor: () => false };
 
 export class MemoryBroker implements BrokerEngine, TailedTopics {
   readonly #clock: Clock;
-  readonly #topics = new Map<LiteTopicName, Held>();
+  readonly #topics = new Map<LiteTopicName, Entry>();
   readonly #tombstones = new Map<LiteTopicName, Reset>();
   /** Deadlines of topics with a TTL and of tombstones; a name is one or the other. */
   readonly #deadlines: Deadlines<LiteTopicName>;
@@ -117,9 +117,9 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
 
   async remove(name: LiteTopicName): Promise<boolean> {
     this.#mustBeOpen();
-    const held = this.#topics.get(name);
-    if (held !== undefined) this.#end(name, held, 'removed');
-    return held !== undefined;
+    const entry = this.#topics.get(name);
+    if (entry !== undefined) this.#end(name, entry, 'removed');
+    return entry !== undefined;
   }
 
   async list(
@@ -161,47 +161,47 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   /** Returns the function that announces the write: it is called when all writes of the append are in place. */
   #apply(planned: PlannedWrite): () => void {
     const name = planned.write.topic;
-    const held = this.#topics.get(name) ?? this.#create(name, planned.state.epoch);
-    held.topic.apply(planned);
-    this.#slide(name, held);
+    const entry = this.#topics.get(name) ?? this.#create(name, planned.state.epoch);
+    entry.topic.apply(planned);
+    this.#slide(name, entry);
     const major = planned.write.records.some((record) => record.major);
     return () => {
-      this.#wakes.mark(held.readers, major);
+      this.#wakes.mark(entry.readers, major);
       this.#groups.onAppended(name);
     };
   }
 
-  #create(name: LiteTopicName, epoch: string): Held {
-    const held = {
+  #create(name: LiteTopicName, epoch: string): Entry {
+    const entry = {
       topic: new MemoryTopic(epoch),
       readers: new Set<TailReader>(),
       committed: new Map<string, number>(),
       expiresAt: undefined,
       overdue: false,
     };
-    this.#topics.set(name, held);
+    this.#topics.set(name, entry);
     this.#tombstones.delete(name);
     this.#deadlines.delete(name);
-    return held;
+    return entry;
   }
 
-  #slide(name: LiteTopicName, held: Held): void {
-    const { ttlMs } = held.topic;
+  #slide(name: LiteTopicName, entry: Entry): void {
+    const { ttlMs } = entry.topic;
     if (ttlMs === undefined) return;
-    held.expiresAt = this.#clock.now() + ttlMs;
-    held.overdue = false;
+    entry.expiresAt = this.#clock.now() + ttlMs;
+    entry.overdue = false;
     // Monotonic: a jump of the wall clock must not end all topics at once.
     this.#deadlines.set(name, this.#clock.mono() + ttlMs);
   }
 
   #due(name: LiteTopicName): void {
-    const held = this.#topics.get(name);
-    if (held === undefined) this.#tombstones.delete(name);
-    else if (this.#groups.hasLag(name)) held.overdue = true;
-    else this.#end(name, held, 'expired');
+    const entry = this.#topics.get(name);
+    if (entry === undefined) this.#tombstones.delete(name);
+    else if (this.#groups.hasLag(name)) entry.overdue = true;
+    else this.#end(name, entry, 'expired');
   }
 
-  #end(name: LiteTopicName, { topic, readers }: Held, reason: 'expired' | 'removed'): void {
+  #end(name: LiteTopicName, { topic, readers }: Entry, reason: 'expired' | 'removed'): void {
     const reset = topic.reset(reason);
     this.#topics.delete(name);
     this.#tombstones.set(name, reset);
@@ -217,12 +217,12 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   }
 
   #info(name: LiteTopicName): TopicInfo | undefined {
-    const held = this.#topics.get(name);
-    if (held === undefined) return undefined;
-    const { state, bytes, ttlMs } = held.topic;
+    const entry = this.#topics.get(name);
+    if (entry === undefined) return undefined;
+    const { state, bytes, ttlMs } = entry.topic;
     const { epoch, next, lastMajor, fence } = state;
     const info = { topic: name, epoch, earliest: 0, next, lastMajor, fence, bytes };
-    return ttlMs === undefined || held.expiresAt === undefined ? info : { ...info, ttlMs, expiresAt: held.expiresAt };
+    return ttlMs === undefined || entry.expiresAt === undefined ? info : { ...info, ttlMs, expiresAt: entry.expiresAt };
   }
 
   #queueStore(): QueueStore {
@@ -236,10 +236,10 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
       },
       committed: (group, name) => this.#topics.get(name)?.committed.get(group) ?? 0,
       commit: async (group, name, epoch, next) => {
-        const held = this.#topics.get(name);
-        if (held?.topic.state.epoch !== epoch) return;
-        held.committed.set(group, next);
-        if (held.overdue) this.#deadlines.set(name, this.#clock.mono());
+        const entry = this.#topics.get(name);
+        if (entry?.topic.state.epoch !== epoch) return;
+        entry.committed.set(group, next);
+        if (entry.overdue) this.#deadlines.set(name, this.#clock.mono());
       },
     };
   }

@@ -9,7 +9,7 @@ import type { Clock, Timer } from '../../../base/clock.ts';
 import type { Broker, ConsumeOptions, LogRecord, Priority } from '../../broker.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { Lease } from '../../group/lease.ts';
-import { PriorityTurns, ReadyList } from '../../group/ready-list.ts';
+import { PriorityOrder, ReadyList } from '../../group/ready-list.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { about } from '../connection/jitter.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
@@ -45,7 +45,7 @@ export class RedisGroup {
   readonly #clock: Clock;
   readonly #node: string;
   readonly #places: readonly QueuePlace[];
-  readonly #turns = new PriorityTurns();
+  readonly #turns = new PriorityOrder();
   readonly #consumers = new Set<Consumer>();
   readonly #asking = new ReadyList<Consumer>();
   readonly #leases: HeldLeases;
