@@ -2,8 +2,7 @@
 // process, an operation takes more turns the busier the machine is, and a world that goes by turns would be over before its
 // disk had done anything: what a seed stands for would depend on the load.
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
-import type { LogFile, LogFiles } from '../../src/broker/log/disk/log-files.ts';
-import { nodeLogFiles } from '../../src/broker/log/disk/node-log-files.ts';
+import { nodeLogFiles, type LogFile, type LogFiles } from '../../src/broker/log/disk/log-files.ts';
 import { turns } from './turns.ts';
 
 const FLAGS = { create: 'wx+', write: 'r+', read: 'r' } as const;

@@ -2,8 +2,7 @@
 // trace of what reached the system, in order.
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { LogFile, LogFiles } from '../../../src/broker/log/disk/log-files.ts';
-import { nodeLogFiles } from '../../../src/broker/log/disk/node-log-files.ts';
+import { nodeLogFiles, type LogFile, type LogFiles } from '../../../src/broker/log/disk/log-files.ts';
 
 export class SystemError extends Error {
   readonly code: string;

@@ -8,7 +8,7 @@ import { DEFAULT_LIMITS } from '../../../src/broker/log/limits.ts';
 import { RecentLog, BLOCKS } from '../../../src/broker/log/read/recent-log.ts';
 import type { FrameLocation } from '../../../src/broker/log/format/frame-codec.ts';
 import { Segments } from '../../../src/broker/log/disk/segments.ts';
-import { nodeLogFiles } from '../../../src/broker/log/disk/node-log-files.ts';
+import { nodeLogFiles } from '../../../src/broker/log/disk/log-files.ts';
 import { TopicIndex } from '../../../src/broker/log/topics/topic-index.ts';
 import { TopicTable } from '../../../src/broker/log/topics/topic-table.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';

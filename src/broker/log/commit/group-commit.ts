@@ -179,7 +179,7 @@ export class GroupCommit {
     this.#scheduled = undefined;
     if (this.#busy || this.#fatal !== undefined) return;
     if (this.#open.entries.length === 0 && !this.#syncDue) {
-      this.#tellIdle();
+      this.#notifyIdle();
       return;
     }
     this.#busy = true;
@@ -192,7 +192,7 @@ export class GroupCommit {
     this.#writing.reset();
     this.#busy = false;
     if (this.#open.entries.length > 0 || this.#syncDue) this.#schedule();
-    else this.#tellIdle();
+    else this.#notifyIdle();
   }
 
   async #commit(batch: Batch): Promise<void> {
@@ -210,7 +210,7 @@ export class GroupCommit {
       if (bytes > 0 && !this.#index.isOwned) throw takenOver();
       this.#state = 'ready';
       if (bytes > 0) this.#recent.add(at.segment, at.position, batch.bytes.view());
-      this.#tellCommitted(batch, at);
+      this.#notifyCommitted(batch, at);
       this.#engine.batchCommitted(bytes);
     } catch (error) {
       this.#fail(error);
@@ -232,7 +232,7 @@ export class GroupCommit {
     });
   }
 
-  #tellCommitted(batch: Batch, at: FrameLocation): void {
+  #notifyCommitted(batch: Batch, at: FrameLocation): void {
     const { entries, starts, followers } = batch;
     const location = { segment: at.segment, position: 0, length: 0 };
     for (let i = 0; i < entries.length; i++) {
@@ -250,10 +250,10 @@ export class GroupCommit {
    */
   #fail(cause: unknown): void {
     const full = cause instanceof DeviceFull;
-    const told = cause instanceof BrokerError && cause.code === 'failed' ? cause : undefined;
+    const known = cause instanceof BrokerError && cause.code === 'failed' ? cause : undefined;
     const error = full
       ? new BrokerError('disk-full', 'no room on the device', { cause })
-      : (told ?? new BrokerError('failed', 'the log could not be written; the process must be restarted', { cause }));
+      : (known ?? new BrokerError('failed', 'the log could not be written; the process must be restarted', { cause }));
     this.#state = full ? 'full' : 'failed';
     if (full) this.#engine.deviceFull();
     else this.#fatal = error;
@@ -266,7 +266,7 @@ export class GroupCommit {
     if (!full) this.#engine.failed(error);
   }
 
-  #tellIdle(): void {
+  #notifyIdle(): void {
     const idle = this.#idle;
     this.#idle = [];
     for (const resolve of idle) resolve();

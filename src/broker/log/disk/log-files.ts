@@ -1,5 +1,7 @@
 // The log's only access to the file system: a few calls, so that tests can refuse space, cut writes short, fail a flush
-// or delay one, and can trace what reaches the disk. Real files are in node-log-files.ts.
+// or delay one, and can trace what reaches the disk.
+import { constants } from 'node:fs';
+import { mkdir, open, readdir, rename, statfs, unlink, type FileHandle } from 'node:fs/promises';
 
 export interface LogFile {
   /** Writes at least one byte and returns the number of bytes written, which may be fewer than given. */
@@ -53,3 +55,78 @@ export function isCode(error: unknown, code: SystemCode): boolean {
   if (code === 'ENOSPC' && /no space left|quota exceeded|MDB_MAP_FULL/i.test(error.message)) return true;
   return 'code' in error && (error.code === code || (code === 'ENOSPC' && error.code === 'EDQUOT'));
 }
+
+const FLAGS = {
+  create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+  write: constants.O_RDWR,
+  read: constants.O_RDONLY,
+};
+
+class NodeLogFile implements LogFile {
+  readonly #handle: FileHandle;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  async write(bytes: Uint8Array, position: number): Promise<number> {
+    return (await this.#handle.write(bytes, 0, bytes.length, position)).bytesWritten;
+  }
+
+  async read(into: Uint8Array, position: number): Promise<number> {
+    return (await this.#handle.read(into, 0, into.length, position)).bytesRead;
+  }
+
+  datasync(): Promise<void> {
+    return this.#handle.datasync();
+  }
+
+  truncate(length: number): Promise<void> {
+    return this.#handle.truncate(length);
+  }
+
+  async size(): Promise<number> {
+    return (await this.#handle.stat()).size;
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+/** The real files. There are no retries here, and the caller decides what an error means. */
+export const nodeLogFiles: LogFiles = {
+  async open(path, mode) {
+    return new NodeLogFile(await open(path, FLAGS[mode], 0o600));
+  },
+
+  async makeFolder(path) {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  },
+
+  list(folder) {
+    return readdir(folder);
+  },
+
+  unlink(path) {
+    return unlink(path);
+  },
+
+  rename(from, to) {
+    return rename(from, to);
+  },
+
+  async syncFolder(path) {
+    const folder = await open(path, constants.O_RDONLY);
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  },
+
+  async deviceBytes(folder) {
+    const { blocks, bsize } = await statfs(folder);
+    return blocks * bsize;
+  },
+};
