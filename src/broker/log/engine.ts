@@ -134,7 +134,8 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
       const topics = names.map((name) => table.find(name));
       const due = names.filter((_, i) => this.#isDue(topics[i]));
       if (due.length === 0) return topics.map((topic) => topic && infoOf(topic));
-      // All topics are looked up again afterwards: any of them may leave memory meanwhile, and what was found is its past then.
+      // Afterwards all topics are looked up again: any of them may leave memory meanwhile, and its object is stale
+      // then.
       await Promise.all(due.map((name) => this.#expireNow(name)));
     }
   }
@@ -206,7 +207,8 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     this.#schedule.atBatchBoundary(bytes);
   }
 
-  /** A segment is deleted once all in it was removed, and the current one never is: so the next batch begins another. */
+  /** The next batch begins another segment: a segment is deleted when all records in it were removed, but the current
+   *  segment never is. */
   deviceFull(): void {
     this.#storage.reserve.markUsed();
     this.#storage.writer.endSegmentEarly();
@@ -219,7 +221,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     this.#storage.onFatal(error);
   }
 
-  // ExpiryRules: what expiry asks and does about a topic whose time is up
+  // ExpiryRules: expiry calls these for a topic whose time is up
 
   isHeld(topic: Topic): boolean {
     return this.#groups.hasLag(topic.name);
@@ -231,7 +233,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
       .catch(() => this.#expiry.arm(this.#storage.time.now() + EXPIRY_RETRY_MS));
   }
 
-  // CheckpointWork: what the schedule decides on and begins
+  // CheckpointWork: the checkpoint schedule calls these
 
   isNeededForRoom(): boolean {
     const { reserve, segments, writer, thinning } = this.#storage;
@@ -247,7 +249,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     if (!reserve.isWhole) await thinning.run(segment);
   }
 
-  // TimeEvents: the clock calls these at each look
+  // TimeEvents: the engine time calls these at each check of the clock
 
   recordTime(now: number): Promise<void> {
     return this.#storage.checkpoint.recordTime(now);
@@ -272,7 +274,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     await this.#writeLastCheckpoint();
   }
 
-  /** A failed device gets no last checkpoint: what it would say of the log may not be true. */
+  /** Writes no checkpoint on a failed device: the checkpoint could disagree with the log. */
   async #writeLastCheckpoint(): Promise<void> {
     const { checkpoint, writer, time, run, release } = this.#storage;
     try {
@@ -281,7 +283,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
         await checkpoint.write(writer.position, time.now(), { ...run, clean: true });
       }
     } catch (error) {
-      // Without room for it the log is as true as after a crash: the next start replays more of it.
+      // Without room for a checkpoint the next start replays more of the log, as after a crash.
       if (!isCode(error, 'ENOSPC')) throw error;
     } finally {
       await release();

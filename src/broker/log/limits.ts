@@ -1,33 +1,34 @@
-// Every bound of the log engine, with its unit and its reason. Tests make them small.
+// Every bound of the log engine, with its unit and its reason. Tests set smaller ones.
 
 export interface LogLimits {
-  /** Bytes. A segment is the unit in which dead space goes back to the device; a batch never spans two. */
+  /** Bytes. The engine returns dead space to the device in whole segments. A batch never spans two segments. */
   readonly segmentBytes: number;
-  /** Under load a commit begins no sooner than this after the one before began: each costs CPU whatever its size. */
+  /** Under load a commit begins no sooner than this after the previous one began: a commit of any size costs CPU. */
   readonly commitIntervalMs: number;
-  /** Waiting bytes that begin a commit without regard to the interval. */
+  /** Waiting bytes above which a commit begins before the interval is over. */
   readonly commitBytes: number;
-  /** Waiting bytes above which appends are refused as `overloaded`: a stalled device must not eat the heap. */
+  /** Waiting bytes above which appends are refused as `overloaded`: a stalled device must not fill the heap. */
   readonly pendingBytesMax: number;
-  /** Log bytes after a checkpoint that make the next one due: they bound what a start-up must replay. */
+  /** Log bytes after a checkpoint that make the next one due. They bound what a start must replay. */
   readonly checkpointBytes: number;
   readonly checkpointIntervalMs: number;
-  /** Topics changed since the last checkpoint, which cannot leave memory before it. */
+  /** Topics changed since the last checkpoint that make the next one due: they cannot leave memory before it. */
   readonly dirtyTopicsMax: number;
-  /** Topics held in memory while nobody uses them. */
+  /** Unused topics that are kept in memory. */
   readonly idleTopicsMax: number;
-  /** Bytes of the log's end that stay in memory. A reader that fell behind by less comes back without the disk: many
-   *  seconds of a busy node, so that thousands of readers that come back at once do not chase it. */
+  /** Bytes of the log's end that are kept in memory. A reader that is behind by less catches up without the disk. The
+   *  default is many seconds of a busy node, so that thousands of readers that reconnect at once find it in memory. */
   readonly recentBytes: number;
-  /** Open segment files for cold reads. */
+  /** Segment files that are kept open for cold reads. */
   readonly openSegmentsMax: number;
-  /** Preads under way at once, so that cold readers leave threads for the commit. */
+  /** Reads of segments under way at once. Few, so that cold readers leave threads for the commit. */
   readonly coldReadsMax: number;
-  /** Topics examined per slice of the expiry sweep. */
+  /** Topics that the expiry sweep examines in one turn of the event loop. */
   readonly sweepTopics: number;
-  /** Bytes of the device that are kept for ends, removals and expiry: some ten thousand of them, with a checkpoint. */
+  /** Bytes of the device that are kept for the ends of runs, removals and expiry: enough for about ten thousand of them
+   *  and a checkpoint. */
   readonly reserveBytes: number;
-  /** By so much the reserve is shortened at once; a segment smaller than this is not ended early to be dropped. */
+  /** Bytes by which the reserve is shortened at a time. A segment that is smaller than this is not ended early. */
   readonly reserveStepBytes: number;
 }
 

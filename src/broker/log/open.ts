@@ -1,5 +1,6 @@
-// Opens a data folder: lock, index, the log after its checkpoint, and only then the engine. The order matters: nobody
-// may append before the torn end is cut off, and nothing may be promised before this life is on record.
+// Opens a data folder: the lock, the index, the log after its checkpoint, and only then the engine. The order matters:
+// no append may begin before the torn end of the log is cut off, and none may be acknowledged before this process run
+// is on record. The engine itself is in engine.ts.
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Clock } from '../../base/clock.ts';
@@ -29,29 +30,31 @@ import { TopicTable } from './topics/topic-table.ts';
 
 export interface LogBrokerOptions {
   readonly folder: string;
-  /** `always`: acknowledged means flushed. */
+  /** `always`: an acknowledged append is flushed. */
   readonly fsync: FsyncMode;
   readonly clock: Clock;
-  /** Must not repeat itself. */
+  /** Must never return the same text twice. */
   readonly newEpoch: () => string;
-  /** Once, when the device failed: nothing is promised any more and the process should be restarted. */
+  /** Called once, when the device has failed: the engine acknowledges nothing more, and the process should restart. */
   readonly onFatal: (error: Error) => void;
   readonly files?: LogFiles;
   readonly limits?: Partial<LogLimits>;
-  /** Default: the machine's. */
+  /** Default: the boot id of this machine. */
   readonly bootId?: string;
-  /** Which folder it is: another one than the last time is a copy. Default: the folder's own mark. */
+  /** The identity of the folder: if it differs from the last one on record, the folder is a copy. Default: from the
+   *  folder itself. */
   readonly place?: string;
-  /** An operator says that the clock is right, however far it is from the last recorded time. Default: false. */
+  /** Believes the clock even if it is far from the last recorded time, because an operator confirmed it. Default:
+   *  false. */
   readonly isClockTrusted?: boolean;
-  /** What an operator should look at, although the folder was opened. */
+  /** Receives problems that an operator should look at although the folder was opened. */
   readonly onWarning?: (text: string) => void;
 }
 
 /** The steps that undo an opening, in the order in which the opening took them. */
 type ReleaseSteps = (() => Promise<void>)[];
 
-/** The index of a folder, and what it says of the process that used the folder last. */
+/** The index of a folder, its last checkpoint, and the record of the last process run on the folder. */
 interface OpenedIndex {
   readonly index: TopicIndex;
   readonly reserve: DiskReserve;
@@ -59,10 +62,10 @@ interface OpenedIndex {
   readonly last: ProcessRun | undefined;
 }
 
-/** How this process begins on the folder. */
+/** The record of this process run, and how the run begins. */
 interface Beginning {
   readonly run: ProcessRun;
-  /** The last process may have lost visible records. */
+  /** The last process run may have lost visible records. */
   readonly lossy: boolean;
   readonly isToldRestored: boolean;
   readonly isNewEra: boolean;
@@ -184,8 +187,8 @@ async function fillDiskReserve(
   );
 }
 
-/** Before the log is read: a process that this one replaces acknowledges nothing that stands in the log later. Without room
- *  on the device there is no mark, and the lock alone keeps others out. */
+/** Must be called before the log is read: a process that this one replaces then acknowledges no later batch. Without
+ *  room on the device there is no mark, and only the lock keeps other processes out. */
 async function claimIndex(index: TopicIndex, reserve: DiskReserve, mark: string): Promise<void> {
   try {
     await reserve.use(() => index.claim(mark));
@@ -194,7 +197,8 @@ async function claimIndex(index: TopicIndex, reserve: DiskReserve, mark: string)
   }
 }
 
-/** A copy may be put back more than once, and each time another history begins at the same era. */
+/** A copy may be restored several times, and each time a different history begins at the same era: so a copy gets a
+ *  random era. */
 function nextEra(
   last: number,
   { lossy, isCopy }: { readonly lossy: boolean; readonly isCopy: boolean },
@@ -204,8 +208,8 @@ function nextEra(
   return lossy ? last + 1 : last;
 }
 
-/** Without room on the device the chats can still be read, and the next checkpoint takes along what this one could not
- *  write: unless this life must be on record, because it may lose something, or because it begins another era. */
+/** Without room on the device the chats can still be read, and the next checkpoint writes what this one could not. That
+ *  is an error only if this process run must be on record: it may lose records, or it begins another era. */
 async function writeFirstCheckpoint(
   { checkpoint, writer, time }: Pick<LogStorage, 'checkpoint' | 'writer' | 'time'>,
   { run, isNewEra }: Beginning,

@@ -1,16 +1,17 @@
-// Who has something new to read. What is new in a topic marks its readers, one flag per reader; then the engine drains
-// the ring round-robin, one batch per reader. A reader's flag is cleared before it is served, so that what
-// becomes visible while it is being served marks it again: no wake-up is lost, and nobody is scanned for.
+// The readers that have something new to read. A new record marks the readers of its topic, one flag per reader; then
+// the engine drains the list, one batch per reader. The list clears a reader's flag before it wakes the reader, so that
+// a record that becomes visible meanwhile marks it again: no wake-up is lost, and no search for readers is needed.
+// The whole procedure is at the head of tail-reader.ts.
 import type { TailReader } from './tail-reader.ts';
 
-/** Readers served in one turn of the event loop, so that a topic with thousands of viewers does not stop it. */
+/** Readers that are served in one turn of the event loop: a topic with thousands of viewers must not block it. */
 const READERS_PER_TURN = 1024;
 
 export class WakeList {
   #ready: TailReader[] = [];
   #draining = false;
 
-  /** `major`: the append had a major record. Readers of majors only sleep through the rest. */
+  /** `major`: the append had a major record. Only then readers of majors only are marked. */
   mark(readers: Iterable<TailReader>, major: boolean): void {
     for (const reader of readers) if (major || !reader.majorOnly) this.markReader(reader);
   }
@@ -21,7 +22,7 @@ export class WakeList {
     this.#ready.push(reader);
   }
 
-  /** Serves everybody who is marked and waits. */
+  /** Wakes every marked reader. */
   drain(): void {
     if (this.#draining || this.#ready.length === 0) return;
     this.#draining = true;

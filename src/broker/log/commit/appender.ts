@@ -1,6 +1,7 @@
-// The serialization point: decides every change of a topic on its pending state, puts it into the next batch, and
-// makes it visible once that batch is durable. An answer that rests on writes which are not yet durable, a refusal
-// too, waits for them: told earlier, its caller would read again, find the old state, and spin.
+// The serialization point of the engine. The appender decides every change of a topic on the topic's pending state,
+// adds a frame to the next batch, and makes the change visible once that batch is durable. An answer that depends on
+// writes which are not yet durable waits for them, and so does a refusal: a caller that received it earlier would read
+// again, find the old state, and retry in a loop.
 import { planAppend, validateWrites, type PlannedWrite } from '../../append-rules.ts';
 import type { Appended, NewRecord, TopicWrite } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
@@ -13,7 +14,7 @@ import type { CommitEntry, GroupCommit } from './group-commit.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import type { Tombstone, Topic, TopicVersion } from '../topics/topic.ts';
 
-/** What the engine does once a frame is durable. Each call comes in the order of the log. */
+/** What the engine does once a frame is durable. The calls come in the order of the log. */
 export interface TopicEvents {
   /** Called when all writes of the append are in place. */
   visible(topic: Topic, major: boolean): void;
@@ -99,9 +100,10 @@ export class Appender {
     }
   }
 
-  /** Ends the topic's pending life. Resolves to false where there is none, or where its time is not up after all. The caller gives
-   *  the name, and each try looks the topic up in the turn in which it adds its frame: an object that a caller has held for longer may
-   *  have left memory, and the life that it stands for is another object's by then. */
+  /** Ends the topic's pending epoch. Resolves to false if there is none, or if the topic is not due for expiry after
+   *  all. Takes the name and not the object: each try finds the topic in the turn in which it adds the frame. An
+   *  object that a caller has held for longer may have left memory, and then another object represents the same
+   *  epoch. */
   end(name: LiteTopicName, reason: 'expired' | 'removed'): Promise<boolean> {
     return this.#reserve.use(() => this.#end(name, reason));
   }
@@ -118,7 +120,7 @@ export class Appender {
     });
   }
 
-  /** By name, as in `end`. */
+  /** Takes the name and not the object, for the reason given at `end`. */
   consumed(name: LiteTopicName, group: string, epoch: string, next: number): Promise<void> {
     return this.#reserve.use(() => this.#consumed(name, group, epoch, next));
   }
@@ -151,7 +153,7 @@ export class Appender {
       : this.#whenHealed(() => this.#saveGroup(group, pattern));
   }
 
-  /** The device was full: nobody but those who may use the reserve gets any of its room before the reserve is whole again. */
+  /** The device was full: until the reserve is whole again, only writes that may use the reserve get room. */
   async #whenHealed<T>(attempt: () => Promise<T>): Promise<T> {
     this.#commit.check();
     if (!(await this.#reserve.heal())) throw new BrokerError('disk-full', 'no room on the device');
@@ -162,7 +164,7 @@ export class Appender {
     return new Promise((resolve, reject) => {
       this.#commit.check();
       const committed = (): void => {
-        // Here and not when the promise is looked at: a checkpoint may be captured in between.
+        // Not in a `then` of the promise: a checkpoint may be captured in between.
         this.#engine.groupSaved(group, pattern);
         resolve();
       };
@@ -170,7 +172,7 @@ export class Appender {
     });
   }
 
-  /** Pinned until the append is decided. */
+  /** The topic is pinned until the append is decided. Ends it first if it is due. */
   #toWrite(name: LiteTopicName, now: number): Topic {
     const topic = this.#table.get(name);
     topic.pins += 1;
@@ -251,7 +253,8 @@ interface Done {
   reject(error: BrokerError): void;
 }
 
-/** A frame's write, with what it makes of its topic. One object: this is on the path of every token. */
+/** A write as the frame stores it, with the topic and the topic's next version. One object, because there is one for
+ *  every token. */
 interface StagedWrite extends FrameWrite<SizedRecord> {
   readonly held: Topic;
   readonly version: TopicVersion;
@@ -306,7 +309,7 @@ function reserveShare(writes: readonly TopicWrite[]): 'none' | 'half' | 'all' {
   return share;
 }
 
-/** Undefined: never came so far. */
+/** `topic` is undefined where an earlier topic of the append could not be loaded. */
 function unpin(topic: Topic | undefined): void {
   if (topic !== undefined) topic.pins -= 1;
 }
@@ -316,7 +319,7 @@ function settle(table: TopicTable, topic: Topic): void {
   table.touch(topic);
 }
 
-/** Everything that is pending fails together, so every topic falls back to what is visible. */
+/** Everything pending fails together, so each topic falls back to its visible version. */
 function fail(topics: readonly Topic[], error: BrokerError, done: Done): void {
   for (const topic of topics) topic.fallBack();
   done.reject(error);

@@ -1,6 +1,11 @@
-// Turns many appends into few flushes: what arrives while a flush is under way shares the next. One batch is written
-// and flushed at a time. Idle: at once. Under load: no sooner than an interval after the one before began, because a
-// flush costs CPU whatever it carries. Nothing is told to be committed before its flush has resolved.
+// Turns many appends into few flushes: frames that arrive during a flush share the next one. The engine writes and
+// flushes one batch at a time. An idle engine commits at once; under load a commit begins no sooner than
+// `commitIntervalMs` after the previous one began, because a flush costs CPU regardless of its size.
+//
+// Invariants:
+//  - No entry is notified before the flush of its batch has resolved.
+//  - No promise between fdatasync and socket: after the flush, `committed` makes every record of the batch visible and
+//    marks its readers, and `batchCommitted` serves those readers, all as plain calls in one turn of the event loop.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { BrokerError } from '../../errors.ts';
 import { BATCH_HEAD_BYTES } from '../format/batch-codec.ts';
@@ -11,7 +16,7 @@ import type { RecentLog } from '../read/recent-log.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
 import { takenOver, type TopicIndex } from '../topics/topic-index.ts';
 
-/** A reused buffer above this is given back after the batch that needed it. */
+/** After a batch, a reused buffer that is larger than this is replaced by a small one. */
 const BUFFER_BYTES_KEPT = 4 * 1024 * 1024;
 const BUFFER_BYTES_AT_FIRST = 64 * 1024;
 
@@ -19,7 +24,8 @@ export type FsyncMode =
   { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
 
 export interface CommitEntry {
-  /** The frame is durable and stands here: valid during the call. In the order of the log, all of a batch in one go. */
+  /** The frame is durable at `location`, which is valid only during the call. Entries are notified in the order of the
+   *  log, all entries of a batch in one turn of the event loop. */
   committed(location: FrameLocation): void;
   failed(error: BrokerError): void;
 }
@@ -28,7 +34,7 @@ export interface CommitEntry {
 export interface BatchEvents {
   /** Every entry of a batch was notified. `bytes`: 0 for a flush without a batch. */
   batchCommitted(bytes: number): void;
-  /** The device took no more bytes. Called before any entry of the batch is notified. */
+  /** The device refused bytes. Called before any entry of the batch is notified. */
   deviceFull(): void;
   failed(error: BrokerError): void;
 }
@@ -110,7 +116,7 @@ export class GroupCommit {
     return this.#state;
   }
 
-  /** @throws BrokerError failed, overloaded. A frame that is the only one waiting is taken whatever its size. */
+  /** A frame of any size is accepted while none waits. @throws BrokerError failed, overloaded */
   check(): void {
     if (this.#fatal !== undefined) throw this.#fatal;
     if (this.#open.bytes.length > this.#limits.pendingBytesMax)
@@ -125,31 +131,32 @@ export class GroupCommit {
     this.#schedule();
   }
 
-  /** Tells the entry when everything added so far is committed; in the same order as if it had been a frame. */
+  /** Notifies the entry when everything that was added so far is committed, in the order that a frame would have
+   *  had. */
   follow(entry: CommitEntry): void {
     if (this.#open.entries.length > 0) this.#open.followers.push(entry);
     else if (this.#busy) this.#writing.followers.push(entry);
     else entry.committed(NOWHERE);
   }
 
-  /** Resolves once nothing waits and nothing is being written. */
+  /** Resolves when no frame waits and none is being written. */
   async drained(): Promise<void> {
     if (!this.#busy && this.#open.entries.length === 0) return;
     await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  /** Whatever the mode: everything up to the last batch is on the device. */
+  /** In every fsync mode: everything up to the last batch is on the device. */
   get synced(): boolean {
     return !this.#unsynced;
   }
 
-  /** A flush soon, also when nothing waits; afterwards `batchCommitted` is called. */
+  /** Flushes soon, even if no frame waits, and calls `batchCommitted` afterwards. */
   requestSync(): void {
     this.#syncDue = true;
     this.#schedule();
   }
 
-  /** Another part of the engine found the device broken. */
+  /** Another part of the engine found that the device has failed. */
   failNow(cause: unknown): void {
     if (this.#fatal === undefined) this.#fail(cause);
   }
@@ -166,7 +173,7 @@ export class GroupCommit {
       this.#scheduled ??= this.#clock.after(wait, () => this.#run());
       return;
     }
-    // Not at once: appends of the same turn of the event loop belong together.
+    // Not in this turn: all appends of one turn of the event loop share a batch.
     this.#immediate = true;
     setImmediate(() => {
       this.#immediate = false;
@@ -206,7 +213,8 @@ export class GroupCommit {
       if (this.#fsync.mode === 'always' || this.#syncDue) await this.#sync();
       else if (this.#fsync.mode === 'interval') this.#syncLater(this.#fsync.ms);
       if (this.#fatal !== undefined) return;
-      // After the flush and before anybody is told: a process that takes over reads the log after it has made its claim.
+      // After the flush and before any entry is notified: a process that takes the folder over first claims the index
+      // and then reads the log, so it either reads this batch or this check fails.
       if (bytes > 0 && !this.#index.isOwned) throw takenOver();
       this.#state = 'ready';
       if (bytes > 0) this.#recent.add(at.segment, at.position, batch.bytes.view());
@@ -245,8 +253,9 @@ export class GroupCommit {
   }
 
   /**
-   * What waits behind a failed batch was decided on its state, so it fails too. A full device heals by itself. Any
-   * other error is for good: after a failed flush the kernel marks its pages clean, so a second flush would lie.
+   * Frames that wait behind a failed batch were decided on its state, so they fail too. A full device recovers by
+   * itself. Any other error is final: after a failed flush the kernel marks the pages clean, so a second flush would
+   * report success for data that is lost.
    */
   #fail(cause: unknown): void {
     const full = cause instanceof DeviceFull;

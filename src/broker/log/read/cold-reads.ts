@@ -1,5 +1,5 @@
-// Fetches records that are no longer in memory: frames that stand close together come with one read, and only so many
-// reads are under way at once.
+// Reads records that are no longer in memory from the segments. One read fetches frames that are close together, and
+// the number of reads under way at once is bounded, so that cold readers leave threads for the commit.
 import type { LogBatch } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
@@ -7,11 +7,11 @@ import { batchOf, type ColdRecord, type ReadPlan } from './read-plan.ts';
 import type { Segments } from '../disk/segments.ts';
 import { StoredRecords } from './stored-records.ts';
 
-/** Reading what lies between two wanted frames is cheaper than a second read. */
+/** Two frames at most this far apart are fetched with one read: reading the gap is cheaper than a second read. */
 const GAP_BYTES_MAX = 32 * 1024;
 const SPAN_BYTES_MAX = 1024 * 1024;
 
-/** Neighbouring frames of one segment, ascending. */
+/** The byte range of neighbouring frames of one segment, and the records in it in ascending order. */
 interface Span {
   readonly segment: number;
   readonly start: number;
@@ -30,9 +30,9 @@ export class ColdReads {
     this.#max = max;
   }
 
-  /** `cold`: those of the plan's records that are still to be filled in. @throws BrokerError corrupt, failed */
+  /** Fills in `cold`, the records of the plan that are not in memory. @throws BrokerError corrupt, failed */
   async complete(topic: LiteTopicName, plan: ReadPlan, cold: readonly ColdRecord[]): Promise<LogBatch> {
-    // All of them in this turn: a segment must not be unlinked between the plan and its turn to be read.
+    // All segments are acquired in this turn: none may be unlinked between the plan and its read.
     const reads = spansOf(cold).map((span) => this.#read(topic, plan, span));
     await Promise.all(reads);
     return batchOf(plan);
@@ -70,7 +70,7 @@ function spansOf(cold: readonly ColdRecord[]): Span[] {
       last?.segment === segment &&
       position - last.end <= GAP_BYTES_MAX &&
       position + length - last.start <= SPAN_BYTES_MAX;
-    // A frame that holds several of the records is in the span already, however large it is.
+    // A frame that holds several of the records is in the span already, even if it is larger than a span may be.
     if (last !== undefined && (near || (last.segment === segment && position + length <= last.end))) {
       last.records.push(record);
       last.end = Math.max(last.end, position + length);

@@ -1,15 +1,15 @@
-// What a read will give, decided in one turn of the event loop from the index: which records and holes, how far, and
-// which of the records are not in memory. Filling those in (cold-reads.ts) takes time and changes nothing of this,
-// so a reader gets the topic as it was at one moment.
+// Plans a read in one turn of the event loop, from the record chunks alone: which records and holes it returns, how far
+// it goes, and which of the records are not in memory. Filling in those records (cold-reads.ts) takes time and does not
+// change the plan, so a reader gets the topic as it was at one moment.
 import { READ_BYTES, READ_RECORDS } from '../../broker.ts';
 import type { LogBatch, LogItem, ReadFrom, ReadOptions, Reset, ResetReason } from '../../broker.ts';
 import type { FrameLocation } from '../format/frame-codec.ts';
 import { CHUNK_RECORDS } from '../topics/record-chunk.ts';
 import type { Topic, TopicVersion } from '../topics/topic.ts';
 
-/** A record of the plan that has to come from the disk. */
+/** A record of the plan that is not in memory. */
 export interface ColdRecord {
-  /** Its place in the batch. */
+  /** The index of the record in the batch. */
   readonly at: number;
   readonly offset: number;
   readonly major: boolean;
@@ -26,7 +26,7 @@ export interface ReadPlan {
   readonly end: boolean;
 }
 
-/** @throws BrokerError corrupt: the index does not match its own counts. */
+/** @throws BrokerError corrupt: the index does not match its own counts */
 export function planRead(topic: Topic, version: TopicVersion, from: ReadFrom, options: ReadOptions): ReadPlan | Reset {
   const { state } = version;
   if (typeof from === 'object' && from.epoch !== state.epoch) return resetOf(version, 'epoch-changed');
@@ -53,7 +53,7 @@ function startOf(from: ReadFrom, next: number, step: 1 | -1): number {
 
 const NONE: readonly ColdRecord[] = [];
 
-/** Is the plan when it has run. Its lists are made for the one item that a live reader is given. */
+/** Walks over the offsets and is the plan afterwards. Its lists are allocated for the one item of a live read. */
 class Walk implements ReadPlan {
   readonly kind = 'plan';
   readonly epoch: string;
@@ -84,7 +84,7 @@ class Walk implements ReadPlan {
     return this.next < 0 || this.next >= this.#head;
   }
 
-  /** From an offset until a limit or the end. */
+  /** Walks from an offset until a limit or the end. */
   run(start: number): void {
     const { maxBytes = READ_BYTES, maxRecords = READ_RECORDS } = this.#options;
     let at = this.#wanted(start);
@@ -120,7 +120,7 @@ class Walk implements ReadPlan {
     this.#add({ kind: 'record', offset, major, data: '' });
   }
 
-  /** The part of the hole that lies in reading direction, across chunks. Gives its far end. */
+  /** Adds the part of a hole that lies in reading direction, across chunks. Returns its far end. */
   #hole(offset: number, by: number): number {
     let last = offset;
     for (let at = offset + this.#step; at >= 0 && at < this.#head; at += this.#step) {
@@ -131,7 +131,7 @@ class Walk implements ReadPlan {
     return last;
   }
 
-  /** The next offset that the reader wants: for majors only, chunks without any are stepped over whole. */
+  /** The next offset that the reader wants. A read of majors only skips whole chunks that have none. */
   #wanted(offset: number): number {
     if (this.#options.majorOnly !== true) return offset;
     let at = offset;

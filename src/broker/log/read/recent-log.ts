@@ -1,25 +1,26 @@
-// The last bytes of the log, as they stand in it: who is a few seconds behind reads them here and not from the device.
-// One copy for each batch, however many topics it holds, and no object for any record: a token that has been delivered
-// costs nothing more. A cache: what has left it is read from the log instead.
+// A cache of the last bytes of the log: a reader that is a few seconds behind reads them from memory. The engine copies
+// each batch once, regardless of the number of its topics, and makes no object per record, so a token that was
+// delivered costs nothing more. Bytes that have left the cache are read from the segments.
 import type { FrameLocation } from '../format/frame-codec.ts';
 
-/** The oldest goes at once, to be used for the newest. */
+/** The cache is a ring of this many blocks: the newest block overwrites the oldest. */
 export const BLOCKS = 64;
 
-/** Adjacent batches of one segment. */
+/** A copy of adjacent batches of one segment. */
 export interface RecentBlock {
   readonly segment: number;
-  /** Of its first byte, in the segment. */
+  /** The position of the first byte in the segment. */
   readonly start: number;
   readonly buffer: Buffer;
   used: number;
 }
 
 export class RecentLog {
-  /** One piece from the start, so that the collector hears of it once; the system gives it memory where it is written. */
+  /** One allocation, so that the garbage collector counts it once. The system backs a page with memory when the page is
+   *  first written. */
   readonly #slab: Buffer;
   readonly #blockBytes: number;
-  /** In the order of the log. */
+  /** The blocks in use, in the order of the log. */
   readonly #blocks: RecentBlock[] = [];
   #begun = 0;
 
@@ -28,7 +29,7 @@ export class RecentLog {
     this.#slab = Buffer.allocUnsafeSlow(this.#blockBytes * BLOCKS);
   }
 
-  /** The batch that follows in the log. One that is larger than a block is left to the device. */
+  /** Adds the next batch of the log. Ignores a batch that is larger than a block. */
   add(segment: number, position: number, batch: Buffer): void {
     if (batch.length > this.#blockBytes) return;
     let last = this.#blocks.at(-1);
@@ -39,7 +40,7 @@ export class RecentLog {
     last.used += batch.length;
   }
 
-  /** The block that holds the frame; undefined where none does any more. What it holds may change with the next batch. */
+  /** The block that holds the frame, or undefined. Its bytes are valid until the next `add`. */
   find({ segment, position, length }: FrameLocation): RecentBlock | undefined {
     let [low, high] = [0, this.#blocks.length];
     while (low < high) {

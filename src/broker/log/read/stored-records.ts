@@ -1,12 +1,13 @@
-// From bytes of the log to the records that a read has planned. No text leaves here whose frame does not match its
-// checksum, or that the frame says to be another's.
+// Decodes the planned records of a read from bytes of the log. It refuses a frame that does not match its checksum, and
+// a record that the frame assigns to another topic or epoch.
 import type { LogItem } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { decodeFrame, recordText, sliceFrame, type Frame, type StoredRecord } from '../format/frame-codec.ts';
 import type { ColdRecord, ReadPlan } from './read-plan.ts';
 
-/** Fills planned records in, one after the other. Records of one frame come together, and decode it once. */
+/** Fills in planned records one after the other. Records of the same frame must follow each other: the frame is then
+ *  decoded once. */
 export class StoredRecords {
   readonly #topic: LiteTopicName;
   readonly #base: string;
@@ -21,7 +22,7 @@ export class StoredRecords {
     this.#items = plan.items;
   }
 
-  /** `start`: where in the segment the buffer begins. @throws BrokerError corrupt */
+  /** `start`: the position in the segment at which the buffer begins. @throws BrokerError corrupt */
   fill({ at, offset, major, location }: ColdRecord, buffer: Buffer, start: number): void {
     const { segment, position, length } = location;
     if (this.#frame === undefined || position !== this.#position || segment !== this.#segment) {
@@ -35,7 +36,7 @@ export class StoredRecords {
     this.#items[at] = { kind: 'record', offset, major, data: recordText(buffer, record) };
   }
 
-  /** An index that points to the wrong frame must not serve another chat's words. */
+  /** Undefined if the frame is of another topic or epoch: a wrong index must not serve another chat's text. */
   #recordAt(frame: Frame<StoredRecord>, offset: number): StoredRecord | undefined {
     if (frame.kind !== 'append') return undefined;
     const write = frame.writes.find((one) => one.topic === this.#topic && one.epoch === this.#base);

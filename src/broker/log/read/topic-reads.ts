@@ -1,4 +1,5 @@
-// Reading topics of the log: what stands in one from a position on, once or as a tail. Owns the tails there are.
+// Reads topics of the log, once or as a tail: from memory, from the recent log, or from the segments. Owns the set of
+// attached tails.
 import type { ReadFrom, ReadOptions, ReadResult, TailOptions } from '../../broker.ts';
 import { TOMBSTONE_MS } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
@@ -43,7 +44,7 @@ export class TopicReads {
     return new TailReader(new TopicSource(this, name), from, options);
   }
 
-  /** The topic it reads; undefined where there is none yet. @throws BrokerError closed */
+  /** The topic that the tail reads, or undefined if there is none. @throws BrokerError closed */
   attach(name: LiteTopicName, reader: TailReader): Topic | undefined {
     if (this.#isClosed) throw new BrokerError('closed', 'the broker was closed');
     this.#tails.add(reader);
@@ -57,13 +58,13 @@ export class TopicReads {
     topic?.removeReader(reader);
   }
 
-  /** Every tail ends. */
+  /** Ends every tail. */
   close(): void {
     this.#isClosed = true;
     for (const tail of [...this.#tails]) tail.stop();
   }
 
-  /** Gives those that are not in memory. */
+  /** Fills in the records that the recent log holds. Returns the others. */
   #fillRecent(topic: LiteTopicName, plan: ReadPlan): readonly ColdRecord[] {
     if (plan.cold.length === 0) return plan.cold;
     const records = new StoredRecords(topic, plan);
@@ -82,7 +83,7 @@ export class TopicReads {
   }
 }
 
-/** What one tail reads. A topic with readers stays in memory, so it is looked for once and not with every token. */
+/** The source of one tail. A topic with readers stays in memory, so the tail finds it once and not with every token. */
 class TopicSource implements TailSource {
   readonly #reads: TopicReads;
   readonly #name: LiteTopicName;
