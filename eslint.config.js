@@ -71,11 +71,6 @@ export default defineConfig(
     },
   },
   { files: ['src/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...SYNTAX, ...STACK] } },
-  // Until its start is in pieces.
-  {
-    files: ['src/broker/log/open-log-broker.ts'],
-    rules: { 'max-lines-per-function': ['error', { max: 95, skipBlankLines: true, skipComments: true }] },
-  },
   { files: ['src/cli/config/config.ts'], rules: { 'no-restricted-properties': 'off' } },
   {
     files: ['test/**/*.ts', 'load/**/*.ts', 'deploy/**/*.ts', 'vitest*.config.ts'],
