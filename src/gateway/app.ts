@@ -1,5 +1,5 @@
-// The edge, put together: Fastify with its limits, what every request passes, and the routes. Builds and never
-// listens; whoever calls it owns the broker and the process. Order matters in here and nowhere else.
+// Assembles the gateway: Fastify with its limits, the checks of every request, and the routes. It does not listen; the
+// caller owns the broker and the process. The order of the steps matters in this file.
 import fastifySwagger from '@fastify/swagger';
 import fastifyWebsocket from '@fastify/websocket';
 import type { Logger } from 'pino';
@@ -41,22 +41,22 @@ export interface GatewayDeps {
   readonly commandLog: CommandLog;
   /** At least 128 random bits in `[A-Za-z0-9_-]`. Default: `randomId`. */
   readonly newId?: () => string;
-  /** What other parts of the process count. */
+  /** Figures of other parts of the process. */
   readonly metrics?: MetricSources;
-  /** Folder with the page that `/` serves. */
+  /** The folder of the demo page that `/` serves. */
   readonly demoFolder?: string;
   /** Fetches a JWK set. Default: the platform's fetch. */
   readonly fetchKeys?: FetchKeys;
 }
 
 export interface Gateway {
-  /** Listens when told to. Closing it cuts what is still connected; a drain before that is what makes it gentle. */
+  /** The caller makes it listen. Closing it cuts the remaining connections, so drain first. */
   readonly app: HttpApp;
-  /** Health and metrics for a port of their own, where the configuration wants one. */
+  /** Health and metrics for a port of their own, if the configuration has one. */
   readonly probes: HttpApp | undefined;
   /** A worker in this process counts its runs here. */
   readonly metrics: Metrics;
-  /** Sends every connection away, spread over a window, and resolves when none is left. Idempotent. */
+  /** Asks every connection to reconnect, spread over a window, and resolves when none is left. Idempotent. */
   drain(options: DrainOptions): Promise<void>;
 }
 
@@ -76,7 +76,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
       perMessageDeflate: false,
       handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     },
-    // Ours ends them below; the plugin's own would wait for each to answer.
+    // The hook below ends the sockets. The plugin's own would wait until each client answers its close.
     preClose: (done: () => void) => done(),
     errorHandler: (error, socket) => {
       parts.onDefect(error);

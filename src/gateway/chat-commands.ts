@@ -1,5 +1,5 @@
-// The commands of a chat as a caller gives them, on either wire: defaults filled in, the token's limits kept, and what
-// must follow a stop. The decision itself is the session layer's. [PROTOCOL §3, §6]
+// The commands of a chat, the same for HTTP and WebSockets: fills in defaults, applies the limits of the token, opens
+// the trace, and watches that a cancelled run ends. The session layer decides each command. [PROTOCOL §3, §6]
 import { encodePosition } from '../broker/position.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
@@ -24,12 +24,12 @@ export interface ChatCommandsDeps {
   readonly log: CommandLog;
   readonly cancelWatch: CancelWatch;
   readonly readiness: Readiness;
-  /** What looks for a message or a run anywhere in a chat is done in turn. */
+  /** Commands that search a chat for a message or a run take turns here. */
   readonly reads: PageReads;
   readonly clock: Clock;
 }
 
-/** Of the wire. `position` is that of `message.created`, of an answer that is regenerated that of `run.queued`. */
+/** `position` is that of `message.created`; for another answer to a prompt, that of `run.queued`. */
 export type SentMessage = Omit<SentPrompt, 'position'> & { readonly position: string };
 
 export class ChatCommands {
@@ -39,7 +39,7 @@ export class ChatCommands {
     this.#deps = deps;
   }
 
-  /** `parent`: the trace that the request belongs to. @throws GatewayError draining, forbidden, unknown-agent,
+  /** Sends a prompt. `parent`: the trace of the request. @throws GatewayError draining, forbidden, unknown-agent,
    *  unknown-model, content-too-large; SessionError */
   async send(identity: Identity, sessionId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
     const { readiness, sessionIds } = this.#deps;
@@ -60,7 +60,8 @@ export class ChatCommands {
     });
   }
 
-  /** Another answer. @throws GatewayError draining, forbidden, unknown-agent, unknown-model; SessionError */
+  /** Requests another answer to a prompt. @throws GatewayError draining, forbidden, unknown-agent, unknown-model;
+   *  SessionError */
   async regenerate(
     identity: Identity,
     sessionId: string,
@@ -93,7 +94,8 @@ export class ChatCommands {
     });
   }
 
-  /** @throws GatewayError draining, unknown-agent, content-too-large; SessionError */
+  /** Changes a queued prompt. @throws GatewayError draining, forbidden, unknown-agent, content-too-large;
+   *  SessionError */
   async edit(identity: Identity, sessionId: string, messageId: string, { content }: EditBody): Promise<void> {
     const { readiness, config, runs } = this.#deps;
     readiness.mustNotDrain();
@@ -110,7 +112,7 @@ export class ChatCommands {
     );
   }
 
-  /** @throws SessionError */
+  /** Removes a queued prompt. @throws GatewayError forbidden; SessionError */
   async withdraw(identity: Identity, sessionId: string, messageId: string): Promise<void> {
     requireWrite(identity);
     await this.#deps.runs.withdraw(
@@ -120,7 +122,7 @@ export class ChatCommands {
     );
   }
 
-  /** @throws SessionError */
+  /** Shows another branch. @throws GatewayError forbidden; SessionError */
   async select(identity: Identity, sessionId: string, runId: string): Promise<void> {
     requireWrite(identity);
     const ref = await this.#deps.sessionIds.find(identity, sessionId);
@@ -142,7 +144,7 @@ export class ChatCommands {
     };
   }
 
-  /** @throws SessionError not-found, no-active-run */
+  /** Cancels a run, by default the active one. @throws GatewayError forbidden; SessionError not-found, no-active-run */
   async cancel(identity: Identity, sessionId: string, runId: string | undefined): Promise<{ runId: string }> {
     requireWrite(identity);
     const ref = await this.#deps.sessionIds.find(identity, sessionId);
@@ -168,7 +170,7 @@ export class ChatCommands {
     };
   }
 
-  /** An interruption stops what runs, and that too must end if its worker does not. */
+  /** Watches the run that an interruption cancels, which must end even if its worker is gone. */
   async #watchInterrupted(ref: SessionRef): Promise<void> {
     const loaded = await this.#deps.log.load(ref);
     for (const run of loaded?.state.runs ?? [])

@@ -1,5 +1,5 @@
-// Storing how far a named reader has got, as both wires do it: an exact position, or one of the words that stand
-// for one. [PROTOCOL §3]
+// Stores the position of a named reader, for HTTP and for WebSockets: an exact position, `earliest` or `latest`.
+// [PROTOCOL §3]
 import type { Cursors } from '../session/stores/cursors.ts';
 import { SessionError } from '../session/errors.ts';
 import type { Sessions } from '../session/sessions.ts';
@@ -38,6 +38,6 @@ export async function storeCursor(
     await cursors.store(principal, ref, cursorId, given);
     return;
   }
-  // Before everything is where a cursor that was never stored stands, and none moves back there.
+  // A cursor that was never stored is at the earliest position, and a stored cursor never moves back.
   if ((await cursors.read(principal, ref, cursorId)) !== undefined) throw new SessionError('cursor-conflict');
 }

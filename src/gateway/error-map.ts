@@ -1,14 +1,14 @@
-// The one table from error codes to the wires: HTTP status, WebSocket close code, and after how long to try again.
-// Every code of every layer has its row, and the compiler sees to it.
+// The only map from error codes to the wires: HTTP status, WebSocket close code, and the time after which to try again.
+// Every code of every layer has a row, which the compiler checks.
 import { BrokerError, type BrokerErrorCode } from '../broker/errors.ts';
 import { SessionError, type SessionErrorCode } from '../session/errors.ts';
 import { GatewayError, type GatewayErrorCode } from './gateway-error.ts';
 
 interface WireRow {
   readonly status: number;
-  /** Sent as Retry-After where the error names no time itself. */
+  /** Seconds; sent as Retry-After when the error has no time of its own. */
   readonly retryAfterS?: number;
-  /** Of a code that ends a WebSocket. [PROTOCOL §6] */
+  /** The close code of an error that ends a WebSocket. [PROTOCOL §6] */
   readonly close?: number;
 }
 
@@ -61,7 +61,7 @@ const SESSION: Record<SessionErrorCode, WireRow> = {
   contended: { status: 503, retryAfterS: 1 },
 };
 
-/** `internal`: a defect of ours or of the storage; it is logged, and the wire says no more than that. */
+/** `internal`: a defect of Holdline or of the storage. It is logged, and the client receives no detail. */
 const BROKER: Record<BrokerErrorCode, Row | 'internal'> = {
   'invalid-topic': { status: 400, retryable: false, message: 'not a valid name' },
   'invalid-append': 'internal',
@@ -80,7 +80,7 @@ const BROKER: Record<BrokerErrorCode, Row | 'internal'> = {
   'invalid-config': 'internal',
 };
 
-/** An error as every wire tells it. [PROTOCOL §1] */
+/** The shape of an error on every wire. [PROTOCOL §1] */
 export interface WireError {
   readonly code: string;
   readonly message: string;
@@ -92,9 +92,9 @@ export interface MappedError {
   readonly error: WireError;
   readonly status: number;
   readonly retryAfterMs: number | undefined;
-  /** 1011 where the code has none of its own. */
+  /** 1011 when the code has no close code of its own. */
   readonly close: number;
-  /** Nobody expected it: log it. */
+  /** The error is unexpected and must be logged. */
   readonly isDefect: boolean;
 }
 
@@ -112,7 +112,7 @@ export function mapError(error: unknown): MappedError {
   }
   const row = error instanceof BrokerError ? BROKER[error.code] : 'internal';
   if (row === 'internal' || !(error instanceof BrokerError)) return mapError(new GatewayError('internal'));
-  // Told to the caller, and still something that nobody expected.
+  // The caller receives the code `corrupt`, and it is logged as a defect all the same.
   return { ...mapRow(error.code, row), isDefect: error.code === 'corrupt' };
 }
 
@@ -127,13 +127,12 @@ function mapRow(code: string, row: Row, details?: unknown, retryAfterMs?: number
   };
 }
 
-/** The reason of a WebSocket's close: the error's code, with the time after which to come back where there is one.
- *  [PROTOCOL §6] */
+/** The reason of a WebSocket's close: the error's code, or JSON of the code and the time to wait. [PROTOCOL §6] */
 export function closeReason({ error: { code }, retryAfterMs }: MappedError): string {
   return retryAfterMs === undefined ? code : JSON.stringify({ code, afterMs: retryAfterMs });
 }
 
-/** The codes of each layer, for tests and documents. */
+/** The codes of each layer, for tests that compare them with the documents. */
 export const ERROR_CODES = {
   gateway: Object.keys(GATEWAY),
   session: Object.keys(SESSION),

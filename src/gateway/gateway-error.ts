@@ -1,4 +1,5 @@
-// Every way in which the edge itself refuses, in one table. What a code means on the wire stands in `error-map.ts`.
+// The errors of the gateway itself, in one table: code, message, and whether a retry can succeed. `error-map.ts` maps
+// each code to the wires.
 import { REFUSALS } from '../session/agent-limits.ts';
 
 const GATEWAY_ERRORS = {
@@ -33,9 +34,9 @@ const GATEWAY_ERRORS = {
 export type GatewayErrorCode = keyof typeof GATEWAY_ERRORS;
 
 export interface GatewayErrorOptions extends ErrorOptions {
-  /** Shown to the caller in place of the code's own message. Never carries what the caller sent. */
+  /** Sent to the caller in place of the code's own message. It never repeats what the caller sent. */
   readonly message?: string;
-  /** Shown to the caller, where it helps to find the fault. */
+  /** Sent to the caller to help find the fault. */
   readonly details?: unknown;
   readonly retryAfterMs?: number;
 }

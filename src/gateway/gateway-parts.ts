@@ -1,5 +1,5 @@
-// Everything the routes are made of, made once per node and handed to each by what it needs of it. Nothing here
-// holds truth: take the node away and another has the same.
+// Builds the objects that the routes of one node share. All durable state is in the broker, so another node can take
+// over.
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
@@ -52,7 +52,7 @@ export type GatewayParts = ReturnType<typeof buildParts>;
 export function buildParts(deps: PartsDeps) {
   const { config, broker, clock, random, newId, logger, commandLog: log } = deps;
   const onDefect = (error: unknown): void => {
-    // Every stream and every watch meets the same outage; whoever started the process says it once.
+    // Every stream and every watch fails in the same outage; the process reports it once.
     if (isBrokerError(error, 'unavailable')) logger.debug({ err: error }, 'the storage cannot be reached');
     else logger.error({ err: error }, 'gateway work failed');
   };
@@ -96,7 +96,7 @@ export function buildParts(deps: PartsDeps) {
       readiness.startDraining();
       connections.destroyAll();
     },
-    /** Once every connection is gone. */
+    /** Call it once every connection is gone. */
     close: (): void => {
       cancelWatch.close();
       live.close();
@@ -136,7 +136,7 @@ function buildVerifier({ config, clock, logger, fetchKeys }: PartsDeps): TokenVe
   return new TokenVerifier(keys, { issuer, audience, maxAgeMs }, clock);
 }
 
-/** The open connections, and what looks after them once a second. */
+/** The open connections, and the checks that run once a second while there are any. */
 function buildConnections(
   { config, broker, clock, random, metrics: sources }: PartsDeps,
   tokens: TokenVerifier,
@@ -152,7 +152,7 @@ function buildConnections(
   return { connections, metrics: new Metrics(connections, sources ?? {}) };
 }
 
-/** The live topics, and the two observers of what is followed on this node. */
+/** The hub of live topics, and what observes the topics that are followed on this node. */
 function buildLive({ broker, clock, commandLog: log }: PartsDeps, metrics: Metrics, onError: (error: unknown) => void) {
   const presenceReporter = new PresenceReporter({ broker, log, clock, onError });
   const hub = new TopicHub({

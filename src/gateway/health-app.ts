@@ -1,5 +1,5 @@
-// What those who watch over a process are shown: /healthz, /readyz and /metrics, and nothing else. A worker has no other
-// port; a gateway may have this one beside its own.
+// The application for monitoring: /healthz, /readyz and /metrics only. It is the only port of a worker; a gateway can
+// serve it on a second port.
 import type { Logger } from 'pino';
 import type { HealthReporting } from '../broker/broker.ts';
 import type { Clock } from '../base/clock.ts';
@@ -23,7 +23,7 @@ export interface HealthDeps {
 export interface HealthApp {
   readonly app: HttpApp;
   readonly metrics: Metrics;
-  /** From now on it is not ready. */
+  /** Makes /readyz report that the process drains. */
   startDraining(): void;
 }
 
@@ -45,7 +45,7 @@ export interface ProbeDeps {
   readonly readiness: Readiness;
 }
 
-/** Next to a gateway, it shows the gateway's health where no crowd at the gateway's own port can be in the way. */
+/** On a second port of a gateway, it reports the gateway's health even when the gateway's own port is overloaded. */
 export function buildProbeApp({ config, clock, logger, newId, metrics, readiness }: ProbeDeps): HttpApp {
   const app = createHttpApp(config, logger, newId, { clock, metrics, lastRequests: new LastRequests() });
   installErrorReplies(app);

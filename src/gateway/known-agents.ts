@@ -1,20 +1,21 @@
-// The agents that a gateway knows, and what it refuses at once because of that: a prompt to nobody would wait for ever.
-// A gateway that was told of none takes prompts for any; then the worker refuses, and one to nobody waits in the open.
+// The agents in a gateway's configuration. The gateway refuses a prompt for any other agent, because no worker would
+// ever answer it. A gateway without configured agents accepts prompts for any name: the worker checks them then, and a
+// prompt that no worker serves stays visible in the queue.
 import { findRefusal, type AgentLimits } from '../session/agent-limits.ts';
 import type { MessageContent } from '../session/events/chat-event.ts';
 import { GatewayError } from './gateway-error.ts';
 
-/** What callers may know of an agent. */
+/** The fields of an agent that callers may see. */
 export interface KnownAgent extends AgentLimits {
   readonly description?: string;
   /** The built-in demo model answers. */
   readonly isDemo?: boolean;
 }
 
-/** By name. Undefined: any may be there. */
+/** By name. Undefined: any agent may exist. */
 export type KnownAgents = ReadonlyMap<string, KnownAgent> | undefined;
 
-/** The model that the prompt is for, empty where only its worker knows.
+/** The model that the prompt is for; empty when only the worker knows it.
  *  @throws GatewayError unknown-agent, unknown-model, content-too-large */
 export function modelFor(known: KnownAgents, agent: string, model: string, content: MessageContent): string {
   if (known === undefined) return model;

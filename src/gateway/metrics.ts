@@ -1,13 +1,13 @@
-// What this node counts, under which names. What happens per token or per request is a plain number here, read
-// when somebody scrapes: a labelled counter costs more than the event it would count. Labels are closed sets, so
-// that no caller can make them grow.
+// The metrics of this node and their names. Events per token or per request are counted in plain numbers, which a
+// scrape reads: updating a labelled counter costs more than the event that it counts. Labels are closed sets, so that
+// no caller can make them grow.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ResetReason } from '../broker/broker.ts';
 import type { RunFigures } from '../session/commands/run-figures.ts';
 import type { DeliveryObserver } from '../stream/subscription.ts';
 import type { Connections, Wire } from './connections/connections.ts';
 
-/** All names, in one place. */
+/** All names and help texts. */
 export const METRICS = {
   streams: ['holdline_streams', 'Open streams: SSE responses and WebSockets.'],
   delivered: ['holdline_delivered_events_total', 'Live events handed to connections.'],
@@ -48,12 +48,12 @@ export const METRICS = {
 const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
 
 const RUN_BUCKETS_MS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000];
-/** Of a run's figures, those that are counted. */
+/** The figures of a run that have a histogram. */
 const RUN_HISTOGRAMS = ['waitedMs', 'firstTokenMs', 'durationMs', 'cancelMs'] as const;
 
-/** Numbers that others count. */
+/** Figures that other parts of the process provide. */
 export interface MetricSources {
-  /** Of the worker in this process: the runs it has, and may have. Their ratio says whether workers are wanted. */
+  /** The worker of this process: its runs now and at most. Their ratio shows whether more workers are needed. */
   readonly worker?: () => { readonly active: number; readonly max: number };
 }
 
@@ -132,12 +132,12 @@ export class Metrics implements DeliveryObserver {
     this.#resumes[wire] += 1;
   }
 
-  /** `outcome` is one of a closed set. */
+  /** Counts a run that left a worker. `outcome` must be from a closed set. */
   countRun(outcome: string): void {
     this.#runs.set(outcome, (this.#runs.get(outcome) ?? 0) + 1);
   }
 
-  /** Of a run whose end this node has written; `attempts` is 0 where it never started. */
+  /** Records a run whose end this node has appended. `attempts` is 0 if the run never started. */
   onRunEnded(figures: RunFigures, attempts: number): void {
     this.#takeovers += Math.max(0, attempts - 1);
     for (const [figure, histogram] of this.#runTimes) {
@@ -155,7 +155,7 @@ export class Metrics implements DeliveryObserver {
     this.#continuedChars += chars;
   }
 
-  /** `route` as it was declared, never as it was called. */
+  /** `route` is the declared pattern, never the URL of the request. */
   onRequest(route: string, status: number): void {
     const classes = this.#requests.get(route) ?? new Map<string, number>();
     const statusClass = `${Math.floor(status / 100)}xx`;

@@ -1,12 +1,12 @@
-// May this node be sent work? Not while it starts, not once it drains, not when its log has failed or
-// cannot be reached.
+// Whether this node accepts work: not while it starts, not once it drains, and not when its log has failed or cannot be
+// reached.
 import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
 import { GatewayError } from './gateway-error.ts';
 
 export interface ReadinessReport {
   readonly status: 'ready' | 'starting' | 'draining' | 'broker-unavailable' | 'broker-failed';
   readonly broker: BrokerHealth['state'];
-  /** What an acknowledged message survives. */
+  /** The failures that an acknowledged message survives. */
   readonly durability: string;
 }
 
@@ -30,7 +30,7 @@ export class Readiness {
     return this.#phase === 'draining';
   }
 
-  /** For what would keep this node busy beyond its end. @throws GatewayError draining */
+  /** Refuses new work, which would outlast the node. @throws GatewayError draining */
   mustNotDrain(): void {
     if (this.isDraining) throw new GatewayError('draining');
   }
@@ -41,7 +41,7 @@ export class Readiness {
   }
 }
 
-/** A full log still serves those who read. */
+/** A full log still serves readers, so the node stays ready. */
 function servingStatus(state: BrokerHealth['state']): ReadinessReport['status'] {
   if (state === 'failed') return 'broker-failed';
   return state === 'unavailable' ? 'broker-unavailable' : 'ready';

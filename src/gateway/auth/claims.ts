@@ -1,5 +1,6 @@
-// A token's claims, checked one by one. Pure. Libraries differ in what they let through (no exp, exp as text,
-// audiences nobody asked about), so every rule stands here and holds for every algorithm. [PROTOCOL §2]
+// Checks the claims of a token, one by one. Pure. JWT libraries differ in what they accept (no exp, exp as text, a
+// foreign audience), so every rule is in this file and holds for every algorithm. `jwt-signature.ts` checks the
+// signature. [PROTOCOL §2]
 import type { RunPriority } from '../../session/events/chat-event.ts';
 import { DEFAULT_TENANT, isSessionId, isTenant } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
@@ -9,7 +10,7 @@ import type { Identity, Scope } from './identity.ts';
 export interface ClaimRules {
   readonly issuer: string | undefined;
   readonly audience: string | undefined;
-  /** A token that is good for longer is refused; undefined: as long as TOKEN_LIFETIME_MAX_MS. */
+  /** The longest lifetime of a token, `exp` minus `iat`. Undefined: `exp` is at most TOKEN_LIFETIME_MAX_MS away. */
   readonly maxAgeMs?: number | undefined;
 }
 
@@ -17,15 +18,15 @@ export interface ClaimRules {
 export const SUB_CHARS_MAX = 256;
 /** Ids in `sessions`. */
 export const TOKEN_SESSIONS_MAX = 128;
-/** A token for longer than this is a mistake in whatever made it. */
+/** A longer lifetime is a mistake of the issuer. */
 export const TOKEN_LIFETIME_MAX_MS = 2 * 366 * 24 * 60 * 60 * 1000;
-/** By how much the clock of whoever issues tokens may be ahead of ours. Expiry knows no leeway. */
+/** How far the issuer's clock may be ahead of this node's. Expiry has no leeway. */
 export const NOT_BEFORE_LEEWAY_MS = 5_000;
 
 const SCOPES: ReadonlySet<string> = new Set<Scope>(['chat', 'worker', 'admin']);
 const PRIORITIES: ReadonlySet<string> = new Set<RunPriority>(['high', 'normal', 'low']);
 
-/** All that a token says of its bearer. */
+/** What a token says about its bearer. */
 export type Claims = Omit<Identity, 'keyId'>;
 
 /** `now` in ms since 1970. @throws GatewayError unauthenticated, token-expired */
@@ -58,7 +59,7 @@ function parseTimes(claims: Readonly<Record<string, unknown>>, now: number): num
   return expiresAt;
 }
 
-/** A token that has not expired and is good for no longer than this is no older than this either. */
+/** Bounds the age of a token through its lifetime: a token that has not expired is not older than its lifetime. */
 function checkAge({ iat }: Readonly<Record<string, unknown>>, maxAgeMs: number, expiresAt: number, now: number): void {
   if (typeof iat !== 'number' || !Number.isFinite(iat)) refuse('it has no numeric iat');
   if (iat * 1000 > now + NOT_BEFORE_LEEWAY_MS) refuse('its iat is in the future');
@@ -85,7 +86,7 @@ function parseTenant(tenant: unknown): string {
   return tenant;
 }
 
-/** Scopes of other systems may stand next to ours. */
+/** Scopes of other systems are ignored. */
 function parseScopes(scope: unknown): ReadonlySet<Scope> {
   if (scope === undefined) return new Set();
   if (typeof scope !== 'string') refuse('its scope is not text');

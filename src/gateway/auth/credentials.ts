@@ -1,5 +1,6 @@
-// What a request shows to prove who it is: a bearer token anywhere, a ticket or its cookie on streams. A token in
-// a URL is refused wherever it stands, because URLs end up in logs and histories. [PROTOCOL §2]
+// Finds the identity of a request by its credentials: a bearer token on every route, a ticket on streams and sockets,
+// the cookie of an earlier ticket on streams. A token anywhere in a URL is refused, because logs and histories keep
+// URLs. [PROTOCOL §2]
 import type { FastifyRequest } from 'fastify';
 import type { Clock } from '../../base/clock.ts';
 import { GatewayError, isGatewayError } from '../gateway-error.ts';
@@ -8,12 +9,12 @@ import type { StreamCookie } from './stream-cookie.ts';
 import type { TicketPurpose, Tickets } from './tickets.ts';
 import type { TokenVerifier } from './token-verifier.ts';
 
-/** Where people put tokens in URLs. */
+/** Query parameters in which callers put tokens by mistake. */
 const TOKEN_PARAMETERS = ['token', 'access_token', 'id_token', 'jwt', 'authorization'];
 
 export interface StreamIdentity {
   readonly identity: Identity;
-  /** A ticket was spent for it: the stream may be given a cookie to come back with. */
+  /** The request spent a ticket, so the gateway sets a cookie with which the stream can reconnect. */
   readonly byTicket: boolean;
 }
 
@@ -30,14 +31,15 @@ export class Credentials {
     this.#clock = clock;
   }
 
-  /** The bearer token's, for requests. @throws GatewayError unauthenticated, token-expired, token-in-url */
+  /** For a plain request: by its bearer token. @throws GatewayError unauthenticated, token-expired, token-in-url */
   async ofRequest(request: FastifyRequest): Promise<Identity> {
     const identity = await this.#ofHeader(request);
     if (identity === undefined) throw new GatewayError('unauthenticated');
     return identity;
   }
 
-  /** Of an SSE request: token, else ticket, else the cookie of an earlier ticket. */
+  /** For an SSE request: by token, else ticket, else the cookie of an earlier ticket.
+   *  @throws GatewayError unauthenticated, token-expired, token-in-url, forbidden */
   async ofStream(request: FastifyRequest, ticket: string | undefined): Promise<StreamIdentity> {
     const byHeader = await this.#ofHeader(request);
     if (byHeader !== undefined) return { identity: byHeader, byTicket: false };
@@ -46,14 +48,14 @@ export class Credentials {
     try {
       return { identity: await this.#redeem(ticket, 'stream'), byTicket: true };
     } catch (error) {
-      // A reconnecting EventSource repeats its URL, with the ticket that it has spent.
+      // A reconnecting EventSource repeats its URL, which has the spent ticket.
       if (isGatewayError(error, 'unauthenticated') && byCookie !== undefined) return fromCookie(byCookie);
       throw error;
     }
   }
 
-  /** Of an upgrade: token, else ticket, else undefined, and the first frame must bring one. Cookies never count here:
-   *  a browser sends them along for any page that asks. */
+  /** For an upgrade: by token, else ticket. Otherwise undefined, and the first frame must carry a token. Cookies never
+   *  count here, because a browser attaches them to the requests of any page. */
   async ofUpgrade(request: FastifyRequest, ticket: string | undefined): Promise<Identity | undefined> {
     const byHeader = await this.#ofHeader(request);
     if (byHeader !== undefined) return byHeader;
@@ -69,7 +71,7 @@ export class Credentials {
     return this.#stillGood(await this.#tickets.redeem(ticket, purpose)) ?? refuseWithdrawn();
   }
 
-  /** A ticket and a cookie are worth nothing once the key is withdrawn that verified their buyer's token. */
+  /** A ticket and a cookie are void once the key that verified the buyer's token is withdrawn. */
   #stillGood(identity: Identity | undefined): Identity | undefined {
     return identity !== undefined && this.#tokens.isStillGood(identity) ? identity : undefined;
   }

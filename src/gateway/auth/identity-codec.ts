@@ -1,5 +1,5 @@
-// An identity as text, for tickets and cookies, and back. Only text that this code wrote, and that nobody else
-// can have changed, is ever decoded.
+// Encodes an identity as text for tickets and cookies, and decodes it. The decoder does not validate: its callers pass
+// only text from the log or text with a valid signature of this system.
 import type { RunPriority } from '../../session/events/chat-event.ts';
 import type { Identity, Scope } from './identity.ts';
 import { SECRET_KEY_ID } from './jwt-signature.ts';
@@ -11,10 +11,11 @@ interface StoredIdentity {
   readonly sessions: readonly string[] | null;
   readonly sessionPrefix?: string | undefined;
   readonly priority: RunPriority;
-  /** Missing where an older version wrote it; such a ticket or cookie only reads. */
+  /** Missing if an older version wrote the text; such a ticket or cookie is read-only. */
   readonly isReadOnly?: boolean;
   readonly expiresAt: number;
-  /** Missing where an older version wrote it: good only where tokens are verified with a secret. */
+  /** Missing if an older version wrote the text: then it is good only on a gateway that verifies tokens with a
+   *  secret. */
   readonly keyId?: string;
 }
 

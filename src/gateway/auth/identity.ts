@@ -1,5 +1,5 @@
-// Who a caller is and what its token lets it do: claims after they were checked. Everything behind the edge sees
-// this and never a token.
+// The identity of a caller and what its token allows: the claims after they were checked. Code behind the edge receives
+// an identity and never a token.
 import type { RunPriority } from '../../session/events/chat-event.ts';
 import type { Principal } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
@@ -9,17 +9,18 @@ export type Scope = 'chat' | 'worker' | 'admin';
 export interface Identity {
   readonly principal: Principal;
   readonly scopes: ReadonlySet<Scope>;
-  /** The only sessions it may touch; undefined: all that are the user's. */
+  /** The only sessions that the identity may use; undefined: all sessions of the user. */
   readonly sessions: ReadonlySet<string> | undefined;
-  /** Where ids are given out by tokens: what the ids of sessions that it may make begin with; undefined: none. */
+  /** With the session id scope `claimed`: the prefix of ids of which the identity may make sessions; undefined:
+   *  none. */
   readonly sessionPrefix: string | undefined;
-  /** The most urgent priority it may ask for. */
+  /** The most urgent priority that it may request. */
   readonly priority: RunPriority;
-  /** It follows chats and changes nothing: what a ticket gives unless it was bought for more. */
+  /** It may follow chats and change nothing. True for a ticket unless it was bought with the scope `chat`. */
   readonly isReadOnly: boolean;
   /** ms since 1970. */
   readonly expiresAt: number;
-  /** Of the key that verified the token, also where a ticket or a cookie stands for the token. */
+  /** The key that verified the token; with a ticket or a cookie, the token of its buyer. */
   readonly keyId: string;
 }
 
@@ -29,7 +30,7 @@ export function requireScope(identity: Identity, scope: Scope): void {
     throw new GatewayError('forbidden', { message: `the token lacks the scope ${scope}` });
 }
 
-/** Every command calls this before it changes anything. @throws GatewayError forbidden */
+/** Every command calls this before its first change. @throws GatewayError forbidden */
 export function requireWrite(identity: Identity): void {
   if (identity.isReadOnly)
     throw new GatewayError('forbidden', { message: 'the ticket only reads: ask for one with the scope chat' });
@@ -41,7 +42,7 @@ export function covers(identity: Identity, sessionId: string): boolean {
 
 const RANK: Record<RunPriority, number> = { low: 0, normal: 1, high: 2 };
 
-/** What was asked for, or the most urgent that is not above normal. @throws GatewayError forbidden */
+/** The requested priority; by default `normal`, or the token's own if that is lower. @throws GatewayError forbidden */
 export function grantPriority(identity: Identity, asked: RunPriority | undefined): RunPriority {
   const ceiling = identity.priority;
   if (asked === undefined) return RANK[ceiling] < RANK.normal ? ceiling : 'normal';

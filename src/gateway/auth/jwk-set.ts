@@ -1,5 +1,5 @@
-// A set of public keys [RFC 7517 §5], found by the name a token gives its key. The name is looked up and nothing
-// else: it is never a path, a URL or a query.
+// A set of public keys [RFC 7517 §5]. It finds a key by the `kid` of a token, which it only compares: a `kid` is never
+// used as a path, a URL or a query. `remote-jwk-set.ts` fetches a set.
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import type { JwtAlgorithm } from '../gateway-config.ts';
 import { isFields } from '../json/parse-json.ts';
@@ -13,7 +13,7 @@ interface NamedKey {
   readonly verifying: VerifyingKey;
 }
 
-/** `oct`, a shared secret, has no place in a set that is published. */
+/** Without `oct`, a shared secret: a published set must not contain one. */
 const KEY_TYPES: ReadonlySet<unknown> = new Set(['RSA', 'EC', 'OKP']);
 
 export class JwkSet {
@@ -25,7 +25,7 @@ export class JwkSet {
     this.#ids = new Set(keys.map(({ verifying }) => verifying.id));
   }
 
-  /** Undefined where it holds no key that can verify. Keys of kinds we do not know are left out. */
+  /** Undefined when the document has no usable key. Keys of unknown kinds are left out. */
   static parse(document: unknown): JwkSet | undefined {
     const list = isFields(document) ? document['keys'] : undefined;
     if (!Array.isArray(list)) return undefined;
@@ -33,7 +33,7 @@ export class JwkSet {
     return keys.length === 0 ? undefined : new JwkSet(keys);
   }
 
-  /** Without a name, only where exactly one key could be meant. */
+  /** Undefined unless exactly one key fits; without a `kid`, exactly one key of the algorithm. */
   find(algorithm: JwtAlgorithm, kid: string | undefined): VerifyingKey | undefined {
     const fitting = this.#keys.filter(
       (one) => fitsAlgorithm(one.verifying.key, algorithm) && (one.algorithm ?? algorithm) === algorithm,
@@ -49,7 +49,7 @@ export class JwkSet {
 
 function parseKey(jwk: unknown): NamedKey[] {
   if (!isFields(jwk) || !KEY_TYPES.has(jwk['kty']) || (jwk['use'] !== undefined && jwk['use'] !== 'sig')) return [];
-  // `d` is the private half: whoever publishes it has lost that key.
+  // `d` is the private half: a published private key is compromised.
   if (jwk['d'] !== undefined) return [];
   const { kid, alg } = jwk;
   try {

@@ -1,8 +1,8 @@
-// The body of somebody else's answer as text, up to a number of bytes. The bytes are counted as they come out of the
-// decompression: a compressed body of some kilobytes can be gigabytes of text.
+// Reads the body of a foreign server's response as text, up to a number of bytes. The bytes are counted after
+// decompression, because a compressed body of some kilobytes can be gigabytes of text.
 import type { StopSignal } from '../../base/stop-signal.ts';
 
-/** Stops reading, and closes the connection, where the body is longer or the signal fires. @throws Error then */
+/** Stops reading and closes the connection when the body is longer or the signal aborts. @throws Error in both cases */
 export async function readBounded(
   body: ReadableStream<Uint8Array> | null,
   bytesMax: number,
@@ -10,8 +10,8 @@ export async function readBounded(
 ): Promise<string> {
   if (body === null) return '';
   const reader = body.getReader();
-  // The reader is told by itself: Node's fetch holds its signal by a weak reference, and after a garbage collection an
-  // abort does not reach the body any more.
+  // The reader needs a listener of its own: Node's fetch holds its signal by a weak reference, and after a garbage
+  // collection an abort no longer reaches the body.
   const stop = (): void => void reader.cancel().catch(() => undefined);
   if (signal.aborted) stop();
   signal.addEventListener('abort', stop);
@@ -28,7 +28,7 @@ export async function readBounded(
     return text + decoder.decode();
   } finally {
     signal.removeEventListener('abort', stop);
-    // After a whole body this does nothing.
+    // A no-op after a complete body.
     await reader.cancel().catch(() => undefined);
   }
 }

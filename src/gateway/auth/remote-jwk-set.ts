@@ -1,6 +1,7 @@
-// A JWK set behind a URL: fetched when first needed, kept, fetched anew when a token names a key it does not
-// have (at most once a minute, or strangers' tokens would drive our requests), and every minute in any case while it
-// is used or anything is open, so that a withdrawn key stops working. When a fetch fails, the keys at hand stay in use.
+// A JWK set behind a URL. The set is fetched when first needed and kept. It is fetched again when a token names a key
+// that the set does not have, at most once a minute, so that strangers' tokens cannot drive requests of this node. It
+// is also fetched every minute while it is used or a connection is open, so that a withdrawn key stops working. When a
+// fetch fails, the keys at hand stay in use.
 import type { Clock } from '../../base/clock.ts';
 import type { JwtAlgorithm } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
@@ -10,14 +11,14 @@ import type { VerifyingKey } from './jwt-signature.ts';
 import { readBounded } from './read-bounded.ts';
 import type { KeySource } from './token-verifier.ts';
 
-/** Between two fetches for names that the set does not have. */
+/** The least time between two fetches for an unknown `kid`. */
 export const JWKS_REFETCH_MS = 60_000;
-/** Keys older than this are fetched anew. */
+/** A set older than this is fetched again. */
 export const JWKS_STALE_MS = 60_000;
 export const JWKS_TIMEOUT_MS = 5_000;
 export const JWKS_BYTES_MAX = 256 * 1024;
 
-/** The part of `fetch` that is used. */
+/** The part of `fetch` that this file uses. */
 export type FetchKeys = (
   url: URL,
   init: { readonly redirect: 'error'; readonly signal: AbortSignal },
@@ -73,7 +74,7 @@ export class RemoteJwkSet implements KeySource {
     return then === undefined ? Number.POSITIVE_INFINITY : this.#deps.clock.mono() - then;
   }
 
-  /** One at a time; never rejects. */
+  /** One fetch at a time. Never rejects. */
   #refetch(): Promise<void> {
     this.#fetching ??= this.#fetch().finally(() => (this.#fetching = undefined));
     return this.#fetching;

@@ -1,5 +1,6 @@
-// The cookie that a redeemed ticket leaves behind, so that a native EventSource, which can send neither a header
-// nor a new ticket, may reconnect: good for one stream's path, until its buyer's token expires. [PROTOCOL §2]
+// The cookie that the gateway sets when a stream redeems a ticket. A native EventSource can send neither a header nor a
+// new ticket, and reconnects with this cookie. It is good for the path of one stream, until the buyer's token expires.
+// [PROTOCOL §2]
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { decodeIdentity, encodeIdentity } from './identity-codec.ts';
 import type { Identity } from './identity.ts';
@@ -13,13 +14,14 @@ export class StreamCookie {
     this.#secret = secret;
   }
 
-  /** A Set-Cookie header. `secure`: browsers reach this server over TLS, so the cookie never travels without. */
+  /** A Set-Cookie header. `now` in ms since 1970. `secure`: browsers reach this server over TLS, so the cookie must not
+   *  travel over plain HTTP. */
   write(identity: Identity, sessionId: string, options: { readonly now: number; readonly secure: boolean }): string {
     const body = Buffer.from(
       encodeIdentity({ ...identity, isReadOnly: true, sessions: new Set([sessionId]) }),
     ).toString('base64url');
     const maxAgeS = Math.max(0, Math.floor((identity.expiresAt - options.now) / 1000));
-    // Nothing here needs quoting: base64url, an id, a number.
+    // The values need no quoting: base64url, an id, a number.
     const attributes = [
       `Path=/v1/sessions/${sessionId}/events`,
       `Max-Age=${maxAgeS}`,
@@ -30,7 +32,7 @@ export class StreamCookie {
     return [`${STREAM_COOKIE}=${body}.${this.#sign(body)}`, ...attributes].join('; ');
   }
 
-  /** Undefined where there is none that is ours and still good. */
+  /** Undefined when the header has no such cookie, or its signature is wrong, or it has expired. */
   read(header: string | undefined, now: number): Identity | undefined {
     const [body = '', signature = '', ...more] = find(header)?.split('.') ?? [];
     if (body === '' || more.length > 0 || !isEqual(signature, this.#sign(body))) return undefined;
@@ -43,7 +45,7 @@ export class StreamCookie {
   }
 }
 
-/** The first of that name: the browser sends the one with the longest path first. [RFC 6265 §5.4] */
+/** The first cookie of that name: the browser sends the cookie with the longest path first. [RFC 6265 §5.4] */
 function find(header: string | undefined): string | undefined {
   const start = `${STREAM_COOKIE}=`;
   const pair = header?.split(';').find((one) => one.trimStart().startsWith(start));

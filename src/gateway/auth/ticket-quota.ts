@@ -1,17 +1,17 @@
-// How many tickets one user may have that are still good, of this node. Each is a topic of its own until it expires.
+// Limits the number of valid tickets that one user has bought on this node. Each ticket is a topic until it expires.
 import type { Clock } from '../../base/clock.ts';
 import type { Principal } from '../../session/session-ref.ts';
 import { userKey } from '../limits/admission.ts';
 import { GatewayError } from '../gateway-error.ts';
 
-/** Users whose tickets are counted. Beyond it the one who bought none for the longest time is forgotten. */
+/** Users whose tickets are counted. Beyond this number the user with the oldest purchase is dropped. */
 export const BUYERS_MAX = 10_000;
 
 export class TicketQuota {
   readonly #clock: Clock;
   readonly #ttlMs: number;
   readonly #ticketsMax: number;
-  /** When each ticket of a user expires, by the monotonic clock. Who bought last stands last. */
+  /** By user, in the order of their last purchase: when each ticket expires, monotonic ms. */
   readonly #bought = new Map<string, number[]>();
 
   constructor(clock: Clock, ttlMs: number, ticketsMax: number) {
@@ -20,7 +20,7 @@ export class TicketQuota {
     this.#ticketsMax = ticketsMax;
   }
 
-  /** @throws GatewayError too-many */
+  /** Counts one more ticket. @throws GatewayError too-many */
   take(principal: Principal): void {
     const user = userKey(principal);
     const now = this.#clock.mono();

@@ -1,6 +1,6 @@
-// Tickets: what stands in for a token where a URL is all one has (EventSource, WebSocket in a browser). Each is a
-// topic of its own for some seconds; whoever removes the topic has redeemed the ticket, so it works once, on
-// whichever node. Only its digest is stored. [PROTOCOL §2]
+// Tickets replace a token for clients that can send only a URL (EventSource and WebSocket in a browser). Each ticket is
+// a topic for some seconds. The node that removes the topic has redeemed the ticket, so it works once across all nodes.
+// Only its digest is stored. [PROTOCOL §2]
 import { createHash } from 'node:crypto';
 import type { Broker } from '../../broker/broker.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -18,21 +18,21 @@ export interface IssuedTicket {
   readonly expiresAt: number;
 }
 
-/** Where a ticket may be redeemed. */
+/** Which kind of connection may redeem a ticket. */
 export type TicketPurpose = 'stream' | 'socket';
 
 export interface TicketOrder {
-  /** Undefined: every session that its buyer may use. */
+  /** Undefined: every session that the buyer may use. */
   readonly sessionId: string | undefined;
   readonly purpose: TicketPurpose;
-  /** `chat`: whatever its buyer may do. */
+  /** `chat`: everything that the buyer may do. */
   readonly scope: 'read' | 'chat';
 }
 
 interface StoredTicket {
   readonly until: number;
   readonly bearer: string;
-  /** Missing where an older version wrote it. */
+  /** Missing if an older version wrote the ticket; then `stream`. */
   readonly purpose?: TicketPurpose;
 }
 
@@ -72,14 +72,16 @@ export class Tickets {
     const stored: StoredTicket = { until: expiresAt, bearer: encodeIdentity(bearer), purpose };
     const record = { major: true, data: JSON.stringify(stored) };
     const ttlMs = Math.max(1, Math.ceil(expiresAt - now));
-    // Who has no ticket cannot come back to a stream: it is gone after seconds, while a full device stays full for longer.
+    // A browser without a ticket cannot return to its stream. The record is gone after seconds, while a full device
+    // stays full for longer, so a ticket may use half of the reserve.
     await this.#broker.append([
       { topic: topicOf(ticket), records: [record], expect: { absent: true }, ttlMs, mayUseReserve: 'half' },
     ]);
     return { ticket, expiresAt };
   }
 
-  /** @throws GatewayError unauthenticated: unknown, used, or too old; forbidden: for another purpose, and then not spent */
+  /** @throws GatewayError unauthenticated: unknown, used, or expired; forbidden: for another purpose, and then not
+   *  spent */
   async redeem(ticket: string, purpose: TicketPurpose): Promise<Identity> {
     if (!TICKET.test(ticket)) refuse();
     const topic = topicOf(ticket);
@@ -91,7 +93,7 @@ export class Tickets {
       throw new GatewayError('forbidden', {
         message: `the ticket is for a ${bought}: ask for one with the purpose ${purpose}`,
       });
-    // Of all who have read it, one removes it.
+    // Several requests may have read the ticket; only one of them removes it.
     if (!(await this.#broker.remove(topic))) refuse();
     const identity = decodeIdentity(bearer);
     const now = this.#clock.now();

@@ -1,5 +1,5 @@
-// The keys that verify tokens, made from the configuration: a shared secret, one public key, or a set of them. A
-// key that must not be used is refused here, before anything listens.
+// Makes the source of the keys that verify tokens from the configuration: a shared secret, one public key, or a set of
+// them. A key that must not be used is refused here, before the process listens.
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, type AuthConfig, type JwtAlgorithm } from '../gateway-config.ts';
 import { fitsAlgorithm, keyIdOf, naturalAlgorithm } from './jwt-signature.ts';
@@ -63,7 +63,7 @@ function secretKey(secret: Uint8Array): KeyObject {
 }
 
 function publicKey(pem: string): KeyObject {
-  // A private key would do, and would then lie on every node.
+  // A private key would work, and then every node would hold it.
   if (pem.includes('PRIVATE KEY')) invalid('this is a private key: the gateway needs the public one');
   try {
     return createPublicKey(pem);
@@ -72,7 +72,7 @@ function publicKey(pem: string): KeyObject {
   }
 }
 
-/** A shared secret in a published set would let anybody sign. */
+/** The algorithms of a key set. A shared secret in a published set would let anybody sign. */
 function asymmetric(algorithms: readonly JwtAlgorithm[] = JWKS_DEFAULT): ReadonlySet<JwtAlgorithm> {
   if (algorithms.length === 0 || algorithms.some((one) => HMAC.includes(one)))
     invalid('a JWK set verifies public-key algorithms only');

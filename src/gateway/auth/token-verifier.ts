@@ -1,5 +1,5 @@
-// From a token's text to an identity, or 401. Owns the cache of tokens verified already: a browser sends the
-// same one with every request, and a signature costs more than all the rest of a request together.
+// Verifies a token: from its text to an identity, or 401. Owns the cache of verified tokens: a browser sends the same
+// token with every request, and checking a signature costs more than all other work of a request together.
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { JwtAlgorithm } from '../gateway-config.ts';
@@ -9,23 +9,22 @@ import { parseClaims, type ClaimRules } from './claims.ts';
 import type { Identity } from './identity.ts';
 import { hasValidSignature, type VerifyingKey } from './jwt-signature.ts';
 
-/** Where the verifier gets the key for a token from. `token-keys.ts` makes one from the configuration. */
+/** The keys that verify tokens. `token-keys.ts` makes a source from the configuration. */
 export interface KeySource {
   readonly algorithms: ReadonlySet<JwtAlgorithm>;
-  /** Changes whenever the keys did: what was verified before must be verified again. */
+  /** Changes whenever the keys change: tokens verified before must be verified again. */
   readonly generation: number;
-  /** Called with every token, and once a second while anything is open: keys that are old are fetched anew behind the
-   *  caller's back. */
+  /** Fetches old keys again in the background. Called for every token, and once a second while a connection is open. */
   refreshIfStale(): void;
   /** @throws GatewayError keys-unavailable */
   find(algorithm: JwtAlgorithm, kid: string | undefined): Promise<VerifyingKey | undefined>;
-  /** False once a key was withdrawn. Where no keys were fetched yet it is true: the next look tells. */
+  /** False once the key was withdrawn. True while no keys were fetched yet; a later call decides. */
   holds(keyId: string): boolean;
 }
 
-/** Characters of a token: what has more is no token, and costs nothing. */
+/** The longest token, in characters. A longer text is refused before any work. */
 export const TOKEN_CHARS_MAX = 8 * 1024;
-/** Verified tokens kept; some hundred bytes each. */
+/** Verified tokens in the cache; some hundred bytes each. */
 export const VERIFIED_TOKENS_MAX = 10_000;
 
 const SEGMENT = /^[A-Za-z0-9_-]+$/;
@@ -49,7 +48,7 @@ export class TokenVerifier {
     this.#keys.refreshIfStale();
     if (this.#keys.generation !== this.#generation) this.#verified.clear();
     this.#generation = this.#keys.generation;
-    // By digest, so that a dump of this process's memory is not a list of tokens.
+    // The cache is keyed by digest, so that a dump of this process's memory is not a list of tokens.
     const digest = createHash('sha256').update(token).digest('base64');
     const known = this.#verified.get(digest);
     if (known !== undefined) return this.#stillValid(digest, known);
@@ -58,12 +57,12 @@ export class TokenVerifier {
     return identity;
   }
 
-  /** Once a second, while anything is open: withdrawn keys must be found also where no token comes. */
+  /** Called once a second while a connection is open: a withdrawn key must be noticed even if no token arrives. */
   refreshKeys(): void {
     this.#keys.refreshIfStale();
   }
 
-  /** The key that verified it has not been withdrawn since. */
+  /** The identity has not expired, and the key that verified it has not been withdrawn. */
   isStillGood(identity: Identity): boolean {
     return identity.expiresAt > this.#clock.now() && this.#keys.holds(identity.keyId);
   }
@@ -90,7 +89,8 @@ export class TokenVerifier {
     const { alg, kid, typ } = head;
     const algorithm = [...this.#keys.algorithms].find((one) => one === alg);
     if (algorithm === undefined) refuse('its algorithm is not accepted');
-    // What must be understood and is not must be refused, and we understand no extension. [RFC 7515 §4.1.11]
+    // A token with an unsupported critical extension must be refused, and this verifier supports none. [RFC 7515
+    // §4.1.11]
     if (head['crit'] !== undefined || head['b64'] !== undefined) refuse('it needs an extension');
     if (kid !== undefined && typeof kid !== 'string') refuse('its kid is not text');
     if (typ !== undefined && (typeof typ !== 'string' || !/^(application\/)?(at\+)?jwt$/i.test(typ)))

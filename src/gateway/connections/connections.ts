@@ -1,5 +1,5 @@
-// This node's open streams and sockets, and the one timer they share: heartbeats, pings, token expiry and time
-// limits are all looked at once a second, so that ten thousand connections cost one timer.
+// The open streams and sockets of this node, and the one timer that they share. Heartbeats, pings, token expiry and
+// time limits are all checked once a second, so that ten thousand connections cost one timer.
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
 
@@ -7,13 +7,13 @@ export type Wire = 'sse' | 'ws';
 
 export interface Connection {
   readonly wire: Wire;
-  /** Where the other side never answers by itself: its socket. */
+  /** The socket, on a wire whose client never sends anything, so that a silent network can be found. */
   readonly transport?: Socket;
-  /** Once a second. */
+  /** Called once a second. */
   onPulse(): void;
-  /** Says `reconnect` and ends. */
+  /** Sends `reconnect` with the time to wait, in ms, and ends the connection. */
   askToReconnect(afterMs: number): void;
-  /** At once, whatever is still buffered. */
+  /** Ends the connection at once and drops buffered bytes. */
   destroy(): void;
 }
 
@@ -27,7 +27,7 @@ export class Connections {
   #pulse: Timer | undefined;
   #onEmpty: (() => void) | undefined;
 
-  /** `onPulse`: called with every pulse, which is as long as anything is open. */
+  /** `onPulse`: called with every pulse. There are pulses while a connection is open. */
   constructor(clock: Clock, onPulse: () => void = () => undefined) {
     this.#clock = clock;
     this.#onPulse = onPulse;
@@ -56,7 +56,7 @@ export class Connections {
     this.#onEmpty?.();
   }
 
-  /** Resolves when none is open. */
+  /** Resolves when no connection is open. */
   emptied(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve();
     return new Promise((resolve) => (this.#onEmpty = resolve));

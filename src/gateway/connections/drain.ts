@@ -1,19 +1,19 @@
-// The orderly end of a node: not ready, then every connection is told when to come back (elsewhere) and ended,
-// spread over a window so that their return is no storm, and what is left at the deadline is cut. Nothing is
-// lost by any of it: a connection is only a cursor.
+// The orderly end of a node's connections. The node reports that it is not ready, then asks every connection to
+// reconnect (elsewhere) and ends it, spread over a window so that the reconnects are not a storm. Connections that
+// remain at the deadline are cut. No reader loses an event: a client resumes from its position.
 import { delay, type Clock } from '../../base/clock.ts';
 import type { Connections } from './connections.ts';
 import type { Readiness } from '../readiness.ts';
 import { spread } from './spread.ts';
 
 export interface DrainOptions {
-  /** Over which the connections are sent away. */
+  /** The requests to reconnect are spread over this time. */
   readonly windowMs: number;
-  /** After which those that have not gone are cut; counted from the start. */
+  /** Counted from the start of the drain; the remaining connections are then cut. */
   readonly deadlineMs: number;
 }
 
-/** A client waits between this and twice this before it comes back: just long enough for a load balancer to notice. */
+/** A client waits between this and twice this before it reconnects: just long enough for a load balancer to notice. */
 export const RECONNECT_AFTER_MS = 250;
 
 export interface DrainDeps {
@@ -31,7 +31,7 @@ export class Drain {
     this.#deps = deps;
   }
 
-  /** Resolves when no connection is open. Asked again, it is the same drain. */
+  /** Resolves when no connection is open. A second call joins the first drain. */
   run(options: DrainOptions): Promise<void> {
     this.#running ??= this.#run(options);
     return this.#running;

@@ -1,13 +1,13 @@
-// Ends event streams whose network went silent. Nothing comes back on an event stream, and a heartbeat fits into the
-// kernel's buffer, so Node sees a dead connection as a healthy one until the kernel gives up, after a quarter of an
-// hour. Node cannot set TCP_USER_TIMEOUT, but on Linux the kernel says how often it has sent the same bytes in vain.
-// Elsewhere the kernel's own limits apply. A WebSocket has its ping.
+// Ends event streams whose network went silent. A client sends nothing on an event stream, and a heartbeat fits into
+// the kernel's buffer, so to Node a dead connection looks healthy until the kernel gives up, after a quarter of an
+// hour. Node cannot set TCP_USER_TIMEOUT, but on Linux the kernel reports how often it has sent the same bytes without
+// an answer. On other systems the kernel's own limits apply. A WebSocket has pings instead.
 import { createReadStream } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
 import type { Connections } from './connections.ts';
 import { canonicalAddress, silentPeers, type SilentPeer } from './tcp-table.ts';
 
-/** How often the table is read. It has a line of 150 bytes for each connection. */
+/** The time between two readings of the kernel's tables, which have a line of 150 bytes for each connection. */
 export const LOOK_MS = 15_000;
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6'];
 
@@ -46,7 +46,7 @@ export class SilentPeers {
       try {
         for (const peer of await readTable(table, this.#options.triesMax)) silent.push(peer);
       } catch (error) {
-        // Not Linux, or not to be read here: it will not be there later either.
+        // The system is not Linux, or the table is unreadable here. Neither changes later.
         this.#tables.delete(table);
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#options.onError(error);
       }
@@ -70,7 +70,7 @@ function keyOf({ address, port, localPort }: SilentPeer): string {
   return `${address} ${port} ${localPort}`;
 }
 
-/** In pieces, so that a table of many connections does not hold up the loop. */
+/** Reads in pieces, so that a table of many connections does not block the event loop. */
 async function readTable(path: string, triesMax: number): Promise<SilentPeer[]> {
   const found: SilentPeer[] = [];
   let rest = '';

@@ -1,4 +1,4 @@
-// Doing something to many over a window of time, each at a moment of its own, so that what follows is no storm.
+// Visits many items over a window of time, each at a moment of its own, so that the consequences do not come at once.
 import type { Clock, Timer } from '../../base/clock.ts';
 
 export interface SpreadDeps {

@@ -1,12 +1,14 @@
-// Tells a slow reader from one that is stuck: bytes wait for it and none of them moves. A stuck one holds a place
-// that somebody else could use, and will resume from its position anyway.
+// Tells a stuck reader from a slow one: bytes are buffered for a stuck reader and none of them leaves. A stuck
+// connection takes room from others, and its reader can resume from its position.
+
+/** A reader is stuck when its buffer has not changed for this long. */
 export const STALLED_MS = 120_000;
 
 export class StallWatch {
   #bytes = 0;
   #since = 0;
 
-  /** Asked now and then, with the bytes that wait. `now`: monotonic ms. */
+  /** Must be called regularly with the number of buffered bytes. `now`: monotonic ms. */
   isStuck(bytes: number, now: number): boolean {
     if (bytes === 0 || bytes !== this.#bytes) {
       this.#bytes = bytes;

@@ -1,5 +1,5 @@
-// The kernel's table of TCP connections on Linux, /proc/net/tcp and tcp6, and which of its connections have a peer that
-// does not answer any more. Pure.
+// Parses the Linux kernel's tables of TCP connections, /proc/net/tcp and tcp6, and finds the connections whose peer no
+// longer answers. Pure.
 
 export interface SilentPeer {
   /** As `canonicalAddress` writes it. */
@@ -8,12 +8,12 @@ export interface SilentPeer {
   readonly localPort: number;
 }
 
-/** Established, with the timer of a retransmission (01) or of a probe of a closed window (04), and how often each was sent
- *  without any answer. An answer sets the counts back to 0. */
+/** An established connection with the timer of a retransmission (01) or of a probe of a closed window (04), and how
+ *  often the kernel has sent each without an answer. An answer resets the counts to 0. */
 const LINE =
   /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) 01 [0-9A-F]{8}:[0-9A-F]{8} 0([14]):[0-9A-F]{8} ([0-9A-F]{8}) +\d+ +(\d+) /gm;
 
-/** `lines`: whole lines of the table. */
+/** The peers that have not answered `triesMax` tries or more. `lines`: whole lines of the table. */
 export function silentPeers(lines: string, triesMax: number): SilentPeer[] {
   const found: SilentPeer[] = [];
   for (const [, localPort = '', address = '', port = '', timer, retransmits = '', probes = ''] of lines.matchAll(
@@ -30,7 +30,7 @@ export function silentPeers(lines: string, triesMax: number): SilentPeer[] {
   return found;
 }
 
-/** One spelling for each address; IPv4 within IPv6 is IPv4. Undefined where the text is no address. */
+/** One spelling for each address; IPv4 mapped into IPv6 becomes IPv4. Undefined when the text is not an address. */
 export function canonicalAddress(address: string): string | undefined {
   const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i.exec(address)?.[1];
   if (mapped !== undefined || !address.includes(':')) return mapped ?? address;
@@ -38,7 +38,7 @@ export function canonicalAddress(address: string): string | undefined {
   return URL.canParse(url) ? new URL(url).hostname : undefined;
 }
 
-/** The table writes each group of four bytes as one number of this machine. */
+/** The table writes each group of four bytes as one number in the byte order of this machine. */
 function readAddress(hex: string): string {
   const isLittle = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
   const bytes = (hex.match(/.{8}/g) ?? []).flatMap((group) => {

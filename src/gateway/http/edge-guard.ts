@@ -1,6 +1,6 @@
-// What every request passes before anything else looks at it: is it for this server (Host), from a page that may
-// call (Origin), and whose is it. Runs once, in this order, for HTTP and upgrades alike; routes cannot opt out of
-// it, only choose their access.
+// Checks every request before a route receives it: is it for this server (Host), from a page that may call (Origin),
+// and by whom (credentials). The checks run once, in this order, for HTTP requests and upgrades alike. A route cannot
+// opt out of them; it only chooses its access.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { LastRequests } from './answer-order.ts';
 import type { Credentials } from '../auth/credentials.ts';
@@ -18,7 +18,7 @@ export interface EdgeGuardDeps {
   readonly lastRequests: LastRequests;
 }
 
-/** What browsers remember of a preflight's answer, in seconds. */
+/** How long browsers cache the answer to a preflight, in seconds. */
 const PREFLIGHT_MAX_AGE_S = 600;
 
 export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRequests }: EdgeGuardDeps): void {
@@ -44,12 +44,13 @@ export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRe
   });
 }
 
-/** A name that is not ours is a DNS name that somebody bent towards us, so that a page of theirs may read our answers. */
+/** Refuses foreign host names. An attacker can point a DNS name of its own at this server, so that its page counts as
+ *  the same origin and can read the answers. */
 function refuseForeignHost(request: FastifyRequest, hosts: readonly string[] | undefined): void {
   const { rawHeaders } = request.raw;
   const given = rawHeaders.filter((_, i) => i % 2 === 0 && rawHeaders[i]?.toLowerCase() === 'host').length;
   if (given > 1) throw new GatewayError('invalid-request', { message: 'more than one Host' });
-  // Only a proxy is spoken to with whole URLs, and we are none.
+  // Clients send whole URLs only to a proxy, and this server is not one.
   if (!request.raw.url?.startsWith('/'))
     throw new GatewayError('invalid-request', { message: 'the request target is not a path' });
   if (hosts === undefined) return;
@@ -57,18 +58,20 @@ function refuseForeignHost(request: FastifyRequest, hosts: readonly string[] | u
   if (!hosts.includes(name)) throw new GatewayError('host-refused');
 }
 
-/** Is the page that calls, if it is one, ours or listed? Adds what its browser must be told. */
+/** True when no page calls, or a page of this server or of a listed origin. Adds the CORS headers for a listed
+ *  origin. */
 function checkOrigin(request: FastifyRequest, reply: FastifyReply, origins: readonly string[]): boolean {
   reply.header('vary', 'Origin');
   const { origin, host } = request.headers;
-  // No page: a program, which brings a token of its own.
+  // The caller is a program and not a page, and has a token of its own.
   if (origin === undefined) return true;
   if (origins.includes(origin)) {
     reply
       .header('access-control-allow-origin', origin)
-      // A browser would keep the answer from the listed page otherwise, where the page isolates itself.
+      // Without this header a browser withholds the answer from a page that isolates itself.
       .header('cross-origin-resource-policy', 'cross-origin')
-      // For the cookie with which an EventSource comes back. What any other route takes, no browser sends by itself.
+      // For the cookie with which an EventSource reconnects. Browsers attach no other route's credentials by
+      // themselves.
       .header('access-control-allow-credentials', 'true')
       .header('access-control-expose-headers', 'retry-after, x-request-id');
     return true;

@@ -1,6 +1,6 @@
-// How HTTP says no: every error, ours, Fastify's or nobody's, in the one shape of [PROTOCOL §1], and for what the
-// parser refuses before there is a request, the same over the bare socket. Defects are logged here, once, and
-// the wire learns nothing of them.
+// Error replies over HTTP: every error, of Holdline, of Fastify or unexpected, in the one shape of [PROTOCOL §1]. Bytes
+// that Node's parser refuses have no request, and get the same shape over the bare socket. Defects are logged here,
+// once, and the client receives no detail of them. `error-map.ts` has the codes.
 import type { Socket } from 'node:net';
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
@@ -52,7 +52,7 @@ function fromFastify(error: unknown, bodyBytesMax: number): unknown {
   return status >= 400 && status < 500 ? new GatewayError('invalid-request', options) : error;
 }
 
-/** The validator's own sentences say that a value is not allowed, and not which ones are. */
+/** Names the allowed values, which the validator's own messages leave out. */
 function sentenceOf({ keyword, params, message }: FastifySchemaValidationError): string | undefined {
   if (keyword === 'const') return `must be ${JSON.stringify(params['allowedValue'])}`;
   return keyword === 'enum' && Array.isArray(params['allowedValues'])
@@ -79,8 +79,9 @@ export interface RefusalDeps {
   readonly lastRequests: LastRequests;
 }
 
-/** For Node's `clientError`. The error holds the bytes that were sent, tokens included: it is not logged. Bytes behind a
- *  whole request are refused by the end of the connection: the client would take a second answer for one of the first. */
+/** For Node's `clientError`. The error contains the bytes that were sent, tokens included, so it is not logged. Bad
+ *  bytes after a complete request end the connection without an answer, which the client would match with its earlier
+ *  request. */
 export async function refuseRawClient(
   error: Error & { readonly code?: string },
   socket: Socket,

@@ -1,5 +1,5 @@
-// The Fastify application: its type, what a route says about itself, and the application with every limit that a server on
-// the open network needs. Bodies are JSON and nothing else, and every error goes out in one shape [PROTOCOL §1]. The
+// The Fastify application: its type, what a route says about itself, and the application with every limit that a server
+// on the open network needs. Bodies are JSON and nothing else, and every error goes out in one shape [PROTOCOL §1]. The
 // routes and the checks before them are not on it yet.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
@@ -16,23 +16,23 @@ import { SECURITY_HEADERS } from './security-headers.ts';
 
 export type HttpApp = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
 
-/** Who may call. `chat` is what a route gets that says nothing: forgetting it closes the door. `own`: the route looks
- *  at the credentials itself, because it takes more kinds of them. */
+/** Who may call a route. `chat`, the default, requires a bearer token with that scope, so a forgotten setting fails
+ *  closed. `own`: the route checks the credentials itself, because it accepts more kinds of them. `open`: everybody. */
 export type RouteAccess = 'chat' | 'own' | 'open';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: RouteAccess;
-    /** The connection ends with the answer. */
+    /** The connection ends after the answer. */
     isLast?: boolean;
   }
   interface FastifyRequest {
-    /** Null where the route is not for `chat`. */
+    /** Null unless the route's access is `chat`. */
     identity: Identity | null;
   }
 }
 
-/** For requests, health probes among them, next to as many streams as are allowed. */
+/** Connections for requests and health probes, in addition to the allowed number of streams. */
 const SPARE_CONNECTIONS = 1_024;
 
 export interface HttpAppDeps extends RefusalDeps {
@@ -57,7 +57,7 @@ export function createHttpApp(
     keepAliveTimeout: config.keepAliveTimeoutMs,
     requestTimeout: config.requestTimeoutMs,
     http: {
-      // Node honours the request's limit only while it is above that of the headers.
+      // Node applies the limit of the request only if it is above the limit of the headers.
       headersTimeout: config.headersTimeoutMs,
       requestTimeout: config.requestTimeoutMs,
       connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
@@ -65,15 +65,15 @@ export function createHttpApp(
       insecureHTTPParser: false,
       requireHostHeader: true,
     },
-    // Longer than any id, so that a wrong one is answered as such.
+    // Longer than any id, so that a route receives a wrong id and can refuse it.
     routerOptions: { maxParamLength: 1024 },
-    // Fastify refuses a malformed URL before any hook.
+    // Fastify refuses a malformed URL before it runs any hook, so the headers are added here.
     frameworkErrors: (error, request, reply) => void replyError(error, request, reply.headers(SECURITY_HEADERS)),
     clientErrorHandler: (error, socket) => void refuseRawClient(error, socket, deps),
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.addHook('onRequest', async (_request, reply) => void reply.headers(SECURITY_HEADERS));
   app.setValidatorCompiler(requestValidation);
-  // Answers are made from types that their schemas are made of: checking them again at run time buys nothing.
+  // The types of the answers come from their schemas, so a check at run time would find nothing.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   app.server.maxConnections = config.connectionsMax + SPARE_CONNECTIONS;
   guardSockets(app.server, {
@@ -89,8 +89,8 @@ export function installErrorReplies(app: HttpApp): void {
   app.setNotFoundHandler((request, reply) => replyError(new GatewayError('no-such-route'), request, reply));
 }
 
-/** JSON and nothing else. Fastify's own text parser goes, because a form on any page may send text/plain without a
- *  preflight; everything that is not application/json is 415. [PROTOCOL §1] */
+/** Accepts JSON bodies only; any other content type is 415. Fastify's own text parser is removed, because a form on any
+ *  page can send text/plain without a preflight. [PROTOCOL §1] */
 export function installBodyParser(app: HttpApp, budget: ParseBudget): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) =>
@@ -101,7 +101,7 @@ export function installBodyParser(app: HttpApp, budget: ParseBudget): void {
   });
 }
 
-/** Of a request to a `chat` route. */
+/** The identity of a request to a route with the access `chat`. */
 export function identityOf(request: FastifyRequest): Identity {
   if (request.identity === null) throw new Error('this route was reached without its access check');
   return request.identity;

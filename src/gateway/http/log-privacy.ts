@@ -1,11 +1,11 @@
-// What a log line may say of a request. Tickets, and tokens by mistake, stand in the queries of URLs, and libraries put
-// URLs into their messages: queries are taken out of every line, and paths are cut, so that nobody can fill the log.
-// A client that went away is no defect: its error is told without a stack.
+// Keeps secrets out of the log. Queries of URLs contain tickets, and sometimes tokens by mistake, and libraries put
+// URLs into their messages: every line loses its queries, and paths are cut, so that callers cannot fill the log. A
+// client that disconnects is not a defect, so its error is logged without a stack.
 import { stdSerializers, type LoggerOptions } from 'pino';
 
 export const LOGGED_PATH_CHARS_MAX = 200;
 
-/** For the logger of a process that serves HTTP. */
+/** Options for the logger of a process that serves HTTP. */
 export const privateLogging: Pick<LoggerOptions, 'serializers' | 'hooks'> = {
   serializers: { err: tellError, url: tellUrl, path: tellUrl },
   hooks: {
@@ -13,14 +13,14 @@ export const privateLogging: Pick<LoggerOptions, 'serializers' | 'hooks'> = {
       const told = args.map((arg: unknown) => (typeof arg === 'string' ? withoutQueries(arg) : arg));
       const [first] = args as readonly unknown[];
       const error = first instanceof Error ? first : (first as { readonly err?: unknown } | null | undefined)?.err;
-      // A line without words takes those of its error.
+      // Without a message, pino would use the error's own, with its queries.
       if (told.length === 1 && error instanceof Error) told.push(withoutQueries(error.message));
       method.apply(this, told as typeof args);
     },
   },
 };
 
-/** Codes of errors that say that the other side of a connection is gone. */
+/** Codes of errors after which the other side of a connection is gone. */
 const GONE = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED']);
 
 export function isClientGone(error: unknown): error is Error & { readonly code: string } {
@@ -38,7 +38,7 @@ function tellError(given: unknown): unknown {
   return { ...told, message: withoutQueries(told.message), stack: withoutQueries(told.stack) };
 }
 
-/** A path is what begins with a slash. */
+/** Cuts each query in the text. A path is any text that begins with a slash. */
 function withoutQueries(text: string): string {
   return text.replace(/(\/[^\s"'`?]*)\?[^\s"'`]*/g, (_, path: string) => path.slice(0, LOGGED_PATH_CHARS_MAX));
 }

@@ -1,6 +1,6 @@
-// What one user's reading of long chats may cost the others. A page is built when it is the user's turn, and a user has
-// so many pages at once, from the request until the last byte has left this process: a page that nobody takes is held in
-// memory for as long, so further ones wait, in a queue that is bounded too.
+// Bounds what one user's reading of long chats costs the other users. A page is built when it is the user's turn. A
+// user has a bounded number of pages at once, each from its request until its last byte has left this process: a page
+// that its client does not read stays in memory, so the user's further pages wait, in a bounded queue.
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -12,19 +12,19 @@ import { userKey } from '../limits/admission.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from './http-app.ts';
 
-/** Pages of this node that are asked for and not taken yet; at most some MiB each. */
+/** Pages of this node that are requested and not yet sent completely; at most some MiB each. */
 export const PAGES_MAX = 256;
-/** Of one user. */
+/** The same, for one user. */
 export const PAGES_PER_USER_MAX = 8;
 export const PAGES_WAITING_MAX = 4_096;
-/** A page that opens many chats asks for all of them at once. */
+/** A web page that opens many chats requests all of them at once. */
 export const PAGES_WAITING_PER_USER_MAX = 64;
-/** Readings of long chats under way at once. Each holds the loop for a millisecond or two between two of its turns. */
+/** Concurrent reads of long chats. Each blocks the event loop for one or two milliseconds at a time. */
 const READS_MAX = 8;
 const READS_PER_USER_MAX = 2;
-/** Characters of an answer that are handed to the socket at once. */
+/** Characters of an answer that one write to the socket has. */
 const CHUNK_CHARS = 64 * 1024;
-/** Refused, a user comes back after this. */
+/** A refused user may try again after this. */
 const RETRY_MS = 2_000;
 
 export class PageReads {
@@ -42,8 +42,8 @@ export class PageReads {
   });
   readonly #sockets = new WeakMap<Socket, Set<() => void>>();
 
-  /** For the routes that answer with a page: waits for the user's turn, and holds it until the answer has left.
-   *  @throws GatewayError too-many, node-full */
+  /** The pre-handler of routes that answer with a page: waits for one of the user's pages, and holds it until the
+   *  answer is sent. @throws GatewayError too-many, node-full */
   readonly admit = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
     const user = userKey(identityOf(request).principal);
     mustHaveRoom(this.#pages, user);
@@ -55,12 +55,12 @@ export class PageReads {
     });
     isInside = await this.#pages.enter(user, gone);
     if (!isInside) return reply.hijack();
-    // It left between the last look and this one.
+    // The connection may have ended between entering and this line.
     if (gone.aborted) this.#pages.leave(user);
     return undefined;
   };
 
-  /** Reads a chat, or looks for something in it, when it is the user's turn. @throws GatewayError too-many, node-full */
+  /** Reads or searches a chat when it is the user's turn. @throws GatewayError too-many, node-full */
   async inTurn<T>(principal: Principal, read: () => Promise<T>): Promise<T> {
     const user = userKey(principal);
     mustHaveRoom(this.#reads, user);
@@ -72,10 +72,10 @@ export class PageReads {
     }
   }
 
-  /** Calls back once: when the answer has been handed to the kernel, or its connection is gone. */
+  /** Calls back once: when the kernel has the whole answer, or when its connection has closed. */
   #onceOver(request: FastifyRequest, reply: FastifyReply, callback: () => void): void {
     const { socket } = request.raw;
-    // An answer behind others of its connection is not told of the connection's end.
+    // An answer that waits behind others of its connection emits no event when the connection ends.
     const waiting = this.#sockets.get(socket) ?? this.#watch(socket);
     const over = (): void => {
       if (waiting.delete(over)) callback();
@@ -110,11 +110,11 @@ function mustHaveRoom(gate: FairGate, user: string): void {
     });
 }
 
-/** A whole answer, or its pieces. */
+/** A whole answer, or a stream of its pieces. */
 export type PageBody = string | Readable;
 
-/** JSON of an object with one long list in it, in pieces: a reader that is slow makes this node hold the page and not also
- *  its whole text. A short one goes out at once, with its length. */
+/** Encodes an object with one long list as JSON, in pieces: for a slow reader this node holds the page, but not its
+ *  whole text as well. A short answer is one text and has a content-length. */
 export function pageBody(list: string, items: readonly unknown[], rest: Readonly<Record<string, unknown>>): PageBody {
   const pieces = jsonPieces(list, items, rest);
   const first = pieces.next();
@@ -150,10 +150,10 @@ function* jsonPieces(
   yield `${text}]${fields === '}' ? '' : ','}${fields}`;
 }
 
-/** An answer that nobody takes is cut: it holds memory, and a place that others wait for. */
+/** Disconnects a client that does not read its answer: the answer holds memory and one of the user's pages. */
 export function cutUnreadAnswers(app: HttpApp, unreadMs: number): void {
   app.addHook('onSend', async (_request, reply) => {
-    // A call without a port has none.
+    // An injected request has no socket.
     if (reply.raw.socket instanceof Socket) reply.raw.socket.setTimeout(unreadMs);
   });
 }

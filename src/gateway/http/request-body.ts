@@ -1,6 +1,6 @@
-// From the bytes of a request to checked values: a body is JSON within the bounds, and a route's TypeBox schemas become its
-// checks. What a URL carries is text, so whole numbers are read from it, and only whole numbers in plain digits; bodies
-// are taken as they are. [PROTOCOL §1]
+// From the bytes of a request to checked values: a body is JSON within the bounds, and a route's TypeBox schemas become
+// its checks. What a URL carries is text, so whole numbers are read from it, and only whole numbers in plain digits;
+// bodies are taken as they are. [PROTOCOL §1]
 import type { FastifyRequest, FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -32,12 +32,12 @@ export const requestValidation: FastifySchemaCompiler<TSchema> = ({ schema, http
   };
 };
 
-/** Of a list or an object, as many of its fields as are looked at for faults; and of all within each other. */
+/** Fields of one list or object that the search for faults reads; and of all nested ones together. */
 const LOOKED_AT_MAX = 300;
 const LOOKED_AT_IN_ALL_MAX = 2_000;
 
-/** The beginning of a large value. To say what is wrong with it, all of it would be walked, at many times the cost of
- *  finding that something is. */
+/** The beginning of a large value. Describing its faults walks the whole value and costs many times what it costs to
+ *  find that there is one, so only an excerpt is described. */
 export function excerpt(value: unknown): unknown {
   let left = LOOKED_AT_IN_ALL_MAX;
   const copy = (one: unknown): unknown => {

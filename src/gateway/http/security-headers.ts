@@ -1,11 +1,11 @@
-// What every answer of every port tells a browser, whoever asks and whatever the answer is.
+// The security headers of every answer on every port, errors included.
 
 export const SECURITY_HEADERS = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
-  // What is said to one user is nobody else's to keep.
+  // An answer to one user must not be cached for another.
   'cache-control': 'no-store',
-  // No answer is a document to be shown in a frame of another page. The page's own policy takes the place of this one.
+  // No answer is a document for a frame of another page. The demo page replaces this policy with its own.
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'x-frame-options': 'DENY',
   'cross-origin-opener-policy': 'same-origin',

@@ -1,6 +1,6 @@
-// From the id that a caller gives to the session that it means. The configuration says whose an id is: the user's own, so
-// that no other user can take it or learn that it is used; the whole tenant's, where whoever comes first has it; or the
-// tenant's and given out by tokens, so that only a token that names an id makes a session of it. [PROTOCOL §1]
+// Resolves the id that a caller sends to a session. The configuration chooses the scope of an id. `user`: each user has
+// ids of its own, so no other user can take an id or learn that it is used. `tenant`: the ids are shared, and the first
+// user has an id. `claimed`: the ids are shared, and only a token that names an id makes a session of it. [PROTOCOL §1]
 import type { Broker } from '../../broker/broker.ts';
 import type { CommandLog } from '../../session/commands/command-log.ts';
 import { SessionError } from '../../session/errors.ts';
@@ -11,7 +11,7 @@ import { covers, type Identity } from '../auth/identity.ts';
 import type { SessionIdScope } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
 
-/** Sessions of one user that this node has found, by topic; some hundred bytes each. */
+/** Sessions in the scope `user` that this node has found, by topic; some hundred bytes each. */
 export const KNOWN_SESSIONS_MAX = 10_000;
 
 export interface SessionIdsDeps {
@@ -28,8 +28,8 @@ export class SessionIds {
     this.#deps = deps;
   }
 
-  /** The session that an identity names, which need not exist. One that its token is not for is answered like one that
-   *  does not exist. @throws SessionError not-found */
+  /** The session that the identity means by the id; it need not exist. A session that the token does not cover is
+   *  reported as not existing. @throws SessionError not-found */
   async find(identity: Identity, sessionId: string): Promise<SessionRef> {
     if (!covers(identity, sessionId)) throw new SessionError('not-found');
     const { principal } = identity;
@@ -37,8 +37,8 @@ export class SessionIds {
     return this.#deps.scope === 'user' ? this.#findOwn(identity, ownRef(principal, sessionId), shared) : shared;
   }
 
-  /** The same, for what makes the session where there is none. Whether somebody else has the id makes no difference to
-   *  the answer of a token that does not name it. @throws SessionError not-found; GatewayError forbidden */
+  /** The same, for commands that make a missing session. A token that does not name the id gets the same answer whether
+   *  or not another user has the id. @throws SessionError not-found; GatewayError forbidden */
   async findOrMake(identity: Identity, sessionId: string): Promise<SessionRef> {
     const ref = await this.find(identity, sessionId);
     if (this.#deps.scope !== 'claimed' || claims(identity, sessionId)) return ref;
@@ -48,12 +48,12 @@ export class SessionIds {
     });
   }
 
-  /** With an id that nobody can have guessed. @throws SessionError not-found */
+  /** The session of an unguessable new id. @throws SessionError not-found */
   async make(identity: Identity, freshId: string): Promise<SessionRef> {
     return this.find(identity, freshId);
   }
 
-  /** Sessions that were made when ids were the tenant's stay where they are, and are found by their owner. */
+  /** A session that was made in the scope `tenant` keeps its topic, and its owner still finds it. */
   async #findOwn(identity: Identity, own: SessionRef, shared: SessionRef): Promise<SessionRef> {
     const topic = chatTopic(own);
     if (this.#known.has(topic)) return own;

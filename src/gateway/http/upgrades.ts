@@ -1,6 +1,6 @@
-// Upgrades before anything else sees them. Only /v1/ws speaks WebSocket: what asks for an upgrade anywhere else is
-// answered as the plain request that it is, or with 404, and its connection ends. The plugin for WebSockets would accept
-// it first, outside every limit.
+// Filters upgrades before the WebSocket plugin receives them. Only /v1/ws speaks WebSocket: an upgrade request for
+// another path is answered as a plain request or with 404, and its connection ends. Without this filter the plugin
+// would accept it first, outside every limit.
 import { createServer, ServerResponse, type IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
@@ -15,12 +15,13 @@ export interface UpgradesDeps {
   readonly lastRequests: LastRequests;
 }
 
-/** What the plugin listens to in place of the server: upgrades of /v1/ws, each when it is its turn. */
+/** The server that the plugin listens to in place of the real one: it emits the upgrades of /v1/ws, each after the
+ *  earlier answers of its connection. */
 export function upgradesFor(app: HttpApp, deps: UpgradesDeps): Server {
-  // It never listens. The plugin only wants to be told of upgrades.
+  // This server never listens. The plugin only needs its `upgrade` events.
   const accepted = createServer();
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    // Node has removed its own listener.
+    // Node has removed its own error listener.
     socket.on('error', () => socket.destroy());
     void handUpgrade(app, deps, accepted, request, socket, head);
   });
@@ -36,7 +37,7 @@ async function handUpgrade(
   head: Buffer,
 ): Promise<void> {
   if (lastRequests.refuse(socket)) {
-    // Node reads no more from it: read on, so that the end of the client is noticed.
+    // Node no longer reads from this socket. Reading on makes the client's end visible.
     socket.resume().once('end', () => socket.destroySoon());
     return;
   }
@@ -52,7 +53,7 @@ async function handUpgrade(
   app.routing(request, response);
 }
 
-/** For every request that the plugin does not see. @throws GatewayError no-such-route */
+/** For requests that do not reach the plugin. @throws GatewayError no-such-route */
 export function refuseForeignUpgrade(request: IncomingMessage): void {
   if (isSocketUpgrade(request) && pathOf(request) !== SOCKET_PATH)
     throw new GatewayError('no-such-route', { message: 'there is no WebSocket at this address' });

@@ -1,4 +1,4 @@
-// Positions as callers write them. [PROTOCOL §1]: `<epoch>.<offset>`, `earliest` or `latest`.
+// Parses positions as callers write them: `<epoch>.<offset>`, `earliest` or `latest`. [PROTOCOL §1]
 import { parsePosition, type Position } from '../../broker/position.ts';
 import { GatewayError } from '../gateway-error.ts';
 

@@ -1,5 +1,5 @@
-// Shapes that more than one route or frame speaks: the schema is the validation, the TypeScript type and the page
-// in openapi.json at once.
+// Schemas that several routes or frames share. One schema is the validation, the TypeScript type and the entry in
+// openapi.json.
 import Type from 'typebox';
 import { AGENT_NAME } from '../../session/agent-limits.ts';
 
@@ -10,10 +10,10 @@ export const sessionIdSchema = Type.String({
   description: '`[A-Za-z0-9_-]{1,128}`',
 });
 
-/** As a path names it: what cannot be an id is a session that does not exist, not a bad request. */
+/** Any text in a path: a text that cannot be an id names a session that does not exist, and is not a bad request. */
 export const sessionParams = Type.Object({ sessionId: Type.String() });
 
-/** Not `.` or `..`: it is part of a topic's name. */
+/** Not `.` or `..`, because the id is part of a topic's name. */
 export const cursorIdSchema = Type.String({ pattern: '^(?!\\.{1,2}$)[A-Za-z0-9_.:-]{1,100}$' });
 
 export const positionSchema = Type.String({ maxLength: 64, description: '`<epoch>.<offset>`, `earliest` or `latest`' });
@@ -26,7 +26,7 @@ export const metadataSchema = Type.Record(Type.String({ maxLength: ID_CHARS_MAX 
 
 export const prioritySchema = Type.Union([Type.Literal('high'), Type.Literal('normal'), Type.Literal('low')]);
 
-/** Parts are kept as they came: models differ in what they know. */
+/** Parts are stored unchanged, because models differ in the parts that they accept. */
 const contentPartSchema = Type.Object(
   { type: Type.String({ minLength: 1, maxLength: 64 }) },
   { additionalProperties: true },
@@ -43,12 +43,12 @@ const messageIdSchema = Type.String({ pattern: '^[A-Za-z0-9_.:-]{1,128}$' });
 
 const onBusySchema = Type.Union([Type.Literal('queue'), Type.Literal('interrupt'), Type.Literal('reject')]);
 
-/** As a path or a frame names it: what cannot be an id is a message that does not exist, not a bad request. */
+/** Any text in a path: a text that cannot be an id names a message that does not exist, and is not a bad request. */
 export const messageParams = Type.Object({ sessionId: Type.String(), messageId: Type.String() });
 
 export const runIdSchema = Type.String({ maxLength: ID_CHARS_MAX });
 
-/** What a prompt consists of, over HTTP and in a frame alike. [PROTOCOL §3] */
+/** The fields of a prompt, over HTTP and in a WebSocket frame. [PROTOCOL §3] */
 export const promptFields = {
   messageId: Type.Optional(messageIdSchema),
   content: contentSchema,
@@ -61,7 +61,7 @@ export const promptFields = {
 
 export const promptSchema = Type.Object(promptFields);
 
-/** How another answer is asked for. [PROTOCOL §3] */
+/** The fields of a request for another answer. [PROTOCOL §3] */
 export const regenerationFields = {
   answerId: Type.Optional(messageIdSchema),
   model: promptFields.model,

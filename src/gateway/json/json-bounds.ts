@@ -1,22 +1,23 @@
-// What JSON from outside may be made of, looked at before it is parsed: a small text of many small values costs a parser,
-// and everything that walks what it made, a hundred times what its bytes suggest. One pass over the text, that goes over
-// strings without looking into them and stops at the first value too many. Says nothing of whether it is JSON.
+// Bounds the depth and the number of values of JSON from outside, before it is parsed. A small text of many small
+// values costs a parser, and all code that walks its result, a hundred times what its bytes suggest. The check is one
+// pass over the text: it skips the insides of strings and stops at the first value above the bound. It does not check
+// whether the text is JSON; `parse-json.ts` does.
 import { GatewayError } from '../gateway-error.ts';
 
-/** Arrays and objects within each other. Prompts with tool schemas have some ten. */
+/** Nested arrays and objects. Prompts with tool schemas have about ten levels. */
 export const JSON_DEPTH_MAX = 64;
-/** Values of one text, counted by what separates and opens them. A prompt of 256 parts, each with a large tool result,
- *  has some thousand. */
+/** Values in one text, counted by their commas and opening brackets. A prompt of 256 parts, each with a large tool
+ *  result, has some thousand. */
 export const JSON_VALUES_MAX = 10_000;
 
-/** Tells whoever sent it. */
+/** The error for a sender whose text exceeds JSON_VALUES_MAX. */
 export function tooManyValues(): GatewayError {
   return new GatewayError('too-large', { message: `JSON of more than ${JSON_VALUES_MAX} values is not read` });
 }
 
 export type JsonBound = 'depth' | 'values';
 
-/** Which bound the text is over; undefined for a text within them. */
+/** The bound that the text exceeds; undefined for a text within both. */
 export function boundExceeded(text: string): JsonBound | undefined {
   let values = 1;
   let depth = 0;
@@ -45,12 +46,12 @@ export function boundExceeded(text: string): JsonBound | undefined {
   return undefined;
 }
 
-/** Where the string that begins at `start` ends; the end of the text where it does not. */
+/** The index of the closing quote of the string that begins at `start`; the length of the text if there is none. */
 function stringEnd(text: string, start: number): number {
   for (let quote = text.indexOf('"', start + 1); quote >= 0; quote = text.indexOf('"', quote + 1)) {
     let before = quote - 1;
     while (text.charCodeAt(before) === 0x5c) before -= 1;
-    // An even number of backslashes are characters of the string, and so the quote is none.
+    // An even number of backslashes escape each other, so the quote closes the string.
     if ((quote - 1 - before) % 2 === 0) return quote;
   }
   return text.length;

@@ -1,9 +1,9 @@
-// JSON from outside, parsed once: bytes that are UTF-8, text that is JSON, no names that reach for a prototype,
-// no deeper than our own recursive encoders can follow, and of no more values than json-bounds.ts allows. For HTTP bodies, WebSocket frames and token claims.
+// Parses JSON from outside: HTTP bodies, WebSocket frames and token claims. It accepts UTF-8 only, refuses names that
+// set a prototype, and keeps to the bounds of `json-bounds.ts`, so that recursive encoders can walk the result.
 import sjson from 'secure-json-parse';
 import { boundExceeded } from './json-bounds.ts';
 
-/** Undefined where it is not JSON that we take. */
+/** Undefined when the text is not JSON, exceeds a bound, or names a prototype. */
 export function parseJson(text: string): { readonly value: unknown } | undefined {
   if (boundExceeded(text) !== undefined) return undefined;
   try {
@@ -16,7 +16,7 @@ export function parseJson(text: string): { readonly value: unknown } | undefined
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Undefined where the bytes are not UTF-8. A byte order mark is dropped. */
+/** Undefined when the bytes are not UTF-8. A byte order mark is dropped. */
 export function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
     return utf8.decode(bytes);
@@ -26,13 +26,13 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** A plain object, with names to look up. */
+/** Is the value an object, and neither null nor an array? */
 export function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Does any object in this valid JSON name one thing twice? Parsers take the last, other parsers the first, and a
- *  token that means two things means nothing. */
+/** Does any object in this valid JSON have the same name twice? Some parsers take the first value and others the last,
+ *  so a token with a duplicate name is ambiguous. */
 export function hasDuplicateNames(json: string): boolean {
   const open: (Set<string> | undefined)[] = [];
   const token = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/gs;

@@ -1,7 +1,8 @@
-// Addresses of callers, as limits count them. Pure.
+// Client addresses as the limits count them. Pure functions.
 import { BlockList, isIP } from 'node:net';
 
-/** One caller is one IPv4 address or one /64 of IPv6: whoever has one IPv6 address mostly has all of its /64. */
+/** One caller is one IPv4 address or one /64 of IPv6, because a host with one IPv6 address usually controls its whole
+ *  /64. */
 export function callerOf(address: string): string {
   const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;
@@ -11,7 +12,7 @@ export function callerOf(address: string): string {
   return [...groups, '0', '0', '0', '0'].slice(0, 4).join(':').toLowerCase();
 }
 
-/** Do these addresses and CIDR ranges contain an address? */
+/** A predicate: is an address within these addresses and CIDR ranges? */
 export function rangesOf(ranges: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const range of ranges) {

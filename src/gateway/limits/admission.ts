@@ -1,5 +1,6 @@
-// How many streams and sockets may be open: on this node, from one address, of one user. What is over a limit is
-// refused before it costs anything, with the time after which to try again. [PROTOCOL §5, §6]
+// Limits how many streams and sockets are open: on this node, from one address, and for one user. The gateway refuses
+// what exceeds a limit before it costs anything, and says after which time to try again. `socket-gate.ts` limits TCP
+// connections. [PROTOCOL §5, §6]
 import type { Principal } from '../../session/session-ref.ts';
 import { callerOf } from './addresses.ts';
 import { GatewayError } from '../gateway-error.ts';
@@ -11,13 +12,13 @@ export interface AdmissionLimits {
   readonly subscriptionsPerUserMax: number;
 }
 
-/** A place that one open connection holds. */
+/** What one open connection takes of the limits, until it is released. */
 export interface Place {
-  /** Counts it for a user too, once that is known. @throws GatewayError too-many */
+  /** Counts the connection for its user as well, once the user is known. @throws GatewayError too-many */
   assign(user: Principal): void;
-  /** May its user follow another chat? @throws GatewayError too-many */
+  /** Checks that the user may follow another chat. @throws GatewayError too-many */
   checkSubscriptions(): void;
-  /** A chat is followed over it. */
+  /** Counts a chat that is followed over this connection. */
   subscribe(): void;
   unsubscribe(): void;
   /** Idempotent. */
@@ -28,7 +29,7 @@ export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #byAddress = new Map<string, number>();
   readonly #byUser = new Map<string, number>();
-  /** Chats that sockets follow, by user. */
+  /** Number of chats that a user's sockets follow. */
   readonly #subscriptions = new Map<string, number>();
   #open = 0;
 
@@ -93,7 +94,7 @@ export class Admission {
   }
 }
 
-/** A class and not closures: there is one for each open connection. */
+/** A class, because each open connection has one and closures would cost more memory. */
 class HeldPlace implements Place {
   readonly #admission: Admission;
   readonly #address: string;
@@ -136,7 +137,7 @@ class HeldPlace implements Place {
   }
 }
 
-/** Names a user of any tenant. A tenant's name has no slash. */
+/** Identifies a user across tenants. A tenant's name has no slash, so two users never share a key. */
 export function userKey({ tenant, user }: Principal): string {
   return `${tenant}/${user}`;
 }

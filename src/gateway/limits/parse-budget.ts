@@ -1,11 +1,13 @@
-// How much JSON one user may have parsed: a bucket of bytes that fills by so many a second. Parsing, checking, hashing and
-// storing a body all cost what its bytes are, and they cost it in the one event loop that everybody shares.
+// Limits how much JSON the gateway parses for one user: a bucket of bytes that refills at a rate per second. The cost
+// of parsing, checking, hashing and storing a body grows with its bytes, and all users share the event loop that pays
+// it.
 import type { Clock } from '../../base/clock.ts';
 import type { Principal } from '../../session/session-ref.ts';
 import { userKey } from './admission.ts';
 import { GatewayError } from '../gateway-error.ts';
 
-/** Users whose budget is known. Beyond it the one who was idle longest is forgotten, and may spend a full budget again. */
+/** Users whose budget is kept. Beyond this number the user idle for the longest time is dropped and has a full budget
+ *  again. */
 export const BUDGETS_MAX = 10_000;
 
 export interface ParseBudgetLimits {
@@ -22,7 +24,7 @@ interface Bucket {
 export class ParseBudget {
   readonly #limits: ParseBudgetLimits;
   readonly #clock: Clock;
-  /** Who spent last stands last. */
+  /** By user, in the order of their last spending. */
   readonly #buckets = new Map<string, Bucket>();
 
   constructor(limits: ParseBudgetLimits, clock: Clock) {
@@ -30,14 +32,15 @@ export class ParseBudget {
     this.#clock = clock;
   }
 
-  /** @throws GatewayError too-many: nothing was spent */
+  /** @throws GatewayError too-many, and then spends nothing */
   spend(principal: Principal, bytes: number): void {
     const { parseBytesPerSecond, parseBytesBurst } = this.#limits;
     const user = userKey(principal);
     const now = this.#clock.mono();
     const { left, at } = this.#buckets.get(user) ?? { left: parseBytesBurst, at: now };
     const available = Math.min(parseBytesBurst, left + ((now - at) / 1000) * parseBytesPerSecond);
-    // A single text is never refused for its size alone: that has a bound of its own.
+    // The size of a single text has a bound of its own, so a text above the burst costs a full bucket and is not
+    // refused.
     const needed = Math.min(bytes, parseBytesBurst);
     if (available < needed) {
       const retryAfterMs = Math.ceil(((needed - available) / parseBytesPerSecond) * 1000);

@@ -1,11 +1,13 @@
-// How many connections one caller may have open, counted when they are accepted: before a token, a request, or a byte.
-// Without it one address takes every connection that the node has, and everybody else is refused.
+// Limits how many TCP connections one caller has open. The gate counts a connection when it is accepted, before it has
+// sent a byte. Without the limit one address can take every connection of the node, and the node refuses everybody
+// else. `admission.ts` limits streams and sockets, which have a user.
 import type { Server, Socket } from 'node:net';
 import { callerOf, rangesOf } from './addresses.ts';
 
 export interface SocketGateOptions {
   readonly perAddressMax: number;
-  /** Addresses and CIDR ranges of proxies. Many callers come through one, so the proxy has to count them. */
+  /** Addresses and CIDR ranges of proxies. They are exempt: many callers share one proxy, so the proxy must limit
+   *  them. */
   readonly trustedProxies: readonly string[];
   readonly onRefused: () => void;
 }
@@ -13,7 +15,7 @@ export interface SocketGateOptions {
 export function guardSockets(server: Server, { perAddressMax, trustedProxies, onRefused }: SocketGateOptions): void {
   const open = new Map<string, number>();
   const isProxy = rangesOf(trustedProxies);
-  // Before Node's own listener, which begins to read.
+  // This listener must run before Node's own, which begins to read from the socket.
   server.prependListener('connection', (socket: Socket) => {
     const { remoteAddress } = socket;
     if (remoteAddress === undefined || isProxy(remoteAddress)) return;

@@ -1,4 +1,5 @@
-// How often something may happen: so many at once, so many a second. One number and one time stamp.
+// A token bucket limits how often something happens: a burst at once, then a rate per second. Its state is one number
+// and one time stamp.
 import type { Clock } from '../../base/clock.ts';
 
 export class TokenBucket {
@@ -16,7 +17,7 @@ export class TokenBucket {
     this.#at = clock.mono();
   }
 
-  /** False where there is none left. */
+  /** Takes one token. False when none is left. */
   take(): boolean {
     const now = this.#clock.mono();
     this.#left = Math.min(this.#burst, this.#left + ((now - this.#at) / 1000) * this.#perSecond);

@@ -1,4 +1,4 @@
-// GET /v1/agents: whom a prompt may be for. [PROTOCOL §3]
+// GET /v1/agents: the agents that a prompt may name. [PROTOCOL §3]
 import Type from 'typebox';
 import type { GatewayConfig } from '../gateway-config.ts';
 import type { HttpApp } from '../http/http-app.ts';
@@ -29,7 +29,7 @@ export function agentsRoutes(
   { config }: { readonly config: Pick<GatewayConfig, 'agents' | 'defaultAgent'> },
 ): void {
   const { agents: known, defaultAgent } = config;
-  // Field by field: what else is known of an agent, such as what it is told, is nobody's business.
+  // Copied field by field: other fields of an agent, such as its system prompt, must not reach callers.
   const agents = [...(known ?? [])].map(
     ([name, { description, model, models = [], promptCharsMax, isDemo = false }]) => ({
       name,

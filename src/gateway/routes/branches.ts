@@ -1,4 +1,5 @@
-// /v1/sessions/{id}/branches and /branch, and another answer to a prompt: none of them destroys what was said. [PROTOCOL §3]
+// /v1/sessions/{id}/branches and /branch, and the request for another answer. None of them removes a message. [PROTOCOL
+// §3]
 import Type from 'typebox';
 import { traceOfRequest } from '../../base/tracing.ts';
 import type { ChatCommands } from '../chat-commands.ts';

@@ -1,4 +1,4 @@
-// POST /v1/sessions/{id}/cancel: stop the active run, or the one that is named. [PROTOCOL §3]
+// POST /v1/sessions/{id}/cancel: cancels the active run, or the run that the body names. [PROTOCOL §3]
 import Type from 'typebox';
 import type { ChatCommands } from '../chat-commands.ts';
 import { identityOf, type HttpApp } from '../http/http-app.ts';

@@ -1,4 +1,4 @@
-// /v1/sessions/{id}/cursors/{cursorId}: how far a named reader has got. [PROTOCOL §3]
+// /v1/sessions/{id}/cursors/{cursorId}: stores and reads the position of a named reader. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
 import { storeCursor, type CursorDeps } from '../cursor-store.ts';

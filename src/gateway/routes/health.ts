@@ -1,4 +1,4 @@
-// /healthz: the process answers. /readyz: it may be sent work. /metrics: Prometheus text. [PROTOCOL §3]
+// /healthz: the process answers. /readyz: the node accepts work. /metrics: Prometheus text. [PROTOCOL §3]
 import Type from 'typebox';
 import type { Clock } from '../../base/clock.ts';
 import type { HttpApp } from '../http/http-app.ts';
@@ -35,7 +35,7 @@ export function healthRoutes(app: HttpApp, { readiness }: HealthRoutesDeps): voi
   });
 }
 
-/** Whoever asks for metrics more often than this is shown the last ones again: each new text costs some milliseconds. */
+/** Above this rate, /metrics repeats the last text, because each new text costs some milliseconds. */
 const METRICS_PER_SECOND = 2;
 const METRICS_BURST = 20;
 

@@ -1,4 +1,4 @@
-// /v1/sessions/{id}/messages: the history, the next prompt, and what may be done to one that waits. [PROTOCOL §3]
+// /v1/sessions/{id}/messages: reads the history, sends a prompt, and edits or withdraws a queued one. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition, type Position } from '../../broker/position.ts';
 import type { Sessions } from '../../session/sessions.ts';
@@ -51,7 +51,7 @@ const messageSchema = Type.Object({
   parts: Type.Optional(Type.Array(Type.Unknown())),
 });
 
-/** `before`: ask for the next older page with it; absent on the oldest. */
+/** `before` requests the next older page; absent on the oldest page. */
 const historySchema = Type.Unsafe<PageBody>(
   Type.Object({ messages: Type.Array(messageSchema), position: Type.String(), before: Type.Optional(Type.String()) }),
 );
@@ -129,7 +129,7 @@ async function readPage(
   const { messages, through, before, epoch } = await sessions.history(principal, ref, limit, end, branch);
   const at = (offset: number): string => encodePosition({ epoch, offset } satisfies Position);
   const position = at(Math.max(0, through));
-  // Nothing stands before everything.
+  // No message is before the earliest position.
   if (given === 'earliest') return pageBody('messages', [], { position });
   return pageBody('messages', messages, { position, ...(before === undefined ? {} : { before: at(before) }) });
 }

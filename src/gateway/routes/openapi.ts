@@ -1,4 +1,4 @@
-// /openapi.json: the HTTP half of the protocol, made from the schemas that validate it.
+// /openapi.json: the description of the HTTP routes, generated from the schemas that validate them.
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { HttpApp } from '../http/http-app.ts';
 
@@ -12,7 +12,7 @@ export const OPENAPI_INFO: FastifyDynamicSwaggerOptions = {
 };
 
 export function openapiRoutes(app: HttpApp): void {
-  // Made once: it does not change, and making it costs more than a request may.
+  // Generated once: the description does not change, and generating it costs too much for each request.
   let text: string | undefined;
   app.get('/openapi.json', { config: { access: 'open' }, schema: { hide: true } }, async (_request, reply) => {
     text ??= JSON.stringify(app.swagger());

@@ -1,10 +1,10 @@
-// The demo page at `/`, where its folder is given, with a policy under which it can load nothing but itself and
-// talk to nobody but this server.
+// The demo page at `/`, if the configuration names its folder. Its content security policy lets it load its own files
+// and connect to this server, and nothing else.
 import { existsSync } from 'node:fs';
 import fastifyStatic from '@fastify/static';
 import type { HttpApp } from '../http/http-app.ts';
 
-/** Browsers differ in whether 'self' covers WebSockets of the same host, so these are named. */
+/** Browsers differ in whether 'self' covers WebSockets of the same host, so the policy names them. */
 function contentSecurityPolicy(host: string | undefined): string {
   const sockets = host !== undefined && /^[A-Za-z0-9.:[\]-]+$/.test(host) ? ` ws://${host} wss://${host}` : '';
   return [

@@ -1,4 +1,4 @@
-// GET /v1/sessions/{id}/runs: what became of each run, and when. [PROTOCOL §3]
+// GET /v1/sessions/{id}/runs: the state and the times of each run. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
 import type { RunTimeline } from '../../session/history/run-timeline.ts';
@@ -42,7 +42,7 @@ const runSchema = Type.Object({
   deltasPerSecond: Type.Optional(Type.Number()),
 });
 
-/** As the wire has it. `before`: ask for the next older page with it; absent on the oldest. */
+/** `before` requests the next older page; absent on the oldest page. */
 interface RunsBody {
   readonly runs: readonly RunTimeline[];
   readonly before?: string;
@@ -73,7 +73,7 @@ export function runsRoutes(
     const end = typeof given === 'object' ? given : undefined;
     const ref = await sessionIds.find(identity, request.params.sessionId);
     const page = await reads.inTurn(identity.principal, () => sessions.runs(identity.principal, ref, limit, end));
-    // Nothing stands before everything.
+    // No run is before the earliest position.
     if (given === 'earliest') return { runs: [] };
     return {
       runs: page.runs,

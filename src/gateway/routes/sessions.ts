@@ -1,4 +1,4 @@
-// /v1/sessions: create, list, look at, change, remove. [PROTOCOL §3]
+// /v1/sessions: creates, lists, describes, changes and removes sessions. [PROTOCOL §3]
 import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
 import {
@@ -59,9 +59,9 @@ const listQuery = Type.Object({
 interface ListBody {
   readonly sessions: readonly SessionSummary[];
   readonly more: boolean;
-  /** Asks for the next page; absent on the last. */
+  /** Requests the next page; absent on the last page. */
   readonly after?: string;
-  /** A part of the list cannot be read any more: chats may be missing. */
+  /** A record of the list is damaged, so chats may be missing. */
   readonly damaged?: true;
 }
 
@@ -199,7 +199,7 @@ function oneSessionRoutes(app: HttpApp, { sessionIds, sessions }: SessionsRoutes
   );
 }
 
-/** A token for some sessions makes no others. */
+/** The id of a session that the caller did not name. @throws GatewayError forbidden with a token for given sessions */
 function freshId(identity: Identity, newId: () => string): string {
   if (identity.sessions !== undefined)
     throw new GatewayError('forbidden', { message: 'the token is for given sessions: name one of them' });
@@ -221,7 +221,7 @@ async function listSessions(
   after: ListPlace | undefined,
 ): Promise<SessionList> {
   if (identity.sessions === undefined) return deps.sessions.list(identity.principal, limit, after);
-  // A token for some sessions names them: there is nothing to search.
+  // A token for given sessions names them, so the list is not searched.
   const named = await Promise.all(
     [...identity.sessions].map(async (sessionId) => describeIfThere(deps, identity, sessionId)),
   );

@@ -1,5 +1,5 @@
-// GET /v1/ws: the upgrade. What can be refused before it is refused as plain HTTP; after it, frames decide.
-// [PROTOCOL §6]
+// GET /v1/ws: the upgrade to a WebSocket. Refusals before the upgrade are plain HTTP; after it they are frames and
+// close codes. [PROTOCOL §6]
 import type { ServerResponse } from 'node:http';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
@@ -42,7 +42,7 @@ const querystring = Type.Object({ ticket: Type.Optional(Type.String({ maxLength:
 
 export function socketRoutes(app: HttpApp, deps: SocketRoutesDeps): void {
   const { credentials, readiness, admission } = deps;
-  /** Of requests that are on their way to being a socket. */
+  /** Requests between their checks and the opened socket. */
   const upgrading = new WeakMap<FastifyRequest, Upgrade>();
   app.route({
     method: 'GET',
@@ -68,7 +68,7 @@ export function socketRoutes(app: HttpApp, deps: SocketRoutesDeps): void {
   });
 }
 
-/** Not async: frames may come in the same turn, and handlers must stand by then. */
+/** Not async: frames can arrive in the same turn of the event loop, and the listeners must be attached by then. */
 function openSocket(
   deps: SocketRoutesDeps,
   socket: WebSocket,
@@ -97,7 +97,8 @@ function openSocket(
   }
 }
 
-/** Others may have come between the check and the upgrade. */
+/** Checks the limits again, because other connections may have arrived between the check and the upgrade. Undefined:
+ *  the socket is closed. */
 function enter(admission: Admission, address: string, socket: WebSocket): ReturnType<Admission['enter']> | undefined {
   try {
     return admission.enter(address);

@@ -1,4 +1,4 @@
-// POST /v1/tickets: a one-use stand-in for the caller's token, for URLs. [PROTOCOL §2, §3]
+// POST /v1/tickets: issues a ticket, which replaces the caller's token once, in a URL. [PROTOCOL §2, §3]
 import Type from 'typebox';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Tickets } from '../auth/tickets.ts';

@@ -1,6 +1,5 @@
-// Sees to it that a stopped run ends, even if its worker is gone: after the grace period the node that was asked
-// writes the end itself. Whether the run has ended meanwhile is decided in that very append, so nothing has to
-// be watched but the time.
+// Ends a cancelled run whose worker is gone: after the grace period the node that received the cancel appends the end
+// itself. That append checks whether the run has ended meanwhile, so the watch needs a timer and no subscription.
 import { isBrokerError } from '../../broker/errors.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { CANCEL_GRACE_MS, type Runs } from '../../session/runs.ts';
@@ -9,7 +8,7 @@ import type { SessionRef } from '../../session/session-ref.ts';
 export interface CancelWatchOptions {
   readonly runs: Pick<Runs, 'endCancelled'>;
   readonly clock: Clock;
-  /** Runs waited for at once. Beyond it a stop is left to the run's worker, as it is if this node dies. */
+  /** Timers at once. Beyond this number, and when this node dies, only the run's worker ends a cancelled run. */
   readonly watchesMax: number;
   readonly onError: (error: unknown) => void;
 }
@@ -49,7 +48,7 @@ export class CancelWatch {
       await this.#options.runs.endCancelled(ref, runId);
     } catch (error) {
       this.#options.onError(error);
-      // No room in the log, or no way to it: for now.
+      // The log is full or cannot be reached: a later try can succeed.
       if (isBrokerError(error) && error.retryable) this.watch(ref, runId);
     }
   }

@@ -1,13 +1,13 @@
-// A storage that stays out of this node's reach: its streams wait for a while, and then are told to come back, wherever
-// that may be, because perhaps only this node cannot reach it, and a stream that is silent for ever tells nobody anything.
+// When the storage is unreachable for a while, asks this node's clients to reconnect. Possibly only this node is cut
+// off, and another one can serve them; a stream that stays open and silent would hide the outage from its reader.
 import type { HealthReporting } from '../../broker/broker.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Connections } from '../connections/connections.ts';
 import { spread } from '../connections/spread.ts';
 
-/** Streams wait this long for the storage. */
+/** How long streams stay open while the storage is unreachable. */
 export const OUTAGE_PATIENCE_MS = 30_000;
-/** Over which they are then sent away. */
+/** The requests to reconnect are spread over this window. */
 export const OUTAGE_WINDOW_MS = 10_000;
 /** A client waits between this and twice this before it comes back. */
 const RECONNECT_AFTER_MS = 2_000;
@@ -21,14 +21,14 @@ export interface OutageWatchDeps {
 
 export class OutageWatch {
   readonly #deps: OutageWatchDeps;
-  /** By the monotonic clock. */
+  /** When the outage began, or the last round of requests; monotonic ms. */
   #since: number | undefined;
 
   constructor(deps: OutageWatchDeps) {
     this.#deps = deps;
   }
 
-  /** To be called from time to time while connections are open. */
+  /** Must be called regularly while connections are open. */
   look(): void {
     if (!this.#isAway()) {
       this.#since = undefined;
@@ -38,7 +38,7 @@ export class OutageWatch {
     const now = clock.mono();
     this.#since ??= now;
     if (now - this.#since < OUTAGE_PATIENCE_MS) return;
-    // Those that come meanwhile are given as long.
+    // Connections that arrive meanwhile have the same patience.
     this.#since = now;
     spread(connections.all(), OUTAGE_WINDOW_MS, { clock, random }, (connection) => {
       if (this.#isAway()) connection.askToReconnect(Math.floor(RECONNECT_AFTER_MS * (1 + random())));

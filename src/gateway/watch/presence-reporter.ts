@@ -1,5 +1,6 @@
-// Tells workers, wherever they are, that somebody on this node watches an answer that would be ended if nobody did. Of
-// the other chats it only knows that they have none; a token costs nothing.
+// Reports the presence of readers on this node: while a chat is followed here and its run would be ended without a
+// watcher, the reporter touches the chat's presence, which workers on every node read. For chats without such a run it
+// stores one flag. The per-token path does no work here.
 import type { Broker, TopicInfo } from '../../broker/broker.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -9,12 +10,12 @@ import { sessionOf } from '../../session/topic-names.ts';
 import type { FeedObserver } from '../../stream/topic-hub.ts';
 import type { WireEvent } from '../../stream/wire-event.ts';
 
-/** Touches under way at once. */
+/** Concurrent touches. */
 const TOUCHES_MAX = 64;
 
-/** A chat that is streamed here. */
+/** A chat that readers of this node follow. */
 interface FollowedChat {
-  /** Its run is ended when nobody watches. */
+  /** Whether the chat's run is ended when nobody watches it. */
   isGuarded: boolean;
 }
 
@@ -27,7 +28,7 @@ export interface PresenceReporterDeps {
 
 export class PresenceReporter implements FeedObserver {
   readonly #deps: PresenceReporterDeps;
-  /** One for each feed of the hub. */
+  /** One entry for each live topic of the hub. */
   readonly #chats = new Map<LiteTopicName, FollowedChat>();
   #timer: Timer | undefined;
 
@@ -59,8 +60,9 @@ export class PresenceReporter implements FeedObserver {
     this.#chats.clear();
   }
 
-  /** Its run may have begun before anybody here followed it. A log that does not say is taken to have said yes: that
-   *  costs a touch, and the other way an answer that somebody watches would be ended. */
+  /** Reads whether the chat already has a guarded run: it may have begun before a reader of this node followed the
+   *  chat. When the log cannot be read, the chat counts as guarded. That costs a touch; the opposite would end a
+   *  watched answer. */
   async #look(topic: LiteTopicName, info: TopicInfo, chat: FollowedChat): Promise<void> {
     let isGuarded = true;
     try {
@@ -85,12 +87,12 @@ export class PresenceReporter implements FeedObserver {
     const touching = Array.from({ length: Math.min(TOUCHES_MAX, guarded.length) }, async () => {
       for (const topic of left) await this.#touch(topic);
     });
-    // Counted from now, and not from their end: a slow log must not make them rarer.
+    // The next round is timed from the start of this one, so that a slow log does not make touches rarer.
     this.#timer = guarded.length === 0 ? undefined : this.#deps.clock.after(PRESENCE_MS, () => void this.#touchAll());
     await Promise.all(touching);
   }
 
-  /** One that failed is made good by the next. */
+  /** Never rejects. After a failure the next round touches the chat again. */
   async #touch(topic: LiteTopicName): Promise<void> {
     try {
       await touchPresence(this.#deps.broker, sessionOf(topic));

@@ -1,6 +1,6 @@
-// Tells those who watch a chat how long the queue before its waiting runs is: looks once a second, with one timer for
-// the whole node and none while nothing waits, and streams hear what has changed. It begins with a run that comes to
-// wait, and goes on only while one does and somebody watches; so a stream without one costs nothing. [PROTOCOL §4]
+// Notifies the readers of a chat of the queue positions of its queued runs. It reads the queues once a second, with one
+// timer for the whole node, and the hub sends what has changed. A chat is watched from the moment a run is queued until
+// it has no queued run or no reader on this node, so a stream without a queued run costs nothing. [PROTOCOL §4]
 import type { GroupBroker } from '../../broker/broker.ts';
 import { COUNTED_TOPICS_MAX } from '../../broker/group/consume-options.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
@@ -11,9 +11,9 @@ import type { SessionRef } from '../../session/session-ref.ts';
 import { chatTopic, requestGroup, requestTopic } from '../../session/topic-names.ts';
 import type { TopicHub } from '../../stream/topic-hub.ts';
 
-/** Between two looks. A run that starts sooner has never waited, as far as anybody is told. */
+/** The time between two readings. A run that starts sooner is never reported as queued. */
 export const QUEUE_LOOK_MS = 1_000;
-/** Sessions watched at once; those beyond it are told nothing. */
+/** Sessions watched at once. The readers of further sessions receive no queue positions. */
 export const WAITING_MAX = 16_384;
 
 export interface QueueWatchOptions {
@@ -31,7 +31,7 @@ interface Waiting {
 
 export class QueueWatch {
   readonly #options: QueueWatchOptions;
-  /** In the order in which they are looked at: as many at a time as one question to the broker may name. */
+  /** In the order in which they are read. One reading takes at most as many as one broker request may name. */
   readonly #waiting = new Map<LiteTopicName, SessionRef>();
   #timer: Timer | undefined;
   #isLooking = false;
@@ -41,7 +41,7 @@ export class QueueWatch {
     this.#options = options;
   }
 
-  /** A run of it may wait, and somebody watches. */
+  /** Call it when a run of the session may be queued and a reader follows the session. */
   watch(ref: SessionRef): void {
     if (this.#isClosed || this.#waiting.size >= WAITING_MAX) return;
     this.#waiting.set(chatTopic(ref), ref);
@@ -62,7 +62,7 @@ export class QueueWatch {
   async #look(): Promise<void> {
     this.#timer = undefined;
     this.#isLooking = true;
-    // Taken out before the first await, so that one who is named meanwhile is looked at again.
+    // Removed before the first await: a session that is added meanwhile is read again.
     const turn = [...this.#waiting].slice(0, COUNTED_TOPICS_MAX);
     for (const [topic] of turn) this.#waiting.delete(topic);
     try {
@@ -77,7 +77,7 @@ export class QueueWatch {
       }
     } catch (error) {
       this.#options.onError(error);
-      // They still wait for all that is known.
+      // As far as is known, their runs are still queued.
       for (const [, ref] of turn) this.watch(ref);
     }
     this.#isLooking = false;
@@ -91,7 +91,7 @@ export class QueueWatch {
     return loaded.filter(({ runs }) => runs.some((run) => run.state === 'queued'));
   }
 
-  /** One question for each agent. */
+  /** One broker request for each agent. */
   async #countBefore(waiting: readonly Waiting[]): Promise<ReadonlyMap<LiteTopicName | undefined, number>> {
     const byAgent = new Map<string, LiteTopicName[]>();
     for (const { ref, runs } of waiting) {
@@ -99,7 +99,7 @@ export class QueueWatch {
       const agent = runs[0]?.agent;
       if (request !== undefined && agent !== undefined) byAgent.set(agent, [...(byAgent.get(agent) ?? []), request]);
     }
-    // Users watch sessions of users, which stand at depth 0.
+    // Readers follow the sessions of users, whose runs are in the groups of depth 0.
     const counts = await Promise.all(
       [...byAgent].map(([agent, topics]) => this.#options.broker.countBefore(requestGroup(agent, 0), topics)),
     );
@@ -107,7 +107,7 @@ export class QueueWatch {
   }
 }
 
-/** The request that waits for a worker, if one does. */
+/** The request topic of the session's first run while it is queued. */
 function requestOf(ref: SessionRef, [head]: readonly RunInfo[]): LiteTopicName | undefined {
   return head?.state === 'queued' ? requestTopic(head.agent, ref) : undefined;
 }

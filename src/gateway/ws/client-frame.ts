@@ -1,6 +1,6 @@
-// The frames a client may send [PROTOCOL §6]: their shapes, and text to frame. What cannot even be answered (no
-// JSON, no known type, no address to answer to) is a bad frame and closes the socket; any other fault is
-// answered with an `error` frame.
+// The WebSocket frames that a client may send: their schemas, and parsing from text to frame. A text to which no reply
+// is possible (no JSON, no known type, no address) is a bad frame and closes the socket. Any other fault is answered
+// with an `error` frame. [PROTOCOL §6]
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { GatewayError } from '../gateway-error.ts';
@@ -20,9 +20,9 @@ import {
 const REQUEST_ID_CHARS_MAX = 128;
 const requestId = Type.String({ maxLength: REQUEST_ID_CHARS_MAX });
 const sessionId = Type.String();
-/** Any text: what is no id is a message that does not exist. */
+/** Any text: a text that cannot be an id names a message that does not exist. */
 const messageId = Type.String({ maxLength: 128 });
-/** Frames that are answered by their request and nothing else. */
+/** Frames whose reply carries the `requestId` and never a `sessionId`. */
 const REQUESTS: ReadonlySet<unknown> = new Set(['send', 'edit', 'withdraw', 'regenerate', 'select', 'cancel']);
 
 const frameSchemas = {
@@ -65,7 +65,7 @@ export const CLIENT_FRAME_TYPES: readonly string[] = Object.keys(frameSchemas);
 
 const checks = new Map(Object.entries(frameSchemas).map(([type, schema]) => [type, Compile(schema)]));
 
-/** A frame that says enough to be answered, and is not valid. */
+/** An invalid frame that has an address for the reply. */
 export class RefusedFrame {
   readonly address: FrameAddress;
   readonly error: GatewayError;
@@ -84,7 +84,7 @@ export function parseClientFrame(text: string): ClientFrame | RefusedFrame {
   const fields = parsed.value;
   const check = typeof fields['type'] === 'string' ? checks.get(fields['type']) : undefined;
   if (check === undefined) throw new GatewayError('bad-frame');
-  // The check is of the very schema that the type is made of.
+  // The type is derived from the schema that was just checked.
   if (check.Check(fields)) return fields as unknown as ClientFrame;
   const address = addressOf(fields);
   if (address === undefined) throw new GatewayError('bad-frame');
@@ -92,7 +92,7 @@ export function parseClientFrame(text: string): ClientFrame | RefusedFrame {
   return new RefusedFrame(address, new GatewayError('invalid-request', { message: 'the frame is not valid', details }));
 }
 
-/** Where an answer would go: a request by its id, else a subscription by its session. */
+/** The address of the reply: the request's id, else the session of the subscription. */
 function addressOf({
   type,
   requestId: request,

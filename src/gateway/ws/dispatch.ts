@@ -1,5 +1,5 @@
-// From a frame's text to what it does. Faults of one request are answered on the socket; what concerns the socket
-// as a whole (a bad frame, no token, a token that has expired) is thrown and closes it.
+// Parses a frame and calls its function. A fault of one request is answered on the socket. A fault of the socket as a
+// whole (a bad frame, no token, an expired token) is thrown and closes the socket. `frames.ts` has the functions.
 import { isGatewayError } from '../gateway-error.ts';
 import { mapError } from '../error-map.ts';
 import type { FrameAddress, SocketSession } from './socket-session.ts';
@@ -19,12 +19,13 @@ import {
 
 /** @throws GatewayError: final for the socket */
 export async function dispatchFrame(deps: FrameDeps, socket: SocketSession, text: string): Promise<void> {
-  // Before it costs anything. Of a socket that is nobody's yet only one frame is read.
+  // The budget is spent before any work. A socket without a user has no budget, but only its first frame is parsed.
   const { principal } = socket;
   if (principal !== undefined) deps.parseBudget.spend(principal, text.length);
   const frame = parseClientFrame(text);
   if (!(frame instanceof RefusedFrame) && frame.type === 'auth') return authFrame(deps, socket, frame);
-  // Also of a frame that is refused, and of a ping: a socket that is nobody's may say `auth` and nothing else.
+  // Reading the identity throws without a valid token, for a refused frame and a ping as well: a socket without a user
+  // may send `auth` only.
   socket.identity satisfies object;
   if (frame instanceof RefusedFrame) socket.replyError(frame.address, frame.error);
   else await answer(deps, socket, frame);

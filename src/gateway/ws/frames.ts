@@ -1,5 +1,5 @@
-// What each frame of a client does. One function for each type of frame that needs more than a line; `dispatch.ts` chooses
-// it, and `client-frame.ts` has the shapes. [PROTOCOL §6]
+// What each frame of a client does. One function for each type of frame that needs more than a line; `dispatch.ts`
+// chooses it, and `client-frame.ts` has the shapes. [PROTOCOL §6]
 import { encodePosition } from '../../broker/position.ts';
 import type { Cursors } from '../../session/stores/cursors.ts';
 import type { Sessions } from '../../session/sessions.ts';
@@ -20,7 +20,7 @@ export interface FrameDeps {
   readonly sessions: Sessions;
   readonly cursors: Cursors;
   readonly parseBudget: ParseBudget;
-  /** What nobody expected, in a frame that was answered with `internal`. */
+  /** Receives an unexpected error of a frame that was answered with `internal`. */
   readonly onDefect: (error: unknown) => void;
 }
 
@@ -44,7 +44,7 @@ export async function subscribeFrame(
   frame: ClientFrameOf<'subscribe'>,
 ): Promise<void> {
   const { sessionId, after, cursor } = frame;
-  // What the reader had before must not go on between its question and our answer.
+  // Events of an earlier subscription must not arrive between the request and the reply.
   socket.unfollow(sessionId);
   const start = await streams.start(socket.identity, sessionId, { after, cursor });
   socket.mustHaveRoom();
@@ -128,8 +128,8 @@ export async function cancelFrame(
   socket.reply({ type: 'ok', requestId, ...cancelled });
 }
 
-/** `ack {sessionId, cursor, position}`: stores how far a named reader has read. The reply is sent only if the frame carries
- *  a requestId, or if it failed.
+/** `ack {sessionId, cursor, position}`: stores how far a named reader has read. The reply is sent only if the frame
+ *  carries a requestId, or if it failed.
  *  @throws GatewayError invalid-position; SessionError not-found, cursor-conflict */
 export async function ackFrame(deps: FrameDeps, socket: SocketSession, frame: ClientFrameOf<'ack'>): Promise<void> {
   const { requestId, sessionId, cursor, position } = frame;

@@ -1,5 +1,5 @@
-// What one WebSocket is about: whose it is, and which chats it follows. Frames change it (see frames/), the pulse
-// ends it when its token does. [PROTOCOL §6]
+// The state of one WebSocket: its identity, and the chats that it follows. Frames change it (`frames.ts`), and the
+// pulse ends it when its token expires. `ws-connection.ts` owns the transport. [PROTOCOL §6]
 import type { Clock } from '../../base/clock.ts';
 import { StopController } from '../../base/stop-signal.ts';
 import type { EventSink, Frame, StreamEnd } from '../../stream/event-sink.ts';
@@ -24,7 +24,7 @@ export interface SocketSessionDeps {
   readonly place: Place;
 }
 
-/** What an `error` frame answers. */
+/** The request or the subscription that an `error` frame answers. */
 export interface FrameAddress {
   readonly requestId?: string;
   readonly sessionId?: string;
@@ -44,19 +44,20 @@ export class SocketSession implements Connection {
     this.#openedAt = deps.clock.mono();
   }
 
-  /** Whose it is, whether or not the token is still good; undefined before the first. */
+  /** The user, whether or not the token is still valid; undefined before the first token. */
   get principal(): Principal | undefined {
     return this.#identity?.principal;
   }
 
-  /** Of every single frame, not only of the first. @throws GatewayError unauthenticated, token-expired */
+  /** Checks the token again for every frame. @throws GatewayError unauthenticated, token-expired */
   get identity(): Identity {
     if (this.#identity === undefined) throw new GatewayError('unauthenticated');
     if (!this.#deps.tokens.isStillGood(this.#identity)) throw new GatewayError('token-expired');
     return this.#identity;
   }
 
-  /** The first token, or a newer one of the same user. @throws GatewayError forbidden, too-many: final for the socket */
+  /** Sets the identity of the first token, or of a newer one of the same user.
+   *  @throws GatewayError forbidden, too-many; both close the socket */
   authenticate(identity: Identity): void {
     requireScope(identity, 'chat');
     const before = this.#identity?.principal;
@@ -135,7 +136,7 @@ export class SocketSession implements Connection {
     this.#connection.terminate();
   }
 
-  /** The socket is gone. */
+  /** Releases everything after the socket has closed. */
   close(): void {
     for (const { closed } of this.#following.values()) closed.abort();
     this.#following.clear();
@@ -148,7 +149,7 @@ export class SocketSession implements Connection {
   }
 }
 
-/** One followed chat: its events go out among those of the socket's others. */
+/** The sink of one followed chat. Its events share the socket with those of the other chats. */
 class SocketStream implements EventSink {
   readonly #connection: WsConnection;
   readonly #onEnd: (stream: SocketStream, reason: StreamEnd) => void;
@@ -164,7 +165,7 @@ class SocketStream implements EventSink {
   }
 
   write(frame: Frame): void {
-    // Between its end and the subscription's own, a batch may still come.
+    // A batch can still arrive between the end of this sink and the end of its subscription.
     if (!this.closed.aborted) this.#connection.send(frame);
   }
 
@@ -177,7 +178,7 @@ class SocketStream implements EventSink {
   }
 }
 
-/** A subscription that the server ended is answered with an `error` frame, whatever was said in the stream before. */
+/** The error of the `error` frame that ends a subscription when the server ends its stream. */
 function endError(reason: StreamEnd): unknown {
   return reason === 'failed' ? new GatewayError('internal') : new SessionError('not-found');
 }

@@ -1,5 +1,5 @@
-// One WebSocket as a transport: frames in, one after the other; frames out; pings; limits; and the close codes of
-// [PROTOCOL §6]. What frames mean is not known here.
+// One WebSocket as a transport: it serves incoming frames one after the other, sends outgoing frames and pings, keeps
+// the limits, and closes with the codes of [PROTOCOL §6]. It does not interpret frames; `dispatch.ts` does.
 import type { Socket } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 import type { RawData } from 'ws';
@@ -11,21 +11,22 @@ import { GatewayError } from '../gateway-error.ts';
 import { StallWatch } from '../connections/stall-watch.ts';
 import { TokenBucket } from '../limits/token-bucket.ts';
 
-/** Frames of one socket that wait for their turn; beyond it the socket is not read. */
+/** Frames of one socket that wait to be served. At this number the gateway stops reading from the socket. */
 export const WAITING_FRAMES_MAX = 64;
-/** Bytes that may wait in a socket before its next frame is served. Subscriptions stop at a quarter of it by themselves; what
- *  answers frames would grow with every frame of a client that sends and never reads. */
+/** Unsent bytes in a socket above which its next frame is not served. Subscriptions stop at a quarter of it by
+ *  themselves. Replies have no such limit of their own: without this one they grow with every frame of a client that
+ *  never reads. */
 export const UNTAKEN_BYTES_MAX = 1024 * 1024;
-/** A socket that was told to close and does not is cut after this. */
+/** A client that does not answer the close within this time is disconnected. */
 export const WS_LINGER_MS = 5_000;
 
 export interface WsConnectionOptions {
   readonly clock: Clock;
   readonly config: GatewayConfig;
-  /** Called for one frame at a time. What it rejects with closes the socket. */
+  /** Called for one frame at a time. A rejection closes the socket with the code of its error. */
   readonly onText: (text: string) => Promise<void>;
   readonly onClosed: () => void;
-  /** What nobody expected. */
+  /** Receives unexpected errors. */
   readonly onDefect: (error: unknown) => void;
 }
 
@@ -42,7 +43,7 @@ export class WsConnection {
   #awaitsPong = false;
   #closingAt: number | undefined;
 
-  /** Attaches everything at once: a frame may already be there. */
+  /** Attaches all listeners synchronously, because a frame may already be buffered. */
   constructor(socket: WebSocket, transport: Socket, options: WsConnectionOptions) {
     const { clock, config } = options;
     this.#socket = socket;
@@ -55,8 +56,8 @@ export class WsConnection {
     socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
     socket.on('ping', () => this.#mayContinue());
     socket.on('pong', () => this.#mayContinue());
-    // `ws` closes with the right code (1002, 1007, 1009) by itself, and `close` follows.
-    // The listener there was holds the request and the reply of the upgrade, for as long as the socket lives.
+    // After an error `ws` closes with the right code (1002, 1007, 1009) by itself, and `close` follows. The plugin's
+    // own listener would retain the request and the reply of the upgrade until the socket closes.
     socket.removeAllListeners('error').on('error', () => undefined);
     socket.once('close', () => this.#onClosed());
   }
@@ -78,7 +79,7 @@ export class WsConnection {
     else setImmediate(callback);
   }
 
-  /** With the close code of the error. */
+  /** Closes the socket with the close code of the error. */
   closeFor(error: unknown): void {
     const mapped = mapError(error);
     if (mapped.isDefect) this.#options.onDefect(error);
@@ -98,7 +99,8 @@ export class WsConnection {
     }
     if (this.#stall.isStuck(this.bufferedBytes, now)) this.terminate();
     if (this.#awaitsPong && now - this.#pingedAt >= config.wsPongMs) this.terminate();
-    // A ping behind other frames is not answered before they are read, and says nothing.
+    // A ping behind buffered frames is answered only after the client has read them, so a late pong would prove
+    // nothing.
     if (this.#awaitsPong || now - this.#pingedAt < config.wsPingMs || this.bufferedBytes > 0) return;
     this.#awaitsPong = true;
     this.#pingedAt = now;
@@ -116,7 +118,7 @@ export class WsConnection {
     if (!this.#isServing) void this.#serve();
   }
 
-  /** Counts whatever came in: frames, and pings and pongs too, which cost an answer or nothing but come as fast. */
+  /** Counts every incoming frame against the rate limit, pings and pongs included. False: the socket is closing. */
   #mayContinue(): boolean {
     if (this.isClosing) return false;
     this.#awaitsPong = false;
@@ -155,7 +157,7 @@ export class WsConnection {
     if (this.isClosing) return;
     this.#closingAt = this.#options.clock.mono();
     this.#waiting.length = 0;
-    // Its answer to our close must be read.
+    // The client's answer to the close must be read.
     if (this.#socket.isPaused) this.#socket.resume();
     this.#socket.close(code, reason);
   }
