@@ -22,7 +22,7 @@ it('counts streams, what they were told, and how they began', async () => {
   const { body } = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
   const authorization = h.bearer('ann');
   const plain = await SseClient.open(port, '/v1/sessions/s/events', { authorization });
-  const resumed = await SseClient.open(port, '/v1/sessions/s/events?after=e2.0', { authorization });
+  const resumed = await SseClient.open(port, `/v1/sessions/s/events?after=${String(body['position'])}`, { authorization });
   const reset = await SseClient.open(port, '/v1/sessions/s/events?after=other.0', { authorization });
   const client = await WsClient.open(wsUrl, { headers: { authorization } });
   client.send({ type: 'subscribe', sessionId: 's' });
