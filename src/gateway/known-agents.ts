@@ -19,9 +19,9 @@ export type KnownAgents = ReadonlyMap<string, KnownAgent> | undefined;
  *  @throws GatewayError unknown-agent, unknown-model, content-too-large */
 export function modelFor(known: KnownAgents, agent: string, model: string, content: MessageContent): string {
   if (known === undefined) return model;
-  const terms = known.get(agent);
-  if (terms === undefined) throw new GatewayError('unknown-agent');
-  const refusal = findRefusal(terms, model, content);
+  const limits = known.get(agent);
+  if (limits === undefined) throw new GatewayError('unknown-agent');
+  const refusal = findRefusal(limits, model, content);
   if (refusal !== undefined) throw new GatewayError(refusal.code, { message: refusal.message });
-  return model === '' ? terms.model : model;
+  return model === '' ? limits.model : model;
 }
