@@ -1,5 +1,5 @@
-// Who may call what: every documented route times every kind of caller, generated from /openapi.json so that a
-// new route is covered by being there. What is not yours answers exactly like what does not exist. [PROTOCOL §2]
+// Who may call what: every documented route times every kind of caller. The matrix is generated from /openapi.json, so
+// it covers a new route by itself. A foreign session answers exactly like one that does not exist. [PROTOCOL §2]
 import { describe, expect, it } from 'vitest';
 import { SESSION_ID_SCOPES } from '../../src/gateway/gateway-config.ts';
 import { startHarness, type Answer, type Harness } from '../support/gateway-harness.ts';
@@ -40,7 +40,7 @@ function told(answer: Answer): unknown {
 }
 
 describe('every route', () => {
-  it('is among those that are known, so that the matrix below is whole', async () => {
+  it('is among the known routes, so that the matrix below is complete', async () => {
     const h = await startHarness();
     expect((await routesOf(h)).map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'DELETE /v1/sessions/{sessionId}',
@@ -69,7 +69,7 @@ describe('every route', () => {
     ]);
   });
 
-  it('needs a token, but for the three that tell of health', async () => {
+  it('needs a token, except for the three health routes', async () => {
     const h = await startHarness();
     for (const route of await routesOf(h)) {
       const { status, body, headers } = await call(h, route, 's');
@@ -132,7 +132,7 @@ describe('every route', () => {
     },
   );
 
-  it('keeps the ids of tenants apart: the same id is another session', async () => {
+  it('is for another session when another tenant uses the same id', async () => {
     const h = await startHarness();
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's', title: 'default' });
     const other = h.bearer('ann', { tenant: 'other' });
@@ -141,7 +141,7 @@ describe('every route', () => {
     expect((await h.call('GET', '/v1/sessions/s', 'ann')).body['title']).toBe('default');
   });
 
-  it('lets a token for some sessions make those and no others', async () => {
+  it('lets a token for given sessions make these sessions and no others', async () => {
     const h = await startHarness();
     const bearer = h.bearer('ann', { sessions: ['mine'] });
     expect((await h.call('POST', '/v1/sessions', bearer, { sessionId: 'mine' })).status).toBe(201);
@@ -149,7 +149,7 @@ describe('every route', () => {
     expect((await h.call('POST', '/v1/sessions', bearer, {})).status).toBe(403);
   });
 
-  it('sells no ticket for a session that is not the buyer’s', async () => {
+  it('issues no ticket for a session of another user', async () => {
     const h = await startHarness();
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
     const foreign = await h.call('POST', '/v1/tickets', 'bob', { sessionId: 's' });

@@ -1,5 +1,5 @@
-// Several requests on one connection, sent without waiting for the answers: the answers come in order, and nothing of one
-// stands inside another. [RFC 9112 §9.3.2]
+// Several requests on one connection, sent without waiting for the answers: the answers come in order, and no answer is
+// inside another. [RFC 9112 §9.3.2]
 import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
@@ -74,8 +74,8 @@ const EVENTS = '/v1/sessions/s/events';
 const UPGRADE =
   'GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
 
-describe('a stream asked for behind other requests', () => {
-  it('begins when they are answered, and goes on', async () => {
+describe('a stream requested behind other requests', () => {
+  it('begins when they are answered, and continues', async () => {
     const { h, port, get } = await startChat();
     const { heard, until } = talk(port, get('/v1/sessions') + get('/v1/sessions/s') + get(EVENTS));
     await until('event: live');
@@ -88,7 +88,7 @@ describe('a stream asked for behind other requests', () => {
     expect(h.logged.filter((line) => line.includes('"level":50'))).toEqual([]);
   });
 
-  it('begins when a prompt before it was taken', async () => {
+  it('begins when a prompt before it is answered', async () => {
     const { port, get, post } = await startChat();
     const { heard, until } = talk(
       port,
@@ -99,7 +99,7 @@ describe('a stream asked for behind other requests', () => {
     expect(heard().indexOf('retry: ')).toBeGreaterThan(heard().indexOf('HTTP/1.1 200'));
   });
 
-  it('is refused behind them as well', async () => {
+  it('is refused after their answers', async () => {
     const { port, get } = await startChat();
     const { heard, closed } = talk(
       port,
@@ -111,7 +111,7 @@ describe('a stream asked for behind other requests', () => {
 });
 
 describe('a request behind a stream', () => {
-  it.each(['/v1/sessions', EVENTS, '/healthz'])('for %s is not answered, and the stream goes on', async (path) => {
+  it.each(['/v1/sessions', EVENTS, '/healthz'])('for %s is not answered, and the stream continues', async (path) => {
     const { h, port, get } = await startChat();
     const { heard, until } = talk(port, get(EVENTS) + get(path));
     await until('event: live');
@@ -127,7 +127,7 @@ describe('a request behind a stream', () => {
     expect((await h.call('GET', '/v1/sessions/made', 'ann')).status).toBe(404);
   });
 
-  it('ends a stream that has begun, behind all that it has said', async () => {
+  it('ends a stream that has begun, after all its bytes', async () => {
     const { port, get } = await startChat();
     const { heard, until, closed, send } = talk(port, get(EVENTS));
     await until('event: live');
@@ -136,7 +136,7 @@ describe('a request behind a stream', () => {
     expect(statusesOf(heard())).toEqual([200]);
   });
 
-  it('asks for a socket in vain, and the stream goes on', async () => {
+  it('gets no upgrade, and the stream continues', async () => {
     const { h, port, get } = await startChat();
     const { heard, until } = talk(port, `${get(EVENTS)}${UPGRADE}\r\n`);
     await until('event: live');
@@ -145,7 +145,7 @@ describe('a request behind a stream', () => {
     expect(statusesOf(heard())).toEqual([200]);
   });
 
-  it('costs no more than a bound, however many there are', async () => {
+  it('costs a bounded amount when there are many', async () => {
     const { port, get } = await startChat();
     const { heard, closed } = talk(port, get(EVENTS) + get('/healthz').repeat(200));
     await closed;
@@ -153,7 +153,7 @@ describe('a request behind a stream', () => {
   });
 });
 
-describe('a socket asked for behind other requests', () => {
+describe('a socket requested behind other requests', () => {
   it('opens when they are answered', async () => {
     const { h, port, get } = await startChat();
     const { heard, until } = talk(port, `${get('/v1/sessions')}${UPGRADE}authorization: ${h.bearer('ann')}\r\n\r\n`);
@@ -161,7 +161,7 @@ describe('a socket asked for behind other requests', () => {
     expect(statusesOf(heard())).toEqual([200, 101]);
   });
 
-  it('is refused behind them', async () => {
+  it('is refused after their answers', async () => {
     const { port, get } = await startChat();
     const { heard, closed } = talk(port, `${get('/v1/sessions')}${UPGRADE}authorization: Bearer x.y.z\r\n\r\n`);
     expect(await closed).toBe('end');
@@ -169,7 +169,7 @@ describe('a socket asked for behind other requests', () => {
   });
 });
 
-it('bytes that are no request end the connection behind the answer to the request before them', async () => {
+it('bytes that are not a request end the connection after the answer to the request before them', async () => {
   const { h, port, post } = await startChat();
   const { heard, closed } = talk(port, `${post('/v1/sessions', { sessionId: 'made' })}no request\r\n\r\n`);
   expect(await closed).toBe('end');

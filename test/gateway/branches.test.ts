@@ -1,5 +1,6 @@
-// Branches over both wires: another answer, a prompt in another's place, what waits changed or taken back, and which
-// branch is shown. What they do to a chat is proved in test/session; here is what a caller gives and gets.
+// Branches over both wires: another answer, a prompt that replaces another, a queued prompt edited or withdrawn, and
+// the choice of the shown branch. The tests of test/session prove the effect on a chat; these prove requests and
+// replies.
 import { describe, expect, it } from 'vitest';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
@@ -36,7 +37,7 @@ async function shown(h: Harness, query = ''): Promise<unknown[]> {
 }
 
 describe('another answer', () => {
-  it('is asked for once under its id, shown from then on, and the earlier one can be shown again', async () => {
+  it('is made once for its id and shown, and the earlier answer can be shown again', async () => {
     const h = await startHarness();
     const first = await answered(h, 'a question', 'one answer', { messageId: 'q' });
     const second = await post(h, 'messages/q/regenerate', { answerId: 'again' });
@@ -69,7 +70,7 @@ describe('another answer', () => {
     });
   });
 
-  it('may be asked for while the first is being made, which is stopped then', async () => {
+  it('can be requested during the first answer, which is then cancelled', async () => {
     const h = await startHarness();
     const first = await post(h, 'messages', { messageId: 'q', content: 'x' });
     await FakeRun.take(h, 's', first.runId);
@@ -81,8 +82,8 @@ describe('another answer', () => {
   });
 });
 
-describe('a prompt in another’s place', () => {
-  it('begins a branch there, and the earlier one stays', async () => {
+describe('a prompt that replaces another', () => {
+  it('begins a branch, and the earlier branch stays', async () => {
     const h = await startHarness();
     await answered(h, 'hello', 'hi');
     const wrong = await answered(h, 'wrong', 'indeed', { messageId: 'w' });
@@ -95,8 +96,8 @@ describe('a prompt in another’s place', () => {
   });
 });
 
-describe('a prompt that waits', () => {
-  it('can be changed and taken back; one whose answer has begun cannot', async () => {
+describe('a queued prompt', () => {
+  it('can be edited and withdrawn, unless its answer has begun', async () => {
     const h = await startHarness();
     const first = await post(h, 'messages', { messageId: 'first', content: 'x' });
     await FakeRun.take(h, 's', first.runId);
@@ -124,7 +125,7 @@ describe('a prompt that waits', () => {
   });
 });
 
-it('frames do and refuse the same', async () => {
+it('WebSocket frames do and refuse the same', async () => {
   const h = await startHarness();
   const { wsUrl } = await h.listen();
   const client = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('ann') } });
@@ -160,7 +161,7 @@ it('frames do and refuse the same', async () => {
   expect(await shown(h)).toEqual(['a question', 'one answer']);
 });
 
-it('somebody else’s branches are not there', async () => {
+it('another user’s branches do not exist for a caller', async () => {
   const h = await startHarness();
   const { runId } = await answered(h, 'a question', 'one answer', { messageId: 'q' });
   const calls = [

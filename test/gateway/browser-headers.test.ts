@@ -1,5 +1,5 @@
-// What every answer tells a browser: no page of another origin may show it in a frame, load it as a resource, or hold a handle to
-// its window; and a listed origin is not kept from what it may have.
+// The security headers of every answer: no page of another origin can frame it, load it as a resource, or hold a handle
+// to its window. A listed origin is not kept from the answers that it may read.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,13 +47,13 @@ describe('the headers for browsers', () => {
     expect(answer.headers['permissions-policy']).toContain('microphone=()');
   });
 
-  it('leave the page its own policy, under which it loads its scripts', async () => {
+  it('leave the demo page its own policy, which allows its scripts', async () => {
     const h = await withPage();
     expect((await h.call('GET', '/')).headers['content-security-policy']).toContain("default-src 'self'");
     expect((await h.call('GET', '/healthz')).headers['content-security-policy']).toContain("default-src 'none'");
   });
 
-  it('stand on a stream as well', async () => {
+  it('are on a stream as well', async () => {
     const h = await withPage();
     const { port } = await h.listen();
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
@@ -94,7 +94,7 @@ function linesOf(answer: string): { readonly status: string; readonly missing: r
 
 const HEAD = 'host: x\r\nconnection: close\r\n';
 
-describe('on the wire, the headers for browsers stand on', () => {
+describe('on the wire, the headers for browsers are on', () => {
   it.each<[name: string, status: number, request: string]>([
     ['a refused method', 404, `DELETE /v1/agents HTTP/1.1\r\n${HEAD}\r\n`],
     ['a HEAD of the page', 200, `HEAD / HTTP/1.1\r\n${HEAD}\r\n`],
@@ -142,7 +142,7 @@ describe('the headers for browsers on a port for health and metrics', () => {
     return (app.server.address() as AddressInfo).port;
   }
 
-  it.each(rows)('of a gateway stand on %s: %i', async (_name, status, request) => {
+  it.each(rows)('of a gateway are on %s: %i', async (_name, status, request) => {
     const { gateway } = await startHarness({ config: { hasProbePort: true } });
     if (gateway.probes === undefined) throw new Error('no port for probes');
     expect(linesOf(await sendRaw(await portOf(gateway.probes), request))).toEqual({
@@ -151,7 +151,7 @@ describe('the headers for browsers on a port for health and metrics', () => {
     });
   });
 
-  it.each(rows)('of a worker stand on %s: %i', async (_name, status, request) => {
+  it.each(rows)('of a worker are on %s: %i', async (_name, status, request) => {
     const { broker, clock } = await startHarness();
     const config = gatewayConfig({
       hosts: undefined,

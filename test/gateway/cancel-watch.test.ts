@@ -1,4 +1,5 @@
-// What follows a stop: one look after the grace period, for each run once, within bounds, and none after the end.
+// The watch after a cancel: one check after the grace period, once for each run, within bounds, and none after the
+// close.
 import { expect, it } from 'vitest';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { CancelWatch } from '../../src/gateway/watch/cancel-watch.ts';
@@ -27,7 +28,7 @@ function start(
   };
 }
 
-it('looks once, after the grace period, however often the same run was stopped', async () => {
+it('ends a run once, after the grace period, when the run was cancelled several times', async () => {
   const { clock, watch, ended } = start();
   watch.watch(ref, 'a');
   await clock.advance(CANCEL_GRACE_MS - 1);
@@ -39,14 +40,14 @@ it('looks once, after the grace period, however often the same run was stopped',
   expect([ended, watch.size]).toEqual([['a'], 0]);
 });
 
-it('waits for no more runs than its limit', async () => {
+it('watches no more runs than its limit', async () => {
   const { clock, watch, ended } = start(2);
   for (const runId of ['a', 'b', 'c']) watch.watch(ref, runId);
   await clock.advance(CANCEL_GRACE_MS);
   expect(ended).toEqual(['a', 'b']);
 });
 
-it('looks at nothing once it is closed', async () => {
+it('ends no run after it is closed', async () => {
   const { clock, watch, ended } = start();
   watch.watch(ref, 'a');
   watch.close();
@@ -55,14 +56,14 @@ it('looks at nothing once it is closed', async () => {
   expect([ended, watch.size, clock.timers]).toEqual([[], 0, 0]);
 });
 
-it('says when the look failed', async () => {
+it('reports a failure', async () => {
   const { clock, watch, errors } = start(10, true);
   watch.watch(ref, 'a');
   await clock.advance(CANCEL_GRACE_MS);
   expect(errors).toHaveLength(1);
 });
 
-it('looks again where the log could not be reached', async () => {
+it('tries again when the log could not be reached', async () => {
   const clock = new ManualClock();
   let looks = 0;
   const endCancelled = async (): Promise<boolean> => {

@@ -1,4 +1,4 @@
-// One address that opens connections and says nothing: others, and the probes, are let in even so.
+// One address that opens connections and sends nothing: the gateway still accepts other clients and the probes.
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { callerOf, rangesOf } from '../../src/gateway/limits/addresses.ts';
@@ -33,7 +33,7 @@ async function ask(port: number, localAddress: string, path = '/healthz'): Promi
 }
 
 describe('connections of one address', () => {
-  it('are refused above their limit, and nobody else is', async () => {
+  it('are refused above their limit, and other addresses are not', async () => {
     const h = await startHarness({ config: { socketsPerAddressMax: 5 } });
     const { port } = await h.listen();
     const crowd = await Promise.all(Array.from({ length: 12 }, async () => idle(port)));
@@ -43,7 +43,7 @@ describe('connections of one address', () => {
     expect((await h.call('GET', '/metrics')).text).toContain('holdline_refused_sockets_total 8');
   });
 
-  it('may be opened again when others have closed', async () => {
+  it('can be opened again after others have closed', async () => {
     const h = await startHarness({ config: { socketsPerAddressMax: 2 } });
     const { port } = await h.listen();
     const first = await idle(port);
@@ -53,7 +53,7 @@ describe('connections of one address', () => {
     await eventually(async () => (await ask(port, '127.0.0.1')) === 200);
   });
 
-  it('are not counted where they come through a proxy that is trusted', async () => {
+  it('are not counted when they come through a trusted proxy', async () => {
     const h = await startHarness({ config: { socketsPerAddressMax: 2, trustedProxies: ['127.0.0.0/30', 'fd00::/8'] } });
     const { port } = await h.listen();
     for (let i = 0; i < 5; i += 1) await idle(port);
@@ -62,7 +62,7 @@ describe('connections of one address', () => {
     expect(await ask(port, '127.0.0.9')).toBe(0);
   });
 
-  it('may be as many as its streams, and some more', async () => {
+  it('may be as many as its streams and a reserve', async () => {
     const h = await startHarness({ config: { connectionsPerAddressMax: 3 } });
     const { port } = await h.listen();
     for (let i = 0; i < 3; i += 1) await idle(port);
@@ -71,7 +71,7 @@ describe('connections of one address', () => {
 });
 
 describe('probes and metrics', () => {
-  it('have a port of their own where one is wanted, which no crowd at the other port fills', async () => {
+  it('are available on their own port when the other port is full', async () => {
     const h = await startHarness({ config: { socketsPerAddressMax: 1, hasProbePort: true } });
     const { port } = await h.listen();
     const { probes } = h.gateway;
@@ -94,7 +94,7 @@ describe('probes and metrics', () => {
     expect(await ask(own, '127.0.0.1', '/readyz')).toBe(503);
   });
 
-  it('are not counted anew for everybody who asks', async () => {
+  it('are not rendered again for every request above the rate', async () => {
     const h = await startHarness();
     let made = 0;
     const text = h.gateway.metrics.text.bind(h.gateway.metrics);
@@ -116,7 +116,7 @@ describe('/openapi.json', () => {
     expect((await h.call('GET', '/openapi.json')).status).toBe(404);
   });
 
-  it('is made once', async () => {
+  it('is generated once', async () => {
     const h = await startHarness();
     let made = 0;
     const swagger = h.gateway.app.swagger.bind(h.gateway.app);

@@ -1,4 +1,4 @@
-// More readers of history than a node takes: who comes then is sent on and told when to come again, and is let in once
+// More readers catch up than a node accepts: it refuses further readers with a time to wait, and accepts them once
 // there is room.
 import { expect, it } from 'vitest';
 import type { ReadResult } from '../../src/broker/broker.ts';
@@ -32,7 +32,7 @@ async function subscribeToAll(h: Harness, wsUrl: string, user: string): Promise<
   return socket;
 }
 
-it('a node crowded with readers of history refuses another one until some have gone', async () => {
+it('a node full of readers that catch up refuses another one until some have left', async () => {
   const h = await startHarness({ config: { framesPerSecond: 100_000, framesBurst: 100_000 } });
   const { port, wsUrl } = await h.listen();
   for (const user of ['ann', 'bob', 'cid', 'dan']) await createAll(h, user);
@@ -56,7 +56,7 @@ it('a node crowded with readers of history refuses another one until some have g
   });
 });
 
-it('a user with as many readers of history as one may have is refused another one, and nobody else is', async () => {
+it('a user at the limit of readers that catch up is refused another one, and other users are not', async () => {
   const h = await startHarness({
     config: { framesPerSecond: 100_000, framesBurst: 100_000, subscriptionsPerUserMax: 100_000 },
   });

@@ -1,5 +1,5 @@
-// The orderly end: not ready, no new streams and prompts, every connection sent away within the window with its
-// own time to come back, whatever is left cut at the deadline. [PROTOCOL §4, §6]
+// The drain: the node is not ready, refuses new streams and prompts, asks every connection within the window to
+// reconnect at a time of its own, and cuts the remaining connections at the deadline. [PROTOCOL §4, §6]
 import { describe, expect, it } from 'vitest';
 import { RECONNECT_AFTER_MS } from '../../src/gateway/connections/drain.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
@@ -37,7 +37,7 @@ async function start(random = 0.5): Promise<{
 }
 
 describe('a drain', () => {
-  it('makes the node not ready and refuses new streams and prompts, but not what ends soon', async () => {
+  it('makes the node not ready and refuses new streams and prompts, but not short requests', async () => {
     const { h, port, wsUrl, stream, socket } = await start();
     await stream();
     const open = await socket();
@@ -83,7 +83,7 @@ describe('a drain', () => {
     expect(port).not.toBe(there.port);
   });
 
-  it('sends connections away one after the other, each with its own time', async () => {
+  it('asks connections to reconnect one after the other, each at a time of its own', async () => {
     const { h, stream, socket } = await start();
     const [first, second] = [await stream(), await socket()];
     const drained = h.gateway.drain(WINDOW);
@@ -99,7 +99,7 @@ describe('a drain', () => {
     await drained;
   });
 
-  it('tells a socket without subscriptions too', async () => {
+  it('asks a socket without subscriptions as well', async () => {
     const { h, wsUrl } = await start();
     const client = await WsClient.open(wsUrl);
     const drained = h.gateway.drain(WINDOW);
@@ -127,7 +127,7 @@ describe('a drain', () => {
     await drained;
   });
 
-  it('cuts at the deadline what does not go', async () => {
+  it('cuts the remaining connections at the deadline', async () => {
     const { h, socket, stream } = await start();
     const [deaf, deafStream] = [await socket(), await stream()];
     deaf.socket.pause();
@@ -140,7 +140,7 @@ describe('a drain', () => {
     await deafStream.events.ended();
   });
 
-  it('asked for twice is one', async () => {
+  it('is one drain when it is called twice', async () => {
     const { h, stream } = await start();
     const one = await stream();
     const drained = h.gateway.drain(WINDOW);
@@ -151,14 +151,14 @@ describe('a drain', () => {
     await drained;
   });
 
-  it('with nobody there is over at once', async () => {
+  it('ends at once when no connection is open', async () => {
     const { h } = await start();
     await h.gateway.drain(WINDOW);
     await h.gateway.drain({ windowMs: 1_000_000, deadlineMs: 1_000_000 });
     await h.gateway.app.close();
   });
 
-  it('loses nothing: who was sent away goes on elsewhere where it stopped', async () => {
+  it('loses nothing: a reader continues on another node at its position', async () => {
     const { h, stream } = await start();
     const other = await startHarness({ broker: h.broker, clock: h.clock });
     const { port } = await other.listen();
@@ -184,7 +184,7 @@ describe('a drain', () => {
 });
 
 describe('/readyz', () => {
-  it('says what an acknowledged message survives, and that the log is as it should be', async () => {
+  it('reports the durability and that the log is healthy', async () => {
     const { h } = await start();
     expect((await h.call('GET', '/readyz')).body).toEqual({
       status: 'ready',
@@ -193,7 +193,7 @@ describe('/readyz', () => {
     });
   });
 
-  it('says 503 when the log has failed or cannot be reached, and still 200 when it is only full', async () => {
+  it('answers 503 when the log has failed or cannot be reached, and 200 when it is full', async () => {
     const { h } = await start();
     h.broker.health = () => ({ state: 'full', durability: 'x' });
     expect((await h.call('GET', '/readyz')).status).toBe(200);

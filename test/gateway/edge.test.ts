@@ -1,4 +1,4 @@
-// What every request passes: names we answer to, pages that may call, headers, and bytes that are no request.
+// The checks of every request: host names, origins, headers, bodies, and bytes that are not a request.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ async function ask(
   return { status: answer.statusCode, headers: answer.headers, code };
 }
 
-describe('a server that answers to its own machine only', () => {
+describe('a server for its own machine only', () => {
   it.each(['127.0.0.1', '127.0.0.1:8080', 'localhost', 'LOCALHOST:1', '[::1]', '[::1]:65535'])(
     'answers to %s',
     async (host) => {
@@ -56,12 +56,12 @@ describe('a server that answers to its own machine only', () => {
     expect([status, code]).toEqual([421, 'host-refused']);
   });
 
-  it('believes no proxy that it was not told of', async () => {
+  it('ignores the headers of a proxy that is not configured', async () => {
     const h = await startHarness({ config: { hosts: LOOPBACK_HOSTS } });
     expect((await ask(h, '/healthz', { host: 'evil.example', 'x-forwarded-host': 'localhost' })).status).toBe(421);
   });
 
-  it('holds sockets to the same', async () => {
+  it('applies the same check to sockets', async () => {
     const h = await startHarness({ config: { hosts: LOOPBACK_HOSTS } });
     const { wsUrl } = await h.listen();
     const authorization = h.bearer('ann');
@@ -139,8 +139,8 @@ describe('a page of another origin', () => {
   });
 });
 
-describe('a page of our own', () => {
-  it('may open a socket whatever we are called', async () => {
+describe('a page of this server', () => {
+  it('may open a socket under any host name of the server', async () => {
     const h = await startHarness();
     const { port, wsUrl } = await h.listen();
     await WsClient.open(wsUrl, { headers: { origin: `http://127.0.0.1:${port}` } });
@@ -150,7 +150,7 @@ describe('a page of our own', () => {
     });
   });
 
-  it('is served from its folder, under a policy that lets it talk to us only', async () => {
+  it('is served from its folder, under a policy that allows connections to this server only', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'holdline-page-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, 'index.html'), '<p>hello</p>');
@@ -170,13 +170,13 @@ describe('a page of our own', () => {
     expect((await h.call('GET', '/v1/sessions')).status).toBe(401);
   });
 
-  it('is not missed where there is none', async () => {
+  it('is not required', async () => {
     const h = await startHarness({ deps: { demoFolder: '/nowhere' } });
     expect((await h.call('GET', '/')).status).toBe(404);
   });
 });
 
-it('every answer says what browsers need to be told', async () => {
+it('every answer has the security headers', async () => {
   const h = await startHarness();
   for (const url of ['/healthz', '/v1/sessions', '/nothing', '/openapi.json']) {
     expect((await h.call('GET', url)).headers).toMatchObject({
@@ -203,7 +203,7 @@ describe('HEAD', () => {
     '/',
     '/v1/sessions/gone',
   ];
-  it.each(ROUTES)('of %s is answered as GET is, without a body', async (url) => {
+  it.each(ROUTES)('of %s is answered like GET, without a body', async (url) => {
     const folder = mkdtempSync(join(tmpdir(), 'holdline-page-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, 'index.html'), '<p>hello</p>');
@@ -223,7 +223,7 @@ describe('HEAD', () => {
     expect(shared(head.headers)).toEqual(shared(get.headers));
   });
 
-  it('of an address where nothing is has no body either', async () => {
+  it('of an unknown path has no body either', async () => {
     const h = await startHarness();
     const { port } = await h.listen();
     const answer = await sendRaw(port, 'HEAD /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
@@ -231,13 +231,13 @@ describe('HEAD', () => {
     expect(answer.endsWith('\r\n\r\n')).toBe(true);
   });
 
-  it('says when a node is not ready', async () => {
+  it('reports that a node is not ready', async () => {
     const h = await startHarness();
     void h.gateway.drain({ windowMs: 0, deadlineMs: 0 });
     expect((await h.gateway.app.inject({ method: 'HEAD', url: '/readyz' })).statusCode).toBe(503);
   });
 
-  it('needs a token where GET needs one', async () => {
+  it('needs a token when GET needs one', async () => {
     const h = await startHarness();
     expect((await h.gateway.app.inject({ method: 'HEAD', url: '/v1/sessions' })).statusCode).toBe(401);
   });
@@ -266,7 +266,7 @@ describe('an upgrade at an address that is not the one of the socket', () => {
     expect(h.logged.join('')).not.toContain('canary');
   });
 
-  it('is not an upgrade where it asks for something else than a WebSocket: it is answered as a plain request', async () => {
+  it('is answered as a plain request when it is not for a WebSocket', async () => {
     const h = await startHarness();
     const { port } = await h.listen();
     const ask = async (path: string): Promise<number[]> =>
@@ -279,7 +279,7 @@ describe('an upgrade at an address that is not the one of the socket', () => {
     expect([await ask('/healthz'), await ask('/v1/ws'), await ask('/v1/sessions')]).toEqual([[200], [426], [401]]);
   });
 
-  it('is refused with another method too', async () => {
+  it('is refused with another method as well', async () => {
     const h = await startHarness();
     const { port } = await h.listen();
     expect(statusesOf(await sendRaw(port, upgrade('/v1/ws').replace('GET', 'POST')))).toEqual([404]);
@@ -287,7 +287,7 @@ describe('an upgrade at an address that is not the one of the socket', () => {
   });
 });
 
-it('addresses come from proxies only where they are told of', async () => {
+it('the client address comes from a proxy only when the proxy is configured', async () => {
   const limits = { connectionsPerAddressMax: 1 };
   const statuses = async (trustedProxies: readonly string[]): Promise<number[]> => {
     const h = await startHarness({ config: { ...limits, trustedProxies } });
@@ -348,7 +348,7 @@ describe('bodies', () => {
     expect(await post(h, '{}', type)).toMatchObject({ status: 415, code: 'unsupported-media-type' });
   });
 
-  it('do not come as nothing: 415', async () => {
+  it('are refused without a content type: 415', async () => {
     const h = await startHarness();
     expect(await post(h, '{}')).toMatchObject({ status: 415, code: 'unsupported-media-type' });
   });
@@ -367,7 +367,7 @@ describe('bodies', () => {
     expect(await post(h, body, 'application/json')).toMatchObject({ status: 400, code: 'invalid-json' });
   });
 
-  it('have an end: 413', async () => {
+  it('are refused above their limit: 413', async () => {
     const h = await startHarness({ config: { bodyBytesMax: 1000 } });
     expect(await post(h, JSON.stringify({ pad: 'x'.repeat(1000) }), 'application/json')).toMatchObject({
       status: 413,
@@ -385,7 +385,7 @@ describe('bodies', () => {
   });
 });
 
-describe('bytes that are no request', () => {
+describe('bytes that are not a request', () => {
   const good = 'GET /healthz HTTP/1.1\r\nhost: x\r\n';
   it.each<[string, string, number]>([
     ['no HTTP', 'hello\r\n\r\n', 400],
@@ -442,7 +442,7 @@ describe('bytes that are no request', () => {
   });
 });
 
-describe('requests that take their time', () => {
+describe('slow requests', () => {
   it('are cut, body or headers, while a stream next to them goes on', async () => {
     const h = await startHarness({ config: { headersTimeoutMs: 100, requestTimeoutMs: 200 } });
     const { port } = await h.listen();
@@ -459,7 +459,7 @@ describe('requests that take their time', () => {
     await stream.events.first((one) => one.event === 'run.queued');
   });
 
-  it('have the times that Node honours: headers less than the whole', async () => {
+  it('have limits that Node applies: the headers less than the whole', async () => {
     const { headersTimeout, requestTimeout, keepAliveTimeout, timeout } = (await startHarness()).gateway.app.server;
     expect({ headersTimeout, requestTimeout, keepAliveTimeout, timeout }).toEqual({
       headersTimeout: 5_000,

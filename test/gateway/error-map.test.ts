@@ -1,4 +1,4 @@
-// The table of errors: every code of every layer has a row, and each row says what the protocol says.
+// The map of errors: every code of every layer has a row, and each row agrees with the protocol.
 import { expect, it } from 'vitest';
 import { BrokerError, type BrokerErrorCode } from '../../src/broker/errors.ts';
 import { ERROR_CODES, mapError } from '../../src/gateway/error-map.ts';
@@ -62,7 +62,7 @@ it.each<[GatewayErrorCode, number]>([
   expect(mapError(new GatewayError(code)).close).toBe(close);
 });
 
-it('has a row for every code, with words for people', () => {
+it('has a row with a message for every code', () => {
   for (const code of ERROR_CODES.gateway) {
     const { error, status } = mapError(new GatewayError(code as GatewayErrorCode));
     expect([code, error.code, status >= 400, error.message.length > 5]).toEqual([code, code, true, true]);

@@ -1,4 +1,4 @@
-// Every HTTP route: what it answers when all is well, and each way in which it refuses. [PROTOCOL §3]
+// Every HTTP route: its answer in the normal case, and each of its refusals. [PROTOCOL §3]
 import { describe, expect, it } from 'vitest';
 import type { KnownAgent } from '../../src/gateway/known-agents.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
@@ -15,7 +15,7 @@ async function send(
 }
 
 describe('GET /v1/agents', () => {
-  it('tells of each agent what a caller may choose, and nothing else of it', async () => {
+  it('shows of each agent what a caller may choose, and nothing else', async () => {
     const entry = {
       model: 'large',
       models: ['huge'],
@@ -54,7 +54,7 @@ describe('GET /v1/agents', () => {
     expect(text).not.toMatch(/hidden|POET_KEY/);
   });
 
-  it('says so where any name may be that of an agent, and nothing to who has no token', async () => {
+  it('says when any agent name is accepted, and answers 401 without a token', async () => {
     const h = await startHarness();
     expect((await h.call('GET', '/v1/agents', 'ann')).body).toEqual({ agents: [], isComplete: false });
     expect((await h.call('GET', '/v1/agents')).status).toBe(401);
@@ -70,12 +70,12 @@ describe('POST /v1/sessions', () => {
     expect(body['position']).toMatch(/^e\d+\.0$/);
   });
 
-  it('takes no body as an empty one', async () => {
+  it('treats a missing body as an empty object', async () => {
     const h = await startHarness();
     expect((await h.call('POST', '/v1/sessions', 'ann')).status).toBe(201);
   });
 
-  it('answers 200 for one that is yours already, and 404 for somebody else’s', async () => {
+  it('answers 200 for the caller’s existing session, and 404 for another user’s', async () => {
     const h = await startHarness();
     expect((await h.call('POST', '/v1/sessions', 'ann', { sessionId: 'mine' })).status).toBe(201);
     expect((await h.call('POST', '/v1/sessions', 'ann', { sessionId: 'mine' })).status).toBe(200);
@@ -153,7 +153,7 @@ async function listPages(
 }
 
 describe('GET /v1/sessions', () => {
-  it('lists yours, last active first, in pages', async () => {
+  it('lists the caller’s sessions in pages, last active first', async () => {
     const h = await startHarness();
     for (const sessionId of ['a', 'b', 'c']) {
       await h.call('POST', '/v1/sessions', 'ann', { sessionId });
@@ -167,7 +167,7 @@ describe('GET /v1/sessions', () => {
     expect([body['more'], typeof body['after']]).toEqual([true, 'string']);
   });
 
-  it('has every chat that stays on one page, once, when others go, come and move between the pages', async () => {
+  it('has every remaining chat once when others are removed, made and moved between the pages', async () => {
     const h = await startHarness();
     const names = Array.from({ length: 16 }, (_, i) => `c${i}`);
     for (const sessionId of names) {
@@ -188,7 +188,7 @@ describe('GET /v1/sessions', () => {
     expect(stayed.toSorted()).toEqual(names.filter((id) => id !== 'c15').toSorted());
   });
 
-  it('has the chats of a token for some sessions on pages as well', async () => {
+  it('pages the chats of a token for given sessions as well', async () => {
     const h = await startHarness();
     for (const sessionId of ['a', 'b', 'c', 'd']) {
       await h.call('POST', '/v1/sessions', 'ann', { sessionId });
@@ -203,7 +203,7 @@ describe('GET /v1/sessions', () => {
     expect(pages).toEqual([['d'], ['b'], ['a']]);
   });
 
-  it('shows a token for some sessions only those', async () => {
+  it('shows a token for given sessions these sessions only', async () => {
     const h = await startHarness();
     for (const sessionId of ['a', 'b']) await h.call('POST', '/v1/sessions', 'ann', { sessionId });
     const { body } = await h.call('GET', '/v1/sessions', h.bearer('ann', { sessions: ['b', 'gone'] }));
@@ -277,7 +277,7 @@ describe('POST /v1/sessions/{id}/messages', () => {
     expect(await send(h, 'fresh', { content: 'two' })).toMatchObject({ queued: 1 });
   });
 
-  it('is the same message however often it is sent, and a conflict with another body', async () => {
+  it('makes one message when it is sent again, and is a conflict with another body', async () => {
     const h = await startHarness();
     const first = await send(h, 's', { messageId: 'm1', content: 'one' });
     expect(await send(h, 's', { messageId: 'm1', content: 'one' })).toEqual(first);
@@ -289,7 +289,7 @@ describe('POST /v1/sessions/{id}/messages', () => {
     ]);
   });
 
-  it('fills in agent and model, and takes content parts as they come', async () => {
+  it('fills in agent and model, and stores content parts unchanged', async () => {
     const h = await startHarness({
       config: { defaultAgent: 'helper', agents: new Map([['helper', { model: 'small' }]]) },
     });
@@ -308,7 +308,7 @@ describe('POST /v1/sessions/{id}/messages', () => {
     ]);
   });
 
-  it('to an agent that the gateway does not know, or that does not take it, is refused before anything is stored', async () => {
+  it('refuses a prompt before storing it when the agent is unknown or does not accept it', async () => {
     const agents = new Map([['helper', { model: 'small', models: ['large'], promptCharsMax: 5 }]]);
     const h = await startHarness({ config: { agents } });
     const refusal = async (body: object): Promise<unknown> => {
@@ -330,14 +330,14 @@ describe('POST /v1/sessions/{id}/messages', () => {
     await send(h, 's', { content: 'hello', agent: 'helper', model: 'large' });
   });
 
-  it('to any agent is taken by a gateway that was told of none, and its model is left to the worker', async () => {
+  it('accepts a prompt for any agent when no agents are configured, and leaves the model to the worker', async () => {
     const h = await startHarness();
     await send(h, 's', { content: 'hi', agent: 'anybody' });
     const state = await h.commandLog.load({ tenant: 'default', sessionId: 's' });
     expect(state?.state.runs[0]).toMatchObject({ agent: 'anybody', model: '' });
   });
 
-  it('refuses a second prompt where onBusy is reject, and interrupts where it says so', async () => {
+  it('refuses a second prompt with onBusy reject, and cancels the run with onBusy interrupt', async () => {
     const h = await startHarness();
     const first = await send(h, 's', { content: 'one' });
     const refused = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'two', onBusy: 'reject' });
@@ -390,7 +390,7 @@ describe('POST /v1/sessions/{id}/messages', () => {
 });
 
 describe('GET /v1/sessions/{id}/messages', () => {
-  it('gives pages, newest first, each in order, and the position to stream on from', async () => {
+  it('answers with pages, newest first, each in order, and the position from which to stream', async () => {
     const h = await startHarness();
     for (const content of ['one', 'two', 'three']) {
       const { runId } = await send(h, 's', { content });
@@ -409,7 +409,7 @@ describe('GET /v1/sessions/{id}/messages', () => {
     expect(older.body['before']).toBeUndefined();
   });
 
-  it('takes the words that stand for positions', async () => {
+  it('accepts `earliest` and `latest`', async () => {
     const h = await startHarness();
     await send(h, 's', { content: 'one' });
     expect(
@@ -422,7 +422,7 @@ describe('GET /v1/sessions/{id}/messages', () => {
 });
 
 describe('GET /v1/sessions/{id}/runs', () => {
-  it('gives pages of what became of the runs, newest first, to the owner alone', async () => {
+  it('answers the owner with pages of the runs, newest first', async () => {
     const h = await startHarness();
     for (const content of ['one', 'two', 'three']) {
       const { runId } = await send(h, 's', { content });
@@ -449,7 +449,7 @@ describe('GET /v1/sessions/{id}/runs', () => {
 });
 
 describe('POST /v1/sessions/{id}/cancel', () => {
-  it('ends a queued run at once, and says when there is none', async () => {
+  it('ends a queued run at once, and answers 409 without a run', async () => {
     const h = await startHarness();
     const { runId } = await send(h, 's', { content: 'one' });
     const cancelled = await h.call('POST', '/v1/sessions/s/cancel', 'ann');
@@ -458,7 +458,7 @@ describe('POST /v1/sessions/{id}/cancel', () => {
     expect([again.status, again.body.error?.code]).toEqual([409, 'no-active-run']);
   });
 
-  it('ends a started run in its worker’s stead after the grace period, keeping what it said', async () => {
+  it('ends a started run after the grace period when its worker does not, and keeps its text', async () => {
     const h = await startHarness();
     const { runId } = await send(h, 's', { content: 'one' });
     const run = await FakeRun.take(h, 's', runId);
@@ -476,7 +476,7 @@ describe('POST /v1/sessions/{id}/cancel', () => {
     await expect(run.say('more')).rejects.toMatchObject({ code: 'fenced' });
   });
 
-  it('leaves alone a run whose worker ended it in time', async () => {
+  it('does nothing when the worker ended the run in time', async () => {
     const h = await startHarness();
     const { runId } = await send(h, 's', { content: 'one' });
     const run = await FakeRun.take(h, 's', runId);
@@ -489,7 +489,7 @@ describe('POST /v1/sessions/{id}/cancel', () => {
 });
 
 describe('cursors', () => {
-  it('store a position, move forward only, and stand for where a reader stopped', async () => {
+  it('store a position, move forward only, and are a start for streams', async () => {
     const h = await startHarness();
     const { position } = await send(h, 's', { content: 'one' });
     const url = '/v1/sessions/s/cursors/phone';
@@ -505,7 +505,7 @@ describe('cursors', () => {
     expect((await h.call('PUT', url, 'ann', { position })).status).toBe(409);
   });
 
-  it('may be told that they stand before everything while they do', async () => {
+  it('accept `earliest` while they are at the earliest position', async () => {
     const h = await startHarness();
     await send(h, 's', { content: 'one' });
     expect((await h.call('PUT', '/v1/sessions/s/cursors/c', 'ann', { position: 'earliest' })).status).toBe(204);
@@ -573,7 +573,7 @@ describe('what is not there', () => {
     );
   });
 
-  it('tells nothing of an unexpected error, and logs it once', async () => {
+  it('gives no detail of an unexpected error, and logs it once', async () => {
     const h = await startHarness();
     h.broker.describe = () => Promise.reject(new Error('secret inner detail'));
     const answer = await h.call('GET', '/v1/sessions/s', 'ann');

@@ -1,5 +1,5 @@
-// A body or a frame of many small values is refused before it is parsed, one of few large ones is not; and nobody may send
-// more than is read of one user.
+// The gateway refuses a body or a frame of many small values before it parses it, and accepts one of few large values.
+// The parse budget bounds what it parses for one user.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { boundExceeded, JSON_DEPTH_MAX, JSON_VALUES_MAX } from '../../src/gateway/json/json-bounds.ts';
@@ -14,7 +14,7 @@ const HOSTILE: readonly (readonly [what: string, json: string])[] = [
 ];
 
 describe('the bounds of JSON', () => {
-  it('count what a parser would make, and nothing that stands in a string', () => {
+  it('count the values that a parser would make, and nothing inside a string', () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 6 }), fc.constantFrom(undefined, 2), (value, space) => {
         const padded = [...Array.from({ length: JSON_VALUES_MAX - count(value) - 1 }, () => 0), value];
@@ -59,7 +59,7 @@ describe('the bounds of JSON', () => {
     expect((await socket.closed).code).toBe(1009);
   });
 
-  it('say what is wrong with a large body from its beginning', async () => {
+  it('describe the faults of a large body by its beginning', async () => {
     const h = await startHarness();
     const answer = await h.call('POST', '/v1/sessions/s1/messages', 'ann', {
       content: Array.from({ length: 4_000 }, () => ({})),
@@ -73,7 +73,7 @@ describe('the budget of a user', () => {
   const config = { parseBytesPerSecond: 1_000, parseBytesBurst: 10_000 };
   const prompt = { content: 'x'.repeat(3_000), onBusy: 'queue' };
 
-  it('refuses bodies beyond it with the time to wait, and fills again; others have their own', async () => {
+  it('refuses bodies above it with a time to wait, refills, and is separate for each user', async () => {
     const h = await startHarness({ config });
     const send = (user: string): ReturnType<typeof h.call> =>
       h.call('POST', `/v1/sessions/${user}/messages`, user, prompt);
@@ -89,7 +89,7 @@ describe('the budget of a user', () => {
     expect((await send('mallory')).status).toBe(202);
   });
 
-  it('is one for bodies and the frames of all sockets', async () => {
+  it('is shared by bodies and the frames of all sockets', async () => {
     const h = await startHarness({ config });
     const { wsUrl } = await h.listen();
     for (let i = 0; i < 3; i += 1) await h.call('POST', '/v1/sessions/s1/messages', 'mallory', prompt);
@@ -100,7 +100,7 @@ describe('the budget of a user', () => {
     expect(JSON.parse(reason)).toMatchObject({ code: 'too-many', afterMs: expect.any(Number) as unknown });
   });
 
-  it('takes a body that is larger than all of it, once it is full', async () => {
+  it('admits a body larger than itself when it is full', async () => {
     const h = await startHarness({ config });
     expect((await h.call('POST', '/v1/sessions/s1/messages', 'ann', { content: 'x'.repeat(50_000) })).status).toBe(202);
     expect((await h.call('POST', '/v1/sessions/s1/messages', 'ann', { content: 'x' })).status).toBe(429);

@@ -1,5 +1,5 @@
-// JWK sets, at hand or behind a URL: which key verifies which token, when the set is fetched again, and that a
-// key which was withdrawn stops working. [PROTOCOL §2]
+// JWK sets, at hand or behind a URL: which key verifies which token, when the gateway fetches the set again, and that a
+// withdrawn key stops working. [PROTOCOL §2]
 import { createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -52,7 +52,7 @@ describe('a key set at hand', () => {
   const withKeys = (...keys: object[]): Promise<Harness> =>
     startHarness({ auth: { keys: { kind: 'jwks', document: { keys } } } });
 
-  it('finds the key by its name', async () => {
+  it('finds the key by its kid', async () => {
     const h = await withKeys(
       jwk(one, { kid: 'a', use: 'sig', alg: 'RS256' }),
       jwk(two, { kid: 'b' }),
@@ -65,7 +65,7 @@ describe('a key set at hand', () => {
     expect(await statusOf(h, token(three, 'd'))).toBe(401);
   });
 
-  it('takes a token without a name only where one key could be meant', async () => {
+  it('accepts a token without a kid only when exactly one key fits', async () => {
     const h = await withKeys(jwk(one, { kid: 'a' }), jwk(two, { kid: 'b' }), jwk(ec, { kid: 'c' }));
     expect(await statusOf(h, token(one, undefined))).toBe(401);
     expect(await statusOf(h, token(ec, undefined))).toBe(200);
@@ -128,7 +128,7 @@ class KeyServer {
 }
 
 describe('a key set behind a URL', () => {
-  it('is fetched with the first token, once for all that wait', async () => {
+  it('is fetched once for all tokens that wait for the first fetch', async () => {
     const server = new KeyServer(jwk(one, { kid: 'a' }), jwk(two, { kid: 'b' }));
     const h = await server.start();
     expect(server.fetched).toBe(0);
@@ -136,7 +136,7 @@ describe('a key set behind a URL', () => {
     expect(server.fetched).toBe(1);
   });
 
-  it('is fetched again for a name it does not have, at most once a minute', async () => {
+  it('is fetched again for an unknown kid, at most once a minute', async () => {
     const server = new KeyServer(jwk(one, { kid: 'a' }));
     const h = await server.start();
     await statusOf(h, token(one, 'a'));
@@ -245,7 +245,7 @@ describe('the body of a key server’s answer', () => {
     },
   );
 
-  it('is not read at all where the answer is a refusal', async () => {
+  it('is not read when the answer is an error', async () => {
     const server = new KeyServer();
     const long = new LongBody();
     server.answer = async () => new Response(long.answer().body, { status: 500 });
@@ -254,7 +254,7 @@ describe('the body of a key server’s answer', () => {
     expect([long.pulled, long.cancelled]).toEqual([0, true]);
   });
 
-  it('is waited for no longer than its time where the garbage collector has been there since it began', async () => {
+  it('times out even after a garbage collection', async () => {
     let begun = 0;
     let open = 0;
     const server = createServer((_request, response) => {
@@ -290,7 +290,7 @@ describe('a key that is withdrawn', () => {
     return { h, server, a, b };
   }
 
-  it('ends the streams and sockets of its tokens, on both wires, where no other token comes', async () => {
+  it('ends the streams and sockets of its tokens on both wires when no other token arrives', async () => {
     const { h, server, a, b } = await withTwoKeys();
     const { port, wsUrl } = await h.listen();
     const [mine, other] = await Promise.all(
@@ -312,7 +312,7 @@ describe('a key that is withdrawn', () => {
     expect(other?.events.seen.map(({ event }) => event)).not.toContain('expired');
   });
 
-  it('ends what a ticket stands for: its stream, the ticket itself, and the cookie of the stream', async () => {
+  it('voids a ticket of its tokens, the stream of the ticket, and the stream’s cookie', async () => {
     const { h, server, a, b } = await withTwoKeys();
     const { port } = await h.listen();
     const buy = async (purpose: string): Promise<string> =>
@@ -336,7 +336,7 @@ describe('a key that is withdrawn', () => {
     expect((await h.call('GET', '/v1/sessions/s', b)).status).toBe(200);
   });
 
-  it('is known by itself and not by its name: another key under the same name does not keep the streams of the first', async () => {
+  it('is identified by the key and not by its kid: another key with the same kid does not keep its streams', async () => {
     const { h, server, a } = await withTwoKeys();
     const { port } = await h.listen();
     const stream = await SseClient.open(port, '/v1/sessions/s/events', { authorization: a });
@@ -346,7 +346,7 @@ describe('a key that is withdrawn', () => {
     expect((await stream.events.ended()).at(-1)?.event).toBe('expired');
   });
 
-  it('ends no stream where the key server is down, or the keys change and this one stays', async () => {
+  it('ends no stream when the key server is down, or when other keys change', async () => {
     const { h, server, a } = await withTwoKeys();
     const { port } = await h.listen();
     const stream = await SseClient.open(port, '/v1/sessions/s/events', { authorization: a });

@@ -1,4 +1,4 @@
-// What /metrics counts, and that nobody outside can make it grow. [PROTOCOL §3]
+// What /metrics counts, and that no caller can make it grow. [PROTOCOL §3]
 import { expect, it } from 'vitest';
 import { METRICS } from '../../src/gateway/metrics.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
@@ -16,13 +16,15 @@ async function read(h: Harness): Promise<ReadonlyMap<string, number>> {
   );
 }
 
-it('counts streams, what they were told, and how they began', async () => {
+it('counts streams, their events, and how they began', async () => {
   const h = await startHarness({ deps: { metrics: { worker: () => ({ active: 7, max: 9 }) } } });
   const { port, wsUrl } = await h.listen();
   const { body } = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
   const authorization = h.bearer('ann');
   const plain = await SseClient.open(port, '/v1/sessions/s/events', { authorization });
-  const resumed = await SseClient.open(port, `/v1/sessions/s/events?after=${String(body['position'])}`, { authorization });
+  const resumed = await SseClient.open(port, `/v1/sessions/s/events?after=${String(body['position'])}`, {
+    authorization,
+  });
   const reset = await SseClient.open(port, '/v1/sessions/s/events?after=other.0', { authorization });
   const client = await WsClient.open(wsUrl, { headers: { authorization } });
   client.send({ type: 'subscribe', sessionId: 's' });
@@ -64,7 +66,7 @@ it('has no label that a caller could invent', async () => {
   expect(routes.length).toBeLessThan(6);
 });
 
-it('names what it counts in one place, and says what each is', async () => {
+it('has a name and a help text for every metric', async () => {
   const h = await startHarness({ deps: { metrics: { worker: () => ({ active: 0, max: 1 }) } } });
   const { text, headers } = await h.call('GET', '/metrics');
   expect(headers['content-type']).toContain('text/plain');

@@ -1,5 +1,5 @@
-// A log that is out of reach for a while: a stream that has been let in waits, on its connection, and then goes on; who
-// comes meanwhile is told to come again; nothing is called a defect.
+// A log that cannot be reached for a while: an open stream keeps its connection, waits, and continues afterwards. The
+// gateway refuses a new reader with a time to wait. No log line calls the outage a defect.
 import { expect, it } from 'vitest';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { OUTAGE_RETRY_MS } from '../../src/gateway/event-streams.ts';
@@ -22,7 +22,7 @@ function cutOff(h: Harness): { asked: number; over: () => void } {
   return outage;
 }
 
-it('streams of both wires wait for it where they are, and get everything then', async () => {
+it('streams of both wires wait during an outage, and then receive everything', async () => {
   const h = await startHarness();
   const { port, wsUrl } = await h.listen();
   await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
@@ -43,7 +43,7 @@ it('streams of both wires wait for it where they are, and get everything then', 
   expect(h.logged.filter((line) => (JSON.parse(line) as { level: number }).level >= PINO_ERROR)).toEqual([]);
 });
 
-it('a stream whose reader leaves meanwhile is looked after no more', async () => {
+it('a stream whose reader leaves during an outage is not read again', async () => {
   const h = await startHarness();
   const { port } = await h.listen();
   await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
@@ -56,7 +56,7 @@ it('a stream whose reader leaves meanwhile is looked after no more', async () =>
   expect(outage.asked).toBe(1);
 });
 
-it('that lasts, sends them away after a while, spread over a window, unless it ends before', async () => {
+it('a long outage makes the gateway ask its clients to reconnect, spread over a window, unless it ends before', async () => {
   const h = await startHarness();
   const { port } = await h.listen();
   await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
@@ -82,7 +82,7 @@ it('that lasts, sends them away after a while, spread over a window, unless it e
   expect(sentAway()).toBe(1);
 });
 
-it('a request is refused, with the time after which to come again', async () => {
+it('a request during an outage is refused with a time to wait', async () => {
   const h = await startHarness();
   h.broker.append = async () => {
     throw new BrokerError('unavailable', 'nobody there');

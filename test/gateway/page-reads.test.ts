@@ -1,4 +1,4 @@
-// What one user's pages cost the others: nothing but a turn.
+// Fairness of page reads: one user's pages cost the other users a turn and nothing else.
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
@@ -45,7 +45,7 @@ describe('pages of one user', () => {
     },
   );
 
-  it('that nobody takes are cut, and hold their place no longer', async () => {
+  it('that no client reads are cut and make room', async () => {
     const h = await startHarness({ config: { unreadMs: 100 } });
     const { port } = await h.listen();
     const { body } = await h.call('POST', '/v1/sessions/large/messages', 'mallory', { content: 'hi' });
@@ -73,7 +73,7 @@ function openConnections(h: Harness): Promise<number> {
   );
 }
 
-it('lists of chats are pages too', async () => {
+it('lists of chats count as pages', async () => {
   const h = await startHarness();
   const list = h.broker.describe.bind(h.broker);
   let letGo = (): void => undefined;
@@ -91,7 +91,7 @@ it('lists of chats are pages too', async () => {
 });
 
 describe('the body of a page', () => {
-  it('is the JSON it would be in one piece, wherever it is cut', async () => {
+  it('is the same JSON as in one piece, with any cut', async () => {
     const item = fc.record({
       content: fc.string({ unit: 'binary', maxLength: 8 }),
       long: fc.constantFrom('', '😀'.repeat(40_000), 'x'.repeat(65_535), '"'.repeat(100_000)),

@@ -1,11 +1,11 @@
-// JSON from outside: what is taken, what is not, and that looking for names said twice sees what a parser sees.
+// JSON from outside: what the parser accepts and refuses, and that the search for duplicate names agrees with a parser.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { JSON_DEPTH_MAX } from '../../src/gateway/json/json-bounds.ts';
 import { decodeUtf8, hasDuplicateNames, parseJson } from '../../src/gateway/json/parse-json.ts';
 
 describe('parseJson', () => {
-  it('takes whatever JSON.stringify writes, as it was', () => {
+  it('accepts the output of JSON.stringify unchanged', () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 8 }), (value) => {
         const text = JSON.stringify(value);
@@ -15,7 +15,7 @@ describe('parseJson', () => {
     );
   });
 
-  it('takes a structure as deep as its limit, and none deeper', () => {
+  it('accepts a structure as deep as its limit, and none deeper', () => {
     const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
     expect(parseJson(nested(JSON_DEPTH_MAX))).toBeDefined();
     expect(parseJson(nested(JSON_DEPTH_MAX + 1))).toBeUndefined();
@@ -40,12 +40,12 @@ describe('parseJson', () => {
 });
 
 describe('hasDuplicateNames', () => {
-  it('finds none in what an object can hold', () => {
+  it('finds none in the JSON of an object', () => {
     fc.assert(fc.property(fc.jsonValue(), (value) => !hasDuplicateNames(JSON.stringify(value))));
     fc.assert(fc.property(fc.jsonValue(), (value) => !hasDuplicateNames(JSON.stringify(value, undefined, 2))));
   });
 
-  it('finds a name that was put in a second time, wherever it stands and however it is written', () => {
+  it('finds a duplicate name at every depth and in every spelling', () => {
     const name = fc.string({ unit: 'binary', maxLength: 6 });
     fc.assert(
       fc.property(name, fc.jsonValue(), fc.jsonValue(), fc.boolean(), (twice, a, b, nested) => {

@@ -1,4 +1,5 @@
-// The queue as those see it who wait in it: how much is before their run, on both wires, and nothing more than that. [PROTOCOL §4]
+// Queue positions as their readers receive them: the number of runs before their own, on both wires, and nothing else.
+// [PROTOCOL §4]
 import { expect, it, onTestFinished } from 'vitest';
 import { ChatRig } from '../support/chat-rig.ts';
 import { eventually } from '../support/collector.ts';
@@ -36,7 +37,7 @@ function told(client: SseClient): readonly unknown[] {
   return client.events.seen.filter((event) => event.event === 'queue').map((event) => event.data);
 }
 
-it('tells a waiting user how many are before, as it changes and not otherwise, on both wires', async () => {
+it('sends a reader the number of runs before its own when it changes, on both wires', async () => {
   const system = await start();
   const { h, rig } = system;
   await prompt(h, 's1');
@@ -81,7 +82,7 @@ it('counts the runs of the user’s own chat, and those before its head', async 
   ]);
 });
 
-it('asks nobody anything while nothing waits, or nobody watches', async () => {
+it('makes no broker request while no run is queued or no reader follows', async () => {
   const system = await start();
   const { h, rig } = system;
   await prompt(h, 's1');

@@ -1,5 +1,5 @@
-// Canaries: things that must not be seen again are given to every way in, on good paths and bad, and then looked
-// for in everything that comes out sideways: log lines, error bodies, metrics.
+// Canaries: secret texts go into every input, on good paths and bad, and then must not appear in log lines, error
+// bodies or metrics.
 import { connect } from 'node:net';
 import { expect, it } from 'vitest';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
@@ -58,7 +58,7 @@ async function defects(h: Harness, wsUrl: string): Promise<void> {
   h.broker.append = append;
 }
 
-it('no secret and no prompt is seen in log lines, error bodies or metrics', async () => {
+it('no secret and no prompt is in log lines, error bodies or metrics', async () => {
   const h = await startHarness();
   const { port, wsUrl } = await h.listen();
   const secrets = [PROMPT, TITLE, QUERY, COOKIE, SUB, ...(await goodPaths(h, port, wsUrl))];
@@ -73,7 +73,7 @@ it('no secret and no prompt is seen in log lines, error bodies or metrics', asyn
   }
 });
 
-it('log messages are constant and lower-case, whatever is asked for', async () => {
+it('log messages are constant and lower-case for every request', async () => {
   const h = await startHarness();
   h.broker.describe = () => Promise.reject(new Error('x'));
   await h.call('GET', '/v1/sessions/a%0A"b', 'ann');

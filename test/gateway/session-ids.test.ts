@@ -1,5 +1,5 @@
-// Whose a session id is, as the configuration says: what another user of the tenant can take, learn or read by it; and what a
-// removed or expired session leaves to the next owner of its id.
+// The scopes of session ids: what another user of the tenant can take, learn or read by an id, and what a removed or
+// expired session leaves to the next owner of its id.
 import { describe, expect, it } from 'vitest';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import { SESSION_ID_SCOPES, type SessionIdScope } from '../../src/gateway/gateway-config.ts';
@@ -22,8 +22,8 @@ const told = ({ status, text }: Awaited<ReturnType<Harness['call']>>): unknown =
 const idsOf = async (h: Harness, as: string): Promise<unknown> =>
   ((await h.call('GET', '/v1/sessions', as)).body['sessions'] as { sessionId: string }[]).map((one) => one.sessionId);
 
-describe('ids of each user’s own', () => {
-  it('let nobody take the id that another user’s app uses, and tell nobody that it is used', async () => {
+describe('ids of the scope user', () => {
+  it('are separate for each user, and do not reveal that another user has the id', async () => {
     const h = await started('user');
     expect((await make(h, 'bob', 'home', { title: 'bob’s' })).status).toBe(201);
     expect((await h.call('GET', '/v1/sessions/home', 'ann')).body.error?.code).toBe('not-found');
@@ -39,7 +39,7 @@ describe('ids of each user’s own', () => {
     }
   });
 
-  it('are answered as they were given, in the list, on streams and on sockets', async () => {
+  it('come back unchanged in the list, on streams and on sockets', async () => {
     const h = await started('user');
     const { port, wsUrl } = await h.listen();
     const made = String((await h.call('POST', '/v1/sessions', 'ann', {})).body['sessionId']);
@@ -69,7 +69,7 @@ describe('ids of each user’s own', () => {
     },
   );
 
-  it('leave the sessions of the time before with their owners, who read, write and remove them', async () => {
+  it('leave older sessions to their owners, who read, write and remove them', async () => {
     const before = await started('tenant');
     await make(before, 'ann', 'old', { title: 'of before' });
     const { position } = (
@@ -96,10 +96,10 @@ describe('ids of each user’s own', () => {
   });
 });
 
-describe('ids that tokens claim', () => {
+describe('ids of the scope claimed', () => {
   const CLAIMS = { sessionPrefix: 'ann-' };
 
-  it('answer a token that does not name an id the same, whether somebody has it or nobody', async () => {
+  it('answer a token that does not name the id the same, whether or not the id is taken', async () => {
     const h = await started('claimed');
     const { wsUrl } = await h.listen();
     await make(h, h.bearer('ann', CLAIMS), 'ann-home');
@@ -124,7 +124,7 @@ describe('ids that tokens claim', () => {
     expect(await idsOf(h, bob)).toEqual([]);
   });
 
-  it('stay with their users after the session was removed', async () => {
+  it('stay with their users after the session is removed', async () => {
     const h = await started('claimed');
     const ann = h.bearer('ann', CLAIMS);
     await make(h, ann, 'ann-home');
@@ -133,7 +133,7 @@ describe('ids that tokens claim', () => {
     expect((await make(h, ann, 'ann-home')).status).toBe(201);
   });
 
-  it('are those that begin with the token’s prefix, those that it lists, and those that the server makes', async () => {
+  it('are the ids with the token’s prefix, the ids that it lists, and the ids that the server makes', async () => {
     const h = await started('claimed');
     const { wsUrl } = await h.listen();
     expect((await make(h, h.bearer('ann', CLAIMS), 'ann-1')).status).toBe(201);
@@ -154,7 +154,7 @@ describe('ids that tokens claim', () => {
     });
   });
 
-  it('are not needed for a session that is there: its owner goes on with any token', async () => {
+  it('are not needed for an existing session: its owner continues with any token', async () => {
     const before = await started('tenant');
     await make(before, 'ann', 'old');
     const h = await reconfigured(before, 'claimed');
@@ -185,7 +185,7 @@ describe('the cursors of a session', () => {
       expect((await h.call('PUT', `/v1/sessions/s/cursors/${id}`, 'ann', { position: 'latest' })).status).toBe(204);
   }
 
-  it.each(SESSION_ID_SCOPES)('go with it (ids: %s)', async (scope) => {
+  it.each(SESSION_ID_SCOPES)('are removed with it (ids: %s)', async (scope) => {
     const h = await started(scope);
     await make(h, h.bearer('ann', { sessionPrefix: 's' }), 's');
     await withCursor(h, 'c', 'd');
@@ -195,7 +195,7 @@ describe('the cursors of a session', () => {
     expect([(await cursor(h, 'bob')).status, (await cursor(h, 'bob', 'd')).status]).toEqual([404, 404]);
   });
 
-  it('go with it also where an earlier try of the removal did not come as far', async () => {
+  it('are removed with it when an earlier removal failed half-way', async () => {
     const h = await started('user');
     await withCursor(h, 'c');
     const remove = h.broker.remove.bind(h.broker);
@@ -234,7 +234,7 @@ describe('the cursors of a session', () => {
     expect((await cursor(h, 'bob')).body.error?.code).toBe('cursor-not-found');
   });
 
-  it('are kept up to a number, the one that did not move for the longest time going first, and cost what they hold', async () => {
+  it('are kept up to a number; the one unchanged for the longest time is dropped first', async () => {
     const h = await started('user');
     await withCursor(h, 'first', 'second', ...Array.from({ length: CURSORS_PER_CHAT_MAX - 2 }, (_, i) => `c${i}`));
     for (let i = 0; i < 100; i += 1) await withCursor(h, 'first', 'c0');

@@ -1,4 +1,4 @@
-// An event stream whose network goes silent, without a word from either side.
+// An event stream whose network goes silent, without a packet from either side.
 import { execFileSync, spawn } from 'node:child_process';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -110,7 +110,7 @@ function startNetwork():
 describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')(
   'an event stream whose network goes silent',
   () => {
-    it('is ended, and a stream next to it is not', async (context) => {
+    it('is ended, and another stream is not', async (context) => {
       const network = startNetwork();
       if (network === undefined) {
         context.skip();

@@ -1,5 +1,5 @@
-// A reader that does not read costs the server a bounded buffer and nothing else: not the run, not the other
-// readers, not its own text, which it gets in the end, exactly. One that never reads again is let go.
+// A reader that does not read costs the server a bounded buffer and nothing else: not the run, not the other readers,
+// and not its own text, which it receives exactly in the end. The gateway disconnects a reader that never reads again.
 import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { CATCH_UP_BYTES, OUTBOX_BYTES_MAX } from '../../src/stream/subscription.ts';
@@ -66,7 +66,7 @@ describe('a reader that stops reading', () => {
     expect(new AnswerFold().add(stream.events.seen).text(run.run.runId) === CHUNK.repeat(CHUNKS)).toBe(true);
   });
 
-  it('on a socket does the same, and its other chats and everybody else go on', async () => {
+  it('on a socket does the same, and its other chats and other readers continue', async () => {
     const watched = await startRun();
     const { h, run, url } = watched;
     const open = (): Promise<WsClient> => WsClient.open(url.wsUrl, { headers: { authorization: h.bearer('ann') } });
@@ -86,7 +86,7 @@ describe('a reader that stops reading', () => {
     expect(new AnswerFold().add(slow.events('s')).text(run.run.runId) === CHUNK.repeat(CHUNKS)).toBe(true);
   });
 
-  it('for good is let go after a while, on either wire', async () => {
+  it('for good is disconnected after a while, on either wire', async () => {
     const watched = await startRun();
     const { h, url, sockets } = watched;
     const stream = await SseClient.open(url.port, '/v1/sessions/s/events', { authorization: h.bearer('ann') });

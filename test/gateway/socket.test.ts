@@ -1,4 +1,4 @@
-// The WebSocket wire: how a socket proves whose it is, every frame, every close code, and its limits. [PROTOCOL §6]
+// The WebSocket wire: how a socket authenticates, every frame, every close code, and the limits. [PROTOCOL §6]
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../support/collector.ts';
 import { AnswerFold } from '../support/gateway-answer-fold.ts';
@@ -25,7 +25,7 @@ async function startNode(options: HarnessOptions = {}): Promise<Node> {
 }
 
 describe('an upgrade', () => {
-  it('speaks holdline.v1 to whoever offers it, and nothing else', async () => {
+  it('accepts the subprotocol holdline.v1 and no other', async () => {
     const { h, wsUrl } = await startNode();
     const headers = { authorization: h.bearer('ann') };
     expect((await WsClient.open(wsUrl, { headers, protocols: ['other', 'holdline.v1'] })).socket.protocol).toBe(
@@ -54,7 +54,7 @@ describe('an upgrade', () => {
     expect(await statusOf(`${wsUrl}/x`, h.bearer('ann'))).toBe(404);
   });
 
-  it('is refused, and says until when, where there are too many', async () => {
+  it('is refused with a time to wait when there are too many', async () => {
     const { h, wsUrl, open } = await startNode({ config: { connectionsPerUserMax: 1 } });
     await open();
     await expect(open()).rejects.toMatchObject({ status: 429, headers: { 'retry-after': '5' } });
@@ -67,7 +67,7 @@ describe('an upgrade', () => {
 });
 
 describe('auth', () => {
-  it('is the first frame of a socket that has shown nothing yet', async () => {
+  it('is the first frame of a socket without credentials', async () => {
     const { h, wsUrl } = await startNode();
     const client = await WsClient.open(wsUrl);
     client.send({ type: 'auth', token: h.token('ann') });
@@ -97,7 +97,7 @@ describe('auth', () => {
     expect(client.frames.seen).toEqual([]);
   });
 
-  it('with a token that is not one closes: 4401', async () => {
+  it('with an invalid token closes: 4401', async () => {
     const { wsUrl } = await startNode();
     const client = await WsClient.open(wsUrl);
     client.send({ type: 'auth', token: 'x' });
@@ -111,7 +111,7 @@ describe('auth', () => {
     expect((await client.closed).code).toBe(4403);
   });
 
-  it('again keeps a socket beyond its first token; without it, 4401', async () => {
+  it('again keeps a socket open beyond its first token; without it, 4401', async () => {
     const { h, open } = await startNode();
     const expiring = { exp: h.clock.now() / 1000 + 60 };
     const [kept, left] = [await open(expiring), await open(expiring)];
@@ -127,7 +127,7 @@ describe('auth', () => {
     await kept.untilEvent('s', 'run.queued');
   });
 
-  it('again by somebody else closes: 4403', async () => {
+  it('again by another user closes: 4403', async () => {
     const { h, open } = await startNode();
     for (const token of [h.token('bob'), h.token('ann', { tenant: 'other' })]) {
       const client = await open();
@@ -136,7 +136,7 @@ describe('auth', () => {
     }
   });
 
-  it('again for fewer sessions ends the subscriptions it no longer covers, and only those', async () => {
+  it('again for fewer sessions ends only the subscriptions that the token no longer covers', async () => {
     const { h, open } = await startNode();
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 't' });
     const client = await open();
@@ -159,7 +159,7 @@ describe('auth', () => {
     });
   });
 
-  it('that expires between two pulses stops the very next frame', async () => {
+  it('refuses the next frame when the token expires between two pulses', async () => {
     const { h, open } = await startNode();
     const client = await open({ exp: h.clock.now() / 1000 + 1.5 });
     await h.clock.advance(1_600);
@@ -188,7 +188,7 @@ describe('subscribe', () => {
     ]);
   });
 
-  it('begins after a position, or where a cursor stands', async () => {
+  it('begins after a position, or at a cursor', async () => {
     const { h, open } = await startNode();
     await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
     await h.call('PUT', '/v1/sessions/s/cursors/c', 'ann', { position: 'e2.1' });
@@ -222,7 +222,7 @@ describe('subscribe', () => {
     await client.frames.first((one) => one.type === 'pong');
   });
 
-  it('to what is somebody else’s is answered as to what is not there', async () => {
+  it('to another user’s session is answered like a missing session', async () => {
     const { h, wsUrl } = await startNode();
     const client = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('bob') } });
     client.send({ type: 'subscribe', sessionId: 's' });
@@ -232,7 +232,7 @@ describe('subscribe', () => {
     expect({ ...foreign, sessionId: '' }).toEqual({ ...unknown, sessionId: '' });
   });
 
-  it('again starts over from the new position, and what was on its way before comes before the answer', async () => {
+  it('again starts over from the new position, and earlier events come before the reply', async () => {
     const { h, open } = await startNode();
     const client = await open();
     client.send({ type: 'subscribe', sessionId: 's' });
@@ -253,7 +253,7 @@ describe('subscribe', () => {
     ).toEqual([undefined, 'e2.1', 'e2.2']);
   });
 
-  it('says `reset` and goes on from the earliest where a position cannot be served', async () => {
+  it('sends `reset` and continues from the earliest when a position cannot be served', async () => {
     const { open } = await startNode();
     const client = await open();
     client.send({ type: 'subscribe', sessionId: 's', after: 'other.0' });
@@ -365,7 +365,7 @@ describe('send, cancel and ack', () => {
     await client.frames.first((one) => one.type === 'pong');
   });
 
-  it('on somebody else’s session are answered as on one that is not there', async () => {
+  it('on another user’s session are answered like on a missing session', async () => {
     const { h, wsUrl } = await startNode();
     await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
     const client = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('bob') } });
@@ -386,7 +386,7 @@ describe('send, cancel and ack', () => {
     });
   });
 
-  it('are served in the order in which they came', async () => {
+  it('are served in the order of arrival', async () => {
     const { open } = await startNode();
     const client = await open();
     for (let i = 0; i < 200; i += 1)
@@ -395,7 +395,7 @@ describe('send, cancel and ack', () => {
     expect(client.frames.seen.map((one) => one['requestId'])).toEqual(Array.from({ length: 200 }, (_, i) => String(i)));
   });
 
-  it('tell nothing of an unexpected error, and log it', async () => {
+  it('give no detail of an unexpected error, and log it', async () => {
     const { h, open } = await startNode();
     const client = await open();
     h.broker.append = () => Promise.reject(new Error('secret inner detail'));
@@ -448,7 +448,7 @@ describe('limits of a socket', () => {
     expect((await client.closed).code).toBe(1009);
   });
 
-  it('a frame in too many pieces: 1008', async () => {
+  it('a frame in too many fragments: 1008', async () => {
     const { open } = await startNode({ config: { wsFragmentsMax: 8 } });
     const client = await open();
     for (let i = 0; i < 20; i += 1) client.socket.send('x', { fin: false });
@@ -474,7 +474,7 @@ describe('limits of a socket', () => {
     expect([code, (JSON.parse(reason) as { afterMs: number }).afterMs]).toEqual([4429, 5000]);
   });
 
-  it('as many frames as it may, for as long as it likes', async () => {
+  it('frames at the allowed rate are served without end', async () => {
     const { h, open } = await startNode({ config: { framesBurst: 10, framesPerSecond: 10 } });
     const client = await open();
     for (let second = 1; second <= 3; second += 1) {
@@ -485,7 +485,7 @@ describe('limits of a socket', () => {
     expect(client.socket.readyState).toBe(client.socket.OPEN);
   });
 
-  it('is pinged every 25 seconds, and cut after 8 seconds of silence', async () => {
+  it('is pinged every 25 seconds, and cut after 8 seconds without an answer', async () => {
     const { h, open } = await startNode();
     const awake = await open({ exp: h.clock.now() / 1000 + 1000 });
     for (let i = 0; i < 3; i += 1) {
@@ -504,7 +504,7 @@ describe('limits of a socket', () => {
   });
 });
 
-it('cut and resumed at every position, on sockets, the text is exact', async () => {
+it('a text cut and resumed at every position, on sockets, is exact', async () => {
   const { h, open } = await startNode();
   const { body } = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
   const run = await FakeRun.take(h, 's', String(body['runId']));

@@ -1,4 +1,5 @@
-// The SSE wire: its head, where it begins, how it ends, and that what was cut is whole again. [PROTOCOL §5]
+// The SSE wire: the head of a stream, where it begins, how it ends, and that a cut stream is whole after it resumes.
+// [PROTOCOL §5]
 import { describe, expect, it } from 'vitest';
 import type { ReadResult } from '../../src/broker/broker.ts';
 import { AnswerFold } from '../support/gateway-answer-fold.ts';
@@ -34,7 +35,7 @@ async function startChat(options: HarnessOptions = {}): Promise<Chat> {
 }
 
 describe('the head of a stream', () => {
-  it('is that of an event stream nobody may hold back, with a retry and a comment first', async () => {
+  it('is that of an unbuffered event stream, with a retry and a comment first', async () => {
     const { open } = await startChat();
     const stream = await open();
     const { status, headers } = await stream.head;
@@ -63,7 +64,7 @@ describe('the head of a stream', () => {
     expect(stream.retryMs).toBe(retryMs);
   });
 
-  it('is all that HEAD is given, and then the connection ends', async () => {
+  it('is the whole answer to HEAD, and then the connection ends', async () => {
     const { h, address } = await startChat();
     const ask = async (path: string, authorization: string): Promise<string> =>
       sendRaw(address.port, `HEAD ${path} HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\n\r\n`);
@@ -75,12 +76,12 @@ describe('the head of a stream', () => {
     expect(await ask('/v1/sessions/s/events', h.bearer('eve'))).toMatch(/^HTTP\/1\.1 404 /);
   });
 
-  it('is not given to POST', async () => {
+  it('is no answer to POST', async () => {
     const { h } = await startChat();
     expect((await h.call('POST', '/v1/sessions/s/events', 'ann', {})).status).toBe(404);
   });
 
-  it('given to HEAD costs no ticket', async () => {
+  it('spends no ticket with HEAD', async () => {
     const { h, address, open } = await startChat();
     const { body } = await h.call('POST', '/v1/tickets', 'ann', {});
     const path = `/v1/sessions/s/events?ticket=${String(body['ticket'])}`;
@@ -148,7 +149,7 @@ describe('a stream', () => {
     expect(stream.body).not.toMatch(/^event: forged/m);
   });
 
-  it('sends a comment every fifteen seconds, and goes on for hours', async () => {
+  it('sends a comment every fifteen seconds, for hours', async () => {
     const { h, open } = await startChat();
     const stream = await open('', { authorization: h.bearer('ann', { exp: h.clock.now() / 1000 + 100_000 }) });
     await stream.live();
@@ -160,7 +161,7 @@ describe('a stream', () => {
     expect(stream.comments.length).toBe(4);
   });
 
-  it('ends with `expired` when its token does', async () => {
+  it('ends with `expired` when its token expires', async () => {
     const { h, open } = await startChat();
     const stream = await open('', { authorization: h.bearer('ann', { exp: h.clock.now() / 1000 + 30 }) });
     await stream.live();
@@ -189,7 +190,7 @@ describe('a stream', () => {
     stream.close();
   });
 
-  it('gives its place back when its reader goes', async () => {
+  it('is no longer counted when its reader leaves', async () => {
     const { open } = await startChat({ config: { connectionsPerUserMax: 1 } });
     const stream = await open();
     await stream.live();
@@ -199,7 +200,7 @@ describe('a stream', () => {
     for (let status = 429; status !== 200;) status = (await (await open()).head).status;
   });
 
-  it('is refused where the node or the address has too many', async () => {
+  it('is refused when the node or the address has too many', async () => {
     const node = await startChat({ config: { connectionsMax: 1 } });
     await (await node.open()).live();
     const full = await (await node.open()).head;
@@ -209,7 +210,7 @@ describe('a stream', () => {
     expect((await (await address.open()).head).status).toBe(429);
   });
 
-  it('hangs up on whoever goes on talking', async () => {
+  it('ends when its client sends more bytes', async () => {
     const { h, open } = await startChat();
     const stream = await open();
     await stream.live();
@@ -221,7 +222,7 @@ describe('a stream', () => {
     expect((await h.call('GET', '/v1/sessions/s', 'ann')).body['messages']).toBe(0);
   });
 
-  it('carries no second answer for bytes that are no request', async () => {
+  it('carries no second answer for bytes that are not a request', async () => {
     const { open } = await startChat();
     const stream = await open();
     await stream.live();
@@ -232,7 +233,7 @@ describe('a stream', () => {
 });
 
 describe('where a stream begins', () => {
-  it('is after the first of Last-Event-ID, ?after and ?cursor that is given, else the earliest', async () => {
+  it('is after the first given of Last-Event-ID, ?after and ?cursor, else at the earliest', async () => {
     const { h, open, prompt } = await startChat();
     await prompt();
     const position = (offset: number): string => `e2.${offset}`;
@@ -278,13 +279,13 @@ describe('where a stream begins', () => {
     expect(stream.events.seen[0]?.id ?? '').toBe('');
   });
 
-  it('is a reset and the end, where onReset=close', async () => {
+  it('is a reset and the end with onReset=close', async () => {
     const { open } = await startChat();
     const stream = await open('?after=other.0&onReset=close');
     expect((await stream.events.ended()).map((one) => one.event)).toEqual(['reset']);
   });
 
-  it('is 404 for what does not exist, also when it once did, but for those who hold a position in it', async () => {
+  it('is 404 for a missing or removed session, except for a reader with a position in it', async () => {
     const { h, open } = await startChat();
     await h.call('DELETE', '/v1/sessions/s', 'ann');
     const statusOf = async (query: string, as = 'ann'): Promise<number> =>
@@ -299,7 +300,7 @@ describe('where a stream begins', () => {
 });
 
 describe('?until=idle', () => {
-  it('ends a stream of a chat without runs at once, with what it has', async () => {
+  it('ends the stream of a chat without runs at once, after its events', async () => {
     const { open } = await startChat();
     expect((await (await open('?until=idle')).events.ended()).map((one) => one.event)).toEqual([
       'session.created',
@@ -307,7 +308,7 @@ describe('?until=idle', () => {
     ]);
   });
 
-  it('ends also where the last thing to happen is no run, and its news is late', async () => {
+  it('ends also when the last event is not of a run and arrives late', async () => {
     const { h, open } = await startChat();
     let release: () => void = () => undefined;
     const released = new Promise<void>((resolve) => (release = resolve));
@@ -374,7 +375,7 @@ describe('a stream that was cut', () => {
     ]);
   }
 
-  it('at any position, watched live, and resumed after the runs have ended, is the exact text', async () => {
+  it('is the exact text when cut live at any position and resumed after the runs have ended', async () => {
     const { h, open, prompt } = await startChat();
     const watcher = await open();
     await watcher.live();
@@ -394,7 +395,7 @@ describe('a stream that was cut', () => {
     }
   });
 
-  it('again and again, on two nodes in turn, while the model speaks, loses and repeats nothing', async () => {
+  it('loses and repeats nothing when cut repeatedly, on two nodes in turn, during a run', async () => {
     const { h, address, prompt } = await startChat();
     const other = await startHarness({ broker: h.broker, clock: h.clock });
     const ports = [address.port, (await other.listen()).port];

@@ -1,5 +1,5 @@
-// Tickets: once, soon, on any node, and never for more than their buyer had; and the cookie that lets a native
-// EventSource come back. [PROTOCOL §2]
+// Tickets: good once, for a short time, on any node, and never for more than the buyer had; and the cookie with which a
+// native EventSource reconnects. [PROTOCOL §2]
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
@@ -24,7 +24,7 @@ async function withSession(options: Parameters<typeof startHarness>[0] = {}): Pr
 }
 
 describe('a ticket', () => {
-  it('is good for half a minute, and says until when', async () => {
+  it('is good for half a minute, and has its expiry', async () => {
     const h = await withSession();
     const { body } = await h.call('POST', '/v1/tickets', 'ann');
     expect(body['ticket']).toMatch(/^[A-Za-z0-9_-]{22,}$/);
@@ -37,7 +37,7 @@ describe('a ticket', () => {
     expect(Date.parse(String(body['expiresAt'])) - h.clock.now()).toBe(10_000);
   });
 
-  it('opens one stream, and only one, however many ask at once', async () => {
+  it('opens only one stream when several requests use it at once', async () => {
     const h = await withSession();
     const { port } = await h.listen();
     const ticket = await buy(h, 'ann');
@@ -50,7 +50,7 @@ describe('a ticket', () => {
     expect(heads.map((head) => head.status).sort()).toEqual([200, 401, 401, 401, 401]);
   });
 
-  it('works on another node, once for both', async () => {
+  it('works on another node, once for both nodes together', async () => {
     const h = await withSession();
     const other = await startHarness({ broker: h.broker, clock: h.clock });
     const [here, there] = [await h.listen(), await other.listen()];
@@ -69,14 +69,14 @@ describe('a ticket', () => {
     await expect(WsClient.open(`${wsUrl}?ticket=${ticket}`)).rejects.toMatchObject({ status: 401 });
   });
 
-  it('is worth nothing after its time', async () => {
+  it('is refused after its expiry', async () => {
     const h = await withSession();
     const ticket = await buy(h, 'ann');
     await h.clock.advance(30_000);
     expect((await h.call('GET', `/v1/sessions/s/events?ticket=${ticket}`)).status).toBe(401);
   });
 
-  it('leaves nothing behind after its time, and is worth nothing where only the clock on the wall says so', async () => {
+  it('leaves no topic after its expiry, and is refused when only the wall clock has passed it', async () => {
     const h = await withSession();
     const stored = async (): Promise<number> =>
       (await h.broker.list(parseTopicPattern('ticket/*'), { limit: 10 })).topics.length;
@@ -96,7 +96,7 @@ describe('a ticket', () => {
     expect([answer.status, answer.body.error?.code]).toEqual([404, 'not-found']);
   });
 
-  it('for a session that is not there, or is another’s, is not sold', async () => {
+  it('is not issued for a missing session or another user’s', async () => {
     const h = await startHarness();
     await h.call('POST', '/v1/sessions', 'bob', { sessionId: 'his' });
     for (const sessionId of ['nowhere', 'his']) {
@@ -105,7 +105,7 @@ describe('a ticket', () => {
     }
   });
 
-  it('says which purposes there are', async () => {
+  it('names the purposes when one is wrong', async () => {
     const h = await startHarness();
     const { status, body } = await h.call('POST', '/v1/tickets', 'ann', { purpose: 'both' });
     expect(status).toBe(400);
@@ -120,7 +120,7 @@ describe('a ticket', () => {
     expect((await h.call('GET', `/v1/sessions/s/events?ticket=${stranger}`)).status).toBe(404);
   });
 
-  it('is not spent on a request that is wrong anyway', async () => {
+  it('is not spent on an invalid request', async () => {
     const h = await withSession();
     const { port } = await h.listen();
     const ticket = await buy(h, 'ann');
@@ -128,7 +128,7 @@ describe('a ticket', () => {
     expect((await (await SseClient.open(port, `/v1/sessions/s/events?ticket=${ticket}`)).head).status).toBe(200);
   });
 
-  it('is no bearer token, buys no other ticket, and is not guessed', async () => {
+  it('is no bearer token, buys no other ticket, and cannot be guessed', async () => {
     const h = await withSession();
     const ticket = await buy(h, 'ann');
     expect((await h.call('GET', '/v1/sessions', `Bearer ${ticket}`)).status).toBe(401);
@@ -181,7 +181,7 @@ describe('the purpose of a ticket', () => {
     await WsClient.open(`${wsUrl}?ticket=${ticket}`);
   });
 
-  it('lets a socket read and change nothing where the ticket was not bought for more', async () => {
+  it('lets a socket only read unless the ticket has the scope chat', async () => {
     const h = await withSession();
     const { wsUrl } = await h.listen();
     const client = await WsClient.open(`${wsUrl}?ticket=${await buy(h, 'ann', undefined, { purpose: 'socket' })}`);

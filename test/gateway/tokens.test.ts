@@ -1,4 +1,4 @@
-// Which tokens are taken. Each row is a token that some library would accept, and what we say to it. [PROTOCOL §2]
+// Which tokens the gateway accepts. Each row is a token that some library would accept. [PROTOCOL §2]
 import { createHmac, generateKeyPairSync, sign as signBytes, type KeyObject } from 'node:crypto';
 import jwt from 'jsonwebtoken';
 import { describe, expect, it } from 'vitest';
@@ -25,7 +25,7 @@ async function ask(h: Harness, token: string): Promise<Answer> {
 }
 
 describe('a token', () => {
-  it('is taken when all is as it should be', async () => {
+  it('is accepted when it is valid', async () => {
     const h = await startHarness();
     expect((await ask(h, signed(GOOD))).status).toBe(200);
     expect(
@@ -122,7 +122,7 @@ describe('a token', () => {
     if (token !== '') expect(JSON.stringify(body)).not.toContain(token);
   });
 
-  it('that has expired says so, to the second', async () => {
+  it('that has expired is refused with `token-expired`, exact to the second', async () => {
     const h = await startHarness();
     const token = signed({ ...GOOD, exp: NOW_S + 10 });
     await h.clock.advance(9_999);
@@ -133,13 +133,13 @@ describe('a token', () => {
       expect((await ask(h, signed({ ...GOOD, exp }))).body.error?.code).toBe('token-expired');
   });
 
-  it('may be from a clock that is a little ahead', async () => {
+  it('is accepted when its issuer’s clock is a little ahead', async () => {
     const h = await startHarness();
     expect((await ask(h, signed({ ...GOOD, nbf: NOW_S + 4 }))).status).toBe(200);
   });
 
   it.each(['Basic YTpi', 'Bearer', 'Bearer  ', 'Bearer a b', 'bear x', 'Token x'])(
-    'does not come as %j',
+    'is refused in the header %j',
     async (authorization) => {
       const h = await startHarness();
       const answer = await h.gateway.app.inject({ url: '/v1/sessions', headers: { authorization } });
@@ -147,7 +147,7 @@ describe('a token', () => {
     },
   );
 
-  it('may say bearer in any case', async () => {
+  it('is accepted with `bearer` in any case', async () => {
     const h = await startHarness();
     const answer = await h.gateway.app.inject({
       url: '/v1/sessions',
@@ -167,7 +167,7 @@ describe('a token', () => {
     },
   );
 
-  it('is told apart from others by all its bytes, also once it was seen', async () => {
+  it('is compared by all its bytes, also when it is cached', async () => {
     const h = await startHarness();
     const good = signed(GOOD);
     expect((await ask(h, good)).status).toBe(200);
@@ -266,7 +266,7 @@ describe('public keys', () => {
     return `${body}.${signBytes(null, Buffer.from(body), key).toString('base64url')}`;
   };
 
-  it('verify RS256, ES256 and EdDSA, each by what the key is', async () => {
+  it('verify RS256, ES256 and EdDSA, by the kind of the key', async () => {
     expect(
       (await ask(await withKey(rsa.publicKey), jwt.sign(GOOD, rsa.privateKey, { algorithm: 'RS256' }))).status,
     ).toBe(200);
@@ -284,7 +284,7 @@ describe('public keys', () => {
     expect((await ask(h, edToken(GOOD).replace(/\.[^.]*\./, `.${encode({ ...GOOD, sub: 'bob' })}.`))).status).toBe(401);
   });
 
-  it('are never taken for a shared secret', async () => {
+  it('are never used as a shared secret', async () => {
     for (const key of [rsa.publicKey, ec.publicKey, ed.publicKey]) {
       const body = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(GOOD)}`;
       const forged = `${body}.${createHmac('sha256', pemOf(key)).update(body).digest('base64url')}`;

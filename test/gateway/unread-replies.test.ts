@@ -1,4 +1,4 @@
-// A client that sends frames and reads no answers: its frames wait, and the answers to them do not pile up.
+// A client that sends frames and reads no replies: its frames wait, and the replies do not pile up.
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
 import { UNTAKEN_BYTES_MAX, WAITING_FRAMES_MAX } from '../../src/gateway/ws/ws-connection.ts';

@@ -1,4 +1,4 @@
-// An answer that nobody watches is ended where its agent says so: gateways and worker share a log and nothing else.
+// An unwatched answer is ended if its agent's policy says so. The gateways and the worker share only a log.
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';

@@ -1,4 +1,5 @@
-// What one user may have: of runs and chats, and of this node's tickets and subscriptions; what it gives back is there again.
+// The limits of one user: runs and chats on all nodes, tickets and subscriptions on this node. What the user gives back
+// is available again.
 import { describe, expect, it } from 'vitest';
 import { startHarness } from '../support/gateway-harness.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';
