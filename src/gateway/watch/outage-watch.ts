@@ -1,5 +1,5 @@
-// When the storage is unreachable for a while, asks this node's clients to reconnect. Possibly only this node is cut
-// off, and another one can serve them; a stream that stays open and silent would hide the outage from its reader.
+// Asks the clients of this node to reconnect after the storage has been out of reach for OUTAGE_PATIENCE_MS. Another
+// node may still reach the storage and serve them. An open stream without events would hide the outage from its reader.
 import type { HealthReporting } from '../../broker/broker.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Connections } from '../connections/connections.ts';

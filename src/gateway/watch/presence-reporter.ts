@@ -1,6 +1,6 @@
 // Reports the presence of readers on this node: while a chat is followed here and its run would be ended without a
-// watcher, the reporter touches the chat's presence, which workers on every node read. For chats without such a run it
-// stores one flag. The per-token path does no work here.
+// watcher, the reporter touches the chat's presence, which workers on every node read. A chat without such a
+// run costs one entry in a map, and a delta costs nothing.
 import type { Broker, TopicInfo } from '../../broker/broker.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
