@@ -73,7 +73,7 @@ describe('every route', () => {
     const h = await startHarness();
     for (const route of await routesOf(h)) {
       const { status, body, headers } = await call(h, route, 's');
-      // A plain request to the socket's address is told to upgrade; the upgrade itself is tested with the socket.
+      // A plain request to the socket's path gets 426; socket.test.ts tests the upgrade itself.
       if (route.path === '/v1/ws') expect(status).toBe(426);
       else if (OPEN.includes(route.path)) expect(status).toBe(200);
       else
@@ -118,7 +118,7 @@ describe('every route', () => {
       const bearer = h.bearer(user, claims);
       for (const route of await routesOf(h)) {
         if (!route.path.includes('{sessionId}')) continue;
-        // A prompt makes a session where there is none of the caller's own: that is no session of ann's.
+        // A prompt makes a missing session of the caller's own, which is not ann's session.
         const makesOwn = 'tenant' in claims || (scope === 'user' && user === 'bob');
         const isPrompt = route.method === 'POST' && route.path.endsWith('/messages');
         if (isPrompt && makesOwn) continue;

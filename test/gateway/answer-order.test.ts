@@ -5,15 +5,15 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 
 interface Talk {
-  /** What came so far. */
+  /** The bytes received so far. */
   readonly heard: () => string;
   readonly until: (part: string | RegExp) => Promise<void>;
-  /** Resolves when the server has ended the connection, with `end` where it did so cleanly. */
+  /** Resolves when the server has ended the connection; with `end` when it did so cleanly. */
   readonly closed: Promise<'end' | 'reset'>;
   readonly send: (bytes: string) => void;
 }
 
-/** Of all answers: one that comes behind another does not begin a line. */
+/** The statuses of all answers. The head of a later answer need not begin a line. */
 function statusesOf(heard: string): number[] {
   return [...heard.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1]));
 }

@@ -73,7 +73,7 @@ describe('the headers for browsers', () => {
   });
 });
 
-/** What stands on every answer of every port, as it is written on the wire. */
+/** The headers of every answer on every port, as on the wire. */
 const EVERYWHERE = [
   ...Object.entries(ISOLATION).map(([name, value]) => `${name}: ${value}`),
   'referrer-policy: no-referrer',
@@ -81,7 +81,7 @@ const EVERYWHERE = [
   'permissions-policy: camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()',
 ];
 
-/** Of one answer. */
+/** The headers of one answer. */
 function linesOf(answer: string): { readonly status: string; readonly missing: readonly string[] } {
   const [status = '', ...lines] = answer.split('\r\n\r\n', 1)[0]?.split('\r\n') ?? [];
   const given = new Set(lines.map((line) => line.replace(/^[^:]+/, (name) => name.toLowerCase())));

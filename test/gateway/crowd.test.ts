@@ -21,7 +21,7 @@ async function idle(port: number, localAddress = '127.0.0.1'): Promise<Idle> {
   return { socket, isOpen: () => isOpen };
 }
 
-/** The status of an answer, or 0 where there is none. */
+/** The status of an answer; 0 without an answer. */
 async function ask(port: number, localAddress: string, path = '/healthz'): Promise<number> {
   const { socket } = await idle(port, localAddress);
   return new Promise((resolve) => {

@@ -13,7 +13,7 @@ import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';
 
-/** Whoever reads a chat forward, as streams do, never gets an answer. */
+/** Forward reads of a chat, which streams make, never resolve. */
 function holdUpReaders(h: Harness): void {
   const read = h.broker.read.bind(h.broker);
   h.broker.read = (topic, from, options) =>

@@ -76,7 +76,7 @@ describe('a drain', () => {
     expect([history.status, history.headers['connection']]).toEqual([200, 'close']);
     await h.clock.advance(WINDOW.windowMs);
     await drained;
-    // The ticket was not spent on the refusal: another node takes it.
+    // The refusal has not spent the ticket: another node accepts it.
     const other = await startHarness({ broker: h.broker, clock: h.clock });
     const there = await other.listen();
     expect((await (await SseClient.open(there.port, `/v1/sessions/s/events?ticket=${ticket}`)).head).status).toBe(200);
@@ -135,7 +135,7 @@ describe('a drain', () => {
     await h.clock.advance(200);
     await drained;
     deaf.socket.resume();
-    // The close frame had been sent before: how far it got is the network's affair.
+    // The close frame was sent before; whether it arrived depends on the network.
     expect([4503, 1006]).toContain((await deaf.closed).code);
     await deafStream.events.ended();
   });

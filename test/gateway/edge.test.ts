@@ -96,7 +96,7 @@ describe('a page of another origin', () => {
     const h = await startHarness({ config: { origins: [LISTED] } });
     const { headers } = await ask(h, '/v1/sessions', { origin, authorization: h.bearer('ann') });
     expect(headers['access-control-allow-origin']).toBe(allowed ? origin : undefined);
-    // Without it a browser refuses the answer to an EventSource that sends its cookie.
+    // Without this header a browser withholds the answer from an EventSource that sends its cookie.
     expect(headers['access-control-allow-credentials']).toBe(allowed ? 'true' : undefined);
     expect(headers['vary']).toBe('Origin');
   });
@@ -422,7 +422,7 @@ describe('bytes that are not a request', () => {
     const h = await startHarness();
     const { port } = await h.listen();
     const answer = await sendRaw(port, bytes);
-    // A server may hang up without a word; it may not answer with anything else, or answer twice.
+    // A server may close without an answer; it must not answer with anything else, and not twice.
     expect(status === 0 ? [] : [status]).toEqual(statusesOf(answer));
     if (status !== 0 && answer.includes('application/json'))
       expect(answer).toMatch(/"error":\{"code":"(invalid-request|headers-too-large)"/);
@@ -443,7 +443,7 @@ describe('bytes that are not a request', () => {
 });
 
 describe('slow requests', () => {
-  it('are cut, body or headers, while a stream next to them goes on', async () => {
+  it('are cut, body or headers, while another stream continues', async () => {
     const h = await startHarness({ config: { headersTimeoutMs: 100, requestTimeoutMs: 200 } });
     const { port } = await h.listen();
     await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });

@@ -175,9 +175,9 @@ describe('GET /v1/sessions', () => {
       await h.clock.advance(10);
     }
     const between = [
-      // The chat at the top of the first page goes, so that all others move up.
+      // The chat at the top of the first page is removed, so all others move up.
       async () => h.call('DELETE', '/v1/sessions/c15', 'ann'),
-      // A chat that is still to come moves to the top, and one of the first page moves there again.
+      // A chat of a later page moves to the top, and so does one of the first page.
       async () => Promise.all([send(h, 'c1', { content: 'hi' }), send(h, 'c14', { content: 'hi' })]),
       // New chats push all others down.
       async () =>

@@ -109,10 +109,10 @@ describe('the budget of a user', () => {
   });
 });
 
-/** Values as a parser makes them. */
+/** The number of values that a parser makes. */
 function count(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 1;
-  // An empty one is counted like one with a single value.
+  // An empty list or object counts like one with a single value.
   return Math.max(
     2,
     Object.values(value).reduce<number>((sum, one) => sum + count(one), 1),

@@ -72,7 +72,7 @@ describe('a key set at hand', () => {
   });
 
   it.each(['../../etc/passwd', "' OR 1=1 --", 'https://evil.example/jwks.json', '__proto__', 'constructor'])(
-    'takes %j for a name and nothing else',
+    'compares the kid %j and uses it for nothing else',
     async (kid) => {
       const h = await withKeys(jwk(one, { kid: 'a' }));
       expect(await statusOf(h, token(two, kid))).toBe(401);
@@ -156,7 +156,7 @@ describe('a key set behind a URL', () => {
     expect(await statusOf(h, token(one, 'a'))).toBe(200);
     server.keys = [jwk(two, { kid: 'b' })];
     await h.clock.advance(JWKS_STALE_MS);
-    // This one still goes through while the keys are being fetched.
+    // This token is still accepted during the fetch of the keys.
     await statusOf(h, token(two, 'b'));
     await h.clock.advance(0);
     expect(await statusOf(h, token(one, 'a'))).toBe(401);
@@ -205,7 +205,7 @@ describe('a key set behind a URL', () => {
 });
 
 describe('the body of a key server’s answer', () => {
-  /** 64 MiB, made as they are asked for. */
+  /** 64 MiB, produced on demand. */
   class LongBody {
     pulled = 0;
     cancelled = false;
@@ -233,7 +233,7 @@ describe('the body of a key server’s answer', () => {
   }
 
   it.each(['', '{"keys":[],"pad":"'])(
-    'is read no further than its limit, and let go, where it begins with %j',
+    'is read up to its limit and then closed when it begins with %j',
     async (head) => {
       const server = new KeyServer();
       const long = new LongBody();

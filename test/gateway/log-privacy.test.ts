@@ -30,7 +30,7 @@ describe('a log line', () => {
       '/v1/tickets',
     ];
     for (const path of paths) {
-      // The socket opens for whoever brings no token in the URL.
+      // The socket opens when the URL has no token.
       for (const query of path === '/v1/ws' ? ['ticket', 'token'] : ['ticket', 'token', 'lastEventId', 'x']) {
         for (const method of ['GET', 'POST', 'HEAD', 'OPTIONS'])
           await sendRaw(

@@ -47,7 +47,7 @@ it('counts streams, their events, and how they began', async () => {
     'holdline_http_requests_total{route="/v1/sessions/:sessionId/events",status="2xx"}': 3,
     'holdline_http_requests_total{route="/v1/sessions/:sessionId/messages",status="2xx"}': 1,
   });
-  // Four readers, each handed the start, two words and the end.
+  // Four readers, each of which receives the start, two deltas and the end.
   expect(seen.get('holdline_delivered_events_total')).toBe(4 * 4);
   expect((await read(h)).get('holdline_resumes_total{wire="sse"}')).toBe(2);
   plain.close();

@@ -11,9 +11,9 @@ import { WsClient } from '../support/gateway-ws-client.ts';
 
 const PINO_ERROR = 50;
 
-/** Reads fail until it is over; `asked` counts them. */
+/** Reads fail until the outage is over; `asked` counts them. */
 function cutOff(h: Harness): { asked: number; over: () => void } {
-  // What is laid over its method here is taken away again.
+  // Deleting the own property restores the method of the class.
   const outage = { asked: 0, over: () => void Reflect.deleteProperty(h.broker, 'read') };
   h.broker.read = async () => {
     outage.asked += 1;
@@ -76,7 +76,7 @@ it('a long outage makes the gateway ask its clients to reconnect, spread over a 
   expect(sentAway()).toBe(0);
   await h.clock.advance(1_000 + OUTAGE_WINDOW_MS / 2);
   await eventually(() => sentAway() === 1);
-  // It is back before the other's turn.
+  // The storage is back before the second request to reconnect is due.
   h.broker.health = () => ({ state: 'ready', durability: 'x' });
   await h.clock.advance(OUTAGE_WINDOW_MS);
   expect(sentAway()).toBe(1);

@@ -9,7 +9,7 @@ import { eventually } from '../support/collector.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Answer, type Harness } from '../support/gateway-harness.ts';
 
-/** Reads of that chat wait until they are let go. */
+/** Reads of that chat wait until the test releases them. */
 function holdUpReads(h: Harness, sessionId: string): () => void {
   const read = h.broker.read.bind(h.broker);
   let letGo = (): void => undefined;
@@ -23,7 +23,7 @@ function holdUpReads(h: Harness, sessionId: string): () => void {
 
 describe('pages of one user', () => {
   it.each(['messages', 'runs'])(
-    'wait for each other, are refused beyond what may wait, and hold up nobody else (%s)',
+    'wait for each other, are refused above the bound of the queue, and delay no other user (%s)',
     async (list) => {
       const h = await startHarness();
       await h.call('POST', '/v1/sessions/slow/messages', 'mallory', { content: 'hi' });
@@ -50,7 +50,7 @@ describe('pages of one user', () => {
     const { port } = await h.listen();
     const { body } = await h.call('POST', '/v1/sessions/large/messages', 'mallory', { content: 'hi' });
     const run = await FakeRun.take(h, 'large', String(body['runId']));
-    // Six megabytes: more than a kernel takes for a reader that reads nothing.
+    // Six megabytes: more than a kernel buffers for a client that reads nothing.
     for (let said = 0; said < ANSWER_CHARS_MAX; said += 64 * 1024) await run.say('€'.repeat(64 * 1024));
     await run.complete();
     const sockets = Array.from({ length: PAGES_PER_USER_MAX }, () => connect(port, '127.0.0.1'));

@@ -62,14 +62,14 @@ describe('hasDuplicateNames', () => {
   });
 
   it.each(['{"a":{"a":1}}', '[{"a":1},{"a":2}]', '{"a":"a","b":"a"}', '{"a":["a","a"]}', '{"a":1,"A":2}'])(
-    'lets the same name stand in different places: %s',
+    'allows the same name in different objects: %s',
     (json) => {
       expect(hasDuplicateNames(json)).toBe(false);
     },
   );
 });
 
-it('decodeUtf8 takes UTF-8, drops a byte order mark, and refuses the rest', () => {
+it('decodeUtf8 accepts UTF-8, drops a byte order mark, and refuses other bytes', () => {
   fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => decodeUtf8(Buffer.from(`x${text}`)) === `x${text}`));
   expect(decodeUtf8(Buffer.from('\ufeff{}'))).toBe('{}');
   for (const bytes of [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82]])

@@ -1,4 +1,5 @@
-// PROTOCOL.md against the code, in both directions: requests, bodies, answers, statuses, errors, events, frames and limits.
+// PROTOCOL.md against the code, in both directions: requests, bodies, answers, statuses, errors, events, frames and
+// limits.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -50,7 +51,7 @@ function rowsOf(section: number): string[][] {
 
 const quoted = (cell = ''): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text);
 
-/** Everything that can reach the wire. */
+/** All codes that can reach the wire. */
 function allErrors(): MappedError[] {
   return [
     ...ERROR_CODES.gateway.map((code) => mapError(new GatewayError(code as GatewayErrorCode))),
@@ -95,7 +96,7 @@ const LIMITS: readonly (readonly [sentence: string, values: readonly number[]])[
   ['`ttlMs` is kept between # and #', [SESSION_TTL_MIN_MS, SESSION_TTL_MAX_MS]],
 ];
 
-/** A request as the page, and as the code, describes it. Names in braces differ: they are only parameters. */
+/** A request as the page and the code describe it. The names of parameters may differ. */
 const nameless = (path: string): string => path.replace(/\{[^}]+\}/g, '{}');
 
 interface Route {
@@ -169,7 +170,7 @@ function requestsOf([request = '', answer = '']: readonly string[]): Row[] {
   }));
 }
 
-/** What the page leaves out inside an answer is described elsewhere; what it names has to be as the code has it. */
+/** The page may leave out fields of an answer; the fields that it names must agree with the code. */
 function expectShape(request: string, page: Shape | undefined, schema: Schema | undefined): void {
   const isEmpty = schema === undefined || schema.type === 'null';
   expect({ request, answer: page }).toEqual({ request, answer: isEmpty ? undefined : jsonShapeOf(schema, page) });

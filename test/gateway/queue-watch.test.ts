@@ -9,7 +9,7 @@ import { WsClient } from '../support/gateway-ws-client.ts';
 
 interface System {
   readonly h: Harness;
-  /** On the same broker, with one worker that makes one answer at a time. */
+  /** A rig on the same broker, with one worker of one slot. */
   readonly rig: ChatRig;
   readonly port: number;
   readonly wsUrl: string;

@@ -48,7 +48,7 @@ async function badPaths(h: Harness, port: number, wsUrl: string): Promise<string
   return [expired, ticket, ...outputs.map((text) => `output:${text}`)];
 }
 
-/** The log itself breaks, with the prompt under way. */
+/** Makes the log fail during a prompt. */
 async function defects(h: Harness, wsUrl: string): Promise<void> {
   const append = h.broker.append.bind(h.broker);
   h.broker.append = () => Promise.reject(new Error('broken'));

@@ -12,7 +12,7 @@ import { WsClient } from '../support/gateway-ws-client.ts';
 
 const started = (sessionIds: SessionIdScope): Promise<Harness> => startHarness({ config: { sessionIds } });
 
-/** The same storage, with another configuration. */
+/** A gateway on the same storage with another configuration. */
 const reconfigured = (h: Harness, sessionIds: SessionIdScope): Promise<Harness> =>
   startHarness({ broker: h.broker, clock: h.clock, config: { sessionIds } });
 
@@ -60,7 +60,7 @@ describe('ids of the scope user', () => {
   });
 
   it.each(['default:x:mine', 'x:mine', ':mine', 'mine.1.x'])(
-    'are no way to the storage’s own names: %s',
+    'cannot reach the topic names of the storage: %s',
     async (id) => {
       const h = await started('user');
       expect((await make(h, 'ann', id)).status).toBe(400);

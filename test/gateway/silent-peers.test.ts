@@ -85,11 +85,11 @@ describe("the kernel's table", () => {
 
 const ip = (...args: readonly string[]): void => void execFileSync('ip', args, { stdio: 'pipe' });
 
-/** A network of its own, or undefined where that is not allowed. */
+/** A network namespace; undefined when the system does not allow one. */
 function startNetwork():
   { readonly host: string; readonly client: string; readonly name: string; readonly silence: () => void } | undefined {
   const name = `holdline${process.pid}`;
-  // A run that was killed leaves its network behind, so each has addresses of its own.
+  // A killed run leaves its network behind, so each run has addresses of its own.
   const net = `10.203.${process.pid % 250}`;
   const [host, client] = [`${net}.1`, `${net}.2`];
   try {
@@ -120,7 +120,7 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')(
       await h.gateway.app.listen({ port: 0, host: network.host });
       const { port } = h.gateway.app.server.address() as AddressInfo;
       await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
-      // Good for longer than the manual clock can go while the kernel tries again in its own time.
+      // The token outlasts the manual clock's steps while the kernel retries in real time.
       const bearer = h.bearer('ann', { exp: h.clock.now() / 1000 + 300 * 24 * 3600 });
       const read = (host: string, wrapper: readonly string[]): (() => string) => {
         const [command, ...args] = [

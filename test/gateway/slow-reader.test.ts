@@ -11,10 +11,10 @@ import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';
 
-/** More than the kernel holds for one connection, many times over. */
+/** Many times what the kernel buffers for one connection. */
 const CHUNKS = 300;
 const CHUNK = 'abcdefghij'.repeat(5_000);
-/** What may wait: the outbox's limit, and what was written when it was not quite reached. */
+/** The bound of unsent bytes: the limit, and the last write before it was reached. */
 const WAITING_MAX = OUTBOX_BYTES_MAX + 2 * CATCH_UP_BYTES;
 
 interface Watched {
@@ -34,7 +34,7 @@ async function startRun(): Promise<Watched> {
   return { h, run: await FakeRun.take(h, 's', String(body['runId'])), sockets, url };
 }
 
-/** The most that waited in any connection, looked at after every chunk. */
+/** The most unsent bytes of any connection, read after every delta. */
 async function speak({ run, sockets }: Watched): Promise<number> {
   let most = 0;
   for (let i = 0; i < CHUNKS; i += 1) {

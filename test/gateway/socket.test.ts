@@ -58,7 +58,7 @@ describe('an upgrade', () => {
     const { h, wsUrl, open } = await startNode({ config: { connectionsPerUserMax: 1 } });
     await open();
     await expect(open()).rejects.toMatchObject({ status: 429, headers: { 'retry-after': '5' } });
-    // Whose a socket is may come out only later.
+    // The user of a socket may become known only after the upgrade.
     const late = await WsClient.open(wsUrl);
     late.send({ type: 'auth', token: h.token('ann') });
     const { code, reason } = await late.closed;

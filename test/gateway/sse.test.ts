@@ -95,7 +95,7 @@ describe('where a stream begins', () => {
   it.each([
     ['?lastEventId=@1', undefined, 2],
     ['?last_event_id=@1', undefined, 2],
-    // A polyfill adds its position to the URL that it was given.
+    // A polyfill adds its position to its URL.
     ['?after=@0&lastEventId=@2', undefined, 3],
     ['?lastEventId=&last_event_id=&after=@1', undefined, 2],
     ['?lastEventId=@0', '@2', 3],
@@ -324,7 +324,7 @@ describe('?until=idle', () => {
     let loads = 0;
     h.commandLog.load = async (ref) => {
       loads += 1;
-      // The first is who may read, the second whether it is idle: just then the title changes.
+      // The first load checks the owner, the second whether the chat is idle; the title changes between them.
       if (loads === 2) await h.call('PATCH', '/v1/sessions/s', 'ann', { title: 'late' });
       const loaded = await load(ref);
       if (loads > 2) setImmediate(release);
@@ -355,7 +355,7 @@ describe('?until=idle', () => {
 });
 
 describe('a stream that was cut', () => {
-  /** Says a little of everything, and gives what each run should read like in the end. */
+  /** Makes runs with all kinds of parts, and returns the expected text of each run. */
   async function story(h: Harness, prompt: () => Promise<string>): Promise<Map<string, string>> {
     const first = await FakeRun.take(h, 's', await prompt());
     await first.say('Hello', ', ', 'wörld ', '🌍', ' and "all"\n');
@@ -383,7 +383,7 @@ describe('a stream that was cut', () => {
     const last = await watcher.events.first((one) => one.event === 'delta' && one.data['text'] === ' going');
     const lastOffset = Number(last.id?.split('.')[1]);
     for (let cut = 0; cut <= lastOffset; cut += 1) {
-      // What had been read live up to the cut, then what a new stream gives after it.
+      // The events read live up to the cut, then the events of a new stream after it.
       const read = watcher.events.seen.filter(
         (one) => one.id !== undefined && one.id !== '' && Number(one.id.split('.')[1]) <= cut,
       );

@@ -150,7 +150,7 @@ describe('a ticket', () => {
   });
 });
 
-/** Every frame that changes something. */
+/** Every frame that makes a change. */
 const CHANGES = [
   { type: 'send', content: 'x' },
   { type: 'edit', messageId: 'm', content: 'x' },
@@ -326,7 +326,7 @@ describe('the cookie of a redeemed ticket', () => {
     const { cookie } = await openWithTicket(h, port);
     const statusOf = async (value: string): Promise<number> =>
       (await h.gateway.app.inject({ url: '/v1/sessions/s/events?after=x', headers: { cookie: value } })).statusCode;
-    // 400 for the position: who it is was accepted.
+    // 400 for the position shows that the identity was accepted.
     expect(await statusOf(cookie)).toBe(400);
     const [name = '', value = ''] = cookie.split('=');
     const [body = '', signature = ''] = value.split('.');

@@ -14,7 +14,7 @@ function encode(value: unknown): string {
   return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 }
 
-/** Signed with the right secret, whatever it says. */
+/** Signs any claims with the right secret. */
 function signed(claims: unknown, header: unknown = { alg: 'HS256', typ: 'JWT' }): string {
   const body = `${encode(header)}.${encode(claims)}`;
   return `${body}.${createHmac('sha256', SECRET).update(body).digest('base64url')}`;

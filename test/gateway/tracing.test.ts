@@ -59,7 +59,7 @@ describe('with an SDK', () => {
     return named();
   }
 
-  it('a prompt and its run are two spans of the caller’s trace, with ids and figures and none of the words', async () => {
+  it('a prompt and its run are two spans of the caller’s trace, with ids and figures and no text', async () => {
     const system = await start();
     const runId = await prompt(system, TRACEPARENT);
     await system.h.clock.advance(250);
@@ -83,7 +83,7 @@ describe('with an SDK', () => {
       'gen_ai.usage.output_tokens': 2,
       'gen_ai.response.finish_reasons': ['stop'],
     });
-    // From the prompt on: what it waited is part of it.
+    // The span begins with the prompt, so it includes the time in the queue.
     expect(run?.startTime).toEqual(send?.startTime);
     expect(run?.duration).toEqual([0, 250_000_000]);
     expect(
@@ -92,7 +92,7 @@ describe('with an SDK', () => {
   });
 
   it.each([3_600_000, -3_600_000])(
-    'a span is as long as its work when the wall clock is set in the middle (by %i ms)',
+    'a span is as long as its work when the wall clock is set meanwhile (by %i ms)',
     async (jumpMs) => {
       const system = await start();
       system.workers.startWorker();
@@ -106,7 +106,7 @@ describe('with an SDK', () => {
     },
   );
 
-  it('every attempt at a run that is taken over is a span of the same trace', async () => {
+  it('every attempt at a run is a span of the same trace when the run is taken over', async () => {
     const system = await start();
     const first = system.workers.startWorker();
     await prompt(system, TRACEPARENT);
@@ -126,7 +126,7 @@ describe('with an SDK', () => {
     ]);
   });
 
-  it('a run that fails is an error by its code', async () => {
+  it('the span of a failed run is an error with the run’s code', async () => {
     const system = await start();
     system.workers.startWorker();
     await prompt(system);
@@ -135,7 +135,7 @@ describe('with an SDK', () => {
     expect([run?.status.code, run?.attributes['error.type']]).toEqual([SpanStatusCode.ERROR, 'upstream-unreachable']);
   });
 
-  it('what a provider traces is part of its run', async () => {
+  it('a provider’s spans are part of its run’s span', async () => {
     let seen: string | undefined;
     const provider: Provider = {
       canContinue: false,

@@ -6,7 +6,7 @@ import { eventually, turn } from '../support/collector.ts';
 import { startHarness } from '../support/gateway-harness.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';
 
-it('frames of a socket wait while too much of what they were answered is not taken, and go on afterwards', async () => {
+it('frames of a socket wait while too many of its replies are unread, and are served afterwards', async () => {
   const h = await startHarness({ config: { framesPerSecond: 1_000_000, framesBurst: 1_000_000 } });
   const { wsUrl } = await h.listen();
   const served = { sockets: [] as { readonly writableLength: number }[] };
@@ -14,7 +14,7 @@ it('frames of a socket wait while too much of what they were answered is not tak
   const client = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('mallory') } });
   const [socket] = served.sockets;
   client.socket.pause();
-  // Each is answered with its id and what is wrong with it.
+  // Each reply has the frame's id and its fault.
   const frames = 60_000;
   for (let i = 0; i < frames; i += 1) client.send({ type: 'send', requestId: 'r'.repeat(120), sessionId: 's' });
   await eventually(() => (socket?.writableLength ?? 0) > UNTAKEN_BYTES_MAX || client.socket.bufferedAmount === 0);

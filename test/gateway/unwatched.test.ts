@@ -14,7 +14,7 @@ import { readSse } from '../support/sse-reader.ts';
 
 const UNWATCHED_MS = 20_000;
 const A_WHILE = 10 * UNWATCHED_MS;
-/** What touches and looks may add. */
+/** The time that touches and checks may add. */
 const SLACK_MS = 3 * PRESENCE_MS;
 const UNWATCHED = { type: 'run.cancelled', by: 'holdline', reason: 'unwatched' };
 
@@ -40,7 +40,7 @@ class World {
     return { harness, ...(await harness.listen()) };
   }
 
-  /** A stream to the chat, live; what it gives back leaves, and resolves once the node knows. */
+  /** Opens a live stream to the chat. The result closes it, and resolves once the node has noticed. */
   async watch({ harness, url }: Node): Promise<() => Promise<void>> {
     const reader = await readSse({ url, token: harness.token('alice'), sessionId: this.rig.ref.sessionId });
     await reader.until(({ event }) => event === 'live');
@@ -50,7 +50,7 @@ class World {
     };
   }
 
-  /** So that every touch and every look has its time. */
+  /** Advances in steps, so that every touch and every check runs. */
   async pass(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= PRESENCE_MS) await this.clock.advance(Math.min(left, PRESENCE_MS));
   }
@@ -67,7 +67,7 @@ class World {
   }
 }
 
-it('is ended after that time, not before, and keeps what was said', async () => {
+it('an unwatched answer is ended after the policy’s time, not before, and keeps its text', async () => {
   const world = new World();
   await world.rig.prompt('hello');
   const call = await world.rig.model.call(0);
@@ -82,7 +82,7 @@ it('is ended after that time, not before, and keeps what was said', async () => 
   expect(messages[1]).toMatchObject({ content: 'so far', status: 'cancelled' });
 });
 
-it('goes on for as long as somebody watches on any node, whether the stream or the run was there first', async () => {
+it('a guarded answer continues while a reader watches on any node, whether the stream or the run came first', async () => {
   const world = new World();
   const [one, other] = [await world.node(), await world.node()];
   await world.rig.prompt('first');
@@ -105,13 +105,13 @@ it('goes on for as long as somebody watches on any node, whether the stream or t
   expect(await world.last()).toEqual(UNWATCHED);
 });
 
-it('goes on when its reader is away for less than that, however often and wherever it comes back', async () => {
+it('a guarded answer continues when its reader is away for less than the time, repeatedly and on any node', async () => {
   const world = new World();
   const nodes = [await world.node(), await world.node()];
   await world.rig.prompt('hello');
   const call = await world.rig.model.call(0);
   for (let round = 0; round < 6; round += 1) {
-    // At every phase of the touches and the looks.
+    // At every phase of the touches and the checks.
     await world.clock.advance(700 * round);
     const leave = await world.watch(nodes[round % 2] as Node);
     await world.clock.advance(PRESENCE_MS - 1);
@@ -121,7 +121,7 @@ it('goes on when its reader is away for less than that, however often and wherev
   }
 });
 
-it('goes on where its agent says nothing of it, and nothing is written for it then', async () => {
+it('an answer without a policy continues, and no presence is written for it', async () => {
   const world = new World({});
   const node = await world.node();
   await world.rig.prompt('hello');
@@ -134,7 +134,7 @@ it('goes on where its agent says nothing of it, and nothing is written for it th
   expect(call.isAborted).toBe(false);
 });
 
-it('goes on while the log does not say who watches', async () => {
+it('a guarded answer continues while presence cannot be read', async () => {
   const world = new World();
   await world.rig.prompt('hello');
   const call = await world.rig.model.call(0);
@@ -153,7 +153,7 @@ it('goes on while the log does not say who watches', async () => {
   expect(call.isAborted).toBe(true);
 });
 
-it('is no matter of what a run asks of another agent: nobody can watch that', async () => {
+it('a subagent’s answer is not ended, because no reader can watch it', async () => {
   const world = new World({});
   const { rig } = world;
   const asked = new PlayedModel();

@@ -5,7 +5,7 @@ import { startHarness } from '../support/gateway-harness.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';
 
 describe('tickets', () => {
-  it('of one user are refused beyond their number, until one has expired', async () => {
+  it('of one user are refused above their limit, until one has expired', async () => {
     const h = await startHarness({ config: { ticketsPerUserMax: 3, ticketTtlMs: 30_000 } });
     const buy = async (user: string): ReturnType<typeof h.call> => h.call('POST', '/v1/tickets', user, {});
     for (let i = 0; i < 3; i += 1) expect((await buy('mallory')).status).toBe(201);
@@ -23,7 +23,7 @@ describe('tickets', () => {
 });
 
 describe('runs and chats', () => {
-  it('beyond the limit of a user are refused over HTTP and WebSockets alike, while Stop and removal go on', async () => {
+  it('above the limit of a user are refused over HTTP and WebSockets, while cancel and removal still work', async () => {
     const h = await startHarness({ config: { runsPerUserMax: 3, sessionsPerUserMax: 4 } });
     const { wsUrl } = await h.listen();
     const socket = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('mallory') } });
@@ -78,7 +78,7 @@ describe('runs and chats', () => {
     }
     expect((await make('d')).status).toBe(200);
     expect((await h.call('DELETE', '/v1/sessions/a', 'mallory')).status).toBe(204);
-    // The removal has freed a run as well.
+    // The removal has freed a run of the limit as well.
     expect(await overSocket('e')).toMatchObject({ type: 'ok' });
     expect((await h.call('DELETE', '/v1/sessions/b', 'mallory')).status).toBe(204);
     expect(await overHttp('f')).toMatchObject({ status: 202 });
@@ -90,7 +90,7 @@ describe('runs and chats', () => {
     ]);
   });
 
-  it('have no limit where that is 0', async () => {
+  it('have no limit when it is 0', async () => {
     const h = await startHarness({ config: { runsPerUserMax: 0, sessionsPerUserMax: 0 } });
     for (let i = 0; i < 300; i += 1)
       expect((await h.call('POST', `/v1/sessions/c${i}/messages`, 'ann', { content: 'x' })).status).toBe(202);
@@ -98,7 +98,7 @@ describe('runs and chats', () => {
 });
 
 describe('subscriptions', () => {
-  it('of one user are counted over all of its sockets, and free again when it lets go of them', async () => {
+  it('of one user are counted over all of its sockets, and are free again after they end', async () => {
     const h = await startHarness({ config: { subscriptionsPerUserMax: 4 } });
     const { wsUrl } = await h.listen();
     for (let i = 0; i < 6; i += 1) await h.call('POST', '/v1/sessions', 'mallory', { sessionId: `s${i}` });
@@ -130,7 +130,7 @@ describe('subscriptions', () => {
       'too-many',
       'subscribed',
     ]);
-    // Again from another position: the same subscription.
+    // Subscribing again from another position is the same subscription.
     expect(await subscribe(one, 's0')).toBe('subscribed');
     one.send({ type: 'unsubscribe', sessionId: 's0' });
     expect(await subscribe(one, 's4')).toBe('subscribed');
@@ -144,7 +144,7 @@ describe('subscriptions', () => {
   });
 });
 
-it('a new reader of a chat that changed its metadata often is given the last change, on both wires', async () => {
+it('a new reader of a chat with many changes of its metadata receives the last change, on both wires', async () => {
   const h = await startHarness();
   const { wsUrl } = await h.listen();
   await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's1', title: 'first' });
@@ -164,7 +164,7 @@ it('a new reader of a chat that changed its metadata often is given the last cha
   );
   expect(events.map(({ event }) => event)).toEqual(['session.created', 'session.updated', 'live']);
   expect(events[1]?.data).toMatchObject({ title: 'first', metadata: { i: 39 } });
-  // Live, every change is told.
+  // A live reader receives every change.
   await h.call('PATCH', '/v1/sessions/s1', 'ann', { title: 'second' });
   await h.call('PATCH', '/v1/sessions/s1', 'ann', { title: 'third' });
   await socket.frames.until((frames) => frames.filter((frame) => frame['event'] === 'session.updated').length >= 2);
