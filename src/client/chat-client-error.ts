@@ -1,12 +1,12 @@
-// The one error that calls of this SDK reject with. Match on `code`, which is the server's stable code
-// [PROTOCOL §1] or one of the client's own; never on the text.
+// The error that calls of this SDK reject with. Match on `code`, never on the text: it is the server's stable code
+// [PROTOCOL §1] or one of the client's own.
 
-/** `network`: no answer came. `timeout`: none came in time. `unauthorized`: no token the server takes.
- *  `not-holdline`: something else answered, such as a hotel's log-in page. `closed`: the chat was closed here. */
+/** `network`: no answer came. `timeout`: none came in time. `unauthorized`: the server takes no token of this client.
+ *  `not-holdline`: another server answered, such as a hotel's log-in page. `closed`: this client closed the chat. */
 export type OwnErrorCode = 'network' | 'timeout' | 'unauthorized' | 'not-holdline' | 'closed';
 
 export interface ChatClientErrorDetails {
-  /** HTTP status, where there was an answer. */
+  /** HTTP status, if there was an answer. */
   readonly status?: number;
   readonly retryable?: boolean;
   /** The server asked to wait this long. */
@@ -19,7 +19,7 @@ export class ChatClientError extends Error {
   override readonly name = 'ChatClientError';
   readonly code: string;
   readonly status: number | undefined;
-  /** May the same call succeed later without anything else changing? */
+  /** Whether the same call may succeed later without any other change. */
   readonly retryable: boolean;
   readonly retryAfterMs: number | undefined;
   readonly details: unknown;

@@ -1,5 +1,5 @@
-// The entry of the SDK, `holdline/client`: one client for one server and one user, from which chats are opened.
-// Runs in browsers and in Node 20 without dependencies. Everything public is exported from here.
+// The entry of the SDK, `holdline/client`: one client for one server and one user, which opens chats. Runs in browsers and
+// in Node 20 without dependencies, and exports everything that is public.
 import { Chat } from './chat.ts';
 import { ChatClientError } from './chat-client-error.ts';
 import { randomId, systemEnvironment } from './environment.ts';
@@ -41,18 +41,18 @@ export type * from './protocol/wire-events.ts';
 export type { ClosedReason, WireName } from './protocol/wire.ts';
 
 export interface ChatClientOptions {
-  /** Where the server is, without `/v1`. In a browser may be relative to the page: `''` is its own origin. */
+  /** The server's address, without `/v1`. In a browser it may be relative to the page: `''` is the page's own origin. */
   readonly baseUrl: string;
   readonly token: TokenOption;
-  /** `auto` (default): one WebSocket for all chats where that gets through, else SSE. */
+  /** `auto` (default): one WebSocket for all chats if it opens, else SSE. */
   readonly transport?: Transport;
-  /** Where the platform has no global one, such as Node 20: the class of the `ws` package fits. */
+  /** For platforms without a global one, such as Node 20: the class of the `ws` package fits. */
   readonly WebSocket?: WebSocketConstructor;
   /** Default: the platform's. */
   readonly fetch?: Fetch;
-  /** How long a message or a stop is tried before it is given up, in ms. Default: two minutes. */
+  /** How long a message or a stop is retried before it is abandoned, in ms. Default: two minutes. */
   readonly patienceMs?: number;
-  /** Time and chance, for tests and unusual platforms. */
+  /** Time and randomness, for tests and unusual platforms. */
   readonly environment?: Environment;
 }
 
@@ -60,7 +60,7 @@ export interface NewSession {
   readonly sessionId?: string;
   readonly title?: string;
   readonly metadata?: unknown;
-  /** The chat is removed this long after its last activity; the server's default where absent. */
+  /** The chat is removed this long after its last activity, in ms; absent: the server's default. */
   readonly ttlMs?: number;
 }
 
@@ -109,7 +109,7 @@ export class ChatClient {
     for (const chat of this.#chats.values()) chat.reconnect();
   }
 
-  /** The chat of that id, connected from now on until it is closed. The same object while it is open. */
+  /** The chat with that id, connected until it is closed. The same object while it is open. */
   chat(sessionId: string): Chat {
     const known = this.#chats.get(sessionId);
     if (known !== undefined) return known;
@@ -125,8 +125,8 @@ export class ChatClient {
     return chat;
   }
 
-  /** The user's chats. The first page has those that were active last; the pages behind it, each asked for with the
-   *  `after` of the page before, have the others, newest first. @throws ChatClientError, as do all of these */
+  /** The user's chats. The first page has the most recently active ones; each further page, requested with the `after` of
+   *  the page before, has older ones, newest first. @throws ChatClientError, as do all of these */
   async sessions(query: { readonly limit?: number; readonly after?: string } = {}): Promise<SessionPage> {
     return parseSessionPage(await this.#caller.call({ method: 'GET', path: `/sessions${queryOf(query)}` }));
   }
@@ -136,19 +136,19 @@ export class ChatClient {
     return parseAgents(await this.#caller.call({ method: 'GET', path: '/agents' }));
   }
 
-  /** A new chat; or, with the id of one that is the user's already, that one. */
+  /** A new chat, or the existing chat if the id is one of the user's. */
   async create(session: NewSession = {}): Promise<{ readonly sessionId: string; readonly position: string }> {
-    // The id is made here even where the caller does not care, so that a repeated call makes one chat, not two.
+    // The client makes the id even if the caller gives none, so that a repeated call makes one chat, not two.
     const body = { ...session, sessionId: session.sessionId ?? randomId() };
     return parseCreated(await this.#caller.call({ method: 'POST', path: '/sessions', body }));
   }
 
-  /** Changes what a chat is called, or what is kept with it; on every device that has it open. */
+  /** Changes the title or the metadata of a chat, on every device that has it open. */
   async update(sessionId: string, details: Pick<NewSession, 'title' | 'metadata'>): Promise<void> {
     await this.#caller.call({ method: 'PATCH', path: `/sessions/${encodeURIComponent(sessionId)}`, body: details });
   }
 
-  /** Removes a chat for good, everywhere. One that is gone already is removed: the answer before may have been lost. */
+  /** Removes a chat for good. Succeeds for a removed chat too, because an earlier answer may have been lost. */
   async remove(sessionId: string): Promise<void> {
     try {
       await this.#caller.call({ method: 'DELETE', path: `/sessions/${encodeURIComponent(sessionId)}` });
@@ -166,7 +166,7 @@ export class ChatClient {
     return parseHistoryPage(await this.#caller.call({ method: 'GET', path }));
   }
 
-  /** Closes every chat and lets go of the platform. Idempotent. */
+  /** Closes every chat and removes the client's listeners. Idempotent. */
   close(): void {
     this.#stopWaking();
     this.#caller.close();

@@ -1,10 +1,10 @@
-// Keeps one chat connected: when to try, from where, how long to wait, when to give up. It turns the end of
-// each attempt, whatever the wire, into one of those, and knows nothing of what the events mean.
+// Keeps one chat connected: decides when to try, from which position, how long to wait, and when to give up. It does not
+// read the events.
 //
-//  - Resumes from the position the replica holds; never from anywhere else.
-//  - Its own back-off is cut short when the device comes back; a wait the server asked for is not.
-//  - Failures are forgotten once what is shown moved on or a connection has lasted, not when one merely opened: a
-//    server that accepts and drops would otherwise be hammered.
+//  - It resumes only from the position that the replica holds.
+//  - A returning device shortens the client's own back-off, but not a wait that the server asked for.
+//  - It forgets earlier failures when the replica advanced or a connection lasted, not when a connection merely opened:
+//    otherwise it would reconnect without pause to a server that accepts and drops.
 import { isFinalReset } from './state/chat-replica.ts';
 import type { ChatReplica, Verdict } from './state/chat-replica.ts';
 import type { Environment, WakeReason } from './environment.ts';
@@ -17,13 +17,13 @@ import type { ClosedReason, WireAttempt, WireEnd, WireName, WireSink } from './p
 /** What a view may say about a chat's connection. */
 export type ConnectionState =
   | { readonly state: 'connecting' }
-  /** Connected, and reading what was missed. */
+  /** Connected, and reading the events that it missed. */
   | { readonly state: 'catching-up' }
   | { readonly state: 'live' }
-  /** The device says it has no network. Tried again when it does, and now and then anyway. */
+  /** The device reports no network. The client retries when the network returns, and from time to time. */
   | { readonly state: 'offline'; readonly retryInMs: number }
   | { readonly state: 'waiting'; readonly retryInMs: number }
-  /** For good; except that sending to a chat that was not there brings it to life. */
+  /** Final, except that a message to a chat that did not exist opens it again. */
   | { readonly state: 'closed'; readonly reason: ClosedReason; readonly detail: string };
 
 export interface ConnectionParts {
@@ -36,15 +36,15 @@ export interface ConnectionParts {
   readonly onChange: () => void;
 }
 
-/** A connection that held this long was a good one. */
+/** A connection that lasted this long clears the count of failures. */
 const GOOD_CONNECTION_MS = 5_000;
-/** A chat that was not there may be there now: a message was accepted for it. */
+/** A chat that did not exist may exist now, because the server accepted a message for it. */
 const REVIVABLE: ReadonlySet<ClosedReason> = new Set(['not-found', 'expired', 'removed']);
 
 export class ChatConnection {
   readonly #parts: ConnectionParts;
   #state: ConnectionState = { state: 'connecting' };
-  /** Counts attempts: whatever an earlier one still has to say is ignored. */
+  /** Counts attempts: reports of earlier attempts are ignored. */
   #attemptId = 0;
   #attempt: WireAttempt | undefined;
   #wireName: WireName | undefined;
@@ -53,7 +53,7 @@ export class ChatConnection {
   #resumes = 0;
   #refusals = 0;
   #token = '';
-  /** May be on while an attempt is running: a server that is going keeps sending until then. */
+  /** May be active while an attempt runs: a server that announced its end sends events until then. */
   readonly #plan: ReconnectPlan;
 
   constructor(parts: ConnectionParts) {
@@ -74,7 +74,7 @@ export class ChatConnection {
     return this.#resumes;
   }
 
-  /** Drops the connection there is, and connects now. */
+  /** Drops the current connection, and connects now. */
   connect(): void {
     this.#drop();
     const attemptId = this.#attemptId;
@@ -82,7 +82,7 @@ export class ChatConnection {
     void this.#open(attemptId);
   }
 
-  /** A message was accepted: if the chat was closed because it did not exist, it does now. */
+  /** The server accepted a message: a chat that was closed because it did not exist, exists now. */
   revive(): void {
     if (this.#state.state !== 'closed' || !REVIVABLE.has(this.#state.reason)) return;
     if (this.#parts.replica.resumeFrom !== undefined) this.#parts.replica.startOver();
@@ -103,7 +103,7 @@ export class ChatConnection {
     try {
       this.#token = await tokens.current();
     } catch {
-      // The callback could not get one just now, which is most often the same network's doing.
+      // The callback could not get a token now, most often because of the same network.
       if (attemptId === this.#attemptId) this.#backOff();
       return;
     }
@@ -115,7 +115,7 @@ export class ChatConnection {
       const request = { sessionId, after: replica.resumeFrom, token: this.#token };
       this.#attempt = wire.open(request, this.#sink(attemptId, wire.name));
     } catch (error) {
-      // A WebSocket constructor throws where the page's policy forbids the address.
+      // A WebSocket constructor throws if the page's policy forbids the address.
       environment.after(0, () => this.#ended(attemptId, wire.name, { kind: 'lost', detail: String(error) }));
     }
     this.#parts.onChange();
@@ -175,7 +175,7 @@ export class ChatConnection {
     if (end.kind === 'lost' && this.#openedAt === undefined) this.#parts.wires.failedToOpen(name);
     switch (end.kind) {
       case 'lost':
-        // A server that announced its going says when to come back; that it is gone now changes nothing.
+        // A server that announced its end said when to come back; its end now changes nothing.
         if (this.#plan.wanted === 'by-server') this.#showWait();
         else this.#backOff();
         break;
@@ -195,7 +195,7 @@ export class ChatConnection {
     }
   }
 
-  /** A refused token is renewed once; if the new one is refused as well, the next would be too. */
+  /** A refused token is renewed once; if the server refuses the new one too, it would refuse the next as well. */
   #unauthorized(): void {
     const wasShort = this.#openedAt !== undefined && this.#livedMs() < GOOD_CONNECTION_MS;
     this.#drop();
@@ -212,14 +212,14 @@ export class ChatConnection {
     try {
       fresh = await this.#parts.tokens.renew(this.#token);
     } catch {
-      // Not a refusal but a callback that failed: ask it again later.
+      // The callback failed, the server did not refuse: call it again later.
       this.#refusals = 0;
       if (attemptId === this.#attemptId) this.#backOff();
       return;
     }
     if (attemptId !== this.#attemptId) return;
     if (fresh === undefined) this.#finish('unauthorized', 'the token was refused and there is no other');
-    // Tokens that expire as soon as they are used (a clock that is wrong) must not become a tight loop.
+    // Tokens that expire at once (because of a wrong clock) must not become a tight loop.
     else if (wasShort) this.#backOff();
     else this.connect();
   }
@@ -245,7 +245,7 @@ export class ChatConnection {
     this.#set({ state: 'closed', reason, detail });
   }
 
-  /** Ends whatever is going on; from here on nothing of it is heard. */
+  /** Ends the current attempt; later reports of it are ignored. */
   #drop(): void {
     this.#attemptId += 1;
     this.#plan.cancel();

@@ -1,5 +1,5 @@
-// One chat as a program holds it: commands, and a snapshot that can be observed. Puts together the replica
-// (what is known), the connection (how it gets here) and the outbox (what is on its way).
+// One chat as a program holds it: commands, and an observable snapshot. Combines the replica (the copy of the log), the
+// connection, and the outbox (messages that are not acknowledged yet).
 import { ChatReplica } from './state/chat-replica.ts';
 import type { ReplicaCounters } from './state/chat-replica.ts';
 import { ChatClientError } from './chat-client-error.ts';
@@ -21,16 +21,16 @@ import type { MessageContent, RegenerateReceipt, SendReceipt } from './protocol/
 import type { WireName } from './protocol/wire.ts';
 
 export interface ChatCounters extends ReplicaCounters {
-  /** New connections that carried on from a position held. */
+  /** New connections that resumed from a held position. */
   readonly resumes: number;
 }
 
-/** Everything there is to show, at one moment. Immutable: what did not change is the same object as before. */
+/** The state to show at one moment. Immutable: unchanged values are the same objects as before. */
 export interface ChatSnapshot {
   readonly sessionId: string;
   readonly title?: string;
   readonly metadata?: unknown;
-  /** The branch that is shown, in the order of the conversation, with what is still on its way at the end. */
+  /** The shown branch, in the order of the conversation, with unacknowledged messages at the end. */
   readonly messages: readonly Message[];
   /** Of all branches. */
   readonly runs: readonly Run[];
@@ -39,7 +39,7 @@ export interface ChatSnapshot {
   readonly connection: ConnectionState;
   /** The wire in use, or last used. */
   readonly wire?: WireName;
-  /** Of the last event taken over; what a reader elsewhere would resume from. */
+  /** The position of the last event received; a reader elsewhere would resume from it. */
   readonly position?: string;
   readonly counters: ChatCounters;
 }
@@ -47,7 +47,7 @@ export interface ChatSnapshot {
 export type SendOptions = Partial<Omit<Outgoing, 'content'>>;
 
 export interface RegenerateOptions extends Pick<SendOptions, 'model' | 'agent' | 'priority' | 'onBusy'> {
-  /** Of the answer to be made: asked for again under the same id, it is the same answer. */
+  /** Names the new answer: a repeated request with the same id gets the same answer. */
   readonly answerId?: string;
 }
 
@@ -56,9 +56,9 @@ export interface ChatParts {
   readonly tokens: TokenSource;
   readonly wires: WireChoice;
   readonly environment: Environment;
-  /** How long a message or a stop is tried before it is given up, in ms. */
+  /** How long a message or a stop is retried before it is abandoned, in ms. */
   readonly patienceMs?: number;
-  /** It was closed from here. */
+  /** This client closed the chat. */
   readonly onClose: () => void;
 }
 
@@ -86,7 +86,7 @@ export class Chat {
     this.#connection.connect();
   }
 
-  /** The chat now: the same object until something changed. Bound, so that it can be handed to a view as it is. */
+  /** The chat now: the same object until a change. Bound, so that it can be passed to a view as a function. */
   readonly snapshot = (): ChatSnapshot => this.#store.get();
 
   /** Calls back after changes, at most once a frame, until the returned function is called. Bound, as `snapshot`. */
@@ -94,9 +94,9 @@ export class Chat {
 
   /**
    * Sends a message. It is shown at once and retried under one id until the server has it, so a lost answer
-   * never makes two of it. Sending an `unsent` message again needs its `messageId`, `replaces` and the same content.
+   * never makes two messages. To send an `unsent` message again, pass its `messageId`, `replaces` and the same content.
    *
-   * @throws ChatClientError once it is refused for good, or was tried for two minutes
+   * @throws ChatClientError when the server refuses it for good, or after two minutes of attempts
    */
   async send(content: MessageContent, options: SendOptions = {}): Promise<SendReceipt> {
     const receipt = await this.#outbox.send({ ...options, messageId: options.messageId ?? randomId(), content });
@@ -105,23 +105,23 @@ export class Chat {
   }
 
   /**
-   * Asks for another answer to a prompt, on a branch of its own that is shown from then on. What the prompt was
-   * answered with stays, as an alternative.
+   * Requests another answer to a prompt, on a branch of its own that is shown from then on. The earlier answers stay
+   * as alternatives.
    *
    * @param messageId of the prompt
-   * @throws ChatClientError, as do all of these: `busy` while the prompt is still to be answered
+   * @throws ChatClientError, as do all of these: `busy` while the prompt has no answer yet
    */
   async regenerate(messageId: string, options: RegenerateOptions = {}): Promise<RegenerateReceipt> {
     const body = { ...options, answerId: options.answerId ?? randomId() };
     return parseRegenerated(await this.#command('POST', `${messagePath(messageId)}/regenerate`, body));
   }
 
-  /** Lets a prompt that waits say something else, in its place of the queue. @throws `not-waiting` once it is being answered */
+  /** Changes a queued prompt, which keeps its queue position. @throws `not-waiting` once its answer has begun */
   async edit(messageId: string, content: MessageContent): Promise<void> {
     await this.#command('PATCH', messagePath(messageId), { content });
   }
 
-  /** Takes a prompt that waits out of the queue. @throws `not-waiting`, also where an attempt had got through whose answer was lost */
+  /** Removes a queued prompt from the queue. @throws `not-waiting`, also if an earlier try succeeded and its answer was lost */
   async withdraw(messageId: string): Promise<void> {
     await this.#command('DELETE', messagePath(messageId));
   }
@@ -133,8 +133,8 @@ export class Chat {
   }
 
   /**
-   * Stops a run: the one named, else the one that is writing, else the next in the queue. What was written
-   * stays. Resolves when the server took it, which is before the run has ended; undefined if there was nothing to stop.
+   * Stops a run: the named one, else the one that is writing, else the next in the queue. The text written so far
+   * stays. Resolves when the server accepts it, which is before the run has ended; undefined if no run is open.
    *
    * @throws ChatClientError
    */
@@ -142,7 +142,7 @@ export class Chat {
     const runs = this.#replica.state.runs;
     const target = runId ?? (runs.find((run) => run.state === 'running') ?? runs.find(isOpen))?.runId;
     try {
-      // Without a name the call means "whatever runs": repeated after a lost answer, it would stop the next one too.
+      // Without an id the call means "the current run": repeated after a lost answer, it would stop the next run too.
       const call =
         target === undefined
           ? this.#api.call(this.#call('POST', '/cancel', {}))
@@ -154,23 +154,23 @@ export class Chat {
     }
   }
 
-  /** Takes an `unsent` message off the screen. */
+  /** Removes an `unsent` message from the snapshot. */
   discard(messageId: string): void {
     this.#outbox.discard(messageId);
   }
 
-  /** Drops the connection there is, and resumes over a new one. */
+  /** Drops the current connection, and resumes over a new one. */
   reconnect(): void {
     if (this.#connection.state.state !== 'closed') this.#connection.connect();
   }
 
-  /** The device came back. Called by the client; needed only where the platform does not tell. */
+  /** The device came back. The client calls this; a program only on platforms without such events. */
   wake(reason: WakeReason): void {
     this.#connection.wake(reason);
     this.#caller.wake();
   }
 
-  /** Stops watching, and gives up what is on its way. Runs go on: disconnecting is not stopping. Idempotent. */
+  /** Stops watching, and abandons unacknowledged calls. Runs continue: disconnecting does not stop them. Idempotent. */
   close(): void {
     this.#caller.close();
     this.#connection.close();
@@ -178,7 +178,7 @@ export class Chat {
     this.#onClose();
   }
 
-  /** For what may be said twice: it names what it is about. */
+  /** For calls that are safe to repeat, because they name their subject. */
   #command(method: Call['method'], path: string, body?: unknown): Promise<unknown> {
     return this.#caller.call(this.#call(method, path, body));
   }

@@ -1,29 +1,28 @@
-// What the SDK needs from the world besides the network: time, chance, the next frame, and the moments at
-// which a device comes back. One small interface, so that a test moves time by hand and a browser, Node or
-// React Native can each supply its own.
+// What the SDK needs from its platform besides the network: time, randomness, the next frame, and the moments at which a
+// device comes back. A test replaces it and moves time by hand; a browser, Node and React Native each supply their own.
 
-/** `online`: the network changed under us. `visible`: the page, or the phone, was woken. */
+/** `online`: the device changed its network. `visible`: the page, or the phone, woke up. */
 export type WakeReason = 'online' | 'visible';
 
 export interface Environment {
-  /** Milliseconds. Wall time on purpose: a monotonic clock stands still on some devices while they sleep, and
-   *  how long a connection has been silent is exactly what has to be known after a sleep. */
+  /** Milliseconds of wall time. A monotonic clock stops on some devices while they sleep, and after a sleep the client
+   *  needs to know how long a connection has been silent. */
   now(): number;
-  /** Calls back once after `ms`; the returned function takes it back. */
+  /** Calls back once after `ms`; the returned function cancels the call. */
   after(ms: number, callback: () => void): () => void;
   /** Uniform in [0, 1). */
   random(): number;
-  /** Calls back when it is time to draw: many events become one notification. The returned function takes it back. */
+  /** Calls back when it is time to draw, so that many events become one notification. The returned function cancels it. */
   frame(callback: () => void): () => void;
   /** Reports each return of the device until the returned function is called. */
   onWake(listener: (reason: WakeReason) => void): () => void;
-  /** False only where the device knows that it has no network. */
+  /** False only if the device reports that it has no network. */
   isOnline(): boolean;
 }
 
-/** A browser stops animation frames in a hidden tab; listeners are told this much later at the latest. */
+/** A browser stops animation frames in a hidden tab; listeners are notified after this time at the latest. */
 const FRAME_MS_MAX = 100;
-/** Where there is nothing to draw: about one frame, so that one burst from a socket is one notification. */
+/** Without a screen: about one frame, so that a burst from a socket is one notification. */
 const FRAME_MS = 16;
 
 export function systemEnvironment(): Environment {

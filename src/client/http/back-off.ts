@@ -1,11 +1,11 @@
-// How long to wait before the next attempt: exponential with full jitter, so that ten thousand clients that
-// lost one server do not come back in step. Pure: randomness is passed in, and nothing here waits.
+// How long to wait before the next attempt: exponential with full jitter, so that ten thousand clients of a lost server
+// do not reconnect in step. Pure: randomness is a parameter, and no function waits.
 
 /** Upper bound of the first wait; a server's `retry:` replaces it. */
 export const BACK_OFF_BASE_MS = 250;
-/** No wait of our own is longer, however many attempts failed. */
+/** No wait that the client chooses itself is longer, however many attempts failed. */
 export const BACK_OFF_CAP_MS = 20_000;
-/** A server may ask for more than our cap, but not for a client that is gone for good. */
+/** A server may ask for a longer wait than the client's own cap, but not for an endless one. */
 export const ASKED_WAIT_MS_MAX = 5 * 60_000;
 
 /** Milliseconds before attempt number `failures` + 1: uniform in [0, min(cap, base · 2^(failures − 1))). */
@@ -15,8 +15,8 @@ export function backOffMs(failures: number, random: number, baseMs: number = BAC
 }
 
 /**
- * Milliseconds for a wait that the server asked for: never less than it said, and a little jitter on top,
- * because a `Retry-After` in whole seconds brings every client that was refused back in the same instant.
+ * Milliseconds for a wait that the server asked for: never less than asked, plus a little jitter, because a
+ * `Retry-After` in whole seconds would bring every refused client back in the same instant.
  */
 export function askedWaitMs(afterMs: number, random: number): number {
   const asked = Math.min(ASKED_WAIT_MS_MAX, Math.max(0, afterMs));

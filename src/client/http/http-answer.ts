@@ -1,5 +1,5 @@
-// An HTTP answer, read whole, and what a refusal means: one table from status and body to an error, and from
-// the error to how an event stream goes on. Pure.
+// Reads an HTTP answer whole, and gives refusals their meaning: from status and body to an error, and from the error to
+// what an event stream does next. Pure.
 import { parseRetryAfter } from './back-off.ts';
 import { ChatClientError, ownError } from '../chat-client-error.ts';
 import { isFields, parseWireError } from '../protocol/wire-codec.ts';
@@ -11,17 +11,17 @@ export interface HttpAnswer {
   readonly text: string;
 }
 
-/** Bytes of one answer, decompressed. The largest that the server gives is a page of a chat's history, far below this. */
+/** Bytes of one answer, decompressed. The server's largest answer is a page of a chat's history, far below this. */
 export const ANSWER_BYTES_MAX = 32 * 1024 * 1024;
 
-/** @throws ChatClientError not-holdline where the body is longer than ANSWER_BYTES_MAX */
+/** @throws ChatClientError not-holdline if the body is longer than ANSWER_BYTES_MAX */
 export async function readAnswer(response: Response): Promise<HttpAnswer> {
   return { status: response.status, retryAfter: response.headers.get('retry-after'), text: await readText(response) };
 }
 
-/** Counts while it reads: some kilobytes of a compressed body can be gigabytes of text. */
+/** Counts while it reads: some kilobytes of a compressed body can become gigabytes of text. */
 async function readText(response: Response): Promise<string> {
-  // An answer without a body, and a platform (React Native) whose fetch gives no stream: there the text comes in one piece.
+  // An answer without a body, or a platform (React Native) whose fetch has no streams: the text comes in one piece.
   if (!(response.body instanceof ReadableStream)) return response.text();
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
@@ -30,7 +30,7 @@ async function readText(response: Response): Promise<string> {
   for (let { value } = await reader.read(); value !== undefined; { value } = await reader.read()) {
     bytes += value.byteLength;
     if (bytes > ANSWER_BYTES_MAX) {
-      // Closes the connection; one that has failed is closed already.
+      // Closes the connection; a failed one is closed already.
       await reader.cancel().catch(() => undefined);
       throw ownError('not-holdline', `the answer is longer than ${ANSWER_BYTES_MAX} bytes`, {
         status: response.status,
@@ -50,7 +50,7 @@ export function errorOf(answer: HttpAnswer, nowMs: number): ChatClientError {
   const given = isFields(body) ? body['error'] : undefined;
   const fallback = FALLBACK_CODES.get(answer.status) ?? `http-${answer.status}`;
   const error = parseWireError(given, fallback);
-  // A proxy in between answers without our body: then the status alone has to tell.
+  // A proxy in between answers without the server's body: then only the status counts.
   const saysRetryable = isFields(given) && typeof given['retryable'] === 'boolean';
   const retryAfterMs = parseRetryAfter(answer.retryAfter, nowMs);
   return new ChatClientError(error.code, error.message, {
@@ -71,7 +71,7 @@ export function wireEndOf(error: ChatClientError): WireEnd {
   return { kind: 'final', reason: 'refused', detail: error.message };
 }
 
-/** Undefined where the text is not JSON: it came from something else than this server. */
+/** Undefined if the text is not JSON: then another server answered. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

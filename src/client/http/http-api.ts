@@ -1,6 +1,6 @@
-// The HTTP half of the protocol [PROTOCOL §3]: puts the token on, renews it once when it is refused, bounds how
-// long an answer may take, and turns every failure into a ChatClientError. It does not repeat a call after a
-// network fault: whoever knows that repeating is safe (`outbox.ts`, `chat.ts`) does.
+// The HTTP half of the protocol [PROTOCOL §3]: adds the token, renews it once after a refusal, limits the time of an
+// answer, and turns every failure into a ChatClientError. It does not repeat a call after a network fault: only the
+// callers know which calls are safe to repeat (`outbox.ts`, `chat.ts`).
 import { ChatClientError, ownError } from '../chat-client-error.ts';
 import type { Environment } from '../environment.ts';
 import { errorOf, isSuccess, parseJson, readAnswer } from './http-answer.ts';
@@ -9,7 +9,7 @@ import type { TokenSource } from './token-source.ts';
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** A call whose answer takes longer than this is given up: on a half-open connection it would never come. */
+/** A call whose answer takes longer is abandoned: on a half-open connection the answer would never come. */
 export const CALL_TIMEOUT_MS = 20_000;
 
 export interface Call {
@@ -33,7 +33,7 @@ export class HttpApi {
     this.#environment = environment;
   }
 
-  /** The JSON of a 2xx answer; undefined where it had no body. @throws ChatClientError */
+  /** The JSON of a 2xx answer; undefined without a body. @throws ChatClientError */
   async call(call: Call): Promise<unknown> {
     const token = await hadToken(this.#tokens.current());
     let answer = await this.#ask(call, token);
@@ -66,7 +66,7 @@ export class HttpApi {
         },
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
       });
-      // In here, so that the time limit also covers an answer that stops half-way.
+      // The time limit also covers an answer that stops half-way.
       return await readAnswer(response);
     } catch (cause) {
       if (cause instanceof ChatClientError) throw cause;

@@ -1,12 +1,12 @@
-// Calls that are safe to repeat, repeated: while the network is away, the same call goes out again with
-// back-off, at once when the device comes back, until an answer came or its patience is over. For commands
-// that name what they are about (a message id, a run id), so that twice is once.
+// Repeats calls that are safe to repeat: while the network is away, the same call goes out again with back-off, and at
+// once when the device comes back, until an answer came or the time is over. For commands that name their subject (a
+// message id, a run id), so that two calls have the effect of one.
 import { askedWaitMs, backOffMs } from './back-off.ts';
 import { ChatClientError, ownError } from '../chat-client-error.ts';
 import type { Environment } from '../environment.ts';
 import type { Call, HttpApi } from './http-api.ts';
 
-/** After this long a person wants to be asked; until then, nothing is wrong that they could mend. */
+/** After this time the client reports the failure to the user; before that it only retries. */
 export const PATIENCE_MS = 2 * 60_000;
 
 export class PatientCaller {
@@ -14,7 +14,7 @@ export class PatientCaller {
   readonly #environment: Environment;
   readonly #patienceMs: number;
   readonly #closing = new AbortController();
-  /** Ends each wait there is. `asked`: the server wanted it, so the device's return does not cut it short. */
+  /** Ends a wait. `asked`: the server asked for the wait, so a returning device does not shorten it. */
   readonly #waits = new Map<() => void, 'own' | 'asked'>();
 
   constructor(api: Pick<HttpApi, 'call'>, environment: Environment, patienceMs: number = PATIENCE_MS) {
@@ -23,7 +23,7 @@ export class PatientCaller {
     this.#patienceMs = patienceMs;
   }
 
-  /** @throws ChatClientError the last failure, once it is final or patience is over */
+  /** @throws ChatClientError the last failure, once it is final or PATIENCE_MS is over */
   async call(call: Call): Promise<unknown> {
     const startedAt = this.#environment.now();
     for (let failures = 1; ; failures += 1) {
@@ -38,12 +38,12 @@ export class PatientCaller {
     }
   }
 
-  /** The device came back: whoever waits may try now. */
+  /** The device came back: waiting calls retry now. */
   wake(): void {
     for (const [stop, why] of [...this.#waits]) if (why === 'own') stop();
   }
 
-  /** Calls in flight and calls that wait reject with `closed`. */
+  /** Calls in flight and waiting calls reject with `closed`. */
   close(): void {
     this.#closing.abort();
     for (const stop of [...this.#waits.keys()]) stop();

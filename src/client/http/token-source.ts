@@ -1,9 +1,9 @@
-// The bearer token: where it comes from, and how a refused one is replaced. However many streams and calls are
-// refused at once, the callback runs once. Never logs or exposes a token.
+// The bearer token: where it comes from, and how a refused token is replaced. However many streams and calls are refused
+// at once, the callback runs once. This file never logs or exposes a token.
 import { isFields } from '../protocol/wire-codec.ts';
 
-/** A fixed token, or a callback that gets a fresh one. It is called again when the last one was refused or is
- *  about to expire; a rejection counts as a passing fault and is tried again with back-off. */
+/** A fixed token, or a callback that gets a fresh one. The client calls it again when the last token was refused or is
+ *  about to expire; a rejection counts as a temporary fault and is retried with back-off. */
 export type TokenOption = string | (() => Promise<string>);
 
 export class TokenSource {
@@ -20,9 +20,9 @@ export class TokenSource {
     return this.#current ?? this.#fetch();
   }
 
-  /** A token other than the one that was refused; undefined where there is none to be had. */
+  /** A token other than the refused one; undefined if there is none. */
   async renew(refused: string): Promise<string | undefined> {
-    // Somebody else was refused a moment earlier and has renewed it already.
+    // Another caller was refused a moment earlier and has renewed the token already.
     if (this.#current !== undefined && this.#current !== refused) return this.#current;
     if (this.#callback === undefined) return undefined;
     const fresh = await this.#fetch();
@@ -37,7 +37,7 @@ export class TokenSource {
   }
 }
 
-/** When a JWT expires, in ms since 1970. Undefined where it does not say, or is not a JWT: then the server will. */
+/** When a JWT expires, in ms since 1970. Undefined without an expiry, or if it is no JWT: then only the server knows. */
 export function expiryOf(token: string): number | undefined {
   const payload = token.split('.')[1];
   if (payload === undefined) return undefined;
@@ -46,7 +46,7 @@ export function expiryOf(token: string): number | undefined {
     const exp = isFields(claims) ? claims['exp'] : undefined;
     return typeof exp === 'number' ? exp * 1000 : undefined;
   } catch {
-    // An opaque token is none of this client's business.
+    // An opaque token: the client cannot read its expiry.
     return undefined;
   }
 }

@@ -1,5 +1,5 @@
-// The JSON bodies that HTTP calls answer with, checked once where they enter [PROTOCOL §3]. Pure. A body that
-// is not what the protocol says means that something else answered, and is a `not-holdline` error.
+// Checks the JSON bodies of HTTP answers once, where they enter the client [PROTOCOL §3]. Pure. A body of another shape
+// comes from something that is not this server, and is a `not-holdline` error.
 import { ownError } from '../chat-client-error.ts';
 import { isFields } from './wire-codec.ts';
 import type {
@@ -97,7 +97,7 @@ function checkHistoryMessage(item: unknown): HistoryMessage {
   const fields = fieldsOf(item);
   const { content } = fields;
   if (typeof content !== 'string' && !Array.isArray(content)) throw notOurs('content');
-  // Its other fields are optional and only shown; these are the ones that code relies on.
+  // The other fields are optional and are only shown. Code relies on these three.
   return { ...fields, messageId: textOf(fields, 'messageId'), role: textOf(fields, 'role'), content };
 }
 

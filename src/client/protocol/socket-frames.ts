@@ -1,10 +1,10 @@
-// The text frames of the WebSocket [PROTOCOL §6]: what the client sends, what it understands of what comes,
-// and what a close code or a refused subscription means. Pure; `shared-socket.ts` owns the socket.
+// The WebSocket frames of the protocol [PROTOCOL §6]: frames that the client sends, frames that it reads, and the
+// meaning of a close code or a refused subscription. Pure; `shared-socket.ts` owns the socket.
 import { isFields, parseWireError } from './wire-codec.ts';
 import type { WireError, WireFrame } from './wire-events.ts';
 import type { WireEnd } from './wire.ts';
 
-/** Only what this client sends: commands go over HTTP, where a lost answer can be asked for again. */
+/** Only the frames that this client sends. Commands go over HTTP, where the client can repeat a call whose answer was lost. */
 export type ClientFrame =
   | { readonly type: 'auth'; readonly token: string }
   | { readonly type: 'subscribe'; readonly sessionId: string; readonly after: string }
@@ -13,13 +13,13 @@ export type ClientFrame =
 
 export type ServerFrame =
   | { readonly type: 'subscribed'; readonly sessionId: string }
-  /** Without a session: said to the whole socket. */
+  /** Without a session it concerns the whole socket. */
   | { readonly type: 'events'; readonly sessionId: string | undefined; readonly frames: readonly WireFrame[] }
   | { readonly type: 'error'; readonly sessionId: string | undefined; readonly end: WireEnd }
-  /** `pong`, and whatever a later version adds: proof of life and nothing else. */
+  /** `pong`, and frames of later versions: they only prove that the socket is alive. */
   | { readonly type: 'other' };
 
-/** Undefined where the text is no frame of this protocol at all. */
+/** Undefined if the text is not a frame of this protocol. */
 export function parseServerFrame(text: string): ServerFrame | undefined {
   let frame: unknown;
   try {
@@ -43,7 +43,7 @@ export function parseServerFrame(text: string): ServerFrame | undefined {
   }
 }
 
-/** What the end of the socket means for every chat on it. */
+/** The meaning of the socket's end for every chat on it. */
 export function wireEndOfClose(code: number, reason: string): WireEnd {
   switch (code) {
     case 4400:
@@ -62,7 +62,7 @@ export function wireEndOfClose(code: number, reason: string): WireEnd {
   }
 }
 
-/** What an `error` frame about one subscription means for that chat. */
+/** The meaning of an `error` frame about one subscription for its chat. */
 function wireEndOfError(error: WireError, retryAfterMs: unknown): WireEnd {
   if (typeof retryAfterMs === 'number') return { kind: 'later', afterMs: retryAfterMs };
   if (error.retryable) return { kind: 'lost', detail: error.message };
@@ -70,7 +70,7 @@ function wireEndOfError(error: WireError, retryAfterMs: unknown): WireEnd {
   if (error.code.endsWith('not-found')) return { kind: 'final', reason: 'not-found', detail: error.message };
   if (error.code === 'forbidden') return { kind: 'final', reason: 'forbidden', detail: error.message };
   if (error.code.startsWith('invalid')) return { kind: 'final', reason: 'refused', detail: error.message };
-  // A code this version does not know: trying again, ever more slowly, is wrong at worst; giving up loses the chat.
+  // An unknown code: to retry with growing waits is harmless at worst, and to give up would lose the chat.
   return { kind: 'lost', detail: `${error.code}: ${error.message}` };
 }
 

@@ -1,11 +1,10 @@
-// The bytes of a `text/event-stream` in, its messages out, for any way the bytes were split [SSE §9.2.6]: CR,
-// LF and CRLF, a CRLF cut in half, a byte order mark, characters cut in half. Pure: it knows no network and
-// no JSON. Unlike an EventSource it reports each message's own id only, because here a missing id means
-// "a control event", not "as before".
+// Parses the bytes of a `text/event-stream` into messages, however the bytes were split [SSE §9.2.6]: CR, LF and CRLF, a
+// CRLF or a character cut in half, a byte order mark. Pure: no network and no JSON. Unlike an EventSource it reports
+// only each message's own id, because a missing id means "a control event" here, and not "as before".
 
 export interface SseMessage {
   readonly kind: 'message';
-  /** Absent where this message had no `id:` line. */
+  /** Absent if this message had no `id:` line. */
   readonly id?: string;
   readonly event: string;
   readonly data: string;
@@ -18,7 +17,7 @@ export interface SseRetry {
 
 export type SseItem = SseMessage | SseRetry;
 
-/** UTF-16 units of one line or one message. A server that exceeds it is broken, and memory is not its to take. */
+/** UTF-16 units of one line or one message. A server that exceeds it is broken, and must not fill the client's memory. */
 export const SSE_MESSAGE_LENGTH_MAX = 32 * 1024 * 1024;
 
 const LINE_END = /\r\n|\r|\n/g;
@@ -39,7 +38,7 @@ export class SseParser {
   /** @throws RangeError when a message grows above SSE_MESSAGE_LENGTH_MAX: close the stream. */
   push(bytes: Uint8Array): SseItem[] {
     let text = this.#decoder.decode(bytes, { stream: true });
-    // An empty chunk, or one of half a character, says nothing yet about what follows the CR.
+    // An empty chunk, or half a character, does not show yet which byte follows the CR.
     if (text === '') return [];
     if (this.#afterCr && text.startsWith('\n')) text = text.slice(1);
     this.#afterCr = text.endsWith('\r');

@@ -1,6 +1,6 @@
-// From what came off a wire to the events this client knows. Everything is checked here once and trusted
-// afterwards. Undefined means "not for us": an unknown type, or a known one without the fields that make it
-// so; receivers ignore both [PROTOCOL §4].
+// Converts frames of a wire into the events that this client knows. Every field is checked here once and trusted
+// afterwards. Undefined: an unknown type, or a known type without its required fields; receivers ignore both
+// [PROTOCOL §4].
 import type {
   ChatEvent,
   ContentPart,
@@ -17,7 +17,7 @@ export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** @param frame one that carried a position */
+/** @param frame a frame with a position */
 export function parseChatEvent(frame: WireFrame): ChatEvent | undefined {
   if (!isFields(frame.data)) return undefined;
   if (frame.event.startsWith('session.')) return parseSessionEvent(frame.event, frame.data);
@@ -27,7 +27,7 @@ export function parseChatEvent(frame: WireFrame): ChatEvent | undefined {
     : undefined;
 }
 
-/** @param frame one that carried no position */
+/** @param frame a frame without a position */
 export function parseControlEvent(frame: WireFrame): ControlEvent | undefined {
   const fields = isFields(frame.data) ? frame.data : {};
   const { reason, afterMs, runId, ahead } = fields;
@@ -46,7 +46,7 @@ export function parseControlEvent(frame: WireFrame): ControlEvent | undefined {
   }
 }
 
-/** An error as every part of the protocol writes it; what is missing is filled with the cautious reading. */
+/** An error as every part of the protocol writes it. A missing field gets its cautious value: not retryable. */
 export function parseWireError(value: unknown, fallback: string): WireError {
   const fields = isFields(value) ? value : {};
   const { code, message, retryable } = fields;

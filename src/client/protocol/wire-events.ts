@@ -1,8 +1,7 @@
-// The wire types of PROTOCOL §3 and §4 as this client understands them: durable events, control events and
-// the bodies of the HTTP calls. It owns no behaviour and shares no code with the server, only this vocabulary,
-// so that the SDK can be shipped alone. `wire-codec.ts` turns what came off a wire into these.
+// The types of PROTOCOL §3 and §4 as this client reads them: durable events, control events, and bodies of HTTP calls.
+// Only types, and no code shared with the server, so that the SDK ships alone. `wire-codec.ts` makes these values.
 
-/** Something an event stream carried, before it is understood. Only durable events have an id (a position). */
+/** A frame of an event stream before it is parsed. Only durable events have an id (a position). */
 export interface WireFrame {
   readonly id?: string;
   readonly event: string;
@@ -35,7 +34,7 @@ export type ChatEvent =
       readonly role: string;
       readonly content: MessageContent;
       readonly createdAt?: string;
-      /** The prompt in whose place it stands, as a branch. */
+      /** The prompt that this one replaces, on a branch of its own. */
       readonly replaces?: string;
     }
   | { readonly type: 'message.edited'; readonly messageId: string; readonly content: MessageContent }
@@ -68,7 +67,7 @@ export type ChatEvent =
       readonly messageId: string;
       readonly part: number;
       readonly kind: PartKind;
-      /** UTF-16 code units of this part that lie before `text`. */
+      /** UTF-16 code units of this part before `text`. */
       readonly at: number;
       readonly text: string;
     }
@@ -95,7 +94,7 @@ export type ChatEvent =
     }
   | { readonly type: 'run.failed'; readonly runId: string; readonly error: WireError };
 
-/** Control events have no position: they speak about the stream, not about the chat. */
+/** Control events have no position: they describe the stream, not the chat. */
 export type ControlEvent =
   | { readonly type: 'live' }
   | { readonly type: 'reset'; readonly reason: string }
@@ -103,7 +102,7 @@ export type ControlEvent =
   | { readonly type: 'expired' }
   | { readonly type: 'queue'; readonly runId: string; readonly ahead: number };
 
-/** What `POST …/messages` answers. The same `messageId` and content again gives the same answer. */
+/** The answer of `POST …/messages`. The same `messageId` and content get the same answer again. */
 export interface SendReceipt {
   readonly messageId: string;
   readonly runId: string;
@@ -112,12 +111,12 @@ export interface SendReceipt {
   readonly queued: number;
 }
 
-/** What regenerating answers. The same `answerId` again gives the same answer. */
+/** The answer of `regenerate`. The same `answerId` gets the same answer again. */
 export interface RegenerateReceipt extends SendReceipt {
   readonly answerId: string;
 }
 
-/** One line of the list of chats. Fields a server leaves out are absent. */
+/** One chat in the list. Fields that the server leaves out are absent. */
 export interface SessionSummary {
   readonly sessionId: string;
   readonly title?: string;
@@ -129,13 +128,13 @@ export interface SessionSummary {
   readonly isActive: boolean;
 }
 
-/** Whom a prompt may be for. */
+/** An agent that a prompt may name. */
 export interface AgentInfo {
   readonly name: string;
   readonly description?: string;
-  /** Asked for where a prompt names none. */
+  /** Used if a prompt names no model. */
   readonly model: string;
-  /** All that a prompt may name. */
+  /** All models that a prompt may name. */
   readonly models: readonly string[];
   /** UTF-16 code units of a prompt. */
   readonly promptCharsMax?: number;
@@ -147,7 +146,7 @@ export interface AgentInfo {
 
 export interface AgentList {
   readonly agents: readonly AgentInfo[];
-  /** False: the gateway was told of no agents, and takes prompts for any name. */
+  /** False: the gateway has no list of agents, and takes prompts for any name. */
   readonly isComplete: boolean;
 }
 
@@ -155,11 +154,11 @@ export interface SessionPage {
   readonly sessions: readonly SessionSummary[];
   /** Is there another page after this one? */
   readonly more: boolean;
-  /** Asks for that page. */
+  /** The argument for the next page. */
   readonly after?: string;
 }
 
-/** A message as the folded history gives it: whole, without the way it came about. */
+/** A message of the history: whole, without the events that made it. */
 export interface HistoryMessage {
   readonly messageId: string;
   readonly role: string;

@@ -1,11 +1,11 @@
-// Positions as a client may use them: `<epoch>.<offset>`, opaque except that offsets order events inside one
-// epoch [PROTOCOL §1]. Owns the only place in the SDK that looks inside one, to drop what was seen already.
+// Compares positions, `<epoch>.<offset>`: opaque, except that offsets order the events of one epoch [PROTOCOL §1]. The
+// only file of the SDK that reads the inside of a position, to drop events that it has received before.
 
 export type PositionOrder = 'newer' | 'seen' | 'other-epoch';
 
 /**
- * How an event's position stands to the last one held. A client that holds none takes any. Text that is not a
- * position never equals an epoch that is held, so it ends as `other-epoch` and the chat starts over.
+ * Compares the position of an event with the last one held. A client that holds none takes any. Text that is not a
+ * position never has the epoch that is held, so it is `other-epoch` and the chat restarts.
  */
 export function orderPosition(held: string | undefined, incoming: string): PositionOrder {
   if (held === undefined) return 'newer';

@@ -1,24 +1,23 @@
-// What the two wires, SSE and WebSocket, have in common for one chat: an attempt is opened at a position,
-// reports what it hears, and ends exactly once with a word on what to do next. How long to wait and when to
-// give up is not theirs but `chat-connection.ts`'s.
+// What SSE and WebSocket have in common for one chat: an attempt opens at a position, reports the frames it receives,
+// and ends exactly once with the reason. `chat-connection.ts` decides how long to wait and when to give up.
 import type { WakeReason } from '../environment.ts';
 import type { WireFrame } from './wire-events.ts';
 
 export type WireName = 'sse' | 'websocket';
 
-/** Why a chat's connection is closed for good. `closed`: here, by `close()`. `refused`: the server called the
- *  client's request wrong. The others are the server's words. */
+/** Why a chat's connection is closed for good. `closed`: by `close()` of this client. `refused`: the server rejected
+ *  the client's request as wrong. The server sends the others. */
 export type ClosedReason = 'closed' | 'not-found' | 'forbidden' | 'unauthorized' | 'expired' | 'removed' | 'refused';
 
 /** How an attempt ended. */
 export type WireEnd =
-  /** The network's doing: try again with our own back-off. */
+  /** The network failed: try again after the client's own back-off. */
   | { readonly kind: 'lost'; readonly detail: string }
-  /** We gave it up because the device came back and it looked dead: try again at once. */
+  /** The device came back and the connection seemed dead: try again at once. */
   | { readonly kind: 'stale' }
-  /** The server asked for patience: not before `afterMs`. */
+  /** The server asked the client to wait: not before `afterMs`. */
   | { readonly kind: 'later'; readonly afterMs: number }
-  /** The token that was used is not taken (any more). */
+  /** The server refuses the token. */
   | { readonly kind: 'unauthorized' }
   | { readonly kind: 'final'; readonly reason: ClosedReason; readonly detail: string };
 
@@ -30,19 +29,19 @@ export interface WireRequest {
 }
 
 export interface WireSink {
-  /** The server took the subscription: frames follow. */
+  /** The server accepted the subscription: frames follow. */
   opened(): void;
   frame(frame: WireFrame): void;
   /** The server wants its clients to wait about this long before they come back. */
   retryHint(retryMs: number): void;
-  /** Once, and nothing after it. Not called when the attempt was closed from here. */
+  /** Called once, and no other call follows. Not called if this client closed the attempt. */
   ended(end: WireEnd): void;
 }
 
 export interface WireAttempt {
-  /** Ends it without a report. Idempotent. */
+  /** Ends the attempt without a report. Idempotent. */
   close(): void;
-  /** The device came back: prove that this connection is alive, soon, or end as `stale`. */
+  /** The device came back: the wire proves soon that this connection is alive, or ends as `stale`. */
   wake(reason: WakeReason): void;
 }
 

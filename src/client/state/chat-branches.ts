@@ -1,6 +1,6 @@
-// Which of a chat's branches is shown: prompts follow runs, runs answer prompts, and backward along these links from a
-// run lies its branch [PROTOCOL §4]. Pure. Showing another one goes through the whole chat, so only events that leave a
-// branch may do it: tokens, and the prompts of a chat that goes straight on, do not.
+// Decides which branch of a chat is shown: prompts follow runs, runs answer prompts, and these links lead backward from a
+// run through its branch [PROTOCOL §4]. Pure. To show another branch costs a pass over the whole chat, so only events that
+// change the branch do it: tokens, and prompts that continue the shown branch, do not.
 import type { ChatState, Message, Run } from './chat-state.ts';
 import { Forks } from './forks.ts';
 import { sameValue } from './state-reuse.ts';
@@ -11,7 +11,7 @@ interface Exchange {
   readonly run: Run;
 }
 
-/** The chat up to that run, or up to its beginning, is shown; everything else is kept beside it. */
+/** Shows the chat up to that run (undefined: up to its beginning), and keeps all other messages hidden. */
 export function showBranch(state: ChatState, tip: string | undefined): ChatState {
   const all = [...state.messages, ...state.hidden];
   const prompts = new Map(all.filter((message) => !isAnswer(message)).map((message) => [message.messageId, message]));
@@ -19,7 +19,7 @@ export function showBranch(state: ChatState, tip: string | undefined): ChatState
   const runs = new Map(state.runs.map((run) => [run.runId, run]));
   const promptOf = (run: Run | undefined): Message | undefined => prompts.get(run?.promptId ?? '');
   const forks = new Forks(state.runs, promptOf);
-  // The prompt of such an answer was trimmed away: it lies before everything that is known, on whatever branch.
+  // The prompt of such an answer was trimmed: it is before all known messages, on every branch.
   const oldest = [...answers.values()].filter(({ runId = '' }) => promptOf(runs.get(runId)) === undefined);
   const exchanges = branchTo(tip, runs, prompts);
   const messages = [
@@ -33,12 +33,12 @@ export function showBranch(state: ChatState, tip: string | undefined): ChatState
   return { ...state, tip, messages, hidden };
 }
 
-/** Does another prompt stand in the place of this one? */
+/** Whether another prompt follows the same run as this one. */
 export function hasRival(state: ChatState, { follows }: Message): boolean {
   return state.hidden.some((other) => !isAnswer(other) && other.follows === follows);
 }
 
-/** Written by a run, and not sent by anybody. */
+/** Whether a run wrote the message, and not a user. */
 export function isAnswer(message: Message): boolean {
   return message.role === 'assistant' && message.runId !== undefined;
 }
@@ -48,7 +48,7 @@ function branchTo(
   runs: ReadonlyMap<string, Run>,
   prompts: ReadonlyMap<string, Message>,
 ): readonly Exchange[] {
-  // Each prompt once: a log whose links lead in a circle must not hold its reader for ever.
+  // Each prompt once: a log whose links form a circle must not keep its reader in a loop.
   const left = new Map(prompts);
   const exchanges: Exchange[] = [];
   for (let run = runs.get(tip ?? ''); run !== undefined;) {
@@ -61,7 +61,7 @@ function branchTo(
   return exchanges.reverse();
 }
 
-/** While a prompt has no answer of its run, what else it was answered with is offered at the prompt. */
+/** A prompt without an answer of its run offers its other answers itself. */
 function showExchange({ prompt, run }: Exchange, answer: Message | undefined, forks: Forks): readonly Message[] {
   const answers = forks.besideRun(run);
   const shown = change(prompt, {
@@ -72,7 +72,7 @@ function showExchange({ prompt, run }: Exchange, answer: Message | undefined, fo
   return answer === undefined ? [shown] : [shown, change(answer, { alternatives: answers })];
 }
 
-/** The same object where nothing differs, so that a view redraws only what does. */
+/** The same object if no field differs, so that a view redraws only the differences. */
 function change(message: Message, fields: Partial<Message>): Message {
   const changed = { ...message, ...fields };
   return sameValue(message, changed) ? message : changed;

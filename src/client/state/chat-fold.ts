@@ -1,6 +1,6 @@
-// From events to what a chat looks like: a pure and total function. The same events give the same state on any
-// mix of wires, merges and reconnects; types and fields it does not know change nothing [PROTOCOL §4].
-// Positions and duplicates are `chat-replica.ts`, the text itself is `parts-fold.ts`, branches are `chat-branches.ts`.
+// Folds events into the state of a chat: a pure and total function. The same events give the same state over every mix of
+// wires, merges and reconnects; unknown types and fields change nothing [PROTOCOL §4]. Not here: positions and duplicates
+// (`chat-replica.ts`), text (`parts-fold.ts`), branches (`chat-branches.ts`).
 import { hasRival, isAnswer, showBranch } from './chat-branches.ts';
 import { appendDelta, partsOfContent, settleToolCall, startPart, truncateParts } from './parts-fold.ts';
 import type { ChatState, Message, Part, Run } from './chat-state.ts';
@@ -8,7 +8,7 @@ import type { ChatEvent } from '../protocol/wire-events.ts';
 
 type EventOf<T extends ChatEvent['type']> = Extract<ChatEvent, { type: T }>;
 
-/** The next state, or undefined where the event does not join what is here: the stream must be read again. */
+/** The next state, or undefined if the event does not join this state: then the client reads the stream again. */
 export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undefined {
   switch (event.type) {
     case 'session.created':
@@ -40,7 +40,7 @@ export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undef
   }
 }
 
-/** The server's word on how long a queued run still waits. Not part of the log, so never needed to be right. */
+/** The server's estimate of a queued run's position in the queue. It is not in the log, and may be wrong. */
 export function foldQueue(state: ChatState, runId: string, ahead: number): ChatState {
   const run = knownRun(state, runId);
   return run?.state === 'queued' ? putRun(state, { ...run, ahead }) : state;
@@ -105,7 +105,7 @@ function foldStarted(state: ChatState, event: EventOf<'run.started'>): ChatState
 }
 
 function foldDelta(state: ChatState, delta: EventOf<'delta'>): ChatState | undefined {
-  // Without a `run.started` the log no longer holds the run's beginning: it was trimmed away.
+  // Without a `run.started` the log has no beginning of the run any more: it was trimmed.
   const known = knownRun(state, delta.runId);
   const mayLackBeginning = known?.messageId === undefined;
   const answer = findAnswer(state, delta.runId);
@@ -146,12 +146,12 @@ function foldRunEnd(
   }
 }
 
-/** The run as known so far. One whose beginning the log no longer holds starts here. */
+/** The run as known so far. A run whose beginning is no longer in the log starts here. */
 function runIn(state: ChatState, runId: string): Run {
   return knownRun(state, runId) ?? { runId, state: 'queued', attempt: 1, cancelling: false };
 }
 
-/** Searched from the end, as are answers: that is where runs are open, and a long chat has thousands that are not. */
+/** Searches from the end, as for answers: open runs are there, and a long chat has thousands of ended ones. */
 function knownRun(state: ChatState, runId: string): Run | undefined {
   return state.runs.findLast((run) => run.runId === runId);
 }
@@ -182,7 +182,7 @@ function findMessage(state: ChatState, isWanted: (message: Message) => boolean):
   return state.messages.findLast(isWanted) ?? state.hidden.findLast(isWanted);
 }
 
-/** Where it stands, on the branch that is shown or beside it. */
+/** Finds it on the shown branch or on another one. */
 function replaceMessage(state: ChatState, old: Message, fresh: Message): ChatState {
   const index = state.messages.lastIndexOf(old);
   if (index >= 0) return { ...state, messages: state.messages.with(index, fresh) };
@@ -190,8 +190,8 @@ function replaceMessage(state: ChatState, old: Message, fresh: Message): ChatSta
 }
 
 /**
- * The answer goes right after its prompt: with three prompts queued, the log has them before the first
- * answer, but nobody wants to read them like that. One that belongs to another branch is kept beside.
+ * Puts the answer right after its prompt: with three queued prompts the log has all of them before the first answer, but
+ * a reader expects each answer after its prompt. An answer of another branch is kept among the hidden messages.
  */
 function withAnswer(state: ChatState, run: Run, messageId: string, parts: readonly Part[] = []): ChatState {
   const { runId } = run;

@@ -1,9 +1,9 @@
-// This client's copy of one chat's log. It owns the rules that make a copy exact whatever the wire does:
-//  - positions only rise; what was seen already is dropped, and counted;
-//  - an event that does not join is never shown: the stream has to be read again from the last one that did;
-//  - a reset rebuilds the chat from its beginning beside what is shown, and the two are exchanged once the
-//    stream has caught up, so nothing flickers and a second cut in between only resumes the rebuilding.
-// It knows no network and no time: frames in, a verdict out.
+// This client's copy of one chat's log. It owns the rules that make the copy exact on every wire:
+//  - positions only rise; an event received before is dropped and counted;
+//  - an event that does not join is never shown: the client reads the stream again from the last event that joined;
+//  - a reset rebuilds the chat from its beginning beside the shown copy, and replaces it when the stream has caught up, so
+//    the view does not flicker, and a second disconnection only resumes the rebuilding.
+// No network and no time: it takes frames and returns a verdict.
 import { EMPTY_CHAT } from './chat-state.ts';
 import type { ChatState } from './chat-state.ts';
 import { foldEvent, foldQueue } from './chat-fold.ts';
@@ -13,9 +13,9 @@ import type { ControlEvent, WireFrame } from '../protocol/wire-events.ts';
 import { orderPosition } from '../protocol/wire-position.ts';
 
 export interface ReplicaCounters {
-  /** Durable events taken over, merged ones counted once. */
+  /** Durable events received; a merged one counts once. */
   readonly events: number;
-  /** Events that had been seen already and were dropped. */
+  /** Events that were received before and were dropped. */
   readonly duplicatesDropped: number;
   /** Times the chat was read again from its beginning. */
   readonly resets: number;
@@ -23,17 +23,17 @@ export interface ReplicaCounters {
   readonly rejoins: number;
 }
 
-/** `progress`: what is shown moved on. `nothing`: it did not. `rejoin`: subscribe again from `resumeFrom`. */
+/** `progress`: the shown copy advanced. `nothing`: it did not. `rejoin`: subscribe again from `resumeFrom`. */
 export type Verdict = 'progress' | 'nothing' | 'rejoin' | ControlEvent;
 
-/** A stream that twice fails to join at one place will not join there a third time: read it all again. */
+/** After two failed joins at one position a third would fail too: the client reads the whole chat again. */
 const REJOINS_AT_ONE_PLACE_MAX = 2;
-/** These end the chat; every other reason means "the history you hold is not the one I have". */
+/** These end the chat; every other reason means that the history in the log differs from the copy. */
 const FINAL_RESETS: ReadonlySet<string> = new Set(['expired', 'removed']);
 
 export class ChatReplica {
   #shown: ChatState = EMPTY_CHAT;
-  /** What a reset is rebuilding; undefined while what is shown is also what is read. */
+  /** The copy that a reset rebuilds; undefined while the shown copy is also the one that is read. */
   #rebuilt: ChatState | undefined;
   #counters = { events: 0, duplicatesDropped: 0, resets: 0, rejoins: 0 };
   #rejoinsHere = 0;
@@ -55,7 +55,7 @@ export class ChatReplica {
     return frame.id === undefined ? this.#acceptControl(frame) : this.#acceptDurable(frame.id, frame);
   }
 
-  /** The copy is void: the next events are the log from its beginning. What is shown stays until they caught up. */
+  /** The copy is void: the next events are the log from its beginning. The shown copy stays until they have caught up. */
   startOver(): void {
     if (this.#shown.messages.length === 0) this.#shown = EMPTY_CHAT;
     else this.#rebuilt = EMPTY_CHAT;
@@ -70,7 +70,7 @@ export class ChatReplica {
       this.#count('duplicatesDropped');
       return 'nothing';
     }
-    // Another epoch without a reset: this stream cannot be continued from what is held.
+    // Another epoch without a reset: this stream does not continue the held copy.
     if (order === 'other-epoch') {
       this.startOver();
       return 'rejoin';
@@ -81,7 +81,7 @@ export class ChatReplica {
     this.#put({ ...next, position: id });
     this.#rejoinsHere = 0;
     this.#count('events');
-    // Reading again what is shown already proves nothing about the place where it went wrong.
+    // Events that the shown copy has already do not prove that the failed position now joins.
     return this.#rebuilt === undefined ? 'progress' : 'nothing';
   }
 

@@ -1,13 +1,13 @@
-// What a chat looks like to a reader: messages made of parts, and the runs that write them. Plain immutable
-// values: whatever changed is a new object and whatever did not is the same one, so a view may compare by
-// identity. `chat-fold.ts` is the only file that makes new ones out of events.
+// What a reader sees of a chat: messages made of parts, and the runs that write them. Plain immutable values: a changed
+// value is a new object and an unchanged one is the same object, so a view may compare by identity. Only `chat-fold.ts`
+// makes new ones from events.
 import type { PartKind, WireError } from '../protocol/wire-events.ts';
 
 export interface TextPart {
-  /** The part's number within its run: stable across reconnects, so a key for rendering. */
+  /** The part's number within its run. Stable across reconnects, so a view can use it as a key. */
   readonly part: number;
   readonly kind: 'text' | 'reasoning';
-  /** Where in the part `text` begins, in UTF-16 units. Not 0 only where the server has dropped the beginning. */
+  /** The offset of `text` in the part, in UTF-16 units. Not 0 only if the server has dropped the beginning. */
   readonly start: number;
   readonly text: string;
 }
@@ -33,12 +33,12 @@ export interface AttachmentPart {
 
 export type Part = TextPart | ToolCallPart | AttachmentPart;
 
-/** What else stands in the place of a message, in the order in which it was begun: "2 of 3". */
+/** The alternatives of a message, in the order in which they began: "2 of 3". */
 export interface Alternatives {
-  /** Of the one that is shown, from 1. */
+  /** The number of the shown one, from 1. */
   readonly place: number;
   readonly count: number;
-  /** The runs to select to show the one before and the one after, each with what was said after it last. */
+  /** The runs to select for the previous and the next alternative, each the last run after it. */
   readonly previous: string | undefined;
   readonly next: string | undefined;
 }
@@ -49,19 +49,19 @@ export interface Message {
   readonly role: string;
   readonly parts: readonly Part[];
   readonly createdAt?: string;
-  /** Of a prompt: the run that answers it on the branch that is shown. Of an answer: the run that writes it. Its state
-   *  is in `runs`. */
+  /** Of a prompt: the run that answers it on the shown branch. Of an answer: the run that writes it. Its state is in
+   *  `runs`. */
   readonly runId?: string;
-  /** Of a prompt: the run it stands after. Absent where it begins the chat. */
+  /** Of a prompt: the run that it follows. Absent for the first prompt of the chat. */
   readonly follows?: string;
-  /** Of a prompt: the one in whose place it was sent, as a branch. */
+  /** Of a prompt: the prompt that it replaces, on a branch of its own. */
   readonly replaces?: string;
-  /** Other prompts in the place of this one; of an answer, other answers to its prompt. */
+  /** Of a prompt: the prompts that replace it; of an answer: the other answers to its prompt. */
   readonly alternatives?: Alternatives | undefined;
   /** Of a prompt whose run has not begun to answer: its other answers. */
   readonly answers?: Alternatives | undefined;
-  /** `sending`: not acknowledged yet, being retried. `unsent`: given up, see `error`; sending it again with the
-   *  same id is safe. `sent`: the server has it for good. */
+  /** `sending`: not acknowledged yet, and retried. `unsent`: abandoned, see `error`; to send it again with the same id is
+   *  safe. `sent`: durable on the server. */
   readonly delivery: 'sending' | 'unsent' | 'sent';
   /** Why it is `unsent`. */
   readonly error?: WireError;
@@ -72,7 +72,7 @@ export type RunState = 'queued' | 'running' | 'completed' | 'failed' | 'cancelle
 export interface Run {
   readonly runId: string;
   readonly state: RunState;
-  /** The message that asked for it. */
+  /** The prompt that the run answers. */
   readonly promptId?: string;
   /** The answer it writes, once it has started. */
   readonly messageId?: string;
@@ -80,37 +80,37 @@ export interface Run {
   readonly attempt: number;
   readonly model?: string;
   readonly agent?: string;
-  /** A stop was asked for and has not taken effect yet. */
+  /** A stop was requested and has not taken effect yet. */
   readonly cancelling: boolean;
-  /** While queued: runs before it, where the server has said so. */
+  /** While queued: runs before it, if the server has sent the number. */
   readonly ahead?: number | undefined;
   /** Of a failed run. */
   readonly error?: WireError;
   /** Of a completed run. */
   readonly finishReason?: string;
   readonly usage?: unknown;
-  /** Of a cancelled run: who asked. */
+  /** Of a cancelled run: the user who stopped it. */
   readonly cancelledBy?: string;
 }
 
 export interface ChatState {
-  /** Of the last durable event that is in here; undefined before the first. */
+  /** The position of the last durable event in this state; undefined before the first. */
   readonly position?: string;
   readonly title?: string;
   readonly metadata?: unknown;
-  /** The branch that is shown, in the order of the conversation: an answer stands after the message that asked for it. */
+  /** The shown branch, in the order of the conversation: an answer is after its prompt. */
   readonly messages: readonly Message[];
-  /** The messages of all other branches, so that one can be shown at once. In no order that means anything. */
+  /** The messages of all other branches, so that another branch can be shown at once. Their order has no meaning. */
   readonly hidden: readonly Message[];
-  /** The last run of the branch that is shown: what the next prompt follows. */
+  /** The last run of the shown branch: the next prompt follows it. */
   readonly tip?: string | undefined;
-  /** Of all branches, in the order in which they were asked for. */
+  /** The runs of all branches, in the order in which they were requested. */
   readonly runs: readonly Run[];
 }
 
 export const EMPTY_CHAT: ChatState = { messages: [], hidden: [], runs: [] };
 
-/** Does the run still have an end to come? */
+/** Whether the terminal of the run is still to come. */
 export function isOpen(run: Run): boolean {
   return run.state === 'queued' || run.state === 'running';
 }

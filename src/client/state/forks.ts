@@ -1,5 +1,5 @@
-// Where the branches of a chat part: the prompts that stand in one place, the answers to one prompt, and by which run
-// each of them is shown again. Owns their order, which is that in which they were begun.
+// The branch nodes of a chat: the prompts that follow the same run, the answers to one prompt, and the run that shows each
+// of them again. Owns their order: the order in which they began.
 import type { Alternatives, Message, Run } from './chat-state.ts';
 
 export class Forks {
@@ -8,7 +8,7 @@ export class Forks {
   readonly #prompts = new Map<string | undefined, Set<string>>();
   /** The runs of a prompt. */
   readonly #answers = new Map<string, Set<string>>();
-  /** Of a run: the number of the newest that follows it, or its own. */
+  /** For each run: the number of the newest run that follows it, or its own. */
   readonly #newest = new Map<string, number>();
 
   constructor(runs: readonly Run[], promptOf: (run: Run) => Message | undefined) {
@@ -19,7 +19,7 @@ export class Forks {
       addTo(this.#prompts, prompt.follows, prompt.messageId);
       addTo(this.#answers, prompt.messageId, run.runId);
     }
-    // Newest first: what follows a run has been seen when its turn comes.
+    // Newest first, so that the runs that follow a run are visited before it.
     for (let number = runs.length - 1; number >= 0; number -= 1) {
       const run = runs[number];
       if (run === undefined) continue;
@@ -29,7 +29,7 @@ export class Forks {
     }
   }
 
-  /** The prompts in the place of this one. */
+  /** The prompts that follow the same run as this one. */
   besidePrompt({ messageId, follows }: Message): Alternatives | undefined {
     return this.#alternatives(this.#prompts.get(follows), messageId, (id) => [...(this.#answers.get(id) ?? [])]);
   }

@@ -1,6 +1,6 @@
-// Messages on their way: shown at once, sent until acknowledged, and gone from here as soon as the log has
-// them. The id is made before the first attempt and never changes, so however often an answer is lost, the
-// chat gets the message exactly once [PROTOCOL §3].
+// Messages that are not acknowledged yet: shown at once, sent until acknowledged, and removed when the log has them. The id
+// is made before the first attempt and never changes, so however often an answer is lost, the chat gets the message
+// exactly once [PROTOCOL §3].
 import { parseReceipt } from '../protocol/http-bodies.ts';
 import { ChatClientError } from '../chat-client-error.ts';
 import type { ChatState, Message } from './chat-state.ts';
@@ -16,7 +16,7 @@ export interface Outgoing {
   readonly agent?: string;
   readonly priority?: 'high' | 'normal' | 'low';
   readonly onBusy?: 'queue' | 'interrupt' | 'reject';
-  /** The prompt in whose place it stands, as a branch. */
+  /** The prompt that this one replaces, on a branch of its own. */
   readonly replaces?: string;
 }
 
@@ -40,7 +40,7 @@ export class Outbox {
     this.#onChange = onChange;
   }
 
-  /** The same id while it is on its way is the same call, not a second one. */
+  /** A second call with an id that is under way joins the first call. */
   send(outgoing: Outgoing): Promise<SendReceipt> {
     const { messageId } = outgoing;
     const known = this.#inFlight.get(messageId);
@@ -50,18 +50,18 @@ export class Outbox {
     return sent;
   }
 
-  /** What the log did not have when it was last settled. */
+  /** The messages that the log did not have at the last `settle`. */
   get messages(): readonly Message[] {
     return [...this.#messages.values()];
   }
 
-  /** Lets go of what the log has now, on whatever branch. */
+  /** Removes the messages that the log has now, on any branch. */
   settle({ messages, hidden }: ChatState): void {
     if (this.#messages.size === 0) return;
     for (const message of [...messages, ...hidden]) this.#messages.delete(message.messageId);
   }
 
-  /** Takes an `unsent` message off the screen. */
+  /** Removes an `unsent` message from the snapshot. */
   discard(messageId: string): void {
     if (this.#messages.get(messageId)?.delivery !== 'unsent') return;
     this.#messages.delete(messageId);
@@ -96,7 +96,7 @@ export class Outbox {
     this.#onChange();
   }
 
-  /** Only what is still shown from here: the log may have had it before the answer came. */
+  /** Only if the outbox still shows it: the log may have it before the answer arrives. */
   #change(message: Message): void {
     if (this.#messages.has(message.messageId)) this.#show(message);
   }

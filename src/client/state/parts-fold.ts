@@ -1,6 +1,6 @@
-// The joining rule [PROTOCOL §4], on the parts of one answer: deltas append where they say they begin, a
-// restart cuts, tool calls get their results. Pure. `undefined` always means "this does not join": text is
-// missing or doubled, and nothing may be shown for it until the stream has been read again from before it.
+// The joining rule [PROTOCOL §4] for the parts of one answer: deltas append at their offset, a restart cuts, tool calls get
+// their results. Pure. `undefined` always means "this does not join": text is missing or doubled, and the client shows
+// nothing of it until it has read the stream again from before.
 import { isTextual } from './chat-state.ts';
 import type { AttachmentPart, Part, TextPart, ToolCallPart } from './chat-state.ts';
 import type { ChatEvent } from '../protocol/wire-events.ts';
@@ -8,7 +8,7 @@ import type { ChatEvent } from '../protocol/wire-events.ts';
 type EventOf<T extends ChatEvent['type']> = Extract<ChatEvent, { type: T }>;
 type StreamedPart = Exclude<Part, AttachmentPart>;
 
-/** Text parts wait for their first delta, so that a `part.started` that was left out makes no difference. */
+/** Text parts begin with their first delta, so that a left-out `part.started` makes no difference. */
 export function startPart(parts: readonly Part[], event: EventOf<'part.started'>): readonly Part[] {
   if (isTextual(event.kind)) return parts;
   const known = parts.find((part) => part.part === event.part);
@@ -38,13 +38,13 @@ export function appendDelta(
   return putPart(parts, { ...known, text: known.text + delta.text });
 }
 
-/** Keeps what lies before `at` in part `part`, and all earlier parts. */
+/** Keeps the text before `at` in part `part`, and all earlier parts. */
 export function truncateParts(parts: readonly Part[], part: number, at: number): readonly Part[] | undefined {
   const earlier = parts.filter((other) => other.part < part);
   const cut = parts.find((other) => other.part === part);
   if (cut === undefined) return at === 0 ? earlier : undefined;
   if (!isStreamed(cut) || cut.start + cut.text.length < at) return undefined;
-  // What is cut down to nothing is gone whole: the next attempt may write another kind of part in its place.
+  // A part that is cut to nothing is removed: the next attempt may write a part of another kind with its number.
   if (at <= cut.start) return earlier;
   return [...earlier, { ...cut, text: cut.text.slice(0, at - cut.start) }];
 }
@@ -60,7 +60,7 @@ export function settleToolCall(parts: readonly Part[], event: EventOf<'tool.resu
   });
 }
 
-/** The parts of a prompt, or of an answer that was stored whole. */
+/** The parts of a prompt, or of an answer that was stored in one piece. */
 export function partsOfContent(content: EventOf<'message.created'>['content']): readonly Part[] {
   if (typeof content === 'string') return [{ part: 0, kind: 'text', start: 0, text: content }];
   return content.map((item, part) => {

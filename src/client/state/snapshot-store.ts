@@ -1,6 +1,6 @@
-// An observable value that is told about far more often than anybody looks. Changes only mark it stale; its
-// listeners hear of them once a frame, and the value is built when somebody asks. So 500 tokens a second cost
-// a view no more redraws than its screen can show.
+// An observable value that changes far more often than it is read. A change only marks it stale; listeners are notified
+// once a frame, and the value is built when it is read. So 500 tokens a second cost a view no more redraws than its screen
+// shows.
 import type { Environment } from '../environment.ts';
 
 export class SnapshotStore<T> {
@@ -17,7 +17,7 @@ export class SnapshotStore<T> {
     this.#value = build();
   }
 
-  /** The same object until something changed. */
+  /** The same object until a change. */
   get(): T {
     if (this.#stale) {
       this.#stale = false;
@@ -38,7 +38,7 @@ export class SnapshotStore<T> {
     this.#cancelFrame ??= this.#environment.frame(() => this.flush());
   }
 
-  /** Tells the listeners now. For the last change before the owner closes. */
+  /** Notifies the listeners now. For the last change before the owner closes. */
   flush(): void {
     this.#cancelFrame?.();
     this.#cancelFrame = undefined;

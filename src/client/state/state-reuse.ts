@@ -1,6 +1,6 @@
-// After a reset the chat is read again from its beginning and mostly comes out the same. This gives back the
-// old objects for whatever is equal, so that a view that compares by identity redraws only what differs.
-// Pure; the only deep comparison in the SDK, and it runs once a reset.
+// After a reset the client reads the chat again from its beginning, mostly with the same result. This file returns the old
+// objects for equal values, so that a view that compares by identity redraws only the differences. Pure; the only deep
+// comparison in the SDK, once per reset.
 import type { ChatState } from './chat-state.ts';
 
 export function reuseState(old: ChatState, fresh: ChatState): ChatState {
@@ -21,7 +21,7 @@ function reuseList<T>(old: readonly T[], fresh: readonly T[], keyOf: (item: T) =
   return same ? old : reused;
 }
 
-/** Equality of JSON-like values. A field that is undefined equals one that is absent. */
+/** Equality of JSON-like values. An undefined field equals an absent one. */
 export function sameValue(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;

@@ -1,5 +1,5 @@
-// When the next attempt is made: one timer, the failures it depends on, and who wanted the wait. A wait of our
-// own may be cut short; one that the server asked for may not.
+// When the next attempt is made: one timer, the failures it depends on, and the side that asked for the wait. A returning
+// device shortens the client's own wait; it does not shorten a wait that the server asked for.
 import { askedWaitMs, BACK_OFF_BASE_MS, BACK_OFF_CAP_MS, backOffMs } from '../http/back-off.ts';
 import type { Environment } from '../environment.ts';
 
@@ -15,7 +15,7 @@ export class ReconnectPlan {
     this.#connect = connect;
   }
 
-  /** Who wanted the wait that is on; undefined while there is none. */
+  /** The side that asked for the current wait; undefined without a wait. */
   get wanted(): 'by-us' | 'by-server' | undefined {
     return this.#next?.wanted;
   }
@@ -30,12 +30,12 @@ export class ReconnectPlan {
     this.#wait(backOffMs(this.#failures, this.#environment.random(), this.#retryBaseMs), 'by-us');
   }
 
-  /** The server said not before this. */
+  /** The server asked the client not to come back before this. */
   obey(afterMs: number): void {
     this.#wait(askedWaitMs(afterMs, this.#environment.random()), 'by-server');
   }
 
-  /** The server's `retry:` is what the first wait after it may be. */
+  /** The server's `retry:`: the upper bound of the first wait. */
   hint(retryMs: number): void {
     this.#retryBaseMs = Math.min(BACK_OFF_CAP_MS, retryMs);
   }

@@ -1,9 +1,9 @@
-// One WebSocket with several chats on it [PROTOCOL §6]: authenticates in its first frame, subscribes, hands
-// events to the right chat, pings, renews its token before it expires, and tells every chat when it ends.
-// It never reconnects: each chat comes back by itself, with its own position, over a new one.
+// One WebSocket with several chats on it [PROTOCOL §6]: authenticates in its first frame, subscribes, passes events to
+// their chats, pings, renews its token before it expires, and notifies every chat of its end. It never reconnects: each
+// chat reconnects by itself, with its own position, over a new socket.
 //
-// A chat's events count only while every `subscribe` sent for it has been answered: after leaving and coming
-// back on one socket, what is still in flight belongs to the subscription before.
+// A chat's events count only when every `subscribe` sent for it has been answered: after a chat leaves and returns on one
+// socket, events in flight belong to its earlier subscription.
 import type { Environment, WakeReason } from '../environment.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import { parseServerFrame, wireEndOfClose } from '../protocol/socket-frames.ts';
@@ -13,7 +13,7 @@ import type { TokenSource } from '../http/token-source.ts';
 import type { WireFrame } from '../protocol/wire-events.ts';
 import type { WireAttempt, WireEnd, WireRequest, WireSink } from '../protocol/wire.ts';
 
-/** The part of a WebSocket that is used: the browser's own and the `ws` package's both fit. */
+/** The part of a WebSocket that the client uses: the browser's own and the `ws` package's both fit. */
 export interface WebSocketLike {
   send(text: string): void;
   close(code?: number, reason?: string): void;
@@ -22,16 +22,16 @@ export interface WebSocketLike {
   addEventListener(type: 'close', listener: (event: { readonly code: number; readonly reason: string }) => void): void;
 }
 
-/** After this much silence the client asks `ping`. */
+/** After this much silence the client sends `ping`. */
 export const SOCKET_QUIET_MS = 15_000;
 /** An answer must come within this. */
 export const SOCKET_PONG_MS = 8_000;
-/** The same after the device came back, when somebody is looking at the screen. */
+/** The same after the device came back, when a user probably looks at the screen. */
 export const SOCKET_WAKE_PONG_MS = 3_000;
 /** A token is renewed this long before it expires, and after a failure tried again this often. */
 const RENEW_AHEAD_MS = 30_000;
 const RENEW_AGAIN_MS = 10_000;
-/** Timers hold no more than 2^31 ms; a token that lives longer is looked at again daily. */
+/** Timers hold at most 2^31 ms; a token with a longer validity is checked daily. */
 const RENEW_LOOK_MS_MAX = 24 * 60 * 60_000;
 
 interface Subscription {
@@ -61,11 +61,11 @@ export class SharedSocket {
     this.#socket.addEventListener('open', () => this.#onOpen());
     this.#socket.addEventListener('message', (event) => this.#onMessage(event.data));
     this.#socket.addEventListener('close', (event) => this.#end(wireEndOfClose(event.code, event.reason)));
-    // A `close` always follows, and says more.
+    // A `close` always follows, with the reason.
     this.#socket.addEventListener('error', () => undefined);
   }
 
-  /** May another chat subscribe here? Not once the server said that it is going, or the token expired. */
+  /** Whether another chat may subscribe here. Not after the server announced its end, or the token expired. */
   get isUsable(): boolean {
     return this.#phase === 'connecting' || this.#phase === 'open';
   }
@@ -109,7 +109,7 @@ export class SharedSocket {
         for (const event of frame.frames) this.#deliver(frame.sessionId, event);
         break;
       case 'error':
-        // One without a session is about the socket, and the close code that follows decides.
+        // An error without a session concerns the socket; the close code that follows decides.
         if (frame.sessionId !== undefined && this.#answered(frame.sessionId)) {
           this.#endOne(frame.sessionId, frame.end);
         }
@@ -128,7 +128,7 @@ export class SharedSocket {
     }
   }
 
-  /** Is the one that was just answered the last one that was sent? */
+  /** Whether the subscription just answered is the last one sent. */
   #answered(sessionId: string): boolean {
     const left = (this.#unanswered.get(sessionId) ?? 0) - 1;
     if (left > 0) this.#unanswered.set(sessionId, left);
@@ -142,7 +142,7 @@ export class SharedSocket {
     this.#subscriptions.delete(sessionId);
     if (this.#phase === 'over') return;
     if (this.#phase !== 'connecting') this.#send({ type: 'unsubscribe', sessionId });
-    // Not at once: a chat that leaves to come back from another position does so within this turn.
+    // Not at once: a chat that leaves in order to subscribe from another position does both in the same turn of the event loop.
     if (this.#subscriptions.size === 0) this.#environment.after(0, () => this.#closeIfEmpty());
   }
 
@@ -154,7 +154,7 @@ export class SharedSocket {
     const isFresh = this.#watch.ageMs < SOCKET_WAKE_PONG_MS;
     if (this.#phase === 'connecting' && isFresh) return;
     const isSilent = this.#watch.ageMs > SOCKET_QUIET_MS + SOCKET_PONG_MS;
-    // On another network the old socket is dead; resuming costs less than waiting to be sure.
+    // On another network the old socket is dead; to resume costs less than to wait for certainty.
     if (reason === 'online' || isSilent || this.#phase === 'connecting') this.#end({ kind: 'stale' });
     else if (this.#asked !== 'wake-ping') this.#ask('wake-ping', SOCKET_WAKE_PONG_MS);
   }
@@ -175,14 +175,14 @@ export class SharedSocket {
     const expiresAt = expiryOf(this.#token);
     if (expiresAt === undefined) return;
     const left = expiresAt - this.#environment.now();
-    // A token that lives only a minute is renewed in the middle of its life rather than at its start.
+    // A token that is valid for only a minute is renewed halfway through its validity, not at its start.
     const waitMs = Math.max(1_000, left - Math.min(RENEW_AHEAD_MS, left / 2));
     const look = waitMs > RENEW_LOOK_MS_MAX;
     const then = look ? () => this.#planRenewal() : () => void this.#renew();
     this.#cancelRenewal = this.#environment.after(Math.min(waitMs, RENEW_LOOK_MS_MAX), then);
   }
 
-  /** In band, so that the stream goes on [PROTOCOL §2]. Where it fails, the server's 4401 is the second chance. */
+  /** On the open socket, so that the stream continues [PROTOCOL §2]. If it fails, the server's 4401 is the second chance. */
   async #renew(): Promise<void> {
     let fresh: string | undefined;
     try {

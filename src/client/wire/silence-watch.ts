@@ -1,6 +1,6 @@
-// Notices that nothing was heard for too long. A half-open connection looks open to every other means
-// (`readyState`, a pending read): only the age of the last heartbeat tells. One timer, not one per token:
-// hearing something only notes the time, and the timer looks at it when it rings.
+// Detects that a connection was silent for too long. A half-open connection looks open to every other check
+// (`readyState`, a pending read); only the age of the last heartbeat shows it. One timer, not one per token: a received
+// frame only stores the time, and the timer compares it when it fires.
 import type { Environment } from '../environment.ts';
 
 export class SilenceWatch {
@@ -10,7 +10,7 @@ export class SilenceWatch {
   #heardAt: number;
   #cancel: (() => void) | undefined;
 
-  /** Starts at once, so it also bounds how long opening may take. */
+  /** Starts at once, so it also limits how long opening may take. */
   constructor(environment: Environment, limitMs: number, onSilent: () => void) {
     this.#environment = environment;
     this.#limitMs = limitMs;
@@ -19,7 +19,7 @@ export class SilenceWatch {
     this.#arm(limitMs);
   }
 
-  /** How long ago something was heard. Negative after the wall clock was set back: then the timer decides alone. */
+  /** Milliseconds since the last frame. Negative after the wall clock was set back: then only the timer decides. */
   get ageMs(): number {
     return this.#environment.now() - this.#heardAt;
   }
@@ -28,7 +28,7 @@ export class SilenceWatch {
     this.#heardAt = this.#environment.now();
   }
 
-  /** From now on this much silence, counted from now, is too much. */
+  /** Changes the limit; the silence counts from now. */
   expectWithin(limitMs: number): void {
     this.#limitMs = limitMs;
     this.#heardAt = this.#environment.now();

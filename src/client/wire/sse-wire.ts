@@ -1,5 +1,5 @@
-// One chat over Server-Sent Events [PROTOCOL §5], read with fetch rather than EventSource: that is the only way
-// to send a bearer token, to see why a stream was refused, and to notice a stream that has gone silent.
+// One chat over Server-Sent Events [PROTOCOL §5], read with fetch and not with EventSource: only fetch can send a bearer
+// token, show why a stream was refused, and notice a stream that went silent.
 import type { Environment, WakeReason } from '../environment.ts';
 import type { Fetch } from '../http/http-api.ts';
 import { errorOf, parseJson, readAnswer, wireEndOf } from '../http/http-answer.ts';
@@ -10,7 +10,7 @@ import type { Wire, WireAttempt, WireEnd, WireRequest, WireSink } from '../proto
 
 /** The server writes at least a comment this often, from the first byte on. */
 export const SSE_HEARTBEAT_MS = 15_000;
-/** Two heartbeats missed: the connection is dead, whatever the socket says. */
+/** After two missed heartbeats the connection is dead, even if the socket is open. */
 export const SSE_SILENCE_MS_MAX = 2 * SSE_HEARTBEAT_MS + 2_000;
 
 export class SseWire implements Wire {
@@ -59,7 +59,7 @@ class SseAttempt implements WireAttempt {
     this.#watch = new SilenceWatch(environment, SSE_SILENCE_MS_MAX, silent);
   }
 
-  /** Only the network may fail in here without being noticed: what the sink throws is a defect, and rejects. */
+  /** Only network failures are handled in here: an error of the sink is a defect, and rejects. */
   async run(ask: (signal: AbortSignal) => Promise<Response>): Promise<void> {
     const response = await this.#orLost(ask(this.#abort.signal));
     if (response === undefined || this.#over) return;
@@ -76,8 +76,8 @@ class SseAttempt implements WireAttempt {
   }
 
   wake(reason: WakeReason): void {
-    // On another network the old socket is dead, and SSE has no way to ask; resuming costs one request.
-    // After a sleep, silence beyond one heartbeat means the same.
+    // On another network the old socket is dead, and SSE has no ping; to resume costs one request. After a sleep,
+    // silence of more than one heartbeat means the same.
     if (reason === 'online' || this.#watch.ageMs > SSE_HEARTBEAT_MS + 1_000) this.#end({ kind: 'stale' });
   }
 
@@ -102,7 +102,7 @@ class SseAttempt implements WireAttempt {
       return;
     }
     for (const item of items) {
-      // The sink may have closed this attempt over the item before.
+      // The sink may have closed this attempt during the previous item.
       if (this.#over) return;
       if (item.kind === 'retry') {
         this.#sink.retryHint(item.retryMs);

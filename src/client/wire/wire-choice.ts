@@ -1,13 +1,13 @@
-// Which wire the next attempt uses. For `auto` that is WebSocket, because one socket carries every chat, until
-// it cannot be opened: some networks let nothing but plain HTTP through. Then SSE, and back, until one opens;
-// that one stays. Shared by all chats of a client, so that each need not find out anew.
+// Which wire the next attempt uses. `auto` begins with WebSocket, because one socket carries every chat. If it cannot be
+// opened (some networks allow only plain HTTP), it alternates between SSE and WebSocket until one opens, and stays with
+// that one. All chats of a client share the choice.
 import type { Wire, WireName } from '../protocol/wire.ts';
 
 export type Transport = WireName | 'auto';
 
-/** One failure may be anything; two in a row without a word from the server look like this wire's fault. */
+/** One failure has many causes; two in a row without an answer of the server point at this wire. */
 const FAILURES_OF_A_NEW_WIRE = 2;
-/** With a wire that has worked it is more likely that there is no network at all. */
+/** If the wire has worked before, a missing network is more likely. */
 const FAILURES_OF_A_PROVEN_WIRE = 6;
 
 export class WireChoice {
@@ -48,7 +48,7 @@ export class WireChoice {
     this.#isProven = true;
   }
 
-  /** An attempt ended before the server had said anything on it. */
+  /** An attempt ended before the server sent a frame on it. */
   failedToOpen(name: WireName): void {
     if (name !== this.#auto || this.#websocket === undefined) return;
     this.#failures += 1;
