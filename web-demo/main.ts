@@ -55,7 +55,7 @@ function followAddress(): void {
   else page?.show(chatId);
 }
 
-/** A browser that blocks storage throws on the first look at it; then the page remembers until it is reloaded. */
+/** A browser that blocks storage throws on the first access; then the page keeps its settings until a reload. */
 function usable(open: () => Storage): Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> {
   try {
     return open();

@@ -1,5 +1,5 @@
-// The page: one client, one open chat, and the views that show it. Owns what happens between them: switching
-// chats, drawing a snapshot everywhere at once, and what the keyboard does on the whole page.
+// The page: one client, one open chat, and the views that show it. Owns what concerns several of them: switching chats, drawing
+// a snapshot in all views, and the keys that work on the whole page.
 import { ChatClientError, createChatClient, randomId } from '../src/client/chat-client.ts';
 import type { ChatClient, ChatSnapshot, Message, Run, SessionSummary } from '../src/client/chat-client.ts';
 import { chatFragment } from './access/address.ts';
@@ -107,7 +107,7 @@ export class Page {
   /** @param chatId undefined: a new chat */
   show(chatId: string | undefined): void {
     find('page', HTMLDivElement).hidden = false;
-    // A click on the link of the chat that is open: what it has read, and counted, stays.
+    // A click on the link of the open chat: its state and counters stay.
     if (chatId !== undefined && chatId === this.#open?.chatId) return;
     this.#switchTo(chatId === undefined ? undefined : new OpenChat(chatId, false, this.#chatParts()));
     void this.#readList();
@@ -167,7 +167,7 @@ export class Page {
     if (this.#open === undefined || isGone(this.#open.snapshot?.connection)) {
       const chatId = randomId();
       this.#parts.drafts.move(this.#open?.chatId, chatId);
-      // The address first: a reload at any later moment finds the chat, and what is on its way to it.
+      // The address first: after a reload at any later moment the page finds the chat and its unsent messages.
       history.pushState(null, '', chatFragment(chatId));
       this.#switchTo(new OpenChat(chatId, true, this.#chatParts()));
     }
@@ -175,7 +175,7 @@ export class Page {
     this.#conversation.scrollToEnd();
   }
 
-  /** In a chat that is gone it would be the first message of one with the same address, which nobody asked for. */
+  /** In a deleted chat it would become the first message of a new chat with the same id, so it goes to another chat. */
   #resend(message: Message): void {
     if (!isGone(this.#open?.snapshot?.connection)) {
       this.#open?.resend(message);
@@ -241,7 +241,7 @@ export class Page {
     clearTimeout(this.#listTimer);
     this.#listTimer = setTimeout(
       () => {
-        // A page that nobody looks at reads it when it is looked at.
+        // A hidden page reads the list when it becomes visible.
         if (document.visibilityState === 'visible') void this.#readList();
       },
       isBusyElsewhere ? LIST_BUSY_MS : LIST_IDLE_MS,
@@ -285,7 +285,7 @@ export class Page {
     if (snapshot !== undefined) this.#tell(snapshot);
   }
 
-  /** The list, with what the open chat knows better: whether anybody writes in it, what it is called, and that it is gone. */
+  /** The list, corrected by the newer state of the open chat: whether a run is open, its title, and whether it was deleted. */
   #sessions(snapshot: ChatSnapshot | undefined): readonly SessionSummary[] {
     const { sessions } = this.#walk;
     if (snapshot === undefined || snapshot.position === undefined) return sessions;
@@ -303,7 +303,7 @@ export class Page {
   #tell(snapshot: ChatSnapshot): void {
     const happened = this.#eventLog.note(snapshot);
     if (happened !== undefined) this.#panel.tell(happened);
-    // A run that ended changes the list as well: nothing is being written there any more.
+    // The end of a run changes the list too: the chat is no longer busy.
     if (this.#announcer.follow(snapshot, happened)) void this.#readList();
   }
 }
@@ -316,7 +316,7 @@ function isBusy(snapshot: ChatSnapshot | undefined): boolean {
   return snapshot?.runs.some(isOpen) === true;
 }
 
-/** Nothing runs any more in a chat that is gone, nobody is left to say so, and nothing can be asked of a run of it. */
+/** A deleted chat has no open runs: no event will report their end, and no command can reach them. */
 function ended(snapshot: ChatSnapshot | undefined): ChatSnapshot | undefined {
   if (snapshot === undefined || !isGone(snapshot.connection)) return snapshot;
   return { ...snapshot, runs: [] };

@@ -24,7 +24,7 @@ export class TokenBox {
   }
 }
 
-/** The token in what was pasted: the token itself, `Bearer …`, or the whole link that `npm start` printed. */
+/** Finds the token in the pasted text: the token itself, `Bearer …`, or the whole link that `npm start` printed. */
 export function tokenIn(pasted: string): string | undefined {
   const text = pasted.trim();
   const hash = text.indexOf('#');

@@ -33,7 +33,7 @@ export class ChatList {
     this.#more.addEventListener('click', () => actions.readMore());
   }
 
-  /** @param current the chat that is open @param more there are chats that were not read */
+  /** @param current the open chat @param more whether there are chats that were not read */
   show(sessions: readonly SessionSummary[], current: string | undefined, more: boolean): void {
     const focused = document.activeElement;
     const focusedIndex = [...this.#list.children].findIndex((item) => item.contains(focused));
@@ -59,7 +59,7 @@ export class ChatList {
     this.#say(`The list could not be read: ${reason}`);
   }
 
-  /** An element that was moved loses the focus; one that is gone leaves it to the chat in its place. */
+  /** A moved element loses the focus, so this restores it; if the element was removed, the chat at its index gets the focus. */
   #restoreFocus(focused: Element | null, index: number): void {
     if (index < 0 || document.activeElement === focused) return;
     if (focused instanceof HTMLElement && focused.isConnected) {
@@ -129,7 +129,7 @@ function update({ link, busy, remove }: Item, { title, isActive }: SessionSummar
   label(remove);
 }
 
-/** The question is asked of those who listen as well: their label stands in place of the text. */
+/** Screen readers read the label instead of the text, so the label carries the question as well. */
 function label(remove: HTMLButtonElement): void {
   const chat = `the chat “${remove.dataset['name'] ?? ''}”`;
   const wanted = remove.dataset['sure'] === undefined ? `Delete ${chat}` : `Delete? Press again to delete ${chat}`;

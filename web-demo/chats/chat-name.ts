@@ -10,7 +10,7 @@ export const UNTITLED = 'Untitled chat';
 /** Characters of a first prompt that become the title, an ellipsis not counted. */
 export const TITLE_LENGTH_MAX = 60;
 
-/** The first line with text in it, cut at a word's end where it is longer. Undefined where there is no text. */
+/** The first line with text, cut at the end of a word if it is too long. Undefined without text. */
 export function titleOf(prompt: string): string | undefined {
   const line = prompt
     .split('\n')

@@ -1,6 +1,6 @@
-// The chat that is on the page: followed through the SDK, with what its reader has sent remembered until it is
-// acknowledged. A chat that does not exist yet is made before its first message is sent. A chat without a title is given one
-// from its first prompt, once the server has taken that: a prompt that is refused names nothing.
+// The open chat: follows it through the SDK, and remembers sent messages until the server acknowledges them. Creates a new chat
+// before its first message is sent. Gives an untitled chat a title from its first prompt, after the server has accepted that
+// prompt: a refused prompt names nothing.
 import { ChatClientError, randomId } from '../../src/client/chat-client.ts';
 import type { Chat, ChatClient, ChatSnapshot, Message, Run, WireError } from '../../src/client/chat-client.ts';
 import { titleFromPrompt } from './chat-name.ts';
@@ -28,7 +28,7 @@ export class OpenChat {
   /** Of the client's calls one is enough: where it fails, the page shows the same name without a title. */
   #isNamed = false;
 
-  /** @param isNew nobody has written to it: there is nothing to follow yet */
+  /** @param isNew the chat does not exist on the server yet, so there is nothing to follow */
   constructor(chatId: string, isNew: boolean, parts: OpenChatParts) {
     this.chatId = chatId;
     this.#parts = parts;
@@ -44,7 +44,7 @@ export class OpenChat {
     return { ...(snapshot ?? this.#unborn()), messages: [...(snapshot?.messages ?? []), ...this.#early] };
   }
 
-  /** @param replaces the prompt in whose place it stands @param agent of a new chat; else it is the one that was asked last */
+  /** @param replaces the prompt that this one replaces, on a branch @param agent of a new chat; default: the agent of the last run */
   send(
     content: string,
     {
@@ -89,7 +89,7 @@ export class OpenChat {
     await this.#chat?.regenerate(promptId);
   }
 
-  /** Changed while it waits. Once somebody answers it, what it says now is sent in its place; so is one that was not sent. */
+  /** Edits a queued prompt. If its answer has begun, or it was not sent, the new text is sent as a replacement. */
   async edit(message: Message, run: Run | undefined, content: string): Promise<void> {
     if (message.delivery === 'unsent') {
       const agent = this.#parts.unsent.find(message.messageId)?.agent;

@@ -1,4 +1,4 @@
-// The chats of the list, read page by page as far as the reader wants. One read at a time, so that what is shown is of one moment.
+// Reads the list of chats page by page, as far as the reader wants. One read at a time, so that the list shows one moment.
 import type { SessionPage, SessionSummary } from '../../src/client/chat-client.ts';
 
 const PAGE_LENGTH = 50;
@@ -17,13 +17,13 @@ export class SessionWalk {
 
   get sessions(): readonly SessionSummary[] {
     const byId = new Map<string, SessionSummary>();
-    // A chat that was used while pages were read may be on two of them; the first one knows more.
+    // A chat that was used between the reads may be on two pages; the first one is newer.
     for (const session of this.#pages.flatMap((page) => page.sessions))
       if (!byId.has(session.sessionId)) byId.set(session.sessionId, session);
     return [...byId.values()];
   }
 
-  /** Is there more than was read? */
+  /** Whether there are chats that were not read. */
   get more(): boolean {
     return this.#pages.at(-1)?.more === true;
   }
@@ -47,7 +47,7 @@ export class SessionWalk {
     });
   }
 
-  /** It is gone, whatever a page that was read before says. */
+  /** Removes a deleted chat, also from pages that were read before the deletion. */
   forget(sessionId: string): void {
     this.#pages = this.#pages.map((page) => ({
       ...page,
@@ -60,7 +60,7 @@ export class SessionWalk {
   }
 
   #inTurn(step: () => Promise<void>): Promise<void> {
-    // Whoever asked for the step before is told how it ended.
+    // The caller of the previous step handles its failure.
     const result = this.#last.then(step, step);
     this.#last = result;
     return result;

@@ -8,11 +8,11 @@ export interface Unsent {
   readonly chatId: string;
   readonly messageId: string;
   readonly content: string;
-  /** The prompt in whose place it stands. */
+  /** The prompt that this one replaces, on a branch. */
   readonly replaces?: string;
   /** Whom it is for; absent: the server decides. */
   readonly agent?: string;
-  /** Why the server did not take it: it is sent again only when its writer says so. */
+  /** Why the server refused it. It is sent again only when its author asks for it. */
   readonly refused?: WireError;
 }
 
@@ -31,7 +31,7 @@ export class UnsentStore {
     return this.#load().find((unsent) => unsent.messageId === messageId);
   }
 
-  /** Instead of what is stored under its id. */
+  /** Replaces the stored message with this id. */
   add(unsent: Unsent): void {
     this.#save([...this.#load().filter(({ messageId }) => messageId !== unsent.messageId), unsent]);
   }

@@ -1,5 +1,5 @@
-// Who answers a new chat: a choice where the server has several agents. The prompts that follow in a chat are for the agent that
-// answered it last.
+// The choice of an agent for a new chat, if the server has several agents. Later prompts of a chat go to the agent of its last
+// run.
 import { ChatClientError } from '../../src/client/chat-client.ts';
 import type { AgentInfo, ChatClient } from '../../src/client/chat-client.ts';
 import { element, find } from '../dom/element.ts';
@@ -9,7 +9,7 @@ export class AgentChoice {
   readonly #select = find('agent', HTMLSelectElement);
   #agents: readonly AgentInfo[] = [];
 
-  /** Where the server does not say who there is, nothing is chosen, and it decides itself. */
+  /** If the server does not list its agents, the page offers no choice and the server decides. */
   async read(client: ChatClient): Promise<void> {
     try {
       this.#agents = (await client.agents()).agents;
@@ -25,12 +25,12 @@ export class AgentChoice {
     this.#select.value = (this.#agents.find(({ isDefault }) => isDefault) ?? this.#agents[0])?.name ?? '';
   }
 
-  /** @param isNew the chat is still to be begun */
+  /** @param isNew the chat does not exist yet */
   show(isNew: boolean): void {
     this.#row.hidden = !isNew || this.#agents.length < 2;
   }
 
-  /** For a new chat; undefined where there is nothing to choose. */
+  /** For a new chat; undefined with fewer than two agents. */
   get chosen(): string | undefined {
     return this.#agents.length < 2 ? undefined : this.#select.value;
   }

@@ -1,4 +1,4 @@
-// The text box: keys, growing with its text, the stop button, and suggestions that show what there is to try.
+// The text box: keys, a height that follows the text, the stop button, and suggestions for the demo model.
 import type { DraftStore } from './draft-store.ts';
 import { button, find } from '../dom/element.ts';
 import { fitRows, isSendKey } from '../dom/growing-text.ts';
@@ -8,7 +8,7 @@ export interface ComposerActions {
   stop(): void;
 }
 
-/** What the built-in demo model understands, and what shows markdown. */
+/** Prompts that the built-in demo model understands, and one that shows Markdown. */
 const SUGGESTIONS = ['count 300 at 30/s', 'Write a short markdown tour', 'count 3000 at 400/s', 'fail after 20'];
 
 export class Composer {
@@ -34,12 +34,12 @@ export class Composer {
     this.#fit();
   }
 
-  /** Things to try, where the demo model answers: another one would not know what they mean. */
+  /** Only for the demo model: another model does not understand them. */
   showSuggestions(isDemo: boolean): void {
     this.#suggestions.hidden = !isDemo;
   }
 
-  /** The draft of this chat. @param chatId undefined: a chat that is still to be begun */
+  /** Loads the draft of this chat. @param chatId undefined: a new chat */
   open(chatId: string | undefined): void {
     this.#chatId = chatId;
     this.#prompt.value = this.#drafts.of(chatId);
@@ -53,7 +53,7 @@ export class Composer {
     this.#stop.hidden = !isBusy;
   }
 
-  /** Not where that would pull up a keyboard over what there is to read. */
+  /** Not on touch devices, where the on-screen keyboard would cover the conversation. */
   focusIfHandy(): void {
     if (matchMedia('(hover: hover) and (pointer: fine)').matches) this.focus();
   }

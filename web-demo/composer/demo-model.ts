@@ -1,12 +1,12 @@
-// Who answers: is it the built-in demo model, which understands what the page suggests? Another model would not know what to make of it.
+// Finds out whether the built-in demo model answers, because only that model understands the page's suggestions.
 import { ChatClientError } from '../../src/client/chat-client-error.ts';
 import type { Fetch } from '../../src/client/chat-client.ts';
 import { isSuccess, parseJson, readAnswer } from '../../src/client/http/http-answer.ts';
 
-/** False where the server does not say so, or cannot be asked: nothing depends on it but suggestions. */
+/** False if the server does not list its agents or cannot be reached: only the suggestions depend on it. */
 export async function answersWithDemo(fetchOnce: Fetch, token: string): Promise<boolean> {
   try {
-    // Read whatever it says: an answer that nobody reads keeps its connection.
+    // Reads the body in every case: an unread answer keeps its connection open.
     const answer = await readAnswer(
       await fetchOnce('/v1/agents', { headers: { accept: 'application/json', authorization: `Bearer ${token}` } }),
     );

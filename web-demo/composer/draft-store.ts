@@ -1,12 +1,12 @@
-// What was typed into the text box and not sent, one draft for each chat, so that neither a reload nor a look at another chat loses
-// it. For one tab: another one has a text box of its own.
+// Drafts of the text box, one for each chat, so that neither a reload nor a switch to another chat loses them. In the storage of
+// the tab: another tab has a text box of its own.
 
 const KEY = 'holdline.drafts';
-/** Drafts that are kept; those that were changed last. */
+/** The most recently changed drafts are kept, at most this many. */
 export const DRAFTS_MAX = 20;
 /** Characters of one draft that are kept. */
 export const DRAFT_CHARS_MAX = 50_000;
-/** The text box of a chat that is still to be begun. */
+/** The key of the draft of a new chat. */
 const NEW_CHAT = '';
 
 type Draft = readonly [chatId: string, text: string];
@@ -18,7 +18,7 @@ export class DraftStore {
     this.#storage = storage;
   }
 
-  /** @param chatId undefined: a chat that is still to be begun */
+  /** @param chatId undefined: a new chat */
   of(chatId = NEW_CHAT): string {
     return this.#load().find(([id]) => id === chatId)?.[1] ?? '';
   }
@@ -36,7 +36,7 @@ export class DraftStore {
     }
   }
 
-  /** The draft goes along when its chat is begun, or begun anew. */
+  /** Moves the draft to the chat that is created for it. */
   move(from: string | undefined, to: string): void {
     const text = this.of(from);
     this.save(from, '');

@@ -1,5 +1,5 @@
-// The messages of the open chat, one view each, in order; the scroll position, which follows what is written unless the
-// reader has scrolled away from it; and the focus, which stays in its place when another branch comes under it.
+// The messages of the open chat, one view each, in order; the scroll position, which follows the end unless the reader has
+// scrolled away from it; and the focus, which stays when another branch is shown.
 import type { ChatSnapshot } from '../../src/client/chat-client.ts';
 import { find } from '../dom/element.ts';
 import { openParser } from '../markdown/open-parser.ts';
@@ -105,7 +105,7 @@ export class Conversation {
   #noteScroll(): void {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const isNearEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
-    // An answer that has grown since is no reader who went away from its end: that one went up.
+    // A growing answer moves its end away from the reader. Only a reader that scrolls up stops following.
     if (isNearEnd) this.#follows = true;
     else if (scrollTop < this.#top) this.#follows = false;
     this.#top = scrollTop;

@@ -1,4 +1,4 @@
-// What a reader may do about a message, by how it stands. Pure.
+// The actions that a reader has on a message, by its status. Pure.
 import type { Message, Run } from '../../src/client/chat-client.ts';
 import { plainText, statusOf } from './message-status.ts';
 
@@ -28,7 +28,7 @@ export function actionsFor(message: Message, run: Run | undefined): readonly Act
   return status === 'sent' ? edit : ['ask-again', ...edit];
 }
 
-/** Nobody has begun to answer it, ever: what it says can still be changed. Later, only something else can be said in its place. */
+/** Whether no run has ever begun to answer it: until then it can be edited, afterwards only replaced. */
 export function isUnanswered(message: Message, run: Run | undefined): boolean {
   return statusOf(message, run) === 'queued' && message.answers === undefined;
 }

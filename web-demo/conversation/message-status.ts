@@ -1,17 +1,17 @@
-// How a message stands, in one word for tests and styles, and in a sentence for people. Pure.
+// The status of a message: one word for tests and styles, and a sentence for people. Pure.
 import type { Message, Run } from '../../src/client/chat-client.ts';
 
 export type MessageStatus = Message['delivery'] | Run['state'];
 
-/** @param run of an answer: the one that writes it; of a prompt: the one it asked for */
+/** @param run of an answer: the run that writes it; of a prompt: the run that answers it */
 export function statusOf(message: Message, run: Run | undefined): MessageStatus {
   if (message.delivery !== 'sent' || run === undefined) return message.delivery;
   if (message.role === 'assistant') return run.state;
-  // A prompt is done with once its answer has begun; what becomes of that is said there.
+  // A prompt has no status of its own once its answer has begun: the answer shows it.
   return run.messageId === undefined ? run.state : 'sent';
 }
 
-/** Undefined where there is nothing to say: it is as one expects. */
+/** Undefined if the status is the usual one. */
 export function sentenceOf(message: Message, run: Run | undefined): string | undefined {
   switch (statusOf(message, run)) {
     case 'sending':

@@ -1,5 +1,5 @@
-// One message on the page, updated in place: its parts keep their elements, its foot says how it stands, what else stands
-// in its place, and offers what can be done about it.
+// One message on the page. Updates its elements: the parts keep theirs, the foot shows the status, the alternatives, and the
+// actions.
 import type { Message, Run } from '../../src/client/chat-client.ts';
 import { copyText } from '../dom/copy-button.ts';
 import { button, element, setText } from '../dom/element.ts';
@@ -17,7 +17,7 @@ export interface MessageActions {
   resend(message: Message): void;
   discard(message: Message): void;
   withdraw(message: Message, run: Run | undefined): void;
-  /** The prompt says this instead, or it is sent in its place. @returns whether that could be done */
+  /** Edits the prompt, or sends a replacement. @returns whether it succeeded */
   edit(message: Message, run: Run | undefined, content: string): Promise<boolean>;
   /** Another answer to that prompt. */
   regenerate(promptId: string): void;
@@ -110,7 +110,7 @@ export class MessageView {
       this.#editor !== undefined || (sentence === undefined && actions.length === 0 && forks === undefined);
   }
 
-  /** Only where they change: a button that is made anew under somebody's finger or focus is not pressed. */
+  /** Only changed buttons are replaced: a button replaced under a finger or the focus is not pressed. */
   #showActions(actions: readonly ActionName[]): void {
     if (this.#shownActions === actions.join()) return;
     this.#shownActions = actions.join();
@@ -164,7 +164,7 @@ export class MessageView {
     this.#editor = new PromptEditor(text, isUnanswered(message, run) ? 'Save' : 'Send', {
       save: (changed) => {
         this.#closeEditor();
-        // How it stands now: its answer may have begun meanwhile.
+        // The current status: its answer may have begun meanwhile.
         const now = this.#message ?? message;
         if (changed !== plainText(now)) void this.#saveEdit(now, this.#run, changed);
         else if (now.delivery === 'unsent') this.#actions.resend(now);

@@ -11,7 +11,7 @@ export interface PartView {
   update(part: Part): void;
 }
 
-/** @param role whose message it is: what people wrote is shown as they wrote it */
+/** @param role of the author: a person's text is shown as it was written */
 export function partView(part: Part, role: string, parser: Parser): PartView {
   switch (part.kind) {
     case 'text':

@@ -1,7 +1,7 @@
-// Text that is shown as it was written, and grows: only what is new is added, in chunks of which the browser lays out those in sight.
+// Text shown as it was written, which grows: only new text is added, in chunks, and the browser lays out only the visible chunks.
 import { element } from '../dom/element.ts';
 
-/** UTF-16 units of a chunk: what one line without a space may cost the layout each time it grows. */
+/** UTF-16 units of a chunk: bounds the cost of laying out one line without spaces each time it grows. */
 const CHUNK = 4_000;
 
 export class PlainText {

@@ -1,4 +1,4 @@
-// The box in which a prompt is changed, in its place in the conversation. Keys are those of the box for new ones.
+// The box that edits a prompt inside the conversation. Its keys are those of the text box for new prompts.
 import { button, element } from '../dom/element.ts';
 import { fitRows, isSendKey } from '../dom/growing-text.ts';
 
@@ -17,7 +17,7 @@ export class PromptEditor {
   });
   readonly #actions: EditorActions;
 
-  /** @param verb what becomes of the text: "Send" */
+  /** @param verb label of the button: "Send" */
   constructor(text: string, verb: string, actions: EditorActions) {
     this.#actions = actions;
     this.#box.value = text;

@@ -1,4 +1,4 @@
-// The badge that says how the page is connected, in words, counting down to the next attempt.
+// The badge with the state of the connection in words, and a countdown to the next attempt.
 import type { ConnectionState } from '../../src/client/chat-client.ts';
 import { find, setText } from '../dom/element.ts';
 

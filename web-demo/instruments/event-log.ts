@@ -1,5 +1,5 @@
-// What happened to the connection, told from one snapshot to the next: what was lost, from where it was resumed
-// and how much was caught up on. It keeps only what the next sentence needs.
+// Describes what happened to the connection from one snapshot to the next: what was lost, the position of the resumption, and the
+// number of events caught up. Keeps only the state that the next sentence needs.
 import type { ChatSnapshot } from '../../src/client/chat-client.ts';
 
 export class EventLog {
@@ -7,7 +7,7 @@ export class EventLog {
   /** Where it stood when the connection was lost. */
   #lostAt: { readonly position: string; readonly events: number } | undefined;
 
-  /** A sentence for what changed, or undefined where nothing worth telling did. */
+  /** A sentence for the change, or undefined if it is of no interest. */
   note(snapshot: ChatSnapshot): string | undefined {
     const before = this.#before;
     this.#before = snapshot;

@@ -18,7 +18,7 @@ export class NetworkSwitch {
 
   mend(): void {
     this.#isCut = false;
-    // What a device says when its network is back.
+    // A device sends this event when its network is back.
     window.dispatchEvent(new Event('online'));
   }
 
@@ -43,7 +43,7 @@ export class NetworkSwitch {
 
   /** A WebSocket on this network. */
   webSocket(): WebSocketConstructor {
-    // A class expression has no lexical `this` of the network, so what it needs is taken along.
+    // `this` of a class expression is not the switch, so the two values are captured here.
     const open = this.#open;
     const isCut = (): boolean => this.#isCut;
     return class extends WebSocket {

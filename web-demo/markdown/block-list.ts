@@ -1,5 +1,5 @@
-// The blocks of one text on the page, in order. A block whose source did not change keeps its element, so that what a reader has selected
-// or is reading aloud stays while the end is being written; code and plain text grow in place.
+// The blocks of one text on the page, in order. A block with unchanged source keeps its element, so that a selection, or a screen
+// reader in it, is not disturbed while the end is written. Code and plain text grow in their element.
 import { copyText } from '../dom/copy-button.ts';
 import { button, element } from '../dom/element.ts';
 import { PlainText } from '../conversation/plain-text.ts';
@@ -24,7 +24,7 @@ export class BlockList {
     this.#holder = holder;
   }
 
-  /** Shows `block` in that place; whatever stood there and behind it goes, unless it is the same. */
+  /** Shows `block` at that index; removes the earlier blocks from there on, unless the block is the same. */
   put(index: number, block: Block): void {
     const key = block.kind === 'html' ? `html ${block.raw}` : block.kind;
     let shown = this.#shown[index];
@@ -37,7 +37,7 @@ export class BlockList {
     if (block.kind !== 'html') shown.text?.update(block.source);
   }
 
-  /** Takes away everything from that place on. */
+  /** Removes all blocks from that index on. */
   cut(index: number): void {
     for (const { element: old } of this.#shown.splice(index)) old.remove();
   }

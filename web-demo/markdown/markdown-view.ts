@@ -1,5 +1,5 @@
-// One growing Markdown text on the page. Cuts it into slices, has those parsed that changed, and shows what came back a few milliseconds
-// at a time. What takes the parser too long, and what would be too much for a page, is shown as it was written.
+// One growing Markdown text on the page. Cuts it into slices, has the changed ones parsed, and shows the results a few milliseconds
+// at a time. Text that takes the parser too long, or makes too many elements for a page, is shown as it was written.
 import { element } from '../dom/element.ts';
 import { BlockList } from './block-list.ts';
 import type { Block } from './block-list.ts';
@@ -19,7 +19,7 @@ const CODE_TAGS = 4;
 const DRAW_MS_MAX = 10;
 /** Text that the parser has not come to by then is shown as it is until it does. */
 const LATE_MS = 200;
-/** Drawing what is still being written takes at most this part of the time. */
+/** Drawing a text that is still growing takes at most this part of the time. */
 const IDLE_FACTOR = 6;
 const IDLE_MS_MAX = 1_500;
 
@@ -171,7 +171,7 @@ export class MarkdownView {
       const known = this.#known[index];
       if (known === undefined || (this.#plainFrom !== undefined && known.slice.start >= this.#plainFrom)) break;
       const blocks = this.#blocksOf(known);
-      // Nothing is shown before what comes before it; until then what is shown there stays.
+      // Blocks are shown in order: until a slice is parsed, the blocks after it stay as they are.
       if (blocks === undefined) return;
       for (const block of blocks) {
         if (performance.now() - startedAt > DRAW_MS_MAX) {

@@ -38,7 +38,7 @@ export function parseSlice(source: string, known: readonly Definition[]): Parsed
   try {
     return parse(source, known);
   } catch (error) {
-    // The parser recurses into what is nested: text that it cannot hold on its stack is shown as it is.
+    // The parser is recursive: text whose nesting overflows its stack is shown as it was written.
     if (error instanceof RangeError) return { blocks: [asWritten(source)], definitions: [] };
     throw error;
   }
@@ -89,7 +89,7 @@ function definitionOf({ tag, href, title }: Tokens.Def): Definition {
   return { label: tag, href, ...(typeof title === 'string' ? { title } : {}) };
 }
 
-/** Does a line begin with more quotations and lists than a person writes? Each costs the parser a copy of what follows. */
+/** Whether a line begins with more quotations and lists than a person writes. Each costs the parser a copy of the rest. */
 export function nestsDeeply(source: string): boolean {
   return source.split('\n').some((line) => {
     const mark = /[ \t]*(?:>|[-*+][ \t]|\d{1,9}[.)][ \t])/y;
@@ -98,7 +98,7 @@ export function nestsDeeply(source: string): boolean {
   });
 }
 
-/** Counts what the renderer made, in which every other "<" is escaped. */
+/** Counts tags in the renderer's output, in which every other "<" is escaped. */
 function measureHtml(html: string): { readonly tags: number; readonly depth: number } {
   let tags = 0;
   let open = 0;

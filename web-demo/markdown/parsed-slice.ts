@@ -1,4 +1,4 @@
-// What the worker that parses says about a slice of Markdown.
+// The result of parsing a slice of Markdown, as the worker sends it to the page.
 
 /** `[label]: href "title"`, which holds for the whole text. */
 export interface Definition {

@@ -3,7 +3,7 @@
 import type { Definition, ParsedSlice } from './parsed-slice.ts';
 import type { ParseReply, ParseRequest } from './parse-worker.ts';
 
-/** `too-hard`: the parser took too long or died of it. `unavailable`: there is no parser. */
+/** `too-hard`: the parser took too long, or its worker died. `unavailable`: no worker starts on this page. */
 export type ParseOutcome = ParsedSlice | 'too-hard' | 'unavailable';
 
 export interface ParserWorker {
@@ -46,7 +46,7 @@ export class Parser {
     this.#parts = parts;
   }
 
-  /** Newest first: what was asked for last is most often what the reader looks at. */
+  /** Newest first: the reader most often looks at the newest text. */
   parse(source: string, definitions: readonly Definition[]): Promise<ParseOutcome> {
     return new Promise((done) => {
       this.#waiting.push({ source, definitions, done });
@@ -71,7 +71,7 @@ export class Parser {
   }
 
   #start(): void {
-    // Whatever an earlier worker still has to say is ignored.
+    // Messages of an earlier worker are ignored.
     this.#workerId += 1;
     const id = this.#workerId;
     const ifCurrent = (act: () => void): void => {

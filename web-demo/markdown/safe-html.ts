@@ -1,6 +1,6 @@
-// HTML that was made of a model's Markdown, to elements that are safe to show. Three walls: raw HTML is shown as text, what marked
-// makes of the rest passes DOMPurify with a short list of tags, and the page's policy loads nothing from elsewhere. Images become
-// links: a picture on a foreign server would tell it who reads this chat.
+// Converts HTML made of a model's Markdown into elements that are safe to show. Three barriers: raw HTML is shown as text, marked's
+// output passes DOMPurify with a short list of tags, and the page's policy loads nothing from other origins. Images become links:
+// an image on another server would reveal to it who reads this chat.
 import DOMPurify from 'dompurify';
 
 const TAGS = [

@@ -1,12 +1,12 @@
-// Cuts a Markdown text that grows into slices that can be parsed each for itself, so that only the last one is parsed again. Reads
-// every line once, in linear time. Pure.
+// Cuts a growing Markdown text into slices that are parsed separately, so that only the last one is parsed again. Reads every
+// line once, in linear time. Pure.
 //
 // A slice ends where CommonMark ends every block: before an unindented line that follows a blank one and continues no list, and at a
-// code fence that stands in no list. A slice that grows beyond what a parser is given is cut between items or becomes plain text.
+// code fence outside of a list. A slice that grows beyond the parser's limit is cut between items or becomes plain text.
 
 export interface Slice {
   readonly kind: 'markdown' | 'code' | 'plain';
-  /** Where in the text it begins: the same slice begins at the same place however the text grows. */
+  /** The offset of the slice in the text. It does not change when the text grows. */
   readonly start: number;
   /** Of code: without its fences. */
   readonly source: string;
@@ -21,7 +21,7 @@ interface Fence {
 export const SLICE_MIN = 2_000;
 /** Above this a list is cut between its items, and a quotation between its lines. */
 export const SLICE_SOFT = 12_000;
-/** Above this it is plain text: nothing in it is a place to cut, and parsers need more than linear time. */
+/** A longer slice is plain text: it has no point for a cut, and parsers need more than linear time. */
 export const SLICE_MAX = 32_000;
 
 const OPENING = /^ *(`{3,})[^`]*$|^ *(~{3,})/;
@@ -61,7 +61,7 @@ export class Slicer {
     return { kind: 'code', start: this.#start, source: this.#openCode() };
   }
 
-  /** @returns whether `text` continues what was there: otherwise everything was cut anew */
+  /** @returns whether `text` continues the earlier text; if not, all slices are cut again */
   update(text: string): boolean {
     const lines = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
     const continues = lines.startsWith(this.#text);

@@ -1,5 +1,5 @@
-// Says aloud, to those who listen to the page instead of looking at it, what the eye gets from a badge and a caret:
-// that an answer ended, and what the connection is doing. Never the tokens: those would drown everything.
+// Tells screen readers what the badge and the caret show: that an answer ended, and the state of the connection. Not the tokens:
+// they would drown everything else.
 import type { ChatSnapshot } from '../../src/client/chat-client.ts';
 import { find, setText } from '../dom/element.ts';
 

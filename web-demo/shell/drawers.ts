@@ -1,5 +1,5 @@
-// The two side panels, which are columns where there is room and drawers where there is not. Owns what a drawer owes a keyboard: focus
-// moves in, Escape closes, focus returns, and what lies beneath cannot be reached. The right one can be closed as a column too.
+// The two side panels: columns on a wide screen, drawers on a narrow one. Owns the keyboard rules of a drawer: focus moves in, Escape
+// closes it, focus returns, and the page under it is inert. The right panel can be closed as a column too.
 import { find } from '../dom/element.ts';
 import type { Settings } from './settings.ts';
 

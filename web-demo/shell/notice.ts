@@ -1,5 +1,5 @@
-// The line above the text box: what went wrong with the last thing that was asked for, and why the chat has ended. There, because that
-// is where its reader looks who has just pressed a button.
+// The line above the text box: why the last command failed, and why the chat has ended. It is there because a reader that has just
+// pressed a button looks there.
 import type { ConnectionState } from '../../src/client/chat-client.ts';
 import { find, setText } from '../dom/element.ts';
 
@@ -18,7 +18,7 @@ export class Notice {
 
   fail(sentence: string): void {
     this.#fault.hidden = false;
-    // Said aloud although it may be what stood there before.
+    // Replaced even if the text is the same, so that a screen reader reads it again.
     this.#text.replaceChildren(sentence);
   }
 
@@ -34,7 +34,7 @@ export class Notice {
   }
 }
 
-/** Why nothing more comes, in a sentence; undefined while the chat goes on. */
+/** Why no more events come, as a sentence; undefined while the chat is open. */
 export function endingOf(connection: ConnectionState | undefined): string | undefined {
   if (connection?.state !== 'closed') return undefined;
   switch (connection.reason) {
@@ -46,7 +46,7 @@ export function endingOf(connection: ConnectionState | undefined): string | unde
       return 'The token of this page does not open this chat.';
     case 'refused':
       return `The server does not show this chat: ${connection.detail}`;
-    // There is a text of its own for a chat that is not there; the token box asks for a token; and who closed it here knows.
+    // A missing chat has its own text, the token box asks for a token, and `closed` is the user's own act.
     case 'not-found':
     case 'unauthorized':
     case 'closed':

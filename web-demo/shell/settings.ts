@@ -20,7 +20,7 @@ export class Settings {
     this.#storage.setItem(WIRE_KEY, transport);
   }
 
-  /** Is "What survives" shown where there is room for it? */
+  /** Whether "What survives" is shown on a wide screen. */
   get hasInstruments(): boolean {
     return this.#storage.getItem(INSTRUMENTS_KEY) !== 'closed';
   }
