@@ -23,7 +23,7 @@ import type { Position } from '../position.ts';
 import { TailReader } from '../tail/tail-reader.ts';
 import { APPEND, APPEND_IN_RESERVE, decodeAppend, encodeAppend } from './commands/append.ts';
 import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX } from './commands/describe.ts';
-import { FeedTable } from './watch/watch-table.ts';
+import { WatchTable } from './watch/watch-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
 import { RedisGroups } from './queue/redis-groups.ts';
 import { decodeRead, encodeRead, READ, type RedisRead } from './commands/read.ts';
@@ -45,7 +45,7 @@ export interface RedisBrokerParts {
 
 export class RedisBroker implements BrokerEngine {
   readonly #parts: RedisBrokerParts;
-  readonly #feeds: FeedTable;
+  readonly #watches: WatchTable;
   readonly #groups: RedisGroups;
   readonly #lister: RedisLister;
   readonly #sweep: PartitionSweep;
@@ -54,7 +54,7 @@ export class RedisBroker implements BrokerEngine {
   constructor(parts: RedisBrokerParts) {
     const { nodes, isKept, onError, lookAtClock } = parts;
     this.#parts = parts;
-    this.#feeds = new FeedTable({
+    this.#watches = new WatchTable({
       commands: nodes,
       read: (topic, position, majorOnly) => this.#read(topic, position, { majorOnly }),
       describe: (topics) => this.#describe(topics, DESCRIBE),
@@ -91,7 +91,7 @@ export class RedisBroker implements BrokerEngine {
   }
 
   tail(topic: LiteTopicName, from: Position, options: TailOptions): Tail {
-    return new TailReader(this.#feeds.source(topic), from, options);
+    return new TailReader(this.#watches.source(topic), from, options);
   }
 
   async describe(
@@ -138,7 +138,7 @@ export class RedisBroker implements BrokerEngine {
 
   async #close(): Promise<void> {
     this.#sweep.close();
-    this.#feeds.close();
+    this.#watches.close();
     await this.#groups.close();
     await this.#parts.nodes.close();
   }

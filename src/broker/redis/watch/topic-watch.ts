@@ -1,115 +1,126 @@
-// One topic that is followed on this node: a subscription that hints, readers that are woken, and the newest records at
-// hand. What is published may be missed, so nothing depends on it: a reader begins with the log, goes back to it whenever
-// there is reason for doubt, and a feed is compared with the topic from time to time (feed-table.ts).
+// One topic that tails on this node follow: a subscription, the newest records in memory, and the readers that are woken.
+// A published message is a hint that may be lost. So a reader begins with the log, reads the log again after every
+// rewind, and the table compares the watch with its topic from time to time (watch-table.ts).
 import type { Clock, Timer } from '../../../base/clock.ts';
-import type { ReadResult, TopicInfo } from '../../broker.ts';
+import type { LogBatch, ReadResult, TopicInfo } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
-import type { TailReader, TailSource } from '../../tail/tail-reader.ts';
+import type { TailReader } from '../../tail/tail-reader.ts';
 import type { WakeList } from '../../tail/wake-list.ts';
-import { decodeMessage, type FeedMessage } from './watch-message.ts';
-import { HotRecords } from './hot-records.ts';
 import type { RedisRead } from '../commands/read.ts';
 import type { ChannelListener } from '../connection/redis-commands.ts';
+import { HotRecords } from './hot-records.ts';
+import { decodeMessage, type WatchMessage } from './watch-message.ts';
 
-export interface FeedSurroundings {
+/** What a watch needs of its table: one object for all watches. */
+export interface WatchHost {
   readonly clock: Clock;
-  readonly ring: WakeList;
-  /** From the log. Tries until it succeeds or the feed is closed. */
+  readonly wakeList: WakeList;
+  /** Reads from the log. Tries until it succeeds or the table is closed. */
   read(topic: LiteTopicName, position: Position, majorOnly: boolean): Promise<RedisRead>;
-  /** Compare the feed with its topic soon. */
-  doubt(feed: TopicFeed): void;
-  /** Its last reader has left. */
-  release(feed: TopicFeed): void;
-  mustBeOpen(): void;
+  /** Compares the watch with its topic soon. */
+  recheck(watch: TopicWatch): void;
+  /** The last reader has left the watch. */
+  release(watch: TopicWatch): void;
 }
 
-export class TopicFeed implements ChannelListener {
+export class TopicWatch implements ChannelListener {
   readonly topic: LiteTopicName;
-  readonly #around: FeedSurroundings;
+  readonly #host: WatchHost;
   readonly #hot = new HotRecords();
   readonly #readers = new Set<TailReader>();
-  /** Resolves when the subscription stands: what is read after that misses nothing. */
-  readonly #standing: Promise<void>;
-  #stand: (() => void) | undefined;
-  /** Raised when every reader must go back to the log. */
-  #doubts = 0;
+  /** Resolves when the subscription is active: a read that begins after that misses nothing. */
+  readonly #active: Promise<void>;
+  #activate: (() => void) | undefined;
+  #rewinds = 0;
   #messages = 0;
   #expiry: { readonly at: number; readonly timer: Timer } | undefined;
   #expiresAt: number | undefined;
 
-  constructor(topic: LiteTopicName, around: FeedSurroundings) {
+  constructor(topic: LiteTopicName, host: WatchHost) {
     this.topic = topic;
-    this.#around = around;
-    this.#standing = new Promise((resolve) => {
-      this.#stand = resolve;
+    this.#host = host;
+    this.#active = new Promise((resolve) => {
+      this.#activate = resolve;
     });
   }
 
-  get readers(): Iterable<TailReader> {
-    return this.#readers;
+  /** Raised when every reader must read the log again. */
+  get rewinds(): number {
+    return this.#rewinds;
   }
 
-  /** Counts what was heard: a look at the topic that began before is older. */
+  /** Counts the messages received: a description that was requested before the last one is older than it. */
   get messages(): number {
     return this.#messages;
   }
 
-  source(): TailSource {
-    let trusted = -1;
-    return {
-      readFrom: (position, majorOnly) => {
-        const known = trusted === this.#doubts ? this.#hot.from(position, majorOnly) : undefined;
-        if (known !== undefined) return known;
-        trusted = this.#doubts;
-        return this.#read(position, majorOnly);
-      },
-      attach: (reader) => {
-        this.#around.mustBeOpen();
-        this.#readers.add(reader);
-      },
-      detach: (reader) => {
-        this.#readers.delete(reader);
-        if (this.#readers.size === 0) this.#around.release(this);
-      },
-    };
+  attach(reader: TailReader): void {
+    this.#readers.add(reader);
+  }
+
+  detach(reader: TailReader): void {
+    this.#readers.delete(reader);
+    if (this.#readers.size === 0) this.#host.release(this);
+  }
+
+  /** The records from a position that are in memory; undefined where they must be read from the log. */
+  inMemory(position: Position, majorOnly: boolean): LogBatch | undefined {
+    return this.#hot.from(position, majorOnly);
+  }
+
+  async read(position: Position, majorOnly: boolean): Promise<ReadResult> {
+    await this.#active;
+    const rewinds = this.#rewinds;
+    const { result, expiresAt } = await this.#host.read(this.topic, position, majorOnly);
+    if (result.kind !== 'batch') return result;
+    if (rewinds !== this.#rewinds) return { ...result, end: false };
+    const { epoch, next } = result;
+    if (result.end && this.#hot.epoch === undefined) this.#hot.restart(epoch, next);
+    this.#expires(expiresAt);
+    // The topic expired during the read. No timer is set for a time that has passed, so the table rechecks it now.
+    if (expiresAt !== undefined && expiresAt <= this.#host.clock.now()) this.#host.recheck(this);
+    // Records that were published during the read woke no reader.
+    const isBehind = epoch === this.#hot.epoch && next < this.#hot.next;
+    return isBehind ? { ...result, end: false } : result;
   }
 
   subscribed(): void {
-    if (this.#stand === undefined) {
-      this.#around.doubt(this);
+    if (this.#activate === undefined) {
+      this.#host.recheck(this);
       return;
     }
-    this.#stand();
-    this.#stand = undefined;
+    this.#activate();
+    this.#activate = undefined;
   }
 
   message(payload: Buffer): void {
     this.#messages += 1;
     const message = decodeMessage(payload);
     if (message?.kind === 'add') this.#added(message);
-    else this.goBack();
-    this.#around.ring.drain();
+    else this.rewind();
+    this.#host.wakeList.drain();
   }
 
-  /** What the topic is by a look at it: undefined where it is gone. `since`: `messages` when the look began. */
+  /** Compares the watch with the topic's description, which is undefined where the topic is gone. `since`: the value of
+   *  `messages` when the description was requested. */
   compare(info: TopicInfo | undefined, since: number): void {
     const isSame = info !== undefined && info.epoch === this.#hot.epoch;
     if (isSame) this.#expires(info.expiresAt);
-    // What came meanwhile is newer than the look.
+    // A message that arrived after the request is newer than the description.
     if (isSame && (info.next === this.#hot.next || since !== this.#messages)) return;
     if (isSame && info.next > this.#hot.next) {
       this.#hot.restart(info.epoch, info.next);
       this.#wake(true);
     } else {
-      this.goBack();
+      this.rewind();
     }
-    this.#around.ring.drain();
+    this.#host.wakeList.drain();
   }
 
-  /** Every reader reads the log next. */
-  goBack(): void {
-    this.#doubts += 1;
+  /** Makes every reader read the log next. */
+  rewind(): void {
+    this.#rewinds += 1;
     this.#hot.forget();
     this.#wake(true);
   }
@@ -119,37 +130,22 @@ export class TopicFeed implements ChannelListener {
     for (const reader of this.#readers) reader.stop();
   }
 
-  #added(message: FeedMessage & { readonly kind: 'add' }): void {
+  #added(message: WatchMessage & { readonly kind: 'add' }): void {
     this.#hot.add(message);
     this.#expires(message.expiresAt);
     this.#wake(message.lastMajor >= message.first);
   }
 
-  async #read(position: Position, majorOnly: boolean): Promise<ReadResult> {
-    await this.#standing;
-    const doubts = this.#doubts;
-    const { result, expiresAt } = await this.#around.read(this.topic, position, majorOnly);
-    if (result.kind !== 'batch') return result;
-    if (doubts !== this.#doubts) return { ...result, end: false };
-    const { epoch, next } = result;
-    if (result.end && this.#hot.epoch === undefined) this.#hot.restart(epoch, next);
-    this.#expires(expiresAt);
-    // Its time came while this was being read: no timer is set for what is past, so it is looked at now.
-    if (expiresAt !== undefined && expiresAt <= this.#around.clock.now()) this.#around.doubt(this);
-    // What was published while this was read woke nobody.
-    const isBehind = epoch === this.#hot.epoch && next < this.#hot.next;
-    return isBehind ? { ...result, end: false } : result;
-  }
-
   #wake(major: boolean): void {
-    this.#around.ring.mark(this.#readers, major);
+    this.#host.wakeList.mark(this.#readers, major);
   }
 
-  /** When its time is up, somebody must look, or its readers would wait for the next comparison. A later time is
-   *  found out by looking at the earlier one, so that a token moves no timer. */
+  /** Rechecks the topic when it expires; otherwise its readers would wait for the next periodic comparison. An expiry
+   *  that moves to a later time leaves the timer as it is: the timer finds the later time when it fires, so that a token
+   *  moves no timer. */
   #expires(at: number | undefined): void {
     this.#expiresAt = at;
-    const { clock } = this.#around;
+    const { clock } = this.#host;
     const now = clock.now();
     if (at === undefined || at <= now || (this.#expiry !== undefined && this.#expiry.at <= at)) return;
     this.#expiry?.timer.cancel();
@@ -158,7 +154,7 @@ export class TopicFeed implements ChannelListener {
       timer: clock.after(at - now, () => {
         this.#expiry = undefined;
         if ((this.#expiresAt ?? 0) > clock.now()) this.#expires(this.#expiresAt);
-        else this.#around.doubt(this);
+        else this.#host.recheck(this);
       }),
     };
   }

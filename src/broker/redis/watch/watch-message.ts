@@ -15,12 +15,12 @@ export interface AddMessage {
   readonly records: readonly LogRecord[] | undefined;
 }
 
-export type FeedMessage = AddMessage | { readonly kind: 'end' };
+export type WatchMessage = AddMessage | { readonly kind: 'end' };
 
 const NEWLINE = 10;
 
 /** Undefined where it is none of ours: to be taken for a sign that something happened. */
-export function decodeMessage(payload: Buffer): FeedMessage | undefined {
+export function decodeMessage(payload: Buffer): WatchMessage | undefined {
   const newline = payload.indexOf(NEWLINE);
   if (newline < 0) return payload.toString() === 'end' ? { kind: 'end' } : undefined;
   const [kind, epoch, first, next, lastMajor, expires, supersedes, kinds, lengths] = payload

@@ -1,107 +1,101 @@
-// The topics that are followed on this node, each with one subscription however many read it. Those in doubt are looked
-// at together, in one script a partition: after a reconnect, when their time is up, and all of them from time to time,
-// because what is published may be lost.
+// The topics that tails on this node follow, each with one watch and one subscription for all its readers. Because a
+// published message may be lost, the table compares watches with their topics: after a reconnect, when a topic expires,
+// and all of them periodically. Watches that are due together are compared with one script per partition.
 import { delay, type Clock, type Timer } from '../../../base/clock.ts';
-import type { TopicInfo } from '../../broker.ts';
+import type { ReadResult, TopicInfo } from '../../broker.ts';
 import { isBrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
-import type { TailSource } from '../../tail/tail-reader.ts';
+import type { TailReader, TailSource } from '../../tail/tail-reader.ts';
 import { WakeList } from '../../tail/wake-list.ts';
 import { about, jittered } from '../connection/jitter.ts';
 import type { RedisRead } from '../commands/read.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
-import { TopicFeed } from './topic-watch.ts';
+import { TopicWatch, type WatchHost } from './topic-watch.ts';
 
-/** At the longest, a message that was lost is found out after one and a quarter of this. */
+/** A lost message is detected after at most one and a quarter of this. */
 export const RECHECK_MS = 15_000;
-/** Between two tries to read the log, at most. */
+/** The longest pause between two tries to read the log. */
 const RETRY_MS = 1_000;
 
-export interface FeedTableOptions {
+export interface WatchTableOptions {
   readonly commands: RedisCommands;
   readonly read: (topic: LiteTopicName, position: Position, majorOnly: boolean) => Promise<RedisRead>;
   readonly describe: (topics: readonly LiteTopicName[]) => Promise<readonly (TopicInfo | undefined)[]>;
   /** @throws BrokerError closed */
   readonly mustBeOpen: () => void;
-  /** What was thrown where nobody waits for an answer. */
+  /** Receives what was thrown where no caller waits for an answer. */
   readonly onError: (error: unknown) => void;
 }
 
-interface Followed {
-  readonly feed: TopicFeed;
+interface Watched {
+  readonly watch: TopicWatch;
   readonly subscription: ChannelSubscription;
 }
 
-export class FeedTable {
-  readonly #options: FeedTableOptions;
+export class WatchTable {
+  readonly #options: WatchTableOptions;
   readonly #clock: Clock;
-  readonly #ring = new WakeList();
-  readonly #followed = new Map<LiteTopicName, Followed>();
+  readonly #wakeList = new WakeList();
+  readonly #host: WatchHost;
+  readonly #watched = new Map<LiteTopicName, Watched>();
   readonly #closing = new AbortController();
-  #doubted = new Set<TopicFeed>();
-  #isLooking = false;
+  #due = new Set<TopicWatch>();
+  #isComparing = false;
   #recheck: Timer | undefined;
 
-  constructor(options: FeedTableOptions) {
+  constructor(options: WatchTableOptions) {
     this.#options = options;
     this.#clock = options.commands.clock;
+    this.#host = {
+      clock: this.#clock,
+      wakeList: this.#wakeList,
+      read: (topic, position, majorOnly) => this.#read(topic, position, majorOnly),
+      recheck: (watch) => this.#recheckSoon([watch]),
+      release: (watch) => this.#release(watch),
+    };
   }
 
-  /** A reader finds its feed when it begins, so that one that never does costs no subscription. */
+  /** The source of one tail. */
   source(topic: LiteTopicName): TailSource {
-    let source: TailSource | undefined;
-    return {
-      readFrom: (position, majorOnly) => (source ??= this.#follow(topic).source()).readFrom(position, majorOnly),
-      attach: (reader) => {
-        this.#options.mustBeOpen();
-        source = this.#follow(topic).source();
-        source.attach(reader);
-      },
-      detach: (reader) => source?.detach(reader),
-    };
+    return new WatchSource(this, topic);
+  }
+
+  /** The topic's watch, which subscribes if it is new. @throws BrokerError closed */
+  watch(topic: LiteTopicName): TopicWatch {
+    this.#options.mustBeOpen();
+    const known = this.#watched.get(topic);
+    if (known !== undefined) return known.watch;
+    const { commands } = this.#options;
+    const watch = new TopicWatch(topic, this.#host);
+    const partition = commands.keys.partitionOf(topic);
+    this.#watched.set(topic, {
+      watch,
+      subscription: commands.subscribe(partition, commands.keys.topicChannel(topic), watch),
+    });
+    this.#scheduleRecheck();
+    return watch;
   }
 
   close(): void {
     this.#closing.abort();
     this.#recheck?.cancel();
-    for (const { feed, subscription } of [...this.#followed.values()]) {
+    for (const { watch, subscription } of [...this.#watched.values()]) {
       subscription.close();
-      feed.stop();
+      watch.stop();
     }
-    this.#followed.clear();
+    this.#watched.clear();
   }
 
-  #follow(topic: LiteTopicName): TopicFeed {
-    const known = this.#followed.get(topic);
-    if (known !== undefined) return known.feed;
-    const { commands } = this.#options;
-    const feed = new TopicFeed(topic, {
-      clock: this.#clock,
-      ring: this.#ring,
-      read: (name, position, majorOnly) => this.#read(name, position, majorOnly),
-      doubt: (doubted) => this.#doubt([doubted]),
-      release: (released) => this.#release(released),
-      mustBeOpen: this.#options.mustBeOpen,
-    });
-    const partition = commands.keys.partitionOf(topic);
-    this.#followed.set(topic, {
-      feed,
-      subscription: commands.subscribe(partition, commands.keys.topicChannel(topic), feed),
-    });
-    this.#scheduleRecheck();
-    return feed;
+  #release(watch: TopicWatch): void {
+    const watched = this.#watched.get(watch.topic);
+    if (watched?.watch !== watch) return;
+    this.#watched.delete(watch.topic);
+    watched.subscription.close();
+    watch.stop();
   }
 
-  #release(feed: TopicFeed): void {
-    const followed = this.#followed.get(feed.topic);
-    if (followed?.feed !== feed) return;
-    this.#followed.delete(feed.topic);
-    followed.subscription.close();
-    feed.stop();
-  }
-
-  /** A storage that cannot be reached is waited for: its readers have lost nothing by that. */
+  /** Waits while the storage is unavailable: its readers have lost nothing by that. */
   async #read(topic: LiteTopicName, position: Position, majorOnly: boolean): Promise<RedisRead> {
     for (;;) {
       try {
@@ -113,49 +107,46 @@ export class FeedTable {
     }
   }
 
-  #doubt(feeds: Iterable<TopicFeed>): void {
-    for (const feed of feeds) this.#doubted.add(feed);
-    if (this.#isLooking || this.#doubted.size === 0 || this.#closing.signal.aborted) return;
-    this.#isLooking = true;
-    // Those that come into doubt in the same turn are looked at together.
-    queueMicrotask(() => void this.#look());
+  #recheckSoon(watches: Iterable<TopicWatch>): void {
+    for (const watch of watches) this.#due.add(watch);
+    if (this.#isComparing || this.#due.size === 0 || this.#closing.signal.aborted) return;
+    this.#isComparing = true;
+    // Watches that become due in the same turn of the event loop are compared together.
+    queueMicrotask(() => void this.#compare());
   }
 
-  async #look(): Promise<void> {
-    const feeds = [...this.#doubted].filter((feed) => this.#followed.get(feed.topic)?.feed === feed);
-    this.#doubted = new Set();
-    const since = feeds.map(({ messages }) => messages);
+  async #compare(): Promise<void> {
+    const watches = [...this.#due].filter((watch) => this.#watched.get(watch.topic)?.watch === watch);
+    this.#due = new Set();
+    const since = watches.map(({ messages }) => messages);
     try {
-      const infos = await this.#describe(feeds);
+      const infos = await this.#describe(watches);
       if (infos === undefined) return;
-      for (const [i, feed] of feeds.entries()) this.#guard(() => feed.compare(infos[i], since[i] ?? -1));
+      for (const [i, watch] of watches.entries()) this.#guard(() => watch.compare(infos[i], since[i] ?? -1));
     } finally {
-      this.#isLooking = false;
-      this.#doubt([]);
+      this.#isComparing = false;
+      this.#recheckSoon([]);
     }
   }
 
-  async #describe(feeds: readonly TopicFeed[]): Promise<readonly (TopicInfo | undefined)[] | undefined> {
+  /** Undefined: the topics could not be described. Where the storage is unavailable, nothing new is visible either, and
+   *  the watches stay due. After any other error their readers read the log and receive that error. */
+  async #describe(watches: readonly TopicWatch[]): Promise<readonly (TopicInfo | undefined)[] | undefined> {
     try {
-      return await this.#options.describe(feeds.map(({ topic }) => topic));
+      return await this.#options.describe(watches.map(({ topic }) => topic));
     } catch (error) {
-      await this.#lookFailed(feeds, error);
+      if (isBrokerError(error, 'unavailable')) {
+        await delay(this.#clock, jittered(RETRY_MS), this.#closing.signal);
+        if (!this.#closing.signal.aborted) for (const watch of watches) this.#due.add(watch);
+        return undefined;
+      }
+      for (const watch of watches) watch.rewind();
+      this.#guard(() => this.#wakeList.drain());
       return undefined;
     }
   }
 
-  /** Where the storage cannot be reached there is nothing new either, and it is tried again. Else readers find out. */
-  async #lookFailed(feeds: readonly TopicFeed[], error: unknown): Promise<void> {
-    if (isBrokerError(error, 'unavailable')) {
-      await delay(this.#clock, jittered(RETRY_MS), this.#closing.signal);
-      if (!this.#closing.signal.aborted) for (const feed of feeds) this.#doubted.add(feed);
-      return;
-    }
-    for (const feed of feeds) feed.goBack();
-    this.#guard(() => this.#ring.drain());
-  }
-
-  /** A listener of a tail that throws must end neither the process nor the looks that come after this one. */
+  /** A listener of a tail that throws must end neither the process nor the comparisons after this one. */
   #guard(work: () => void): void {
     try {
       work();
@@ -165,11 +156,44 @@ export class FeedTable {
   }
 
   #scheduleRecheck(): void {
-    if (this.#recheck !== undefined || this.#followed.size === 0 || this.#closing.signal.aborted) return;
+    if (this.#recheck !== undefined || this.#watched.size === 0 || this.#closing.signal.aborted) return;
     this.#recheck = this.#clock.after(about(RECHECK_MS), () => {
       this.#recheck = undefined;
-      this.#doubt([...this.#followed.values()].map(({ feed }) => feed));
+      this.#recheckSoon([...this.#watched.values()].map(({ watch }) => watch));
       this.#scheduleRecheck();
     });
+  }
+}
+
+/** What one tail reads: its topic's watch, looked up when the tail begins, so that a tail that never begins costs no
+ *  subscription. */
+class WatchSource implements TailSource {
+  readonly #table: WatchTable;
+  readonly #topic: LiteTopicName;
+  #watch: TopicWatch | undefined;
+  /** The watch's `rewinds` when this tail last read the log: records in memory count only after that. */
+  #readAt = -1;
+
+  constructor(table: WatchTable, topic: LiteTopicName) {
+    this.#table = table;
+    this.#topic = topic;
+  }
+
+  readFrom(position: Position, majorOnly: boolean): ReadResult | Promise<ReadResult> {
+    const watch = (this.#watch ??= this.#table.watch(this.#topic));
+    const { rewinds } = watch;
+    const known = this.#readAt === rewinds ? watch.inMemory(position, majorOnly) : undefined;
+    if (known !== undefined) return known;
+    this.#readAt = rewinds;
+    return watch.read(position, majorOnly);
+  }
+
+  attach(reader: TailReader): void {
+    this.#watch = this.#table.watch(this.#topic);
+    this.#watch.attach(reader);
+  }
+
+  detach(reader: TailReader): void {
+    this.#watch?.detach(reader);
   }
 }

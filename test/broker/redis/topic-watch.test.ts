@@ -4,7 +4,7 @@ import type { LogBatch, Reset, TopicInfo } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import type { Position } from '../../../src/broker/position.ts';
 import { decodeMessage } from '../../../src/broker/redis/watch/watch-message.ts';
-import { RECHECK_MS, FeedTable } from '../../../src/broker/redis/watch/watch-table.ts';
+import { RECHECK_MS, WatchTable } from '../../../src/broker/redis/watch/watch-table.ts';
 import { HotRecords } from '../../../src/broker/redis/watch/hot-records.ts';
 import { RedisKeys } from '../../../src/broker/redis/keys.ts';
 import type { ChannelListener } from '../../../src/broker/redis/connection/redis-commands.ts';
@@ -35,11 +35,11 @@ class SilentTopic {
   /** Happens between a read and its answer. */
   meanwhile: (() => Promise<void>) | undefined;
   listener: ChannelListener | undefined;
-  readonly table: FeedTable;
+  readonly table: WatchTable;
 
   constructor() {
     const { keys, clock } = this;
-    this.table = new FeedTable({
+    this.table = new WatchTable({
       commands: {
         keys,
         clock,
