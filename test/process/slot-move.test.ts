@@ -1,7 +1,7 @@
 // Chats that are moved from one master of a Redis Cluster to another while they stream: nobody is told of it, but for
 // 503s that pass. Three masters that flush every write, three gateways, two workers, nginx, and clients of both wires.
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { slotOf } from '../../src/broker/redis/connection/key-slot.ts';
+import { slotOf } from '../../src/broker/redis/connection/route.ts';
 import { PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from '../../src/broker/redis/keys.ts';
 import { DEFAULT_TENANT, ownRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';

@@ -4,7 +4,6 @@ import { Redis } from 'ioredis';
 import type { Clock } from '../../base/clock.ts';
 import type { BrokerEngine } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
-import { ClusterRoute } from './connection/cluster-route.ts';
 import { connectionSettings } from './connection/connection-settings.ts';
 import { LAYOUT_VERSION, PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from './keys.ts';
 import { CLOCK, encodeClock } from './commands/clock.ts';
@@ -13,8 +12,8 @@ import { RedisBroker } from './redis-broker.ts';
 import { ServerClock } from './server-clock.ts';
 import { brokerErrorOf } from './connection/redis-errors.ts';
 import { RedisNode } from './connection/redis-node.ts';
-import { RedisNodes, type Route } from './connection/redis-nodes.ts';
-import { SingleRoute } from './connection/single-route.ts';
+import { RedisNodes } from './connection/redis-nodes.ts';
+import { Route } from './connection/route.ts';
 import { describePromise, verifyPromise, type Promised } from './connection/verify-promise.ts';
 
 const PORT = 6379;
@@ -79,18 +78,23 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
 }
 
 function routeOf(options: RedisBrokerOptions, keys: RedisKeys): Route {
-  const { nodes, sentinel, cluster = false } = options;
+  const { nodes, sentinel, cluster = false, clock, onError } = options;
+  const shared = { keys, clock, onError };
+  if (sentinel !== undefined) {
+    const open = (name: string): RedisNode => nodeOf(options, name, toMaster(sentinel));
+    return new Route({ ...shared, isCluster: false, seeds: [`${sentinel.name} (sentinels)`], open });
+  }
   const [first] = nodes;
-  if (sentinel !== undefined)
-    return new SingleRoute(nodeOf(options, `${sentinel.name} (sentinels)`, toMaster(sentinel)));
   if (first === undefined) throw new BrokerError('invalid-config', 'no Redis server is named');
-  if (!cluster) return new SingleRoute(nodeOf(options, new URL(first).host, toServer(first)));
-  const route: ClusterRoute = new ClusterRoute({
-    keys,
-    clock: options.clock,
+  if (!cluster) {
+    const open = (name: string): RedisNode => nodeOf(options, name, toServer(first));
+    return new Route({ ...shared, isCluster: false, seeds: [new URL(first).host], open });
+  }
+  const route: Route = new Route({
+    ...shared,
+    isCluster: true,
     seeds: nodes.map((url) => new URL(url)).map(({ hostname, port }) => `${hostname}:${port === '' ? PORT : port}`),
-    open: (address) => nodeOf(options, address, toServer(withAddress(first, address)), () => route.doubt()),
-    onError: options.onError,
+    open: (address) => nodeOf(options, address, toServer(withAddress(first, address)), () => route.recheck()),
   });
   return route;
 }

@@ -1,6 +1,6 @@
 // A cluster that changes under the engine: partitions move from master to master, and masters die.
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { slotOf } from '../../../src/broker/redis/connection/key-slot.ts';
+import { slotOf } from '../../../src/broker/redis/connection/route.ts';
 import type { RedisBrokerOptions } from '../../../src/broker/redis/open-redis-broker.ts';
 import { CollectedTail, append, infoOf, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';

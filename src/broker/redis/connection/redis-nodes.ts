@@ -6,30 +6,13 @@ import type { RedisKeys } from '../keys.ts';
 import type { ChannelListener, ChannelSubscription, RedisCommands, RedisReply, RedisScript } from './redis-commands.ts';
 import { brokerErrorOf, isReplyError, wordOf } from './redis-errors.ts';
 import type { RedisNode } from './redis-node.ts';
+import type { Route } from './route.ts';
 
 /** Commands under way, and the characters that they carry. */
 const IN_FLIGHT_MAX = 16_384;
 const IN_FLIGHT_CHARS_MAX = 128 * 1024 * 1024;
 /** Servers that a command may be sent on to. */
 const REDIRECTIONS_MAX = 4;
-
-/** Which server has which partition. */
-export interface Route {
-  /** Resolves when every partition can be asked for. @throws BrokerError unavailable, invalid-config */
-  start(): Promise<void>;
-  nodeOf(partition: number): RedisNode;
-  /** Every server that has a partition. */
-  nodes(): Iterable<RedisNode>;
-  /** The replication id of the live master that gave the partition away, for as long as that matters. */
-  vouched(partition: number): string | undefined;
-  /** The partition is at another address, a server says. Resolves when that can be asked. */
-  moved(partition: number, address: string): Promise<void>;
-  /** Something is not as it was: find out who has what. */
-  doubt(): void;
-  /** Called when partitions have changed their server. */
-  onChange(listener: () => void): void;
-  close(): void;
-}
 
 interface Subscription {
   readonly partition: number;
@@ -109,7 +92,7 @@ export class RedisNodes implements RedisCommands {
   /** Finds out connections that nobody uses and that lead nowhere. */
   probe(): void {
     for (const node of this.#route.nodes()) {
-      if (!node.isReady) this.#route.doubt();
+      if (!node.isReady) this.#route.recheck();
       node.probe();
     }
   }
@@ -144,7 +127,7 @@ export class RedisNodes implements RedisCommands {
 
   #explain(error: unknown, script: RedisScript): BrokerError {
     const explained = brokerErrorOf(error, script.name);
-    if (explained.code === 'unavailable') this.#route.doubt();
+    if (explained.code === 'unavailable') this.#route.recheck();
     if (explained.code === 'disk-full') this.#isFull = true;
     return explained;
   }

@@ -1,31 +1,38 @@
-// Which master of a Redis Cluster has which partition: asked of any of them at the start and whenever something is not as
-// it was, and corrected by what servers say when they are asked for what they do not have.
+// Which server has which partition. A single server (with or without replicas, or the master that sentinels name) is a
+// route with one node, which has every partition. In a Redis Cluster the route asks any node for the slots of all masters,
+// at the start and whenever something has changed, and corrects itself by the redirections that servers answer with.
 import type { Clock } from '../../../base/clock.ts';
 import { BrokerError } from '../../errors.ts';
 import type { RedisKeys } from '../keys.ts';
-import { slotOf } from './key-slot.ts';
 import type { RedisNode } from './redis-node.ts';
-import type { Route } from './redis-nodes.ts';
 
 /** Masters of one cluster. */
 const NODES_MAX = 256;
 
-/** A master that gave a partition away is vouched for until somebody has written there, or this is over. */
+/** How long the id of a master that gave a partition away is sent with scripts, so that the first one that writes there
+ *  accepts the moved history as whole. */
 const VOUCH_MS = 60_000;
 
-export interface ClusterRouteOptions {
+/** Of a Redis Cluster. */
+const SLOTS = 16_384;
+const POLYNOMIAL = 0x1021;
+
+export interface RouteOptions {
   readonly clock: Clock;
   readonly keys: RedisKeys;
-  /** `host:port` of any of its nodes. */
+  /** False: the first seed is a single server, which has every partition. */
+  readonly isCluster: boolean;
+  /** The address of the single server, or `host:port` of some nodes of the cluster. */
   readonly seeds: readonly string[];
-  /** A node that is connecting. */
+  /** Returns a node that is connecting to the address. */
   readonly open: (address: string) => RedisNode;
-  /** What kept it from finding out. */
+  /** Receives what kept the route from learning the slots. */
   readonly onError: (error: unknown) => void;
 }
 
-export class ClusterRoute implements Route {
-  readonly #options: ClusterRouteOptions;
+export class Route {
+  readonly #options: RouteOptions;
+  /** By partition. */
   readonly #slots: readonly number[];
   readonly #nodes = new Map<string, RedisNode>();
   /** By partition. */
@@ -35,14 +42,20 @@ export class ClusterRoute implements Route {
   #refreshing: Promise<void> | undefined;
   #isClosed = false;
 
-  constructor(options: ClusterRouteOptions) {
+  constructor(options: RouteOptions) {
     this.#options = options;
     this.#slots = Array.from({ length: options.keys.partitions }, (_, n) => slotOf(options.keys.tag(n)));
   }
 
-  /** @throws BrokerError unavailable: no seed says who has what; invalid-config */
+  /** Resolves when every partition has a node that takes scripts.
+   *  @throws BrokerError unavailable: no seed answers with the slots; invalid-config */
   async start(): Promise<void> {
-    for (const seed of this.#options.seeds) this.#open(seed);
+    const { seeds, isCluster } = this.#options;
+    const opened = seeds.map((seed) => this.#open(seed));
+    if (!isCluster) {
+      await this.#startSingle(opened[0]);
+      return;
+    }
     await this.#refresh();
     if (this.#owners.includes(undefined))
       throw new BrokerError('unavailable', 'the cluster is not whole: some slots have no master');
@@ -54,26 +67,33 @@ export class ClusterRoute implements Route {
     return node;
   }
 
+  /** Every server that has a partition. */
   nodes(): Iterable<RedisNode> {
     const owners = new Set(this.#owners);
     return [...this.#nodes].filter(([address]) => owners.has(address)).map(([, node]) => node);
   }
 
+  /** A server answered that the partition is at another address. Resolves when that address takes scripts. */
   async moved(partition: number, address: string): Promise<void> {
+    // A single server that turns out to be in a cluster is refused at the start.
+    if (!this.#options.isCluster) return;
     await this.#open(address).usable();
     await this.#own(this.#owners.map((owner, n) => (n === partition ? address : owner)));
-    this.doubt();
+    this.recheck();
   }
 
+  /** The replication id of the live master that gave the partition away, for VOUCH_MS after the move. */
   vouched(partition: number): string | undefined {
+    if (this.#vouches.size === 0) return undefined;
     const vouch = this.#vouches.get(partition);
     if (vouch !== undefined && vouch.until > this.#options.clock.mono()) return vouch.id;
     this.#vouches.delete(partition);
     return undefined;
   }
 
-  doubt(): void {
-    if (this.#isClosed || this.#refreshing !== undefined) return;
+  /** Asks the cluster for its slots again, in the background. */
+  recheck(): void {
+    if (!this.#options.isCluster || this.#isClosed || this.#refreshing !== undefined) return;
     this.#refreshing = this.#refresh()
       .catch(this.#options.onError)
       .finally(() => {
@@ -81,6 +101,7 @@ export class ClusterRoute implements Route {
       });
   }
 
+  /** The listener is called when partitions have moved to another server. */
   onChange(listener: () => void): void {
     this.#listener = listener;
   }
@@ -88,6 +109,15 @@ export class ClusterRoute implements Route {
   close(): void {
     this.#isClosed = true;
     for (const node of this.#nodes.values()) node.close();
+  }
+
+  async #startSingle(node: RedisNode | undefined): Promise<void> {
+    if (node === undefined) throw new BrokerError('invalid-config', 'no Redis server is named');
+    await node.usable();
+    const info = await node.commands.info('cluster');
+    if (info.includes('cluster_enabled:1'))
+      throw new BrokerError('invalid-config', `Redis at ${node.name} is in a cluster: say so (redis-cluster://…)`);
+    this.#owners = this.#slots.map(() => node.name);
   }
 
   async #refresh(): Promise<void> {
@@ -180,4 +210,15 @@ function rangeOf(
     throw new BrokerError('unavailable', 'a node of the cluster does not say who has what');
   const isKnown = typeof host === 'string' && host !== '' && host !== '?';
   return { from, to, address: `${isKnown ? host : asked.slice(0, asked.lastIndexOf(':'))}:${port}` };
+}
+
+/** The slot of a Redis Cluster that has the key `{…}` and every key that begins with it: CRC-16 (XMODEM) of the text in the
+ *  braces, modulo 16384. */
+export function slotOf(tag: string): number {
+  let crc = 0;
+  for (const byte of Buffer.from(tag.slice(1, tag.indexOf('}')))) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = ((crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ POLYNOMIAL) & 0xffff;
+  }
+  return crc % SLOTS;
 }
