@@ -8,11 +8,11 @@ import { Lease } from '../../group/lease.ts';
 import type { LeaseOwner } from '../../group/lease.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Taken } from './group-queue.ts';
-import type { QueuePlace } from './queue-place.ts';
+import type { PartitionQueue } from './partition-queue.ts';
 
 /** A topic that was taken. It is held from then on, and has a lease once its record has been read. */
 export interface Held {
-  readonly place: QueuePlace;
+  readonly partition: PartitionQueue;
   readonly taken: Taken;
   readonly visibilityMs: number;
   /** It is held no more, whatever the reason. */
@@ -75,24 +75,24 @@ export class HeldLeases implements LeaseOwner {
   ack(lease: Lease): Promise<boolean> {
     return this.#settle(
       lease,
-      async ({ place, taken }) => (await place.ack(taken, lease.record.offset + 1)) === 'done',
+      async ({ partition, taken }) => (await partition.ack(taken, lease.record.offset + 1)) === 'done',
     );
   }
 
   async nack(lease: Lease, delayMs: number): Promise<boolean> {
     if (!Number.isSafeInteger(delayMs) || delayMs < 0)
       throw new BrokerError('invalid-config', 'delayMs is a whole number from 0');
-    return this.#settle(lease, ({ place, taken }) => place.nack(taken, delayMs));
+    return this.#settle(lease, ({ partition, taken }) => partition.nack(taken, delayMs));
   }
 
   async extend(lease: Lease): Promise<boolean> {
     const held = this.#holding(lease);
     if (held === undefined) return false;
     const sentAt = this.#clock.mono();
-    const isHeld = await held.place.extend(held.taken, held.visibilityMs);
+    const isHeld = await held.partition.extend(held.taken, held.visibilityMs);
     if (this.#holding(lease) === undefined) {
       // It ran out here while the answer was on its way. (If it was settled meanwhile, nothing is given back.)
-      if (isHeld) await held.place.giveBack([held.taken], { count: true });
+      if (isHeld) await held.partition.giveBack([held.taken], { count: true });
       return false;
     }
     if (!isHeld) this.lose(held);
@@ -101,13 +101,13 @@ export class HeldLeases implements LeaseOwner {
 
   /** Ends them all here, and gives them back when it resolves. */
   async close(): Promise<void> {
-    const given = new Map<QueuePlace, Taken[]>();
+    const given = new Map<PartitionQueue, Taken[]>();
     for (const held of [...this.#held.values()]) {
-      given.set(held.place, [...(given.get(held.place) ?? []), held.taken]);
+      given.set(held.partition, [...(given.get(held.partition) ?? []), held.taken]);
       this.lose(held);
     }
     this.#deadlines.clear();
-    await Promise.all([...given].map(([place, taken]) => place.giveBack(taken, { count: true })));
+    await Promise.all([...given].map(([partition, taken]) => partition.giveBack(taken, { count: true })));
   }
 
   /** It must not run out here while Redis decides: the answer would be wrong. */

@@ -3,6 +3,8 @@
 // the reply stand at each. A view is how the group's queue in this partition stands after the script.
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 import { redisScript } from '../connection/redis-commands.ts';
+import { PARTITION_LUA } from '../commands/partition-lua.ts';
+import { QUEUE_LUA } from '../commands/queue-lua.ts';
 import { TOPIC_LUA } from '../commands/topic-lua.ts';
 
 /** Names looked at by one call that opens a group: some ms. */
@@ -193,4 +195,51 @@ redis.call('ZADD', hl_queue(part, group, 'due'), now + visibility_ms, topic)
 return {1}
 `,
   { allowsFull: true },
+);
+
+/**
+ * Where topics of this partition wait.
+ *   ARGV[2] group   ARGV[3…] topics
+ *   → class, turn, class, turn, … with '' twice for one that does not wait
+ */
+export const POSITIONS = redisScript(
+  'places',
+  `${PARTITION_LUA}${QUEUE_LUA}
+local places = {}
+for i = 3, #ARGV do
+  local class, turn = '', ''
+  for _, one in ipairs(hl_classes) do
+    local score = redis.call('ZSCORE', hl_queue(part, ARGV[2], one), ARGV[i])
+    if score then class, turn = one, score end
+  end
+  places[#places + 1] = class
+  places[#places + 1] = turn
+end
+return places
+`,
+);
+
+/**
+ * How many topics of this partition wait before each of these places.
+ *   ARGV[2] group   ARGV[3…] class, turn, class, turn, …
+ *   → counts
+ */
+export const COUNT_BEFORE = redisScript(
+  'before',
+  `${PARTITION_LUA}${QUEUE_LUA}
+local counts = {}
+for i = 3, #ARGV, 2 do
+  local count = 0
+  for _, class in ipairs(hl_classes) do
+    local waiting = hl_queue(part, ARGV[2], class)
+    if class == ARGV[i] then
+      count = count + redis.call('ZCOUNT', waiting, '-inf', '(' .. ARGV[i + 1])
+      break
+    end
+    count = count + redis.call('ZCARD', waiting)
+  end
+  counts[#counts + 1] = count
+end
+return counts
+`,
 );

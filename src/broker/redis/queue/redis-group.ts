@@ -15,7 +15,7 @@ import { about } from '../connection/jitter.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
 import { HeldLeases } from './held-leases.ts';
 import type { Held } from './held-leases.ts';
-import { QueuePlace, RETRY_MS } from './queue-place.ts';
+import { PartitionQueue, RETRY_MS } from './partition-queue.ts';
 import type { QueueView } from './queue-view.ts';
 
 /** What a lost message costs: so long a topic may wait although somebody asks. */
@@ -44,7 +44,7 @@ export class RedisGroup {
   readonly #read: Broker['read'];
   readonly #clock: Clock;
   readonly #node: string;
-  readonly #places: readonly QueuePlace[];
+  readonly #partitions: readonly PartitionQueue[];
   readonly #turns = new PriorityOrder();
   readonly #consumers = new Set<Consumer>();
   readonly #asking = new ReadyList<Consumer>();
@@ -66,7 +66,10 @@ export class RedisGroup {
     this.#read = read;
     this.#clock = clock;
     this.#node = node;
-    this.#places = Array.from({ length: partitions }, (_, partition) => new QueuePlace(queue, partition, clock));
+    this.#partitions = Array.from(
+      { length: partitions },
+      (_, partition) => new PartitionQueue(queue, partition, clock),
+    );
     this.#leases = new HeldLeases(clock);
     this.#recheckAt = clock.mono() + about(RECHECK_MS);
   }
@@ -74,11 +77,11 @@ export class RedisGroup {
   /** Makes the group known everywhere. The first partition decides whose pattern it has, if two come with two.
    *  @throws BrokerError */
   async open(): Promise<void> {
-    const [first, ...others] = this.#places;
+    const [first, ...others] = this.#partitions;
     await first?.open();
     const left = others.values();
     const opening = Array.from({ length: LOOKS_MAX }, async () => {
-      for (const place of left) await place.open();
+      for (const partition of left) await partition.open();
     });
     await Promise.all(opening);
   }
@@ -107,13 +110,13 @@ export class RedisGroup {
   }
 
   told(partition: number, view: QueueView): void {
-    this.#places[partition]?.told(view);
+    this.#partitions[partition]?.told(view);
     this.#serve();
   }
 
   /** What was published there may have been missed. */
   missed(partition: number): void {
-    this.#places[partition]?.doubt();
+    this.#partitions[partition]?.doubt();
     this.#serve();
   }
 
@@ -156,19 +159,20 @@ export class RedisGroup {
     while (this.#asking.size > 0 && !this.#closed) {
       this.#lookAround();
       const priority = this.#turns.next((one) => this.#first(one) !== undefined);
-      const place = priority && this.#first(priority);
-      const consumer = place && this.#asking.take();
-      if (priority === undefined || place === undefined || consumer === undefined) break;
-      this.#start(this.#serveFrom(place, priority, consumer));
+      const partition = priority && this.#first(priority);
+      const consumer = partition && this.#asking.take();
+      if (priority === undefined || partition === undefined || consumer === undefined) break;
+      this.#start(this.#serveFrom(partition, priority, consumer));
     }
     this.#arm();
   }
 
   /** Of those that can be asked: the one whose first topic in this class has waited longest. */
-  #first(priority: Priority): QueuePlace | undefined {
-    let first: QueuePlace | undefined;
-    for (const place of this.#places) {
-      if (!place.isTakenFrom && (place.head(priority) ?? Infinity) < (first?.head(priority) ?? Infinity)) first = place;
+  #first(priority: Priority): PartitionQueue | undefined {
+    let first: PartitionQueue | undefined;
+    for (const partition of this.#partitions) {
+      if (!partition.isTakenFrom && (partition.head(priority) ?? Infinity) < (first?.head(priority) ?? Infinity))
+        first = partition;
     }
     return first;
   }
@@ -177,11 +181,11 @@ export class RedisGroup {
     const now = this.#clock.mono();
     if (now >= this.#recheckAt) {
       this.#recheckAt = now + about(RECHECK_MS);
-      for (const place of this.#places) place.doubt();
+      for (const partition of this.#partitions) partition.doubt();
     }
-    for (const place of this.#places) {
+    for (const partition of this.#partitions) {
       if (this.#looks >= LOOKS_MAX) return;
-      if (!place.isLookedAt && place.lookAt <= now) this.#start(this.#look(place));
+      if (!partition.isLookedAt && partition.lookAt <= now) this.#start(this.#look(partition));
     }
   }
 
@@ -189,7 +193,7 @@ export class RedisGroup {
   #arm(): void {
     const now = this.#clock.mono();
     let at = this.#recheckAt;
-    for (const { lookAt } of this.#places) if (lookAt > now && lookAt < at) at = lookAt;
+    for (const { lookAt } of this.#partitions) if (lookAt > now && lookAt < at) at = lookAt;
     const isIdle = this.#closed || this.#asking.size === 0;
     if (!isIdle && this.#timer?.at === at) return;
     this.#timer?.timer.cancel();
@@ -209,10 +213,10 @@ export class RedisGroup {
     this.#running.add(running);
   }
 
-  async #look(place: QueuePlace): Promise<void> {
+  async #look(partition: PartitionQueue): Promise<void> {
     this.#looks += 1;
     try {
-      await place.look();
+      await partition.look();
     } catch (error) {
       const consumer = this.#asking.take();
       if (consumer === undefined) return;
@@ -223,7 +227,7 @@ export class RedisGroup {
     }
   }
 
-  async #serveFrom(place: QueuePlace, priority: Priority, consumer: Consumer): Promise<void> {
+  async #serveFrom(partition: PartitionQueue, priority: Priority, consumer: Consumer): Promise<void> {
     const { visibilityMs } = consumer.options;
     const token = `${this.#node}.${(this.#tokens += 1).toString(36)}`;
     const sentAt = this.#clock.mono();
@@ -233,17 +237,26 @@ export class RedisGroup {
     };
     consumer.held += 1;
     consumer.isServed = true;
-    const taken = await this.#take(place, priority, consumer, token);
+    const taken = await this.#take(partition, priority, consumer, token);
     if (taken === undefined) onFree();
     else
-      await this.#deliver({ place, taken, visibilityMs, onFree, lease: undefined, settling: false }, sentAt, consumer);
+      await this.#deliver(
+        { partition, taken, visibilityMs, onFree, lease: undefined, settling: false },
+        sentAt,
+        consumer,
+      );
     consumer.isServed = false;
     this.#offer(consumer);
   }
 
-  async #take(place: QueuePlace, priority: Priority, consumer: Consumer, token: string): Promise<Taken | undefined> {
+  async #take(
+    partition: PartitionQueue,
+    priority: Priority,
+    consumer: Consumer,
+    token: string,
+  ): Promise<Taken | undefined> {
     try {
-      return await place.take(priority, token, consumer.options.visibilityMs);
+      return await partition.take(priority, token, consumer.options.visibilityMs);
     } catch (error) {
       // If it was taken and only the answer was lost, it comes again when that lease runs out.
       this.#refuse(consumer, error);
@@ -252,9 +265,9 @@ export class RedisGroup {
   }
 
   async #deliver(held: Held, sentAt: number, consumer: Consumer): Promise<void> {
-    const { place, taken } = held;
+    const { partition, taken } = held;
     if (this.#closed) {
-      await place.giveBack([taken], { count: false });
+      await partition.giveBack([taken], { count: false });
       return;
     }
     this.#leases.add(held, sentAt);
@@ -266,7 +279,7 @@ export class RedisGroup {
       this.#answer(consumer, this.#leases.lease(held, found.record, found.attempt));
       return;
     }
-    if (found !== undefined) await place.giveBack([taken], { count: false });
+    if (found !== undefined) await partition.giveBack([taken], { count: false });
     this.#leases.letGo(held);
   }
 
@@ -276,13 +289,14 @@ export class RedisGroup {
       return await this.#nextRecord(held);
     } catch (error) {
       this.#refuse(consumer, error);
-      if (this.#leases.isCurrent(held)) await held.place.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
+      if (this.#leases.isCurrent(held))
+        await held.partition.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
       return undefined;
     }
   }
 
   /** Steps over holes. Where nothing follows them they are consumed: nobody could acknowledge what is not there. */
-  async #nextRecord({ place, taken }: Held): Promise<Found | undefined> {
+  async #nextRecord({ partition, taken }: Held): Promise<Found | undefined> {
     const { topic, epoch } = taken;
     let { offset } = taken;
     let record: LogRecord | undefined;
@@ -291,7 +305,7 @@ export class RedisGroup {
       if (result.kind === 'reset' && result.reason === 'undeclared-hole') throw missing(offset);
       if (result.kind !== 'batch') {
         // Its history has changed under the lease: later, under its new epoch, if it is still there.
-        await place.giveBack([taken], { delayMs: RETRY_MS, count: false });
+        await partition.giveBack([taken], { delayMs: RETRY_MS, count: false });
         return undefined;
       }
       const [item] = result.items;
@@ -303,7 +317,7 @@ export class RedisGroup {
       if (record === undefined) throw missing(offset);
       return { record, attempt: taken.attempt };
     }
-    const outcome = await place.ack(taken, offset, true);
+    const outcome = await partition.ack(taken, offset, true);
     return outcome === 'kept' && record !== undefined ? { record, attempt: 1 } : undefined;
   }
 }

@@ -5,11 +5,18 @@ import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker
 import { BrokerError } from '../../errors.ts';
 import { GROUPS_MAX, checkConsume, checkCountedTopics } from '../../group/consume-options.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
-import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
+import type { ChannelSubscription, RedisCommands, RedisReply } from '../connection/redis-commands.ts';
+import { wrongReply } from '../connection/redis-errors.ts';
 import { GroupQueue } from './group-queue.ts';
-import { countBefore } from './queue-places.ts';
+import { COUNT_BEFORE, POSITIONS } from './queue-scripts.ts';
 import { parseView } from './queue-view.ts';
 import { RedisGroup } from './redis-group.ts';
+
+interface WaitingTopic {
+  readonly topic: LiteTopicName;
+  readonly class: string;
+  readonly turn: string;
+}
 
 interface KnownGroup {
   readonly pattern: TopicPattern;
@@ -123,4 +130,52 @@ export class RedisGroups implements GroupBroker {
     const heard = parseView(text.slice('view '.length));
     if (heard !== undefined) this.#groups.get(heard.group)?.group.told(partition, heard.view);
   }
+}
+
+/** For those that wait. @throws what `run` throws */
+async function countBefore(
+  commands: RedisCommands,
+  group: string,
+  topics: readonly LiteTopicName[],
+): Promise<ReadonlyMap<LiteTopicName, number>> {
+  const waiting = await findWaiting(commands, group, topics);
+  const counts = new Map(waiting.map(({ topic }) => [topic, 0]));
+  if (waiting.length === 0) return counts;
+  const asked = waiting.flatMap((topic) => [topic.class, topic.turn]);
+  const partitions = Array.from({ length: commands.keys.partitions }, (_, partition) =>
+    ask(commands, COUNT_BEFORE, partition, [group, ...asked]),
+  );
+  for (const reply of await Promise.all(partitions)) {
+    for (const [i, { topic }] of waiting.entries()) counts.set(topic, (counts.get(topic) ?? 0) + Number(reply[i]));
+  }
+  return counts;
+}
+
+async function findWaiting(
+  commands: RedisCommands,
+  group: string,
+  topics: readonly LiteTopicName[],
+): Promise<readonly WaitingTopic[]> {
+  const byPartition = new Map<number, LiteTopicName[]>();
+  for (const topic of topics) {
+    const partition = commands.keys.partitionOf(topic);
+    byPartition.set(partition, [...(byPartition.get(partition) ?? []), topic]);
+  }
+  const found = [...byPartition].map(async ([partition, there]) => {
+    const reply = await ask(commands, POSITIONS, partition, [group, ...there]);
+    return there.map((topic, i): WaitingTopic => ({
+      topic,
+      class: String(reply[2 * i]),
+      turn: String(reply[2 * i + 1]),
+    }));
+  });
+  return (await Promise.all(found)).flat().filter((topic) => topic.class !== '');
+}
+
+async function ask(
+  ...[commands, script, partition, args]: [RedisCommands, ...Parameters<RedisCommands['run']>]
+): Promise<readonly RedisReply[]> {
+  const reply = await commands.run(script, partition, args);
+  if (!Array.isArray(reply)) throw wrongReply('queue');
+  return reply as readonly RedisReply[];
 }

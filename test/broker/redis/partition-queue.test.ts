@@ -4,7 +4,7 @@ import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import { BrokerError } from '../../../src/broker/errors.ts';
 import { RedisKeys } from '../../../src/broker/redis/keys.ts';
 import { GroupQueue } from '../../../src/broker/redis/queue/group-queue.ts';
-import { QueuePlace, RETRY_MS } from '../../../src/broker/redis/queue/queue-place.ts';
+import { PartitionQueue, RETRY_MS } from '../../../src/broker/redis/queue/partition-queue.ts';
 import { parseView } from '../../../src/broker/redis/queue/queue-view.ts';
 import type { QueueView } from '../../../src/broker/redis/queue/queue-view.ts';
 import type { RedisReply } from '../../../src/broker/redis/connection/redis-commands.ts';
@@ -24,7 +24,7 @@ function place() {
   };
   const answered = (text: string): void => asked.shift()?.resolve(['view', text]);
   const failed = (): void => asked.shift()?.reject(new BrokerError('unavailable', 'no'));
-  return { clock, answered, failed, place: new QueuePlace(new GroupQueue(commands, 'g', ALL), 0, clock) };
+  return { clock, answered, failed, place: new PartitionQueue(new GroupQueue(commands, 'g', ALL), 0, clock) };
 }
 
 /** As the scripts write it. */

@@ -10,7 +10,7 @@ import type { QueueView } from './queue-view.ts';
 /** A partition that cannot be reached is left alone this long, and so is a record that cannot be read. */
 export const RETRY_MS = 1000;
 
-export class QueuePlace {
+export class PartitionQueue {
   readonly #queue: GroupQueue;
   readonly #partition: number;
   readonly #clock: Clock;
