@@ -4,7 +4,7 @@ import { pino, type Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { openBroker } from '../broker/open-broker.ts';
 import { openServers, OPEN_SERVERS, parseRedisUrl } from '../broker/redis/connection/redis-url.ts';
-import type { RedisPromise, ToldAppendfsync } from '../broker/redis/connection/verify-promise.ts';
+import type { RedisPromise, DeclaredAppendfsync } from '../broker/redis/connection/verify-promise.ts';
 import { systemClock } from '../base/clock.ts';
 import { randomId, systemRandom } from '../base/random.ts';
 import { CommandLog } from '../session/commands/command-log.ts';
@@ -32,7 +32,7 @@ export interface AgentWorkerOptions {
   /** What that server must keep, as the gateways are told by HOLDLINE_PROMISE. Default: `always`. */
   readonly promise?: RedisPromise;
   /** What the server's appendfsync is. Default: the server is asked, which takes a user that may read its settings. */
-  readonly appendfsync?: ToldAppendfsync;
+  readonly appendfsync?: DeclaredAppendfsync;
   /** By name. */
   readonly agents: Readonly<Record<string, AgentHandler | AgentDefinition>>;
   /** Of one agent at once, and as many asks again at each depth. */

@@ -30,7 +30,7 @@ const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
 export const TOPIC_KEYS = { meta: ':t:', majors: ':M:', minors: ':m:', holes: ':h:', channel: ':c:' } as const;
 /** After P. */
 export const PARTITION_KEYS = {
-  life: ':life',
+  history: ':life',
   names: ':names',
   due: ':due',
   queue: ':q',

@@ -62,10 +62,10 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
     await checkLayout(nodes);
     // The first look reads the time on record, the second one puts it there.
     for (let look = 0; look < 2 && !clockDecides; look += 1) await serverClock.look();
-    const lookAtClock = clockDecides ? () => Promise.resolve() : () => serverClock.look();
+    const checkClock = clockDecides ? () => Promise.resolve() : () => serverClock.look();
     return new RedisBroker({
       nodes,
-      lookAtClock,
+      checkClock,
       newEpoch,
       onError,
       isKept: promise === 'always',

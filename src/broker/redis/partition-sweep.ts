@@ -14,7 +14,7 @@ export class PartitionSweep {
   readonly #commands: RedisCommands;
   readonly #isKept: boolean;
   readonly #onRound: () => void;
-  readonly #lookAtClock: () => Promise<void>;
+  readonly #checkClock: () => Promise<void>;
   readonly #onError: (error: unknown) => void;
   #timer: Timer | undefined;
   #isClosed = false;
@@ -23,13 +23,13 @@ export class PartitionSweep {
     readonly commands: RedisCommands;
     readonly isKept: boolean;
     readonly onRound: () => void;
-    readonly lookAtClock: () => Promise<void>;
+    readonly checkClock: () => Promise<void>;
     readonly onError: (error: unknown) => void;
   }) {
     this.#commands = options.commands;
     this.#isKept = options.isKept;
     this.#onRound = options.onRound;
-    this.#lookAtClock = options.lookAtClock;
+    this.#checkClock = options.checkClock;
     this.#onError = options.onError;
     this.#schedule();
   }
@@ -48,7 +48,7 @@ export class PartitionSweep {
   async #round(): Promise<void> {
     this.#onRound();
     try {
-      await this.#lookAtClock();
+      await this.#checkClock();
       for (let partition = 0; partition < this.#commands.keys.partitions; partition += 1) {
         let looked = TOPICS;
         while (looked === TOPICS && !this.#isClosed)

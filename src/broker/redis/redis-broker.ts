@@ -40,7 +40,7 @@ export interface RedisBrokerParts {
   readonly durability: string;
   readonly onError: (error: unknown) => void;
   /** From time to time. */
-  readonly lookAtClock: () => Promise<void>;
+  readonly checkClock: () => Promise<void>;
 }
 
 export class RedisBroker implements BrokerEngine {
@@ -52,7 +52,7 @@ export class RedisBroker implements BrokerEngine {
   #closed: Promise<void> | undefined;
 
   constructor(parts: RedisBrokerParts) {
-    const { nodes, isKept, onError, lookAtClock } = parts;
+    const { nodes, isKept, onError, checkClock } = parts;
     this.#parts = parts;
     this.#watches = new WatchTable({
       commands: nodes,
@@ -66,7 +66,7 @@ export class RedisBroker implements BrokerEngine {
       read: (topic, from, options) => this.read(topic, from, options),
     });
     this.#lister = new RedisLister(nodes);
-    this.#sweep = new PartitionSweep({ commands: nodes, isKept, onError, lookAtClock, onRound: () => nodes.probe() });
+    this.#sweep = new PartitionSweep({ commands: nodes, isKept, onError, checkClock, onRound: () => nodes.probe() });
   }
 
   async append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {

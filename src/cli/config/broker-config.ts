@@ -1,18 +1,22 @@
 // Which storage the environment names, and what it must promise: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE; and whether the
 // machine's clock is believed: HOLDLINE_CLOCK.
-import { REPLICAS_MAX, type RedisPromise, type ToldAppendfsync } from '../../broker/redis/connection/verify-promise.ts';
-import { isRedisUrl, parseRedisUrl, REDIS_FORMS, type RedisPlace } from '../../broker/redis/connection/redis-url.ts';
+import {
+  REPLICAS_MAX,
+  type RedisPromise,
+  type DeclaredAppendfsync,
+} from '../../broker/redis/connection/verify-promise.ts';
+import { isRedisUrl, parseRedisUrl, REDIS_FORMS, type RedisLocation } from '../../broker/redis/connection/redis-url.ts';
 import type { EnvironmentReader } from './environment.ts';
 
 export type FsyncConfig =
   { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
 
-export interface RedisConfig extends RedisPlace {
+export interface RedisConfig extends RedisLocation {
   readonly engine: 'redis';
   /** The server is asked whether it keeps that. */
   readonly promise: RedisPromise;
   /** Undefined: the server is asked for it. */
-  readonly appendfsync: ToldAppendfsync | undefined;
+  readonly appendfsync: DeclaredAppendfsync | undefined;
   readonly isClockTrusted: boolean;
 }
 
@@ -83,14 +87,14 @@ function isClockTrusted(read: EnvironmentReader): boolean {
   return read.oneOf('HOLDLINE_CLOCK', ['check', 'trust'], 'check') === 'trust';
 }
 
-function readAppendfsync(read: EnvironmentReader): ToldAppendfsync | undefined {
+function readAppendfsync(read: EnvironmentReader): DeclaredAppendfsync | undefined {
   const text = read.text('HOLDLINE_REDIS_APPENDFSYNC');
   if (text === undefined || text === 'always' || text === 'everysec') return text;
   read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'must be always or everysec, as the server is set');
   return undefined;
 }
 
-function readPlace(read: EnvironmentReader, url: string): RedisPlace {
+function readPlace(read: EnvironmentReader, url: string): RedisLocation {
   try {
     return parseRedisUrl(url);
   } catch (error) {

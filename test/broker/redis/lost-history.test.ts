@@ -209,7 +209,7 @@ describe('keys that somebody else touched', () => {
     const store = new RedisStore(shared);
     const broker = await store.open();
     const { epoch } = await append(broker, CHAT, major('a'));
-    await store.raw().del(store.life(CHAT));
+    await store.raw().del(store.historyKey(CHAT));
     expect(await outcome(append(broker, CHAT, major('b'), { expect: { epoch } }))).toBe('epoch-changed');
     expect((await append(broker, CHAT, major('b'))).epoch).not.toBe(epoch);
   });
@@ -225,7 +225,7 @@ describe('keys that somebody else touched', () => {
     await raw.xdel(store.key('majors', QUEUE), '2-0', '3-0');
     await raw.xsetid(store.key('majors', QUEUE), '1-0');
     await raw.hset(store.key('meta', QUEUE), 'n', 1, 'M', 0);
-    await raw.hset(store.life(QUEUE), 'id', 'of another server');
+    await raw.hset(store.historyKey(QUEUE), 'id', 'of another server');
     await append(broker, QUEUE, major('again 1'));
     expect(await worker.done()).toBe(`${QUEUE} 1:again 1`);
   });

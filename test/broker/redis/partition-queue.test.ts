@@ -40,7 +40,7 @@ function text(
   return `g ${turn} ${clock.now() - age} ${high} - - ${due === '-' ? '-' : clock.now() - age + due}`;
 }
 
-function told(line: string): QueueView {
+function notified(line: string): QueueView {
   const parsed = parseView(line);
   if (parsed === undefined) throw new Error(`not a view: ${line}`);
   return parsed.view;
@@ -55,18 +55,18 @@ test('nothing is known at first, so it is to be looked at', () => {
 test('a reply that an older message crossed is believed, and an older message after it is not', async () => {
   const { place: one, clock, answered } = place();
   const look = one.look();
-  one.told(told(text(clock, 5, { high: 5 })));
+  one.notified(notified(text(clock, 5, { high: 5 })));
   answered(text(clock, 6, {}));
   await look;
   expect(one.head('high')).toBeUndefined();
-  one.told(told(text(clock, 4, { high: 4 })));
+  one.notified(notified(text(clock, 4, { high: 4 })));
   expect(one.head('high')).toBeUndefined();
 });
 
 test('a reply that a newer message overtook is not believed', async () => {
   const { place: one, clock, answered } = place();
   const look = one.look();
-  one.told(told(text(clock, 7, { high: 7 })));
+  one.notified(notified(text(clock, 7, { high: 7 })));
   answered(text(clock, 6, {}));
   await look;
   expect(one.head('high')).toBe(7);
@@ -74,12 +74,12 @@ test('a reply that a newer message overtook is not believed', async () => {
 
 test('a reply counts even if its turn is older where nothing was heard meanwhile: another server gives turns now', async () => {
   const { place: one, clock, answered } = place();
-  one.told(told(text(clock, 9, { high: 9 })));
+  one.notified(notified(text(clock, 9, { high: 9 })));
   const look = one.look();
   answered(text(clock, 3, {}));
   await look;
   expect(one.head('high')).toBeUndefined();
-  one.told(told(text(clock, 4, { high: 4 })));
+  one.notified(notified(text(clock, 4, { high: 4 })));
   expect(one.head('high')).toBe(4);
 });
 
@@ -93,7 +93,7 @@ test('a deadline is kept by the clock of the reply, from when it was asked for',
   await look;
   expect(one.lookAt).toBe(sentAt + 1000);
   // Told again, by a clock that seems to be late: nothing new.
-  one.told(told(text(clock, 2, { due: 1000, age: 3_600_000 })));
+  one.notified(notified(text(clock, 2, { due: 1000, age: 3_600_000 })));
   expect(one.lookAt).toBe(sentAt + 1000);
 });
 
@@ -105,14 +105,14 @@ test('a deadline that is told is kept by the age of the message', async () => {
   const line = text(clock, 2, { due: 1000 });
   const dueAt = clock.mono() + 1000;
   await clock.advance(300);
-  one.told(told(line));
+  one.notified(notified(line));
   expect(one.lookAt).toBe(dueAt);
 });
 
 test('a doubt while it is being asked outlasts the reply', async () => {
   const { place: one, clock, answered } = place();
   const look = one.look();
-  one.doubt();
+  one.recheck();
   answered(text(clock, 1, {}));
   await look;
   expect(one.lookAt).toBe(clock.mono());

@@ -49,7 +49,7 @@ export class RedisStore {
     return this.keys.tag(this.keys.partitionOf(topic)) + TOPIC_KEYS[kind] + topic;
   }
 
-  life(topic: LiteTopicName): string {
+  historyKey(topic: LiteTopicName): string {
     return `${this.keys.tag(this.keys.partitionOf(topic))}:life`;
   }
 }

@@ -26,7 +26,7 @@ test('a run goes on in the next era of its store, and every run ends', async () 
     const first = (await rig.model.call(0)).say('before ');
     await eventually(async () => ((await rig.broker.describe([chatTopic(rig.ref)]))[0]?.next ?? 0) >= 3);
     // As if the server had been restarted with its last second in doubt.
-    await store.raw().hset(store.life(chatTopic(rig.ref)), 'id', 'of another server');
+    await store.raw().hset(store.historyKey(chatTopic(rig.ref)), 'id', 'of another server');
     first.say('lost');
     await eventually(() => first.isAborted);
     await eventually(async () => {

@@ -28,11 +28,11 @@ export const TOPIC_LUA = `${PARTITION_LUA}${QUEUE_LUA}
 local hl_era
 
 local function hl_see()
-  hl_era = redis.call('HGET', part .. '${PARTITION_KEYS.life}', 'era') or '0'
+  hl_era = redis.call('HGET', part .. '${PARTITION_KEYS.history}', 'era') or '0'
 end
 
 local function hl_look(keeps)
-  local key = part .. '${PARTITION_KEYS.life}'
+  local key = part .. '${PARTITION_KEYS.history}'
   local life = redis.call('HMGET', key, 'id', 'era', 'rep')
   local info = redis.call('INFO', 'replication')
   local id = string.match(info, 'master_replid:(%x+)')

@@ -38,7 +38,7 @@ export class RedisNode {
   readonly #loading = new Map<string, Promise<unknown>>();
   #standing: Standing = { kind: 'unknown', error: notConnected() };
   /** Raised when the connection ends. */
-  #life = 0;
+  #closes = 0;
   #verifying: Promise<void> | undefined;
   #promised: { readonly redis: Redis; readonly wait: ReplicaWait } | undefined;
   #subscriber: ChannelSubscriber | undefined;
@@ -48,7 +48,7 @@ export class RedisNode {
     this.#options = options;
     this.#commands = this.#connect('commands');
     this.#commands.on('close', () => {
-      this.#life += 1;
+      this.#closes += 1;
       this.#standing = { kind: 'unknown', error: notConnected() };
     });
     this.#commands.on('ready', () => void this.#verify());
@@ -133,9 +133,9 @@ export class RedisNode {
    *  its turn, or this node would stay out of reach with a connection that works. */
   async #askForPromise(): Promise<void> {
     for (;;) {
-      const life = this.#life;
+      const closes = this.#closes;
       const standing = await this.#ask();
-      if (life === this.#life) {
+      if (closes === this.#closes) {
         this.#standing = standing;
         return;
       }

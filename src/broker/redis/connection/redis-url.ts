@@ -1,7 +1,7 @@
 // How a Redis is named in one line: `redis://` one server, `redis-cluster://` the seeds of a cluster, `redis-sentinel://`
 // those who know the master; `rediss…` is the same over TLS.
 
-export interface RedisPlace {
+export interface RedisLocation {
   /** redis:// or rediss:// URLs: one server, or the seeds of a cluster. Empty where sentinels say. */
   readonly nodes: readonly string[];
   readonly cluster: boolean;
@@ -19,7 +19,7 @@ const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /** Servers beyond this machine that are named without a password and reached without TLS: whoever reaches them reads and
  *  changes every chat. */
-export function openServers({ nodes, sentinel }: RedisPlace): string[] {
+export function openServers({ nodes, sentinel }: RedisLocation): string[] {
   const urls = [...nodes, ...(sentinel?.urls ?? [])].map((url) => new URL(url));
   const [first] = urls;
   if (first === undefined || first.protocol === 'rediss:' || first.password !== '') return [];
@@ -31,7 +31,7 @@ export function isRedisUrl(text: string): boolean {
 }
 
 /** @throws TypeError that says what is wrong, to go on after the name of what holds the URL; it carries no credentials */
-export function parseRedisUrl(text: string): RedisPlace {
+export function parseRedisUrl(text: string): RedisLocation {
   const [, protocol = '', kind, places = '', path = ''] = REDIS_URL.exec(text) ?? [];
   const urls = parsePlaces(protocol, places);
   if (kind === '-sentinel') {

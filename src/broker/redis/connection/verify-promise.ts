@@ -13,12 +13,12 @@ export type RedisPromise = 'memory' | 'everysec' | 'always' | { readonly replica
 export const REPLICAS_MAX = 8;
 
 /** Of the server, as an operator says it: whoever may ask for it (CONFIG GET) may also ask for the server's passwords. */
-export type ToldAppendfsync = 'always' | 'everysec';
+export type DeclaredAppendfsync = 'always' | 'everysec';
 
 export interface Promised {
   readonly promise: RedisPromise;
   /** Undefined: the server is asked. */
-  readonly appendfsync?: ToldAppendfsync | undefined;
+  readonly appendfsync?: DeclaredAppendfsync | undefined;
 }
 
 /** Whom an append must reach before it counts: undefined unless replicas are waited for.

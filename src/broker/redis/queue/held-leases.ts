@@ -61,11 +61,11 @@ export class HeldLeases implements LeaseOwner {
   }
 
   lose(held: Held): void {
-    this.letGo(held);
+    this.forget(held);
     held.lease?.lose();
   }
 
-  letGo(held: Held): void {
+  forget(held: Held): void {
     if (!this.isCurrent(held)) return;
     this.#held.delete(held.taken.topic);
     this.#deadlines.delete(held);
@@ -131,7 +131,7 @@ export class HeldLeases implements LeaseOwner {
   }
 
   #settled(held: Held, isSettled: boolean): void {
-    if (isSettled) this.letGo(held);
+    if (isSettled) this.forget(held);
     else this.lose(held);
   }
 

@@ -22,7 +22,7 @@ export class PartitionQueue {
   #isLookedAt = false;
   #isTakenFrom = false;
   /** How often something was heard of it. */
-  #heard = 0;
+  #updates = 0;
 
   constructor(queue: GroupQueue, partition: number, clock: Clock) {
     this.#queue = queue;
@@ -103,10 +103,10 @@ export class PartitionQueue {
   }
 
   /** Published, by this node or another. By the server's clock: what is computed too early is found out by looking. */
-  told(view: QueueView): void {
+  notified(view: QueueView): void {
     if (this.#isOld(view) || view.turn === this.#view?.turn) return;
     const isSameDue = this.#view?.due === view.due;
-    this.#heard += 1;
+    this.#updates += 1;
     this.#view = view;
     if (isSameDue) return;
     const age = Math.max(0, this.#clock.now() - view.now);
@@ -114,7 +114,7 @@ export class PartitionQueue {
   }
 
   /** Something may have been missed. */
-  doubt(): void {
+  recheck(): void {
     this.#staleAt = Math.min(this.#staleAt, this.#clock.mono());
   }
 
@@ -128,12 +128,12 @@ export class PartitionQueue {
   /** Where nothing was heard meanwhile the reply counts even if its turn is older: another server may have taken over. */
   async #ask<T extends { readonly view: QueueView }>(ask: () => Promise<T>): Promise<T> {
     const sentAt = this.#clock.mono();
-    const heard = this.#heard;
+    const updates = this.#updates;
     this.#staleAt = Infinity;
     try {
       const answer = await ask();
-      if (this.#heard === heard || !this.#isOld(answer.view)) this.#learn(answer.view, sentAt);
-      this.#heard += 1;
+      if (this.#updates === updates || !this.#isOld(answer.view)) this.#learn(answer.view, sentAt);
+      this.#updates += 1;
       return answer;
     } catch (error) {
       this.#view = undefined;
@@ -145,7 +145,7 @@ export class PartitionQueue {
 
   #replied(view: QueueView, sentAt: number): void {
     if (this.#isOld(view)) return;
-    this.#heard += 1;
+    this.#updates += 1;
     this.#learn(view, sentAt);
   }
 

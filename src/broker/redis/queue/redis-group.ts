@@ -109,14 +109,14 @@ export class RedisGroup {
     this.#arm();
   }
 
-  told(partition: number, view: QueueView): void {
-    this.#partitions[partition]?.told(view);
+  notified(partition: number, view: QueueView): void {
+    this.#partitions[partition]?.notified(view);
     this.#serve();
   }
 
   /** What was published there may have been missed. */
   missed(partition: number): void {
-    this.#partitions[partition]?.doubt();
+    this.#partitions[partition]?.recheck();
     this.#serve();
   }
 
@@ -181,7 +181,7 @@ export class RedisGroup {
     const now = this.#clock.mono();
     if (now >= this.#recheckAt) {
       this.#recheckAt = now + about(RECHECK_MS);
-      for (const partition of this.#partitions) partition.doubt();
+      for (const partition of this.#partitions) partition.recheck();
     }
     for (const partition of this.#partitions) {
       if (this.#looks >= LOOKS_MAX) return;
@@ -280,7 +280,7 @@ export class RedisGroup {
       return;
     }
     if (found !== undefined) await partition.giveBack([taken], { count: false });
-    this.#leases.letGo(held);
+    this.#leases.forget(held);
   }
 
   /** Undefined: Redis knows already that it is not held. */

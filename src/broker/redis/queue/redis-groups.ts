@@ -114,7 +114,7 @@ export class RedisGroups implements GroupBroker {
     const { keys } = this.#commands;
     return Array.from({ length: keys.partitions }, (_, partition) =>
       this.#commands.subscribe(partition, keys.wakeChannel(partition), {
-        message: (payload) => this.#heard(partition, payload.toString()),
+        message: (payload) => this.#received(partition, payload.toString()),
         subscribed: () => {
           for (const { group } of this.#groups.values()) group.missed(partition);
         },
@@ -123,12 +123,12 @@ export class RedisGroups implements GroupBroker {
   }
 
   /** Another version's messages may look otherwise. They are hints: what they meant is found by looking. */
-  #heard(partition: number, text: string): void {
+  #received(partition: number, text: string): void {
     const [kind, group = '', topic, token] = text.split(' ');
     if (kind === 'lost' && topic !== undefined) this.#groups.get(group)?.group.ended(topic as LiteTopicName, token);
     if (kind !== 'view') return;
-    const heard = parseView(text.slice('view '.length));
-    if (heard !== undefined) this.#groups.get(heard.group)?.group.told(partition, heard.view);
+    const published = parseView(text.slice('view '.length));
+    if (published !== undefined) this.#groups.get(published.group)?.group.notified(partition, published.view);
   }
 }
 
