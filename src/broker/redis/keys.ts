@@ -1,10 +1,10 @@
-// Every key and channel that this engine has in Redis, and what stands under it. All keys of a partition carry its
-// hash tag, so that in a cluster they are on one node and one script may change them together.
+// Every key and channel of this engine in Redis, and what each holds. All keys of a partition carry its hash tag, so
+// that in a cluster they are on one node, and one script can change them together.
 //
-//   P = {<prefix>:p<n>}     the partition itself: never a key, but what scripts are routed by (KEYS[1])
+//   P = {<prefix>:p<n>}     the partition itself: no key; scripts are routed by it (KEYS[1])
 //   P:life                  hash: whose history this is (topic-lua.ts)
 //   P:names                 zset, score 0: the topics that are alive, for lists
-//   P:due                   zset, score = no later than when the topic's time is up: what the sweep looks at
+//   P:due                   zset, score = no later than when the topic's time is up: read by the sweep
 //   P:t:<topic>             hash: the topic's state, or its tombstone (fields below)
 //   P:M:<topic>             stream of the major records, id = <offset + 1>-0, one field `d`: the data
 //   P:m:<topic>             stream of the minor records, likewise
@@ -23,7 +23,7 @@ export const LAYOUT_VERSION = 1;
 export const PARTITIONS_DEFAULT = 64;
 export const PARTITIONS_MAX = 1024;
 export const PREFIX_DEFAULT = 'holdline';
-/** Braces would move the hash tag. */
+/** No braces: they would change the hash tag. */
 const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
 
 /** After P, before the topic. */
@@ -39,9 +39,10 @@ export const PARTITION_KEYS = {
   clock: ':clock',
 } as const;
 
-/** Fields of a topic's hash, one letter each because there may be millions. Absent where the default stands beside it. */
+/** Fields of a topic's hash, one letter each because there may be millions. A field that is absent has the default
+ *  given here. */
 export const META = {
-  /** As readers see it, if the topic's era is still the partition's. */
+  /** The epoch as readers receive it, if the topic's era is still the partition's. */
   epoch: 'e',
   /** The partition's era at the topic's last write. */
   era: 'r',
@@ -64,7 +65,7 @@ export const META = {
   /** 0: UTF-8 bytes of the live major, and of the live minor records */
   majorBytes: 'B',
   minorBytes: 'b',
-  /** The score in P:due, if it stands there. */
+  /** The topic's score in P:due, if it is in there. */
   dueAt: 'u',
   /** Only in a tombstone: 'expired' or 'removed', and when (ms since 1970). It keeps e and n, and loses the rest. */
   ended: 'd',
@@ -93,7 +94,7 @@ export class RedisKeys {
     return hashOf(routingKey(topic)) % this.partitions;
   }
 
-  /** P */
+  /** P, the partition's hash tag. */
   tag(partition: number): string {
     const tag = this.#tags[partition];
     if (tag === undefined) throw new RangeError(`there is no partition ${partition}`);
@@ -109,7 +110,7 @@ export class RedisKeys {
   }
 }
 
-/** FNV-1a, 32 bits. Part of the layout: another hash would look for topics where they are not. */
+/** FNV-1a, 32 bits. Part of the layout: with another hash, nodes would not find existing topics. */
 function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);

@@ -1,5 +1,5 @@
-// Opens the engine on Redis: connects, makes sure that the servers keep what is promised and that the store is laid out as
-// this node believes, and puts the parts together. A server that cannot is refused here and not found out later.
+// Opens the engine on Redis: connects, verifies that the servers keep what is promised and that the store has the
+// layout that this node uses, and builds the parts. A server that fails a check is refused at the start.
 import { Redis } from 'ioredis';
 import type { Clock } from '../../base/clock.ts';
 import type { BrokerEngine } from '../broker.ts';
@@ -23,20 +23,20 @@ export interface RedisBrokerOptions extends Promised {
   /** `redis://` or `rediss://` URLs: one server, or some of a cluster. Not used with sentinels. */
   readonly nodes: readonly string[];
   readonly cluster?: boolean;
-  /** The name by which they know the master, and where they are. User, password and protocol are those of the first. */
+  /** The sentinels' name for the master, and their URLs. User, password and protocol of the first URL apply to all. */
   readonly sentinel?: { readonly name: string; readonly urls: readonly string[] };
-  /** Must be the same on every node, for ever. */
+  /** Must be the same on every node, and never change. */
   readonly partitions?: number;
-  /** What all keys begin with: one Redis may hold several stores. */
+  /** The prefix of all keys, so that one Redis can hold several stores. */
   readonly prefix?: string;
   readonly clock: Clock;
-  /** Must not repeat itself. */
+  /** Must never return a value twice. */
   readonly newEpoch: () => string;
-  /** Scripts go by the clock given, and not by the server's. For tests: nodes do not have one clock. */
+  /** Scripts use the given clock instead of the server's. For tests only: the clocks of nodes differ. */
   readonly clockDecides?: boolean;
-  /** The server's clock is right, also where it is far from the time on record. */
+  /** The server's clock is right even where it is far from the time on record. */
   readonly isClockTrusted?: boolean;
-  /** What went wrong where nobody waits for an answer. */
+  /** Receives errors of work that no caller waits for. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -60,7 +60,7 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
       onDoubt: (line) => onError(new Error(line)),
     });
     await checkLayout(nodes);
-    // The first look reads the time on record, the second one puts it there.
+    // The first look reads the time on record; the second one writes it.
     for (let look = 0; look < 2 && !clockDecides; look += 1) await serverClock.look();
     const checkClock = clockDecides ? () => Promise.resolve() : () => serverClock.look();
     return new RedisBroker({
@@ -121,7 +121,7 @@ function toServer(url: string): Connect {
   return (purpose) => new Redis(url, connectionSettings(purpose));
 }
 
-/** Whichever server the sentinels say is master. */
+/** Connects to the server that the sentinels name as master. */
 function toMaster({ name, urls }: { readonly name: string; readonly urls: readonly string[] }): Connect {
   const places = urls.map((url) => new URL(url));
   const sentinels = places.map(({ hostname, port }) => ({

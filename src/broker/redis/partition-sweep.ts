@@ -1,5 +1,6 @@
-// Ends what nobody asks for any more: every node goes through every partition from time to time. It also lets each
-// partition note that its server has got a replica (topic-lua.ts), and finds out connections that lead nowhere.
+// Ends expired topics that no request reaches: every node periodically sweeps every partition. A sweep also records in
+// each partition that its server has a replica (topic-lua.ts). Each round starts with a probe, which detects dead
+// connections.
 import type { Timer } from '../../base/clock.ts';
 import { isBrokerError } from '../errors.ts';
 import { about } from './connection/jitter.ts';
@@ -7,7 +8,7 @@ import type { RedisCommands } from './connection/redis-commands.ts';
 import { decodeSweep, encodeSweep, SWEEP } from './commands/sweep.ts';
 
 export const SWEEP_MS = 15_000;
-/** Topics that one script looks at. */
+/** The most topics that one script examines. */
 const TOPICS = 100;
 
 export class PartitionSweep {
@@ -44,7 +45,7 @@ export class PartitionSweep {
     this.#timer = this.#commands.clock.after(about(SWEEP_MS), () => void this.#round());
   }
 
-  /** One partition after the other: it is in no hurry, and others are. */
+  /** Sweeps one partition after the other, so that the sweep delays no other command. */
   async #round(): Promise<void> {
     this.#onRound();
     try {
@@ -55,7 +56,7 @@ export class PartitionSweep {
           looked = decodeSweep(await this.#commands.run(SWEEP, partition, encodeSweep(this.#isKept, TOPICS)));
       }
     } catch (error) {
-      // The next round finds what this one left.
+      // The next round sweeps what this one left.
       if (!isBrokerError(error)) this.#onError(error);
     }
     this.#schedule();

@@ -1,5 +1,5 @@
-// The engine on Redis: answers the broker's calls with one script each. What a write means is decided in Redis itself
-// (append.ts), because any node may write; who is asked and what is safe to try again, behind RedisNodes.
+// The engine on Redis: runs one script for each call of the broker. Redis itself decides what a write means
+// (append.ts), because any node may write. RedisNodes decides which server is called and what is sent again.
 import { validateWrites } from '../append-rules.ts';
 import type {
   Appended,
@@ -35,11 +35,11 @@ import { decodeRemove, encodeRemove, REMOVE } from './commands/remove.ts';
 export interface RedisBrokerParts {
   readonly nodes: RedisNodes;
   readonly newEpoch: () => string;
-  /** What was acknowledged survives a restart of the server. */
+  /** True: every acknowledged write survives a restart of the server. */
   readonly isKept: boolean;
   readonly durability: string;
   readonly onError: (error: unknown) => void;
-  /** From time to time. */
+  /** Called once in each round of the sweep. */
   readonly checkClock: () => Promise<void>;
 }
 
@@ -79,7 +79,7 @@ export class RedisBroker implements BrokerEngine {
     try {
       return decodeAppend(await nodes.run(APPEND, partition, args));
     } catch (error) {
-      // A full server refuses the first thing that the script writes, so nothing was.
+      // A full server refuses the first write of the script, so nothing was written.
       if (!isBrokerError(error, 'disk-full') || !writes.some((write) => write.mayUseReserve)) throw error;
       return decodeAppend(await nodes.run(APPEND_IN_RESERVE, partition, args));
     }

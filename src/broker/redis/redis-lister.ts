@@ -1,11 +1,11 @@
-// Topics by name over all partitions: each gives its names in order, and the pages are merged. A pattern that ends in a
-// name is about one partition only.
+// Lists topics by name over all partitions: each partition answers with its names in order, and the lister merges the
+// pages. A pattern that ends in a name concerns one partition only.
 import { type TopicInfo, type TopicPage, checkListLimit } from '../broker.ts';
 import { literalPrefix, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import { decodeList, encodeList, LIST } from './commands/list.ts';
 import type { RedisCommands } from './connection/redis-commands.ts';
 
-/** Asked of each partition beyond its share, so that an uneven spread costs no second round. */
+/** Names requested from each partition beyond its share, so that an uneven spread costs no second round. */
 const MORE_THAN_ITS_SHARE = 8;
 
 interface Bounds {
@@ -28,7 +28,7 @@ export class RedisLister {
     checkListLimit(limit);
     const prefix = literalPrefix(pattern);
     const partitions = this.#partitionsOf(pattern);
-    // Names are ASCII: nothing that begins with the prefix comes after this.
+    // Names are ASCII, so every name with the prefix sorts before this bound.
     const bounds = {
       upTo: `(${prefix}\u00ff`,
       pattern,
@@ -55,7 +55,7 @@ export class RedisLister {
   }
 }
 
-/** What one partition has, a page at a time. */
+/** The topics of one partition, one page at a time. */
 class PartitionList {
   readonly #commands: RedisCommands;
   readonly #partition: number;
@@ -83,7 +83,7 @@ class PartitionList {
     return head;
   }
 
-  /** Until there is a head or nothing more. */
+  /** Requests pages until there is a head or the partition has no more names. */
   async fill(): Promise<void> {
     while (this.head === undefined && !this.#isDone) {
       const { upTo, pattern, share } = this.#bounds;
@@ -97,7 +97,7 @@ class PartitionList {
   }
 }
 
-/** The list whose next name comes first. */
+/** The list whose next name sorts first. */
 async function smallest(lists: readonly PartitionList[]): Promise<PartitionList | undefined> {
   let first: PartitionList | undefined;
   for (const list of lists) {

@@ -4,12 +4,12 @@
 //            '~<ms>': the server's own clock, and the node's estimate of the time by which chats end (server-clock.ts).
 //            Behind a space, where there is one: the replication id of the live master that gave this partition away.
 // A slot that is being moved has a part of its keys here and a part there, and a script may not change half of a topic.
-// As no key stands at P, a server that is giving the slot away sends every script on (ASK), and nobody here follows: so a
-// partition is unavailable while it moves, and whole before and after.
+// As no key stands at P, a server that is giving the slot away sends every script on (ASK), and nobody here follows: so
+// a partition is unavailable while it moves, and whole before and after.
 import { CLOCK_JUMP_MS } from '../../clock-guard.ts';
 
-/** Gives scripts: part, now, lifetime_now (by which topics end: not the server's clock where that has jumped), vouched (for
- *  hl_look in topic-lua.ts). */
+/** Gives scripts: part, now, lifetime_now (by which topics end: not the server's clock where that has jumped), vouched
+ *  (for hl_look in topic-lua.ts). */
 export const PARTITION_LUA = `
 local part = KEYS[1]
 local now, vouched = ARGV[1], nil

@@ -2,11 +2,11 @@
 // PARTITION_LUA and QUEUE_LUA.
 //
 // Whose history: a Redis that restarts or fails over may come back with less, and would give offsets a second time.
-// P:life holds the replication id of the server that wrote last, and the era. A script that writes and finds another
-// id begins a new era, in which every topic of the partition has another epoch; so does one that finds no P:life.
-// Readers that know the old epoch are told `epoch-changed`. Only a server that flushes before it answers (`keeps`), that
-// never had a replica (`rep`), and that was not promoted (its second id) may come back in the same era. So may a slot
-// that was moved in order: the master that gave it away is alive, and a node has asked it for its id (`vouched`).
+// P:life holds the replication id of the server that wrote last, and the era. A script that writes and finds another id
+// begins a new era, in which every topic of the partition has another epoch; so does one that finds no P:life. Readers
+// that know the old epoch are told `epoch-changed`. Only a server that flushes before it answers (`keeps`), that never
+// had a replica (`rep`), and that was not promoted (its second id) may come back in the same era. So may a slot that
+// was moved in order: the master that gave it away is alive, and a node has asked it for its id (`vouched`).
 //
 //   P:life   id: master_replid   era: µs since 1970, in hex   rep: 1 once the server was seen with a replica
 //

@@ -1,15 +1,16 @@
-// The subscriptions of this process at one server, on one connection: as many channels as are wanted, each subscribed
-// once however many listen, and all of them again after every reconnect.
+// The subscriptions of this process at one server, on one connection. Each channel is subscribed once for all its
+// listeners, and all channels are subscribed again after every reconnect.
 import type { Redis } from 'ioredis';
 import type { ChannelListener } from './redis-commands.ts';
 
-/** Channels in one command. */
+/** The most channels in one command. */
 const BATCH = 256;
 
 export interface SubscriberOptions {
   /** Channels may be at another server now. */
   readonly onMoved: () => void;
-  /** What a listener threw, or what was thrown while the server was asked. The other listeners are called all the same. */
+  /** Receives what a listener threw, and errors of the subscribe command. The other listeners are called all the same.
+   *  */
   readonly onError: (error: unknown) => void;
 }
 
@@ -17,7 +18,7 @@ interface Channel {
   readonly name: string;
   readonly partition: number;
   readonly listeners: Set<ChannelListener>;
-  /** The server has confirmed it, on the connection that stands. */
+  /** The server has confirmed the subscription on the current connection. */
   isOn: boolean;
 }
 
@@ -66,13 +67,13 @@ export class ChannelSubscriber {
     const channel = this.#channels.get(name);
     if (channel?.listeners.delete(listener) !== true || channel.listeners.size > 0) return;
     this.#channels.delete(name);
-    // Where it fails, the connection is gone, and the subscription with it.
+    // A failure means that the connection is closed, and with it the subscription.
     if (this.#redis.status === 'ready') this.#redis.sunsubscribe(name).catch(() => undefined);
   }
 
-  /** Finds out a connection that stands and leads nowhere: nothing else is asked on it. */
+  /** Detects a dead connection: no other command is sent on it. */
   probe(): void {
-    // Where it fails, the connection is given up, and made anew.
+    // A failure means that the client closes the connection and makes a new one.
     if (this.#redis.status === 'ready') this.#redis.ping().catch(() => undefined);
   }
 
@@ -81,7 +82,7 @@ export class ChannelSubscriber {
     this.#redis.disconnect();
   }
 
-  /** All that are wanted in one turn of the event loop go out together. */
+  /** Channels that are added in one turn of the event loop are subscribed together. */
   #want(channel: Channel): void {
     this.#wanted.push(channel);
     if (this.#isAsking) return;
@@ -104,12 +105,12 @@ export class ChannelSubscriber {
   }
 
   #subscribe(channels: readonly Channel[]): void {
-    // Otherwise they are asked for when it is ready.
+    // Otherwise the `ready` event subscribes them.
     if (this.#redis.status !== 'ready') return;
     const alive = channels
       .filter((channel) => this.#channels.get(channel.name) === channel)
       .sort((a, b) => a.partition - b.partition);
-    // In a cluster the channels of one command must be of one slot.
+    // In a cluster all channels of one command must be in one slot.
     for (let from = 0, to = 0; from < alive.length; from = to) {
       while (to < alive.length && to - from < BATCH && alive[to]?.partition === alive[from]?.partition) to += 1;
       this.#ask(alive.slice(from, to));
@@ -122,7 +123,7 @@ export class ChannelSubscriber {
     // eslint-disable-next-line no-restricted-syntax -- at most BATCH channels
     this.#redis.ssubscribe(first, ...rest).then(
       () => this.#confirm(channels),
-      // A connection that broke comes back and asks again; a slot that moved is looked for.
+      // After a broken connection the `ready` event subscribes again; for a moved slot the route is checked.
       () => this.#options.onMoved(),
     );
   }

@@ -1,24 +1,24 @@
-// How this engine connects: never a command that waits for a connection, never one that is sent a second time, and a
-// server that does not answer is found out. The defaults of the client are the opposite of each.
+// The settings of this engine's connections: no command waits for a connection, none is sent a second time, and a
+// server that does not answer is detected. The client's defaults are the opposite in each case.
 import type { RedisOptions } from 'ioredis';
 import { jittered } from './jitter.ts';
 
-/** Until a connection stands. */
+/** The longest time to establish a connection. */
 const CONNECT_MS = 5_000;
-/** A command that has no answer by then is given up together with its connection. Above what WAIT may take. */
+/** A command without an answer by then fails, and its connection is closed. Longer than WAIT may take. */
 export const ANSWER_MS = 5_000;
 const KEEP_ALIVE_MS = 10_000;
-/** Between two tries to connect: anything from nothing to this, and later to the second. */
+/** The pause between two tries to connect is random: at first up to RETRY_MS_FIRST, later up to RETRY_MS_MAX. */
 const RETRY_MS_FIRST = 100;
 const RETRY_MS_MAX = 3_000;
-/** A server that loads its data is asked again for this long before the connection is made anew. */
+/** How long the client polls a server that loads its data before it makes a new connection. */
 const LOADING_MS = 1_000;
 
 export function connectionSettings(purpose: 'commands' | 'subscriber'): Omit<RedisOptions, 'replyMapping'> {
   return {
     lazyConnect: true,
     connectionName: `holdline-${purpose}`,
-    // A smaller answer to read; a subscriber needs the other protocol to be told that a slot has moved.
+    // RESP2 answers are smaller to read. A subscriber needs RESP3 to be notified that a slot has moved.
     protocol: purpose === 'subscriber' ? 3 : 2,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
@@ -31,7 +31,8 @@ export function connectionSettings(purpose: 'commands' | 'subscriber'): Omit<Red
     keepAlive: KEEP_ALIVE_MS,
     noDelay: true,
     retryStrategy: retryIn,
-    // A master that has become a replica: ask again who is the master. Nothing is sent a second time.
+    // A master has become a replica: reconnect, so that the sentinels name the new master. Nothing is sent a second
+    // time.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   };
 }

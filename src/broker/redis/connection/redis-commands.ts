@@ -1,5 +1,5 @@
-// What the parts of this engine ask of Redis: run a script where a partition is, and hear what is published there.
-// Who is connected to what, and what is tried again, is behind this (redis-nodes.ts).
+// What the parts of this engine need of Redis: to run a script where a partition is, and to receive what is published
+// there. Connections and retries are behind this interface (redis-nodes.ts).
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../../base/clock.ts';
 import type { RedisKeys } from '../keys.ts';
@@ -9,13 +9,15 @@ export interface RedisScript {
   readonly name: string;
   readonly lua: string;
   readonly sha: string;
-  /** What it wrote, or saw, must be as safe as was promised before its reply counts (WAIT, with `replicated:n`). */
+  /** The reply counts only when everything that the script wrote or read is as safe as promised (WAIT, with
+   *  `replicated:n`). */
   readonly isPromised: boolean;
-  /** A full server refuses it: once one has run, there is room again. Others say nothing about that. */
+  /** A full server refuses the script, so a success shows that there is room again. Success of other scripts does not.
+   *  */
   readonly needsRoom: boolean;
 }
 
-/** Of a script that a full server runs as well: what it adds is bounded, or it checks the bound itself. */
+/** Starts a script that a full server runs too: what the script adds is bounded, or the script checks the bound. */
 const ALLOW_FULL = '#!lua flags=allow-oom\n';
 
 interface Traits extends Partial<Pick<RedisScript, 'isPromised' | 'needsRoom'>> {
@@ -35,14 +37,14 @@ export function redisScript(
 export type RedisReply = string | number | null | readonly RedisReply[];
 
 export interface ChannelListener {
-  /** In the order of publishing, while the subscription stands. */
+  /** Called in the order of publishing, while the subscription is active. */
   message(payload: Buffer): void;
-  /** The subscription stands, for the first time or again: whatever was published before may have been missed. */
+  /** The subscription is active, for the first time or again: every message before this call may have been missed. */
   subscribed(): void;
 }
 
 export interface ChannelSubscription {
-  /** Idempotent. Nothing is heard any more. */
+  /** Idempotent. The listener is not called after this. */
   close(): void;
 }
 
@@ -54,6 +56,7 @@ export interface RedisCommands {
    *  @throws BrokerError unavailable, disk-full, corrupt, closed, overloaded (not sent) */
   run(script: RedisScript, partition: number, args: readonly (string | number)[]): Promise<RedisReply>;
   /** Subscribes now or as soon as the node can be reached, again after every reconnect, until it is closed. Several
-   *  listeners may share a channel. Never throws: a channel that cannot be had is one that never says `subscribed`. */
+   *  listeners may share a channel. Never throws: for a channel that cannot be subscribed, `subscribed` is never
+   *  called. */
   subscribe(partition: number, channel: string, listener: ChannelListener): ChannelSubscription;
 }

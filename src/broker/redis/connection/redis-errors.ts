@@ -1,12 +1,11 @@
-// What an error of Redis, or of the connection to it, means to those above. The code is the first word of what the
-// server says; everything that is not an answer of the server is a connection that failed, and then nobody knows
-// whether the command was carried out.
+// Maps errors of Redis, and of the connection to it, to the broker's codes. The first word of a server's error is its
+// code. An error that is not an answer of the server is a failed connection: whether the command ran is then unknown.
 import type { BrokerErrorCode } from '../../errors.ts';
 import { BrokerError } from '../../errors.ts';
 
 const MEANINGS: Readonly<Record<string, BrokerErrorCode>> = {
   OOM: 'disk-full',
-  // The server cannot write its files, and so takes no writes until it can.
+  // The server cannot write its files, and refuses writes until it can.
   MISCONF: 'disk-full',
   WRONGTYPE: 'corrupt',
   NOAUTH: 'invalid-config',
@@ -25,7 +24,7 @@ const MEANINGS: Readonly<Record<string, BrokerErrorCode>> = {
   NOSCRIPT: 'unavailable',
 };
 
-/** Said by a script that looks for a key in a slot that is being moved (partition-lua.ts). */
+/** The error of a script that reads a key in a slot that is being moved (partition-lua.ts). */
 const MOVING = /non local key|redirection/i;
 
 export function brokerErrorOf(error: unknown, what: string): BrokerError {
@@ -37,7 +36,7 @@ export function brokerErrorOf(error: unknown, what: string): BrokerError {
   return new BrokerError(code, `${what}: Redis says: ${said}`, { cause: error });
 }
 
-/** An answer of the server, so the connection stands. ioredis has no type for it. */
+/** True for an answer of the server, so the connection works. ioredis has no type for it. */
 export function isReplyError(error: unknown): error is Error {
   return error instanceof Error && error.name === 'ReplyError';
 }
@@ -47,7 +46,7 @@ export function wordOf(said: string): string {
   return said.slice(0, Math.max(0, said.indexOf(' ')));
 }
 
-/** A reply that none of our scripts gives: the keys are not ours, or not as we left them. */
+/** The error for a reply that no script of this engine gives: another program has written the keys. */
 export function wrongReply(what: string): BrokerError {
   return new BrokerError('corrupt', `Redis answered ${what} with something that is no answer`);
 }

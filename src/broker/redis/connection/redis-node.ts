@@ -1,6 +1,6 @@
 // One Redis server and this process's connections to it: one for commands, one for subscriptions, and, where an append
-// must reach replicas before it counts, one for what waits for them, so that nobody else does. Whoever answers at its
-// address may be another server after a reconnect, so with each it is asked anew whether it keeps what is promised.
+// must reach replicas before it counts, one for the scripts that wait for replicas, so that no other command waits.
+// After a reconnect another server may answer at the address, so each new connection verifies what the server keeps.
 import type { Redis } from 'ioredis';
 import type { Clock } from '../../../base/clock.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
@@ -9,19 +9,19 @@ import type { RedisReply, RedisScript } from './redis-commands.ts';
 import { isReplyError, wordOf } from './redis-errors.ts';
 import { ReplicaWait, type Replication } from './replica-wait.ts';
 
-/** A server that was refused is asked again after this, if anybody wants it. */
+/** A refused server is verified again after this time, when a command needs it. */
 const ASK_AGAIN_MS = 1_000;
 
 export interface NodeOptions {
-  /** Where it is, for messages to an operator. Never with a password. */
+  /** The address, for messages to an operator. Never with a password. */
   readonly name: string;
   readonly clock: Clock;
   readonly connect: (purpose: 'commands' | 'subscriber') => Redis;
-  /** Whom an append must reach, if anybody. @throws BrokerError invalid-config */
+  /** Returns the replicas that an append must reach, if any. @throws BrokerError invalid-config */
   readonly verify: (redis: Redis, name: string) => Promise<Replication | undefined>;
-  /** Subscriptions may belong elsewhere now. */
+  /** Channels may be at another server now. */
   readonly onMoved: () => void;
-  /** What a listener of a channel threw. */
+  /** Receives what a listener of a channel threw. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -58,24 +58,25 @@ export class RedisNode {
     return this.#standing.kind === 'verified' && this.#all.every(({ status }) => status === 'ready');
   }
 
-  /** For the questions that are asked of the server itself. */
+  /** The connection for commands that concern the server itself, such as INFO. */
   get commands(): Redis {
     return this.#commands;
   }
 
-  /** Resolves when it can be asked. @throws what kept it from that at the first try */
+  /** Resolves when the server is connected. @throws the error of the first try that fails */
   async connected(): Promise<void> {
     await ready(this.#commands);
   }
 
-  /** Resolves when it takes scripts. @throws BrokerError invalid-config, and what keeps it from that */
+  /** Resolves when the server takes scripts. @throws BrokerError invalid-config, and what `connected` throws */
   async usable(): Promise<void> {
     await this.connected();
     await (this.#verifying ?? (this.#standing.kind === 'verified' ? undefined : this.#verify()));
     if (this.#standing.kind !== 'verified') throw this.#standing.error;
   }
 
-  /** @throws what ioredis throws, and BrokerError unavailable: it does not keep what is promised, or too few replicas do */
+  /** @throws what ioredis throws, and BrokerError unavailable: it does not keep what is promised, or too few replicas
+   *  do */
   async run(script: RedisScript, tag: string, args: readonly (string | number)[]): Promise<RedisReply> {
     if (this.#standing.kind !== 'verified') await this.#mustBeVerified();
     const promised = script.isPromised ? this.#promised : undefined;
@@ -83,7 +84,7 @@ export class RedisNode {
     try {
       return await call(redis, promised?.wait, script, tag, args);
     } catch (error) {
-      // It did not run, so it may be sent again.
+      // The script did not run, so it may be sent again.
       if (!isReplyError(error) || wordOf(error.message) !== 'NOSCRIPT') throw error;
       await this.#load(redis, script);
       return call(redis, promised?.wait, script, tag, args);
@@ -109,7 +110,7 @@ export class RedisNode {
     await this.#verifying;
     if (this.#standing.kind === 'verified') return;
     const { error } = this.#standing;
-    // It was accepted once, and may be again without anybody doing anything here.
+    // The server was accepted at the start, and may be accepted again without a restart of this node.
     throw new BrokerError('unavailable', error instanceof Error ? error.message : 'the server was refused', {
       cause: error,
     });
@@ -121,7 +122,7 @@ export class RedisNode {
     return this.#commands.status === 'ready';
   }
 
-  /** Never rejects: what came of it is the standing. */
+  /** Never rejects: the outcome is in `#standing`. */
   #verify(): Promise<void> {
     this.#verifying ??= this.#askForPromise().finally(() => {
       this.#verifying = undefined;
@@ -129,8 +130,9 @@ export class RedisNode {
     return this.#verifying;
   }
 
-  /** A connection that broke meanwhile says nothing about the server, and the next one may stand already: it is asked in
-   *  its turn, or this node would stay out of reach with a connection that works. */
+  /** If the connection breaks during the check, the outcome says nothing about the server. The next connection may be
+   *  ready already, so the check runs again on it: otherwise this node would stay unavailable with a working
+   *  connection. */
   async #askForPromise(): Promise<void> {
     for (;;) {
       const closes = this.#closes;
@@ -154,7 +156,7 @@ export class RedisNode {
     }
   }
 
-  /** From now on what a promised script wrote counts only when it has reached these. */
+  /** From now on the reply of a promised script counts only when its writes have reached these replicas. */
   async #waitFor(replication: Replication): Promise<void> {
     const redis = this.#promised?.redis ?? this.#connect('commands');
     this.#promised = { redis, wait: new ReplicaWait(redis, replication) };
@@ -172,10 +174,10 @@ export class RedisNode {
 
   #connect(purpose: 'commands' | 'subscriber'): Redis {
     const redis = this.#options.connect(purpose);
-    // Told to whoever asks the connection for something: it would end the process if nobody listened.
+    // The caller of a command receives the error. Without a listener here it would end the process.
     redis.on('error', () => undefined);
     this.#all.push(redis);
-    // It tries again by itself; who needs it now asks `connected`.
+    // The client retries by itself; a caller that needs the connection awaits `connected`.
     redis.connect().catch(() => undefined);
     return redis;
   }
@@ -185,7 +187,7 @@ function notConnected(): BrokerError {
   return new BrokerError('unavailable', 'not connected');
 }
 
-/** The wait goes out behind the script and on the same connection, before this turn is over. */
+/** WAIT is sent after the script on the same connection, within the same turn of the event loop. */
 async function call(
   redis: Redis,
   wait: ReplicaWait | undefined,

@@ -1,5 +1,5 @@
-// The servers as one: scripts go where their partition is, subscriptions follow it, and what waits is bounded. Nothing
-// is ever sent a second time unless the server said that it did not run.
+// Presents all servers as one: scripts go to the server of their partition, subscriptions follow the partition, and the
+// commands under way are bounded. A command is sent again only if the server answered that it did not run.
 import type { Clock } from '../../../base/clock.ts';
 import { BrokerError } from '../../errors.ts';
 import type { RedisKeys } from '../keys.ts';
@@ -8,10 +8,10 @@ import { brokerErrorOf, isReplyError, wordOf } from './redis-errors.ts';
 import type { RedisNode } from './redis-node.ts';
 import type { Route } from './route.ts';
 
-/** Commands under way, and the characters that they carry. */
+/** The most commands under way, and the most characters of their arguments. */
 const IN_FLIGHT_MAX = 16_384;
 const IN_FLIGHT_CHARS_MAX = 128 * 1024 * 1024;
-/** Servers that a command may be sent on to. */
+/** The most redirections that one command follows. */
 const REDIRECTIONS_MAX = 4;
 
 interface Subscription {
@@ -33,7 +33,7 @@ export class RedisNodes implements RedisCommands {
   #isClosed = false;
   #drained: (() => void) | undefined;
 
-  /** `time`: what scripts are told, '' for the server's own clock. */
+  /** `time`: the time argument of scripts, '' for the server's own clock. */
   constructor({
     keys,
     clock,
@@ -89,7 +89,7 @@ export class RedisNodes implements RedisCommands {
     };
   }
 
-  /** Finds out connections that nobody uses and that lead nowhere. */
+  /** Pings idle subscriber connections, so that dead ones are detected. */
   probe(): void {
     for (const node of this.#route.nodes()) {
       if (!node.isReady) this.#route.recheck();
@@ -97,7 +97,7 @@ export class RedisNodes implements RedisCommands {
     }
   }
 
-  /** Takes nothing more, waits for what is under way, and hangs up. */
+  /** Refuses new commands, waits for the commands under way, and closes the connections. */
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#inFlight > 0) {
@@ -132,7 +132,7 @@ export class RedisNodes implements RedisCommands {
     return explained;
   }
 
-  /** Subscriptions go where their partitions went. */
+  /** Moves subscriptions to the servers that their partitions moved to. */
   #follow(): void {
     for (const subscription of this.#subscriptions) {
       const { partition, channel, listener } = subscription;
@@ -151,7 +151,7 @@ function charsOf(args: readonly (string | number)[]): number {
   return chars;
 }
 
-/** `MOVED <slot> <address>`: it did not run, and there it would. */
+/** The address of `MOVED <slot> <address>`: the command did not run, and would run there. */
 function movedTo(error: unknown): string | undefined {
   if (!isReplyError(error) || wordOf(error.message) !== 'MOVED') return undefined;
   return error.message.split(' ')[2];

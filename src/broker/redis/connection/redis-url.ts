@@ -1,24 +1,24 @@
-// How a Redis is named in one line: `redis://` one server, `redis-cluster://` the seeds of a cluster, `redis-sentinel://`
-// those who know the master; `rediss…` is the same over TLS.
+// Parses the URL of a Redis: `redis://` for one server, `redis-cluster://` for seeds of a cluster, `redis-sentinel://`
+// for the sentinels of a master; `rediss…` is the same over TLS.
 
 export interface RedisLocation {
-  /** redis:// or rediss:// URLs: one server, or the seeds of a cluster. Empty where sentinels say. */
+  /** redis:// or rediss:// URLs: one server, or the seeds of a cluster. Empty with sentinels. */
   readonly nodes: readonly string[];
   readonly cluster: boolean;
   readonly sentinel?: { readonly name: string; readonly urls: readonly string[] };
 }
 
-/** Protocol, kind, places, what stands behind them. */
+/** Groups: protocol, kind, hosts, path. */
 const REDIS_URL = /^(rediss?)(-cluster|-sentinel)?:\/\/([^/]*)(?:\/(.*))?$/;
 export const REDIS_FORMS =
   'redis://<host>:<port>, redis-cluster://<host>:<port>,… or redis-sentinel://<host>:<port>,…/<name> (rediss… for TLS)';
 
-/** For the log. */
+/** The warning in the server's log. */
 export const OPEN_SERVERS = 'this Redis has no password and no TLS: whoever reaches it reads and changes every chat';
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
-/** Servers beyond this machine that are named without a password and reached without TLS: whoever reaches them reads and
- *  changes every chat. */
+/** The servers on other machines that are named without a password and without TLS: whoever reaches them can read and
+ *  change every chat. */
 export function openServers({ nodes, sentinel }: RedisLocation): string[] {
   const urls = [...nodes, ...(sentinel?.urls ?? [])].map((url) => new URL(url));
   const [first] = urls;
@@ -30,7 +30,8 @@ export function isRedisUrl(text: string): boolean {
   return REDIS_URL.test(text);
 }
 
-/** @throws TypeError that says what is wrong, to go on after the name of what holds the URL; it carries no credentials */
+/** @throws TypeError that says what is wrong, to go on after the name of what holds the URL; it carries no credentials
+ *  */
 export function parseRedisUrl(text: string): RedisLocation {
   const [, protocol = '', kind, places = '', path = ''] = REDIS_URL.exec(text) ?? [];
   const urls = parsePlaces(protocol, places);
@@ -53,7 +54,7 @@ export function parseRedisUrl(text: string): RedisLocation {
   return { nodes: path === '' ? urls : urls.map((url) => `${url}/${path}`), cluster: false };
 }
 
-/** `user:password@` stands once, before the first, and is for all. */
+/** `user:password@` precedes the first host, and applies to all hosts. */
 function parsePlaces(protocol: string, text: string): string[] {
   const at = text.lastIndexOf('@');
   const credentials = text.slice(0, at + 1);

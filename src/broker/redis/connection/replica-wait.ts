@@ -1,9 +1,10 @@
-// `replicated:n`: what was written counts when n replicas have it. One WAIT for everything that was sent in one turn of
-// the event loop, on the same connection and behind it: the server answers it when the replicas have all of that.
+// `replicated:n`: a write counts when n replicas have it. One WAIT covers all commands that were sent in one turn of
+// the event loop: it follows them on the same connection, and the server answers it when the replicas have all of their
+// writes.
 import type { Redis } from 'ioredis';
 import { BrokerError } from '../../errors.ts';
 
-/** Below the time in which a connection must answer. */
+/** Shorter than the time in which a connection must answer (ANSWER_MS). */
 const WAIT_MS = 2_000;
 
 export interface Replication {
@@ -22,7 +23,7 @@ export class ReplicaWait {
     this.#replication = replication;
   }
 
-  /** @throws BrokerError unavailable: too few have it in time, and whether they will is not known */
+  /** @throws BrokerError unavailable: too few replicas have it in time; whether they will receive it is unknown */
   forWhatWasSent(): Promise<void> {
     this.#thisTurn ??= new Promise((resolve, reject) => {
       process.nextTick(() => {
@@ -40,7 +41,7 @@ export class ReplicaWait {
       throw new BrokerError('unavailable', `only ${reached} of ${replicas} replicas have it in time`);
   }
 
-  /** Replicas whose file has it, or none where the master's own does not. */
+  /** The number of replicas whose append-only file has it; 0 where the master's own file does not. */
   async #waitAof(): Promise<number> {
     const [local, replicas] = (await this.#redis.call('WAITAOF', 1, this.#replication.replicas, WAIT_MS)) as [
       number,

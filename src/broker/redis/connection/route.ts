@@ -1,6 +1,7 @@
 // Which server has which partition. A single server (with or without replicas, or the master that sentinels name) is a
-// route with one node, which has every partition. In a Redis Cluster the route asks any node for the slots of all masters,
-// at the start and whenever something has changed, and corrects itself by the redirections that servers answer with.
+// route with one node, which has every partition. In a Redis Cluster the route asks any node for the slots of all
+// masters, at the start and whenever something has changed, and corrects itself by the redirections that servers answer
+// with.
 import type { Clock } from '../../../base/clock.ts';
 import { BrokerError } from '../../errors.ts';
 import type { RedisKeys } from '../keys.ts';
@@ -135,10 +136,10 @@ export class Route {
       throw new BrokerError('unavailable', 'no node of the cluster says who has what', { cause: reason });
   }
 
-  /** A node that has an empty or unknown name is the one that was asked. */
+  /** A range whose master has an empty or unknown host belongs to the host that answered. */
   async #learn(reply: readonly unknown[], asked: string): Promise<void> {
     const ranges = reply.map((range) => rangeOf(range, asked));
-    // A slot that has no master for a while stays where it was.
+    // A slot that has no master for a while keeps its last owner.
     const owners = this.#slots.map(
       (slot, n) => ranges.find(({ from, to }) => from <= slot && slot <= to)?.address ?? this.#owners[n],
     );
@@ -161,13 +162,13 @@ export class Route {
       if (id === undefined) this.#vouches.delete(n);
       else this.#vouches.set(n, { id, until });
     }
-    // Others may have moved while this was asked.
+    // Other partitions may have moved during the calls above.
     this.#owners =
       this.#owners.length === 0 ? owners : this.#owners.map((owner, n) => (moved.includes(n) ? owners[n] : owner));
     this.#listener?.();
   }
 
-  /** Of a master that is alive, so that what it gave away is all of what it had. */
+  /** The replication id of a live master. Only a live master has given away everything that it had. */
   async #idOf(address: string): Promise<string | undefined> {
     const node = this.#nodes.get(address);
     if (node?.commands.status !== 'ready') return undefined;
@@ -189,7 +190,7 @@ export class Route {
     return node;
   }
 
-  /** Those that have nothing any more, and that no command is sent to. */
+  /** Closes the nodes that own no partition. */
   #forget(): void {
     const used = new Set(this.nodes());
     for (const [address, node] of this.#nodes) {
@@ -212,8 +213,8 @@ function rangeOf(
   return { from, to, address: `${isKnown ? host : asked.slice(0, asked.lastIndexOf(':'))}:${port}` };
 }
 
-/** The slot of a Redis Cluster that has the key `{…}` and every key that begins with it: CRC-16 (XMODEM) of the text in the
- *  braces, modulo 16384. */
+/** The slot of a Redis Cluster that has the key `{…}` and every key that begins with it: CRC-16 (XMODEM) of the text in
+ *  the braces, modulo 16384. */
 export function slotOf(tag: string): number {
   let crc = 0;
   for (const byte of Buffer.from(tag.slice(1, tag.indexOf('}')))) {

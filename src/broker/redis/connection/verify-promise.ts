@@ -1,28 +1,29 @@
-// Does this server keep what an operator was promised? Asked once of every server before anything is written to it. What
-// it says is never taken back silently: a server that cannot keep it is refused, with the setting to change.
+// Verifies that a server keeps what the operator was promised, before anything is written to it. A server that cannot
+// keep it is refused, and the error names the setting to change. The engine never falls back to less silently.
 import type { Redis } from 'ioredis';
 import { BrokerError } from '../../errors.ts';
 import { isReplyError } from './redis-errors.ts';
 import type { Replication } from './replica-wait.ts';
 
 /** What an acknowledged record survives. `memory`: nothing that ends the server. `everysec`: the server, not the last
- *  seconds of the machine. `always`: both. `replicated`: the loss of the master, as far as a fail-over chooses a replica
- *  that has it. */
+ *  seconds of the machine. `always`: both. `replicated`: the loss of the master, as far as a fail-over chooses a
+ *  replica that has it. */
 export type RedisPromise = 'memory' | 'everysec' | 'always' | { readonly replicated: number };
 
 export const REPLICAS_MAX = 8;
 
-/** Of the server, as an operator says it: whoever may ask for it (CONFIG GET) may also ask for the server's passwords. */
+/** Of the server, as an operator says it: whoever may ask for it (CONFIG GET) may also ask for the server's passwords.
+ *  */
 export type DeclaredAppendfsync = 'always' | 'everysec';
 
 export interface Promised {
   readonly promise: RedisPromise;
-  /** Undefined: the server is asked. */
+  /** Undefined: read from the server with CONFIG GET. */
   readonly appendfsync?: DeclaredAppendfsync | undefined;
 }
 
-/** Whom an append must reach before it counts: undefined unless replicas are waited for.
- *  @throws BrokerError invalid-config, and what asking throws */
+/** The replicas that an append must reach before it counts: undefined unless replicas are promised.
+ *  @throws BrokerError invalid-config, and what the commands throw */
 export async function verifyPromise(
   redis: Redis,
   { promise, appendfsync }: Promised,
@@ -66,7 +67,7 @@ async function verifyReplicas(
   if (connected < wanted) refuse(`${connected} replicas are connected: ${wanted} are promised`);
   const hasFile = fieldOf(info, 'aof_enabled') === '1';
   if (!hasFile || !isAtLeast(fieldOf(info, 'redis_version'), 7, 2)) return { replicas: wanted, hasWaitAof: false };
-  // Replicas without a file of their own would never say that it is in theirs.
+  // Replicas without an append-only file would never confirm WAITAOF.
   const [, files] = (await redis.call('WAITAOF', 1, wanted, 1_000)) as [number, number];
   return { replicas: wanted, hasWaitAof: files >= wanted };
 }
@@ -77,7 +78,7 @@ async function askAppendfsync(redis: Redis, where: string): Promise<string> {
     const [, value] = (await redis.config('GET', 'appendfsync')) as [string, string];
     return value;
   } catch (error) {
-    // A connection that broke says nothing about the server.
+    // A broken connection says nothing about the server.
     if (!isReplyError(error)) throw error;
     throw new BrokerError(
       'invalid-config',
@@ -87,7 +88,7 @@ async function askAppendfsync(redis: Redis, where: string): Promise<string> {
   }
 }
 
-/** For an operator: what an acknowledged record survives. */
+/** What an acknowledged record survives, in one line for an operator. */
 export function describePromise({ promise, appendfsync }: Promised): string {
   const isTold = appendfsync !== undefined && (promise === 'always' || promise === 'everysec');
   return whatSurvives(promise) + (isTold ? ' (appendfsync is as this node was told, the server was not asked)' : '');

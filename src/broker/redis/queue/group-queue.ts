@@ -1,4 +1,4 @@
-// One group's queue in Redis, partition by partition: calls the scripts (queue-scripts.ts) and reads their replies.
+// One group's queue in Redis, partition by partition: runs the scripts (queue-scripts.ts) and decodes their replies.
 import type { Priority } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { GROUPS_MAX } from '../../group/consume-options.ts';
@@ -14,7 +14,7 @@ import type { QueueView } from './queue-view.ts';
 export interface Taken {
   readonly topic: LiteTopicName;
   readonly epoch: string;
-  /** The first that is not consumed. */
+  /** The first offset that is not consumed. */
   readonly offset: number;
   readonly attempt: number;
   readonly priority: Priority;
@@ -32,14 +32,15 @@ export class GroupQueue {
     this.pattern = pattern;
   }
 
-  /** @throws BrokerError invalid-config, overloaded: the group cannot be had; or what `run` throws, as all of these do */
+  /** @throws BrokerError invalid-config, overloaded: the group cannot be had; or what `run` throws, as all of these do
+   *  */
   async open(partition: number): Promise<QueueView> {
     for (;;) {
       const reply = await this.#run(OPEN_GROUP, partition, [this.pattern, GROUPS_MAX]);
       const [kind, detail, message] = reply;
       if (kind === 'refused')
         throw new BrokerError(detail === 'overloaded' ? 'overloaded' : 'invalid-config', String(message));
-      // Each call has looked at some more names, so this comes to an end.
+      // Each call examines more names, so the loop ends.
       if (kind !== 'more') return viewOf(detail);
     }
   }
@@ -57,7 +58,8 @@ export class GroupQueue {
     return this.#take(partition, [priority, token, visibilityMs]);
   }
 
-  /** Consumed up to `next`, and let go of; with `keep`, held on to if more follows. */
+  /** Marks the topic as consumed up to `next` and ends the lease; with `keep`, the lease continues if more records
+   *  follow. */
   async ack(
     partition: number,
     { topic, token, epoch }: Taken,
@@ -69,7 +71,7 @@ export class GroupQueue {
     return { outcome, view: viewOf(view) };
   }
 
-  /** `count`: was this an attempt? `held`: how many of them could be given back. */
+  /** `count`: whether this counts as an attempt. `held`: how many leases were still held and have been given back. */
   async nack(
     partition: number,
     taken: readonly Taken[],
@@ -86,7 +88,7 @@ export class GroupQueue {
     return held === 1;
   }
 
-  /** A partition that does not know the group has lost it, or is new: it learns of it, and may be asked again. */
+  /** A partition without the group has lost it, or is new: the group is opened there, and the next call can take. */
   async #take(
     partition: number,
     [priority, token, visibilityMs]: readonly [string, string, number],

@@ -1,5 +1,5 @@
-// The leases that one group's consumers hold on this node. Redis decides who holds a topic; a lease here is a token
-// there, and ends here no later than there.
+// The leases that one group's consumers hold on this node. Redis decides which consumer holds a topic: each lease here
+// is a token in Redis, and ends here no later than in Redis.
 import type { Clock } from '../../../base/clock.ts';
 import type { LogRecord } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
@@ -10,12 +10,12 @@ import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Taken } from './group-queue.ts';
 import type { PartitionQueue } from './partition-queue.ts';
 
-/** A topic that was taken. It is held from then on, and has a lease once its record has been read. */
+/** A topic that was taken. It is held from then on, and gets its lease when its record has been read. */
 export interface Held {
   readonly partition: PartitionQueue;
   readonly taken: Taken;
   readonly visibilityMs: number;
-  /** It is held no more, whatever the reason. */
+  /** Called when the topic is no longer held, for any reason. */
   readonly onFree: () => void;
   lease: Lease | undefined;
   settling: boolean;
@@ -23,7 +23,7 @@ export interface Held {
 
 export class HeldLeases implements LeaseOwner {
   readonly #clock: Clock;
-  /** At most one a topic. */
+  /** At most one for each topic. */
   readonly #held = new Map<LiteTopicName, Held>();
   readonly #heldBy = new WeakMap<Lease, Held>();
   readonly #deadlines: Deadlines<Held>;
@@ -33,9 +33,9 @@ export class HeldLeases implements LeaseOwner {
     this.#deadlines = new Deadlines(clock, (held) => this.lose(held));
   }
 
-  /** `sentAt`: monotonic, when it was asked for, so that it ends here first. */
+  /** `sentAt`: the monotonic time of the request, so that the lease ends here before it ends in Redis. */
   add(held: Held, sentAt: number): void {
-    // Of the same topic: it ended there, or this one would not be.
+    // An older lease of the topic: it has ended in Redis, or the topic could not have been taken.
     const before = this.#held.get(held.taken.topic);
     if (before !== undefined) this.lose(before);
     this.#held.set(held.taken.topic, held);
@@ -99,7 +99,7 @@ export class HeldLeases implements LeaseOwner {
     return isHeld && this.#holdUntil(held, sentAt + held.visibilityMs);
   }
 
-  /** Ends them all here, and gives them back when it resolves. */
+  /** Ends all leases here at once; when it resolves, they are given back in Redis. */
   async close(): Promise<void> {
     const given = new Map<PartitionQueue, Taken[]>();
     for (const held of [...this.#held.values()]) {
@@ -110,7 +110,7 @@ export class HeldLeases implements LeaseOwner {
     await Promise.all([...given].map(([partition, taken]) => partition.giveBack(taken, { count: true })));
   }
 
-  /** It must not run out here while Redis decides: the answer would be wrong. */
+  /** Suspends the deadline while Redis decides: a lease that ran out here meanwhile would make the answer wrong. */
   async #settle(lease: Lease, decide: (held: Held) => Promise<boolean>): Promise<boolean> {
     const held = this.#holding(lease);
     if (held === undefined) return false;
@@ -119,7 +119,7 @@ export class HeldLeases implements LeaseOwner {
     this.#deadlines.delete(held);
     try {
       const isSettled = await decide(held);
-      // Unless the topic was removed or the broker closed while it was on its way.
+      // The topic may have been removed, or the broker closed, during the call.
       if (this.isCurrent(held)) this.#settled(held, isSettled);
       return isSettled;
     } catch (error) {
@@ -140,7 +140,7 @@ export class HeldLeases implements LeaseOwner {
     return held !== undefined && this.isCurrent(held) && !held.settling ? held : undefined;
   }
 
-  /** False where it is too late already. */
+  /** False: the deadline has passed, and the lease is lost. */
   #holdUntil(held: Held, deadline: number): boolean {
     const isInTime = deadline > this.#clock.mono();
     if (isInTime) this.#deadlines.set(held, deadline);

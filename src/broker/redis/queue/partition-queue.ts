@@ -7,7 +7,7 @@ import { isBrokerError } from '../../errors.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
 import type { QueueView } from './queue-view.ts';
 
-/** A partition that cannot be reached is left alone this long, and so is a record that cannot be read. */
+/** The pause before another call to an unavailable partition, and before another delivery of an unreadable record. */
 export const RETRY_MS = 1000;
 
 export class PartitionQueue {
@@ -15,13 +15,13 @@ export class PartitionQueue {
   readonly #partition: number;
   readonly #clock: Clock;
   #view: QueueView | undefined;
-  /** Monotonic: when `#view.due` is. */
+  /** The monotonic time of `#view.due`. */
   #dueAt = Infinity;
-  /** Monotonic: when to look whatever the view says. */
+  /** The monotonic time of the next check, independent of the view. */
   #staleAt = -Infinity;
   #isLookedAt = false;
   #isTakenFrom = false;
-  /** How often something was heard of it. */
+  /** Counts the views received, from replies and messages. */
   #updates = 0;
 
   constructor(queue: GroupQueue, partition: number, clock: Clock) {
@@ -34,7 +34,7 @@ export class PartitionQueue {
     return this.#isLookedAt;
   }
 
-  /** A take is on its way, so it is not known what waits there. */
+  /** A take is under way, so what waits in the partition is unknown. */
   get isTakenFrom(): boolean {
     return this.#isTakenFrom;
   }
@@ -44,7 +44,7 @@ export class PartitionQueue {
     return Math.min(this.#dueAt, this.#staleAt);
   }
 
-  /** The turn of the first topic that waits in this class. */
+  /** The turn of the first topic that waits in this priority. */
   head(priority: Priority): number | undefined {
     return this.#view?.heads[priority];
   }
@@ -89,7 +89,7 @@ export class PartitionQueue {
     return this.#queue.extend(this.#partition, taken, visibilityMs);
   }
 
-  /** What nobody here holds any more, if Redis can be told; `count`: was it delivered? */
+  /** Gives back topics that no consumer here holds, if Redis is available. `count`: whether they were delivered. */
   async giveBack(
     taken: readonly Taken[],
     { delayMs = 0, count }: { readonly delayMs?: number; readonly count: boolean },
@@ -97,7 +97,7 @@ export class PartitionQueue {
     try {
       await this.#nack(taken, delayMs, count);
     } catch (error) {
-      // Then the leases run out, which comes to the same a little later.
+      // The leases then run out, which has the same effect later.
       if (!isBrokerError(error)) throw error;
     }
   }
@@ -113,7 +113,7 @@ export class PartitionQueue {
     this.#dueAt = view.due === undefined ? Infinity : this.#clock.mono() - age + view.due - view.now;
   }
 
-  /** Something may have been missed. */
+  /** Makes the partition due for a check, because a message may have been missed. */
   recheck(): void {
     this.#staleAt = Math.min(this.#staleAt, this.#clock.mono());
   }
@@ -125,7 +125,8 @@ export class PartitionQueue {
     return held;
   }
 
-  /** Where nothing was heard meanwhile the reply counts even if its turn is older: another server may have taken over. */
+  /** Where nothing was heard meanwhile the reply counts even if its turn is older: another server may have taken over.
+   *  */
   async #ask<T extends { readonly view: QueueView }>(ask: () => Promise<T>): Promise<T> {
     const sentAt = this.#clock.mono();
     const updates = this.#updates;

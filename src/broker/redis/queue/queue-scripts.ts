@@ -12,8 +12,8 @@ const SCAN_NAMES_MAX = 500;
 /** Topics found to have nothing to consume by one call that takes: only what has vanished leaves such behind. */
 const STALE_MAX = 100;
 
-/** What a step of a queue adds is little and soon gone, so a full server is to let it pass: it does when a script begins
- *  with a write that deletes. (No key stands there.) */
+/** What a step of a queue adds is little and soon gone, so a full server is to let it pass: it does when a script
+ *  begins with a write that deletes. (No key stands there.) */
 const STEP_LUA = `${TOPIC_LUA}
 redis.call('DEL', part)
 `;

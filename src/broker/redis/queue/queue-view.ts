@@ -1,13 +1,13 @@
-// How a group's queue stands in one partition, as the scripts say it (queue-lua.ts): where something waits, since
-// which turn, and when the next lease or pause ends.
+// The state of a group's queue in one partition, as scripts encode it (queue-lua.ts): the first turn that waits in each
+// priority, and when the next lease or pause ends.
 import type { Priority } from '../../broker.ts';
 
 export interface QueueView {
   /** Of two views the one with the later turn is the newer. */
   readonly turn: number;
-  /** What time it was, ms since 1970. */
+  /** The server's time when the view was made, ms since 1970. */
   readonly now: number;
-  /** The turn of the first topic that waits in each class. */
+  /** The turn of the first topic that waits in each priority. */
   readonly heads: Readonly<Record<Priority, number | undefined>>;
   readonly due: number | undefined;
 }

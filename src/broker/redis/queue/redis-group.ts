@@ -18,9 +18,9 @@ import type { Held } from './held-leases.ts';
 import { PartitionQueue, RETRY_MS } from './partition-queue.ts';
 import type { QueueView } from './queue-view.ts';
 
-/** What a lost message costs: so long a topic may wait although somebody asks. */
+/** The longest time, apart from jitter, that a topic waits after a lost message while a consumer asks. */
 export const RECHECK_MS = 15_000;
-/** Partitions looked at, or opened, at the same time. */
+/** The most partitions that are checked or opened at the same time. */
 const LOOKS_MAX = 16;
 
 export interface Consumer {
@@ -28,9 +28,9 @@ export interface Consumer {
   /** Deliveries taken or being taken, at most `credit`. */
   held: number;
   hasLeft: boolean;
-  /** Something is being taken for it: what it asks for is asked for once. */
+  /** A take is under way for the consumer: each request is served once. */
   isServed: boolean;
-  /** The one unanswered question for a delivery. */
+  /** The one open request for a delivery. */
   asking:
     { readonly resolve: (lease: Lease | undefined) => void; readonly reject: (error: unknown) => void } | undefined;
 }
@@ -49,7 +49,7 @@ export class RedisGroup {
   readonly #consumers = new Set<Consumer>();
   readonly #asking = new ReadyList<Consumer>();
   readonly #leases: HeldLeases;
-  /** Looks, and takes of which each has its consumer. */
+  /** The checks and takes under way; each take belongs to one consumer. */
   readonly #running = new Set<Promise<void>>();
   #tokens = 0;
   #looks = 0;
@@ -57,7 +57,7 @@ export class RedisGroup {
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
   #closed = false;
 
-  /** `node`: of this life of this process, unlike any other's. */
+  /** `node`: the unique id of this process run. */
   constructor(
     queue: GroupQueue,
     read: Broker['read'],
@@ -129,7 +129,7 @@ export class RedisGroup {
     this.#closed = true;
     for (const consumer of this.#consumers) this.leave(consumer);
     this.#arm();
-    // What is just being taken is given back by those who take it.
+    // Each take that is under way gives its topic back itself.
     await Promise.all([this.#leases.close(), ...this.#running]);
   }
 

@@ -1,5 +1,6 @@
-// Group consumption over Redis: the groups that this node consumes in, and what it hears of their queues. The queues
-// themselves are in Redis (queue-lua.ts); what one group does here is in redis-group.ts.
+// Group consumption over Redis: the groups that this node consumes in, and the messages about their queues. The queues
+// are in Redis (queue-lua.ts); one group on this node is in redis-group.ts. Also counts the topics before others in a
+// queue, with one call to each partition at a moment of its own, so that the sum is a hint.
 import { randomUUID } from 'node:crypto';
 import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
@@ -27,7 +28,7 @@ interface KnownGroup {
 export class RedisGroups implements GroupBroker {
   readonly #commands: RedisCommands;
   readonly #read: Broker['read'];
-  /** Leases name it, so that none of an earlier life is taken for one of this. */
+  /** Part of every lease's token, so that no lease of an earlier process run counts in this one. */
   readonly #node = randomUUID();
   readonly #groups = new Map<string, KnownGroup>();
   #channels: readonly ChannelSubscription[] | undefined;
@@ -65,7 +66,7 @@ export class RedisGroups implements GroupBroker {
     return countBefore(this.#commands, name, topics);
   }
 
-  /** This node has ended the topic's life. Others hear of it. */
+  /** This node has removed the topic. Other nodes receive a message. */
   ended(topic: LiteTopicName): void {
     for (const { group } of this.#groups.values()) group.ended(topic);
   }
@@ -97,7 +98,7 @@ export class RedisGroups implements GroupBroker {
 
   #add(name: string, pattern: TopicPattern): KnownGroup {
     if (this.#groups.size >= GROUPS_MAX) throw new BrokerError('overloaded', `at most ${GROUPS_MAX} groups`);
-    // Before it is asked what waits: what comes to wait after the answer must be heard.
+    // Subscribes before the group is opened: topics that come to wait after the reply must be published to this node.
     this.#channels ??= this.#listen();
     const { clock, keys } = this.#commands;
     const group = new RedisGroup(new GroupQueue(this.#commands, name, pattern), this.#read, {
@@ -122,7 +123,8 @@ export class RedisGroups implements GroupBroker {
     );
   }
 
-  /** Another version's messages may look otherwise. They are hints: what they meant is found by looking. */
+  /** Messages of another version may have another form. They are hints, and the periodic check finds what they meant.
+   *  */
   #received(partition: number, text: string): void {
     const [kind, group = '', topic, token] = text.split(' ');
     if (kind === 'lost' && topic !== undefined) this.#groups.get(group)?.group.ended(topic as LiteTopicName, token);
@@ -132,7 +134,7 @@ export class RedisGroups implements GroupBroker {
   }
 }
 
-/** For those that wait. @throws what `run` throws */
+/** For each of the topics that waits: the number of topics before it. @throws what `run` throws */
 async function countBefore(
   commands: RedisCommands,
   group: string,

@@ -1,15 +1,16 @@
-// The newest records of one topic as they were published: unbroken, in one epoch, and few. Who is not within them reads.
+// The newest records of one topic as they were published: contiguous, of one epoch, and bounded. A reader whose
+// position is not within them reads the log.
 import type { LogBatch, LogRecord } from '../../broker.ts';
 import type { Position } from '../../position.ts';
 import type { AddMessage } from './watch-message.ts';
 
-/** Characters and records that one topic keeps for its readers. */
+/** The most characters and records that one topic keeps in memory for its readers. */
 const CHARS_MAX = 32 * 1024;
 const RECORDS_MAX = 256;
 
 export class HotRecords {
   epoch: string | undefined;
-  /** Where the topic is, as far as is known. */
+  /** The offset of the topic's next record, as far as this node knows. */
   next = 0;
   #records: LogRecord[] = [];
   #chars = 0;
@@ -26,7 +27,7 @@ export class HotRecords {
     if (this.#chars > CHARS_MAX || this.#records.length > RECORDS_MAX) this.#trim();
   }
 
-  /** The topic is there, and no record of it is at hand. */
+  /** The topic exists, and no record of it is in memory. */
   restart(epoch: string, next: number): void {
     this.#clear();
     this.epoch = epoch;
@@ -38,7 +39,7 @@ export class HotRecords {
     this.epoch = undefined;
   }
 
-  /** What stands from a position, empty where nothing is new; undefined where it must be read. */
+  /** The records from a position: none where nothing is new, undefined where the log must be read. */
   from({ epoch, offset }: Position, majorOnly: boolean): LogBatch | undefined {
     if (epoch !== this.epoch) return undefined;
     if (offset >= this.next) return { kind: 'batch', epoch, items: [], next: offset, end: true };
@@ -54,7 +55,7 @@ export class HotRecords {
     };
   }
 
-  /** The older half goes, or more while that is too much. */
+  /** Drops the older half, again and again until both limits hold. */
   #trim(): void {
     while (this.#records.length > 0 && (this.#chars > CHARS_MAX || this.#records.length > RECORDS_MAX)) {
       for (const { data } of this.#records.splice(0, Math.ceil(this.#records.length / 2))) this.#chars -= data.length;

@@ -1,6 +1,6 @@
-// One topic that tails on this node follow: a subscription, the newest records in memory, and the readers that are woken.
-// A published message is a hint that may be lost. So a reader begins with the log, reads the log again after every
-// rewind, and the table compares the watch with its topic from time to time (watch-table.ts).
+// One topic that tails on this node follow: a subscription, the newest records in memory, and the readers that are
+// woken. A published message is a hint that may be lost. So a reader begins with the log, reads the log again after
+// every rewind, and the table compares the watch with its topic from time to time (watch-table.ts).
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { LogBatch, ReadResult, TopicInfo } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
@@ -141,8 +141,8 @@ export class TopicWatch implements ChannelListener {
   }
 
   /** Rechecks the topic when it expires; otherwise its readers would wait for the next periodic comparison. An expiry
-   *  that moves to a later time leaves the timer as it is: the timer finds the later time when it fires, so that a token
-   *  moves no timer. */
+   *  that moves to a later time leaves the timer as it is: the timer finds the later time when it fires, so that a
+   *  token moves no timer. */
   #expires(at: number | undefined): void {
     this.#expiresAt = at;
     const { clock } = this.#host;

@@ -1,6 +1,7 @@
-// What is published on a topic's channel (append.ts, topic-lua.ts): `end`, or one line and the data behind it:
+// Decodes what scripts publish on a topic's channel (append.ts, topic-lua.ts): `end`, or one line and the data after
+// it:
 //   add <epoch> <first> <next> <last major> <expires at> <supersedes: 1 or 0> <kinds> <lengths in bytes>
-// Without kinds and lengths (`-`) the records are to be read.
+// With `-` for kinds and lengths, the message carries no records: readers read them from the log.
 import type { LogRecord } from '../../broker.ts';
 
 export interface AddMessage {
@@ -11,7 +12,7 @@ export interface AddMessage {
   readonly lastMajor: number;
   readonly expiresAt: number | undefined;
   readonly supersedes: boolean;
-  /** Undefined where they are to be read. */
+  /** Undefined where readers must read them from the log. */
   readonly records: readonly LogRecord[] | undefined;
 }
 
@@ -19,7 +20,7 @@ export type WatchMessage = AddMessage | { readonly kind: 'end' };
 
 const NEWLINE = 10;
 
-/** Undefined where it is none of ours: to be taken for a sign that something happened. */
+/** Undefined for a payload of another form. The watch then makes its readers read the log. */
 export function decodeMessage(payload: Buffer): WatchMessage | undefined {
   const newline = payload.indexOf(NEWLINE);
   if (newline < 0) return payload.toString() === 'end' ? { kind: 'end' } : undefined;
