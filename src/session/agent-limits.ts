@@ -1,32 +1,32 @@
-// What an agent lets a prompt ask for. One rule, held twice: by the gateway before anything is stored, where it knows the
-// agent, and by the worker, which may be the only one that does.
+// The limits of an agent on its prompts. The gateway checks them before it stores anything, if it knows the agent. The
+// worker checks them again, because it may be the only process that knows the agent.
 import type { MessageContent } from './events/chat-event.ts';
 
-/** A name stands in topics and names a group of consumers; both have their limits. */
+/** An agent's name is part of topic names and of the name of a consumer group, and both are limited in length. */
 export const AGENT_NAME = '^[A-Za-z0-9_-]{1,48}$';
 
 export interface AgentLimits {
-  /** Used where a prompt names none. */
+  /** Used for a prompt that names no model. */
   readonly model: string;
-  /** Others that a prompt may name. */
+  /** Other models that a prompt may name. */
   readonly models?: readonly string[];
-  /** UTF-16 code units of one prompt. Default: what a request may carry. */
+  /** UTF-16 code units of one prompt. Default: the limit of a request. */
   readonly promptCharsMax?: number;
 }
 
-/** By code, in words for the user. */
+/** A message for the user for each code. */
 export const REFUSALS = {
   'unknown-model': 'this agent does not answer with that model',
   'content-too-large': 'the message is too large for this agent',
 } as const;
 
-/** `message`: in words for the user, with the limit that the prompt exceeds. */
+/** `message`: for the user, with the limit that the prompt exceeds. */
 export interface Refusal {
   readonly code: keyof typeof REFUSALS;
   readonly message: string;
 }
 
-/** `model`: as the prompt names it, empty where it names none. */
+/** `model`: the name in the prompt, empty if it names none. */
 export function findRefusal(limits: AgentLimits, model: string, content: MessageContent): Refusal | undefined {
   if (model !== '' && model !== limits.model && limits.models?.includes(model) !== true)
     return { code: 'unknown-model', message: REFUSALS['unknown-model'] };
@@ -39,7 +39,7 @@ export function findRefusal(limits: AgentLimits, model: string, content: Message
   };
 }
 
-/** Of text its length, of parts that of their JSON: what a picture costs is nobody's guess here. */
+/** UTF-16 code units of the text, or of the JSON of the parts. It does not estimate the tokens of a picture. */
 export function contentChars(content: MessageContent): number {
   return typeof content === 'string' ? content.length : JSON.stringify(content).length;
 }

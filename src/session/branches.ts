@@ -1,5 +1,5 @@
-// The branches of a chat: another answer to a prompt, and which branch is shown. The command state knows the shown one
-// and the latest others; nothing here destroys history.
+// The commands on the branches of a chat: regenerate an answer, select the shown branch, list the branches. The command
+// state holds the shown branch and the latest others. No command destroys history.
 import type { Broker } from '../broker/broker.ts';
 import { encodePosition } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
@@ -18,21 +18,22 @@ import { UserLimits } from './stores/user-limits.ts';
 export interface Regeneration {
   /** Of the prompt. */
   readonly messageId: string;
-  /** Of the answer to be made: asked for again under the same id, it is the same answer. */
+  /** Id of the new answer. A request with the same id again is a retry, and gives the same answer. */
   readonly answerId?: string;
-  /** Undefined: as the prompt was sent. */
+  /** Undefined: the agent of the prompt. */
   readonly agent?: string;
   readonly model?: string;
-  /** May this agent be asked for this model ('' is its own)? Gives the model to ask for, or throws. */
+  /** Returns the model to request of this agent ('' requests the agent's default), or throws if the agent does not
+   *  allow it. */
   readonly admit: (agent: string, model: string) => string;
   readonly priority: RunPriority;
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
-  /** As of a prompt. */
+  /** As in `Prompt`. */
   readonly trace?: string;
 }
 
 export interface Branch {
-  /** Its last run, by which it is selected. */
+  /** Its last run. A client selects the branch by this id. */
   readonly runId: string;
   /** Of that run's `run.queued`. */
   readonly position: string;
@@ -63,7 +64,7 @@ export class Branches {
     this.#limits = limits;
   }
 
-  /** Queues another answer to a prompt, whose branch is shown from then on.
+  /** Queues another answer to a prompt, and shows the branch of that answer.
    *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-runs, contended */
   async regenerate(
     principal: Principal,
@@ -111,8 +112,9 @@ export class Branches {
     return { ...regenerated, answerId };
   }
 
-  /** Shows the chat up to this run on every device, and lets the next prompt follow it. Any run may be named, also one that
-   *  others follow: what they say is another branch then. @throws SessionError not-found, run-not-found, contended */
+  /** Shows the chat up to this run on every device; the next prompt follows this run. Any run is allowed, also one that
+   *  other runs follow: those runs are on another branch then. @throws SessionError not-found, run-not-found,
+   *  contended */
   async select(principal: Principal, ref: SessionRef, runId: string): Promise<void> {
     const seen = await loadOwned(this.#log, principal, ref);
     const tip = await findBranch(this.#broker, ref, seen, runId);
@@ -122,7 +124,7 @@ export class Branches {
     });
   }
 
-  /** The shown one last, the others in the order in which they were left. @throws SessionError not-found */
+  /** The shown branch last, the others in the order in which they were left. @throws SessionError not-found */
   async list(principal: Principal, ref: SessionRef): Promise<Branch[]> {
     const { epoch, state } = await loadOwned(this.#log, principal, ref);
     const toBranch = ({ runId, at }: BranchTip, isShown: boolean): Branch => ({

@@ -1,11 +1,11 @@
-// Every way in which a session refuses, in one table. The gateway maps codes to statuses.
+// The table of all errors of sessions. The gateway maps their codes to HTTP statuses.
 
 const SESSION_ERRORS = {
   'not-found': { retryable: false, message: 'no such session' },
   /** The same messageId was sent before, with another body. */
   'message-conflict': { retryable: false, message: 'this messageId was used for another message' },
   busy: { retryable: true, message: 'a run is active or queued' },
-  /** To edit or withdraw it would change what a model was told, or what has ended. */
+  /** An edit or withdrawal would change a prompt that the model has received, or a run that has ended. */
   'not-waiting': {
     retryable: false,
     message: 'this message does not wait any more: its answer has begun, or it was withdrawn',
@@ -13,7 +13,7 @@ const SESSION_ERRORS = {
   'message-not-found': { retryable: false, message: 'no such message in this session' },
   'run-not-found': { retryable: false, message: 'no such run in this session' },
   'queue-full': { retryable: true, message: 'too many prompts wait in this session' },
-  /** Of the user. A retry that removes nothing is refused again. */
+  /** A limit of the user. Not retryable: it holds until the user removes a chat. */
   'too-many-sessions': { retryable: false, message: 'this user has as many chats as one user may have: delete one' },
   'too-many-runs': {
     retryable: true,
@@ -30,7 +30,7 @@ const SESSION_ERRORS = {
 export type SessionErrorCode = keyof typeof SESSION_ERRORS;
 
 export interface SessionErrorOptions extends ErrorOptions {
-  /** The limit that was met, told to the caller. */
+  /** The limit that was reached. */
   readonly limit?: number;
 }
 

@@ -1,4 +1,4 @@
-// What is yours, decided here and nowhere else: what is not does not exist.
+// The only check of who owns a session. A session of another owner is refused like one that does not exist.
 import { BrokerError } from '../broker/errors.ts';
 import type { CommandLog, LoadedState } from './commands/command-log.ts';
 import { SessionError } from './errors.ts';
@@ -19,8 +19,9 @@ export async function loadOwned(log: CommandLog, principal: Principal, ref: Sess
   return requireOwner(principal, await log.load(ref));
 }
 
-/** For what was looked up in the chat before: places of one life name nothing in another. A chat that a fail-over gave
- *  another epoch is still there, so its owner is told to try again. @throws SessionError not-found; BrokerError epoch-changed */
+/** Also requires that the chat is in the epoch of `seen`, in which the caller found offsets: they mean nothing in
+ *  another epoch. After a fail-over the chat still exists in a new epoch, so the error is retryable.
+ *  @throws SessionError not-found; BrokerError epoch-changed */
 export function requireOwnerInEpoch(
   principal: Principal,
   loaded: LoadedState | undefined,

@@ -1,5 +1,5 @@
-// Send, edit, withdraw and stop: the commands of a chat that make and end runs, on any node. All are conditional appends;
-// none touches a worker.
+// The commands that make and end runs, on any node: send, edit, withdraw and stop. Each is a conditional append to the
+// chat's log. No command calls a worker.
 import type { Broker } from '../broker/broker.ts';
 import type { Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
@@ -29,20 +29,20 @@ import { SteadyTime } from './commands/steady-time.ts';
 import { mustFit, type Admitted } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
 
-/** A stopped run whose worker does not end it within this is ended by the node that was asked. */
+/** ms that a worker has to end a stopped run. After that the node that received the Stop ends it. */
 export const CANCEL_GRACE_MS = 1000;
 
 export interface Prompt {
-  /** Undefined: a new message, whatever was sent before. */
+  /** Undefined: always a new message, never a retry. */
   readonly messageId?: string;
   readonly content: MessageContent;
   readonly agent: string;
   readonly model: string;
   readonly priority: RunPriority;
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
-  /** Kept with the run, for whoever traces it. */
+  /** Stored with the run, for tracing. */
   readonly trace?: string;
-  /** The prompt in whose place it stands, as a branch; undefined: it follows what is shown. */
+  /** The prompt that this one replaces on a new branch. Undefined: it follows the shown branch. */
   readonly replaces?: string;
 }
 
@@ -51,11 +51,11 @@ export interface SentPrompt {
   readonly runId: string;
   /** Of `message.created`. */
   readonly position: Position;
-  /** Runs before it now. */
+  /** Runs of the chat before it, at the time of the answer. */
   readonly queued: number;
 }
 
-/** The answer to a prompt, or to a request for another answer, that was stored before. */
+/** The answer to a retry of a prompt or of a regeneration that is stored already. */
 export function sentBefore(
   epoch: string,
   messageId: string,
@@ -64,7 +64,7 @@ export function sentBefore(
   return { messageId, runId, position: { epoch, offset }, queued };
 }
 
-/** The answer to one that these drafts have just stored. */
+/** The answer to a prompt or a regeneration that was stored just now. */
 export function sentNow(
   { epoch, first, state }: Committed,
   { messageId, runId }: Pick<SendCommand, 'messageId' | 'runId'>,
@@ -74,7 +74,7 @@ export function sentNow(
 }
 
 export class Runs {
-  /** Of the runs of this node: whoever tells a time of one asks this. */
+  /** The clock for the times in the events of runs. */
   readonly time: SteadyTime;
   readonly #broker: Broker;
   readonly #log: CommandLog;
@@ -83,7 +83,8 @@ export class Runs {
   readonly #ttlMs: number;
   readonly #limits: UserLimits;
 
-  /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. `ttlMs`: of a chat that a prompt creates. `limits`: undefined for none. */
+  /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. `ttlMs`: TTL of a chat that a prompt creates. `limits`:
+   *  undefined for none. */
   constructor(
     broker: Broker,
     log: CommandLog,
@@ -101,8 +102,10 @@ export class Runs {
     this.#limits = limits;
   }
 
-  /** Exactly one message and one run per messageId, however often and wherever it is sent. The first send creates the session.
-   *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-sessions, too-many-runs, contended */
+  /** Stores exactly one message and one run per messageId, on however many nodes and however often it is sent. The
+   *  first send creates the session.
+   *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-sessions,
+   *  too-many-runs, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
     const seen = await this.#log.load(ref);
     const command = this.#sendCommand(
@@ -122,14 +125,14 @@ export class Runs {
     }
   }
 
-  /** What the prompt takes of its user's limits: a run, and before that the chat, where there is none yet. */
+  /** Admits the prompt under its user's limits: its run, and the chat if the prompt creates it. */
   async #enter(
     principal: Principal,
     ref: SessionRef,
     seen: LoadedState | undefined,
     command: SendCommand,
   ): Promise<readonly Admitted[]> {
-    // An ask is no chat of anybody's list, and part of a run that is counted.
+    // A subagent session is in no user's list, and its parent run is counted already.
     if (askDepth(ref.sessionId) > 0) return [];
     if (seen !== undefined)
       return findRepeat(requireOwner(principal, seen).state, command) === undefined
@@ -172,7 +175,8 @@ export class Runs {
     );
   }
 
-  /** Changes a prompt whose run has not begun. `admit` throws where its agent may not be told this. @throws SessionError not-found, message-not-found, not-waiting, contended */
+  /** Changes a prompt whose run has not begun. `admit` throws if the agent does not accept the new content.
+   *  @throws SessionError not-found, message-not-found, not-waiting, contended */
   async edit(
     principal: Principal,
     ref: SessionRef,
@@ -187,14 +191,16 @@ export class Runs {
     });
   }
 
-  /** Takes back a prompt whose run has not begun. @throws SessionError not-found, message-not-found, not-waiting, contended */
+  /** Withdraws a prompt whose run has not begun. @throws SessionError not-found, message-not-found, not-waiting,
+   *  contended */
   async withdraw(principal: Principal, ref: SessionRef, messageId: string): Promise<void> {
     await this.#onWaiting(principal, ref, messageId, (state) =>
       decideWithdraw(state, messageId, principal.user, isoTime(this.#clock)),
     );
   }
 
-  /** Asks for a run's end and returns once that is durable. A queued run has ended by then; a running one keeps what it said.
+  /** Requests the end of a run, and returns once the request is durable. A queued run has ended by then. A running one
+   *  keeps the answer so far.
    *  @throws SessionError not-found, no-active-run, contended */
   async cancel(
     principal: Principal,
@@ -211,8 +217,8 @@ export class Runs {
     });
   }
 
-  /** Ends a cancelling run in its worker's stead: takes the fence, so that the worker, if it lives, is refused from then
-   *  on; reads what the run said up to there; writes the end. False where it had ended already. */
+  /** Ends a cancelling run in place of its worker. Takes the fence, so that the log refuses later appends of that
+   *  worker; reads the answer up to there; appends the end. False if the run had ended already. */
   async endCancelled(ref: SessionRef, runId: string): Promise<boolean> {
     const taken = await this.#log.transact<(Committed & { run: RunInfo }) | undefined>(ref, (loaded) => {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
@@ -238,8 +244,8 @@ export class Runs {
     return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
   }
 
-  /** The code of this attempt has kept its worker from everything else for longer than its lease. Without the fence: the run
-   *  is another worker's by now, whose turn may be the next. */
+  /** Records that the code of this attempt blocked its worker for longer than the lease. Appends without the fence,
+   *  because another worker has the run by now, and may be the next one that is blocked. */
   async noteBlocked(ref: SessionRef, runId: string, attempt: number, blockedMs: number): Promise<void> {
     const createdAt = isoTime(this.#clock);
     await this.#log.transact(ref, (loaded) => {
@@ -268,7 +274,7 @@ export class Runs {
     return {
       messageId: prompt.messageId ?? this.#newId(),
       content,
-      // A branch is another message; a prompt without one is hashed as it always was.
+      // The same text on another branch is another message. Without `replaces` the hash is as in earlier versions.
       bodyHash: bodyHashOf(
         replaces === undefined ? [content, agent, model] : [content, agent, model, replaces.messageId],
       ),

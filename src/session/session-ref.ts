@@ -1,4 +1,4 @@
-// Which session, whose: ids as they come from outside, parsed once.
+// Names a session and its principal. Parses and checks the ids that come from outside.
 import { createHash } from 'node:crypto';
 import { AGENT_NAME } from './agent-limits.ts';
 import { SessionError } from './errors.ts';
@@ -8,7 +8,7 @@ export interface SessionRef {
   readonly sessionId: string;
 }
 
-/** Who asks: the parsed claims of a token, as far as sessions care. */
+/** The parsed claims of a token that sessions use. */
 export interface Principal {
   readonly tenant: string;
   /** The token's `sub`. */
@@ -38,19 +38,19 @@ export function sessionRef(tenant: string, sessionId: string): SessionRef {
   return { tenant, sessionId };
 }
 
-/** Stands between the digest of a user and the id that this user chose. No id from outside contains it, so no such id names
+/** Separates the digest of a user from the id that this user chose. No id from outside contains it, so no such id names
  *  a session that belongs to one user. */
 const OWN = ':';
-/** 132 bits: no two users meet. */
+/** 132 bits: two users practically never share a digest. */
 const USER_DIGEST_CHARS = 22;
 
-/** The session that has this id for this user alone: another user with the same id has another session.
+/** The session with this id that belongs to this user alone. Another user with the same id has another session.
  *  @throws SessionError not-found */
 export function ownRef({ tenant, user }: Principal, sessionId: string): SessionRef {
   return { tenant, sessionId: `${userDigest(user)}${OWN}${sessionRef(tenant, sessionId).sessionId}` };
 }
 
-/** The session's id as its user says it. */
+/** The session's id as its user chose it. */
 export function idOf({ sessionId }: SessionRef): string {
   return sessionId.slice(sessionId.indexOf(OWN) + 1);
 }
@@ -60,7 +60,7 @@ export function sharedRef(ref: SessionRef): SessionRef {
   return { tenant: ref.tenant, sessionId: idOf(ref) };
 }
 
-/** Users are named by any string a token says; a digest of it fits into a topic's name. */
+/** A user's name may be any string, so topic names contain a digest of it. */
 export function userDigest(user: string): string {
   return createHash('sha256').update(user).digest('base64url').slice(0, USER_DIGEST_CHARS);
 }

@@ -1,4 +1,5 @@
-// The life of a session as its owner sees it: create, look at, list, change, remove.
+// The commands of an owner on a session: create, describe, list, update, remove, and read its history and runs.
+// Commands that make or end runs are in runs.ts.
 import type { Broker, TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
@@ -21,12 +22,13 @@ import { chatTopic, cursorsTopic } from './topic-names.ts';
 import { UNLIMITED } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
 
-/** A chat lives this long after its last write, run or viewer, unless another time is configured or asked for. */
+/** A chat expires this long after its last write, run or viewer, unless the configuration or the request gives another
+ *  time. */
 export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
 export const SESSION_TTL_MIN_MS = 60 * 1000;
 export const SESSION_TTL_MAX_MS = 365 * 24 * 60 * 60 * 1000;
 
-/** Tries of one update, each of which others outran with theirs. */
+/** Tries of one update. Each of them lost against an update by somebody else. */
 const UPDATE_ATTEMPTS_MAX = 8;
 
 export interface SessionDetails {
@@ -49,7 +51,7 @@ export interface SessionSummary extends SessionDetails {
   /** Runs that wait behind the active one. */
   readonly queued: number;
   readonly messages: number;
-  /** A part of it cannot be read any more: what is not known of it is left out, or zero. */
+  /** A part of the chat cannot be read any more. Fields that are unknown are left out, or zero. */
   readonly damaged?: true;
 }
 
@@ -83,12 +85,13 @@ export class Sessions {
     this.#limits = limits;
   }
 
-  /** Yours, or the same refusal as for one that does not exist. @throws SessionError not-found */
+  /** @throws SessionError not-found: it does not exist, or somebody else owns it */
   async authorize(principal: Principal, ref: SessionRef): Promise<LoadedState> {
     return loadOwned(this.#log, principal, ref);
   }
 
-  /** Creates it, or finds that it is yours already. @throws SessionError not-found: somebody else's; too-many-sessions */
+  /** Creates the session, or finds that the principal owns it already.
+   *  @throws SessionError not-found: somebody else owns it; too-many-sessions */
   async create(
     principal: Principal,
     ref: SessionRef,
@@ -130,7 +133,8 @@ export class Sessions {
     );
   }
 
-  /** What is not given stays: the event says all that holds from then on, because only the last one is read.
+  /** Details that are not given stay as they are. The event holds all details, because a reader reads only the last
+   *  event.
    *  @throws SessionError not-found, contended */
   async update(principal: Principal, ref: SessionRef, details: SessionDetails): Promise<void> {
     for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt += 1) {
@@ -146,13 +150,14 @@ export class Sessions {
     throw new SessionError('contended');
   }
 
-  /** With its requests, its cursors, and what its runs asked of other agents. Whatever streams from it ends with
-   *  `reset{removed}`; a run in progress finds its log gone and stops.
+  /** Removes the session with its requests, its cursors and the subagent sessions of its runs. Streams of it end with
+   *  `reset{removed}`. A run in progress finds that its log is gone, and stops.
    *  @throws SessionError not-found */
   async remove(principal: Principal, ref: SessionRef): Promise<void> {
     const topic = chatTopic(ref);
     const found = await this.#findOwner(principal, ref);
-    // That there is none may be the work of an earlier try, which must be as safe as this one, and may not have come as far.
+    // An earlier try may have removed the chat. The refusal must be as durable as that removal, and that try may have
+    // ended before it removed the cursors.
     if (found === undefined) await this.#broker.describe([topic], { isDurable: true });
     else if (found.isOwn) await this.#removeOwn(ref, found.state);
     else throw new SessionError('not-found');
@@ -161,7 +166,7 @@ export class Sessions {
     this.#limits.onSessionRemoved(principal);
   }
 
-  /** Undefined where there is no such chat. A damaged one can be removed like any other. */
+  /** Undefined if there is no such chat. A damaged chat can be removed like any other. */
   async #findOwner(
     principal: Principal,
     ref: SessionRef,
@@ -178,9 +183,9 @@ export class Sessions {
   }
 
   async #removeOwn(ref: SessionRef, state: CommandState | undefined): Promise<void> {
-    // Before it: afterwards they could be those of a chat that was begun anew.
+    // Lists the asks before the chat is removed: later they could belong to a new chat with the same id.
     const asks = await findAsks(this.#broker, ref);
-    // First: a chat without its request would wait for ever.
+    // Removes the chat before its requests: a run of a chat without its request would never be served.
     await this.#broker.remove(chatTopic(ref));
     if (state !== undefined) await expireRequests(this.#broker, ref, state);
     await removeAsks(this.#broker, this.#log, asks, chatTopic);
@@ -191,8 +196,8 @@ export class Sessions {
     return this.#summarize(ref, await this.#ownSnapshot(principal, ref));
   }
 
-  /** A page of the user's chats; `after`: the `next` of the page before, undefined for the first. A chat that exists all
-   *  the time is on exactly one page, whatever changes between the pages. */
+  /** A page of the user's chats. `after`: the `next` of the page before, undefined for the first page. A chat that
+   *  exists all the time is on exactly one page, also when chats change between the pages. */
   async list(principal: Principal, limit: number, after: ListPlace | undefined): Promise<SessionList> {
     const { alive: known, isDamaged } = await readChatList(this.#broker, principal, this.#clock.now());
     const listed = known.map(({ ref, ...chat }) => ({ ...chat, ref, sessionId: idOf(ref) }));
@@ -201,8 +206,8 @@ export class Sessions {
     return { sessions: summaries.filter((one) => one !== undefined), next, isDamaged };
   }
 
-  /** `before`: a place from an earlier page's `before`; undefined for the newest. `branch`: the run it ends with; undefined
-   *  for the shown one. @throws SessionError not-found, run-not-found */
+  /** `before`: the `before` of an earlier page, undefined for the newest page. `branch`: the last run of the branch,
+   *  undefined for the shown branch. @throws SessionError not-found, run-not-found */
   async history(
     principal: Principal,
     ref: SessionRef,
@@ -218,7 +223,7 @@ export class Sessions {
     };
   }
 
-  /** What became of each run and when. `before` likewise. @throws SessionError not-found */
+  /** A page of the runs' timelines. `before` as in `history`. @throws SessionError not-found */
   async runs(
     principal: Principal,
     ref: SessionRef,
@@ -232,7 +237,8 @@ export class Sessions {
     };
   }
 
-  /** Of the chat as the state was read. What comes after it is for the stream that follows: the branch may have moved. */
+  /** The chat up to the moment at which its state was read. Later records belong to the stream that the reader opens
+   *  next: the shown branch may have changed by then. */
   async #prefixOf(principal: Principal, ref: SessionRef): Promise<{ loaded: LoadedState; log: LogPrefix }> {
     const { info, loaded } = await this.#ownSnapshot(principal, ref);
     return { loaded, log: { topic: chatTopic(ref), epoch: info.epoch, next: info.next } };
@@ -251,7 +257,7 @@ export class Sessions {
         ? await this.#summarize(ref, snapshot)
         : undefined;
     } catch (error) {
-      // One damaged chat must not take the list of all the others with it.
+      // One damaged chat must not make the whole list fail.
       if (!isBrokerError(error, 'corrupt')) throw error;
       const found = await this.#log.findOwner(ref);
       return found?.owner === principal.user ? damagedSummary(ref, found.info) : undefined;
@@ -307,7 +313,7 @@ function damagedSummary(
   };
 }
 
-/** A place of another life of this chat names nothing here: its pages start over, newest first. */
+/** Undefined if the position is of another epoch of this chat: the pages then start again with the newest. */
 function placeIn({ epoch, next }: LogPrefix, before: Position | undefined): number | undefined {
   return before?.epoch === epoch && before.offset < next ? before.offset : undefined;
 }

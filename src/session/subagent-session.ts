@@ -1,19 +1,20 @@
-// The session of an ask: what one run wants to know of another agent is a chat of its own, with the same fence, takeover
-// and Stop as any. Its id is made of the run that asks and of the ask's key, so a run that was taken over finds its asks
-// again; it has dots, which no user's id can have, so nobody else reaches it. Its owner is the run that asks.
+// The session in which a run asks another agent: a chat of its own, with the same fence, takeover and Stop as any chat.
+// Its id derives from the parent run and the ask's key, so a run that was taken over finds its asks again. The id
+// contains dots, which no user's id can contain, so no user can reach the session. Its owner is the parent run.
 import { createHash } from 'node:crypto';
 import type { Principal, SessionRef } from './session-ref.ts';
 
-/** An ask of a user's run is 1, an ask of that one's run 2. Each has queues of its own, so each level costs every worker. */
+/** An ask by a user's run has depth 1, an ask by the run of that ask depth 2. Each depth has queues of its own, so each
+ *  depth costs every worker. */
 export const ASK_DEPTH_MAX = 3;
-/** An ask is kept this long after its last event: for as long as a run may wait for another worker to take it over. */
+/** An ask is stored this long after its last event: the time that a run may wait for its takeover. */
 export const ASK_TTL_MS = 24 * 60 * 60 * 1000;
 
 const SEPARATOR = '.';
-/** 132 bits: no two asks of one run meet. */
+/** 132 bits: two asks of one run practically never share an id. */
 const DIGEST_CHARS = 22;
 
-/** A run, wherever it is. */
+/** A run and its session. */
 export interface RunRef extends SessionRef {
   readonly runId: string;
 }
@@ -30,12 +31,13 @@ export function subagentSession(parent: RunRef, key: string): SessionRef {
   return { tenant: parent.tenant, sessionId: [root, askDepth(parent.sessionId) + 1, digest].join(SEPARATOR) };
 }
 
-/** In whose name an ask is sent, read and stopped. */
+/** The principal that sends, reads and stops the asks of this run. */
 export function parentPrincipal({ tenant, sessionId, runId }: RunRef): Principal {
   return { tenant, user: `${sessionId}/${runId}` };
 }
 
-/** The run that asked, by its session's owner; undefined for a session of a user, whose name may look like anything. */
+/** The parent run, decoded from the session's owner. Undefined for a user's session: a user's name may look like a
+ *  run's. */
 export function parentRunOf(ref: SessionRef, owner: string): RunRef | undefined {
   const [sessionId, runId] = owner.split('/');
   if (askDepth(ref.sessionId) === 0 || sessionId === undefined || runId === undefined) return undefined;

@@ -1,7 +1,6 @@
-// The only place where a topic's name is made: `<parent>/<tenant>:<id>`, the default tenant left out; of a session that is one
-// user's own, `<parent>/<tenant>:<digest of the user>:<id>`.
-// The last segment of a chat's topics is always the same: it is the routing key that lets one append change
-// the chat and its request topic together.
+// The only place where a topic's name is made: `<parent>/<tenant>:<id>`, the default tenant left out; of a session that
+// is one user's own, `<parent>/<tenant>:<digest of the user>:<id>`. The last segment of a chat's topics is always the
+// same: it is the routing key that lets one append change the chat and its request topic together.
 import { createHash } from 'node:crypto';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName, type TopicPattern } from '../broker/lite-topic.ts';
 import { askDepth } from './subagent-session.ts';
@@ -9,21 +8,22 @@ import { DEFAULT_TENANT, type Principal, type SessionRef } from './session-ref.t
 
 const SEPARATOR = ':';
 
-/** The default tenant is named only where the id itself has the separator, as that of a user's own session. */
+/** The default tenant is left out, unless the id itself contains the separator, as the id of a user's own session
+ *  does. */
 function scoped(tenant: string, id: string): string {
   return tenant === DEFAULT_TENANT && !id.includes(SEPARATOR) ? id : `${tenant}${SEPARATOR}${id}`;
 }
 
-/** A session's log. What a run asked of another agent is answered apart from the chats of users. */
+/** A session's log. Subagent sessions have another parent than the chats of users. */
 export function chatTopic(ref: SessionRef): LiteTopicName {
   const parent = askDepth(ref.sessionId) === 0 ? 'chat' : 'response';
   return parseLiteTopicName(`${parent}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
-/** Every chat in which a run asked another agent. */
+/** Every subagent session. */
 export const SUBAGENT_PATTERN = parseTopicPattern('response/*');
 
-/** In name order, the asks of the runs of that session follow it and begin with it; no other session's do. */
+/** The names of the subagent sessions of that session, and no other names, begin with this prefix. */
 export function subagentPrefix(ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`response/${scoped(ref.tenant, ref.sessionId)}.`);
 }
@@ -37,13 +37,13 @@ export function sessionOf(topic: LiteTopicName): SessionRef {
     : { tenant: name.slice(0, end), sessionId: name.slice(end + 1) };
 }
 
-/** There while somebody watches a chat whose run is ended otherwise. */
+/** Exists while somebody watches a chat with a run that ends when it is unwatched. */
 export function watchTopic(ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`watch/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
-/** Holds only the run at the head of the session's queue. Asks stand apart by their depth, so that each has slots of its own:
- *  a run that waits for its asks never holds what they need. */
+/** Holds only the run at the head of the session's queue. Each depth of asks has topics and slots of its own: a run
+ *  that waits for its asks never holds a slot that they need. */
 export function requestTopic(agent: string, ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`${requestParent(agent, askDepth(ref.sessionId))}/${scoped(ref.tenant, ref.sessionId)}`);
 }
@@ -57,12 +57,13 @@ function requestParent(agent: string, depth: number): string {
   return depth === 0 ? `request/${agent}` : `request/${agent}/${depth}`;
 }
 
-/** In which all workers of an agent share these requests: one an agent, so that a worker is given only what it serves. */
+/** The consumer group of an agent's workers for these requests. Each agent has its own, so that a worker receives only
+ *  requests that it serves. */
 export function requestGroup(agent: string, depth: number): string {
   return depth === 0 ? `workers:${agent}` : `workers:${agent}.${depth}`;
 }
 
-/** A user's list of chats. Users are named by any string a token says, so the name is a digest of it. */
+/** A user's list of chats. A user's name may be any string, so the topic's name contains a digest of it. */
 export function chatListTopic(principal: Principal): LiteTopicName {
   return parseLiteTopicName(`chats/${ofUser(principal)}`);
 }
@@ -81,7 +82,7 @@ export function cursorsTopic(ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`cursors/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
-/** One cursor, as earlier versions stored it. */
+/** The topic in which earlier versions stored one cursor. */
 export function earlierCursorTopic(ref: SessionRef, cursorId: string): LiteTopicName {
   return parseLiteTopicName(`cursor/${cursorId}/${scoped(ref.tenant, ref.sessionId)}`);
 }

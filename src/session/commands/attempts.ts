@@ -1,13 +1,14 @@
-// Which starts of a run count against it. A run is started again when its worker is lost, and must not be started for
-// ever. But a worker is mostly lost for a reason that is not the run's: a deploy, a restart, a neighbour that blocks the
-// event loop. So a start that said nothing before its worker was lost has a bound of its own, far above `attemptsMax`, and
-// waits longer each time. A run whose own code blocks its worker is ended before it costs its neighbours their starts. Pure.
+// Counts the attempts of a run. A run is started again when its worker is lost, and the number of starts is bounded.
+// Most workers are lost for a reason outside the run: a deploy, a restart, another run that blocks the event loop. So
+// an idle attempt (one that appended no part and no token) has a bound of its own, far above `attemptsMax`, and waits
+// longer each time. A run whose own code blocks its worker fails before it uses up the attempts of the runs beside it.
+// Pure.
 
-/** Starts that said nothing. Above what a rolling update or a crash loop of a few minutes uses up. */
+/** Idle attempts of a run. A rolling update or a crash loop of a few minutes uses fewer. */
 export const IDLE_ATTEMPTS_MAX = 24;
 /** Workers that the code of one run may block for longer than their lease. */
 export const BLOCKED_WORKERS_MAX = 2;
-/** Idle starts before a run has to wait: one restart or two are nobody's fault. */
+/** Idle attempts without a pause: one or two restarts are normal. */
 const IDLE_ATTEMPTS_FREE = 3;
 const PAUSE_MS_FIRST = 250;
 const PAUSE_MS_MAX = 5_000;
@@ -15,23 +16,23 @@ const PAUSE_MS_MAX = 5_000;
 export interface AttemptCount {
   /** How often the run was started. */
   readonly attempt: number;
-  /** Of the earlier ones: how many said nothing. Absent: 0. */
+  /** How many of the earlier attempts were idle. Absent: 0. */
   readonly idleAttempts?: number;
-  /** Workers that its code has blocked, and the attempt of the last. Absent: 0. */
+  /** Workers that the run's code has blocked, and the attempt that blocked the last one. Absent: 0. */
   readonly blockedWorkers?: number;
   readonly blockedAttempt?: number;
 }
 
-/** `worker-lost`, `worker-blocked`: the code with which it is failed. */
+/** `worker-lost`, `worker-blocked`: the error code of the failed run. */
 export type AttemptVerdict = 'go-on' | 'worker-lost' | 'worker-blocked';
 
-/** The next start of a run. `wasIdle`: the one before said nothing, no part and no token. */
+/** Counts the next start of a run. `wasIdle`: the attempt before appended no part and no token. */
 export function countStart(run: AttemptCount, wasIdle: boolean): Pick<AttemptCount, 'attempt' | 'idleAttempts'> {
   const idle = (run.idleAttempts ?? 0) + (wasIdle && run.attempt > 0 ? 1 : 0);
   return { attempt: run.attempt + 1, ...(idle === 0 ? {} : { idleAttempts: idle }) };
 }
 
-/** At most one worker an attempt: it may block the same one again and again. */
+/** Counts at most one worker for each attempt: an attempt may block the same worker several times. */
 export function countBlocked(
   run: AttemptCount,
   attempt: number,
@@ -40,7 +41,7 @@ export function countBlocked(
   return { blockedWorkers: (run.blockedWorkers ?? 0) + 1, blockedAttempt: attempt };
 }
 
-/** May the start that `run` counts answer, or does it only end the run? */
+/** Whether the attempt that `run` counts may answer, or must end the run. */
 export function judgeAttempts(
   { attempt, idleAttempts = 0, blockedWorkers = 0 }: AttemptCount,
   attemptsMax: number,
@@ -49,8 +50,8 @@ export function judgeAttempts(
   return attempt - idleAttempts > attemptsMax || idleAttempts > IDLE_ATTEMPTS_MAX ? 'worker-lost' : 'go-on';
 }
 
-/** How long a worker waits before it starts a run again, so that one that ends its process each time leaves its neighbours
- *  time to finish in between. */
+/** ms that a worker waits before it starts a run again. A run that ends its process each time thereby leaves the other
+ *  runs time to finish. */
 export function pauseBeforeStart({ idleAttempts = 0 }: AttemptCount): number {
   const steps = idleAttempts - IDLE_ATTEMPTS_FREE;
   return steps < 0 ? 0 : Math.min(PAUSE_MS_MAX, PAUSE_MS_FIRST * 2 ** steps);

@@ -1,10 +1,12 @@
-// How the records of a chat join to branches: every prompt says after which run it stands, every run that regenerates
-// an answer says which prompt it is for. Backward along these links lies what a model was told. Links are offsets in the
-// same epoch, so following one is one read, however much of other branches lies between. They never leave the log.
+// The links that join the records of a chat to branches. Every prompt names the run that it follows, and every run that
+// regenerates an answer names its prompt. The links, followed backward, give the conversation that a model receives. A
+// link is an offset in the same epoch, so following it is one read, also across records of other branches. Links stay
+// in the log.
 import type { LogItem } from '../../broker/broker.ts';
 import { decodeEvent, decodeHidden, type JsonObject } from '../events/chat-event.ts';
 
-/** Hidden part of `message.created`. `after`: offset of the `run.queued` before it on its branch, null for the first. */
+/** Hidden part of `message.created`. `after`: offset of the `run.queued` before it on its branch, null for the
+ *  first. */
 export function encodePromptLink(after: number | null): JsonObject {
   return { after };
 }
@@ -14,17 +16,17 @@ export function encodeRunLink(promptAt: number): JsonObject {
   return { promptAt };
 }
 
-/** A prompt or a run of a chat, and where its branch goes on before it. */
+/** A prompt or a run of a chat, with the link to the node before it on its branch. */
 export interface BranchNode {
   readonly kind: 'prompt' | 'run';
   readonly at: number;
-  /** Of a prompt its messageId, of a run its runId. */
+  /** The messageId of a prompt, or the runId of a run. */
   readonly id: string;
   /** Undefined before the first prompt. */
   readonly before: number | undefined;
 }
 
-/** Undefined for every other record. */
+/** Undefined if the record is neither a prompt nor a queued run. */
 export function readBranchNode(item: LogItem): BranchNode | undefined {
   if (item.kind !== 'record') return undefined;
   const event = decodeEvent(item.data);
@@ -34,7 +36,7 @@ export function readBranchNode(item: LogItem): BranchNode | undefined {
     return { kind: 'prompt', at, id: event.messageId, before: after ?? undefined };
   }
   if (event?.type !== 'run.queued') return undefined;
-  // A run stands right after its prompt in one append, unless it regenerates.
+  // One append stores a prompt and its run directly after it. A run that regenerates has a link instead.
   const promptAt = event.regenerates === undefined ? at - 1 : (decodeHidden(item.data)?.['promptAt'] as number);
   return { kind: 'run', at, id: event.runId, before: promptAt };
 }

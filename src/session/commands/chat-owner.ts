@@ -1,10 +1,11 @@
-// Finds the owner of a chat whose newest state is damaged, in the states that older records carry.
+// Finds the owner of a chat whose newest state is damaged. The owner never changes, so the states in older records name
+// it too.
 import type { Broker, TopicInfo } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import { decodeHidden } from '../events/chat-event.ts';
 import { decodeCheckpoint } from './command-state.ts';
 
-/** Places that are looked at from the end backward, and as many from the start forward. */
+/** Offsets that are read from the end backward, and as many from the start forward. */
 const PLACES = 64;
 
 export async function readOwner(

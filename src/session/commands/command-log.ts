@@ -1,8 +1,8 @@
-// Reads the command state of a chat, decides, and appends on the condition that nothing major came between; on
-// a conflict it reads again. So every transition is linearizable on every node, without a lock.
+// Executes a command on a chat: reads the command state, decides, and appends on the condition that no major record
+// came in between. On a conflict it reads again. So every transition is linearizable across nodes, without a lock.
 //
-// Owns a bounded cache of command states. It is only a cache: a stale entry costs one conflict, never a wrong
-// decision, because the condition names the position the state was read at.
+// Owns a bounded cache of command states. A stale entry costs one conflict and never a wrong decision, because the
+// condition names the position at which the state was read. The decisions themselves are in decisions.ts.
 import { setImmediate } from 'node:timers/promises';
 import type { Appended, Broker, NewRecord, TopicInfo, TopicWrite } from '../../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../../broker/errors.ts';
@@ -33,15 +33,16 @@ import { chatTopic, requestTopic } from '../topic-names.ts';
 
 /** Command states kept per node; each is a few kilobytes at most. */
 export const COMMAND_CACHE_MAX = 4096;
-/** Tries of one command before `contended`. Commands of one node take turns, so only other nodes conflict, and of n
- *  nodes each wins a fair try with a chance of 1/n. */
+/** Tries of one command before `contended`. Commands of one node on one chat run one after another, so only other nodes
+ *  conflict. Each of n nodes wins a fair try with a chance of 1/n. */
 export const COMMAND_ATTEMPTS_MAX = 64;
-/** Tries of one look, each of which found that the chat had gone on between what it asked and what it read. */
+/** Tries of one snapshot. Each of them found that the chat had changed between the description of its topic and the
+ *  read. */
 const SNAPSHOT_ATTEMPTS_MAX = 16;
-/** Turns of the event loop, at most, that a node stands back in a race, so that no order of arrival repeats itself. */
+/** The most turns of the event loop that a node waits in a race, so that the same order of arrival does not repeat. */
 const STAND_BACK_MAX = 4;
 
-/** A chat with a run that has not ended lives at least this long after its last write, whatever its own TTL. */
+/** The least TTL of a chat with a run that has not ended, also if the chat's own TTL is shorter. */
 export const PENDING_RUN_TTL_MS = 7 * 24 * 60 * 60 * 1000;
 
 export interface LoadedState {
@@ -76,7 +77,8 @@ export interface NoChange<T> {
 
 export type Transition<T> = Change<T> | NoChange<T>;
 
-/** A command: `loaded` is undefined where there is no such session. It may run several times, and may throw a refusal. */
+/** Decides one command. `loaded`: undefined if there is no such session. It may run several times, and may throw a
+ *  refusal. */
 export type Decide<T> = (loaded: LoadedState | undefined) => Transition<T>;
 
 export interface Committed {
@@ -86,14 +88,14 @@ export interface Committed {
   readonly state: CommandState;
 }
 
-/** A run whose end has just been written, and how it stood before. */
+/** A run whose end was appended just now, with its state before. */
 export interface EndedRun {
   readonly ref: SessionRef;
   readonly run: RunInfo;
   readonly terminal: RunTerminal;
 }
 
-/** A run whose chat was removed, or expired, while a worker had it: no event tells its end. */
+/** A run whose chat was removed or expired while a worker had the run. No event records its end. */
 export interface GoneRun extends Pick<EndedRun, 'ref' | 'run'> {
   readonly tally: RunTally;
 }
@@ -101,31 +103,33 @@ export interface GoneRun extends Pick<EndedRun, 'ref' | 'run'> {
 export class CommandLog {
   readonly #broker: Broker;
   readonly #cache = new Map<LiteTopicName, LoadedState>();
-  /** The last command under way per chat: commands of this node on one chat take turns. Emptied as they end. */
+  /** The last command of this node on each chat: the next one waits for it. An entry is removed when its command ends,
+   *  so the commands in progress bound the map. */
   readonly #running = new Map<LiteTopicName, Promise<void>>();
   readonly #random: () => number;
   readonly #onRunEnded: (ended: EndedRun) => void;
 
-  /** `random`: from 0 to 1, for fairness between nodes only. `onRunEnded` hears of each run whose end this node has
-   *  written, and so of each once; of one whose answer the store did not give in time, nobody does. */
+  /** `random`: from 0 to 1, for fairness between nodes only. `onRunEnded` is notified of each run whose end this node
+   *  appended, so of each run once in the cluster. If the append succeeds but its answer is lost, no node is
+   *  notified. */
   constructor(broker: Broker, random: () => number, onRunEnded: (ended: EndedRun) => void = () => undefined) {
     this.#broker = broker;
     this.#random = random;
     this.#onRunEnded = onRunEnded;
   }
 
-  /** The state as it is now, or undefined where there is no such session. @throws SessionError contended */
+  /** The current state, or undefined if there is no such session. @throws SessionError contended */
   async load(ref: SessionRef): Promise<LoadedState | undefined> {
     return (await this.snapshot(ref))?.loaded;
   }
 
-  /** The same, and its topic as it was then. @throws SessionError contended */
+  /** The current state, and the description of the topic at that moment. @throws SessionError contended */
   async snapshot(ref: SessionRef): Promise<Snapshot | undefined> {
     return this.#snapshot(chatTopic(ref));
   }
 
-  /** Whose chat it is, where the newest state cannot be read because its record is damaged: the owner never changes, and
-   *  older states and the first one name it as well. Undefined where none of those that are looked at can be read. */
+  /** The owner of a chat whose newest state is damaged, from older records. `owner` is undefined if none of those
+   *  records can be read. */
   async findOwner(
     ref: SessionRef,
   ): Promise<{ readonly info: TopicInfo; readonly owner: string | undefined } | undefined> {
@@ -135,8 +139,8 @@ export class CommandLog {
     return { info, owner: await readOwner(this.#broker, info) };
   }
 
-  /** The state as it was when its topic was described so, or as it is by now: asks for nothing that this node knows
-   *  already. @throws SessionError contended */
+  /** The state at the moment of this description, or a newer one. Reads nothing if the cache holds that state. @throws
+   *  SessionError contended */
   async loadAs(topic: LiteTopicName, info: TopicInfo): Promise<LoadedState | undefined> {
     return (await this.#stateAs(topic, info)) ?? (await this.#snapshot(topic))?.loaded;
   }
@@ -160,15 +164,16 @@ export class CommandLog {
     });
   }
 
-  /** A lone command starts from the cache; if that is behind, the append conflicts and the next attempt reads. A node
-   *  with a row of commands would win every race so, one append to the others' read and append: it reads as well. */
+  /** A single command starts from the cached state. If that is stale, the append conflicts and the next attempt reads.
+   *  When commands are queued on this node it reads even so: otherwise this node would append without reading, beat
+   *  every other node's read and append, and starve them. */
   async #reload(topic: LiteTopicName): Promise<LoadedState | undefined> {
     for (let turns = Math.floor(this.#random() * STAND_BACK_MAX); turns > 0; turns -= 1) await setImmediate();
     return (await this.#snapshot(topic))?.loaded;
   }
 
-  /** A refusal, and a decision to do nothing, rest on the state as well, and the cache may be behind: a run that another
-   *  node has queued is none here. */
+  /** A refusal and a decision to append nothing also depend on the state, and a cached state may be stale: it lacks a
+   *  run that another node has just queued. So both hold only if the state is current. */
   async #attempt<T>(
     ref: SessionRef,
     loaded: LoadedState | undefined,
@@ -213,7 +218,7 @@ export class CommandLog {
     }
   }
 
-  /** Undefined where the condition failed. */
+  /** Undefined if the condition failed. */
   async #append(writes: readonly TopicWrite[]): Promise<Appended | undefined> {
     try {
       const [appended] = await this.#broker.append(writes);
@@ -224,7 +229,7 @@ export class CommandLog {
     }
   }
 
-  /** Also as safe as an append: a command asked for again must not be told that it was done by a write that may be lost. */
+  /** The check is as durable as an append: otherwise a retry could be answered with a write that a crash takes back. */
   async #isCurrent(topic: LiteTopicName, loaded: LoadedState | undefined): Promise<boolean> {
     const [info] = await this.#broker.describe([topic], { isDurable: true });
     return info?.epoch === loaded?.epoch && info?.lastMajor === loaded?.at;
@@ -243,7 +248,7 @@ export class CommandLog {
     throw new SessionError('contended');
   }
 
-  /** Undefined where the topic is in another life by now, or was removed: that says nothing of whether the chat is there. */
+  /** Undefined if the topic is in another epoch by now, or was removed. The chat may exist in another epoch. */
   async #stateAs(topic: LiteTopicName, { epoch, lastMajor: at }: TopicInfo): Promise<LoadedState | undefined> {
     const cached = this.#cache.get(topic);
     if (cached?.epoch === epoch && cached.at === at) return cached;
@@ -257,7 +262,7 @@ export class CommandLog {
     return loaded;
   }
 
-  /** Undefined where the topic is not in that epoch any more. @throws BrokerError corrupt */
+  /** Undefined if the topic is not in that epoch any more. @throws BrokerError corrupt */
   async #readCheckpoint(topic: LiteTopicName, epoch: string, offset: number): Promise<Checkpoint | undefined> {
     const result = await this.#broker.read(topic, { epoch, offset }, { direction: 'backward', maxRecords: 1 });
     if (result.kind !== 'batch') return undefined;
@@ -277,11 +282,11 @@ export class CommandLog {
     }
   }
 
-  /** `isFirst`: no other command of this node on this chat was under way. */
+  /** `isFirst`: no other command of this node on this chat was in progress. */
   async #inOrder<T>(topic: LiteTopicName, command: (isFirst: boolean) => Promise<T>): Promise<T> {
     const before = this.#running.get(topic);
     const mine = before === undefined ? command(true) : before.then(() => command(false));
-    // The next in line waits for the end, whichever it is; the outcome belongs to the caller of `mine`.
+    // The next command waits for the end of this one, also if it fails; only the caller of `mine` receives the failure.
     const ended = mine.then(
       () => undefined,
       () => undefined,
@@ -314,19 +319,19 @@ function chatWrite(
   };
 }
 
-/** A Stop and an end must go through where the log is full, or nothing would ever be done with. */
+/** A Stop and an end may use the reserve of a full log: otherwise no run could end there. */
 function isRelief(drafts: readonly Draft[]): boolean {
   return drafts.every(
     ({ event }) => isTerminal(event) || event.type === 'run.cancelling' || event.type === 'run.answer',
   );
 }
 
-/** A run that waits or is silent writes nothing, and must not lose its chat meanwhile. */
+/** A run that is queued or silent writes nothing, so its chat must not expire in the meantime. */
 function topicTtl(state: CommandState): number {
   return state.runs.length === 0 ? state.ttlMs : Math.max(state.ttlMs, PENDING_RUN_TTL_MS);
 }
 
-/** The last draft carries the checkpoint: `lastMajor` of the topic then points straight at it. */
+/** The last draft carries the checkpoint, so `lastMajor` of the topic is its offset. */
 function encodeDrafts(drafts: readonly Draft[], checkpoint: JsonObject): NewRecord[] {
   return drafts.map(({ event, hidden }, i) => {
     const last = i === drafts.length - 1;
@@ -335,8 +340,8 @@ function encodeDrafts(drafts: readonly Draft[], checkpoint: JsonObject): NewReco
   });
 }
 
-/** Only the run at the head has a request: it is written when a run becomes the head, whatever put it there. The request
- *  topic lives as long as the chat, and the broker keeps it while it holds an unserved request. */
+/** Only the run at the head has a request. It is appended when a run becomes the head. The request topic has the TTL of
+ *  the chat, and the broker keeps it while it holds an unserved request. */
 function requestWrites(ref: SessionRef, before: CommandState | undefined, after: CommandState): TopicWrite[] {
   const [head] = after.runs;
   if (head === undefined || head.runId === before?.runs[0]?.runId) return [];

@@ -1,19 +1,19 @@
-// What a command needs to know of a chat to be decided, and nothing more: never content. It is small and
-// bounded, so the last major record of every append carries it as a checkpoint, and deciding costs one read
-// however long the chat is. Pure: state in, state out.
+// The part of a chat that commands are decided from; never content. It is small and bounded, so the last major record
+// of every append carries it as a checkpoint, and a decision costs one read for a chat of any length. Pure: state in,
+// state out.
 //
-// Offsets below zero count from the record that carries the checkpoint (-1 is that record itself): a writer
-// cannot know its own offsets, because minor records may come between its decision and its append.
+// Offsets below zero count from the record that carries the checkpoint (-1 is that record itself). A writer cannot know
+// its own offsets, because minor records may come between its decision and its append.
 import { countBlocked, countStart, type AttemptCount } from './attempts.ts';
 import type { ChatEvent, JsonObject, RunPriority, RunTerminal } from '../events/chat-event.ts';
 
 /** Prompts in one session that are not ended yet, the active one included. */
 export const SESSION_RUNS_MAX = 64;
-/** How many of the latest messages a retried Send is recognised among. */
+/** The latest messages that a retried Send is compared with. */
 export const RECENT_MESSAGES_MAX = 64;
-/** Agents of one chat that are remembered. The request topic of any before them is left to expire. */
+/** Agents of one chat that the state names. The request topics of earlier agents expire by themselves. */
 export const AGENTS_MAX = 32;
-/** Branches that are listed beside the shown one. Older ones stay in the log and can be selected by their last run. */
+/** Branches in the list besides the shown one. Older ones stay in the log and can be selected by their last run. */
 export const BRANCHES_MAX = 32;
 
 export interface RunInfo extends AttemptCount {
@@ -31,17 +31,17 @@ export interface RunInfo extends AttemptCount {
   /** Offset of the first `run.started` record, null until then: where the run's own records begin. */
   readonly startedAt: number | null;
   readonly times: RunTimes;
-  /** Names the trace that its prompt belongs to, for whoever traces the run. Meaningless in here. */
+  /** The trace of its prompt. The session only stores it. */
   readonly trace?: string;
   /** Its prompt was answered before. */
   readonly regenerates?: true;
-  /** The run is ended when nobody watches it for so long, by its present attempt's worker. */
+  /** The worker of the current attempt ends the run when nobody watches it for this long. */
   readonly unwatchedMs?: number | undefined;
-  /** Who asked to cancel, once someone did. */
+  /** The user that requested the cancellation. */
   readonly cancelledBy?: string;
 }
 
-/** As the events of the run say them; null until then. */
+/** From the events of the run; null until that event. */
 export interface RunTimes {
   readonly queued: string;
   /** Of the first attempt. */
@@ -61,7 +61,7 @@ export interface BranchTip {
   readonly runId: string;
   /** Offset of its `run.queued`. */
   readonly at: number;
-  /** More follows it: it is part of another branch, and no branch is lost when it is left. */
+  /** Other runs follow it, so it is part of another branch, and leaving it loses no branch. */
   readonly isInner?: true;
 }
 
@@ -73,14 +73,14 @@ export interface CommandState {
   /** Offset of the record with the current title and metadata, null if none was given. */
   readonly infoAt: number | null;
   readonly messages: number;
-  /** Head first: the active run, or the one whose request waits for a worker; then the queue. */
+  /** The head first (the active run, or the one whose request waits for a worker), then the queue. */
   readonly runs: readonly RunInfo[];
-  /** That were asked in this chat, latest last: each may have a request topic. Absent before the first prompt, and in a chat
-   *  of an earlier version. */
+  /** The agents of this chat's runs, latest last: each may have a request topic. Absent before the first prompt, and in
+   *  a chat of an earlier version. */
   readonly agents?: readonly string[];
   /** Where the shown branch ends; null before the first prompt. The next prompt follows it. */
   readonly tip: BranchTip | null;
-  /** The others, oldest first. Absent in the many chats that never had one. */
+  /** The other branches, oldest first. Absent in a chat that never had one. */
   readonly branches?: readonly BranchTip[];
   /** Oldest first. */
   readonly recent: readonly RecentMessage[];
@@ -90,10 +90,10 @@ export function newCommandState(owner: string, createdAt: string, ttlMs: number)
   return { owner, createdAt, ttlMs, infoAt: null, messages: 0, runs: [], tip: null, recent: [] };
 }
 
-/** What `fold` needs beside the public event. */
+/** The input of the fold besides the public event. */
 export interface EventContext {
   readonly offset: number;
-  /** With `message.created`, and with a `run.queued` that regenerates: what makes a retry the same. */
+  /** With `message.created`, and with a `run.queued` that regenerates: identifies a retry. */
   readonly bodyHash?: string;
   /** With `message.created`. */
   readonly runId?: string;
@@ -102,11 +102,11 @@ export interface EventContext {
   readonly trace?: string;
   /** With `branch.selected`. */
   readonly tip?: BranchTip;
-  /** With `run.restarted`: the attempt before it said nothing. */
+  /** With `run.restarted`: the attempt before it was idle. */
   readonly wasIdle?: boolean;
 }
 
-/** Total: an event that changes nothing a command asks about gives the same state back. */
+/** Total: an event that no command depends on returns the same state. */
 export function foldCommandState(state: CommandState, event: ChatEvent, context: EventContext): CommandState {
   switch (event.type) {
     case 'session.created':
@@ -188,7 +188,7 @@ function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: E
   return event.regenerates === undefined ? run : { ...run, regenerates: true };
 }
 
-/** Whoever regenerates an answer names the new one, and asks again under that name. */
+/** A regeneration is stored among the recent messages under the id of its answer, so that a retry finds it. */
 function queueRun(
   state: CommandState,
   event: Extract<ChatEvent, { type: 'run.queued' }>,
@@ -210,7 +210,7 @@ function withAgent(agents: readonly string[] = [], agent: string): readonly stri
   return agents.at(-1) === agent ? agents : [...agents.filter((one) => one !== agent).slice(-(AGENTS_MAX - 1)), agent];
 }
 
-/** What is shown now will be one of the others. */
+/** Moves the shown branch to the other branches. */
 function leaveBranch(state: CommandState): CommandState {
   const { tip, branches = [] } = state;
   return tip === null || tip.isInner === true
@@ -227,7 +227,7 @@ function changeRun(state: CommandState, runId: string, change: (run: RunInfo) =>
   return { ...state, runs: state.runs.map((run) => (run.runId === runId ? change(run) : run)) };
 }
 
-/** An answer with something in it counts as a message of the chat. */
+/** A completed answer counts as a message of the chat. */
 function endRun(state: CommandState, event: RunTerminal): CommandState {
   const messages = event.type === 'run.completed' ? state.messages + 1 : state.messages;
   return { ...state, messages, runs: state.runs.filter((run) => run.runId !== event.runId) };
@@ -237,9 +237,9 @@ export function findRun(state: CommandState, runId: string): RunInfo | undefined
   return state.runs.find((run) => run.runId === runId);
 }
 
-/** The queue position of each queued run. A run behind the head has the runs of its own session before it. The head has those
- *  requests of other sessions before it that the workers of its agent serve first.
- *  `beforeHead`: requests before the head's, undefined where that is not known or a worker has it. */
+/** The queue position of each queued run. A run behind the head has the runs of its own session before it. The head has
+ *  those requests of other sessions before it that the workers of its agent serve first. `beforeHead`: requests before
+ *  the head's, undefined where that is not known or a worker has it. */
 export function queuePositions(runs: readonly RunInfo[], beforeHead: number | undefined): ReadonlyMap<string, number> {
   const positions = new Map<string, number>();
   for (const [i, run] of runs.entries()) {
@@ -266,7 +266,7 @@ export function resolveOffsets(state: CommandState, carrier: number): CommandSta
   };
 }
 
-/** `recentAt`: the recent messages are unchanged since the checkpoint at that offset, and stand there. They are the
+/** `recentAt`: the recent messages are unchanged since the checkpoint at that offset, which holds them. They are the
  *  bulk of a checkpoint, and only a Send changes them. */
 export function encodeCheckpoint(state: CommandState, recentAt: number | undefined): JsonObject {
   const { recent, ...rest } = state;
@@ -275,11 +275,11 @@ export function encodeCheckpoint(state: CommandState, recentAt: number | undefin
 
 export interface Checkpoint {
   readonly state: CommandState;
-  /** Set where `state.recent` must still be taken from the checkpoint at this offset. */
+  /** Set if `state.recent` must be read from the checkpoint at this offset. */
   readonly recentAt: number | undefined;
 }
 
-/** Undefined where the record carries none. Only `encodeCheckpoint` writes that field. */
+/** Undefined if the record carries no checkpoint. Only `encodeCheckpoint` writes that field. */
 export function decodeCheckpoint(hidden: JsonObject | undefined, carrier: number): Checkpoint | undefined {
   const stored = hidden?.['checkpoint'] as (CommandState & { readonly recentAt?: number }) | undefined;
   if (stored === undefined) return undefined;

@@ -1,6 +1,6 @@
-// What each command does to a chat, as pure functions: a command state and a command in, drafts of events out, or a refusal.
-// The command log turns the drafts into one conditional append. No decision destroys history: a branch that is left stays
-// in the log and can be selected again.
+// What each command does to a chat, as pure functions: a command state and a command in, drafts of events out, or a
+// refusal. The command log turns the drafts into one conditional append. No decision destroys history: a branch that is
+// left stays in the log and can be selected again.
 import { createHash } from 'node:crypto';
 import type { ChatEvent, JsonObject, MessageContent, RunPriority } from '../events/chat-event.ts';
 import {
@@ -17,7 +17,7 @@ import { SessionError } from '../errors.ts';
 
 export interface Draft {
   readonly event: ChatEvent;
-  /** What the fold needs beside the public event; written to the record's hidden part. */
+  /** The input of the fold besides the public event; stored in the record's hidden part. */
   readonly context?: Omit<EventContext, 'offset'>;
   /** Further hidden fields. */
   readonly hidden?: JsonObject;
@@ -33,7 +33,7 @@ export interface Decision {
 export interface SendCommand {
   readonly messageId: string;
   readonly content: MessageContent;
-  /** Of content, model, agent: what makes a retry the same message. */
+  /** Digest of content, agent and model. A retry has the same one. */
   readonly bodyHash: string;
   readonly user: string;
   readonly agent: string;
@@ -41,7 +41,7 @@ export interface SendCommand {
   readonly priority: RunPriority;
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
   readonly createdAt: string;
-  /** The prompt in whose place it stands; undefined: it follows what is shown. */
+  /** The prompt that this one replaces. Undefined: it follows the shown branch. */
   readonly replaces?: { readonly messageId: string; readonly after: number | null };
   /** Fresh ids, used if the message is new. */
   readonly runId: string;
@@ -49,12 +49,12 @@ export interface SendCommand {
   readonly trace?: string;
 }
 
-/** What makes a retry the same request. */
+/** The digest by which a retry is recognised. */
 export function bodyHashOf(body: readonly unknown[]): string {
   return createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 22);
 }
 
-/** The earlier answer to the same message, if it was sent before. @throws SessionError message-conflict */
+/** The run of the same message or regeneration, if it was stored before. @throws SessionError message-conflict */
 export function findRepeat(
   state: CommandState,
   command: Pick<SendCommand, 'messageId' | 'bodyHash'>,
@@ -66,7 +66,7 @@ export function findRepeat(
   return { runId: seen.runId, offset: seen.offset, queued: Math.max(place, 0) };
 }
 
-/** The time now, as the events of that run tell it. */
+/** The current time for the events of that run. */
 export type TimeOfRun = (run: RunInfo) => string;
 
 /** @throws SessionError busy, queue-full */
@@ -90,7 +90,7 @@ export function decideSend(state: CommandState, command: SendCommand, timeOf: Ti
   return foldDrafts(state, drafts);
 }
 
-/** What must happen to the runs there are before another is queued. @throws SessionError busy, queue-full */
+/** The drafts that end or stop other runs before a new one is queued. @throws SessionError busy, queue-full */
 export function makeRoom(
   state: CommandState,
   { onBusy, user }: Pick<SendCommand, 'onBusy' | 'user'>,
@@ -102,7 +102,7 @@ export function makeRoom(
   return stopped;
 }
 
-/** What runs is asked to stop, what waits is withdrawn: the new prompt is next. */
+/** Stops the running run and withdraws the queued ones, so that the new prompt is next. */
 function interruptDrafts(state: CommandState, by: string, timeOf: TimeOfRun): Draft[] {
   const why = { by, reason: 'interrupted' };
   return state.runs.flatMap((run): Draft[] => {
@@ -121,8 +121,8 @@ export function cancelTarget(state: CommandState, runId: string | undefined): Ru
   return run;
 }
 
-/** A queued run ends at once; a running one is asked to, because only its fence may end it. Asking again is no event:
- *  undefined. */
+/** A queued run ends at once. A running one is marked as cancelling, because only the holder of its fence may end it.
+ *  Undefined if it is marked already. */
 export function decideCancel(
   state: CommandState,
   run: RunInfo,
@@ -155,7 +155,8 @@ export interface RegenerateCommand extends Pick<
   readonly priority: RunPriority;
 }
 
-/** Another answer to a prompt. One that is still to be answered needs none. @throws SessionError busy, queue-full */
+/** Queues another answer to a prompt. Refuses a prompt with a run that has not ended, unless it interrupts. @throws
+ *  SessionError busy, queue-full */
 export function decideRegenerate(state: CommandState, command: RegenerateCommand, timeOf: TimeOfRun): Decision {
   const { messageId, runId, agent, model, priority, bodyHash, answerId, promptAt, onBusy, createdAt, trace } = command;
   if (onBusy !== 'interrupt' && state.runs.some((run) => run.messageId === messageId)) throw new SessionError('busy');
@@ -177,7 +178,7 @@ export interface EditCommand {
   readonly user: string;
 }
 
-/** It keeps its place in the queue. @throws SessionError not-waiting */
+/** The run keeps its queue position. @throws SessionError not-waiting */
 export function decideEdit(state: CommandState, command: EditCommand): Decision {
   waitingRun(state, command.messageId);
   return foldDrafts(state, [{ event: { type: 'message.edited', ...command } }]);
@@ -189,7 +190,7 @@ export function decideWithdraw(state: CommandState, messageId: string, by: strin
   return foldDrafts(state, [{ event: { type: 'run.cancelled', runId, by, reason: 'withdrawn', endedAt } }]);
 }
 
-/** Selecting what is shown is no event: undefined. */
+/** Undefined if that branch is shown already. */
 export function decideSelect(state: CommandState, tip: BranchTip, by: string): Decision | undefined {
   if (state.tip?.runId === tip.runId) return undefined;
   const isEnd = state.branches?.some(({ runId }) => runId === tip.runId) === true;
@@ -198,7 +199,7 @@ export function decideSelect(state: CommandState, tip: BranchTip, by: string): D
   return foldDrafts(state, [{ event: { type: 'branch.selected', runId, by }, context }]);
 }
 
-/** The run of a prompt that nobody has begun to answer, ever. */
+/** The queued run of a prompt that no run has ever begun to answer. */
 function waitingRun(state: CommandState, messageId: string): RunInfo {
   const run = state.runs.find((one) => one.messageId === messageId);
   if (run?.state !== 'queued' || run.regenerates === true) throw new SessionError('not-waiting');

@@ -1,5 +1,5 @@
-// How a run ends: one atomic append with the answer, the terminal, what they supersede, and the next run's
-// request. Whoever holds the run's fence writes it: its worker, or the node that was asked to stop it.
+// Ends a run with one atomic append: the answer, the terminal, the superseded ranges, and the next run's request. The
+// holder of the run's fence appends it: its worker, or the node that received the Stop.
 import type { Broker } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import { answerEvents, type AnswerBuilder } from '../events/answer-builder.ts';
@@ -12,18 +12,18 @@ import { encodeMarks } from '../events/finished-answer.ts';
 import type { SessionRef } from '../session-ref.ts';
 import { chatTopic } from '../topic-names.ts';
 
-/** In whose name, and why, a run is ended that nobody watches. */
+/** The `by` and `reason` of a run that ends because nobody watches it. */
 export const UNWATCHED = { by: 'holdline', reason: 'unwatched' } as const;
 
 export interface FenceHolder {
   readonly fence: number;
-  /** Of the append that ends the run. A conflict stores nothing, so a retry uses it again. */
+  /** Sequence number of the append that ends the run. A conflict stores nothing, so a retry uses the same number. */
   readonly seq: number;
 }
 
 /**
- * Ends a running run under its fence. Answers undefined where the run has ended already.
- * @throws BrokerError fenced: another took the run over; SessionError not-found: the chat is gone
+ * Ends a running run under its fence. Returns undefined if the run has ended already.
+ * @throws BrokerError fenced: another worker took the run over; SessionError not-found: the chat is gone
  */
 export async function endRun(
   log: CommandLog,
@@ -45,13 +45,13 @@ export async function endRun(
 
 function endingDrafts(run: RunInfo, terminal: RunTerminal, answer: AnswerBuilder): Draft[] {
   const [first, ...rest] = answerEvents(run.runId, run.answerId, answer.parts());
-  // The first record of the append is what holes name, so it carries the marks, be it the terminal itself.
+  // Holes name the first record of the append, so that record carries the marks, also if it is the terminal.
   const hidden = encodeMarks(run.answerId, answer.marks());
   if (first === undefined) return [{ event: terminal, hidden }];
   return [{ event: first, hidden }, ...rest.map((event) => ({ event })), { event: terminal }];
 }
 
-/** Feeds a builder what the log holds of a run from its first record to `to` (exclusive).
+/** Applies the records of a run, from its first one up to `to` (exclusive), to a builder.
  *  @throws BrokerError epoch-changed, corrupt */
 export async function readRun(
   broker: Broker,

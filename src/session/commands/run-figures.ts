@@ -1,19 +1,19 @@
-// What a run took, in figures, from the times in its events: the same for whoever asks for its timeline, for the log
-// line at its end and for the metrics. Pure, and never text. Nodes' clocks differ a little, so nothing is below zero; where
-// two times contradict one another, because a clock was set between them, there is no figure.
+// Computes the durations and rates of a run from the times in its events. The timeline, the log line at the end of a
+// run and the metrics share them. Pure. Nodes' clocks differ a little, so no figure is below zero. If two times
+// contradict each other, because a clock was set between them, there is no figure.
 import type { RunTally, RunTerminal } from '../events/chat-event.ts';
 import type { RunTimes } from './command-state.ts';
 
 export interface RunFigures {
   /** From the prompt to the first start. */
   readonly waitedMs?: number;
-  /** From the start to the first token. A run that was taken over has none: its first token was another worker's. */
+  /** From the start to the first token. Absent after a takeover: another worker produced the first token. */
   readonly firstTokenMs?: number;
   /** From the first start to the end. */
   readonly durationMs?: number;
-  /** From the wish to stop it to the end. */
+  /** From the Stop to the end. */
   readonly cancelMs?: number;
-  /** Of the attempt that ended it, by the usage that the provider gave; where it gave none, in pieces as they came. */
+  /** Of the attempt that ended the run, by the provider's usage. Without usage there is `deltasPerSecond` instead. */
   readonly tokensPerSecond?: number;
   readonly deltasPerSecond?: number;
 }
@@ -32,7 +32,8 @@ export function runFigures(
     ...named('waitedMs', between(queued, started)),
     ...named('firstTokenMs', attempts > 1 ? undefined : between(started, firstTokenAt)),
     ...named('durationMs', between(started, endedAt)),
-    // A run is stopped after its start: the wish is told by another node's clock.
+    // A running run is stopped after its start. Another node's clock gives the time of the Stop, so a Stop before the
+    // start means that the clocks contradict each other.
     ...named('cancelMs', between(started, cancelling) === undefined ? undefined : between(cancelling, endedAt)),
     ...(terminal === undefined ? {} : rate(terminal, between(firstTokenAt, endedAt))),
   };

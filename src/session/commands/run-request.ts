@@ -1,5 +1,5 @@
-// What stands in a request topic: which run of which session wants a worker. Everything else about the run is
-// in the chat, where it may have changed since.
+// The record of a request topic: the run, and its session, that needs a worker. Everything else about the run is in the
+// chat, where it may have changed since.
 import type { SessionRef } from '../session-ref.ts';
 
 export interface RunRequest extends SessionRef {

@@ -1,16 +1,16 @@
-// The times of a run, told by a clock that does not jump while the run goes on. The wall clock of a machine may be set
-// while a run waits or is answered; its durations would then be wrong by as much. So all times of a run are told by the wall
-// clock as it stood when the first of them was written, moved on by the monotonic clock.
+// The clock for the times of a run. The wall clock of a machine may be set while a run is queued or running, and the
+// run's durations would be wrong by as much. So all times of a run are the wall clock at the first of them plus the
+// time that the monotonic clock has measured since.
 import type { Clock } from '../../base/clock.ts';
 
-/** A smaller difference is no jump: a wall clock that is being corrected runs a little slower or faster. */
+/** A smaller difference is not a jump: a wall clock under correction runs a little slower or faster. */
 const JUMP_MS = 1_000;
 /** How much the clocks of two nodes may differ. */
 const SKEW_MS = 5_000;
-/** Settings of the wall clock that are remembered. */
+/** Settings of the wall clock that are kept. */
 const FRAMES_MAX = 16;
 
-/** From `since` (monotonic) on, the wall clock was the monotonic one and `offset`. */
+/** From `since` (monotonic) on, the wall clock was the monotonic clock plus `offset`. */
 interface Frame {
   readonly since: number;
   offset: number;
@@ -26,7 +26,7 @@ export class SteadyTime {
     this.#sample();
   }
 
-  /** Tells the time for a run whose first time is `first`, as events write it. */
+  /** Returns a clock for the run whose first time is `first`. Both use the format of events. */
   of(first: string): () => string {
     const latest = this.#sample();
     const { offset } = this.#frameOf(Date.parse(first)) ?? latest;
@@ -47,7 +47,8 @@ export class SteadyTime {
     return frame;
   }
 
-  /** The newest in which it was that time once. What was written before this process began belongs to the oldest. */
+  /** The newest frame in which the wall clock showed that time. A time before this process belongs to the oldest
+   *  frame. */
   #frameOf(wall: number): Frame | undefined {
     const mono = this.#clock.mono();
     return this.#frames.findLast(

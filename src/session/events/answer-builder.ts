@@ -1,13 +1,13 @@
-// What a run has said so far: the text of its parts, and which records of the log said it. The worker feeds it
-// what it appends; whoever takes a run over feeds it the log. From it come the answer's records, the ranges
-// they supersede, and the marks that keep every position inside those ranges valid.
+// Builds the answer of a run: the text of its parts, and the log records that hold it. The worker adds what it appends;
+// a takeover adds the records of the log. The builder gives the answer's records, the ranges that they supersede, and
+// the marks that keep every position inside those ranges valid.
 import { SUPERSEDES_MAX } from '../../broker/broker.ts';
 import type { ChatEvent, PartKind, PartStarted, RunAnswer, RunRestarted } from './chat-event.ts';
 import { LengthList, type DeltaMark } from './delta-mark.ts';
 import { TextBuffer } from './text-buffer.ts';
 
-/** One answer, all parts together, in UTF-16 code units; a run that says more fails. Bounded so that the terminal
- *  append, the marks and a reader's merged prefix are. */
+/** UTF-16 code units of one answer, all parts together. A run with more fails. This bounds the terminal append, the
+ *  marks and the merged prefix of a reader. */
 export const ANSWER_CHARS_MAX = 2 * 1024 * 1024;
 /** UTF-16 code units of one `run.answer`: at most 192 KiB of UTF-8 (three bytes each), below a record's limit. */
 export const ANSWER_CHUNK_CHARS = 64 * 1024;
@@ -34,21 +34,21 @@ interface DeltaRange {
   readonly lengths: LengthList;
   /** Of the part. */
   readonly text: TextBuffer;
-  /** Code units from `at` on that later restarts left standing. */
+  /** Code units from `at` on that later restarts kept. */
   keep: number;
 }
 
 export class AnswerBuilder {
   #parts: BuildingPart[] = [];
   #ranges: DeltaRange[] = [];
-  /** The last of them, which every token of a live run adds to. */
+  /** The last range. Every token of a live run is added to it. */
   #range: DeltaRange | undefined;
   #length = 0;
   /** Offsets of the last `run.restarted` and `part.started` that came from the log. */
   #restartedAt = -1;
   #startedPartAt = -1;
 
-  /** Was anything said since the run was started last? Of a run that was read from the log. */
+  /** Whether the run has grown since its last start. Only for a run that was read from the log. */
   get hasGrown(): boolean {
     const last = this.#ranges.at(-1);
     const lastDeltaAt = last === undefined ? -1 : last.from + last.lengths.count - 1;
@@ -64,7 +64,7 @@ export class AnswerBuilder {
     return this.#parts.length;
   }
 
-  /** Code units of a part so far: where its next delta begins. */
+  /** Code units of a part so far, which is the `at` of its next delta. */
   partLength(part: number): number {
     return this.#parts[part]?.text.length ?? 0;
   }
@@ -73,7 +73,7 @@ export class AnswerBuilder {
     return this.#parts[part]?.head.kind;
   }
 
-  /** Takes an event of this run in log order; events that say nothing are ignored. */
+  /** Applies an event of this run, in log order. Ignores events that do not change the answer. */
   apply(event: ChatEvent, offset: number): void {
     switch (event.type) {
       case 'part.started':
@@ -117,7 +117,7 @@ export class AnswerBuilder {
     const last = this.#parts[part];
     if (last !== undefined) {
       last.text.truncate(at);
-      // A part that was dropped whole starts anew, and may be of another kind then.
+      // A part that was dropped whole starts again, and may then be of another kind.
       if (last.text.length === 0) this.#parts.length = part;
     }
     this.#length = this.#parts.reduce((sum, one) => sum + one.text.length, 0);
@@ -146,7 +146,7 @@ export class AnswerBuilder {
     }));
   }
 
-  /** Ranges beyond the limit of one append simply stay in the log as they are. */
+  /** Ranges beyond the limit of one append stay in the log. */
   #superseded(): DeltaRange[] {
     return this.#ranges.slice(0, SUPERSEDES_MAX);
   }
@@ -179,7 +179,7 @@ export function answerEvents(runId: string, messageId: string, parts: readonly A
   });
 }
 
-/** `end`, or one less where that would part a surrogate pair. */
+/** `end`, or one less if it would split a surrogate pair. */
 export function wholeCharacterEnd(text: string, end: number): number {
   if (end >= text.length) return text.length;
   const code = text.charCodeAt(end - 1);

@@ -1,4 +1,4 @@
-// What can happen in a chat: the event union, and its one codec to and from a log record.
+// The union of a chat's events, and its only codec to and from a log record (delta-json.ts is a faster one for deltas).
 //
 // A record's data is `1 <type> <public JSON>`, then for some `\n<private JSON>`. The public JSON is the very
 // text that goes over the wire, so delivering a token costs no parsing; the private part (checkpoints, body
@@ -42,10 +42,10 @@ export interface MessageCreated {
   readonly content: MessageContent;
   readonly createdAt: string;
   readonly user: string;
-  /** The prompt in whose place it stands: it begins a branch there. */
+  /** The prompt that this one replaces: a branch begins here. */
   readonly replaces?: string;
 }
-/** Only of a prompt whose run has not begun. */
+/** Only for a prompt whose run has not begun. */
 export interface MessageEdited {
   readonly type: 'message.edited';
   readonly messageId: string;
@@ -62,7 +62,7 @@ export interface RunQueued {
   readonly model: string;
   readonly priority: RunPriority;
   readonly createdAt: string;
-  /** The prompt was answered before: this answer begins a branch. */
+  /** The prompt was answered before, so this answer begins a branch. */
   readonly regenerates?: true;
 }
 /** The chat is shown up to this run from now on, and the next prompt follows it. */
@@ -74,12 +74,12 @@ export interface BranchSelected {
 export interface RunStarted {
   readonly type: 'run.started';
   readonly runId: string;
-  /** Of the answer: minted once a run, so that every wire shows one message. */
+  /** Id of the answer. Each run has one, so that every wire shows one message. */
   readonly messageId: string;
   readonly attempt: number;
   readonly model: string;
   readonly createdAt: string;
-  /** The run is ended when nobody watches it for so long. */
+  /** The run ends when nobody watches it for this long. */
   readonly unwatchedMs?: number;
 }
 export interface PartStarted {
@@ -96,7 +96,7 @@ export interface Delta {
   readonly messageId: string;
   readonly part: number;
   readonly kind: PartKind;
-  /** Where in its part the text begins, in UTF-16 code units. */
+  /** Offset of the text in its part, in UTF-16 code units. */
   readonly at: number;
   readonly text: string;
 }
@@ -111,7 +111,7 @@ export interface RunRestarted {
   readonly type: 'run.restarted';
   readonly runId: string;
   readonly attempt: number;
-  /** Keep what lies before `at` in `part`, and all earlier parts; drop the rest of this run. */
+  /** Keeps all earlier parts and the text before `at` in `part`; drops the rest of this run's answer. */
   readonly part: number;
   readonly at: number;
   readonly createdAt: string;
@@ -132,10 +132,11 @@ export interface RunCancelling {
   readonly reason?: string;
   readonly createdAt: string;
 }
-/** What every terminal says of its run, by the clock of who ended it. */
+/** The figures of a run in its terminal, by the clock of the process that ended it. */
 export interface RunTally {
   readonly endedAt: string;
-  /** Of the attempt that ended it, where that one said anything: when, and in how many pieces, mostly a token each. */
+  /** The time of the first delta and the number of deltas (mostly one token each) of the attempt that ended the run.
+   *  Absent if it appended none. */
   readonly firstTokenAt?: string;
   readonly deltas?: number;
 }
@@ -144,7 +145,7 @@ export interface RunCompleted extends RunTally {
   readonly runId: string;
   readonly messageId: string;
   readonly finishReason: string;
-  /** Absent where nobody told it: unknown, and never a guess. */
+  /** Absent if the provider did not report it. Never estimated. */
   readonly usage?: RunUsage;
   /** Of the answer's text parts together, in UTF-16 code units. */
   readonly length: number;
@@ -160,7 +161,7 @@ export interface RunCancelled extends RunTally {
   readonly by: string;
   readonly reason?: string;
 }
-/** Internal, never projected: what a finished run said, in place of the deltas that its terminal supersedes.
+/** Internal, never projected: the answer of a finished run, in place of the deltas that its terminal supersedes.
  *  One event holds at most ANSWER_CHUNK_CHARS of one part; longer parts take several, joined by `at`. */
 export interface RunAnswer {
   readonly type: 'run.answer';
@@ -193,7 +194,8 @@ export type ChatEvent =
 
 export type ChatEventType = ChatEvent['type'];
 
-/** Minor events may be superseded and disturb no condition; everything that decides something is major. */
+/** Minor events may be superseded and do not affect the condition of an append. Events that decide something are
+ *  major. */
 const IS_MAJOR: Record<ChatEventType, boolean> = {
   'session.created': true,
   'session.updated': true,
@@ -228,7 +230,7 @@ export function isTerminal(event: ChatEvent): event is RunTerminal {
 /** Bumped when old readers could misread a record; they then ignore it, as they do unknown types. */
 export const RECORD_VERSION = '1 ';
 
-/** `hidden` is given back by `decodeHidden` and by nothing else. JSON.stringify escapes lone surrogates and line
+/** Only `decodeHidden` returns `hidden`. JSON.stringify escapes lone surrogates and line
  *  feeds, so the record is well-formed and its first line is the whole public part. */
 export function encodeEvent(event: ChatEvent, hidden?: JsonObject): NewRecord {
   const { type, ...fields } = event;
@@ -238,9 +240,9 @@ export function encodeEvent(event: ChatEvent, hidden?: JsonObject): NewRecord {
 
 const DELTA = `${RECORD_VERSION}delta `;
 
-/** The event's type, or undefined for a record of a version this code does not know. */
+/** The event's type, or undefined for a record of an unknown version. */
 export function typeOf(data: string): string | undefined {
-  // Nearly every record is one: not cut out anew, it is the same string each time.
+  // Nearly every record is a delta: the constant avoids a new string each time.
   if (data.startsWith(DELTA)) return 'delta';
   if (!data.startsWith(RECORD_VERSION)) return undefined;
   const end = data.indexOf(' ', RECORD_VERSION.length);
@@ -250,13 +252,13 @@ export function typeOf(data: string): string | undefined {
 /** The public fields as one line of JSON, verbatim. `type` is what `typeOf` gave. */
 export function publicJson(data: string, type: string): string {
   const start = RECORD_VERSION.length + type.length + 1;
-  // Deltas never have a hidden part, and they are what most records are.
+  // Most records are deltas, and deltas never have a hidden part.
   if (type === 'delta') return data.slice(start);
   const line = data.indexOf('\n', start);
   return line < 0 ? data.slice(start) : data.slice(start, line);
 }
 
-/** The event, or undefined where the version or type is unknown: readers skip what they do not know. */
+/** The event, or undefined if its version or type is unknown: readers skip such records. */
 export function decodeEvent(data: string): ChatEvent | undefined {
   const type = typeOf(data);
   if (type === undefined || !Object.hasOwn(IS_MAJOR, type)) return undefined;

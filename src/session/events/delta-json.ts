@@ -1,5 +1,5 @@
-// Deltas are what nearly every record is, so they have a codec that does not parse: the head of a part's deltas
-// is built once, and adjacent deltas are merged by joining the bodies of their JSON strings.
+// A codec for deltas that does not parse, because nearly every record is a delta. The head of a part's deltas is built
+// once, and adjacent deltas are merged by joining the bodies of their JSON strings.
 import type { NewRecord } from '../../broker/broker.ts';
 import { RECORD_VERSION, type PartKind } from './chat-event.ts';
 
@@ -7,7 +7,7 @@ const AT = ',"at":';
 const TEXT = ',"text":"';
 const END = '"}';
 
-/** All of a part's delta records up to their text's place: build it once per part. */
+/** The beginning of all delta records of a part, up to `at`. Build it once for each part. */
 export function deltaHead(runId: string, messageId: string, part: number, kind: PartKind): string {
   const fields = JSON.stringify({ runId, messageId, part, kind });
   return `${RECORD_VERSION}delta ${fields.slice(0, -1)}${AT}`;
@@ -18,8 +18,8 @@ export function encodeDelta(head: string, at: number, text: string): NewRecord {
   return { major: false, data: `${head}${at},"text":${JSON.stringify(text)}}` };
 }
 
-/** Do these two deltas (public JSON) belong to one part of one run? Ids hold no quotes, so the first `,"at":` ends
- *  what they must have in common. */
+/** Whether two deltas (public JSON) belong to the same part of the same run. Ids contain no quotes, so the common
+ *  beginning ends at the first `,"at":`. */
 export function isSamePart(a: string, b: string): boolean {
   const end = a.indexOf(AT);
   return end > 0 && b.startsWith(a.slice(0, end + AT.length));

@@ -1,5 +1,5 @@
-// Marks: where the deltas stood that an answer superseded. With them a reader whose position lies inside the
-// hole gets exactly the rest. One mark stands for adjacent deltas of one part.
+// Marks: the lengths of the deltas that an answer superseded. With them a reader whose position is inside the hole
+// receives exactly the rest. One mark covers adjacent deltas of one part.
 
 const LENGTH_BYTES_AT_FIRST = 64;
 /** Of a number below 2^31. */
@@ -9,7 +9,7 @@ export interface DeltaMark {
   /** Offset of the first delta; one length per offset from there. */
   readonly from: number;
   readonly part: number;
-  /** Where in the part the first delta began. */
+  /** Offset of the first delta's text in the part. */
   readonly at: number;
   /** Code units from `at` on that the finished answer kept: a restart drops the rest. */
   readonly keep: number;
@@ -17,7 +17,7 @@ export interface DeltaMark {
   readonly lengths: string;
 }
 
-/** Base64 of LEB128 numbers: a token's length is nearly always one byte. They are kept as they are written. */
+/** Base64 of LEB128 numbers: a token's length is nearly always one byte. The bytes are kept in their stored form. */
 export class LengthList {
   #bytes = Buffer.allocUnsafeSlow(LENGTH_BYTES_AT_FIRST);
   #used = 0;

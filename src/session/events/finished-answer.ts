@@ -1,5 +1,5 @@
-// Reads what a finished run left in its chat: the answer's records, their marks, and the terminal, which all
-// stand in one append. From them a hole is served in its own place: the deltas a reader still lacks, merged.
+// Reads the answer of a finished run: its records, their marks and the terminal, which are one append. From them a
+// reader receives, in place of a hole, the deltas that it still lacks, merged.
 import type { Broker, Hole } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
@@ -14,7 +14,7 @@ export interface FinishedAnswer {
   readonly parts: readonly { readonly kind: PartKind; readonly text: string }[];
 }
 
-/** A delta, and the offset of the last record it stands for. */
+/** A delta, and the offset of the last record that it replaces. */
 export interface PlacedDelta {
   readonly offset: number;
   readonly delta: Delta;
@@ -25,7 +25,7 @@ export function encodeMarks(messageId: string, marks: readonly DeltaMark[]): Jso
   return { answerId: messageId, marks };
 }
 
-/** @throws BrokerError corrupt: what the hole names is not there. */
+/** @throws BrokerError corrupt: the answer that the hole names does not exist */
 export async function readFinishedAnswer(
   broker: Broker,
   topic: LiteTopicName,
@@ -63,8 +63,8 @@ function finished(
   return { runId, messageId: answerId, marks, parts: whole };
 }
 
-/** What a reader gets in place of a hole: for each unbroken stretch of one part, one delta at the stretch's last
- *  offset. Stretches that a restart dropped whole give nothing. */
+/** The deltas in place of a hole: one for each mark inside it, at the mark's last offset. A mark whose text a restart
+ *  dropped whole gives none. */
 export function fillHole(hole: Hole, answer: FinishedAnswer): PlacedDelta[] {
   return answer.marks.flatMap((mark) => {
     const delta = cutMark(mark, hole, answer);

@@ -1,13 +1,14 @@
-// Reads of a long chat that leave room for the rest of the node. The embedded engine answers most reads from memory, in
-// the same turn of the event loop: a loop over a chat of many megabytes would hold every other connection until its end.
+// Reads a long chat without blocking the node. The embedded engine answers most reads from memory, in the same turn of
+// the event loop, so a loop over a chat of many megabytes would block every other connection until its end.
 import { setImmediate } from 'node:timers/promises';
 import type { Broker, LogBatch, ReadFrom, ReadOptions, ReadResult } from '../../broker/broker.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 
-/** UTF-16 code units of a batch that is worth a turn of the event loop: parsing this much takes about a millisecond. */
+/** UTF-16 code units of a batch after which a read yields to the event loop. Parsing this much takes about a
+ *  millisecond. */
 const PACED_CHARS = 64 * 1024;
 
-/** Reads as the broker does, and after a large batch lets the event loop go round once.
+/** Reads as the broker does, and yields to the event loop once after a large batch.
  *  @throws BrokerError corrupt, unavailable, failed, closed */
 export async function pacedRead(
   broker: Broker,

@@ -1,18 +1,18 @@
-// A text that grows by a token at a time. Its characters are copied to pages outside the heap: a list of tokens would keep
-// each of them alive for as long as the answer lasts, and of a thousand answers that is most of what a collector has to
-// look through. Pages, because a buffer that is outgrown is garbage too, and makes the collector come. A byte for each
-// character, until one comes that needs two.
+// A text that grows by one token at a time. It copies the characters to pages outside the heap. A list of tokens would
+// keep each token alive until the answer ends, and with a thousand answers that is most of what the garbage collector
+// has to scan. It uses pages because a buffer that is too small is garbage as well. A character takes one byte, until
+// one needs two.
 
-/** Even, so that no code unit stands on two. */
+/** Even, so that no code unit spans two pages. */
 const PAGE_BYTES = 2048;
-/** The call into the runtime costs more than to go through so few. */
+/** For fewer characters a loop is cheaper than a call into the runtime. */
 const SHORT_TEXT = 48;
 const BEYOND_A_BYTE = /[^\0-\xff]/;
 const NO_PAGE: Buffer = Buffer.alloc(0);
 
 export class TextBuffer {
   #pages: Buffer[] = [];
-  /** The last of them. */
+  /** The last page. */
   #page = NO_PAGE;
   #length = 0;
   #unitBytes: 1 | 2 = 1;
@@ -38,7 +38,7 @@ export class TextBuffer {
     }
   }
 
-  /** Drops what stands from there on, if anything does. */
+  /** Drops the text from `length` on. */
   truncate(length: number): void {
     this.#length = Math.min(this.#length, length);
     this.#pages.length = Math.ceil((this.#length * this.#unitBytes) / PAGE_BYTES);

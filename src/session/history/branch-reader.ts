@@ -1,13 +1,14 @@
-// Walks a branch of a chat backward along its links, and says which ranges of the log hold it. Reads major records
-// only, many at a time: on a chat without branches that is one walk straight back, and at a link that leads elsewhere
-// it goes on there.
+// Reads a branch of a chat backward along its links, and finds the ranges of the log that hold it. Reads major records
+// only, many at a time. In a chat without branches that is one backward read. At a link to another part of the log it
+// continues there.
 import type { Broker, LogItem } from '../../broker/broker.ts';
 import { readBranchNode, type BranchNode } from '../commands/branch-links.ts';
 import { decodeEvent, isTerminal } from '../events/chat-event.ts';
 import { MAJORS_AT_ONCE, majorBatches, readMajors, type LogPrefix } from './major-records.ts';
 import { batchChars } from '../events/paced-read.ts';
 
-/** Major records of a turn: a prompt and its run, begun and ended. A few more where a run was taken over or stopped. */
+/** Major records of a prompt and its run: the prompt, and the run's queuing, start and end. More after a takeover or a
+ *  Stop. */
 const MAJORS_A_TURN = 4;
 const MAJORS_AT_ONCE_MIN = 16;
 
@@ -17,7 +18,7 @@ export interface LogRange {
   readonly to: number;
 }
 
-/** What was read at once, backward: everything major from `low` to `high`. */
+/** The result of one backward read: all major records from `low` to `high`. */
 interface Seen {
   readonly low: number;
   readonly high: number;
@@ -29,19 +30,19 @@ export class BranchReader {
   readonly #broker: Broker;
   readonly #log: LogPrefix;
   readonly #atOnce: number;
-  /** Where the branch goes on. */
+  /** Offset at which the branch continues backward; undefined at its beginning. */
   #at: number | undefined;
   #seen: Seen | undefined;
-  /** Offsets of the ends of runs that were come across. */
+  /** Offsets of the terminals that were read. */
   readonly #ends = new Map<string, number>();
-  /** Nodes with nothing of another branch between them and the one before. */
+  /** Offsets of nodes with no record of another branch between them and the node before. */
   readonly #joined = new Set<number>();
   readonly #charsMax: number;
   #chars = 0;
 
-  /** `from`: the place to begin at, or anywhere after it. `wanted`: messages that are likely to be read, so that a page of
-   *  a few does not read what holds hundreds. `charsMax`: UTF-16 code units of records after which it reads no further back
-   *  than to the next prompt. */
+  /** `from`: the place to begin at, or anywhere after it. `wanted`: messages that are likely to be read, so that a page
+   *  of a few does not read what holds hundreds. `charsMax`: UTF-16 code units of records after which it reads no
+   *  further back than to the next prompt. */
   constructor(broker: Broker, log: LogPrefix, from: number | undefined, wanted: number, charsMax: number) {
     this.#broker = broker;
     this.#log = log;
@@ -54,13 +55,13 @@ export class BranchReader {
     return this.#at === undefined;
   }
 
-  /** Looks at the newest records first: where the branch is what happened last, its ends are among them. */
+  /** Reads the newest records first. If the branch is the latest one, the ends of its runs are among them. */
   async readHead(): Promise<void> {
     this.#seen = await this.#readBackFrom(this.#log.next - 1);
   }
 
-  /** At least `count` nodes if there are as many, fewer where they are large; oldest first. The oldest is a prompt: no
-   *  answer stands without. */
+  /** At least `count` nodes, or all there are, or fewer if they are large; oldest first. The oldest is a prompt,
+   *  because no answer is shown without its prompt. */
   async readBack(count: number): Promise<BranchNode[]> {
     const found: BranchNode[] = [];
     while (this.#at !== undefined) {
@@ -75,7 +76,7 @@ export class BranchReader {
     return found;
   }
 
-  /** The ranges that hold these nodes, oldest first, with all that was said of them. None overlaps another. */
+  /** The ranges that hold these nodes and all events about them, oldest first. No two overlap. */
   async ranges(path: readonly BranchNode[]): Promise<LogRange[]> {
     const groups: BranchNode[][] = [];
     for (const node of path) {
@@ -105,7 +106,7 @@ export class BranchReader {
     return undefined;
   }
 
-  /** The node whose link leads to `offset`, if it is among what was read last. */
+  /** The node that links to `offset`, if the last read contains it. */
   #lastOf(offset: number): BranchNode | undefined {
     return this.#seen?.nodes.find((node) => node.before === offset);
   }
@@ -128,8 +129,9 @@ export class BranchReader {
     if (event !== undefined && isTerminal(event) && item.kind === 'record') this.#ends.set(event.runId, item.offset);
   }
 
-  /** Where nothing more follows of these nodes: their runs have ended, and a prompt that stands here without the run
-   *  it was sent with, which it could be changed until, has it behind it. Reads on from the first that is not known. */
+  /** The offset behind the last event about these nodes. Their runs have ended there. A prompt whose first run is not
+   *  on this branch could be edited until that run began, so its range includes that run. Reads forward from the first
+   *  node whose end is unknown. */
   async #endOf(group: readonly BranchNode[]): Promise<number> {
     const open = group.filter((node, i) =>
       node.kind === 'run' ? !this.#ends.has(node.id) : group[i + 1]?.at !== node.at + 1,
@@ -141,7 +143,7 @@ export class BranchReader {
   async #findEnd(open: readonly BranchNode[]): Promise<number> {
     const { next } = this.#log;
     const runs = new Set(open.filter(({ kind }) => kind === 'run').map(({ id }) => id));
-    /** Where the runs stand that the prompts were sent with. */
+    /** Offsets of the runs that were sent with these prompts. */
     const firstRuns = new Set(open.filter(({ kind }) => kind === 'prompt').map(({ at }) => at + 1));
     for await (const batch of majorBatches(this.#broker, this.#log, open[0]?.at ?? next, 'forward')) {
       for (const item of batch.items) {

@@ -1,5 +1,5 @@
-// Finds a prompt or a run of a chat by its id, wherever in the chat it stands. Those of late are remembered by the command
-// state; for an older one the chat is read backward, which only rare commands do.
+// Finds a prompt or a run of a chat by its id. The command state holds the latest ones. For an older one it reads the
+// chat backward; only rare commands do so.
 import type { Broker } from '../../broker/broker.ts';
 import { readBranchNode, type BranchNode } from '../commands/branch-links.ts';
 import { decodeEvent, type RunQueued } from '../events/chat-event.ts';
@@ -13,7 +13,7 @@ import { chatTopic } from '../topic-names.ts';
 export interface FoundPrompt {
   readonly messageId: string;
   readonly at: number;
-  /** The place of the run it follows; null for the first prompt. */
+  /** Offset of the run that it follows; null for the first prompt. */
   readonly after: number | null;
   /** Of the run it was sent with. */
   readonly agent: string;
@@ -28,7 +28,7 @@ export async function findPrompt(
   messageId: string,
 ): Promise<FoundPrompt> {
   const known = loaded.state.recent.find((entry) => entry.messageId === messageId);
-  // A prompt and its run are written together, the run right behind.
+  // One append stores a prompt and, directly after it, its run.
   const from = known === undefined ? loaded.at : known.offset + 1;
   const found = await findBranchNode(broker, ref, loaded, from, { kind: 'prompt', id: messageId });
   if (found === undefined) throw new SessionError('message-not-found');

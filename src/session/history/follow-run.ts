@@ -1,19 +1,20 @@
-// One run as its reader gets it: its events in order from a place in its chat, live at the end, and the deltas of a finished
-// answer in place of the hole that stands for them.
+// Follows one run: yields its events in order from an offset of its chat, then live. In place of a hole it yields the
+// deltas of the finished answer.
 import type { Broker, LogItem } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import { decodeEvent, type ChatEvent } from '../events/chat-event.ts';
 import { fillHole, readFinishedAnswer } from '../events/finished-answer.ts';
 
-/** Where a reader is: moves as it reads, so that it can go on after a failure. */
+/** The position of a reader. It moves as the reader reads, so that the reader can continue after a failure. */
 export interface RunPlace {
   readonly topic: LiteTopicName;
   readonly epoch: string;
   offset: number;
 }
 
-/** Ends quietly when the signal aborts. @throws BrokerError epoch-changed: what was read cannot be gone on from */
+/** Ends quietly when the signal aborts. @throws BrokerError epoch-changed: the reader cannot continue from its
+ *  position */
 export async function* followRun(
   broker: Broker,
   runId: string,

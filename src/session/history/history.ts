@@ -1,8 +1,8 @@
-// Reads a branch of a chat newest first, a page at a time, at a cost of the page and not of the chat.
+// Reads a branch of a chat newest first, one page at a time. The cost is that of the page, not of the chat.
 //
-// Two passes: backward along the branch, over major records only, to find how far back the page reaches (token deltas
-// and other branches are skipped unread); then forward over the ranges of the log that hold it, in which a finished
-// answer is a few records and a hole.
+// Two passes. The first reads major records backward along the branch, to find how far back the page reaches; it skips
+// deltas and other branches. The second reads forward over the ranges of the log that hold the page, in which a
+// finished answer is a few records and a hole.
 import type { Broker, LogItem } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import type { BranchNode } from '../commands/branch-links.ts';
@@ -11,24 +11,25 @@ import type { LogPrefix } from './major-records.ts';
 import { pacedRead } from '../events/paced-read.ts';
 import { Transcript, type PlacedMessage, type TranscriptMessage } from './transcript.ts';
 
-/** UTF-16 code units of the records that one page is made of. A page that would have more ends early, at a whole message:
- *  whoever asks for pages of a chat of large messages must not make the node hold all of them at once. */
+/** UTF-16 code units of the records that one page is made of. A page that would have more ends early, at a whole
+ *  message, so that a page of large messages does not fill the node's memory. */
 export const PAGE_CHARS_MAX = 1024 * 1024;
 
 export interface HistoryPage {
   /** In order of the chat. */
   readonly messages: readonly TranscriptMessage[];
-  /** Offset of the last record that the page reflects: streaming goes on after it. */
+  /** Offset of the last record that the page reflects. A stream continues after it. */
   readonly through: number;
   /** Where the next older page ends; undefined on the oldest. */
   readonly before: number | undefined;
 }
 
-/** `next`: the head for a reader, a fence for a worker. */
+/** `next`: the end of the log for a reader, the fence for a worker. */
 export interface HistoryRequest extends LogPrefix {
-  /** The place of the branch's last run, to begin with; undefined where nothing was said yet. */
+  /** Offset of the branch's last run, where the read begins; undefined in a chat without prompts. */
   readonly tip?: number | undefined;
-  /** Only messages before this place are wanted: that of an earlier page's oldest message, or of a worker's own run. */
+  /** Only messages before this offset are returned: that of an earlier page's oldest message, or of a worker's own
+   *  run. */
   readonly before?: number | undefined;
 }
 
@@ -51,19 +52,21 @@ export async function readHistory(broker: Broker, log: HistoryRequest, limit: nu
   return { messages: kept.map((one) => one.message), through: next - 1, before: hasOlder ? kept[0]?.place : undefined };
 }
 
-/** The answer that stands at `before` is not wanted, but says of its prompt, which is, whether it was answered. */
+/** The page leaves out the answer at `before`, but the path keeps its run: it decides the status of the prompt on the
+ *  page. */
 function isWanted({ kind, at }: BranchNode, before: number | undefined): boolean {
   return kind === 'run' || before === undefined || at < before;
 }
 
 interface FoldedPath {
-  /** What was folded of the path that was given: its newest turns. */
+  /** The nodes that were folded: the newest of the given path. */
   readonly path: readonly BranchNode[];
   readonly messages: readonly PlacedMessage[];
 }
 
-/** As many of the newest turns of a path as a page may hold, and one at least. How much an answer holds is known only once
- *  it was read; so a path that turns out too large is halved, and no more than one page of it was read in vain. */
+/** Folds as many of the newest nodes of a path as a page may hold, and at least one prompt with its answer. The size of
+ *  an answer is known only after it was read. So a path that is too large is halved, and at most one page was read in
+ *  vain. */
 async function foldNewest(
   broker: Broker,
   log: LogPrefix,
@@ -83,14 +86,14 @@ async function foldNewest(
   }
 }
 
-/** From a prompt on: no answer stands without its prompt. A path of one turn is given back as it is. */
+/** Begins with a prompt, because no answer is shown without its prompt. Returns a path of one prompt unchanged. */
 function newerHalf(path: readonly BranchNode[]): readonly BranchNode[] {
   const isPrompt = ({ kind }: BranchNode): boolean => kind === 'prompt';
   const inNewerHalf = path.findIndex((node, i) => i >= path.length / 2 && isPrompt(node));
   return path.slice(inNewerHalf >= 0 ? inNewerHalf : Math.max(0, path.findLastIndex(isPrompt)));
 }
 
-/** Undefined where it holds more than `charsMax`. */
+/** Undefined if it holds more than `charsMax`. */
 async function fold(
   broker: Broker,
   log: LogPrefix,

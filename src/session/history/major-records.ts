@@ -1,16 +1,16 @@
-// Reading what decides in a chat, many records at a time; deltas are skipped unread.
+// Reads the major records of a chat, many at a time. The engine skips deltas without reading them.
 import type { Broker, LogBatch } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import { pacedRead } from '../events/paced-read.ts';
 
-/** Major records read at once, at most. */
+/** The most major records of one read. */
 export const MAJORS_AT_ONCE = 256;
 
 export interface LogPrefix {
   readonly topic: LiteTopicName;
   readonly epoch: string;
-  /** Only records below this offset count. */
+  /** Only records below this offset are read. */
   readonly next: number;
 }
 
@@ -29,7 +29,7 @@ export async function readMajors(
   return result;
 }
 
-/** From `start` on, as far as the range goes. @throws BrokerError epoch-changed */
+/** From `start` to the end of the prefix, or to offset 0. @throws BrokerError epoch-changed */
 export async function* majorBatches(
   broker: Broker,
   range: LogPrefix,

@@ -1,13 +1,13 @@
-// Reads the runs of a chat newest first, a page at a time. Only major records are read, so an answer of any length
-// costs nothing, and a page costs what its runs cost.
+// Reads the runs of a chat newest first, one page at a time. It reads only major records, so the length of answers does
+// not matter, and the cost is that of the page's runs.
 import type { Broker } from '../../broker/broker.ts';
 import { decodeEvent, isTerminal, type ChatEvent } from '../events/chat-event.ts';
 import { majorBatches, type LogPrefix } from './major-records.ts';
 import { batchChars } from '../events/paced-read.ts';
 import { RunTimelines, type RunTimeline } from './run-timeline.ts';
 
-/** UTF-16 code units of the records that are read for one page, which ends early beyond it: prompts are read along with the
- *  runs, and kept by nobody. */
+/** UTF-16 code units of the records that are read for one page. A page with more ends early. The limit is needed
+ *  because the read includes the prompts, though the page does not. */
 export const RUN_PAGE_CHARS_MAX = 4 * 1024 * 1024;
 
 export interface RunPage {
@@ -17,7 +17,8 @@ export interface RunPage {
   readonly before: number | undefined;
 }
 
-/** At most `limit` runs, and at least one where there is one, whose `run.queued` stands below `before`. @throws BrokerError epoch-changed, corrupt */
+/** At most `limit` runs, and at least one if there is one, with their `run.queued` below offset `before`.
+ *  @throws BrokerError epoch-changed, corrupt */
 export async function readRuns(broker: Broker, log: LogPrefix, before: number, limit: number): Promise<RunPage> {
   const page = await readBackward(broker, log, before, limit);
   const timelines = new RunTimelines();
@@ -53,7 +54,8 @@ async function readBackward(
   return { events: newestFirst.reverse(), before: undefined };
 }
 
-/** What became, above the page, of those of its runs that had not ended in it: they waited behind newer ones. */
+/** The events above the page of those of its runs that had not ended in it, because they were queued behind newer
+ *  ones. */
 async function readEnds(
   broker: Broker,
   log: LogPrefix,

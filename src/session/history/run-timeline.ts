@@ -1,5 +1,5 @@
-// What became of each run of a chat, and when: a fold over the major records of its log, total and without I/O. Nothing
-// is written for it but the times in the events themselves, a handful a run.
+// The timelines of a chat's runs: a fold over the major records of its log, total and without I/O. It needs only the
+// times in the events, a handful for each run.
 import type { ChatEvent, RunError, RunTerminal, RunUsage } from '../events/chat-event.ts';
 import type { RunTimes } from '../commands/command-state.ts';
 import { runFigures, type RunFigures } from '../commands/run-figures.ts';
@@ -12,7 +12,7 @@ export interface RunTimeline extends RunFigures {
   readonly model: string;
   readonly state: 'queued' | 'running' | 'cancelling' | 'completed' | 'failed' | 'cancelled';
   readonly queuedAt: string;
-  /** Each start; every one but the first is a takeover. */
+  /** Each start. Every one after the first is a takeover. */
   readonly attempts: readonly RunAttempt[];
   readonly cancellingAt?: string;
   /** Of the last attempt, once the run has ended. */
@@ -39,14 +39,14 @@ interface FoldingRun {
 export class RunTimelines {
   readonly #runs = new Map<string, FoldingRun>();
 
-  /** Events in log order. Of a run whose `run.queued` was not among them nothing is kept. */
+  /** Events in log order. Ignores a run whose `run.queued` was not among them. */
   apply(event: ChatEvent): void {
     if (event.type === 'run.queued') this.#runs.set(event.runId, { queued: event, attempts: [] });
     const run = 'runId' in event ? this.#runs.get(event.runId) : undefined;
     if (run !== undefined) foldRun(run, event);
   }
 
-  /** In the order in which they were asked for. */
+  /** In the order in which they were queued. */
   list(): RunTimeline[] {
     return [...this.#runs.values()].map(timelineOf);
   }

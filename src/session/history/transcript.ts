@@ -1,5 +1,5 @@
-// A branch of the chat as people and models see it: messages in order, each answer right after its prompt. A fold over
-// the log's items, total and without I/O.
+// The messages of a branch in order, each answer directly after its prompt, for history pages and for models. A fold
+// over the log's items, total and without I/O.
 import type { LogItem } from '../../broker/broker.ts';
 import { AnswerBuilder, type AnswerPart } from '../events/answer-builder.ts';
 import {
@@ -27,7 +27,7 @@ export interface TranscriptMessage {
   readonly status: MessageStatus;
   readonly createdAt: string;
   readonly runId?: string;
-  /** The prompt in whose place this one stands. */
+  /** The prompt that this one replaces. */
   readonly replaces?: string;
   readonly usage?: RunUsage;
   readonly error?: RunError;
@@ -35,8 +35,8 @@ export interface TranscriptMessage {
   readonly parts?: readonly TranscriptPart[];
 }
 
-/** A message and its place, which is what pages are cut by: of a prompt the offset of its record, of an answer
- *  the offset of its `run.queued`. Places rise in the order of the transcript. */
+/** A message and its place, by which pages are cut: the offset of a prompt's record, or of an answer's `run.queued`.
+ *  Places rise in the order of the transcript. */
 export interface PlacedMessage {
   readonly place: number;
   readonly message: TranscriptMessage;
@@ -50,7 +50,7 @@ interface FoldingRun {
   status: MessageStatus;
   usage?: RunUsage;
   error?: RunError;
-  /** From deltas, until the answer's own records replace them. */
+  /** The answer from its deltas, until the `run.answer` records replace them. */
   readonly streamed: AnswerBuilder;
   readonly finished: { kind: AnswerPart['kind']; chunks: string[] }[];
   readonly heads: Map<number, { toolCallId?: string; toolName?: string }>;
@@ -75,12 +75,12 @@ export class Transcript {
     this.#branch = branch;
   }
 
-  /** UTF-16 code units of the records that it was made of. */
+  /** UTF-16 code units of the records that the transcript contains. */
   get chars(): number {
     return this.#chars;
   }
 
-  /** Items in log order; holes and unknown events say nothing. */
+  /** Items in log order. Ignores holes and unknown events. */
   apply(item: LogItem): void {
     if (item.kind !== 'record') return;
     const event = decodeEvent(item.data);
@@ -95,7 +95,7 @@ export class Transcript {
     });
   }
 
-  /** False where it belongs to another branch, or says nothing of a message. */
+  /** False if the event belongs to another branch, or changes no message. */
   #applyEvent(event: ChatEvent, offset: number): boolean {
     if (event.type === 'message.created') {
       if (!this.#branch.has(offset)) return false;
@@ -171,7 +171,7 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
   }
 }
 
-/** Calls that a restart drops, with what became of them: the next attempt may say something else in that place. */
+/** Removes the tool calls that a restart drops, with their results: the next attempt may produce another part there. */
 function dropHeads(run: FoldingRun, { part, at }: RunRestarted): void {
   for (const [dropped, { toolCallId }] of run.heads) {
     if (dropped < part || (dropped === part && at > 0)) continue;

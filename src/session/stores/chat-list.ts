@@ -1,6 +1,6 @@
-// A user's list of chats: a small log of its own, in which every record names one chat, or, after compaction,
-// many. It is written before the chat it names and verified when read, so it may name too many chats for a
-// moment and never too few. When a chat was last active is asked of the chat itself.
+// A user's list of chats: a small log, in which every record names one chat or, after compaction, many. A chat is named
+// before it is created, and a reader verifies each name, so for a moment the list may name too many chats and never too
+// few. The time of the last activity comes from the chat's own topic.
 import {
   READ_RECORDS,
   type Appended,
@@ -18,13 +18,13 @@ import { chatListTopic, chatTopic } from '../topic-names.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import type { ReadUpTo } from './user-limit.ts';
 
-/** Longer than any chat may live without a new one being made; every creation starts it anew. */
+/** Longer than the TTL of any chat. Every creation of a chat renews it. */
 export const CHAT_LIST_TTL_MS = 2 * 365 * 24 * 60 * 60 * 1000;
-/** Chats that one user's list names; the oldest beyond it are left out. */
+/** Chats in one user's list. The oldest beyond it are left out. */
 export const CHAT_LIST_MAX = 5000;
 /** Records after which a reader rewrites the list as one. */
 const COMPACT_AT = 64;
-/** A chat is made within this time after it was named; until then its name is kept. */
+/** A chat is created within this time after it was named; until then its name is kept. */
 const NAMED_EARLY_MS = 60_000;
 
 interface Entry {
@@ -47,7 +47,7 @@ export async function addToChatList(
   return appended;
 }
 
-/** Never fewer than there are, up to CHAT_LIST_MAX. */
+/** Never fewer than the user's chats, up to CHAT_LIST_MAX. */
 export async function countNamedChats(
   broker: Broker,
   principal: Principal,
@@ -68,7 +68,7 @@ export async function findChats(
 type AliveChat = Omit<ListedChat, 'sessionId'> & { readonly ref: SessionRef };
 
 export interface ChatList {
-  /** The chats that exist. Whose they are is checked by the caller, chat by chat. */
+  /** The chats that exist. The caller checks the owner of each. */
   readonly alive: readonly AliveChat[];
   /** A record of the list cannot be read any more, so chats may be missing. */
   readonly isDamaged: boolean;
@@ -93,9 +93,10 @@ async function readAlive(
       ? []
       : [{ ref, createdAt: entry.createdAt, lastActiveAt: lastWrite(info) }];
   });
-  // A damaged list stays as it is: compaction would remove the damaged record, and with it the sign that chats are missing.
+  // A damaged list stays as it is: compaction would remove the damaged record, and with it the sign that chats are
+  // missing.
   if (records >= COMPACT_AT && epoch !== undefined && !isDamaged) {
-    // Another request may be about to make a chat that is named and not there yet.
+    // Another request may be about to create a chat that is named already.
     const kept = entries.filter(({ createdAt }, i) => infos[i] !== undefined || createdAt > now - NAMED_EARLY_MS);
     await compact(broker, principal, epoch, [[0, next - 1]], kept);
   }
@@ -129,7 +130,7 @@ async function readEntries(broker: Broker, principal: Principal): Promise<Stored
       if (item.kind !== 'record') continue;
       last = Math.max(last, item.offset);
       records += 1;
-      // Of two records for one chat the older one tells its time: a place in the list must not move.
+      // Of two records for one chat the older one gives its time, so that a chat does not move in the list.
       for (const entry of decodeEntries(item.data)) found.set(entry.sessionId, entry);
     }
     if (found.size >= CHAT_LIST_MAX) break;
@@ -137,7 +138,7 @@ async function readEntries(broker: Broker, principal: Principal): Promise<Stored
   return { entries: [...found.values()], epoch, next: last + 1, records, isDamaged };
 }
 
-/** All that can be read, newest first. `onDamaged`: a record is left out. */
+/** All readable records, newest first. `onDamaged` is called for each record that is left out. */
 async function* backward(broker: Broker, topic: LiteTopicName, onDamaged: () => void): AsyncGenerator<LogBatch> {
   let from: Position | 'end' = 'end';
   // A read that meets a damaged record fails as a whole: it is repeated with half as many, until that record is alone.
@@ -182,7 +183,7 @@ async function lastOf(broker: Broker, topic: LiteTopicName): Promise<Position | 
   return info === undefined ? undefined : { epoch: info.epoch, offset: info.next - 1 };
 }
 
-/** Replaces exactly what was read. A chat made in the meantime stands after it and stays. */
+/** Replaces exactly the records that were read. A name that was appended in the meantime stays. */
 async function compact(
   broker: Broker,
   principal: Principal,
@@ -196,7 +197,7 @@ async function compact(
       { topic, records: [encodeEntries(kept)], expect: { epoch }, supersedes, ttlMs: CHAT_LIST_TTL_MS },
     ]);
   } catch (error) {
-    // Another reader compacted at the same time, or the list is gone: either way there is nothing left to do.
+    // Another reader compacted at the same time, or the list is gone: nothing is left to do.
     if (!isBrokerError(error, 'epoch-changed') && !isBrokerError(error, 'invalid-append')) throw error;
   }
 }

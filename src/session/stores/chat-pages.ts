@@ -10,7 +10,7 @@ export interface ListedChat {
   readonly lastActiveAt: number;
 }
 
-/** How far a reader of the list has come. */
+/** The end of a page, at which the next one continues. */
 export interface ListPlace {
   /** The marks of the chats on its first page. */
   readonly shown: ReadonlySet<string>;
@@ -36,7 +36,7 @@ export function pageOfChats<C extends ListedChat>(
   }
   const { shown, last } = after;
   const found: C[] = [];
-  // One more than the page has: it says whether there is a next page.
+  // One chat more than the page holds shows whether there is a next page.
   for (const chat of chats.toSorted(newestFirst)) {
     if (found.length > limit) break;
     if ((last === undefined || newestFirst(last, chat) < 0) && !shown.has(markOf(chat))) found.push(chat);

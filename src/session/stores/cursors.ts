@@ -1,7 +1,8 @@
-// Stored offsets: how far a named reader has got in a chat. All cursors of a chat stand in one short log, which is removed
-// with the chat. Each record names its cursor and its user, and supersedes the earlier records of the same cursor. Writers
-// that race leave several records, and the furthest counts, so a cursor only moves forward inside an epoch, without a
-// condition. A record counts only for its own user: an id can have another owner later, who must not learn from it.
+// Cursors: the stored positions of named readers of a chat. All cursors of a chat are in one short log, which is
+// removed with the chat. Each record names its cursor and its user, and supersedes the earlier records of the same
+// cursor. Writers that race leave several records, and the furthest counts, so a cursor only moves forward inside an
+// epoch, without a condition. A record counts only for its own user: an id can have another owner later, who must not
+// learn from it.
 import type { Broker } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import { encodePosition, parsePosition, type Position } from '../../broker/position.ts';
@@ -10,9 +11,10 @@ import { idOf, userDigest, type Principal, type SessionRef } from '../session-re
 import { chatTopic, cursorsTopic, earlierCursorTopic } from '../topic-names.ts';
 
 const CURSOR_TTL_MS = 90 * 24 * 60 * 60 * 1000;
-/** Cursors of one chat. With another one, the cursor that did not move for the longest time is forgotten. */
+/** Cursors of one user in one chat. When another one is stored, the cursor that has not moved for the longest time is
+ *  dropped. */
 export const CURSORS_PER_CHAT_MAX = 64;
-/** Tries of one store, each of which met another epoch of the log of cursors. */
+/** Tries of one store. Each of them found another epoch of the log of cursors. */
 const STORE_ATTEMPTS_MAX = 4;
 
 interface CursorRecord {
@@ -43,7 +45,8 @@ export class Cursors {
     return furthest(recordsOf(stored, principal, cursorId))?.position ?? (await this.#readEarlier(ref, cursorId));
   }
 
-  /** @throws SessionError cursor-conflict: of another epoch than the chat's, beyond its head, or behind what is stored */
+  /** @throws SessionError cursor-conflict: of another epoch than the chat's, beyond its head, or behind what is
+   *  stored */
   async store(principal: Principal, ref: SessionRef, cursorId: string, position: Position): Promise<void> {
     const [chat] = await this.#broker.describe([chatTopic(ref)]);
     if (chat?.epoch !== position.epoch || position.offset >= chat.next) throw new SessionError('cursor-conflict');
@@ -58,7 +61,7 @@ export class Cursors {
     throw new SessionError('contended');
   }
 
-  /** False where the log of cursors is in another epoch by now. */
+  /** False if the log of cursors is in another epoch by now. */
   async #append(
     principal: Principal,
     ref: SessionRef,
@@ -104,10 +107,10 @@ export class Cursors {
     }
   }
 
-  /** A record of an earlier version does not say whose it is. An epoch of a chat has one owner, so the record counts where
-   *  it names the chat's epoch. */
+  /** A record of an earlier version names no user. An epoch of a chat has one owner, so the record counts if it names
+   *  the chat's epoch. */
   async #readEarlier(ref: SessionRef, cursorId: string): Promise<Position | undefined> {
-    // Earlier versions knew no sessions of one user.
+    // Earlier versions had no sessions that belong to one user.
     if (idOf(ref) !== ref.sessionId) return undefined;
     const result = await this.#broker.read(earlierCursorTopic(ref, cursorId), 'earliest');
     if (result.kind !== 'batch') return undefined;
@@ -123,7 +126,7 @@ function recordsOf({ records }: StoredCursors, { user }: Principal, cursorId: st
   return records.filter((record) => record.cursorId === cursorId && record.user === digest);
 }
 
-/** Of the last epoch that was stored, the furthest. */
+/** The furthest position in the last epoch that was stored. */
 function furthest<T extends { readonly position: Position }>(records: readonly T[]): T | undefined {
   let found: T | undefined;
   for (const record of records) {
@@ -133,7 +136,7 @@ function furthest<T extends { readonly position: Position }>(records: readonly T
   return found;
 }
 
-/** One record of each of the user's other cursors, of those that moved last, in order. */
+/** One record for each of the user's other cursors that moved last, in order. */
 function keptRecords({ records }: StoredCursors, user: string, cursorId: string): readonly CursorRecord[] {
   const others = records.filter((record) => record.user === user && record.cursorId !== cursorId);
   const ids = [...new Set(others.map((record) => record.cursorId))];
@@ -141,7 +144,8 @@ function keptRecords({ records }: StoredCursors, user: string, cursorId: string)
   return kept.toSorted((a, b) => a.offset - b.offset).slice(-(CURSORS_PER_CHAT_MAX - 1));
 }
 
-/** What lies between the kept records, as far as it was read. Earlier holes are part of it, so holes do not pile up. */
+/** The ranges between the kept records, up to the last one that was read. They include earlier holes, so holes do not
+ *  add up. */
 function rangesWithout(kept: readonly CursorRecord[], last: number): (readonly [from: number, to: number])[] {
   const ranges: (readonly [from: number, to: number])[] = [];
   let from = 0;

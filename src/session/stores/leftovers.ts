@@ -1,4 +1,4 @@
-// What a chat leaves beside its log: the topics of its requests, and the chats in which its runs asked other agents.
+// Removes what a removed chat leaves besides its log: its request topics, and the subagent sessions of its runs.
 import type { Broker } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
@@ -7,13 +7,13 @@ import type { CommandState } from '../commands/command-state.ts';
 import type { SessionRef } from '../session-ref.ts';
 import { SUBAGENT_PATTERN, subagentPrefix, requestTopic, sessionOf } from '../topic-names.ts';
 
-/** The least that a topic can be given. */
+/** The shortest TTL of a topic. */
 export const AT_ONCE_MS = 1;
-/** Asks that are removed with one chat. What a chat has more of is removed when its own time is over, a day later at most. */
+/** Asks that are removed with one chat. Further asks expire by themselves, at most a day later. */
 export const ASKS_REMOVED_MAX = 4096;
 const PAGE_ASKS = 64;
 
-/** Asks of the runs of a session of a user, asks of asks included. */
+/** The subagent sessions of a user's session, at all depths. */
 export async function findAsks(broker: Broker, ref: SessionRef): Promise<readonly SessionRef[]> {
   const before = subagentPrefix(ref);
   const asks: SessionRef[] = [];
@@ -27,7 +27,7 @@ export async function findAsks(broker: Broker, ref: SessionRef): Promise<readonl
   return asks;
 }
 
-/** Removes the chats of these asks, and lets their requests go. */
+/** Removes these subagent sessions, and lets their request topics expire. */
 export async function removeAsks(
   broker: Broker,
   log: CommandLog,
@@ -41,8 +41,8 @@ export async function removeAsks(
   }
 }
 
-/** The requests of a chat that is no more. They are not removed but expire: a topic with a request that no worker has taken
- *  yet stays, and that may be one of a chat that was begun anew under the same id. */
+/** Lets the request topics of a removed chat expire. They are not removed, because a topic may already hold a request
+ *  of a new chat with the same id; the engine keeps a topic while it holds a request that no worker has taken. */
 export async function expireRequests(
   broker: Broker,
   ref: SessionRef,
@@ -53,8 +53,8 @@ export async function expireRequests(
   for (const info of infos) if (info !== undefined) await expireAfter(broker, info.topic, info.epoch, AT_ONCE_MS);
 }
 
-/** Gives a topic another time to live, if it is still in that epoch. It adds no record, so a full storage takes it: the end
- *  of a topic makes room. */
+/** Sets another TTL of a topic, if it is still in that epoch. It adds no record and may use the reserve of a full
+ *  storage, because the end of a topic frees space. */
 export async function expireAfter(broker: Broker, topic: LiteTopicName, epoch: string, ttlMs: number): Promise<void> {
   try {
     await broker.append([{ topic, records: [], expect: { epoch }, ttlMs, mayUseReserve: true }]);

@@ -1,5 +1,6 @@
-// A user's runs that have not ended: a small log of the user's own, in which every prompt names its chat before its run is
-// queued. A run's end is not written there: whoever counts asks the chats that are named, and drops those without a run.
+// A user's runs that have not ended: one small log for each user, in which every prompt names its chat before its run
+// is queued. The end of a run is not appended there: a count reads the states of the named chats, and drops chats
+// without a run.
 import type { Appended, Broker, NewRecord } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import type { CommandLog } from '../commands/command-log.ts';
@@ -7,15 +8,15 @@ import type { Principal, SessionRef } from '../session-ref.ts';
 import { chatTopic, openRunsTopic } from '../topic-names.ts';
 import type { ReadUpTo } from './user-limit.ts';
 
-/** After the last prompt of the user. A run that waits for longer is not counted any more. */
+/** After the last prompt of the user. A run that is queued for longer is not counted any more. */
 const OPEN_RUNS_TTL_MS = 30 * 24 * 60 * 60 * 1000;
 /** A prompt is stored within this time after it was named; until then the name of a chat without a run is kept. */
 const NAMED_EARLY_MS = 10_000;
 /** Records after which a count rewrites them as one. */
 const COMPACT_AT = 64;
-/** The most that a limit may be: a count rewrites the chats of as many runs as one record. */
+/** The highest limit: a count rewrites the chats of that many runs as one record. */
 export const RUNS_COUNTED_MAX = 4_096;
-/** Chats that are asked at once. */
+/** Chats whose states are read at once. */
 const CHATS_AT_ONCE = 64;
 
 interface Named {
@@ -38,7 +39,7 @@ export async function nameOpenRun(
   return appended;
 }
 
-/** Never fewer than there are. */
+/** Never fewer than the runs that have not ended. */
 export async function countNamedRuns(
   broker: Broker,
   principal: Principal,
@@ -67,7 +68,7 @@ export async function findOpenRuns(
   return { epoch, next, found: [...open.values()].flat() };
 }
 
-/** Their runs that have not ended. Chats that are gone, or another's by now, have none. */
+/** The runs of these chats that have not ended. A chat that is gone, or that another user owns by now, has none. */
 async function readOpen(
   broker: Broker,
   log: CommandLog,
@@ -84,7 +85,7 @@ async function readOpen(
         const state = (await log.loadAs(topic, info))?.state;
         return [sessionId, state?.owner === user ? state.runs.map(({ runId }) => runId) : []] as const;
       } catch (error) {
-        // No worker can make an answer of a chat that cannot be read, and it must not block the user's other chats.
+        // No worker can answer in a chat that cannot be read, and such a chat must not block the user's other chats.
         if (isBrokerError(error, 'corrupt')) return [sessionId, []] as const;
         throw error;
       }
@@ -92,7 +93,7 @@ async function readOpen(
   );
 }
 
-/** Replaces exactly the records it is given; what was named later stands after them and stays. */
+/** Replaces exactly the given records. Records that were appended later stay. */
 async function compact(
   broker: Broker,
   principal: Principal,
@@ -117,7 +118,7 @@ async function compact(
       },
     ]);
   } catch (error) {
-    // Another node compacted at the same time, or the log is gone: either way there is nothing left to do.
+    // Another node compacted at the same time, or the log is gone: nothing is left to do.
     if (!isBrokerError(error, 'epoch-changed') && !isBrokerError(error, 'invalid-append')) throw error;
   }
 }

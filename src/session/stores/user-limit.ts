@@ -1,7 +1,7 @@
-// How many of something one user may have at a time: chats, or runs that have not ended. What is counted is named in a small
-// log of the user's own before it is made, so the answer of that append says how much other nodes have named meanwhile. Ends
-// are not named. So a node knows a number that is never too small without reading, and counts only when that number reaches
-// the limit.
+// Limits how many chats, or runs that have not ended, one user may have at a time. Each one is named in a small log of
+// the user before it is created, so the answer to that append shows how many other nodes have named meanwhile. Ends are
+// not named. So a node holds a number that is never too small, without reading, and counts only when that number
+// reaches the limit.
 import type { Appended } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -10,13 +10,13 @@ import type { Decision } from '../commands/decisions.ts';
 import { SessionError } from '../errors.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 
-/** Users of whom this node knows a number. Beyond it the one who was asked for longest ago is forgotten, and read again. */
+/** Users with a tally on this node. Beyond it the least recently used tally is dropped, and read again when needed. */
 export const COUNTED_USERS_MAX = 10_000;
 
 /** With less room than this part of the limit, a command waits until it is named. */
 const MARGIN_PART = 8;
 
-/** Where in the user's log a number was read. */
+/** The end of the user's log at the time of a count. */
 export interface ReadUpTo {
   /** Undefined where there is no log. */
   readonly epoch: string | undefined;
@@ -28,22 +28,23 @@ export interface CountedThing {
   readonly code: 'too-many-sessions' | 'too-many-runs';
   /** Names one more in the user's log. */
   add(principal: Principal, ref: SessionRef): Promise<Appended>;
-  /** What the log names, of which some may be no more. */
+  /** The number of names in the log. Some of the named things may be gone. */
   countNamed(principal: Principal): Promise<ReadUpTo & { readonly count: number }>;
-  /** What there is: looks at each that is named. */
+  /** The ids that exist. Checks each that is named. */
   find(principal: Principal): Promise<ReadUpTo & { readonly found: Iterable<string> }>;
 }
 
 export interface UserLimitOptions {
   readonly max: number;
   readonly clock: Clock;
-  /** A user who was found to have too many is refused for this long without another look, where nothing was freed here. */
+  /** ms for which a user at the limit is refused without another count, unless this node removes something of the
+   *  user's. */
   readonly restMs: number;
-  /** Nothing may be made that the log does not name, not even when an append fails. */
+  /** Nothing may be created before the log names it, not even if the append fails. */
   readonly isNamedFirst: boolean;
 }
 
-/** One that was let in and is not made yet, as far as this node knows. */
+/** One that was admitted and, as far as this node knows, is not created yet. */
 interface Entering {
   readonly id: string;
   /** It is part of `named`. */
@@ -56,19 +57,20 @@ interface Tally {
   next: number;
   named: number;
   readonly entering: Set<Entering>;
-  /** All that were entering at some time of the look that is under way, which may have missed them. */
+  /** All that were entering during the count in progress, which may have missed them. */
   enteredMeanwhile: Set<Entering> | undefined;
-  /** The last append to the log failed: the next one must be seen to work before anything is let in. */
+  /** The last append to the log failed: the next one must succeed before anything is admitted. */
   hasFailed: boolean;
   counting: Promise<void> | undefined;
   refusedUntil: number;
 }
 
-/** What one command was told; it leaves when it is done, whatever came of it. */
+/** The admission of one command. The command calls `leave` when it ends, also if it failed. */
 export interface Admitted {
   /** @throws SessionError too-many-sessions, too-many-runs */
   mustFit(): void;
-  /** After the command: it is named as durably as it was done. @throws BrokerError unavailable: it was done, and is not named */
+  /** After the command: it is named as durably as it was done. @throws BrokerError unavailable: it was done, and is not
+   *  named */
   settled(): Promise<void>;
   leave(): void;
 }
@@ -79,7 +81,8 @@ export const UNLIMITED: Admitted = {
   leave: () => undefined,
 };
 
-/** A command that ends as many runs as it queues needs no room. @throws SessionError too-many-sessions, too-many-runs */
+/** A command that ends as many runs as it queues needs no room. @throws SessionError too-many-sessions,
+ *  too-many-runs */
 export function mustFit(admissions: readonly Admitted[], decision: Decision): Decision {
   if (!decision.drafts.some(({ event }) => isTerminal(event))) for (const admission of admissions) admission.mustFit();
   return decision;
@@ -88,7 +91,7 @@ export function mustFit(admissions: readonly Admitted[], decision: Decision): De
 export class UserLimit {
   readonly #thing: CountedThing;
   readonly #options: UserLimitOptions;
-  /** Who was asked for last stands last. */
+  /** In order of use, the latest last. At most COUNTED_USERS_MAX. */
   readonly #tallies = new Map<string, Tally>();
 
   constructor(thing: CountedThing, options: UserLimitOptions) {
@@ -96,11 +99,11 @@ export class UserLimit {
     this.#options = options;
   }
 
-  /** Takes room for one more, of this id. @throws BrokerError */
+  /** Admits one more, with this id, or returns an admission that does not fit. @throws BrokerError */
   async enter(principal: Principal, ref: SessionRef, id: string): Promise<Admitted> {
     const tally = this.#tallyOf(principal);
     if (this.#isFull(tally, 1)) await this.#recount(principal, tally);
-    // Nothing is awaited between this and what takes the room.
+    // No await between this check and the entry into `entering`.
     if (this.#isFull(tally, 1)) return this.#refuse(tally);
     const isFast = this.#isFarFromFull(tally);
     const one = { id, isNamed: false };
@@ -111,7 +114,7 @@ export class UserLimit {
     if (isFast) return letIn(naming, leave);
     try {
       await naming;
-      // Other nodes may have named more than this one knew of.
+      // Other nodes may have named more in the meantime.
       if (this.#isFull(tally, 0)) await this.#recount(principal, tally);
       if (!this.#isFull(tally, 0)) return letIn(naming, leave);
     } catch (error) {
@@ -141,8 +144,8 @@ export class UserLimit {
     };
   }
 
-  /** Then the command need not wait until its run is named: both appends are made durable together. What other nodes have
-   *  named is learned of a little late, so only one at a time may do so. */
+  /** Far from the limit a command does not wait until its run is named: both appends become durable together. The node
+   *  learns a little late what other nodes have named, so only one command at a time may do so. */
   #isFarFromFull(tally: Tally): boolean {
     const { max, isNamedFirst } = this.#options;
     const isKnown = !isNamedFirst && tally.epoch !== undefined && !tally.hasFailed;
@@ -153,7 +156,7 @@ export class UserLimit {
     return tally.named + countUnnamed(tally) + more > this.#options.max;
   }
 
-  /** Of a hundred that find no room at once, one looks. */
+  /** Commands that find no room at the same time share one count. */
   async #recount(principal: Principal, tally: Tally): Promise<void> {
     if (this.#options.clock.mono() < tally.refusedUntil) return;
     tally.counting ??= this.#count(principal, tally).finally(() => (tally.counting = undefined));
@@ -183,7 +186,7 @@ export class UserLimit {
           named: tally.named + next - tally.next - (one.isNamed && first >= tally.next ? 1 : 0),
         });
     } else {
-      // Nothing is known of this user here, or the log began anew.
+      // This node has no number of this user, or the log has a new epoch.
       const { count: named, ...readUpTo } =
         first === 0 ? { epoch, next, count: 1 } : await this.#thing.countNamed(principal);
       if (tally.epoch !== readUpTo.epoch || tally.next < readUpTo.next) Object.assign(tally, { ...readUpTo, named });
@@ -232,7 +235,7 @@ function letIn(naming: Promise<void>, leave: () => void): Admitted {
     mustFit: () => undefined,
     settled: async () => {
       await ended;
-      // Not the code of the failed append: that one would say that nothing was written.
+      // Not the error code of the failed append, which would mean that nothing was written.
       if (failed !== undefined)
         throw new BrokerError('unavailable', 'it was done and could not be counted', { cause: failed });
     },

@@ -1,4 +1,5 @@
-// The two limits of one user, and what each counts: chats, and runs that are queued or running. Asks of agents are neither.
+// The two limits of one user: chats, and runs that are queued or running. Subagent sessions and their runs do not
+// count. How a limit counts is in user-limit.ts.
 import type { Broker } from '../../broker/broker.ts';
 import type { Clock } from '../../base/clock.ts';
 import { addToChatList, countNamedChats, findChats } from './chat-list.ts';
@@ -7,7 +8,8 @@ import { countNamedRuns, findOpenRuns, nameOpenRun } from './open-runs.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import { UNLIMITED, UserLimit, type Admitted } from './user-limit.ts';
 
-/** To count a user's chats costs a look at each of them. */
+/** A count of a user's chats describes each of their topics, so a refused user is not counted again within this
+ *  time. */
 const FULL_LIST_REST_MS = 1_000;
 
 export interface UserLimitsOptions {
@@ -44,12 +46,12 @@ export class UserLimits {
       sessionsMax === 0
         ? undefined
         : new UserLimit(sessions, { max: sessionsMax, clock, restMs: FULL_LIST_REST_MS, isNamedFirst: true });
-    // A run ends anywhere, and the next prompt must not be refused for it.
+    // A run may end on any node, and the next prompt must not be refused because of it. So there is no rest.
     this.#runs =
       runsMax === 0 ? undefined : new UserLimit(runs, { max: runsMax, clock, restMs: 0, isNamedFirst: false });
   }
 
-  /** Before a chat is made: puts it into the user's list. @throws SessionError too-many-sessions */
+  /** Before a chat is created: names it in the user's list. @throws SessionError too-many-sessions */
   async enterSession(principal: Principal, ref: SessionRef): Promise<Admitted> {
     const { broker, clock } = this.#options;
     if (this.#sessions === undefined) {
@@ -61,7 +63,7 @@ export class UserLimits {
     return admitted;
   }
 
-  /** Before a run is queued. The caller asks whether it fits, because a retry of a prompt needs no room. */
+  /** Before a run is queued. The caller calls `mustFit`, because a retry of a prompt needs no room. */
   async enterRun(principal: Principal, ref: SessionRef, runId: string): Promise<Admitted> {
     return this.#runs === undefined ? UNLIMITED : this.#runs.enter(principal, ref, runId);
   }
