@@ -1,6 +1,7 @@
 #!/usr/bin/env -S node --max-semi-space-size=32
-// The executable: `holdline serve | worker | token | topics`. The only file that reads signals and exits. Young objects get
-// room: each live run holds a few that are young for ever, and every collection copies all of those.
+// The executable: `holdline serve | worker | token | topics`. The only file that handles signals and exits. The first
+// line enlarges the young generation: each live run holds some short-lived objects at any time, and every scavenge
+// copies those.
 import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
 import { setGcFlags } from './cli/gc-flags.ts';
@@ -16,14 +17,14 @@ import { readVersion } from './cli/version.ts';
 import { systemClock } from './base/clock.ts';
 import { takeStray } from './sdk/agent-scope.ts';
 
-/** The device under the log failed: nothing is promised any more, and a supervisor must start the process anew. */
+/** The device under the log failed: nothing is guaranteed any more, and a supervisor must restart the process. */
 const EXIT_STORAGE_FAILED = 74;
-/** Longer than the drain itself: what hangs is cut off. */
+/** ms after the drain time at which the process is ended by force. */
 const DRAIN_SLACK_MS = 5_000;
 
 const output: Output = { line: (text) => void process.stdout.write(`${text}\n`) };
 
-// Node opens its debugger, which may do everything that this process may, on this signal. A listener keeps it closed.
+// On this signal Node opens its debugger, which can do everything that this process can. A listener prevents that.
 process.on('SIGUSR1', () => undefined);
 
 const program = new Command('holdline')
@@ -100,13 +101,13 @@ async function runServer(config: Config): Promise<void> {
     process.exit(EXIT_STORAGE_FAILED);
   };
   let hasDefect = false;
-  /** Until there is anything to close in good order. */
+  /** Replaced as soon as there is something to close. */
   let close: () => unknown = () => process.exit(1);
   const onDefect = (err: unknown): void => {
-    // An agent's own code ends its own run, and is named in the log.
+    // An uncaught error of an agent's code ends its run only.
     if (takeStray(err)) return;
     logger.fatal({ err }, 'defect, exiting');
-    // After a second one nothing can be closed in good order.
+    // After a second defect nothing can be closed in good order.
     if (hasDefect) process.exit(1);
     hasDefect = true;
     close();
@@ -129,7 +130,7 @@ async function runServer(config: Config): Promise<void> {
     );
   else output.line(`holdline serves ${server.url ?? ''}`);
   if (server.makeLink === undefined) return;
-  // What a journal or a pipe takes is kept and read by others, so no token is written there.
+  // A journal or a pipe may be stored and read by others, so no token is written there.
   if (process.stdout.isTTY) output.line(`open ${server.makeLink()}`);
   else if (config.broker.engine === 'log')
     output.line(
@@ -138,7 +139,7 @@ async function runServer(config: Config): Promise<void> {
   else output.line('for a token: set HOLDLINE_JWT_SECRET and start again, then: npx holdline token --sub you');
 }
 
-// Else it would pass for an argument of the default command.
+// Otherwise an unknown command would count as an argument of the default command.
 const named = process.argv[2] ?? '-';
 if (!named.startsWith('-') && named !== 'help' && !program.commands.some((command) => command.name() === named))
   program.error(`error: unknown command '${named}'`, { exitCode: 64 });
@@ -147,6 +148,6 @@ program.parseAsync().catch((error: unknown) => {
   const { message, exitCode } = describeError(error);
   process.stderr.write(`holdline: ${message}\n`);
   process.exitCode = exitCode;
-  // A configuration fault leaves nothing behind that could keep the process; anything else might.
+  // After a configuration fault nothing keeps the process alive; after another error something may.
   if (!(error instanceof UsageError)) process.exit();
 });

@@ -1,4 +1,5 @@
-// A worker with the agents that this process serves: each a model at its address, code of its own, or the built-in demo.
+// Builds the worker with the agents that this process serves: each one a model at its address, code of its own, or the
+// built-in demo.
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { systemClock } from '../base/clock.ts';
@@ -47,7 +48,7 @@ export function buildWorker({
 }: WorkerDeps): Worker {
   const runs = new Runs(broker, commandLog, systemClock, newId);
   const blocks = new BlockWatch(systemClock, config.leaseMs, logBlindness(logger));
-  // A gateway in the same process refuses prompts to others as well. A worker of its own need not know all agents there are.
+  // A gateway in the same process refuses prompts to other agents. A worker alone need not know all agents.
   const known = config.role === 'all' ? { agents: new Map(config.agents.map(({ name, entry }) => [name, entry])) } : {};
   const own = {
     broker,
@@ -107,7 +108,7 @@ function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Age
     ...(models === undefined ? {} : { models }),
     ...(promptCharsMax === undefined ? {} : { promptCharsMax }),
     ...(systemPrompt === undefined ? {} : { systemPrompt }),
-    // Code that goes on from a text has to say so; begun anew, it finds what it had asked.
+    // Code has to declare that it continues a prefix. After a restart it finds its asks answered.
     takeover: takeover ?? (handler === undefined ? 'continue' : 'restart'),
     attemptsMax: attemptsMax ?? TAKEOVER_ATTEMPTS_MAX,
     runMsMax: ownRunMsMax ?? runMsMax,

@@ -1,4 +1,4 @@
-// What an operator reads when a command fails: one text, and a stack only for what is a defect of ours.
+// What an operator sees when a command fails: one text, and a stack only for a defect of ours.
 import { isBrokerError } from '../broker/errors.ts';
 import { AdminError } from './admin/admin-client.ts';
 import { UsageError } from './config/environment.ts';
@@ -19,7 +19,7 @@ export function describeError(error: unknown): FailedCommand {
     return { message: error.message, exitCode: error.retryable || error.code === 'locked' ? 75 : 74 };
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (code === 'EADDRINUSE') return { message: 'the address is in use: set PORT to another one', exitCode: 73 };
-  // What the system says of an address, a file or a folder says enough.
+  // The system's own message about an address, a file or a folder is enough.
   if (error instanceof Error && typeof code === 'string' && 'syscall' in error)
     return { message: error.message, exitCode: 73 };
   return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), exitCode: 70 };

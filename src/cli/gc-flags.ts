@@ -1,14 +1,15 @@
-// How the garbage collector of a serving process is set. Measured with `load/stream.ts`; a V8 that does not know one of these
-// flags says so and goes on.
+// The garbage collector flags of a serving process, measured with `load/stream.ts`. A V8 that does not know a flag
+// prints a warning and continues.
 import { setFlagsFromString } from 'node:v8';
 
-/** In percent of what was alive when the heap was last marked. */
+/** Percent of the heap that was alive at the last marking. */
 const GROWTH = 50;
 
 export function setGcFlags(): void {
-  // V8 marks a heap that grows slowly again when it has grown by a tenth, bytes outside of it included: on a busy node every
-  // few seconds, for nothing, and while it marks tokens wait.
+  // By default V8 marks a slowly growing heap again when it has grown by a tenth, external memory included: on a busy
+  // node every few seconds, without need, and tokens wait while it marks.
   setFlagsFromString(`--heap-growing-percent=${GROWTH}`);
-  // What survives a scavenge here is two or three megabytes. To wake four helpers for that costs more than all of it.
+  // About two or three megabytes survive a scavenge here. To wake four helper threads costs more than the scavenge
+  // itself.
   setFlagsFromString('--no-parallel-scavenge');
 }

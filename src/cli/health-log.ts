@@ -1,5 +1,5 @@
-// Says in the log when the storage stops being there and when it is back: once each, whatever many parts of the process
-// meet of it. Also what the storage has to tell an operator, when it begins and when it ends.
+// Logs when the storage becomes unavailable and when it is back: once each, however many parts of the process are
+// affected. Also logs the storage's notices to the operator, at their beginning and end.
 import type { Logger } from 'pino';
 import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
 import type { Clock, Timer } from '../base/clock.ts';

@@ -1,4 +1,4 @@
-// The agents of this process that are code of their own: the modules that the file of agents names. [docs/worker-sdk.md]
+// Loads the agents of this process that are code: the modules that the file of agents names. [docs/worker-sdk.md]
 import { pathToFileURL } from 'node:url';
 import type { Logger } from 'pino';
 import type { AgentHandler } from '../sdk/agent-handler.ts';
@@ -12,14 +12,14 @@ import { UsageError } from './config/environment.ts';
 const LOAD_MS_MAX = 30_000;
 
 export interface Handlers {
-  /** By name of the agent. */
+  /** By the name of the agent. */
   readonly byAgent: ReadonlyMap<string, AgentHandler>;
-  /** Ends the threads of those that have some. */
+  /** Ends the threads of agents that have them. */
   close(): Promise<void>;
 }
 
-/** Only of what is served here. `onStray`: an error that a module leaves to nobody while none of its runs is answered.
- *  @throws UsageError */
+/** Loads only agents that this process serves. `onStray`: an uncaught error of a module while none of its runs is
+ *  answered. @throws UsageError */
 export async function loadHandlers(agents: readonly AgentConfig[], logger: Logger): Promise<Handlers> {
   const onStray = logStrays(logger);
   const threads: AgentThreads[] = [];
@@ -56,7 +56,7 @@ async function startThreads(name: string, threads: AgentThreads): Promise<readon
   return [name, threads.handler];
 }
 
-/** A module that waits at its top for what never comes would let the process end without a word, or never serve. */
+/** A module may wait forever at its top level. Then the process would end silently, or never serve. */
 async function withinLimit(loading: Promise<unknown>): Promise<unknown> {
   const loaded = new AbortController();
   const late = delay(systemClock, LOAD_MS_MAX, loaded.signal).then(() => {

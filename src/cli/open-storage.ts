@@ -1,14 +1,14 @@
-// From the storage that the configuration names to the engine that is it.
+// Opens the engine of the storage that the configuration names.
 import type { BrokerEngine } from '../broker/broker.ts';
 import { openBroker } from '../broker/open-broker.ts';
 import type { BrokerConfig } from './config/broker-config.ts';
 
 export interface StorageEvents {
-  /** The device under the log failed: the process must end, so that its supervisor starts it anew. */
+  /** The device under the log failed: the process must end, so that its supervisor restarts it. */
   readonly onFatal: (error: Error) => void;
-  /** What went wrong where nobody waits for an answer. */
+  /** An error in background work, which no caller receives. */
   readonly onError: (error: unknown) => void;
-  /** What an operator should look at, although the storage was opened. */
+  /** A problem for the operator, although the storage could be opened. */
   readonly onWarning?: (text: string) => void;
 }
 

@@ -1,4 +1,4 @@
-// The log of a process: one line of JSON each, which says of a request only what it may.
+// The log of a process: one line of JSON per entry, with the private parts of requests removed.
 import { pino, type Logger } from 'pino';
 import { privateLogging } from '../gateway/http/log-privacy.ts';
 

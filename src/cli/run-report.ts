@@ -1,5 +1,5 @@
-// What is told of a run at its end: one line in the log and its share of the metrics, by the node that wrote the end.
-// Ids, names and figures; never what was said.
+// Reports the end of a run: one log line and its share of the metrics, by the node that wrote the end. Ids, names and
+// figures; never prompts or answers.
 import type { Logger } from 'pino';
 import type { Metrics } from '../gateway/metrics.ts';
 import { UNWATCHED } from '../session/commands/run-ending.ts';
@@ -19,7 +19,7 @@ export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal
   );
 }
 
-/** The chat is no more, so this line is all that is left of the run. */
+/** The chat is gone, so this line is the only trace of the run. */
 export function reportGone(logger: Logger, metrics: Metrics, { ref, run, tally }: GoneRun): void {
   const figures = runFigures(run.times, run.attempt, tally);
   metrics.onRunEnded(figures, run.attempt);

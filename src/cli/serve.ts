@@ -1,5 +1,5 @@
-// Puts a process together: broker, gateway, worker, admin socket, as many of them as its role has; and takes it apart
-// in the order in which nothing is lost. What each part does is its own business.
+// Assembles a process from broker, gateway, worker and admin socket, as its role requires, and closes them in an order
+// in which nothing is lost. What a part does is not decided here.
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -27,20 +27,20 @@ import { openStorage } from './open-storage.ts';
 import { reportGone, reportRun } from './run-report.ts';
 import { makeToken } from './token.ts';
 
-/** The ready link of a start in a terminal: what stands on a screen is read, copied and forgotten there. */
+/** Lifetime of the link that a start in a terminal prints: a link on a screen is read, copied and forgotten. */
 const LINK_TOKEN_TTL = '1h';
-/** Streams are told to reconnect spread over this share of the drain time. */
+/** Share of the drain time over which the requests to reconnect are spread. */
 const DRAIN_WINDOW_SHARE = 0.5;
 
 export interface RunningServer {
-  /** Of what it serves; undefined for a worker that nobody asks for its health. */
+  /** The address that is served; undefined for a worker without a port for its health. */
   readonly url: string | undefined;
   /** Makes a link with a token in its fragment; undefined where the key is not our own. */
   readonly makeLink: (() => string) | undefined;
   close(): Promise<void>;
 }
 
-/** `onFatal`: the storage failed for good; the process must end so that its supervisor starts it anew. */
+/** `onFatal`: the storage failed for good; the process must end, so that its supervisor restarts it. */
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
   const handlers = await loadHandlers(config.agents, logger);
   warnOfOpenServers(config, logger);
@@ -118,7 +118,7 @@ async function startGateway(
     url,
     makeLink: secret === undefined ? undefined : () => `${url}/#token=${linkToken(config, secret)}`,
     close: once(async () => {
-      // Tell the streams and hand over the runs at the same time; then nothing appends, and the log can close.
+      // Drain the streams and hand over the runs at the same time. After that nothing appends, and the log can close.
       const drained = gateway.drain({ windowMs: config.drainMs * DRAIN_WINDOW_SHARE, deadlineMs: config.drainMs });
       await Promise.all([drained, worker?.close(), admin?.close()]);
       await gateway.app.close();
@@ -172,7 +172,7 @@ async function startWorker(
   };
 }
 
-/** What a worker tells of its runs. `metrics`: made after the worker, whose runs are counted in them. */
+/** Reports of the worker about its runs. `metrics`: a function, because the metrics are made after the worker. */
 function runReports(logger: Logger, metrics: () => Metrics): Pick<WorkerDeps, 'onOutcome' | 'onContinued' | 'onGone'> {
   return {
     onOutcome: (outcome) => metrics().countRun(outcome),
@@ -181,7 +181,7 @@ function runReports(logger: Logger, metrics: () => Metrics): Pick<WorkerDeps, 'o
   };
 }
 
-/** Keys are shared more often than one thinks: a token names its service only by its audience. */
+/** Several services may share a key, and only the audience of a token names its service. */
 function warnOfOpenTokens({ auth }: Config, logger: Logger): void {
   if (auth !== undefined && auth.audience === undefined) {
     logger.warn(
@@ -213,7 +213,7 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
   const auth = config.auth ?? { keys: { kind: 'secret', secret: ownSecretBytes ?? new Uint8Array() } as const };
   return gatewayConfig({
     auth: { ...auth, ...(cookieSecret === undefined ? {} : { cookieSecret }) },
-    // One that was told of none knows none, and must not say that there are none.
+    // A gateway without configured agents does not know which agents exist, so it must not claim that there are none.
     agents:
       config.agents.length === 0
         ? undefined

@@ -1,4 +1,4 @@
-// `holdline token`: a JWT for the configured key, for scripts and for trying things out.
+// `holdline token`: makes a JWT for the configured key, for scripts and experiments.
 import { createSecretKey } from 'node:crypto';
 import { parseClaims } from '../gateway/auth/claims.ts';
 import { isGatewayError } from '../gateway/gateway-error.ts';
@@ -46,7 +46,7 @@ export function makeToken(config: Pick<Config, 'auth' | 'broker'>, choices: Toke
   return signToken(claims, key);
 }
 
-/** A token that no server would take is not made. */
+/** Refuses to make a token that no server would accept. */
 function checkClaims(
   claims: Readonly<Record<string, unknown>> & { readonly scope: string },
   maxAgeMs: number | undefined,
@@ -80,7 +80,7 @@ function signingSecret({ auth, broker }: Pick<Config, 'auth' | 'broker'>): Uint8
 function ownKeyOf(broker: BrokerConfig): Uint8Array {
   if (broker.engine !== 'log')
     throw new UsageError('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET');
-  // A key that is made here would be one that no server knows.
+  // A key made here would be unknown to every server.
   const secret = readOwnSecret(broker.folder);
   if (secret !== undefined) return secret;
   throw new UsageError(

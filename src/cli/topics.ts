@@ -1,5 +1,5 @@
-// `holdline topics`: an operator's view of LiteTopics. Talks to the running server; opens the storage itself only
-// where none runs.
+// `holdline topics`: an operator's view of LiteTopics. Uses the running server; opens the storage itself only where no
+// server runs.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LogItem, TopicInfo } from '../broker/broker.ts';
@@ -31,17 +31,17 @@ export async function withTopics<T>(config: BrokerConfig, use: (store: TopicStor
   }
 }
 
-/** The server that holds the folder. A Redis is held by nobody: everybody may ask it. */
+/** The server that holds the folder. No server holds a Redis: every client may read it. */
 async function findServer(folder: string): Promise<TopicStore | undefined> {
   if (!existsSync(folder)) throw new UsageError(`there is no data folder at ${folder}`);
   const running = await connectAdmin(folder);
-  // To open it would make a log of it.
+  // Opening the folder would create a log in it.
   if (running === undefined && !existsSync(join(folder, 'log')))
     throw new UsageError(`${folder} is no data folder of holdline: there is no log in it`);
   return running;
 }
 
-/** Nothing is half done: what the storage took before it failed stands. */
+/** Nothing is left half done: what the storage took before it failed is durable. */
 function fail(error: Error): never {
   throw error;
 }
@@ -72,7 +72,7 @@ export async function showTopic(store: TopicStore, name: string, output: Output)
   );
 }
 
-/** Prints what stands after a position, or everything, and goes on for as long as the signal lets it. */
+/** Prints the records after a position, or all of them, and follows the topic until the signal aborts. */
 export async function tailTopic(
   store: TopicStore,
   name: string,
@@ -123,8 +123,8 @@ export async function removeTopic(store: TopicStore, name: string, output: Outpu
   output.line(`removed ${name}`);
 }
 
-/** What the storage is, and what an acknowledged record survives on it. An engine opens only where its server keeps what
- *  it was told to promise, so that what is printed here is what holds. */
+/** Prints the storage, and what an acknowledged record survives on it. An engine opens only where its server
+ *  guarantees the configured promise, so the printed promise holds. */
 export async function verifyTopics(store: TopicStore, config: BrokerConfig, output: Output): Promise<void> {
   const { state, durability, notice } = await store.health();
   output.line(`broker\t${nameBroker(config)}`);

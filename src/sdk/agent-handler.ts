@@ -1,56 +1,54 @@
-// What the author of an agent writes: a function from a chat to events, and what it is given.
+// The contract of an agent's own code: a function from a chat to events, and the arguments that it receives.
 import type { MessageContent } from '../session/events/chat-event.ts';
 import type { Takeover } from '../worker/agent.ts';
 import type { ModelMessage } from '../worker/provider.ts';
 import type { AgentWriter } from './agent-writer.ts';
 import type { Ask, AskOptions } from './ask.ts';
 
-/** One run of an agent, as its code sees it. */
+/** One run of an agent, as its code receives it. */
 export interface AgentChat {
   readonly tenant: string;
-  /** Unique in the tenant: where ids are each user's own, it begins with a digest of the user and a colon. */
+  /** Unique in the tenant. With session ids per user, it begins with a digest of the user and a colon. */
   readonly sessionId: string;
   readonly runId: string;
   /** From 1; higher when earlier workers were lost. */
   readonly attempt: number;
-  /** What the prompt asks for, else the agent's. */
+  /** The model that the prompt names, otherwise the agent's. */
   readonly model: string;
-  /** The conversation, cut to the agent's budget: prompts and answers in turn, the last is the prompt. [PROTOCOL §4] */
+  /** The conversation, cut to the agent's budget: prompts and answers alternately; the last one is the prompt.
+   *  [PROTOCOL §4] */
   readonly messages: readonly ModelMessage[];
   /** The text of the prompt. */
   readonly prompt: string;
-  /** With takeover `continue`: the text that an earlier attempt left standing, of which only the rest is to be written. */
+  /** With takeover `continue`: the retained text of an earlier attempt. The handler writes only the rest. */
   readonly prefix: string;
-  /**
-   * Asks another agent. Resolves once that is durable: from then on it is answered, whoever dies. The same key, or without
-   * keys the same agent and prompt, is the same ask in every attempt of this run, and is answered once.
-   * @throws AgentError too-many-asks, ask-too-deep, ask-too-large, ask-conflict
-   */
+  /** Asks another agent. Resolves when the ask is durable: from then on it is answered, whatever worker dies. The
+   *  same key, or without a key the same agent and prompt, is the same ask in every attempt of this run, and is
+   *  answered once. @throws AgentError too-many-asks, ask-too-deep, ask-too-large, ask-conflict */
   ask(agent: string, prompt: MessageContent, options?: AskOptions): Promise<Ask>;
 }
 
-/**
- * Answers one prompt. To return completes the run, to throw fails it: an AgentError with its own code, anything else as
- * `agent-failed`. The signal aborts when the run was stopped or is another worker's; nothing that is written then counts.
- */
+/** Answers one prompt. The run completes when it returns and fails when it throws: an AgentError with its own code,
+ *  anything else with `agent-failed`. The signal aborts when the run was stopped or another worker has it; what is
+ *  written after that is dropped. */
 export type AgentHandler = (chat: AgentChat, writer: AgentWriter, signal: AbortSignal) => Promise<void> | void;
 
-/** A handler, and what else there is to say of its agent. */
+/** A handler and the settings of its agent. */
 export interface AgentDefinition {
-  /** The URL of a module runs in threads: it exports its handler as `agent`. */
+  /** A module given by its URL runs in threads. It exports its handler as `agent`. */
   readonly handler: AgentHandler | URL;
-  /** Threads of the module at most. Default: 1. */
+  /** The maximum number of threads of the module. Default: 1. */
   readonly threads?: number;
-  /** Used where a prompt names none. Default: the agent's name. */
+  /** For prompts that name no model. Default: the agent's name. */
   readonly model?: string;
-  /** Put before the conversation. */
+  /** Sent before the conversation. */
   readonly systemPrompt?: string;
-  /** What becomes of a run whose worker died. Default: `restart`, which finds its asks answered. */
+  /** What happens to a run whose worker died. Default: `restart`; the new attempt finds its asks answered. */
   readonly takeover?: Takeover;
-  /** Starts of one run, the first included. */
+  /** Starts of one run, including the first. */
   readonly attemptsMax?: number;
-  /** One attempt at a run that goes on for longer is ended as `run-too-long`. Default: an hour. */
+  /** ms that one attempt at a run may take before it fails with `run-too-long`. Default: an hour. */
   readonly runMsMax?: number;
-  /** Budget of the conversation, in UTF-16 code units. */
+  /** UTF-16 code units of the conversation. */
   readonly conversationChars?: number;
 }

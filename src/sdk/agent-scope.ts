@@ -1,33 +1,33 @@
-// Whose code is running: an agent's, in everything that it starts and awaits. An error that nobody awaits is known by it to
-// be that agent's, ends that agent's run, and not the process with the runs of all others.
+// Attributes running code to the agent that started it, across everything that it awaits. So an error that nobody
+// caught ends the run of that agent, and not the process with the runs of all others.
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 export interface AgentScope {
-  /** An error that nobody caught or awaited. */
+  /** Receives an error that nobody caught or awaited. */
   readonly onStray: (error: unknown) => void;
-  /** Its code kept the event loop to itself for longer than the lease of this worker. */
+  /** The agent's code blocked the event loop for longer than the worker's lease. */
   readonly onBlocked: (ms: number) => void;
 }
 
-/** Costs every promise of the process a little from its first use on, and so nothing where no agent is code. */
+/** Slows every promise of the process a little, but only from its first use on: no cost where no agent is code. */
 const scopes = new AsyncLocalStorage<AgentScope | undefined>();
 
 export function inScope<T>(scope: AgentScope, work: () => T): T {
   return scopes.run(scope, work);
 }
 
-/** Whose code is running. */
+/** The scope of the code that is running. */
 export function currentScope(): AgentScope | undefined {
   return scopes.getStore();
 }
 
-/** Work of ours that an agent's code asks for: a defect in it is ours, and must not pass for the agent's. */
+/** Runs our own work on behalf of an agent's code: a defect in it must not count as the agent's. */
 export function outsideScope<T>(work: () => T): T {
   return scopes.run(undefined, work);
 }
 
-/** Gives an error that nobody awaited to the agent whose code it came from. False where it came from no agent's. To be called
- *  from the process's own events `unhandledRejection` and `uncaughtException`, which know the scope. */
+/** Passes an error that nobody caught to the agent whose code threw it; false where it was no agent's code. Call it
+ *  from the process events `unhandledRejection` and `uncaughtException`, which carry the scope. */
 export function takeStray(error: unknown): boolean {
   const scope = scopes.getStore();
   scope?.onStray(error);
@@ -36,8 +36,8 @@ export function takeStray(error: unknown): boolean {
 
 let watchers = 0;
 
-/** For a process that is not ours: takes the stray errors of agents, and leaves all others to what the process does with them
- *  anyhow. Answers how to stop. */
+/** For a process that is not ours: handles the uncaught errors of agents, and leaves all others to the process.
+ *  Returns a function that stops it. */
 export function watchStrays(): () => void {
   watchers += 1;
   if (watchers === 1) {
@@ -63,7 +63,7 @@ function onException(error: unknown): void {
   leave(error, 'uncaughtException');
 }
 
-/** Without a listener Node ends the process, and this listener must not change that. */
+/** Without a listener Node ends the process. This listener must not change that for other errors. */
 function leave(error: unknown, event: 'unhandledRejection' | 'uncaughtException'): void {
   if (!takeStray(error) && process.listenerCount(event) === 1) throw error;
 }

@@ -1,22 +1,24 @@
-// What an agent's code writes its answer with. Every method says at once that the run is over, by throwing the signal's
-// reason, and resolves when there is room for more: who waits for it never holds more than a little of the answer.
+// The writer that an agent's code writes its answer with. When the run is over, every method throws the signal's reason
+// at once. Otherwise it resolves when there is room for more: code that awaits it never buffers more than a little of
+// the answer.
 import { AgentError } from '../worker/agent-error.ts';
 import type { ProviderEvent, Usage } from '../worker/provider.ts';
 import { TOOL_RESULT_CHARS_MAX } from '../worker/run/token-writer.ts';
 
-/** What an event costs beside its text. */
+/** What an event counts in addition to its text. */
 const EVENT_CHARS = 64;
 const TOOL_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
 
 export interface ToolCall {
-  /** Unlike that of any other call of this run. */
+  /** Unique among the calls of this run. */
   readonly id: string;
   readonly name: string;
-  /** As JSON text, or anything that JSON can say. Default: `{}`. */
+  /** JSON text, or any value that JSON can represent. Default: `{}`. */
   readonly arguments?: unknown;
 }
 
-/** Where the events of a run go. Resolves once there is room for more. @throws the signal's reason, when the run is over */
+/** Receives the events of a run. Resolves when there is room for more. @throws the signal's reason, when the run is
+ *  over */
 export interface WriteTarget {
   write(event: ProviderEvent, chars: number): Promise<void>;
 }
@@ -30,17 +32,17 @@ export class AgentWriter {
     this.#channel = channel;
   }
 
-  /** Of the whole run; undefined where the agent told nothing. */
+  /** Of the whole run; undefined where the agent reported none. */
   get used(): Usage | undefined {
     return this.#used;
   }
 
-  /** What the user reads. */
+  /** Appends to the answer. */
   text(text: string): Promise<void> {
     return this.#write('text', text);
   }
 
-  /** What the agent thinks on the way there. */
+  /** Appends to the reasoning. */
   reasoning(text: string): Promise<void> {
     return this.#write('reasoning', text);
   }
@@ -59,7 +61,7 @@ export class AgentWriter {
     );
   }
 
-  /** `result`: anything that JSON can say. @throws AgentError tool-result-too-large; TypeError */
+  /** `result`: any value that JSON can represent. @throws AgentError tool-result-too-large; TypeError */
   toolResult(id: string, result: unknown): Promise<void> {
     const chars = this.#checkResult(id, result ?? null);
     return this.#channel.write({ type: 'tool-result', toolCallId: id, result: result ?? null }, EVENT_CHARS + chars);
@@ -71,7 +73,7 @@ export class AgentWriter {
     return this.#channel.write({ type: 'tool-result', toolCallId: id, error: message }, EVENT_CHARS + chars);
   }
 
-  /** Adds to what the run has used. */
+  /** Adds to the usage of the run. */
   usage({ inputTokens, outputTokens }: Usage): void {
     const { inputTokens: input, outputTokens: output } = this.#used ?? NONE_USED;
     if (!isCount(inputTokens) || !isCount(outputTokens)) throw new TypeError('tokens are counted in whole numbers');
@@ -96,7 +98,7 @@ export class AgentWriter {
   }
 }
 
-/** @throws TypeError for what JSON cannot say */
+/** @throws TypeError for a value that JSON cannot represent */
 function jsonOf(value: unknown): string {
   const json = JSON.stringify(value) as string | undefined;
   if (json === undefined) throw new TypeError('JSON cannot say that');

@@ -1,5 +1,5 @@
-// A question of one run to another agent: sent as a prompt to a session of its own, and read like any answer, from the log.
-// Nothing of it is kept here, so an asker that was taken over reads from the start what it had asked before.
+// An ask: the prompt of one run to another agent, sent to a subagent session and read from the log like any answer. It
+// keeps no state here, so after a takeover the parent run reads its earlier asks from their start.
 import type { Broker } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { Clock } from '../base/clock.ts';
@@ -19,15 +19,15 @@ import { ShownText } from './shown-text.ts';
 
 /** Different asks of one attempt of a run. */
 export const ASKS_MAX = 64;
-/** UTF-16 code units of what is asked, as JSON. */
+/** UTF-16 code units of a prompt, as JSON. */
 export const ASK_CHARS_MAX = 256 * 1024;
-/** Each ask has one message. */
+/** A subagent session has one message. */
 const MESSAGE_ID = 'ask';
 
 export interface AskOptions {
-  /** Names this ask among those of its run. Default: its agent and prompt do. */
+  /** Identifies this ask among those of its run. Default: made from the agent and the prompt. */
   readonly key?: string;
-  /** Default: the asked agent's. */
+  /** Default: the model of the agent that is asked. */
   readonly model?: string;
 }
 
@@ -35,7 +35,7 @@ export interface AskDeps {
   readonly broker: Broker;
   readonly runs: Runs;
   readonly clock: Clock;
-  /** All agents there are, where that is known: an ask that none of them would answer is refused at once. */
+  /** All agents, where they are known: an ask to another one is refused at once. */
   readonly agents?: ReadonlyMap<string, AgentLimits>;
 }
 
@@ -52,7 +52,7 @@ export class Asks {
     this.#signal = signal;
   }
 
-  /** Of the agent's own code, and so is what rejects; the work is ours. */
+  /** Agent code calls this and receives its errors; the work inside runs outside the agent's scope. */
   async ask(agent: string, prompt: MessageContent, options?: AskOptions): Promise<Ask> {
     return outsideScope(() => this.#ask(agent, prompt, options));
   }
@@ -117,11 +117,12 @@ interface SentAsk {
   readonly signal: AbortSignal;
 }
 
-/** Iterated, it gives the text as it comes, from its beginning. Its failure is thrown to whoever reads it. */
+/** The iterator yields the text as it arrives, from its beginning, and throws the failure of the run. */
 export interface Ask extends AsyncIterable<string> {
-  /** The whole text, once the agent has completed it. @throws AgentError ask-failed, ask-cancelled, ask-lost */
+  /** Resolves with the whole text when the agent has completed it. @throws AgentError ask-failed, ask-cancelled,
+   *  ask-lost */
   readonly answer: Promise<string>;
-  /** Stops it, unless it has ended. Its asker's end does so too. */
+  /** Cancels the subagent run, unless it has ended. The end of the parent run does the same. */
   cancel(): Promise<void>;
 }
 
@@ -135,14 +136,15 @@ class LoggedAsk implements Ask {
     this.#ask = ask;
   }
 
-  /** The whole text, once the agent has completed it. @throws AgentError ask-failed, ask-cancelled, ask-lost */
+  /** Resolves with the whole text when the agent has completed it. @throws AgentError ask-failed, ask-cancelled,
+   *  ask-lost */
   get answer(): Promise<string> {
     this.#answer ??= this.#whole();
     return this.#answer;
   }
 
-  /** @throws AgentError ask-failed, ask-cancelled, ask-lost; and ask-restarted, where the agent began anew and what was
-   *  given out already is not true any more: `answer` knows what is. */
+  /** @throws AgentError ask-failed, ask-cancelled, ask-lost; and ask-restarted, where the agent restarted its answer
+   *  and text that was already yielded is no longer part of it: then `answer` has the right text */
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
     const text = new ShownText();
     for await (const event of this.#events()) {
@@ -152,7 +154,7 @@ class LoggedAsk implements Ask {
     }
   }
 
-  /** Stops it, unless it has ended. Its asker's end does so too. */
+  /** Cancels the subagent run, unless it has ended. The end of the parent run does the same. */
   async cancel(): Promise<void> {
     return outsideScope(() => this.#cancel());
   }
@@ -173,13 +175,13 @@ class LoggedAsk implements Ask {
 
   async #readAnswer(): Promise<string> {
     const answer = new AnswerBuilder();
-    // The place of a record is of no matter here.
+    // The offsets of the records do not matter here.
     for await (const event of this.#events()) answer.apply(event, 0);
     const texts = answer.parts().filter(({ kind }) => kind === 'text');
     return texts.map(({ text }) => text).join('');
   }
 
-  /** What the run says, up to its completion. A log that is away for a while is waited for. */
+  /** The events of the run, up to its completion. Waits while the log is unavailable. */
   async *#events(): AsyncGenerator<ChatEvent, void, undefined> {
     const { ref, sent, signal } = this.#ask;
     const place = { topic: chatTopic(ref), ...sent.position };
@@ -205,7 +207,7 @@ class LoggedAsk implements Ask {
     return followRun(this.#deps.broker, this.#ask.sent.runId, place, this.#ask.signal);
   }
 
-  /** `again`: from where the failed reading was. */
+  /** `again`: reads from the point where the last read failed. */
   async #next<T>(first: () => Promise<T>, again: () => Promise<T>): Promise<T> {
     try {
       return await first().catch((error: unknown) => persistAfter(error, this.#deps.clock, this.#ask.signal, again));

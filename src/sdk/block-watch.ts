@@ -1,31 +1,32 @@
-// Finds out which handler's code kept the event loop to itself. A worker whose loop is blocked for longer than its lease
-// loses every run it has, and only the run whose code blocked it is to blame: the others must not pay for it again and
-// again. Nothing is measured while the loop turns: a thread watches a heartbeat of this one, and only where beats are missing
-// it interrupts this thread (as a debugger does, also within a loop that never ends) and asks whose code is running.
+// Finds the handler whose code blocks the event loop. A worker whose loop is blocked for longer than its lease loses
+// all its runs, but only the run whose code blocked it may be charged. Nothing is measured while the loop turns: a
+// watchdog thread checks a heartbeat of this thread. Only when beats are missing it interrupts this thread, as a
+// debugger does, even in an endless loop, and samples whose code is running.
 import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../base/clock.ts';
 import { currentScope, inScope, type AgentScope } from './agent-scope.ts';
 
 /** Beats in the time after which a step counts as blocking. */
 const BEATS = 10;
-/** Samples in a row of one agent's code that make it the one to blame. Two beats at either end belong to nobody for certain.
- *  A process that was frozen as a whole has no samples: its thread was frozen too. */
+/** Consecutive samples of one agent's code after which it is charged. The two beats at either end cannot be
+ *  attributed. A process that was frozen as a whole has no samples, because its watchdog was frozen too. */
 const SAMPLES_BLOCKED = BEATS - 3;
-/** Words of the memory that both threads see. */
+/** Indexes into the memory that both threads share. */
 const BEAT = 0;
 const IS_WATCHED = 1;
 
-/** Calls `work` in the scope, and tells the scope when its code has blocked the event loop. */
+/** Calls `work` in the scope, and notifies the scope when its code has blocked the event loop. */
 export interface Blocks {
   run<T>(scope: AgentScope, work: () => Promise<T>): Promise<T>;
 }
 
-/** Each watch is reached by a number of its own from the thread that interrupts. */
+/** The watches of this process by number, for the thread that interrupts it. */
 const watches = new Map<number, () => void>();
 let watchCount = 0;
 const SAMPLE = Symbol.for('holdline.sampleBlockedLoop');
 
-/** In plain JavaScript: it is the same from sources and when built. The session exists only while beats are missing. */
+/** In plain JavaScript, so that it is the same in source and build. The inspector session exists only while beats
+ *  are missing. */
 const WATCHDOG = `
 const { workerData: { shared, everyMs, id } } = require('node:worker_threads');
 const { Session } = require('node:inspector');
@@ -65,14 +66,15 @@ export class BlockWatch implements Blocks {
   #suspect: AgentScope | undefined;
   #samples = 0;
 
-  /** Code that keeps the loop for `blockedMs` or longer blocks. `onFault`: from now on nobody can be blamed. */
+  /** Code that keeps the loop for `blockedMs` or longer blocks it. `onFault`: the watchdog has failed, and nothing
+   *  is found any more. */
   constructor(clock: Clock, blockedMs: number, onFault: (error: unknown) => void) {
     this.#clock = clock;
     this.#blockedMs = blockedMs;
     this.#onFault = onFault;
   }
 
-  /** Also of work that blocks in its first step, before it returns. */
+  /** Also covers work that blocks in its first step, before it returns. */
   async run<T>(scope: AgentScope, work: () => Promise<T>): Promise<T> {
     if (this.#running === 0) this.#start();
     this.#running += 1;
@@ -80,7 +82,7 @@ export class BlockWatch implements Blocks {
       return await inScope(scope, work);
     } finally {
       this.#running -= 1;
-      // It may have ended in the step that blocked, and then no beat comes between.
+      // The work may end in the step that blocked, and then no beat comes in between.
       if (this.#suspect === scope) this.#judge();
       if (this.#running === 0) this.#pause();
     }
@@ -120,7 +122,7 @@ export class BlockWatch implements Blocks {
     this.#beating = this.#clock.after(this.#blockedMs / BEATS, () => this.#beat());
   }
 
-  /** Called in the middle of whatever this thread does. */
+  /** Called in the middle of any code of this thread. */
   #sample(): void {
     const scope = currentScope();
     if (scope !== this.#suspect) this.#samples = 0;

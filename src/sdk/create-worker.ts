@@ -1,5 +1,5 @@
-// The entry of the worker SDK, `holdline/worker`: a process of one's own that serves agents written in one's own code to a
-// gateway's users, through the Redis they share. Everything public is exported from here.
+// The entry of the worker SDK, `holdline/worker`: a process of your own that serves agents written in your own code to
+// a gateway's users, through the Redis that both use. Exports everything public.
 import { pino, type Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { openBroker } from '../broker/open-broker.ts';
@@ -27,27 +27,27 @@ export type { Ask, AskOptions } from './ask.ts';
 export type { AgentRun } from './handler-provider.ts';
 
 export interface AgentWorkerOptions {
-  /** The gateways' own: `redis://<host>:<port>`, `redis-cluster://…` or `redis-sentinel://…`. */
+  /** The same as the gateways': `redis://<host>:<port>`, `redis-cluster://…` or `redis-sentinel://…`. */
   readonly broker: string;
-  /** What that server must keep, as the gateways are told by HOLDLINE_PROMISE. Default: `always`. */
+  /** What the server must guarantee, like HOLDLINE_PROMISE of the gateways. Default: `always`. */
   readonly promise?: RedisPromise;
-  /** What the server's appendfsync is. Default: the server is asked, which takes a user that may read its settings. */
+  /** The server's appendfsync. Default: read from the server, which needs a user with access to its settings. */
   readonly appendfsync?: DeclaredAppendfsync;
   /** By name. */
   readonly agents: Readonly<Record<string, AgentHandler | AgentDefinition>>;
-  /** Of one agent at once, and as many asks again at each depth. */
+  /** Runs of one agent at a time, and as many subagent runs of it at each depth. */
   readonly runsMax?: number;
-  /** Silent for this long, this worker has lost its runs to others. */
+  /** ms without an extension after which other workers receive the runs of this one. */
   readonly leaseMs?: number;
-  /** Default: warnings and worse to standard output. It is told of runs and of failures, never of what is said. */
+  /** Default: warnings and errors to standard output. It logs runs and failures, never prompts or answers. */
   readonly logger?: Logger;
-  /** A handler threw what is no AgentError. Default: its name and place are logged, and never its message, which may hold
-   *  anything. */
+  /** A handler threw something other than an AgentError. Default: logs its name and stack frames, never its message,
+   *  which may contain anything. */
   readonly onDefect?: (error: unknown, run: AgentRun) => void;
 }
 
 export interface AgentWorker {
-  /** Resolves once it takes prompts. @throws BrokerError unavailable, invalid-config; what the module of a thread threw */
+  /** Resolves when it takes prompts. @throws BrokerError unavailable, invalid-config; any error of a thread's module */
   start(): Promise<void>;
   /** Takes no more prompts, hands its runs over to other workers and disconnects. Idempotent. */
   close(): Promise<void>;

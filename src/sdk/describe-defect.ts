@@ -1,5 +1,5 @@
-// What a log may hold of an error in an agent's code: what it is and where it was, but not its message, which may quote a
-// prompt or a key. The author who wants to read the message sets the level to debug.
+// Describes an error of an agent's code for the log: its type and its stack frames, but not its message, which may
+// quote a prompt or a key. The log has the message at the level debug only.
 import type { Logger } from 'pino';
 import type { AgentRun } from './handler-provider.ts';
 
@@ -8,7 +8,7 @@ const FRAMES_MAX = 8;
 export function describeDefect(error: unknown): { readonly defect: string; readonly frames: readonly string[] } {
   if (!(error instanceof Error)) return { defect: typeof error, frames: [] };
   const { name, message, stack = '' } = error;
-  // The message stands before the frames, and may itself have lines that look like them.
+  // The message precedes the frames, and may contain lines that look like frames.
   const frames = stack
     .slice(stack.indexOf(message) + message.length)
     .split('\n')
@@ -52,7 +52,7 @@ export function logDefects(logger: Logger): (error: unknown, run: AgentRun) => v
   };
 }
 
-/** Of a module while none of its runs is answered. */
+/** For errors of a module while none of its runs is answered. */
 export function logStrays(logger: Logger): (agent: string, error: unknown) => void {
   return (agent, error) => {
     logger.error({ ...describeDefect(error), agent }, "an agent's module left an error to nobody");

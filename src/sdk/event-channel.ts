@@ -1,10 +1,10 @@
-// Between an agent's code, which writes when it likes, and its run, which reads at the log's pace. A writer that waits for
-// what it is given stays within a small buffer; one that does not is stopped at a hard bound.
+// The buffer between an agent's code, which writes at any time, and its run, which reads at the log's pace. A writer
+// that awaits its writes stays within a small buffer; any other is stopped at a hard limit.
 import { ANSWER_CHARS_MAX } from '../session/events/answer-builder.ts';
 import type { ProviderEvent } from '../worker/provider.ts';
 import { AnswerTooLargeError } from '../worker/run/token-writer.ts';
 
-/** UTF-16 code units that may wait to be read before the writer should. */
+/** UTF-16 code units in the buffer above which a writer has to wait. */
 export const CHANNEL_CHARS_MAX = 64 * 1024;
 
 type End = { readonly reason: 'over' } | { readonly reason: 'failed'; readonly error: unknown };
@@ -22,8 +22,8 @@ export class EventChannel {
     signal.addEventListener('abort', () => this.#turn(), { once: true });
   }
 
-  /** `chars`: what it counts. Resolves once there is room for more, and never rejects: nobody need wait for it.
-   *  @throws the signal's reason, at once, when the run is not written any more */
+  /** `chars`: the size of the event. Resolves when there is room for more, and never rejects: a caller need not
+   *  await it. @throws the signal's reason, at once, when the run is over */
   write(event: ProviderEvent, chars: number): Promise<void> {
     this.#signal.throwIfAborted();
     if (this.#end !== undefined) return Promise.resolve();
@@ -39,12 +39,12 @@ export class EventChannel {
     this.#finish({ reason: 'over' });
   }
 
-  /** What was written before is still read first. */
+  /** Earlier events are still read first. */
   fail(error: unknown): void {
     this.#finish({ reason: 'failed', error });
   }
 
-  /** Until it is closed, or its signal aborts. @throws what it failed with */
+  /** Ends when the channel is closed or its signal aborts. @throws the error of `fail` */
   async *read(): AsyncGenerator<ProviderEvent, void, undefined> {
     while (!this.#signal.aborted) {
       const batch = this.#waiting;

@@ -1,10 +1,10 @@
-// From an agent's code to an agent that a worker serves.
+// Makes the agent that a worker serves from an agent's own code.
 import { CONVERSATION_CHARS_MAX, TAKEOVER_ATTEMPTS_MAX, type Agent } from '../worker/agent.ts';
 import type { AgentDefinition, AgentHandler } from './agent-handler.ts';
 import { AgentThreads, THREADS_MAX, type ThreadsDeps } from './threads/agent-threads.ts';
 import { createHandlerProvider, type HandlerDeps } from './handler-provider.ts';
 
-/** An agent as its worker serves it, without the module of its threads. */
+/** An agent whose handler is a function of this process, without its threads. */
 export type InProcess =
   AgentHandler | (Omit<AgentDefinition, 'handler' | 'threads'> & { readonly handler: AgentHandler });
 
@@ -18,7 +18,7 @@ export function checkThreads(name: string, given: AgentHandler | AgentDefinition
     throw new TypeError(`${name}: there are 1 to ${THREADS_MAX} threads`);
 }
 
-/** Its module's threads are kept in `threads`, to be started and closed. */
+/** Adds the threads of a module to `threads`; the caller starts and closes them. */
 export function withThreads(
   given: AgentHandler | AgentDefinition,
   deps: ThreadsDeps,

@@ -1,4 +1,4 @@
-// An agent's own code in the place of a model: what it writes are the events of its runs.
+// A provider that runs an agent's own code in place of a model: the events that it writes are the events of its runs.
 import { setMaxListeners } from 'node:events';
 import { isBrokerError } from '../broker/errors.ts';
 import type { RunRef } from '../session/subagent-session.ts';
@@ -12,22 +12,22 @@ import { Asks, ASKS_MAX, type AskDeps } from './ask.ts';
 import type { Blocks } from './block-watch.ts';
 import { EventChannel } from './event-channel.ts';
 
-/** Each reading of an ask, and each wait for its log, hears of the end of the run. */
+/** Each reader of an ask, and each retry on its log, listens to the run's signal. */
 const LISTENERS_AN_ASK = 8;
-/** For so long it is tried to write down who blocked: a storage that was not answered meanwhile has hung up. */
+/** ms for the attempts to record a run that blocked the process: the storage has closed its connections meanwhile. */
 const NOTE_MS_MAX = 60_000;
 
-/** A run, and whose it is. */
+/** A run and the name of its agent. */
 export interface AgentRun extends RunRef {
   readonly agent: string;
 }
 
 export interface HandlerDeps extends AskDeps {
-  /** A handler threw what is no AgentError: a defect of it. Its message may hold anything, a prompt too. */
+  /** A handler threw something other than an AgentError: a defect. Its message may contain anything, even a prompt. */
   readonly onDefect: (error: unknown, run: AgentRun) => void;
-  /** Of the process: told of the handlers that block it for longer than its lease. */
+  /** One for the process: notified of the handlers that block it for longer than its lease. */
   readonly blocks: Blocks;
-  /** A handler blocked this process, or that could not be written down. */
+  /** A handler blocked this process, or that could not be recorded. */
   readonly onBlocked: (what: { readonly blockedMs: number } | { readonly err: unknown }, run: AgentRun) => void;
 }
 
@@ -48,12 +48,12 @@ async function* play(
   const chat = toChat(request, new Asks(deps, run, signal));
   const fail = (error: unknown): void =>
     channel.fail(failureOf(error, () => deps.onDefect(error, { ...run, agent }), signal));
-  // An error that the handler left to nobody. Where the run is over, a call that was aborted with it is none.
+  // An error that nobody caught. After the end of the run, the error of an aborted call is no defect.
   const onStray = (error: unknown): void => {
     if (!signal.aborted) fail(error);
     else if (!isAborted(error, signal)) deps.onDefect(error, { ...run, agent });
   };
-  // Also of a handler that is not async and throws.
+  // Also covers a handler that is not async and throws.
   const scope: AgentScope = { onStray, onBlocked: (blockedMs) => void noteBlocked(deps, { ...run, agent }, blockedMs) };
   const working = deps.blocks.run(scope, async () => handler(chat, writer, signal));
   working.then(() => channel.close(), fail);
@@ -86,7 +86,7 @@ function isAborted(error: unknown, signal: AbortSignal): boolean {
   return error === signal.reason || isAgentError(error) || (error instanceof Error && error.name === 'AbortError');
 }
 
-/** What ends the run. A log that failed is no fault of the handler: the run is looked at again. */
+/** The error that ends the run. A failure of the log is not the handler's: the run is delivered again. */
 function failureOf(error: unknown, onDefect: () => void, signal: AbortSignal): unknown {
   if (signal.aborted || isAgentError(error) || isBrokerError(error)) return error;
   onDefect();

@@ -1,14 +1,14 @@
-// The text of an answer as it comes, given out once and never taken back: what another attempt says again is passed over,
-// and one that says something else is told. A fold by the joining rule [PROTOCOL §4], without I/O.
+// The text of an answer as it arrives, yielded once and never taken back. Text that another attempt repeats is skipped;
+// different text is an error. A fold by the joining rule [PROTOCOL §4], without I/O.
 import type { Delta, RunRestarted } from '../session/events/chat-event.ts';
 import { AgentError } from '../worker/agent-error.ts';
 
 export class ShownText {
   #shown = '';
-  /** Code units of each text part so far; other parts have none. */
+  /** Code units of each text part so far; other parts are not counted. */
   #lengths: number[] = [];
 
-  /** What of it was not given out yet. @throws AgentError ask-restarted, ask-lost */
+  /** Returns the text that was not yielded yet. @throws AgentError ask-restarted, ask-lost */
   add({ part, kind, at, text }: Delta): string {
     if (kind !== 'text') return '';
     const from = this.#before(part) + at;
@@ -25,7 +25,7 @@ export class ShownText {
     return fresh;
   }
 
-  /** What follows begins there. */
+  /** The next delta continues at this part and offset. */
   restart({ part, at }: RunRestarted): void {
     this.#lengths.length = Math.min(this.#lengths.length, part + 1);
     if (this.#lengths[part] !== undefined) this.#lengths[part] = at;

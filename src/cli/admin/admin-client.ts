@@ -1,4 +1,4 @@
-// The command line's side of `holdline topics`: the same view of LiteTopics, asked of the running server.
+// The command line's side of `holdline topics`: reads LiteTopics through the running server.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Broker, BrokerHealth, ReadResult, TailOptions } from '../../broker/broker.ts';
@@ -12,7 +12,7 @@ import {
 } from './admin-protocol.ts';
 import { readLines } from './read-lines.ts';
 
-/** What the server refused, with its code. */
+/** The server's refusal, with its code. */
 export class AdminError extends Error {
   override readonly name = 'AdminError';
   readonly code: string;
@@ -38,7 +38,7 @@ async function open(path: string): Promise<Socket | undefined> {
     return socket;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    // Nobody there, or the socket of a process that died.
+    // No server, or the socket of a process that died.
     if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined;
     throw error;
   }
@@ -98,7 +98,7 @@ class AdminClient implements TopicStore {
     try {
       socket.write(`${JSON.stringify(request)}\n`);
       for await (const line of readLines(socket, ADMIN_ANSWER_BYTES_MAX)) {
-        // The other end is this same program.
+        // The other end is the same program.
         const answer = JSON.parse(line) as AdminAnswer;
         if ('error' in answer) throw new AdminError(answer.error.code, answer.error.message);
         yield answer;

@@ -1,10 +1,10 @@
-// What `holdline topics` and a running server say to each other over the socket in the data folder: one request
-// line, then answer lines, all JSON. The operator's view of LiteTopics, and nothing else.
+// The protocol between `holdline topics` and a running server over the socket in the data folder: one request line,
+// then answer lines, all JSON. It carries the operator's view of LiteTopics only.
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Broker, BrokerHealth, ReadResult } from '../../broker/broker.ts';
 
-/** The part of a broker that an operator sees. */
+/** The part of a broker that an operator can use. */
 export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove'> {
   tail(...args: Parameters<Broker['tail']>): AsyncIterable<ReadResult>;
   health(): BrokerHealth | Promise<BrokerHealth>;
@@ -21,7 +21,7 @@ export type AdminRequest =
       readonly args: readonly [topic: Parameters<Broker['tail']>[0], from: Parameters<Broker['tail']>[1]];
     };
 
-/** Any number of items (of a tail), then the end of it, or an error. */
+/** Any number of items (of a tail), then `done`, or an error. */
 export type AdminAnswer =
   | { readonly item: unknown }
   | { readonly done: unknown }
@@ -29,18 +29,18 @@ export type AdminAnswer =
 
 /** Bytes of one request line. The longest names a few hundred topics. */
 export const ADMIN_REQUEST_BYTES_MAX = 256 * 1024;
-/** Bytes of one answer line: far above a page of a topic, whose every character may be escaped. */
+/** Bytes of one answer line: far above a page of a topic with every character escaped. */
 export const ADMIN_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
 const SOCKET_NAME = 'admin.sock';
-/** Bytes that the address of a socket has for its path. Node cuts off what is longer and says nothing. */
+/** Bytes for the path in the address of a socket. Node silently cuts off a longer path. */
 const SOCKET_PATH_BYTES_MAX = 107;
 
 export function adminSocketPath(folder: string): string {
   return join(folder, SOCKET_NAME);
 }
 
-/** Gives the socket's path, or where that is too long a short one that is good for as long as it is used. */
+/** Passes the socket's path to `use`; where that is too long, a short one that is valid only during the call. */
 export async function withSocketPath<T>(folder: string, use: (path: string) => Promise<T>): Promise<T> {
   const path = adminSocketPath(folder);
   if (Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX || process.platform !== 'linux') return use(path);

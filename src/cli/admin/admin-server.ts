@@ -1,5 +1,5 @@
-// The running server's side of `holdline topics`: a Unix socket in the data folder that only the folder's owner
-// may open. Owns the socket and its connections.
+// The running server's side of `holdline topics`: a Unix socket in the data folder that only the folder's owner may
+// open. Owns the socket and its connections.
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ export class AdminServer {
     this.#server.maxConnections = 16;
   }
 
-  /** The folder is held by this process, so a socket that is there already was left by a dead one. */
+  /** This process holds the folder, so an existing socket was left by a process that died. */
   async listen(folder: string): Promise<void> {
     this.#path = adminSocketPath(folder);
     await rm(this.#path, { force: true });
@@ -60,13 +60,13 @@ export class AdminServer {
     void this.#answer(socket, gone.signal);
   }
 
-  /** Never rejects: what goes wrong is the answer. */
+  /** Never rejects: an error is sent as the answer. */
   async #answer(socket: Socket, signal: AbortSignal): Promise<void> {
     const send = (answer: AdminAnswer): boolean => socket.write(`${JSON.stringify(answer)}\n`);
     try {
       const line = await requestLine(socket);
       if (line === undefined) return;
-      // The other end is this same program, and the socket's owner is the folder's.
+      // The other end is the same program, run by the folder's owner.
       const request = JSON.parse(line) as AdminRequest;
       if (request.op === 'tail') {
         for await (const item of this.#store.tail(request.args[0], request.args[1], { signal })) {
@@ -104,13 +104,13 @@ export class AdminServer {
 
 /** Undefined where the connection ends before the line does. */
 async function requestLine(socket: Socket): Promise<string | undefined> {
-  // The answer goes out over the same socket, so the end of reading must not close it.
+  // The answer uses the same socket, so the end of the iteration must not close it.
   const chunks = socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
   try {
     for await (const line of readLines(chunks, ADMIN_REQUEST_BYTES_MAX)) return line;
     return undefined;
   } finally {
-    // Thrown away: a socket that nobody reads does not notice that the other end has gone.
+    // Discards further input: a socket that is not read does not notice that the other end has closed.
     socket.resume();
   }
 }

@@ -1,9 +1,9 @@
-// The lines of a stream of bytes, each up to a number of bytes. Node's readline keeps a line of any length in memory until its
-// end comes, so that a peer that never ends a line takes all the memory of this process.
+// Splits a stream of bytes into lines of limited length. Node's readline buffers a line of any length until its end, so
+// a peer that never ends a line would take all memory of the process.
 
 const NEWLINE = 0x0a;
 
-/** Yields the lines without their ends; a last one that has no end is left out. @throws Error where a line is longer */
+/** Yields the lines without their ends; a last one without an end is left out. @throws Error for a longer line */
 export async function* readLines(chunks: AsyncIterable<Buffer>, lineBytesMax: number): AsyncGenerator<string> {
   let pieces: Buffer[] = [];
   let bytes = 0;

@@ -1,5 +1,5 @@
-// The agents of a process: those of the file that HOLDLINE_AGENTS names, and the one called `default` that the
-// HOLDLINE_MODEL… variables describe, which is all there is without a file.
+// The agents of a process: those of the file that HOLDLINE_AGENTS names, and the agent `default` that the
+// HOLDLINE_MODEL… variables describe. Without a file there is only `default`.
 import { DEFAULT_AGENT } from '../../gateway/gateway-config.ts';
 import type { Takeover } from '../../worker/agent.ts';
 import { PREFILLS } from '../../worker/providers/openai/completion-request.ts';
@@ -7,19 +7,19 @@ import { readAgentsFile, type AgentEntry } from './agents-file.ts';
 import type { EnvironmentReader } from './environment.ts';
 import { modelKeyFault, modelUrlFault } from './model-url.ts';
 
-/** What a process is: everything, or, where several share a broker, a part of it. */
+/** The parts of Holdline that a process runs: all, or one of several processes on a shared broker. */
 export type Role = 'all' | 'gateway' | 'worker';
 
 export interface AgentConfig {
   readonly name: string;
   readonly entry: AgentEntry;
-  /** Only where it is served. */
+  /** Undefined where this process does not serve the agent. */
   readonly key: string | undefined;
-  /** By the worker of this process. */
+  /** Whether the worker of this process serves it. */
   readonly isServed: boolean;
 }
 
-/** Any of them describes the agent `default`. */
+/** Each of them describes the agent `default`. */
 const DEFAULT_AGENT_NAMES = [
   'HOLDLINE_MODEL_URL',
   'HOLDLINE_MODEL',
@@ -31,7 +31,7 @@ const DEFAULT_AGENT_NAMES = [
 ] as const;
 const TAKEOVERS: readonly Takeover[] = ['continue', 'restart', 'fail'];
 
-/** Empty only for a gateway of its own that was given no file: it knows no agents, and takes prompts for any. */
+/** Empty only for a gateway alone without a file: it knows no agents, and takes prompts for any. */
 export function readAgents(read: EnvironmentReader, role: Role): readonly AgentConfig[] {
   const path = read.text('HOLDLINE_AGENTS');
   const described = DEFAULT_AGENT_NAMES.filter((name) => read.text(name) !== undefined);
@@ -59,10 +59,10 @@ function withServed(
   entries: ReadonlyMap<string, AgentEntry>,
 ): readonly AgentConfig[] {
   const chosen = read.list('HOLDLINE_SERVE');
-  // A name that the file chooses is known, also where another process reads it.
+  // A variable that the file names is a known name, even where another process reads it.
   for (const { keyEnv } of entries.values()) if (keyEnv !== undefined) read.variable(keyEnv);
   const stranger = chosen.find((name) => !entries.has(name));
-  // A file with faults gives no names, and has said why.
+  // A file with faults yields no names; its faults are reported already.
   if (stranger !== undefined && entries.size > 0)
     read.fault('HOLDLINE_SERVE', `names ${stranger}, which is no agent of the configuration`);
   const isServed = (name: string, entry: AgentEntry): boolean =>
@@ -80,7 +80,7 @@ function withServed(
   return agents;
 }
 
-/** What the variable holds is never said: it is a key, or was meant to be one. */
+/** Never repeats the value of the variable: it is a key, or was meant to be one. */
 function readKey(read: EnvironmentReader, name: string, { keyEnv }: AgentEntry): string | undefined {
   if (keyEnv === undefined) return undefined;
   const key = read.variable(keyEnv);

@@ -1,4 +1,4 @@
-// The file of agents: its form, and every fault in it with the place where it stands. [docs/agents.md]
+// The file of agents: its schema, and every fault in it with its position in the file. [docs/agents.md]
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import Type from 'typebox';
@@ -12,7 +12,8 @@ import { parseJsonText } from './json-text.ts';
 import { modelUrlFault } from './model-url.ts';
 import { nearestName } from './nearest-name.ts';
 
-/** Each is four groups of consumers in the broker, one for users and one for each depth of asks; it has room for twice as many. */
+/** Each agent takes four consumer groups of the broker, one for users and one for each depth of asks; the broker
+ *  allows twice as many. */
 export const AGENTS_MAX = 32;
 const FILE_CHARS_MAX = 4 * 1024 * 1024;
 const SYSTEM_PROMPT_CHARS_MAX = 100_000;
@@ -22,9 +23,10 @@ const ATTEMPTS_MAX = 100;
 /** Below 300 s, where fetch itself gives up. */
 const TIMEOUT_MS_MAX = 290_000;
 const UNWATCHED_MS_MAX = 24 * 60 * 60 * 1000;
-/** As long as a chat with a run is kept without a write. */
+/** The time for which a chat with a run is kept without a write. */
 const RUN_MS_MAX = 7 * 24 * 60 * 60 * 1000;
-/** As variables are named. A key that was pasted in its place has lower-case letters, as a rule, and is refused. */
+/** The usual form of variable names. A key that was pasted in its place usually has lower-case letters, and is
+ *  refused. */
 const VARIABLE = '^[A-Z_][A-Z0-9_]{0,127}$';
 
 const closed = { additionalProperties: false };
@@ -72,13 +74,13 @@ const check = Compile(fileSchema);
 
 type FileEntry = Type.Static<typeof agentSchema>;
 
-/** One agent as the file describes it. An agent's own code has a model only to name it, and a path that is absolute. */
+/** One agent as the file describes it. For an agent's own code, `model` is only a name, and the path is absolute. */
 export type AgentEntry = FileEntry & { readonly model: string };
 
-/** What says how a model server is asked. */
+/** The fields that are for model servers only. */
 const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts'] as const;
 
-/** By name. Every fault is told, as `<place>: <what>`, and then the answer is empty. */
+/** The agents by name. Reports every fault as `<place>: <what>`, and is empty then. */
 export function readAgentsFile(path: string, onFault: (what: string) => void): ReadonlyMap<string, AgentEntry> {
   const parsed = readJson(path, onFault);
   if (parsed === undefined) return new Map();
@@ -106,7 +108,7 @@ function readJson(path: string, onFault: (what: string) => void): { readonly val
   }
 }
 
-/** Only an agent's own code needs none. The form knows no such condition. */
+/** Only an agent's own code may omit the model. The schema cannot express that. */
 function missingModels(value: unknown): string[] {
   const { agents } = (value ?? {}) as { readonly agents?: unknown };
   const entries =
@@ -133,7 +135,7 @@ function entryFaults(agents: Readonly<Record<string, FileEntry>>): string[] {
 function shapeFaults(value: unknown): string[] {
   const faults = check.Errors(value).flatMap((error) => {
     const { keyword, instancePath, message } = error;
-    // Said again for each of the fields, with its place.
+    // The same fault is reported for each of the fields, with its position.
     if (keyword === 'additionalProperties') return [];
     const steps = instancePath.split('/').slice(1).map(unescape);
     return [
@@ -143,7 +145,7 @@ function shapeFaults(value: unknown): string[] {
   return [...new Set(faults)];
 }
 
-/** A step of a JSON pointer as it stands in the file. [RFC 6901 §4] */
+/** Decodes a step of a JSON pointer. [RFC 6901 §4] */
 function unescape(step: string): string {
   return step.replaceAll('~1', '/').replaceAll('~0', '~');
 }
@@ -153,7 +155,7 @@ function unknownField(steps: readonly string[]): string {
   if (steps.length === 2) return 'is not a name for an agent: 1 to 48 of A-Z a-z 0-9 _ -';
   if (/key|token|secret/i.test(field))
     return 'a key does not belong in this file: name the variable that holds it with keyEnv';
-  // agents.<name>.<field>, and the fields of its timeouts.
+  // agents.<name>.<field>, or a field of its timeouts.
   const known =
     steps.length === 1
       ? Object.keys(fileSchema.properties)

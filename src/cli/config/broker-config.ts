@@ -1,5 +1,5 @@
-// Which storage the environment names, and what it must promise: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE; and whether the
-// machine's clock is believed: HOLDLINE_CLOCK.
+// The storage and what it must guarantee: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE; and whether the clock
+// of the machine is trusted: HOLDLINE_CLOCK.
 import {
   REPLICAS_MAX,
   type RedisPromise,
@@ -13,9 +13,9 @@ export type FsyncConfig =
 
 export interface RedisConfig extends RedisLocation {
   readonly engine: 'redis';
-  /** The server is asked whether it keeps that. */
+  /** The engine verifies at its start that the server guarantees this. */
   readonly promise: RedisPromise;
-  /** Undefined: the server is asked for it. */
+  /** Undefined: the engine reads it from the server. */
   readonly appendfsync: DeclaredAppendfsync | undefined;
   readonly isClockTrusted: boolean;
 }
@@ -49,7 +49,7 @@ export function readBroker(read: EnvironmentReader): BrokerConfig {
   return { engine: 'memory' };
 }
 
-/** For an operator: where the storage is, and never its password. */
+/** Names the storage for an operator, without its password. */
 export function nameBroker(config: BrokerConfig): string {
   if (config.engine === 'memory') return 'memory:';
   if (config.engine === 'log') return `log:${config.folder}`;

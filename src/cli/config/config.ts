@@ -1,4 +1,4 @@
-// The environment, read once: one frozen object, or a list of every fault in it.
+// Reads the environment once, into one frozen object or a list of every fault in it.
 import { isIP } from 'node:net';
 import { CREDIT_MAX } from '../../broker/group/consume-options.ts';
 import { systemClock } from '../../base/clock.ts';
@@ -23,10 +23,10 @@ import { parseJsonText } from './json-text.ts';
 export interface Config {
   readonly role: Role;
   readonly host: string;
-  /** Undefined: a worker that nobody asks for its health. */
+  /** Undefined: a worker without a port for its health. */
   readonly port: number | undefined;
   readonly broker: BrokerConfig;
-  /** Undefined: a key of our own, loopback only. */
+  /** Undefined: a key that the server makes, loopback only. */
   readonly auth: Omit<AuthConfig, 'cookieSecret'> | undefined;
   readonly cookieSecret: Uint8Array | undefined;
   readonly sessionIds: SessionIdScope;
@@ -41,27 +41,27 @@ export interface Config {
   readonly sessionsPerUserMax: number | undefined;
   readonly runsPerUserMax: number | undefined;
   readonly edge: EdgeConfig;
-  /** Empty only for a gateway that was told of none: it takes prompts for any. */
+  /** Empty only for a gateway without configured agents: it takes prompts for any. */
   readonly agents: readonly AgentConfig[];
-  /** Of each agent at once, where the agent itself names no other number. */
+  /** Per agent, where the agent has no number of its own. */
   readonly runsMax: number;
-  /** One attempt at a run, where its agent names no other time. */
+  /** ms of one attempt at a run, where its agent has no limit of its own. */
   readonly runMsMax: number;
-  /** A worker that is silent for this long has lost its runs to others. */
+  /** ms without an extension after which a worker's runs go to others. */
   readonly leaseMs: number;
   readonly drainMs: number;
-  /** Of a new chat that asks for no other time. */
+  /** Of a new chat that requests no other TTL. */
   readonly sessionTtlMs: number;
   readonly logLevel: string;
 }
 
-/** Runs get this long to be handed over, and streams to be told, before the process ends. */
+/** ms before the process ends, in which runs are handed over and clients are asked to reconnect. */
 export const DRAIN_MS = 5_000;
-/** Below it, a pause of the collector or of the network costs a run. */
+/** Below it, a pause of the garbage collector or of the network costs a run. */
 const LEASE_MS_MIN = 1_000;
 /** Below it, hardly any model answers. */
 export const RUN_MS_MAX_MIN = 1_000;
-/** As long as a chat with a run is kept without a write. */
+/** The time for which a chat with a run is kept without a write. */
 export const RUN_MS_MAX_MAX = 7 * 24 * 60 * 60 * 1000;
 const PORT = 8080;
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
@@ -117,12 +117,12 @@ export function readConfig(env: Environment = process.env): Config {
   return Object.freeze(config);
 }
 
-/** For the command that is only a worker, whatever role the environment names. @throws UsageError */
+/** For the command `worker`, whatever role the environment names. @throws UsageError */
 export function readWorkerConfig(env: Environment = process.env): Config {
   return readConfig({ ...env, HOLDLINE_ROLE: 'worker' });
 }
 
-/** For commands that only look at the storage. @throws UsageError */
+/** For commands that use only the storage. @throws UsageError */
 export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
   const read = new EnvironmentReader(env);
   const broker = readBroker(read);
@@ -131,7 +131,7 @@ export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
   return broker;
 }
 
-/** What a gateway must know before it may let anybody in. */
+/** Checks what a gateway needs before it may accept anybody. */
 function checkServed(
   read: EnvironmentReader,
   { host, broker, auth, cookieSecret }: Pick<Config, 'host' | 'broker' | 'auth' | 'cookieSecret'>,
@@ -184,10 +184,10 @@ function readMaxAge(read: EnvironmentReader): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;
 }
 
-/** What verifies tokens refuses keys that must not be used: better now, with all other faults, than when it is made. */
+/** Reports keys that the token verifier would refuse now, together with all other faults. */
 function checkKeys(read: EnvironmentReader, auth: Omit<AuthConfig, 'cookieSecret'>): void {
   const { keys } = auth;
-  // Said already.
+  // Reported already.
   if (keys.kind === 'secret' && keys.secret.byteLength < JWT_SECRET_BYTES_MIN) return;
   try {
     createKeySource(
@@ -221,7 +221,7 @@ function readKeys(read: EnvironmentReader): JwtKeyConfig | undefined {
   }
 }
 
-/** Within the bounds of what a client may ask for. */
+/** Within the bounds of what a client may request. */
 function readSessionTtl(read: EnvironmentReader): number {
   const value = read.text('HOLDLINE_SESSION_TTL');
   if (value === undefined) return SESSION_TTL_MS;
@@ -277,7 +277,7 @@ function isAddressRange(text: string): boolean {
   );
 }
 
-/** Without a key of yours nobody but this machine is served, whatever is set. */
+/** Without a configured key only this machine is served, whatever is set. */
 function readHosts(read: EnvironmentReader, hasKey: boolean): readonly string[] | undefined {
   const hosts = read.list('HOLDLINE_HOSTS');
   if (!hasKey) return LOOPBACK_HOSTS;

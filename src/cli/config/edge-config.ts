@@ -1,12 +1,12 @@
-// The part of the environment that says what is open to the network: ports, limits at accept, and what needs no token.
+// The settings of what is open to the network: ports, limits per address, and what needs no token.
 import type { Logger } from 'pino';
 import type { EnvironmentReader } from './environment.ts';
 
 export interface EdgeConfig {
-  /** Health, readiness and metrics on a port of their own. Undefined: they are on the port of everything else. */
+  /** A port for health, readiness and metrics alone. Undefined: they are on the main port. */
   readonly metricsPort: number | undefined;
   readonly metricsHost: string;
-  /** Connections of one address. Undefined: some more than its streams. */
+  /** Connections per address. Undefined: a little above the limit of its streams. */
   readonly socketsPerAddressMax: number | undefined;
   readonly servesOpenapi: boolean;
   readonly servesPage: boolean;
@@ -14,7 +14,7 @@ export interface EdgeConfig {
 
 const SWITCH = ['on', 'off'] as const;
 
-/** `port`: that of everything else. */
+/** `port`: the main port. */
 export function readEdge(read: EnvironmentReader, port: number | undefined): EdgeConfig {
   const metricsPort = read.integer('HOLDLINE_METRICS_PORT', 0, 65_535);
   if (metricsPort !== undefined && metricsPort !== 0 && metricsPort === port)
@@ -28,7 +28,7 @@ export function readEdge(read: EnvironmentReader, port: number | undefined): Edg
   };
 }
 
-/** For a gateway that takes tokens of a configured key, and so may be reached from anywhere. */
+/** For a gateway that accepts tokens of a configured key, and so may be reachable from anywhere. */
 export function warnOfOpenEdge(
   { auth, hosts }: { readonly auth: unknown; readonly hosts: readonly string[] | undefined },
   logger: Logger,

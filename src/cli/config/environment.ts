@@ -1,4 +1,4 @@
-// The environment as its readers see it: trimmed texts, numbers and choices, and a list of every fault found on the way.
+// Reads the environment as trimmed texts, numbers and choices, and collects every fault.
 import { findUnknownSettings, type Setting } from './settings.ts';
 
 /** A mistake in the command line or in the configuration: shown as one text, without a stack. */
@@ -27,19 +27,19 @@ export class EnvironmentReader {
       throw new UsageError(`the configuration cannot be used:\n  ${this.#faults.join('\n  ')}`);
   }
 
-  /** An empty value is none. */
+  /** Undefined for an empty value. */
   text(name: Setting): string | undefined {
     return this.#read(name);
   }
 
-  /** A variable whose name the configuration chooses. */
+  /** A variable whose name comes from the configuration. */
   variable(name: string): string | undefined {
     this.#named.add(name);
     return this.#read(name);
   }
 
-  /** Every name that looks like a setting and is none is a fault. `concerns`: only what may be meant for one of these;
-   *  a command that reads a part of the configuration does not know what the rest of it names. */
+  /** Every name that looks like a setting and is none is a fault. `concerns`: reports only names that may mean one
+   *  of these; a command that reads a part of the configuration does not know which names the rest contains. */
   checkNames(concerns?: readonly Setting[]): void {
     for (const { name, nearest } of findUnknownSettings(this.#env, this.#named)) {
       if (concerns !== undefined && (nearest === undefined || !concerns.includes(nearest))) continue;

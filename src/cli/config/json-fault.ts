@@ -1,5 +1,5 @@
-// Where a JSON text is wrong, by line and column, and what is expected there. The platform's parser names no place for many
-// faults, and quotes the text, which may hold a key. Pure; nothing of the text is repeated.
+// Finds the first fault of a JSON text, by line and column, and what is expected there. The platform's parser gives no
+// position for many faults, and quotes the text, which may contain a key. Pure; repeats nothing of the text.
 
 export interface JsonFault {
   /** From 1, as editors count. */
@@ -21,7 +21,7 @@ const SPACE = /[ \t\r\n]*/y;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const SCALAR = /(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![A-Za-z0-9_.+-])/y;
 
-/** The first fault; undefined for a text that is JSON and names no field of an object twice. */
+/** The first fault; undefined for valid JSON in which no object has a field twice. */
 export function findJsonFault(text: string): JsonFault | undefined {
   const scan = new JsonScan(text);
   const what = scan.run();
@@ -43,7 +43,7 @@ class JsonScan {
     this.#text = text;
   }
 
-  /** What is wrong, with `at` where it is. */
+  /** The fault, with `at` at its position. */
   run(): string | undefined {
     for (;;) {
       this.#take(SPACE);
@@ -115,14 +115,14 @@ class JsonScan {
     return undefined;
   }
 
-  /** No fault: goes on behind these characters. */
+  /** No fault: continues after these characters. */
   #go(chars: number, expected: Expected): string | undefined {
     this.at += chars;
     this.#expected = expected;
     return undefined;
   }
 
-  /** `at` moves behind what was taken. */
+  /** Advances `at` by the match. */
   #take(pattern: RegExp): string | undefined {
     pattern.lastIndex = this.at;
     const [token] = pattern.exec(this.#text) ?? [];

@@ -1,7 +1,7 @@
-// JSON that an operator wrote: its value, or one line that says where it is wrong.
+// Parses JSON that an operator wrote, or reports its fault in one line.
 import { findJsonFault } from './json-fault.ts';
 
-/** `file`: where the text stands. A byte order mark, which some editors put before it, is no part of it.
+/** `file`: the name of the file for the report. Ignores a byte order mark, which some editors write.
  *  @throws Error whose message repeats nothing of the text */
 export function parseJsonText(text: string, file?: string): unknown {
   const json = text.startsWith('\ufeff') ? text.slice(1) : text;

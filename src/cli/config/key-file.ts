@@ -1,11 +1,12 @@
-// Keys on disk: what the configuration names, and the one that is made where none is configured.
+// Keys on disk: the ones that the configuration names, and the one that a server makes where none is configured.
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const OWN_KEY_BYTES = 48;
 
-/** The key itself, if the value begins like one, else the contents of the file it names. @throws on an unreadable file */
+/** The value itself, if it begins like a key, otherwise the contents of the file that it names. @throws on an
+ *  unreadable file */
 export function readKeyFile(value: string, begins: string): string {
   return value.startsWith(begins) ? value : readFileSync(value, 'utf8');
 }
@@ -22,12 +23,12 @@ export function readOwnSecret(folder: string): Uint8Array | undefined {
   }
 }
 
-/** The folder's own signing key, made on a server's first start, readable by its owner only. */
+/** The folder's own signing key. A server makes it at its first start; only its owner may read it. */
 export function ownSecret(folder: string): Uint8Array {
   const path = join(folder, OWN_KEY_FILE);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   try {
-    // `wx`: of two processes that start at once, one makes it and the other reads it.
+    // `wx`: of two processes that start at the same time, one makes the file and the other one reads it.
     writeFileSync(path, randomBytes(OWN_KEY_BYTES).toString('base64url'), { mode: 0o600, flag: 'wx' });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

@@ -1,8 +1,8 @@
-// What is probably wrong in the configuration of an agent whose model server fails its runs.
+// Guesses what is wrong in the configuration of an agent whose model server fails its runs.
 import type { ProviderError } from '../../worker/provider.ts';
 import type { AgentConfig } from './agent-config.ts';
 
-/** What an operator should look at after this failure of a model server; undefined: the failure says it all. */
+/** A hint for the operator after this failure; undefined where there is none. */
 export function hintOf(agent: AgentConfig | undefined, { detail = '' }: ProviderError): string | undefined {
   const { url, keyEnv } = agent?.entry ?? {};
   const status = /\bHTTP (\d{3})\b/.exec(detail)?.[1];

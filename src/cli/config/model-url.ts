@@ -1,6 +1,6 @@
-// The address of a model server, wherever the configuration names one.
+// Checks the address and the key of a model server, wherever the configuration names one.
 
-/** What is wrong with it, in words; undefined: nothing. */
+/** The fault of the address, in words; undefined for none. */
 export function modelUrlFault(text: string, keyGoesTo: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
@@ -10,7 +10,7 @@ export function modelUrlFault(text: string, keyGoesTo: string): string | undefin
     : `must not carry credentials: give the key as ${keyGoesTo}`;
 }
 
-/** A key that no header can carry is refused before a request would be, with the key in its message. */
+/** Refuses a key that no header can carry. fetch would refuse it at every request, with the key in its message. */
 export function modelKeyFault(key: string): string | undefined {
   return /^[\x21-\x7e]+$/.test(key) ? undefined : 'has characters that no header can carry';
 }

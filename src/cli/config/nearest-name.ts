@@ -1,11 +1,11 @@
-// What a mistyped name was probably meant to be. Pure.
+// Guesses the name that a mistyped name stands for. Pure.
 
-/** Share of the longer name that may differ in what is still taken for a mistyped name. */
+/** The share of the longer name that may differ in a mistyped name. */
 const DIFFERENCE_MAX = 0.4;
-/** A longer name is not compared. */
+/** Longer names are not compared. */
 export const NAME_CHARS_MAX = 64;
 
-/** Undefined where it resembles none of the names. `compared`: the part of a name that counts. */
+/** Undefined where `given` resembles none of the names. `compared` returns the part of a name that counts. */
 export function nearestName<Name extends string>(
   given: string,
   names: readonly Name[],
@@ -22,7 +22,7 @@ export function nearestName<Name extends string>(
   return nearest;
 }
 
-/** Characters put in, left out, exchanged, or swapped with their neighbour: the optimal string alignment distance. */
+/** Insertions, deletions, substitutions and swaps of neighbours: the optimal string alignment distance. */
 export function edits(a: string, b: string): number {
   let before: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, i) => i);

@@ -1,5 +1,5 @@
-// The names of all settings in the environment, and what an unknown name was probably meant to be. A misspelled name that is
-// ignored is a setting that is not in force: a server without its key, or on another storage.
+// The names of all settings in the environment, and guesses for unknown names. A misspelled setting that is ignored is
+// not in force: the server would run without its key, or on another storage.
 import { edits, NAME_CHARS_MAX, nearestName } from './nearest-name.ts';
 
 export const SETTINGS = [
@@ -52,26 +52,26 @@ export const SETTINGS = [
   'HOLDLINE_TRUSTED_PROXIES',
 ] as const;
 
-/** A new setting is put into SETTINGS; the compiler says so where it is read. */
+/** Add a new setting to SETTINGS; the compiler refuses to read any other name. */
 export type Setting = (typeof SETTINGS)[number];
 
-/** Settings of `npm run cluster`, whose processes see them too. */
+/** Settings of `npm run cluster`; its processes receive them too. */
 const TOOL_SETTINGS: ReadonlySet<string> = new Set(['HOLDLINE_CLUSTER_FOLDER']);
 const PREFIX = 'HOLDLINE_';
-/** Kubernetes gives these to every pod in the namespace of a service called `holdline` or `holdline-…`. */
+/** Kubernetes sets these in every pod in the namespace of a service called `holdline` or `holdline-…`. */
 const SERVICE_LINK =
   /^HOLDLINE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
 const SERVICE_LINK_URL = /^HOLDLINE_([A-Z0-9_]+_)?PORT$/;
-/** Edits in a name that lacks our prefix and is still taken for one of ours, such as HOLDINE_BROKER. */
+/** Edits that turn a name without our prefix into one of ours, such as HOLDINE_BROKER. */
 const PREFIX_EDITS_MAX = 1;
 
 export interface UnknownSetting {
   readonly name: string;
-  /** The setting that it resembles most; undefined where it resembles none. */
+  /** The most similar setting; undefined where none is similar. */
   readonly nearest: Setting | undefined;
 }
 
-/** Those of the names that look like a setting and are none. `known`: other names that the configuration itself mentions. */
+/** The names that look like a setting and are none. `known`: other names that the configuration contains. */
 export function findUnknownSettings(
   env: Readonly<Record<string, string | undefined>>,
   known: ReadonlySet<string>,
@@ -94,7 +94,7 @@ function isServiceLink(name: string, value: string): boolean {
   return SERVICE_LINK.test(name) || (SERVICE_LINK_URL.test(name) && /^(tcp|udp|sctp):\/\//.test(value));
 }
 
-/** Names are compared without the prefix, which all but HOST and PORT share. */
+/** Compares names without the prefix, which all but HOST and PORT share. */
 function nearestSetting(name: string): Setting | undefined {
   const given = withoutPrefix(name.toUpperCase());
   return nearestName(given, SETTINGS, withoutPrefix);

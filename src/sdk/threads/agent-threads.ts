@@ -1,6 +1,6 @@
-// The threads that run the module of one agent. A handler that computes keeps the event loop of its thread, and not that of
-// the worker: the worker's leases, streams and other runs go on. A thread that is lost ends its own runs and no others, and
-// the next run begins a new one. [docs/adr/0011]
+// The threads that run the module of one agent. A handler that computes blocks the event loop of its thread, and not
+// that of the worker with its leases, streams and other runs. A thread that ends takes its own runs with it and no
+// others, and the next run starts a new one. [docs/adr/0011]
 import { Worker } from 'node:worker_threads';
 import { delay, type Clock } from '../../base/clock.ts';
 import { AgentError } from '../../worker/agent-error.ts';
@@ -11,18 +11,18 @@ import { type FromThread, type ThreadData, type ToThread } from './thread-protoc
 
 /** Threads of one agent. */
 export const THREADS_MAX = 64;
-/** A thread that does not hear of a Stop for so long is ended. */
+/** ms for a thread to acknowledge an abort; then it is terminated. */
 export const THREAD_ANSWER_MS_MAX = 5_000;
-/** Handlers have so long to end after their runs were let go of. */
+/** ms for handlers to end after their runs were handed over. */
 const CLOSE_MS_MAX = 2_000;
-/** A module that waits at its top for what never comes is given up. */
+/** ms for a module to load: one may wait forever at its top level. */
 const LOAD_MS_MAX = 30_000;
-/** Mebibytes of JavaScript objects in one thread. Above it the thread is ended, and not the process. */
+/** Mebibytes of JavaScript objects in one thread. Above it the thread ends, and not the process. */
 const THREAD_HEAP_MB_MAX = 512;
 
 export interface ThreadsDeps {
   readonly clock: Clock;
-  /** A thread has ended that was not told to. */
+  /** A thread has ended by itself. */
   readonly onLost: (why: { readonly err?: unknown; readonly code?: number; readonly runs: number }) => void;
 }
 
@@ -38,7 +38,7 @@ export class AgentThreads {
     this.#deps = deps;
   }
 
-  /** Resolves once the module was loaded in a first thread. @throws what its loading threw */
+  /** Resolves when a first thread has loaded the module. @throws any error of its loading */
   async start(): Promise<void> {
     const loaded = new AbortController();
     const late = delay(this.#deps.clock, LOAD_MS_MAX, loaded.signal).then(() => {
@@ -54,7 +54,7 @@ export class AgentThreads {
     }
   }
 
-  /** What a worker calls in the place of the module's own function. */
+  /** The handler that a worker calls in place of the module's own function. */
   readonly handler: AgentHandler = (chat, writer, signal) => this.#pick().answer(chat, writer, signal);
 
   async close(): Promise<void> {
@@ -68,7 +68,7 @@ export class AgentThreads {
     await Promise.all(threads.map((thread) => thread.end()));
   }
 
-  /** The thread with the fewest runs; a new one where each has a run and there may be more. */
+  /** The thread with the fewest runs; a new one where every thread has a run and another one is allowed. */
   #pick(): AgentThread {
     const [least] = [...this.#threads].sort((a, b) => a.runs - b.runs);
     if (least !== undefined && (least.runs === 0 || this.#threads.size >= this.#threadsMax)) return least;
@@ -95,7 +95,7 @@ class AgentThread {
     this.#deps = deps;
     this.#onGone = onGone;
     this.ready = new Promise((resolve, reject) => (this.#settleReady = { resolve, reject }));
-    // Heard where a caller waits for it; the loss of a thread is told by `onLost`.
+    // A caller may await it or not; `onLost` reports the loss of a thread.
     this.ready.catch(() => undefined);
     const workerData: ThreadData = { module };
     this.#worker = new Worker(new URL('./thread-main.js', import.meta.url), {
@@ -116,14 +116,14 @@ class AgentThread {
     const id = this.#runCount;
     const run = new ThreadedRun(id, chat, writer, (message) => this.#send(message));
     this.#runs.set(id, run);
-    // Kept after the run has ended for the worker: its handler may still be at it, and is told then.
+    // Stays registered after the run has ended for the worker: the handler may still be running, and is aborted then.
     signal.addEventListener('abort', () => this.#stop(id, run), { once: true });
     run.start();
     if (signal.aborted) this.#stop(id, run);
     await run.ended;
   }
 
-  /** Resolves once no handler runs any more. */
+  /** Resolves when no handler runs any more. */
   idle(): Promise<void> {
     return this.#runs.size === 0 ? Promise.resolve() : new Promise((resolve) => (this.#onIdle = resolve));
   }
@@ -133,7 +133,7 @@ class AgentThread {
     await this.#worker.terminate();
   }
 
-  /** Its run is over for the worker already: only the thread may still be at it. */
+  /** The run is already over for the worker; only the thread may still execute it. */
   #stop(id: number, run: ThreadedRun): void {
     if (!this.#runs.has(id)) return;
     run.abort();
@@ -151,7 +151,7 @@ class AgentThread {
 
   #receive(message: FromThread): void {
     if (message.type === 'ready') {
-      // Until then a process that waits for it must not end.
+      // Until here the thread keeps the process alive, because `start` waits for it.
       this.#worker.unref();
       this.#settleReady?.resolve();
       return;
@@ -173,7 +173,7 @@ class AgentThread {
     if (this.#runs.size === 0) this.#onIdle?.();
   }
 
-  /** Takes no more runs. */
+  /** Accepts no more runs. */
   #leave(): void {
     this.#isGone = true;
     this.#onGone();

@@ -1,5 +1,5 @@
-// The thread of an agent's module: runs its handler for each run that the worker sends, with a writer and a chat whose calls
-// go to the worker and back.
+// The code in the thread of an agent's module: runs its handler for each run that the worker sends, with a writer and a
+// chat whose calls are messages to the worker.
 import { parentPort, workerData } from 'node:worker_threads';
 import { ANSWER_CHARS_MAX } from '../../session/events/answer-builder.ts';
 import { AgentError } from '../../worker/agent-error.ts';
@@ -21,7 +21,7 @@ import {
   type ToThread,
 } from './thread-protocol.ts';
 
-/** Errors that came from the worker, which keeps what they were. */
+/** Errors that the worker sent, with their numbers there. */
 const knownErrors = new WeakMap<object, number>();
 
 /** One run. */
@@ -33,7 +33,7 @@ class ThreadRun implements WriteTarget {
     { readonly resolve: (value: unknown) => void; readonly reject: (error: Error) => void }
   >();
   #callCount = 0;
-  /** UTF-16 code units that the worker has not made room for. */
+  /** UTF-16 code units that the worker has not taken yet. */
   #chars = 0;
   #waiting: (() => void)[] = [];
 
@@ -58,7 +58,7 @@ class ThreadRun implements WriteTarget {
     this.#abort.signal.throwIfAborted();
     if (this.#chars > ANSWER_CHARS_MAX) return Promise.resolve();
     this.#chars += chars;
-    // A handler that never waits gets no further: the worker could not read its messages as fast as they came.
+    // A handler that never awaits its writes stops here: the worker could not read its messages as fast as they come.
     if (this.#chars > ANSWER_CHARS_MAX) {
       send({
         type: 'stray',

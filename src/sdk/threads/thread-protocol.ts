@@ -1,9 +1,9 @@
-// What a worker and the thread of an agent's module say to each other, and how an error crosses between them.
+// The messages between a worker and the thread of an agent's module, and the encoding of errors in them.
 import { AgentError, isAgentError } from '../../worker/agent-error.ts';
 import type { ProviderEvent, Usage } from '../../worker/provider.ts';
 import type { AgentChat } from '../agent-handler.ts';
 
-/** What a thread begins with. */
+/** The start parameters of a thread. */
 export interface ThreadData {
   /** The URL of the module, which exports a function `agent`. */
   readonly module: string;
@@ -11,7 +11,7 @@ export interface ThreadData {
 
 export type ChatData = Omit<AgentChat, 'ask'>;
 
-/** `known`: the number of an error that the other side keeps. */
+/** `known`: the number of an error that the worker holds. */
 export interface ErrorData {
   readonly known?: number;
   readonly agentError?: { readonly code: string; readonly retryable: boolean };
@@ -21,7 +21,7 @@ export interface ErrorData {
   readonly cause?: unknown;
 }
 
-/** What a handler asks of its worker and waits for. `id`: of an ask, or of a reading of one. */
+/** A call of a handler to its worker. `id`: of an ask, or of a reader of one. */
 export type CallData =
   | { readonly what: 'ask'; readonly agent: string; readonly prompt: unknown; readonly options?: unknown }
   | { readonly what: 'answer' | 'cancel' | 'read' | 'next' | 'stop-reading'; readonly id: number };
@@ -29,7 +29,7 @@ export type CallData =
 export type ToThread =
   | { readonly type: 'start'; readonly run: number; readonly chat: ChatData }
   | { readonly type: 'abort'; readonly run: number }
-  /** So many more UTF-16 code units have room. */
+  /** The worker has taken this many UTF-16 code units. */
   | { readonly type: 'room'; readonly run: number; readonly chars: number }
   | {
       readonly type: 'reply';
@@ -43,7 +43,7 @@ export type FromThread =
   | { readonly type: 'ready' }
   | { readonly type: 'event'; readonly run: number; readonly event: ProviderEvent; readonly chars: number }
   | { readonly type: 'call'; readonly run: number; readonly call: number; readonly data: CallData }
-  /** The event loop of the thread turns. */
+  /** Acknowledges an abort: the event loop of the thread turns. */
   | { readonly type: 'aborting'; readonly run: number }
   | { readonly type: 'stray'; readonly run: number; readonly error: ErrorData }
   | { readonly type: 'end'; readonly run: number; readonly used?: Usage; readonly error?: ErrorData };
@@ -62,7 +62,7 @@ export function encodeError(error: unknown, known?: number): ErrorData {
     stack,
     ...(known === undefined ? {} : { known }),
     ...(isAgentError(error) ? { agentError: { code, retryable } } : {}),
-    // A reason in plain data, such as why an ask failed.
+    // A cause in plain data, such as the reason why an ask failed.
     ...(typeof cause === 'object' && !(cause instanceof Error) ? { cause: toJson(cause) } : {}),
   };
 }
@@ -77,7 +77,7 @@ export function decodeError({ name, message, stack, agentError, cause }: ErrorDa
   return error;
 }
 
-/** As JSON says it: a thread is sent no functions and no classes. */
+/** The value after a round trip through JSON: a thread cannot send functions or classes. */
 export function toJson(value: unknown): unknown {
   const json = JSON.stringify(value) as string | undefined;
   return json === undefined ? undefined : JSON.parse(json);

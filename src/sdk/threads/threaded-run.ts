@@ -1,4 +1,4 @@
-// One run whose handler is in a thread, as its worker sees it: what the handler writes and asks is done here in its name.
+// The worker's side of a run whose handler is in a thread: carries out the writes and the calls of the handler.
 import type { MessageContent } from '../../session/events/chat-event.ts';
 import type { ProviderEvent, Usage } from '../../worker/provider.ts';
 import type { AgentChat } from '../agent-handler.ts';
@@ -13,13 +13,13 @@ export class ThreadedRun {
   readonly #send: (message: ToThread) => void;
   readonly ended: Promise<void>;
   #settle: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
-  /** Its asks, at most ASKS_MAX of them, and the readings of them that are open. */
+  /** Its asks, at most ASKS_MAX, and the open readers of them. */
   readonly #asks: Ask[] = [];
   readonly #readings = new Map<number, AsyncIterator<string>>();
   #readingCount = 0;
-  /** What the calls of its handler threw: a handler that throws it again fails with the very same. */
+  /** The errors of its handler's calls: a handler that rethrows one fails with the original. */
   readonly #errors: unknown[] = [];
-  /** The thread has heard that the run is over. */
+  /** The thread has acknowledged that the run is over. */
   onAborting: (() => void) | undefined;
 
   constructor(id: number, chat: AgentChat, writer: AgentWriter, send: (message: ToThread) => void) {
@@ -56,17 +56,17 @@ export class ThreadedRun {
     this.#settle?.reject(error);
   }
 
-  /** Writes what the handler wrote, and makes room for more once there is. */
+  /** Writes an event of the handler, and grants room for more when the writer has taken it. */
   replay(event: ProviderEvent, chars: number): void {
     try {
       void this.#write(event).then(() => this.#send({ type: 'room', run: this.#id, chars }));
     } catch (error) {
-      // The run is over, and the thread has been told.
+      // The run is over, and the thread was notified.
       this.lose(error);
     }
   }
 
-  /** Never rejects: an error is the handler's to take. */
+  /** Never rejects: the handler receives the error. */
   async call(call: number, data: CallData): Promise<void> {
     try {
       const value = await this.#do(data);
