@@ -11,6 +11,8 @@ export interface Exit {
 export interface ChildOptions {
   /** The whole environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Its working folder. Default: this process's. */
+  readonly cwd?: string;
   /** Written to its input, which is closed in any case. */
   readonly input?: string;
   /** Called with each piece of its output before it is made into lines. */
@@ -48,8 +50,12 @@ export class Child {
   #stderr = '';
   #exit: Exit | undefined;
 
-  constructor(file: string, args: readonly string[], { env = childEnv(), input = '', onOutput }: ChildOptions = {}) {
-    this.#process = spawn(file, args, { env, stdio: 'pipe' });
+  constructor(
+    file: string,
+    args: readonly string[],
+    { env = childEnv(), cwd, input = '', onOutput }: ChildOptions = {},
+  ) {
+    this.#process = spawn(file, args, { env, cwd, stdio: 'pipe' });
     running.add(this.#process);
     this.#process.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.#stdout += text;

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Sends a prompt, reads the answer, cuts the connection in the middle, and reads the rest from where it was cut.
+# usage: TOKEN=… [HOLDLINE_URL=http://127.0.0.1:8080] ./chat.sh [session] [prompt]
+set -euo pipefail
+url=${HOLDLINE_URL:-http://127.0.0.1:8080}
+session=${1:-curl-$RANDOM$RANDOM}
+prompt=${2:-count 60 at 20/s}
+auth=(-H "authorization: Bearer ${TOKEN:?set TOKEN, for example by: TOKEN=\$(npx holdline token --sub me)}")
+
+curl -sS --fail-with-body "$url/v1/sessions/$session/messages" "${auth[@]}" -H 'content-type: application/json' \
+  -d "{\"content\": \"$prompt\"}" >&2
+echo >&2
+
+events="$url/v1/sessions/$session/events?until=idle"
+echo "--- the first second, then the connection is cut" >&2
+first=$(curl -sSN --max-time 1 "$events" "${auth[@]}" || true)
+echo "$first"
+last=$(echo "$first" | sed -n 's/^id: //p' | tail -1)
+
+echo "--- the rest, after $last" >&2
+curl -sSN --fail-with-body "$events" "${auth[@]}" -H "last-event-id: $last"

@@ -1,0 +1,70 @@
+// One chat: its messages, its connection, and a box for the next prompt.
+import { useState, useSyncExternalStore, type FormEvent } from 'react';
+import type { Chat, Message } from 'holdline/client';
+
+export function ChatPage({ chat }: { readonly chat: Chat }) {
+  // A snapshot is immutable, and what did not change is the same object: React draws only what is new.
+  const snapshot = useSyncExternalStore(
+    (listener) => chat.subscribe(listener),
+    () => chat.snapshot(),
+  );
+  const { activeRun, connection, messages } = snapshot;
+  return (
+    <main>
+      <header>
+        <h1>Holdline with React</h1>
+        <span data-testid="connection">{connection.state}</span>
+      </header>
+      <ol>
+        {messages.map((message) => (
+          <MessageView key={message.messageId} message={message} />
+        ))}
+      </ol>
+      <Composer
+        onSend={(text) => void chat.send(text)}
+        onStop={activeRun === undefined ? undefined : () => void chat.stop(activeRun.runId)}
+      />
+    </main>
+  );
+}
+
+function MessageView({ message }: { readonly message: Message }) {
+  const text = message.parts.map((part) => ('text' in part && part.kind === 'text' ? part.text : '')).join('');
+  return (
+    <li className={message.role} data-testid={message.role}>
+      {text}
+      {message.delivery === 'unsent' && <em> not sent: {message.error?.message}</em>}
+    </li>
+  );
+}
+
+interface ComposerProps {
+  readonly onSend: (text: string) => void;
+  readonly onStop: (() => void) | undefined;
+}
+
+function Composer({ onSend, onStop }: ComposerProps) {
+  const [text, setText] = useState('');
+  const send = (event: FormEvent): void => {
+    event.preventDefault();
+    if (text.trim() === '') return;
+    onSend(text);
+    setText('');
+  };
+  return (
+    <form onSubmit={send}>
+      <input
+        aria-label="Prompt"
+        placeholder="count 100 at 20/s"
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+      />
+      <button type="submit">Send</button>
+      {onStop !== undefined && (
+        <button type="button" onClick={onStop}>
+          Stop
+        </button>
+      )}
+    </form>
+  );
+}

@@ -1,0 +1,26 @@
+import { defineConfig, mergeConfig } from 'vitest/config';
+import base from './vitest.config.ts';
+
+/** `npm run test:fast`: what needs neither Redis, nor a browser, nor nginx, nor minutes. The gate runs everything. */
+export default mergeConfig(
+  base,
+  defineConfig({
+    test: {
+      exclude: [
+        // Real processes, browsers and the package.
+        'test/{process,browser,package}/**',
+        // A real Redis.
+        'test/broker/redis/**',
+        'test/broker/contract/redis.test.ts',
+        'test/session/user-limits.test.ts',
+        'test/worlds/redis-world.test.ts',
+        // Seeded worlds, crashes and every engine's contract on a real disk: minutes.
+        'test/worlds/{world,planted-bugs}.test.ts',
+        'test/broker/contract/log.test.ts',
+        'test/broker/log/{crash,recovery,memory,descriptors}.test.ts',
+        'test/cases/**',
+        'test/gateway/unread-replies.test.ts',
+      ],
+    },
+  }),
+);
