@@ -1,13 +1,13 @@
 // What both wires do to stream a chat: find out where to begin, and run a subscription until it ends. [PROTOCOL §5]
-import type { Broker } from '../broker/broker.ts';
+import type { Broker, TopicInfo } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { Position } from '../broker/position.ts';
 import { delay, type Clock } from '../base/clock.ts';
-import type { CommandLog, LoadedState } from '../session/commands/command-log.ts';
+import type { CommandLog, Look } from '../session/commands/command-log.ts';
 import type { Cursors } from '../session/stores/cursors.ts';
-import { isSessionError, SessionError } from '../session/errors.ts';
+import { SessionError } from '../session/errors.ts';
+import { owns } from '../session/require-owner.ts';
 import { sharedRef, type SessionRef } from '../session/session-ref.ts';
-import type { Sessions } from '../session/sessions.ts';
 import { chatTopic } from '../session/topic-names.ts';
 import type { StopSignal } from '../base/stop-signal.ts';
 import type { EventSink } from '../stream/event-sink.ts';
@@ -30,7 +30,6 @@ export interface EventStreamsDeps {
   readonly hub: TopicHub;
   readonly log: CommandLog;
   readonly sessionIds: SessionIds;
-  readonly sessions: Sessions;
   readonly cursors: Cursors;
   readonly queueWatch: QueueWatch;
   readonly metrics: Metrics;
@@ -63,6 +62,8 @@ export interface StreamStart {
   readonly info: Position | undefined;
   /** Whose stream it is. */
   readonly user: string;
+  /** The topic as it was when its owner was checked, so that the hub need not describe it again. Undefined: it has ended. */
+  readonly topicInfo: TopicInfo | undefined;
 }
 
 export interface StreamOptions {
@@ -90,22 +91,28 @@ export class EventStreams {
     this.#mustHaveRoom(user);
     const given = after === undefined ? undefined : parseGivenPosition(after);
     const named = await this.#deps.sessionIds.find(identity, sessionId);
-    const { ref, loaded } = await this.#authorize(identity, named, given);
+    const { ref, look } = await this.#authorize(identity, named, given);
     const position =
       given ??
       (cursor === undefined ? undefined : await this.#deps.cursors.read(identity.principal, ref, cursor)) ??
       'earliest';
-    const isWaiting = loaded?.state.runs.some((run) => run.state === 'queued') ?? false;
-    return { ref, after: await this.#resolve(ref, position), isWaiting, info: infoOf(loaded), user };
+    return {
+      ref,
+      after: resolve(look?.info, position),
+      isWaiting: look?.loaded.state.runs.some((run) => run.state === 'queued') ?? false,
+      info: infoOf(look?.loaded),
+      user,
+      topicInfo: look?.info,
+    };
   }
 
   /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
   run({ start, wire, encoder, sink, signal, onReset, until }: StreamOptions): Promise<void> {
     const { broker, hub, metrics, queueWatch } = this.#deps;
-    const { ref, after, isWaiting, info, user } = start;
+    const { ref, after, isWaiting, info, user, topicInfo } = start;
     if (after !== undefined) metrics.onResume(wire);
     // One literal with every field: what is spread together gets a shape that every token then stumbles over.
-    const subscription = new Subscription({
+    const options = {
       broker,
       hub,
       gate: this.#gate,
@@ -120,8 +127,8 @@ export class EventStreams {
       observer: metrics,
       idleAt: until === 'idle' ? () => this.#idleAt(ref) : undefined,
       onLive: isWaiting ? () => queueWatch.watch(ref) : undefined,
-    });
-    return this.#runThroughOutages(subscription, sink, signal);
+    };
+    return this.#runThroughOutages(new Subscription(options, topicInfo), sink, signal);
   }
 
   /** Nothing was lost by a log that is out of reach, so its reader waits where it is, and hears the heartbeat. To cut it
@@ -158,17 +165,16 @@ export class EventStreams {
     identity: Identity,
     ref: SessionRef,
     given: GivenPosition | undefined,
-  ): Promise<{ ref: SessionRef; loaded: LoadedState | undefined }> {
-    try {
-      return { ref, loaded: await this.#deps.sessions.authorize(identity.principal, ref) };
-    } catch (error) {
-      if (!isSessionError(error, 'not-found') || typeof given !== 'object') throw error;
+  ): Promise<{ ref: SessionRef; look: Look | undefined }> {
+    const look = await this.#deps.log.look(ref);
+    if (owns(identity.principal, look?.loaded)) return { ref, look };
+    if (typeof given === 'object') {
       // Also one that was made when ids were the tenant's, which is not found by its id any more.
       for (const ended of new Map([ref, sharedRef(ref)].map((one) => [one.sessionId, one])).values()) {
-        if (await this.#hasEnded(ended, given)) return { ref: ended, loaded: undefined };
+        if (await this.#hasEnded(ended, given)) return { ref: ended, look: undefined };
       }
-      throw error;
     }
+    throw new SessionError('not-found');
   }
 
   async #hasEnded(ref: SessionRef, given: Position): Promise<boolean> {
@@ -180,21 +186,20 @@ export class EventStreams {
     );
   }
 
-  async #resolve(ref: SessionRef, given: GivenPosition): Promise<Position | undefined> {
-    if (given === 'earliest') return undefined;
-    if (given !== 'latest') return given;
-    const [info] = await this.#deps.broker.describe([chatTopic(ref)]);
-    if (info === undefined) throw new SessionError('not-found');
-    return info.next === 0 ? undefined : { epoch: info.epoch, offset: info.next - 1 };
-  }
-
   async #idleAt(ref: SessionRef): Promise<number | undefined> {
     const loaded = await this.#deps.log.load(ref);
     return loaded === undefined || loaded.state.runs.length > 0 ? undefined : loaded.at;
   }
 }
 
-function infoOf(loaded: LoadedState | undefined): Position | undefined {
+/** Undefined: from the earliest. */
+function resolve(info: TopicInfo | undefined, given: GivenPosition): Position | undefined {
+  if (given === 'earliest') return undefined;
+  if (given !== 'latest') return given;
+  return info === undefined || info.next === 0 ? undefined : { epoch: info.epoch, offset: info.next - 1 };
+}
+
+function infoOf(loaded: Look['loaded'] | undefined): Position | undefined {
   const offset = loaded?.state.infoAt ?? null;
   return loaded === undefined || offset === null ? undefined : { epoch: loaded.epoch, offset };
 }

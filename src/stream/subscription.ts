@@ -4,7 +4,7 @@
 //  - the cursor is the last offset written; it moves with the write and never otherwise;
 //  - going live happens without an await between "I have read up to where the feed is" and "I listen";
 //  - a slow reader holds no tokens in memory: it is put back to catching up, and the log is its buffer.
-import type { Broker, Hole, LogBatch, LogItem, Reset } from '../broker/broker.ts';
+import type { Broker, Hole, LogBatch, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Position } from '../broker/position.ts';
@@ -80,11 +80,15 @@ export class Subscription implements FeedListener {
   #isRereading = false;
   /** What its reader was told of the runs that wait. */
   #queue: ReadonlyMap<string, number> | undefined;
+  /** The topic as the caller has just read it, for the first round. Not among the options, which last as long as the stream. */
+  #topicInfo: TopicInfo | undefined;
   /** Ends the wait of a live phase, or for a slow connection. */
   #wake: ((outcome: Outcome) => void) | undefined;
 
-  constructor(options: SubscriptionOptions) {
+  /** `topicInfo`: as the caller has just read it; undefined where the hub must. */
+  constructor(options: SubscriptionOptions, topicInfo?: TopicInfo) {
     this.#options = options;
+    this.#topicInfo = topicInfo;
     this.#sink = options.sink;
     this.#encoder = options.encoder;
     this.#observer = options.observer;
@@ -108,7 +112,10 @@ export class Subscription implements FeedListener {
     try {
       let outcome: Outcome = 'again';
       while (outcome === 'again' && !signal.aborted) {
-        const feed = await hub.open(topic);
+        const opening = hub.open(topic, this.#topicInfo);
+        // By the second round the topic may be in another epoch.
+        this.#topicInfo = undefined;
+        const feed = await opening;
         if (feed === undefined) {
           outcome = await this.#readGone();
           continue;

@@ -55,12 +55,13 @@ export class TopicHub {
     return this.#feeds.size;
   }
 
-  /** The topic's feed, begun at its head if nobody watches yet; undefined where there is no such topic.
+  /** The topic's feed; undefined where there is no such topic. A new feed begins at the topic's head, or at the head that
+   *  `known` names: a caller that has just described the topic saves the hub from doing so again.
    *  @throws BrokerError closed */
-  async open(topic: LiteTopicName): Promise<Feed | undefined> {
+  async open(topic: LiteTopicName, known?: TopicInfo): Promise<Feed | undefined> {
     const feed = this.#feeds.get(topic);
     if (feed !== undefined) return feed;
-    const opening = this.#opening.get(topic) ?? this.#begin(topic);
+    const opening = this.#opening.get(topic) ?? this.#begin(topic, known);
     this.#opening.set(topic, opening);
     try {
       return await opening;
@@ -90,8 +91,8 @@ export class TopicHub {
     this.#feeds.clear();
   }
 
-  async #begin(topic: LiteTopicName): Promise<Feed | undefined> {
-    const [info] = await this.#options.broker.describe([topic]);
+  async #begin(topic: LiteTopicName, known: TopicInfo | undefined): Promise<Feed | undefined> {
+    const info = known ?? (await this.#options.broker.describe([topic]))[0];
     // Not undefined: that would say that the topic is gone, and its reader would look again, for ever.
     if (this.#isClosed) throw new BrokerError('closed', 'this node follows no topics any more');
     if (info === undefined) return undefined;

@@ -1,0 +1,28 @@
+// What a reconnect costs the storage: every reader pays it at once when a node of a cluster is lost.
+import { expect, it, onTestFinished } from 'vitest';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { CommandLog } from '../../src/session/commands/command-log.ts';
+import { countingBroker } from '../support/counting-broker.ts';
+import { startHarness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+
+it.each(['earliest', 'latest', 'e1.0'])(
+  'describes the topic once for a reader that reconnects after %s',
+  async (after) => {
+    const clock = new ManualClock();
+    const inner = new MemoryBroker({ clock, newEpoch: () => 'e1' });
+    onTestFinished(() => inner.close());
+    const { broker, counts } = countingBroker(inner);
+    const commandLog = new CommandLog(broker, () => 0.5);
+    const h = await startHarness({ broker: inner, clock, deps: { broker, commandLog } });
+    const { port } = await h.listen();
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+    const before = counts.describes;
+    const stream = await SseClient.open(port, `/v1/sessions/s/events?after=${after}`, {
+      authorization: h.bearer('ann'),
+    });
+    await stream.live();
+    expect(counts.describes - before).toBe(1);
+  },
+);
