@@ -92,6 +92,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   session: ['base', 'broker', 'session/**'],
 
   stream: ['base', 'broker', 'session/events'],
+  wires: ['broker', 'session/**', 'stream'],
 
   'gateway/gateway-error.ts': ['session/agent-limits.ts'],
   'gateway/error-map.ts': ['broker', 'session/errors.ts', 'gateway/gateway-error.ts'],
@@ -131,6 +132,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'broker',
     'session/**',
     'stream',
+    'wires',
     'gateway/gateway-error.ts',
     'gateway/gateway-config.ts',
     'gateway/known-agents.ts',
@@ -162,6 +164,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'broker',
     'session/**',
     'stream',
+    'wires',
     'gateway',
     'gateway/gateway-error.ts',
     'gateway/error-map.ts',
@@ -177,6 +180,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'broker',
     'session/**',
     'stream',
+    'wires',
     'gateway',
     'gateway/gateway-error.ts',
     'gateway/error-map.ts',

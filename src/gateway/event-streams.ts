@@ -14,10 +14,9 @@ import type { EventSink } from '../stream/event-sink.ts';
 import { CatchUpGate } from '../stream/catch-up-gate.ts';
 import { Subscription } from '../stream/subscription.ts';
 import type { TopicHub } from '../stream/topic-hub.ts';
-import type { WireEncoder } from '../stream/wire-encoder.ts';
+import type { WireEncoder, WireName } from '../stream/projection.ts';
 import { userKey } from './limits/admission.ts';
 import type { Identity } from './auth/identity.ts';
-import type { Wire } from './connections/connections.ts';
 import { GatewayError } from './gateway-error.ts';
 import type { Metrics } from './metrics.ts';
 import type { QueueWatch } from './watch/queue-watch.ts';
@@ -68,8 +67,10 @@ export interface StreamStart {
 
 export interface StreamOptions {
   readonly start: StreamStart;
-  readonly wire: Wire;
+  readonly wire: WireName;
   readonly encoder: WireEncoder;
+  /** See `SubscriptionOptions`. */
+  readonly cut?: number | undefined;
   readonly sink: EventSink;
   readonly signal: StopSignal;
   readonly onReset: 'restart' | 'close';
@@ -107,7 +108,7 @@ export class EventStreams {
   }
 
   /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
-  run({ start, wire, encoder, sink, signal, onReset, until }: StreamOptions): Promise<void> {
+  run({ start, wire, encoder, cut, sink, signal, onReset, until }: StreamOptions): Promise<void> {
     const { broker, hub, metrics, queueWatch } = this.#deps;
     const { ref, after, isWaiting, info, user, topicInfo } = start;
     if (after !== undefined) metrics.onResume(wire);
@@ -121,6 +122,7 @@ export class EventStreams {
       topic: chatTopic(ref),
       after,
       encoder,
+      cut,
       sink,
       signal,
       onReset,

@@ -5,7 +5,8 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { ResetReason } from '../broker/broker.ts';
 import type { RunFigures } from '../session/commands/run-figures.ts';
 import type { DeliveryObserver } from '../stream/subscription.ts';
-import type { Connections, Wire } from './connections/connections.ts';
+import type { WireName } from '../stream/projection.ts';
+import type { Connections } from './connections/connections.ts';
 
 /** All names and help texts. */
 export const METRICS = {
@@ -45,6 +46,8 @@ export const METRICS = {
   runsMax: ['holdline_runs_max', 'Runs that the worker of this process may have at once.'],
 } as const satisfies Record<string, readonly [name: string, help: string]>;
 
+const WIRES = ['sse', 'ws', 'text'] as const satisfies readonly WireName[];
+
 const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
 
 const RUN_BUCKETS_MS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000];
@@ -63,7 +66,7 @@ export class Metrics implements DeliveryObserver {
   /** By route, then by class of status. */
   readonly #requests = new Map<string, Map<string, number>>();
   readonly #runs = new Map<string, number>();
-  readonly #resumes: Record<Wire, number> = { sse: 0, ws: 0 };
+  readonly #resumes: Record<WireName, number> = { sse: 0, ws: 0, text: 0 };
   readonly #latency: Histogram;
   readonly #runTimes: readonly (readonly [figure: (typeof RUN_HISTOGRAMS)[number], histogram: Histogram])[];
   #delivered = 0;
@@ -79,13 +82,13 @@ export class Metrics implements DeliveryObserver {
     this.#latency = this.#histogram('latency', LATENCY_BUCKETS_MS);
     this.#runTimes = RUN_HISTOGRAMS.map((figure) => [figure, this.#histogram(figure, RUN_BUCKETS_MS)]);
     this.#gauge('streams', ['wire'], (set) => {
-      for (const wire of ['sse', 'ws'] as const) set({ wire }, connections.live[wire]);
+      for (const wire of WIRES) set({ wire }, connections.live[wire]);
     });
     this.#counter('delivered', [], (add) => add({}, this.#delivered));
     this.#counter('fellBehind', [], (add) => add({}, this.#fellBehind));
     this.#counter('refusedSockets', [], (add) => add({}, this.#refusedSockets));
     this.#counter('resumes', ['wire'], (add) => {
-      for (const wire of ['sse', 'ws'] as const) add({ wire }, this.#resumes[wire]);
+      for (const wire of WIRES) add({ wire }, this.#resumes[wire]);
     });
     this.#counter('resets', ['reason'], (add) => {
       for (const [reason, count] of this.#resets) add({ reason }, count);
@@ -128,7 +131,7 @@ export class Metrics implements DeliveryObserver {
     this.#resets.set(reason, (this.#resets.get(reason) ?? 0) + 1);
   }
 
-  onResume(wire: Wire): void {
+  onResume(wire: WireName): void {
     this.#resumes[wire] += 1;
   }
 

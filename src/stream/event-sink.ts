@@ -1,11 +1,12 @@
-// The narrow interface between delivery and a connection. A subscription writes and looks at the pressure; the
+// The narrow interface between delivery and a connection: a subscription writes, and reads how much is still buffered. The
 // gateway implements it over an HTTP response or a WebSocket.
 
 /** Encoded for one wire. Text, or bytes where several viewers share them. */
 export type Frame = string | Buffer;
 
-/** Why a stream ends. The wire says it in its own words. */
-export type StreamEnd = 'idle' | 'removed' | 'reset' | 'failed';
+/** Why a stream ends; the connection shows it in its own way. `done`: the projection is complete. `broken`: the projection
+ *  cannot continue. */
+export type StreamEnd = 'idle' | 'done' | 'removed' | 'reset' | 'failed' | 'broken';
 
 export interface EventSink {
   /** Never waits and never fails: a broken connection aborts its subscription by its own signal. */

@@ -5,7 +5,7 @@ import type { LogBatch, LogItem, ReadResult, Reset, TopicInfo, TailListener } fr
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { StopController } from '../base/stop-signal.ts';
 import type { Frame } from './event-sink.ts';
-import type { WireEncoder } from './wire-encoder.ts';
+import type { WireEncoder } from './projection.ts';
 import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
 
 const NO_EVENTS: readonly WireEvent[] = [];
@@ -146,7 +146,7 @@ export class FeedBatch {
 
   /** The whole batch in one frame; as bytes where several viewers write it. */
   frame(encoder: WireEncoder): Frame {
-    if (!this.#isShared) return encoder.encodeEvents(this.epoch, this.events);
+    if (!this.#isShared || encoder.key === undefined) return encoder.encodeEvents(this.epoch, this.events);
     this.#frames ??= new Map();
     const known = this.#frames.get(encoder.key);
     if (known !== undefined) return known;

@@ -12,11 +12,12 @@ import { fillHole, readFinishedAnswer, type FinishedAnswer } from '../session/ev
 import { pacedRead } from '../session/events/paced-read.ts';
 import type { StopSignal } from '../base/stop-signal.ts';
 import type { CatchUpGate } from './catch-up-gate.ts';
-import type { EventSink, StreamEnd } from './event-sink.ts';
+import type { EventSink, Frame, StreamEnd } from './event-sink.ts';
+import { coalesceAround, fillAround } from './cut.ts';
 import type { Feed, FeedBatch, FeedListener } from './live-topic.ts';
 import type { TopicHub } from './topic-hub.ts';
-import type { WireEncoder } from './wire-encoder.ts';
-import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
+import type { WireEncoder } from './projection.ts';
+import { coalesce, toWireEvent, wireEvent, type WireEvent } from './wire-event.ts';
 
 /** Bytes that may wait in a connection before its reader is put back to catching up. */
 export const OUTBOX_BYTES_MAX = 256 * 1024;
@@ -47,6 +48,9 @@ export interface SubscriptionOptions {
   readonly gate: CatchUpGate;
   /** Whose reader this is: users catch up in turn. */
   readonly user: string;
+  /** Offset across which nothing is merged, of a reader that holds everything up to it; what the log has lost of the text up
+   *  to it is stood in for. Only projections need it. */
+  readonly cut?: number | undefined;
   /** A position that cannot be served: start over from the earliest (default), or end after saying so. */
   readonly onReset: 'restart' | 'close';
   /** Ends the stream, live, once this gives an offset that has been delivered: that of the last decision in a chat
@@ -112,6 +116,11 @@ export class Subscription implements FeedListener {
     try {
       let outcome: Outcome = 'again';
       while (outcome === 'again' && !signal.aborted) {
+        const over = this.#overOutcome();
+        if (over !== undefined) {
+          outcome = over;
+          break;
+        }
         const opening = hub.open(topic, this.#topicInfo);
         // By the second round the topic may be in another epoch.
         this.#topicInfo = undefined;
@@ -147,7 +156,7 @@ export class Subscription implements FeedListener {
     const events = isWhole ? batch.events : batch.eventsFrom(this.#next);
     this.#next = batch.next;
     if (events.length === 0) return;
-    this.#sink.write(isWhole ? batch.frame(this.#encoder) : this.#encoder.encodeEvents(batch.epoch, events));
+    this.#send(isWhole ? batch.frame(this.#encoder) : this.#encoder.encodeEvents(batch.epoch, events));
     this.#observer.onDelivered(events.length);
     // Whatever is no token may be the decision that the end of the stream waits for.
     if (this.#idleAt !== undefined && events.some((event) => event.type !== 'delta')) this.#leaveLive();
@@ -157,8 +166,7 @@ export class Subscription implements FeedListener {
   onQueue(places: ReadonlyMap<string, number>): void {
     if (!this.#isLive || this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) return;
     for (const [runId, ahead] of places) {
-      if (this.#queue?.get(runId) !== ahead)
-        this.#sink.write(this.#encoder.encodeControl({ type: 'queue', runId, ahead }));
+      if (this.#queue?.get(runId) !== ahead) this.#send(this.#encoder.encodeControl({ type: 'queue', runId, ahead }));
     }
     this.#queue = places;
   }
@@ -166,6 +174,17 @@ export class Subscription implements FeedListener {
   onEnd(): void {
     // Whatever ended the feed, reading from the cursor says it exactly.
     this.#leaveLive();
+  }
+
+  #send(frame: Frame): void {
+    if (frame.length > 0) this.#sink.write(frame);
+    if (this.#encoder.over !== undefined) this.#leaveLive();
+  }
+
+  /** Of a wire whose own stream is over. */
+  #overOutcome(): StreamEnd | undefined {
+    const { over } = this.#encoder;
+    return over === undefined ? undefined : over === 'end' ? 'done' : 'broken';
   }
 
   #leaveLive(): void {
@@ -237,8 +256,7 @@ export class Subscription implements FeedListener {
     this.#isRereading = false;
     this.#options.onLive?.();
     const woken = new Promise<Outcome>((resolve) => (this.#wake = resolve));
-    if (this.#idleAt === undefined)
-      this.#sink.write(this.#encoder.encodeControl({ type: 'live', position: this.position }));
+    if (this.#idleAt === undefined) this.#send(this.#encoder.encodeControl({ type: 'live', position: this.position }));
     return { woken };
   }
 
@@ -250,18 +268,21 @@ export class Subscription implements FeedListener {
 
   async #write(epoch: string, items: readonly LogItem[]): Promise<void> {
     const events: WireEvent[] = [];
+    const { cut } = this.#options;
     // An answer with many parts leaves many holes, one behind the other: it is read once for all of them.
     let filler: { readonly by: number; readonly answer: FinishedAnswer } | undefined;
     for (const item of items) {
       if (item.kind === 'hole') {
         if (filler?.by !== item.by) filler = { by: item.by, answer: await this.#readAnswer(epoch, item.by) };
-        for (const filled of fill(item, filler.answer)) events.push(filled);
+        for (const filled of cut === undefined ? fill(item, filler.answer) : fillAround(item, filler.answer, cut))
+          events.push(filled);
       }
       const event = wireEvent(item);
       if (event !== undefined && !this.#isOutdated(epoch, event)) events.push(event);
     }
-    if (events.length > 0 && !this.#options.signal.aborted)
-      this.#sink.write(this.#encoder.encodeEvents(epoch, coalesce(events)));
+    if (events.length === 0 || this.#options.signal.aborted) return;
+    const merged = cut === undefined ? coalesce(events) : coalesceAround(events, cut);
+    this.#send(this.#encoder.encodeEvents(epoch, merged));
   }
 
   /** A change of title or metadata says all that holds from then on; so the reader, who is given the last one later in the
@@ -279,7 +300,7 @@ export class Subscription implements FeedListener {
   async #stayLive(woken: Promise<Outcome>): Promise<Outcome> {
     const idle = await this.#idleAt?.();
     if (idle === undefined || idle >= this.#next) return woken;
-    this.#sink.write(this.#encoder.encodeControl({ type: 'live', position: this.position }));
+    this.#send(this.#encoder.encodeControl({ type: 'live', position: this.position }));
     return 'idle';
   }
 
@@ -291,7 +312,9 @@ export class Subscription implements FeedListener {
     if (reason === 'undeclared-hole' && this.#isRereading)
       throw new BrokerError('corrupt', `${this.#options.topic} cannot be read from its beginning`);
     this.#observer.onReset(reason);
-    this.#sink.write(this.#encoder.encodeControl({ type: 'reset', reason, epoch, earliest, next }));
+    this.#send(this.#encoder.encodeControl({ type: 'reset', reason, epoch, earliest, next }));
+    const over = this.#overOutcome();
+    if (over !== undefined) return over;
     if (reason === 'expired' || reason === 'removed') return 'removed';
     if (onReset === 'close') return 'reset';
     this.#isRereading = reason === 'undeclared-hole';
@@ -312,11 +335,7 @@ export class Subscription implements FeedListener {
 }
 
 function fill(hole: Hole, answer: FinishedAnswer): WireEvent[] {
-  return fillHole(hole, answer).map(({ offset, delta: { type, ...fields } }) => ({
-    offset,
-    type,
-    json: JSON.stringify(fields),
-  }));
+  return fillHole(hole, answer).map(toWireEvent);
 }
 
 /** A log that leaves an offset out without saying so is not read on: the reader is told. `from` is undefined where the

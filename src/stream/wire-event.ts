@@ -2,6 +2,7 @@
 // without parsing; adjacent deltas of one part become one event at the position of the last (PROTOCOL §4).
 import type { LogItem } from '../broker/broker.ts';
 import { isInternalType, publicJson, typeOf } from '../session/events/chat-event.ts';
+import type { PlacedDelta } from '../session/events/finished-answer.ts';
 import { isSamePart, mergeDeltas } from '../session/events/delta-json.ts';
 
 export interface WireEvent {
@@ -19,6 +20,11 @@ export function wireEvent(item: LogItem): WireEvent | undefined {
   const type = typeOf(item.data);
   if (type === undefined || isInternalType(type)) return undefined;
   return { offset: item.offset, type, json: publicJson(item.data, type) };
+}
+
+/** Of a delta that stands for several records. */
+export function toWireEvent({ offset, delta: { type, ...fields } }: PlacedDelta): WireEvent {
+  return { offset, type, json: JSON.stringify(fields) };
 }
 
 /** The same story in fewer events. Positions still strictly rise, texts still join. */

@@ -205,7 +205,7 @@ describe('PROTOCOL.md says as the code does', () => {
   it('which events there are', () => {
     const source =
       readFileSync(join(ROOT, 'src/session/events/chat-event.ts'), 'utf8') +
-      readFileSync(join(ROOT, 'src/stream/wire-encoder.ts'), 'utf8');
+      readFileSync(join(ROOT, 'src/stream/projection.ts'), 'utf8');
     const done = [...source.matchAll(/readonly type: '([a-z.]+)'/g)]
       .map(([, type = '']) => type)
       .filter((type) => !isInternalType(type));

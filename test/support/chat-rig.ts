@@ -15,7 +15,7 @@ import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts
 import { CatchUpGate } from '../../src/stream/catch-up-gate.ts';
 import { Subscription, type SubscriptionOptions } from '../../src/stream/subscription.ts';
 import { TopicHub } from '../../src/stream/topic-hub.ts';
-import type { WireEncoder } from '../../src/stream/wire-encoder.ts';
+import type { WireEncoder } from '../../src/stream/projection.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import type { Provider, ProviderEvent, ProviderRequest } from '../../src/worker/provider.ts';
 import { Worker } from '../../src/worker/worker.ts';

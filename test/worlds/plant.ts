@@ -3,7 +3,7 @@ import type { BrokerEngine } from '../../src/broker/broker.ts';
 import type { LogFiles } from '../../src/broker/log/disk/log-files.ts';
 import type { Position } from '../../src/broker/position.ts';
 import type { EventSink } from '../../src/stream/event-sink.ts';
-import type { WireEncoder } from '../../src/stream/wire-encoder.ts';
+import type { WireEncoder } from '../../src/stream/projection.ts';
 import type { Provider } from '../../src/worker/provider.ts';
 import type { WorldPlan } from './world-plan.ts';
 

@@ -1,6 +1,6 @@
 // Planted bugs of delivery: what stands in the log, and what readers are given of it.
 import type { BrokerEngine, ReadResult, Tail } from '../../src/broker/broker.ts';
-import type { WireEncoder } from '../../src/stream/wire-encoder.ts';
+import type { WireEncoder } from '../../src/stream/projection.ts';
 import type { WireEvent } from '../../src/stream/wire-event.ts';
 import { IteratedTail } from '../support/iterated-tail.ts';
 import type { Plant } from './plant.ts';

@@ -3,9 +3,8 @@
 import { encodePosition, parsePosition, type Position } from '../../src/broker/position.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts';
-import { sseEncoder } from '../../src/stream/sse-encoder.ts';
 import { OUTBOX_BYTES_MAX, Subscription } from '../../src/stream/subscription.ts';
-import { WsEncoder } from '../../src/stream/ws-encoder.ts';
+import { sseWire, wsWire } from '../../src/wires/native.ts';
 import type { History } from './history.ts';
 import type { Plant } from './plant.ts';
 import type { Random } from './random.ts';
@@ -220,7 +219,7 @@ export class WorldReader {
     onFailure: (error: unknown) => void,
   ): void {
     const { plant } = this.#around;
-    const encoder = wire === 'sse' ? sseEncoder : new WsEncoder(this.session);
+    const encoder = (wire === 'sse' ? sseWire : wsWire(this.session)).shared;
     const subscription = new Subscription({
       broker: node.gate,
       hub: node.hub,

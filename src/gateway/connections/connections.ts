@@ -2,11 +2,10 @@
 // time limits are all checked once a second, so that ten thousand connections cost one timer.
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
-
-export type Wire = 'sse' | 'ws';
+import type { WireName } from '../../stream/projection.ts';
 
 export interface Connection {
-  readonly wire: Wire;
+  readonly wire: WireName;
   /** The socket, on a wire whose client never sends anything, so that a silent network can be found. */
   readonly transport?: Socket;
   /** Called once a second. */
@@ -23,7 +22,7 @@ export class Connections {
   readonly #clock: Clock;
   readonly #onPulse: () => void;
   readonly #open = new Set<Connection>();
-  readonly #live: Record<Wire, number> = { sse: 0, ws: 0 };
+  readonly #live: Record<WireName, number> = { sse: 0, ws: 0, text: 0 };
   #pulse: Timer | undefined;
   #onEmpty: (() => void) | undefined;
 
@@ -33,7 +32,7 @@ export class Connections {
     this.#onPulse = onPulse;
   }
 
-  get live(): Readonly<Record<Wire, number>> {
+  get live(): Readonly<Record<WireName, number>> {
     return this.#live;
   }
 

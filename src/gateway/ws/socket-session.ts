@@ -3,7 +3,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { StopController } from '../../base/stop-signal.ts';
 import type { EventSink, Frame, StreamEnd } from '../../stream/event-sink.ts';
-import { WsEncoder } from '../../stream/ws-encoder.ts';
+import { wsWire } from '../../wires/native.ts';
 import type { Place } from '../limits/admission.ts';
 import { covers, requireScope, type Identity } from '../auth/identity.ts';
 import type { TokenVerifier } from '../auth/token-verifier.ts';
@@ -88,10 +88,11 @@ export class SocketSession implements Connection {
       if (this.#following.get(sessionId) === ended) this.#endFollowing(sessionId, endError(reason));
     });
     this.#following.set(sessionId, sink);
+    const wire = wsWire(sessionId);
     void this.#deps.streams.run({
       start,
-      wire: 'ws',
-      encoder: new WsEncoder(sessionId),
+      wire: wire.name,
+      encoder: wire.shared,
       sink,
       signal: sink.closed,
       onReset: 'restart',

@@ -1,62 +1,72 @@
-// One SSE stream: the sink of a subscription over an HTTP response. The head goes through Node, everything after
-// it straight to the socket: the body ends with the connection, so a frame is one write and nothing around it.
+// One stream over an HTTP response: the sink of a subscription. Node writes the head; this file writes everything behind it
+// to the socket itself, so that a frame of a body that ends with the connection is one write and nothing around it.
 // [PROTOCOL §5]
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { StopController, type StopSignal } from '../../base/stop-signal.ts';
-import type { EventSink, Frame } from '../../stream/event-sink.ts';
-import { SSE_HEARTBEAT, sseEncoder, sseRetry } from '../../stream/sse-encoder.ts';
+import type { EventSink, Frame, StreamEnd } from '../../stream/event-sink.ts';
+import type { ControlEvent, Wire, WireEncoder } from '../../stream/projection.ts';
 import type { Identity } from '../auth/identity.ts';
 import type { TokenVerifier } from '../auth/token-verifier.ts';
 import { PULSE_MS, type Connection } from './connections.ts';
 import { StallWatch } from './stall-watch.ts';
 
 /** A reader that does not take the rest of an ended stream within this is cut. */
-export const SSE_LINGER_MS = 5_000;
+export const STREAM_LINGER_MS = 5_000;
 /** After this much silence the kernel asks whether the other side still is there. */
 const KEEP_ALIVE_PROBE_MS = 30_000;
 
-export const SSE_HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
+const STREAM_HEADERS = {
   'cache-control': 'no-cache, no-transform',
   'x-accel-buffering': 'no',
   connection: 'close',
 } as const;
 
-export function writeStreamHead(response: ServerResponse, headers: Readonly<Record<string, string | string[]>>): void {
+export type StreamHeaders = Readonly<Record<string, string | string[]>>;
+
+export function writeStreamHead(response: ServerResponse, wire: Wire, headers: StreamHeaders): void {
   // Without a length and without chunks, the body ends with the connection. [RFC 9112 §6.3]
-  response.removeHeader('transfer-encoding');
-  response.writeHead(200, { ...headers, ...SSE_HEADERS });
+  if (wire.framing === 'until-close') response.removeHeader('transfer-encoding');
+  const framing = wire.framing === 'chunked' ? { 'transfer-encoding': 'chunked' } : {};
+  response.writeHead(200, { ...headers, ...wire.headers, ...STREAM_HEADERS, ...framing });
 }
 
-export interface SseConnectionOptions {
+export interface HttpStreamOptions {
+  readonly wire: Wire;
+  /** Of this stream: writes what the connection itself has to say. */
+  readonly encoder: WireEncoder;
   readonly clock: Clock;
   readonly heartbeatMs: number;
   readonly identity: Identity;
   readonly tokens: Pick<TokenVerifier, 'isStillGood'>;
-  readonly onClosed: (connection: SseConnection) => void;
+  readonly onClosed: (stream: HttpStream) => void;
 }
 
-export class SseConnection implements EventSink, Connection {
-  readonly wire = 'sse';
+export class HttpStream implements EventSink, Connection {
   readonly #socket: Socket;
-  readonly #options: SseConnectionOptions;
+  readonly #isChunked: boolean;
+  readonly #options: HttpStreamOptions;
   readonly #closed = new StopController();
   readonly #stall = new StallWatch();
   #nextBeat: number;
   #isEnding = false;
   #linger: Timer | undefined;
 
-  constructor(socket: Socket, options: SseConnectionOptions) {
+  constructor(socket: Socket, options: HttpStreamOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#isChunked = options.wire.framing === 'chunked';
     this.#nextBeat = options.clock.mono() + options.heartbeatMs;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
     // Broken is closed, and `close` follows.
     socket.on('error', () => socket.destroy());
     socket.once('close', () => this.#onClosed());
+  }
+
+  get wire(): Wire['name'] {
+    return this.#options.wire.name;
   }
 
   get transport(): Socket {
@@ -72,16 +82,19 @@ export class SseConnection implements EventSink, Connection {
     return this.#socket.writableLength;
   }
 
-  open(response: ServerResponse, headers: Readonly<Record<string, string | string[]>>, retryMs: number): void {
-    writeStreamHead(response, headers);
+  open(response: ServerResponse, headers: StreamHeaders, retryMs: number): void {
+    const { wire } = this.#options;
+    writeStreamHead(response, wire, headers);
     response.flushHeaders();
-    this.write(sseRetry(retryMs) + SSE_HEARTBEAT);
+    this.write(wire.begin(retryMs));
     // A client that left before anybody listened is not told about again.
     if (this.#socket.destroyed) this.#onClosed();
   }
 
   write(frame: Frame): void {
-    if (!this.#isEnding && this.#socket.writable) this.#socket.write(frame);
+    // An empty chunk would end the body.
+    if (this.#isEnding || !this.#socket.writable || frame.length === 0) return;
+    this.#socket.write(this.#isChunked ? chunk(frame) : frame);
   }
 
   onceDrained(callback: () => void): void {
@@ -89,18 +102,26 @@ export class SseConnection implements EventSink, Connection {
     else setImmediate(callback);
   }
 
-  end(): void {
+  /** A chunked body ends only when its stream is complete. For any other reason the connection is cut, so that the reader
+   *  does not take a part for the whole. */
+  end(reason: StreamEnd): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    this.#linger = this.#options.clock.after(SSE_LINGER_MS, () => this.destroy());
+    if (this.#isChunked) {
+      if (reason !== 'done' && reason !== 'idle') {
+        this.destroy();
+        return;
+      }
+      this.#socket.write(LAST_CHUNK);
+    }
+    this.#linger = this.#options.clock.after(STREAM_LINGER_MS, () => this.destroy());
     this.#socket.destroySoon();
   }
 
   onPulse(): void {
     const { clock, identity, tokens, heartbeatMs } = this.#options;
     if (!tokens.isStillGood(identity)) {
-      this.write(sseEncoder.encodeControl({ type: 'expired' }));
-      this.end();
+      this.#endWith({ type: 'expired' });
       return;
     }
     const now = clock.mono();
@@ -109,12 +130,16 @@ export class SseConnection implements EventSink, Connection {
     if (now < this.#nextBeat - PULSE_MS / 2) return;
     this.#nextBeat += heartbeatMs;
     // What is still on its way keeps the connection awake.
-    if (this.bufferedBytes === 0) this.write(SSE_HEARTBEAT);
+    if (this.bufferedBytes === 0) this.write(this.#options.wire.beat);
   }
 
   askToReconnect(afterMs: number): void {
-    this.write(sseEncoder.encodeControl({ type: 'reconnect', afterMs }));
-    this.end();
+    this.#endWith({ type: 'reconnect', afterMs });
+  }
+
+  #endWith(event: ControlEvent): void {
+    this.write(this.#options.encoder.encodeControl(event));
+    this.end('failed');
   }
 
   destroy(): void {
@@ -128,4 +153,12 @@ export class SseConnection implements EventSink, Connection {
     this.#closed.abort();
     this.#options.onClosed(this);
   }
+}
+
+const LAST_CHUNK = '0\r\n\r\n';
+
+/** [RFC 9112 §7.1] */
+function chunk(frame: Frame): string | Buffer {
+  const text = typeof frame === 'string' ? frame : frame.toString();
+  return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 }

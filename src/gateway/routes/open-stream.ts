@@ -1,0 +1,120 @@
+// What every stream over HTTP shares: who may open one, what it costs, and how its response begins. Everything that can be
+// refused is refused as plain HTTP; after that the response is a stream and the request is forgotten. [PROTOCOL §5]
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '../../base/clock.ts';
+import type { Wire, WireEncoder } from '../../stream/projection.ts';
+import type { Admission } from '../limits/admission.ts';
+import { untilItsTurn, type LastRequests } from '../http/answer-order.ts';
+import type { Credentials } from '../auth/credentials.ts';
+import { requireScope, type Identity } from '../auth/identity.ts';
+import type { StreamCookie } from '../auth/stream-cookie.ts';
+import type { TokenVerifier } from '../auth/token-verifier.ts';
+import type { Connections } from '../connections/connections.ts';
+import type { EventStreams, StreamOptions } from '../event-streams.ts';
+import type { GatewayConfig } from '../gateway-config.ts';
+import { forgetRequest } from '../http/forget-request.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Readiness } from '../readiness.ts';
+import { HttpStream, writeStreamHead, type StreamHeaders } from '../connections/http-stream.ts';
+
+export interface StreamRoutesDeps {
+  readonly config: GatewayConfig;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly credentials: Credentials;
+  readonly tokens: TokenVerifier;
+  readonly streamCookie: StreamCookie;
+  readonly admission: Admission;
+  readonly connections: Connections;
+  readonly streams: EventStreams;
+  readonly readiness: Readiness;
+  readonly metrics: Metrics;
+  readonly lastRequests: LastRequests;
+}
+
+/** One route's stream, as its handler has found it. */
+export interface PreparedStream extends Pick<StreamOptions, 'start' | 'onReset' | 'until' | 'cut'> {
+  readonly encoder: WireEncoder;
+  /** Beside those of the wire. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface StreamRoute {
+  readonly url: string;
+  readonly wire: Wire;
+  readonly sessionId: string;
+  readonly ticket: string | undefined;
+  /** Says what is to be streamed, or throws what is to be answered. */
+  prepare(identity: Identity): Promise<PreparedStream>;
+}
+
+export async function openStream(
+  deps: StreamRoutesDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { url, wire, sessionId, ticket, prepare }: StreamRoute,
+): Promise<void> {
+  const { config, clock, random, readiness, credentials, admission, metrics } = deps;
+  const { socket } = request.raw;
+  const isHead = request.method === 'HEAD';
+  if (!(await untilItsTurn(reply.raw, socket, clock))) {
+    reply.hijack();
+    return;
+  }
+  // Before the ticket is spent.
+  readiness.mustNotDrain();
+  // A HEAD spends nothing.
+  const { identity, byTicket } = await credentials.ofStream(request, isHead ? undefined : ticket);
+  requireScope(identity, 'chat');
+  const { headers, ...stream } = await prepare(identity);
+  admission.check(request.ip, identity.principal);
+  if (isHead) {
+    reply.hijack();
+    writeStreamHead(reply.raw, wire, { ...ownHeaders(reply), ...headers });
+    reply.raw.end();
+    return;
+  }
+  const place = admission.enter(request.ip);
+  place.assign(identity.principal);
+  const cookie = byTicket
+    ? deps.streamCookie.write(identity, sessionId, { now: clock.now(), secure: isOverTls(request, config) })
+    : undefined;
+  reply.hijack();
+  deps.lastRequests.startStream(socket);
+  const connection = new HttpStream(socket, {
+    wire,
+    encoder: stream.encoder,
+    clock,
+    heartbeatMs: config.sseHeartbeatMs,
+    identity,
+    tokens: deps.tokens,
+    onClosed: (closed) => {
+      place.release();
+      deps.connections.remove(closed);
+    },
+  });
+  deps.connections.add(connection);
+  metrics.onRequest(url, 200);
+  const retryMs = Math.floor(config.sseRetryMs * (0.5 + random()));
+  connection.open(
+    reply.raw,
+    { ...ownHeaders(reply), ...headers, ...(cookie === undefined ? {} : { 'set-cookie': cookie }) },
+    retryMs,
+  );
+  forgetRequest(request.raw, reply.raw);
+  void deps.streams.run({ ...stream, wire: wire.name, sink: connection, signal: connection.signal });
+}
+
+/** A proxy that ends TLS and is not named looks like plain HTTP from here, so the configured URL counts as well. */
+function isOverTls(request: FastifyRequest, { publicUrl }: GatewayConfig): boolean {
+  return request.protocol === 'https' || publicUrl?.startsWith('https:') === true;
+}
+
+/** What the guards have put on the reply so far, which a hijacked response does not send by itself. */
+function ownHeaders(reply: FastifyReply): StreamHeaders {
+  const headers: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) headers[name] = typeof value === 'number' ? String(value) : value;
+  }
+  return headers;
+}

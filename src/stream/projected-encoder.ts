@@ -1,0 +1,47 @@
+// One projection as the encoder of its reader's stream: parses events, and opens the projection when its reader goes live.
+import type { ChatEvent } from '../session/events/chat-event.ts';
+import type { ControlEvent, ParsedEvent, Projection, WireEncoder } from './projection.ts';
+import type { WireEvent } from './wire-event.ts';
+
+/** By the list that a live batch hands to each of its readers, so that it is parsed once for all of them. */
+const parsedLists = new WeakMap<readonly WireEvent[], readonly ParsedEvent[]>();
+
+export class ProjectedEncoder implements WireEncoder {
+  readonly key = undefined;
+  readonly #projection: Projection;
+  #isOpen = false;
+
+  constructor(projection: Projection) {
+    this.#projection = projection;
+  }
+
+  get over(): Projection['over'] {
+    return this.#projection.over;
+  }
+
+  encodeEvents(_epoch: string, events: readonly WireEvent[]): string {
+    if (this.over !== undefined) return '';
+    const parsed = parse(events);
+    if (this.#isOpen) return this.#projection.next(parsed);
+    this.#projection.fold(parsed);
+    return '';
+  }
+
+  encodeControl(event: ControlEvent): string {
+    if (this.over !== undefined) return '';
+    if (this.#isOpen || event.type !== 'live') return this.#projection.control(event);
+    this.#isOpen = true;
+    return this.#projection.open() + this.#projection.control(event);
+  }
+}
+
+function parse(events: readonly WireEvent[]): readonly ParsedEvent[] {
+  const known = parsedLists.get(events);
+  if (known !== undefined) return known;
+  const parsed = events.map(({ offset, type, json }) => ({
+    offset,
+    event: { type, ...(JSON.parse(json) as object) } as ChatEvent,
+  }));
+  parsedLists.set(events, parsed);
+  return parsed;
+}

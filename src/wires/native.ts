@@ -1,0 +1,94 @@
+// The native wires: server-sent events and WebSocket messages that carry the events as they are stored. Pure.
+// JSON is one line by construction (JSON.stringify escapes every line break that SSE knows), types come from a closed set
+// and ids from `encodePosition`, so nothing a model says can end a field early. [PROTOCOL §4-§6; WHATWG HTML §9.2.6]
+import { encodePosition } from '../broker/position.ts';
+import type { ControlEvent, SharedWire, WireEncoder } from '../stream/projection.ts';
+import type { WireEvent } from '../stream/wire-event.ts';
+
+const DELTA_LINES = linesOf('delta');
+
+const sseEncoder: WireEncoder = {
+  key: 'sse',
+  encodeEvents(epoch, events) {
+    let text = '';
+    for (const { offset, type, json } of events)
+      text += `id: ${epoch}.${offset}${type === 'delta' ? DELTA_LINES : linesOf(type)}${json}\n\n`;
+    return text;
+  },
+  encodeControl: (event) => `event: ${event.type}\ndata: ${controlJson(event)}\n\n`,
+};
+
+/** Between an event's id and its data. */
+function linesOf(type: string): string {
+  return `\nevent: ${type}\ndata: `;
+}
+
+const SSE_HEARTBEAT = ': hb\n\n';
+
+export const sseWire: SharedWire = {
+  name: 'sse',
+  framing: 'until-close',
+  headers: { 'content-type': 'text/event-stream; charset=utf-8' },
+  beat: SSE_HEARTBEAT,
+  begin: (retryMs) => `retry: ${retryMs}\n\n${SSE_HEARTBEAT}`,
+  shared: sseEncoder,
+};
+
+class WsEncoder implements WireEncoder {
+  readonly key = 'ws';
+  readonly #sessionId: string;
+
+  constructor(sessionId: string) {
+    this.#sessionId = sessionId;
+  }
+
+  /** One event in an `event` message, several in an `events` message. */
+  encodeEvents(epoch: string, events: readonly WireEvent[]): string {
+    const [only] = events;
+    if (only !== undefined && events.length === 1)
+      return `{"type":"event","sessionId":"${this.#sessionId}",${eventFields(epoch, only)}}`;
+    const list = events.map((event) => `{${eventFields(epoch, event)}}`).join(',');
+    return `{"type":"events","sessionId":"${this.#sessionId}","events":[${list}]}`;
+  }
+
+  encodeControl(event: ControlEvent): string {
+    return `{"type":"event","sessionId":"${this.#sessionId}","event":"${event.type}","data":${controlJson(event)}}`;
+  }
+}
+
+/** Of one subscription. `sessionId` is `[A-Za-z0-9_-]`, and so needs no escaping. */
+export function wsWire(sessionId: string): SharedWire {
+  return {
+    name: 'ws',
+    framing: 'socket',
+    headers: {},
+    beat: '',
+    begin: () => '',
+    shared: new WsEncoder(sessionId),
+  };
+}
+
+function eventFields(epoch: string, { offset, type, json }: WireEvent): string {
+  return `"id":"${epoch}.${offset}","event":"${type}","data":${json}`;
+}
+
+/** The data of control events, the same on both wires. */
+function controlJson(event: ControlEvent): string {
+  switch (event.type) {
+    case 'live':
+      return JSON.stringify({ position: event.position === undefined ? null : encodePosition(event.position) });
+    case 'reset': {
+      const { reason, epoch } = event;
+      const at = (offset: number): string => encodePosition({ epoch, offset });
+      return JSON.stringify({ reason, epoch, earliest: at(event.earliest), next: at(event.next) });
+    }
+    case 'reconnect':
+      return JSON.stringify({ afterMs: event.afterMs });
+    case 'expired':
+      return '{}';
+    case 'queue':
+      return JSON.stringify({ runId: event.runId, ahead: event.ahead });
+    default:
+      return event satisfies never;
+  }
+}
