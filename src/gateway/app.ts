@@ -29,6 +29,7 @@ import { runsRoutes } from './routes/runs.ts';
 import { sessionsRoutes } from './routes/sessions.ts';
 import { upgradesFor } from './http/upgrades.ts';
 import { socketRoutes, SUBPROTOCOL } from './routes/socket.ts';
+import { textRoutes } from './routes/text.ts';
 import { ticketsRoutes } from './routes/tickets.ts';
 
 export interface GatewayDeps {
@@ -109,6 +110,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   cursorsRoutes(app, parts);
   ticketsRoutes(app, parts);
   eventsRoutes(app, parts);
+  textRoutes(app, parts);
   socketRoutes(app, parts);
   healthRoutes(app, parts);
   if (!parts.config.hasProbePort) metricsRoutes(app, parts);

@@ -63,6 +63,10 @@ export interface StreamStart {
   readonly user: string;
   /** The topic as it was when its owner was checked, so that the hub need not describe it again. Undefined: it has ended. */
   readonly topicInfo: TopicInfo | undefined;
+  /** The run that answers now: the active one, else the first that waits, else the last of the shown branch. */
+  readonly answer: { readonly runId: string; readonly queuedAt: number } | undefined;
+  /** The reader named where it stopped. */
+  readonly isResuming: boolean;
 }
 
 export interface StreamOptions {
@@ -97,21 +101,24 @@ export class EventStreams {
       given ??
       (cursor === undefined ? undefined : await this.#deps.cursors.read(identity.principal, ref, cursor)) ??
       'earliest';
+    const from = resolve(look?.info, position);
     return {
       ref,
-      after: resolve(look?.info, position),
+      after: from,
       isWaiting: look?.loaded.state.runs.some((run) => run.state === 'queued') ?? false,
       info: infoOf(look?.loaded),
       user,
       topicInfo: look?.info,
+      answer: answerOf(look?.loaded),
+      isResuming: from !== undefined,
     };
   }
 
   /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
   run({ start, wire, encoder, cut, sink, signal, onReset, until }: StreamOptions): Promise<void> {
     const { broker, hub, metrics, queueWatch } = this.#deps;
-    const { ref, after, isWaiting, info, user, topicInfo } = start;
-    if (after !== undefined) metrics.onResume(wire);
+    const { ref, after, isWaiting, info, user, topicInfo, isResuming } = start;
+    if (isResuming) metrics.onResume(wire);
     // One literal with every field: what is spread together gets a shape that every token then stumbles over.
     const options = {
       broker,
@@ -192,6 +199,14 @@ export class EventStreams {
     const loaded = await this.#deps.log.load(ref);
     return loaded === undefined || loaded.state.runs.length > 0 ? undefined : loaded.at;
   }
+}
+
+function answerOf(loaded: Look['loaded'] | undefined): StreamStart['answer'] {
+  if (loaded === undefined) return undefined;
+  const { runs, tip } = loaded.state;
+  const current = runs.find(({ state }) => state !== 'queued') ?? runs[0];
+  if (current !== undefined) return { runId: current.runId, queuedAt: current.queuedAt };
+  return tip === null ? undefined : { runId: tip.runId, queuedAt: tip.at };
 }
 
 /** Undefined: from the earliest. */

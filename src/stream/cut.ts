@@ -24,8 +24,9 @@ export function fillAround(hole: Hole, answer: FinishedAnswer, cut: number): rea
       from += length;
       if (offset < hole.from || offset > Math.min(hole.to, cut)) return [];
       const kept = part?.text.slice(mark.at + start, mark.at + Math.min(from, Math.max(start, mark.keep))) ?? '';
-      // Of a part that was dropped whole, the log does not hold the kind: it counts as text, which can only refuse a resume.
-      const kind = part?.kind ?? 'text';
+      // A part that was dropped whole may be of another kind now, and the log does not hold what it was. What is lost counts
+      // as text then, which can only refuse a resume.
+      const kind = mark.keep === 0 ? 'text' : (part?.kind ?? 'text');
       const { runId, messageId } = answer;
       const text = kept + LOST_UNIT.repeat(length - kept.length);
       return [

@@ -23,7 +23,7 @@ export class FakeRun {
   readonly #node: Node;
   readonly #ref: SessionRef;
   readonly #epoch: string;
-  readonly #fence: number;
+  #fence: number;
   readonly #answer: AnswerBuilder;
   #seq = 0;
 
@@ -83,19 +83,20 @@ export class FakeRun {
     }
   }
 
-  /** Drops what it said in part 0 from `at` on. */
-  async dropFrom(at: number): Promise<void> {
+  /** Drops what it said in a part from `at` on; with `takesOver` as another worker that has taken the run over. */
+  async dropFrom(at: number, { part = 0, takesOver = false } = {}): Promise<void> {
     const { runId } = this.run;
-    const event: ChatEvent = { type: 'run.restarted', runId, attempt: this.run.attempt, part: 0, at, createdAt: NOW };
-    await this.#node.commandLog.transact(this.#ref, (loaded) => {
+    const event: ChatEvent = { type: 'run.restarted', runId, attempt: this.run.attempt, part, at, createdAt: NOW };
+    const first = await this.#node.commandLog.transact(this.#ref, (loaded) => {
       if (loaded === undefined) throw new Error('no such chat');
       return {
         ...foldDrafts(loaded.state, [{ event }]),
-        fencing: { fence: this.#fence, seq: (this.#seq += 1) },
-        answer: () => undefined,
+        fencing: takesOver ? 'take' : { fence: this.#fence, seq: (this.#seq += 1) },
+        answer: (committed) => committed.first,
       };
     });
-    this.#answer.restart({ part: 0, at });
+    if (takesOver) [this.#fence, this.#seq] = [first, 0];
+    this.#answer.restart({ part, at });
   }
 
   /** Appends events of this run together, in one batch. A delta's `at` is the caller's to know. */

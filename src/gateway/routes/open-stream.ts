@@ -45,7 +45,7 @@ export interface StreamRoute {
   readonly sessionId: string;
   readonly ticket: string | undefined;
   /** Says what is to be streamed, or throws what is to be answered. */
-  prepare(identity: Identity): Promise<PreparedStream>;
+  readonly prepare: (identity: Identity) => Promise<PreparedStream>;
 }
 
 export async function openStream(

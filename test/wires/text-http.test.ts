@@ -1,0 +1,102 @@
+// GET /v1/sessions/{id}/text over real sockets: the framing says whether the answer is whole. [PROTOCOL §5]
+import { describe, expect, it } from 'vitest';
+import { FakeRun } from '../support/gateway-fake-run.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { RawSse } from './raw-wire.ts';
+
+const LAST_CHUNK = '0\\r\n\\r\n';
+
+async function startChat() {
+  const h = await startHarness();
+  const { port } = await h.listen();
+  await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+  return {
+    h,
+    prompt: async () =>
+      String((await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'go' })).body['runId']),
+    text: (query = '', { as = 'ann', method = 'GET' } = {}) =>
+      new RawSse(port, `/v1/sessions/s/text${query}`, h.bearer(as), method),
+  };
+}
+
+async function head(h: Harness): Promise<string> {
+  return String((await h.call('GET', '/v1/sessions/s', 'ann')).body['position']);
+}
+
+describe('GET /v1/sessions/{id}/text', () => {
+  it('sends the text as it streams, and a last chunk when the run ends', async () => {
+    const { h, prompt, text } = await startChat();
+    const runId = await prompt();
+    const stream = text();
+    await stream.until(`x-run-id: ${runId}\r\n`);
+    const run = await FakeRun.take(h, 's', runId);
+    await run.sayIn(0, 'reasoning', 'hidden');
+    for (const word of ['Wörld ', 'peace']) {
+      await run.sayIn(1, 'text', word);
+      await stream.until(word);
+    }
+    const middle = await head(h);
+    await run.complete();
+    await stream.closed();
+    const [top = '', ...body] = stream.transcript.split('\\r\n\\r\n');
+    expect(top).toMatch(/content-type: text\/plain; charset=utf-8\\r/);
+    expect(top).toMatch(/transfer-encoding: chunked\\r/i);
+    expect(body.join('\\r\n\\r\n')).toBe(`7\\r\nWörld \\r\n5\\r\npeace\\r\n${LAST_CHUNK}`);
+    const rest = text(`?after=${middle.split('.')[0]}.${Number(middle.split('.')[1]) - 1}`);
+    await rest.closed();
+    expect(rest.transcript.endsWith(`\\r\n\\r\n5\\r\npeace\\r\n${LAST_CHUNK}`)).toBe(true);
+  });
+
+  it('is cut without a last chunk when the node drains, the chat is removed, or said text is taken back', async () => {
+    for (const end of ['drain', 'remove', 'restart'] as const) {
+      const { h, prompt, text } = await startChat();
+      const run = await FakeRun.take(h, 's', await prompt());
+      const stream = text();
+      await run.say('some', 'thing');
+      await stream.until('thing');
+      if (end === 'drain') {
+        const drained = h.gateway.drain({ windowMs: 10, deadlineMs: 100 });
+        await h.clock.advance(100);
+        await drained;
+      } else if (end === 'remove') await h.call('DELETE', '/v1/sessions/s', 'ann');
+      else {
+        await run.dropFrom(2);
+        await run.say('mewhat');
+      }
+      await stream.closed();
+      expect([end, stream.transcript.endsWith(LAST_CHUNK)]).toEqual([end, false]);
+    }
+  });
+
+  it.each([
+    ['a chat without a run', '', 'ann', '404 Not Found'],
+    ["another user's chat", '', 'eve', '404 Not Found'],
+    ['a position in another epoch', '?after=other.3', 'ann', '400 Bad Request'],
+  ])('refuses %s', async (what, query, as, status) => {
+    const { prompt, text } = await startChat();
+    if (what !== 'a chat without a run') await prompt();
+    const stream = text(query, { as });
+    await stream.until('"error"');
+    expect(stream.transcript).toContain(`HTTP/1.1 ${status}`);
+  });
+
+  it('refuses a position before the answer and beyond the head', async () => {
+    const { h, prompt, text } = await startChat();
+    await prompt();
+    const [epoch = ''] = (await head(h)).split('.');
+    for (const offset of [0, 999]) {
+      const stream = text(`?after=${epoch}.${offset}`);
+      await stream.until('"invalid-position"');
+    }
+  });
+
+  it('answers HEAD with the head of the stream', async () => {
+    const { prompt, text } = await startChat();
+    const runId = await prompt();
+    const stream = text('', { method: 'HEAD' });
+    await stream.closed();
+    expect(stream.transcript).toMatch(/^HTTP\/1\.1 200 OK/);
+    expect(stream.transcript).toContain(`x-run-id: ${runId}`);
+    expect(stream.transcript.endsWith('\\r\n\\r\n')).toBe(true);
+  });
+});
