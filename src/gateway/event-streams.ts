@@ -3,7 +3,7 @@ import type { Broker, TopicInfo } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { Position } from '../broker/position.ts';
 import { delay, type Clock } from '../base/clock.ts';
-import type { CommandLog, Look } from '../session/commands/command-log.ts';
+import type { CommandLog, Snapshot } from '../session/commands/command-log.ts';
 import type { Cursors } from '../session/stores/cursors.ts';
 import { SessionError } from '../session/errors.ts';
 import { owns } from '../session/require-owner.ts';
@@ -174,8 +174,8 @@ export class EventStreams {
     identity: Identity,
     ref: SessionRef,
     given: GivenPosition | undefined,
-  ): Promise<{ ref: SessionRef; look: Look | undefined }> {
-    const look = await this.#deps.log.look(ref);
+  ): Promise<{ ref: SessionRef; look: Snapshot | undefined }> {
+    const look = await this.#deps.log.snapshot(ref);
     if (owns(identity.principal, look?.loaded)) return { ref, look };
     if (typeof given === 'object') {
       // Also one that was made when ids were the tenant's, which is not found by its id any more.
@@ -201,7 +201,7 @@ export class EventStreams {
   }
 }
 
-function answerOf(loaded: Look['loaded'] | undefined): StreamStart['answer'] {
+function answerOf(loaded: Snapshot['loaded'] | undefined): StreamStart['answer'] {
   if (loaded === undefined) return undefined;
   const { runs, tip } = loaded.state;
   const current = runs.find(({ state }) => state !== 'queued') ?? runs[0];
@@ -216,7 +216,7 @@ function resolve(info: TopicInfo | undefined, given: GivenPosition): Position | 
   return info === undefined || info.next === 0 ? undefined : { epoch: info.epoch, offset: info.next - 1 };
 }
 
-function infoOf(loaded: Look['loaded'] | undefined): Position | undefined {
+function infoOf(loaded: Snapshot['loaded'] | undefined): Position | undefined {
   const offset = loaded?.state.infoAt ?? null;
   return loaded === undefined || offset === null ? undefined : { epoch: loaded.epoch, offset };
 }

@@ -1,4 +1,5 @@
 // The text wire: whatever is taken back, cut and resumed, a reader has exactly the answer or a broken connection.
+import { timeLimit } from '../support/slowness.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { findRun } from '../../src/session/commands/command-state.ts';
@@ -136,7 +137,7 @@ class Story {
 }
 
 describe('text wire', () => {
-  it('gives exactly the rest behind every position, or breaks', { timeout: 60_000 }, async () => {
+  it('gives exactly the rest behind every position, or breaks', { timeout: timeLimit(60_000) }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 9 }), async (steps) => {
         const story = await Story.start();
