@@ -1,12 +1,13 @@
-// Appending inside Redis: the rules of append-rules.ts, decided and applied in one script. The contract and the model
-// suite run on both and so hold the two wordings together.
+// The script that appends: it checks the rules of append-rules.ts and applies the writes in one step. The contract
+// suite and the model suite run on both implementations, so that they stay equal.
 //   ARGV  time, keeps ('1': every acknowledged write survives a restart of the server), then for each write:
-//         topic, header, and the data of each of its records
-//   header  one line, '-' where there is nothing:
-//           expect ('epoch', 'create', 'absent')  epoch (the expected one, or a new one)  epoch and offset of ifUnchanged
+//         topic, header, and the data of each record
+//   header  one line, '-' for an absent value:
+//           expect ('epoch', 'create', 'absent')  epoch (the expected or a new one)  epoch and offset of ifUnchanged
 //           fence  seq  takeFence  ttlMs  priority  kinds of the records ('Mmm')  supersedes ('1-5,7-7')
-// Answers '<epoch>,<first>,<next>' for each write, with ';' between, or {code, message} of the refusal. Everything is
-// checked before anything is written, also that no key is of a foreign type: a script that fails is not undone.
+// Returns '<epoch>,<first>,<next>' for each write, separated by ';', or {code, message} for a refusal. The script
+// checks everything before it writes anything, including the types of all keys, because Redis does not undo a script
+// that fails.
 import type { Appended, TopicWrite } from '../../broker.ts';
 import type { BrokerErrorCode } from '../../errors.ts';
 import { BrokerError } from '../../errors.ts';
@@ -15,14 +16,14 @@ import { wrongReply } from '../connection/redis-errors.ts';
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 import { TOPIC_LUA } from './topic-lua.ts';
 
-/** Data of one append to a topic that is published with it. Readers are told of larger ones and read them. */
+/** The most bytes of data in the message about one append. Readers read a larger append from the log. */
 export const PUBLISH_BYTES_MAX = 16 * 1024;
-/** Stretches between superseded ranges that are looked through for a record that stays. */
+/** The most gaps between superseded ranges that are searched for a remaining record. */
 const GAPS_MAX = 64;
-/** Records in one XRANGE or XDEL: what one step may copy. */
+/** The most records in one XRANGE or XDEL, which bounds what one step copies. */
 const CHUNK = 256;
-/** A fresh stream has room for 4 KB. One of at most this many records is copied into one of its size when it is likely
- *  to stay as it is: with its first record (of a topic, if it is a minor one), and when an answer is whole. */
+/** Redis allocates 4 KB for a new stream. A stream of at most this many records is copied into one of exact size when it
+ *  is likely to stay so: with its first record (minor ones: with the topic's first), and when an answer is complete. */
 const SHRINK_RECORDS_MAX = 64;
 
 const APPEND_LUA = `${TOPIC_LUA}
@@ -308,10 +309,10 @@ return answers
 
 export const APPEND = redisScript('append', APPEND_LUA, { isPromised: true, needsRoom: true });
 
-/** How far beyond `maxmemory` what ends and stops runs may go: thousands of Stops. */
+/** How many bytes beyond `maxmemory` the appends that end or stop runs may use: enough for thousands of Stops. */
 export const RESERVE_BYTES = 16 * 1024 * 1024;
 
-/** For what a full server has refused, and that leads to room. */
+/** For an append that a full server has refused, and that helps to free memory. */
 export const APPEND_IN_RESERVE = redisScript(
   'append-in-reserve',
   `local hl_memory = redis.call('INFO', 'memory')
@@ -323,7 +324,7 @@ ${APPEND_LUA}`,
   { isPromised: true, allowsFull: true },
 );
 
-/** What the script refuses with. */
+/** The codes of the script's refusals. */
 const REFUSALS: ReadonlySet<string> = new Set<BrokerErrorCode>([
   'epoch-changed',
   'conflict',
@@ -332,7 +333,7 @@ const REFUSALS: ReadonlySet<string> = new Set<BrokerErrorCode>([
   'invalid-append',
 ]);
 
-/** `isKept`: what is acknowledged survives a restart of the server. */
+/** `isKept`: every acknowledged write survives a restart of the server. */
 export function encodeAppend(
   writes: readonly TopicWrite[],
   isKept: boolean,
@@ -366,12 +367,12 @@ function kindsOf({ records }: TopicWrite): string {
   return kinds;
 }
 
-/** An epoch that no topic has stays one: it must only not break the line. */
+/** Replaces an epoch with white space, which no topic has, by '?', because a space would break the header. */
 function wordOf(epoch: string): string {
   return /^\S+$/.test(epoch) ? epoch : '?';
 }
 
-/** @throws BrokerError what the script refused with; corrupt */
+/** @throws BrokerError with the code of the refusal; corrupt */
 export function decodeAppend(reply: RedisReply): readonly Appended[] {
   if (typeof reply === 'string') return reply.split(';').map(appendedOf);
   if (Array.isArray(reply)) {

@@ -1,6 +1,6 @@
-// Reads the server's clock, and the time on record, which it then replaces by the node's estimate.
-//   ARGV  time, the node's estimate or ''
-// Answers {ms by the server's clock, ms on record or ''}.
+// The script that reads the server's clock and the time on record, and then records the node's estimate.
+//   ARGV  time, the node's estimate or '' (records nothing)
+// Returns {ms by the server's clock, ms on record or ''}.
 import { redisScript, type RedisReply } from '../connection/redis-commands.ts';
 import { wrongReply } from '../connection/redis-errors.ts';
 import { PARTITION_KEYS } from '../keys.ts';
@@ -21,7 +21,7 @@ export function encodeClock(estimate: string): string[] {
   return [estimate];
 }
 
-/** Both in ms since 1970; `recorded` is undefined where no time is on record. @throws BrokerError corrupt */
+/** Both in ms since 1970; `recorded` is undefined if no time is on record. @throws BrokerError corrupt */
 export function decodeClock(reply: RedisReply): { readonly wall: number; readonly recorded: number | undefined } {
   const [wall, recorded] = Array.isArray(reply) ? reply.map(String) : [];
   if (wall === undefined || recorded === undefined || !/^\d+$/.test(wall)) throw wrongReply('clock');

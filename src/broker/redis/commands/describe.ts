@@ -1,13 +1,13 @@
-// Describing topics of one partition.
+// The script that describes topics of one partition.
 //   ARGV  time, names of topics
-// Answers a line for each (hl_info), '' where there is no such topic.
+// Returns a line for each name (hl_info), '' if there is no such topic.
 import type { TopicInfo } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { redisScript, type RedisReply } from '../connection/redis-commands.ts';
 import { wrongReply } from '../connection/redis-errors.ts';
 import { TOPIC_LUA } from './topic-lua.ts';
 
-/** Names in one call: what one script may be busy with. */
+/** The most names in one call, which bounds how long the script runs. */
 export const DESCRIBE_MAX = 256;
 
 export const DESCRIBE = redisScript(
@@ -23,8 +23,8 @@ return lines
 `,
 );
 
-/** The same, answered when the replicas have all that was written before: what a connection waits for with WAIT is what
- *  the server had written by that connection's last command, whoever wrote it. */
+/** Like DESCRIBE, but the reply counts only when the replicas have everything that was written before. WAIT covers
+ *  every write of the server up to the last command of the connection, no matter which connection sent the write. */
 export const DESCRIBE_DURABLE = { ...DESCRIBE, isPromised: true };
 
 /** In the order of the names. @throws BrokerError corrupt */

@@ -1,6 +1,7 @@
-// Says once how this store is laid out, so that no node looks for topics where they are not.
+// The script that records the store's layout once. With another number of partitions a node would look for topics in
+// the wrong partition, so each node compares its layout with the recorded one.
 //   ARGV  time, layout version, partitions
-// Answers {version, partitions} as they are: of the first node that asked.
+// Returns {version, partitions} as the first node recorded them.
 import { PARTITION_KEYS } from '../keys.ts';
 import { PARTITION_LUA } from './partition-lua.ts';
 import { redisScript, type RedisReply } from '../connection/redis-commands.ts';

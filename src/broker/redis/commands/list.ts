@@ -1,6 +1,6 @@
-// A page of the names in one partition.
-//   ARGV  time, after (a ZRANGEBYLEX bound), up to (likewise), pattern of the names wanted, how many
-// Answers {name up to which it looked, or '' if it looked at all, then two for each topic: name, line (hl_info)}.
+// The script that lists one page of the topics in a partition.
+//   ARGV  time, from (a ZRANGEBYLEX bound), up to (likewise), pattern of the names, limit
+// Returns {the last name examined, or '' if there are no more, then two for each topic: name, line (hl_info)}.
 import type { TopicInfo } from '../../broker.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import { redisScript, type RedisReply } from '../connection/redis-commands.ts';
@@ -9,7 +9,7 @@ import { PARTITION_KEYS } from '../keys.ts';
 import { decodeInfo } from './describe.ts';
 import { TOPIC_LUA } from './topic-lua.ts';
 
-/** Names that one script looks at. */
+/** The most names that one script examines. */
 const LOOKED_AT_MAX = 1000;
 
 export const LIST = redisScript(
@@ -46,7 +46,7 @@ export interface ListRequest {
 }
 
 export interface Listed {
-  /** The last name that was looked at; undefined where there are no more. */
+  /** The last name examined; undefined if there are no more. */
   readonly after: string | undefined;
   readonly infos: readonly TopicInfo[];
 }

@@ -1,15 +1,15 @@
-// What stands at the top of every script: whose partition, and what time it is. Scripts run with
-//   KEYS[1]  P, the partition's tag (no key stands there)
-//   ARGV[1]  ms since 1970, or '' for the server's own clock. Tests give it; nodes do not, so that there is one clock.
-//            '~<ms>': the server's own clock, and the node's estimate of the time by which chats end (server-clock.ts).
-//            Behind a space, where there is one: the replication id of the live master that gave this partition away.
-// A slot that is being moved has a part of its keys here and a part there, and a script may not change half of a topic.
-// As no key stands at P, a server that is giving the slot away sends every script on (ASK), and nobody here follows: so
-// a partition is unavailable while it moves, and whole before and after.
+// The beginning of every script: the partition and the time. Scripts run with
+//   KEYS[1]  P, the partition's tag (there is no key of this name)
+//   ARGV[1]  '': the server's clock. '<ms>': this time (since 1970), for tests only, so that all nodes use one clock.
+//            '~<ms>': the server's clock, and the node's estimate of the time by which chats end (server-clock.ts).
+//            Optionally a space and the replication id of the live master that gave this partition away.
+// While a slot is moved, its keys are on two servers, and a script must not change half of a topic. Because there is no
+// key P, the server that gives the slot away answers every script with a redirection (ASK), and this engine follows
+// none. So a partition is unavailable while it moves, and complete before and after.
 import { CLOCK_JUMP_MS } from '../../clock-guard.ts';
 
-/** Gives scripts: part, now, lifetime_now (by which topics end: not the server's clock where that has jumped), vouched
- *  (for hl_look in topic-lua.ts). */
+/** Defines for scripts: part, now, lifetime_now (the time by which topics end, which is the node's estimate if the
+ *  server's clock has jumped), vouched (for hl_look in topic-lua.ts). */
 export const PARTITION_LUA = `
 local part = KEYS[1]
 local now, vouched = ARGV[1], nil

@@ -1,32 +1,32 @@
-// Group consumption inside Redis: what every script that may change a queue shares, the append among them. Comes
-// after PARTITION_LUA. A topic is, for one group, in one of three places: in one class of those that wait, in `due`
-// with a lease (taken), or in `due` without one (given back for a while). So at most one of its records is in
-// flight, whichever nodes ask. What is consumed is a field of the topic's own hash and ends with the topic's life.
+// The Lua functions for group consumption, shared by every script that may change a queue, including the append.
+// Follows PARTITION_LUA. For one group, a queued topic has one of three states: it waits in one class, it is in `due`
+// with a lease (taken), or it is in `due` without a lease (given back for a while). So at most one of its records is in
+// flight over all nodes. The consumed offset is a field of the topic's own hash and ends with the topic's epoch.
 //
 //   P:q                  hash: group → '<since> <pattern>': the known groups, and since when (ms)
 //   P:q:turn             the last turn given in this partition
-//   P:q:<group>:high     zset: topics that wait in that class, score = the turn in which they came to wait
+//   P:q:<group>:high     zset: topics that wait in that class, score = the turn in which they were queued
 //            …:normal, …:low  likewise
 //            …:due       zset: topics that are taken or given back for a while, score = until when (ms)
 //            …:lease     hash: taken topic → token
 //            …:tries     hash: topic → '<offset> <how often that record was delivered>'
-//            …:scan      while topics from before the group are being looked for: where to go on
+//            …:scan      while a new group searches for earlier topics: the name after which the search continues
 //
-// Turns are the server's clock in µs, but never the same twice: they order what waits, also across partitions as far
-// as the clocks of their masters agree, and they tell a newer view from an older.
+// A turn is the server's clock in µs, and no turn is given twice. Turns order the queued topics, also across partitions
+// as far as the clocks of their masters agree, and of two views the one with the later turn is the newer.
 //
-// On P:w it is said how a queue now stands, so that each node knows where something waits and asks nowhere else:
+// Messages on P:w publish the state of a queue, so that each node takes only from partitions where a topic waits:
 //   view <group> <turn> <now> <high> <normal> <low> <due>     the first turn of each class and the first deadline, or -
-//   lost <group> <topic> <token>                              the lease ended with its topic's life
+//   lost <group> <topic> <token>                              the lease ended with its topic
 //
-// What the rest of the engine calls:
-//   hl_mark(part, topic)                      after every write to a topic, an empty one too
-//   hl_drop(part, topic)                      when its life has ended
-//   hl_lagging(part, topic, meta_key, next)   before it may: has a known group records of it to consume?
+// Functions for the rest of the engine:
+//   hl_mark(part, topic)                      after every write to a topic, even one without records
+//   hl_drop(part, topic)                      when the topic has ended
+//   hl_lagging(part, topic, meta_key, next)   before the topic expires: whether a known group has records to consume
 
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 
-/** Leases and pauses that one script brings to an end: the next script does the next. */
+/** The most leases and pauses that one script ends. The next script ends the rest. */
 const SWEEP_MAX = 100;
 
 export const QUEUE_LUA = `

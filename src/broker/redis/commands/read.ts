@@ -1,8 +1,10 @@
-// Reading inside Redis: the two streams and the holes of a topic as one story, in either direction, within limits.
+// The script that reads: it merges a topic's two streams and its holes in order of offset, in either direction, within
+// limits.
 //   ARGV  time, topic, from ('earliest', 'end' or the epoch), offset, step (1 or -1), bytes, records, majorOnly ('1')
-// Answers {'missing'}, {'reset', reason, epoch, next}, or
+// Returns {'missing'}, {'reset', reason, epoch, next}, or
 //   {'batch', epoch, next, end, lastMajor, expiresAt, then three for each item: offset, 'M' or 'm', data, or from, to, by}
-// A place where nothing stands and no hole is declared is told as such: what is before it first, then the reset.
+// An offset with neither a record nor a declared hole leads to a reset (undeclared-hole). The items before it are
+// returned first, and the next read returns the reset.
 import { READ_BYTES, READ_RECORDS, TOMBSTONE_MS } from '../../broker.ts';
 import type { LogItem, ReadFrom, ReadOptions, ReadResult, ResetReason } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
@@ -13,10 +15,10 @@ import { TOPIC_LUA } from './topic-lua.ts';
 
 export interface RedisRead {
   readonly result: ReadResult;
-  /** Of a topic that is alive and has a TTL: ms since 1970. */
+  /** Ms since 1970, for a live topic with a TTL. */
   readonly expiresAt: number | undefined;
 }
-/** Records of one kind that are fetched before their size is known, and afterwards. */
+/** The most records of one kind in the first fetch, when their size is unknown, and in each later fetch. */
 const CHUNK_FIRST = 16;
 const CHUNK_MAX = 512;
 
@@ -165,7 +167,7 @@ const REASONS: ReadonlySet<string> = new Set<ResetReason>([
   'ahead-of-log',
   'undeclared-hole',
 ]);
-/** Before the first item. */
+/** The number of values before the first item. */
 const BATCH_HEAD = 6;
 
 export function encodeRead(topic: LiteTopicName, from: ReadFrom, options: ReadOptions): (string | number)[] {

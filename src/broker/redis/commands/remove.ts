@@ -1,6 +1,6 @@
-// Removing a topic.
+// The script that removes a topic.
 //   ARGV  time, keeps (see append.ts), topic
-// Answers 1, or 0 where there was none.
+// Returns 1, or 0 if there was no such topic.
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { redisScript, type RedisReply } from '../connection/redis-commands.ts';
 import { TOPIC_LUA } from './topic-lua.ts';

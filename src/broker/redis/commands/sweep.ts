@@ -1,11 +1,11 @@
-// Ends the topics of one partition whose time is up and that nobody asks for.
-//   ARGV  time, keeps (see append.ts), how many at most
-// Answers how many it looked at: as many as it may means that there may be more.
+// The script that ends expired topics of one partition, for topics that no request reaches.
+//   ARGV  time, keeps (see append.ts), limit
+// Returns the number of topics examined. If it equals the limit, there may be more.
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 import { redisScript, type RedisReply } from '../connection/redis-commands.ts';
 import { TOPIC_LUA } from './topic-lua.ts';
 
-/** A topic that a group lags behind on is looked at again after this. */
+/** The time until the sweep examines an expired topic again that a group has not consumed yet. */
 const LAGGING_MS = 60_000;
 
 export const SWEEP = redisScript(

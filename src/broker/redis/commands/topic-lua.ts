@@ -1,26 +1,27 @@
-// Topics inside Redis: how a script finds one, whose history it belongs to, and how its life ends. Comes after
-// PARTITION_LUA and QUEUE_LUA.
+// The Lua functions that scripts share for topics: finding a topic, checking the partition's era, and ending a topic.
+// Follows PARTITION_LUA and QUEUE_LUA.
 //
-// Whose history: a Redis that restarts or fails over may come back with less, and would give offsets a second time.
-// P:life holds the replication id of the server that wrote last, and the era. A script that writes and finds another id
-// begins a new era, in which every topic of the partition has another epoch; so does one that finds no P:life. Readers
-// that know the old epoch are told `epoch-changed`. Only a server that flushes before it answers (`keeps`), that never
-// had a replica (`rep`), and that was not promoted (its second id) may come back in the same era. So may a slot that
-// was moved in order: the master that gave it away is alive, and a node has asked it for its id (`vouched`).
+// The era: a Redis that restarts or fails over may come back with less data, and would give the same offsets a second
+// time. P:life holds the replication id of the server that wrote last, and the era. A script that writes and finds
+// another id, or no P:life, begins a new era, in which every topic of the partition has another epoch. Readers with the
+// old epoch receive `epoch-changed`. A server may come back in the same era only if it flushes before it answers
+// (`keeps`), never had a replica (`rep`), and was not promoted (it has no second id). A slot that was moved in order
+// also keeps its era: the master that gave it away is alive, and a node has read that master's id (`vouched`).
 //
 //   P:life   id: master_replid   era: µs since 1970, in hex   rep: 1 once the server was seen with a replica
 //
-// What the scripts of this folder call:
-//   hl_look(keeps)     before anything is written: the era is that of this server
-//   hl_see()           where nothing is written: the era as it was last known
-//   hl_topic(name)     the topic if it is alive; else nil and, if it has one, its tombstone. Ends what has expired.
-//   hl_end(t, reason)  its life is over
+// Functions for the scripts of this folder:
+//   hl_look(keeps)     in a script that writes, before the first write: makes the era that of this server
+//   hl_see()           in a script that does not write: reads the recorded era
+//   hl_topic(name)     returns the topic if it is alive; else nil and its tombstone, if any. Ends the topic if it has
+//                      expired.
+//   hl_end(t, reason)  ends the topic
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 import { PARTITION_LUA } from './partition-lua.ts';
 import { QUEUE_LUA } from './queue-lua.ts';
 import { TOMBSTONE_MS } from '../../broker.ts';
 
-/** Redis forgets a tombstone this long after readers have. */
+/** Redis deletes a tombstone this long after TOMBSTONE_MS, when reads no longer report it. */
 const SLACK_MS = 60_000;
 const NO_REPLICATION_ID = '0'.repeat(40);
 

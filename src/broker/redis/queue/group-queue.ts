@@ -32,8 +32,7 @@ export class GroupQueue {
     this.pattern = pattern;
   }
 
-  /** @throws BrokerError invalid-config, overloaded: the group cannot be had; or what `run` throws, as all of these do
-   *  */
+  /** @throws BrokerError invalid-config, overloaded: the group was refused. Every method throws what `run` throws. */
   async open(partition: number): Promise<QueueView> {
     for (;;) {
       const reply = await this.#run(OPEN_GROUP, partition, [this.pattern, GROUPS_MAX]);
@@ -88,7 +87,8 @@ export class GroupQueue {
     return held === 1;
   }
 
-  /** A partition without the group has lost it, or is new: the group is opened there, and the next call can take. */
+  /** A partition that does not know the group has lost it, or is new. Then this opens the group there, and the next
+   *  call can take. */
   async #take(
     partition: number,
     [priority, token, visibilityMs]: readonly [string, string, number],

@@ -10,7 +10,7 @@ import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Taken } from './group-queue.ts';
 import type { PartitionQueue } from './partition-queue.ts';
 
-/** A topic that was taken. It is held from then on, and gets its lease when its record has been read. */
+/** A topic that was taken. It is held from the take on, and gets its lease when its record has been read. */
 export interface Held {
   readonly partition: PartitionQueue;
   readonly taken: Taken;
@@ -54,7 +54,7 @@ export class HeldLeases implements LeaseOwner {
     return lease;
   }
 
-  /** The topic's life has ended; only the lease of this token, if one is named. */
+  /** The topic has ended. With `token`, only a lease with this token is lost. */
   ended(topic: LiteTopicName, token?: string): void {
     const held = this.#held.get(topic);
     if (held !== undefined && (token === undefined || held.taken.token === token)) this.lose(held);
@@ -91,7 +91,7 @@ export class HeldLeases implements LeaseOwner {
     const sentAt = this.#clock.mono();
     const isHeld = await held.partition.extend(held.taken, held.visibilityMs);
     if (this.#holding(lease) === undefined) {
-      // It ran out here while the answer was on its way. (If it was settled meanwhile, nothing is given back.)
+      // The lease ran out here before the answer arrived. (If it was settled meanwhile, nothing is given back.)
       if (isHeld) await held.partition.giveBack([held.taken], { count: true });
       return false;
     }
@@ -99,7 +99,7 @@ export class HeldLeases implements LeaseOwner {
     return isHeld && this.#holdUntil(held, sentAt + held.visibilityMs);
   }
 
-  /** Ends all leases here at once; when it resolves, they are given back in Redis. */
+  /** Ends all leases on this node at once. Resolves when they have been given back in Redis. */
   async close(): Promise<void> {
     const given = new Map<PartitionQueue, Taken[]>();
     for (const held of [...this.#held.values()]) {

@@ -1,6 +1,6 @@
-// One partition as this node knows it for one group: asks it for something to deliver, once at a time, and learns from
-// every reply and from what is published how the queue stands there. It is to be looked at again when a lease or a
-// pause there ends, or when there is reason to believe that something was missed.
+// The state of one group's queue in one partition, as this node last received it. It takes topics to deliver, one take
+// at a time, and updates the state from every reply and every published message. The partition is due for a check when
+// a lease or a pause in it ends, or when a message may have been missed.
 import type { Clock } from '../../../base/clock.ts';
 import type { Priority } from '../../broker.ts';
 import { isBrokerError } from '../../errors.ts';
@@ -49,7 +49,7 @@ export class PartitionQueue {
     return this.#view?.heads[priority];
   }
 
-  /** The calls from here on throw what GroupQueue's throw. */
+  /** This method and the ones below throw what the methods of GroupQueue throw. */
   async open(): Promise<void> {
     await this.#ask(async () => ({ view: await this.#queue.open(this.#partition) }));
   }
@@ -102,7 +102,8 @@ export class PartitionQueue {
     }
   }
 
-  /** Published, by this node or another. By the server's clock: what is computed too early is found out by looking. */
+  /** A view was published, by this node or another. The deadline is computed from the age of the view by the server's
+   *  clock. If the result is too early, the check at that time corrects it. */
   notified(view: QueueView): void {
     if (this.#isOld(view) || view.turn === this.#view?.turn) return;
     const isSameDue = this.#view?.due === view.due;
@@ -125,8 +126,8 @@ export class PartitionQueue {
     return held;
   }
 
-  /** Where nothing was heard meanwhile the reply counts even if its turn is older: another server may have taken over.
-   *  */
+  /** If no view was received meanwhile, the reply counts even if its turn is older, because another server may have
+   *  taken over. */
   async #ask<T extends { readonly view: QueueView }>(ask: () => Promise<T>): Promise<T> {
     const sentAt = this.#clock.mono();
     const updates = this.#updates;
@@ -150,7 +151,8 @@ export class PartitionQueue {
     this.#learn(view, sentAt);
   }
 
-  /** By the reply's own clock, so that it does not matter how far the server's is from ours. */
+  /** Computes the deadline from the two times of the reply, so that the difference between the server's clock and this
+   *  node's does not matter. */
   #learn(view: QueueView, sentAt: number): void {
     this.#view = view;
     this.#dueAt = view.due === undefined ? Infinity : sentAt + view.due - view.now;

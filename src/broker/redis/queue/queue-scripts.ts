@@ -1,29 +1,32 @@
-// The scripts of group consumption, each one step of a queue, whole or not at all. What they share, and the keys, is in
-// queue-lua.ts. All have KEYS[1] = P and ARGV[1] = the time (partition-lua.ts), and ARGV[2] = the group; the rest and
-// the reply stand at each. A view is how the group's queue in this partition stands after the script.
+// The scripts of group consumption. Each is one atomic step of a queue. Shared functions and the keys are in
+// queue-lua.ts. All have KEYS[1] = P, ARGV[1] = the time (partition-lua.ts), and ARGV[2] = the group; each script's
+// comment gives its other arguments and its reply. A view is the state of the group's queue in this partition after the
+// script.
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 import { redisScript } from '../connection/redis-commands.ts';
 import { PARTITION_LUA } from '../commands/partition-lua.ts';
 import { QUEUE_LUA } from '../commands/queue-lua.ts';
 import { TOPIC_LUA } from '../commands/topic-lua.ts';
 
-/** Names looked at by one call that opens a group: some ms. */
+/** The most names that one call of OPEN_GROUP examines, which takes some ms. */
 const SCAN_NAMES_MAX = 500;
-/** Topics found to have nothing to consume by one call that takes: only what has vanished leaves such behind. */
+/** The most queued topics without anything to consume that one TAKE drops. Only topics that have vanished leave such
+ *  entries. */
 const STALE_MAX = 100;
 
-/** What a step of a queue adds is little and soon gone, so a full server is to let it pass: it does when a script
- *  begins with a write that deletes. (No key stands there.) */
+/** Lets a full server run a step of a queue, which adds little data for a short time: Redis runs a script whose first
+ *  write deletes. (There is no key of this name.) */
 const STEP_LUA = `${TOPIC_LUA}
 redis.call('DEL', part)
 `;
 
 /**
- * Makes the group known in this partition, and looks for what was written before it was. Called until it says 'open'.
- *   ARGV[3] pattern   ARGV[4] how many groups there may be
+ * Makes the group known in this partition, and queues the topics that were written before. Called until it returns
+ * 'open'.
+ *   ARGV[3] pattern   ARGV[4] the most groups
  *   → 'refused' code message | 'more' | 'open' view
- * A topic whose time was up before is not held back by a group that comes later, unless another holds it still: then
- * from now on by both.
+ * A new group does not keep a topic that had expired before, unless another group still keeps it. Then both groups keep
+ * it from now on.
  */
 export const OPEN_GROUP = redisScript(
   'open-group',
@@ -70,10 +73,10 @@ return {'open', hl_tell(part, group)}
 );
 
 /**
- * Leases the topic that has waited longest in a class, if there is one; with class '' it only looks.
+ * Leases the topic that has waited longest in a class, if there is one. With class '' it only returns the view.
  *   ARGV[3] class   ARGV[4] token   ARGV[5] ms until the lease is lost
  *   → 'unknown' (the group, here) | 'view' view | 'taken' view topic epoch offset attempt priority
- * The offset is the first that is not consumed: a record's or, if that was superseded since, a hole's.
+ * The offset is the first that is not consumed. It belongs to a record or, if that was superseded since, to a hole.
  */
 export const TAKE = redisScript(
   'take',
@@ -115,10 +118,12 @@ return answer('view')
 );
 
 /**
- * Consumes a taken topic up to an offset, and lets go of it or, stepping over a hole, keeps it if more follows.
+ * Marks a taken topic as consumed up to an offset, and ends the lease. With `keep` (to step over a hole) the lease
+ * continues if more records follow.
  *   ARGV[3] topic   ARGV[4] token   ARGV[5] epoch   ARGV[6] the first offset not consumed then   ARGV[7] '1' to keep it
  *   → 'done' view | 'kept' view | 'lost' view
- * Sent again because its answer was lost, it finds no lease, but that it is consumed, and that is what was asked.
+ * If the script is sent again because its reply was lost, there is no lease any more. It then returns 'done' if the
+ * topic is consumed up to the offset.
  */
 export const ACK = redisScript(
   'ack',
@@ -147,9 +152,9 @@ return {'done', hl_tell(part, group)}
 );
 
 /**
- * Gives taken topics back: at once or after a while; as if they had never been taken, where nobody got the record.
+ * Gives taken topics back, at once or after a pause. If no consumer received the record, the attempt is not counted.
  *   ARGV[3] ms   ARGV[4] '1' to count no attempt   ARGV[5…] topic, token, topic, token, …
- *   → how many were still held, view
+ *   → the number of leases that were still held, view
  */
 export const NACK = redisScript(
   'nack',
@@ -181,10 +186,10 @@ return {held, hl_tell(part, group)}
 );
 
 /**
- * A taken topic is held for that long from now.
+ * Extends the lease of a taken topic to the given time from now.
  *   ARGV[3] topic   ARGV[4] token   ARGV[5] ms
- *   → 1 or, where the lease was lost, 0
- * Nobody is told: who looks at the earlier deadline finds the later one.
+ *   → 1, or 0 if the lease was lost
+ * Publishes nothing: a node that checks the partition at the earlier deadline finds the later one.
  */
 export const EXTEND = redisScript(
   'extend',
@@ -198,9 +203,9 @@ return {1}
 );
 
 /**
- * Where topics of this partition wait.
+ * Returns the queue positions of topics of this partition.
  *   ARGV[2] group   ARGV[3…] topics
- *   → class, turn, class, turn, … with '' twice for one that does not wait
+ *   → class, turn, class, turn, … with '' for both if a topic does not wait
  */
 export const POSITIONS = redisScript(
   'places',
@@ -220,7 +225,7 @@ return places
 );
 
 /**
- * How many topics of this partition wait before each of these places.
+ * Counts the topics of this partition that wait before each of the given queue positions.
  *   ARGV[2] group   ARGV[3…] class, turn, class, turn, …
  *   → counts
  */

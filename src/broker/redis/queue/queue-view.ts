@@ -1,5 +1,5 @@
-// The state of a group's queue in one partition, as scripts encode it (queue-lua.ts): the first turn that waits in each
-// priority, and when the next lease or pause ends.
+// The state of a group's queue in one partition, as scripts encode it (queue-lua.ts): the turn of the first queued
+// topic in each priority, and the time at which the next lease or pause ends.
 import type { Priority } from '../../broker.ts';
 
 export interface QueueView {
@@ -12,7 +12,7 @@ export interface QueueView {
   readonly due: number | undefined;
 }
 
-/** `<group> <turn> <now> <high> <normal> <low> <due>`; undefined where it is anything else. */
+/** Parses `<group> <turn> <now> <high> <normal> <low> <due>`; undefined for a text of another form. */
 export function parseView(text: string): { readonly group: string; readonly view: QueueView } | undefined {
   const [group, ...numbers] = text.split(' ');
   const [turn, now, high, normal, low, due] = numbers.map((one) => (one === '-' ? undefined : Number(one)));

@@ -1,10 +1,13 @@
-// One group on this node: who asks for deliveries here, and where in Redis something waits for them. Invariants:
-//  - Only a partition that is known to have something is asked for it. What is known comes from replies and from what is
-//    published; as that may get lost, every partition is looked at now and then while somebody asks.
-//  - A delivery goes only to a consumer that has asked and has credit: one that stops asking holds up no other.
-//  - Nothing runs and no timer waits for a group that nobody here asks for.
-// Between partitions the order is as seen from here: with several asking at once, what two partitions give may come
-// in another order than it waited, and each node counts for itself which class has been passed over.
+// One group on this node: the consumers that request deliveries, and the partitions that have topics for them.
+// Invariants:
+//  - This node takes only from a partition that has queued topics according to its last view. Views come from replies
+//    and published messages. Because a message may be lost, every partition is checked periodically while a consumer
+//    has an open request.
+//  - A delivery goes only to a consumer that has an open request and credit, so a consumer that stops requesting delays
+//    no other consumer.
+//  - Without an open request on this node, the group runs nothing and has no timer.
+// The order between partitions is a node's own view: with several takes under way, topics of two partitions may be
+// delivered in another order than they were queued, and each node counts on its own which class was passed over.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { Broker, ConsumeOptions, LogRecord, Priority } from '../../broker.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
@@ -74,8 +77,8 @@ export class RedisGroup {
     this.#recheckAt = clock.mono() + about(RECHECK_MS);
   }
 
-  /** Makes the group known everywhere. The first partition decides whose pattern it has, if two come with two.
-   *  @throws BrokerError */
+  /** Opens the group in every partition. If two nodes open it with different patterns, the first partition decides
+   *  which pattern counts. @throws BrokerError */
   async open(): Promise<void> {
     const [first, ...others] = this.#partitions;
     await first?.open();
@@ -86,7 +89,7 @@ export class RedisGroup {
     await Promise.all(opening);
   }
 
-  /** The next delivery, once there is one and the consumer has credit; undefined once it has left. */
+  /** Resolves with the next delivery when there is one and the consumer has credit, or undefined when it has left. */
   next(consumer: Consumer): Promise<Lease | undefined> {
     if (consumer.hasLeft || this.#closed) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
@@ -114,7 +117,7 @@ export class RedisGroup {
     this.#serve();
   }
 
-  /** What was published there may have been missed. */
+  /** Messages of this partition may have been missed. */
   missed(partition: number): void {
     this.#partitions[partition]?.recheck();
     this.#serve();
@@ -124,12 +127,13 @@ export class RedisGroup {
     this.#leases.ended(topic, token);
   }
 
-  /** Ends its consumers and every lease here at once, and in Redis when it resolves, or else when they run out. */
+  /** Ends the consumers and their leases on this node at once. Resolves when the leases have ended in Redis, where
+   *  Redis is available; otherwise they run out. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const consumer of this.#consumers) this.leave(consumer);
     this.#arm();
-    // Each take that is under way gives its topic back itself.
+    // Each take that is under way gives back its own topic.
     await Promise.all([this.#leases.close(), ...this.#running]);
   }
 
@@ -145,8 +149,8 @@ export class RedisGroup {
     asking?.resolve(lease);
   }
 
-  /** An error that passes by itself is no news for who waits: another partition may have something, and the engine's
-   *  health says it. */
+  /** Keeps the request open after a retryable error: another partition may have a topic, and the engine's health
+   *  reports the error. */
   #refuse(consumer: Consumer, error: unknown): void {
     if (isBrokerError(error) && error.retryable) return;
     const { asking } = consumer;
@@ -154,7 +158,7 @@ export class RedisGroup {
     asking?.reject(error);
   }
 
-  /** Asks where something waits, for as many as ask here. */
+  /** Starts a take for each open request, as long as a partition has a queued topic. */
   #serve(): void {
     while (this.#asking.size > 0 && !this.#closed) {
       this.#lookAround();
@@ -167,7 +171,7 @@ export class RedisGroup {
     this.#arm();
   }
 
-  /** Of those that can be asked: the one whose first topic in this class has waited longest. */
+  /** Of the partitions without a take under way: the one whose first topic in this class has waited longest. */
   #first(priority: Priority): PartitionQueue | undefined {
     let first: PartitionQueue | undefined;
     for (const partition of this.#partitions) {
@@ -189,7 +193,8 @@ export class RedisGroup {
     }
   }
 
-  /** Until something is due while somebody asks. What is due already waits for a look that ends. */
+  /** Sets the timer for the next check while a consumer has an open request. A partition that is due already is checked
+   *  when a running check ends. */
   #arm(): void {
     const now = this.#clock.mono();
     let at = this.#recheckAt;
@@ -258,7 +263,7 @@ export class RedisGroup {
     try {
       return await partition.take(priority, token, consumer.options.visibilityMs);
     } catch (error) {
-      // If it was taken and only the answer was lost, it comes again when that lease runs out.
+      // If a topic was taken and only the answer was lost, it is delivered again when that lease runs out.
       this.#refuse(consumer, error);
       return undefined;
     }
@@ -273,7 +278,7 @@ export class RedisGroup {
     this.#leases.add(held, sentAt);
     this.#serve();
     const found = await this.#find(held, consumer);
-    // Lost or given back meanwhile, by its deadline, the end of its topic, or close.
+    // The lease was lost or given back meanwhile, by its deadline, the end of its topic, or close.
     if (!this.#leases.isCurrent(held)) return;
     if (found !== undefined && !consumer.hasLeft) {
       this.#answer(consumer, this.#leases.lease(held, found.record, found.attempt));
@@ -283,7 +288,7 @@ export class RedisGroup {
     this.#leases.forget(held);
   }
 
-  /** Undefined: Redis knows already that it is not held. */
+  /** Undefined: the topic is no longer held in Redis. */
   async #find(held: Held, consumer: Consumer): Promise<Found | undefined> {
     try {
       return await this.#nextRecord(held);
@@ -295,7 +300,8 @@ export class RedisGroup {
     }
   }
 
-  /** Steps over holes. Where nothing follows them they are consumed: nobody could acknowledge what is not there. */
+  /** Skips holes. If no record follows a hole, the hole is marked as consumed, because no consumer could acknowledge
+   *  it. */
   async #nextRecord({ partition, taken }: Held): Promise<Found | undefined> {
     const { topic, epoch } = taken;
     let { offset } = taken;
@@ -304,7 +310,7 @@ export class RedisGroup {
       const result = await this.#read(topic, { epoch, offset }, { maxRecords: 1 });
       if (result.kind === 'reset' && result.reason === 'undeclared-hole') throw missing(offset);
       if (result.kind !== 'batch') {
-        // Its history has changed under the lease: later, under its new epoch, if it is still there.
+        // The topic's history changed during the lease. If it still exists, it is delivered later, in its new epoch.
         await partition.giveBack([taken], { delayMs: RETRY_MS, count: false });
         return undefined;
       }

@@ -1,6 +1,6 @@
 // Group consumption over Redis: the groups that this node consumes in, and the messages about their queues. The queues
-// are in Redis (queue-lua.ts); one group on this node is in redis-group.ts. Also counts the topics before others in a
-// queue, with one call to each partition at a moment of its own, so that the sum is a hint.
+// are in Redis (queue-lua.ts); one group on this node is in redis-group.ts. Also counts the topics before a given topic
+// in a queue, with one call to each partition. The calls run at different moments, so the sum is a hint.
 import { randomUUID } from 'node:crypto';
 import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
@@ -123,8 +123,8 @@ export class RedisGroups implements GroupBroker {
     );
   }
 
-  /** Messages of another version may have another form. They are hints, and the periodic check finds what they meant.
-   *  */
+  /** Ignores messages of another form, which another version may publish: messages are hints, and the periodic check
+   *  finds the same state. */
   #received(partition: number, text: string): void {
     const [kind, group = '', topic, token] = text.split(' ');
     if (kind === 'lost' && topic !== undefined) this.#groups.get(group)?.group.ended(topic as LiteTopicName, token);
@@ -134,7 +134,7 @@ export class RedisGroups implements GroupBroker {
   }
 }
 
-/** For each of the topics that waits: the number of topics before it. @throws what `run` throws */
+/** For each given topic that is queued: the number of topics before it. @throws what `run` throws */
 async function countBefore(
   commands: RedisCommands,
   group: string,
