@@ -605,6 +605,7 @@ describe('/openapi.json', () => {
       '/v1/sessions/{sessionId}/messages/{messageId}',
       '/v1/sessions/{sessionId}/messages/{messageId}/regenerate',
       '/v1/sessions/{sessionId}/runs',
+      '/v1/sessions/{sessionId}/text',
       '/v1/tickets',
       '/v1/ws',
     ]);

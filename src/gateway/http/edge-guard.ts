@@ -73,7 +73,7 @@ function checkOrigin(request: FastifyRequest, reply: FastifyReply, origins: read
       // For the cookie with which an EventSource reconnects. Browsers attach no other route's credentials by
       // themselves.
       .header('access-control-allow-credentials', 'true')
-      .header('access-control-expose-headers', 'retry-after, x-request-id');
+      .header('access-control-expose-headers', 'retry-after, x-request-id, x-run-id, x-start-position');
     return true;
   }
   return host !== undefined && /^https?:\/\/(.+)$/.exec(origin)?.[1] === host.toLowerCase();
