@@ -41,8 +41,9 @@ export function firstMoment(durable: number | undefined, wall: number, mono: num
   return nextMoment({ time: durable, mono, unconfirmed: undefined }, wall, mono);
 }
 
-/** The engine's time at each later check. It follows small differences forward only: time never goes back by less
- *  than a confirmed jump. */
+/** Returns the engine's time at a check after the start. If the wall clock is ahead by at most CLOCK_JUMP_MS, the
+ *  engine takes the wall clock's time. If the wall clock is behind by at most that, the engine's time continues by the
+ *  monotonic clock. So the engine's time goes back only when a jump back is confirmed. */
 export function nextMoment(before: EngineMoment, wall: number, mono: number): EngineMoment {
   const time = timeAt(before, mono);
   const jumpMs = wall - time;

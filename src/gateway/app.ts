@@ -36,7 +36,8 @@ export interface GatewayDeps {
   readonly config: GatewayConfig;
   readonly broker: BrokerEngine;
   readonly clock: Clock;
-  /** From 0 (inclusive) to 1. For jitter only. */
+  /** Returns a random number from 0 (inclusive) to 1 (exclusive). The gateway uses it only to spread reconnects and
+   *  retries over time, so the number may be predictable. */
   readonly random: () => number;
   readonly logger: Logger;
   readonly commandLog: CommandLog;

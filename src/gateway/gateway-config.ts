@@ -66,8 +66,8 @@ export interface GatewayConfig {
   readonly connectionsMax: number;
   readonly connectionsPerUserMax: number;
   readonly connectionsPerAddressMax: number;
-  /** Connections of one address, idle ones included. Undefined: `connectionsPerAddressMax` plus
-   *  SPARE_SOCKETS_PER_ADDRESS. */
+  /** The TCP connections that one address may have open, whether they carry a stream, a WebSocket, a request or
+   *  nothing. Undefined: `connectionsPerAddressMax` plus SPARE_SOCKETS_PER_ADDRESS. */
   readonly socketsPerAddressMax: number | undefined;
   /** Is /openapi.json served? */
   readonly servesOpenapi: boolean;
@@ -153,7 +153,7 @@ export const SUBSCRIPTIONS_PER_USER_MAX = 4_096;
 export const TICKETS_PER_USER_MAX = 256;
 /** As many as the list of chats shows. */
 export const SESSIONS_PER_USER_MAX = CHAT_LIST_MAX;
-/** An eighth of the runs that one worker has at once. */
+/** An eighth of the slots of one worker (RUNS_MAX), so that one user cannot occupy all slots of a worker. */
 export const RUNS_PER_USER_MAX = 256;
 export const FRAMES_PER_SECOND = 100;
 /** A web page that opens many chats subscribes to all of them at once. */

@@ -244,8 +244,9 @@ export class Runs {
     return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
   }
 
-  /** Records that the code of this attempt blocked its worker for longer than the lease. Appends without the fence,
-   *  because another worker has the run by now, and may be the next one that is blocked. */
+  /** Appends the event that the code of this attempt blocked its worker for longer than the lease. The append has no
+   *  fencing token: another worker has taken the run over by now, so the log would refuse the token of this attempt.
+   *  Without the event, a run could block one worker after another. */
   async noteBlocked(ref: SessionRef, runId: string, attempt: number, blockedMs: number): Promise<void> {
     const createdAt = isoTime(this.#clock);
     await this.#log.transact(ref, (loaded) => {

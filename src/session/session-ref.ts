@@ -8,7 +8,7 @@ export interface SessionRef {
   readonly sessionId: string;
 }
 
-/** The parsed claims of a token that sessions use. */
+/** The tenant and the user of a request, from the claims of its token. Sessions need no other claims. */
 export interface Principal {
   readonly tenant: string;
   /** The token's `sub`. */
@@ -50,7 +50,7 @@ export function ownRef({ tenant, user }: Principal, sessionId: string): SessionR
   return { tenant, sessionId: `${userDigest(user)}${OWN}${sessionRef(tenant, sessionId).sessionId}` };
 }
 
-/** The session's id as its user chose it. */
+/** The session id that clients use. It lacks the user's digest that `ownRef` adds in front of it. */
 export function idOf({ sessionId }: SessionRef): string {
   return sessionId.slice(sessionId.indexOf(OWN) + 1);
 }

@@ -3,7 +3,7 @@
 import { isBrokerError } from '../broker/errors.ts';
 import { delay, type Clock } from '../base/clock.ts';
 
-/** Pause before each retry. */
+/** The ms that `persist` waits before it tries its action again. */
 export const PERSIST_RETRY_MS = 250;
 
 /** Runs an action until it succeeds or the signal aborts. The action must be idempotent: its last try may have

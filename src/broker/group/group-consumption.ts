@@ -64,7 +64,8 @@ export class GroupConsumption {
 
   /** Called after an append has become visible, even an empty one, which may have changed the priority. */
   onAppended(topic: LiteTopicName): void {
-    // A group that has had no consumer in this process run finds all its topics when its first consumer comes.
+    // Groups that had no consumer in this process run are passed over: when the first consumer of such a group comes,
+    // `#markPending` reads all topics of the group that have records to consume.
     for (const known of this.#groups.values())
       if (known.opened !== undefined && matches(known, topic)) known.group.mark(topic);
   }

@@ -3,7 +3,9 @@
 export interface LogLimits {
   /** Bytes. The engine returns dead space to the device in whole segments. A batch never spans two segments. */
   readonly segmentBytes: number;
-  /** Under load a commit begins no sooner than this after the previous one began: a commit of any size costs CPU. */
+  /** Under load the engine begins a commit (it writes and flushes one batch) no sooner than this many ms after it began
+   *  the previous commit. A flush costs CPU regardless of its size, so few large batches cost less than many small
+   *  ones. */
   readonly commitIntervalMs: number;
   /** Waiting bytes above which a commit begins before the interval is over. */
   readonly commitBytes: number;

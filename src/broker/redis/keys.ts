@@ -56,7 +56,7 @@ export const META = {
   lastSeq: 's',
   /** '': the answers to the append with lastSeq, `epoch,first,next;…` */
   lastAnswers: 'a',
-  /** none */
+  /** The topic expires this many ms after its last write. Default: none, the topic does not expire. */
   ttlMs: 't',
   /** none: ms since 1970 */
   expiresAt: 'x',

@@ -38,7 +38,8 @@ export class Credentials {
     return identity;
   }
 
-  /** For an SSE request: by token, else ticket, else the cookie of an earlier ticket.
+  /** Finds the identity of an SSE request by its bearer token. A request without a token is identified by its ticket,
+   *  and one without a valid ticket by the cookie that the gateway set for an earlier ticket.
    *  @throws GatewayError unauthenticated, token-expired, token-in-url, forbidden */
   async ofStream(request: FastifyRequest, ticket: string | undefined): Promise<StreamIdentity> {
     const byHeader = await this.#ofHeader(request);

@@ -4,14 +4,16 @@ import type { Principal } from '../../session/session-ref.ts';
 import { userKey } from '../limits/admission.ts';
 import { GatewayError } from '../gateway-error.ts';
 
-/** Users whose tickets are counted. Beyond this number the user with the oldest purchase is dropped. */
+/** The number of users whose tickets this node counts: a bound on memory. Beyond it, the node drops the count of the
+ *  user who has bought no ticket for the longest time, and that user's next ticket counts as the first. */
 export const BUYERS_MAX = 10_000;
 
 export class TicketQuota {
   readonly #clock: Clock;
   readonly #ttlMs: number;
   readonly #ticketsMax: number;
-  /** By user, in the order of their last purchase: when each ticket expires, monotonic ms. */
+  /** For each user, the times at which the user's tickets expire, in monotonic ms. A user who buys a ticket moves to
+   *  the end of the map, so the first user of the map is the one to drop. */
   readonly #bought = new Map<string, number[]>();
 
   constructor(clock: Clock, ttlMs: number, ticketsMax: number) {

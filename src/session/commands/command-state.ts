@@ -20,7 +20,8 @@ export interface RunInfo extends AttemptCount {
   readonly runId: string;
   /** Of the prompt. */
   readonly messageId: string;
-  /** Of the answer, minted with the run, so that every attempt and every wire names the same message. */
+  /** The message id of the answer. It is chosen when the run is queued, so that all attempts and all wires give the
+   *  answer the same id. */
   readonly answerId: string;
   readonly agent: string;
   readonly model: string;

@@ -47,7 +47,8 @@ export async function addToChatList(
   return appended;
 }
 
-/** Never fewer than the user's chats, up to CHAT_LIST_MAX. */
+/** Counts the chats that the user's list names. The list names a chat before the chat exists and may still name it when
+ *  the chat is gone, so the number may be too high, but not too low. The count stops reading at CHAT_LIST_MAX chats. */
 export async function countNamedChats(
   broker: Broker,
   principal: Principal,

@@ -144,8 +144,9 @@ function keptRecords({ records }: StoredCursors, user: string, cursorId: string)
   return kept.toSorted((a, b) => a.offset - b.offset).slice(-(CURSORS_PER_CHAT_MAX - 1));
 }
 
-/** The ranges between the kept records, up to the last one that was read. They include earlier holes, so holes do not
- *  add up. */
+/** Returns the ranges of offsets that an append supersedes: all offsets up to `last`, except those of the kept records.
+ *  The ranges include the holes that earlier appends left. So neighbouring holes become one hole, and the number of
+ *  holes does not grow with every append. */
 function rangesWithout(kept: readonly CursorRecord[], last: number): (readonly [from: number, to: number])[] {
   const ranges: (readonly [from: number, to: number])[] = [];
   let from = 0;

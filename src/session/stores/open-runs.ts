@@ -93,7 +93,8 @@ async function readOpen(
   );
 }
 
-/** Replaces exactly the given records. Records that were appended later stay. */
+/** Supersedes the given records with one record that names only the chats that have open runs. Later records stay: the
+ *  runs that they announce may not be queued yet, or another node has appended them since this node read the log. */
 async function compact(
   broker: Broker,
   principal: Principal,

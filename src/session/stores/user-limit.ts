@@ -37,8 +37,8 @@ export interface CountedThing {
 export interface UserLimitOptions {
   readonly max: number;
   readonly clock: Clock;
-  /** ms for which a user at the limit is refused without another count, unless this node removes something of the
-   *  user's. */
+  /** A count reads much. So a node that has refused a user refuses this user for this many ms without another count.
+   *  When one of the user's chats is removed on this node, the node may count again at once. */
   readonly restMs: number;
   /** Nothing may be created before the log names it, not even if the append fails. */
   readonly isNamedFirst: boolean;

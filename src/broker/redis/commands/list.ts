@@ -9,7 +9,8 @@ import { PARTITION_KEYS } from '../keys.ts';
 import { decodeInfo } from './describe.ts';
 import { TOPIC_LUA } from './topic-lua.ts';
 
-/** The most names that one script examines. */
+/** The most topic names that one call of the script examines. Redis serves no other command while a script runs, so one
+ *  call must not examine all names of a large partition. */
 const LOOKED_AT_MAX = 1000;
 
 export const LIST = redisScript(

@@ -95,7 +95,8 @@ export class WatchTable {
     watch.stop();
   }
 
-  /** Waits while the storage is unavailable: its readers have lost nothing by that. */
+  /** Reads the log, and tries again while Redis is unavailable. The topic's readers only wait: they lose no record by
+   *  an outage, so they need no error. */
   async #read(topic: LiteTopicName, position: Position, majorOnly: boolean): Promise<RedisRead> {
     for (;;) {
       try {

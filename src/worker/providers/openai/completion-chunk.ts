@@ -16,7 +16,7 @@ export interface WireChoice {
   readonly delta?: unknown;
   /** In place of `delta`, from a server that does not stream. */
   readonly message?: unknown;
-  /** In place of `message`, from a server of the older completions API. */
+  /** The text of the answer. A server of the older completions API sends this field instead of `message`. */
   readonly text?: unknown;
   readonly finish_reason?: unknown;
 }

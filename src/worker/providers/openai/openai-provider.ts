@@ -1,6 +1,7 @@
-// A Provider for any OpenAI-compatible Chat Completions server. Owns the request and the reading of the body;
-// chat-completions-stream.ts interprets the answer, and open-event-stream.ts retries. Backpressure: it reads bytes only
-// when the consumer asks for the next event.
+// A Provider for any OpenAI-compatible Chat Completions server. This file starts the request and reads the body of the
+// response; open-event-stream.ts sends and retries the request, and chat-completions-stream.ts interprets the body. The
+// provider reads bytes only when its consumer asks for the next event, so the answer of a fast server does not fill the
+// memory while the consumer is slow.
 import assert from 'node:assert/strict';
 import type { Clock } from '../../../base/clock.ts';
 import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../provider.ts';

@@ -50,7 +50,8 @@ export class ToolCallDeltas {
     return this.#heldBytes;
   }
 
-  /** Reads `delta.tool_calls`, and adds to `events` what can be emitted. @throws ProviderError */
+  /** Reads `delta.tool_calls`, and adds the events that can be emitted now to `events`. A call waits until its id and
+   *  name are known and all calls before it were emitted. @throws ProviderError */
   read(toolCalls: unknown, events: ToolCallEvent[]): void {
     const list: readonly unknown[] = Array.isArray(toolCalls) ? toolCalls : [toolCalls];
     if (!Array.isArray(toolCalls) && !isCallAlone(toolCalls))

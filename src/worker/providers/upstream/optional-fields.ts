@@ -1,8 +1,9 @@
 // The request fields that a model server may not support, and how to recognize that in its refusal. Pure. After a
 // refusal the request is sent once more without the field, and the provider stores that for as long as it exists.
 
-/** In the order in which they are dropped. Without `stream_options` there is no usage; without `stream` the answer
- *  comes in one piece at its end. */
+/** The fields that a repeated request can leave out. If a refusal names both, the request leaves out the first one
+ *  first, because the loss is smaller: without `stream_options` the server reports no usage; without `stream` it sends
+ *  the whole answer at once, when the answer is complete. */
 export const OPTIONAL_FIELDS = ['stream_options', 'stream'] as const;
 
 export type OptionalField = (typeof OPTIONAL_FIELDS)[number];
