@@ -1,5 +1,5 @@
-// With `replicated:1`, what no replica has may be taken back by a fail-over. A command that is asked for again finds that
-// it was done, and is told so only when a replica has it: never on the word of a master that may be none any more.
+// With `replicated:1`, a fail-over may take back a write that no replica has. A command that is sent again is
+// acknowledged only when a replica has its first write, because the server that answers may no longer be the master.
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { isBrokerError } from '../../../src/broker/errors.ts';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -18,7 +18,7 @@ const ALICE = { tenant: 'default', user: 'alice' };
 const PROMPT: Prompt = { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' };
 const MESSAGE = { ...PROMPT, messageId: 'm' };
 
-test('a command asked for again is acknowledged when a replica has what the first try wrote, and not before', async () => {
+test('a command that is sent again is acknowledged when a replica has the first try’s write, and not before', async () => {
   const master = await RedisServer.start();
   onTestFinished(() => master.close());
   const replica = await RedisServer.start({ replicaOf: master });
@@ -48,7 +48,7 @@ test('a command asked for again is acknowledged when a replica has what the firs
   replica.freeze();
   expect(await ask()).toEqual(nobodyKnows);
   expect(await ask()).toEqual(nobodyKnows);
-  // Also over a connection that has written nothing.
+  // This also holds over a connection that has written nothing.
   await store.raw().call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
   await eventually(() => broker.health().state === 'unavailable');
   await eventually(() => broker.health().state === 'ready');

@@ -1,4 +1,5 @@
-// A listener of a channel that throws: its error is reported, the process goes on, and the other listeners are called.
+// A listener of a channel that throws: its error is reported, the process continues, and the other listeners are
+// called.
 import { EventEmitter } from 'node:events';
 import type { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
@@ -9,7 +10,7 @@ import { eventually } from '../../support/collector.ts';
 const CHANNEL = 'channel';
 const THROWN = new Error('thrown by the listener');
 
-/** A subscriber on a connection that confirms every subscription, or throws when it is asked for one. */
+/** A subscriber on a connection that confirms every subscription, or throws on the subscribe command. */
 function subscriber(ssubscribe: () => Promise<void> = () => Promise.resolve()) {
   const redis = Object.assign(new EventEmitter(), { status: 'ready', ssubscribe });
   const errors: unknown[] = [];
@@ -71,7 +72,7 @@ describe('a listener that throws', () => {
   });
 });
 
-test('a connection that throws when it is asked for channels is reported, and asked again when it is ready', async () => {
+test('an error of the subscribe command is reported, and the channels are subscribed again when the connection is ready', async () => {
   let isBroken = true;
   const { redis, channels, errors } = subscriber(() => {
     if (isBroken) throw THROWN;

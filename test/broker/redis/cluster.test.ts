@@ -25,14 +25,14 @@ function storeOfCluster(): RedisStore {
   return new RedisStore(first);
 }
 
-test('slots are computed as the server does', async () => {
+test('slots equal the ones that the server computes', async () => {
   const store = storeOfCluster();
   for (const tag of [store.keys.tag(0), store.keys.tag(3), '{holdline:p12}', '{a}']) {
     expect(slotOf(tag)).toBe(Number(await store.server.command(`CLUSTER KEYSLOT ${tag}:x`)));
   }
 });
 
-test('a partition that moves is whole before and after, refuses meanwhile, and tails and queues go with it', async () => {
+test('a partition that moves is complete before and after, refuses meanwhile, and keeps its tails and queues', async () => {
   const store = storeOfCluster();
   const [writer, other] = [await store.open(onCluster()), await store.open(onCluster())];
   const { epoch } = await append(writer, CHAT, [...major('start'), ...minor('a')], { takeFence: true });
@@ -48,7 +48,7 @@ test('a partition that moves is whole before and after, refuses meanwhile, and t
       expect(await outcome(append(writer, CHAT, minor(`moving ${round}`), fenced(seq)))).toBe('unavailable');
       expect(await outcome(append(writer, topicName('chat2/moving'), major('x')))).toBe('unavailable');
     });
-    // What was refused while it moved left nothing behind.
+    // A refused append left no records.
     await eventually(async () => (await outcome(other.describe([CHAT]))) === 'accepted');
     expect((await infoOf(other, CHAT)).next).toBe(2 + 2 * round);
     await eventually(
@@ -63,14 +63,14 @@ test('a partition that moves is whole before and after, refuses meanwhile, and t
   expect(await tail.reached(6)).toEqual(story);
 });
 
-test('a master that dies takes its partitions only: they are refused, and the others go on', async () => {
+test('a dead master makes only its own partitions unavailable', async () => {
   const store = storeOfCluster();
   const broker = await store.open(onCluster());
   const topics = Array.from({ length: 32 }, (_, i) => topicName(`chat/c${i}`));
   for (const topic of topics) await append(broker, topic, minor('a'));
   const first = topics[0] ?? CHAT;
   const server = await cluster.ownerOf(slotOf(store.keys.tag(store.keys.partitionOf(first))));
-  // Frozen, not killed: as far as the others know, the cluster is whole for a while yet.
+  // The process is frozen, not killed, so the other masters still take the cluster for whole for a while.
   server.freeze();
   onTestFinished(() => server.thaw());
   const outcomes = await Promise.all(topics.map((topic) => outcome(broker.read(topic, 'earliest'))));

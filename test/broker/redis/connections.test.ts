@@ -1,4 +1,4 @@
-// Connections that break, at the worst moments: nothing is written twice, nothing is lost, nobody waits for ever.
+// Connections that break at the worst moments: no append is written twice or lost, and no caller waits without end.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -30,11 +30,11 @@ async function behindProxy(): Promise<{
   return { store, proxy, broker: await store.open({ nodes: [`redis://127.0.0.1:${proxy.port}`] }) };
 }
 
-/** Until the node is connected again. */
+/** Resolves when the node is connected again. */
 const healthy = (broker: BrokerEngine): Promise<void> => eventually(() => broker.health().state === 'ready');
 
-describe('a connection that breaks while the server is asked what it keeps', () => {
-  /** The client asks for INFO itself before it calls a connection ready, and the engine asks again. */
+describe('a connection that breaks while the server’s promise is verified', () => {
+  /** The client sends INFO before it reports a connection as ready, and the engine sends it again. */
   const secondInfo = (): ((sent: Buffer) => boolean) => {
     let seen = 0;
     return (sent) => /info/i.test(sent.toString('latin1')) && (seen += 1) === 2;
@@ -59,7 +59,7 @@ describe('a connection that breaks while the server is asked what it keeps', () 
 });
 
 describe('a reply that is lost', () => {
-  test('leaves the fate of an append open; under a fence the same append again is answered as the first time', async () => {
+  test('leaves the outcome of an append open; a retry under the same fence gets the first answer', async () => {
     const { proxy, broker } = await behindProxy();
     const { epoch } = await append(broker, CHAT, major('start'), { takeFence: true });
     const fenced = { expect: { epoch }, fence: { fence: 0, seq: 1 } };
@@ -71,7 +71,7 @@ describe('a reply that is lost', () => {
     expect(await readLines(broker, CHAT)).toEqual(['0M:start', '1m:written once']);
   });
 
-  test('of a conditional append makes the second try a conflict', async () => {
+  test('makes the second try of a conditional append a conflict', async () => {
     const { proxy, broker } = await behindProxy();
     const { epoch } = await append(broker, CHAT, major('start'));
     const decided = { expect: { epoch }, ifUnchanged: { epoch, offset: 0 } };
@@ -83,7 +83,7 @@ describe('a reply that is lost', () => {
     expect(await readLines(broker, CHAT)).toEqual(['0M:start', '1M:decided once']);
   });
 
-  test('is not made good by sending the command again behind the caller’s back', async () => {
+  test('does not make the engine send the command again', async () => {
     const { proxy, broker } = await behindProxy();
     await append(broker, CHAT, major('start'));
     for (const text of ['a', 'b', 'c']) {
@@ -101,7 +101,7 @@ describe('a reply that is lost', () => {
   });
 });
 
-test('a request that is lost was not carried out, and can be made again', async () => {
+test('a lost request was not carried out and can be sent again', async () => {
   const { proxy, broker } = await behindProxy();
   const { epoch } = await append(broker, CHAT, major('start'), { takeFence: true });
   const fenced = { expect: { epoch }, fence: { fence: 0, seq: 1 } };
@@ -113,7 +113,7 @@ test('a request that is lost was not carried out, and can be made again', async 
   expect(await append(broker, CHAT, minor('second try'), fenced)).toMatchObject({ first: 1 });
 });
 
-test('a server that has forgotten the scripts is given them again', async () => {
+test('a server that has lost the scripts gets them again', async () => {
   const store = new RedisStore(server);
   const broker = await store.open();
   await append(broker, CHAT, minor('a'));
@@ -123,7 +123,7 @@ test('a server that has forgotten the scripts is given them again', async () => 
 });
 
 test.each(['normal', 'pubsub'])(
-  'CLIENT KILL TYPE %s under tails and appends loses and repeats nothing',
+  'CLIENT KILL TYPE %s during tails and appends loses and repeats no record',
   async (type) => {
     const store = new RedisStore(server);
     const [writer, reader] = [await store.open(), await store.open()];
@@ -132,7 +132,7 @@ test.each(['normal', 'pubsub'])(
     const raw = store.raw();
     for (let seq = 1; seq <= 60; seq += 1) {
       if (seq % 10 === 0) await raw.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes');
-      // The writer's own way: the same fence and count until it is answered.
+      // A writer sends the same fence and seq again until it receives an answer.
       await eventually(
         async () =>
           (await outcome(append(writer, CHAT, minor(`${seq}`), { expect: { epoch }, fence: { fence: 0, seq } }))) ===
@@ -148,8 +148,8 @@ test.each(['normal', 'pubsub'])(
   },
 );
 
-describe('a server that is away', () => {
-  test('at the start is said within bounds, and by name', async () => {
+describe('an unreachable server', () => {
+  test('is reported within a bound and with its address at the start', async () => {
     const closed = await TcpProxy.start(1);
     const { port } = closed;
     await closed.close();
@@ -158,7 +158,7 @@ describe('a server that is away', () => {
     });
   });
 
-  test('later refuses at once, fails the health, and is there again by itself; tails go on', async () => {
+  test('fails calls and health at once, and is used again by itself when it is back; tails continue', async () => {
     const { proxy, broker } = await behindProxy();
     const { epoch } = await append(broker, CHAT, major('before'));
     const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
@@ -176,7 +176,7 @@ describe('a server that is away', () => {
     expect(await late.reached(2)).toEqual(['0M:before', '1m:after']);
   });
 
-  test('without a word is given up after a while, and the connection with it', async () => {
+  test('has its connection closed after a while when it does not answer', async () => {
     const { proxy, broker } = await behindProxy();
     await append(broker, CHAT, major('before'));
     proxy.blackHole();
@@ -186,7 +186,7 @@ describe('a server that is away', () => {
     expect(await readLines(broker, CHAT)).toEqual(['0M:before']);
   });
 
-  test('is not waited for with more than the limit says', async () => {
+  test('has at most the limit of commands under way', async () => {
     const { proxy, broker } = await behindProxy();
     proxy.blackHole();
     const outcomes = await Promise.all(Array.from({ length: 17_000 }, () => outcome(append(broker, CHAT, minor('x')))));
@@ -195,7 +195,7 @@ describe('a server that is away', () => {
   });
 });
 
-test('a restart with every write flushed costs nothing: same epoch, tails and fences go on', async () => {
+test('a restart with every write flushed keeps the epoch, tails and fences', async () => {
   const own = await RedisServer.start({ appendfsync: 'always' });
   onTestFinished(() => own.close());
   const broker = await new RedisStore(own).open({ promise: 'always' });
@@ -215,7 +215,7 @@ test('a restart with every write flushed costs nothing: same epoch, tails and fe
   expect(batchOf(await broker.read(CHAT, { epoch, offset: 0 })).items).toHaveLength(2);
 });
 
-test('the node’s clock does not decide: it may be a day ahead', async () => {
+test('a node’s clock that is a day ahead changes nothing', async () => {
   const store = new RedisStore(server);
   const ahead = { ...systemClock, now: () => systemClock.now() + 24 * 3_600_000 };
   const broker = await store.open({ clock: ahead });

@@ -1,5 +1,5 @@
-// What only group consumption over Redis has: several nodes that share a group, nodes that die, messages and answers
-// that get lost. What every engine promises is in test/contract.
+// Group consumption that only the Redis engine has: several nodes that share a group, nodes that die, lost messages and
+// lost answers. The promises of every engine are in the contract suite.
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -35,7 +35,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** A store of its own, under one clock for all its nodes. */
+/** A separate store with one clock for all its nodes. */
 class Store {
   readonly clock = new ManualClock();
   readonly prefix = `groups-${(stores += 1)}`;
@@ -70,7 +70,7 @@ class Store {
     return { proxy, broker: await this.node(`redis://127.0.0.1:${proxy.port}`) };
   }
 
-  /** The groups of a node to which no message ever comes. */
+  /** The groups of a node that receives no published message. */
   deafGroups(broker: BrokerEngine): RedisGroups {
     const { clock } = this;
     const keys = new RedisKeys(this.prefix, this.partitions);
@@ -92,14 +92,14 @@ class Store {
     return groups;
   }
 
-  /** Some node hears what is said of every partition. */
+  /** True when a node is subscribed to the channels of every partition. */
   async isHeard(): Promise<boolean> {
     const channels = await server.command(`PUBSUB SHARDCHANNELS {${this.prefix}:*:w`);
     return channels.split('\n').filter((line) => line !== '').length === this.partitions;
   }
 }
 
-/** Whether it has come, for what must not have come yet. */
+/** Tells whether a promise has resolved, for tests that it has not resolved yet. */
 function watched<T>(coming: Promise<T>): { readonly coming: Promise<T>; readonly hasCome: () => boolean } {
   let hasCome = false;
   const told = coming.then((value) => {
@@ -109,7 +109,7 @@ function watched<T>(coming: Promise<T>): { readonly coming: Promise<T>; readonly
   return { coming: told, hasCome: () => hasCome };
 }
 
-/** Until the connection stands again. */
+/** Tries until the connection works again. */
 async function settledWhenReachable(settle: () => Promise<boolean>): Promise<boolean> {
   for (;;) {
     try {
@@ -150,7 +150,7 @@ describe('nodes that share a group', () => {
       expect(seen.filter((one) => one.startsWith(`${name} `))).toEqual([`${name} 0:0`, `${name} 1:1`, `${name} 2:2`]);
   });
 
-  test('are woken by what another appends', async () => {
+  test('are woken when another node appends', async () => {
     const store = new Store();
     const [one, two] = [await store.node(), await store.node()];
     const asked = watched(new TestWorker(two).next());
@@ -161,7 +161,7 @@ describe('nodes that share a group', () => {
     expect(said(await asked.coming)).toBe(`${A} 0:this`);
   });
 
-  test('are woken by what another gives back or leaves for the next', async () => {
+  test('are woken when another node gives a topic back or leaves a record unconsumed', async () => {
     const store = new Store();
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('0', '1'));
@@ -180,7 +180,7 @@ describe('nodes that share a group', () => {
     expect(said(await next)).toBe(`${A} 1:1`);
   });
 
-  test('hold no topic at the same time, and get it when the other is done', async () => {
+  test('never hold a topic at the same time, and get it when the other node is done', async () => {
     const store = new Store();
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('0', '1'));
@@ -197,7 +197,7 @@ describe('nodes that share a group', () => {
     expect(said(await next)).toBe(`${A} 1:1`);
   });
 
-  test('have one pattern', async () => {
+  test('must use the same pattern', async () => {
     const store = new Store();
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('0'));
@@ -209,7 +209,7 @@ describe('nodes that share a group', () => {
     expect(await new TestWorker(two).done()).toBe(`${A} 1:1`);
   });
 
-  test('mark what they append for a group that only another has met', async () => {
+  test('queue their appends for a group that only another node has opened', async () => {
     const store = new Store();
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('0'));
@@ -222,7 +222,7 @@ describe('nodes that share a group', () => {
     expect((await worker.take(2)).map(said)).toEqual([`${B} 0:0`, `${A} 1:1`]);
   });
 
-  test('hear that a topic ended which they hold', async () => {
+  test('lose the lease of a topic that another node ends', async () => {
     const store = new Store();
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('old'));
@@ -237,7 +237,7 @@ describe('nodes that share a group', () => {
   });
 });
 
-test('a consumer that settles while it is being served gets one delivery for one question', async () => {
+test('a consumer that settles while a take is under way gets one delivery per request', async () => {
   const store = new Store();
   const broker = await store.node();
   const names = Array.from({ length: 200 }, (_, i) => topicName(`request/x/t${i}`));
@@ -276,16 +276,16 @@ describe('a node that dies', () => {
     expect(await held.ack()).toBe(false);
   });
 
-  test('is followed at its deadline also by one that only heard of its lease', async () => {
+  test('has its topic taken at the deadline by a node that only received a message about the lease', async () => {
     const store = new Store();
     const [{ broker: dying, proxy }, survivor] = [await store.distantNode(), await store.node()];
     const asked = new TestWorker(survivor).next();
     await eventually(() => store.isHeard());
-    // Once this is heard everything is, so that nothing is left to look at.
+    // When this message has been received, all earlier ones have been, so no check is due.
     await append(survivor, B, major('0'));
     await asked;
     await append(survivor, A, major('0'));
-    // Over before anybody looks at every partition without a reason.
+    // This ends before the periodic check of every partition.
     const visibilityMs = RECHECK_MS / 3;
     await new TestWorker(dying, { visibilityMs }).next();
     proxy.refuse();
@@ -296,7 +296,7 @@ describe('a node that dies', () => {
     expect([said(again), again.attempt]).toEqual([`${A} 0:0`, 2]);
   });
 
-  test('gives back at once what it was about to take when it is closed in good order', async () => {
+  test('gives back at once the topic of a running take when it is closed', async () => {
     const store = new Store();
     const [one, two] = [await store.node(), await store.node()];
     for (const topic of [A, B, C]) await append(one, topic, major('0'));
@@ -310,8 +310,8 @@ describe('a node that dies', () => {
   });
 });
 
-describe('what got lost', () => {
-  test('a message that something waits: the partition is looked at all the same', async () => {
+describe('the loss of', () => {
+  test('a message about a queued topic is corrected by the periodic check', async () => {
     const store = new Store();
     const broker = await store.node();
     const groups = store.deafGroups(broker);
@@ -330,7 +330,7 @@ describe('what got lost', () => {
     abort.abort();
   });
 
-  test('the subscription: what was missed is looked for when it stands again', async () => {
+  test('the subscription is followed by a check when it is active again', async () => {
     const store = new Store();
     const broker = await store.node();
     const worker = new TestWorker(broker, { credit: 2 });
@@ -343,7 +343,7 @@ describe('what got lost', () => {
     expect(said(await asked)).toBe(`${B} 0:0`);
   });
 
-  test('the answer to an acknowledgement: asked again it says that it is consumed', async () => {
+  test('the answer to an acknowledgement lets the second try succeed', async () => {
     const store = new Store();
     const { broker, proxy } = await store.distantNode();
     const other = await store.node();
@@ -357,7 +357,7 @@ describe('what got lost', () => {
     expect(await new TestWorker(other).done()).toBe(`${A} 1:1`);
   });
 
-  test('an acknowledgement: the lease still stands, and it may be asked again', async () => {
+  test('an acknowledgement leaves the lease, and it can be sent again', async () => {
     const store = new Store();
     const { broker, proxy } = await store.distantNode();
     await append(broker, A, major('0', '1'));
@@ -369,7 +369,7 @@ describe('what got lost', () => {
     expect(await settledWhenReachable(() => held.ack())).toBe(true);
   });
 
-  test('the answer to a take: the record comes again when that lease has run out, and the consumer goes on waiting', async () => {
+  test('the answer to a take delivers the record again when that lease has run out; the consumer keeps waiting', async () => {
     const store = new Store();
     const { broker, proxy } = await store.distantNode();
     const worker = new TestWorker(broker);
@@ -387,7 +387,7 @@ describe('what got lost', () => {
     expect(delivery.attempt).toBeGreaterThan(1);
   });
 
-  test('all that Redis held: the group is made known again, and goes on with what comes', async () => {
+  test('all data in Redis opens the group again, which then delivers new records', async () => {
     const own = await RedisServer.start();
     onTestFinished(() => own.close());
     const store = new Store();
@@ -403,7 +403,7 @@ describe('what got lost', () => {
   });
 });
 
-describe('a group that comes later', () => {
+describe('a group that is opened later', () => {
   test('finds every topic, however many there are in a partition', { timeout: MANY_MS_MAX }, async () => {
     const store = new Store(1);
     const broker = await store.node();
@@ -413,7 +413,7 @@ describe('a group that comes later', () => {
     expect(taken.map(({ topic }) => topic).toSorted()).toEqual(names.toSorted());
   });
 
-  test('does not bring back what had expired', async () => {
+  test('does not bring back expired topics', async () => {
     const store = new Store(1);
     const broker = await store.node();
     await append(broker, A, major('0'), { ttlMs: 1000 });
@@ -424,7 +424,7 @@ describe('a group that comes later', () => {
     expect(await isMissing(broker, A)).toBe(true);
   });
 
-  test('holds what another group holds beyond its time', async () => {
+  test('keeps an expired topic that another group still keeps', async () => {
     const store = new Store(1);
     const broker = await store.node();
     const first = new TestWorker(broker, { visibilityMs: 60_000 });
@@ -436,13 +436,13 @@ describe('a group that comes later', () => {
     expect(await isMissing(broker, A)).toBe(false);
     await store.clock.advance(1);
     expect(await second.ack()).toBe(true);
-    // What both have consumed is over at once, without anybody asking for it: its time was up.
+    // The topic ends at once when both groups have consumed it, without a request, because it had expired.
     expect(await server.command(`ZCARD {${store.prefix}:p0}:names`)).toBe('0');
     expect(await isMissing(broker, A)).toBe(true);
   });
 });
 
-test('a full server takes no records, and lets what waits be consumed', async () => {
+test('a full server refuses records, and queued records can still be consumed', async () => {
   const full = await RedisServer.start();
   onTestFinished(() => full.close());
   const store = new Store();

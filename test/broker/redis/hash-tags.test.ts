@@ -1,5 +1,5 @@
-// All keys of a partition are on one node: what the append script writes is accepted wherever the partition is. A key
-// without the partition's tag is found by this very test, which plants one.
+// All keys of a partition have its hash tag, so the append script runs on whichever node has the partition. The test
+// also plants a key without the tag, to show that the check finds it.
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { APPEND, encodeAppend } from '../../../src/broker/redis/commands/append.ts';
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.close());
 
-/** What every partition's master says to an append by this script: 'accepted', or its error. */
+/** The answer of every partition's master to an append by this script: 'accepted', or its error. */
 async function outcomes(lua: string, prefix: string): Promise<string[]> {
   const keys = new RedisKeys(prefix, PARTITIONS);
   const nodes = cluster.urls.map((url) => new Redis(url));
@@ -37,11 +37,11 @@ async function outcomes(lua: string, prefix: string): Promise<string[]> {
   return told;
 }
 
-test('every key of an append carries the tag of its partition', async () => {
+test('every key of an append has the tag of its partition', async () => {
   expect(new Set(await outcomes(APPEND.lua, 'tagged'))).toEqual(new Set(['accepted']));
 });
 
-test('one that does not is refused by a cluster', async () => {
+test('a key without the tag is refused by a cluster', async () => {
   const planted = APPEND.lua.replaceAll(`part .. '${TOPIC_KEYS.minors}'`, `'${TOPIC_KEYS.minors}'`);
   expect(planted).not.toBe(APPEND.lua);
   expect((await outcomes(planted, 'untagged')).filter((outcome) => outcome !== 'accepted')).not.toEqual([]);

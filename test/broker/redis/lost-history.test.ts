@@ -1,4 +1,4 @@
-// A Redis that comes back with less than it had, or with something else: the epoch changes, and readers are told.
+// A Redis that comes back with less data, or with other data: the epoch changes, and readers receive a reset.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { BrokerEngine, ReadResult } from '../../../src/broker/broker.ts';
 import { RECHECK_MS } from '../../../src/broker/redis/watch/watch-table.ts';
@@ -45,7 +45,7 @@ const reasonOf = (result: ReadResult | undefined): string | undefined =>
   result?.kind === 'reset' ? result.reason : result?.kind;
 
 describe('a restart', () => {
-  test('that loses everything ends tails, and the name begins anew in another epoch', async () => {
+  test('that loses everything ends tails, and the topic starts again in another epoch', async () => {
     const server = await ownServer();
     const broker = await new RedisStore(server).open();
     const { epoch } = await append(broker, CHAT, major('a', 'b'));
@@ -58,7 +58,7 @@ describe('a restart', () => {
     expect(reasonOf(await broker.read(CHAT, { epoch, offset: 1 }))).toBe('epoch-changed');
   });
 
-  test('that may have lost the last second changes every epoch with the first write, and loses nothing that is there', async () => {
+  test('that may have lost the last second changes every epoch at the first write, and keeps the remaining records', async () => {
     const server = await ownServer({ appendfsync: 'everysec' });
     const broker = await new RedisStore(server).open({ promise: 'everysec' });
     const { epoch } = await append(broker, CHAT, major('a'), { takeFence: true });
@@ -67,7 +67,7 @@ describe('a restart', () => {
     const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
     await tail.reached(2);
     await restarted(server, broker);
-    // Also the retry: what it answered may be gone.
+    // A retry is refused too, because the acknowledged records may be lost.
     expect(await outcome(append(broker, CHAT, minor('b'), fenced))).toBe('epoch-changed');
     const { epoch: next } = await append(broker, CHAT, minor('c'));
     expect(next).not.toBe(epoch);
@@ -80,7 +80,7 @@ describe('a restart', () => {
     expect((await infoOf(broker, CHAT)).epoch).toBe(third);
   });
 
-  test('changes nothing where every write is flushed, however often', async () => {
+  test('changes no epoch when every write is flushed, however often it happens', async () => {
     const server = await ownServer({ appendfsync: 'always' });
     const broker = await new RedisStore(server).open({ promise: 'always' });
     const { epoch } = await append(broker, CHAT, major('a'));
@@ -92,7 +92,7 @@ describe('a restart', () => {
 });
 
 describe('a fail-over', () => {
-  test('to a replica changes every epoch, also where every write was flushed', async () => {
+  test('to a replica changes every epoch, even when every write was flushed', async () => {
     const master = await ownServer({ appendfsync: 'always' });
     const replica = await ownServer({ appendfsync: 'always', replicaOf: master });
     const store = new RedisStore(master);
@@ -107,7 +107,7 @@ describe('a fail-over', () => {
     expect(reasonOf(await after.read(CHAT, { epoch, offset: 1 }))).toBe('epoch-changed');
   });
 
-  test('is recognised by the promoted server itself where nothing had been written since the replica came', async () => {
+  test('is detected on the promoted server when nothing was written since the replica joined', async () => {
     const master = await ownServer({ appendfsync: 'always' });
     const store = new RedisStore(master);
     const broker = await store.open({ promise: 'always' });
@@ -119,7 +119,7 @@ describe('a fail-over', () => {
     expect((await append(after, CHAT, minor('b'))).epoch).not.toBe(epoch);
   });
 
-  test('an append that too few replicas have is not acknowledged, and reads go on', async () => {
+  test('an append that too few replicas have is not acknowledged, and reads still work', async () => {
     const master = await ownServer();
     const replica = await ownServer({ replicaOf: master });
     const broker = await new RedisStore(master).open({ promise: { replicated: 1 } });
@@ -135,7 +135,7 @@ describe('a fail-over', () => {
   });
 });
 
-describe('keys that somebody else touched', () => {
+describe('keys that another program changed', () => {
   async function flushedUnderATail(): Promise<{
     readonly broker: BrokerEngine;
     readonly clock: ManualClock;
@@ -151,20 +151,20 @@ describe('keys that somebody else touched', () => {
     return { broker, clock, tail };
   }
 
-  test('FLUSHALL under a tail is found out by looking, though nothing is published', async () => {
+  test('FLUSHALL during a tail is detected by the periodic check, without a message', async () => {
     const { clock, tail } = await flushedUnderATail();
     await clock.advance(2 * RECHECK_MS);
     expect(reasonOf(await tail.verdict())).toBe('missing');
   });
 
-  test('after FLUSHALL the same offsets in another life are never given to a reader of the old one', async () => {
+  test('after FLUSHALL a reader of the old epoch never receives the same offsets of the new one', async () => {
     const { broker, tail } = await flushedUnderATail();
     await append(broker, CHAT, major('other', 'words'));
     expect(reasonOf(await tail.verdict())).toBe('epoch-changed');
     expect(tail.lines).toEqual(['0M:a']);
   });
 
-  test('a topic without its hash is missing, and begins anew without what is left of it', async () => {
+  test('a topic without its hash is missing, and starts again without its old records', async () => {
     const store = new RedisStore(shared);
     const broker = await store.open();
     const { epoch } = await append(broker, CHAT, [...major('a'), ...minor('b')]);
@@ -193,7 +193,7 @@ describe('keys that somebody else touched', () => {
     }
   });
 
-  test('a record that was trimmed away is said behind what stands before it', async () => {
+  test('a trimmed record leads to a reset after the records before it', async () => {
     const store = new RedisStore(shared);
     const broker = await store.open();
     const { epoch } = await append(broker, CHAT, minor('0', '1', '2', '3'));
@@ -205,7 +205,7 @@ describe('keys that somebody else touched', () => {
     expect(reasonOf(await nextOf(reader))).toBe('undeclared-hole');
   });
 
-  test('a partition that lost its life begins a new era', async () => {
+  test('a partition that lost its history key begins a new era', async () => {
     const store = new RedisStore(shared);
     const broker = await store.open();
     const { epoch } = await append(broker, CHAT, major('a'));
@@ -214,13 +214,13 @@ describe('keys that somebody else touched', () => {
     expect((await append(broker, CHAT, major('b'))).epoch).not.toBe(epoch);
   });
 
-  test('a history that comes back shorter is delivered again where offsets are given again', async () => {
+  test('records are delivered again when a shorter history gives their offsets a second time', async () => {
     const store = new RedisStore(shared);
     const broker = await store.open();
     await append(broker, QUEUE, major('0', '1', '2'));
     const worker = new TestWorker(broker);
     for (const wanted of ['0:0', '1:1', '2:2']) expect(await worker.done()).toBe(`${QUEUE} ${wanted}`);
-    // As if another server, which had not got the last two, had been promoted.
+    // Simulates the promotion of a server that lacks the last two records.
     const raw = store.raw();
     await raw.xdel(store.key('majors', QUEUE), '2-0', '3-0');
     await raw.xsetid(store.key('majors', QUEUE), '1-0');
@@ -230,7 +230,7 @@ describe('keys that somebody else touched', () => {
     expect(await worker.done()).toBe(`${QUEUE} 1:again 1`);
   });
 
-  test('a key of another type is said to be corrupt, and an append to several topics leaves none half written', async () => {
+  test('a key of another type is reported as corrupt, and an append to several topics writes none of them', async () => {
     const store = new RedisStore(shared);
     const broker = await store.open();
     await append(broker, CHAT, major('a'));

@@ -1,4 +1,4 @@
-// A server that is full, and what a chat costs in its memory.
+// A full server, and the memory that a chat uses on the server.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { RESERVE_BYTES } from '../../../src/broker/redis/commands/append.ts';
@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Bytes that Redis counts for the keys of a topic. */
+/** The bytes that Redis reports for the keys of a topic. */
 async function costOf(store: RedisStore, topic: LiteTopicName): Promise<number> {
   const raw = store.raw();
   const costs = await Promise.all(
@@ -22,16 +22,16 @@ async function costOf(store: RedisStore, topic: LiteTopicName): Promise<number> 
   return costs.reduce<number>((sum, cost) => sum + (cost ?? 0), 0);
 }
 
-describe('a topic costs', () => {
-  test('what its one record does, and little more', async () => {
+describe('the memory of a topic', () => {
+  test('is little more than its one record', async () => {
     const store = new RedisStore(server);
     const broker = await store.open();
     await append(broker, CHAT, major('c'.repeat(300)), { ttlMs: 86_400_000 });
-    // Redis gives a fresh stream room for 4 KB.
+    // Redis allocates 4 KB for a new stream.
     expect(await costOf(store, CHAT)).toBeLessThan(300 + 1000);
   });
 
-  test('what its finished answers do, not what it took to stream them', async () => {
+  test('is that of its finished answers, without their deltas', async () => {
     const store = new RedisStore(server);
     const broker = await store.open();
     const { epoch } = await append(broker, CHAT, major('created'), { ttlMs: 86_400_000 });
@@ -51,7 +51,7 @@ describe('a topic costs', () => {
     expect(await costOf(store, CHAT)).toBeLessThan(5 * (text.length + 700));
   });
 
-  test('one record where each replaces the last', async () => {
+  test('is one record when each record supersedes the last', async () => {
     const store = new RedisStore(server);
     const broker = await store.open();
     const cursor = topicName('cursor/one');
@@ -62,7 +62,7 @@ describe('a topic costs', () => {
     expect(await costOf(store, cursor)).toBeLessThan(fresh + 200);
   });
 
-  test('next to nothing when its life has ended', async () => {
+  test('is almost nothing after the topic has ended', async () => {
     const store = new RedisStore(server);
     const broker = await store.open();
     await append(broker, CHAT, [...major('x'.repeat(10_000)), ...minor('y'.repeat(10_000))]);
@@ -100,7 +100,7 @@ test('a full server stops and ends runs, serves queues and removes topics, withi
   expect((await worker.next()).record.data).toBe('two');
   expect(await broker.remove(topicName('chat/gone'))).toBe(true);
   expect(broker.health().state).toBe('full');
-  // The reserve is a bound as well.
+  // The reserve is bounded too.
   await store.raw().config('SET', 'maxmemory', '0');
   const filler = store.raw();
   await filler.call('SET', 'filler', 'x'.repeat(RESERVE_BYTES));
@@ -111,7 +111,7 @@ test('a full server stops and ends runs, serves queues and removes topics, withi
   expect(await readLines(broker, CHAT)).toEqual(['0M:start', '1M:stop', '2M:end']);
 });
 
-test('a full server refuses what would grow, reads and ends what frees memory, and heals by itself', async () => {
+test('a full server refuses appends, still reads and removes topics, and recovers by itself', async () => {
   const full = await RedisServer.start();
   onTestFinished(() => full.close());
   const store = new RedisStore(full);

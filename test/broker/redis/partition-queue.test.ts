@@ -1,4 +1,4 @@
-// What a node believes of a group's queue in one partition, from replies and messages that may cross.
+// A node's view of a group's queue in one partition, from replies and messages that may arrive in any order.
 import { expect, test } from 'vitest';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import { BrokerError } from '../../../src/broker/errors.ts';
@@ -12,7 +12,7 @@ import { ManualClock } from '../../support/manual-clock.ts';
 
 const ALL = parseTopicPattern('request/*/*');
 
-/** A partition whose replies come when the test says so. */
+/** A partition whose replies the test releases. */
 function place() {
   const clock = new ManualClock();
   const asked: { resolve: (reply: RedisReply) => void; reject: (error: unknown) => void }[] = [];
@@ -27,7 +27,7 @@ function place() {
   return { clock, answered, failed, place: new PartitionQueue(new GroupQueue(commands, 'g', ALL), 0, clock) };
 }
 
-/** As the scripts write it. */
+/** A view in the form of the scripts. */
 function text(
   clock: ManualClock,
   turn: number,
@@ -46,13 +46,13 @@ function notified(line: string): QueueView {
   return parsed.view;
 }
 
-test('nothing is known at first, so it is to be looked at', () => {
+test('a new partition queue has no view and is due for a check', () => {
   const { place: one, clock } = place();
   expect(one.lookAt).toBeLessThanOrEqual(clock.mono());
   expect(one.head('high')).toBeUndefined();
 });
 
-test('a reply that an older message crossed is believed, and an older message after it is not', async () => {
+test('a reply replaces an older message, and an older message after it is ignored', async () => {
   const { place: one, clock, answered } = place();
   const look = one.look();
   one.notified(notified(text(clock, 5, { high: 5 })));
@@ -63,7 +63,7 @@ test('a reply that an older message crossed is believed, and an older message af
   expect(one.head('high')).toBeUndefined();
 });
 
-test('a reply that a newer message overtook is not believed', async () => {
+test('a reply is ignored when a newer message arrived before it', async () => {
   const { place: one, clock, answered } = place();
   const look = one.look();
   one.notified(notified(text(clock, 7, { high: 7 })));
@@ -72,7 +72,7 @@ test('a reply that a newer message overtook is not believed', async () => {
   expect(one.head('high')).toBe(7);
 });
 
-test('a reply counts even if its turn is older where nothing was heard meanwhile: another server gives turns now', async () => {
+test('a reply with an older turn counts when no message arrived meanwhile, because another server may give the turns', async () => {
   const { place: one, clock, answered } = place();
   one.notified(notified(text(clock, 9, { high: 9 })));
   const look = one.look();
@@ -83,7 +83,7 @@ test('a reply counts even if its turn is older where nothing was heard meanwhile
   expect(one.head('high')).toBe(4);
 });
 
-test('a deadline is kept by the clock of the reply, from when it was asked for', async () => {
+test('a deadline of a reply counts from the time of the request, by the clock of the reply', async () => {
   const { place: one, clock, answered } = place();
   const sentAt = clock.mono();
   const look = one.look();
@@ -92,12 +92,12 @@ test('a deadline is kept by the clock of the reply, from when it was asked for',
   answered(text(clock, 1, { due: 1000, age: 3_600_000 }));
   await look;
   expect(one.lookAt).toBe(sentAt + 1000);
-  // Told again, by a clock that seems to be late: nothing new.
+  // A message repeats the deadline, by a clock that is behind: it changes nothing.
   one.notified(notified(text(clock, 2, { due: 1000, age: 3_600_000 })));
   expect(one.lookAt).toBe(sentAt + 1000);
 });
 
-test('a deadline that is told is kept by the age of the message', async () => {
+test('a deadline of a message is corrected by the age of the message', async () => {
   const { place: one, clock, answered } = place();
   const look = one.look();
   answered(text(clock, 1, {}));
@@ -109,7 +109,7 @@ test('a deadline that is told is kept by the age of the message', async () => {
   expect(one.lookAt).toBe(dueAt);
 });
 
-test('a doubt while it is being asked outlasts the reply', async () => {
+test('a recheck that is requested during a check survives the reply', async () => {
   const { place: one, clock, answered } = place();
   const look = one.look();
   one.recheck();
@@ -122,7 +122,7 @@ test('a doubt while it is being asked outlasts the reply', async () => {
   expect(one.lookAt).toBe(Infinity);
 });
 
-test('a failure forgets what was known, and is tried again after a while', async () => {
+test('a failed call drops the view, and the partition is checked again after a pause', async () => {
   const { place: one, clock, answered, failed } = place();
   const look = one.look();
   answered(text(clock, 1, { high: 1 }));
@@ -147,7 +147,7 @@ test.each([
   expect(parseView(line)).toBeUndefined();
 });
 
-test('a reply that is no view is corrupt', async () => {
+test('a reply that is not a view is corrupt', async () => {
   const { place: one, answered } = place();
   const look = one.look();
   answered('something else');

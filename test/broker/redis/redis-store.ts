@@ -1,4 +1,4 @@
-// A store on a real Redis for tests of what only this engine has: several nodes on it, keys to look at and to damage.
+// A store on a real Redis for tests of this engine: several nodes, and access to the keys to read and damage them.
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
@@ -21,7 +21,7 @@ export class RedisStore {
     this.server = server;
   }
 
-  /** A node; closed with the test. */
+  /** Opens a node, which is closed at the end of the test. */
   async open(options: Partial<RedisBrokerOptions> = {}): Promise<BrokerEngine> {
     const broker = await openRedisBroker({
       nodes: [this.server.url],
@@ -30,7 +30,7 @@ export class RedisStore {
       prefix: this.prefix,
       clock: systemClock,
       newEpoch: randomEpoch,
-      // What the storage does is told to those who ask it.
+      // The tests see errors of the storage in the results of their calls.
       onError: () => undefined,
       ...options,
     });
@@ -38,7 +38,7 @@ export class RedisStore {
     return broker;
   }
 
-  /** A connection of one's own, to look and to damage. */
+  /** A separate connection, to read and damage keys. */
   raw(): Redis {
     const redis = new Redis(this.server.url);
     onTestFinished(() => redis.disconnect());

@@ -1,4 +1,4 @@
-// Which servers anybody may read and change.
+// Finds the servers that are exposed: on other machines, without a password and without TLS.
 import { expect, it } from 'vitest';
 import { openServers, parseRedisUrl } from '../../../src/broker/redis/connection/redis-url.ts';
 

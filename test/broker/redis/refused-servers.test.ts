@@ -1,5 +1,5 @@
-// Servers that cannot keep what is promised are refused at the start, by the setting to change; and those that stop
-// keeping it later are not written to.
+// A server that cannot keep the promise is refused at the start, with the setting to change. A server that stops
+// keeping it later receives no writes.
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { RedisBrokerOptions } from '../../../src/broker/redis/open-redis-broker.ts';
 import { CHAT, append, major, minor, outcome } from '../contract/subject.ts';
@@ -42,7 +42,7 @@ describe('refused at the start', () => {
     await expect((await storeOn({ replicaOf: master })).open()).rejects.toThrow(/it is a replica/);
   });
 
-  test('a server that does not tell its settings', async () => {
+  test('a server that refuses CONFIG GET', async () => {
     const store = await storeOn({ appendfsync: 'always' });
     await store.raw().call('ACL', 'SETUSER', 'holdline', 'on', '>secret', '~*', '&*', '+@all', '-config');
     const url = store.server.url.replace('//', '//holdline:secret@');
@@ -55,7 +55,7 @@ describe('refused at the start', () => {
     });
   });
 
-  test('a server that keeps less than an operator says that it is set to', async () => {
+  test('a server that keeps less than the operator’s setting says', async () => {
     const store = await storeOn({ appendfsync: 'everysec' });
     await expect(store.open({ promise: 'always', appendfsync: 'everysec' })).rejects.toThrow(
       /appendfsync is everysec: set it to always/,
@@ -65,7 +65,7 @@ describe('refused at the start', () => {
     );
   });
 
-  test('a store of another layout, or with other partitions', async () => {
+  test('a store of another layout or another number of partitions', async () => {
     const store = await storeOn();
     await append(await store.open(), CHAT, minor('a'));
     await expect(store.open({ partitions: 8 })).rejects.toThrow(/has 4 partitions, not 8/);
@@ -85,7 +85,7 @@ describe('refused at the start', () => {
   });
 });
 
-test('every kept promise is told to operators as what it is', async () => {
+test('operators receive a description of each kept promise', async () => {
   const master = await storeOn({ appendfsync: 'always' });
   await storeOn({ replicaOf: master.server });
   const promises: readonly RedisBrokerOptions['promise'][] = ['memory', 'everysec', 'always', { replicated: 1 }];
@@ -94,7 +94,7 @@ test('every kept promise is told to operators as what it is', async () => {
   expect(told.every((line) => line.startsWith('redis, '))).toBe(true);
 });
 
-test('a server that comes back without its file is not written to, and is again when it is as it was', async () => {
+test('a server that stops flushing every write receives no writes until its setting is back', async () => {
   const store = await storeOn({ appendfsync: 'always' });
   const broker = await store.open({ promise: 'always' });
   await append(broker, CHAT, major('a'));

@@ -1,4 +1,5 @@
-// A run that is under way when Redis comes back with what may be less: another epoch is no other chat, and the run ends.
+// A run that is under way when Redis comes back with possibly less data: the chat continues in another epoch, and the
+// run ends.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { chatTopic } from '../../../src/session/topic-names.ts';
 import { ChatRig, joinAnswer } from '../../support/chat-rig.ts';
@@ -7,7 +8,8 @@ import { ManualClock } from '../../support/manual-clock.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { RedisStore } from './redis-store.ts';
 
-/** Longer than the test moves its clock while the network does its work: the run is given back, not taken away. */
+/** Longer than the test moves its clock during network calls, so that the run is given back and its lease does not run
+ *  out. */
 const LEASE_MS = 24 * 3_600_000;
 
 let server: RedisServer;
@@ -16,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-test('a run goes on in the next era of its store, and every run ends', async () => {
+test('a run continues in the next era of its store, and every run ends', async () => {
   const store = new RedisStore(server);
   const clock = new ManualClock();
   const rig = new ChatRig({ clock, leaseMs: LEASE_MS, broker: await store.open({ clock, clockDecides: true }) });
@@ -25,7 +27,7 @@ test('a run goes on in the next era of its store, and every run ends', async () 
     const { runId } = await rig.prompt('hello');
     const first = (await rig.model.call(0)).say('before ');
     await eventually(async () => ((await rig.broker.describe([chatTopic(rig.ref)]))[0]?.next ?? 0) >= 3);
-    // As if the server had been restarted with its last second in doubt.
+    // Simulates a restart of the server that may have lost the last second.
     await store.raw().hset(store.historyKey(chatTopic(rig.ref)), 'id', 'of another server');
     first.say('lost');
     await eventually(() => first.isAborted);

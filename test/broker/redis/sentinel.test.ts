@@ -1,4 +1,4 @@
-// Behind sentinels: the node finds the master, and after a fail-over the new one, without being told anything else.
+// With sentinels the node finds the master, and after a fail-over the new one, without another setting.
 import { expect, onTestFinished, test } from 'vitest';
 import { CHAT, CollectedTail, append, major, minor, outcome, readLines } from '../contract/subject.ts';
 import { eventually } from '../../support/collector.ts';
@@ -9,12 +9,12 @@ import { RedisStore } from './redis-store.ts';
 
 const TEST_MS_MAX = timeLimit(60_000);
 
-test('a fail-over is followed, and told by another epoch', { timeout: TEST_MS_MAX }, async () => {
+test('a fail-over leads the node to the new master and changes the epoch', { timeout: TEST_MS_MAX }, async () => {
   const master = await RedisServer.start();
   onTestFinished(() => master.close());
   const replica = await RedisServer.start({ replicaOf: master });
   onTestFinished(() => replica.close());
-  // One is enough to say who is master.
+  // One sentinel is enough to name the master.
   const sentinel = await RedisSentinel.start(master);
   onTestFinished(() => sentinel.close());
   const store = new RedisStore(master);
@@ -22,7 +22,7 @@ test('a fail-over is followed, and told by another epoch', { timeout: TEST_MS_MA
   const { epoch } = await append(broker, CHAT, major('before'));
   const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
   await tail.reached(1);
-  // The replica has it: what is lost here would be lost by right.
+  // Waits until the replica has the record; otherwise the fail-over could rightly lose it.
   const raw = store.raw();
   await raw.ping();
   expect(await raw.wait(1, timeLimit(10_000))).toBe(1);

@@ -1,4 +1,4 @@
-// A Redis whose clock is wrong: what chats have left to live is counted by a time that goes on where the nodes saw it last.
+// A Redis whose clock is wrong: chats expire by a time that continues from the last time that the nodes recorded.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { META, PARTITION_KEYS } from '../../../src/broker/redis/keys.ts';
 import { openRedisBroker } from '../../../src/broker/redis/open-redis-broker.ts';
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** As if the server's clock had been set ahead: every time that is stored is as much older. */
+/** Simulates a server's clock that was set ahead: every stored time becomes older by the same amount. */
 async function setAhead(store: RedisStore, ms: number): Promise<void> {
   const raw = store.raw();
   const part = store.keys.tag(store.keys.partitionOf(CHAT));
@@ -26,7 +26,7 @@ async function setAhead(store: RedisStore, ms: number): Promise<void> {
 }
 
 describe('a server whose clock is 40 days ahead', () => {
-  test('ends no chat, and a chat that is written to lives on by the time that the nodes know', async () => {
+  test('ends no chat, and an append extends a chat by the time that the nodes estimate', async () => {
     const store = new RedisStore(server);
     const first = await store.open();
     await append(first, CHAT, major('a'), { ttlMs: 30 * DAY_MS });
@@ -39,11 +39,11 @@ describe('a server whose clock is 40 days ahead', () => {
     await append(second, CHAT, major('b'));
     const { expiresAt = 0 } = await infoOf(second, CHAT);
     expect(Math.abs(expiresAt - (Date.now() - 10 * DAY_MS))).toBeLessThan(DAY_MS);
-    // A node that comes now learns the time from the others.
+    // A node that starts now reads the time that the others recorded.
     expect(await readLines(await store.open(), CHAT)).toEqual(['0M:a', '1M:b']);
   });
 
-  test('is believed where an operator says so', async () => {
+  test('is trusted when the operator confirms it', async () => {
     const store = new RedisStore(server);
     const first = await store.open();
     await append(first, CHAT, major('a'), { ttlMs: 30 * DAY_MS });
@@ -52,10 +52,10 @@ describe('a server whose clock is 40 days ahead', () => {
     expect(await isMissing(await store.open({ isClockTrusted: true }), CHAT)).toBe(true);
   });
 
-  test('ends no chat of a node that was there before the clock was set', async () => {
+  test('ends no chat of a node that started before the clock was set', async () => {
     const store = new RedisStore(server);
     let passed = 0;
-    // For this node the server's clock stands 40 days ahead from now on: its own monotonic time has not gone on.
+    // For this node the server's clock is 40 days ahead from now on, because its own monotonic time has not advanced.
     const clock = { ...systemClock, mono: () => systemClock.mono() - passed };
     const broker = await openRedisBroker({
       nodes: [server.url],

@@ -1,4 +1,4 @@
-// Tails on Redis when what is published is lost, late, doubled or nonsense: they follow the log and not the messages.
+// Tails on Redis when published messages are lost, late, repeated or malformed: tails follow the log, not the messages.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { LogBatch, Reset, TopicInfo } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
@@ -21,18 +21,18 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** A log of minor records beside a channel on which nothing is said unless the test says it. */
+/** A log of minor records and a channel on which only the test publishes. */
 class SilentTopic {
   readonly clock = new ManualClock();
   readonly keys = new RedisKeys('silent', 1);
   readonly records: string[] = [];
   readonly asked: Position[] = [];
   readonly errors: unknown[] = [];
-  /** Thrown by what `describe` answers. */
+  /** The error that `describe` throws. */
   unreadable: Error | undefined;
   epoch = 'e';
   expiresAt: number | undefined;
-  /** Happens between a read and its answer. */
+  /** Runs between a read and its answer. */
   meanwhile: (() => Promise<void>) | undefined;
   listener: ChannelListener | undefined;
   readonly table: WatchTable;
@@ -115,7 +115,7 @@ async function read(tail: TailReader): Promise<string[]> {
 }
 
 describe('a tail', () => {
-  test('finds out what was never published, by looking from time to time', async () => {
+  test('receives a record without a message by the periodic comparison', async () => {
     const topic = new SilentTopic();
     topic.records.push('0');
     const tail = topic.tail(0);
@@ -126,7 +126,7 @@ describe('a tail', () => {
     expect(await waiting).toEqual(['1m:1']);
   });
 
-  test('finds out another life of its topic likewise', async () => {
+  test('detects another epoch of its topic by the periodic comparison', async () => {
     const topic = new SilentTopic();
     topic.records.push('0');
     const tail = topic.tail(0);
@@ -137,7 +137,7 @@ describe('a tail', () => {
     expect(await waiting).toEqual(['reset']);
   });
 
-  test('is served from messages while they join, and asks the log for nothing', async () => {
+  test('is served from contiguous messages without reading the log', async () => {
     const topic = new SilentTopic();
     const tail = topic.tail(0);
     const first = read(tail);
@@ -152,7 +152,7 @@ describe('a tail', () => {
     expect(topic.asked).toHaveLength(1);
   });
 
-  test('reads what a message that was lost would have said', async () => {
+  test('reads the records of a lost message from the log', async () => {
     const topic = new SilentTopic();
     topic.records.push('0');
     const tail = topic.tail(0);
@@ -163,7 +163,7 @@ describe('a tail', () => {
     expect(await waiting).toEqual(['1m:lost', '2m:2']);
   });
 
-  test('takes no message twice, nor one that came late', async () => {
+  test('ignores a repeated message and a late one', async () => {
     const topic = new SilentTopic();
     topic.records.push('0', '1', '2');
     const tail = topic.tail(0);
@@ -177,7 +177,7 @@ describe('a tail', () => {
     expect(await waiting).toEqual(['3m:3']);
   });
 
-  test('hears of an end whose time came while it was reading', async () => {
+  test('receives the reset when its topic expires during a read', async () => {
     const topic = new SilentTopic();
     topic.records.push('0');
     topic.expiresAt = topic.clock.now() + 1000;
@@ -187,7 +187,7 @@ describe('a tail', () => {
     expect(await nextOf(tail)).toMatchObject({ kind: 'reset', reason: 'expired' });
   });
 
-  test('reads again after its subscription was made again', async () => {
+  test('reads the log again after its subscription was renewed', async () => {
     const topic = new SilentTopic();
     topic.records.push('0');
     const tail = topic.tail(0);
@@ -214,7 +214,7 @@ describe('a tail', () => {
     expect(await waiting).toEqual(['1m:1']);
   });
 
-  test('goes back to the log for a message that it does not understand', async () => {
+  test('reads the log after a malformed message', async () => {
     const topic = new SilentTopic();
     const tail = topic.tail(0);
     const waiting = read(tail);
@@ -226,7 +226,7 @@ describe('a tail', () => {
   });
 });
 
-test('records that are too large for a message, and those of every width, come whole', async () => {
+test('records that are too large for a message, and characters of every width, arrive complete', async () => {
   const store = new RedisStore(server);
   const [writer, reader] = [await store.open(), await store.open()];
   const { epoch } = await append(writer, CHAT, minor('start'));
@@ -239,7 +239,7 @@ test('records that are too large for a message, and those of every width, come w
   expect(told).toEqual(['start', ...said.flatMap((text) => [text, 'and']), 'M', 'm']);
 });
 
-test('what a feed keeps at hand is bounded in records and in characters, and joins', () => {
+test('the records in memory are bounded in number and in characters, and contiguous', () => {
   const hot = new HotRecords();
   let next = 0;
   const add = (data: string): void => {
@@ -270,7 +270,7 @@ test('what a feed keeps at hand is bounded in records and in characters, and joi
   expect(hot.from({ epoch: 'e', offset: next }, false)).toMatchObject({ items: [], end: true });
 });
 
-test('superseding empties what is at hand: who comes later is told of the hole', () => {
+test('superseding drops the records in memory, so that a later reader receives the hole', () => {
   const hot = new HotRecords();
   const one = { kind: 'add', epoch: 'e', lastMajor: -1, expiresAt: undefined } as const;
   hot.add({
@@ -291,7 +291,7 @@ test('superseding empties what is at hand: who comes later is told of the hole',
   expect(hot.from({ epoch: 'e', offset: 1 }, false)?.items).toHaveLength(1);
 });
 
-test('a message says what was appended, or that a life has ended', () => {
+test('a message carries the appended records, or the end of the topic', () => {
   expect(decodeMessage(Buffer.from('end'))).toEqual({ kind: 'end' });
   expect(decodeMessage(Buffer.from('add e-1 5 7 6 1700000000000 1 mM 3,1\n€x'))).toEqual({
     kind: 'add',
