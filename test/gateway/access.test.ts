@@ -56,6 +56,7 @@ describe('every route', () => {
       'GET /v1/sessions/{sessionId}/events',
       'GET /v1/sessions/{sessionId}/messages',
       'GET /v1/sessions/{sessionId}/runs',
+      'GET /v1/sessions/{sessionId}/text',
       'GET /v1/ws',
       'PATCH /v1/sessions/{sessionId}',
       'PATCH /v1/sessions/{sessionId}/messages/{messageId}',
