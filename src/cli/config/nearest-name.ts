@@ -1,4 +1,4 @@
-// Guesses the name that a mistyped name stands for. Pure.
+// Finds the known name that a mistyped name resembles most. Pure.
 
 /** The share of the longer name that may differ in a mistyped name. */
 const DIFFERENCE_MAX = 0.4;
