@@ -10,8 +10,8 @@ import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
 
 const NO_EVENTS: readonly WireEvent[] = [];
 
-export interface FeedListener {
-  onBatch(batch: FeedBatch): void;
+export interface LiveTopicListener {
+  onBatch(batch: LiveBatch): void;
   /** The feed is over: the topic ended or changed, or (undefined) the tail failed. */
   onEnd(reset: Reset | undefined): void;
   /** How much is before each run that waits, now. */
@@ -19,16 +19,16 @@ export interface FeedListener {
 }
 
 /** Who holds a feed hears what it did. */
-export interface FeedKeeper {
-  onDelivered(feed: Feed, batch: FeedBatch): void;
+export interface LiveTopicKeeper {
+  onDelivered(live: LiveTopic, batch: LiveBatch): void;
   /** Nothing comes any more. */
-  onOver(feed: Feed, reset: Reset | undefined): void;
+  onOver(live: LiveTopic, reset: Reset | undefined): void;
   onError(error: unknown): void;
 }
 
 /** Its tail tells it, and it tells its listeners: no object more stands between them, because each that a token passes is
  *  fetched from far away where there are thousands of feeds. */
-export class Feed implements TailListener {
+export class LiveTopic implements TailListener {
   readonly topic: LiteTopicName;
   readonly epoch: string;
   /** The offset of the next record it will deliver. */
@@ -37,12 +37,12 @@ export class Feed implements TailListener {
   readonly over = new StopController();
   /** By the monotonic clock: when to look how long the topic still lives. */
   renewAt: number;
-  readonly #keeper: FeedKeeper;
+  readonly #keeper: LiveTopicKeeper;
   /** Most chats have one viewer, and so no list of them. */
-  #first: FeedListener | undefined;
-  #others: Set<FeedListener> | undefined;
+  #first: LiveTopicListener | undefined;
+  #others: Set<LiveTopicListener> | undefined;
 
-  constructor(topic: LiteTopicName, { epoch, next }: TopicInfo, renewAt: number, keeper: FeedKeeper) {
+  constructor(topic: LiteTopicName, { epoch, next }: TopicInfo, renewAt: number, keeper: LiveTopicKeeper) {
     this.topic = topic;
     this.epoch = epoch;
     this.next = next;
@@ -54,12 +54,12 @@ export class Feed implements TailListener {
     return this.#first !== undefined || this.#others !== undefined;
   }
 
-  add(listener: FeedListener): void {
+  add(listener: LiveTopicListener): void {
     if (this.#first === undefined) this.#first = listener;
     else (this.#others ??= new Set()).add(listener);
   }
 
-  remove(listener: FeedListener): void {
+  remove(listener: LiveTopicListener): void {
     if (listener === this.#first) this.#first = undefined;
     else if (this.#others?.delete(listener) === true && this.#others.size === 0) this.#others = undefined;
   }
@@ -78,19 +78,19 @@ export class Feed implements TailListener {
     this.onEnd();
   }
 
-  tellQueue(places: ReadonlyMap<string, number>): void {
+  notifyQueue(places: ReadonlyMap<string, number>): void {
     this.#first?.onQueue(places);
     for (const listener of this.#others ?? []) listener.onQueue(places);
   }
 
-  tellEnd(reset: Reset | undefined): void {
+  notifyEnd(reset: Reset | undefined): void {
     this.#first?.onEnd(reset);
     for (const listener of this.#others ?? []) listener.onEnd(reset);
   }
 
   #deliver(batch: LogBatch): void {
     try {
-      const delivered = new FeedBatch(batch, this.next, this.#others !== undefined);
+      const delivered = new LiveBatch(batch, this.next, this.#others !== undefined);
       this.next = batch.next;
       this.#first?.onBatch(delivered);
       if (this.#others !== undefined) for (const listener of this.#others) listener.onBatch(delivered);
@@ -102,7 +102,7 @@ export class Feed implements TailListener {
 }
 
 /** What a feed delivers: the events of `from` up to (not including) `next`, or a hole, for which one must read. */
-export class FeedBatch {
+export class LiveBatch {
   readonly epoch: string;
   readonly from: number;
   readonly next: number;

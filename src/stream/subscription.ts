@@ -14,7 +14,7 @@ import type { StopSignal } from '../base/stop-signal.ts';
 import type { CatchUpGate } from './catch-up-gate.ts';
 import type { EventSink, Frame, StreamEnd } from './event-sink.ts';
 import { coalesceAround, fillAround } from './cut.ts';
-import type { Feed, FeedBatch, FeedListener } from './live-topic.ts';
+import type { LiveTopic, LiveBatch, LiveTopicListener } from './live-topic.ts';
 import type { TopicHub } from './topic-hub.ts';
 import type { WireEncoder } from './projection.ts';
 import { coalesce, toWireEvent, wireEvent, type WireEvent } from './wire-event.ts';
@@ -67,7 +67,7 @@ interface LivePhase {
   readonly woken: Promise<Outcome>;
 }
 
-export class Subscription implements FeedListener {
+export class Subscription implements LiveTopicListener {
   readonly #options: SubscriptionOptions;
   /** Beside the options: what every token passes. */
   readonly #sink: EventSink;
@@ -124,19 +124,19 @@ export class Subscription implements FeedListener {
         const opening = hub.open(topic, this.#topicInfo);
         // By the second round the topic may be in another epoch.
         this.#topicInfo = undefined;
-        const feed = await opening;
-        if (feed === undefined) {
+        const live = await opening;
+        if (live === undefined) {
           outcome = await this.#readGone();
           continue;
         }
         // Its last viewer may have left while this one waited for it.
-        if (feed.over.aborted) continue;
-        feed.add(this);
+        if (live.over.aborted) continue;
+        live.add(this);
         try {
-          const caughtUp = await this.#catchUp(feed);
+          const caughtUp = await this.#catchUp(live);
           outcome = typeof caughtUp === 'string' ? caughtUp : await this.#stayLive(caughtUp.woken);
         } finally {
-          this.#leave(feed);
+          this.#leave(live);
         }
       }
       if (outcome !== 'again') this.#sink.end(outcome);
@@ -145,7 +145,7 @@ export class Subscription implements FeedListener {
     }
   }
 
-  onBatch(batch: FeedBatch): void {
+  onBatch(batch: LiveBatch): void {
     if (!this.#isLive || batch.next <= this.#next) return;
     if (batch.hasHole || batch.from > this.#next || this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) {
       this.#observer.onFellBehind();
@@ -192,10 +192,10 @@ export class Subscription implements FeedListener {
     this.#wake?.('again');
   }
 
-  #leave(feed: Feed): void {
+  #leave(live: LiveTopic): void {
     this.#isLive = false;
     this.#wake = undefined;
-    this.#options.hub.leave(feed, this);
+    this.#options.hub.leave(live, this);
   }
 
   /** The topic is not there: a read says what became of it, or that the store knows nothing of it. */
@@ -213,13 +213,13 @@ export class Subscription implements FeedListener {
     return { kind: 'reset', reason: 'removed', epoch: this.#epoch ?? epoch, earliest: 0, next: this.#next };
   }
 
-  async #catchUp(feed: Feed): Promise<Outcome | LivePhase> {
+  async #catchUp(live: LiveTopic): Promise<Outcome | LivePhase> {
     for (;;) {
       await this.#drained();
       // A feed that ended while this reader was reading told nobody: it was not live, and must not become so.
-      if (this.#options.signal.aborted || feed.over.aborted) return 'again';
-      if (this.#isVerified && this.#epoch === feed.epoch && this.#next >= feed.next) return this.#goLive();
-      const outcome = await this.#inTurn(() => this.#readOn(feed));
+      if (this.#options.signal.aborted || live.over.aborted) return 'again';
+      if (this.#isVerified && this.#epoch === live.epoch && this.#next >= live.next) return this.#goLive();
+      const outcome = await this.#inTurn(() => this.#readOn(live));
       if (outcome !== undefined) return outcome;
     }
   }
@@ -235,12 +235,12 @@ export class Subscription implements FeedListener {
     }
   }
 
-  async #readOn(feed: Feed): Promise<Outcome | undefined> {
+  async #readOn(live: LiveTopic): Promise<Outcome | undefined> {
     const result = await this.#read();
     // Not "again": the feed may not know yet, and this reader would read without a pause until it does.
-    if (result.kind === 'missing') return this.#reset(this.#vanished(feed.epoch));
+    if (result.kind === 'missing') return this.#reset(this.#vanished(live.epoch));
     if (result.kind === 'reset') return this.#reset(result);
-    if (result.epoch !== feed.epoch) return 'again';
+    if (result.epoch !== live.epoch) return 'again';
     const gap = findGap(result, this.#epoch === undefined ? undefined : this.#next);
     if (gap !== undefined) return this.#reset(gap);
     this.#isVerified = true;

@@ -3,14 +3,14 @@ import type { Broker, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { Feed, type FeedBatch, type FeedKeeper, type FeedListener } from './live-topic.ts';
+import { LiveTopic, type LiveBatch, type LiveTopicKeeper, type LiveTopicListener } from './live-topic.ts';
 import type { WireEvent } from './wire-event.ts';
 
 /** How often watched chats are looked over for one that needs a touch. */
 export const TOUCH_SWEEP_MS = 15_000;
 
 /** Hears what happens to the chats that are followed on this node; of their tokens it hears nothing. */
-export interface FeedObserver {
+export interface LiveTopicObserver {
   /** `info`: the topic as it is where the feed begins. */
   onFollowed(topic: LiteTopicName, info: TopicInfo): void;
   /** What was delivered together, of which something concerns a run. */
@@ -28,7 +28,7 @@ export interface HubOptions {
   readonly onLatency?: (ms: number) => void;
   /** Somebody watches a topic in which a run has come to wait. */
   readonly onQueued?: (topic: LiteTopicName) => void;
-  readonly observer?: FeedObserver;
+  readonly observer?: LiveTopicObserver;
 }
 
 const MADE_AT = '"createdAt":"';
@@ -37,11 +37,11 @@ const LATENCY_MS_MAX = 600_000;
 
 export class TopicHub {
   readonly #options: HubOptions;
-  readonly #feeds = new Map<LiteTopicName, Feed>();
-  readonly #opening = new Map<LiteTopicName, Promise<Feed | undefined>>();
-  readonly #keeper: FeedKeeper = {
-    onDelivered: (feed, batch) => this.#onRunEvents(feed, batch),
-    onOver: (feed, reset) => this.#end(feed, reset),
+  readonly #live = new Map<LiteTopicName, LiveTopic>();
+  readonly #opening = new Map<LiteTopicName, Promise<LiveTopic | undefined>>();
+  readonly #keeper: LiveTopicKeeper = {
+    onDelivered: (live, batch) => this.#onRunEvents(live, batch),
+    onOver: (live, reset) => this.#end(live, reset),
     onError: (error) => this.#options.onError(error),
   };
   #sweep: Timer | undefined;
@@ -51,16 +51,16 @@ export class TopicHub {
     this.#options = options;
   }
 
-  get feedCount(): number {
-    return this.#feeds.size;
+  get liveCount(): number {
+    return this.#live.size;
   }
 
   /** The topic's feed; undefined where there is no such topic. A new feed begins at the topic's head, or at the head that
    *  `known` names: a caller that has just described the topic saves the hub from doing so again.
    *  @throws BrokerError closed */
-  async open(topic: LiteTopicName, known?: TopicInfo): Promise<Feed | undefined> {
-    const feed = this.#feeds.get(topic);
-    if (feed !== undefined) return feed;
+  async open(topic: LiteTopicName, known?: TopicInfo): Promise<LiveTopic | undefined> {
+    const live = this.#live.get(topic);
+    if (live !== undefined) return live;
     const opening = this.#opening.get(topic) ?? this.#begin(topic, known);
     this.#opening.set(topic, opening);
     try {
@@ -71,51 +71,56 @@ export class TopicHub {
   }
 
   /** The last listener to leave ends the feed. */
-  leave(feed: Feed, listener: FeedListener): void {
-    feed.remove(listener);
-    if (!feed.isWatched) this.#drop(feed);
+  leave(live: LiveTopic, listener: LiveTopicListener): void {
+    live.remove(listener);
+    if (!live.isWatched) this.#drop(live);
   }
 
   /** False where nobody watches. */
-  tellQueue(topic: LiteTopicName, places: ReadonlyMap<string, number>): boolean {
-    const feed = this.#feeds.get(topic);
-    if (feed === undefined) return false;
-    feed.tellQueue(places);
+  notifyQueue(topic: LiteTopicName, places: ReadonlyMap<string, number>): boolean {
+    const live = this.#live.get(topic);
+    if (live === undefined) return false;
+    live.notifyQueue(places);
     return true;
   }
 
   close(): void {
     this.#isClosed = true;
     this.#sweep?.cancel();
-    for (const feed of this.#feeds.values()) feed.over.abort();
-    this.#feeds.clear();
+    for (const live of this.#live.values()) live.over.abort();
+    this.#live.clear();
   }
 
-  async #begin(topic: LiteTopicName, known: TopicInfo | undefined): Promise<Feed | undefined> {
+  async #begin(topic: LiteTopicName, known: TopicInfo | undefined): Promise<LiveTopic | undefined> {
     const info = known ?? (await this.#options.broker.describe([topic]))[0];
     // Not undefined: that would say that the topic is gone, and its reader would look again, for ever.
     if (this.#isClosed) throw new BrokerError('closed', 'this node follows no topics any more');
     if (info === undefined) return undefined;
     const { clock } = this.#options;
-    const feed = new Feed(topic, info, isFresh(info, clock.now()) ? clock.mono() + renewIn(info) : 0, this.#keeper);
-    this.#feeds.set(topic, feed);
-    this.#options.broker.tail(topic, { epoch: feed.epoch, offset: feed.next }, { signal: feed.over }).follow(feed);
+    const live = new LiveTopic(
+      topic,
+      info,
+      isFresh(info, clock.now()) ? clock.mono() + renewIn(info) : 0,
+      this.#keeper,
+    );
+    this.#live.set(topic, live);
+    this.#options.broker.tail(topic, { epoch: live.epoch, offset: live.next }, { signal: live.over }).follow(live);
     this.#options.observer?.onFollowed(topic, info);
     this.#scheduleSweep();
-    return feed;
+    return live;
   }
 
-  #end(feed: Feed, reset: Reset | undefined): void {
-    if (feed.over.aborted) return;
-    this.#drop(feed);
-    feed.tellEnd(reset);
+  #end(live: LiveTopic, reset: Reset | undefined): void {
+    if (live.over.aborted) return;
+    this.#drop(live);
+    live.notifyEnd(reset);
   }
 
-  #onRunEvents(feed: Feed, { events }: FeedBatch): void {
-    feed.renewAt = 0;
-    this.#options.observer?.onRunEvents(feed.topic, events);
+  #onRunEvents(live: LiveTopic, { events }: LiveBatch): void {
+    live.renewAt = 0;
+    this.#options.observer?.onRunEvents(live.topic, events);
     const { onLatency, onQueued, clock } = this.#options;
-    if (events.some((event) => event.type === 'run.queued')) onQueued?.(feed.topic);
+    if (events.some((event) => event.type === 'run.queued')) onQueued?.(live.topic);
     const sample = events.find((event) => event.type === 'run.started');
     if (sample === undefined) return;
     // The fields of this event are ours: no quote of its strings is unescaped.
@@ -125,16 +130,16 @@ export class TopicHub {
     if (Math.abs(ms) < LATENCY_MS_MAX) onLatency?.(ms);
   }
 
-  #drop(feed: Feed): void {
-    if (this.#feeds.get(feed.topic) === feed) {
-      this.#feeds.delete(feed.topic);
-      this.#options.observer?.onLeft(feed.topic);
+  #drop(live: LiveTopic): void {
+    if (this.#live.get(live.topic) === live) {
+      this.#live.delete(live.topic);
+      this.#options.observer?.onLeft(live.topic);
     }
-    feed.over.abort();
+    live.over.abort();
   }
 
   #scheduleSweep(): void {
-    if (this.#sweep !== undefined || this.#isClosed || this.#feeds.size === 0) return;
+    if (this.#sweep !== undefined || this.#isClosed || this.#live.size === 0) return;
     this.#sweep = this.#options.clock.after(TOUCH_SWEEP_MS, () => {
       this.#sweep = undefined;
       this.#touchDue();
@@ -144,26 +149,26 @@ export class TopicHub {
 
   #touchDue(): void {
     const now = this.#options.clock.mono();
-    for (const feed of this.#feeds.values()) {
-      if (feed.renewAt > now) continue;
+    for (const live of this.#live.values()) {
+      if (live.renewAt > now) continue;
       // Until it is known anew.
-      feed.renewAt = Number.POSITIVE_INFINITY;
-      void this.#renew(feed);
+      live.renewAt = Number.POSITIVE_INFINITY;
+      void this.#renew(live);
     }
   }
 
   /** A chat with a viewer does not expire: it is touched when a third of its time is over. */
-  async #renew(feed: Feed): Promise<void> {
+  async #renew(live: LiveTopic): Promise<void> {
     const { broker, clock, onError } = this.#options;
     try {
-      const [info] = await broker.describe([feed.topic]);
-      if (info?.epoch !== feed.epoch) return;
-      feed.renewAt = clock.mono() + renewIn(info);
+      const [info] = await broker.describe([live.topic]);
+      if (info?.epoch !== live.epoch) return;
+      live.renewAt = clock.mono() + renewIn(info);
       const { ttlMs } = info;
       if (ttlMs === undefined || isFresh(info, clock.now())) return;
-      await broker.append([{ topic: feed.topic, records: [], expect: { epoch: feed.epoch }, ttlMs }]);
+      await broker.append([{ topic: live.topic, records: [], expect: { epoch: live.epoch }, ttlMs }]);
     } catch (error) {
-      feed.renewAt = clock.mono() + TOUCH_SWEEP_MS;
+      live.renewAt = clock.mono() + TOUCH_SWEEP_MS;
       // Gone in the meantime: its readers are told by the tail.
       if (!isBrokerError(error, 'epoch-changed')) onError(error);
     }

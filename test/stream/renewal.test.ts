@@ -2,13 +2,13 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { TOUCH_SWEEP_MS, TopicHub } from '../../src/stream/topic-hub.ts';
-import type { FeedListener } from '../../src/stream/live-topic.ts';
+import type { LiveTopicListener } from '../../src/stream/live-topic.ts';
 import { CHAT } from '../broker/contract/subject.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const TTL_MS = 60_000;
-const VIEWER: FeedListener = { onBatch: () => undefined, onEnd: () => undefined, onQueue: () => undefined };
+const VIEWER: LiveTopicListener = { onBatch: () => undefined, onEnd: () => undefined, onQueue: () => undefined };
 
 async function watched(behindMs: number, joinsAfterMs: number) {
   const clock = new ManualClock();
@@ -23,8 +23,8 @@ async function watched(behindMs: number, joinsAfterMs: number) {
     { topic: CHAT, records: [{ major: true, data: 'hello' }], expect: { create: true }, ttlMs: TTL_MS },
   ]);
   await clock.advance(joinsAfterMs);
-  const feed = (await hub.open(CHAT)) ?? expect.unreachable();
-  feed.add(VIEWER);
+  const live = (await hub.open(CHAT)) ?? expect.unreachable();
+  live.add(VIEWER);
   await clock.advance(10 * TTL_MS);
   return broker.describe([CHAT]);
 }

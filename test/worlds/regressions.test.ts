@@ -68,7 +68,7 @@ describe('a reader that is catching up while its chat is removed', () => {
     const viewer = chat.view();
     await eventually(() => held() > 0);
     await chat.sessions.remove(chat.alice, chat.ref);
-    await eventually(() => chat.hub.feedCount === 0);
+    await eventually(() => chat.hub.liveCount === 0);
     letGo();
     await turns(20);
     expect(viewer.sink.controls.at(-1)).toMatchObject({ type: 'reset', reason: 'removed' });

@@ -7,7 +7,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import type { CommandLog } from '../../session/commands/command-log.ts';
 import { PRESENCE_MS, touchPresence } from '../../session/stores/presence.ts';
 import { sessionOf } from '../../session/topic-names.ts';
-import type { FeedObserver } from '../../stream/topic-hub.ts';
+import type { LiveTopicObserver } from '../../stream/topic-hub.ts';
 import type { WireEvent } from '../../stream/wire-event.ts';
 
 /** Concurrent touches. */
@@ -26,7 +26,7 @@ export interface PresenceReporterDeps {
   readonly onError: (error: unknown) => void;
 }
 
-export class PresenceReporter implements FeedObserver {
+export class PresenceReporter implements LiveTopicObserver {
   readonly #deps: PresenceReporterDeps;
   /** One entry for each live topic of the hub. */
   readonly #chats = new Map<LiteTopicName, FollowedChat>();

@@ -19,7 +19,7 @@ export const WAITING_MAX = 16_384;
 export interface QueueWatchOptions {
   readonly broker: Pick<GroupBroker, 'countBefore'>;
   readonly log: CommandLog;
-  readonly hub: Pick<TopicHub, 'tellQueue'>;
+  readonly hub: Pick<TopicHub, 'notifyQueue'>;
   readonly clock: Clock;
   readonly onError: (error: unknown) => void;
 }
@@ -69,7 +69,7 @@ export class QueueWatch {
       const waiting = await this.#readWaiting(turn.map(([, ref]) => ref));
       const before = await this.#countBefore(waiting);
       for (const { ref, runs } of waiting) {
-        const isWatched = this.#options.hub.tellQueue(
+        const isWatched = this.#options.hub.notifyQueue(
           chatTopic(ref),
           queuePositions(runs, before.get(requestOf(ref, runs))),
         );
