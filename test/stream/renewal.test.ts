@@ -1,7 +1,8 @@
 // A chat with a viewer does not expire, whenever the viewer came and whatever the clock of the viewer's node says.
 import { expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
-import { TOUCH_SWEEP_MS, TopicHub } from '../../src/stream/topic-hub.ts';
+import { TOUCH_SWEEP_MS } from '../../src/stream/keep-alive.ts';
+import { TopicHub } from '../../src/stream/topic-hub.ts';
 import type { LiveTopicListener } from '../../src/stream/live-topic.ts';
 import { CHAT } from '../broker/contract/subject.ts';
 import { ManualClock } from '../support/manual-clock.ts';
