@@ -1,4 +1,5 @@
-// What both wires do to stream a chat: find out where to begin, and run a subscription until it ends. [PROTOCOL §5]
+// Streams a chat for every wire: finds the position at which a stream begins, and runs a subscription until it ends.
+// Requests and connections are in the routes. [PROTOCOL §5]
 import type { Broker, TopicInfo } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { Position } from '../broker/position.ts';
@@ -34,18 +35,18 @@ export interface EventStreamsDeps {
   readonly metrics: Metrics;
   readonly readiness: Readiness;
   readonly clock: Clock;
-  /** From 0 to 1, for jitter. */
+  /** From 0 (included) to 1, for jitter. */
   readonly random: () => number;
   readonly onError: (error: unknown) => void;
 }
 
-/** Between two tries of a stream to go on reading a log that cannot be reached: from half of this to one and a half. */
+/** In ms. While the storage is unreachable, a stream tries again after 0.5 to 1.5 times this. */
 export const OUTAGE_RETRY_MS = 1_000;
 
-/** A reader that finds the node crowded comes back between this and twice this. */
+/** In ms. The gateway asks a reader that it refused to come back after 1 to 2 times this. */
 const CROWDED_RETRY_MS = 2_000;
 
-/** How a reader says where it stopped. The first that is given counts. */
+/** Where the reader stopped. If both are given, `after` counts. */
 export interface StartOptions {
   readonly after: string | undefined;
   readonly cursor: string | undefined;
@@ -53,19 +54,21 @@ export interface StartOptions {
 
 export interface StreamStart {
   readonly ref: SessionRef;
-  /** Undefined: from the earliest. */
+  /** Undefined: the stream begins at the earliest record. */
   readonly after: Position | undefined;
-  /** A run of it waited then. */
+  /** A run was queued when the stream began. */
   readonly isWaiting: boolean;
-  /** Where it was last said what the chat is called. */
+  /** The position of the last change of title or metadata. */
   readonly info: Position | undefined;
-  /** Whose stream it is. */
+  /** The user of the stream, for `CatchUpGate`. */
   readonly user: string;
-  /** The topic as it was when its owner was checked, so that the hub need not describe it again. Undefined: it has ended. */
+  /** The topic as the owner check has read it, so that the hub does not describe it again. Undefined: the topic has
+   *  ended. */
   readonly topicInfo: TopicInfo | undefined;
-  /** The run that answers now: the active one, else the first that waits, else the last of the shown branch. */
+  /** The run of the current answer: the active run, else the first queued run, else the last run of the selected
+   *  branch. */
   readonly answer: { readonly runId: string; readonly queuedAt: number } | undefined;
-  /** The reader named where it stopped. */
+  /** The reader gave a position or a cursor. */
   readonly isResuming: boolean;
 }
 
@@ -114,12 +117,13 @@ export class EventStreams {
     };
   }
 
-  /** Runs until the stream ends or the signal aborts; the sink hears how. Never rejects. */
+  /** Runs until the stream ends or the signal aborts. `sink.end` receives the reason. Never rejects. */
   run({ start, wire, encoder, cut, sink, signal, onReset, until }: StreamOptions): Promise<void> {
     const { broker, hub, metrics, queueWatch } = this.#deps;
     const { ref, after, isWaiting, info, user, topicInfo, isResuming } = start;
     if (isResuming) metrics.onResume(wire);
-    // One literal with every field: what is spread together gets a shape that every token then stumbles over.
+    // One literal with every field: spreading objects would create a slower object shape, and every token reads these
+    // fields (hot: ADR 7 §5).
     const options = {
       broker,
       hub,
@@ -140,8 +144,9 @@ export class EventStreams {
     return this.#runThroughOutages(new Subscription(options, topicInfo), sink, signal);
   }
 
-  /** Nothing was lost by a log that is out of reach, so its reader waits where it is, and hears the heartbeat. To cut it
-   *  off would send it to a node that can do no better, and a native EventSource, which takes no 503, away for good. */
+  /** Runs the subscription again while the storage is unreachable: nothing is lost, so the reader keeps its
+   *  connection and receives heartbeats. If the gateway cut the connection, the reader would reconnect to a node
+   *  with the same problem, and a native EventSource would give up for good after a 503. */
   async #runThroughOutages(subscription: Subscription, sink: EventSink, signal: StopSignal): Promise<void> {
     const { clock, random, onError } = this.#deps;
     for (;;) {
@@ -159,7 +164,7 @@ export class EventStreams {
     }
   }
 
-  /** A storm of readers that come back is spread over the nodes, and over time. */
+  /** Refuses a stream while too many readers catch up, which spreads a reconnect storm over the nodes and over time. */
   #mustHaveRoom(user: string): void {
     const retryAfterMs = CROWDED_RETRY_MS * (1 + this.#deps.random());
     if (this.#gate.isCrowdedBy(user))
@@ -168,8 +173,8 @@ export class EventStreams {
       throw new GatewayError('node-full', { message: 'too many streams are catching up on this node', retryAfterMs });
   }
 
-  /** A chat that has ended has no owner to ask for. But who names the life of it that the tombstone names has read it
-   *  before, since nobody else was ever told that name, and so may learn how it ended. */
+  /** Checks the owner. A chat that has ended has no owner any more, but a reader that gives the epoch in its
+   *  tombstone may learn how the chat ended: only a reader that has read the chat before can have this epoch. */
   async #authorize(
     identity: Identity,
     ref: SessionRef,
@@ -178,7 +183,8 @@ export class EventStreams {
     const look = await this.#deps.log.snapshot(ref);
     if (owns(identity.principal, look?.loaded)) return { ref, look };
     if (typeof given === 'object') {
-      // Also one that was made when ids were the tenant's, which is not found by its id any more.
+      // Also tries the chat with this id that was made while session ids belonged to the tenant: the search by id no
+      // longer finds such a chat.
       for (const ended of new Map([ref, sharedRef(ref)].map((one) => [one.sessionId, one])).values()) {
         if (await this.#hasEnded(ended, given)) return { ref: ended, look: undefined };
       }
@@ -209,7 +215,7 @@ function answerOf(loaded: Snapshot['loaded'] | undefined): StreamStart['answer']
   return tip === null ? undefined : { runId: tip.runId, queuedAt: tip.at };
 }
 
-/** Undefined: from the earliest. */
+/** Undefined: the stream begins at the earliest record. */
 function resolve(info: TopicInfo | undefined, given: GivenPosition): Position | undefined {
   if (given === 'earliest') return undefined;
   if (given !== 'latest') return given;

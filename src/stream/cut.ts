@@ -1,11 +1,13 @@
-// A reader that resumes a projection holds everything up to one offset, the cut. The projection must know how long the text
-// was there, so no merged delta may stand across it, and text that the log holds no more is stood in for. Pure.
+// Prepares the events of a reader that resumes a projection. Such a reader holds everything up to one offset, the cut.
+// The projection needs the exact length of the text at the cut, so no merged delta may span the cut, and placeholders
+// replace the text up to the cut that the log has lost. Pure.
 import type { Hole } from '../broker/broker.ts';
 import { decodeLengths } from '../session/events/delta-mark.ts';
 import { fillHole, type FinishedAnswer } from '../session/events/finished-answer.ts';
 import { coalesce, toWireEvent, type WireEvent } from './wire-event.ts';
 
-/** Stands for one code unit that a restart dropped and that the log does not hold any more. Not a character of any text. */
+/** The placeholder of one UTF-16 code unit that a restart dropped and that the log no longer holds. U+FFFF is a
+ *  noncharacter: no text contains it. */
 export const LOST_UNIT = '\uffff';
 
 export function coalesceAround(events: readonly WireEvent[], cut: number): readonly WireEvent[] {
@@ -13,7 +15,8 @@ export function coalesceAround(events: readonly WireEvent[], cut: number): reado
   return split <= 0 ? coalesce(events) : [...coalesce(events.slice(0, split)), ...coalesce(events.slice(split))];
 }
 
-/** Up to the cut: what readers were sent there, each record by itself. Behind it: what a reader still lacks. */
+/** The events of a hole. Up to the cut: one event for each record that readers received there. Behind the cut: the
+ *  text that a reader still lacks. */
 export function fillAround(hole: Hole, answer: FinishedAnswer, cut: number): readonly WireEvent[] {
   if (hole.from > cut) return fillHole(hole, answer).map(toWireEvent);
   const before = answer.marks.flatMap((mark) => {
@@ -24,8 +27,8 @@ export function fillAround(hole: Hole, answer: FinishedAnswer, cut: number): rea
       from += length;
       if (offset < hole.from || offset > Math.min(hole.to, cut)) return [];
       const kept = part?.text.slice(mark.at + start, mark.at + Math.min(from, Math.max(start, mark.keep))) ?? '';
-      // A part that was dropped whole may be of another kind now, and the log does not hold what it was. What is lost counts
-      // as text then, which can only refuse a resume.
+      // After a restart dropped a whole part, the part may have another kind, and the log no longer holds the former
+      // one. The lost units then count as text: a wrong guess can only refuse a resume.
       const kind = mark.keep === 0 ? 'text' : (part?.kind ?? 'text');
       const { runId, messageId } = answer;
       const text = kept + LOST_UNIT.repeat(length - kept.length);

@@ -1,20 +1,21 @@
-// The narrow interface between delivery and a connection: a subscription writes, and reads how much is still buffered. The
-// gateway implements it over an HTTP response or a WebSocket.
+// The interface between delivery and a connection: a subscription writes frames and reads how many bytes are still
+// buffered. The gateway implements it over an HTTP response or a WebSocket.
 
-/** Encoded for one wire. Text, or bytes where several viewers share them. */
+/** Encoded output of one wire: text, or bytes where several readers share them. */
 export type Frame = string | Buffer;
 
-/** Why a stream ends; the connection shows it in its own way. `done`: the projection is complete. `broken`: the projection
- *  cannot continue. */
+/** The reason why a stream ends; each kind of connection shows it in its own way. `done`: the projection is complete.
+ *  `broken`: the projection cannot continue. */
 export type StreamEnd = 'idle' | 'done' | 'removed' | 'reset' | 'failed' | 'broken';
 
 export interface EventSink {
-  /** Never waits and never fails: a broken connection aborts its subscription by its own signal. */
+  /** Never waits and never throws: a broken connection aborts the signal of its subscription instead. */
   write(frame: Frame): void;
-  /** Bytes accepted and not yet with the kernel. */
+  /** Bytes that the sink accepted and that the kernel does not have yet. */
   readonly bufferedBytes: number;
-  /** Calls back once, when everything accepted so far is with the kernel. Not at once, even if it is already. */
+  /** Calls back once, when the kernel has everything that was accepted so far. Always asynchronous, also when
+   *  nothing is buffered. */
   onceDrained(callback: () => void): void;
-  /** Nothing follows. */
+  /** The subscription writes nothing after this. */
   end(reason: StreamEnd): void;
 }

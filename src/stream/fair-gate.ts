@@ -1,7 +1,7 @@
-// Whose turn it is to do what costs a node much: to read history, or to look a message up in it. A few at a time, a few of
-// them of one user; the rest wait. Users take turns, whatever each of them asks for, so that one who asks for a thousand
-// pages stands behind every other user once, and not in front of them; and between two that waited the event loop goes
-// round once, so that a live token waits for one of them at most.
+// Limits how many expensive operations (a read of history, a search for a message in it) run at the same time, in total
+// and for each user; the rest wait. The gate serves users in turn, however many operations each of them has waiting: a
+// user with a thousand pages gets one turn, then every other user gets one. Between two operations that waited, the
+// event loop turns once, so that a live token waits for at most one of them.
 import type { StopSignal } from '../base/stop-signal.ts';
 
 export interface GateLimits {
@@ -18,7 +18,7 @@ interface UserTurns {
 
 export class FairGate {
   readonly #limits: GateLimits;
-  /** Users with a turn inside or one that waits; those who have waited longest for their next one first. */
+  /** Users with an operation inside or waiting. The user whose last turn is the longest ago is first. */
   readonly #users = new Map<string, UserTurns>();
   #inside = 0;
   #waiting = 0;
@@ -27,17 +27,18 @@ export class FairGate {
     this.#limits = limits;
   }
 
-  /** Nobody else may wait. */
+  /** As many operations wait as the limits allow. */
   get isCrowded(): boolean {
     return this.#waiting >= this.#limits.waitingMax;
   }
 
-  /** This user has as many turns waiting as one may. */
+  /** As many operations of this user wait as the limits allow for one user. */
   isCrowdedBy(user: string): boolean {
     return (this.#users.get(user)?.waiting.size ?? 0) >= this.#limits.waitingPerUserMax;
   }
 
-  /** Resolves to true when it is this one's turn: it must `leave`. To false when its signal aborts before that. */
+  /** Resolves to true when it is the caller's turn: the caller must `leave` afterwards. Resolves to false when the
+   *  signal aborts before that. */
   async enter(user: string, signal: StopSignal): Promise<boolean> {
     if (signal.aborted) return false;
     const turns = this.#turnsOf(user);
@@ -62,7 +63,7 @@ export class FairGate {
     });
   }
 
-  /** The place goes to the user who waited longest, once whatever else is due has had its turn. */
+  /** Gives the free slot to the user that has waited longest, in the next turn of the event loop. */
   leave(user: string): void {
     const turns = this.#turnsOf(user);
     turns.inside -= 1;
@@ -71,7 +72,7 @@ export class FairGate {
       this.#inside -= 1;
       return;
     }
-    // Its place is not free meanwhile: whoever comes now waits behind those who wait already.
+    // Until then the slot stays taken, so that an operation that arrives now queues behind the waiting ones.
     setImmediate(() => {
       this.#inside -= 1;
       this.#letInNext();
@@ -93,7 +94,7 @@ export class FairGate {
   #admit(user: string, turns: UserTurns): void {
     this.#inside += 1;
     turns.inside += 1;
-    // Behind all other users from here on.
+    // Moves the user behind all other users.
     this.#users.delete(user);
     this.#users.set(user, turns);
   }

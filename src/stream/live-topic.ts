@@ -1,6 +1,6 @@
-// The live end of one topic on this node: it hands each batch of its tail to whoever listens, synchronously, encoded once
-// per wire, and says how far it has got, which is what a subscription needs to know to go from catching up to live
-// without a seam.
+// The live end of one topic on this node. It passes each batch of its tail to its listeners, synchronously and encoded
+// once for each wire. It also exposes the next offset that it delivers: a subscription compares this offset with its
+// own to go from catch-up to live without losing or repeating a record.
 import type { LogBatch, LogItem, ReadResult, Reset, TopicInfo, TailListener } from '../broker/broker.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { StopController } from '../base/stop-signal.ts';
@@ -12,33 +12,33 @@ const NO_EVENTS: readonly WireEvent[] = [];
 
 export interface LiveTopicListener {
   onBatch(batch: LiveBatch): void;
-  /** The feed is over: the topic ended or changed, or (undefined) the tail failed. */
+  /** The live topic is over: the topic ended or changed, or (undefined) the tail failed. */
   onEnd(reset: Reset | undefined): void;
-  /** How much is before each run that waits, now. */
+  /** The current queue position of each queued run, by run id. */
   onQueue(places: ReadonlyMap<string, number>): void;
 }
 
-/** Who holds a feed hears what it did. */
+/** The owner of a live topic: the hub. */
 export interface LiveTopicKeeper {
   onDelivered(live: LiveTopic, batch: LiveBatch): void;
-  /** Nothing comes any more. */
+  /** The live topic delivers nothing after this. */
   onOver(live: LiveTopic, reset: Reset | undefined): void;
   onError(error: unknown): void;
 }
 
-/** Its tail tells it, and it tells its listeners: no object more stands between them, because each that a token passes is
- *  fetched from far away where there are thousands of feeds. */
+/** The live topic is itself the listener of its tail, with no object between them: with thousands of live topics, each
+ *  object that a token passes costs a cache miss (hot: ADR 7 §7). */
 export class LiveTopic implements TailListener {
   readonly topic: LiteTopicName;
   readonly epoch: string;
-  /** The offset of the next record it will deliver. */
+  /** The offset of the next record that it delivers. */
   next: number;
-  /** Aborted when nobody follows it any more, or nothing comes. */
+  /** Aborted when the last listener has left, or when the tail has ended. */
   readonly over = new StopController();
-  /** By the monotonic clock: when to look how long the topic still lives. */
+  /** By the monotonic clock: when the node checks how much time the topic has left. */
   renewAt: number;
   readonly #keeper: LiveTopicKeeper;
-  /** Most chats have one viewer, and so no list of them. */
+  /** Most chats have one viewer, so the first listener needs no list (hot: ADR 7 §7). */
   #first: LiveTopicListener | undefined;
   #others: Set<LiveTopicListener> | undefined;
 
@@ -101,15 +101,15 @@ export class LiveTopic implements TailListener {
   }
 }
 
-/** What a feed delivers: the events of `from` up to (not including) `next`, or a hole, for which one must read. */
+/** What a live topic delivers at once: the events from `from` up to (not including) `next`. */
 export class LiveBatch {
   readonly epoch: string;
   readonly from: number;
   readonly next: number;
-  /** A tail that was slow may be given a hole: only catching up can fill it. */
+  /** A slow tail may receive a hole. Only a reader that catches up can fill it. */
   readonly hasHole: boolean;
   readonly events: readonly WireEvent[];
-  /** How long a chat lives changes with its runs. */
+  /** The events of runs change when a chat expires. */
   readonly hasRunEvent: boolean;
   readonly #items: readonly LogItem[];
   readonly #isShared: boolean;
@@ -129,7 +129,8 @@ export class LiveBatch {
       if (item.kind === 'hole') hasHole = true;
       if (event === undefined) continue;
       if (event.type.startsWith('run.')) hasRunEvent = true;
-      // Made for one: a live batch is one token mostly, and a list that is pushed to keeps room for sixteen more.
+      // A literal of one: most live batches are one token, and `push` on an empty list allocates room for sixteen more
+      // (hot: ADR 7 §1).
       if (events === undefined) events = [event];
       else events.push(event);
     }
@@ -138,13 +139,13 @@ export class LiveBatch {
     this.events = events === undefined ? NO_EVENTS : coalesce(events);
   }
 
-  /** For a reader that has read part of this batch from the log already. */
+  /** The rest of the batch, for a reader that has already read part of it from the log. */
   eventsFrom(offset: number): readonly WireEvent[] {
     const rest = this.#items.filter((item) => item.kind === 'record' && item.offset >= offset);
     return coalesce(rest.map(wireEvent).filter((event) => event !== undefined));
   }
 
-  /** The whole batch in one frame; as bytes where several viewers write it. */
+  /** The whole batch in one frame; as bytes where several listeners write it. */
   frame(encoder: WireEncoder): Frame {
     if (!this.#isShared || encoder.key === undefined) return encoder.encodeEvents(this.epoch, this.events);
     this.#frames ??= new Map();

@@ -1,9 +1,10 @@
-// One projection as the encoder of its reader's stream: parses events, and opens the projection when its reader goes live.
+// Makes one projection the encoder of its reader's stream: it parses the events, folds those of catch-up, and opens the
+// projection when the reader goes live.
 import type { ChatEvent } from '../session/events/chat-event.ts';
 import type { ControlEvent, ParsedEvent, Projection, WireEncoder } from './projection.ts';
 import type { WireEvent } from './wire-event.ts';
 
-/** By the list that a live batch hands to each of its readers, so that it is parsed once for all of them. */
+/** Parsed events by the list of a live batch. All readers of a batch receive the same list, so it is parsed once. */
 const parsedLists = new WeakMap<readonly WireEvent[], readonly ParsedEvent[]>();
 
 export class ProjectedEncoder implements WireEncoder {

@@ -1,12 +1,12 @@
-// The contract of a wire: how one protocol shows a chat to its readers. The wires are in `src/wires`; this file names what
-// delivery and connections ask of them. Everything here is pure: no I/O, no clock.
+// The contract of a wire: how one protocol shows a chat to its readers. This file declares what delivery and
+// connections need of a wire; the wires are in `src/wires`. All of them are pure: no I/O, no clock.
 import type { Position } from '../broker/position.ts';
 import type { ResetReason } from '../broker/broker.ts';
 import type { ChatEvent } from '../session/events/chat-event.ts';
 import type { Frame } from './event-sink.ts';
 import type { WireEvent } from './wire-event.ts';
 
-/** Control events have no position. PROTOCOL §4. */
+/** An event without a position. [PROTOCOL §4] */
 export type ControlEvent =
   | { readonly type: 'live'; readonly position: Position | undefined }
   | {
@@ -22,28 +22,29 @@ export type ControlEvent =
 
 export type WireName = 'sse' | 'ws' | 'text';
 
-/** `chunked`: the reader can tell a broken response from an ended one. `until-close`: the body ends with the connection.
- *  `socket`: the connection carries more than this stream and frames its messages itself. */
+/** `chunked`: the reader can tell a broken response from an ended one. `until-close`: the body ends with the
+ *  connection. `socket`: the connection carries more than this stream and frames its messages itself. */
 export type Framing = 'chunked' | 'until-close' | 'socket';
 
 interface WireBase {
-  /** In metrics. */
+  /** The label in metrics. */
   readonly name: WireName;
   readonly framing: Framing;
-  /** Of the response. Empty where a socket carries the wire. */
+  /** Response headers. Empty where a socket carries the wire. */
   readonly headers: Readonly<Record<string, string>>;
-  /** What a silent stream sends, so that proxies keep it open; '' where the protocol has nothing for that. */
+  /** The heartbeat of a silent stream, so that proxies keep it open. '' where the protocol has none. */
   readonly beat: string;
-  /** The first bytes of a stream. `retryMs`: how long a client is to wait before it reconnects. */
+  /** The first bytes of a stream. `retryMs`: how long a client waits before it reconnects. */
   begin(retryMs: number): string;
 }
 
-/** A wire that sends events as they are stored, the same bytes to every reader: the live topic encodes each batch once. */
+/** A wire that sends events as they are stored, with the same bytes for every reader: the live topic encodes each
+ *  batch once. */
 export interface SharedWire extends WireBase {
   readonly shared: WireEncoder;
 }
 
-/** A wire that folds a run and sends what its protocol can show of it. */
+/** A wire that folds a run and sends what its protocol can express of it. */
 export interface ProjectedWire extends WireBase {
   readonly shared?: undefined;
   /** One projection for each reader. */
@@ -52,13 +53,13 @@ export interface ProjectedWire extends WireBase {
 
 export type Wire = SharedWire | ProjectedWire;
 
-/** How a stream writes events. An empty frame is not sent. */
+/** Encodes the events of a stream. The stream does not send empty frames. */
 export interface WireEncoder {
-  /** Encoders with the same key give the same bytes for a topic. Undefined: the encoder is one reader's own. */
+  /** Encoders with the same key return the same bytes for a topic. Undefined: the encoder belongs to one reader. */
   readonly key: string | undefined;
   encodeEvents(epoch: string, events: readonly WireEvent[]): Frame;
   encodeControl(event: ControlEvent): Frame;
-  /** Set once the wire's own stream is over; nothing is to be written after that. */
+  /** Set once the stream is over by the rules of the wire; nothing may be written after that. */
   readonly over?: Projection['over'];
 }
 
@@ -74,16 +75,18 @@ export interface Seed {
   readonly after: number | undefined;
 }
 
-/** What one reader is shown of one run. It is given every event from the run's `run.queued` on, in order: first, silently,
- *  what was there when the reader came, then `open` once, then everything that follows. So a replay is made from the fold,
- *  and text that a restart has taken back is not sent to a reader that never received it. */
+/** What one reader receives of one run. The projection is given every event from the run's `run.queued` on, in
+ *  order: `fold` takes the events of catch-up and sends nothing, `open` comes once, `next` takes the live events.
+ *  `open` sends the folded state and not the events, so a reader never receives text that a restart had dropped
+ *  before the reader came. */
 export interface Projection {
   fold(events: readonly ParsedEvent[]): void;
-  /** What the reader lacks of what was folded. Called once, before the first `next`. */
+  /** The part of the folded state that the reader lacks. Called once, before the first `next`. */
   open(): string;
   /** '' sends nothing. Adjacent deltas may be merged, but never across `Seed.after`. */
   next(events: readonly ParsedEvent[]): string;
   control(event: ControlEvent): string;
-  /** `end`: the protocol's stream is complete. `break`: what follows cannot be said on this wire, so the connection is cut. */
+  /** `end`: the stream is complete. `break`: this wire cannot express what follows, so the gateway cuts the
+   *  connection. */
   readonly over: undefined | 'end' | 'break';
 }

@@ -1,5 +1,5 @@
-// The fold of one run: what a reader of its events knows of it. Projections read it, and never fold for themselves.
-// Unlike the worker's AnswerBuilder it keeps no marks, and it reports what each event changed.
+// The fold of one run: its state and its parts, from its public events. All projections use this fold and have none of
+// their own. Unlike the worker's AnswerBuilder it keeps no marks, and it returns what each event changed.
 import type { ChatEvent, PartKind } from '../session/events/chat-event.ts';
 import { TextBuffer } from '../session/events/text-buffer.ts';
 
@@ -12,7 +12,7 @@ export interface ViewedPart {
   readonly toolName?: string | undefined;
 }
 
-/** `rewound`: everything behind `at` in `part` was dropped, and all later parts. */
+/** `rewound`: a restart dropped the text of `part` from `at` on, and all later parts. */
 export type Change =
   | { readonly type: 'started' }
   | { readonly type: 'opened'; readonly part: number }
@@ -30,7 +30,7 @@ export class RunView {
     this.runId = runId;
   }
 
-  /** What the event changed, in order; nothing for an event of another run. */
+  /** Returns the changes in order; none for an event of another run. */
   apply(event: ChatEvent): readonly Change[] {
     if (!('runId' in event) || event.runId !== this.runId) return [];
     switch (event.type) {
@@ -69,7 +69,7 @@ export class RunView {
     this.parts.length = Math.min(this.parts.length, part + 1);
     const last = this.parts[part];
     last?.text.truncate(at);
-    // A part that was dropped whole begins again, and may be of another kind then.
+    // A part without text starts again with the next event, possibly with another kind.
     if (last?.text.length === 0) this.parts.length = part;
     return [{ type: 'rewound', part, at }];
   }

@@ -1,9 +1,9 @@
-// One reader of one chat: catching up from its cursor, then live, then catching up again whenever it falls
-// behind. This is the only place where history meets the present. Its invariants:
-//  - what is written to the sink is exactly what stands after the cursor, in order, nothing twice, or a reset;
-//  - the cursor is the last offset written; it moves with the write and never otherwise;
-//  - going live happens without an await between "I have read up to where the feed is" and "I listen";
-//  - a slow reader holds no tokens in memory: it is put back to catching up, and the log is its buffer.
+// One reader of one chat. It catches up from its position, is live, and catches up again whenever it falls behind.
+// Invariants:
+//  - the sink receives exactly the records behind the position, in order and each once, or a reset;
+//  - the position is the last offset written; it moves with a write and never otherwise;
+//  - no `await` is between the check that the reader has reached the live topic and the start of its live phase;
+//  - a slow reader holds no tokens in memory: it goes back to catch-up, and the log is its buffer.
 import type { Broker, Hole, LogBatch, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
@@ -19,15 +19,15 @@ import type { TopicHub } from './topic-hub.ts';
 import type { WireEncoder } from './projection.ts';
 import { coalesce, toWireEvent, wireEvent, type WireEvent } from './wire-event.ts';
 
-/** Bytes that may wait in a connection before its reader is put back to catching up. */
+/** Bytes that a connection may buffer before its reader goes back to catch-up. */
 export const OUTBOX_BYTES_MAX = 256 * 1024;
-/** Bytes of log read at a time while catching up. */
+/** Bytes of the log in one read of a catch-up. */
 export const CATCH_UP_BYTES = 256 * 1024;
 
-/** What a stream counts; the gateway turns it into metrics. */
+/** Counts what a stream does; the gateway makes metrics of it. */
 export interface DeliveryObserver {
   onReset(reason: Reset['reason']): void;
-  /** A live batch was handed to a connection. */
+  /** The subscription wrote a live batch to its connection. */
   onDelivered(events: number): void;
   onFellBehind(): void;
 }
@@ -36,28 +36,28 @@ export interface SubscriptionOptions {
   readonly broker: Broker;
   readonly hub: TopicHub;
   readonly topic: LiteTopicName;
-  /** Delivery begins after this; undefined: from the earliest. */
+  /** Delivery begins after this position. Undefined: at the earliest record. */
   readonly after: Position | undefined;
   readonly encoder: WireEncoder;
   readonly sink: EventSink;
   readonly signal: StopSignal;
-  /** The last event that says what the chat is called and carries: earlier ones are not told any more to who catches up.
-   *  Undefined where it is not known. */
+  /** The last `session.updated` event: a reader that catches up does not receive the earlier ones. Undefined where
+   *  it is not known. */
   readonly info: Position | undefined;
-  /** Of the node: every reader that catches up passes it. */
+  /** The gate of the node: every reader that catches up passes it. */
   readonly gate: CatchUpGate;
-  /** Whose reader this is: users catch up in turn. */
+  /** The user of this reader: the gate serves users in turn. */
   readonly user: string;
-  /** Offset across which nothing is merged, of a reader that holds everything up to it; what the log has lost of the text up
-   *  to it is stood in for. Only projections need it. */
+  /** The offset up to which the reader holds everything. No delta is merged across it, and placeholders replace the
+   *  text up to it that the log has lost. Only projections need it. */
   readonly cut?: number | undefined;
-  /** A position that cannot be served: start over from the earliest (default), or end after saying so. */
+  /** What follows a reset: the stream restarts at the earliest record, or ends. */
   readonly onReset: 'restart' | 'close';
-  /** Ends the stream, live, once this gives an offset that has been delivered: that of the last decision in a chat
-   *  without runs. */
+  /** Returns the offset of the last decision in a chat without runs. The live stream ends once that offset has been
+   *  delivered. */
   readonly idleAt?: (() => Promise<number | undefined>) | undefined;
   readonly observer: DeliveryObserver;
-  /** Called whenever it has caught up. */
+  /** Called at the end of each catch-up. */
   readonly onLive?: (() => void) | undefined;
 }
 
@@ -69,7 +69,7 @@ interface LivePhase {
 
 export class Subscription implements LiveTopicListener {
   readonly #options: SubscriptionOptions;
-  /** Beside the options: what every token passes. */
+  /** The options that every token uses, in fields of their own. */
   readonly #sink: EventSink;
   readonly #encoder: WireEncoder;
   readonly #observer: DeliveryObserver;
@@ -77,19 +77,20 @@ export class Subscription implements LiveTopicListener {
   #epoch: string | undefined;
   /** The next offset to write. */
   #next = 0;
-  /** The position a reader comes with is only a claim until a read from it has succeeded. */
+  /** A read from the position has succeeded. Before that, the position of a reader is only a claim. */
   #isVerified = false;
   #isLive = false;
   /** The reader met a hole, started over, and has not been live since. */
   #isRereading = false;
-  /** What its reader was told of the runs that wait. */
+  /** The queue positions that the reader has received. */
   #queue: ReadonlyMap<string, number> | undefined;
-  /** The topic as the caller has just read it, for the first round. Not among the options, which last as long as the stream. */
+  /** The topic as the caller has just read it, for the first round only. It is not an option, because the options
+   *  stay in memory as long as the stream. */
   #topicInfo: TopicInfo | undefined;
-  /** Ends the wait of a live phase, or for a slow connection. */
+  /** Ends the wait of a live phase, or the wait for a slow connection. */
   #wake: ((outcome: Outcome) => void) | undefined;
 
-  /** `topicInfo`: as the caller has just read it; undefined where the hub must. */
+  /** `topicInfo`: the topic as the caller has just read it. Undefined: the hub describes it. */
   constructor(options: SubscriptionOptions, topicInfo?: TopicInfo) {
     this.#options = options;
     this.#topicInfo = topicInfo;
@@ -106,9 +107,9 @@ export class Subscription implements LiveTopicListener {
     return this.#epoch === undefined || this.#next === 0 ? undefined : { epoch: this.#epoch, offset: this.#next - 1 };
   }
 
-  /** Runs until the stream ends or the signal aborts. Rejects only with what its reader cannot be told otherwise.
-   *  One round: catch up, then stay live until something ends that. It is not a function of its own, because the state
-   *  of each that waits is among the largest things that an idle stream keeps. */
+  /** Runs until the stream ends or the signal aborts. Rejects only with an error for which the wire has no event.
+   *  One round is a catch-up and a live phase. The round is inlined: each extra async frame would stay in memory for
+   *  as long as the stream is idle (hot: ADR 7 §9). */
   async run(): Promise<void> {
     const { hub, topic, signal } = this.#options;
     const interrupt = (): void => this.#wake?.('again');
@@ -129,7 +130,7 @@ export class Subscription implements LiveTopicListener {
           outcome = await this.#readGone();
           continue;
         }
-        // Its last viewer may have left while this one waited for it.
+        // Its last listener may have left during the wait.
         if (live.over.aborted) continue;
         live.add(this);
         try {
@@ -158,11 +159,11 @@ export class Subscription implements LiveTopicListener {
     if (events.length === 0) return;
     this.#send(isWhole ? batch.frame(this.#encoder) : this.#encoder.encodeEvents(batch.epoch, events));
     this.#observer.onDelivered(events.length);
-    // Whatever is no token may be the decision that the end of the stream waits for.
+    // Any event but a delta may be the decision after which the stream ends.
     if (this.#idleAt !== undefined && events.some((event) => event.type !== 'delta')) this.#leaveLive();
   }
 
-  /** Only what is new, and only to a reader that keeps up: another hears it at the next look. */
+  /** Sends only positions that have changed. A reader that is behind receives them with the next notice. */
   onQueue(places: ReadonlyMap<string, number>): void {
     if (!this.#isLive || this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) return;
     for (const [runId, ahead] of places) {
@@ -172,7 +173,7 @@ export class Subscription implements LiveTopicListener {
   }
 
   onEnd(): void {
-    // Whatever ended the feed, reading from the cursor says it exactly.
+    // A read from the position returns the exact reason.
     this.#leaveLive();
   }
 
@@ -181,7 +182,7 @@ export class Subscription implements LiveTopicListener {
     if (this.#encoder.over !== undefined) this.#leaveLive();
   }
 
-  /** Of a wire whose own stream is over. */
+  /** How the stream ends where it is over by the rules of its wire. */
   #overOutcome(): StreamEnd | undefined {
     const { over } = this.#encoder;
     return over === undefined ? undefined : over === 'end' ? 'done' : 'broken';
@@ -198,17 +199,18 @@ export class Subscription implements LiveTopicListener {
     this.#options.hub.leave(live, this);
   }
 
-  /** The topic is not there: a read says what became of it, or that the store knows nothing of it. */
+  /** Handles a topic that does not exist: a read returns its tombstone, or nothing at all. */
   async #readGone(): Promise<Outcome> {
     const result = await this.#read();
     if (result.kind === 'batch') return 'again';
     if (result.kind === 'reset') return this.#reset(result);
-    // A reader that holds nothing has lost nothing: its stream ends, and the next request is told that there is no such chat.
+    // A reader that holds nothing has lost nothing: its stream ends, and its next request fails with `not-found`.
     return this.#epoch === undefined ? 'removed' : this.#reset(this.#vanished(this.#epoch));
   }
 
-  /** The store lost the topic with its tombstone (a flushed or replaced Redis). The reader must be told like one whose
-   *  chat was removed, or it would take the end of its stream for a broken connection and keep what does not exist. */
+  /** The reset of a topic that the store lost with its tombstone (a flushed or replaced Redis). It equals the reset
+   *  of a removed chat: otherwise the reader would take the end of its stream for a broken connection, and keep a
+   *  chat that does not exist. */
   #vanished(epoch: string): Reset {
     return { kind: 'reset', reason: 'removed', epoch: this.#epoch ?? epoch, earliest: 0, next: this.#next };
   }
@@ -216,7 +218,7 @@ export class Subscription implements LiveTopicListener {
   async #catchUp(live: LiveTopic): Promise<Outcome | LivePhase> {
     for (;;) {
       await this.#drained();
-      // A feed that ended while this reader was reading told nobody: it was not live, and must not become so.
+      // A live topic that ended during the read did not notify this reader, so the reader must not go live on it.
       if (this.#options.signal.aborted || live.over.aborted) return 'again';
       if (this.#isVerified && this.#epoch === live.epoch && this.#next >= live.next) return this.#goLive();
       const outcome = await this.#inTurn(() => this.#readOn(live));
@@ -224,7 +226,7 @@ export class Subscription implements LiveTopicListener {
     }
   }
 
-  /** One page of history, when it is this reader's turn. */
+  /** Reads one page of history when it is this reader's turn. */
   async #inTurn(read: () => Promise<Outcome | undefined>): Promise<Outcome | undefined> {
     const { gate, user, signal } = this.#options;
     if (!(await gate.enter(user, signal))) return 'again';
@@ -237,7 +239,7 @@ export class Subscription implements LiveTopicListener {
 
   async #readOn(live: LiveTopic): Promise<Outcome | undefined> {
     const result = await this.#read();
-    // Not "again": the feed may not know yet, and this reader would read without a pause until it does.
+    // Not 'again': the live topic may not have ended yet, and until then this reader would read in a busy loop.
     if (result.kind === 'missing') return this.#reset(this.#vanished(live.epoch));
     if (result.kind === 'reset') return this.#reset(result);
     if (result.epoch !== live.epoch) return 'again';
@@ -250,7 +252,7 @@ export class Subscription implements LiveTopicListener {
     return undefined;
   }
 
-  /** Without an await: from here on every batch reaches this reader, and what ends the phase finds its wake. */
+  /** Must not await: the reader receives every batch from here on, and an end of the phase must find `#wake` set. */
   #goLive(): LivePhase {
     this.#isLive = true;
     this.#isRereading = false;
@@ -269,7 +271,7 @@ export class Subscription implements LiveTopicListener {
   async #write(epoch: string, items: readonly LogItem[]): Promise<void> {
     const events: WireEvent[] = [];
     const { cut } = this.#options;
-    // An answer with many parts leaves many holes, one behind the other: it is read once for all of them.
+    // An answer with many parts leaves many adjacent holes. The answer is read once for all of them.
     let filler: { readonly by: number; readonly answer: FinishedAnswer } | undefined;
     for (const item of items) {
       if (item.kind === 'hole') {
@@ -285,8 +287,8 @@ export class Subscription implements LiveTopicListener {
     this.#send(this.#encoder.encodeEvents(epoch, merged));
   }
 
-  /** A change of title or metadata says all that holds from then on; so the reader, who is given the last one later in the
-   *  same reading, needs none of those before. */
+  /** Whether a later event replaces this one. Each change of title or metadata carries the whole state, so a reader
+   *  that receives the last change needs none of the earlier ones. */
   #isOutdated(epoch: string, { type, offset }: WireEvent): boolean {
     const { info } = this.#options;
     return type === 'session.updated' && info?.epoch === epoch && offset < info.offset;
@@ -308,7 +310,7 @@ export class Subscription implements LiveTopicListener {
     const { onReset, signal } = this.#options;
     if (signal.aborted) return 'again';
     const { reason, epoch, earliest, next } = reset;
-    // To start over once more would meet the same hole: the stream would be resets without an end.
+    // A second restart would meet the same hole, and the stream would be an endless sequence of resets.
     if (reason === 'undeclared-hole' && this.#isRereading)
       throw new BrokerError('corrupt', `${this.#options.topic} cannot be read from its beginning`);
     this.#observer.onReset(reason);
@@ -338,8 +340,8 @@ function fill(hole: Hole, answer: FinishedAnswer): WireEvent[] {
   return fillHole(hole, answer).map(toWireEvent);
 }
 
-/** A log that leaves an offset out without saying so is not read on: the reader is told. `from` is undefined where the
- *  batch begins at the earliest offset, whichever that is. */
+/** The reset of a reader whose batch lacks an offset that no hole declares. `from` is undefined where the batch
+ *  begins at the earliest offset. */
 function findGap(batch: LogBatch, from: number | undefined): Reset | undefined {
   let expected = from;
   for (const item of batch.items) {

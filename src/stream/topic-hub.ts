@@ -1,4 +1,5 @@
-// One tail per topic and node, shared by all of that node's viewers. Owns the feeds, and keeps watched chats from expiring.
+// The registry of a node's live topics: one tail for each topic, shared by all readers of the node. The keep-alive of
+// the topics and the sample of their latency are in files of their own.
 import type { Broker, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
@@ -8,11 +9,11 @@ import { KeepAlive } from './keep-alive.ts';
 import { LiveTopic, type LiveBatch, type LiveTopicKeeper, type LiveTopicListener } from './live-topic.ts';
 import type { WireEvent } from './wire-event.ts';
 
-/** Hears what happens to the chats that are followed on this node; of their tokens it hears nothing. */
+/** Receives what happens to the topics that readers of this node follow, except their deltas. */
 export interface LiveTopicObserver {
-  /** `info`: the topic as it is where the feed begins. */
+  /** `info`: the topic as it was when the live topic began. */
   onFollowed(topic: LiteTopicName, info: TopicInfo): void;
-  /** What was delivered together, of which something concerns a run. */
+  /** The events of one live batch. At least one of them is an event of a run. */
   onRunEvents(topic: LiteTopicName, events: readonly WireEvent[]): void;
   onLeft(topic: LiteTopicName): void;
 }
@@ -20,12 +21,11 @@ export interface LiveTopicObserver {
 export interface HubOptions {
   readonly broker: Broker;
   readonly clock: Clock;
-  /** A tail or a touch that failed for another reason than the topic's own end. */
+  /** A tail or a touch failed for another reason than the end of the topic. */
   readonly onError: (error: unknown) => void;
-  /** How old a record was when it was handed to its viewers, in ms by the wall clock. Sampled once a run, on
-   *  `run.started`, which says when it was made: so it costs no token anything, and holds between machines. */
+  /** The age of a record at its delivery, in ms by the wall clock; one sample for each run. */
   readonly onLatency?: (ms: number) => void;
-  /** Somebody watches a topic in which a run has come to wait. */
+  /** A run was queued in a topic that readers of this node follow. */
   readonly onQueued?: (topic: LiteTopicName) => void;
   readonly observer?: LiveTopicObserver;
 }
@@ -51,9 +51,9 @@ export class TopicHub {
     return this.#live.size;
   }
 
-  /** The topic's feed; undefined where there is no such topic. A new feed begins at the topic's head, or at the head that
-   *  `known` names: a caller that has just described the topic saves the hub from doing so again.
-   *  @throws BrokerError closed */
+  /** The live topic; undefined where the topic does not exist. A new live topic begins at the head of the topic, or
+   *  at the head in `known`: a caller that has just described the topic saves the hub a second describe. @throws
+   *  BrokerError closed */
   async open(topic: LiteTopicName, known?: TopicInfo): Promise<LiveTopic | undefined> {
     const live = this.#live.get(topic);
     if (live !== undefined) return live;
@@ -66,13 +66,13 @@ export class TopicHub {
     }
   }
 
-  /** The last listener to leave ends the feed. */
+  /** Ends the live topic when its last listener leaves. */
   leave(live: LiveTopic, listener: LiveTopicListener): void {
     live.remove(listener);
     if (!live.isWatched) this.#drop(live);
   }
 
-  /** False where nobody watches. */
+  /** Returns false where no reader of this node follows the topic. `places`: see `LiveTopicListener.onQueue`. */
   notifyQueue(topic: LiteTopicName, places: ReadonlyMap<string, number>): boolean {
     const live = this.#live.get(topic);
     if (live === undefined) return false;
@@ -89,7 +89,7 @@ export class TopicHub {
 
   async #begin(topic: LiteTopicName, known: TopicInfo | undefined): Promise<LiveTopic | undefined> {
     const info = known ?? (await this.#options.broker.describe([topic]))[0];
-    // Not undefined: that would say that the topic is gone, and its reader would look again, for ever.
+    // Not undefined: that means that the topic does not exist, and the reader would open it again without end.
     if (this.#isClosed) throw new BrokerError('closed', 'this node follows no topics any more');
     if (info === undefined) return undefined;
     const live = new LiveTopic(topic, info, this.#keepAlive.firstDue(info), this.#keeper);

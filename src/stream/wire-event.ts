@@ -1,5 +1,5 @@
-// A durable event on its way out: where it stands, its type, and its public JSON as text. Made from log items
-// without parsing; adjacent deltas of one part become one event at the position of the last (PROTOCOL §4).
+// An event as wires send it: its offset, its type, and its public JSON as text. It is made from a log item without
+// parsing. Adjacent deltas of one part are merged into one event at the offset of the last [PROTOCOL §4].
 import type { LogItem } from '../broker/broker.ts';
 import { isInternalType, publicJson, typeOf } from '../session/events/chat-event.ts';
 import type { PlacedDelta } from '../session/events/finished-answer.ts';
@@ -11,10 +11,10 @@ export interface WireEvent {
   readonly json: string;
 }
 
-/** UTF-16 code units of one merged delta's JSON: a reader handles it in one piece. */
+/** UTF-16 code units in the JSON of one merged delta. A reader handles a delta in one piece. */
 export const MERGED_CHARS_MAX = 256 * 1024;
 
-/** Undefined for what never leaves the log: internal events, and records of a version this code does not know. */
+/** Undefined for an item that wires do not send: a hole, an internal event, or a record of an unknown version. */
 export function wireEvent(item: LogItem): WireEvent | undefined {
   if (item.kind !== 'record') return undefined;
   const type = typeOf(item.data);
@@ -22,12 +22,12 @@ export function wireEvent(item: LogItem): WireEvent | undefined {
   return { offset: item.offset, type, json: publicJson(item.data, type) };
 }
 
-/** Of a delta that stands for several records. */
+/** The event of a delta that replaces several records. */
 export function toWireEvent({ offset, delta: { type, ...fields } }: PlacedDelta): WireEvent {
   return { offset, type, json: JSON.stringify(fields) };
 }
 
-/** The same story in fewer events. Positions still strictly rise, texts still join. */
+/** Merges adjacent deltas of one part. Offsets still rise strictly, and the texts still join. */
 export function coalesce(events: readonly WireEvent[]): readonly WireEvent[] {
   if (events.length < 2) return events;
   const merged: WireEvent[] = [];
@@ -43,7 +43,7 @@ export function coalesce(events: readonly WireEvent[]): readonly WireEvent[] {
   return merged;
 }
 
-/** Where the stretch of deltas that begins at `start` and may be merged ends (exclusive). */
+/** The end (exclusive) of the deltas that begin at `start` and may be merged. */
 function runEnd(events: readonly WireEvent[], start: number): number {
   const first = events[start];
   if (first?.type !== 'delta') return start + 1;

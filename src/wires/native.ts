@@ -1,6 +1,6 @@
-// The native wires: server-sent events and WebSocket messages that carry the events as they are stored. Pure.
-// JSON is one line by construction (JSON.stringify escapes every line break that SSE knows), types come from a closed set
-// and ids from `encodePosition`, so nothing a model says can end a field early. [PROTOCOL §4-§6; WHATWG HTML §9.2.6]
+// The native wires: server-sent events and WebSocket messages that carry the events as they are stored. Pure. JSON is
+// one line by construction (JSON.stringify escapes every line break of SSE), types are from a closed set, and ids
+// consist of an epoch and an offset, so no text of a model can end a field early. [PROTOCOL §4-§6; WHATWG HTML §9.2.6]
 import { encodePosition } from '../broker/position.ts';
 import type { ControlEvent, SharedWire, WireEncoder } from '../stream/projection.ts';
 import type { WireEvent } from '../stream/wire-event.ts';
@@ -18,7 +18,7 @@ const sseEncoder: WireEncoder = {
   encodeControl: (event) => `event: ${event.type}\ndata: ${controlJson(event)}\n\n`,
 };
 
-/** Between an event's id and its data. */
+/** The lines between the id of an event and its data. */
 function linesOf(type: string): string {
   return `\nevent: ${type}\ndata: `;
 }
@@ -42,7 +42,7 @@ class WsEncoder implements WireEncoder {
     this.#sessionId = sessionId;
   }
 
-  /** One event in an `event` message, several in an `events` message. */
+  /** Encodes one event as an `event` message, several as one `events` message. */
   encodeEvents(epoch: string, events: readonly WireEvent[]): string {
     const [only] = events;
     if (only !== undefined && events.length === 1)
@@ -56,7 +56,7 @@ class WsEncoder implements WireEncoder {
   }
 }
 
-/** Of one subscription. `sessionId` is `[A-Za-z0-9_-]`, and so needs no escaping. */
+/** The wire of one subscription. `sessionId` is `[A-Za-z0-9_-]`, so it needs no escaping. */
 export function wsWire(sessionId: string): SharedWire {
   return {
     name: 'ws',
@@ -72,7 +72,7 @@ function eventFields(epoch: string, { offset, type, json }: WireEvent): string {
   return `"id":"${epoch}.${offset}","event":"${type}","data":${json}`;
 }
 
-/** The data of control events, the same on both wires. */
+/** The data of a control event, the same on both wires. */
 function controlJson(event: ControlEvent): string {
   switch (event.type) {
     case 'live':

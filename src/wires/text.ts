@@ -1,6 +1,6 @@
-// The text wire: one answer as plain text while it streams, without reasoning and tool calls. What was sent cannot be taken
-// back, so a restart is shown only where the model says the same text again; otherwise the connection breaks.
-// [PROTOCOL §5]
+// The text wire: one answer as plain text while it streams, without reasoning and tool calls. The wire cannot take back
+// text that it has sent. So after a restart the stream continues only where the model repeats the dropped text exactly;
+// otherwise the gateway cuts the connection. [PROTOCOL §5]
 import { LOST_UNIT } from '../stream/cut.ts';
 import type { ChatEvent } from '../session/events/chat-event.ts';
 import type { ControlEvent, ParsedEvent, ProjectedWire, Projection, Seed } from '../stream/projection.ts';
@@ -19,13 +19,13 @@ class TextProjection implements Projection {
   readonly #view: RunView;
   readonly #after: number;
   over: Projection['over'];
-  /** Code units of the run's visible text that the reader holds. */
+  /** UTF-16 code units of the run's visible text that the reader holds. */
   #shown = 0;
-  /** What the reader holds behind `#shown`: a restart dropped it, and the model has to say it again. */
+  /** Text behind `#shown` that the reader holds and a restart dropped. The model has to repeat it. */
   #dropped = '';
-  /** Visible text behind `#shown`. */
+  /** Visible text behind `#shown` that the reader lacks. */
   #unsent = '';
-  /** How the stream ends once `#unsent` is sent. */
+  /** How the stream ends once `#unsent` has been sent. */
   #outcome: Projection['over'];
 
   constructor({ runId, after = -1 }: Seed) {
@@ -51,7 +51,7 @@ class TextProjection implements Projection {
     return '';
   }
 
-  /** `isHeld`: the reader was sent it before, on another connection. */
+  /** `isHeld`: the reader received the event before, on another connection. */
   #apply(event: ChatEvent, isHeld: boolean): void {
     if (this.#outcome !== undefined) return;
     const before = event.type === 'run.restarted' ? this.#visible() : '';
@@ -64,7 +64,7 @@ class TextProjection implements Projection {
   }
 
   #extend(part: number, text: string, isHeld: boolean): void {
-    // The parts are one text: there is no way back into an earlier one.
+    // The parts form one text, so the wire cannot insert into an earlier one.
     if (this.#view.parts.slice(part + 1).some(({ kind }) => kind === 'text')) this.#outcome = 'break';
     const again = Math.min(text.length, this.#dropped.length);
     if (!isSame(text.slice(0, again), this.#dropped.slice(0, again), isHeld)) {
@@ -72,7 +72,7 @@ class TextProjection implements Projection {
         this.#outcome = 'break';
         return;
       }
-      // The position is one of a wire that can take text back.
+      // The reader resumes with a position of a wire that can take text back.
       this.#dropped = '';
     }
     this.#dropped = this.#dropped.slice(again);
@@ -101,7 +101,8 @@ class TextProjection implements Projection {
   }
 }
 
-/** Text that the log has lost equals any text as long as it is only counted, and none once it matters. */
+/** Lost text equals any text while the reader already holds both and only their length counts. Text that the reader
+ *  is yet to receive must be identical. */
 function isSame(text: string, dropped: string, isHeld: boolean): boolean {
   if (!isHeld) return text === dropped;
   for (let i = 0; i < text.length; i += 1) {

@@ -1,4 +1,4 @@
-// Who catches up when: a few at once, in the order in which they came, and never between a live token and its viewers.
+// The gate of catch-ups: a few readers at the same time, in the order of their arrival, without delaying live tokens.
 import { describe, expect, test } from 'vitest';
 import { CATCH_UPS_MAX, CATCH_UPS_WAITING_MAX, CatchUpGate } from '../../src/stream/catch-up-gate.ts';
 

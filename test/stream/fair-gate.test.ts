@@ -1,11 +1,11 @@
-// Users take turns at what costs a node much, whatever each of them asks for.
+// The gate serves users in turn, however many operations each of them has waiting.
 import { describe, expect, it } from 'vitest';
 import { FairGate } from '../../src/stream/fair-gate.ts';
 
 const never = new AbortController().signal;
 const LIMITS = { insideMax: 4, insidePerUserMax: 2, waitingMax: 100, waitingPerUserMax: 10 };
 
-/** Enters as a user, and writes down who was let in. */
+/** Returns a function that enters as a user, and records the users in the order of their admission. */
 function comers(gate: FairGate, order: string[]): (user: string) => Promise<boolean> {
   return async (user) => {
     const isIn = await gate.enter(user, never);

@@ -1,4 +1,5 @@
-// An answer of many tool calls, read after its end: it leaves a hole for each of them, and is read once for all.
+// An answer with many tool calls, read after its end: it leaves one hole for each call, and a reader reads the answer
+// once for all holes.
 import { expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { ChatRig, joinAnswer } from '../support/chat-rig.ts';

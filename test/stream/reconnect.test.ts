@@ -1,4 +1,4 @@
-// What a reconnect costs the storage: every reader pays it at once when a node of a cluster is lost.
+// The cost of a reconnect for the storage. When a cluster loses a node, all its readers reconnect at the same time.
 import { expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';

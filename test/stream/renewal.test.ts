@@ -1,4 +1,4 @@
-// A chat with a viewer does not expire, whenever the viewer came and whatever the clock of the viewer's node says.
+// A chat with a viewer does not expire, at any time of the viewer's arrival and with any clock on the viewer's node.
 import { expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { TOUCH_SWEEP_MS } from '../../src/stream/keep-alive.ts';

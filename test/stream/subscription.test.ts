@@ -1,4 +1,4 @@
-// The seam between history and the present, as a reader sees it: whatever is cut, wherever, the text joins.
+// Catch-up and live delivery as a reader receives them: wherever a connection is cut, the text joins.
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { LogBatch, ReadResult } from '../../src/broker/broker.ts';
@@ -28,7 +28,8 @@ function merged(batches: readonly LogBatch[]): LogBatch {
   return { ...last, items: batches.flatMap((batch) => batch.items) };
 }
 
-/** A finished answer of `tokens` numbers, each its own record, and what a live viewer saw of it. */
+/** Makes an answer of `tokens` numbers, each a record of its own. `live`: the events that a live reader received of
+ *  it. */
 async function finishedAnswer(tokens: number): Promise<{ runId: string; live: readonly SeenEvent[]; text: string }> {
   rig.startWorker();
   const { runId } = await rig.prompt('count');
@@ -54,7 +55,8 @@ describe('a subscription', () => {
     for (let offset = 0; offset <= last; offset += 1) {
       const before = live.filter((event) => event.offset <= offset);
       const rest = await rig.seen({ epoch, offset });
-      // A live delta may have merged records; what ends after the cut was not received whole, so it was not received.
+      // A live delta may be several merged records. A delta that ends after the cut was not received whole, so not at
+      // all.
       if (before.at(-1)?.offset !== offset && offset > 2) continue;
       expect(joinAnswer([...before, ...rest], runId)).toBe(text);
       expect(rest.every((event) => event.offset > offset)).toBe(true);
@@ -120,7 +122,7 @@ describe('a subscription', () => {
     const clock = new ManualClock();
     const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
     const gate = { isShut: false, held: [] as (() => void)[] };
-    // A tail whose batches come late, and several in one.
+    // A tail that holds batches back and delivers several as one.
     const lateTail = async function* (...args: Parameters<MemoryBroker['tail']>): AsyncGenerator<ReadResult> {
       const late: LogBatch[] = [];
       for await (const result of inner.tail(...args)) {
@@ -149,7 +151,7 @@ describe('a subscription', () => {
     gate.isShut = true;
     call.say('one ');
     await eventually(async () => ((await broker.describe([chatTopic(rig.ref)]))[0]?.next ?? 0) > 3);
-    // Reads the log ahead of the feed, and is live.
+    // This reader catches up beyond the live topic, and goes live.
     const late = rig.view();
     await eventually(() => late.sink.controls.length > 0);
     expect(joinAnswer(late.sink.events, runId)).toBe('one ');
@@ -196,7 +198,7 @@ describe('a subscription', () => {
     const viewer = rig.view({ epoch: 'e', offset: 0 });
     await expect(viewer.running).rejects.toMatchObject({ code: 'corrupt' });
     expect(viewer.sink.controls).toMatchObject([{ type: 'reset', reason: 'undeclared-hole' }]);
-    // The first one would report the failure again when it closes.
+    // The failed rig would throw the same error when it closes.
     rig = new ChatRig();
   });
 
@@ -210,7 +212,8 @@ describe('a subscription', () => {
     await rig.prompt('more');
     await eventually(() => live.sink.events.length === 4);
     inner.read = () => Promise.resolve({ kind: 'missing' });
-    // The second comes while the first still follows: the node does not know yet that the chat is gone.
+    // The second reader arrives while the first still follows the topic: the node has not noticed the loss of the chat
+    // yet.
     const late = rig.view({ epoch: 'e', offset: 1 });
     await late.running;
     expect(late.sink.controls).toEqual([{ type: 'reset', reason: 'removed', epoch: 'e', earliest: 0, next: 2 }]);
@@ -370,7 +373,7 @@ async function play(steps: readonly Step[], runIds: string[]): Promise<void> {
       await rig.clock.advance(1100);
     }
   }
-  // Whatever is still open is finished, run by run.
+  // Finishes the open runs, one after the other.
   await eventually(async () => {
     rig.model.calls.at(-1)?.finish();
     await rig.clock.advance(1100);

@@ -1,5 +1,5 @@
-// Golden transcripts of both native wires: chats with fixed time, ids and epochs, played over SSE and WebSocket, and
-// compared byte for byte with recorded files. `vitest -u` records them again. [PROTOCOL §4, §5, §6]
+// Golden transcripts of both native wires: chats with fixed time, ids and epochs run over SSE and WebSocket, and the
+// bytes must equal the recorded files. `vitest -u` records the files again. [PROTOCOL §4, §5, §6]
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { chatTopic } from '../../src/session/topic-names.ts';
@@ -13,7 +13,7 @@ const EVENTS = '/v1/sessions/s/events';
 class NativeChat {
   readonly h: Harness;
   readonly port: number;
-  /** They receive every event before the next step is played, so that each append is one live batch. */
+  /** Each step waits until they have received every event, so that each append is one live batch. */
   readonly #watchers: (RawSse | RawWs)[] = [];
 
   private constructor(h: Harness, port: number) {
@@ -62,7 +62,7 @@ class NativeChat {
     for (const watcher of this.#watchers) await watcher.until(position);
   }
 
-  /** Of the last record, as a watcher is given it. */
+  /** The position of the last record, as a reader receives it. */
   async position(): Promise<string> {
     const [info] = await this.h.broker.describe([chatTopic({ tenant: 'default', sessionId: 's' })]);
     return `${info?.epoch}.${(info?.next ?? 0) - 1}`;
@@ -78,7 +78,7 @@ class NativeChat {
     return FakeRun.take(this.h, 's', runId);
   }
 
-  /** Four runs: one that restarts, one with every kind of part, one that fails to finish and is stopped, one that runs. */
+  /** Four runs: one that restarts, one with every kind of part, one that the user cancels, one that still runs. */
   async play(): Promise<void> {
     let runId = '';
     const ask = async (content: string): Promise<FakeRun> => {
@@ -112,7 +112,7 @@ class NativeChat {
     for (const text of ['{"q":', '"x"}']) await this.step(run.sayIn(1, 'tool-call', text));
     await this.step(run.add({ type: 'tool.result', runId, toolCallId: 'call-1', result: { found: [1, 2] } }));
     const delta = { type: 'delta', runId, messageId, part: 2, kind: 'text' } as const;
-    // One batch: its deltas are merged, up to where another part begins.
+    // One batch: the deltas of each part are merged.
     await this.step(
       run.add(
         { ...delta, at: 0, text: 'It ' },
@@ -223,7 +223,7 @@ describe('native wires', () => {
 
   it('sends the recorded bytes of heartbeats, queue positions and expired tokens', async () => {
     const chat = await NativeChat.start();
-    // The token ends before the answer to the ping is due.
+    // The token expires before the pong is due.
     const claims = { exp: chat.h.clock.now() / 1000 + 28 };
     const sse = await chat.sse('', claims);
     await sse.until('event: live');

@@ -1,9 +1,9 @@
-// Clients over bare sockets that record what a native wire sends, byte for byte. What changes from run to run (the date
-// of a response) is replaced by a fixed word; nothing else is.
+// Clients over bare sockets that record what a wire sends, byte for byte. Only the date of a response, which differs
+// between runs, is replaced by a fixed word.
 import { connect, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
-/** From RFC 6455 §1.3, so that `sec-websocket-accept` is always the same. */
+/** The key of RFC 6455 §1.3. A fixed key makes `sec-websocket-accept` the same in each run. */
 const WEBSOCKET_KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const OPCODES: Readonly<Record<number, string>> = { 1: 'text', 2: 'binary', 8: 'close', 9: 'ping', 10: 'pong' };
 
@@ -63,7 +63,7 @@ export class RawSse extends RawClient {
     super(port, `${method} ${path} HTTP/1.1\r\nhost: x\r\nauthorization: ${bearer}\r\n\r\n`);
   }
 
-  /** Head and body as they were received. */
+  /** Head and body as received. */
   get transcript(): string {
     return withoutDate(this.bytes.toString()).replaceAll('\r', '\\r');
   }
@@ -83,14 +83,14 @@ export class RawWs extends RawClient {
     super(port, `${lines.join('\r\n')}\r\n\r\n`);
   }
 
-  /** One masked text frame; the mask is zero. Call it after the upgrade. */
+  /** Sends one masked WebSocket text frame; the mask is zero. Call it after the upgrade. */
   send(message: Readonly<Record<string, unknown>>): void {
     const text = Buffer.from(JSON.stringify(message));
     if (text.length > 125) throw new Error('a frame of a test is short');
     this.write(Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), text]));
   }
 
-  /** The head as it was received, and one line for each WebSocket frame: its first byte, its opcode, its payload. */
+  /** The head as received, and one line for each WebSocket frame: its first byte, its opcode, its payload. */
   get transcript(): string {
     const end = this.bytes.indexOf('\r\n\r\n') + 4;
     const head = withoutDate(this.bytes.toString('utf8', 0, end)).replaceAll('\r', '\\r');
@@ -98,7 +98,7 @@ export class RawWs extends RawClient {
   }
 }
 
-/** Frames of a server, which are not masked. [RFC 6455 §5.2] */
+/** Decodes the WebSocket frames of a server, which are not masked. [RFC 6455 §5.2] */
 function framesOf(bytes: Buffer): string[] {
   const frames: string[] = [];
   for (let at = 0; at < bytes.length;) {

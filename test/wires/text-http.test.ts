@@ -1,4 +1,4 @@
-// GET /v1/sessions/{id}/text over real sockets: the framing says whether the answer is whole. [PROTOCOL §5]
+// GET /v1/sessions/{id}/text over real sockets: the framing shows whether the answer is complete. [PROTOCOL §5]
 import { describe, expect, it } from 'vitest';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';

@@ -1,4 +1,4 @@
-// The text wire: whatever is taken back, cut and resumed, a reader has exactly the answer or a broken connection.
+// The text wire: with any restarts, cuts and resumes, a reader has exactly the answer or a broken connection.
 import { timeLimit } from '../support/slowness.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -31,7 +31,8 @@ class TextSink implements EventSink {
 
 type Step =
   | { readonly do: 'say'; readonly kind: 'text' | 'reasoning'; readonly text: string }
-  /** `keep` of what the part holds stays; then `again` code units of what was dropped are said as they were. */
+  /** The restart retains `keep` of 101 parts of the last part's text; then the model repeats `again` percent of the
+   *  dropped text. */
   | { readonly do: 'restart'; readonly keep: number; readonly again: number; readonly takesOver: boolean };
 
 const word = fc.stringMatching(/^[ab🌍 ]{1,4}$/u);
@@ -55,13 +56,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** One run in one chat, and what it says: its parts as a model would write them. */
+/** One run in one chat, and the parts that its model has written. */
 class Story {
   readonly rig = new ChatRig();
   readonly #run: FakeRun;
   readonly epoch: string;
   readonly queuedAt: number;
-  /** Of the parts: kinds and texts. */
   parts: { kind: 'text' | 'reasoning'; text: string }[] = [];
 
   private constructor(rig: ChatRig, run: FakeRun, epoch: string) {
@@ -116,7 +116,7 @@ class Story {
     return ((await this.rig.broker.describe([chatTopic(this.rig.ref)]))[0]?.next ?? 0) - 1;
   }
 
-  /** A reader that is live, or over. */
+  /** Starts a reader. Resolves when the reader is live. */
   async read(after?: number): Promise<{ sink: TextSink; reached: () => number; leave: () => Promise<void> }> {
     const sink = new TextSink();
     let isLive = false;
@@ -154,7 +154,7 @@ describe('text wire', () => {
 
 async function checkStory(story: Story, steps: readonly Step[]): Promise<void> {
   const live = await story.read();
-  /** What a live reader holds at each offset, until its stream breaks. */
+  /** The text that a live reader holds at each offset, until its stream breaks. */
   const held = new Map<number, string>();
   const note = async (): Promise<void> => {
     const head = await story.head();
@@ -167,11 +167,11 @@ async function checkStory(story: Story, steps: readonly Step[]): Promise<void> {
     await note();
   }
   const isBroken = live.sink.ended === 'broken';
-  // While the run goes on, the log holds everything that was said.
+  // During the run, the log holds all text of the model.
   for (const [after, prefix] of held) {
     const resumed = await story.read(after);
     if (!isBroken) {
-      // Where the reader holds more than is said now, it waits for that to be said again.
+      // A reader that holds more than the present text waits until the model repeats it.
       const joined = prefix + resumed.sink.text;
       expect([after, joined]).toEqual([after, prefix.length > story.text.length ? prefix : story.text]);
       expect(live.sink.text.startsWith(joined)).toBe(true);
@@ -188,7 +188,7 @@ async function checkStory(story: Story, steps: readonly Step[]): Promise<void> {
   for (const [after, prefix] of held) {
     const resumed = await story.read(after);
     const joined = prefix + resumed.sink.text;
-    // Never anything but the answer: where what was held cannot be compared any more, the stream breaks.
+    // A reader receives nothing but the answer. Where the log lost text that the reader holds, the stream breaks.
     if (resumed.sink.ended === 'done') expect([after, joined]).toEqual([after, whole]);
     else
       expect([after, resumed.sink.ended, resumed.sink.text]).toEqual([

@@ -1,6 +1,5 @@
-// One stream over an HTTP response: the sink of a subscription. Node writes the head; this file writes everything behind it
-// to the socket itself, so that a frame of a body that ends with the connection is one write and nothing around it.
-// [PROTOCOL §5]
+// One stream over an HTTP response, as the sink of a subscription. Node writes the head; this file writes the body to
+// the socket itself. So a frame of a body that ends with the connection is exactly one write. [PROTOCOL §5]
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -12,9 +11,9 @@ import type { TokenVerifier } from '../auth/token-verifier.ts';
 import { PULSE_MS, type Connection } from './connections.ts';
 import { StallWatch } from './stall-watch.ts';
 
-/** A reader that does not take the rest of an ended stream within this is cut. */
+/** In ms. The gateway cuts the connection of an ended stream if the reader has not taken the rest within this time. */
 export const STREAM_LINGER_MS = 5_000;
-/** After this much silence the kernel asks whether the other side still is there. */
+/** In ms. The kernel probes the connection after this much silence. */
 const KEEP_ALIVE_PROBE_MS = 30_000;
 
 const STREAM_HEADERS = {
@@ -26,7 +25,7 @@ const STREAM_HEADERS = {
 export type StreamHeaders = Readonly<Record<string, string | string[]>>;
 
 export function writeStreamHead(response: ServerResponse, wire: Wire, headers: StreamHeaders): void {
-  // Without a length and without chunks, the body ends with the connection. [RFC 9112 §6.3]
+  // A body without a length and without chunks ends with the connection. [RFC 9112 §6.3]
   if (wire.framing === 'until-close') response.removeHeader('transfer-encoding');
   const framing = wire.framing === 'chunked' ? { 'transfer-encoding': 'chunked' } : {};
   response.writeHead(200, { ...headers, ...wire.headers, ...STREAM_HEADERS, ...framing });
@@ -34,7 +33,7 @@ export function writeStreamHead(response: ServerResponse, wire: Wire, headers: S
 
 export interface HttpStreamOptions {
   readonly wire: Wire;
-  /** Of this stream: writes what the connection itself has to say. */
+  /** The encoder of this stream, for the control events that the connection itself sends. */
   readonly encoder: WireEncoder;
   readonly clock: Clock;
   readonly heartbeatMs: number;
@@ -60,7 +59,7 @@ export class HttpStream implements EventSink, Connection {
     this.#nextBeat = options.clock.mono() + options.heartbeatMs;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
-    // Broken is closed, and `close` follows.
+    // `close` follows.
     socket.on('error', () => socket.destroy());
     socket.once('close', () => this.#onClosed());
   }
@@ -87,7 +86,7 @@ export class HttpStream implements EventSink, Connection {
     writeStreamHead(response, wire, headers);
     response.flushHeaders();
     this.write(wire.begin(retryMs));
-    // A client that left before anybody listened is not told about again.
+    // A client may have left before the constructor listened for `close`, and Node does not emit it twice.
     if (this.#socket.destroyed) this.#onClosed();
   }
 
@@ -102,8 +101,8 @@ export class HttpStream implements EventSink, Connection {
     else setImmediate(callback);
   }
 
-  /** A chunked body ends only when its stream is complete. For any other reason the connection is cut, so that the reader
-   *  does not take a part for the whole. */
+  /** Ends a chunked body only when its stream is complete. For any other reason the gateway cuts the connection, so
+   *  that the reader does not take a part of the answer for the whole. */
   end(reason: StreamEnd): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
@@ -126,10 +125,10 @@ export class HttpStream implements EventSink, Connection {
     }
     const now = clock.mono();
     if (this.#stall.isStuck(this.bufferedBytes, now)) this.destroy();
-    // The pulse nearest to when it is due.
+    // The heartbeat goes with the pulse that is nearest to its due time.
     if (now < this.#nextBeat - PULSE_MS / 2) return;
     this.#nextBeat += heartbeatMs;
-    // What is still on its way keeps the connection awake.
+    // Bytes that are still buffered keep the connection open as well.
     if (this.bufferedBytes === 0) this.write(this.#options.wire.beat);
   }
 
@@ -157,7 +156,7 @@ export class HttpStream implements EventSink, Connection {
 
 const LAST_CHUNK = '0\r\n\r\n';
 
-/** [RFC 9112 §7.1] */
+/** One chunk of a chunked body. [RFC 9112 §7.1] */
 function chunk(frame: Frame): string | Buffer {
   const text = typeof frame === 'string' ? frame : frame.toString();
   return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;

@@ -14,7 +14,7 @@ const querystring = Type.Object({
   onReset: Type.Optional(Type.Literal('close')),
   until: Type.Optional(Type.Literal('idle')),
   ticket: Type.Optional(Type.String({ maxLength: 128 })),
-  // What an EventSource that is no browser's own sends in place of the header, which it cannot set.
+  // Some EventSource libraries cannot set the `Last-Event-ID` header, and send one of these parameters instead.
   lastEventId: Type.Optional(positionSchema),
   last_event_id: Type.Optional(positionSchema),
 });
@@ -40,8 +40,8 @@ export function eventsRoutes(app: HttpApp, deps: StreamRoutesDeps): void {
   });
 }
 
-/** An EventSource that has seen nothing yet sends none, or an empty one. In the URL it stands beside the `after` with which
- *  the stream began, and is the later one. */
+/** The last event id of a reconnect. It is later than the `after` in the URL, at which the stream began. An
+ *  EventSource that has received no event sends no id, or an empty one. */
 function lastEventId({ headers, query }: EventsRequest): string | undefined {
   const given = headers['last-event-id'];
   if (Array.isArray(given)) throw new GatewayError('invalid-position');

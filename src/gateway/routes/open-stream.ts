@@ -1,5 +1,5 @@
-// What every stream over HTTP shares: who may open one, what it costs, and how its response begins. Everything that can be
-// refused is refused as plain HTTP; after that the response is a stream and the request is forgotten. [PROTOCOL §5]
+// Opens a stream over HTTP, for every wire: authentication, admission, and the head of the response. All refusals are
+// plain HTTP responses; after them the response is a stream, and the gateway drops the request's objects. [PROTOCOL §5]
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../../base/clock.ts';
 import type { Wire, WireEncoder } from '../../stream/projection.ts';
@@ -32,10 +32,10 @@ export interface StreamRoutesDeps {
   readonly lastRequests: LastRequests;
 }
 
-/** One route's stream, as its handler has found it. */
+/** The stream of one route, as its handler has prepared it. */
 export interface PreparedStream extends Pick<StreamOptions, 'start' | 'onReset' | 'until' | 'cut'> {
   readonly encoder: WireEncoder;
-  /** Beside those of the wire. */
+  /** Response headers in addition to those of the wire. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -44,7 +44,7 @@ export interface StreamRoute {
   readonly wire: Wire;
   readonly sessionId: string;
   readonly ticket: string | undefined;
-  /** Says what is to be streamed, or throws what is to be answered. */
+  /** Returns what the gateway streams, or throws the error of the response. */
   readonly prepare: (identity: Identity) => Promise<PreparedStream>;
 }
 
@@ -61,9 +61,9 @@ export async function openStream(
     reply.hijack();
     return;
   }
-  // Before the ticket is spent.
+  // A node that drains must not spend the ticket.
   readiness.mustNotDrain();
-  // A HEAD spends nothing.
+  // A HEAD request does not spend the ticket.
   const { identity, byTicket } = await credentials.ofStream(request, isHead ? undefined : ticket);
   requireScope(identity, 'chat');
   const { headers, ...stream } = await prepare(identity);
@@ -105,12 +105,13 @@ export async function openStream(
   void deps.streams.run({ ...stream, wire: wire.name, sink: connection, signal: connection.signal });
 }
 
-/** A proxy that ends TLS and is not named looks like plain HTTP from here, so the configured URL counts as well. */
+/** Requests through a proxy that ends TLS and is not configured arrive as plain HTTP, so the public URL counts as
+ *  well. */
 function isOverTls(request: FastifyRequest, { publicUrl }: GatewayConfig): boolean {
   return request.protocol === 'https' || publicUrl?.startsWith('https:') === true;
 }
 
-/** What the guards have put on the reply so far, which a hijacked response does not send by itself. */
+/** The headers that hooks have set on the reply. A hijacked response does not send them by itself. */
 function ownHeaders(reply: FastifyReply): StreamHeaders {
   const headers: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(reply.getHeaders())) {

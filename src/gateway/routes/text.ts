@@ -41,10 +41,10 @@ export function textRoutes(app: HttpApp, deps: StreamRoutesDeps): void {
 /** @throws SessionError not-found, run-not-found; GatewayError invalid-position */
 function prepareText(start: StreamStart): PreparedStream {
   const { after, topicInfo, answer } = start;
-  // The chat has ended: a position in it is good for nothing here.
+  // The chat has ended. A position in it does not help: this wire has no event for the end of a chat.
   if (topicInfo === undefined) throw new SessionError('not-found');
   if (answer === undefined) throw new SessionError('run-not-found');
-  // The prompt is the record before its `run.queued`, or stands further up where an answer is made again.
+  // The prompt is the record before its `run.queued`, or an earlier record where the answer is regenerated.
   const isInside = after === undefined || (after.epoch === topicInfo.epoch && after.offset >= answer.queuedAt - 1);
   if (!isInside || (after !== undefined && after.offset >= topicInfo.next))
     throw new GatewayError('invalid-position', { message: 'not a position in the current answer' });
