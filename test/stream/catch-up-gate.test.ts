@@ -10,8 +10,8 @@ async function full(): Promise<CatchUpGate> {
   return gate;
 }
 
-describe('the gate to history', () => {
-  test('lets the rest in one by one as places are given back, who waited longest first', async () => {
+describe('CatchUpGate', () => {
+  test('admits the waiting readers one by one in the order of arrival when slots become free', async () => {
     const gate = await full();
     const order: number[] = [];
     const turns = Array.from({ length: 20 }, async (_, i) => {
@@ -25,7 +25,7 @@ describe('the gate to history', () => {
     expect(order).toEqual(Array.from({ length: 20 }, (_, i) => i));
   });
 
-  test('lets the event loop go round between two that waited', async () => {
+  test('turns the event loop once when it admits one waiting reader after another', async () => {
     const gate = await full();
     const story: string[] = [];
     const turns = ['first', 'second'].map(async (name) => {
@@ -39,7 +39,7 @@ describe('the gate to history', () => {
     expect(story).toEqual(['first', 'a live token', 'second']);
   });
 
-  test('forgets who leaves while it waits, and loses no place by it', async () => {
+  test('drops a waiting reader and keeps its slots when its signal aborts', async () => {
     const gate = await full();
     const [left, stayed] = [new AbortController(), new AbortController()];
     const gone = gate.enter('ann', left.signal);
@@ -55,7 +55,7 @@ describe('the gate to history', () => {
     );
   });
 
-  test('is crowded when as many wait as may, and not before', async () => {
+  test('is crowded when the allowed number of readers waits, and not before', async () => {
     const gate = await full();
     const leaving = new AbortController();
     const waiting = Array.from({ length: CATCH_UPS_WAITING_MAX - 1 }, () => gate.enter('ann', never));

@@ -18,8 +18,8 @@ async function settled(): Promise<void> {
   await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
 }
 
-describe('a fair gate', () => {
-  it('lets in no more of one user than it may, and others meanwhile', async () => {
+describe('FairGate', () => {
+  it('admits other users when one user is at its limit', async () => {
     const gate = new FairGate(LIMITS);
     const order: string[] = [];
     const come = comers(gate, order);
@@ -31,7 +31,7 @@ describe('a fair gate', () => {
     expect(order).toEqual(['mallory', 'mallory', 'ann', 'bob', 'mallory']);
   });
 
-  it('lets in a user who asks once before the rest of one who asks often', async () => {
+  it('admits the one operation of a user first when another user has many waiting', async () => {
     const gate = new FairGate({ ...LIMITS, insideMax: 1 });
     const order: string[] = [];
     const come = comers(gate, order);
@@ -46,7 +46,7 @@ describe('a fair gate', () => {
     expect(order).toHaveLength(12);
   });
 
-  it('says of whom too many wait, and that nobody else may', async () => {
+  it('reports a crowded user and a crowded gate when the limits are reached', async () => {
     const gate = new FairGate({ ...LIMITS, insideMax: 1, waitingMax: 12 });
     const leaving = new AbortController();
     for (let i = 0; i < 11; i += 1) void gate.enter('mallory', leaving.signal);

@@ -9,7 +9,7 @@ import { ManualClock } from '../support/manual-clock.ts';
 
 const CALLS = 60;
 
-it('a reader of an answer with many parts reads the answer once', async () => {
+it('Subscription reads the answer once when the answer has many parts', async () => {
   const clock = new ManualClock();
   const { broker, counts } = countingBroker(new MemoryBroker({ clock, newEpoch: () => 'e1' }));
   const rig = new ChatRig({ broker, clock });

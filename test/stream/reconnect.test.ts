@@ -8,7 +8,7 @@ import { SseClient } from '../support/gateway-sse-client.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 it.each(['earliest', 'latest', 'e1.0'])(
-  'describes the topic once for a reader that reconnects after %s',
+  'Subscription describes the topic once when a reader reconnects after %s',
   async (after) => {
     const clock = new ManualClock();
     const inner = new MemoryBroker({ clock, newEpoch: () => 'e1' });

@@ -34,7 +34,7 @@ it.each([
   ['has the time of the storage', 0, 0],
   ['is 40 days behind', 40 * DAY_MS, 0],
   ['is 40 days ahead', -40 * DAY_MS, 0],
-  ['gets its viewer late in the life of the chat', 0, TTL_MS - TOUCH_SWEEP_MS - 1000],
-])('keeps a watched chat when the node %s', async (_what, behindMs, joinsAfterMs) => {
+  ['gets its viewer shortly before the chat expires', 0, TTL_MS - TOUCH_SWEEP_MS - 1000],
+])('KeepAlive keeps a watched chat when the node %s', async (_what, behindMs, joinsAfterMs) => {
   expect(await watched(behindMs, joinsAfterMs)).toMatchObject([{ topic: CHAT, epoch: 'e' }]);
 });

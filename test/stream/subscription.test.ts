@@ -46,8 +46,8 @@ async function finishedAnswer(tokens: number): Promise<{ runId: string; live: re
   return { runId, live: viewer.sink.events, text };
 }
 
-describe('a subscription', () => {
-  it('resumed after the end, from every offset of the log in turn, gives exactly the rest', async () => {
+describe('Subscription', () => {
+  it('sends exactly the rest when a reader resumes at any offset after the end', async () => {
     rig = new ChatRig();
     const { runId, live, text } = await finishedAnswer(120);
     const epoch = await epochOf();
@@ -63,7 +63,7 @@ describe('a subscription', () => {
     }
   });
 
-  it('of a finished 5,000-token answer is at most five events, from anywhere in it', async () => {
+  it('sends at most five events when an answer of 5,000 tokens has ended', async () => {
     rig = new ChatRig();
     const { runId, text } = await finishedAnswer(5000);
     const epoch = await epochOf();
@@ -79,7 +79,7 @@ describe('a subscription', () => {
     for (const offset of [2, 3, 17, 60]) expect((await rig.seen({ epoch, offset })).length).toBeLessThanOrEqual(2);
   });
 
-  it('joined in the middle of an answer gives the prefix merged, then live deltas, nothing twice', async () => {
+  it('sends the merged prefix, then live deltas, each once, when a reader joins in the middle of an answer', async () => {
     rig = new ChatRig();
     rig.startWorker();
     const { runId } = await rig.prompt('count');
@@ -95,7 +95,7 @@ describe('a subscription', () => {
     expect(joinAnswer(late.sink.events, runId)).toBe(`${Array.from({ length: 300 }, (_, i) => `${i} `).join('')}live `);
   });
 
-  it('that does not read holds no more than its bound, disturbs nobody, and gets everything merged when it reads again', async () => {
+  it('holds no more than its bound and sends the rest merged when a slow reader reads again', async () => {
     rig = new ChatRig();
     rig.startWorker();
     const { runId } = await rig.prompt('count');
@@ -118,7 +118,7 @@ describe('a subscription', () => {
     expect(rig.fellBehind.length).toBeGreaterThan(0);
   });
 
-  it("that has read further than the node's feed takes from a late batch only what is new", async () => {
+  it('takes only what is new from a late batch when it has read further than the live topic', async () => {
     const clock = new ManualClock();
     const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
     const gate = { isShut: false, held: [] as (() => void)[] };
@@ -163,7 +163,7 @@ describe('a subscription', () => {
     }
   });
 
-  it('meeting a record that is missing without a word is told, and does not read on', async () => {
+  it('sends a reset and ends when an undeclared record is missing', async () => {
     const clock = new ManualClock();
     const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
     const read = inner.read.bind(inner);
@@ -182,7 +182,7 @@ describe('a subscription', () => {
     expect(viewer.sink.events).toEqual([]);
   });
 
-  it('starts over once when a record is missing, and then ends instead of being reset for ever', async () => {
+  it('restarts once and then fails when an undeclared record stays missing', async () => {
     const clock = new ManualClock();
     const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
     const read = inner.read.bind(inner);
@@ -202,7 +202,7 @@ describe('a subscription', () => {
     rig = new ChatRig();
   });
 
-  it('is told that its chat is removed when the store has lost it without a trace', async () => {
+  it('sends the reset of a removed chat when the store lost the topic and its tombstone', async () => {
     const clock = new ManualClock();
     const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
     rig = new ChatRig({ broker: inner, clock });
@@ -224,7 +224,7 @@ describe('a subscription', () => {
     expect([late, live].map(({ sink }) => sink.ended)).toEqual(['removed', 'removed']);
   });
 
-  it('is told when its chat is removed, and ends, like all others that watch it', async () => {
+  it('sends a reset to each reader and ends when the chat is removed', async () => {
     rig = new ChatRig();
     await rig.prompt('hello');
     const viewers = [rig.view(), rig.view(), rig.view()];
@@ -237,7 +237,7 @@ describe('a subscription', () => {
     }
   });
 
-  it('with a position of another life starts over from the earliest, and says so first', async () => {
+  it('sends a reset and restarts at the earliest record when the position is of another epoch', async () => {
     rig = new ChatRig();
     await rig.prompt('hello');
     const viewer = rig.view({ epoch: 'other', offset: 7 });
@@ -250,7 +250,7 @@ describe('a subscription', () => {
     expect(strict.sink.ended).toBe('reset');
   });
 
-  it('keeps a watched chat from expiring', async () => {
+  it('keeps a chat from expiring when a reader follows it', async () => {
     rig = new ChatRig();
     await rig.sessions.create(rig.alice, rig.ref, { ttlMs: 60_000 });
     const viewer = rig.view();
@@ -262,7 +262,7 @@ describe('a subscription', () => {
     expect(await rig.log.load(rig.ref)).toBeUndefined();
   });
 
-  it('keeps a chat whose time is short, also when a run has come and gone; a run that waits keeps it by itself', async () => {
+  it('keeps a chat of short time to live when a reader follows it, also after a run; a queued run keeps it without a reader', async () => {
     rig = new ChatRig();
     await rig.sessions.create(rig.alice, rig.ref, { ttlMs: 60_000 });
     const { runId } = await rig.prompt('nobody serves this yet');
@@ -281,7 +281,7 @@ describe('a subscription', () => {
     expect(await rig.log.load(rig.ref)).toBeUndefined();
   });
 
-  it('until idle ends, live, once no run is active or queued', async () => {
+  it('ends as idle when no run is active or queued any more', async () => {
     rig = new ChatRig();
     rig.startWorker();
     const idleAt = async (): Promise<number | undefined> => {
@@ -336,8 +336,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-describe('any story of a chat', () => {
-  it('joins to the same answers for a live reader, a late reader, and every reader cut anywhere', async () => {
+describe('Any history of a chat', () => {
+  it('joins to the same answers when a reader is live, is late, or is cut anywhere', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 25 }), fc.boolean(), async (steps, canContinue) => {
         rig = new ChatRig();

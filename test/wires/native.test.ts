@@ -139,7 +139,7 @@ function digest(client: RawSse | RawWs): string {
 }
 
 describe('native wires', () => {
-  it('sends the recorded bytes to several live readers', async () => {
+  it('sends the recorded bytes when several readers are live', async () => {
     const chat = await NativeChat.start();
     const sse = await chat.watchSse();
     const second = await chat.watchSse();
@@ -150,7 +150,7 @@ describe('native wires', () => {
     expect(second.transcript.split('retry: ')[1]).toBe(sse.transcript.split('retry: ')[1]);
   });
 
-  it('sends the recorded bytes to one live reader', async () => {
+  it('sends the recorded bytes when one reader is live', async () => {
     const chat = await NativeChat.start();
     const ws = await chat.watchWs();
     await chat.play();
@@ -161,7 +161,7 @@ describe('native wires', () => {
     await expectGolden('alone-sse', sse);
   });
 
-  it('sends the recorded bytes behind every position, inside holes too', async () => {
+  it('sends the recorded bytes when a reader resumes at any position, inside holes too', async () => {
     const chat = await NativeChat.start();
     await chat.play();
     const [epoch = '', last = ''] = (await chat.position()).split('.');
@@ -205,7 +205,7 @@ describe('native wires', () => {
     await expectGolden('resets', ...read, late);
   });
 
-  it('sends the recorded bytes until a chat is idle', async () => {
+  it('sends the recorded bytes when the stream is until idle', async () => {
     const chat = await NativeChat.start();
     const empty = await chat.sse('?until=idle');
     await empty.closed();
@@ -221,7 +221,7 @@ describe('native wires', () => {
     await expectGolden('until-idle', empty, busy);
   });
 
-  it('sends the recorded bytes of heartbeats, queue positions and expired tokens', async () => {
+  it('sends the recorded bytes when a heartbeat is due, a run is queued or a token expires', async () => {
     const chat = await NativeChat.start();
     // The token expires before the pong is due.
     const claims = { exp: chat.h.clock.now() / 1000 + 28 };
@@ -243,7 +243,7 @@ describe('native wires', () => {
     await expectGolden('controls', sse, ws);
   });
 
-  it('sends the recorded bytes of a drain', async () => {
+  it('sends the recorded bytes when the node drains', async () => {
     const chat = await NativeChat.start();
     const sse = await chat.watchSse();
     const ws = await chat.watchWs();
@@ -257,7 +257,7 @@ describe('native wires', () => {
     await drained;
   });
 
-  it('sends the recorded head to HEAD', async () => {
+  it('sends the recorded head when the request is HEAD', async () => {
     const chat = await NativeChat.start();
     const head = new RawSse(chat.port, EVENTS, chat.h.bearer('ann'), 'HEAD');
     await head.closed();

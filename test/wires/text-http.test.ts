@@ -24,7 +24,7 @@ async function head(h: Harness): Promise<string> {
 }
 
 describe('GET /v1/sessions/{id}/text', () => {
-  it('sends the text as it streams, and a last chunk when the run ends', async () => {
+  it('sends the text as it streams, and the last chunk when the run ends', async () => {
     const { h, prompt, text } = await startChat();
     const runId = await prompt();
     const stream = text();
@@ -47,7 +47,7 @@ describe('GET /v1/sessions/{id}/text', () => {
     expect(rest.transcript.endsWith(`\\r\n\\r\n5\\r\npeace\\r\n${LAST_CHUNK}`)).toBe(true);
   });
 
-  it('is cut without a last chunk when the node drains, the chat is removed, or said text is taken back', async () => {
+  it('sends no last chunk when the node drains, the chat is removed, or a restart drops sent text', async () => {
     for (const end of ['drain', 'remove', 'restart'] as const) {
       const { h, prompt, text } = await startChat();
       const run = await FakeRun.take(h, 's', await prompt());
@@ -72,7 +72,7 @@ describe('GET /v1/sessions/{id}/text', () => {
     ['a chat without a run', '', 'ann', '404 Not Found'],
     ["another user's chat", '', 'eve', '404 Not Found'],
     ['a position in another epoch', '?after=other.3', 'ann', '400 Bad Request'],
-  ])('refuses %s', async (what, query, as, status) => {
+  ])('refuses the request when it is for %s', async (what, query, as, status) => {
     const { prompt, text } = await startChat();
     if (what !== 'a chat without a run') await prompt();
     const stream = text(query, { as });
@@ -80,7 +80,7 @@ describe('GET /v1/sessions/{id}/text', () => {
     expect(stream.transcript).toContain(`HTTP/1.1 ${status}`);
   });
 
-  it('refuses a position before the answer and beyond the head', async () => {
+  it('refuses the request when its position is before the answer or beyond the head', async () => {
     const { h, prompt, text } = await startChat();
     await prompt();
     const [epoch = ''] = (await head(h)).split('.');
@@ -90,7 +90,7 @@ describe('GET /v1/sessions/{id}/text', () => {
     }
   });
 
-  it('answers HEAD with the head of the stream', async () => {
+  it('sends the head of the stream when the request is HEAD', async () => {
     const { prompt, text } = await startChat();
     const runId = await prompt();
     const stream = text('', { method: 'HEAD' });
