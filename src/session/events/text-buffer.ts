@@ -1,7 +1,7 @@
 // A text that grows by one token at a time. It copies the characters to pages outside the heap. A list of tokens would
 // keep each token alive until the answer ends, and with a thousand answers that is most of what the garbage collector
 // has to scan. It uses pages because a buffer that is too small is garbage as well. A character takes one byte, until
-// one needs two.
+// one needs two. (hot: ADR 7 §3)
 
 /** Even, so that no code unit spans two pages. */
 const PAGE_BYTES = 2048;

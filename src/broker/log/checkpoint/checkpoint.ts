@@ -23,7 +23,8 @@ const NOTHING = Buffer.alloc(0);
 const CHECKPOINT_KEY = 'checkpoint';
 const TIME_KEY = 'time';
 
-/** Topics encoded in one turn of the event loop: on a busy node a turn comes every half millisecond. */
+/** Topics encoded in one turn of the event loop: on a busy node a turn comes every half millisecond.
+ *  (hot: ADR 7 §6) */
 const TOPICS_A_TURN = 2;
 
 export interface CheckpointState {

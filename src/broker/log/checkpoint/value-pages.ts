@@ -1,5 +1,6 @@
 // Holds a checkpoint's values until the index has them, in pages that the next checkpoint uses again. Thousands of
 // separate buffers for each checkpoint would be garbage outside of the heap, and would trigger the garbage collector.
+// (hot: ADR 7 §4)
 import { ByteWriter } from '../format/byte-writer.ts';
 
 /** Room for some thousand changed topics. The system supplies memory only for what is written. Memory beyond this

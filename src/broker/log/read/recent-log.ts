@@ -1,6 +1,6 @@
 // A cache of the last bytes of the log: a reader that is a few seconds behind reads them from memory. The engine copies
 // each batch once, regardless of the number of its topics, and makes no object per record, so a token that was
-// delivered costs nothing more. Bytes that have left the cache are read from the segments.
+// delivered costs nothing more. Bytes that have left the cache are read from the segments. (hot: ADR 7 §2)
 import type { FrameLocation } from '../format/frame-codec.ts';
 
 /** The cache is a ring of this many blocks: the newest block overwrites the oldest. */

@@ -12,7 +12,7 @@ export const CHUNK_RECORDS = 512;
 const WORDS = 4;
 const SLOTS_AT_FIRST = 4;
 /** The array grows by this factor. The outgrown array is garbage outside of the heap: with four it is a third of
- *  what stays, with two it would be as much again. */
+ *  what stays, with two it would be as much again. (hot: ADR 7 §4) */
 const GROWTH = 4;
 const HIGH = 2 ** 32;
 

@@ -62,7 +62,8 @@ export class Topic implements AppendSubject {
   consumed: Map<string, number> | undefined;
   /** The time in this topic's key of the expiry index; 0 for no key. The initial value is minus zero, so that the
    *  field holds a double from the start, as times do. With a small integer, the first checkpoint would change the
-   *  hidden class of all topics, and V8 would recompile all code for them while a thousand streams wait. */
+   *  hidden class of all topics, and V8 would recompile all code for them while a thousand streams wait.
+   *  (hot: ADR 7 §5) */
   indexedAt = -0;
   dirty = false;
   /** A checkpoint that is not yet durable has captured the topic: the index cannot load it yet. */
