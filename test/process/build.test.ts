@@ -1,5 +1,5 @@
-// The build as the scripts run it, on a small project of its own: what changed is built, what did not is left alone, and
-// what cannot be built is said in words.
+// The build as the scripts run it, on a small project of its own: what changed is built, what did not is left alone,
+// and what cannot be built is said in words.
 import {
   cpSync,
   existsSync,
@@ -106,7 +106,7 @@ it('builds only the part that changed', async () => {
   expect(await project.build()).toEqual({ code: 0, lines: building('page') });
   project.write('src/one.ts', 'export const one = 11;\n');
   expect(await project.build()).toEqual({ code: 0, lines: building('code') });
-  // The compiler has notes of what it wrote: the file that did not change is not written anew.
+  // The compiler records its outputs, so it does not write the unchanged file again.
   expect(project.modified('dist/client/chat-client.js')).toBe(built);
   // The page is made of the client too.
   project.write('src/client/chat-client.ts', 'export const name = "another";\n');

@@ -153,7 +153,7 @@ describe('holdline token', () => {
 const seenTopic = chatTopic(ownRef({ tenant: 'default', user: 'you' }, 'seen'));
 const keptTopic = chatTopic(ownRef({ tenant: 'default', user: 'you' }, 'kept'));
 
-/** `…/tail` prints a position and what stands there. */
+/** `…/tail` prints a position and its record. */
 const TAIL_LINE = /^[a-z0-9]+\.\d+(…\d+)?\t\S/;
 
 describe('holdline topics', () => {
@@ -195,7 +195,7 @@ describe('holdline topics', () => {
     expect(unknown).toEqual(refusal('there is no topic chat/nobody'));
     expect(invalid).toEqual(refusal('not a position: somewhere'));
 
-    // What is appended now comes to who follows; Ctrl-C ends it well.
+    // The follower receives new records, and Ctrl-C ends it with success.
     await prompt(server, 'seen', 'count 4 at 1000/s');
     await following.line(/count 4 at 1000/);
     expect(await following.kill('SIGINT')).toEqual({ code: 0, signal: null });

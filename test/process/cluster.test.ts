@@ -1,6 +1,6 @@
-// Holdline as it runs on many machines: real gateways, workers, nginx and Redis, and clients of both wires that come back
-// to a random node after every cut. Each process is killed in turn, all of them are replaced one by one under load, and
-// Redis is taken away and comes back; afterwards the whole history is judged and every answer must be exact.
+// Holdline as it runs on many machines: real gateways, workers, nginx and Redis, and clients of both wires that come
+// back to a random node after every cut. Each process is killed in turn, all of them are replaced one by one under
+// load, and Redis is taken away and comes back; afterwards the whole history is judged and every answer must be exact.
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ClusterRig, type RigProcess } from '../support/cluster-rig.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -124,7 +124,7 @@ it('without Redis no node is ready and prompts are refused for now; with it ever
   });
 });
 
-it('what FLUSHALL takes away is told to every reader by a reset, on any node and wire', async () => {
+it('FLUSHALL leads to a reset for every reader, on any node and wire', async () => {
   const [first = '', second = '', third = ''] = rig.gateways.map(({ url }) => url);
   const say = async (content: string) =>
     call({ method: 'POST', url: `${first}/v1/sessions/flushed/messages`, token: rig.token, body: { content } });

@@ -14,7 +14,7 @@ export interface HttpCall {
   readonly token?: string;
   readonly body?: unknown;
   readonly host?: string;
-  /** Hangs up behind the request: nobody hears whether it was done. */
+  /** Closes the connection behind the request, so that the reply is lost. */
   readonly hangUp?: boolean;
 }
 

@@ -1,5 +1,5 @@
-// Agents that are code of their own, in a server as its users run it: an error that their code leaves to nobody ends the run
-// it came from, and the log names the agent; the server and all other runs go on.
+// Agents that are code of their own, in a server as its users run it: an error that their code leaves to nobody ends
+// the run it came from, and the log names the agent; the server and all other runs go on.
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
@@ -145,7 +145,7 @@ describe('an agent of its own code', () => {
 });
 
 describe('the list of agents', () => {
-  it('is told to a client', async () => {
+  it('is available to a client', async () => {
     const server = await startedServer({
       env: { HOLDLINE_AGENTS: agentsFile({ counter: { model: 'demo', description: 'counts' } }) },
     });

@@ -117,7 +117,7 @@ describe.concurrent('aimock', () => {
     expect(text).toBe('');
   });
 
-  it('is told the conversation so far', async () => {
+  it('receives the conversation so far', async () => {
     await ask(server, 'talk', 'a story');
     const { text } = await ask(server, 'talk', 'what did I say?');
     expect(text).toBe('That.');
@@ -165,7 +165,7 @@ describe('a server that was killed in the middle of an answer', () => {
 });
 
 describe('openai-mock-api', () => {
-  it('streams an answer to who has its key', async () => {
+  it('streams an answer to a client with its key', async () => {
     const port = await freePort();
     const messages = [
       { role: 'user', content: 'hello' },

@@ -1,4 +1,4 @@
-// A chat that vanishes from Redis under its readers: each reader is told with a reset, on both wires, whatever took it.
+// A chat that vanishes from Redis while it is read: each reader receives a reset, on both wires, for any cause.
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -53,7 +53,7 @@ async function keyOf(redis: RedisServer, kind: string): Promise<string> {
 }
 
 describe('a reader of a chat in Redis', () => {
-  it('is told when everything was flushed, and sees the chat anew where somebody begins it again', async () => {
+  it('receives a reset when everything was flushed, and sees the chat when it is started again', async () => {
     const { redis, server } = await started();
     for (const sessionId of ['silent', 'resumed']) await answered(server, sessionId);
     const silent = await readers(server, 'silent');
@@ -75,7 +75,7 @@ describe('a reader of a chat in Redis', () => {
     });
   });
 
-  it('is told when the key of its chat was deleted', async () => {
+  it('receives a reset when the key of its chat was deleted', async () => {
     const { redis, server } = await started();
     await answered(server, 'deleted');
     const records = await readers(server, 'deleted');

@@ -1,4 +1,5 @@
-// Agents that ask agents: asked once whatever happens to the asker, answered as any chat is, and over when the asker is.
+// Agents that ask agents: asked once whatever happens to the asker, answered as any chat is, and over when the asker
+// is.
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AgentHandler } from '../../src/sdk/agent-handler.ts';
 import { ASKS_MAX } from '../../src/sdk/ask.ts';
@@ -114,7 +115,7 @@ describe('an ask', () => {
     });
   });
 
-  it('that is stopped by its asker ends, and the asker goes on', async () => {
+  it('that is stopped by its parent run ends, and the parent run continues', async () => {
     const begun = new Latch();
     setup().startWorker({
       slow: async (_chat, _writer, signal) => {

@@ -82,7 +82,7 @@ describe('a handler', () => {
     expect(rig.defects).toEqual([]);
   });
 
-  it('that throws anything else fails without its words, which only its owner is told', async () => {
+  it('that throws anything else fails without its words, which only its owner receives', async () => {
     const defect = new Error('password=canary');
     setup().startWorker({
       clerk: () => {
@@ -122,7 +122,7 @@ describe('a handler', () => {
     expect(refusals).toEqual(['TypeError', 'TypeError', 'tool-result-too-large', 'TypeError']);
   });
 
-  it('is told of a Stop, cannot write on, and what it had written stays', async () => {
+  it('receives a Stop, cannot write after it, and keeps what it had written', async () => {
     const late: unknown[] = [];
     const written = new Latch();
     const left = new Latch();

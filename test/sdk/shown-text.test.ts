@@ -1,4 +1,4 @@
-// Text that was given out cannot be taken back: what comes again is passed over, what differs is told.
+// Shown text cannot be taken back: repeated text is skipped, and different text is reported.
 import { expect, it } from 'vitest';
 import { ShownText } from '../../src/sdk/shown-text.ts';
 

@@ -106,12 +106,12 @@ export class Child {
     return this.exited;
   }
 
-  /** Stopped where it stands: its sockets stay open, and it answers nobody. */
+  /** Stops the process (SIGSTOP): its sockets stay open, and it answers no request. */
   freeze(): void {
     this.#process.kill('SIGSTOP');
   }
 
-  /** It goes on, and knows nothing of the time between. */
+  /** Continues the stopped process. */
   thaw(): void {
     this.#process.kill('SIGCONT');
   }

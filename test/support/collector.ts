@@ -9,7 +9,7 @@ export class Collector<T> {
 
   constructor(source: AsyncIterable<T>) {
     this.#running = this.#run(source);
-    // Whoever waits is told; a test that does not wait has no use for it.
+    // A waiting test receives the error; a test that does not wait does not need it.
     this.#running.catch(() => undefined);
   }
 

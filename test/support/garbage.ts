@@ -2,7 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Also what is let go of only when what held it was taken. */
+/** Also collects objects that only become free when their holder was collected. */
 const ROUNDS = 4;
 
 setFlagsFromString('--expose-gc');

@@ -117,7 +117,7 @@ export class ServerProcess {
     return this.child.kill(signal);
   }
 
-  /** Its clients are told nothing: it still seems to be up. */
+  /** Its clients receive nothing, so the server still seems to be up. */
   freeze(): void {
     this.child.freeze();
   }

@@ -128,7 +128,7 @@ describe('a prompt that a gateway took without knowing the agent', () => {
       error: { code, message: expect.stringContaining(says) as unknown, retryable: false },
     });
     expect(rig.model.calls).toEqual([]);
-    // The chat goes on.
+    // The chat continues.
     const fits = await rig.prompt('hey', { model: agent.models?.[0] ?? '' });
     (await rig.model.call(0)).say('yes').finish();
     expect(await ended(fits)).toMatchObject({ type: 'run.completed', text: 'yes' });

@@ -1,5 +1,5 @@
-// What the model is told after turns that went wrong: each kind is played through a whole chat, and the next prompt must be a
-// conversation that strict servers take.
+// What the model is told after turns that went wrong: each kind is played through a whole chat, and the next prompt
+// must be a conversation that strict servers take.
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../src/session/events/chat-event.ts';
@@ -45,7 +45,7 @@ async function turn(content: string | JsonObject[], end: Ending): Promise<void> 
   await ended(prompt);
 }
 
-/** What the model is told with another prompt. */
+/** The messages that the model receives with another prompt. */
 async function toldNext(content: string | JsonObject[] = 'and now?'): Promise<readonly ModelMessage[]> {
   let messages: readonly ModelMessage[] = [];
   await turn(content, (call) => {
@@ -87,7 +87,7 @@ const pair = (prompt: ModelMessage['content'], answer: string): ModelMessage[] =
   { role: 'assistant', content: answer },
 ];
 
-describe('after a turn that went wrong the model is told a valid conversation', () => {
+describe('after a failed turn the model receives a valid conversation', () => {
   it.each<[string, string | JsonObject[], Ending, ModelMessage[]]>([
     ['an answer of white space', 'first', answers('\n\n'), []],
     ['an answer of a tab and a no-break space', 'first', answers('\t\u00a0'), []],
@@ -195,7 +195,7 @@ describe('after a turn that went wrong the model is told a valid conversation', 
       admit: (_, model) => model,
     });
     const again = await rig.model.call(1);
-    // The user asks for it: it is told again.
+    // The user asks for it, so the model receives it again.
     expect(again.request.messages).toEqual([{ role: 'user', content: 'zebra' }]);
     again.say('striped').finish();
     await said('run.completed', { runId } as SentPrompt);
@@ -302,7 +302,7 @@ async function take(
 }
 
 describe('any chat', () => {
-  it('is told as strict servers take it, the prompt last, on every branch', async () => {
+  it('reaches the model in a form that strict servers accept, the prompt last, on every branch', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(step, { minLength: 1, maxLength: 8 }),

@@ -110,7 +110,7 @@ describe('while the log is away', () => {
     },
   );
 
-  it('a worker goes on and hears a Stop afterwards', async () => {
+  it('a worker continues and receives a Stop afterwards', async () => {
     const outage = start();
     rig.startWorker();
     const { runId } = await rig.prompt('hello');

@@ -1,4 +1,4 @@
-// A model that says a word now and then, for ever: its run ends, and keeps what was said.
+// A model that sends a word now and then without end: its run ends, and keeps the answer so far.
 import { afterEach, describe, expect, it } from 'vitest';
 import { ChatRig } from '../support/chat-rig.ts';
 import { eventually } from '../support/collector.ts';
@@ -12,7 +12,7 @@ async function ended(): Promise<void> {
   await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
 }
 
-describe('a run that goes on for longer than its agent may', () => {
+describe('a run that lasts longer than its agent allows', () => {
   it('fails as run-too-long however much it says meanwhile, and the next one begins', async () => {
     rig = new ChatRig({ agent: { runMsMax: 60_000 } });
     rig.startWorker(1);

@@ -211,7 +211,7 @@ describe('a stop', () => {
     call.say('said');
     await eventually(async () => joinAnswer(await rig.seen(), runId) === 'said');
     const other = rig.otherNode();
-    // The worker hears of the Stop too; whoever is first ends the run, and only one does.
+    // The worker receives the Stop too. The first of the two ends the run.
     await Promise.all([other.runs.cancel(rig.alice, rig.ref, runId), other.runs.endCancelled(rig.ref, runId)]);
     await other.runs.endCancelled(rig.ref, runId);
     call.say(' more').finish();
@@ -237,7 +237,7 @@ describe('a stop', () => {
 });
 
 describe('a worker that is gone', () => {
-  it('hands its run over when it closes, and the next one goes on where it stopped', async () => {
+  it('hands its run over when it closes, and the next one continues where it stopped', async () => {
     setup();
     const worker = rig.startWorker();
     const { runId } = await rig.prompt('hello');

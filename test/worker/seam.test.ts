@@ -69,7 +69,7 @@ describe('a continuation', () => {
   });
 });
 
-it('white space alone is not held back for ever', () => {
+it('white space alone is not held back without end', () => {
   const seam = new Seam(LONG, '');
   expect(seam.push(' '.repeat(LEADING_SPACE_MAX))).toBe('');
   expect([seam.push(' '), seam.isJoined]).toEqual([' '.repeat(LEADING_SPACE_MAX + 1), true]);

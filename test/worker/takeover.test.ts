@@ -1,5 +1,4 @@
-// A run whose worker was lost, and what the next one makes of the answer that stands: it goes on from it without a seam, or
-// it begins anew.
+// A run whose worker was lost: the next worker continues the retained answer without a seam, or restarts it.
 import { afterEach, expect, it } from 'vitest';
 import { ProviderError, type ProviderEvent } from '../../src/worker/provider.ts';
 import { ChatRig, joinAnswer, type PlayedCall } from '../support/chat-rig.ts';
@@ -27,7 +26,7 @@ async function takenOver(
   return { runId, call: await rig.model.call(1) };
 }
 
-/** What a reader holds in the end. */
+/** The answer that a reader has at the end. */
 async function completed(runId: string): Promise<string> {
   await eventually(async () =>
     (await rig.seen()).some(({ type, data }) => type === 'run.completed' && data['runId'] === runId),

@@ -1,5 +1,5 @@
-// What became of tool calls: told to readers as it happens, kept with the answer, bounded, and gone with an attempt that
-// another worker begins anew.
+// What became of tool calls: told to readers as it happens, kept with the answer, bounded, and gone with an attempt
+// that another worker begins anew.
 import { afterEach, expect, it } from 'vitest';
 import { AgentError } from '../../src/worker/agent-error.ts';
 import { TOOL_RESULT_CHARS_MAX } from '../../src/worker/run/token-writer.ts';
@@ -64,7 +64,7 @@ it('a result beyond its limit fails the run', async () => {
   expect((await untilSeen('run.failed')).data).toMatchObject({ error: { code: 'answer-too-large', retryable: false } });
 });
 
-it('an attempt begun anew has neither the calls nor the results of the one before', async () => {
+it('a restarted attempt has neither the calls nor the results of the one before', async () => {
   rig = new ChatRig();
   rig.model.canContinue = false;
   const first = rig.startWorker();

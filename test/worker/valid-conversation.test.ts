@@ -1,4 +1,4 @@
-// Which messages a model is told, over any history of a chat and any budget.
+// The messages that a model receives, for any history of a chat and any budget.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { completionBody } from '../../src/worker/providers/openai/completion-request.ts';
@@ -85,7 +85,7 @@ function chars(messages: readonly ModelMessage[]): number {
   );
 }
 
-describe('what a model is told', () => {
+describe('the conversation for a model', () => {
   it('is a conversation that strict servers take, whatever happened before', () => {
     fc.assert(
       fc.property(history, (given) => {

@@ -392,7 +392,7 @@ describe('silence', () => {
     expect(await (await upstream.request(0)).ended).toBe('closed-by-client');
   });
 
-  it('is counted anew from each byte', async () => {
+  it('is counted again from each byte', async () => {
     let release: (() => void) | undefined;
     const gate = new Promise<void>((resolve) => (release = resolve));
     const { provider } = await providerOf([{ steps: [textEvent('a'), gate, textEvent('b'), STALL] }]);

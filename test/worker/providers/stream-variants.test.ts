@@ -1,5 +1,5 @@
-// One answer in all the ways in which servers write it: whatever the spelling, the noise between events and the cuts of the
-// bytes, the same is heard. And a stream that was cut anywhere is a failure, or was whole.
+// One answer in all the ways in which servers write it: whatever the spelling, the noise between events and the cuts of
+// the bytes, the same is heard. And a stream that was cut anywhere is a failure, or was whole.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { FinishReason, ProviderEvent, Usage } from '../../../src/worker/provider.ts';
@@ -151,7 +151,8 @@ function reasoningOf(text: string, { reasoning }: Style): object {
   return { content: null, [reasoning]: text };
 }
 
-/** Its arguments are pieces of no JSON that is ever whole, so that only what a piece carries can tell the calls apart. */
+/** Its arguments are pieces of no JSON that is ever whole, so that only what a piece carries can tell the calls apart.
+ *  */
 function callOf(call: number, piece: number, text: string, { calls }: Style): object {
   const name = `tool${call}`;
   const id = `id${call}`;
@@ -229,7 +230,7 @@ function meant({ said, finish, usage }: Answer): Heard {
   };
 }
 
-it('hears the same in every style, with any noise, in any pieces', () => {
+it('gives the same events in every style, with any noise, in any pieces', () => {
   fc.assert(
     fc.property(answers, styles, noises, cuts, (answer, style, between, cutAt) => {
       expect(hear(bytesOf(answer, style, between), cutAt, 'clean')).toEqual(meant(answer));
