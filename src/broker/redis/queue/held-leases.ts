@@ -1,5 +1,5 @@
 // The leases that the consumers of one group hold on this node. Redis decides which consumer holds a topic: it stores
-// the random token of the topic's lease. A lease ends here no later than in Redis. Otherwise two consumers could work
+// the unique token of the topic's lease. A lease ends here no later than in Redis. Otherwise two consumers could work
 // on one topic, because Redis gives a topic to the next consumer as soon as the lease has ended there.
 import type { Clock } from '../../../base/clock.ts';
 import type { LogRecord } from '../../broker.ts';
