@@ -21,9 +21,6 @@ const src = sources('src');
 const VAGUE =
   /\b(?:for|to|by) who\b|\bstands? (?:in|at|there|for)\b|\b(?:is|are) told\b|\bhears?\b|\banew\b|\bwhatever it\b|\blets? go\b|\bnobody asks\b|\bfor ever\b|\bgoes on\b/gi;
 
-/** These files still have such comments. */
-const NOT_YET_PLAIN = /^(?:stream\/|gateway\/event-streams\.ts)/;
-
 /** The words in comments that say too little. Line breaks within a comment count as spaces. */
 function vagueWords(text: string): string[] {
   const comments = text.match(/(?:^|\s)\/\*[^]*?\*\/|(?:^|\s)\/\/.*(?:\n\s*\/\/.*)*/g) ?? [];
@@ -100,7 +97,7 @@ describe('every source file', () => {
 
   it('has comments in plain English', () => {
     const bad = src.flatMap(({ path, text }) => vagueWords(text).map((words) => `${path}: ${words}`));
-    expect(bad.filter((found) => !NOT_YET_PLAIN.test(found))).toEqual([]);
+    expect(bad).toEqual([]);
   });
 
   it.each([
