@@ -5,15 +5,16 @@ set -euo pipefail
 url=${HOLDLINE_URL:-http://127.0.0.1:8080}
 session=${1:-curl-$RANDOM$RANDOM}
 prompt=${2:-count 60 at 20/s}
-auth=(-H "authorization: Bearer ${TOKEN:?set TOKEN, for example by: TOKEN=\$(npx holdline token --sub me)}")
+auth=(-H "authorization: Bearer ${TOKEN:?set TOKEN, in the server's folder: TOKEN=\$(npx holdline token --sub you)}")
 
 curl -sS --fail-with-body "$url/v1/sessions/$session/messages" "${auth[@]}" -H 'content-type: application/json' \
-  -d "{\"content\": \"$prompt\"}" >&2
+  -d "$(node -p 'JSON.stringify({ content: process.argv[1] })' "$prompt")" >&2
 echo >&2
 
 events="$url/v1/sessions/$session/events?until=idle"
 echo "--- the first second, then the connection is cut" >&2
-first=$(curl -sSN --max-time 1 "$events" "${auth[@]}" || true)
+# An event that was cut before its blank line was not received: only whole events count.
+first=$(curl -sN --max-time 1 "$events" "${auth[@]}" | awk 'BEGIN { RS = ""; ORS = "\n\n" } { if (held != "") print held; held = $0 }' || true)
 echo "$first"
 last=$(echo "$first" | sed -n 's/^id: //p' | tail -1)
 

@@ -23,8 +23,9 @@ child.on('exit', (code) => (process.exitCode = code ?? 1));
 /** @param {string} base @returns {Promise<string>} */
 async function firstModel(base) {
   const key = process.env['HOLDLINE_MODEL_KEY'];
-  const answer = await fetch(`${base.replace(/\/$/, '')}/models`, {
-    headers: key === undefined ? {} : { authorization: `Bearer ${key}` },
+  const headers = key === undefined ? {} : { authorization: `Bearer ${key}` };
+  const answer = await fetch(`${base.replace(/\/$/, '')}/models`, { headers }).catch((error) => {
+    throw new Error(`nothing answers at ${base}: is the model server running?`, { cause: error });
   });
   if (!answer.ok) throw new Error(`${base}/models answers ${answer.status}`);
   const { data } = /** @type {{ data: readonly { id: string }[] }} */ (await answer.json());
