@@ -5,7 +5,7 @@ set -euo pipefail
 url=${HOLDLINE_URL:-http://127.0.0.1:8080}
 session=${1:-curl-$RANDOM$RANDOM}
 prompt=${2:-count 60 at 20/s}
-auth=(-H "authorization: Bearer ${TOKEN:?set TOKEN, in the server's folder: TOKEN=\$(npx holdline token --sub you)}")
+auth=(-H "authorization: Bearer ${TOKEN:?set TOKEN, in the folder of the server: TOKEN=\$(npx holdline token --sub you)}")
 
 curl -sS --fail-with-body "$url/v1/sessions/$session/messages" "${auth[@]}" -H 'content-type: application/json' \
   -d "$(node -p 'JSON.stringify({ content: process.argv[1] })' "$prompt")" >&2

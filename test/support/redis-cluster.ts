@@ -22,7 +22,9 @@ export class RedisCluster {
     );
     const cluster = new RedisCluster(nodes);
     try {
-      await Promise.all(nodes.map(async (_, index) => cluster.#join(index)));
+      // A node takes an epoch only while it knows no other: all of them are prepared before the first two meet.
+      await Promise.all(nodes.map(async (_, index) => cluster.#prepare(index)));
+      await Promise.all(nodes.map(async (node) => cluster.#introduce(node)));
       await cluster.serving();
     } catch (error) {
       await cluster.close();
@@ -87,14 +89,17 @@ export class RedisCluster {
     await Promise.all(this.nodes.map(async (node) => node.close()));
   }
 
-  async #join(index: number): Promise<void> {
+  async #prepare(index: number): Promise<void> {
     const node = this.nodes[index];
     const first = Math.floor((index * SLOTS) / this.nodes.length);
     const last = Math.floor(((index + 1) * SLOTS) / this.nodes.length) - 1;
     await node?.command(`CLUSTER ADDSLOTSRANGE ${first} ${last}`);
     await node?.command(`CLUSTER SET-CONFIG-EPOCH ${index + 1}`);
+  }
+
+  async #introduce(node: RedisServer): Promise<void> {
     for (const other of this.nodes)
-      if (other !== node) await node?.command(`CLUSTER MEET 127.0.0.1 ${other.port} ${await busPortOf(other)}`);
+      if (other !== node) await node.command(`CLUSTER MEET 127.0.0.1 ${other.port} ${await busPortOf(other)}`);
   }
 }
 
