@@ -42,13 +42,13 @@ export interface AskDeps {
 /** The asks of one attempt of a run. */
 export class Asks {
   readonly #deps: AskDeps;
-  readonly #asker: RunRef;
+  readonly #parent: RunRef;
   readonly #signal: AbortSignal;
   readonly #keys = new Set<string>();
 
-  constructor(deps: AskDeps, asker: RunRef, signal: AbortSignal) {
+  constructor(deps: AskDeps, parent: RunRef, signal: AbortSignal) {
     this.#deps = deps;
-    this.#asker = asker;
+    this.#parent = parent;
     this.#signal = signal;
   }
 
@@ -64,7 +64,7 @@ export class Asks {
   ): Promise<Ask> {
     this.#check(agent, prompt, key);
     this.#checkTerms(agent, model, prompt);
-    const ref = subagentSession(this.#asker, key);
+    const ref = subagentSession(this.#parent, key);
     const message = {
       messageId: MESSAGE_ID,
       content: prompt,
@@ -75,9 +75,9 @@ export class Asks {
     } as const;
     try {
       const sent = await persist(this.#deps.clock, this.#signal, () =>
-        this.#deps.runs.send(parentPrincipal(this.#asker), ref, message),
+        this.#deps.runs.send(parentPrincipal(this.#parent), ref, message),
       );
-      return new LoggedAsk(this.#deps, { asker: this.#asker, agent, ref, sent, signal: this.#signal });
+      return new LoggedAsk(this.#deps, { parent: this.#parent, agent, ref, sent, signal: this.#signal });
     } catch (error) {
       if (isSessionError(error, 'message-conflict'))
         throw new AgentError('ask-conflict', 'something else was asked with this key before', { cause: error });
@@ -102,7 +102,7 @@ export class Asks {
       throw new TypeError('a prompt is a string or a list of content parts');
     if (JSON.stringify(prompt).length > ASK_CHARS_MAX)
       throw new AgentError('ask-too-large', `an ask has at most ${ASK_CHARS_MAX} characters`);
-    if (askDepth(this.#asker.sessionId) >= ASK_DEPTH_MAX)
+    if (askDepth(this.#parent.sessionId) >= ASK_DEPTH_MAX)
       throw new AgentError('ask-too-deep', `agents ask each other over at most ${ASK_DEPTH_MAX} steps`);
     this.#keys.add(key);
     if (this.#keys.size > ASKS_MAX) throw new AgentError('too-many-asks', `a run asks at most ${ASKS_MAX} times`);
@@ -110,7 +110,7 @@ export class Asks {
 }
 
 interface SentAsk {
-  readonly asker: RunRef;
+  readonly parent: RunRef;
   readonly agent: string;
   readonly ref: SessionRef;
   readonly sent: SentPrompt;
@@ -160,10 +160,10 @@ class LoggedAsk implements Ask {
   }
 
   async #cancel(): Promise<void> {
-    const { asker, ref, sent, signal } = this.#ask;
+    const { parent, ref, sent, signal } = this.#ask;
     const { runs, clock } = this.#deps;
     try {
-      await persist(clock, signal, () => runs.cancel(parentPrincipal(asker), ref, sent.runId));
+      await persist(clock, signal, () => runs.cancel(parentPrincipal(parent), ref, sent.runId));
     } catch (error) {
       if (!isSessionError(error, 'no-active-run')) throw error;
     }

@@ -160,8 +160,8 @@ it('a subagent’s answer is not ended, because no reader can watch it', async (
   rig.startWorker(8, { name: 'asked', provider: asked, unwatchedMs: UNWATCHED_MS });
   const { runId } = await rig.prompt('hello');
   await rig.model.call(0);
-  const asker = { ...rig.ref, runId };
-  await rig.runs.send(parentPrincipal(asker), subagentSession(asker, 'k'), {
+  const parent = { ...rig.ref, runId };
+  await rig.runs.send(parentPrincipal(parent), subagentSession(parent, 'k'), {
     content: 'x',
     agent: 'asked',
     model: '',

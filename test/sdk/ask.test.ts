@@ -1,5 +1,5 @@
-// Agents that ask agents: asked once whatever happens to the asker, answered as any chat is, and over when the asker
-// is.
+// A run that asks another agent: the other agent is asked once, also when the parent run is taken over, answers as in a chat, and
+// is stopped when the parent run ends.
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AgentHandler } from '../../src/sdk/agent-handler.ts';
 import { ASKS_MAX } from '../../src/sdk/ask.ts';
@@ -96,7 +96,7 @@ describe('an ask', () => {
     expect((await rig.answer()).content).toBe('1 1 2 2 ask-conflict');
   });
 
-  it('that fails says why to who reads it; unheard of, it fails the asker with a code', async () => {
+  it('that fails tells its reader why, and fails a parent run that does not read it with a code', async () => {
     setup().startWorker({
       broken: () => {
         throw new Error('canary');
@@ -177,7 +177,7 @@ describe('a worker that has room for one run', () => {
   });
 });
 
-describe('an asker that is taken over', () => {
+describe('a parent run that is taken over', () => {
   it('finds what it had asked, finished or not, and nobody is asked twice', async () => {
     const asked: string[] = [];
     const go = new Latch();
@@ -214,7 +214,7 @@ describe('an asker that is taken over', () => {
   });
 });
 
-describe('an asker that has ended', () => {
+describe('a parent run that has ended', () => {
   const stoppable = (): { agents: TestAgents; begun: Latch; stopped: Latch } => {
     const begun = new Latch();
     const stopped = new Latch();

@@ -219,9 +219,9 @@ it('what a run asks of other agents is not counted and not refused', async () =>
   const { clock, broker } = memory();
   const node = new Node(broker, clock, { runsMax: 1, sessionsMax: 1 });
   const { runId } = await node.send('a');
-  const asker = { ...chat('a'), runId };
+  const parent = { ...chat('a'), runId };
   for (const key of ['one', 'two', 'three'])
-    await node.runs.send(parentPrincipal(asker), subagentSession(asker, key), PROMPT);
+    await node.runs.send(parentPrincipal(parent), subagentSession(parent, key), PROMPT);
   await node.runs.cancel(ALICE, chat('a'), runId);
   await node.send('a');
 });

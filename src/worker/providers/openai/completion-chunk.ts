@@ -85,8 +85,8 @@ export function contentOf(value: unknown): { readonly text: string; readonly rea
   return { reasoning: textOf(thought), text: textOf(Array.isArray(value) ? shown : shown[0]) };
 }
 
-/** The reasoning of a delta, from the first of its fields that has any: servers that know several fields write the
- *  same text into each. @throws ProviderError */
+/** The reasoning of a delta, from the first field that holds text: a server that fills several fields writes the same
+ *  text into each. @throws ProviderError */
 export function reasoningOf(delta: WireDelta): string {
   // In sequence and without a list: this runs for every token.
   return (
