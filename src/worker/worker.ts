@@ -159,7 +159,10 @@ export class Worker {
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
       const onError = (error: unknown): void =>
-        this.#report(error, 'the parent run of a run cannot be watched', { sessionId: ref.sessionId, runId: request.runId });
+        this.#report(error, 'the parent run of a run cannot be watched', {
+          sessionId: ref.sessionId,
+          runId: request.runId,
+        });
       return await whileParentRuns({ ...deps, onError }, ref, request.runId, () =>
         executeRun(deps, ref, request.runId, { handedOver: this.#handedOver.signal, lost: delivery.lost }),
       );
