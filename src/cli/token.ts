@@ -79,7 +79,7 @@ function signingSecret({ auth, broker }: Pick<Config, 'auth' | 'broker'>): Uint8
 
 function ownKeyOf(broker: BrokerConfig): Uint8Array {
   if (broker.engine !== 'log')
-    throw new UsageError('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET');
+    throw new UsageError('a server without a data folder makes a new key at every start: set HOLDLINE_JWT_SECRET');
   // A key made here would be unknown to every server.
   const secret = readOwnSecret(broker.folder);
   if (secret !== undefined) return secret;

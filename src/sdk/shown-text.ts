@@ -17,7 +17,7 @@ export class ShownText {
     this.#lengths[part] = at + text.length;
     const known = from === this.#shown.length ? '' : this.#shown.slice(from, from + text.length);
     if (!text.startsWith(known))
-      throw new AgentError('ask-restarted', 'an agent began its answer anew and said something else', {
+      throw new AgentError('ask-restarted', 'an agent restarted its answer with other text', {
         retryable: true,
       });
     const fresh = text.slice(known.length);

@@ -133,7 +133,7 @@ describe('holdline token', () => {
       run(['token', '--sub', 'x', '--ttl', 'soon'], { HOLDLINE_JWT_SECRET: SECRET }),
     ]);
     expect(ofMemory).toEqual(
-      refusal('a server without a data folder makes its key anew at every start: set HOLDLINE_JWT_SECRET'),
+      refusal('a server without a data folder makes a new key at every start: set HOLDLINE_JWT_SECRET'),
     );
     const folder = mkdtempSync(join(tmpdir(), 'holdline-token-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));

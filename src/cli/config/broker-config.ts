@@ -37,7 +37,7 @@ export function readBroker(read: EnvironmentReader): BrokerConfig {
   const url = read.text('HOLDLINE_BROKER') ?? 'log:./data';
   if (isRedisUrl(url)) return readRedis(read, url);
   if (read.text('HOLDLINE_PROMISE') !== undefined) {
-    read.fault('HOLDLINE_PROMISE', 'is what a Redis server must keep; the embedded log is told with HOLDLINE_FSYNC');
+    read.fault('HOLDLINE_PROMISE', 'is what a Redis server must keep; for the embedded log set HOLDLINE_FSYNC');
   }
   if (read.text('HOLDLINE_REDIS_APPENDFSYNC') !== undefined)
     read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'says what a Redis server is set to, and the storage is none');

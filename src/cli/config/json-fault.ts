@@ -70,7 +70,7 @@ class JsonScan {
       case 'value or ]':
         return this.#value(next);
       case 'nothing':
-        return 'the text goes on after its end';
+        return 'there is more text after the end of the JSON value';
       default:
         return this.#expected satisfies never;
     }

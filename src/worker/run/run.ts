@@ -249,7 +249,8 @@ class ActiveRun {
   /** Writes the first text of a continuation, joined to the retained prefix. @throws BrokenSeamError */
   #cross(seam: Seam, event: Exclude<ProviderEvent, { type: 'usage' }>): void {
     // A model that starts with reasoning does not continue the answer but begins another one.
-    if (event.type === 'reasoning') throw new BrokenSeamError('the model did not go on but thought anew');
+    if (event.type === 'reasoning')
+      throw new BrokenSeamError('the model reasons again instead of continuing its answer');
     const text = event.type === 'text' ? seam.push(event.text) : seam.end();
     if (text !== '') this.#write({ type: 'text', text });
     if (event.type !== 'text' && event.type !== 'finish') this.#write(event);
