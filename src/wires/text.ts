@@ -25,6 +25,8 @@ class TextProjection implements Projection {
   #dropped = '';
   /** Visible text behind `#shown` that the reader lacks. */
   #unsent = '';
+  /** The last part with visible text, -1 without one. */
+  #lastPart = -1;
   /** How the stream ends once `#unsent` has been sent. */
   #outcome: Projection['over'];
 
@@ -65,7 +67,11 @@ class TextProjection implements Projection {
 
   #extend(part: number, text: string, isHeld: boolean): void {
     // The parts form one text, so the wire cannot insert into an earlier one.
-    if (this.#view.parts.slice(part + 1).some(({ kind }) => kind === 'text')) this.#outcome = 'break';
+    if (part < this.#lastPart) {
+      this.#outcome = 'break';
+      return;
+    }
+    this.#lastPart = part;
     const again = Math.min(text.length, this.#dropped.length);
     if (!isSame(text.slice(0, again), this.#dropped.slice(0, again), isHeld)) {
       if (!isHeld) {
@@ -81,7 +87,13 @@ class TextProjection implements Projection {
   }
 
   #rewind(before: string): void {
-    const length = this.#view.parts.reduce((sum, { kind, text }) => (kind === 'text' ? sum + text.length : sum), 0);
+    let length = 0;
+    this.#lastPart = -1;
+    this.#view.parts.forEach(({ kind, text }, part) => {
+      if (kind !== 'text' || text.length === 0) return;
+      length += text.length;
+      this.#lastPart = part;
+    });
     this.#unsent = this.#unsent.slice(0, Math.max(0, length - this.#shown));
     if (length >= this.#shown) return;
     this.#dropped = before.slice(length, this.#shown) + this.#dropped;

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { findRun } from '../../src/session/commands/command-state.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts';
+import type { ParsedEvent } from '../../src/stream/projection.ts';
 import { ProjectedEncoder } from '../../src/stream/projected-encoder.ts';
 import { textWire } from '../../src/wires/text.ts';
 import { ChatRig } from '../support/chat-rig.ts';
@@ -136,7 +137,18 @@ class Story {
   }
 }
 
+function delta(offset: number, part: number, text: string): ParsedEvent {
+  return { offset, event: { type: 'delta', runId: 'r', messageId: 'm', part, kind: 'text', at: 0, text } };
+}
+
 describe('text wire', () => {
+  it('breaks without the new text when the text is for an earlier part', () => {
+    const wire = textWire.project({ runId: 'r', after: undefined });
+    wire.open();
+    expect(wire.next([delta(1, 0, 'a'), delta(2, 1, 'b')])).toBe('ab');
+    expect([wire.next([delta(3, 0, 'late')]), wire.over]).toEqual(['', 'break']);
+  });
+
   it(
     'sends exactly the rest, or breaks, when a reader resumes at any position',
     { timeout: timeLimit(60_000) },
