@@ -59,8 +59,8 @@ function withoutDate(text: string): string {
 }
 
 export class RawSse extends RawClient {
-  constructor(port: number, path: string, bearer: string, method = 'GET') {
-    super(port, `${method} ${path} HTTP/1.1\r\nhost: x\r\nauthorization: ${bearer}\r\n\r\n`);
+  constructor(port: number, path: string, bearer: string, method = 'GET', version = '1.1') {
+    super(port, `${method} ${path} HTTP/${version}\r\nhost: x\r\nauthorization: ${bearer}\r\n\r\n`);
   }
 
   /** Head and body as received. */

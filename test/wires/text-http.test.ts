@@ -14,8 +14,8 @@ async function startChat() {
     h,
     prompt: async () =>
       String((await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'go' })).body['runId']),
-    text: (query = '', { as = 'ann', method = 'GET' } = {}) =>
-      new RawSse(port, `/v1/sessions/s/text${query}`, h.bearer(as), method),
+    text: (query = '', { as = 'ann', method = 'GET', version = '1.1' } = {}) =>
+      new RawSse(port, `/v1/sessions/s/text${query}`, h.bearer(as), method, version),
   };
 }
 
@@ -88,6 +88,17 @@ describe('GET /v1/sessions/{id}/text', () => {
       const stream = text(`?after=${epoch}.${offset}`);
       await stream.until('"invalid-position"');
     }
+  });
+
+  it.each(['GET', 'HEAD'])('refuses a %s request over HTTP/1.0, which has no chunks', async (method) => {
+    const { prompt, text } = await startChat();
+    await prompt();
+    const stream = text('', { method, version: '1.0' });
+    await stream.until('\r\n\r\n');
+    expect(stream.transcript).toMatch(/^HTTP\/1\.1 426 Upgrade Required\\r/);
+    expect(stream.transcript).toMatch(/^upgrade: HTTP\/1\.1\\r/im);
+    expect(stream.transcript).not.toMatch(/^transfer-encoding/im);
+    if (method === 'GET') await stream.until('"upgrade-required"');
   });
 
   it('sends the head of the stream when the request is HEAD', async () => {

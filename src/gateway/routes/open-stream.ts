@@ -12,6 +12,7 @@ import type { TokenVerifier } from '../auth/token-verifier.ts';
 import type { Connections } from '../connections/connections.ts';
 import type { EventStreams, StreamOptions } from '../event-streams.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
+import { GatewayError } from '../gateway-error.ts';
 import { forgetRequest } from '../http/forget-request.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Readiness } from '../readiness.ts';
@@ -61,6 +62,7 @@ export async function openStream(
     reply.hijack();
     return;
   }
+  if (wire.framing === 'chunked') mustHaveChunks(request, reply);
   // A node that drains must not spend the ticket.
   readiness.mustNotDrain();
   // A HEAD request does not spend the ticket.
@@ -103,6 +105,13 @@ export async function openStream(
   );
   forgetRequest(request.raw, reply.raw);
   void deps.streams.run({ ...stream, wire: wire.name, sink: connection, signal: connection.signal });
+}
+
+/** @throws GatewayError upgrade-required: HTTP/1.0 has no chunks. [RFC 9112 §6.1, RFC 9110 §15.5.22] */
+function mustHaveChunks(request: FastifyRequest, reply: FastifyReply): void {
+  if (request.raw.httpVersion !== '1.0') return;
+  reply.headers({ upgrade: 'HTTP/1.1', connection: 'upgrade, close' });
+  throw new GatewayError('upgrade-required', { message: 'this stream needs HTTP/1.1' });
 }
 
 /** Requests through a proxy that ends TLS and is not configured arrive as plain HTTP, so the public URL counts as
