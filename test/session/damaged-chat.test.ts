@@ -6,6 +6,7 @@ import { mapError } from '../../src/gateway/error-map.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { isSessionError } from '../../src/session/errors.ts';
 import { Sessions } from '../../src/session/sessions.ts';
+import { chatListTopic } from '../../src/session/topic-names.ts';
 import { openLog, segmentPath } from '../broker/log/opened-log.ts';
 
 const YOU = { tenant: 't', user: 'you' };
@@ -71,4 +72,15 @@ test('a damaged record of the list itself costs the chats that it names alone, a
     [...readable, 'later'],
     true,
   ]);
+});
+
+test("a user's list › is read without a record that cannot be decoded, and the answer says so", async () => {
+  const { broker, clock } = await openLog();
+  const sessions = new Sessions(broker, new CommandLog(broker, () => 0), clock);
+  await sessions.create(YOU, WHOLE, {});
+  await broker.append([
+    { topic: chatListTopic(YOU), records: [{ major: false, data: '{' }], expect: { create: true } },
+  ]);
+  const { sessions: listed, isDamaged } = await sessions.list(YOU, 10, undefined);
+  expect([listed.map(({ sessionId }) => sessionId), isDamaged]).toEqual([['whole'], true]);
 });

@@ -1,6 +1,7 @@
 // What one user may have at a time, on every engine and on two nodes of it: chats, and runs that are queued or running.
+import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { BrokerEngine } from '../../src/broker/broker.ts';
+import type { BrokerEngine, NewRecord } from '../../src/broker/broker.ts';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { systemClock, type Clock } from '../../src/base/clock.ts';
@@ -14,7 +15,7 @@ import { UserLimits } from '../../src/session/stores/user-limits.ts';
 import { countingBroker } from '../support/counting-broker.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { RedisServer } from '../support/redis-server.ts';
-import { openLog } from '../broker/log/opened-log.ts';
+import { openLog, segmentPath } from '../broker/log/opened-log.ts';
 import { RedisStore } from '../broker/redis/redis-store.ts';
 
 const ALICE = { tenant: 'default', user: 'alice' };
@@ -48,6 +49,10 @@ class Node {
   async listed(): Promise<string[]> {
     return (await this.sessions.list(ALICE, 100, undefined)).sessions.map(({ sessionId }) => sessionId).toSorted();
   }
+}
+
+function minor(data: string): NewRecord {
+  return { major: false, data };
 }
 
 function chat(sessionId: string): { tenant: string; sessionId: string } {
@@ -278,4 +283,22 @@ it('a prompt reads no more for it, and the names of chats that have no run are g
   expect(reads).toBeLessThan(20);
   const [info] = await broker.describe([openRunsTopic(ALICE)]);
   expect(info?.bytes).toBeLessThan(200 * 60);
+});
+
+it('the run log of a user › is read without its damaged records', async () => {
+  const log = await openLog();
+  const before = new Node(log.broker, log.clock, { runsMax: 4 });
+  for (const id of ['chat-a', 'chat-b', 'chat-c']) await before.send(id);
+  await log.broker.append([
+    { topic: openRunsTopic(ALICE), records: ['{', 'null', '{"v":1,"runs":[7]}'].map(minor), expect: { create: true } },
+  ]);
+  await log.broker.close();
+  const bytes = await readFile(segmentPath(log.folder));
+  for (const id of ['chat-a', 'chat-c']) bytes[bytes.indexOf(`"runs":[["${id}"`)] = 0x54;
+  await writeFile(segmentPath(log.folder), bytes);
+
+  const after = new Node(await log.reopen(), log.clock, { runsMax: 2 });
+  await after.send('chat-b');
+  // The damaged records are not counted; the readable ones are.
+  await expect(after.send('chat-b')).rejects.toMatchObject(TOO_MANY_RUNS);
 });

@@ -1,19 +1,10 @@
 // A user's list of chats: a small log, in which every record names one chat or, after compaction, many. A chat is named
 // before it is created, and a reader verifies each name, so for a moment the list may name too many chats and never too
 // few. The time of the last activity comes from the chat's own topic.
-import {
-  READ_RECORDS,
-  type Appended,
-  type Broker,
-  type LogBatch,
-  type NewRecord,
-  type ReadResult,
-  type TopicInfo,
-} from '../../broker/broker.ts';
+import type { Appended, Broker, NewRecord, TopicInfo } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
-import type { LiteTopicName } from '../../broker/lite-topic.ts';
-import type { Position } from '../../broker/position.ts';
 import type { ListedChat } from './chat-pages.ts';
+import { parseUnlessDamaged, readableBatches } from './readable-batches.ts';
 import { chatListTopic, chatTopic } from '../topic-names.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import type { ReadUpTo } from './user-limit.ts';
@@ -125,63 +116,20 @@ async function readEntries(broker: Broker, principal: Principal): Promise<Stored
   let last = -1;
   let records = 0;
   let isDamaged = false;
-  for await (const result of backward(broker, topic, () => (isDamaged = true))) {
+  for await (const result of readableBatches(broker, topic, 'backward', () => (isDamaged = true))) {
     epoch = result.epoch;
     for (const item of result.items) {
       if (item.kind !== 'record') continue;
       last = Math.max(last, item.offset);
       records += 1;
       // Of two records for one chat the older one gives its time, so that a chat does not move in the list.
-      for (const entry of decodeEntries(item.data)) found.set(entry.sessionId, entry);
+      const entries = decodeEntries(item.data);
+      if (entries === undefined) isDamaged = true;
+      for (const entry of entries ?? []) found.set(entry.sessionId, entry);
     }
     if (found.size >= CHAT_LIST_MAX) break;
   }
   return { entries: [...found.values()], epoch, next: last + 1, records, isDamaged };
-}
-
-/** All readable records, newest first. `onDamaged` is called for each record that is left out. */
-async function* backward(broker: Broker, topic: LiteTopicName, onDamaged: () => void): AsyncGenerator<LogBatch> {
-  let from: Position | 'end' = 'end';
-  // A read that meets a damaged record fails as a whole: it is repeated with half as many, until that record is alone.
-  let maxRecords = READ_RECORDS;
-  for (;;) {
-    const result: ReadResult | undefined = await readUnlessDamaged(broker, topic, from, maxRecords);
-    if (result?.kind === 'batch') {
-      yield result;
-      if (result.end) return;
-      from = { epoch: result.epoch, offset: result.next };
-      maxRecords = READ_RECORDS;
-    } else if (result !== undefined) {
-      return;
-    } else if (maxRecords > 1) {
-      maxRecords = Math.floor(maxRecords / 2);
-    } else {
-      onDamaged();
-      const damaged: Position | undefined = from === 'end' ? await lastOf(broker, topic) : from;
-      if (damaged === undefined || damaged.offset === 0) return;
-      from = { epoch: damaged.epoch, offset: damaged.offset - 1 };
-      maxRecords = READ_RECORDS;
-    }
-  }
-}
-
-async function readUnlessDamaged(
-  broker: Broker,
-  topic: LiteTopicName,
-  from: Position | 'end',
-  maxRecords: number,
-): Promise<ReadResult | undefined> {
-  try {
-    return await broker.read(topic, from, { direction: 'backward', maxRecords });
-  } catch (error) {
-    if (isBrokerError(error, 'corrupt')) return undefined;
-    throw error;
-  }
-}
-
-async function lastOf(broker: Broker, topic: LiteTopicName): Promise<Position | undefined> {
-  const [info] = await broker.describe([topic]);
-  return info === undefined ? undefined : { epoch: info.epoch, offset: info.next - 1 };
 }
 
 /** Replaces exactly the records that were read. A name that was appended in the meantime stays. */
@@ -210,7 +158,15 @@ function encodeEntries(entries: readonly Entry[]): NewRecord {
   };
 }
 
-function decodeEntries(data: string): Entry[] {
-  const { v, chats } = JSON.parse(data) as { v: number; chats: [string, number][] };
-  return v === 1 ? chats.map(([sessionId, createdAt]) => ({ sessionId, createdAt })) : [];
+/** Undefined if it cannot be decoded. */
+function decodeEntries(data: string): Entry[] | undefined {
+  const { v, chats } = (parseUnlessDamaged(data) ?? {}) as { v?: unknown; chats?: unknown };
+  if (typeof v !== 'number') return undefined;
+  if (v !== 1) return [];
+  if (!Array.isArray(chats) || !chats.every(isEncodedEntry)) return undefined;
+  return chats.map(([sessionId, createdAt]) => ({ sessionId, createdAt }));
+}
+
+function isEncodedEntry(entry: unknown): entry is [string, number] {
+  return Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[1] === 'number';
 }

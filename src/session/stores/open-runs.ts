@@ -6,6 +6,7 @@ import { isBrokerError } from '../../broker/errors.ts';
 import type { CommandLog } from '../commands/command-log.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import { chatTopic, openRunsTopic } from '../topic-names.ts';
+import { parseUnlessDamaged, readableBatches } from './readable-batches.ts';
 import type { ReadUpTo } from './user-limit.ts';
 
 /** After the last prompt of the user. A run that is queued for longer is not counted any more. */
@@ -129,21 +130,21 @@ interface StoredNames {
   readonly named: readonly Named[];
 }
 
+/** Leaves out what is damaged: the log is a hint that the chats' states verify, and one damaged record must not lock its user
+ *  out. */
 async function readNamed(
   broker: Broker,
   principal: Principal,
 ): Promise<ReadUpTo & { readonly records: readonly StoredNames[] }> {
-  const topic = openRunsTopic(principal);
   const records: StoredNames[] = [];
-  let from: { epoch: string; offset: number } | 'earliest' = 'earliest';
-  for (;;) {
-    const result = await broker.read(topic, from);
-    if (result.kind !== 'batch') return { epoch: undefined, next: 0, records: [] };
-    for (const item of result.items)
+  let epoch: string | undefined;
+  let next = 0;
+  for await (const batch of readableBatches(broker, openRunsTopic(principal), 'forward')) {
+    ({ epoch, next } = batch);
+    for (const item of batch.items)
       if (item.kind === 'record') records.push({ offset: item.offset, named: decodeNamed(item.data) });
-    if (result.end) return { epoch: result.epoch, next: result.next, records };
-    from = { epoch: result.epoch, offset: result.next };
   }
+  return { epoch, next, records };
 }
 
 function encodeNamed(named: readonly Named[]): NewRecord {
@@ -153,7 +154,15 @@ function encodeNamed(named: readonly Named[]): NewRecord {
   };
 }
 
+/** Empty if it cannot be decoded. */
 function decodeNamed(data: string): Named[] {
-  const { v, runs } = JSON.parse(data) as { v: number; runs: [string, number, number][] };
-  return v === 1 ? runs.map(([sessionId, namedAt, count]) => ({ sessionId, namedAt, runs: count })) : [];
+  const { v, runs } = (parseUnlessDamaged(data) ?? {}) as { v?: unknown; runs?: unknown };
+  if (v !== 1 || !Array.isArray(runs) || !runs.every(isEncodedName)) return [];
+  return runs.map(([sessionId, namedAt, count]) => ({ sessionId, namedAt, runs: count }));
+}
+
+function isEncodedName(entry: unknown): entry is [string, number, number] {
+  return (
+    Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[1] === 'number' && typeof entry[2] === 'number'
+  );
 }
