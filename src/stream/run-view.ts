@@ -1,76 +1,62 @@
-// The fold of one run: its state and its parts, from its public events. All projections use this fold and have none of
-// their own. Unlike the worker's AnswerBuilder it keeps no marks, and it returns what each event changed.
+// The fold of one run: its parts and their text, from its public events. All projections use this fold and have none of
+// their own. It keeps what projections read: unlike the worker's AnswerBuilder it has no marks, and it stores the text
+// of text parts only. It returns what each event changed.
 import type { ChatEvent, PartKind } from '../session/events/chat-event.ts';
 import { TextBuffer } from '../session/events/text-buffer.ts';
 
-export type RunState = 'queued' | 'running' | 'completed' | 'failed' | 'cancelled';
-
 export interface ViewedPart {
   readonly kind: PartKind;
+  /** Empty unless `kind` is `text`. */
   readonly text: TextBuffer;
-  readonly toolCallId?: string | undefined;
-  readonly toolName?: string | undefined;
 }
 
-/** `rewound`: a restart dropped the text of `part` from `at` on, and all later parts. */
+/** `rewound`: a restart dropped text of one part, and all later parts. */
 export type Change =
-  | { readonly type: 'started' }
-  | { readonly type: 'opened'; readonly part: number }
-  | { readonly type: 'delta'; readonly part: number; readonly kind: PartKind; readonly text: string }
-  | { readonly type: 'rewound'; readonly part: number; readonly at: number }
-  | { readonly type: 'result'; readonly toolCallId: string }
+  | { readonly type: 'delta'; readonly part: number; readonly text: string }
+  | { readonly type: 'rewound' }
   | { readonly type: 'ended' };
 
 export class RunView {
   readonly runId: string;
-  state: RunState = 'queued';
   readonly parts: ViewedPart[] = [];
 
   constructor(runId: string) {
     this.runId = runId;
   }
 
-  /** Returns the changes in order; none for an event of another run. */
-  apply(event: ChatEvent): readonly Change[] {
-    if (!('runId' in event) || event.runId !== this.runId) return [];
+  /** Undefined: the event changed nothing, or is of another run. */
+  apply(event: ChatEvent): Change | undefined {
+    if (!('runId' in event) || event.runId !== this.runId) return undefined;
     switch (event.type) {
-      case 'run.started':
-        this.state = 'running';
-        return [{ type: 'started' }];
       case 'part.started':
-        return [this.#open(event.part, event)];
+        this.#open(event.part, event.kind);
+        return undefined;
       case 'delta': {
         const { part, kind, text } = event;
-        const opened = this.parts[part] === undefined ? [this.#open(part, { kind })] : [];
-        this.parts[part]?.text.append(text);
-        return [...opened, { type: 'delta', part, kind, text }];
+        const { kind: opened, text: stored } = this.parts[part] ?? this.#open(part, kind);
+        if (opened === 'text') stored.append(text);
+        return { type: 'delta', part, text };
       }
       case 'run.restarted':
         return this.#rewind(event.part, event.at);
-      case 'tool.result':
-        return [{ type: 'result', toolCallId: event.toolCallId }];
       case 'run.completed':
       case 'run.failed':
       case 'run.cancelled':
-        this.state =
-          event.type === 'run.completed' ? 'completed' : event.type === 'run.failed' ? 'failed' : 'cancelled';
-        return [{ type: 'ended' }];
+        return { type: 'ended' };
       default:
-        return [];
+        return undefined;
     }
   }
 
-  #open(part: number, { kind, toolCallId, toolName }: Omit<ViewedPart, 'text'>): Change {
-    this.parts[part] = { kind, text: new TextBuffer(), toolCallId, toolName };
-    return { type: 'opened', part };
+  #open(part: number, kind: PartKind): ViewedPart {
+    return (this.parts[part] = { kind, text: new TextBuffer() });
   }
 
-  #rewind(part: number, at: number): readonly Change[] {
+  #rewind(part: number, at: number): Change {
     this.parts.length = Math.min(this.parts.length, part + 1);
-    const last = this.parts[part];
-    last?.text.truncate(at);
+    this.parts[part]?.text.truncate(at);
     // A part without text starts again with the next event, possibly with another kind.
-    if (last?.text.length === 0) this.parts.length = part;
-    return [{ type: 'rewound', part, at }];
+    if (at === 0) this.parts.length = Math.min(this.parts.length, part);
+    return { type: 'rewound' };
   }
 }

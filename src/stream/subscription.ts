@@ -3,7 +3,8 @@
 //  - the sink receives exactly the records behind the position, in order and each once, or a reset;
 //  - the position is the last offset written; it moves with a write and never otherwise;
 //  - no `await` is between the check that the reader has reached the live topic and the start of its live phase;
-//  - a slow reader holds no tokens in memory: it goes back to catch-up, and the log is its buffer.
+//  - a slow reader holds no unsent tokens in memory: it goes back to catch-up, and the log is its buffer. A projection
+//    holds more: the text of its run, whether its reader is slow or fast.
 import type { Broker, Hole, LogBatch, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';

@@ -57,12 +57,11 @@ class TextProjection implements Projection {
   #apply(event: ChatEvent, isHeld: boolean): void {
     if (this.#outcome !== undefined) return;
     const before = event.type === 'run.restarted' ? this.#visible() : '';
-    for (const change of this.#view.apply(event)) {
-      if (change.type === 'delta' && this.#view.parts[change.part]?.kind === 'text')
-        this.#extend(change.part, change.text, isHeld);
-      else if (change.type === 'rewound') this.#rewind(before);
-      else if (change.type === 'ended') this.#outcome = this.#dropped === '' ? 'end' : 'break';
-    }
+    const change = this.#view.apply(event);
+    if (change?.type === 'delta') {
+      if (this.#view.parts[change.part]?.kind === 'text') this.#extend(change.part, change.text, isHeld);
+    } else if (change?.type === 'rewound') this.#rewind(before);
+    else if (change?.type === 'ended') this.#outcome = this.#dropped === '' ? 'end' : 'break';
   }
 
   #extend(part: number, text: string, isHeld: boolean): void {
@@ -89,8 +88,8 @@ class TextProjection implements Projection {
   #rewind(before: string): void {
     let length = 0;
     this.#lastPart = -1;
-    this.#view.parts.forEach(({ kind, text }, part) => {
-      if (kind !== 'text' || text.length === 0) return;
+    this.#view.parts.forEach(({ text }, part) => {
+      if (text.length === 0) return;
       length += text.length;
       this.#lastPart = part;
     });
@@ -101,7 +100,7 @@ class TextProjection implements Projection {
   }
 
   #visible(): string {
-    return this.#view.parts.map(({ kind, text }) => (kind === 'text' ? text.toString() : '')).join('');
+    return this.#view.parts.map(({ text }) => text.toString()).join('');
   }
 
   #flush(): string {
