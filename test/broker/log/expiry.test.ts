@@ -142,3 +142,18 @@ test('a topic whose time is up stays when a record is on its way that a group ha
   await clock.advance(1000);
   await eventually(async () => (await broker.describe([request]))[0] === undefined);
 });
+
+test('a chat that is made between two slices of a sweep ends by itself when its time comes', async () => {
+  const { broker, clock, reopen } = await openLog({ limits: { sweepTopics: 1 } });
+  for (let i = 0; i < 30; i++) await append(broker, topicName(`chat/c${i}`), minor('a'), { ttlMs: HOUR });
+  await broker.close();
+  await clock.advance(HOUR);
+  const engine = await reopen();
+  // The sweep of the start checks one chat in each turn of the event loop.
+  const { epoch } = await append(engine, CHAT, minor('a'), { ttlMs: MINUTE });
+  const tail = new CollectedTail(engine, CHAT, { epoch, offset: 0 });
+  for (let i = 0; i < 40; i++) await turn();
+  await clock.advance(MINUTE);
+  await clock.advance(1000);
+  expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
+});

@@ -1,5 +1,5 @@
-// Ends expired topics: one timer, set to the earliest expiry, and a sweep in bounded slices over the topics in memory
-// and, in order of time, over the index. A write to a topic moves no entry, neither in a list nor in the index: the
+// Ends expired topics: one timer, set to the earliest expiry, and a sweep over all topics in memory in one turn of the
+// event loop and then, in bounded slices and in order of time, over the index. A write to a topic moves no entry, neither in a list nor in the index: the
 // sweep checks the topic when its old time comes. The sweep does not end a topic that a group has yet to consume; it
 // checks the topic again when the group has consumed it.
 import type { Clock, Timer } from '../../../base/clock.ts';
@@ -32,6 +32,9 @@ export class Expiry {
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
   #sweptAt = 0;
   #sweeping = false;
+  /** The time for which `#finish` sets the timer: the earliest that the running sweep found, or that was requested
+   *  during it. */
+  #earliest = Number.POSITIVE_INFINITY;
   #closed = false;
 
   constructor(
@@ -50,7 +53,11 @@ export class Expiry {
 
   /** Notes that a topic may be due at `at`, in the engine's time. */
   arm(at: number): void {
-    if (this.#closed || this.#sweeping || (this.#timer !== undefined && this.#timer.at <= at)) return;
+    if (this.#sweeping) {
+      this.#checkAgainAt(at);
+      return;
+    }
+    if (this.#closed || (this.#timer !== undefined && this.#timer.at <= at)) return;
     this.#timer?.timer.cancel();
     const wait = Math.max(at, this.#sweptAt + SWEEP_INTERVAL_MS) - this.#time.now();
     this.#timer = { at, timer: this.#clock.after(Math.max(0, wait), () => this.sweep()) };
@@ -75,17 +82,17 @@ export class Expiry {
     this.#timer = undefined;
     if (this.#closed || this.#sweeping) return;
     this.#sweeping = true;
+    this.#earliest = Number.POSITIVE_INFINITY;
     const now = this.#time.now();
-    let earliest = Number.POSITIVE_INFINITY;
     for (const topic of this.#table.loadedTopics()) {
       const at = topic.pending === undefined ? tombstoneEnd(topic) : topic.pending.expiresAt;
       if (at === undefined) continue;
-      if (at > now) earliest = Math.min(earliest, at);
+      if (at > now) this.#checkAgainAt(at);
       else if (topic.pending === undefined) this.#forget(topic);
       else if (this.isDue(topic, now)) this.#engine.expire(topic);
-      else if (topic.waiting > 0) earliest = Math.min(earliest, now + SWEEP_INTERVAL_MS);
+      else if (topic.waiting > 0) this.#checkAgainAt(now + SWEEP_INTERVAL_MS);
     }
-    this.#sweepIndex(now, earliest, Buffer.alloc(0));
+    this.#sweepIndex(now, Buffer.alloc(0));
   }
 
   close(): void {
@@ -93,28 +100,26 @@ export class Expiry {
     this.#timer?.timer.cancel();
   }
 
-  #sweepIndex(now: number, earliestSoFar: number, after: Buffer): void {
+  #sweepIndex(now: number, after: Buffer): void {
     if (this.#closed) return;
     let left = this.#sliceMax;
-    let earliest = earliestSoFar;
     for (const { key, at, name } of this.#index.expiryAfter(after)) {
       if (at > now) {
-        this.#finish(Math.min(earliest, at));
-        return;
+        this.#checkAgainAt(at);
+        break;
       }
-      earliest = Math.min(earliest, this.#examine(name, at, now));
+      this.#examine(name, at, now);
       left -= 1;
       if (left === 0) {
-        setImmediate(() => this.#sweepIndex(now, earliest, key));
+        setImmediate(() => this.#sweepIndex(now, key));
         return;
       }
     }
-    this.#finish(earliest);
+    this.#finish();
   }
 
-  /** Checks a topic whose time in the index has come. The next checkpoint moves a topic that was written to since.
-   *  Returns when to check the topic again. */
-  #examine(name: Topic['name'], indexedAt: number, now: number): number {
+  /** Checks a topic whose time in the index has come. The next checkpoint moves a topic that was written to since. */
+  #examine(name: Topic['name'], indexedAt: number, now: number): void {
     const loaded = this.#table.loaded(name);
     if (loaded?.visible !== undefined) {
       if (loaded.indexedAt === indexedAt && loaded.visible.expiresAt !== indexedAt) this.#table.touch(loaded);
@@ -122,21 +127,20 @@ export class Expiry {
       // set the timer to its time.
       if (this.isDue(loaded, now)) this.#engine.expire(loaded);
       const expiresAt = loaded.pending?.expiresAt ?? 0;
-      if (expiresAt > now) return expiresAt;
-      return loaded.waiting > 0 ? now + SWEEP_INTERVAL_MS : Infinity;
+      if (expiresAt > now) this.#checkAgainAt(expiresAt);
+      else if (loaded.waiting > 0) this.#checkAgainAt(now + SWEEP_INTERVAL_MS);
+      return;
     }
     const entry = this.#index.topic(name);
-    if (entry === undefined) return Infinity;
+    if (entry === undefined) return;
     const { visible, tombstone } = this.#table.peek(name, entry);
     const at = visible === undefined ? (tombstone?.at ?? Infinity) + TOMBSTONE_MS : (visible.expiresAt ?? Infinity);
     const topic = this.#table.get(name);
     if (at > now) {
       this.#table.touch(topic);
-      return at;
-    }
-    if (topic.visible === undefined) this.#forget(topic);
+      this.#checkAgainAt(at);
+    } else if (topic.visible === undefined) this.#forget(topic);
     else if (this.isDue(topic)) this.#engine.expire(topic);
-    return Infinity;
   }
 
   /** Drops an old tombstone. It leaves the index with the next checkpoint. */
@@ -146,10 +150,15 @@ export class Expiry {
     this.#table.touch(topic);
   }
 
-  #finish(earliest: number): void {
+  /** A sweep is running. */
+  #checkAgainAt(at: number): void {
+    this.#earliest = Math.min(this.#earliest, at);
+  }
+
+  #finish(): void {
     this.#sweeping = false;
     this.#sweptAt = this.#time.now();
-    if (earliest !== Number.POSITIVE_INFINITY) this.arm(earliest);
+    if (this.#earliest !== Number.POSITIVE_INFINITY) this.arm(this.#earliest);
   }
 }
 
