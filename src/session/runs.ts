@@ -23,6 +23,7 @@ import {
 import { findPrompt, type FoundPrompt } from './history/find-branch-node.ts';
 import { loadOwned, requireOwner, requireOwnerInEpoch } from './require-owner.ts';
 import { endRun, readRun } from './commands/run-ending.ts';
+import { SessionError } from './errors.ts';
 import { SESSION_TTL_MS } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { SteadyTime } from './commands/steady-time.ts';
@@ -31,6 +32,8 @@ import { UserLimits } from './stores/user-limits.ts';
 
 /** ms that a worker has to end a stopped run. After that the node that received the Stop ends it. */
 export const CANCEL_GRACE_MS = 1000;
+/** Tries of one prompt. At each of them its chat was removed, or began another epoch, after it was loaded. */
+const SEND_ATTEMPTS_MAX = 8;
 
 export interface Prompt {
   /** Undefined: always a new message, never a retry. */
@@ -107,6 +110,15 @@ export class Runs {
    *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-sessions,
    *  too-many-runs, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
+    for (let attempt = 1; attempt <= SEND_ATTEMPTS_MAX; attempt += 1) {
+      const sent = await this.#trySend(principal, ref, prompt);
+      if (sent !== undefined) return sent;
+    }
+    throw new SessionError('contended');
+  }
+
+  /** Undefined if the chat changed in a way that needs other admissions. Nothing was stored then. */
+  async #trySend(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt | undefined> {
     const seen = await this.#log.load(ref);
     const command = this.#sendCommand(
       principal,
@@ -154,19 +166,21 @@ export class Runs {
     command: SendCommand,
     seen: LoadedState | undefined,
     admissions: readonly Admitted[],
-  ): Promise<SentPrompt> {
-    const ttlMs = askDepth(ref.sessionId) > 0 ? ASK_TTL_MS : this.#ttlMs;
+  ): Promise<SentPrompt | undefined> {
+    const isAsk = askDepth(ref.sessionId) > 0;
+    const ttlMs = isAsk ? ASK_TTL_MS : this.#ttlMs;
     const timeOf = (run: RunInfo): string => this.time.of(run.times.queued)();
-    return this.#log.transact<SentPrompt>(
+    return this.#log.transact<SentPrompt | undefined>(
       ref,
       (loaded) => {
+        // The admissions, and the place of the replaced prompt, are for the chat that was loaded first: a chat that
+        // this prompt creates after a removal needs room of its own.
+        const isSame = seen === undefined || loaded?.epoch === seen.epoch;
+        if (!isSame && (!isAsk || command.replaces !== undefined)) return { unchanged: undefined };
         const answer = (committed: Committed): SentPrompt => sentNow(committed, command);
         if (loaded === undefined)
           return { ...decideSend(newCommandState(principal.user, command.createdAt, ttlMs), command, timeOf), answer };
-        const { state, epoch } =
-          command.replaces === undefined || seen === undefined
-            ? requireOwner(principal, loaded)
-            : requireOwnerInEpoch(principal, loaded, seen);
+        const { state, epoch } = requireOwner(principal, loaded);
         const known = findRepeat(state, command);
         if (known !== undefined) return { unchanged: sentBefore(epoch, command.messageId, known) };
         return { ...mustFit(admissions, decideSend(state, command, timeOf)), answer };

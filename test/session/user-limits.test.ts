@@ -10,7 +10,7 @@ import { Branches } from '../../src/session/branches.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { Runs, type Prompt, type SentPrompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
-import { openRunsTopic } from '../../src/session/topic-names.ts';
+import { chatTopic, openRunsTopic } from '../../src/session/topic-names.ts';
 import { UserLimits } from '../../src/session/stores/user-limits.ts';
 import { countingBroker } from '../support/counting-broker.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -95,6 +95,17 @@ const ENGINES: readonly (readonly [string, () => Promise<Storage>])[] = [
     },
   ],
 ];
+
+function watched(broker: MemoryBroker, calls: Partial<BrokerEngine>): BrokerEngine {
+  return Object.assign(Object.create(broker) as MemoryBroker, {
+    append: broker.append.bind(broker),
+    read: broker.read.bind(broker),
+    describe: broker.describe.bind(broker),
+    list: broker.list.bind(broker),
+    remove: broker.remove.bind(broker),
+    ...calls,
+  });
+}
 
 function memory(): { clock: ManualClock; broker: MemoryBroker } {
   const clock = new ManualClock();
@@ -231,6 +242,60 @@ it('what a run asks of other agents is not counted and not refused', async () =>
   await node.send('a');
 });
 
+describe('a prompt whose chat is removed after the prompt was admitted', () => {
+  const send = async (
+    max: { readonly sessionsMax?: number; readonly runsMax?: number },
+    isRemovedBefore: (call: string) => boolean,
+  ): Promise<[Node, SentPrompt]> => {
+    const { clock, broker } = memory();
+    const other = new Node(broker, clock, {});
+    const { runId } = await other.send('a');
+    await other.runs.cancel(ALICE, chat('a'), runId);
+    let isRemoved = true;
+    const between = async (call: string): Promise<void> => {
+      if (isRemoved || !isRemovedBefore(call)) return;
+      isRemoved = true;
+      await other.sessions.remove(ALICE, chat('a'));
+      await other.send('b');
+    };
+    const append: BrokerEngine['append'] = async (writes) => {
+      await between(`append ${writes[0]?.topic ?? ''}`);
+      return broker.append(writes);
+    };
+    const node = new Node(watched(broker, { append }), clock, max);
+    isRemoved = false;
+    return [node, await node.send('a')];
+  };
+  const [named, stored] = [`append ${openRunsTopic(ALICE)}`, `append ${chatTopic(chat('a'))}`];
+
+  it.each([
+    ['too-many-sessions', { sessionsMax: 1, runsMax: 10 }, named],
+    ['too-many-sessions', { sessionsMax: 1 }, stored],
+  ])('is refused with %s where the chat would be one too many', async (code, max, before) => {
+    await expect(send(max, (call) => call === before)).rejects.toMatchObject({ code });
+  });
+
+  it('creates the chat again where there is room', async () => {
+    const [node, sent] = await send({ sessionsMax: 2, runsMax: 2 }, (call) => call === stored);
+    expect([sent.queued, await node.listed()]).toEqual([0, ['a', 'b']]);
+  });
+
+  it('is refused with too-many-runs where its run is one too many', async () => {
+    const { clock, broker } = memory();
+    const other = new Node(broker, clock, {});
+    const { runId } = await other.send('a');
+    await other.runs.cancel(ALICE, chat('a'), runId);
+    const describe: BrokerEngine['describe'] = async (topics, options) => {
+      if (options?.isDurable === true) await broker.remove(chatTopic(chat('a')));
+      return broker.describe(topics);
+    };
+    const node = new Node(watched(broker, { describe }), clock, { runsMax: 1 });
+    await node.send('b');
+    await expect(node.send('a')).rejects.toMatchObject(TOO_MANY_RUNS);
+    expect(await node.listed()).toEqual(['b']);
+  });
+});
+
 it('a run that was queued and could not be counted is told as such, and no other one is let in uncounted', async () => {
   const { clock, broker } = memory();
   let isFull = false;
@@ -239,15 +304,7 @@ it('a run that was queued and could not be counted is told as such, and no other
       throw new BrokerError('disk-full', 'a test');
     return broker.append(writes);
   };
-  const node = new Node(
-    Object.assign(Object.create(broker) as MemoryBroker, {
-      append,
-      read: broker.read.bind(broker),
-      describe: broker.describe.bind(broker),
-    }),
-    clock,
-    { runsMax: 100 },
-  );
+  const node = new Node(watched(broker, { append }), clock, { runsMax: 100 });
   await node.send('a');
   isFull = true;
   await expect(node.send('a', { messageId: 'm' })).rejects.toMatchObject({ code: 'unavailable' });
