@@ -2,7 +2,7 @@
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { callerOf, rangesOf } from '../../src/gateway/limits/addresses.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { startHarness } from '../support/gateway-harness.ts';
 
 interface Idle {

@@ -8,7 +8,7 @@ import {
   CATCH_UPS_WAITING_MAX,
   CATCH_UPS_WAITING_PER_USER_MAX,
 } from '../../src/stream/catch-up-gate.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';

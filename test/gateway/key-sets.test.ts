@@ -15,7 +15,7 @@ import {
   type FetchKeys,
 } from '../../src/gateway/auth/remote-jwk-set.ts';
 import { TokenVerifier, VERIFIED_TOKENS_MAX, type KeySource } from '../../src/gateway/auth/token-verifier.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { collectGarbage } from '../support/garbage.ts';
 import { SECRET, signToken, startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';

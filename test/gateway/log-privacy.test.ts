@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { privateLogging } from '../../src/gateway/http/log-privacy.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { startHarness } from '../support/gateway-harness.ts';
 import { sendRaw } from '../support/gateway-raw-http.ts';
 

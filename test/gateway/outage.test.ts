@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { OUTAGE_RETRY_MS } from '../../src/gateway/event-streams.ts';
 import { OUTAGE_PATIENCE_MS, OUTAGE_WINDOW_MS } from '../../src/gateway/watch/outage-watch.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { PAGES_PER_USER_MAX, PAGES_WAITING_PER_USER_MAX, pageBody } from '../../src/gateway/http/page-reads.ts';
 import { ANSWER_CHARS_MAX } from '../../src/session/events/answer-builder.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Answer, type Harness } from '../support/gateway-harness.ts';
 

@@ -2,7 +2,7 @@
 // [PROTOCOL §4]
 import { expect, it, onTestFinished } from 'vitest';
 import { ChatRig } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { canonicalAddress, silentPeers } from '../../src/gateway/connections/tcp-table.ts';
 import { PULSE_MS } from '../../src/gateway/connections/connections.ts';
 import { LOOK_MS } from '../../src/gateway/connections/silent-peers.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { startHarness } from '../support/gateway-harness.ts';
 
 const HEAD = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { CATCH_UP_BYTES, OUTBOX_BYTES_MAX } from '../../src/stream/subscription.ts';
 import { STALLED_MS } from '../../src/gateway/connections/stall-watch.ts';
 import { AnswerFold } from '../support/gateway-answer-fold.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';

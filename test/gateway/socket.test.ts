@@ -1,6 +1,6 @@
 // The WebSocket wire: how a socket authenticates, every frame, every close code, and the limits. [PROTOCOL §6]
 import { describe, expect, it } from 'vitest';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { AnswerFold } from '../support/gateway-answer-fold.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Harness, type HarnessOptions } from '../support/gateway-harness.ts';

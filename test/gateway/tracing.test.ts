@@ -9,7 +9,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { ProviderError, type Provider } from '../../src/worker/provider.ts';
 import { ChatRig, type RigOptions } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';

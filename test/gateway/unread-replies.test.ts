@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
 import { UNTAKEN_BYTES_MAX, WAITING_FRAMES_MAX } from '../../src/gateway/ws/ws-connection.ts';
-import { eventually, turn } from '../support/collector.ts';
+import { eventually, turn } from '../support/wait-for.ts';
 import { startHarness } from '../support/gateway-harness.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';
 

@@ -7,7 +7,7 @@ import { subagentSession, parentPrincipal } from '../../src/session/subagent-ses
 import { PRESENCE_MS } from '../../src/session/stores/presence.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import { ChatRig, PlayedModel } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { startHarness, type Address, type Harness } from '../support/gateway-harness.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { readSse } from '../support/sse-reader.ts';

@@ -10,7 +10,7 @@ import type { TranscriptMessage } from '../../src/session/history/transcript.ts'
 import { inScope } from '../../src/sdk/agent-scope.ts';
 import { toAgent, type InProcess } from '../../src/sdk/handler-agent.ts';
 import { Worker } from '../../src/worker/worker.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 export type TestAgents = Readonly<Record<string, InProcess>>;

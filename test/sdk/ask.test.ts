@@ -7,7 +7,7 @@ import { ASK_DEPTH_MAX } from '../../src/session/subagent-session.ts';
 import { typeOf } from '../../src/session/events/chat-event.ts';
 import { sessionRef } from '../../src/session/session-ref.ts';
 import { parseLiteTopicName, parseTopicPattern } from '../../src/broker/lite-topic.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { AgentRig, Latch, type TestAgents } from './agent-rig.ts';
 
 let rig: AgentRig;

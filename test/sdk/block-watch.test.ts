@@ -3,7 +3,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { BlockWatch } from '../../src/sdk/block-watch.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { slowed, timeLimit } from '../support/slowness.ts';
 
 /** On a busy machine the watching thread itself gets its turn late: the beats must be longer than that. */

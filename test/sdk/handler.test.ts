@@ -5,7 +5,7 @@ import { AgentError } from '../../src/worker/agent-error.ts';
 import { ANSWER_CHARS_MAX } from '../../src/session/events/answer-builder.ts';
 import { AnswerTooLargeError, TOOL_RESULT_CHARS_MAX } from '../../src/worker/run/token-writer.ts';
 import { CHANNEL_CHARS_MAX, EventChannel } from '../../src/sdk/event-channel.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { AgentRig, Latch } from './agent-rig.ts';
 
 let rig: AgentRig;

@@ -7,7 +7,7 @@ import { BRANCHES_MAX } from '../../src/session/commands/command-state.ts';
 import { isSessionError, type SessionError } from '../../src/session/errors.ts';
 import { MAJORS_AT_ONCE } from '../../src/session/history/major-records.ts';
 import { ChatRig } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 
 interface Prompt {
   readonly id: string;

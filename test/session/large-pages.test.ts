@@ -4,7 +4,7 @@ import { PAGE_CHARS_MAX } from '../../src/session/history/history.ts';
 import { RUN_PAGE_CHARS_MAX } from '../../src/session/history/run-pages.ts';
 import type { TranscriptMessage } from '../../src/session/history/transcript.ts';
 import { ChatRig } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 
 const LARGE = 300_000;
 

@@ -7,7 +7,7 @@ import type { ListPlace } from '../../src/session/stores/chat-pages.ts';
 import { RECENT_MESSAGES_MAX, SESSION_RUNS_MAX } from '../../src/session/commands/command-state.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { ChatRig, joinAnswer } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { countingBroker } from '../support/counting-broker.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { timeLimit } from '../support/slowness.ts';

@@ -3,7 +3,7 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { ChatRig, joinAnswer } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { countingBroker } from '../support/counting-broker.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 

@@ -7,7 +7,7 @@ import { chatTopic } from '../../src/session/topic-names.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
 import type { Worker } from '../../src/worker/worker.ts';
 import { ChatRig, joinAnswer, type SeenEvent } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { IteratedTail } from '../support/iterated-tail.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 

@@ -19,7 +19,7 @@ import type { WireEncoder } from '../../src/stream/projection.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import type { Provider, ProviderEvent, ProviderRequest } from '../../src/worker/provider.ts';
 import { Worker } from '../../src/worker/worker.ts';
-import { eventually } from './collector.ts';
+import { eventually } from './wait-for.ts';
 import { ManualClock } from './manual-clock.ts';
 
 /** A model that says what the test tells it to, when it tells it to. */

@@ -1,7 +1,7 @@
 // Time moved by hand. `advance` fires what becomes due in order, and lets everything that follows from it
 // happen before it goes on, so that a test reads as if time really had passed.
 import type { Clock, Timer } from '../../src/base/clock.ts';
-import { turn } from './collector.ts';
+import { turn } from './wait-for.ts';
 
 interface Pending {
   readonly at: number;

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { chatTopic } from '../../src/session/topic-names.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Harness, type HarnessOptions } from '../support/gateway-harness.ts';
 import { RawSse, RawWs } from './raw-wire.ts';

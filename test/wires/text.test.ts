@@ -9,7 +9,7 @@ import type { ParsedEvent } from '../../src/stream/projection.ts';
 import { ProjectedEncoder } from '../../src/stream/projected-encoder.ts';
 import { textWire } from '../../src/wires/text.ts';
 import { ChatRig } from '../support/chat-rig.ts';
-import { eventually, turn } from '../support/collector.ts';
+import { eventually, turn } from '../support/wait-for.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 
 class TextSink implements EventSink {

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { SentPrompt } from '../../src/session/runs.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import { ChatRig, joinAnswer, PlayedModel } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 
 let rig: ChatRig;
 

@@ -7,7 +7,7 @@ import type { SentPrompt } from '../../src/session/runs.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import { ProviderError, type ModelMessage } from '../../src/worker/provider.ts';
 import { ChatRig, type PlayedCall } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { brokenRules } from './strict-rules.ts';
 
 let rig: ChatRig;

@@ -11,7 +11,7 @@ import type { RunTimeline } from '../../src/session/history/run-timeline.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
 import { ChatRig, joinAnswer, type PlayedCall, type RigOptions } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 
 let rig: ChatRig;
 let ends: EndedRun[];

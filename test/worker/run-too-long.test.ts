@@ -1,7 +1,7 @@
 // A model that sends a word now and then without end: its run ends, and keeps the answer so far.
 import { afterEach, describe, expect, it } from 'vitest';
 import { ChatRig } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 
 let rig: ChatRig;
 afterEach(async () => {

@@ -4,7 +4,7 @@ import { IDLE_ATTEMPTS_MAX } from '../../src/session/commands/attempts.ts';
 import { foldDrafts } from '../../src/session/commands/decisions.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
 import { ChatRig, joinAnswer, type RigOptions } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 
 let rig: ChatRig;
 

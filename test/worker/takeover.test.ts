@@ -2,7 +2,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { ProviderError, type ProviderEvent } from '../../src/worker/provider.ts';
 import { ChatRig, joinAnswer, type PlayedCall } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 
 let rig: ChatRig;
 

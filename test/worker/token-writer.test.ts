@@ -7,7 +7,7 @@ import { AnswerBuilder } from '../../src/session/events/answer-builder.ts';
 import { decodeEvent } from '../../src/session/events/chat-event.ts';
 import { TokenWriter } from '../../src/worker/run/token-writer.ts';
 import { append, CHAT, readItems } from '../broker/contract/subject.ts';
-import { turn } from '../support/collector.ts';
+import { turn } from '../support/wait-for.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 const text = fc.oneof(

@@ -4,7 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import { AgentError } from '../../src/worker/agent-error.ts';
 import { TOOL_RESULT_CHARS_MAX } from '../../src/worker/run/token-writer.ts';
 import { ChatRig, type SeenEvent } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 
 let rig: ChatRig;
 afterEach(async () => {

@@ -7,7 +7,7 @@ import type { BrokerEngine, ReadResult } from '../../src/broker/broker.ts';
 import { openLogBroker } from '../../src/broker/log/open.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { ChatRig } from '../support/chat-rig.ts';
-import { eventually } from '../support/collector.ts';
+import { eventually } from '../support/wait-for.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { append, CHAT, minor, outcome, readLines } from '../broker/contract/subject.ts';
 import { CrashingDisk, type CrashKind } from './crashing-disk.ts';

@@ -1,7 +1,7 @@
 // The contract on writing: offsets, expectations, conditions, and all or nothing.
 import { describe, expect, test } from 'vitest';
 import type { Broker, TopicWrite } from '../../../src/broker/broker.ts';
-import { turn } from '../../support/collector.ts';
+import { turn } from '../../support/wait-for.ts';
 import {
   CHAT,
   QUEUE,

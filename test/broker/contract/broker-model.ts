@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { BrokerEngine, LogItem, TopicWrite } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import type { ManualClock } from '../../support/manual-clock.ts';
 import { timeLimit } from '../../support/slowness.ts';
 import { ModelBroker, isMajor, offsetLines } from './model-state.ts';

@@ -4,7 +4,7 @@ import { TOMBSTONE_MS } from '../../../src/broker/broker.ts';
 import type { Broker } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import {
   CHAT,
   CollectedTail,

@@ -4,7 +4,7 @@ import { routingKey } from '../../../src/broker/append-rules.ts';
 import type { BrokerEngine, Priority } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { timeLimit } from '../../support/slowness.ts';
 import { append, isMissing, major, minor, outcome, readLines, topicName } from './subject.ts';
 import type { OpenSubject } from './subject.ts';

@@ -1,7 +1,7 @@
 // The contract on reading: exactly the records after a position, in order, or a reset that says why not.
 import { describe, expect, test } from 'vitest';
 import type { Broker } from '../../../src/broker/broker.ts';
-import { turn } from '../../support/collector.ts';
+import { turn } from '../../support/wait-for.ts';
 import { CHAT, append, assertJoined, batchOf, isMissing, lines, major, minor, readLines } from './subject.ts';
 import type { OpenSubject } from './subject.ts';
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { TOMBSTONE_MS } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import {
   CHAT,
   CollectedTail,

@@ -15,7 +15,7 @@ import type {
 import { isBrokerError } from '../../../src/broker/errors.ts';
 import { parseLiteTopicName } from '../../../src/broker/lite-topic.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
-import { Collector } from '../../support/collector.ts';
+import { Collector } from '../../support/wait-for.ts';
 import type { ManualClock } from '../../support/manual-clock.ts';
 
 export interface Subject {

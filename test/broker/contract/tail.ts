@@ -17,7 +17,7 @@ import {
   nextOf,
   readLines,
 } from './subject.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import type { OpenSubject } from './subject.ts';
 
 export function tailContract(open: OpenSubject): void {

@@ -6,7 +6,7 @@ import { GROUPS_MAX } from '../../../src/broker/group/consume-options.ts';
 import type { QueueStore } from '../../../src/broker/group/queue-store.ts';
 import { GroupConsumption } from '../../../src/broker/group/group-consumption.ts';
 import { parseLiteTopicName, parseTopicPattern } from '../../../src/broker/lite-topic.ts';
-import { turn } from '../../support/collector.ts';
+import { turn } from '../../support/wait-for.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
 const A = parseLiteTopicName('request/x/a');

@@ -5,7 +5,7 @@ import { TOMBSTONE_MS, type BrokerEngine } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import { append, CHAT, CollectedTail, major, minor, topicName } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
-import { eventually, turn } from '../../support/collector.ts';
+import { eventually, turn } from '../../support/wait-for.ts';
 import { FaultyFiles } from './faulty-files.ts';
 import { crashCopy, openLog } from './opened-log.ts';
 

@@ -6,7 +6,7 @@ import type { BrokerEngine, TopicInfo } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import type { Clock, Timer } from '../../../src/base/clock.ts';
 import { append, CHAT, isMissing, minor, readLines, topicName } from '../contract/subject.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { FaultyFiles } from './faulty-files.ts';
 import { openLog } from './opened-log.ts';

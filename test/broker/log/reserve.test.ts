@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { append, CHAT, infoOf, major, minor, outcome, QUEUE, readLines, topicName } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { FaultyFiles } from './faulty-files.ts';
 import { crashCopy, openLog, RESERVE_BYTES, RESERVE_STEP_BYTES } from './opened-log.ts';
 

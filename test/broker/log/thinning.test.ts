@@ -7,7 +7,7 @@ import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { DEFAULT_LIMITS } from '../../../src/broker/log/limits.ts';
 import { append, CHAT, major, minor, outcome, readLines, topicName, write } from '../contract/subject.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { SmallDisk } from '../../process/small-disk.ts';
 import { crashCopy, openLog, temporaryFolder } from './opened-log.ts';
 

@@ -6,7 +6,7 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { CommandLog } from '../../../src/session/commands/command-log.ts';
 import { Runs, type Prompt } from '../../../src/session/runs.ts';
 import { Sessions } from '../../../src/session/sessions.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { timeLimit } from '../../support/slowness.ts';
 import { RedisStore } from './redis-store.ts';

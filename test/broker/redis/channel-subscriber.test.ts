@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { ChannelSubscriber } from '../../../src/broker/redis/connection/channel-subscriber.ts';
 import type { ChannelListener } from '../../../src/broker/redis/connection/redis-commands.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 
 const CHANNEL = 'channel';
 const THROWN = new Error('thrown by the listener');

@@ -4,7 +4,7 @@ import { slotOf } from '../../../src/broker/redis/connection/route.ts';
 import type { RedisBrokerOptions } from '../../../src/broker/redis/open-redis-broker.ts';
 import { CollectedTail, append, infoOf, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { RedisCluster } from '../../support/redis-cluster.ts';
 import { RedisStore } from './redis-store.ts';
 

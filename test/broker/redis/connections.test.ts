@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { CHAT, CollectedTail, append, batchOf, major, minor, outcome, readLines } from '../contract/subject.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
 import { RedisStore } from './redis-store.ts';

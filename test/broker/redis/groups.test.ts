@@ -15,7 +15,7 @@ import { RedisGroups } from '../../../src/broker/redis/queue/redis-groups.ts';
 import type { RedisReply } from '../../../src/broker/redis/connection/redis-commands.ts';
 import { append, isMissing, major, nextOf, outcome, topicName } from '../contract/subject.ts';
 import { REQUESTS, TestWorker, VISIBILITY_MS, said } from '../contract/worker.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { timeLimit } from '../../support/slowness.ts';

@@ -15,7 +15,7 @@ import {
   readLines,
 } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { RedisServer, type RedisOptions } from '../../support/redis-server.ts';
 import { RedisStore } from './redis-store.ts';

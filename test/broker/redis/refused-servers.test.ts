@@ -3,7 +3,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { RedisBrokerOptions } from '../../../src/broker/redis/open-redis-broker.ts';
 import { CHAT, append, major, minor, outcome } from '../contract/subject.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { RedisServer, type RedisOptions } from '../../support/redis-server.ts';
 import { RedisStore } from './redis-store.ts';
 

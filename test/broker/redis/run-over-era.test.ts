@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { chatTopic } from '../../../src/session/topic-names.ts';
 import { ChatRig, joinAnswer } from '../../support/chat-rig.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { RedisStore } from './redis-store.ts';

@@ -1,7 +1,7 @@
 // With sentinels the node finds the master, and after a fail-over the new one, without another setting.
 import { expect, onTestFinished, test } from 'vitest';
 import { CHAT, CollectedTail, append, major, minor, outcome, readLines } from '../contract/subject.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { MASTER_NAME, RedisSentinel } from '../../support/redis-sentinel.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { timeLimit } from '../../support/slowness.ts';

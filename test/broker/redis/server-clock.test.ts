@@ -4,7 +4,7 @@ import { META, PARTITION_KEYS } from '../../../src/broker/redis/keys.ts';
 import { openRedisBroker } from '../../../src/broker/redis/open-redis-broker.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { CHAT, append, infoOf, isMissing, major, readLines } from '../contract/subject.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { RedisStore } from './redis-store.ts';
 

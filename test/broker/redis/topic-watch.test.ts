@@ -10,7 +10,7 @@ import { RedisKeys } from '../../../src/broker/redis/keys.ts';
 import type { ChannelListener } from '../../../src/broker/redis/connection/redis-commands.ts';
 import { TailReader } from '../../../src/broker/tail/tail-reader.ts';
 import { CHAT, CollectedTail, append, lines, major, minor, nextOf } from '../contract/subject.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { RedisStore } from './redis-store.ts';

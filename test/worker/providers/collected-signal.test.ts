@@ -5,7 +5,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { createOpenAiProvider } from '../../../src/worker/providers/openai/openai-provider.ts';
-import { eventually } from '../../support/collector.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { collectGarbage } from '../../support/garbage.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { requestOf } from './collect.ts';

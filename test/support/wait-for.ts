@@ -1,6 +1,8 @@
-// Collects what an async iterable yields, in the background, and lets a test wait for a condition on it.
-// Nothing here sleeps: a wait ends with the item that fulfils it, or fails when the iterable ends before.
+// How a test waits without sleeping: for an item of an async iterable (Collector), for a condition that nothing
+// announces (eventually), or for one turn of the event loop (turn).
 
+/** Reads an async iterable in the background. A wait ends with the item that fulfils its condition, and fails when the
+ *  iterable ends first. */
 export class Collector<T> {
   readonly seen: T[] = [];
   readonly #running: Promise<void>;
@@ -58,12 +60,12 @@ export class Collector<T> {
   }
 }
 
-/** One turn of the event loop, in which I/O comes to an end. */
+/** One turn of the event loop: callbacks of finished I/O have run when it resolves. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** For conditions that nothing announces. Looks again and again until the test's own time limit. */
+/** Resolves when the condition holds. Checks it at every turn of the event loop; the time limit of the test ends it. */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await turn();
 }
