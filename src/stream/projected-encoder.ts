@@ -1,6 +1,6 @@
 // Makes one projection the encoder of its reader's stream: it parses the events, folds those of catch-up, and opens the
 // projection when the reader goes live.
-import type { ChatEvent } from '../session/events/chat-event.ts';
+import { parseEvent } from '../session/events/chat-event.ts';
 import type { ControlEvent, ParsedEvent, Projection, WireEncoder } from './projection.ts';
 import type { WireEvent } from './wire-event.ts';
 
@@ -39,10 +39,7 @@ export class ProjectedEncoder implements WireEncoder {
 function parse(events: readonly WireEvent[]): readonly ParsedEvent[] {
   const known = parsedLists.get(events);
   if (known !== undefined) return known;
-  const parsed = events.map(({ offset, type, json }) => ({
-    offset,
-    event: { type, ...(JSON.parse(json) as object) } as ChatEvent,
-  }));
+  const parsed = events.map(({ offset, type, json }) => ({ offset, event: parseEvent(type, json) }));
   parsedLists.set(events, parsed);
   return parsed;
 }

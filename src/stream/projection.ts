@@ -59,8 +59,9 @@ export interface WireEncoder {
   readonly key: string | undefined;
   encodeEvents(epoch: string, events: readonly WireEvent[]): Frame;
   encodeControl(event: ControlEvent): Frame;
-  /** Set once the stream is over by the rules of the wire; nothing may be written after that. */
-  readonly over?: Projection['over'];
+  /** Set once the stream is over by the rules of the wire; nothing may be written after that. A field of every encoder,
+   *  because the stream reads it after each frame (hot: ADR 7 §5). */
+  readonly over: Projection['over'];
 }
 
 /** A public event, parsed once for all projections of a live topic. */

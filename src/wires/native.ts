@@ -9,6 +9,7 @@ const DELTA_LINES = linesOf('delta');
 
 const sseEncoder: WireEncoder = {
   key: 'sse',
+  over: undefined,
   encodeEvents(epoch, events) {
     let text = '';
     for (const { offset, type, json } of events)
@@ -36,6 +37,7 @@ export const sseWire: SharedWire = {
 
 class WsEncoder implements WireEncoder {
   readonly key = 'ws';
+  readonly over = undefined;
   readonly #sessionId: string;
 
   constructor(sessionId: string) {

@@ -132,6 +132,7 @@ export class TestSink implements EventSink {
 
 const testEncoder: WireEncoder = {
   key: 'test',
+  over: undefined,
   encodeEvents: (_epoch, events) =>
     events.map(({ offset, type, json }) => `{"offset":${offset},"type":"${type}","data":${json}}\n`).join(''),
   encodeControl: (control) => `${JSON.stringify({ control })}\n`,

@@ -74,6 +74,9 @@ export function slowReaderLosesFrames(): Plant {
 function changeEvents(inner: WireEncoder, change: (events: readonly WireEvent[]) => readonly WireEvent[]): WireEncoder {
   return {
     key: inner.key,
+    get over() {
+      return inner.over;
+    },
     encodeEvents: (epoch, events) => inner.encodeEvents(epoch, change(events)),
     encodeControl: (event) => inner.encodeControl(event),
   };

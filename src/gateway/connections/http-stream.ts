@@ -157,7 +157,7 @@ export class HttpStream implements EventSink, Connection {
 const LAST_CHUNK = '0\r\n\r\n';
 
 /** One chunk of a chunked body. [RFC 9112 §7.1] */
-function chunk(frame: Frame): string | Buffer {
-  const text = typeof frame === 'string' ? frame : frame.toString();
+function chunk(frame: Frame): string {
+  const text = frame.toString();
   return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 }

@@ -261,9 +261,13 @@ export function publicJson(data: string, type: string): string {
 /** The event, or undefined if its version or type is unknown: readers skip such records. */
 export function decodeEvent(data: string): ChatEvent | undefined {
   const type = typeOf(data);
-  if (type === undefined || !Object.hasOwn(IS_MAJOR, type)) return undefined;
-  // Only `encodeEvent` and delta-json's `encodeDelta` write chat topics, so a known type has the fields of its type.
-  return { type, ...(JSON.parse(publicJson(data, type)) as object) } as ChatEvent;
+  return type === undefined || !Object.hasOwn(IS_MAJOR, type) ? undefined : parseEvent(type, publicJson(data, type));
+}
+
+/** `json`: the public fields. Only `encodeEvent` and delta-json's `encodeDelta` write chat topics, so a known type has
+ *  the fields of its type. */
+export function parseEvent(type: string, json: string): ChatEvent {
+  return { type, ...(JSON.parse(json) as object) } as ChatEvent;
 }
 
 export function decodeHidden(data: string): JsonObject | undefined {
