@@ -63,7 +63,7 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
     /memory, everysec, always or replicated:<replicas, 1 to 8>/,
   ],
   ['HOLDLINE_PROMISE', { ...ON_REDIS, HOLDLINE_PROMISE: 'replicated:0' }, /replicated:<replicas, 1 to 8>/],
-  ['HOLDLINE_PROMISE', { HOLDLINE_PROMISE: 'always' }, /told with HOLDLINE_FSYNC/],
+  ['HOLDLINE_PROMISE', { HOLDLINE_PROMISE: 'always' }, /set HOLDLINE_FSYNC/],
   ['HOLDLINE_FSYNC', { ...ON_REDIS, HOLDLINE_FSYNC: 'always' }, /HOLDLINE_PROMISE is what it must keep/],
   ['HOLDLINE_JWT_SECRET', { HOLDLINE_BROKER: ON_REDIS.HOLDLINE_BROKER }, /the same on every node/],
   [
