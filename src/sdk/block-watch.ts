@@ -8,7 +8,7 @@ import { currentScope, inScope, type AgentScope } from './agent-scope.ts';
 
 /** Beats in the time after which a step counts as blocking. */
 const BEATS = 10;
-/** Consecutive samples of one agent's code after which it is charged. The two beats at either end cannot be
+/** Samples of one agent's code, with no other agent's between them, after which it is charged. The two beats at either end cannot be
  *  attributed. A process that was frozen as a whole has no samples, because its watchdog was frozen too. */
 const SAMPLES_BLOCKED = BEATS - 3;
 /** Indexes into the memory that both threads share. */
@@ -65,6 +65,7 @@ export class BlockWatch implements Blocks {
   #running = 0;
   #suspect: AgentScope | undefined;
   #samples = 0;
+  #unattributed = 0;
 
   /** Code that keeps the loop for `blockedMs` or longer blocks it. `onFault`: the watchdog has failed, and nothing
    *  is found any more. */
@@ -125,16 +126,25 @@ export class BlockWatch implements Blocks {
   /** Called in the middle of any code of this thread. */
   #sample(): void {
     const scope = currentScope();
-    if (scope !== this.#suspect) this.#samples = 0;
+    // Between two steps of an agent's code there is no scope for a moment: such a sample must not acquit the agent.
+    if (scope === undefined) this.#unattributed += 1;
+    else if (scope === this.#suspect) this.#samples += 1;
+    else this.#suspectOnly(scope);
+  }
+
+  #suspectOnly(scope: AgentScope): void {
     this.#suspect = scope;
-    this.#samples += 1;
+    this.#samples = 1;
+    this.#unattributed = 0;
   }
 
   #judge(): void {
     const suspect = this.#suspect;
     const samples = this.#samples;
+    const isMostOfThem = samples > this.#unattributed;
     this.#suspect = undefined;
     this.#samples = 0;
-    if (samples >= SAMPLES_BLOCKED) suspect?.onBlocked(Math.round(this.#clock.mono() - this.#beatAt));
+    this.#unattributed = 0;
+    if (samples >= SAMPLES_BLOCKED && isMostOfThem) suspect?.onBlocked(Math.round(this.#clock.mono() - this.#beatAt));
   }
 }
