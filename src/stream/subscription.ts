@@ -221,10 +221,17 @@ export class Subscription implements LiveTopicListener {
       await this.#drained();
       // A live topic that ended during the read did not notify this reader, so the reader must not go live on it.
       if (this.#options.signal.aborted || live.over.aborted) return 'again';
-      if (this.#isVerified && this.#epoch === live.epoch && this.#next >= live.next) return this.#goLive();
+      if (this.#isVerified && this.#epoch === live.epoch && this.#next >= Math.max(live.next, this.#firstUnheld))
+        return this.#goLive();
       const outcome = await this.#inTurn(() => this.#readOn(live));
       if (outcome !== undefined) return outcome;
     }
+  }
+
+  /** The first offset behind the cut. The live topic can be behind the cut: its tail delivers late. Its batches know no
+   *  cut, so a reader that went live before the cut would receive deltas that are merged across it. */
+  get #firstUnheld(): number {
+    return (this.#options.cut ?? -1) + 1;
   }
 
   /** Reads one page of history when it is this reader's turn. */
@@ -249,6 +256,11 @@ export class Subscription implements LiveTopicListener {
     this.#isVerified = true;
     this.#epoch = result.epoch;
     await this.#write(result.epoch, result.items);
+    // The log has lost its end since the stream began. Without a reset the reader would read in a busy loop.
+    if (result.items.length === 0 && result.next < this.#firstUnheld) {
+      const { epoch, next } = result;
+      return this.#reset({ kind: 'reset', reason: 'ahead-of-log', epoch, earliest: 0, next });
+    }
     this.#next = result.next;
     return undefined;
   }

@@ -1,14 +1,12 @@
 // Catch-up and live delivery as a reader receives them: wherever a connection is cut, the text joins.
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LogBatch, ReadResult } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
 import type { Worker } from '../../src/worker/worker.ts';
 import { ChatRig, joinAnswer, type SeenEvent } from '../support/chat-rig.ts';
 import { eventually } from '../support/wait-for.ts';
-import { IteratedTail } from '../support/iterated-tail.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 let rig: ChatRig;
@@ -20,12 +18,6 @@ const TERMINAL = /^run\.(completed|failed|cancelled)$/;
 
 async function epochOf(sessionId = 's1'): Promise<string> {
   return (await rig.log.load({ tenant: 'default', sessionId }))?.epoch ?? '';
-}
-
-function merged(batches: readonly LogBatch[]): LogBatch {
-  const last = batches.at(-1);
-  if (last === undefined) throw new Error('nothing to merge');
-  return { ...last, items: batches.flatMap((batch) => batch.items) };
 }
 
 /** Makes an answer of `tokens` numbers, each a record of its own. `live`: the events that a live reader received of
@@ -116,51 +108,6 @@ describe('Subscription', () => {
     await eventually(() => slow.sink.events.some((event) => TERMINAL.test(event.type)));
     expect(joinAnswer(slow.sink.events, runId)).toBe(piece.repeat(100));
     expect(rig.fellBehind.length).toBeGreaterThan(0);
-  });
-
-  it('takes only what is new from a late batch when it has read further than the live topic', async () => {
-    const clock = new ManualClock();
-    const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
-    const gate = { isShut: false, held: [] as (() => void)[] };
-    // A tail that holds batches back and delivers several as one.
-    const lateTail = async function* (...args: Parameters<MemoryBroker['tail']>): AsyncGenerator<ReadResult> {
-      const late: LogBatch[] = [];
-      for await (const result of inner.tail(...args)) {
-        if (args[2].majorOnly === true || result.kind !== 'batch') yield result;
-        else if (gate.isShut) late.push(result);
-        else yield merged([...late.splice(0), result]);
-      }
-    };
-    const broker = Object.assign(Object.create(inner) as MemoryBroker, {
-      append: inner.append.bind(inner),
-      read: inner.read.bind(inner),
-      describe: inner.describe.bind(inner),
-      remove: inner.remove.bind(inner),
-      list: inner.list.bind(inner),
-      consume: inner.consume.bind(inner),
-      health: inner.health.bind(inner),
-      close: inner.close.bind(inner),
-      tail: (...args: Parameters<MemoryBroker['tail']>) => new IteratedTail(lateTail(...args)),
-    });
-    rig = new ChatRig({ broker, clock });
-    rig.startWorker();
-    const { runId } = await rig.prompt('count');
-    const early = rig.view();
-    const call = await rig.model.call(0);
-    await eventually(() => early.sink.controls.length > 0);
-    gate.isShut = true;
-    call.say('one ');
-    await eventually(async () => ((await broker.describe([chatTopic(rig.ref)]))[0]?.next ?? 0) > 3);
-    // This reader catches up beyond the live topic, and goes live.
-    const late = rig.view();
-    await eventually(() => late.sink.controls.length > 0);
-    expect(joinAnswer(late.sink.events, runId)).toBe('one ');
-    gate.isShut = false;
-    call.say('two ').finish();
-    for (const viewer of [early, late]) {
-      await eventually(() => viewer.sink.events.some((event) => TERMINAL.test(event.type)));
-      expect(joinAnswer(viewer.sink.events, runId)).toBe('one two ');
-    }
   });
 
   it('sends a reset and ends when an undeclared record is missing', async () => {

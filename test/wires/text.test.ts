@@ -4,31 +4,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { findRun } from '../../src/session/commands/command-state.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
-import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts';
 import type { ParsedEvent } from '../../src/stream/projection.ts';
 import { ProjectedEncoder } from '../../src/stream/projected-encoder.ts';
 import { textWire } from '../../src/wires/text.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { eventually, turn } from '../support/wait-for.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
-
-class TextSink implements EventSink {
-  text = '';
-  ended: StreamEnd | undefined;
-  readonly bufferedBytes = 0;
-
-  write(frame: Frame): void {
-    this.text += frame.toString();
-  }
-
-  onceDrained(callback: () => void): void {
-    setImmediate(callback);
-  }
-
-  end(reason: StreamEnd): void {
-    this.ended = reason;
-  }
-}
+import { TextSink } from '../support/text-sink.ts';
 
 type Step =
   | { readonly do: 'say'; readonly kind: 'text' | 'reasoning'; readonly text: string }

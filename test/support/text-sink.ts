@@ -1,0 +1,20 @@
+// The connection of a reader of plain text: keeps the text and the reason of the end.
+import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts';
+
+export class TextSink implements EventSink {
+  text = '';
+  ended: StreamEnd | undefined;
+  readonly bufferedBytes = 0;
+
+  write(frame: Frame): void {
+    this.text += frame.toString();
+  }
+
+  onceDrained(callback: () => void): void {
+    setImmediate(callback);
+  }
+
+  end(reason: StreamEnd): void {
+    this.ended = reason;
+  }
+}
