@@ -1,4 +1,5 @@
-// Marks and holes: whatever a run said and restarted, a reader cut anywhere inside it gets exactly the rest.
+// Marks and holes: a reader that is cut at any offset of an answer and resumes receives exactly the rest of it, with
+// every mix of text, parts and restarts.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AnswerBuilder, answerEvents } from '../../src/session/events/answer-builder.ts';
@@ -15,7 +16,7 @@ const said: fc.Arbitrary<Said> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ other: true as const }) },
 );
 
-/** The run's records as a log: what a live reader gets, one event a record. */
+/** Makes the log of a run from a script: what a live reader receives, one event for each record. */
 function play(script: readonly Said[]): SeenEvent[] {
   const log: SeenEvent[] = [];
   const lengths: number[] = [];
@@ -41,7 +42,7 @@ function play(script: readonly Said[]): SeenEvent[] {
       add('run.restarted', { part: to, at });
       lengths.length = to + 1;
       lengths[to] = at;
-      // The next attempt opens a part of its own where nothing of the last one stands.
+      // When the restart retained no text of this part, the next attempt opens a new part.
       part = at === 0 ? to - 1 : to;
     }
   }
@@ -55,7 +56,8 @@ function finish(log: readonly SeenEvent[]): { builder: AnswerBuilder; answer: Fi
   return { builder, answer: { runId: 'r', messageId: 'm', marks: builder.marks(), parts } };
 }
 
-/** What a reader gets after `cut`, with the deltas superseded: records that stand, and holes filled in place. */
+/** What a reader receives after `cut` when the deltas are superseded: the records that are left, and deltas that fill
+ *  the holes. */
 function resume(log: readonly SeenEvent[], cut: number): SeenEvent[] {
   const { builder, answer } = finish(log);
   const ranges = builder.supersedes();
@@ -73,11 +75,12 @@ function resume(log: readonly SeenEvent[], cut: number): SeenEvent[] {
 }
 
 describe('an answer that superseded its deltas', () => {
-  it('gives a reader cut anywhere exactly the rest, whatever was said and restarted', () => {
+  it('gives a reader that is cut at any offset exactly the rest of the answer', () => {
     fc.assert(
       fc.property(fc.array(said, { maxLength: 30 }), (script) => {
         const log = play(script);
-        // A part that a restart emptied, or that said nothing, is no part to whoever did not see it begin.
+        // A part without text, empty from the start or after a restart, is not shown to a reader that did not see it
+        // begin.
         const join = (events: readonly SeenEvent[]): string => joinAnswer(events, 'r').replaceAll('\n', '');
         const whole = join(log);
         expect(
@@ -93,7 +96,7 @@ describe('an answer that superseded its deltas', () => {
     );
   });
 
-  it('larger than one record is several, joined, and parts no character', () => {
+  it('is stored as several records when it is larger than one, and no record splits a character', () => {
     const text = `${'x'.repeat(64 * 1024 - 1)}😀${'y'.repeat(100_000)}`;
     const events = answerEvents('r', 'm', [{ kind: 'text', text }]);
     expect(events.length).toBeGreaterThan(2);

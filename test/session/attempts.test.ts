@@ -1,4 +1,4 @@
-// Which starts of a run count against it.
+// Which attempts of a run count against its limit of attempts.
 import { describe, expect, it } from 'vitest';
 import {
   BLOCKED_WORKERS_MAX,
@@ -10,14 +10,15 @@ import {
   type AttemptCount,
 } from '../../src/session/commands/attempts.ts';
 
-/** A run whose starts went so: `i` said nothing, `s` said something. The last one has just begun. */
+/** A run with one attempt per letter: in an `i` attempt the model said nothing, in an `s` attempt it said something.
+ *  The last attempt has just begun. */
 function started(earlier: string): AttemptCount {
   return Array.from(earlier).reduce<AttemptCount>((run, one) => ({ ...run, ...countStart(run, one === 'i') }), {
     attempt: 1,
   });
 }
 
-describe('starts of a run', () => {
+describe('the attempts of a run', () => {
   it.each([
     ['', 1, 'go-on'],
     ['s', 1, 'worker-lost'],
@@ -31,7 +32,7 @@ describe('starts of a run', () => {
     expect(judgeAttempts(started(earlier), attemptsMax)).toBe(verdict);
   });
 
-  it('are over when the run has blocked as many workers as it may, each counted once', () => {
+  it('end when the run has blocked BLOCKED_WORKERS_MAX workers, and count each worker once', () => {
     let run = started('ss');
     for (let worker = 1; worker <= BLOCKED_WORKERS_MAX; worker += 1) {
       expect(judgeAttempts(run, 5)).toBe('go-on');
@@ -40,7 +41,7 @@ describe('starts of a run', () => {
     expect(judgeAttempts(run, 5)).toBe('worker-blocked');
   });
 
-  it('wait longer each time, once several in a row said nothing', () => {
+  it('wait longer each time when several in a row said nothing', () => {
     const pauses = Array.from({ length: 12 }, (_, idle) => pauseBeforeStart(started('i'.repeat(idle))));
     expect(pauses.slice(0, 3)).toEqual([0, 0, 0]);
     expect(pauses.slice(3)).toEqual([250, 500, 1000, 2000, 4000, 5000, 5000, 5000, 5000]);

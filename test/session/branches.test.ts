@@ -1,6 +1,6 @@
-// Branches: whatever is sent, regenerated, sent anew in another's place, edited, withdrawn and selected, in any order,
-// the chat shows one branch whole, a model is told exactly what its branch says, and no branch is lost. Checked against
-// a tree that is kept by hand.
+// Branches: prompts are sent, regenerated, replaced, edited, withdrawn and selected in any order. The chat shows one
+// whole branch, the model receives exactly the messages of its branch, and no branch is lost. The expected tree is
+// computed beside it.
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { BRANCHES_MAX } from '../../src/session/commands/command-state.ts';
@@ -12,7 +12,7 @@ import { eventually } from '../support/wait-for.ts';
 interface Prompt {
   readonly id: string;
   content: string;
-  /** The run it follows. */
+  /** The run that this prompt follows. */
   readonly after: string | undefined;
 }
 
@@ -40,12 +40,12 @@ const KINDS = [
   'select',
 ] as const;
 
-/** `which` of the prompts or answers there are, counted round. */
+/** `which` picks one of the existing prompts or answers, modulo their number. */
 const step = fc.record({ kind: fc.constantFrom(...KINDS), which: fc.nat(30) });
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-/** A prompt on a branch of its own is changed while another branch is answered, and regenerated when all is over: what
- *  it says now stands far from where it was sent, with runs in between that are none of its branch. */
+/** A prompt on its own branch is edited while another branch is answered, and is regenerated at the end: the record of
+ *  its edit is far from the record of the prompt, and runs of other branches are between the two. */
 const EDITED_FAR_AWAY: Step[] = [
   { kind: 'send', which: 0 },
   { kind: 'answer', which: 0 },
@@ -57,10 +57,10 @@ const EDITED_FAR_AWAY: Step[] = [
   { kind: 'regenerate', which: 2 },
 ];
 
-/** Prompts of more major records than are read at once. */
+/** Enough prompts that their major records do not fit into one read. */
 const LONG_PAST = Math.ceil(MAJORS_AT_ONCE / 3) + 10;
 
-/** The chat, and the tree that it should be. */
+/** The chat, and the tree that it should show. */
 class Tree {
   readonly rig = new ChatRig();
   readonly prompts: Prompt[] = [];
@@ -110,7 +110,8 @@ class Tree {
     }
   }
 
-  /** The worker has begun the run at the head, and was told the branch up to it. */
+  /** Waits until the worker has begun the run at the head, and checks that the model received its branch up to there.
+   */
   async settle(): Promise<void> {
     const head = this.answers.find(({ state }) => state === 'queued' || state === 'running');
     if (head?.state !== 'queued') return;
@@ -207,7 +208,7 @@ class Tree {
 }
 
 describe('branches', () => {
-  it('show, tell and keep what a tree of prompts and answers says', async () => {
+  it('are shown, sent to the model and kept as a tree of prompts and answers computes it', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(step, { maxLength: 40, size: 'max' }),
@@ -229,7 +230,7 @@ describe('branches', () => {
     );
   });
 
-  it('beside the shown one are kept by name as far as they were left last, and all stay readable', async () => {
+  it('are listed up to BRANCHES_MAX beside the shown one, the last that were left, and every one stays readable', async () => {
     const rig = new ChatRig();
     onTestFinished(() => rig.close());
     const { runId: first } = await rig.prompt('p', { messageId: 'm' });
@@ -255,7 +256,7 @@ describe('branches', () => {
     expect((await rig.branches.list(rig.alice, rig.ref)).at(-1)).toMatchObject({ runId: first, isShown: true });
   });
 
-  it('begin at any prompt, also where it is long past what a chat remembers', async () => {
+  it('begin at any prompt, even at one that the command state no longer remembers', async () => {
     const rig = new ChatRig();
     onTestFinished(() => rig.close());
     const runIds: string[] = [];

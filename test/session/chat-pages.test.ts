@@ -1,4 +1,4 @@
-// The pages of a list of chats that changes while somebody reads it.
+// The pages of a list of chats that changes while a client reads it.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -28,7 +28,7 @@ const changeArbitrary = fc.record({
 });
 
 describe('pages of chats', () => {
-  it('have every chat that exists all the time once, whatever changes between them', () => {
+  it('contain every chat that exists during the whole reading exactly once, when the list changes between pages', () => {
     fc.assert(
       fc.property(
         chatsArbitrary,
@@ -44,7 +44,7 @@ describe('pages of chats', () => {
             expect(shown.length).toBeLessThanOrEqual(limit);
             if (next !== undefined) expect(shown).toHaveLength(limit);
             seen.push(...shown.map((chat) => chat.sessionId));
-            // As a client sends it back.
+            // The cursor takes the way through the client: encoded and parsed again.
             after = next === undefined ? undefined : parseListPlace(encodeListPlace(next));
             expect(after).toEqual(
               next === undefined || next.last === undefined
@@ -81,7 +81,7 @@ describe('pages of chats', () => {
     expect(pageOfChats(chats, 2, next).next).toBeUndefined();
   });
 
-  it('have places that fit a URL, and nothing else is a place', () => {
+  it('have a cursor that fits a URL, and any other text is refused as a cursor', () => {
     const many = Array.from({ length: 201 }, (_, i) => ({
       sessionId: `${i}`.padEnd(128, 'x'),
       createdAt: Date.UTC(2200, 1),

@@ -1,4 +1,4 @@
-// The codecs of the chat's log: whatever goes in comes out, and the fast paths agree with the plain ones.
+// The codecs of a chat's records: decoding gives what was encoded, and the fast paths agree with the plain ones.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ChatEvent, Delta } from '../../src/session/events/chat-event.ts';
@@ -19,7 +19,7 @@ const delta: fc.Arbitrary<Delta> = fc.record({
 });
 
 describe('an event', () => {
-  it('comes back from its record as it went in, hidden part apart', () => {
+  it('is decoded from its record as it was encoded, without its hidden part', () => {
     fc.assert(
       fc.property(
         id,
@@ -44,7 +44,7 @@ describe('an event', () => {
     );
   });
 
-  it('of an unknown type or version is skipped, not misread', () => {
+  it('is skipped when its type or version is unknown', () => {
     expect(decodeEvent('1 run.invented {"runId":"r"}')).toBeUndefined();
     expect(decodeEvent('2 delta {"runId":"r"}')).toBeUndefined();
     expect(decodeEvent('')).toBeUndefined();
@@ -53,7 +53,7 @@ describe('an event', () => {
 });
 
 describe('a delta', () => {
-  it('encoded fast is the record that the plain codec writes', () => {
+  it('is encoded by the fast path as the plain codec encodes it', () => {
     fc.assert(
       fc.property(delta, (event) => {
         const head = deltaHead(event.runId, event.messageId, event.part, event.kind);
@@ -63,7 +63,7 @@ describe('a delta', () => {
     );
   });
 
-  it('merged with its neighbours is the one delta that says the same, without parsing any', () => {
+  it('is merged with its neighbours into one delta with the same text, and none of them is parsed', () => {
     fc.assert(
       fc.property(delta, fc.array(anyText, { maxLength: 8 }), (first, more) => {
         let at = first.at + first.text.length;
@@ -79,7 +79,7 @@ describe('a delta', () => {
     );
   });
 
-  it('is merged only with deltas of its own run, part and kind', () => {
+  it('is merged only with deltas of the same run, part and kind', () => {
     fc.assert(
       fc.property(delta, delta, (a, b) => {
         const same = a.runId === b.runId && a.messageId === b.messageId && a.part === b.part && a.kind === b.kind;
@@ -102,7 +102,7 @@ describe('a delta', () => {
 });
 
 describe('lengths', () => {
-  it('come back from their marks', () => {
+  it('are decoded from their marks', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(300_000)), (lengths) => {
         const list = new LengthList();

@@ -1,4 +1,4 @@
-// One chat with a damaged record: its owner still has the list, every other chat, and the right to remove it.
+// A chat with a damaged record: its owner can still list the chats, read all others, and remove the damaged one.
 import { readFile, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { isBrokerError } from '../../src/broker/errors.ts';
@@ -16,7 +16,7 @@ const [DAMAGED, WHOLE] = [
   { tenant: 't', sessionId: 'whole' },
 ];
 
-test('a damaged chat leaves the list and the other chats readable, and can be removed by its owner alone', async () => {
+test('a damaged chat leaves the list and the other chats readable, and only its owner can remove it', async () => {
   const log = await openLog();
   const before = new Sessions(log.broker, new CommandLog(log.broker, () => 0), log.clock);
   for (const ref of [DAMAGED, WHOLE]) await before.create(YOU, ref, { title: `first of ${ref.sessionId}` });
@@ -45,7 +45,7 @@ test('a damaged chat leaves the list and the other chats readable, and can be re
   expect((await sessions.list(YOU, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['whole']);
 });
 
-test('a damaged record of the list itself costs the chats that it names alone, and the answer says so', async () => {
+test('a damaged record of the list itself hides only the chats that it names, and the answer reports the damage', async () => {
   const log = await openLog();
   const named = (sessionId: string): { tenant: string; sessionId: string } => ({ tenant: 't', sessionId });
   const before = new Sessions(log.broker, new CommandLog(log.broker, () => 0), log.clock);
@@ -74,7 +74,7 @@ test('a damaged record of the list itself costs the chats that it names alone, a
   ]);
 });
 
-test("a user's list › is read without a record that cannot be decoded, and the answer says so", async () => {
+test("a user's list › is read without a record that cannot be decoded, and the answer reports the damage", async () => {
   const { broker, clock } = await openLog();
   const sessions = new Sessions(broker, new CommandLog(broker, () => 0), clock);
   await sessions.create(YOU, WHOLE, {});

@@ -1,4 +1,4 @@
-// Pages of a chat of large messages: each ends early, and all of them together are the whole chat.
+// Pages of a chat with large messages: each page ends early, and together they are the whole chat.
 import { afterEach, describe, expect, it } from 'vitest';
 import { PAGE_CHARS_MAX } from '../../src/session/history/history.ts';
 import { RUN_PAGE_CHARS_MAX } from '../../src/session/history/run-pages.ts';
@@ -43,7 +43,7 @@ describe('a page of history', () => {
     ['prompts', (i: number) => `${i} `.padEnd(LARGE, 'p'), (i: number) => `answer ${i}`],
     ['answers', (i: number) => `prompt ${i}`, (i: number) => `${i} `.padEnd(LARGE, 'a')],
     ['prompts and answers', (i: number) => `${i} `.padEnd(LARGE, 'p'), (i: number) => `${i} `.padEnd(LARGE, 'a')],
-  ])('ends early when the %s are large, and all pages are the whole chat', async (_what, prompt, answer) => {
+  ])('ends early when the %s are large, and all pages together are the whole chat', async (_what, prompt, answer) => {
     await converse(9, prompt, answer);
     const pages = await pagesOf(200);
     expect(pages.flat().map(({ content }) => content)).toEqual(
@@ -53,7 +53,7 @@ describe('a page of history', () => {
     expect(pages.length).toBeGreaterThan(2);
   });
 
-  it('holds a message that is larger than a page, whole', async () => {
+  it('holds a message whole even when it is larger than a page', async () => {
     const long = 'a'.repeat(PAGE_CHARS_MAX + 1);
     await converse(
       3,
@@ -67,7 +67,7 @@ describe('a page of history', () => {
     expect(pages.map((page) => page.length)).toEqual([2, 2, 2]);
   });
 
-  it('is one page as ever when the messages are small', async () => {
+  it('is not cut short when the messages are small', async () => {
     await converse(
       20,
       (i) => `prompt ${i}`,
@@ -78,7 +78,7 @@ describe('a page of history', () => {
 });
 
 describe('a page of runs', () => {
-  it('ends early when the prompts between the runs are large, and all pages are all runs', async () => {
+  it('ends early when the prompts between the runs are large, and all pages together are all runs', async () => {
     const turns = Math.ceil((2 * RUN_PAGE_CHARS_MAX) / LARGE);
     await converse(
       turns,

@@ -1,4 +1,4 @@
-// Sessions as their owner sees them, and what commands cost.
+// Sessions as their owner uses them, and how many reads and appends a command costs.
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
@@ -28,7 +28,7 @@ async function converse(turns: number, from = 0): Promise<void> {
 }
 
 describe('a session', () => {
-  it('is created once, is yours, and is found again', async () => {
+  it('is created once, belongs to its creator, and can be read again', async () => {
     rig = new ChatRig();
     const first = await rig.sessions.create(rig.alice, rig.ref, { title: 'Trip', metadata: { a: 1 } });
     expect(first.created).toBe(true);
@@ -45,7 +45,7 @@ describe('a session', () => {
     });
   });
 
-  it('of another tenant with the same id is another session', async () => {
+  it('is another session when another tenant has the same id', async () => {
     rig = new ChatRig();
     const other = { tenant: 'acme', user: 'alice' };
     await rig.sessions.create(rig.alice, rig.ref, { title: 'here' });
@@ -54,7 +54,7 @@ describe('a session', () => {
     expect((await rig.sessions.list(other, 10, undefined)).sessions).toHaveLength(1);
   });
 
-  it('removed is gone for good: a new one under its name starts empty, in another epoch', async () => {
+  it('starts empty, in another epoch, when it is created again after its removal', async () => {
     rig = new ChatRig();
     await rig.prompt('hello', { messageId: 'm1' });
     const before = await rig.log.load(rig.ref);
@@ -66,7 +66,7 @@ describe('a session', () => {
     expect(after?.state.messages).toBe(1);
   });
 
-  it('is listed last active first, page by page, without what was removed or expired', async () => {
+  it('is listed by its last activity, page by page, and not when it was removed or expired', async () => {
     rig = new ChatRig();
     for (let i = 0; i < 5; i += 1) {
       await rig.sessions.create(
@@ -96,7 +96,7 @@ describe('a session', () => {
     expect((await rig.sessions.list({ tenant: 'default', user: 'eve' }, 10, undefined)).sessions).toEqual([]);
   });
 
-  it('stays listed when the list is compacted, also those made meanwhile', async () => {
+  it('stays listed while the list is compacted, also when it is created during that', async () => {
     rig = new ChatRig();
     for (let i = 0; i < 70; i += 1) await rig.sessions.create(rig.alice, { tenant: 'default', sessionId: `c${i}` }, {});
     const [list] = await Promise.all([
@@ -110,11 +110,11 @@ describe('a session', () => {
 });
 
 describe('history', () => {
-  it('in pages of any size is the whole conversation, each message once and in order, also with a queue', async () => {
+  it('in pages of any size is the whole conversation, each message once and in order, also with queued prompts', async () => {
     rig = new ChatRig();
     rig.startWorker();
     await converse(3);
-    // Three prompts that wait for one another: their answers come long after them.
+    // Three queued prompts: their answers are in the log long after them.
     await rig.prompt('q0');
     await rig.prompt('q1');
     await rig.prompt('q2');
@@ -157,7 +157,7 @@ describe('history', () => {
     );
   });
 
-  it('streams on from the position it gives, without a seam', async () => {
+  it('gives a position from which a stream continues without a gap or an overlap', async () => {
     rig = new ChatRig();
     rig.startWorker();
     const { runId } = await rig.prompt('hello');
@@ -174,7 +174,7 @@ describe('history', () => {
   });
 });
 
-describe('a node that has not heard of a chat for a while', () => {
+describe('a node that has not read a chat for a while', () => {
   const PROMPT = { content: 'hi', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
   let ids = 0;
 
@@ -182,7 +182,7 @@ describe('a node that has not heard of a chat for a while', () => {
     return new Runs(rig.broker, new CommandLog(rig.broker, Math.random), rig.clock, () => `another-${(ids += 1)}`);
   }
 
-  it('stops and withdraws what another node has queued since', async () => {
+  it('stops and withdraws runs that another node has queued since', async () => {
     rig = new ChatRig();
     const [here, there] = [anotherNode(), anotherNode()];
     await here.cancel(rig.alice, rig.ref, (await here.send(rig.alice, rig.ref, PROMPT)).runId);
@@ -222,12 +222,13 @@ describe('the cost of a command', () => {
     ]);
     expect(sent[0]).toEqual(sent[1]);
     expect((await rig.log.load(rig.ref))?.state.messages).toBe(1);
-    // Each node looks once; the loser looks again, and once more to see that what it repeats is current. Then the load.
+    // Each node describes the topic once. The node that loses describes it again, and once more to check that the
+    // answer it repeats is current. The fifth is the load of the test.
     expect(counts.describes).toBe(5);
   });
 
   it(
-    'on the 200th prompt of a chat is that of the second, on a node that never saw the chat',
+    'is the same for the 200th prompt of a chat as for the second, on a node that never read the chat',
     async () => {
       const clock = new ManualClock();
       const { broker, counts } = countingBroker(new MemoryBroker({ clock, newEpoch: () => 'e' }));
@@ -271,14 +272,14 @@ describe('the cost of a command', () => {
     timeLimit(60_000),
   );
 
-  it('is bounded: prompts that wait and messages that are remembered have a limit', async () => {
+  it('is bounded: the queued prompts and the remembered messages have a limit', async () => {
     rig = new ChatRig();
     for (let i = 0; i < SESSION_RUNS_MAX; i += 1) await rig.prompt(`p${i}`, { messageId: `m${i}` });
     await expect(rig.prompt('one more')).rejects.toMatchObject({ code: 'queue-full', retryable: true });
     expect((await rig.log.load(rig.ref))?.state.recent.length).toBeLessThanOrEqual(RECENT_MESSAGES_MAX);
   });
 
-  it('sends and stops by the thousand against a streaming run: none starves, all are answered', async () => {
+  it('is one answer each for a thousand sends and stops against a streaming run: no command starves', async () => {
     rig = new ChatRig();
     rig.startWorker();
     await rig.prompt('stream');
@@ -312,7 +313,7 @@ describe('the cost of a command', () => {
     );
     over.abort();
     await streaming;
-    // A full queue is an answer; starving is not.
+    // `queue-full` is an answer; an error about contention would be starvation.
     expect(new Set(outcomes)).toEqual(
       new Set(outcomes.includes('queue-full') ? ['stopped', 'queue-full'] : ['stopped']),
     );
@@ -323,7 +324,7 @@ describe('the cost of a command', () => {
 });
 
 describe('a stored cursor', () => {
-  it('moves forward only, inside the epoch and up to the head', async () => {
+  it('moves only forward, within the epoch and up to the head', async () => {
     rig = new ChatRig();
     await rig.prompt('hello');
     const epoch = (await rig.log.load(rig.ref))?.epoch ?? '';
@@ -343,7 +344,7 @@ describe('a stored cursor', () => {
     }
   });
 
-  it('raced by many tabs ends at the furthest', async () => {
+  it('is the furthest offset after many tabs stored one at the same time', async () => {
     rig = new ChatRig();
     for (let i = 0; i < 20; i += 1) await rig.prompt(`p${i}`);
     const epoch = (await rig.log.load(rig.ref))?.epoch ?? '';

@@ -1,4 +1,4 @@
-// The times of one run while the wall clock of the machine is set.
+// The timestamps of a run when the wall clock of the machine is set.
 import { expect, it } from 'vitest';
 import { SteadyTime } from '../../src/session/commands/steady-time.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -7,7 +7,7 @@ const HOUR_MS = 3_600_000;
 const wall = (clock: ManualClock): string => new Date(clock.now()).toISOString();
 
 it.each([HOUR_MS, -HOUR_MS, 100 * 24 * HOUR_MS])(
-  'goes on for a run as the clock stood when the run began, and for a later one as it stands (%i ms)',
+  'the time of a run › ignores a jump of the wall clock during the run, and a later run follows it (%i ms)',
   async (jumpMs) => {
     const clock = new ManualClock();
     const time = new SteadyTime(clock);
@@ -28,7 +28,7 @@ it.each([HOUR_MS, -HOUR_MS, 100 * 24 * HOUR_MS])(
   },
 );
 
-it('follows a clock that is corrected in small steps, and one of another node that is a little ahead', async () => {
+it('the time of a run › follows small corrections of the clock, and a begin that another node stamped slightly ahead', async () => {
   const clock = new ManualClock();
   const time = new SteadyTime(clock);
   for (let i = 0; i < 100; i += 1) {

@@ -1,11 +1,11 @@
-// What was appended is there, character for character, whatever it is made of.
+// A text buffer holds the appended text, character for character, with narrow, wide and broken characters.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { TextBuffer } from '../../src/session/events/text-buffer.ts';
 
-/** Of one byte each. */
+/** Characters of one byte each. */
 const narrow = { unit: fc.nat(255).map((code) => String.fromCharCode(code)) };
-/** Also half characters, and texts of both ways of copying. */
+/** Includes halves of surrogate pairs, and texts short and long enough for both ways of copying. */
 const text = fc.oneof(
   {
     weight: 6,
@@ -20,7 +20,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ keep: fc.nat(9000) }) },
 );
 
-it('is the text that a string would be', () => {
+it('a text buffer › holds the text that a string would hold', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
       const buffer = new TextBuffer();

@@ -1,12 +1,12 @@
-// kill -9, fifty times in one history: where the next life goes on from what was said, and where it has to begin the
-// answer anew because the model cannot go on.
+// Fifty times kill -9 in one history, on a model that continues from a prefix and on one that cannot: there the next
+// attempt restarts the answer.
 import { expect, it, onTestFailed, onTestFinished } from 'vitest';
 import { ServerProcess } from '../support/server-process.ts';
 import { KillStory } from '../process/kill-story.ts';
 import { seededRandom } from '../process/seeded-random.ts';
 
 it.each(['continue', 'restart'])(
-  'fifty kills lose nothing that was acknowledged, and no answer: %s',
+  'fifty kills lose no acknowledged message and no answer (takeover: %s)',
   async (takeover) => {
     const server = await ServerProcess.start({ env: { HOLDLINE_TAKEOVER: takeover } });
     onTestFinished(() => server.close());

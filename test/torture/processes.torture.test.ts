@@ -1,15 +1,15 @@
-// The long form of test/process/torture.test.ts: hundreds of runs under blows at random, on each engine, from a seed that
-// differs each time unless it is given. TORTURE_MINUTES=<of each engine> HOLDLINE_TEST_SEED=<seed> npm run torture
+// The long form of test/process/torture.test.ts: hundreds of runs under random faults, on each engine. The seed differs
+// each time unless it is given. TORTURE_MINUTES=<per engine> HOLDLINE_TEST_SEED=<seed> npm run torture
 import { expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
 import { timeLimit } from '../support/slowness.ts';
 import { TortureRig, type Engine } from '../process/torture-rig.ts';
 
 const MINUTES = Number(process.env['TORTURE_MINUTES'] ?? 5);
-/** A kept connection is closed by the model a few seconds after its last answer. */
+/** The model server closes an idle keep-alive connection a few seconds after its last answer. */
 const SOCKETS_GONE_MS = timeLimit(30_000);
 
 it.each<Engine>(['embedded', 'redis'])(
-  `${MINUTES} minutes of blows lose nothing and leave nothing open: %s`,
+  `${MINUTES} minutes of faults lose nothing and leave no connection open: %s`,
   async (engine) => {
     const rig = await TortureRig.start(engine);
     onTestFinished(() => rig.close());

@@ -1,4 +1,4 @@
-// The long form of test/worlds/world.test.ts: many worlds, from a seed that differs each time unless it is given.
+// The long form of test/worlds/world.test.ts: many worlds. The seed differs each time unless it is given.
 // WORLD_SEED=<first> WORLD_COUNT=<how many> npm run torture
 import { describe, expect, it } from 'vitest';
 import type { Plant } from '../worlds/plant.ts';
@@ -7,13 +7,13 @@ import { runWorld } from '../worlds/world.ts';
 
 const FIRST = Number(process.env['WORLD_SEED'] ?? Math.floor(Math.random() * 1e9));
 const COUNT = Number(process.env['WORLD_COUNT'] ?? 1000);
-/** One world in so many is a long one. */
+/** One world in this many is a long one. */
 const LONG_EVERY = 10;
 const LONG: Plant = { plan: (plan) => ({ ...plan, steps: plan.steps * 5, tokensMax: plan.tokensMax * 3 }) };
 /** Seeds between two lines of the report. */
 const REPORT_EVERY = 100;
 
-describe('worlds without end', () => {
+describe('many worlds', () => {
   it(`lose nothing: ${COUNT} seeds from ${FIRST}`, async () => {
     const bad: string[] = [];
     const seen = { observations: 0, crashes: 0, answers: 0 };

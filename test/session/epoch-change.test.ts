@@ -1,5 +1,5 @@
-// A fail-over gives every chat another epoch, at any moment. What its owner asks meanwhile is answered, or refused for now:
-// never as if the chat were not there.
+// A fail-over gives every chat another epoch, and it can come between any two reads of a command. A command that meets
+// it is carried out or refused with a retryable error; it never answers as if the chat did not exist.
 import { describe, expect, it } from 'vitest';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { isBrokerError } from '../../src/broker/errors.ts';
@@ -33,7 +33,7 @@ function nodeOn(broker: BrokerEngine): Node {
   };
 }
 
-/** The same chat in each life: a prompt that was stopped and one that waits. */
+/** Makes the chat in one epoch: a prompt whose run was stopped, and a prompt whose run is queued. */
 async function lifeOf(epoch: string): Promise<MemoryBroker> {
   const broker = new MemoryBroker({ clock: new ManualClock(), newEpoch: () => epoch });
   const { runs } = nodeOn(broker);
@@ -43,7 +43,7 @@ async function lifeOf(epoch: string): Promise<MemoryBroker> {
   return broker;
 }
 
-/** Answers from the first life for so many calls, and then from the second. */
+/** A broker that serves the first `after` calls from the first epoch and the later ones from the second. */
 function failingOver(
   first: MemoryBroker,
   second: MemoryBroker,
@@ -80,10 +80,10 @@ const asks: Record<string, (node: Node) => Promise<unknown>> = {
   branches: async ({ branches }) => expect(await branches.list(ALICE, REF)).toHaveLength(1),
 };
 
-describe('a chat that begins another life at any moment of', () => {
-  it.each(Object.keys(asks))('%s is there', async (name) => {
+describe('a command during which the chat gets another epoch', () => {
+  it.each(Object.keys(asks))('%s succeeds, or is refused as retryable and then succeeds', async (name) => {
     const ask = asks[name] ?? expect.unreachable();
-    // Until one life has been enough for all of its calls.
+    // Ends with the first `after` at which the whole command fits into the first epoch.
     for (let after = 0, isOver = false; !isOver; after += 1) {
       const { broker, hasBegunAnew } = failingOver(await lifeOf('e1'), await lifeOf('e2'), after);
       const node = nodeOn(broker);
