@@ -3,7 +3,6 @@
 // a method of this class. It decides nothing about a write: appender.ts decides what a write means, group-commit.ts
 // when it is durable, and open.ts how a data folder is opened.
 import type { Clock } from '../../base/clock.ts';
-import { TOMBSTONE_MS } from '../broker.ts';
 import type {
   Appended,
   BrokerEngine,
@@ -192,7 +191,6 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
   ended(topic: Topic, tombstone: Tombstone): void {
     topic.endReaders(tombstone, this.#wakes);
     this.#groups.onRemoved(topic.name);
-    this.#expiry.arm(tombstone.at + TOMBSTONE_MS);
   }
 
   groupSaved(group: string, pattern: string): void {

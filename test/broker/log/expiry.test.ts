@@ -1,6 +1,6 @@
 // Topics without a reader end when their time comes, also when the index holds an earlier time: a write does not move
 // the topic in the index.
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { TOMBSTONE_MS, type BrokerEngine } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import { append, CHAT, CollectedTail, major, minor, topicName } from '../contract/subject.ts';
@@ -154,6 +154,41 @@ test('a chat that is made between two slices of a sweep ends by itself when its 
   const tail = new CollectedTail(engine, CHAT, { epoch, offset: 0 });
   for (let i = 0; i < 40; i++) await turn();
   await clock.advance(MINUTE);
+  await clock.advance(1000);
+  expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
+});
+
+test('a topic whose time is up ends by itself once none of its frames is on its way, and no timer polls until then', async () => {
+  const files = new FaultyFiles();
+  const { broker, clock } = await openLog({ files });
+  const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: HOUR });
+  const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
+  await tail.reached(1);
+  files.hold('flush');
+  const written = append(broker, CHAT, [], { ttlMs: 1 });
+  const after = vi.spyOn(clock, 'after');
+  await clock.advance(1000);
+  expect(after.mock.calls.length).toBeLessThan(5);
+  files.release();
+  await written;
+  await clock.advance(10);
+  expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
+});
+
+test('a topic whose time is up ends by itself soon after the write that would have moved its time was refused', async () => {
+  const files = new FaultyFiles();
+  const { broker, clock } = await openLog({ files });
+  const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: MINUTE });
+  const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
+  await tail.reached(1);
+  await clock.advance(MINUTE - 1000);
+  files.hold('write');
+  const written = append(broker, CHAT, minor('b'), { ttlMs: HOUR });
+  const refused = expect(written).rejects.toThrow('disk-full');
+  await clock.advance(2000);
+  files.room = 10;
+  files.release();
+  await refused;
   await clock.advance(1000);
   expect(await tail.verdict()).toMatchObject({ reason: 'expired' });
 });

@@ -37,6 +37,7 @@ export class Appender {
   readonly #reserve: DiskReserve;
   readonly #time: EngineTime;
   readonly #expiry: Expiry;
+  readonly #settling: Settling;
   readonly #newEpoch: () => string;
   readonly #engine: TopicEvents;
 
@@ -46,6 +47,7 @@ export class Appender {
     this.#reserve = reserve;
     this.#time = time;
     this.#expiry = expiry;
+    this.#settling = new Settling(table, expiry);
     this.#newEpoch = newEpoch;
     this.#engine = engine;
   }
@@ -86,7 +88,7 @@ export class Appender {
       else
         this.#enqueue(
           new AppendEntry(
-            this.#table,
+            this.#settling,
             this.#engine,
             this.#stage(topics, plan.writes, now),
             plan.answers,
@@ -185,9 +187,7 @@ export class Appender {
   #enqueue(entry: AppendEntry): void {
     this.#commit.add({ kind: 'append', writes: entry.writes }, entry);
     for (const staged of entry.writes) {
-      const { version } = staged;
-      staged.held.expect(version, staged.first, staged.records);
-      if (version.expiresAt !== undefined) this.#expiry.arm(version.expiresAt);
+      staged.held.expect(staged.version, staged.first, staged.records);
     }
   }
 
@@ -232,10 +232,13 @@ export class Appender {
     return {
       committed: () => {
         apply();
-        for (const topic of topics) settle(this.#table, topic);
+        for (const topic of topics) this.#settling.settle(topic);
         done.resolve();
       },
-      failed: (error) => fail(topics, error, done),
+      failed: (error) => {
+        for (const topic of topics) this.#settling.refuse(topic);
+        done.reject(error);
+      },
     };
   }
 
@@ -260,8 +263,31 @@ interface StagedWrite extends FrameWrite<SizedRecord> {
   readonly version: TopicVersion;
 }
 
-class AppendEntry implements CommitEntry {
+/** What happens to a topic when one of its frames is durable, or was refused. */
+class Settling {
   readonly #table: TopicTable;
+  readonly #expiry: Expiry;
+
+  constructor(table: TopicTable, expiry: Expiry) {
+    this.#table = table;
+    this.#expiry = expiry;
+  }
+
+  settle(topic: Topic): void {
+    topic.waiting -= 1;
+    this.#table.touch(topic);
+    if (topic.waiting === 0) this.#expiry.settled(topic);
+  }
+
+  /** Everything pending fails together, so each topic falls back to its visible version. */
+  refuse(topic: Topic): void {
+    topic.fallBack();
+    this.#expiry.refused(topic);
+  }
+}
+
+class AppendEntry implements CommitEntry {
+  readonly #settling: Settling;
   readonly #engine: TopicEvents;
   readonly writes: readonly StagedWrite[];
   readonly #answers: readonly Appended[];
@@ -269,14 +295,14 @@ class AppendEntry implements CommitEntry {
   readonly #reject: Refused;
 
   constructor(
-    table: TopicTable,
+    settling: Settling,
     engine: TopicEvents,
     writes: readonly StagedWrite[],
     answers: readonly Appended[],
     resolve: Answered,
     reject: Refused,
   ) {
-    this.#table = table;
+    this.#settling = settling;
     this.#engine = engine;
     this.writes = writes;
     this.#answers = answers;
@@ -288,14 +314,14 @@ class AppendEntry implements CommitEntry {
     for (const write of this.writes) {
       write.held.apply(write.version, write, location);
       write.held.cacheLastRecord(write.first, write.records);
-      settle(this.#table, write.held);
+      this.#settling.settle(write.held);
     }
     for (const write of this.writes) this.#engine.visible(write.held, hasMajor(write.records));
     this.#resolve(this.#answers);
   }
 
   failed(error: BrokerError): void {
-    for (const { held } of this.writes) held.fallBack();
+    for (const { held } of this.writes) this.#settling.refuse(held);
     this.#reject(error);
   }
 }
@@ -312,17 +338,6 @@ function reserveShare(writes: readonly TopicWrite[]): 'none' | 'half' | 'all' {
 /** `topic` is undefined where an earlier topic of the append could not be loaded. */
 function unpin(topic: Topic | undefined): void {
   if (topic !== undefined) topic.pins -= 1;
-}
-
-function settle(table: TopicTable, topic: Topic): void {
-  topic.waiting -= 1;
-  table.touch(topic);
-}
-
-/** Everything pending fails together, so each topic falls back to its visible version. */
-function fail(topics: readonly Topic[], error: BrokerError, done: Done): void {
-  for (const topic of topics) topic.fallBack();
-  done.reject(error);
 }
 
 function stagedWrite(held: Topic, { write, created, appended }: PlannedWrite, version: TopicVersion): StagedWrite {

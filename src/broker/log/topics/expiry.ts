@@ -1,7 +1,8 @@
 // Ends expired topics: one timer, set to the earliest expiry, and a sweep over all topics in memory in one turn of the
-// event loop and then, in bounded slices and in order of time, over the index. A write to a topic moves no entry, neither in a list nor in the index: the
-// sweep checks the topic when its old time comes. The sweep does not end a topic that a group has yet to consume; it
-// checks the topic again when the group has consumed it.
+// event loop and then, in bounded slices and in order of time, over the index. A write to a topic moves no entry,
+// neither in a list nor in the index: the sweep checks the topic when its old time comes. The sweep does not end a
+// topic that a group has yet to consume, or that has frames that are not durable yet. It checks the topic again when
+// the group has consumed it, or when all its frames are durable or refused.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { TOMBSTONE_MS } from '../../broker.ts';
 import type { EngineTime } from './engine-time.ts';
@@ -11,7 +12,7 @@ import type { Topic } from './topic.ts';
 
 /** The least time between two sweeps, so that topics that expire one by one share a sweep. */
 const SWEEP_INTERVAL_MS = 10;
-/** When the sweep is repeated after a refused write (a full device). */
+/** When the sweep is repeated after refused writes (a full device). */
 export const EXPIRY_RETRY_MS = 1000;
 
 /** What the engine decides and does about a topic whose time is up. */
@@ -63,10 +64,23 @@ export class Expiry {
     this.#timer = { at, timer: this.#clock.after(Math.max(0, wait), () => this.sweep()) };
   }
 
+  /** All frames of the topic are durable. Until now no sweep could end it. */
+  settled(topic: Topic): void {
+    const at = endOf(topic);
+    if (at !== undefined) this.arm(at);
+  }
+
+  /** All frames of the topic that were not durable were refused. Its end may be among them: a sweep at once would be
+   *  refused again. */
+  refused(topic: Topic): void {
+    const at = endOf(topic);
+    if (at !== undefined) this.arm(Math.max(at, this.#time.now() + EXPIRY_RETRY_MS));
+  }
+
   isDue(topic: Topic, now = this.#time.now()): boolean {
     const at = topic.pending?.expiresAt;
-    // While frames of the topic are on their way to the disk, the groups' lag is not known yet: ending the topic would drop a
-    // record whose append is then acknowledged.
+    // While frames of the topic are on their way to the disk, the groups' lag is not known yet: ending the topic would
+    // drop a record whose append is then acknowledged.
     return at !== undefined && at <= now && topic.waiting === 0 && !this.#engine.isHeld(topic);
   }
 
@@ -85,12 +99,11 @@ export class Expiry {
     this.#earliest = Number.POSITIVE_INFINITY;
     const now = this.#time.now();
     for (const topic of this.#table.loadedTopics()) {
-      const at = topic.pending === undefined ? tombstoneEnd(topic) : topic.pending.expiresAt;
+      const at = endOf(topic);
       if (at === undefined) continue;
       if (at > now) this.#checkAgainAt(at);
       else if (topic.pending === undefined) this.#forget(topic);
       else if (this.isDue(topic, now)) this.#engine.expire(topic);
-      else if (topic.waiting > 0) this.#checkAgainAt(now + SWEEP_INTERVAL_MS);
     }
     this.#sweepIndex(now, Buffer.alloc(0));
   }
@@ -128,7 +141,6 @@ export class Expiry {
       if (this.isDue(loaded, now)) this.#engine.expire(loaded);
       const expiresAt = loaded.pending?.expiresAt ?? 0;
       if (expiresAt > now) this.#checkAgainAt(expiresAt);
-      else if (loaded.waiting > 0) this.#checkAgainAt(now + SWEEP_INTERVAL_MS);
       return;
     }
     const entry = this.#index.topic(name);
@@ -162,6 +174,8 @@ export class Expiry {
   }
 }
 
-function tombstoneEnd({ tombstone }: Topic): number | undefined {
+/** When the topic expires, or when its tombstone is dropped; undefined for neither. */
+function endOf({ pending, tombstone }: Topic): number | undefined {
+  if (pending !== undefined) return pending.expiresAt;
   return tombstone === undefined ? undefined : tombstone.at + TOMBSTONE_MS;
 }
