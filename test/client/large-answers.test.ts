@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ANSWER_BYTES_MAX, readAnswer } from '../../src/client/http/http-answer.ts';
 import { answersWithDemo } from '../../web-demo/composer/demo-model.ts';
 import { openClient, until } from './open-client.ts';
@@ -85,7 +85,24 @@ describe('an answer', () => {
       body: undefined,
       text: () => Promise.resolve('{}'),
     } as unknown as Response;
+    vi.stubGlobal('ReadableStream', undefined);
+    onTestFinished(() => {
+      vi.unstubAllGlobals();
+    });
     expect(await readAnswer(bare)).toMatchObject({ text: '{}' });
+  });
+
+  it.each([
+    ['is of another class than the global one', ArrayBuffer],
+    ['is there without a global class', undefined],
+  ])('is bounded where its stream %s', async (_what, global) => {
+    const body = new ReadableStream({ pull: (controller) => controller.enqueue(PIECE) });
+    const endlessAnswer = new Response(body);
+    vi.stubGlobal('ReadableStream', global);
+    onTestFinished(() => {
+      vi.unstubAllGlobals();
+    });
+    await expect(readAnswer(endlessAnswer)).rejects.toMatchObject({ code: 'not-holdline' });
   });
 
   it('to the demo page’s question is bounded', async () => {

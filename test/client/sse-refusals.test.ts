@@ -56,6 +56,20 @@ describe('an event stream', () => {
     expect(count).toBe(2);
   });
 
+  it.each([
+    ['undefined, as in React Native', undefined],
+    ['null', null],
+  ])('whose answer has a body that is %s is tried again', async (_name, body) => {
+    let count = 0;
+    const headers = new Headers({ 'content-type': 'text/event-stream' });
+    const once = (url: string, init: RequestInit): Promise<Response> =>
+      (count += 1) === 1 ? Promise.resolve({ ok: true, status: 200, headers, body } as Response) : fetch(url, init);
+    const { server, client } = await openClient({ transport, fetch: once });
+    server.chat('c').append('session.created', {});
+    await shows(client.chat('c'), isLive);
+    expect(count).toBe(2);
+  });
+
   it('asks for what comes after the position held, in the header that EventSource uses', async () => {
     const { server, client } = await openClient({ transport });
     server.chat('c').appendTurn('1', 'q', ['a']);

@@ -21,9 +21,9 @@ export async function readAnswer(response: Response): Promise<HttpAnswer> {
 
 /** Counts while it reads: some kilobytes of a compressed body can become gigabytes of text. */
 async function readText(response: Response): Promise<string> {
-  // An answer without a body, or a platform (React Native) whose fetch has no streams: the text comes in one piece.
-  if (!(response.body instanceof ReadableStream)) return response.text();
-  const reader = response.body.getReader();
+  const reader = readerOf(response);
+  // An answer without a body, or a platform whose fetch has no streams: the text comes in one piece.
+  if (reader === undefined) return response.text();
   const decoder = new TextDecoder();
   let text = '';
   let bytes = 0;
@@ -39,6 +39,13 @@ async function readText(response: Response): Promise<string> {
     text += decoder.decode(value, { stream: true });
   }
   return text + decoder.decode();
+}
+
+/** Undefined where the answer has no body, or the platform's fetch has no streams: React Native defines neither `body`
+ *  nor the class ReadableStream, and another fetch may have a stream class of its own. */
+export function readerOf(response: Response): ReadableStreamDefaultReader<Uint8Array> | undefined {
+  const body = response.body as Partial<ReadableStream<Uint8Array>> | null | undefined;
+  return body?.getReader?.();
 }
 
 export function isSuccess(answer: HttpAnswer): boolean {

@@ -2,7 +2,7 @@
 // token, show why a stream was refused, and notice a stream that went silent.
 import type { Environment, WakeReason } from '../environment.ts';
 import type { Fetch } from '../http/http-api.ts';
-import { errorOf, parseJson, readAnswer, wireEndOf } from '../http/http-answer.ts';
+import { errorOf, parseJson, readAnswer, readerOf, wireEndOf } from '../http/http-answer.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import { SseParser } from '../protocol/sse-parser.ts';
 import type { SseItem } from '../protocol/sse-parser.ts';
@@ -64,9 +64,17 @@ class SseAttempt implements WireAttempt {
     const response = await this.#orLost(ask(this.#abort.signal));
     if (response === undefined || this.#over) return;
     const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
-    if (!response.ok) await this.#refuse(response);
-    else if (isStream && response.body !== null) await this.#read(response.body.getReader());
-    else this.#end({ kind: 'lost', detail: 'something else than an event stream answered' });
+    if (!response.ok) return this.#refuse(response);
+    if (!isStream) {
+      this.#end({ kind: 'lost', detail: 'something else than an event stream answered' });
+      return;
+    }
+    const reader = readerOf(response);
+    if (reader === undefined) {
+      this.#end({ kind: 'lost', detail: 'fetch gave no stream of the answer' });
+      return;
+    }
+    return this.#read(reader);
   }
 
   close(): void {
