@@ -12,7 +12,7 @@ import { findBranch, findPrompt } from './history/find-branch-node.ts';
 import { loadOwned, requireOwnerInEpoch } from './require-owner.ts';
 import { sentBefore, sentNow, type SentPrompt } from './runs.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
-import { mustFit, UNLIMITED } from './stores/user-limit.ts';
+import { admitted, mustFit, UNLIMITED } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
 
 export interface Regeneration {
@@ -97,8 +97,8 @@ export class Branches {
         ? await this.#limits.enterRun(principal, ref, command.runId)
         : UNLIMITED;
     const timeOf: TimeOfRun = (run) => this.#time.of(run.times.queued)();
-    const regenerated = await this.#log
-      .transact<SentPrompt>(ref, (loaded) => {
+    const regenerated = await admitted([admission], () =>
+      this.#log.transact<SentPrompt>(ref, (loaded) => {
         const { state, epoch } = requireOwnerInEpoch(principal, loaded, seen);
         const known = findRepeat(state, { messageId: answerId, bodyHash });
         if (known !== undefined) return { unchanged: sentBefore(epoch, messageId, known) };
@@ -106,9 +106,8 @@ export class Branches {
           ...mustFit([admission], decideRegenerate(state, command, timeOf)),
           answer: (committed) => sentNow(committed, command),
         };
-      })
-      .finally(() => admission.leave());
-    await admission.settled();
+      }),
+    );
     return { ...regenerated, answerId };
   }
 

@@ -27,7 +27,7 @@ import { SessionError } from './errors.ts';
 import { SESSION_TTL_MS } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { SteadyTime } from './commands/steady-time.ts';
-import { mustFit, type Admitted } from './stores/user-limit.ts';
+import { admitted, mustFit, type Admitted } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
 
 /** ms that a worker has to end a stopped run. After that the node that received the Stop ends it. */
@@ -128,13 +128,7 @@ export class Runs {
         : await findPrompt(this.#broker, ref, requireOwner(principal, seen), prompt.replaces),
     );
     const admissions = await this.#enter(principal, ref, seen, command);
-    try {
-      const sent = await this.#send(principal, ref, command, seen, admissions);
-      for (const admission of admissions) await admission.settled();
-      return sent;
-    } finally {
-      for (const admission of admissions) admission.leave();
-    }
+    return admitted(admissions, () => this.#send(principal, ref, command, seen, admissions));
   }
 
   /** Admits the prompt under its user's limits: its run, and the chat if the prompt creates it. */

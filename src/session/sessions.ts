@@ -19,7 +19,7 @@ import { readRuns, type RunPage } from './history/run-pages.ts';
 import { loadOwned, requireOwner, owns } from './require-owner.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
 import { chatTopic, cursorsTopic } from './topic-names.ts';
-import { UNLIMITED } from './stores/user-limit.ts';
+import { admitted, UNLIMITED } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
 
 /** A chat expires this long after its last write, run or viewer, unless the configuration or the request gives another
@@ -98,14 +98,9 @@ export class Sessions {
     session: NewSession,
   ): Promise<{ created: boolean; position: Position }> {
     const existing = await this.#log.load(ref);
-    const admitted = existing === undefined ? await this.#limits.enterSession(principal, ref) : UNLIMITED;
-    try {
-      const made = await this.#create(principal, ref, session, existing === undefined);
-      await admitted.settled();
-      return made;
-    } finally {
-      admitted.leave();
-    }
+    const isNew = existing === undefined;
+    const admission = isNew ? await this.#limits.enterSession(principal, ref) : UNLIMITED;
+    return admitted([admission], () => this.#create(principal, ref, session, isNew));
   }
 
   async #create(

@@ -81,6 +81,18 @@ export const UNLIMITED: Admitted = {
   leave: () => undefined,
 };
 
+/** Runs a command under its admissions. An admission ends last: a run or chat that was created but is not named yet must
+ *  count as entering. Otherwise this node would admit more than the limit while an append to the user's log is slow. */
+export async function admitted<T>(admissions: readonly Admitted[], command: () => Promise<T>): Promise<T> {
+  try {
+    const done = await command();
+    for (const admission of admissions) await admission.settled();
+    return done;
+  } finally {
+    for (const admission of admissions) admission.leave();
+  }
+}
+
 /** A command that ends as many runs as it queues needs no room. @throws SessionError too-many-sessions,
  *  too-many-runs */
 export function mustFit(admissions: readonly Admitted[], decision: Decision): Decision {
