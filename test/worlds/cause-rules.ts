@@ -1,12 +1,13 @@
-// Nothing starts over by itself (C8): a reset, the end of a stream as removed, and a new epoch each need a removal, a
-// declared loss or a fault that changes epochs. Acknowledged sends of a life that is over need one as well, or the same
-// place in the life that goes on (C2).
+// Rule C8: a reset, the end of a stream as removed, and a new epoch each need a cause: a removal, a declared loss, or a
+// fault that changes epochs. Rule C2 for sends acknowledged in an epoch that is over: the same cause excuses them, or
+// the message is at the same offset of the next epoch.
 import type { Position } from '../../src/broker/position.ts';
 import type { HistoryIndex } from './history-index.ts';
 import { mayHaveHappened, type SessionRecord } from './session-record.ts';
 import type { Violations } from './violation.ts';
 
-/** Reasons that only a declared loss excuses: no removal makes a reader know more than the log, or tears a hole. */
+/** Reset reasons that a removal never excuses: after a removal no reader is ahead of the log, and no hole is
+ *  undeclared. */
 const NEVER_BY_REMOVAL: ReadonlySet<string> = new Set(['ahead-of-log', 'undeclared-hole', 'trimmed']);
 
 export class CauseRules {
@@ -35,7 +36,7 @@ export class CauseRules {
       );
   }
 
-  /** A stream that says that there is no such session, where there was one when it began. */
+  /** Checks a stream that ended because the session does not exist, although it existed when the stream began. */
   checkGone(
     session: SessionRecord,
     seen: { reader: string; held: Position | undefined; connectedAt: number; t: number },
@@ -76,13 +77,14 @@ export class CauseRules {
   }
 }
 
-/** A life that goes on in another epoch goes on at the same offsets. */
+/** True where the final epoch has this message at the same offset: a fail-over continues the log in a new epoch. */
 function stands(session: SessionRecord, offset: number, messageId: string): boolean {
   const event = session.finalLife?.story?.eventAt(offset);
   return event?.type === 'message.created' && event.data['messageId'] === messageId;
 }
 
-/** Could a removal have ended this life before `t`? One that was over before anything was sent to that life could not. */
+/** Could a removal have ended this epoch before `t`? A removal that had ended before the first send to this epoch could
+ *  not. */
 function wasRemoved(session: SessionRecord, epoch: string | undefined, t: number): boolean {
   const begun = epoch === undefined ? undefined : session.firstSentIn(epoch);
   return session.removals.some(

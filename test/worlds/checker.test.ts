@@ -20,8 +20,8 @@ import {
   type Frame,
 } from './small-history.ts';
 
-describe('a history in which all is well', () => {
-  it('is found so: live deltas, merged ones, a resume in the middle, two nodes and a fold', () => {
+describe('a history without a violation', () => {
+  it('is accepted: live deltas, merged deltas, a resume in the middle, two nodes and a fold', () => {
     const live = [MESSAGE, QUEUED, STARTED, delta(3, 0, '1 '), delta(4, 2, '2 ')];
     const fold: Observed = {
       kind: 'fold',
@@ -47,7 +47,7 @@ describe('a history in which all is well', () => {
     ).toEqual([]);
   });
 
-  it('is found so when it was written as JSON lines by two processes', () => {
+  it('is accepted when two processes wrote it as JSON lines', () => {
     const lines = [...SENT, ...final()].map((observed, i) => JSON.stringify({ t: i + 1, ...observed }));
     const texts = [
       lines.filter((_, i) => i % 2 === 0).join('\n'),
@@ -56,7 +56,7 @@ describe('a history in which all is well', () => {
     expect(checkHistory(parseHistory(texts))).toEqual([]);
   });
 
-  it('costs what it is long: 50,000 deltas are a moment, not their square', () => {
+  it('is checked in time linear in its length: 50,000 deltas in a moment', () => {
     const count = 50_000;
     const text = countText(count);
     const deltas: Frame[] = [];
@@ -82,13 +82,13 @@ describe('a history in which all is well', () => {
   });
 });
 
-describe('C1: what stands at a position', () => {
-  it('may not be two events', () => {
+describe('C1: one position', () => {
+  it('is refused when two readers saw two events at it', () => {
     const other: Frame = [1, 'run.queued', { runId: 'r1', messageId: 'm1', model: 'another' }];
     expect(codes(SENT, read('a', [MESSAGE, other]), final())).toEqual(['C1']);
   });
 
-  it('may be a delta that reaches further back than another, but not one that says something else', () => {
+  it('may have two deltas that begin at different places, but not two with different text', () => {
     const head = [MESSAGE, QUEUED, STARTED];
     expect(
       codes(
@@ -120,12 +120,12 @@ describe('C2: what was acknowledged or seen', () => {
   const second = send('2', 'm2', 'e1.8', { content: 'hi', runId: 'r2' });
   const cancel: Observed = { kind: 'cancel', call: '3', session: 's1', runId: 'r2' };
 
-  it('is there: a message', () => {
+  it('is in the final read: a message', () => {
     expect(codes(SENT, second, cancel, final(two))).toEqual([]);
     expect(codes(SENT, second, final())).toEqual(['C2']);
   });
 
-  it('is there: a stop', () => {
+  it('is in the final read: a stop', () => {
     expect(codes(SENT, second, cancel, { kind: 'cancelled', call: '3', runId: 'r2' }, final(two))).toEqual([]);
     const without: Frame[] = [
       ...two.slice(0, -1),
@@ -139,11 +139,11 @@ describe('C2: what was acknowledged or seen', () => {
     );
   });
 
-  it('is there: an event', () => {
+  it('is in the final read: an event', () => {
     expect(codes(SENT, send('2', 'm2', undefined, { content: 'hi' }), cancel, read('a', two), final())).toContain('C2');
   });
 
-  it('is there: a text, unless a later restart dropped it', () => {
+  it('is in the final read: a text, unless a later restart dropped it', () => {
     const head = [MESSAGE, QUEUED, STARTED];
     const restart: Frame = [4, 'run.restarted', { runId: 'r1', attempt: 2, part: 0, at: 0 }];
     const restarted = [...head, restart, delta(5, 0, '1 2 3 '), COMPLETED];
@@ -160,14 +160,14 @@ describe('C2: what was acknowledged or seen', () => {
     expect(codes(free, read('a', [message, QUEUED, STARTED, delta(3, 0, '1 9 ')]), final(told))).toEqual(['C2']);
   });
 
-  it('is there: a session', () => {
+  it('is in the final read: a session', () => {
     expect(codes(SENT, read('x', [], { final: true }))).toContain('C2');
     expect(codes(SENT, { kind: 'remove', call: '2', session: 's1' }, read('x', [], { final: true }))).toEqual([]);
   });
 });
 
 describe('C3: positions', () => {
-  it('rise on a connection and over all connections of a reader', () => {
+  it('rise on a connection, and over all connections of a reader', () => {
     expect(codes(SENT, connect('a'), events('a', [MESSAGE, QUEUED, QUEUED]), final())).toEqual(['C3']);
     expect(
       codes(
@@ -181,17 +181,17 @@ describe('C3: positions', () => {
     ).toEqual(['C3']);
   });
 
-  it('may begin anew where a reader begins anew', () => {
+  it('may start again when a reader connects without a position', () => {
     expect(
       codes(SENT, connect('a'), events('a', [MESSAGE, QUEUED]), connect('a'), events('a', [MESSAGE, QUEUED]), final()),
     ).toEqual([]);
   });
 });
 
-describe('C4: what comes next', () => {
+describe('C4: what a reader receives next', () => {
   const head = [MESSAGE, QUEUED, STARTED];
 
-  it('joins the text that is held, also after a resume', () => {
+  it('joins the text that the reader holds, also after a resume', () => {
     expect(codes(SENT, read('a', [...head, delta(3, 0, '1 '), delta(5, 4, '3 ')]), final())).toEqual(['C4']);
     expect(
       codes(
@@ -215,11 +215,11 @@ describe('C4: what comes next', () => {
     ).toEqual([]);
   });
 
-  it('has the whole text at the end of a run', () => {
+  it('completes the text by the end of the run', () => {
     expect(codes(SENT, read('a', [...head, delta(4, 0, '1 2 '), COMPLETED]), final())).toEqual(['C4']);
   });
 
-  it('leaves no event out, be it the last before going live', () => {
+  it('leaves out no event, not even the last one before live', () => {
     expect(codes(SENT, read('a', [MESSAGE, STARTED]), final())).toEqual(['C4']);
     expect(
       codes(SENT, connect('a'), events('a', [MESSAGE]), { kind: 'live', reader: 'a', position: 'e1.1' }, final()),
@@ -229,13 +229,13 @@ describe('C4: what comes next', () => {
     ).toEqual([]);
   });
 
-  it('may begin in the middle for a reader that asked for that', () => {
+  it('may begin in the middle when the reader connected with a position there', () => {
     expect(
       codes(SENT, connect('a', { after: 'e1.3' }), events('a', [delta(5, 2, '2 3 '), COMPLETED]), final()),
     ).toEqual([]);
   });
 
-  it('is cut by a restart, and by a later one even more', () => {
+  it('is cut back by a restart, and further by a later restart', () => {
     const restarts: Frame[] = [
       [5, 'run.restarted', { runId: 'r1', attempt: 2, part: 0, at: 4 }],
       [6, 'run.restarted', { runId: 'r1', attempt: 3, part: 0, at: 2 }],
@@ -247,8 +247,8 @@ describe('C4: what comes next', () => {
   });
 });
 
-describe('C5: what nobody did', () => {
-  it('is not seen: a message that was refused, or that nobody sent', () => {
+describe('C5: what no client did', () => {
+  it('is not seen: a message that was refused, or never sent', () => {
     expect(codes(send('1', 'm1', undefined), { kind: 'unknown', call: '1' }, final())).toEqual([]);
     expect(codes(send('1', 'm1', undefined), { kind: 'refused', call: '1', code: 'busy' }, final())).toEqual(['C5']);
     expect(codes(final())).toContain('C5');
@@ -268,20 +268,20 @@ describe('C6: the order of acknowledged sends', () => {
   const early = send('2', 'm2', 'e1.5', { runId: 'r2', content: 'hi' });
   const late = send('1', 'm1', 'e1.0');
 
-  it('is that of time, where one ended before the other began', () => {
+  it('is their order in time, where one ended before the other began', () => {
     expect(codes(late, early)).toEqual([]);
     expect(codes(early, late)).toEqual(['C6']);
     const [invoked, answered] = late as [Observed, Observed];
     expect(codes(invoked, early, answered)).toEqual([]);
   });
 
-  it('counts from the first try', () => {
+  it('counts a send from its first try', () => {
     expect(codes(send('0', 'm1', undefined), { kind: 'unknown', call: '0' }, early, late)).toEqual([]);
   });
 });
 
-describe('C7: once is once', () => {
-  it('a message, its run, and its answer to a retry', () => {
+describe('C7: once', () => {
+  it('a message is stored once, has one run, and a retry gets the same answer', () => {
     const again: Frame[] = [
       [8, 'message.created', MESSAGE[2]],
       [9, 'run.queued', { runId: 'r2', messageId: 'm1' }],
@@ -293,14 +293,14 @@ describe('C7: once is once', () => {
     expect(codes(SENT, send('2', 'm1', 'e1.8', { runId: 'r2' }))).toEqual(['C7']);
   });
 
-  it('a run starts before it speaks, ends once, and is silent then', () => {
+  it('a run starts before its first delta, ends once, and appends nothing after its end', () => {
     expect(codes(SENT, final(WHOLE.filter((frame) => frame !== STARTED)))).toContain('C7');
     expect(codes(SENT, final(WHOLE.slice(0, -1)))).toEqual(['C7']);
     expect(codes(SENT, final([...WHOLE, [8, 'run.completed', COMPLETED[2]]]))).toContain('C7');
     expect(codes(SENT, final([...WHOLE, delta(8, 6, '4 ')]))).toContain('C7');
   });
 
-  it('attempts rise', () => {
+  it('the attempts of a run rise', () => {
     const head = [MESSAGE, QUEUED, STARTED];
     const restart = (attempt: number): Frame => [3, 'run.restarted', { runId: 'r1', attempt, part: 0, at: 0 }];
     expect(codes(SENT, final([...head, restart(2), delta(5, 0, '1 2 3 '), COMPLETED]))).toEqual([]);
@@ -308,7 +308,7 @@ describe('C7: once is once', () => {
   });
 });
 
-describe('C8: what starts over', () => {
+describe('C8: a restart of the stream', () => {
   const removed: Observed[] = [
     { kind: 'remove', call: 'x', session: 's1' },
     { kind: 'removed', call: 'x' },
@@ -316,7 +316,7 @@ describe('C8: what starts over', () => {
   const reset = (reason: string): Observed => ({ kind: 'reset', reader: 'a', reason });
   const reader = [connect('a'), ...events('a', [MESSAGE, QUEUED])];
 
-  it('has a cause: a removal, or a declared loss', () => {
+  it('needs a removal or a declared loss', () => {
     expect(codes(SENT, reader, reset('removed'))).toEqual(['C8']);
     expect(codes(SENT, reader, removed, reset('removed'))).toEqual([]);
     expect(codes(removed, SENT, reader, reset('removed'))).toEqual(['C8']);
@@ -329,7 +329,7 @@ describe('C8: what starts over', () => {
     ]);
   });
 
-  it('has a cause: a fault that changes epochs, over which everything acknowledged keeps its place', () => {
+  it('is excused by a fault that changes epochs, when everything acknowledged keeps its offset', () => {
     const turned: Observed = { kind: 'crash', what: 'fail-over', declaresLoss: false, changesEpoch: true };
     const ahead = [...reader, ...events('a', [STARTED, delta(3, 0, '1 '), delta(4, 2, '2 ')])];
     expect(codes(SENT, ahead, turned, reset('epoch-changed'), final(WHOLE, { epoch: 'e2' }))).toEqual([]);
@@ -338,14 +338,14 @@ describe('C8: what starts over', () => {
     expect(codes(SENT, turned, final(elsewhere, { epoch: 'e2' }))).toEqual(['C2']);
   });
 
-  it('a session that was there is not gone by itself', () => {
+  it('includes the end of a stream: an existing session does not end without a removal', () => {
     const gone: Observed = { kind: 'end', reader: 'a', reason: 'removed' };
     expect(codes(connect('a'), gone)).toEqual([]);
     expect(codes(SENT, connect('a'), gone)).toEqual(['C8']);
     expect(codes(SENT, removed, connect('a'), gone)).toEqual([]);
   });
 
-  it('an epoch changes only so, and never silently', () => {
+  it('includes a change of the epoch, which a reset must announce', () => {
     const again = send('2', 'm2', 'e2.0', { runId: 'r1', content: 'count 3' });
     const second: Frame[] = [
       [0, 'message.created', { ...MESSAGE[2], messageId: 'm2' }],
@@ -369,20 +369,20 @@ describe('C8: what starts over', () => {
     expect(codes(SENT, reader, again, final(second, { epoch: 'e2' }))).toEqual(['C2', 'C8']);
   });
 
-  it('a life that was removed takes nothing more', () => {
+  it('includes a send acknowledged in an epoch that had been removed', () => {
     expect(codes(SENT, removed, send('2', 'm2', 'e1.8', { runId: 'r2' }))).toEqual(['C8']);
   });
 });
 
-describe('C9: sessions', () => {
+describe('C9: two sessions', () => {
   it('do not share a run', () => {
     const elsewhere = send('2', 'm1', 'e9.0', { session: 's2' });
     expect(codes(SENT, final(), elsewhere, final(WHOLE, { session: 's2', epoch: 'e9' }))).toEqual(['C9']);
   });
 });
 
-describe('C10: in the end', () => {
-  it('every node tells the same, however it merges the text', () => {
+describe('C10: the final reads', () => {
+  it('show the same on every node, however deltas are merged', () => {
     const unmerged = [MESSAGE, QUEUED, STARTED, delta(3, 0, '1 '), delta(5, 2, '2 3 '), COMPLETED];
     expect(codes(SENT, final(), final(unmerged, { node: 'n2' }))).toEqual([]);
     expect(codes(SENT, final(), final(unmerged.slice(0, -1), { node: 'n2' }))).toContain('C10');
@@ -394,7 +394,7 @@ describe('C10: in the end', () => {
     ).toContain('C10');
   });
 
-  it('the folded messages are those of the events', () => {
+  it('agree with the folded messages', () => {
     const fold = (content: string): Observed => ({
       kind: 'fold',
       session: 's1',
@@ -426,27 +426,27 @@ describe('an edit of a prompt', () => {
     ],
   });
 
-  it('is what is answered, and what a node folds', () => {
+  it('is what the model answers, and what a node folds', () => {
     expect(codes(SENT, edit, accepted, read('a', after), final(after), fold('count 2'))).toEqual([]);
     expect(codes(SENT, edit, accepted, final(after), fold('count 3'))).toEqual(['C10']);
     const ignored: Frame[] = [MESSAGE, QUEUED, edited, started, delta(5, 0, '1 2 3 '), COMPLETED];
     expect(codes(SENT, edit, accepted, read('a', ignored), final(ignored))).toEqual(['answer']);
   });
 
-  it('is there once it was acknowledged, and only where somebody made it', () => {
+  it('is in the final read once it was acknowledged, and only when a client made it', () => {
     expect(codes(SENT, edit, accepted, final())).toEqual(['C2']);
     expect(codes(SENT, edit, final())).toEqual([]);
     expect(codes(SENT, final(after))).toEqual(['C5']);
     expect(codes(SENT, edit, { kind: 'refused', call: '2', code: 'not-waiting' }, final(after))).toEqual(['C5']);
   });
 
-  it('does not come once the answer has begun', () => {
+  it('does not come after the answer has begun', () => {
     const late: Frame[] = [MESSAGE, QUEUED, STARTED, [3, 'message.edited', edited[2]], ...answered.slice(1)];
     expect(codes(SENT, edit, accepted, final(late))).toEqual(['C7']);
   });
 });
 
-describe('answers', () => {
+describe('an answer', () => {
   const answered = (text: string, length = text.length): Frame[] => [
     MESSAGE,
     QUEUED,
@@ -455,14 +455,14 @@ describe('answers', () => {
     [7, 'run.completed', { runId: 'r1', messageId: 'a1', length }],
   ];
 
-  it('say what was asked for, all of it, and how long it is', () => {
+  it('has exactly the text that its prompt names, and the length that its end gives', () => {
     expect(codes(SENT, final(answered('1 2 3 ')))).toEqual([]);
     expect(codes(SENT, final(answered('1 2 ')))).toEqual(['answer']);
     expect(codes(SENT, final(answered('1 3 2 ')))).toEqual(['answer']);
     expect(codes(SENT, final(answered('1 2 3 ', 5)))).toEqual(['answer']);
   });
 
-  it('that failed are a beginning, and those that must fail do not complete', () => {
+  it('is a prefix when its run failed, and does not complete when its prompt must fail', () => {
     const failed: Frame[] = [...answered('1 2 ').slice(0, -1), [7, 'run.failed', { runId: 'r1', error: {} }]];
     expect(codes(SENT, final(failed))).toEqual([]);
     const content = 'fail after 3';
@@ -471,8 +471,8 @@ describe('answers', () => {
   });
 });
 
-describe('what the world reports', () => {
-  it('is found as it is', () => {
+describe('a fault that the world reports', () => {
+  it('is a violation of its own rule', () => {
     expect(
       codes(
         { kind: 'stuck', what: 'a run never ended' },

@@ -1,5 +1,6 @@
-// Is this history one that Holdline may have? Pure, and linear in its length: one pass puts everything in its place,
-// one follows every reader, and then each session is looked at as a whole. The rules are in violation.ts.
+// Decides whether Holdline may produce a given history. Pure, in time linear in the length of the history: the first
+// pass sorts the observations, the second follows each reader, and then each session is checked as a whole.
+// violation.ts lists the rules.
 import { parsePosition } from '../../src/broker/position.ts';
 import { CauseRules } from './cause-rules.ts';
 import { checkFinals } from './final-rules.ts';
@@ -32,7 +33,7 @@ interface FollowedReader {
   connectedAt: number;
 }
 
-/** The second pass: what each reader is given, connection by connection. */
+/** The second pass: what each reader receives, connection by connection. */
 class Readers {
   readonly #index: HistoryIndex;
   readonly #causes: CauseRules;

@@ -1,5 +1,5 @@
-// The machine of a world: one engine on a disk that forgets, and the nodes on it. When it crashes everything on it dies
-// at once, the disk is left as the crash leaves it, and it comes up again with new nodes.
+// The machine of an embedded world: one engine on a disk that loses unflushed data in a crash, and the nodes on that
+// engine. A crash ends all of them at once and leaves the disk as the crash kind says; then new nodes start on it.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,10 +13,10 @@ import type { Machine, MachineParts } from './machine.ts';
 import { turns, within } from './turns.ts';
 import { WorldNode } from './world-node.ts';
 
-/** Memory, where there is some: real flushes are not what a world is about. */
+/** A memory file system where there is one: worlds do not test the flushes of a real device. */
 const ROOT = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
-/** Real ms for a crash under way to be over. */
+/** Real milliseconds in which a crash under way must end. */
 const CLOSE_MS = timeLimit(10_000);
 
 export class Cluster implements Machine {
@@ -26,13 +26,13 @@ export class Cluster implements Machine {
   readonly #folder: string;
   #nodes: WorldNode[] = [];
   #engine: BrokerEngine | undefined;
-  /** What the nodes take for the engine. */
+  /** The engine as the nodes see it, with the planted bug around it. */
   #front: BrokerEngine | undefined;
   #isCrashing = false;
-  /** What struck while it was coming up. */
+  /** The crash that came while the machine was starting after another crash. */
   #again: CrashKind | undefined;
   #restarting: Promise<void> | undefined;
-  /** The log could not be opened again: there will be no more nodes. */
+  /** The log could not be opened again, so no more nodes start. */
   #isLost = false;
   #isClosed = false;
   #epochs = 0;
@@ -90,11 +90,12 @@ export class Cluster implements Machine {
     this.#nodes = this.#nodes.map((node) => (node.isAlive ? node : this.#newNode()));
   }
 
-  /** Sync: in the very moment nothing on the machine hears anything any more. After a failed flush it lives on a little. */
+  /** Stops everything on the machine synchronously. After `eio`, a failed flush, the process keeps running for a few
+   *  turns. */
   crash(kind: CrashKind): void {
     if (this.#isClosed || this.#isLost) return;
     if (this.#isCrashing) {
-      // While it comes up again: then that is what it must be woken from.
+      // The machine is starting after another crash: the restart under way handles this one as well.
       this.#again = kind;
       return;
     }
@@ -123,7 +124,8 @@ export class Cluster implements Machine {
     this.#restarting = undefined;
   }
 
-  /** Gives what struck while it was coming up: that may be why it did not, and where it came up all the same its disk is dead. */
+  /** Returns the crash that came during the start. That crash may be why the start failed; when the start succeeded all
+   *  the same, its disk is dead. */
   async #comeUpFrom(kind: CrashKind): Promise<CrashKind | undefined> {
     this.#again = undefined;
     try {
@@ -138,7 +140,7 @@ export class Cluster implements Machine {
     }
   }
 
-  /** Everything dies, and the disk is left as the crash leaves it. */
+  /** Ends everything, and leaves the disk as the crash leaves it. */
   async #stop(kind: CrashKind): Promise<void> {
     const declaresLoss = this.#parts.plan.fsync.mode !== 'always' && kind !== 'kill';
     this.#parts.history.record({ kind: 'crash', what: kind, declaresLoss });
@@ -146,7 +148,7 @@ export class Cluster implements Machine {
     for (const node of this.#nodes) node.kill();
     const engine = this.#engine;
     this.#engine = undefined;
-    // It tries to flush once more, and is not able to: that is no error of its own.
+    // Closing tries one more flush, which the dead disk refuses. That is no fault.
     await engine?.close().catch((error: unknown) => isDead(error) || this.#parts.onFault('closing the engine', error));
     await this.disk.closeFiles();
     if (kind === 'kill') return;
@@ -163,7 +165,7 @@ export class Cluster implements Machine {
       clock: this.clock,
       newEpoch: plant.newEpoch ?? (() => `e${(this.#epochs += 1)}`),
       onFatal: (error) => {
-        // Expected of a dying disk; of a healthy one it is a crash that nobody made.
+        // A dying disk may end the engine. On a healthy disk that is a fault.
         if (!this.#isCrashing) onFault('the engine', error);
       },
       files: plant.files?.(life) ?? life,

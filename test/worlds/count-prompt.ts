@@ -1,6 +1,6 @@
-// Prompts that say what their answer must be: `count N` is answered with the numbers 1 to N, each followed by one space;
-// `fail after N` begins like it and then fails. The demo model obeys the same words, so the checker needs to be told
-// nothing else. Anything else in the prompt is only there to make it unique.
+// Prompts that say what their answer must be. The answer to `count N` is the numbers 1 to N, each followed by one
+// space; `fail after N` begins in the same way and then fails. The demo model follows the same words, so the checker
+// needs no other knowledge of an answer. The rest of a prompt only makes it unique.
 
 export interface CountPrompt {
   readonly count: number;
@@ -21,7 +21,7 @@ function countToken(index: number): string {
 
 const texts = new Map<number, string>();
 
-/** `1 2 … N `. Kept, because every run of a long history asks for it. */
+/** `1 2 … N `. Cached, because every run of a long history needs it. */
 export function countText(count: number): string {
   let text = texts.get(count);
   if (text === undefined) {

@@ -1,5 +1,6 @@
-// A model that counts as it is told and lets everybody else get on between any two tokens, how long, the seed says. It
-// may think aloud first, which makes its answers two parts, and it can or cannot go on from what stands.
+// A model that counts as the prompt says. Between two tokens it yields for a number of turns of the event loop that
+// comes from the seed. It may first emit reasoning, which makes an answer of two parts; it may or may not be able to
+// continue from a prefix.
 import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../src/worker/provider.ts';
 import { countText, readCountPrompt } from './count-prompt.ts';
 import type { Random } from './random.ts';
@@ -48,7 +49,8 @@ export class CountingModel implements Provider {
   }
 }
 
-/** The first may be the rest of a token. @throws where the prefix is none of its answer: then something was stored that it never said. */
+/** The tokens behind the prefix; the first one may be the rest of a token. @throws where the prefix is no prefix of the
+ *  answer: then the log contains text that this model never emitted. */
 function tokensAfter(prefix: string, count: number): readonly string[] {
   const whole = countText(count);
   if (!whole.startsWith(prefix)) throw new Error(`cannot go on from "${prefix.slice(-20)}"`);

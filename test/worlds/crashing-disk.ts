@@ -1,11 +1,12 @@
-// A disk that forgets: real files, and beside them a journal of everything that no flush has made durable yet. A killed
-// process loses nothing that it wrote; a power cut undoes a random part of the journal, tears the write at its edge,
-// blanks some of what it kept, drops names of files that were never synced, and brings back unlinked ones.
-// Bytes that a file had before are never worse than old or new, and can be written again when the disk is full.
+// A disk that loses unflushed data: real files, with a journal of every change that no flush has made durable. A killed
+// process loses nothing that it wrote. A power cut undoes a random part of the journal, tears the write at the
+// boundary, zeros some of the kept bytes, drops the names of files whose folder was not synced, and brings back
+// unlinked files. Bytes that a file had before are afterwards the old or the new ones, and can be overwritten even when
+// the disk is full.
 //
-// Every life of the engine gets a `LogFiles` of its own, which is dead from the moment of the crash on. The journal
-// outlives it, as the page cache outlives a process. Flushes are not passed on to the real device: what counts as
-// durable is decided here, and real flushes would only cost time.
+// Each process run of the engine gets a `LogFiles` of its own, which refuses everything from the crash on. The journal
+// outlives the process run, as the page cache outlives a process. Flushes are not passed to the real device: this file
+// decides what is durable, and real flushes would only cost time.
 import { mkdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { LogFile, LogFiles } from '../../src/broker/log/disk/log-files.ts';
@@ -14,7 +15,8 @@ import { pacedFiles } from './paced-files.ts';
 import type { Random } from './random.ts';
 import { turns } from './turns.ts';
 
-/** `eio`: a flush fails and takes what it should have flushed with it. The process lives on, and must stop itself. */
+/** `eio`: a flush fails and loses the data that it should have flushed. The process keeps running, and must stop
+ *  itself. */
 export type CrashKind = 'kill' | 'power' | 'eio';
 
 export class DiskError extends Error {
@@ -33,42 +35,43 @@ interface ArmedCrash {
 }
 
 export class CrashingDisk {
-  /** No file can grow. */
+  /** While true, no file can grow. */
   isFull = false;
   readonly random: Random;
   readonly #trash: string;
   readonly #onCrash: (kind: CrashKind) => void;
   readonly #journals = new Map<string, FileJournal>();
-  /** Created, and the folder not synced since. */
+  /** Files that were created while their folder has not been synced since. */
   readonly #unnamed = new Set<string>();
-  /** Unlinked, and the folder not synced since: path → where it is kept. */
+  /** Files that were unlinked while their folder has not been synced since: path → where the file is kept. */
   readonly #unlinked = new Map<string, string>();
-  /** Descriptors that the kernel would close. */
+  /** Descriptors of the process, which the kernel would close at its end. */
   readonly #open = new Set<LogFile>();
   #armed: ArmedCrash | undefined;
   #life = 0;
   #names = 0;
 
-  /** `trash`: a folder of its own, on the same device. */
+  /** `trash`: an own folder for unlinked files, on the same device. */
   constructor(random: Random, trash: string, onCrash: (kind: CrashKind) => void) {
     this.random = random;
     this.#trash = trash;
     this.#onCrash = onCrash;
   }
 
-  /** The next life of the engine gets these; those of earlier lives are dead. */
+  /** The files for the next process run of the engine. The files of earlier runs are dead. */
   newLife(): LogFiles {
     this.#life += 1;
     return new DiskLife(this, this.#life);
   }
 
-  /** From now on nothing reaches the disk. */
+  /** From now on no operation of the current process run reaches the disk. */
   die(): void {
     this.#life += 1;
     this.#armed = undefined;
   }
 
-  /** After so many more operations; the last of them is or is not carried out, or half. */
+  /** Crashes at the given number of operations from now. The last operation may be carried out, in part, or not at all.
+   */
   arm(kind: CrashKind, operations: number): void {
     this.#armed ??= { kind, left: operations };
   }
@@ -81,12 +84,12 @@ export class CrashingDisk {
     return life === this.#life;
   }
 
-  /** @throws DiskError EIO: that life is over */
+  /** @throws DiskError EIO when this process run is over */
   mustLive(life: number): void {
     if (!this.isAlive(life)) throw new DiskError('EIO', 'the process is dead');
   }
 
-  /** Counts an operation. True where the crash happens at it. */
+  /** Counts an operation. Returns the crash that happens at it, if any. */
   isStruck(isFlush: boolean): CrashKind | undefined {
     const armed = this.#armed;
     if (armed === undefined) return undefined;
@@ -106,7 +109,7 @@ export class CrashingDisk {
     else this.#open.delete(file);
   }
 
-  /** What the dead process left open. */
+  /** Closes the files that the dead process left open. */
   async closeFiles(): Promise<void> {
     const left = [...this.#open];
     this.#open.clear();
@@ -131,7 +134,7 @@ export class CrashingDisk {
     const kept = join(this.#trash, `${(this.#names += 1)}-${basename(path)}`);
     await rename(path, kept);
     this.#journals.delete(path);
-    // One that was never named durably is simply gone.
+    // A file whose name was never durable cannot come back.
     if (!this.#unnamed.delete(path)) this.#unlinked.set(path, kept);
   }
 
@@ -140,7 +143,7 @@ export class CrashingDisk {
     for (const path of this.#unlinked.keys()) if (dirname(path) === folder) this.#unlinked.delete(path);
   }
 
-  /** Only when nothing of the old life touches the files any more. */
+  /** Call it only when the ended process run touches no file any more. */
   async powerCut(): Promise<void> {
     for (const journal of this.#journals.values()) await journal.cut(this.random);
     for (const path of this.#unnamed) {
@@ -191,7 +194,7 @@ class DiskLife implements LogFiles {
     await this.#operate(() => this.#disk.unlink(path));
   }
 
-  /** Of this disk's worlds none has a reserve that is large enough for a copy. */
+  /** No world has a reserve large enough for the copy that needs a rename. */
   rename(from: string): Promise<void> {
     throw new Error(`not simulated: ${from} is renamed`);
   }
@@ -246,7 +249,7 @@ class DiskFile implements LogFile {
     return this.#file.read(into, position);
   }
 
-  /** What was written before it began is durable when it ends. */
+  /** Bytes that were written before this call are durable when it resolves. */
   async datasync(): Promise<void> {
     this.#disk.mustLive(this.#life);
     const { random } = this.#disk;
@@ -276,7 +279,7 @@ class DiskFile implements LogFile {
     return this.#file.size();
   }
 
-  /** Also of a dead life: the descriptor is ours. */
+  /** Works after the process run ended too: the descriptor belongs to the test process. */
   close(): Promise<void> {
     this.#disk.noteOpen(this.#file, false);
     return this.#file.close();

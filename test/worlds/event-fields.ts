@@ -1,4 +1,5 @@
-// Fields of events as they came over a wire: whatever is not what it should be reads as nothing, and the rules say so.
+// Reads the fields of events as they came over a wire. A field of the wrong type reads as an empty value, and the rules
+// then report it.
 import type { EventData } from './history.ts';
 
 export const TERMINAL = /^run\.(completed|failed|cancelled)$/;
@@ -33,7 +34,7 @@ export function readDelta(data: EventData): SeenDelta {
   };
 }
 
-/** The same for equal data, whatever the order of its keys. */
+/** Equal texts for equal data, with keys in any order. */
 export function canonical(value: unknown): string {
   if (value === undefined) return 'undefined';
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);

@@ -1,18 +1,18 @@
-// What was done to one file since it was last flushed, with what it takes to undo it. Kept by path, because a file is
-// opened for writing and for reading at once, and again by the next life of the process.
+// The changes to one file since its last flush, with the bytes that undo them. There is one journal for each path,
+// because a file is opened for writing and for reading at once, and again by the next process run.
 import { open } from 'node:fs/promises';
 import type { LogFile } from '../../src/broker/log/disk/log-files.ts';
 import type { Random } from './random.ts';
 
 interface Change {
-  /** The file had this size before. */
+  /** The size of the file before the change. */
   readonly oldSize: number;
   /** The bytes that were there before, from `position` to `oldSize` at most. */
   readonly position: number;
   readonly old: Uint8Array;
-  /** Bytes written; 0 of a truncation. */
+  /** The number of bytes written; 0 for a truncation. */
   readonly written: number;
-  /** A failed flush marked its pages clean: no later flush will write them. */
+  /** A failed flush marked these pages clean: no later flush writes them. */
   isLost: boolean;
 }
 
@@ -47,17 +47,17 @@ export class FileJournal {
     await file.truncate(length);
   }
 
-  /** The first `count` changes are durable, but for those that were lost. */
+  /** Marks the first `count` changes durable, except those that a failed flush lost. */
   synced(count: number): void {
     this.#changes = this.#changes.filter((change, i) => i >= count || change.isLost);
   }
 
-  /** What is not durable now never will be by a flush. */
+  /** Marks every change that is not durable as lost: no later flush can make it durable. */
   lose(): void {
     for (const change of this.#changes) change.isLost = true;
   }
 
-  /** The power goes: of the changes that were not durable some of the first are left, and the next one in part. */
+  /** Cuts the power: a random prefix of the changes stays, and the next change stays in part. */
   async cut(random: Random): Promise<void> {
     const changes = this.#changes;
     this.#changes = [];
@@ -82,8 +82,8 @@ async function undo(file: Handle, { old, oldSize, position }: Change): Promise<v
   await file.truncate(oldSize);
 }
 
-/** The device takes sectors as it likes: a beginning may be there. The rest is what it was before; where the file had not
- *  reached before, it ends, or reads as zeros. */
+/** Keeps a random prefix of the write, because a device writes its sectors in any order. Behind the prefix the old
+ *  bytes are back; past the old end of the file, the file ends or reads as zeros. */
 async function tear(file: Handle, change: Change, random: Random): Promise<void> {
   if (change.written === 0 || random.chance(0.2)) return undo(file, change);
   const there = random.between(0, change.written - 1);

@@ -1,4 +1,5 @@
-// When everything has healed, every node tells the same story on every wire, and folds it to the same messages (C10).
+// Rule C10: after everything is healed, every node shows the same events on every wire, and folds them to the same
+// messages.
 import { canonical, TERMINAL } from './event-fields.ts';
 import type { FinalRead, SessionRecord } from './session-record.ts';
 import { Story } from './story.ts';
@@ -29,7 +30,7 @@ function name({ wire, node }: FinalRead): string {
   return `${wire} of ${node}`;
 }
 
-/** What must not differ: every event but deltas, and the texts that the deltas join to. */
+/** What must be equal: every event except deltas, and the texts that the deltas join to. */
 function retell({ events, reader }: FinalRead): string[] {
   const story = new Story(events[0]?.epoch ?? '', reader);
   for (const { offset, type, data } of events) story.tell(offset, type, data);
@@ -38,7 +39,7 @@ function retell({ events, reader }: FinalRead): string[] {
   return [...lines, ...texts];
 }
 
-/** The messages that a chat folds to: each prompt, and after it its answer if it was begun. */
+/** The messages that a chat folds to: each prompt, followed by its answer if one has begun. */
 function foldOf(story: Story): string[] {
   const starts = new Map<unknown, unknown>();
   for (const { type, data } of story.events) if (type === 'run.started') starts.set(data['runId'], data['messageId']);

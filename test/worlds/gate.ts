@@ -1,7 +1,7 @@
-// What stands between a process and the broker: a connection that can stall and break. Frozen, questions wait before
-// they are asked and answers before they are heard, as for a process that was stopped; thawed, everything goes on with
-// what it knew, which is how zombies are made. Dead, nothing is ever answered again. Sometimes an append is sent twice,
-// as by a client that lost the answer; the second answer is the one that is heard.
+// The connection between a process and the broker, which can stall and break. While it is frozen, calls wait before
+// they reach the broker and answers wait before they reach the process, as if the process were stopped; after the thaw
+// the process continues with its old state, which makes zombies. When it is dead, no call is answered. Some fenced
+// appends are sent twice, as by a client that lost the answer, and the process gets the second answer.
 import { setMaxListeners } from 'node:events';
 import type {
   Appended,
@@ -31,7 +31,7 @@ import type { Random } from './random.ts';
 export class Gate implements BrokerEngine {
   readonly #broker: BrokerEngine;
   readonly #random: Random;
-  /** Of fenced appends, how many are sent twice. */
+  /** The share of fenced appends that are sent twice. */
   readonly #resends: number;
   readonly #dead = new AbortController();
   #state: 'open' | 'frozen' | 'dead' = 'open';
@@ -41,7 +41,7 @@ export class Gate implements BrokerEngine {
     this.#broker = broker;
     this.#random = random;
     this.#resends = resends;
-    // One of every tail and consumer.
+    // Each tail and each consumer adds a listener.
     setMaxListeners(0, this.#dead.signal);
   }
 
@@ -65,7 +65,7 @@ export class Gate implements BrokerEngine {
     this.#dead.abort();
   }
 
-  /** Resolves once the process runs; never for a dead one. */
+  /** Resolves once the process runs; never for a dead process. */
   async pass(): Promise<void> {
     while (this.#state !== 'open') await new Promise<void>((resolve) => this.#thawed.push(resolve));
   }
@@ -139,7 +139,7 @@ export class Gate implements BrokerEngine {
     return this.#broker.health();
   }
 
-  /** The broker is not the process's to close. */
+  /** Closes nothing: the broker does not belong to this process. */
   async close(): Promise<void> {
     await this.pass();
   }
@@ -153,13 +153,14 @@ export class Gate implements BrokerEngine {
     }
   }
 
-  /** The first answer is lost on its way. */
+  /** Appends twice, as if the first answer had been lost. */
   async #appendTwice(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
     const first = await this.#broker.append(writes);
     try {
       return await this.#broker.append(writes);
     } catch (error) {
-      // Between the two, another took the fence, or the log stopped. That is an answer, but no wrong one.
+      // Between the two appends another worker took the fence, or the log stopped. Then the first answer is the right
+      // one.
       if (
         isBrokerError(error, 'fenced') ||
         isBrokerError(error, 'epoch-changed') ||
@@ -172,8 +173,8 @@ export class Gate implements BrokerEngine {
   }
 }
 
-/** Aborts with any of several signals, and leaves nothing behind. A dead process holds nothing: the engine sees its tails
- *  and consumers go. */
+/** Aborts when any of its signals aborts, and removes its listeners at the end. With it a dead process holds nothing:
+ *  the engine sees its tails and consumers end. */
 class Detach {
   readonly #abort = new AbortController();
   readonly #sources: readonly StopSignal[];
@@ -195,7 +196,7 @@ class Detach {
   }
 }
 
-/** A delivery in the hands of a process that may be stopped: it hears that its lease is lost when it runs again. */
+/** A delivery of a process that may be frozen: the loss of its lease reaches the process when it runs again. */
 class GatedDelivery implements Delivery {
   readonly #inner: Delivery;
   readonly #gate: Gate;

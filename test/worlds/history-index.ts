@@ -1,6 +1,6 @@
-// The first pass over a history: puts every observation where the rules look for it. Two rules are decided on the way,
-// because they are about the moment: what stands at a position (C1, in life.ts), and the order of acknowledged sends
-// (C6). Runs are entered by session, so that one that shows up in two is found (C9).
+// The first pass over a history: sorts every observation to where the rules read it. It decides two rules that concern
+// a moment: one position has one event (C1, in life.ts), and acknowledged sends are in order (C6). It enters runs by
+// session, so that a run in two sessions is found (C9).
 import { parsePosition } from '../../src/broker/position.ts';
 import { textField } from './event-fields.ts';
 import type {
@@ -28,13 +28,13 @@ interface OpenCall {
 
 export class HistoryIndex {
   readonly sessions = new Map<string, SessionRecord>();
-  /** When visible records were declared lost. */
+  /** The times at which a loss of visible records was declared. */
   readonly losses: number[] = [];
-  /** When epochs may have begun: with a loss, or without one. */
+  /** The times at which epochs may have changed, with a loss or without one. */
   readonly turnings: number[] = [];
   readonly #found: Violations;
   readonly #calls = new Map<string, OpenCall>();
-  /** Reader → the session of its connection, and the final read that it is. */
+  /** Reader → the session of its connection, and its final read if the connection is one. */
   readonly #reading = new Map<string, { session: SessionRecord; final: FinalRead | undefined }>();
   readonly #sessionOfRun = new Map<string, string>();
 
@@ -94,7 +94,7 @@ export class HistoryIndex {
     }
   }
 
-  /** What needs no more than being put down. Calls of unknown outcome are what an open call is anyway. */
+  /** Takes observations that only need to be stored. A call with an unknown outcome stays open. */
   #note(observation: Observation, t: number): void {
     const { kind } = observation;
     if (kind === 'fold') this.session(observation.session).folds.push(observation);
@@ -109,7 +109,7 @@ export class HistoryIndex {
     const session = this.session(send.session);
     const attempts = session.messages.get(send.messageId) ?? [];
     session.messages.set(send.messageId, attempts);
-    // A retry may be answered with what its first attempt did, so that is when its place was open.
+    // A retry may be answered with the result of the first attempt, so the floor is the one at the first attempt.
     const floor = attempts[0]?.floor ?? new Map(session.acked);
     const attempt: SendAttempt = { send, floor, ...opened(t) };
     attempts.push(attempt);
@@ -212,7 +212,8 @@ function opened(t: number): Attempt {
   return { invokedAt: t, endedAt: Number.POSITIVE_INFINITY, outcome: 'unknown' };
 }
 
-/** What was acknowledged before the removal began is gone when it has ended: nothing may be added to that life. */
+/** Ends the epochs that a removal ended: those in which a send was acknowledged before the removal began. Nothing may
+ *  be added to them. */
 function endLives(removal: OpenCall | undefined): void {
   if (removal?.isRemoval !== true) return;
   const { session, attempt } = removal;
@@ -220,7 +221,7 @@ function endLives(removal: OpenCall | undefined): void {
     if (knownSince < attempt.invokedAt) session.acked.set(epoch, Number.POSITIVE_INFINITY);
 }
 
-/** The first final read is the measure; C10 holds the others against it. */
+/** Makes the first final read the story of the session; rule C10 compares the others with it. */
 function tellStory(session: SessionRecord): void {
   const [first] = session.finals;
   const last = first?.events.at(-1);

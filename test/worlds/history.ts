@@ -1,8 +1,9 @@
-// What happened, as those who were there saw it: one flat list of small JSON objects in the order of one clock. A
-// world in one process records into a `History`; processes that write JSON lines are read with `parseHistory`, and
-// need no more than a common stamp. Positions are the text of the wire (`epoch.offset`), events what a frame held.
+// A history: what the clients, readers and the machine saw, as one flat list of small JSON objects in the order of one
+// clock. A world in one process records into a `History`. Processes that write JSON lines are read with `parseHistory`,
+// and only need a common time stamp. Positions are the text of the wire (`epoch.offset`); events are the data of their
+// frame.
 
-/** Calls are named by whoever makes them; the name is used once. */
+/** Whoever makes a call names it; a name is used once. */
 export interface SendInvoked {
   readonly kind: 'send';
   readonly call: string;
@@ -15,7 +16,7 @@ export interface SendAccepted {
   readonly kind: 'sent';
   readonly call: string;
   readonly runId: string;
-  /** Of `message.created`. */
+  /** The position of `message.created`. */
   readonly position: string;
 }
 export interface CancelInvoked {
@@ -29,7 +30,7 @@ export interface CancelAccepted {
   readonly call: string;
   readonly runId: string;
 }
-/** Of a prompt that waits: it says this instead. */
+/** Replaces the content of a prompt whose run is queued. */
 export interface EditInvoked {
   readonly kind: 'edit';
   readonly call: string;
@@ -50,28 +51,28 @@ export interface RemoveAccepted {
   readonly kind: 'removed';
   readonly call: string;
 }
-/** Of any call: certainly nothing was written. */
+/** The answer to any call: certainly nothing was written. */
 export interface CallRefused {
   readonly kind: 'refused';
   readonly call: string;
   readonly code: string;
 }
-/** Of any call: no answer came. A call that is never answered at all says the same. */
+/** The outcome of any call: no answer came. A call without any answer in the history means the same. */
 export interface CallUnknown {
   readonly kind: 'unknown';
   readonly call: string;
 }
 
-/** A reader opens a connection; it has at most one at a time, and keeps what it held before where it gives `after`. */
+/** A reader opens a connection. It has at most one at a time, and keeps what it holds when it gives `after`. */
 export interface Connected {
   readonly kind: 'connect';
   readonly reader: string;
   readonly session: string;
   readonly node: string;
   readonly wire: string;
-  /** The position that it holds; absent: from the earliest. */
+  /** The position that the reader holds; absent: from the earliest record. */
   readonly after?: string;
-  /** Reads the finished chat from the earliest to `live`, after everything was healed. */
+  /** Reads the finished chat from the earliest record to `live`, after everything was healed. */
   readonly final?: true;
 }
 export interface EventSeen {
@@ -91,13 +92,13 @@ export interface ResetSeen {
   readonly reader: string;
   readonly reason: string;
 }
-/** `cut`: by the reader or its network. Everything else is the server's doing: `removed`, `reset`, `failed`, … */
+/** `cut`: by the reader or its network. The server causes every other reason: `removed`, `reset`, `failed`, … */
 export interface Ended {
   readonly kind: 'end';
   readonly reader: string;
   readonly reason: string;
 }
-/** The folded messages of a chat, as a node gives them when everything was healed. */
+/** The messages of a chat as one node folds them, after everything was healed. */
 export interface FoldSeen {
   readonly kind: 'fold';
   readonly session: string;
@@ -111,8 +112,9 @@ export interface FoldedMessage {
   readonly status: string;
 }
 
-/** A fault that was made. `declaresLoss`: visible records may be gone, and the epochs say so. `changesEpoch`: epochs
- *  change, and what was acknowledged goes on in the next one, where it was; only what was seen before that may be gone. */
+/** A fault was made. `declaresLoss`: visible records may be lost, and then the epochs change. `changesEpoch`: the
+ *  epochs change, and everything acknowledged is at the same offsets of the next epoch; only records that were visible
+ *  and not acknowledged may be lost. */
 export interface Crashed {
   readonly kind: 'crash';
   readonly what: string;
@@ -124,12 +126,12 @@ export interface Stuck {
   readonly kind: 'stuck';
   readonly what: string;
 }
-/** After a crash the log could not be opened again. */
+/** The log could not be opened again after a crash. */
 export interface Unopened {
   readonly kind: 'unopened';
   readonly what: string;
 }
-/** Something failed in a way that nobody promised. */
+/** A failure that no promise allows. */
 export interface Faulted {
   readonly kind: 'fault';
   readonly what: string;
@@ -159,7 +161,7 @@ export type Observed =
   | Stuck
   | Faulted;
 
-/** `t` rises through a history; what was invoked after something was answered has the later stamp. */
+/** `t` rises through a history: a call that began after another one was answered has the later stamp. */
 export type Observation = Observed & { readonly t: number };
 
 export class History {
@@ -174,9 +176,9 @@ export class History {
   }
 }
 
-/** JSON lines of any number of processes, merged by their stamps. @throws SyntaxError */
+/** Merges the JSON lines of any number of processes by their stamps. @throws SyntaxError */
 export function parseHistory(texts: readonly string[]): Observation[] {
   const lines = texts.flatMap((text) => text.split('\n')).filter((line) => line !== '');
-  // Written by the recorders of our own tests, and by nothing else.
+  // Only the recorders of these tests write these lines, so their shape is not checked.
   return lines.map((line) => JSON.parse(line) as Observation).sort((a, b) => a.t - b.t);
 }

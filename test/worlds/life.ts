@@ -1,6 +1,6 @@
-// One life of a session (one epoch): everything that anybody saw of it, once. Owns the rule that a position never has
-// two contents (C1): other events are compared whole, deltas in the text that two of them have in common, because a
-// merged one reaches further back.
+// One epoch of a session: the first observation of everything that any reader saw in it. Owns rule C1, one position
+// never has two contents. Deltas are compared in the text that they have in common, because a merged delta begins
+// earlier; other events are compared whole.
 import type { Position } from '../../src/broker/position.ts';
 import { canonical, readDelta, textField, type SeenDelta } from './event-fields.ts';
 import type { EventSeen } from './history.ts';
@@ -18,12 +18,12 @@ export interface FirstSeen {
 export class Life {
   readonly session: string;
   readonly epoch: string;
-  /** Everything but deltas, by offset. */
+  /** Every event except deltas, by offset. */
   readonly events = new Map<number, FirstSeen>();
   readonly #deltas = new Map<number, { delta: SeenDelta; reader: string }>();
-  /** Run → its prompt's messageId. */
+  /** Run → the messageId of its prompt. */
   readonly promptOf = new Map<string, string>();
-  /** What the final reads say, if the session ended in this life. */
+  /** The final read, if the session is in this epoch at the end. */
   story: Story | undefined;
 
   constructor(session: string, epoch: string) {
@@ -68,7 +68,7 @@ export class Life {
         `${this.name(offset)}: ${known.reader} and ${reader} saw deltas that differ: ${JSON.stringify(known.delta)} and ${JSON.stringify(delta)}`,
       );
     }
-    // The longest reaches furthest back, so it has the most in common with the next.
+    // The longest delta begins earliest, so it has the most text in common with the next one.
     if (known === undefined || delta.text.length > known.delta.text.length) this.#deltas.set(offset, { delta, reader });
   }
 }

@@ -1,5 +1,5 @@
-// What a world is on: nodes that die and come back, storage that suffers, one clock that is moved by hand. The embedded
-// engine with everything on one machine is cluster.ts; nodes of their own on one Redis are redis-machine.ts.
+// What a world runs on: nodes that die and come back, storage with faults, and one manual clock. cluster.ts is the
+// embedded engine with everything on one machine; redis-machine.ts is nodes of their own on one Redis.
 import type { ManualClock } from '../support/manual-clock.ts';
 import type { History } from './history.ts';
 import type { Plant } from './plant.ts';
@@ -18,17 +18,17 @@ export interface MachineParts {
 export interface Machine {
   readonly clock: ManualClock;
   readonly nodes: readonly WorldNode[];
-  /** What was acknowledged cannot be opened again: there will be no more nodes. */
+  /** Acknowledged records cannot be opened again, so no more nodes start. */
   readonly isLost: boolean;
-  /** A node that lives, as soon as there is one. Never, where the log is lost. */
+  /** Resolves with a live node as soon as there is one; never when the log is lost. */
   anyNode(): Promise<WorldNode>;
-  /** In the place of dead nodes there are new ones, soon. */
+  /** Starts a new node in the place of each dead one, soon. */
   revive(): void;
-  /** Something happens to the storage or the way to it, now or before long. */
+  /** Makes a fault of the storage or of the way to it, now or soon. */
   strike(): void;
-  /** There is no room for what is written, or there is again. */
+  /** Fills the storage, or frees it again. */
   fill(isFull: boolean): void;
-  /** Nothing strikes any more. */
+  /** Makes no more faults. */
   calm(): void;
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
-// Real files for a world, each operation done at once and answered one turn of the event loop later. Left to the threads of the
-// process, an operation takes more turns the busier the machine is, and a world that goes by turns would be over before its
-// disk had done anything: what a seed stands for would depend on the load.
+// Real files for a world. Each operation is done at once and answered one turn of the event loop later. On the threads
+// of the process an operation would take more turns the busier the machine is; a world that counts in turns would then
+// end before its disk did anything, and a seed would depend on the load.
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { nodeLogFiles, type LogFile, type LogFiles } from '../../src/broker/log/disk/log-files.ts';
 import { turns } from './turns.ts';
@@ -29,7 +29,7 @@ class PacedFile implements LogFile {
     return paced(() => readSync(this.#fd, into, 0, into.length, position));
   }
 
-  /** The disk of a world decides what is durable. */
+  /** Does nothing: the disk of the world decides what is durable. */
   datasync(): Promise<void> {
     return turns(1);
   }

@@ -1,12 +1,12 @@
-// The checker is proved by failing: each planted bug is found, by a rule that fits it, within a bounded number of worlds.
+// Proves the checker: each planted bug is found, by a rule that fits it, within a bounded number of worlds.
 import { describe, expect, it } from 'vitest';
 import type { Plant } from './plant.ts';
 import { PLANTED_BUGS } from './planted-bugs.ts';
 import { runWorld } from './world.ts';
 
-/** The index of a world still works by threads, so a seed may show a bug on an idle machine and hide it on a busy one. */
+/** The index of the engine uses threads, so the seed that shows a bug can differ between an idle and a busy machine. */
 const SEEDS_MAX = 100;
-/** A world that a bug has brought to a halt is not waited for. */
+/** Real milliseconds after which a world that a bug has brought to a halt is given up. */
 const PATIENCE_MS = 1500;
 /** Short worlds: a bug that shows at all shows early. */
 const STEPS_MAX = 60;

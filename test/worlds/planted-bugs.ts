@@ -1,5 +1,5 @@
-// Bugs as this field knows them, each planted from outside into an interface of a world, and the rules that may find
-// it. A checker that has never failed is not tested: planted-bugs.test.ts shows that each of them is found.
+// Known bugs of systems like this one, each planted from outside into an interface of a world, with the rules that may
+// find it. A checker that has never failed is not tested: planted-bugs.test.ts shows that each bug is found.
 import type { RuleCode } from './violation.ts';
 import type { Plant } from './plant.ts';
 import * as delivery from './planted-delivery.ts';
@@ -9,9 +9,9 @@ import * as runs from './planted-runs.ts';
 
 export interface PlantedBug {
   readonly name: string;
-  /** Rules that it breaks; that one of them is named is what is asked. */
+  /** The rules that the bug breaks; the checker must report at least one of them. */
   readonly breaks: readonly RuleCode[];
-  /** What is planted may have a memory: one of these for all worlds in which the bug is looked for. */
+  /** Makes the plant. One plant serves all worlds in which the bug is searched for, because it may have a state. */
   readonly plant: () => Plant;
 }
 

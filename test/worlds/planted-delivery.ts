@@ -1,4 +1,4 @@
-// Planted bugs of delivery: what stands in the log, and what readers are given of it.
+// Planted bugs of delivery: a reader receives something else than the log has.
 import type { BrokerEngine, ReadResult, Tail } from '../../src/broker/broker.ts';
 import type { WireEncoder } from '../../src/stream/projection.ts';
 import type { WireEvent } from '../../src/stream/wire-event.ts';
@@ -6,10 +6,10 @@ import { IteratedTail } from '../support/iterated-tail.ts';
 import type { Plant } from './plant.ts';
 import { changedTail, wrapBroker, wrapResults, wrapSink } from './wrappers.ts';
 
-/** How many records are given on before one is dropped. */
+/** One in this many minor records is dropped. */
 const LOST_MINOR_EVERY = 1000;
 
-/** The first live batch after a tail is attached is lost. */
+/** Loses the first live batch after a tail is attached. */
 export function seamDrop(): Plant {
   return {
     engine: (inner) =>
@@ -30,19 +30,19 @@ async function* withoutFirst(tail: Tail): AsyncGenerator<ReadResult> {
   }
 }
 
-/** A reader goes on from a place a little beside the one it holds. */
+/** Resumes a reader a few offsets beside the position that it holds. */
 export function resumeBy(offsets: number): Plant {
   return { resume: ({ epoch, offset }) => ({ epoch, offset: offset + offsets }) };
 }
 
-/** Superseded ranges are left out without a word. */
+/** Leaves out superseded ranges without declaring a hole. */
 export function holeWithoutDeclaration(): Plant {
   const change = (result: ReadResult): ReadResult =>
     result.kind === 'batch' ? { ...result, items: result.items.filter((item) => item.kind === 'record') } : result;
   return { engine: (inner) => wrapResults(inner, change) };
 }
 
-/** One delta in a thousand is lost between the log and the nodes. */
+/** Loses one delta in a thousand between the log and the nodes. */
 export function lostMinor(): Plant {
   let minors = 0;
   const isLost = (): boolean => (minors += 1) % LOST_MINOR_EVERY === 0;
@@ -57,7 +57,7 @@ export function lostMinor(): Plant {
   return { engine: tails, plan: (plan) => ({ ...plan, tokensMax: 120, model: { ...plan.model, pace: 3 }, steps: 40 }) };
 }
 
-/** Whoever does not read fast enough is not waited for: frames are dropped. */
+/** Drops frames for a slow reader instead of waiting for it. */
 export function slowReaderLosesFrames(): Plant {
   return {
     plan: (plan) => ({ ...plan, weights: { ...plan.weights, 'stall-reader': 12 } }),
@@ -82,7 +82,7 @@ function changeEvents(inner: WireEncoder, change: (events: readonly WireEvent[])
   };
 }
 
-/** A merged delta has the position of the first that it stands for, as far as one connection can tell. */
+/** Gives a merged delta the position of the first delta in it, as far as one connection can tell. */
 export function mergedAtFirstPosition(): Plant {
   return {
     plan: (plan) => ({
@@ -104,7 +104,7 @@ export function mergedAtFirstPosition(): Plant {
   };
 }
 
-/** Readers are not told that a run began again. */
+/** Hides from readers that a run restarted. */
 export function restartUntold(): Plant {
   return {
     plan: (plan) => ({ ...plan, takeover: 'restart', weights: { ...plan.weights, 'close-worker': 6 } }),
@@ -112,7 +112,7 @@ export function restartUntold(): Plant {
   };
 }
 
-/** One wire leaves out what the other tells. */
+/** Leaves out an event on one wire that the other wire sends. */
 export function oneWireForgets(): Plant {
   return {
     encoder: (inner) =>

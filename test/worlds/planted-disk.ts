@@ -1,4 +1,4 @@
-// Planted bugs of durability: what a disk is asked for, and what is said before it has answered.
+// Planted bugs of durability: a flush is left out, or something is answered before its flush.
 import { BrokerError } from '../../src/broker/errors.ts';
 import type { LogFile } from '../../src/broker/log/disk/log-files.ts';
 import type { Plant } from './plant.ts';
@@ -6,7 +6,7 @@ import { turns } from './turns.ts';
 import type { WorldPlan } from './world-plan.ts';
 import { wrapBroker, wrapFiles } from './wrappers.ts';
 
-/** Worlds in which the power goes often, and nothing but the log is there to say what was lost. */
+/** Worlds with frequent power cuts, in which only the log shows what was lost: no checkpoint, one large segment. */
 function oftenDark(plan: WorldPlan): WorldPlan {
   const limits = {
     ...plan.limits,
@@ -24,12 +24,12 @@ function oftenDark(plan: WorldPlan): WorldPlan {
   };
 }
 
-/** Flushes say that they have flushed, and have not. */
+/** Flushes report success and flush nothing. */
 export function skipFsync(): Plant {
   return { plan: oftenDark, files: (inner) => wrapFiles(inner, (file) => ({ datasync: () => mustLive(file) })) };
 }
 
-/** Writes and flushes are answered at once, and done a little later. */
+/** Writes and flushes are answered at once, and carried out a little later. */
 export function ackBeforeWrite(): Plant {
   return {
     plan: oftenDark,
@@ -37,7 +37,7 @@ export function ackBeforeWrite(): Plant {
       wrapFiles(inner, (file) => {
         let behind: Promise<unknown> = Promise.resolve();
         const later = (work: () => Promise<unknown>): void => {
-          // One that the disk does not live to do is lost: that is the bug.
+          // An operation is lost when the disk dies before it: that is the bug.
           behind = behind
             .then(async () => turns(3))
             .then(work)
@@ -71,7 +71,7 @@ export function ackBeforeWrite(): Plant {
   };
 }
 
-/** Readers are given what is written and not yet flushed; whoever sent it waits for the flush. */
+/** Readers receive records that are written and not yet flushed; only the sender waits for the flush. */
 export function visibleEarly(): Plant {
   let flushed: Promise<unknown> = Promise.resolve();
   return {
@@ -82,7 +82,7 @@ export function visibleEarly(): Plant {
         datasync: async () => {
           await mustLive(file);
           const flush = turns(8).then(() => file.datasync());
-          // Told to those who wait for it, in `append`.
+          // `append` below reports the failure to the callers that wait for the flush.
           flush.catch(() => undefined);
           flushed = Promise.all([flushed, flush]);
           flushed.catch(() => undefined);
@@ -102,7 +102,7 @@ export function visibleEarly(): Plant {
   };
 }
 
-/** A flush that failed is tried again; the kernel has forgotten what it was to flush, and says that all is well. */
+/** Repeats a failed flush. The kernel has dropped the data of the first one and reports success. */
 export function retryFsync(): Plant {
   return {
     plan: (plan) => ({
@@ -115,7 +115,7 @@ export function retryFsync(): Plant {
   };
 }
 
-/** New segments are flushed, their names are not. */
+/** Flushes new segments, but not their names. */
 export function forgetFolderSync(): Plant {
   return {
     plan: (plan) => ({ ...oftenDark(plan), limits: { ...plan.limits, segmentBytes: 2048 } }),
@@ -123,7 +123,7 @@ export function forgetFolderSync(): Plant {
   };
 }
 
-/** What a crash tore is left where it is, and the log goes on behind it. */
+/** Leaves the torn end of a crashed log in place, and continues the log behind it. */
 export function tornTailKept(): Plant {
   return {
     plan: oftenDark,
@@ -144,7 +144,7 @@ export function tornTailKept(): Plant {
   };
 }
 
-/** After a power cut that cost acknowledged records the epochs are what they were. */
+/** Keeps the epochs after a power cut that lost acknowledged records. */
 export function epochKeptAfterLoss(): Plant {
   return {
     bootId: 'always the same',
@@ -157,7 +157,7 @@ export function epochKeptAfterLoss(): Plant {
   };
 }
 
-/** A dead process does not say that all is well. */
+/** Fails for a dead process, which must not report success. @throws DiskError */
 async function mustLive(file: LogFile): Promise<void> {
   await file.size();
 }

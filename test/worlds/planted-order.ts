@@ -1,4 +1,4 @@
-// Planted bugs of order and identity: fences, conditions, retries, ids and epochs.
+// Planted bugs of order and identity: fencing tokens, conditions, retries, ids and epochs.
 import type { Appended, BrokerEngine, NewRecord, ReadResult, TopicWrite } from '../../src/broker/broker.ts';
 import { BrokerError, isBrokerError } from '../../src/broker/errors.ts';
 import type { Provider, ProviderEvent } from '../../src/worker/provider.ts';
@@ -17,7 +17,7 @@ function planted(append: (inner: BrokerEngine, writes: readonly TopicWrite[]) =>
   return { engine: (inner) => wrapBroker(inner, { append: (writes) => append(inner, writes) }) };
 }
 
-/** A worker that was replaced may go on writing. */
+/** Accepts appends of a worker that was replaced. */
 export function staleFenceAccepted(): Plant {
   const plan = (one: WorldPlan): WorldPlan => ({
     ...one,
@@ -35,7 +35,7 @@ export function staleFenceAccepted(): Plant {
   return { engine, plan };
 }
 
-/** The same (fence, seq) again is stored again. */
+/** Stores an append again when it repeats the same (fence, seq). */
 export function duplicateAppendOnRetry(): Plant {
   const seen = new Set<string>();
   return planted(async (inner, writes) => {
@@ -51,7 +51,7 @@ function nameOf({ topic, expect, fence }: TopicWrite): string {
   return fence === undefined ? '' : `${topic} ${JSON.stringify(expect)} ${fence.fence} ${fence.seq}`;
 }
 
-/** What was sent already is forgotten, so a retry is a new message. */
+/** Forgets which messages were sent, so a retry is a new message. */
 export function duplicateMessageOnRetry(): Plant {
   const forget = (record: NewRecord): NewRecord => ({
     ...record,
@@ -62,7 +62,7 @@ export function duplicateMessageOnRetry(): Plant {
   );
 }
 
-/** Two nodes may decide on the same state, and both are believed. */
+/** Accepts both decisions when two nodes decide on the same state. */
 export function conflictIgnored(): Plant {
   return planted((inner, writes) =>
     inner.append(
@@ -74,7 +74,7 @@ export function conflictIgnored(): Plant {
   );
 }
 
-/** Refused for good, and done all the same. */
+/** Refuses a send with an error that is not retryable, and stores it all the same. */
 export function refusedButWritten(): Plant {
   let appends = 0;
   return planted(async (inner, writes) => {
@@ -86,12 +86,12 @@ export function refusedButWritten(): Plant {
   });
 }
 
-/** Every life of every topic has the same epoch. */
+/** Gives every existence of every topic the same epoch. */
 export function recreateAfterRemove(): Plant {
   return { newEpoch: () => 'same', plan: (plan) => ({ ...plan, weights: { ...plan.weights, remove: 2 } }) };
 }
 
-/** Each node counts its ids for itself. */
+/** Makes each node count its ids by itself. */
 export function idsRepeat(): Plant {
   return {
     newIds: () => {
@@ -101,7 +101,7 @@ export function idsRepeat(): Plant {
   };
 }
 
-/** A worker that takes a run over folds the chat as it was an append before its fence. */
+/** After a takeover, folds the chat as it was one append before the fencing token was taken. */
 export function foldBeforeFence(): Plant {
   return {
     plan: (plan) => ({
@@ -134,7 +134,7 @@ function withoutLast(result: ReadResult, fence: number | undefined): ReadResult 
   };
 }
 
-/** A stream that broke off, or failed, is taken for one that is over. */
+/** Treats a model's stream that broke off or failed as complete. */
 export function truncationPretendedComplete(): Plant {
   return { model: (inner) => ({ canContinue: inner.canContinue, stream: (request) => pretend(inner, request) }) };
 }

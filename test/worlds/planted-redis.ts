@@ -1,4 +1,4 @@
-// Bugs that one could build into an engine on Redis, planted between a node and its engine.
+// Bugs that an engine on Redis could have, planted between a node and its engine.
 import { isBrokerError } from '../../src/broker/errors.ts';
 import type { BrokerEngine, ReadResult, TopicWrite } from '../../src/broker/broker.ts';
 import { IteratedTail } from '../support/iterated-tail.ts';
@@ -8,12 +8,12 @@ import { turns } from './turns.ts';
 import type { WorldPlan } from './world-plan.ts';
 import { wrapBroker } from './wrappers.ts';
 
-/** A world in which much strikes, and often. */
+/** A world with frequent faults. */
 function struck(plan: WorldPlan): WorldPlan {
   return { ...plan, weights: { ...plan.weights, 'arm-crash': 14 } };
 }
 
-/** What was published before one subscribed is taken to be what was read: it never is compared with the log. */
+/** Skips what was published between its read and its subscription: it never compares the two with the log. */
 function trustsMessages(): Plant {
   return {
     engine: (inner) =>
@@ -35,7 +35,7 @@ async function* trustedMessages(
   yield* inner.tail(topic, { epoch: read.epoch, offset: Math.max(read.next, info?.next ?? 0) }, options);
 }
 
-/** An append without an answer is sent again as it was meant, and not as it was decided. */
+/** Repeats an append without an answer, and without its conditions and fencing token. */
 function resendsAppends(): Plant {
   const bare = ({ topic, records, expect }: TopicWrite): TopicWrite => ({ topic, records, expect });
   return {
@@ -55,7 +55,7 @@ function resendsAppends(): Plant {
   };
 }
 
-/** Lives of a topic cannot be told from one another, so a store that was flushed seems to be the old one. */
+/** Gives every existence of a topic the same epoch, so a flushed store seems to be the old one. */
 function skipsTheEpochCheck(): Plant {
   return { newEpoch: () => 'same', plan: struck };
 }

@@ -1,21 +1,21 @@
-// Planted bugs of runs: their ends, their stops, their leases, and how they are taken over.
+// Planted bugs of runs: their end, their stop, their lease and their takeover.
 import type { Appended, BrokerEngine, TopicWrite } from '../../src/broker/broker.ts';
 import { typeOf } from '../../src/session/events/chat-event.ts';
 import { TERMINAL } from './event-fields.ts';
 import type { Plant } from './plant.ts';
 import { wrapBroker } from './wrappers.ts';
 
-/** Longer than any world is watched, and a time that the engine takes. */
+/** Longer than any world lasts, and within the limits of the engine. */
 const FOR_EVER_MS = 10 * 60 * 60 * 1000;
-/** Code units that a takeover is wrong by: a short token and its space. */
+/** The code units that a takeover drops: a short token and its space. */
 const OFF_BY = 2;
 
-/** Of the last record, which is what an append decides. */
+/** The type of the last record, which is the decision of an append. */
 function decides({ records }: TopicWrite): string {
   return typeOf(records.at(-1)?.data ?? '') ?? '';
 }
 
-/** A run's end that was written is written once more. */
+/** Writes the terminal of a run once more. */
 export function terminalTwice(): Plant {
   return {
     worker: (inner) =>
@@ -31,7 +31,7 @@ export function terminalTwice(): Plant {
   };
 }
 
-/** A Stop of what runs is acknowledged, and never reaches the log. */
+/** Acknowledges a stop of a running run, and does not write it. */
 export function cancelLost(): Plant {
   return {
     plan: (plan) => ({ ...plan, weights: { ...plan.weights, cancel: 8 } }),
@@ -53,7 +53,7 @@ async function pretendAppended(inner: BrokerEngine, writes: readonly TopicWrite[
   });
 }
 
-/** Whoever had a request has it for ever, alive or dead. */
+/** Makes a lease last longer than the world, whether its consumer lives or not. */
 export function leaseNeverExpires(): Plant {
   return {
     plan: (plan) => ({ ...plan, weights: { ...plan.weights, 'arm-crash': 0, 'kill-worker': 8 } }),
@@ -64,7 +64,7 @@ export function leaseNeverExpires(): Plant {
   };
 }
 
-/** The end of a run forgets to call the next one of its chat. */
+/** Ends a run without queuing the request for the next run of its chat. */
 export function nextRunForgotten(): Plant {
   const isEnd = (writes: readonly TopicWrite[]): boolean => writes.some((write) => TERMINAL.test(decides(write)));
   return {
@@ -76,7 +76,7 @@ export function nextRunForgotten(): Plant {
   };
 }
 
-/** Who takes a run over goes on from a little before the place where it was left. */
+/** Takes a run over from a little before the end of its answer. */
 export function takeoverFromWrongOffset(): Plant {
   return {
     plan: (plan) => ({

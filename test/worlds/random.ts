@@ -1,5 +1,5 @@
-// All chance in a world comes from one seed, so that a world can be told again by its number. Parts that run side by
-// side fork generators of their own: what one of them draws does not move the others.
+// The one source of chance in a world: a seed, by which the world can be repeated. Concurrent parts fork generators of
+// their own, so that the draws of one do not change the draws of another.
 
 /** mulberry32: small, and good enough to choose faults. */
 export class Random {
@@ -9,7 +9,7 @@ export class Random {
     this.#state = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) >>> 0;
   }
 
-  /** From 0 to 1, 1 excluded. */
+  /** From 0 up to, but not including, 1. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
@@ -17,7 +17,7 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number, both ends included. */
+  /** An integer between both ends, inclusive. */
   between(from: number, to: number): number {
     return from + Math.floor(this.next() * (to - from + 1));
   }

@@ -1,6 +1,6 @@
-// One reader through all of its connections: what it holds, and whether what it is given next joins that (C3, C4), is
-// part of what stands in the end (C2), says what the model said (answer), and is in the order of a run (C7). Where it
-// resumes from the last position it holds, the chain goes on; with another position it begins anew in the middle.
+// Follows one reader through all of its connections. Checks that what it receives joins what it holds (C3, C4), is in
+// the final read (C2), is what the model said (answer), and follows the order of a run (C7). A connection from the last
+// held position continues the chain; one with another position starts a chain in the middle.
 import { parsePosition, type Position } from '../../src/broker/position.ts';
 import { countText, readCountPrompt } from './count-prompt.ts';
 import { numberField, readDelta, TERMINAL, textField, type SeenDelta } from './event-fields.ts';
@@ -10,10 +10,10 @@ import type { SessionRecord } from './session-record.ts';
 import { leftOf, type StoryRun } from './story.ts';
 import type { Violations } from './violation.ts';
 
-/** What a reader holds of one run: lengths, because every text is held against the story on its own. */
+/** What a reader holds of one run. Lengths are enough, because each text is compared with the story by itself. */
 interface HeldRun {
   readonly lengths: (number | undefined)[];
-  /** It was there from the start, so a part that it has not heard of is empty. */
+  /** The reader saw the run from its start, so a part of which it received nothing is empty. */
   readonly isWhole: boolean;
   attempt: number;
   started: boolean;
@@ -25,10 +25,10 @@ export class ReaderChain {
   readonly #session: SessionRecord;
   readonly #found: Violations;
   #position: Position | undefined;
-  /** It began at the earliest: whatever stands before its position, it was given. */
+  /** The chain began at the earliest record: the reader received everything before its position. */
   #isWhole = true;
   #runs = new Map<string, HeldRun>();
-  /** Index of the story's next event that it must be given. */
+  /** The index of the next event of the story that the reader must receive. */
   #expected: number | undefined;
 
   constructor(reader: string, session: SessionRecord, found: Violations) {
@@ -47,12 +47,12 @@ export class ReaderChain {
     if (!goesOn) this.#begin(from);
   }
 
-  /** After a reset the stream starts over from the earliest. */
+  /** After a reset the stream starts again from the earliest record. */
   reset(): void {
     this.#begin(undefined);
   }
 
-  /** It is told that it has everything up to there. */
+  /** The server declares that the reader has everything up to this position. */
   live(text: string | null): void {
     const position = text === null ? undefined : parsePosition(text);
     const { story } = position === undefined ? { story: undefined } : this.#session.life(position.epoch);
@@ -142,10 +142,10 @@ export class ReaderChain {
     this.#checkStands(life, position, delta);
   }
 
-  /** What the model was asked to say is known, so every piece of it can be checked at once. */
+  /** Checks each piece of an answer as it arrives: the prompt says what the answer must be. */
   #checkWords(life: Life, position: Position, { runId, partKind, at, text }: SeenDelta): void {
     const messageId = life.promptOf.get(runId) ?? '';
-    // An edited prompt was last edited before its answer began.
+    // The last edit of a prompt comes before its answer begins.
     const asked = textField(
       { content: life.story?.contents.get(messageId) ?? this.#session.messages.get(messageId)?.[0]?.send.content },
       'content',
@@ -187,7 +187,7 @@ export class ReaderChain {
     const part = Math.max(0, numberField(data, 'part'));
     const at = numberField(data, 'at');
     const held = run.lengths[part] ?? (run.isWhole ? 0 : at);
-    // Of a finished answer the rest of a part may be left out that a later restart drops; how much, the story says.
+    // A reader of a finished answer may not receive text that a later restart drops; the story says how much that is.
     const kept = Math.min(at, leftOf(story?.runs.get(textField(data, 'runId'))?.limitAfter(position.offset), part));
     if (story !== undefined && held < kept)
       this.#add('C4', position, `a restart keeps ${kept} code units of part ${part}, of which only ${held} are held`);

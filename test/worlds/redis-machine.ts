@@ -1,6 +1,6 @@
-// Nodes of their own on one real Redis: each has an engine and connections of its own, through a proxy that cuts them.
-// What strikes is what happens to a Redis and to the network before it. The server keeps every acknowledged write over a
-// restart (`appendfsync always`), so only a flush of the whole store declares a loss.
+// Nodes on one real Redis: each has an engine and connections of its own, through a proxy that cuts them. The faults
+// are those of a Redis and of the network before it. The server keeps every acknowledged write over a restart
+// (`appendfsync always`), so only a flush of the whole store declares a loss.
 import { Redis } from 'ioredis';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { isBrokerError } from '../../src/broker/errors.ts';
@@ -14,20 +14,20 @@ import type { Machine, MachineParts, OpenMachine } from './machine.ts';
 import { turns, within } from './turns.ts';
 import { WorldNode } from './world-node.ts';
 
-/** Few, so that sessions share some. */
+/** Few, so that several sessions share a partition. */
 const PARTITIONS = 4;
-/** A restart of the real server takes real time: one of so many strikes. */
+/** The share of faults that restart the real server, which takes real time. */
 const RESTARTS = 0.1;
 const FLUSHES = 0.08;
-/** Real ms for a node to find the server. */
+/** Real milliseconds in which a node must reach the server. */
 const OPEN_MS = timeLimit(10_000);
 
-/** Whichever topic is asked for: a node has one connection for all that it asks. */
+/** Any topic will do: a node sends all its commands on one connection. */
 const ANYTHING = parseLiteTopicName('chat/anything');
-/** In which whoever was answered has said so. */
+/** Turns of the event loop in which a call that has its answer records it. */
 const TURNS_TO_TELL = 50;
 
-/** A node and what it stands on. */
+/** A node with its engine and its proxy. */
 interface Housed {
   node: WorldNode;
   readonly engine: BrokerEngine;
@@ -39,7 +39,7 @@ export class RedisMachine implements Machine {
   readonly isLost = false;
   readonly #parts: MachineParts;
   readonly #server: RedisServer;
-  /** For what strikes, past every proxy. */
+  /** The connection that makes the faults; it goes past every proxy. */
   readonly #admin: Redis;
   #housed: Housed[] = [];
   readonly #reviving = new Set<Housed>();
@@ -55,11 +55,11 @@ export class RedisMachine implements Machine {
     this.#parts = parts;
     this.#server = server;
     this.#admin = new Redis(server.url, { maxRetriesPerRequest: null });
-    // A restart of the server is one of the things that strike.
+    // Restarts of the server are among the faults, so errors are expected here.
     this.#admin.on('error', () => undefined);
   }
 
-  /** A server with `appendfsync always` that nobody else uses. */
+  /** The server must have `appendfsync always` and no other user. */
   static on(server: RedisServer): OpenMachine {
     return async (parts) => {
       const machine = new RedisMachine(parts, server);
@@ -131,11 +131,11 @@ export class RedisMachine implements Machine {
     this.#admin.disconnect();
   }
 
-  /** A process died: its connections are gone, and its leases stay until their time is up. */
+  /** Replaces a node whose process died: its connections end, and its leases stay until they expire. */
   async #replace(dead: Housed): Promise<void> {
     dead.proxy.refuse();
     dead.proxy.cutAll();
-    // As it cannot reach the server, closing is only forgetting.
+    // The engine cannot reach the server, so closing only forgets local state.
     await dead.engine
       .close()
       .catch((error: unknown) => isBrokerError(error) || this.#parts.onFault('closing a dead engine', error));
@@ -163,7 +163,7 @@ export class RedisMachine implements Machine {
     return { node, engine, proxy };
   }
 
-  /** A server that is just starting is asked again, as a supervisor would. */
+  /** Retries while the server is still starting, as a supervisor would. */
   async #open(proxy: TcpProxy): Promise<BrokerEngine> {
     const { plant, onFault } = this.#parts;
     for (;;) {
@@ -193,8 +193,9 @@ export class RedisMachine implements Machine {
     this.#isRestarting = false;
   }
 
-  /** It happens somewhere in between: who reads may meet it after the first, who wrote before it may hear so until the
-   *  second. Answers come in the order of the questions, so an answer to a later one ends that. */
+  /** Flushes the store between two records of the history: a reader may meet the loss after the first record, and a
+   *  call answered before the loss may be recorded until the second. A connection answers in order, so the answer to a
+   *  later command ends that time. */
   async #flush(): Promise<void> {
     this.#parts.history.record({ kind: 'crash', what: 'flush', declaresLoss: true });
     await this.#ask('FLUSHALL');

@@ -1,5 +1,5 @@
-// The same worlds with nodes of their own on a real Redis, which is killed, flushed, filled and cut off: the checker
-// finds nothing, and finds each bug that one could build into an engine on Redis.
+// Worlds with nodes of their own on a real Redis, which is killed, flushed, filled and cut off: the checker finds no
+// violation, and finds each bug that is planted into the engine.
 // One seed alone: `WORLD_SEED=<seed> npx vitest run test/worlds/redis-world.test.ts`.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisServer } from '../support/redis-server.ts';
@@ -11,12 +11,12 @@ import { runWorld } from './world.ts';
 
 const SEEDS = Number(process.env['WORLD_COUNT'] ?? 24);
 const [FIRST, COUNT] = process.env['WORLD_SEED'] === undefined ? [1, SEEDS] : [Number(process.env['WORLD_SEED']), 1];
-/** At most so many times the worlds, until everything has happened once. */
+/** Adds worlds, up to this multiple, until every fault has happened once. */
 const MORE = 4;
 const SUFFERED = ['crash redis', 'crash flush', 'refused', 'unknown', 'reset'];
 const PATIENCE_MS = timeLimit(20_000);
 const PLANTED_SEEDS_MAX = 20;
-/** A world that a bug has brought to a halt is not waited for. */
+/** Real milliseconds after which a world that a bug has brought to a halt is given up. */
 const PLANTED_PATIENCE_MS = 1500;
 
 let server: RedisServer;
@@ -25,12 +25,12 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-describe('a world on Redis that suffers and is healed', () => {
+describe('a world on Redis with faults, after it is healed', () => {
   it(
-    `loses nothing but what was flushed, and says so, for ${COUNT} seeds`,
+    `loses only what was flushed, and declares that loss, for ${COUNT} seeds`,
     async () => {
       const seen = new Set<string>();
-      // What strikes when depends on the real server too, so chance alone may leave one out.
+      // When a fault happens depends on the real server too, so chance alone may leave one out.
       const isMissing = (): boolean => COUNT === SEEDS && SUFFERED.some((one) => !seen.has(one));
       for (let seed = FIRST; seed < FIRST + COUNT || (isMissing() && seed < FIRST + MORE * COUNT); seed += 1) {
         const { history, violations } = await runWorld(seed, {}, PATIENCE_MS, RedisMachine.on(server));

@@ -1,4 +1,4 @@
-// Bugs that worlds have found, each as small as it can be told.
+// Bugs that worlds have found, each in its smallest form.
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ afterEach(async () => {
   rig = undefined;
 });
 
-/** Answers to forward reads are held back until they are let go: a disk that takes its time. */
+/** Holds back the results of forward reads until `letGo`, as a slow disk would. */
 function slowReads(inner: MemoryBroker): {
   broker: BrokerEngine;
   hold: () => void;
@@ -57,8 +57,8 @@ function slowReads(inner: MemoryBroker): {
   };
 }
 
-describe('a reader that is catching up while its chat is removed', () => {
-  it('is told so, even if it had read everything before', async () => {
+describe('a reader whose chat is removed while it catches up', () => {
+  it('is reset with the reason removed, even when it had read everything before', async () => {
     const clock = new ManualClock();
     const { broker, hold, letGo, held } = slowReads(new MemoryBroker({ clock, newEpoch: () => 'e1' }));
     const chat = new ChatRig({ broker, clock });
@@ -76,7 +76,7 @@ describe('a reader that is catching up while its chat is removed', () => {
   });
 });
 
-/** Nothing happens by chance while there is power, and everything that may be lost is lost when it goes. */
+/** While there is power no chance event happens; a power cut loses everything that it may lose. */
 class Fate extends Random {
   isDark = false;
 
@@ -85,7 +85,7 @@ class Fate extends Random {
   }
 }
 
-/** An engine on it that crashes when it is told to. */
+/** An engine on such a disk; the test decides when it crashes. */
 class Machine {
   readonly disk: CrashingDisk;
   readonly #fate = new Fate(1);
@@ -124,7 +124,7 @@ class Machine {
 
   async crash(kind: CrashKind): Promise<void> {
     this.disk.die();
-    // It cannot flush any more.
+    // The dead disk refuses the last flush.
     await this.#engine?.close().catch(() => undefined);
     await this.disk.closeFiles();
     this.#fate.isDark = true;
@@ -134,11 +134,11 @@ class Machine {
 }
 
 describe('a log that crashes twice', () => {
-  it('has flushed what a killed process left unflushed before it shows it', async () => {
+  it('shows only records that are flushed, even those that a killed process had left unflushed', async () => {
     const machine = await Machine.build();
     const first = await machine.start();
     await append(first, CHAT, minor('acknowledged'));
-    // Written, and killed before the flush.
+    // The crash comes after the write and before the flush.
     machine.disk.arm('kill', 2);
     expect(await outcome(append(first, CHAT, minor('in doubt')))).toBe('failed');
     await machine.crash('kill');
@@ -147,11 +147,11 @@ describe('a log that crashes twice', () => {
     expect(await readLines(await machine.start(), CHAT)).toEqual(shown);
   });
 
-  it('knows where it ends after it has dropped a segment that was never begun', async () => {
+  it('finds its end after it dropped a segment without a head', async () => {
     const machine = await Machine.build(150);
     const first = await machine.start();
     await append(first, CHAT, minor('a'.repeat(100)));
-    // The flush of the new segment's head: the one before it closes the full segment.
+    // The flush of the new segment's head: the flush before it closes the full segment.
     machine.disk.arm('power', 4);
     expect(await outcome(append(first, CHAT, minor('b'.repeat(100))))).toBe('failed');
     await machine.crash('power');

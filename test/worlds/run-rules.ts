@@ -1,4 +1,5 @@
-// The life of every run and message in the finished chat (C7), and what completed answers say (answer).
+// Rule C7 for the finished chat: every message and every run happens once, in order. Rule `answer`: what a completed
+// answer says.
 import { countText, readCountPrompt } from './count-prompt.ts';
 import { numberField, TERMINAL, textField } from './event-fields.ts';
 import type { SessionRecord } from './session-record.ts';
@@ -12,7 +13,7 @@ export function checkRuns(session: SessionRecord, story: Story, found: Violation
   for (const run of story.runs.values()) checkAnswer(session, story, run, found);
 }
 
-/** Goes through a chat in order and sees to it that each message and each run happens once. */
+/** Goes through a chat in order, and checks that each message and each run happens once. */
 class RunWalk {
   readonly #session: string;
   readonly #found: Violations;

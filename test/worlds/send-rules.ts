@@ -1,5 +1,5 @@
-// What senders and stoppers were told, held against what there is: acknowledged is there (C2), refused or never asked
-// for is nowhere (C5), and once is once (C7).
+// Compares what senders and stoppers were answered with the final read: what was acknowledged is there (C2), what was
+// refused or never sent is not (C5), and each message is there once (C7).
 import { canonical, textField } from './event-fields.ts';
 import type { EditInvoked, EventData } from './history.ts';
 import type { Life } from './life.ts';
@@ -7,7 +7,7 @@ import { mayHaveHappened, type SendAttempt, type SessionRecord } from './session
 import type { Story } from './story.ts';
 import type { Violations } from './violation.ts';
 
-/** `losses`: when visible records were declared lost; what was acknowledged before may be gone then. */
+/** `losses`: the times at which a loss was declared; what was acknowledged before may be lost then. */
 export function checkSends(session: SessionRecord, losses: readonly number[], found: Violations): void {
   const story = session.finalLife?.story;
   for (const [messageId, attempts] of session.messages) {
@@ -22,7 +22,7 @@ export function checkSends(session: SessionRecord, losses: readonly number[], fo
   for (const life of session.lives.values()) checkNothingInvented(session, life, found);
 }
 
-/** A retry in the same life gets the same answer. */
+/** A retry in the same epoch gets the same answer. */
 function checkAnswersAgree(
   session: SessionRecord,
   messageId: string,

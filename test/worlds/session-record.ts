@@ -1,20 +1,20 @@
-// What a history knows of one session: who tried to do what to it, its lives, and how it was read in the end.
+// What a history contains about one session: the calls on it, its epochs, and its final reads.
 import type { Position } from '../../src/broker/position.ts';
 import type { EditInvoked, FoldSeen, SendInvoked } from './history.ts';
 import { Life } from './life.ts';
 
-/** A call, from its invocation to its answer. */
+/** A call, from its start to its answer. */
 export interface Attempt {
   readonly invokedAt: number;
-  /** Infinity where no answer came: its effect may come at any time. */
+  /** Infinity where no answer came: the call may take effect at any time. */
   endedAt: number;
-  /** `unknown`: it may have been done, once, now or later. */
+  /** `unknown`: the call may have taken effect, once, or may do so later. */
   outcome: 'unknown' | 'ok' | 'refused';
 }
 
 export interface SendAttempt extends Attempt {
   readonly send: SendInvoked;
-  /** Epoch → the last acknowledged position there when this message was first sent; Infinity: that life was over. */
+  /** Epoch → the last acknowledged offset in it when this message was first sent; Infinity when that epoch was over. */
   readonly floor: ReadonlyMap<string, number>;
   runId?: string;
   position?: Position;
@@ -45,7 +45,7 @@ export interface FinalRead {
 export class SessionRecord {
   readonly id: string;
   readonly messages = new Map<string, SendAttempt[]>();
-  /** Sends that interrupt what runs: each may stop any run. */
+  /** Sends that interrupt the active run: each may stop any run. */
   readonly interrupts: SendAttempt[] = [];
   readonly cancels: CancelAttempt[] = [];
   readonly edits: EditAttempt[] = [];
@@ -53,9 +53,9 @@ export class SessionRecord {
   readonly lives = new Map<string, Life>();
   readonly finals: FinalRead[] = [];
   readonly folds: FoldSeen[] = [];
-  /** Epoch → the last acknowledged position so far; Infinity once that life is over for sure. */
+  /** Epoch → the last acknowledged offset in it so far; Infinity once that epoch is certainly over. */
   readonly acked = new Map<string, number>();
-  /** Epoch → when something was first acknowledged in it. */
+  /** Epoch → the time of the first acknowledgement in it. */
   readonly knownSince = new Map<string, number>();
   readonly #firstSent = new Map<string, number>();
 
@@ -72,13 +72,14 @@ export class SessionRecord {
     return life;
   }
 
-  /** The life in which it ended, if it was there in the end. */
+  /** The epoch of the final read, if the session exists at the end. */
   get finalLife(): Life | undefined {
     for (const life of this.lives.values()) if (life.story !== undefined) return life;
     return undefined;
   }
 
-  /** When a message was first sent that was acknowledged in this life: it cannot have ended before. */
+  /** The earliest time at which a message was first sent that was acknowledged in this epoch: the epoch cannot have
+   *  ended before. */
   firstSentIn(epoch: string): number | undefined {
     return this.#firstSent.get(epoch);
   }
@@ -89,7 +90,7 @@ export class SessionRecord {
     this.acked.set(epoch, Math.max(offset, this.acked.get(epoch) ?? -1));
   }
 
-  /** Every accepted send: message and answer. */
+  /** Every accepted send, with its answer. */
   *accepted(): Generator<Required<Pick<SendAttempt, 'runId' | 'position'>> & SendAttempt> {
     for (const attempts of this.messages.values()) {
       for (const attempt of attempts) {
@@ -100,7 +101,7 @@ export class SessionRecord {
   }
 }
 
-/** Could it have had its effect before `t`? */
+/** Could the call have taken effect before `t`? */
 export function mayHaveHappened(attempt: Attempt, t: number): boolean {
   return attempt.outcome !== 'refused' && attempt.invokedAt < t;
 }

@@ -1,4 +1,4 @@
-// Words for small histories: one session, one message, one run that counts to three, and what readers see of it.
+// The parts of small histories: one session, one message, one run that counts to three, and what readers see of it.
 import { checkHistory } from './checker.ts';
 import { History, type Observed } from './history.ts';
 
@@ -65,7 +65,7 @@ export function final(
 
 export const SENT = send('1', 'm1', 'e1.0');
 
-/** The codes found, each once. */
+/** The codes of the violations found, each once. */
 export function codes(...parts: readonly (Observed | readonly Observed[])[]): string[] {
   const history = new History();
   for (const observed of parts.flat()) history.record(observed);

@@ -1,5 +1,5 @@
-// A finished chat as one final read tells it: its events in order, and of every run the text that stands in the end,
-// joined as PROTOCOL §4 says. The measure that everything else is held against, and by C10 it is the same everywhere.
+// A finished chat as one final read shows it: its events in order, and for every run the text that is left at the end,
+// joined as PROTOCOL §4 says. All other observations are compared with it; by rule C10 it is the same on every node.
 import { readDelta, numberField, TERMINAL, textField } from './event-fields.ts';
 import type { EventData } from './history.ts';
 
@@ -15,7 +15,7 @@ interface Restart {
   readonly at: number;
 }
 
-/** How much of a run's parts is left standing: all parts before `part`, and of `part` what lies before `at`. */
+/** How much of a run's parts a restart keeps: all parts before `part`, and of `part` the text before `at`. */
 export interface Limit {
   readonly part: number;
   readonly at: number;
@@ -25,10 +25,10 @@ export class StoryRun {
   readonly runId: string;
   readonly messageId: string;
   readonly parts: { kind: string; text: string }[] = [];
-  /** The first one. */
+  /** The first terminal of the run. */
   terminal: StoryEvent | undefined;
   readonly #restarts: Restart[] = [];
-  /** For each restart, the tightest of it and all later ones. Made when first asked for. */
+  /** For each restart, the tightest limit of it and all later ones. Computed on first use. */
   #limits: Limit[] | undefined;
 
   constructor(runId: string, messageId: string) {
@@ -38,7 +38,7 @@ export class StoryRun {
 
   say(part: number, kind: string, at: number, text: string): void {
     const known = this.parts[part]?.text ?? '';
-    // One that does not join is found by C4; here it takes the place it says it has.
+    // Rule C4 reports a delta that does not join; here it takes the place that it names.
     if (part >= 0) this.parts[part] = { kind, text: (known.length === at ? known : known.slice(0, at)) + text };
   }
 
@@ -58,12 +58,12 @@ export class StoryRun {
     return this.parts[part]?.text ?? '';
   }
 
-  /** Of the parts of one kind, joined. */
+  /** The text of all parts of one kind, joined. */
   textOf(kind: string): string {
     return this.parts.map((part) => (part.kind === kind ? part.text : '')).join('');
   }
 
-  /** What restarts after this offset leave of what stood there; undefined: all of it. */
+  /** How much of the text before this offset later restarts keep; undefined: all of it. */
   limitAfter(offset: number): Limit | undefined {
     this.#limits ??= this.#tightest();
     let [from, to] = [0, this.#restarts.length];
@@ -86,7 +86,7 @@ export class StoryRun {
   }
 }
 
-/** Code units of a part that a limit leaves. */
+/** The code units of a part that a limit keeps. */
 export function leftOf(limit: Limit | undefined, part: number): number {
   if (limit === undefined || part < limit.part) return Number.POSITIVE_INFINITY;
   return part === limit.part ? limit.at : 0;
@@ -95,10 +95,10 @@ export function leftOf(limit: Limit | undefined, part: number): number {
 export class Story {
   readonly epoch: string;
   readonly reader: string;
-  /** All but deltas. */
+  /** Every event except deltas. */
   readonly events: StoryEvent[] = [];
   readonly runs = new Map<string, StoryRun>();
-  /** Of prompts, by messageId, as last edited. */
+  /** The contents of prompts by messageId, after their last edit. */
   readonly contents = new Map<string, unknown>();
   readonly #at = new Map<number, StoryEvent>();
 

@@ -1,16 +1,16 @@
-// Waiting without time: turns of the event loop, in which I/O and everybody else get on. Only to give up on something
-// takes real time, because what a busy machine still has to do cannot be told from what will never be done.
+// Waits that count turns of the event loop, in which I/O and all other parts make progress. Real time only ends a wait
+// that fails, because no test can tell what a busy machine has still to do from what will never be done.
 import { setImmediate } from 'node:timers/promises';
 
 export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i += 1) await setImmediate();
 }
 
-/** Patience with something that gets on, in times of the patience with something that does not. */
+/** A wait with progress lasts at most this many times as long as a wait without progress. */
 const PROGRESS_FACTOR = 8;
 
-/** False where the condition did not come true, and for so many ms nothing got on either. `progress`: any number that
- *  changes as long as something does. */
+/** Repeats `step` until the condition holds. False when it does not hold and nothing made progress for `ms` real
+ *  milliseconds. `progress`: any number that changes as long as something makes progress. */
 export async function within(
   ms: number,
   step: () => Promise<void>,

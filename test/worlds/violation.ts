@@ -1,4 +1,4 @@
-// What a history may be found guilty of. The codes are stable: planted bugs name the ones that must find them.
+// The rules that a history can break. The codes are stable: planted bugs name the codes that must find them.
 
 export const RULES = {
   C1: 'what stands at one position is the same for everybody, always',
@@ -21,7 +21,7 @@ export type RuleCode = keyof typeof RULES;
 
 export interface Violation {
   readonly code: RuleCode;
-  /** One sentence: who saw what, where. */
+  /** One sentence: which reader or call, and where. */
   readonly text: string;
 }
 

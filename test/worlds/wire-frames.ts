@@ -1,14 +1,15 @@
-// What a client makes of frames: events with their ids, from the text of server-sent events or of WebSocket messages.
+// Parses frames as a client does: events with their ids, from server-sent events or from WebSocket messages.
 import type { EventData, Observed } from './history.ts';
 
 export interface WireEvent {
-  /** Control events have none. */
+  /** Absent for control events. */
   readonly id: string | undefined;
   readonly type: string;
   readonly data: EventData;
 }
 
-/** Whole frames as our server writes them: `id`, `event`, `data`, each one line; comments and `retry` say nothing. */
+/** Parses whole frames as the gateway writes them: `id`, `event` and `data` of one line each. Ignores comments and
+ *  `retry`. */
 export function parseSseFrames(text: string): WireEvent[] {
   return text.split('\n\n').flatMap((block) => {
     const fields = new Map(
@@ -26,14 +27,14 @@ interface SocketEvent {
   readonly data: EventData;
 }
 
-/** Frames that carry no events (`subscribed`, `pong`, …) give none. */
+/** Frames without events (`subscribed`, `pong`, …) give none. */
 export function parseSocketFrame(text: string): WireEvent[] {
   const frame = JSON.parse(text) as SocketEvent & { type: string; events?: readonly SocketEvent[] };
   const events = frame.type === 'events' ? (frame.events ?? []) : frame.type === 'event' ? [frame] : [];
   return events.map(({ id, event, data }) => ({ id, type: event, data }));
 }
 
-/** What a history keeps of an event; control events that cause nothing are not kept. */
+/** The observation that a history keeps of an event. A control event that no rule needs gives none. */
 export function observeEvent(reader: string, { id, type, data }: WireEvent): Observed | undefined {
   if (id !== undefined) return { kind: 'event', reader, id, type, data };
   if (type === 'live')

@@ -1,5 +1,5 @@
-// Those who send, stop and remove: each call on any node, each written down before it is made and when it is answered.
-// A send whose outcome is not known is sent again, with the same messageId, until somebody says what became of it.
+// The clients that send, stop and remove. Each call goes to any node, and is recorded before it is made and when it is
+// answered. A send with an unknown outcome is repeated with the same messageId until it is accepted or refused.
 import { isBrokerError } from '../../src/broker/errors.ts';
 import { encodePosition } from '../../src/broker/position.ts';
 import { isSessionError } from '../../src/session/errors.ts';
@@ -9,16 +9,16 @@ import type { Random } from './random.ts';
 import { turns } from './turns.ts';
 import type { WorldNode } from './world-node.ts';
 
-/** Tries of one send. Each is bounded by the life of a node, so this is never reached by chance. */
+/** The tries of one send. Every node dies or answers in bounded time, so no world reaches this by chance. */
 const TRIES_MAX = 200;
-/** Of accepted sends, how many are sent again out of sheer caution. */
+/** The share of accepted sends that are repeated although they were answered. */
 const REPEATS = 0.1;
 
 export interface ClientSurroundings {
   readonly history: History;
   readonly random: Random;
   readonly anyNode: () => Promise<WorldNode>;
-  /** Of answers, how many never arrive. */
+  /** The share of answers that never arrive. */
   readonly lostAnswers: number;
   readonly onFault: (what: string, error: unknown) => void;
 }
@@ -38,7 +38,7 @@ export class WorldClient {
     this.#around = around;
   }
 
-  /** Until it is accepted, or refused for good. */
+  /** Sends until the message is accepted, or refused with an error that is not retryable. */
   async send(
     session: string,
     messageId: string,
@@ -64,7 +64,8 @@ export class WorldClient {
     throw new Error(`${messageId} was never answered`);
   }
 
-  /** A session with a title, before anything is said in it. Whatever comes of it, sending finds its way. */
+  /** Creates a session with a title before its first message. Its outcome does not matter, because a send creates the
+   *  session too. */
   async create(session: string): Promise<void> {
     const { anyNode } = this.#around;
     const node = await anyNode();
@@ -75,7 +76,7 @@ export class WorldClient {
       });
   }
 
-  /** The run that is active, or any that was ever accepted. */
+  /** Stops the active run, or with `isAny` any run that was ever accepted. */
   async cancel(session: string, isAny: boolean): Promise<void> {
     const { history, random } = this.#around;
     const known = this.#runs.get(session) ?? [];
@@ -100,7 +101,7 @@ export class WorldClient {
     else this.#recordNoAnswer(call, outcome);
   }
 
-  /** The messages of a chat as this node folds them; nothing where there is no such chat. */
+  /** Records the messages of a chat as this node folds them; none where there is no such chat. */
   async fold(session: string, node: WorldNode): Promise<void> {
     try {
       const { messages } = await node.sessions.history(this.#user, refOf(session), 1000, undefined);
@@ -123,7 +124,7 @@ export class WorldClient {
       const value = await node.ask(() => question(node));
       return value === 'died' || random.chance(lostAnswers) ? { kind: 'unknown' } : { kind: 'ok', value };
     } catch (error) {
-      // A log that failed, or that did not answer, cannot say whether it wrote.
+      // A log that failed, or did not answer, cannot say whether it wrote.
       if (isBrokerError(error, 'unavailable')) await inReach(node);
       if (isBrokerError(error, 'failed') || isBrokerError(error, 'unavailable')) return { kind: 'unknown' };
       if (isBrokerError(error) || isSessionError(error))
@@ -133,7 +134,7 @@ export class WorldClient {
     }
   }
 
-  /** True where it is settled. */
+  /** True when the call needs no retry. */
   #recordNoAnswer(call: string, outcome: Exclude<Outcome<unknown>, { kind: 'ok' }>): boolean {
     if (outcome.kind === 'unknown') {
       this.#around.history.record({ kind: 'unknown', call });
@@ -144,7 +145,7 @@ export class WorldClient {
   }
 }
 
-/** Nothing is gained by asking again before the node has found its storage again, or died. */
+/** Waits until the node has found its storage again, or died: a retry before that achieves nothing. */
 async function inReach(node: WorldNode): Promise<void> {
   while (node.isAlive && node.gate.health().state === 'unavailable') await turns(1);
 }

@@ -1,5 +1,5 @@
-// One process of a world: a connection to the broker of its own, and on it everything that a node has. Workers have
-// connections of their own, so that a run can be frozen while its node lives.
+// One process of a world: a connection to the broker of its own, and everything that a node has. Each worker has its
+// own connection, so that a run can be frozen while its node works.
 import { pino, type Logger } from 'pino';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { isBrokerError } from '../../src/broker/errors.ts';
@@ -27,7 +27,7 @@ export interface NodeSurroundings {
   readonly plan: WorldPlan;
   readonly plant: Plant;
   readonly newId: () => string;
-  /** What nobody promised that it may happen. */
+  /** Reports a failure that no promise allows. */
   readonly onFault: (what: string, error: unknown) => void;
 }
 
@@ -41,7 +41,7 @@ export class WorldNode {
   readonly cancels: CancelWatch;
   /** Resolves when the process dies. */
   readonly died: Promise<'died'>;
-  /** The last one is the current; those before it have been told to close. */
+  /** The last worker is the current one; those before it are closing. */
   #workers: WorldWorker[] = [];
   readonly #around: NodeSurroundings;
   readonly #log: CommandLog;
@@ -70,7 +70,7 @@ export class WorldNode {
     this.#workers.push(new WorldWorker(this.name, this.#around));
   }
 
-  /** In good order, and another takes its place at once. A frozen one closes when it thaws. */
+  /** Closes the worker in order, and starts another one at once. A frozen worker closes when it thaws. */
   closeWorker(onClosing: (closing: Promise<void>) => void): void {
     const closed = this.#workers.at(-1);
     if (closed === undefined) return;
@@ -101,19 +101,20 @@ export class WorldNode {
     this.#die('died');
   }
 
-  /** How many runs of a session have not ended, and where its last decision stands; undefined where there is none. */
+  /** The number of runs of a session that have not ended, and the position of its last decision; undefined when there
+   *  is no such session. */
   async stateOf(sessionId: string): Promise<{ readonly runs: number; readonly position: Position } | undefined> {
     const loaded = await this.#log.load({ tenant: 'default', sessionId });
     return loaded && { runs: loaded.state.runs.length, position: { epoch: loaded.epoch, offset: loaded.at } };
   }
 
-  /** Where the last decision stands of a chat in which nothing runs, as the gateway answers for `until=idle`. */
+  /** The offset of the last decision when no run is active, as the gateway answers for `until=idle`. */
   async idleAt(sessionId: string): Promise<number | undefined> {
     const state = await this.stateOf(sessionId);
     return state?.runs === 0 ? state.position.offset : undefined;
   }
 
-  /** What was asked, or that the process died before it answered. */
+  /** Resolves with the answer, or with `died` when the process dies before it. */
   ask<T>(question: () => Promise<T>): Promise<T | 'died'> {
     return Promise.race([question(), this.died]);
   }
@@ -164,17 +165,17 @@ function agentOf({ model, takeover, attemptsMax }: WorldPlan, plant: Plant, rand
   };
 }
 
-/** A broker or a session may refuse; anything else is a defect. */
+/** A broker or a session may refuse; every other error is a defect. */
 function tolerate(who: string, error: unknown, onFault: NodeSurroundings['onFault']): void {
   if (!isBrokerError(error) && !isSessionError(error) && !isDiskError(error)) onFault(who, error);
 }
 
-/** Reads of a dying disk fail as they are. */
+/** Reads of a dying disk fail with the error of the disk. */
 function isDiskError(error: unknown): boolean {
   return error instanceof Error && error.name === 'DiskError';
 }
 
-/** The worker tells its logger what it cannot tell anybody else. */
+/** A worker reports some errors only to its logger, so the logger passes them on. */
 function faultLogger(who: string, onFault: NodeSurroundings['onFault']): Logger {
   const hooks = {
     logMethod(args: unknown[]): void {

@@ -1,5 +1,5 @@
-// What a seed stands for: how large the world is, how its model and its log behave, and which faults it knows. Not every
-// world knows every fault, because some hide others.
+// What a seed decides: the size of the world, the behaviour of its model and its log, and its faults. A world does not
+// have every fault, because some faults hide others.
 import type { FsyncMode } from '../../src/broker/log/commit/group-commit.ts';
 import type { LogLimits } from '../../src/broker/log/limits.ts';
 import type { Takeover } from '../../src/worker/agent.ts';
@@ -25,7 +25,7 @@ export type Action =
   | 'wait'
   | 'pause';
 
-/** How often an action is taken, against the others. */
+/** How often each action is taken, relative to the others. */
 export type Weights = Readonly<Record<Action, number>>;
 
 export interface WorldPlan {
@@ -34,14 +34,14 @@ export interface WorldPlan {
   readonly readersPerSession: number;
   readonly steps: number;
   readonly tokensMax: number;
-  /** Prompts that must fail, of all. */
+  /** The share of prompts that must fail. */
   readonly failing: number;
-  /** Answers that never reach the sender, of all. */
+  /** The share of answers that never reach the sender. */
   readonly lostAnswers: number;
-  /** Fenced appends that are sent twice, of all. */
+  /** The share of fenced appends that are sent twice. */
   readonly resends: number;
   readonly crashes: readonly CrashKind[];
-  /** Operations of the disk until a crash that was begun happens, at most. */
+  /** The operations of the disk from the arming of a crash to the crash, at most. */
   readonly crashWithin: number;
   readonly fsync: FsyncMode;
   readonly limits: Partial<LogLimits>;
@@ -71,7 +71,7 @@ const CALM: Weights = {
   pause: 12,
 };
 
-/** Each with its weight, and how many of all worlds know it. */
+/** Each fault with its weight, and the share of worlds that have it. */
 const FAULTS: readonly (readonly [action: Action, weight: number, share: number])[] = [
   ['cancel', 3, 0.6],
   ['remove', 0.8, 0.35],
@@ -111,7 +111,8 @@ export function planWorld(random: Random): WorldPlan {
   };
 }
 
-/** Small enough that logs roll, checkpoints happen and memory holds only the end of the log in a short world. */
+/** Limits so small that in a short world segments roll, checkpoints happen, and memory holds only the end of the log.
+ */
 function smallLimits(random: Random): Partial<LogLimits> {
   return {
     commitIntervalMs: 0,

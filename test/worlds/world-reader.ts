@@ -1,5 +1,5 @@
-// Somebody who watches a chat, for as long as the world lasts: on any node and any wire, cut again and again, sometimes
-// too slow, each time going on from what it holds. Writes down what it is given, and nothing else.
+// A reader that watches a chat as long as the world lasts, on any node and any wire. It is cut again and again, is
+// sometimes too slow, and each time resumes from what it holds. It only records what it receives.
 import { encodePosition, parsePosition, type Position } from '../../src/broker/position.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts';
@@ -16,23 +16,23 @@ export interface ReaderSurroundings {
   readonly history: History;
   readonly random: Random;
   readonly plant: Plant;
-  /** A node that lives, once there is one. */
+  /** Resolves with a live node, once there is one. */
   readonly anyNode: () => Promise<WorldNode>;
   readonly onFault: (what: string, error: unknown) => void;
 }
 
-/** Of connections, how many end when the chat is idle. */
+/** The share of connections that end when the chat is idle. */
 const UNTIL_IDLE = 0.15;
 
 export type WireName = 'sse' | 'ws';
 
-/** How a reader takes what it is given. */
+/** How a reader takes what it receives. */
 export interface ReaderHabits {
   /** Turns between two events. 0: it takes everything at once. */
   readonly lag: number;
 }
 
-/** A connection's client half. What has not been taken when it is cut was lost on the way. */
+/** The client half of a connection. Events that were not taken before a cut were lost on the way. */
 class ClientSink implements EventSink {
   readonly #wire: WireName;
   readonly #lag: number;
@@ -51,7 +51,7 @@ class ClientSink implements EventSink {
     this.#onEnd = onEnd;
   }
 
-  /** A stalled one claims to be full, so that few bytes do what many would. */
+  /** A stalled connection claims to be full, so that a few bytes have the effect of many. */
   get bufferedBytes(): number {
     return this.isStalled ? OUTBOX_BYTES_MAX + 1 : 0;
   }
@@ -120,7 +120,7 @@ export class WorldReader {
     this.#habits = habits;
   }
 
-  /** Has it been given everything up to there? */
+  /** True when the reader has received everything up to this position. */
   holds({ epoch, offset }: Position): boolean {
     return this.#held?.epoch === epoch && this.#held.offset >= offset;
   }
@@ -132,12 +132,12 @@ export class WorldReader {
       const node = await anyNode();
       if (this.#isOver) return;
       await this.#connect(node, random.pick(['sse', 'ws'] as const), this.#habits.lag);
-      // A session that is gone may come back; who was cut comes back when it can.
+      // A removed session may be created again, so the reader tries again later. After a cut it tries sooner.
       await turns(this.#lastEnd === undefined ? random.between(0, 3) : 10);
     }
   }
 
-  /** One read of everything there is, until it is live or told that there is nothing. False: neither came in time. */
+  /** Reads everything there is once, until the stream is live or ends. False when neither happened in time. */
   async readAll(node: WorldNode, wire: WireName, patienceMs: number): Promise<boolean> {
     const reading = this.#connect(node, wire, 0, true);
     const isRead = await within(
@@ -150,7 +150,7 @@ export class WorldReader {
     return isRead;
   }
 
-  /** The network between them breaks. */
+  /** Breaks the network between the reader and the node. */
   cut(): void {
     this.#hangUp?.();
   }
@@ -246,7 +246,7 @@ export class WorldReader {
     if (event.type === 'reset') this.#held = undefined;
   }
 
-  /** What a reader cannot be told otherwise ends its stream: the log is failing, or gone. */
+  /** Some failures reach a reader only as the end of its stream: the log failed, or its disk died. */
   #tolerate(error: unknown): void {
     const isExpected = error instanceof Error && (error.name === 'BrokerError' || error.name === 'DiskError');
     if (!isExpected) this.#around.onFault(`the stream of ${this.name}`, error);

@@ -1,5 +1,5 @@
-// Small worlds under every kind of fault: the checker finds nothing. `npm run torture` goes through many more of them,
-// and a seed that was found bad there can be told again with `WORLD_SEED=<seed> npx vitest run test/worlds/world.test.ts`.
+// Small worlds with every kind of fault: the checker finds no violation. `npm run torture` runs many more of them. A
+// seed that failed there can be repeated with `WORLD_SEED=<seed> npx vitest run test/worlds/world.test.ts`.
 import { describe, expect, it } from 'vitest';
 import { timeLimit } from '../support/slowness.ts';
 import type { Observation } from './history.ts';
@@ -9,7 +9,7 @@ import { runWorld } from './world.ts';
 const SEEDS = 24;
 const [FIRST, COUNT] = process.env['WORLD_SEED'] === undefined ? [1, SEEDS] : [Number(process.env['WORLD_SEED']), 1];
 
-/** What must have happened somewhere in so many worlds, or they prove less than they seem to. */
+/** What must have happened in at least one of the worlds; otherwise they prove less than they seem to. */
 const SUFFERED = [
   'crash kill',
   'crash power',
@@ -24,9 +24,9 @@ const SUFFERED = [
   'run.completed',
 ];
 
-describe('a world that suffers and is healed', () => {
+describe('a world with faults, after it is healed', () => {
   it(
-    `loses nothing, doubles nothing and invents nothing, for ${COUNT} seeds`,
+    `has lost nothing, doubled nothing and invented nothing, for ${COUNT} seeds`,
     async () => {
       const kinds = new Set<string>();
       for (let seed = FIRST; seed < FIRST + COUNT; seed += 1) {

@@ -1,6 +1,6 @@
-// A small Holdline in one process, everything in it driven by one seed: nodes, workers, a counting model, senders and
-// readers on one engine whose disk forgets. It is made to suffer as its plan says, then healed and given the time that
-// everything needs to come to its end, and read once more by everybody. What comes out is a history.
+// A small Holdline in one process, driven by one seed: nodes, workers, a counting model, senders and readers on one
+// engine whose disk loses unflushed data. The plan says which faults happen. Then the world is healed, gets the time in
+// which everything must end, and all readers read it once more. The result is a history.
 import { isBrokerError } from '../../src/broker/errors.ts';
 import { timeLimit } from '../support/slowness.ts';
 import { checkHistory } from './checker.ts';
@@ -16,7 +16,7 @@ import type { WorldNode } from './world-node.ts';
 import { planWorld, type Action, type WorldPlan } from './world-plan.ts';
 import { WorldReader } from './world-reader.ts';
 
-/** Real ms in which nothing happens until a healed world that has not come to its end is given up. */
+/** Real milliseconds without progress after which a healed world that has not ended is given up. */
 const PATIENCE_MS = timeLimit(10_000);
 
 export interface WorldResult {
@@ -64,7 +64,7 @@ class World {
   readonly #parts: WorldParts;
   readonly #client: WorldClient;
   readonly #readers: WorldReader[];
-  /** Calls that have not come to an end. */
+  /** Calls that have not ended. */
   readonly #calls = new Set<Promise<void>>();
   #messages = 0;
 
@@ -125,7 +125,7 @@ class World {
     };
   }
 
-  /** Somebody starts it again. */
+  /** Kills a node. A new one starts in its place a few turns later. */
   #killNode(node: WorldNode): void {
     const { random, cluster } = this.#parts;
     node.kill();
@@ -142,7 +142,7 @@ class World {
     this.#call(this.#client.send(session, messageId, content, onBusy));
   }
 
-  /** Goes on beside everything else. One on a node that died may never end. */
+  /** Starts a call that runs concurrently with the steps. A call on a node that died may never end. */
   #call(call: Promise<void>): void {
     const { onFault } = this.#parts;
     const ended = call.catch((error: unknown) => onFault('a call', error)).finally(() => this.#calls.delete(ended));
@@ -155,7 +155,8 @@ class World {
     return new WorldReader(name, session, around, { lag: random.pick([0, 0, 1, 3]) });
   }
 
-  /** No more faults, and time: everything that was begun must end, and every reader must have it all. */
+  /** Stops the faults and advances time: everything that has begun must end, and every reader must receive everything.
+   */
   async #heal(): Promise<void> {
     const { cluster, history, patienceMs } = this.#parts;
     cluster.calm();
@@ -177,7 +178,7 @@ class World {
     await turns(5);
   }
 
-  /** What has not come to its end yet, for people; empty where everything has. */
+  /** Describes what has not ended yet, for a person; empty when everything has. */
   async #unfinished(): Promise<string> {
     return this.#askUnfinished().catch((error: unknown) => {
       if (!isBrokerError(error, 'unavailable')) throw error;

@@ -1,4 +1,4 @@
-// Interfaces with a part of them replaced, for everything that is planted.
+// Wrappers of interfaces that replace a part of them, for planted bugs.
 import type { BrokerEngine, ReadResult, Tail } from '../../src/broker/broker.ts';
 import type { LogFile, LogFiles } from '../../src/broker/log/disk/log-files.ts';
 import { IteratedTail } from '../support/iterated-tail.ts';
@@ -20,7 +20,7 @@ export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>):
   };
 }
 
-/** Every file that is opened, with a part of it replaced. */
+/** Replaces a part of every file that is opened. */
 export function wrapFiles(
   inner: LogFiles,
   change: (file: LogFile) => Partial<LogFile>,
@@ -65,7 +65,7 @@ export function wrapSink(inner: EventSink, changed: Partial<EventSink>): EventSi
   };
 }
 
-/** What is read, changed on the way, be it asked for once or followed. */
+/** Changes every result of a read and of a tail. */
 export function wrapResults(inner: BrokerEngine, change: (result: ReadResult) => ReadResult): BrokerEngine {
   return wrapBroker(inner, {
     read: async (...args) => change(await inner.read(...args)),
@@ -73,7 +73,7 @@ export function wrapResults(inner: BrokerEngine, change: (result: ReadResult) =>
   });
 }
 
-/** A tail with each of its results changed. */
+/** Changes each result of a tail. */
 export function changedTail(tail: Tail, change: (result: ReadResult) => ReadResult): Tail {
   return new IteratedTail(changed(tail, change));
 }
