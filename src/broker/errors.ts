@@ -51,3 +51,8 @@ export class BrokerError extends Error {
 export function isBrokerError(error: unknown, code?: BrokerErrorCode): error is BrokerError {
   return error instanceof BrokerError && (code === undefined || error.code === code);
 }
+
+/** Whether the same call may succeed later without any other change. */
+export function isRetryable(error: unknown): error is BrokerError {
+  return error instanceof BrokerError && error.retryable;
+}

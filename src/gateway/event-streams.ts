@@ -1,7 +1,7 @@
 // Streams a chat for every wire: finds the position at which a stream begins, and runs a subscription until it ends.
 // Requests and connections are in the routes. [PROTOCOL §5]
 import type { Broker, TopicInfo } from '../broker/broker.ts';
-import { isBrokerError } from '../broker/errors.ts';
+import { isRetryable } from '../broker/errors.ts';
 import type { Position } from '../broker/position.ts';
 import { delay, type Clock } from '../base/clock.ts';
 import type { CommandLog, Snapshot } from '../session/commands/command-log.ts';
@@ -144,7 +144,7 @@ export class EventStreams {
     return this.#runThroughOutages(new Subscription(options, topicInfo), sink, signal);
   }
 
-  /** Runs the subscription again while the storage is unreachable: nothing is lost, so the reader keeps its
+  /** Runs the subscription again while the storage refuses reads or is unreachable: nothing is lost, so the reader keeps its
    *  connection and receives heartbeats. If the gateway cut the connection, the reader would reconnect to a node
    *  with the same problem, and a native EventSource would give up for good after a 503. */
   async #runThroughOutages(subscription: Subscription, sink: EventSink, signal: StopSignal): Promise<void> {
@@ -155,7 +155,7 @@ export class EventStreams {
         return;
       } catch (error) {
         onError(error);
-        if (!isBrokerError(error, 'unavailable')) {
+        if (!isRetryable(error)) {
           sink.end('failed');
           return;
         }

@@ -2,7 +2,7 @@
 // over.
 import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
-import { isBrokerError } from '../broker/errors.ts';
+import { isBrokerError, isRetryable } from '../broker/errors.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
 import { Cursors } from '../session/stores/cursors.ts';
@@ -54,6 +54,7 @@ export function buildParts(deps: PartsDeps) {
   const onDefect = (error: unknown): void => {
     // Every stream and every watch fails in the same outage; the process reports it once.
     if (isBrokerError(error, 'unavailable')) logger.debug({ err: error }, 'the storage cannot be reached');
+    else if (isRetryable(error)) logger.warn({ err: error }, 'the storage refuses work for now');
     else logger.error({ err: error }, 'gateway work failed');
   };
   const auth = buildAuth(deps);

@@ -1,6 +1,6 @@
 // Retries an action that the log could not take. A log that is full or unavailable for a while delays a run but does
 // not cost it the tokens that the model has already produced.
-import { isBrokerError } from '../broker/errors.ts';
+import { isRetryable } from '../broker/errors.ts';
 import { delay, type Clock } from '../base/clock.ts';
 
 /** The ms that `persist` waits before it tries its action again. */
@@ -24,7 +24,7 @@ export async function persistAfter<T>(
   action: () => Promise<T>,
 ): Promise<T> {
   for (let last = error; ;) {
-    if (!isBrokerError(last) || !last.retryable || until.aborted) throw last;
+    if (!isRetryable(last) || until.aborted) throw last;
     await delay(clock, PERSIST_RETRY_MS, until);
     try {
       return await action();

@@ -1,7 +1,7 @@
 // A log that cannot be reached for a while: an open stream keeps its connection, waits, and continues afterwards. The
 // gateway refuses a new reader with a time to wait. No log line calls the outage a defect.
 import { expect, it } from 'vitest';
-import { BrokerError } from '../../src/broker/errors.ts';
+import { BrokerError, type BrokerErrorCode } from '../../src/broker/errors.ts';
 import { OUTAGE_RETRY_MS } from '../../src/gateway/event-streams.ts';
 import { OUTAGE_PATIENCE_MS, OUTAGE_WINDOW_MS } from '../../src/gateway/watch/outage-watch.ts';
 import { eventually } from '../support/wait-for.ts';
@@ -12,21 +12,23 @@ import { WsClient } from '../support/gateway-ws-client.ts';
 const PINO_ERROR = 50;
 
 /** Reads fail until the outage is over; `asked` counts them. */
-function cutOff(h: Harness): { asked: number; over: () => void } {
+function cutOff(h: Harness, code: BrokerErrorCode = 'unavailable'): { asked: number; over: () => void } {
   // Deleting the own property restores the method of the class.
   const outage = { asked: 0, over: () => void Reflect.deleteProperty(h.broker, 'read') };
   h.broker.read = async () => {
     outage.asked += 1;
-    throw new BrokerError('unavailable', 'nobody there');
+    throw new BrokerError(code, 'nobody there');
   };
   return outage;
 }
 
-it('streams of both wires wait during an outage, and then receive everything', async () => {
+const RETRYABLE: BrokerErrorCode[] = ['unavailable', 'overloaded', 'disk-full'];
+
+it.each(RETRYABLE)('streams of both wires wait while reads fail with %s, and then receive everything', async (code) => {
   const h = await startHarness();
   const { port, wsUrl } = await h.listen();
   await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x' });
-  const outage = cutOff(h);
+  const outage = cutOff(h, code);
   const authorization = h.bearer('ann');
   const sse = await SseClient.open(port, '/v1/sessions/s/events', { authorization });
   const ws = await WsClient.open(wsUrl, { headers: { authorization } });

@@ -1,6 +1,6 @@
 // Ends a cancelled run whose worker is gone: after the grace period the node that received the cancel appends the end
 // itself. That append checks whether the run has ended meanwhile, so the watch needs a timer and no subscription.
-import { isBrokerError } from '../../broker/errors.ts';
+import { isRetryable } from '../../broker/errors.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { CANCEL_GRACE_MS, type Runs } from '../../session/runs.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
@@ -49,7 +49,7 @@ export class CancelWatch {
     } catch (error) {
       this.#options.onError(error);
       // The log is full or cannot be reached: a later try can succeed.
-      if (isBrokerError(error) && error.retryable) this.watch(ref, runId);
+      if (isRetryable(error)) this.watch(ref, runId);
     }
   }
 }

@@ -1,6 +1,7 @@
 // Tails on Redis when published messages are lost, late, repeated or malformed: tails follow the log, not the messages.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { LogBatch, Reset, TopicInfo } from '../../../src/broker/broker.ts';
+import { BrokerError, type BrokerErrorCode } from '../../../src/broker/errors.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import type { Position } from '../../../src/broker/position.ts';
 import { decodeMessage } from '../../../src/broker/redis/watch/watch-message.ts';
@@ -28,6 +29,8 @@ class SilentTopic {
   readonly records: string[] = [];
   readonly asked: Position[] = [];
   readonly errors: unknown[] = [];
+  /** What every read and every `describe` throws. */
+  refusal: Error | undefined;
   /** The error that `describe` throws. */
   unreadable: Error | undefined;
   epoch = 'e';
@@ -52,12 +55,16 @@ class SilentTopic {
       },
       read: async (_topic, position) => {
         this.asked.push(position);
+        if (this.refusal !== undefined) throw this.refusal;
         const { expiresAt } = this;
         const result = this.#isOver ? this.#ended('expired') : this.#read(position);
         await this.meanwhile?.();
         return { result, expiresAt };
       },
-      describe: async (topics) => topics.map((topic) => (this.#isOver ? undefined : this.#info(topic))),
+      describe: async (topics) => {
+        if (this.refusal !== undefined) throw this.refusal;
+        return topics.map((topic) => (this.#isOver ? undefined : this.#info(topic)));
+      },
       mustBeOpen: () => undefined,
       onError: (error) => this.errors.push(error),
     });
@@ -115,6 +122,35 @@ async function read(tail: TailReader): Promise<string[]> {
 }
 
 describe('a tail', () => {
+  const RETRYABLE: BrokerErrorCode[] = ['unavailable', 'overloaded', 'disk-full'];
+
+  test.each(RETRYABLE)('reads the log again when a read was refused with %s', async (code) => {
+    const topic = new SilentTopic();
+    topic.records.push('0');
+    topic.refusal = new BrokerError(code, 'refused');
+    const waiting = read(topic.tail(0));
+    await eventually(() => topic.asked.length === 1);
+    topic.refusal = undefined;
+    await topic.clock.advance(1000);
+    expect(await waiting).toEqual(['0m:0']);
+  });
+
+  test.each(RETRYABLE)('keeps its place when a comparison was refused with %s, and is compared again', async (code) => {
+    const topic = new SilentTopic();
+    topic.records.push('0');
+    const tail = topic.tail(0);
+    await read(tail);
+    const waiting = read(tail);
+    const before = topic.asked.length;
+    topic.refusal = new BrokerError(code, 'refused');
+    await topic.clock.advance(2 * RECHECK_MS);
+    expect(topic.asked).toHaveLength(before);
+    topic.refusal = undefined;
+    topic.records.push('1');
+    await topic.clock.advance(1000);
+    expect(await waiting).toEqual(['1m:1']);
+  });
+
   test('receives a record without a message by the periodic comparison', async () => {
     const topic = new SilentTopic();
     topic.records.push('0');

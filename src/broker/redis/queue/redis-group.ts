@@ -10,7 +10,7 @@
 // delivered in another order than they were queued, and each node counts on its own which class was passed over.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { Broker, ConsumeOptions, LogRecord, Priority } from '../../broker.ts';
-import { BrokerError, isBrokerError } from '../../errors.ts';
+import { BrokerError, isRetryable } from '../../errors.ts';
 import type { Lease } from '../../group/lease.ts';
 import { PriorityOrder, ReadyList } from '../../group/ready-list.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
@@ -152,7 +152,7 @@ export class RedisGroup {
   /** Keeps the request open after a retryable error: another partition may have a topic, and the engine's health
    *  reports the error. */
   #refuse(consumer: Consumer, error: unknown): void {
-    if (isBrokerError(error) && error.retryable) return;
+    if (isRetryable(error)) return;
     const { asking } = consumer;
     consumer.asking = undefined;
     asking?.reject(error);

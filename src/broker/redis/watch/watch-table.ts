@@ -3,7 +3,7 @@
 // and all of them periodically. Watches that are due together are compared with one script per partition.
 import { delay, type Clock, type Timer } from '../../../base/clock.ts';
 import type { ReadResult, TopicInfo } from '../../broker.ts';
-import { isBrokerError } from '../../errors.ts';
+import { isRetryable } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
 import type { TailReader, TailSource } from '../../tail/tail-reader.ts';
@@ -95,14 +95,14 @@ export class WatchTable {
     watch.stop();
   }
 
-  /** Reads the log, and tries again while Redis is unavailable. The topic's readers only wait: they lose no record by
-   *  an outage, so they need no error. */
+  /** Reads the log, and tries again after a retryable error. The topic's readers only wait: they lose no record by an
+   *  outage, so they need no error. */
   async #read(topic: LiteTopicName, position: Position, majorOnly: boolean): Promise<RedisRead> {
     for (;;) {
       try {
         return await this.#options.read(topic, position, majorOnly);
       } catch (error) {
-        if (!isBrokerError(error, 'unavailable') || this.#closing.signal.aborted) throw error;
+        if (!isRetryable(error) || this.#closing.signal.aborted) throw error;
         await delay(this.#clock, jittered(RETRY_MS), this.#closing.signal);
       }
     }
@@ -130,13 +130,13 @@ export class WatchTable {
     }
   }
 
-  /** Undefined: the topics could not be described. Where the storage is unavailable, nothing new is visible either, and
-   *  the watches stay due. After any other error their readers read the log and receive that error. */
+  /** Undefined: the topics could not be described. After a retryable error the watches stay due: a reader that read the
+   *  log meanwhile would meet the same error. After any other error the readers read the log and receive that error. */
   async #describe(watches: readonly TopicWatch[]): Promise<readonly (TopicInfo | undefined)[] | undefined> {
     try {
       return await this.#options.describe(watches.map(({ topic }) => topic));
     } catch (error) {
-      if (isBrokerError(error, 'unavailable')) {
+      if (isRetryable(error)) {
         await delay(this.#clock, jittered(RETRY_MS), this.#closing.signal);
         if (!this.#closing.signal.aborted) for (const watch of watches) this.#due.add(watch);
         return undefined;
