@@ -80,6 +80,28 @@ describe('UserLimits', () => {
     const results = await Promise.all(sent);
     expect(results.toSorted()).toEqual(['sent', 'sent', 'sent', 'sent', 'too-many-runs', 'too-many-runs']);
   });
+
+  it('reads the log of a user once when the first prompts of the user come at the same time', async () => {
+    const { clock, broker } = memory();
+    const before = new Node(broker, clock, 16);
+    for (let i = 0; i < 4; i += 1) await before.send();
+    const node = new Node(broker, clock, 16);
+    const read = broker.read.bind(broker);
+    let reads = 0;
+    broker.read = (topic, ...more) => {
+      if (topic === openRunsTopic(ALICE)) reads += 1;
+      return read(topic, ...more);
+    };
+    await node.send();
+    const readsOfOne = reads;
+    reads = 0;
+    const other = new Node(broker, clock, 16);
+    await Promise.all(Array.from({ length: 8 }, () => other.send()));
+    expect(reads).toBe(readsOfOne);
+    // Each of the eight is counted once: three more fit.
+    const sent = await Promise.all(Array.from({ length: 5 }, () => other.send().then(() => 'sent', codeOf)));
+    expect(sent.toSorted()).toEqual(['sent', 'sent', 'sent', 'too-many-runs', 'too-many-runs']);
+  });
 });
 
 function codeOf(error: unknown): string {

@@ -62,6 +62,8 @@ interface Tally {
   /** The last append to the log failed: the next one must succeed before anything is admitted. */
   hasFailed: boolean;
   counting: Promise<void> | undefined;
+  /** The first count in progress. */
+  countingNamed: Promise<void> | undefined;
   refusedUntil: number;
 }
 
@@ -191,19 +193,27 @@ export class UserLimit {
 
   async #name(principal: Principal, ref: SessionRef, tally: Tally, one: Entering): Promise<void> {
     const { epoch, first, next } = await this.#add(principal, ref, tally);
-    if (epoch === tally.epoch) {
-      if (next > tally.next)
-        Object.assign(tally, {
-          next,
-          named: tally.named + next - tally.next - (one.isNamed && first >= tally.next ? 1 : 0),
-        });
-    } else {
-      // This node has no number of this user, or the log has a new epoch.
-      const { count: named, ...readUpTo } =
-        first === 0 ? { epoch, next, count: 1 } : await this.#thing.countNamed(principal);
-      if (tally.epoch !== readUpTo.epoch || tally.next < readUpTo.next) Object.assign(tally, { ...readUpTo, named });
-    }
+    // This node has no number of this user, or the log has a new epoch.
+    if (epoch !== tally.epoch && first === 0) Object.assign(tally, { epoch, next, named: 1 });
+    // A count that began before this append may be of an earlier epoch. The next count is not.
+    for (let counts = 0; counts < 2 && epoch !== tally.epoch; counts += 1) await this.#countNamed(principal, tally);
+    if (epoch === tally.epoch && next > tally.next)
+      Object.assign(tally, {
+        next,
+        named: tally.named + next - tally.next - (one.isNamed && first >= tally.next ? 1 : 0),
+      });
     one.isNamed = true;
+  }
+
+  /** The first commands of a user share one count. */
+  async #countNamed(principal: Principal, tally: Tally): Promise<void> {
+    tally.countingNamed ??= this.#thing
+      .countNamed(principal)
+      .then(({ count: named, epoch, next }) => {
+        if (tally.epoch !== epoch || tally.next < next) Object.assign(tally, { epoch, next, named });
+      })
+      .finally(() => (tally.countingNamed = undefined));
+    await tally.countingNamed;
   }
 
   async #add(principal: Principal, ref: SessionRef, tally: Tally): Promise<Appended> {
@@ -227,6 +237,7 @@ export class UserLimit {
       enteredMeanwhile: undefined,
       hasFailed: false,
       counting: undefined,
+      countingNamed: undefined,
       refusedUntil: 0,
     };
     this.#tallies.delete(key);
