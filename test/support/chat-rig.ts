@@ -1,4 +1,4 @@
-// A whole chat without a wire: broker, session layer, hub, and a worker whose model a test plays by hand.
+// A whole chat without a wire: broker, session layer, hub, and a worker whose model the test controls.
 import { pino } from 'pino';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
@@ -22,7 +22,7 @@ import { Worker } from '../../src/worker/worker.ts';
 import { eventually } from './wait-for.ts';
 import { ManualClock } from './manual-clock.ts';
 
-/** A model that says what the test tells it to, when it tells it to. */
+/** A model that emits what the test tells it to emit, when the test tells it. */
 export class PlayedModel implements Provider {
   canContinue = true;
   readonly calls: PlayedCall[] = [];
@@ -65,7 +65,7 @@ export class PlayedCall implements AsyncIterable<ProviderEvent> {
     this.say({ type: 'usage', usage: { inputTokens: 1, outputTokens: 2 } }, { type: 'finish', reason: 'stop' });
   }
 
-  /** Ends without a finish. */
+  /** Ends the stream without a finish event. */
   cut(): void {
     this.#queue.push('cut');
     this.#wake?.();
@@ -93,7 +93,7 @@ export interface SeenEvent {
   readonly data: Record<string, unknown>;
 }
 
-/** A connection of a test: what was written, in order; its kernel takes bytes only when the test lets it. */
+/** A connection of a test: keeps what was written, in order. Its kernel takes bytes only when the test lets it. */
 export class TestSink implements EventSink {
   readonly events: SeenEvent[] = [];
   readonly controls: { type: string; [field: string]: unknown }[] = [];
@@ -168,7 +168,7 @@ export class ChatRig {
   readonly ref: SessionRef = { tenant: 'default', sessionId: 's1' };
   readonly errors: unknown[] = [];
   readonly fellBehind: number[] = [];
-  /** Of each answer that went on behind a lost worker's. */
+  /** For each answer that a takeover continued: the code units that it retained. */
   readonly continuedChars: number[] = [];
   readonly #agent: Agent;
   readonly #leaseMs: number | undefined;
@@ -200,13 +200,13 @@ export class ChatRig {
     };
   }
 
-  /** Another node's view of the same log: nothing is shared but the broker. */
+  /** Another node on the same log; the two share only the broker. */
   otherNode(): { runs: Runs; log: CommandLog } {
     const log = new CommandLog(this.broker, Math.random);
     return { log, runs: new Runs(this.broker, log, this.clock, () => `other${(this.#ids += 1)}`) };
   }
 
-  /** A worker of the rig's agent, or of others that are like it but for what is given. */
+  /** Starts a worker with the rig's agent, and with `others`, which differ from that agent in the given fields. */
   startWorker(concurrency = 8, ...others: (Partial<Agent> & Pick<Agent, 'name'>)[]): Worker {
     const agents = others.length === 0 ? [this.#agent] : others.map((other) => ({ ...this.#agent, ...other }));
     const worker = new Worker({
@@ -265,7 +265,7 @@ export class ChatRig {
     return viewer;
   }
 
-  /** What the log says now, read from the start by a fresh reader. */
+  /** The log now, read from its start, or behind `after`, by a fresh reader. */
   async seen(after?: Position): Promise<readonly SeenEvent[]> {
     const viewer = this.view(after);
     await eventually(() => viewer.sink.controls.some((control) => control.type === 'live'));
@@ -282,7 +282,7 @@ export class ChatRig {
   }
 }
 
-/** Joins deltas as PROTOCOL §4 says, and checks that each begins where the last one ended. */
+/** Joins deltas as PROTOCOL §4 says, and checks that each begins where the one before it ended. */
 export function joinAnswer(events: readonly SeenEvent[], runId: string): string {
   const parts: string[] = [];
   for (const { type, data } of events) {

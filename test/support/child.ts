@@ -1,5 +1,5 @@
-// A child process of a test: its output line by line as it comes, waits that end with the line they wait for, and
-// its exit. Whatever a test does, no child outlives the test process.
+// A child process of a test: its output line by line, waits that end with the expected line, and its exit. No child
+// outlives the test process.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 
@@ -11,11 +11,11 @@ export interface Exit {
 export interface ChildOptions {
   /** The whole environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Its working folder. Default: this process's. */
+  /** The working folder. Default: that of this process. */
   readonly cwd?: string;
-  /** Written to its input, which is closed in any case. */
+  /** Written to the standard input, which is closed in any case. */
   readonly input?: string;
-  /** Called with each piece of its output before it is made into lines. */
+  /** Called with each piece of the output before it is split into lines. */
   readonly onOutput?: (text: string) => void;
 }
 
@@ -24,7 +24,7 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** The environment of this process without Holdline's own settings, and what is given on top. */
+/** The environment of this process without Holdline's own settings, plus `more`. */
 export function childEnv(more: Readonly<Record<string, string>> = {}): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
@@ -40,9 +40,10 @@ export function childEnv(more: Readonly<Record<string, string>> = {}): Record<st
 }
 
 export class Child {
-  /** Of both outputs, in the order in which they came. */
+  /** The lines of both outputs, in the order in which they came. */
   readonly lines: string[] = [];
-  /** Resolves once the process is gone and its output is read. Never rejects: what cannot be started exits with 127. */
+  /** Resolves when the process has ended and its output is read. Never rejects: a command that cannot be started exits
+   *  with 127. */
   readonly exited: Promise<Exit>;
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #waiting = new Set<() => void>();
@@ -64,7 +65,7 @@ export class Child {
     this.#process.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
     this.#readLines('stdout');
     this.#readLines('stderr');
-    // It may be gone before it has read what it is given.
+    // The process may end before it has read its input.
     this.#process.stdin.on('error', () => undefined);
     this.#process.stdin.end(input);
     this.exited = this.#run();
@@ -86,7 +87,7 @@ export class Child {
     return this.#exit === undefined;
   }
 
-  /** The first line that matches, past ones included. @throws when the process ends without it */
+  /** The first line that matches, earlier ones included. @throws when the process ends without it */
   async line(pattern: RegExp): Promise<RegExpExecArray> {
     for (let next = 0; ;) {
       for (; next < this.lines.length; next += 1) {

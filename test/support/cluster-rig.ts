@@ -1,5 +1,5 @@
-// What `npm run cluster` starts, for tests: three gateways, two workers and nginx, each a process that can be killed and
-// started again in its place, on a store that the test chooses and that ends with them.
+// What `npm run cluster` starts, for tests: three gateways, two workers and nginx, each a process that can be killed
+// and restarted in its place. The test chooses the store, which ends with them.
 import { makeToken } from '../../src/cli/token.ts';
 import { NginxProcess } from './nginx-process.ts';
 import { ServerProcess } from './server-process.ts';
@@ -8,20 +8,20 @@ import { slowed } from './slowness.ts';
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const GATEWAYS = 3;
 const WORKERS = 2;
-/** Short, so that a killed worker's runs are not waited for longer than it takes to start another. */
+/** Short, so that the runs of a killed worker are free as soon as another worker can have started. */
 const LEASE_MS = slowed(1_000);
 const DRAIN_MS = slowed(1_000);
 
-/** What can be killed. */
+/** A process that a test can kill. */
 export interface RigProcess {
   readonly name: string;
   kill(signal?: 'SIGKILL' | 'SIGTERM'): Promise<unknown>;
   restart(): Promise<void>;
 }
 
-/** One Redis, one with replicas, or a cluster. */
+/** The store: one Redis, a Redis with replicas, or a cluster. */
 export interface RigStore {
-  /** As HOLDLINE_BROKER takes it. */
+  /** The value for HOLDLINE_BROKER. */
   readonly url: string;
   readonly log: readonly string[];
   close(): Promise<void>;
@@ -48,7 +48,7 @@ export class ClusterRig<Store extends RigStore = RigStore> {
     this.token = token;
   }
 
-  /** @param more settings of every node */
+  /** @param more settings for every node */
   static async start<Store extends RigStore>(
     store: Store,
     more: Readonly<Record<string, string>> = {},
@@ -98,7 +98,7 @@ export class ClusterRig<Store extends RigStore = RigStore> {
     ];
   }
 
-  /** What every process said, by name. */
+  /** The output of every process, by name. */
   get log(): string {
     const said = (name: string, lines: readonly string[]): string[] =>
       lines.slice(-15).map((line) => `${name} | ${line}`);

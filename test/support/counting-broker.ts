@@ -1,4 +1,4 @@
-// A broker that counts what is asked of it: for promises about cost, which a user notices and no output shows.
+// A broker that counts its calls, for promises about cost, which no output shows.
 import type { BrokerEngine, LogItem, ReadResult } from '../../src/broker/broker.ts';
 
 export interface BrokerCounts {

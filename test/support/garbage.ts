@@ -1,8 +1,8 @@
-// What the collector takes, taken now: for promises that must hold also after it has been there.
+// Runs the garbage collector now, for promises that must hold after a collection too.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Also collects objects that only become free when their holder was collected. */
+/** More than one round also collects objects that only become free when their holder was collected. */
 const ROUNDS = 4;
 
 setFlagsFromString('--expose-gc');

@@ -1,5 +1,5 @@
-// What a reader makes of the events it got: the text of each run's parts, by the joining rule of PROTOCOL §4, and
-// nothing else. It complains about every delta that does not join, and about positions that do not rise.
+// Folds the events of a reader to the text of each run's parts, by the joining rule of PROTOCOL §4 alone. Reports every
+// delta that does not join, and every position that does not rise.
 import type { SeenEvent } from './gateway-sse-client.ts';
 
 export class AnswerFold {

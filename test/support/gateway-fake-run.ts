@@ -1,5 +1,5 @@
-// Stands in for a worker: takes a run's fence, says what the test wants it to say, and ends it, all through the
-// session layer and the broker as a worker would.
+// Replaces a worker: takes a run's fencing token, appends what the test says, and ends the run, all through the session
+// layer and the broker as a worker would.
 import type { Broker } from '../../src/broker/broker.ts';
 import { AnswerBuilder } from '../../src/session/events/answer-builder.ts';
 import { encodeEvent, type ChatEvent, type PartKind } from '../../src/session/events/chat-event.ts';
@@ -10,7 +10,7 @@ import { endRun } from '../../src/session/commands/run-ending.ts';
 import type { SessionRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 
-/** Nobody reads a clock here. */
+/** Fixed: no code under test reads this time. */
 const NOW = '2026-01-01T00:00:00.000Z';
 
 interface Node {
@@ -36,7 +36,7 @@ export class FakeRun {
     this.#answer = answer;
   }
 
-  /** Starts the run; or, given what was said before, starts it anew from there. */
+  /** Starts the run, or restarts it from what was said before. */
   static async take(node: Node, sessionId: string, runId: string, tenant = 'default'): Promise<FakeRun> {
     const ref = { tenant, sessionId };
     return node.commandLog.transact<FakeRun>(ref, (loaded) => {
@@ -62,7 +62,7 @@ export class FakeRun {
     });
   }
 
-  /** A delta, and an append, per text. */
+  /** Appends one delta for each text. */
   async say(...texts: readonly string[]): Promise<void> {
     await this.sayIn(0, 'text', ...texts);
   }
@@ -83,7 +83,7 @@ export class FakeRun {
     }
   }
 
-  /** Drops what it said in a part from `at` on; with `takesOver` as another worker that has taken the run over. */
+  /** Restarts a part at `at`; with `takesOver` as another worker that has taken the run over. */
   async dropFrom(at: number, { part = 0, takesOver = false } = {}): Promise<void> {
     const { runId } = this.run;
     const event: ChatEvent = { type: 'run.restarted', runId, attempt: this.run.attempt, part, at, createdAt: NOW };
@@ -99,7 +99,7 @@ export class FakeRun {
     this.#answer.restart({ part, at });
   }
 
-  /** Appends events of this run together, in one batch. A delta's `at` is the caller's to know. */
+  /** Appends events of this run in one batch. The caller gives the `at` of a delta. */
   async add(...events: readonly ChatEvent[]): Promise<void> {
     const first = await this.#append(...events);
     for (const [i, event] of events.entries()) this.#answer.apply(event, first + i);

@@ -1,5 +1,5 @@
-// A gateway to try things on: memory broker, clock moved by hand, ids and randomness that repeat, log lines kept.
-// `listen` opens a real port; everything is closed with the test.
+// A gateway for tests: memory broker, manual clock, repeatable ids and randomness, and its log lines. `listen` opens a
+// real port. Everything is closed with the test.
 import { createSecretKey } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import jwt from 'jsonwebtoken';
@@ -19,7 +19,7 @@ export interface HarnessOptions {
   readonly config?: Omit<Partial<GatewayChoices>, 'auth'>;
   readonly auth?: Partial<GatewayChoices['auth']>;
   readonly deps?: Partial<GatewayDeps>;
-  /** Another node of the same system. */
+  /** The broker of another node of the same system. */
   readonly broker?: MemoryBroker;
   readonly clock?: ManualClock;
 }
@@ -34,7 +34,7 @@ export interface Harness {
   /** `Bearer …` for a user. */
   bearer(user: string, claims?: Readonly<Record<string, unknown>>): string;
   token(user: string, claims?: Readonly<Record<string, unknown>>): string;
-  /** Calls without a port. */
+  /** Makes a request without a port. */
   call(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', url: string, as?: string, body?: unknown): Promise<Answer>;
   listen(): Promise<Address>;
 }
@@ -114,7 +114,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   };
 }
 
-/** Good for an hour of the test's own time, for chats, unless the claims say otherwise; `undefined` leaves one out. */
+/** A token for chats that is valid for one hour of the manual clock. `claims` replace or add claims; `undefined` leaves
+ *  one out. */
 export function signToken(clock: ManualClock, claims: Readonly<Record<string, unknown>>): string {
   const seconds = Math.floor(clock.now() / 1000);
   const all: Readonly<Record<string, unknown>> = { scope: 'chat', iat: seconds, exp: seconds + 3600, ...claims };

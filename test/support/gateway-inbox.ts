@@ -1,5 +1,5 @@
-// What a test client has received so far, and waiting for more of it without sleeping: a wait ends with the item
-// that fulfils it, or fails when nothing can come any more.
+// What a test client has received so far, and waits for more without sleeping. A wait ends with the item that fulfils
+// it, or fails when no more items can come.
 
 export class Inbox<T> {
   readonly seen: T[] = [];

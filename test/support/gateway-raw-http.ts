@@ -1,8 +1,8 @@
-// Bytes to a port and the bytes that come back, for requests that no HTTP client would make.
+// Sends bytes to a port and reads the bytes of the answer, for requests that no HTTP client would make.
 import { connect } from 'node:net';
 import { onTestFinished } from 'vitest';
 
-/** Everything that was answered until the server hung up. */
+/** Everything that the server answered until it closed the connection. */
 export function sendRaw(port: number, bytes: string | Buffer): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');

@@ -1,5 +1,5 @@
-// An SSE client over a bare socket: it sees the very bytes, can stop reading, and can vanish. Events are parsed
-// by a parser that is not ours.
+// An SSE client on a bare socket: it sees the exact bytes, can stop reading, and can vanish. A parser of another
+// package parses the events.
 import { connect, type Socket } from 'node:net';
 import { createParser } from 'eventsource-parser';
 import { onTestFinished } from 'vitest';
@@ -20,7 +20,7 @@ export class SseClient {
   readonly events = new Inbox<SeenEvent>();
   readonly comments: string[] = [];
   retryMs: number | undefined;
-  /** Everything after the head. */
+  /** The bytes after the head. */
   body = '';
   readonly #socket: Socket;
   readonly #head: Promise<SseHead>;

@@ -1,4 +1,4 @@
-// A WebSocket client for tests: frames in, frames out, and how it ended.
+// A WebSocket client for tests: sends and receives frames, and keeps how the connection ended.
 import { onTestFinished } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
 import { Inbox } from './gateway-inbox.ts';
@@ -30,7 +30,7 @@ export class WsClient {
     });
   }
 
-  /** Rejects with the HTTP status where the upgrade is refused. */
+  /** Rejects with the HTTP status when the upgrade is refused. */
   static async open(
     url: string,
     options: ClientOptions & { readonly protocols?: readonly string[] } = {},
@@ -51,13 +51,13 @@ export class WsClient {
     this.socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
   }
 
-  /** The answer to a request. */
+  /** Sends a request, and resolves with its answer. */
   async ask(frame: Readonly<Record<string, unknown>> & { readonly requestId: string }): Promise<SeenFrame> {
     this.send(frame);
     return this.frames.first((one) => one['requestId'] === frame.requestId);
   }
 
-  /** What the socket carried for a session so far, `event` and `events` frames alike. */
+  /** The events of a session so far, from `event` and `events` frames alike. */
   events(sessionId: string): readonly SeenEvent[] {
     return this.frames.seen.flatMap((frame) => {
       if (frame['sessionId'] !== sessionId) return [];

@@ -1,4 +1,4 @@
-// A tail made of a generator, for brokers that are wrapped in a test. An engine's own tail is a `TailReader`.
+// A tail made of a generator, for brokers that a test wraps. The tails of an engine are `TailReader`s.
 import type { ReadResult, Tail, TailListener } from '../../src/broker/broker.ts';
 
 export class IteratedTail implements Tail {

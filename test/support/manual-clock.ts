@@ -1,5 +1,5 @@
-// Time moved by hand. `advance` fires what becomes due in order, and lets everything that follows from it
-// happen before it goes on, so that a test reads as if time really had passed.
+// A clock that the test moves. `advance` fires the due timers in order, and lets everything that follows from each one
+// happen before the next, so that a test reads as if real time had passed.
 import type { Clock, Timer } from '../../src/base/clock.ts';
 import { turn } from './wait-for.ts';
 
@@ -27,7 +27,7 @@ export class ManualClock implements Clock {
     return { cancel: () => void this.#pending.delete(pending) };
   }
 
-  /** Timers that have neither fired nor been cancelled. */
+  /** The number of timers that have neither fired nor been cancelled. */
   get timers(): number {
     return this.#pending.size;
   }
@@ -44,7 +44,7 @@ export class ManualClock implements Clock {
     this.#moveTo(target);
   }
 
-  /** The wall clock is set; no time passes. */
+  /** Sets the wall clock; no time passes. */
   jumpWall(ms: number): void {
     this.#wall += ms;
   }
@@ -61,7 +61,7 @@ export class ManualClock implements Clock {
   }
 }
 
-/** A few rounds: what a timer resolves may itself resolve something. */
+/** Several rounds, because what a timer resolves may resolve something else. */
 async function settle(): Promise<void> {
   for (let round = 0; round < 3; round += 1) await turn();
 }

@@ -1,10 +1,10 @@
-// Reads Markdown pages as far as tests of them need: links, headings, tables, and quoted paths.
+// Reads Markdown pages as far as their tests need it: links, headings, tables, and quoted paths.
 
 export const quoted = (cell = ''): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text);
 
 const withoutCode = (page: string): string => page.replace(/^```[\s\S]*?^```/gm, '');
 
-/** Links to files of the repository, and to headings of them; not to other sites. */
+/** Links to files of the repository and to headings in them; not to other sites. */
 export function linksOf(page: string): { readonly target: string; readonly anchor: string | undefined }[] {
   return [...withoutCode(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)].map(
     ([, target = '', anchor]) => ({
@@ -26,14 +26,14 @@ export function anchorsOf(page: string): Set<string> {
   );
 }
 
-/** Files and folders of the repository that are quoted by their whole path. */
+/** The files and folders of the repository that a page quotes by their whole path. */
 export function pathsOf(page: string): string[] {
   return quoted(withoutCode(page)).filter((text) =>
     /^(?:src|test|docs|load|deploy|scripts|examples|web-demo)\/[\w./-]*$/.test(text),
   );
 }
 
-/** Cells of the table whose first head is `head`. */
+/** The cells of the table whose first head is `head`. */
 export function tableRows(page: string, head: string): string[][] {
   const lines = page.split('\n');
   const start = lines.findIndex((line) => line.startsWith(`| ${head} |`));
@@ -46,7 +46,7 @@ export function tableRows(page: string, head: string): string[][] {
   );
 }
 
-/** Stations of a way through the code: [`file`](src/file) › `symbol`. */
+/** The steps of a path through the code, written as [`file`](src/file) › `symbol`. */
 export function stationsOf(page: string): { readonly file: string; readonly symbol: string }[] {
   return [...page.matchAll(/\[`([\w/.-]+)`\]\(src\/[^)]+\) › `([\w.]+)`/g)].map(([, file = '', symbol = '']) => ({
     file,

@@ -1,5 +1,5 @@
-// A real nginx for tests, with the configuration that is shipped: in a temporary folder, on a loopback port that outlives
-// it, in front of gateways of this machine.
+// A real nginx with the shipped configuration, in front of gateways of this machine. Its temporary folder and its
+// loopback port outlive it, so it can be restarted in its place.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ export class NginxProcess {
     return this.#child?.lines ?? [];
   }
 
-  /** Resolves once it takes connections. */
+  /** Resolves once it accepts connections. */
   async restart(): Promise<void> {
     this.#child = new Child('nginx', ['-p', this.#folder, '-e', 'stderr', '-c', 'nginx.conf', '-g', NGINX_DIRECTIVES]);
     await this.#child.line(NGINX_READY);

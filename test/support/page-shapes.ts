@@ -1,6 +1,6 @@
 // Shapes of JSON: as a page writes them, `{sessions: [{id, title?}], more}`, and as a JSON schema declares them.
 
-/** Field name, with `?` where it is optional, to the fields inside it, as far as they are given: else empty. */
+/** A map from field name, with `?` for an optional field, to the fields inside it; empty where the page gives none. */
 export interface Shape {
   readonly [field: string]: Shape;
 }
@@ -35,7 +35,7 @@ function parseFields(text: string, from: number): [shape: Shape, end: number] {
   return [shape, at + 1];
 }
 
-/** The fields of a schema. @param like only fields inside fields that this shape gives as well; absent: none of them */
+/** The fields of a schema. @param like keeps only nested fields that this shape names too; absent: no nested fields */
 export function jsonShapeOf(schema: Schema, like?: Shape): Shape {
   const shape: Record<string, Shape> = {};
   for (const [name, inner] of Object.entries(schema.properties ?? {})) {

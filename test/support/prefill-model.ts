@@ -1,5 +1,5 @@
-// A model server that tells one story, from its start or behind a prefix as vLLM takes it, and that waits in the middle
-// for whoever wants to do something to those who listen. It knows where every request began and how its socket ended.
+// A model server that tells one story, from its start or behind a prefix as vLLM takes it. It can pause in the middle,
+// so that a test can do something to its readers. It records where each request began and how its socket ended.
 import {
   DONE,
   errorReply,
@@ -44,7 +44,8 @@ export class PrefillModel {
     return this.tokens.join('');
   }
 
-  /** The next request that gets there waits behind that many tokens until `go` is called. `reached`: they are written. */
+  /** Makes the next request that gets there wait behind that many tokens until `go` is called. `reached` resolves when
+   *  those tokens are written. */
   pauseAfter(after: number): { readonly reached: Promise<void>; readonly go: () => void } {
     const { promise: reached, resolve } = withResolvers();
     const { promise: over, resolve: go } = withResolvers();

@@ -1,6 +1,6 @@
-// A small server that speaks the wire protocol from arrays, for proving clients over real sockets without the
-// gateway: every event is appended by the test, and every fault is switched on by it. It keeps no timers, so
-// heartbeats, cuts and closes happen when the test says so.
+// A small server that speaks the wire protocol from arrays, to test clients over real sockets without the gateway. The
+// test appends every event and switches every fault. It has no timers, so heartbeats, cuts and closes happen when the
+// test says so.
 import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -21,13 +21,13 @@ interface Reply {
 }
 
 export interface Faults extends ViewerFaults, SocketFaults {
-  /** Answers this many of the next message posts by cutting the connection, after storing them. */
+  /** Cuts the connection instead of answering this many of the next posted messages, after storing them. */
   loseReplies: number;
-  /** Every request is answered with this instead. */
+  /** When set, every request gets this answer instead. */
   status: { readonly status: number; readonly retryAfter?: string } | undefined;
-  /** Sockets are closed with this right after they opened. */
+  /** When set, each socket is closed with this right after it opened. */
   socketClose: { readonly code: number; readonly reason: string } | undefined;
-  /** The upgrade is cut: a network that lets only plain HTTP through. */
+  /** Cuts the upgrade, like a network that lets only plain HTTP through. */
   noWebSocket: boolean;
 }
 
@@ -62,7 +62,7 @@ export class ProtocolServer {
   readonly #open = new Set<WebSocket>();
   #socketCount = 0;
 
-  /** @param otherwise answers what is not below `/v1`, such as the files of a page */
+  /** @param otherwise answers requests that are not below `/v1`, such as those for the files of a page */
   private constructor(otherwise: RequestListener | undefined) {
     this.#otherwise = otherwise;
     this.#server = createServer((request, response) => void this.#answer(request, response));
@@ -82,7 +82,7 @@ export class ProtocolServer {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** The chat of that id; made if it is missing, as by a first write. */
+  /** The chat with that id. A missing chat is created, as a first write does. */
   chat(sessionId: string): ScriptedChat {
     const chat = this.chats.get(sessionId) ?? new ScriptedChat(sessionId, this.faults);
     this.chats.set(sessionId, chat);
@@ -97,7 +97,7 @@ export class ProtocolServer {
     return this.requests.filter((request) => request.method === 'POST' && request.path.endsWith(path));
   }
 
-  /** Closes every WebSocket, as a server that drains or finds a token expired does. */
+  /** Closes every WebSocket, as a server does when it drains or a token expires. */
   closeSockets(code: number, reason = ''): void {
     for (const socket of this.#open) socket.close(code, reason);
   }
@@ -209,7 +209,8 @@ export class ProtocolServer {
       },
       beat: () => void response.write(': hb\n\n'),
       end: () => void response.end(),
-      // After what was written has left this process: a cut in a network comes behind the bytes, not before them.
+      // The cut comes after the written bytes have left this process: a cut in a network comes behind the bytes, not
+      // before them.
       cut: () => void response.write(':\n\n', () => response.destroy()),
     };
     response.on('close', () => chat.leave(viewer));

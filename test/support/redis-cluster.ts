@@ -1,10 +1,10 @@
-// The masters of a real Redis Cluster for tests, with even shares of the slots, and the moving of a slot from one to
+// The masters of a real Redis Cluster for tests, with equal shares of the slots, and the move of a slot from one to
 // another as `redis-cli --cluster reshard` does it.
 import { RedisServer, type RedisOptions } from './redis-server.ts';
 import { timeLimit } from './slowness.ts';
 
 const SLOTS = 16_384;
-/** Keys of one slot. */
+/** The keys of one slot, at most. */
 const KEYS_MAX = 10_000;
 const MIGRATE_MS = timeLimit(5_000);
 
@@ -15,14 +15,14 @@ export class RedisCluster {
     this.nodes = nodes;
   }
 
-  /** Resolves once they know of one another and serve. */
+  /** Resolves once the masters know one another and serve. */
   static async start(masters = 3, options: Omit<RedisOptions, 'cluster' | 'replicaOf'> = {}): Promise<RedisCluster> {
     const nodes = await Promise.all(
       Array.from({ length: masters }, async () => RedisServer.start({ ...options, cluster: true })),
     );
     const cluster = new RedisCluster(nodes);
     try {
-      // A node takes an epoch only while it knows no other: all of them are prepared before the first two meet.
+      // A node accepts an epoch only while it knows no other node, so all are prepared before the first two meet.
       await Promise.all(nodes.map(async (_, index) => cluster.#prepare(index)));
       await Promise.all(nodes.map(async (node) => cluster.#introduce(node)));
       await cluster.serving();
@@ -37,7 +37,7 @@ export class RedisCluster {
     return this.nodes.map(({ url }) => url);
   }
 
-  /** As HOLDLINE_BROKER takes it. */
+  /** The value for HOLDLINE_BROKER. */
   get url(): string {
     return `redis-cluster://${this.nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`;
   }
@@ -46,7 +46,7 @@ export class RedisCluster {
     return this.nodes.flatMap(({ log }) => log);
   }
 
-  /** Resolves once every node says that the cluster is whole. */
+  /** Resolves once every node reports that the cluster is whole. */
   async serving(): Promise<void> {
     for (const node of this.nodes) {
       await node.until('CLUSTER INFO', /cluster_state:ok/);
@@ -57,7 +57,7 @@ export class RedisCluster {
   async ownerOf(slot: number): Promise<RedisServer> {
     for (const node of this.nodes) {
       const own = (await node.command('CLUSTER NODES')).split('\n').find((line) => line.includes('myself')) ?? '';
-      // A slot that moves stands in brackets behind those that are here.
+      // A slot under way is in brackets, behind the slots of this node.
       const ranges = own
         .split(' ')
         .slice(8)
@@ -67,7 +67,7 @@ export class RedisCluster {
     throw new Error(`slot ${slot} has no master`);
   }
 
-  /** To any other master. `halfway` is called when half of the keys are moved. */
+  /** Moves a slot to any other master. Calls `halfway` when half of the keys are moved. */
   async move(slot: number, halfway: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const from = await this.ownerOf(slot);
     const to = this.nodes.find((node) => node !== from);
@@ -107,7 +107,7 @@ async function busPortOf(node: RedisServer): Promise<string> {
   return (await node.command('CONFIG GET cluster-port')).split('\n')[1] ?? '';
 }
 
-/** `17` or `0-5460` */
+/** The range is `17` or `0-5460`. */
 function isIn(slot: number, range: string): boolean {
   const [first = '', last = first] = range.split('-');
   return Number(first) <= slot && slot <= Number(last);

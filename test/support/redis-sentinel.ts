@@ -1,5 +1,5 @@
-// A real sentinel for tests: it watches one master under the name `chats`, finds the replicas and the other sentinels by
-// itself, and with enough of them makes a replica the master when the master is gone.
+// A real sentinel for tests. It watches one master under the name `chats`, finds the replicas and the other sentinels
+// by itself, and with enough of them makes a replica the master when the master is lost.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,9 +8,9 @@ import type { RedisServer } from './redis-server.ts';
 import { freePort } from './server-process.ts';
 import { slowed } from './slowness.ts';
 
-/** What it calls the master, wherever that is. */
+/** The sentinel's name for the master, at whatever address. */
 export const MASTER_NAME = 'chats';
-/** Short, so that a test of a dead master need not wait long. */
+/** Short, because tests of a dead master wait for it. */
 const DOWN_AFTER_MS = slowed(1_000);
 /** Sentinels that split their votes try again after twice this time. By default that is six minutes. */
 const FAILOVER_TIMEOUT_MS = slowed(5_000);
@@ -28,7 +28,7 @@ export class RedisSentinel {
     this.#child = new Child('redis-server', [join(folder, 'sentinel.conf'), '--sentinel']);
   }
 
-  /** `quorum`: how many must agree that the master is gone. Resolves once it watches. */
+  /** `quorum`: how many sentinels must agree that the master is lost. Resolves once this one watches the master. */
   static async start(master: RedisServer, quorum = 1): Promise<RedisSentinel> {
     const folder = await mkdtemp(join(tmpdir(), 'holdline-sentinel-'));
     const port = await freePort();
@@ -40,7 +40,7 @@ export class RedisSentinel {
       `sentinel down-after-milliseconds ${MASTER_NAME} ${DOWN_AFTER_MS}`,
       `sentinel failover-timeout ${MASTER_NAME} ${FAILOVER_TIMEOUT_MS}`,
     ];
-    // It keeps there what it learns.
+    // The sentinel writes its state into this file.
     await writeFile(join(folder, 'sentinel.conf'), `${lines.join('\n')}\n`);
     const sentinel = new RedisSentinel(folder, port);
     try {
@@ -56,7 +56,8 @@ export class RedisSentinel {
     return this.#child.lines;
   }
 
-  /** What it has said, or says next: which replicas and sentinels it found, and who is master now. */
+  /** Resolves with a past or future line of its output: which replicas and sentinels it found, and which server is the
+   *  master. */
   async said(what: RegExp): Promise<RegExpExecArray> {
     return this.#child.line(what);
   }

@@ -1,5 +1,5 @@
 // Real redis-server processes for tests, each on a loopback port and in a temporary folder that outlive it, so that it
-// can be killed and started again in the same place: one by itself, a replica of another, or a node of a cluster.
+// can be killed and restarted in its place: a single server, a replica of another, or a node of a cluster.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,9 +8,9 @@ import { freePort } from './server-process.ts';
 import { slowed } from './slowness.ts';
 
 export interface RedisOptions {
-  /** Default: no append-only file, so that what it holds dies with it. */
+  /** Default: no append-only file, so that the data is lost with the process. */
   readonly appendfsync?: 'always' | 'everysec' | 'no';
-  /** Like `100mb`. Default: none. */
+  /** Like `100mb`. Default: no limit. */
   readonly maxmemory?: string;
   readonly policy?: 'noeviction' | 'allkeys-lru' | 'volatile-lru' | 'volatile-ttl';
   readonly replicaOf?: RedisServer;
@@ -19,10 +19,10 @@ export interface RedisOptions {
   readonly more?: Readonly<Record<string, string>>;
 }
 
-/** No test waits for a cluster to find a dead node. A node that gets no processor time for this long is taken for dead, and
- *  then the whole cluster refuses service. */
+/** No test waits until a cluster finds a dead node. A node without processor time for this long would count as dead,
+ *  and then the whole cluster refuses service. */
 const CLUSTER_NODE_TIMEOUT_MS = 15_000;
-/** Ports that turn out to be taken. */
+/** Attempts to start when the chosen port is taken. */
 const START_TRIES_MAX = 5;
 
 export class RedisServer {
@@ -39,7 +39,7 @@ export class RedisServer {
     this.#settings = settingsOf(folder, port, busPort, options);
   }
 
-  /** Resolves once it takes connections; a replica, once it has what its master has. */
+  /** Resolves once it accepts connections; a replica, once it has the data of its master. */
   static async start(options: RedisOptions = {}): Promise<RedisServer> {
     for (let tries = 1; ; tries += 1) {
       const server = new RedisServer(
@@ -53,7 +53,7 @@ export class RedisServer {
         if (options.replicaOf !== undefined) await server.until('INFO replication', /master_link_status:up/);
         return server;
       } catch (error) {
-        // Free when it was looked at, and taken since by a test that runs beside this one.
+        // The port was free when it was chosen, and a concurrent test has taken it since.
         const isTaken = server.log.some((line) => line.includes('Address already in use'));
         await server.close();
         if (!isTaken || tries === START_TRIES_MAX) throw error;
@@ -61,24 +61,25 @@ export class RedisServer {
     }
   }
 
-  /** Every line that any life of it wrote. */
+  /** Every line that any process run of it wrote. */
   get log(): readonly string[] {
     return this.#lives.flatMap((child) => child.lines);
   }
 
-  /** Starts the next life on the same folder and port. Resolves once it has loaded its data. */
+  /** Starts it again on the same folder and port. Resolves once it has loaded its data. */
   async restart(): Promise<void> {
     await this.launch().line(/Ready to accept connections/);
   }
 
-  /** Starts a life without waiting for it. */
+  /** Starts it without waiting for it. */
   launch(): Child {
     const child = new Child('redis-server', this.#settings);
     this.#lives.push(child);
     return child;
   }
 
-  /** What redis-cli prints: a command as one would type it. @throws where the server refuses it or does not answer */
+  /** The output of redis-cli for a command as one would type it. @throws when the server refuses it or does not answer
+   */
   async command(line: string): Promise<string> {
     const child = new Child('redis-cli', ['-p', String(this.port), '-e', ...line.split(' ')]);
     const { code } = await child.exited;
@@ -86,12 +87,12 @@ export class RedisServer {
     return child.stdout.trimEnd();
   }
 
-  /** `restart` starts the next life. */
+  /** `restart` starts it again. */
   async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<Exit> {
     return this.#child.kill(signal);
   }
 
-  /** As a machine that hangs: connections stay open, nothing is answered. */
+  /** Stops the process like a machine that hangs: connections stay open, and no request is answered. */
   freeze(): void {
     this.#child.freeze();
   }
@@ -100,13 +101,13 @@ export class RedisServer {
     this.#child.thaw();
   }
 
-  /** Ends it and forgets its folder. */
+  /** Ends it and removes its folder. */
   async close(): Promise<void> {
     for (const child of this.#lives) await child.kill('SIGKILL');
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** Asks until the answer is as wanted: Redis tells nobody when it gets there. */
+  /** Repeats the command until the answer matches, because Redis does not announce the change. */
   async until(line: string, wanted: RegExp): Promise<void> {
     while (!wanted.test(await this.command(line)));
   }
@@ -127,7 +128,7 @@ function settingsOf(folder: string, port: number, busPort: number, options: Redi
     save: '',
     appendonly: appendfsync === undefined ? 'no' : 'yes',
     'enable-debug-command': 'yes',
-    // A test's replica comes at once: nobody else is worth waiting for.
+    // The replica of a test connects at once, and the master need not wait for a second one.
     'repl-diskless-sync-delay': '0',
     ...(appendfsync === undefined ? {} : { appendfsync }),
     ...(maxmemory === undefined ? {} : { maxmemory }),

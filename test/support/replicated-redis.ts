@@ -1,5 +1,5 @@
-// A Redis as one runs it to survive the loss of a machine: a master, two replicas and three sentinels, each a real
-// process. Two replicas, because `replicated:1` needs one more when the first has become the master.
+// A Redis that survives the loss of a machine: a master, two replicas and three sentinels, each a real process. There
+// are two replicas because `replicated:1` needs one more when the first has become the master.
 import { RedisSentinel, MASTER_NAME } from './redis-sentinel.ts';
 import { RedisServer, type RedisOptions } from './redis-server.ts';
 
@@ -18,7 +18,7 @@ export class ReplicatedRedis {
     this.#master = master;
   }
 
-  /** Resolves once the sentinels know of the replicas and of one another. */
+  /** Resolves once the sentinels know the replicas and one another. */
   static async start(options: Omit<RedisOptions, 'cluster' | 'replicaOf'> = {}): Promise<ReplicatedRedis> {
     const master = await RedisServer.start(options);
     const replicas = await Promise.all(
@@ -36,7 +36,7 @@ export class ReplicatedRedis {
     return new ReplicatedRedis(master, replicas, sentinels);
   }
 
-  /** As HOLDLINE_BROKER takes it. */
+  /** The value for HOLDLINE_BROKER. */
   get url(): string {
     return `redis-sentinel://${this.#sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${MASTER_NAME}`;
   }
@@ -51,7 +51,7 @@ export class ReplicatedRedis {
     return this.#master;
   }
 
-  /** Resolves once the sentinels have put another in the place of a master that is gone, and all of them know it. */
+  /** Resolves once the sentinels have replaced the lost master and all of them know the new one. */
   async failedOver(): Promise<void> {
     const gone = this.#master.port;
     const [next] = await Promise.all(
@@ -64,7 +64,7 @@ export class ReplicatedRedis {
     this.#master = master;
   }
 
-  /** Resolves once all others are its replicas, also those that were masters before. */
+  /** Resolves once all other servers are its replicas, including former masters. */
   async whole(): Promise<void> {
     await this.#master.until('INFO replication', new RegExp(`connected_slaves:${REPLICAS}\\b`));
   }

@@ -1,6 +1,6 @@
-// A model server that plays a script: raw bytes in the pieces they are written, pauses, stalls and broken sockets.
-// It records what it was asked and how each socket ended. For what a well-behaved mock cannot do; on loopback, on a
-// port of its own.
+// A model server that plays a script: raw bytes in the given pieces, pauses, stalls and broken sockets. It records its
+// requests and how each socket ended. For behaviour that a well-behaved mock cannot show. It listens on a loopback port
+// of its own.
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -11,21 +11,21 @@ import {
 import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 
-/** One thing an answer does. Text and bytes go out as they are, each in a write of its own; a promise is a pause. */
+/** One step of an answer. Text and bytes are sent as they are, each in a write of its own; a promise is a pause. */
 export type Step = string | Uint8Array | Promise<unknown> | Act;
 
-/** What is not a byte. */
+/** A step that is not a write. */
 export interface Act {
   readonly act: 'headers' | 'stall' | 'cut' | 'reset';
 }
 
-/** Status and headers, now. Otherwise they go with the first bytes. */
+/** Sends status and headers now. Otherwise they go with the first bytes. */
 export const HEADERS: Act = { act: 'headers' };
-/** Nothing more, and the socket stays open. */
+/** Sends nothing more, and leaves the socket open. */
 export const STALL: Act = { act: 'stall' };
-/** The socket is closed (FIN) before the answer has ended. */
+/** Closes the socket (FIN) before the answer has ended. */
 export const CUT: Act = { act: 'cut' };
-/** The socket is reset (RST). As a first step: no answer at all. */
+/** Resets the socket (RST). As a first step: no answer at all. */
 export const RESET: Act = { act: 'reset' };
 
 export interface Reply {
@@ -33,29 +33,30 @@ export interface Reply {
   readonly status?: number;
   /** Default: `content-type: text/event-stream`. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Default: none. After the last step the answer ends properly. May be endless: it is read only as fast as it goes out. */
+  /** Default: none. The answer ends properly after the last step. May be endless: a step is taken only when the one
+   *  before it is sent. */
   readonly steps?: Iterable<Step>;
 }
 
-/** `finished`: whole, whoever closed the socket then. */
+/** `finished`: the whole answer was sent, whichever side closed the socket then. */
 export type Ending = 'finished' | 'closed-by-client' | 'closed-by-script';
 
 export interface UpstreamRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
-  /** Parsed; undefined when it is not JSON. */
+  /** The parsed body; undefined when it is not JSON. */
   readonly body: unknown;
-  /** Which of the server's connections it came on, from 0. */
+  /** The index of the connection that carried the request, from 0. */
   readonly connection: number;
   readonly ended: Promise<Ending>;
 }
 
-/** The n-th reply for the n-th request, the last again and again; or a reply for each request. */
+/** Reply n for request n, the last one repeatedly; or a function that gives the reply for each request. */
 export type Script = readonly [Reply, ...Reply[]] | ((request: UpstreamRequest, index: number) => Reply);
 
 export class ScriptedUpstream {
-  /** With the version, as a base URL is given. */
+  /** Includes the version, as a base URL does. */
   readonly baseUrl: string;
   readonly requests: UpstreamRequest[] = [];
   readonly #server: Server;
@@ -67,13 +68,13 @@ export class ScriptedUpstream {
     this.baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   }
 
-  /** @param port default: any that is free */
+  /** @param port default: any free port */
   static async start(script: Script, port = 0): Promise<ScriptedUpstream> {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     const upstream = new ScriptedUpstream(server);
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      // A client that leaves before its request was read has left; the test sees it by what it asked for.
+      // A client may leave before its request was read; the test sees that in the recorded requests.
       upstream
         .#answer(script, request, response)
         .catch((error: unknown) => response.destroy(error instanceof Error ? error : undefined));
@@ -81,13 +82,13 @@ export class ScriptedUpstream {
     return upstream;
   }
 
-  /** Resolves when the n-th request (from 0) has arrived, its body included. */
+  /** Resolves when request n (from 0) has arrived with its body. */
   async request(index: number): Promise<UpstreamRequest> {
     const arrived = this.requests[index];
     return arrived ?? new Promise((resolve) => this.#arrivals.push({ index, resolve }));
   }
 
-  /** Connections that are open now. */
+  /** The number of open connections. */
   async openSockets(): Promise<number> {
     return new Promise((resolve, reject) =>
       this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
@@ -122,7 +123,7 @@ export class ScriptedUpstream {
   }
 }
 
-/** One reply on its way out. */
+/** One reply while it is sent. */
 class Playing {
   readonly ended: Promise<Ending>;
   readonly #response: ServerResponse;

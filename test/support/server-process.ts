@@ -1,6 +1,6 @@
-// A Holdline server as its users run it: the built executable as a process of its own, on a loopback port and a data
-// folder that outlive it, so that it can be killed and started again in the same place.
-// HOLDLINE_TEST_MAIN names another build than dist/main.js.
+// A Holdline server as its users run it: the built executable in a process of its own. Its loopback port and data
+// folder outlive it, so that it can be killed and restarted in its place. HOLDLINE_TEST_MAIN names another build than
+// dist/main.js.
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -12,13 +12,13 @@ import { Child, childEnv, type ChildOptions, type Exit } from './child.ts';
 
 const MAIN = process.env['HOLDLINE_TEST_MAIN'] ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
-/** Below the range from which the kernel takes the ports of outgoing connections: while a server is down, nobody
- *  else is given its port, and no reconnecting reader can meet itself on it. */
+/** Below the range of ports that the kernel gives to outgoing connections: while a server is down, no other process
+ *  gets its port, and a reconnecting reader cannot connect to itself. */
 const PORT_MIN = 20_000;
 const PORT_MAX = 31_999;
 
 export interface ServerOptions {
-  /** Default: a new one, removed at the end. */
+  /** Default: a new folder, removed at the end. */
   readonly folder?: string;
   /** Default: `log:<folder>`. */
   readonly broker?: string;
@@ -43,7 +43,7 @@ export class ServerProcess {
     this.#ownsFolder = given === undefined;
   }
 
-  /** Resolves once it says that it serves, or as a worker, that it works. */
+  /** Resolves once the server reports that it serves, or a worker that it works. */
   static async start(options: ServerOptions = {}): Promise<ServerProcess> {
     const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'holdline-test-')));
     const server = new ServerProcess(folder, await freePort(), options);
@@ -56,19 +56,19 @@ export class ServerProcess {
     return server;
   }
 
-  /** The process of this life. */
+  /** The process of the current process run. */
   get child(): Child {
     const child = this.#lives.at(-1);
     if (child === undefined) throw new Error('the server was never started');
     return child;
   }
 
-  /** Every line that any life of it wrote. */
+  /** Every line that any process run of it wrote. */
   get log(): readonly string[] {
     return this.#lives.flatMap((child) => child.lines);
   }
 
-  /** Of the user `you`, as `holdline token --sub you` makes it for the server's key. */
+  /** A token of the user `you`, as `holdline token --sub you` makes it with the server's key. */
   get token(): string {
     const secret = this.env['HOLDLINE_JWT_SECRET'];
     const auth = secret ? { keys: { kind: 'secret', secret: Buffer.from(secret) } as const } : undefined;
@@ -88,17 +88,17 @@ export class ServerProcess {
     return this.#lives.length;
   }
 
-  /** Resolves at once while it serves, else when the next life does. */
+  /** Resolves at once while it serves, otherwise when the next process run does. */
   async up(): Promise<void> {
     while (!this.#isUp) await new Promise<void>((resolve) => this.#waiting.add(resolve));
   }
 
-  /** Starts the next life on the same folder and port. */
+  /** Starts it again on the same folder and port. Resolves once it serves. */
   async restart(): Promise<void> {
     await this.serving(this.launch());
   }
 
-  /** Starts a life without waiting for it to serve. */
+  /** Starts it without waiting for it to serve. */
   launch(): Child {
     const child = holdline(['serve'], { env: this.env });
     this.#lives.push(child);
@@ -117,7 +117,7 @@ export class ServerProcess {
     return this.child.kill(signal);
   }
 
-  /** Its clients receive nothing, so the server still seems to be up. */
+  /** Stops the process (SIGSTOP): its clients receive nothing, and it still seems to be up. */
   freeze(): void {
     this.child.freeze();
   }
@@ -132,7 +132,7 @@ export class ServerProcess {
   }
 }
 
-/** The built executable with these arguments. */
+/** Runs the built executable with these arguments. */
 export function holdline(args: readonly string[], options: ChildOptions = {}): Child {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is not there: build it first (npm run build)`);
   return new Child(process.execPath, [MAIN, ...args], options);

@@ -1,4 +1,4 @@
-// Reads one event stream over plain node:http, and drops it behind any event. [PROTOCOL §5]
+// Reads one event stream over plain node:http, and can cut it behind any event. [PROTOCOL §5]
 import { request, type IncomingMessage } from 'node:http';
 import { SseText } from './sse-text.ts';
 import { WireRecord, type RecordOptions } from './wire-record.ts';
@@ -8,7 +8,7 @@ export interface StreamPlace {
   readonly url: string;
   readonly token: string;
   readonly sessionId: string;
-  /** The position held; undefined: from the earliest. */
+  /** The position held; undefined: from the earliest record. */
   readonly after?: string | undefined;
 }
 
@@ -16,7 +16,7 @@ export interface SseOptions extends StreamPlace, RecordOptions {
   readonly until?: 'idle';
 }
 
-/** The server answered, and not with a stream. */
+/** The server answered with something else than a stream. */
 export class StreamRefused extends Error {
   readonly code: string;
 
@@ -26,7 +26,7 @@ export class StreamRefused extends Error {
   }
 }
 
-/** Resolves with the head of the response. @throws StreamRefused, and what the socket throws */
+/** Resolves with the head of the response. @throws StreamRefused, and the errors of the socket */
 export async function readSse({ url, token, sessionId, after, until, ...options }: SseOptions): Promise<WireRecord> {
   const headers = { authorization: `Bearer ${token}`, ...(after === undefined ? {} : { 'last-event-id': after }) };
   const query = until === undefined ? '' : `?until=${until}`;
@@ -41,7 +41,7 @@ export async function readSse({ url, token, sessionId, after, until, ...options 
   response.on('data', (chunk: string) => {
     for (const event of text.push(chunk)) record.add(event);
   });
-  // `end` is the server's word; a broken connection closes without it.
+  // `end` comes when the server ended the stream; a broken connection closes without it.
   response.on('end', () => record.end('ended'));
   response.on('error', () => record.end('broken'));
   response.on('close', () => record.end('broken'));
@@ -52,7 +52,7 @@ async function refusal(response: IncomingMessage): Promise<string> {
   response.setEncoding('utf8');
   let body = '';
   for await (const chunk of response) body += String(chunk);
-  // A proxy in between has pages of its own.
+  // A proxy in between answers with pages of its own.
   const isOurs = response.headers['content-type']?.startsWith('application/json') === true;
   const { error } = (isOurs ? JSON.parse(body) : {}) as { error?: { code: string } };
   return error?.code ?? `http-${String(response.statusCode)}`;

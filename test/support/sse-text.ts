@@ -1,5 +1,5 @@
-// Reads server-sent events out of text that comes in any pieces, by the letter of the HTML standard as far as a
-// Holdline stream uses it. Written apart from the client's and the server's own code, so that it can judge both.
+// Parses server-sent events from text in any pieces, by the HTML standard as far as a Holdline stream uses it. Written
+// independently of the code of client and server, so that it can test both.
 import type { SeenEvent } from './wire-record.ts';
 
 export class SseText {
@@ -7,7 +7,7 @@ export class SseText {
   #id: string | undefined;
   #event = 'message';
   #data: string[] = [];
-  /** Comments are what keeps a silent stream alive. */
+  /** Comments keep a silent stream alive. */
   comments = 0;
 
   push(text: string): SeenEvent[] {

@@ -1,9 +1,10 @@
-// A TCP proxy between a client and its server that does what networks do: cuts every connection, loses a request before
-// it arrives, loses the reply of a request that was carried out, swallows everything, or lets nobody in.
+// A TCP proxy between a client and its server that makes the faults of networks: it cuts every connection, loses a
+// request before it arrives, loses the reply to a request that was carried out, swallows everything, or refuses
+// connections.
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** Which piece of what a client sends is meant. */
+/** True for the piece of the client's bytes that is meant. */
 export type Matches = (sent: Buffer) => boolean;
 
 /** A cut that waits for its request. */
@@ -16,7 +17,7 @@ interface Trap {
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
-  /** The request goes through, and nothing comes back. */
+  /** The request goes through, and its reply is lost. */
   losesReply: boolean;
 }
 
@@ -36,7 +37,7 @@ export class TcpProxy {
     this.#server = createServer((client) => this.#accept(client));
   }
 
-  /** In front of a port of this machine. */
+  /** Starts in front of a port of this machine. */
   static async start(target: number): Promise<TcpProxy> {
     const proxy = new TcpProxy(target);
     proxy.#server.listen(0, '127.0.0.1');
@@ -48,43 +49,43 @@ export class TcpProxy {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Accepted so far. */
+  /** The number of connections accepted so far. */
   get connections(): number {
     return this.#connections;
   }
 
-  /** Ends every connection there is, both ways, without a word. */
+  /** Ends every connection abruptly, on both sides. */
   cutAll(): void {
     for (const pair of this.#pairs) cut(pair);
   }
 
-  /** The next request like this one never arrives: its connection breaks first. Resolves when that has happened. */
+  /** Breaks the connection of the next matching request before the request arrives. Resolves when that has happened. */
   cutBefore(matches: Matches = ANY): Promise<void> {
     return this.#trap('before', matches);
   }
 
-  /** The next request like this one is carried out, and its connection breaks before the reply. Resolves when the
-   *  server has read it and is done with it. */
+  /** Breaks the connection of the next matching request before the reply. Resolves when the server has read the request
+   *  and carried it out. */
   cutAfter(matches: Matches = ANY): Promise<void> {
     return this.#trap('after', matches);
   }
 
-  /** Connections stay, new ones are taken, and nothing gets through any more, in either direction. */
+  /** Keeps connections and accepts new ones, but passes nothing in either direction. */
   blackHole(): void {
     this.#isHole = true;
   }
 
-  /** Whoever connects is sent away; who is there stays. */
+  /** Refuses new connections, and keeps the existing ones. */
   refuse(): void {
     this.#isRefusing = true;
   }
 
-  /** What was to be cut and has not come by is let through. */
+  /** Drops the cuts that still wait for their request. */
   forgive(): void {
     this.#traps.clear();
   }
 
-  /** As it was. What went into the hole is lost, so the connections that knew the hole are cut. */
+  /** Passes bytes again. Bytes in the black hole are lost, so a heal of one cuts every connection. */
   heal(): void {
     this.#isRefusing = false;
     if (!this.#isHole) return;
@@ -141,7 +142,8 @@ export class TcpProxy {
       trap.done();
       return;
     }
-    // The end comes behind the request: once the server hangs up in return, it has read and done all of it.
+    // The end of the stream follows the request: once the server closes in return, it has read all of the request and
+    // carried it out.
     pair.losesReply = true;
     pair.server.once('close', trap.done);
     pair.server.end(sent);

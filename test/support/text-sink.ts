@@ -1,4 +1,4 @@
-// The connection of a reader of plain text: keeps the text and the reason of the end.
+// The connection of a plain text reader: keeps the text and the reason of the end.
 import type { EventSink, Frame, StreamEnd } from '../../src/stream/event-sink.ts';
 
 export class TextSink implements EventSink {

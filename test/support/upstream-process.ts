@@ -1,5 +1,5 @@
-// The counting model server of test/process/counting-upstream.ts on a port that outlives it, so that it can be killed and
-// started again in the same place.
+// The counting model server of test/process/counting-upstream.ts. Its port outlives it, so that it can be killed and
+// restarted in its place.
 import { fileURLToPath } from 'node:url';
 import { Child, childEnv } from './child.ts';
 import { freePort } from './server-process.ts';
@@ -40,7 +40,7 @@ export class UpstreamProcess {
     this.#child.thaw();
   }
 
-  /** Connections that anybody has open to it. */
+  /** The connections that any client has open to it. */
   async openSockets(): Promise<number> {
     const answer = await fetch(`${this.baseUrl}/sockets`, { headers: { connection: 'close' } });
     return Number(await answer.text());

@@ -11,7 +11,7 @@ export class Collector<T> {
 
   constructor(source: AsyncIterable<T>) {
     this.#running = this.#run(source);
-    // A waiting test receives the error; a test that does not wait does not need it.
+    // A test that waits receives the error; a test that does not wait does not need it.
     this.#running.catch(() => undefined);
   }
 
@@ -29,7 +29,7 @@ export class Collector<T> {
     return this.seen;
   }
 
-  /** Everything, once the iterable has ended; rejects with what it threw. */
+  /** Everything, once the iterable has ended. @throws what the iterable threw */
   async ended(): Promise<readonly T[]> {
     await this.#running;
     return this.seen;

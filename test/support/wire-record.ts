@@ -1,5 +1,5 @@
-// What one connection has carried, event by event, whatever its wire: kept in order, waited for, and cut off exactly
-// behind the event that a test chooses. The readers of both wires write into one.
+// What one connection of either wire has carried, event by event, in order. A test can wait for an event, and cut the
+// connection exactly behind one. The readers of both wires write into it.
 
 /** Durable events have an id, control events none. [PROTOCOL §4] */
 export interface SeenEvent {
@@ -9,13 +9,13 @@ export interface SeenEvent {
 }
 
 export interface RecordOptions {
-  /** Called with each event; true: this was the last, the reader is gone. */
+  /** Called with each event. True: this was the last one, and the reader leaves. */
   readonly cutAfter?: (event: SeenEvent) => boolean;
 }
 
 export class WireRecord {
   readonly events: SeenEvent[] = [];
-  /** How the connection ended: `cut` by the reader, or what its wire says. Never rejects. */
+  /** How the connection ended: `cut` by the reader, or the reason that the wire gives. Never rejects. */
   readonly ended: Promise<string>;
   readonly #cutAfter: ((event: SeenEvent) => boolean) | undefined;
   readonly #disconnect: () => void;
@@ -23,7 +23,7 @@ export class WireRecord {
   #end: string | undefined;
   #onEnd: (reason: string) => void = () => undefined;
 
-  /** `disconnect` drops the connection at once; what still comes out of it is not recorded. */
+  /** `disconnect` drops the connection at once; bytes that still come from it are not recorded. */
   constructor({ cutAfter }: RecordOptions, disconnect: () => void) {
     this.#cutAfter = cutAfter;
     this.#disconnect = disconnect;
@@ -58,7 +58,7 @@ export class WireRecord {
     this.#disconnect();
   }
 
-  /** The first event that fulfils the condition, past ones included. @throws when the connection ends without it */
+  /** The first event that fulfils the condition, earlier ones included. @throws when the connection ends without it */
   async until(condition: (event: SeenEvent) => boolean): Promise<SeenEvent> {
     for (let next = 0; ;) {
       for (; next < this.events.length; next += 1) {

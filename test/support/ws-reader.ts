@@ -1,4 +1,4 @@
-// Reads sessions over one WebSocket with the `ws` package, by PROTOCOL §6 and without any code of the client.
+// Reads sessions over one WebSocket with the `ws` package, by PROTOCOL §6 and without the code of the client.
 import { WebSocket } from 'ws';
 import { StreamRefused, type StreamPlace } from './sse-reader.ts';
 import { WireRecord, type RecordOptions, type SeenEvent } from './wire-record.ts';
@@ -16,12 +16,12 @@ export type SendFields = Readonly<Record<string, unknown>> & { readonly sessionI
 
 export class WsReader {
   readonly #socket: WebSocket;
-  /** Of the session's newest subscription. */
+  /** The newest subscription of each session. */
   readonly #records = new Map<string, WireRecord>();
-  /** Not yet answered. What still comes of an older subscription meanwhile is nobody's. */
+  /** Subscriptions without an answer yet. Events that still come from an older subscription meanwhile are dropped. */
   readonly #subscribing = new Map<string, WireRecord>();
   readonly #answers = new Map<string, (frame: Frame) => void>();
-  /** The close code, once closed; 1006 without one. */
+  /** The close code, once closed; 1006 when there was none. */
   readonly closed: Promise<number>;
   #isClosed = false;
   #requests = 0;
@@ -34,7 +34,7 @@ export class WsReader {
     void this.closed.then((code) => this.#onClosed(code));
   }
 
-  /** @throws what the upgrade throws */
+  /** @throws the errors of the upgrade */
   static async open(url: string, token: string): Promise<WsReader> {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/ws`, {
       headers: { authorization: `Bearer ${token}` },
@@ -44,7 +44,7 @@ export class WsReader {
     return reader;
   }
 
-  /** Resolves with the server's word for it. A second subscription of a session takes the place of the first. */
+  /** Resolves with the server's answer. A second subscription of a session replaces the first. */
   async subscribe(sessionId: string, after?: string, options: RecordOptions = {}): Promise<WireRecord> {
     this.#records.get(sessionId)?.end('replaced');
     const record = new WireRecord(options, () => this.#socket.terminate());
@@ -57,7 +57,7 @@ export class WsReader {
     return record;
   }
 
-  /** The `ok` or `error` frame; `closed` where none came. */
+  /** Resolves with the `ok` or `error` frame; with `closed` when none came. */
   async ask(type: 'send' | 'cancel', fields: SendFields): Promise<Frame> {
     const requestId = `r${(this.#requests += 1)}`;
     const answer = this.#answer(requestId);
@@ -65,7 +65,7 @@ export class WsReader {
     return answer;
   }
 
-  /** At once, without a goodbye. */
+  /** Cuts the connection at once, without a close frame. */
   cut(): void {
     this.#socket.terminate();
   }
@@ -78,13 +78,13 @@ export class WsReader {
   #onFrame(frame: Frame): void {
     const { type, sessionId = '', requestId } = frame;
     const subscribing = type === 'subscribed' ? this.#subscribing.get(sessionId) : undefined;
-    // At once: the first events may have come in the same piece.
+    // At once, because the first events may be in the same piece of bytes.
     if (subscribing !== undefined) this.#records.set(sessionId, subscribing);
     if (type === 'subscribed') this.#subscribing.delete(sessionId);
     const record = this.#records.get(sessionId);
     if (type === 'event') record?.add(frame as unknown as SeenEvent);
     for (const event of type === 'events' ? (frame.events ?? []) : []) record?.add(event);
-    // Of a subscription that stood: the server has ended it.
+    // An error for an established subscription: the server has ended it.
     if (type === 'error' && requestId === undefined && !this.#subscribing.delete(sessionId))
       record?.end(`error ${String(frame.code)}`);
     const key = requestId ?? `subscribe ${sessionId}`;
@@ -103,7 +103,7 @@ export class WsReader {
   }
 }
 
-/** One session on a socket of its own. */
+/** Reads one session on a socket of its own. */
 export async function readWs({
   url,
   token,
