@@ -13,6 +13,7 @@ import { Sessions } from '../../src/session/sessions.ts';
 import { chatTopic, openRunsTopic } from '../../src/session/topic-names.ts';
 import { UserLimits } from '../../src/session/stores/user-limits.ts';
 import { countingBroker } from '../support/counting-broker.ts';
+import { FakeRun } from '../support/gateway-fake-run.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { openLog, segmentPath } from '../broker/log/opened-log.ts';
@@ -294,6 +295,22 @@ describe('a prompt whose chat is removed after the prompt was admitted', () => {
     await expect(node.send('a')).rejects.toMatchObject(TOO_MANY_RUNS);
     expect(await node.listed()).toEqual(['b']);
   });
+});
+
+it('a prompt that interrupts a running run is refused at the limit, one that withdraws a queued run is not', async () => {
+  const { clock, broker } = memory();
+  const node = new Node(broker, clock, { runsMax: 1 });
+  await node.send('a');
+  const { runId } = await node.send('a', { onBusy: 'interrupt' });
+  const commandLog = new CommandLog(broker, () => 0);
+  const run = await FakeRun.take({ broker, commandLog }, 'a', runId);
+  await expect(node.send('a', { onBusy: 'interrupt' })).rejects.toMatchObject({ ...TOO_MANY_RUNS, limit: 1 });
+  expect((await commandLog.load(chat('a')))?.state.runs).toMatchObject([{ runId, state: 'running' }]);
+  // A stopped run counts until it has ended.
+  await node.runs.cancel(ALICE, chat('a'), runId);
+  await expect(node.send('a')).rejects.toMatchObject(TOO_MANY_RUNS);
+  await run.cancelled(ALICE.user);
+  expect(await node.send('a')).toMatchObject({ queued: 0 });
 });
 
 it('a run that was queued and could not be counted is told as such, and no other one is let in uncounted', async () => {
