@@ -125,7 +125,7 @@ export class Worker {
     const stop = (): void => abandoned.abort();
     delivery.lost.addEventListener('abort', stop);
     this.#handedOver.signal.addEventListener('abort', stop);
-    const request = decodeRunRequest(delivery.record.data);
+    const request = this.#readRequest(delivery);
     try {
       const outcome = request === undefined ? 'gone' : await this.#execute(agent, request, delivery);
       onOutcome?.(outcome);
@@ -138,6 +138,16 @@ export class Worker {
     } finally {
       lease.stop();
       this.#handedOver.signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Undefined for a request that no worker of this version can read; it is acknowledged. */
+  #readRequest({ record, topic }: Delivery): RunRequest | undefined {
+    try {
+      return decodeRunRequest(record.data);
+    } catch (error) {
+      this.#report(error, 'a run request is no JSON and is dropped', { topic });
+      return undefined;
     }
   }
 

@@ -25,7 +25,7 @@ export interface StopSourceDeps extends Pick<FenceDeps, 'broker' | 'clock' | 'ag
 type WatchedRun = Pick<FencedRun, 'ref' | 'run' | 'epoch' | 'fence'>;
 
 /** Calls `stop` for every reason, possibly several times, and at once where a signal has already aborted. @returns a
- *  function that ends the watching and resolves when nothing of it is under way */
+ *  function that ends the watching and resolves when nothing of it is under way; it rejects with a defect of it */
 export function watchStopSources(
   deps: StopSourceDeps,
   run: WatchedRun,
@@ -41,6 +41,9 @@ export function watchStopSources(
   if (lost.aborted) onLost();
   const ended = new AbortController();
   const watching = watchChat(deps, run, stop, ended.signal);
+  // It may fail long before the attempt ends and awaits it. Until then a rejection without a handler would end the
+  // process with the runs of all chats.
+  watching.catch(() => undefined);
   const forget = watchPresence(deps, run, stop);
   // The limit is per attempt: a run must not end because its workers were away.
   const overdue = clock.after(agent.runMsMax ?? RUN_MS_MAX, () => stop({ why: 'overdue' }));
