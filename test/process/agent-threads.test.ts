@@ -1,5 +1,5 @@
-// Agents whose module runs in threads, in a server as its users run it: a handler that computes keeps nobody else, a Stop
-// ends it, and a thread that is lost ends only its own runs.
+// Agents whose module runs in threads, in a server as its users run it. A handler that computes delays no other run, a
+// Stop ends it, and a lost thread ends only its own runs.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,14 +14,14 @@ import type { WireRecord } from '../support/wire-record.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const WORDS = 40;
 const LOST = { event: 'run.failed', data: { error: { code: 'agent-thread-lost', retryable: true } } };
 
-/** What it does is what its prompt names. It computes until there is a file. */
+/** The module does what the prompt names. `compute` runs until the flag file exists. */
 const WORK = (flag: string): string => `
 import { existsSync } from 'node:fs';
 const untilStopped = (signal) => new Promise((resolve) => signal.addEventListener('abort', resolve));
@@ -54,7 +54,7 @@ const works = {
 export const agent = (chat, writer, signal) => works[chat.prompt](chat, writer, signal);
 `;
 
-/** In the event loop of the server. */
+/** An agent in the event loop of the server. */
 const BESIDE = `export async function agent(chat, writer) {
   for (let i = 1; i <= ${WORDS}; i += 1) { await writer.text(i + ' '); await new Promise((resolve) => setTimeout(resolve, 20)); }
 }`;
@@ -113,14 +113,14 @@ class Watched {
   }
 }
 
-it('a handler that computes keeps its thread, and everybody else goes on streaming', async () => {
+it('a handler that computes › keeps its thread, and other runs keep streaming', async () => {
   const { server, letGo } = await served(2);
   const busy = await Watched.ask(server, 'work', 'compute');
   await busy.said('begun');
   const beside = await Watched.ask(server, 'beside', 'count');
   expect(await beside.end()).toMatchObject({ event: 'run.completed' });
   expect(beside.text).toBe(COUNT);
-  // Of the same agent: it has another thread.
+  // This run of the same agent gets another thread.
   expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
   expect(busy.story.hasEnded(busy.runId)).toBe(false);
   letGo();
@@ -128,7 +128,7 @@ it('a handler that computes keeps its thread, and everybody else goes on streami
   expect(busy.text).toBe('begun, done');
 });
 
-it('a Stop ends a handler that computes, with its thread, and the next run has a new one', async () => {
+it('a handler that computes › is ended by a Stop with its thread, and the next run gets a new thread', async () => {
   const { server } = await served(1);
   const waiting = await Watched.ask(server, 'work', 'wait');
   await waiting.said('begun');
@@ -140,7 +140,7 @@ it('a Stop ends a handler that computes, with its thread, and the next run has a
   expect(await (await Watched.ask(server, 'work', 'fine')).end()).toMatchObject({ event: 'run.completed' });
 });
 
-it('a Stop of a handler that hears it leaves its thread to the others', async () => {
+it('a handler that reacts to a Stop › leaves its thread to the other runs', async () => {
   const { server } = await served(1);
   const first = await Watched.ask(server, 'work', 'wait', 'first');
   const second = await Watched.ask(server, 'work', 'wait', 'second');
@@ -152,7 +152,7 @@ it('a Stop of a handler that hears it leaves its thread to the others', async ()
 });
 
 it.each(['exit', 'throw', 'fill'])(
-  'a thread that is lost by "%s" ends its own runs alone, and a new one is made',
+  'a thread lost by "%s" › ends only its own runs, and a new thread replaces it',
   async (how) => {
     const { server } = await served(1);
     const beside = await Watched.ask(server, 'beside', 'count');
@@ -168,7 +168,7 @@ it.each(['exit', 'throw', 'fill'])(
   },
 );
 
-it('a handler in a thread writes, calls tools, asks and fails as one in the process does', async () => {
+it('a handler in a thread › writes, calls tools, asks and fails like one in the process', async () => {
   const { server } = await served(1);
   const said = await Watched.ask(server, 'work', 'say');
   expect(await said.end()).toMatchObject({
@@ -191,7 +191,7 @@ it('a handler in a thread writes, calls tools, asks and fails as one in the proc
   expect(stray.text).toBe('begun');
 });
 
-it('a handler that writes and never waits fails, and what it wrote keeps nobody', async () => {
+it('a handler that writes without waiting › fails, and its writes delay no other run', async () => {
   const { server } = await served(1);
   const beside = await Watched.ask(server, 'beside', 'count');
   const overflow = await Watched.ask(server, 'work', 'overflow');
@@ -212,7 +212,7 @@ it.each([
   ],
   ['throws', 'throw new Error("no such database");', /agents\.work\.handler: cannot be loaded: no such database/],
   ['ends its thread', 'process.exit(4);', /agents\.work\.handler: cannot be loaded: its thread ended with code 4/],
-])('a module for threads that %s is refused at the start', async (_what, text, said) => {
+])('a module for threads that %s › is refused at the start', async (_what, text, said) => {
   const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   writeFileSync(join(folder, 'work.mjs'), text);
@@ -228,7 +228,7 @@ it.each([
   expect(child.stderr + child.stdout).toMatch(said);
 });
 
-it('a worker of the SDK runs the module of a URL in threads', async () => {
+it('a worker of the SDK › runs the module of a URL in threads', async () => {
   const redis = await RedisServer.start();
   onTestFinished(() => redis.close());
   const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
@@ -266,12 +266,12 @@ it('a worker of the SDK runs the module of a URL in threads', async () => {
   const run = await Watched.ask(server, 'work', 'hello', 'chat', token);
   expect(await run.end()).toMatchObject({ event: 'run.completed' });
   expect(run.text).toBe('main: false');
-  // Closes, and then nothing keeps the process.
+  // After the worker has closed, nothing keeps the process alive.
   void child.kill('SIGTERM');
   expect((await child.exited).code).toBe(0);
 });
 
-it('a server ends in good time though a handler computes', async () => {
+it('a server › ends within its time although a handler computes', async () => {
   const { server } = await served(1);
   const busy = await Watched.ask(server, 'work', 'compute');
   await busy.said('begun');

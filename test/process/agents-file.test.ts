@@ -1,4 +1,4 @@
-// The file of agents: what it may say and what it may not, every fault with its place; and a server that runs on one.
+// The file of agents: what it may and may not contain, with the place of every fault; and a server that runs with one.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { timeLimit } from '../support/slowness.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
@@ -147,14 +147,14 @@ describe('the file of agents', () => {
       { agents: { poet: { ...POET, timeouts: { idleMs: '5s' } } } },
       /^HOLDLINE_AGENTS: agents\.poet\.timeouts\.idleMs: must be integer$/,
     ],
-  ])('that %s is one fault, and it says where', (_what, content, why) => {
+  ])('has one fault, with its place, when it %s', (_what, content, why) => {
     const faults = faultsOf(content);
     expect(faults).toHaveLength(1);
     expect(faults[0]).toMatch(why);
     expect(faults[0]).not.toContain('not-a-secret');
   });
 
-  it('tells all its faults at once, with those of the environment', () => {
+  it('reports all its faults at once, with those of the environment', () => {
     const faults = faultsOf({ agents: { poet: { models: 'all' }, coder: { ...POET, attemptsMax: 0 } } }, { PORT: 'x' });
     expect(faults.map((fault) => fault.split(': ').slice(0, 2).join(' '))).toEqual([
       expect.stringMatching(/^PORT /),
@@ -164,13 +164,13 @@ describe('the file of agents', () => {
     ]);
   });
 
-  it('may begin with a byte order mark, and may name the variables of its keys as it likes', () => {
+  it('may begin with a byte order mark, and may choose the names of its key variables', () => {
     const content = `\ufeff${JSON.stringify({ agents: { poet: { ...POET, keyEnv: 'HOLDLINE_POET_KEY' } } })}`;
     expect(faultsOf(content, { HOLDLINE_POET_KEY: 'sk-1' })).toEqual([]);
     expect(faultsOf(content, { HOLDLINE_POET_KEY: 'sk-1', ...ON_REDIS, HOLDLINE_ROLE: 'gateway' })).toEqual([]);
   });
 
-  it('that is not there is a fault', () => {
+  it('is a fault when it does not exist', () => {
     expect(() => readConfig({ HOLDLINE_AGENTS: '/nowhere/agents.json' })).toThrow(/HOLDLINE_AGENTS: .*no such file/);
   });
 
@@ -228,12 +228,12 @@ describe('the file of agents', () => {
     expect(Object.fromEntries(config.agents.map(({ name, isServed }) => [name, isServed]))).toEqual(wanted);
   });
 
-  it('is not needed by a gateway of its own, which then knows no agents', () => {
+  it('is not needed by a gateway without a worker, which then knows no agents', () => {
     expect(readConfig({ ...ON_REDIS, HOLDLINE_ROLE: 'gateway' }).agents).toEqual([]);
   });
 });
 
-/** Sends to an agent and follows the chat into the story. */
+/** Sends a prompt to an agent, and follows the chat into the story. */
 async function ask(server: ServerProcess, sessionId: string, body: object, story = new JoinedStory()) {
   const { status, body: sent } = await post(server, `${sessionId}/messages`, body);
   expect(status, JSON.stringify(sent)).toBe(202);
@@ -241,7 +241,7 @@ async function ask(server: ServerProcess, sessionId: string, body: object, story
 }
 
 describe('a server with a file of agents', () => {
-  it('answers each prompt with the agent it is for, and refuses one for nobody', async () => {
+  it('answers each prompt with its agent, and refuses a prompt for an unknown agent', async () => {
     const upstream = await ScriptedUpstream.start([answer('roses ', 'are red')]);
     onTestFinished(() => upstream.close());
     const agents = {
@@ -270,7 +270,7 @@ describe('a server with a file of agents', () => {
     expect(server.log.join('\n')).not.toContain('sk-of-the-poet');
   });
 
-  it('ends an answer that nobody watches, and counts it', async () => {
+  it('ends an answer that no reader watches, and counts it', async () => {
     const agents = { default: { model: 'demo', unwatchedMs: 1000 } };
     const server = await startedServer({ env: { HOLDLINE_AGENTS: agentsFile({ agents }) } });
     expect((await post(server, 'a/messages', { content: 'count 5000 at 10/s' })).status).toBe(202);
@@ -280,7 +280,7 @@ describe('a server with a file of agents', () => {
     expect(metrics).toMatch(/^holdline_unwatched_run_seconds_total [1-9]/m);
   });
 
-  it('deals with a run whose worker died as its agent says', async () => {
+  it('handles a run whose worker died as its agent says', async () => {
     const agents = {
       goer: { model: 'demo', takeover: 'continue' },
       starter: { model: 'demo', takeover: 'restart' },

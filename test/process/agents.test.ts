@@ -1,5 +1,5 @@
-// The example of agents that ask agents, as its users run it: processes on a real Redis, each killed in turn in the middle of
-// an answer. The answer is whole, every run ends once, and what an agent has answered is never asked of it again.
+// The example of agents that ask agents, as its users run it: processes on a real Redis, each killed in turn in the
+// middle of an answer. The answer is whole, every run ends once, and an agent that has answered is not asked again.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ import { Moments } from './moments.ts';
 import { seededRandom } from './seeded-random.ts';
 import { startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(180_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
@@ -31,7 +31,7 @@ const WORKER = fileURLToPath(new URL('../../examples/agents/worker.js', import.m
 const AGENTS_FILE = fileURLToPath(new URL('../../examples/agents/agents.json', import.meta.url));
 const TITLES = ['## What to see', '## Where to eat', '## What to wear'];
 
-/** A worker of the example, that can be killed and started again. */
+/** A worker of the example that can be killed and restarted. */
 class ExampleWorker {
   readonly #env: Readonly<Record<string, string>>;
   readonly #lives: Child[] = [];
@@ -90,7 +90,7 @@ async function startRig(): Promise<Rig> {
   return { redis, gateways, workers, token };
 }
 
-/** Whichever gateway is up. */
+/** Clients enter by any gateway that is up. */
 function entranceOf(gateways: readonly ServerProcess[]): Entrance {
   const up = (): ServerProcess | undefined => gateways.find(({ isUp }) => isUp);
   return {
@@ -140,7 +140,7 @@ async function send({ token }: Token, server: Entrance, sessionId: string): Prom
 /** The types of all events of each ask of a session. */
 async function readAsks(broker: BrokerEngine, sessionId: string): Promise<readonly (readonly string[])[]> {
   const { topics } = await broker.list(parseTopicPattern('response/*'), { limit: 1000 });
-  // A user's own session carries a digest of the user before its id.
+  // The name of a user's own session has a digest of the user before its id.
   const asked = topics.filter(({ topic }) => topic.includes(`:${sessionId}.`));
   return Promise.all(
     asked.map(async ({ topic }) => {
@@ -154,7 +154,7 @@ async function readAsks(broker: BrokerEngine, sessionId: string): Promise<readon
 
 const TERMINAL = /^run\.(completed|failed|cancelled)$/;
 
-it('kill -9 of each process in the middle of an answer: it is whole, and no agent answers twice', async () => {
+it('kill -9 of each process in the middle of an answer › leaves the answer whole, and no agent answers twice', async () => {
   const rig = await startRig();
   const { redis, gateways, workers } = rig;
   const server = entranceOf(gateways);
@@ -180,7 +180,7 @@ it('kill -9 of each process in the middle of an answer: it is whole, and no agen
   for (const [name, victim] of Object.entries(victims)) {
     const runId = await send(rig, server, name);
     const reader = readerOf(rig, server, name);
-    // The first section has begun: every agent has been asked, and none has ended.
+    // The first section has begun: every agent was asked, and none has ended.
     await reader.until((story) => story.text(runId).length > 60);
     await victim?.kill('SIGKILL');
     await victim?.restart();
@@ -206,11 +206,11 @@ it('kill -9 of each process in the middle of an answer: it is whole, and no agen
       (type) => type === 'run.restarted',
     ).length;
   }
-  // Somebody was hit, or this shows nothing.
+  // At least one kill must have hit a run; otherwise the test shows nothing.
   expect(restarts).toBeGreaterThan(0);
 });
 
-it('in one process on the embedded log, kill -9 in the middle of an answer leaves it whole', async () => {
+it('kill -9 of one process on the embedded log in the middle of an answer › leaves the answer whole', async () => {
   const server = await startedServer({ env: { HOLDLINE_AGENTS: AGENTS_FILE, AGENTS_WORD_MS: '20' } });
   const runId = await send(server, server, 'trip');
   const reader = readerOf(server, server, 'trip');
@@ -229,7 +229,7 @@ it('in one process on the embedded log, kill -9 in the middle of an answer leave
   expect(story.steps.filter(({ event }) => event === 'run.restarted').length).toBeGreaterThan(0);
 });
 
-it('a file whose handler is none is refused before anything is opened', async () => {
+it('a file whose handler is not a function › is refused before anything is opened', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'holdline-handlers-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   writeFileSync(join(folder, 'mute.js'), 'export const other = 1;');
@@ -249,7 +249,7 @@ it('a file whose handler is none is refused before anything is opened', async ()
   }
 });
 
-it('a worker of the example without its Redis says so in one line', async () => {
+it('a worker of the example without its Redis › says so in one line', async () => {
   const child = new Child(process.execPath, [WORKER], { env: childEnv({ HOLDLINE_BROKER: 'redis://127.0.0.1:1' }) });
   expect(await child.exited).toEqual({ code: 75, signal: null });
   expect(child.lines).toEqual([

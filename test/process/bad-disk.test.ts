@@ -1,5 +1,5 @@
-// What a server does when its disk is full, when a flush fails, when another server wants its folder, and when it is
-// asked to leave: it says so, loses nothing that it acknowledged, and comes back.
+// A server whose disk is full, whose flush fails, whose folder another server uses, or that receives SIGTERM: it says
+// so, loses nothing that it acknowledged, and comes back.
 import { describe, expect, it, onTestFinished, type TestContext, vi } from 'vitest';
 import { Child } from '../support/child.ts';
 import { freePort, holdline, type ServerProcess } from '../support/server-process.ts';
@@ -10,16 +10,16 @@ import { counted, JoinedStory } from './joined-story.ts';
 import { SmallDisk } from './small-disk.ts';
 import { follow, into, post, prompt, startedServer, wholeStory } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const EXIT_STORAGE_FAILED = 74;
 const EXIT_LOCKED = 75;
 const DISK_MEBIBYTES = 24;
-/** More than what may be left of the log's last page. */
+/** More than the space that may be left in the log's last page. */
 const LARGE = 'x'.repeat(8192);
 
-/** Loudly: what is not proved here must not look as if it were. */
+/** Skips with a message, so that an unproven promise does not look proven. */
 function skipLoudly(context: TestContext, why: string): never {
   console.warn(`NOT PROVED: ${context.task.name}: ${why}`);
   return context.skip(why);
@@ -56,7 +56,7 @@ describe('a full disk', () => {
       retryable: true,
     });
     socket.cut();
-    // Sent away, its readers would find no other place to read.
+    // It stays ready: its readers would find no other node to read from.
     expect(await ready(server)).toMatchObject({ status: 200, body: { broker: 'full' } });
     const before = await wholeStory(server, 'runs');
     expect(before.text(runId).length).toBeGreaterThanOrEqual(100);
@@ -73,14 +73,14 @@ describe('a full disk', () => {
     await server.kill('SIGKILL');
     await server.restart();
     expect((await wholeStory(server, 'runs')).text(runId)).toBe(counted(600));
-    // What was refused is nowhere.
+    // A refused prompt is not in the log.
     const full = await wholeStory(server, 'full');
     expect(full.steps.filter(({ event }) => event === 'run.queued').map(({ data }) => data['runId'])).toEqual([
       written,
     ]);
   });
 
-  it('is left in good order and started on, and serves what it has', async (context) => {
+  it('stops in order and starts again, and serves what it has', async (context) => {
     const disk = await smallDisk(context);
     const server = await startedServer({ folder: disk.folder });
     const runId = await prompt(server, 'kept', 'count 30 at 500/s');
@@ -101,7 +101,7 @@ describe('a full disk', () => {
 });
 
 describe('a flush that fails', () => {
-  it('ends the process, which says why, and a restart serves everything acknowledged', async (context) => {
+  it('ends the process with the reason, and after a restart everything acknowledged is served', async (context) => {
     const server = await startedServer();
     const story = new JoinedStory();
     const runId = await prompt(server, 'flushed', 'count 400 at 200/s');
@@ -135,7 +135,7 @@ describe('a flush that fails', () => {
 });
 
 describe('a second server on the same folder', () => {
-  it('is refused in one line, and starts once the first is killed', async () => {
+  it('is refused in one line, and starts once the first server is killed', async () => {
     const server = await startedServer();
     const runId = await prompt(server, 'mine', 'count 5 at 1000/s');
     const env = { ...server.env, PORT: String(await freePort()) };
@@ -153,7 +153,7 @@ describe('a second server on the same folder', () => {
 });
 
 describe('SIGTERM', () => {
-  it('sends every stream away, hands over the answer, exits with 0, and the next life finishes it', async () => {
+  it('ends every stream with a request to reconnect, hands over the answer, exits with 0, and the next start finishes the answer', async () => {
     const server = await startedServer({ env: { HOLDLINE_DRAIN_MS: '1000' } });
     const [overSse, overWs] = [new JoinedStory(), new JoinedStory()];
     const runId = await prompt(server, 'drained', 'count 600 at 300/s');

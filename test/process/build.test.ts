@@ -1,5 +1,5 @@
-// The build as the scripts run it, on a small project of its own: what changed is built, what did not is left alone,
-// and what cannot be built is said in words.
+// The build as the scripts run it, on a small project of its own: it builds what changed, leaves the rest alone, and
+// explains a failure in words.
 import {
   cpSync,
   existsSync,
@@ -18,7 +18,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { Child, childEnv } from '../support/child.ts';
 import { timeLimit } from '../support/slowness.ts';
 
-// A compiler takes as long as the machine is busy.
+// On a busy machine a compiler takes longer.
 vi.setConfig({ testTimeout: timeLimit(120_000) });
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -39,7 +39,7 @@ class SmallProject {
     ]) {
       cpSync(join(ROOT, file), this.path(file));
     }
-    // With a small library: most of the time of a compilation is spent on the types of the platform.
+    // With a small library: most of the time of a compilation goes into the types of the platform.
     this.write(
       'tsconfig.json',
       JSON.stringify({
@@ -92,7 +92,7 @@ it('builds everything once, and then nothing until a source changes', async () =
     ['dist/main.js', 'dist/one.d.ts', 'dist/web-demo/index.html'].map((file) => existsSync(project.path(file))),
   ).toEqual([true, true, true]);
   const first = project.modified('dist/main.js');
-  // Another date alone, as a checkout gives it, is no change.
+  // A new date alone, as after a checkout, is no change.
   utimesSync(project.path('src/one.ts'), new Date(), new Date());
   expect(await project.build()).toEqual({ code: 0, lines: UP_TO_DATE });
   expect(project.modified('dist/main.js')).toBe(first);
@@ -108,14 +108,14 @@ it('builds only the part that changed', async () => {
   expect(await project.build()).toEqual({ code: 0, lines: building('code') });
   // The compiler records its outputs, so it does not write the unchanged file again.
   expect(project.modified('dist/client/chat-client.js')).toBe(built);
-  // The page is made of the client too.
+  // The page is built from the client too.
   project.write('src/client/chat-client.ts', 'export const name = "another";\n');
   expect(await project.build()).toEqual({ code: 0, lines: building('code, page') });
   project.write('package-lock.json', '{}');
   expect(await project.build()).toEqual({ code: 0, lines: building('code, page') });
 });
 
-it('brings back an output that is missing, and removes those of a source that is gone', async () => {
+it('restores a missing output, and removes the outputs of a removed source', async () => {
   const project = new SmallProject().install();
   await project.build();
   rmSync(project.path('dist/one.js'));
@@ -132,7 +132,7 @@ it('brings back an output that is missing, and removes those of a source that is
   expect(await project.build()).toEqual({ code: 0, lines: UP_TO_DATE });
 });
 
-it('fails again until it is repaired where a source is wrong', async () => {
+it('fails on a wrong source until the source is repaired', async () => {
   const project = new SmallProject().install();
   await project.build();
   project.write('src/one.ts', 'export const one: string = 1;\n');
@@ -146,7 +146,7 @@ it('fails again until it is repaired where a source is wrong', async () => {
   expect((await project.build()).code).toBe(0);
 });
 
-it('says what to do where nothing is installed', async () => {
+it('says what to do when nothing is installed', async () => {
   expect(await new SmallProject().build()).toEqual({
     code: 1,
     lines: ['holdline: the packages are not installed: run npm ci first'],

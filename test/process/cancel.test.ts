@@ -1,5 +1,5 @@
-// Stop, as the model sees it: whichever node and wire it comes by, the socket to the model is closed, what was said stays,
-// and no other way to leave is taken for it. On the embedded engine, and with two gateways and a worker on Redis.
+// Stop as the model server sees it: by any node and wire, the connection to the model closes, the text so far stays,
+// and no other way of leaving counts as a stop. On the embedded engine, and with two gateways and a worker on Redis.
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -18,12 +18,12 @@ import { call } from './http-call.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, prompt } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 
-/** It says one word and then holds its breath, unless it is asked to be quick. */
+/** Says one word and then stalls, unless the prompt asks it to be quick. */
 function replyTo({ body }: UpstreamRequest): Reply {
   return JSON.stringify(body).includes('quick') ? answer('Done.') : { steps: [textEvent('Once '), STALL] };
 }
@@ -89,7 +89,7 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
     return { runId, story, upstream: await arrives };
   }
 
-  /** How the story ends for somebody who comes to another node. */
+  /** The end of the run for a reader that comes to another node. */
   async function endOf(
     sessionId: string,
     { runId, story }: Pick<Speaking, 'runId' | 'story'>,
@@ -125,7 +125,7 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
       'another node, by WebSocket',
       async (sessionId: string, runId: string) => cancelsOverWs(nodes.second, sessionId, runId),
     ],
-  ])('at %s closes the socket to the model and keeps what was said', async (where, cancel) => {
+  ])('a stop › at %s closes the connection to the model and keeps the text so far', async (where, cancel) => {
     const sessionId = `stop-${where.replaceAll(/\W+/g, '-')}`;
     const run = await speaking(sessionId);
     await cancel(sessionId, run.runId);
@@ -134,9 +134,10 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
     expect(run.story.text(run.runId)).toBe('Once ');
   });
 
-  it('while the worker is dead ends the run, and no worker after it asks the model again', async () => {
+  it('a stop › while the worker is dead ends the run, and no later worker calls the model again', async () => {
     const run = await speaking('dead');
-    // Where one process is everything, the wish is written first, and dies with it before anybody could carry it out.
+    // In a single process the stop would be written first and then be lost with the process before any worker could
+    // act.
     if (engine === 'redis') await nodes.worker.kill('SIGKILL');
     expect(await post(nodes.second, 'dead/cancel', {}, token)).toMatchObject({
       status: 202,
@@ -152,7 +153,7 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
     expect(model.requests).toHaveLength(asked + 1);
   });
 
-  it('of a run that waits never shows it to the model', async () => {
+  it('a stop › of a queued run keeps it from the model', async () => {
     const run = await speaking('queue');
     const waiting = await prompt(nodes.first, 'queue', 'a story that nobody asks for', token);
     const next = await prompt(nodes.first, 'queue', 'quick', token);
@@ -163,7 +164,7 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
     expect(JSON.stringify(model.requests.map(({ body }) => body))).not.toContain('nobody asks for');
   });
 
-  it('is nothing that a reader does by leaving', async () => {
+  it('a stop › does not happen when a reader leaves', async () => {
     const run = await speaking('left');
     const socket = await WsReader.open(nodes.second.url, token);
     await (await socket.subscribe('left')).until(({ event }) => event === 'live');
@@ -174,7 +175,7 @@ describe.each(['embedded', 'redis'] as const)('%s', (engine) => {
     expect(await endOf('left', run)).toBe('run.cancelled');
   });
 
-  it('leaves no socket to the model open, nor does an answer that is over', async () => {
+  it('a stop › leaves no connection to the model open, and neither does a finished answer', async () => {
     await vi.waitFor(async () => expect(await model.openSockets()).toBe(0), { timeout: timeLimit(30_000) });
   });
 });

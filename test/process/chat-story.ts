@@ -1,6 +1,5 @@
-// Chats that go on whatever happens to the servers: users who send, stop and repeat themselves, readers on both wires.
-// Afterwards the whole recorded history is judged, and every answer must be what was asked for. What happens is told by
-// those who use it.
+// Chats that continue through every fault of the servers: users that send, stop and repeat prompts, and readers on both
+// wires. Afterwards the checker judges the whole history, and every answer must be the one that its prompt names.
 import { expect } from 'vitest';
 import { checkHistory } from '../worlds/checker.ts';
 import { History, type Crashed } from '../worlds/history.ts';
@@ -16,7 +15,7 @@ import { Moments, type MomentKind } from './moments.ts';
 import { PersistentUser, type Prompted } from './persistent-user.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
-/** A run is started at most five times, and every kill may cost it one. */
+/** A run has at most five attempts, and every kill may cost it one. */
 const HITS_MAX = 2;
 const WIRES: readonly Wire[] = ['sse', 'ws'];
 
@@ -26,7 +25,7 @@ interface Chat {
   readonly readers: readonly [LastingReader, ...LastingReader[]];
 }
 
-/** Where every node is asked in the end, by itself. */
+/** A node that is read by itself at the end. */
 export interface Node {
   readonly name: string;
   readonly url: string;
@@ -37,9 +36,9 @@ export interface ChatStoryOptions {
   readonly token: string;
   readonly random: SeededRandom;
   readonly sessions: number;
-  /** What its sessions begin with: one server may have several stories. */
+  /** The prefix of its session ids, because one server may have several stories. */
   readonly name?: string;
-  /** That the users ask. Default: none is named. */
+  /** The agents that the users choose from. Default: prompts name no agent. */
   readonly agents?: readonly [string, ...string[]];
 }
 
@@ -56,7 +55,7 @@ export class ChatStory {
     this.random = options.random;
   }
 
-  /** The users talk for as long as it takes to do what is to be done to the servers. */
+  /** The users send prompts until `strike` has made its faults. */
   async play(strike: () => Promise<void>, nodes: () => readonly Node[]): Promise<void> {
     this.#chats = await Promise.all(
       Array.from({ length: this.#options.sessions }, (_, index) =>
@@ -67,33 +66,33 @@ export class ChatStory {
     const talking = this.#chats.map(({ user, readers }) => user.talk(readers[0], () => isOver));
     const striking = strike().finally(() => (isOver = true));
     await Promise.all([striking, ...talking]);
-    // Its end is seen in the epoch that is left, and the runs of a chat end in turn.
+    // One more prompt: its end is in the epoch that is left, and the runs of a chat end in order.
     for (const { user } of this.#chats) await user.prompt();
     await this.#settle();
     for (const node of nodes()) await this.#readFinally(node);
     this.#judge();
   }
 
-  /** Of runs that another worker went on with. */
+  /** The number of runs that another worker took over. */
   get takeovers(): number {
     return this.#chats.flatMap(({ readers }) => readers[0].story.steps.filter(({ event }) => event === 'run.restarted'))
       .length;
   }
 
-  /** Of the readers, who was never told that it has to start over. */
+  /** The readers that received no reset. */
   get neverReset(): readonly string[] {
     const { observations } = this.history;
     const told = new Set(observations.flatMap((one) => (one.kind === 'reset' ? [one.reader] : [])));
     return this.#chats.flatMap(({ readers }) => readers.map(({ name }) => name)).filter((name) => !told.has(name));
   }
 
-  /** Something that may cost a run its worker: noted in the history, and against every run that is not over. */
+  /** Records a fault that may cost a run its worker, and counts it for every run that has not ended. */
   hit(what: string, declared: Pick<Crashed, 'changesEpoch'> = {}): void {
     for (const prompt of this.#open()) prompt.hits += 1;
     this.history.record({ kind: 'crash', what, declaresLoss: false, ...declared });
   }
 
-  /** Until it is back, answers may fail. */
+  /** Until `modelIsBack`, answers may fail. */
   modelDies(): void {
     this.#isModelDown = true;
     for (const prompt of this.#open()) prompt.mayFail = true;
@@ -111,32 +110,32 @@ export class ChatStory {
       isModelDown: () => this.#isModelDown,
       ...(agents === undefined ? {} : { agents }),
     });
-    // The first write makes the chat, and only then can it be read.
+    // The first write creates the chat, and only then can it be read.
     await user.prompt();
     const readerOn = (wire: Wire): LastingReader =>
       new LastingReader({ ...shared, wire, name: `${sessionId}-${wire}` });
     return { sessionId, user, readers: [readerOn('sse'), readerOn('ws')] };
   }
 
-  /** Some moment from now. */
+  /** Waits for a random moment. */
   async moment(): Promise<void> {
     const { random } = this;
     const kind = random.pick<MomentKind>(['event', 'event', 'send', 'cancel']);
     const count = random.between(1, kind === 'event' ? 200 : 2);
-    // A stop may be long in coming.
+    // The next stop may take long, so events end the wait as well.
     await Promise.race([this.#moments.next(count, kind), this.#moments.next(300, 'event')]);
     for (let turns = random.between(0, 20); turns > 0; turns -= 1)
       await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** Until every reader holds a place that it can lose. */
+  /** Waits until every reader holds a position that it can lose. */
   async everyoneReads(): Promise<void> {
     for (const { readers } of this.#chats) {
       for (const reader of readers) await reader.until(({ position }) => position !== undefined);
     }
   }
 
-  /** Lets the runs end that were hit as often as a run may be. */
+  /** Waits for the end of the runs that were hit as often as a run may be. */
   async spareTheHit(): Promise<void> {
     for (const { user, readers } of this.#chats) {
       for (const prompt of user.prompts) {
@@ -162,7 +161,7 @@ export class ChatStory {
 
   async #readFinally({ name: node, url }: Node): Promise<void> {
     const { token } = this.#options;
-    // One may still be finding its storage again when another has answered everything.
+    // One node may still be reconnecting to its storage when another one has answered everything.
     while ((await tryCall({ method: 'GET', url: `${url}/readyz` }))?.status !== 200) await backOff();
     for (const { sessionId: session } of this.#chats) {
       for (const wire of WIRES) {
@@ -217,7 +216,7 @@ export class ChatStory {
     );
   }
 
-  /** Exactly what was asked for; of one that was stopped, or whose model died, the beginning. */
+  /** An answer is exactly what its prompt names; of a stopped run, or a run whose model died, a prefix of that. */
   #judgeAnswer(
     { messageId, runId = '', counts, isStopped, isEndless, mayFail }: Prompted,
     { story }: LastingReader,

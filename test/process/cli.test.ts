@@ -1,5 +1,5 @@
-// The commands as an operator types them, each in a process of its own: their help, tokens, and the view of topics, of
-// a running server and of a stopped one's folder.
+// The commands as an operator types them, each in a process of its own: their help, tokens, and the view of topics,
+// both of a running server and of a stopped server's folder.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,13 +16,13 @@ import { JoinedStory } from './joined-story.ts';
 import { decodeJwt } from './jwt.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 
 describe('help', () => {
-  it('is there for every command', async () => {
+  it('exists for every command', async () => {
     const wanted: [string[], string[]][] = [
       [[], ['serve', 'worker', 'token', 'topics']],
       [['serve'], ['one process']],
@@ -44,14 +44,14 @@ describe('help', () => {
     }
   });
 
-  it('tells the version', async () => {
+  it('includes the version', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
       version: string;
     };
     expect(await run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
-  it('is pointed at where there is no such command', async () => {
+  it('is named in the refusal of an unknown command', async () => {
     expect(await run(['sevre'])).toEqual({
       code: 64,
       stdout: '',
@@ -60,7 +60,7 @@ describe('help', () => {
     expect((await run(['serve', 'now'])).stderr).toContain("too many arguments for 'serve'");
   });
 
-  it('is pointed at where a command is mistyped', async () => {
+  it('is named in the refusal of a mistyped command', async () => {
     const { code, stdout, stderr } = await run(['token', '--sub']);
     expect(code).not.toBe(0);
     expect(stdout).toBe('');
@@ -69,7 +69,7 @@ describe('help', () => {
 });
 
 describe('holdline token', () => {
-  it('prints a token with everything that was asked for, and a server takes it', async () => {
+  it('prints a token with everything that was given, and a server accepts it', async () => {
     const env = { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWT_ISSUER: 'us', HOLDLINE_JWT_AUDIENCE: 'them' };
     const flags = [
       '--sub',
@@ -101,7 +101,7 @@ describe('holdline token', () => {
     });
     expect(Number(claims['exp']) - Number(claims['iat'])).toBe(15 * 60);
     expect((await post(server, 'one/messages', { content: 'count 1' }, token)).status).toBe(202);
-    // Of other sessions it knows nothing.
+    // The token is not valid for other sessions.
     expect((await post(server, 'three/messages', { content: 'count 1' }, token)).status).toBe(404);
     expect((await post(server, 'one/messages', { content: 'count 1', priority: 'high' }, token)).status).toBe(403);
   });
@@ -127,7 +127,7 @@ describe('holdline token', () => {
     expect(() => makeToken(config, choices, 1e12)).not.toThrow();
   });
 
-  it('says why there can be none', async () => {
+  it('says why it cannot make a token', async () => {
     const [ofMemory, wrong] = await Promise.all([
       run(['token', '--sub', 'x']),
       run(['token', '--sub', 'x', '--ttl', 'soon'], { HOLDLINE_JWT_SECRET: SECRET }),
@@ -149,7 +149,7 @@ describe('holdline token', () => {
   });
 });
 
-/** The log of a chat of the user that the server's link is for. */
+/** The topic of a chat of the user in the server's link. */
 const seenTopic = chatTopic(ownRef({ tenant: 'default', user: 'you' }, 'seen'));
 const keptTopic = chatTopic(ownRef({ tenant: 'default', user: 'you' }, 'kept'));
 
@@ -157,7 +157,7 @@ const keptTopic = chatTopic(ownRef({ tenant: 'default', user: 'you' }, 'kept'));
 const TAIL_LINE = /^[a-z0-9]+\.\d+(…\d+)?\t\S/;
 
 describe('holdline topics', () => {
-  it('shows the topics of a running server, follows one, and removes one under its readers', async () => {
+  it('shows the topics of a running server, follows one, and removes one while it is read', async () => {
     const server = await startedServer();
     const env = { HOLDLINE_BROKER: `log:${server.folder}` };
     const runId = await prompt(server, 'seen', 'count 3 at 1000/s');
@@ -213,7 +213,7 @@ describe('holdline topics', () => {
     );
   });
 
-  it("shows the same of a stopped server's folder, however long its path", async () => {
+  it('shows the same for the folder of a stopped server, with a path of any length', async () => {
     const temporary = await mkdtemp(join(tmpdir(), 'holdline-test-'));
     onTestFinished(() => rm(temporary, { recursive: true, force: true }));
     const folder = join(temporary, 'long/'.repeat(30), 'data');
@@ -235,7 +235,7 @@ describe('holdline topics', () => {
     expect((await run(['topics', 'ls', 'chat/*'], env)).stdout).toBe('');
   });
 
-  it('makes no log of a folder that holds none', async () => {
+  it('does not turn a folder without a log into a log', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'holdline-test-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     expect(await run(['topics', 'ls'], { HOLDLINE_BROKER: `log:${folder}` })).toEqual(
@@ -244,7 +244,7 @@ describe('holdline topics', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('has nothing to show where there is no folder', async () => {
+  it('reports that there is no folder', async () => {
     expect(await run(['topics', 'ls'], { HOLDLINE_BROKER: 'log:/nowhere/at/all' })).toEqual(
       refusal('there is no data folder at /nowhere/at/all'),
     );

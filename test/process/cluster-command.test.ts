@@ -1,4 +1,4 @@
-// `npm run cluster`, without the build: it comes up, survives the death of a node, and leaves nothing behind.
+// `npm run cluster`, without the build: it starts, survives the death of a node, and leaves nothing behind.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { call } from './http-call.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { into } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const COMMAND = fileURLToPath(new URL('../../deploy/cluster.ts', import.meta.url));
@@ -25,7 +25,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-it('is a whole cluster until Ctrl-C, and nothing afterwards', async () => {
+it('npm run cluster › serves a whole cluster until Ctrl-C, and leaves nothing afterwards', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-cluster-'));
   const cluster = new Child(process.execPath, ['--import', 'tsx', COMMAND], {
     env: childEnv({ PORT: String(await freePort()), HOLDLINE_CLUSTER_FOLDER: folder }),

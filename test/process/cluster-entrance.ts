@@ -1,5 +1,5 @@
-// Clients of a cluster that hold to no node: each time they come they are sent to another door that is open, nginx or any
-// of the gateways.
+// Clients of a cluster without a fixed node: each connection goes to another entrance that is up, nginx or any of the
+// gateways.
 import type { ClusterRig } from '../support/cluster-rig.ts';
 import type { Entrance } from './entrance.ts';
 import type { SeededRandom } from './seeded-random.ts';

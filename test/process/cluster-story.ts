@@ -1,4 +1,4 @@
-// A chat story whose clients come in through any door of a rig, and which is read in the end at each of them.
+// A chat story whose clients enter by any entrance of a rig; at the end each entrance is read.
 import { onTestFailed } from 'vitest';
 import type { ClusterRig } from '../support/cluster-rig.ts';
 import { ChatStory, type Node } from './chat-story.ts';
@@ -6,13 +6,13 @@ import { ClusterEntrance } from './cluster-entrance.ts';
 import { seededRandom } from './seeded-random.ts';
 
 export interface ClusterPlay {
-  /** What its sessions begin with. */
+  /** The prefix of its session ids. */
   readonly name: string;
   readonly sessions: number;
   readonly agents?: readonly [string, ...string[]];
 }
 
-/** Resolves when the strike is over, every answer has come, and the history was found good. */
+/** Resolves when the faults are over, every answer has come, and the checker found no violation. */
 export async function playOnCluster(
   rig: ClusterRig,
   { name, ...play }: ClusterPlay,

@@ -1,6 +1,6 @@
-// Holdline as it runs on many machines: real gateways, workers, nginx and Redis, and clients of both wires that come
-// back to a random node after every cut. Each process is killed in turn, all of them are replaced one by one under
-// load, and Redis is taken away and comes back; afterwards the whole history is judged and every answer must be exact.
+// Holdline as it runs on many machines: real gateways, workers, nginx and Redis, and clients of both wires that
+// reconnect to a random node after every cut. Each process is killed in turn, all are replaced one by one under load,
+// and Redis is stopped and restarted. Afterwards the checker judges the whole history, and every answer must be exact.
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ClusterRig, type RigProcess } from '../support/cluster-rig.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -10,7 +10,7 @@ import { readWs } from '../support/ws-reader.ts';
 import { playOnCluster } from './cluster-story.ts';
 import { call } from './http-call.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(120_000), hookTimeout: timeLimit(60_000) });
 
 const CUTS = 8;
@@ -24,7 +24,7 @@ afterAll(async () => {
   await rig.close();
 });
 
-/** In an order that leaves somebody to go on: never a gateway or a worker right after another of its kind. */
+/** An order that never kills two gateways or two workers in a row, so that one of each kind is left. */
 function inTurn(...names: readonly string[]): readonly RigProcess[] {
   const redis: RigProcess = {
     name: 'redis',
@@ -38,20 +38,20 @@ function inTurn(...names: readonly string[]): readonly RigProcess[] {
   });
 }
 
-it('kill -9 of each process in turn loses nothing that was acknowledged, and no answer', async () => {
+it('kill -9 of each process in turn › loses no acknowledged message and no answer', async () => {
   const { takeovers } = await playOnCluster(rig, { name: 'kills', sessions: 3 }, async (story) => {
     const strike = async (one: RigProcess): Promise<void> => {
       await story.spareTheHit();
       await story.moment();
       story.hit(`kill -9 ${one.name}`);
       await one.kill('SIGKILL');
-      // Without Redis nothing happens.
+      // Without Redis there are no events to count.
       if (one.name !== 'redis') await story.moment();
       await one.restart();
     };
     for (const one of inTurn('gateway-1', 'worker-1', 'nginx', 'gateway-2', 'redis', 'worker-2', 'gateway-3'))
       await strike(one);
-    // A worker may have been killed just when it answered nobody.
+    // A worker may have been killed while it had no run, so more kills follow.
     for (let more = 0; story.takeovers === 0 && more < WORKER_KILLS_MAX; more += 1) {
       for (const one of inTurn('worker-1', 'worker-2')) await strike(one);
     }
@@ -59,7 +59,7 @@ it('kill -9 of each process in turn loses nothing that was acknowledged, and no 
   expect(takeovers).toBeGreaterThan(0);
 });
 
-it("a rolling restart of all nodes under load is nobody's business", async () => {
+it('a rolling restart of all nodes under load › is not visible to any reader', async () => {
   await playOnCluster(rig, { name: 'rolling', sessions: 3 }, async (story) => {
     for (const one of inTurn('gateway-1', 'worker-1', 'gateway-2', 'worker-2', 'gateway-3')) {
       await story.spareTheHit();
@@ -71,7 +71,7 @@ it("a rolling restart of all nodes under load is nobody's business", async () =>
   });
 });
 
-it('connections to Redis that break again and again cost no answer', async () => {
+it('connections to Redis that break repeatedly › cost no answer', async () => {
   await playOnCluster(rig, { name: 'cuts', sessions: 2 }, async (story) => {
     for (let cut = 1; cut <= CUTS; cut += 1) {
       await story.spareTheHit();
@@ -82,7 +82,7 @@ it('connections to Redis that break again and again cost no answer', async () =>
   });
 });
 
-it('a ticket bought at one gateway opens a stream at another, once, and its cookie another one at a third', async () => {
+it('a ticket of one gateway › opens a stream at another, once, and its cookie opens one at a third', async () => {
   const [first = '', second = '', third = ''] = rig.gateways.map(({ url }) => url);
   const path = '/v1/sessions/ticketed/events';
   await call({ method: 'POST', url: `${first}/v1/sessions`, token: rig.token, body: { sessionId: 'ticketed' } });
@@ -102,7 +102,7 @@ it('a ticket bought at one gateway opens a stream at another, once, and its cook
   expect([again.status, await again.text()]).toEqual([200, expect.stringContaining('event: live')]);
 });
 
-it('without Redis no node is ready and prompts are refused for now; with it everything goes on by itself', async () => {
+it('without Redis › no node is ready and prompts are refused as retryable; once Redis is back, everything continues', async () => {
   await playOnCluster(rig, { name: 'outage', sessions: 2 }, async (story) => {
     await story.moment();
     story.hit('kill -9 redis');
@@ -124,7 +124,7 @@ it('without Redis no node is ready and prompts are refused for now; with it ever
   });
 });
 
-it('FLUSHALL leads to a reset for every reader, on any node and wire', async () => {
+it('FLUSHALL › leads to a reset for every reader, on any node and wire', async () => {
   const [first = '', second = '', third = ''] = rig.gateways.map(({ url }) => url);
   const say = async (content: string) =>
     call({ method: 'POST', url: `${first}/v1/sessions/flushed/messages`, token: rig.token, body: { content } });

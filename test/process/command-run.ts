@@ -1,5 +1,5 @@
-// One run of a command to its end: what it said and how it exited. Its folder is its own unless one is given, so that
-// no test ever looks at the data of whoever runs it.
+// One run of a command to its end: its output and its exit. It has a folder of its own unless one is given, so that no
+// test reads the data of the person who runs it.
 import { childEnv } from '../support/child.ts';
 import { holdline } from '../support/server-process.ts';
 
@@ -15,7 +15,7 @@ export async function run(args: readonly string[], env: Readonly<Record<string, 
   return { code, stdout: child.stdout, stderr: child.stderr };
 }
 
-/** Said nothing but one text to whoever typed it: no stack, nothing on the standard output. */
+/** The result of a command that printed one message on the standard error: no stack, nothing on the standard output. */
 export function refusal(message: string, code = 64): CommandRun {
   return { code, stdout: '', stderr: `holdline: ${message}\n` };
 }

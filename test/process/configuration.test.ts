@@ -1,5 +1,5 @@
-// What the environment may say and what it may not: every fault at once and in words, before anything is opened; and
-// the defaults of a first start, which must be safe.
+// What the environment may and may not contain: every fault is reported at once and in words, before anything is
+// opened. And the defaults of a first start, which must be safe.
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -20,7 +20,7 @@ import { counted, JoinedStory } from './joined-story.ts';
 import { decodeJwt } from './jwt.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
@@ -28,7 +28,7 @@ const EXIT_CANNOT_LISTEN = 73;
 
 const ON_REDIS = { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWT_SECRET: SECRET };
 
-/** Each is one fault by itself, with the variable that is to blame. */
+/** Each is one fault by itself, with the variable that causes it. */
 const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['PORT', { PORT: '80a' }, /whole number from 0 to 65535/],
   ['PORT', { PORT: '65536' }, /whole number from 0 to 65535/],
@@ -147,7 +147,7 @@ function faultsOf(env: Environment): string[] {
 }
 
 describe('the environment', () => {
-  it.each(FAULTS)('%s: %j is one fault, and it says which', (blamed, env, why) => {
+  it.each(FAULTS)('with %s: %j has one fault, which names the variable', (blamed, env, why) => {
     const faults = faultsOf(env);
     expect(faults).toHaveLength(1);
     expect(faults[0]).toMatch(why);
@@ -188,7 +188,7 @@ describe('the environment', () => {
       'keys of others and a cookie secret for all nodes',
       { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWKS: 'https://keys.example/', HOLDLINE_COOKIE_SECRET: SECRET },
     ],
-  ])('may say %s', (_what, env) => {
+  ])('may contain %s', (_what, env) => {
     expect(faultsOf(env)).toEqual([]);
   });
 
@@ -207,20 +207,20 @@ describe('the environment', () => {
         sentinel: { name: 'mymaster', urls: ['rediss://one:26379', 'rediss://[::1]:26380'] },
       },
     ],
-  ])('means by %s what it says, and shows no password of it', (url, wanted) => {
+  ])('reads %s as written, and shows no password of it', (url, wanted) => {
     const { broker } = readConfig({ ...ON_REDIS, HOLDLINE_BROKER: url });
     expect(broker).toMatchObject({ engine: 'redis', ...wanted });
     expect(nameBroker(broker)).not.toMatch(/pw|p%40ss|me:/);
     expect(nameBroker(broker)).toContain('one:');
   });
 
-  it('names no port for a worker unless it is told to, and 8080 for who is asked', () => {
+  it('names no port for a worker unless PORT is set, and 8080 for a gateway', () => {
     expect(readWorkerConfig(ON_REDIS)).toMatchObject({ role: 'worker', port: undefined });
     expect(readWorkerConfig({ ...ON_REDIS, PORT: '9000' }).port).toBe(9000);
     expect(readConfig(ON_REDIS)).toMatchObject({ role: 'all', port: 8080 });
   });
 
-  it('that misspells the storage is refused by a command that only looks at it, and other settings are none of its business', () => {
+  it('with a misspelled storage is refused by a command that only needs the storage, which ignores other settings', () => {
     expect(() => readBrokerConfig({ HOLDLINE_BROKR: 'memory:' })).toThrow(
       /HOLDLINE_BROKR: is no setting: do you mean HOLDLINE_BROKER\?/,
     );
@@ -262,7 +262,7 @@ describe('the environment', () => {
 });
 
 describe('a start', () => {
-  it('gives probes and metrics a port of their own, switches off what is not wanted, and says that it answers to any host name', async () => {
+  it('gives probes and metrics a port of their own, switches off what is not wanted, and warns that any host name is served', async () => {
     const own = createServer().listen(0, '127.0.0.1');
     await once(own, 'listening');
     const { port } = own.address() as AddressInfo;
@@ -293,7 +293,7 @@ describe('a start', () => {
     expect(server.log.join('\n')).toContain('HOLDLINE_HOSTS is not set');
   });
 
-  it('says nothing of host names where they are listed', async () => {
+  it('does not warn about host names when they are listed', async () => {
     const server = await startedServer({ env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_HOSTS: '127.0.0.1' } });
     expect(server.log.join('\n')).not.toContain('HOLDLINE_HOSTS');
   });
@@ -308,7 +308,7 @@ describe('a start', () => {
     );
   });
 
-  it('on a folder that cannot be one is refused in one line', async () => {
+  it('on a path that cannot be a folder is refused in one line', async () => {
     const { code, stdout, stderr } = await run(['serve'], { HOLDLINE_BROKER: `log:${import.meta.filename}` });
     expect({ code, stdout }).toEqual({ code: 78, stdout: '' });
     expect(stderr).toMatch(
@@ -316,27 +316,27 @@ describe('a start', () => {
     );
   });
 
-  it('for the first time makes a key that only its owner may read, and answers to this machine only', async () => {
+  it('for the first time makes a key that only its owner may read, and serves this machine only', async () => {
     const server = await startedServer();
     expect(statSync(`${server.folder}/jwt-secret`).mode & 0o777).toBe(0o600);
     expect(statSync(`${server.folder}/admin.sock`).mode & 0o777).toBe(0o600);
     await server.child.line(/^for a token: npx holdline token --sub you, with the same HOLDLINE_BROKER; open http:/);
-    // What a journal keeps holds no token.
+    // The log contains no token, because a journal may keep it.
     expect(server.log.filter((line) => line.includes('eyJ'))).toEqual([]);
     expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:/);
-    // A page that bends its own DNS name to this machine still sends that name.
+    // A page that rebinds its own DNS name to this machine still sends that name as the host.
     const rebound = await call({ method: 'GET', url: `${server.url}/healthz`, host: 'rebound.example' });
     expect(rebound).toMatchObject({ status: 421, body: { error: { code: 'host-refused' } } });
     const { token } = server;
     await server.kill('SIGTERM');
     await server.restart();
-    // The token of before is good after a restart.
+    // A token from before a restart stays valid.
     const ofCommand = await run(['token', '--sub', 'you'], { HOLDLINE_BROKER: `log:${server.folder}` });
     for (const one of [token, ofCommand.stdout.trim()])
       expect((await post(server, 'again/messages', { content: 'count 1' }, one)).status).toBe(202);
   });
 
-  it('in a terminal prints a link with a token that is good for an hour', async () => {
+  it('in a terminal prints a link with a token that is valid for one hour', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'holdline-test-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
@@ -350,7 +350,7 @@ describe('a start', () => {
     expect(Number(exp) - Number(iat)).toBe(3600);
   });
 
-  it('with memory: serves, and forgets', async () => {
+  it('with the memory engine serves, and keeps nothing', async () => {
     const server = await startedServer({ broker: 'memory:', env: { HOLDLINE_JWT_SECRET: SECRET } });
     const runId = await prompt(server, 'gone', 'count 20 at 1000/s');
     const story = new JoinedStory();

@@ -1,6 +1,7 @@
-// A worker killed in the middle of an answer of a model that can take a prefix: the answer has no seam, the model is asked for
-// the rest and no more, and what was saved is counted. On the embedded engine, where the whole process dies, and on Redis,
-// where an append may have been carried out, or lost, behind the back of the worker that sent it.
+// A worker killed in the middle of an answer, with a model that can continue from a prefix: the answer has no gap and
+// no overlap, the model receives a request for exactly the rest, and the saved tokens are counted. On the embedded
+// engine, where the whole process dies, and on Redis, where an append may have been carried out or lost without an
+// answer to its worker.
 import { describe, expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
 import { PrefillModel } from '../support/prefill-model.ts';
@@ -11,11 +12,11 @@ import { TcpProxy } from '../support/tcp-proxy.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, prompt } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(120_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
-/** The tokens of a real model bring their space before them, and now and then end a paragraph. */
+/** The tokens of a real model begin with their space, and sometimes end a paragraph. */
 const TOKENS = Array.from(
   { length: 1200 },
   (_, i) => `${i === 0 ? 'Once' : ` w${i + 1}`}${i % 7 === 3 ? '🏰' : ''}${(i + 1) % 10 === 0 ? '.\n' : ''}`,
@@ -30,13 +31,13 @@ interface Scene {
   readonly token: string;
 }
 
-/** Lets the model go on behind that many tokens, or not; resolves when it is time to die. */
+/** May let the model continue behind that many tokens; resolves when the process is to be killed. */
 type Strike = (model: PrefillModel, tokens: number, go: () => void) => Promise<void>;
 
-/** What was seen is all there is, and nothing is under way. */
+/** The seen tokens are all there are, and no token is under way. */
 const whenSeen: Strike = async () => undefined;
 
-/** The next token has left the model: it may be anywhere by now. */
+/** The next token has left the model, and may be anywhere. */
 const whenSaid: Strike = async (model, tokens, go) => {
   const { reached } = model.pauseAfter(tokens + 1);
   go();

@@ -1,6 +1,6 @@
-// A model server as a process of its own, which can be killed and stopped like any other. It counts as its last prompt
-// says (`count 30 at 200/s`), from the start, or behind a prefix as vLLM takes it. Asked for `/sockets` it says how many
-// connections there are beside the one that asks.
+// A model server in a process of its own, which can be killed and stopped like any other. It counts as its last prompt
+// says (`count 30 at 200/s`), from the start, or behind a prefix as vLLM takes it. `/sockets` returns the number of
+// connections, without the one of that request.
 import { countText, readCountPrompt } from '../worlds/count-prompt.ts';
 import {
   DONE,
@@ -32,13 +32,13 @@ function replyTo({ path, body }: UpstreamRequest): Reply {
   const last = messages.at(-1);
   const prefix = continues === true && last?.role === 'assistant' ? last.content : '';
   const whole = countText(prompt?.count ?? 0);
-  // What was stored is no beginning of what it said.
+  // The stored prefix is no prefix of the answer.
   if (prompt === undefined || !whole.startsWith(prefix)) return errorReply(400);
   const rate = Number(/ at (\d+)\/s/.exec(asked)?.[1] ?? RATE_DEFAULT);
   return { steps: count(whole.slice(prefix.length), rate) };
 }
 
-/** Its pace is what it is asked for; nobody waits for it by the clock. */
+/** The prompt sets the pace; no test waits for it by the clock. */
 function* count(text: string, rate: number): Generator<Step> {
   const tokens = text.match(/\s*\S+ /g) ?? [];
   for (const token of tokens) {

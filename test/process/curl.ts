@@ -1,4 +1,4 @@
-// The curl of the machine, as a user at a terminal would use it: nothing of ours between the test and the wire.
+// The curl of the machine, as a user at a terminal would use it: no code of Holdline is between the test and the wire.
 import { Child, childEnv } from '../support/child.ts';
 import type { StreamPlace } from '../support/sse-reader.ts';
 import { SseText } from '../support/sse-text.ts';
@@ -16,7 +16,7 @@ function curl(args: readonly string[], onOutput?: (text: string) => void): Child
   });
 }
 
-/** @throws where curl is missing or finds no server */
+/** @throws when curl is missing or finds no server */
 export async function curlPost(url: string, token: string, body: unknown): Promise<Answer> {
   const headers = ['--header', `authorization: Bearer ${token}`, '--header', 'content-type: application/json'];
   const child = curl([...headers, '--data', JSON.stringify(body), '--write-out', '\n%{http_code}', url]);
@@ -27,7 +27,7 @@ export async function curlPost(url: string, token: string, body: unknown): Promi
   return { status: Number(status), body: JSON.parse(text) as Answer['body'] };
 }
 
-/** The event stream, read by a curl that is killed when it is cut. */
+/** Reads the event stream with a curl that is killed at the cut. */
 export function readWithCurl({ url, token, sessionId, after, ...options }: StreamPlace & RecordOptions): WireRecord {
   const text = new SseText();
   const resume = after === undefined ? [] : ['--header', `last-event-id: ${after}`];

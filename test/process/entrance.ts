@@ -1,15 +1,15 @@
-// Where the clients of a test come in: one server, or a cluster of which any node will do. A ServerProcess is one.
+// The entrance for the clients of a test: one server, or any node of a cluster. A ServerProcess is one.
 
 export interface Entrance {
-  /** `http://host:port` of a node that may be asked now. With several nodes, another at every look. */
+  /** `http://host:port` of a node that is up. With several nodes, every read gives another one. */
   readonly url: string;
   /** How often something was started: names in the history what was connected to. */
   readonly lives: number;
-  /** Resolves once there is a node to ask. */
+  /** Resolves once a node is up. */
   up(): Promise<void>;
 }
 
-/** Refusals that say "later": what a node says that drains or cannot reach its storage, and a proxy that reaches no node. */
+/** Retryable refusals: from a node that drains or cannot reach its storage, and from a proxy that reaches no node. */
 const PASSING: ReadonlySet<string> = new Set([
   'closed',
   'draining',
@@ -25,7 +25,7 @@ export function isPassing(code: string): boolean {
   return PASSING.has(code);
 }
 
-/** As every client does before it tries again. Nothing is decided by how long it is. */
+/** Waits as a client does before it tries again. No result depends on how long. */
 export function backOff(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, BACK_OFF_MS));
 }

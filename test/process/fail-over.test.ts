@@ -1,14 +1,14 @@
-// The machine of the Redis master is lost while chats stream, with `replicated:1`: the sentinels make a replica the master,
-// and every node finds it. What was acknowledged is there, at the same place in another epoch; clients of both wires are
-// told by a reset, and every prompt gets its whole answer. Once the master dies; once it only hangs, is replaced, and comes
-// back believing that it still is the master.
+// The Redis master is lost while chats stream, with `replicated:1`: the sentinels make a replica the master, and every
+// node finds it. Acknowledged records are at the same offsets of another epoch, clients of both wires receive a reset,
+// and every prompt gets its whole answer. In one test the master dies; in the other it only hangs, is replaced, and
+// comes back as if it were still the master.
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ClusterRig } from '../support/cluster-rig.ts';
 import { ReplicatedRedis } from '../support/replicated-redis.ts';
 import { timeLimit } from '../support/slowness.ts';
 import { playOnCluster } from './cluster-story.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(120_000), hookTimeout: timeLimit(60_000) });
 
 const MOMENTS = 3;
@@ -21,7 +21,7 @@ afterAll(async () => {
   await rig.close();
 });
 
-it('a master that is lost in the middle of answers takes nothing with it that was acknowledged', async () => {
+it('a master lost in the middle of answers › takes no acknowledged record with it', async () => {
   const { store } = rig;
   const { neverReset } = await playOnCluster(rig, { name: 'lost-master', sessions: 3 }, async (story) => {
     await story.everyoneReads();
@@ -37,7 +37,7 @@ it('a master that is lost in the middle of answers takes nothing with it that wa
   expect(neverReset).toEqual([]);
 });
 
-it('a master that hangs and comes back when another has its place acknowledges nothing', async () => {
+it('a master that hangs and comes back after its replacement › acknowledges nothing', async () => {
   const { store } = rig;
   const { neverReset } = await playOnCluster(rig, { name: 'old-master', sessions: 3 }, async (story) => {
     await story.everyoneReads();

@@ -1,4 +1,4 @@
-// A disk that is full: prompts are refused, and what leads to room goes through: Stop, and deleting a chat.
+// A full disk: prompts are refused, and commands that free space are accepted: Stop, and the removal of a chat.
 import { expect, it, onTestFinished, vi, type TestContext } from 'vitest';
 import { timeLimit } from '../support/slowness.ts';
 import { readSse } from '../support/sse-reader.ts';
@@ -8,14 +8,14 @@ import { counted } from './joined-story.ts';
 import { SmallDisk } from './small-disk.ts';
 import { post, prompt, startedServer, wholeStory } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const DISK_MEBIBYTES = 24;
-/** A tenant's: more than the disk has. */
+/** Together more than the disk has. */
 const BIG_CHATS = 12;
 const BIG = `count 1 ${'x'.repeat(400_000)}`;
-/** More than what may be left of the log's last page. */
+/** More than the space that may be left in the log's last page. */
 const LARGE = 'x'.repeat(8192);
 
 async function statusOf(server: ServerProcess, method: 'GET' | 'DELETE', sessionId: string): Promise<number> {
@@ -32,7 +32,7 @@ async function fullDisk(context: TestContext): Promise<SmallDisk> {
   return disk;
 }
 
-it('Stop ends runs and chats are deleted while the disk is full, and a crash meanwhile loses nothing', async (context) => {
+it('a full disk › accepts Stop and removals, and a crash meanwhile loses nothing', async (context) => {
   const disk = await fullDisk(context);
   const server = await startedServer({ folder: disk.folder });
   await prompt(server, 'other', 'count 1');
@@ -67,7 +67,7 @@ it('Stop ends runs and chats are deleted while the disk is full, and a crash mea
   expect(await statusOf(server, 'DELETE', 'gone')).toBe(204);
 
   await disk.free();
-  // Nobody has sent anything since.
+  // No prompt was sent since.
   const broker = async (): Promise<unknown> =>
     (await call({ method: 'GET', url: `${server.url}/readyz` })).body['broker'];
   await expect.poll(broker, { timeout: timeLimit(10_000) }).toBe('ready');
@@ -78,7 +78,7 @@ it('Stop ends runs and chats are deleted while the disk is full, and a crash mea
   expect(server.lives).toBe(2);
 });
 
-it('deleting what fills the disk makes prompts work again without a restart, also where other chats stand beside it', async (context) => {
+it('a full disk › accepts prompts again after the large chats are removed, without a restart, also with other chats beside them', async (context) => {
   const disk = await fullDisk(context);
   const server = await startedServer({ folder: disk.folder });
   const kept = await prompt(server, 'kept', 'count 30 at 500/s');

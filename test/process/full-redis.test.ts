@@ -1,4 +1,4 @@
-// A Redis that is full: prompts are refused, and what leads to room goes through: Stop, and deleting a chat.
+// A full Redis: prompts are refused, and commands that free space are accepted: Stop, and the removal of a chat.
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -7,12 +7,12 @@ import { readSse } from '../support/sse-reader.ts';
 import { call } from './http-call.ts';
 import { post, prompt, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(90_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 
-it('Stop ends a run and a chat is deleted while Redis is full, and prompts are taken again when there is room', async () => {
+it('a full Redis › accepts Stop and the removal of a chat, and accepts prompts again when there is space', async () => {
   const redis = await RedisServer.start();
   onTestFinished(() => redis.close());
   const server = await startedServer({

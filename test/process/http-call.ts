@@ -1,5 +1,5 @@
-// One HTTP call on a connection of its own, whose reply may be lost: on the way by whatever happens to the server, or
-// on purpose, by hanging up as soon as the request is written.
+// One HTTP request on a connection of its own. Its reply may be lost, by a fault of the server, or on purpose, by
+// closing the connection right after the request.
 import { request, type IncomingMessage } from 'node:http';
 
 export interface HttpAnswer {
@@ -18,7 +18,7 @@ export interface HttpCall {
   readonly hangUp?: boolean;
 }
 
-/** Undefined where no answer came. */
+/** Undefined when no answer came. */
 export async function tryCall({
   method,
   url,
@@ -48,7 +48,7 @@ export async function tryCall({
   });
 }
 
-/** @throws where no answer comes */
+/** @throws when no answer comes */
 export async function call(options: HttpCall): Promise<HttpAnswer> {
   const answer = await tryCall(options);
   if (answer === undefined) throw new Error(`no answer to ${options.method} ${options.url}`);

@@ -1,5 +1,5 @@
-// Tokens of somebody else's identity provider: signed by hand with keys that the server is given the public half of,
-// as PEM or as a JWK set in a file.
+// Tokens of another identity provider: signed by hand, with keys whose public half the server has as PEM or as a JWK
+// set in a file.
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { run, refusal } from './command-run.ts';
 import { signJwt, type Claims } from './jwt.ts';
 import { post, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 type Pair = { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
@@ -39,7 +39,7 @@ async function statusFor(server: ServerProcess, token: string): Promise<number> 
 }
 
 it.each(ALGORITHMS)(
-  'a token signed with %s is taken where its public key is configured, and no other',
+  'a token signed with %s › is accepted when its public key is configured, and no other token is',
   async (algorithm) => {
     const [ours, theirs] = [MAKERS[algorithm](), MAKERS[algorithm]()];
     const pem = ours.publicKey.export({ type: 'spki', format: 'pem' }).toString();
@@ -55,7 +55,7 @@ it.each(ALGORITHMS)(
   },
 );
 
-it('says at start that tokens for other services are taken where no audience is set, and only then', async () => {
+it('a start › warns that tokens for other services are accepted when no audience is set, and only then', async () => {
   const secret = 'a secret of more than thirty-two bytes for tests';
   const open = await startedServer({ env: { HOLDLINE_JWT_SECRET: secret } });
   const closed = await startedServer({ env: { HOLDLINE_JWT_SECRET: secret, HOLDLINE_JWT_AUDIENCE: 'holdline' } });
@@ -63,7 +63,7 @@ it('says at start that tokens for other services are taken where no audience is 
   expect([warned(open), warned(closed)]).toEqual([true, false]);
 });
 
-it('tokens are refused that are good for longer than HOLDLINE_JWT_MAX_AGE, and none are made', async () => {
+it('a token that is valid for longer than HOLDLINE_JWT_MAX_AGE › is refused, and the command makes none', async () => {
   const env = { HOLDLINE_JWT_SECRET: 'a secret of more than thirty-two bytes for tests', HOLDLINE_JWT_MAX_AGE: '12h' };
   const [short, long] = await Promise.all([
     run(['token', '--sub', 'ann', '--ttl', '12h'], env),
@@ -78,7 +78,7 @@ it('tokens are refused that are good for longer than HOLDLINE_JWT_MAX_AGE, and n
   expect(await statusFor(server, outside.stdout.trim())).toBe(401);
 });
 
-it('tokens of every key in a JWK set are taken, by their key id', async () => {
+it('tokens of every key in a JWK set › are accepted, by their key id', async () => {
   const pairs = new Map<Algorithm, Pair>(ALGORITHMS.map((algorithm) => [algorithm, MAKERS[algorithm]()]));
   const keys = [...pairs].map(([alg, { publicKey }]) => ({
     ...publicKey.export({ format: 'jwk' }),

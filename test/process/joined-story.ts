@@ -1,21 +1,21 @@
-// What a reader holds who does no more than PROTOCOL §4 asks of it: join the deltas, apply restarts, keep the
-// position. It notes everything that should not be: a position that does not rise, a text that does not join, an
-// event twice, a second end. One story is fed from any number of connections on any wire.
-// A reset should not be either, unless it says that the story may start over: then somebody else judges its cause.
+// What a reader holds that does only what PROTOCOL §4 requires: join the deltas, apply restarts, keep the position.
+// Notes every violation: a position that does not rise, a text that does not join, an event twice, a second end. One
+// story takes the events of any number of connections on any wire. A reset is a violation too, unless the story may
+// start over; then the checker judges its cause.
 import type { SeenEvent } from '../support/wire-record.ts';
 
 export interface JoinedRun {
   readonly runId: string;
-  /** By part. */
+  /** The texts by part. */
   readonly texts: string[];
-  /** Of run.completed, run.failed or run.cancelled. */
+  /** The terminal: run.completed, run.failed or run.cancelled. */
   end: SeenEvent | undefined;
 }
 
 const TERMINALS = ['run.completed', 'run.failed', 'run.cancelled'];
 
 export class JoinedStory {
-  /** Where to resume. */
+  /** The position to resume from. */
   position: string | undefined;
   readonly runs = new Map<string, JoinedRun>();
   /** Durable events other than deltas, in order. */

@@ -1,4 +1,4 @@
-// The finder of faults in JSON: whatever the text, it agrees with the platform's parser on whether it is JSON.
+// The search for a fault in JSON: for every text it agrees with the platform's parser on whether the text is JSON.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { findJsonFault } from '../../src/cli/config/json-fault.ts';
@@ -28,7 +28,7 @@ describe('a fault in JSON', () => {
     fc.assert(
       fc.property(broken, (text) => {
         const fault = findJsonFault(text);
-        // It also refuses a name that stands twice, which the parser takes.
+        // It also refuses a duplicate field name, which the parser accepts.
         if (fault?.what === 'this field stands twice in its object') return;
         expect(fault === undefined, `${text}: ${fault?.what ?? 'no fault'}`).toBe(isJson(text));
       }),

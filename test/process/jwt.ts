@@ -1,4 +1,4 @@
-// Tokens made and read by hand, with nothing but node:crypto: what a customer's identity provider would send.
+// Makes and reads tokens by hand, with only node:crypto, as a customer's identity provider would make them.
 import { sign, type KeyObject } from 'node:crypto';
 
 export type Claims = Readonly<Record<string, unknown>>;

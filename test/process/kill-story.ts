@@ -1,4 +1,4 @@
-// The hardest thing a machine does to a process, again and again: kill -9 at moments chosen by chance, while chats go on.
+// kill -9 of a server at random moments, again and again, while chats continue.
 import { expect } from 'vitest';
 import type { ServerProcess } from '../support/server-process.ts';
 import { ChatStory } from './chat-story.ts';
@@ -35,7 +35,7 @@ export class KillStory {
       await story.spareTheHit();
       await story.moment();
       await this.#kill(story);
-      // Now and then the next life does not even come up.
+      // Sometimes the next start is killed before it serves.
       if (this.#kills < kills && this.#random.between(1, 5) === 1) {
         await this.#server.launch().line(this.#random.pick([/Server listening/, /holdline serves/]));
         await this.#kill(story);

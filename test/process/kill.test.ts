@@ -5,10 +5,10 @@ import { timeLimit } from '../support/slowness.ts';
 import { KillStory } from './kill-story.ts';
 import { seededRandom } from './seeded-random.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
-it('six kills lose nothing that was acknowledged, and no answer', async () => {
+it('six kills › lose no acknowledged message and no answer', async () => {
   const server = await ServerProcess.start();
   onTestFinished(() => server.close());
   onTestFailed(() => console.error(server.log.slice(-40).join('\n')));

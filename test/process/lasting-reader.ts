@@ -1,6 +1,6 @@
-// A reader that never gives up: it follows one chat on one wire, comes back from the position it holds whenever the
-// connection ends, waits for the server where it is down, and now and then drops the line itself. Everything it is
-// given goes into the history, and into a story that tests can wait on.
+// A reader that never gives up: it follows one chat on one wire, resumes from the position that it holds whenever the
+// connection ends, waits while the server is down, and sometimes cuts the connection itself. It records everything it
+// receives in the history, and in a story on which tests can wait.
 import type { History } from '../worlds/history.ts';
 import { readSse, StreamRefused } from '../support/sse-reader.ts';
 import type { SeenEvent, WireRecord } from '../support/wire-record.ts';
@@ -23,11 +23,11 @@ export interface LastingReaderOptions {
   readonly random: SeededRandom;
 }
 
-/** Events of one connection before the reader drops it by itself, at most; most are ended by others before. */
+/** The most events on one connection before the reader cuts it; faults end most connections earlier. */
 const CONNECTION_EVENTS_MAX = 400;
 
 export class LastingReader {
-  /** What may reset it is judged with the whole history. */
+  /** Resets are allowed here; the checker judges their causes with the whole history. */
   readonly story = new JoinedStory({ startsOver: true });
   readonly #options: LastingReaderOptions;
   readonly #waiting = new Set<() => void>();
@@ -53,7 +53,7 @@ export class LastingReader {
     return this.#connections;
   }
 
-  /** @throws what the reader failed with */
+  /** @throws the error of the reader */
   async until(condition: (story: JoinedStory) => boolean): Promise<void> {
     while (!condition(this.story)) {
       if (this.#failure !== undefined) throw this.#failure;
@@ -61,7 +61,7 @@ export class LastingReader {
     }
   }
 
-  /** @throws what the reader failed with */
+  /** @throws the error of the reader */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#record?.cut();
@@ -76,13 +76,13 @@ export class LastingReader {
       const record = await this.#connect();
       if (record === undefined) continue;
       this.#record = record;
-      // It may have been stopped while it was connecting.
+      // `stop` may have been called while the reader was connecting.
       if (this.#isStopped as boolean) record.cut();
       history.record({ kind: 'end', reader: name, reason: await record.ended });
     }
   }
 
-  /** Undefined where the server went away meanwhile. */
+  /** Undefined when the server went away meanwhile. */
   async #connect(): Promise<WireRecord | undefined> {
     const { server, token, sessionId, wire, history, name, random } = this.#options;
     const after = this.story.position;

@@ -1,5 +1,5 @@
-// Workers that are lost for a reason that is not the run's: restarts before anything was said, and a neighbour whose code
-// blocks the event loop. The run goes on, and only what blocks is ended.
+// Workers that are lost for reasons outside the run: restarts before the model said anything, and another run whose
+// code blocks the event loop. The run continues, and only the run that blocks is ended.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,16 +13,16 @@ import { timeLimit } from '../support/slowness.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(240_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 const RESTARTS = 15;
-/** A life ends this long after it began to serve, or as soon as the model was asked. */
+/** Each start ends this long after it serves, or as soon as the model was called. */
 const LIFE_MS = 300;
 const NEIGHBOURS = 10;
 const WORDS = 40;
-/** Six times the lease. */
+/** The handler blocks for six leases. */
 const LEASE_MS = 1_000;
 const BLOCK_MS = 6_000;
 
@@ -42,7 +42,7 @@ export async function agent(chat, writer) {
 }
 `;
 
-it('a run whose server is killed soon after each of 15 starts completes once it is left alone', async () => {
+it('a run whose server is killed soon after each of 15 starts › completes at the next undisturbed start', async () => {
   let isCalm = false;
   const model = await ScriptedUpstream.start((): Reply => (isCalm ? answer('At last.') : { steps: [STALL] }));
   onTestFinished(() => model.close());
@@ -93,7 +93,7 @@ async function nodes(threads?: number): Promise<{ gateway: ServerProcess; token:
   return { gateway, token };
 }
 
-it('a handler that blocks its worker six leases long is ended, and none of the ten runs beside it fails', async () => {
+it('a handler that blocks its worker for six leases › is ended, and none of the ten runs beside it fails', async () => {
   const { gateway, token } = await nodes();
   const names = Array.from({ length: NEIGHBOURS }, (_, i) => `neighbour-${i}`);
   const runs = await Promise.all(
@@ -120,7 +120,7 @@ it('a handler that blocks its worker six leases long is ended, and none of the t
   expect((await post(gateway, 'blocker/messages', { content: 'count' }, token)).status).toBe(202);
 });
 
-it('a handler that computes in a thread for six leases keeps its worker, and every run completes at its first start', async () => {
+it('a handler that computes in a thread for six leases › keeps its worker, and every run completes in its first attempt', async () => {
   const { gateway, token } = await nodes(2);
   const blocker = {
     name: 'blocker',

@@ -1,5 +1,5 @@
-// Where faults are placed: what happens in a world is counted here as it happens, so that a test can strike at the
-// n-th event from now, or just when a request has left, instead of after a time.
+// The moments at which faults happen: counts events as they happen, so that a test can make a fault at the n-th event
+// from now, or just after a request has left, and not after a time.
 
 export type MomentKind = 'event' | 'send' | 'edit' | 'cancel';
 
@@ -24,7 +24,7 @@ export class Moments {
     }
   }
 
-  /** The n-th from now, of any of these kinds. */
+  /** Resolves at the n-th event from now, of any of these kinds. */
   next(count: number, ...kinds: MomentKind[]): Promise<void> {
     return new Promise((resolve) => this.#waits.add({ kinds: new Set(kinds), left: count, resolve }));
   }

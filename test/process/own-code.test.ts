@@ -1,5 +1,5 @@
-// Agents that are code of their own, in a server as its users run it: an error that their code leaves to nobody ends
-// the run it came from, and the log names the agent; the server and all other runs go on.
+// Agents with code of their own, in a server as its users run it. An error that the code does not handle ends the run
+// that caused it, and the log names the agent; the server and all other runs continue.
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
@@ -15,11 +15,11 @@ import { timeLimit } from '../support/slowness.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
-/** What no log may hold above the level debug. */
+/** Text of a prompt, which no log line above the level debug may contain. */
 const WORDS = 'words of a prompt';
 const UNTIL_STOPPED = 'await new Promise((resolve) => signal.addEventListener("abort", resolve));';
 
@@ -75,8 +75,8 @@ async function logged(server: ServerProcess, pattern: RegExp): Promise<LogLine> 
 
 const FAILED = { event: 'run.failed', error: { code: 'agent-failed', message: 'the agent failed', retryable: true } };
 
-describe('an error that the code of an agent leaves to nobody', () => {
-  it('ends the run it came from and is named in the log, and everybody else goes on', async () => {
+describe('an error that the code of an agent does not handle', () => {
+  it('ends the run that caused it and is logged with its agent, and all other runs continue', async () => {
     const server = await startedServer({ env: { HOLDLINE_AGENTS: agentsFile(), HOLDLINE_LOG_LEVEL: 'debug' } });
     expect(await logged(server, /"agent":"module".*left an error to nobody/)).toMatchObject({
       level: 50,
@@ -101,7 +101,7 @@ describe('an error that the code of an agent leaves to nobody', () => {
     }
     expect(await askAgent(server, 'module')).toMatchObject({ event: 'run.completed', text: 'fine' });
     expect(server.child.isRunning).toBe(true);
-    // Only the author who asks for it reads what the code said.
+    // Only the level debug shows the text of the error.
     const told = logOf(server).filter((line) => JSON.stringify(line).includes(WORDS));
     expect(told.map(({ agent }) => agent)).toEqual(
       expect.arrayContaining(['module', 'rejects', 'deeper', 'throws', 'late']),
@@ -109,7 +109,7 @@ describe('an error that the code of an agent leaves to nobody', () => {
     expect(told.filter(({ level }) => level !== 20)).toEqual([]);
   });
 
-  it('is left to the process where it came from no agent', async () => {
+  it('ends the process when it comes from no agent', async () => {
     const script = (
       event: string,
     ): string => `import { watchStrays } from ${JSON.stringify(join(DIST, 'sdk/agent-scope.js'))};
@@ -125,7 +125,7 @@ describe('an error that the code of an agent leaves to nobody', () => {
 });
 
 describe('an agent of its own code', () => {
-  it('fails with the words of an AgentError of another copy of the package, and of nothing that only looks like one', async () => {
+  it('fails with the message of an AgentError of another copy of the package, but not of an object that only looks like one', async () => {
     const server = await startedServer({ env: { HOLDLINE_AGENTS: agentsFile() } });
     expect(await askAgent(server, 'copied')).toMatchObject({
       event: 'run.failed',
@@ -134,7 +134,7 @@ describe('an agent of its own code', () => {
     expect(await askAgent(server, 'forged')).toMatchObject(FAILED);
   });
 
-  it('is refused at once when it asks whom nobody knows, or for what the asked one does not do', async () => {
+  it('is refused at once when it asks an unknown agent, or asks an agent for a model that the agent does not have', async () => {
     const server = await startedServer({ env: { HOLDLINE_AGENTS: agentsFile() } });
     expect(await askAgent(server, 'asks')).toMatchObject({
       event: 'run.failed',
@@ -177,7 +177,7 @@ describe('a model server that fails a run', () => {
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  it('is in the log as a warning with its status and code, and with what to look at', async () => {
+  it('is logged as a warning with its status and code, and with a hint', async () => {
     const lost = await answering(404, { error: { code: 'model_not_found', message: WORDS } });
     const locked = await answering(401, { error: { code: 'invalid_api_key', message: WORDS } });
     const agents = {

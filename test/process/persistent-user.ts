@@ -1,7 +1,7 @@
-// A user of one chat who talks on whatever happens to the server: sends prompts, some of them before the last answer
-// has ended, some from two tabs at once, loses replies and asks again with the same messageId, edits and withdraws what
-// waits, and stops some answers. What was asked and what was answered goes into the history; what must have come of it
-// is remembered.
+// A user of one chat that continues through every fault of the server. It sends prompts, some before the last answer
+// has ended and some from two tabs at once, repeats a send with the same messageId when the reply was lost, edits and
+// withdraws queued prompts, and stops some answers. Its calls and their answers go into the history; it remembers what
+// must have come of each prompt.
 import type { History } from '../worlds/history.ts';
 import { backOff, isPassing, type Entrance } from './entrance.ts';
 import { tryCall, type HttpAnswer, type HttpCall } from './http-call.ts';
@@ -16,37 +16,37 @@ export interface PersistentUserOptions {
   readonly history: History;
   readonly moments: Moments;
   readonly random: SeededRandom;
-  /** To which its prompts go, by chance. Default: none is named. */
+  /** The agents that its prompts choose from at random. Default: prompts name no agent. */
   readonly agents?: readonly [string, ...string[]];
-  /** Whether a prompt that is sent now may fail for want of a model. */
+  /** True while a prompt may fail because the model server is down. */
   readonly isModelDown: () => boolean;
 }
 
-/** A prompt, from the first time it was sent. */
+/** A prompt, from its first send. */
 export interface Prompted {
   readonly messageId: string;
-  /** What it may count to: an edit that nobody answered may have been made. */
+  /** The numbers that its answer may count to: an edit without an answer may have been made or not. */
   readonly counts: number[];
   runId: string | undefined;
   attempts: number;
   isStopped: boolean;
   /** Only a Stop ends it. */
   readonly isEndless: boolean;
-  /** Kills since it was first sent: no more of them than this can have hit its run. */
+  /** Kills since its first send: its run was hit at most this often. */
   hits: number;
-  /** Its model was killed meanwhile. */
+  /** Its model server was killed meanwhile. */
   mayFail: boolean;
 }
 
-/** `path` below the session. */
+/** `path` is below the session. */
 type Asked = Pick<HttpCall, 'method' | 'body' | 'hangUp'> & { readonly path: string };
 
-/** Tokens a second; and so many tokens that a run is over within a second. */
+/** Tokens a second. Together with COUNT_MAX a run lasts at most a second. */
 const RATES = [200, 300, 500] as const;
 const COUNT_MAX = 150;
 const ENDLESS_RATE = 2;
 
-/** What becomes of a prompt after it was sent. */
+/** What the user does with a prompt after sending it. */
 const MINDS = ['keep', 'keep', 'keep', 'stop', 'stop', 'withdraw', 'edit', 'edit'] as const;
 
 export class PersistentUser {
@@ -58,14 +58,14 @@ export class PersistentUser {
     this.#options = options;
   }
 
-  /** Talks until told to stop; then everything it was promised is on its way. */
+  /** Sends prompts until `isOver`. Afterwards every acknowledged prompt is queued or running. */
   async talk(watch: LastingReader, isOver: () => boolean): Promise<void> {
     const { random } = this.#options;
     while (!isOver()) {
       const mind = random.pick(MINDS);
       const prompt = await this.prompt({ losesReply: random.between(1, 4) === 1, isEndless: mind === 'stop' });
       await this.#changeMind(mind, prompt, watch);
-      // Often the next one is sent while this one is being answered, or waits.
+      // Often the next prompt is sent while this one is being answered or is queued.
       const waitFor = random.pick([prompt, this.prompts.at(-2) ?? prompt]);
       await watch.until((story) => story.hasEnded(waitFor.runId ?? ''));
     }
@@ -103,7 +103,7 @@ export class PersistentUser {
     return prompt;
   }
 
-  /** What the prompt is to say from now on. */
+  /** The content of a prompt or of its edit. */
   #ask(prompt: Prompted): string {
     const { random } = this.#options;
     const count = random.between(20, COUNT_MAX);
@@ -111,7 +111,7 @@ export class PersistentUser {
     return `${prompt.messageId}: count ${count} at ${random.pick(RATES)}/s`;
   }
 
-  /** A model that is not told of the stop goes on longer than any test waits. */
+  /** A count so slow that, without the stop, it lasts longer than any test waits. */
   #askForEver(prompt: Prompted): string {
     prompt.counts.push(COUNT_MAX);
     return `${prompt.messageId}: count ${COUNT_MAX} at ${ENDLESS_RATE}/s`;
@@ -123,7 +123,7 @@ export class PersistentUser {
     if (mind === 'edit') await this.#edit(prompt);
   }
 
-  /** Undefined where it must be asked again. */
+  /** Undefined when the send must be repeated. */
   async #send(
     body: { readonly messageId: string; readonly content: string },
     hangUp: boolean,
@@ -142,7 +142,7 @@ export class PersistentUser {
     return runId;
   }
 
-  /** In the middle of the answer, as far as that can be said of one that may be over before the server hears of it. */
+  /** Stops in the middle of the answer, though the run may end before the stop reaches the server. */
   async #stop(prompt: Prompted, watch: LastingReader): Promise<void> {
     const runId = prompt.runId ?? '';
     await watch.until((story) => story.text(runId) !== '' || story.hasEnded(runId));
@@ -165,7 +165,7 @@ export class PersistentUser {
       const answer = await this.#call({ method, path, body }, () => moments.happened('cancel'));
       const isDone = answer?.status === 202 || answer?.status === 204;
       if (isDone) history.record({ kind: 'cancelled', call, runId });
-      // Too late; by a stop that we were not told of, it may be.
+      // The run has ended; possibly by an earlier stop whose answer was lost.
       const isLate = answer?.status === 409 && codeOf(answer) === refusal;
       if (isLate) history.record({ kind: 'refused', call, code: refusal });
       if (isDone || isLate) return;
@@ -173,7 +173,8 @@ export class PersistentUser {
     }
   }
 
-  /** One that is too late leaves what was asked before it, or what an edit asked that we were not told of. */
+  /** An edit that comes too late leaves the content before it, or the content of an earlier edit whose answer was lost.
+   */
   async #edit(prompt: Prompted): Promise<void> {
     const { sessionId: session, history, moments } = this.#options;
     const { messageId } = prompt;
@@ -200,7 +201,7 @@ export class PersistentUser {
     return answering;
   }
 
-  /** A refusal for now says nothing of what was done before it. */
+  /** Backs off. A retryable refusal says nothing about an earlier try, so the outcome is recorded as unknown. */
   async #comeAgain(what: string, call: string, answer: HttpAnswer | undefined): Promise<void> {
     const { history } = this.#options;
     history.record({ kind: 'unknown', call });
@@ -215,7 +216,7 @@ export class PersistentUser {
   }
 }
 
-/** A proxy's answer has none of its own. */
+/** The answer of a proxy has no error code. */
 function codeOf({ status, body }: HttpAnswer): string {
   const { error } = body as { error?: { code?: string } };
   return error?.code ?? `http-${status}`;

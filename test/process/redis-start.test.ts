@@ -1,4 +1,5 @@
-// A node and a Redis meet: what the server must be, what an operator is told of it, and that no password is ever shown.
+// The start of a node on Redis: what the server must promise, what the operator reads about it, and that no password is
+// shown.
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { freePort } from '../support/server-process.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
@@ -6,7 +7,7 @@ import { RedisServer, type RedisOptions } from '../support/redis-server.ts';
 import { timeLimit } from '../support/slowness.ts';
 import { run, type CommandRun } from './command-run.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const EXIT_TRY_LATER = 75;
@@ -26,7 +27,7 @@ async function verify(broker: string, promise?: string): Promise<CommandRun> {
 }
 
 describe('topics verify', () => {
-  it('says what is promised where the server keeps it, and what to set where it does not', async () => {
+  it('reports the promise when the server keeps it, and names the settings when it does not', async () => {
     const [always, everysec, memory, evicting] = await Promise.all([
       startRedis({ appendfsync: 'always' }),
       startRedis({ appendfsync: 'everysec' }),
@@ -61,7 +62,7 @@ describe('topics verify', () => {
     }
   });
 
-  it('counts the replicas that are there', async () => {
+  it('counts the connected replicas', async () => {
     const master = await startRedis({ appendfsync: 'always' });
     const replica = await startRedis({ replicaOf: master });
     expect(await verify(master.url, 'replicated:1')).toMatchObject({
@@ -74,7 +75,7 @@ describe('topics verify', () => {
     });
   });
 
-  it('takes a cluster for a cluster, and nothing else for one', async () => {
+  it('accepts only a cluster as a cluster', async () => {
     const cluster = await RedisCluster.start(3, { appendfsync: 'always' });
     onTestFinished(() => cluster.close());
     const [one = ''] = cluster.urls;
@@ -91,7 +92,7 @@ describe('topics verify', () => {
 });
 
 describe('a start', () => {
-  it('without its Redis is over soon, to be tried again, and shows no password', async () => {
+  it('without its Redis ends soon, so that it is tried again, and shows no password', async () => {
     const port = await freePort();
     const { code, stdout, stderr } = await run(['worker'], {
       HOLDLINE_BROKER: `redis://holdline:canary-password@127.0.0.1:${port}`,
@@ -101,7 +102,7 @@ describe('a start', () => {
     expect(stderr).not.toContain('canary-password');
   });
 
-  it('with a wrong password is refused, and shows it no more than the right one', async () => {
+  it('with a wrong password is refused, and does not show the password', async () => {
     const redis = await startRedis({ appendfsync: 'always', more: { requirepass: 'the-right-canary' } });
     const wrong = await run(['worker'], { HOLDLINE_BROKER: redis.url.replace('//', '//:the-wrong-canary@') });
     expect(wrong.code).not.toBe(0);

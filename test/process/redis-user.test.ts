@@ -1,5 +1,5 @@
-// The Redis user that docs/redis.md describes: a whole cluster of nodes works with it, and it can neither read the server's
-// passwords nor anything that is not Holdline's.
+// The Redis user that docs/redis.md describes: a whole cluster of nodes works with it, and it can read neither the
+// server's passwords nor keys that are not Holdline's.
 import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished, vi } from 'vitest';
@@ -12,12 +12,12 @@ import { call } from './http-call.ts';
 import { run } from './command-run.ts';
 import { prompt, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(90_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 
-/** Exactly what an operator copies. */
+/** Exactly the rules that an operator copies. */
 function documentedRules(): string[] {
   const page = readFileSync(new URL('../../docs/redis.md', import.meta.url), 'utf8');
   const rules = /^ACL (SETUSER holdline [^`]*)```/m.exec(page)?.[1];
@@ -25,7 +25,7 @@ function documentedRules(): string[] {
   return rules.trim().split(/\s+/);
 }
 
-it('a gateway and a worker serve a chat as the documented user, which cannot read what is not theirs', async () => {
+it('the documented Redis user › serves a chat with a gateway and a worker, and cannot read foreign keys', async () => {
   const redis = await RedisServer.start({
     appendfsync: 'always',
     more: { requirepass: 'canary-requirepass', masterauth: 'canary-masterauth' },
@@ -83,8 +83,8 @@ it('a gateway and a worker serve a chat as the documented user, which cannot rea
     );
 });
 
-it('a start warns of a Redis beyond this machine that has neither a password nor TLS', async () => {
-  // Nobody is there: it is warned of before it is reached.
+it('a start › warns of a Redis on another machine without a password and without TLS', async () => {
+  // Nothing listens there: the warning comes before the connection.
   const { stdout, stderr } = await run(['worker'], { HOLDLINE_BROKER: 'redis://redis.invalid:6379' });
   expect(stdout + stderr).toMatch(/"servers":\["redis\.invalid:6379"\].*no password and no TLS/);
   const withPassword = await run(['worker'], { HOLDLINE_BROKER: 'redis://:canary@redis.invalid:6379' });

@@ -1,5 +1,5 @@
-// What is left of a chat: nothing once it is removed, and nothing that outlives it once its runs have ended. On both engines, by
-// what an operator sees of the topics.
+// What is left of a chat: nothing once it is removed, and nothing that outlives it once its runs have ended. On both
+// engines, in the operator's view of the topics.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,18 +12,18 @@ import { call } from './http-call.ts';
 import { JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(90_000), hookTimeout: timeLimit(90_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
 
-/** Without the tenant and the user that a chat of one user's own has in its name. */
+/** The topic without the tenant and user in the name of a user's own chat. */
 const plain = (topic: string): string => topic.replace(/default:[\w-]{22}:/, '');
 
 interface Rig {
   readonly server: ServerProcess;
   readonly token: string;
-  /** The names of all topics of these patterns. */
+  /** The names of all topics that match these patterns. */
   topics(...patterns: string[]): Promise<string[]>;
   /** The time to live of a topic, in ms. */
   ttl(topic: string): Promise<unknown>;
@@ -81,7 +81,7 @@ async function answered({ server, token }: Rig, sessionId: string): Promise<void
 const ALL = ['chat/*', 'request/*/*', 'request/*/*/*', 'response/*', 'cursors/*'];
 
 describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
-  it("a removed chat takes its requests and what its runs asked with it, and no other chat's", async () => {
+  it('a removed chat takes its requests and the chats of its subagents with it, and nothing of other chats', async () => {
     const rig = await start(engine);
     for (const sessionId of ['trip', 'trip2', 'tri']) await answered(rig, sessionId);
     const before = await rig.topics(...ALL);
@@ -108,11 +108,11 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
       timeout: timeLimit(15_000),
       interval: 500,
     });
-    // The id is free, and its new chat is served.
+    // The id is free, and a new chat with it is served.
     await answered(rig, 'trip');
   });
 
-  it('a run whose chat is removed ends in one line of the log, with the outcome gone', async () => {
+  it('a run whose chat is removed ends with one log line, with the outcome `gone`', async () => {
     const rig = await start(engine);
     const { server, token } = rig;
     const gone = (): string[] => server.log.filter((line) => line.includes('"run ended"'));
@@ -139,7 +139,7 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
     expect(gone()).toHaveLength(4);
   });
 
-  it('a request that was consumed does not outlive its chat', async () => {
+  it('a consumed request does not outlive its chat', async () => {
     const rig = await start(engine, { HOLDLINE_SESSION_TTL: '2h' });
     await answered(rig, 'trip');
     const { body } = await call({ method: 'GET', url: `${rig.server.url}/v1/sessions/trip`, token: rig.token });
@@ -154,7 +154,7 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
         timeout: timeLimit(15_000),
         interval: 500,
       });
-    // Whoever asks for another time gets it.
+    // A client that sets another time to live gets it.
     const url = `${rig.server.url}/v1/sessions`;
     await call({ method: 'POST', url, token: rig.token, body: { sessionId: 'short', ttlMs: 60_000 } });
     const short = await call({ method: 'GET', url: `${url}/short`, token: rig.token });

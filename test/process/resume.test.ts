@@ -1,6 +1,6 @@
-// The promise of the project, kept literally: an answer that is cut ten times at random, on any wire or on both in
-// turn, and resumed from the position held, joins to exactly what the model said. Against a server in a process of
-// its own, read by curl, by plain node:http and by `ws`.
+// The promise of the project, tested literally: an answer that is cut ten times at random, on either wire or on both in
+// turn, and resumed from the held position, joins to exactly what the model said. Against a server in a process of its
+// own, read by curl, by plain node:http and by `ws`.
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { timeLimit } from '../support/slowness.ts';
 import { readSse, type StreamPlace } from '../support/sse-reader.ts';
@@ -11,12 +11,12 @@ import { curlPost, readWithCurl } from './curl.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { seededRandom, type SeededRandom } from './seeded-random.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const CUTS = 10;
 const COUNT = 500;
-/** Numbers seen by then; below the end, so that every cut is in the middle. */
+/** The most numbers before the last cut; below the end, so that every cut is in the middle. */
 const LAST_CUT = 450;
 
 type Read = (place: StreamPlace & RecordOptions) => WireRecord | Promise<WireRecord>;
@@ -42,15 +42,15 @@ function numbersIn(story: JoinedStory): number {
 }
 
 interface Cutting {
-  /** Numbers seen, at which each connection but the last is cut. */
+  /** The counts of seen numbers at which each connection but the last is cut. */
   readonly cuts: readonly number[];
-  /** Of the connection with that index. */
+  /** The wire of the connection with that index. */
   readonly wireOf: (index: number) => Read;
   readonly isOver: (story: JoinedStory) => boolean;
   readonly beforeConnection?: (index: number) => Promise<void>;
 }
 
-/** One reader with as many connections as there are cuts, and one more. */
+/** Reads with one reader, over one connection more than there are cuts. */
 async function readCutting(
   sessionId: string,
   { cuts, wireOf, isOver, beforeConnection }: Cutting,
@@ -96,7 +96,7 @@ describe.concurrent(`an answer of ${COUNT} tokens, cut ${CUTS} times at random`,
     ]);
   });
 
-  it('with a second prompt sent in the middle, which waits for its turn', async () => {
+  it('is whole when a second prompt is queued in the middle of it', async () => {
     const first = await send('cut-second', `count ${COUNT} at 250/s`);
     let second: { runId: string; queued: number } | undefined;
     const story = await readCutting('cut-second', {
@@ -116,11 +116,11 @@ describe.concurrent(`an answer of ${COUNT} tokens, cut ${CUTS} times at random`,
   });
 });
 
-describe('after its end, from every offset in turn', () => {
+describe('an answer after its end, resumed from every offset', () => {
   const full = counted(COUNT);
   let runId: string;
   let head: string;
-  /** Characters that a reader who watched held at the positions it was given. */
+  /** The code units that a watching reader held at each of its positions. */
   const held = new Map<number, number>();
 
   beforeAll(async () => {
@@ -142,7 +142,8 @@ describe('after its end, from every offset in turn', () => {
     return Number(position.split('.')[1]);
   }
 
-  /** What was held must join what comes, exactly; the answer's end comes once, unless it was already there. */
+  /** The held text and the received text must join exactly, and the end of the run comes once, unless the reader had it
+   *  already. */
   async function resumeEverywhere(resume: (after: string) => Promise<readonly SeenEvent[]>): Promise<void> {
     const epoch = head.split('.')[0] ?? '';
     let atLeast = 0;

@@ -1,10 +1,10 @@
-// Randomness that can be had again: each test prints the seed it drew, and HOLDLINE_TEST_SEED gives it back.
+// Repeatable randomness: each test prints the seed that it drew, and HOLDLINE_TEST_SEED sets it.
 
 export interface SeededRandom {
   readonly seed: number;
-  /** From 0 up to 1. */
+  /** From 0 up to, but not including, 1. */
   next(): number;
-  /** A whole number from `min` to `max`, both included. */
+  /** An integer from `min` to `max`, inclusive. */
   between(min: number, max: number): number;
   pick<T>(choices: readonly [T, ...T[]]): T;
 }

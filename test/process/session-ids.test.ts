@@ -1,5 +1,5 @@
-// Two users of one tenant and one id, on every storage that a server can have: neither takes, learns or reads what is the
-// other's, and a session of the time when ids were the tenant's stays with its owner.
+// Two users of one tenant with the same session id, on every storage that a server can have: neither takes, detects or
+// reads the other's session. A session from the time when ids belonged to the tenant stays with its owner.
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -8,7 +8,7 @@ import { timeLimit } from '../support/slowness.ts';
 import { call, type HttpAnswer } from './http-call.ts';
 import { startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
@@ -40,7 +40,7 @@ const as =
     });
 
 describe.each(['log', 'redis'])('on the engine %s', (engine) => {
-  it('an id is each user’s own, its cursors go with it, and sessions of before stay readable', async () => {
+  it('the same id is another session for each user, with its own cursors, and older sessions stay readable', async () => {
     const { broker, env } = await brokerOf(engine);
     const options = {
       ...(broker === undefined ? {} : { broker }),

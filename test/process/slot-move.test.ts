@@ -1,5 +1,5 @@
-// Chats that are moved from one master of a Redis Cluster to another while they stream: nobody is told of it, but for
-// 503s that pass. Three masters that flush every write, three gateways, two workers, nginx, and clients of both wires.
+// Chats that move from one master of a Redis Cluster to another while they stream: clients see only passing 503s. Three
+// masters that flush every write, three gateways, two workers, nginx, and clients of both wires.
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { slotOf } from '../../src/broker/redis/connection/route.ts';
 import { PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from '../../src/broker/redis/keys.ts';
@@ -10,7 +10,7 @@ import { RedisCluster } from '../support/redis-cluster.ts';
 import { timeLimit } from '../support/slowness.ts';
 import { playOnCluster } from './cluster-story.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(120_000), hookTimeout: timeLimit(60_000) });
 
 const SESSIONS = 3;
@@ -24,15 +24,15 @@ afterAll(async () => {
   await rig.close();
 });
 
-/** Where everything of a chat is: its log, its requests, its place in the queue. */
+/** The slot of everything of a chat: its log, its requests, its entry in the queue. */
 function slotOfChat(sessionId: string): number {
   const keys = new RedisKeys(PREFIX_DEFAULT, PARTITIONS_DEFAULT);
   return slotOf(keys.tag(keys.partitionOf(chatTopic(ownRef({ tenant: DEFAULT_TENANT, user: 'you' }, sessionId)))));
 }
 
-it('a chat that moves to another master in the middle of an answer goes on there, and starts over for nobody', async () => {
+it('a chat that moves to another master in the middle of an answer › continues there without a reset', async () => {
   const slots = Array.from({ length: SESSIONS }, (_, i) => slotOfChat(`moves-${i + 1}`));
-  // While one is away, the others say when the next thing is to happen.
+  // While one chat is moved, events of the others trigger the next move.
   expect(new Set(slots).size).toBe(SESSIONS);
   await playOnCluster(rig, { name: 'moves', sessions: SESSIONS }, async (story) => {
     for (let move = 0; move < MOVES; move += 1) {

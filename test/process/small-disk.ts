@@ -1,5 +1,5 @@
-// A disk that a test can fill: a small tmpfs, mounted where this may be done (root, with the capability to mount).
-// Unmounted at the end, whatever the end is.
+// A disk that a test can fill: a small tmpfs, mounted where that is allowed (root, with the capability to mount).
+// Always unmounted at the end.
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, open, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ export class SmallDisk {
     this.folder = folder;
   }
 
-  /** A text that says why not, where it cannot be had. */
+  /** The disk, or a text that says why it cannot be mounted. */
   static async mount(mebibytes: number): Promise<SmallDisk | string> {
     const folder = await mkdtemp(join(tmpdir(), 'holdline-disk-'));
     const child = new Child('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', folder]);
@@ -32,7 +32,7 @@ export class SmallDisk {
     return `a tmpfs cannot be mounted here: ${child.stderr.trim()}`;
   }
 
-  /** Until not one byte more goes into a new page. */
+  /** Fills the disk until no page is free. */
   async fill(): Promise<void> {
     const file = await open(this.#ballast(), 'a');
     try {

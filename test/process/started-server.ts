@@ -1,5 +1,5 @@
-// A server for one test, and the short words in which tests talk to it. It is gone when the test is over, and what it
-// said is shown where the test failed.
+// A server for one test, and short functions for requests to it. It ends with the test, and a failed test shows its
+// log.
 import { expect, onTestFailed, onTestFinished } from 'vitest';
 import { ServerProcess, type ServerOptions } from '../support/server-process.ts';
 import { readSse } from '../support/sse-reader.ts';
@@ -16,7 +16,7 @@ export async function startedServer(options: ServerOptions = {}): Promise<Server
   return server;
 }
 
-/** `path` below `/v1/sessions/`. */
+/** `path` is below `/v1/sessions/`. */
 export async function post(
   server: ServerProcess,
   path: string,
@@ -26,7 +26,7 @@ export async function post(
   return call({ method: 'POST', url: `${server.url}/v1/sessions/${path}`, token, body });
 }
 
-/** The id of the run. */
+/** Resolves with the id of the run. */
 export async function prompt(
   server: ServerProcess,
   sessionId: string,
@@ -38,7 +38,7 @@ export async function prompt(
   return String(body['runId']);
 }
 
-/** Goes on from the story's position, and into the story. */
+/** Follows the chat from the story's position, into the story. */
 export async function follow(
   server: ServerProcess,
   sessionId: string,
@@ -48,7 +48,7 @@ export async function follow(
   return readSse({ url: server.url, token, sessionId, after: story.position, cutAfter: into(story) });
 }
 
-/** For `cutAfter`: keeps everything, cuts nothing. */
+/** For `cutAfter`: keeps every event and cuts nothing. */
 export function into(story: JoinedStory): (event: SeenEvent) => boolean {
   return (event) => {
     story.add(event);
@@ -56,7 +56,7 @@ export function into(story: JoinedStory): (event: SeenEvent) => boolean {
   };
 }
 
-/** What a reader gets who comes now and reads from the earliest until it is live. */
+/** What a new reader receives from the earliest record until it is live. */
 export async function wholeStory(server: ServerProcess, sessionId: string, token = server.token): Promise<JoinedStory> {
   const story = new JoinedStory();
   const record = await follow(server, sessionId, story, token);

@@ -1,5 +1,5 @@
-// A Holdline that can be tortured: its processes and a model server of its own, with two agents that differ in what becomes
-// of a run whose worker died. On the embedded engine one process is everything; on Redis it is a cluster.
+// A Holdline for torture tests: its processes, a model server of its own, and two agents that differ in how they treat
+// a run whose worker died. On the embedded engine it is one process; on Redis it is a cluster.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,9 +15,9 @@ import { Torture, type Victim, type Victims } from './torture.ts';
 
 export type Engine = 'embedded' | 'redis';
 const AGENTS = ['goer', 'starter'] as const;
-/** Prompts of two chats of each agent wait behind one another. */
+/** Per agent, the prompts of two chats are queued behind one another. */
 const SESSIONS = 3;
-/** More than anybody is struck in one run. */
+/** More faults than one run meets. */
 const ATTEMPTS_MAX = 100;
 const LEASE_MS = slowed(1_000);
 
@@ -48,7 +48,7 @@ export class TortureRig {
     return new TortureRig(engine, upstream, holdline, folder);
   }
 
-  /** Resolves when the strike is over, every run has ended, and the history was found good. */
+  /** Resolves when the faults are over, every run has ended, and the checker found no violation. */
   async play(strike: Strike): Promise<ChatStory> {
     const name = `torture-${this.engine}`;
     const holdline = this.#holdline;

@@ -1,11 +1,11 @@
-// What is done to processes while chats go on: at moments chosen by chance one or two of them are killed, or stopped where
-// they stand and let go on, or killed while they stand. Whoever was struck is up again before the next blow.
+// Faults for processes while chats continue. At random moments one or two processes are killed, stopped (SIGSTOP) and
+// continued, or stopped and killed. Each is up again before the next fault.
 import type { ChatStory } from './chat-story.ts';
 
-/** A process that can be struck. */
+/** A process that a test can stop and kill. */
 export interface Victim {
   readonly name: string;
-  /** Of those that answer for the model, runs may fail. */
+  /** True for a model server: while it is down, runs may fail. */
   readonly isModel: boolean;
   kill(): Promise<unknown>;
   restart(): Promise<void>;
@@ -15,7 +15,7 @@ export interface Victim {
 
 export type Victims = readonly [Victim, ...Victim[]];
 
-/** How long somebody stands still or lies dead: a moment, and longer than a lease. The length is the fault itself. */
+/** How long a process is stopped or dead: a moment, or longer than a lease. The length is the fault itself. */
 const PAUSES_MS = [20, 300, 1_500] as const;
 
 export class Torture {

@@ -1,5 +1,5 @@
-// The server with a model server behind it, through HTTP as a user sees it: send, stream, end. The models are two
-// OpenAI-compatible servers that others wrote, well-behaved and not, and one that is not there.
+// The server with a model server behind it, over HTTP as a user sees it: send, stream, end. The model servers are two
+// OpenAI-compatible packages of other authors, with and without faults, and one that is down.
 import { fileURLToPath } from 'node:url';
 import { LLMock } from '@copilotkit/aimock';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -10,7 +10,7 @@ import { call } from './http-call.ts';
 import { JoinedStory, type JoinedRun } from './joined-story.ts';
 import { follow, post, prompt, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy.
+// On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
 const STORY = 'Once upon a time, in a naïve 🏰, there lived a résumé. '.repeat(20);
@@ -51,7 +51,7 @@ interface Answered {
   readonly deltas: number;
 }
 
-/** Sends and reads on until the run has ended. */
+/** Sends a prompt and reads until its run has ended. */
 async function ask(to: ServerProcess, sessionId: string, content: string): Promise<Answered> {
   const runId = await prompt(to, sessionId, content);
   const story = new JoinedStory();
@@ -81,7 +81,7 @@ describe.concurrent('aimock', () => {
     });
   });
 
-  it('cut in the middle is a failure, and what was said stays', async () => {
+  it('fails the run when it cuts the answer in the middle, and the text so far stays', async () => {
     const { text, end, run } = await ask(server, 'cut', 'a cut story');
     expect(end).toMatchObject(failedWith('upstream-truncated', true) as object);
     expect(text).not.toBe('');
@@ -93,13 +93,13 @@ describe.concurrent('aimock', () => {
     ]);
   });
 
-  it('that hangs up in the middle is a failure', async () => {
+  it('fails the run when it closes the connection in the middle', async () => {
     const { text, end } = await ask(server, 'dropped', 'a dropped story');
     expect(end).toMatchObject(failedWith('upstream-truncated', true) as object);
     expect(STORY.startsWith(text)).toBe(true);
   });
 
-  it('that asks for patience is asked again', async () => {
+  it('is called again when it asks for a later try', async () => {
     const { text, end } = await ask(server, 'patience', 'not yet');
     expect(end).toMatchObject({ event: 'run.completed' });
     expect(text).toBe('Now.');
@@ -132,7 +132,7 @@ describe.concurrent('aimock', () => {
     });
   });
 
-  it('that is stopped says no more, and is left', async () => {
+  it('emits no more text after a stop, and its connection is closed', async () => {
     const runId = await prompt(server, 'stopped', 'a slow story');
     const story = new JoinedStory();
     const stream = await follow(server, 'stopped', story);
@@ -145,8 +145,8 @@ describe.concurrent('aimock', () => {
   });
 });
 
-describe('a server that was killed in the middle of an answer', () => {
-  it('asks a model that cannot go on for the whole answer again', async () => {
+describe('a server killed in the middle of an answer', () => {
+  it('requests the whole answer again from a model that cannot continue', async () => {
     const runId = await prompt(server, 'killed', 'a slow story');
     const story = new JoinedStory();
     const stream = await follow(server, 'killed', story);
@@ -190,9 +190,9 @@ describe('openai-mock-api', () => {
   });
 });
 
-// Last: from here on the model server is gone.
-describe('a model server that is not there', () => {
-  it('is a failure worth another try', async () => {
+// Last, because the model server is down from here on.
+describe('a model server that is down', () => {
+  it('fails the run as retryable', async () => {
     await mock.stop();
     isModelUp = false;
     expect((await ask(server, 'nobody', 'hello')).end).toMatchObject(

@@ -10,7 +10,7 @@ import { readWs } from '../support/ws-reader.ts';
 import { call } from './http-call.ts';
 import { prompt, startedServer } from './started-server.ts';
 
-// A process takes as long to start as the machine is busy, and a node looks at a chat that is silent every 15 s or so.
+// On a busy machine a process takes longer to start, and a node checks a silent chat about every 15 s.
 vi.setConfig({ testTimeout: timeLimit(90_000), hookTimeout: timeLimit(60_000) });
 
 const SECRET = 'a secret of more than thirty-two bytes for tests';
@@ -30,7 +30,7 @@ async function started(): Promise<{ redis: RedisServer; server: ServerProcess }>
   return { redis, server };
 }
 
-/** A reader on each wire, both live. */
+/** One live reader on each wire. */
 async function readers({ url }: ServerProcess, sessionId: string): Promise<readonly WireRecord[]> {
   const records = await Promise.all([readSse({ url, token, sessionId }), readWs({ url, token, sessionId })]);
   for (const record of records) await record.until(({ event }) => event === 'live');
@@ -53,7 +53,7 @@ async function keyOf(redis: RedisServer, kind: string): Promise<string> {
 }
 
 describe('a reader of a chat in Redis', () => {
-  it('receives a reset when everything was flushed, and sees the chat when it is started again', async () => {
+  it('receives a reset after everything was flushed, and sees the chat when it is created again', async () => {
     const { redis, server } = await started();
     for (const sessionId of ['silent', 'resumed']) await answered(server, sessionId);
     const silent = await readers(server, 'silent');
@@ -75,7 +75,7 @@ describe('a reader of a chat in Redis', () => {
     });
   });
 
-  it('receives a reset when the key of its chat was deleted', async () => {
+  it('receives a reset after the key of its chat was deleted', async () => {
     const { redis, server } = await started();
     await answered(server, 'deleted');
     const records = await readers(server, 'deleted');
@@ -86,7 +86,7 @@ describe('a reader of a chat in Redis', () => {
     }
   });
 
-  it('is reset once and then left when the records of its chat were deleted', async () => {
+  it('receives one reset and the end of the stream after the records of its chat were deleted', async () => {
     const { redis, server } = await started();
     await answered(server, 'damaged');
     expect(await redis.command(`DEL ${await keyOf(redis, 'M')}`)).toBe('1');

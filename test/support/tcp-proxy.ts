@@ -85,7 +85,7 @@ export class TcpProxy {
     this.#traps.clear();
   }
 
-  /** Passes bytes again. Bytes in the black hole are lost, so a heal of one cuts every connection. */
+  /** Passes bytes again. Bytes that went into the black hole are lost, so every connection is cut. */
   heal(): void {
     this.#isRefusing = false;
     if (!this.#isHole) return;
