@@ -30,6 +30,7 @@ import { Appender, type TopicEvents } from './commit/appender.ts';
 import { GroupCommit, type BatchEvents, type FsyncMode } from './commit/group-commit.ts';
 import type { DiskReserve } from './disk/disk-reserve.ts';
 import { isCode } from './disk/log-files.ts';
+import { runEvery } from './disk/run-every.ts';
 import type { LogWriter } from './disk/log-writer.ts';
 import type { Segments } from './disk/segments.ts';
 import type { LogLimits } from './limits.ts';
@@ -269,22 +270,19 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     await this.#storage.time.stop();
     await this.#schedule.stop();
     this.#commit.stop();
-    await this.#writeLastCheckpoint();
+    await runEvery([() => this.#writeLastCheckpoint(), () => this.#storage.release()]);
   }
 
   /** Writes no checkpoint on a failed device: the checkpoint could disagree with the log. */
   async #writeLastCheckpoint(): Promise<void> {
-    const { checkpoint, writer, time, run, release } = this.#storage;
+    const { checkpoint, writer, time, run } = this.#storage;
+    if (this.#commit.state === 'failed') return;
     try {
-      if (this.#commit.state !== 'failed') {
-        await writer.sync();
-        await checkpoint.write(writer.position, time.now(), { ...run, clean: true });
-      }
+      await writer.sync();
+      await checkpoint.write(writer.position, time.now(), { ...run, clean: true });
     } catch (error) {
       // Without room for a checkpoint the next start replays more of the log, as after a crash.
       if (!isCode(error, 'ENOSPC')) throw error;
-    } finally {
-      await release();
     }
   }
 

@@ -17,6 +17,7 @@ import { lockFolder } from './disk/folder-lock.ts';
 import { isMarkedRestored, readFolderIdentity, removeRestoredMark } from './disk/folder-identity.ts';
 import { nodeLogFiles, isCode, type LogFiles } from './disk/log-files.ts';
 import { LogWriter } from './disk/log-writer.ts';
+import { runEvery } from './disk/run-every.ts';
 import { Segments } from './disk/segments.ts';
 import { LogEngine, type LogStorage } from './engine.ts';
 import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
@@ -88,7 +89,8 @@ export async function openLogBroker(options: LogBrokerOptions): Promise<BrokerEn
     engine.start();
     return engine;
   } catch (error) {
-    await releaseAll(release);
+    // The error of the opening came first.
+    await releaseAll(release).catch(() => undefined);
     throw unusable(options.folder, error);
   }
 }
@@ -223,6 +225,7 @@ async function writeFirstCheckpoint(
   }
 }
 
-async function releaseAll(steps: ReleaseSteps): Promise<void> {
-  for (const step of steps.reverse()) await step();
+/** @throws the error of the first step that failed */
+function releaseAll(steps: ReleaseSteps): Promise<void> {
+  return runEvery(steps.reverse());
 }

@@ -22,6 +22,9 @@ export class FaultyFiles implements LogFiles {
   writeBytesMax = Number.POSITIVE_INFINITY;
   failSync: string | undefined;
   failWrite: string | undefined;
+  /** The name of a file whose close fails. The file is closed all the same. */
+  failClose: string | undefined;
+  readonly closed: string[] = [];
   #held: { readonly what: 'flush' | 'write'; readonly until: Promise<void> } | undefined;
   #release: (() => void) | undefined;
   #waiting: (() => void)[] = [];
@@ -121,7 +124,11 @@ export class FaultyFiles implements LogFiles {
         this.trace.push(`truncate ${name}`);
       },
       size: () => file.size(),
-      close: () => file.close(),
+      close: async () => {
+        await file.close();
+        this.closed.push(name);
+        if (this.failClose === name) throw new SystemError('EIO');
+      },
     };
   }
 }

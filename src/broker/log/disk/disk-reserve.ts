@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { LogLimits } from '../limits.ts';
+import { runEvery } from './run-every.ts';
 import { type LogFile, type LogFiles, isCode } from './log-files.ts';
 
 const NAME = 'reserve';
@@ -97,8 +98,7 @@ export class DiskReserve {
   }
 
   async close(): Promise<void> {
-    await this.#growing;
-    await this.#file?.close();
+    await runEvery([() => this.#growing, () => this.#file?.close()]);
   }
 
   async #tryShorter<T>(attempt: () => Promise<T>, refusal: unknown, share: 'all' | 'half'): Promise<T> {

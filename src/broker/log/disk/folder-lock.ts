@@ -10,6 +10,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { BrokerError } from '../../errors.ts';
 import { isCode } from './log-files.ts';
+import { runEvery } from './run-every.ts';
 
 const SOCKET_NAME = 'lock.sock';
 
@@ -25,8 +26,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     const socket = await lockBySocket(folder);
     return {
       async release() {
-        await socket?.release();
-        await abstract.release();
+        await runEvery([() => socket?.release(), () => abstract.release()]);
       },
     };
   } catch (error) {
@@ -53,8 +53,7 @@ async function lockBySocket(folder: string): Promise<FolderLock | undefined> {
     const lock = held(await listenAt(path, folder));
     return {
       async release() {
-        await lock.release();
-        await handle.close();
+        await runEvery([() => lock.release(), () => handle.close()]);
       },
     };
   } catch (error) {

@@ -12,6 +12,7 @@ import {
 import { DescriptorReserve } from './descriptors.ts';
 import { type LogFile, type LogFiles, isCode } from './log-files.ts';
 import type { Segments } from './segments.ts';
+import { runEvery } from './run-every.ts';
 
 export interface OpenSegment {
   readonly id: number;
@@ -108,9 +109,9 @@ export class LogWriter {
   }
 
   async close(): Promise<void> {
-    for (const reserve of this.#reserves) await reserve.release();
-    await this.#current?.file.close();
+    const current = this.#current;
     this.#current = undefined;
+    await runEvery([...this.#reserves.map((reserve) => () => reserve.release()), () => current?.file.close()]);
   }
 
   async #segmentFor(bytes: number): Promise<OpenSegment> {

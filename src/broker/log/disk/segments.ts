@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import { BrokerError } from '../../errors.ts';
 import type { LogFile, LogFiles } from './log-files.ts';
+import { runEvery } from './run-every.ts';
 
 const SUFFIX = '.seg';
 const NAME = /^[0-9]{16}\.seg$/;
@@ -136,7 +137,7 @@ export class Segments {
   }
 
   async close(): Promise<void> {
-    for (const segment of this.#segments.values()) await closeFile(segment);
+    await runEvery([...this.#segments.values()].map((segment) => () => closeFile(segment)));
   }
 }
 
