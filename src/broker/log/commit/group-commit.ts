@@ -273,6 +273,8 @@ export class GroupCommit {
     waiting.reset();
     this.#syncDue = false;
     if (!full) this.#engine.failed(error);
+    // A batch that is being written does this when it ends; nothing else runs after a final error.
+    if (!this.#busy) this.#notifyIdle();
   }
 
   #notifyIdle(): void {
