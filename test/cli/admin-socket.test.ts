@@ -1,4 +1,4 @@
-// The socket over which `holdline topics` asks a running server: what a peer may send, and what it may cost.
+// The socket over which `holdline topics` queries a running server: what a peer may send, and what that may cost.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -54,7 +54,7 @@ async function answerOf(socket: Socket): Promise<unknown> {
 }
 
 describe('the admin socket', () => {
-  it('refuses a request line that never ends once it is longer than a request may be', async () => {
+  it('refuses a request line once it is longer than a request may be', async () => {
     const socket = connected(await runningServer());
     socket.write('x'.repeat(ADMIN_REQUEST_BYTES_MAX + 1));
     expect(await answerOf(socket)).toEqual({
@@ -83,7 +83,7 @@ describe('the admin socket', () => {
     expect(await store?.health()).toMatchObject({ state: 'ready' });
   });
 
-  it('is left by its client when an answer line never ends', async () => {
+  it('is closed by its client when an answer line never ends', async () => {
     const folder = await newFolder();
     const piece = Buffer.alloc(1024 * 1024, 'x');
     const server = createServer((socket) => {

@@ -1,5 +1,5 @@
-// Any log a chat could have, and any way a server may serve it: what the property tests draw from. Texts hold
-// characters of every length, so that an offset counted in anything but UTF-16 units shows.
+// Generates any log that a chat could have, and any way in which a server may send it, for the property tests. The
+// texts have characters of every length, so that an offset counted in anything but UTF-16 units fails.
 import fc from 'fast-check';
 import type { WireFrame } from '../../src/client/protocol/wire-events.ts';
 import { mergeDeltas } from './scripted-chat.ts';
@@ -8,7 +8,7 @@ import type { NumberedEvent } from './scripted-chat.ts';
 const piece = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 6 }), fc.constantFrom('', '😀', 'é', '\n\n# ', '漢字'));
 const kinds = ['text', 'reasoning', 'tool-call'] as const;
 
-/** One step of a run: more of the part that is open, a new part, a restart somewhere before, or a tool's result. */
+/** One step of a run: more of the open part, a new part, a restart at an earlier place, or a tool's result. */
 const step = fc.oneof(
   { weight: 6, arbitrary: piece.map((text) => ({ act: 'write', text }) as const) },
   { weight: 2, arbitrary: fc.constantFrom(...kinds).map((kind) => ({ act: 'part', kind }) as const) },
@@ -80,7 +80,7 @@ function writeTurn(name: string, steps: readonly Step[], end: string): Unnumbere
   return events;
 }
 
-/** What a server sends after that offset, with neighbours merged as `mayMerge` decides. */
+/** What a server sends after that offset; `mayMerge` decides which neighbours are merged. */
 export function serve(
   log: readonly NumberedEvent[],
   afterOffset: number,

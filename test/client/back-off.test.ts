@@ -1,4 +1,4 @@
-// How long is waited, as numbers.
+// The waits between attempts, in numbers.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { askedWaitMs, BACK_OFF_CAP_MS, backOffMs, parseRetryAfter } from '../../src/client/http/back-off.ts';
@@ -14,7 +14,7 @@ describe('the back-off', () => {
     expect(backOffMs(3, 0.5)).toBe(500);
   });
 
-  it('never exceeds the cap, whatever the server made of its base', () => {
+  it('never exceeds the cap, for any base from the server', () => {
     fc.assert(
       fc.property(fc.nat(), random, fc.nat({ max: 1e9 }), (failures, chance, base) => {
         const ms = backOffMs(failures, chance, base);
@@ -28,7 +28,7 @@ describe('the back-off', () => {
     expect(backOffMs(1, 0.5, 3_000)).toBe(1_500);
   });
 
-  it('waits at least as long as it was asked to, but not for ever', () => {
+  it('waits at least as long as the server requires, up to a bound', () => {
     fc.assert(fc.property(fc.nat({ max: 300_000 }), random, (asked, chance) => askedWaitMs(asked, chance) >= asked));
     expect(askedWaitMs(1e12, 0)).toBe(300_000);
     expect(askedWaitMs(0, 0.9)).toBe(0);

@@ -1,5 +1,5 @@
-// Regenerating, editing, withdrawing and selecting through a chat: each is done once, whatever happens to the answer,
-// and every reader of the chat shows what came of it.
+// Regenerate, edit, withdraw and select through a chat: each is done once, even when its reply is lost, and every
+// reader shows the result.
 import { describe, expect, it } from 'vitest';
 import { isLive, openClient, shows, texts } from './open-client.ts';
 import type { Opened } from './open-client.ts';
@@ -13,7 +13,7 @@ async function openAnswered(): Promise<Opened & { chat: ReturnType<Opened['clien
 }
 
 describe('another answer', () => {
-  it('is asked for once, however often the reply is lost, and the first stays within reach', async () => {
+  it('is requested once, however often the reply is lost, and the first answer can still be selected', async () => {
     const { server, chat } = await openAnswered();
     server.faults.loseReplies = 2;
     const { answerId, runId } = await chat.regenerate('prompt-1', { model: 'm2' });
@@ -36,8 +36,8 @@ describe('another answer', () => {
   });
 });
 
-describe('a prompt in the place of another', () => {
-  it('is shown there, and the other can be shown again', async () => {
+describe('a prompt that replaces another', () => {
+  it('is shown in its place, and the replaced one can be shown again', async () => {
     const { server, chat } = await openAnswered();
     await chat.send('why not', { replaces: 'prompt-1' });
     expect(server.posts('/messages')[0]?.body).toMatchObject({ content: 'why not', replaces: 'prompt-1' });
@@ -51,7 +51,7 @@ describe('a prompt in the place of another', () => {
     ]);
   });
 
-  it('is kept where it cannot be sent, and is not shown twice where another branch is shown', async () => {
+  it('is kept as unsent when it cannot be sent, and is not shown twice on another branch', async () => {
     const { server, chat } = await openAnswered();
     server.faults.status = { status: 403 };
     await expect(chat.send('why not', { messageId: 'm', replaces: 'prompt-1' })).rejects.toMatchObject({ status: 403 });
@@ -68,7 +68,7 @@ describe('a prompt in the place of another', () => {
   });
 });
 
-describe('a prompt that waits', () => {
+describe('a queued prompt', () => {
   it('can be edited and withdrawn', async () => {
     const { server, chat } = await openAnswered();
     await chat.send('and', { messageId: 'p:2' });

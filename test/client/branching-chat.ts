@@ -1,5 +1,5 @@
-// A chat with branches, written step by step: the log that a server would make of it, and beside it the tree that it is,
-// kept by hand and without the links that a client has to follow.
+// A chat with branches, built step by step: the log that a server would make, and the expected tree, computed without
+// the links that a client follows.
 import fc from 'fast-check';
 import type { NumberedEvent } from './scripted-chat.ts';
 
@@ -34,14 +34,14 @@ const KINDS = [
   'select',
 ] as const;
 
-/** `which` of the prompts or answers there are, counted round. */
+/** `which` picks one of the existing prompts or answers, modulo their number. */
 export const branchingSteps = fc.array(fc.record({ kind: fc.constantFrom(...KINDS), which: fc.nat(30) }), {
   maxLength: 40,
   size: 'max',
 });
 type Step = typeof branchingSteps extends fc.Arbitrary<readonly (infer T)[]> ? T : never;
 
-/** A message as it is shown: what it says, and where it stands among what else is there. */
+/** A message as it is shown: its content, and its place among the alternatives. */
 export interface ShownLine {
   readonly text: string;
   readonly alternatives: ShownFork | undefined;
@@ -64,7 +64,7 @@ export class BranchingChat {
     return chat;
   }
 
-  /** What a reader of the branch that ends with this run should see; of the shown one where none is named. */
+  /** What a reader of the branch that ends with this run should see; of the shown branch when none is given. */
   shown(tip = this.#tip): ShownLine[] {
     return this.#path(tip).flatMap((answer) => {
       const { prompt } = answer;

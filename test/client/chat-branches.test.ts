@@ -1,5 +1,5 @@
-// Branches as a reader sees them: whatever is sent, regenerated, sent anew in another's place, edited, withdrawn and
-// selected, one branch is shown whole, each place says what else stands there, and nothing is out of reach.
+// Branches as a reader sees them: after any commands, one branch is shown whole, each branch node lists its
+// alternatives, and every message can be reached.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { foldEvent } from '../../src/client/state/chat-fold.ts';
@@ -34,7 +34,7 @@ function select(state: ChatState, runId: string): ChatState {
 }
 
 describe('branches', () => {
-  it('show what a tree of prompts and answers says, in any of its branches', () => {
+  it('show the expected tree of prompts and answers, in any branch', () => {
     fc.assert(
       fc.property(branchingSteps, (steps) => {
         const chat = BranchingChat.of(steps);
@@ -46,7 +46,7 @@ describe('branches', () => {
     );
   });
 
-  it('come out the same over any merging, any cut, and a reset in between', () => {
+  it('are the same over any merging, any cut, and a reset in between', () => {
     fc.assert(
       fc.property(
         branchingSteps,
@@ -74,7 +74,7 @@ describe('branches', () => {
     );
   });
 
-  it('are left and come back as the same objects where nothing changed, so that only what differs is drawn', () => {
+  it('keep the objects of unchanged messages when a branch is left and selected again, so that only differences are drawn', () => {
     const chat = BranchingChat.of([
       { kind: 'send', which: 0 },
       { kind: 'start', which: 0 },
@@ -94,7 +94,7 @@ describe('branches', () => {
     expect(second.messages.at(-1)?.messageId).toBe('a-r2');
   });
 
-  it('take the tokens of an answer that is not shown, and touch nothing that is', () => {
+  it('receive the tokens of a hidden answer without touching what is shown', () => {
     const chat = BranchingChat.of([
       { kind: 'send', which: 0 },
       { kind: 'start', which: 0 },
@@ -118,7 +118,7 @@ describe('branches', () => {
     expect(after === undefined ? [] : lines(select(after, 'r1')).at(-1)?.text).toBe('yes');
   });
 
-  it('of which the log has lost the beginning, or whose links lead in a circle, are shown as far as they go', () => {
+  it('are shown as far as possible when the log lost its beginning, or when links lead in a circle', () => {
     const state = read([
       { offset: 0, event: 'delta', data: { runId: 'r0', messageId: 'a0', part: 0, kind: 'text', at: 7, text: 'old' } },
       { offset: 1, event: 'message.created', data: { messageId: 'p1', role: 'user', content: 'one' } },

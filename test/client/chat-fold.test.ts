@@ -1,4 +1,4 @@
-// The fold, event by event: what each one does to what is shown.
+// The fold, event by event: what each event changes in the shown chat.
 import { describe, expect, it } from 'vitest';
 import { foldEvent, foldQueue } from '../../src/client/state/chat-fold.ts';
 import { EMPTY_CHAT } from '../../src/client/state/chat-state.ts';
@@ -48,7 +48,7 @@ const textOf = (state: ChatState): string[] =>
   );
 
 describe('a turn', () => {
-  it('shows the prompt, then the answer as it is written, and how its run stands', () => {
+  it('shows the prompt, then the answer as it is written, and the state of its run', () => {
     const queuedRun = fold(prompt('p1'), queued('r1', 'p1'));
     expect(queuedRun.runs).toMatchObject([{ runId: 'r1', state: 'queued', promptId: 'p1' }]);
     expect(queuedRun.messages).toMatchObject([{ messageId: 'p1', runId: 'r1' }]);
@@ -91,7 +91,7 @@ describe('a turn', () => {
     expect(state.messages.map((message) => message.messageId)).toEqual(['p1', 'a1', 'p2', 'a2', 'p3']);
   });
 
-  it('tells failed from cancelled, with the reason', () => {
+  it('distinguishes failed from cancelled, with the reason', () => {
     const failed = foldFrom(begun, {
       type: 'run.failed',
       runId: 'r1',
@@ -112,7 +112,7 @@ describe('a turn', () => {
     expect(foldQueue(begun, 'other', 2)).toBe(begun);
   });
 
-  it('shows prompts with content parts, and keeps what is not text as it came', () => {
+  it('shows prompts with content parts, and keeps parts other than text as they came', () => {
     const image = { type: 'image_url', image_url: { url: 'data:' } };
     const content = [{ type: 'text', text: 'look' }, image];
     const state = fold({ type: 'message.created', messageId: 'p', role: 'user', content });
@@ -137,7 +137,7 @@ describe('the joining rule', () => {
     expect(foldEvent(foldFrom(begun, delta('😀', 0)), delta('!', 1))).toBeUndefined();
   });
 
-  it('cuts back on a restart, and takes the next attempt from there', () => {
+  it('cuts back on a restart, and continues with the next attempt from there', () => {
     const first = foldFrom(begun, delta('Hello', 0), delta('x', 0, 1));
     const restarted = foldFrom(first, { type: 'run.restarted', runId: 'r1', attempt: 2, part: 0, at: 3 });
     expect(textOf(restarted)[1]).toBe('text 0: Hel');
@@ -146,7 +146,7 @@ describe('the joining rule', () => {
     expect(textOf(foldFrom(restarted, delta('p!', 3)))[1]).toBe('text 0: Help!');
   });
 
-  it('lets another kind of part take the place of one that was cut to nothing', () => {
+  it('replaces a part that was cut to nothing by a part of another kind', () => {
     const restarted = foldFrom(begun, delta('no', 0), {
       type: 'run.restarted',
       runId: 'r1',
@@ -165,7 +165,7 @@ describe('the joining rule', () => {
     expect(foldEvent(state, { type: 'run.restarted', runId: 'r1', attempt: 2, part: 1, at: 0 })).toBeDefined();
   });
 
-  it('shows what there is of a run whose beginning was trimmed away, and is strict about the rest', () => {
+  it('shows what is left of a run whose beginning was trimmed, and is strict about the rest', () => {
     const state = fold(delta('world', 6));
     expect(state.messages[0]).toMatchObject({ role: 'assistant', parts: [{ start: 6, text: 'world' }] });
     expect(foldEvent(state, delta('!', 10))).toBeUndefined();
@@ -173,7 +173,7 @@ describe('the joining rule', () => {
     expect(textOf(foldFrom(state, delta('!', 11)))).toEqual(['text 0: world!']);
   });
 
-  it('makes no difference between a part that was announced and one that was not', () => {
+  it('treats announced and unannounced parts alike', () => {
     const announced = foldFrom(begun, { type: 'part.started', runId: 'r1', part: 0, kind: 'text' }, delta('a', 0));
     expect(announced).toEqual(foldFrom(begun, delta('a', 0)));
   });

@@ -1,4 +1,4 @@
-// The copy of a chat is exact, whatever the wire does: the promise of the joining rule, as properties.
+// The copy of a chat is exact for any behaviour of the wire: the promise of the joining rule, as properties.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ChatReplica } from '../../src/client/state/chat-replica.ts';
@@ -6,7 +6,7 @@ import type { ChatState } from '../../src/client/state/chat-state.ts';
 import { anyLog, serve } from './any-log.ts';
 import type { NumberedEvent } from './scripted-chat.ts';
 
-/** The log read in one go, nothing merged. */
+/** The state after reading the whole log at once, with nothing merged. */
 function wholeState(log: readonly NumberedEvent[]): ChatState {
   const replica = new ChatReplica();
   for (const frame of serve(log, -1, () => false)) expect(replica.accept(frame)).toBe('progress');
@@ -17,7 +17,7 @@ function offsetOf(position: string | undefined): number {
   return position === undefined ? -1 : Number(position.split('.')[1]);
 }
 
-/** Decides like a coin, from a list that fast-check can shrink; tails when the list is used up. */
+/** Decides at random, from a list that fast-check can shrink; `false` once the list is used up. */
 function coins(list: readonly boolean[]): () => boolean {
   let next = 0;
   return () => list[next++] ?? false;
@@ -26,7 +26,7 @@ function coins(list: readonly boolean[]): () => boolean {
 const flips = fc.array(fc.boolean(), { maxLength: 60 });
 
 describe('for any log', () => {
-  it('gives one and the same chat for any merging, any cut and any repetition', () => {
+  it('gives the same chat for any merging, any cut and any repetition', () => {
     fc.assert(
       fc.property(
         anyLog,
@@ -36,7 +36,7 @@ describe('for any log', () => {
           const replica = new ChatReplica();
           const mayMerge = coins(merges);
           for (const { frames, again } of cuts) {
-            // What was seen already comes as it first came: a server repeats events, it does not re-cut them.
+            // A repeated event comes as it first came: a server repeats events, it does not merge them differently.
             const resumed = offsetOf(replica.resumeFrom);
             const repeated = serve(log.slice(0, resumed + 1), Math.max(-1, resumed - again), () => false);
             for (const frame of repeated) expect(replica.accept(frame)).toBe('nothing');
@@ -52,7 +52,7 @@ describe('for any log', () => {
     );
   });
 
-  it('shows nothing torn while a reset rebuilds it, and afterwards the same objects', () => {
+  it('shows nothing incomplete while a reset rebuilds the chat, and afterwards the same objects', () => {
     fc.assert(
       fc.property(anyLog, flips, fc.nat(100), (log, merges, stop) => {
         const replica = new ChatReplica();
@@ -64,7 +64,7 @@ describe('for any log', () => {
           replica.accept(frame);
           expect(replica.state).toBe(before);
         }
-        // A cut in the middle of rebuilding: it goes on from where the rebuilding was.
+        // A cut in the middle of the rebuild: the rebuild continues from there.
         for (const frame of serve(log, offsetOf(replica.resumeFrom), () => true)) replica.accept(frame);
         replica.accept({ event: 'live', data: {} });
         expect(replica.state).toEqual(before);
@@ -75,7 +75,7 @@ describe('for any log', () => {
     );
   });
 
-  it('notices a lost delta at the next one, shows nothing after it, and is exact once that was read again', () => {
+  it('detects a lost delta at the next one, shows nothing after it, and is exact once the rest was read again', () => {
     fc.assert(
       fc.property(anyLog, fc.nat(), (log, pick) => {
         const builtUpon = log.filter((item, index) => {
@@ -105,7 +105,7 @@ describe('the replica', () => {
     data: { messageId: `m${offset}`, role: 'user', content: 'x' },
   });
 
-  it('drops and counts what it has seen', () => {
+  it('drops and counts repeated events', () => {
     const replica = new ChatReplica();
     expect([created(0), created(1), created(1), created(0)].map((frame) => replica.accept(frame))).toEqual([
       'progress',
@@ -116,7 +116,7 @@ describe('the replica', () => {
     expect(replica.counters).toEqual({ events: 2, duplicatesDropped: 2, resets: 0, rejoins: 0 });
   });
 
-  it('moves its position over events it does not know, and over known ones that lack their fields', () => {
+  it('moves its position over unknown events, and over known ones without their fields', () => {
     const replica = new ChatReplica();
     replica.accept({ id: 'e.0', event: 'session.blessed', data: {} });
     replica.accept({ id: 'e.3', event: 'delta', data: { runId: 'r' } });
@@ -126,7 +126,7 @@ describe('the replica', () => {
     expect(replica.accept({ event: 'weather', data: null })).toBe('nothing');
   });
 
-  it('starts over when the epoch changes under it without a word', () => {
+  it('starts over when the epoch changes without a reset', () => {
     const replica = new ChatReplica();
     replica.accept(created(5));
     expect(replica.accept(created(6, 'f'))).toBe('rejoin');
@@ -150,7 +150,7 @@ describe('the replica', () => {
     expect(replica.counters).toMatchObject({ rejoins: 2, resets: 1 });
   });
 
-  it('does not call it progress to read again what it shows: a server that repeats itself is no reason to hurry', () => {
+  it('does not count repeated reading as progress, so a server that repeats itself does not reset the back-off', () => {
     const replica = new ChatReplica();
     expect(replica.accept(created(0))).toBe('progress');
     replica.accept({ event: 'reset', data: { reason: 'trimmed' } });

@@ -1,4 +1,4 @@
-// When to trust a connection, when to leave it, and when to stop: over real sockets, on both wires.
+// When a connection is used, when it is left, and when the client stops: over real sockets, on both wires.
 import { describe, expect, it } from 'vitest';
 import { SOCKET_QUIET_MS } from '../../src/client/wire/shared-socket.ts';
 import { isClosed, isLive, isWaiting, openClient, shows, texts } from './open-client.ts';
@@ -7,7 +7,7 @@ const ANSWER = ['half ', 'an ', 'answer'];
 const EXPECTED = ['user: why', `assistant: ${ANSWER.join('')}`];
 
 describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
-  it('notices a half-open connection by its silence, and resumes over a new one', async () => {
+  it('detects a half-open connection by its silence, and resumes over a new one', async () => {
     const { server, client, environment } = await openClient({ transport });
     const scripted = server.chat('c');
     scripted.appendTurn('1', 'why', []);
@@ -15,7 +15,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     await shows(chat, isLive);
     server.faults.isSilent = true;
     scripted.append('message.created', { messageId: 'm', role: 'user', content: 'anybody?' });
-    // Two of the server's comments missed; or our ping after 15 s, and no answer to it within 8.
+    // Two missing comments of the server on SSE; or a ping after 15 s without an answer within 8 s.
     const limit = transport === 'sse' ? 32_000 : 23_000;
     environment.advance(limit - 1);
     expect(chat.snapshot().connection.state).toBe('live');
@@ -35,7 +35,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     for (let beat = 1; beat <= 12; beat += 1) {
       environment.advance(SOCKET_QUIET_MS);
       server.chat('c').beat();
-      // A sign that crosses the same socket after the heartbeat: by then it was heard.
+      // An event that crosses the same socket behind the heartbeat: when it arrives, the heartbeat has arrived.
       server.chat('c').append('session.updated', { title: `beat ${beat}` });
       await shows(chat, ({ title }) => title === `beat ${beat}`);
     }
@@ -67,7 +67,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     expect(transport === 'sse' ? server.requests.length : server.socketCount).toBe(1);
   });
 
-  it('renews an expired token and goes on where it was', async () => {
+  it('renews an expired token and continues where it was', async () => {
     let count = 0;
     const { server, client, environment } = await openClient({
       transport,
@@ -87,14 +87,14 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     expect(count).toBe(2);
   });
 
-  it('comes back when the server said it is going, neither before nor much after', async () => {
+  it('reconnects when the server said that it is going, neither before nor much later', async () => {
     const { server, client, environment } = await openClient({ transport });
     const scripted = server.chat('c');
     scripted.append('session.created', {});
     const chat = client.chat('c');
     await shows(chat, isLive);
     scripted.control('reconnect', { afterMs: 4_000 });
-    // Still served until then.
+    // The server serves until then.
     scripted.append('session.updated', { title: 'going' });
     await shows(chat, ({ title }) => title === 'going');
     scripted.endAll();
@@ -107,7 +107,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
   });
 
-  it('gives up on a chat that is not there, until a message makes it', async () => {
+  it('gives up on a missing chat, until a message creates it', async () => {
     const { client } = await openClient({ transport });
     const chat = client.chat('fresh');
     expect((await shows(chat, isClosed)).connection).toMatchObject({ reason: 'not-found' });
@@ -115,7 +115,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     expect(texts(await shows(chat, isLive))).toEqual(['user: hello']);
   });
 
-  it('keeps showing a chat that was removed, and says so', async () => {
+  it('keeps showing a removed chat, and reports the removal', async () => {
     const { server, client } = await openClient({ transport });
     server.chat('c').appendTurn('1', 'why', ANSWER);
     const chat = client.chat('c');
@@ -127,7 +127,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     await client.remove('c');
   });
 
-  it('wakes from its own wait at once when the device comes back', async () => {
+  it('ends its own wait at once when the device comes back', async () => {
     const { server, client, environment } = await openClient({ transport, hurryUpToMs: -1 });
     server.chat('c').append('session.created', {});
     const chat = client.chat('c');
@@ -139,7 +139,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     await shows(chat, ({ connection, counters }) => connection.state === 'live' && counters.resumes === 1);
   });
 
-  it('distrusts a connection that was silent through a sleep', async () => {
+  it('checks a connection that was silent through a sleep', async () => {
     const { server, client, environment } = await openClient({ transport });
     server.chat('c').append('session.created', {});
     const chat = client.chat('c');
@@ -154,7 +154,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     expect(snapshot.counters.resumes).toBe(1);
   });
 
-  it('says offline while the device says so, and comes back with it', async () => {
+  it('reports offline while the device does, and reconnects with it', async () => {
     const { server, client, environment } = await openClient({ transport, hurryUpToMs: -1 });
     server.chat('c').append('session.created', {});
     const chat = client.chat('c');
@@ -167,7 +167,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     await shows(chat, isLive);
   });
 
-  it('slows down for a server that takes connections and drops them', async () => {
+  it('slows down for a server that accepts connections and drops them', async () => {
     const { server, client, environment } = await openClient({ transport, hurryUpToMs: -1 });
     server.chat('c').append('session.created', {});
     environment.randomValue = 0.999;
@@ -184,7 +184,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     }
     const base = transport === 'sse' ? 200 : 250;
     expect(waits).toEqual([1, 2, 4, 8, 16, 32].map((factor) => Math.floor(0.999 * base * factor)));
-    // As soon as there is progress, none of that counts any more.
+    // Progress resets the back-off.
     server.chat('c').append('session.updated', { title: 'progress' });
     await shows(chat, ({ title }) => title === 'progress');
     server.chat('c').cutAll();

@@ -1,4 +1,4 @@
-// The real environment, in a browser's clothes: what wakes the SDK and when it draws.
+// The real environment of a browser: what wakes the SDK, and when it draws.
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { systemEnvironment } from '../../src/client/environment.ts';
 
@@ -16,7 +16,7 @@ function browser() {
 }
 
 describe('waking', () => {
-  it('is reported when the page becomes visible or the network returns, until it is no longer wanted', () => {
+  it('is reported when the page becomes visible or the network returns, until the listener is removed', () => {
     const { page, view } = browser();
     const reasons: string[] = [];
     const stop = systemEnvironment().onWake((reason) => reasons.push(reason));
@@ -30,7 +30,7 @@ describe('waking', () => {
     expect(reasons).toHaveLength(2);
   });
 
-  it('is never reported where there is no page', () => {
+  it('is never reported without a page', () => {
     expect(() => systemEnvironment().onWake(() => undefined)()).not.toThrow();
   });
 });
@@ -49,7 +49,7 @@ describe('drawing', () => {
     expect(drawn).toHaveBeenCalledTimes(1);
   });
 
-  it('does not wait for ever in a hidden tab, which has no frames', () => {
+  it('does not wait without end in a hidden tab, which has no frames', () => {
     vi.useFakeTimers();
     const cancelled = vi.fn();
     vi.stubGlobal('requestAnimationFrame', () => 7);
@@ -61,7 +61,7 @@ describe('drawing', () => {
     expect(cancelled).toHaveBeenCalledWith(7);
   });
 
-  it('can be taken back', () => {
+  it('can be cancelled', () => {
     vi.useFakeTimers();
     const drawn = vi.fn();
     systemEnvironment().frame(drawn)();
@@ -71,7 +71,7 @@ describe('drawing', () => {
 });
 
 describe('being online', () => {
-  it('is doubted only where the device says that it is not', () => {
+  it('is false only when the device reports that it is offline', () => {
     vi.stubGlobal('navigator', { onLine: false });
     expect(systemEnvironment().isOnline()).toBe(false);
     vi.stubGlobal('navigator', {});

@@ -1,4 +1,4 @@
-// What a client does with an answer that does not end, or that is small on the wire and huge in memory.
+// How a client handles an answer that does not end, or that is small on the wire and huge in memory.
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ async function serving(answer: (response: ServerResponse) => void): Promise<stri
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Goes on for as long as somebody takes it. */
+/** Sends as long as the client reads. */
 function endless(response: ServerResponse): void {
   const more = (): void => {
     while (!response.destroyed && response.write(PIECE));
@@ -52,7 +52,7 @@ describe('an answer', () => {
     await until(() => isClosed);
   });
 
-  it('of some kilobytes of gzip that are longer than the limit is given up', async () => {
+  it('of some kilobytes of gzip that unpack beyond the limit is given up', async () => {
     const { client } = await openClient({ baseUrl: await serving(zipped) });
     await expect(client.sessions()).rejects.toMatchObject({
       code: 'not-holdline',
@@ -70,7 +70,7 @@ describe('an answer', () => {
     await expect(client.sessions()).rejects.toMatchObject({ code: 'not-holdline' });
   });
 
-  it('of a character cut in half is put together', async () => {
+  it('with a character cut in half is put together', async () => {
     const url = await serving((response) => {
       const bytes = Buffer.from('"é"');
       response.write(bytes.subarray(0, 2), () => response.end(bytes.subarray(2)));
@@ -78,7 +78,7 @@ describe('an answer', () => {
     expect(await readAnswer(await fetch(url))).toMatchObject({ status: 200, text: '"é"' });
   });
 
-  it('on a platform without streams of bodies is read in one piece', async () => {
+  it('is read in one piece on a platform without streams of bodies', async () => {
     const bare = {
       status: 200,
       headers: new Headers(),
@@ -105,7 +105,7 @@ describe('an answer', () => {
     await expect(readAnswer(endlessAnswer)).rejects.toMatchObject({ code: 'not-holdline' });
   });
 
-  it('to the demo page’s question is bounded', async () => {
+  it('to the request of the demo page is bounded', async () => {
     const url = await serving(endless);
     expect(await answersWithDemo((path, init) => fetch(`${url}${path}`, init), 't')).toBe(false);
   });

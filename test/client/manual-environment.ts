@@ -1,5 +1,5 @@
-// Time, chance and wake signals in a test's hand. Nothing passes by itself, except waits that a test declares
-// uninteresting: those end as soon as the sockets had their turn, and time moves on by as much.
+// Time, chance and wake signals under the control of a test. Time stands still, except for waits below a bound that the
+// test gives: those end as soon as the sockets had their turn, and the time moves on by as much.
 import type { Environment, WakeReason } from '../../src/client/environment.ts';
 
 interface Due {
@@ -10,14 +10,14 @@ interface Due {
 export class ManualEnvironment implements Environment {
   online = true;
   randomValue = 0;
-  /** How many frames were drawn. */
+  /** The number of frames that were drawn. */
   frames = 0;
   readonly #hurryUpToMs: number;
   readonly #timers = new Set<Due>();
   readonly #listeners = new Set<(reason: WakeReason) => void>();
   #now = Date.parse('2026-01-01T00:00:00Z');
 
-  /** @param hurryUpToMs waits no longer than this end by themselves; -1: none does */
+  /** @param hurryUpToMs waits up to this long end by themselves; -1: none does */
   constructor(hurryUpToMs = -1) {
     this.#hurryUpToMs = hurryUpToMs;
   }
@@ -60,7 +60,7 @@ export class ManualEnvironment implements Environment {
     for (const listener of this.#listeners) listener(reason);
   }
 
-  /** Moves time, firing what becomes due in order. */
+  /** Moves time, and fires the due timers in order. */
   advance(ms: number): void {
     const until = this.#now + ms;
     for (;;) {
@@ -71,7 +71,7 @@ export class ManualEnvironment implements Environment {
     this.#now = until;
   }
 
-  /** Time passes and no timer notices: the device slept. */
+  /** Lets time pass without firing a timer, as when the device sleeps. */
   sleep(ms: number): void {
     this.#now += ms;
   }

@@ -1,4 +1,4 @@
-// A client against a scripted server, and ways to wait for what it shows without sleeping.
+// A client against a scripted server, and ways to wait without sleeping for what it shows.
 import { onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { createChatClient } from '../../src/client/chat-client.ts';
@@ -12,7 +12,7 @@ export interface Opened {
   readonly environment: ManualEnvironment;
 }
 
-/** Waits of up to a second pass by themselves: those between attempts, never a heartbeat's. */
+/** Waits of up to a second end by themselves: those between attempts, never those of a heartbeat. */
 export const HURRY_MS = 1_000;
 
 export async function openClient(
@@ -29,7 +29,8 @@ export async function openClient(
   return { server, client, environment };
 }
 
-/** The first snapshot that is as wanted. Never in time: the test's own limit says so, with what was shown last. */
+/** The first snapshot that fulfils the condition. When none comes, the time limit of the test ends the wait and shows
+ *  the last one. */
 export function shows(chat: Chat, wanted: (snapshot: ChatSnapshot) => boolean): Promise<ChatSnapshot> {
   return new Promise((resolve) => {
     const look = (): void => {
@@ -43,7 +44,7 @@ export function shows(chat: Chat, wanted: (snapshot: ChatSnapshot) => boolean): 
   });
 }
 
-/** For what no snapshot shows, such as what the server has received. */
+/** For conditions that no snapshot shows, such as what the server has received. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,4 +1,4 @@
-// Whatever happens to the connection, the chat comes out exactly once: over real sockets, on both wires.
+// With any fault of the connection, the chat is shown exactly once: over real sockets, on both wires.
 import { describe, expect, it } from 'vitest';
 import { isLive, openClient, shows, texts } from './open-client.ts';
 
@@ -24,7 +24,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     });
   });
 
-  it('survives a cut after every single event', async () => {
+  it('is exact after a cut behind every single event', async () => {
     const { server, client } = await openClient({ transport });
     server.chat('c').appendTurn('1', 'why', ANSWER);
     server.faults.cutAfter = 1;
@@ -33,7 +33,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     await shows(chat, ({ runs }) => runs[0]?.state === 'completed');
     const snapshot = await shows(chat, isLive);
     expect(texts(snapshot)).toEqual(EXPECTED);
-    // One connection an event, and a last one that has nothing left to deliver.
+    // One connection for each event, and a last one that has nothing left to deliver.
     expect(snapshot.counters).toMatchObject({
       events: total,
       resumes: total,
@@ -43,7 +43,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     });
   });
 
-  it('survives a cut after every event while the answer is being written', async () => {
+  it('is exact with a cut after every event while the answer is being written', async () => {
     const { server, client } = await openClient({ transport });
     const scripted = server.chat('c');
     const chat = client.chat('c');
@@ -62,7 +62,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     expect(texts(chat.snapshot())).toEqual(EXPECTED);
   });
 
-  it('takes merged deltas as it takes single ones, from any cut', async () => {
+  it('treats merged deltas like single ones, from any cut', async () => {
     const { server, client } = await openClient({ transport });
     server.chat('c').appendTurn('1', 'why', ANSWER);
     server.faults.cutAfter = 5;
@@ -72,7 +72,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     expect(texts(await shows(chat, isLive))).toEqual(EXPECTED);
   });
 
-  it('drops and counts what a server sends twice', async () => {
+  it('drops and counts repeated events', async () => {
     const { server, client } = await openClient({ transport });
     server.chat('c').appendTurn('1', 'why', ANSWER);
     server.faults.repeat = 4;
@@ -102,7 +102,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     scripted.appendTurn('1', 'why', ANSWER);
     const chat = client.chat('c');
     const before = await shows(chat, isLive);
-    // The server lost the end of its log and gained a new one.
+    // The server lost the end of its log and continued with new events.
     scripted.startEpoch('e2', scripted.events.slice(0, 9));
     scripted.append('run.failed', { runId: 'run-1', error: { code: 'lost', message: 'x', retryable: true } });
     const seen: string[] = [];

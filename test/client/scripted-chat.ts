@@ -1,6 +1,6 @@
-// One chat of the scripted server: an array of events, its viewers, and the faults in how they are served.
-// The rules of resuming are those of PROTOCOL §4 and §5, written anew here so that a client's mistake and the
-// server's cannot be the same one.
+// One chat of the scripted server: an array of events, its viewers, and the faults in how it is served. The rules for
+// resuming are those of PROTOCOL §4 and §5, implemented here independently, so that client and server cannot share a
+// mistake.
 
 export interface LoggedEvent {
   readonly event: string;
@@ -11,25 +11,25 @@ export interface SentEvent extends LoggedEvent {
   readonly id?: string;
 }
 
-/** One connection's view of one chat. */
+/** The view of one connection on one chat. */
 export interface Viewer {
   send(event: SentEvent): void;
   beat(): void;
   end(): void;
-  /** The network's doing: no farewell. */
+  /** Cuts the connection as a network does: without a close. */
   cut(): void;
 }
 
 export interface ViewerFaults {
-  /** Every connection is cut after this many durable events. */
+  /** Cuts every connection after this many durable events. */
   cutAfter: number | undefined;
-  /** Resuming starts this many events too early. */
+  /** Begins a resume this many events too early. */
   repeat: number;
-  /** Adjacent deltas of one part are merged in what is caught up on. */
+  /** Merges adjacent deltas of one part during catch-up. */
   merge: boolean;
   /** Offsets that are left out, once each. */
   readonly omit: Set<number>;
-  /** Connections stay open and say nothing. */
+  /** Keeps connections open and sends nothing. */
   isSilent: boolean;
 }
 
@@ -40,7 +40,7 @@ export class ScriptedChat {
   readonly #posted = new Map<string, { readonly content: string; readonly receipt: Record<string, unknown> }>();
   #events: LoggedEvent[] = [];
   epoch = 'e1';
-  /** Called after a message was stored: where a test lets a model answer. */
+  /** Called after a message was stored: the test may let a model answer here. */
   onMessage: ((runId: string, content: unknown) => void) | undefined;
   onCancel: ((runId: string) => void) | undefined;
 
@@ -72,7 +72,7 @@ export class ScriptedChat {
       this.#serve(viewer, this.#events.length - 1, this.#events.slice(-1));
   }
 
-  /** A whole turn: a prompt, its run, the answer in deltas, and its end. */
+  /** Appends a whole turn: a prompt, its run, the answer in deltas, and its end. */
   appendTurn(name: string, prompt: string, deltas: readonly string[]): void {
     const runId = `run-${name}`;
     const messageId = `answer-${name}`;
@@ -92,7 +92,7 @@ export class ScriptedChat {
     this.append('run.completed', { runId, messageId, finishReason: 'stop', length: at });
   }
 
-  /** A message by its id: once, whatever happens to the answer. */
+  /** Stores a message once per id, even when the reply is lost. */
   post(body: Record<string, unknown>): Record<string, unknown> | 'conflict' {
     const messageId = textOf(body['messageId']);
     const content = JSON.stringify(body['content']);
@@ -114,7 +114,7 @@ export class ScriptedChat {
     return receipt;
   }
 
-  /** By the id of its answer: once, as a message. */
+  /** Regenerates once per answer id, like a message. */
   regenerate(messageId: string, body: Record<string, unknown>): Record<string, unknown> {
     const answerId = textOf(body['answerId']);
     const known = this.#posted.get(answerId);
@@ -144,7 +144,7 @@ export class ScriptedChat {
     return runId;
   }
 
-  /** The log is another one from here on, as after a crash that lost some of it. */
+  /** Replaces the log, as after a crash that lost some of it. */
   startEpoch(epoch: string, events: readonly LoggedEvent[]): void {
     this.epoch = epoch;
     this.#events = [...events];
@@ -170,7 +170,7 @@ export class ScriptedChat {
     this.#viewers.delete(viewer);
   }
 
-  /** Delivers what comes after that position, then follows. */
+  /** Delivers the events after that position, then follows. */
   join(viewer: Viewer, after: string): void {
     this.#viewers.set(viewer, 0);
     const [epoch, offset] = after.split('.');
@@ -208,7 +208,8 @@ export interface NumberedEvent extends LoggedEvent {
   readonly offset: number;
 }
 
-/** Adjacent deltas of one part as one, at the last one's position. `mayMerge` decides for each neighbour. */
+/** Merges adjacent deltas of one part into one at the position of the last. `mayMerge` decides for each pair of
+ *  neighbours. */
 export function mergeDeltas(
   events: readonly NumberedEvent[],
   mayMerge: () => boolean = () => true,

@@ -1,9 +1,9 @@
-// One WebSocket of the scripted server: takes the client's frames and puts chats on the socket.
+// One WebSocket of the scripted server: receives the client's frames and subscribes chats on the socket.
 import type { WebSocket } from 'ws';
 import type { ScriptedChat, Viewer, ViewerFaults } from './scripted-chat.ts';
 
 export interface SeenFrame {
-  /** Which socket it came on, counted from 1. */
+  /** The number of the socket that carried it, from 1. */
   readonly socket: number;
   readonly frame: Readonly<Record<string, unknown>>;
 }

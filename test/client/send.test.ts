@@ -1,4 +1,4 @@
-// Sending and stopping: exactly once, whatever happens to the answer.
+// Sending and stopping: exactly once, even when the reply is lost.
 import { describe, expect, it } from 'vitest';
 import { ChatClientError } from '../../src/client/chat-client.ts';
 import { CALL_TIMEOUT_MS } from '../../src/client/http/http-api.ts';
@@ -18,7 +18,7 @@ describe('sending', () => {
     expect(snapshot.messages).toMatchObject([{ messageId, runId, delivery: 'sent' }]);
   });
 
-  it('makes one message of a send whose answer was lost, with one retry under the same id', async () => {
+  it('stores one message when the reply was lost, with one retry under the same id', async () => {
     const { server, client } = await openClient();
     const chat = client.chat((server.chat('c').append('session.created', {}), 'c'));
     server.faults.loseReplies = 1;
@@ -31,7 +31,7 @@ describe('sending', () => {
     expect(server.chat('c').events.filter((item) => item.event === 'message.created')).toHaveLength(1);
   });
 
-  it('is one call for one id, however often it is asked for meanwhile', async () => {
+  it('is one call for one id, however often it is called meanwhile', async () => {
     const { server, client } = await openClient();
     const chat = client.chat('c');
     await Promise.all([chat.send('a', { messageId: 'm' }), chat.send('a', { messageId: 'm' })]);
@@ -50,7 +50,7 @@ describe('sending', () => {
     });
   });
 
-  it('waits as long as the server asks before it tries again', async () => {
+  it('waits as long as the server requires before it tries again', async () => {
     const { server, client, environment } = await openClient({ hurryUpToMs: -1 });
     server.faults.status = { status: 429, retryAfter: '7' };
     const receipt = client.chat('c').send('a');
@@ -58,7 +58,7 @@ describe('sending', () => {
     server.faults.status = undefined;
     environment.wake('online');
     environment.advance(6_999);
-    // Whatever was sent before this call has arrived when it is answered.
+    // Everything sent before this call has arrived when it is answered.
     await client.sessions();
     expect(server.posts('/messages')).toHaveLength(1);
     environment.advance(1);
@@ -66,7 +66,7 @@ describe('sending', () => {
     expect(server.posts('/messages')).toHaveLength(2);
   });
 
-  it('gives up on an answer that never comes, and tries again', async () => {
+  it('gives up on a reply that never comes, and tries again', async () => {
     let isHanging = true;
     const hanging = (url: string, init: RequestInit): Promise<Response> => {
       if (!isHanging || init.method !== 'POST') return fetch(url, init);
@@ -83,7 +83,7 @@ describe('sending', () => {
     expect(server.posts('/messages')).toHaveLength(1);
   });
 
-  it('keeps what was refused as unsent, with the reason, until it is sent again or discarded', async () => {
+  it('keeps a refused message as unsent, with the reason, until it is sent again or discarded', async () => {
     const { server, client } = await openClient();
     const chat = client.chat('c');
     server.faults.status = { status: 403 };
@@ -97,7 +97,7 @@ describe('sending', () => {
     expect(chat.snapshot().messages).toEqual([]);
   });
 
-  it('loses patience in the end, and sends the same message when asked again', async () => {
+  it('gives up after the last try, and sends the same message when it is called again', async () => {
     const { server, client, environment } = await openClient({
       hurryUpToMs: CALL_TIMEOUT_MS - 1,
       patienceMs: PATIENCE_MS,
@@ -120,7 +120,7 @@ describe('sending', () => {
     expect(count).toBe(2);
   });
 
-  it('rejects what is on its way when the chat is closed', async () => {
+  it('rejects pending sends when the chat is closed', async () => {
     const { server, client } = await openClient();
     server.faults.status = { status: 503 };
     const chat = client.chat('c');
@@ -129,12 +129,12 @@ describe('sending', () => {
     await expect(receipt).rejects.toMatchObject({ code: 'closed' });
   });
 
-  it('does not wait out a pause when the chat is closed, nor leave it running', async () => {
+  it('ends a pause when the chat is closed, and leaves no timer', async () => {
     const { server, client, environment } = await openClient({ hurryUpToMs: -1, transport: 'sse' });
     server.faults.status = { status: 429, retryAfter: '9' };
     const chat = client.chat('c');
     const receipt = chat.send('a');
-    // The stream and the message both wait.
+    // The stream and the message are both waiting.
     await until(() => environment.waits.filter((ms) => ms === 9_000).length === 2);
     chat.close();
     await expect(receipt).rejects.toMatchObject({ code: 'closed' });
@@ -143,7 +143,7 @@ describe('sending', () => {
 });
 
 describe('stopping', () => {
-  it('stops the run that is writing by its name, and keeps what was written', async () => {
+  it('stops the run that is writing by its id, and keeps the text so far', async () => {
     const { server, client } = await openClient();
     const scripted = server.chat('c');
     scripted.append('message.created', { messageId: 'p', role: 'user', content: 'q' });
@@ -159,7 +159,7 @@ describe('stopping', () => {
     expect(snapshot.activeRun).toBeUndefined();
   });
 
-  it('is no error where nothing runs', async () => {
+  it('is no error when no run is active', async () => {
     const { server, client } = await openClient();
     const chat = client.chat((server.chat('c').append('session.created', {}), 'c'));
     await shows(chat, isLive);
@@ -178,7 +178,7 @@ describe('the client', () => {
     expect(server.chats.size).toBe(0);
   });
 
-  it('changes what a chat is called', async () => {
+  it('changes the title of a chat', async () => {
     const asked: unknown[] = [];
     const answering = (url: string, { method, body }: RequestInit): Promise<Response> => {
       asked.push([method, new URL(url).pathname, body]);
@@ -189,7 +189,7 @@ describe('the client', () => {
     expect(asked).toEqual([['PATCH', '/v1/sessions/a%2Fb', '{"title":"Second"}']]);
   });
 
-  it('asks for the next page of the list with what the page before said', async () => {
+  it('requests the next page of the list with the cursor of the page before', async () => {
     const asked: string[] = [];
     const pages = [
       { sessions: [{ sessionId: 'a' }], more: true, after: 'a+b..' },
@@ -210,7 +210,7 @@ describe('the client', () => {
     await expect(client.sessions()).rejects.toMatchObject({ code: 'not-holdline' });
   });
 
-  it('asks again when a page of somebody else answered, as it does before a log-in', async () => {
+  it('tries again when a foreign page answered, as before a log-in', async () => {
     let pages = 0;
     const portal = (url: string, init: RequestInit): Promise<Response> =>
       (pages += 1) === 1 ? Promise.resolve(new Response('<h1>Welcome to our hotel</h1>')) : fetch(url, init);

@@ -1,4 +1,4 @@
-// One socket under several chats, frame by frame: what the order of frames on a real socket leaves to chance.
+// One socket for several chats, frame by frame: the orders of frames that a real socket leaves to chance.
 import { describe, expect, it } from 'vitest';
 import { SharedSocket } from '../../src/client/wire/shared-socket.ts';
 import type { WebSocketLike } from '../../src/client/wire/shared-socket.ts';
@@ -54,7 +54,7 @@ const subscribed = { type: 'subscribed', sessionId: 'c', position: 'e.9' };
 const event = (id: string): unknown => ({ type: 'event', sessionId: 'c', id, event: 'delta', data: {} });
 
 describe('a chat that leaves a socket and comes back on it', () => {
-  it('hears nothing of the subscription before, however late that arrives', () => {
+  it('receives nothing of the subscription before, however late that arrives', () => {
     const { socket, heard, subscribe } = connect();
     const first = subscribe('first');
     socket.open();
@@ -69,7 +69,7 @@ describe('a chat that leaves a socket and comes back on it', () => {
     expect(socket.sent).toEqual(['auth', 'subscribe', 'unsubscribe', 'subscribe']);
   });
 
-  it('waits for the answer to its last question, not to its first', () => {
+  it('waits for the answer to its last request, not to its first', () => {
     const { socket, heard, subscribe } = connect();
     const first = subscribe('first');
     socket.open();
@@ -83,7 +83,7 @@ describe('a chat that leaves a socket and comes back on it', () => {
     expect(heard).toEqual(['second opened', 'second e.2']);
   });
 
-  it('is not thrown off when the device wakes while the socket is still being opened', () => {
+  it('is not disturbed when the device wakes while the socket is still being opened', () => {
     const { socket, environment, heard, subscribe } = connect();
     const attempt = subscribe('first');
     attempt.wake('online');
@@ -95,8 +95,8 @@ describe('a chat that leaves a socket and comes back on it', () => {
   });
 });
 
-describe('a socket whose server is going', () => {
-  it.each(['reconnect', 'expired'])('takes no new chats after %s, and serves those it has', (control) => {
+describe('a socket whose server is draining', () => {
+  it.each(['reconnect', 'expired'])('accepts no new chats after %s, and serves those it has', (control) => {
     const { socket, shared, heard, subscribe } = connect();
     subscribe('first');
     socket.open();
@@ -108,7 +108,7 @@ describe('a socket whose server is going', () => {
     expect(heard).toEqual(['first opened', `first ${control}`, 'first e.2']);
   });
 
-  it('tells all its chats what is said to the socket as a whole', () => {
+  it('passes frames for the whole socket to all its chats', () => {
     const { socket, heard, subscribe } = connect();
     subscribe('first');
     socket.open();
@@ -117,7 +117,7 @@ describe('a socket whose server is going', () => {
     expect(heard).toEqual(['first opened', 'first reconnect']);
   });
 
-  it('is given up when it says what is not of this protocol', () => {
+  it('is given up when it sends what is not of this protocol', () => {
     const { socket, heard, subscribe } = connect();
     subscribe('first');
     socket.open();

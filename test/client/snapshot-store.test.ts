@@ -18,7 +18,7 @@ function open() {
 }
 
 describe('the snapshot store', () => {
-  it('tells 500 changes of one frame once', () => {
+  it('notifies once for 500 changes of one frame', () => {
     const { store, change, draw } = open();
     const listener = vi.fn();
     store.subscribe(listener);
@@ -31,7 +31,7 @@ describe('the snapshot store', () => {
     expect(listener).toHaveBeenCalledTimes(2);
   });
 
-  it('gives the same object until something changed, and the newest to whoever asks in between', () => {
+  it('gives the same object until something changed, and the newest one when it is read in between', () => {
     const { store, change } = open();
     const first = store.get();
     expect(store.get()).toBe(first);
@@ -51,7 +51,7 @@ describe('the snapshot store', () => {
     expect(listener).toHaveBeenCalledTimes(1);
   });
 
-  it('tells what is left over when it is flushed, and not again with the frame', () => {
+  it('notifies the rest when it is flushed, and not again with the frame', () => {
     const { store, change, draw } = open();
     const listener = vi.fn();
     store.subscribe(listener);

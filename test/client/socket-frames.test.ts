@@ -1,4 +1,4 @@
-// The table from frames and close codes to what a chat does next.
+// The table from frames and close codes to the next step of a chat.
 import { describe, expect, it } from 'vitest';
 import { parseServerFrame, wireEndOfClose } from '../../src/client/protocol/socket-frames.ts';
 
@@ -22,11 +22,11 @@ describe('frames', () => {
     });
   });
 
-  it('takes an event without a session as said to the whole socket', () => {
+  it('treats an event without a session as one for the whole socket', () => {
     expect(parse({ type: 'event', event: 'reconnect', data: { afterMs: 5 } })).toMatchObject({ sessionId: undefined });
   });
 
-  it('tells a frame it does not know from what is no frame', () => {
+  it('distinguishes an unknown frame from what is no frame', () => {
     expect(parse({ type: 'pong' })).toEqual({ type: 'other' });
     expect(parse({ type: 'weather' })).toEqual({ type: 'other' });
     expect(parseServerFrame('not json')).toBeUndefined();

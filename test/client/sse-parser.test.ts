@@ -1,4 +1,4 @@
-// The event stream parser, against examples of the standard and against itself under any way to cut bytes.
+// The event stream parser, against examples of the standard, and against itself for any cut of the bytes.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SSE_MESSAGE_LENGTH_MAX, SseParser } from '../../src/client/protocol/sse-parser.ts';
@@ -26,7 +26,7 @@ describe('the SSE parser', () => {
     expect(parse('data: a\ndata:b\ndata:  c\ndata\n\n')).toEqual([message('a\nb\n c\n')]);
   });
 
-  it('reports no id for a message that has none, whatever came before', () => {
+  it('reports no id for a message without one, even when the message before had one', () => {
     expect(parse('id: 1\ndata: a\n\nevent: live\ndata: b\n\n')).toEqual([
       message('a', 'message', '1'),
       message('b', 'live'),
@@ -41,11 +41,11 @@ describe('the SSE parser', () => {
     expect(parse('data: a\n')).toEqual([]);
   });
 
-  it('reports retry only where it is a number', () => {
+  it('reports retry only when it is a number', () => {
     expect(parse('retry: 1500\nretry: soon\nretry:\n\n')).toEqual([{ kind: 'retry', retryMs: 1500 }]);
   });
 
-  it('takes a CRLF that was cut in half as one line end', () => {
+  it('treats a CRLF that was cut in half as one line end', () => {
     expect(parse('data: a\r', '\n', '\r', '\ndata: b\r\n\r\n')).toEqual([message('a'), message('b')]);
   });
 
@@ -53,7 +53,7 @@ describe('the SSE parser', () => {
     expect(parse('\uFEFFdata: a\n\ndata: \uFEFFb\n\n')).toEqual([message('a'), message('\uFEFFb')]);
   });
 
-  it('refuses a message without end before it has taken all memory', () => {
+  it('refuses an endless message before it takes all memory', () => {
     const parser = new SseParser();
     const chunk = new Uint8Array(1024 * 1024).fill(97);
     const feed = (): void => {
@@ -72,7 +72,7 @@ const line = fc
 const stream = fc.array(fc.tuple(fc.oneof(line, fc.constant('')), lineEnd), { maxLength: 40 });
 
 describe('for any stream', () => {
-  it('gives the same messages however the bytes were cut', () => {
+  it('gives the same messages for any cut of the bytes', () => {
     fc.assert(
       fc.property(stream, fc.array(fc.nat({ max: 400 }), { maxLength: 30 }), (lines, cuts) => {
         const bytes = new TextEncoder().encode(lines.map((pair) => pair.join('')).join(''));
@@ -96,7 +96,7 @@ describe('for any stream', () => {
     );
   });
 
-  it('never throws on bytes that are no text at all', () => {
+  it('never throws on bytes that are no text', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void parse(bytes)));
   });
 });

@@ -1,4 +1,4 @@
-// What an event stream that is refused, or is none, makes a chat do.
+// What a chat does when its event stream is refused, or when the answer is no event stream.
 import { describe, expect, it } from 'vitest';
 import { isClosed, isLive, isWaiting, openClient, shows } from './open-client.ts';
 
@@ -27,7 +27,7 @@ describe('an event stream', () => {
     await shows(chat, isLive);
   });
 
-  it('refused with Retry-After is tried again then, and not before', async () => {
+  it('refused with Retry-After is tried again after that time, and not before', async () => {
     const { server, client, environment } = await openClient({ transport });
     server.chat('c').append('session.created', {});
     server.faults.status = { status: 429, retryAfter: '3' };
@@ -70,7 +70,7 @@ describe('an event stream', () => {
     expect(count).toBe(2);
   });
 
-  it('asks for what comes after the position held, in the header that EventSource uses', async () => {
+  it('is requested from behind the position held, in the header that EventSource uses', async () => {
     const { server, client } = await openClient({ transport });
     server.chat('c').appendTurn('1', 'q', ['a']);
     const chat = client.chat('c');

@@ -1,4 +1,4 @@
-// What only the WebSocket has: several chats on one socket, close codes, tokens renewed in band, and `auto`.
+// What only the WebSocket has: several chats on one socket, close codes, token renewal on the socket, and `auto`.
 import { describe, expect, it } from 'vitest';
 import { SOCKET_QUIET_MS } from '../../src/client/wire/shared-socket.ts';
 import { isClosed, isLive, isWaiting, openClient, shows, texts, until } from './open-client.ts';
@@ -40,7 +40,7 @@ describe('one socket', () => {
     expect(environment.waits).toEqual([]);
   });
 
-  it('authenticates in its first frame, and asks when it hears nothing', async () => {
+  it('authenticates in its first frame, and sends a ping when it receives nothing', async () => {
     const { server, client, environment } = await openClient({ transport });
     await shows(client.chat((server.chat('c').append('session.created', {}), 'c')), isLive);
     environment.advance(SOCKET_QUIET_MS);
@@ -52,12 +52,12 @@ describe('one socket', () => {
     ]);
   });
 
-  it('takes nothing from a subscription it has left, until the new one was answered', async () => {
+  it('ignores a subscription that it has left, until the new one is answered', async () => {
     const { server, client } = await openClient({ transport });
     server.chat('c').appendTurn('1', 'q', ['a', 'b', 'c', 'd', 'e', 'f']);
     server.chat('other').append('session.created', {});
     await shows(client.chat('other'), isLive);
-    // The delta after the one left out does not join; those behind it are on their way already.
+    // The delta after the omitted one does not join; those behind it are already under way.
     server.faults.omit.add(4);
     const snapshot = await shows(client.chat('c'), isLive);
     expect(texts(snapshot)[1]).toBe('assistant: abcdef');
@@ -65,7 +65,7 @@ describe('one socket', () => {
     expect(server.socketCount).toBe(1);
   });
 
-  it('wakes all its chats with one ping, and ends for all when no answer comes', async () => {
+  it('checks all its chats with one ping, and ends for all when no answer comes', async () => {
     const { server, client, environment } = await openClient({ transport });
     const chats = ['a', 'b'].map((name) => client.chat((server.chat(name).append('session.created', {}), name)));
     await Promise.all(chats.map((chat) => shows(chat, isLive)));
@@ -84,7 +84,7 @@ describe('one socket', () => {
     expect(server.frames.filter(({ frame }) => frame['type'] === 'ping')).toHaveLength(1);
   });
 
-  it('opens one new socket, not one a chat, when the network changed', async () => {
+  it('is replaced by one new socket, not by one for each chat, when the network changed', async () => {
     const { server, client, environment } = await openClient({ transport });
     const chats = ['a', 'b', 'c'].map((name) => client.chat((server.chat(name).append('session.created', {}), name)));
     await Promise.all(chats.map((chat) => shows(chat, isLive)));
@@ -97,7 +97,7 @@ describe('one socket', () => {
     expect(server.socketCount).toBe(2);
   });
 
-  it('lets a chat that ends leave the others alone', async () => {
+  it('keeps its other chats when one ends', async () => {
     const { server, client } = await openClient({ transport });
     const kept = client.chat((server.chat('c').append('session.created', {}), 'c'));
     await shows(kept, isLive);
@@ -131,7 +131,7 @@ describe('close codes', () => {
     await shows(chat, ({ counters, connection }) => counters.resumes === 1 && connection.state === 'live');
   });
 
-  it.each([1009, 1011, 4408, 4999])('%i comes back by itself', async (code) => {
+  it.each([1009, 1011, 4408, 4999])('%i is followed by a reconnect', async (code) => {
     const { server, client } = await openClient({ transport });
     const chat = client.chat((server.chat('c').append('session.created', {}), 'c'));
     await shows(chat, isLive);
@@ -141,7 +141,7 @@ describe('close codes', () => {
 });
 
 describe('the token', () => {
-  it('is renewed in band before it expires, and the stream goes on', async () => {
+  it('is renewed on the socket before it expires, and the stream continues', async () => {
     let count = 0;
     const { server, client, environment } = await openClient({
       transport,
@@ -150,7 +150,7 @@ describe('the token', () => {
     const environmentNow = (): number => environment.now();
     const chat = client.chat((server.chat('c').append('session.created', {}), 'c'));
     await shows(chat, isLive);
-    // Half a minute before it ends, in steps that the pings can follow.
+    // Half a minute before the expiry, in steps that the pings can follow.
     for (let passed = 0; passed < 90; passed += 15) {
       environment.advance(15_000);
       server.chat('c').append('session.updated', { title: String(passed) });
@@ -164,13 +164,13 @@ describe('the token', () => {
 });
 
 describe('auto', () => {
-  it('takes WebSocket where it gets through', async () => {
+  it('uses WebSocket where it gets through', async () => {
     const { server, client } = await openClient();
     server.chat('c').append('session.created', {});
     expect((await shows(client.chat('c'), isLive)).wire).toBe('websocket');
   });
 
-  it('falls back to SSE where it does not, for every chat', async () => {
+  it('falls back to SSE for every chat where WebSocket does not get through', async () => {
     const { server, client } = await openClient();
     server.faults.noWebSocket = true;
     server.chat('c').appendTurn('1', 'q', ['a']);
@@ -179,7 +179,7 @@ describe('auto', () => {
     expect((await shows(client.chat('d'), isLive)).wire).toBe('sse');
   });
 
-  it('moves every chat to another wire in the middle of an answer, from where it was', async () => {
+  it('moves every chat to another wire in the middle of an answer, from its position', async () => {
     const { server, client } = await openClient({ transport: 'sse' });
     const scripted = server.chat('c');
     scripted.append('message.created', { messageId: 'p', role: 'user', content: 'q' });

@@ -1,5 +1,5 @@
-// Agents of a test's own code on one log in memory, served by workers that can be closed and started again, and what their
-// users see.
+// Agents with code of their own on one log in memory, served by workers that can be closed and restarted, and what
+// their users see.
 import { pino } from 'pino';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
@@ -35,7 +35,7 @@ export class AgentRig {
     this.sessions = new Sessions(this.broker, this.#log, this.clock);
   }
 
-  /** Of a process of its own: it shares nothing with others but the log. */
+  /** Starts a worker of a process of its own, which shares only the log with others. */
   startWorker(agents: TestAgents, concurrency = 8): Worker {
     const { broker, clock } = this;
     const log = new CommandLog(broker, Math.random);
@@ -93,7 +93,7 @@ export class AgentRig {
   }
 }
 
-/** Opened by a test when it likes. */
+/** A latch that the test opens. */
 export class Latch {
   readonly opened: Promise<void>;
   open: () => void = () => undefined;

@@ -38,11 +38,11 @@ async function eventsOf(topic: string): Promise<readonly string[]> {
 }
 
 describe('an ask', () => {
-  it('is answered as it comes and whole, and several are answered at the same time', async () => {
+  it('gives the answer as it comes and whole, and several are answered at the same time', async () => {
     const all = new Latch();
     let asked = 0;
     setup().startWorker({
-      // None of them says anything before each has been asked.
+      // None of them emits anything before every one was asked.
       echo: async (chat, writer, signal) => {
         asked += 1;
         if (asked === 3) all.open();
@@ -59,7 +59,7 @@ describe('an ask', () => {
     expect((await rig.answer()).content).toBe('a. b. c. d. e. f. a. b. |c. d. |e. f. ');
   });
 
-  it("is nobody else's: it is on no list, and no user's id can name it", async () => {
+  it("has a session that is on no list and that no user's id can name", async () => {
     setup().startWorker({
       echo,
       lead: async (chat, writer) => writer.text(await (await chat.ask('echo', 'a')).answer),
@@ -79,7 +79,7 @@ describe('an ask', () => {
     });
   });
 
-  it('with one key is one ask, with another key another; and a key is not for two questions', async () => {
+  it('with one key is one ask, with another key another; one key serves only one prompt', async () => {
     let answered = 0;
     setup().startWorker({
       echo: async (_chat, writer) => writer.text(`${(answered += 1)}`),
@@ -96,7 +96,7 @@ describe('an ask', () => {
     expect((await rig.answer()).content).toBe('1 1 2 2 ask-conflict');
   });
 
-  it('that fails tells its reader why, and fails a parent run that does not read it with a code', async () => {
+  it('that fails gives the reason to the code that reads it, and fails a parent run that does not read it with a code', async () => {
     setup().startWorker({
       broken: () => {
         throw new Error('canary');
@@ -159,7 +159,7 @@ describe('an ask', () => {
 });
 
 describe('a worker that has room for one run', () => {
-  it('is not blocked by one that waits for what it asked, nor by those behind it', async () => {
+  it('is not blocked by a run that waits for its ask, nor by the runs behind it', async () => {
     const agents: TestAgents = {
       lead: async (chat, writer) => {
         const depth = Number(chat.sessionId.split('.')[1] ?? 0);
@@ -178,7 +178,7 @@ describe('a worker that has room for one run', () => {
 });
 
 describe('a parent run that is taken over', () => {
-  it('finds what it had asked, finished or not, and nobody is asked twice', async () => {
+  it('finds its asks, finished or not, and no agent is asked twice', async () => {
     const asked: string[] = [];
     const go = new Latch();
     const agents: TestAgents = {
@@ -229,7 +229,7 @@ describe('a parent run that has ended', () => {
     return { agents, begun, stopped };
   };
 
-  it('by a Stop takes its asks with it, also those of its asks, wherever they run', async () => {
+  it('by a Stop ends its asks and the asks of those, on any worker', async () => {
     const { agents, begun, stopped } = stoppable();
     setup().startWorker(agents);
     rig.startWorker({
@@ -243,7 +243,7 @@ describe('a parent run that has ended', () => {
     expect((await rig.answer()).status).toBe('cancelled');
   });
 
-  it('while nobody served it takes its asks with it all the same', async () => {
+  it('while no worker served it ends its asks all the same', async () => {
     const { agents, begun, stopped } = stoppable();
     setup().startWorker(agents);
     const worker = rig.startWorker({
@@ -257,7 +257,7 @@ describe('a parent run that has ended', () => {
     await stopped.opened;
   });
 
-  it('without reading all it asked leaves none of it running', async () => {
+  it('without reading all its asks leaves none of them running', async () => {
     const { agents, begun, stopped } = stoppable();
     setup().startWorker({
       ...agents,
@@ -272,7 +272,7 @@ describe('a parent run that has ended', () => {
     await stopped.opened;
   });
 
-  it('before its ask had a worker keeps it from ever beginning', async () => {
+  it('before its ask had a worker keeps the ask from starting', async () => {
     let begun = 0;
     const asked = new Latch();
     setup().startWorker({

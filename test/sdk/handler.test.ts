@@ -1,4 +1,4 @@
-// An agent's own code: what it writes is what users see, and however it ends, its run ends once and says why.
+// An agent with code of its own: its writes are what users see, and its run ends once, with a reason, in every case.
 import { afterEach, describe, expect, it } from 'vitest';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { AgentError } from '../../src/worker/agent-error.ts';
@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 describe('a handler', () => {
-  it('is given the chat, and what it writes is the answer', async () => {
+  it('receives the chat, and its writes are the answer', async () => {
     setup().startWorker({
       clerk: {
         systemPrompt: 'be brief',
@@ -48,7 +48,7 @@ describe('a handler', () => {
     expect({ usage, status }).toEqual({ usage: { inputTokens: 4, outputTokens: 5 }, status: 'completed' });
   });
 
-  it('calls tools and says what became of it', async () => {
+  it('calls tools and gives their results', async () => {
     setup().startWorker({
       clerk: async (_chat, writer) => {
         await writer.toolCall({ id: 'c1', name: 'weather', arguments: { city: 'Oslo' } });
@@ -66,7 +66,7 @@ describe('a handler', () => {
     ]);
   });
 
-  it('that throws an AgentError fails with its words, and keeps what it said', async () => {
+  it('that throws an AgentError fails with its message, and keeps the text so far', async () => {
     setup().startWorker({
       clerk: async (_chat, writer) => {
         await writer.text('One moment. ');
@@ -82,7 +82,7 @@ describe('a handler', () => {
     expect(rig.defects).toEqual([]);
   });
 
-  it('that throws anything else fails without its words, which only its owner receives', async () => {
+  it('that throws any other error fails without its message, which only the operator receives', async () => {
     const defect = new Error('password=canary');
     setup().startWorker({
       clerk: () => {
@@ -122,7 +122,7 @@ describe('a handler', () => {
     expect(refusals).toEqual(['TypeError', 'TypeError', 'tool-result-too-large', 'TypeError']);
   });
 
-  it('receives a Stop, cannot write after it, and keeps what it had written', async () => {
+  it('receives a Stop, cannot write after it, and keeps the text so far', async () => {
     const late: unknown[] = [];
     const written = new Latch();
     const left = new Latch();
@@ -151,7 +151,7 @@ describe('a handler', () => {
     expect(late).toHaveLength(1);
   });
 
-  it('that is taken over with `continue` is given what stands, and writes the rest', async () => {
+  it('that is taken over with `continue` receives the retained prefix, and writes the rest', async () => {
     const stuck = new Latch();
     const agents = {
       clerk: {
@@ -175,7 +175,7 @@ describe('a handler', () => {
 });
 
 describe('a log that is slower than a handler', () => {
-  /** Takes nothing of an answer while it is shut. */
+  /** Accepts nothing of an answer while it is shut. */
   function gated(): { wrap: (broker: BrokerEngine) => BrokerEngine; gate: Latch } {
     const gate = new Latch();
     const wrap = (broker: BrokerEngine): BrokerEngine =>
@@ -195,7 +195,7 @@ describe('a log that is slower than a handler', () => {
     return { wrap, gate };
   }
 
-  it('holds back one that waits', async () => {
+  it('holds back a handler that waits for its writes', async () => {
     const { wrap, gate } = gated();
     let written = 0;
     setup(wrap).startWorker({
@@ -211,7 +211,7 @@ describe('a log that is slower than a handler', () => {
     expect((await rig.answer()).content).toHaveLength(64 * (CHANNEL_CHARS_MAX / 4));
   });
 
-  it('keeps no more of one that does not than an answer may have', async () => {
+  it('keeps no more than an answer may have of a handler that does not wait', async () => {
     setup();
     const channel = new EventChannel(new AbortController().signal);
     for (let i = 0; i < 1000; i += 1) void channel.write({ type: 'text', text: 'x' }, CHANNEL_CHARS_MAX);
@@ -223,7 +223,7 @@ describe('a log that is slower than a handler', () => {
     expect(read.length * CHANNEL_CHARS_MAX).toBeLessThanOrEqual(ANSWER_CHARS_MAX);
   });
 
-  it('ends one that does not, at a bound', async () => {
+  it('ends a handler that does not wait, at a bound', async () => {
     const { wrap, gate } = gated();
     setup(wrap).startWorker({
       clerk: (_chat, writer) => {

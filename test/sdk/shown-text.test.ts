@@ -7,7 +7,7 @@ const delta = (part: number, at: number, text: string, kind: 'text' | 'reasoning
 const restart = (part: number, at: number) =>
   ({ type: 'run.restarted', runId: 'r', attempt: 2, part, at, createdAt: '' }) as const;
 
-it('gives the text parts of an answer, joined, and nothing else', () => {
+it('shown text › is the text parts of an answer, joined', () => {
   const text = new ShownText();
   expect(
     [
@@ -20,7 +20,7 @@ it('gives the text parts of an answer, joined, and nothing else', () => {
   ).toEqual(['', 'one ', 'two ', '', 'three']);
 });
 
-it('passes over what another attempt says again, however it is cut, and goes on where it is new', () => {
+it('shown text › is not repeated when another attempt repeats it in other pieces, and continues with the new text', () => {
   const text = new ShownText();
   text.add(delta(0, 0, 'one two th'));
   text.restart(restart(0, 4));
@@ -33,7 +33,7 @@ it('passes over what another attempt says again, however it is cut, and goes on 
   expect([text.add(delta(0, 0, 'one two three four')), text.add(delta(0, 18, ' five'))]).toEqual(['', ' five']);
 });
 
-it('says so when another attempt says something else', () => {
+it('shown text › reports another attempt with different text', () => {
   const text = new ShownText();
   text.add(delta(0, 0, 'one two'));
   text.restart(restart(0, 0));
@@ -42,7 +42,7 @@ it('says so when another attempt says something else', () => {
   );
 });
 
-it('says so when something is missing', () => {
+it('shown text › reports missing text', () => {
   const text = new ShownText();
   text.add(delta(0, 0, 'one'));
   expect(() => text.add(delta(0, 4, 'three'))).toThrow(expect.objectContaining({ code: 'ask-lost' }));

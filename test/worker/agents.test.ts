@@ -1,4 +1,5 @@
-// Several agents behind one queue of prompts: who serves whom, how many at once, and what an agent does not take.
+// Several agents behind one queue of prompts: which worker serves which agent, how many runs at once, and what an agent
+// refuses.
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SentPrompt } from '../../src/session/runs.ts';
 import type { Agent } from '../../src/worker/agent.ts';
@@ -16,7 +17,7 @@ afterEach(async () => {
   await rig.close();
 });
 
-/** Its last event and what it said. */
+/** The terminal of a run, and the text of its answer. */
 async function ended({ runId }: SentPrompt): Promise<{ type: string; error: unknown; text: string }> {
   let end: { type: string; error: unknown; text: string } | undefined;
   await eventually(async () => {
@@ -30,13 +31,13 @@ async function ended({ runId }: SentPrompt): Promise<{ type: string; error: unkn
   return end;
 }
 
-/** Whose turn it would be by now, had anybody taken it. */
+/** The runs that have started by now. */
 async function startedRuns(): Promise<unknown[]> {
   return (await rig.seen()).filter(({ type }) => type === 'run.started').map(({ data }) => data['runId']);
 }
 
 describe('a worker', () => {
-  it('takes the requests of its agents only: others wait for theirs', async () => {
+  it('takes only the requests of its agents: other requests stay queued', async () => {
     setup();
     const poet = new PlayedModel();
     rig.startWorker(8, { name: 'coder' });
@@ -49,7 +50,7 @@ describe('a worker', () => {
     expect(rig.model.calls).toEqual([]);
   });
 
-  it('answers with each agent as that agent is: model, system prompt and provider', async () => {
+  it('answers as each agent is configured: model, system prompt and provider', async () => {
     setup();
     const [poet, coder] = [new PlayedModel(), new PlayedModel()];
     rig.startWorker(
@@ -77,7 +78,7 @@ describe('a worker', () => {
     ]);
   });
 
-  it('has no more runs of an agent than that agent may have, and is not kept from the others by it', async () => {
+  it('has no more runs of an agent than that agent may have, and serves other agents meanwhile', async () => {
     setup();
     const [slow, quick] = [new PlayedModel(), new PlayedModel()];
     const worker = rig.startWorker(
@@ -104,7 +105,7 @@ describe('a worker', () => {
   });
 });
 
-describe('a prompt that a gateway took without knowing the agent', () => {
+describe('a prompt that a gateway accepted without knowing the agent', () => {
   it.each<[string, Partial<Agent>, { model?: string; content?: string }, string, string]>([
     [
       'names a model that the agent does not have',
@@ -134,14 +135,14 @@ describe('a prompt that a gateway took without knowing the agent', () => {
     expect(await ended(fits)).toMatchObject({ type: 'run.completed', text: 'yes' });
   });
 
-  it('is answered with another model of the agent where it names one', async () => {
+  it('is answered with another model of the agent when it names one', async () => {
     setup({ models: ['large'] }).startWorker();
     await rig.prompt('hello', { model: 'large' });
     expect((await rig.model.call(0)).request.model).toBe('large');
   });
 });
 
-it('an answer longer than the agent allows fails, keeps what was said, and the model is left', async () => {
+it('fails when the answer is longer than the agent allows, keeps the text so far, and the connection to the model closes', async () => {
   setup({ answerCharsMax: 10 }).startWorker();
   const prompt = await rig.prompt('hello');
   const call = await rig.model.call(0);

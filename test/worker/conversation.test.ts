@@ -1,5 +1,5 @@
-// What the model is told after turns that went wrong: each kind is played through a whole chat, and the next prompt
-// must be a conversation that strict servers take.
+// The conversation that the model receives after failed turns: each kind of failure is played through a whole chat, and
+// the next prompt must give a conversation that strict servers accept.
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../src/session/events/chat-event.ts';
@@ -169,7 +169,7 @@ describe('after a failed turn the model receives a valid conversation', () => {
     expect(brokenRules(messages)).toEqual([]);
   });
 
-  it('a prompt that was withdrawn, and one that interrupts another before its first word', async () => {
+  it('is valid after a withdrawn prompt, and after one that interrupts another before its first word', async () => {
     setup();
     const first = await rig.prompt('first');
     const withdrawn = await rig.prompt('never mind');
@@ -183,7 +183,7 @@ describe('after a failed turn the model receives a valid conversation', () => {
     expect(await toldNext()).toEqual([...pair('second', 'answer'), NOW]);
   });
 
-  it('another answer to a prompt that was refused, and a prompt in the place of one', async () => {
+  it('is valid for another answer to a refused prompt, and for a prompt that replaces one', async () => {
     setup();
     await turn('zebra', refuses());
     const history = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
@@ -195,7 +195,7 @@ describe('after a failed turn the model receives a valid conversation', () => {
       admit: (_, model) => model,
     });
     const again = await rig.model.call(1);
-    // The user asks for it, so the model receives it again.
+    // The user requests this prompt again, so the model receives it again.
     expect(again.request.messages).toEqual([{ role: 'user', content: 'zebra' }]);
     again.say('striped').finish();
     await said('run.completed', { runId } as SentPrompt);
@@ -223,14 +223,14 @@ describe('a chat that is longer than the budget', () => {
     ]);
   });
 
-  it('is read over as many pages as the budget holds, past turns that are not told', async () => {
+  it('is read over as many pages as the budget holds, past turns that the model does not receive', async () => {
     setup({ conversationChars: 2000 });
     await turn('good', answers('answer'));
     for (let i = 0; i < 70; i += 1) await turn('p'.repeat(100), fails());
     expect(await toldNext()).toEqual([...GOOD, NOW]);
   });
 
-  it('tells a prompt that is longer than the budget whole', async () => {
+  it('keeps a prompt whole that is longer than the budget', async () => {
     setup({ conversationChars: 1000 });
     await turn('good', answers('answer'));
     expect(await toldNext('x'.repeat(3000))).toEqual([{ role: 'user', content: 'x'.repeat(3000) }]);
@@ -254,7 +254,7 @@ const endings = fc.oneof(
     call.say('look ', { type: 'tool-call', index: 0, id: 'c', name: 'look', argumentsText: '{}' }, ' there').finish(),
   ),
 );
-/** `back`: how many prompts before the last one is answered anew, or gets another in its place. */
+/** `back`: how many prompts before the last one is regenerated or replaced. */
 const step = fc.record({
   act: fc.constantFrom('ask', 'ask', 'withdraw', 'regenerate', 'replace'),
   back: fc.nat(3),
@@ -267,7 +267,7 @@ interface Told {
   readonly content: string | JsonObject[];
 }
 
-/** As the model is told it: U+FFFD in place of half a character, and no blank part beside others. */
+/** The content as the model receives it: U+FFFD instead of half a character, and no blank part beside others. */
 function asTold(content: string | JsonObject[]): unknown {
   const whole = JSON.parse(JSON.stringify(content), (_, field: unknown) =>
     typeof field === 'string' ? field.toWellFormed() : field,
@@ -302,7 +302,7 @@ async function take(
 }
 
 describe('any chat', () => {
-  it('reaches the model in a form that strict servers accept, the prompt last, on every branch', async () => {
+  it('reaches the model in a form that strict servers accept, with the prompt last, on every branch', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(step, { minLength: 1, maxLength: 8 }),

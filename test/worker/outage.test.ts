@@ -1,5 +1,5 @@
-// A log that is away for a while, at every place where a worker needs it: the answer waits for it, and nothing of it is
-// made twice or lost.
+// A log that is out of reach for a while, at every place where a worker needs it: the answer waits for it, and nothing
+// is written twice or lost.
 import { afterEach, describe, expect, it } from 'vitest';
 import type { BrokerEngine, Delivery, ReadResult } from '../../src/broker/broker.ts';
 import { BrokerError } from '../../src/broker/errors.ts';
@@ -12,12 +12,12 @@ import { ManualClock } from '../support/manual-clock.ts';
 
 const LEASE_MS = 9_000;
 
-/** What is away, and how often it was asked meanwhile. */
+/** What is out of reach, and how often it was called meanwhile. */
 interface Outage {
-  /** `unheard`: done, and the answer lost. */
+  /** `unheard`: the append is done, and its answer is lost. */
   append: 'works' | 'refuses' | 'unheard';
   settles: 'works' | 'refuses';
-  /** Ends every tail there is. */
+  /** Ends every tail. */
   cutTails(): void;
   asked: number;
 }
@@ -85,7 +85,7 @@ async function saidSoFar(runId: string, text: string): Promise<void> {
   await eventually(async () => joinAnswer(await rig.seen(), runId) === text);
 }
 
-describe('while the log is away', () => {
+describe('while the log is out of reach', () => {
   it.each(['refuses', 'unheard'] as const)(
     'the end of an answer waits for it (it %s), and is written once',
     async (how) => {
@@ -128,7 +128,7 @@ describe('while the log is away', () => {
     await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.cancelled'));
   });
 
-  it('a lease that could not be extended once is extended when it can be', async () => {
+  it('a lease that could not be extended once is extended when the log is back', async () => {
     const outage = start();
     rig.startWorker();
     const { runId } = await rig.prompt('hello');
@@ -144,7 +144,7 @@ describe('while the log is away', () => {
     expect(joinAnswer(await rig.seen(), runId)).toBe('still mine');
   });
 
-  it('a request that is done is acknowledged as soon as it can be, and the next one need not wait for the lease', async () => {
+  it('a finished request is acknowledged as soon as the log is back, and the next one does not wait for the lease', async () => {
     const outage = start();
     rig.startWorker();
     await rig.prompt('hello');

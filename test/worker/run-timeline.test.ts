@@ -1,4 +1,5 @@
-// When a run was asked for, began, said its first word and ended, as its owner may read it and as the log line says.
+// When a run was sent, started, emitted its first token and ended: as its owner reads it, and as the log line reports
+// it.
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { reportGone, reportRun } from '../../src/cli/run-report.ts';
@@ -40,7 +41,7 @@ async function ended(runId: string): Promise<RunTimeline> {
   return found;
 }
 
-/** Says it, and waits until it can be read: then it has been heard at the time that the clock now says. */
+/** Emits the text, and waits until it can be read, so that its time is the clock's time now. */
 async function said(runId: string, index: number, text: string): Promise<void> {
   (await rig.model.call(index)).say(text);
   await eventually(async () => joinAnswer(await rig.seen(), runId).endsWith(text));
@@ -49,7 +50,7 @@ async function said(runId: string, index: number, text: string): Promise<void> {
 const at = (ms: number): string => new Date(Date.UTC(2026, 0, 1) + ms).toISOString();
 
 describe('a timeline', () => {
-  it('tells how long a run waited, was silent and spoke, and how fast', async () => {
+  it('gives the times of waiting, of silence and of the answer, and the speed', async () => {
     setup();
     const { runId, messageId } = await rig.prompt('hello');
     await rig.clock.advance(300);
@@ -87,7 +88,7 @@ describe('a timeline', () => {
     });
   });
 
-  it('names every attempt of a run that was taken over, and no first token that nobody alive has heard', async () => {
+  it('names every attempt of a run that was taken over, and no first token when its attempt was lost', async () => {
     setup({ leaseMs: 1000 });
     const worker = rig.startWorker(1);
     const { runId } = await rig.prompt('hello');
@@ -110,7 +111,7 @@ describe('a timeline', () => {
     expect(run.firstTokenMs).toBeUndefined();
   });
 
-  it('tells when a stop was asked for, and counts pieces where the provider gave no usage', async () => {
+  it('gives the time of a stop request, and counts pieces when the provider reports no usage', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
     await said(runId, 0, 'one ');
@@ -163,7 +164,7 @@ describe('a timeline', () => {
     call.say('two ', 'three').finish();
     const run = await ended(runId);
     expect(run).toMatchObject({ waitedMs: 300, firstTokenMs: 200, durationMs: 1200, tokensPerSecond: 2 });
-    // The log line and the metrics say the same.
+    // The log line and the metrics agree with it.
     expect(ends.map((one) => runFigures(one.run.times, one.run.attempt, one.terminal))).toMatchObject([
       { waitedMs: 300, durationMs: 1200 },
     ]);
@@ -185,7 +186,7 @@ describe('a timeline', () => {
         cancelMs: 0,
         deltasPerSecond: 0.5,
       });
-      // A node that began after the clock was set knows nothing of it: no figure rather than a wrong one.
+      // A node that began after the jump does not know of it: it reports no figure instead of a wrong one.
       const { runId: next } = await rig.prompt('again');
       await said(next, 1, 'one ');
       rig.clock.jumpWall(jumpMs);
@@ -218,7 +219,7 @@ describe('a timeline', () => {
     expect(run.durationMs).toBeUndefined();
   });
 
-  it('comes in pages, newest first, each run whole, also where it ended after newer ones were asked for', async () => {
+  it('comes in pages, newest first, each run whole, also when it ended after newer runs were sent', async () => {
     setup().startWorker();
     const sent: string[] = [];
     for (let i = 0; i < 5; i += 1) sent.push((await rig.prompt(`prompt ${i}`)).runId);
@@ -297,7 +298,7 @@ describe('the end of a run', () => {
     expect(ends).toEqual([]);
   });
 
-  it('is told once, whoever writes it: the worker, or the node that was asked to stop it', async () => {
+  it('is reported once, by the worker or by the node that received the stop', async () => {
     setup().startWorker();
     const first = await rig.prompt('a');
     const second = await rig.prompt('b');
@@ -310,7 +311,7 @@ describe('the end of a run', () => {
     ]);
   });
 
-  it('is one line of ids and figures in the log and none of what was said, and is counted', async () => {
+  it('is one log line of ids and figures without the text of the answer, and is counted', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('a secret question');
     await rig.clock.advance(100);

@@ -1,4 +1,4 @@
-// A model that sends a word now and then without end: its run ends, and keeps the answer so far.
+// A model that emits a word now and then without end: its run ends, and keeps the answer so far.
 import { afterEach, describe, expect, it } from 'vitest';
 import { ChatRig } from '../support/chat-rig.ts';
 import { eventually } from '../support/wait-for.ts';
@@ -13,7 +13,7 @@ async function ended(): Promise<void> {
 }
 
 describe('a run that lasts longer than its agent allows', () => {
-  it('fails as run-too-long however much it says meanwhile, and the next one begins', async () => {
+  it('fails as run-too-long even while its model emits tokens, and the next run starts', async () => {
     rig = new ChatRig({ agent: { runMsMax: 60_000 } });
     rig.startWorker(1);
     const { runId } = await rig.prompt('drip');
@@ -42,7 +42,7 @@ describe('a run that lasts longer than its agent allows', () => {
     });
   });
 
-  it('fails likewise when its model says nothing at all', async () => {
+  it('fails likewise when its model emits nothing', async () => {
     rig = new ChatRig({ agent: { runMsMax: 5_000 } });
     rig.startWorker();
     await rig.prompt('hello?');
@@ -55,7 +55,7 @@ describe('a run that lasts longer than its agent allows', () => {
     });
   });
 
-  it('ends as the user wished where that came first', async () => {
+  it("ends by the user's stop when that came first", async () => {
     rig = new ChatRig({ agent: { runMsMax: 5_000 } });
     rig.startWorker();
     const { runId } = await rig.prompt('drip');

@@ -1,4 +1,4 @@
-// A run's whole life through the session layer and a played model: what a user would see of it.
+// The whole life cycle of a run through the session layer, with a model that the test controls, as a user sees it.
 import { afterEach, describe, expect, it } from 'vitest';
 import { IDLE_ATTEMPTS_MAX } from '../../src/session/commands/attempts.ts';
 import { foldDrafts } from '../../src/session/commands/decisions.ts';
@@ -80,7 +80,7 @@ describe('a run', () => {
     ]);
   });
 
-  it('tells the model nothing of a prompt that was withdrawn', async () => {
+  it('gives the model nothing of a withdrawn prompt', async () => {
     setup().startWorker();
     await rig.prompt('a');
     const withdrawn = await rig.prompt('never mind');
@@ -93,7 +93,7 @@ describe('a run', () => {
     await ended(last.runId);
   });
 
-  it('one run at a time is active in a session, in the order of the prompts', async () => {
+  it('is the only active one of its session, in the order of the prompts', async () => {
     setup().startWorker();
     const first = await rig.prompt('a');
     const second = await rig.prompt('b');
@@ -107,7 +107,7 @@ describe('a run', () => {
     }
   });
 
-  it('a model that stops without a finish failed: it is never a completion', async () => {
+  it('fails when the model ends its stream without a finish, and never completes then', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
     (await rig.model.call(0)).say('half an ans').cut();
@@ -117,7 +117,7 @@ describe('a run', () => {
     expect(joinAnswer(events, runId)).toBe('half an ans');
   });
 
-  it('an upstream error ends the run with its code and keeps what was said', async () => {
+  it('ends with the code of an upstream error, and keeps the text so far', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
     (await rig.model.call(0)).say('so far').fail(new ProviderError('upstream-unreachable', 'no answer'));
@@ -131,7 +131,7 @@ describe('a run', () => {
     expect(joinAnswer(events, runId)).toBe('so far');
   });
 
-  it('reasoning, text and tool calls are parts of their own, numbered through the run', async () => {
+  it('has reasoning, text and tool calls as separate parts, numbered through the run', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
     (await rig.model.call(0))
@@ -156,7 +156,7 @@ describe('a run', () => {
     });
   });
 
-  it('a character whose halves come apart is never written in halves', async () => {
+  it('never stores half a character whose halves came apart', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
     (await rig.model.call(0)).say('a\ud83d', '\ude00b').finish();
@@ -166,7 +166,7 @@ describe('a run', () => {
 });
 
 describe('a stop', () => {
-  it('aborts the upstream, ends the run as cancelled and keeps what was said', async () => {
+  it('closes the upstream, ends the run as cancelled and keeps the text so far', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
     const call = await rig.model.call(0);
@@ -179,7 +179,7 @@ describe('a stop', () => {
     expect(joinAnswer(await rig.seen(), runId)).toBe('as far as this');
   });
 
-  it('of a queued run never starts it, and the others keep their turn', async () => {
+  it('of a queued run prevents its start, and the others keep their order', async () => {
     setup().startWorker();
     const first = await rig.prompt('a');
     const second = await rig.prompt('b');
@@ -193,7 +193,7 @@ describe('a stop', () => {
     expect(rig.model.calls.map((call) => call.request.messages.at(-1)?.content)).toEqual(['a', 'c']);
   });
 
-  it('of a head that no worker has taken ends it, and the next one is served', async () => {
+  it('of a queued head ends it, and the next run is served', async () => {
     setup();
     const first = await rig.prompt('a');
     const second = await rig.prompt('b');
@@ -204,14 +204,14 @@ describe('a stop', () => {
     expect(rig.model.calls).toHaveLength(1);
   });
 
-  it('that nobody carries out is carried out by the node that was asked, and the worker is shut out', async () => {
+  it('that no worker carries out is carried out by the node that received it, and fences the worker off', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
     const call = await rig.model.call(0);
     call.say('said');
     await eventually(async () => joinAnswer(await rig.seen(), runId) === 'said');
     const other = rig.otherNode();
-    // The worker receives the Stop too. The first of the two ends the run.
+    // The worker receives the stop too. The first of the two ends the run.
     await Promise.all([other.runs.cancel(rig.alice, rig.ref, runId), other.runs.endCancelled(rig.ref, runId)]);
     await other.runs.endCancelled(rig.ref, runId);
     call.say(' more').finish();
@@ -220,7 +220,7 @@ describe('a stop', () => {
     expect(terminals).toHaveLength(1);
   });
 
-  it("ended in the worker's stead only where somebody asked for it", async () => {
+  it("is carried out in the worker's place only when a client requested it", async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
     const call = await rig.model.call(0);
@@ -229,15 +229,15 @@ describe('a stop', () => {
     expect(await ended(runId)).toBe('run.completed');
   });
 
-  it('without a run is refused', async () => {
+  it('is refused when no run is active', async () => {
     setup();
     await rig.sessions.create(rig.alice, rig.ref, {});
     await expect(rig.runs.cancel(rig.alice, rig.ref, undefined)).rejects.toMatchObject({ code: 'no-active-run' });
   });
 });
 
-describe('a worker that is gone', () => {
-  it('hands its run over when it closes, and the next one continues where it stopped', async () => {
+describe('a worker that is lost', () => {
+  it('hands its run over when it closes, and the next worker continues where it ended', async () => {
     setup();
     const worker = rig.startWorker();
     const { runId } = await rig.prompt('hello');
@@ -248,14 +248,14 @@ describe('a worker that is gone', () => {
     rig.startWorker();
     await rig.clock.advance(10);
     const call = await rig.model.call(1);
-    // Without the white space at its end, which the model says itself.
+    // Without the trailing white space, which the model emits itself.
     expect(call.request.prefix).toBe('first half,');
     call.say(' second half').finish();
     expect(await ended(runId)).toBe('run.completed');
     expect(joinAnswer(await rig.seen(), runId)).toBe('first half, second half');
   });
 
-  it('whose provider cannot continue is replaced by an answer from the start', async () => {
+  it('is replaced by an answer from the start when the provider cannot continue', async () => {
     setup();
     rig.model.canContinue = false;
     const worker = rig.startWorker();
@@ -279,7 +279,7 @@ describe('a worker that is gone', () => {
     expect(joinAnswer(events, runId)).toBe('second try');
   });
 
-  it('too often ends the run as failed, with what was said', async () => {
+  it('several times ends the run as failed, with the text so far', async () => {
     setup({ agent: { attemptsMax: 2 } });
     const { runId } = await rig.prompt('hello');
     for (let attempt = 0; attempt < 2; attempt += 1) {
@@ -296,10 +296,10 @@ describe('a worker that is gone', () => {
     expect(joinAnswer(await rig.seen(), runId)).toBe('try 0 try 1 ');
   });
 
-  it('before it said anything costs it nothing, up to a bound of its own', async () => {
+  it('before the first token does not count, up to a bound of its own', async () => {
     setup({ agent: { attemptsMax: 2 } });
     const { runId } = await rig.prompt('hello');
-    /** Its worker is lost as soon as the model was asked. */
+    /** Loses its worker as soon as the model was called. */
     const loseWorker = async (attempt: number): Promise<void> => {
       const worker = rig.startWorker();
       await rig.clock.advance(6_000);
@@ -314,7 +314,7 @@ describe('a worker that is gone', () => {
     expect(joinAnswer(await rig.seen(), runId)).toBe('at last');
   });
 
-  it('before it said anything ends the run as failed when it happens without end', async () => {
+  it('before the first token ends the run as failed when that happens without end', async () => {
     setup({ agent: { attemptsMax: 2 } });
     const { runId } = await rig.prompt('hello');
     for (let attempt = 0; attempt <= IDLE_ATTEMPTS_MAX; attempt += 1) {
@@ -329,7 +329,7 @@ describe('a worker that is gone', () => {
     expect((await rig.seen()).at(-1)?.data['error']).toMatchObject({ code: 'worker-lost' });
   });
 
-  it('twice because its own code blocked them ends the run with a code of its own', async () => {
+  it("twice because the run's code blocked it ends the run with a code of its own", async () => {
     setup({ agent: { attemptsMax: 5 } });
     const { runId } = await rig.prompt('hello');
     for (let attempt = 0; attempt < 2; attempt += 1) {
@@ -338,7 +338,7 @@ describe('a worker that is gone', () => {
       (await rig.model.call(attempt)).say(`try ${attempt} `);
       await eventually(async () => joinAnswer(await rig.seen(), runId).includes(`try ${attempt}`));
       await rig.otherNode().runs.noteBlocked(rig.ref, runId, attempt + 1, 20_000);
-      // One that blocks its worker again and again is counted once.
+      // A run that blocks one worker repeatedly is counted once.
       await rig.otherNode().runs.noteBlocked(rig.ref, runId, attempt + 1, 20_000);
       await worker.close();
     }
@@ -350,7 +350,7 @@ describe('a worker that is gone', () => {
     expect(events.map(({ type }) => type)).not.toContain('run.blocked');
   });
 
-  it('that wakes up late is refused: only the new fence writes', async () => {
+  it('and wakes up late is refused: only the holder of the new fencing token writes', async () => {
     setup({ leaseMs: 1000 });
     const sleeper = rig.startWorker(1);
     const { runId } = await rig.prompt('hello');
@@ -394,7 +394,7 @@ describe('a prompt', () => {
     await expect(rig.prompt('other', { messageId: 'm1' })).rejects.toMatchObject({ code: 'message-conflict' });
   });
 
-  it('raced by many nodes at once is one message and one run', async () => {
+  it('sent by many nodes at the same time is one message and one run', async () => {
     setup();
     const prompt = {
       messageId: 'm1',
@@ -411,7 +411,7 @@ describe('a prompt', () => {
     expect((await rig.seen()).filter((event) => event.type === 'run.queued')).toHaveLength(1);
   });
 
-  it('rejected when busy, or interrupting what runs, as it asks', async () => {
+  it('is rejected while a run is active, or interrupts that run, as it requests', async () => {
     setup().startWorker();
     const first = await rig.prompt('a');
     const queued = await rig.prompt('b');
@@ -424,7 +424,7 @@ describe('a prompt', () => {
     expect(await ended(urgent.runId)).toBe('run.completed');
   });
 
-  it('of somebody else into your chat is refused like a chat that does not exist', async () => {
+  it('of another user is refused as if the chat did not exist', async () => {
     setup();
     await rig.prompt('mine');
     const eve = { tenant: 'default', user: 'eve' };

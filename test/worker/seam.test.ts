@@ -1,12 +1,12 @@
-// The join of an answer and its continuation: what a server repeats is cut away, what the model meant never is, and a
-// join that nobody can be sure of is refused.
+// The join of an answer and its continuation: text that the model repeats is cut away, other text never is, and a join
+// in doubt is refused.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BrokenSeamError, ECHO_CHARS_MIN, LEADING_SPACE_MAX, Seam } from '../../src/worker/run/seam.ts';
 
 const BROKEN = Symbol('broken');
 
-/** What a reader holds in the end, behind the kept text. */
+/** What a reader holds at the end, behind the retained prefix. */
 function joined(stood: string, pieces: readonly string[]): string | typeof BROKEN {
   const kept = stood.trimEnd();
   const seam = new Seam(kept, stood.slice(kept.length));
@@ -61,7 +61,7 @@ describe('a continuation', () => {
     expect(joined(stood, [said])).toBe(BROKEN);
   });
 
-  it('is shown as soon as it is known to be none, and from then on at once', () => {
+  it('is emitted as soon as it is no repetition, and from then on at once', () => {
     const seam = new Seam(LONG, '');
     expect([seam.push('It'), seam.isJoined]).toEqual(['', false]);
     expect([seam.push(' is'), seam.isJoined]).toEqual(['It is', true]);
@@ -69,7 +69,7 @@ describe('a continuation', () => {
   });
 });
 
-it('white space alone is not held back without end', () => {
+it('white space alone is held back only for a limited length', () => {
   const seam = new Seam(LONG, '');
   expect(seam.push(' '.repeat(LEADING_SPACE_MAX))).toBe('');
   expect([seam.push(' '), seam.isJoined]).toEqual([' '.repeat(LEADING_SPACE_MAX + 1), true]);
@@ -90,7 +90,7 @@ describe('any text, cut anywhere', () => {
     );
   });
 
-  it('loses nothing but a whole repetition, and gains nothing but the space that stood', () => {
+  it('loses nothing but a whole repetition, and gains nothing but the space of the prefix', () => {
     fc.assert(
       fc.property(stood, text, fc.boolean(), cuts, (before, after, isRepeated, places) => {
         const kept = before.trimEnd();
@@ -105,7 +105,7 @@ describe('any text, cut anywhere', () => {
     );
   });
 
-  it('that does not begin like what stood is always trusted', () => {
+  it('that does not begin like the prefix is always accepted', () => {
     fc.assert(
       fc.property(stood, text, cuts, (before, after, places) => {
         const said = `c${after}`;

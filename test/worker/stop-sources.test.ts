@@ -1,4 +1,4 @@
-// What watches a run from outside: a defect of it ends this attempt, and never the process.
+// The sources that can stop a run from outside: a defect in one ends this attempt, and never the process.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Broker, ReadResult } from '../../src/broker/broker.ts';
 import { requestTopic } from '../../src/session/topic-names.ts';
@@ -80,7 +80,7 @@ describe('a worker', () => {
     (await rig.model.call(0)).say('answer').finish();
     await nextTurn();
     expect(unhandled).toEqual([]);
-    // Acknowledged, it no longer keeps its topic.
+    // Acknowledged, so it no longer keeps its topic.
     await eventually(async () => {
       await rig.clock.advance(1);
       return (await rig.broker.describe([topic]))[0] === undefined;

@@ -1,4 +1,5 @@
-// What the strictest servers refuse in a conversation: the rules of many chat templates and request validators together.
+// What the strictest servers refuse in a conversation: the combined rules of many chat templates and request
+// validators.
 import type { ModelMessage } from '../../src/worker/provider.ts';
 
 /** The rules that these messages break, in words. */
@@ -18,7 +19,7 @@ export function isBlank(content: ModelMessage['content']): boolean {
   return content.length === 0 || content.some((part) => part.type === 'text' && String(part.text).trim() === '');
 }
 
-/** JSON writes half of a character as an escape, and whole ones as they are. */
+/** JSON writes half a character as an escape, and whole ones as they are. */
 function isWhole(content: ModelMessage['content']): boolean {
   return !/(?<!\\)(?:\\\\)*\\ud[89a-f]/i.test(JSON.stringify(content));
 }

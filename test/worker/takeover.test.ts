@@ -1,4 +1,5 @@
-// A run whose worker was lost: the next worker continues the retained answer without a seam, or restarts it.
+// A run whose worker was lost: the next worker continues the retained answer without a gap or an overlap, or restarts
+// it.
 import { afterEach, expect, it } from 'vitest';
 import { ProviderError, type ProviderEvent } from '../../src/worker/provider.ts';
 import { ChatRig, joinAnswer, type PlayedCall } from '../support/chat-rig.ts';
@@ -10,7 +11,7 @@ afterEach(async () => {
   await rig.close();
 });
 
-/** A run whose first worker said this much, and the call of the second one. */
+/** Makes a run whose first worker emitted this text, and resolves with the model call of the second one. */
 async function takenOver(
   ...said: (string | ProviderEvent)[]
 ): Promise<{ readonly runId: string; readonly call: PlayedCall }> {
@@ -34,7 +35,7 @@ async function completed(runId: string): Promise<string> {
   return joinAnswer(await rig.seen(), runId);
 }
 
-it('a lost answer is continued with no seam by a model that repeats what it was given', async () => {
+it('a lost answer › is continued without a gap or an overlap by a model that repeats its prefix', async () => {
   const answer = 'A text that is long enough to be no accident, and then its end.';
   const { runId, call } = await takenOver(answer.slice(0, 46));
   call.say(answer.slice(0, 20), answer.slice(20, 50), answer.slice(50)).finish();
@@ -58,20 +59,20 @@ it.each<[string, (call: PlayedCall) => void]>([
   expect(rig.continuedChars).toEqual([]);
 });
 
-it('a lost answer that was more than text is replaced by one from the start', async () => {
+it('a lost answer › is restarted when it was more than text', async () => {
   const { runId, call } = await takenOver({ type: 'reasoning', text: 'hm' }, 'text');
   expect(call.request.prefix).toBeUndefined();
   call.say('From the start.').finish();
   expect(await completed(runId)).toBe('From the start.');
 });
 
-it('a lost answer is continued by a model that has nothing to add', async () => {
+it('a lost answer › is continued by a model that has nothing to add', async () => {
   const { runId, call } = await takenOver('Everything is said.\n');
   call.finish();
   expect(await completed(runId)).toBe('Everything is said.\n');
 });
 
-it('a lost answer is continued by a model that now calls a tool', async () => {
+it('a lost answer › is continued by a model that now calls a tool', async () => {
   const { runId, call } = await takenOver('Let me see. ');
   call.say({ type: 'tool-call', index: 0, id: 'c1', name: 'look', argumentsText: '{}' }).finish();
   expect(await completed(runId)).toBe('Let me see. \n{}');

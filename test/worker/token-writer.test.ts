@@ -1,5 +1,4 @@
-// Whatever a model says, in whatever pieces and however fast: the log holds all of it, in order, and each delta stands where
-// it says that it stands.
+// The log holds all that a model emits, in any pieces and at any speed, in order, and each delta has the right `at`.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
@@ -15,16 +14,16 @@ const text = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom('\ud83d', '\ude00') },
   { weight: 1, arbitrary: fc.constant(`x${'😀'.repeat(33_000)}`) },
 );
-/** `waits`: until what was said before is durable. */
+/** `waits`: until the text before it is durable. */
 const step = fc.record({
   kind: fc.constantFrom('text', 'text', 'text', 'reasoning', 'tool-call', 'tool-call', 'tool-result'),
   text,
-  /** Pieces of several calls come in turn. */
+  /** The pieces of several calls alternate. */
   call: fc.nat(2),
   waits: fc.boolean(),
 });
 
-it('every part is there whole, and each of its deltas says where in it it stands', async () => {
+it('a token writer › stores every part whole, and each delta with its place in the part', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
       const clock = new ManualClock();
@@ -65,7 +64,7 @@ it('every part is there whole, and each of its deltas says where in it it stands
         const before = logged.get(event.part) ?? '';
         const part = parts[event.part];
         expect(event).toMatchObject({ at: before.length, kind: part?.kind });
-        // No character is parted between two of them, and none is half of one.
+        // No character is split between two deltas, and none is half a character.
         expect(event.text.isWellFormed()).toBe(true);
         logged.set(event.part, before + event.text);
       }

@@ -1,5 +1,5 @@
-// What became of tool calls: told to readers as it happens, kept with the answer, bounded, and gone with an attempt
-// that another worker begins anew.
+// The results of tool calls: streamed to readers as they come, kept with the answer, bounded, and dropped with an
+// attempt that another worker restarts.
 import { afterEach, expect, it } from 'vitest';
 import { AgentError } from '../../src/worker/agent-error.ts';
 import { TOOL_RESULT_CHARS_MAX } from '../../src/worker/run/token-writer.ts';
@@ -23,7 +23,7 @@ async function untilSeen(type: string): Promise<SeenEvent> {
 
 const call = (id: string, name: string) => ({ type: 'tool-call', index: 0, id, name, argumentsText: '{}' }) as const;
 
-it('a result and an error stand with their calls, before the text that follows them', async () => {
+it('a result and an error › come with their calls, before the text that follows them', async () => {
   rig = new ChatRig();
   rig.startWorker();
   await rig.prompt('look');
@@ -52,7 +52,7 @@ it('a result and an error stand with their calls, before the text that follows t
   });
 });
 
-it('a result beyond its limit fails the run', async () => {
+it('a result beyond its limit › fails the run', async () => {
   rig = new ChatRig();
   rig.startWorker();
   await rig.prompt('look');
@@ -64,7 +64,7 @@ it('a result beyond its limit fails the run', async () => {
   expect((await untilSeen('run.failed')).data).toMatchObject({ error: { code: 'answer-too-large', retryable: false } });
 });
 
-it('a restarted attempt has neither the calls nor the results of the one before', async () => {
+it('a restarted attempt › has neither the calls nor the results of the attempt before', async () => {
   rig = new ChatRig();
   rig.model.canContinue = false;
   const first = rig.startWorker();
@@ -82,7 +82,7 @@ it('a restarted attempt has neither the calls nor the results of the one before'
   ]);
 });
 
-it('an agent that fails in words of its own says why', async () => {
+it('an agent that fails with a message of its own › shows it as the reason', async () => {
   rig = new ChatRig();
   rig.startWorker();
   await rig.prompt('order 7');

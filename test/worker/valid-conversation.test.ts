@@ -37,7 +37,7 @@ const ending = fc.oneof(
   fc.record({ status: fc.constant('failed' as const), error: fc.record({ code }) }),
 );
 
-/** A prompt alone was withdrawn, stopped in the queue, or edited and never answered. */
+/** A prompt without an answer was withdrawn, stopped in the queue, or edited and never answered. */
 const turn = fc.record({
   prompt: content,
   promptStatus: fc.constantFrom('sent' as const, 'cancelled' as const),
@@ -86,14 +86,14 @@ function chars(messages: readonly ModelMessage[]): number {
 }
 
 describe('the conversation for a model', () => {
-  it('is a conversation that strict servers take, whatever happened before', () => {
+  it('is one that strict servers accept, for any history', () => {
     fc.assert(
       fc.property(history, (given) => {
         const chat = chatOf(given);
         const { messages, isFull } = validConversation(chat, given);
         expect(brokenRules(messages)).toEqual([]);
 
-        // The newest prompt is whole, but for U+FFFD in place of halves of characters.
+        // The newest prompt is whole, with U+FFFD instead of halves of characters.
         const last = messages.at(-1)?.content;
         const wanted = clean(given.newest);
         expect(last).toEqual(wanted);
@@ -102,7 +102,7 @@ describe('the conversation for a model', () => {
         const turns = messages.slice(system.length, -1);
         if (turns.length > 0) expect(chars(messages)).toBeLessThanOrEqual(given.charsMax);
 
-        // What was answered and not refused, in order: the newest of it, as much as fits.
+        // Prompts that were answered and not refused, in order: the newest of them, as many as fit.
         const answered = chat.flatMap((one, i) => {
           const next = chat[i + 1];
           if (one.role !== 'user' || next?.role !== 'assistant' || next.error?.code === 'upstream-refused') return [];
@@ -121,7 +121,7 @@ describe('the conversation for a model', () => {
     );
   });
 
-  it('is the same however the history is cut into pages, once it is full', () => {
+  it('is the same for any cut of the history into pages, once it is full', () => {
     fc.assert(
       fc.property(history, fc.nat(30), (given, from) => {
         const chat = chatOf(given);
@@ -131,7 +131,7 @@ describe('the conversation for a model', () => {
     );
   });
 
-  it('keeps whole characters whole', () => {
+  it('keeps characters whole', () => {
     expect(['so \ud83cfar', '\ude00 good', '😀', 'a\ud83d\ud83d\ude00b'].map(wholeText)).toEqual([
       'so \ufffdfar',
       '\ufffd good',
@@ -140,7 +140,7 @@ describe('the conversation for a model', () => {
     ]);
   });
 
-  it('gives a server no half of a character in a prefix, and none where nothing stands', () => {
+  it('gives a server no half of a character in a prefix, and no prefix when no text is left', () => {
     const messages = [{ role: 'user' as const, content: 'hello' }];
     const request = { run: { tenant: 't', sessionId: 's', runId: 'r', attempt: 2 }, model: 'm', messages };
     const told = (prefix: string): unknown =>

@@ -1,5 +1,5 @@
-// Bytes of a streamed completion → events: every field a server may leave out, repeat or spoil, and any cut of the
-// bytes.
+// From the bytes of a streamed completion to events: with every field that a server may leave out, repeat or spoil, and
+// with any cut of the bytes.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ProviderEvent } from '../../../src/worker/provider.ts';
@@ -32,7 +32,7 @@ function read(text: string, limits?: Partial<UpstreamLimits>): Outcome {
   return decode([Buffer.from(text)], limits);
 }
 
-/** What stands between a first token and the end. */
+/** The events between a first token and the end. */
 function readAmid(...lines: readonly string[]): Outcome {
   return read([textEvent('a'), ...lines, finishEvent(), DONE].join(''));
 }
@@ -73,7 +73,7 @@ describe('an answer', () => {
     expect(read(finishEvent(reason) + DONE).events).toEqual([{ type: 'finish', reason: expected }]);
   });
 
-  it.each(['error', 'abort'])('that ends for the reason %s has failed', (reason) => {
+  it.each(['error', 'abort'])('fails when it ends for the reason %s', (reason) => {
     expect(read(textEvent('a') + finishEvent(reason) + DONE)).toEqual({ events: [A], fault: 'upstream-error' });
   });
 
@@ -81,7 +81,7 @@ describe('an answer', () => {
     expect(read(deltaEvent({ content: 'a' }, '')).fault).toBe('upstream-truncated');
   });
 
-  it('says nothing after [DONE]', () => {
+  it('emits nothing after [DONE]', () => {
     expect(read(textEvent('a') + finishEvent() + DONE + textEvent('b') + sse('not JSON') + DONE)).toEqual({
       events: [A, STOP],
       fault: undefined,
@@ -96,7 +96,7 @@ describe('an answer', () => {
     ]);
   });
 
-  it('is cut without a finish reason or [DONE], however much of it came', () => {
+  it('is cut when there is no finish reason and no [DONE], however much of it came', () => {
     expect(read(textEvent('a') + usageEvent(1, 1))).toEqual({ events: [A], fault: 'upstream-truncated' });
     expect(read(textEvent('a') + finishEvent().slice(0, -3))).toEqual({ events: [A], fault: 'upstream-truncated' });
     expect(read('').fault).toBe('upstream-truncated');
@@ -115,7 +115,7 @@ describe('a delta', () => {
     expect(readAmid(deltaEvent({ refusal: 'No.' })).events).toEqual([A, { type: 'text', text: 'No.' }, STOP]);
   });
 
-  it('is silent when it has nothing to say', () => {
+  it('is empty when it has nothing to say', () => {
     expect(
       readAmid(
         deltaEvent({ role: 'assistant', content: '' }),
@@ -136,7 +136,7 @@ describe('a delta', () => {
     ]);
   });
 
-  it('of another choice than the first that spoke is not ours', () => {
+  it('is ignored when it belongs to another choice than the first', () => {
     expect(readAmid(sse({ choices: [{ index: 1, delta: { content: 'b' } }] })).events).toEqual([A, STOP]);
   });
 
@@ -179,7 +179,7 @@ describe('tool calls', () => {
     ]);
   });
 
-  it('are told apart by their id where a server has no index, or one for all', () => {
+  it('are distinguished by their id when a server sends no index, or one for all', () => {
     const expected = [
       A,
       call(0, '{}', { id: 'c1', name: 'f' }),
@@ -218,7 +218,7 @@ describe('tool calls', () => {
 });
 
 describe('usage', () => {
-  it('is the last one said, once, before the finish', () => {
+  it('is the last one sent, once, before the finish', () => {
     const outcome = read(
       usageEvent(1, 1) + textEvent('a') + usageEvent(1, 2) + finishEvent() + usageEvent(1, 3) + DONE,
     );
@@ -258,11 +258,11 @@ describe('an error inside the stream', () => {
     expect(readAmid('event: error\n' + sse({ message: 'it broke' }))).toEqual({ events: [A], fault: 'upstream-error' });
   });
 
-  it('is none when it is null', () => {
+  it('is no error when it is null', () => {
     expect(readAmid(sse({ error: null, choices: [] })).fault).toBeUndefined();
   });
 
-  it('counts after the finish reason too: the server takes its word back', () => {
+  it('counts after the finish reason too: the server revokes its finish', () => {
     expect(read(textEvent('a') + finishEvent() + sse({ error: { message: 'late' } }) + DONE)).toEqual({
       events: [A],
       fault: 'upstream-error',
@@ -286,7 +286,7 @@ describe('bytes that are not the protocol', () => {
     expect(read('<!doctype html>\n<p>Bad gateway</p>\n').fault).toBe('upstream-error');
   });
 
-  it('never get into the message', () => {
+  it('never appear in the message', () => {
     const stream = new ChatCompletionsStream(DEFAULT_UPSTREAM_LIMITS);
     stream.push(Buffer.from(sse('SECRET{')));
     expect(String(stream.fault)).not.toContain('SECRET');
@@ -344,7 +344,7 @@ describe('limits', () => {
     });
   });
 
-  it('one response, of events that say nothing', () => {
+  it('one response, of events without content', () => {
     const nothing = Buffer.from(deltaEvent({}));
     expect(
       decode(
@@ -383,7 +383,7 @@ describe('any cut of the bytes', () => {
         newline,
         fc.array(fc.nat(), { maxLength: 40 }),
         (body, end, eol, cuts) => {
-          // One comment more: the parser holds back a CR at the end of a piece, as it may be half of a CRLF.
+          // One more comment: the parser holds back a CR at the end of a piece, as it may be half of a CRLF.
           const bytes = Buffer.from(`${[...body, end].join('').replaceAll('\n', eol)}:\n`);
           const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
           const pieces = [0, ...places].map((start, index) => bytes.subarray(start, places[index]));

@@ -1,4 +1,4 @@
-// Runs a provider's stream to its end and keeps what came: the events, and the error if there was one.
+// Runs a provider's stream to its end, and returns its events and its error, if any.
 import {
   ProviderError,
   type Provider,
@@ -22,7 +22,7 @@ export function requestOf(prompt: string, more: Partial<ProviderRequest> = {}): 
   };
 }
 
-/** Any other error than a ProviderError is thrown on. */
+/** @throws every error that is no ProviderError */
 export async function collect(provider: Provider, request: ProviderRequest): Promise<Collected> {
   const events: ProviderEvent[] = [];
   try {
@@ -38,14 +38,14 @@ export function textIn(events: readonly ProviderEvent[]): string {
   return events.map((event) => (event.type === 'text' ? event.text : '')).join('');
 }
 
-/** The next event, which must be there. */
+/** The next event. @throws when the stream has ended */
 export async function nextEvent(stream: AsyncIterator<ProviderEvent>): Promise<ProviderEvent> {
   const step = await stream.next();
   if (step.done === true) throw new Error('the stream ended');
   return step.value;
 }
 
-/** A signal that lives on, as a worker's may, and the listeners that are left on it. */
+/** A signal that outlives the call, as a worker's may, and the listeners that are left on it. */
 export function watchedSignal(): { readonly signal: AbortSignal; readonly listeners: Set<unknown> } {
   const { signal } = new AbortController();
   const listeners = new Set<unknown>();

@@ -1,5 +1,5 @@
-// What ends a call must close its socket also when the garbage collector has been there since it was made: a model that
-// is not told of a Stop works for nobody.
+// A call that ends must close its socket even when the garbage collector ran since the call began. Otherwise a model
+// continues to work after a Stop.
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -14,7 +14,7 @@ const CALLS = 20;
 const IDLE_MS = 5_000;
 const WORD = 'data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n';
 
-/** Says the beginning of an answer to everybody, and never its end. */
+/** Sends the beginning of an answer to every request, and never its end. */
 async function endlessModel(
   status: number,
   begin: (response: ServerResponse) => void,

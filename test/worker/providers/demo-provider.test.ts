@@ -1,5 +1,5 @@
-// The demo model: it counts exactly as told, at the pace it was told, goes on from any cut of its own text, and
-// fails on demand.
+// The demo model: it counts exactly as the prompt says, at the pace that the prompt names, continues from any cut of
+// its own text, and fails on demand.
 import fc from 'fast-check';
 import { marked } from 'marked';
 import { describe, expect, it } from 'vitest';
@@ -12,7 +12,7 @@ import { collect, requestOf, textIn, watchedSignal, type Collected } from './col
 
 const FAR_MS = 1e12;
 
-/** Everything is due at once. */
+/** A clock on which everything is due at once. */
 const hurried: Clock = {
   now: () => 0,
   mono: (() => {
@@ -32,7 +32,7 @@ function count(to: number): string {
   return Array.from({ length: to }, (_, index) => `${index + 1} `).join('');
 }
 
-/** What has come by now, without waiting. */
+/** The events so far, without waiting. */
 function watch(
   provider: Provider,
   prompt: string,
@@ -46,7 +46,7 @@ function watch(
 }
 
 describe('count N', () => {
-  it('is the numbers 1 to N, one a token, each followed by one space', async () => {
+  it('is the numbers 1 to N, one per token, each followed by one space', async () => {
     const { events, error } = await run('count 12');
     expect(error).toBeUndefined();
     expect(events.slice(0, 12)).toEqual(
@@ -69,7 +69,7 @@ describe('count N', () => {
     expect(textIn((await run(prompt)).events)).toBe('1 2 3 ');
   });
 
-  it.each(['account 3', 'count 3rd', 'count', 'count three', 'count -3'])('is not meant by %j', async (prompt) => {
+  it.each(['account 3', 'count 3rd', 'count', 'count three', 'count -3'])('is not recognized in %j', async (prompt) => {
     expect(textIn((await run(prompt)).events)).toContain('demo model');
   });
 
@@ -126,7 +126,7 @@ describe('fail after N', () => {
 });
 
 describe('any other prompt', () => {
-  it('is answered with Markdown that says who is speaking', async () => {
+  it('is answered with Markdown that names the demo model', async () => {
     const text = textIn((await run('What is a *durable* log?')).events);
     expect(text).toContain('I am the **demo model** built into Holdline: a script, not a language model.');
     expect(text).toContain('5 words');
@@ -153,7 +153,7 @@ describe('any other prompt', () => {
     expect(Array.from(echo ?? '').length).toBeLessThanOrEqual(61);
   });
 
-  it('may be no prompt at all', async () => {
+  it('may contain no text', async () => {
     const { events } = await collect(createDemoProvider({ clock: hurried }), requestOf('', { messages: [] }));
     expect(textIn(events)).toContain('0 words');
   });
@@ -165,7 +165,7 @@ describe('a continuation', () => {
     fc.string({ unit: 'grapheme', maxLength: 100 }),
   );
 
-  it('is exactly what follows the prefix, wherever it was cut', async () => {
+  it('is exactly the text behind the prefix, wherever it was cut', async () => {
     await fc.assert(
       fc.asyncProperty(prompts, fc.nat(), async (prompt, at) => {
         const whole = textIn((await run(prompt)).events);
@@ -177,14 +177,14 @@ describe('a continuation', () => {
     );
   });
 
-  it('holds for every cut inside and between numbers', async () => {
+  it('is exact for every cut inside and between numbers', async () => {
     const whole = count(112);
     for (let cut = 0; cut <= whole.length; cut += 1) {
       expect(textIn((await run('count 112', whole.slice(0, cut))).events)).toBe(whole.slice(cut));
     }
   });
 
-  it.each(['2 ', '1 2 4', '1 2 3 4', 'x'])('from another text is refused: %j', async (prefix) => {
+  it.each(['2 ', '1 2 4', '1 2 3 4', 'x'])('is refused for a prefix of another text: %j', async (prefix) => {
     expect((await run('count 3', prefix)).error).toMatchObject({ code: 'upstream-refused', retryable: false });
   });
 
@@ -224,14 +224,14 @@ describe('the pace', () => {
     expect(events).toHaveLength(2 * rate);
   });
 
-  it('does not drift, at rates whose gaps are no whole milliseconds', async () => {
+  it('does not drift at rates whose gaps are not whole milliseconds', async () => {
     const clock = new ManualClock();
     const { events } = watch(createDemoProvider({ clock }), 'count 1000 at 70/s');
     await clock.advance(10_000);
     expect(events).toHaveLength(700);
   });
 
-  it('makes good at once what a slow reader missed', async () => {
+  it('catches up at once after a slow reader', async () => {
     const clock = new ManualClock();
     const stream = createDemoProvider({ clock }).stream(requestOf('count 100 at 10/s'))[Symbol.asyncIterator]();
     const first = stream.next();
@@ -250,7 +250,7 @@ describe('the pace', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('leaves the process its turn while it makes good', async () => {
+  it('yields to the process while it catches up', async () => {
     let turns = 0;
     const turn = (): void => {
       turns += 1;
@@ -264,7 +264,7 @@ describe('the pace', () => {
 });
 
 describe('an abort', () => {
-  it('ends the waiting and leaves no timer', async () => {
+  it('ends the wait and leaves no timer', async () => {
     const clock = new ManualClock();
     const controller = new AbortController();
     const { events, ended } = watch(createDemoProvider({ clock }), 'count 100', controller.signal);
@@ -276,13 +276,13 @@ describe('an abort', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('before the start gives nothing', async () => {
+  it('before the start emits nothing', async () => {
     const { events, ended } = watch(createDemoProvider({ clock: new ManualClock() }), 'count 100', AbortSignal.abort());
     await ended;
     expect(events).toEqual([]);
   });
 
-  it('leaves no listener on a signal that lives on', async () => {
+  it('leaves no listener on a signal that outlives the call', async () => {
     const { signal, listeners } = watchedSignal();
     const stream = createDemoProvider({ clock: hurried })
       .stream(requestOf('count 3', { signal }))

@@ -1,5 +1,5 @@
-// A model server that means harm, or is broken beyond recognition: what it sends may be large, and what is kept of it is
-// not. Memory is asserted as the server sees it, by how little of what it had ready was taken.
+// A malicious or badly broken model server: it may send much, and the provider keeps little of it. Memory is measured
+// on the server's side, by how little of the ready bytes was read.
 import { constants, gzipSync } from 'node:zlib';
 import { afterEach, expect, it } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -18,7 +18,7 @@ import {
 import { collect, requestOf, textIn } from './collect.ts';
 
 const MEGABYTE = 1024 * 1024;
-/** What the sockets of both sides may hold of what nobody reads. */
+/** The bytes that the sockets of both sides may hold unread. */
 const SOCKET_BYTES = 16 * MEGABYTE;
 
 let upstream: ScriptedUpstream | undefined;
@@ -36,7 +36,7 @@ async function left(): Promise<string | undefined> {
   return (await upstream?.request(0))?.ended;
 }
 
-/** Pieces without end; `sent` counts what was taken of them. */
+/** Endless pieces; `sent` counts the pieces that were read. */
 function endless(head: string, piece: string): { readonly steps: Iterable<string>; readonly sent: () => number } {
   let sent = 0;
   function* pieces(): Generator<string> {
@@ -73,7 +73,7 @@ it.each([
   expect(sent()).toBeLessThan(2 * limit + SOCKET_BYTES);
 });
 
-it('thousands of tool calls are left at their limit', async () => {
+it('a hostile model server › is left at the limit of tool calls', async () => {
   let calls = 0;
   function* callsWithoutEnd(): Generator<string> {
     for (;;)
@@ -87,7 +87,7 @@ it('thousands of tool calls are left at their limit', async () => {
   expect(await left()).toBe('closed-by-client');
 });
 
-it('a compressed bomb, sent though it was asked not to compress, is left at the limit of one event', async () => {
+it('a hostile model server › is left at the limit of one event when it sends a compressed bomb, although compression was not accepted', async () => {
   const bomb = gzipSync(Buffer.alloc(200 * MEGABYTE, 'x'), { level: constants.Z_BEST_SPEED });
   const before = process.memoryUsage.rss();
   const { events, error } = await collect(
@@ -98,7 +98,7 @@ it('a compressed bomb, sent though it was asked not to compress, is left at the 
   expect(process.memoryUsage.rss() - before).toBeLessThan(100 * MEGABYTE);
 });
 
-it('bytes that are no UTF-8 cost their own characters, and nothing around them', async () => {
+it('a hostile model server › spoils only the characters whose bytes are not UTF-8', async () => {
   const [head = '', tail = ''] = textEvent('naïve|🏰').split('|');
   const steps = [
     Buffer.from(head),

@@ -1,5 +1,5 @@
-// The provider against two OpenAI-compatible servers that others wrote, aimock and openai-mock-api: what they send
-// was not made to fit what we read.
+// The provider against two OpenAI-compatible servers of other authors, aimock and openai-mock-api: their output was not
+// made to fit this parser.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
@@ -77,7 +77,7 @@ describe('aimock', () => {
     expect(events.at(-1)).toEqual({ type: 'finish', reason: 'tool-calls' });
   });
 
-  it('cut after five chunks is no completion', async () => {
+  it('is no completion when it is cut after five chunks', async () => {
     mock.onMessage('cut', { content: STORY }, { chunkSize: 3, latency: 2, truncateAfterChunks: 5 });
     const { events, error } = await collect(provider, requestOf('cut'));
     expect(error?.code).toBe('upstream-truncated');
@@ -86,14 +86,14 @@ describe('aimock', () => {
     expect(events.every((event) => event.type === 'text')).toBe(true);
   });
 
-  it('that disconnects in the middle is no completion', async () => {
+  it('is no completion when it disconnects in the middle', async () => {
     mock.onMessage('drop', { content: STORY }, { chunkSize: 3, latency: 5, disconnectAfterMs: 60 });
     const { events, error } = await collect(provider, requestOf('drop'));
     expect(error?.code).toBe('upstream-truncated');
     expect(events.every((event) => event.type === 'text')).toBe(true);
   });
 
-  it('that asks to be left alone once is asked again', async () => {
+  it('is called again when it refuses once with a later time', async () => {
     mock.onMessage('retry', { content: 'Here I am.' });
     mock.nextRequestError(503, { message: 'overloaded' });
     const { events, error } = await collect(provider, requestOf('retry'));
@@ -115,7 +115,7 @@ describe('aimock', () => {
     expect(events).toEqual([]);
   });
 
-  it('that does not know the prompt has refused it', async () => {
+  it('refuses a prompt that it does not know', async () => {
     const { error } = await collect(provider, requestOf('something else'));
     expect(error?.code).toBe('upstream-refused');
   });
@@ -155,7 +155,7 @@ describe('openai-mock-api', () => {
     });
   });
 
-  it('refuses a wrong key, and we do not insist', async () => {
+  it('refuses a wrong key, and is not called again', async () => {
     const { error } = await collect(providerAt(baseUrl, { apiKey: 'wrong' }), requestOf('hello'));
     expect(error).toMatchObject({ code: 'upstream-refused', retryable: false });
   });
@@ -184,7 +184,7 @@ const MOCK_API_CONFIG = JSON.stringify({
   ],
 });
 
-/** Its configuration comes by stdin (JSON is YAML); it is ready when it says so. */
+/** The configuration comes on stdin (JSON is YAML); the server prints a line when it is ready. */
 async function startMockApi(port: number): Promise<ChildProcess> {
   const cli = fileURLToPath(new URL('../../../node_modules/openai-mock-api/dist/cli.js', import.meta.url));
   const child = spawn(process.execPath, [cli, '--config', '-', '--port', String(port)], {

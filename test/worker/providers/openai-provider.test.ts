@@ -1,5 +1,5 @@
-// The provider against a scripted server on a real socket: the request it sends, every way a socket can disappoint,
-// and that nothing secret leaves through an error.
+// The provider against a scripted server on a real socket: the request that it sends, every fault of a socket, and that
+// no error contains a secret.
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
@@ -39,7 +39,7 @@ afterEach(async () => {
   await vi.waitFor(() => expect(clock.timers).toBe(0), { timeout: timeLimit(5_000) });
 });
 
-/** No second attempt, unless asked for: those have their own tests. */
+/** No second attempt by default: second attempts have their own tests. */
 async function providerOf(script: Script, more: Partial<OpenAiProviderOptions> = {}) {
   const started = await ScriptedUpstream.start(script);
   upstream = started;
@@ -54,7 +54,7 @@ async function providerOf(script: Script, more: Partial<OpenAiProviderOptions> =
 }
 
 describe('the request', () => {
-  it('asks for a stream with usage, with the messages as they came', async () => {
+  it('requests a stream with usage, with the messages as they came', async () => {
     const { provider, upstream } = await providerOf([answer('a')], { apiKey: 'sk-1' });
     const parts = [
       { type: 'text', text: 'look' },
@@ -116,7 +116,7 @@ describe('the request', () => {
 });
 
 describe('continuing', () => {
-  it('is for servers that are said to be able to', async () => {
+  it('is only for servers that are configured as able to', async () => {
     const { provider } = await providerOf([answer('a')]);
     expect(provider.canContinue).toBe(false);
     expect(() => provider.stream(requestOf('x', { prefix: 'b' }))).toThrow('cannot continue');
@@ -137,7 +137,7 @@ describe('continuing', () => {
     });
   });
 
-  it("gives other servers the prefix as the last message, and no word of vLLM's", async () => {
+  it('gives other servers the prefix as the last message, without the fields of vLLM', async () => {
     const { provider, upstream } = await providerOf([answer('lo')], { prefill: 'assistant' });
     const { events } = await collect(provider, requestOf('x', { prefix: 'Hel' }));
     expect(textIn(events)).toBe('lo');
@@ -161,7 +161,7 @@ describe('continuing', () => {
 });
 
 describe('an answer over a real socket', () => {
-  it('comes whole, byte by byte with CRLF and emoji', async () => {
+  it('is whole when it comes byte by byte, with CRLF and emoji', async () => {
     const bytes = Buffer.from(
       [textEvent('naïve 👩‍🚀'), ': ping\n\n', finishEvent(), DONE].join('').replaceAll('\n', '\r\n'),
     );
@@ -177,7 +177,7 @@ describe('an answer over a real socket', () => {
     });
   });
 
-  it('gives each token as it comes, not when it is complete', async () => {
+  it('gives each token as it comes, not at the end of the answer', async () => {
     let release: (() => void) | undefined;
     const gate = new Promise<void>((resolve) => (release = resolve));
     const { provider } = await providerOf([{ steps: [textEvent('a'), gate, finishEvent(), DONE] }]);
@@ -188,14 +188,14 @@ describe('an answer over a real socket', () => {
     expect((await stream.next()).done).toBe(true);
   });
 
-  it('is taken from servers that send it as plain text', async () => {
+  it('is accepted from servers that send it as plain text', async () => {
     const { provider } = await providerOf([
       { ...answer('a'), headers: { 'content-type': 'text/plain; charset=utf-8' } },
     ]);
     expect((await collect(provider, requestOf('x'))).error).toBeUndefined();
   });
 
-  it('leaves the connection to the next one', async () => {
+  it('leaves the connection for the next answer', async () => {
     const { provider, upstream } = await providerOf([answer('a')]);
     for (let runs = 0; runs < 3; runs += 1) {
       expect((await collect(provider, requestOf('x'))).error).toBeUndefined();
@@ -204,14 +204,14 @@ describe('an answer over a real socket', () => {
     expect(upstream.requests.map((request) => request.connection)).toEqual([0, 0, 0]);
   });
 
-  it('is over with [DONE]; a server that then does not end is left, soon', async () => {
+  it('ends with [DONE], and the connection of a server that then does not end is closed soon', async () => {
     const { provider, upstream } = await providerOf([{ steps: [textEvent('a'), finishEvent(), DONE, STALL] }]);
     expect((await collect(provider, requestOf('x'))).error).toBeUndefined();
     await clock.advance(DRAIN_TIMEOUT_MS);
     expect(await (await upstream.request(0)).ended).toBe('closed-by-client');
   });
 
-  it('is over with [DONE]; a server that then goes on is left, too', async () => {
+  it('ends with [DONE], and the connection of a server that then continues is closed too', async () => {
     function* endless(): Generator<string> {
       yield finishEvent() + DONE;
       for (;;) yield textEvent('x'.repeat(10_000));
@@ -240,14 +240,14 @@ describe('an answer that breaks', () => {
     expect(events.filter((event) => event.type === 'finish')).toEqual([]);
   });
 
-  it('gives the tokens that came before the fault', async () => {
+  it('gives the tokens before the fault', async () => {
     const { provider } = await providerOf([{ steps: [textEvent('a') + textEvent('b') + sse({ error: 'broken' })] }]);
     const { events, error } = await collect(provider, requestOf('x'));
     expect(textIn(events)).toBe('ab');
     expect(error?.code).toBe('upstream-error');
   });
 
-  it('with a token of 100 MB is left early', async () => {
+  it('is left early at a token of 100 MB', async () => {
     function* huge(): Generator<string> {
       yield 'data: {"choices":[{"index":0,"delta":{"content":"';
       for (let sent = 0; sent < 100; sent += 1) yield 'x'.repeat(1024 * 1024);
@@ -273,7 +273,7 @@ describe('an answer that breaks', () => {
   });
 });
 
-describe('no event stream at all', () => {
+describe('an answer without an event stream', () => {
   const json = { 'content-type': 'application/json' };
 
   it.each([
@@ -318,14 +318,14 @@ describe('no event stream at all', () => {
     expect(events).toEqual([]);
     expect(error?.code).toBe(code);
     expect(error?.detail ?? '').toBe(words);
-    // Nothing that only an engineer understands.
+    // The message contains nothing that only an engineer understands.
     expect(error?.message).not.toMatch(/HTTP \d|_|[A-Z]{4}/);
     expect(error?.message.includes('whoever runs this service must look at it')).toBe(
       ['401', '404 of something else', '200 with an error'].includes(what),
     );
   });
 
-  it('an error body without end is not read to it', async () => {
+  it('with an endless error body is not read to its end', async () => {
     function* endless(): Generator<string> {
       for (;;) yield 'x'.repeat(10_000);
     }
@@ -334,7 +334,7 @@ describe('no event stream at all', () => {
     expect(await (await upstream.request(0)).ended).toBe('closed-by-client');
   });
 
-  it('a redirect is not followed: it could lead anywhere', async () => {
+  it('with a redirect is not followed: it could lead anywhere', async () => {
     const { provider, upstream } = await providerOf([{ status: 307, headers: { location: '/elsewhere' } }]);
     expect((await collect(provider, requestOf('x'))).error).toMatchObject({
       code: 'upstream-refused',
@@ -343,7 +343,7 @@ describe('no event stream at all', () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('nobody there', async () => {
+  it('from no server', async () => {
     const { provider, upstream } = await providerOf([answer('a')]);
     await upstream.close();
     expect((await collect(provider, requestOf('x'))).error).toMatchObject({
@@ -412,7 +412,7 @@ describe('silence', () => {
     await failed;
   });
 
-  it('in an error body does not hide the status, and is not asked for twice', async () => {
+  it('in an error body does not hide the status, and gets no second attempt', async () => {
     const fetched = vi.spyOn(globalThis, 'fetch');
     const { provider, upstream } = await providerOf([{ status: 503, steps: ['{', STALL] }], {
       limits: { attemptsMax: 3, retryWindowMs: 1e9 },
@@ -450,7 +450,7 @@ describe('an abort', () => {
     expect(upstream.requests).toHaveLength(0);
   });
 
-  it('while the reader holds a token closes the socket without waiting for it', async () => {
+  it('while the reader holds a token closes the socket without waiting for the reader', async () => {
     const { provider, upstream } = await providerOf([{ steps: [textEvent('a'), STALL] }]);
     const controller = new AbortController();
     const stream = provider.stream(requestOf('x', { signal: controller.signal }))[Symbol.asyncIterator]();
@@ -460,7 +460,7 @@ describe('an abort', () => {
     expect((await stream.next()).done).toBe(true);
   });
 
-  it('leaves no listener on a signal that lives on', async () => {
+  it('leaves no listener on a signal that outlives the call', async () => {
     const { provider } = await providerOf([answer('a')]);
     const { signal, listeners } = watchedSignal();
     const stream = provider.stream(requestOf('x', { signal }))[Symbol.asyncIterator]();

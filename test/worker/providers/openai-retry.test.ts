@@ -1,4 +1,4 @@
-// Who is asked again, when, and how often: before the first token only. Real sockets, time moved by hand.
+// Which failures get a second attempt, when, and how often: only before the first token. Real sockets, a manual clock.
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createOpenAiProvider } from '../../../src/worker/providers/openai/openai-provider.ts';
 import { ATTEMPTS_MAX, FIRST_BYTE_TIMEOUT_MS } from '../../../src/worker/providers/upstream/upstream-limits.ts';
@@ -77,7 +77,7 @@ describe('a second attempt', () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('does not follow silence: the time is used up', async () => {
+  it('does not follow silence: its time is used up', async () => {
     const { outcome, upstream } = await start([{ steps: [STALL] }, answer('b')]);
     await upstream.request(0);
     await clock.advance(FIRST_BYTE_TIMEOUT_MS);
@@ -86,7 +86,7 @@ describe('a second attempt', () => {
   });
 });
 
-describe('the waiting', () => {
+describe('the back-off', () => {
   it('grows, and ends with the attempts', async () => {
     const { outcome, upstream } = await start([errorReply(503)]);
     await backOff(250);
@@ -111,7 +111,7 @@ describe('the waiting', () => {
     expect((await outcome).error).toBeUndefined();
   });
 
-  it('is not begun when the server asks for too much of it', async () => {
+  it('does not begin when the server requires too long a wait', async () => {
     const { outcome, upstream } = await start([errorReply(429, {}, { 'retry-after': '3600' }), answer('a')]);
     expect((await outcome).error?.code).toBe('upstream-rate-limited');
     expect(upstream.requests).toHaveLength(1);

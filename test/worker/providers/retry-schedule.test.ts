@@ -1,4 +1,4 @@
-// How long a refused request waits: bounded, spread out, and never less than the server asked for.
+// The wait before a second attempt: bounded, spread out, and never shorter than the server requires.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -23,7 +23,7 @@ describe('the delay', () => {
     expect(delays).toEqual([250, 500, 1000, 2000, 4000, 4000, 4000]);
   });
 
-  it('is spread from nothing to its ceiling', () => {
+  it('is spread between nothing and its ceiling', () => {
     expect(retryDelayMs(failed({ dice: 0 }), LIMITS)).toBe(0);
     expect(retryDelayMs(failed({ dice: 0.999 }), LIMITS)).toBeCloseTo(499.5);
   });
@@ -33,12 +33,12 @@ describe('the delay', () => {
     expect(retryDelayMs(failed({ attempts: LIMITS.attemptsMax }), LIMITS)).toBeUndefined();
   });
 
-  it('is never shorter than the server asked for, and never the same for all', () => {
+  it('is never shorter than the server requires, and not the same for all', () => {
     expect(retryDelayMs(failed({ retryAfterMs: 3000, dice: 0 }), LIMITS)).toBe(3000);
     expect(retryDelayMs(failed({ retryAfterMs: 3000, dice: 0.5 }), LIMITS)).toBe(3250);
   });
 
-  it('ends where the server asks for more time than a user has', () => {
+  it('ends when the server requires more time than a user has', () => {
     expect(retryDelayMs(failed({ retryAfterMs: LIMITS.retryWindowMs + 1 }), LIMITS)).toBeUndefined();
   });
 

@@ -1,5 +1,5 @@
-// One answer in all the ways in which servers write it: whatever the spelling, the noise between events and the cuts of
-// the bytes, the same is heard. And a stream that was cut anywhere is a failure, or was whole.
+// One answer in all the ways in which servers write it: every spelling, noise between events and cut of the bytes gives
+// the same events. A stream that was cut anywhere fails, or was whole.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { FinishReason, ProviderEvent, Usage } from '../../../src/worker/provider.ts';
@@ -10,7 +10,7 @@ import { DEFAULT_UPSTREAM_LIMITS } from '../../../src/worker/providers/upstream/
 interface Said {
   readonly kind: 'text' | 'reasoning' | 'call';
   readonly text: string;
-  /** Of a call: which of three. */
+  /** The index of a call, one of three. */
   readonly call: number;
 }
 
@@ -29,7 +29,7 @@ interface Heard {
   fault: string | undefined;
 }
 
-/** How a server writes. */
+/** The spelling of one server. */
 interface Style {
   readonly index: 0 | 1 | null | '0';
   readonly content: 'string' | 'parts' | 'part' | 'strings';
@@ -66,7 +66,7 @@ const styles: fc.Arbitrary<Style> = fc.record({
   ending: fc.constantFrom('marker', 'clean', 'bare'),
   bom: fc.boolean(),
 });
-/** Whole events and lines that say nothing. */
+/** Whole events and lines without content. */
 const noise = fc.constantFrom(
   ': ping\n\n',
   'data:\n\n',
@@ -101,7 +101,7 @@ const PLAIN: Style = {
   bom: false,
 };
 
-/** The events of an answer, each a whole one. */
+/** The events of an answer, each whole. */
 function eventsOf({ said, finish, usage }: Answer, style: Style): string[] {
   const pieces = new Map<number, number>();
   const chunk = (delta: object, more: object = {}): string =>
@@ -116,7 +116,7 @@ function eventsOf({ said, finish, usage }: Answer, style: Style): string[] {
       events.push(chunk({ tool_calls: [callOf(call, piece, text, style)] }));
     }
   }
-  // An id or a name that comes late comes in any case.
+  // An id or a name that comes late comes in every spelling.
   for (const [call, count] of pieces)
     if (count === 1 && /late/.test(style.calls)) events.push(chunk({ tool_calls: [callOf(call, 1, '', style)] }));
   const wire =
@@ -151,8 +151,8 @@ function reasoningOf(text: string, { reasoning }: Style): object {
   return { content: null, [reasoning]: text };
 }
 
-/** Its arguments are pieces of no JSON that is ever whole, so that only what a piece carries can tell the calls apart.
- *  */
+/** The arguments are pieces of a JSON text that is never whole, so that only the fields of a piece can tell the calls
+ *  apart. */
 function callOf(call: number, piece: number, text: string, { calls }: Style): object {
   const name = `tool${call}`;
   const id = `id${call}`;
@@ -170,7 +170,7 @@ function callOf(call: number, piece: number, text: string, { calls }: Style): ob
 
 function bytesOf(answer: Answer, style: Style, between: readonly string[]): Buffer {
   const events = eventsOf(answer, style);
-  // Heartbeats of an event stream have no place between lines of JSON.
+  // The heartbeats of an event stream cannot be between lines of JSON.
   const noisy = events
     .map((event, i) => `${style.framing === 'sse' ? (between[i % between.length] ?? '') : ''}${event}`)
     .join('');
@@ -204,7 +204,7 @@ function add(heard: Heard, event: ProviderEvent): void {
   }
 }
 
-/** What the answer says, from the answer itself and not through any code that is tested. */
+/** What the answer means, computed from the answer itself and not by tested code. */
 function meant({ said, finish, usage }: Answer): Heard {
   const of = (kind: Said['kind']): string =>
     said
@@ -230,7 +230,7 @@ function meant({ said, finish, usage }: Answer): Heard {
   };
 }
 
-it('gives the same events in every style, with any noise, in any pieces', () => {
+it('a stream › gives the same events in every style, with any noise, in any pieces', () => {
   fc.assert(
     fc.property(answers, styles, noises, cuts, (answer, style, between, cutAt) => {
       expect(hear(bytesOf(answer, style, between), cutAt, 'clean')).toEqual(meant(answer));
@@ -239,7 +239,7 @@ it('gives the same events in every style, with any noise, in any pieces', () => 
   );
 });
 
-it('fails where the stream was cut, and keeps what came', () => {
+it('a stream › fails where it was cut, and keeps the events before', () => {
   fc.assert(
     fc.property(
       answers,
@@ -264,7 +264,7 @@ it('fails where the stream was cut, and keeps what came', () => {
   );
 });
 
-it('knows the plain style', () => {
+it('a stream › is read in the plain style', () => {
   const answer: Answer = { said: [{ kind: 'text', text: 'hi', call: 0 }], finish: 'stop', usage: undefined };
   expect(bytesOf(answer, PLAIN, ['']).toString()).toBe(
     'data: {"id":"c-1","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\ndata: {"id":"c-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',

@@ -1,5 +1,5 @@
-// A clock moved by hand that tells which timers were set: a test of waiting over a real socket has to know when the
-// waiting begins.
+// A manual clock that reports the timers that were set: a test of a wait over a real socket needs to know when the wait
+// begins.
 import type { Timer } from '../../../src/base/clock.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
@@ -15,7 +15,8 @@ export class WatchedClock extends ManualClock {
     return timer;
   }
 
-  /** The ms of the timers in the order they were set, one a call; waits for one that is not set yet. */
+  /** The ms of the timers in the order in which they were set, one for each call; waits for a timer that is not set
+   *  yet. */
   async nextTimer(): Promise<number> {
     const ms = this.#set.shift();
     return ms ?? new Promise((resolve) => this.#waiting.push(resolve));
