@@ -1,16 +1,25 @@
 // The subscriptions of this process at one server, on one connection. Each channel is subscribed once for all its
-// listeners, and all channels are subscribed again after every reconnect.
+// listeners, and all channels are subscribed again after every reconnect. A command that the server refuses is sent
+// again after a pause, as long as it is needed: a tail without its subscription would wait without end.
 import type { Redis } from 'ioredis';
+import type { Clock, Timer } from '../../../base/clock.ts';
+import { jittered } from './jitter.ts';
+import { brokerErrorOf, isReplyError, wordOf } from './redis-errors.ts';
 import type { ChannelListener } from './redis-commands.ts';
 
 /** The most channels in one command. */
 const BATCH = 256;
+/** The pause before refused commands are sent again is random: at first up to RETRY_MS_FIRST, later up to
+ *  RETRY_MS_MAX. */
+export const RETRY_MS_FIRST = 1_000;
+export const RETRY_MS_MAX = 30_000;
 
 export interface SubscriberOptions {
+  readonly clock: Clock;
   /** Channels may be at another server now. */
   readonly onMoved: () => void;
-  /** Receives what a listener threw, and errors of the subscribe command. The other listeners are called all the same.
-   *  */
+  /** Receives what a listener threw, and the first of several refusals in a row. The other listeners are called all the
+   *  same. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -28,6 +37,13 @@ export class ChannelSubscriber {
   readonly #channels = new Map<string, Channel>();
   #wanted: Channel[] = [];
   #isAsking = false;
+  /** Channels whose last command was refused on the current connection: they are subscribed where a listener is left,
+   *  and otherwise unsubscribed. */
+  readonly #refused = new Set<string>();
+  /** Since `#refused` was last empty: the retries, and whether a refusal was reported. */
+  #retries = 0;
+  #isReported = false;
+  #retry: Timer | undefined;
 
   constructor(redis: Redis, options: SubscriberOptions) {
     this.#redis = redis;
@@ -36,16 +52,14 @@ export class ChannelSubscriber {
     redis.on('ready', () => this.#resubscribe());
     redis.on('close', () => {
       for (const channel of this.#channels.values()) channel.isOn = false;
+      // All subscriptions end with the connection, and the `ready` event of the next one makes them again.
+      this.#forgetRefused();
     });
     redis.on('moved', () => {
       for (const channel of this.#channels.values()) channel.isOn = false;
       options.onMoved();
       this.#resubscribe();
     });
-  }
-
-  get channelCount(): number {
-    return this.#channels.size;
   }
 
   add(partition: number, name: string, listener: ChannelListener): void {
@@ -67,18 +81,18 @@ export class ChannelSubscriber {
     const channel = this.#channels.get(name);
     if (channel?.listeners.delete(listener) !== true || channel.listeners.size > 0) return;
     this.#channels.delete(name);
-    // A failure means that the connection is closed, and with it the subscription.
-    if (this.#redis.status === 'ready') this.#redis.sunsubscribe(name).catch(() => undefined);
+    this.#unsubscribe(name);
   }
 
   /** Detects a dead connection: no other command is sent on it. */
   probe(): void {
-    // A failure means that the client closes the connection and makes a new one.
+    // Without an answer the client closes the connection and makes a new one. A refusal is an answer.
     if (this.#redis.status === 'ready') this.#redis.ping().catch(() => undefined);
   }
 
   close(): void {
     this.#channels.clear();
+    this.#forgetRefused();
     this.#redis.disconnect();
   }
 
@@ -118,18 +132,73 @@ export class ChannelSubscriber {
   }
 
   #ask(channels: readonly Channel[]): void {
-    const [first, ...rest] = channels.map(({ name }) => name);
+    const names = channels.map(({ name }) => name);
+    const [first, ...rest] = names;
     if (first === undefined) return;
     // eslint-disable-next-line no-restricted-syntax -- at most BATCH channels
     this.#redis.ssubscribe(first, ...rest).then(
       () => this.#confirm(channels),
-      // After a broken connection the `ready` event subscribes again; for a moved slot the route is checked.
-      () => this.#options.onMoved(),
+      (error: unknown) => {
+        this.#refuse(names, error);
+        // The slot may have moved.
+        this.#options.onMoved();
+      },
     );
+  }
+
+  #unsubscribe(name: string): void {
+    // Otherwise the subscription has ended with the connection.
+    if (this.#redis.status !== 'ready') return;
+    this.#redis.sunsubscribe(name).then(
+      () => this.#accept(name),
+      (error: unknown) => {
+        // A server ends the subscriptions of a slot when the slot moves away.
+        if (isMoved(error)) this.#accept(name);
+        else this.#refuse([name], error);
+      },
+    );
+  }
+
+  #accept(name: string): void {
+    if (this.#refused.delete(name) && this.#refused.size === 0) this.#forgetRefused();
+  }
+
+  #refuse(names: readonly string[], error: unknown): void {
+    // After a broken connection the `ready` event subscribes again.
+    if (this.#redis.status !== 'ready') return;
+    for (const name of names) this.#refused.add(name);
+    const explained = brokerErrorOf(error, 'a subscription');
+    if (!this.#isReported && explained.code !== 'unavailable') {
+      this.#isReported = true;
+      this.#options.onError(explained);
+    }
+    const pause = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(this.#retries, 10));
+    this.#retry ??= this.#options.clock.after(jittered(pause), () => this.#askAgain());
+  }
+
+  #askAgain(): void {
+    this.#retry = undefined;
+    this.#retries += 1;
+    const channels: Channel[] = [];
+    for (const name of this.#refused) {
+      const channel = this.#channels.get(name);
+      if (channel === undefined) this.#unsubscribe(name);
+      else channels.push(channel);
+    }
+    this.#subscribe(channels);
+  }
+
+  #forgetRefused(): void {
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    this.#refused.clear();
+    this.#retries = 0;
+    this.#isReported = false;
   }
 
   #confirm(channels: readonly Channel[]): void {
     for (const channel of channels) {
+      this.#accept(channel.name);
       if (this.#channels.get(channel.name) !== channel) continue;
       channel.isOn = true;
       for (const listener of channel.listeners) this.#subscribed(listener);
@@ -155,4 +224,8 @@ export class ChannelSubscriber {
       this.#options.onError(error);
     }
   }
+}
+
+function isMoved(error: unknown): boolean {
+  return isReplyError(error) && wordOf(error.message) === 'MOVED';
 }
