@@ -1,5 +1,5 @@
 // Makes one projection the encoder of its reader's stream: it parses the events, folds those of catch-up, and opens the
-// projection when the reader goes live.
+// projection when the reader goes live, or when its run has ended.
 import { parseEvent } from '../session/events/chat-event.ts';
 import type { ControlEvent, ParsedEvent, Projection, WireEncoder } from './projection.ts';
 import type { WireEvent } from './wire-event.ts';
@@ -25,14 +25,18 @@ export class ProjectedEncoder implements WireEncoder {
     const parsed = parse(events);
     if (this.#isOpen) return this.#projection.next(parsed);
     this.#projection.fold(parsed);
-    return '';
+    return this.#projection.isComplete ? this.#open() : '';
   }
 
   encodeControl(event: ControlEvent): string {
     if (this.over !== undefined) return '';
     if (this.#isOpen || event.type !== 'live') return this.#projection.control(event);
+    return this.#open() + this.#projection.control(event);
+  }
+
+  #open(): string {
     this.#isOpen = true;
-    return this.#projection.open() + this.#projection.control(event);
+    return this.#projection.open();
   }
 }
 

@@ -76,13 +76,17 @@ export interface Seed {
   readonly after: number | undefined;
 }
 
-/** What one reader receives of one run. The projection is given every event from the run's `run.queued` on, in
- *  order: `fold` takes the events of catch-up and sends nothing, `open` comes once, `next` takes the live events.
+/** What one reader receives of one run. The projection is given the events from the run's `run.queued` on, in order:
+ *  `fold` takes the events of catch-up and sends nothing, `open` comes once, `next` takes the live events. Where the run
+ *  ends during catch-up, `open` comes then, so the reader of an old answer does not wait for the rest of the chat.
  *  `open` sends the folded state and not the events, so a reader never receives text that a restart had dropped
  *  before the reader came. */
 export interface Projection {
   fold(events: readonly ParsedEvent[]): void;
-  /** The part of the folded state that the reader lacks. Called once, before the first `next`. */
+  /** No later event changes what the reader receives. */
+  readonly isComplete: boolean;
+  /** The part of the folded state that the reader lacks. Called once, before the first `next`. Sets `over` if the
+   *  projection is complete. */
   open(): string;
   /** '' sends nothing. Adjacent deltas may be merged, but never across `Seed.after`. */
   next(events: readonly ParsedEvent[]): string;

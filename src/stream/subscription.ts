@@ -256,6 +256,8 @@ export class Subscription implements LiveTopicListener {
     this.#isVerified = true;
     this.#epoch = result.epoch;
     await this.#write(result.epoch, result.items);
+    const over = this.#overOutcome();
+    if (over !== undefined) return over;
     // The log has lost its end since the stream began. Without a reset the reader would read in a busy loop.
     if (result.items.length === 0 && result.next < this.#firstUnheld) {
       const { epoch, next } = result;

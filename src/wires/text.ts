@@ -35,6 +35,10 @@ class TextProjection implements Projection {
     this.#after = after;
   }
 
+  get isComplete(): boolean {
+    return this.#outcome !== undefined;
+  }
+
   fold(events: readonly ParsedEvent[]): void {
     for (const { offset, event } of events) this.#apply(event, offset <= this.#after);
   }

@@ -6,6 +6,10 @@ export class TextSink implements EventSink {
   ended: StreamEnd | undefined;
   readonly bufferedBytes = 0;
 
+  get seen(): { readonly text: string; readonly ended: StreamEnd | undefined } {
+    return { text: this.text, ended: this.ended };
+  }
+
   write(frame: Frame): void {
     this.text += frame.toString();
   }

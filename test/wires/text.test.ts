@@ -1,13 +1,18 @@
 // The text wire: with any restarts, cuts and resumes, a reader has exactly the answer or a broken connection.
 import { timeLimit } from '../support/slowness.ts';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { findRun } from '../../src/session/commands/command-state.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
+import type { StreamEnd } from '../../src/stream/event-sink.ts';
 import type { ParsedEvent } from '../../src/stream/projection.ts';
 import { ProjectedEncoder } from '../../src/stream/projected-encoder.ts';
+import { CATCH_UP_BYTES } from '../../src/stream/subscription.ts';
 import { textWire } from '../../src/wires/text.ts';
 import { ChatRig } from '../support/chat-rig.ts';
+import { countingBroker } from '../support/counting-broker.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { eventually, turn } from '../support/wait-for.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { TextSink } from '../support/text-sink.ts';
@@ -99,8 +104,8 @@ class Story {
     return ((await this.rig.broker.describe([chatTopic(this.rig.ref)]))[0]?.next ?? 0) - 1;
   }
 
-  /** Starts a reader. Resolves when the reader is live. */
-  async read(after?: number): Promise<{ sink: TextSink; reached: () => number; leave: () => Promise<void> }> {
+  /** Starts a reader. Resolves when the reader is live, or its stream has ended. */
+  async read(after?: number): Promise<{ sink: TextSink; reached: () => number }> {
     const sink = new TextSink();
     let isLive = false;
     const begin = { epoch: this.epoch, offset: this.queuedAt - 1 };
@@ -112,10 +117,10 @@ class Story {
       onReset: 'close',
       onLive: () => (isLive = true),
     });
-    await eventually(() => isLive);
+    await eventually(() => isLive || sink.ended !== undefined);
     await turn();
     const reached = (): number => viewer.subscription.position?.offset ?? -1;
-    return { sink, reached, leave: () => viewer.leave() };
+    return { sink, reached };
   }
 }
 
@@ -129,6 +134,32 @@ describe('text wire', () => {
     wire.open();
     expect(wire.next([delta(1, 0, 'a'), delta(2, 1, 'b')])).toBe('ab');
     expect([wire.next([delta(3, 0, 'late')]), wire.over]).toEqual(['', 'break']);
+  });
+
+  it('reads no further than the end of the answer when the answer has ended', async () => {
+    const clock = new ManualClock();
+    const { broker, counts } = countingBroker(new MemoryBroker({ clock, newEpoch: () => 'e' }));
+    const rig = new ChatRig({ broker, clock });
+    onTestFinished(() => rig.close());
+    const { runId } = await rig.prompt('go');
+    const run = await FakeRun.take({ broker, commandLog: rig.log }, 's1', runId);
+    await run.say('answer');
+    const middle = run.run.queuedAt + 2;
+    await run.complete();
+    for (let i = 0; i < 20; i += 1) await rig.prompt('x'.repeat(CATCH_UP_BYTES / 2));
+    for (const [after, rest] of [
+      [undefined, 'answer'],
+      [middle, ''],
+      [middle + 20, ''],
+    ] as const) {
+      const before = counts.chars;
+      const sink = new TextSink();
+      const begin = { epoch: 'e', offset: run.run.queuedAt - 1 };
+      const encoder = new ProjectedEncoder(textWire.project({ runId, after }));
+      await rig.view(begin, { encoder, sink, cut: after ?? begin.offset, onReset: 'close' }).running;
+      expect([after, sink.text, sink.ended]).toEqual([after, rest, 'done']);
+      expect(counts.chars - before).toBeLessThan(2 * CATCH_UP_BYTES);
+    }
   });
 
   it(
@@ -150,6 +181,14 @@ describe('text wire', () => {
   );
 });
 
+/** What a live reader has after a step, by the text that it had before and the present text of the answer. */
+function expectedOf(before: string, present: string): { readonly text: string; readonly ended: StreamEnd | undefined } {
+  if (present.startsWith(before)) return { text: present, ended: undefined };
+  // The model may still repeat the text that a restart dropped.
+  if (before.startsWith(present)) return { text: before, ended: undefined };
+  return { text: before, ended: 'broken' };
+}
+
 async function checkStory(story: Story, steps: readonly Step[]): Promise<void> {
   const live = await story.read();
   /** The text that a live reader holds at each offset, until its stream breaks. */
@@ -157,14 +196,18 @@ async function checkStory(story: Story, steps: readonly Step[]): Promise<void> {
   const note = async (): Promise<void> => {
     const head = await story.head();
     await eventually(() => live.sink.ended !== undefined || live.reached() >= head);
-    if (live.sink.ended === undefined || live.sink.ended === 'done') held.set(head, live.sink.text);
+    await turn();
+    if (live.sink.ended === undefined) held.set(head, live.sink.text);
   };
   await note();
   for (const one of steps) {
+    const { text, ended } = live.sink;
     await story.play(one);
     await note();
+    expect(live.sink.seen).toEqual(ended === undefined ? expectedOf(text, story.text) : { text, ended });
   }
   const isBroken = live.sink.ended === 'broken';
+  const readers = [{ prefix: '', sink: live.sink }];
   // During the run, the log holds all text of the model.
   for (const [after, prefix] of held) {
     const resumed = await story.read(after);
@@ -174,13 +217,16 @@ async function checkStory(story: Story, steps: readonly Step[]): Promise<void> {
       expect([after, joined]).toEqual([after, prefix.length > story.text.length ? prefix : story.text]);
       expect(live.sink.text.startsWith(joined)).toBe(true);
     }
-    await resumed.leave();
+    readers.push({ prefix, sink: resumed.sink });
   }
-  await story.complete();
-  await note();
   const whole = story.text;
-  if (live.sink.ended === 'done') expect(live.sink.text).toBe(whole);
-  else expect(whole.startsWith(live.sink.text) && whole !== live.sink.text && !isBroken).toBe(false);
+  const { text } = live.sink;
+  await story.complete();
+  await eventually(() => readers.every(({ sink }) => sink.ended !== undefined));
+  expect(live.sink.seen).toEqual({ text, ended: text === whole && !isBroken ? 'done' : 'broken' });
+  for (const { prefix, sink } of readers) if (sink.ended === 'done') expect(prefix + sink.text).toBe(whole);
+  const hasRestart = steps.some((one) => one.do === 'restart');
+  if (!hasRestart) expect(readers.every(({ sink }) => sink.ended === 'done')).toBe(true);
   const fresh = await story.read();
   expect([fresh.sink.text, fresh.sink.ended]).toEqual([whole, 'done']);
   for (const [after, prefix] of held) {
@@ -194,6 +240,6 @@ async function checkStory(story: Story, steps: readonly Step[]): Promise<void> {
         'broken',
         whole.slice(prefix.length).slice(0, resumed.sink.text.length),
       ]);
-    if (!steps.some((one) => one.do === 'restart')) expect(resumed.sink.ended).toBe('done');
+    if (!hasRestart) expect(resumed.sink.ended).toBe('done');
   }
 }
