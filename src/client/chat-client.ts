@@ -1,5 +1,5 @@
-// The entry of the SDK, `holdline/client`: one client for one server and one user, which opens chats. Runs in browsers and
-// in Node 20 without dependencies, and exports everything that is public.
+// The entry of the SDK, `holdline/client`: one client for one server and one user, which opens chats. Runs in browsers
+// and in Node 20 without dependencies, and exports everything that is public.
 import { Chat } from './chat.ts';
 import { ChatClientError } from './chat-client-error.ts';
 import { randomId, systemEnvironment } from './environment.ts';
@@ -41,7 +41,8 @@ export type * from './protocol/wire-events.ts';
 export type { ClosedReason, WireName } from './protocol/wire.ts';
 
 export interface ChatClientOptions {
-  /** The server's address, without `/v1`. In a browser it may be relative to the page: `''` is the page's own origin. */
+  /** The server's address, without `/v1`. In a browser it may be relative to the page: `''` is the page's own
+   *  origin. */
   readonly baseUrl: string;
   readonly token: TokenOption;
   /** `auto` (default): one WebSocket for all chats if it opens, else SSE. */
@@ -103,7 +104,8 @@ export class ChatClient {
     return this.#wires.transport;
   }
 
-  /** Moves every open chat to another wire. Each resumes from its position: an answer may begin on one and end on the other. */
+  /** Moves every open chat to another wire. Each resumes from its position: an answer may begin on one and end on
+   *  the other. */
   useTransport(transport: Transport): void {
     this.#wires.transport = transport;
     for (const chat of this.#chats.values()) chat.reconnect();
@@ -125,8 +127,8 @@ export class ChatClient {
     return chat;
   }
 
-  /** The user's chats. The first page has the most recently active ones; each further page, requested with the `after` of
-   *  the page before, has older ones, newest first. @throws ChatClientError, as do all of these */
+  /** The user's chats. The first page has the most recently active ones; each further page, requested with the
+   *  `after` of the page before, has older ones, newest first. @throws ChatClientError, as do all of these */
   async sessions(query: { readonly limit?: number; readonly after?: string } = {}): Promise<SessionPage> {
     return parseSessionPage(await this.#caller.call({ method: 'GET', path: `/sessions${queryOf(query)}` }));
   }

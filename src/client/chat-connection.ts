@@ -1,5 +1,5 @@
-// Keeps one chat connected: decides when to try, from which position, how long to wait, and when to give up. It does not
-// read the events.
+// Keeps one chat connected: decides when to try, from which position, how long to wait, and when to give up. It does
+// not read the events.
 //
 //  - It resumes only from the position that the replica holds.
 //  - A returning device shortens the client's own back-off, but not a wait that the server asked for.

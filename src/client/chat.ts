@@ -121,7 +121,8 @@ export class Chat {
     await this.#command('PATCH', messagePath(messageId), { content });
   }
 
-  /** Removes a queued prompt from the queue. @throws `not-waiting`, also if an earlier try succeeded and its answer was lost */
+  /** Removes a queued prompt from the queue. @throws `not-waiting`, also if an earlier try succeeded and its answer
+   *  was lost */
   async withdraw(messageId: string): Promise<void> {
     await this.#command('DELETE', messagePath(messageId));
   }

@@ -1,5 +1,6 @@
-// What the SDK needs from its platform besides the network: time, randomness, the next frame, and the moments at which a
-// device comes back. A test replaces it and moves time by hand; a browser, Node and React Native each supply their own.
+// What the SDK needs from its platform besides the network: time, randomness, the next frame, and the moments at which
+// a device comes back. A test replaces it and moves time by hand; a browser, Node and React Native each supply their
+// own.
 
 /** `online`: the device changed its network. `visible`: the page, or the phone, woke up. */
 export type WakeReason = 'online' | 'visible';
@@ -12,7 +13,8 @@ export interface Environment {
   after(ms: number, callback: () => void): () => void;
   /** Uniform in [0, 1). */
   random(): number;
-  /** Calls back when it is time to draw, so that many events become one notification. The returned function cancels it. */
+  /** Calls back when it is time to draw, so that many events become one notification. The returned function cancels
+   *  it. */
   frame(callback: () => void): () => void;
   /** Reports each return of the device until the returned function is called. */
   onWake(listener: (reason: WakeReason) => void): () => void;

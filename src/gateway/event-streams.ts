@@ -144,9 +144,9 @@ export class EventStreams {
     return this.#runThroughOutages(new Subscription(options, topicInfo), sink, signal);
   }
 
-  /** Runs the subscription again while the storage refuses reads or is unreachable: nothing is lost, so the reader keeps its
-   *  connection and receives heartbeats. If the gateway cut the connection, the reader would reconnect to a node
-   *  with the same problem, and a native EventSource would give up for good after a 503. */
+  /** Runs the subscription again while the storage refuses reads or is unreachable: nothing is lost, so the reader
+   *  keeps its connection and receives heartbeats. If the gateway cut the connection, the reader would reconnect to
+   *  a node with the same problem, and a native EventSource would give up for good after a 503. */
   async #runThroughOutages(subscription: Subscription, sink: EventSink, signal: StopSignal): Promise<void> {
     const { clock, random, onError } = this.#deps;
     for (;;) {

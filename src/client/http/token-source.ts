@@ -1,5 +1,5 @@
-// The bearer token: where it comes from, and how a refused token is replaced. However many streams and calls are refused
-// at once, the callback runs once. This file never logs or exposes a token.
+// The bearer token: where it comes from, and how a refused token is replaced. However many streams and calls are
+// refused at once, the callback runs once. This file never logs or exposes a token.
 import { isFields } from '../protocol/wire-codec.ts';
 
 /** A fixed token, or a callback that gets a fresh one. The client calls it again when the last token was refused or is
@@ -37,7 +37,8 @@ export class TokenSource {
   }
 }
 
-/** When a JWT expires, in ms since 1970. Undefined without an expiry, or if it is no JWT: then only the server knows. */
+/** When a JWT expires, in ms since 1970. Undefined without an expiry, or if it is no JWT: then only the server
+ *  knows. */
 export function expiryOf(token: string): number | undefined {
   const payload = token.split('.')[1];
   if (payload === undefined) return undefined;

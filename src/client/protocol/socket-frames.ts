@@ -4,7 +4,8 @@ import { isFields, parseWireError } from './wire-codec.ts';
 import type { WireError, WireFrame } from './wire-events.ts';
 import type { WireEnd } from './wire.ts';
 
-/** Only the frames that this client sends. Commands go over HTTP, where the client can repeat a call whose answer was lost. */
+/** Only the frames that this client sends. Commands go over HTTP, where the client can repeat a call whose answer
+ *  was lost. */
 export type ClientFrame =
   | { readonly type: 'auth'; readonly token: string }
   | { readonly type: 'subscribe'; readonly sessionId: string; readonly after: string }

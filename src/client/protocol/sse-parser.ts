@@ -1,5 +1,5 @@
-// Parses the bytes of a `text/event-stream` into messages, however the bytes were split [SSE §9.2.6]: CR, LF and CRLF, a
-// CRLF or a character cut in half, a byte order mark. Pure: no network and no JSON. Unlike an EventSource it reports
+// Parses the bytes of a `text/event-stream` into messages, however the bytes were split [SSE §9.2.6]: CR, LF and CRLF,
+// a CRLF or a character cut in half, a byte order mark. Pure: no network and no JSON. Unlike an EventSource it reports
 // only each message's own id, because a missing id means "a control event" here, and not "as before".
 
 export interface SseMessage {
@@ -17,7 +17,8 @@ export interface SseRetry {
 
 export type SseItem = SseMessage | SseRetry;
 
-/** UTF-16 units of one line or one message. A server that exceeds it is broken, and must not fill the client's memory. */
+/** UTF-16 units of one line or one message. A server that exceeds it is broken, and must not fill the client's
+ *  memory. */
 export const SSE_MESSAGE_LENGTH_MAX = 32 * 1024 * 1024;
 
 const LINE_END = /\r\n|\r|\n/g;

@@ -1,6 +1,6 @@
-// Decides which branch of a chat is shown: prompts follow runs, runs answer prompts, and these links lead backward from a
-// run through its branch [PROTOCOL §4]. Pure. To show another branch costs a pass over the whole chat, so only events that
-// change the branch do it: tokens, and prompts that continue the shown branch, do not.
+// Decides which branch of a chat is shown: prompts follow runs, runs answer prompts, and these links lead backward from
+// a run through its branch [PROTOCOL §4]. Pure. To show another branch costs a pass over the whole chat, so only events
+// that change the branch do it: tokens, and prompts that continue the shown branch, do not.
 import type { ChatState, Message, Run } from './chat-state.ts';
 import { Forks } from './forks.ts';
 import { sameValue } from './state-reuse.ts';

@@ -1,6 +1,6 @@
-// Folds events into the state of a chat: a pure and total function. The same events give the same state over every mix of
-// wires, merges and reconnects; unknown types and fields change nothing [PROTOCOL §4]. Not here: positions and duplicates
-// (`chat-replica.ts`), text (`parts-fold.ts`), branches (`chat-branches.ts`).
+// Folds events into the state of a chat: a pure and total function. The same events give the same state over every mix
+// of wires, merges and reconnects; unknown types and fields change nothing [PROTOCOL §4]. Not here: positions and
+// duplicates (`chat-replica.ts`), text (`parts-fold.ts`), branches (`chat-branches.ts`).
 import { hasRival, isAnswer, showBranch } from './chat-branches.ts';
 import { appendDelta, partsOfContent, settleToolCall, startPart, truncateParts } from './parts-fold.ts';
 import type { ChatState, Message, Part, Run } from './chat-state.ts';
@@ -190,8 +190,8 @@ function replaceMessage(state: ChatState, old: Message, fresh: Message): ChatSta
 }
 
 /**
- * Puts the answer right after its prompt: with three queued prompts the log has all of them before the first answer, but
- * a reader expects each answer after its prompt. An answer of another branch is kept among the hidden messages.
+ * Puts the answer right after its prompt: with three queued prompts the log has all of them before the first answer,
+ * but a reader expects each answer after its prompt. An answer of another branch is kept among the hidden messages.
  */
 function withAnswer(state: ChatState, run: Run, messageId: string, parts: readonly Part[] = []): ChatState {
   const { runId } = run;

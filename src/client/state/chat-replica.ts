@@ -1,8 +1,8 @@
 // This client's copy of one chat's log. It owns the rules that make the copy exact on every wire:
 //  - positions only rise; an event received before is dropped and counted;
 //  - an event that does not join is never shown: the client reads the stream again from the last event that joined;
-//  - a reset rebuilds the chat from its beginning beside the shown copy, and replaces it when the stream has caught up, so
-//    the view does not flicker, and a second disconnection only resumes the rebuilding.
+//  - a reset rebuilds the chat from its beginning beside the shown copy, and replaces it when the stream has caught up,
+//    so the view does not flicker, and a second disconnection only resumes the rebuilding.
 // No network and no time: it takes frames and returns a verdict.
 import { EMPTY_CHAT } from './chat-state.ts';
 import type { ChatState } from './chat-state.ts';
@@ -55,7 +55,8 @@ export class ChatReplica {
     return frame.id === undefined ? this.#acceptControl(frame) : this.#acceptDurable(frame.id, frame);
   }
 
-  /** The copy is void: the next events are the log from its beginning. The shown copy stays until they have caught up. */
+  /** The copy is void: the next events are the log from its beginning. The shown copy stays until they have caught
+   *  up. */
   startOver(): void {
     if (this.#shown.messages.length === 0) this.#shown = EMPTY_CHAT;
     else this.#rebuilt = EMPTY_CHAT;

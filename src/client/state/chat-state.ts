@@ -60,8 +60,8 @@ export interface Message {
   readonly alternatives?: Alternatives | undefined;
   /** Of a prompt whose run has not begun to answer: its other answers. */
   readonly answers?: Alternatives | undefined;
-  /** `sending`: not acknowledged yet, and retried. `unsent`: abandoned, see `error`; to send it again with the same id is
-   *  safe. `sent`: durable on the server. */
+  /** `sending`: not acknowledged yet, and retried. `unsent`: abandoned, see `error`; to send it again with the same
+   *  id is safe. `sent`: durable on the server. */
   readonly delivery: 'sending' | 'unsent' | 'sent';
   /** Why it is `unsent`. */
   readonly error?: WireError;

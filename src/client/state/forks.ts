@@ -1,5 +1,5 @@
-// The branch nodes of a chat: the prompts that follow the same run, the answers to one prompt, and the run that shows each
-// of them again. Owns their order: the order in which they began.
+// The branch nodes of a chat: the prompts that follow the same run, the answers to one prompt, and the run that shows
+// each of them again. Owns their order: the order in which they began.
 import type { Alternatives, Message, Run } from './chat-state.ts';
 
 export class Forks {

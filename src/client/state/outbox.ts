@@ -1,6 +1,6 @@
-// Messages that are not acknowledged yet: shown at once, sent until acknowledged, and removed when the log has them. The id
-// is made before the first attempt and never changes, so however often an answer is lost, the chat gets the message
-// exactly once [PROTOCOL §3].
+// Messages that are not acknowledged yet: shown at once, sent until acknowledged, and removed when the log has them.
+// The id is made before the first attempt and never changes, so however often an answer is lost, the chat gets the
+// message exactly once [PROTOCOL §3].
 import { parseReceipt } from '../protocol/http-bodies.ts';
 import { ChatClientError } from '../chat-client-error.ts';
 import type { ChatState, Message } from './chat-state.ts';

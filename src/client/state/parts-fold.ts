@@ -1,6 +1,6 @@
-// The joining rule [PROTOCOL §4] for the parts of one answer: deltas append at their offset, a restart cuts, tool calls get
-// their results. Pure. `undefined` always means "this does not join": text is missing or doubled, and the client shows
-// nothing of it until it has read the stream again from before.
+// The joining rule [PROTOCOL §4] for the parts of one answer: deltas append at their offset, a restart cuts, tool calls
+// get their results. Pure. `undefined` always means "this does not join": text is missing or doubled, and the client
+// shows nothing of it until it has read the stream again from before.
 import { isTextual } from './chat-state.ts';
 import type { AttachmentPart, Part, TextPart, ToolCallPart } from './chat-state.ts';
 import type { ChatEvent } from '../protocol/wire-events.ts';

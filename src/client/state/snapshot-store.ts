@@ -1,6 +1,6 @@
 // An observable value that changes far more often than it is read. A change only marks it stale; listeners are notified
-// once a frame, and the value is built when it is read. So 500 tokens a second cost a view no more redraws than its screen
-// shows.
+// once a frame, and the value is built when it is read. So 500 tokens a second cost a view no more redraws than its
+// screen shows.
 import type { Environment } from '../environment.ts';
 
 export class SnapshotStore<T> {

@@ -1,6 +1,6 @@
-// After a reset the client reads the chat again from its beginning, mostly with the same result. This file returns the old
-// objects for equal values, so that a view that compares by identity redraws only the differences. Pure; the only deep
-// comparison in the SDK, once per reset.
+// After a reset the client reads the chat again from its beginning, mostly with the same result. This file returns the
+// old objects for equal values, so that a view that compares by identity redraws only the differences. Pure; the only
+// deep comparison in the SDK, once per reset.
 import type { ChatState } from './chat-state.ts';
 
 export function reuseState(old: ChatState, fresh: ChatState): ChatState {

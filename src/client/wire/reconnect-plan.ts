@@ -1,5 +1,5 @@
-// When the next attempt is made: one timer, the failures it depends on, and the side that asked for the wait. A returning
-// device shortens the client's own wait; it does not shorten a wait that the server asked for.
+// When the next attempt is made: one timer, the failures it depends on, and the side that asked for the wait. A
+// returning device shortens the client's own wait; it does not shorten a wait that the server asked for.
 import { askedWaitMs, BACK_OFF_BASE_MS, BACK_OFF_CAP_MS, backOffMs } from '../http/back-off.ts';
 import type { Environment } from '../environment.ts';
 

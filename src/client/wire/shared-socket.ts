@@ -2,8 +2,8 @@
 // their chats, pings, renews its token before it expires, and notifies every chat of its end. It never reconnects: each
 // chat reconnects by itself, with its own position, over a new socket.
 //
-// A chat's events count only when every `subscribe` sent for it has been answered: after a chat leaves and returns on one
-// socket, events in flight belong to its earlier subscription.
+// A chat's events count only when every `subscribe` sent for it has been answered: after a chat leaves and returns on
+// one socket, events in flight belong to its earlier subscription.
 import type { Environment, WakeReason } from '../environment.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import { parseServerFrame, wireEndOfClose } from '../protocol/socket-frames.ts';
@@ -142,7 +142,8 @@ export class SharedSocket {
     this.#subscriptions.delete(sessionId);
     if (this.#phase === 'over') return;
     if (this.#phase !== 'connecting') this.#send({ type: 'unsubscribe', sessionId });
-    // Not at once: a chat that leaves in order to subscribe from another position does both in the same turn of the event loop.
+    // Not at once: a chat that leaves in order to subscribe from another position does both in the same turn of the
+    // event loop.
     if (this.#subscriptions.size === 0) this.#environment.after(0, () => this.#closeIfEmpty());
   }
 
@@ -182,7 +183,8 @@ export class SharedSocket {
     this.#cancelRenewal = this.#environment.after(Math.min(waitMs, RENEW_LOOK_MS_MAX), then);
   }
 
-  /** On the open socket, so that the stream continues [PROTOCOL §2]. If it fails, the server's 4401 is the second chance. */
+  /** On the open socket, so that the stream continues [PROTOCOL §2]. If it fails, the server's 4401 is the second
+   *  chance. */
   async #renew(): Promise<void> {
     let fresh: string | undefined;
     try {

@@ -1,5 +1,5 @@
-// Chats over WebSocket: owns the socket that new subscriptions join, and opens another when that one is closed, about to
-// close, or already carries the same chat. The socket itself is `shared-socket.ts`.
+// Chats over WebSocket: owns the socket that new subscriptions join, and opens another when that one is closed, about
+// to close, or already carries the same chat. The socket itself is `shared-socket.ts`.
 import type { Environment } from '../environment.ts';
 import { SharedSocket } from './shared-socket.ts';
 import type { WebSocketLike } from './shared-socket.ts';

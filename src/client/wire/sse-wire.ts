@@ -1,5 +1,5 @@
-// One chat over Server-Sent Events [PROTOCOL §5], read with fetch and not with EventSource: only fetch can send a bearer
-// token, show why a stream was refused, and notice a stream that went silent.
+// One chat over Server-Sent Events [PROTOCOL §5], read with fetch and not with EventSource: only fetch can send a
+// bearer token, show why a stream was refused, and notice a stream that went silent.
 import type { Environment, WakeReason } from '../environment.ts';
 import type { Fetch } from '../http/http-api.ts';
 import { errorOf, parseJson, readAnswer, readerOf, wireEndOf } from '../http/http-answer.ts';

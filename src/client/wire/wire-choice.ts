@@ -1,6 +1,6 @@
-// Which wire the next attempt uses. `auto` begins with WebSocket, because one socket carries every chat. If it cannot be
-// opened (some networks allow only plain HTTP), it alternates between SSE and WebSocket until one opens, and stays with
-// that one. All chats of a client share the choice.
+// Which wire the next attempt uses. `auto` begins with WebSocket, because one socket carries every chat. If it cannot
+// be opened (some networks allow only plain HTTP), it alternates between SSE and WebSocket until one opens, and stays
+// with that one. All chats of a client share the choice.
 import type { Wire, WireName } from '../protocol/wire.ts';
 
 export type Transport = WireName | 'auto';

@@ -31,7 +31,7 @@ export class Credentials {
     this.#clock = clock;
   }
 
-  /** For a plain request: by its bearer token. @throws GatewayError unauthenticated, token-expired, token-in-url */
+  /** Finds the identity of a plain request by its bearer token. @throws GatewayError unauthenticated, token-expired, token-in-url */
   async ofRequest(request: FastifyRequest): Promise<Identity> {
     const identity = await this.#ofHeader(request);
     if (identity === undefined) throw new GatewayError('unauthenticated');
@@ -55,15 +55,16 @@ export class Credentials {
     }
   }
 
-  /** For an upgrade: by token, else ticket. Otherwise undefined, and the first frame must carry a token. Cookies never
-   *  count here, because a browser attaches them to the requests of any page. */
+  /** Finds the identity of an upgrade by its bearer token, or by its ticket. Without either it is undefined, and the
+   *  first frame must carry a token. Cookies never count here, because a browser attaches them to the requests of any
+   *  page. */
   async ofUpgrade(request: FastifyRequest, ticket: string | undefined): Promise<Identity | undefined> {
     const byHeader = await this.#ofHeader(request);
     if (byHeader !== undefined) return byHeader;
     return ticket === undefined ? undefined : this.#redeem(ticket, 'socket');
   }
 
-  /** @throws GatewayError */
+  /** Finds the identity in a token. @throws GatewayError unauthenticated, token-expired, keys-unavailable */
   async ofToken(token: string): Promise<Identity> {
     return this.#tokens.verify(token);
   }

@@ -27,7 +27,8 @@ export function retryDelayMs(failed: FailedAttempt, limits: UpstreamLimits): num
 export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
   if (header === null) return undefined;
   if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
-  // Date.parse takes almost anything ("apples 7" is a date in July); an HTTP date begins with a weekday and ends with GMT.
+  // Date.parse takes almost anything ("apples 7" is a date in July); an HTTP date begins with a weekday and ends with
+  // GMT.
   if (!/^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .{10,30} GMT$/.test(header)) return undefined;
   const at = Date.parse(header);
   return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs);
