@@ -94,6 +94,18 @@ export class RedisKeys {
     return hashOf(routingKey(topic)) % this.partitions;
   }
 
+  /** The topics of each partition, in the given order. */
+  byPartition(topics: Iterable<LiteTopicName>): ReadonlyMap<number, readonly LiteTopicName[]> {
+    const grouped = new Map<number, LiteTopicName[]>();
+    for (const topic of topics) {
+      const partition = this.partitionOf(topic);
+      const names = grouped.get(partition);
+      if (names === undefined) grouped.set(partition, [topic]);
+      else names.push(topic);
+    }
+    return grouped;
+  }
+
   /** P, the partition's hash tag. */
   tag(partition: number): string {
     const tag = this.#tags[partition];

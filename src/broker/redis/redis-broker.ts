@@ -59,7 +59,6 @@ export class RedisBroker implements BrokerEngine {
       read: (topic, position, majorOnly) => this.#read(topic, position, { majorOnly }),
       describe: (topics) => this.#describe(topics, DESCRIBE),
       mustBeOpen: () => this.#mustBeOpen(),
-      onError,
     });
     this.#groups = new RedisGroups({
       commands: nodes,
@@ -151,14 +150,7 @@ export class RedisBroker implements BrokerEngine {
   async #describe(topics: readonly LiteTopicName[], script: RedisScript): Promise<readonly (TopicInfo | undefined)[]> {
     const { nodes } = this.#parts;
     const infos = new Map<LiteTopicName, TopicInfo | undefined>();
-    const byPartition = new Map<number, LiteTopicName[]>();
-    for (const topic of new Set(topics)) {
-      const partition = nodes.keys.partitionOf(topic);
-      const names = byPartition.get(partition);
-      if (names === undefined) byPartition.set(partition, [topic]);
-      else names.push(topic);
-    }
-    const asks = [...byPartition].flatMap(([partition, names]) =>
+    const asks = [...nodes.keys.byPartition(new Set(topics))].flatMap(([partition, names]) =>
       Array.from({ length: Math.ceil(names.length / DESCRIBE_MAX) }, async (_, i) => {
         const some = names.slice(i * DESCRIBE_MAX, (i + 1) * DESCRIBE_MAX);
         const found = decodeDescribe(some, await nodes.run(script, partition, some));

@@ -10,7 +10,7 @@ import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { RedisKeys } from '../../../src/broker/redis/keys.ts';
 import { openRedisBroker } from '../../../src/broker/redis/open-redis-broker.ts';
 import { ACK, TAKE } from '../../../src/broker/redis/queue/queue-scripts.ts';
-import { RECHECK_MS } from '../../../src/broker/redis/queue/redis-group.ts';
+import { RECHECK_MS } from '../../../src/broker/redis/connection/jitter.ts';
 import { RedisGroups } from '../../../src/broker/redis/queue/redis-groups.ts';
 import type { RedisReply } from '../../../src/broker/redis/connection/redis-commands.ts';
 import { append, isMissing, major, nextOf, outcome, topicName } from '../contract/subject.ts';

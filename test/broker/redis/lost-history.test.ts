@@ -1,7 +1,7 @@
 // A Redis that comes back with less data, or with other data: the epoch changes, and readers receive a reset.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { BrokerEngine, ReadResult } from '../../../src/broker/broker.ts';
-import { RECHECK_MS } from '../../../src/broker/redis/watch/watch-table.ts';
+import { RECHECK_MS } from '../../../src/broker/redis/connection/jitter.ts';
 import {
   CHAT,
   CollectedTail,

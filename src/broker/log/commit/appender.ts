@@ -54,7 +54,7 @@ export class Appender {
 
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
     const share = reserveShare(writes);
-    if (share === 'all' || (share === 'half' && (this.#reserve.isWhole || this.#reserve.isAboveHalf)))
+    if (share === 'all' || (share === 'half' && this.#reserve.isAboveHalf))
       return this.#reserve.use(() => this.#append(writes), share);
     return this.#reserve.isWhole ? this.#append(writes) : this.#whenHealed(() => this.#append(writes));
   }

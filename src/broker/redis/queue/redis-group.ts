@@ -14,15 +14,13 @@ import { BrokerError, isRetryable } from '../../errors.ts';
 import type { Lease } from '../../group/lease.ts';
 import { PriorityOrder, ReadyList } from '../../group/ready-list.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
-import { about } from '../connection/jitter.ts';
+import { about, RECHECK_MS } from '../connection/jitter.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
 import { HeldLeases } from './held-leases.ts';
 import type { Held } from './held-leases.ts';
 import { PartitionQueue, RETRY_MS } from './partition-queue.ts';
 import type { QueueView } from './queue-view.ts';
 
-/** The longest time, apart from jitter, that a topic waits after a lost message while a consumer asks. */
-export const RECHECK_MS = 15_000;
 /** The most partitions that are checked or opened at the same time. */
 const LOOKS_MAX = 16;
 

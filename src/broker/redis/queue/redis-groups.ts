@@ -158,12 +158,7 @@ async function findWaiting(
   group: string,
   topics: readonly LiteTopicName[],
 ): Promise<readonly WaitingTopic[]> {
-  const byPartition = new Map<number, LiteTopicName[]>();
-  for (const topic of topics) {
-    const partition = commands.keys.partitionOf(topic);
-    byPartition.set(partition, [...(byPartition.get(partition) ?? []), topic]);
-  }
-  const found = [...byPartition].map(async ([partition, there]) => {
+  const found = [...commands.keys.byPartition(topics)].map(async ([partition, there]) => {
     const reply = await ask(commands, POSITIONS, partition, [group, ...there]);
     return there.map((topic, i): WaitingTopic => ({
       topic,

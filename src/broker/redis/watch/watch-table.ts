@@ -8,13 +8,11 @@ import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
 import type { TailReader, TailSource } from '../../tail/tail-reader.ts';
 import { WakeList } from '../../tail/wake-list.ts';
-import { about, jittered } from '../connection/jitter.ts';
+import { about, jittered, RECHECK_MS } from '../connection/jitter.ts';
 import type { RedisRead } from '../commands/read.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { TopicWatch, type WatchHost } from './topic-watch.ts';
 
-/** A lost message is detected after at most one and a quarter of this. */
-export const RECHECK_MS = 15_000;
 /** The longest pause between two tries to read the log. */
 const RETRY_MS = 1_000;
 
@@ -24,8 +22,6 @@ export interface WatchTableOptions {
   readonly describe: (topics: readonly LiteTopicName[]) => Promise<readonly (TopicInfo | undefined)[]>;
   /** @throws BrokerError closed */
   readonly mustBeOpen: () => void;
-  /** Receives what was thrown where no caller waits for an answer. */
-  readonly onError: (error: unknown) => void;
 }
 
 interface Watched {
@@ -123,7 +119,7 @@ export class WatchTable {
     try {
       const infos = await this.#describe(watches);
       if (infos === undefined) return;
-      for (const [i, watch] of watches.entries()) this.#guard(() => watch.compare(infos[i], since[i] ?? -1));
+      for (const [i, watch] of watches.entries()) watch.compare(infos[i], since[i] ?? -1);
     } finally {
       this.#isComparing = false;
       this.#recheckSoon([]);
@@ -142,17 +138,8 @@ export class WatchTable {
         return undefined;
       }
       for (const watch of watches) watch.rewind();
-      this.#guard(() => this.#wakeList.drain());
+      this.#wakeList.drain();
       return undefined;
-    }
-  }
-
-  /** A listener of a tail that throws must end neither the process nor the comparisons after this one. */
-  #guard(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#options.onError(error);
     }
   }
 
@@ -166,7 +153,7 @@ export class WatchTable {
   }
 }
 
-/** What one tail reads: its topic's watch, looked up when the tail begins, so that a tail that never begins costs no
+/** What one tail reads: its topic's watch, looked up when the tail attaches, so that a tail that never begins costs no
  *  subscription. */
 class WatchSource implements TailSource {
   readonly #table: WatchTable;
@@ -181,7 +168,8 @@ class WatchSource implements TailSource {
   }
 
   readFrom(position: Position, majorOnly: boolean): ReadResult | Promise<ReadResult> {
-    const watch = (this.#watch ??= this.#table.watch(this.#topic));
+    const watch = this.#watch;
+    if (watch === undefined) throw new Error('a tail attaches before it reads');
     const { rewinds } = watch;
     const known = this.#readAt === rewinds ? watch.inMemory(position, majorOnly) : undefined;
     if (known !== undefined) return known;
