@@ -151,8 +151,8 @@ export interface TailListener {
   onResult(result: ReadResult): void;
   /** Nothing follows: the tail was stopped, or the last result was no batch. Called at most once. */
   onEnd(): void;
-  /** The tail has ended with an error: BrokerError closed, corrupt, unavailable, failed, or what `onResult` threw. Called
-   *  instead of `onEnd`. */
+  /** The tail has ended with an error: BrokerError closed, corrupt, unavailable, failed, or what `onResult` threw.
+   *  Called instead of `onEnd`. */
   onError(error: unknown): void;
 }
 

@@ -2,7 +2,7 @@
 // that in a cluster they are on one node, and one script can change them together.
 //
 //   P = {<prefix>:p<n>}     the partition itself: no key; scripts are routed by it (KEYS[1])
-//   P:life                  hash: whose history this is (topic-lua.ts)
+//   P:life                  hash: the era, and the server that wrote last (topic-lua.ts)
 //   P:names                 zset, score 0: the topics that are alive, for lists
 //   P:due                   zset, score = no later than when the topic's time is up: read by the sweep
 //   P:t:<topic>             hash: the topic's state, or its tombstone (fields below)
@@ -12,7 +12,8 @@
 //   P:q…                    everything of group consumption (queue/)
 //   P:c:<topic>             channel: what is appended to the topic
 //   P:w                     channel: a topic of this partition became ready for a group
-//   P:clock                 of partition 0: the time by which chats end, ms since 1970, as the nodes saw it last (server-clock.ts)
+//   P:clock                 of partition 0: the time by which chats end, ms since 1970, as the nodes saw it last
+//                           (server-clock.ts)
 //   P:layout                of partition 0, hash: layout version and number of partitions, so that no node uses another
 import { routingKey } from '../append-rules.ts';
 import { BrokerError } from '../errors.ts';
@@ -46,23 +47,23 @@ export const META = {
   epoch: 'e',
   /** The partition's era at the topic's last write. */
   era: 'r',
-  /** 0 */
+  /** The offset of the next record. Default 0. */
   next: 'n',
-  /** -1 */
+  /** The offset of the last major record. Default -1. */
   lastMajor: 'M',
-  /** -1 */
+  /** The current fencing token. Default -1. */
   fence: 'f',
-  /** 0 */
+  /** The seq of the last append under the fence. Default 0. */
   lastSeq: 's',
-  /** '': the answers to the append with lastSeq, `epoch,first,next;…` */
+  /** The answers to the append with lastSeq, `epoch,first,next;…`. Default ''. */
   lastAnswers: 'a',
   /** The topic expires this many ms after its last write. Default: none, the topic does not expire. */
   ttlMs: 't',
-  /** none: ms since 1970 */
+  /** When the topic expires, ms since 1970. Default: none. */
   expiresAt: 'x',
-  /** 'normal' */
+  /** The class in which the groups queue the topic. Default 'normal'. */
   priority: 'p',
-  /** 0: UTF-8 bytes of the live major, and of the live minor records */
+  /** UTF-8 bytes of the live major records, and of the live minor records. Default 0. */
   majorBytes: 'B',
   minorBytes: 'b',
   /** The topic's score in P:due, if it is in there. */
@@ -70,7 +71,7 @@ export const META = {
   /** Only in a tombstone: 'expired' or 'removed', and when (ms since 1970). It keeps e and n, and loses the rest. */
   ended: 'd',
   endedAt: 'D',
-  /** + group: the first offset that the group has not consumed. Default 0. */
+  /** The field's name continues with the group. The first offset that the group has not consumed. Default 0. */
   consumed: 'c:',
 } as const;
 

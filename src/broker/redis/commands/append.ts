@@ -22,8 +22,9 @@ export const PUBLISH_BYTES_MAX = 16 * 1024;
 const GAPS_MAX = 64;
 /** The most records in one XRANGE or XDEL, which bounds what one step copies. */
 const CHUNK = 256;
-/** Redis allocates 4 KB for a new stream. A stream of at most this many records is copied into one of exact size when it
- *  is likely to stay so: with its first record (minor ones: with the topic's first), and when an answer is complete. */
+/** Redis allocates 4 KB for a new stream. A stream of at most this many records is copied into one of exact size when
+ *  it is likely to stay so: with its first record (minor ones: with the topic's first), and when an answer is
+ *  complete. */
 const SHRINK_RECORDS_MAX = 64;
 
 const APPEND_LUA = `${TOPIC_LUA}
@@ -76,7 +77,7 @@ local function refusal(w)
   end
 end
 
--- Raises an error where a key is of another type, before anything is written.
+-- Raises an error if a key is of another type. Called before the script writes anything.
 local function check_types(w)
   if string.find(w.kinds, 'M', 1, true) then redis.call('XLEN', part .. '${TOPIC_KEYS.majors}' .. w.topic) end
   if w.ranges or string.find(w.kinds, 'm', 1, true) then redis.call('XLEN', part .. '${TOPIC_KEYS.minors}' .. w.topic) end
@@ -114,7 +115,7 @@ local function delete_minors(t, ranges)
   end
 end
 
--- Earlier holes under a range end where it begins and go on behind it.
+-- An earlier hole that overlaps a range is cut: it ends before the range, and continues behind it.
 local function declare_holes(t, ranges, by)
   local key = part .. '${TOPIC_KEYS.holes}' .. t.name
   for _, range in ipairs(ranges) do
@@ -137,12 +138,13 @@ end
 
 local function shrink(stream)
   if redis.call('XLEN', stream) > ${SHRINK_RECORDS_MAX} then return end
-  -- No topic has this character in its name.
+  -- No topic name contains this character.
   redis.call('COPY', stream, stream .. '~', 'REPLACE')
   redis.call('RENAME', stream .. '~', stream)
 end
 
--- A topic comes into this era: what was consumed of records that were lost was not of those that now get their offsets.
+-- For a topic that enters this era. A group may have consumed records that were lost. New records get their offsets, so
+-- the consumed offset is lowered to the topic's end.
 local function clamp_consumed(t)
   local fields = redis.call('HGETALL', t.key)
   for i = 1, #fields, 2 do
@@ -152,7 +154,7 @@ end
 
 local function born(w)
   local key = part .. '${TOPIC_KEYS.meta}' .. w.topic
-  -- The topic's hash is gone and its records are not: somebody deleted it. They are of no life that anybody knows.
+  -- Records without the topic's hash: another program deleted the hash. They belong to no known epoch.
   local left = {part .. '${TOPIC_KEYS.majors}' .. w.topic, part .. '${TOPIC_KEYS.minors}' .. w.topic, part .. '${TOPIC_KEYS.holes}' .. w.topic}
   if redis.call('EXISTS', unpack(left)) > 0 then redis.call('UNLINK', unpack(left)) end
   if w.tombstone then redis.call('DEL', key) end
@@ -189,7 +191,7 @@ local function schedule(w, t, fields)
   t.expires = lifetime_now + tonumber(t.ttl)
   fields[#fields + 1] = '${META.expiresAt}'
   fields[#fields + 1] = t.expires
-  -- Later is found out when the time comes, so that a token does not move its topic about.
+  -- The sweep finds a later expiry when the earlier time comes, so that a token does not move its topic in P:due.
   if t.due and t.due <= t.expires then return end
   fields[#fields + 1] = '${META.dueAt}'
   fields[#fields + 1] = t.expires
@@ -285,14 +287,14 @@ answers = table.concat(answers, ';')
 
 for _, w in ipairs(writes) do
   if not w.t then
-    -- A write that a full server refuses comes first: so it does before anything is changed.
+    -- The first write is one that a full server refuses, so a refused script has changed nothing.
     redis.call('ZADD', part .. '${PARTITION_KEYS.names}', 0, w.topic)
     w.t = born(w)
   elseif w.t.isOfOldEra then
     clamp_consumed(w.t)
   end
   if w.ranges then
-    -- What frees memory comes first: where it does, a full server lets the rest of the script pass.
+    -- Frees memory first: if this frees any, a full server accepts the other writes of the script.
     delete_minors(w.t, w.ranges)
     declare_holes(w.t, w.ranges, w.t.next)
   end

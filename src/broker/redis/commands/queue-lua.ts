@@ -12,8 +12,8 @@
 //            …:tries     hash: topic → '<offset> <how often that record was delivered>'
 //            …:scan      while a new group searches for earlier topics: the name after which the search continues
 //
-// A turn is the server's clock in µs, and no turn is given twice. Turns order the queued topics, also across partitions
-// as far as the clocks of their masters agree, and of two views the one with the later turn is the newer.
+// A turn is the server's clock in µs, and no turn is given twice. Turns order the queued topics, also across
+// partitions as far as the clocks of their masters agree, and of two views the one with the later turn is the newer.
 //
 // Messages on P:w publish the state of a queue, so that each node takes only from partitions where a topic waits:
 //   view <group> <turn> <now> <high> <normal> <low> <due>     the first turn of each class and the first deadline, or -
@@ -48,14 +48,15 @@ local function hl_turn(part)
   return hl_last_turn
 end
 
--- Names have no other character that means something to a Lua pattern.
+-- Names contain no other character that has a meaning in a Lua pattern.
 local function hl_matches(pattern, topic)
   local escaped = string.gsub(pattern, '[.-]', '%%%0')
   return string.find(topic, '^' .. string.gsub(escaped, '%*', '[^/]+') .. '$') ~= nil
 end
 
--- Calls back with every known group that consumes this topic, and since when it is known. Every append asks for every
--- group, and most are to topics that none consumes: what stands before the first wildcard is compared first.
+-- Calls visit for every known group that consumes this topic, with the time (ms) since when the group is known. Every
+-- append goes through all groups, and most topics have no group, so the text before the first wildcard is compared
+-- first.
 local function hl_each_group(part, topic, visit)
   local groups = redis.call('HGETALL', part .. '${PARTITION_KEYS.queue}')
   for i = 1, #groups, 2 do
@@ -82,7 +83,7 @@ local function hl_tell(part, group)
   return view
 end
 
--- The topic is in no place of this group any more. True if it waited.
+-- Removes the topic from the group's queue. Returns true if the topic was waiting.
 local function hl_forget(part, group, topic)
   local removed = 0
   for _, class in ipairs(hl_classes) do removed = removed + redis.call('ZREM', hl_queue(part, group, class), topic) end
@@ -92,8 +93,8 @@ local function hl_forget(part, group, topic)
   return removed > 0
 end
 
--- A topic that is neither taken nor given back waits in the class of its priority, in its old turn if it waits there
--- already; with nothing left to consume it waits nowhere. True if that changed anything.
+-- For a topic that is neither taken nor given back: lets it wait in the class of its priority, with its old turn if it
+-- waits there already. Removes it if the group has nothing left to consume. Returns true if the queue has changed.
 local function hl_enqueue(part, group, topic)
   local meta = redis.call('HMGET', part .. '${TOPIC_KEYS.meta}' .. topic, '${META.ended}', '${META.next}', '${META.consumed}' .. group, '${META.priority}')
   if meta[1] or tonumber(meta[3] or 0) >= tonumber(meta[2] or 0) then return hl_forget(part, group, topic) end
@@ -106,7 +107,7 @@ local function hl_enqueue(part, group, topic)
   return true
 end
 
--- Ends the leases and the pauses whose time is up. True if there were any.
+-- Ends the leases and the pauses whose time is up. Returns true if there were any.
 local function hl_sweep(part, group)
   local due = hl_queue(part, group, 'due')
   local topics = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, ${SWEEP_MAX})
@@ -133,7 +134,7 @@ local function hl_drop(part, topic)
   end)
 end
 
--- A group that came to be known when the topic's time was up already does not hold it back.
+-- Ignores a group that became known after the topic's expiry.
 local function hl_lagging(part, topic, meta_key, next)
   local lagging = false
   local expires_at = tonumber(redis.call('HGET', meta_key, '${META.expiresAt}') or now)

@@ -2,7 +2,8 @@
 // limits.
 //   ARGV  time, topic, from ('earliest', 'end' or the epoch), offset, step (1 or -1), bytes, records, majorOnly ('1')
 // Returns {'missing'}, {'reset', reason, epoch, next}, or
-//   {'batch', epoch, next, end, lastMajor, expiresAt, then three for each item: offset, 'M' or 'm', data, or from, to, by}
+//   {'batch', epoch, next, end, lastMajor, expiresAt,
+//     then three for each item: offset, 'M' or 'm', data, or from, to, by}
 // An offset with neither a record nor a declared hole leads to a reset (undeclared-hole). The items before it are
 // returned first, and the next read returns the reset.
 import { READ_BYTES, READ_RECORDS, TOMBSTONE_MS } from '../../broker.ts';
@@ -44,7 +45,7 @@ end
 
 local bytes, count = 0, 0
 
--- The records of one stream in reading order, fetched a chunk at a time.
+-- The records of one stream in reading order, fetched in chunks.
 local function source(key)
   return {key = key, entries = {}, at = 1, size = 0, isDone = false}
 end
@@ -67,7 +68,7 @@ local function fetch(s, place)
   if s.size < wanted then s.isDone = true end
 end
 
--- The next record at or behind a place, and its offset.
+-- The next record, in reading order, at an offset or behind it, and the record's offset.
 local function head(s, place)
   local entry = s.entries[s.at]
   if not entry and not s.isDone then
@@ -93,7 +94,7 @@ local function add(first, second, third)
   reply[#reply + 1] = third
   count = count + 1
 end
--- False where the limits are reached: nothing was added.
+-- Returns false, and adds nothing, if a limit is reached.
 local function add_record(entry, place, kind)
   local data = entry[2][2]
   if count > 0 and bytes + #data > max_bytes then return false end
@@ -119,7 +120,7 @@ if major_only then
     majors.at = majors.at + 1
     at = place + step
   end
-  -- The last major record is known by the topic's hash: if it is not found, something was lost.
+  -- The topic's hash holds the offset of the last major record. If that record is not found, records were lost.
   local last = count > 0 and (step > 0 and reply[#reply - 2] or reply[7]) or -1
   local isWanted = (step > 0 and t.major >= start) or (step < 0 and t.major <= start and t.major >= 0)
   if isWanted and last ~= t.major then return reset('undeclared-hole') end

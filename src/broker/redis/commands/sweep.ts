@@ -17,7 +17,7 @@ local names = redis.call('ZRANGEBYSCORE', due, '-inf', lifetime_now, 'LIMIT', 0,
 for _, name in ipairs(names) do
   local t = hl_topic(name)
   if not t then
-    -- Ended just now, or its hash was deleted by somebody else.
+    -- The topic ended just now, or another program deleted its hash.
     redis.call('ZREM', due, name)
     redis.call('ZREM', part .. '${PARTITION_KEYS.names}', name)
   else

@@ -56,7 +56,7 @@ local function hl_look(keeps)
 end
 
 local function hl_end(t, reason)
-  -- What frees memory comes first: a full server lets the rest of the script pass then.
+  -- Frees memory first: a full server then accepts the other writes of the script.
   redis.call('UNLINK', part .. '${TOPIC_KEYS.majors}' .. t.name, part .. '${TOPIC_KEYS.minors}' .. t.name, part .. '${TOPIC_KEYS.holes}' .. t.name)
   hl_drop(part, t.name)
   redis.call('DEL', t.key)
@@ -87,7 +87,7 @@ local function hl_topic(name)
   return t
 end
 
--- For lists and descriptions, in one line.
+-- The topic's state in one line, for lists and descriptions.
 local function hl_info(t)
   return table.concat({t.epoch, t.next, t.major, t.fence, string.format('%.0f', t.bytes + t.minorBytes), t.ttl or '-', t.expires and string.format('%.0f', t.expires) or '-'}, ' ')
 end

@@ -195,7 +195,7 @@ async function call(
   tag: string,
   args: readonly (string | number)[],
 ): Promise<RedisReply> {
-  // eslint-disable-next-line no-restricted-syntax -- one command's arguments: at most APPEND_WRITES_MAX headers and APPEND_RECORDS_MAX records
+  // eslint-disable-next-line no-restricted-syntax -- at most APPEND_WRITES_MAX headers and APPEND_RECORDS_MAX records
   const reply = redis.evalsha(script.sha, 1, tag, ...args) as Promise<RedisReply>;
   if (wait === undefined) return reply;
   const [answer] = await Promise.all([reply, wait.forWhatWasSent()]);

@@ -213,8 +213,8 @@ function rangeOf(
   return { from, to, address: `${isKnown ? host : asked.slice(0, asked.lastIndexOf(':'))}:${port}` };
 }
 
-/** The slot of a Redis Cluster that has the key `{…}` and every key that begins with it: CRC-16 (XMODEM) of the text in
- *  the braces, modulo 16384. */
+/** The slot of a Redis Cluster that has the key `{…}` and every key that begins with it: CRC-16 (XMODEM) of the text
+ *  in the braces, modulo 16384. */
 export function slotOf(tag: string): number {
   let crc = 0;
   for (const byte of Buffer.from(tag.slice(1, tag.indexOf('}')))) {

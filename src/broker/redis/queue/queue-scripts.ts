@@ -143,7 +143,7 @@ if keep and next < t.next then
   return {'kept', hl_view(part, group)}
 end
 hl_forget(part, group, topic)
--- Its time may have been up while it was not consumed.
+-- Ends the topic if it has expired: until now this group may have held it back.
 hl_topic(topic)
 hl_enqueue(part, group, topic)
 return {'done', hl_tell(part, group)}
