@@ -59,8 +59,10 @@ function withoutDate(text: string): string {
 }
 
 export class RawSse extends RawClient {
-  constructor(port: number, path: string, bearer: string, method = 'GET', version = '1.1') {
-    super(port, `${method} ${path} HTTP/${version}\r\nhost: x\r\nauthorization: ${bearer}\r\n\r\n`);
+  /** `bearer`: undefined for no token. */
+  constructor(port: number, path: string, bearer: string | undefined, method = 'GET', version = '1.1') {
+    const authorization = bearer === undefined ? '' : `authorization: ${bearer}\r\n`;
+    super(port, `${method} ${path} HTTP/${version}\r\nhost: x\r\n${authorization}\r\n`);
   }
 
   /** Head and body as received. */

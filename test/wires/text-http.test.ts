@@ -15,8 +15,21 @@ async function startChat() {
     prompt: async () =>
       String((await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'go' })).body['runId']),
     text: (query = '', { as = 'ann', method = 'GET', version = '1.1' } = {}) =>
-      new RawSse(port, `/v1/sessions/s/text${query}`, h.bearer(as), method, version),
+      new RawSse(port, `/v1/sessions/s/text${query}`, as.startsWith('Bearer') ? as : h.bearer(as), method, version),
+    /** With a ticket in place of a token. */
+    byTicket: (ticket: string, method: string) =>
+      new RawSse(port, `/v1/sessions/s/text?ticket=${ticket}`, undefined, method),
   };
+}
+
+/** The body as received, with its chunks. */
+function bodyOf({ transcript }: RawSse): string {
+  return transcript.slice(transcript.indexOf('\\r\n\\r\n') + 6);
+}
+
+async function bodiesOf(...streams: readonly RawSse[]): Promise<string[]> {
+  await Promise.all(streams.map((stream) => stream.closed()));
+  return streams.map(bodyOf);
 }
 
 async function head(h: Harness): Promise<string> {
@@ -88,6 +101,100 @@ describe('GET /v1/sessions/{id}/text', () => {
       const stream = text(`?after=${epoch}.${offset}`);
       await stream.until('"invalid-position"');
     }
+  });
+
+  it('sends the whole answer after `earliest`, and what comes from now on after `latest`', async () => {
+    const { h, prompt, text } = await startChat();
+    const run = await FakeRun.take(h, 's', await prompt());
+    await run.say('past ');
+    const middle = await head(h);
+    const [whole, rest] = [text('?after=earliest'), text('?after=latest')];
+    await whole.until('past ');
+    await rest.until(`x-start-position: ${middle}\r\n`);
+    await run.say('future');
+    await run.complete();
+    expect(await bodiesOf(whole, rest, text('?after=latest'))).toEqual([
+      `5\\r\npast \\r\n6\\r\nfuture\\r\n${LAST_CHUNK}`,
+      `6\\r\nfuture\\r\n${LAST_CHUNK}`,
+      LAST_CHUNK,
+    ]);
+  });
+
+  it('accepts a ticket once, and does not spend it when the request is HEAD', async () => {
+    const { h, prompt, byTicket } = await startChat();
+    const run = await FakeRun.take(h, 's', await prompt());
+    await run.say('secret');
+    await run.complete();
+    const { body } = await h.call('POST', '/v1/tickets', 'ann', { sessionId: 's' });
+    const ticket = String(body['ticket']);
+    for (const [method, status, end] of [
+      ['HEAD', '401 Unauthorized', '\\r\n\\r\n'],
+      ['GET', '200 OK', `secret\\r\n${LAST_CHUNK}`],
+      ['GET', '401 Unauthorized', '}}'],
+    ] as const) {
+      const stream = byTicket(ticket, method);
+      await stream.closed();
+      expect(stream.transcript).toContain(`HTTP/1.1 ${status}`);
+      expect(stream.transcript.endsWith(end)).toBe(true);
+    }
+  });
+
+  it('refuses an expired token, and cuts the stream when its token expires', async () => {
+    const { h, prompt, text } = await startChat();
+    const run = await FakeRun.take(h, 's', await prompt());
+    await run.say('so far');
+    const bearer = h.bearer('ann', { exp: h.clock.now() / 1000 + 60 });
+    const stream = text('', { as: bearer });
+    await stream.until('so far');
+    await h.clock.advance(10 * 60_000);
+    await stream.closed();
+    expect(bodyOf(stream)).toBe('6\\r\nso far\\r\n');
+    const late = text('', { as: bearer });
+    await late.until('"token-expired"');
+    expect(late.transcript).toContain('HTTP/1.1 401 Unauthorized');
+  });
+
+  it('sends the active run, else the first queued run, else the last run of the shown branch', async () => {
+    const { h, prompt, text } = await startChat();
+    const [first, second, third] = [await prompt(), await prompt(), await prompt()];
+    const served = async (): Promise<string | undefined> => {
+      const stream = text('', { method: 'HEAD' });
+      await stream.closed();
+      return /x-run-id: (.*?)\\r/.exec(stream.transcript)?.[1];
+    };
+    expect(await served()).toBe(first);
+    const run = await FakeRun.take(h, 's', first);
+    await run.say('one');
+    expect(await served()).toBe(first);
+    await run.complete();
+    expect(await served()).toBe(second);
+    const later = await FakeRun.take(h, 's', third);
+    expect(await served()).toBe(third);
+    await later.complete();
+    expect(await served()).toBe(second);
+    await (await FakeRun.take(h, 's', second)).complete();
+    expect(await served()).toBe(third);
+    await h.call('PUT', '/v1/sessions/s/branch', 'ann', { runId: first });
+    expect(await served()).toBe(first);
+  });
+
+  it('refuses a position in an older answer, unless the newer run was queued by then', async () => {
+    const { h, prompt, text } = await startChat();
+    const run = await FakeRun.take(h, 's', await prompt());
+    await run.say('old');
+    const before = await head(h);
+    const newer = await prompt();
+    await run.say('er');
+    const since = await head(h);
+    await run.complete();
+    await (await FakeRun.take(h, 's', newer)).complete();
+    const refused = text(`?after=${before}`);
+    await refused.until('"invalid-position"');
+    expect(refused.transcript).toContain('HTTP/1.1 400 Bad Request');
+    const served = text(`?after=${since}`);
+    await served.closed();
+    expect(served.transcript).toContain(`x-run-id: ${newer}`);
+    expect(bodyOf(served)).toBe(LAST_CHUNK);
   });
 
   it.each(['GET', 'HEAD'])('refuses a %s request over HTTP/1.0, which has no chunks', async (method) => {
