@@ -3,7 +3,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { DEFAULT_LIMITS } from '../../../src/broker/log/limits.ts';
 import { RecentLog, BLOCKS } from '../../../src/broker/log/read/recent-log.ts';
 import type { FrameLocation } from '../../../src/broker/log/format/frame-codec.ts';
@@ -174,6 +174,36 @@ describe('the device', () => {
     expect((await readItems(third, topicName('list/one'))).length).toBe(10);
   });
 });
+
+describe('a checkpoint', () => {
+  test('is followed by another for the topics that changed meanwhile, without a further append', async () => {
+    const { broker } = await openLog({ limits: { dirtyTopicsMax: 2 } });
+    const checkpoints = holdCheckpoints();
+    await append(broker, topicName('chat/a'), minor('x'));
+    await append(broker, topicName('chat/b'), minor('x'));
+    await expect.poll(() => checkpoints.topics).toEqual(['chat/a', 'chat/b']);
+    await append(broker, topicName('chat/c'), minor('x'));
+    await append(broker, topicName('chat/d'), minor('x'));
+    checkpoints.release();
+    await expect.poll(() => checkpoints.topics).toEqual(['chat/a', 'chat/b', 'chat/c', 'chat/d']);
+  });
+});
+
+/** Checkpoints write nothing before `release`. `topics`: what they have written, or are about to write. */
+function holdCheckpoints(): { readonly topics: readonly string[]; readonly release: () => void } {
+  const topics: string[] = [];
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const spy = vi.spyOn(TopicIndex.prototype, 'apply').mockImplementation(async (changes) => {
+    for (const { store, key } of changes) if (store === 'topics') topics.push(key.toString('latin1'));
+    await released;
+  });
+  onTestFinished(() => {
+    release();
+    spy.mockRestore();
+  });
+  return { topics, release: () => release() };
+}
 
 describe('expiry', () => {
   test('finds topics that are not in memory, in slices, and drops their tombstones in time', async () => {

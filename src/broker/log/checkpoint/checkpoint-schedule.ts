@@ -82,6 +82,8 @@ export class CheckpointSchedule {
   #finished(): void {
     this.#running = undefined;
     this.#hasFailed = false;
+    // Topics that changed meanwhile would otherwise stay in memory until the next append.
+    if (!this.#stopped && this.#table.dirty.size > 0) this.#commit.requestSync();
   }
 
   /** After a lack of room the log is still the truth: the next checkpoint includes what this one could not write. */
