@@ -48,6 +48,8 @@ const topics = Number(process.argv[2] ?? 100_000);
 if (!Number.isInteger(topics) || topics < 1) throw new Error('topics is a number of topics');
 const figures: Figures = { topics, phases: [], held: [], found: {}, diskMiB: {}, failures: [] };
 let empty: Held | undefined;
+// Read first: the working copy may move while the measurement runs.
+const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
 
 await withFolder(async (folder) => {
   for (const scenario of ['create', 'serve', 'absent'] as const) await runScenario(scenario, folder);
@@ -60,7 +62,6 @@ console.log(JSON.stringify({ redis }));
 keep();
 
 function keep(): void {
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
   const date = new Date().toISOString().slice(0, 10);
   const path =
     process.argv[3] ??
