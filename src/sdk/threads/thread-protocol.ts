@@ -48,23 +48,24 @@ export type FromThread =
   | { readonly type: 'stray'; readonly run: number; readonly error: ErrorData }
   | { readonly type: 'end'; readonly run: number; readonly used?: Usage; readonly error?: ErrorData };
 
-export function encodeError(error: unknown, known?: number): ErrorData {
-  const {
-    name,
-    message,
-    stack = '',
-    cause,
-  } = error instanceof Error ? error : new Error(`an agent threw a ${typeof error}`);
-  const { code, retryable } = error as AgentError;
+/** Never throws, and the result can be cloned, whatever an agent threw: a run whose end cannot be sent never ends. */
+export function encodeError(thrown: unknown, known?: number): ErrorData {
+  const error = thrown instanceof Error ? thrown : new Error(`an agent threw a ${typeof thrown}`);
+  const { name, message, stack, cause } = error;
   return {
-    name,
-    message,
-    stack,
+    name: textOr('Error', name),
+    message: textOr('', message),
+    stack: textOr('', stack),
     ...(known === undefined ? {} : { known }),
-    ...(isAgentError(error) ? { agentError: { code, retryable } } : {}),
+    ...(isAgentError(error) ? { agentError: { code: error.code, retryable: error.retryable } } : {}),
     // A cause in plain data, such as the reason why an ask failed.
-    ...(typeof cause === 'object' && !(cause instanceof Error) ? { cause: toJson(cause) } : {}),
+    ...(typeof cause === 'object' && !(cause instanceof Error) ? { cause: toJsonOrNothing(cause) } : {}),
   };
+}
+
+/** Code may set the fields of an error to anything. */
+function textOr(fallback: string, field: unknown): string {
+  return typeof field === 'string' ? field : fallback;
 }
 
 export function decodeError({ name, message, stack, agentError, cause }: ErrorData): Error {
@@ -77,8 +78,18 @@ export function decodeError({ name, message, stack, agentError, cause }: ErrorDa
   return error;
 }
 
-/** The value after a round trip through JSON: a thread cannot send functions or classes. */
+/** The value after a round trip through JSON: a thread cannot send functions or classes. @throws TypeError for a value
+ *  that JSON cannot represent */
 export function toJson(value: unknown): unknown {
   const json = JSON.stringify(value) as string | undefined;
   return json === undefined ? undefined : JSON.parse(json);
+}
+
+/** Undefined also for a value that JSON cannot represent. */
+function toJsonOrNothing(value: unknown): unknown {
+  try {
+    return toJson(value);
+  } catch {
+    return undefined;
+  }
 }
