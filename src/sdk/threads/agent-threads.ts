@@ -2,7 +2,7 @@
 // that of the worker with its leases, streams and other runs. A thread that ends takes its own runs with it and no
 // others, and the next run starts a new one. [docs/adr/0011]
 import { Worker } from 'node:worker_threads';
-import { delay, type Clock } from '../../base/clock.ts';
+import { delay, type Clock, type Timer } from '../../base/clock.ts';
 import { AgentError } from '../../worker/agent-error.ts';
 import type { AgentChat, AgentHandler } from '../agent-handler.ts';
 import type { AgentWriter } from '../agent-writer.ts';
@@ -15,8 +15,8 @@ export const THREADS_MAX = 64;
 export const THREAD_ANSWER_MS_MAX = 5_000;
 /** ms for handlers to end after their runs were handed over. */
 const CLOSE_MS_MAX = 2_000;
-/** ms for a module to load: one may wait forever at its top level. */
-const LOAD_MS_MAX = 30_000;
+/** ms for a thread to load the module: it may wait forever at its top level. */
+export const LOAD_MS_MAX = 30_000;
 /** Mebibytes of JavaScript objects in one thread. Above it the thread ends, and not the process. */
 const THREAD_HEAP_MB_MAX = 512;
 
@@ -40,17 +40,11 @@ export class AgentThreads {
 
   /** Resolves when a first thread has loaded the module. @throws any error of its loading */
   async start(): Promise<void> {
-    const loaded = new AbortController();
-    const late = delay(this.#deps.clock, LOAD_MS_MAX, loaded.signal).then(() => {
-      if (!loaded.signal.aborted) throw new Error(`it has not finished after ${LOAD_MS_MAX / 1000} s`);
-    });
     try {
-      await Promise.race([this.#pick().ready, late]);
+      await this.#pick().ready;
     } catch (error) {
       await this.close();
       throw error;
-    } finally {
-      loaded.abort();
     }
   }
 
@@ -78,11 +72,18 @@ export class AgentThreads {
   }
 }
 
+class LoadTimeoutError extends Error {
+  override readonly name = 'LoadTimeoutError';
+}
+
 class AgentThread {
   readonly #worker: Worker;
   readonly #deps: ThreadsDeps;
   readonly #onGone: () => void;
   readonly #runs = new Map<number, ThreadedRun>();
+  /** Ends the thread at the limit for loading. */
+  readonly #loading: Timer;
+  /** Resolves when the module is loaded. */
   readonly ready: Promise<void>;
   #settleReady: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
   #runCount = 0;
@@ -102,6 +103,7 @@ class AgentThread {
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB_MAX },
     });
+    this.#loading = deps.clock.after(LOAD_MS_MAX, () => this.#giveUp());
     this.#worker.on('message', (message: FromThread) => this.#receive(message));
     this.#worker.on('error', (error: unknown) => (this.#error = error));
     this.#worker.on('exit', (code) => this.#lose(code));
@@ -153,6 +155,7 @@ class AgentThread {
     if (message.type === 'ready') {
       // Until here the thread keeps the process alive, because `start` waits for it.
       this.#worker.unref();
+      this.#loading.cancel();
       this.#settleReady?.resolve();
       return;
     }
@@ -173,6 +176,13 @@ class AgentThread {
     if (this.#runs.size === 0) this.#onIdle?.();
   }
 
+  /** Its runs end with it: their prompts wait in a thread that may never read them. */
+  #giveUp(): void {
+    this.#error = new LoadTimeoutError(`it has not finished after ${LOAD_MS_MAX / 1000} s`);
+    this.#leave();
+    void this.#worker.terminate();
+  }
+
   /** Accepts no more runs. */
   #leave(): void {
     this.#isGone = true;
@@ -180,6 +190,7 @@ class AgentThread {
   }
 
   #lose(code: number): void {
+    this.#loading.cancel();
     this.#leave();
     this.#settleReady?.reject(this.#error ?? new Error(`its thread ended with code ${code}`));
     const runs = [...this.#runs.values()];
