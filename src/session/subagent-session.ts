@@ -1,6 +1,6 @@
-// The session in which a run asks another agent: a chat of its own. Fencing token, takeover and Stop work as in a user's
-// chat. Its id derives from the parent run and the ask's key, so a run that was taken over finds its asks again. The id
-// contains dots, which no user's id can contain, so no user can reach the session. Its owner is the parent run.
+// The session in which a run asks another agent: a chat of its own. Fencing token, takeover and Stop work as in a
+// user's chat. Its id derives from the parent run and the ask's key, so a run that was taken over finds its asks again.
+// The id contains dots, which no user's id can contain, so no user can reach the session. Its owner is the parent run.
 import { createHash } from 'node:crypto';
 import type { Principal, SessionRef } from './session-ref.ts';
 

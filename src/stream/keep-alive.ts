@@ -74,8 +74,8 @@ export class KeepAlive {
   }
 }
 
-/** Whether the topic has most of its time left. An end that is further away than the topic's time to live shows that the
- *  clocks of this node and of the storage differ, so the answer is no. */
+/** Whether the topic has most of its time left. An end that is further away than the topic's time to live shows that
+ *  the clocks of this node and of the storage differ, so the answer is no. */
 function isFresh({ ttlMs, expiresAt }: TopicInfo, now: number): boolean {
   if (ttlMs === undefined || expiresAt === undefined) return true;
   const left = expiresAt - now;

@@ -77,8 +77,8 @@ export interface Seed {
 }
 
 /** What one reader receives of one run. The projection is given the events from the run's `run.queued` on, in order:
- *  `fold` takes the events of catch-up and sends nothing, `open` comes once, `next` takes the live events. Where the run
- *  ends during catch-up, `open` comes then, so the reader of an old answer does not wait for the rest of the chat.
+ *  `fold` takes the events of catch-up and sends nothing, `open` comes once, `next` takes the live events. Where the
+ *  run ends during catch-up, `open` comes then, so the reader of an old answer does not wait for the rest of the chat.
  *  `open` sends the folded state and not the events, so a reader never receives text that a restart had dropped
  *  before the reader came. */
 export interface Projection {

@@ -130,8 +130,8 @@ interface StoredNames {
   readonly named: readonly Named[];
 }
 
-/** Leaves out what is damaged: the log is a hint that the chats' states verify, and one damaged record must not lock its user
- *  out. */
+/** Leaves out what is damaged: the log is a hint that the chats' states verify, and one damaged record must not lock
+ *  its user out. */
 async function readNamed(
   broker: Broker,
   principal: Principal,

@@ -83,8 +83,9 @@ export const UNLIMITED: Admitted = {
   leave: () => undefined,
 };
 
-/** Runs a command under its admissions. An admission ends last: a run or chat that was created but is not named yet must
- *  count as entering. Otherwise this node would admit more than the limit while an append to the user's log is slow. */
+/** Runs a command under its admissions. An admission ends last: a run or chat that was created but is not named yet
+ *  must count as entering. Otherwise this node would admit more than the limit while an append to the user's log is
+ *  slow. */
 export async function admitted<T>(admissions: readonly Admitted[], command: () => Promise<T>): Promise<T> {
   try {
     const done = await command();
