@@ -7,7 +7,7 @@ import { AnswerBuilder } from '../session/events/answer-builder.ts';
 import { ASK_DEPTH_MAX, askDepth, subagentSession, parentPrincipal, type RunRef } from '../session/subagent-session.ts';
 import { isTerminal, type ChatEvent, type MessageContent, type RunTerminal } from '../session/events/chat-event.ts';
 import { isSessionError } from '../session/errors.ts';
-import { followRun, type RunPlace } from '../session/history/follow-run.ts';
+import { followRun, type ReadPosition } from '../session/history/follow-run.ts';
 import type { Runs, SentPrompt } from '../session/runs.ts';
 import { isAgent, type SessionRef } from '../session/session-ref.ts';
 import { chatTopic } from '../session/topic-names.ts';
@@ -184,13 +184,13 @@ class LoggedAsk implements Ask {
   /** The events of the run, up to its completion. Waits while the log is unavailable. */
   async *#events(): AsyncGenerator<ChatEvent, void, undefined> {
     const { ref, sent, signal } = this.#ask;
-    const place = { topic: chatTopic(ref), ...sent.position };
-    let events = this.#follow(place);
+    const position = { topic: chatTopic(ref), ...sent.position };
+    let events = this.#follow(position);
     for (;;) {
       const next = await outsideScope(() =>
         this.#next(
           () => events.next(),
-          () => (events = this.#follow(place)).next(),
+          () => (events = this.#follow(position)).next(),
         ),
       );
       signal.throwIfAborted();
@@ -203,8 +203,8 @@ class LoggedAsk implements Ask {
     }
   }
 
-  #follow(place: RunPlace): AsyncGenerator<ChatEvent, void, undefined> {
-    return followRun(this.#deps.broker, this.#ask.sent.runId, place, this.#ask.signal);
+  #follow(position: ReadPosition): AsyncGenerator<ChatEvent, void, undefined> {
+    return followRun(this.#deps.broker, this.#ask.sent.runId, position, this.#ask.signal);
   }
 
   /** `again`: reads from the point where the last read failed. */

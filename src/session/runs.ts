@@ -167,7 +167,7 @@ export class Runs {
     return this.#log.transact<SentPrompt | undefined>(
       ref,
       (loaded) => {
-        // The admissions, and the place of the replaced prompt, are for the chat that was loaded first: a chat that
+        // The admissions, and the offset of the replaced prompt, are for the chat that was loaded first: a chat that
         // this prompt creates after a removal needs room of its own.
         const isSame = seen === undefined || loaded?.epoch === seen.epoch;
         if (!isSame && (!isAsk || command.replaces !== undefined)) return { unchanged: undefined };

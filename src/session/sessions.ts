@@ -5,7 +5,7 @@ import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
 import { readChatList } from './stores/chat-list.ts';
-import { pageOfChats, type ListPlace } from './stores/chat-pages.ts';
+import { pageOfChats, type PageEnd } from './stores/chat-pages.ts';
 import { decodeEvent, type JsonObject } from './events/chat-event.ts';
 import type { CommandLog, LoadedState, Snapshot } from './commands/command-log.ts';
 import { newCommandState, type CommandState } from './commands/command-state.ts';
@@ -58,7 +58,7 @@ export interface SessionSummary extends SessionDetails {
 export interface SessionList {
   readonly sessions: readonly SessionSummary[];
   /** Where the next page begins; undefined behind the last page. */
-  readonly next: ListPlace | undefined;
+  readonly next: PageEnd | undefined;
   /** A record of the list cannot be read any more, so chats may be missing. */
   readonly isDamaged: boolean;
 }
@@ -193,7 +193,7 @@ export class Sessions {
 
   /** A page of the user's chats. `after`: the `next` of the page before, undefined for the first page. A chat that
    *  exists all the time is on exactly one page, also when chats change between the pages. */
-  async list(principal: Principal, limit: number, after: ListPlace | undefined): Promise<SessionList> {
+  async list(principal: Principal, limit: number, after: PageEnd | undefined): Promise<SessionList> {
     const { alive: known, isDamaged } = await readChatList(this.#broker, principal, this.#clock.now());
     const listed = known.map(({ ref, ...chat }) => ({ ...chat, ref, sessionId: idOf(ref) }));
     const { chats, next } = pageOfChats(listed, limit, after);
@@ -213,7 +213,7 @@ export class Sessions {
     const { loaded, log } = await this.#prefixOf(principal, ref);
     const tip = branch === undefined ? loaded.state.tip : await findBranch(this.#broker, ref, loaded, branch);
     return {
-      ...(await readHistory(this.#broker, { ...log, tip: tip?.at, before: placeIn(log, before) }, limit)),
+      ...(await readHistory(this.#broker, { ...log, tip: tip?.at, before: offsetIn(log, before) }, limit)),
       epoch: log.epoch,
     };
   }
@@ -227,7 +227,7 @@ export class Sessions {
   ): Promise<RunPage & { epoch: string }> {
     const { log } = await this.#prefixOf(principal, ref);
     return {
-      ...(await readRuns(this.#broker, log, placeIn(log, before) ?? log.next, limit)),
+      ...(await readRuns(this.#broker, log, offsetIn(log, before) ?? log.next, limit)),
       epoch: log.epoch,
     };
   }
@@ -309,7 +309,7 @@ function damagedSummary(
 }
 
 /** Undefined if the position is of another epoch of this chat: the pages then start again with the newest. */
-function placeIn({ epoch, next }: LogPrefix, before: Position | undefined): number | undefined {
+function offsetIn({ epoch, next }: LogPrefix, before: Position | undefined): number | undefined {
   return before?.epoch === epoch && before.offset < next ? before.offset : undefined;
 }
 

@@ -15,7 +15,7 @@ export interface LiveTopicListener {
   /** The live topic is over: the topic ended or changed, or (undefined) the tail failed. */
   onEnd(reset: Reset | undefined): void;
   /** The current queue position of each queued run, by run id. */
-  onQueue(places: ReadonlyMap<string, number>): void;
+  onQueue(queuePositions: ReadonlyMap<string, number>): void;
 }
 
 /** The owner of a live topic: the hub. */
@@ -78,9 +78,9 @@ export class LiveTopic implements TailListener {
     this.onEnd();
   }
 
-  notifyQueue(places: ReadonlyMap<string, number>): void {
-    this.#first?.onQueue(places);
-    for (const listener of this.#others ?? []) listener.onQueue(places);
+  notifyQueue(queuePositions: ReadonlyMap<string, number>): void {
+    this.#first?.onQueue(queuePositions);
+    for (const listener of this.#others ?? []) listener.onQueue(queuePositions);
   }
 
   notifyEnd(reset: Reset | undefined): void {

@@ -165,12 +165,12 @@ export class Subscription implements LiveTopicListener {
   }
 
   /** Sends only positions that have changed. A reader that is behind receives them with the next notice. */
-  onQueue(places: ReadonlyMap<string, number>): void {
+  onQueue(queuePositions: ReadonlyMap<string, number>): void {
     if (!this.#isLive || this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) return;
-    for (const [runId, ahead] of places) {
+    for (const [runId, ahead] of queuePositions) {
       if (this.#queue?.get(runId) !== ahead) this.#send(this.#encoder.encodeControl({ type: 'queue', runId, ahead }));
     }
-    this.#queue = places;
+    this.#queue = queuePositions;
   }
 
   onEnd(): void {

@@ -72,11 +72,12 @@ export class TopicHub {
     if (!live.isWatched) this.#drop(live);
   }
 
-  /** Returns false where no reader of this node follows the topic. `places`: see `LiveTopicListener.onQueue`. */
-  notifyQueue(topic: LiteTopicName, places: ReadonlyMap<string, number>): boolean {
+  /** Returns false where no reader of this node follows the topic. `queuePositions`: see
+   *  `LiveTopicListener.onQueue`. */
+  notifyQueue(topic: LiteTopicName, queuePositions: ReadonlyMap<string, number>): boolean {
     const live = this.#live.get(topic);
     if (live === undefined) return false;
-    live.notifyQueue(places);
+    live.notifyQueue(queuePositions);
     return true;
   }
 

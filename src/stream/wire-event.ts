@@ -2,7 +2,7 @@
 // parsing. Adjacent deltas of one part are merged into one event at the offset of the last [PROTOCOL §4].
 import type { LogItem } from '../broker/broker.ts';
 import { isInternalType, publicJson, typeOf } from '../session/events/chat-event.ts';
-import type { PlacedDelta } from '../session/events/finished-answer.ts';
+import type { MergedDelta } from '../session/events/finished-answer.ts';
 import { isSamePart, mergeDeltas } from '../session/events/delta-json.ts';
 
 export interface WireEvent {
@@ -23,7 +23,7 @@ export function wireEvent(item: LogItem): WireEvent | undefined {
 }
 
 /** The event of a delta that replaces several records. */
-export function toWireEvent({ offset, delta: { type, ...fields } }: PlacedDelta): WireEvent {
+export function toWireEvent({ offset, delta: { type, ...fields } }: MergedDelta): WireEvent {
   return { offset, type, json: JSON.stringify(fields) };
 }
 

@@ -2,12 +2,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  encodeListPlace,
-  LIST_PLACE_CHARS_MAX,
+  encodePageEnd,
+  PAGE_END_CHARS_MAX,
   pageOfChats,
-  parseListPlace,
+  parsePageEnd,
   type ListedChat,
-  type ListPlace,
+  type PageEnd,
 } from '../../src/session/stores/chat-pages.ts';
 
 const chatsArbitrary = fc.uniqueArray(
@@ -38,14 +38,14 @@ describe('pages of chats', () => {
           const chats = new Map(start.map((chat) => [chat.sessionId, chat]));
           const removed = new Set<string>();
           const seen: string[] = [];
-          let after: ListPlace | undefined;
+          let after: PageEnd | undefined;
           for (let page = 0; page === 0 || after !== undefined; page += 1) {
             const { chats: shown, next } = pageOfChats([...chats.values()], limit, after);
             expect(shown.length).toBeLessThanOrEqual(limit);
             if (next !== undefined) expect(shown).toHaveLength(limit);
             seen.push(...shown.map((chat) => chat.sessionId));
             // The cursor takes the way through the client: encoded and parsed again.
-            after = next === undefined ? undefined : parseListPlace(encodeListPlace(next));
+            after = next === undefined ? undefined : parsePageEnd(encodePageEnd(next));
             expect(after).toEqual(
               next === undefined || next.last === undefined
                 ? next
@@ -88,9 +88,9 @@ describe('pages of chats', () => {
       lastActiveAt: i,
     }));
     const { next } = pageOfChats(many, 100, undefined);
-    const longest = encodeListPlace(pageOfChats(many, 100, next).next ?? { shown: new Set(), last: undefined });
-    expect(longest.length).toBeLessThanOrEqual(LIST_PLACE_CHARS_MAX);
-    expect(parseListPlace(longest)).toBeDefined();
+    const longest = encodePageEnd(pageOfChats(many, 100, next).next ?? { shown: new Set(), last: undefined });
+    expect(longest.length).toBeLessThanOrEqual(PAGE_END_CHARS_MAX);
+    expect(parsePageEnd(longest)).toBeDefined();
     for (const text of [
       '',
       '.',
@@ -106,7 +106,7 @@ describe('pages of chats', () => {
       'abcdefgh.a.ü',
       `${'abcdefgh'.repeat(101)}..`,
     ]) {
-      expect([text, parseListPlace(text)]).toEqual([text, undefined]);
+      expect([text, parsePageEnd(text)]).toEqual([text, undefined]);
     }
   });
 });

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
-import type { ListPlace } from '../../src/session/stores/chat-pages.ts';
+import type { PageEnd } from '../../src/session/stores/chat-pages.ts';
 import { RECENT_MESSAGES_MAX, SESSION_RUNS_MAX } from '../../src/session/commands/command-state.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { ChatRig, joinAnswer } from '../support/chat-rig.ts';
@@ -83,7 +83,7 @@ describe('a session', () => {
     );
     await rig.sessions.remove(rig.alice, { tenant: 'default', sessionId: 'c3' });
     await rig.clock.advance(100_000);
-    const ids = async (limit: number, after?: ListPlace): Promise<unknown> => {
+    const ids = async (limit: number, after?: PageEnd): Promise<unknown> => {
       const { sessions, next } = await rig.sessions.list(rig.alice, limit, after);
       return [
         sessions.map((one) => one.sessionId),

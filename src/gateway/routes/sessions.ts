@@ -2,11 +2,11 @@
 import Type from 'typebox';
 import { encodePosition } from '../../broker/position.ts';
 import {
-  encodeListPlace,
-  LIST_PLACE_CHARS_MAX,
+  encodePageEnd,
+  PAGE_END_CHARS_MAX,
   pageOfChats,
-  parseListPlace,
-  type ListPlace,
+  parsePageEnd,
+  type PageEnd,
 } from '../../session/stores/chat-pages.ts';
 import { isSessionError } from '../../session/errors.ts';
 import {
@@ -50,7 +50,7 @@ const createBody = Type.Object({
 
 const listQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIST_LIMIT_MAX, default: LIST_LIMIT })),
-  after: Type.Optional(Type.String({ maxLength: LIST_PLACE_CHARS_MAX, description: 'the `after` of the page before' })),
+  after: Type.Optional(Type.String({ maxLength: PAGE_END_CHARS_MAX, description: 'the `after` of the page before' })),
   page: Type.Optional(
     Type.Literal('0', { description: 'the first page, for older clients; pages behind it have no number' }),
   ),
@@ -133,20 +133,22 @@ function listRoute(app: HttpApp, { sessionIds, sessions, reads }: SessionsRoutes
     },
     async (request): Promise<ListBody> => {
       const { limit = LIST_LIMIT, after } = request.query;
-      const place = after === undefined ? undefined : parseListPlace(after);
-      if (after !== undefined && place === undefined)
+      const pageEnd = after === undefined ? undefined : parsePageEnd(after);
+      if (after !== undefined && pageEnd === undefined)
         throw new GatewayError('invalid-request', { message: 'after is not the `after` of a page of this list' });
       const identity = identityOf(request);
       const {
         sessions: listed,
         next,
         isDamaged,
-      } = await reads.inTurn(identity.principal, () => listSessions({ sessionIds, sessions }, identity, limit, place));
+      } = await reads.inTurn(identity.principal, () =>
+        listSessions({ sessionIds, sessions }, identity, limit, pageEnd),
+      );
       if (isDamaged) request.log.error('a record of a list of chats is damaged: the list is answered without it');
       return {
         sessions: listed,
         more: next !== undefined,
-        ...(next === undefined ? {} : { after: encodeListPlace(next) }),
+        ...(next === undefined ? {} : { after: encodePageEnd(next) }),
         ...(isDamaged ? { damaged: true } : {}),
       };
     },
@@ -218,7 +220,7 @@ async function listSessions(
   deps: ListDeps,
   identity: Identity,
   limit: number,
-  after: ListPlace | undefined,
+  after: PageEnd | undefined,
 ): Promise<SessionList> {
   if (identity.sessions === undefined) return deps.sessions.list(identity.principal, limit, after);
   // A token for given sessions names them, so the list is not searched.

@@ -6,14 +6,14 @@ import { decodeHidden } from '../events/chat-event.ts';
 import { decodeCheckpoint } from './command-state.ts';
 
 /** Offsets that are read from the end backward, and as many from the start forward. */
-const PLACES = 64;
+const OFFSETS = 64;
 
 export async function readOwner(
   broker: Broker,
   { topic, epoch, next, lastMajor }: TopicInfo,
 ): Promise<string | undefined> {
-  const newest = Array.from({ length: PLACES }, (_, i) => lastMajor - i);
-  const oldest = Array.from({ length: PLACES }, (_, i) => i);
+  const newest = Array.from({ length: OFFSETS }, (_, i) => lastMajor - i);
+  const oldest = Array.from({ length: OFFSETS }, (_, i) => i);
   for (const offset of [...newest, ...oldest]) {
     if (offset < 0 || offset >= next) continue;
     const owner = await ownerAt(broker, { topic, epoch }, offset);

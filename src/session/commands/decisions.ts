@@ -62,8 +62,8 @@ export function findRepeat(
   const seen = state.recent.find((entry) => entry.messageId === command.messageId);
   if (seen === undefined) return undefined;
   if (seen.bodyHash !== command.bodyHash) throw new SessionError('message-conflict');
-  const place = state.runs.findIndex((run) => run.runId === seen.runId);
-  return { runId: seen.runId, offset: seen.offset, queued: Math.max(place, 0) };
+  const queuePosition = state.runs.findIndex((run) => run.runId === seen.runId);
+  return { runId: seen.runId, offset: seen.offset, queued: Math.max(queuePosition, 0) };
 }
 
 /** The current time for the events of that run. */

@@ -15,7 +15,7 @@ export interface FinishedAnswer {
 }
 
 /** A delta, and the offset of the last record that it replaces. */
-export interface PlacedDelta {
+export interface MergedDelta {
   readonly offset: number;
   readonly delta: Delta;
 }
@@ -65,14 +65,14 @@ function finished(
 
 /** The deltas in place of a hole: one for each mark inside it, at the mark's last offset. A mark whose text a restart
  *  dropped whole gives none. */
-export function fillHole(hole: Hole, answer: FinishedAnswer): PlacedDelta[] {
+export function fillHole(hole: Hole, answer: FinishedAnswer): MergedDelta[] {
   return answer.marks.flatMap((mark) => {
     const delta = cutMark(mark, hole, answer);
     return delta === undefined ? [] : [delta];
   });
 }
 
-function cutMark(mark: DeltaMark, hole: Hole, answer: FinishedAnswer): PlacedDelta | undefined {
+function cutMark(mark: DeltaMark, hole: Hole, answer: FinishedAnswer): MergedDelta | undefined {
   if (mark.from > hole.to) return undefined;
   const lengths = decodeLengths(mark.lengths);
   const last = Math.min(hole.to, mark.from + lengths.length - 1);

@@ -40,7 +40,7 @@ export class BranchReader {
   readonly #charsMax: number;
   #chars = 0;
 
-  /** `from`: the place to begin at, or anywhere after it. `wanted`: messages that are likely to be read, so that a page
+  /** `from`: the offset to begin at, or any after it. `wanted`: messages that are likely to be read, so that a page
    *  of a few does not read what holds hundreds. `charsMax`: UTF-16 code units of records after which it reads no
    *  further back than to the next prompt. */
   constructor(broker: Broker, log: LogPrefix, from: number | undefined, wanted: number, charsMax: number) {

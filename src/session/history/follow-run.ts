@@ -7,7 +7,7 @@ import { decodeEvent, type ChatEvent } from '../events/chat-event.ts';
 import { fillHole, readFinishedAnswer } from '../events/finished-answer.ts';
 
 /** The position of a reader. It moves as the reader reads, so that the reader can continue after a failure. */
-export interface RunPlace {
+export interface ReadPosition {
   readonly topic: LiteTopicName;
   readonly epoch: string;
   offset: number;
@@ -18,22 +18,22 @@ export interface RunPlace {
 export async function* followRun(
   broker: Broker,
   runId: string,
-  place: RunPlace,
+  position: ReadPosition,
   signal: AbortSignal,
 ): AsyncGenerator<ChatEvent, void, undefined> {
-  const { topic, epoch } = place;
-  for await (const result of broker.tail(topic, { epoch, offset: place.offset }, { signal })) {
+  const { topic, epoch } = position;
+  for await (const result of broker.tail(topic, { epoch, offset: position.offset }, { signal })) {
     if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while its run was followed');
     for (const item of result.items) {
-      for (const event of await eventsOf(broker, place, item)) {
+      for (const event of await eventsOf(broker, position, item)) {
         if ('runId' in event && event.runId === runId) yield event;
       }
-      place.offset = (item.kind === 'record' ? item.offset : item.to) + 1;
+      position.offset = (item.kind === 'record' ? item.offset : item.to) + 1;
     }
   }
 }
 
-async function eventsOf(broker: Broker, { topic, epoch }: RunPlace, item: LogItem): Promise<readonly ChatEvent[]> {
+async function eventsOf(broker: Broker, { topic, epoch }: ReadPosition, item: LogItem): Promise<readonly ChatEvent[]> {
   if (item.kind === 'hole') {
     const answer = await readFinishedAnswer(broker, topic, epoch, item.by);
     return fillHole(item, answer).map(({ delta }) => delta);

@@ -9,7 +9,7 @@ import type { BranchNode } from '../commands/branch-links.ts';
 import { BranchReader, type LogRange } from './branch-reader.ts';
 import type { LogPrefix } from './major-records.ts';
 import { pacedRead } from '../events/paced-read.ts';
-import { Transcript, type PlacedMessage, type TranscriptMessage } from './transcript.ts';
+import { Transcript, type TranscriptEntry, type TranscriptMessage } from './transcript.ts';
 
 /** UTF-16 code units of the records that one page is made of. A page that would have more ends early, at a whole
  *  message, so that a page of large messages does not fill the node's memory. */
@@ -41,15 +41,19 @@ export async function readHistory(broker: Broker, log: HistoryRequest, limit: nu
   if (before === undefined && tip !== undefined) await reader.readHead();
   let path: readonly BranchNode[] = [];
   let page: FoldedPath = { path, messages: [] };
-  let placed: readonly PlacedMessage[] = [];
-  while (placed.length === 0 && !reader.isDone) {
+  let entries: readonly TranscriptEntry[] = [];
+  while (entries.length === 0 && !reader.isDone) {
     path = [...(await reader.readBack(limit)).filter((node) => isWanted(node, before)), ...path];
     page = await foldNewest(broker, log, reader, path);
-    placed = before === undefined ? page.messages : page.messages.filter(({ place }) => place < before);
+    entries = before === undefined ? page.messages : page.messages.filter(({ offset }) => offset < before);
   }
-  const kept = placed.slice(-limit);
-  const hasOlder = placed.length > kept.length || page.path.length < path.length || !reader.isDone;
-  return { messages: kept.map((one) => one.message), through: next - 1, before: hasOlder ? kept[0]?.place : undefined };
+  const kept = entries.slice(-limit);
+  const hasOlder = entries.length > kept.length || page.path.length < path.length || !reader.isDone;
+  return {
+    messages: kept.map((one) => one.message),
+    through: next - 1,
+    before: hasOlder ? kept[0]?.offset : undefined,
+  };
 }
 
 /** The page leaves out the answer at `before`, but the path keeps its run: it decides the status of the prompt on the
@@ -61,7 +65,7 @@ function isWanted({ kind, at }: BranchNode, before: number | undefined): boolean
 interface FoldedPath {
   /** The nodes that were folded: the newest of the given path. */
   readonly path: readonly BranchNode[];
-  readonly messages: readonly PlacedMessage[];
+  readonly messages: readonly TranscriptEntry[];
 }
 
 /** Folds as many of the newest nodes of a path as a page may hold, and at least one prompt with its answer. The size of
@@ -100,7 +104,7 @@ async function fold(
   path: readonly BranchNode[],
   ranges: readonly LogRange[],
   charsMax: number,
-): Promise<PlacedMessage[] | undefined> {
+): Promise<TranscriptEntry[] | undefined> {
   const transcript = new Transcript(new Set(path.map(({ at }) => at)));
   for (const range of ranges) {
     for await (const item of itemsOf(broker, log, range)) {

@@ -35,16 +35,16 @@ export interface TranscriptMessage {
   readonly parts?: readonly TranscriptPart[];
 }
 
-/** A message and its place, by which pages are cut: the offset of a prompt's record, or of an answer's `run.queued`.
- *  Places rise in the order of the transcript. */
-export interface PlacedMessage {
-  readonly place: number;
+/** A message and the offset by which pages are cut: of a prompt's record, or of an answer's `run.queued`. Offsets rise
+ *  in the order of the transcript. */
+export interface TranscriptEntry {
+  readonly offset: number;
   readonly message: TranscriptMessage;
 }
 
 interface FoldingRun {
   readonly runId: string;
-  readonly place: number;
+  readonly queuedAt: number;
   answerId?: string;
   createdAt?: string;
   status: MessageStatus;
@@ -87,11 +87,11 @@ export class Transcript {
     if (event !== undefined && this.#applyEvent(event, item.offset)) this.#chars += item.data.length;
   }
 
-  messages(): PlacedMessage[] {
+  messages(): TranscriptEntry[] {
     return this.#turns.flatMap(({ offset, message, run }) => {
-      const prompt = { place: offset, message: promptMessage(message, run) };
+      const prompt = { offset, message: promptMessage(message, run) };
       const answer = run === undefined ? undefined : answerMessage(run);
-      return run === undefined || answer === undefined ? [prompt] : [prompt, { place: run.place, message: answer }];
+      return run === undefined || answer === undefined ? [prompt] : [prompt, { offset: run.queuedAt, message: answer }];
     });
   }
 
@@ -118,12 +118,12 @@ export class Transcript {
     return run !== undefined;
   }
 
-  #queue(runId: string, messageId: string, place: number): void {
+  #queue(runId: string, messageId: string, queuedAt: number): void {
     const turn = this.#byMessage.get(messageId);
     if (turn === undefined) return;
     turn.run = {
       runId,
-      place,
+      queuedAt,
       status: 'queued',
       streamed: new AnswerBuilder(),
       finished: [],

@@ -11,7 +11,7 @@ export interface ListedChat {
 }
 
 /** The end of a page, at which the next one continues. */
-export interface ListPlace {
+export interface PageEnd {
   /** The marks of the chats on its first page. */
   readonly shown: ReadonlySet<string>;
   /** The last chat of the page before; undefined behind the first page. */
@@ -21,13 +21,13 @@ export interface ListPlace {
 export interface ChatPage<C extends ListedChat> {
   readonly chats: readonly C[];
   /** Where the next page begins; undefined behind the last page. */
-  readonly next: ListPlace | undefined;
+  readonly next: PageEnd | undefined;
 }
 
 export function pageOfChats<C extends ListedChat>(
   chats: readonly C[],
   limit: number,
-  after: ListPlace | undefined,
+  after: PageEnd | undefined,
 ): ChatPage<C> {
   if (after === undefined) {
     const first = chats.toSorted((a, b) => b.lastActiveAt - a.lastActiveAt).slice(0, limit);
@@ -47,18 +47,18 @@ export function pageOfChats<C extends ListedChat>(
 }
 
 /** For a URL: the marks, the time in base 36, the id. */
-export function encodeListPlace({ shown, last }: ListPlace): string {
+export function encodePageEnd({ shown, last }: PageEnd): string {
   return [[...shown].join(''), last?.createdAt.toString(36) ?? '', last?.sessionId ?? ''].join('.');
 }
 
 const MARK_CHARS = 8;
-const PLACE = /^((?:[A-Za-z0-9_-]{8}){1,100})\.(?:([0-9a-z]{1,10})\.([A-Za-z0-9_-]{1,128})|\.)$/;
-/** The longest text that `encodeListPlace` makes of a first page of 100 chats. */
-export const LIST_PLACE_CHARS_MAX = 100 * MARK_CHARS + 1 + 10 + 1 + 128;
+const PATTERN = /^((?:[A-Za-z0-9_-]{8}){1,100})\.(?:([0-9a-z]{1,10})\.([A-Za-z0-9_-]{1,128})|\.)$/;
+/** The longest text that `encodePageEnd` makes of a first page of 100 chats. */
+export const PAGE_END_CHARS_MAX = 100 * MARK_CHARS + 1 + 10 + 1 + 128;
 
-/** Undefined where the text is no place. */
-export function parseListPlace(text: string): ListPlace | undefined {
-  const [, marks, createdAt, sessionId] = PLACE.exec(text) ?? [];
+/** Undefined where the text is no end of a page. */
+export function parsePageEnd(text: string): PageEnd | undefined {
+  const [, marks, createdAt, sessionId] = PATTERN.exec(text) ?? [];
   if (marks === undefined) return undefined;
   const shown = new Set(marks.match(/.{8}/g));
   return {
