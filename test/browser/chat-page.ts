@@ -24,7 +24,7 @@ export async function ask(page: Page, prompt: string): Promise<void> {
 
 export const answers = (page: Page): Locator => page.locator('[data-testid=message][data-role=assistant]');
 
-/** Waits until the last answer on the page has at least so much text. */
+/** Waits until the last answer on the page has at least this much text. */
 export async function untilLength(page: Page, length: number): Promise<void> {
   await page.waitForFunction(
     (wanted) =>
@@ -49,14 +49,14 @@ export async function untilCompleted(page: Page): Promise<void> {
   );
 }
 
-/** Waits until everything that came is on the page too: Markdown is parsed beside it. */
+/** Waits until the page shows everything that it received: Markdown is parsed beside it. */
 export async function untilShown(page: Page): Promise<void> {
   await page.waitForFunction(() => document.querySelector('.markdown[data-pending]') === null, undefined, {
     timeout: timeLimit(60_000),
   });
 }
 
-/** White space is the layout's business. */
+/** The text of the answer without white space, which belongs to the layout. */
 export async function shownAnswer(page: Page): Promise<string> {
   await untilShown(page);
   return (await answers(page).last().innerText())

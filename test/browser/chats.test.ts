@@ -1,6 +1,6 @@
-// Many chats and what may go wrong with one, as a person meets it on the page: reaching each, renaming, deleting elsewhere, a prompt that
-// is refused, an error, the panel that is in the way. By mouse and by keys, on wide screens and on the narrowest phones.
-// HOLDLINE_TEST_SHOTS=<folder> keeps screenshots.
+// Many chats and their faults, as a person meets them on the page: reaching each, renaming, deleting in another place,
+// a refused prompt, an error, a panel that covers the chat. By mouse and by keys, on wide screens and on the narrowest
+// phones. HOLDLINE_TEST_SHOTS=<folder> keeps screenshots.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,7 +95,7 @@ describe('the list of chats', () => {
           shown,
         );
       }
-      // The last one took the focus of the button, which has gone.
+      // The last page took the focus of the button, which is gone.
       expect(
         await page.evaluate(
           () => document.activeElement?.closest('li') === document.querySelector('[data-testid=chats] li:last-child'),
@@ -173,7 +173,7 @@ describe('a chat', () => {
   );
 
   it(
-    'that is deleted elsewhere ends on the screen and in the list, and a message starts another',
+    'ends on the screen and in the list when it is deleted elsewhere, and a message starts another chat',
     async () => {
       const page = await openPage();
       await ask(page, 'count 5000 at 30/s');
@@ -198,7 +198,7 @@ describe('a chat', () => {
   );
 
   it(
-    'that is deleted in another tab does so too, while nothing runs',
+    'ends when it is deleted in another tab, while no run is active',
     async () => {
       const page = await openPage();
       await ask(page, 'count 3 at 100/s');
@@ -216,11 +216,11 @@ describe('a chat', () => {
   );
 });
 
-describe('a prompt that is refused', () => {
+describe('a refused prompt', () => {
   const refused = (page: Page): Locator => page.locator('[data-testid=message][data-status=unsent]');
 
   it(
-    'stays, also after a reload, and is changed and sent',
+    'stays, also after a reload, and can be changed and sent',
     async () => {
       const page = await openPage();
       await ask(page, TOO_LONG);
@@ -244,7 +244,7 @@ describe('a prompt that is refused', () => {
   );
 
   it(
-    'in the middle of a chat does so too, and can be discarded for good',
+    'stays in the middle of a chat, and can be discarded for good',
     async () => {
       const page = await openPage();
       await ask(page, 'count 3 at 100/s');
@@ -267,7 +267,7 @@ describe('a prompt that is refused', () => {
 
 describe('the name of a chat', () => {
   it(
-    'is one in the heading and the list, and comes from its first prompt, also of a chat that a shell began',
+    'is the same in the heading and the list, and comes from its first prompt, also when a shell created the chat',
     async () => {
       await call('POST', '/sessions', { sessionId: 'unnamed' });
       await call('POST', '/sessions/by-shell/messages', { content: 'count 3 at 100/s' });
@@ -278,7 +278,7 @@ describe('the name of a chat', () => {
       await entryOf(page, 'by-shell').getByRole('link').click();
       await page.getByTestId('title').getByText('count 3 at 100/s').waitFor();
       await entryOf(page, 'by-shell').getByText('count 3 at 100/s').waitFor();
-      // On every device from then on.
+      // Every device shows this name from then on.
       await expect
         .poll(async () => ((await (await call('GET', '/sessions/by-shell')).json()) as { title?: string }).title)
         .toBe('count 3 at 100/s');
@@ -287,7 +287,7 @@ describe('the name of a chat', () => {
   );
 
   it(
-    'is not that of a prompt that was refused, which tells the limit',
+    'is not taken from a refused prompt, and the refusal names the limit',
     async () => {
       const page = await openPage();
       await ask(page, TOO_LONG);
@@ -307,7 +307,7 @@ describe('the name of a chat', () => {
 
 describe('a draft', () => {
   it(
-    'stays over a reload, belongs to its chat alone, and goes with it',
+    'stays over a reload, belongs to its chat alone, and is removed with it',
     async () => {
       for (const sessionId of ['draft-a', 'draft-b']) await call('POST', '/sessions', { sessionId, title: sessionId });
       const page = await openPage();
@@ -336,7 +336,7 @@ describe('a draft', () => {
 
 describe('the choice of an agent', () => {
   it(
-    'is there for a new chat where there are several, and holds for the whole chat',
+    'is shown for a new chat when there are several agents, and is valid for the whole chat',
     async () => {
       const page = await openPage();
       const choice = page.getByTestId('agent');
@@ -372,7 +372,7 @@ describe('an error', () => {
   };
 
   it(
-    'is told above the text box, until it is dismissed by keys',
+    'is shown above the text box, until it is dismissed by keys',
     async () => {
       const page = await openPage();
       await ask(page, 'count 5000 at 30/s');
@@ -393,7 +393,7 @@ describe('an error', () => {
   );
 
   it(
-    'of a rename or a deletion is told there too, and changes nothing',
+    'of a rename or a deletion is shown there too, and nothing changes',
     async () => {
       const page = await openPage();
       await ask(page, 'count 3 at 100/s');
@@ -414,7 +414,7 @@ describe('an error', () => {
   );
 
   it(
-    'of a change gives back what was written',
+    'of a change restores the typed text',
     async () => {
       const page = await openPage();
       await ask(page, 'count 5000 at 30/s');
@@ -438,7 +438,7 @@ describe('an error', () => {
 
 describe('the suggestions', () => {
   it(
-    'are there with the demo model, and are sent by keys',
+    'are shown with the demo model, and are sent by keys',
     async () => {
       context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
       const agents = [{ name: 'default', model: 'demo', models: ['demo'], isDefault: true, isDemo: true }];
@@ -515,7 +515,7 @@ describe('a phone 360 pixels wide', () => {
       expect(await overflow(page)).toBe(0);
       await shoot(page, 'phone-360-rename');
       await page.keyboard.press('Escape');
-      // No animation goes on and on for whom it makes ill.
+      // No animation runs on, for people whom animations make ill.
       await ask(page, 'count 5000 at 30/s');
       const iterations = await page.evaluate(
         () =>

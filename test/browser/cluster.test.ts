@@ -1,5 +1,5 @@
-// A person on the page of a cluster: the gateway that serves the stream is killed in the middle of an answer, and the text
-// goes on through another, without a gap and without a reload.
+// A person on the page of a cluster: the gateway that serves the stream is killed in the middle of an answer, and the
+// text continues over another gateway, without a gap and without a reload.
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
 import { ClusterRig } from '../support/cluster-rig.ts';
@@ -21,7 +21,7 @@ afterAll(async () => {
   await Promise.all([browser.close(), rig.close()]);
 });
 
-/** By its own count. */
+/** The gateway with the open stream, by its own metric. */
 async function servingGateway(wire: 'sse' | 'ws'): Promise<ServerProcess> {
   for (const gateway of rig.gateways) {
     const metrics = await (await fetch(`${gateway.url}/metrics`)).text();

@@ -1,5 +1,5 @@
-// A page of another origin that the server allows, with the browser's own EventSource: it comes back by itself after its
-// connection was cut in the middle of an answer, and what it has in the end is the whole answer.
+// A page of another origin that the server allows, with the browser's own EventSource: it reconnects by itself after
+// its connection was cut in the middle of an answer, and has the whole answer at the end.
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -42,7 +42,7 @@ interface Seen {
 const COUNT = 120;
 const WHOLE = Array.from({ length: COUNT }, (_, i) => `${i + 1} `).join('');
 
-/** In the page: follows the chat, and joins the texts. */
+/** Runs in the page: follows the chat, and joins the texts. */
 function follow(url: string): void {
   const source = new EventSource(url, { withCredentials: true });
   const seen: Seen = { source, opens: 0, text: '', ids: [], end: '' };
@@ -56,7 +56,7 @@ function follow(url: string): void {
 }
 
 describe('an EventSource of an allowed other origin', () => {
-  it('opens with a ticket and goes on with its cookie after every cut, with nothing missing and nothing twice', async () => {
+  it('opens with a ticket and continues with its cookie after every cut, with nothing missing and nothing twice', async () => {
     const server = await startedServer({ env: { HOLDLINE_ORIGINS: origin } });
     const proxy = await TcpProxy.start(server.port);
     onTestFinished(() => proxy.close());
@@ -102,7 +102,7 @@ describe('an EventSource of an allowed other origin', () => {
     expect((await post(server, 'trip/cancel', {})).status).toBe(409);
   });
 
-  it('is refused where the origin is not allowed', async () => {
+  it('is refused when the origin is not allowed', async () => {
     const server = await startedServer({ env: { HOLDLINE_ORIGINS: 'http://127.0.0.1:1' } });
     const context = await browser.newContext();
     onTestFinished(() => context.close());

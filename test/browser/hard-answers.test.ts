@@ -1,4 +1,4 @@
-// A person whose model says what is hard to parse or to show: the page shows all of it, goes on working, and shows the next answer as
+// Answers that are hard to parse or to show: the page shows all of them, keeps working, and shows the next answer as
 // Markdown, in the chat and when the chat is opened again.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -8,9 +8,9 @@ import { timeLimit } from '../support/slowness.ts';
 import { answers, ask, openBrowser, untilCompleted, untilShown } from './chat-page.ts';
 import { HARD_TO_PARSE, HARD_TO_SHOW } from './hard-answers.ts';
 
-/** UTF-16 units that the model says at a time. */
+/** UTF-16 units that the model emits at a time. */
 const PIECE = 1_000;
-/** What a page stays quick with; the answers would make up to 170,000. */
+/** The elements with which a page stays quick; the answers would make up to 170,000. */
 const ELEMENTS_MAX = 20_000;
 
 const NAMES = [
@@ -57,14 +57,14 @@ async function openPage(): Promise<{ page: Page; faults: Error[] }> {
   return { page, faults };
 }
 
-/** Letters and digits that the last answer shows: what surrounds them differs between Markdown and text. */
+/** The letters and digits of the shown answer: the characters around them differ between Markdown and text. */
 const shownLetters = (page: Page): Promise<number> =>
   answers(page)
     .last()
     .locator('.body')
     .evaluate((body) => body.textContent.replace(/Copy|[^a-z0-9]/g, '').length);
 
-it('suggests nothing that only the demo model understands', async () => {
+it('the page suggests nothing that only the demo model understands', async () => {
   const page = await browser.newPage();
   const asked = page.waitForResponse('**/v1/agents');
   await page.goto(`${server.url}/#token=${server.token}`);

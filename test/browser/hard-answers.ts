@@ -1,5 +1,5 @@
-// Answers that are hard on a page which shows Markdown: each is small enough for a model to say, and costs a parser, a sanitiser or the
-// layout far more than its length. By name, so that a failing test says which.
+// Answers that are hard for a page which shows Markdown: each is small for a model, and costs a parser, a sanitiser or
+// the layout far more than its length. They have names, so that a failing test says which one.
 
 export interface HardAnswer {
   readonly name: string;
@@ -9,7 +9,7 @@ export interface HardAnswer {
 const lines = (count: number, line: (index: number) => string): string =>
   Array.from({ length: count }, (_, index) => line(index)).join('\n');
 
-/** What a parser needs more than linear time or deep recursion for. */
+/** A parser needs more than linear time or deep recursion for these. */
 export const HARD_TO_PARSE: readonly HardAnswer[] = [
   { name: 'quotes in quotes', text: '>'.repeat(60_000) },
   { name: 'a staircase of quotes', text: lines(400, (index) => `${'> '.repeat(index + 1)}a`) },
@@ -47,7 +47,7 @@ export const HARD_TO_PARSE: readonly HardAnswer[] = [
   { name: 'headings without an end', text: `# ${' #'.repeat(40_000)}a` },
 ];
 
-/** What makes a page of very many elements, or of one enormous one. */
+/** These make a page of very many elements, or of one enormous element. */
 export const HARD_TO_SHOW: readonly HardAnswer[] = [
   { name: 'a huge table', text: `|a|b|c|d|e|f|g|h|\n${'|-'.repeat(8)}|\n${lines(8_000, () => '|1|2|3|4|5|6|7|8|')}` },
   { name: 'a line without a space', text: 'a'.repeat(1_000_000) },

@@ -1,4 +1,4 @@
-// The main job, end to end, as a person does it: the built server, a real Chromium, and everything that breaks.
+// The main use, end to end, as a person does it: the built server, a real Chromium, and all kinds of faults.
 // HOLDLINE_TEST_SHOTS=<folder> keeps screenshots.
 import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
@@ -43,7 +43,7 @@ async function openPage(): Promise<Page> {
   return page;
 }
 
-/** What the log says the last answer is, asked of the server and not of the page. */
+/** The last answer in the log, read from the server and not from the page. */
 async function loggedAnswer(page: Page): Promise<string> {
   const chatId = /chat=([A-Za-z0-9_-]+)/.exec(page.url())?.[1] ?? '';
   const response = await fetch(`${server.url}/v1/sessions/${chatId}/messages?limit=1`, {
@@ -109,7 +109,7 @@ describe('the page', () => {
   );
 
   it(
-    'does the same over WebSocket, stops when told, and keeps what was said',
+    'does the same over WebSocket, ends an answer at a stop, and keeps the text so far',
     async () => {
       const page = await openPage();
       await page.getByTestId('wire-websocket').check({ force: true });
@@ -136,7 +136,7 @@ describe('the page', () => {
   );
 
   it(
-    'answers anew, shows what was there before, and takes a prompt back or changes it, in two tabs that show the same',
+    'regenerates an answer, shows the earlier one, and withdraws or edits a prompt, the same in two tabs',
     async () => {
       const page = await openPage();
       await ask(page, 'count 5 at 200/s');
@@ -159,7 +159,7 @@ describe('the page', () => {
       await shoot(page, 'regenerated');
       const [regenerated] = await Promise.all(tabs.map((tab) => answers(tab).last().getAttribute('data-message-id')));
 
-      // By keys: the focus stays on the switch although another message has come under it.
+      // By keys: the focus stays on the switch although it shows another message.
       await second.getByRole('button', { name: 'Previous answer' }).focus();
       await second.keyboard.press('Enter');
       await bothShow('Answer 1 of 2', '1 2 3 4 5');

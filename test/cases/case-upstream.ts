@@ -1,5 +1,5 @@
-// The model servers of all cases on one port, each below its own path: `/<case>/v1`. A server plays the responses of
-// the turn that it was told to play, after its own rules have refused what they refuse.
+// The model servers of all cases on one port, each below its own path: `/<case>/v1`. A server first applies its own
+// refusals, and then plays the responses of the current turn.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -13,7 +13,7 @@ interface Asked {
 interface Playing {
   readonly played: ModelCase;
   turn: number;
-  /** Of the turn. */
+  /** The requests of the turn. */
   requests: number;
 }
 
@@ -30,7 +30,7 @@ export class CaseUpstream {
     const server = createServer();
     const upstream = new CaseUpstream(server, cases);
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      // A client that leaves in the middle has left; the test sees it by what it asked for.
+      // A client may leave in the middle; the test sees that in the recorded requests.
       upstream.#answer(request, response).catch((error: unknown) => response.destroy(error instanceof Error ? error : undefined));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -41,12 +41,12 @@ export class CaseUpstream {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/${name}/v1`;
   }
 
-  /** The next request of this case is the first of that turn. */
+  /** Makes the next request of this case the first of that turn. */
   beginTurn(name: string, turn: number): void {
     Object.assign(this.#of(name), { turn, requests: 0 });
   }
 
-  /** Of the turn that is played. */
+  /** The number of requests in the current turn. */
   requests(name: string): number {
     return this.#of(name).requests;
   }
@@ -97,7 +97,7 @@ async function play(response: ServerResponse, { status = 200, headers = { 'conte
   response.writeHead(status, headers);
   for (const piece of body) await playPiece(response, piece);
   if (end === 'end') response.end();
-  // What was written must be on its way before the socket goes.
+  // The written bytes must be under way before the socket is destroyed.
   else if (end === 'cut') response.write('', () => response.destroy());
 }
 

@@ -1,22 +1,22 @@
-// One case of a model server: what it answers, byte for byte, and what must become of it. The files of
-// test/cases/model-server are in this format; each names the rule that it stands for.
+// One case of a model server: its answer, byte for byte, and the expected result. The files of test/cases/model-server
+// have this format; each names the rule that it tests.
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-/** `data`: an event with this as JSON. `raw`: as it stands. */
+/** `data`: an event with this value as JSON. `raw`: these characters unchanged. */
 export type CasePiece = { readonly data: unknown } | { readonly raw: string } | { readonly base64: string } | { readonly waitMs: number };
 
 export interface CaseResponse {
   /** Default: 200. */
   readonly status?: number;
-  /** Default: an event stream's. */
+  /** Default: those of an event stream. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body: readonly CasePiece[];
-  /** After the body: it ends cleanly (default), stays open and silent, or its socket is destroyed. */
+  /** What happens after the body: it ends cleanly (default), stays open and silent, or its socket is destroyed. */
   readonly end?: 'end' | 'hang' | 'cut';
 }
 
-/** What the server refuses before it gives any response. */
+/** The requests that the server refuses before it gives any response. */
 export interface CaseServer {
   readonly refusesField?: string;
   readonly refusesText?: string;
@@ -26,7 +26,7 @@ export interface CaseServer {
 
 export interface CaseTurn {
   readonly say: string;
-  /** The n-th for the n-th request of the turn, the last again and again. */
+  /** Response n for request n of the turn, the last one repeatedly. */
   readonly responses: readonly CaseResponse[];
   readonly stopAfterMs?: number;
 }
@@ -38,7 +38,7 @@ export interface CaseTool {
   readonly argsJson?: unknown;
 }
 
-/** Of the last turn's run. What is left out may be anything. */
+/** The expected run of the last turn. An omitted field may have any value. */
 export interface CaseExpectation {
   readonly state: 'completed' | 'failed';
   readonly text?: string;

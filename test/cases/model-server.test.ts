@@ -1,5 +1,5 @@
-// Plays every case of a model server against a real Holdline over sockets: what a reader of the stream sees, and what the
-// history says afterwards.
+// Plays every case of a model server against a real Holdline over sockets: checks what a reader of the stream receives,
+// and what the history has afterwards.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) })
 const plain = MODEL_CASES.filter(({ env }) => env === undefined);
 const configured = MODEL_CASES.filter(({ env }) => env !== undefined);
 
-/** Each case is an agent, and one file names at most so many. */
+/** Each case is an agent, and one file has at most this many. */
 const AGENTS_MAX = 32;
 
 const upstream = await CaseUpstream.start(MODEL_CASES);
@@ -112,7 +112,7 @@ function expectRequests(requests: number, { requestsMin = 0, requestsMax = Infin
   expect(requests).toBeLessThanOrEqual(requestsMax);
 }
 
-/** The answer that the history ends with. */
+/** The last answer of the history. */
 async function toldByHistory(to: ServerProcess, sessionId: string): Promise<PlayedAnswer> {
   const { body } = await call({ method: 'GET', url: `${to.url}/v1/sessions/${sessionId}/messages`, token: to.token });
   const messages = body['messages'] as readonly { role: string; content: string; parts?: Parameters<typeof answerOf>[0] }[];

@@ -1,4 +1,4 @@
-// What a reader saw of one run that a case played: its parts joined by the rule of PROTOCOL §4, and its end.
+// One run of a case as a reader received it: its parts, joined by the rule of PROTOCOL §4, and its end.
 import type { SeenEvent } from '../support/wire-record.ts';
 import type { CaseTool } from './model-case.ts';
 
@@ -9,7 +9,7 @@ interface PlayedPart {
   toolName?: string;
 }
 
-/** The fields of the events that say something. */
+/** The fields of the events that carry text. */
 interface SaidEvent extends PlayedPart {
   readonly runId: string;
   readonly part: number;
@@ -50,7 +50,7 @@ export class PlayedRun {
   }
 }
 
-/** Of the parts of a stream, or of the history. */
+/** The answer in the parts of a stream, or of the history. */
 export function answerOf(parts: readonly PlayedPart[]): PlayedAnswer {
   const textOf = (wanted: string): string => parts.filter(({ kind }) => kind === wanted).map(({ text }) => text).join('');
   const tools = parts.filter(({ kind }) => kind === 'tool-call').map(({ text, toolCallId, toolName }) => ({

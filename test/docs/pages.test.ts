@@ -1,5 +1,5 @@
-// The pages against the code and against each other: links, paths, metrics, settings and defaults. PROTOCOL.md has a test of its
-// own, test/gateway/protocol-page.test.ts.
+// The pages against the code and against each other: links, paths, metrics, settings and defaults. PROTOCOL.md has a
+// test of its own, test/gateway/protocol-page.test.ts.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -267,7 +267,7 @@ describe('where a stream begins', () => {
   );
 
   it.each([
-    ['another life of the session', 'other.0', 'epoch-changed'],
+    ['another epoch of the session', 'other.0', 'epoch-changed'],
     ['beyond the end', 'e2.999', 'ahead-of-log'],
   ])('%s is a reset, and then everything', async (_name, position, reason) => {
     const { open } = await startChat();

@@ -1,5 +1,5 @@
-// A run that asks another agent: the other agent is asked once, also when the parent run is taken over, answers as in a chat, and
-// is stopped when the parent run ends.
+// A run that asks another agent: the other agent is asked once, also when the parent run is taken over, answers as in a
+// chat, and is stopped when the parent run ends.
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AgentHandler } from '../../src/sdk/agent-handler.ts';
 import { ASKS_MAX } from '../../src/sdk/ask.ts';

@@ -1,15 +1,15 @@
-// What a chat is called: from its title, or from its first prompt that the server has taken.
+// The name of a chat: its title, or its first prompt that the server accepted.
 import { describe, expect, it } from 'vitest';
 import type { ChatSnapshot, Message } from '../../src/client/chat-client.ts';
 import { nameOf, NEW_CHAT, titleOf, TITLE_LENGTH_MAX, UNTITLED } from '../../web-demo/chats/chat-name.ts';
 
 describe('a title from a prompt', () => {
-  it('is the first line that has text in it', () => {
+  it('is the first line with text', () => {
     expect(titleOf('\n  \n Where to go? \nsoon')).toBe('Where to go?');
     expect(titleOf(' \n ')).toBeUndefined();
   });
 
-  it('ends at the end of a word, with an ellipsis, where the line is too long', () => {
+  it('ends at the end of a word, with an ellipsis, when the line is too long', () => {
     const words = 'one two three four five six seven eight nine ten eleven twelve thirteen';
     expect(titleOf(words)).toBe('one two three four five six seven eight nine ten eleven…');
     // A word that ends exactly at the limit is kept whole, and a line of the limit is not cut.
@@ -18,7 +18,7 @@ describe('a title from a prompt', () => {
     expect(titleOf(`${exact} def`)).toBe(`${exact}…`);
   });
 
-  it('cuts one long word, and never half of a character', () => {
+  it('cuts a single long word, and never half of a character', () => {
     expect(titleOf('x'.repeat(100))).toBe(`${'x'.repeat(TITLE_LENGTH_MAX)}…`);
     expect(titleOf(`x${'😀'.repeat(50)}`)).toBe(`x${'😀'.repeat(29)}…`);
   });
@@ -41,13 +41,13 @@ describe('the name of a chat', () => {
     ...(title === undefined ? {} : { title }),
   });
 
-  it('is its title, else its first prompt that the server has taken', () => {
+  it('is its title, otherwise its first accepted prompt', () => {
     expect(nameOf(chat([prompt('hello', 'sent')], 'Trip'), undefined, true)).toBe('Trip');
     expect(nameOf(chat([prompt('too long', 'unsent'), prompt('hello', 'sent')]), undefined, true)).toBe('hello');
     expect(nameOf(chat([prompt('hello', 'sent')], ''), undefined, true)).toBe('hello');
   });
 
-  it('is the same without either, whether the list or the chat itself is asked', () => {
+  it('is the same without either, from the list and from the chat itself', () => {
     expect(nameOf(chat([prompt('too long', 'unsent')]), undefined, false)).toBe(UNTITLED);
     expect(nameOf(undefined, undefined, true)).toBe(UNTITLED);
     expect(nameOf(undefined, undefined, false)).toBe(NEW_CHAT);

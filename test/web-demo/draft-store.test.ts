@@ -1,4 +1,4 @@
-// What is typed and not sent, for each chat: kept, bounded, and removed with the chat.
+// Typed text that was not sent, for each chat: kept, bounded, and removed with the chat.
 import { describe, expect, it } from 'vitest';
 import { DRAFT_CHARS_MAX, DRAFTS_MAX, DraftStore } from '../../web-demo/composer/draft-store.ts';
 

@@ -1,4 +1,5 @@
-// What of the demo page is not pixels: addresses, tokens, statuses, the event log, and what outlives a reload.
+// The parts of the demo page that are not pixels: addresses, tokens, statuses, the event log, and what outlives a
+// reload.
 import { describe, expect, it } from 'vitest';
 import type { ChatSnapshot, ClosedReason, ConnectionState, Message, Run } from '../../src/client/chat-client.ts';
 import { chatFragment, parseAddress } from '../../web-demo/access/address.ts';
@@ -24,14 +25,14 @@ describe('the address', () => {
     expect(parseAddress('')).toEqual({ token: undefined, chatId: undefined });
   });
 
-  it('does not take for a chat what cannot be one', () => {
+  it('ignores a chat id that is not valid', () => {
     expect(parseAddress('#chat=../etc').chatId).toBeUndefined();
     expect(parseAddress(`#chat=${'x'.repeat(129)}`).chatId).toBeUndefined();
   });
 });
 
 describe('a pasted token', () => {
-  it('may come as itself, as a header or as the whole link', () => {
+  it('may be pasted alone, as a header or as the whole link', () => {
     expect(tokenIn(' a-_1.b.c\n')).toBe('a-_1.b.c');
     expect(tokenIn('Bearer a.b.c')).toBe('a.b.c');
     expect(tokenIn('http://127.0.0.1:8080/#token=a.b.c')).toBe('a.b.c');
@@ -51,7 +52,7 @@ describe('the status of a message', () => {
     expect(statusOf(answer, { ...run, state: 'failed' })).toBe('failed');
   });
 
-  it('is said only where it is not what one expects', () => {
+  it('is shown only when it is not the usual one', () => {
     expect(sentenceOf(answer, run)).toBeUndefined();
     expect(sentenceOf(answer, { ...run, attempt: 2 })).toContain('attempt 2');
     expect(sentenceOf(answer, { ...run, cancelling: true })).toBe('Stopping…');
@@ -71,11 +72,11 @@ describe('the status of a message', () => {
   });
 });
 
-describe('what can be done about a message', () => {
+describe('the actions on a message', () => {
   const failed: Run = { ...run, state: 'failed' };
   const said: Message = { ...answer, parts: [{ part: 0, kind: 'text', start: 0, text: 'yes' }] };
 
-  it('is what its status allows', () => {
+  it('are those that its status allows', () => {
     expect(actionsFor({ ...prompt, delivery: 'sending' }, undefined)).toEqual([]);
     expect(actionsFor({ ...prompt, delivery: 'unsent' }, undefined)).toEqual(['resend', 'edit', 'discard']);
     expect(actionsFor(prompt, unstarted)).toEqual(['withdraw', 'edit']);
@@ -86,14 +87,14 @@ describe('what can be done about a message', () => {
     expect(actionsFor(answer, failed)).toEqual(['regenerate']);
   });
 
-  it('does not put into a text box what is not text', () => {
+  it('do not put anything but text into a text box', () => {
     expect(actionsFor({ ...prompt, parts: [{ part: 0, kind: 'attachment', content: {} }] }, run)).toEqual([]);
     expect(
       actionsFor({ ...prompt, delivery: 'unsent', parts: [{ part: 0, kind: 'attachment', content: {} }] }, undefined),
     ).toEqual(['resend', 'discard']);
   });
 
-  it('changes a prompt only where nobody has ever answered it', () => {
+  it('change a prompt only when it never had an answer', () => {
     expect(isUnanswered(prompt, unstarted)).toBe(true);
     expect(
       isUnanswered({ ...prompt, answers: { place: 2, count: 2, previous: 'r0', next: undefined } }, unstarted),
@@ -103,7 +104,7 @@ describe('what can be done about a message', () => {
 });
 
 describe('the end of a chat', () => {
-  it('is told in a sentence where the page has no other place for it', () => {
+  it('is explained in a sentence when the page has no other place for it', () => {
     const closed = (reason: ClosedReason): ConnectionState => ({ state: 'closed', reason, detail: 'so it says' });
     expect(endingOf(closed('removed'))).toContain('was deleted');
     expect(endingOf(closed('expired'))).toContain('has expired');
@@ -118,7 +119,7 @@ describe('the end of a chat', () => {
 });
 
 describe('the badge', () => {
-  it('says how the page is connected, counting down', () => {
+  it('shows the state of the connection, counting down', () => {
     expect(badgeText(undefined, 0)).toBe('New');
     expect(badgeText({ state: 'live' }, 0)).toBe('Live');
     expect(badgeText({ state: 'waiting', retryInMs: 3000 }, 2_100)).toBe('Again in 3 s');
@@ -137,7 +138,7 @@ describe('the event log', () => {
     counters: { events, duplicatesDropped: 0, resets: 0, rejoins: 0, resumes: 0 },
   });
 
-  it('tells a loss and how it was made good, and nothing else', () => {
+  it('reports a loss and its repair, and nothing else', () => {
     const eventLog = new EventLog();
     const waiting: ConnectionState = { state: 'waiting', retryInMs: 1 };
     const told = [
@@ -158,7 +159,7 @@ describe('the event log', () => {
 });
 
 describe('the demo model', () => {
-  it('answers where the agent for prompts that name none is it', () => {
+  it('answers when it is the agent for prompts that name none', () => {
     const agent = (isDefault: boolean, isDemo: boolean): object => ({ name: 'a', isDefault, isDemo });
     expect(isDemoDefault({ agents: [agent(false, false), agent(true, true)] })).toBe(true);
     for (const body of [
@@ -172,7 +173,7 @@ describe('the demo model', () => {
       expect(isDemoDefault(body)).toBe(false);
   });
 
-  it('is not supposed where the server cannot say so', async () => {
+  it('is not assumed when the server cannot say so', async () => {
     const answering = (status: number, body: string): Promise<boolean> =>
       answersWithDemo(() => Promise.resolve(new Response(body, { status })), 't');
     expect(await answering(404, '{}')).toBe(false);
@@ -182,8 +183,8 @@ describe('the demo model', () => {
   });
 });
 
-describe('what was not acknowledged', () => {
-  it('outlives a reload, chat by chat, and whatever else was stored there', () => {
+describe('text that was not acknowledged', () => {
+  it('outlives a reload, chat by chat, with any other value in the storage', () => {
     const kept = new Map<string, string>();
     const storage = {
       getItem: (key: string) => kept.get(key) ?? null,

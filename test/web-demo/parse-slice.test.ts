@@ -1,4 +1,4 @@
-// One slice of Markdown to HTML, and what is shown as it was written instead.
+// The parse of one slice of Markdown to HTML, and the text that is shown as written instead.
 import { marked } from 'marked';
 import { describe, expect, it } from 'vitest';
 import { parseSlice } from '../../web-demo/markdown/parse-slice.ts';
@@ -12,7 +12,7 @@ const htmlOf = (source: string): string =>
 const isAsWritten = (source: string): boolean => parseSlice(source, []).blocks.every(({ html }) => html === undefined);
 
 describe('a slice', () => {
-  it('is parsed as the whole text would be, slice after slice', () => {
+  it('is parsed like the whole text, slice after slice', () => {
     const text = `# Title\n\n${'Some *words* and `code`. '.repeat(120)}\n\n1. one\n2. two\n\n   more of two\n\n${'> quoted\n'.repeat(20)}\n| a | b |\n|---|:-:|\n| 1 | 2 |\n\nend\n`;
     const slicer = new Slicer();
     slicer.update(text);
@@ -28,7 +28,7 @@ describe('a slice', () => {
     );
   });
 
-  it('knows the definitions of other slices, and says which are its own', () => {
+  it('uses the definitions of other slices, and returns its own', () => {
     expect(parseSlice('[A  b]', [{ label: 'a b', href: '/c', title: 'd' }]).blocks[0]?.html).toContain(
       '<a href="/c" title="d">',
     );
@@ -41,12 +41,12 @@ describe('a slice', () => {
     ).toHaveLength(DEFINITIONS_MAX);
   });
 
-  it('has the elements of its blocks counted', () => {
+  it('returns the number of elements of its blocks', () => {
     expect(parseSlice('a **b**\n\n- c\n- d\n', []).blocks.map(({ tags }) => tags)).toEqual([2, 3]);
   });
 });
 
-describe('what is shown as it was written', () => {
+describe('text that is shown as written', () => {
   it.each([
     ['quotations in quotations', '>'.repeat(5_000)],
     ['quotations in quotations with spaces', `${' > '.repeat(40)}a`],
@@ -74,12 +74,12 @@ describe('what is shown as it was written', () => {
     expect(htmlOf('-'.repeat(200))).toContain('<hr>');
   });
 
-  it('is only the block that is too much: the others stay', () => {
+  it('is only the block that is too large: the others are parsed', () => {
     const { blocks } = parseSlice(`# before\n\n${'**a** '.repeat(4_000)}\n\n*after*\n`, []);
     expect(blocks.map(({ html }) => html?.trim())).toEqual(['<h1>before</h1>', undefined, '<p><em>after</em></p>']);
   });
 
-  it('is only what nests too deeply, up to a blank line', () => {
+  it('is only the part that nests too deeply, up to a blank line', () => {
     const { blocks, definitions } = parseSlice(`*before*\n\n${'>'.repeat(60)}a\n\n[b]\n\n[b]: /c\n`, []);
     expect(blocks.map(({ html }) => html?.trim())).toEqual([
       '<p><em>before</em></p>',
@@ -89,7 +89,7 @@ describe('what is shown as it was written', () => {
     expect(definitions).toEqual([{ label: 'b', href: '/c' }]);
   });
 
-  it('takes no address that is longer than browsers open, however often it is referred to', () => {
+  it('includes an address that is longer than browsers open, for every reference to it', () => {
     const { blocks } = parseSlice(`[a]: /${'b'.repeat(10_000)}\n\n${'[a] '.repeat(5_000)}`, []);
     expect(blocks.map(({ html }) => html ?? '').join('').length).toBeLessThan(100_000);
     expect(htmlOf(`![a](/${'b'.repeat(10_000)})`)).toBe('<p>a</p>\n');

@@ -1,4 +1,4 @@
-// The budget of a parse, and what becomes of a worker that goes beyond it. With workers and timers of the test's own.
+// The time budget of a parse, and the end of a worker that exceeds it. The test provides workers and timers.
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ParseReply, ParseRequest } from '../../web-demo/markdown/parse-worker.ts';
 import { Parser } from '../../web-demo/markdown/parser.ts';
@@ -80,7 +80,7 @@ describe('a parser', () => {
     expect(rawOf(await easy)).toBe('easy');
   });
 
-  it('takes one late timer for no more than a part of the budget', async () => {
+  it('counts one late timer for no more than a part of the budget', async () => {
     const outcome = parser.parse('a', []);
     worker(0).heard('ready');
     runTimers(4);
@@ -88,7 +88,7 @@ describe('a parser', () => {
     expect(rawOf(await outcome)).toBe('a');
   });
 
-  it('counts a worker that dies of a slice as one that took too long', async () => {
+  it('counts a worker that dies of a slice like one that took too long', async () => {
     const outcome = parser.parse('a', []);
     worker(0).heard('ready');
     worker(0).failed();
@@ -104,7 +104,7 @@ describe('a parser', () => {
     expect(workers).toHaveLength(2);
   });
 
-  it('is unavailable at once where there are no workers', async () => {
+  it('is unavailable at once when there are no workers', async () => {
     const none = new Parser({
       openWorker: () => {
         throw new TypeError('no workers here');

@@ -26,7 +26,7 @@ function walkOver(pages: Readonly<Record<string, SessionPage>>): {
 const idsOf = (walk: SessionWalk): readonly string[] => walk.sessions.map(({ sessionId }) => sessionId);
 
 describe('a walk through the list of chats', () => {
-  it('reads a page more for each wish, until there is none', async () => {
+  it('reads another page for each call, until there is none', async () => {
     const { walk } = walkOver({ '': page(['a', 'b'], '1'), 1: page(['c'], '2'), 2: page(['d']) });
     await walk.refresh();
     expect([idsOf(walk), walk.more]).toEqual([['a', 'b'], true]);
@@ -36,7 +36,7 @@ describe('a walk through the list of chats', () => {
     expect([idsOf(walk), walk.more]).toEqual([['a', 'b', 'c', 'd'], false]);
   });
 
-  it('reads again as far as it had read, and forgets what has gone', async () => {
+  it('reads again as far as it had read, and drops removed chats', async () => {
     const { walk, asked, pages } = walkOver({ '': page(['a', 'b'], '1'), 1: page(['c'], '2'), 2: page(['d']) });
     await walk.refresh();
     await walk.readMore();
@@ -46,21 +46,21 @@ describe('a walk through the list of chats', () => {
     expect(asked).toEqual(['', '1', '', '3']);
   });
 
-  it('shows a chat once that came to the front while pages were read', async () => {
+  it('shows a chat once when it moved to the front while pages were read', async () => {
     const { walk } = walkOver({ '': page(['a', 'b'], '1'), 1: page(['b', 'c']) });
     await walk.refresh();
     await walk.readMore();
     expect(idsOf(walk)).toEqual(['a', 'b', 'c']);
   });
 
-  it('reads one thing at a time, and once for many who ask at once', async () => {
+  it('reads one page at a time, and once for simultaneous calls', async () => {
     const { walk, asked } = walkOver({ '': page(['a'], '1'), 1: page(['b']) });
     await Promise.all([walk.refresh(), walk.refresh(), walk.readMore(), walk.refresh()]);
     expect(asked).toEqual(['', '1']);
     expect(idsOf(walk)).toEqual(['a', 'b']);
   });
 
-  it('keeps what it had when a page cannot be read, and says so to whoever asked', async () => {
+  it('keeps its list when a page cannot be read, and passes the error to its caller', async () => {
     const { walk, pages } = walkOver({ '': page(['a'], '1') });
     await walk.refresh();
     Object.defineProperty(pages, '1', {

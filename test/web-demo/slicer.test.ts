@@ -1,4 +1,4 @@
-// How a Markdown text is cut into slices that are parsed each for itself.
+// How a Markdown text is cut into slices, each of which is parsed by itself.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SLICE_MAX, SLICE_MIN, SLICE_SOFT, Slicer, type Slice } from '../../web-demo/markdown/slicer.ts';
@@ -14,17 +14,17 @@ const kinds = (text: string): readonly string[] => slicesOf(text).map(({ kind })
 const filler = 'Words of a paragraph. '.repeat(SLICE_MIN / 20);
 
 describe('a text', () => {
-  it('is one slice while it is short, whatever stands in it', () => {
+  it('is one slice while it is short, with any content', () => {
     expect(slicesOf('# A\n\nb\n\n- c\n')).toEqual([{ kind: 'markdown', start: 0, source: '# A\n\nb\n\n- c\n' }]);
     expect(slicesOf('')).toEqual([]);
   });
 
-  it('is cut before an unindented line behind a blank one once there is enough of it', () => {
+  it('is cut before an unindented line behind a blank one once it is long enough', () => {
     expect(slicesOf(`${filler}\n\nnext\n`).map(({ source }) => source)).toEqual([`${filler}\n\n`, 'next\n']);
     expect(slicesOf(`${filler}\nsame paragraph\n`)).toHaveLength(1);
   });
 
-  it('is not cut between the items of a list, nor before what belongs to one', () => {
+  it('is not cut between the items of a list, nor before a part of one', () => {
     for (const line of ['2. next', '- next', '  its second paragraph', '\tcode of it'])
       expect(slicesOf(`1. ${filler}\n\n${line}\n`), line).toHaveLength(1);
   });
@@ -57,7 +57,7 @@ describe('a text', () => {
     }
   });
 
-  it('is plain where it is too long and gives no place to cut, and Markdown again behind that', () => {
+  it('is plain when it is too long and has no place to cut, and Markdown again behind that', () => {
     expect(kinds('a'.repeat(SLICE_MAX + 1))).toEqual(['plain']);
     expect(kinds(`${'a|'.repeat(SLICE_MAX)}\n\n# next\n`)).toEqual(['plain', 'markdown']);
     expect(kinds(`|a|\n|-|\n${'|b|\n'.repeat(SLICE_MAX)}`)).toEqual(['plain']);
@@ -67,12 +67,12 @@ describe('a text', () => {
     expect(slicesOf('a\r', 'a\r\n```\r\nb\r\n```')).toEqual(slicesOf('a\n```\nb\n```'));
   });
 
-  it('is cut anew when it is another one', () => {
+  it('is cut from the start when it is another text', () => {
     expect(slicesOf(`${filler}\n\nnext\n`, '```\nother')).toEqual([{ kind: 'code', start: 0, source: 'other' }]);
   });
 });
 
-describe('however a text grows', () => {
+describe('a growing text', () => {
   const line = fc.constantFrom(
     '',
     '',
@@ -93,7 +93,7 @@ describe('however a text grows', () => {
   );
   const texts = fc.array(line, { maxLength: 40 }).map((lines) => lines.join('\n'));
 
-  it('its slices are those of the whole, closed ones never change, and nothing but fences is left out', () => {
+  it('has the slices of the whole text, closed slices never change, and nothing but fences is left out', () => {
     fc.assert(
       fc.property(texts, fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 8 }), (text, cuts) => {
         const prefixes = cuts.sort((a, b) => a - b).map((cut) => text.slice(0, Math.floor(cut * text.length)));

@@ -1,4 +1,4 @@
-// The table of stop reasons: what each one permits, and what an attempt ends in for every pair of stream end and reason.
+// The table of stop reasons: what each reason permits, and how an attempt ends for every pair of stream end and reason.
 import { describe, expect, it } from 'vitest';
 import { endingOf, STOP_RULES, type AttemptEnding, type StopWhy } from '../../src/worker/run/stop-reason.ts';
 
