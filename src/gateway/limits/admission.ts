@@ -12,19 +12,6 @@ export interface AdmissionLimits {
   readonly subscriptionsPerUserMax: number;
 }
 
-/** What one open connection takes of the limits, until it is released. */
-export interface Place {
-  /** Counts the connection for its user as well, once the user is known. @throws GatewayError too-many */
-  assign(user: Principal): void;
-  /** Checks that the user may follow another chat. @throws GatewayError too-many */
-  checkSubscriptions(): void;
-  /** Counts a chat that is followed over this connection. */
-  subscribe(): void;
-  unsubscribe(): void;
-  /** Idempotent. */
-  release(): void;
-}
-
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #byAddress = new Map<string, number>();
@@ -54,11 +41,11 @@ export class Admission {
   }
 
   /** @throws GatewayError node-full, too-many */
-  enter(address: string): Place {
+  enter(address: string): CountedConnection {
     this.check(address, undefined);
     this.#open += 1;
     count(this.#byAddress, callerOf(address), 1);
-    return new HeldPlace(this, address);
+    return new CountedConnection(this, address);
   }
 
   /** @throws GatewayError too-many */
@@ -94,8 +81,9 @@ export class Admission {
   }
 }
 
-/** A class, because each open connection has one and closures would cost more memory. */
-class HeldPlace implements Place {
+/** What one open connection takes of the limits, until it is released. A class, because each open connection has one
+ *  and closures would cost more memory. */
+export class CountedConnection {
   readonly #admission: Admission;
   readonly #address: string;
   #user: Principal | undefined;
@@ -107,16 +95,19 @@ class HeldPlace implements Place {
     this.#address = address;
   }
 
+  /** Counts the connection for its user as well, once the user is known. @throws GatewayError too-many */
   assign(user: Principal): void {
     if (this.#isReleased || this.#user !== undefined) return;
     this.#admission.assign(user);
     this.#user = user;
   }
 
+  /** Checks that the user may follow another chat. @throws GatewayError too-many */
   checkSubscriptions(): void {
     if (this.#user !== undefined) this.#admission.checkSubscriptions(this.#user);
   }
 
+  /** Counts a chat that is followed over this connection. */
   subscribe(): void {
     if (this.#isReleased || this.#user === undefined) return;
     this.#admission.subscribe(this.#user);
@@ -129,6 +120,7 @@ class HeldPlace implements Place {
     this.#subscriptions -= 1;
   }
 
+  /** Idempotent. */
   release(): void {
     if (this.#isReleased) return;
     while (this.#subscriptions > 0) this.unsubscribe();

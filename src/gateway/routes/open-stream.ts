@@ -76,8 +76,8 @@ export async function openStream(
     reply.raw.end();
     return;
   }
-  const place = admission.enter(request.ip);
-  place.assign(identity.principal);
+  const counted = admission.enter(request.ip);
+  counted.assign(identity.principal);
   const cookie = byTicket
     ? deps.streamCookie.write(identity, sessionId, { now: clock.now(), secure: isOverTls(request, config) })
     : undefined;
@@ -91,7 +91,7 @@ export async function openStream(
     identity,
     tokens: deps.tokens,
     onClosed: (closed) => {
-      place.release();
+      counted.release();
       deps.connections.remove(closed);
     },
   });

@@ -5,7 +5,7 @@ import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { Clock } from '../../base/clock.ts';
-import type { Admission } from '../limits/admission.ts';
+import type { Admission, CountedConnection } from '../limits/admission.ts';
 import { requireScope, type Identity } from '../auth/identity.ts';
 import type { TokenVerifier } from '../auth/token-verifier.ts';
 import type { Connections } from '../connections/connections.ts';
@@ -76,8 +76,8 @@ function openSocket(
   identity: Identity | undefined,
 ): void {
   const { config, clock, tokens, admission, connections, streams, onDefect } = deps;
-  const place = enter(admission, request.ip, socket);
-  if (place === undefined) return;
+  const counted = enter(admission, request.ip, socket);
+  if (counted === undefined) return;
   const connection: WsConnection = new WsConnection(socket, request.raw.socket, {
     clock,
     config,
@@ -88,7 +88,7 @@ function openSocket(
     },
     onDefect,
   });
-  const session: SocketSession = new SocketSession(connection, { clock, tokens, config, streams, place });
+  const session: SocketSession = new SocketSession(connection, { clock, tokens, config, streams, counted });
   connections.add(session);
   try {
     if (identity !== undefined) session.authenticate(identity);
@@ -99,7 +99,7 @@ function openSocket(
 
 /** Checks the limits again, because other connections may have arrived between the check and the upgrade. Undefined:
  *  the socket is closed. */
-function enter(admission: Admission, address: string, socket: WebSocket): ReturnType<Admission['enter']> | undefined {
+function enter(admission: Admission, address: string, socket: WebSocket): CountedConnection | undefined {
   try {
     return admission.enter(address);
   } catch (error) {

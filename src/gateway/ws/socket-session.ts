@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import { StopController } from '../../base/stop-signal.ts';
 import type { EventSink, Frame, StreamEnd } from '../../stream/event-sink.ts';
 import { wsWire } from '../../wires/native.ts';
-import type { Place } from '../limits/admission.ts';
+import type { CountedConnection } from '../limits/admission.ts';
 import { covers, requireScope, type Identity } from '../auth/identity.ts';
 import type { TokenVerifier } from '../auth/token-verifier.ts';
 import type { Connection } from '../connections/connections.ts';
@@ -21,7 +21,7 @@ export interface SocketSessionDeps {
   readonly tokens: Pick<TokenVerifier, 'isStillGood'>;
   readonly config: GatewayConfig;
   readonly streams: EventStreams;
-  readonly place: Place;
+  readonly counted: CountedConnection;
 }
 
 /** The request or the subscription that an `error` frame answers. */
@@ -65,7 +65,7 @@ export class SocketSession implements Connection {
     if (before !== undefined && (before.tenant !== tenant || before.user !== user)) {
       throw new GatewayError('forbidden', { message: 'a socket belongs to one user' });
     }
-    this.#deps.place.assign(identity.principal);
+    this.#deps.counted.assign(identity.principal);
     this.#identity = identity;
     for (const sessionId of this.#following.keys()) {
       if (!covers(identity, sessionId)) this.#endFollowing(sessionId, new GatewayError('forbidden'));
@@ -77,13 +77,13 @@ export class SocketSession implements Connection {
     if (this.#following.size >= this.#deps.config.subscriptionsPerSocketMax) {
       throw new GatewayError('too-many', { message: 'too many subscriptions on this socket' });
     }
-    this.#deps.place.checkSubscriptions();
+    this.#deps.counted.checkSubscriptions();
   }
 
   follow(sessionId: string, start: StreamStart): void {
     this.unfollow(sessionId);
     if (this.#connection.isClosing) return;
-    this.#deps.place.subscribe();
+    this.#deps.counted.subscribe();
     const sink = new SocketStream(this.#connection, (ended, reason) => {
       if (this.#following.get(sessionId) === ended) this.#endFollowing(sessionId, endError(reason));
     });
@@ -104,7 +104,7 @@ export class SocketSession implements Connection {
     const following = this.#following.get(sessionId);
     if (following === undefined) return;
     this.#following.delete(sessionId);
-    this.#deps.place.unsubscribe();
+    this.#deps.counted.unsubscribe();
     following.closed.abort();
   }
 
@@ -141,7 +141,7 @@ export class SocketSession implements Connection {
   close(): void {
     for (const { closed } of this.#following.values()) closed.abort();
     this.#following.clear();
-    this.#deps.place.release();
+    this.#deps.counted.release();
   }
 
   #endFollowing(sessionId: string, why: unknown): void {
