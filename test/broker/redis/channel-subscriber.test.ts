@@ -118,6 +118,23 @@ test('an error of the subscribe command is reported, and the channels are subscr
   expect([errors, listener.received]).toEqual([[THROWN], ['subscribed']]);
 });
 
+test('an error of the subscribe command is reported, and the channels are subscribed again after a pause', async () => {
+  let isBroken = true;
+  const { redis, clock, channels, errors } = subscriber({
+    ssubscribe: () => {
+      if (isBroken) throw THROWN;
+      return Promise.resolve();
+    },
+  });
+  const listener = new Recording();
+  channels.add(0, CHANNEL, listener);
+  await turn();
+  redis.emit('ready');
+  isBroken = false;
+  await clock.advance(RETRY_MS_FIRST);
+  expect([errors, listener.received, clock.timers]).toEqual([[THROWN], ['subscribed'], 0]);
+});
+
 describe('a refused subscription', () => {
   test('is reported once and requested again, with pauses that grow up to a bound, until the server confirms it', async () => {
     const command = new RefusedCommand();

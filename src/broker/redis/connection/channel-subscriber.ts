@@ -5,6 +5,7 @@ import type { Redis } from 'ioredis';
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { jittered } from './jitter.ts';
 import { brokerErrorOf, isReplyError, wordOf } from './redis-errors.ts';
+import type { BrokerError } from '../../errors.ts';
 import type { ChannelListener } from './redis-commands.ts';
 
 /** The most channels in one command. */
@@ -105,11 +106,7 @@ export class ChannelSubscriber {
       this.#isAsking = false;
       const wanted = this.#wanted;
       this.#wanted = [];
-      try {
-        this.#subscribe(wanted);
-      } catch (error) {
-        this.#options.onError(error);
-      }
+      this.#subscribe(wanted);
     });
   }
 
@@ -135,15 +132,19 @@ export class ChannelSubscriber {
     const names = channels.map(({ name }) => name);
     const [first, ...rest] = names;
     if (first === undefined) return;
-    // eslint-disable-next-line no-restricted-syntax -- at most BATCH channels
-    this.#redis.ssubscribe(first, ...rest).then(
-      () => this.#confirm(channels),
-      (error: unknown) => {
-        this.#refuse(names, error);
-        // The slot may have moved.
-        this.#options.onMoved();
-      },
-    );
+    try {
+      // eslint-disable-next-line no-restricted-syntax -- at most BATCH channels
+      this.#redis.ssubscribe(first, ...rest).then(
+        () => this.#confirm(channels),
+        (error: unknown) => {
+          this.#refuse(names, newsOf(error));
+          // The slot may have moved.
+          this.#options.onMoved();
+        },
+      );
+    } catch (error) {
+      this.#refuse(names, error);
+    }
   }
 
   #unsubscribe(name: string): void {
@@ -154,7 +155,7 @@ export class ChannelSubscriber {
       (error: unknown) => {
         // A server ends the subscriptions of a slot when the slot moves away.
         if (isMoved(error)) this.#accept(name);
-        else this.#refuse([name], error);
+        else this.#refuse([name], newsOf(error));
       },
     );
   }
@@ -163,14 +164,14 @@ export class ChannelSubscriber {
     if (this.#refused.delete(name) && this.#refused.size === 0) this.#forgetRefused();
   }
 
-  #refuse(names: readonly string[], error: unknown): void {
+  /** `news`: what the log receives, unless an earlier refusal in this row was reported. */
+  #refuse(names: readonly string[], news: unknown): void {
     // After a broken connection the `ready` event subscribes again.
     if (this.#redis.status !== 'ready') return;
     for (const name of names) this.#refused.add(name);
-    const explained = brokerErrorOf(error, 'a subscription');
-    if (!this.#isReported && explained.code !== 'unavailable') {
+    if (!this.#isReported && news !== undefined) {
       this.#isReported = true;
-      this.#options.onError(explained);
+      this.#options.onError(news);
     }
     const pause = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** Math.min(this.#retries, 10));
     this.#retry ??= this.#options.clock.after(jittered(pause), () => this.#askAgain());
@@ -224,6 +225,12 @@ export class ChannelSubscriber {
       this.#options.onError(error);
     }
   }
+}
+
+/** Undefined where the server is unavailable: the engine's health reports that. */
+function newsOf(error: unknown): BrokerError | undefined {
+  const explained = brokerErrorOf(error, 'a subscription');
+  return explained.code === 'unavailable' ? undefined : explained;
 }
 
 function isMoved(error: unknown): boolean {
