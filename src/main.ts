@@ -7,7 +7,7 @@ import { Command } from 'commander';
 import { setGcFlags } from './cli/gc-flags.ts';
 import { describeError } from './cli/describe-error.ts';
 import { nameBroker } from './cli/config/broker-config.ts';
-import { readBrokerConfig, readConfig, readWorkerConfig, type Config } from './cli/config/config.ts';
+import { readBrokerConfig, readConfig, readTokenConfig, readWorkerConfig, type Config } from './cli/config/config.ts';
 import { processLogger } from './cli/process-logger.ts';
 import { serve } from './cli/serve.ts';
 import { makeToken, type TokenChoices } from './cli/token.ts';
@@ -54,7 +54,7 @@ program
   .option('--sessions <ids...>', 'only these sessions')
   .option('--session-prefix <prefix>', 'where ids are claimed: what the ids of sessions that it may make begin with')
   .option('--priority <class>', 'ceiling: high, normal or low')
-  .action((choices: TokenChoices) => output.line(makeToken(readConfig(), choices, systemClock.now())));
+  .action((choices: TokenChoices) => output.line(makeToken(readTokenConfig(), choices, systemClock.now())));
 
 const topics = program.command('topics').description("the operator's view of LiteTopics");
 topics

@@ -127,6 +127,25 @@ describe('holdline token', () => {
     expect(() => makeToken(config, choices, 1e12)).not.toThrow();
   });
 
+  it.each<[string, Record<string, string>]>([
+    ['a model server without a model', { HOLDLINE_MODEL_URL: 'http://models/v1' }],
+    ['a port that there is none', { PORT: 'x' }],
+    ['a setting that is misspelled', { HOLDLINE_MODLE: 'm' }],
+  ])('makes a token although the server has %s', async (_what, wrong) => {
+    const env = { HOLDLINE_JWT_SECRET: SECRET, ...wrong };
+    const [token, served] = await Promise.all([run(['token', '--sub', 'ann'], env), run(['serve'], env)]);
+    expect(token.code, token.stderr).toBe(0);
+    expect(decodeJwt(token.stdout.trim())).toMatchObject({ sub: 'ann' });
+    expect(served).toMatchObject({ code: 64, stdout: '' });
+    expect(served.stderr).toContain(Object.keys(wrong)[0]);
+  });
+
+  it('refuses to make a token with a key setting that is misspelled', async () => {
+    const { code, stderr } = await run(['token', '--sub', 'ann'], { HOLDLINE_JWT_SECRT: SECRET });
+    expect(code).toBe(64);
+    expect(stderr).toContain('do you mean HOLDLINE_JWT_SECRET?');
+  });
+
   it('says why it cannot make a token', async () => {
     const [ofMemory, wrong] = await Promise.all([
       run(['token', '--sub', 'x']),

@@ -67,6 +67,13 @@ const PORT = 8080;
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 const KEY_NAMES = ['HOLDLINE_JWT_SECRET', 'HOLDLINE_JWT_PUBLIC_KEY', 'HOLDLINE_JWKS'] as const;
+const AUTH_SETTINGS = [
+  ...KEY_NAMES,
+  'HOLDLINE_JWT_ALGORITHMS',
+  'HOLDLINE_JWT_AUDIENCE',
+  'HOLDLINE_JWT_ISSUER',
+  'HOLDLINE_JWT_MAX_AGE',
+] as const;
 const ROLES: readonly Role[] = ['all', 'gateway', 'worker'];
 
 /** @throws UsageError that lists every fault */
@@ -129,6 +136,16 @@ export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
   read.checkNames(BROKER_SETTINGS);
   read.throwFaults();
   return broker;
+}
+
+/** For `token`, which uses the key and the place where a server keeps its own. A fault in the rest of the configuration
+ *  stops only the server. @throws UsageError */
+export function readTokenConfig(env: Environment = process.env): Pick<Config, 'auth' | 'broker'> {
+  const read = new EnvironmentReader(env);
+  const config = { auth: readAuth(read), broker: readBroker(read) };
+  read.checkNames([...BROKER_SETTINGS, ...AUTH_SETTINGS]);
+  read.throwFaults();
+  return config;
 }
 
 /** Checks what a gateway needs before it may accept anybody. */
