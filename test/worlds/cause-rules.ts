@@ -32,7 +32,7 @@ export class CauseRules {
     if (!caused)
       this.#found.add(
         'C8',
-        `${reader} on ${session.id} was reset (${reason}) holding ${held === undefined ? 'nothing' : `${held.epoch}.${held.offset}`}, and nothing had happened`,
+        `${reader} on ${session.id} was reset (${reason}) holding ${held === undefined ? 'nothing' : `${held.epoch}.${held.offset}`}, and nothing had caused it`,
       );
   }
 
@@ -44,7 +44,7 @@ export class CauseRules {
     const { reader, held, connectedAt, t } = seen;
     const wasThere = held !== undefined || [...session.knownSince.values()].some((since) => since < connectedAt);
     if (!wasThere || this.#wasLost(t) || wasRemoved(session, held?.epoch, t)) return;
-    this.#found.add('C8', `${reader} was told that ${session.id} is gone, and nobody had removed it`);
+    this.#found.add('C8', `${reader} received that ${session.id} does not exist, and no client had removed it`);
   }
 
   checkLives(session: SessionRecord): void {

@@ -168,7 +168,7 @@ export class HistoryIndex {
     if (floor === Number.POSITIVE_INFINITY)
       this.#found.add(
         'C8',
-        `${messageId} was acknowledged at ${text} of ${session.id}, in a life that had been removed before it was sent`,
+        `${messageId} was acknowledged at ${text} of ${session.id}, in an epoch that had been removed before it was sent`,
       );
     else if (floor >= position.offset)
       this.#found.add(

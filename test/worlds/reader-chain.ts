@@ -100,7 +100,7 @@ export class ReaderChain {
     }
     if (type === 'delta') return;
     if (next?.offset === position.offset) this.#expected += 1;
-    else this.#add('C2', position, `${type} was seen, and is not there in the end`);
+    else this.#add('C2', position, `${type} was seen, and is not in the final read`);
   }
 
   #takeRun(life: Life, position: Position, type: string, data: EventData, runId: string): void {
@@ -129,7 +129,7 @@ export class ReaderChain {
 
   #takeDelta(life: Life, position: Position, run: HeldRun, delta: SeenDelta): void {
     const { runId, part, at, text } = delta;
-    if (!run.started && run.isWhole) this.#add('C7', position, `run ${runId} speaks before it has started`);
+    if (!run.started && run.isWhole) this.#add('C7', position, `run ${runId} has a delta before its start`);
     const held = run.lengths[part] ?? (run.isWhole ? 0 : at);
     if (at !== held)
       this.#add(
@@ -161,7 +161,7 @@ export class ReaderChain {
     if (story === undefined) return;
     const run = story.runs.get(runId);
     if (run === undefined) {
-      this.#add('C2', position, `a delta of run ${runId} was seen, and there is no such run in the end`);
+      this.#add('C2', position, `a delta of run ${runId} was seen, and there is no such run in the final read`);
       return;
     }
     const to = Math.min(at + text.length, leftOf(run.limitAfter(position.offset), part));
@@ -169,7 +169,7 @@ export class ReaderChain {
       this.#add(
         'C2',
         position,
-        `run ${runId} said "${excerpt(text)}" at ${at} of part ${part}, and that does not stand in the end`,
+        `run ${runId} said "${excerpt(text)}" at ${at} of part ${part}, and the final read does not have that`,
       );
     }
   }

@@ -31,7 +31,7 @@ class RunWalk {
     const messageId = textField(data, 'messageId');
     const runId = textField(data, 'runId');
     if (type === 'message.created') {
-      if (this.#messages.has(messageId)) this.#add(event, `message ${messageId} stands a second time`);
+      if (this.#messages.has(messageId)) this.#add(event, `message ${messageId} is stored a second time`);
       this.#messages.add(messageId);
     } else if (type === 'message.edited') this.#edit(event, messageId);
     else if (type === 'run.queued') this.#queue(event, runId, messageId);
@@ -52,7 +52,7 @@ class RunWalk {
 
   #queue(event: StoryEvent, runId: string, messageId: string): void {
     if (!this.#messages.has(messageId))
-      this.#add(event, `run ${runId} is of message ${messageId}, which does not stand before it`);
+      this.#add(event, `run ${runId} is of message ${messageId}, which is not before it`);
     if (this.#runOf.has(messageId)) this.#add(event, `run ${runId} is a second run of message ${messageId}`);
     if (this.#state.has(runId)) this.#add(event, `run ${runId} is queued a second time`);
     this.#runOf.set(messageId, runId);

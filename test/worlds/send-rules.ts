@@ -89,7 +89,7 @@ function checkNothingInvented(session: SessionRecord, life: Life, found: Violati
     if (type === 'message.created' && !wasSent(session, textField(data, 'messageId'), data['content'], t)) {
       found.add(
         'C5',
-        `${reader} saw message ${textField(data, 'messageId')} in ${life.name(offset)}, which nobody sent or which was refused`,
+        `${reader} saw message ${textField(data, 'messageId')} in ${life.name(offset)}, which no client sent or which was refused`,
       );
     }
     if (
@@ -98,13 +98,13 @@ function checkNothingInvented(session: SessionRecord, life: Life, found: Violati
     ) {
       found.add(
         'C5',
-        `${reader} saw an edit of ${textField(data, 'messageId')} in ${life.name(offset)}, which nobody made or which was refused`,
+        `${reader} saw an edit of ${textField(data, 'messageId')} in ${life.name(offset)}, which no client made or which was refused`,
       );
     }
     if (isStop(type) && !wasStopped(session, textField(data, 'runId'), t)) {
       found.add(
         'C5',
-        `${reader} saw ${type} of run ${textField(data, 'runId')} in ${life.name(offset)}, which nobody asked for`,
+        `${reader} saw ${type} of run ${textField(data, 'runId')} in ${life.name(offset)}, which no client requested`,
       );
     }
   }

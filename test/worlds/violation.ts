@@ -1,20 +1,20 @@
 // The rules that a history can break. The codes are stable: planted bugs name the codes that must find them.
 
 export const RULES = {
-  C1: 'what stands at one position is the same for everybody, always',
-  C2: 'what was acknowledged, or seen by anybody, is there in the end',
-  C3: 'the positions that a reader is given rise',
-  C4: 'what a reader is given joins what it holds, text by text and event by event',
-  C5: 'nothing is seen that nobody did, or that was refused',
-  C6: 'what was sent after something was acknowledged stands after it',
-  C7: 'a message is stored once, has one run, and a run starts, speaks and ends once',
-  C8: 'a stream starts over, and an epoch changes, only where something caused it',
+  C1: 'one position has one event, for every reader, at any time',
+  C2: 'what was acknowledged, or seen by any reader, is in the final read',
+  C3: 'the positions that a reader receives rise',
+  C4: 'what a reader receives joins what it holds, text by text and event by event',
+  C5: 'no reader sees what no client did, or what was refused',
+  C6: 'a message sent after another one was acknowledged is behind it in the log',
+  C7: 'a message is stored once and has one run, and a run starts before its first delta and ends once',
+  C8: 'a stream starts over, and an epoch changes, only with a cause: a removal, a declared loss, or a fault that changes epochs',
   C9: 'nothing of one session is seen in another',
-  C10: 'every node and every wire tells the same story in the end',
-  answer: 'an answer says what the model said',
-  unopened: 'what was acknowledged can be opened again, whatever crashed',
-  stuck: 'after everything is healed, everything comes to its end',
-  fault: 'nothing fails in a way that nobody promised',
+  C10: 'every node shows the same final read on every wire',
+  answer: 'an answer has exactly the text of the model',
+  unopened: 'after any crash the log can be opened again',
+  stuck: 'after everything is healed, every run and every call ends',
+  fault: 'no failure happens that no promise allows',
 } as const;
 
 export type RuleCode = keyof typeof RULES;
