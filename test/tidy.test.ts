@@ -115,6 +115,13 @@ describe('every source file', () => {
 });
 
 describe('every test file', () => {
+  it('has comments in plain English', () => {
+    const bad = sources('test', '.')
+      .filter(({ path }) => path !== 'test/tidy.test.ts')
+      .flatMap(({ path, text }) => vagueWords(text).map((words) => `${path}: ${words}`));
+    expect(bad).toEqual([]);
+  });
+
   it('takes its time-outs from timeLimit() of test/support/slowness.ts, so that a busy machine has more time', () => {
     const literal =
       /\b(?:testTimeout|hookTimeout|timeout): [0-9_]{3,},? ?[}\n]|^ *\}, [0-9][0-9_]{2,}\);|\bvi\.waitFor\([^\n]*[^}]\);/m;
