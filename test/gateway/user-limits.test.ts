@@ -2,6 +2,7 @@
 // is available again.
 import { describe, expect, it } from 'vitest';
 import { startHarness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';
 
 describe('tickets', () => {
@@ -146,7 +147,7 @@ describe('subscriptions', () => {
 
 it('a new reader of a chat with many changes of its metadata receives the last change, on both wires', async () => {
   const h = await startHarness();
-  const { wsUrl } = await h.listen();
+  const { wsUrl, port } = await h.listen();
   await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's1', title: 'first' });
   for (let i = 0; i < 40; i += 1)
     await h.call('PATCH', '/v1/sessions/s1', 'ann', { metadata: { i, filler: 'x'.repeat(10_000) } });
@@ -164,8 +165,17 @@ it('a new reader of a chat with many changes of its metadata receives the last c
   );
   expect(events.map(({ event }) => event)).toEqual(['session.created', 'session.updated', 'live']);
   expect(events[1]?.data).toMatchObject({ title: 'first', metadata: { i: 39 } });
+  const sse = await SseClient.open(port, '/v1/sessions/s1/events', { authorization: h.bearer('ann') });
+  await sse.events.until((seen) => seen.some(({ event }) => event === 'live'));
+  expect(sse.events.seen.map(({ event, data }) => ({ event, data }))).toEqual(
+    events.map(({ event, data }) => ({ event, data })),
+  );
   // A live reader receives every change.
   await h.call('PATCH', '/v1/sessions/s1', 'ann', { title: 'second' });
   await h.call('PATCH', '/v1/sessions/s1', 'ann', { title: 'third' });
   await socket.frames.until((frames) => frames.filter((frame) => frame['event'] === 'session.updated').length >= 2);
+  await sse.events.until((seen) => seen.filter(({ event }) => event === 'session.updated').length >= 3);
+  const lateTitles = sse.events.seen.slice(events.length).map(({ data }) => (data as { title: string }).title);
+  expect(lateTitles).toEqual(['second', 'third']);
+  sse.close();
 });
