@@ -9,14 +9,19 @@ import * as gateway from '../../src/gateway/gateway-config.ts';
 import { METRICS } from '../../src/gateway/metrics.ts';
 import { CONVERSATION_CHARS_MAX, RUN_MS_MAX } from '../../src/worker/agent.ts';
 import { LEASE_MS, RUNS_MAX } from '../../src/worker/worker.ts';
+import { commandFaults, shellCommandsOf } from '../support/shell-commands.ts';
 import { anchorsOf, linksOf, pathsOf, quoted, stationsOf, tableRows } from '../support/markdown-pages.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+const examples = readdirSync(join(ROOT, 'examples'))
+  .map((name) => join('examples', name, 'README.md'))
+  .filter((path) => existsSync(join(ROOT, path)));
 const pages = [
   ...readdirSync(ROOT),
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' }).map((name) => join('docs', name)),
   join('load', 'README.md'),
+  ...examples,
 ].filter((path) => path.endsWith('.md'));
 
 describe('every page', () => {
@@ -35,15 +40,42 @@ describe('every page', () => {
     // Decisions and changes name files as they were then.
     const current = pages.filter((page) => !page.startsWith('docs/adr/') && page !== 'CHANGELOG.md');
     const missing = current.flatMap((page) =>
-      pathsOf(read(page)).flatMap((path) => (existsSync(join(ROOT, path)) ? [] : [`${page}: ${path}`])),
+      pathsOf(read(page)).flatMap((path) =>
+        // From the repository, or from the page's own folder.
+        [ROOT, join(ROOT, dirname(page))].some((folder) => existsSync(join(folder, path))) ? [] : [`${page}: ${path}`],
+      ),
     );
     expect(missing).toEqual([]);
   });
 
   it('is on the map', () => {
     const linked = linksOf(read('docs/README.md')).map(({ target }) => normalize(join('docs', target)));
-    const mapped = pages.filter((page) => !page.startsWith('docs/adr/') && page !== 'docs/README.md');
+    // The README of an example belongs to the example.
+    const mapped = pages.filter(
+      (page) => !page.startsWith('docs/adr/') && !examples.includes(page) && page !== 'docs/README.md',
+    );
     expect(linked.filter((target) => target !== 'docs/adr').toSorted()).toEqual(mapped.toSorted());
+  });
+});
+
+describe('the README of an example', () => {
+  it.each(examples)('%s names only commands that exist', (page) => {
+    const commands = shellCommandsOf(read(page));
+    expect(commands.length).toBeGreaterThan(0);
+    expect(commandFaults(commands, ROOT)).toEqual([]);
+  });
+
+  it('is refused for a script, a command, a folder, a file and a setting that do not exist', () => {
+    const wrong = [
+      'npm run gone',
+      'npx holdline toke --sub you',
+      'cd examples/gone',
+      'node examples/gone.js',
+      'TOKEN=$(npx holdline gone) examples/curl/gone.sh trip',
+      'HOLDLINE_GONE=1 npm run agents',
+      'yarn start',
+    ];
+    expect(commandFaults(wrong, ROOT)).toHaveLength(wrong.length + 1);
   });
 });
 
