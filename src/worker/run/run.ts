@@ -22,7 +22,7 @@ import { ProviderError, type FinishReason, type ProviderEvent } from '../provide
 import { RunMeter } from './run-meter.ts';
 import { inRunSpan, noteEnd } from './run-span.ts';
 import { BrokenSeamError, Seam } from './seam.ts';
-import { endingOf, STOP_RULES, type StopReason, type StreamEnd } from './stop-reason.ts';
+import { endingOf, STOP_RULES, type StopReason, type StreamEnd, type TerminalKind } from './stop-reason.ts';
 import { watchStopSources, type RunSignals, type StopSourceDeps } from './stop-sources.ts';
 import { takeFence, type FencedRun, type FenceDeps } from './take-fence.ts';
 import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
@@ -155,9 +155,7 @@ class ActiveRun {
       case 'restart':
         return 'unjoinable';
       case 'finish':
-        return this.#finish(
-          typeof streamed === 'object' && ending.terminal === 'streamed' ? streamed : this.#stopTerminal(),
-        );
+        return this.#finish(this.#terminalOf(ending.terminal, streamed));
       case 'check-chat':
         return (await this.#isChatGone()) ? this.#gone() : 'lost';
       case 'leave':
@@ -265,11 +263,13 @@ class ActiveRun {
     return error instanceof BrokenSeamError || (error instanceof ProviderError && error.code === 'upstream-refused');
   }
 
-  /** The terminal of an attempt that a user or its time limit stopped. */
-  #stopTerminal(): RunTerminal {
+  /** Only `stop-reason.ts` decides which terminal ends an attempt. */
+  #terminalOf(kind: TerminalKind, streamed: RunTerminal | 'unjoinable' | undefined): RunTerminal {
     const { runId } = this.#held.run;
+    if (kind === 'streamed' && typeof streamed === 'object') return streamed;
     const tally = this.#meter.tally();
-    if (this.#stop?.why !== 'cancelled') return { type: 'run.failed', runId, error: RUN_TOO_LONG, ...tally };
+    if (kind === 'run-too-long') return { type: 'run.failed', runId, error: RUN_TOO_LONG, ...tally };
+    if (kind !== 'cancelled' || this.#stop?.why !== 'cancelled') throw new Error(`an attempt cannot end as ${kind}`);
     const { by, reason } = this.#stop;
     return { type: 'run.cancelled', runId, by, ...(reason === undefined ? {} : { reason }), ...tally };
   }

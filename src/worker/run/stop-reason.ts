@@ -19,11 +19,13 @@ interface StopRule {
   readonly ending: AttemptEnding;
 }
 
+export type TerminalKind = 'streamed' | 'cancelled' | 'run-too-long';
+
 /** `finish`: appends this terminal; `streamed` is the one that the stream led to. `leave`: appends nothing.
  *  `check-chat`: reads the chat; `gone` if it was removed or expired, otherwise `lost`. `restart`: answers again,
  *  without the retained prefix. */
 export type AttemptEnding =
-  | { readonly act: 'finish'; readonly terminal: 'streamed' | 'cancelled' | 'run-too-long' }
+  | { readonly act: 'finish'; readonly terminal: TerminalKind }
   | { readonly act: 'leave'; readonly outcome: 'gone' | 'lost' | 'released' }
   | { readonly act: 'check-chat' }
   | { readonly act: 'restart' };
