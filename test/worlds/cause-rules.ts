@@ -47,16 +47,16 @@ export class CauseRules {
     this.#found.add('C8', `${reader} received that ${session.id} does not exist, and no client had removed it`);
   }
 
-  checkLives(session: SessionRecord): void {
+  checkEpochs(session: SessionRecord): void {
     const removals = session.removals.filter((removal) => removal.outcome !== 'refused').length;
-    const lives = session.lives.size;
-    if (lives > 1 + removals + this.#turnings.length) {
+    const epochs = session.epochs.size;
+    if (epochs > 1 + removals + this.#turnings.length) {
       this.#found.add(
         'C8',
-        `${session.id} had ${lives} epochs (${[...session.lives.keys()].join(', ')}), with ${removals} removals and ${this.#turnings.length} faults that change epochs`,
+        `${session.id} had ${epochs} epochs (${[...session.epochs.keys()].join(', ')}), with ${removals} removals and ${this.#turnings.length} faults that change epochs`,
       );
     }
-    const final = session.finalLife?.epoch;
+    const final = session.finalEpoch?.epoch;
     for (const { position, send, endedAt } of session.accepted()) {
       if (
         position.epoch === final ||
@@ -79,7 +79,7 @@ export class CauseRules {
 
 /** True where the final epoch has this message at the same offset: a fail-over continues the log in a new epoch. */
 function stands(session: SessionRecord, offset: number, messageId: string): boolean {
-  const event = session.finalLife?.story?.eventAt(offset);
+  const event = session.finalEpoch?.story?.eventAt(offset);
   return event?.type === 'message.created' && event.data['messageId'] === messageId;
 }
 

@@ -18,10 +18,10 @@ export function checkHistory(history: readonly Observation[]): readonly Violatio
   const causes = new CauseRules(index, found);
   new Readers(index, causes, found).follow(history);
   for (const session of index.sessions.values()) {
-    const story = session.finalLife?.story;
+    const story = session.finalEpoch?.story;
     checkSends(session, index.losses, found);
     if (story !== undefined) checkRuns(session, story, found);
-    if (session.finals.length > 0) causes.checkLives(session);
+    if (session.finals.length > 0) causes.checkEpochs(session);
     checkFinals(session, found);
   }
   return found.list;

@@ -18,7 +18,7 @@ export function checkFinals(session: SessionRecord, found: Violations): void {
     if (difference !== undefined)
       found.add('C10', `${session.id} is not the same for ${name(first)} and ${name(read)}: ${difference}`);
   }
-  const story = session.finalLife?.story;
+  const story = session.finalEpoch?.story;
   for (const fold of session.folds) {
     const difference = firstDifference(story === undefined ? [] : foldOf(story), fold.messages.map(lineOf));
     if (difference !== undefined)

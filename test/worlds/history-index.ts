@@ -1,5 +1,5 @@
 // The first pass over a history: sorts every observation to where the rules read it. It decides two rules that concern
-// a moment: one position has one event (C1, in life.ts), and acknowledged sends are in order (C6). It enters runs by
+// a moment: one position has one event (C1, in epoch-record.ts), and acknowledged sends are in order (C6). It enters runs by
 // session, so that a run in two sessions is found (C9).
 import { parsePosition } from '../../src/broker/position.ts';
 import { textField } from './event-fields.ts';
@@ -75,7 +75,7 @@ export class HistoryIndex {
         this.#cancelled(observation, t);
         break;
       case 'removed':
-        endLives(this.#answer(observation.call, 'ok', t));
+        endEpochs(this.#answer(observation.call, 'ok', t));
         break;
       case 'edited':
         this.#answer(observation.call, 'ok', t);
@@ -196,7 +196,7 @@ export class HistoryIndex {
       return;
     }
     const { session, final } = reading;
-    session.life(position.epoch).add(seen, position, t, this.#found);
+    session.epochRecord(position.epoch).add(seen, position, t, this.#found);
     final?.events.push({ ...position, type: seen.type, data: seen.data });
     if (seen.type === 'run.queued') this.#enterRun(textField(seen.data, 'runId'), session.id);
   }
@@ -214,7 +214,7 @@ function opened(t: number): Attempt {
 
 /** Ends the epochs that a removal ended: those in which a send was acknowledged before the removal began. Nothing may
  *  be added to them. */
-function endLives(removal: OpenCall | undefined): void {
+function endEpochs(removal: OpenCall | undefined): void {
   if (removal?.isRemoval !== true) return;
   const { session, attempt } = removal;
   for (const [epoch, knownSince] of session.knownSince)
@@ -228,5 +228,5 @@ function tellStory(session: SessionRecord): void {
   if (first === undefined || last === undefined) return;
   const story = new Story(last.epoch, first.reader);
   for (const { epoch, offset, type, data } of first.events) if (epoch === last.epoch) story.tell(offset, type, data);
-  session.life(last.epoch).story = story;
+  session.epochRecord(last.epoch).story = story;
 }

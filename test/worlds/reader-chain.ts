@@ -5,7 +5,7 @@ import { parsePosition, type Position } from '../../src/broker/position.ts';
 import { countText, readCountPrompt } from './count-prompt.ts';
 import { numberField, readDelta, TERMINAL, textField, type SeenDelta } from './event-fields.ts';
 import type { Connected, EventData } from './history.ts';
-import type { Life } from './life.ts';
+import type { EpochRecord } from './epoch-record.ts';
 import type { SessionRecord } from './session-record.ts';
 import { leftOf, type StoryRun } from './story.ts';
 import type { Violations } from './violation.ts';
@@ -55,7 +55,7 @@ export class ReaderChain {
   /** The server declares that the reader has everything up to this position. */
   live(text: string | null): void {
     const position = text === null ? undefined : parsePosition(text);
-    const { story } = position === undefined ? { story: undefined } : this.#session.life(position.epoch);
+    const { story } = position === undefined ? { story: undefined } : this.#session.epochRecord(position.epoch);
     if (position === undefined || story === undefined) return;
     const next = story.events[this.#expected ?? (this.#isWhole ? 0 : Number.POSITIVE_INFINITY)];
     if (next !== undefined && next.offset <= position.offset)
@@ -63,7 +63,7 @@ export class ReaderChain {
   }
 
   take(position: Position, type: string, data: EventData): void {
-    const life = this.#session.life(position.epoch);
+    const record = this.#session.epochRecord(position.epoch);
     if (this.#position !== undefined && this.#position.epoch !== position.epoch) {
       this.#add(
         'C8',
@@ -77,9 +77,9 @@ export class ReaderChain {
       return;
     }
     this.#position = position;
-    this.#checkNothingLeftOut(life, position, type);
+    this.#checkNothingLeftOut(record, position, type);
     const runId = textField(data, 'runId');
-    if (runId !== '') this.#takeRun(life, position, type, data, runId);
+    if (runId !== '') this.#takeRun(record, position, type, data, runId);
   }
 
   #begin(from: Position | undefined): void {
@@ -89,8 +89,8 @@ export class ReaderChain {
     this.#expected = undefined;
   }
 
-  #checkNothingLeftOut(life: Life, position: Position, type: string): void {
-    const { story } = life;
+  #checkNothingLeftOut(record: EpochRecord, position: Position, type: string): void {
+    const { story } = record;
     if (story === undefined) return;
     this.#expected ??= this.#isWhole ? 0 : story.events.findIndex((event) => event.offset >= position.offset);
     let next = story.events[this.#expected];
@@ -103,13 +103,13 @@ export class ReaderChain {
     else this.#add('C2', position, `${type} was seen, and is not in the final read`);
   }
 
-  #takeRun(life: Life, position: Position, type: string, data: EventData, runId: string): void {
+  #takeRun(record: EpochRecord, position: Position, type: string, data: EventData, runId: string): void {
     const run = this.#run(runId, type);
     if (run.ended) this.#add('C7', position, `${type} comes after the end of run ${runId}`);
-    if (type === 'delta') this.#takeDelta(life, position, run, readDelta(data));
+    if (type === 'delta') this.#takeDelta(record, position, run, readDelta(data));
     else if (type === 'part.started') run.lengths[Math.max(0, numberField(data, 'part'))] = 0;
-    else if (type === 'run.started' || type === 'run.restarted') this.#takeStart(life, position, type, run, data);
-    else if (TERMINAL.test(type)) this.#takeEnd(position, run, life.story?.runs.get(runId));
+    else if (type === 'run.started' || type === 'run.restarted') this.#takeStart(record, position, type, run, data);
+    else if (TERMINAL.test(type)) this.#takeEnd(position, run, record.story?.runs.get(runId));
   }
 
   #run(runId: string, type: string): HeldRun {
@@ -127,7 +127,7 @@ export class ReaderChain {
     return run;
   }
 
-  #takeDelta(life: Life, position: Position, run: HeldRun, delta: SeenDelta): void {
+  #takeDelta(record: EpochRecord, position: Position, run: HeldRun, delta: SeenDelta): void {
     const { runId, part, at, text } = delta;
     if (!run.started && run.isWhole) this.#add('C7', position, `run ${runId} has a delta before its start`);
     const held = run.lengths[part] ?? (run.isWhole ? 0 : at);
@@ -138,16 +138,16 @@ export class ReaderChain {
         `a delta of run ${runId} begins at ${at} of part ${part}, of which ${held} code units are held`,
       );
     if (part >= 0) run.lengths[part] = at + text.length;
-    this.#checkWords(life, position, delta);
-    this.#checkStands(life, position, delta);
+    this.#checkWords(record, position, delta);
+    this.#checkStands(record, position, delta);
   }
 
   /** Checks each piece of an answer as it arrives: the prompt says what the answer must be. */
-  #checkWords(life: Life, position: Position, { runId, partKind, at, text }: SeenDelta): void {
-    const messageId = life.promptOf.get(runId) ?? '';
+  #checkWords(record: EpochRecord, position: Position, { runId, partKind, at, text }: SeenDelta): void {
+    const messageId = record.promptOf.get(runId) ?? '';
     // The last edit of a prompt comes before its answer begins.
     const asked = textField(
-      { content: life.story?.contents.get(messageId) ?? this.#session.messages.get(messageId)?.[0]?.send.content },
+      { content: record.story?.contents.get(messageId) ?? this.#session.messages.get(messageId)?.[0]?.send.content },
       'content',
     );
     const prompt = readCountPrompt(asked);
@@ -157,7 +157,7 @@ export class ReaderChain {
     }
   }
 
-  #checkStands({ story }: Life, position: Position, { runId, part, at, text }: SeenDelta): void {
+  #checkStands({ story }: EpochRecord, position: Position, { runId, part, at, text }: SeenDelta): void {
     if (story === undefined) return;
     const run = story.runs.get(runId);
     if (run === undefined) {
@@ -174,7 +174,7 @@ export class ReaderChain {
     }
   }
 
-  #takeStart({ story }: Life, position: Position, type: string, run: HeldRun, data: EventData): void {
+  #takeStart({ story }: EpochRecord, position: Position, type: string, run: HeldRun, data: EventData): void {
     const attempt = numberField(data, 'attempt');
     if (attempt <= run.attempt)
       this.#add('C7', position, `attempt ${attempt} of a run comes after attempt ${run.attempt}`);

@@ -2,14 +2,14 @@
 // refused or never sent is not (C5), and each message is there once (C7).
 import { canonical, textField } from './event-fields.ts';
 import type { EditInvoked, EventData } from './history.ts';
-import type { Life } from './life.ts';
+import type { EpochRecord } from './epoch-record.ts';
 import { mayHaveHappened, type SendAttempt, type SessionRecord } from './session-record.ts';
 import type { Story } from './story.ts';
 import type { Violations } from './violation.ts';
 
 /** `losses`: the times at which a loss was declared; what was acknowledged before may be lost then. */
 export function checkSends(session: SessionRecord, losses: readonly number[], found: Violations): void {
-  const story = session.finalLife?.story;
+  const story = session.finalEpoch?.story;
   for (const [messageId, attempts] of session.messages) {
     checkAnswersAgree(session, messageId, attempts, found);
     for (const { position, runId, send } of attempts) {
@@ -19,7 +19,7 @@ export function checkSends(session: SessionRecord, losses: readonly number[], fo
   }
   if (story !== undefined) checkEdits(session, story, losses, found);
   if (story !== undefined) checkCancels(session, story, losses, found);
-  for (const life of session.lives.values()) checkNothingInvented(session, life, found);
+  for (const record of session.epochs.values()) checkNothingInvented(session, record, found);
 }
 
 /** A retry in the same epoch gets the same answer. */
@@ -84,12 +84,12 @@ function isStop(type: string): boolean {
   return type === 'run.cancelling' || type === 'run.cancelled';
 }
 
-function checkNothingInvented(session: SessionRecord, life: Life, found: Violations): void {
-  for (const [offset, { type, data, t, reader }] of life.events) {
+function checkNothingInvented(session: SessionRecord, record: EpochRecord, found: Violations): void {
+  for (const [offset, { type, data, t, reader }] of record.events) {
     if (type === 'message.created' && !wasSent(session, textField(data, 'messageId'), data['content'], t)) {
       found.add(
         'C5',
-        `${reader} saw message ${textField(data, 'messageId')} in ${life.name(offset)}, which no client sent or which was refused`,
+        `${reader} saw message ${textField(data, 'messageId')} in ${record.name(offset)}, which no client sent or which was refused`,
       );
     }
     if (
@@ -98,13 +98,13 @@ function checkNothingInvented(session: SessionRecord, life: Life, found: Violati
     ) {
       found.add(
         'C5',
-        `${reader} saw an edit of ${textField(data, 'messageId')} in ${life.name(offset)}, which no client made or which was refused`,
+        `${reader} saw an edit of ${textField(data, 'messageId')} in ${record.name(offset)}, which no client made or which was refused`,
       );
     }
     if (isStop(type) && !wasStopped(session, textField(data, 'runId'), t)) {
       found.add(
         'C5',
-        `${reader} saw ${type} of run ${textField(data, 'runId')} in ${life.name(offset)}, which no client requested`,
+        `${reader} saw ${type} of run ${textField(data, 'runId')} in ${record.name(offset)}, which no client requested`,
       );
     }
   }

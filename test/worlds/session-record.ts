@@ -1,7 +1,7 @@
 // What a history contains about one session: the calls on it, its epochs, and its final reads.
 import type { Position } from '../../src/broker/position.ts';
 import type { EditInvoked, FoldSeen, SendInvoked } from './history.ts';
-import { Life } from './life.ts';
+import { EpochRecord } from './epoch-record.ts';
 
 /** A call, from its start to its answer. */
 export interface Attempt {
@@ -50,7 +50,7 @@ export class SessionRecord {
   readonly cancels: CancelAttempt[] = [];
   readonly edits: EditAttempt[] = [];
   readonly removals: Attempt[] = [];
-  readonly lives = new Map<string, Life>();
+  readonly epochs = new Map<string, EpochRecord>();
   readonly finals: FinalRead[] = [];
   readonly folds: FoldSeen[] = [];
   /** Epoch → the last acknowledged offset in it so far; Infinity once that epoch is certainly over. */
@@ -63,18 +63,18 @@ export class SessionRecord {
     this.id = id;
   }
 
-  life(epoch: string): Life {
-    let life = this.lives.get(epoch);
-    if (life === undefined) {
-      life = new Life(this.id, epoch);
-      this.lives.set(epoch, life);
+  epochRecord(epoch: string): EpochRecord {
+    let record = this.epochs.get(epoch);
+    if (record === undefined) {
+      record = new EpochRecord(this.id, epoch);
+      this.epochs.set(epoch, record);
     }
-    return life;
+    return record;
   }
 
   /** The epoch of the final read, if the session exists at the end. */
-  get finalLife(): Life | undefined {
-    for (const life of this.lives.values()) if (life.story !== undefined) return life;
+  get finalEpoch(): EpochRecord | undefined {
+    for (const record of this.epochs.values()) if (record.story !== undefined) return record;
     return undefined;
   }
 

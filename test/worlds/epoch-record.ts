@@ -15,7 +15,7 @@ export interface FirstSeen {
   readonly t: number;
 }
 
-export class Life {
+export class EpochRecord {
   readonly session: string;
   readonly epoch: string;
   /** Every event except deltas, by offset. */
