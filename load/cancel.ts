@@ -1,6 +1,6 @@
-// Stop: hundreds of live runs, each stopped in turn while the others stream. How long from the request to the moment at
-// which the model's server sees its socket closed: the time for which a GPU works for nobody. On both engines; the model's
-// server is in this process, and by the end not one of its sockets may be open.
+// Stop: hundreds of live runs, each stopped in turn while the others stream. Measures the time from the request until the
+// model server sees its socket closed: in that time a GPU works in vain. On both engines; the model server is in this
+// process, and no socket of it may be open at the end.
 //   npm run build:load && taskset -c 1 node dist-load/load/cancel.js [runs=300]
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -1,7 +1,7 @@
 // How delivered events grow from one gateway to two, at saturation: more and more viewers watch the same live chats, until
-// the gateways have no CPU left or tokens come too late; once with one gateway, and then with two. Each gateway has a core
-// of its own. Redis (appendfsync always), the worker and the client take what they need of either core, so two gateways
-// can at best deliver what is left of two cores; the CPU of all is told with every figure.
+// the gateways have no CPU left or tokens come too late; first with one gateway, then with two. Each gateway has a core of
+// its own. Redis (appendfsync always), the worker and the client use both cores as well, so two gateways can at best
+// deliver what is left of the two cores. Every figure comes with the CPU of all processes.
 //   npm run build:load && node dist-load/load/growth.js [seconds=8]
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
