@@ -11,7 +11,7 @@ import { Child, childEnv } from '../support/child.ts';
 import { freePort } from '../support/server-process.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const npm = promisify(execFile);
+const command = promisify(execFile);
 
 interface Manifest {
   readonly devDependencies: Readonly<Record<string, string>>;
@@ -24,10 +24,12 @@ export class InstalledPackage {
     this.folder = folder;
   }
 
-  /** Packs what is built, and installs it beside the packages named, in the versions of this repository. */
+  /** Packs today's build, and installs it beside the packages named, in the versions of this repository. */
   static async install(beside: readonly string[]): Promise<InstalledPackage> {
     const folder = mkdtempSync(join(tmpdir(), 'holdline-package-'));
-    const { stdout } = await npm('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
+    // `npm pack` would do it too, and print it into its JSON: so a build of yesterday is never what is tested.
+    await command(process.execPath, ['scripts/build.js'], { cwd: ROOT, maxBuffer: 16 << 20 });
+    const { stdout } = await command('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
       cwd: ROOT,
       maxBuffer: 16 << 20,
     });
@@ -36,10 +38,14 @@ export class InstalledPackage {
     const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
     const versions = beside.map((name) => `${name}@${devDependencies[name] ?? ''}`);
     writeFileSync(join(folder, 'package.json'), '{ "name": "app", "private": true, "type": "module" }');
-    await npm('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${packed.filename}`, ...versions], {
-      cwd: folder,
-      maxBuffer: 16 << 20,
-    });
+    await command(
+      'npm',
+      ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${packed.filename}`, ...versions],
+      {
+        cwd: folder,
+        maxBuffer: 16 << 20,
+      },
+    );
     return new InstalledPackage(folder);
   }
 

@@ -33,12 +33,28 @@ const WORKER_SCRIPT = `
 `;
 const TYPED_SCRIPT = `
   import { createChatClient, type ChatSnapshot } from 'holdline/client';
-  import { createWorker, type AgentHandler } from 'holdline/worker';
+  import { AgentError, createWorker, type AgentHandler } from 'holdline/worker';
   const snapshot: ChatSnapshot = createChatClient({ baseUrl: 'http://x', token: 'x' }).chat('x').snapshot();
   const handler: AgentHandler = async (chat, writer) => void (await writer.text(chat.prompt));
   createWorker({ broker: 'redis://x', agents: { handler } });
+  // With --skipLibCheck a type whose declaration is missing or broken becomes \`any\`, and every use of it compiles.
+  type IsAny<T> = 0 extends 1 & T ? true : false;
+  type Run = Parameters<AgentHandler>;
+  export const isAny: readonly [
+    IsAny<ChatSnapshot>, IsAny<ChatSnapshot['messages'][number]>, IsAny<ReturnType<typeof createChatClient>>,
+    IsAny<AgentHandler>, IsAny<Run[0]>, IsAny<Run[0]['messages'][number]>, IsAny<Run[1]>, IsAny<Run[2]>,
+    IsAny<Awaited<ReturnType<Run[0]['ask']>>>, IsAny<Parameters<typeof createWorker>[0]>, IsAny<typeof AgentError>,
+  ] = [false, false, false, false, false, false, false, false, false, false, false];
   // @ts-expect-error a snapshot has messages, and they are no number
-  export const wrong: number = snapshot.messages;
+  export const wrongMessages: number = snapshot.messages;
+  // @ts-expect-error a client needs a token
+  createChatClient({ baseUrl: 'http://x' });
+  // @ts-expect-error a broker is a text
+  createWorker({ broker: 1, agents: {} });
+  // @ts-expect-error a writer writes text
+  export const wrongHandler: AgentHandler = async (chat, writer) => void (await writer.text(chat.attempt));
+  // @ts-expect-error an agent error has a code and a message
+  new AgentError('code');
 `;
 
 let app: InstalledPackage;
