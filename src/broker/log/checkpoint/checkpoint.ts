@@ -1,31 +1,32 @@
 // Writes what is true of the log up to one position into the index, in one transaction, so that a start replays only
 // what follows. It captures its content by reference, in one turn of the event loop at a batch boundary, because
-// thousands of live chats wait meanwhile; encoding and writing run beside their appends. Afterwards it removes segments
-// to which nothing points any more.
+// thousands of live chats wait meanwhile; it encodes in slices between their appends, and the index thread writes.
+// Afterwards it removes segments to which nothing points any more.
 import { setImmediate } from 'node:timers/promises';
 import { TOMBSTONE_MS } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { ByteReader } from '../format/byte-reader.ts';
-import { ByteWriter } from '../format/byte-writer.ts';
+import type { ByteWriter } from '../format/byte-writer.ts';
 import { isCode } from '../disk/log-files.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { LogPosition } from '../format/batch-codec.ts';
 import type { ChunkImage } from '../topics/record-chunk.ts';
 import type { Segments } from '../disk/segments.ts';
 import { encodeTopicEntry, type TopicEntry } from '../topics/topic-codec.ts';
-import { chunkKey, expiryKey, topicKey, type IndexChange, type TopicIndex } from '../topics/topic-index.ts';
+import { IndexChanges, type StoreName } from '../topics/index-changes.ts';
+import { chunkKey, expiryKey, topicKey, type TopicIndex } from '../topics/topic-index.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
-import type { Topic } from '../topics/topic.ts';
+import type { EndedEpoch, Topic } from '../topics/topic.ts';
 import { PROCESS_RUN_KEY, type ProcessRun } from './process-run.ts';
-import { ValuePages } from './value-pages.ts';
 
-const NOTHING = Buffer.alloc(0);
 const CHECKPOINT_KEY = 'checkpoint';
 const TIME_KEY = 'time';
 
-/** Topics encoded in one turn of the event loop: on a busy node a turn comes every half millisecond.
+/** Changes encoded in one turn of the event loop, about 0.2 ms: on a busy node a turn comes every half millisecond.
  *  (hot: ADR 7 §6) */
-const TOPICS_A_TURN = 2;
+const CHANGES_A_TURN = 64;
+/** Room for the recorded time. */
+const TIME_BYTES = 64;
 
 export interface CheckpointState {
   readonly position: LogPosition;
@@ -41,14 +42,22 @@ interface TopicImage extends TopicEntry {
   readonly chunks: readonly ChunkImage[];
 }
 
+/** What a checkpoint captures beside the topics. */
+interface Rest {
+  readonly ended: readonly EndedEpoch[];
+  readonly groups: readonly (readonly [group: string, pattern: string])[];
+  readonly state: CheckpointState;
+  readonly run: ProcessRun;
+}
+
 export class Checkpoint {
   readonly #index: TopicIndex;
   readonly #table: TopicTable;
   readonly #segments: Segments;
   readonly #reserve: DiskReserve;
-  readonly #values = new ValuePages();
-  /** The changes of a transaction that found no room on the device; the next one includes them. */
-  #unwritten: IndexChange[] = [];
+  /** A transaction that found no room on the device leaves its changes here; the next one begins with them. */
+  readonly #changes = new IndexChanges();
+  #turnEnd = CHANGES_A_TURN;
   /** Topics that are captured and not yet readable from the index. */
   #captured: Topic[] = [];
   #groups: (readonly [group: string, pattern: string])[] = [];
@@ -70,77 +79,82 @@ export class Checkpoint {
    */
   write(position: LogPosition, time: number, run: ProcessRun): Promise<void> {
     const topics = this.#table.takeDirty();
-    const changes = [...this.#unwritten, ...this.#captureRest()];
     const images = topics.map((topic) => captureTopic(topic, time));
     // The table leaves dead segments out: otherwise a crash half way through their removal would look like a loss.
     const dead = this.#segments.dead(position.segment);
     const segments = this.#segments.table().filter(({ id }) => !dead.includes(id));
     const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
-    changes.push(
-      change('state', CHECKPOINT_KEY, encodeState(state)),
-      change('state', PROCESS_RUN_KEY, Buffer.from(JSON.stringify(run))),
-    );
-    this.#unwritten = changes;
+    const rest = { ended: this.#table.endedEpochs, groups: this.#groups, state, run };
+    this.#table.endedEpochs = [];
+    this.#groups = [];
     this.#captured = this.#captured.length === 0 ? topics : this.#captured.concat(topics);
-    return this.#finish(changes, images, dead);
+    return this.#finish(rest, images, dead);
   }
 
   /** Records only the time, for an idle log. Without room on the device the last recorded time stays. */
   async recordTime(time: number): Promise<void> {
-    const into = new ByteWriter(16);
-    into.varint(time);
+    const changes = new IndexChanges(TIME_BYTES);
+    put(changes, 'state', TIME_KEY, (into) => into.varint(time));
     try {
-      await this.#index.apply([change('state', TIME_KEY, into.view())]);
+      await this.#index.apply(changes);
     } catch (error) {
       if (!isCode(error, 'ENOSPC')) throw error;
     }
   }
 
-  async #finish(changes: IndexChange[], images: readonly TopicImage[], dead: readonly number[]): Promise<void> {
-    for (const [i, image] of images.entries()) {
-      this.#encodeTopic(image, changes);
-      if (i % TOPICS_A_TURN === TOPICS_A_TURN - 1) await setImmediate();
+  async #finish(rest: Rest, images: readonly TopicImage[], dead: readonly number[]): Promise<void> {
+    const changes = this.#changes;
+    for (const ended of rest.ended) {
+      for (let index = 0; index < ended.chunks; index++) {
+        changes.remove('chunks', chunkKey(ended.id, index));
+        if (this.#isTurnOver()) await setImmediate();
+      }
+    }
+    encodeRest(changes, rest);
+    for (const image of images) {
+      encodeTopic(changes, image);
+      if (this.#isTurnOver()) await setImmediate();
     }
     // It may use the reserve: without the checkpoint no removal frees room.
     await this.#reserve.use(() => this.#index.apply(changes));
-    this.#unwritten = [];
-    this.#values.clear();
+    changes.clear();
     for (const topic of this.#captured) topic.capturing = false;
     this.#captured = [];
     await this.#segments.unlink(dead);
   }
 
-  #captureRest(): IndexChange[] {
-    const changes: IndexChange[] = [];
-    for (const { id, chunks } of this.#table.endedEpochs) {
-      for (let index = 0; index < chunks; index++)
-        changes.push({ store: 'chunks', key: chunkKey(id, index), value: undefined });
-    }
-    this.#table.endedEpochs = [];
-    for (const [group, pattern] of this.#groups) changes.push(change('groups', group, Buffer.from(pattern, 'latin1')));
-    this.#groups = [];
-    return changes;
+  #isTurnOver(): boolean {
+    const { count } = this.#changes;
+    if (count < this.#turnEnd && count + CHANGES_A_TURN > this.#turnEnd) return false;
+    this.#turnEnd = count + CHANGES_A_TURN;
+    return true;
   }
+}
 
-  #encodeTopic(image: TopicImage, changes: IndexChange[]): void {
-    const { name, indexedBefore, indexedAt, version, tombstone, chunks } = image;
-    const key = topicKey(name);
-    if (indexedAt !== indexedBefore) {
-      if (indexedBefore !== 0) changes.push({ store: 'expiry', key: expiryKey(indexedBefore, name), value: undefined });
-      if (indexedAt !== 0) changes.push({ store: 'expiry', key: expiryKey(indexedAt, name), value: NOTHING });
-    }
-    if (version === undefined && tombstone === undefined) {
-      changes.push({ store: 'topics', key, value: undefined });
-      return;
-    }
-    changes.push({ store: 'topics', key, value: this.#values.value((into) => encodeTopicEntry(into, image)) });
-    for (const chunk of chunks)
-      changes.push({
-        store: 'chunks',
-        key: chunkKey(image.id, chunk.index),
-        value: this.#values.value((into) => chunk.encode(into)),
-      });
+function encodeRest(changes: IndexChanges, { groups, state, run }: Rest): void {
+  for (const [group, pattern] of groups)
+    put(changes, 'groups', group, (into) => into.bytes(Buffer.from(pattern, 'latin1')));
+  put(changes, 'state', CHECKPOINT_KEY, (into) => encodeState(into, state));
+  put(changes, 'state', PROCESS_RUN_KEY, (into) => into.bytes(Buffer.from(JSON.stringify(run))));
+}
+
+function encodeTopic(changes: IndexChanges, image: TopicImage): void {
+  const { name, indexedBefore, indexedAt, version, tombstone, chunks } = image;
+  const key = topicKey(name);
+  if (indexedAt !== indexedBefore) {
+    if (indexedBefore !== 0) changes.remove('expiry', expiryKey(indexedBefore, name));
+    if (indexedAt !== 0) changes.put('expiry', expiryKey(indexedAt, name), nothing);
   }
+  if (version === undefined && tombstone === undefined) {
+    changes.remove('topics', key);
+    return;
+  }
+  changes.put('topics', key, (into) => encodeTopicEntry(into, image));
+  for (const chunk of chunks) changes.put('chunks', chunkKey(image.id, chunk.index), (into) => chunk.encode(into));
+}
+
+function nothing(): void {
+  // The key says everything.
 }
 
 function captureTopic(topic: Topic, time: number): TopicImage {
@@ -171,19 +185,17 @@ function mustMove(indexedAt: number, due: number, time: number): boolean {
   return indexedAt === 0 || due < indexedAt || indexedAt <= time;
 }
 
-function change(store: 'state' | 'groups', key: string, value: Buffer): IndexChange {
-  return { store, key: Buffer.from(key, 'latin1'), value };
+function put(changes: IndexChanges, store: StoreName, key: string, write: (into: ByteWriter) => void): void {
+  changes.put(store, Buffer.from(key, 'latin1'), write);
 }
 
-function encodeState({ position, time, nextTopicId, segments }: CheckpointState): Buffer {
-  const into = new ByteWriter(1024);
+function encodeState(into: ByteWriter, { position, time, nextTopicId, segments }: CheckpointState): void {
   for (const value of [position.segment, position.position, position.sequence, time, nextTopicId, segments.length])
     into.varint(value);
   for (const { id, live } of segments) {
     into.varint(id);
     into.varint(Math.max(0, live));
   }
-  return into.view();
 }
 
 /** Undefined in a folder without a checkpoint. @throws BrokerError corrupt */

@@ -2,11 +2,13 @@
 // an append allocates nothing of its own. Numbers are varints (7 bits a byte, at most 8 bytes: 2^53 - 1).
 
 export class ByteWriter {
+  readonly #allocate: (bytes: number) => Buffer;
   #buffer: Buffer;
   #length = 0;
 
-  constructor(capacity: number) {
-    this.#buffer = Buffer.allocUnsafeSlow(Math.max(capacity, 64));
+  constructor(capacity: number, allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
+    this.#allocate = allocate;
+    this.#buffer = allocate(Math.max(capacity, 64));
   }
 
   get length(): number {
@@ -79,7 +81,7 @@ export class ByteWriter {
   #reserve(bytes: number): void {
     const wanted = this.#length + bytes;
     if (wanted <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(wanted, this.#buffer.length * 2));
+    const grown = this.#allocate(Math.max(wanted, this.#buffer.length * 2));
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
   }
@@ -87,7 +89,7 @@ export class ByteWriter {
   /** Releases memory after an unusually large batch. */
   shrink(capacity: number): void {
     if (this.#buffer.length > capacity && this.#length <= capacity) {
-      const small = Buffer.allocUnsafeSlow(capacity);
+      const small = this.#allocate(capacity);
       this.#buffer.copy(small, 0, 0, this.#length);
       this.#buffer = small;
     }

@@ -1,15 +1,17 @@
 // The index on disk (lmdb): what is true of the log up to one position, so that start-up and idle topics cost nothing.
 // Only checkpoints change it, each in one transaction; between checkpoints the log is the truth and the index is
-// behind. It handles keys and bytes; the codecs give them meaning.
+// behind. This thread only reads; the index thread writes (index-writer.ts). It handles keys and bytes; the codecs give
+// them meaning.
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { BrokerError } from '../../errors.ts';
 import { FORMAT_VERSION, otherVersion } from '../format/batch-codec.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
+import { IndexChanges, type StoreName } from './index-changes.ts';
+import { IndexWriter } from './index-writer.ts';
 
 type Store = Database<Buffer, Buffer>;
-type StoreName = 'topics' | 'chunks' | 'expiry' | 'groups' | 'state';
 
 const OWNER_KEY = Buffer.from('owner', 'latin1');
 /** The first builds did not write this key. */
@@ -17,27 +19,23 @@ const FORMAT_KEY = Buffer.from('format', 'latin1');
 /** Only the owner may read the chats of its users. lmdb makes its files readable for everybody. */
 const FILE_MODE = 0o600;
 
-export interface IndexChange {
-  readonly store: StoreName;
-  readonly key: Buffer;
-  /** Undefined deletes. */
-  readonly value: Buffer | undefined;
-}
+/** Room for the few changes of a claim. */
+const CLAIM_BYTES = 1024;
 
 export class TopicIndex {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #stores: Record<StoreName, Store>;
+  readonly #writer: IndexWriter;
   #owner: Buffer | undefined;
 
   constructor(folder: string) {
-    // Without overlappingSync a transaction is on the device when its promise resolves. With eventTurnBatching lmdb
-    // makes a second promise for the same commit that no code can reach, and its unhandled rejection ends the process.
-    const durability = { overlappingSync: false, eventTurnBatching: false };
+    this.#writer = new IndexWriter(folder);
     this.#root = open({
       path: folder,
       encoding: 'binary',
       keyEncoding: 'binary',
-      ...durability,
+      // As in the index thread, because both threads share what lmdb holds of the folder.
+      overlappingSync: false,
       maxDbs: 8,
       cache: false,
       noSubdir: false,
@@ -65,10 +63,10 @@ export class TopicIndex {
   async claim(mark: string): Promise<void> {
     const owner = Buffer.from(mark, 'latin1');
     const format = Buffer.from(String(FORMAT_VERSION), 'latin1');
-    await this.apply([
-      { store: 'state', key: FORMAT_KEY, value: format },
-      { store: 'state', key: OWNER_KEY, value: owner },
-    ]);
+    const changes = new IndexChanges(CLAIM_BYTES);
+    changes.put('state', FORMAT_KEY, (into) => into.bytes(format));
+    changes.put('state', OWNER_KEY, (into) => into.bytes(owner));
+    await this.apply(changes);
     this.#owner = owner;
   }
 
@@ -83,24 +81,11 @@ export class TopicIndex {
     return this.#owner === undefined || this.#stores.state.get(OWNER_KEY)?.equals(this.#owner) === true;
   }
 
-  /** Applies all changes or none; durable when it resolves. @throws BrokerError failed if another process owns the
-   *  folder; the system's error otherwise, for example if there is no room */
-  async apply(changes: readonly IndexChange[]): Promise<void> {
-    let isOwner: boolean;
-    try {
-      isOwner = await this.#root.transaction(() => {
-        // Checked inside the transaction, because no other process can claim the folder there.
-        if (!this.#isOwner()) return false;
-        for (const { store, key, value } of changes) {
-          if (value === undefined) void this.#stores[store].remove(key);
-          else void this.#stores[store].put(key, value);
-        }
-        return true;
-      });
-    } catch (error) {
-      throw await causeOf(error);
-    }
-    if (!isOwner) throw takenOver();
+  /** Applies all changes or none; durable when it resolves. The changes must stay as they are until then.
+   *  @throws BrokerError failed if another process owns the folder; the system's error otherwise, for example if there
+   *  is no room */
+  async apply(changes: IndexChanges): Promise<void> {
+    if (!(await this.#writer.apply(changes, this.#owner))) throw takenOver();
     // Topics may leave memory now, and a read transaction from before the change would not find them.
     this.#root.resetReadTxn();
   }
@@ -145,8 +130,9 @@ export class TopicIndex {
     }
   }
 
-  close(): Promise<void> {
-    return this.#root.close();
+  async close(): Promise<void> {
+    await this.#writer.close();
+    await this.#root.close();
   }
 }
 
@@ -155,17 +141,6 @@ export function takenOver(): BrokerError {
     'failed',
     'another process has taken over the data folder, so this one must not write to it any more',
   );
-}
-
-/** lmdb rejects with a general error; a promise on that error rejects with the system's own error. */
-async function causeOf(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error) || !('commitError' in error)) return error;
-  try {
-    await error.commitError;
-    return error;
-  } catch (cause) {
-    return cause;
-  }
 }
 
 export function topicKey(name: LiteTopicName): Buffer {
