@@ -40,7 +40,7 @@ import { RecentLog } from './read/recent-log.ts';
 import { TopicReads } from './read/topic-reads.ts';
 import type { SegmentThinning } from './reclaim/segment-thinning.ts';
 import type { EngineTime, TimeEvents } from './topics/engine-time.ts';
-import { Expiry, EXPIRY_RETRY_MS, type ExpiryRules } from './topics/expiry.ts';
+import { Expiry, type ExpiryRules } from './topics/expiry.ts';
 import type { TopicIndex } from './topics/topic-index.ts';
 import { TopicLister } from './topics/topic-lister.ts';
 import type { TopicTable } from './topics/topic-table.ts';
@@ -201,6 +201,10 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
 
   // BatchEvents: the group commit calls these around a batch
 
+  get holdsCommits(): boolean {
+    return this.#schedule.holdsCommits;
+  }
+
   batchCommitted(bytes: number): void {
     this.#wakes.drain();
     this.#schedule.atBatchBoundary(bytes);
@@ -226,10 +230,16 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     return this.#groups.hasLag(topic.name);
   }
 
-  expire(topic: Topic): void {
-    void this.#appender
-      .end(topic.name, 'expired')
-      .catch(() => this.#expiry.arm(this.#storage.time.now() + EXPIRY_RETRY_MS));
+  async expire(topic: Topic): Promise<void> {
+    await this.#appender.end(topic.name, 'expired');
+  }
+
+  whenRoom(): Promise<void> {
+    return this.#schedule.whenRoom();
+  }
+
+  sweepFailed(error: unknown): void {
+    this.#commit.failNow(error);
   }
 
   // CheckpointWork: the checkpoint schedule calls these
@@ -242,9 +252,10 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
   }
 
   async writeCheckpoint(): Promise<void> {
-    const { checkpoint, writer, time, run, reserve, thinning } = this.#storage;
+    const { checkpoint, writer, time, run, reserve, table, thinning } = this.#storage;
     const { segment } = writer.position;
     await checkpoint.write(writer.position, time.now(), run);
+    await table.trim();
     if (!reserve.isWhole) await thinning.run(segment);
   }
 

@@ -1,6 +1,7 @@
 // Decides when a checkpoint is due: after a number of log bytes, of changed topics, or a time since the first change.
 // Runs one at a time, and starts only at a batch boundary at which the log is flushed, because the index must never
-// hold more than the log.
+// hold more than the log. Topics that change faster than checkpoints can write them wait (`holdsCommits`): otherwise the
+// changed topics would fill the heap, and the capture of all of them would hold the event loop.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { GroupCommit } from '../commit/group-commit.ts';
 import { isCode } from '../disk/log-files.ts';
@@ -11,8 +12,12 @@ import type { TopicTable } from '../topics/topic-table.ts';
 export interface CheckpointWork {
   /** The device has no room, and a checkpoint would make some. */
   isNeededForRoom(): boolean;
+  /** Writes a checkpoint, and removes from memory what the index then holds. */
   writeCheckpoint(): Promise<void>;
 }
+
+/** Commits wait while a checkpoint is running and this many times `dirtyTopicsMax` topics have changed since it began. */
+const DIRTY_FACTOR_MAX = 2;
 
 export interface ScheduleParts {
   readonly clock: Clock;
@@ -32,6 +37,8 @@ export class CheckpointSchedule {
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
+  /** Callers of `whenRoom`. The expiry sweep is the only one, and waits before it continues. */
+  #waiting: (() => void)[] = [];
   /** The last checkpoint found no room for itself: the next one waits for the interval. */
   #hasFailed = false;
 
@@ -48,21 +55,51 @@ export class CheckpointSchedule {
     this.#bytes += bytes;
     if (this.#stopped || this.#running !== undefined) return;
     const dirty = this.#table.dirty.size;
-    if (dirty > 0) this.#timer ??= this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
+    if (dirty > 0) this.#armTimer();
     const isDue = this.#due || this.#bytes >= this.#limits.checkpointBytes || dirty >= this.#limits.dirtyTopicsMax;
     if (!isDue && (this.#hasFailed || !this.#engine.isNeededForRoom())) return;
     if (this.#commit.synced) this.#start();
     else this.#commit.requestSync();
   }
 
+  /** The next commit must wait for the running checkpoint. */
+  get holdsCommits(): boolean {
+    return this.#running !== undefined && this.#table.dirty.size >= DIRTY_FACTOR_MAX * this.#limits.dirtyTopicsMax;
+  }
+
+  /** Resolves when fewer than `dirtyTopicsMax` topics have changed since the last checkpoint, or when checkpoints find
+   *  no room. Requests a checkpoint if more have. */
+  async whenRoom(): Promise<void> {
+    if (this.#hasRoom) return;
+    this.#timeIsUp();
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  get #hasRoom(): boolean {
+    return this.#stopped || this.#hasFailed || this.#table.dirty.size < this.#limits.dirtyTopicsMax;
+  }
+
+  #notifyWaiting(): void {
+    if (!this.#hasRoom) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
   /** Waits for the running checkpoint, and starts no other. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#notifyWaiting();
     this.#timer?.cancel();
     await this.#running;
   }
 
+  #armTimer(): void {
+    this.#timer ??= this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
+  }
+
   #timeIsUp(): void {
+    this.#timer?.cancel();
     this.#timer = undefined;
     this.#due = true;
     this.#commit.requestSync();
@@ -79,18 +116,24 @@ export class CheckpointSchedule {
     );
   }
 
+  /** What changed meanwhile needs the next checkpoint, also if no append follows. */
   #finished(): void {
     this.#running = undefined;
     this.#hasFailed = false;
-    // Topics that changed meanwhile would otherwise stay in memory until the next append.
-    if (!this.#stopped && this.#table.dirty.size > 0) this.#commit.requestSync();
+    this.#commit.resume();
+    this.#notifyWaiting();
+    if (this.#stopped) return;
+    if (this.#table.dirty.size >= this.#limits.dirtyTopicsMax) this.#timeIsUp();
+    else if (this.#table.dirty.size > 0) this.#armTimer();
   }
 
   /** After a lack of room the log is still the truth: the next checkpoint includes what this one could not write. */
   #failed(error: unknown): void {
     this.#running = undefined;
     this.#hasFailed = true;
+    this.#commit.resume();
+    this.#notifyWaiting();
     if (!isCode(error, 'ENOSPC')) this.#commit.failNow(error);
-    else this.#timer = this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
+    else this.#armTimer();
   }
 }

@@ -34,6 +34,8 @@ export interface CommitEntry {
 export interface BatchEvents {
   /** Every entry of a batch was notified. `bytes`: 0 for a flush without a batch. */
   batchCommitted(bytes: number): void;
+  /** The next batch must wait until `resume`. */
+  readonly holdsCommits: boolean;
   /** The device refused bytes. Called before any entry of the batch is notified. */
   deviceFull(): void;
   failed(error: BrokerError): void;
@@ -156,6 +158,11 @@ export class GroupCommit {
     this.#schedule();
   }
 
+  /** The engine holds no commits any more. */
+  resume(): void {
+    if (this.#open.entries.length > 0 || this.#syncDue) this.#schedule();
+  }
+
   /** Another part of the engine found that the device has failed. */
   failNow(cause: unknown): void {
     if (this.#fatal === undefined) this.#fail(cause);
@@ -184,7 +191,7 @@ export class GroupCommit {
   #run(): void {
     this.#scheduled?.cancel();
     this.#scheduled = undefined;
-    if (this.#busy || this.#fatal !== undefined) return;
+    if (this.#busy || this.#fatal !== undefined || this.#engine.holdsCommits) return;
     if (this.#open.entries.length === 0 && !this.#syncDue) {
       this.#notifyIdle();
       return;

@@ -6,7 +6,7 @@ export class ByteWriter {
   #buffer: Buffer;
   #length = 0;
 
-  constructor(capacity: number, allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
+  constructor(capacity: number, allocate: (bytes: number) => Buffer = privateBuffer) {
     this.#allocate = allocate;
     this.#buffer = allocate(Math.max(capacity, 64));
   }
@@ -94,4 +94,8 @@ export class ByteWriter {
       this.#buffer = small;
     }
   }
+}
+
+function privateBuffer(bytes: number): Buffer {
+  return Buffer.allocUnsafeSlow(bytes);
 }

@@ -1,8 +1,10 @@
-// Ends expired topics: one timer, set to the earliest expiry, and a sweep over all topics in memory in one turn of the
-// event loop and then, in bounded slices and in order of time, over the index. A write to a topic moves no entry,
-// neither in a list nor in the index: the sweep checks the topic when its old time comes. The sweep does not end a
-// topic that a group has yet to consume, or that has frames that are not durable yet. It checks the topic again when
+// Ends expired topics: one timer, set to the earliest expiry, and a sweep over all topics in memory and then, in order
+// of time, over the index. The sweep works in bounded slices, and goes no faster than the log and the checkpoints can
+// follow: the ends of a million topics must hold neither the event loop nor the memory. A write to a topic moves no
+// entry, neither in a list nor in the index: the sweep checks the topic when its old time comes. The sweep does not end
+// a topic that a group has yet to consume, or that has frames that are not durable yet. It checks the topic again when
 // the group has consumed it, or when all its frames are durable or refused.
+import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { TOMBSTONE_MS } from '../../broker.ts';
 import type { EngineTime } from './engine-time.ts';
@@ -13,14 +15,19 @@ import type { Topic } from './topic.ts';
 /** The least time between two sweeps, so that topics that expire one by one share a sweep. */
 const SWEEP_INTERVAL_MS = 10;
 /** When the sweep is repeated after refused writes (a full device). */
-export const EXPIRY_RETRY_MS = 1000;
+const EXPIRY_RETRY_MS = 1000;
+/** Ends that are not durable yet, above which the sweep waits. They share a few batches of the log. */
+const ENDS_MAX = 1024;
 
 /** What the engine decides and does about a topic whose time is up. */
 export interface ExpiryRules {
   /** A group has records of the topic to consume: it must not expire yet. */
   isHeld(topic: Topic): boolean;
-  /** Begins to end the topic. */
-  expire(topic: Topic): void;
+  /** Resolves when the topic's end is durable. @throws BrokerError disk-full, failed, overloaded, closed */
+  expire(topic: Topic): Promise<void>;
+  /** Resolves when the checkpoints have room for more changed topics. */
+  whenRoom(): Promise<void>;
+  sweepFailed(error: unknown): void;
 }
 
 export class Expiry {
@@ -33,6 +40,11 @@ export class Expiry {
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
   #sweptAt = 0;
   #sweeping = false;
+  /** Topics that this turn of the event loop may still examine. */
+  #left = 0;
+  /** Ends that are not durable yet. */
+  #ending = 0;
+  #onEnded: (() => void) | undefined;
   /** The time for which `#finish` sets the timer: the earliest that the running sweep found, or that was requested
    *  during it. */
   #earliest = Number.POSITIVE_INFINITY;
@@ -97,15 +109,8 @@ export class Expiry {
     if (this.#closed || this.#sweeping) return;
     this.#sweeping = true;
     this.#earliest = Number.POSITIVE_INFINITY;
-    const now = this.#time.now();
-    for (const topic of this.#table.loadedTopics()) {
-      const at = endOf(topic);
-      if (at === undefined) continue;
-      if (at > now) this.#checkAgainAt(at);
-      else if (topic.pending === undefined) this.#forget(topic);
-      else if (this.isDue(topic, now)) this.#engine.expire(topic);
-    }
-    this.#sweepIndex(now, Buffer.alloc(0));
+    this.#left = this.#sliceMax;
+    this.#sweepAll(this.#time.now()).catch((error: unknown) => this.#engine.sweepFailed(error));
   }
 
   close(): void {
@@ -113,22 +118,66 @@ export class Expiry {
     this.#timer?.timer.cancel();
   }
 
-  #sweepIndex(now: number, after: Buffer): void {
-    if (this.#closed) return;
-    let left = this.#sliceMax;
+  async #sweepAll(now: number): Promise<void> {
+    for (const topic of this.#table.loadedTopics()) {
+      this.#examineLoaded(topic, now);
+      if (this.#isSliceOver()) await this.#nextSlice();
+      if (this.#closed) return;
+    }
+    for (let after: Buffer | undefined = Buffer.alloc(0); after !== undefined;) {
+      after = this.#sweepIndex(now, after);
+      if (after !== undefined) await this.#nextSlice();
+      if (this.#closed) return;
+    }
+    this.#finish();
+  }
+
+  #isSliceOver(): boolean {
+    this.#left -= 1;
+    return this.#left <= 0;
+  }
+
+  async #nextSlice(): Promise<void> {
+    await setImmediate();
+    await this.#engine.whenRoom();
+    while (this.#ending >= ENDS_MAX) await new Promise<void>((resolve) => (this.#onEnded = resolve));
+    this.#left = this.#sliceMax;
+  }
+
+  #examineLoaded(topic: Topic, now: number): void {
+    const at = endOf(topic);
+    if (at === undefined) return;
+    if (at > now) this.#checkAgainAt(at);
+    else if (topic.pending === undefined) this.#forget(topic);
+    else if (this.isDue(topic, now)) this.#expire(topic);
+  }
+
+  #expire(topic: Topic): void {
+    this.#ending += 1;
+    this.#engine
+      .expire(topic)
+      // The reason is on record where it arose. The sweep is repeated for a full device; a failed one ends the process.
+      .catch(() => this.arm(this.#time.now() + EXPIRY_RETRY_MS))
+      .finally(() => this.#ended());
+  }
+
+  #ended(): void {
+    this.#ending -= 1;
+    this.#onEnded?.();
+    this.#onEnded = undefined;
+  }
+
+  /** Examines one slice. Returns the last key if there may be more. */
+  #sweepIndex(now: number, after: Buffer): Buffer | undefined {
     for (const { key, at, name } of this.#index.expiryAfter(after)) {
       if (at > now) {
         this.#checkAgainAt(at);
-        break;
+        return undefined;
       }
       this.#examine(name, at, now);
-      left -= 1;
-      if (left === 0) {
-        setImmediate(() => this.#sweepIndex(now, key));
-        return;
-      }
+      if (this.#isSliceOver()) return key;
     }
-    this.#finish();
+    return undefined;
   }
 
   /** Checks a topic whose time in the index has come. The next checkpoint moves a topic that was written to since. */
@@ -138,7 +187,7 @@ export class Expiry {
       if (loaded.indexedAt === indexedAt && loaded.visible.expiresAt !== indexedAt) this.#table.touch(loaded);
       // A reader may have loaded the topic after this sweep checked the topics in memory. Nothing else would end it, or
       // set the timer to its time.
-      if (this.isDue(loaded, now)) this.#engine.expire(loaded);
+      if (this.isDue(loaded, now)) this.#expire(loaded);
       const expiresAt = loaded.pending?.expiresAt ?? 0;
       if (expiresAt > now) this.#checkAgainAt(expiresAt);
       return;
@@ -152,7 +201,7 @@ export class Expiry {
       this.#table.touch(topic);
       this.#checkAgainAt(at);
     } else if (topic.visible === undefined) this.#forget(topic);
-    else if (this.isDue(topic)) this.#engine.expire(topic);
+    else if (this.isDue(topic)) this.#expire(topic);
   }
 
   /** Drops an old tombstone. It leaves the index with the next checkpoint. */

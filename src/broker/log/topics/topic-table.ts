@@ -1,6 +1,7 @@
 // The topics in memory. A topic is loaded with its first use, from the index or new, and leaves memory when it has not
 // been used for a while. A topic stays while it has changes since the last checkpoint, a write in progress, or readers.
 // So a server with a million idle chats holds none of them.
+import { setImmediate } from 'node:timers/promises';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { LogLimits } from '../limits.ts';
 import { RecordChunk } from './record-chunk.ts';
@@ -12,6 +13,8 @@ import { BrokerError } from '../../errors.ts';
 
 /** Topics considered for removal with each load, so that making room never takes long. */
 const SWEEP_STEPS = 8;
+/** Topics considered for removal in one turn of the event loop after a checkpoint, which takes less than 1 ms. */
+const TRIM_STEPS = 1024;
 
 export class TopicTable {
   readonly #index: TopicIndex;
@@ -116,19 +119,30 @@ export class TopicTable {
 
   #hold(topic: Topic): Topic {
     this.#topics.set(topic.name, topic);
-    if (this.#topics.size > this.#limits.idleTopicsMax) this.#makeRoom(topic);
+    if (this.#topics.size > this.#limits.idleTopicsMax) this.#makeRoom(SWEEP_STEPS, topic);
     return topic;
+  }
+
+  /** Removes the topics beyond `idleTopicsMax` that are not in use, in slices: what a checkpoint has just written would
+   *  otherwise stay in memory until other topics are loaded. */
+  async trim(): Promise<void> {
+    // The hand passes each topic twice: in between, a topic that is in use is used again.
+    for (let left = 2 * this.#topics.size; left > 0; left -= TRIM_STEPS) {
+      if (this.#topics.size <= this.#limits.idleTopicsMax) return;
+      this.#makeRoom(Math.min(left, TRIM_STEPS), undefined);
+      await setImmediate();
+    }
   }
 
   /** The clock algorithm: the hand moves over the topics and removes each one that was not used since its last pass.
    *  The hand stays where it is between calls: to find the first topic again, a map steps over every entry that was
    *  deleted, and a start that replays 200,000 topics would take minutes. */
-  #makeRoom(kept: Topic): void {
-    for (let steps = 0; steps < SWEEP_STEPS; steps++) {
+  #makeRoom(steps: number, kept: Topic | undefined): void {
+    for (let step = 0; step < steps && this.#topics.size > this.#limits.idleTopicsMax; step++) {
       const { value: topic } = this.#hand.next();
       if (topic === undefined) {
         this.#hand = this.#topics.values();
-        return;
+        continue;
       }
       if (topic === kept || topic.used || !topic.evictable) topic.used = false;
       else {
