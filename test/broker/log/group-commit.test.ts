@@ -20,7 +20,7 @@ function setUp() {
   const commit = new GroupCommit(
     parts as unknown as CommitParts,
     { fsync: { mode: 'always' }, limits: LIMITS },
-    { batchCommitted: () => undefined, deviceFull: () => undefined, failed: () => undefined },
+    { holdsCommits: false, batchCommitted: () => undefined, deviceFull: () => undefined, failed: () => undefined },
   );
   const add = (): void =>
     commit.add(GROUP, { committed: () => undefined, failed: (error) => void state.failed.push(error) });
