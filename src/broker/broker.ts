@@ -180,6 +180,7 @@ export interface TopicInfo {
 }
 
 export interface TopicPage {
+  /** At most `limit`. Fewer, or even none, also if more follow: a page examines a bounded number of names. */
   readonly topics: readonly TopicInfo[];
   /** Pass it as `after` to get the next page. Absent on the last page. */
   readonly after?: LiteTopicName;

@@ -94,7 +94,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     const expiry = this.#expiry;
     this.#appender = new Appender({ table, commit, reserve, time, expiry, newEpoch }, this);
     this.#schedule = new CheckpointSchedule({ clock, limits, table, commit }, this);
-    this.#lister = new TopicLister(table, index);
+    this.#lister = new TopicLister(table, index, limits);
     const queueStore = new LogQueueStore(
       { table, groups, expiry, appender: this.#appender, lister: this.#lister },
       this,

@@ -27,6 +27,11 @@ export interface LogLimits {
   readonly coldReadsMax: number;
   /** Topics that the expiry sweep examines in one turn of the event loop. */
   readonly sweepTopics: number;
+  /** Names that a list examines in one turn of the event loop. */
+  readonly listedInTurn: number;
+  /** Names that one page of a list examines, whether they match or not: then the page ends and says where the next one
+   *  begins. */
+  readonly listedInPage: number;
   /** Bytes of the device that are kept for the ends of runs, removals and expiry: enough for about ten thousand of them
    *  and a checkpoint. */
   readonly reserveBytes: number;
@@ -49,6 +54,8 @@ export const DEFAULT_LIMITS: LogLimits = {
   openSegmentsMax: 64,
   coldReadsMax: 2,
   sweepTopics: 256,
+  listedInTurn: 1024,
+  listedInPage: 65_536,
   reserveBytes: 16 * MIB,
   reserveStepBytes: MIB / 4,
 };

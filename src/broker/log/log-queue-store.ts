@@ -36,8 +36,8 @@ export class LogQueueStore implements QueueStore {
     await this.#parts.appender.saveGroup(group, pattern);
   }
 
-  pendingTopics(group: string, pattern: TopicPattern): LiteTopicName[] {
-    return [...this.#parts.lister.matching(pattern)].filter((topic) => hasMore(topic, group)).map(({ name }) => name);
+  pendingTopics(group: string, pattern: TopicPattern): AsyncIterable<LiteTopicName> {
+    return this.#parts.lister.names(pattern, (topic) => hasMore(topic, group));
   }
 
   head(name: LiteTopicName): QueueHead | undefined {

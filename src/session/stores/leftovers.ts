@@ -21,7 +21,7 @@ export async function findAsks(broker: Broker, ref: SessionRef): Promise<readonl
     const { topics, after: next } = await broker.list(SUBAGENT_PATTERN, { after, limit: PAGE_ASKS });
     const own = topics.filter(({ topic }) => topic.startsWith(before));
     for (const { topic } of own) asks.push(sessionOf(topic));
-    if (next === undefined || own.length < topics.length) break;
+    if (next?.startsWith(before) !== true || own.length < topics.length) break;
     after = next;
   }
   return asks;

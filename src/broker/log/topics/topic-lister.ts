@@ -1,62 +1,114 @@
-// Lists topics by name: the index in key order, merged with what has changed in memory since the last checkpoint.
+// Lists topics by name: the index in key order, merged with what has changed in memory since the last checkpoint. A walk
+// over the names goes in slices, because a pattern with a wildcard in front matches few of a million names, and every
+// stream would wait for a walk over all of them.
+import { setImmediate } from 'node:timers/promises';
 import { type TopicInfo, type TopicPage, checkListLimit } from '../../broker.ts';
 import { literalPrefix, matchesPattern, type LiteTopicName, type TopicPattern } from '../../lite-topic.ts';
+import type { LogLimits } from '../limits.ts';
 import type { TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
 import { infoOf, type Topic } from './topic.ts';
 
+interface Slice {
+  /** Visible topics in the order of their names. Each is valid until the caller awaits something. */
+  readonly topics: readonly Topic[];
+  /** The last name that the walk examined; undefined if there are no more. */
+  readonly after: LiteTopicName | undefined;
+}
+
 export class TopicLister {
   readonly #table: TopicTable;
   readonly #index: TopicIndex;
+  readonly #limits: Pick<LogLimits, 'listedInTurn' | 'listedInPage'>;
 
-  constructor(table: TopicTable, index: TopicIndex) {
+  constructor(table: TopicTable, index: TopicIndex, limits: Pick<LogLimits, 'listedInTurn' | 'listedInPage'>) {
     this.#table = table;
     this.#index = index;
+    this.#limits = limits;
   }
 
   /** `isGone`: the topic has expired, although the log does not say so yet. */
-  page(
+  async page(
     pattern: TopicPattern,
     page: { readonly after?: LiteTopicName; readonly limit: number },
     isGone: (topic: Topic) => boolean,
-  ): TopicPage {
-    const { after, limit } = page;
-    checkListLimit(limit);
+  ): Promise<TopicPage> {
+    checkListLimit(page.limit);
+    const { listedInTurn, listedInPage } = this.#limits;
     const topics: TopicInfo[] = [];
-    for (const topic of this.matching(pattern, after)) {
-      const info = isGone(topic) ? undefined : infoOf(topic);
-      if (info === undefined) continue;
-      const last = topics.at(-1);
-      if (topics.length === limit && last !== undefined) return { topics, after: last.topic };
-      topics.push(info);
+    let { after } = page;
+    for (let examined = listedInTurn; ; examined += listedInTurn) {
+      const slice = this.#slice(pattern, after);
+      for (const topic of slice.topics) {
+        const info = isGone(topic) ? undefined : infoOf(topic);
+        if (info === undefined) continue;
+        const last = topics.at(-1);
+        if (topics.length === page.limit && last !== undefined) return { topics, after: last.topic };
+        topics.push(info);
+      }
+      if (slice.after === undefined) return { topics };
+      if (examined >= listedInPage) return { topics, after: slice.after };
+      after = slice.after;
+      await setImmediate();
     }
-    return { topics };
   }
 
-  /** The visible topics in the order of their names. The caller must not await anything during the walk. */
-  *matching(pattern: TopicPattern, after?: LiteTopicName): Generator<Topic> {
+  /** The names of the matching topics that are wanted when the walk comes to them. */
+  async *names(pattern: TopicPattern, isWanted: (topic: Topic) => boolean): AsyncGenerator<LiteTopicName> {
+    let after: LiteTopicName | undefined;
+    do {
+      const slice = this.#slice(pattern, after);
+      yield* slice.topics.filter(isWanted).map(({ name }) => name);
+      after = slice.after;
+      await setImmediate();
+    } while (after !== undefined);
+  }
+
+  #slice(pattern: TopicPattern, after: LiteTopicName | undefined): Slice {
     const prefix = literalPrefix(pattern);
-    const isWanted = (name: LiteTopicName): boolean =>
-      (after === undefined || name > after) && matchesPattern(pattern, name);
-    // Topics without changes are in the index; only changed topics may be missing there.
-    const isChanged = (topic: Topic): boolean =>
-      (topic.dirty || topic.capturing) && topic.name.startsWith(prefix) && isWanted(topic.name);
-    const changed = [...this.#table.loadedTopics()].filter(isChanged).sort((a, b) => (a.name < b.name ? -1 : 1));
-    let at = 0;
-    for (const { name, entry } of this.#index.topicsFrom(
-      after !== undefined && after > prefix ? after : prefix,
-      prefix,
-    )) {
-      if (!isWanted(name)) continue;
-      for (let topic = changed[at]; topic !== undefined && topic.name < name; topic = changed[++at])
-        yield* visible(topic);
-      if (changed[at]?.name === name) at += 1;
-      yield* visible(this.#table.peek(name, entry));
+    const start = after !== undefined && after > prefix ? after : prefix;
+    const topics: Topic[] = [];
+    const indexed: LiteTopicName[] = [];
+    let end: LiteTopicName | undefined;
+    let left = this.#limits.listedInTurn;
+    for (const { name, entry } of this.#index.topicsFrom(start, prefix)) {
+      if (name === after) continue;
+      if (left === 0) break;
+      left -= 1;
+      end = name;
+      if (!matchesPattern(pattern, name)) continue;
+      indexed.push(name);
+      const topic = this.#table.peek(name, entry);
+      if (topic.visible !== undefined) topics.push(topic);
     }
-    for (const topic of changed.slice(at)) yield* visible(topic);
+    // The last slice has no end: what is only in memory follows the last name of the index.
+    const upTo = left === 0 ? end : undefined;
+    const added = this.#onlyInMemory(pattern, prefix, { after, upTo, indexed: new Set(indexed) });
+    return { topics: added.length > 0 ? topics.concat(added).sort(byName) : topics, after: upTo };
+  }
+
+  /** Topics without changes are in the index; only changed topics may be missing there. */
+  #onlyInMemory(
+    pattern: TopicPattern,
+    prefix: string,
+    bounds: {
+      readonly after: LiteTopicName | undefined;
+      readonly upTo: LiteTopicName | undefined;
+      readonly indexed: ReadonlySet<LiteTopicName>;
+    },
+  ): Topic[] {
+    const { after, upTo, indexed } = bounds;
+    const found: Topic[] = [];
+    for (const topic of this.#table.loadedTopics()) {
+      const { name } = topic;
+      if (!(topic.dirty || topic.capturing) || topic.visible === undefined || !name.startsWith(prefix)) continue;
+      if ((after !== undefined && name <= after) || (upTo !== undefined && name > upTo)) continue;
+      if (!indexed.has(name) && matchesPattern(pattern, name)) found.push(topic);
+    }
+    return found;
   }
 }
 
-function* visible(topic: Topic): Generator<Topic> {
-  if (topic.visible !== undefined) yield topic;
+function byName(a: Topic, b: Topic): number {
+  return a.name < b.name ? -1 : 1;
 }
