@@ -187,6 +187,28 @@ describe('a checkpoint', () => {
     checkpoints.release();
     await expect.poll(() => checkpoints.topics).toEqual(['chat/a', 'chat/b', 'chat/c', 'chat/d']);
   });
+
+  test('that cannot keep up makes appends wait, and refuses and loses none', async () => {
+    const { broker } = await openLog({ limits: { dirtyTopicsMax: 2 } });
+    const other = await openLog();
+    const checkpoints = holdCheckpoints();
+    const acknowledged: string[] = [];
+    const create = async (name: string): Promise<void> => {
+      await append(broker, topicName(name), minor('x'));
+      acknowledged.push(name);
+    };
+    for (const name of ['chat/a', 'chat/b']) await create(name);
+    await expect.poll(() => checkpoints.topics).toEqual(['chat/a', 'chat/b']);
+    for (const name of ['chat/c', 'chat/d', 'chat/e', 'chat/f']) await create(name);
+    const waiting = ['chat/g', 'chat/h'].map(create);
+    // Meanwhile another engine acknowledges five appends, one after the other.
+    for (const name of ['chat/a', 'chat/b', 'chat/c', 'chat/d', 'chat/e'])
+      await append(other.broker, topicName(name), minor('x'));
+    expect(acknowledged).toHaveLength(6);
+    checkpoints.release();
+    await Promise.all(waiting);
+    expect(acknowledged).toHaveLength(8);
+  });
 });
 
 /** Checkpoints write nothing before `release`. `topics`: what they have written, or are about to write. */
@@ -195,7 +217,8 @@ function holdCheckpoints(): { readonly topics: readonly string[]; readonly relea
   let release = (): void => undefined;
   const released = new Promise<void>((resolve) => (release = resolve));
   const spy = vi.spyOn(TopicIndex.prototype, 'apply').mockImplementation(async (changes) => {
-    for (const { store, key } of changes) if (store === 'topics') topics.push(key.toString('latin1'));
+    const text = Buffer.concat(changes.views()).toString('latin1');
+    for (const [name] of text.matchAll(/chat\/\w/g)) if (!topics.includes(name)) topics.push(name);
     await released;
   });
   onTestFinished(() => {
