@@ -135,7 +135,7 @@ function filesIn(path) {
 
 /** The compiler leaves the outputs of sources that are gone. */
 function removeLeftovers() {
-  const sources = new Set(filesIn('src').map((path) => path.replace(/^src\//, 'dist/').replace(/\.ts$/, '')));
+  const sources = new Set(filesIn('src').map((path) => path.replace(/^src\//, 'dist/').replace(/\.(ts|js)$/, '')));
   for (const path of PARTS[0]?.outputs() ?? []) {
     if (!sources.has(path.replace(/(\.d\.ts|\.js\.map|\.js)$/, ''))) rmSync(join(root, path));
   }
