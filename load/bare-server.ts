@@ -15,7 +15,7 @@ const server = createServer((request, response) => {
     const data = JSON.stringify({ runId: run, messageId: run, part: 0, kind: 'text', at, text });
     at += text.length;
     response.write(`id: aaaaaaaaaa.${n}\nevent: delta\ndata: ${data}\n\n`);
-    timer = setTimeout(say, startedAt + ((n + 1) * 1000) / rate - performance.now());
+    timer = setTimeout(say, Math.max(0, startedAt + ((n + 1) * 1000) / rate - performance.now()));
   };
   let timer = setTimeout(say, startedAt + 1000 / rate - performance.now());
   response.on('close', () => clearTimeout(timer));

@@ -12,7 +12,7 @@ export interface Clock {
   now(): number;
   /** Monotonic ms from an arbitrary start. For every duration. */
   mono(): number;
-  /** Calls back once after `ms`. Does not keep the process alive. */
+  /** Calls back once after `ms`, as soon as possible if that is negative. Does not keep the process alive. */
   after(ms: number, callback: () => void): Timer;
 }
 
@@ -29,7 +29,8 @@ export const systemClock: Clock = {
       timeout =
         left > TIMEOUT_MS_MAX
           ? setTimeout(() => wait(left - TIMEOUT_MS_MAX), TIMEOUT_MS_MAX)
-          : setTimeout(callback, left);
+          : // Node 24 and later print a warning about a negative timeout.
+            setTimeout(callback, Math.max(0, left));
       timeout.unref();
     };
     wait(ms);

@@ -30,3 +30,12 @@ it('systemClock cancels a timer of sixty days at any time', () => {
   vi.advanceTimersByTime(365 * DAY_MS);
   expect([fired, vi.getTimerCount()]).toEqual([0, 0]);
 });
+
+it('systemClock fires a timer whose time has passed, without the platform seeing a negative timeout', () => {
+  const platform = vi.spyOn(globalThis, 'setTimeout');
+  let fired = 0;
+  systemClock.after(-5, () => (fired += 1));
+  expect(platform.mock.calls.map(([, ms]) => ms)).toEqual([0]);
+  vi.advanceTimersByTime(0);
+  expect(fired).toBe(1);
+});
