@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'broker/log/format': 'broker',
   'broker/log/disk': 'base broker broker/log/limits.ts broker/log/format',
   'broker/log/topics': 'base broker broker/tail broker/log/limits.ts broker/log/format broker/log/disk',
-  'broker/log/read': 'broker broker/tail broker/log/format broker/log/disk broker/log/topics',
+  'broker/log/read': 'base broker broker/tail broker/log/format broker/log/disk broker/log/topics',
   'broker/log/commit': 'base broker broker/log/format broker/log/disk broker/log/topics broker/log/read',
   'broker/log/checkpoint':
     'base broker broker/log/limits.ts broker/log/format broker/log/disk broker/log/topics broker/log/commit',

@@ -283,14 +283,43 @@ export interface GroupBroker {
 }
 
 export interface BrokerHealth {
-  /** `full`: reads work; writes fail with `disk-full` until there is room. `unavailable`: the storage cannot be
-   *  reached now; this heals by itself. `failed`: restart the process. */
-  readonly state: 'ready' | 'full' | 'unavailable' | 'failed';
+  /** `degraded`: everything works except for records that are damaged. `full`: reads work; writes fail with
+   *  `disk-full` until there is room. `unavailable`: the storage cannot be reached now; this heals by itself.
+   *  `failed`: restart the process. */
+  readonly state: 'ready' | 'degraded' | 'full' | 'unavailable' | 'failed';
   /** What an acknowledged record survives, in one line for an operator. */
   readonly durability: string;
   /** Something that an operator should check although the storage works, for example that the engine does not trust
    *  the clock. */
   readonly notice?: string | undefined;
+  /** The damage that was found so far; undefined for an engine that keeps no files of its own. */
+  readonly damage?: DamageCount | undefined;
+}
+
+export interface DamageCount {
+  /** Topics with records that cannot be read back. */
+  readonly topics: number;
+  /** Files of the log that hold records and are missing. */
+  readonly missingSegments: number;
+}
+
+/** Records of a topic that cannot be read back, for one reason. */
+export interface DamagedRange {
+  readonly from: number;
+  /** The last offset. */
+  readonly to: number;
+  /** Where the first of the records should be: the segment, and the byte in its file. */
+  readonly segment: number;
+  readonly position: number;
+  readonly what: string;
+}
+
+export interface DamagedTopic {
+  readonly topic: LiteTopicName;
+  /** The number of damaged records. */
+  readonly records: number;
+  /** Ascending, and only the first ones of many. */
+  readonly ranges: readonly DamagedRange[];
 }
 
 export interface HealthReporting {

@@ -5,6 +5,7 @@ import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 
 const LOOK_MS = 1_000;
+const DEGRADED = 'the storage is degraded: records of some topics cannot be read back; everything else is served';
 
 export class HealthLog {
   readonly #broker: HealthReporting;
@@ -39,6 +40,7 @@ export class HealthLog {
     if (state === this.#state) return;
     this.#state = state;
     if (state === 'ready') this.#logger.warn('the storage is back');
+    else if (state === 'degraded') this.#logger.error(DEGRADED);
     else this.#logger.error(`the storage is ${state}`);
   }
 }

@@ -150,7 +150,8 @@ function buildConnections(
   });
   const silentPeers = new SilentPeers({ connections, clock, triesMax: config.silentTriesMax, onError });
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
-  return { connections, metrics: new Metrics(connections, sources ?? {}) };
+  const metrics = new Metrics(connections, { ...sources, damage: () => broker.health().damage });
+  return { connections, metrics };
 }
 
 /** The hub of live topics, and what observes the topics that are followed on this node. */

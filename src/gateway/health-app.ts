@@ -28,7 +28,7 @@ export interface HealthApp {
 }
 
 export function buildHealthApp({ broker, metrics: sources, ...deps }: HealthDeps): HealthApp {
-  const metrics = new Metrics(new Connections(deps.clock), sources);
+  const metrics = new Metrics(new Connections(deps.clock), { ...sources, damage: () => broker.health().damage });
   const readiness = new Readiness(broker);
   const app = buildProbeApp({ ...deps, metrics, readiness });
   app.addHook('onReady', async () => readiness.startServing());

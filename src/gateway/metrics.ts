@@ -2,7 +2,7 @@
 // scrape reads: updating a labelled counter costs more than the event that it counts. Labels are closed sets, so that
 // no caller can make them grow.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { ResetReason } from '../broker/broker.ts';
+import type { DamageCount, ResetReason } from '../broker/broker.ts';
 import type { RunFigures } from '../session/commands/run-figures.ts';
 import type { DeliveryObserver } from '../stream/subscription.ts';
 import type { WireName } from '../stream/projection.ts';
@@ -44,6 +44,11 @@ export const METRICS = {
   cancelMs: ['holdline_run_cancel_ms', 'From the wish to stop a run to its end.'],
   activeRuns: ['holdline_active_runs', 'Runs that the worker of this process has now.'],
   runsMax: ['holdline_runs_max', 'Runs that the worker of this process may have at once.'],
+  damagedTopics: [
+    'holdline_damaged_topics',
+    'Topics with records that cannot be read back, as far as they were found.',
+  ],
+  missingSegments: ['holdline_missing_segments', 'Files of the log that hold records and are missing.'],
 } as const satisfies Record<string, readonly [name: string, help: string]>;
 
 const WIRES = ['sse', 'ws', 'text'] as const satisfies readonly WireName[];
@@ -58,6 +63,8 @@ const RUN_HISTOGRAMS = ['waitedMs', 'firstTokenMs', 'durationMs', 'cancelMs'] as
 export interface MetricSources {
   /** The worker of this process: its runs now and at most. Their ratio shows whether more workers are needed. */
   readonly worker?: () => { readonly active: number; readonly max: number };
+  /** The damage of the storage; undefined for a storage that keeps no files of its own. */
+  readonly damage?: () => DamageCount | undefined;
 }
 
 export class Metrics implements DeliveryObserver {
@@ -104,10 +111,14 @@ export class Metrics implements DeliveryObserver {
       for (const [outcome, runs] of this.#runs) add({ outcome }, runs);
     });
     this.#counter('continuedChars', [], (add) => add({}, this.#continuedChars));
-    const { worker } = sources;
+    const { worker, damage } = sources;
     if (worker !== undefined) {
       this.#gauge('activeRuns', [], (set) => set({}, worker().active));
       this.#gauge('runsMax', [], (set) => set({}, worker().max));
+    }
+    if (damage?.() !== undefined) {
+      this.#gauge('damagedTopics', [], (set) => set({}, damage()?.topics ?? 0));
+      this.#gauge('missingSegments', [], (set) => set({}, damage()?.missingSegments ?? 0));
     }
   }
 

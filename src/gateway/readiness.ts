@@ -41,7 +41,7 @@ export class Readiness {
   }
 }
 
-/** A full log still serves readers, so the node stays ready. */
+/** A full log still serves readers, and a damaged one everything that is whole, so the node stays ready. */
 function servingStatus(state: BrokerHealth['state']): ReadinessReport['status'] {
   if (state === 'failed') return 'broker-failed';
   return state === 'unavailable' ? 'broker-unavailable' : 'ready';

@@ -193,6 +193,13 @@ describe('/readyz', () => {
     });
   });
 
+  it('stays 200 and says degraded when records are damaged', async () => {
+    const { h } = await start();
+    h.broker.health = () => ({ state: 'degraded', durability: 'x', damage: { topics: 1, missingSegments: 0 } });
+    const degraded = await h.call('GET', '/readyz');
+    expect([degraded.status, degraded.body]).toEqual([200, { status: 'ready', broker: 'degraded', durability: 'x' }]);
+  });
+
   it('answers 503 when the log has failed or cannot be reached, and 200 when it is full', async () => {
     const { h } = await start();
     h.broker.health = () => ({ state: 'full', durability: 'x' });

@@ -1,8 +1,10 @@
 // What /metrics counts, and that no caller can make it grow. [PROTOCOL §3]
 import { expect, it } from 'vitest';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { METRICS } from '../../src/gateway/metrics.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';
 
@@ -14,6 +16,12 @@ async function read(h: Harness): Promise<ReadonlyMap<string, number>> {
       Number(value),
     ]),
   );
+}
+
+function damagedBroker(): MemoryBroker {
+  const broker = new MemoryBroker({ clock: new ManualClock(), newEpoch: () => 'e' });
+  broker.health = () => ({ state: 'degraded', durability: 'x', damage: { topics: 3, missingSegments: 1 } });
+  return broker;
 }
 
 it('counts streams, their events, and how they began', async () => {
@@ -55,6 +63,12 @@ it('counts streams, their events, and how they began', async () => {
     await new Promise((resolve) => setImmediate(resolve));
 });
 
+it('counts the damage of a storage that keeps files, and leaves it out for another', async () => {
+  const seen = await read(await startHarness({ broker: damagedBroker() }));
+  expect([seen.get('holdline_damaged_topics'), seen.get('holdline_missing_segments')]).toEqual([3, 1]);
+  expect((await read(await startHarness())).has('holdline_damaged_topics')).toBe(false);
+});
+
 it('has no label that a caller could invent', async () => {
   const h = await startHarness();
   for (let i = 0; i < 50; i += 1) {
@@ -67,7 +81,10 @@ it('has no label that a caller could invent', async () => {
 });
 
 it('has a name and a help text for every metric', async () => {
-  const h = await startHarness({ deps: { metrics: { worker: () => ({ active: 0, max: 1 }) } } });
+  const h = await startHarness({
+    broker: damagedBroker(),
+    deps: { metrics: { worker: () => ({ active: 0, max: 1 }) } },
+  });
   const { text, headers } = await h.call('GET', '/metrics');
   expect(headers['content-type']).toContain('text/plain');
   for (const [name, help] of Object.values(METRICS)) expect(text).toContain(`# HELP ${name} ${help}`);

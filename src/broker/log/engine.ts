@@ -36,6 +36,7 @@ import type { Segments } from './disk/segments.ts';
 import type { LogLimits } from './limits.ts';
 import { LogQueueStore } from './log-queue-store.ts';
 import { ColdReads } from './read/cold-reads.ts';
+import { DamageAccount } from './read/damage-account.ts';
 import { RecentLog } from './read/recent-log.ts';
 import { TopicReads } from './read/topic-reads.ts';
 import type { SegmentThinning } from './reclaim/segment-thinning.ts';
@@ -52,6 +53,7 @@ export interface LogStorage {
   readonly clock: Clock;
   readonly newEpoch: () => string;
   readonly onFatal: (error: Error) => void;
+  readonly onWarning: (text: string) => void;
   readonly limits: LogLimits;
   readonly index: TopicIndex;
   readonly segments: Segments;
@@ -79,6 +81,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
   readonly #schedule: CheckpointSchedule;
   readonly #lister: TopicLister;
   readonly #groups: GroupConsumption;
+  readonly #damage: DamageAccount;
   readonly #reads: TopicReads;
   #roomCheckedAt = -Infinity;
   #hasFailed = false;
@@ -100,7 +103,8 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
       this,
     );
     this.#groups = new GroupConsumption(queueStore, clock, groups);
-    this.#reads = new TopicReads(table, recent, new ColdReads(segments, limits.coldReadsMax), time);
+    this.#damage = new DamageAccount(clock, storage.onWarning);
+    this.#reads = new TopicReads(table, recent, new ColdReads(segments, this.#damage, limits.coldReadsMax), time);
   }
 
   /** Begins to watch the clock and ends the topics that expired while no process ran. */
@@ -167,13 +171,16 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
   }
 
   health(): BrokerHealth {
-    const { reserve, fsync, time } = this.#storage;
+    const { reserve, segments, fsync, time } = this.#storage;
     const isFull = this.#commit.state === 'ready' && !reserve.isWhole;
     if (isFull) this.#lookForRoom();
+    const damage = { topics: this.#damage.topics, missingSegments: segments.missing.size };
+    const isDegraded = this.#commit.state === 'ready' && damage.topics + damage.missingSegments > 0;
     return {
-      state: isFull ? 'full' : this.#commit.state,
+      state: isFull ? 'full' : isDegraded ? 'degraded' : this.#commit.state,
       durability: describeDurability(fsync),
       notice: time.notice,
+      damage,
     };
   }
 
@@ -191,6 +198,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
 
   ended(topic: Topic, tombstone: Tombstone): void {
     topic.endReaders(tombstone, this.#wakes);
+    this.#damage.forget(topic.name);
     this.#groups.onRemoved(topic.name);
   }
 

@@ -48,7 +48,7 @@ export interface LogBrokerOptions {
   /** Believes the clock even if it is far from the last recorded time, because an operator confirmed it. Default:
    *  false. */
   readonly isClockTrusted?: boolean;
-  /** Receives problems that an operator should look at although the folder was opened. */
+  /** Receives problems that an operator should look at although the folder was opened, also while it is open. */
   readonly onWarning?: (text: string) => void;
 }
 
@@ -96,7 +96,7 @@ export async function openLogBroker(options: LogBrokerOptions): Promise<BrokerEn
 }
 
 async function openStorage(options: LogBrokerOptions, files: LogFiles, release: ReleaseSteps): Promise<LogStorage> {
-  const { folder, fsync, clock, newEpoch, onFatal, onWarning } = options;
+  const { folder, fsync, clock, newEpoch, onFatal, onWarning = () => undefined } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const opened = await openIndex(options, files, limits, release);
   const { index, reserve, from } = opened;
@@ -137,8 +137,8 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   if (beginning.isToldRestored) await removeRestoredMark(folder);
   await fillDiskReserve(reserve, writer, onWarning);
   return {
-    ...{ fsync, clock, newEpoch, onFatal, limits, index, segments, table, checkpoint, writer, reserve, thinning },
-    ...{ time, run, groups, release: () => releaseAll(release) },
+    ...{ fsync, clock, newEpoch, onFatal, onWarning, limits, index, segments, table, checkpoint, writer, reserve },
+    ...{ thinning, time, run, groups, release: () => releaseAll(release) },
   };
 }
 

@@ -3,7 +3,7 @@
 // not disturb the reader.
 import { join } from 'node:path';
 import { BrokerError } from '../../errors.ts';
-import type { LogFile, LogFiles } from './log-files.ts';
+import { isCode, type LogFile, type LogFiles } from './log-files.ts';
 import { runEvery } from './run-every.ts';
 
 const SUFFIX = '.seg';
@@ -20,11 +20,20 @@ interface Segment {
   readers: number;
 }
 
+/** A segment that is in use: its file stays. */
+export interface AcquiredSegment {
+  /** @throws BrokerError corrupt: the file is missing or ends before */
+  read(position: number, length: number): Promise<Buffer>;
+  release(): Promise<void>;
+}
+
 export class Segments {
   readonly folder: string;
   readonly #files: LogFiles;
   readonly #openMax: number;
   readonly #segments = new Map<number, Segment>();
+  /** Segments with live records whose file is missing. */
+  readonly #missing = new Set<number>();
 
   constructor(files: LogFiles, folder: string, openMax: number) {
     this.#files = files;
@@ -38,6 +47,16 @@ export class Segments {
 
   add(id: number, live: number, sealed: boolean): void {
     this.#segments.set(id, { id, live, thinnedLive: Infinity, sealed, file: undefined, readers: 0 });
+  }
+
+  /** Segments with live records whose file is missing, as far as it was noticed. */
+  get missing(): ReadonlySet<number> {
+    return this.#missing;
+  }
+
+  /** The file of the segment is missing: records in it are `corrupt`. */
+  noteMissing(id: number): void {
+    if (this.#segments.has(id)) this.#missing.add(id);
   }
 
   seal(id: number): void {
@@ -97,15 +116,24 @@ export class Segments {
       const segment = this.#segments.get(id);
       this.#segments.delete(id);
       if (segment !== undefined) await closeFile(segment);
-      await this.#files.unlink(this.path(id));
+      await this.#unlinkOne(id);
     }
     await this.#files.syncFolder(this.folder);
   }
 
-  /** Keeps the segment's file until `release`, even if the segment dies meanwhile. @throws BrokerError corrupt */
-  acquire(id: number): { read(position: number, length: number): Promise<Buffer>; release(): Promise<void> } {
+  async #unlinkOne(id: number): Promise<void> {
+    try {
+      await this.#files.unlink(this.path(id));
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error;
+    }
+    this.#missing.delete(id);
+  }
+
+  /** Keeps the segment's file until `release`, even if the segment dies meanwhile. */
+  acquire(id: number): AcquiredSegment {
     const segment = this.#segments.get(id);
-    if (segment === undefined) throw new BrokerError('corrupt', `segment ${id} is missing`);
+    if (segment === undefined) return { read: () => Promise.reject(missing(id)), release: () => Promise.resolve() };
     segment.readers += 1;
     return {
       read: async (position, length) => {
@@ -120,13 +148,25 @@ export class Segments {
   }
 
   #open(segment: Segment): Promise<LogFile> {
-    const opening = this.#files.open(this.path(segment.id), 'read');
+    const opening = this.#openFile(segment.id);
     // A failed open must not be kept: the next read tries again.
     opening.catch(() => (segment.file = undefined));
     // Keeps the least recently opened first; idle files are closed in that order.
     this.#segments.delete(segment.id);
     this.#segments.set(segment.id, segment);
     return opening;
+  }
+
+  async #openFile(id: number): Promise<LogFile> {
+    try {
+      const file = await this.#files.open(this.path(id), 'read');
+      this.#missing.delete(id);
+      return file;
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error;
+      this.noteMissing(id);
+      throw missing(id);
+    }
   }
 
   async #closeIdle(): Promise<void> {
@@ -141,6 +181,10 @@ export class Segments {
   }
 }
 
+function missing(id: number): BrokerError {
+  return new BrokerError('corrupt', `segment ${id} is missing`);
+}
+
 async function closeFile(segment: Segment): Promise<void> {
   const file = segment.file;
   segment.file = undefined;
@@ -151,7 +195,7 @@ async function readFully(file: LogFile, position: number, length: number, id: nu
   const buffer = Buffer.allocUnsafe(length);
   for (let done = 0; done < length;) {
     const count = await file.read(buffer.subarray(done), position + done);
-    if (count === 0) throw new BrokerError('corrupt', `segment ${id} ends before byte ${position + length}`);
+    if (count === 0) throw new BrokerError('corrupt', `segment ${id} ends at byte ${position + done}`);
     done += count;
   }
   return buffer;

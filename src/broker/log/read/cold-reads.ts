@@ -1,10 +1,12 @@
 // Reads records that are no longer in memory from the segments. One read fetches frames that are close together, and
-// the number of reads under way at once is bounded, so that cold readers leave threads for the commit.
-import type { LogBatch } from '../../broker.ts';
-import { BrokerError } from '../../errors.ts';
+// the number of reads under way at once is bounded, so that cold readers leave threads for the commit. What it cannot
+// read back, it adds to the account of damage.
+import type { DamagedRange, LogBatch } from '../../broker.ts';
+import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
+import type { AcquiredSegment, Segments } from '../disk/segments.ts';
+import { addDamaged, type DamageAccount } from './damage-account.ts';
 import { batchOf, type ColdRecord, type ReadPlan } from './read-plan.ts';
-import type { Segments } from '../disk/segments.ts';
 import { StoredRecords } from './stored-records.ts';
 
 /** Two frames at most this far apart are fetched with one read: reading the gap is cheaper than a second read. */
@@ -21,41 +23,98 @@ interface Span {
 
 export class ColdReads {
   readonly #segments: Segments;
+  readonly #damage: DamageAccount;
   readonly #max: number;
   #running = 0;
   readonly #queue: (() => void)[] = [];
 
-  constructor(segments: Segments, max: number) {
+  constructor(segments: Segments, damage: DamageAccount, max: number) {
     this.#segments = segments;
+    this.#damage = damage;
     this.#max = max;
   }
 
   /** Fills in `cold`, the records of the plan that are not in memory. @throws BrokerError corrupt, failed */
   async complete(topic: LiteTopicName, plan: ReadPlan, cold: readonly ColdRecord[]): Promise<LogBatch> {
     // All segments are acquired in this turn: none may be unlinked between the plan and its read.
-    const reads = spansOf(cold).map((span) => this.#read(topic, plan, span));
+    const reads = spansOf(cold).map((span) => this.#fill(topic, plan, span));
     await Promise.all(reads);
     return batchOf(plan);
   }
 
-  async #read(topic: LiteTopicName, plan: ReadPlan, span: Span): Promise<void> {
+  async #fill(topic: LiteTopicName, plan: ReadPlan, span: Span): Promise<void> {
     const segment = this.#segments.acquire(span.segment);
-    if (this.#running >= this.#max) await new Promise<void>((resolve) => this.#queue.push(resolve));
-    else this.#running += 1;
+    await this.#enter();
     try {
-      const bytes = await segment.read(span.start, span.end - span.start);
-      const records = new StoredRecords(topic, plan);
-      for (const record of span.records) records.fill(record, bytes, span.start);
+      await this.#fillFrom(segment, topic, plan, span);
     } catch (error) {
       if (error instanceof BrokerError) throw located(error, topic, span);
       throw new BrokerError('failed', `segment ${span.segment} cannot be read`, { cause: error });
     } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
+      this.#leave();
       await segment.release();
     }
   }
+
+  async #fillFrom(segment: AcquiredSegment, topic: LiteTopicName, plan: ReadPlan, span: Span): Promise<void> {
+    try {
+      const bytes = await segment.read(span.start, span.end - span.start);
+      const records = new StoredRecords(topic, plan.base);
+      for (const record of span.records) records.fill(plan.items, record, bytes, span.start);
+    } catch (error) {
+      if (isBrokerError(error, 'corrupt')) this.#damage.found(topic, await damagedIn(segment, topic, plan.base, span));
+      throw error;
+    }
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#running >= this.#max) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    else this.#running += 1;
+  }
+
+  #leave(): void {
+    const next = this.#queue.shift();
+    if (next === undefined) this.#running -= 1;
+    else next();
+  }
+}
+
+/** The records of the span that cannot be read back. Does not decide on errors other than damage. */
+async function damagedIn(
+  segment: AcquiredSegment,
+  topic: LiteTopicName,
+  base: string,
+  { segment: id, start, end, records }: Span,
+): Promise<readonly DamagedRange[]> {
+  const whole = await damageOr(() => segment.read(start, end - start));
+  const stored = new StoredRecords(topic, base);
+  const found: DamagedRange[] = [];
+  for (const record of records) {
+    const { offset, location } = record;
+    const { position, length } = location;
+    const error = await damageOr(async () => {
+      // A span that ends behind the end of the file may begin before it.
+      if (whole instanceof Buffer) stored.find(record, whole, start);
+      else stored.find(record, await segment.read(position, length), position);
+    });
+    if (error instanceof BrokerError)
+      addDamaged(found, { from: offset, to: offset, segment: id, position, what: textOf(error) });
+  }
+  return found;
+}
+
+async function damageOr<T>(attempt: () => Promise<T>): Promise<T | BrokerError> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (isBrokerError(error, 'corrupt')) return error;
+    throw error;
+  }
+}
+
+/** The message without the code that begins it. */
+function textOf({ code, message }: BrokerError): string {
+  return message.slice(code.length + 2);
 }
 
 function spansOf(cold: readonly ColdRecord[]): Span[] {

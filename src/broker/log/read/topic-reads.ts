@@ -67,10 +67,10 @@ export class TopicReads {
   /** Fills in the records that the recent log holds. Returns the others. */
   #fillRecent(topic: LiteTopicName, plan: ReadPlan): readonly ColdRecord[] {
     if (plan.cold.length === 0) return plan.cold;
-    const records = new StoredRecords(topic, plan);
+    const records = new StoredRecords(topic, plan.base);
     return plan.cold.filter((record) => {
       const block = this.#recent.find(record.location);
-      if (block !== undefined) records.fill(record, block.buffer, block.start);
+      if (block !== undefined) records.fill(plan.items, record, block.buffer, block.start);
       return block === undefined;
     });
   }

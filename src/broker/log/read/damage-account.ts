@@ -1,0 +1,86 @@
+// The account of damage: the records that reads and checks found and that cannot be read back. Health, metrics and
+// `holdline topics damaged` show it. It is in memory only: after a start, the next read or check of a damaged topic
+// finds its damage again.
+import type { Clock } from '../../../base/clock.ts';
+import type { DamagedRange, DamagedTopic } from '../../broker.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
+
+/** Topics that the account names. It does not count further ones. */
+const DAMAGED_TOPICS_MAX = 1024;
+/** Ranges that the account keeps of each topic. */
+const DAMAGED_RANGES_MAX = 16;
+/** A warning about one topic comes at most this often: every reader of the topic finds the same damage. */
+const WARN_AGAIN_MS = 60 * 60 * 1000;
+
+interface Entry {
+  damage: DamagedTopic;
+  warnedAt: number;
+}
+
+export class DamageAccount {
+  readonly #clock: Pick<Clock, 'mono'>;
+  readonly #warn: (text: string) => void;
+  readonly #entries = new Map<LiteTopicName, Entry>();
+
+  constructor(clock: Pick<Clock, 'mono'>, warn: (text: string) => void) {
+    this.#clock = clock;
+    this.#warn = warn;
+  }
+
+  get topics(): number {
+    return this.#entries.size;
+  }
+
+  /** Adds what one read found. */
+  found(topic: LiteTopicName, ranges: readonly DamagedRange[]): void {
+    if (ranges.length === 0) return;
+    const known = this.#entries.get(topic)?.damage.ranges ?? [];
+    this.#set(topic, damageOf(topic, united([...known, ...ranges])));
+  }
+
+  /** The topic has ended. */
+  forget(topic: LiteTopicName): void {
+    this.#entries.delete(topic);
+  }
+
+  #set(topic: LiteTopicName, damage: DamagedTopic): void {
+    const entry = this.#entries.get(topic);
+    if (entry === undefined && this.#entries.size >= DAMAGED_TOPICS_MAX) return;
+    const now = this.#clock.mono();
+    const isDue = entry === undefined || now - entry.warnedAt >= WARN_AGAIN_MS;
+    this.#entries.set(topic, { damage, warnedAt: isDue ? now : entry.warnedAt });
+    if (isDue) this.#warn(`the topic ${topic} is damaged: ${describeRange(damage.ranges[0])}`);
+  }
+}
+
+/** `ranges`: ascending. */
+function damageOf(topic: LiteTopicName, ranges: readonly DamagedRange[]): DamagedTopic {
+  const records = ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+  return { topic, records, ranges: ranges.slice(0, DAMAGED_RANGES_MAX) };
+}
+
+/** Adds a damaged record behind the others; to the last range if it follows that and has the same cause. */
+export function addDamaged(ranges: DamagedRange[], added: DamagedRange): void {
+  const last = ranges.at(-1);
+  if (last?.to === added.from - 1 && last.segment === added.segment && last.what === added.what)
+    ranges[ranges.length - 1] = { ...last, to: added.to };
+  else ranges.push(added);
+}
+
+function describeRange(range: DamagedRange | undefined): string {
+  if (range === undefined) return 'unknown records';
+  const { from, to, segment, position, what } = range;
+  const offsets = from === to ? `offset ${from}` : `offsets ${from} to ${to}`;
+  return `${offsets}, segment ${segment} at byte ${position}: ${what}`;
+}
+
+/** Two reads may find the same records. */
+function united(ranges: readonly DamagedRange[]): readonly DamagedRange[] {
+  const result: DamagedRange[] = [];
+  for (const range of ranges.toSorted((a, b) => a.from - b.from)) {
+    const last = result.at(-1);
+    if (last === undefined || last.to < range.from) result.push(range);
+    else if (last.to < range.to) result[result.length - 1] = { ...last, to: range.to };
+  }
+  return result;
+}
