@@ -3,7 +3,7 @@
 import { createSecretKey } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import jwt from 'jsonwebtoken';
-import { pino } from 'pino';
+import { pino, type Logger } from 'pino';
 import { onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { buildGateway, type Gateway, type GatewayDeps } from '../../src/gateway/app.ts';
@@ -29,6 +29,8 @@ export interface Harness {
   readonly broker: MemoryBroker;
   readonly commandLog: CommandLog;
   readonly clock: ManualClock;
+  /** Writes to `logged`, at every level. */
+  readonly logger: Logger;
   /** Every log line so far, as JSON. */
   readonly logged: string[];
   /** `Bearer …` for a user. */
@@ -85,6 +87,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     broker,
     commandLog,
     clock,
+    logger,
     logged,
     token,
     bearer,
