@@ -7,13 +7,13 @@ import type { BrokerEngine, Delivery } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import { delay, type Clock, type Timer } from '../base/clock.ts';
 import { ASK_DEPTH_MAX } from '../session/subagent-session.ts';
-import { PENDING_RUN_TTL_MS, type CommandLog } from '../session/commands/command-log.ts';
+import type { CommandLog } from '../session/commands/command-log.ts';
 import { isSessionError } from '../session/errors.ts';
-import { AT_ONCE_MS, expireAfter } from '../session/stores/leftovers.ts';
+import { AT_ONCE_MS, CONSUMED_REQUEST_TTL_MS, expireAfter } from '../session/stores/leftovers.ts';
 import { decodeRunRequest, type RunRequest } from '../session/commands/run-request.ts';
 import type { GoneRun } from '../session/commands/command-log.ts';
 import type { Runs } from '../session/runs.ts';
-import { requestGroup, requestPattern, sessionOf } from '../session/topic-names.ts';
+import { chatTopic, requestGroup, requestPattern, sessionOf } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
 import { whileParentRuns } from './watch/parent-run-watch.ts';
 import { persist } from './persist.ts';
@@ -191,14 +191,14 @@ export class Worker {
     else if (await delivery.ack()) await this.#shortenTtl(delivery);
   }
 
-  /** A request topic has the TTL of a chat with a waiting run, which is longer than that of many chats. Once its
-   *  request is consumed, the topic must not outlive its chat. A request that arrived meanwhile keeps the topic
-   *  until it is consumed. */
+  /** A consumed request topic holds nothing that is needed, so it ends within minutes, or at once if its chat is gone. A
+   *  request that arrived meanwhile keeps the topic until it is consumed. */
   async #shortenTtl({ topic, epoch }: Delivery): Promise<void> {
-    const { broker, log } = this.#options;
+    const { broker } = this.#options;
     try {
-      const ttlMs = (await log.load(sessionOf(topic)))?.state.ttlMs ?? AT_ONCE_MS;
-      if (ttlMs < PENDING_RUN_TTL_MS) await expireAfter(broker, topic, epoch, ttlMs);
+      const [chat] = await broker.describe([chatTopic(sessionOf(topic))]);
+      const chatTtlMs = chat === undefined ? AT_ONCE_MS : (chat.ttlMs ?? CONSUMED_REQUEST_TTL_MS);
+      await expireAfter(broker, topic, epoch, Math.min(chatTtlMs, CONSUMED_REQUEST_TTL_MS));
     } catch (error) {
       // Then the topic expires later.
       this.#report(error, 'a consumed request could not be let go');
