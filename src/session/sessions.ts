@@ -4,7 +4,7 @@ import type { Broker, TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
-import { readChatList } from './stores/chat-list.ts';
+import { readChatList, removedFromChatList } from './stores/chat-list.ts';
 import { pageOfChats, type PageEnd } from './stores/chat-pages.ts';
 import { decodeEvent, type JsonObject } from './events/chat-event.ts';
 import type { CommandLog, LoadedState, Snapshot } from './commands/command-log.ts';
@@ -18,7 +18,9 @@ import type { LogPrefix } from './history/major-records.ts';
 import { readRuns, type RunPage } from './history/run-pages.ts';
 import { loadOwned, requireOwner, owns } from './require-owner.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
-import { chatTopic, cursorsTopic } from './topic-names.ts';
+import { removedFromOpenRuns } from './stores/open-runs.ts';
+import { RemovedNames } from './stores/removed-names.ts';
+import { chatTopic, cursorsTopic, watchTopic } from './topic-names.ts';
 import { admitted, UNLIMITED } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
 
@@ -69,6 +71,7 @@ export class Sessions {
   readonly #clock: Clock;
   readonly #ttlMs: number;
   readonly #limits: UserLimits;
+  readonly #names: RemovedNames;
 
   /** `ttlMs`: of a new chat that is given none. `limits`: undefined for none. */
   constructor(
@@ -83,6 +86,7 @@ export class Sessions {
     this.#clock = clock;
     this.#ttlMs = ttlMs;
     this.#limits = limits;
+    this.#names = new RemovedNames(broker);
   }
 
   /** @throws SessionError not-found: it does not exist, or somebody else owns it */
@@ -145,8 +149,8 @@ export class Sessions {
     throw new SessionError('contended');
   }
 
-  /** Removes the session with its requests, its cursors and the subagent sessions of its runs. Streams of it end with
-   *  `reset{removed}`. A run in progress finds that its log is gone, and stops.
+  /** Removes the session with its requests, its cursors, its names in the user's lists and the subagent sessions of its
+   *  runs. Streams of it end with `reset{removed}`. A run in progress finds that its log is gone, and stops.
    *  @throws SessionError not-found */
   async remove(principal: Principal, ref: SessionRef): Promise<void> {
     const topic = chatTopic(ref);
@@ -158,31 +162,39 @@ export class Sessions {
     else throw new SessionError('not-found');
     await this.#broker.remove(cursorsTopic(ref));
     if (found === undefined) throw new SessionError('not-found');
+    await this.#broker.remove(watchTopic(ref));
+    await this.#dropNames(principal, ref);
     this.#limits.onSessionRemoved(principal);
+  }
+
+  async #dropNames(principal: Principal, ref: SessionRef): Promise<void> {
+    const now = this.#clock.now();
+    await this.#names.drop(removedFromChatList(principal, ref, now));
+    await this.#names.drop(removedFromOpenRuns(principal, ref, now));
   }
 
   /** Undefined if there is no such chat. A damaged chat can be removed like any other. */
   async #findOwner(
     principal: Principal,
     ref: SessionRef,
-  ): Promise<{ readonly isOwn: boolean; readonly state?: CommandState } | undefined> {
+  ): Promise<{ readonly isOwn: boolean; readonly state: CommandState } | undefined> {
     try {
       const loaded = await this.#log.load(ref);
       return loaded && { isOwn: owns(principal, loaded), state: loaded.state };
     } catch (error) {
       if (!isBrokerError(error, 'corrupt')) throw error;
-      const found = await this.#log.findOwner(ref);
-      if (found?.owner === undefined) throw error;
-      return { isOwn: found.owner === principal.user };
+      const state = (await this.#log.findEarlier(ref))?.state;
+      if (state === undefined) throw error;
+      return { isOwn: state.owner === principal.user, state };
     }
   }
 
-  async #removeOwn(ref: SessionRef, state: CommandState | undefined): Promise<void> {
+  async #removeOwn(ref: SessionRef, state: CommandState): Promise<void> {
     // Lists the asks before the chat is removed: later they could belong to a new chat with the same id.
     const asks = await findAsks(this.#broker, ref);
     // Removes the chat before its requests: a run of a chat without its request would never be served.
     await this.#broker.remove(chatTopic(ref));
-    if (state !== undefined) await expireRequests(this.#broker, ref, state);
+    await expireRequests(this.#broker, ref, state);
     await removeAsks(this.#broker, this.#log, asks, chatTopic);
   }
 
@@ -254,8 +266,8 @@ export class Sessions {
     } catch (error) {
       // One damaged chat must not make the whole list fail.
       if (!isBrokerError(error, 'corrupt')) throw error;
-      const found = await this.#log.findOwner(ref);
-      return found?.owner === principal.user ? damagedSummary(ref, found.info) : undefined;
+      const found = await this.#log.findEarlier(ref);
+      return found?.state?.owner === principal.user ? damagedSummary(ref, found.info) : undefined;
     }
   }
 

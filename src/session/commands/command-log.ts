@@ -26,7 +26,7 @@ import {
 } from './command-state.ts';
 import type { Decision, Draft } from './decisions.ts';
 import { SessionError } from '../errors.ts';
-import { readOwner } from './chat-owner.ts';
+import { readEarlierState } from './earlier-state.ts';
 import { encodeRunRequest } from './run-request.ts';
 import type { SessionRef } from '../session-ref.ts';
 import { chatTopic, requestTopic } from '../topic-names.ts';
@@ -128,15 +128,12 @@ export class CommandLog {
     return this.#snapshot(chatTopic(ref));
   }
 
-  /** The owner of a chat whose newest state is damaged, from older records. `owner` is undefined if none of those
-   *  records can be read. */
-  async findOwner(
+  /** An earlier state of a chat whose newest state is damaged. `state` is undefined if none can be read. */
+  async findEarlier(
     ref: SessionRef,
-  ): Promise<{ readonly info: TopicInfo; readonly owner: string | undefined } | undefined> {
-    const topic = chatTopic(ref);
-    const [info] = await this.#broker.describe([topic]);
-    if (info === undefined) return undefined;
-    return { info, owner: await readOwner(this.#broker, info) };
+  ): Promise<{ readonly info: TopicInfo; readonly state: CommandState | undefined } | undefined> {
+    const [info] = await this.#broker.describe([chatTopic(ref)]);
+    return info && { info, state: await readEarlierState(this.#broker, info) };
   }
 
   /** The state at the moment of this description, or a newer one. Reads nothing if the cache holds that state. @throws

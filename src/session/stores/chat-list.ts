@@ -5,6 +5,7 @@ import type { Appended, Broker, NewRecord, TopicInfo } from '../../broker/broker
 import { isBrokerError } from '../../broker/errors.ts';
 import type { ListedChat } from './chat-pages.ts';
 import { parseUnlessDamaged, readableBatches } from './readable-batches.ts';
+import type { NamesLog } from './removed-names.ts';
 import { chatListTopic, chatTopic } from '../topic-names.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import type { ReadUpTo } from './user-limit.ts';
@@ -13,8 +14,13 @@ import type { ReadUpTo } from './user-limit.ts';
 export const CHAT_LIST_TTL_MS = 2 * 365 * 24 * 60 * 60 * 1000;
 /** Chats in one user's list. The oldest beyond it are left out. */
 export const CHAT_LIST_MAX = 5000;
-/** Records after which a reader rewrites the list as one. */
+/** Records after which a reader rewrites the list. */
 const COMPACT_AT = 64;
+/** A reader also rewrites the list when this part of its names, or more, are of chats that are gone. */
+const GONE_PART = 8;
+/** Names in one record of a rewritten list: the removal of a chat rewrites the record that names it. All names of a list
+ *  fit into far fewer than COMPACT_AT records. */
+const NAMES_PER_RECORD = 256;
 /** A chat is created within this time after it was named; until then its name is kept. */
 const NAMED_EARLY_MS = 60_000;
 
@@ -36,6 +42,22 @@ export async function addToChatList(
   ]);
   if (appended === undefined) throw new Error('one write has one answer');
   return appended;
+}
+
+/** The names of a removed chat in its user's list. */
+export function removedFromChatList(principal: Principal, { sessionId }: SessionRef, now: number): NamesLog<Entry> {
+  return {
+    topic: chatListTopic(principal),
+    ttlMs: CHAT_LIST_TTL_MS,
+    decode: (data) => (versionOf(data) === 1 ? decodeEntries(data) : undefined),
+    encode: encodeEntries,
+    isRemoved: (entry) => entry.sessionId === sessionId && !isEarly(entry, now),
+  };
+}
+
+/** Another request may be about to create the chat. */
+function isEarly({ createdAt }: Entry, now: number): boolean {
+  return createdAt > now - NAMED_EARLY_MS;
 }
 
 /** Counts the chats that the user's list names. The list names a chat before the chat exists and may still name it when
@@ -87,11 +109,9 @@ async function readAlive(
   });
   // A damaged list stays as it is: compaction would remove the damaged record, and with it the sign that chats are
   // missing.
-  if (records >= COMPACT_AT && epoch !== undefined && !isDamaged) {
-    // Another request may be about to create a chat that is named already.
-    const kept = entries.filter(({ createdAt }, i) => infos[i] !== undefined || createdAt > now - NAMED_EARLY_MS);
-    await compact(broker, principal, epoch, [[0, next - 1]], kept);
-  }
+  const kept = entries.filter((entry, i) => infos[i] !== undefined || isEarly(entry, now));
+  const isDue = records >= COMPACT_AT || (entries.length - kept.length) * GONE_PART > entries.length;
+  if (isDue && epoch !== undefined && !isDamaged) await compact(broker, principal, epoch, [[0, next - 1]], kept);
   return { alive, epoch, next, isDamaged };
 }
 
@@ -141,14 +161,23 @@ async function compact(
   kept: readonly Entry[],
 ): Promise<void> {
   const topic = chatListTopic(principal);
+  const records: NewRecord[] = [];
+  // The list is read backward, so its newest names are in its last record.
+  for (let to = kept.length; to > 0; to -= NAMES_PER_RECORD)
+    records.push(encodeEntries(kept.slice(Math.max(0, to - NAMES_PER_RECORD), to)));
+  if (records.length === 0) records.push(encodeEntries([]));
   try {
     await broker.append([
-      { topic, records: [encodeEntries(kept)], expect: { epoch }, supersedes, ttlMs: CHAT_LIST_TTL_MS },
+      { topic, records, expect: { epoch }, supersedes, ttlMs: CHAT_LIST_TTL_MS, mayUseReserve: true },
     ]);
   } catch (error) {
     // Another reader compacted at the same time, or the list is gone: nothing is left to do.
     if (!isBrokerError(error, 'epoch-changed') && !isBrokerError(error, 'invalid-append')) throw error;
   }
+}
+
+function versionOf(data: string): unknown {
+  return ((parseUnlessDamaged(data) ?? {}) as { v?: unknown }).v;
 }
 
 function encodeEntries(entries: readonly Entry[]): NewRecord {

@@ -39,9 +39,19 @@ export async function removeAsks(
   topicOf: (ref: SessionRef) => LiteTopicName,
 ): Promise<void> {
   for (const ask of asks) {
-    const loaded = await log.load(ask);
+    const state = await readableState(log, ask);
     await broker.remove(topicOf(ask));
-    if (loaded !== undefined) await expireRequests(broker, ask, loaded.state);
+    if (state !== undefined) await expireRequests(broker, ask, state);
+  }
+}
+
+/** A damaged ask must not keep the others from being removed. */
+async function readableState(log: CommandLog, ref: SessionRef): Promise<CommandState | undefined> {
+  try {
+    return (await log.load(ref))?.state;
+  } catch (error) {
+    if (!isBrokerError(error, 'corrupt')) throw error;
+    return (await log.findEarlier(ref))?.state;
   }
 }
 

@@ -7,6 +7,7 @@ import type { CommandLog } from '../commands/command-log.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import { chatTopic, openRunsTopic } from '../topic-names.ts';
 import { parseUnlessDamaged, readableBatches } from './readable-batches.ts';
+import type { NamesLog } from './removed-names.ts';
 import type { ReadUpTo } from './user-limit.ts';
 
 /** After the last prompt of the user. A run that is queued for longer is not counted any more. */
@@ -40,6 +41,22 @@ export async function nameOpenRun(
   return appended;
 }
 
+/** The names of a removed chat among the chats of its user's open runs. */
+export function removedFromOpenRuns(principal: Principal, { sessionId }: SessionRef, now: number): NamesLog<Named> {
+  return {
+    topic: openRunsTopic(principal),
+    ttlMs: OPEN_RUNS_TTL_MS,
+    decode: decodeNamed,
+    encode: encodeNamed,
+    isRemoved: (named) => named.sessionId === sessionId && !isEarly(named, now),
+  };
+}
+
+/** Its prompt may not be stored yet. */
+function isEarly({ namedAt }: Named, now: number): boolean {
+  return namedAt > now - NAMED_EARLY_MS;
+}
+
 /** Never fewer than the runs that have not ended. */
 export async function countNamedRuns(
   broker: Broker,
@@ -62,8 +79,7 @@ export async function findOpenRuns(
     for (const [sessionId, runs] of await readOpen(broker, log, principal, chats.slice(i, i + CHATS_AT_ONCE)))
       if (runs.length > 0) open.set(sessionId, runs);
   }
-  const isEarly = ({ named }: StoredNames): boolean => named.some(({ namedAt }) => namedAt > now - NAMED_EARLY_MS);
-  const firstEarly = records.findIndex(isEarly);
+  const firstEarly = records.findIndex(({ named }) => named.some((one) => isEarly(one, now)));
   const old = firstEarly < 0 ? records : records.slice(0, firstEarly);
   if (old.length >= COMPACT_AT && epoch !== undefined) await compact(broker, principal, epoch, old, open);
   return { epoch, next, found: [...open.values()].flat() };
@@ -142,7 +158,7 @@ async function readNamed(
   for await (const batch of readableBatches(broker, openRunsTopic(principal), 'forward')) {
     ({ epoch, next } = batch);
     for (const item of batch.items)
-      if (item.kind === 'record') records.push({ offset: item.offset, named: decodeNamed(item.data) });
+      if (item.kind === 'record') records.push({ offset: item.offset, named: decodeNamed(item.data) ?? [] });
   }
   return { epoch, next, records };
 }
@@ -154,10 +170,10 @@ function encodeNamed(named: readonly Named[]): NewRecord {
   };
 }
 
-/** Empty if it cannot be decoded. */
-function decodeNamed(data: string): Named[] {
+/** Undefined if it cannot be decoded. */
+function decodeNamed(data: string): Named[] | undefined {
   const { v, runs } = (parseUnlessDamaged(data) ?? {}) as { v?: unknown; runs?: unknown };
-  if (v !== 1 || !Array.isArray(runs) || !runs.every(isEncodedName)) return [];
+  if (v !== 1 || !Array.isArray(runs) || !runs.every(isEncodedName)) return undefined;
   return runs.map(([sessionId, namedAt, count]) => ({ sessionId, namedAt, runs: count }));
 }
 
