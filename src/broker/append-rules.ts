@@ -1,7 +1,14 @@
 // The rules of an append, as pure functions: what a well-formed append is, whether a topic's state accepts it, and the
 // state after it. Every engine decides with these functions at its serialization point, so that no two engines differ.
 // Storage, time and waiting belong to the engines.
-import { APPEND_BYTES_MAX, APPEND_RECORDS_MAX, APPEND_WRITES_MAX, RECORD_BYTES_MAX, SUPERSEDES_MAX } from './broker.ts';
+import {
+  APPEND_BYTES_MAX,
+  APPEND_RECORDS_MAX,
+  APPEND_WRITES_MAX,
+  RECORD_BYTES_MAX,
+  SUPERSEDES_MAX,
+  TTL_MS_MAX,
+} from './broker.ts';
 import type { Appended, Priority, TopicWrite } from './broker.ts';
 import type { BrokerErrorCode } from './errors.ts';
 import { BrokerError } from './errors.ts';
@@ -149,7 +156,8 @@ function validateWrite(write: TopicWrite): void {
   }
   if (write.ifUnchanged !== undefined && !isCount(write.ifUnchanged.offset, -1))
     refuse('invalid-append', 'ifUnchanged has an offset from -1');
-  if (write.ttlMs !== undefined && !isCount(write.ttlMs, 1)) refuse('invalid-append', 'ttlMs is a whole number from 1');
+  if (write.ttlMs !== undefined && (!isCount(write.ttlMs, 1) || write.ttlMs > TTL_MS_MAX))
+    refuse('invalid-append', `ttlMs is a whole number from 1 to ${TTL_MS_MAX}`);
   if (write.priority !== undefined && !PRIORITIES.has(write.priority)) refuse('invalid-append', 'no such priority');
   if (write.supersedes !== undefined) validateRanges(write.supersedes, empty);
 }

@@ -36,6 +36,10 @@ export const LIST_LIMIT_MAX = 1000;
 /** How long a tombstone keeps the reason for a topic's end, for readers that come back. */
 export const TOMBSTONE_MS = 60 * 60 * 1000;
 
+/** The longest time to live, a thousand years: for topics that are meant not to end. A time that is this far ahead is
+ *  still a date, and still exact as a number. */
+export const TTL_MS_MAX = 1000 * 365 * 24 * 60 * 60 * 1000;
+
 export interface NewRecord {
   /** Minor records (deltas) do not affect `ifUnchanged`, and only they may be superseded. */
   readonly major: boolean;
@@ -82,7 +86,7 @@ export interface TopicWrite {
   /** Inclusive, ascending ranges of earlier minor records (or earlier holes) that this write replaces. */
   readonly supersedes?: readonly (readonly [from: number, to: number])[];
   /** The topic expires this long after its last write. It keeps the value until another write names one; a topic
-   *  without a value does not expire. */
+   *  without a value does not expire. 1 to TTL_MS_MAX. */
   readonly ttlMs?: number;
   readonly priority?: Priority;
   /** The append ends or stops something and so frees room; one write of the append sets it. A full engine that has a

@@ -109,7 +109,14 @@ export function buildParts(deps: PartsDeps) {
 /** The session layer. Sessions, runs and branches share each user's limits. */
 function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps) {
   const { sessionTtlMs, sessionsPerUserMax, runsPerUserMax } = config;
-  const limits = new UserLimits({ broker, log, clock, sessionsMax: sessionsPerUserMax, runsMax: runsPerUserMax });
+  const limits = new UserLimits({
+    broker,
+    log,
+    clock,
+    sessionsMax: sessionsPerUserMax,
+    runsMax: runsPerUserMax,
+    chatTtlMs: sessionTtlMs,
+  });
   return {
     sessions: new Sessions(broker, log, clock, sessionTtlMs, limits),
     runs: new Runs(broker, log, clock, newId, sessionTtlMs, limits),

@@ -1,6 +1,6 @@
 // The commands of an owner on a session: create, describe, list, update, remove, and read its history and runs.
 // Commands that make or end runs are in runs.ts.
-import type { Broker, TopicInfo } from '../broker/broker.ts';
+import { TTL_MS_MAX, type Broker, type TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
@@ -24,11 +24,14 @@ import { chatTopic, cursorsTopic, watchTopic } from './topic-names.ts';
 import { admitted, UNLIMITED } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
 
-/** A chat expires this long after its last write, run or viewer, unless the configuration or the request gives another
+/** A chat expires this long after its last write or run, unless the configuration or the request gives another
  *  time. */
 export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
 export const SESSION_TTL_MIN_MS = 60 * 1000;
 export const SESSION_TTL_MAX_MS = 365 * 24 * 60 * 60 * 1000;
+/** The TTL of a chat that does not expire. It is a time all the same, because the broker derives the time of the last
+ *  write from it. */
+export const ENDLESS_TTL_MS = TTL_MS_MAX;
 
 /** Tries of one update. Each of them lost against an update by somebody else. */
 const UPDATE_ATTEMPTS_MAX = 8;
@@ -46,7 +49,8 @@ export interface SessionSummary extends SessionDetails {
   readonly sessionId: string;
   readonly createdAt: string;
   readonly lastActiveAt: string;
-  readonly expiresAt: string;
+  /** Absent for a chat that does not expire. */
+  readonly expiresAt?: string;
   readonly position: string;
   readonly earliest: string;
   readonly activeRun?: { readonly runId: string; readonly position: string; readonly state: string };
@@ -281,8 +285,7 @@ export class Sessions {
       sessionId: idOf(ref),
       ...(await this.#readDetails(ref, loaded)),
       createdAt: state.createdAt,
-      lastActiveAt: new Date(expiresAt - ttlMs).toISOString(),
-      expiresAt: new Date(expiresAt).toISOString(),
+      ...lifetimeOf(expiresAt, ttlMs),
       position: encodePosition({ epoch, offset: Math.max(0, info.next - 1) }),
       earliest: encodePosition({ epoch, offset: info.earliest }),
       ...(active === undefined ? {} : { activeRun: active }),
@@ -302,16 +305,20 @@ export class Sessions {
   }
 }
 
+function lifetimeOf(expiresAt: number, ttlMs: number): Pick<SessionSummary, 'lastActiveAt' | 'expiresAt'> {
+  const lastActiveAt = new Date(expiresAt - ttlMs).toISOString();
+  return ttlMs === ENDLESS_TTL_MS ? { lastActiveAt } : { lastActiveAt, expiresAt: new Date(expiresAt).toISOString() };
+}
+
 function damagedSummary(
   ref: SessionRef,
   { epoch, next, earliest, expiresAt = 0, ttlMs = 0 }: TopicInfo,
 ): SessionSummary {
-  const lastActiveAt = new Date(expiresAt - ttlMs).toISOString();
+  const lifetime = lifetimeOf(expiresAt, ttlMs);
   return {
     sessionId: idOf(ref),
-    createdAt: lastActiveAt,
-    lastActiveAt,
-    expiresAt: new Date(expiresAt).toISOString(),
+    createdAt: lifetime.lastActiveAt,
+    ...lifetime,
     position: encodePosition({ epoch, offset: Math.max(0, next - 1) }),
     earliest: encodePosition({ epoch, offset: earliest }),
     queued: 0,

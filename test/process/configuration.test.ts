@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { nameBroker, type RedisConfig } from '../../src/cli/config/broker-config.ts';
 import { readBrokerConfig, readConfig, readWorkerConfig } from '../../src/cli/config/config.ts';
+import { ENDLESS_TTL_MS } from '../../src/session/sessions.ts';
 import type { Environment } from '../../src/cli/config/environment.ts';
 import { Child, childEnv } from '../support/child.ts';
 import { freePort } from '../support/server-process.ts';
@@ -124,7 +125,7 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['HOLDLINE_LOG_LEVEL', { HOLDLINE_LOG_LEVEL: 'loud' }, /one of fatal/],
   ['HOLDLINE_SESSION_TTL', { HOLDLINE_SESSION_TTL: '59s' }, /from 60s to 365d/],
   ['HOLDLINE_SESSION_TTL', { HOLDLINE_SESSION_TTL: '366d' }, /from 60s to 365d/],
-  ['HOLDLINE_SESSION_TTL', { HOLDLINE_SESSION_TTL: 'off' }, /from 60s to 365d/],
+  ['HOLDLINE_SESSION_TTL', { HOLDLINE_SESSION_TTL: '0' }, /from 60s to 365d, or off/],
   ['HOLDLINE_SESSION_TTL', { HOLDLINE_SESSION_TTL: '3600' }, /must be like 90s/],
   ['HOLDLINE_JWT_SECERT', { HOLDLINE_JWT_SECERT: SECRET }, /is no setting: do you mean HOLDLINE_JWT_SECRET\?$/],
   ['HOLDLINE_MODEL_API_KEY', { HOLDLINE_MODEL_API_KEY: 'secret@' }, /do you mean HOLDLINE_MODEL_KEY\?$/],
@@ -218,6 +219,13 @@ describe('the environment', () => {
     expect(readWorkerConfig(ON_REDIS)).toMatchObject({ role: 'worker', port: undefined });
     expect(readWorkerConfig({ ...ON_REDIS, PORT: '9000' }).port).toBe(9000);
     expect(readConfig(ON_REDIS)).toMatchObject({ role: 'all', port: 8080 });
+  });
+
+  it('keeps chats for 30 days, for the configured time, or without an end', () => {
+    const ttlOf = (text?: string): number =>
+      readConfig({ ...ON_REDIS, ...(text === undefined ? {} : { HOLDLINE_SESSION_TTL: text }) }).sessionTtlMs;
+    const day = 24 * 60 * 60 * 1000;
+    expect([ttlOf(), ttlOf('60s'), ttlOf('365d'), ttlOf('off')]).toEqual([30 * day, 60_000, 365 * day, ENDLESS_TTL_MS]);
   });
 
   it('with a misspelled storage is refused by a command that only needs the storage, which ignores other settings', () => {

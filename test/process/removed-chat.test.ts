@@ -156,4 +156,15 @@ describe.each(['log', 'redis'] as const)('on the engine %s', (engine) => {
     const short = await call({ method: 'GET', url: `${url}/short`, token: rig.token });
     expect(Date.parse(String(short.body['expiresAt'])) - Date.parse(String(short.body['lastActiveAt']))).toBe(60_000);
   });
+
+  it('a chat without an end has none in its description, and a user can delete it', async () => {
+    const rig = await start(engine, { HOLDLINE_SESSION_TTL: 'off' });
+    await answered(rig, 'trip');
+    const url = `${rig.server.url}/v1/sessions/trip`;
+    const { body } = await call({ method: 'GET', url, token: rig.token });
+    expect(body).not.toHaveProperty('expiresAt');
+    expect(Date.parse(String(body['lastActiveAt']))).toBeGreaterThanOrEqual(Date.parse(String(body['createdAt'])));
+    expect((await call({ method: 'DELETE', url, token: rig.token })).status).toBe(204);
+    expect((await call({ method: 'GET', url, token: rig.token })).status).toBe(404);
+  });
 });

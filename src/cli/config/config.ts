@@ -8,7 +8,7 @@ import type { AuthConfig, JwtAlgorithm, JwtKeyConfig, SessionIdScope } from '../
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, SESSION_ID_SCOPES } from '../../gateway/gateway-config.ts';
 import { CHAT_LIST_MAX } from '../../session/stores/chat-list.ts';
 import { RUNS_COUNTED_MAX } from '../../session/stores/open-runs.ts';
-import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, SESSION_TTL_MS } from '../../session/sessions.ts';
+import { ENDLESS_TTL_MS, SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, SESSION_TTL_MS } from '../../session/sessions.ts';
 import { RUN_MS_MAX } from '../../worker/agent.ts';
 import { LEASE_MS, RUNS_MAX } from '../../worker/worker.ts';
 import { readAgents, type AgentConfig, type Role } from './agent-config.ts';
@@ -238,15 +238,16 @@ function readKeys(read: EnvironmentReader): JwtKeyConfig | undefined {
   }
 }
 
-/** Within the bounds of what a client may request. */
+/** `off`, or within the bounds of what a client may request. */
 function readSessionTtl(read: EnvironmentReader): number {
   const value = read.text('HOLDLINE_SESSION_TTL');
   if (value === undefined) return SESSION_TTL_MS;
+  if (value === 'off') return ENDLESS_TTL_MS;
   const ttlMs = (parseDuration(value, SESSION_TTL_MAX_MS / 1000) ?? 0) * 1000;
   if (ttlMs >= SESSION_TTL_MIN_MS) return ttlMs;
   read.fault(
     'HOLDLINE_SESSION_TTL',
-    'must be like 90s, 15m, 12h or 30d, from 60s to 365d: every chat is removed some time after its last use',
+    'must be like 90s, 15m, 12h or 30d, from 60s to 365d, or off: chats then stay until they are deleted',
   );
   return SESSION_TTL_MS;
 }

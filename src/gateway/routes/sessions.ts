@@ -74,7 +74,7 @@ const summarySchema = Type.Unsafe<SessionSummary>(
     metadata: Type.Optional(metadataSchema),
     createdAt: Type.String(),
     lastActiveAt: Type.String(),
-    expiresAt: Type.String(),
+    expiresAt: Type.Optional(Type.String()),
     position: Type.String(),
     earliest: Type.String(),
     activeRun: Type.Optional(Type.Object({ runId: Type.String(), position: Type.String(), state: Type.String() })),

@@ -1,7 +1,14 @@
 // A user's list of chats: a small log, in which every record names one chat or, after compaction, many. A chat is named
 // before it is created, and a reader verifies each name, so for a moment the list may name too many chats and never too
 // few. The time of the last activity comes from the chat's own topic.
-import type { Appended, Broker, NewRecord, TopicInfo } from '../../broker/broker.ts';
+import {
+  TTL_MS_MAX,
+  type Appended,
+  type Broker,
+  type NewRecord,
+  type TopicInfo,
+  type TopicWrite,
+} from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import type { ListedChat } from './chat-pages.ts';
 import { parseUnlessDamaged, readableBatches } from './readable-batches.ts';
@@ -10,8 +17,9 @@ import { chatListTopic, chatTopic } from '../topic-names.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import type { ReadUpTo } from './user-limit.ts';
 
-/** Longer than the TTL of any chat. Every creation of a chat renews it. */
-export const CHAT_LIST_TTL_MS = 2 * 365 * 24 * 60 * 60 * 1000;
+/** TTL of a list whose chats expire: longer than the TTL of any of them. Every creation of a chat renews it, and so does
+ *  a reader that finds less than half of it left, because a chat that is used lives longer than its TTL. */
+const CHAT_LIST_TTL_MS = 2 * 365 * 24 * 60 * 60 * 1000;
 /** Chats in one user's list. The oldest beyond it are left out. */
 export const CHAT_LIST_MAX = 5000;
 /** Records after which a reader rewrites the list. */
@@ -33,22 +41,26 @@ export async function addToChatList(
   broker: Broker,
   principal: Principal,
   ref: SessionRef,
-  now: number,
+  { now, chatTtlMs }: { readonly now: number; readonly chatTtlMs: number },
 ): Promise<Appended> {
   const topic = chatListTopic(principal);
   const record = encodeEntries([{ sessionId: ref.sessionId, createdAt: now }]);
   const [appended] = await broker.append([
-    { topic, records: [record], expect: { create: true }, ttlMs: CHAT_LIST_TTL_MS },
+    { topic, records: [record], expect: { create: true }, ttlMs: listTtl([chatTtlMs]) },
   ]);
   if (appended === undefined) throw new Error('one write has one answer');
   return appended;
+}
+
+/** A list must not expire before its chats. */
+function listTtl(chatTtls: readonly number[]): number {
+  return chatTtls.includes(TTL_MS_MAX) ? TTL_MS_MAX : CHAT_LIST_TTL_MS;
 }
 
 /** The names of a removed chat in its user's list. */
 export function removedFromChatList(principal: Principal, { sessionId }: SessionRef, now: number): NamesLog<Entry> {
   return {
     topic: chatListTopic(principal),
-    ttlMs: CHAT_LIST_TTL_MS,
     decode: (data) => (versionOf(data) === 1 ? decodeEntries(data) : undefined),
     encode: encodeEntries,
     isRemoved: (entry) => entry.sessionId === sessionId && !isEarly(entry, now),
@@ -99,7 +111,7 @@ async function readAlive(
 ): Promise<Pick<StoredList, 'epoch' | 'next'> & ChatList> {
   const { entries, epoch, next, records, isDamaged } = await readEntries(broker, principal);
   const refs = entries.map(({ sessionId }): SessionRef => ({ tenant: principal.tenant, sessionId }));
-  const infos = await broker.describe(refs.map(chatTopic));
+  const [list, ...infos] = await broker.describe([chatListTopic(principal), ...refs.map(chatTopic)]);
   const alive = entries.flatMap((entry, i) => {
     const info = infos[i];
     const ref = refs[i];
@@ -107,12 +119,22 @@ async function readAlive(
       ? []
       : [{ ref, createdAt: entry.createdAt, lastActiveAt: lastWrite(info) }];
   });
-  // A damaged list stays as it is: compaction would remove the damaged record, and with it the sign that chats are
-  // missing.
+  const ttlMs = listTtl(infos.flatMap((info) => info?.ttlMs ?? []));
   const kept = entries.filter((entry, i) => infos[i] !== undefined || isEarly(entry, now));
-  const isDue = records >= COMPACT_AT || (entries.length - kept.length) * GONE_PART > entries.length;
-  if (isDue && epoch !== undefined && !isDamaged) await compact(broker, principal, epoch, [[0, next - 1]], kept);
+  const isGrown = records >= COMPACT_AT || (entries.length - kept.length) * GONE_PART > entries.length;
+  // A damaged list stays as it is: a rewrite would remove the damaged record, and with it the sign that chats are
+  // missing.
+  if (isGrown && epoch !== undefined && !isDamaged)
+    await append(broker, rewrite(principal, { epoch, next, kept, ttlMs }));
+  else if (list !== undefined && alive.length > 0 && isShort(list, ttlMs, now))
+    await append(broker, { topic: list.topic, records: [], expect: { epoch: list.epoch }, ttlMs });
   return { alive, epoch, next, isDamaged };
+}
+
+/** The list would expire too early for its chats. */
+function isShort({ ttlMs, expiresAt }: TopicInfo, neededMs: number, now: number): boolean {
+  if (ttlMs === undefined || expiresAt === undefined) return false;
+  return ttlMs < neededMs || (expiresAt - now) * 2 < neededMs;
 }
 
 function lastWrite(info: TopicInfo): number {
@@ -152,26 +174,28 @@ async function readEntries(broker: Broker, principal: Principal): Promise<Stored
   return { entries: [...found.values()], epoch, next: last + 1, records, isDamaged };
 }
 
+interface Rewrite extends Pick<StoredList, 'next'> {
+  readonly epoch: string;
+  readonly kept: readonly Entry[];
+  readonly ttlMs: number;
+}
+
 /** Replaces exactly the records that were read. A name that was appended in the meantime stays. */
-async function compact(
-  broker: Broker,
-  principal: Principal,
-  epoch: string,
-  supersedes: readonly (readonly [number, number])[],
-  kept: readonly Entry[],
-): Promise<void> {
-  const topic = chatListTopic(principal);
+function rewrite(principal: Principal, { epoch, next, kept, ttlMs }: Rewrite): TopicWrite {
   const records: NewRecord[] = [];
   // The list is read backward, so its newest names are in its last record.
   for (let to = kept.length; to > 0; to -= NAMES_PER_RECORD)
     records.push(encodeEntries(kept.slice(Math.max(0, to - NAMES_PER_RECORD), to)));
   if (records.length === 0) records.push(encodeEntries([]));
+  return { topic: chatListTopic(principal), records, expect: { epoch }, supersedes: [[0, next - 1]], ttlMs };
+}
+
+/** It may use the reserve of a full storage, because it frees room or keeps what is there. */
+async function append(broker: Broker, write: TopicWrite): Promise<void> {
   try {
-    await broker.append([
-      { topic, records, expect: { epoch }, supersedes, ttlMs: CHAT_LIST_TTL_MS, mayUseReserve: true },
-    ]);
+    await broker.append([{ ...write, mayUseReserve: true }]);
   } catch (error) {
-    // Another reader compacted at the same time, or the list is gone: nothing is left to do.
+    // Another reader rewrote the list at the same time, or the list is gone: nothing is left to do.
     if (!isBrokerError(error, 'epoch-changed') && !isBrokerError(error, 'invalid-append')) throw error;
   }
 }

@@ -10,6 +10,8 @@ import { SessionError } from '../errors.ts';
 import { idOf, userDigest, type Principal, type SessionRef } from '../session-ref.ts';
 import { chatTopic, cursorsTopic, earlierCursorTopic } from '../topic-names.ts';
 
+/** The least time that a cursor is kept after any cursor of its chat was stored. In a chat with a longer TTL it is kept
+ *  for that time. */
 const CURSOR_TTL_MS = 90 * 24 * 60 * 60 * 1000;
 /** Cursors of one user in one chat. When another one is stored, the cursor that has not moved for the longest time is
  *  dropped. */
@@ -56,7 +58,8 @@ export class Cursors {
         furthest(recordsOf(stored, principal, cursorId))?.position ?? (await this.#readEarlier(ref, cursorId));
       if (before?.epoch === position.epoch && before.offset > position.offset)
         throw new SessionError('cursor-conflict');
-      if (await this.#append(principal, ref, stored, cursorId, position)) return;
+      const ttlMs = Math.max(CURSOR_TTL_MS, chat.ttlMs ?? 0);
+      if (await this.#append(principal, ref, stored, { cursorId, position, ttlMs })) return;
     }
     throw new SessionError('contended');
   }
@@ -66,8 +69,7 @@ export class Cursors {
     principal: Principal,
     ref: SessionRef,
     stored: StoredCursors,
-    cursorId: string,
-    position: Position,
+    { cursorId, position, ttlMs }: Pick<CursorRecord, 'cursorId' | 'position'> & { readonly ttlMs: number },
   ): Promise<boolean> {
     const user = userDigest(principal.user);
     const supersedes = rangesWithout(keptRecords(stored, user, cursorId), stored.last);
@@ -79,7 +81,7 @@ export class Cursors {
           records: [{ major: false, data }],
           expect: stored.epoch === undefined ? { create: true } : { epoch: stored.epoch },
           ...(supersedes.length === 0 ? {} : { supersedes }),
-          ttlMs: CURSOR_TTL_MS,
+          ttlMs,
         },
       ]);
       return true;

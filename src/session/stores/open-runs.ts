@@ -45,7 +45,6 @@ export async function nameOpenRun(
 export function removedFromOpenRuns(principal: Principal, { sessionId }: SessionRef, now: number): NamesLog<Named> {
   return {
     topic: openRunsTopic(principal),
-    ttlMs: OPEN_RUNS_TTL_MS,
     decode: decodeNamed,
     encode: encodeNamed,
     isRemoved: (named) => named.sessionId === sessionId && !isEarly(named, now),

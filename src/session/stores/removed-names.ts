@@ -8,7 +8,6 @@ import { readableBatches } from './readable-batches.ts';
 /** A log of names, whose entries are of the type `E`. */
 export interface NamesLog<E> {
   readonly topic: LiteTopicName;
-  readonly ttlMs: number;
   /** Undefined for a record that is damaged or of another version. Such a record stays. */
   decode(data: string): readonly E[] | undefined;
   encode(entries: readonly E[]): NewRecord;
@@ -54,13 +53,11 @@ export class RemovedNames {
   async #drop<E>(log: NamesLog<E>): Promise<void> {
     const found = await this.#find(log);
     if (found === undefined) return;
-    const { topic, ttlMs } = log;
+    const { topic } = log;
     const records = [log.encode(found.others)];
     const supersedes = found.offsets.map((offset) => [offset, offset] as const);
     try {
-      await this.#broker.append([
-        { topic, records, expect: { epoch: found.epoch }, supersedes, ttlMs, mayUseReserve: true },
-      ]);
+      await this.#broker.append([{ topic, records, expect: { epoch: found.epoch }, supersedes, mayUseReserve: true }]);
     } catch (error) {
       // The log is gone: it names no chat any more.
       if (!isBrokerError(error, 'epoch-changed')) throw error;

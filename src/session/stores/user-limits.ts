@@ -1,6 +1,6 @@
 // The two limits of one user: chats, and runs that are queued or running. Subagent sessions and their runs do not
 // count. How a limit counts is in user-limit.ts.
-import type { Broker } from '../../broker/broker.ts';
+import type { Appended, Broker } from '../../broker/broker.ts';
 import type { Clock } from '../../base/clock.ts';
 import { addToChatList, countNamedChats, findChats } from './chat-list.ts';
 import type { CommandLog } from '../commands/command-log.ts';
@@ -20,6 +20,8 @@ export interface UserLimitsOptions {
   readonly sessionsMax: number;
   /** 0: no limit. */
   readonly runsMax: number;
+  /** TTL of a new chat. Undefined: chats expire. */
+  readonly chatTtlMs?: number;
 }
 
 export class UserLimits {
@@ -31,7 +33,7 @@ export class UserLimits {
     const { broker, log, clock, sessionsMax, runsMax } = options;
     const sessions = {
       code: 'too-many-sessions',
-      add: (principal: Principal, ref: SessionRef) => addToChatList(broker, principal, ref, clock.now()),
+      add: (principal: Principal, ref: SessionRef) => this.#addToChatList(principal, ref),
       countNamed: (principal: Principal) => countNamedChats(broker, principal),
       find: (principal: Principal) => findChats(broker, principal, clock.now()),
     } as const;
@@ -53,9 +55,8 @@ export class UserLimits {
 
   /** Before a chat is created: names it in the user's list. @throws SessionError too-many-sessions */
   async enterSession(principal: Principal, ref: SessionRef): Promise<Admitted> {
-    const { broker, clock } = this.#options;
     if (this.#sessions === undefined) {
-      await addToChatList(broker, principal, ref, clock.now());
+      await this.#addToChatList(principal, ref);
       return UNLIMITED;
     }
     const admitted = await this.#sessions.enter(principal, ref, ref.sessionId);
@@ -66,6 +67,11 @@ export class UserLimits {
   /** Before a run is queued. The caller calls `mustFit`, because a retry of a prompt needs no room. */
   async enterRun(principal: Principal, ref: SessionRef, runId: string): Promise<Admitted> {
     return this.#runs === undefined ? UNLIMITED : this.#runs.enter(principal, ref, runId);
+  }
+
+  #addToChatList(principal: Principal, ref: SessionRef): Promise<Appended> {
+    const { broker, clock, chatTtlMs = 0 } = this.#options;
+    return addToChatList(broker, principal, ref, { now: clock.now(), chatTtlMs });
   }
 
   onSessionRemoved(principal: Principal): void {

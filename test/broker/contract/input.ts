@@ -6,6 +6,7 @@ import {
   APPEND_WRITES_MAX,
   RECORD_BYTES_MAX,
   SUPERSEDES_MAX,
+  TTL_MS_MAX,
 } from '../../../src/broker/broker.ts';
 import type { Priority, TopicWrite } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
@@ -30,7 +31,7 @@ const invalid: readonly (readonly [what: string, writes: readonly TopicWrite[]])
   ...[0, -1, 1.5, Number.NaN].map(
     (seq) => [`seq ${seq}`, [write(CHAT, R, { ...FENCED, fence: { fence: 0, seq } })]] as const,
   ),
-  ...[0, -1, 1.5, Number.NaN, Infinity, 2 ** 53].map(
+  ...[0, -1, 1.5, Number.NaN, Infinity, 2 ** 53, TTL_MS_MAX + 1].map(
     (ttlMs) => [`ttlMs ${ttlMs}`, [write(CHAT, R, { ttlMs })]] as const,
   ),
   ...[-2, 0.5, Number.NaN, Infinity].map(
