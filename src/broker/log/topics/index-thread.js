@@ -34,8 +34,9 @@ async function answer(request) {
 async function outcome({ folder, pages, owner }) {
   try {
     if (pages !== undefined) return { isOwner: apply(folder, pages, owner) };
-    await indexes.get(folder)?.root.close();
+    const index = indexes.get(folder);
     indexes.delete(folder);
+    await index?.root.close();
     return { isOwner: true };
   } catch (error) {
     return { error: causeOf(folder, error) };
