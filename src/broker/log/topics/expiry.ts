@@ -17,7 +17,7 @@ const SWEEP_INTERVAL_MS = 10;
 /** When the sweep is repeated after refused writes (a full device). */
 const EXPIRY_RETRY_MS = 1000;
 /** Ends that are not durable yet, above which the sweep waits. They share a few batches of the log. */
-const ENDS_MAX = 1024;
+const ENDS_MAX = 512;
 
 /** What the engine decides and does about a topic whose time is up. */
 export interface ExpiryRules {
