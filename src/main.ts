@@ -11,7 +11,8 @@ import { readBrokerConfig, readConfig, readTokenConfig, readWorkerConfig, type C
 import { processLogger } from './cli/process-logger.ts';
 import { serve } from './cli/serve.ts';
 import { makeToken, type TokenChoices } from './cli/token.ts';
-import { listTopics, removeTopic, showTopic, tailTopic, verifyTopics, withTopics, type Output } from './cli/topics.ts';
+import { listTopics, removeTopic, showTopic, tailTopic, withTopics, type Output } from './cli/topics.ts';
+import { listDamaged, verifyTopics } from './cli/verify-topics.ts';
 import { UsageError } from './cli/config/environment.ts';
 import { readVersion } from './cli/version.ts';
 import { systemClock } from './base/clock.ts';
@@ -19,6 +20,8 @@ import { takeStray } from './sdk/agent-scope.ts';
 
 /** The device under the log failed: nothing is guaranteed any more, and a supervisor must restart the process. */
 const EXIT_STORAGE_FAILED = 74;
+/** `topics verify` has found damage. */
+const EXIT_DAMAGED = 1;
 /** ms after the drain time at which the process is ended by force. */
 const DRAIN_SLACK_MS = 5_000;
 
@@ -59,11 +62,15 @@ program
 const topics = program.command('topics').description("the operator's view of LiteTopics");
 topics
   .command('verify')
-  .description('what an acknowledged message survives, asked of the storage itself')
+  .description('what an acknowledged message survives, and whether every record can be read back (exit code 1 if not)')
   .action(async () => {
     const config = readBrokerConfig();
-    await withTopics(config, async (store) => verifyTopics(store, config, output));
+    if (!(await withTopics(config, (store) => verifyTopics(store, config, output)))) process.exitCode = EXIT_DAMAGED;
   });
+topics
+  .command('damaged')
+  .description('the topics with records that cannot be read back')
+  .action(async () => withTopics(readBrokerConfig(), (store, isRunning) => listDamaged(store, isRunning, output)));
 topics
   .command('ls')
   .description('names, heads, sizes and expiry')

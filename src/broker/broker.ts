@@ -326,8 +326,28 @@ export interface DamagedTopic {
   readonly ranges: readonly DamagedRange[];
 }
 
+/** What one page of a check of all records found. */
+export interface CheckedPage {
+  /** The topics, records and bytes of text that were checked. */
+  readonly topics: number;
+  readonly records: number;
+  readonly bytes: number;
+  readonly damaged: readonly DamagedTopic[];
+  /** The next page begins after this name; undefined: there is none. */
+  readonly after?: LiteTopicName;
+}
+
+/** The check of an engine that keeps files of its own. */
+export interface RecordChecking {
+  /** Reads every live record of the next topics from its file and compares it with the index. Changes nothing.
+   *  @throws BrokerError closed */
+  check(after?: LiteTopicName): Promise<CheckedPage>;
+  /** The damage that reads and checks have found since the engine was opened: at most 1024 topics. */
+  damaged(): readonly DamagedTopic[];
+}
+
 export interface HealthReporting {
   health(): BrokerHealth;
 }
 
-export type BrokerEngine = Broker & GroupBroker & HealthReporting;
+export type BrokerEngine = Broker & GroupBroker & HealthReporting & Partial<RecordChecking>;

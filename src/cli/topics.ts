@@ -7,7 +7,7 @@ import { parseLiteTopicName, parseTopicPattern, type LiteTopicName } from '../br
 import { encodePosition, parsePosition } from '../broker/position.ts';
 import { connectAdmin } from './admin/admin-client.ts';
 import type { TopicStore } from './admin/admin-protocol.ts';
-import { nameBroker, type BrokerConfig } from './config/broker-config.ts';
+import type { BrokerConfig } from './config/broker-config.ts';
 import { openStorage } from './open-storage.ts';
 import { UsageError } from './config/environment.ts';
 
@@ -17,15 +17,18 @@ export interface Output {
   line(text: string): void;
 }
 
-/** Runs one command against the storage that the configuration names. */
-export async function withTopics<T>(config: BrokerConfig, use: (store: TopicStore) => Promise<T>): Promise<T> {
+/** Runs one command against the storage that the configuration names. `isRunning`: a server runs on it and answers. */
+export async function withTopics<T>(
+  config: BrokerConfig,
+  use: (store: TopicStore, isRunning: boolean) => Promise<T>,
+): Promise<T> {
   if (config.engine === 'memory')
     throw new UsageError('topics in memory live and die with their server: there is nothing to look at from here');
   const running = config.engine === 'log' ? await findServer(config.folder) : undefined;
-  if (running !== undefined) return use(running);
+  if (running !== undefined) return use(running, true);
   const broker = await openStorage(config, { onFatal: fail, onError: () => undefined });
   try {
-    return await use(broker);
+    return await use(broker, false);
   } finally {
     await broker.close();
   }
@@ -121,16 +124,6 @@ export async function removeTopic(store: TopicStore, name: string, output: Outpu
   const topic = parseLiteTopicName(name);
   if (!(await store.remove(topic))) throw new UsageError(`there is no topic ${name}`);
   output.line(`removed ${name}`);
-}
-
-/** Prints the storage, and what an acknowledged record survives on it. An engine opens only where its server
- *  guarantees the configured promise, so the printed promise holds. */
-export async function verifyTopics(store: TopicStore, config: BrokerConfig, output: Output): Promise<void> {
-  const { state, durability, notice } = await store.health();
-  output.line(`broker\t${nameBroker(config)}`);
-  output.line(`state\t${state}`);
-  output.line(`promise\t${durability}`);
-  if (notice !== undefined) output.line(`notice\t${notice}`);
 }
 
 async function mustDescribe(store: TopicStore, topic: LiteTopicName): Promise<TopicInfo> {

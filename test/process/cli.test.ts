@@ -1,6 +1,6 @@
 // The commands as an operator types them, each in a process of its own: their help, tokens, and the view of topics,
 // both of a running server and of a stopped server's folder.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ describe('help', () => {
       [['serve'], ['one process']],
       [['worker'], ['shared broker']],
       [['token'], ['--sub', '--scope', '--tenant', '--ttl', '--sessions', '--priority']],
-      [['topics'], ['verify', 'ls', 'show', 'tail', 'rm']],
+      [['topics'], ['verify', 'damaged', 'ls', 'show', 'tail', 'rm']],
       [['topics', 'ls'], ['[pattern]']],
       [['topics', 'show'], ['<topic>']],
       [
@@ -175,6 +175,14 @@ const keptTopic = chatTopic(ownRef({ tenant: 'default', user: 'you' }, 'kept'));
 /** `…/tail` prints a position and its record. */
 const TAIL_LINE = /^[a-z0-9]+\.\d+(…\d+)?\t\S/;
 
+function flipBit(path: string, text: string): void {
+  const bytes = readFileSync(path);
+  const at = bytes.indexOf(text);
+  expect(at).toBeGreaterThan(0);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+}
+
 describe('holdline topics', () => {
   it('shows the topics of a running server, follows one, and removes one while it is read', async () => {
     const server = await startedServer();
@@ -197,7 +205,9 @@ describe('holdline topics', () => {
     const head = Number(story.position?.split('.')[1]) + 1;
     expect(verify).toMatchObject({
       code: 0,
-      stdout: expect.stringMatching(/^broker\tlog:\S+\nstate\tready\npromise\t\S.*\n$/) as string,
+      stdout: expect.stringMatching(
+        /^broker\tlog:\S+\nstate\tready\npromise\t\S.*\nchecked\t\d+ topics\t\d+ records\t\d+ B\ndamage\tnone\n$/,
+      ) as string,
     });
     expect(ls).toMatchObject({
       code: 0,
@@ -252,6 +262,37 @@ describe('holdline topics', () => {
       stderr: '',
     });
     expect((await run(['topics', 'ls', 'chat/*'], env)).stdout).toBe('');
+  });
+
+  it('names the damaged topics of a running server and of a stopped one, without text', async () => {
+    const server = await startedServer();
+    const env = { HOLDLINE_BROKER: `log:${server.folder}` };
+    for (const id of ['kept', 'seen']) {
+      const runId = await prompt(server, id, `count ${id.length} at 1000/s, ${id}`);
+      const story = new JoinedStory();
+      const stream = await follow(server, id, story);
+      await stream.until(() => story.hasEnded(runId));
+    }
+    expect(await run(['topics', 'damaged'], env)).toEqual({ code: 0, stdout: '', stderr: '' });
+    flipBit(join(server.folder, 'log', '0000000000000001.seg'), 'count 4 at 1000/s, kept');
+
+    // The frame holds the prompt and the request of its run.
+    const place = 'segment 1 at byte \\d+\ta frame does not match its checksum';
+    const lines = `damaged\t${keptTopic}\toffsets 0 to 1\t${place}\ndamaged\trequest/\\S+:kept\toffset 0\t${place}\n`;
+    const counts = 'checked\t\\d+ topics\t\\d+ records\t\\d+ B\ndamage\t2 of the topics\n';
+    for (const isRunning of [true, false]) {
+      if (!isRunning) await server.kill('SIGTERM');
+      const verify = await run(['topics', 'verify'], env);
+      expect(verify).toMatchObject({ code: 1, stderr: '' });
+      expect(verify.stdout).toMatch(new RegExp(`\npromise\t.*\n${lines}${counts}$`));
+      expect(verify.stdout).not.toContain('count');
+      const damaged = await run(['topics', 'damaged'], env);
+      expect(damaged).toMatchObject({ code: 0, stderr: '' });
+      expect(damaged.stdout).toMatch(new RegExp(`^${lines}$`));
+    }
+    for (const [, topic = ''] of (await run(['topics', 'damaged'], env)).stdout.matchAll(/^damaged\t(\S+)/gm))
+      expect((await run(['topics', 'rm', topic], env)).code).toBe(0);
+    expect((await run(['topics', 'verify'], env)).code).toBe(0);
   });
 
   it('does not turn a folder without a log into a log', async () => {

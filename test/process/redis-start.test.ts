@@ -38,7 +38,7 @@ describe('topics verify', () => {
       code: 0,
       stderr: '',
       stdout: expect.stringMatching(
-        /^broker\tredis:\/\/127\.0\.0\.1:\d+\nstate\tready\npromise\t.*always.*power cut.*\n$/,
+        /^broker\tredis:\/\/127\.0\.0\.1:\d+\nstate\tready\npromise\t.*always.*power cut.*\nchecked\tthe state and the promise of the server;.*\n$/,
       ) as string,
     });
     expect(await verify(everysec.url, 'everysec')).toMatchObject({

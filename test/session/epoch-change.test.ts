@@ -52,7 +52,7 @@ function failingOver(
   let calls = 0;
   const broker = new Proxy(first, {
     get:
-      (_target, name: keyof BrokerEngine) =>
+      (_target, name: keyof MemoryBroker) =>
       (...args: never[]) => {
         const life = (calls += 1) <= after ? first : second;
         return (life[name] as (...all: never[]) => unknown).apply(life, args);

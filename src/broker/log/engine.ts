@@ -7,7 +7,9 @@ import type {
   Appended,
   BrokerEngine,
   BrokerHealth,
+  CheckedPage,
   ConsumeOptions,
+  DamagedTopic,
   Delivery,
   ReadFrom,
   ReadOptions,
@@ -37,6 +39,7 @@ import type { LogLimits } from './limits.ts';
 import { LogQueueStore } from './log-queue-store.ts';
 import { ColdReads } from './read/cold-reads.ts';
 import { DamageAccount } from './read/damage-account.ts';
+import { RecordCheck } from './read/record-check.ts';
 import { RecentLog } from './read/recent-log.ts';
 import { TopicReads } from './read/topic-reads.ts';
 import type { SegmentThinning } from './reclaim/segment-thinning.ts';
@@ -83,6 +86,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
   readonly #groups: GroupConsumption;
   readonly #damage: DamageAccount;
   readonly #reads: TopicReads;
+  readonly #check: RecordCheck;
   #roomCheckedAt = -Infinity;
   #hasFailed = false;
   #closed: Promise<void> | undefined;
@@ -104,7 +108,12 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     );
     this.#groups = new GroupConsumption(queueStore, clock, groups);
     this.#damage = new DamageAccount(clock, storage.onWarning);
-    this.#reads = new TopicReads(table, recent, new ColdReads(segments, this.#damage, limits.coldReadsMax), time);
+    const cold = new ColdReads(segments, this.#damage, limits.coldReadsMax);
+    this.#reads = new TopicReads(table, recent, cold, time);
+    this.#check = new RecordCheck({
+      ...{ table, index, lister: this.#lister, cold, damage: this.#damage },
+      mustBeOpen: () => this.#mustBeOpen(),
+    });
   }
 
   /** Begins to watch the clock and ends the topics that expired while no process ran. */
@@ -168,6 +177,15 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
   async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
     this.#mustBeOpen();
     return this.#groups.countBefore(group, topics);
+  }
+
+  async check(after?: LiteTopicName): Promise<CheckedPage> {
+    this.#mustBeOpen();
+    return this.#check.page(after);
+  }
+
+  damaged(): readonly DamagedTopic[] {
+    return this.#damage.list();
   }
 
   health(): BrokerHealth {

@@ -1,7 +1,14 @@
 // The command line's side of `holdline topics`: reads LiteTopics through the running server.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { Broker, BrokerHealth, ReadResult, TailOptions } from '../../broker/broker.ts';
+import type {
+  Broker,
+  BrokerHealth,
+  DamagedTopic,
+  ReadResult,
+  RecordChecking,
+  TailOptions,
+} from '../../broker/broker.ts';
 import type { StopSignal } from '../../base/stop-signal.ts';
 import {
   ADMIN_ANSWER_BYTES_MAX,
@@ -53,6 +60,14 @@ class AdminClient implements TopicStore {
 
   async health(): Promise<BrokerHealth> {
     return this.#call({ op: 'health' });
+  }
+
+  async check(...args: Parameters<RecordChecking['check']>): ReturnType<RecordChecking['check']> {
+    return this.#call({ op: 'check', args });
+  }
+
+  async damaged(): Promise<readonly DamagedTopic[]> {
+    return this.#call({ op: 'damaged' });
   }
 
   async list(...args: Parameters<Broker['list']>): ReturnType<Broker['list']> {

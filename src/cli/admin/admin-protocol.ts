@@ -2,16 +2,20 @@
 // then answer lines, all JSON. It carries the operator's view of LiteTopics only.
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Broker, BrokerHealth, ReadResult } from '../../broker/broker.ts';
+import type { Broker, BrokerHealth, DamagedTopic, ReadResult, RecordChecking } from '../../broker/broker.ts';
 
 /** The part of a broker that an operator can use. */
 export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove'> {
   tail(...args: Parameters<Broker['tail']>): AsyncIterable<ReadResult>;
   health(): BrokerHealth | Promise<BrokerHealth>;
+  check?: RecordChecking['check'];
+  damaged?(): readonly DamagedTopic[] | Promise<readonly DamagedTopic[]>;
 }
 
 export type AdminRequest =
   | { readonly op: 'health' }
+  | { readonly op: 'check'; readonly args: Parameters<RecordChecking['check']> }
+  | { readonly op: 'damaged' }
   | { readonly op: 'list'; readonly args: Parameters<Broker['list']> }
   | { readonly op: 'describe'; readonly args: Parameters<Broker['describe']> }
   | { readonly op: 'read'; readonly args: Parameters<Broker['read']> }

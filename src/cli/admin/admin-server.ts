@@ -88,6 +88,10 @@ export class AdminServer {
     switch (request.op) {
       case 'health':
         return this.#store.health();
+      case 'check':
+        return this.#store.check?.(request.args[0] ?? undefined);
+      case 'damaged':
+        return this.#store.damaged?.();
       case 'list':
         return this.#store.list(request.args[0], request.args[1]);
       case 'describe':

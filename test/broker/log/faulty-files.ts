@@ -22,6 +22,7 @@ export class FaultyFiles implements LogFiles {
   writeBytesMax = Number.POSITIVE_INFINITY;
   failSync: string | undefined;
   failWrite: string | undefined;
+  failRead: string | undefined;
   /** The name of a file whose close fails. The file is closed all the same. */
   failClose: string | undefined;
   readonly closed: string[] = [];
@@ -107,6 +108,7 @@ export class FaultyFiles implements LogFiles {
         return count;
       },
       read: async (into, position) => {
+        if (this.failRead !== undefined) throw new SystemError(this.failRead);
         const count = await file.read(into, position);
         this.bytesRead += count;
         return count;

@@ -38,6 +38,7 @@ export type SystemCode =
   | 'ECONNREFUSED'
   | 'EEXIST'
   | 'EINVAL'
+  | 'EIO'
   | 'EISDIR'
   | 'EMFILE'
   | 'ENOENT'

@@ -4,8 +4,9 @@
 import type { DamagedRange, LogBatch } from '../../broker.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
+import { isCode } from '../disk/log-files.ts';
 import type { AcquiredSegment, Segments } from '../disk/segments.ts';
-import { addDamaged, type DamageAccount } from './damage-account.ts';
+import { addDamaged, textOf, type DamageAccount } from './damage-account.ts';
 import { batchOf, type ColdRecord, type ReadPlan } from './read-plan.ts';
 import { StoredRecords } from './stored-records.ts';
 
@@ -62,8 +63,28 @@ export class ColdReads {
       const records = new StoredRecords(topic, plan.base);
       for (const record of span.records) records.fill(plan.items, record, bytes, span.start);
     } catch (error) {
-      if (isBrokerError(error, 'corrupt')) this.#damage.found(topic, await damagedIn(segment, topic, plan.base, span));
+      if (asDamage(error) !== undefined) this.#damage.found(topic, await damagedIn(segment, topic, plan.base, span));
       throw error;
+    }
+  }
+
+  /** Which of the records cannot be read back. Acquires all segments before it returns its promise, so call it in the
+   *  turn in which the records were looked up. Leaves the account of damage as it is. */
+  async damagedOf(topic: LiteTopicName, base: string, cold: readonly ColdRecord[]): Promise<readonly DamagedRange[]> {
+    const held = spansOf(cold).map((span) => ({ span, segment: this.#segments.acquire(span.segment) }));
+    const found: DamagedRange[] = [];
+    try {
+      for (const { span, segment } of held) {
+        await this.#enter();
+        try {
+          for (const range of await damagedIn(segment, topic, base, span)) addDamaged(found, range);
+        } finally {
+          this.#leave();
+        }
+      }
+      return found;
+    } finally {
+      for (const { segment } of held) await segment.release();
     }
   }
 
@@ -107,14 +128,17 @@ async function damageOr<T>(attempt: () => Promise<T>): Promise<T | BrokerError> 
   try {
     return await attempt();
   } catch (error) {
-    if (isBrokerError(error, 'corrupt')) return error;
-    throw error;
+    const damage = asDamage(error);
+    if (damage === undefined) throw error;
+    return damage;
   }
 }
 
-/** The message without the code that begins it. */
-function textOf({ code, message }: BrokerError): string {
-  return message.slice(code.length + 2);
+/** Undefined for an error that says nothing about the bytes, for example a lack of descriptors. */
+function asDamage(error: unknown): BrokerError | undefined {
+  if (isBrokerError(error, 'corrupt')) return error;
+  if (isCode(error, 'EIO')) return new BrokerError('corrupt', 'the device cannot read it', { cause: error });
+  return undefined;
 }
 
 function spansOf(cold: readonly ColdRecord[]): Span[] {

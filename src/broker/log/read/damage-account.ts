@@ -3,12 +3,13 @@
 // finds its damage again.
 import type { Clock } from '../../../base/clock.ts';
 import type { DamagedRange, DamagedTopic } from '../../broker.ts';
+import type { BrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 
 /** Topics that the account names. It does not count further ones. */
 const DAMAGED_TOPICS_MAX = 1024;
 /** Ranges that the account keeps of each topic. */
-const DAMAGED_RANGES_MAX = 16;
+export const DAMAGED_RANGES_MAX = 16;
 /** A warning about one topic comes at most this often: every reader of the topic finds the same damage. */
 const WARN_AGAIN_MS = 60 * 60 * 1000;
 
@@ -29,6 +30,16 @@ export class DamageAccount {
 
   get topics(): number {
     return this.#entries.size;
+  }
+
+  list(): readonly DamagedTopic[] {
+    return [...this.#entries.values()].map(({ damage }) => damage);
+  }
+
+  /** Replaces what is known of the topic by what a check of all its records found. */
+  checked({ topic, records, ranges }: DamagedTopic): void {
+    if (records === 0) this.forget(topic);
+    else this.#set(topic, { topic, records, ranges: [...ranges] });
   }
 
   /** Adds what one read found. */
@@ -65,6 +76,11 @@ export function addDamaged(ranges: DamagedRange[], added: DamagedRange): void {
   if (last?.to === added.from - 1 && last.segment === added.segment && last.what === added.what)
     ranges[ranges.length - 1] = { ...last, to: added.to };
   else ranges.push(added);
+}
+
+/** The message without the code that begins it. */
+export function textOf({ code, message }: BrokerError): string {
+  return message.slice(code.length + 2);
 }
 
 function describeRange(range: DamagedRange | undefined): string {

@@ -64,8 +64,18 @@ export class TopicLister {
     } while (after !== undefined);
   }
 
-  #slice(pattern: TopicPattern, after: LiteTopicName | undefined): Slice {
-    const prefix = literalPrefix(pattern);
+  /** The names of the topics that one turn of a walk over all of them finds behind `after`, in order. */
+  namesAfter(after: LiteTopicName | undefined): {
+    readonly names: readonly LiteTopicName[];
+    readonly after: LiteTopicName | undefined;
+  } {
+    const slice = this.#slice(undefined, after);
+    return { names: slice.topics.map(({ name }) => name), after: slice.after };
+  }
+
+  /** `pattern`: undefined for all names. */
+  #slice(pattern: TopicPattern | undefined, after: LiteTopicName | undefined): Slice {
+    const prefix = pattern === undefined ? '' : literalPrefix(pattern);
     const start = after !== undefined && after > prefix ? after : prefix;
     const topics: Topic[] = [];
     const indexed: LiteTopicName[] = [];
@@ -76,7 +86,7 @@ export class TopicLister {
       if (left === 0) break;
       left -= 1;
       end = name;
-      if (!matchesPattern(pattern, name)) continue;
+      if (!isMatch(pattern, name)) continue;
       indexed.push(name);
       const topic = this.#table.peek(name, entry);
       if (topic.visible !== undefined) topics.push(topic);
@@ -89,7 +99,7 @@ export class TopicLister {
 
   /** Topics without changes are in the index; only changed topics may be missing there. */
   #onlyInMemory(
-    pattern: TopicPattern,
+    pattern: TopicPattern | undefined,
     prefix: string,
     bounds: {
       readonly after: LiteTopicName | undefined;
@@ -103,10 +113,14 @@ export class TopicLister {
       const { name } = topic;
       if (!(topic.dirty || topic.capturing) || topic.visible === undefined || !name.startsWith(prefix)) continue;
       if ((after !== undefined && name <= after) || (upTo !== undefined && name > upTo)) continue;
-      if (!indexed.has(name) && matchesPattern(pattern, name)) found.push(topic);
+      if (!indexed.has(name) && isMatch(pattern, name)) found.push(topic);
     }
     return found;
   }
+}
+
+function isMatch(pattern: TopicPattern | undefined, name: LiteTopicName): boolean {
+  return pattern === undefined || matchesPattern(pattern, name);
 }
 
 function byName(a: Topic, b: Topic): number {

@@ -1,0 +1,215 @@
+// The check of all records: it finds exactly the damage that readers find, names its place, and every chat beside it
+// reads back whole.
+import { open, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { BrokerEngine, CheckedPage, DamagedTopic } from '../../../src/broker/broker.ts';
+import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
+import { append, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
+import { FaultyFiles } from './faulty-files.ts';
+import { openLog, segmentPath, type OpenedLog } from './opened-log.ts';
+
+const CHATS = ['chat/a', 'chat/b', 'chat/c', 'list/d'].map(topicName);
+const ROUNDS = 12;
+/** No read is served from memory. */
+const LIMITS = { segmentBytes: 2048, recentBytes: 0 };
+
+function lineOf(chat: string, round: number): string {
+  return `${round}m:${textOf(chat, round)}`;
+}
+
+function textOf(chat: string, round: number): string {
+  return `${chat} ${round} `.repeat(12);
+}
+
+async function writtenLog(files = new FaultyFiles()): Promise<OpenedLog> {
+  const log = await openLog({ limits: LIMITS, files });
+  for (let round = 0; round < ROUNDS; round++)
+    for (const chat of CHATS) await append(log.broker, chat, minor(textOf(chat, round)));
+  return { ...log, broker: await log.reopen() };
+}
+
+interface CheckedAll extends Omit<CheckedPage, 'after'> {
+  readonly pages: number;
+}
+
+async function checkAll(broker: BrokerEngine): Promise<CheckedAll> {
+  const damaged: DamagedTopic[] = [];
+  let [topics, records, bytes, pages] = [0, 0, 0, 0];
+  let after: LiteTopicName | undefined;
+  do {
+    const page = await broker.check?.(after);
+    if (page === undefined) throw new Error('the engine has no check');
+    damaged.push(...page.damaged);
+    [topics, records, bytes, pages] = [topics + page.topics, records + page.records, bytes + page.bytes, pages + 1];
+    after = page.after;
+  } while (after !== undefined);
+  return { topics, records, bytes, damaged, pages };
+}
+
+/** Each chat is read whole or is corrupt. Returns the corrupt ones. */
+async function corruptChats(broker: BrokerEngine): Promise<string[]> {
+  const corrupt: string[] = [];
+  for (const chat of CHATS) {
+    if ((await outcome(broker.read(chat, 'earliest'))) === 'corrupt') corrupt.push(chat);
+    else
+      expect(await readLines(broker, chat)).toEqual(Array.from({ length: ROUNDS }, (_, round) => lineOf(chat, round)));
+  }
+  return corrupt;
+}
+
+function namesOf(damaged: readonly DamagedTopic[]): string[] {
+  return damaged.map(({ topic }) => topic);
+}
+
+/** The last segment is the current one. */
+const SEALED = [1, 2, 3];
+
+describe('a check of a log', () => {
+  test('counts every live record of every topic, also those that no checkpoint has written yet', async () => {
+    const { broker } = await writtenLog();
+    await append(broker, topicName('chat/new'), [...major('ask'), ...minor('a', 'b')]);
+    await append(broker, topicName('chat/new'), major('ab'), { supersedes: [[1, 2]] });
+    expect(await checkAll(broker)).toMatchObject({ topics: 5, records: CHATS.length * ROUNDS + 2, damaged: [] });
+    expect(broker.health().state).toBe('ready');
+  });
+
+  test('goes in pages over many topics', async () => {
+    const { broker, reopen } = await openLog({ limits: { ...LIMITS, listedInTurn: 2 } });
+    for (const chat of CHATS) await append(broker, chat, minor('x'));
+    const { pages, ...rest } = await checkAll(await reopen({ limits: { listedInTurn: 2 } }));
+    expect(rest).toMatchObject({ topics: 4, records: 4, damaged: [] });
+    expect(pages).toBeGreaterThan(1);
+  });
+
+  test('names the offsets, the segment and the byte of a damaged record, and the account lists it', async () => {
+    const { broker, folder } = await writtenLog();
+    const bytes = await readFile(segmentPath(folder, 1));
+    const at = bytes.indexOf(textOf('chat/b', 1));
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    await writeFile(segmentPath(folder, 1), bytes);
+    const { damaged } = await checkAll(broker);
+    expect(damaged).toEqual([
+      {
+        topic: 'chat/b',
+        records: 1,
+        ranges: [
+          {
+            from: 1,
+            to: 1,
+            segment: 1,
+            position: expect.any(Number) as number,
+            what: 'a frame does not match its checksum',
+          },
+        ],
+      },
+    ]);
+    const position = damaged[0]?.ranges[0]?.position ?? 0;
+    expect(position).toBeLessThan(at);
+    expect(position).toBeGreaterThan(at - 100);
+    expect(broker.damaged?.()).toEqual(damaged);
+    expect(broker.health()).toMatchObject({ state: 'degraded', damage: { topics: 1 } });
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    await writeFile(segmentPath(folder, 1), bytes);
+    expect((await checkAll(broker)).damaged).toEqual([]);
+    expect([broker.damaged?.(), broker.health().state]).toEqual([[], 'ready']);
+  });
+
+  test('finds a whole frame of another topic where the index expects a record', async () => {
+    const { broker, folder } = await openLog({ limits: LIMITS });
+    await append(broker, topicName('chat/a'), minor('same length'));
+    await append(broker, topicName('chat/b'), minor('same length'));
+    const path = segmentPath(folder, 1);
+    const bytes = await readFile(path);
+    const clean = await checkAll(broker);
+    expect(clean.damaged).toEqual([]);
+    const first = bytes.indexOf('chat/a');
+    const second = bytes.indexOf('chat/b');
+    // The frame's head and what comes before the name: length, checksum, kind, number of writes, length of the name.
+    const begin = bytes.indexOf('same length') - first + 8 + 3;
+    const length = begin + 'same length'.length;
+    bytes.copy(bytes, second - 11, first - 11, first - 11 + length);
+    await writeFile(path, bytes);
+    expect((await checkAll(broker)).damaged).toMatchObject([
+      { topic: 'chat/b', records: 1, ranges: [{ what: 'offset 0 is not where the index says' }] },
+    ]);
+  });
+
+  test('reports what the device cannot read, and fails on an error that is no damage', async () => {
+    const files = new FaultyFiles();
+    const { broker } = await writtenLog(files);
+    files.failRead = 'EIO';
+    const { damaged } = await checkAll(broker);
+    expect(namesOf(damaged)).toEqual(CHATS);
+    files.failRead = 'EMFILE';
+    await expect(checkAll(broker)).rejects.toThrow('EMFILE');
+    files.failRead = undefined;
+    expect((await checkAll(broker)).damaged).toEqual([]);
+  });
+
+  test('finds no damage in a topic that ends while it is checked', async () => {
+    const { broker } = await writtenLog();
+    const checking = checkAll(broker);
+    for (const chat of CHATS) await broker.remove(chat);
+    expect((await checking).damaged).toEqual([]);
+    expect(await checkAll(broker)).toMatchObject({ topics: 0, records: 0 });
+  });
+
+  test('ends with the engine, and takes no closed file for damage', async () => {
+    const { broker } = await writtenLog();
+    const checking = outcome(checkAll(broker));
+    await broker.close();
+    expect(await checking).toBe('closed');
+    expect(broker.damaged?.()).toEqual([]);
+  });
+});
+
+describe('damage in a sealed segment', () => {
+  test('costs exactly the chats whose records it hits, wherever one bit is flipped', async () => {
+    const { broker, folder } = await writtenLog();
+    const costs = new Set<number>();
+    for (const segment of SEALED) {
+      const file = await open(segmentPath(folder, segment), 'r+');
+      onTestFinished(() => file.close());
+      const bytes = await file.readFile();
+      for (let at = 0; at < bytes.length; at += 11) {
+        const byte = bytes[at] ?? 0;
+        await file.write(Buffer.from([byte ^ (1 << (at % 8))]), 0, 1, at);
+        const corrupt = await corruptChats(broker);
+        costs.add(corrupt.length);
+        expect(namesOf((await checkAll(broker)).damaged)).toEqual(corrupt);
+        await file.write(Buffer.from([byte]), 0, 1, at);
+      }
+    }
+    // A bit in the head of the segment or of a batch costs nothing; a bit in a frame costs one chat.
+    expect([...costs].sort()).toEqual([0, 1]);
+    expect((await checkAll(broker)).damaged).toEqual([]);
+  });
+
+  test('costs exactly the chats whose records are behind the end, wherever the segment is cut', async () => {
+    const { broker, folder } = await writtenLog();
+    for (const segment of SEALED) {
+      const path = segmentPath(folder, segment);
+      const bytes = await readFile(path);
+      for (let size = 0; size < bytes.length; size += 97) {
+        await truncate(path, size);
+        const corrupt = await corruptChats(broker);
+        const { damaged } = await checkAll(broker);
+        expect(namesOf(damaged)).toEqual(corrupt);
+        expect(corrupt.length).toBeGreaterThan(0);
+        for (const { ranges } of damaged)
+          for (const { what } of ranges) expect(what).toMatch(new RegExp(`^segment ${segment} ends at byte \\d+$`));
+        await writeFile(path, bytes);
+      }
+    }
+    expect((await checkAll(broker)).damaged).toEqual([]);
+  });
+
+  test('costs exactly the chats whose records were in it, when its file is missing', async () => {
+    const { broker, folder } = await writtenLog();
+    await unlink(segmentPath(folder, 2));
+    const corrupt = await corruptChats(broker);
+    const { damaged } = await checkAll(broker);
+    expect(namesOf(damaged)).toEqual(corrupt);
+    expect(damaged[0]?.ranges).toMatchObject([{ segment: 2, what: 'segment 2 is missing' }]);
+  });
+});
