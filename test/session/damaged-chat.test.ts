@@ -5,9 +5,12 @@ import { isBrokerError } from '../../src/broker/errors.ts';
 import { mapError } from '../../src/gateway/error-map.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { isSessionError } from '../../src/session/errors.ts';
+import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import { chatListTopic } from '../../src/session/topic-names.ts';
 import { openLog, segmentPath } from '../broker/log/opened-log.ts';
+import { allTopics } from '../support/each-engine.ts';
+import { eventually } from '../support/wait-for.ts';
 
 const YOU = { tenant: 't', user: 'you' };
 const OTHER = { tenant: 't', user: 'other' };
@@ -43,6 +46,25 @@ test('a damaged chat leaves the list and the other chats readable, and only its 
   await expect(sessions.remove(OTHER, DAMAGED)).rejects.toSatisfy((error) => isSessionError(error, 'not-found'));
   await sessions.remove(YOU, DAMAGED);
   expect((await sessions.list(YOU, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['whole']);
+});
+
+test('a damaged chat is removed with the requests of its agents', async () => {
+  const log = await openLog();
+  const commands = new CommandLog(log.broker, () => 0);
+  const runs = new Runs(log.broker, commands, log.clock, () => 'id');
+  const prompt = { content: 'x', agent: 'writer', model: '', priority: 'normal', onBusy: 'queue' } as const;
+  await runs.send(YOU, DAMAGED, prompt);
+  await new Sessions(log.broker, commands, log.clock).update(YOU, DAMAGED, { title: 'the newest title' });
+  await log.broker.close();
+  const bytes = await readFile(segmentPath(log.folder));
+  bytes[bytes.indexOf('the newest title')] = 0x54;
+  await writeFile(segmentPath(log.folder), bytes);
+
+  const broker = await log.reopen();
+  expect(await allTopics(broker, 'request')).toHaveLength(1);
+  await new Sessions(broker, new CommandLog(broker, () => 0), log.clock).remove(YOU, DAMAGED);
+  await log.clock.advance(1000);
+  await eventually(async () => (await allTopics(broker, 'request')).length === 0);
 });
 
 test('a damaged record of the list itself hides only the chats that it names, and the answer reports the damage', async () => {
