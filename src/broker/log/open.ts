@@ -52,6 +52,9 @@ export interface LogBrokerOptions {
   readonly onWarning?: (text: string) => void;
 }
 
+/** Segments that the warning about missing files names. */
+const MISSING_NAMED_MAX = 16;
+
 /** The steps that undo an opening, in the order in which the opening took them. */
 type ReleaseSteps = (() => Promise<void>)[];
 
@@ -122,6 +125,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
     lossy: beginning.lossy,
     onFrame: (frame, location) => replay.apply(frame, location),
   });
+  warnOfMissing(segments, onWarning);
   const recorded = Math.max(readTime(index, from) ?? 0, recovered.time);
   const time = new EngineTime(clock, recorded === 0 ? undefined : recorded, options.isClockTrusted ?? false);
   const mustRoll = opened.last !== undefined && !opened.last.clean;
@@ -175,6 +179,14 @@ async function beginOn(options: LogBrokerOptions, { last }: OpenedIndex): Promis
     isToldRestored,
     isNewEra: lossy || isCopy,
   };
+}
+
+function warnOfMissing({ missing }: Segments, onWarning: (text: string) => void): void {
+  if (missing.size === 0) return;
+  const named = [...missing].sort((a, b) => a - b).slice(0, MISSING_NAMED_MAX);
+  onWarning(
+    `files of the log are missing (${missing.size}; segments ${named.join(', ')}): reads of records in them are refused as corrupt, and everything else is served; \`holdline topics verify\` names the topics`,
+  );
 }
 
 async function fillDiskReserve(

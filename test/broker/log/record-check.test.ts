@@ -1,6 +1,7 @@
 // The check of all records: it finds exactly the damage that readers find, names its place, and every chat beside it
 // reads back whole.
-import { open, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { BrokerEngine, CheckedPage, DamagedTopic } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
@@ -211,5 +212,70 @@ describe('damage in a sealed segment', () => {
     const { damaged } = await checkAll(broker);
     expect(namesOf(damaged)).toEqual(corrupt);
     expect(damaged[0]?.ranges).toMatchObject([{ segment: 2, what: 'segment 2 is missing' }]);
+  });
+});
+
+describe('a start without the file of a sealed segment', () => {
+  test('serves every chat whose records are elsewhere, says so, and stays degraded until its topics are removed', async () => {
+    const { broker, folder, reopen } = await writtenLog();
+    for (const segment of SEALED) await append(broker, topicName(`chat/beside${segment}`), minor('whole'));
+    await broker.close();
+    for (const segment of SEALED) {
+      const bytes = await readFile(segmentPath(folder, segment));
+      await unlink(segmentPath(folder, segment));
+      const warnings: string[] = [];
+      const again = await reopen({ onWarning: (text) => warnings.push(text) });
+      expect(warnings).toEqual([expect.stringMatching(`^files of the log are missing \\(1; segments ${segment}\\)`)]);
+      expect(again.health()).toMatchObject({ state: 'degraded', damage: { topics: 0, missingSegments: 1 } });
+      const corrupt = await corruptChats(again);
+      expect(corrupt.length).toBeGreaterThan(0);
+      expect(await readLines(again, topicName('chat/beside1'))).toEqual(['0m:whole']);
+      const { damaged } = await checkAll(again);
+      expect(namesOf(damaged)).toEqual(corrupt);
+      for (const { ranges } of damaged) expect(ranges).toMatchObject([{ what: `segment ${segment} is missing` }]);
+      await again.close();
+      await writeFile(segmentPath(folder, segment), bytes);
+    }
+    expect((await checkAll(await reopen())).damaged).toEqual([]);
+    await unlink(segmentPath(folder, 2));
+    const last = await reopen();
+    for (const chat of CHATS) await last.remove(chat);
+    expect(await readLines(last, topicName('chat/beside1'))).toEqual(['0m:whole']);
+    const warnings: string[] = [];
+    expect((await reopen({ onWarning: (text) => warnings.push(text) })).health().state).toBe('ready');
+    expect(warnings).toEqual([]);
+  });
+
+  test('serves every chat whose records are elsewhere when the file is cut off or overwritten', async () => {
+    const { folder, broker, reopen } = await writtenLog();
+    await broker.close();
+    for (const segment of SEALED) {
+      const bytes = await readFile(segmentPath(folder, segment));
+      for (const damaged of [
+        Buffer.alloc(0),
+        bytes.subarray(0, 40),
+        bytes.subarray(0, 700),
+        Buffer.alloc(bytes.length),
+      ]) {
+        await writeFile(segmentPath(folder, segment), damaged);
+        const again = await reopen();
+        const corrupt = await corruptChats(again);
+        expect(corrupt.length).toBeGreaterThan(0);
+        expect(namesOf((await checkAll(again)).damaged)).toEqual(corrupt);
+        await again.close();
+      }
+      await writeFile(segmentPath(folder, segment), bytes);
+    }
+    expect((await checkAll(await reopen())).damaged).toEqual([]);
+  });
+
+  test('is refused, and removes nothing, when the segment of the checkpoint is missing as well', async () => {
+    const { folder, broker, reopen } = await writtenLog();
+    await broker.close();
+    const last = Math.max(...(await readdir(join(folder, 'log'))).map((name) => parseInt(name, 10)));
+    await unlink(segmentPath(folder, last));
+    await truncate(segmentPath(folder, last - 1), 0);
+    await expect(reopen()).rejects.toThrow(`segment ${last} is missing`);
+    expect(await readdir(join(folder, 'log'))).toHaveLength(last - 1);
   });
 });

@@ -56,7 +56,7 @@ export class Segments {
 
   /** The file of the segment is missing: records in it are `corrupt`. */
   noteMissing(id: number): void {
-    if (this.#segments.has(id)) this.#missing.add(id);
+    if ((this.#segments.get(id)?.live ?? 0) > 0) this.#missing.add(id);
   }
 
   seal(id: number): void {
@@ -89,6 +89,7 @@ export class Segments {
       one.readers === 0 &&
       one.id < limit &&
       one.live > 0 &&
+      !this.#missing.has(one.id) &&
       one.live <= liveMax &&
       one.live <= one.thinnedLive / 2;
     return [...this.#segments.values()].filter(isThinnable).map(({ id }) => id);

@@ -72,6 +72,7 @@ export class SegmentThinning {
     const found: LivePages[] = [];
     for (const id of ids) {
       const size = await this.#sizeOf(id);
+      if (size === undefined) continue;
       const pages = new Uint8Array(Math.ceil(size / PAGE_BYTES));
       // The page of the segment's head.
       pages[0] = 1;
@@ -90,12 +91,24 @@ export class SegmentThinning {
     return this.#reserve.bytesLeft / 2;
   }
 
-  async #sizeOf(id: number): Promise<number> {
-    const file = await this.#files.open(this.#segments.path(id), 'read');
+  /** Undefined if the file is missing. */
+  async #sizeOf(id: number): Promise<number | undefined> {
+    const file = await this.#openToRead(id);
+    if (file === undefined) return undefined;
     try {
       return await file.size();
     } finally {
       await file.close();
+    }
+  }
+
+  async #openToRead(id: number): Promise<LogFile | undefined> {
+    try {
+      return await this.#files.open(this.#segments.path(id), 'read');
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error;
+      this.#segments.noteMissing(id);
+      return undefined;
     }
   }
 

@@ -1,6 +1,7 @@
 // Reads the log at start-up, from a position to its end, and decides what a damaged end means. The last batch of the
-// last segment may be torn, and recovery cuts it off. Anything else is damage to acknowledged records: recovery refuses
-// the log and names the place, and never opens the log shorter than it was.
+// last segment may be torn, and recovery cuts it off. Other damage in the part that it reads is damage to acknowledged
+// records: recovery refuses the log and names the place, and never opens the log shorter than it was. It does not read
+// the segments before that part. If one of their files is missing, the log opens, and records in that file are `corrupt`.
 import { BrokerError } from '../../errors.ts';
 import {
   BATCH_HEAD_BYTES,
@@ -43,10 +44,11 @@ export interface ReplayOptions {
 export async function recoverLog(files: LogFiles, segments: Segments, options: ReplayOptions): Promise<RecoveredLog> {
   const found = await listSegments(files, segments.folder);
   const { from } = options;
-  const dropped = await dropUnbegun(files, segments, found.at(-1), from);
+  const dropped = await dropUnbegun(files, segments, found.at(-1), options);
   const ids = dropped ? found.slice(0, -1) : found;
   const begin = from === undefined || from.segment === 0 ? 1 : from.segment;
   checkComplete(ids, options.known, begin, from !== undefined && from.segment !== 0);
+  for (const id of options.known) if (id < begin && !ids.includes(id)) segments.noteMissing(id);
   const replayed = ids.filter((id) => id >= begin);
   // Dead segments that a crash kept from being removed: the next checkpoint removes them.
   for (const id of ids) if (id < begin && !options.known.includes(id)) segments.add(id, 0, true);
@@ -78,9 +80,10 @@ async function dropUnbegun(
   files: LogFiles,
   segments: Segments,
   id: number | undefined,
-  from: LogPosition | undefined,
+  { from, known }: ReplayOptions,
 ): Promise<boolean> {
-  if (id === undefined) return false;
+  // A segment that the checkpoint knows was begun: if its file is cut off, it is damaged.
+  if (id === undefined || (known.includes(id) && from?.segment !== id)) return false;
   const path = segments.path(id);
   const file = await files.open(path, 'read');
   try {
@@ -130,12 +133,12 @@ async function firstSequences(files: LogFiles, segments: Segments, ids: readonly
   return sequences;
 }
 
-/** Checks that no segment is lost: a segment may be missing only because it was dead. */
+/** Checks that every segment is there that must be replayed: from `begin` on, none is missing. */
 function checkComplete(ids: readonly number[], known: readonly number[], begin: number, checkpointed: boolean): void {
   const present = new Set(ids);
   const last = ids.at(-1) ?? 0;
   const wanted = [
-    ...known,
+    ...known.filter((id) => id >= begin),
     ...(checkpointed ? [begin] : []),
     ...Array.from({ length: Math.max(0, last - begin + 1) }, (_, i) => begin + i),
   ];
