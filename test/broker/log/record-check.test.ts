@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { BrokerEngine, CheckedPage, DamagedTopic } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { append, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
+import { eventually } from '../../support/wait-for.ts';
 import { FaultyFiles } from './faulty-files.ts';
 import { openLog, segmentPath, type OpenedLog } from './opened-log.ts';
 
@@ -278,4 +279,16 @@ describe('a start without the file of a sealed segment', () => {
     await expect(reopen()).rejects.toThrow(`segment ${last} is missing`);
     expect(await readdir(join(folder, 'log'))).toHaveLength(last - 1);
   });
+});
+
+test('a full device does not fail the engine when the file of a segment that it would thin is missing', async () => {
+  const files = new FaultyFiles();
+  const { broker, folder, fatal } = await writtenLog(files);
+  await unlink(segmentPath(folder, 2));
+  files.room = 0;
+  expect(await outcome(append(broker, topicName('chat/new'), minor('x'.repeat(1500))))).toBe('disk-full');
+  expect(await broker.remove(topicName('chat/a'))).toBe(true);
+  await eventually(() => broker.health().damage?.missingSegments === 1 || fatal.length > 0);
+  expect(fatal).toEqual([]);
+  expect(await outcome(broker.read(topicName('list/d'), 'earliest'))).toBe('corrupt');
 });
