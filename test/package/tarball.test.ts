@@ -2,9 +2,9 @@
 // the worker in a plain Node script, and the types of both.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openBrowser } from '../browser/chat-page.ts';
-import type { Child } from '../support/child.ts';
+import { owned } from '../support/owned-child.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { freePort } from '../support/server-process.ts';
 import { timeLimit } from '../support/slowness.ts';
@@ -66,14 +66,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await app.close();
 });
-
-function owned(child: Child): Child {
-  onTestFinished(async () => {
-    await child.kill();
-  });
-  onTestFailed(() => console.error(child.lines.slice(-40).join('\n')));
-  return child;
-}
 
 describe('the package', () => {
   it('has a README, a licence, the protocol and the page in it, and no sources or tests', () => {

@@ -1,11 +1,11 @@
 // Agents whose module runs in threads, in a server as its users run it. A handler that computes delays no other run, a
 // Stop ends it, and a lost thread ends only its own runs.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
+import { agentsFolder, writeAgents } from '../support/agents-folder.ts';
 import { Child, childEnv } from '../support/child.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import type { ServerProcess } from '../support/server-process.ts';
@@ -62,15 +62,11 @@ const BESIDE = `export async function agent(chat, writer) {
 const COUNT = Array.from({ length: WORDS }, (_, i) => `${i + 1} `).join('');
 
 async function served(threads: number): Promise<{ server: ServerProcess; letGo: () => void }> {
-  const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const folder = agentsFolder({ 'beside.js': BESIDE });
   const flag = join(folder, 'flag');
-  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   writeFileSync(join(folder, 'work.js'), WORK(flag));
-  writeFileSync(join(folder, 'beside.js'), BESIDE);
   const agents = { work: { handler: './work.js', threads }, beside: { handler: './beside.js' } };
-  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents }));
-  const server = await startedServer({ env: { HOLDLINE_AGENTS: join(folder, 'agents.json') } });
+  const server = await startedServer({ env: { HOLDLINE_AGENTS: writeAgents(folder, agents) } });
   return { server, letGo: () => writeFileSync(flag, '') };
 }
 
@@ -243,16 +239,11 @@ it.each([
   ['throws', 'throw new Error("no such database");', /agents\.work\.handler: cannot be loaded: no such database/],
   ['ends its thread', 'process.exit(4);', /agents\.work\.handler: cannot be loaded: its thread ended with code 4/],
 ])('a module for threads that %s › is refused at the start', async (_what, text, said) => {
-  const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, 'work.mjs'), text);
-  writeFileSync(
-    join(folder, 'agents.json'),
-    JSON.stringify({ agents: { work: { handler: './work.mjs', threads: 1 } } }),
-  );
+  const folder = agentsFolder({ 'work.mjs': text });
+  const agents = writeAgents(folder, { work: { handler: './work.mjs', threads: 1 } });
   const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
   const child = new Child(process.execPath, [main, 'serve'], {
-    env: { ...childEnv(), HOLDLINE_BROKER: 'memory:', HOLDLINE_AGENTS: join(folder, 'agents.json') },
+    env: { ...childEnv(), HOLDLINE_BROKER: 'memory:', HOLDLINE_AGENTS: agents },
   });
   expect((await child.exited).code).not.toBe(0);
   expect(child.stderr + child.stdout).toMatch(said);
@@ -261,8 +252,7 @@ it.each([
 it('a worker of the SDK › runs the module of a URL in threads', async () => {
   const redis = await RedisServer.start();
   onTestFinished(() => redis.close());
-  const folder = mkdtempSync(join(tmpdir(), 'holdline-threads-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const folder = agentsFolder();
   writeFileSync(
     join(folder, 'work.mjs'),
     `import { isMainThread } from 'node:worker_threads';

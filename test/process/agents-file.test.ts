@@ -8,6 +8,7 @@ import type { Environment } from '../../src/cli/config/environment.ts';
 import { answer, ScriptedUpstream } from '../support/scripted-upstream.ts';
 import type { ServerProcess } from '../support/server-process.ts';
 import { timeLimit } from '../support/slowness.ts';
+import { configFaults } from './config-faults.ts';
 import { counted, JoinedStory } from './joined-story.ts';
 import { follow, post, startedServer } from './started-server.ts';
 
@@ -26,17 +27,8 @@ function agentsFile(content: unknown): string {
   return path;
 }
 
-function faultsOf(content: unknown, env: Environment = {}): string[] {
-  try {
-    readConfig({ HOLDLINE_AGENTS: agentsFile(content), ...env });
-  } catch (error) {
-    return (error as Error).message
-      .split('\n')
-      .slice(1)
-      .map((line) => line.trim());
-  }
-  return [];
-}
+const faultsOf = (content: unknown, env: Environment = {}): string[] =>
+  configFaults({ HOLDLINE_AGENTS: agentsFile(content), ...env });
 
 describe('the file of agents', () => {
   it.each<[string, unknown, RegExp]>([

@@ -1,8 +1,5 @@
 // The example of agents that ask agents, as its users run it: processes on a real Redis, each killed in turn in the
 // middle of an answer. The answer is whole, every run ends once, and an agent that has answered is not asked again.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
@@ -12,6 +9,7 @@ import { makeToken } from '../../src/cli/token.ts';
 import { typeOf } from '../../src/session/events/chat-event.ts';
 import { slowed, timeLimit } from '../support/slowness.ts';
 import { History } from '../worlds/history.ts';
+import { agentsFolder, writeAgents } from '../support/agents-folder.ts';
 import { Child, childEnv } from '../support/child.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { ServerProcess } from '../support/server-process.ts';
@@ -230,13 +228,9 @@ it('kill -9 of one process on the embedded log in the middle of an answer › le
 });
 
 it('a file whose handler is not a function › is refused before anything is opened', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'holdline-handlers-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, 'mute.js'), 'export const other = 1;');
-  const start = async (handler: string) => {
-    writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { mute: { handler } } }));
-    return run(['serve'], { HOLDLINE_AGENTS: join(folder, 'agents.json'), HOLDLINE_BROKER: 'memory:' });
-  };
+  const folder = agentsFolder({ 'mute.js': 'export const other = 1;' });
+  const start = async (handler: string) =>
+    run(['serve'], { HOLDLINE_AGENTS: writeAgents(folder, { mute: { handler } }), HOLDLINE_BROKER: 'memory:' });
   for (const [handler, why] of [
     ['./mute.js', 'exports no function named agent'],
     ['./gone.js', 'cannot be loaded'],

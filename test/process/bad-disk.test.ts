@@ -1,13 +1,13 @@
 // A server whose disk is full, whose flush fails, whose folder another server uses, or that receives SIGTERM: it says
 // so, loses nothing that it acknowledged, and comes back.
-import { describe, expect, it, onTestFinished, type TestContext, vi } from 'vitest';
+import { describe, expect, it, type TestContext, vi } from 'vitest';
 import { Child } from '../support/child.ts';
 import { freePort, holdline, type ServerProcess } from '../support/server-process.ts';
 import { timeLimit } from '../support/slowness.ts';
 import { WsReader } from '../support/ws-reader.ts';
 import { call, type HttpAnswer } from './http-call.ts';
 import { counted, JoinedStory } from './joined-story.ts';
-import { SmallDisk } from './small-disk.ts';
+import { mountSmallDisk } from './small-disk.ts';
 import { follow, into, post, prompt, startedServer, wholeStory } from './started-server.ts';
 
 // On a busy machine a process takes longer to start.
@@ -25,20 +25,13 @@ function skipLoudly(context: TestContext, why: string): never {
   return context.skip(why);
 }
 
-async function smallDisk(context: TestContext): Promise<SmallDisk> {
-  const disk = await SmallDisk.mount(DISK_MEBIBYTES);
-  if (typeof disk === 'string') return skipLoudly(context, disk);
-  onTestFinished(() => disk.unmount());
-  return disk;
-}
-
 async function ready(server: ServerProcess): Promise<HttpAnswer> {
   return call({ method: 'GET', url: `${server.url}/readyz` });
 }
 
 describe('a full disk', () => {
   it('refuses writes, serves reads, keeps streams, and heals without a restart', async (context) => {
-    const disk = await smallDisk(context);
+    const disk = await mountSmallDisk(context, DISK_MEBIBYTES);
     const server = await startedServer({ folder: disk.folder });
     const story = new JoinedStory();
     const runId = await prompt(server, 'runs', 'count 600 at 300/s');
@@ -81,7 +74,7 @@ describe('a full disk', () => {
   });
 
   it('stops in order and starts again, and serves what it has', async (context) => {
-    const disk = await smallDisk(context);
+    const disk = await mountSmallDisk(context, DISK_MEBIBYTES);
     const server = await startedServer({ folder: disk.folder });
     const runId = await prompt(server, 'kept', 'count 30 at 500/s');
     const story = new JoinedStory();

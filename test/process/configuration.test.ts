@@ -15,6 +15,7 @@ import type { Environment } from '../../src/cli/config/environment.ts';
 import { Child, childEnv } from '../support/child.ts';
 import { freePort } from '../support/server-process.ts';
 import { timeLimit } from '../support/slowness.ts';
+import { configFaults } from './config-faults.ts';
 import { call } from './http-call.ts';
 import { run, refusal } from './command-run.ts';
 import { counted, JoinedStory } from './joined-story.ts';
@@ -135,21 +136,9 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
   ['HOLDLINE_TELEMETRY', { HOLDLINE_TELEMETRY: 'off' }, /is no setting$/],
 ];
 
-function faultsOf(env: Environment): string[] {
-  try {
-    readConfig(env);
-  } catch (error) {
-    return (error as Error).message
-      .split('\n')
-      .slice(1)
-      .map((line) => line.trim());
-  }
-  return [];
-}
-
 describe('the environment', () => {
   it.each(FAULTS)('with %s: %j has one fault, which names the variable', (blamed, env, why) => {
-    const faults = faultsOf(env);
+    const faults = configFaults(env);
     expect(faults).toHaveLength(1);
     expect(faults[0]).toMatch(why);
     expect(faults[0]?.startsWith(`${blamed}: `), faults[0]).toBe(true);
@@ -190,7 +179,7 @@ describe('the environment', () => {
       { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWKS: 'https://keys.example/', HOLDLINE_COOKIE_SECRET: SECRET },
     ],
   ])('may contain %s', (_what, env) => {
-    expect(faultsOf(env)).toEqual([]);
+    expect(configFaults(env)).toEqual([]);
   });
 
   it.each<[string, Partial<RedisConfig>]>([

@@ -3,9 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createChatClient } from '../../src/client/chat-client.ts';
 import { Child, childEnv } from '../support/child.ts';
+import { owned } from '../support/owned-child.ts';
 import { freePort, holdline } from '../support/server-process.ts';
 import { timeLimit } from '../support/slowness.ts';
 import { startedServer } from './started-server.ts';
@@ -14,19 +15,14 @@ vi.setConfig({ testTimeout: timeLimit(60_000) });
 
 const example = (path: string): string => fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
 
-function owned(child: Child): Child {
-  onTestFinished(async () => {
-    await child.kill('SIGTERM');
-  });
-  onTestFailed(() => console.error(child.lines.slice(-40).join('\n')));
-  return child;
-}
+/** By SIGTERM, which a script passes on to the processes that it started. */
+const ownedScript = (child: Child): Child => owned(child, 'SIGTERM');
 
 describe('examples/curl', () => {
   it('cuts the stream in the middle of the answer, and reads exactly the rest', async () => {
     const server = await startedServer();
     const env = childEnv({ TOKEN: server.token, HOLDLINE_URL: server.url });
-    const child = owned(new Child('bash', [example('curl/chat.sh'), 'trip', 'count 60 at 30/s'], { env }));
+    const child = ownedScript(new Child('bash', [example('curl/chat.sh'), 'trip', 'count 60 at 30/s'], { env }));
     expect(await child.exited, child.lines.join('\n')).toMatchObject({ code: 0 });
     const ids = [...child.stdout.matchAll(/^id: (\S+)$/gm)].map(([, id]) => id);
     expect(new Set(ids).size).toBe(ids.length);
@@ -41,7 +37,7 @@ describe('examples/curl', () => {
 
 describe('examples/own-model', () => {
   it('finds the model of any OpenAI-compatible server by one variable, and answers with it', async () => {
-    const model = owned(
+    const model = ownedScript(
       new Child(process.execPath, [example('own-model/model-server.js')], { env: childEnv({ PORT: '0' }) }),
     );
     const [, url = ''] = await model.line(/^listening at (.+)$/);
@@ -50,7 +46,7 @@ describe('examples/own-model', () => {
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const settings = { HOLDLINE_BROKER: `log:${folder}`, HOLDLINE_JWT_SECRET: 'x'.repeat(32) };
     const env = childEnv({ ...settings, HOLDLINE_MODEL_URL: url, PORT: String(port) });
-    const child = owned(new Child(process.execPath, [example('own-model/start.js')], { env }));
+    const child = ownedScript(new Child(process.execPath, [example('own-model/start.js')], { env }));
     await child.line(/asks echo at/);
     await child.line(/^holdline serves /);
     const made = holdline(['token', '--sub', 'you'], { env: childEnv(settings) });

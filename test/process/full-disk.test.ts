@@ -1,11 +1,11 @@
 // A full disk: prompts are refused, and commands that free space are accepted: Stop, and the removal of a chat.
-import { expect, it, onTestFinished, vi, type TestContext } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { timeLimit } from '../support/slowness.ts';
 import { readSse } from '../support/sse-reader.ts';
 import type { ServerProcess } from '../support/server-process.ts';
 import { call } from './http-call.ts';
 import { counted } from './joined-story.ts';
-import { SmallDisk } from './small-disk.ts';
+import { mountSmallDisk } from './small-disk.ts';
 import { post, prompt, startedServer, wholeStory } from './started-server.ts';
 
 // On a busy machine a process takes longer to start.
@@ -22,18 +22,8 @@ async function statusOf(server: ServerProcess, method: 'GET' | 'DELETE', session
   return (await call({ method, url: `${server.url}/v1/sessions/${sessionId}`, token: server.token })).status;
 }
 
-async function fullDisk(context: TestContext): Promise<SmallDisk> {
-  const disk = await SmallDisk.mount(DISK_MEBIBYTES);
-  if (typeof disk === 'string') {
-    console.warn(`NOT PROVED: ${context.task.name}: ${disk}`);
-    return context.skip(disk);
-  }
-  onTestFinished(() => disk.unmount());
-  return disk;
-}
-
 it('a full disk › accepts Stop and removals, and a crash meanwhile loses nothing', async (context) => {
-  const disk = await fullDisk(context);
+  const disk = await mountSmallDisk(context, DISK_MEBIBYTES);
   const server = await startedServer({ folder: disk.folder });
   await prompt(server, 'other', 'count 1');
   await prompt(server, 'gone', 'count 1');
@@ -79,7 +69,7 @@ it('a full disk › accepts Stop and removals, and a crash meanwhile loses nothi
 });
 
 it('a full disk › accepts prompts again after the large chats are removed, without a restart, also with other chats beside them', async (context) => {
-  const disk = await fullDisk(context);
+  const disk = await mountSmallDisk(context, DISK_MEBIBYTES);
   const server = await startedServer({ folder: disk.folder });
   const kept = await prompt(server, 'kept', 'count 30 at 500/s');
   for (let i = 0; i < BIG_CHATS; i++) await prompt(server, `big${i}`, BIG);

@@ -1,11 +1,9 @@
 // Workers that are lost for reasons outside the run: restarts before the model said anything, and another run whose
 // code blocks the event loop. The run continues, and only the run that blocks is ended.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { makeToken } from '../../src/cli/token.ts';
+import { agentsFolder, writeAgents } from '../support/agents-folder.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { answer, ScriptedUpstream, STALL, type Reply } from '../support/scripted-upstream.ts';
 import type { ServerProcess } from '../support/server-process.ts';
@@ -66,21 +64,13 @@ it('a run whose server is killed soon after each of 15 starts › completes at t
 async function nodes(threads?: number): Promise<{ gateway: ServerProcess; token: string }> {
   const redis = await RedisServer.start();
   onTestFinished(() => redis.close());
-  const folder = mkdtempSync(join(tmpdir(), 'holdline-handlers-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
-  writeFileSync(join(folder, 'handler.js'), HANDLERS);
-  writeFileSync(
-    join(folder, 'agents.json'),
-    JSON.stringify({
-      agents: { default: { handler: './handler.js', model: 'code', ...(threads === undefined ? {} : { threads }) } },
-    }),
-  );
+  const folder = agentsFolder({ 'handler.js': HANDLERS });
+  const coded = { handler: './handler.js', model: 'code', ...(threads === undefined ? {} : { threads }) };
   const env = {
     HOLDLINE_JWT_SECRET: SECRET,
     HOLDLINE_PROMISE: 'memory',
     HOLDLINE_LEASE_MS: String(LEASE_MS),
-    HOLDLINE_AGENTS: join(folder, 'agents.json'),
+    HOLDLINE_AGENTS: writeAgents(folder, { default: coded }),
   };
   const start = async (role: string): Promise<ServerProcess> =>
     startedServer({ broker: redis.url, env: { ...env, HOLDLINE_ROLE: role } });

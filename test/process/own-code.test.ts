@@ -1,14 +1,14 @@
 // Agents with code of their own, in a server as its users run it. An error that the code does not handle ends the run
 // that caused it, and the log names the agent; the server and all other runs continue.
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createChatClient } from '../../src/client/chat-client.ts';
+import { agentsFolder, writeAgents } from '../support/agents-folder.ts';
 import { Child, childEnv } from '../support/child.ts';
 import type { ServerProcess } from '../support/server-process.ts';
 import { timeLimit } from '../support/slowness.ts';
@@ -40,16 +40,10 @@ const MODULES: Readonly<Record<string, string>> = {
 };
 
 function agentsFile(more: Readonly<Record<string, unknown>> = {}): string {
-  const folder = mkdtempSync(join(tmpdir(), 'holdline-own-code-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  for (const [name, text] of Object.entries(MODULES)) writeFileSync(join(folder, `${name}.js`), text);
-  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  const folder = agentsFolder(Object.fromEntries(Object.entries(MODULES).map(([name, text]) => [`${name}.js`, text])));
   cpSync(join(DIST, 'worker/agent-error.js'), join(folder, 'another-copy.js'));
-  const own = Object.fromEntries(Object.keys(MODULES).map((name) => [name, { handler: `./${name}.js` }])) as Readonly<
-    Record<string, unknown>
-  >;
-  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents: { ...own, ...more } }));
-  return join(folder, 'agents.json');
+  const own = Object.keys(MODULES).map((name) => [name, { handler: `./${name}.js` }] as const);
+  return writeAgents(folder, { ...Object.fromEntries(own), ...more });
 }
 
 async function askAgent(server: ServerProcess, agent: string) {

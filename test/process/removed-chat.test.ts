@@ -1,10 +1,8 @@
 // What is left of a chat: nothing once it is removed, and nothing that outlives it once its runs have ended. On both
 // engines, in the operator's view of the topics.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { CONSUMED_REQUEST_TTL_MS } from '../../src/session/stores/leftovers.ts';
+import { agentsFolder, writeAgents } from '../support/agents-folder.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import type { ServerProcess } from '../support/server-process.ts';
 import { timeLimit } from '../support/slowness.ts';
@@ -21,6 +19,12 @@ const SECRET = 'a secret of more than thirty-two bytes for tests';
 /** The topic without the tenant and user in the name of a user's own chat. */
 const plain = (topic: string): string => topic.replace(/default:[\w-]{22}:/, '');
 
+/** The module of an agent that answers what another one answers. */
+const asking = (agent: string): string => `export async function agent(chat, writer) {
+  const ask = await chat.ask('${agent}', chat.prompt);
+  await writer.text(await ask.answer);
+}`;
+
 interface Rig {
   readonly server: ServerProcess;
   readonly token: string;
@@ -31,25 +35,14 @@ interface Rig {
 }
 
 async function start(engine: 'log' | 'redis', more: Readonly<Record<string, string>> = {}): Promise<Rig> {
-  const folder = mkdtempSync(join(tmpdir(), 'holdline-removed-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
-  writeFileSync(
-    join(folder, 'asks.js'),
-    'export async function agent(chat, writer) { const ask = await chat.ask("asked", chat.prompt); await writer.text(await ask.answer); }',
-  );
-  writeFileSync(
-    join(folder, 'asked.js'),
-    'export async function agent(chat, writer) { const ask = await chat.ask("counter", chat.prompt); await writer.text(await ask.answer); }',
-  );
+  const folder = agentsFolder({ 'asks.js': asking('asked'), 'asked.js': asking('counter') });
   const agents = { default: { handler: './asks.js' }, asked: { handler: './asked.js' }, counter: { model: 'demo' } };
-  writeFileSync(join(folder, 'agents.json'), JSON.stringify({ agents }));
   const redis = engine === 'redis' ? await RedisServer.start({ appendfsync: 'always' }) : undefined;
   if (redis !== undefined) onTestFinished(() => redis.close());
   const broker = redis === undefined ? {} : { broker: redis.url };
   const server = await startedServer({
     ...broker,
-    env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_AGENTS: join(folder, 'agents.json'), ...more },
+    env: { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_AGENTS: writeAgents(folder, agents), ...more },
   });
   const env = { HOLDLINE_BROKER: redis?.url ?? `log:${server.folder}`, HOLDLINE_JWT_SECRET: SECRET };
   const token = (await run(['token', '--sub', 'you'], env)).stdout.trim();

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtemp, open, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { onTestFinished, type TestContext } from 'vitest';
 import { Child } from '../support/child.ts';
 
 const BALLAST_BYTES = 64 * 1024;
@@ -65,4 +66,15 @@ export class SmallDisk {
 function noSpace(error: unknown): { bytesWritten: number } {
   if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
   return { bytesWritten: 0 };
+}
+
+/** A disk for the duration of a test. Skips the test, with a warning, where none can be mounted. */
+export async function mountSmallDisk(context: TestContext, mebibytes: number): Promise<SmallDisk> {
+  const disk = await SmallDisk.mount(mebibytes);
+  if (typeof disk === 'string') {
+    console.warn(`NOT PROVED: ${context.task.name}: ${disk}`);
+    return context.skip(disk);
+  }
+  onTestFinished(() => disk.unmount());
+  return disk;
 }

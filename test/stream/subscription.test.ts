@@ -38,6 +38,22 @@ async function finishedAnswer(tokens: number): Promise<{ runId: string; live: re
   return { runId, live: viewer.sink.events, text };
 }
 
+/** A chat with two prompts whose record at the offset is missing, and in no hole. */
+async function startWithoutRecord(offset: number): Promise<void> {
+  const clock = new ManualClock();
+  const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
+  const read = inner.read.bind(inner);
+  inner.read = async (...args) => {
+    const result = await read(...args);
+    return result.kind === 'batch' && args[2]?.direction === undefined
+      ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== offset) }
+      : result;
+  };
+  rig = new ChatRig({ broker: inner, clock });
+  await rig.prompt('a');
+  await rig.prompt('b');
+}
+
 describe('Subscription', () => {
   it('sends exactly the rest when a reader resumes at any offset after the end', async () => {
     rig = new ChatRig();
@@ -111,18 +127,7 @@ describe('Subscription', () => {
   });
 
   it('sends a reset and ends when an undeclared record is missing', async () => {
-    const clock = new ManualClock();
-    const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
-    const read = inner.read.bind(inner);
-    inner.read = async (...args) => {
-      const result = await read(...args);
-      return result.kind === 'batch' && args[2]?.direction === undefined
-        ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== 3) }
-        : result;
-    };
-    rig = new ChatRig({ broker: inner, clock });
-    await rig.prompt('a');
-    await rig.prompt('b');
+    await startWithoutRecord(3);
     const viewer = rig.view({ epoch: 'e', offset: 0 }, { onReset: 'close' });
     await viewer.running;
     expect(viewer.sink.controls).toMatchObject([{ type: 'reset', reason: 'undeclared-hole' }]);
@@ -130,18 +135,7 @@ describe('Subscription', () => {
   });
 
   it('restarts once and then fails when an undeclared record stays missing', async () => {
-    const clock = new ManualClock();
-    const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
-    const read = inner.read.bind(inner);
-    inner.read = async (...args) => {
-      const result = await read(...args);
-      return result.kind === 'batch' && args[2]?.direction === undefined
-        ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== 3) }
-        : result;
-    };
-    rig = new ChatRig({ broker: inner, clock });
-    await rig.prompt('a');
-    await rig.prompt('b');
+    await startWithoutRecord(3);
     const viewer = rig.view({ epoch: 'e', offset: 0 });
     await expect(viewer.running).rejects.toMatchObject({ code: 'corrupt' });
     expect(viewer.sink.controls).toMatchObject([{ type: 'reset', reason: 'undeclared-hole' }]);

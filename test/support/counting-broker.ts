@@ -1,5 +1,6 @@
 // A broker that counts its calls, for promises about cost, which no output shows.
 import type { BrokerEngine, LogItem, ReadResult } from '../../src/broker/broker.ts';
+import { wrapBroker } from './wrapped-broker.ts';
 
 export interface BrokerCounts {
   appends: number;
@@ -21,23 +22,16 @@ export function countingBroker(inner: BrokerEngine): { broker: BrokerEngine; cou
     );
     return result;
   };
-  const broker: BrokerEngine = {
+  const broker = wrapBroker(inner, {
     append: (writes) => {
       counts.appends += 1;
       return inner.append(writes);
     },
     read: async (...args) => count(await inner.read(...args)),
-    tail: (...args) => inner.tail(...args),
     describe: (...args) => {
       counts.describes += 1;
       return inner.describe(...args);
     },
-    remove: (topic) => inner.remove(topic),
-    list: (...args) => inner.list(...args),
-    consume: (...args) => inner.consume(...args),
-    countBefore: (...args) => inner.countBefore(...args),
-    health: () => inner.health(),
-    close: () => inner.close(),
-  };
+  });
   return { broker, counts };
 }

@@ -9,6 +9,7 @@ import { ChatRig, joinAnswer } from '../support/chat-rig.ts';
 import { eventually } from '../support/wait-for.ts';
 import { IteratedTail } from '../support/iterated-tail.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 
 const LEASE_MS = 9_000;
 
@@ -59,7 +60,7 @@ function start(): Outage {
     cuts.delete(stop);
     if (!options.signal.aborted) away(outage);
   };
-  const broker: BrokerEngine = {
+  const broker = wrapBroker(inner, {
     append: async (writes) => {
       if (outage.append === 'refuses') away(outage);
       const appended = await inner.append(writes);
@@ -69,14 +70,7 @@ function start(): Outage {
     async *consume(...args): AsyncGenerator<Delivery> {
       for await (const delivery of inner.consume(...args)) yield settled(delivery);
     },
-    countBefore: (...args) => inner.countBefore(...args),
-    read: (...args) => inner.read(...args),
-    describe: (topics) => inner.describe(topics),
-    remove: (topic) => inner.remove(topic),
-    list: (...args) => inner.list(...args),
-    health: () => inner.health(),
-    close: () => inner.close(),
-  };
+  });
   rig = new ChatRig({ broker, clock, leaseMs: LEASE_MS });
   return outage;
 }

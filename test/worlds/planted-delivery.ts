@@ -4,7 +4,8 @@ import type { WireEncoder } from '../../src/stream/projection.ts';
 import type { WireEvent } from '../../src/stream/wire-event.ts';
 import { IteratedTail } from '../support/iterated-tail.ts';
 import type { Plant } from './plant.ts';
-import { changedTail, wrapBroker, wrapResults, wrapSink } from './wrappers.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
+import { changedTail, wrapResults, wrapSink } from './wrappers.ts';
 
 /** One in this many minor records is dropped. */
 const LOST_MINOR_EVERY = 1000;

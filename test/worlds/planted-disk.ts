@@ -4,7 +4,8 @@ import type { LogFile } from '../../src/broker/log/disk/log-files.ts';
 import type { Plant } from './plant.ts';
 import { turns } from './turns.ts';
 import type { WorldPlan } from './world-plan.ts';
-import { wrapBroker, wrapFiles } from './wrappers.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
+import { wrapFiles } from './wrappers.ts';
 
 /** Worlds with frequent power cuts, in which only the log shows what was lost: no checkpoint, one large segment. */
 function oftenDark(plan: WorldPlan): WorldPlan {

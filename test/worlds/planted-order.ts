@@ -4,7 +4,7 @@ import { BrokerError, isBrokerError } from '../../src/broker/errors.ts';
 import type { Provider, ProviderEvent } from '../../src/worker/provider.ts';
 import type { Plant } from './plant.ts';
 import type { WorldPlan } from './world-plan.ts';
-import { wrapBroker } from './wrappers.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 
 function withoutFence(write: TopicWrite): TopicWrite {
   const { fence, ...rest } = write;

@@ -6,7 +6,7 @@ import type { PlantedBug } from './planted-bugs.ts';
 import type { Plant } from './plant.ts';
 import { turns } from './turns.ts';
 import type { WorldPlan } from './world-plan.ts';
-import { wrapBroker } from './wrappers.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 
 /** A world with frequent faults. */
 function struck(plan: WorldPlan): WorldPlan {

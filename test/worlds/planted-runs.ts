@@ -3,7 +3,7 @@ import type { Appended, BrokerEngine, TopicWrite } from '../../src/broker/broker
 import { typeOf } from '../../src/session/events/chat-event.ts';
 import { TERMINAL } from './event-fields.ts';
 import type { Plant } from './plant.ts';
-import { wrapBroker } from './wrappers.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 
 /** Longer than any world lasts, and within the limits of the engine. */
 const FOR_EVER_MS = 10 * 60 * 60 * 1000;

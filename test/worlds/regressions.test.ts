@@ -9,6 +9,7 @@ import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { eventually } from '../support/wait-for.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 import { append, CHAT, minor, outcome, readLines } from '../broker/contract/subject.ts';
 import { CrashingDisk, type CrashKind } from './crashing-disk.ts';
 import { Random } from './random.ts';
@@ -29,22 +30,13 @@ function slowReads(inner: MemoryBroker): {
 } {
   let waiting: (() => void)[] = [];
   let isHolding = false;
-  const broker: BrokerEngine = {
-    append: (writes) => inner.append(writes),
+  const broker = wrapBroker(inner, {
     read: async (topic, from, options): Promise<ReadResult> => {
       const result = await inner.read(topic, from, options);
       if (isHolding && options?.direction !== 'backward') await new Promise<void>((resolve) => waiting.push(resolve));
       return result;
     },
-    tail: (...args) => inner.tail(...args),
-    describe: (topics) => inner.describe(topics),
-    remove: (topic) => inner.remove(topic),
-    list: (...args) => inner.list(...args),
-    consume: (...args) => inner.consume(...args),
-    countBefore: (...args) => inner.countBefore(...args),
-    health: () => inner.health(),
-    close: () => inner.close(),
-  };
+  });
   return {
     broker,
     hold: () => (isHolding = true),

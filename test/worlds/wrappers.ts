@@ -2,23 +2,8 @@
 import type { BrokerEngine, ReadResult, Tail } from '../../src/broker/broker.ts';
 import type { LogFile, LogFiles } from '../../src/broker/log/disk/log-files.ts';
 import { IteratedTail } from '../support/iterated-tail.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 import type { EventSink } from '../../src/stream/event-sink.ts';
-
-export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>): BrokerEngine {
-  return {
-    append: (writes) => inner.append(writes),
-    read: (...args) => inner.read(...args),
-    tail: (...args) => inner.tail(...args),
-    describe: (...args) => inner.describe(...args),
-    remove: (topic) => inner.remove(topic),
-    list: (...args) => inner.list(...args),
-    consume: (...args) => inner.consume(...args),
-    countBefore: (...args) => inner.countBefore(...args),
-    health: () => inner.health(),
-    close: () => inner.close(),
-    ...changed,
-  };
-}
 
 /** Replaces a part of every file that is opened. */
 export function wrapFiles(

@@ -95,17 +95,21 @@ function setUp() {
     };
     return { next, abort };
   };
-  return { clock, store, groups, consumer };
+  /** An acknowledgement that is on its way to the disk until the gate opens. */
+  const slowAck = (held: Delivery) => {
+    const slow = gate();
+    store.commitGate = slow.passed;
+    return { slow, acked: held.ack() };
+  };
+  return { clock, store, groups, consumer, slowAck };
 }
 
 describe('an acknowledgement on its way to the disk', () => {
   test('does not expire: no other consumer gets the record, and the answer is true', async () => {
-    const { clock, store, consumer } = setUp();
+    const { clock, consumer, slowAck } = setUp();
     const one = consumer();
     const held = await one.next();
-    const slow = gate();
-    store.commitGate = slow.passed;
-    const acked = held.ack();
+    const { slow, acked } = slowAck(held);
     const other = consumer().next();
     await clock.advance(10 * VISIBILITY_MS);
     expect(held.lost.aborted).toBe(false);
@@ -140,13 +144,11 @@ describe('an acknowledgement on its way to the disk', () => {
   });
 
   test('lets the next record be delivered when it was appended meanwhile', async () => {
-    const { store, groups, consumer } = setUp();
+    const { store, groups, consumer, slowAck } = setUp();
     store.heads.set(A, 1);
     const one = consumer();
     const held = await one.next();
-    const slow = gate();
-    store.commitGate = slow.passed;
-    const acked = held.ack();
+    const { slow, acked } = slowAck(held);
     store.heads.set(A, 2);
     groups.onAppended(A);
     slow.open();
@@ -155,12 +157,10 @@ describe('an acknowledgement on its way to the disk', () => {
   });
 
   test('loses its lease and nothing else when the topic is removed meanwhile', async () => {
-    const { store, groups, consumer } = setUp();
+    const { store, groups, consumer, slowAck } = setUp();
     const one = consumer();
     const held = await one.next();
-    const slow = gate();
-    store.commitGate = slow.passed;
-    const acked = held.ack();
+    const { slow, acked } = slowAck(held);
     store.heads.delete(A);
     groups.onRemoved(A);
     expect(held.lost.aborted).toBe(true);

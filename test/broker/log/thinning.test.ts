@@ -2,13 +2,13 @@
 // read as before.
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, onTestFinished, test, type TestContext } from 'vitest';
+import { expect, test } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { DEFAULT_LIMITS } from '../../../src/broker/log/limits.ts';
 import { append, CHAT, major, minor, outcome, readLines, topicName, write } from '../contract/subject.ts';
 import { eventually } from '../../support/wait-for.ts';
-import { SmallDisk } from '../../process/small-disk.ts';
+import { mountSmallDisk } from '../../process/small-disk.ts';
 import { crashCopy, openLog, temporaryFolder } from './opened-log.ts';
 
 const DISK_MEBIBYTES = 32;
@@ -18,16 +18,6 @@ const KEPT = Array.from({ length: 10 }, (_, i) => topicName(`chat/kept${i}`));
 const { reserveBytes, reserveStepBytes } = DEFAULT_LIMITS;
 /** No read may be served from memory. */
 const LIMITS = { reserveBytes, reserveStepBytes, recentBytes: 0 };
-
-async function smallDisk(context: TestContext): Promise<SmallDisk> {
-  const disk = await SmallDisk.mount(DISK_MEBIBYTES);
-  if (typeof disk === 'string') {
-    console.warn(`NOT PROVED: ${context.task.name}: ${disk}`);
-    return context.skip(disk);
-  }
-  onTestFinished(() => disk.unmount());
-  return disk;
-}
 
 /** Writes the records of all chats in turn: 10 MiB. */
 async function fillChats(broker: BrokerEngine): Promise<void> {
@@ -53,7 +43,7 @@ async function removeAll(broker: BrokerEngine, topics: readonly LiteTopicName[])
 }
 
 test('removing chats frees room on a full disk although the segments hold other live chats, again and again', async (context) => {
-  const disk = await smallDisk(context);
+  const disk = await mountSmallDisk(context, DISK_MEBIBYTES);
   const { broker, folder, fatal, reopen } = await openLog({ folder: disk.folder, limits: LIMITS });
   await fillChats(broker);
   const [kept, later] = [await allLines(broker, KEPT), await allLines(broker, LATER)];
@@ -79,7 +69,7 @@ test('removing chats frees room on a full disk although the segments hold other 
 });
 
 test('a segment stays as it is when most of it is live, or when there is no room for its copy', async (context) => {
-  const disk = await smallDisk(context);
+  const disk = await mountSmallDisk(context, DISK_MEBIBYTES);
   const { broker } = await openLog({ folder: disk.folder, limits: LIMITS });
   await fillChats(broker);
   const rest = BIG.slice(1);
@@ -92,7 +82,7 @@ test('a segment stays as it is when most of it is live, or when there is no room
 });
 
 test('a live record is kept when it shares a frame with a removed one', async (context) => {
-  const disk = await smallDisk(context);
+  const disk = await mountSmallDisk(context, DISK_MEBIBYTES);
   const { broker, reopen } = await openLog({ folder: disk.folder, limits: LIMITS });
   const [one, other] = [topicName('chat/you/same'), topicName('list/you/same')];
   await fillChats(broker);

@@ -1,0 +1,18 @@
+// An engine with some of its methods replaced.
+import type { BrokerEngine } from '../../src/broker/broker.ts';
+
+export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>): BrokerEngine {
+  return {
+    append: (writes) => inner.append(writes),
+    read: (...args) => inner.read(...args),
+    tail: (...args) => inner.tail(...args),
+    describe: (...args) => inner.describe(...args),
+    remove: (topic) => inner.remove(topic),
+    list: (...args) => inner.list(...args),
+    consume: (...args) => inner.consume(...args),
+    countBefore: (...args) => inner.countBefore(...args),
+    health: () => inner.health(),
+    close: () => inner.close(),
+    ...changed,
+  };
+}
