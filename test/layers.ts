@@ -1,5 +1,5 @@
-// Which room of src may import which: one way, type imports included. A room is a folder with its own files; the folders
-// inside it are rooms of their own. Pure functions of sources, so that a test can show that each check fails.
+// Which room of src may import which: one way, type imports included. A room is a folder with its own files; the
+// folders inside it are rooms of their own. Pure functions of sources, so that a test can show that each check fails.
 import { dirname, join, normalize } from 'node:path';
 
 /** Names for rooms that several rooms may import together. */
@@ -10,9 +10,9 @@ const GROUPS: Readonly<Record<string, string>> = {
   '@gateway-edge': 'gateway/json gateway/limits gateway/auth gateway/connections gateway/metrics.ts gateway/http',
 };
 
-/** Room → what it may import besides itself, one line for each room. A name with a file ending is one file that is a room by
- *  itself: what the rooms inside a folder need of that folder (errors, limits), or what puts the rooms together. `x/**` is x
- *  with all rooms in it. */
+/** Room → what it may import besides itself, one line for each room. A name with a file ending is one file that is a
+ *  room by itself: what the rooms inside a folder need of that folder (errors, limits), or what puts the rooms
+ *  together. `x/**` is x with all rooms in it. */
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   base: '',
 

@@ -7,10 +7,11 @@ import { importCycles, layerViolations, roomCycles, type SourceFile } from './la
 const ROOT = join(import.meta.dirname, '..');
 const FILE_LINES_MAX = 400;
 const ROOM_FILES_MAX = 15;
+const COMMENT_COLUMNS_MAX = 120;
 
-function sources(folder: string, base = folder): SourceFile[] {
+function sources(folder: string, base = folder, ending = /(?<!\.d)\.ts$/): SourceFile[] {
   return readdirSync(join(ROOT, folder), { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.d.ts'))
+    .filter((entry) => entry.isFile() && ending.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
     .map((path) => ({ path: relative(join(ROOT, base), path), text: readFileSync(path, 'utf8') }));
 }
@@ -25,6 +26,16 @@ const VAGUE =
 function vagueWords(text: string): string[] {
   const comments = text.match(/(?:^|\s)\/\*[^]*?\*\/|(?:^|\s)\/\/.*(?:\n\s*\/\/.*)*/g) ?? [];
   return comments.flatMap((comment) => comment.replace(/\s*\n\s*(?:\*|\/\/)?\s*/g, ' ').match(VAGUE) ?? []);
+}
+
+/** A line of a comment, of a Lua script too, or code with a comment behind it. */
+const COMMENT_LINE = /^\s*(?:\/\/|\/\*|\* |-- )|\s\/\/ /;
+
+/** The comment lines that are too wide for two files side by side. */
+function wideComments({ path, text }: SourceFile): string[] {
+  return text
+    .split('\n')
+    .flatMap((line, i) => (line.length > COMMENT_COLUMNS_MAX && COMMENT_LINE.test(line) ? [`${path}:${i + 1}`] : []));
 }
 
 describe('the structure', () => {
@@ -112,6 +123,23 @@ describe('every source file', () => {
     const marks = /\b(TODO|FIXME|XXX|HACK)\b|@ts-ignore|@ts-expect-error(?! \S)|eslint-disable(?!-next-line \S+ -- )/;
     expect(src.filter(({ text }) => marks.test(text)).map(({ path }) => path)).toEqual([]);
   });
+});
+
+describe('every file of src and test', () => {
+  const every = /\.(?:ts|tsx|js|mjs)$/;
+
+  it(`has no comment line above ${COMMENT_COLUMNS_MAX} columns`, () => {
+    expect([...sources('src', '.', every), ...sources('test', '.', every)].flatMap(wideComments)).toEqual([]);
+  });
+
+  it.each(['// ', '/** ', ' *  ', '  -- ', 'const a = 1; // '])(
+    'a wide comment planted behind %j is found',
+    (begin) => {
+      const fits = begin.padEnd(COMMENT_COLUMNS_MAX, 'x');
+      const code = `const text = '${'x'.repeat(COMMENT_COLUMNS_MAX)}';`;
+      expect(wideComments({ path: 'src/a.ts', text: `${fits}\n${code}\n${fits}x\n` })).toEqual(['src/a.ts:3']);
+    },
+  );
 });
 
 describe('every test file', () => {

@@ -8,8 +8,9 @@ import { currentScope, inScope, type AgentScope } from './agent-scope.ts';
 
 /** Beats in the time after which a step counts as blocking. */
 const BEATS = 10;
-/** Samples of one agent's code, with no other agent's between them, after which it is charged. The two beats at either end cannot be
- *  attributed. A process that was frozen as a whole has no samples, because its watchdog was frozen too. */
+/** Samples of one agent's code, with no other agent's between them, after which it is charged. The two beats at either
+ *  end cannot be attributed. A process that was frozen as a whole has no samples, because its watchdog was frozen
+ *  too. */
 const SAMPLES_BLOCKED = BEATS - 3;
 /** Indexes into the memory that both threads share. */
 const BEAT = 0;

@@ -1,5 +1,5 @@
-// The package as its users get it: packed into a tarball and installed into an empty folder by npm, with no file of this
-// repository but the tarball.
+// The package as its users get it: packed into a tarball and installed into an empty folder by npm, with no file of
+// this repository but the tarball.
 import { execFile } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -49,7 +49,8 @@ export class InstalledPackage {
     return new InstalledPackage(folder);
   }
 
-  /** `npx holdline …` in this folder: a short command only, because npx does not end what it starts when it is killed. */
+  /** `npx holdline …` in this folder: a short command only, because npx does not end the process that it started when
+   *  it is killed. */
   npx(args: readonly string[]): Child {
     return new Child('npx', ['--no-install', 'holdline', ...args], { cwd: this.folder });
   }

@@ -1,5 +1,5 @@
-// The package from its tarball, in an empty folder: the server by npx, the client in a Vite and React page in a real browser,
-// the worker in a plain Node script, and the types of both.
+// The package from its tarball, in an empty folder: the server by npx, the client in a Vite and React page in a real
+// browser, the worker in a plain Node script, and the types of both.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';

@@ -198,7 +198,7 @@ describe('the file of agents', () => {
       { poet: true, coder: false },
     ],
     [
-      'those that the process is told to',
+      'those that HOLDLINE_SERVE names',
       { HOLDLINE_SERVE: 'coder' },
       { poet: POET, coder: { ...POET, serve: false } },
       { poet: false, coder: true },

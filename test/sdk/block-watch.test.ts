@@ -99,7 +99,7 @@ describe('a handler that computes for longer than the lease', () => {
         }
       },
     ],
-  ])('%s is told, and the one beside it is not', async (_when, handler) => {
+  ])('%s is notified, and the one beside it is not', async (_when, handler) => {
     const { run } = rig();
     let isOver = false;
     const beside = run(async () => {
@@ -115,12 +115,12 @@ describe('a handler that computes for longer than the lease', () => {
     expect(await beside).toEqual([]);
   });
 
-  it('is told also when it ends with the step that blocks', async () => {
+  it('is notified also when it ends with the step that blocks', async () => {
     const { run } = rig();
     expect(await run(computeAtOnce)).toHaveLength(1);
   });
 
-  it('is told when single samples find no handler, as between two of its steps', async () => {
+  it('is notified when single samples find no handler, as between two of its steps', async () => {
     const { run } = rig();
     const blocked = await run(async () => {
       await setTimeout(1);
@@ -129,7 +129,7 @@ describe('a handler that computes for longer than the lease', () => {
     expect(blocked).toHaveLength(1);
   });
 
-  it('is not told when most of the time was spent in code of no handler', async () => {
+  it('is not notified when most of the time was spent in code of no handler', async () => {
     const { run } = rig();
     const blocked = await run(async () => {
       await setTimeout(1);
@@ -139,7 +139,7 @@ describe('a handler that computes for longer than the lease', () => {
     expect(blocked).toEqual([]);
   });
 
-  it('is not told when several handlers in turn keep the loop, each for less', async () => {
+  it('is not notified when several handlers in turn keep the loop, each for less', async () => {
     const { run } = rig();
     const halves = Array.from({ length: 4 }, () =>
       run(async () => {
@@ -150,7 +150,7 @@ describe('a handler that computes for longer than the lease', () => {
     expect(await Promise.all(halves)).toEqual([[], [], [], []]);
   });
 
-  it('is told again by the watch of a second run, after a time without runs', async () => {
+  it('is notified again by the watch of a second run, after a time without runs', async () => {
     const { run } = rig();
     expect(await run(() => setTimeout(1))).toEqual([]);
     await eventually(async () => (await run(computeAtOnce)).length === 1);

@@ -1,5 +1,5 @@
-// Errors in the messages between a worker and a thread: every value that code can throw must arrive, because a run whose
-// end cannot be sent never ends.
+// Errors in the messages between a worker and a thread: every value that code can throw must arrive, because a run
+// whose end cannot be sent never ends.
 import { describe, expect, it } from 'vitest';
 import { AgentError } from '../../src/worker/agent-error.ts';
 import { decodeError, encodeError } from '../../src/sdk/threads/thread-protocol.ts';

@@ -313,7 +313,7 @@ it('a prompt that interrupts a running run is refused at the limit, one that wit
   expect(await node.send('a')).toMatchObject({ queued: 0 });
 });
 
-it('a run that was queued and could not be counted is told as such, and no other one is let in uncounted', async () => {
+it('a prompt whose run was queued and could not be counted is refused as unavailable, and no other one is admitted uncounted', async () => {
   const { clock, broker } = memory();
   let isFull = false;
   const append: BrokerEngine['append'] = async (writes) => {

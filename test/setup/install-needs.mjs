@@ -1,5 +1,6 @@
 // What the tests need beyond npm, before they begin: a Chromium for the page, a Redis and an nginx (Debian's packages).
-// Installed where this may be done, named in one clear line where not. Plain JavaScript: it runs before anything is built.
+// Installed where this may be done, named in one clear line where not. Plain JavaScript: it runs before anything is
+// built.
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 

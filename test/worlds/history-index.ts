@@ -1,6 +1,6 @@
 // The first pass over a history: sorts every observation to where the rules read it. It decides two rules that concern
-// a moment: one position has one event (C1, in epoch-record.ts), and acknowledged sends are in order (C6). It enters runs by
-// session, so that a run in two sessions is found (C9).
+// a moment: one position has one event (C1, in epoch-record.ts), and acknowledged sends are in order (C6). It enters
+// runs by session, so that a run in two sessions is found (C9).
 import { parsePosition } from '../../src/broker/position.ts';
 import { textField } from './event-fields.ts';
 import type {

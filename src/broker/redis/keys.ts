@@ -47,23 +47,23 @@ export const META = {
   epoch: 'e',
   /** The partition's era at the topic's last write. */
   era: 'r',
-  /** The offset of the next record. Default 0. */
+  /** The offset of the next record. Default: offset 0. */
   next: 'n',
-  /** The offset of the last major record. Default -1. */
+  /** The offset of the last major record. Default: offset -1, there is no major record. */
   lastMajor: 'M',
-  /** The current fencing token. Default -1. */
+  /** The current fencing token. Default: token -1, no fence was taken. */
   fence: 'f',
-  /** The seq of the last append under the fence. Default 0. */
+  /** The seq of the last append under the fence. Default: seq 0, nothing was appended under it. */
   lastSeq: 's',
-  /** The answers to the append with lastSeq, `epoch,first,next;…`. Default ''. */
+  /** The answers to the append with lastSeq, `epoch,first,next;…`. Default: an empty text, there are no answers. */
   lastAnswers: 'a',
-  /** The topic expires this many ms after its last write. Default: none, the topic does not expire. */
+  /** The topic expires this many ms after its last write. Default: no time, the topic does not expire. */
   ttlMs: 't',
-  /** When the topic expires, ms since 1970. Default: none. */
+  /** When the topic expires, ms since 1970. Default: no time, the topic does not expire. */
   expiresAt: 'x',
-  /** The class in which the groups queue the topic. Default 'normal'. */
+  /** The class in which the groups queue the topic. Default: the class 'normal'. */
   priority: 'p',
-  /** UTF-8 bytes of the live major records, and of the live minor records. Default 0. */
+  /** UTF-8 bytes of the live major records, and of the live minor records. Default: 0 bytes. */
   majorBytes: 'B',
   minorBytes: 'b',
   /** The topic's score in P:due, if it is in there. */
@@ -71,7 +71,8 @@ export const META = {
   /** Only in a tombstone: 'expired' or 'removed', and when (ms since 1970). It keeps e and n, and loses the rest. */
   ended: 'd',
   endedAt: 'D',
-  /** The field's name continues with the group. The first offset that the group has not consumed. Default 0. */
+  /** The field's name continues with the group. The first offset that the group has not consumed. Default:
+   *  offset 0. */
   consumed: 'c:',
 } as const;
 

@@ -31,7 +31,8 @@ export class Credentials {
     this.#clock = clock;
   }
 
-  /** Finds the identity of a plain request by its bearer token. @throws GatewayError unauthenticated, token-expired, token-in-url */
+  /** Finds the identity of a plain request by its bearer token. @throws GatewayError unauthenticated, token-expired,
+   *  token-in-url */
   async ofRequest(request: FastifyRequest): Promise<Identity> {
     const identity = await this.#ofHeader(request);
     if (identity === undefined) throw new GatewayError('unauthenticated');

@@ -1,7 +1,7 @@
 // Decides when a checkpoint is due: after a number of log bytes, of changed topics, or a time since the first change.
 // Runs one at a time, and starts only at a batch boundary at which the log is flushed, because the index must never
-// hold more than the log. Topics that change faster than checkpoints can write them wait (`holdsCommits`): otherwise the
-// changed topics would fill the heap, and the capture of all of them would hold the event loop.
+// hold more than the log. Topics that change faster than checkpoints can write them wait (`holdsCommits`): otherwise
+// the changed topics would fill the heap, and the capture of all of them would hold the event loop.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { GroupCommit } from '../commit/group-commit.ts';
 import { isCode } from '../disk/log-files.ts';
@@ -16,7 +16,8 @@ export interface CheckpointWork {
   writeCheckpoint(): Promise<void>;
 }
 
-/** Commits wait while a checkpoint is running and this many times `dirtyTopicsMax` topics have changed since it began. */
+/** Commits wait while a checkpoint is running and this many times `dirtyTopicsMax` topics have changed since it
+ *  began. */
 const DIRTY_FACTOR_MAX = 2;
 
 export interface ScheduleParts {

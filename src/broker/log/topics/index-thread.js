@@ -16,7 +16,8 @@ const OWNER_KEY = Buffer.from('owner', 'latin1');
 const FULL_BYTES = 1024 * 1024;
 
 /** @typedef {import('lmdb').Database<Buffer, Buffer>} Store */
-/** @typedef {{ readonly root: import('lmdb').RootDatabase<Buffer, Buffer>, readonly stores: readonly Store[] }} Index */
+/** @typedef {import('lmdb').RootDatabase<Buffer, Buffer>} Root */
+/** @typedef {{ readonly root: Root, readonly stores: readonly Store[] }} Index */
 /** @typedef {import('./index-writer.ts').IndexRequest} IndexRequest */
 /** @typedef {import('./index-writer.ts').IndexAnswer} IndexAnswer */
 

@@ -1,6 +1,6 @@
-// Lists topics by name: the index in key order, merged with what has changed in memory since the last checkpoint. A walk
-// over the names goes in slices, because a pattern with a wildcard in front matches few of a million names, and every
-// stream would wait for a walk over all of them.
+// Lists topics by name: the index in key order, merged with what has changed in memory since the last checkpoint. A
+// walk over the names goes in slices, because a pattern with a wildcard in front matches few of a million names, and
+// every stream would wait for a walk over all of them.
 import { setImmediate } from 'node:timers/promises';
 import { type TopicInfo, type TopicPage, checkListLimit } from '../../broker.ts';
 import { literalPrefix, matchesPattern, type LiteTopicName, type TopicPattern } from '../../lite-topic.ts';
