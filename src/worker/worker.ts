@@ -16,6 +16,7 @@ import type { Runs } from '../session/runs.ts';
 import { chatTopic, requestGroup, requestPattern, sessionOf } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
 import { whileParentRuns } from './watch/parent-run-watch.ts';
+import { FailureLog } from './failure-log.ts';
 import { persist } from './persist.ts';
 import { PresenceWatch } from './watch/presence-watch.ts';
 import type { ProviderError } from './provider.ts';
@@ -58,13 +59,17 @@ export class Worker {
   readonly #handedOver = new AbortController();
   readonly #active = new Set<Promise<void>>();
   readonly #presence: PresenceWatch;
+  readonly #failures: FailureLog;
   #consuming: Promise<unknown> | undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    this.#presence = new PresenceWatch(options.broker, options.clock, (error) =>
-      this.#report(error, 'nobody could be asked who watches'),
-    );
+    const failures = new FailureLog(options.logger);
+    this.#failures = failures;
+    this.#presence = new PresenceWatch(options.broker, options.clock, {
+      failed: (error) => failures.failed('nobody could be asked who watches', error),
+      succeeded: () => failures.succeeded('nobody could be asked who watches'),
+    });
     // Two listeners per run and two per queue: more than the ten above which Node warns of a leak.
     setMaxListeners(2 * DEPTHS.length * this.runsMax + 1, this.#handedOver.signal);
     setMaxListeners(2 * DEPTHS.length * options.agents.size + 1, this.#stopped.signal);
@@ -107,11 +112,12 @@ export class Worker {
           requestPattern(agent.name, depth),
           options,
         )) {
+          this.#failures.succeeded('consuming requests failed');
           const serving = this.#serve(agent, delivery).finally(() => this.#active.delete(serving));
           this.#active.add(serving);
         }
       } catch (error) {
-        this.#report(error, 'consuming requests failed');
+        this.#failures.failed('consuming requests failed', error);
         await delay(clock, RETRY_MS, signal);
       }
     }
@@ -132,8 +138,10 @@ export class Worker {
       if (request !== undefined)
         logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
       await persist(this.#options.clock, abandoned.signal, () => this.#settle(delivery, outcome));
+      this.#failures.succeeded('run could not be served');
     } catch (error) {
-      this.#report(error, 'run could not be served', { sessionId: request?.sessionId, runId: request?.runId });
+      const run = { sessionId: request?.sessionId, runId: request?.runId };
+      this.#failures.failed('run could not be served', error, run);
       await this.#giveBack(delivery);
     } finally {
       lease.stop();
@@ -146,7 +154,7 @@ export class Worker {
     try {
       return decodeRunRequest(record.data);
     } catch (error) {
-      this.#report(error, 'a run request is no JSON and is dropped', { topic });
+      this.#failures.failed('a run request is no JSON and is dropped', error, { topic });
       return undefined;
     }
   }
@@ -169,7 +177,7 @@ export class Worker {
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
       const onError = (error: unknown): void =>
-        this.#report(error, 'the parent run of a run cannot be watched', {
+        this.#failures.failed('the parent run of a run cannot be watched', error, {
           sessionId: ref.sessionId,
           runId: request.runId,
         });
@@ -199,26 +207,21 @@ export class Worker {
       const [chat] = await broker.describe([chatTopic(sessionOf(topic))]);
       const chatTtlMs = chat === undefined ? AT_ONCE_MS : (chat.ttlMs ?? CONSUMED_REQUEST_TTL_MS);
       await expireAfter(broker, topic, epoch, Math.min(chatTtlMs, CONSUMED_REQUEST_TTL_MS));
+      this.#failures.succeeded('a consumed request could not be let go');
     } catch (error) {
       // Then the topic expires later.
-      this.#report(error, 'a consumed request could not be let go');
+      this.#failures.failed('a consumed request could not be let go', error);
     }
   }
 
   async #giveBack(delivery: Delivery): Promise<void> {
     try {
       await delivery.nack(RETRY_MS);
+      this.#failures.succeeded('request could not be given back');
     } catch (error) {
       // Then the lease expires, with the same effect.
-      this.#report(error, 'request could not be given back');
+      this.#failures.failed('request could not be given back', error);
     }
-  }
-
-  /** Every run meets the same outage; the process logs it once (health-log.ts). */
-  #report(error: unknown, what: string, run: Readonly<Record<string, string | undefined>> = {}): void {
-    const { logger } = this.#options;
-    if (isBrokerError(error, 'unavailable')) logger.debug({ err: error, ...run }, what);
-    else logger.error({ err: error, ...run }, what);
   }
 
   /** The message is in our own words; the detail is the status and the code of the server or the system. */
@@ -240,11 +243,12 @@ export class Worker {
       timer = clock.after(leaseMs / 3, () => {
         delivery.extend().then(
           (isHeld) => {
+            this.#failures.succeeded('lease could not be extended');
             if (isHeld && timer !== undefined) arm();
           },
           (error: unknown) => {
             // A later extension may succeed; the lease is held until its time is over.
-            this.#report(error, 'lease could not be extended');
+            this.#failures.failed('lease could not be extended', error);
             if (timer !== undefined && !delivery.lost.aborted) arm();
           },
         );

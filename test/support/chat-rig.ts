@@ -1,5 +1,5 @@
 // A whole chat without a wire: broker, session layer, hub, and a worker whose model the test controls.
-import { pino } from 'pino';
+import { pino, type Logger } from 'pino';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import type { Position } from '../../src/broker/position.ts';
@@ -152,6 +152,8 @@ export interface RigOptions {
   readonly leaseMs?: number;
   readonly onRunEnded?: (ended: EndedRun) => void;
   readonly onGone?: (gone: GoneRun) => void;
+  /** Of the workers. Default: silent. */
+  readonly logger?: Logger;
 }
 
 export class ChatRig {
@@ -172,12 +174,21 @@ export class ChatRig {
   readonly continuedChars: number[] = [];
   readonly #agent: Agent;
   readonly #leaseMs: number | undefined;
+  readonly #logger: Logger;
   readonly #onGone: (gone: GoneRun) => void;
   readonly #workers: Worker[] = [];
   readonly #viewers: Viewer[] = [];
   #ids = 0;
 
-  constructor({ broker, clock, agent, leaseMs, onRunEnded, onGone = () => undefined }: RigOptions = {}) {
+  constructor({
+    broker,
+    clock,
+    agent,
+    leaseMs,
+    onRunEnded,
+    onGone = () => undefined,
+    logger = pino({ level: 'silent' }),
+  }: RigOptions = {}) {
     this.clock = clock ?? new ManualClock();
     let epochs = 0;
     this.broker = broker ?? new MemoryBroker({ clock: this.clock, newEpoch: () => `e${(epochs += 1)}` });
@@ -188,6 +199,7 @@ export class ChatRig {
     this.cursors = new Cursors(this.broker);
     this.hub = new TopicHub({ broker: this.broker, clock: this.clock, onError: (error) => this.errors.push(error) });
     this.#leaseMs = leaseMs;
+    this.#logger = logger;
     this.#onGone = onGone;
     this.#agent = {
       name: 'default',
@@ -214,7 +226,7 @@ export class ChatRig {
       log: this.log,
       runs: this.runs,
       clock: this.clock,
-      logger: pino({ level: 'silent' }),
+      logger: this.#logger,
       agents: new Map(agents.map((agent) => [agent.name, agent])),
       concurrency,
       onContinued: (chars) => this.continuedChars.push(chars),

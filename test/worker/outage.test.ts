@@ -1,8 +1,9 @@
 // A log that is out of reach for a while, at every place where a worker needs it: the answer waits for it, and nothing
 // is written twice or lost.
+import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { BrokerEngine, Delivery, ReadResult } from '../../src/broker/broker.ts';
-import { BrokerError } from '../../src/broker/errors.ts';
+import { BrokerError, type BrokerErrorCode } from '../../src/broker/errors.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { PERSIST_RETRY_MS } from '../../src/worker/persist.ts';
 import { ChatRig, joinAnswer } from '../support/chat-rig.ts';
@@ -12,12 +13,16 @@ import { ManualClock } from '../support/manual-clock.ts';
 import { wrapBroker } from '../support/wrapped-broker.ts';
 
 const LEASE_MS = 9_000;
+const [DEBUG, WARN, ERROR] = [20, 40, 50];
 
 /** What is out of reach, and how often it was called meanwhile. */
 interface Outage {
   /** `unheard`: the append is done, and its answer is lost. */
   append: 'works' | 'refuses' | 'unheard';
   settles: 'works' | 'refuses';
+  code: BrokerErrorCode;
+  /** The log lines of the workers, at every level. */
+  readonly logged: { readonly level: number; readonly msg: string }[];
   /** Ends every tail. */
   cutTails(): void;
   asked: number;
@@ -30,14 +35,21 @@ afterEach(async () => {
 
 function away(outage: Outage): never {
   outage.asked += 1;
-  throw new BrokerError('unavailable', 'away');
+  throw new BrokerError(outage.code, 'away');
 }
 
 function start(): Outage {
   const clock = new ManualClock();
   const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
   const cuts = new Set<() => void>();
-  const outage: Outage = { append: 'works', settles: 'works', asked: 0, cutTails: () => cuts.forEach((cut) => cut()) };
+  const outage: Outage = {
+    append: 'works',
+    settles: 'works',
+    code: 'unavailable',
+    logged: [],
+    asked: 0,
+    cutTails: () => cuts.forEach((cut) => cut()),
+  };
   const settled = (delivery: Delivery): Delivery => ({
     topic: delivery.topic,
     epoch: delivery.epoch,
@@ -71,7 +83,8 @@ function start(): Outage {
       for await (const delivery of inner.consume(...args)) yield settled(delivery);
     },
   });
-  rig = new ChatRig({ broker, clock, leaseMs: LEASE_MS });
+  const write = (line: string): void => void outage.logged.push(JSON.parse(line) as Outage['logged'][number]);
+  rig = new ChatRig({ broker, clock, leaseMs: LEASE_MS, logger: pino({ level: 'trace' }, { write }) });
   return outage;
 }
 
@@ -136,6 +149,28 @@ describe('while the log is out of reach', () => {
     await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.completed'));
     expect((await rig.seen()).filter(({ type }) => type === 'run.restarted')).toEqual([]);
     expect(joinAnswer(await rig.seen(), runId)).toBe('still mine');
+  });
+
+  it.each<[BrokerErrorCode, number[]]>([
+    ['disk-full', [WARN, WARN, DEBUG]],
+    ['overloaded', [WARN, WARN, DEBUG]],
+    ['unavailable', [DEBUG, DEBUG, DEBUG]],
+    ['failed', [ERROR, ERROR, ERROR]],
+  ])('a lease that is refused as %s is logged at the levels %j, and again after a success', async (code, levels) => {
+    const outage = start();
+    outage.code = code;
+    rig.startWorker();
+    await rig.prompt('hello');
+    const call = await rig.model.call(0);
+    for (const settles of ['refuses', 'works', 'refuses', 'refuses'] as const) {
+      outage.settles = settles;
+      await rig.clock.advance(LEASE_MS / 3);
+    }
+    outage.settles = 'works';
+    call.say('mine').finish();
+    await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.completed'));
+    const lines = outage.logged.filter(({ msg }) => msg === 'lease could not be extended');
+    expect(lines.map(({ level }) => level)).toEqual(levels);
   });
 
   it('a finished request is acknowledged as soon as the log is back, and the next one does not wait for the lease', async () => {

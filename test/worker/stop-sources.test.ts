@@ -47,7 +47,7 @@ describe('watchStopSources', () => {
         broker,
         clock: rig.clock,
         agent: { ...agent, conversationChars: 1 },
-        presence: new PresenceWatch(broker, rig.clock, () => undefined),
+        presence: new PresenceWatch(broker, rig.clock, { failed: () => undefined, succeeded: () => undefined }),
       },
       {
         ref: rig.ref,

@@ -14,17 +14,23 @@ interface WatchedRun {
   seenAt: number;
 }
 
+/** Receives the outcome of each read of the marks. */
+export interface PresenceReads {
+  readonly failed: (error: unknown) => void;
+  readonly succeeded: () => void;
+}
+
 export class PresenceWatch {
   readonly #broker: Broker;
   readonly #clock: Clock;
-  readonly #onError: (error: unknown) => void;
+  readonly #reads: PresenceReads;
   readonly #runs = new Set<WatchedRun>();
   #timer: Timer | undefined;
 
-  constructor(broker: Broker, clock: Clock, onError: (error: unknown) => void) {
+  constructor(broker: Broker, clock: Clock, reads: PresenceReads) {
     this.#broker = broker;
     this.#clock = clock;
-    this.#onError = onError;
+    this.#reads = reads;
   }
 
   /** Calls `onUnwatched` at most once, and never after the returned function was called. */
@@ -67,12 +73,14 @@ export class PresenceWatch {
   /** Undefined where the log could not be read. */
   async #read(runs: readonly WatchedRun[]): Promise<readonly (string | undefined)[] | undefined> {
     try {
-      return await readPresence(
+      const marks = await readPresence(
         this.#broker,
         runs.map(({ ref }) => ref),
       );
+      this.#reads.succeeded();
+      return marks;
     } catch (error) {
-      this.#onError(error);
+      this.#reads.failed(error);
       return undefined;
     }
   }
