@@ -61,16 +61,18 @@ export class AgentWriter {
     );
   }
 
-  /** `result`: any value that JSON can represent. @throws AgentError tool-result-too-large; TypeError */
+  /** `result`: any value that JSON can represent, as it is now: the code may change the object while the write waits
+   *  for the log. @throws AgentError tool-result-too-large; TypeError */
   toolResult(id: string, result: unknown): Promise<void> {
-    const chars = this.#checkResult(id, result ?? null);
-    return this.#channel.write({ type: 'tool-result', toolCallId: id, result: result ?? null }, EVENT_CHARS + chars);
+    const json = this.#resultJson(id, result ?? null);
+    const copy: unknown = JSON.parse(json);
+    return this.#channel.write({ type: 'tool-result', toolCallId: id, result: copy }, EVENT_CHARS + json.length);
   }
 
   /** @throws AgentError tool-result-too-large; TypeError */
   toolError(id: string, message: string): Promise<void> {
-    const chars = this.#checkResult(id, message);
-    return this.#channel.write({ type: 'tool-result', toolCallId: id, error: message }, EVENT_CHARS + chars);
+    const { length } = this.#resultJson(id, message);
+    return this.#channel.write({ type: 'tool-result', toolCallId: id, error: message }, EVENT_CHARS + length);
   }
 
   /** Adds to the usage of the run. */
@@ -86,15 +88,15 @@ export class AgentWriter {
     return this.#channel.write({ type, text }, EVENT_CHARS + text.length);
   }
 
-  #checkResult(id: string, result: unknown): number {
+  #resultJson(id: string, result: unknown): string {
     if (!this.#calls.has(id)) throw new TypeError('a result is of a tool call of this run');
-    const { length } = jsonOf(result);
-    if (length > TOOL_RESULT_CHARS_MAX)
+    const json = jsonOf(result);
+    if (json.length > TOOL_RESULT_CHARS_MAX)
       throw new AgentError(
         'tool-result-too-large',
         `the result of a tool has at most ${TOOL_RESULT_CHARS_MAX} characters as JSON`,
       );
-    return length;
+    return json;
   }
 }
 

@@ -31,7 +31,8 @@ export type ProviderEvent =
       readonly name?: string;
       readonly argumentsText: string;
     }
-  /** The outcome of the call with this id. `result` is any JSON, at most TOOL_RESULT_CHARS_MAX of it. */
+  /** The outcome of the call with this id. `result` is any JSON, at most TOOL_RESULT_CHARS_MAX of it. It must not
+   *  change later: the writer encodes it when the log is ready for it. */
   | { readonly type: 'tool-result'; readonly toolCallId: string; readonly result?: unknown; readonly error?: string }
   | { readonly type: 'usage'; readonly usage: Usage }
   | { readonly type: 'finish'; readonly reason: FinishReason };

@@ -1,5 +1,5 @@
 // An agent with code of its own: its writes are what users see, and its run ends once, with a reason, in every case.
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { AgentError } from '../../src/worker/agent-error.ts';
 import { ANSWER_CHARS_MAX } from '../../src/session/events/answer-builder.ts';
@@ -64,6 +64,33 @@ describe('a handler', () => {
       { kind: 'tool-call', text: '{}', toolCallId: 'c2', toolName: 'tides', error: 'no such coast' },
       { kind: 'text', text: 'Cold.' },
     ]);
+  });
+
+  it('gives each result of a tool as it was at the call, when the code changes the object afterwards', async () => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown): void => void unhandled.push(error);
+    process.on('unhandledRejection', note);
+    onTestFinished(() => void process.off('unhandledRejection', note));
+    setup().startWorker({
+      clerk: async (_chat, writer) => {
+        const result: { step: number; self?: unknown } = { step: 0 };
+        for (const id of ['c1', 'c2', 'c3']) {
+          result.step += 1;
+          await writer.toolCall({ id, name: 'count' });
+          await writer.toolResult(id, result);
+        }
+        // A value that JSON cannot represent.
+        result.self = result;
+        await writer.text('Done.');
+      },
+    });
+    await rig.prompt('clerk', 'count');
+    const { status, parts } = await rig.answer();
+    expect({ status, results: parts?.map((part) => part.result) }).toEqual({
+      status: 'completed',
+      results: [{ step: 1 }, { step: 2 }, { step: 3 }, undefined],
+    });
+    expect(unhandled).toEqual([]);
   });
 
   it('that throws an AgentError fails with its message, and keeps the text so far', async () => {

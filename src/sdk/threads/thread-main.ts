@@ -67,13 +67,7 @@ class ThreadRun implements WriteTarget {
       });
       return Promise.resolve();
     }
-    send({
-      type: 'event',
-      run: this.#run,
-      event:
-        event.type === 'tool-result' && event.error === undefined ? { ...event, result: toJson(event.result) } : event,
-      chars,
-    });
+    send({ type: 'event', run: this.#run, event, chars });
     return this.#chars > CHANNEL_CHARS_MAX ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve();
   }
 
