@@ -199,8 +199,8 @@ export class Worker {
     else if (await delivery.ack()) await this.#shortenTtl(delivery);
   }
 
-  /** A consumed request topic holds nothing that is needed, so it ends within minutes, or at once if its chat is gone. A
-   *  request that arrived meanwhile keeps the topic until it is consumed. */
+  /** A consumed request topic holds nothing that is needed, so it ends within minutes, or at once if its chat is gone.
+   *  A request that arrived meanwhile keeps the topic until it is consumed. */
   async #shortenTtl({ topic, epoch }: Delivery): Promise<void> {
     const { broker } = this.#options;
     try {

@@ -337,8 +337,8 @@ function encodeDrafts(drafts: readonly Draft[], checkpoint: JsonObject): NewReco
   });
 }
 
-/** Only the run at the head has a request. It is appended when a run becomes the head. An unserved request has the TTL of
- *  its chat; the worker that consumes it shortens the TTL of its topic. */
+/** Only the run at the head has a request. It is appended when a run becomes the head. An unserved request has the TTL
+ *  of its chat; the worker that consumes it shortens the TTL of its topic. */
 function requestWrites(ref: SessionRef, before: CommandState | undefined, after: CommandState): TopicWrite[] {
   const [head] = after.runs;
   if (head === undefined || head.runId === before?.runs[0]?.runId) return [];

@@ -17,8 +17,8 @@ import { chatListTopic, chatTopic } from '../topic-names.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import type { ReadUpTo } from './user-limit.ts';
 
-/** TTL of a list whose chats expire: longer than the TTL of any of them. Every creation of a chat renews it, and so does
- *  a reader that finds less than half of it left, because a chat that is used lives longer than its TTL. */
+/** TTL of a list whose chats expire: longer than the TTL of any of them. Every creation of a chat renews it, and so
+ *  does a reader that finds less than half of it left, because a chat that is used lives longer than its TTL. */
 const CHAT_LIST_TTL_MS = 2 * 365 * 24 * 60 * 60 * 1000;
 /** Chats in one user's list. The oldest beyond it are left out. */
 export const CHAT_LIST_MAX = 5000;
@@ -26,8 +26,8 @@ export const CHAT_LIST_MAX = 5000;
 const COMPACT_AT = 64;
 /** A reader also rewrites the list when this part of its names, or more, are of chats that are gone. */
 const GONE_PART = 8;
-/** Names in one record of a rewritten list: the removal of a chat rewrites the record that names it. All names of a list
- *  fit into far fewer than COMPACT_AT records. */
+/** Names in one record of a rewritten list: the removal of a chat rewrites the record that names it. All names of a
+ *  list fit into far fewer than COMPACT_AT records. */
 const NAMES_PER_RECORD = 256;
 /** A chat is created within this time after it was named; until then its name is kept. */
 const NAMED_EARLY_MS = 60_000;

@@ -9,9 +9,9 @@ import { SUBAGENT_PATTERN, subagentPrefix, requestTopic, sessionOf } from '../to
 
 /** The shortest TTL of a topic. */
 export const AT_ONCE_MS = 1;
-/** TTL of a request topic whose requests are consumed. Long enough that most answers to an answer find the topic and need
- *  not make it again; short enough that an idle chat has no such topic. The engine keeps the topic, whatever its TTL,
- *  while it holds a request that is not consumed. */
+/** TTL of a request topic whose requests are consumed. Long enough that most answers to an answer find the topic and
+ *  need not make it again; short enough that an idle chat has no such topic. The engine keeps the topic, whatever its
+ *  TTL, while it holds a request that is not consumed. */
 export const CONSUMED_REQUEST_TTL_MS = 5 * 60 * 1000;
 /** Asks that are removed with one chat. Further asks expire by themselves, at most a day later. */
 export const ASKS_REMOVED_MAX = 4096;

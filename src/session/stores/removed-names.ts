@@ -64,8 +64,8 @@ export class RemovedNames {
     }
   }
 
-  /** Undefined if no record names the chat. Also finds the records without a name that earlier drops left, so that their
-   *  number does not grow. */
+  /** Undefined if no record names the chat. Also finds the records without a name that earlier drops left, so that
+   *  their number does not grow. */
   async #find<E>(log: NamesLog<E>): Promise<FoundNames<E> | undefined> {
     let epoch: string | undefined;
     let isNamed = false;

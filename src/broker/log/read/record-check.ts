@@ -1,6 +1,6 @@
-// Checks that every live record can be read back from the segments, one page of topics after the other, while the engine
-// runs: each frame against its checksum, and each location in the index against the topic, the epoch and the offset that
-// the frame there has. It returns no records, and it changes only the account of damage.
+// Checks that every live record can be read back from the segments, one page of topics after the other, while the
+// engine runs: each frame against its checksum, and each location in the index against the topic, the epoch and the
+// offset that the frame there has. It returns no records, and it changes only the account of damage.
 import { setImmediate } from 'node:timers/promises';
 import type { CheckedPage, DamagedRange, DamagedTopic } from '../../broker.ts';
 import { isBrokerError } from '../../errors.ts';

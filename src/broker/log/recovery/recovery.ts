@@ -1,7 +1,8 @@
 // Reads the log at start-up, from a position to its end, and decides what a damaged end means. The last batch of the
 // last segment may be torn, and recovery cuts it off. Other damage in the part that it reads is damage to acknowledged
 // records: recovery refuses the log and names the place, and never opens the log shorter than it was. It does not read
-// the segments before that part. If one of their files is missing, the log opens, and records in that file are `corrupt`.
+// the segments before that part. If one of their files is missing, the log opens, and records in that file are
+// `corrupt`.
 import { BrokerError } from '../../errors.ts';
 import {
   BATCH_HEAD_BYTES,
