@@ -4,7 +4,7 @@
 // where they differ: a start without a change then costs a fraction of a second and not a compilation.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -34,7 +34,7 @@ const PARTS = [
     inputs: [...COMMON_INPUTS, 'tsconfig.build.json', 'src'],
     outputs: () => filesIn('dist').filter((path) => !path.startsWith(`${PAGE}/`) && !path.startsWith(`${STATE}/`)),
     command: ['typescript/bin/tsc', '-p', 'tsconfig.build.json', '--incremental', '--tsBuildInfoFile', COMPILER_STATE],
-    tidy: removeLeftovers,
+    tidy: finishCode,
   },
   {
     name: 'page',
@@ -131,6 +131,12 @@ function filesIn(path) {
     .filter((entry) => entry.isFile())
     .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join('/'))
     .sort();
+}
+
+function finishCode() {
+  removeLeftovers();
+  // npm makes a command executable only when it first links the package: after another build, npx could not start it.
+  chmodSync(join(root, 'dist/main.js'), 0o755);
 }
 
 /** The compiler leaves the outputs of sources that are gone. */

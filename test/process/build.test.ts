@@ -48,6 +48,7 @@ class SmallProject {
           lib: ['ES5'],
           types: [],
           module: 'NodeNext',
+          allowJs: true,
           strict: true,
           skipLibCheck: true,
         },
@@ -113,6 +114,21 @@ it('builds only the part that changed', async () => {
   expect(await project.build()).toEqual({ code: 0, lines: building('code, page') });
   project.write('package-lock.json', '{}');
   expect(await project.build()).toEqual({ code: 0, lines: building('code, page') });
+});
+
+it('makes an executable of the main file, also where an earlier one was removed', async () => {
+  const project = new SmallProject().install();
+  await project.build();
+  rmSync(project.path('dist'), { recursive: true });
+  await project.build();
+  expect(statSync(project.path('dist/main.js')).mode & 0o777).toBe(0o755);
+});
+
+it('keeps what a source in plain JavaScript became', async () => {
+  const project = new SmallProject().install();
+  project.write('src/thread.js', 'export const three = 3;\n');
+  await project.build();
+  expect(existsSync(project.path('dist/thread.js'))).toBe(true);
 });
 
 it('restores a missing output, and removes the outputs of a removed source', async () => {
