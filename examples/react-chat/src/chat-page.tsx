@@ -1,6 +1,6 @@
 // One chat: its messages, its connection, and a box for the next prompt.
 import { useState, useSyncExternalStore, type FormEvent } from 'react';
-import type { Chat, Message } from 'holdline/client';
+import type { Chat, Message, Run } from 'holdline/client';
 
 export function ChatPage({ chat }: { readonly chat: Chat }) {
   // A snapshot is immutable, and what did not change is the same object: React draws only what is new.
@@ -8,16 +8,16 @@ export function ChatPage({ chat }: { readonly chat: Chat }) {
     (listener) => chat.subscribe(listener),
     () => chat.snapshot(),
   );
-  const { activeRun, connection, messages } = snapshot;
+  const { activeRun, connection, messages, runs } = snapshot;
   return (
     <main>
       <header>
         <h1>Holdline with React</h1>
-        <span data-testid="connection">{connection.state}</span>
+        <span data-testid="connection">{messages.length === 0 ? 'new' : connection.state}</span>
       </header>
       <ol>
         {messages.map((message) => (
-          <MessageView key={message.messageId} message={message} />
+          <MessageView key={message.messageId} message={message} run={runOf(message, runs)} />
         ))}
       </ol>
       <Composer
@@ -28,12 +28,19 @@ export function ChatPage({ chat }: { readonly chat: Chat }) {
   );
 }
 
-function MessageView({ message }: { readonly message: Message }) {
+/** The run that writes an answer. */
+function runOf({ role, runId }: Message, runs: readonly Run[]): Run | undefined {
+  return role === 'assistant' ? runs.find((run) => run.runId === runId) : undefined;
+}
+
+function MessageView({ message, run }: { readonly message: Message; readonly run: Run | undefined }) {
   const text = message.parts.map((part) => ('text' in part && part.kind === 'text' ? part.text : '')).join('');
   return (
     <li className={message.role} data-testid={message.role}>
       {text}
       {message.delivery === 'unsent' && <em> not sent: {message.error?.message}</em>}
+      {run?.state === 'failed' && <em> failed: {run.error?.message}</em>}
+      {run?.state === 'cancelled' && <em> stopped</em>}
     </li>
   );
 }
