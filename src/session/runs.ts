@@ -131,7 +131,7 @@ export class Runs {
     return admitted(admissions, () => this.#send(principal, ref, command, seen, admissions));
   }
 
-  /** Admits the prompt under its user's limits: its run, and the chat if the prompt creates it. */
+  /** Counts the prompt's run against the limits of its user, and the chat too if the prompt creates it. */
   async #enter(
     principal: Principal,
     ref: SessionRef,

@@ -55,7 +55,7 @@ export function idOf({ sessionId }: SessionRef): string {
   return sessionId.slice(sessionId.indexOf(OWN) + 1);
 }
 
-/** The session that has the same id for the whole tenant. */
+/** The session of the tenant under the id that clients use, without the user's digest: all its users share it. */
 export function sharedRef(ref: SessionRef): SessionRef {
   return { tenant: ref.tenant, sessionId: idOf(ref) };
 }

@@ -70,7 +70,8 @@ export class MemoryTopic {
     return step > 0 ? Math.max(0, from.offset) : Math.min(from.offset, this.state.next - 1);
   }
 
-  /** The nearest major record at or after an offset, else `next`; backward, at or before it, else -1. */
+  /** Forward: the first major record at or after the offset, or `next`. Backward: the last one at or before it, or
+   *  -1. */
   #majorFrom(offset: number, step: 1 | -1): number {
     let low = 0;
     let high = this.#majors.length;

@@ -13,7 +13,7 @@ interface NamedKey {
   readonly verifying: VerifyingKey;
 }
 
-/** Without `oct`, a shared secret: a published set must not contain one. */
+/** `oct` is left out: it is a shared secret, which a published set must not contain. */
 const KEY_TYPES: ReadonlySet<unknown> = new Set(['RSA', 'EC', 'OKP']);
 
 export class JwkSet {

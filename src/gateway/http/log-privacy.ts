@@ -38,7 +38,8 @@ function tellError(given: unknown): unknown {
   return { ...told, message: withoutQueries(told.message), stack: withoutQueries(told.stack) };
 }
 
-/** Cuts each query in the text. A path is any text that begins with a slash. */
+/** Removes the query string from each path in the text, and shortens the path. A path is any text that begins with a
+ *  slash. */
 function withoutQueries(text: string): string {
   return text.replace(/(\/[^\s"'`?]*)\?[^\s"'`]*/g, (_, path: string) => path.slice(0, LOGGED_PATH_CHARS_MAX));
 }

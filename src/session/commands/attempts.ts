@@ -6,7 +6,7 @@
 
 /** Idle attempts of a run. A rolling update or a crash loop of a few minutes uses fewer. */
 export const IDLE_ATTEMPTS_MAX = 24;
-/** Workers that the code of one run may block for longer than their lease. */
+/** How many workers the code of one run may block for longer than their lease; then the run fails. */
 export const BLOCKED_WORKERS_MAX = 2;
 /** Idle attempts without a pause: one or two restarts are normal. */
 const IDLE_ATTEMPTS_FREE = 3;

@@ -138,7 +138,7 @@ function furthest<T extends { readonly position: Position }>(records: readonly T
   return found;
 }
 
-/** One record for each of the user's other cursors that moved last, in order. */
+/** The user's cursors other than `cursorId` that moved last: the furthest record of each, in order of offset. */
 function keptRecords({ records }: StoredCursors, user: string, cursorId: string): readonly CursorRecord[] {
   const others = records.filter((record) => record.user === user && record.cursorId !== cursorId);
   const ids = [...new Set(others.map((record) => record.cursorId))];

@@ -41,7 +41,7 @@ export function watchStopSources(
   if (lost.aborted) onLost();
   const ended = new AbortController();
   const watching = watchChat(deps, run, stop, ended.signal);
-  // It may fail long before the attempt ends and awaits it. Until then a rejection without a handler would end the
+  // `watching` may reject long before the attempt ends and awaits it. Until then a rejection without a handler would end the
   // process with the runs of all chats.
   watching.catch(() => undefined);
   const forget = watchPresence(deps, run, stop);

@@ -123,7 +123,8 @@ export class LogWriter {
     ) {
       return current;
     }
-    // In every durability mode: damage before the last segment is then never a torn tail.
+    // Flushed before the next segment begins, in every durability mode. So only the last segment can have a torn tail,
+    // and damage before it is damage.
     await this.sync();
     const created = await this.#create(this.#nextId);
     this.#nextId += 1;

@@ -64,7 +64,7 @@ export class TopicReads {
     for (const tail of [...this.#tails]) tail.stop();
   }
 
-  /** Fills in the records that the recent log holds. Returns the others. */
+  /** Fills in the records that are still in memory. Returns those that must be read from the disk. */
   #fillRecent(topic: LiteTopicName, plan: ReadPlan): readonly ColdRecord[] {
     if (plan.cold.length === 0) return plan.cold;
     const records = new StoredRecords(topic, plan.base);

@@ -5,7 +5,7 @@
 export function isHeartbeat(name: string | undefined, data: string): boolean {
   if (data === '' || /^\s*(?::.*)?$/.test(data)) return true;
   if (HEARTBEAT.test(data)) return true;
-  // An event with another name is not a chunk of the answer, unless it looks like one.
+  // An event with a name other than `message` is a heartbeat, unless its data looks like JSON.
   return name !== undefined && name !== 'message' && !/^\s*[[{"]/.test(data);
 }
 

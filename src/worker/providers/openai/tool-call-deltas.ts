@@ -167,8 +167,8 @@ function beginsAnother(call: Call, piece: Piece): boolean {
   return (hasNewId || saysMore) && isWholeJson(call.text);
 }
 
-/** The same for a delta without an index. Then a new id is the only sign of another call, unless the call waits for
- *  its id, or the delta can only continue its arguments. */
+/** Whether a delta without an index begins another call. A new id is the only sign of one, unless the call waits for
+ *  its id, or the delta can only continue the arguments of the call. */
 function beginsAnotherUnnumbered(call: Call, piece: Piece): boolean {
   if (piece.id === undefined || call.id === undefined) return beginsAnother(call, piece);
   const continues = piece.name === undefined && piece.text !== '' && call.name !== undefined && !isWholeJson(call.text);
