@@ -73,7 +73,7 @@ topics
   .action(async () => withTopics(readBrokerConfig(), (store, isRunning) => listDamaged(store, isRunning, output)));
 topics
   .command('ls')
-  .description('names, heads, sizes and expiry')
+  .description('name, next position, bytes, and expiry of each')
   .argument('[pattern]', 'whole segments may be *', 'chat/*')
   .action(async (pattern: string) =>
     withTopics(readBrokerConfig(), async (store) => listTopics(store, pattern, output)),

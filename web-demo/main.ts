@@ -45,7 +45,7 @@ function refused(): void {
   page?.close();
   page = undefined;
   tokens.forget();
-  tokenBox.show('The server no longer takes the token this page had. Chats and answers are safe.');
+  tokenBox.show('The server does not accept the token of this page. Chats and answers are safe.');
 }
 
 function followAddress(): void {

@@ -18,7 +18,11 @@ export function parseLiteTopicName(text: string): LiteTopicName {
     segments.length >= 2 &&
     segments.length <= TOPIC_SEGMENTS_MAX &&
     segments.every((segment) => SEGMENT.test(segment) && segment !== '.' && segment !== '..');
-  if (!valid) throw new BrokerError('invalid-topic', 'not a LiteTopic name');
+  if (!valid)
+    throw new BrokerError(
+      'invalid-topic',
+      'not a topic name: it has the form <parent>/<child>, as `holdline topics ls` prints it',
+    );
   return text as LiteTopicName;
 }
 

@@ -18,9 +18,15 @@ export function describeError(error: unknown): FailedCommand {
   if (isBrokerError(error))
     return { message: error.message, exitCode: error.retryable || error.code === 'locked' ? 75 : 74 };
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  if (code === 'EADDRINUSE') return { message: 'the address is in use: set PORT to another one', exitCode: 73 };
+  if (code === 'EADDRINUSE') return { message: `${addressOf(error)} is in use: set PORT to another one`, exitCode: 73 };
   // The system's own message about an address, a file or a folder is enough.
   if (error instanceof Error && typeof code === 'string' && 'syscall' in error)
     return { message: error.message, exitCode: 73 };
   return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), exitCode: 70 };
+}
+
+/** Where the system refused to listen. */
+function addressOf(error: unknown): string {
+  const { address, port } = error as { readonly address?: string; readonly port?: number };
+  return address === undefined ? 'the address' : `${address}:${port}`;
 }

@@ -93,7 +93,7 @@ const LIMITS: readonly (readonly [sentence: string, values: readonly number[]])[
   ['a body # KiB', [config.BODY_BYTES_MAX / 1024]],
   ['a WebSocket message # KiB', [config.WS_PAYLOAD_BYTES_MAX / 1024]],
   ['a socket # sessions', [config.SUBSCRIPTIONS_PER_SOCKET_MAX]],
-  ['`ttlMs` is kept between # and #', [SESSION_TTL_MIN_MS, SESSION_TTL_MAX_MS]],
+  ['A `ttlMs` outside of # to # is set', [SESSION_TTL_MIN_MS, SESSION_TTL_MAX_MS]],
 ];
 
 /** A request as the page and the code describe it. The names of parameters may differ. */

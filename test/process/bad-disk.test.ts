@@ -136,7 +136,7 @@ describe('a second server on the same folder', () => {
     expect(await refused.exited).toEqual({ code: EXIT_LOCKED, signal: null });
     expect(refused.stdout).toBe('');
     expect(refused.stderr).toBe(
-      `holdline: locked: another process holds ${server.folder}: usually a server that was started there before and still runs\n`,
+      `holdline: locked: another process holds ${server.folder}: usually a server that was started there before and still runs; stop it, or set HOLDLINE_BROKER to another folder\n`,
     );
 
     await server.kill('SIGKILL');

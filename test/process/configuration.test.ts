@@ -301,7 +301,7 @@ describe('a start', () => {
     onTestFinished(() => void other.close());
     const { port } = other.address() as AddressInfo;
     expect(await run(['serve'], { PORT: String(port), HOLDLINE_LOG_LEVEL: 'warn' })).toEqual(
-      refusal('the address is in use: set PORT to another one', EXIT_CANNOT_LISTEN),
+      refusal(`127.0.0.1:${port} is in use: set PORT to another one`, EXIT_CANNOT_LISTEN),
     );
   });
 

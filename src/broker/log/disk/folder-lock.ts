@@ -132,7 +132,7 @@ async function isHeldByLiving(path: string): Promise<boolean> {
 function lockedBy(path: string, cause: unknown): BrokerError {
   return new BrokerError(
     'locked',
-    `another process holds ${path}: usually a server that was started there before and still runs`,
+    `another process holds ${path}: usually a server that was started there before and still runs; stop it, or set HOLDLINE_BROKER to another folder`,
     { cause },
   );
 }
