@@ -41,8 +41,8 @@ export function watchStopSources(
   if (lost.aborted) onLost();
   const ended = new AbortController();
   const watching = watchChat(deps, run, stop, ended.signal);
-  // `watching` may reject long before the attempt ends and awaits it. Until then a rejection without a handler would end the
-  // process with the runs of all chats.
+  // `watching` may reject long before the attempt ends and awaits it. Until then a rejection without a handler would
+  // end the process with the runs of all chats.
   watching.catch(() => undefined);
   const forget = watchPresence(deps, run, stop);
   // The limit is per attempt: a run must not end because its workers were away.
