@@ -71,7 +71,7 @@ export class RemovedNames {
     let isNamed = false;
     const offsets: number[] = [];
     const others: E[] = [];
-    for await (const batch of readableBatches(this.#broker, log.topic, 'forward')) {
+    for await (const batch of readableBatches(this.#broker, log.topic, 'backward')) {
       ({ epoch } = batch);
       for (const item of batch.items) {
         const entries = item.kind === 'record' ? log.decode(item.data) : undefined;
@@ -83,6 +83,6 @@ export class RemovedNames {
         for (const entry of kept) others.push(entry);
       }
     }
-    return epoch === undefined || !isNamed ? undefined : { epoch, offsets, others };
+    return epoch === undefined || !isNamed ? undefined : { epoch, offsets: offsets.toReversed(), others };
   }
 }
