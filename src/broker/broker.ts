@@ -262,13 +262,21 @@ export interface Delivery {
   nack(delayMs: number): Promise<boolean>;
   /** Extends the lease to `visibilityMs` from now. False: the lease was lost. */
   extend(): Promise<boolean>;
+  /** Adds model tokens to what this delivery has used. A hint for the fair order, kept in memory only; an engine that
+   *  does not schedule by flows ignores it. No effect after the lease is lost or settled, nor for a negative number. */
+  charge(tokens: number): void;
 }
+
+/** The flow that pays for a topic's deliveries: topics of one flow share its turns. Must always give the same answer
+ *  for a topic. */
+export type FlowOf = (topic: LiteTopicName) => string;
 
 /**
  * Queues. A group consumes every topic that matches a pattern: each topic in order, at most one delivery in flight for
- * each topic, and each record until it is acknowledged. Among topics, the higher priority goes first, and within a
- * priority the topic that has waited longest; a lower priority always gets a share. What a group has consumed is
- * durable, for each topic. The group finds topics that appear later; a new group starts at the earliest record. A topic
+ * each topic, and each record until it is acknowledged. Among topics, the higher priority goes first; a lower priority
+ * always gets a share. Within a priority the memory engine and the embedded engine share deliveries fairly between flows
+ * (`FlowOf`), counted in what `charge` reports, and within a flow the topic that has waited longest goes first. The
+ * Redis engine knows no flows. What a group has consumed is durable, for each topic. The group finds topics that appear later; a new group starts at the earliest record. A topic
  * does not expire while a known group has not consumed all of its records. A lease names the process run that gave it:
  * a restart voids all leases at once. A consumer that stops asking delays no other consumer.
  */

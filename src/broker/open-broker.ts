@@ -3,7 +3,7 @@
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { systemClock } from '../base/clock.ts';
-import type { BrokerEngine } from './broker.ts';
+import type { BrokerEngine, FlowOf } from './broker.ts';
 import type { LogLimits } from './log/limits.ts';
 import { openLogBroker, type LogBrokerOptions } from './log/open.ts';
 import { MemoryBroker } from './memory/memory-broker.ts';
@@ -13,11 +13,13 @@ export interface MemoryChoice {
   readonly engine: 'memory';
   /** Default: the system's. */
   readonly clock?: Clock;
+  /** Default: all topics are of one flow. */
+  readonly flowOf?: FlowOf;
 }
 
 export interface LogChoice extends Pick<
   LogBrokerOptions,
-  'folder' | 'fsync' | 'onFatal' | 'isClockTrusted' | 'onWarning'
+  'folder' | 'fsync' | 'flowOf' | 'onFatal' | 'isClockTrusted' | 'onWarning'
 > {
   readonly engine: 'log';
   /** Default: the system's. */
@@ -39,10 +41,9 @@ const EPOCH_CHARACTERS = 10;
 
 export async function openBroker(choice: EngineChoice): Promise<BrokerEngine> {
   const { clock = systemClock } = choice;
-  if (choice.engine === 'memory') return new MemoryBroker({ clock, newEpoch: randomEpoch });
+  if (choice.engine === 'memory') return new MemoryBroker({ ...choice, clock, newEpoch: randomEpoch });
   if (choice.engine === 'redis') return openRedisBroker({ ...choice, clock, newEpoch: randomEpoch });
-  const { folder, fsync, onFatal, limits = {}, isClockTrusted = false, onWarning = () => undefined } = choice;
-  return openLogBroker({ folder, fsync, onFatal, limits, isClockTrusted, onWarning, clock, newEpoch: randomEpoch });
+  return openLogBroker({ ...choice, clock, newEpoch: randomEpoch });
 }
 
 export function randomEpoch(): string {

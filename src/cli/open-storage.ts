@@ -1,6 +1,7 @@
-// Opens the engine of the storage that the configuration names.
+// Opens the engine of the storage that the configuration names, and names the payer of each request for its fair order.
 import type { BrokerEngine } from '../broker/broker.ts';
 import { openBroker } from '../broker/open-broker.ts';
+import { payerOf } from '../session/topic-names.ts';
 import type { BrokerConfig } from './config/broker-config.ts';
 
 export interface StorageEvents {
@@ -17,7 +18,7 @@ export async function openStorage(
   config: BrokerConfig,
   { onFatal, onError, onWarning = () => undefined }: StorageEvents,
 ): Promise<BrokerEngine> {
-  if (config.engine === 'memory') return openBroker(config);
+  if (config.engine === 'memory') return openBroker({ ...config, flowOf: payerOf });
   if (config.engine === 'redis') return openBroker({ ...config, onError });
-  return openBroker({ ...config, onFatal, onWarning });
+  return openBroker({ ...config, flowOf: payerOf, onFatal, onWarning });
 }

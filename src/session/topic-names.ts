@@ -48,6 +48,14 @@ export function requestTopic(agent: string, ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`${requestParent(agent, askDepth(ref.sessionId))}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
+/** Who pays for the runs of a request topic: the tenant; in the default tenant, which is the only one of a service
+ *  without tenants, the user, if the topic's name tells the user. */
+export function payerOf(topic: LiteTopicName): string {
+  const { tenant, sessionId } = sessionOf(topic);
+  const end = sessionId.indexOf(SEPARATOR);
+  return tenant === DEFAULT_TENANT && end >= 0 ? `${tenant}${SEPARATOR}${sessionId.slice(0, end)}` : tenant;
+}
+
 /** Requests to one agent: of every session of users, or of all asks at one depth. */
 export function requestPattern(agent: string, depth: number): TopicPattern {
   return parseTopicPattern(`${requestParent(agent, depth)}/*`);

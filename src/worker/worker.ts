@@ -161,6 +161,10 @@ export class Worker {
 
   async #execute(agent: Agent, request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
     const { broker, log, runs, clock, onContinued = () => undefined, onGone = () => undefined } = this.#options;
+    let used = 0;
+    const onUsed = (tokens: number): void => {
+      used += tokens;
+    };
     const onFailed = (error: ProviderError): void => this.#reportUpstream(agent, request, error);
     const deps = {
       broker,
@@ -171,6 +175,7 @@ export class Worker {
       agent,
       presence: this.#presence,
       onContinued,
+      onUsed,
       onFailed,
       onGone,
     };
@@ -188,6 +193,9 @@ export class Worker {
       if (isSessionError(error, 'not-found')) return 'gone';
       if (isBrokerError(error, 'epoch-changed')) return 'lost';
       throw error;
+    } finally {
+      // Also 0: a run that was over before it began has used nothing.
+      delivery.charge(used);
     }
   }
 

@@ -60,6 +60,7 @@ function start(): Outage {
     ack: async () => (outage.settles === 'refuses' ? away(outage) : delivery.ack()),
     nack: async (delayMs) => (outage.settles === 'refuses' ? away(outage) : delivery.nack(delayMs)),
     extend: async () => (outage.settles === 'refuses' ? away(outage) : delivery.extend()),
+    charge: (tokens) => delivery.charge(tokens),
   });
   const cutTail = async function* (
     ...[topic, from, options]: Parameters<BrokerEngine['tail']>

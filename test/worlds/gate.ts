@@ -238,6 +238,10 @@ class GatedDelivery implements Delivery {
     return this.#inner.ack();
   }
 
+  charge(tokens: number): void {
+    this.#inner.charge(tokens);
+  }
+
   async nack(delayMs: number): Promise<boolean> {
     await this.#gate.pass();
     return this.#inner.nack(delayMs);

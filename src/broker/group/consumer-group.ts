@@ -1,18 +1,19 @@
 // One consumer group: which topics are ready, which consumers wait for a delivery, and which consumer holds which
-// lease. Invariants:
+// lease. The order among ready topics is in schedule.ts. Invariants:
 //  - A topic is at most one of: ready, delayed, taken. So at most one of its records is in flight.
 //  - The group drops a lane (a topic as this group sees it) only after it has checked for new records in the same
 //    turn of the event loop. So no wake-up is lost, and a consumed topic takes no memory.
 //  - A delivery goes only to a consumer that waits and has credit. A consumer that stops asking delays no other.
 import type { Clock } from '../../base/clock.ts';
-import type { ConsumeOptions, LogRecord, Priority } from '../broker.ts';
+import type { ConsumeOptions, FlowOf, LogRecord, Priority } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import { Deadlines } from './deadlines.ts';
 import { Lease } from './lease.ts';
 import type { LeaseOwner } from './lease.ts';
 import type { QueueStore } from './queue-store.ts';
-import { PriorityLists, ReadyList } from './ready-list.ts';
+import { ReadyList } from './ready-list.ts';
+import { Schedule } from './schedule.ts';
 
 /** How long a topic waits after its record could not be read, so that it does not keep other topics from being
  *  served. */
@@ -37,6 +38,11 @@ export interface Consumer {
   answer: ((lane: Lane | undefined) => void) | undefined;
 }
 
+export interface GroupOptions {
+  readonly clock: Clock;
+  readonly flowOf: FlowOf;
+}
+
 export class ConsumerGroup implements LeaseOwner {
   readonly name: string;
   readonly pattern: TopicPattern;
@@ -44,15 +50,18 @@ export class ConsumerGroup implements LeaseOwner {
   readonly #clock: Clock;
   readonly #lanes = new Map<LiteTopicName, Lane>();
   readonly #laneOf = new WeakMap<Lease, Lane>();
-  readonly #ready = new PriorityLists<Lane>();
+  readonly #flowOf: FlowOf;
+  /** The lanes that are ready or taken. */
+  readonly #schedule = new Schedule<Lane>();
   readonly #waiting = new ReadyList<Consumer>();
   readonly #deadlines: Deadlines<Lane>;
 
-  constructor(name: string, pattern: TopicPattern, store: QueueStore, clock: Clock) {
+  constructor(name: string, pattern: TopicPattern, store: QueueStore, { clock, flowOf }: GroupOptions) {
     this.name = name;
     this.pattern = pattern;
     this.#store = store;
     this.#clock = clock;
+    this.#flowOf = flowOf;
     this.#deadlines = new Deadlines(clock, (lane) => this.#due(lane));
   }
 
@@ -74,14 +83,14 @@ export class ConsumerGroup implements LeaseOwner {
     const lane = this.#lanes.get(topic);
     if (lane === undefined) return;
     this.#lanes.delete(topic);
-    this.#ready.delete(lane);
+    this.#schedule.delete(lane);
     this.#lose(lane);
   }
 
-  /** Counts by priority and order. It does not account for the share that a lower priority gets. */
+  /** Counts in the order of the schedule. It does not account for the share that a lower priority gets. */
   countBefore(topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
-    const lanes = new Set(topics.flatMap((topic) => this.#lanes.get(topic) ?? []));
-    return new Map([...this.#ready.countBefore(lanes)].map(([lane, count]) => [lane.topic, count]));
+    const lanes = topics.flatMap((topic) => this.#lanes.get(topic) ?? []);
+    return new Map([...this.#schedule.countBefore(lanes)].map(([lane, count]) => [lane.topic, count]));
   }
 
   /** Resolves to the next lane once there is one and the consumer has credit; to undefined once the consumer has
@@ -115,6 +124,7 @@ export class ConsumerGroup implements LeaseOwner {
     }
     if (!this.#isCurrent(lane)) return undefined;
     if (record === undefined || consumer.options.signal.aborted) {
+      this.#schedule.settle(lane, 'unused');
       this.#release(lane);
       return undefined;
     }
@@ -167,6 +177,11 @@ export class ConsumerGroup implements LeaseOwner {
     return true;
   }
 
+  charge(lease: Lease, tokens: number): void {
+    const lane = this.#laneOf.get(lease);
+    if (lane?.lease === lease) this.#schedule.charge(lane, tokens);
+  }
+
   close(): void {
     for (const topic of [...this.#lanes.keys()]) this.drop(topic);
     this.#deadlines.clear();
@@ -209,13 +224,13 @@ export class ConsumerGroup implements LeaseOwner {
       return;
     }
     lane.phase = 'ready';
-    this.#ready.add(lane, head.priority);
+    this.#schedule.add(lane, this.#flowOf(lane.topic), head.priority, this.#clock.mono());
     this.#serve();
   }
 
   #serve(): void {
     while (this.#waiting.size > 0) {
-      const lane = this.#ready.take();
+      const lane = this.#schedule.take(this.#clock.mono());
       if (lane === undefined) return;
       const consumer = this.#waiting.take();
       if (consumer === undefined) return;
@@ -281,6 +296,7 @@ export class ConsumerGroup implements LeaseOwner {
 
   #endLease(lane: Lane): void {
     const { holder } = lane;
+    this.#schedule.settle(lane);
     this.#deadlines.delete(lane);
     lane.lease = undefined;
     lane.holder = undefined;

@@ -1,12 +1,11 @@
 // Group consumption for every engine that runs in one process: the known groups, and `consume`. What a group does with
 // a topic is in consumer-group.ts; what an engine must provide is in queue-store.ts. The engine calls `onAppended` only
 // for visible records.
-import type { Clock } from '../../base/clock.ts';
 import type { ConsumeOptions, Delivery } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { GROUPS_MAX, checkConsume, checkCountedTopics } from './consume-options.ts';
 import { ConsumerGroup } from './consumer-group.ts';
-import type { Consumer } from './consumer-group.ts';
+import type { Consumer, GroupOptions } from './consumer-group.ts';
 import type { QueueStore } from './queue-store.ts';
 import { literalPrefix, matchesPattern } from '../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
@@ -20,15 +19,19 @@ interface KnownGroup {
 
 export class GroupConsumption {
   readonly #store: QueueStore;
-  readonly #clock: Clock;
+  readonly #options: GroupOptions;
   readonly #groups = new Map<string, KnownGroup>();
   readonly #consumers = new Map<Consumer, ConsumerGroup>();
   #closed = false;
 
   /** `known`: the pairs that `saveGroup` stored in earlier process runs. */
-  constructor(store: QueueStore, clock: Clock, known: Iterable<readonly [group: string, pattern: TopicPattern]> = []) {
+  constructor(
+    store: QueueStore,
+    options: GroupOptions,
+    known: Iterable<readonly [group: string, pattern: TopicPattern]> = [],
+  ) {
     this.#store = store;
-    this.#clock = clock;
+    this.#options = options;
     for (const [name, pattern] of known) this.#add(name, pattern);
   }
 
@@ -110,7 +113,7 @@ export class GroupConsumption {
   #add(name: string, pattern: TopicPattern): KnownGroup {
     if (this.#groups.size >= GROUPS_MAX) throw new BrokerError('overloaded', `at most ${GROUPS_MAX} groups`);
     const known = {
-      group: new ConsumerGroup(name, pattern, this.#store, this.#clock),
+      group: new ConsumerGroup(name, pattern, this.#store, this.#options),
       prefix: literalPrefix(pattern),
       opened: undefined,
     };

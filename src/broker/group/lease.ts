@@ -7,6 +7,8 @@ export interface LeaseOwner {
   ack(lease: Lease): Promise<boolean>;
   nack(lease: Lease, delayMs: number): boolean | Promise<boolean>;
   extend(lease: Lease): boolean | Promise<boolean>;
+  /** Absent in an engine that does not schedule by what was used. */
+  charge?(lease: Lease, tokens: number): void;
 }
 
 export interface Delivered {
@@ -49,6 +51,10 @@ export class Lease implements Delivery {
 
   async extend(): Promise<boolean> {
     return this.#owner.extend(this);
+  }
+
+  charge(tokens: number): void {
+    this.#owner.charge?.(this, tokens);
   }
 
   /** Only the owner may call it. */

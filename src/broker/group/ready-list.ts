@@ -38,11 +38,6 @@ export class ReadyList<T> {
     return item;
   }
 
-  /** First to last. */
-  *[Symbol.iterator](): Generator<T, void, undefined> {
-    for (let node = this.#first; node !== undefined; node = node.after) yield node.item;
-  }
-
   delete(item: T): void {
     const node = this.#nodes.get(item);
     if (node === undefined) return;
@@ -72,50 +67,5 @@ export class PriorityOrder {
 
   #count(priority: Priority): number {
     return this.#passedOver.get(priority) ?? 0;
-  }
-}
-
-/** One list for each priority. */
-export class PriorityLists<T> {
-  readonly #lists = {
-    high: new ReadyList<T>(),
-    normal: new ReadyList<T>(),
-    low: new ReadyList<T>(),
-  } as const satisfies Record<Priority, ReadyList<T>>;
-  readonly #order = new PriorityOrder();
-
-  get size(): number {
-    return PRIORITIES.reduce((sum, priority) => sum + this.#lists[priority].size, 0);
-  }
-
-  /** An item in the list of another priority moves to the end of this one. */
-  add(item: T, priority: Priority): void {
-    for (const one of PRIORITIES) {
-      if (one === priority) this.#lists[one].add(item);
-      else this.#lists[one].delete(item);
-    }
-  }
-
-  delete(item: T): void {
-    for (const priority of PRIORITIES) this.#lists[priority].delete(item);
-  }
-
-  /** For each of these items that is in a list, the number of items ahead of it. One walk serves all of them. */
-  countBefore(items: ReadonlySet<T>): ReadonlyMap<T, number> {
-    const counts = new Map<T, number>();
-    let count = 0;
-    for (const priority of PRIORITIES) {
-      for (const item of this.#lists[priority]) {
-        if (counts.size === items.size) return counts;
-        if (items.has(item)) counts.set(item, count);
-        count += 1;
-      }
-    }
-    return counts;
-  }
-
-  take(): T | undefined {
-    const chosen = this.#order.next((priority) => this.#lists[priority].size > 0);
-    return chosen && this.#lists[chosen].take();
   }
 }

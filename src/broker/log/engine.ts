@@ -11,6 +11,7 @@ import type {
   ConsumeOptions,
   DamagedTopic,
   Delivery,
+  FlowOf,
   ReadFrom,
   ReadOptions,
   ReadResult,
@@ -55,6 +56,7 @@ export interface LogStorage {
   readonly fsync: FsyncMode;
   readonly clock: Clock;
   readonly newEpoch: () => string;
+  readonly flowOf: FlowOf;
   readonly onFatal: (error: Error) => void;
   readonly onWarning: (text: string) => void;
   readonly limits: LogLimits;
@@ -106,7 +108,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
       { table, groups, expiry, appender: this.#appender, lister: this.#lister },
       this,
     );
-    this.#groups = new GroupConsumption(queueStore, clock, groups);
+    this.#groups = new GroupConsumption(queueStore, { clock, flowOf: storage.flowOf }, groups);
     this.#damage = new DamageAccount(clock, storage.onWarning);
     const cold = new ColdReads(segments, this.#damage, limits.coldReadsMax);
     this.#reads = new TopicReads(table, recent, cold, time);

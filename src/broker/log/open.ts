@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Clock } from '../../base/clock.ts';
-import type { BrokerEngine } from '../broker.ts';
+import type { BrokerEngine, FlowOf } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { parseTopicPattern } from '../lite-topic.ts';
 import { Checkpoint, readCheckpoint, readTime, type CheckpointState } from './checkpoint/checkpoint.ts';
@@ -36,6 +36,8 @@ export interface LogBrokerOptions {
   readonly clock: Clock;
   /** Must never return the same text twice. */
   readonly newEpoch: () => string;
+  /** Default: all topics are of one flow. */
+  readonly flowOf?: FlowOf;
   /** Called once, when the device has failed: the engine acknowledges nothing more, and the process should restart. */
   readonly onFatal: (error: Error) => void;
   readonly files?: LogFiles;
@@ -99,7 +101,7 @@ export async function openLogBroker(options: LogBrokerOptions): Promise<BrokerEn
 }
 
 async function openStorage(options: LogBrokerOptions, files: LogFiles, release: ReleaseSteps): Promise<LogStorage> {
-  const { folder, fsync, clock, newEpoch, onFatal, onWarning = () => undefined } = options;
+  const { folder, fsync, clock, newEpoch, flowOf = () => '', onFatal, onWarning = () => undefined } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const opened = await openIndex(options, files, limits, release);
   const { index, reserve, from } = opened;
@@ -141,7 +143,8 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   if (beginning.isToldRestored) await removeRestoredMark(folder);
   await fillDiskReserve(reserve, writer, onWarning);
   return {
-    ...{ fsync, clock, newEpoch, onFatal, onWarning, limits, index, segments, table, checkpoint, writer, reserve },
+    ...{ fsync, clock, newEpoch, flowOf, onFatal, onWarning, limits },
+    ...{ index, segments, table, checkpoint, writer, reserve },
     ...{ thinning, time, run, groups, release: () => releaseAll(release) },
   };
 }

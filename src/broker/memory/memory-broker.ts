@@ -11,6 +11,7 @@ import type {
   BrokerHealth,
   ConsumeOptions,
   Delivery,
+  FlowOf,
   ReadFrom,
   ReadOptions,
   ReadResult,
@@ -35,6 +36,8 @@ export interface MemoryBrokerOptions {
   readonly clock: Clock;
   /** Must never return the same epoch twice. */
   readonly newEpoch: () => string;
+  /** Default: all topics are of one flow. */
+  readonly flowOf?: FlowOf;
 }
 
 interface Entry {
@@ -61,10 +64,10 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   readonly #newEpoch: () => string;
   #closed = false;
 
-  constructor({ clock, newEpoch }: MemoryBrokerOptions) {
+  constructor({ clock, newEpoch, flowOf = () => '' }: MemoryBrokerOptions) {
     this.#clock = clock;
     this.#deadlines = new Deadlines(clock, (name) => this.#due(name));
-    this.#groups = new GroupConsumption(this.#queueStore(), clock);
+    this.#groups = new GroupConsumption(this.#queueStore(), { clock, flowOf });
     this.#newEpoch = newEpoch;
   }
 

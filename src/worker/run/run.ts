@@ -26,12 +26,15 @@ import { endingOf, STOP_RULES, type StopReason, type StreamEnd, type TerminalKin
 import { watchStopSources, type RunSignals, type StopSourceDeps } from './stop-sources.ts';
 import { takeFence, type FencedRun, type FenceDeps } from './take-fence.ts';
 import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
+import { charsOf, usedTokens } from './used-tokens.ts';
 
 /** `agent`: the agent whose queue held the request. */
 export interface RunDeps extends FenceDeps, StopSourceDeps {
   readonly runs: Runs;
   /** The model continues behind this many UTF-16 code units, which were not generated again. */
   readonly onContinued: (chars: number) => void;
+  /** Called at the end of each attempt that came to the model, with the model tokens that it used. */
+  readonly onUsed?: (tokens: number) => void;
   /** The model server, or the network before it, failed the run. */
   readonly onFailed?: (error: ProviderError) => void;
   /** The chat was removed or expired during the run, so that no terminal can be written. */
@@ -118,6 +121,8 @@ class ActiveRun {
   #stop: StopReason | undefined;
   /** The usage that the provider reported, if it did. */
   #usage: RunUsage | undefined;
+  /** UTF-16 code units of the messages for the model; undefined until they are read. */
+  #messageChars: number | undefined;
 
   constructor(deps: RunDeps, held: HeldRun, answer: AnswerBuilder) {
     this.#deps = deps;
@@ -143,6 +148,8 @@ class ActiveRun {
     try {
       return await this.#generate();
     } finally {
+      if (this.#messageChars !== undefined)
+        this.#deps.onUsed?.(usedTokens(this.#usage, this.#messageChars + this.#answer.length));
       await endWatching();
     }
   }
@@ -214,6 +221,7 @@ class ActiveRun {
     // The prompt is always the last message, whatever the budget.
     const refusal = findRefusal(agent, run.model, messages.at(-1)?.content ?? '');
     if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
+    this.#messageChars = charsOf(messages);
     const prefix = this.#answer.parts()[0]?.text ?? '';
     if (prefix !== '') this.#seam = new Seam(prefix, this.#held.retained.gap);
     const { signal } = this.#upstream;

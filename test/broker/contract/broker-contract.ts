@@ -3,10 +3,12 @@
 //  brokerContract('memory', () => { const clock = new ManualClock(); return { broker: new MemoryBroker({ clock, … }),
 //    clock }; });
 //
-// An engine that survives a close supplies `reopen` as well. Nothing here waits for time to pass: the test moves the
+// An engine that survives a close supplies `reopen` as well. An engine that schedules fairly is opened with the `flowOf` of
+// fair.ts. Nothing here waits for time to pass: the test moves the
 // clock, and waits for the state that it expects.
 import { describe } from 'vitest';
 import { appendContract } from './append.ts';
+import { fairContract } from './fair.ts';
 import { fenceContract } from './fence.ts';
 import { inputContract } from './input.ts';
 import { leaseContract } from './lease.ts';
@@ -24,7 +26,7 @@ export type { Subject, SubjectFactory } from './subject.ts';
 export function brokerContract(
   name: string,
   factory: SubjectFactory,
-  { reopens = false }: { readonly reopens?: boolean } = {},
+  { reopens = false, schedulesFairly = false }: { readonly reopens?: boolean; readonly schedulesFairly?: boolean } = {},
 ): void {
   const open = opener(factory);
   describe(`the ${name} broker`, () => {
@@ -37,6 +39,7 @@ export function brokerContract(
     lifetimeContract(open);
     queueContract(open);
     leaseContract(open);
+    if (schedulesFairly) fairContract(open, { reopens });
     if (reopens) reopenContract(open);
   });
 }

@@ -8,6 +8,7 @@ import { openLogBroker } from '../../../src/broker/log/open.ts';
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { brokerContract } from './broker-contract.ts';
+import { flowOf } from './fair.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
 
@@ -35,6 +36,7 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
       clock,
       fsync: { mode: 'always' },
       newEpoch: randomEpoch,
+      flowOf,
       onFatal: (error) => {
         throw error;
       },
@@ -53,7 +55,7 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
   };
 }
 
-brokerContract('log', () => openLog(AT_ONCE), { reopens: true });
+brokerContract('log', () => openLog(AT_ONCE), { reopens: true, schedulesFairly: true });
 brokerModel('log', () => openLog(AT_ONCE), { reopens: true });
-brokerContract('cold log', () => openLog(COLD), { reopens: true });
+brokerContract('cold log', () => openLog(COLD), { reopens: true, schedulesFairly: true });
 brokerModel('cold log', () => openLog(COLD), { reopens: true });

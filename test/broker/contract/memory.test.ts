@@ -2,14 +2,15 @@
 import { MemoryBroker } from '../../../src/broker/memory/memory-broker.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { brokerContract } from './broker-contract.ts';
+import { flowOf } from './fair.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
 
 function openMemory(): Subject {
   const clock = new ManualClock();
   let epochs = 0;
-  return { clock, broker: new MemoryBroker({ clock, newEpoch: () => `e${(epochs += 1)}` }) };
+  return { clock, broker: new MemoryBroker({ clock, newEpoch: () => `e${(epochs += 1)}`, flowOf }) };
 }
 
-brokerContract('memory', openMemory);
+brokerContract('memory', openMemory, { schedulesFairly: true });
 brokerModel('memory', openMemory);

@@ -116,6 +116,17 @@ function groupContract(open: OpenSubject): void {
       expect([said(delivery), delivery.epoch]).toEqual([`${A} 0:new`, epoch]);
     });
 
+    test('takes a charge for a delivery before and after its end, and delivers as without it', async () => {
+      const { broker } = await open();
+      await append(broker, A, major('0', '1'));
+      const worker = new TestWorker(broker);
+      const first = await worker.next();
+      for (const tokens of [100, 0, -1, Number.NaN, Infinity]) first.charge(tokens);
+      expect(await first.ack()).toBe(true);
+      first.charge(100);
+      expect(await worker.done()).toBe(`${A} 1:1`);
+    });
+
     test('has one pattern', async () => {
       const { broker } = await open();
       await append(broker, A, major('r'));

@@ -13,6 +13,7 @@ const A = parseLiteTopicName('request/x/a');
 const B = parseLiteTopicName('request/x/b');
 const PATTERN = parseTopicPattern('request/*/*');
 const VISIBILITY_MS = 1000;
+const ONE_FLOW = (): string => '';
 
 /** Topics with the given number of records each. Every step waits at its gate, if it has one. */
 class SlowStore implements QueueStore {
@@ -83,7 +84,7 @@ function gate(): Gate {
 function setUp() {
   const clock = new ManualClock();
   const store = new SlowStore();
-  const groups = new GroupConsumption(store, clock);
+  const groups = new GroupConsumption(store, { clock, flowOf: ONE_FLOW });
   onTestFinished(() => groups.close());
   const consumer = (credit = 1) => {
     const abort = new AbortController();
@@ -297,7 +298,7 @@ describe('a group that becomes known', () => {
 
   test('keeps its lag and its pattern from an earlier process run before any consumer comes', () => {
     const clock = new ManualClock();
-    const groups = new GroupConsumption(new SlowStore(), clock, [['g', PATTERN]]);
+    const groups = new GroupConsumption(new SlowStore(), { clock, flowOf: ONE_FLOW }, [['g', PATTERN]]);
     expect(groups.hasLag(A)).toBe(true);
     expect(groups.hasLag(B)).toBe(false);
     groups.onAppended(A);

@@ -1,0 +1,121 @@
+// The order in which a group serves its waiting topics: three priorities, and in each a fair order between flows,
+// counted in model tokens (fair-class.ts). Pure: it has no clock, timer or storage; time is an argument. Invariants:
+//  - An item is at most one of: waiting, held. It is held from `take` to `settle`.
+//  - If anything waits, `take` returns something.
+//  - Of one flow and one priority, the item that has waited longest is first.
+import type { Priority } from '../broker.ts';
+import { COST_MAX, FairClass, FairItem } from './fair-class.ts';
+import { PRIORITIES, PriorityOrder } from './ready-list.ts';
+
+/** A priority that has waited this long without a delivery is served next. Whole priorities age, and not single items:
+ *  if items went up, a flow with long answers, which is served seldom, would get more than its share. */
+export const AGE_MS = 30_000;
+
+export interface ScheduleOptions {
+  /** A flow of weight 2 gets twice the tokens of a flow of weight 1. Above 0. Default: 1 for every flow. */
+  readonly weightOf?: (flow: string) => number;
+}
+
+interface Scheduled<T> {
+  readonly item: FairItem<T>;
+  readonly priority: Priority;
+}
+
+export class Schedule<T> {
+  readonly #classes: Readonly<Record<Priority, FairClass<T>>>;
+  readonly #order = new PriorityOrder();
+  /** ms at which each priority was last served, or came to wait. */
+  readonly #since: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
+  readonly #waiting = new Map<T, Scheduled<T>>();
+  readonly #held = new Map<T, Scheduled<T>>();
+
+  constructor({ weightOf = () => 1 }: ScheduleOptions = {}) {
+    this.#classes = {
+      high: new FairClass<T>(weightOf),
+      normal: new FairClass<T>(weightOf),
+      low: new FairClass<T>(weightOf),
+    };
+  }
+
+  /** Items waiting. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /** Records of flows that are kept, over all priorities. */
+  get flows(): number {
+    return PRIORITIES.reduce((sum, priority) => sum + this.#classes[priority].flows, 0);
+  }
+
+  /** An item that waits already keeps its position, unless its priority is another one. `now`: monotonic ms. */
+  add(value: T, flow: string, priority: Priority, now: number): void {
+    const known = this.#waiting.get(value);
+    if (known?.priority === priority) return;
+    if (known !== undefined) this.delete(value);
+    const item = new FairItem(value);
+    this.#waiting.set(value, { item, priority });
+    if (this.#classes[priority].size === 0) this.#since[priority] = now;
+    this.#classes[priority].add(item, flow);
+  }
+
+  /** Removes an item that waits. */
+  delete(value: T): void {
+    const known = this.#waiting.get(value);
+    if (known === undefined) return;
+    this.#waiting.delete(value);
+    this.#classes[known.priority].remove(known.item);
+  }
+
+  /** Takes the next item. The caller settles it before it adds it again. */
+  take(now: number): T | undefined {
+    const aged = this.#aged(now);
+    const priority = this.#order.next((one) => (aged === undefined ? this.#classes[one].size > 0 : one === aged));
+    const item = priority && this.#classes[priority].take();
+    if (priority === undefined || item === undefined) return undefined;
+    this.#since[priority] = now;
+    this.#waiting.delete(item.value);
+    this.#held.set(item.value, { item, priority });
+    return item.value;
+  }
+
+  /** Adds model tokens to what a held item has cost; at most COST_MAX count. No effect on other items and numbers. */
+  charge(value: T, tokens: number): void {
+    const held = this.#held.get(value);
+    if (held !== undefined && tokens >= 0) this.#classes[held.priority].charge(held.item, Math.min(tokens, COST_MAX));
+  }
+
+  /** Ends a holding: what was charged replaces the guess; without a charge the guess is the cost. `unused`: the item
+   *  was not served after all, and costs nothing. No effect on an item that is not held. */
+  settle(value: T, how: 'served' | 'unused' = 'served'): void {
+    const held = this.#held.get(value);
+    if (held === undefined) return;
+    this.#held.delete(value);
+    this.#classes[held.priority].settle(held.item, how);
+  }
+
+  /** For each of these items that waits, the number of items ahead of it: those of higher priorities, and those that
+   *  the fair order takes first if each costs what is guessed. It does not foresee the share of a lower priority, nor
+   *  aging, nor what comes later. */
+  countBefore(values: Iterable<T>): ReadonlyMap<T, number> {
+    const counts = new Map<T, number>();
+    const known = [...values].flatMap((value) => this.#waiting.get(value) ?? []);
+    let higher = 0;
+    for (const priority of PRIORITIES) {
+      const items = known.filter((one) => one.priority === priority).map(({ item }) => item);
+      const before = this.#classes[priority].countBefore(items);
+      for (const [i, { value }] of items.entries()) counts.set(value, higher + (before[i] ?? 0));
+      higher += this.#classes[priority].size;
+    }
+    return counts;
+  }
+
+  /** The priority that has waited longest, if that is too long. */
+  #aged(now: number): Priority | undefined {
+    let aged: Priority | undefined;
+    for (const one of PRIORITIES) {
+      if (this.#classes[one].size === 0 || now - this.#since[one] < AGE_MS) continue;
+      if (aged === undefined || this.#since[one] < this.#since[aged]) aged = one;
+    }
+    return aged;
+  }
+}

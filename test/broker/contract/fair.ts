@@ -1,0 +1,91 @@
+// The contract on fairness between flows, for engines that schedule fairly. The Redis engine does not yet: there a group
+// serves what has waited longest (docs/scheduling.md).
+import { describe, expect, test } from 'vitest';
+import type { FlowOf } from '../../../src/broker/broker.ts';
+import { append, major, topicName } from './subject.ts';
+import type { OpenSubject } from './subject.ts';
+import { TestWorker } from './worker.ts';
+
+/** In the contract a topic's flow is what precedes the colon in its last segment. */
+export const flowOf: FlowOf = (topic) => /([^/:]*):[^/]*$/.exec(topic)?.[1] ?? '';
+
+export function fairContract(open: OpenSubject, { reopens }: { readonly reopens: boolean }): void {
+  describe('flows', () => {
+    const fill = async (broker: Parameters<typeof append>[0], flow: string, count: number): Promise<void> => {
+      for (let i = 0; i < count; i += 1) await append(broker, topicName(`request/x/${flow}:${i}`), major('r'));
+    };
+    /** The flows of the next deliveries, each of which used that many tokens. */
+    const served = async (
+      worker: TestWorker,
+      count: number,
+      tokens: Record<string, number> = {},
+    ): Promise<string[]> => {
+      const flows: string[] = [];
+      for (let i = 0; i < count; i += 1) {
+        const delivery = await worker.next();
+        const flow = flowOf(delivery.topic);
+        if (tokens[flow] !== undefined) delivery.charge(tokens[flow]);
+        await delivery.ack();
+        flows.push(flow);
+      }
+      return flows;
+    };
+
+    test('are served in turns, however much one of them has waiting', async () => {
+      const { broker } = await open();
+      await fill(broker, 'large', 100);
+      const worker = new TestWorker(broker);
+      await served(worker, 10);
+      await fill(broker, 'small', 3);
+      const order = await served(worker, 8);
+      expect(order.indexOf('small')).toBeLessThanOrEqual(1);
+      expect(order.filter((flow) => flow === 'small')).toHaveLength(3);
+    });
+
+    test('get turns by what their deliveries used, and not by their number', async () => {
+      const { broker } = await open();
+      await fill(broker, 'short', 100);
+      await fill(broker, 'long', 100);
+      const order = await served(new TestWorker(broker), 66, { short: 100, long: 1000 });
+      const long = order.filter((flow) => flow === 'long').length;
+      expect(long).toBeGreaterThanOrEqual(4);
+      expect(long).toBeLessThanOrEqual(9);
+    });
+
+    test('have positions in the order in which they are served', async () => {
+      const { broker } = await open();
+      const worker = new TestWorker(broker);
+      await append(broker, topicName('request/x/first:0'), major('r'));
+      const held = await worker.next();
+      await fill(broker, 'large', 50);
+      await fill(broker, 'small', 1);
+      const small = topicName('request/x/small:0');
+      expect((await broker.countBefore('agents', [small])).get(small)).toBe(1);
+      await held.ack();
+      expect(await served(worker, 2)).toEqual(['large', 'small']);
+    });
+
+    test('are not held up by a topic that is given back again and again', async () => {
+      const { broker } = await open();
+      await fill(broker, 'poison', 1);
+      await fill(broker, 'other', 10);
+      const worker = new TestWorker(broker);
+      let others = 0;
+      for (let i = 0; i < 21; i += 1) {
+        const delivery = await worker.next();
+        const isOther = flowOf(delivery.topic) === 'other';
+        if (isOther) others += 1;
+        expect(await (isOther ? delivery.ack() : delivery.nack(0))).toBe(true);
+      }
+      expect(others).toBe(10);
+    });
+
+    test.runIf(reopens)('are served in turns after a restart too', async () => {
+      const { broker, reopen } = await open();
+      await fill(broker, 'large', 60);
+      await fill(broker, 'small', 1);
+      const again = await reopen();
+      expect(await served(new TestWorker(again), 2)).toContain('small');
+    });
+  });
+}

@@ -1,0 +1,393 @@
+// The fair order, as properties of the pure structure. Virtual slots serve what is taken; no clock runs.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Priority } from '../../../src/broker/broker.ts';
+import { COST_MIN, FIRST_GUESS, RESTING_FLOWS_MAX } from '../../../src/broker/group/fair-class.ts';
+import { PASSED_OVER_MAX, PRIORITIES } from '../../../src/broker/group/ready-list.ts';
+import { AGE_MS, Schedule } from '../../../src/broker/group/schedule.ts';
+
+interface Work {
+  readonly flow: string;
+  readonly id: number;
+  readonly tokens: number;
+}
+
+let ids = 0;
+function work(flow: string, tokens: number): Work {
+  return { flow, id: (ids += 1), tokens };
+}
+
+/** Adds `count` items of the flow. */
+function fill(
+  schedule: Schedule<Work>,
+  flow: string,
+  count: number,
+  tokens: number,
+  priority: Priority = 'normal',
+): void {
+  for (let i = 0; i < count; i += 1) schedule.add(work(flow, tokens), flow, priority, 0);
+}
+
+/** Takes the next item, and reports what it used at once. */
+function serve(schedule: Schedule<Work>, now = 0): Work | undefined {
+  const taken = schedule.take(now);
+  if (taken === undefined) return undefined;
+  schedule.charge(taken, taken.tokens);
+  schedule.settle(taken);
+  return taken;
+}
+
+function serveAll(schedule: Schedule<Work>, now = 0): Work[] {
+  const served: Work[] = [];
+  for (let one = serve(schedule, now); one !== undefined; one = serve(schedule, now)) served.push(one);
+  return served;
+}
+
+/** Runs `slots` items at a time; each takes as long as it has tokens. Returns the tokens of each flow, once each flow
+ *  that still waits has had many turns. */
+function run(schedule: Schedule<Work>, slots: number, turns: number): Map<string, number> {
+  const used = new Map<string, number>();
+  const running: { readonly item: Work; readonly ends: number }[] = [];
+  let now = 0;
+  for (let i = 0; i < turns; i += 1) {
+    while (running.length < slots) {
+      const item = schedule.take(0);
+      if (item === undefined) break;
+      running.push({ item, ends: now + item.tokens });
+    }
+    running.sort((a, b) => a.ends - b.ends);
+    const ended = running.shift();
+    if (ended === undefined) break;
+    now = ended.ends;
+    schedule.charge(ended.item, ended.item.tokens);
+    schedule.settle(ended.item);
+    used.set(ended.item.flow, (used.get(ended.item.flow) ?? 0) + ended.item.tokens);
+  }
+  return used;
+}
+
+const COST = fc.integer({ min: COST_MIN, max: 2000 });
+
+describe('flows that wait', () => {
+  test('get the same tokens within one turn of each, whatever their answers cost', () => {
+    fc.assert(
+      fc.property(fc.array(COST, { minLength: 2, maxLength: 6 }), fc.integer({ min: 1, max: 8 }), (costs, slots) => {
+        const schedule = new Schedule<Work>();
+        for (const [i, cost] of costs.entries()) fill(schedule, `f${i}`, 2000, cost);
+        const used = run(schedule, slots, 1500);
+        const amounts = costs.map((_, i) => used.get(`f${i}`) ?? 0);
+        // Each slot may be one answer ahead; the first answers are taken by a guess.
+        const turn = Math.max(FIRST_GUESS, ...costs) * (slots + 1);
+        expect(Math.max(...amounts) - Math.min(...amounts)).toBeLessThanOrEqual(turn);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('get tokens in proportion to their weights', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 2, maxLength: 4 }), COST, (weights, cost) => {
+        const schedule = new Schedule<Work>({ weightOf: (flow) => weights[Number(flow)] ?? 1 });
+        for (const i of weights.keys()) fill(schedule, `${i}`, 2000, cost);
+        const used = run(schedule, 1, 600);
+        const perWeight = weights.map((weight, i) => (used.get(`${i}`) ?? 0) / weight);
+        expect(Math.max(...perWeight) - Math.min(...perWeight)).toBeLessThanOrEqual(2 * Math.max(FIRST_GUESS, cost));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('wait for no more than one turn of each other flow, however much those have waiting', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 }), fc.nat({ max: 300 }), COST, (others, before, cost) => {
+        const schedule = new Schedule<Work>();
+        for (let i = 0; i < others; i += 1) fill(schedule, `heavy${i}`, 400, cost);
+        for (let i = 0; i < before; i += 1) serve(schedule);
+        schedule.add(work('late', cost), 'late', 'normal', 0);
+        const order = serveAll(schedule).map(({ flow }) => flow);
+        expect(order.indexOf('late')).toBeLessThanOrEqual(others);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('share free slots before anything is reported', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'a', 100, 500);
+    fill(schedule, 'b', 100, 500);
+    const taken = Array.from({ length: 100 }, () => schedule.take(0)?.flow);
+    expect(taken.filter((flow) => flow === 'a')).toHaveLength(50);
+  });
+});
+
+describe('a flow that comes back', () => {
+  test('has earned nothing while it was idle', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 200 }), COST, (before, cost) => {
+        const schedule = new Schedule<Work>();
+        fill(schedule, 'steady', 1000, cost);
+        for (let i = 0; i < before; i += 1) serve(schedule);
+        fill(schedule, 'back', 500, cost);
+        const order = Array.from({ length: 100 }, () => serve(schedule)?.flow);
+        const share = order.filter((flow) => flow === 'back').length;
+        // One answer more or less, and the first ones are taken by a guess.
+        expect(Math.abs(share - 50)).toBeLessThanOrEqual(1 + Math.ceil(FIRST_GUESS / cost));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('owes nothing for what it used while no other flow waited', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'alone', 200, 2000);
+    expect(serveAll(schedule)).toHaveLength(200);
+    fill(schedule, 'alone', 10, 2000);
+    fill(schedule, 'new', 10, 2000);
+    expect(new Set([serve(schedule)?.flow, serve(schedule)?.flow])).toEqual(new Set(['alone', 'new']));
+  });
+
+  test('owes what it used while others waited, also after it had nothing waiting', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'steady', 1000, 100);
+    for (let i = 0; i < 20; i += 1) serve(schedule);
+    const order: string[] = [];
+    for (let i = 0; i < 220; i += 1) {
+      // One at a time: the next is sent when the last has ended.
+      if (order.at(-1) !== 'steady') schedule.add(work('one', 2000), 'one', 'normal', 0);
+      order.push(serve(schedule)?.flow ?? '');
+    }
+    expect(order.filter((flow) => flow === 'one').length).toBeLessThan(220 / 15);
+  });
+});
+
+describe('a guess', () => {
+  test('is corrected: a flow whose answers are ten times as long gets a tenth of the turns', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'short', 2000, 100);
+    fill(schedule, 'long', 2000, 1000);
+    const order = Array.from({ length: 1100 }, () => serve(schedule)?.flow);
+    const long = order.filter((flow) => flow === 'long').length;
+    expect(long).toBeGreaterThan(90);
+    expect(long).toBeLessThan(110);
+  });
+
+  test('follows what the flow used: later slots are shared by tokens before anything is reported', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'short', 2000, 100);
+    fill(schedule, 'long', 2000, 1000);
+    for (let i = 0; i < 550; i += 1) serve(schedule);
+    const taken = Array.from({ length: 110 }, () => schedule.take(0)?.flow);
+    expect(taken.filter((flow) => flow === 'long').length).toBeLessThan(20);
+  });
+
+  test('stays the cost where nothing was reported, so that a topic that is given back again and again blocks no other', () => {
+    const schedule = new Schedule<Work>();
+    const poison = work('poison', 0);
+    schedule.add(poison, 'poison', 'normal', 0);
+    fill(schedule, 'other', 20, 500);
+    for (let i = 0; i < 40; i += 1) {
+      const taken = schedule.take(0);
+      if (taken === undefined) break;
+      schedule.settle(taken);
+      if (taken === poison) schedule.add(poison, 'poison', 'normal', 0);
+    }
+    expect(schedule.size).toBe(1);
+  });
+
+  test('is given back for a delivery that was not made', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'a', 3, 500);
+    fill(schedule, 'b', 3, 100);
+    const taken = schedule.take(0);
+    if (taken === undefined) throw new Error('nothing was taken');
+    schedule.settle(taken, 'unused');
+    expect([serve(schedule)?.flow, serve(schedule)?.flow, serve(schedule)?.flow]).toEqual(['b', 'a', 'b']);
+  });
+
+  test.each([-1, Number.NaN])('takes no report of %d', (tokens) => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'a', 10, 1);
+    fill(schedule, 'b', 10, 1);
+    const order: (string | undefined)[] = [];
+    for (let i = 0; i < 20; i += 1) {
+      const taken = schedule.take(0);
+      if (taken === undefined) break;
+      schedule.charge(taken, tokens);
+      schedule.settle(taken);
+      order.push(taken.flow);
+    }
+    expect(order.slice(0, 4).toSorted()).toEqual(['a', 'a', 'b', 'b']);
+    expect(order).toHaveLength(20);
+  });
+
+  test('of a report beyond all measure does not block the flow for ever more', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'a', 2, Infinity);
+    fill(schedule, 'b', 2, 500);
+    expect(serveAll(schedule)).toHaveLength(4);
+  });
+});
+
+describe('a schedule', () => {
+  const step = fc.record({
+    kind: fc.constantFrom('add', 'add', 'take', 'delete', 'charge', 'settle', 'later'),
+    flow: fc.nat({ max: 4 }),
+    priority: fc.constantFrom(...PRIORITIES),
+    pick: fc.nat({ max: 1000 }),
+  });
+
+  test('takes every item once, never nothing while one waits, and those of a flow and priority in order', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 300, size: 'max' }), (steps) => {
+        const schedule = new Schedule<Work>();
+        const waiting: { readonly item: Work; readonly priority: Priority }[] = [];
+        const held: Work[] = [];
+        let now = 0;
+        const take = (): void => {
+          const taken = schedule.take(now);
+          if (taken === undefined) {
+            expect(waiting).toEqual([]);
+            return;
+          }
+          const at = waiting.findIndex(({ item }) => item === taken);
+          expect(at).toBeGreaterThanOrEqual(0);
+          const [found] = waiting.splice(at, 1);
+          const ahead = waiting
+            .slice(0, at)
+            .filter(({ item, priority }) => item.flow === taken.flow && priority === found?.priority);
+          expect(ahead).toEqual([]);
+          held.push(taken);
+        };
+        for (const { kind, flow, priority, pick } of steps) {
+          if (kind === 'add') {
+            const item = work(`f${flow}`, pick);
+            waiting.push({ item, priority });
+            schedule.add(item, item.flow, priority, now);
+          } else if (kind === 'take') take();
+          else if (kind === 'later') now += pick * 100;
+          else if (kind === 'delete') {
+            const [gone] = waiting.splice(pick % Math.max(1, waiting.length), 1);
+            if (gone !== undefined) schedule.delete(gone.item);
+          } else {
+            const at = pick % Math.max(1, held.length);
+            const item = held[at];
+            if (item === undefined) continue;
+            schedule.charge(item, pick);
+            if (kind === 'settle') {
+              schedule.settle(item);
+              held.splice(at, 1);
+            }
+          }
+          expect(schedule.size).toBe(waiting.length);
+        }
+        while (waiting.length > 0) take();
+        expect(schedule.take(now)).toBeUndefined();
+        for (const item of held) schedule.settle(item);
+        // Nothing waits and nothing is held.
+        expect(schedule.flows).toBeLessThanOrEqual(15);
+      }),
+    );
+  });
+
+  test('keeps no flow with nothing waiting and nothing held, unless it is ahead of the others', () => {
+    const schedule = new Schedule<Work>();
+    for (let i = 0; i < 3 * RESTING_FLOWS_MAX; i += 1) schedule.add(work(`f${i}`, 500), `f${i}`, 'normal', 0);
+    serveAll(schedule);
+    expect(schedule.flows).toBe(0);
+    // Each of these is ahead of the one that waits.
+    fill(schedule, 'first', 1, 500);
+    const held = schedule.take(0);
+    for (let i = 0; i < RESTING_FLOWS_MAX + 100; i += 1) schedule.add(work(`g${i}`, 500), `g${i}`, 'normal', 0);
+    fill(schedule, 'last', 1, 500);
+    for (let i = 0; i < RESTING_FLOWS_MAX + 100; i += 1) serve(schedule);
+    if (held !== undefined) schedule.settle(held);
+    expect(schedule.size).toBe(1);
+    expect(schedule.flows).toBeLessThanOrEqual(RESTING_FLOWS_MAX + 1);
+  });
+
+  test('keeps the position of an item that is added again, and takes another priority', () => {
+    const schedule = new Schedule<string>();
+    schedule.add('a', 'f', 'low', 0);
+    schedule.add('b', 'f', 'high', 0);
+    schedule.add('c', 'f', 'high', 0);
+    schedule.add('b', 'f', 'high', 0);
+    schedule.add('a', 'f', 'high', 0);
+    expect([schedule.size, schedule.take(0), schedule.take(0), schedule.take(0)]).toEqual([3, 'b', 'c', 'a']);
+  });
+});
+
+describe('priorities', () => {
+  test('serve every waiting one at least once in as many turns as it may be passed over', () => {
+    const schedule = new Schedule<Work>();
+    for (const priority of PRIORITIES) fill(schedule, priority, 100, 500, priority);
+    const order = Array.from({ length: 90 }, () => serve(schedule)?.flow);
+    for (const priority of PRIORITIES) {
+      const turns = order.flatMap((one, i) => (one === priority ? [i] : []));
+      for (const [i, at] of turns.entries()) expect(at - (turns[i - 1] ?? -1)).toBeLessThanOrEqual(PASSED_OVER_MAX + 2);
+    }
+    expect(order.filter((one) => one === 'high').length).toBeGreaterThan(60);
+  });
+
+  test('are served next once they have waited too long, however few deliveries there are', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'low', 2, 500, 'low');
+    fill(schedule, 'normal', 2, 500, 'normal');
+    fill(schedule, 'high', 100, 500, 'high');
+    const order = [0, 1, 2, 3, 4].map((i) => serve(schedule, (i * AGE_MS) / 2)?.flow);
+    expect(order.slice(0, 2)).toEqual(['high', 'high']);
+    expect(new Set(order.slice(2, 4))).toEqual(new Set(['low', 'normal']));
+  });
+
+  test('leave the shares of their flows alone when they age', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'short', 1000, 100);
+    fill(schedule, 'long', 1000, 1000);
+    const order = Array.from({ length: 550 }, (_, i) => serve(schedule, i * AGE_MS)?.flow);
+    const long = order.filter((flow) => flow === 'long').length;
+    expect(long).toBeGreaterThan(45);
+    expect(long).toBeLessThan(55);
+  });
+});
+
+describe('the position of an item', () => {
+  test('is the number of items that are taken before it, if each costs what is guessed', () => {
+    const flows = fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(flows, fc.nat({ max: 20 }), (counts, before) => {
+        const schedule = new Schedule<Work>();
+        for (const [i, count] of counts.entries()) fill(schedule, `f${i}`, count, FIRST_GUESS);
+        for (let i = 0; i < before; i += 1) serve(schedule);
+        const late = work('late', FIRST_GUESS);
+        schedule.add(late, 'late', 'normal', 0);
+        const all = [late];
+        for (const [i] of counts.entries()) {
+          const item = work(`f${i}`, FIRST_GUESS);
+          schedule.add(item, item.flow, 'normal', 0);
+          all.push(item);
+        }
+        const counted = schedule.countBefore(all);
+        const order = serveAll(schedule);
+        expect(all.map((item) => counted.get(item))).toEqual(all.map((item) => order.indexOf(item)));
+      }),
+    );
+  });
+
+  test('is behind every higher priority, and unknown for what is held or gone', () => {
+    const schedule = new Schedule<string>();
+    schedule.add('held', 'f', 'high', 0);
+    schedule.take(0);
+    schedule.add('l', 'f', 'low', 0);
+    schedule.add('n', 'g', 'normal', 0);
+    schedule.add('h', 'f', 'high', 0);
+    expect(Object.fromEntries(schedule.countBefore(['held', 'l', 'n', 'h', 'other']))).toEqual({ h: 0, n: 1, l: 2 });
+  });
+
+  test('is counted on a sample of the flows when there are many', () => {
+    const schedule = new Schedule<Work>();
+    for (let i = 0; i < 10_000; i += 1) schedule.add(work(`f${i}`, 500), `f${i}`, 'normal', 0);
+    const late = work('late', 500);
+    schedule.add(late, 'late', 'normal', 0);
+    const count = schedule.countBefore([late]).get(late) ?? 0;
+    expect(Math.abs(count - 10_000)).toBeLessThan(100);
+  });
+});
