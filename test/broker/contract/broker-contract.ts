@@ -3,9 +3,9 @@
 //  brokerContract('memory', () => { const clock = new ManualClock(); return { broker: new MemoryBroker({ clock, … }),
 //    clock }; });
 //
-// An engine that survives a close supplies `reopen` as well. An engine that schedules fairly is opened with the `flowOf` of
-// fair.ts. Nothing here waits for time to pass: the test moves the
-// clock, and waits for the state that it expects.
+// An engine that survives a close supplies `reopen` as well. An engine that schedules fairly is opened with the
+// `flowOf` of fair.ts. Nothing here waits for time to pass: the test moves the clock, and waits for the state that it
+// expects.
 import { describe } from 'vitest';
 import { appendContract } from './append.ts';
 import { fairContract } from './fair.ts';
