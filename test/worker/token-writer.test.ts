@@ -1,6 +1,7 @@
 // The log holds all that a model emits, in any pieces and at any speed, in order, and each delta has the right `at`.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { APPEND_RECORDS_MAX } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { AnswerBuilder } from '../../src/session/events/answer-builder.ts';
 import { decodeEvent } from '../../src/session/events/chat-event.ts';
@@ -73,4 +74,23 @@ it('a token writer › stores every part whole, and each delta with its place in
       await broker.close();
     }),
   );
+});
+
+it('a token writer › stores more pieces than one append takes, which came while the storage took none', async () => {
+  const clock = new ManualClock();
+  const broker = new MemoryBroker({ clock, newEpoch: () => 'e' });
+  const { first: fence, epoch } = await append(broker, CHAT, [{ major: true, data: 'fence' }], { takeFence: true });
+  const target = { topic: CHAT, epoch, fence, runId: 'r', answerId: 'a', charsMax: 10_000_000 };
+  const answer = new AnswerBuilder();
+  const writer = new TokenWriter(broker, clock, target, answer, new AbortController().signal, () =>
+    expect.unreachable(),
+  );
+  const texts = ['', ''];
+  for (let i = 0; i < 3 * APPEND_RECORDS_MAX; i += 1) {
+    texts[i % 2] = `${texts[i % 2] ?? ''}${i},`;
+    writer.push({ type: 'tool-call', index: i % 2, argumentsText: `${i},` });
+  }
+  await writer.settled();
+  expect(answer.parts().map((part) => part.text)).toEqual(texts);
+  await broker.close();
 });

@@ -2,6 +2,7 @@
 // meanwhile goes into the next. So a slow disk makes larger batches, not longer queues. Owns the run's (fence, seq)
 // count and passes to the answer builder what is durable.
 import type { Appended, Broker, NewRecord } from '../../broker/broker.ts';
+import { APPEND_RECORDS_MAX } from '../../broker/broker.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { AnswerBuilder } from '../../session/events/answer-builder.ts';
@@ -250,9 +251,15 @@ export class TokenWriter {
   /** Appends until nothing waits. Callbacks instead of async functions: this is on the path of every token, and each
    *  async function would cost another promise. */
   #flushNext(): void {
-    this.#inFlight = this.#pieces;
-    this.#pieces = NO_PIECES;
-    this.#pendingChars = 0;
+    // While the storage takes nothing, the pieces of tool calls that alternate become many.
+    if (this.#pieces.length > APPEND_RECORDS_MAX) {
+      this.#inFlight = this.#pieces.slice(0, APPEND_RECORDS_MAX);
+      this.#pieces = this.#pieces.slice(APPEND_RECORDS_MAX);
+    } else {
+      this.#inFlight = this.#pieces;
+      this.#pieces = NO_PIECES;
+      this.#pendingChars = 0;
+    }
     this.#flushing = this.#append().then(this.#onAppended, this.#onRefused);
   }
 
