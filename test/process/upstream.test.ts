@@ -23,7 +23,7 @@ beforeAll(async () => {
   mock = new LLMock({ port: 0 });
   mock.onMessage('a story', { content: STORY }, STEADY);
   mock.onMessage('a slow story', { content: STORY }, { ...STEADY, streamingProfile: { ttft: 5, tps: 300 } });
-  mock.onMessage('a cut story', { content: STORY }, { ...STEADY, truncateAfterChunks: 20 });
+  mock.onMessage('a cut story', { content: STORY }, { ...STEADY, truncateAfterChunks: 12 });
   mock.onMessage('a dropped story', { content: STORY }, { chunkSize: 3, latency: 5, disconnectAfterMs: 100 });
   mock.on(
     { userMessage: 'not yet', sequenceIndex: 0 },
@@ -68,6 +68,12 @@ function failedWith(code: string, retryable: boolean): unknown {
   return { event: 'run.failed', error: { code, retryable, message: expect.any(String) as string } };
 }
 
+/** The text without a half character at its end: the mock cuts between the two halves of an emoji too, and the log then
+ *  holds U+FFFD for the half. */
+function beforeHalf(text: string): string {
+  return text.replace(/\ufffd$/, '');
+}
+
 describe.concurrent('aimock', () => {
   it('streams an answer', async () => {
     const { text, end, deltas } = await ask(server, 'story', 'a story, please');
@@ -84,8 +90,8 @@ describe.concurrent('aimock', () => {
   it('fails the run when it cuts the answer in the middle, and the text so far stays', async () => {
     const { text, end, run } = await ask(server, 'cut', 'a cut story');
     expect(end).toMatchObject(failedWith('upstream-truncated', true) as object);
-    expect(text).not.toBe('');
-    expect(STORY.startsWith(text)).toBe(true);
+    expect(text).toMatch(/.\ufffd$/);
+    expect(STORY.startsWith(beforeHalf(text))).toBe(true);
     const { body } = await call({ method: 'GET', url: `${server.url}/v1/sessions/cut/messages`, token: server.token });
     expect(body['messages']).toMatchObject([
       { role: 'user' },
@@ -96,7 +102,7 @@ describe.concurrent('aimock', () => {
   it('fails the run when it closes the connection in the middle', async () => {
     const { text, end } = await ask(server, 'dropped', 'a dropped story');
     expect(end).toMatchObject(failedWith('upstream-truncated', true) as object);
-    expect(STORY.startsWith(text)).toBe(true);
+    expect(STORY.startsWith(beforeHalf(text))).toBe(true);
   });
 
   it('is called again when it asks for a later try', async () => {
