@@ -103,6 +103,18 @@ describe.each(ENGINES)('on the engine %s, the storage', (_name, open) => {
     ]);
   });
 
+  it('names none of several chats that were removed at the same time, and whose names one record has', async () => {
+    const { broker, alice, clock, limited } = await openRig(open);
+    // So many that a reader rewrites the list.
+    const chats = Array.from({ length: 70 }, (_, i) => ({ tenant: 'default', sessionId: `chat-${i}-` }));
+    for (const ref of chats) await limited.sessions.create(alice, ref, {});
+    await clock.advance(2 * MINUTE);
+    await limited.sessions.list(alice, 100, undefined);
+    await Promise.all(chats.slice(0, 4).map(async (ref) => limited.sessions.remove(alice, ref)));
+    for (const [i, { sessionId }] of chats.slice(0, 5).entries())
+      expect(await topicsWith(broker, sessionId)).toHaveLength(i < 4 ? 0 : 2);
+  });
+
   it('holds no request topic of an answered chat that was idle for some minutes, and the chat continues', async () => {
     const rig = await openRig(open);
     rig.startWorker();

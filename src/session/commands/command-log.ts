@@ -4,6 +4,7 @@
 // Owns a bounded cache of command states. A stale entry costs one conflict and never a wrong decision, because the
 // condition names the position at which the state was read. The decisions themselves are in decisions.ts.
 import { setImmediate } from 'node:timers/promises';
+import { OneByOne } from '../../base/one-by-one.ts';
 import type { Appended, Broker, NewRecord, TopicInfo, TopicWrite } from '../../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
@@ -103,9 +104,8 @@ export interface GoneRun extends Pick<EndedRun, 'ref' | 'run'> {
 export class CommandLog {
   readonly #broker: Broker;
   readonly #cache = new Map<LiteTopicName, LoadedState>();
-  /** The last command of this node on each chat: the next one waits for it. An entry is removed when its command ends,
-   *  so the commands in progress bound the map. */
-  readonly #running = new Map<LiteTopicName, Promise<void>>();
+  /** The commands of this node on each chat. */
+  readonly #commands = new OneByOne<LiteTopicName>();
   readonly #random: () => number;
   readonly #onRunEnded: (ended: EndedRun) => void;
 
@@ -149,7 +149,7 @@ export class CommandLog {
    */
   async transact<T>(ref: SessionRef, decide: Decide<T>, { isNew = false } = {}): Promise<T> {
     const topic = chatTopic(ref);
-    return this.#inOrder(topic, async (isFirst) => {
+    return this.#commands.run(topic, async (isFirst) => {
       for (let attempt = 1; attempt <= COMMAND_ATTEMPTS_MAX; attempt += 1) {
         const isCached = attempt === 1 && isFirst && (isNew || this.#cache.has(topic));
         const loaded = isCached ? this.#cache.get(topic) : await this.#reload(topic);
@@ -276,23 +276,6 @@ export class CommandLog {
     for (const oldest of this.#cache.keys()) {
       this.#cache.delete(oldest);
       break;
-    }
-  }
-
-  /** `isFirst`: no other command of this node on this chat was in progress. */
-  async #inOrder<T>(topic: LiteTopicName, command: (isFirst: boolean) => Promise<T>): Promise<T> {
-    const before = this.#running.get(topic);
-    const mine = before === undefined ? command(true) : before.then(() => command(false));
-    // The next command waits for the end of this one, also if it fails; only the caller of `mine` receives the failure.
-    const ended = mine.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#running.set(topic, ended);
-    try {
-      return await mine;
-    } finally {
-      if (this.#running.get(topic) === ended) this.#running.delete(topic);
     }
   }
 }

@@ -1,5 +1,6 @@
 // Drops the name of a removed chat from the logs of names of its user: the list of chats, and the log of open runs. A
 // name that is so young that its chat may not be created yet stays, because it may be of a new chat with the same id.
+import { OneByOne } from '../../base/one-by-one.ts';
 import { SUPERSEDES_MAX, type Broker, type NewRecord } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
@@ -27,8 +28,7 @@ interface FoundNames<E> {
  *  drops such a name. */
 export class RemovedNames {
   readonly #broker: Broker;
-  /** The last drop in each log. An entry is removed when its drop ends, so the removals in progress bound the map. */
-  readonly #running = new Map<LiteTopicName, Promise<void>>();
+  readonly #drops = new OneByOne<LiteTopicName>();
 
   constructor(broker: Broker) {
     this.#broker = broker;
@@ -36,16 +36,7 @@ export class RemovedNames {
 
   /** @throws BrokerError */
   async drop<E>(log: NamesLog<E>): Promise<void> {
-    const before = this.#running.get(log.topic);
-    const mine = before === undefined ? this.#drop(log) : before.then(() => this.#drop(log));
-    // The next drop waits for the end of this one, also if it fails; only the caller receives the failure.
-    const ended = mine.catch(() => undefined);
-    this.#running.set(log.topic, ended);
-    try {
-      await mine;
-    } finally {
-      if (this.#running.get(log.topic) === ended) this.#running.delete(log.topic);
-    }
+    return this.#drops.run(log.topic, () => this.#drop(log));
   }
 
   /** Replaces the records that name the chat with one that has their other names. It may use the reserve of a full
