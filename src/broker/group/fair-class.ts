@@ -3,8 +3,9 @@
 // Rules:
 //  - Taking an item charges a guess, the flow's moving mean. What is reported later corrects it. Without the guess, a
 //    hundred free slots would all go to one flow before its virtual time moved.
-//  - Lift: a flow that comes back with nothing waiting begins at the least virtual time of the waiting flows, or at the
-//    time last served. So being idle earns nothing.
+//  - Lift: a flow that comes back with nothing waiting begins no earlier than the flow that was served last, or than the
+//    waiting flow that is next if that is earlier. So being idle earns nothing. It is not lifted beyond the flow that was
+//    served last: a flow that sends its next item when one is taken would lose a part of a turn with each item.
 //  - Tokens that are used while no flow waits are no debt.
 //  - A flow with nothing waiting and nothing held is kept only while its virtual time is ahead of the others, because
 //    the lift would otherwise forgive what it has used; at most RESTING_FLOWS_MAX are kept.
@@ -29,7 +30,7 @@ interface FlowShare<T> extends HeapMember {
   readonly flow: string;
   readonly weight: number;
   readonly queue: RankedQueue<FairItem<T>>;
-  /** The virtual time at which it last came back: corrections do not go below. */
+  /** The floor when it last came back: corrections do not go below. */
   least: number;
   held: number;
   isResting: boolean;
@@ -176,15 +177,15 @@ export class FairClass<T> {
   #enter(share: FlowShare<T>): void {
     if (share.isResting) this.#resting.delete(share);
     share.isResting = false;
-    share.virtual = Math.max(share.virtual, this.#floor());
-    share.least = share.virtual;
+    share.least = this.#floor();
+    share.virtual = Math.max(share.virtual, share.least);
     share.turn = this.#turns += 1;
     this.#waiting.add(share);
   }
 
-  /** Where a flow that comes back begins. */
+  /** The least virtual time at which a flow that comes back begins. */
   #floor(): number {
-    return this.#waiting.first?.virtual ?? this.#virtual;
+    return Math.min(this.#waiting.first?.virtual ?? Infinity, this.#virtual);
   }
 
   #unqueue(item: FairItem<T>, share: FlowShare<T>): void {
