@@ -45,11 +45,16 @@ export class FairItem<T> {
   place: Place<FairItem<T>> | undefined;
   /** Tokens reported so far; undefined until the first report. */
   used: number | undefined;
-  /** Tokens by which the flow's virtual time was moved for it. */
-  charged = 0;
+  /** What the flow was charged when the item was taken. */
+  guess = 0;
 
   constructor(value: T) {
     this.value = value;
+  }
+
+  /** Adds to what the item has cost while it is held. It counts when the item is settled. */
+  charge(tokens: number): void {
+    this.used = Math.min(COST_MAX, (this.used ?? 0) + tokens);
   }
 }
 
@@ -98,8 +103,7 @@ export class FairClass<T> {
     share.held += 1;
     share.turn = this.#turns += 1;
     this.#unqueue(item, share);
-    item.used = undefined;
-    item.charged = share.guess;
+    item.guess = share.guess;
     this.#move(share, share.guess);
     this.#dropRested();
     return item;
@@ -114,25 +118,15 @@ export class FairClass<T> {
     this.#rest(share);
   }
 
-  /** Adds to what a held item has cost. */
-  charge(item: FairItem<T>, tokens: number): void {
-    const { share } = item;
-    if (share === undefined) return;
-    item.used = Math.min(COST_MAX, (item.used ?? 0) + tokens);
-    if (item.used <= item.charged) return;
-    this.#move(share, item.used - item.charged);
-    item.charged = item.used;
-  }
-
   /** Ends a holding. What was reported replaces the guess; without a report the guess stays. `unused`: the item was
    *  not served at all. */
   settle(item: FairItem<T>, how: 'served' | 'unused'): void {
     const { share, used } = item;
     if (share === undefined) return;
-    if (how === 'unused') this.#move(share, -item.charged);
+    if (how === 'unused') this.#move(share, -item.guess);
     else if (used !== undefined) {
       const cost = Math.max(COST_MIN, used);
-      this.#move(share, cost - item.charged);
+      this.#move(share, cost - item.guess);
       share.guess += MEAN_GAIN * (cost - share.guess);
       this.#guess += MEAN_GAIN * (cost - this.#guess);
     }

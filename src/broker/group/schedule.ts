@@ -4,7 +4,7 @@
 //  - If anything waits, `take` returns something.
 //  - Of one flow and one priority, the item that has waited longest is first.
 import type { Priority } from '../broker.ts';
-import { COST_MAX, FairClass, FairItem } from './fair-class.ts';
+import { FairClass, FairItem } from './fair-class.ts';
 import { PRIORITIES, PriorityOrder } from './ready-list.ts';
 
 /** A priority that has waited this long without a delivery is served next. Whole priorities age, and not single items:
@@ -78,10 +78,9 @@ export class Schedule<T> {
     return item.value;
   }
 
-  /** Adds model tokens to what a held item has cost; at most COST_MAX count. No effect on other items and numbers. */
+  /** Adds model tokens to what a held item has cost. No effect on an item that is not held, nor for a negative number. */
   charge(value: T, tokens: number): void {
-    const held = this.#held.get(value);
-    if (held !== undefined && tokens >= 0) this.#classes[held.priority].charge(held.item, Math.min(tokens, COST_MAX));
+    if (tokens >= 0) this.#held.get(value)?.item.charge(tokens);
   }
 
   /** Ends a holding: what was charged replaces the guess; without a charge the guess is the cost. `unused`: the item

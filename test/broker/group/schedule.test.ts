@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Priority } from '../../../src/broker/broker.ts';
-import { COST_MIN, FIRST_GUESS, RESTING_FLOWS_MAX } from '../../../src/broker/group/fair-class.ts';
+import { COST_MAX, COST_MIN, FIRST_GUESS, RESTING_FLOWS_MAX } from '../../../src/broker/group/fair-class.ts';
 import { PASSED_OVER_MAX, PRIORITIES } from '../../../src/broker/group/ready-list.ts';
 import { AGE_MS, Schedule } from '../../../src/broker/group/schedule.ts';
 
@@ -242,11 +242,52 @@ describe('a guess', () => {
     expect(order).toHaveLength(20);
   });
 
-  test('of a report beyond all measure does not block the flow for ever more', () => {
+  test('is at most COST_MAX after a report beyond all measure', () => {
     const schedule = new Schedule<Work>();
-    fill(schedule, 'a', 2, Infinity);
-    fill(schedule, 'b', 2, 500);
-    expect(serveAll(schedule)).toHaveLength(4);
+    fill(schedule, 'endless', 10, Infinity);
+    fill(schedule, 'other', 10, COST_MAX);
+    const order = Array.from({ length: 10 }, () => serve(schedule)?.flow);
+    expect(order.filter((flow) => flow === 'endless')).toHaveLength(5);
+  });
+
+  test('is at least COST_MIN after a report of less', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'free', 100, 0);
+    fill(schedule, 'other', 100, COST_MIN);
+    const order = Array.from({ length: 100 }, () => serve(schedule)?.flow);
+    expect(order.filter((flow) => flow === 'free')).toHaveLength(50);
+  });
+
+  test('is what all flows used, for a flow that is new', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'known', 200, 100);
+    for (let i = 0; i < 100; i += 1) serve(schedule);
+    fill(schedule, 'new', 100, 100);
+    const taken = Array.from({ length: 100 }, () => schedule.take(0)?.flow);
+    expect(taken.filter((flow) => flow === 'new')).toHaveLength(50);
+  });
+
+  test('that was too high is given back only down to where the flow came back', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'steady', 1000, 100);
+    fill(schedule, 'back', 5, 0);
+    const held: Work[] = [];
+    for (let i = 0; i < 200; i += 1) {
+      const taken = schedule.take(0);
+      if (taken?.flow === 'back') held.push(taken);
+      else if (taken !== undefined) {
+        schedule.charge(taken, taken.tokens);
+        schedule.settle(taken);
+      }
+    }
+    expect(held).toHaveLength(5);
+    fill(schedule, 'back', 500, 100);
+    for (const item of held) {
+      schedule.charge(item, item.tokens);
+      schedule.settle(item);
+    }
+    const order = Array.from({ length: 40 }, () => serve(schedule)?.flow);
+    expect(order.filter((flow) => flow === 'back').length).toBeLessThanOrEqual(22);
   });
 });
 
@@ -358,6 +399,15 @@ describe('priorities', () => {
     const order = [0, 1, 2, 3, 4].map((i) => serve(schedule, (i * AGE_MS) / 2)?.flow);
     expect(order.slice(0, 2)).toEqual(['high', 'high']);
     expect(new Set(order.slice(2, 4))).toEqual(new Set(['low', 'normal']));
+  });
+
+  test('do not count the time in which nothing of them waited', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 'high', 10, 500, 'high');
+    const now = 2 * AGE_MS;
+    serve(schedule, now);
+    schedule.add(work('low', 500), 'low', 'low', now);
+    expect(serve(schedule, now)?.flow).toBe('high');
   });
 
   test('leave the shares of their flows alone when they age', () => {
