@@ -3,9 +3,9 @@
 // Rules:
 //  - Taking an item charges a guess, the flow's moving mean. What is reported later corrects it. Without the guess, a
 //    hundred free slots would all go to one flow before its virtual time moved.
-//  - Lift: a flow that comes back with nothing waiting begins no earlier than the flow that was served last, or than the
-//    waiting flow that is next if that is earlier. So being idle earns nothing. It is not lifted beyond the flow that was
-//    served last: a flow that sends its next item when one is taken would lose a part of a turn with each item.
+//  - Lift: a flow that comes back with nothing waiting begins no earlier than the flow that was served last, or than
+//    the waiting flow that is next if that is earlier. So being idle earns nothing. It is not lifted beyond the flow
+//    that was served last: a flow that sends its next item when one is taken would lose a part of a turn with each.
 //  - Tokens that are used while no flow waits are no debt.
 //  - A flow with nothing waiting and nothing held is kept only while its virtual time is ahead of the others, because
 //    the lift would otherwise forgive what it has used; at most RESTING_FLOWS_MAX are kept.

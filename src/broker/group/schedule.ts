@@ -78,7 +78,8 @@ export class Schedule<T> {
     return item.value;
   }
 
-  /** Adds model tokens to what a held item has cost. No effect on an item that is not held, nor for a negative number. */
+  /** Adds model tokens to what a held item has cost. No effect on an item that is not held, nor for a negative
+   *  number. */
   charge(value: T, tokens: number): void {
     if (tokens >= 0) this.#held.get(value)?.item.charge(tokens);
   }
