@@ -3,24 +3,22 @@
 // that an idle topic takes in Redis.
 //   npm run build:load && node dist-load/load/million.js [topics=100000] [results file]
 // LOAD_PROFILE=<folder> keeps a CPU profile of every process that ends by itself.
-import { execFileSync, fork, type ChildProcess } from 'node:child_process';
+import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { parseLiteTopicName } from '../src/broker/lite-topic.ts';
 import { openBroker } from '../src/broker/open-broker.ts';
 import type { Report, Scenario } from './million-engine.ts';
 import type { Held, PhaseFigures } from './phase-meter.ts';
 import { RedisProcess } from './redis-process.ts';
+import { describeRun, keepResults } from './results.ts';
+import { NODE_OPTIONS, PROFILE } from './server-process.ts';
 
 const MIB = 1024 * 1024;
-/** As the executable is started, and with a collection at hand. */
-const NODE_OPTIONS = ['--max-semi-space-size=32', '--expose-gc'];
-const PROFILE = process.env['LOAD_PROFILE'];
 const REDIS_TOPICS_MAX = 100_000;
 const REDIS_WRITERS = 256;
 const REDIS_SCAN = 1000;
@@ -48,8 +46,8 @@ const topics = Number(process.argv[2] ?? 100_000);
 if (!Number.isInteger(topics) || topics < 1) throw new Error('topics is a number of topics');
 const figures: Figures = { topics, phases: [], held: [], found: {}, diskMiB: {}, failures: [] };
 let empty: Held | undefined;
-// Read first: the working copy may move while the measurement runs.
-const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+// First: the working copy may move while the measurement runs.
+const run = describeRun();
 
 await withFolder(async (folder) => {
   for (const scenario of ['create', 'serve', 'absent'] as const) await runScenario(scenario, folder);
@@ -59,16 +57,7 @@ await withFolder(async (folder) => {
 });
 const redis = await redisBytes(Math.min(topics, REDIS_TOPICS_MAX));
 console.log(JSON.stringify({ redis }));
-keep();
-
-function keep(): void {
-  const date = new Date().toISOString().slice(0, 10);
-  const path =
-    process.argv[3] ??
-    fileURLToPath(new URL(`../../load/results/${date}-${commit}-million-${topics}.json`, import.meta.url));
-  const machine = { node: process.version, cores: cpus().length, cpu: cpus()[0]?.model ?? '' };
-  writeFileSync(path, `${JSON.stringify({ date, commit, machine, ...figures, redis }, null, 2)}\n`);
-}
+keepResults({ ...run, ...figures, redis }, `-million-${topics}`, process.argv[3]);
 
 async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-million-'));
@@ -83,7 +72,7 @@ async function runScenario(scenario: Scenario, folder: string): Promise<void> {
   const profile = PROFILE === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', PROFILE, '--cpu-prof-name'];
   const name = PROFILE === undefined ? [] : [`million-${scenario}.cpuprofile`];
   const child = fork(new URL('million-engine.js', import.meta.url), [scenario, folder, String(topics)], {
-    execArgv: [...NODE_OPTIONS, ...profile, ...name],
+    execArgv: [...NODE_OPTIONS, '--expose-gc', ...profile, ...name],
   });
   child.on('message', (message) => take(message as Report, child));
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];

@@ -1,7 +1,7 @@
 // Measures one phase of a program from inside its process: time, CPU, the longest turn of the event loop, the longest
 // pause of the garbage collector, and the peaks of heap and resident memory. A turn is the time between two ticks of a
-// 1 ms timer, so it contains what the kernel gives to other processes meanwhile. So each
-// turn is also measured without the wait for a core, and by the CPU of the main thread alone. Linux only.
+// 1 ms timer, so it includes the time that the kernel gives to other processes. So each turn is also measured without the
+// wait for a core, and by the CPU of the main thread alone. Linux only.
 import { PerformanceObserver } from 'node:perf_hooks';
 import { closeSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
@@ -77,7 +77,7 @@ export class PhaseMeter {
     this.#pauses.observe({ entryTypes: ['gc'] });
   }
 
-  /** `endedAt`: when the phase was over, if that was found out later. */
+  /** `endedAt`: the end of the phase, where the caller notices it later. */
   stop(phase: string, items: number, endedAt = performance.now()): PhaseFigures {
     this.#tick();
     clearInterval(this.#ticks);

@@ -24,9 +24,9 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 /** As the executable is started (src/main.ts). */
-const NODE_OPTIONS = ['--max-semi-space-size=32'];
+export const NODE_OPTIONS = ['--max-semi-space-size=32'];
 /** LOAD_PROFILE=<folder> keeps a CPU profile of every server there. */
-const PROFILE = process.env['LOAD_PROFILE'];
+export const PROFILE = process.env['LOAD_PROFILE'];
 
 /** Holdline on a folder of its own, for as long as it is measured. */
 export async function withServer<T>(measure: (server: ServerProcess) => Promise<T>): Promise<T> {

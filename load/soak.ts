@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { signToken } from '../src/gateway/auth/jwt-signature.ts';
+import { NODE_OPTIONS } from './server-process.ts';
 
 const USERS = 200;
 /** Prompts on their way at once. */
@@ -55,7 +56,7 @@ function residentOf(field: 'RssAnon' | 'RssFile'): number {
 async function measure(seconds: number): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-soak-'));
   const secret = randomBytes(48);
-  const execArgv = [...process.execArgv, '--expose-gc', '--max-semi-space-size=32'];
+  const execArgv = [...process.execArgv, '--expose-gc', ...NODE_OPTIONS];
   const child = fork(import.meta.filename, [folder, 'all'], {
     execArgv,
     env: { ...process.env, LOAD_SECRET: secret.toString('hex') },
