@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { SETTINGS } from '../../src/cli/config/settings.ts';
-import { DRAIN_MS } from '../../src/cli/config/config.ts';
+import { DRAIN_MS, readConfig } from '../../src/cli/config/config.ts';
 import * as gateway from '../../src/gateway/gateway-config.ts';
 import { METRICS } from '../../src/gateway/metrics.ts';
 import { CONVERSATION_CHARS_MAX, RUN_MS_MAX } from '../../src/worker/agent.ts';
@@ -139,5 +139,24 @@ describe('README.md', () => {
   ])('gives the default of %s', (name, value) => {
     const [names, defaults = ''] = rows.find(([cell]) => quoted(cell).includes(name)) ?? [];
     expect(defaults.split(';')[quoted(names).indexOf(name)]?.trim().replaceAll(',', '')).toBe(String(value));
+  });
+
+  const onRedis = { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWT_SECRET: 'x'.repeat(32) };
+  const spelled = rows.flatMap(([names, defaults = '']) =>
+    quoted(names).flatMap((name, i) => {
+      const value = /^`([^`]+)`$/.exec(defaults.split(';')[i]?.trim() ?? '')?.[1];
+      return value === undefined ? [] : [[name, value] as const];
+    }),
+  );
+
+  it('spells out at least the defaults of the settings that choose between words', () => {
+    expect(spelled.map(([name]) => name)).toEqual(
+      expect.arrayContaining(['HOST', 'PORT', 'HOLDLINE_FSYNC', 'HOLDLINE_PROMISE', 'HOLDLINE_SESSION_TTL']),
+    );
+  });
+
+  it.each(spelled)('gives the default of %s as a value that changes nothing: %s', (name, value) => {
+    const base = name === 'HOLDLINE_PROMISE' ? onRedis : {};
+    expect(readConfig({ ...base, [name]: value })).toEqual(readConfig(base));
   });
 });
