@@ -24,8 +24,8 @@ import { chatTopic, cursorsTopic, watchTopic } from './topic-names.ts';
 import { admitted, UNLIMITED } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
 
-/** A chat expires this long after its last write or run, unless the configuration or the request gives another
- *  time. */
+/** A chat expires this long after its last write, run or live reader, unless the configuration or the request gives
+ *  another time. */
 export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
 export const SESSION_TTL_MIN_MS = 60 * 1000;
 export const SESSION_TTL_MAX_MS = 365 * 24 * 60 * 60 * 1000;
