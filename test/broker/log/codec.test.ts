@@ -175,7 +175,7 @@ describe('heads', () => {
 
   test('of a segment are read back, refused with an error for another version, and undefined for other bytes', () => {
     const bytes = encodeSegmentHead({ salt: 7, id: 3, firstSequence: 9 });
-    expect(decodeSegmentHead(bytes)).toEqual({ salt: 7, id: 3, firstSequence: 9 });
+    expect(decodeSegmentHead(bytes)).toEqual({ version: 2, salt: 7, id: 3, firstSequence: 9 });
     for (let at = 0; at < 36; at++) {
       const broken = Buffer.from(bytes);
       broken[at] = (broken[at] ?? 0) ^ 1;

@@ -184,12 +184,12 @@ describe('after a crash', () => {
     const copy = await crashCopy(folder);
     const { crc32 } = await import('node:zlib');
     const bytes = await readFile(segmentPath(copy));
-    bytes.writeUInt32LE(2, 8);
+    bytes.writeUInt32LE(3, 8);
     bytes.writeUInt32LE(crc32(bytes.subarray(0, 32)), 32);
     await writeFile(segmentPath(copy), bytes);
     const refused = await attempt(copy);
     expect(isBrokerError(refused, 'invalid-config')).toBe(true);
-    expect((refused as Error).message).toContain('format 2');
+    expect((refused as Error).message).toContain('format 3');
   });
 
   test('fences, retries, groups, removals and expiries are as they were acknowledged', async () => {

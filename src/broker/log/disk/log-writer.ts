@@ -6,6 +6,7 @@ import {
   BATCH_HEAD_BYTES,
   encodeBatchHead,
   encodeSegmentHead,
+  FORMAT_VERSION,
   SEGMENT_HEAD_BYTES,
   type LogPosition,
 } from '../format/batch-codec.ts';
@@ -16,6 +17,8 @@ import { runEvery } from './run-every.ts';
 
 export interface OpenSegment {
   readonly id: number;
+  /** The format of the log (batch-codec.ts). */
+  readonly version: number;
   readonly salt: number;
   readonly file: LogFile;
   position: number;
@@ -33,8 +36,8 @@ export class LogWriter {
   #current: OpenSegment | undefined;
   #nextId: number;
   #sequence: number;
-  /** An earlier process did not close the folder. It may still run, unseen, and write once more before it detects
-   *  that it was replaced, so this process must not write to the same segment. */
+  /** The next batch begins a segment. After an unclean end the earlier process may still run, unseen, and write once
+   *  more before it detects that it was replaced, so this process must not write to the same segment. */
   #mustRoll: boolean;
   /** One descriptor for the next segment's file, and one for the flush of its folder. */
   readonly #fileReserve = new DescriptorReserve();
@@ -60,7 +63,9 @@ export class LogWriter {
     this.#current = end.current;
     this.#nextId = end.nextId;
     this.#sequence = end.sequence;
-    this.#mustRoll = end.mustRoll;
+    // The frames of a segment are of the format that its head names.
+    const isOlder = end.current !== undefined && end.current.version < FORMAT_VERSION;
+    this.#mustRoll = end.mustRoll || isOlder;
   }
 
   /** Where the next batch goes; in a new log, segment 0. */
@@ -157,7 +162,7 @@ export class LogWriter {
     }
     await file.datasync();
     await this.#folderReserve.use(() => this.#files.syncFolder(this.#segments.folder));
-    return { id, salt, file, position: SEGMENT_HEAD_BYTES };
+    return { id, version: FORMAT_VERSION, salt, file, position: SEGMENT_HEAD_BYTES };
   }
 }
 

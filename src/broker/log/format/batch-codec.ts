@@ -8,7 +8,11 @@ import { BrokerError } from '../../errors.ts';
 export const SEGMENT_HEAD_BYTES = 40;
 /** `[magic 4, byte length of the frames 4, sequence 8, engine time 8, frames 4, crc 4]` */
 export const BATCH_HEAD_BYTES = 32;
-export const FORMAT_VERSION = 1;
+/** What this build writes. Format 2: the flags of a write are a varint, and there are further kinds of frames. */
+export const FORMAT_VERSION = 2;
+/** The oldest format that this build reads. Each format includes the ones before it: every frame of format 1 has the
+ *  same bytes in format 2, so one decoder reads both. */
+const OLDEST_VERSION = 1;
 /** A larger version number counts as damage and not as a version. */
 const VERSION_MAX = 1000;
 
@@ -16,6 +20,7 @@ const SEGMENT_MAGIC = Buffer.from('holdline', 'latin1');
 export const BATCH_MAGIC = Buffer.from([0xb5, 0x48, 0x4c, 0xd1]);
 
 export interface SegmentHead {
+  readonly version: number;
   readonly salt: number;
   readonly id: number;
   /** The sequence of the first batch that the segment can hold. */
@@ -38,7 +43,7 @@ export interface LogPosition {
   readonly sequence: number;
 }
 
-export function encodeSegmentHead(head: SegmentHead): Buffer {
+export function encodeSegmentHead(head: Omit<SegmentHead, 'version'>): Buffer {
   const bytes = Buffer.alloc(SEGMENT_HEAD_BYTES);
   SEGMENT_MAGIC.copy(bytes);
   bytes.writeUInt32LE(FORMAT_VERSION, 8);
@@ -54,25 +59,32 @@ export function decodeSegmentHead(bytes: Buffer): SegmentHead | undefined {
   if (bytes.length < SEGMENT_HEAD_BYTES || !bytes.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined;
   const version = bytes.readUInt32LE(8);
   const isWhole = crc32(bytes.subarray(0, 32)) === bytes.readUInt32LE(32);
-  // Another version may lay out its head differently, so a wrong checksum proves nothing. One flipped bit of our
-  // version is damage.
+  // Another version may lay out its head differently, so a wrong checksum proves nothing. One flipped bit of a version
+  // that this build reads is damage.
   const isOther = isWhole
-    ? version !== FORMAT_VERSION
+    ? !isReadable(version)
     : version > FORMAT_VERSION && version <= VERSION_MAX && !isOneBitAway(version);
   if (isOther) throw otherVersion('log', version);
   if (!isWhole) return undefined;
-  return { salt: bytes.readUInt32LE(12), id: bytes.readDoubleLE(16), firstSequence: bytes.readDoubleLE(24) };
+  return { version, salt: bytes.readUInt32LE(12), id: bytes.readDoubleLE(16), firstSequence: bytes.readDoubleLE(24) };
+}
+
+export function isReadable(version: number): boolean {
+  return version >= OLDEST_VERSION && version <= FORMAT_VERSION;
 }
 
 function isOneBitAway(version: number): boolean {
-  const difference = version ^ FORMAT_VERSION;
-  return (difference & (difference - 1)) === 0;
+  for (let readable = OLDEST_VERSION; readable <= FORMAT_VERSION; readable++) {
+    const difference = version ^ readable;
+    if ((difference & (difference - 1)) === 0) return true;
+  }
+  return false;
 }
 
 export function otherVersion(what: 'log' | 'index', version: number): BrokerError {
   return new BrokerError(
     'invalid-config',
-    `the ${what} was written by another version of holdline: it has format ${version}, and this build reads only format ${FORMAT_VERSION}. Nothing was changed`,
+    `the ${what} was written by another version of holdline: it has format ${version}, and this build reads formats ${OLDEST_VERSION} to ${FORMAT_VERSION}. Nothing was changed`,
   );
 }
 

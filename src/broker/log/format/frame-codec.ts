@@ -21,9 +21,12 @@ const EPOCH_BYTES_MAX = 64;
 const GROUP_NAME_BYTES_MAX = 1024;
 const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
 
+// The numbers are part of the format: none is ever given to another kind or flag. Format 1 has kinds 1 to 4 and flags 1
+// to 64.
 const KINDS = { append: 1, ended: 2, group: 3, consumed: 4 } as const;
 const FLAGS = { created: 1, takeFence: 2, fence: 4, supersedes: 8, ttl: 16, expires: 32, priority: 64 } as const;
-const FLAGS_KNOWN = 127;
+/** All flags. A write with others is corrupt: what they say of the fields behind them is not known. */
+const FLAGS_KNOWN = Object.values(FLAGS).reduce((all, flag) => all | flag, 0);
 
 export interface FrameLocation {
   readonly segment: number;
@@ -128,7 +131,7 @@ export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number
 function encodeWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
   into.name(write.topic);
   into.name(write.epoch);
-  into.byte(
+  into.varint(
     (write.created === undefined ? 0 : FLAGS.created) |
       (write.takeFence === true ? FLAGS.takeFence : 0) |
       (write.fence === undefined ? 0 : FLAGS.fence) |
@@ -217,7 +220,7 @@ function decodeBody(reader: ByteReader): Frame<StoredRecord> {
 function decodeWrite(reader: ByteReader): FrameWrite<StoredRecord> {
   const topic = topicName(reader);
   const epoch = reader.name(EPOCH_BYTES_MAX);
-  const flags = reader.byte();
+  const flags = reader.varint();
   if (flags > FLAGS_KNOWN) throw new BrokerError('corrupt', 'a write has flags of another version');
   const created = (flags & FLAGS.created) === 0 ? undefined : reader.varint();
   const first = reader.varint();

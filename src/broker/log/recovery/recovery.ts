@@ -166,13 +166,13 @@ class SegmentReplay {
     let kept = false;
     try {
       const size = await file.size();
-      const head = await this.#head(file);
+      const { version, salt } = await this.#head(file);
       if (size < this.#options.position) throw this.#corrupt(size, 'the log ends before the checkpoint');
-      const end = await this.#replay(file, size, head.salt, before);
-      if (end.position < size && end.sequence < this.#options.endSequence) await this.#cut(file, size, end, head.salt);
+      const end = await this.#replay(file, size, salt, before);
+      if (end.position < size && end.sequence < this.#options.endSequence) await this.#cut(file, size, end, salt);
       if (isLast) await this.#settle(file, end);
       kept = isLast;
-      const current = isLast ? { id, salt: head.salt, file, position: end.position } : undefined;
+      const current = isLast ? { id, version, salt, file, position: end.position } : undefined;
       return { current, nextId: id + 1, sequence: end.sequence, time: end.time, batches: end.batches };
     } finally {
       if (!kept) await file.close();

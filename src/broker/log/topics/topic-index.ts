@@ -6,7 +6,7 @@ import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { BrokerError } from '../../errors.ts';
-import { FORMAT_VERSION, otherVersion } from '../format/batch-codec.ts';
+import { FORMAT_VERSION, isReadable, otherVersion } from '../format/batch-codec.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { IndexChanges, type StoreName } from './index-changes.ts';
 import { IndexWriter } from './index-writer.ts';
@@ -16,6 +16,7 @@ type Store = Database<Buffer, Buffer>;
 const OWNER_KEY = Buffer.from('owner', 'latin1');
 /** The first builds did not write this key. */
 const FORMAT_KEY = Buffer.from('format', 'latin1');
+const FIRST_FORMAT = 1;
 /** Only the owner may read the chats of its users. lmdb makes its files readable for everybody. */
 const FILE_MODE = 0o600;
 
@@ -53,8 +54,8 @@ export class TopicIndex {
 
   /** @throws BrokerError invalid-config: a format of another version */
   checkFormat(): void {
-    const format = this.#stores.state.get(FORMAT_KEY)?.toString('latin1') ?? String(FORMAT_VERSION);
-    if (format !== String(FORMAT_VERSION)) throw otherVersion('index', Number(format));
+    const format = Number(this.#stores.state.get(FORMAT_KEY)?.toString('latin1') ?? FIRST_FORMAT);
+    if (!isReadable(format)) throw otherVersion('index', format);
   }
 
   /** Makes this process the owner of the folder: an earlier owner can write nothing more. `mark`: a text that was
