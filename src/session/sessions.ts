@@ -13,7 +13,7 @@ import { foldDrafts } from './commands/decisions.ts';
 import { SessionError } from './errors.ts';
 import { findBranch } from './history/find-branch-node.ts';
 import { readHistory, type HistoryPage } from './history/history.ts';
-import { findAsks, expireRequests, removeAsks } from './stores/leftovers.ts';
+import { endSoon, findAsks, expireRequests, removeAsks } from './stores/leftovers.ts';
 import type { LogPrefix } from './history/major-records.ts';
 import { readRuns, type RunPage } from './history/run-pages.ts';
 import { loadOwned, requireOwner, owns } from './require-owner.ts';
@@ -160,14 +160,14 @@ export class Sessions {
     const topic = chatTopic(ref);
     const found = await this.#findOwner(principal, ref);
     // An earlier try may have removed the chat. The refusal must be as durable as that removal, and that try may have
-    // ended before it removed the cursors.
+    // ended before it removed the rest.
     if (found === undefined) await this.#broker.describe([topic], { isDurable: true });
     else if (found.isOwn) await this.#removeOwn(ref, found.state);
     else throw new SessionError('not-found');
     await this.#broker.remove(cursorsTopic(ref));
-    if (found === undefined) throw new SessionError('not-found');
     await this.#broker.remove(watchTopic(ref));
     await this.#dropNames(principal, ref);
+    if (found === undefined) throw new SessionError('not-found');
     this.#limits.onSessionRemoved(principal);
   }
 
@@ -196,6 +196,7 @@ export class Sessions {
   async #removeOwn(ref: SessionRef, state: CommandState): Promise<void> {
     // Lists the asks before the chat is removed: later they could belong to a new chat with the same id.
     const asks = await findAsks(this.#broker, ref);
+    await endSoon(this.#broker, ref, state);
     // Removes the chat before its requests: a run of a chat without its request would never be served.
     await this.#broker.remove(chatTopic(ref));
     await expireRequests(this.#broker, ref, state);

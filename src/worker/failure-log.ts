@@ -5,14 +5,14 @@ import { isBrokerError, isRetryable } from '../broker/errors.ts';
 
 /** The kinds of work, as their messages in the log. */
 export type FailedWork =
-  | 'consuming requests failed'
-  | 'run could not be served'
-  | 'request could not be given back'
-  | 'lease could not be extended'
-  | 'a consumed request could not be let go'
-  | 'a run request is no JSON and is dropped'
-  | 'the parent run of a run cannot be watched'
-  | 'nobody could be asked who watches';
+  | 'requests could not be consumed'
+  | 'a run could not be served'
+  | 'a request could not be given back'
+  | 'a lease could not be extended'
+  | 'the TTL of a consumed request could not be shortened'
+  | 'a run request is not JSON and was dropped'
+  | 'the parent run of a run could not be watched'
+  | 'the presence of readers could not be read';
 
 type LogFields = Readonly<Record<string, string | undefined>>;
 

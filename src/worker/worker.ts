@@ -13,7 +13,7 @@ import { AT_ONCE_MS, CONSUMED_REQUEST_TTL_MS, expireAfter } from '../session/sto
 import { decodeRunRequest, type RunRequest } from '../session/commands/run-request.ts';
 import type { GoneRun } from '../session/commands/command-log.ts';
 import type { Runs } from '../session/runs.ts';
-import { chatTopic, requestGroup, requestPattern, sessionOf } from '../session/topic-names.ts';
+import { requestGroup, requestPattern } from '../session/topic-names.ts';
 import type { Agent } from './agent.ts';
 import { whileParentRuns } from './watch/parent-run-watch.ts';
 import { FailureLog } from './failure-log.ts';
@@ -67,8 +67,8 @@ export class Worker {
     const failures = new FailureLog(options.logger);
     this.#failures = failures;
     this.#presence = new PresenceWatch(options.broker, options.clock, {
-      failed: (error) => failures.failed('nobody could be asked who watches', error),
-      succeeded: () => failures.succeeded('nobody could be asked who watches'),
+      failed: (error) => failures.failed('the presence of readers could not be read', error),
+      succeeded: () => failures.succeeded('the presence of readers could not be read'),
     });
     // Two listeners per run and two per queue: more than the ten above which Node warns of a leak.
     setMaxListeners(2 * DEPTHS.length * this.runsMax + 1, this.#handedOver.signal);
@@ -112,12 +112,12 @@ export class Worker {
           requestPattern(agent.name, depth),
           options,
         )) {
-          this.#failures.succeeded('consuming requests failed');
+          this.#failures.succeeded('requests could not be consumed');
           const serving = this.#serve(agent, delivery).finally(() => this.#active.delete(serving));
           this.#active.add(serving);
         }
       } catch (error) {
-        this.#failures.failed('consuming requests failed', error);
+        this.#failures.failed('requests could not be consumed', error);
         await delay(clock, RETRY_MS, signal);
       }
     }
@@ -138,10 +138,10 @@ export class Worker {
       if (request !== undefined)
         logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
       await persist(this.#options.clock, abandoned.signal, () => this.#settle(delivery, outcome));
-      this.#failures.succeeded('run could not be served');
+      this.#failures.succeeded('a run could not be served');
     } catch (error) {
       const run = { sessionId: request?.sessionId, runId: request?.runId };
-      this.#failures.failed('run could not be served', error, run);
+      this.#failures.failed('a run could not be served', error, run);
       await this.#giveBack(delivery);
     } finally {
       lease.stop();
@@ -154,7 +154,7 @@ export class Worker {
     try {
       return decodeRunRequest(record.data);
     } catch (error) {
-      this.#failures.failed('a run request is no JSON and is dropped', error, { topic });
+      this.#failures.failed('a run request is not JSON and was dropped', error, { topic });
       return undefined;
     }
   }
@@ -182,7 +182,7 @@ export class Worker {
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
       const onError = (error: unknown): void =>
-        this.#failures.failed('the parent run of a run cannot be watched', error, {
+        this.#failures.failed('the parent run of a run could not be watched', error, {
           sessionId: ref.sessionId,
           runId: request.runId,
         });
@@ -204,31 +204,30 @@ export class Worker {
     // and the run may still be wanted there. So the request is delivered again.
     if (outcome === 'lost') await delivery.nack(RETRY_MS);
     else if (outcome === 'released') await delivery.nack(0);
-    else if (await delivery.ack()) await this.#shortenTtl(delivery);
+    else if (await delivery.ack())
+      await this.#shortenTtl(delivery, outcome === 'gone' ? AT_ONCE_MS : CONSUMED_REQUEST_TTL_MS);
   }
 
   /** A consumed request topic holds nothing that is needed, so it ends within minutes, or at once if its chat is gone.
-   *  A request that arrived meanwhile keeps the topic until it is consumed. */
-  async #shortenTtl({ topic, epoch }: Delivery): Promise<void> {
-    const { broker } = this.#options;
+   *  A request that arrived meanwhile keeps the topic until it is consumed. The append is one of its own: the end of
+   *  the run comes before the acknowledgement, and must not fail because the request topic has changed. */
+  async #shortenTtl({ topic, epoch }: Delivery, ttlMs: number): Promise<void> {
     try {
-      const [chat] = await broker.describe([chatTopic(sessionOf(topic))]);
-      const chatTtlMs = chat === undefined ? AT_ONCE_MS : (chat.ttlMs ?? CONSUMED_REQUEST_TTL_MS);
-      await expireAfter(broker, topic, epoch, Math.min(chatTtlMs, CONSUMED_REQUEST_TTL_MS));
-      this.#failures.succeeded('a consumed request could not be let go');
+      await expireAfter(this.#options.broker, topic, epoch, ttlMs);
+      this.#failures.succeeded('the TTL of a consumed request could not be shortened');
     } catch (error) {
       // Then the topic expires later.
-      this.#failures.failed('a consumed request could not be let go', error);
+      this.#failures.failed('the TTL of a consumed request could not be shortened', error);
     }
   }
 
   async #giveBack(delivery: Delivery): Promise<void> {
     try {
       await delivery.nack(RETRY_MS);
-      this.#failures.succeeded('request could not be given back');
+      this.#failures.succeeded('a request could not be given back');
     } catch (error) {
       // Then the lease expires, with the same effect.
-      this.#failures.failed('request could not be given back', error);
+      this.#failures.failed('a request could not be given back', error);
     }
   }
 
@@ -251,12 +250,12 @@ export class Worker {
       timer = clock.after(leaseMs / 3, () => {
         delivery.extend().then(
           (isHeld) => {
-            this.#failures.succeeded('lease could not be extended');
+            this.#failures.succeeded('a lease could not be extended');
             if (isHeld && timer !== undefined) arm();
           },
           (error: unknown) => {
             // A later extension may succeed; the lease is held until its time is over.
-            this.#failures.failed('lease could not be extended', error);
+            this.#failures.failed('a lease could not be extended', error);
             if (timer !== undefined && !delivery.lost.aborted) arm();
           },
         );

@@ -2,12 +2,14 @@
 // listed, and every record of it is searched for the chat's id.
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
+import { BrokerError } from '../../src/broker/errors.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
-import { CONSUMED_REQUEST_TTL_MS, expireAfter } from '../../src/session/stores/leftovers.ts';
+import { CONSUMED_REQUEST_TTL_MS, ENDED_SOON_MS, expireAfter } from '../../src/session/stores/leftovers.ts';
 import { touchPresence } from '../../src/session/stores/presence.ts';
 import { UserLimits } from '../../src/session/stores/user-limits.ts';
 import { parentPrincipal, subagentSession } from '../../src/session/subagent-session.ts';
+import { cursorsTopic } from '../../src/session/topic-names.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { allTopics, ENGINES, type OpenEngine } from '../support/each-engine.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -114,6 +116,77 @@ describe.each(ENGINES)('on the engine %s, the storage', (_name, open) => {
     for (const [i, { sessionId }] of chats.slice(0, 5).entries())
       expect(await topicsWith(broker, sessionId)).toHaveLength(i < 4 ? 0 : 2);
   });
+
+  it('names no chat whose removal failed in the middle and was repeated', async () => {
+    const { broker, alice, ref, clock, limited } = await openRig(open);
+    await limited.runs.send(alice, ref, PROMPT);
+    await clock.advance(2 * MINUTE);
+    const remove = broker.remove.bind(broker);
+    broker.remove = async (topic) => {
+      if (topic === cursorsTopic(ref)) throw new BrokerError('unavailable', 'nobody there');
+      return remove(topic);
+    };
+    await expect(limited.sessions.remove(alice, ref)).rejects.toMatchObject({ code: 'unavailable' });
+    broker.remove = remove;
+    await expect(limited.sessions.remove(alice, ref)).rejects.toMatchObject({ code: 'not-found' });
+    await clock.advance(1000);
+    await eventually(async () => (await topicsWith(broker, 's1')).length === 0);
+  });
+
+  it('holds no request of a chat whose removal failed after the chat was gone', async () => {
+    const { broker, alice, ref, clock, limited } = await openRig(open);
+    await limited.runs.send(alice, ref, PROMPT);
+    await clock.advance(2 * MINUTE);
+    const append = broker.append.bind(broker);
+    const remove = broker.remove.bind(broker);
+    broker.remove = async (topic) => {
+      broker.append = () => Promise.reject(new BrokerError('unavailable', 'no answer'));
+      return remove(topic);
+    };
+    await expect(limited.sessions.remove(alice, ref)).rejects.toMatchObject({ code: 'unavailable' });
+    Object.assign(broker, { append, remove });
+    await expect(limited.sessions.remove(alice, ref)).rejects.toMatchObject({ code: 'not-found' });
+    await clock.advance(ENDED_SOON_MS + 1000);
+    await eventually(async () => (await topicsWith(broker, 's1')).length === 0);
+  });
+
+  it('holds the request of a chat whose removal failed before the chat was gone, until the chat ends too', async () => {
+    const { broker, alice, ref, clock, limited } = await openRig(open);
+    await limited.runs.send(alice, ref, PROMPT);
+    const remove = broker.remove.bind(broker);
+    broker.remove = () => Promise.reject(new BrokerError('unavailable', 'no answer'));
+    await expect(limited.sessions.remove(alice, ref)).rejects.toMatchObject({ code: 'unavailable' });
+    broker.remove = remove;
+    await clock.advance(ENDED_SOON_MS - 1);
+    expect((await topicsWith(broker, 's1')).map((name) => name.split('/')[0])).toEqual(
+      expect.arrayContaining(['chat', 'request']),
+    );
+    await clock.advance(1000);
+    await eventually(async () => (await allTopics(broker, 'chat')).length === 0);
+    expect(await allTopics(broker, 'request')).toEqual([]);
+  });
+
+  it.each(['the first cursor', 'another cursor'])(
+    'holds no cursor when a chat is removed while a reader stores %s',
+    async (which) => {
+      const { broker, alice, ref, sessions, cursors, log } = await openRig(open);
+      await sessions.create(alice, ref, {});
+      const epoch = (await log.load(ref))?.epoch ?? '';
+      const position = { epoch, offset: 0 };
+      if (which === 'another cursor') await cursors.store(alice, ref, 'phone', position);
+      const read = broker.read.bind(broker);
+      let isRemoved = false;
+      broker.read = async (topic, ...more) => {
+        const result = await read(topic, ...more);
+        if (topic !== cursorsTopic(ref) || isRemoved) return result;
+        isRemoved = true;
+        await sessions.remove(alice, ref);
+        return result;
+      };
+      await expect(cursors.store(alice, ref, 'tab', position)).rejects.toMatchObject({ code: 'cursor-conflict' });
+      expect(await allTopics(broker, 'cursors')).toEqual([]);
+    },
+  );
 
   it('holds no request topic of an answered chat that was idle for some minutes, and the chat continues', async () => {
     const rig = await openRig(open);

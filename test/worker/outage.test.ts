@@ -170,7 +170,7 @@ describe('while the log is out of reach', () => {
     outage.settles = 'works';
     call.say('mine').finish();
     await eventually(async () => (await rig.seen()).some(({ type }) => type === 'run.completed'));
-    const lines = outage.logged.filter(({ msg }) => msg === 'lease could not be extended');
+    const lines = outage.logged.filter(({ msg }) => msg === 'a lease could not be extended');
     expect(lines.map(({ level }) => level)).toEqual(levels);
   });
 

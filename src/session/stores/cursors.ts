@@ -59,9 +59,20 @@ export class Cursors {
       if (before?.epoch === position.epoch && before.offset > position.offset)
         throw new SessionError('cursor-conflict');
       const ttlMs = Math.max(CURSOR_TTL_MS, chat.ttlMs ?? 0);
-      if (await this.#append(principal, ref, stored, { cursorId, position, ttlMs })) return;
+      if (await this.#append(principal, ref, stored, { cursorId, position, ttlMs })) {
+        await this.#mustHaveChat(ref);
+        return;
+      }
     }
     throw new SessionError('contended');
+  }
+
+  /** The removal of a chat removes its cursors. A cursor that was stored after that would stay for months. */
+  async #mustHaveChat(ref: SessionRef): Promise<void> {
+    const [chat] = await this.#broker.describe([chatTopic(ref)]);
+    if (chat !== undefined) return;
+    await this.#broker.remove(cursorsTopic(ref));
+    throw new SessionError('cursor-conflict');
   }
 
   /** False if the log of cursors is in another epoch by now. */

@@ -1,11 +1,11 @@
 // Removes what a removed chat leaves besides its log: its request topics, and the subagent sessions of its runs.
-import type { Broker } from '../../broker/broker.ts';
+import { APPEND_WRITES_MAX, type Broker, type TopicInfo } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { CommandLog } from '../commands/command-log.ts';
 import type { CommandState } from '../commands/command-state.ts';
 import type { SessionRef } from '../session-ref.ts';
-import { SUBAGENT_PATTERN, subagentPrefix, requestTopic, sessionOf } from '../topic-names.ts';
+import { SUBAGENT_PATTERN, chatTopic, subagentPrefix, requestTopic, sessionOf } from '../topic-names.ts';
 
 /** The shortest TTL of a topic. */
 export const AT_ONCE_MS = 1;
@@ -13,6 +13,8 @@ export const AT_ONCE_MS = 1;
  *  need not make it again; short enough that an idle chat has no such topic. The engine keeps the topic, whatever its
  *  TTL, while it holds a request that is not consumed. */
 export const CONSUMED_REQUEST_TTL_MS = 5 * 60 * 1000;
+/** TTL of a chat and of its request topics from the beginning of the chat's removal: longer than a removal takes. */
+export const ENDED_SOON_MS = 60 * 1000;
 /** Asks that are removed with one chat. Further asks expire by themselves, at most a day later. */
 export const ASKS_REMOVED_MAX = 4096;
 const PAGE_ASKS = 64;
@@ -57,21 +59,43 @@ async function readableState(log: CommandLog, ref: SessionRef): Promise<CommandS
 
 /** Lets the request topics of a removed chat expire. They are not removed, because a topic may already hold a request
  *  of a new chat with the same id; the engine keeps a topic while it holds a request that no worker has taken. */
-export async function expireRequests(
-  broker: Broker,
-  ref: SessionRef,
-  { agents = [], runs }: CommandState,
-): Promise<void> {
-  const names = new Set([...agents, ...runs.map(({ agent }) => agent)]);
-  const infos = await broker.describe([...names].map((agent) => requestTopic(agent, ref)));
+export async function expireRequests(broker: Broker, ref: SessionRef, state: CommandState): Promise<void> {
+  const infos = await broker.describe(requestsOf(ref, state));
   for (const info of infos) if (info !== undefined) await expireAfter(broker, info.topic, info.epoch, AT_ONCE_MS);
+}
+
+/** Gives a chat and its request topics a short TTL before the chat is removed. A removal that is repeated after the
+ *  chat is gone cannot find the request topics, so they must end without it. The chat is in the same append, because a
+ *  chat that stays must not lose the request of its run. */
+export async function endSoon(broker: Broker, ref: SessionRef, state: CommandState): Promise<void> {
+  const [chat, ...requests] = await broker.describe([chatTopic(ref), ...requestsOf(ref, state)]);
+  if (chat === undefined) return;
+  const found = requests.filter((info) => info !== undefined);
+  // Each append takes one write for the chat.
+  const size = APPEND_WRITES_MAX - 1;
+  for (let from = 0; from < found.length; from += size)
+    await setTtl(broker, [chat, ...found.slice(from, from + size)], ENDED_SOON_MS);
+}
+
+function requestsOf(ref: SessionRef, { agents = [], runs }: CommandState): readonly LiteTopicName[] {
+  return [...new Set([...agents, ...runs.map(({ agent }) => agent)])].map((agent) => requestTopic(agent, ref));
 }
 
 /** Sets another TTL of a topic, if it is still in that epoch. It adds no record and may use the reserve of a full
  *  storage, because the end of a topic frees space. */
 export async function expireAfter(broker: Broker, topic: LiteTopicName, epoch: string, ttlMs: number): Promise<void> {
+  await setTtl(broker, [{ topic, epoch }], ttlMs);
+}
+
+async function setTtl(
+  broker: Broker,
+  topics: readonly Pick<TopicInfo, 'topic' | 'epoch'>[],
+  ttlMs: number,
+): Promise<void> {
   try {
-    await broker.append([{ topic, records: [], expect: { epoch }, ttlMs, mayUseReserve: true }]);
+    await broker.append(
+      topics.map(({ topic, epoch }) => ({ topic, records: [], expect: { epoch }, ttlMs, mayUseReserve: true })),
+    );
   } catch (error) {
     if (!isBrokerError(error, 'epoch-changed')) throw error;
   }

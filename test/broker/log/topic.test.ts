@@ -87,6 +87,26 @@ test("a topic subtracts a superseded record from its own size and its segment's"
   expect([live.get(7), topic.bytes]).toEqual([0, 0]);
 });
 
+test('a topic of a million records counts its end once for each segment of a chunk, not for each record', () => {
+  const calls: [number, number][] = [];
+  const chunks = Math.ceil(1_000_000 / CHUNK_RECORDS);
+  const topic = new Topic(CHAT, {
+    loadChunk: (_topic, index) => {
+      const chunk = new RecordChunk(index);
+      for (let slot = 0; slot < CHUNK_RECORDS; slot++) chunk.push(slot < 100 ? 1 : 2, 0, 9, 4 * 2);
+      chunk.supersede(50, 60);
+      chunk.dirty = false;
+      return chunk;
+    },
+    newTopicId: () => 1,
+    count: (segment, change) => calls.push([segment, change]),
+  });
+  topic.end({ reason: 'removed', epoch: 'e', next: chunks * CHUNK_RECORDS, at: 0 });
+  expect(calls.length).toBeLessThanOrEqual(chunks * 4);
+  const sum = (of: number): number => calls.reduce((all, [segment, change]) => all + (segment === of ? change : 0), 0);
+  expect([sum(0), sum(1), sum(2)]).toEqual([0, -chunks * 99 * 5, -chunks * (CHUNK_RECORDS - 100) * 5]);
+});
+
 test('a topic caches the last record only while live readers follow it', () => {
   const { topic, append } = topicInMemory();
   append(3);

@@ -93,6 +93,22 @@ export class RecordChunk {
     return this.#word(slot, 0);
   }
 
+  /** Calls `each` for each series of live records in one segment: the segment, their number, and their bytes. One call
+   *  for each record would make the end of a topic of a million records one turn of 100 ms. */
+  forEachSeries(each: (segment: number, records: number, bytes: number) => void): void {
+    let [segment, records, bytes] = [0, 0, 0];
+    for (let slot = 0; slot < this.#count; slot++) {
+      const own = this.segment(slot);
+      if (own !== segment) {
+        if (segment !== 0) each(segment, records, bytes);
+        [segment, records, bytes] = [own, 0, 0];
+      }
+      records += 1;
+      bytes += this.size(slot);
+    }
+    if (segment !== 0) each(segment, records, bytes);
+  }
+
   location(slot: number): FrameLocation {
     return { segment: this.#word(slot, 0), position: this.#word(slot, 1), length: this.#word(slot, 2) };
   }

@@ -228,7 +228,9 @@ export class Topic implements AppendSubject {
   /** The topic's end is durable. Returns what the index still holds of it. */
   end(tombstone: Tombstone): EndedEpoch {
     const ended = { id: this.id, chunks: Math.ceil(tombstone.next / CHUNK_RECORDS) };
-    for (let offset = 0; offset < tombstone.next; offset++) this.#release(this.chunkOf(offset), offset % CHUNK_RECORDS);
+    const release = (segment: number, records: number, bytes: number): void =>
+      this.#context.count(segment, -(records + bytes));
+    for (let offset = 0; offset < tombstone.next; offset += CHUNK_RECORDS) this.chunkOf(offset).forEachSeries(release);
     this.#clear();
     this.visible = undefined;
     this.tombstone = tombstone;
