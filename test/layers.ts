@@ -28,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'broker/log/commit': 'base broker broker/log/format broker/log/disk broker/log/topics broker/log/read',
   'broker/log/checkpoint':
     'base broker broker/log/limits.ts broker/log/format broker/log/disk broker/log/topics broker/log/commit',
+  'broker/log/blobs': 'broker broker/log/disk',
   'broker/log/reclaim': 'broker/log/disk broker/log/topics',
   'broker/log/recovery': 'broker broker/log/format broker/log/disk broker/log/topics',
   'broker/log': 'base broker broker/tail broker/group broker/log/**',
@@ -35,6 +36,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'broker/redis/connection': 'base broker broker/redis/keys.ts',
   'broker/redis/commands': 'broker broker/redis/keys.ts broker/redis/connection',
   'broker/redis/watch': 'base broker broker/tail broker/redis/connection broker/redis/commands',
+  'broker/redis/blobs': 'broker broker/redis/keys.ts broker/redis/connection broker/redis/commands',
   'broker/redis/queue': 'base broker broker/group broker/redis/keys.ts broker/redis/connection broker/redis/commands',
   'broker/redis': 'base broker broker/tail broker/redis/**',
   'broker/open-broker.ts': 'base broker broker/memory broker/log broker/log/limits.ts broker/redis',

@@ -16,6 +16,7 @@
 //  - Appends to one topic are serialized. The engine checks conditions at that serialization point, so a condition
 //    that held when `append` resolved held at the moment of writing.
 import type { StopSignal } from '../base/stop-signal.ts';
+import type { BlobKeeping } from './blobs.ts';
 import { BrokerError } from './errors.ts';
 import type { LiteTopicName, TopicPattern } from './lite-topic.ts';
 import type { Position } from './position.ts';
@@ -359,4 +360,4 @@ export interface HealthReporting {
   health(): BrokerHealth;
 }
 
-export type BrokerEngine = Broker & GroupBroker & HealthReporting & Partial<RecordChecking>;
+export type BrokerEngine = Broker & GroupBroker & HealthReporting & BlobKeeping & Partial<RecordChecking>;

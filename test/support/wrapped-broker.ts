@@ -3,6 +3,7 @@ import type { BrokerEngine } from '../../src/broker/broker.ts';
 
 export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>): BrokerEngine {
   return {
+    blobs: inner.blobs,
     append: (writes) => inner.append(writes),
     read: (...args) => inner.read(...args),
     tail: (...args) => inner.tail(...args),

@@ -3,6 +3,7 @@
 // the process continues with its old state, which makes zombies. When it is dead, no call is answered. Some fenced
 // appends are sent twice, as by a client that lost the answer, and the process gets the second answer.
 import { setMaxListeners } from 'node:events';
+import type { BlobStore } from '../../src/broker/blobs.ts';
 import type {
   Appended,
   BrokerEngine,
@@ -133,6 +134,10 @@ export class Gate implements BrokerEngine {
     } finally {
       detach.end();
     }
+  }
+
+  get blobs(): BlobStore {
+    return this.#broker.blobs;
   }
 
   health(): BrokerHealth {

@@ -26,13 +26,14 @@ import { GroupConsumption } from '../group/group-consumption.ts';
 import { parseTopicPattern, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import { WakeList } from '../tail/wake-list.ts';
+import { BlobFiles } from './blobs/blob-files.ts';
 import { CheckpointSchedule, type CheckpointWork } from './checkpoint/checkpoint-schedule.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
 import { describeDurability, type ProcessRun } from './checkpoint/process-run.ts';
 import { Appender, type TopicEvents } from './commit/appender.ts';
 import { GroupCommit, type BatchEvents, type FsyncMode } from './commit/group-commit.ts';
 import type { DiskReserve } from './disk/disk-reserve.ts';
-import { isCode } from './disk/log-files.ts';
+import { isCode, type LogFiles } from './disk/log-files.ts';
 import { runEvery } from './disk/run-every.ts';
 import type { LogWriter } from './disk/log-writer.ts';
 import type { Segments } from './disk/segments.ts';
@@ -60,6 +61,8 @@ export interface LogStorage {
   readonly onFatal: (error: Error) => void;
   readonly onWarning: (text: string) => void;
   readonly limits: LogLimits;
+  readonly files: LogFiles;
+  readonly folder: string;
   readonly index: TopicIndex;
   readonly segments: Segments;
   readonly table: TopicTable;
@@ -78,6 +81,7 @@ export interface LogStorage {
 const ROOM_CHECK_MS = 1_000;
 
 export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, ExpiryRules, CheckpointWork, TimeEvents {
+  readonly blobs: BlobFiles;
   readonly #storage: LogStorage;
   readonly #wakes = new WakeList();
   readonly #commit: GroupCommit;
@@ -97,6 +101,10 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     const { clock, newEpoch, fsync, limits, index, segments, table, writer, reserve, time, groups } = storage;
     const recent = new RecentLog(limits.recentBytes);
     this.#storage = storage;
+    this.blobs = new BlobFiles(storage.files, storage.folder, {
+      mustBeOpen: () => this.#mustBeOpen(),
+      isFull: () => this.health().state === 'full',
+    });
     this.#commit = new GroupCommit({ writer, clock, time, index, recent }, { fsync, limits }, this);
     const commit = this.#commit;
     this.#expiry = new Expiry(clock, time, { table, index, sliceMax: limits.sweepTopics }, this);
@@ -305,6 +313,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     this.#groups.close();
     this.#expiry.close();
     this.#reads.close();
+    await this.blobs.close();
     await this.#commit.drained();
     await this.#storage.time.stop();
     await this.#schedule.stop();

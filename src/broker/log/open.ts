@@ -143,7 +143,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   if (beginning.isToldRestored) await removeRestoredMark(folder);
   await fillDiskReserve(reserve, writer, onWarning);
   return {
-    ...{ fsync, clock, newEpoch, flowOf, onFatal, onWarning, limits },
+    ...{ fsync, clock, newEpoch, flowOf, onFatal, onWarning, limits, files, folder },
     ...{ index, segments, table, checkpoint, writer, reserve },
     ...{ thinning, time, run, groups, release: () => releaseAll(release) },
   };

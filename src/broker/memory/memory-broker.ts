@@ -26,6 +26,7 @@ import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import { TailReader } from '../tail/tail-reader.ts';
 import { WakeList } from '../tail/wake-list.ts';
+import { MemoryBlobs } from './memory-blobs.ts';
 import { MemoryTailSource, type TailedTopics } from './memory-tail.ts';
 import { MemoryTopic } from './memory-topic.ts';
 
@@ -53,6 +54,7 @@ interface Entry {
 const NO_TOPIC: AppendSubject = { state: undefined, isMinor: () => false };
 
 export class MemoryBroker implements BrokerEngine, TailedTopics {
+  readonly blobs: MemoryBlobs;
   readonly #clock: Clock;
   readonly #topics = new Map<LiteTopicName, Entry>();
   readonly #tombstones = new Map<LiteTopicName, Reset>();
@@ -65,6 +67,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   #closed = false;
 
   constructor({ clock, newEpoch, flowOf = () => '' }: MemoryBrokerOptions) {
+    this.blobs = new MemoryBlobs(clock);
     this.#clock = clock;
     this.#deadlines = new Deadlines(clock, (name) => this.#due(name));
     this.#groups = new GroupConsumption(this.#queueStore(), { clock, flowOf });

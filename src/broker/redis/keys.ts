@@ -12,6 +12,7 @@
 //   P:q…                    everything of group consumption (queue/)
 //   P:c:<topic>             channel: what is appended to the topic
 //   P:w                     channel: a topic of this partition became ready for a group
+//   P:bo P:bi:… P:b:…       blobs (blobs/blob-lua.ts)
 //   P:clock                 of partition 0: the time by which chats end, ms since 1970, as the nodes saw it last
 //                           (server-clock.ts)
 //   P:layout                of partition 0, hash: layout version and number of partitions, so that no node uses another
@@ -39,6 +40,9 @@ export const PARTITION_KEYS = {
   layout: ':layout',
   clock: ':clock',
 } as const;
+
+/** After P; the last two are followed by the owner. */
+export const BLOB_KEYS = { owners: ':bo', ids: ':bi:', blob: ':b:' } as const;
 
 /** Fields of a topic's hash, one letter each because there may be millions. A field that is absent has the default
  *  given here. */

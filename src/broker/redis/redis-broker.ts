@@ -21,6 +21,7 @@ import { BrokerError, isBrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import { TailReader } from '../tail/tail-reader.ts';
+import { RedisBlobs } from './blobs/redis-blobs.ts';
 import { APPEND, APPEND_IN_RESERVE, decodeAppend, encodeAppend } from './commands/append.ts';
 import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX } from './commands/describe.ts';
 import { WatchTable } from './watch/watch-table.ts';
@@ -44,6 +45,7 @@ export interface RedisBrokerParts {
 }
 
 export class RedisBroker implements BrokerEngine {
+  readonly blobs: RedisBlobs;
   readonly #parts: RedisBrokerParts;
   readonly #watches: WatchTable;
   readonly #groups: RedisGroups;
@@ -54,6 +56,7 @@ export class RedisBroker implements BrokerEngine {
   constructor(parts: RedisBrokerParts) {
     const { nodes, isKept, onError, checkClock } = parts;
     this.#parts = parts;
+    this.blobs = new RedisBlobs(nodes);
     this.#watches = new WatchTable({
       commands: nodes,
       read: (topic, position, majorOnly) => this.#read(topic, position, { majorOnly }),

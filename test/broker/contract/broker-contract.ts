@@ -8,6 +8,7 @@
 // expects.
 import { describe } from 'vitest';
 import { appendContract } from './append.ts';
+import { blobsContract } from './blobs.ts';
 import { fairContract } from './fair.ts';
 import { fenceContract } from './fence.ts';
 import { inputContract } from './input.ts';
@@ -39,6 +40,7 @@ export function brokerContract(
     lifetimeContract(open);
     queueContract(open);
     leaseContract(open);
+    blobsContract(open, { reopens });
     if (schedulesFairly) fairContract(open, { reopens });
     if (reopens) reopenContract(open);
   });
