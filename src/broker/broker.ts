@@ -315,6 +315,8 @@ export interface DamageCount {
   readonly topics: number;
   /** Files of the log that hold records and are missing. */
   readonly missingSegments: number;
+  /** 1 if a part of the index cannot be read: the next start makes the index again. */
+  readonly damagedIndex: number;
 }
 
 /** Records of a topic that cannot be read back, for one reason. */

@@ -49,6 +49,7 @@ export const METRICS = {
     'Topics with records that cannot be read back, as far as they were found.',
   ],
   missingSegments: ['holdline_missing_segments', 'Files of the log that hold records and are missing.'],
+  damagedIndex: ['holdline_damaged_index', '1 if a part of the index of the log cannot be read.'],
 } as const satisfies Record<string, readonly [name: string, help: string]>;
 
 const WIRES = ['sse', 'ws', 'text'] as const satisfies readonly WireName[];
@@ -119,6 +120,7 @@ export class Metrics implements DeliveryObserver {
     if (damage?.() !== undefined) {
       this.#gauge('damagedTopics', [], (set) => set({}, damage()?.topics ?? 0));
       this.#gauge('missingSegments', [], (set) => set({}, damage()?.missingSegments ?? 0));
+      this.#gauge('damagedIndex', [], (set) => set({}, damage()?.damagedIndex ?? 0));
     }
   }
 

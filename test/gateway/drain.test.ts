@@ -195,7 +195,11 @@ describe('/readyz', () => {
 
   it('stays 200 and says degraded when records are damaged', async () => {
     const { h } = await start();
-    h.broker.health = () => ({ state: 'degraded', durability: 'x', damage: { topics: 1, missingSegments: 0 } });
+    h.broker.health = () => ({
+      state: 'degraded',
+      durability: 'x',
+      damage: { topics: 1, missingSegments: 0, damagedIndex: 0 },
+    });
     const degraded = await h.call('GET', '/readyz');
     expect([degraded.status, degraded.body]).toEqual([200, { status: 'ready', broker: 'degraded', durability: 'x' }]);
   });

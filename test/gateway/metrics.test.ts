@@ -20,7 +20,11 @@ async function read(h: Harness): Promise<ReadonlyMap<string, number>> {
 
 function damagedBroker(): MemoryBroker {
   const broker = new MemoryBroker({ clock: new ManualClock(), newEpoch: () => 'e' });
-  broker.health = () => ({ state: 'degraded', durability: 'x', damage: { topics: 3, missingSegments: 1 } });
+  broker.health = () => ({
+    state: 'degraded',
+    durability: 'x',
+    damage: { topics: 3, missingSegments: 1, damagedIndex: 1 },
+  });
   return broker;
 }
 
@@ -65,7 +69,9 @@ it('counts streams, their events, and how they began', async () => {
 
 it('counts the damage of a storage that keeps files, and leaves it out for another', async () => {
   const seen = await read(await startHarness({ broker: damagedBroker() }));
-  expect([seen.get('holdline_damaged_topics'), seen.get('holdline_missing_segments')]).toEqual([3, 1]);
+  expect(
+    ['holdline_damaged_topics', 'holdline_missing_segments', 'holdline_damaged_index'].map((name) => seen.get(name)),
+  ).toEqual([3, 1, 1]);
   expect((await read(await startHarness())).has('holdline_damaged_topics')).toBe(false);
 });
 

@@ -21,7 +21,7 @@ import type {
   TopicPage,
   TopicWrite,
 } from '../broker.ts';
-import { BrokerError } from '../errors.ts';
+import { BrokerError, isBrokerError } from '../errors.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
 import { parseTopicPattern, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
@@ -199,11 +199,16 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
   }
 
   health(): BrokerHealth {
-    const { reserve, segments, fsync, time } = this.#storage;
+    const { reserve, segments, index, fsync, time } = this.#storage;
     const isFull = this.#commit.state === 'ready' && !reserve.isWhole;
     if (isFull) this.#lookForRoom();
-    const damage = { topics: this.#damage.topics, missingSegments: segments.missing.size };
-    const isDegraded = this.#commit.state === 'ready' && damage.topics + damage.missingSegments > 0;
+    const [topics, missingSegments, damagedIndex] = [
+      this.#damage.topics,
+      segments.missing.size,
+      Number(index.isDamaged),
+    ];
+    const damage = { topics, missingSegments, damagedIndex };
+    const isDegraded = this.#commit.state === 'ready' && topics + missingSegments + damagedIndex > 0;
     return {
       state: isFull ? 'full' : isDegraded ? 'degraded' : this.#commit.state,
       durability: describeDurability(fsync),
@@ -274,8 +279,9 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     return this.#schedule.whenRoom();
   }
 
+  /** A damaged index ends the sweep and not the engine: topics in memory still expire. */
   sweepFailed(error: unknown): void {
-    this.#commit.failNow(error);
+    if (!isBrokerError(error, 'corrupt')) this.#commit.failNow(error);
   }
 
   // CheckpointWork: the checkpoint schedule calls these

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Clock } from '../../base/clock.ts';
 import type { BrokerEngine, FlowOf } from '../broker.ts';
-import { BrokerError } from '../errors.ts';
+import { BrokerError, isBrokerError } from '../errors.ts';
 import { parseTopicPattern } from '../lite-topic.ts';
 import { Checkpoint, readCheckpoint, readTime, type CheckpointState } from './checkpoint/checkpoint.ts';
 import { mayHaveLost, readBootId, readProcessRun, startedRun, type ProcessRun } from './checkpoint/process-run.ts';
@@ -18,14 +18,15 @@ import { isMarkedRestored, readFolderIdentity, removeRestoredMark } from './disk
 import { nodeLogFiles, isCode, type LogFiles } from './disk/log-files.ts';
 import { LogWriter } from './disk/log-writer.ts';
 import { runEvery } from './disk/run-every.ts';
-import { Segments } from './disk/segments.ts';
+import { listSegments, Segments } from './disk/segments.ts';
 import { LogEngine, type LogStorage } from './engine.ts';
 import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
 import { SegmentThinning } from './reclaim/segment-thinning.ts';
+import { textOf } from './read/damage-account.ts';
 import { recoverLog } from './recovery/recovery.ts';
 import { Replay } from './recovery/replay.ts';
 import { EngineTime } from './topics/engine-time.ts';
-import { checkIndexFile } from './topics/index-file.ts';
+import { findIndexDamage, isMarkedDamaged, putIndexAside } from './topics/index-file.ts';
 import { TopicIndex } from './topics/topic-index.ts';
 import { TopicTable } from './topics/topic-table.ts';
 
@@ -66,6 +67,8 @@ interface OpenedIndex {
   readonly reserve: DiskReserve;
   readonly from: CheckpointState | undefined;
   readonly last: ProcessRun | undefined;
+  /** The index is new and the log beside it is not: the replay makes it again from the log. */
+  readonly isRebuilt: boolean;
 }
 
 /** The record of this process run, and how the run begins. */
@@ -79,6 +82,18 @@ interface Beginning {
 
 /** @throws BrokerError locked, corrupt, invalid-config */
 export async function openLogBroker(options: LogBrokerOptions): Promise<BrokerEngine> {
+  const index = join(options.folder, 'index');
+  const wasMarked = await isMarkedDamaged(index);
+  try {
+    return await openOnce(options);
+  } catch (error) {
+    // The opening itself found that the index is damaged: the second one makes it again, if it can.
+    if (wasMarked || !isBrokerError(error, 'corrupt') || !(await isMarkedDamaged(index))) throw error;
+    return openOnce(options);
+  }
+}
+
+async function openOnce(options: LogBrokerOptions): Promise<BrokerEngine> {
   const files = options.files ?? nodeLogFiles;
   const release: ReleaseSteps = [];
   try {
@@ -150,28 +165,79 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
 }
 
 async function openIndex(
-  { folder, newEpoch }: LogBrokerOptions,
+  options: LogBrokerOptions,
   files: LogFiles,
   limits: LogLimits,
   release: ReleaseSteps,
 ): Promise<OpenedIndex> {
-  await checkIndexFile(join(folder, 'index'));
-  const index = new TopicIndex(join(folder, 'index'));
+  const { folder, newEpoch } = options;
+  const index = await usableIndex(options, files);
   release.push(() => index.close());
-  index.checkFormat();
   const reserve = await DiskReserve.open(files, folder, limits);
   release.push(() => reserve.close());
   await claimIndex(index, reserve, newEpoch());
-  return { index, reserve, from: readCheckpoint(index), last: readProcessRun(index) };
+  const from = readCheckpoint(index);
+  const isRebuilt = from === undefined && (await listSegments(files, join(folder, 'log'))).length > 0;
+  return { index, reserve, from, last: readProcessRun(index), isRebuilt };
 }
 
-async function beginOn(options: LogBrokerOptions, { last }: OpenedIndex): Promise<Beginning> {
+/** The index of the folder; a new one beside it if it is damaged and the log can make it again. An index that failed
+ *  only some reads is opened all the same where the log cannot: everything else in it is served.
+ *  @throws BrokerError corrupt */
+async function usableIndex({ folder, onWarning }: LogBrokerOptions, files: LogFiles): Promise<TopicIndex> {
+  const path = join(folder, 'index');
+  const warn = (text: string): void => onWarning?.(text);
+  const opened = await tryIndex(path, warn);
+  const isMarked = await isMarkedDamaged(path);
+  if (opened instanceof TopicIndex && !isMarked) return opened;
+  const ids = await listSegments(files, join(folder, 'log'));
+  const isWhole = ids.every((id, i) => id === i + 1);
+  if (opened instanceof TopicIndex) {
+    if (!isWhole || ids.length === 0) {
+      warn(
+        `the index ${path} is damaged and cannot be made again, because segments of the log were removed: what cannot be read is refused as corrupt, and everything else is served`,
+      );
+      return opened;
+    }
+    await opened.close();
+  } else if (!isWhole)
+    throw new BrokerError(
+      'corrupt',
+      `${opened}. It cannot be made again from the log, because segments of the log were removed. Nothing was changed; restore the whole data folder from a copy`,
+    );
+  const aside = await putIndexAside(files, folder);
+  warn(
+    `the index was damaged and is made again from the log: the old one is kept as ${join(folder, aside)}, every chat begins another epoch, and readers with positions are told`,
+  );
+  return new TopicIndex(path, warn);
+}
+
+/** The opened index, or what is wrong with it. */
+async function tryIndex(path: string, onDamage: (text: string) => void): Promise<TopicIndex | string> {
+  const damage = await findIndexDamage(path);
+  if (damage !== undefined) return `the index ${join(path, 'data.mdb')} is damaged: ${damage}`;
+  let index: TopicIndex | undefined;
+  try {
+    index = new TopicIndex(path, onDamage);
+    index.checkFormat();
+    index.probe();
+    readCheckpoint(index);
+    return index;
+  } catch (error) {
+    await index?.close();
+    if (isBrokerError(error, 'corrupt')) return textOf(error);
+    throw error;
+  }
+}
+
+async function beginOn(options: LogBrokerOptions, { last, isRebuilt }: OpenedIndex): Promise<Beginning> {
   const bootId = options.bootId ?? (await readBootId());
   const lossy = mayHaveLost(last, bootId);
   const place = options.place ?? (await readFolderIdentity(options.folder));
   const isToldRestored = await isMarkedRestored(options.folder);
   const isCopy = isToldRestored || (last?.place !== undefined && last.place !== place);
-  const era = nextEra(last?.era ?? 0, { lossy, isCopy }, options.newEpoch);
+  // Without its index the folder has lost the number of its era, so the next era must be a random one as well.
+  const era = nextEra(last?.era ?? 0, { lossy, isCopy: isCopy || isRebuilt }, options.newEpoch);
   if (isCopy)
     options.onWarning?.(
       'the data folder was copied or restored since it was last written: every chat begins another epoch, and readers with positions of the other history are told',
@@ -180,7 +246,7 @@ async function beginOn(options: LogBrokerOptions, { last }: OpenedIndex): Promis
     run: { ...startedRun(bootId, options.fsync, era), place },
     lossy,
     isToldRestored,
-    isNewEra: lossy || isCopy,
+    isNewEra: lossy || isCopy || isRebuilt,
   };
 }
 

@@ -1,14 +1,17 @@
 // Folders that are damaged, of another version, copied, or open to other users: how each is refused or reported, and
 // what still works.
-import { chmod, cp, mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
+import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
+import { isBrokerError } from '../../../src/broker/errors.ts';
 import { openLogBroker, type LogBrokerOptions } from '../../../src/broker/log/open.ts';
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { systemClock } from '../../../src/base/clock.ts';
-import { append, CHAT, minor, readLines } from '../contract/subject.ts';
+import { timeLimit } from '../../support/slowness.ts';
+import { append, CHAT, minor, readLines, topicName } from '../contract/subject.ts';
 import { segmentPath, temporaryFolder } from './opened-log.ts';
 
 function open(folder: string, options: Partial<LogBrokerOptions> = {}): Promise<BrokerEngine> {
@@ -32,29 +35,117 @@ async function writtenFolder(): Promise<string> {
 
 const index = (folder: string): string => join(folder, 'index', 'data.mdb');
 
-describe('an index', () => {
-  test('is refused with its name when it is cut in half, and the log stays as it was', async () => {
-    const folder = await writtenFolder();
-    const whole = await readFile(index(folder));
-    await truncate(index(folder), whole.length / 2);
-    const log = await readFile(segmentPath(folder));
-    await expect(open(folder)).rejects.toThrow(
-      /^corrupt: the index .*data\.mdb is damaged: it ends at byte \d+ and must have \d+/,
-    );
-    expect(await readFile(segmentPath(folder))).toEqual(log);
-    await writeFile(index(folder), whole);
-    const broker = await open(folder);
-    expect(await readLines(broker, CHAT)).toEqual(['0m:a', '1m:b']);
+/** Chats enough that the index has several pages of each kind. */
+async function folderWithChats(count: number, limits?: LogBrokerOptions['limits']): Promise<string> {
+  const folder = await temporaryFolder();
+  const broker = await open(folder, { limits: { commitIntervalMs: 0, ...limits } });
+  await Promise.all(Array.from({ length: count }, (_, i) => append(broker, chatOf(i), minor(`chat ${i}`))));
+  await broker.close();
+  return folder;
+}
+
+function chatOf(i: number): LiteTopicName {
+  return topicName(`chat/c${i}`);
+}
+
+function codeOf(error: unknown): string {
+  return isBrokerError(error) ? error.code : String(error);
+}
+
+type Damage = (bytes: Buffer) => Buffer;
+const PAGE = 4096;
+
+const UNUSABLE: Record<string, Damage> = {
+  'cut in half': (bytes) => bytes.subarray(0, bytes.length / 2),
+  'cut inside of its heads': (bytes) => bytes.subarray(0, 100),
+  'without heads': (bytes) => bytes.fill(0, 0, 2 * PAGE),
+  'overwritten with other bytes': (bytes) => bytes.fill(0x5a),
+};
+
+async function damageIndex(folder: string, damage: Damage): Promise<Buffer> {
+  const whole = await readFile(index(folder));
+  await writeFile(index(folder), damage(Buffer.from(whole)));
+  return whole;
+}
+
+describe('a damaged index', () => {
+  test.each(Object.keys(UNUSABLE))('%s › is made again from a whole log, beside the old one', async (what) => {
+    const folder = await folderWithChats(3);
+    const before = await open(folder);
+    const { epoch } = await append(before, chatOf(1), minor('again'));
+    await before.close();
+    await damageIndex(folder, UNUSABLE[what] ?? ((bytes) => bytes));
+    const warnings: string[] = [];
+    const broker = await open(folder, { onWarning: (text) => warnings.push(text) });
+    expect(warnings).toEqual([expect.stringMatching(/^the index was damaged and is made again .*index\.bad/)]);
+    expect(await readLines(broker, chatOf(0))).toEqual(['0m:chat 0']);
+    expect(await readLines(broker, chatOf(1))).toEqual(['0m:chat 1', '1m:again']);
+    expect(await broker.read(chatOf(1), { epoch, offset: 2 })).toMatchObject({
+      kind: 'reset',
+      reason: 'epoch-changed',
+    });
+    expect(broker.health().state).toBe('ready');
     await broker.close();
+    expect((await stat(join(folder, 'index.bad', 'data.mdb'))).size).toBeGreaterThan(0);
+    await damageIndex(folder, UNUSABLE[what] ?? ((bytes) => bytes));
+    await (await open(folder)).close();
+    expect((await stat(join(folder, 'index.bad-2', 'data.mdb'))).size).toBeGreaterThan(0);
   });
 
-  test('is refused with its name when it has no heads', async () => {
-    const folder = await writtenFolder();
-    const bytes = await readFile(index(folder));
-    bytes.fill(0, 0, 8192);
-    await writeFile(index(folder), bytes);
-    await expect(open(folder)).rejects.toThrow(/^corrupt: the index .*both of its heads are damaged/);
+  test('is refused with its name when the log has lost its first segment, and nothing is changed', async () => {
+    const folder = await folderWithChats(3);
+    await rename(segmentPath(folder), segmentPath(folder, 2));
+    for (const damage of Object.values(UNUSABLE)) {
+      const whole = await damageIndex(folder, damage);
+      const log = await readFile(segmentPath(folder, 2));
+      await expect(open(folder)).rejects.toThrow(
+        /^corrupt: the index .*data\.mdb .*segments of the log were removed.*restore the whole data folder/,
+      );
+      expect(await readFile(segmentPath(folder, 2))).toEqual(log);
+      await writeFile(index(folder), whole);
+    }
   });
+
+  test(
+    'in one page costs only the topics of that page, until the next start makes the index again',
+    async () => {
+      const folder = await folderWithChats(600);
+      const whole = await readFile(index(folder));
+      let [partly, unusable] = [0, 0];
+      for (let page = 2; page < whole.length / PAGE; page++) {
+        await writeFile(index(folder), Buffer.from(whole).fill(0, page * PAGE, (page + 1) * PAGE));
+        const warnings: string[] = [];
+        const broker = await open(folder, { onWarning: (text) => warnings.push(text) });
+        if (warnings.some((text) => text.startsWith('the index was damaged'))) unusable += 1;
+        const lines = await Promise.all(
+          Array.from({ length: 600 }, (_, i) => readLines(broker, chatOf(i)).catch((error: unknown) => codeOf(error))),
+        );
+        const refused = lines.filter((line) => line === 'corrupt').length;
+        for (const [i, line] of lines.entries()) if (line !== 'corrupt') expect(line).toEqual([`0m:chat ${i}`]);
+        expect(broker.health()).toMatchObject(
+          refused > 0 ? { state: 'degraded', damage: { damagedIndex: 1 } } : { state: 'ready' },
+        );
+        if (refused > 0) {
+          partly += 1;
+          expect(refused).toBeLessThan(600);
+          expect(warnings).toEqual([expect.stringMatching(/^corrupt: the index .*data\.mdb cannot be read: /)]);
+        }
+        await broker.close().catch(() => undefined);
+        if (refused === 0) await rm(join(folder, 'index', 'damaged'), { force: true });
+        else {
+          const again = await open(folder);
+          expect(await readLines(again, chatOf(599))).toEqual(['0m:chat 599']);
+          expect(again.health().state).toBe('ready');
+          await again.close();
+        }
+        await rm(join(folder, 'index'), { recursive: true });
+        await mkdir(join(folder, 'index'));
+      }
+      expect(partly).toBeGreaterThan(2);
+      expect(unusable).toBeGreaterThan(0);
+    },
+    timeLimit(60_000),
+  );
 
   test('is readable only for its owner', async () => {
     const folder = await writtenFolder();

@@ -14,7 +14,7 @@ function keyOf(i: number): Buffer {
 }
 
 test('IndexChanges keeps every change until a clear, far beyond the memory that it keeps for the next time', async () => {
-  const index = new TopicIndex(await temporaryFolder());
+  const index = new TopicIndex(await temporaryFolder(), () => undefined);
   const changes = new IndexChanges(PAGE_BYTES);
   for (let round = 0; round < 2; round += 1) {
     const valueOf = (i: number): Buffer => Buffer.alloc(SIZES[i % SIZES.length] ?? 0, (i + round) % 251);
@@ -28,7 +28,7 @@ test('IndexChanges keeps every change until a clear, far beyond the memory that 
 });
 
 test('a later change of a key counts', async () => {
-  const index = new TopicIndex(await temporaryFolder());
+  const index = new TopicIndex(await temporaryFolder(), () => undefined);
   const changes = new IndexChanges();
   changes.put('state', keyOf(1), (into) => into.varint(1));
   changes.put('state', keyOf(2), (into) => into.varint(1));

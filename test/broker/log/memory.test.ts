@@ -32,7 +32,7 @@ describe('memory', () => {
     const { folder, broker } = await openLog();
     for (let i = 0; i < 300; i++) await append(broker, topicName(`chat/t${i}`), minor(`${i}`));
     await broker.close();
-    const index = new TopicIndex(join(folder, 'index'));
+    const index = new TopicIndex(join(folder, 'index'), () => undefined);
     const table = new TopicTable(index, new Segments(nodeLogFiles, folder, 1), {
       ...DEFAULT_LIMITS,
       idleTopicsMax: 20,
@@ -244,7 +244,7 @@ describe('expiry', () => {
     expect(await again.read(topicName('chat/t3'), 'earliest')).toMatchObject({ reason: 'expired' });
     await clock.advance(60 * 60 * 1000);
     expect(await again.read(topicName('chat/t3'), 'earliest')).toEqual({ kind: 'missing' });
-    const index = new TopicIndex(join(folder, 'index'));
+    const index = new TopicIndex(join(folder, 'index'), () => undefined);
     await expect
       .poll(async () => {
         await append(again, topicName('chat/stays'), minor('x'));

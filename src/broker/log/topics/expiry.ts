@@ -110,7 +110,10 @@ export class Expiry {
     this.#sweeping = true;
     this.#earliest = Number.POSITIVE_INFINITY;
     this.#left = this.#sliceMax;
-    this.#sweepAll(this.#time.now()).catch((error: unknown) => this.#engine.sweepFailed(error));
+    this.#sweepAll(this.#time.now()).catch((error: unknown) => {
+      this.#finish();
+      this.#engine.sweepFailed(error);
+    });
   }
 
   close(): void {

@@ -1,9 +1,15 @@
-// Checks the index's file before lmdb maps it: lmdb trusts the file's heads, and a file that is cut off or overwritten
-// would end the process by a signal, without a message. Changes nothing.
-import { open, type FileHandle } from 'node:fs/promises';
+// The index's files as files: checks the data file before lmdb maps it, remembers that a read of the index failed, and
+// puts a damaged index aside. lmdb trusts the heads of its file, so a file that is cut off or overwritten would end the
+// process by a signal, without a message.
+import { writeFileSync } from 'node:fs';
+import { access, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BrokerError } from '../../errors.ts';
-import { isCode } from '../disk/log-files.ts';
+import { isCode, type LogFiles } from '../disk/log-files.ts';
+
+/** In the folder of an index that failed a read. The next start makes the index again, or says why it cannot. */
+const MARK = 'damaged';
+/** Folders of indexes that were put aside. */
+const ASIDE = 'index.bad';
 
 /** The two heads are in the first two pages; the newer one counts. */
 const MAGIC = 0xbeefc0de;
@@ -21,32 +27,62 @@ interface Head {
   readonly transaction: number;
 }
 
-/** @throws BrokerError corrupt */
-export async function checkIndexFile(folder: string): Promise<void> {
+/** What is wrong with the files of an index, or undefined. Changes nothing. */
+export async function findIndexDamage(folder: string): Promise<string | undefined> {
   const path = join(folder, 'data.mdb');
   let file: FileHandle;
   try {
     file = await open(path, 'r');
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return;
+    if (isCode(error, 'ENOENT')) return undefined;
     throw error;
   }
   try {
     const { size } = await file.stat();
-    if (size > 0) checkHeads(path, size, await readHeads(file));
+    return size > 0 ? damageOf(size, await readHeads(file)) : undefined;
   } finally {
     await file.close();
   }
 }
 
-function checkHeads(path: string, size: number, heads: readonly Head[]): void {
+function damageOf(size: number, heads: readonly Head[]): string | undefined {
   const newest = heads.reduce<Head | undefined>(
     (best, head) => (best === undefined || head.transaction > best.transaction ? head : best),
     undefined,
   );
-  if (newest === undefined) throw damaged(path, 'both of its heads are damaged');
+  if (newest === undefined) return 'both of its heads are damaged';
   const needed = (newest.lastPage + 1) * newest.pageBytes;
-  if (size < needed) throw damaged(path, `it ends at byte ${size} and must have ${needed}`);
+  return size < needed ? `it ends at byte ${size} and must have ${needed}` : undefined;
+}
+
+/** A read of the index failed. Must not wait: the caller is about to report that error. */
+export function markDamaged(folder: string): void {
+  try {
+    writeFileSync(join(folder, MARK), '');
+  } catch {
+    // Without the mark the next start opens the index as it is, and its reads fail as they did here.
+  }
+}
+
+export async function isMarkedDamaged(folder: string): Promise<boolean> {
+  try {
+    await access(join(folder, MARK));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Renames the folder `index` of a data folder. Returns its new name. Nothing is deleted: only the operator knows when
+ *  it is of no more use. */
+export async function putIndexAside(files: LogFiles, dataFolder: string): Promise<string> {
+  const taken = new Set(await files.list(dataFolder));
+  let name = ASIDE;
+  for (let count = 2; taken.has(name); count++) name = `${ASIDE}-${count}`;
+  await files.rename(join(dataFolder, 'index'), join(dataFolder, name));
+  await files.makeFolder(join(dataFolder, 'index'));
+  await files.syncFolder(dataFolder);
+  return name;
 }
 
 async function readHeads(file: FileHandle): Promise<readonly Head[]> {
@@ -70,11 +106,4 @@ async function readHead(file: FileHandle, position: number): Promise<Head | unde
     lastPage: Number(bytes.readBigUInt64LE(LAST_PAGE_AT)),
     transaction: Number(bytes.readBigUInt64LE(TRANSACTION_AT)),
   };
-}
-
-function damaged(path: string, what: string): BrokerError {
-  return new BrokerError(
-    'corrupt',
-    `the index ${path} is damaged: ${what}. The log beside it was not touched; restore the whole data folder from a copy`,
-  );
 }

@@ -9,6 +9,7 @@ import { BrokerError } from '../../errors.ts';
 import { FORMAT_VERSION, isReadable, otherVersion } from '../format/batch-codec.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { IndexChanges, type StoreName } from './index-changes.ts';
+import { markDamaged } from './index-file.ts';
 import { IndexWriter } from './index-writer.ts';
 
 type Store = Database<Buffer, Buffer>;
@@ -23,15 +24,15 @@ const FILE_MODE = 0o600;
 /** Room for the few changes of a claim. */
 const CLAIM_BYTES = 1024;
 
-export class TopicIndex {
-  readonly #root: RootDatabase<Buffer, Buffer>;
-  readonly #stores: Record<StoreName, Store>;
-  readonly #writer: IndexWriter;
-  #owner: Buffer | undefined;
+interface Opened {
+  readonly root: RootDatabase<Buffer, Buffer>;
+  readonly stores: Record<StoreName, Store>;
+}
 
-  constructor(folder: string) {
-    this.#writer = new IndexWriter(folder);
-    this.#root = open({
+function openStores(folder: string): Opened {
+  let root: RootDatabase<Buffer, Buffer> | undefined;
+  try {
+    const opened = open<Buffer, Buffer>({
       path: folder,
       encoding: 'binary',
       keyEncoding: 'binary',
@@ -41,20 +42,60 @@ export class TopicIndex {
       cache: false,
       noSubdir: false,
     });
+    root = opened;
     for (const file of ['data.mdb', 'lock.mdb']) chmodSync(join(folder, file), FILE_MODE);
-    const store = (name: StoreName): Store => this.#root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
-    this.#stores = {
+    const store = (name: StoreName): Store => opened.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
+    const stores = {
       topics: store('topics'),
       chunks: store('chunks'),
       expiry: store('expiry'),
       groups: store('groups'),
       state: store('state'),
     };
+    return { root, stores };
+  } catch (error) {
+    void root?.close();
+    throw isLmdbDamage(error) ? unreadable(folder, error) : error;
+  }
+}
+
+export class TopicIndex {
+  readonly #folder: string;
+  readonly #onDamage: (text: string) => void;
+  readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #stores: Record<StoreName, Store>;
+  readonly #writer: IndexWriter;
+  #owner: Buffer | undefined;
+  #isDamaged = false;
+
+  /** `onDamage` is called once, when a read fails. @throws BrokerError corrupt; the system's error, for example if the
+   *  folder may not be read */
+  constructor(folder: string, onDamage: (text: string) => void) {
+    this.#folder = folder;
+    this.#onDamage = onDamage;
+    this.#writer = new IndexWriter(folder);
+    const { root, stores } = openStores(folder);
+    this.#root = root;
+    this.#stores = stores;
+  }
+
+  /** A read of this index has failed: what it holds cannot be trusted, and the next start makes it again. */
+  get isDamaged(): boolean {
+    return this.#isDamaged;
+  }
+
+  /** Reads one entry of each store, so that an index that cannot be read at all is found before anything rests on it.
+   *  @throws BrokerError corrupt */
+  probe(): void {
+    this.#reading(() => {
+      for (const store of Object.values(this.#stores))
+        for (const { key } of store.getRange({ limit: 1 })) store.get(key);
+    });
   }
 
   /** @throws BrokerError invalid-config: a format of another version */
   checkFormat(): void {
-    const format = Number(this.#stores.state.get(FORMAT_KEY)?.toString('latin1') ?? FIRST_FORMAT);
+    const format = Number(this.#get('state', FORMAT_KEY)?.toString('latin1') ?? FIRST_FORMAT);
     if (!isReadable(format)) throw otherVersion('index', format);
   }
 
@@ -79,43 +120,47 @@ export class TopicIndex {
   }
 
   #isOwner(): boolean {
-    return this.#owner === undefined || this.#stores.state.get(OWNER_KEY)?.equals(this.#owner) === true;
+    return this.#owner === undefined || this.#get('state', OWNER_KEY)?.equals(this.#owner) === true;
   }
 
   /** Applies all changes or none; durable when it resolves. The changes must stay as they are until then.
    *  @throws BrokerError failed if another process owns the folder; the system's error otherwise, for example if there
    *  is no room */
   async apply(changes: IndexChanges): Promise<void> {
-    if (!(await this.#writer.apply(changes, this.#owner))) throw takenOver();
+    try {
+      if (!(await this.#writer.apply(changes, this.#owner))) throw takenOver();
+    } catch (error) {
+      throw isLmdbDamage(error) ? this.#damaged(error) : error;
+    }
     // Topics may leave memory now, and a read transaction from before the change would not find them.
     this.#root.resetReadTxn();
   }
 
   topic(name: LiteTopicName): Buffer | undefined {
-    return this.#stores.topics.get(topicKey(name));
+    return this.#get('topics', topicKey(name));
   }
 
   chunk(topicId: number, index: number): Buffer | undefined {
-    return this.#stores.chunks.get(chunkKey(topicId, index));
+    return this.#get('chunks', chunkKey(topicId, index));
   }
 
   /** The chunks in the order of their keys; all of them without `start`. */
   *chunksFrom(start: Buffer | undefined): Generator<{ readonly key: Buffer; readonly value: Buffer }> {
-    yield* this.#stores.chunks.getRange(start === undefined ? {} : { start });
+    yield* this.#range('chunks', start);
   }
 
   state(key: string): Buffer | undefined {
-    return this.#stores.state.get(Buffer.from(key, 'latin1'));
+    return this.#get('state', Buffer.from(key, 'latin1'));
   }
 
   *groups(): Generator<readonly [group: string, pattern: string]> {
-    for (const { key, value } of this.#stores.groups.getRange())
+    for (const { key, value } of this.#range('groups', undefined))
       yield [key.toString('latin1'), value.toString('latin1')];
   }
 
   /** The topics from `start` on whose names begin with `prefix`, in order. */
   *topicsFrom(start: string, prefix: string): Generator<{ readonly name: LiteTopicName; readonly entry: Buffer }> {
-    for (const { key, value } of this.#stores.topics.getRange({ start: Buffer.from(start, 'latin1') })) {
+    for (const { key, value } of this.#range('topics', Buffer.from(start, 'latin1'))) {
       const name = key.toString('latin1');
       if (!name.startsWith(prefix)) return;
       yield { name: name as LiteTopicName, entry: value };
@@ -124,17 +169,67 @@ export class TopicIndex {
 
   /** The expiry keys after `key`, in order of time. */
   *expiryAfter(key: Buffer): Generator<{ readonly key: Buffer; readonly at: number; readonly name: LiteTopicName }> {
-    for (const found of this.#stores.expiry.getKeys({ start: key })) {
-      if (found.equals(key)) continue;
-      const at = found.readUInt32BE(0) * 2 ** 32 + found.readUInt32BE(4);
-      yield { key: found, at, name: found.toString('latin1', 8) as LiteTopicName };
+    try {
+      for (const found of this.#stores.expiry.getKeys({ start: key })) {
+        if (found.equals(key)) continue;
+        const at = found.readUInt32BE(0) * 2 ** 32 + found.readUInt32BE(4);
+        yield { key: found, at, name: found.toString('latin1', 8) as LiteTopicName };
+      }
+    } catch (error) {
+      throw this.#damaged(error);
     }
+  }
+
+  #get(store: StoreName, key: Buffer): Buffer | undefined {
+    try {
+      return this.#stores[store].get(key);
+    } catch (error) {
+      throw this.#damaged(error);
+    }
+  }
+
+  *#range(store: StoreName, start: Buffer | undefined): Generator<{ readonly key: Buffer; readonly value: Buffer }> {
+    try {
+      yield* this.#stores[store].getRange(start === undefined ? {} : { start });
+    } catch (error) {
+      throw this.#damaged(error);
+    }
+  }
+
+  #reading(read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      throw this.#damaged(error);
+    }
+  }
+
+  /** A failed read spoils the read transaction of this turn, and each further read would fail with it. */
+  #damaged(cause: unknown): BrokerError {
+    const error = unreadable(this.#folder, cause);
+    if (!this.#isDamaged) {
+      this.#isDamaged = true;
+      markDamaged(this.#folder);
+      this.#onDamage(error.message);
+    }
+    this.#root.resetReadTxn();
+    return error;
   }
 
   async close(): Promise<void> {
     await this.#writer.close();
     await this.#root.close();
   }
+}
+
+function unreadable(folder: string, cause: unknown): BrokerError {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new BrokerError('corrupt', `the index ${join(folder, 'data.mdb')} cannot be read: ${text}`, { cause });
+}
+
+/** Whether an error of the index thread says that the file is damaged. */
+function isLmdbDamage(error: unknown): boolean {
+  return error instanceof Error && /MDB_(CORRUPTED|BAD_TXN|PAGE_NOTFOUND|PANIC|INVALID)/.test(error.message);
 }
 
 export function takenOver(): BrokerError {
