@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 
 export interface Run {
   readonly date: string;
@@ -37,7 +37,7 @@ export function keepResults(
   return text;
 }
 
-/** From the built file in dist-load/load. */
 function pathOf({ date, commit }: Run, suffix: string): string {
-  return fileURLToPath(new URL(`../../load/results/${date}-${commit}${suffix}.json`, import.meta.url));
+  const root = execFileSync('git', ['rev-parse', '--show-toplevel'], { encoding: 'utf8' }).trim();
+  return join(root, `load/results/${date}-${commit}${suffix}.json`);
 }
