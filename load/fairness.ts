@@ -3,7 +3,8 @@
 //  - engine: 10,000 topics of one tenant wait, then 10 of another come: which delivery is the first and the last of the 10
 //  - tenants: a simulation of 500 slots of 20 tokens a second, 1,000 tenants with more waiting than is served in 20 minutes,
 //    half of them with ten times as long answers: Jain's index of the served tokens
-//  - cost: microseconds of adding, and of taking and settling, and of 256 queue positions, with 100,000 waiting
+//  - cost: microseconds of adding, and of taking and settling, and of 256 queue positions, with 100,000 waiting, each of a
+//    session of its own
 //   npm run build:load && node dist-load/load/fairness.js
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,7 +13,7 @@ import type { BrokerEngine, Delivery, FlowOf, Priority } from '../src/broker/bro
 import { ReadyList, PRIORITIES, PriorityOrder } from '../src/broker/group/ready-list.ts';
 import { Schedule } from '../src/broker/group/schedule.ts';
 import { openBroker } from '../src/broker/open-broker.ts';
-import { payerOf, requestPattern, requestTopic } from '../src/session/topic-names.ts';
+import { flowOf, requestPattern, requestTopic } from '../src/session/topic-names.ts';
 import { quantile } from './sse-client.ts';
 
 const LARGE = 10_000;
@@ -98,7 +99,7 @@ async function firstAndLast(broker: BrokerEngine): Promise<string> {
     const result = await next;
     if (result.done === true) throw new Error('the group ended');
     const delivery = result.value;
-    if (payerOf(delivery.topic) === 'small') at.push(i);
+    if (flowOf(delivery.topic).startsWith('small/')) at.push(i);
     delivery.charge(500);
     await delivery.ack();
     next = deliveries.next();
@@ -110,15 +111,15 @@ async function firstAndLast(broker: BrokerEngine): Promise<string> {
 async function engines(): Promise<void> {
   const flows: readonly (readonly [string, FlowOf])[] = [
     ['before', () => ''],
-    ['fair', payerOf],
+    ['fair', flowOf],
   ];
-  for (const [label, flowOf] of flows) {
-    const memory = await openBroker({ engine: 'memory', flowOf });
+  for (const [label, flow] of flows) {
+    const memory = await openBroker({ engine: 'memory', flowOf: flow });
     console.log(`memory, ${label}: delivery of the small tenant: ${await firstAndLast(memory)}`);
     await memory.close();
     const folder = await mkdtemp(join(tmpdir(), 'holdline-fairness-'));
     const onFatal = (error: Error): void => console.error(error);
-    const log = await openBroker({ engine: 'log', folder, fsync: { mode: 'always' }, flowOf, onFatal });
+    const log = await openBroker({ engine: 'log', folder, fsync: { mode: 'always' }, flowOf: flow, onFatal });
     console.log(`embedded, ${label}: delivery of the small tenant: ${await firstAndLast(log)}`);
     await log.close();
     await rm(folder, { recursive: true });
@@ -190,7 +191,7 @@ function tenants(label: string, order: Order<Prompt>): void {
 function cost(label: string, flows: number, order: Order<number>): void {
   const us = (begun: number, steps: number): string => (((performance.now() - begun) * 1000) / steps).toFixed(2);
   let begun = performance.now();
-  for (let i = 0; i < WAITING; i += 1) order.add(i, `t${i % flows}`, PRIORITIES[i % 3] ?? 'normal', 0);
+  for (let i = 0; i < WAITING; i += 1) order.add(i, `t${i % flows}/u/s${i}`, PRIORITIES[i % 3] ?? 'normal', 0);
   const adding = us(begun, WAITING);
   const positions: number[] = [];
   for (let k = 0; k < 20; k += 1) {

@@ -103,7 +103,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   client: 'client/**',
 
   'cli/config':
-    'base broker/group broker/redis/connection session/** gateway/auth gateway/gateway-config.ts worker/** sdk/threads',
+    'base broker broker/group broker/redis/connection session/** gateway/auth gateway/gateway-config.ts worker/** sdk/threads',
   'cli/admin': 'base broker',
   cli: '@core broker/open-broker.ts broker/redis/connection gateway/** worker/** sdk/** cli/**',
   'main.ts': 'base cli cli/config sdk/**',

@@ -268,19 +268,21 @@ export interface Delivery {
   charge(tokens: number): void;
 }
 
-/** The flow that pays for a topic's deliveries: topics of one flow share its turns. Must always give the same answer
- *  for a topic. */
+/** The flow that pays for a topic's deliveries: a path of names with slashes between them, from the widest to the
+ *  narrowest, such as `tenant/user/session`. Turns are shared between the first names, then inside each of them
+ *  between the second ones, and so on; topics of one path share its turns. Must always give the same answer for a
+ *  topic. */
 export type FlowOf = (topic: LiteTopicName) => string;
 
 /**
  * Queues. A group consumes every topic that matches a pattern: each topic in order, at most one delivery in flight
  * for each topic, and each record until it is acknowledged. Among topics, the higher priority goes first; a lower
  * priority always gets a share. Within a priority the memory engine and the embedded engine share deliveries fairly
- * between flows (`FlowOf`), counted in what `charge` reports, and within a flow the topic that has waited longest
- * goes first. The Redis engine knows no flows. What a group has consumed is durable, for each topic. The group finds
- * topics that appear later; a new group starts at the earliest record. A topic does not expire while a known group
- * has not consumed all of its records. A lease names the process run that gave it: a restart voids all leases at
- * once. A consumer that stops asking delays no other consumer.
+ * between flows (`FlowOf`) by their weights, counted in what `charge` reports, and within a flow the topic that has
+ * waited longest goes first. The Redis engine knows no flows. What a group has consumed is durable, for each topic.
+ * The group finds topics that appear later; a new group starts at the earliest record. A topic does not expire while
+ * a known group has not consumed all of its records. A lease names the process run that gave it: a restart voids all
+ * leases at once. A consumer that stops asking delays no other consumer.
  */
 export interface GroupBroker {
   /** Ends when the signal aborts; deliveries in flight may still be settled then. A group has one pattern: another

@@ -4,6 +4,7 @@ import { randomInt } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { systemClock } from '../base/clock.ts';
 import type { BrokerEngine, FlowOf } from './broker.ts';
+import type { FlowPolicyOf } from './flow-policy.ts';
 import type { LogLimits } from './log/limits.ts';
 import { openLogBroker, type LogBrokerOptions } from './log/open.ts';
 import { MemoryBroker } from './memory/memory-broker.ts';
@@ -15,11 +16,13 @@ export interface MemoryChoice {
   readonly clock?: Clock;
   /** Default: all topics are of one flow. */
   readonly flowOf?: FlowOf;
+  /** Default: all flows have the same weight. */
+  readonly policyOf?: FlowPolicyOf;
 }
 
 export interface LogChoice extends Pick<
   LogBrokerOptions,
-  'folder' | 'fsync' | 'flowOf' | 'onFatal' | 'isClockTrusted' | 'onWarning'
+  'folder' | 'fsync' | 'flowOf' | 'policyOf' | 'onFatal' | 'isClockTrusted' | 'onWarning'
 > {
   readonly engine: 'log';
   /** Default: the system's. */

@@ -1,7 +1,8 @@
-// Opens the engine of the storage that the configuration names, and names the payer of each request for its fair order.
+// Opens the engine of the storage that the configuration names, and names the flow of each request for its fair order.
 import type { BrokerEngine } from '../broker/broker.ts';
+import type { FlowPolicyOf } from '../broker/flow-policy.ts';
 import { openBroker } from '../broker/open-broker.ts';
-import { payerOf } from '../session/topic-names.ts';
+import { flowOf } from '../session/topic-names.ts';
 import type { BrokerConfig } from './config/broker-config.ts';
 
 export interface StorageEvents {
@@ -13,12 +14,18 @@ export interface StorageEvents {
   readonly onWarning?: (text: string) => void;
 }
 
+/** Default: all flows have the same weight. The Redis engine has no policies. */
+export interface StorageRules {
+  readonly policyOf?: FlowPolicyOf;
+}
+
 /** @throws BrokerError locked, corrupt, unavailable, invalid-config */
 export async function openStorage(
   config: BrokerConfig,
   { onFatal, onError, onWarning = () => undefined }: StorageEvents,
+  rules: StorageRules = {},
 ): Promise<BrokerEngine> {
-  if (config.engine === 'memory') return openBroker({ ...config, flowOf: payerOf });
+  if (config.engine === 'memory') return openBroker({ ...config, ...rules, flowOf });
   if (config.engine === 'redis') return openBroker({ ...config, onError });
-  return openBroker({ ...config, flowOf: payerOf, onFatal, onWarning });
+  return openBroker({ ...config, ...rules, flowOf, onFatal, onWarning });
 }

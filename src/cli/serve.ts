@@ -14,6 +14,7 @@ import { buildHealthApp, type HealthApp } from '../gateway/health-app.ts';
 import type { HttpApp } from '../gateway/http/http-app.ts';
 import type { Metrics } from '../gateway/metrics.ts';
 import { randomId, systemRandom } from '../base/random.ts';
+import { flowPolicies } from '../session/flow-policies.ts';
 import { CommandLog } from '../session/commands/command-log.ts';
 import type { Worker } from '../worker/worker.ts';
 import { AdminServer } from './admin/admin-server.ts';
@@ -44,11 +45,13 @@ export interface RunningServer {
 export async function serve(config: Config, logger: Logger, onFatal: (error: Error) => void): Promise<RunningServer> {
   const handlers = await loadHandlers(config.agents, logger);
   warnOfOpenServers(config, logger);
-  const broker = await openStorage(config.broker, {
+  const events = {
     onFatal,
-    onError: (error) => logger.warn({ err: error }, 'storage work failed'),
-    onWarning: (text) => logger.warn(text),
-  });
+    onError: (error: unknown) => logger.warn({ err: error }, 'storage work failed'),
+    onWarning: (text: string) => logger.warn(text),
+  };
+  const rules = config.tenants === undefined ? {} : { policyOf: flowPolicies(config.tenants) };
+  const broker = await openStorage(config.broker, events, rules);
   const healthLog = new HealthLog(broker, systemClock, logger);
   try {
     const running = await (config.role === 'worker'

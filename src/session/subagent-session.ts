@@ -25,9 +25,15 @@ export function askDepth(sessionId: string): number {
   return depth === undefined ? 0 : Number(depth);
 }
 
+/** The session of a user at the root of its asks, asks of asks included. */
+export function rootSession(sessionId: string): string {
+  const end = sessionId.indexOf(SEPARATOR);
+  return end < 0 ? sessionId : sessionId.slice(0, end);
+}
+
 export function subagentSession(parent: RunRef, key: string): SessionRef {
-  const [root = ''] = parent.sessionId.split(SEPARATOR);
   const digest = createHash('sha256').update(`${parent.runId} ${key}`).digest('base64url').slice(0, DIGEST_CHARS);
+  const root = rootSession(parent.sessionId);
   return { tenant: parent.tenant, sessionId: [root, askDepth(parent.sessionId) + 1, digest].join(SEPARATOR) };
 }
 

@@ -3,7 +3,7 @@
 // same: it is the routing key that lets one append change the chat and its request topic together.
 import { createHash } from 'node:crypto';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName, type TopicPattern } from '../broker/lite-topic.ts';
-import { askDepth } from './subagent-session.ts';
+import { askDepth, rootSession } from './subagent-session.ts';
 import { DEFAULT_TENANT, type Principal, type SessionRef } from './session-ref.ts';
 
 const SEPARATOR = ':';
@@ -48,12 +48,13 @@ export function requestTopic(agent: string, ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`${requestParent(agent, askDepth(ref.sessionId))}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
-/** Who pays for the runs of a request topic: the tenant; in the default tenant, which is the only one of a service
- *  without tenants, the user, if the topic's name tells the user. */
-export function payerOf(topic: LiteTopicName): string {
+/** The flow of a request topic: `<tenant>/<digest of the user>/<session>`. The digest is empty where the topic's name
+ *  does not tell the user. The asks of a session are of its flow. */
+export function flowOf(topic: LiteTopicName): string {
   const { tenant, sessionId } = sessionOf(topic);
   const end = sessionId.indexOf(SEPARATOR);
-  return tenant === DEFAULT_TENANT && end >= 0 ? `${tenant}${SEPARATOR}${sessionId.slice(0, end)}` : tenant;
+  const user = end < 0 ? '' : sessionId.slice(0, end);
+  return `${tenant}/${user}/${rootSession(sessionId.slice(end + 1))}`;
 }
 
 /** Requests to one agent: of every session of users, or of all asks at one depth. */

@@ -1,31 +1,30 @@
-// Who pays for a request, as its topic's name tells it.
+// The flow of a request, as its topic's name tells it.
 import { describe, expect, test } from 'vitest';
-import { ownRef } from '../../src/session/session-ref.ts';
-import { payerOf, requestTopic } from '../../src/session/topic-names.ts';
+import { ownRef, userDigest } from '../../src/session/session-ref.ts';
+import { flowOf, requestTopic } from '../../src/session/topic-names.ts';
 import { subagentSession } from '../../src/session/subagent-session.ts';
 
-describe('payerOf', () => {
-  test('is the tenant, whoever of its users asks and whichever agent answers', () => {
-    const payers = [
-      payerOf(requestTopic('a', { tenant: 'acme', sessionId: 's1' })),
-      payerOf(requestTopic('b', ownRef({ tenant: 'acme', user: 'ann' }, 's1'))),
-      payerOf(requestTopic('b', ownRef({ tenant: 'acme', user: 'bob' }, 's1'))),
-    ];
-    expect(payers).toEqual(['acme', 'acme', 'acme']);
+const ANN = userDigest('ann');
+
+describe('flowOf', () => {
+  test('is the tenant, the user and the session, whichever agent answers', () => {
+    const ann = ownRef({ tenant: 'acme', user: 'ann' }, 's1');
+    expect(flowOf(requestTopic('a', ann))).toBe(`acme/${ANN}/s1`);
+    expect(flowOf(requestTopic('b', ann))).toBe(`acme/${ANN}/s1`);
+    expect(flowOf(requestTopic('a', ownRef({ tenant: 'default', user: 'ann' }, 's1')))).toBe(`default/${ANN}/s1`);
   });
 
-  test('is the user in the default tenant, if the name tells the user', () => {
-    const of = (user: string, id: string): string =>
-      payerOf(requestTopic('a', ownRef({ tenant: 'default', user }, id)));
-    expect(of('ann', 's1')).toBe(of('ann', 's2'));
-    expect(of('ann', 's1')).not.toBe(of('bob', 's1'));
-    expect(payerOf(requestTopic('a', { tenant: 'default', sessionId: 's1' }))).toBe('default');
+  test('has no user where the name does not tell the user', () => {
+    expect(flowOf(requestTopic('a', { tenant: 'acme', sessionId: 's1' }))).toBe('acme//s1');
+    expect(flowOf(requestTopic('a', { tenant: 'default', sessionId: 's1' }))).toBe('default//s1');
   });
 
-  test('is the same for a subagent session as for the session that asks', () => {
+  test('is for an ask the flow of the session of the user, at each depth', () => {
     const ref = ownRef({ tenant: 'default', user: 'ann' }, 's1');
-    expect(payerOf(requestTopic('b', subagentSession({ ...ref, runId: 'r1' }, 'k')))).toBe(
-      payerOf(requestTopic('a', ref)),
+    const ask = subagentSession({ ...ref, runId: 'r1' }, 'k');
+    expect(flowOf(requestTopic('b', ask))).toBe(flowOf(requestTopic('a', ref)));
+    expect(flowOf(requestTopic('b', subagentSession({ ...ask, runId: 'r2' }, 'k')))).toBe(
+      flowOf(requestTopic('a', ref)),
     );
   });
 });

@@ -6,6 +6,7 @@
 //  - A delivery goes only to a consumer that waits and has credit. A consumer that stops asking delays no other.
 import type { Clock } from '../../base/clock.ts';
 import type { ConsumeOptions, FlowOf, LogRecord, Priority } from '../broker.ts';
+import type { FlowPolicyOf } from '../flow-policy.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import { Deadlines } from './deadlines.ts';
@@ -41,6 +42,7 @@ export interface Consumer {
 export interface GroupOptions {
   readonly clock: Clock;
   readonly flowOf: FlowOf;
+  readonly policyOf: FlowPolicyOf;
 }
 
 export class ConsumerGroup implements LeaseOwner {
@@ -52,16 +54,17 @@ export class ConsumerGroup implements LeaseOwner {
   readonly #laneOf = new WeakMap<Lease, Lane>();
   readonly #flowOf: FlowOf;
   /** The lanes that are ready or taken. */
-  readonly #schedule = new Schedule<Lane>();
+  readonly #schedule: Schedule<Lane>;
   readonly #waiting = new ReadyList<Consumer>();
   readonly #deadlines: Deadlines<Lane>;
 
-  constructor(name: string, pattern: TopicPattern, store: QueueStore, { clock, flowOf }: GroupOptions) {
+  constructor(name: string, pattern: TopicPattern, store: QueueStore, { clock, flowOf, policyOf }: GroupOptions) {
     this.name = name;
     this.pattern = pattern;
     this.#store = store;
     this.#clock = clock;
     this.#flowOf = flowOf;
+    this.#schedule = new Schedule<Lane>({ policyOf });
     this.#deadlines = new Deadlines(clock, (lane) => this.#due(lane));
   }
 

@@ -4,7 +4,9 @@
 //  - If anything waits, `take` returns something.
 //  - Of one flow and one priority, the item that has waited longest is first.
 import type { Priority } from '../broker.ts';
-import { FairClass, FairItem } from './fair-class.ts';
+import type { FlowPolicyOf } from '../flow-policy.ts';
+import { FairClass } from './fair-class.ts';
+import { FairItem } from './flow-node.ts';
 import { PRIORITIES, PriorityOrder } from './ready-list.ts';
 
 /** A priority that has waited this long without a delivery is served next. Whole priorities age, and not single items:
@@ -12,8 +14,8 @@ import { PRIORITIES, PriorityOrder } from './ready-list.ts';
 export const AGE_MS = 30_000;
 
 export interface ScheduleOptions {
-  /** A flow of weight 2 gets twice the tokens of a flow of weight 1. Above 0. Default: 1 for every flow. */
-  readonly weightOf?: (flow: string) => number;
+  /** Default: all flows have the same weight. */
+  readonly policyOf?: FlowPolicyOf;
 }
 
 interface Scheduled<T> {
@@ -29,11 +31,11 @@ export class Schedule<T> {
   readonly #waiting = new Map<T, Scheduled<T>>();
   readonly #held = new Map<T, Scheduled<T>>();
 
-  constructor({ weightOf = () => 1 }: ScheduleOptions = {}) {
+  constructor({ policyOf = () => ({}) }: ScheduleOptions = {}) {
     this.#classes = {
-      high: new FairClass<T>(weightOf),
-      normal: new FairClass<T>(weightOf),
-      low: new FairClass<T>(weightOf),
+      high: new FairClass<T>(policyOf),
+      normal: new FairClass<T>(policyOf),
+      low: new FairClass<T>(policyOf),
     };
   }
 
@@ -81,7 +83,8 @@ export class Schedule<T> {
   /** Adds model tokens to what a held item has cost. No effect on an item that is not held, nor for a negative
    *  number. */
   charge(value: T, tokens: number): void {
-    if (tokens >= 0) this.#held.get(value)?.item.charge(tokens);
+    const held = this.#held.get(value);
+    if (held !== undefined && tokens >= 0) this.#classes[held.priority].report(held.item, tokens);
   }
 
   /** Ends a holding: what was charged replaces the guess; without a charge the guess is the cost. `unused`: the item

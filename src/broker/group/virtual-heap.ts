@@ -38,6 +38,10 @@ export class VirtualHeap<M extends HeapMember> {
     this.moved(last);
   }
 
+  clear(): void {
+    this.#members.length = 0;
+  }
+
   #put(member: M, at: number): void {
     this.#members[at] = member;
     member.heapAt = at;

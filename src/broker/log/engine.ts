@@ -22,6 +22,7 @@ import type {
   TopicWrite,
 } from '../broker.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
+import type { FlowPolicyOf } from '../flow-policy.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
 import { parseTopicPattern, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
@@ -58,6 +59,7 @@ export interface LogStorage {
   readonly clock: Clock;
   readonly newEpoch: () => string;
   readonly flowOf: FlowOf;
+  readonly policyOf: FlowPolicyOf;
   readonly onFatal: (error: Error) => void;
   readonly onWarning: (text: string) => void;
   readonly limits: LogLimits;
@@ -99,6 +101,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
 
   constructor(storage: LogStorage) {
     const { clock, newEpoch, fsync, limits, index, segments, table, writer, reserve, time, groups } = storage;
+    const { flowOf, policyOf } = storage;
     const recent = new RecentLog(limits.recentBytes);
     this.#storage = storage;
     this.blobs = new BlobFiles(storage.files, storage.folder, {
@@ -116,7 +119,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
       { table, groups, expiry, appender: this.#appender, lister: this.#lister },
       this,
     );
-    this.#groups = new GroupConsumption(queueStore, { clock, flowOf: storage.flowOf }, groups);
+    this.#groups = new GroupConsumption(queueStore, { clock, flowOf, policyOf }, groups);
     this.#damage = new DamageAccount(clock, storage.onWarning);
     const cold = new ColdReads(segments, this.#damage, limits.coldReadsMax);
     this.#reads = new TopicReads(table, recent, cold, time);

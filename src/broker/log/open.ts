@@ -6,6 +6,7 @@ import { crc32 } from 'node:zlib';
 import type { Clock } from '../../base/clock.ts';
 import type { BrokerEngine, FlowOf } from '../broker.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
+import type { FlowPolicyOf } from '../flow-policy.ts';
 import { parseTopicPattern } from '../lite-topic.ts';
 import { Checkpoint, readCheckpoint, readTime, type CheckpointState } from './checkpoint/checkpoint.ts';
 import { mayHaveLost, readBootId, readProcessRun, startedRun, type ProcessRun } from './checkpoint/process-run.ts';
@@ -39,6 +40,8 @@ export interface LogBrokerOptions {
   readonly newEpoch: () => string;
   /** Default: all topics are of one flow. */
   readonly flowOf?: FlowOf;
+  /** Default: all flows have the same weight. */
+  readonly policyOf?: FlowPolicyOf;
   /** Called once, when the device has failed: the engine acknowledges nothing more, and the process should restart. */
   readonly onFatal: (error: Error) => void;
   readonly files?: LogFiles;
@@ -116,7 +119,8 @@ async function openOnce(options: LogBrokerOptions): Promise<BrokerEngine> {
 }
 
 async function openStorage(options: LogBrokerOptions, files: LogFiles, release: ReleaseSteps): Promise<LogStorage> {
-  const { folder, fsync, clock, newEpoch, flowOf = () => '', onFatal, onWarning = () => undefined } = options;
+  const { folder, fsync, clock, newEpoch, onFatal, onWarning = () => undefined } = options;
+  const { flowOf = () => '', policyOf = () => ({}) } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const opened = await openIndex(options, files, limits, release);
   const { index, reserve, from } = opened;
@@ -158,7 +162,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   if (beginning.isToldRestored) await removeRestoredMark(folder);
   await fillDiskReserve(reserve, writer, onWarning);
   return {
-    ...{ fsync, clock, newEpoch, flowOf, onFatal, onWarning, limits, files, folder },
+    ...{ fsync, clock, newEpoch, flowOf, policyOf, onFatal, onWarning, limits, files, folder },
     ...{ index, segments, table, checkpoint, writer, reserve },
     ...{ thinning, time, run, groups, release: () => releaseAll(release) },
   };

@@ -16,6 +16,7 @@ import type {
   ReadOptions,
   ReadResult,
 } from '../broker.ts';
+import type { FlowPolicyOf } from '../flow-policy.ts';
 import type { Reset, Tail, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
@@ -39,6 +40,8 @@ export interface MemoryBrokerOptions {
   readonly newEpoch: () => string;
   /** Default: all topics are of one flow. */
   readonly flowOf?: FlowOf;
+  /** Default: all flows have the same weight. */
+  readonly policyOf?: FlowPolicyOf;
 }
 
 interface Entry {
@@ -66,11 +69,11 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   readonly #newEpoch: () => string;
   #closed = false;
 
-  constructor({ clock, newEpoch, flowOf = () => '' }: MemoryBrokerOptions) {
+  constructor({ clock, newEpoch, flowOf = () => '', policyOf = () => ({}) }: MemoryBrokerOptions) {
     this.blobs = new MemoryBlobs(clock);
     this.#clock = clock;
     this.#deadlines = new Deadlines(clock, (name) => this.#due(name));
-    this.#groups = new GroupConsumption(this.#queueStore(), { clock, flowOf });
+    this.#groups = new GroupConsumption(this.#queueStore(), { clock, flowOf, policyOf });
     this.#newEpoch = newEpoch;
   }
 

@@ -1,5 +1,4 @@
 // The file of agents: its schema, and every fault in it with its position in the file. [docs/agents.md]
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -8,14 +7,13 @@ import { BODY_BYTES_MAX } from '../../gateway/gateway-config.ts';
 import { THREADS_MAX } from '../../sdk/threads/agent-threads.ts';
 import { AGENT_NAME } from '../../session/agent-limits.ts';
 import { ANSWER_CHARS_MAX } from '../../session/events/answer-builder.ts';
-import { parseJsonText } from './json-text.ts';
+import { readJsonFile, shapeFaults } from './json-text.ts';
 import { modelUrlFault } from './model-url.ts';
 import { nearestName } from './nearest-name.ts';
 
 /** Each agent takes four consumer groups of the broker, one for users and one for each depth of asks; the broker
  *  allows twice as many. */
 export const AGENTS_MAX = 32;
-const FILE_CHARS_MAX = 4 * 1024 * 1024;
 const SYSTEM_PROMPT_CHARS_MAX = 100_000;
 const DESCRIPTION_CHARS_MAX = 1_000;
 const MODELS_MAX = 64;
@@ -82,11 +80,13 @@ const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts'] as const;
 
 /** The agents by name. Reports every fault as `<place>: <what>`, and is empty then. */
 export function readAgentsFile(path: string, onFault: (what: string) => void): ReadonlyMap<string, AgentEntry> {
-  const parsed = readJson(path, onFault);
+  const parsed = readJsonFile(path, onFault);
   if (parsed === undefined) return new Map();
   const faults = [
     ...missingModels(parsed.value),
-    ...(check.Check(parsed.value) ? entryFaults(parsed.value.agents) : shapeFaults(parsed.value)),
+    ...(check.Check(parsed.value)
+      ? entryFaults(parsed.value.agents)
+      : shapeFaults(check.Errors(parsed.value), unknownField)),
   ];
   for (const fault of faults) onFault(fault);
   if (faults.length > 0 || !check.Check(parsed.value)) return new Map();
@@ -95,17 +95,6 @@ export function readAgentsFile(path: string, onFault: (what: string) => void): R
 
 function completed(path: string, name: string, { handler, model = name, ...entry }: FileEntry): AgentEntry {
   return { ...entry, model, ...(handler === undefined ? {} : { handler: resolve(dirname(path), handler) }) };
-}
-
-function readJson(path: string, onFault: (what: string) => void): { readonly value: unknown } | undefined {
-  try {
-    const text = readFileSync(path, 'utf8');
-    if (text.length > FILE_CHARS_MAX) throw new Error('the file is too large');
-    return { value: parseJsonText(text, path) };
-  } catch (error) {
-    onFault(error instanceof Error ? error.message : 'the file cannot be read');
-    return undefined;
-  }
 }
 
 /** Only an agent's own code may omit the model. The schema cannot express that. */
@@ -130,24 +119,6 @@ function entryFaults(agents: Readonly<Record<string, FileEntry>>): string[] {
     const fault = url === undefined ? undefined : modelUrlFault(url, 'the variable that keyEnv names');
     return fault === undefined ? [] : [`agents.${name}.url: ${fault}`];
   });
-}
-
-function shapeFaults(value: unknown): string[] {
-  const faults = check.Errors(value).flatMap((error) => {
-    const { keyword, instancePath, message } = error;
-    // The same fault is reported for each of the fields, with its position.
-    if (keyword === 'additionalProperties') return [];
-    const steps = instancePath.split('/').slice(1).map(unescape);
-    return [
-      `${steps.length === 0 ? 'the file' : steps.join('.')}: ${keyword === 'boolean' ? unknownField(steps) : error.keyword === 'enum' ? `must be one of ${error.params.allowedValues.join(', ')}` : message}`,
-    ];
-  });
-  return [...new Set(faults)];
-}
-
-/** Decodes a step of a JSON pointer. [RFC 6901 §4] */
-function unescape(step: string): string {
-  return step.replaceAll('~1', '/').replaceAll('~0', '~');
 }
 
 function unknownField(steps: readonly string[]): string {

@@ -6,6 +6,7 @@ import { TOKEN_LIFETIME_MAX_MS } from '../../gateway/auth/claims.ts';
 import { createKeySource, InvalidKeyError } from '../../gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig, SessionIdScope } from '../../gateway/gateway-config.ts';
 import { JWT_SECRET_BYTES_MIN, LOOPBACK_HOSTS, SESSION_ID_SCOPES } from '../../gateway/gateway-config.ts';
+import type { TenantPolicies } from '../../session/flow-policies.ts';
 import { CHAT_LIST_MAX } from '../../session/stores/chat-list.ts';
 import { RUNS_COUNTED_MAX } from '../../session/stores/open-runs.ts';
 import { ENDLESS_TTL_MS, SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, SESSION_TTL_MS } from '../../session/sessions.ts';
@@ -18,6 +19,7 @@ import { EnvironmentReader, type Environment } from './environment.ts';
 import { parseDuration } from './duration.ts';
 import { readKeyFile } from './key-file.ts';
 import type { Setting } from './settings.ts';
+import { readTenants } from './tenants-file.ts';
 import { parseJsonText } from './json-text.ts';
 
 export interface Config {
@@ -52,6 +54,8 @@ export interface Config {
   readonly drainMs: number;
   /** Of a new chat that requests no other TTL. */
   readonly sessionTtlMs: number;
+  /** Undefined: all tenants and users have the same share. */
+  readonly tenants: TenantPolicies | undefined;
   readonly logLevel: string;
 }
 
@@ -92,6 +96,7 @@ export function readConfig(env: Environment = process.env): Config {
   }
   const port = read.integer('PORT', 0, 65_535) ?? (role === 'worker' ? undefined : PORT);
   if (role !== 'worker') checkServed(read, { host, broker, auth, cookieSecret });
+  const sessionIds = read.oneOf('HOLDLINE_SESSION_IDS', SESSION_ID_SCOPES, 'user');
   const config: Config = {
     role,
     host,
@@ -99,7 +104,7 @@ export function readConfig(env: Environment = process.env): Config {
     broker,
     auth,
     cookieSecret,
-    sessionIds: read.oneOf('HOLDLINE_SESSION_IDS', SESSION_ID_SCOPES, 'user'),
+    sessionIds,
     origins: readOrigins(read),
     hosts: readHosts(read, auth !== undefined),
     publicUrl: readPublicUrl(read),
@@ -117,6 +122,7 @@ export function readConfig(env: Environment = process.env): Config {
     leaseMs: read.integer('HOLDLINE_LEASE_MS', LEASE_MS_MIN, 600_000) ?? LEASE_MS,
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
     sessionTtlMs: readSessionTtl(read),
+    tenants: readTenants(read, broker, sessionIds),
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   read.checkNames();

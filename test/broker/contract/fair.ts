@@ -2,12 +2,19 @@
 // group serves what has waited longest (docs/scheduling.md).
 import { describe, expect, test } from 'vitest';
 import type { FlowOf } from '../../../src/broker/broker.ts';
+import type { FlowPolicyOf } from '../../../src/broker/flow-policy.ts';
 import { append, major, topicName } from './subject.ts';
 import type { OpenSubject } from './subject.ts';
 import { TestWorker } from './worker.ts';
 
-/** In the contract a topic's flow is what precedes the colon in its last segment. */
-export const flowOf: FlowOf = (topic) => /([^/:]*):[^/]*$/.exec(topic)?.[1] ?? '';
+/** In the contract a topic's flow is what precedes the colon in its last segment; a dot separates its levels. */
+export const flowOf: FlowOf = (topic) => (/([^/:]*):[^/]*$/.exec(topic)?.[1] ?? '').replaceAll('.', '/');
+
+/** In the contract the weight of a flow is the number after `x` in the last name of its path. */
+export const policyOf: FlowPolicyOf = (flow) => {
+  const weight = /x(\d+)$/.exec(flow)?.[1];
+  return weight === undefined ? {} : { weight: Number(weight) };
+};
 
 export function fairContract(open: OpenSubject, { reopens }: { readonly reopens: boolean }): void {
   describe('flows', () => {
@@ -50,6 +57,25 @@ export function fairContract(open: OpenSubject, { reopens }: { readonly reopens:
       const long = order.filter((flow) => flow === 'long').length;
       expect(long).toBeGreaterThanOrEqual(4);
       expect(long).toBeLessThanOrEqual(9);
+    });
+
+    test('get tokens by their weights', async () => {
+      const { broker } = await open();
+      await fill(broker, 'light', 40);
+      await fill(broker, 'heavyx3', 60);
+      const order = await served(new TestWorker(broker), 40, { light: 500, heavyx3: 500 });
+      const heavy = order.filter((flow) => flow === 'heavyx3').length;
+      expect(heavy).toBeGreaterThanOrEqual(28);
+      expect(heavy).toBeLessThanOrEqual(32);
+    });
+
+    test('share the turns of the flow around them, however many they are', async () => {
+      const { broker } = await open();
+      for (let i = 0; i < 10; i += 1) await fill(broker, `crowd.u${i}`, 5);
+      await fill(broker, 'lone.u', 20);
+      const order = await served(new TestWorker(broker), 40);
+      expect(order.filter((flow) => flow === 'lone/u')).toHaveLength(20);
+      expect(new Set(order.slice(0, 20)).size).toBe(11);
     });
 
     test('have positions in the order in which they are served', async () => {

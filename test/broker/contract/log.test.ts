@@ -8,7 +8,7 @@ import { openLogBroker } from '../../../src/broker/log/open.ts';
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { brokerContract } from './broker-contract.ts';
-import { flowOf } from './fair.ts';
+import { flowOf, policyOf } from './fair.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
 
@@ -37,6 +37,7 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
       fsync: { mode: 'always' },
       newEpoch: randomEpoch,
       flowOf,
+      policyOf,
       onFatal: (error) => {
         throw error;
       },

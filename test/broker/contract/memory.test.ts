@@ -2,14 +2,14 @@
 import { MemoryBroker } from '../../../src/broker/memory/memory-broker.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { brokerContract } from './broker-contract.ts';
-import { flowOf } from './fair.ts';
+import { flowOf, policyOf } from './fair.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
 
 function openMemory(): Subject {
   const clock = new ManualClock();
   let epochs = 0;
-  return { clock, broker: new MemoryBroker({ clock, newEpoch: () => `e${(epochs += 1)}`, flowOf }) };
+  return { clock, broker: new MemoryBroker({ clock, newEpoch: () => `e${(epochs += 1)}`, flowOf, policyOf }) };
 }
 
 brokerContract('memory', openMemory, { schedulesFairly: true });

@@ -84,7 +84,7 @@ function gate(): Gate {
 function setUp() {
   const clock = new ManualClock();
   const store = new SlowStore();
-  const groups = new GroupConsumption(store, { clock, flowOf: ONE_FLOW });
+  const groups = new GroupConsumption(store, { clock, flowOf: ONE_FLOW, policyOf: () => ({}) });
   onTestFinished(() => groups.close());
   const consumer = (credit = 1) => {
     const abort = new AbortController();
@@ -298,7 +298,9 @@ describe('a group that becomes known', () => {
 
   test('keeps its lag and its pattern from an earlier process run before any consumer comes', () => {
     const clock = new ManualClock();
-    const groups = new GroupConsumption(new SlowStore(), { clock, flowOf: ONE_FLOW }, [['g', PATTERN]]);
+    const groups = new GroupConsumption(new SlowStore(), { clock, flowOf: ONE_FLOW, policyOf: () => ({}) }, [
+      ['g', PATTERN],
+    ]);
     expect(groups.hasLag(A)).toBe(true);
     expect(groups.hasLag(B)).toBe(false);
     groups.onAppended(A);

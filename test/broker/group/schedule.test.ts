@@ -93,7 +93,7 @@ describe('flows that wait', () => {
   test('get tokens in proportion to their weights', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 2, maxLength: 4 }), COST, (weights, cost) => {
-        const schedule = new Schedule<Work>({ weightOf: (flow) => weights[Number(flow)] ?? 1 });
+        const schedule = new Schedule<Work>({ policyOf: (flow) => ({ weight: weights[Number(flow)] ?? 1 }) });
         for (const i of weights.keys()) fill(schedule, `${i}`, 2000, cost);
         const used = run(schedule, 1, 600);
         const perWeight = weights.map((weight, i) => (used.get(`${i}`) ?? 0) / weight);
@@ -123,6 +123,77 @@ describe('flows that wait', () => {
     fill(schedule, 'b', 100, 500);
     const taken = Array.from({ length: 100 }, () => schedule.take(0)?.flow);
     expect(taken.filter((flow) => flow === 'a')).toHaveLength(50);
+  });
+});
+
+describe('flows inside a flow', () => {
+  /** The flows of the next items. */
+  const order = (schedule: Schedule<Work>, count: number): string[] =>
+    Array.from({ length: count }, () => serve(schedule)?.flow ?? '');
+  const share = (flows: readonly string[], prefix: string): number =>
+    flows.filter((flow) => flow.startsWith(prefix)).length;
+
+  test('share its turns: many users of one tenant get as much as one user of another', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 20 }), COST, (many, few, cost) => {
+        const schedule = new Schedule<Work>();
+        for (let i = 0; i < many; i += 1) fill(schedule, `many/u${i}/s`, 200, cost);
+        for (let i = 0; i < few; i += 1) fill(schedule, `few/u${i}/s`, 200, cost);
+        const flows = order(schedule, 200);
+        // One answer more or less, and the first ones are taken by a guess.
+        expect(Math.abs(share(flows, 'many/') - 100)).toBeLessThanOrEqual(1 + Math.ceil(FIRST_GUESS / cost));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('have their own order: a user with long answers gets a tenth of the turns of the other users', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 't/short/s', 1000, 100);
+    fill(schedule, 't/long/s', 1000, 1000);
+    fill(schedule, 'other/u/s', 1000, 100);
+    const flows = order(schedule, 1100);
+    // The tenant with both gets as many tokens as the other one: 2 turns of 1000, or 20 of 100, for 20 of the other.
+    expect(share(flows, 't/short') / share(flows, 't/long')).toBeCloseTo(10, 0);
+    expect(share(flows, 'other/')).toBeGreaterThan(600);
+  });
+
+  test('have weights of their own', () => {
+    const schedule = new Schedule<Work>({ policyOf: (flow) => ({ weight: flow === 't/b' || flow === 'v' ? 3 : 1 }) });
+    for (const flow of ['t/a/s', 't/b/s', 'v/a/s', 'v/b/s']) fill(schedule, flow, 400, 500);
+    const flows = order(schedule, 320);
+    expect(Math.abs(share(flows, 'v/') - 240)).toBeLessThanOrEqual(2);
+    expect(Math.abs(share(flows, 't/b') - 60)).toBeLessThanOrEqual(2);
+  });
+
+  test('share free slots before anything is reported, each level by its guess', () => {
+    const schedule = new Schedule<Work>();
+    for (let i = 0; i < 9; i += 1) fill(schedule, `many/u${i}/s`, 50, 500);
+    fill(schedule, 'one/u/s', 100, 500);
+    const taken = Array.from({ length: 90 }, () => schedule.take(0)?.flow ?? '');
+    expect(share(taken, 'one/')).toBe(45);
+    expect(share(taken, 'many/u0')).toBe(5);
+  });
+
+  test('leave no record when nothing waits and nothing is held', () => {
+    const schedule = new Schedule<Work>();
+    for (let i = 0; i < 300; i += 1)
+      schedule.add(work(`t${i % 3}/u${i % 7}/s${i}`, i), `t${i % 3}/u${i % 7}/s${i}`, 'normal', 0);
+    serveAll(schedule);
+    expect([schedule.size, schedule.flows]).toEqual([0, 0]);
+  });
+
+  test('are bounded in number, all levels together, also while one of them waits', () => {
+    const schedule = new Schedule<Work>();
+    fill(schedule, 't/u/first', 1, 500);
+    const held = schedule.take(0);
+    fill(schedule, 't/u/last', 1, 500);
+    for (let i = 0; i < RESTING_FLOWS_MAX + 100; i += 1) {
+      schedule.add(work(`t/u/s${i}`, 500), `t/u/s${i}`, 'normal', 0);
+      serve(schedule);
+    }
+    if (held !== undefined) schedule.settle(held);
+    expect(schedule.flows).toBeLessThanOrEqual(RESTING_FLOWS_MAX + 4);
   });
 });
 
@@ -422,6 +493,23 @@ describe('priorities', () => {
 });
 
 describe('the position of an item', () => {
+  test('is counted over all levels of its flow', () => {
+    const counts = fc.array(fc.tuple(fc.nat({ max: 3 }), fc.nat({ max: 3 }), fc.nat({ max: 3 })), {
+      minLength: 1,
+      maxLength: 30,
+    });
+    fc.assert(
+      fc.property(counts, (paths) => {
+        const schedule = new Schedule<Work>();
+        const items = paths.map(([t, u, s]) => work(`t${t}/u${u}/s${s}`, FIRST_GUESS));
+        for (const item of items) schedule.add(item, item.flow, 'normal', 0);
+        const counted = schedule.countBefore(items);
+        const served = serveAll(schedule);
+        expect(items.map((item) => counted.get(item))).toEqual(items.map((item) => served.indexOf(item)));
+      }),
+    );
+  });
+
   test('is the number of items that are taken before it, if each costs what is guessed', () => {
     const flows = fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 8 });
     fc.assert(

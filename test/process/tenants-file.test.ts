@@ -1,0 +1,101 @@
+// The file of tenants: what it may and may not contain, with the place of every fault.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { readConfig } from '../../src/cli/config/config.ts';
+import type { Environment } from '../../src/cli/config/environment.ts';
+import { configFaults } from './config-faults.ts';
+
+const SECRET = 'a secret of more than thirty-two bytes for tests';
+
+function tenantsFile(content: unknown): string {
+  const folder = mkdtempSync(join(tmpdir(), 'holdline-tenants-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'tenants.json');
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+const faultsOf = (content: unknown, env: Environment = {}): string[] =>
+  configFaults({ HOLDLINE_TENANTS: tenantsFile(content), ...env });
+
+describe('the file of tenants', () => {
+  it('is read into the policies of tenants and users', () => {
+    const content = { tenants: { '*': { user: { weight: 2 } }, acme: { weight: 4, users: { ann: { weight: 0.5 } } } } };
+    const { tenants } = readConfig({ HOLDLINE_TENANTS: tenantsFile(content) });
+    expect(Object.fromEntries(tenants ?? [])).toEqual(content.tenants);
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['is not JSON', '{"tenants": x}', /^HOLDLINE_TENANTS: \S+tenants\.json:1:13: not JSON: a value is expected$/],
+    ['is no object', [], /^HOLDLINE_TENANTS: the file: must be object$/],
+    ['has no tenants', {}, /^HOLDLINE_TENANTS: the file: must have required properties tenants$/],
+    ['has another field', { tenants: {}, agents: {} }, /^HOLDLINE_TENANTS: agents: is not a field of this file$/],
+    [
+      'has a name that is no tenant',
+      { tenants: { 'a/b': {} } },
+      /^HOLDLINE_TENANTS: tenants\.a\/b: is not a name for a tenant/,
+    ],
+    [
+      'has a misspelled field',
+      { tenants: { acme: { wieght: 2 } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.wieght: is not a field of this file: do you mean weight\?$/,
+    ],
+    [
+      'has a misspelled field of a user',
+      { tenants: { acme: { users: { ann: { wait: 2 } } } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.users\.ann\.wait: is not a field of this file/,
+    ],
+    [
+      'has no weight',
+      { tenants: { acme: { weight: 0 } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.weight: must be >= 0\.01$/,
+    ],
+    [
+      'has a weight beyond all measure',
+      { tenants: { acme: { weight: 1e9 } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.weight: must be <= 1000$/,
+    ],
+    [
+      'has a weight that is no number',
+      { tenants: { acme: { user: { weight: '2' } } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.user\.weight: must be number$/,
+    ],
+    [
+      'names users of no tenant',
+      { tenants: { '*': { users: {} } } },
+      /^HOLDLINE_TENANTS: tenants\.\*\.users: name users/,
+    ],
+  ])('is refused when it %s', (_, content, fault) => {
+    expect(faultsOf(content)).toEqual([expect.stringMatching(fault)]);
+  });
+
+  it('reports every fault at once', () => {
+    const faults = faultsOf({ tenants: { acme: { weight: -1, user: { weight: 5000 } }, b: { weight: true } } });
+    expect(faults).toHaveLength(3);
+  });
+
+  it('may name users only where the session ids tell them apart', () => {
+    const faults = faultsOf({ tenants: { acme: { user: { weight: 2 } } } }, { HOLDLINE_SESSION_IDS: 'tenant' });
+    expect(faults).toEqual([
+      expect.stringMatching(/tenants\.acme: users can be told apart only with HOLDLINE_SESSION_IDS=user/),
+    ]);
+  });
+
+  it('is refused on Redis, which has no policies', () => {
+    const faults = faultsOf(
+      { tenants: { acme: { weight: 2 } } },
+      { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWT_SECRET: SECRET },
+    );
+    expect(faults).toEqual([
+      expect.stringMatching(/^HOLDLINE_TENANTS: is for the memory engine and the embedded engine/),
+    ]);
+  });
+
+  it('must be there', () => {
+    expect(configFaults({ HOLDLINE_TENANTS: '/no/such/file' })).toEqual([
+      expect.stringMatching(/^HOLDLINE_TENANTS: ENOENT/),
+    ]);
+  });
+});
