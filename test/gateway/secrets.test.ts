@@ -1,9 +1,7 @@
 // Canaries: secret texts go into every input of a gateway, and of a worker with a model server and with agents in code,
 // on good paths and bad. None of them may appear in log lines, metrics, traces, error bodies, or in anything that
 // another user receives. Each path asserts its outcome, so that none of them is left out unnoticed.
-import { context, propagation, trace } from '@opentelemetry/api';
-import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { reportRun } from '../../src/cli/run-report.ts';
 import { inScope } from '../../src/sdk/agent-scope.ts';
 import type { AgentHandler } from '../../src/sdk/agent-handler.ts';
@@ -15,6 +13,7 @@ import type { Agent } from '../../src/worker/agent.ts';
 import { AgentError } from '../../src/worker/agent-error.ts';
 import { createOpenAiProvider } from '../../src/worker/providers/openai/openai-provider.ts';
 import { Worker } from '../../src/worker/worker.ts';
+import { collectSpans } from '../support/collected-spans.ts';
 import { startHarness, type Address, type Answer, type Harness } from '../support/gateway-harness.ts';
 import { sendRaw, statusesOf } from '../support/gateway-raw-http.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
@@ -59,19 +58,11 @@ const OUTPUTS = [ANSWER, REASONING, ARGUMENTS, RESULT, UPSTREAM];
 const issued = new Set<string>();
 /** What must hold no canary: the bodies of all errors, and everything that another user received. */
 const told: string[] = [];
-let exporter: InMemorySpanExporter;
+const collected = collectSpans();
 
 beforeEach(() => {
   issued.clear();
   told.length = 0;
-  exporter = new InMemorySpanExporter();
-  new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register();
-});
-
-afterEach(() => {
-  trace.disable();
-  context.disable();
-  propagation.disable();
 });
 
 const said = { content: `${ANSWER}.` };
@@ -371,9 +362,9 @@ describe('secrets', () => {
     await otherUser(system);
     await defects(system);
     const metrics = await ask(h, 200, 'GET', '/metrics');
-    const spans = exporter
-      .getFinishedSpans()
-      .map(({ name, attributes, events, status }) => JSON.stringify({ name, attributes, events, status }));
+    const spans = collected().map(({ name, attributes, events, status }) =>
+      JSON.stringify({ name, attributes, events, status }),
+    );
     // An error of an agent's own code has its message in the log at the level debug, and nowhere else. [worker-sdk.md]
     const [quoting, rest] = partition(h.logged, (line) => line.includes('"what the agent threw"'));
     expect(quoting.map((line) => (JSON.parse(line) as { level: number }).level)).toEqual([20]);

@@ -1,14 +1,10 @@
 // One trace from the prompt to the last token, by the real SDK, through a gateway and workers on one broker.
-import { context, propagation, SpanStatusCode, trace } from '@opentelemetry/api';
-import {
-  InMemorySpanExporter,
-  NodeTracerProvider,
-  SimpleSpanProcessor,
-  type ReadableSpan,
-} from '@opentelemetry/sdk-trace-node';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { SpanStatusCode, trace } from '@opentelemetry/api';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ProviderError, type Provider } from '../../src/worker/provider.ts';
 import { ChatRig, type RigOptions } from '../support/chat-rig.ts';
+import { collectSpans } from '../support/collected-spans.ts';
 import { eventually } from '../support/wait-for.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 
@@ -40,21 +36,10 @@ async function prompt({ h }: System, traceparent?: string): Promise<string> {
 }
 
 describe('with an SDK', () => {
-  let exporter: InMemorySpanExporter;
-
-  beforeEach(() => {
-    exporter = new InMemorySpanExporter();
-    new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register();
-  });
-
-  afterEach(() => {
-    trace.disable();
-    context.disable();
-    propagation.disable();
-  });
+  const collected = collectSpans();
 
   async function spans(name: string, count: number): Promise<readonly ReadableSpan[]> {
-    const named = (): ReadableSpan[] => exporter.getFinishedSpans().filter((span) => span.name === name);
+    const named = (): ReadableSpan[] => collected().filter((span) => span.name === name);
     await eventually(() => named().length >= count);
     return named();
   }
@@ -67,7 +52,7 @@ describe('with an SDK', () => {
     (await system.workers.model.call(0)).say('a secret ', 'answer ', 'of three').finish();
     const [run] = await spans('holdline.run', 1);
     const [send] = await spans('holdline.send', 1);
-    expect(exporter.getFinishedSpans()).toHaveLength(2);
+    expect(collected()).toHaveLength(2);
     expect([send?.spanContext().traceId, send?.parentSpanContext?.spanId]).toEqual([TRACE, CALLER]);
     expect([run?.spanContext().traceId, run?.parentSpanContext?.spanId]).toEqual([TRACE, send?.spanContext().spanId]);
     expect(send?.attributes).toMatchObject({
@@ -86,9 +71,9 @@ describe('with an SDK', () => {
     // The span begins with the prompt, so it includes the time in the queue.
     expect(run?.startTime).toEqual(send?.startTime);
     expect(run?.duration).toEqual([0, 250_000_000]);
-    expect(
-      JSON.stringify(exporter.getFinishedSpans().map((span) => [span.attributes, span.events, span.status])),
-    ).not.toContain('secret');
+    expect(JSON.stringify(collected().map((span) => [span.attributes, span.events, span.status]))).not.toContain(
+      'secret',
+    );
   });
 
   it.each([3_600_000, -3_600_000])(
