@@ -3,11 +3,16 @@
 export interface LogLimits {
   /** Bytes. The engine returns dead space to the device in whole segments. A batch never spans two segments. */
   readonly segmentBytes: number;
-  /** Under load the engine begins a commit (it writes and flushes one batch) no sooner than this many ms after it began
-   *  the previous commit. A flush costs CPU regardless of its size, so few large batches cost less than many small
-   *  ones. */
+  /** While appends keep coming, the engine begins a commit (it writes and flushes one batch) this many ms after it
+   *  began the previous commit. A flush costs CPU regardless of its size, so few large batches cost less than many
+   *  small ones. */
   readonly commitIntervalMs: number;
-  /** Waiting bytes above which a commit begins before the interval is over. */
+  /** Without an append for this many ms, a commit begins before the interval is over: the writers that are waiting send
+   *  nothing until it is done. */
+  readonly commitPauseMs: number;
+  /** Waiting frames at which a commit begins before the interval is over: the flush costs little for each of them. */
+  readonly commitFrames: number;
+  /** Waiting bytes at which a commit begins before the interval is over. */
   readonly commitBytes: number;
   /** Waiting bytes above which appends are refused as `overloaded`: a stalled device must not fill the heap. */
   readonly pendingBytesMax: number;
@@ -44,6 +49,8 @@ const MIB = 1024 * 1024;
 export const DEFAULT_LIMITS: LogLimits = {
   segmentBytes: 64 * MIB,
   commitIntervalMs: 10,
+  commitPauseMs: 2,
+  commitFrames: 512,
   commitBytes: 4 * MIB,
   pendingBytesMax: 64 * MIB,
   checkpointBytes: 64 * MIB,

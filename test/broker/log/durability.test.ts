@@ -61,22 +61,6 @@ describe('group commit', () => {
     expect(files.count('datasync') - before).toBe(2);
   });
 
-  test('begins no sooner than its interval under load, however many appends come', async () => {
-    const files = new FaultyFiles();
-    const { broker, clock } = await openLog({ files, limits: { commitIntervalMs: 5 } });
-    await append(broker, CHAT, minor('0'));
-    const before = files.count('datasync');
-    let done = 0;
-    for (let i = 0; i < 50; i++) {
-      void append(broker, CHAT, minor(`${i}`)).then(() => (done += 1));
-      await turns(1);
-    }
-    expect([done, files.count('datasync') - before]).toEqual([0, 0]);
-    await clock.advance(5);
-    await expect.poll(() => done).toBe(50);
-    expect(files.count('datasync') - before).toBe(1);
-  });
-
   test('refuses an append only when the state behind the refusal is durable, so that the caller can read why', async () => {
     const files = new FaultyFiles();
     const { broker } = await openLog({ files });

@@ -1,6 +1,7 @@
 // Turns many appends into few flushes: frames that arrive during a flush share the next one. The engine writes and
-// flushes one batch at a time. An idle engine commits at once; under load a commit begins no sooner than
-// `commitIntervalMs` after the previous one began, because a flush costs CPU regardless of its size.
+// flushes one batch at a time. An idle engine commits at once. Under load it waits, because a flush costs CPU
+// regardless of its size: a commit begins when no append came for `commitPauseMs`, or when a batch is so large that its
+// flush costs little for each append, and at the latest `commitIntervalMs` after the previous one began.
 //
 // Invariants:
 //  - No entry is notified before the flush of its batch has resolved.
@@ -51,6 +52,8 @@ export interface CommitParts {
 
 export interface CommitLimits {
   readonly commitIntervalMs: number;
+  readonly commitPauseMs: number;
+  readonly commitFrames: number;
   readonly commitBytes: number;
   readonly pendingBytesMax: number;
 }
@@ -91,6 +94,8 @@ export class GroupCommit {
   #busy = false;
   #begunAt = Number.NEGATIVE_INFINITY;
   #scheduled: Timer | undefined;
+  /** Frames that waited when the timer was set. */
+  #seen = 0;
   #immediate = false;
   #syncTimer: Timer | undefined;
   #unsynced = false;
@@ -175,10 +180,13 @@ export class GroupCommit {
 
   #schedule(): void {
     if (this.#busy || this.#immediate) return;
-    const wait = this.#begunAt + this.#limits.commitIntervalMs - this.#clock.mono();
-    if (wait > 0 && this.#open.bytes.length < this.#limits.commitBytes) {
-      this.#scheduled ??= this.#clock.after(wait, () => this.#run());
-      return;
+    if (!this.#isLarge) {
+      if (this.#scheduled !== undefined) return;
+      const wait = this.#begunAt + this.#limits.commitIntervalMs - this.#clock.mono();
+      if (wait > 0) {
+        this.#lookAgain(wait);
+        return;
+      }
     }
     // Not in this turn: all appends of one turn of the event loop share a batch.
     this.#immediate = true;
@@ -186,6 +194,24 @@ export class GroupCommit {
       this.#immediate = false;
       this.#run();
     });
+  }
+
+  get #isLarge(): boolean {
+    const { bytes, entries } = this.#open;
+    return bytes.length >= this.#limits.commitBytes || entries.length >= this.#limits.commitFrames;
+  }
+
+  #lookAgain(wait: number): void {
+    this.#seen = this.#open.entries.length;
+    this.#scheduled = this.#clock.after(Math.min(wait, this.#limits.commitPauseMs), () => this.#look());
+  }
+
+  /** A timer for each look, and not a timer that each append sets again: appends are too many for that. */
+  #look(): void {
+    this.#scheduled = undefined;
+    const wait = this.#begunAt + this.#limits.commitIntervalMs - this.#clock.mono();
+    if (wait > 0 && this.#open.entries.length > this.#seen) this.#lookAgain(wait);
+    else this.#run();
   }
 
   #run(): void {
