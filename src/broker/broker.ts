@@ -263,8 +263,8 @@ export interface Delivery {
   nack(delayMs: number): Promise<boolean>;
   /** Extends the lease to `visibilityMs` from now. False: the lease was lost. */
   extend(): Promise<boolean>;
-  /** Adds model tokens to what this delivery has used. A hint for the fair order, kept in memory only; an engine that
-   *  does not schedule by flows ignores it. No effect after the lease is lost or settled, nor for a negative number. */
+  /** Adds model tokens to what this delivery has used. A hint for the fair order, which counts when the delivery is
+   *  settled. No effect after the lease is lost or settled, nor for a negative number. */
   charge(tokens: number): void;
 }
 
@@ -277,12 +277,11 @@ export type FlowOf = (topic: LiteTopicName) => string;
 /**
  * Queues. A group consumes every topic that matches a pattern: each topic in order, at most one delivery in flight
  * for each topic, and each record until it is acknowledged. Among topics, the higher priority goes first; a lower
- * priority always gets a share. Within a priority the memory engine and the embedded engine share deliveries fairly
- * between flows (`FlowOf`) by their weights, counted in what `charge` reports, and within a flow the topic that has
- * waited longest goes first. The Redis engine knows no flows. What a group has consumed is durable, for each topic.
- * The group finds topics that appear later; a new group starts at the earliest record. A topic does not expire while
- * a known group has not consumed all of its records. A lease names the process run that gave it: a restart voids all
- * leases at once. A consumer that stops asking delays no other consumer.
+ * priority always gets a share. Within a priority, flows (`FlowOf`) share deliveries fairly by their weights, counted
+ * in what `charge` reports, and within a flow the topic that has waited longest goes first. What a group has consumed
+ * is durable, for each topic. The group finds topics that appear later; a new group starts at the earliest record. A
+ * topic does not expire while a known group has not consumed all of its records. A lease names the process run that
+ * gave it: a restart voids all leases at once. A consumer that stops asking delays no other consumer.
  */
 export interface GroupBroker {
   /** Ends when the signal aborts; deliveries in flight may still be settled then. A group has one pattern: another
@@ -292,8 +291,8 @@ export interface GroupBroker {
 
   /** For each given topic (at most 256) that is queued in this group: the number of topics ahead of it, by priority
    *  and order. Leaves out topics in flight, given back with a delay, or consumed, and all topics of a group that
-   *  this engine does not know. A hint only: the queue moves meanwhile, an engine on several machines counts part by
-   *  part, and the count does not foresee the share of a lower priority.
+   *  this engine does not know. A hint only: the queue moves meanwhile, and the count does not foresee the share of a
+   *  lower priority.
    *  @throws BrokerError invalid-config, unavailable, closed */
   countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>>;
 }

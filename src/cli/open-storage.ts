@@ -14,7 +14,7 @@ export interface StorageEvents {
   readonly onWarning?: (text: string) => void;
 }
 
-/** Default: all flows have the same weight. The Redis engine has no policies. */
+/** Default: all flows have the same weight. */
 export interface StorageRules {
   readonly policyOf?: FlowPolicyOf;
 }
@@ -26,6 +26,6 @@ export async function openStorage(
   rules: StorageRules = {},
 ): Promise<BrokerEngine> {
   if (config.engine === 'memory') return openBroker({ ...config, ...rules, flowOf });
-  if (config.engine === 'redis') return openBroker({ ...config, onError });
+  if (config.engine === 'redis') return openBroker({ ...config, ...rules, flowOf, onError });
   return openBroker({ ...config, ...rules, flowOf, onFatal, onWarning });
 }

@@ -22,11 +22,11 @@ export const COST_MIN = 16;
 /** Model tokens that a delivery is charged at most: more is a fault of whoever reports it, and would block the flow. */
 export const COST_MAX = 10_000_000;
 /** Flows of one level of which each is counted for a queue position. */
-const FLOWS_COUNTED_MAX = 256;
+export const FLOWS_COUNTED_MAX = 256;
 /** The guess before anything was reported. */
 export const FIRST_GUESS = 500;
 /** How much one report moves the mean. */
-const MEAN_GAIN = 0.2;
+export const MEAN_GAIN = 0.2;
 
 export class FairClass<T> {
   readonly #policyOf: FlowPolicyOf;
@@ -225,8 +225,18 @@ function countOthers<T>(flow: FlowNode<T>, rank: number): number {
   return others * stride;
 }
 
+/** What decides how many items of a flow are served before an item of another. */
+export interface FlowOrder {
+  readonly virtual: number;
+  readonly turn: number;
+  readonly weight: number;
+  readonly guess: number;
+  /** Items that wait in it. */
+  readonly size: number;
+}
+
 /** How many items of `other` are taken before the item of `flow` at this rank. */
-function servedBefore<T>(other: FlowNode<T>, flow: FlowNode<T>, rank: number): number {
+export function servedBefore(other: FlowOrder, flow: FlowOrder, rank: number): number {
   const ahead = flow.virtual + (rank * flow.guess) / flow.weight - other.virtual;
   if (ahead < 0) return 0;
   const turns = (ahead * other.weight) / other.guess;

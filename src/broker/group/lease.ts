@@ -7,8 +7,7 @@ export interface LeaseOwner {
   ack(lease: Lease): Promise<boolean>;
   nack(lease: Lease, delayMs: number): boolean | Promise<boolean>;
   extend(lease: Lease): boolean | Promise<boolean>;
-  /** Absent in an engine that does not schedule by what was used. */
-  charge?(lease: Lease, tokens: number): void;
+  charge(lease: Lease, tokens: number): void;
 }
 
 export interface Delivered {
@@ -54,7 +53,7 @@ export class Lease implements Delivery {
   }
 
   charge(tokens: number): void {
-    this.#owner.charge?.(this, tokens);
+    this.#owner.charge(this, tokens);
   }
 
   /** Only the owner may call it. */

@@ -16,6 +16,10 @@
 //   P:clock                 of partition 0: the time by which chats end, ms since 1970, as the nodes saw it last
 //                           (server-clock.ts)
 //   P:layout                of partition 0, hash: layout version and number of partitions, so that no node uses another
+//
+//   G = {<prefix>:g:<group>}  the schedule of one group: no key. Its keys are in queue/schedule-lua.ts.
+//
+// A place is where scripts run: a partition, or the schedule of a group.
 import { routingKey } from '../append-rules.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
@@ -24,6 +28,8 @@ import type { LiteTopicName } from '../lite-topic.ts';
 export const LAYOUT_VERSION = 1;
 export const PARTITIONS_DEFAULT = 64;
 export const PARTITIONS_MAX = 1024;
+/** Groups that one node names. */
+export const SCHEDULES_MAX = 1024;
 export const PREFIX_DEFAULT = 'holdline';
 /** No braces: they would change the hash tag. */
 const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
@@ -82,7 +88,10 @@ export const META = {
 
 export class RedisKeys {
   readonly partitions: number;
-  readonly #tags: readonly string[];
+  readonly #prefix: string;
+  /** By place: the partitions, then the schedules in the order in which their groups were named. */
+  readonly #tags: string[];
+  readonly #schedules = new Map<string, number>();
 
   /** @throws BrokerError invalid-config */
   constructor(prefix: string, partitions: number) {
@@ -92,6 +101,7 @@ export class RedisKeys {
       throw new BrokerError('invalid-config', `Redis partitions are from 1 to ${PARTITIONS_MAX}`);
     }
     this.partitions = partitions;
+    this.#prefix = prefix;
     this.#tags = Array.from({ length: partitions }, (_, n) => `{${prefix}:p${n}}`);
   }
 
@@ -112,10 +122,20 @@ export class RedisKeys {
     return grouped;
   }
 
-  /** P, the partition's hash tag. */
-  tag(partition: number): string {
-    const tag = this.#tags[partition];
-    if (tag === undefined) throw new RangeError(`there is no partition ${partition}`);
+  /** The place of the group's schedule. @throws BrokerError overloaded */
+  scheduleOf(group: string): number {
+    const known = this.#schedules.get(group);
+    if (known !== undefined) return known;
+    if (this.#schedules.size >= SCHEDULES_MAX) throw new BrokerError('overloaded', `at most ${SCHEDULES_MAX} groups`);
+    const place = this.#tags.push(`{${this.#prefix}:g:${group}}`) - 1;
+    this.#schedules.set(group, place);
+    return place;
+  }
+
+  /** P or G, the place's hash tag. */
+  tag(place: number): string {
+    const tag = this.#tags[place];
+    if (tag === undefined) throw new RangeError(`there is no place ${place}`);
     return tag;
   }
 

@@ -2,7 +2,8 @@
 // layout that this node uses, and builds the parts. A server that fails a check is refused at the start.
 import { Redis } from 'ioredis';
 import type { Clock } from '../../base/clock.ts';
-import type { BrokerEngine } from '../broker.ts';
+import type { BrokerEngine, FlowOf } from '../broker.ts';
+import type { FlowPolicyOf } from '../flow-policy.ts';
 import { BrokerError } from '../errors.ts';
 import { connectionSettings } from './connection/connection-settings.ts';
 import { LAYOUT_VERSION, PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from './keys.ts';
@@ -32,6 +33,10 @@ export interface RedisBrokerOptions extends Promised {
   readonly clock: Clock;
   /** Must never return a value twice. */
   readonly newEpoch: () => string;
+  /** The same on every node. Default: all topics are of one flow. */
+  readonly flowOf?: FlowOf;
+  /** The same on every node. Default: all flows have the same weight. */
+  readonly policyOf?: FlowPolicyOf;
   /** Scripts use the given clock instead of the server's. For tests only: the clocks of nodes differ. */
   readonly clockDecides?: boolean;
   /** The server's clock is right even where it is far from the time on record. */
@@ -67,6 +72,7 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
       nodes,
       checkClock,
       newEpoch,
+      flows: { flowOf: options.flowOf ?? (() => ''), policyOf: options.policyOf ?? (() => ({})) },
       onError,
       isKept: promise === 'always',
       durability: describePromise(options),

@@ -26,6 +26,7 @@ import { APPEND, APPEND_IN_RESERVE, decodeAppend, encodeAppend } from './command
 import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX } from './commands/describe.ts';
 import { WatchTable } from './watch/watch-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
+import type { FlowRules } from './queue/group-schedule.ts';
 import { RedisGroups } from './queue/redis-groups.ts';
 import { decodeRead, encodeRead, READ, type RedisRead } from './commands/read.ts';
 import type { RedisScript } from './connection/redis-commands.ts';
@@ -36,6 +37,7 @@ import { decodeRemove, encodeRemove, REMOVE } from './commands/remove.ts';
 export interface RedisBrokerParts {
   readonly nodes: RedisNodes;
   readonly newEpoch: () => string;
+  readonly flows: FlowRules;
   /** True: every acknowledged write survives a restart of the server. */
   readonly isKept: boolean;
   readonly durability: string;
@@ -66,6 +68,7 @@ export class RedisBroker implements BrokerEngine {
     this.#groups = new RedisGroups({
       commands: nodes,
       read: (topic, from, options) => this.read(topic, from, options),
+      flows: parts.flows,
     });
     this.#lister = new RedisLister(nodes);
     this.#sweep = new PartitionSweep({ commands: nodes, isKept, onError, checkClock, onRound: () => nodes.probe() });

@@ -122,7 +122,7 @@ export function readConfig(env: Environment = process.env): Config {
     leaseMs: read.integer('HOLDLINE_LEASE_MS', LEASE_MS_MIN, 600_000) ?? LEASE_MS,
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
     sessionTtlMs: readSessionTtl(read),
-    tenants: readTenants(read, broker, sessionIds),
+    tenants: readTenants(read, sessionIds),
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   read.checkNames();

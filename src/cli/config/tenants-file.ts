@@ -4,7 +4,6 @@ import { Compile } from 'typebox/compile';
 import { WEIGHT_MAX, WEIGHT_MIN } from '../../broker/flow-policy.ts';
 import type { SessionIdScope } from '../../gateway/gateway-config.ts';
 import type { TenantPolicies } from '../../session/flow-policies.ts';
-import type { BrokerConfig } from './broker-config.ts';
 import type { EnvironmentReader } from './environment.ts';
 import { readJsonFile, shapeFaults } from './json-text.ts';
 import { nearestName } from './nearest-name.ts';
@@ -42,15 +41,10 @@ const fileSchema = Type.Object(
 const check = Compile(fileSchema);
 
 /** Undefined without a file. */
-export function readTenants(
-  read: EnvironmentReader,
-  { engine }: BrokerConfig,
-  sessionIds: SessionIdScope,
-): TenantPolicies | undefined {
+export function readTenants(read: EnvironmentReader, sessionIds: SessionIdScope): TenantPolicies | undefined {
   const path = read.text('HOLDLINE_TENANTS');
   if (path === undefined) return undefined;
   const fault = (what: string): void => read.fault('HOLDLINE_TENANTS', what);
-  if (engine === 'redis') fault('is for the memory engine and the embedded engine: on Redis no policy is in force');
   const parsed = readJsonFile(path, fault);
   if (parsed === undefined) return undefined;
   if (!check.Check(parsed.value)) {

@@ -3,9 +3,8 @@
 //  brokerContract('memory', () => { const clock = new ManualClock(); return { broker: new MemoryBroker({ clock, … }),
 //    clock }; });
 //
-// An engine that survives a close supplies `reopen` as well. An engine that schedules fairly is opened with the
-// `flowOf` of fair.ts. Nothing here waits for time to pass: the test moves the clock, and waits for the state that it
-// expects.
+// An engine that survives a close supplies `reopen` as well. Every engine is opened with the `flowOf` of fair.ts.
+// Nothing here waits for time to pass: the test moves the clock, and waits for the state that it expects.
 import { describe } from 'vitest';
 import { appendContract } from './append.ts';
 import { blobsContract } from './blobs.ts';
@@ -27,7 +26,7 @@ export type { Subject, SubjectFactory } from './subject.ts';
 export function brokerContract(
   name: string,
   factory: SubjectFactory,
-  { reopens = false, schedulesFairly = false }: { readonly reopens?: boolean; readonly schedulesFairly?: boolean } = {},
+  { reopens = false }: { readonly reopens?: boolean } = {},
 ): void {
   const open = opener(factory);
   describe(`the ${name} broker`, () => {
@@ -41,7 +40,7 @@ export function brokerContract(
     queueContract(open);
     leaseContract(open);
     blobsContract(open, { reopens });
-    if (schedulesFairly) fairContract(open, { reopens });
+    fairContract(open, { reopens });
     if (reopens) reopenContract(open);
   });
 }

@@ -1,5 +1,4 @@
-// The contract on fairness between flows, for engines that schedule fairly. The Redis engine does not yet: there a
-// group serves what has waited longest (docs/scheduling.md).
+// The contract on fairness between flows (docs/scheduling.md).
 import { describe, expect, test } from 'vitest';
 import type { FlowOf } from '../../../src/broker/broker.ts';
 import type { FlowPolicyOf } from '../../../src/broker/flow-policy.ts';

@@ -10,6 +10,7 @@ import { RedisServer } from '../../support/redis-server.ts';
 import { brokerContract } from './broker-contract.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
+import { flowOf, policyOf } from './fair.ts';
 
 /** Few partitions, so that a test that checks all of them is quick, and enough to keep topics apart. */
 const PARTITIONS = 4;
@@ -28,6 +29,8 @@ async function openRedis(where: Pick<RedisBrokerOptions, 'nodes' | 'cluster'>): 
       partitions: PARTITIONS,
       clockDecides: true,
       newEpoch: randomEpoch,
+      flowOf,
+      policyOf,
       onError: (error) => {
         throw error;
       },

@@ -13,9 +13,10 @@
 //            …:scan      while a new group searches for earlier topics: the name after which the search continues
 //
 // A turn is the server's clock in µs, and no turn is given twice. Turns order the queued topics, also across
-// partitions as far as the clocks of their masters agree, and of two views the one with the later turn is the newer.
+// partitions as far as the clocks of their masters agree. The order in which they are delivered is that of the group's
+// schedule (queue/schedule-lua.ts), which enters the topics that came to wait; what waits is decided here.
 //
-// Messages on P:w publish the state of a queue, so that each node takes only from partitions where a topic waits:
+// Messages on P:w publish that a queue has changed, so that a node that wants deliveries enters what came to wait:
 //   view <group> <turn> <now> <high> <normal> <low> <due>     the first turn of each class and the first deadline, or -
 //   lost <group> <topic> <token>                              the lease ended with its topic
 //
@@ -78,9 +79,13 @@ local function hl_view(part, group)
 end
 
 local function hl_tell(part, group)
-  local view = hl_view(part, group)
-  redis.call('SPUBLISH', part .. '${PARTITION_KEYS.wake}', 'view ' .. view)
-  return view
+  redis.call('SPUBLISH', part .. '${PARTITION_KEYS.wake}', 'view ' .. hl_view(part, group))
+end
+
+-- Ms until the next lease or pause ends, or -1.
+local function hl_due(part, group)
+  local due = redis.call('ZRANGE', hl_queue(part, group, 'due'), 0, 0, 'WITHSCORES')[2]
+  return due and math.max(0, tonumber(due) - now) or -1
 end
 
 -- Removes the topic from the group's queue. Returns true if the topic was waiting.

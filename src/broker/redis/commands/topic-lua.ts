@@ -75,7 +75,7 @@ local function hl_topic(name)
   local next = tonumber(v[3] or 0)
   if v[14] then return nil, {epoch = v[1], next = next, reason = v[14], at = tonumber(v[15])} end
   local t = {name = name, key = key, epoch = v[1], next = next, major = tonumber(v[4] or -1), fence = tonumber(v[5] or -1), seq = tonumber(v[6] or 0),
-    answers = v[7] or '', ttl = v[8], expires = tonumber(v[9]), bytes = tonumber(v[11] or 0), minorBytes = tonumber(v[12] or 0), due = tonumber(v[13])}
+    answers = v[7] or '', ttl = v[8], expires = tonumber(v[9]), priority = v[10] or 'normal', bytes = tonumber(v[11] or 0), minorBytes = tonumber(v[12] or 0), due = tonumber(v[13])}
   if v[2] ~= hl_era then
     t.isOfOldEra = true
     t.epoch = string.match(v[1], '^[^-]+') .. '-' .. hl_era

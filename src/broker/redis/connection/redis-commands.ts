@@ -1,10 +1,10 @@
-// What the parts of this engine need of Redis: to run a script where a partition is, and to receive what is published
-// there. Connections and retries are behind this interface (redis-nodes.ts).
+// What the parts of this engine need of Redis: to run a script where a place is (keys.ts), and to receive what is
+// published there. Connections and retries are behind this interface (redis-nodes.ts).
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../../base/clock.ts';
 import type { RedisKeys } from '../keys.ts';
 
-/** One Lua script. It is called with KEYS[1] = the partition's tag and ARGV[1] = the time (see partition-lua.ts). */
+/** One Lua script. It is called with KEYS[1] = the place's tag and ARGV[1] = the time (see partition-lua.ts). */
 export interface RedisScript {
   readonly name: string;
   readonly lua: string;
@@ -51,10 +51,10 @@ export interface ChannelSubscription {
 export interface RedisCommands {
   readonly keys: RedisKeys;
   readonly clock: Clock;
-  /** Calls `script` with KEYS[1] = P, ARGV = [time, ...args], atomically on the master that has the partition. An
+  /** Calls `script` with KEYS[1] = the place's tag, ARGV = [time, ...args], atomically on the master that has it. An
    *  error means that it may or may not have run, unless its code says otherwise.
    *  @throws BrokerError unavailable, disk-full, corrupt, closed, overloaded (not sent) */
-  run(script: RedisScript, partition: number, args: readonly (string | number)[]): Promise<RedisReply>;
+  run(script: RedisScript, place: number, args: readonly (string | number)[]): Promise<RedisReply>;
   /** Subscribes now or as soon as the node can be reached, again after every reconnect, until it is closed. Several
    *  listeners may share a channel. Never throws: for a channel that cannot be subscribed, `subscribed` is never
    *  called. */

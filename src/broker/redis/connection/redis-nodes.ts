@@ -1,4 +1,4 @@
-// Presents all servers as one: scripts go to the server of their partition, subscriptions follow the partition, and the
+// Presents all servers as one: scripts go to the server of their place, subscriptions follow the partition, and the
 // commands under way are bounded. A command is sent again only if the server answered that it did not run.
 import type { Clock } from '../../../base/clock.ts';
 import { BrokerError } from '../../errors.ts';
@@ -57,7 +57,7 @@ export class RedisNodes implements RedisCommands {
     return this.#isFull ? 'full' : 'ready';
   }
 
-  async run(script: RedisScript, partition: number, args: readonly (string | number)[]): Promise<RedisReply> {
+  async run(script: RedisScript, place: number, args: readonly (string | number)[]): Promise<RedisReply> {
     if (this.#isClosed) throw new BrokerError('closed', 'the broker was closed');
     const chars = charsOf(args);
     if (this.#inFlight >= IN_FLIGHT_MAX || this.#chars + chars > IN_FLIGHT_CHARS_MAX) {
@@ -66,7 +66,7 @@ export class RedisNodes implements RedisCommands {
     this.#inFlight += 1;
     this.#chars += chars;
     try {
-      const reply = await this.#run(script, partition, args);
+      const reply = await this.#run(script, place, args);
       if (script.needsRoom) this.#isFull = false;
       return reply;
     } catch (error) {
@@ -108,19 +108,19 @@ export class RedisNodes implements RedisCommands {
     this.#route.close();
   }
 
-  async #run(script: RedisScript, partition: number, args: readonly (string | number)[]): Promise<RedisReply> {
-    const tag = this.keys.tag(partition);
+  async #run(script: RedisScript, place: number, args: readonly (string | number)[]): Promise<RedisReply> {
+    const tag = this.keys.tag(place);
     for (let redirections = 0; ; redirections += 1) {
       try {
-        const vouched = this.#route.vouched(partition);
+        const vouched = this.#route.vouched(place);
         const time = this.#time();
         return await this.#route
-          .nodeOf(partition)
+          .nodeOf(place)
           .run(script, tag, [vouched === undefined ? time : `${time} ${vouched}`, ...args]);
       } catch (error) {
         const address = movedTo(error);
         if (address === undefined || redirections === REDIRECTIONS_MAX) throw error;
-        await this.#route.moved(partition, address);
+        await this.#route.moved(place, address);
       }
     }
   }

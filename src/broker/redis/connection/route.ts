@@ -1,7 +1,7 @@
-// Which server has which partition. A single server (with or without replicas, or the master that sentinels name) is a
-// route with one node, which has every partition. In a Redis Cluster the route asks any node for the slots of all
-// masters, at the start and whenever something has changed, and corrects itself by the redirections that servers answer
-// with.
+// Which server has which place (keys.ts): a partition, or a group's schedule. A single server (with or without
+// replicas, or the master that sentinels name) is a route with one node, which has every place. In a Redis Cluster the
+// route asks any node for the slots of all masters, at the start and whenever something has changed, and corrects
+// itself by the redirections that servers answer with.
 import type { Clock } from '../../../base/clock.ts';
 import { BrokerError } from '../../errors.ts';
 import type { RedisKeys } from '../keys.ts';
@@ -10,7 +10,7 @@ import type { RedisNode } from './redis-node.ts';
 /** Masters of one cluster. */
 const NODES_MAX = 256;
 
-/** How long the id of a master that gave a partition away is sent with scripts, so that the first one that writes there
+/** How long the id of a master that gave a place away is sent with scripts, so that the first one that writes there
  *  accepts the moved history as whole. */
 const VOUCH_MS = 60_000;
 
@@ -21,7 +21,7 @@ const POLYNOMIAL = 0x1021;
 export interface RouteOptions {
   readonly clock: Clock;
   readonly keys: RedisKeys;
-  /** False: the first seed is a single server, which has every partition. */
+  /** False: the first seed is a single server, which has every place. */
   readonly isCluster: boolean;
   /** The address of the single server, or `host:port` of some nodes of the cluster. */
   readonly seeds: readonly string[];
@@ -33,12 +33,15 @@ export interface RouteOptions {
 
 export class Route {
   readonly #options: RouteOptions;
-  /** By partition. */
-  readonly #slots: readonly number[];
+  /** By place. Places are added when a group is named. */
+  readonly #slots: number[];
   readonly #nodes = new Map<string, RedisNode>();
-  /** By partition. */
+  /** By place. */
   readonly #vouches = new Map<number, { readonly id: string; readonly until: number }>();
+  /** By place. */
   #owners: readonly (string | undefined)[] = [];
+  /** The ranges of slots as they were learned last. */
+  #ranges: readonly SlotRange[] = [];
   #listener: (() => void) | undefined;
   #refreshing: Promise<void> | undefined;
   #isClosed = false;
@@ -62,33 +65,35 @@ export class Route {
       throw new BrokerError('unavailable', 'the cluster is not whole: some slots have no master');
   }
 
-  nodeOf(partition: number): RedisNode {
-    const node = this.#nodes.get(this.#owners[partition] ?? '');
-    if (node === undefined) throw new BrokerError('unavailable', `no master of the cluster has partition ${partition}`);
+  nodeOf(place: number): RedisNode {
+    while (this.#slots.length <= place) this.#add();
+    const node = this.#nodes.get(this.#owners[place] ?? '');
+    if (node === undefined)
+      throw new BrokerError('unavailable', `no master of the cluster has ${this.#options.keys.tag(place)}`);
     return node;
   }
 
-  /** Every server that has a partition. */
+  /** Every server that has a place. */
   nodes(): Iterable<RedisNode> {
     const owners = new Set(this.#owners);
     return [...this.#nodes].filter(([address]) => owners.has(address)).map(([, node]) => node);
   }
 
-  /** A server answered that the partition is at another address. Resolves when that address takes scripts. */
-  async moved(partition: number, address: string): Promise<void> {
+  /** A server answered that the place is at another address. Resolves when that address takes scripts. */
+  async moved(place: number, address: string): Promise<void> {
     // A single server that turns out to be in a cluster is refused at the start.
     if (!this.#options.isCluster) return;
     await this.#open(address).usable();
-    await this.#own(this.#owners.map((owner, n) => (n === partition ? address : owner)));
+    await this.#own(this.#owners.map((owner, n) => (n === place ? address : owner)));
     this.recheck();
   }
 
-  /** The replication id of the live master that gave the partition away, for VOUCH_MS after the move. */
-  vouched(partition: number): string | undefined {
+  /** The replication id of the live master that gave the place away, for VOUCH_MS after the move. */
+  vouched(place: number): string | undefined {
     if (this.#vouches.size === 0) return undefined;
-    const vouch = this.#vouches.get(partition);
+    const vouch = this.#vouches.get(place);
     if (vouch !== undefined && vouch.until > this.#options.clock.mono()) return vouch.id;
-    this.#vouches.delete(partition);
+    this.#vouches.delete(place);
     return undefined;
   }
 
@@ -102,7 +107,7 @@ export class Route {
       });
   }
 
-  /** The listener is called when partitions have moved to another server. */
+  /** The listener is called when places have moved to another server. */
   onChange(listener: () => void): void {
     this.#listener = listener;
   }
@@ -140,14 +145,23 @@ export class Route {
   async #learn(reply: readonly unknown[], asked: string): Promise<void> {
     const ranges = reply.map((range) => rangeOf(range, asked));
     // A slot that has no master for a while keeps its last owner.
-    const owners = this.#slots.map(
-      (slot, n) => ranges.find(({ from, to }) => from <= slot && slot <= to)?.address ?? this.#owners[n],
-    );
+    const owners = this.#slots.map((slot, n) => ownerIn(ranges, slot) ?? this.#owners[n]);
     const fresh = [...new Set(owners)]
       .filter((address) => address !== undefined)
       .filter((address) => !this.#owners.includes(address));
     await Promise.all(fresh.map((address) => this.#open(address).usable()));
-    if (!this.#isClosed) await this.#own(owners);
+    if (this.#isClosed) return;
+    // A master without a partition may get the schedule of a group.
+    for (const { address } of ranges) this.#open(address);
+    this.#ranges = ranges;
+    await this.#own(owners);
+  }
+
+  #add(): void {
+    const slot = slotOf(this.#options.keys.tag(this.#slots.length));
+    this.#slots.push(slot);
+    const owner = this.#options.isCluster ? ownerIn(this.#ranges, slot) : this.#owners[0];
+    this.#owners = [...this.#owners, owner];
   }
 
   async #own(owners: readonly (string | undefined)[]): Promise<void> {
@@ -162,7 +176,7 @@ export class Route {
       if (id === undefined) this.#vouches.delete(n);
       else this.#vouches.set(n, { id, until });
     }
-    // Other partitions may have moved during the calls above.
+    // Other places may have moved during the calls above.
     this.#owners =
       this.#owners.length === 0 ? owners : this.#owners.map((owner, n) => (moved.includes(n) ? owners[n] : owner));
     this.#listener?.();
@@ -190,7 +204,7 @@ export class Route {
     return node;
   }
 
-  /** Closes the nodes that own no partition. */
+  /** Closes the nodes that own no place. */
   #forget(): void {
     const used = new Set(this.nodes());
     for (const [address, node] of this.#nodes) {
@@ -201,10 +215,17 @@ export class Route {
   }
 }
 
-function rangeOf(
-  range: unknown,
-  asked: string,
-): { readonly from: number; readonly to: number; readonly address: string } {
+interface SlotRange {
+  readonly from: number;
+  readonly to: number;
+  readonly address: string;
+}
+
+function ownerIn(ranges: readonly SlotRange[], slot: number): string | undefined {
+  return ranges.find(({ from, to }) => from <= slot && slot <= to)?.address;
+}
+
+function rangeOf(range: unknown, asked: string): SlotRange {
   const [from, to, master] = Array.isArray(range) ? (range as readonly unknown[]) : [];
   const [host, port] = Array.isArray(master) ? (master as readonly unknown[]) : [];
   if (typeof from !== 'number' || typeof to !== 'number' || typeof port !== 'number')

@@ -1,5 +1,5 @@
 // One group's queue in Redis, partition by partition: runs the scripts (queue-scripts.ts) and decodes their replies.
-import type { Priority } from '../../broker.ts';
+import type { LogRecord, Priority } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { GROUPS_MAX } from '../../group/consume-options.ts';
 import { PRIORITIES } from '../../group/ready-list.ts';
@@ -7,9 +7,33 @@ import { parseLiteTopicName } from '../../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import { wrongReply } from '../connection/redis-errors.ts';
 import type { RedisCommands, RedisReply, RedisScript } from '../connection/redis-commands.ts';
-import { ACK, EXTEND, NACK, OPEN_GROUP, TAKE } from './queue-scripts.ts';
-import { parseView } from './queue-view.ts';
-import type { QueueView } from './queue-view.ts';
+import { ACK, DRAIN, EXTEND, LEASE, NACK, OPEN_GROUP } from './queue-scripts.ts';
+
+/** A topic that came to wait. */
+export interface Waiting {
+  readonly topic: LiteTopicName;
+  readonly priority: Priority;
+  /** Later than the turn of each topic of this partition that waited before. */
+  readonly turn: string;
+}
+
+/** What came to wait in a partition between two cursors. */
+export interface Drained {
+  readonly from: string;
+  readonly to: string;
+  readonly waiting: readonly Waiting[];
+  /** More topics follow. */
+  readonly more: boolean;
+  /** Ms until the next lease or pause in the partition ends. */
+  readonly dueIn: number | undefined;
+}
+
+/** A lease that this node requests. */
+export interface Wanted {
+  readonly topic: LiteTopicName;
+  readonly token: string;
+  readonly visibilityMs: number;
+}
 
 export interface Taken {
   readonly topic: LiteTopicName;
@@ -19,6 +43,8 @@ export interface Taken {
   readonly attempt: number;
   readonly priority: Priority;
   readonly token: string;
+  /** The record at `offset`. Undefined: a hole is there, or the record must be read. */
+  readonly record: LogRecord | undefined;
 }
 
 export class GroupQueue {
@@ -33,28 +59,37 @@ export class GroupQueue {
   }
 
   /** @throws BrokerError invalid-config, overloaded: the group was refused. Every method throws what `run` throws. */
-  async open(partition: number): Promise<QueueView> {
+  async open(partition: number): Promise<void> {
     for (;;) {
-      const reply = await this.#run(OPEN_GROUP, partition, [this.pattern, GROUPS_MAX]);
-      const [kind, detail, message] = reply;
+      const [kind, detail, message] = await this.#run(OPEN_GROUP, partition, [this.pattern, GROUPS_MAX]);
       if (kind === 'refused')
         throw new BrokerError(detail === 'overloaded' ? 'overloaded' : 'invalid-config', String(message));
       // Each call examines more names, so the loop ends.
-      if (kind !== 'more') return viewOf(detail);
+      if (kind !== 'more') return;
     }
   }
 
-  async look(partition: number): Promise<QueueView> {
-    return (await this.#take(partition, ['', '', 0])).view;
+  /** What came to wait since the cursor `from`; '' is the start. A partition that does not know the group has lost it,
+   *  or is new. Then this opens the group there. */
+  async drain(partition: number, from: string): Promise<Drained> {
+    let reply = await drain(this.#commands, this.name, partition, from);
+    if (reply === undefined) {
+      await this.open(partition);
+      reply = await drain(this.#commands, this.name, partition, from);
+    }
+    if (reply === undefined) throw new BrokerError('unavailable', 'the group was lost again at once');
+    return reply;
   }
 
-  take(
+  /** Leases those of the topics that wait, all of one partition; undefined for the others. */
+  async lease(
     partition: number,
-    priority: Priority,
-    token: string,
-    visibilityMs: number,
-  ): Promise<{ readonly view: QueueView; readonly taken?: Taken }> {
-    return this.#take(partition, [priority, token, visibilityMs]);
+    wanted: readonly Wanted[],
+  ): Promise<{ readonly taken: readonly (Taken | undefined)[]; readonly dueIn: number | undefined }> {
+    const args = wanted.flatMap(({ topic, token, visibilityMs }) => [topic, token, visibilityMs]);
+    const [kind, due, ...leases] = await this.#run(LEASE, partition, args);
+    if (kind === 'unknown') return { taken: wanted.map(() => undefined), dueIn: 0 };
+    return { taken: wanted.map((one, i) => takenOf(one, leases[i])), dueIn: dueOf(due) };
   }
 
   /** Marks the topic as consumed up to `next` and ends the lease; with `keep`, the lease continues if more records
@@ -64,10 +99,10 @@ export class GroupQueue {
     { topic, token, epoch }: Taken,
     next: number,
     keep: boolean,
-  ): Promise<{ readonly outcome: 'done' | 'kept' | 'lost'; readonly view: QueueView }> {
-    const [outcome, view] = await this.#run(ACK, partition, [topic, token, epoch, next, keep ? '1' : '']);
+  ): Promise<{ readonly outcome: 'done' | 'kept' | 'lost'; readonly isWaiting: boolean }> {
+    const [outcome, waits] = await this.#run(ACK, partition, [topic, token, epoch, next, keep ? '1' : '']);
     if (outcome !== 'done' && outcome !== 'kept' && outcome !== 'lost') throw wrongReply('queue');
-    return { outcome, view: viewOf(view) };
+    return { outcome, isWaiting: waits === 1 };
   }
 
   /** `count`: whether this counts as an attempt. `held`: how many leases were still held and have been given back. */
@@ -75,10 +110,10 @@ export class GroupQueue {
     partition: number,
     taken: readonly Taken[],
     { delayMs, count }: { readonly delayMs: number; readonly count: boolean },
-  ): Promise<{ readonly held: number; readonly view: QueueView }> {
+  ): Promise<{ readonly held: number; readonly dueIn: number | undefined }> {
     const leases = taken.flatMap(({ topic, token }) => [topic, token]);
-    const [held, view] = await this.#run(NACK, partition, [delayMs, count ? '' : '1', ...leases]);
-    return { held: numberOf(held), view: viewOf(view) };
+    const [held, due] = await this.#run(NACK, partition, [delayMs, count ? '' : '1', ...leases]);
+    return { held: numberOf(held), dueIn: dueOf(due) };
   }
 
   /** False: the lease was lost. */
@@ -87,50 +122,61 @@ export class GroupQueue {
     return held === 1;
   }
 
-  /** A partition that does not know the group has lost it, or is new. Then this opens the group there, and the next
-   *  call can take. */
-  async #take(
-    partition: number,
-    [priority, token, visibilityMs]: readonly [string, string, number],
-  ): Promise<{ readonly view: QueueView; readonly taken?: Taken }> {
-    const [kind, view, topic, epoch, offset, attempt, given] = await this.#run(TAKE, partition, [
-      priority,
-      token,
-      visibilityMs,
-    ]);
-    if (kind === 'unknown') return { view: await this.open(partition) };
-    if (kind !== 'taken') return { view: viewOf(view) };
-    const taken = {
-      topic: parseLiteTopicName(String(topic)),
-      epoch: String(epoch),
-      offset: numberOf(offset),
-      attempt: numberOf(attempt),
-      priority: priorityOf(given),
-      token,
-    };
-    return { view: viewOf(view), taken };
-  }
-
   async #run(
     script: RedisScript,
     partition: number,
     args: readonly (string | number)[],
   ): Promise<readonly RedisReply[]> {
-    const reply = await this.#commands.run(script, partition, [this.name, ...args]);
-    if (!Array.isArray(reply)) throw wrongReply('queue');
-    return reply as readonly RedisReply[];
+    return listOf(await this.#commands.run(script, partition, [this.name, ...args]));
   }
 }
 
-function viewOf(reply: RedisReply | undefined): QueueView {
-  const parsed = typeof reply === 'string' ? parseView(reply) : undefined;
-  if (parsed === undefined) throw wrongReply('queue');
-  return parsed.view;
+/** Undefined: the partition does not know the group. @throws what `run` throws */
+export async function drain(
+  commands: RedisCommands,
+  group: string,
+  partition: number,
+  from: string,
+): Promise<Drained | undefined> {
+  const [kind, due, to, more, ...rest] = listOf(await commands.run(DRAIN, partition, [group, from]));
+  if (kind === 'unknown') return undefined;
+  if (typeof to !== 'string') throw wrongReply('queue');
+  const waiting = Array.from({ length: rest.length / 3 }, (_, i): Waiting => ({
+    topic: parseLiteTopicName(String(rest[3 * i])),
+    priority: priorityOf(rest[3 * i + 1]),
+    turn: String(rest[3 * i + 2]),
+  }));
+  return { from, to, waiting, more: more === 1, dueIn: dueOf(due) };
 }
 
-function numberOf(reply: RedisReply | undefined): number {
+function takenOf({ topic, token }: Wanted, reply: RedisReply | undefined): Taken | undefined {
+  if (reply === 0) return undefined;
+  const [epoch, offset, attempt, priority, kind, data] = listOf(reply);
+  return {
+    topic,
+    token,
+    epoch: String(epoch),
+    offset: numberOf(offset),
+    attempt: numberOf(attempt),
+    priority: priorityOf(priority),
+    record:
+      typeof data === 'string' ? { kind: 'record', offset: numberOf(offset), major: kind === 'M', data } : undefined,
+  };
+}
+
+export function listOf(reply: RedisReply | undefined): readonly RedisReply[] {
+  if (!Array.isArray(reply)) throw wrongReply('queue');
+  return reply as readonly RedisReply[];
+}
+
+export function numberOf(reply: RedisReply | undefined): number {
   if (typeof reply !== 'number') throw wrongReply('queue');
   return reply;
+}
+
+function dueOf(reply: RedisReply | undefined): number | undefined {
+  const due = numberOf(reply);
+  return due < 0 ? undefined : due;
 }
 
 function priorityOf(reply: RedisReply | undefined): Priority {

@@ -5,21 +5,28 @@ import type { Clock } from '../../../base/clock.ts';
 import type { LogRecord } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { Deadlines } from '../../group/deadlines.ts';
+import { COST_MAX } from '../../group/fair-class.ts';
 import { Lease } from '../../group/lease.ts';
 import type { LeaseOwner } from '../../group/lease.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Taken } from './group-queue.ts';
 import type { PartitionQueue } from './partition-queue.ts';
 
-/** A topic that was taken. It is held from the take on, and gets its lease when its record has been read. */
+/** A topic that was leased in Redis. It gets its lease here when its record is known. */
 export interface Held {
   readonly partition: PartitionQueue;
   readonly taken: Taken;
   readonly visibilityMs: number;
   /** Called when the topic is no longer held, for any reason. */
   readonly onFree: () => void;
+  /** Called when the lease was extended to `visibilityMs` from now. */
+  readonly onExtended: () => void;
   lease: Lease | undefined;
   settling: boolean;
+  /** A consumer has received it. */
+  isDelivered: boolean;
+  /** Model tokens that were charged; undefined until the first charge. */
+  used: number | undefined;
 }
 
 export class HeldLeases implements LeaseOwner {
@@ -97,7 +104,15 @@ export class HeldLeases implements LeaseOwner {
       return false;
     }
     if (!isHeld) this.lose(held);
-    return isHeld && this.#holdUntil(held, sentAt + held.visibilityMs);
+    if (!isHeld || !this.#holdUntil(held, sentAt + held.visibilityMs)) return false;
+    held.onExtended();
+    return true;
+  }
+
+  charge(lease: Lease, tokens: number): void {
+    const held = this.#heldBy.get(lease);
+    if (held !== undefined && this.isCurrent(held) && tokens >= 0)
+      held.used = Math.min(COST_MAX, (held.used ?? 0) + tokens);
   }
 
   /** Ends all leases on this node at once. Resolves when they have been given back in Redis. */

@@ -1,82 +1,67 @@
-// The state of one group's queue in one partition, as this node last received it. It takes topics to deliver, one take
-// at a time, and updates the state from every reply and every published message. The partition is due for a check when
-// a lease or a pause in it ends, or when a message may have been missed.
+// One group's queue in one partition, as this node works with it: when the partition must be drained into the group's
+// schedule, and the steps of leases. The partition is due for a drain when a message says that something changed there,
+// when a lease or a pause in it ends, and when a message may have been missed. A drain too many changes nothing.
 import type { Clock } from '../../../base/clock.ts';
-import type { Priority } from '../../broker.ts';
 import { isBrokerError } from '../../errors.ts';
-import type { GroupQueue, Taken } from './group-queue.ts';
+import type { Drained, GroupQueue, Taken, Wanted } from './group-queue.ts';
 import type { QueueView } from './queue-view.ts';
 
 /** The pause before another call to an unavailable partition, and before another delivery of an unreadable record. */
 export const RETRY_MS = 1000;
 
 export class PartitionQueue {
+  readonly number: number;
   readonly #queue: GroupQueue;
-  readonly #partition: number;
   readonly #clock: Clock;
-  #view: QueueView | undefined;
-  /** The monotonic time of `#view.due`. */
-  #dueAt = Infinity;
-  /** The monotonic time of the next check, independent of the view. */
-  #staleAt = -Infinity;
-  #isLookedAt = false;
-  #isTakenFrom = false;
-  /** Counts the views received, from replies and messages. */
-  #updates = 0;
+  /** Up to where the partition has been entered into the schedule, as this node saw it last. */
+  cursor = '';
+  #drainAt = -Infinity;
+  #isBusy = false;
 
   constructor(queue: GroupQueue, partition: number, clock: Clock) {
+    this.number = partition;
     this.#queue = queue;
-    this.#partition = partition;
     this.#clock = clock;
   }
 
-  get isLookedAt(): boolean {
-    return this.#isLookedAt;
-  }
-
-  /** A take is under way, so what waits in the partition is unknown. */
-  get isTakenFrom(): boolean {
-    return this.#isTakenFrom;
-  }
-
-  /** Monotonic. */
-  get lookAt(): number {
-    return Math.min(this.#dueAt, this.#staleAt);
-  }
-
-  /** The turn of the first topic that waits in this priority. */
-  head(priority: Priority): number | undefined {
-    return this.#view?.heads[priority];
+  /** Monotonic; Infinity while a drain is under way. */
+  get drainAt(): number {
+    return this.#isBusy ? Infinity : this.#drainAt;
   }
 
   /** This method and the ones below throw what the methods of GroupQueue throw. */
-  async open(): Promise<void> {
-    await this.#ask(async () => ({ view: await this.#queue.open(this.#partition) }));
+  open(): Promise<void> {
+    return this.#queue.open(this.number);
   }
 
-  async look(): Promise<void> {
-    this.#isLookedAt = true;
+  async drain(): Promise<Drained> {
+    this.#isBusy = true;
+    // What is noted during the call counts after it.
+    this.#drainAt = Infinity;
+    const sentAt = this.#clock.mono();
     try {
-      await this.#ask(async () => ({ view: await this.#queue.look(this.#partition) }));
+      const drained = await this.#queue.drain(this.number, this.cursor);
+      if (drained.more) this.recheck();
+      this.#due(drained.dueIn, sentAt);
+      return drained;
+    } catch (error) {
+      this.#drainAt = this.#clock.mono() + RETRY_MS;
+      throw error;
     } finally {
-      this.#isLookedAt = false;
+      this.#isBusy = false;
     }
   }
 
-  async take(priority: Priority, token: string, visibilityMs: number): Promise<Taken | undefined> {
-    this.#isTakenFrom = true;
-    try {
-      const { taken } = await this.#ask(() => this.#queue.take(this.#partition, priority, token, visibilityMs));
-      return taken;
-    } finally {
-      this.#isTakenFrom = false;
-    }
+  async lease(wanted: readonly Wanted[]): Promise<readonly (Taken | undefined)[]> {
+    const sentAt = this.#clock.mono();
+    const { taken, dueIn } = await this.#queue.lease(this.number, wanted);
+    this.#due(dueIn, sentAt);
+    return taken;
   }
 
   async ack(taken: Taken, next: number, keep = false): Promise<'done' | 'kept' | 'lost'> {
-    const sentAt = this.#clock.mono();
-    const { outcome, view } = await this.#queue.ack(this.#partition, taken, next, keep);
-    this.#replied(view, sentAt);
+    const { outcome, isWaiting } = await this.#queue.ack(this.number, taken, next, keep);
+    if (isWaiting) this.recheck();
     return outcome;
   }
 
@@ -86,7 +71,7 @@ export class PartitionQueue {
   }
 
   extend(taken: Taken, visibilityMs: number): Promise<boolean> {
-    return this.#queue.extend(this.#partition, taken, visibilityMs);
+    return this.#queue.extend(this.number, taken, visibilityMs);
   }
 
   /** Gives back topics that no consumer here holds, if Redis is available. `count`: whether they were delivered. */
@@ -103,62 +88,29 @@ export class PartitionQueue {
   }
 
   /** A view was published, by this node or another. The deadline is computed from the age of the view by the server's
-   *  clock. If the result is too early, the check at that time corrects it. */
-  notified(view: QueueView): void {
-    if (this.#isOld(view) || view.turn === this.#view?.turn) return;
-    const isSameDue = this.#view?.due === view.due;
-    this.#updates += 1;
-    this.#view = view;
-    if (isSameDue) return;
-    const age = Math.max(0, this.#clock.now() - view.now);
-    this.#dueAt = view.due === undefined ? Infinity : this.#clock.mono() - age + view.due - view.now;
+   *  clock. If the result is too early, the drain at that time corrects it. */
+  notified({ heads, due, now }: QueueView): void {
+    if (heads.high !== undefined || heads.normal !== undefined || heads.low !== undefined) this.recheck();
+    if (due === undefined) return;
+    const age = Math.max(0, this.#clock.now() - now);
+    this.#due(due - now - age, this.#clock.mono());
   }
 
-  /** Makes the partition due for a check, because a message may have been missed. */
+  /** Makes the partition due for a drain. */
   recheck(): void {
-    this.#staleAt = Math.min(this.#staleAt, this.#clock.mono());
+    this.#drainAt = Math.min(this.#drainAt, this.#clock.mono());
   }
 
   async #nack(taken: readonly Taken[], delayMs: number, count: boolean): Promise<number> {
     const sentAt = this.#clock.mono();
-    const { held, view } = await this.#queue.nack(this.#partition, taken, { delayMs, count });
-    this.#replied(view, sentAt);
+    const { held, dueIn } = await this.#queue.nack(this.number, taken, { delayMs, count });
+    if (held > 0 && delayMs === 0) this.recheck();
+    this.#due(dueIn, sentAt);
     return held;
   }
 
-  /** If no view was received meanwhile, the reply counts even if its turn is older, because another server may have
-   *  taken over. */
-  async #ask<T extends { readonly view: QueueView }>(ask: () => Promise<T>): Promise<T> {
-    const sentAt = this.#clock.mono();
-    const updates = this.#updates;
-    this.#staleAt = Infinity;
-    try {
-      const answer = await ask();
-      if (this.#updates === updates || !this.#isOld(answer.view)) this.#learn(answer.view, sentAt);
-      this.#updates += 1;
-      return answer;
-    } catch (error) {
-      this.#view = undefined;
-      this.#dueAt = Infinity;
-      this.#staleAt = this.#clock.mono() + RETRY_MS;
-      throw error;
-    }
-  }
-
-  #replied(view: QueueView, sentAt: number): void {
-    if (this.#isOld(view)) return;
-    this.#updates += 1;
-    this.#learn(view, sentAt);
-  }
-
-  /** Computes the deadline from the two times of the reply, so that the difference between the server's clock and this
-   *  node's does not matter. */
-  #learn(view: QueueView, sentAt: number): void {
-    this.#view = view;
-    this.#dueAt = view.due === undefined ? Infinity : sentAt + view.due - view.now;
-  }
-
-  #isOld(view: QueueView): boolean {
-    return this.#view !== undefined && view.turn < this.#view.turn;
+  /** The time between the request and its reply counts, so the clocks of the server and of this node may differ. */
+  #due(dueIn: number | undefined, sentAt: number): void {
+    if (dueIn !== undefined) this.#drainAt = Math.min(this.#drainAt, sentAt + dueIn);
   }
 }

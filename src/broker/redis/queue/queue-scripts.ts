@@ -1,18 +1,17 @@
 // The scripts of group consumption. Each is one atomic step of a queue. Shared functions and the keys are in
 // queue-lua.ts. All have KEYS[1] = P, ARGV[1] = the time (partition-lua.ts), and ARGV[2] = the group; each script's
-// comment gives its other arguments and its reply. A view is the state of the group's queue in this partition after the
-// script.
+// comment gives its other arguments and its reply. What is next is decided by the group's schedule
+// (schedule-scripts.ts): DRAIN says what came to wait here, and LEASE takes what the schedule has picked.
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 import { redisScript } from '../connection/redis-commands.ts';
-import { PARTITION_LUA } from '../commands/partition-lua.ts';
-import { QUEUE_LUA } from '../commands/queue-lua.ts';
 import { TOPIC_LUA } from '../commands/topic-lua.ts';
 
 /** The most names that one call of OPEN_GROUP examines, which takes some ms. */
 const SCAN_NAMES_MAX = 500;
-/** The most queued topics without anything to consume that one TAKE drops. Only topics that have vanished leave such
- *  entries. */
-const STALE_MAX = 100;
+/** The most topics of one class that one DRAIN returns. */
+const DRAINED_MAX = 64;
+/** The most bytes of data that one LEASE returns. The node reads a record that does not fit. */
+const LEASED_BYTES_MAX = 256 * 1024;
 
 /** Lets a full server run a step of a queue, which adds little data for a short time: Redis runs a script whose first
  *  write deletes. (There is no key of this name.) */
@@ -24,7 +23,7 @@ redis.call('DEL', part)
  * Makes the group known in this partition, and queues the topics that were written before. Called until it returns
  * 'open'.
  *   ARGV[3] pattern   ARGV[4] the most groups
- *   → 'refused' code message | 'more' | 'open' view
+ *   → 'refused' code message | 'more' | 'open'
  * A new group does not keep a topic that had expired before, unless another group still keeps it. Then both groups keep
  * it from now on.
  */
@@ -43,7 +42,7 @@ elseif string.match(known, '^%d+ (.*)$') ~= pattern then
   return {'refused', 'invalid-config', 'the group has another pattern'}
 end
 local after = redis.call('GET', scan)
-if not after then return {'open', hl_view(part, group)} end
+if not after then return {'open'} end
 
 hl_see()
 local since = tonumber(string.match(known, '^%d+'))
@@ -67,52 +66,104 @@ if #names == ${SCAN_NAMES_MAX} then
   return {'more'}
 end
 redis.call('DEL', scan)
-return {'open', hl_tell(part, group)}
+hl_tell(part, group)
+return {'open'}
 `,
   { isPromised: true, allowsFull: true },
 );
 
 /**
- * Leases the topic that has waited longest in a class, if there is one. With class '' it only returns the view.
- *   ARGV[3] class   ARGV[4] token   ARGV[5] ms until the lease is lost
- *   → 'unknown' (the group, here) | 'view' view | 'taken' view topic epoch offset attempt priority
+ * Ends the leases and the pauses whose time is up, and returns the topics that came to wait since the cursor. A cursor
+ * is '<era> <turn> <turn> <turn>', a turn for each class; '' is the start. A topic that comes to wait gets a later turn
+ * than any before it, also when an earlier version of the append queues it. In a new era turns may start again
+ * (topic-lua.ts).
+ *   ARGV[3] cursor
+ *   → 'unknown' (the group, here) | 'new' due cursor more topic class turn topic class turn …
+ * `due`: ms until the next lease or pause ends, or -1. `more`: 1 if more topics follow the new cursor.
+ */
+export const DRAIN = redisScript(
+  'drain',
+  `${STEP_LUA}
+local group, cursor = ARGV[2], ARGV[3]
+if redis.call('HEXISTS', part .. '${PARTITION_KEYS.queue}', group) == 0 then return {'unknown'} end
+if hl_sweep(part, group) then hl_tell(part, group) end
+hl_see()
+local era, high, normal, low = string.match(cursor, '^(%S+) (%S+) (%S+) (%S+)$')
+local from = era == hl_era and {high, normal, low} or {'0', '0', '0'}
+local reply = {'new', hl_due(part, group), '', 0}
+for i, class in ipairs(hl_classes) do
+  local found = redis.call('ZRANGEBYSCORE', hl_queue(part, group, class), '(' .. from[i], '+inf', 'WITHSCORES', 'LIMIT', 0, ${DRAINED_MAX})
+  for at = 1, #found, 2 do
+    reply[#reply + 1] = found[at]
+    reply[#reply + 1] = class
+    reply[#reply + 1] = found[at + 1]
+    from[i] = found[at + 1]
+  end
+  if #found == ${2 * DRAINED_MAX} then reply[4] = 1 end
+end
+reply[3] = hl_era .. ' ' .. table.concat(from, ' ')
+return reply
+`,
+  { allowsFull: true },
+);
+
+/**
+ * Leases topics that wait, and returns the record of each.
+ *   ARGV[3…] topic, token, ms until the lease is lost, and so on
+ *   → 'unknown' (the group, here) | 'leased' due, and for each topic:
+ *     0                                             it does not wait here
+ *     {epoch, offset, attempt, priority}            leased; the offset belongs to a hole, or the record is too large
+ *     {epoch, offset, attempt, priority, kind, data}
  * The offset is the first that is not consumed. It belongs to a record or, if that was superseded since, to a hole.
  */
-export const TAKE = redisScript(
-  'take',
+export const LEASE = redisScript(
+  'lease',
   `${STEP_LUA}
-local group, class, token, visibility_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local group = ARGV[2]
 if redis.call('HEXISTS', part .. '${PARTITION_KEYS.queue}', group) == 0 then return {'unknown'} end
 local changed = hl_sweep(part, group)
-local function answer(...)
-  if changed then return {(...), hl_tell(part, group), select(2, ...)} end
-  return {(...), hl_view(part, group), select(2, ...)}
-end
-if class == '' then return answer('view') end
 hl_see()
+local due, tries = hl_queue(part, group, 'due'), hl_queue(part, group, 'tries')
+local bytes = 0
 
-local waiting = hl_queue(part, group, class)
-for _ = 1, ${STALE_MAX} do
-  local topic = redis.call('ZRANGE', waiting, 0, 0)[1]
-  if not topic then break end
-  changed = true
-  local t = hl_topic(topic)
-  local consumed, priority = unpack(redis.call('HMGET', part .. '${TOPIC_KEYS.meta}' .. topic, '${META.consumed}' .. group, '${META.priority}'))
-  local offset = tonumber(consumed or 0)
-  if not t or offset >= t.next then
-    hl_forget(part, group, topic)
-  else
-    local tries = hl_queue(part, group, 'tries')
-    local last, count = string.match(redis.call('HGET', tries, topic) or '', '^(%d+) (%d+)$')
-    local attempt = tonumber(last) == offset and count + 1 or 1
-    redis.call('ZREM', waiting, topic)
-    redis.call('ZADD', hl_queue(part, group, 'due'), now + visibility_ms, topic)
-    redis.call('HSET', hl_queue(part, group, 'lease'), topic, token)
-    redis.call('HSET', tries, topic, string.format('%.0f %.0f', offset, attempt))
-    return answer('taken', topic, t.epoch, offset, attempt, priority or 'normal')
+local function record_of(t, offset)
+  for _, kind in ipairs(offset <= t.major and {'M', 'm'} or {'m'}) do
+    local stream = part .. (kind == 'M' and '${TOPIC_KEYS.majors}' or '${TOPIC_KEYS.minors}') .. t.name
+    local id = string.format('%.0f', offset + 1)
+    local entry = redis.call('XRANGE', stream, id, id)[1]
+    if entry then return kind, entry[2][2] end
   end
 end
-return answer('view')
+
+local function lease(topic, token, visibility_ms)
+  local t = hl_topic(topic)
+  local isWaiting = t and redis.call('ZREM', hl_queue(part, group, t.priority), topic) == 1
+  local offset = isWaiting and tonumber(redis.call('HGET', t.key, '${META.consumed}' .. group) or 0)
+  if not isWaiting or offset >= t.next then
+    -- A topic that has ended or vanished, or that waits in a class that is not its own, is queued again if need be.
+    if redis.call('ZSCORE', due, topic) or not hl_forget(part, group, topic) then return 0 end
+    changed = true
+    hl_enqueue(part, group, topic)
+    return 0
+  end
+  local last, count = string.match(redis.call('HGET', tries, topic) or '', '^(%d+) (%d+)$')
+  local attempt = tonumber(last) == offset and count + 1 or 1
+  redis.call('ZADD', due, now + visibility_ms, topic)
+  redis.call('HSET', hl_queue(part, group, 'lease'), topic, token)
+  redis.call('HSET', tries, topic, string.format('%.0f %.0f', offset, attempt))
+  local kind, data = record_of(t, offset)
+  if not kind or bytes + #data > ${LEASED_BYTES_MAX} then return {t.epoch, offset, attempt, t.priority} end
+  bytes = bytes + #data
+  return {t.epoch, offset, attempt, t.priority, kind, data}
+end
+
+local first = redis.call('ZRANGE', due, 0, 0)[1]
+local reply = {'leased', 0}
+for i = 3, #ARGV, 3 do reply[#reply + 1] = lease(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])) end
+-- Other nodes must know when the first lease ends, in case this node dies.
+if changed or redis.call('ZRANGE', due, 0, 0)[1] ~= first then hl_tell(part, group) end
+reply[2] = hl_due(part, group)
+return reply
 `,
   { allowsFull: true },
 );
@@ -121,7 +172,7 @@ return answer('view')
  * Marks a taken topic as consumed up to an offset, and ends the lease. With `keep` (to step over a hole) the lease
  * continues if more records follow.
  *   ARGV[3] topic   ARGV[4] token   ARGV[5] epoch   ARGV[6] the first offset not consumed then   ARGV[7] '1' to keep it
- *   → 'done' view | 'kept' view | 'lost' view
+ *   → 'done' | 'kept' | 'lost', and 1 if the topic waits again
  * If the script is sent again because its reply was lost, there is no lease any more. It then returns 'done' if the
  * topic is consumed up to the offset.
  */
@@ -135,18 +186,21 @@ local t = hl_topic(topic)
 local field = '${META.consumed}' .. group
 if not t or redis.call('HGET', hl_queue(part, group, 'lease'), topic) ~= token then
   local consumed = t and not keep and base(t.epoch) == base(epoch) and tonumber(redis.call('HGET', t.key, field) or 0) >= next
-  return {consumed and 'done' or 'lost', hl_view(part, group)}
+  return {consumed and 'done' or 'lost', 0}
 end
 redis.call('HSET', t.key, field, next)
 if keep and next < t.next then
   redis.call('HSET', hl_queue(part, group, 'tries'), topic, string.format('%.0f 1', next))
-  return {'kept', hl_view(part, group)}
+  return {'kept', 0}
 end
-hl_forget(part, group, topic)
+redis.call('ZREM', hl_queue(part, group, 'due'), topic)
+redis.call('HDEL', hl_queue(part, group, 'lease'), topic)
+redis.call('HDEL', hl_queue(part, group, 'tries'), topic)
 -- Ends the topic if it has expired: until now this group may have held it back.
-hl_topic(topic)
-hl_enqueue(part, group, topic)
-return {'done', hl_tell(part, group)}
+if t.expires and t.expires <= lifetime_now then hl_topic(topic) end
+if next >= t.next or not hl_enqueue(part, group, topic) then return {'done', 0} end
+hl_tell(part, group)
+return {'done', 1}
 `,
   { isPromised: true, allowsFull: true },
 );
@@ -154,7 +208,7 @@ return {'done', hl_tell(part, group)}
 /**
  * Gives taken topics back, at once or after a pause. If no consumer received the record, the attempt is not counted.
  *   ARGV[3] ms   ARGV[4] '1' to count no attempt   ARGV[5…] topic, token, topic, token, …
- *   → the number of leases that were still held, view
+ *   → the number of leases that were still held, ms until the next lease or pause ends or -1
  */
 export const NACK = redisScript(
   'nack',
@@ -179,8 +233,8 @@ for i = 5, #ARGV, 2 do
     end
   end
 end
-if held == 0 then return {0, hl_view(part, group)} end
-return {held, hl_tell(part, group)}
+if held > 0 then hl_tell(part, group) end
+return {held, hl_due(part, group)}
 `,
   { allowsFull: true },
 );
@@ -200,51 +254,4 @@ redis.call('ZADD', hl_queue(part, group, 'due'), now + visibility_ms, topic)
 return {1}
 `,
   { allowsFull: true },
-);
-
-/**
- * Returns the queue positions of topics of this partition.
- *   ARGV[2] group   ARGV[3…] topics
- *   → class, turn, class, turn, … with '' for both if a topic does not wait
- */
-export const POSITIONS = redisScript(
-  'places',
-  `${PARTITION_LUA}${QUEUE_LUA}
-local places = {}
-for i = 3, #ARGV do
-  local class, turn = '', ''
-  for _, one in ipairs(hl_classes) do
-    local score = redis.call('ZSCORE', hl_queue(part, ARGV[2], one), ARGV[i])
-    if score then class, turn = one, score end
-  end
-  places[#places + 1] = class
-  places[#places + 1] = turn
-end
-return places
-`,
-);
-
-/**
- * Counts the topics of this partition that wait before each of the given queue positions.
- *   ARGV[2] group   ARGV[3…] class, turn, class, turn, …
- *   → counts
- */
-export const COUNT_BEFORE = redisScript(
-  'before',
-  `${PARTITION_LUA}${QUEUE_LUA}
-local counts = {}
-for i = 3, #ARGV, 2 do
-  local count = 0
-  for _, class in ipairs(hl_classes) do
-    local waiting = hl_queue(part, ARGV[2], class)
-    if class == ARGV[i] then
-      count = count + redis.call('ZCOUNT', waiting, '-inf', '(' .. ARGV[i + 1])
-      break
-    end
-    count = count + redis.call('ZCARD', waiting)
-  end
-  counts[#counts + 1] = count
-end
-return counts
-`,
 );

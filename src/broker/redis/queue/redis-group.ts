@@ -1,77 +1,86 @@
-// One group on this node: the consumers that request deliveries, and the partitions that have topics for them.
-// Invariants:
-//  - This node takes only from a partition that has queued topics according to its last view. Views come from replies
-//    and published messages. Because a message may be lost, every partition is checked periodically while a consumer
-//    has an open request.
-//  - A delivery goes only to a consumer that has an open request and credit, so a consumer that stops requesting delays
-//    no other consumer.
-//  - Without an open request on this node, the group runs nothing and has no timer.
-// The order between partitions is a node's own view: with several takes under way, topics of two partitions may be
-// delivered in another order than they were queued, and each node counts on its own which class was passed over.
+// One group on this node: the consumers that request deliveries, and the rounds that get them. A round drains the
+// partitions where something changed into the group's schedule, picks as many topics as consumers want, and leases them
+// in their partitions. Invariants:
+//  - One round at a time. While a consumer wants deliveries, a round starts when a message says that a topic came to
+//    wait, when a deadline in a partition or in the schedule has passed, and periodically, because a message may be
+//    lost.
+//  - Without an open request on this node, the group runs nothing but what it reports to the schedule.
 import type { Clock, Timer } from '../../../base/clock.ts';
-import type { Broker, ConsumeOptions, LogRecord, Priority } from '../../broker.ts';
-import { BrokerError, isRetryable } from '../../errors.ts';
+import type { Broker, ConsumeOptions } from '../../broker.ts';
+import { isBrokerError } from '../../errors.ts';
 import type { Lease } from '../../group/lease.ts';
-import { PriorityOrder, ReadyList } from '../../group/ready-list.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { about, RECHECK_MS } from '../connection/jitter.ts';
+import type { RedisKeys } from '../keys.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
+import type { Consumer } from './group-consumers.ts';
+import { GroupConsumers } from './group-consumers.ts';
+import type { Batch, GroupSchedule, Picked } from './group-schedule.ts';
 import { HeldLeases } from './held-leases.ts';
 import type { Held } from './held-leases.ts';
+import { readLeased } from './leased-record.ts';
+import type { Found } from './leased-record.ts';
 import { PartitionQueue, RETRY_MS } from './partition-queue.ts';
 import type { QueueView } from './queue-view.ts';
 
-/** The most partitions that are checked or opened at the same time. */
-const LOOKS_MAX = 16;
+/** The most partitions that are drained or opened at the same time. */
+const CALLS_MAX = 64;
+/** A round does not wait longer for a partition: the topics of other partitions are delivered meanwhile. */
+const SLOW_MS = 1000;
 
-export interface Consumer {
-  readonly options: ConsumeOptions;
-  /** Deliveries taken or being taken, at most `credit`. */
-  held: number;
-  hasLeft: boolean;
-  /** A take is under way for the consumer: each request is served once. */
-  isServed: boolean;
-  /** The one open request for a delivery. */
-  asking:
-    { readonly resolve: (lease: Lease | undefined) => void; readonly reject: (error: unknown) => void } | undefined;
+/** A topic that was picked for a consumer. */
+interface Seat extends Picked {
+  readonly consumer: Consumer;
+  readonly token: string;
 }
 
-interface Found {
-  readonly record: LogRecord;
-  readonly attempt: number;
+export interface GroupParts {
+  readonly queue: GroupQueue;
+  readonly schedule: GroupSchedule;
+  readonly read: Broker['read'];
+  readonly clock: Clock;
+  readonly keys: RedisKeys;
+  /** The unique id of this process run. */
+  readonly node: string;
 }
 
 export class RedisGroup {
+  readonly #schedule: GroupSchedule;
   readonly #read: Broker['read'];
   readonly #clock: Clock;
+  readonly #keys: RedisKeys;
   readonly #node: string;
   readonly #partitions: readonly PartitionQueue[];
-  readonly #turns = new PriorityOrder();
-  readonly #consumers = new Set<Consumer>();
-  readonly #asking = new ReadyList<Consumer>();
+  readonly #consumers: GroupConsumers;
   readonly #leases: HeldLeases;
-  /** The checks and takes under way; each take belongs to one consumer. */
+  /** The calls under way. */
   readonly #running = new Set<Promise<void>>();
   #tokens = 0;
-  #looks = 0;
+  #isInRound = false;
+  #isReporting = false;
+  /** The next round must not start before this time, because a call has failed. */
+  #retryAt = -Infinity;
+  /** The last round picked as many topics as it wanted, so more may wait. */
+  #mayHaveMore = true;
   #recheckAt: number;
+  #isRecheck = true;
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
   #closed = false;
 
-  /** `node`: the unique id of this process run. */
-  constructor(
-    queue: GroupQueue,
-    read: Broker['read'],
-    { clock, node, partitions }: { readonly clock: Clock; readonly node: string; readonly partitions: number },
-  ) {
+  constructor({ queue, schedule, read, clock, keys, node }: GroupParts) {
+    this.#schedule = schedule;
     this.#read = read;
     this.#clock = clock;
+    this.#keys = keys;
     this.#node = node;
-    this.#partitions = Array.from(
-      { length: partitions },
-      (_, partition) => new PartitionQueue(queue, partition, clock),
-    );
+    this.#partitions = Array.from({ length: keys.partitions }, (_, n) => new PartitionQueue(queue, n, clock));
     this.#leases = new HeldLeases(clock);
+    this.#consumers = new GroupConsumers({
+      clock,
+      leases: this.#leases,
+      giveBack: (held) => this.#giveBack(held),
+      onWanted: () => this.#serve(),
+    });
     this.#recheckAt = clock.mono() + about(RECHECK_MS);
   }
 
@@ -81,7 +90,7 @@ export class RedisGroup {
     const [first, ...others] = this.#partitions;
     await first?.open();
     const left = others.values();
-    const opening = Array.from({ length: LOOKS_MAX }, async () => {
+    const opening = Array.from({ length: CALLS_MAX }, async () => {
       for (const partition of left) await partition.open();
     });
     await Promise.all(opening);
@@ -89,24 +98,15 @@ export class RedisGroup {
 
   /** Resolves with the next delivery when there is one and the consumer has credit, or undefined when it has left. */
   next(consumer: Consumer): Promise<Lease | undefined> {
-    if (consumer.hasLeft || this.#closed) return Promise.resolve(undefined);
-    return new Promise((resolve, reject) => {
-      consumer.asking = { resolve, reject };
-      this.#offer(consumer);
-    });
+    return this.#consumers.next(consumer);
   }
 
   join(options: ConsumeOptions): Consumer {
-    const consumer: Consumer = { options, held: 0, hasLeft: false, isServed: false, asking: undefined };
-    this.#consumers.add(consumer);
-    return consumer;
+    return this.#consumers.join(options);
   }
 
   leave(consumer: Consumer): void {
-    consumer.hasLeft = true;
-    this.#consumers.delete(consumer);
-    this.#asking.delete(consumer);
-    this.#answer(consumer, undefined);
+    this.#consumers.leave(consumer);
     this.#arm();
   }
 
@@ -129,203 +129,268 @@ export class RedisGroup {
    *  Redis is available; otherwise they run out. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const consumer of this.#consumers) this.leave(consumer);
+    this.#consumers.leaveAll();
     this.#arm();
-    // Each take that is under way gives back its own topic.
-    await Promise.all([this.#leases.close(), ...this.#running]);
+    await this.#leases.close();
+    // A round gives back what it has leased meanwhile.
+    while (this.#running.size > 0) await Promise.all(this.#running);
+    await this.#report();
   }
 
-  #offer(consumer: Consumer): void {
-    if (consumer.asking === undefined || consumer.isServed || consumer.held >= consumer.options.credit) return;
-    this.#asking.add(consumer);
-    this.#serve();
+  /** Nothing was delivered, so no attempt is counted. */
+  #giveBack(held: Held): void {
+    this.#leases.forget(held);
+    void this.#start(held.partition.giveBack([held.taken], { count: false }));
   }
 
-  #answer(consumer: Consumer, lease: Lease | undefined): void {
-    const { asking } = consumer;
-    consumer.asking = undefined;
-    asking?.resolve(lease);
-  }
-
-  /** Keeps the request open after a retryable error: another partition may have a topic, and the engine's health
-   *  reports the error. */
-  #refuse(consumer: Consumer, error: unknown): void {
-    if (isRetryable(error)) return;
-    const { asking } = consumer;
-    consumer.asking = undefined;
-    asking?.reject(error);
-  }
-
-  /** Starts a take for each open request, as long as a partition has a queued topic. */
+  /** Starts a round if a consumer wants a delivery and something may wait. */
   #serve(): void {
-    while (this.#asking.size > 0 && !this.#closed) {
-      this.#lookAround();
-      const priority = this.#turns.next((one) => this.#first(one) !== undefined);
-      const partition = priority && this.#first(priority);
-      const consumer = partition && this.#asking.take();
-      if (priority === undefined || partition === undefined || consumer === undefined) break;
-      this.#start(this.#serveFrom(partition, priority, consumer));
-    }
-    this.#arm();
-  }
-
-  /** Of the partitions without a take under way: the one whose first topic in this class has waited longest. */
-  #first(priority: Priority): PartitionQueue | undefined {
-    let first: PartitionQueue | undefined;
-    for (const partition of this.#partitions) {
-      if (!partition.isTakenFrom && (partition.head(priority) ?? Infinity) < (first?.head(priority) ?? Infinity))
-        first = partition;
-    }
-    return first;
-  }
-
-  #lookAround(): void {
+    if (this.#closed || this.#isInRound) return;
     const now = this.#clock.mono();
     if (now >= this.#recheckAt) {
       this.#recheckAt = now + about(RECHECK_MS);
+      this.#isRecheck = true;
       for (const partition of this.#partitions) partition.recheck();
     }
-    for (const partition of this.#partitions) {
-      if (this.#looks >= LOOKS_MAX) return;
-      if (!partition.isLookedAt && partition.lookAt <= now) this.#start(this.#look(partition));
+    const isDue = this.#mayHaveMore || this.#isRecheck || this.#dueAt() <= now;
+    if (isDue && now >= this.#retryAt && this.#consumers.isWanting) {
+      this.#isInRound = true;
+      void this.#start(this.#round().finally(() => (this.#isInRound = false)));
     }
+    this.#arm();
   }
 
-  /** Sets the timer for the next check while a consumer has an open request. A partition that is due already is checked
-   *  when a running check ends. */
+  /** Monotonic: when the next round may find something. */
+  #dueAt(): number {
+    let at = this.#schedule.dueAt;
+    for (const { drainAt } of this.#partitions) if (drainAt < at) at = drainAt;
+    return at;
+  }
+
+  /** Sets the timer for what must be done next. While a round runs, its end does it. */
   #arm(): void {
-    const now = this.#clock.mono();
-    let at = this.#recheckAt;
-    for (const { lookAt } of this.#partitions) if (lookAt > now && lookAt < at) at = lookAt;
-    const isIdle = this.#closed || this.#asking.size === 0;
-    if (!isIdle && this.#timer?.at === at) return;
+    const isWanted = !this.#closed && !this.#isInRound && this.#consumers.isWanting;
+    let at = isWanted ? Math.max(this.#retryAt, Math.min(this.#recheckAt, this.#dueAt())) : Infinity;
+    if (!this.#closed) at = Math.min(at, this.#schedule.reportAt, this.#consumers.readyUntil);
+    if (this.#timer?.at === at) return;
     this.#timer?.timer.cancel();
-    this.#timer = isIdle ? undefined : { at, timer: this.#clock.after(at - now, () => this.#due()) };
+    this.#timer =
+      at === Infinity ? undefined : { at, timer: this.#clock.after(at - this.#clock.mono(), () => this.#due()) };
   }
 
   #due(): void {
     this.#timer = undefined;
+    this.#consumers.giveBackUnclaimed();
+    if (this.#schedule.reportAt <= this.#clock.mono()) void this.#start(this.#report());
     this.#serve();
   }
 
-  #start(work: Promise<void>): void {
+  /** The work must not fail with an error of the broker. */
+  #start(work: Promise<void>): Promise<void> {
     const running = work.finally(() => {
       this.#running.delete(running);
       this.#serve();
     });
     this.#running.add(running);
+    return running;
   }
 
-  async #look(partition: PartitionQueue): Promise<void> {
-    this.#looks += 1;
+  /** A topic is no longer held. A round reports it; without a round soon, this node reports it by itself. */
+  #settle(ticket: string, how: 'served' | 'unused', used?: number): void {
+    this.#schedule.settle(ticket, how, used);
+    if (this.#isReporting || this.#closed) return;
+    this.#isReporting = true;
+    // The consumer may request its next delivery in this turn of the event loop.
+    setImmediate(() => {
+      this.#isReporting = false;
+      if (!this.#isInRound && !this.#closed && this.#schedule.hasSettled) void this.#start(this.#report());
+    });
+  }
+
+  async #report(): Promise<void> {
     try {
-      await partition.look();
+      await this.#schedule.step(0, []);
     } catch (error) {
-      const consumer = this.#asking.take();
-      if (consumer === undefined) return;
-      this.#refuse(consumer, error);
-      this.#offer(consumer);
-    } finally {
-      this.#looks -= 1;
+      // The next step reports it. If there is none, the tickets run out, which has the same effect later.
+      if (!isBrokerError(error)) throw error;
     }
   }
 
-  async #serveFrom(partition: PartitionQueue, priority: Priority, consumer: Consumer): Promise<void> {
-    const { visibilityMs } = consumer.options;
-    const token = `${this.#node}.${(this.#tokens += 1).toString(36)}`;
+  async #round(): Promise<void> {
+    try {
+      if (this.#isRecheck) await this.#learnCursors();
+      const batches = await this.#drain();
+      const consumers = this.#consumers.wanting();
+      const { picked, stale } = await this.#schedule.step(consumers.length, batches);
+      this.#mayHaveMore = picked.length === consumers.length;
+      for (const [i, cursor] of stale.entries()) this.#entered(batches[i], cursor);
+      const seats = picked.flatMap((one, i) => {
+        const consumer = consumers[i];
+        return consumer === undefined ? [] : { ...one, consumer, token: this.#token() };
+      });
+      // The next round need not wait for the leases of this one.
+      if (seats.length > 0) void this.#start(this.#lease(seats));
+    } catch (error) {
+      this.#retryAt = this.#clock.mono() + RETRY_MS;
+      this.#mayHaveMore = true;
+      this.#consumers.refuseFirst(error);
+    }
+  }
+
+  /** Another node may have entered more, or the schedule was lost. */
+  async #learnCursors(): Promise<void> {
+    const { cursors } = await this.#schedule.step(0, [], true);
+    this.#isRecheck = false;
+    for (const partition of this.#partitions) partition.cursor = cursors.get(partition.number) ?? '';
+  }
+
+  /** Returns what came to wait in the partitions that are due. */
+  async #drain(): Promise<readonly Batch[]> {
+    const now = this.#clock.mono();
+    const due = this.#partitions.filter(({ drainAt }) => drainAt <= now).slice(0, CALLS_MAX);
+    const batches: Batch[] = [];
+    await this.#patient(
+      due.map(async (partition) => {
+        try {
+          const drained = await partition.drain();
+          if (drained.to !== drained.from) batches.push({ partition: partition.number, drained });
+        } catch (error) {
+          // Other partitions may have topics. This one is due again after a while.
+          this.#consumers.refuseFirst(error);
+        }
+      }),
+    );
+    return [...batches];
+  }
+
+  /** What was drained is in the schedule, by this node or by another. */
+  #entered(batch: Batch | undefined, cursor: string | undefined): void {
+    const partition = batch && this.#partitions[batch.partition];
+    if (batch === undefined || partition === undefined) return;
+    partition.cursor = cursor ?? batch.drained.to;
+    if (cursor !== undefined) partition.recheck();
+  }
+
+  #token(): string {
+    return `${this.#node}.${(this.#tokens += 1).toString(36)}`;
+  }
+
+  /** Leases what was picked, and delivers it in the order in which it was picked. */
+  async #lease(seats: readonly Seat[]): Promise<void> {
+    const byPartition = new Map<number, Seat[]>();
+    for (const seat of seats) {
+      seat.consumer.held += 1;
+      seat.consumer.coming += 1;
+      const partition = this.#keys.partitionOf(seat.topic);
+      const there = byPartition.get(partition);
+      if (there === undefined) byPartition.set(partition, [seat]);
+      else there.push(seat);
+    }
+    const found = new Map<Seat, Held>();
+    let isLate = false;
+    await this.#patient(
+      [...byPartition].map(async ([partition, there]) => {
+        for (const [seat, held] of await this.#leaseIn(this.#partitions[partition], there)) {
+          if (isLate) this.#deliver(seat.consumer, held);
+          else found.set(seat, held);
+        }
+      }),
+    );
+    isLate = true;
+    for (const seat of seats) {
+      const held = found.get(seat);
+      if (held !== undefined) this.#deliver(seat.consumer, held);
+    }
+  }
+
+  async #leaseIn(partition: PartitionQueue | undefined, seats: readonly Seat[]): Promise<[Seat, Held][]> {
+    if (partition === undefined) return [];
     const sentAt = this.#clock.mono();
-    const onFree = (): void => {
-      consumer.held -= 1;
-      this.#offer(consumer);
-    };
-    consumer.held += 1;
-    consumer.isServed = true;
-    const taken = await this.#take(partition, priority, consumer, token);
-    if (taken === undefined) onFree();
-    else
-      await this.#deliver(
-        { partition, taken, visibilityMs, onFree, lease: undefined, settling: false },
-        sentAt,
-        consumer,
-      );
-    consumer.isServed = false;
-    this.#offer(consumer);
-  }
-
-  async #take(
-    partition: PartitionQueue,
-    priority: Priority,
-    consumer: Consumer,
-    token: string,
-  ): Promise<Taken | undefined> {
+    let taken: readonly (Taken | undefined)[];
     try {
-      return await partition.take(priority, token, consumer.options.visibilityMs);
+      taken = await partition.lease(
+        seats.map(({ topic, token, consumer }) => ({ topic, token, visibilityMs: consumer.options.visibilityMs })),
+      );
+      for (const { consumer } of seats) consumer.coming -= 1;
     } catch (error) {
-      // If a topic was taken and only the answer was lost, it is delivered again when that lease runs out.
-      this.#refuse(consumer, error);
-      return undefined;
+      // If topics were leased and only the answer was lost, they are delivered again when those leases run out. The
+      // tickets run out too.
+      for (const { consumer } of seats) {
+        consumer.coming -= 1;
+        this.#consumers.refuse(consumer, error);
+        this.#consumers.freed(consumer);
+      }
+      return [];
+    }
+    const leased: [Seat, Held][] = [];
+    for (const [i, seat] of seats.entries()) {
+      const one = taken[i];
+      if (one !== undefined) leased.push([seat, this.#hold(partition, seat, one, sentAt)]);
+      else this.#free(seat, 'unused');
+    }
+    return leased;
+  }
+
+  #free({ consumer, ticket }: Seat, how: 'served' | 'unused', used?: number): void {
+    this.#settle(ticket, how, used);
+    this.#consumers.freed(consumer);
+  }
+
+  #hold(partition: PartitionQueue, seat: Seat, taken: Taken, sentAt: number): Held {
+    const { visibilityMs } = seat.consumer.options;
+    const held: Held = {
+      partition,
+      taken,
+      visibilityMs,
+      onFree: () => this.#free(seat, held.isDelivered ? 'served' : 'unused', held.used),
+      onExtended: () => {
+        this.#schedule.leased(seat.ticket, visibilityMs);
+        this.#arm();
+      },
+      lease: undefined,
+      settling: false,
+      isDelivered: false,
+      used: undefined,
+    };
+    this.#schedule.leased(seat.ticket, visibilityMs);
+    this.#leases.add(held, sentAt);
+    return held;
+  }
+
+  #deliver(consumer: Consumer, held: Held): void {
+    const { record, attempt } = held.taken;
+    if (record === undefined) void this.#start(this.#find(consumer, held));
+    else this.#found(consumer, held, { record, attempt });
+  }
+
+  async #find(consumer: Consumer, held: Held): Promise<void> {
+    try {
+      this.#found(consumer, held, await readLeased(this.#read, held.partition, held.taken));
+    } catch (error) {
+      this.#consumers.refuse(consumer, error);
+      if (!this.#leases.isCurrent(held)) return;
+      await held.partition.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
+      this.#leases.forget(held);
     }
   }
 
-  async #deliver(held: Held, sentAt: number, consumer: Consumer): Promise<void> {
-    const { partition, taken } = held;
-    if (this.#closed) {
-      await partition.giveBack([taken], { count: false });
-      return;
-    }
-    this.#leases.add(held, sentAt);
-    this.#serve();
-    const found = await this.#find(held, consumer);
+  #found(consumer: Consumer, held: Held, found: Found | undefined): void {
     // The lease was lost or given back meanwhile, by its deadline, the end of its topic, or close.
     if (!this.#leases.isCurrent(held)) return;
-    if (found !== undefined && !consumer.hasLeft) {
-      this.#answer(consumer, this.#leases.lease(held, found.record, found.attempt));
-      return;
-    }
-    if (found !== undefined) await partition.giveBack([taken], { count: false });
-    this.#leases.forget(held);
+    if (found === undefined) this.#leases.forget(held);
+    else if (this.#closed) this.#giveBack(held);
+    else this.#consumers.ready(consumer, held, this.#leases.lease(held, found.record, found.attempt));
   }
 
-  /** Undefined: the topic is no longer held in Redis. */
-  async #find(held: Held, consumer: Consumer): Promise<Found | undefined> {
-    try {
-      return await this.#nextRecord(held);
-    } catch (error) {
-      this.#refuse(consumer, error);
-      if (this.#leases.isCurrent(held))
-        await held.partition.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
-      return undefined;
-    }
+  /** Waits for calls that do not fail, but not longer than SLOW_MS for all. */
+  async #patient(calls: readonly Promise<void>[]): Promise<void> {
+    if (calls.length === 0) return;
+    const all = Promise.all(calls.map((call) => this.#start(call)));
+    let timer: Timer | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = this.#clock.after(SLOW_MS, resolve);
+    });
+    await Promise.race([all, late]);
+    timer?.cancel();
   }
-
-  /** Skips holes. If no record follows a hole, the hole is marked as consumed, because no consumer could acknowledge
-   *  it. */
-  async #nextRecord({ partition, taken }: Held): Promise<Found | undefined> {
-    const { topic, epoch } = taken;
-    let { offset } = taken;
-    let record: LogRecord | undefined;
-    for (let isEnd = false; !isEnd && record === undefined;) {
-      const result = await this.#read(topic, { epoch, offset }, { maxRecords: 1 });
-      if (result.kind === 'reset' && result.reason === 'undeclared-hole') throw missing(offset);
-      if (result.kind !== 'batch') {
-        // The topic's history changed during the lease. If it still exists, it is delivered later, in its new epoch.
-        await partition.giveBack([taken], { delayMs: RETRY_MS, count: false });
-        return undefined;
-      }
-      const [item] = result.items;
-      if (item?.kind === 'record') record = item;
-      else offset = result.next;
-      isEnd = item === undefined;
-    }
-    if (offset === taken.offset) {
-      if (record === undefined) throw missing(offset);
-      return { record, attempt: taken.attempt };
-    }
-    const outcome = await partition.ack(taken, offset, true);
-    return outcome === 'kept' && record !== undefined ? { record, attempt: 1 } : undefined;
-  }
-}
-
-function missing(offset: number): BrokerError {
-  return new BrokerError('corrupt', `the record at ${offset} is neither there nor declared a hole`);
 }

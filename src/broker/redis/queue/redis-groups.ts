@@ -1,23 +1,15 @@
 // Group consumption over Redis: the groups that this node consumes in, and the messages about their queues. The queues
-// are in Redis (queue-lua.ts); one group on this node is in redis-group.ts. Also counts the topics before a given topic
-// in a queue, with one call to each partition. The calls run at different moments, so the sum is a hint.
+// are in Redis (queue-lua.ts, schedule-lua.ts); one group on this node is in redis-group.ts.
 import { randomUUID } from 'node:crypto';
 import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { GROUPS_MAX, checkConsume, checkCountedTopics } from '../../group/consume-options.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
-import type { ChannelSubscription, RedisCommands, RedisReply } from '../connection/redis-commands.ts';
-import { wrongReply } from '../connection/redis-errors.ts';
-import { GroupQueue } from './group-queue.ts';
-import { COUNT_BEFORE, POSITIONS } from './queue-scripts.ts';
+import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
+import { drain, GroupQueue } from './group-queue.ts';
+import { GroupSchedule, type FlowRules } from './group-schedule.ts';
 import { parseView } from './queue-view.ts';
 import { RedisGroup } from './redis-group.ts';
-
-interface WaitingTopic {
-  readonly topic: LiteTopicName;
-  readonly class: string;
-  readonly turn: string;
-}
 
 interface KnownGroup {
   readonly pattern: TopicPattern;
@@ -28,15 +20,25 @@ interface KnownGroup {
 export class RedisGroups implements GroupBroker {
   readonly #commands: RedisCommands;
   readonly #read: Broker['read'];
+  readonly #flows: FlowRules;
   /** Part of every lease's token, so that no lease of an earlier process run counts in this one. */
   readonly #node = randomUUID();
   readonly #groups = new Map<string, KnownGroup>();
   #channels: readonly ChannelSubscription[] | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor({ commands, read }: { readonly commands: RedisCommands; readonly read: Broker['read'] }) {
+  constructor({
+    commands,
+    read,
+    flows,
+  }: {
+    readonly commands: RedisCommands;
+    readonly read: Broker['read'];
+    readonly flows: FlowRules;
+  }) {
     this.#commands = commands;
     this.#read = read;
+    this.#flows = flows;
   }
 
   async *consume(
@@ -63,7 +65,9 @@ export class RedisGroups implements GroupBroker {
 
   async countBefore(name: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
     checkCountedTopics(topics);
-    return countBefore(this.#commands, name, topics);
+    const schedule = new GroupSchedule(this.#commands, name, this.#flows);
+    await this.#enter(name, schedule);
+    return schedule.places(topics);
   }
 
   /** This node has removed the topic. Other nodes receive a message. */
@@ -101,14 +105,25 @@ export class RedisGroups implements GroupBroker {
     // Subscribes before the group is opened: topics that come to wait after the reply must be published to this node.
     this.#channels ??= this.#listen();
     const { clock, keys } = this.#commands;
-    const group = new RedisGroup(new GroupQueue(this.#commands, name, pattern), this.#read, {
-      clock,
-      node: this.#node,
-      partitions: keys.partitions,
-    });
+    const queue = new GroupQueue(this.#commands, name, pattern);
+    const schedule = new GroupSchedule(this.#commands, name, this.#flows);
+    const group = new RedisGroup({ queue, schedule, read: this.#read, clock, keys, node: this.#node });
     const known = { pattern, group, opened: group.open() };
     this.#groups.set(name, known);
     return known;
+  }
+
+  /** Enters what came to wait, because nodes whose consumers are all busy do not. A partition that does not know the
+   *  group has nothing to enter. */
+  async #enter(name: string, schedule: GroupSchedule): Promise<void> {
+    const { keys } = this.#commands;
+    const { cursors } = await schedule.step(0, [], true);
+    const partitions = Array.from({ length: keys.partitions }, async (_, partition) => {
+      const drained = await drain(this.#commands, name, partition, cursors.get(partition) ?? '');
+      return drained === undefined || drained.to === drained.from ? [] : { partition, drained };
+    });
+    const batches = (await Promise.all(partitions)).flat();
+    if (batches.length > 0) await schedule.step(0, batches);
   }
 
   #listen(): readonly ChannelSubscription[] {
@@ -132,47 +147,4 @@ export class RedisGroups implements GroupBroker {
     const published = parseView(text.slice('view '.length));
     if (published !== undefined) this.#groups.get(published.group)?.group.notified(partition, published.view);
   }
-}
-
-/** For each given topic that is queued: the number of topics before it. @throws what `run` throws */
-async function countBefore(
-  commands: RedisCommands,
-  group: string,
-  topics: readonly LiteTopicName[],
-): Promise<ReadonlyMap<LiteTopicName, number>> {
-  const waiting = await findWaiting(commands, group, topics);
-  const counts = new Map(waiting.map(({ topic }) => [topic, 0]));
-  if (waiting.length === 0) return counts;
-  const asked = waiting.flatMap((topic) => [topic.class, topic.turn]);
-  const partitions = Array.from({ length: commands.keys.partitions }, (_, partition) =>
-    ask(commands, COUNT_BEFORE, partition, [group, ...asked]),
-  );
-  for (const reply of await Promise.all(partitions)) {
-    for (const [i, { topic }] of waiting.entries()) counts.set(topic, (counts.get(topic) ?? 0) + Number(reply[i]));
-  }
-  return counts;
-}
-
-async function findWaiting(
-  commands: RedisCommands,
-  group: string,
-  topics: readonly LiteTopicName[],
-): Promise<readonly WaitingTopic[]> {
-  const found = [...commands.keys.byPartition(topics)].map(async ([partition, there]) => {
-    const reply = await ask(commands, POSITIONS, partition, [group, ...there]);
-    return there.map((topic, i): WaitingTopic => ({
-      topic,
-      class: String(reply[2 * i]),
-      turn: String(reply[2 * i + 1]),
-    }));
-  });
-  return (await Promise.all(found)).flat().filter((topic) => topic.class !== '');
-}
-
-async function ask(
-  ...[commands, script, partition, args]: [RedisCommands, ...Parameters<RedisCommands['run']>]
-): Promise<readonly RedisReply[]> {
-  const reply = await commands.run(script, partition, args);
-  if (!Array.isArray(reply)) throw wrongReply('queue');
-  return reply as readonly RedisReply[];
 }

@@ -1,103 +1,30 @@
 // Group consumption that only the Redis engine has: several nodes that share a group, nodes that die, lost messages and
 // lost answers. The promises of every engine are in the contract suite.
 import { once } from 'node:events';
-import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import type { BrokerEngine, Delivery } from '../../../src/broker/broker.ts';
-import { isBrokerError } from '../../../src/broker/errors.ts';
-import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
-import { randomEpoch } from '../../../src/broker/open-broker.ts';
-import { RedisKeys } from '../../../src/broker/redis/keys.ts';
-import { openRedisBroker } from '../../../src/broker/redis/open-redis-broker.ts';
-import { ACK, TAKE } from '../../../src/broker/redis/queue/queue-scripts.ts';
-import { RECHECK_MS } from '../../../src/broker/redis/connection/jitter.ts';
-import { RedisGroups } from '../../../src/broker/redis/queue/redis-groups.ts';
-import type { RedisReply } from '../../../src/broker/redis/connection/redis-commands.ts';
-import { append, isMissing, major, nextOf, outcome, topicName } from '../contract/subject.ts';
-import { REQUESTS, TestWorker, VISIBILITY_MS, said } from '../contract/worker.ts';
-import { eventually } from '../../support/wait-for.ts';
-import { ManualClock } from '../../support/manual-clock.ts';
-import { RedisServer } from '../../support/redis-server.ts';
-import { timeLimit } from '../../support/slowness.ts';
-import { TcpProxy } from '../../support/tcp-proxy.ts';
+import type { Delivery } from '../../../../src/broker/broker.ts';
+import { isBrokerError } from '../../../../src/broker/errors.ts';
+import { parseTopicPattern } from '../../../../src/broker/lite-topic.ts';
+import { ACK, LEASE } from '../../../../src/broker/redis/queue/queue-scripts.ts';
+import { RECHECK_MS } from '../../../../src/broker/redis/connection/jitter.ts';
+import { append, isMissing, major, nextOf, outcome, topicName } from '../../contract/subject.ts';
+import { REQUESTS, TestWorker, VISIBILITY_MS, said } from '../../contract/worker.ts';
+import { eventually } from '../../../support/wait-for.ts';
+import { RedisServer } from '../../../support/redis-server.ts';
+import { timeLimit } from '../../../support/slowness.ts';
+import { GroupStore } from './group-store.ts';
 
 const A = topicName('request/x/a');
 const B = topicName('request/x/b');
 const C = topicName('request/x/c');
-const PARTITIONS = 4;
 const MANY_MS_MAX = timeLimit(60_000);
 
 let server: RedisServer;
-let stores = 0;
 
 beforeAll(async () => {
   server = await RedisServer.start();
 });
 afterAll(() => server.close());
-
-/** A separate store with one clock for all its nodes. */
-class Store {
-  readonly clock = new ManualClock();
-  readonly prefix = `groups-${(stores += 1)}`;
-  readonly partitions: number;
-
-  constructor(partitions = PARTITIONS) {
-    this.partitions = partitions;
-  }
-
-  async node(url = server.url): Promise<BrokerEngine> {
-    const { clock, prefix, partitions } = this;
-    const broker = await openRedisBroker({
-      clock,
-      prefix,
-      partitions,
-      nodes: [url],
-      promise: 'memory',
-      clockDecides: true,
-      newEpoch: randomEpoch,
-      onError: (error) => {
-        throw error;
-      },
-    });
-    onTestFinished(() => broker.close());
-    return broker;
-  }
-
-  /** A node behind a proxy. */
-  async distantNode(): Promise<{ readonly broker: BrokerEngine; readonly proxy: TcpProxy }> {
-    const proxy = await TcpProxy.start(server.port);
-    onTestFinished(() => proxy.close());
-    return { proxy, broker: await this.node(`redis://127.0.0.1:${proxy.port}`) };
-  }
-
-  /** The groups of a node that receives no published message. */
-  deafGroups(broker: BrokerEngine): RedisGroups {
-    const { clock } = this;
-    const keys = new RedisKeys(this.prefix, this.partitions);
-    const redis = new Redis(server.url);
-    const groups = new RedisGroups({
-      read: (topic, from, options) => broker.read(topic, from, options),
-      commands: {
-        clock,
-        keys,
-        run: (script, partition, args) =>
-          redis.eval(script.lua, 1, keys.tag(partition), clock.now(), ...args) as Promise<RedisReply>,
-        subscribe: () => ({ close: () => undefined }),
-      },
-    });
-    onTestFinished(async () => {
-      await groups.close();
-      redis.disconnect();
-    });
-    return groups;
-  }
-
-  /** True when a node is subscribed to the channels of every partition. */
-  async isHeard(): Promise<boolean> {
-    const channels = await server.command(`PUBSUB SHARDCHANNELS {${this.prefix}:*:w`);
-    return channels.split('\n').filter((line) => line !== '').length === this.partitions;
-  }
-}
 
 /** Tells whether a promise has resolved, for tests that it has not resolved yet. */
 function watched<T>(coming: Promise<T>): { readonly coming: Promise<T>; readonly hasCome: () => boolean } {
@@ -125,7 +52,7 @@ const runs = (sha: string) => (sent: Buffer) => sent.includes(sha);
 
 describe('nodes that share a group', () => {
   test('get each record once, in order within its topic', { timeout: MANY_MS_MAX }, async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const nodes = [await store.node(), await store.node(), await store.node()];
     const [topics, records] = [100, 3];
     const seen: string[] = [];
@@ -151,7 +78,7 @@ describe('nodes that share a group', () => {
   });
 
   test('are woken when another node appends', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const [one, two] = [await store.node(), await store.node()];
     const asked = watched(new TestWorker(two).next());
     await eventually(() => store.isHeard());
@@ -162,7 +89,7 @@ describe('nodes that share a group', () => {
   });
 
   test('are woken when another node gives a topic back or leaves a record unconsumed', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('0', '1'));
     const worker = new TestWorker(one, { credit: 1 });
@@ -181,7 +108,7 @@ describe('nodes that share a group', () => {
   });
 
   test('never hold a topic at the same time, and get it when the other node is done', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('0', '1'));
     const held = await new TestWorker(one).next();
@@ -198,7 +125,7 @@ describe('nodes that share a group', () => {
   });
 
   test('must use the same pattern', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('0'));
     await new TestWorker(one).done();
@@ -210,7 +137,7 @@ describe('nodes that share a group', () => {
   });
 
   test('queue their appends for a group that only another node has opened', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('0'));
     await new TestWorker(one).done();
@@ -223,7 +150,7 @@ describe('nodes that share a group', () => {
   });
 
   test('lose the lease of a topic that another node ends', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const [one, two] = [await store.node(), await store.node()];
     await append(one, A, major('old'));
     const held = await new TestWorker(two).next();
@@ -237,8 +164,8 @@ describe('nodes that share a group', () => {
   });
 });
 
-test('a consumer that settles while a take is under way gets one delivery per request', async () => {
-  const store = new Store();
+test('a consumer that settles while a round is under way gets one delivery per request', async () => {
+  const store = new GroupStore(server);
   const broker = await store.node();
   const names = Array.from({ length: 200 }, (_, i) => topicName(`request/x/t${i}`));
   await Promise.all(names.map((name) => append(broker, name, major('0'))));
@@ -256,7 +183,7 @@ test('a consumer that settles while a take is under way gets one delivery per re
 
 describe('a node that dies', () => {
   test('loses its leases at their deadline, and not before', async () => {
-    const store = new Store(1);
+    const store = new GroupStore(server, 1);
     const [{ broker: dying, proxy }, survivor] = [await store.distantNode(), await store.node()];
     await append(survivor, A, major('0'));
     const held = await new TestWorker(dying).next();
@@ -277,7 +204,7 @@ describe('a node that dies', () => {
   });
 
   test('has its topic taken at the deadline by a node that only received a message about the lease', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const [{ broker: dying, proxy }, survivor] = [await store.distantNode(), await store.node()];
     const asked = new TestWorker(survivor).next();
     await eventually(() => store.isHeard());
@@ -296,8 +223,8 @@ describe('a node that dies', () => {
     expect([said(again), again.attempt]).toEqual([`${A} 0:0`, 2]);
   });
 
-  test('gives back at once the topic of a running take when it is closed', async () => {
-    const store = new Store();
+  test('gives back at once the topics of a running round when it is closed', async () => {
+    const store = new GroupStore(server);
     const [one, two] = [await store.node(), await store.node()];
     for (const topic of [A, B, C]) await append(one, topic, major('0'));
     const worker = new TestWorker(one, { credit: 10 });
@@ -312,7 +239,7 @@ describe('a node that dies', () => {
 
 describe('the loss of', () => {
   test('a message about a queued topic is corrected by the periodic check', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const broker = await store.node();
     const groups = store.deafGroups(broker);
     await append(broker, A, major('0'));
@@ -331,7 +258,7 @@ describe('the loss of', () => {
   });
 
   test('the subscription is followed by a check when it is active again', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const broker = await store.node();
     const worker = new TestWorker(broker, { credit: 2 });
     await append(broker, A, major('0'));
@@ -344,7 +271,7 @@ describe('the loss of', () => {
   });
 
   test('the answer to an acknowledgement lets the second try succeed', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const { broker, proxy } = await store.distantNode();
     const other = await store.node();
     await append(other, A, major('0', '1'));
@@ -358,7 +285,7 @@ describe('the loss of', () => {
   });
 
   test('an acknowledgement leaves the lease, and it can be sent again', async () => {
-    const store = new Store();
+    const store = new GroupStore(server);
     const { broker, proxy } = await store.distantNode();
     await append(broker, A, major('0', '1'));
     const held = await new TestWorker(broker).next();
@@ -369,13 +296,13 @@ describe('the loss of', () => {
     expect(await settledWhenReachable(() => held.ack())).toBe(true);
   });
 
-  test('the answer to a take delivers the record again when that lease has run out; the consumer keeps waiting', async () => {
-    const store = new Store();
+  test('the answer to a lease delivers the record again when that lease has run out; the consumer keeps waiting', async () => {
+    const store = new GroupStore(server);
     const { broker, proxy } = await store.distantNode();
     const worker = new TestWorker(broker);
     await append(broker, A, major('0'));
     await worker.done();
-    const cut = proxy.cutAfter((sent) => sent.includes(TAKE.sha) && sent.includes('normal'));
+    const cut = proxy.cutAfter(runs(LEASE.sha));
     const asked = worker.next();
     const other = await store.node();
     await append(other, B, major('0'));
@@ -390,7 +317,7 @@ describe('the loss of', () => {
   test('all data in Redis opens the group again, which then delivers new records', async () => {
     const own = await RedisServer.start();
     onTestFinished(() => own.close());
-    const store = new Store();
+    const store = new GroupStore(server);
     const broker = await store.node(own.url);
     const worker = new TestWorker(broker);
     await append(broker, A, major('0'));
@@ -405,7 +332,7 @@ describe('the loss of', () => {
 
 describe('a group that is opened later', () => {
   test('finds every topic, however many there are in a partition', { timeout: MANY_MS_MAX }, async () => {
-    const store = new Store(1);
+    const store = new GroupStore(server, 1);
     const broker = await store.node();
     const names = Array.from({ length: 1200 }, (_, i) => topicName(`request/x/t${i}`));
     await Promise.all(names.map((name) => append(broker, name, major('0'))));
@@ -414,7 +341,7 @@ describe('a group that is opened later', () => {
   });
 
   test('does not bring back expired topics', async () => {
-    const store = new Store(1);
+    const store = new GroupStore(server, 1);
     const broker = await store.node();
     await append(broker, A, major('0'), { ttlMs: 1000 });
     await append(broker, B, major('0'));
@@ -425,7 +352,7 @@ describe('a group that is opened later', () => {
   });
 
   test('keeps an expired topic that another group still keeps', async () => {
-    const store = new Store(1);
+    const store = new GroupStore(server, 1);
     const broker = await store.node();
     const first = new TestWorker(broker, { visibilityMs: 60_000 });
     await append(broker, A, major('0'), { ttlMs: 1000 });
@@ -445,7 +372,7 @@ describe('a group that is opened later', () => {
 test('a full server refuses records, and queued records can still be consumed', async () => {
   const full = await RedisServer.start();
   onTestFinished(() => full.close());
-  const store = new Store();
+  const store = new GroupStore(server);
   const broker = await store.node(full.url);
   await append(broker, A, major('0', '1'));
   const worker = new TestWorker(broker);

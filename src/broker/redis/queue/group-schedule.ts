@@ -1,0 +1,189 @@
+// The schedule of one group as this node works with it: runs the scripts of schedule-scripts.ts at the group's own
+// slot, and keeps what the next step reports. A report that was not answered is sent again: a ticket counts once.
+import type { Clock } from '../../../base/clock.ts';
+import type { FlowOf } from '../../broker.ts';
+import type { FlowPolicyOf } from '../../flow-policy.ts';
+import { parseLiteTopicName } from '../../lite-topic.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
+import type { RedisCommands, RedisReply } from '../connection/redis-commands.ts';
+import type { Drained } from './group-queue.ts';
+import { listOf, numberOf } from './group-queue.ts';
+import { countPlaces } from './schedule-places.ts';
+import { PLACES, STEP } from './schedule-scripts.ts';
+
+/** The most topics that one step picks. */
+export const PICK_MAX = 32;
+/** A step enters no further partition once it enters this many topics. */
+const ENTERED_MAX = 256;
+/** The most tickets that one step reports. */
+const REPORTED_MAX = 512;
+/** A leased ticket is reported within this time, which is well below PICKED_MS. Most are settled sooner. */
+const REPORT_MS = 1000;
+
+export interface Picked {
+  readonly topic: LiteTopicName;
+  readonly ticket: string;
+}
+
+/** What a partition had when it was drained. */
+export interface Batch {
+  readonly partition: number;
+  readonly drained: Drained;
+}
+
+export interface Step {
+  readonly picked: readonly Picked[];
+  /** For each batch: the cursor if another node has entered the partition meanwhile, so that this batch was ignored. */
+  readonly stale: readonly (string | undefined)[];
+  /** Up to where each partition has been entered; empty unless it was asked for. */
+  readonly cursors: ReadonlyMap<number, string>;
+}
+
+interface Reports {
+  /** Ticket → the arguments of its report. */
+  readonly settled: Map<string, readonly string[]>;
+  readonly leased: Map<string, readonly string[]>;
+}
+
+/** Which flow a topic is of, and what a flow may have. The same on every node. */
+export interface FlowRules {
+  readonly flowOf: FlowOf;
+  readonly policyOf: FlowPolicyOf;
+}
+
+export class GroupSchedule {
+  readonly #commands: RedisCommands;
+  readonly #place: number;
+  readonly #flowOf: FlowOf;
+  readonly #policyOf: FlowPolicyOf;
+  readonly #clock: Clock;
+  /** As many as this node has picked and not reported. */
+  #reports: Reports = { settled: new Map(), leased: new Map() };
+  #reportAt = Infinity;
+  #dueAt = Infinity;
+
+  constructor(commands: RedisCommands, group: string, { flowOf, policyOf }: FlowRules) {
+    this.#commands = commands;
+    this.#place = commands.keys.scheduleOf(group);
+    this.#flowOf = flowOf;
+    this.#policyOf = policyOf;
+    this.#clock = commands.clock;
+  }
+
+  /** Monotonic: when a topic that was picked and not settled is due again. */
+  get dueAt(): number {
+    return this.#dueAt;
+  }
+
+  /** Monotonic: when leases must be reported. */
+  get reportAt(): number {
+    return this.#reportAt;
+  }
+
+  /** Tickets were settled since the last step. */
+  get hasSettled(): boolean {
+    return this.#reports.settled.size > 0;
+  }
+
+  /** The topic is no longer held. `tokens`: what was charged, undefined for nothing. `unused`: it was not delivered. */
+  settle(ticket: string, how: 'served' | 'unused', tokens?: number): void {
+    this.#reports.leased.delete(ticket);
+    this.#reports.settled.set(ticket, ['settle', ticket, how, tokens === undefined ? '' : String(tokens)]);
+  }
+
+  /** The topic is held for that time from now. */
+  leased(ticket: string, ms: number): void {
+    if (this.#reports.leased.size === 0) this.#reportAt = this.#clock.mono() + REPORT_MS;
+    this.#reports.leased.set(ticket, ['leased', ticket, String(ms)]);
+  }
+
+  /** Reports, enters the batches, and picks topics. @throws what `run` throws; what was picked then is due again */
+  async step(pick: number, batches: readonly Batch[], wantsCursors = false): Promise<Step> {
+    const stale: (string | undefined)[] = [];
+    let left = batches;
+    for (;;) {
+      let topics = 0;
+      let count = 0;
+      for (const { drained } of left) {
+        if (topics >= ENTERED_MAX) break;
+        topics += drained.waiting.length;
+        count += 1;
+      }
+      const isLast = count === left.length;
+      const step = await this.#step(isLast ? pick : 0, left.slice(0, count), isLast && wantsCursors);
+      for (const cursor of step.stale) stale.push(cursor);
+      if (isLast) return { ...step, stale };
+      left = left.slice(count);
+    }
+  }
+
+  /** For each of these topics that waits, the number of topics ahead of it. @throws what `run` throws */
+  async places(topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+    return countPlaces(topics, await this.#commands.run(PLACES, this.#place, topics));
+  }
+
+  async #step(pick: number, batches: readonly Batch[], wantsCursors: boolean): Promise<Step> {
+    const reports = this.#takeReports();
+    const args: (string | number)[] = [pick, wantsCursors ? '1' : ''];
+    for (const report of [...reports.settled.values(), ...reports.leased.values()])
+      for (const arg of report) args.push(arg);
+    for (const { partition, drained } of batches) {
+      args.push('enter', partition, drained.from, drained.to, drained.waiting.length);
+      for (const { topic, priority, turn } of drained.waiting) {
+        const flow = this.#flowOf(topic);
+        args.push(topic, priority, turn, flow, this.#weightsOf(flow));
+      }
+    }
+    const sentAt = this.#clock.mono();
+    try {
+      const [due, stale, cursors, picked] = listOf(await this.#commands.run(STEP, this.#place, args));
+      const dueIn = numberOf(due);
+      this.#dueAt = dueIn < 0 ? Infinity : sentAt + dueIn;
+      return {
+        picked: pairsOf(picked).map(([topic, ticket]) => ({ topic: parseLiteTopicName(topic), ticket })),
+        stale: listOf(stale).map((cursor) => (cursor === null ? undefined : String(cursor))),
+        cursors: new Map(pairsOf(cursors).map(([partition, cursor]) => [Number(partition), cursor])),
+      };
+    } catch (error) {
+      this.#putBack(reports);
+      throw error;
+    }
+  }
+
+  /** The weights of `tenant`, `tenant/user` and so on, up to the flow itself. */
+  #weightsOf(flow: string): string {
+    const weights: number[] = [];
+    for (let end = flow.indexOf('/'); end >= 0; end = flow.indexOf('/', end + 1))
+      weights.push(this.#policyOf(flow.slice(0, end)).weight ?? 1);
+    weights.push(this.#policyOf(flow).weight ?? 1);
+    return weights.join(' ');
+  }
+
+  #takeReports(): Reports {
+    const all = this.#reports;
+    const taken: Reports = { settled: new Map(), leased: new Map() };
+    for (const kind of ['settled', 'leased'] as const) {
+      for (const [ticket, report] of all[kind]) {
+        if (taken.settled.size + taken.leased.size >= REPORTED_MAX) break;
+        taken[kind].set(ticket, report);
+        all[kind].delete(ticket);
+      }
+    }
+    this.#reportAt = all.leased.size === 0 ? Infinity : this.#clock.mono();
+    return taken;
+  }
+
+  #putBack({ settled, leased }: Reports): void {
+    for (const [ticket, report] of settled) this.#reports.settled.set(ticket, report);
+    for (const [ticket, report] of leased) {
+      if (this.#reports.leased.has(ticket) || this.#reports.settled.has(ticket)) continue;
+      this.#reports.leased.set(ticket, report);
+      this.#reportAt = Math.min(this.#reportAt, this.#clock.mono() + REPORT_MS);
+    }
+  }
+}
+
+function pairsOf(reply: RedisReply | undefined): [string, string][] {
+  const flat = listOf(reply);
+  return Array.from({ length: flat.length / 2 }, (_, i) => [String(flat[2 * i]), String(flat[2 * i + 1])]);
+}

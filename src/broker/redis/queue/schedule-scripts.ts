@@ -1,0 +1,128 @@
+// The scripts of a group's schedule (schedule-lua.ts). KEYS[1] = G, ARGV[1] = the time (partition-lua.ts).
+import { FLOWS_COUNTED_MAX } from '../../group/fair-class.ts';
+import { redisScript } from '../connection/redis-commands.ts';
+import { SCHEDULE_LUA } from './schedule-lua.ts';
+
+/** The most flows that one call of PLACES samples, over all flows around the topics. */
+const FLOWS_SAMPLED_MAX = 4096;
+
+/**
+ * One step of the schedule: settles tickets, notes leases, enters topics, then picks the next ones.
+ *   ARGV[2] how many topics to pick   ARGV[3] '1': return the cursors   then any number of:
+ *     settle <ticket> <'served' or 'unused'> <tokens, or '' for none>
+ *     leased <ticket> <ms until the lease ends>
+ *     enter <partition> <cursor from> <cursor to> <n> and n times <topic> <class> <turn> <flow> <weights of its parts>
+ *   → {ms until a ticket is due or -1,
+ *      {for each enter: the cursor, if that was not <cursor from> and so nothing was entered, else false},
+ *      {partition, cursor, …}, {topic, ticket, …}}
+ * Sending a step again changes nothing twice: a ticket is settled once, and a cursor is moved once. The tickets of
+ * picks whose answer was lost are due after PICKED_MS.
+ */
+export const STEP = redisScript(
+  'schedule-step',
+  `${SCHEDULE_LUA}
+-- A full server runs a script whose first write deletes. (There is no key of this name.)
+redis.call('DEL', part)
+local picks, stale, found, entered, at = {}, {}, {}, {}, 4
+while at <= #ARGV do
+  local what = ARGV[at]
+  if what == 'settle' then
+    settle(ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]))
+    at = at + 4
+  elseif what == 'leased' then
+    leased(ARGV[at + 1], tonumber(ARGV[at + 2]))
+    at = at + 3
+  else
+    local partition, from, count = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 4])
+    local cursor = redis.call('HGET', cursors, partition) or ''
+    stale[#stale + 1] = cursor ~= from and cursor
+    if cursor == from then
+      redis.call('HSET', cursors, partition, ARGV[at + 3])
+      for i = at + 5, at + 4 + 5 * count, 5 do entered[#entered + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]} end
+    end
+    at = at + 5 + 5 * count
+  end
+end
+expire()
+table.sort(entered, function(one, other) return tonumber(one[3]) < tonumber(other[3]) end)
+for _, one in ipairs(entered) do enter(one[1], one[2], one[4], one[3], one[5]) end
+for _ = 1, tonumber(ARGV[2]) do
+  local topic, ticket = pick()
+  if not topic then break end
+  picks[#picks + 1] = topic
+  picks[#picks + 1] = string.format('%.0f', ticket)
+end
+save()
+if ARGV[3] == '1' then found = redis.call('HGETALL', cursors) end
+local _, due = first_of(deadlines)
+return {due < math.huge and math.max(0, due - now) or -1, stale, found, picks}
+`,
+  { allowsFull: true },
+);
+
+/**
+ * What the positions of topics are counted from.
+ *   ARGV[2…] topics
+ *   → {{topics waiting in high, normal, low},
+ *      {for each topic: {} or {class, rank in its flow, and from the leaf outwards: flow, flow around it, …}},
+ *      {class, flow around, distance, {flow, flow, …}, and so on}
+ *        the ready flows of each flow around one of the topics, or every <distance>th of them
+ *      {class, flow, virtual, turn, guess, weight, waiting, and so on} for each flow that was named}
+ */
+export const PLACES = redisScript(
+  'schedule-places',
+  `${SCHEDULE_LUA}
+local places, inners, samples, named, seen = {}, {}, {}, {}, {}
+local function name_node(c, s)
+  local key = c.name .. ' ' .. s.id
+  if seen[key] then return end
+  seen[key] = true
+  for _, one in ipairs({c.name, s.id, exact(s.virtual), exact(s.turn), exact(s.guess), exact(s.weight), exact(s.size)}) do named[#named + 1] = one end
+end
+for i = 2, #ARGV do
+  local name, flow = string.match(redis.call('HGET', items, ARGV[i]) or '', '^w (%S+) (.*)$')
+  local c = classes[name]
+  local rank = c and redis.call('ZRANK', queue_of(c, flow), ARGV[i])
+  places[i - 1] = {}
+  if rank then
+    local place, one = {name, rank}, leaf_of(c, flow)
+    while one.parent do
+      name_node(c, one)
+      place[#place + 1] = one.id
+      local key = name .. ' around ' .. one.parent.id
+      if not seen[key] then
+        seen[key] = true
+        inners[#inners + 1] = {c, one.parent}
+      end
+      one = one.parent
+    end
+    places[i - 1] = place
+  end
+end
+local limit = math.max(1, math.min(${FLOWS_COUNTED_MAX}, math.floor(${FLOWS_SAMPLED_MAX} / math.max(1, #inners))))
+for _, one in ipairs(inners) do
+  local c, inner = unpack(one)
+  local ready = ready_of(c, inner)
+  local count = redis.call('ZCARD', ready)
+  local distance = math.max(1, math.ceil(count / limit))
+  local members = distance == 1 and redis.call('ZRANGE', ready, 0, -1) or {}
+  if distance > 1 then
+    for rank = 0, count - 1, distance do members[#members + 1] = redis.call('ZRANGE', ready, rank, rank)[1] end
+  end
+  local flows = {}
+  for i, member in ipairs(members) do
+    local id = string.sub(member, 17)
+    flows[i] = id
+    local s = c.nodes[id]
+    if not s then
+      local n = numbers(redis.call('HGET', c.flows, id))
+      s = {id = id, virtual = n[1], turn = n[2], size = n[4], guess = n[6], weight = n[7]}
+      c.nodes[id] = s
+    end
+    name_node(c, s)
+  end
+  for _, value in ipairs({c.name, inner.id, distance, flows}) do samples[#samples + 1] = value end
+end
+return {{classes.high.root.size, classes.normal.root.size, classes.low.root.size}, places, samples, named}
+`,
+);

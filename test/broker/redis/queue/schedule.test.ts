@@ -1,0 +1,275 @@
+// The schedule in Lua has the rules of the schedule in TypeScript: both get the same histories, and must take the same
+// items and give the same positions. And what only the schedule in Redis has: tickets, which run out, and cursors.
+import fc from 'fast-check';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Priority } from '../../../../src/broker/broker.ts';
+import { COST_MAX, COST_MIN, FIRST_GUESS, RESTING_FLOWS_MAX } from '../../../../src/broker/group/fair-class.ts';
+import { PRIORITIES } from '../../../../src/broker/group/ready-list.ts';
+import { AGE_MS, Schedule } from '../../../../src/broker/group/schedule.ts';
+import type { FlowPolicyOf } from '../../../../src/broker/flow-policy.ts';
+import type { LiteTopicName } from '../../../../src/broker/lite-topic.ts';
+import type { RedisReply } from '../../../../src/broker/redis/connection/redis-commands.ts';
+import { RedisKeys } from '../../../../src/broker/redis/keys.ts';
+import { GroupSchedule } from '../../../../src/broker/redis/queue/group-schedule.ts';
+import { PICKED_MS } from '../../../../src/broker/redis/queue/schedule-lua.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
+import { RedisServer } from '../../../support/redis-server.ts';
+import { timeLimit } from '../../../support/slowness.ts';
+import { topicName } from '../../contract/subject.ts';
+
+const RUNS = 100;
+const TEST_MS_MAX = timeLimit(120_000);
+/** Leaves at three levels, some beside inner flows of the same name; with weights. */
+const FLOWS = ['a', 'b', 'a/u', 'a/u x3', 'a/v/s', 'a/v/t', 'c d//', ''];
+const policyOf: FlowPolicyOf = (flow) => (flow.endsWith('x3') ? { weight: 3 } : flow === 'a' ? { weight: 0.5 } : {});
+
+let server: RedisServer;
+let redis: Redis;
+let stores = 0;
+beforeAll(async () => {
+  server = await RedisServer.start();
+  redis = new Redis(server.url);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.close();
+});
+
+const flowOf = (topic: LiteTopicName): string => FLOWS[Number(/f(\d)/.exec(topic)?.[1] ?? 0)] ?? '';
+
+/** A schedule in Redis with a clock of the test, and cursors that never collide. */
+class RedisSchedule {
+  readonly clock = new ManualClock();
+  readonly keys = new RedisKeys(`schedule-${(stores += 1)}`, 1);
+  readonly schedule: GroupSchedule;
+  readonly tickets = new Map<LiteTopicName, string>();
+  #cursor = '';
+  #turn = 0;
+
+  constructor() {
+    const { keys, clock } = this;
+    const run = (script: { readonly lua: string }, place: number, args: readonly (string | number)[]) =>
+      redis.eval(script.lua, 1, keys.tag(place), clock.now(), ...args) as Promise<RedisReply>;
+    this.schedule = new GroupSchedule({ clock, keys, run, subscribe: () => ({ close: () => undefined }) }, 'g', {
+      flowOf,
+      policyOf,
+    });
+  }
+
+  async add(topic: LiteTopicName, priority: Priority): Promise<void> {
+    const to = `era ${(this.#turn += 1)} 0 0`;
+    const waiting = [{ topic, priority, turn: String(this.#turn) }];
+    const drained = { from: this.#cursor, to, waiting, more: false, dueIn: undefined };
+    expect((await this.schedule.step(0, [{ partition: 0, drained }])).stale).toEqual([undefined]);
+    this.#cursor = to;
+  }
+
+  async take(): Promise<LiteTopicName | undefined> {
+    const { picked } = await this.schedule.step(1, []);
+    for (const { topic, ticket } of picked) {
+      this.tickets.set(topic, ticket);
+      // The histories take longer than a topic may be picked without a lease.
+      this.schedule.leased(ticket, 1_000_000_000);
+    }
+    return picked[0]?.topic;
+  }
+
+  async settle(topic: LiteTopicName, how: 'served' | 'unused' = 'served', tokens?: number): Promise<void> {
+    this.schedule.settle(this.tickets.get(topic) ?? '', how, tokens);
+    this.tickets.delete(topic);
+    await this.schedule.step(0, []);
+  }
+}
+
+type Step =
+  | { readonly kind: 'add'; readonly topic: LiteTopicName; readonly priority: Priority }
+  | { readonly kind: 'take' }
+  | {
+      readonly kind: 'settle';
+      readonly which: number;
+      readonly how: 'served' | 'unused';
+      readonly used: number | undefined;
+    }
+  | { readonly kind: 'pass'; readonly ms: number };
+
+const topics = FLOWS.flatMap((_, flow) => Array.from({ length: 3 }, (_unused, i) => topicName(`q/f${flow}-${i}`)));
+
+const steps = fc.array(
+  fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        kind: fc.constant('add' as const),
+        topic: fc.constantFrom(...topics),
+        priority: fc.constantFrom(...PRIORITIES),
+      }),
+    },
+    { weight: 4, arbitrary: fc.constant({ kind: 'take' as const }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('settle' as const),
+        which: fc.nat(20),
+        how: fc.constantFrom('served' as const, 'served' as const, 'unused' as const),
+        used: fc.option(fc.oneof(fc.nat(2000), fc.constantFrom(0, COST_MIN, COST_MAX, 2 * COST_MAX, 0.5)), {
+          nil: undefined,
+        }),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.constantFrom(1, AGE_MS / 2, AGE_MS) }),
+    },
+  ),
+  { minLength: 1, maxLength: 80, size: 'max' },
+);
+
+/** Does the step in both; returns what both have taken. */
+async function both(step: Step, ours: RedisSchedule, reference: Schedule<LiteTopicName>): Promise<void> {
+  const held = [...ours.tickets.keys()];
+  if (step.kind === 'pass') await ours.clock.advance(step.ms);
+  if (step.kind === 'add' && !ours.tickets.has(step.topic)) {
+    await ours.add(step.topic, step.priority);
+    reference.add(step.topic, flowOf(step.topic), step.priority, ours.clock.now());
+  }
+  if (step.kind === 'take') expect(await ours.take()).toBe(reference.take(ours.clock.now()));
+  const topic = held[step.kind === 'settle' ? step.which % Math.max(1, held.length) : 0];
+  if (step.kind !== 'settle' || topic === undefined) return;
+  if (step.used !== undefined) reference.charge(topic, step.used);
+  reference.settle(topic, step.how);
+  await ours.settle(topic, step.how, step.used);
+}
+
+describe('the schedule in Redis', () => {
+  test('takes the same items as the one in TypeScript, with the same positions', { timeout: TEST_MS_MAX }, async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async (history) => {
+        const ours = new RedisSchedule();
+        const reference = new Schedule<LiteTopicName>({ policyOf });
+        for (const step of history) await both(step, ours, reference);
+        expect([...(await ours.schedule.places(topics))].toSorted()).toEqual(
+          [...reference.countBefore(topics)].toSorted(),
+        );
+        for (let topic = await ours.take(); topic !== undefined; topic = await ours.take())
+          expect(topic).toBe(reference.take(ours.clock.now()));
+        expect(reference.size).toBe(0);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  test('makes a topic wait again in its old place when it was picked and not leased, and takes no guess for it', async () => {
+    const ours = new RedisSchedule();
+    const [first, second] = [topicName('q/f0-1'), topicName('q/f0-2')];
+    await ours.add(first, 'normal');
+    await ours.add(second, 'normal');
+    expect((await ours.schedule.step(1, [])).picked.map(({ topic }) => topic)).toEqual([first]);
+    await ours.clock.advance(PICKED_MS - 1);
+    expect((await ours.schedule.places([first, second])).get(second)).toBe(0);
+    await ours.clock.advance(1);
+    await ours.schedule.step(0, []);
+    expect([...(await ours.schedule.places([first, second]))]).toEqual([
+      [first, 0],
+      [second, 1],
+    ]);
+    await ours.add(topicName('q/f1-1'), 'normal');
+    expect([await ours.take(), await ours.take()]).toEqual([first, topicName('q/f1-1')]);
+  });
+
+  test('holds a leased topic beyond its lease, and makes it wait again if it is not settled then', async () => {
+    const ours = new RedisSchedule();
+    const topic = topicName('q/f0-1');
+    await ours.add(topic, 'normal');
+    const [picked] = (await ours.schedule.step(1, [])).picked;
+    ours.schedule.leased(picked?.ticket ?? '', 60_000);
+    await ours.schedule.step(0, []);
+    await ours.clock.advance(60_000);
+    expect(await ours.take()).toBeUndefined();
+    await ours.clock.advance(PICKED_MS);
+    expect(await ours.take()).toBe(topic);
+  });
+
+  test('counts a ticket once, and not after it ran out', async () => {
+    const ours = new RedisSchedule();
+    const [one, other] = [topicName('q/f0-1'), topicName('q/f1-1')];
+    await ours.add(one, 'normal');
+    const [picked] = (await ours.schedule.step(1, [])).picked;
+    await ours.clock.advance(PICKED_MS);
+    await ours.schedule.step(0, []);
+    for (let i = 0; i < 2; i += 1) {
+      ours.schedule.settle(picked?.ticket ?? '', 'served', 10_000);
+      await ours.schedule.step(0, []);
+    }
+    await ours.add(other, 'normal');
+    expect([await ours.take(), await ours.take()]).toEqual([one, other]);
+  });
+
+  test('lets a topic wait that came to wait while it was held, whatever is reported of its ticket', async () => {
+    const ours = new RedisSchedule();
+    const topic = topicName('q/f0-1');
+    await ours.add(topic, 'normal');
+    const [picked] = (await ours.schedule.step(1, [])).picked;
+    await ours.add(topic, 'normal');
+    ours.schedule.settle(picked?.ticket ?? '', 'unused');
+    await ours.schedule.step(0, []);
+    expect(await ours.take()).toBe(topic);
+    expect(await ours.take()).toBeUndefined();
+  });
+
+  test('enters what two nodes drained once, and tells the second where to go on', async () => {
+    const ours = new RedisSchedule();
+    const waiting = [{ topic: topicName('q/f0-1'), priority: 'normal' as const, turn: '1' }];
+    const drained = { from: '', to: 'era 0 1 0', waiting, more: false, dueIn: undefined };
+    expect((await ours.schedule.step(1, [{ partition: 0, drained }])).picked).toHaveLength(1);
+    const second = await ours.schedule.step(1, [{ partition: 0, drained }], true);
+    expect(second).toMatchObject({ picked: [], stale: ['era 0 1 0'], cursors: new Map([[0, 'era 0 1 0']]) });
+  });
+
+  test('enters many topics in several steps, and picks when all are entered', async () => {
+    const ours = new RedisSchedule();
+    const batches = Array.from({ length: 8 }, (_, partition) => ({
+      partition,
+      drained: {
+        from: '',
+        to: 'era 0 1 0',
+        waiting: Array.from({ length: 100 }, (_unused, i) => ({
+          topic: topicName(`q/f0-${partition}.${i}`),
+          priority: 'normal' as const,
+          turn: String(1000 - partition),
+        })),
+        more: false,
+        dueIn: undefined,
+      },
+    }));
+    const { picked, stale } = await ours.schedule.step(3, batches);
+    expect(picked.map(({ topic }) => topic)).toEqual(['q/f0-7.0', 'q/f0-7.1', 'q/f0-7.10']);
+    expect(stale).toEqual(batches.map(() => undefined));
+  });
+
+  test('forgets a flow that is level with the others, and keeps at most so many that are ahead', async () => {
+    const ours = new RedisSchedule();
+    const topic = topicName('q/f0-1');
+    await ours.add(topic, 'normal');
+    await ours.take();
+    await ours.settle(topic, 'served', FIRST_GUESS);
+    const flows = `${ours.keys.tag(1)}:f:normal`;
+    expect(await redis.hlen(flows)).toBe(0);
+    // Flows that rest ahead of a flow that waits.
+    await ours.add(topic, 'normal');
+    const resting = Array.from({ length: RESTING_FLOWS_MAX }, (_, i) => [
+      String(1e6 + i),
+      `${String(i).padStart(16, '0')}x${i}`,
+    ]);
+    await redis.zadd(`${ours.keys.tag(1)}:r:normal:`, ...resting.flat());
+    await redis.hset(`${ours.keys.tag(1)}:s`, 'normal', `0 0 ${RESTING_FLOWS_MAX} 1 500 0 10`);
+    const other = topicName('q/f1-1');
+    await ours.add(other, 'normal');
+    await ours.take();
+    await ours.take();
+    await ours.add(topic, 'normal');
+    await ours.settle(other, 'served', COST_MAX);
+    expect(await redis.zcard(`${ours.keys.tag(1)}:r:normal:`)).toBe(RESTING_FLOWS_MAX);
+    expect(await redis.hexists(flows, 'b ')).toBe(1);
+  });
+});
