@@ -1,8 +1,8 @@
-// A burst: for a minute, 1,000 tenants send ten times as much as eight model slots can answer. A few tenants send half of
-// everything, and they send first; half of the others ask for twice as long answers. What must hold: nobody is refused,
-// the slots are never exceeded, every tenant receives its fair share of tokens at every second, a prompt of high priority
-// waits for at most the turn of one slot, users see their queue position, and every prompt is answered once.
-// The model server counts, not the product. The rules are in scenarios/burst-verdict.ts.
+// A burst: for a minute, 1,000 tenants send ten times as much as eight model slots can answer. A few tenants send
+// half of everything, and they send first; half of the others ask for twice as long answers. What must hold: nobody
+// is refused, the slots are never exceeded, every tenant receives its fair share of tokens at every second, a prompt
+// of high priority waits for at most the turn of one slot, users see their queue position, and every prompt is
+// answered once. The model server counts, not the product. The rules are in scenarios/burst-verdict.ts.
 //   npm run build && node --import tsx load/burst.ts [tenants=1000] [seconds=60] [engine=embedded]
 import { loadavg } from 'node:os';
 import { BurstCrowd } from './scenarios/burst-crowd.ts';

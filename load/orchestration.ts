@@ -1,8 +1,8 @@
 // Three levels of agents, and a model below them, while the workers are killed again and again: a planner asks two
-// researchers, each asks two authors, and each author asks the model for as long as its patience lasts. On Redis, with one
-// gateway and two workers. What must hold: every task ends with its complete answer or a clear failure, every ask has one
-// run with one end, the model is asked once for each attempt, a run that ended leaves nothing at work, and after the chats
-// are deleted none of their topics is left.
+// researchers, each asks two authors, and each author asks the model for as long as its patience lasts. On Redis,
+// with one gateway and two workers. What must hold: every task ends with its complete answer or a clear failure,
+// every ask has one run with one end, the model is asked once for each attempt, a run that ended leaves nothing at
+// work, and after the chats are deleted none of their topics is left.
 //   npm run build && node --import tsx load/orchestration.ts [tasks=200] [atOnce=12] [kills=20]
 import { loadavg } from 'node:os';
 import { openBroker } from '../src/broker/open-broker.ts';
@@ -29,6 +29,7 @@ const TOKENS_PER_SECOND = 60;
 const ATTEMPTS_MAX = 100;
 const LEASE_MS = 2_000;
 const PATIENCE_MS = 20_000;
+const ENDLESS_MS = 3_600_000;
 const LOOK_MS = 200;
 /** What is left of deleted chats after this is an orphan. */
 const ORPHAN_MS = 60_000;
@@ -87,7 +88,10 @@ export async function orchestration(plan: OrchestrationPlan): Promise<OrchestraF
 /** Kills one worker after another, whenever so many tasks have ended, and starts it again. Resolves to the kills. */
 async function playAndKill(plan: OrchestrationPlan, orchestra: Orchestra, holdline: Deployment): Promise<number> {
   const tasks = Array.from({ length: plan.tasks }, (_, i): Task => {
-    return { id: `q${i}`, kind: kindOf(i), tokens: TOKENS, patienceMs: plan.patienceMs };
+    const kind = kindOf(i);
+    // Only its user's Stop ends it.
+    const patienceMs = kind === 'stopped' ? ENDLESS_MS : plan.patienceMs;
+    return { id: `q${i}`, kind, tokens: TOKENS, patienceMs };
   });
   const every = Math.max(1, Math.floor(plan.tasks / (plan.kills + 1)));
   let [ended, kills] = [0, 0];

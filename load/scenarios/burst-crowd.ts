@@ -1,6 +1,6 @@
-// The tenants of a burst, and what they saw. Five percent of them send half of all prompts, and send first; every second
-// tenant asks for answers twice as long. Each prompt is in a chat of its own. A few more tenants send prompts of high
-// priority now and then, and some users follow their chat while they wait.
+// The tenants of a burst, and what they saw. Five percent of them send half of all prompts, and send first; every
+// second tenant asks for answers twice as long. Each prompt is in a chat of its own. A few more tenants send prompts
+// of high priority now and then, and some users follow their chat while they wait.
 import { readSse } from '../../test/support/sse-reader.ts';
 import type { WireRecord } from '../../test/support/wire-record.ts';
 import type { BurstPlan } from '../burst.ts';

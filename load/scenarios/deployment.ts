@@ -1,6 +1,6 @@
-// Holdline as its users run it, for a scenario: the built executable in processes of its own. With the embedded engine
-// it is one process; on Redis (appendfsync always) it has gateways and workers. Each can be killed and started again in
-// its place.
+// Holdline as its users run it, for a scenario: the built executable in processes of its own. With the embedded
+// engine it is one process; on Redis (appendfsync always) it has gateways and workers. Each can be killed and started
+// again in its place.
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { signToken } from '../../src/gateway/auth/jwt-signature.ts';
 import { RedisServer } from '../../test/support/redis-server.ts';

@@ -1,9 +1,11 @@
-// A model server in a process of its own, which speaks the OpenAI protocol and says tokens at a set rate. The last prompt
-// says what it wants: `<tenant> <id> say <tokens>`. The server counts what each tenant received, token by token, and
-// keeps the order in which answers began, so that a scenario measures the schedule from outside of the product.
+// A model server in a process of its own, which speaks the OpenAI protocol and says tokens at a set rate. The last
+// prompt says what it wants: `<tenant> <id> say <tokens>`. The server counts what each tenant received, token by
+// token, and keeps the order in which answers began, so that a scenario measures the schedule from outside of the
+// product.
 //   PORT=<port> RATE=<tokens a second of each answer> model-process.ts
-// GET /counts answers {started, finished, underWay, most, served: {tenant: tokens}}; GET /begun answers [[id, at], …] in
-// the order of the requests, `at` in ms of the wall clock; PUT /rate?<tokens a second> changes the rate of all answers.
+// GET /counts answers {started, finished, underWay, most, served: {tenant: tokens}}; GET /begun answers [[id, at], …]
+// in the order of the requests, `at` in ms of the wall clock; PUT /rate?<tokens a second> changes the rate of all
+// answers.
 import { createServer, type ServerResponse } from 'node:http';
 import { PROMPT_TOKENS, readBurstPrompt } from './burst-prompt.ts';
 

@@ -1,5 +1,5 @@
-// Judges an orchestration by what its users saw, what its storage holds and what its model was asked. Each broken promise
-// is one line.
+// Judges an orchestration by what its users saw, what its storage holds and what its model was asked. Each broken
+// promise is one line.
 import type { ModelCounts } from './model-server.ts';
 import type { Ended } from './orchestra.ts';
 import { ASKS_OF_TASK, expectedEnd, expectedText } from './orchestra-task.ts';

@@ -1,5 +1,5 @@
-// The users of an orchestration: each sends a task in a chat of its own and follows it to its end, over any fault of the
-// workers. A user of a task of the kind `stopped` stops its run once it has begun.
+// The users of an orchestration: each sends a task in a chat of its own and follows it to its end, over any fault of
+// the workers. A user of a task of the kind `stopped` stops its run once it has begun.
 import { readSse } from '../../test/support/sse-reader.ts';
 import { JoinedStory } from '../../test/process/joined-story.ts';
 import type { Deployment } from './deployment.ts';

@@ -1,5 +1,5 @@
-// What the log of each chat and of each ask says about its runs, read from the storage itself after a scenario, because no
-// user can read the chat of an ask.
+// What the log of each chat and of each ask says about its runs, read from the storage itself after a scenario,
+// because no user can read the chat of an ask.
 import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { parseTopicPattern, type LiteTopicName } from '../../src/broker/lite-topic.ts';
 import { decodeEvent, isTerminal } from '../../src/session/events/chat-event.ts';

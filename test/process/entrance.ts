@@ -9,13 +9,15 @@ export interface Entrance {
   up(): Promise<void>;
 }
 
-/** Retryable refusals: from a node that drains or cannot reach its storage, and from a proxy that reaches no node. */
+/** Retryable refusals: from a node that drains, is full or cannot reach its storage, and from a proxy that reaches no
+ *  node. */
 const PASSING: ReadonlySet<string> = new Set([
   'closed',
   'draining',
   'unavailable',
   'contended',
   'epoch-changed',
+  'node-full',
   'http-502',
   'http-504',
 ]);

@@ -21,9 +21,13 @@ export interface LastingReaderOptions {
   readonly history: History;
   readonly moments: Moments;
   readonly random: SeededRandom;
+  /** The most events on one connection before the reader cuts it. */
+  readonly eventsMax?: number;
+  /** Called after each connection, with the number of refusals in a row: 0 after a connection that carried events. */
+  readonly pause?: (failures: number) => Promise<void>;
 }
 
-/** The most events on one connection before the reader cuts it; faults end most connections earlier. */
+/** Of `eventsMax`, by default. Faults end most connections earlier. */
 const CONNECTION_EVENTS_MAX = 400;
 
 export class LastingReader {
@@ -36,6 +40,7 @@ export class LastingReader {
   #isStopped = false;
   #failure: Error | undefined;
   #connections = 0;
+  #failures = 0;
 
   constructor(options: LastingReaderOptions) {
     this.#options = options;
@@ -51,6 +56,15 @@ export class LastingReader {
 
   get connections(): number {
     return this.#connections;
+  }
+
+  get isConnected(): boolean {
+    return this.#record?.isEnded === false;
+  }
+
+  /** True while its last try to connect failed. */
+  get isRefused(): boolean {
+    return this.#failures > 0;
   }
 
   /** @throws the error of the reader */
@@ -70,21 +84,27 @@ export class LastingReader {
   }
 
   async #run(): Promise<void> {
-    const { server, history, name } = this.#options;
+    const { server, history, name, pause = backOffAfterFailures } = this.#options;
     while (!this.#isStopped) {
       await server.up();
       const record = await this.#connect();
-      if (record === undefined) continue;
+      this.#failures = record === undefined ? this.#failures + 1 : 0;
+      if (record === undefined) {
+        await pause(this.#failures);
+        continue;
+      }
       this.#record = record;
       // `stop` may have been called while the reader was connecting.
       if (this.#isStopped as boolean) record.cut();
       history.record({ kind: 'end', reader: name, reason: await record.ended });
+      if (!(this.#isStopped as boolean)) await pause(0);
     }
   }
 
   /** Undefined when the server went away meanwhile. */
   async #connect(): Promise<WireRecord | undefined> {
     const { server, token, sessionId, wire, history, name, random } = this.#options;
+    const { eventsMax = CONNECTION_EVENTS_MAX } = this.#options;
     const after = this.story.position;
     history.record({
       kind: 'connect',
@@ -95,7 +115,7 @@ export class LastingReader {
       ...(after === undefined ? {} : { after }),
     });
     this.#connections += 1;
-    let left = random.between(1, CONNECTION_EVENTS_MAX);
+    let left = random.between(1, eventsMax);
     const cutAfter = (event: SeenEvent): boolean => {
       this.#take(event);
       left -= 1;
@@ -105,7 +125,6 @@ export class LastingReader {
       return await (wire === 'sse' ? readSse : readWs)({ url: server.url, token, sessionId, after, cutAfter });
     } catch (error) {
       if (error instanceof StreamRefused && !isPassing(error.code)) throw error;
-      await backOff();
       return undefined;
     }
   }
@@ -125,4 +144,8 @@ export class LastingReader {
     for (const resolve of this.#waiting) resolve();
     this.#waiting.clear();
   }
+}
+
+async function backOffAfterFailures(failures: number): Promise<void> {
+  if (failures > 0) await backOff();
 }
