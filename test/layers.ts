@@ -52,6 +52,9 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
     'broker session/errors.ts session/session-ref.ts session/topic-names.ts session/events session/commands',
   'session/stores':
     'base broker session/errors.ts session/session-ref.ts session/topic-names.ts session/events session/commands',
+  'session/require-owner.ts': 'broker session/errors.ts session/session-ref.ts session/commands',
+  'session/attachments':
+    'base broker session/errors.ts session/session-ref.ts session/topic-names.ts session/require-owner.ts session/events session/commands',
   session: 'base broker session/**',
 
   stream: 'base broker session/events',
@@ -73,14 +76,16 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/gateway-parts.ts': '@core stream @gateway-base @gateway-edge gateway/watch gateway',
   'gateway/ws': '@core stream wires @gateway-base @gateway-edge gateway',
   'gateway/routes': '@core stream wires @gateway-base @gateway-edge gateway gateway/ws',
+  'gateway/attachments': '@core @gateway-base @gateway-edge',
   'gateway/health-app.ts': 'base broker @gateway-base @gateway-edge gateway/routes',
-  'gateway/app.ts': '@core @gateway-base @gateway-edge gateway/routes gateway/gateway-parts.ts gateway/health-app.ts',
+  'gateway/app.ts':
+    '@core @gateway-base @gateway-edge gateway/routes gateway/attachments gateway/gateway-parts.ts gateway/health-app.ts',
 
   'worker/agent-error.ts': '',
   'worker/provider.ts': 'session/**',
   'worker/persist.ts': 'base broker',
   'worker/agent.ts': 'session/** worker/provider.ts',
-  'worker/conversation': 'broker session/** worker/agent.ts worker/provider.ts',
+  'worker/conversation': 'broker session/** worker/agent.ts worker/agent-error.ts worker/provider.ts',
   'worker/watch': '@core worker/persist.ts',
   'worker/providers/demo': 'base worker/provider.ts',
   'worker/providers/upstream': 'base worker/provider.ts',

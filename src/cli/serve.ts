@@ -211,6 +211,8 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
     subscriptionsPerUserMax,
     sessionsPerUserMax,
     runsPerUserMax,
+    attachmentBytesMax,
+    sessionAttachmentBytesMax,
     edge,
   } = config;
   const auth = config.auth ?? { keys: { kind: 'secret', secret: ownSecretBytes ?? new Uint8Array() } as const };
@@ -240,6 +242,8 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
     ...(subscriptionsPerUserMax === undefined ? {} : { subscriptionsPerUserMax }),
     ...(sessionsPerUserMax === undefined ? {} : { sessionsPerUserMax }),
     ...(runsPerUserMax === undefined ? {} : { runsPerUserMax }),
+    ...(attachmentBytesMax === undefined ? {} : { attachmentBytesMax }),
+    ...(sessionAttachmentBytesMax === undefined ? {} : { sessionAttachmentBytesMax }),
     ...(connectionsPerAddressMax === undefined ? {} : { connectionsPerAddressMax }),
   });
 }

@@ -17,6 +17,7 @@ import { createHttpApp, installBodyParser, installErrorReplies, type HttpApp } f
 import type { Metrics, MetricSources } from './metrics.ts';
 import { cutUnreadAnswers } from './http/page-reads.ts';
 import { agentsRoutes } from './routes/agents.ts';
+import { attachmentsRoutes } from './attachments/attachments-routes.ts';
 import { branchesRoutes } from './routes/branches.ts';
 import { cancelRoutes } from './routes/cancel.ts';
 import { cursorsRoutes } from './routes/cursors.ts';
@@ -105,6 +106,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   agentsRoutes(app, parts);
   sessionsRoutes(app, parts);
   messagesRoutes(app, parts);
+  await attachmentsRoutes(app, parts);
   branchesRoutes(app, parts.commands);
   cancelRoutes(app, parts.commands);
   runsRoutes(app, parts);

@@ -3,6 +3,8 @@
 import { encodePosition } from '../broker/position.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
+import type { Attachments } from '../session/attachments/attachments.ts';
+import type { MessageContent } from '../session/events/chat-event.ts';
 import type { Branch, Branches } from '../session/branches.ts';
 import type { Prompt, Runs, SentPrompt } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
@@ -19,6 +21,7 @@ import type { EditBody, PromptBody, RegenerationBody } from './http/wire-schemas
 export interface ChatCommandsDeps {
   readonly config: Pick<GatewayConfig, 'defaultAgent' | 'agents'>;
   readonly sessionIds: SessionIds;
+  readonly attachments: Attachments;
   readonly runs: Runs;
   readonly branches: Branches;
   readonly log: CommandLog;
@@ -28,6 +31,8 @@ export interface ChatCommandsDeps {
   readonly reads: PageReads;
   readonly clock: Clock;
 }
+
+type SentBody = Omit<PromptBody, 'content'> & { readonly content: MessageContent };
 
 /** `position` is that of `message.created`; for another answer to a prompt, that of `run.queued`. */
 export type SentMessage = Omit<SentPrompt, 'position'> & { readonly position: string };
@@ -42,11 +47,12 @@ export class ChatCommands {
   /** Sends a prompt. `parent`: the trace of the request. @throws GatewayError draining, forbidden, unknown-agent,
    *  unknown-model, content-too-large; SessionError */
   async send(identity: Identity, sessionId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
-    const { readiness, sessionIds } = this.#deps;
+    const { readiness, sessionIds, attachments } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
     const ref = await sessionIds.findOrMake(identity, sessionId);
-    const prompt = this.#prompt(identity, body);
+    const resolved = await attachments.resolve(identity.principal, ref, body.content);
+    const prompt = this.#prompt(identity, { ...body, content: resolved.content }, resolved.uploads);
     const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
     const { runs, reads, clock } = this.#deps;
     return traced('holdline.send', this.#sendSpan(ref, parent, attributes), clock, async (span) => {
@@ -96,11 +102,12 @@ export class ChatCommands {
 
   /** Changes a queued prompt. @throws GatewayError draining, forbidden, unknown-agent, content-too-large;
    *  SessionError */
-  async edit(identity: Identity, sessionId: string, messageId: string, { content }: EditBody): Promise<void> {
-    const { readiness, config, runs } = this.#deps;
+  async edit(identity: Identity, sessionId: string, messageId: string, body: EditBody): Promise<void> {
+    const { readiness, config, runs, attachments } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
     const ref = await this.#deps.sessionIds.find(identity, sessionId);
+    const { content, uploads } = await attachments.resolve(identity.principal, ref, body.content);
     await this.#deps.reads.inTurn(identity.principal, () =>
       runs.edit(
         identity.principal,
@@ -108,6 +115,7 @@ export class ChatCommands {
         messageId,
         content,
         (agent) => void modelFor(config.agents, agent, '', content),
+        uploads,
       ),
     );
   }
@@ -155,7 +163,8 @@ export class ChatCommands {
 
   #prompt(
     identity: Identity,
-    { messageId, content, model = '', agent: named, priority, onBusy, replaces }: PromptBody,
+    { messageId, content, model = '', agent: named, priority, onBusy, replaces }: SentBody,
+    uploads: readonly string[],
   ): Prompt {
     const { defaultAgent, agents } = this.#deps.config;
     const agent = named ?? defaultAgent;
@@ -166,6 +175,7 @@ export class ChatCommands {
       model: modelFor(agents, agent, model, content),
       priority: grantPriority(identity, priority),
       onBusy: onBusy ?? 'queue',
+      uploads,
       ...(replaces === undefined ? {} : { replaces }),
     };
   }

@@ -1,6 +1,7 @@
 // The settings of the gateway: one frozen object, each field with its unit, each default a constant with its reason.
 // This file does not read the environment; `cli/config` does.
 import { hkdfSync, randomBytes } from 'node:crypto';
+import { ATTACHMENT_BYTES_MAX, SESSION_ATTACHMENT_BYTES_MAX } from '../session/attachments/attachments.ts';
 import { CHAT_LIST_MAX } from '../session/stores/chat-list.ts';
 import { SESSION_TTL_MS } from '../session/sessions.ts';
 import type { KnownAgents } from './known-agents.ts';
@@ -53,6 +54,9 @@ export interface GatewayConfig {
   /** Addresses or CIDR ranges of proxies whose X-Forwarded-* headers are trusted. Empty: none. */
   readonly trustedProxies: readonly string[];
   readonly bodyBytesMax: number;
+  /** Bytes of one attachment, and of the attachments of one chat. */
+  readonly attachmentBytesMax: number;
+  readonly sessionAttachmentBytesMax: number;
   /** JSON that the gateway parses for one user, over HTTP and WebSockets together. */
   readonly parseBytesPerSecond: number;
   readonly parseBytesBurst: number;
@@ -172,6 +176,8 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   publicUrl: undefined,
   trustedProxies: [],
   bodyBytesMax: BODY_BYTES_MAX,
+  attachmentBytesMax: ATTACHMENT_BYTES_MAX,
+  sessionAttachmentBytesMax: SESSION_ATTACHMENT_BYTES_MAX,
   parseBytesPerSecond: PARSE_BYTES_PER_SECOND,
   parseBytesBurst: PARSE_BYTES_BURST,
   headerBytesMax: HEADER_BYTES_MAX,

@@ -21,6 +21,8 @@ const GATEWAY_ERRORS = {
   'too-large': { retryable: false, message: 'the request is too large' },
   'unsupported-media-type': { retryable: false, message: 'the body must be application/json' },
   'host-refused': { retryable: false, message: 'this server does not answer to that host name' },
+  'length-required': { retryable: false, message: 'the upload must declare its length' },
+  'range-not-satisfiable': { retryable: false, message: 'the attachment has no such bytes' },
   'upgrade-required': { retryable: false, message: 'this address speaks WebSocket' },
   'too-many': { retryable: true, message: 'too many at once' },
   'headers-too-large': { retryable: false, message: 'the headers are too large' },

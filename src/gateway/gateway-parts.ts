@@ -5,6 +5,8 @@ import type { BrokerEngine } from '../broker/broker.ts';
 import { isBrokerError, isRetryable } from '../broker/errors.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
+import { AttachmentSweep } from '../session/attachments/attachment-sweep.ts';
+import { Attachments } from '../session/attachments/attachments.ts';
 import { Cursors } from '../session/stores/cursors.ts';
 import { Branches } from '../session/branches.ts';
 import { Runs } from '../session/runs.ts';
@@ -33,6 +35,7 @@ import { OutageWatch } from './watch/outage-watch.ts';
 import { QueueWatch } from './watch/queue-watch.ts';
 import { Readiness } from './readiness.ts';
 import { SessionIds } from './http/session-ids.ts';
+import { UploadsUnderWay } from './http/upload-body.ts';
 import { SilentPeers } from './connections/silent-peers.ts';
 
 export interface PartsDeps {
@@ -59,6 +62,8 @@ export function buildParts(deps: PartsDeps) {
   };
   const auth = buildAuth(deps);
   const { runs, branches, ...chats } = buildChats(deps);
+  const { attachments } = chats;
+  const sweep = new AttachmentSweep({ broker, blobs: broker.blobs, log, attachments, clock, onError: onDefect });
   const readiness = new Readiness(broker);
   const { connections, metrics } = buildConnections(deps, auth.tokens, onDefect);
   const live = buildLive(deps, metrics, onDefect);
@@ -79,6 +84,7 @@ export function buildParts(deps: PartsDeps) {
     admission: new Admission(config),
     parseBudget: new ParseBudget(config, clock),
     lastRequests: new LastRequests(),
+    uploadsUnderWay: new UploadsUnderWay(),
     commands: new ChatCommands({ ...chats, config, reads, runs, branches, log, cancelWatch, readiness, clock }),
     streams: new EventStreams({
       ...chats,
@@ -100,6 +106,7 @@ export function buildParts(deps: PartsDeps) {
     /** Call it once every connection is gone. */
     close: (): void => {
       cancelWatch.close();
+      sweep.close();
       live.close();
       metrics.close();
     },
@@ -108,6 +115,9 @@ export function buildParts(deps: PartsDeps) {
 
 /** The session layer. Sessions, runs and branches share each user's limits. */
 function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps) {
+  const attachments = new Attachments(broker.blobs, log, clock, newId, {
+    sessionBytesMax: config.sessionAttachmentBytesMax,
+  });
   const { sessionTtlMs, sessionsPerUserMax, runsPerUserMax } = config;
   const limits = new UserLimits({
     broker,
@@ -118,7 +128,8 @@ function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps
     chatTtlMs: sessionTtlMs,
   });
   return {
-    sessions: new Sessions(broker, log, clock, sessionTtlMs, limits),
+    attachments,
+    sessions: new Sessions(broker, log, clock, sessionTtlMs, limits, attachments),
     runs: new Runs(broker, log, clock, newId, sessionTtlMs, limits),
     branches: new Branches(broker, log, clock, newId, limits),
     cursors: new Cursors(broker),

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { HealthReporting } from '../broker/broker.ts';
 import type { Clock } from '../base/clock.ts';
 import { LastRequests } from './http/answer-order.ts';
+import { UploadsUnderWay } from './http/upload-body.ts';
 import { Connections } from './connections/connections.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { createHttpApp, installErrorReplies, type HttpApp } from './http/http-app.ts';
@@ -47,7 +48,12 @@ export interface ProbeDeps {
 
 /** On a second port of a gateway, it reports the gateway's health even when the gateway's own port is overloaded. */
 export function buildProbeApp({ config, clock, logger, newId, metrics, readiness }: ProbeDeps): HttpApp {
-  const app = createHttpApp(config, logger, newId, { clock, metrics, lastRequests: new LastRequests() });
+  const app = createHttpApp(config, logger, newId, {
+    clock,
+    metrics,
+    lastRequests: new LastRequests(),
+    uploadsUnderWay: new UploadsUnderWay(),
+  });
   installErrorReplies(app);
   healthRoutes(app, { readiness });
   metricsRoutes(app, { clock, metrics });

@@ -1,5 +1,6 @@
 // The limits of an agent on its prompts. The gateway checks them before it stores anything, if it knows the agent. The
 // worker checks them again, because it may be the only process that knows the agent.
+import { ATTACHMENT, attachmentChars, type AttachmentPart } from './events/attachment-part.ts';
 import type { MessageContent } from './events/chat-event.ts';
 
 /** An agent's name is part of topic names and of the name of a consumer group, and both are limited in length. */
@@ -39,7 +40,12 @@ export function findRefusal(limits: AgentLimits, model: string, content: Message
   };
 }
 
-/** UTF-16 code units of the text, or of the JSON of the parts. It does not estimate the tokens of a picture. */
+/** UTF-16 code units of the text, or of the JSON of the parts, and of the attachments that they name. */
 export function contentChars(content: MessageContent): number {
-  return typeof content === 'string' ? content.length : JSON.stringify(content).length;
+  if (typeof content === 'string') return content.length;
+  const attached = content.reduce(
+    (sum, part) => (part['type'] === ATTACHMENT ? sum + attachmentChars(part as AttachmentPart) : sum),
+    0,
+  );
+  return JSON.stringify(content).length + attached;
 }

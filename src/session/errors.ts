@@ -20,6 +20,21 @@ const SESSION_ERRORS = {
     message:
       'this user has as many runs that are queued or running as one user may have: stop one, or wait until one ends',
   },
+  'attachment-not-found': { retryable: false, message: 'no such attachment in this session' },
+  /** Only an upload that no prompt names can be removed by itself. */
+  'attachment-in-use': { retryable: false, message: 'a message of this session has this attachment' },
+  'too-many-attachments': { retryable: false, message: 'a message has too many attachments' },
+  /** The body ended early, or is longer than its declared length. */
+  'upload-incomplete': { retryable: true, message: 'the upload has another length than it declared' },
+  'digest-mismatch': { retryable: true, message: 'the upload does not match its digest' },
+  'too-many-uploads': {
+    retryable: true,
+    message: 'too many uploads of this session wait for a message: send one, remove one, or wait',
+  },
+  'session-storage-full': {
+    retryable: false,
+    message: 'this session holds as many bytes of attachments as one session may have',
+  },
   'no-active-run': { retryable: false, message: 'no such run is active or queued' },
   /** A stored offset of another epoch, beyond the head, or moving backward. */
   'cursor-conflict': { retryable: false, message: 'the position does not move this cursor forward' },

@@ -29,6 +29,8 @@ import type { Principal, SessionRef } from './session-ref.ts';
 import { SteadyTime } from './commands/steady-time.ts';
 import { admitted, mustFit, type Admitted } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
+import { digestible } from './events/attachment-part.ts';
+import { holdsUploads } from './commands/uploads.ts';
 
 /** ms that a worker has to end a stopped run. After that the node that received the Stop ends it. */
 export const CANCEL_GRACE_MS = 1000;
@@ -45,6 +47,8 @@ export interface Prompt {
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
   /** Stored with the run, for tracing. */
   readonly trace?: string;
+  /** Uploads that the content names, and that no other prompt named when it was resolved. */
+  readonly uploads?: readonly string[];
   /** The prompt that this one replaces on a new branch. Undefined: it follows the shown branch. */
   readonly replaces?: string;
 }
@@ -128,7 +132,9 @@ export class Runs {
         : await findPrompt(this.#broker, ref, requireOwner(principal, seen), prompt.replaces),
     );
     const admissions = await this.#enter(principal, ref, seen, command);
-    return admitted(admissions, () => this.#send(principal, ref, command, seen, admissions));
+    return admitted(admissions, () =>
+      this.#send(principal, ref, { command, uploads: prompt.uploads ?? [] }, seen, admissions),
+    );
   }
 
   /** Counts the prompt's run against the limits of its user, and the chat too if the prompt creates it. */
@@ -157,7 +163,7 @@ export class Runs {
   async #send(
     principal: Principal,
     ref: SessionRef,
-    command: SendCommand,
+    { command, uploads }: { readonly command: SendCommand; readonly uploads: readonly string[] },
     seen: LoadedState | undefined,
     admissions: readonly Admitted[],
   ): Promise<SentPrompt | undefined> {
@@ -177,13 +183,16 @@ export class Runs {
         const { state, epoch } = requireOwner(principal, loaded);
         const known = findRepeat(state, command);
         if (known !== undefined) return { unchanged: sentBefore(epoch, command.messageId, known) };
+        // An upload was taken or removed since the content was resolved: the client's next try finds which.
+        if (!holdsUploads(state.attached, uploads)) throw new SessionError('contended');
         return { ...mustFit(admissions, decideSend(state, command, timeOf)), answer };
       },
       { isNew: seen === undefined },
     );
   }
 
-  /** Changes a prompt whose run has not begun. `admit` throws if the agent does not accept the new content.
+  /** Changes a prompt whose run has not begun. `admit` throws if the agent does not accept the new content. `uploads`:
+   *  as in `Prompt`.
    *  @throws SessionError not-found, message-not-found, not-waiting, contended */
   async edit(
     principal: Principal,
@@ -191,10 +200,12 @@ export class Runs {
     messageId: string,
     content: MessageContent,
     admit: (agent: string) => void,
+    uploads: readonly string[] = [],
   ): Promise<void> {
     const edited = { messageId, content, user: principal.user, editedAt: isoTime(this.#clock) };
     await this.#onWaiting(principal, ref, messageId, (state, { agent }) => {
       admit(agent);
+      if (!holdsUploads(state.attached, uploads)) throw new SessionError('contended');
       return decideEdit(state, edited);
     });
   }
@@ -285,7 +296,9 @@ export class Runs {
       content,
       // The same text on another branch is another message. Without `replaces` the hash is as in earlier versions.
       bodyHash: bodyHashOf(
-        replaces === undefined ? [content, agent, model] : [content, agent, model, replaces.messageId],
+        replaces === undefined
+          ? [digestible(content), agent, model]
+          : [digestible(content), agent, model, replaces.messageId],
       ),
       user: principal.user,
       agent,

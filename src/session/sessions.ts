@@ -4,6 +4,7 @@ import { TTL_MS_MAX, type Broker, type TopicInfo } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
+import type { Attachments } from './attachments/attachments.ts';
 import { readChatList, removedFromChatList } from './stores/chat-list.ts';
 import { pageOfChats, type PageEnd } from './stores/chat-pages.ts';
 import { decodeEvent, type JsonObject } from './events/chat-event.ts';
@@ -76,14 +77,16 @@ export class Sessions {
   readonly #ttlMs: number;
   readonly #limits: UserLimits;
   readonly #names: RemovedNames;
+  readonly #attachments: Attachments | undefined;
 
-  /** `ttlMs`: of a new chat that is given none. `limits`: undefined for none. */
+  /** `ttlMs`: of a new chat that is given none. `limits`, `attachments`: undefined for none. */
   constructor(
     broker: Broker,
     log: CommandLog,
     clock: Clock,
     ttlMs = SESSION_TTL_MS,
     limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 }),
+    attachments?: Attachments,
   ) {
     this.#broker = broker;
     this.#log = log;
@@ -91,6 +94,7 @@ export class Sessions {
     this.#ttlMs = ttlMs;
     this.#limits = limits;
     this.#names = new RemovedNames(broker);
+    this.#attachments = attachments;
   }
 
   /** @throws SessionError not-found: it does not exist, or somebody else owns it */
@@ -153,8 +157,9 @@ export class Sessions {
     throw new SessionError('contended');
   }
 
-  /** Removes the session with its requests, its cursors, its names in the user's lists and the subagent sessions of its
-   *  runs. Streams of it end with `reset{removed}`. A run in progress finds that its log is gone, and stops.
+  /** Removes the session with its requests, its cursors, its attachments, its names in the user's lists and the
+   *  subagent sessions of its runs. Streams of it end with `reset{removed}`. A run in progress finds that its log is
+   *  gone, and stops.
    *  @throws SessionError not-found */
   async remove(principal: Principal, ref: SessionRef): Promise<void> {
     const topic = chatTopic(ref);
@@ -200,6 +205,7 @@ export class Sessions {
     // Removes the chat before its requests: a run of a chat without its request would never be served.
     await this.#broker.remove(chatTopic(ref));
     await expireRequests(this.#broker, ref, state);
+    await this.#attachments?.removeAll(ref, state);
     await removeAsks(this.#broker, this.#log, asks, chatTopic);
   }
 

@@ -168,6 +168,7 @@ export class Worker {
     const onFailed = (error: ProviderError): void => this.#reportUpstream(agent, request, error);
     const deps = {
       broker,
+      blobs: broker.blobs,
       log,
       runs,
       clock,

@@ -113,7 +113,8 @@ describe('a page of another origin', () => {
     if (!allowed) return;
     expect(headers).toMatchObject({
       'access-control-allow-origin': origin,
-      'access-control-allow-headers': 'authorization, content-type, last-event-id',
+      'access-control-allow-headers':
+        'authorization, content-type, content-disposition, content-digest, if-none-match, if-range, last-event-id, range',
       'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
     });
   });

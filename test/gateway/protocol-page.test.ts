@@ -29,6 +29,16 @@ import { PAGE_CHARS_MAX } from '../../src/session/history/history.ts';
 import { RUN_PAGE_CHARS_MAX } from '../../src/session/history/run-pages.ts';
 import { CURSORS_PER_CHAT_MAX } from '../../src/session/stores/cursors.ts';
 import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS } from '../../src/session/sessions.ts';
+import { UPLOADS } from '../../src/gateway/attachments/attachments-routes.ts';
+import { UPLOAD_IDLE_MS, UPLOAD_MS_MAX } from '../../src/gateway/http/upload-body.ts';
+import {
+  ATTACHMENT_BYTES_MAX,
+  MESSAGE_ATTACHMENTS_MAX,
+  SESSION_ATTACHMENT_BYTES_MAX,
+} from '../../src/session/attachments/attachments.ts';
+import { UPLOADS_MAX } from '../../src/session/commands/uploads.ts';
+import { MEDIA_CHARS } from '../../src/session/events/attachment-part.ts';
+import { REQUEST_ATTACHMENT_BYTES_MAX } from '../../src/worker/conversation/attached-content.ts';
 import { jsonShapeOf, parseShape, type Schema, type Shape } from '../support/page-shapes.ts';
 import { startHarness } from '../support/gateway-harness.ts';
 
@@ -93,6 +103,16 @@ const LIMITS: readonly (readonly [sentence: string, values: readonly number[]])[
   ['a body # KiB', [config.BODY_BYTES_MAX / 1024]],
   ['a WebSocket message # KiB', [config.WS_PAYLOAD_BYTES_MAX / 1024]],
   ['a socket # sessions', [config.SUBSCRIPTIONS_PER_SOCKET_MAX]],
+  [
+    'An attachment has at most # MiB (413 `too-large`), the attachments of a session # MiB together',
+    [ATTACHMENT_BYTES_MAX / MIB, SESSION_ATTACHMENT_BYTES_MAX / MIB],
+  ],
+  ['At most # uploads of a session', [UPLOADS_MAX]],
+  ['The server stores # uploads of one user', [UPLOADS.insidePerUserMax]],
+  ['no byte arrives for # s, or that takes # minutes', [UPLOAD_IDLE_MS / 1000, UPLOAD_MS_MAX / 60_000]],
+  ['of the same session, at most # in one prompt', [MESSAGE_ATTACHMENTS_MAX]],
+  ['of one request to a model have at most # MiB', [REQUEST_ATTACHMENT_BYTES_MAX / MIB]],
+  ['any other attachment as #.', [MEDIA_CHARS]],
   ['A `ttlMs` outside of # to # is set', [SESSION_TTL_MIN_MS, SESSION_TTL_MAX_MS]],
 ];
 
@@ -254,7 +274,7 @@ describe('PROTOCOL.md says as the code does', () => {
   });
 
   it('with which codes a run fails', () => {
-    const listed = new Set(quoted(/says why in `run\.failed`:([\s\S]+)$/.exec(page)?.[1]));
+    const listed = new Set(quoted(/says why in `run\.failed`:([\s\S]+?)\n## /.exec(page)?.[1]));
     listed.delete('no-such-order');
     const source = readdirSync(join(ROOT, 'src'), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.name.endsWith('.ts') && /\/src\/(worker|sdk|session)(\/|$)/.test(entry.parentPath))

@@ -21,7 +21,7 @@ function parseFields(text: string, from: number): [shape: Shape, end: number] {
   const shape: Record<string, Shape> = {};
   let at = from;
   while (at < text.length && text[at] !== '}') {
-    const field = /^[\s,]*([A-Za-z]+\??)(?::\s*\[?\s*(?=\{))?/.exec(text.slice(at));
+    const field = /^[\s,]*([A-Za-z][A-Za-z0-9]*\??)(?::\s*\[?\s*(?=\{))?/.exec(text.slice(at));
     if (field === null) {
       at += 1;
       continue;

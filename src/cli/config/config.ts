@@ -1,4 +1,5 @@
 // Reads the environment once, into one frozen object or a list of every fault in it.
+import { BLOB_BYTES_MAX } from '../../broker/blobs.ts';
 import { isIP } from 'node:net';
 import { CREDIT_MAX } from '../../broker/group/consume-options.ts';
 import { systemClock } from '../../base/clock.ts';
@@ -42,6 +43,8 @@ export interface Config {
   readonly subscriptionsPerUserMax: number | undefined;
   readonly sessionsPerUserMax: number | undefined;
   readonly runsPerUserMax: number | undefined;
+  readonly attachmentBytesMax: number | undefined;
+  readonly sessionAttachmentBytesMax: number | undefined;
   readonly edge: EdgeConfig;
   /** Empty only for a gateway without configured agents: it takes prompts for any. */
   readonly agents: readonly AgentConfig[];
@@ -67,6 +70,8 @@ const LEASE_MS_MIN = 1_000;
 export const RUN_MS_MAX_MIN = 1_000;
 /** The time for which a chat with a run is kept without a write. */
 export const RUN_MS_MAX_MAX = 7 * 24 * 60 * 60 * 1000;
+/** Above it, one chat could fill a disk. */
+const SESSION_ATTACHMENT_BYTES_LIMIT = 1024 * 1024 * 1024 * 1024;
 const PORT = 8080;
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
@@ -114,6 +119,8 @@ export function readConfig(env: Environment = process.env): Config {
     subscriptionsPerUserMax: read.integer('HOLDLINE_SUBSCRIPTIONS_PER_USER', 1, 1_000_000),
     sessionsPerUserMax: read.integer('HOLDLINE_SESSIONS_PER_USER', 0, CHAT_LIST_MAX),
     runsPerUserMax: read.integer('HOLDLINE_RUNS_PER_USER', 0, RUNS_COUNTED_MAX),
+    attachmentBytesMax: read.integer('HOLDLINE_ATTACHMENT_BYTES', 1, BLOB_BYTES_MAX),
+    sessionAttachmentBytesMax: read.integer('HOLDLINE_SESSION_ATTACHMENT_BYTES', 1, SESSION_ATTACHMENT_BYTES_LIMIT),
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
     edge: readEdge(read, port),
     agents: readAgents(read, role),

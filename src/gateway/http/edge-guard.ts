@@ -73,7 +73,10 @@ function checkOrigin(request: FastifyRequest, reply: FastifyReply, origins: read
       // For the cookie with which an EventSource reconnects. Browsers attach no other route's credentials by
       // themselves.
       .header('access-control-allow-credentials', 'true')
-      .header('access-control-expose-headers', 'retry-after, x-request-id, x-run-id, x-start-position');
+      .header(
+        'access-control-expose-headers',
+        'retry-after, x-request-id, x-run-id, x-start-position, etag, content-range, content-disposition',
+      );
     return true;
   }
   return host !== undefined && /^https?:\/\/(.+)$/.exec(origin)?.[1] === host.toLowerCase();
@@ -93,7 +96,8 @@ function answerPreflight(reply: FastifyReply, isAllowed: boolean): FastifyReply 
     .code(204)
     .headers({
       'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
-      'access-control-allow-headers': 'authorization, content-type, last-event-id',
+      'access-control-allow-headers':
+        'authorization, content-type, content-disposition, content-digest, if-none-match, if-range, last-event-id, range',
       'access-control-max-age': String(PREFLIGHT_MAX_AGE_S),
     })
     .send();

@@ -9,6 +9,7 @@ import { answerUnderWay, untilAnswered, type LastRequests } from './answer-order
 import { mapError, type MappedError } from '../error-map.ts';
 import { GatewayError, type GatewayErrorCode, type GatewayErrorOptions } from '../gateway-error.ts';
 import { isClientGone } from './log-privacy.ts';
+import type { UploadsUnderWay } from './upload-body.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 
 export function replyError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -77,6 +78,7 @@ const PARSER_CODES: ReadonlyMap<string, GatewayErrorCode> = new Map([
 export interface RefusalDeps {
   readonly clock: Clock;
   readonly lastRequests: LastRequests;
+  readonly uploadsUnderWay: UploadsUnderWay;
 }
 
 /** For Node's `clientError`. The error contains the bytes that were sent, tokens included, so it is not logged. Bad
@@ -85,8 +87,10 @@ export interface RefusalDeps {
 export async function refuseRawClient(
   error: Error & { readonly code?: string },
   socket: Socket,
-  { clock, lastRequests }: RefusalDeps,
+  { clock, lastRequests, uploadsUnderWay }: RefusalDeps,
 ): Promise<void> {
+  // Node reports this once for each request, and an upload has limits of its own.
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && uploadsUnderWay.has(socket)) return;
   const answer = answerUnderWay(socket);
   if (error.code === 'ECONNRESET' || !socket.writable || (answer?.headersSent === true && !answer.req.complete)) {
     socket.destroy();

@@ -7,7 +7,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { wholeCharacterEnd } from '../../session/events/answer-builder.ts';
 import type { Principal } from '../../session/session-ref.ts';
 import { StopController } from '../../base/stop-signal.ts';
-import { FairGate } from '../../stream/fair-gate.ts';
+import { FairGate, type GateLimits } from '../../stream/fair-gate.ts';
 import { userKey } from '../limits/admission.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from './http-app.ts';
@@ -27,13 +27,15 @@ const CHUNK_CHARS = 64 * 1024;
 /** A refused user may try again after this. */
 const RETRY_MS = 2_000;
 
+const PAGES: GateLimits = {
+  insideMax: PAGES_MAX,
+  insidePerUserMax: PAGES_PER_USER_MAX,
+  waitingMax: PAGES_WAITING_MAX,
+  waitingPerUserMax: PAGES_WAITING_PER_USER_MAX,
+};
+
 export class PageReads {
-  readonly #pages = new FairGate({
-    insideMax: PAGES_MAX,
-    insidePerUserMax: PAGES_PER_USER_MAX,
-    waitingMax: PAGES_WAITING_MAX,
-    waitingPerUserMax: PAGES_WAITING_PER_USER_MAX,
-  });
+  readonly #pages: FairGate;
   readonly #reads = new FairGate({
     insideMax: READS_MAX,
     insidePerUserMax: READS_PER_USER_MAX,
@@ -41,6 +43,11 @@ export class PageReads {
     waitingPerUserMax: PAGES_WAITING_PER_USER_MAX,
   });
   readonly #sockets = new WeakMap<Socket, Set<() => void>>();
+
+  /** `limits`: of the requests that `admit` admits. */
+  constructor(limits = PAGES) {
+    this.#pages = new FairGate(limits);
+  }
 
   /** The pre-handler of routes that answer with a page: waits for one of the user's pages, and holds it until the
    *  answer is sent. @throws GatewayError too-many, node-full */
@@ -100,12 +107,12 @@ const NEVER = new StopController();
 function mustHaveRoom(gate: FairGate, user: string): void {
   if (gate.isCrowdedBy(user))
     throw new GatewayError('too-many', {
-      message: 'too many pages are being read by this user',
+      message: 'too many requests of this user are being served',
       retryAfterMs: RETRY_MS,
     });
   if (gate.isCrowded)
     throw new GatewayError('node-full', {
-      message: 'too many pages are being read on this node',
+      message: 'too many requests are being served on this node',
       retryAfterMs: RETRY_MS,
     });
 }

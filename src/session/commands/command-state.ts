@@ -5,6 +5,7 @@
 // Offsets below zero count from the record that carries the checkpoint (-1 is that record itself). A writer cannot know
 // its own offsets, because minor records may come between its decision and its append.
 import { countBlocked, countStart, type AttemptCount } from './attempts.ts';
+import { dropUpload, reserveUpload, takeUploads, type Attached } from './uploads.ts';
 import type { ChatEvent, JsonObject, RunPriority, RunTerminal } from '../events/chat-event.ts';
 
 /** Prompts in one session that are not ended yet, the active one included. */
@@ -83,6 +84,8 @@ export interface CommandState {
   readonly tip: BranchTip | null;
   /** The other branches, oldest first. Absent in a chat that never had one. */
   readonly branches?: readonly BranchTip[];
+  /** Absent in a chat that never had an attachment. */
+  readonly attached?: Attached;
   /** Oldest first. */
   readonly recent: readonly RecentMessage[];
 }
@@ -116,11 +119,16 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
     case 'message.created':
       return {
         ...(event.replaces === undefined ? state : leaveBranch(state)),
+        ...attachedIn(takeUploads(state.attached, event.content)),
         messages: state.messages + 1,
         recent: remember(state.recent, event.messageId, context),
       };
     case 'message.edited':
-      return state;
+      return { ...state, ...attachedIn(takeUploads(state.attached, event.content)) };
+    case 'attachment.reserved':
+      return { ...state, attached: reserveUpload(state.attached, event) };
+    case 'attachment.dropped':
+      return { ...state, attached: dropUpload(state.attached, event) };
     case 'run.queued':
       return queueRun(state, event, context);
     case 'branch.selected':
@@ -156,6 +164,10 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
     default:
       return event satisfies never;
   }
+}
+
+function attachedIn(attached: Attached | undefined): Pick<CommandState, 'attached'> {
+  return attached === undefined ? {} : { attached };
 }
 
 function remember(

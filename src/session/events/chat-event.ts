@@ -45,6 +45,19 @@ export interface MessageCreated {
   /** The prompt that this one replaces: a branch begins here. */
   readonly replaces?: string;
 }
+/** Internal, never projected: an upload has this place in the chat, and no prompt names it yet. */
+export interface AttachmentReserved {
+  readonly type: 'attachment.reserved';
+  readonly attachmentId: string;
+  readonly bytes: number;
+  readonly createdAt: string;
+}
+/** Internal, never projected: no prompt may name the upload any more. `isRemoved`: its bytes are gone. */
+export interface AttachmentDropped {
+  readonly type: 'attachment.dropped';
+  readonly attachmentId: string;
+  readonly isRemoved?: true;
+}
 /** Only for a prompt whose run has not begun. */
 export interface MessageEdited {
   readonly type: 'message.edited';
@@ -180,6 +193,8 @@ export type ChatEvent =
   | SessionUpdated
   | MessageCreated
   | MessageEdited
+  | AttachmentReserved
+  | AttachmentDropped
   | BranchSelected
   | RunQueued
   | RunStarted
@@ -201,6 +216,8 @@ const IS_MAJOR: Record<ChatEventType, boolean> = {
   'session.updated': true,
   'message.created': true,
   'message.edited': true,
+  'attachment.reserved': true,
+  'attachment.dropped': true,
   'branch.selected': true,
   'run.queued': true,
   'run.started': true,
@@ -217,7 +234,12 @@ const IS_MAJOR: Record<ChatEventType, boolean> = {
 };
 
 /** Types that stay in the log. */
-const INTERNAL: ReadonlySet<string> = new Set(['run.answer', 'run.blocked']);
+const INTERNAL: ReadonlySet<string> = new Set([
+  'run.answer',
+  'run.blocked',
+  'attachment.reserved',
+  'attachment.dropped',
+]);
 
 export function isInternalType(type: string): boolean {
   return INTERNAL.has(type);

@@ -1,6 +1,7 @@
 // One run, from its fence to its terminal. The order matters: the worker first takes the fence in the log, which
 // excludes every earlier worker; then it reads the chat exactly up to the fence; only then it calls the model. In every
 // case at most one terminal is written, and only under this fence.
+import type { BlobStore } from '../../broker/blobs.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import { findRefusal } from '../../session/agent-limits.ts';
 import { ANSWER_CHARS_MAX, AnswerBuilder } from '../../session/events/answer-builder.ts';
@@ -16,6 +17,7 @@ import { chatTopic } from '../../session/topic-names.ts';
 import type { WorkSpan } from '../../base/tracing.ts';
 import { modelOf } from '../agent.ts';
 import { AgentError, isAgentError } from '../agent-error.ts';
+import { withAttachments } from '../conversation/attached-content.ts';
 import { readConversation } from '../conversation/conversation.ts';
 import { persist } from '../persist.ts';
 import { ProviderError, type FinishReason, type ProviderEvent } from '../provider.ts';
@@ -31,6 +33,7 @@ import { charsOf, usedTokens } from './used-tokens.ts';
 /** `agent`: the agent whose queue held the request. */
 export interface RunDeps extends FenceDeps, StopSourceDeps {
   readonly runs: Runs;
+  readonly blobs: BlobStore;
   /** The model continues behind this many UTF-16 code units, which were not generated again. */
   readonly onContinued: (chars: number) => void;
   /** Called at the end of each attempt that came to the model, with the model tokens that it used. */
@@ -214,13 +217,14 @@ class ActiveRun {
   }
 
   async #readUpstream(): Promise<FinishReason | undefined> {
-    const { run, ref, epoch, fence } = this.#held;
+    const { run, ref, epoch, fence, chatCreatedAt } = this.#held;
     const range = { topic: chatTopic(ref), epoch, next: fence, before: run.queuedAt };
-    const { broker, agent } = this.#deps;
-    const messages = await readConversation(broker, range, agent);
+    const { broker, blobs, agent } = this.#deps;
+    const chat = await readConversation(broker, range, agent);
     // The prompt is always the last message, whatever the budget.
-    const refusal = findRefusal(agent, run.model, messages.at(-1)?.content ?? '');
+    const refusal = findRefusal(agent, run.model, chat.at(-1)?.content ?? '');
     if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
+    const messages = await withAttachments({ blobs, ref, createdAt: chatCreatedAt }, chat);
     this.#messageChars = charsOf(messages);
     const prefix = this.#answer.parts()[0]?.text ?? '';
     if (prefix !== '') this.#seam = new Seam(prefix, this.#held.retained.gap);

@@ -37,6 +37,8 @@ export interface FencedRun {
   readonly run: RunInfo;
   readonly epoch: string;
   readonly fence: number;
+  /** When the chat was made, which names its attachments. */
+  readonly chatCreatedAt: string;
   readonly retained: RetainedPrefix;
   /** Returns the run's own time, as its events carry it. */
   readonly now: () => string;
@@ -77,7 +79,8 @@ export async function takeFence(
       fencing: 'take',
       answer: ({ epoch, first, state }) => {
         const started = findRun(state, runId);
-        return started === undefined ? 'gone' : { ref, run: started, epoch, fence: first, retained, now };
+        if (started === undefined) return 'gone';
+        return { ref, run: started, epoch, fence: first, chatCreatedAt: state.createdAt, retained, now };
       },
     };
   });
