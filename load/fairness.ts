@@ -30,7 +30,7 @@ interface Order<T> {
   add(item: T, flow: string, priority: Priority, now: number): void;
   take(now: number): T | undefined;
   charge(item: T, tokens: number): void;
-  settle(item: T): void;
+  settle(item: T, now: number): void;
   countBefore(items: readonly T[]): ReadonlyMap<T, number>;
 }
 
@@ -169,7 +169,7 @@ function simulate(order: Order<Prompt>): number[] {
     for (const prompt of running.get(now) ?? []) {
       used.set(prompt.tenant, (used.get(prompt.tenant) ?? 0) + prompt.tokens);
       order.charge(prompt, prompt.tokens);
-      order.settle(prompt);
+      order.settle(prompt, now);
       start(now);
     }
     running.delete(now);
@@ -205,7 +205,7 @@ function cost(label: string, flows: number, order: Order<number>): void {
     const item = order.take(0);
     if (item === undefined) throw new Error('nothing waits');
     order.charge(item, 400);
-    order.settle(item);
+    order.settle(item, 0);
   }
   const taking = us(begun, WAITING);
   const p50 = quantile(

@@ -3,14 +3,41 @@
 /** The smallest and the largest weight of a flow. */
 export const WEIGHT_MIN = 0.01;
 export const WEIGHT_MAX = 1000;
+/** Deliveries of a flow at once. */
+export const CONCURRENT_MAX = 1_000_000;
+/** Per second, and at once after a pause: deliveries or model tokens. */
+export const RATE_MIN = 0.001;
+export const RATE_MAX = 1_000_000_000;
+export const BURST_MAX = 1_000_000_000_000;
 
-/** What a flow may have of a group. */
+/** A bucket: it holds `burst`, begins full, and `perSecond` flows in. */
+export interface Rate {
+  /** RATE_MIN to RATE_MAX. */
+  readonly perSecond: number;
+  /** 1 to BURST_MAX. */
+  readonly burst: number;
+}
+
+/** What a flow may have of a group. Nothing is refused: what is above a limit waits. */
 export interface FlowPolicy {
   /** Beside the flows of the same level that wait, a flow of weight 2 gets twice the tokens of a flow of weight 1.
    *  WEIGHT_MIN to WEIGHT_MAX. Default: 1. */
   readonly weight?: number;
+  /** Deliveries that consumers hold at once: 1 to CONCURRENT_MAX. Default: no limit. */
+  readonly concurrent?: number;
+  /** Deliveries. Default: no limit. */
+  readonly deliveryRate?: Rate;
+  /** Model tokens, counted from the delivery on: first the guess of the schedule, then what `charge` reported. A
+   *  delivery needs one token in the bucket, and may take it below zero. Default: no limit. */
+  readonly tokenRate?: Rate;
+  /** The limits hold over all groups that give the flow the same pool. Default: for each group alone. */
+  readonly pool?: string;
 }
 
-/** The policy of a flow or of a part of its path: `tenant` and `tenant/user`. Must give the same answer as long as the
- *  process runs. */
-export type FlowPolicyOf = (flow: string) => FlowPolicy;
+/** The policy of a flow or of a part of its path in a group: of the group (an empty path), `tenant`, `tenant/user`.
+ *  Must give the same answer as long as the process runs. */
+export type FlowPolicyOf = (flow: string, group: string) => FlowPolicy;
+
+export function hasLimits({ concurrent, deliveryRate, tokenRate }: FlowPolicy): boolean {
+  return concurrent !== undefined || deliveryRate !== undefined || tokenRate !== undefined;
+}

@@ -23,6 +23,7 @@ import type { Config } from './config/config.ts';
 import { warnOfOpenEdge } from './config/edge-config.ts';
 import { HealthLog } from './health-log.ts';
 import { ownSecret } from './config/key-file.ts';
+import { flowPolicy } from './config/tenants-file.ts';
 import { loadHandlers, type Handlers } from './load-handlers.ts';
 import { openStorage } from './open-storage.ts';
 import { reportGone, reportRun } from './run-report.ts';
@@ -50,7 +51,8 @@ export async function serve(config: Config, logger: Logger, onFatal: (error: Err
     onError: (error: unknown) => logger.warn({ err: error }, 'storage work failed'),
     onWarning: (text: string) => logger.warn(text),
   };
-  const rules = config.tenants === undefined ? {} : { policyOf: flowPolicies(config.tenants) };
+  const limits = new Map(config.agents.map(({ name, entry }) => [name, flowPolicy(entry)]));
+  const rules = { policyOf: flowPolicies(config.tenants ?? new Map(), limits) };
   const broker = await openStorage(config.broker, events, rules);
   const healthLog = new HealthLog(broker, systemClock, logger);
   try {

@@ -72,6 +72,12 @@ export function requestGroup(agent: string, depth: number): string {
   return depth === 0 ? `workers:${agent}` : `workers:${agent}.${depth}`;
 }
 
+/** The agent and the depth of a group that `requestGroup` has named. */
+export function agentOfGroup(group: string): { readonly agent: string; readonly depth: number } {
+  const [agent = '', depth = '0'] = group.slice(group.indexOf(SEPARATOR) + 1).split('.');
+  return { agent, depth: Number(depth) };
+}
+
 /** A user's list of chats. A user's name may be any string, so the topic's name contains a digest of it. */
 export function chatListTopic(principal: Principal): LiteTopicName {
   return parseLiteTopicName(`chats/${ofUser(principal)}`);

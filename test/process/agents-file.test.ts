@@ -139,11 +139,24 @@ describe('the file of agents', () => {
       { agents: { poet: { ...POET, timeouts: { idleMs: '5s' } } } },
       /^HOLDLINE_AGENTS: agents\.poet\.timeouts\.idleMs: must be integer$/,
     ],
+    [
+      'has a bucket without a rate',
+      { agents: { poet: { ...POET, tokensBurst: 5 } } },
+      /^HOLDLINE_AGENTS: agents\.poet\.tokensBurst: needs tokensPerSecond$/,
+    ],
   ])('has one fault, with its place, when it %s', (_what, content, why) => {
     const faults = faultsOf(content);
     expect(faults).toHaveLength(1);
     expect(faults[0]).toMatch(why);
     expect(faults[0]).not.toContain('not-a-secret');
+  });
+
+  it('has no rates on Redis, where no limit would be in force', () => {
+    const content = { agents: { poet: { ...POET, tokensPerSecond: 100 } } };
+    expect(faultsOf(content)).toEqual([]);
+    expect(faultsOf(content, ON_REDIS)).toEqual([
+      expect.stringMatching(/^HOLDLINE_AGENTS: agents\.poet: runsPerSecond/),
+    ]);
   });
 
   it('reports all its faults at once, with those of the environment', () => {

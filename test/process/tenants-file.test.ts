@@ -22,9 +22,20 @@ const faultsOf = (content: unknown, env: Environment = {}): string[] =>
 
 describe('the file of tenants', () => {
   it('is read into the policies of tenants and users', () => {
-    const content = { tenants: { '*': { user: { weight: 2 } }, acme: { weight: 4, users: { ann: { weight: 0.5 } } } } };
-    const { tenants } = readConfig({ HOLDLINE_TENANTS: tenantsFile(content) });
-    expect(Object.fromEntries(tenants ?? [])).toEqual(content.tenants);
+    const content = {
+      '*': { user: { weight: 2 }, session: { runsPerSecond: 0.1 } },
+      acme: { weight: 4, concurrent: 50, tokensPerSecond: 20000, tokensBurst: 400000, users: { ann: { weight: 0.5 } } },
+    };
+    const { tenants } = readConfig({ HOLDLINE_TENANTS: tenantsFile({ tenants: content }) });
+    expect(Object.fromEntries(tenants ?? [])).toEqual({
+      '*': { user: { weight: 2 }, session: { deliveryRate: { perSecond: 0.1, burst: 1 } } },
+      acme: {
+        weight: 4,
+        concurrent: 50,
+        tokenRate: { perSecond: 20000, burst: 400000 },
+        users: { ann: { weight: 0.5 } },
+      },
+    });
   });
 
   it.each<[string, unknown, RegExp]>([
@@ -67,6 +78,26 @@ describe('the file of tenants', () => {
       { tenants: { '*': { users: {} } } },
       /^HOLDLINE_TENANTS: tenants\.\*\.users: name users/,
     ],
+    [
+      'has no place for a run',
+      { tenants: { acme: { concurrent: 0 } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.concurrent: must be >= 1$/,
+    ],
+    [
+      'has a rate of nothing',
+      { tenants: { acme: { tokensPerSecond: 0 } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.tokensPerSecond: must be >= 0\.001$/,
+    ],
+    [
+      'has a bucket without a rate',
+      { tenants: { acme: { user: { runsBurst: 5 } } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.user\.runsBurst: needs runsPerSecond$/,
+    ],
+    [
+      'limits the runs of a session at once, which has one at a time',
+      { tenants: { acme: { session: { concurrent: 1 } } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.session\.concurrent: is not a field of this file/,
+    ],
   ])('is refused when it %s', (_, content, fault) => {
     expect(faultsOf(content)).toEqual([expect.stringMatching(fault)]);
   });
@@ -83,9 +114,14 @@ describe('the file of tenants', () => {
     ]);
   });
 
-  it('holds on Redis too', () => {
+  it('holds on Redis too, without limits', () => {
     const redis = { HOLDLINE_BROKER: 'redis://one:6379', HOLDLINE_JWT_SECRET: SECRET };
     expect(faultsOf({ tenants: { acme: { weight: 2 } } }, redis)).toEqual([]);
+    const limits = { acme: { weight: 2, user: { concurrent: 2 } }, other: { session: { runsPerSecond: 1 } } };
+    expect(faultsOf({ tenants: limits }, redis)).toEqual([
+      'HOLDLINE_TENANTS: tenants.acme.user: on Redis only weight is in force',
+      'HOLDLINE_TENANTS: tenants.other.session: on Redis only weight is in force',
+    ]);
   });
 
   it('must be there', () => {

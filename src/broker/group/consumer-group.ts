@@ -6,10 +6,10 @@
 //  - A delivery goes only to a consumer that waits and has credit. A consumer that stops asking delays no other.
 import type { Clock } from '../../base/clock.ts';
 import type { ConsumeOptions, FlowOf, LogRecord, Priority } from '../broker.ts';
-import type { FlowPolicyOf } from '../flow-policy.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import { Deadlines } from './deadlines.ts';
+import type { FlowGates } from './flow-gates.ts';
 import { Lease } from './lease.ts';
 import type { LeaseOwner } from './lease.ts';
 import type { QueueStore } from './queue-store.ts';
@@ -42,7 +42,7 @@ export interface Consumer {
 export interface GroupOptions {
   readonly clock: Clock;
   readonly flowOf: FlowOf;
-  readonly policyOf: FlowPolicyOf;
+  readonly gates: FlowGates;
 }
 
 export class ConsumerGroup implements LeaseOwner {
@@ -57,14 +57,15 @@ export class ConsumerGroup implements LeaseOwner {
   readonly #schedule: Schedule<Lane>;
   readonly #waiting = new ReadyList<Consumer>();
   readonly #deadlines: Deadlines<Lane>;
+  #servesSoon = false;
 
-  constructor(name: string, pattern: TopicPattern, store: QueueStore, { clock, flowOf, policyOf }: GroupOptions) {
+  constructor(name: string, pattern: TopicPattern, store: QueueStore, { clock, flowOf, gates }: GroupOptions) {
     this.name = name;
     this.pattern = pattern;
     this.#store = store;
     this.#clock = clock;
     this.#flowOf = flowOf;
-    this.#schedule = new Schedule<Lane>({ policyOf });
+    this.#schedule = new Schedule<Lane>({ limits: gates.limitsOf(name), onReady: () => this.#serveSoon() });
     this.#deadlines = new Deadlines(clock, (lane) => this.#due(lane));
   }
 
@@ -127,7 +128,7 @@ export class ConsumerGroup implements LeaseOwner {
     }
     if (!this.#isCurrent(lane)) return undefined;
     if (record === undefined || consumer.options.signal.aborted) {
-      this.#schedule.settle(lane, 'unused');
+      this.#schedule.settle(lane, this.#clock.mono(), 'unused');
       this.#release(lane);
       return undefined;
     }
@@ -231,6 +232,16 @@ export class ConsumerGroup implements LeaseOwner {
     this.#serve();
   }
 
+  /** A limit opens in the middle of a step of this group or of another one. */
+  #serveSoon(): void {
+    if (this.#servesSoon) return;
+    this.#servesSoon = true;
+    queueMicrotask(() => {
+      this.#servesSoon = false;
+      this.#serve();
+    });
+  }
+
   #serve(): void {
     while (this.#waiting.size > 0) {
       const lane = this.#schedule.take(this.#clock.mono());
@@ -299,7 +310,7 @@ export class ConsumerGroup implements LeaseOwner {
 
   #endLease(lane: Lane): void {
     const { holder } = lane;
-    this.#schedule.settle(lane);
+    this.#schedule.settle(lane, this.#clock.mono());
     this.#deadlines.delete(lane);
     lane.lease = undefined;
     lane.holder = undefined;

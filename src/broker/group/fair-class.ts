@@ -11,8 +11,9 @@
 //  - A flow with nothing waiting and nothing held is kept only while its virtual time is ahead of the others, because
 //    the lift would otherwise forgive what it has used; at most RESTING_FLOWS_MAX are kept. What its own flows used is
 //    forgotten.
-import type { FlowPolicyOf } from '../flow-policy.ts';
-import type { FairItem } from './flow-node.ts';
+import type { FlowGate } from './flow-gate.ts';
+import type { FlowLimits } from './flow-gates.ts';
+import type { FairItem, FlowStart } from './flow-node.ts';
 import { InnerFlow, LeafFlow, type FlowNode } from './flow-node.ts';
 
 /** Flows with nothing waiting and nothing held whose virtual time is kept, in one class. */
@@ -28,19 +29,43 @@ export const FIRST_GUESS = 500;
 /** How much one report moves the mean. */
 export const MEAN_GAIN = 0.2;
 
+export interface ClassOptions {
+  readonly limits: FlowLimits;
+  /** A parked flow came back, so there may be something to take. */
+  readonly onReady: () => void;
+}
+
 export class FairClass<T> {
-  readonly #policyOf: FlowPolicyOf;
-  readonly #root = new InnerFlow<T>('', undefined, 1, FIRST_GUESS);
+  readonly #limits: FlowLimits;
+  readonly #onReady: () => void;
+  /** Has one flow, the root: the group itself, which may have limits as every flow. */
+  readonly #top = new InnerFlow<T>({
+    path: '',
+    key: '',
+    parent: undefined,
+    weight: 1,
+    gate: undefined,
+    guess: FIRST_GUESS,
+  });
+  readonly #root: InnerFlow<T>;
   #flows = 0;
   #resting = 0;
 
-  constructor(policyOf: FlowPolicyOf) {
-    this.#policyOf = policyOf;
+  constructor({ limits, onReady }: ClassOptions) {
+    this.#limits = limits;
+    this.#onReady = onReady;
+    this.#root = this.#newInner('/', '', this.#top);
+    this.#flows = 0;
   }
 
   /** Items waiting. */
   get size(): number {
     return this.#root.size;
+  }
+
+  /** Items waiting that no limit holds back, as far as is known: a limit is found when it is reached. */
+  get open(): number {
+    return this.#top.open;
   }
 
   /** Flows with a record here. */
@@ -54,17 +79,34 @@ export class FairClass<T> {
     item.leaf = leaf;
     item.place = leaf.queue.add(item);
     for (let one: FlowNode<T> | undefined = leaf; one !== undefined; one = one.parent) one.size += 1;
+    addOpen(leaf, 1);
     if (leaf.queue.length === 1) this.#enter(leaf);
   }
 
-  /** Takes the next item; it is held until `settle`. */
-  take(): FairItem<T> | undefined {
+  /** Whether something can be taken now. Parks the flows in front that have reached a limit. */
+  isReady(now: number): boolean {
+    for (let node: FlowNode<T> | undefined = this.#top.ready.first; node !== undefined;) {
+      const gate = this.#limits.closedBy(node.path, node.gate, now);
+      if (gate !== undefined) {
+        this.#park(node, gate);
+        node = this.#top.ready.first;
+      } else if (node instanceof LeafFlow) return true;
+      else node = node.ready.first;
+    }
+    return false;
+  }
+
+  /** Takes the next item; it is held until `settle`. Only after `isReady`. */
+  take(now: number): FairItem<T> | undefined {
     const leaf = this.#next();
     const item = leaf?.queue.first();
     if (leaf === undefined || item === undefined) return undefined;
-    for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) one.parent.serve(one);
-    this.#unqueue(item, leaf);
     item.guess = leaf.guess;
+    for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) {
+      one.parent.serve(one);
+      one.gate?.take(item.guess, now);
+    }
+    this.#unqueue(item, leaf);
     this.#charge(leaf, item.guess);
     return item;
   }
@@ -85,18 +127,19 @@ export class FairClass<T> {
 
   /** Ends a holding. What was reported replaces the guess; without a report the guess stays. `unused`: the item was
    *  not served at all. */
-  settle(item: FairItem<T>, how: 'served' | 'unused'): void {
-    const { leaf, used } = item;
+  settle(item: FairItem<T>, now: number, how: 'served' | 'unused'): void {
+    const { leaf, used, guess } = item;
     if (leaf === undefined) return;
-    if (how === 'unused') this.#charge(leaf, -item.guess);
-    else if (used !== undefined) {
-      const cost = Math.max(COST_MIN, used);
-      this.#charge(leaf, cost - item.guess);
-      for (let one: FlowNode<T> | undefined = leaf; one !== undefined; one = one.parent)
-        one.guess += MEAN_GAIN * (cost - one.guess);
+    const cost = how === 'unused' ? 0 : used === undefined ? guess : Math.max(COST_MIN, used);
+    this.#charge(leaf, cost - guess);
+    for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) {
+      if (how === 'served' && used !== undefined) one.guess += MEAN_GAIN * (cost - one.guess);
+      one.held -= 1;
+      one.gate?.settle(cost - guess, now, how);
     }
     item.leaf = undefined;
-    for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) one.held -= 1;
+    for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent)
+      if (one.gate !== undefined) this.#limits.changed(one.gate);
     this.#rest(leaf);
   }
 
@@ -126,33 +169,67 @@ export class FairClass<T> {
   }
 
   #newLeaf(key: string, path: string, parent: InnerFlow<T>): LeafFlow<T> {
-    const leaf = new LeafFlow<T>(key, parent, this.#policyOf(path).weight ?? 1, parent.guess);
+    const leaf = new LeafFlow<T>(this.#start(key, path, parent));
     parent.flows.set(key, leaf);
     this.#flows += 1;
     return leaf;
   }
 
   #newInner(key: string, path: string, parent: InnerFlow<T>): InnerFlow<T> {
-    const inner = new InnerFlow<T>(key, parent, this.#policyOf(path).weight ?? 1, parent.guess);
+    const inner = new InnerFlow<T>(this.#start(key, path, parent));
     parent.flows.set(key, inner);
     this.#flows += 1;
     return inner;
   }
 
+  #start(key: string, path: string, parent: InnerFlow<T>): FlowStart<T> {
+    const { weight = 1 } = this.#limits.policyOf(path);
+    return { path, key, parent, weight, gate: this.#limits.acquire(path), guess: parent.guess };
+  }
+
   #next(): LeafFlow<T> | undefined {
-    let node: FlowNode<T> | undefined = this.#root;
+    let node: FlowNode<T> | undefined = this.#top;
     while (node instanceof InnerFlow) node = node.ready.first;
     return node;
   }
 
-  /** The flow becomes ready, and so does each flow around it that was not. */
+  /** The flow becomes ready, and so does each flow around it that was not, up to one that is parked. */
   #enter(flow: FlowNode<T>): void {
-    for (let one = flow; one.parent !== undefined; one = one.parent) {
+    for (let one = flow; one.parent !== undefined && one.state !== 'parked'; one = one.parent) {
       const wasReady = one.parent.ready.first !== undefined;
-      if (one.list === 'resting') this.#resting -= 1;
+      if (one.state === 'resting') this.#resting -= 1;
       one.parent.enter(one);
       if (wasReady) return;
     }
+  }
+
+  /** The flow has nothing to serve, nor has each flow around it that had only this one. */
+  #leave(flow: FlowNode<T>): void {
+    for (let one = flow; one.parent !== undefined; one = one.parent) {
+      if (one.parkedAt !== undefined) {
+        this.#limits.forget(one.parkedAt, one);
+        one.parkedAt = undefined;
+        one.state = undefined;
+        return;
+      }
+      one.parent.leave(one);
+      if (one.parent.ready.first !== undefined) return;
+    }
+  }
+
+  #park(flow: FlowNode<T>, gate: FlowGate): void {
+    this.#leave(flow);
+    flow.state = 'parked';
+    flow.parkedAt = gate;
+    if (flow.parent !== undefined) addOpen(flow.parent, -flow.open);
+    flow.unpark = () => {
+      flow.state = undefined;
+      flow.parkedAt = undefined;
+      if (flow.parent !== undefined) addOpen(flow.parent, flow.open);
+      this.#enter(flow);
+      this.#onReady();
+    };
+    this.#limits.park(gate, flow);
   }
 
   #unqueue(item: FairItem<T>, leaf: LeafFlow<T>): void {
@@ -160,11 +237,8 @@ export class FairClass<T> {
     leaf.queue.delete(item.place);
     item.place = undefined;
     for (let one: FlowNode<T> | undefined = leaf; one !== undefined; one = one.parent) one.size -= 1;
-    if (leaf.queue.length > 0) return;
-    for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) {
-      one.parent.leave(one);
-      if (one.parent.ready.first !== undefined) return;
-    }
+    addOpen(leaf, -1);
+    if (leaf.queue.length === 0) this.#leave(leaf);
   }
 
   /** Charges the flow and each flow around it. */
@@ -179,9 +253,11 @@ export class FairClass<T> {
    *  others, and drops the flows inside it. */
   #rest(leaf: LeafFlow<T>): void {
     let idle: FlowNode<T> | undefined;
-    for (let one: FlowNode<T> = leaf; one.parent !== undefined && one.size === 0 && one.held === 0; one = one.parent)
+    for (let one: FlowNode<T> | undefined = leaf; one !== undefined && one !== this.#root; one = one.parent) {
+      if (one.size > 0 || one.held > 0) break;
       idle = one;
-    if (idle?.parent === undefined || idle.list === 'resting') return;
+    }
+    if (idle?.parent === undefined || idle.state === 'resting') return;
     if (idle instanceof InnerFlow) this.#clear(idle);
     const { parent } = idle;
     parent.rest(idle);
@@ -193,7 +269,10 @@ export class FairClass<T> {
 
   /** Drops the flows inside a flow with nothing waiting and nothing held. */
   #clear(flow: InnerFlow<T>): void {
-    for (const one of flow.flows.values()) if (one instanceof InnerFlow) this.#clear(one);
+    for (const one of flow.flows.values()) {
+      if (one instanceof InnerFlow) this.#clear(one);
+      if (one.gate !== undefined) this.#limits.release(one.gate);
+    }
     this.#flows -= flow.flows.size;
     this.#resting -= flow.resting.members.length;
     flow.clear();
@@ -210,6 +289,15 @@ export class FairClass<T> {
     parent.drop(flow);
     this.#resting -= 1;
     this.#flows -= 1;
+    if (flow.gate !== undefined) this.#limits.release(flow.gate);
+  }
+}
+
+/** Counts items that a flow has to serve, in the flows around it too, up to one that is parked. */
+function addOpen<T>(flow: FlowNode<T>, count: number): void {
+  for (let one: FlowNode<T> | undefined = flow; one !== undefined; one = one.parent) {
+    one.open += count;
+    if (one.state === 'parked') return;
   }
 }
 
@@ -231,8 +319,8 @@ export interface FlowOrder {
   readonly turn: number;
   readonly weight: number;
   readonly guess: number;
-  /** Items that wait in it. */
-  readonly size: number;
+  /** Items that wait in it and that no limit holds back. */
+  readonly open: number;
 }
 
 /** How many items of `other` are taken before the item of `flow` at this rank. */
@@ -243,5 +331,5 @@ export function servedBefore(other: FlowOrder, flow: FlowOrder, rank: number): n
   let before = Math.ceil(turns);
   // At the same virtual time: the flow that was taken fewer times to get there, then the earlier turn.
   if (before === turns && (before < rank || (before === rank && other.turn < flow.turn))) before += 1;
-  return Math.min(other.size, before);
+  return Math.min(other.open, before);
 }

@@ -1,5 +1,6 @@
 // The records of flows in one priority: a tree with one node for each part of a flow's path. An inner flow decides
 // which of its own flows is next; a leaf has the items that wait. Weights and charges come from fair-class.ts.
+import type { FlowGate, ParkedFlow } from './flow-gate.ts';
 import { RankedQueue, type Place } from './ranked-queue.ts';
 import { VirtualHeap, type HeapMember } from './virtual-heap.ts';
 
@@ -18,30 +19,43 @@ export class FairItem<T> {
   }
 }
 
+const NOTHING = (): void => undefined;
+
 export type FlowNode<T> = LeafFlow<T> | InnerFlow<T>;
 
+export type FlowStart<T> = Pick<FlowRecord<T>, 'path' | 'key' | 'parent' | 'weight' | 'gate' | 'guess'>;
+
 /** One flow among the flows of its parent. */
-class FlowRecord<T> implements HeapMember {
-  /** Its key among the flows of its parent. */
+class FlowRecord<T> implements HeapMember, ParkedFlow {
+  /** The path up to here, and its key among the flows of its parent. */
+  readonly path: string;
   readonly key: string;
   readonly parent: InnerFlow<T> | undefined;
   readonly weight: number;
+  readonly gate: FlowGate | undefined;
   virtual = 0;
   turn = 0;
   heapAt = -1;
   /** The floor when it last came back: corrections do not go below. */
   least = 0;
-  /** Items that wait in it, and deliveries held in it. */
+  /** Items that wait in it, those of them that no parked flow inside it holds back, and deliveries held in it. */
   size = 0;
+  open = 0;
   held = 0;
-  list: 'ready' | 'resting' | undefined;
+  /** Parked: it has items, and waits for a gate. */
+  state: 'ready' | 'parked' | 'resting' | undefined;
+  parkedAt: FlowGate | undefined;
+  /** Only while it is parked. */
+  unpark: () => void = NOTHING;
   /** Moving mean of what its deliveries cost. */
   guess: number;
 
-  constructor(key: string, parent: InnerFlow<T> | undefined, weight: number, guess: number) {
+  constructor({ path, key, parent, weight, gate, guess }: FlowStart<T>) {
+    this.path = path;
     this.key = key;
     this.parent = parent;
     this.weight = weight;
+    this.gate = gate;
     this.guess = guess;
   }
 }
@@ -68,8 +82,8 @@ export class InnerFlow<T> extends FlowRecord<T> {
 
   /** The flow had nothing waiting, and an item comes. */
   enter(flow: FlowNode<T>): void {
-    if (flow.list === 'resting') this.resting.delete(flow);
-    flow.list = 'ready';
+    if (flow.state === 'resting') this.resting.delete(flow);
+    flow.state = 'ready';
     flow.least = this.floor;
     flow.virtual = Math.max(flow.virtual, flow.least);
     flow.turn = this.#turns += 1;
@@ -78,7 +92,7 @@ export class InnerFlow<T> extends FlowRecord<T> {
 
   leave(flow: FlowNode<T>): void {
     this.ready.delete(flow);
-    flow.list = undefined;
+    flow.state = undefined;
   }
 
   /** The flow's next item is taken. */
@@ -90,13 +104,13 @@ export class InnerFlow<T> extends FlowRecord<T> {
 
   charge(flow: FlowNode<T>, tokens: number): void {
     flow.virtual = Math.max(flow.least, flow.virtual + tokens / flow.weight);
-    if (flow.list === 'ready') this.ready.moved(flow);
+    if (flow.state === 'ready') this.ready.moved(flow);
     if (this.ready.first === undefined) this.#served = Math.max(this.#served, flow.virtual);
   }
 
   /** The flow has nothing waiting and nothing held. */
   rest(flow: FlowNode<T>): void {
-    flow.list = 'resting';
+    flow.state = 'resting';
     this.resting.add(flow);
   }
 

@@ -3,12 +3,18 @@
 // for visible records.
 import type { ConsumeOptions, Delivery } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
+import type { FlowPolicyOf } from '../flow-policy.ts';
 import { GROUPS_MAX, checkConsume, checkCountedTopics } from './consume-options.ts';
 import { ConsumerGroup } from './consumer-group.ts';
 import type { Consumer, GroupOptions } from './consumer-group.ts';
+import { FlowGates } from './flow-gates.ts';
 import type { QueueStore } from './queue-store.ts';
 import { literalPrefix, matchesPattern } from '../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
+
+export interface ConsumptionOptions extends Omit<GroupOptions, 'gates'> {
+  readonly policyOf: FlowPolicyOf;
+}
 
 interface KnownGroup {
   readonly group: ConsumerGroup;
@@ -20,6 +26,7 @@ interface KnownGroup {
 export class GroupConsumption {
   readonly #store: QueueStore;
   readonly #options: GroupOptions;
+  readonly #gates: FlowGates;
   readonly #groups = new Map<string, KnownGroup>();
   readonly #consumers = new Map<Consumer, ConsumerGroup>();
   #closed = false;
@@ -27,11 +34,12 @@ export class GroupConsumption {
   /** `known`: the pairs that `saveGroup` stored in earlier process runs. */
   constructor(
     store: QueueStore,
-    options: GroupOptions,
+    { policyOf, ...options }: ConsumptionOptions,
     known: Iterable<readonly [group: string, pattern: TopicPattern]> = [],
   ) {
     this.#store = store;
-    this.#options = options;
+    this.#gates = new FlowGates(options.clock, policyOf);
+    this.#options = { ...options, gates: this.#gates };
     for (const [name, pattern] of known) this.#add(name, pattern);
   }
 
@@ -93,6 +101,7 @@ export class GroupConsumption {
     this.#closed = true;
     for (const [consumer, group] of this.#consumers) group.leave(consumer);
     for (const { group } of this.#groups.values()) group.close();
+    this.#gates.close();
   }
 
   async #open(name: string, pattern: TopicPattern): Promise<ConsumerGroup> {

@@ -1,11 +1,11 @@
 // The order in which a group serves its waiting topics: three priorities, and in each a fair order between flows,
 // counted in model tokens (fair-class.ts). Pure: it has no clock, timer or storage; time is an argument. Invariants:
 //  - An item is at most one of: waiting, held. It is held from `take` to `settle`.
-//  - If anything waits, `take` returns something.
+//  - If anything waits that has reached no limit (flow-gates.ts), `take` returns something.
 //  - Of one flow and one priority, the item that has waited longest is first.
 import type { Priority } from '../broker.ts';
-import type { FlowPolicyOf } from '../flow-policy.ts';
 import { FairClass } from './fair-class.ts';
+import type { FlowLimits } from './flow-gates.ts';
 import { FairItem } from './flow-node.ts';
 import { PRIORITIES, PriorityOrder } from './ready-list.ts';
 
@@ -13,9 +13,21 @@ import { PRIORITIES, PriorityOrder } from './ready-list.ts';
  *  if items went up, a flow with long answers, which is served seldom, would get more than its share. */
 export const AGE_MS = 30_000;
 
+const NO_LIMITS: FlowLimits = {
+  policyOf: () => ({}),
+  acquire: () => undefined,
+  release: () => undefined,
+  closedBy: () => undefined,
+  park: () => undefined,
+  forget: () => undefined,
+  changed: () => undefined,
+};
+
 export interface ScheduleOptions {
-  /** Default: all flows have the same weight. */
-  readonly policyOf?: FlowPolicyOf;
+  /** Default: all flows have the same weight, and no limits. */
+  readonly limits?: FlowLimits;
+  /** A flow that had reached a limit came back, so `take` may return something. */
+  readonly onReady?: () => void;
 }
 
 interface Scheduled<T> {
@@ -31,11 +43,11 @@ export class Schedule<T> {
   readonly #waiting = new Map<T, Scheduled<T>>();
   readonly #held = new Map<T, Scheduled<T>>();
 
-  constructor({ policyOf = () => ({}) }: ScheduleOptions = {}) {
+  constructor({ limits = NO_LIMITS, onReady = () => undefined }: ScheduleOptions = {}) {
     this.#classes = {
-      high: new FairClass<T>(policyOf),
-      normal: new FairClass<T>(policyOf),
-      low: new FairClass<T>(policyOf),
+      high: new FairClass<T>({ limits, onReady }),
+      normal: new FairClass<T>({ limits, onReady }),
+      low: new FairClass<T>({ limits, onReady }),
     };
   }
 
@@ -68,11 +80,14 @@ export class Schedule<T> {
     this.#classes[known.priority].remove(known.item);
   }
 
-  /** Takes the next item. The caller settles it before it adds it again. */
+  /** Takes the next item. The caller settles it before it adds it again. Undefined: nothing waits, or what waits has
+   *  reached a limit. */
   take(now: number): T | undefined {
-    const aged = this.#aged(now);
-    const priority = this.#order.next((one) => (aged === undefined ? this.#classes[one].size > 0 : one === aged));
-    const item = priority && this.#classes[priority].take();
+    if (this.#waiting.size === 0) return undefined;
+    const ready = PRIORITIES.filter((one) => this.#classes[one].isReady(now));
+    const aged = this.#aged(ready, now);
+    const priority = this.#order.next((one) => (aged === undefined ? ready.includes(one) : one === aged));
+    const item = priority && this.#classes[priority].take(now);
     if (priority === undefined || item === undefined) return undefined;
     this.#since[priority] = now;
     this.#waiting.delete(item.value);
@@ -89,11 +104,11 @@ export class Schedule<T> {
 
   /** Ends a holding: what was charged replaces the guess; without a charge the guess is the cost. `unused`: the item
    *  was not served after all, and costs nothing. No effect on an item that is not held. */
-  settle(value: T, how: 'served' | 'unused' = 'served'): void {
+  settle(value: T, now: number, how: 'served' | 'unused' = 'served'): void {
     const held = this.#held.get(value);
     if (held === undefined) return;
     this.#held.delete(value);
-    this.#classes[held.priority].settle(held.item, how);
+    this.#classes[held.priority].settle(held.item, now, how);
   }
 
   /** For each of these items that waits, the number of items ahead of it: those of higher priorities, and those that
@@ -107,16 +122,16 @@ export class Schedule<T> {
       const items = known.filter((one) => one.priority === priority).map(({ item }) => item);
       const before = this.#classes[priority].countBefore(items);
       for (const [i, { value }] of items.entries()) counts.set(value, higher + (before[i] ?? 0));
-      higher += this.#classes[priority].size;
+      higher += this.#classes[priority].open;
     }
     return counts;
   }
 
   /** The priority that has waited longest, if that is too long. */
-  #aged(now: number): Priority | undefined {
+  #aged(ready: readonly Priority[], now: number): Priority | undefined {
     let aged: Priority | undefined;
-    for (const one of PRIORITIES) {
-      if (this.#classes[one].size === 0 || now - this.#since[one] < AGE_MS) continue;
+    for (const one of ready) {
+      if (now - this.#since[one] < AGE_MS) continue;
       if (aged === undefined || this.#since[one] < this.#since[aged]) aged = one;
     }
     return aged;

@@ -10,6 +10,7 @@ import { ANSWER_CHARS_MAX } from '../../session/events/answer-builder.ts';
 import { readJsonFile, shapeFaults } from './json-text.ts';
 import { modelUrlFault } from './model-url.ts';
 import { nearestName } from './nearest-name.ts';
+import { rateFaults, rateFields } from './tenants-file.ts';
 
 /** Each agent takes four consumer groups of the broker, one for users and one for each depth of asks; the broker
  *  allows twice as many. */
@@ -54,6 +55,7 @@ const agentSchema = Type.Object(
     runMsMax: Type.Optional(Type.Integer({ minimum: 1_000, maximum: RUN_MS_MAX })),
     concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: CREDIT_MAX })),
     serve: Type.Optional(Type.Boolean()),
+    ...rateFields,
   },
   closed,
 );
@@ -117,7 +119,7 @@ function entryFaults(agents: Readonly<Record<string, FileEntry>>): string[] {
     if (handler === undefined && entry.threads !== undefined)
       return [`agents.${name}.threads: is for an agent with a handler of its own`];
     const fault = url === undefined ? undefined : modelUrlFault(url, 'the variable that keyEnv names');
-    return fault === undefined ? [] : [`agents.${name}.url: ${fault}`];
+    return [...(fault === undefined ? [] : [`agents.${name}.url: ${fault}`]), ...rateFaults(`agents.${name}`, entry)];
   });
 }
 

@@ -123,13 +123,13 @@ export function readConfig(env: Environment = process.env): Config {
     sessionAttachmentBytesMax: read.integer('HOLDLINE_SESSION_ATTACHMENT_BYTES', 1, SESSION_ATTACHMENT_BYTES_LIMIT),
     connectionsPerAddressMax: read.integer('HOLDLINE_CONNECTIONS_PER_ADDRESS', 1, 1_000_000),
     edge: readEdge(read, port),
-    agents: readAgents(read, role),
+    agents: readAgents(read, role, broker),
     runsMax: read.integer('HOLDLINE_RUNS', 1, CREDIT_MAX) ?? RUNS_MAX,
     runMsMax: read.integer('HOLDLINE_RUN_MS_MAX', RUN_MS_MAX_MIN, RUN_MS_MAX_MAX) ?? RUN_MS_MAX,
     leaseMs: read.integer('HOLDLINE_LEASE_MS', LEASE_MS_MIN, 600_000) ?? LEASE_MS,
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
     sessionTtlMs: readSessionTtl(read),
-    tenants: readTenants(read, sessionIds),
+    tenants: readTenants(read, broker, sessionIds),
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   read.checkNames();

@@ -1,22 +1,46 @@
 // The file of tenants: its schema, and every fault in it with its position in the file. [docs/scheduling.md]
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { WEIGHT_MAX, WEIGHT_MIN } from '../../broker/flow-policy.ts';
+import {
+  BURST_MAX,
+  CONCURRENT_MAX,
+  RATE_MAX,
+  RATE_MIN,
+  WEIGHT_MAX,
+  WEIGHT_MIN,
+  type FlowPolicy,
+  hasLimits,
+  type Rate,
+} from '../../broker/flow-policy.ts';
 import type { SessionIdScope } from '../../gateway/gateway-config.ts';
-import type { TenantPolicies } from '../../session/flow-policies.ts';
+import type { TenantPolicies, TenantPolicy } from '../../session/flow-policies.ts';
+import type { BrokerConfig } from './broker-config.ts';
 import type { EnvironmentReader } from './environment.ts';
 import { readJsonFile, shapeFaults } from './json-text.ts';
 import { nearestName } from './nearest-name.ts';
 
 const TENANTS_MAX = 10_000;
 const USERS_MAX = 10_000;
-/** Of a user's `sub`. */
-const USER_CHARS_MAX = 1024;
 const NAME = '^([A-Za-z0-9_-]{1,64}|\\*)$';
+/** The `sub` of a user. */
+const USER = '^[^]{1,1024}$';
 
 const closed = { additionalProperties: false };
+const perSecond = Type.Number({ minimum: RATE_MIN, maximum: RATE_MAX });
+const burst = Type.Number({ minimum: 1, maximum: BURST_MAX });
+
+/** The limits that a flow may have: runs that begin, and model tokens. */
+export const rateFields = {
+  runsPerSecond: Type.Optional(perSecond),
+  runsBurst: Type.Optional(burst),
+  tokensPerSecond: Type.Optional(perSecond),
+  tokensBurst: Type.Optional(burst),
+};
+const sessionSchema = Type.Object(rateFields, closed);
 const flowFields = {
   weight: Type.Optional(Type.Number({ minimum: WEIGHT_MIN, maximum: WEIGHT_MAX })),
+  concurrent: Type.Optional(Type.Integer({ minimum: 1, maximum: CONCURRENT_MAX })),
+  ...rateFields,
 };
 const flowSchema = Type.Object(flowFields, closed);
 const tenantSchema = Type.Object(
@@ -24,11 +48,9 @@ const tenantSchema = Type.Object(
     ...flowFields,
     user: Type.Optional(flowSchema),
     users: Type.Optional(
-      Type.Record(Type.String({ pattern: `^[^]{1,${USER_CHARS_MAX}}$` }), flowSchema, {
-        ...closed,
-        maxProperties: USERS_MAX,
-      }),
+      Type.Record(Type.String({ pattern: USER }), flowSchema, { ...closed, maxProperties: USERS_MAX }),
     ),
+    session: Type.Optional(sessionSchema),
   },
   closed,
 );
@@ -40,8 +62,15 @@ const fileSchema = Type.Object(
 );
 const check = Compile(fileSchema);
 
+type FlowEntry = Type.Static<typeof flowSchema>;
+type TenantEntry = Type.Static<typeof tenantSchema>;
+
 /** Undefined without a file. */
-export function readTenants(read: EnvironmentReader, sessionIds: SessionIdScope): TenantPolicies | undefined {
+export function readTenants(
+  read: EnvironmentReader,
+  { engine }: BrokerConfig,
+  sessionIds: SessionIdScope,
+): TenantPolicies | undefined {
   const path = read.text('HOLDLINE_TENANTS');
   if (path === undefined) return undefined;
   const fault = (what: string): void => read.fault('HOLDLINE_TENANTS', what);
@@ -52,20 +81,88 @@ export function readTenants(read: EnvironmentReader, sessionIds: SessionIdScope)
     return undefined;
   }
   const tenants = Object.entries(parsed.value.tenants);
-  for (const [name, { user, users }] of tenants) {
-    if (sessionIds !== 'user' && (user !== undefined || users !== undefined))
-      fault(`tenants.${name}: users can be told apart only with HOLDLINE_SESSION_IDS=user`);
-    if (name === '*' && users !== undefined)
-      fault('tenants.*.users: name users in their tenant; user holds for all users');
+  for (const [name, entry] of tenants) {
+    for (const what of tenantFaults(name, entry, sessionIds)) fault(what);
+    if (engine === 'redis')
+      for (const place of limitedPlaces(name, entry)) fault(`${place}: on Redis only weight is in force`);
   }
-  return new Map(tenants);
+  return new Map(tenants.map(([name, entry]) => [name, tenantPolicy(entry)]));
+}
+
+/** The policy of fields that the schema has checked. A bucket without a size holds what comes in one second. */
+export function flowPolicy(entry: FlowEntry): FlowPolicy {
+  const { weight, concurrent, runsPerSecond, runsBurst, tokensPerSecond, tokensBurst } = entry;
+  return {
+    ...(weight === undefined ? {} : { weight }),
+    ...(concurrent === undefined ? {} : { concurrent }),
+    ...(runsPerSecond === undefined ? {} : { deliveryRate: rate(runsPerSecond, runsBurst) }),
+    ...(tokensPerSecond === undefined ? {} : { tokenRate: rate(tokensPerSecond, tokensBurst) }),
+  };
+}
+
+/** What the schema cannot express. */
+export function rateFaults(place: string, entry: FlowEntry): string[] {
+  const { runsPerSecond, runsBurst, tokensPerSecond, tokensBurst } = entry;
+  return [
+    ...(runsBurst !== undefined && runsPerSecond === undefined ? [`${place}.runsBurst: needs runsPerSecond`] : []),
+    ...(tokensBurst !== undefined && tokensPerSecond === undefined
+      ? [`${place}.tokensBurst: needs tokensPerSecond`]
+      : []),
+  ];
+}
+
+function rate(perSecond: number, size: number | undefined): Rate {
+  return { perSecond, burst: size ?? Math.max(1, perSecond) };
+}
+
+function tenantPolicy({ user, users, session, ...own }: TenantEntry): TenantPolicy {
+  return {
+    ...flowPolicy(own),
+    ...(user === undefined ? {} : { user: flowPolicy(user) }),
+    ...(users === undefined
+      ? {}
+      : { users: Object.fromEntries(Object.entries(users).map(([sub, one]) => [sub, flowPolicy(one)])) }),
+    ...(session === undefined ? {} : { session: flowPolicy(session) }),
+  };
+}
+
+function tenantFaults(name: string, entry: TenantEntry, sessionIds: SessionIdScope): string[] {
+  const place = `tenants.${name}`;
+  const { user = {}, users = {}, session = {} } = entry;
+  return [
+    ...rateFaults(place, entry),
+    ...rateFaults(`${place}.user`, user),
+    ...Object.entries(users).flatMap(([sub, one]) => rateFaults(`${place}.users.${sub}`, one)),
+    ...rateFaults(`${place}.session`, session),
+    ...(sessionIds !== 'user' && (entry.user !== undefined || entry.users !== undefined)
+      ? [`${place}: users can be told apart only with HOLDLINE_SESSION_IDS=user`]
+      : []),
+    ...(name === '*' && entry.users !== undefined
+      ? ['tenants.*.users: name users in their tenant; user holds for all users']
+      : []),
+  ];
+}
+
+/** Where the entry has limits. */
+function limitedPlaces(name: string, { user = {}, users = {}, session = {}, ...own }: TenantEntry): string[] {
+  const places: readonly (readonly [string, FlowEntry])[] = [
+    [`tenants.${name}`, own],
+    [`tenants.${name}.user`, user],
+    ...Object.entries(users).map(([sub, one]) => [`tenants.${name}.users.${sub}`, one] as const),
+    [`tenants.${name}.session`, session],
+  ];
+  return places.flatMap(([place, entry]) => (hasLimits(flowPolicy(entry)) ? [place] : []));
 }
 
 function unknownField(steps: readonly string[]): string {
   if (steps.length === 2) return 'is not a name for a tenant: * or 1 to 64 of A-Z a-z 0-9 _ -';
-  // tenants.<name>.<field>, tenants.<name>.user.<field>, tenants.<name>.users.<sub>.<field>
-  const known =
-    steps.length === 1 ? ['tenants'] : Object.keys(steps.length === 3 ? tenantSchema.properties : flowFields);
-  const nearest = nearestName(steps.at(-1) ?? '', known);
+  const nearest = nearestName(steps.at(-1) ?? '', Object.keys(fieldsAt(steps)));
   return `is not a field of this file${nearest === undefined ? '' : `: do you mean ${nearest}?`}`;
+}
+
+/** tenants.<name>.<field>, tenants.<name>.user.<field>, tenants.<name>.users.<sub>.<field> */
+function fieldsAt(steps: readonly string[]): object {
+  if (steps.length === 1) return fileSchema.properties;
+  if (steps.length === 3) return tenantSchema.properties;
+  return steps[2] === 'session' ? rateFields : flowFields;
 }

@@ -12,6 +12,7 @@ import { fairContract } from './fair.ts';
 import { fenceContract } from './fence.ts';
 import { inputContract } from './input.ts';
 import { leaseContract } from './lease.ts';
+import { limitsContract } from './limits.ts';
 import { lifetimeContract } from './lifetime.ts';
 import { queueContract } from './queue.ts';
 import { readContract } from './read.ts';
@@ -23,10 +24,16 @@ import { tailContract } from './tail.ts';
 
 export type { Subject, SubjectFactory } from './subject.ts';
 
+/** What an engine can do beyond what every engine can. */
+export interface ContractScope {
+  readonly reopens?: boolean;
+  readonly limitsFlows?: boolean;
+}
+
 export function brokerContract(
   name: string,
   factory: SubjectFactory,
-  { reopens = false }: { readonly reopens?: boolean } = {},
+  { reopens = false, limitsFlows = false }: ContractScope = {},
 ): void {
   const open = opener(factory);
   describe(`the ${name} broker`, () => {
@@ -41,6 +48,7 @@ export function brokerContract(
     leaseContract(open);
     blobsContract(open, { reopens });
     fairContract(open, { reopens });
+    if (limitsFlows) limitsContract(open);
     if (reopens) reopenContract(open);
   });
 }

@@ -9,10 +9,15 @@ import { TestWorker } from './worker.ts';
 /** In the contract a topic's flow is what precedes the colon in its last segment; a dot separates its levels. */
 export const flowOf: FlowOf = (topic) => (/([^/:]*):[^/]*$/.exec(topic)?.[1] ?? '').replaceAll('.', '/');
 
-/** In the contract the weight of a flow is the number after `x` in the last name of its path. */
+/** In the contract a letter and a number at the end of the last name of a path are a policy: weight, deliveries at
+ *  once, the burst of a bucket of deliveries (one a second), the burst of a bucket of tokens (a thousand a second). */
 export const policyOf: FlowPolicyOf = (flow) => {
-  const weight = /x(\d+)$/.exec(flow)?.[1];
-  return weight === undefined ? {} : { weight: Number(weight) };
+  const [, letter, digits] = /([xcrt])(\d+)$/.exec(flow) ?? [];
+  const number = Number(digits);
+  if (letter === 'x') return { weight: number };
+  if (letter === 'c') return { concurrent: number, pool: 'all' };
+  if (letter === 'r') return { deliveryRate: { perSecond: 1, burst: number } };
+  return letter === 't' ? { tokenRate: { perSecond: 1000, burst: number } } : {};
 };
 
 export function fairContract(open: OpenSubject, { reopens }: { readonly reopens: boolean }): void {

@@ -56,7 +56,7 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
   };
 }
 
-brokerContract('log', () => openLog(AT_ONCE), { reopens: true });
+brokerContract('log', () => openLog(AT_ONCE), { reopens: true, limitsFlows: true });
 brokerModel('log', () => openLog(AT_ONCE), { reopens: true });
-brokerContract('cold log', () => openLog(COLD), { reopens: true });
+brokerContract('cold log', () => openLog(COLD), { reopens: true, limitsFlows: true });
 brokerModel('cold log', () => openLog(COLD), { reopens: true });

@@ -12,5 +12,5 @@ function openMemory(): Subject {
   return { clock, broker: new MemoryBroker({ clock, newEpoch: () => `e${(epochs += 1)}`, flowOf, policyOf }) };
 }
 
-brokerContract('memory', openMemory);
+brokerContract('memory', openMemory, { limitsFlows: true });
 brokerModel('memory', openMemory);

@@ -2,14 +2,21 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Priority } from '../../../src/broker/broker.ts';
+import type { FlowPolicyOf } from '../../../src/broker/flow-policy.ts';
 import { COST_MAX, COST_MIN, FIRST_GUESS, RESTING_FLOWS_MAX } from '../../../src/broker/group/fair-class.ts';
+import { FlowGates, type FlowLimits } from '../../../src/broker/group/flow-gates.ts';
 import { PASSED_OVER_MAX, PRIORITIES } from '../../../src/broker/group/ready-list.ts';
 import { AGE_MS, Schedule } from '../../../src/broker/group/schedule.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
 
 interface Work {
   readonly flow: string;
   readonly id: number;
   readonly tokens: number;
+}
+
+function limitsOf(policyOf: FlowPolicyOf): FlowLimits {
+  return new FlowGates(new ManualClock(), policyOf).limitsOf('g');
 }
 
 let ids = 0;
@@ -33,7 +40,7 @@ function serve(schedule: Schedule<Work>, now = 0): Work | undefined {
   const taken = schedule.take(now);
   if (taken === undefined) return undefined;
   schedule.charge(taken, taken.tokens);
-  schedule.settle(taken);
+  schedule.settle(taken, 0);
   return taken;
 }
 
@@ -66,7 +73,7 @@ function run(
     if (ended === undefined) break;
     now = ended.ends;
     schedule.charge(ended.item, ended.item.tokens);
-    schedule.settle(ended.item);
+    schedule.settle(ended.item, 0);
     used.set(ended.item.flow, (used.get(ended.item.flow) ?? 0) + ended.item.tokens);
   }
   return used;
@@ -93,7 +100,7 @@ describe('flows that wait', () => {
   test('get tokens in proportion to their weights', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 2, maxLength: 4 }), COST, (weights, cost) => {
-        const schedule = new Schedule<Work>({ policyOf: (flow) => ({ weight: weights[Number(flow)] ?? 1 }) });
+        const schedule = new Schedule<Work>({ limits: limitsOf((flow) => ({ weight: weights[Number(flow)] ?? 1 })) });
         for (const i of weights.keys()) fill(schedule, `${i}`, 2000, cost);
         const used = run(schedule, 1, 600);
         const perWeight = weights.map((weight, i) => (used.get(`${i}`) ?? 0) / weight);
@@ -159,7 +166,9 @@ describe('flows inside a flow', () => {
   });
 
   test('have weights of their own', () => {
-    const schedule = new Schedule<Work>({ policyOf: (flow) => ({ weight: flow === 't/b' || flow === 'v' ? 3 : 1 }) });
+    const schedule = new Schedule<Work>({
+      limits: limitsOf((flow) => ({ weight: flow === 't/b' || flow === 'v' ? 3 : 1 })),
+    });
     for (const flow of ['t/a/s', 't/b/s', 'v/a/s', 'v/b/s']) fill(schedule, flow, 400, 500);
     const flows = order(schedule, 320);
     expect(Math.abs(share(flows, 'v/') - 240)).toBeLessThanOrEqual(2);
@@ -192,7 +201,7 @@ describe('flows inside a flow', () => {
       schedule.add(work(`t/u/s${i}`, 500), `t/u/s${i}`, 'normal', 0);
       serve(schedule);
     }
-    if (held !== undefined) schedule.settle(held);
+    if (held !== undefined) schedule.settle(held, 0);
     expect(schedule.flows).toBeLessThanOrEqual(RESTING_FLOWS_MAX + 4);
   });
 });
@@ -281,7 +290,7 @@ describe('a guess', () => {
     for (let i = 0; i < 40; i += 1) {
       const taken = schedule.take(0);
       if (taken === undefined) break;
-      schedule.settle(taken);
+      schedule.settle(taken, 0);
       if (taken === poison) schedule.add(poison, 'poison', 'normal', 0);
     }
     expect(schedule.size).toBe(1);
@@ -293,7 +302,7 @@ describe('a guess', () => {
     fill(schedule, 'b', 3, 100);
     const taken = schedule.take(0);
     if (taken === undefined) throw new Error('nothing was taken');
-    schedule.settle(taken, 'unused');
+    schedule.settle(taken, 0, 'unused');
     expect([serve(schedule)?.flow, serve(schedule)?.flow, serve(schedule)?.flow]).toEqual(['b', 'a', 'b']);
   });
 
@@ -306,7 +315,7 @@ describe('a guess', () => {
       const taken = schedule.take(0);
       if (taken === undefined) break;
       schedule.charge(taken, tokens);
-      schedule.settle(taken);
+      schedule.settle(taken, 0);
       order.push(taken.flow);
     }
     expect(order.slice(0, 4).toSorted()).toEqual(['a', 'a', 'b', 'b']);
@@ -348,14 +357,14 @@ describe('a guess', () => {
       if (taken?.flow === 'back') held.push(taken);
       else if (taken !== undefined) {
         schedule.charge(taken, taken.tokens);
-        schedule.settle(taken);
+        schedule.settle(taken, 0);
       }
     }
     expect(held).toHaveLength(5);
     fill(schedule, 'back', 500, 100);
     for (const item of held) {
       schedule.charge(item, item.tokens);
-      schedule.settle(item);
+      schedule.settle(item, 0);
     }
     const order = Array.from({ length: 40 }, () => serve(schedule)?.flow);
     expect(order.filter((flow) => flow === 'back').length).toBeLessThanOrEqual(22);
@@ -408,7 +417,7 @@ describe('a schedule', () => {
             if (item === undefined) continue;
             schedule.charge(item, pick);
             if (kind === 'settle') {
-              schedule.settle(item);
+              schedule.settle(item, 0);
               held.splice(at, 1);
             }
           }
@@ -416,7 +425,7 @@ describe('a schedule', () => {
         }
         while (waiting.length > 0) take();
         expect(schedule.take(now)).toBeUndefined();
-        for (const item of held) schedule.settle(item);
+        for (const item of held) schedule.settle(item, 0);
         // Nothing waits and nothing is held.
         expect(schedule.flows).toBeLessThanOrEqual(15);
       }),
@@ -434,7 +443,7 @@ describe('a schedule', () => {
     for (let i = 0; i < RESTING_FLOWS_MAX + 100; i += 1) schedule.add(work(`g${i}`, 500), `g${i}`, 'normal', 0);
     fill(schedule, 'last', 1, 500);
     for (let i = 0; i < RESTING_FLOWS_MAX + 100; i += 1) serve(schedule);
-    if (held !== undefined) schedule.settle(held);
+    if (held !== undefined) schedule.settle(held, 0);
     expect(schedule.size).toBe(1);
     expect(schedule.flows).toBeLessThanOrEqual(RESTING_FLOWS_MAX + 1);
   });

@@ -53,6 +53,7 @@ export interface FlowRules {
 
 export class GroupSchedule {
   readonly #commands: RedisCommands;
+  readonly #group: string;
   readonly #place: number;
   readonly #flowOf: FlowOf;
   readonly #policyOf: FlowPolicyOf;
@@ -64,6 +65,7 @@ export class GroupSchedule {
 
   constructor(commands: RedisCommands, group: string, { flowOf, policyOf }: FlowRules) {
     this.#commands = commands;
+    this.#group = group;
     this.#place = commands.keys.scheduleOf(group);
     this.#flowOf = flowOf;
     this.#policyOf = policyOf;
@@ -154,8 +156,8 @@ export class GroupSchedule {
   #weightsOf(flow: string): string {
     const weights: number[] = [];
     for (let end = flow.indexOf('/'); end >= 0; end = flow.indexOf('/', end + 1))
-      weights.push(this.#policyOf(flow.slice(0, end)).weight ?? 1);
-    weights.push(this.#policyOf(flow).weight ?? 1);
+      weights.push(this.#policyOf(flow.slice(0, end), this.#group).weight ?? 1);
+    weights.push(this.#policyOf(flow, this.#group).weight ?? 1);
     return weights.join(' ');
   }
 

@@ -60,6 +60,6 @@ function orderOf([virtual, turn, guess, weight, size]: readonly (RedisReply | un
     turn: Number(turn),
     guess: Number(guess),
     weight: Number(weight),
-    size: Number(size),
+    open: Number(size),
   };
 }

@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Priority } from '../../../../src/broker/broker.ts';
 import { COST_MAX, COST_MIN, FIRST_GUESS, RESTING_FLOWS_MAX } from '../../../../src/broker/group/fair-class.ts';
+import { FlowGates } from '../../../../src/broker/group/flow-gates.ts';
 import { PRIORITIES } from '../../../../src/broker/group/ready-list.ts';
 import { AGE_MS, Schedule } from '../../../../src/broker/group/schedule.ts';
 import type { FlowPolicyOf } from '../../../../src/broker/flow-policy.ts';
@@ -137,7 +138,7 @@ async function both(step: Step, ours: RedisSchedule, reference: Schedule<LiteTop
   const topic = held[step.kind === 'settle' ? step.which % Math.max(1, held.length) : 0];
   if (step.kind !== 'settle' || topic === undefined) return;
   if (step.used !== undefined) reference.charge(topic, step.used);
-  reference.settle(topic, step.how);
+  reference.settle(topic, ours.clock.mono(), step.how);
   await ours.settle(topic, step.how, step.used);
 }
 
@@ -146,7 +147,7 @@ describe('the schedule in Redis', () => {
     await fc.assert(
       fc.asyncProperty(steps, async (history) => {
         const ours = new RedisSchedule();
-        const reference = new Schedule<LiteTopicName>({ policyOf });
+        const reference = new Schedule<LiteTopicName>({ limits: new FlowGates(ours.clock, policyOf).limitsOf('g') });
         for (const step of history) await both(step, ours, reference);
         expect([...(await ours.schedule.places(topics))].toSorted()).toEqual(
           [...reference.countBefore(topics)].toSorted(),

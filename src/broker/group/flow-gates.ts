@@ -1,0 +1,113 @@
+// The gates of all groups of one engine: finds the gate of a flow, opens it when its time comes, and keeps what it has
+// counted as long as it matters, also while no flow has it.
+import type { Clock } from '../../base/clock.ts';
+import { hasLimits, type FlowPolicy, type FlowPolicyOf } from '../flow-policy.ts';
+import { Deadlines } from './deadlines.ts';
+import { FlowGate, type ParkedFlow } from './flow-gate.ts';
+
+/** Gates that no flow has, and that are kept because their buckets are not full. The oldest ones are dropped above. */
+export const RESTING_GATES_MAX = 100_000;
+
+/** What a schedule needs to know of limits. */
+export interface FlowLimits {
+  policyOf(flow: string): FlowPolicy;
+  /** Undefined where the flow has no limit. Each gate that was given out is given back once. */
+  acquire(flow: string): FlowGate | undefined;
+  release(gate: FlowGate): void;
+  /** What keeps the flow from being served now. */
+  closedBy(flow: string, gate: FlowGate | undefined, now: number): FlowGate | undefined;
+  /** The flow waits until the gate opens; `unpark` is then called once. */
+  park(gate: FlowGate, flow: ParkedFlow): void;
+  /** The flow does not wait any more. */
+  forget(gate: FlowGate, flow: ParkedFlow): void;
+  /** What the gate has counted has changed. */
+  changed(gate: FlowGate): void;
+}
+
+export class FlowGates {
+  readonly #clock: Clock;
+  readonly #policyOf: FlowPolicyOf;
+  readonly #gates = new Map<string, FlowGate>();
+  /** Gates without a flow, the oldest first. */
+  readonly #resting = new Set<FlowGate>();
+  readonly #deadlines: Deadlines<FlowGate>;
+
+  constructor(clock: Clock, policyOf: FlowPolicyOf) {
+    this.#clock = clock;
+    this.#policyOf = policyOf;
+    this.#deadlines = new Deadlines(clock, (gate) => this.#due(gate));
+  }
+
+  get size(): number {
+    return this.#gates.size;
+  }
+
+  limitsOf(group: string): FlowLimits {
+    return {
+      policyOf: (flow) => this.#policyOf(flow, group),
+      acquire: (flow) => this.#acquire(flow, group),
+      release: (gate) => this.#release(gate),
+      closedBy: (_, gate, now) => (gate !== undefined && gate.opensAt > now ? gate : undefined),
+      park: (gate, flow) => this.#park(gate, flow),
+      forget: (gate, flow) => gate.parked.delete(flow),
+      changed: (gate) => this.#open(gate),
+    };
+  }
+
+  close(): void {
+    this.#deadlines.clear();
+  }
+
+  #acquire(flow: string, group: string): FlowGate | undefined {
+    const policy = this.#policyOf(flow, group);
+    if (!hasLimits(policy)) return undefined;
+    // A pool's name cannot be mistaken for a group's: it has a space in front.
+    const key = policy.pool === undefined ? `${group} ${flow}` : ` ${policy.pool} ${flow}`;
+    let gate = this.#gates.get(key);
+    if (gate === undefined) {
+      gate = new FlowGate(key, policy);
+      this.#gates.set(key, gate);
+    }
+    gate.users += 1;
+    if (this.#resting.delete(gate)) this.#deadlines.delete(gate);
+    return gate;
+  }
+
+  #release(gate: FlowGate): void {
+    gate.users -= 1;
+    if (gate.users > 0) return;
+    if (gate.restsAt <= this.#clock.mono()) {
+      this.#drop(gate);
+      return;
+    }
+    this.#resting.add(gate);
+    this.#deadlines.set(gate, gate.restsAt);
+    const [oldest] = this.#resting;
+    if (oldest !== undefined && this.#resting.size > RESTING_GATES_MAX) this.#drop(oldest);
+  }
+
+  #drop(gate: FlowGate): void {
+    this.#gates.delete(gate.key);
+    this.#resting.delete(gate);
+    this.#deadlines.delete(gate);
+  }
+
+  #park(gate: FlowGate, flow: ParkedFlow): void {
+    gate.parked.add(flow);
+    if (gate.opensAt < Infinity) this.#deadlines.set(gate, gate.opensAt);
+  }
+
+  #due(gate: FlowGate): void {
+    if (this.#resting.has(gate)) this.#drop(gate);
+    else this.#open(gate);
+  }
+
+  #open(gate: FlowGate): void {
+    if (gate.parked.size === 0) return;
+    if (gate.opensAt <= this.#clock.mono()) {
+      const flows = [...gate.parked];
+      gate.parked.clear();
+      for (const flow of flows) flow.unpark();
+    } else if (gate.opensAt < Infinity) this.#deadlines.set(gate, gate.opensAt);
+  }
+}
