@@ -21,6 +21,7 @@ import type { Held } from './held-leases.ts';
 import { readLeased } from './leased-record.ts';
 import type { Found } from './leased-record.ts';
 import { PartitionQueue, RETRY_MS } from './partition-queue.ts';
+import { patience } from './patience.ts';
 import type { QueueView } from './queue-view.ts';
 
 /** The most partitions that are drained or opened at the same time. */
@@ -249,18 +250,22 @@ export class RedisGroup {
     const now = this.#clock.mono();
     const due = this.#partitions.filter(({ drainAt }) => drainAt <= now).slice(0, CALLS_MAX);
     const batches: Batch[] = [];
+    let isLate = false;
     await this.#patient(
       due.map(async (partition) => {
         try {
           const drained = await partition.drain();
-          if (drained.to !== drained.from) batches.push({ partition: partition.number, drained });
+          // The round did not wait for this answer, so another one must ask again.
+          if (isLate) partition.recheck();
+          else if (drained.to !== drained.from) batches.push({ partition: partition.number, drained });
         } catch (error) {
           // Other partitions may have topics. This one is due again after a while.
           this.#consumers.refuseFirst(error);
         }
       }),
     );
-    return [...batches];
+    isLate = true;
+    return batches;
   }
 
   /** What was drained is in the schedule, by this node or by another. */
@@ -384,13 +389,6 @@ export class RedisGroup {
 
   /** Waits for calls that do not fail, but not longer than SLOW_MS for all. */
   async #patient(calls: readonly Promise<void>[]): Promise<void> {
-    if (calls.length === 0) return;
-    const all = Promise.all(calls.map((call) => this.#start(call)));
-    let timer: Timer | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = this.#clock.after(SLOW_MS, resolve);
-    });
-    await Promise.race([all, late]);
-    timer?.cancel();
+    await patience(this.#clock, SLOW_MS, Promise.all(calls.map((call) => this.#start(call))));
   }
 }
