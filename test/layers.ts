@@ -29,7 +29,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'broker/log/checkpoint':
     'base broker broker/log/limits.ts broker/log/format broker/log/disk broker/log/topics broker/log/commit',
   'broker/log/blobs': 'broker broker/log/disk',
-  'broker/log/reclaim': 'broker/log/disk broker/log/topics',
+  'broker/log/reclaim':
+    'base broker broker/log/limits.ts broker/log/format broker/log/disk broker/log/topics broker/log/commit',
   'broker/log/recovery': 'broker broker/log/format broker/log/disk broker/log/topics',
   'broker/log': 'base broker broker/tail broker/group broker/log/**',
   'broker/redis/keys.ts': 'broker',

@@ -194,7 +194,7 @@ class DiskLife implements LogFiles {
     await this.#operate(() => this.#disk.unlink(path));
   }
 
-  /** No world has a reserve large enough for the copy that needs a rename. */
+  /** No world has blobs or a damaged index, which need a rename. */
   rename(from: string): Promise<void> {
     throw new Error(`not simulated: ${from} is renamed`);
   }
@@ -206,6 +206,11 @@ class DiskLife implements LogFiles {
   deviceBytes(folder: string): Promise<number> {
     this.#disk.mustLive(this.#life);
     return pacedFiles.deviceBytes(folder);
+  }
+
+  freeBytes(folder: string): Promise<number> {
+    this.#disk.mustLive(this.#life);
+    return pacedFiles.freeBytes(folder);
   }
 
   async #operate(operation: () => Promise<void>): Promise<void> {

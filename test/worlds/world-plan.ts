@@ -114,9 +114,12 @@ export function planWorld(random: Random): WorldPlan {
 /** Limits so small that in a short world segments roll, checkpoints happen, and memory holds only the end of the log.
  */
 function smallLimits(random: Random): Partial<LogLimits> {
+  const segmentBytes = random.pick([4 * 1024, 16 * 1024, 1024 * 1024]);
   return {
     commitIntervalMs: 0,
-    segmentBytes: random.pick([4 * 1024, 16 * 1024, 1024 * 1024]),
+    segmentBytes,
+    // The smallest segments are emptied as soon as anything in them is dead.
+    ...(segmentBytes === 4 * 1024 ? { logPerLive: 1, spareSegments: 0 } : {}),
     checkpointBytes: random.pick([8 * 1024, 64 * 1024 * 1024]),
     checkpointIntervalMs: 5000,
     recentBytes: random.pick([0, 64 * 256, 1024 * 1024]),

@@ -22,6 +22,7 @@ export function wrapFiles(
     rename: (from, to) => inner.rename(from, to),
     syncFolder: (path) => inner.syncFolder(path),
     deviceBytes: (folder) => inner.deviceBytes(folder),
+    freeBytes: (folder) => inner.freeBytes(folder),
     ...changed,
   };
 }

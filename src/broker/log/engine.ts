@@ -45,7 +45,7 @@ import { DamageAccount } from './read/damage-account.ts';
 import { RecordCheck } from './read/record-check.ts';
 import { RecentLog } from './read/recent-log.ts';
 import { TopicReads } from './read/topic-reads.ts';
-import type { SegmentThinning } from './reclaim/segment-thinning.ts';
+import { Reclaim, type ReclaimEvents } from './reclaim/reclaim.ts';
 import type { EngineTime, TimeEvents } from './topics/engine-time.ts';
 import { Expiry, type ExpiryRules } from './topics/expiry.ts';
 import type { TopicIndex } from './topics/topic-index.ts';
@@ -71,7 +71,6 @@ export interface LogStorage {
   readonly checkpoint: Checkpoint;
   readonly writer: LogWriter;
   readonly reserve: DiskReserve;
-  readonly thinning: SegmentThinning;
   readonly time: EngineTime;
   readonly run: ProcessRun;
   readonly groups: Map<string, TopicPattern>;
@@ -82,7 +81,9 @@ export interface LogStorage {
 /** `health` looks for room on a full device at most this often. */
 const ROOM_CHECK_MS = 1_000;
 
-export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, ExpiryRules, CheckpointWork, TimeEvents {
+export class LogEngine
+  implements BrokerEngine, TopicEvents, BatchEvents, ExpiryRules, CheckpointWork, ReclaimEvents, TimeEvents
+{
   readonly blobs: BlobFiles;
   readonly #storage: LogStorage;
   readonly #wakes = new WakeList();
@@ -90,6 +91,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
   readonly #expiry: Expiry;
   readonly #appender: Appender;
   readonly #schedule: CheckpointSchedule;
+  readonly #reclaim: Reclaim;
   readonly #lister: TopicLister;
   readonly #groups: GroupConsumption;
   readonly #damage: DamageAccount;
@@ -114,6 +116,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     const expiry = this.#expiry;
     this.#appender = new Appender({ table, commit, reserve, time, expiry, newEpoch }, this);
     this.#schedule = new CheckpointSchedule({ clock, limits, table, commit }, this);
+    this.#reclaim = new Reclaim({ ...storage, commit }, this);
     this.#lister = new TopicLister(table, index, limits);
     const queueStore = new LogQueueStore(
       { table, groups, expiry, appender: this.#appender, lister: this.#lister },
@@ -129,10 +132,11 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     });
   }
 
-  /** Begins to watch the clock and ends the topics that expired while no process ran. */
+  /** Begins to watch the clock, ends the topics that expired while no process ran, and gives room back. */
   start(): void {
     this.#storage.time.watch(this);
     this.#expiry.sweep();
+    this.#reclaim.afterCheckpoint(this.#storage.writer.position.segment);
   }
 
   // The calls of the broker
@@ -290,18 +294,23 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
   // CheckpointWork: the checkpoint schedule calls these
 
   isNeededForRoom(): boolean {
-    const { reserve, segments, writer, thinning } = this.#storage;
+    const { reserve, segments, writer } = this.#storage;
     if (reserve.isWhole) return false;
-    const { segment } = writer.position;
-    return segments.dead(segment).length > 0 || thinning.isWorthIt(segment);
+    return segments.dead(writer.position.segment).length > 0 || this.#reclaim.needsCheckpoint();
   }
 
   async writeCheckpoint(): Promise<void> {
-    const { checkpoint, writer, time, run, reserve, table, thinning } = this.#storage;
+    const { checkpoint, writer, time, run, table } = this.#storage;
     const { segment } = writer.position;
     await checkpoint.write(writer.position, time.now(), run);
     await table.trim();
-    if (!reserve.isWhole) await thinning.run(segment);
+    this.#reclaim.afterCheckpoint(segment);
+  }
+
+  // ReclaimEvents
+
+  requestCheckpoint(): void {
+    this.#schedule.request();
   }
 
   // TimeEvents: the engine time calls these at each check of the clock
@@ -323,6 +332,7 @@ export class LogEngine implements BrokerEngine, TopicEvents, BatchEvents, Expiry
     this.#expiry.close();
     this.#reads.close();
     await this.blobs.close();
+    await this.#reclaim.stop();
     await this.#commit.drained();
     await this.#storage.time.stop();
     await this.#schedule.stop();

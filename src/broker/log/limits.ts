@@ -42,6 +42,14 @@ export interface LogLimits {
   readonly reserveBytes: number;
   /** Bytes by which the reserve is shortened at a time. A segment that is smaller than this is not ended early. */
   readonly reserveStepBytes: number;
+  /** Segments are emptied while the log has more than this many times the bytes that are live, and `spareSegments`
+   *  segments. A segment of which at least the same share is live is left alone: so a byte that is moved frees at least
+   *  as many as the factor less one. */
+  readonly logPerLive: number;
+  readonly spareSegments: number;
+  /** Bytes of segments that are read in a second to be emptied. At this rate the work takes some percent of a core, and
+   *  it is several times what a busy node writes. */
+  readonly reclaimBytesPerSecond: number;
 }
 
 const MIB = 1024 * 1024;
@@ -65,4 +73,7 @@ export const DEFAULT_LIMITS: LogLimits = {
   listedInPage: 65_536,
   reserveBytes: 16 * MIB,
   reserveStepBytes: MIB / 4,
+  logPerLive: 2,
+  spareSegments: 2,
+  reclaimBytesPerSecond: 8 * MIB,
 };

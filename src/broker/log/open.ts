@@ -22,7 +22,6 @@ import { runEvery } from './disk/run-every.ts';
 import { listSegments, Segments } from './disk/segments.ts';
 import { LogEngine, type LogStorage } from './engine.ts';
 import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
-import { SegmentThinning } from './reclaim/segment-thinning.ts';
 import { textOf } from './read/damage-account.ts';
 import { recoverLog } from './recovery/recovery.ts';
 import { Replay } from './recovery/replay.ts';
@@ -126,15 +125,15 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const { index, reserve, from } = opened;
   const segments = new Segments(files, join(folder, 'log'), limits.openSegmentsMax);
   release.push(() => segments.close());
+  await removeOldCopies(files, segments.folder);
   const table = new TopicTable(index, segments, limits);
   const checkpoint = new Checkpoint(index, table, segments, reserve);
-  const thinning = new SegmentThinning(files, segments, index, reserve);
-  await thinning.removeLeftovers();
   const beginning = await beginOn(options, opened);
   const { run } = beginning;
   table.era = run.era;
   table.nextTopicId = from?.nextTopicId ?? 1;
-  for (const { id, live } of from?.segments ?? []) segments.add(id, live, id !== from?.position.segment);
+  for (const figures of from?.segments ?? []) segments.restore(figures, figures.id !== from?.position.segment);
+  segments.now = () => from?.time ?? 0;
   const groups = new Map([...index.groups()].map(([group, pattern]) => [group, parseTopicPattern(pattern)]));
   const replay = new Replay(table, (group, pattern) => {
     groups.set(group, parseTopicPattern(pattern));
@@ -146,9 +145,11 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
     lossy: beginning.lossy,
     onFrame: (frame, location) => replay.apply(frame, location),
   });
+  await segments.measure();
   warnOfMissing(segments, onWarning);
   const recorded = Math.max(readTime(index, from) ?? 0, recovered.time);
   const time = new EngineTime(clock, recorded === 0 ? undefined : recorded, options.isClockTrusted ?? false);
+  segments.now = () => time.now();
   const mustRoll = opened.last !== undefined && !opened.last.clean;
   const writer = new LogWriter(
     files,
@@ -164,8 +165,13 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   return {
     ...{ fsync, clock, newEpoch, flowOf, policyOf, onFatal, onWarning, limits, files, folder },
     ...{ index, segments, table, checkpoint, writer, reserve },
-    ...{ thinning, time, run, groups, release: () => releaseAll(release) },
+    ...{ time, run, groups, release: () => releaseAll(release) },
   };
+}
+
+/** Earlier builds copied segments on a full device, and a crash left such a copy behind. */
+async function removeOldCopies(files: LogFiles, folder: string): Promise<void> {
+  for (const name of await files.list(folder)) if (name.endsWith('.thin')) await files.unlink(join(folder, name));
 }
 
 async function openIndex(

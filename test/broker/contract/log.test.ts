@@ -15,14 +15,17 @@ import { brokerModel } from './broker-model.ts';
 /** No time passes between two commits under a clock moved by hand. */
 const AT_ONCE = { commitIntervalMs: 0 };
 
-/** Nothing stays in memory, a checkpoint follows every commit, and a segment holds only a few appends. */
+/** Nothing stays in memory, a checkpoint follows every commit, and a segment holds only a few appends and is emptied as
+ *  soon as anything in it is dead. */
 const COLD = {
   ...AT_ONCE,
   recentBytes: 0,
   idleTopicsMax: 2,
   dirtyTopicsMax: 1,
   checkpointBytes: 1,
-  segmentBytes: 4096,
+  segmentBytes: 1024,
+  logPerLive: 1,
+  spareSegments: 0,
   openSegmentsMax: 2,
   sweepTopics: 2,
 };

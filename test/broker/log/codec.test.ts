@@ -14,14 +14,13 @@ import { ByteWriter } from '../../../src/broker/log/format/byte-writer.ts';
 import {
   decodeFrame,
   encodeFrame,
-  recordText,
   sliceFrame,
   type Frame,
   type SizedRecord,
-  type StoredRecord,
 } from '../../../src/broker/log/format/frame-codec.ts';
 import { CHUNK_RECORDS, RecordChunk, type ChunkImage } from '../../../src/broker/log/topics/record-chunk.ts';
 import { decodeTopicEntry, encodeTopicEntry } from '../../../src/broker/log/topics/topic-codec.ts';
+import { withText } from './frame-text.ts';
 
 const offset = fc.nat({ max: 2 ** 50 });
 const topic = fc
@@ -68,21 +67,19 @@ const frame: fc.Arbitrary<Frame<SizedRecord>> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('group' as const), group: epoch, pattern: fc.constant('request/*/*') }),
   fc.record({ kind: fc.constant('consumed' as const), group: epoch, topic, epoch, next: offset }),
+  fc.record({
+    kind: fc.constant('moved' as const),
+    from: fc.nat(),
+    topic,
+    epoch,
+    runs: fc.array(fc.record({ first: offset, records: fc.array(record, { maxLength: 10 }) }), { maxLength: 4 }),
+  }),
 );
 
 function encoded(...frames: readonly Frame<SizedRecord>[]): Buffer {
   const writer = new ByteWriter(16);
   for (const one of frames) encodeFrame(writer, one);
   return Buffer.from(writer.view());
-}
-
-function withText(bytes: Buffer, decoded: Frame<StoredRecord>): Frame<SizedRecord> {
-  if (decoded.kind !== 'append') return decoded;
-  const writes = decoded.writes.map((one) => ({
-    ...one,
-    records: one.records.map((stored) => ({ major: stored.major, data: recordText(bytes, stored), size: stored.size })),
-  }));
-  return { kind: 'append', writes };
 }
 
 /** The value, or `corrupt`. Any other error fails the test. */
@@ -138,8 +135,9 @@ describe('a frame', () => {
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat({ max: 50 }), (body, before) => {
         const bytes = Buffer.concat([Buffer.alloc(before, 0x7f), body, Buffer.alloc(50, 0x7f)]);
         const decoded = attempt(() => decodeFrame(bytes, before, before + body.length));
-        if (decoded === 'corrupt' || decoded.kind !== 'append') return;
-        for (const { start, size } of decoded.writes.flatMap((one) => one.records)) {
+        if (decoded === 'corrupt' || (decoded.kind !== 'append' && decoded.kind !== 'moved')) return;
+        const parts = decoded.kind === 'append' ? decoded.writes : decoded.runs;
+        for (const { start, size } of parts.flatMap((one) => one.records)) {
           expect(start >= before && start + size <= before + body.length).toBe(true);
         }
       }),

@@ -86,6 +86,10 @@ export class FaultyFiles implements LogFiles {
     return nodeLogFiles.deviceBytes(folder);
   }
 
+  freeBytes(folder: string): Promise<number> {
+    return nodeLogFiles.freeBytes(folder);
+  }
+
   async #pass(what: 'flush' | 'write'): Promise<void> {
     if (this.#held?.what !== what) return;
     for (const reached of this.#waiting.splice(0)) reached();

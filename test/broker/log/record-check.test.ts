@@ -281,13 +281,13 @@ describe('a start without the file of a sealed segment', () => {
   });
 });
 
-test('a full device does not fail the engine when the file of a segment that it would thin is missing', async () => {
+test('a full device does not fail the engine when the file of a segment that it would empty is missing', async () => {
   const files = new FaultyFiles();
   const { broker, folder, fatal } = await writtenLog(files);
   await unlink(segmentPath(folder, 2));
   files.room = 0;
   expect(await outcome(append(broker, topicName('chat/new'), minor('x'.repeat(1500))))).toBe('disk-full');
-  expect(await broker.remove(topicName('chat/a'))).toBe(true);
+  for (const chat of CHATS.slice(0, -1)) expect(await broker.remove(chat)).toBe(true);
   await eventually(() => broker.health().damage?.missingSegments === 1 || fatal.length > 0);
   expect(fatal).toEqual([]);
   expect(await outcome(broker.read(topicName('list/d'), 'earliest'))).toBe('corrupt');

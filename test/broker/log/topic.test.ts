@@ -24,7 +24,7 @@ function topicInMemory(): {
       return new RecordChunk(index);
     },
     newTopicId: () => 1,
-    count: (segment, change) => live.set(segment, (live.get(segment) ?? 0) + change),
+    count: (segment, records, bytes) => live.set(segment, (live.get(segment) ?? 0) + records + bytes),
   });
   const append = (count: number, supersedes: [number, number][] = []): void => {
     const before = topic.visible?.state ?? newTopicState('e');
@@ -99,7 +99,7 @@ test('a topic of a million records counts its end once for each segment of a chu
       return chunk;
     },
     newTopicId: () => 1,
-    count: (segment, change) => calls.push([segment, change]),
+    count: (segment, records, bytes) => calls.push([segment, records + bytes]),
   });
   topic.end({ reason: 'removed', epoch: 'e', next: chunks * CHUNK_RECORDS, at: 0 });
   expect(calls.length).toBeLessThanOrEqual(chunks * 4);

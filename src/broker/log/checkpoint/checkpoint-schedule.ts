@@ -38,7 +38,7 @@ export class CheckpointSchedule {
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
-  /** Callers of `whenRoom`. The expiry sweep is the only one, and waits before it continues. */
+  /** Callers of `whenRoom`: the expiry sweep and the reclaim, which wait before they continue. */
   #waiting: (() => void)[] = [];
   /** The last checkpoint found no room for itself: the next one waits for the interval. */
   #hasFailed = false;
@@ -72,7 +72,7 @@ export class CheckpointSchedule {
    *  no room. Requests a checkpoint if more have. */
   async whenRoom(): Promise<void> {
     if (this.#hasRoom) return;
-    this.#timeIsUp();
+    this.request();
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
@@ -96,10 +96,11 @@ export class CheckpointSchedule {
   }
 
   #armTimer(): void {
-    this.#timer ??= this.#clock.after(this.#limits.checkpointIntervalMs, () => this.#timeIsUp());
+    this.#timer ??= this.#clock.after(this.#limits.checkpointIntervalMs, () => this.request());
   }
 
-  #timeIsUp(): void {
+  /** Writes a checkpoint soon. */
+  request(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#due = true;
@@ -124,7 +125,7 @@ export class CheckpointSchedule {
     this.#commit.resume();
     this.#notifyWaiting();
     if (this.#stopped) return;
-    if (this.#table.dirty.size >= this.#limits.dirtyTopicsMax) this.#timeIsUp();
+    if (this.#table.dirty.size >= this.#limits.dirtyTopicsMax) this.request();
     else if (this.#table.dirty.size > 0) this.#armTimer();
   }
 

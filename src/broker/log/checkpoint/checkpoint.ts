@@ -11,7 +11,7 @@ import { isCode } from '../disk/log-files.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { LogPosition } from '../format/batch-codec.ts';
 import type { ChunkImage } from '../topics/record-chunk.ts';
-import type { Segments } from '../disk/segments.ts';
+import type { SegmentFigures, Segments } from '../disk/segments.ts';
 import { encodeTopicEntry, type TopicEntry } from '../topics/topic-codec.ts';
 import { IndexChanges, type StoreName } from '../topics/index-changes.ts';
 import { chunkKey, expiryKey, topicKey, type TopicIndex } from '../topics/topic-index.ts';
@@ -32,7 +32,7 @@ export interface CheckpointState {
   readonly position: LogPosition;
   readonly time: number;
   readonly nextTopicId: number;
-  readonly segments: readonly { readonly id: number; readonly live: number }[];
+  readonly segments: readonly SegmentFigures[];
 }
 
 /** A topic as it was when the checkpoint began. */
@@ -82,7 +82,7 @@ export class Checkpoint {
     const images = topics.map((topic) => captureTopic(topic, time));
     // The table leaves dead segments out: otherwise a crash half way through their removal would look like a loss.
     const dead = this.#segments.dead(position.segment);
-    const segments = this.#segments.table().filter(({ id }) => !dead.includes(id));
+    const segments = [...this.#segments.all()].filter(({ id }) => !dead.includes(id)).map((one) => ({ ...one }));
     const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
     const rest = { ended: this.#table.endedEpochs, groups: this.#groups, state, run };
     this.#table.endedEpochs = [];
@@ -196,6 +196,11 @@ function encodeState(into: ByteWriter, { position, time, nextTopicId, segments }
     into.varint(id);
     into.varint(Math.max(0, live));
   }
+  for (const { records, written, bytes, isCounted, deadSince } of segments) {
+    for (const value of isCounted ? [records + 1, written] : [0, 0]) into.varint(Math.max(0, value));
+    into.varint(bytes);
+    into.varint(deadSince === undefined ? 0 : deadSince + 1);
+  }
 }
 
 /** Undefined in a folder without a checkpoint. @throws BrokerError corrupt */
@@ -205,8 +210,23 @@ export function readCheckpoint(index: TopicIndex): CheckpointState | undefined {
   const reader = new ByteReader(bytes);
   const position = { segment: reader.varint(), position: reader.varint(), sequence: reader.varint() };
   const [time, nextTopicId] = [reader.varint(), reader.varint()];
-  const segments = Array.from({ length: reader.varint() }, () => ({ id: reader.varint(), live: reader.varint() }));
+  const lives = Array.from({ length: reader.varint() }, () => ({ id: reader.varint(), live: reader.varint() }));
+  // Builds of format 1 wrote no more.
+  const isOld = reader.left === 0;
+  const segments = lives.map((one) => ({ ...one, ...(isOld ? notCounted(time) : decodeFigures(reader)) }));
   return { position, time, nextTopicId, segments };
+}
+
+/** Anything in the segment may be dead: it counts as dead since the checkpoint. */
+function notCounted(time: number): Omit<SegmentFigures, 'id' | 'live'> {
+  return { records: 0, written: 0, bytes: 0, isCounted: false, deadSince: time };
+}
+
+function decodeFigures(reader: ByteReader): Omit<SegmentFigures, 'id' | 'live'> {
+  const [records, written, bytes, deadSince] = [reader.varint(), reader.varint(), reader.varint(), reader.varint()];
+  const isCounted = records > 0;
+  const since = deadSince === 0 ? undefined : deadSince - 1;
+  return { records: isCounted ? records - 1 : 0, written, bytes, isCounted, deadSince: since };
 }
 
 /** The latest recorded time, of the checkpoint or later; undefined in a folder without one. @throws BrokerError

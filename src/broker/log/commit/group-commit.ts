@@ -157,6 +157,11 @@ export class GroupCommit {
     return !this.#unsynced;
   }
 
+  /** Bytes that wait for the next batch. */
+  get waitingBytes(): number {
+    return this.#open.bytes.length;
+  }
+
   /** Flushes soon, even if no frame waits, and calls `batchCommitted` afterwards. */
   requestSync(): void {
     this.#syncDue = true;

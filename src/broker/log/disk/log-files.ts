@@ -29,6 +29,8 @@ export interface LogFiles {
   syncFolder(path: string): Promise<void>;
   /** The size of the device that holds the folder; 0 if the file system does not report it. */
   deviceBytes(folder: string): Promise<number>;
+  /** The bytes of the device that this process may still use. */
+  freeBytes(folder: string): Promise<number>;
 }
 
 /** The system's errors that the engine handles. */
@@ -129,5 +131,10 @@ export const nodeLogFiles: LogFiles = {
   async deviceBytes(folder) {
     const { blocks, bsize } = await statfs(folder);
     return blocks * bsize;
+  },
+
+  async freeBytes(folder) {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
   },
 };

@@ -104,6 +104,14 @@ export class LogWriter {
     if (this.#current !== undefined && this.#current.position >= this.#earlyBytes) this.#mustRoll = true;
   }
 
+  /** Begins a segment, unless nothing was written to the present one. Call it between two batches.
+   *  @throws DeviceFull */
+  async endSegment(): Promise<void> {
+    if (this.#current === undefined || this.#current.position === SEGMENT_HEAD_BYTES) return;
+    this.#mustRoll = true;
+    await this.#segmentFor(0);
+  }
+
   async sync(): Promise<void> {
     await this.#current?.file.datasync();
   }
@@ -135,9 +143,9 @@ export class LogWriter {
     this.#nextId += 1;
     this.#current = created;
     this.#mustRoll = false;
-    this.#segments.add(created.id, 0, false);
+    this.#segments.add(created.id, false);
     if (current !== undefined) {
-      this.#segments.seal(current.id);
+      this.#segments.seal(current.id, current.position);
       await current.file.close();
     }
     await this.fillReserve();

@@ -9,16 +9,37 @@ import { runEvery } from './run-every.ts';
 const SUFFIX = '.seg';
 const NAME = /^[0-9]{16}\.seg$/;
 
-interface Segment {
+/** What of a segment is live. A record to which no topic points is dead. */
+export interface SegmentFigures {
   readonly id: number;
-  /** The number of live records plus their bytes. A record to which no topic points is dead. */
+  /** The number of live records plus the bytes of their text. At 0 nothing in the file is needed. */
+  readonly live: number;
+  /** The number of live records. */
+  readonly records: number;
+  /** The weight (`RECORD_WEIGHT`) of all records that were ever written to the segment. */
+  readonly written: number;
+  /** The length of the file; 0 while it is being written, or if it is not known. */
+  readonly bytes: number;
+  /** False: an older build wrote the checkpoint, so `records` and `written` are not known. */
+  readonly isCounted: boolean;
+  /** The engine's time when the first of the records that are dead died; undefined if none is. */
+  readonly deadSince: number | undefined;
+}
+
+interface Segment extends SegmentFigures {
   live: number;
-  /** `live` when the segment was last considered for thinning (segment-thinning.ts). */
-  thinnedLive: number;
+  records: number;
+  written: number;
+  bytes: number;
+  deadSince: number | undefined;
   sealed: boolean;
   file: Promise<LogFile> | undefined;
   readers: number;
 }
+
+/** A record's weight is the bytes of its text and this much: about what its frame takes beside the text. */
+export const RECORD_WEIGHT = 48;
+const NOTHING_WRITTEN = { live: 0, records: 0, written: 0, bytes: 0, isCounted: true, deadSince: undefined };
 
 /** A segment that is in use: its file stays. */
 export interface AcquiredSegment {
@@ -34,6 +55,8 @@ export class Segments {
   readonly #segments = new Map<number, Segment>();
   /** Segments with live records whose file is missing. */
   readonly #missing = new Set<number>();
+  /** The engine's time. During a replay, the time of the checkpoint: what the log says died later. */
+  now: () => number = () => 0;
 
   constructor(files: LogFiles, folder: string, openMax: number) {
     this.#files = files;
@@ -45,8 +68,35 @@ export class Segments {
     return join(this.folder, String(id).padStart(16, '0') + SUFFIX);
   }
 
-  add(id: number, live: number, sealed: boolean): void {
-    this.#segments.set(id, { id, live, thinnedLive: Infinity, sealed, file: undefined, readers: 0 });
+  /** A segment in which nothing is live yet. */
+  add(id: number, sealed: boolean): void {
+    this.restore({ id, ...NOTHING_WRITTEN }, sealed);
+  }
+
+  /** A segment that a checkpoint describes. */
+  restore(figures: SegmentFigures, sealed: boolean): void {
+    this.#segments.set(figures.id, { ...figures, sealed, file: undefined, readers: 0 });
+  }
+
+  /** Finds out how long the files are whose length the checkpoint does not say. */
+  async measure(): Promise<void> {
+    for (const segment of this.#segments.values())
+      if (segment.sealed && segment.bytes === 0) segment.bytes = await this.#measureOne(segment.id);
+  }
+
+  async #measureOne(id: number): Promise<number> {
+    try {
+      const file = await this.#files.open(this.path(id), 'read');
+      try {
+        return await file.size();
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error;
+      this.noteMissing(id);
+      return 0;
+    }
   }
 
   /** Segments with live records whose file is missing, as far as it was noticed. */
@@ -59,19 +109,32 @@ export class Segments {
     if ((this.#segments.get(id)?.live ?? 0) > 0) this.#missing.add(id);
   }
 
-  seal(id: number): void {
+  /** Nothing more is written to the segment. */
+  seal(id: number, bytes: number): void {
     const segment = this.#segments.get(id);
-    if (segment !== undefined) segment.sealed = true;
+    if (segment === undefined) return;
+    segment.sealed = true;
+    segment.bytes = bytes;
   }
 
-  /** `change`: the records and bytes by which the segment's live part grows or shrinks. */
-  count(id: number, change: number): void {
+  /** The live part of the segment grows, or shrinks, by `records` whose text has `bytes`. Every token calls it. */
+  count(id: number, records: number, bytes: number): void {
     const segment = this.#segments.get(id);
-    if (segment !== undefined) segment.live += change;
+    if (segment === undefined) return;
+    segment.live += records + bytes;
+    segment.records += records;
+    if (records > 0) segment.written += records * RECORD_WEIGHT + bytes;
+    else segment.deadSince ??= this.now();
   }
 
-  table(): readonly { readonly id: number; readonly live: number }[] {
-    return [...this.#segments.values()].map(({ id, live }) => ({ id, live }));
+  /** All segments. The objects change with the segments. */
+  all(): Iterable<SegmentFigures> {
+    return this.#segments.values();
+  }
+
+  /** Undefined if the segment was removed. */
+  figures(id: number): SegmentFigures | undefined {
+    return this.#segments.get(id);
   }
 
   /** Sealed segments before `limit` that hold no live record and have no reader. */
@@ -80,34 +143,11 @@ export class Segments {
     return [...this.#segments.values()].filter(isDead).map(({ id }) => id);
   }
 
-  /** Sealed segments before `limit` whose live part is at most `liveMax`, and at most half of what it was when they
-   *  were last considered. Skips segments with a reader: its read was planned earlier and may need records that have
-   *  died since. */
-  thinnable(limit: number, liveMax: number): number[] {
-    const isThinnable = (one: Segment): boolean =>
-      one.sealed &&
-      one.readers === 0 &&
-      one.id < limit &&
-      one.live > 0 &&
-      !this.#missing.has(one.id) &&
-      one.live <= liveMax &&
-      one.live <= one.thinnedLive / 2;
-    return [...this.#segments.values()].filter(isThinnable).map(({ id }) => id);
-  }
-
-  noteThinned(id: number): void {
-    const segment = this.#segments.get(id);
-    if (segment !== undefined) segment.thinnedLive = segment.live;
-  }
-
-  /** The file at `path` replaces the segment's file. Readers keep the file that they have open. */
-  async replace(id: number, path: string): Promise<boolean> {
-    const segment = this.#segments.get(id);
-    if (segment === undefined) return false;
-    await this.#files.rename(path, this.path(id));
-    await this.#files.syncFolder(this.folder);
-    if (segment.readers === 0) await closeFile(segment);
-    return true;
+  /** Sealed segments before `limit` that hold live records, whose file is there and has no reader. */
+  partlyLive(limit: number): SegmentFigures[] {
+    const isPartlyLive = (one: Segment): boolean =>
+      one.sealed && one.live > 0 && one.readers === 0 && one.id < limit && !this.#missing.has(one.id);
+    return [...this.#segments.values()].filter(isPartlyLive);
   }
 
   /** Only after a checkpoint that no longer points to these segments is durable. */

@@ -19,11 +19,13 @@ import type { ByteWriter } from './byte-writer.ts';
 export const FRAME_HEAD_BYTES = 8;
 const EPOCH_BYTES_MAX = 64;
 const GROUP_NAME_BYTES_MAX = 1024;
+/** Runs in a moved frame. A run has at most as many records as an append. */
+const MOVED_RUNS_MAX = 1024;
 const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
 
 // The numbers are part of the format: none is ever given to another kind or flag. Format 1 has kinds 1 to 4 and flags 1
 // to 64.
-const KINDS = { append: 1, ended: 2, group: 3, consumed: 4 } as const;
+const KINDS = { append: 1, ended: 2, group: 3, consumed: 4, moved: 5 } as const;
 const FLAGS = { created: 1, takeFence: 2, fence: 4, supersedes: 8, ttl: 16, expires: 32, priority: 64 } as const;
 /** All flags. A write with others is corrupt: what they say of the fields behind them is not known. */
 const FLAGS_KNOWN = Object.values(FLAGS).reduce((all, flag) => all | flag, 0);
@@ -93,7 +95,25 @@ export interface AppendFrame<R> {
   readonly writes: readonly FrameWrite<R>[];
 }
 
-export type Frame<R> = AppendFrame<R> | EndedFrame | GroupFrame | ConsumedFrame;
+/** Records of one topic once more, so that the segment that held them can be removed. Their offsets, their epoch and
+ *  their text are what they were. */
+export interface MovedFrame<R> {
+  readonly kind: 'moved';
+  /** The segment that held them. */
+  readonly from: number;
+  readonly topic: LiteTopicName;
+  /** The epoch's base. */
+  readonly epoch: string;
+  readonly runs: readonly MovedRun<R>[];
+}
+
+/** Records with adjacent offsets. */
+export interface MovedRun<R> {
+  readonly first: number;
+  readonly records: readonly R[];
+}
+
+export type Frame<R> = AppendFrame<R> | EndedFrame | GroupFrame | ConsumedFrame | MovedFrame<R>;
 
 /** Writes head and body. Returns the length of the whole frame. */
 export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number {
@@ -120,6 +140,9 @@ export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number
       into.name(frame.topic);
       into.name(frame.epoch);
       into.varint(frame.next);
+      break;
+    case 'moved':
+      encodeMoved(into, frame);
       break;
   }
   const length = into.length - start;
@@ -152,6 +175,18 @@ function encodeWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
   if (write.priority !== undefined) into.byte(PRIORITIES.indexOf(write.priority));
   into.varint(write.records.length);
   for (const { data, size, major } of write.records) into.flaggedText(data, size, major);
+}
+
+function encodeMoved(into: ByteWriter, { from, topic, epoch, runs }: MovedFrame<SizedRecord>): void {
+  into.varint(from);
+  into.name(topic);
+  into.name(epoch);
+  into.varint(runs.length);
+  for (const { first, records } of runs) {
+    into.varint(first);
+    into.varint(records.length);
+    for (const { data, size, major } of records) into.flaggedText(data, size, major);
+  }
 }
 
 /** Writes each range as its distance from the end of the previous one and its length: small numbers take few bytes. */
@@ -212,6 +247,8 @@ function decodeBody(reader: ByteReader): Frame<StoredRecord> {
       const [group, topic] = [reader.name(GROUP_NAME_BYTES_MAX), topicName(reader)];
       return { kind: 'consumed', group, topic, epoch: reader.name(EPOCH_BYTES_MAX), next: reader.varint() };
     }
+    case KINDS.moved:
+      return decodeMoved(reader);
     default:
       throw new BrokerError('corrupt', `no such kind of frame: ${kind}`);
   }
@@ -230,9 +267,24 @@ function decodeWrite(reader: ByteReader): FrameWrite<StoredRecord> {
   const expiresAt = (flags & FLAGS.expires) === 0 ? undefined : reader.varint();
   const priority = (flags & FLAGS.priority) === 0 ? undefined : decodePriority(reader);
   const takeFence = (flags & FLAGS.takeFence) === 0 ? undefined : true;
+  const records = decodeRecords(reader, first);
+  return { topic, epoch, created, first, takeFence, fence, supersedes, ttlMs, expiresAt, priority, records };
+}
+
+function decodeMoved(reader: ByteReader): MovedFrame<StoredRecord> {
+  const from = reader.varint();
+  const [topic, epoch] = [topicName(reader), reader.name(EPOCH_BYTES_MAX)];
+  const runs = Array.from({ length: reader.count(MOVED_RUNS_MAX) }, () => {
+    const first = reader.varint();
+    return { first, records: decodeRecords(reader, first) };
+  });
+  return { kind: 'moved', from, topic, epoch, runs };
+}
+
+function decodeRecords(reader: ByteReader, first: number): StoredRecord[] {
   const records = Array.from({ length: reader.count(APPEND_RECORDS_MAX) }, () => decodeRecord(reader));
   if (first + records.length > Number.MAX_SAFE_INTEGER) throw new BrokerError('corrupt', 'an offset is too large');
-  return { topic, epoch, created, first, takeFence, fence, supersedes, ttlMs, expiresAt, priority, records };
+  return records;
 }
 
 function decodeRecord(reader: ByteReader): StoredRecord {

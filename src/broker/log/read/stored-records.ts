@@ -43,6 +43,11 @@ export class StoredRecords {
 
   /** Undefined if the frame is of another topic or epoch: a wrong index must not serve another chat's text. */
   #recordAt(frame: Frame<StoredRecord> | undefined, offset: number): StoredRecord | undefined {
+    if (frame?.kind === 'moved') {
+      if (frame.topic !== this.#topic || frame.epoch !== this.#base) return undefined;
+      const run = frame.runs.find(({ first, records }) => offset >= first && offset < first + records.length);
+      return run?.records[offset - run.first];
+    }
     if (frame?.kind !== 'append') return undefined;
     const write = frame.writes.find((one) => one.topic === this.#topic && one.epoch === this.#base);
     return write?.records[offset - write.first];

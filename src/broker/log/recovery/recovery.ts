@@ -29,6 +29,8 @@ export interface RecoveredLog {
   /** The engine's time when the last batch was written; 0 if there is none. */
   readonly time: number;
   readonly batches: number;
+  /** Where the last batch ends in its segment. */
+  readonly end: number;
 }
 
 export interface ReplayOptions {
@@ -52,12 +54,19 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
   for (const id of options.known) if (id < begin && !ids.includes(id)) segments.noteMissing(id);
   const replayed = ids.filter((id) => id >= begin);
   // Dead segments that a crash kept from being removed: the next checkpoint removes them.
-  for (const id of ids) if (id < begin && !options.known.includes(id)) segments.add(id, 0, true);
+  for (const id of ids) if (id < begin && !options.known.includes(id)) segments.add(id, true);
   const begins = await firstSequences(files, segments, replayed.slice(1));
-  let state: RecoveredLog = { current: undefined, nextId: begin, sequence: from?.sequence ?? 0, time: 0, batches: 0 };
+  let state: RecoveredLog = {
+    current: undefined,
+    nextId: begin,
+    sequence: from?.sequence ?? 0,
+    time: 0,
+    batches: 0,
+    end: 0,
+  };
   for (const [i, id] of replayed.entries()) {
     const isLast = id === replayed.at(-1);
-    if (!options.known.includes(id)) segments.add(id, 0, !isLast);
+    if (!options.known.includes(id)) segments.add(id, false);
     const position = id === from?.segment ? from.position : SEGMENT_HEAD_BYTES;
     const replay = new SegmentReplay(files, segments, {
       id,
@@ -68,6 +77,7 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
       ...options,
     });
     state = await replay.run(state);
+    if (!isLast) segments.seal(id, state.end);
   }
   // Data that an earlier process run left only in the page cache must be flushed before a reader sees it, or a power
   // loss would take back what was shown. That includes the directory entry of a new segment.
@@ -173,7 +183,8 @@ class SegmentReplay {
       if (isLast) await this.#settle(file, end);
       kept = isLast;
       const current = isLast ? { id, version, salt, file, position: end.position } : undefined;
-      return { current, nextId: id + 1, sequence: end.sequence, time: end.time, batches: end.batches };
+      const { sequence, time, batches } = end;
+      return { current, nextId: id + 1, sequence, time, batches, end: end.position };
     } finally {
       if (!kept) await file.close();
     }

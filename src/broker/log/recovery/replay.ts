@@ -40,6 +40,9 @@ export class Replay {
       case 'consumed':
         this.#consumed(frame);
         break;
+      case 'moved':
+        this.#table.relocate(frame, location);
+        break;
     }
   }
 

@@ -60,12 +60,25 @@ export class RecordChunk {
     this.dirty = true;
   }
 
+  /** The record of the slot is at another location. */
+  relocate(slot: number, { segment, position, length }: FrameLocation): void {
+    this.#unshare();
+    const at = slot * WORDS;
+    this.#words[at] = segment;
+    this.#words[at + 1] = position;
+    this.#words[at + 2] = length;
+    this.dirty = true;
+  }
+
+  #unshare(): void {
+    if (!this.#isShared) return;
+    this.#words = this.#words.slice();
+    this.#isShared = false;
+  }
+
   /** Makes the slot part of the hole that the write at `by` replaces. */
   supersede(slot: number, by: number): void {
-    if (this.#isShared) {
-      this.#words = this.#words.slice();
-      this.#isShared = false;
-    }
+    this.#unshare();
     const at = slot * WORDS;
     this.#words[at] = 0;
     this.#words[at + 1] = by % HIGH;

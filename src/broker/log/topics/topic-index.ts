@@ -144,11 +144,6 @@ export class TopicIndex {
     return this.#get('chunks', chunkKey(topicId, index));
   }
 
-  /** The chunks in the order of their keys; all of them without `start`. */
-  *chunksFrom(start: Buffer | undefined): Generator<{ readonly key: Buffer; readonly value: Buffer }> {
-    yield* this.#range('chunks', start);
-  }
-
   state(key: string): Buffer | undefined {
     return this.#get('state', Buffer.from(key, 'latin1'));
   }

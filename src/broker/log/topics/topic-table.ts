@@ -4,6 +4,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { LogLimits } from '../limits.ts';
+import type { FrameLocation, MovedFrame } from '../format/frame-codec.ts';
 import { RecordChunk } from './record-chunk.ts';
 import type { Segments } from '../disk/segments.ts';
 import { decodeTopicEntry } from './topic-codec.ts';
@@ -34,7 +35,7 @@ export class TopicTable {
     this.#context = {
       loadChunk: (topicId, chunk) => this.#loadChunk(topicId, chunk),
       newTopicId: () => this.nextTopicId++,
-      count: (segment, change) => segments.count(segment, change),
+      count: (segment, records, bytes) => segments.count(segment, records, bytes),
     };
   }
 
@@ -90,6 +91,16 @@ export class TopicTable {
       throw new BrokerError('failed', `${topic.name} was changed through an object that had left memory`);
     topic.dirty = true;
     this.#dirty.add(topic);
+  }
+
+  /** The moved frame is durable at `location`. Nothing is decided here, so a replay comes to the same state. */
+  relocate({ from, topic: name, epoch, runs }: MovedFrame<unknown>, location: FrameLocation): void {
+    const topic = this.find(name);
+    // The topic has ended meanwhile, or is another one: then the frame holds nothing that is live.
+    if (topic?.visible?.base !== epoch) return;
+    let hasMoved = false;
+    for (const { first, records } of runs) if (topic.relocate(from, first, records.length, location)) hasMoved = true;
+    if (hasMoved) this.touch(topic);
   }
 
   /** Returns the changed topics for a checkpoint, and marks them as clean. */

@@ -43,8 +43,8 @@ export interface EndedEpoch {
 export interface TopicContext {
   loadChunk(topicId: number, index: number): RecordChunk;
   newTopicId(): number;
-  /** The live records and bytes of a segment have changed by `change`. */
-  count(segment: number, change: number): void;
+  /** The live records of a segment have changed: their number, and the bytes of their text. */
+  count(segment: number, records: number, bytes: number): void;
 }
 
 export class Topic implements AppendSubject {
@@ -204,7 +204,7 @@ export class Topic implements AppendSubject {
       const chunk = offset % CHUNK_RECORDS === 0 ? this.#newChunk(offset) : this.chunkOf(offset);
       chunk.push(location.segment, location.position, location.length, size * 2 + (major ? 1 : 0));
       this.bytes += size;
-      this.#context.count(location.segment, size + 1);
+      this.#context.count(location.segment, 1, size);
       offset += 1;
     }
     this.visible = version;
@@ -212,6 +212,23 @@ export class Topic implements AppendSubject {
     if (this.#pendingMajors.length > 0 && this.pending?.base === version.base) {
       this.#pendingMajors = this.#pendingMajors.filter((major) => major >= version.state.next);
     }
+  }
+
+  /** The records from `first` on that are in the segment `from` are at `to` now. Others among them were superseded
+   *  meanwhile. Whether any was moved. */
+  relocate(from: number, first: number, count: number, to: FrameLocation): boolean {
+    let hasMoved = false;
+    for (let offset = first; offset < first + count; offset++) {
+      const chunk = this.chunkOf(offset);
+      const slot = offset % CHUNK_RECORDS;
+      if (chunk.holeBy(slot) >= 0 || chunk.segment(slot) !== from) continue;
+      const size = chunk.size(slot);
+      this.#context.count(from, -1, -size);
+      this.#context.count(to.segment, 1, size);
+      chunk.relocate(slot, to);
+      hasMoved = true;
+    }
+    return hasMoved;
   }
 
   /** Caches the last record of a write for live readers. Only for the write that `apply` has just made visible. */
@@ -229,7 +246,7 @@ export class Topic implements AppendSubject {
   end(tombstone: Tombstone): EndedEpoch {
     const ended = { id: this.id, chunks: Math.ceil(tombstone.next / CHUNK_RECORDS) };
     const release = (segment: number, records: number, bytes: number): void =>
-      this.#context.count(segment, -(records + bytes));
+      this.#context.count(segment, -records, -bytes);
     for (let offset = 0; offset < tombstone.next; offset += CHUNK_RECORDS) this.chunkOf(offset).forEachSeries(release);
     this.#clear();
     this.visible = undefined;
@@ -280,7 +297,7 @@ export class Topic implements AppendSubject {
     if (chunk.holeBy(slot) >= 0) return;
     const size = chunk.size(slot);
     this.bytes -= size;
-    this.#context.count(chunk.segment(slot), -(size + 1));
+    this.#context.count(chunk.segment(slot), -1, -size);
   }
 
   #dropCleanChunks(): void {

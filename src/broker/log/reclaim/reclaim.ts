@@ -1,0 +1,223 @@
+// Gives the room of dead records back. It empties segments of which little is live: it appends what lives once more, as
+// moved frames through the group commit, and the next checkpoint removes the segment because nothing in it is live. It
+// never removes a file itself. Works in small steps between the turns of the streams, and at a bounded rate. On a full
+// device it may use half of the reserve, because nothing else can make room in segments that also hold live records.
+import { setImmediate } from 'node:timers/promises';
+import type { Clock, Timer } from '../../../base/clock.ts';
+import { BrokerError } from '../../errors.ts';
+import type { GroupCommit } from '../commit/group-commit.ts';
+import type { DiskReserve } from '../disk/disk-reserve.ts';
+import { isCode, type LogFiles } from '../disk/log-files.ts';
+import type { LogWriter } from '../disk/log-writer.ts';
+import type { SegmentFigures, Segments } from '../disk/segments.ts';
+import type { MovedFrame, SizedRecord } from '../format/frame-codec.ts';
+import type { LogLimits } from '../limits.ts';
+import type { TopicIndex } from '../topics/topic-index.ts';
+import type { TopicTable } from '../topics/topic-table.ts';
+import { LiveRecords, WindowRecords } from './live-records.ts';
+import { SegmentWalk, type Window } from './segment-walk.ts';
+import { leastLive, sizeOf } from './victim.ts';
+
+/** Frames decoded in one turn of the event loop, about 0.3 ms. */
+const FRAMES_A_TURN = 128;
+/** Groups of records looked up in one turn: each reads the index once, or is moved. */
+const GROUPS_A_TURN = 16;
+/** Bytes that wait for the next batch, above which nothing is moved. */
+const WAITING_BYTES_MAX = 1024 * 1024;
+/** A device with less than this share of free bytes is short of room. */
+const SHORT_SHARE = 0.1;
+/** How much faster the work goes then. */
+const SHORT_FACTOR = 4;
+/** On a full device, a segment is emptied if less than this share of it is live. */
+const FULL_SHARE = 0.5;
+
+/** What the engine decides and does about the work. */
+export interface ReclaimEvents {
+  /** Resolves when the checkpoints have room for more changed topics. */
+  whenRoom(): Promise<void>;
+  /** Writes a checkpoint soon: it removes the segments that were emptied. */
+  requestCheckpoint(): void;
+}
+
+export interface ReclaimParts {
+  readonly files: Pick<LogFiles, 'deviceBytes' | 'freeBytes'>;
+  readonly clock: Clock;
+  readonly limits: LogLimits;
+  readonly segments: Segments;
+  readonly table: TopicTable;
+  readonly index: TopicIndex;
+  readonly commit: GroupCommit;
+  readonly writer: LogWriter;
+  readonly reserve: DiskReserve;
+  readonly onWarning: (text: string) => void;
+}
+
+export class Reclaim {
+  readonly #parts: ReclaimParts;
+  readonly #engine: ReclaimEvents;
+  readonly #live: LiveRecords;
+  /** Segments that could not be emptied, with what was live in them then. */
+  readonly #left = new Map<number, number>();
+  /** The segment that holds the position of the last checkpoint. */
+  #before = 0;
+  /** The last run found no room: the next one comes with a checkpoint that is due anyway. */
+  #hasGivenUp = false;
+  #running: Promise<void> | undefined;
+  #sleep: { readonly timer: Timer; readonly wake: () => void } | undefined;
+  #isStopped = false;
+
+  constructor(parts: ReclaimParts, engine: ReclaimEvents) {
+    this.#parts = parts;
+    this.#engine = engine;
+    this.#live = new LiveRecords(parts.table, parts.index);
+  }
+
+  /** `before`: the segment that holds the position of the checkpoint. */
+  afterCheckpoint(before: number): void {
+    this.#before = before;
+    this.#hasGivenUp = false;
+    if (this.#isStopped || this.#running !== undefined || this.#victim() === undefined) return;
+    this.#running = this.#run().finally(() => (this.#running = undefined));
+  }
+
+  /** The device is full, and a checkpoint now would let a segment be emptied. */
+  needsCheckpoint(): boolean {
+    if (this.#isStopped || this.#hasGivenUp || this.#running !== undefined) return false;
+    return this.#victimOnFull(this.#parts.writer.position.segment) !== undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#sleep?.timer.cancel();
+    this.#sleep?.wake();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const pace = await this.#pace();
+    for (let victim = this.#victim(); victim !== undefined && !this.#isStopped; victim = this.#victim()) {
+      try {
+        await this.#empty(victim, pace);
+        if (!this.#isStopped) this.#note(victim.id);
+      } catch (error) {
+        // A full device, and a log or a process that has ended: the error is on record where it arose.
+        this.#hasGivenUp = true;
+        if (error instanceof BrokerError && error.code !== 'corrupt') return;
+        if (isCode(error, 'ENOSPC') || isCode(error, 'EMFILE')) return;
+        this.#noteLeft(victim, String(error));
+      }
+    }
+    // Nothing else may be written that would make the checkpoint due.
+    if (!this.#parts.reserve.isWhole && !this.#isStopped) this.#engine.requestCheckpoint();
+  }
+
+  #victim(): SegmentFigures | undefined {
+    const { segments, writer, limits, reserve } = this.#parts;
+    if (!reserve.isWhole) return this.#victimOnFull(this.#before);
+    const { log, live } = sizeOf(segments.all(), writer.position);
+    if (log <= limits.logPerLive * live + limits.spareSegments * limits.segmentBytes) return undefined;
+    return leastLive(this.#candidates(this.#before), { shareMax: 1 / limits.logPerLive, liveMax: Infinity });
+  }
+
+  #victimOnFull(before: number): SegmentFigures | undefined {
+    return leastLive(this.#candidates(before), { shareMax: FULL_SHARE, liveMax: this.#parts.reserve.bytesLeft / 2 });
+  }
+
+  #candidates(before: number): readonly SegmentFigures[] {
+    return this.#parts.segments.partlyLive(before).filter(({ id, live }) => live < (this.#left.get(id) ?? Infinity));
+  }
+
+  async #empty({ id, bytes }: SegmentFigures, bytesPerSecond: number): Promise<void> {
+    const { segments, reserve } = this.#parts;
+    const held = segments.acquire(id);
+    try {
+      const walk = new SegmentWalk(held, bytes);
+      while (!this.#isStopped && (segments.figures(id)?.live ?? 0) > 0) {
+        const window = await walk.next();
+        if (window === undefined) return;
+        await reserve.use(() => this.#move(id, window), 'half');
+        await this.#wait(window.buffer.length, bytesPerSecond);
+      }
+    } finally {
+      await held.release();
+    }
+  }
+
+  /** Moves what is live in the window. It may be repeated: what was moved before is not live in the window any more. */
+  async #move(segment: number, window: Window): Promise<void> {
+    const records = await this.#collect(window);
+    const moves: Promise<void>[] = [];
+    for (const [i, candidates] of records.all.entries()) {
+      if (i % GROUPS_A_TURN === 0) await this.#nextTurn();
+      if (this.#isStopped) break;
+      for (const frame of this.#live.framesOf(segment, window, candidates)) moves.push(this.#append(frame));
+    }
+    await Promise.all(moves);
+  }
+
+  async #collect(window: Window): Promise<WindowRecords> {
+    const records = new WindowRecords();
+    for (const [from, to] of window.batches) {
+      for (let at = from; at < to;) {
+        at = records.collect(window, [at, to], FRAMES_A_TURN);
+        await setImmediate();
+      }
+    }
+    return records;
+  }
+
+  async #nextTurn(): Promise<void> {
+    const { commit } = this.#parts;
+    await setImmediate();
+    await this.#engine.whenRoom();
+    while (commit.waitingBytes > WAITING_BYTES_MAX && !this.#isStopped)
+      await new Promise<void>((resolve) => commit.follow({ committed: () => resolve(), failed: () => resolve() }));
+  }
+
+  #append(frame: MovedFrame<SizedRecord>): Promise<void> {
+    const { commit, table } = this.#parts;
+    const moved = new Promise<void>((resolve, reject) => {
+      commit.check();
+      commit.add(frame, {
+        committed: (location) => {
+          table.relocate(frame, location);
+          resolve();
+        },
+        failed: reject,
+      });
+    });
+    // `#move` may find the error later than it arises.
+    moved.catch(() => undefined);
+    return moved;
+  }
+
+  #note(id: number): void {
+    const figures = this.#parts.segments.figures(id);
+    if (figures === undefined || figures.live <= 0) this.#left.delete(id);
+    else this.#noteLeft(figures, `${figures.records} live records were not found in it whole`);
+  }
+
+  /** The segment stays as long as a topic points to it. */
+  #noteLeft({ id }: SegmentFigures, why: string): void {
+    const live = this.#parts.segments.figures(id)?.live ?? 0;
+    if (live <= 0) return;
+    this.#left.set(id, live);
+    this.#parts.onWarning(`segment ${id} of the log cannot be emptied, and stays: ${why}`);
+  }
+
+  /** Bytes of segments to read in a second. */
+  async #pace(): Promise<number> {
+    const { files, segments, limits } = this.#parts;
+    const [device, free] = await Promise.all([files.deviceBytes(segments.folder), files.freeBytes(segments.folder)]);
+    return limits.reclaimBytesPerSecond * (free < device * SHORT_SHARE ? SHORT_FACTOR : 1);
+  }
+
+  async #wait(bytes: number, bytesPerSecond: number): Promise<void> {
+    const ms = (bytes / bytesPerSecond) * 1000;
+    if (this.#isStopped || !this.#parts.reserve.isWhole || ms < 1) return;
+    await new Promise<void>((resolve) => {
+      this.#sleep = { timer: this.#parts.clock.after(ms, resolve), wake: resolve };
+    });
+    this.#sleep = undefined;
+  }
+}
