@@ -27,5 +27,6 @@ export async function openStorage(
 ): Promise<BrokerEngine> {
   if (config.engine === 'memory') return openBroker({ ...config, ...rules, flowOf });
   if (config.engine === 'redis') return openBroker({ ...config, ...rules, flowOf, onError });
-  return openBroker({ ...config, ...rules, flowOf, onFatal, onWarning });
+  const { eraseWithinMs, ...log } = config;
+  return openBroker({ ...log, ...rules, limits: { eraseWithinMs }, flowOf, onFatal, onWarning });
 }

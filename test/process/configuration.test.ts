@@ -74,6 +74,13 @@ const FAULTS: readonly [blamed: string, env: Environment, why: RegExp][] = [
     /the same on every node/,
   ],
   ['HOLDLINE_FSYNC', { HOLDLINE_FSYNC: 'interval:0' }, /always, interval:<ms> or os/],
+  ['HOLDLINE_ERASE_WITHIN', { HOLDLINE_ERASE_WITHIN: '9s' }, /a time from 10s to 365d, such as 24h, or off/],
+  [
+    'HOLDLINE_ERASE_WITHIN',
+    { ...ON_REDIS, HOLDLINE_ERASE_WITHIN: '24h' },
+    /is for the embedded log: a Redis server keeps/,
+  ],
+  ['HOLDLINE_ERASE_WITHIN', { HOLDLINE_BROKER: 'memory:', HOLDLINE_ERASE_WITHIN: '24h' }, /memory holds no file/],
   ['HOLDLINE_JWT_SECRET', { HOLDLINE_JWT_SECRET: 'x'.repeat(31) }, /at least 32 bytes/],
   ['HOLDLINE_JWT_SECRET, HOLDLINE_JWKS', { HOLDLINE_JWT_SECRET: SECRET, HOLDLINE_JWKS: '{}' }, /only one of them/],
   [

@@ -73,7 +73,16 @@ export class ServerProcess {
     const secret = this.env['HOLDLINE_JWT_SECRET'];
     const auth = secret ? { keys: { kind: 'secret', secret: Buffer.from(secret) } as const } : undefined;
     return makeToken(
-      { auth, broker: { engine: 'log', folder: this.folder, fsync: { mode: 'always' }, isClockTrusted: true } },
+      {
+        auth,
+        broker: {
+          engine: 'log',
+          folder: this.folder,
+          fsync: { mode: 'always' },
+          eraseWithinMs: Infinity,
+          isClockTrusted: true,
+        },
+      },
       { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
       Date.now(),
     );

@@ -50,6 +50,8 @@ export interface LogLimits {
   /** Bytes of segments that are read in a second to be emptied. At this rate the work takes some percent of a core, and
    *  it is several times what a busy node writes. */
   readonly reclaimBytesPerSecond: number;
+  /** ms from the death of a record to the moment from which no byte of its text is in the folder. */
+  readonly eraseWithinMs: number;
 }
 
 const MIB = 1024 * 1024;
@@ -76,4 +78,5 @@ export const DEFAULT_LIMITS: LogLimits = {
   logPerLive: 2,
   spareSegments: 2,
   reclaimBytesPerSecond: 8 * MIB,
+  eraseWithinMs: 24 * 60 * 60 * 1000,
 };

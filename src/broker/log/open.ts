@@ -57,6 +57,9 @@ export interface LogBrokerOptions {
   readonly onWarning?: (text: string) => void;
 }
 
+/** Checkpoints in the time within which a text is erased: one to notice that it is dead, one to empty its segment, one
+ *  to remove the segment, and some to spare. */
+const CHECKPOINTS_TO_ERASE = 8;
 /** Segments that the warning about missing files names. */
 const MISSING_NAMED_MAX = 16;
 
@@ -120,7 +123,7 @@ async function openOnce(options: LogBrokerOptions): Promise<BrokerEngine> {
 async function openStorage(options: LogBrokerOptions, files: LogFiles, release: ReleaseSteps): Promise<LogStorage> {
   const { folder, fsync, clock, newEpoch, onFatal, onWarning = () => undefined } = options;
   const { flowOf = () => '', policyOf = () => ({}) } = options;
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const limits = limitsOf(options);
   const opened = await openIndex(options, files, limits, release);
   const { index, reserve, from } = opened;
   const segments = new Segments(files, join(folder, 'log'), limits.openSegmentsMax);
@@ -167,6 +170,13 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
     ...{ index, segments, table, checkpoint, writer, reserve },
     ...{ time, run, groups, release: () => releaseAll(release) },
   };
+}
+
+/** A checkpoint follows soon enough for what it has to erase. */
+function limitsOf({ limits: changes }: LogBrokerOptions): LogLimits {
+  const limits = { ...DEFAULT_LIMITS, ...changes };
+  const checkpointIntervalMs = Math.min(limits.checkpointIntervalMs, limits.eraseWithinMs / CHECKPOINTS_TO_ERASE);
+  return { ...limits, checkpointIntervalMs };
 }
 
 /** Earlier builds copied segments on a full device, and a crash left such a copy behind. */

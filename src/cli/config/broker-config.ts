@@ -1,11 +1,12 @@
-// The storage and what it must guarantee: HOLDLINE_BROKER, HOLDLINE_FSYNC and HOLDLINE_PROMISE; and whether the clock
-// of the machine is trusted: HOLDLINE_CLOCK.
+// The storage and what it must guarantee: HOLDLINE_BROKER, HOLDLINE_FSYNC, HOLDLINE_ERASE_WITHIN and HOLDLINE_PROMISE;
+// and whether the clock of the machine is trusted: HOLDLINE_CLOCK.
 import {
   REPLICAS_MAX,
   type RedisPromise,
   type DeclaredAppendfsync,
 } from '../../broker/redis/connection/verify-promise.ts';
 import { isRedisUrl, parseRedisUrl, REDIS_FORMS, type RedisLocation } from '../../broker/redis/connection/redis-url.ts';
+import { parseDuration } from './duration.ts';
 import type { EnvironmentReader } from './environment.ts';
 
 export type FsyncConfig =
@@ -22,16 +23,29 @@ export interface RedisConfig extends RedisLocation {
 
 export type BrokerConfig =
   | { readonly engine: 'memory' }
-  | { readonly engine: 'log'; readonly folder: string; readonly fsync: FsyncConfig; readonly isClockTrusted: boolean }
+  | {
+      readonly engine: 'log';
+      readonly folder: string;
+      readonly fsync: FsyncConfig;
+      /** Infinity: text is erased whenever its room comes back. */
+      readonly eraseWithinMs: number;
+      readonly isClockTrusted: boolean;
+    }
   | RedisConfig;
 
 export const BROKER_SETTINGS = [
   'HOLDLINE_BROKER',
   'HOLDLINE_FSYNC',
+  'HOLDLINE_ERASE_WITHIN',
   'HOLDLINE_PROMISE',
   'HOLDLINE_REDIS_APPENDFSYNC',
 ] as const;
 const FORMS = `log:<folder>, memory:, ${REDIS_FORMS}`;
+
+/** Below it, a checkpoint would follow every few appends. */
+const ERASE_WITHIN_SECONDS_MIN = 10;
+const ERASE_WITHIN_SECONDS_MAX = 365 * 24 * 60 * 60;
+const ERASE_WITHIN_DEFAULT = '24h';
 
 export function readBroker(read: EnvironmentReader): BrokerConfig {
   const url = read.text('HOLDLINE_BROKER') ?? 'log:./data';
@@ -41,10 +55,20 @@ export function readBroker(read: EnvironmentReader): BrokerConfig {
   }
   if (read.text('HOLDLINE_REDIS_APPENDFSYNC') !== undefined)
     read.fault('HOLDLINE_REDIS_APPENDFSYNC', 'says what a Redis server is set to, and the storage is none');
-  if (url === 'memory:') return { engine: 'memory' };
+  if (url === 'memory:') {
+    refuseEraseWithin(read, 'memory holds no file');
+    return { engine: 'memory' };
+  }
   const fsync = readFsync(read);
+  const eraseWithinMs = readEraseWithin(read);
   if (url.startsWith('log:') && url.length > 'log:'.length)
-    return { engine: 'log', folder: url.slice('log:'.length), fsync, isClockTrusted: isClockTrusted(read) };
+    return {
+      engine: 'log',
+      folder: url.slice('log:'.length),
+      fsync,
+      eraseWithinMs,
+      isClockTrusted: isClockTrusted(read),
+    };
   read.fault('HOLDLINE_BROKER', `must be ${FORMS}`);
   return { engine: 'memory' };
 }
@@ -67,6 +91,23 @@ function readFsync(read: EnvironmentReader): FsyncConfig {
   return { mode: 'always' };
 }
 
+function readEraseWithin(read: EnvironmentReader): number {
+  const text = read.text('HOLDLINE_ERASE_WITHIN') ?? ERASE_WITHIN_DEFAULT;
+  if (text === 'off') return Infinity;
+  const seconds = parseDuration(text, ERASE_WITHIN_SECONDS_MAX) ?? 0;
+  if (seconds < ERASE_WITHIN_SECONDS_MIN)
+    read.fault(
+      'HOLDLINE_ERASE_WITHIN',
+      `must be a time from ${ERASE_WITHIN_SECONDS_MIN}s to 365d, such as 24h, or off`,
+    );
+  return seconds * 1000;
+}
+
+function refuseEraseWithin(read: EnvironmentReader, why: string): void {
+  if (read.text('HOLDLINE_ERASE_WITHIN') !== undefined)
+    read.fault('HOLDLINE_ERASE_WITHIN', `is for the embedded log: ${why}`);
+}
+
 function readRedis(read: EnvironmentReader, url: string): RedisConfig {
   if (read.text('HOLDLINE_FSYNC') !== undefined) {
     read.fault(
@@ -74,6 +115,7 @@ function readRedis(read: EnvironmentReader, url: string): RedisConfig {
       'is for the embedded log: a Redis server flushes as its own appendfsync says, and HOLDLINE_PROMISE is what it must keep',
     );
   }
+  refuseEraseWithin(read, 'a Redis server keeps deleted text in its own file until it rewrites that file');
   return {
     engine: 'redis',
     ...readPlace(read, url),

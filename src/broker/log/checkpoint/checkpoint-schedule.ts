@@ -125,7 +125,7 @@ export class CheckpointSchedule {
     this.#commit.resume();
     this.#notifyWaiting();
     if (this.#stopped) return;
-    if (this.#table.dirty.size >= this.#limits.dirtyTopicsMax) this.request();
+    if (this.#due || this.#table.dirty.size >= this.#limits.dirtyTopicsMax) this.request();
     else if (this.#table.dirty.size > 0) this.#armTimer();
   }
 

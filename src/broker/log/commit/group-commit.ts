@@ -100,6 +100,7 @@ export class GroupCommit {
   #syncTimer: Timer | undefined;
   #unsynced = false;
   #syncDue = false;
+  #endsSegment = false;
   #state: 'ready' | 'full' | 'failed' = 'ready';
   #fatal: BrokerError | undefined;
   #idle: (() => void)[] = [];
@@ -166,6 +167,12 @@ export class GroupCommit {
   requestSync(): void {
     this.#syncDue = true;
     this.#schedule();
+  }
+
+  /** Lets the next batch begin another segment. Makes that segment now if no batch waits. */
+  endSegment(): void {
+    this.#endsSegment = true;
+    this.requestSync();
   }
 
   /** The engine holds no commits any more. */
@@ -243,6 +250,8 @@ export class GroupCommit {
   async #commit(batch: Batch): Promise<void> {
     try {
       let at = NOWHERE;
+      if (this.#endsSegment) await this.#writer.endSegment();
+      this.#endsSegment = false;
       const bytes = batch.entries.length === 0 ? 0 : batch.bytes.length;
       if (bytes > 0) {
         at = { ...(await this.#writer.write(batch.bytes.view(), batch.entries.length, this.#time.now())), length: 0 };

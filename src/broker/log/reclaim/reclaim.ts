@@ -1,7 +1,9 @@
-// Gives the room of dead records back. It empties segments of which little is live: it appends what lives once more, as
-// moved frames through the group commit, and the next checkpoint removes the segment because nothing in it is live. It
-// never removes a file itself. Works in small steps between the turns of the streams, and at a bounded rate. On a full
-// device it may use half of the reserve, because nothing else can make room in segments that also hold live records.
+// Gives the room of dead records back. It empties segments of which little is live: it appends what lives once more,
+// as moved frames through the group commit, and the next checkpoint removes the segment because nothing in it is live.
+// It never removes a file itself. It also empties segments, however much of them lives, before the time is over within
+// which dead text must be erased (erasure.ts). Works in small steps between the turns of the streams, and at a bounded
+// rate. On a full device it may use half of the reserve, because nothing else can make room in segments that also hold
+// live records.
 import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { BrokerError } from '../../errors.ts';
@@ -12,10 +14,12 @@ import type { LogWriter } from '../disk/log-writer.ts';
 import type { SegmentFigures, Segments } from '../disk/segments.ts';
 import type { MovedFrame, SizedRecord } from '../format/frame-codec.ts';
 import type { LogLimits } from '../limits.ts';
+import type { EngineTime } from '../topics/engine-time.ts';
 import type { TopicIndex } from '../topics/topic-index.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import { LiveRecords, WindowRecords } from './live-records.ts';
 import { SegmentWalk, type Window } from './segment-walk.ts';
+import { firstDue, nextDueAt, paceFor } from './erasure.ts';
 import { leastLive, sizeOf } from './victim.ts';
 
 /** Frames decoded in one turn of the event loop, about 0.3 ms. */
@@ -30,12 +34,14 @@ const SHORT_SHARE = 0.1;
 const SHORT_FACTOR = 4;
 /** On a full device, a segment is emptied if less than this share of it is live. */
 const FULL_SHARE = 0.5;
+/** The part of the allowed time between two tries to erase a text that is due already. */
+const ERASE_AGAIN_SHARE = 1 / 16;
 
 /** What the engine decides and does about the work. */
 export interface ReclaimEvents {
   /** Resolves when the checkpoints have room for more changed topics. */
   whenRoom(): Promise<void>;
-  /** Writes a checkpoint soon: it removes the segments that were emptied. */
+  /** Writes a checkpoint soon: it removes the segments in which nothing is live, and the next ones can be emptied. */
   requestCheckpoint(): void;
 }
 
@@ -49,6 +55,7 @@ export interface ReclaimParts {
   readonly commit: GroupCommit;
   readonly writer: LogWriter;
   readonly reserve: DiskReserve;
+  readonly time: EngineTime;
   readonly onWarning: (text: string) => void;
 }
 
@@ -63,6 +70,9 @@ export class Reclaim {
   /** The last run found no room: the next one comes with a checkpoint that is due anyway. */
   #hasGivenUp = false;
   #running: Promise<void> | undefined;
+  #eraseTimer: Timer | undefined;
+  /** When the engine last tried to erase what is due, in its time. */
+  #triedAt = -Infinity;
   #sleep: { readonly timer: Timer; readonly wake: () => void } | undefined;
   #isStopped = false;
 
@@ -76,6 +86,7 @@ export class Reclaim {
   afterCheckpoint(before: number): void {
     this.#before = before;
     this.#hasGivenUp = false;
+    this.#armErasure();
     if (this.#isStopped || this.#running !== undefined || this.#victim() === undefined) return;
     this.#running = this.#run().finally(() => (this.#running = undefined));
   }
@@ -88,6 +99,7 @@ export class Reclaim {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#eraseTimer?.cancel();
     this.#sleep?.timer.cancel();
     this.#sleep?.wake();
     await this.#running;
@@ -95,10 +107,12 @@ export class Reclaim {
 
   async #run(): Promise<void> {
     const pace = await this.#pace();
+    let isErasing = false;
     for (let victim = this.#victim(); victim !== undefined && !this.#isStopped; victim = this.#victim()) {
+      isErasing ||= this.#dueToErase() !== undefined;
       try {
         await this.#empty(victim, pace);
-        if (!this.#isStopped) this.#note(victim.id);
+        this.#note(victim.id);
       } catch (error) {
         // A full device, and a log or a process that has ended: the error is on record where it arose.
         this.#hasGivenUp = true;
@@ -107,13 +121,42 @@ export class Reclaim {
         this.#noteLeft(victim, String(error));
       }
     }
-    // Nothing else may be written that would make the checkpoint due.
-    if (!this.#parts.reserve.isWhole && !this.#isStopped) this.#engine.requestCheckpoint();
+    // Otherwise the next checkpoint comes when it is due anyway.
+    if ((isErasing || !this.#parts.reserve.isWhole) && !this.#isStopped) this.#engine.requestCheckpoint();
+  }
+
+  /** Sets the timer to the time when the next segment is due. */
+  #armErasure(): void {
+    const { segments, limits, time, clock } = this.#parts;
+    this.#eraseTimer?.cancel();
+    const at = nextDueAt(segments.all(), limits.eraseWithinMs);
+    if (this.#isStopped || at === Infinity) return;
+    // What is due already is being erased. It takes some checkpoints, and each of them comes here.
+    const again = this.#triedAt + limits.eraseWithinMs * ERASE_AGAIN_SHARE;
+    this.#eraseTimer = clock.after(Math.max(at, again) - time.now(), () => this.#erase());
+  }
+
+  /** Something is due. A segment is emptied behind a checkpoint only, and never while it is being written. */
+  #erase(): void {
+    const { segments, limits, time, writer, commit } = this.#parts;
+    this.#triedAt = time.now();
+    this.#armErasure();
+    const current = segments.figures(writer.position.segment);
+    if (current !== undefined && firstDue([current], limits.eraseWithinMs, time.now()) !== undefined)
+      commit.endSegment();
+    this.#engine.requestCheckpoint();
+  }
+
+  #dueToErase(): SegmentFigures | undefined {
+    const { limits, time } = this.#parts;
+    return firstDue(this.#candidates(this.#before), limits.eraseWithinMs, time.now());
   }
 
   #victim(): SegmentFigures | undefined {
     const { segments, writer, limits, reserve } = this.#parts;
     if (!reserve.isWhole) return this.#victimOnFull(this.#before);
+    const due = this.#dueToErase();
+    if (due !== undefined) return due;
     const { log, live } = sizeOf(segments.all(), writer.position);
     if (log <= limits.logPerLive * live + limits.spareSegments * limits.segmentBytes) return undefined;
     return leastLive(this.#candidates(this.#before), { shareMax: 1 / limits.logPerLive, liveMax: Infinity });
@@ -192,6 +235,7 @@ export class Reclaim {
   }
 
   #note(id: number): void {
+    if (this.#isStopped) return;
     const figures = this.#parts.segments.figures(id);
     if (figures === undefined || figures.live <= 0) this.#left.delete(id);
     else this.#noteLeft(figures, `${figures.records} live records were not found in it whole`);
@@ -207,9 +251,10 @@ export class Reclaim {
 
   /** Bytes of segments to read in a second. */
   async #pace(): Promise<number> {
-    const { files, segments, limits } = this.#parts;
+    const { files, segments, limits, time } = this.#parts;
     const [device, free] = await Promise.all([files.deviceBytes(segments.folder), files.freeBytes(segments.folder)]);
-    return limits.reclaimBytesPerSecond * (free < device * SHORT_SHARE ? SHORT_FACTOR : 1);
+    const pace = limits.reclaimBytesPerSecond * (free < device * SHORT_SHARE ? SHORT_FACTOR : 1);
+    return Math.max(pace, paceFor(this.#candidates(this.#before), limits.eraseWithinMs, time.now()));
   }
 
   async #wait(bytes: number, bytesPerSecond: number): Promise<void> {
