@@ -10,14 +10,14 @@ import type { Message, Run } from './state/chat-state.ts';
 import { randomId } from './environment.ts';
 import type { Environment, WakeReason } from './environment.ts';
 import type { Call, HttpApi } from './http/http-api.ts';
-import { parseRegenerated, parseRunId } from './protocol/http-bodies.ts';
+import { parseAttachment, parseRegenerated, parseRunId } from './protocol/http-bodies.ts';
 import { Outbox } from './state/outbox.ts';
 import type { Outgoing } from './state/outbox.ts';
 import { PatientCaller } from './http/patient-caller.ts';
 import { SnapshotStore } from './state/snapshot-store.ts';
 import type { TokenSource } from './http/token-source.ts';
 import type { WireChoice } from './wire/wire-choice.ts';
-import type { MessageContent, RegenerateReceipt, SendReceipt } from './protocol/wire-events.ts';
+import type { AttachedFile, MessageContent, RegenerateReceipt, SendReceipt } from './protocol/wire-events.ts';
 import type { WireName } from './protocol/wire.ts';
 
 export interface ChatCounters extends ReplicaCounters {
@@ -93,15 +93,39 @@ export class Chat {
   readonly subscribe = (listener: () => void): (() => void) => this.#store.subscribe(listener);
 
   /**
-   * Sends a message. It is shown at once and retried under one id until the server has it, so a lost answer
-   * never makes two messages. To send an `unsent` message again, pass its `messageId`, `replaces` and the same content.
+   * Sends a message; a text above 100,000 characters as a file. It is shown at once and retried under one id until the
+   * server has it, so a lost answer never makes two messages. To send an `unsent` message again, pass its `messageId`,
+   * `replaces` and the same content.
    *
    * @throws ChatClientError when the server refuses it for good, or after two minutes of attempts
    */
   async send(content: MessageContent, options: SendOptions = {}): Promise<SendReceipt> {
-    const receipt = await this.#outbox.send({ ...options, messageId: options.messageId ?? randomId(), content });
+    const sent = isLongText(content) ? [await this.attach(new Blob([content], { type: 'text/plain' }))] : content;
+    const receipt = await this.#outbox.send({ ...options, messageId: options.messageId ?? randomId(), content: sent });
     this.#connection.revive();
     return receipt;
+  }
+
+  /**
+   * Stores a file of the chat, and returns the content part that names it in a message: `send([{ type: 'text', text },
+   * await chat.attach(file)])`. The server removes a file that no message names within an hour.
+   *
+   * @param options.name default: that of a `File`
+   * @throws ChatClientError, among others `too-large`, `session-storage-full`, `too-many-uploads`
+   */
+  async attach(file: Blob, options: { readonly name?: string } = {}): Promise<AttachedFile> {
+    const name = options.name ?? (file as Partial<File>).name;
+    const headers = {
+      'content-type': file.type === '' ? 'application/octet-stream' : file.type,
+      ...(name === undefined ? {} : { 'content-disposition': `attachment; filename*=UTF-8''${encodeName(name)}` }),
+    };
+    const call = { ...this.#call('POST', '/attachments'), file: { bytes: file, headers } };
+    return parseAttachment(await this.#caller.call(call));
+  }
+
+  /** Removes a file that no message names. @throws ChatClientError attachment-in-use, attachment-not-found */
+  async detach(attachmentId: string): Promise<void> {
+    await this.#command('DELETE', `/attachments/${encodeURIComponent(attachmentId)}`);
   }
 
   /**
@@ -211,6 +235,21 @@ export class Chat {
       ...(position === undefined ? {} : { position }),
     };
   }
+}
+
+/** A longer text goes to the server as a file: the body of a message has at most 512 KiB. */
+const LONG_TEXT_CHARS = 100_000;
+
+function isLongText(content: MessageContent): content is string {
+  return typeof content === 'string' && content.length > LONG_TEXT_CHARS;
+}
+
+/** As RFC 8187 requires it. */
+function encodeName(name: string): string {
+  return encodeURIComponent(name.toWellFormed()).replace(
+    /['()*]/g,
+    (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 function messagePath(messageId: string): string {

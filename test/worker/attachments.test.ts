@@ -76,7 +76,7 @@ describe('a model receives', () => {
   });
 
   it('the attachments of earlier messages too, as far as its budget goes', async () => {
-    await setup({ conversationChars: 20_000 });
+    await setup({ conversationChars: 15_500 });
     await told(await upload('text/plain', Buffer.from('x'.repeat(15_000))));
     await told(await upload('image/png', Buffer.alloc(100_000)));
     const [first, ...rest] = await told({ type: 'text', text: 'and now?' });

@@ -11,12 +11,16 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 /** A call whose answer takes longer is abandoned: on a half-open connection the answer would never come. */
 export const CALL_TIMEOUT_MS = 20_000;
+/** The same for an upload, whose bytes take their time on a slow line. */
+const UPLOAD_TIMEOUT_MS = 10 * 60_000;
 
 export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Below `/v1`, with its query. */
   readonly path: string;
   readonly body?: unknown;
+  /** Sent as it is, in place of a JSON body. */
+  readonly file?: { readonly bytes: Blob; readonly headers: Readonly<Record<string, string>> };
   readonly signal?: AbortSignal;
 }
 
@@ -51,7 +55,7 @@ export class HttpApi {
   async #ask(call: Call, token: string): Promise<HttpAnswer> {
     const abort = new AbortController();
     const giveUp = (): void => abort.abort();
-    const stopTimer = this.#environment.after(CALL_TIMEOUT_MS, giveUp);
+    const stopTimer = this.#environment.after(call.file === undefined ? CALL_TIMEOUT_MS : UPLOAD_TIMEOUT_MS, giveUp);
     call.signal?.addEventListener('abort', giveUp, { once: true });
     try {
       if (call.signal?.aborted === true) giveUp();
@@ -62,9 +66,9 @@ export class HttpApi {
         headers: {
           accept: 'application/json',
           authorization: `Bearer ${token}`,
-          ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(call.file?.headers ?? (call.body === undefined ? {} : { 'content-type': 'application/json' })),
         },
-        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+        ...(call.file === undefined ? jsonBody(call.body) : { body: call.file.bytes }),
       });
       // The time limit also covers an answer that stops half-way.
       return await readAnswer(response);
@@ -78,6 +82,10 @@ export class HttpApi {
       call.signal?.removeEventListener('abort', giveUp);
     }
   }
+}
+
+function jsonBody(body: unknown): Pick<RequestInit, 'body'> {
+  return body === undefined ? {} : { body: JSON.stringify(body) };
 }
 
 async function hadToken<T>(token: Promise<T>): Promise<T> {

@@ -3,6 +3,7 @@
 import { ownError } from '../chat-client-error.ts';
 import { isFields } from './wire-codec.ts';
 import type {
+  AttachedFile,
   AgentInfo,
   AgentList,
   HistoryMessage,
@@ -24,6 +25,19 @@ export function parseReceipt(body: unknown): SendReceipt {
     runId: textOf(fields, 'runId'),
     position: textOf(fields, 'position'),
     queued: typeof queued === 'number' ? queued : 0,
+  };
+}
+
+/** A part of a prompt that names the stored file. */
+export function parseAttachment(body: unknown): AttachedFile {
+  const fields = fieldsOf(body);
+  const { bytes } = fields;
+  return {
+    type: 'attachment',
+    attachmentId: textOf(fields, 'attachmentId'),
+    name: textOf(fields, 'name'),
+    mediaType: textOf(fields, 'mediaType'),
+    bytes: typeof bytes === 'number' ? bytes : 0,
   };
 }
 

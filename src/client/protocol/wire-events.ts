@@ -13,6 +13,15 @@ export type PartKind = 'text' | 'reasoning' | 'tool-call';
 /** The prompt of a message: plain text, or OpenAI-style content parts such as `{ type: 'text', text }`. */
 export type MessageContent = string | readonly ContentPart[];
 
+/** A content part that names a file of the chat. */
+export interface AttachedFile extends ContentPart {
+  readonly type: 'attachment';
+  readonly attachmentId: string;
+  readonly name: string;
+  readonly mediaType: string;
+  readonly bytes: number;
+}
+
 export interface ContentPart {
   readonly type: string;
   readonly [field: string]: unknown;

@@ -1,5 +1,6 @@
 // What the headers of an upload and of a download say: the name of a file, its type, its digest, and a range of its
 // bytes. Pure.
+import { UNNAMED } from '../../session/events/attachment-part.ts';
 import { GatewayError } from '../gateway-error.ts';
 
 export const NAME_CHARS_MAX = 255;
@@ -18,7 +19,7 @@ export function mediaTypeOf(header: string | undefined): string {
 /** The name in a `Content-Disposition`; `filename*` in UTF-8 wins [RFC 6266, RFC 8187]. Without a folder, without
  *  control characters; `attachment` if there is none. @throws GatewayError invalid-request */
 export function fileNameOf(header: string | undefined): string {
-  if (header === undefined) return 'attachment';
+  if (header === undefined) return UNNAMED;
   const encoded = /;\s*filename\*\s*=\s*utf-8'[a-z0-9-]*'([^;\s]+)/i.exec(header)?.[1];
   const [, quoted, plain] = /;\s*filename\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))/i.exec(header) ?? [];
   const given = encoded === undefined ? (quoted?.replace(/\\(.)/g, '$1') ?? plain ?? '') : decode(encoded);
@@ -29,7 +30,7 @@ export function fileNameOf(header: string | undefined): string {
   const whole = name.toWellFormed();
   if (whole.length > NAME_CHARS_MAX)
     throw new GatewayError('invalid-request', { message: `a name has at most ${NAME_CHARS_MAX} characters` });
-  return whole === '' || whole === '.' || whole === '..' ? 'attachment' : whole;
+  return whole === '' || whole === '.' || whole === '..' ? UNNAMED : whole;
 }
 
 function decode(text: string): string {

@@ -3,6 +3,8 @@
 import type { JsonObject, MessageContent } from './chat-event.ts';
 
 export const ATTACHMENT = 'attachment';
+/** The name of an attachment whose client gave none. */
+export const UNNAMED = 'attachment';
 
 /** What is known of an attachment without its bytes. */
 export interface AttachmentInfo {

@@ -6,7 +6,7 @@ import type { BlobStore } from '../../broker/blobs.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import { openAttachmentOf, type OpenAttachment } from '../../session/attachments/open-attachment.ts';
 import { isSessionError } from '../../session/errors.ts';
-import { isText, type AttachmentPart } from '../../session/events/attachment-part.ts';
+import { isText, UNNAMED, type AttachmentPart } from '../../session/events/attachment-part.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
 import { AgentError } from '../agent-error.ts';
 import type { ContentPart, ModelMessage } from '../provider.ts';
@@ -91,7 +91,10 @@ function leftOut({ name, mediaType, bytes }: AttachmentPart): ContentPart {
 
 async function encode(opened: OpenAttachment): Promise<ContentPart> {
   const { name, mediaType } = opened;
-  if (isText(mediaType)) return { type: 'text', text: `${name}:\n\n${await decode(opened, 'utf8')}` };
+  if (isText(mediaType)) {
+    const text = await decode(opened, 'utf8');
+    return { type: 'text', text: name === UNNAMED ? text : `${name}:\n\n${text}` };
+  }
   const data = await decode(opened, 'base64');
   if (mediaType.startsWith('image/'))
     return { type: 'image_url', image_url: { url: `data:${mediaType};base64,${data}` } };
