@@ -120,12 +120,13 @@ function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Age
 }
 
 function modelProvider({ entry, key }: AgentConfig, random: () => number): Provider {
-  const { url, prefill, timeouts } = entry;
+  const { url, prefill, timeouts, sendTenant = false } = entry;
   if (url === undefined) return createDemoProvider({ clock: systemClock });
   return createOpenAiProvider({
     baseUrl: url,
     ...(key === undefined ? {} : { apiKey: key }),
     prefill: prefill ?? 'none',
+    sendsTenant: sendTenant,
     limits: {
       firstByteTimeoutMs: timeouts?.firstByteMs ?? FIRST_BYTE_TIMEOUT_MS,
       idleTimeoutMs: timeouts?.idleMs ?? IDLE_TIMEOUT_MS,

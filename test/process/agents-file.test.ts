@@ -140,6 +140,11 @@ describe('the file of agents', () => {
       /^HOLDLINE_AGENTS: agents\.poet\.timeouts\.idleMs: must be integer$/,
     ],
     [
+      'sends the tenant to an agent of its own code',
+      { agents: { poet: { handler: './poet.js', sendTenant: true } } },
+      /^HOLDLINE_AGENTS: agents\.poet\.sendTenant: is for a model server/,
+    ],
+    [
       'has a bucket without a rate',
       { agents: { poet: { ...POET, tokensBurst: 5 } } },
       /^HOLDLINE_AGENTS: agents\.poet\.tokensBurst: needs tokensPerSecond$/,

@@ -51,6 +51,7 @@ const agentSchema = Type.Object(
     promptCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: BODY_BYTES_MAX })),
     answerCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ANSWER_CHARS_MAX })),
     timeouts: Type.Optional(timeoutsSchema),
+    sendTenant: Type.Optional(Type.Boolean()),
     unwatchedMs: Type.Optional(Type.Integer({ minimum: 1_000, maximum: UNWATCHED_MS_MAX })),
     runMsMax: Type.Optional(Type.Integer({ minimum: 1_000, maximum: RUN_MS_MAX })),
     concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: CREDIT_MAX })),
@@ -78,7 +79,7 @@ type FileEntry = Type.Static<typeof agentSchema>;
 export type AgentEntry = FileEntry & { readonly model: string };
 
 /** The fields that are for model servers only. */
-const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts'] as const;
+const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts', 'sendTenant'] as const;
 
 /** The agents by name. Reports every fault as `<place>: <what>`, and is empty then. */
 export function readAgentsFile(path: string, onFault: (what: string) => void): ReadonlyMap<string, AgentEntry> {

@@ -84,6 +84,22 @@ describe('the request', () => {
     });
   });
 
+  it('names the tenant of each run for a fair gateway, if it is told to', async () => {
+    const { provider, upstream } = await providerOf([answer('a'), answer('b')], { sendsTenant: true, apiKey: 'sk-1' });
+    const run = { tenant: 'acme', sessionId: 's1', runId: 'r1', attempt: 1 };
+    await collect(provider, requestOf('', { run }));
+    await collect(provider, requestOf('', { run: { ...run, tenant: 'other' } }));
+    const headers = [(await upstream.request(0)).headers, (await upstream.request(1)).headers];
+    expect(headers.map((one) => one['x-gateway-inference-fairness-id'])).toEqual(['acme', 'other']);
+    expect(headers.map(({ authorization }) => authorization)).toEqual(['Bearer sk-1', 'Bearer sk-1']);
+  });
+
+  it('names no tenant by default', async () => {
+    const { provider, upstream } = await providerOf([answer('a')]);
+    await collect(provider, requestOf(''));
+    expect((await upstream.request(0)).headers).not.toHaveProperty('x-gateway-inference-fairness-id');
+  });
+
   it('has no authorization without a key', async () => {
     const { provider, upstream } = await providerOf([answer('a')]);
     await collect(provider, requestOf('x'));

@@ -24,7 +24,13 @@ export interface OpenAiProviderOptions {
   /** Default: none. Whether a server continues from a prefix depends on the model's chat template too, so the
    *  operator has to set it. */
   readonly prefill?: Prefill;
+  /** Sends the tenant of each run as FAIRNESS_HEADER. Default: false. */
+  readonly sendsTenant?: boolean;
 }
+
+/** By this header an inference gateway shares its model servers fairly. [Gateway API Inference Extension, flow
+ *  control] */
+const FAIRNESS_HEADER = 'x-gateway-inference-fairness-id';
 
 /** @throws TypeError for options that can never work; its message carries neither the URL nor the key */
 export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
@@ -36,13 +42,13 @@ export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
     limits: { ...DEFAULT_UPSTREAM_LIMITS, ...options.limits },
     omitted: new Set(),
   };
-  const { prefill = 'none' } = options;
+  const { prefill = 'none', sendsTenant = false } = options;
   const canContinue = prefill !== 'none';
   return {
     canContinue,
     stream: (request) => {
       assert.ok(canContinue || request.prefix === undefined, 'a prefix for a provider that cannot continue');
-      return streamAnswer(upstream, request, prefill);
+      return streamAnswer(sendsTenant ? ofTenant(upstream, request.run.tenant) : upstream, request, prefill);
     },
   };
 }
@@ -122,6 +128,12 @@ async function readBytes(
 }
 
 const SILENCE = 'silence';
+
+function ofTenant(upstream: Upstream, tenant: string): Upstream {
+  const headers = new Headers(upstream.headers);
+  headers.set(FAIRNESS_HEADER, tenant);
+  return { ...upstream, headers };
+}
 
 function completionsUrl(baseUrl: string): string {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
