@@ -75,8 +75,8 @@ export class BurstCrowd {
     this.#highTenants = Array.from({ length: HIGH_TENANTS }, (_, i) => tenant(`high${i}`, i));
   }
 
-  /** Answers some prompts, one after another, as a service that has been used before: the schedule begins with a guess of
-   *  500 tokens for each run, and knows after these what a run costs here. */
+  /** Sends some prompts, one after another, so that the service has been used before: the schedule begins with a guess
+   *  of 500 tokens for each run, and after these it knows what a run costs here. */
   async warmUp(model: ModelServer): Promise<void> {
     const tenant = this.#others[0];
     for (let i = 0; i < WARM_UP_PROMPTS && tenant !== undefined; i += 1) {
@@ -94,7 +94,8 @@ export class BurstCrowd {
     await Promise.all(watched.map((one) => this.#watch(one)));
   }
 
-  /** Sends for the time of the plan, at a steady rate whatever the answers are. Resolves when everything was answered. */
+  /** Sends for the time of the plan, at a steady rate whatever the answers are. Resolves when the gateway has answered
+   *  every request. */
   async send(): Promise<void> {
     const { seconds } = this.#plan;
     const perMs = this.#total / (seconds * 1000);

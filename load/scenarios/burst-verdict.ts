@@ -10,7 +10,7 @@ const FAIRNESS_MIN = 0.95;
 export interface BurstSecond {
   /** Jain's index of the served tokens against the fair shares, to within the longest answer. */
   readonly fairness: number;
-  /** Jain's index of the served tokens alone. No order of whole answers makes it high before every tenant had a turn. */
+  /** Jain's index of the served tokens alone. Before every tenant had a turn, no order of whole answers makes it high. */
   readonly plainJain: number;
   readonly served: number;
   /** Tokens of accepted prompts that were not served yet. */

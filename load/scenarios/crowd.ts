@@ -50,8 +50,8 @@ const RETRY_MS_FIRST = 250;
 const RETRY_MS_MAX = 20_000;
 /** A phone is away for at most so long. */
 const AWAY_MS_MAX = 2_000;
-/** What has not happened by then never will. */
-const PATIENCE_MS = 180_000;
+/** When nothing at all was seen for so long, what has not happened never will. */
+const QUIET_MS = 60_000;
 const LOOK_MS = 100;
 
 export class Crowd {
@@ -119,9 +119,9 @@ export class Crowd {
   /** Resolves when every run has ended for every reader, and everything was read once more from each node. */
   async settle(): Promise<CrowdFigures> {
     this.#isOver = true;
-    await this.#intime('the users', this.#talking);
-    await inTurn(this.#chats, READING_FINALLY, async (chat) => this.#intime(chat.sessionId, finish(chat)));
-    for (const node of this.#plan.nodes) await this.#intime(`a final read of ${node}`, this.#readFinally(node));
+    await this.#happens('the users', this.#talking);
+    await inTurn(this.#chats, READING_FINALLY, async (chat) => this.#happens(chat.sessionId, finish(chat)));
+    for (const node of this.#plan.nodes) await this.#happens(`a final read of ${node}`, this.#readFinally(node));
     const violations = checkHistory(this.#history.observations);
     const prompts = this.#chats.flatMap(({ user }) => user.prompts);
     return {
@@ -199,17 +199,23 @@ export class Crowd {
     return all;
   }
 
-  /** Records what does not happen in time, and what fails, for the checker. */
-  async #intime(what: string, happening: Promise<unknown>): Promise<void> {
-    const late = new AbortController();
-    const waited = pause(PATIENCE_MS, late.signal).then(() => this.#history.record({ kind: 'stuck', what }));
+  /** Records what does not happen although nothing else happens any more, and what fails, for the checker. */
+  async #happens(what: string, happening: Promise<unknown>): Promise<void> {
+    let [seen, since] = [0, performance.now()];
+    let onStuck: () => void = () => undefined;
+    const stuck = new Promise<void>((resolve) => (onStuck = resolve));
+    const looking = setInterval(() => {
+      const { length } = this.#history.observations;
+      if (length !== seen) [seen, since] = [length, performance.now()];
+      if (performance.now() - since > QUIET_MS) onStuck();
+    }, LOOK_MS);
     try {
-      await Promise.race([happening, waited]);
+      const end = await Promise.race([happening.then(() => 'happened' as const), stuck]);
+      if (end !== 'happened') this.#history.record({ kind: 'stuck', what });
     } catch (error) {
       this.#history.record({ kind: 'fault', what: `${what}: ${String(error)}` });
     } finally {
-      late.abort();
-      waited.catch(() => undefined);
+      clearInterval(looking);
     }
   }
 }
@@ -238,9 +244,6 @@ async function inTurn<T>(
   await Promise.all(Array.from({ length: atOnce }, next));
 }
 
-function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener('abort', () => clearTimeout(timer), { once: true });
-  });
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
