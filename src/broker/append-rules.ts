@@ -9,7 +9,7 @@ import {
   SUPERSEDES_MAX,
   TTL_MS_MAX,
 } from './broker.ts';
-import type { Appended, Priority, TopicWrite } from './broker.ts';
+import type { Appended, Priority, TopicWrite, TtlMode } from './broker.ts';
 import type { BrokerErrorCode } from './errors.ts';
 import { BrokerError } from './errors.ts';
 import type { LiteTopicName } from './lite-topic.ts';
@@ -158,11 +158,21 @@ function validateWrite(write: TopicWrite): void {
     refuse('invalid-append', 'ifUnchanged has an offset from -1');
   if (write.ttlMs !== undefined && (!isCount(write.ttlMs, 1) || write.ttlMs > TTL_MS_MAX))
     refuse('invalid-append', `ttlMs is a whole number from 1 to ${TTL_MS_MAX}`);
+  if (write.ttlMode !== undefined) validateMode(write.ttlMode, write.ttlMs);
+  if (write.hardMaxMs !== undefined && (!isCount(write.hardMaxMs, 1) || write.hardMaxMs > TTL_MS_MAX))
+    refuse('invalid-append', `hardMaxMs is a whole number from 1 to ${TTL_MS_MAX}`);
   if (write.priority !== undefined && !PRIORITIES.has(write.priority)) refuse('invalid-append', 'no such priority');
   if (write.supersedes !== undefined) validateRanges(write.supersedes, empty);
 }
 
 const PRIORITIES: ReadonlySet<Priority> = new Set<Priority>(['high', 'normal', 'low']);
+
+const MODES: ReadonlySet<TtlMode> = new Set<TtlMode>(['idle', 'reader', 'absolute']);
+
+function validateMode(mode: TtlMode, ttlMs: number | undefined): void {
+  if (!MODES.has(mode)) refuse('invalid-append', 'no such mode of a TTL');
+  if (ttlMs === undefined) refuse('invalid-append', 'a mode of a TTL needs ttlMs');
+}
 
 function validateRanges(ranges: readonly (readonly [from: number, to: number])[], emptyWrite: boolean): void {
   if (ranges.length > SUPERSEDES_MAX) refuse('too-large', `a write supersedes at most ${SUPERSEDES_MAX} ranges`);

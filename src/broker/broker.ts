@@ -66,6 +66,10 @@ export type LogItem = LogRecord | Hole;
 /** Which waiting topic a queue serves first. The topic keeps its priority until another write names one. */
 export type Priority = 'high' | 'normal' | 'low';
 
+/** What the time to live counts from. `idle`: the last write. `reader`: the last write or the last attached reader,
+ *  whichever is later. `absolute`: the moment at which the topic was made. */
+export type TtlMode = 'idle' | 'reader' | 'absolute';
+
 export interface TopicWrite {
   readonly topic: LiteTopicName;
   /** May be empty. An empty write with `ttlMs` restarts the time to live. */
@@ -89,6 +93,12 @@ export interface TopicWrite {
   /** The topic expires this long after its last write. It keeps the value until another write names one; a topic
    *  without a value does not expire. 1 to TTL_MS_MAX. */
   readonly ttlMs?: number;
+  /** The topic keeps its mode until another write names one. Default: `idle`. A write with a mode also names `ttlMs`. In
+   *  the mode `reader`, less than READER_TTL_MIN_MS counts as that. */
+  readonly ttlMode?: TtlMode;
+  /** For the write that makes the topic, and without effect in any other: this long after it the topic ends, whatever
+   *  holds it. 1 to TTL_MS_MAX. */
+  readonly hardMaxMs?: number;
   readonly priority?: Priority;
   /** The append ends or stops something and so frees room; one write of the append sets it. A full engine that has a
    *  reserve accepts the append within the reserve. `half`: for a short-lived thing with which users continue; it
@@ -180,8 +190,12 @@ export interface TopicInfo {
   /** UTF-8 bytes of the live records' data. */
   readonly bytes: number;
   readonly ttlMs?: number;
+  /** Absent for `idle`. */
+  readonly ttlMode?: TtlMode;
   /** ms since 1970. */
   readonly expiresAt?: number;
+  /** ms since 1970: the hard maximum. */
+  readonly endsAt?: number;
 }
 
 export interface TopicPage {

@@ -125,7 +125,7 @@ export class LogEngine
     this.#groups = new GroupConsumption(queueStore, { clock, flowOf, policyOf }, groups);
     this.#damage = new DamageAccount(clock, storage.onWarning);
     const cold = new ColdReads(segments, this.#damage, limits.coldReadsMax);
-    this.#reads = new TopicReads(table, recent, cold, time);
+    this.#reads = new TopicReads(table, recent, cold, { time, expiry });
     this.#check = new RecordCheck({
       ...{ table, index, lister: this.#lister, cold, damage: this.#damage },
       mustBeOpen: () => this.#mustBeOpen(),
@@ -276,6 +276,12 @@ export class LogEngine
 
   isHeld(topic: Topic): boolean {
     return this.#groups.hasLag(topic.name);
+  }
+
+  async extend({ name, pending }: Topic): Promise<void> {
+    if (pending === undefined) return;
+    const { epoch } = pending.state;
+    await this.#appender.append([{ topic: name, records: [], expect: { epoch } }]);
   }
 
   async expire(topic: Topic): Promise<void> {

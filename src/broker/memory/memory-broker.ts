@@ -22,6 +22,7 @@ import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
 import type { QueueStore } from '../group/queue-store.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
+import { expiryAfter, hasEnded, isKeptByReaders, lifeAfter, lifetimeOf, type TopicLife } from '../lifetime.ts';
 import { matchesPattern } from '../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
@@ -49,6 +50,8 @@ interface Entry {
   readonly readers: Set<TailReader>;
   /** Group → the first offset that it has not consumed. */
   readonly committed: Map<string, number>;
+  /** Its times are monotonic: a jump of the wall clock must not end all topics at once. */
+  life: TopicLife | undefined;
   expiresAt: number | undefined;
   /** The topic's time came while a group still had records of it to consume. */
   overdue: boolean;
@@ -114,9 +117,12 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     return this.#topics.get(name)?.readers.add(reader);
   }
 
-  detach(readers: Set<TailReader> | undefined, reader: TailReader): void {
+  detach(name: LiteTopicName, readers: Set<TailReader> | undefined, reader: TailReader): void {
     this.#tails.delete(reader);
     readers?.delete(reader);
+    const entry = this.#topics.get(name);
+    if (entry === undefined || entry.readers !== readers || readers.size > 0 || !isKeptByReaders(entry.life)) return;
+    this.#extend(name, entry);
   }
 
   async describe(names: readonly LiteTopicName[]): Promise<readonly (TopicInfo | undefined)[]> {
@@ -172,7 +178,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     const name = planned.write.topic;
     const entry = this.#topics.get(name) ?? this.#create(name, planned.state.epoch);
     entry.topic.apply(planned);
-    this.#slide(name, entry);
+    this.#slide(name, entry, planned);
     const major = planned.write.records.some((record) => record.major);
     return () => {
       this.#wakes.mark(entry.readers, major);
@@ -185,6 +191,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
       topic: new MemoryTopic(epoch),
       readers: new Set<TailReader>(),
       committed: new Map<string, number>(),
+      life: undefined,
       expiresAt: undefined,
       overdue: false,
     };
@@ -194,20 +201,40 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     return entry;
   }
 
-  #slide(name: LiteTopicName, entry: Entry): void {
-    const { ttlMs } = entry.topic;
-    if (ttlMs === undefined) return;
-    entry.expiresAt = this.#clock.now() + ttlMs;
+  #slide(name: LiteTopicName, entry: Entry, { write, created }: PlannedWrite): void {
+    const now = this.#clock.mono();
+    entry.life = lifeAfter(entry.life, write, created, now);
+    this.#expireAt(name, entry, expiryAfter(entry.life, entry.topic.ttlMs, now));
+  }
+
+  /** The last reader has left, or there are readers when the topic's time is up. */
+  #extend(name: LiteTopicName, entry: Entry): void {
+    const { life, topic } = entry;
+    this.#expireAt(name, entry, expiryAfter(life, topic.ttlMs, this.#clock.mono()));
+  }
+
+  /** `at`: monotonic. */
+  #expireAt(name: LiteTopicName, entry: Entry, at: number | undefined): void {
+    if (at === undefined) return;
+    entry.expiresAt = this.#clock.now() + (at - this.#clock.mono());
     entry.overdue = false;
-    // Monotonic: a jump of the wall clock must not end all topics at once.
-    this.#deadlines.set(name, this.#clock.mono() + ttlMs);
+    this.#deadlines.set(name, at);
   }
 
   #due(name: LiteTopicName): void {
     const entry = this.#topics.get(name);
-    if (entry === undefined) this.#tombstones.delete(name);
-    else if (this.#groups.hasLag(name)) entry.overdue = true;
-    else this.#end(name, entry, 'expired');
+    if (entry === undefined) {
+      this.#tombstones.delete(name);
+      return;
+    }
+    const { life, readers } = entry;
+    if (hasEnded(life, this.#clock.mono())) this.#end(name, entry, 'expired');
+    else if (readers.size > 0 && isKeptByReaders(life)) this.#extend(name, entry);
+    else if (!this.#groups.hasLag(name)) this.#end(name, entry, 'expired');
+    else {
+      entry.overdue = true;
+      if (life?.endsAt !== undefined) this.#deadlines.set(name, life.endsAt);
+    }
   }
 
   #end(name: LiteTopicName, { topic, readers }: Entry, reason: 'expired' | 'removed'): void {
@@ -231,7 +258,11 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     const { state, bytes, ttlMs } = entry.topic;
     const { epoch, next, lastMajor, fence } = state;
     const info = { topic: name, epoch, earliest: 0, next, lastMajor, fence, bytes };
-    return ttlMs === undefined || entry.expiresAt === undefined ? info : { ...info, ttlMs, expiresAt: entry.expiresAt };
+    const { life, expiresAt } = entry;
+    if (expiresAt === undefined) return info;
+    const toWall = this.#clock.now() - this.#clock.mono();
+    const endsAt = life?.endsAt === undefined ? undefined : life.endsAt + toWall;
+    return { ...info, ...lifetimeOf(ttlMs, expiresAt, life && { ...life, endsAt }) };
   }
 
   #queueStore(): QueueStore {

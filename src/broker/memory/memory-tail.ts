@@ -9,7 +9,7 @@ export interface TailedTopics {
   readNow(name: LiteTopicName, from: ReadFrom, options: ReadOptions): ReadResult;
   /** The readers of the topic, with this one; undefined where there is no topic. @throws BrokerError closed */
   attach(name: LiteTopicName, reader: TailReader): Set<TailReader> | undefined;
-  detach(readers: Set<TailReader> | undefined, reader: TailReader): void;
+  detach(name: LiteTopicName, readers: Set<TailReader> | undefined, reader: TailReader): void;
 }
 
 export class MemoryTailSource implements TailSource {
@@ -31,6 +31,6 @@ export class MemoryTailSource implements TailSource {
   }
 
   detach(reader: TailReader): void {
-    this.#topics.detach(this.#readers, reader);
+    this.#topics.detach(this.#name, this.#readers, reader);
   }
 }

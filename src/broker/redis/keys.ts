@@ -71,6 +71,9 @@ export const META = {
   ttlMs: 't',
   /** When the topic expires, ms since 1970. Default: no time, the topic does not expire. */
   expiresAt: 'x',
+  /** What the topic has besides a plain TTL, `<mode> <ms since 1970 of its birth> <ms since 1970 of its hard maximum>`
+   *  with i, r or a for the mode, and '-' for no hard maximum. Default: a plain TTL. */
+  life: 'l',
   /** The class in which the groups queue the topic. Default: the class 'normal'. */
   priority: 'p',
   /** UTF-8 bytes of the live major records, and of the live minor records. Default: 0 bytes. */

@@ -23,7 +23,7 @@ import type { Position } from '../position.ts';
 import { TailReader } from '../tail/tail-reader.ts';
 import { RedisBlobs } from './blobs/redis-blobs.ts';
 import { APPEND, APPEND_IN_RESERVE, decodeAppend, encodeAppend } from './commands/append.ts';
-import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX } from './commands/describe.ts';
+import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX, DESCRIBE_WATCHED } from './commands/describe.ts';
 import { WatchTable } from './watch/watch-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
 import type { FlowRules } from './queue/group-schedule.ts';
@@ -62,7 +62,7 @@ export class RedisBroker implements BrokerEngine {
     this.#watches = new WatchTable({
       commands: nodes,
       read: (topic, position, majorOnly) => this.#read(topic, position, { majorOnly }),
-      describe: (topics) => this.#describe(topics, DESCRIBE),
+      describe: (topics) => this.#describe(topics, DESCRIBE_WATCHED),
       mustBeOpen: () => this.#mustBeOpen(),
     });
     this.#groups = new RedisGroups({

@@ -21,6 +21,7 @@ import { opener } from './subject.ts';
 import type { SubjectFactory } from './subject.ts';
 import { supersedeContract } from './supersede.ts';
 import { tailContract } from './tail.ts';
+import { ttlModeContract } from './ttl-modes.ts';
 
 export type { Subject, SubjectFactory } from './subject.ts';
 
@@ -44,6 +45,7 @@ export function brokerContract(
     readContract(open);
     tailContract(open);
     lifetimeContract(open);
+    ttlModeContract(open, { reopens });
     queueContract(open);
     leaseContract(open);
     blobsContract(open, { reopens });

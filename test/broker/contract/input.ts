@@ -8,7 +8,7 @@ import {
   SUPERSEDES_MAX,
   TTL_MS_MAX,
 } from '../../../src/broker/broker.ts';
-import type { Priority, TopicWrite } from '../../../src/broker/broker.ts';
+import type { Priority, TopicWrite, TtlMode } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import { CHAT, QUEUE, append, infoOf, minor, outcome, readLines, topicName, write } from './subject.ts';
 import type { OpenSubject } from './subject.ts';
@@ -34,6 +34,11 @@ const invalid: readonly (readonly [what: string, writes: readonly TopicWrite[]])
   ...[0, -1, 1.5, Number.NaN, Infinity, 2 ** 53, TTL_MS_MAX + 1].map(
     (ttlMs) => [`ttlMs ${ttlMs}`, [write(CHAT, R, { ttlMs })]] as const,
   ),
+  ...[0, -1, 1.5, Number.NaN, Infinity, 2 ** 53, TTL_MS_MAX + 1].map(
+    (hardMaxMs) => [`hardMaxMs ${hardMaxMs}`, [write(CHAT, R, { hardMaxMs })]] as const,
+  ),
+  ['a mode of a TTL that there is not', [write(CHAT, R, { ttlMs: 60_000, ttlMode: 'never' as TtlMode })]],
+  ['a mode of a TTL without a TTL', [write(CHAT, R, { ttlMode: 'absolute' })]],
   ...[-2, 0.5, Number.NaN, Infinity].map(
     (offset) => [`ifUnchanged at ${offset}`, [write(CHAT, R, { ifUnchanged: { epoch: 'e', offset } })]] as const,
   ),

@@ -270,7 +270,8 @@ describe('the index', () => {
       lastSeq: 2,
       lastAnswers: [{ epoch: 'e', first: 7, next: 9 }],
     };
-    const version = { state, base: 'e', era: 0, ttlMs: 5, expiresAt: 99, priority: 'low' as const };
+    const version = { state, base: 'e', era: 0, ttlMs: 5, expiresAt: 99, life: undefined, priority: 'low' as const };
+    const life = { mode: 'reader' as const, bornAt: 70, endsAt: 99 };
     const tombstone = { reason: 'removed' as const, epoch: 'd', next: 3, at: 5 };
     for (const entry of [
       { id: 4, indexedAt: 99, bytes: 12, version, tombstone: undefined, consumed: new Map([['g', 3]]) },
@@ -282,6 +283,10 @@ describe('the index', () => {
         tombstone: undefined,
         consumed: undefined,
       },
+      ...[life, { mode: 'absolute' as const, bornAt: 70, endsAt: undefined }].map((one) => ({
+        ...{ id: 4, indexedAt: 99, bytes: 12, tombstone: undefined, consumed: undefined },
+        version: { ...version, life: one },
+      })),
       { id: 0, indexedAt: 7, bytes: 0, version: undefined, tombstone, consumed: undefined },
     ]) {
       const writer = new ByteWriter(64);

@@ -34,6 +34,7 @@ function topicInMemory(): {
       era: 0,
       ttlMs: undefined,
       expiresAt: undefined,
+      life: undefined,
       priority: 'normal',
     };
     const records = minor(...Array.from({ length: count }, () => 'data')).map((one) => ({ ...one, size: 4 }));

@@ -5,6 +5,7 @@
 import { planAppend, validateWrites, type PlannedWrite } from '../../append-rules.ts';
 import type { Appended, NewRecord, TopicWrite } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
+import { expiryAfter, lifeAfter } from '../../lifetime.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
@@ -204,12 +205,14 @@ export class Appender {
   #versionAfter(topic: Topic, { write, created, state }: PlannedWrite, now: number): TopicVersion {
     const before = created ? undefined : topic.pending;
     const ttlMs = write.ttlMs ?? before?.ttlMs;
+    const life = lifeAfter(before?.life, write, created, now);
     return {
       state,
       base: before?.base ?? state.epoch,
       era: before?.era ?? this.#table.era,
       ttlMs,
-      expiresAt: ttlMs === undefined ? undefined : now + ttlMs,
+      expiresAt: expiryAfter(life, ttlMs, now),
+      life,
       priority: write.priority ?? before?.priority ?? 'normal',
     };
   }
@@ -341,6 +344,7 @@ function unpin(topic: Topic | undefined): void {
 }
 
 function stagedWrite(held: Topic, { write, created, appended }: PlannedWrite, version: TopicVersion): StagedWrite {
+  const before = created ? undefined : held.pending;
   return {
     held,
     version,
@@ -353,6 +357,7 @@ function stagedWrite(held: Topic, { write, created, appended }: PlannedWrite, ve
     supersedes: write.supersedes?.length === 0 ? undefined : write.supersedes,
     ttlMs: write.ttlMs,
     expiresAt: version.expiresAt,
+    life: version.life === before?.life ? undefined : version.life,
     priority: write.priority,
     records: write.records.map(sized),
   };

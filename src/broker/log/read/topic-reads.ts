@@ -8,6 +8,7 @@ import type { Position } from '../../position.ts';
 import { TailReader, type TailSource } from '../../tail/tail-reader.ts';
 import type { ColdReads } from './cold-reads.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
+import type { Expiry } from '../topics/expiry.ts';
 import { batchOf, planRead, type ColdRecord, type ReadPlan } from './read-plan.ts';
 import type { RecentLog } from './recent-log.ts';
 import { StoredRecords } from './stored-records.ts';
@@ -22,10 +23,17 @@ export class TopicReads {
   readonly #recent: RecentLog;
   readonly #cold: ColdReads;
   readonly #time: EngineTime;
+  readonly #expiry: Pick<Expiry, 'attached' | 'detached'>;
   readonly #tails = new Set<TailReader>();
   #isClosed = false;
 
-  constructor(table: TopicTable, recent: RecentLog, cold: ColdReads, time: EngineTime) {
+  constructor(
+    table: TopicTable,
+    recent: RecentLog,
+    cold: ColdReads,
+    { time, expiry }: { readonly time: EngineTime; readonly expiry: Pick<Expiry, 'attached' | 'detached'> },
+  ) {
+    this.#expiry = expiry;
     this.#table = table;
     this.#recent = recent;
     this.#cold = cold;
@@ -49,13 +57,17 @@ export class TopicReads {
     if (this.#isClosed) throw new BrokerError('closed', 'the broker was closed');
     this.#tails.add(reader);
     const topic = this.#table.find(name);
-    topic?.addReader(reader);
+    if (topic === undefined) return undefined;
+    topic.addReader(reader);
+    this.#expiry.attached(topic);
     return topic;
   }
 
   detach(topic: Topic | undefined, reader: TailReader): void {
     this.#tails.delete(reader);
-    topic?.removeReader(reader);
+    if (topic === undefined) return;
+    topic.removeReader(reader);
+    this.#expiry.detached(topic);
   }
 
   /** Ends every tail. */

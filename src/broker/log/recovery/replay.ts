@@ -101,6 +101,7 @@ export class Replay {
       era: before?.era ?? write.created ?? 0,
       ttlMs: write.ttlMs ?? before?.ttlMs,
       expiresAt: write.expiresAt ?? before?.expiresAt,
+      life: write.life ?? before?.life,
       priority: write.priority ?? before?.priority ?? 'normal',
     };
   }

@@ -3,10 +3,12 @@
 // follow: the ends of a million topics must hold neither the event loop nor the memory. A write to a topic moves no
 // entry, neither in a list nor in the index: the sweep checks the topic when its old time comes. The sweep does not end
 // a topic that a group has yet to consume, or that has frames that are not durable yet. It checks the topic again when
-// the group has consumed it, or when all its frames are durable or refused.
+// the group has consumed it, or when all its frames are durable or refused. It extends the life of a topic that its
+// readers keep. A hard maximum ends a topic whatever holds it.
 import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { TOMBSTONE_MS } from '../../broker.ts';
+import { expiryAfter, hasEnded, isKeptByReaders, readerTtl } from '../../lifetime.ts';
 import type { EngineTime } from './engine-time.ts';
 import type { TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
@@ -23,6 +25,8 @@ const ENDS_MAX = 512;
 export interface ExpiryRules {
   /** A group has records of the topic to consume: it must not expire yet. */
   isHeld(topic: Topic): boolean;
+  /** Makes durable that the topic's TTL begins again. */
+  extend(topic: Topic): Promise<void>;
   /** Resolves when the topic's end is durable. @throws BrokerError disk-full, failed, overloaded, closed */
   expire(topic: Topic): Promise<void>;
   /** Resolves when the checkpoints have room for more changed topics. */
@@ -39,6 +43,9 @@ export class Expiry {
   readonly #engine: ExpiryRules;
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
   #sweptAt = 0;
+  /** When the last reader left a topic that had frames on their way to the disk, until all of them are durable or
+   *  refused. */
+  readonly #leftAt = new Map<Topic, number>();
   #sweeping = false;
   /** Topics that this turn of the event loop may still examine. */
   #left = 0;
@@ -78,22 +85,54 @@ export class Expiry {
 
   /** All frames of the topic are durable. Until now no sweep could end it. */
   settled(topic: Topic): void {
-    const at = endOf(topic);
+    if (this.#leftAt.size > 0) this.#settleLeft(topic);
+    const at = extensionOf(topic) ?? endOf(topic);
     if (at !== undefined) this.arm(at);
   }
 
   /** All frames of the topic that were not durable were refused. Its end may be among them: a sweep at once would be
    *  refused again. */
   refused(topic: Topic): void {
+    if (this.#leftAt.size > 0) this.#settleLeft(topic);
     const at = endOf(topic);
     if (at !== undefined) this.arm(Math.max(at, this.#time.now() + EXPIRY_RETRY_MS));
+  }
+
+  #settleLeft(topic: Topic): void {
+    const leftAt = this.#leftAt.get(topic);
+    this.#leftAt.delete(topic);
+    if (leftAt !== undefined && topic.waiting === 0) this.#countFrom(topic, leftAt);
   }
 
   isDue(topic: Topic, now = this.#time.now()): boolean {
     const at = topic.pending?.expiresAt;
     // While frames of the topic are on their way to the disk, the groups' lag is not known yet: ending the topic would
     // drop a record whose append is then acknowledged.
-    return at !== undefined && at <= now && topic.waiting === 0 && !this.#engine.isHeld(topic);
+    if (at === undefined || at > now || topic.waiting > 0) return false;
+    return hasEnded(topic.pending?.life, now) || (!isWatched(topic) && !this.#engine.isHeld(topic));
+  }
+
+  /** The topic has a reader more. */
+  attached(topic: Topic): void {
+    const at = extensionOf(topic);
+    if (at !== undefined) this.arm(at);
+  }
+
+  /** The topic has a reader less. */
+  detached(topic: Topic): void {
+    if (topic.hasReaders || !isKeptByReaders(topic.pending?.life)) return;
+    if (topic.waiting > 0) this.#leftAt.set(topic, this.#time.now());
+    else this.#countFrom(topic, this.#time.now());
+  }
+
+  /** The topic's last reader left at `leftAt`. */
+  #countFrom(topic: Topic, leftAt: number): void {
+    const { life, ttlMs, expiresAt = 0 } = topic.pending ?? {};
+    const at = isKeptByReaders(life) ? expiryAfter(life, ttlMs, leftAt) : undefined;
+    if (at === undefined || at <= expiresAt) return;
+    topic.expireAt(at);
+    this.#table.touch(topic);
+    this.arm(at);
   }
 
   /** The engine's time has jumped: the timer was set by the old time. */
@@ -150,9 +189,19 @@ export class Expiry {
   #examineLoaded(topic: Topic, now: number): void {
     const at = endOf(topic);
     if (at === undefined) return;
-    if (at > now) this.#checkAgainAt(at);
+    const extendAt = extensionOf(topic) ?? at;
+    if (extendAt > now) this.#checkAgainAt(extendAt);
     else if (topic.pending === undefined) this.#forget(topic);
     else if (this.isDue(topic, now)) this.#expire(topic);
+    else this.#hold(topic);
+  }
+
+  /** The topic's time is up, or nearly up, and something holds it. */
+  #hold(topic: Topic): void {
+    const endsAt = topic.pending?.life?.endsAt;
+    if (endsAt !== undefined) this.#checkAgainAt(endsAt);
+    if (!isWatched(topic) || topic.waiting > 0) return;
+    this.#engine.extend(topic).catch(() => this.arm(this.#time.now() + EXPIRY_RETRY_MS));
   }
 
   #expire(topic: Topic): void {
@@ -205,6 +254,7 @@ export class Expiry {
       this.#checkAgainAt(at);
     } else if (topic.visible === undefined) this.#forget(topic);
     else if (this.isDue(topic)) this.#expire(topic);
+    else this.#hold(topic);
   }
 
   /** Drops an old tombstone. It leaves the index with the next checkpoint. */
@@ -224,6 +274,19 @@ export class Expiry {
     this.#sweptAt = this.#time.now();
     if (this.#earliest !== Number.POSITIVE_INFINITY) this.arm(this.#earliest);
   }
+}
+
+/** A reader keeps the topic. */
+function isWatched({ pending, hasReaders }: Topic): boolean {
+  return hasReaders && isKeptByReaders(pending?.life);
+}
+
+/** When the life of a topic that a reader keeps is extended: early enough that a crash leaves it half of its TTL. The
+ *  hard maximum is not moved by any extension. Undefined if no reader keeps the topic. */
+function extensionOf(topic: Topic): number | undefined {
+  const { expiresAt, ttlMs, life } = topic.pending ?? {};
+  if (expiresAt === undefined || ttlMs === undefined || !isWatched(topic)) return undefined;
+  return expiresAt === life?.endsAt ? expiresAt : expiresAt - readerTtl(ttlMs) / 2;
 }
 
 /** When the topic expires, or when its tombstone is dropped; undefined for neither. */

@@ -4,10 +4,12 @@ import type { Appended, Priority } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { ByteReader } from '../format/byte-reader.ts';
 import type { ByteWriter } from '../format/byte-writer.ts';
+import { decodeLife, encodeLife } from '../format/frame-codec.ts';
 import type { Tombstone, TopicVersion } from './topic.ts';
 
 const ALIVE = 1;
 const TOMBSTONE = 2;
+const LIFE = 4;
 const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
 const NAME_BYTES_MAX = 1024;
 const ANSWERS_MAX = 64;
@@ -25,7 +27,11 @@ export interface TopicEntry {
 
 export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
   const { version, tombstone } = entry;
-  into.byte((version === undefined ? 0 : ALIVE) | (tombstone === undefined ? 0 : TOMBSTONE));
+  into.byte(
+    (version === undefined ? 0 : ALIVE) |
+      (tombstone === undefined ? 0 : TOMBSTONE) |
+      (version?.life === undefined ? 0 : LIFE),
+  );
   into.varint(entry.indexedAt);
   if (tombstone !== undefined) {
     into.byte(tombstone.reason === 'expired' ? 1 : 0);
@@ -37,6 +43,7 @@ export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
   into.varint(entry.id);
   into.varint(entry.bytes);
   encodeVersion(into, version);
+  if (version.life !== undefined) encodeLife(into, version.life);
   into.varint(entry.consumed?.size ?? 0);
   for (const [group, next] of entry.consumed ?? []) {
     into.name(group);
@@ -71,7 +78,8 @@ export function decodeTopicEntry(bytes: Buffer, epochOf: (base: string, era: num
   const tombstone = (kind & TOMBSTONE) === 0 ? undefined : decodeTombstone(reader);
   if ((kind & ALIVE) === 0) return { id: 0, indexedAt, bytes: 0, version: undefined, tombstone, consumed: undefined };
   const [id, size] = [reader.varint(), reader.varint()];
-  const version = decodeVersion(reader, epochOf);
+  const plain = decodeVersion(reader, epochOf);
+  const version = (kind & LIFE) === 0 ? plain : { ...plain, life: decodeLife(reader) };
   const consumed = new Map<string, number>();
   for (let left = reader.count(GROUPS_MAX); left > 0; left--)
     consumed.set(reader.name(NAME_BYTES_MAX), reader.varint());
@@ -98,6 +106,7 @@ function decodeVersion(reader: ByteReader, epochOf: (base: string, era: number) 
     base,
     era,
     priority,
+    life: undefined,
     ttlMs: ttlMs === 0 ? undefined : ttlMs,
     expiresAt: expiresAt === 0 ? undefined : expiresAt,
   };

@@ -3,6 +3,7 @@
 // loader supplies chunks that are not in memory.
 import type { LogRecord, NewRecord, Priority, Reset, TopicInfo } from '../../broker.ts';
 import type { AppendSubject, TopicState } from '../../append-rules.ts';
+import { lifetimeOf, type TopicLife } from '../../lifetime.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
 import type { TailReader } from '../../tail/tail-reader.ts';
@@ -23,6 +24,7 @@ export interface TopicVersion {
   readonly era: number;
   readonly ttlMs: number | undefined;
   readonly expiresAt: number | undefined;
+  readonly life: TopicLife | undefined;
   readonly priority: Priority;
 }
 
@@ -97,19 +99,16 @@ export class Topic implements AppendSubject {
   }
 
   get evictable(): boolean {
-    return (
-      !this.dirty &&
-      !this.capturing &&
-      this.waiting === 0 &&
-      this.pins === 0 &&
-      this.#readers === undefined &&
-      this.#majorReaders === undefined
-    );
+    return !this.dirty && !this.capturing && this.waiting === 0 && this.pins === 0 && !this.hasReaders;
   }
 
   /** The record at the position, if it is the cached last one: usually what a reader that keeps up reads next. */
   lastRecordAt({ epoch, offset }: Position): LogRecord | undefined {
     return this.lastRecord?.offset === offset && this.#lastRecordEpoch === epoch ? this.lastRecord : undefined;
+  }
+
+  get hasReaders(): boolean {
+    return this.#readers !== undefined || this.#majorReaders !== undefined;
   }
 
   addReader(reader: TailReader): void {
@@ -181,6 +180,13 @@ export class Topic implements AppendSubject {
     this.pending = undefined;
     this.#pendingMajors = [];
     this.waiting += 1;
+  }
+
+  /** Moves the expiry without a write. Only while no write is pending. */
+  expireAt(expiresAt: number): void {
+    if (this.visible === undefined || this.waiting > 0) return;
+    this.visible = { ...this.visible, expiresAt };
+    this.pending = this.visible;
   }
 
   /** The pending writes did not reach the disk. */
@@ -311,8 +317,7 @@ export function infoOf({ name, visible: version, bytes }: Topic): TopicInfo | un
   if (version === undefined) return undefined;
   const { epoch, next, lastMajor, fence } = version.state;
   const info = { topic: name, epoch, earliest: 0, next, lastMajor, fence, bytes };
-  if (version.ttlMs === undefined || version.expiresAt === undefined) return info;
-  return { ...info, ttlMs: version.ttlMs, expiresAt: version.expiresAt };
+  return { ...info, ...lifetimeOf(version.ttlMs, version.expiresAt, version.life) };
 }
 
 function before(first: TailReader | undefined, reader: TailReader): TailReader {

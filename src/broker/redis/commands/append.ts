@@ -4,7 +4,7 @@
 //         topic, header, and the data of each record
 //   header  one line, '-' for an absent value:
 //           expect ('epoch', 'create', 'absent')  epoch (the expected or a new one)  epoch and offset of ifUnchanged
-//           fence  seq  takeFence  ttlMs  priority  kinds of the records ('Mmm')  supersedes ('1-5,7-7')
+//           fence  seq  takeFence  ttlMs  ttlMode ('i', 'r', 'a')  hardMaxMs  priority  kinds of the records ('Mmm')  supersedes ('1-5,7-7')
 // Returns '<epoch>,<first>,<next>' for each write, separated by ';', or {code, message} for a refusal. The script
 // checks everything before it writes anything, including the types of all keys, because Redis does not undo a script
 // that fails.
@@ -35,8 +35,8 @@ end
 local function parsed(topic, header)
   local w = {topic = topic}
   local fence, seq, take, conditionOffset, kinds, supersedes
-  w.expect, w.epoch, w.conditionEpoch, conditionOffset, fence, seq, take, w.ttl, w.priority, kinds, supersedes =
-    string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  w.expect, w.epoch, w.conditionEpoch, conditionOffset, fence, seq, take, w.ttl, w.mode, w.hardMax, w.priority, kinds, supersedes =
+    string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   w.conditionOffset = tonumber(conditionOffset)
   w.fence = tonumber(fence)
   w.seq = tonumber(seq)
@@ -187,8 +187,9 @@ local function schedule(w, t, fields)
     fields[#fields + 1] = '${META.ttlMs}'
     fields[#fields + 1] = w.ttl
   end
-  if not t.ttl then return end
-  t.expires = lifetime_now + tonumber(t.ttl)
+  if w.mode ~= '-' or (t.isNew and w.hardMax ~= '-') then hl_live(w, t, fields) end
+  t.expires = hl_expiry(t)
+  if not t.expires then return end
   fields[#fields + 1] = '${META.expiresAt}'
   fields[#fields + 1] = t.expires
   -- The sweep finds a later expiry when the earlier time comes, so that a token does not move its topic in P:due.
@@ -350,7 +351,7 @@ export function encodeAppend(
 }
 
 function headerOf(write: TopicWrite, newEpoch: () => string): string {
-  const { expect, ifUnchanged, fence, takeFence, ttlMs, priority, supersedes } = write;
+  const { expect, ifUnchanged, fence, takeFence, ttlMs, ttlMode, hardMaxMs, priority, supersedes } = write;
   const expected =
     'epoch' in expect ? `epoch ${wordOf(expect.epoch)}` : `${'absent' in expect ? 'absent' : 'create'} ${newEpoch()}`;
   const condition = ifUnchanged === undefined ? '- -' : `${wordOf(ifUnchanged.epoch)} ${ifUnchanged.offset}`;
@@ -359,7 +360,7 @@ function headerOf(write: TopicWrite, newEpoch: () => string): string {
     supersedes === undefined || supersedes.length === 0
       ? '-'
       : supersedes.map(([from, to]) => `${from}-${to}`).join(',');
-  return `${expected} ${condition} ${fenced} ${takeFence === true ? 1 : 0} ${ttlMs ?? '-'} ${priority ?? '-'} ${kindsOf(write)} ${ranges}`;
+  return `${expected} ${condition} ${fenced} ${takeFence === true ? 1 : 0} ${ttlMs ?? '-'} ${ttlMode?.[0] ?? '-'} ${hardMaxMs ?? '-'} ${priority ?? '-'} ${kindsOf(write)} ${ranges}`;
 }
 
 function kindsOf({ records }: TopicWrite): string {

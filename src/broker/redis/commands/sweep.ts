@@ -22,7 +22,7 @@ for _, name in ipairs(names) do
     redis.call('ZREM', part .. '${PARTITION_KEYS.names}', name)
   else
     local at = math.max(t.expires or 0, lifetime_now + ${LAGGING_MS})
-    if t.expires and t.expires > lifetime_now then at = t.expires end
+    if t.expires and t.expires > lifetime_now then at = t.expires elseif t.ends then at = math.min(at, t.ends) end
     redis.call('ZADD', due, at, name)
     redis.call('HSET', part .. '${TOPIC_KEYS.meta}' .. name, '${META.dueAt}', at)
   end

@@ -15,11 +15,14 @@
 //   hl_see()           in a script that does not write: reads the recorded era
 //   hl_topic(name)     returns the topic if it is alive; else nil and its tombstone, if any. Ends the topic if it has
 //                      expired.
+//   hl_live(w, t, fields)  what the topic has besides a plain TTL after the write; adds the changed field
+//   hl_expiry(t)       when the topic expires if its last write or last reader is now
 //   hl_end(t, reason)  ends the topic
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 import { PARTITION_LUA } from './partition-lua.ts';
 import { QUEUE_LUA } from './queue-lua.ts';
 import { TOMBSTONE_MS } from '../../broker.ts';
+import { READER_TTL_MIN_MS } from '../../lifetime.ts';
 
 /** Redis deletes a tombstone this long after TOMBSTONE_MS, when reads no longer report it. */
 const SLACK_MS = 60_000;
@@ -67,10 +70,39 @@ local function hl_end(t, reason)
   redis.call('SPUBLISH', part .. '${TOPIC_KEYS.channel}' .. t.name, 'end')
 end
 
+-- What a topic has besides a plain TTL (META.life).
+local function hl_life(t, life)
+  local mode, born, ends = string.match(life, '^(%a) (%d+) (%S+)$')
+  t.mode, t.born, t.ends = mode, tonumber(born), tonumber(ends)
+end
+
+-- What the topic has after a write, as lifeAfter of lifetime.ts.
+local function hl_live(w, t, fields)
+  local hardMax = t.isNew and tonumber(w.hardMax) or nil
+  if not hardMax and (w.mode == '-' or w.mode == (t.mode or 'i')) then return end
+  if hardMax then t.ends = lifetime_now + hardMax end
+  t.mode = w.mode == '-' and 'i' or w.mode
+  t.born = t.born or lifetime_now
+  fields[#fields + 1] = '${META.life}'
+  fields[#fields + 1] = t.mode .. ' ' .. string.format('%.0f', t.born) .. ' ' .. (t.ends and string.format('%.0f', t.ends) or '-')
+end
+
+-- When a topic expires whose last write or last reader is now (lifetime.ts).
+local function hl_expiry(t)
+  local ttl = tonumber(t.ttl)
+  if not ttl then return t.ends end
+  local at
+  if t.mode == 'a' then at = t.born + ttl
+  elseif t.mode == 'r' then at = lifetime_now + math.max(ttl, ${READER_TTL_MIN_MS})
+  else at = lifetime_now + ttl end
+  if t.ends and t.ends < at then return t.ends end
+  return at
+end
+
 local function hl_topic(name)
   local key = part .. '${TOPIC_KEYS.meta}' .. name
   local v = redis.call('HMGET', key, '${META.epoch}', '${META.era}', '${META.next}', '${META.lastMajor}', '${META.fence}', '${META.lastSeq}', '${META.lastAnswers}',
-    '${META.ttlMs}', '${META.expiresAt}', '${META.priority}', '${META.majorBytes}', '${META.minorBytes}', '${META.dueAt}', '${META.ended}', '${META.endedAt}')
+    '${META.ttlMs}', '${META.expiresAt}', '${META.priority}', '${META.majorBytes}', '${META.minorBytes}', '${META.dueAt}', '${META.ended}', '${META.endedAt}', '${META.life}')
   if not v[1] then return nil end
   local next = tonumber(v[3] or 0)
   if v[14] then return nil, {epoch = v[1], next = next, reason = v[14], at = tonumber(v[15])} end
@@ -80,7 +112,8 @@ local function hl_topic(name)
     t.isOfOldEra = true
     t.epoch = string.match(v[1], '^[^-]+') .. '-' .. hl_era
   end
-  if t.expires and t.expires <= lifetime_now and not hl_lagging(part, name, key, next) then
+  if v[16] then hl_life(t, v[16]) end
+  if t.expires and t.expires <= lifetime_now and ((t.ends and t.ends <= lifetime_now) or not hl_lagging(part, name, key, next)) then
     hl_end(t, 'expired')
     return nil, {epoch = t.epoch, next = next, reason = 'expired', at = now}
   end
@@ -89,6 +122,6 @@ end
 
 -- The topic's state in one line, for lists and descriptions.
 local function hl_info(t)
-  return table.concat({t.epoch, t.next, t.major, t.fence, string.format('%.0f', t.bytes + t.minorBytes), t.ttl or '-', t.expires and string.format('%.0f', t.expires) or '-'}, ' ')
+  return table.concat({t.epoch, t.next, t.major, t.fence, string.format('%.0f', t.bytes + t.minorBytes), t.ttl or '-', t.expires and string.format('%.0f', t.expires) or '-', t.mode or '-', t.ends and string.format('%.0f', t.ends) or '-'}, ' ')
 end
 `;

@@ -7,6 +7,7 @@ import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
 import type { TailReader } from '../../tail/tail-reader.ts';
 import type { WakeList } from '../../tail/wake-list.ts';
+import { LOOK_LATE_MS } from '../commands/describe.ts';
 import type { RedisRead } from '../commands/read.ts';
 import type { ChannelListener } from '../connection/redis-commands.ts';
 import { HotRecords } from './hot-records.ts';
@@ -78,8 +79,9 @@ export class TopicWatch implements ChannelListener {
     const { epoch, next } = result;
     if (result.end && this.#hot.epoch === undefined) this.#hot.restart(epoch, next);
     this.#expires(expiresAt);
-    // The topic expired during the read. No timer is set for a time that has passed, so the table rechecks it now.
-    if (expiresAt !== undefined && expiresAt <= this.#host.clock.now()) this.#host.recheck(this);
+    // The topic expired during the read, for which no timer is set; or it would expire before the next periodic look, and
+    // a look keeps a topic that readers keep.
+    if (expiresAt !== undefined && expiresAt <= this.#host.clock.now() + LOOK_LATE_MS) this.#host.recheck(this);
     // Records that were published during the read woke no reader.
     const isBehind = epoch === this.#hot.epoch && next < this.#hot.next;
     return isBehind ? { ...result, end: false } : result;
