@@ -93,8 +93,8 @@ export interface TopicWrite {
   /** The topic expires this long after its last write. It keeps the value until another write names one; a topic
    *  without a value does not expire. 1 to TTL_MS_MAX. */
   readonly ttlMs?: number;
-  /** The topic keeps its mode until another write names one. Default: `idle`. A write with a mode also names `ttlMs`. In
-   *  the mode `reader`, less than READER_TTL_MIN_MS counts as that. */
+  /** The topic keeps its mode until another write names one. Default: `idle`. A write with a mode also names `ttlMs`.
+   *  In the mode `reader`, less than READER_TTL_MIN_MS counts as that. */
   readonly ttlMode?: TtlMode;
   /** For the write that makes the topic, and without effect in any other: this long after it the topic ends, whatever
    *  holds it. 1 to TTL_MS_MAX. */

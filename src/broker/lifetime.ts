@@ -7,7 +7,8 @@ import type { TopicInfo, TopicWrite, TtlMode } from './broker.ts';
  *  a topic with readers from time to time, and must not be too late. */
 export const READER_TTL_MIN_MS = 60_000;
 
-/** What a topic has besides a plain TTL. Undefined: the TTL counts from the last write, and there is no hard maximum. */
+/** What a topic has besides a plain TTL. Undefined: the TTL counts from the last write, and there is no hard
+ *  maximum. */
 export interface TopicLife {
   readonly mode: TtlMode;
   /** ms since 1970: when the topic was made, or got its first mode. The mode `absolute` counts from here. */

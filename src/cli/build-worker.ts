@@ -16,10 +16,9 @@ import { createOpenAiProvider } from '../worker/providers/openai/openai-provider
 import { FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../worker/providers/upstream/upstream-limits.ts';
 import type { RunOutcome } from '../worker/run/run.ts';
 import { Worker } from '../worker/worker.ts';
-import type { AgentConfig } from './config/agent-config.ts';
+import { hintOf, type AgentConfig } from './config/agent-config.ts';
 import type { Config } from './config/config.ts';
 import type { Handlers } from './load-handlers.ts';
-import { hintOf } from './config/model-hint.ts';
 
 export interface WorkerDeps {
   readonly config: Pick<Config, 'role' | 'agents' | 'runsMax' | 'runMsMax' | 'leaseMs'>;

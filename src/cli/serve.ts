@@ -1,5 +1,7 @@
 // Assembles a process from broker, gateway, worker and admin socket, as its role requires, and closes them in an order
 // in which nothing is lost. What a part does is not decided here.
+import { topicPolicies } from '../broker/topic-policy.ts';
+import { chatLifetimes } from '../session/chat-lifetime.ts';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -239,6 +241,7 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
     servesOpenapi: edge.servesOpenapi,
     hasProbePort: edge.metricsPort !== undefined,
     sessionTtlMs: config.sessionTtlMs,
+    chatLifetimeOf: chatLifetimes(config.sessionTtlMs, config.topics && topicPolicies(config.topics)),
     ...(connectionsPerUserMax === undefined ? {} : { connectionsPerUserMax }),
     ...(ticketsPerUserMax === undefined ? {} : { ticketsPerUserMax }),
     ...(subscriptionsPerUserMax === undefined ? {} : { subscriptionsPerUserMax }),

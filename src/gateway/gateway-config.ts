@@ -1,5 +1,6 @@
 // The settings of the gateway: one frozen object, each field with its unit, each default a constant with its reason.
 // This file does not read the environment; `cli/config` does.
+import { chatLifetimes, type ChatLifetimeOf } from '../session/chat-lifetime.ts';
 import { hkdfSync, randomBytes } from 'node:crypto';
 import { ATTACHMENT_BYTES_MAX, SESSION_ATTACHMENT_BYTES_MAX } from '../session/attachments/attachments.ts';
 import { CHAT_LIST_MAX } from '../session/stores/chat-list.ts';
@@ -99,8 +100,10 @@ export interface GatewayConfig {
   readonly framesBurst: number;
   readonly ticketTtlMs: number;
   readonly cancelWatchesMax: number;
-  /** The lifetime of a new chat without a requested lifetime. */
+  /** The TTL of a new chat for which neither its client nor a policy names one. A user's list is kept for longer. */
   readonly sessionTtlMs: number;
+  /** The policies of new chats. */
+  readonly chatLifetimeOf: ChatLifetimeOf;
 }
 
 /** An HS256 key must not be shorter than the hash, or guessing the key is faster than guessing the hash. [RFC 7518
@@ -210,6 +213,7 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   ticketTtlMs: TICKET_TTL_MS,
   cancelWatchesMax: CANCEL_WATCHES_MAX,
   sessionTtlMs: SESSION_TTL_MS,
+  chatLifetimeOf: chatLifetimes(SESSION_TTL_MS),
 };
 
 export type GatewayChoices = Partial<Omit<GatewayConfig, 'auth'>> & {

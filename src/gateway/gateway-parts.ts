@@ -118,7 +118,7 @@ function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps
   const attachments = new Attachments(broker.blobs, log, clock, newId, {
     sessionBytesMax: config.sessionAttachmentBytesMax,
   });
-  const { sessionTtlMs, sessionsPerUserMax, runsPerUserMax } = config;
+  const { sessionTtlMs, chatLifetimeOf, sessionsPerUserMax, runsPerUserMax } = config;
   const limits = new UserLimits({
     broker,
     log,
@@ -129,8 +129,8 @@ function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps
   });
   return {
     attachments,
-    sessions: new Sessions(broker, log, clock, sessionTtlMs, limits, attachments),
-    runs: new Runs(broker, log, clock, newId, sessionTtlMs, limits),
+    sessions: new Sessions(broker, log, clock, chatLifetimeOf, limits, attachments),
+    runs: new Runs(broker, log, clock, newId, chatLifetimeOf, limits),
     branches: new Branches(broker, log, clock, newId, limits),
     cursors: new Cursors(broker),
     sessionIds: new SessionIds({ scope: config.sessionIds, broker, log }),

@@ -6,6 +6,7 @@ import { isoTime, type Clock } from '../base/clock.ts';
 import { AnswerBuilder } from './events/answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './subagent-session.ts';
 import type { MessageContent, RunPriority } from './events/chat-event.ts';
+import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, Committed, LoadedState } from './commands/command-log.ts';
 import { findRun, newCommandState, type CommandState, type RunInfo } from './commands/command-state.ts';
 import {
@@ -87,17 +88,17 @@ export class Runs {
   readonly #log: CommandLog;
   readonly #clock: Clock;
   readonly #newId: () => string;
-  readonly #ttlMs: number;
+  readonly #lifetimeOf: ChatLifetimeOf;
   readonly #limits: UserLimits;
 
-  /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. `ttlMs`: TTL of a chat that a prompt creates. `limits`:
+  /** `newId`: at least 128 random bits in `[A-Za-z0-9_-]`. `lifetimeOf`: of a chat that a prompt creates. `limits`:
    *  undefined for none. */
   constructor(
     broker: Broker,
     log: CommandLog,
     clock: Clock,
     newId: () => string,
-    ttlMs = SESSION_TTL_MS,
+    lifetimeOf = chatLifetimes(SESSION_TTL_MS),
     limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 }),
   ) {
     this.#broker = broker;
@@ -105,7 +106,7 @@ export class Runs {
     this.#clock = clock;
     this.time = new SteadyTime(clock);
     this.#newId = newId;
-    this.#ttlMs = ttlMs;
+    this.#lifetimeOf = lifetimeOf;
     this.#limits = limits;
   }
 
@@ -168,7 +169,7 @@ export class Runs {
     admissions: readonly Admitted[],
   ): Promise<SentPrompt | undefined> {
     const isAsk = askDepth(ref.sessionId) > 0;
-    const ttlMs = isAsk ? ASK_TTL_MS : this.#ttlMs;
+    const { ttlMs, life } = isAsk ? { ttlMs: ASK_TTL_MS, life: {} } : this.#lifetimeOf(ref);
     const timeOf = (run: RunInfo): string => this.time.of(run.times.queued)();
     return this.#log.transact<SentPrompt | undefined>(
       ref,
@@ -179,7 +180,11 @@ export class Runs {
         if (!isSame && (!isAsk || command.replaces !== undefined)) return { unchanged: undefined };
         const answer = (committed: Committed): SentPrompt => sentNow(committed, command);
         if (loaded === undefined)
-          return { ...decideSend(newCommandState(principal.user, command.createdAt, ttlMs), command, timeOf), answer };
+          return {
+            ...decideSend(newCommandState(principal.user, command.createdAt, ttlMs), command, timeOf),
+            life,
+            answer,
+          };
         const { state, epoch } = requireOwner(principal, loaded);
         const known = findRepeat(state, command);
         if (known !== undefined) return { unchanged: sentBefore(epoch, command.messageId, known) };

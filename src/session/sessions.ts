@@ -8,6 +8,7 @@ import type { Attachments } from './attachments/attachments.ts';
 import { readChatList, removedFromChatList } from './stores/chat-list.ts';
 import { pageOfChats, type PageEnd } from './stores/chat-pages.ts';
 import { decodeEvent, type JsonObject } from './events/chat-event.ts';
+import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, LoadedState, Snapshot } from './commands/command-log.ts';
 import { newCommandState, type CommandState } from './commands/command-state.ts';
 import { foldDrafts } from './commands/decisions.ts';
@@ -74,24 +75,24 @@ export class Sessions {
   readonly #broker: Broker;
   readonly #log: CommandLog;
   readonly #clock: Clock;
-  readonly #ttlMs: number;
+  readonly #lifetimeOf: ChatLifetimeOf;
   readonly #limits: UserLimits;
   readonly #names: RemovedNames;
   readonly #attachments: Attachments | undefined;
 
-  /** `ttlMs`: of a new chat that is given none. `limits`, `attachments`: undefined for none. */
+  /** `limits`, `attachments`: undefined for none. */
   constructor(
     broker: Broker,
     log: CommandLog,
     clock: Clock,
-    ttlMs = SESSION_TTL_MS,
+    lifetimeOf = chatLifetimes(SESSION_TTL_MS),
     limits = new UserLimits({ broker, log, clock, sessionsMax: 0, runsMax: 0 }),
     attachments?: Attachments,
   ) {
     this.#broker = broker;
     this.#log = log;
     this.#clock = clock;
-    this.#ttlMs = ttlMs;
+    this.#lifetimeOf = lifetimeOf;
     this.#limits = limits;
     this.#names = new RemovedNames(broker);
     this.#attachments = attachments;
@@ -118,10 +119,11 @@ export class Sessions {
   async #create(
     principal: Principal,
     ref: SessionRef,
-    { title, metadata, ttlMs = this.#ttlMs }: NewSession,
+    { title, metadata, ttlMs: requestedMs }: NewSession,
     isNew: boolean,
   ): Promise<{ created: boolean; position: Position }> {
     const createdAt = isoTime(this.#clock);
+    const { ttlMs, life } = this.#lifetimeOf(ref, requestedMs);
     const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
     return this.#log.transact<{ created: boolean; position: Position }>(
       ref,
@@ -133,6 +135,7 @@ export class Sessions {
         const begins = newCommandState(principal.user, createdAt, ttlMs);
         return {
           ...foldDrafts(begins, [{ event: { type: 'session.created', ...details, createdAt } }]),
+          life,
           answer: ({ epoch, first }) => ({ created: true, position: { epoch, offset: first } }),
         };
       },
@@ -284,15 +287,14 @@ export class Sessions {
 
   async #summarize(ref: SessionRef, { info, loaded }: Snapshot): Promise<SessionSummary> {
     const { epoch, state } = loaded;
-    const { expiresAt, ttlMs } = info;
-    if (expiresAt === undefined || ttlMs === undefined)
+    if (info.expiresAt === undefined || info.ttlMs === undefined)
       throw new BrokerError('corrupt', `a chat without an end: ${ref.sessionId}`);
     const active = activeRun(state, epoch);
     return {
       sessionId: idOf(ref),
       ...(await this.#readDetails(ref, loaded)),
       createdAt: state.createdAt,
-      ...lifetimeOf(expiresAt, ttlMs),
+      ...lifetimeOf(info, state.createdAt),
       position: encodePosition({ epoch, offset: Math.max(0, info.next - 1) }),
       earliest: encodePosition({ epoch, offset: info.earliest }),
       ...(active === undefined ? {} : { activeRun: active }),
@@ -312,16 +314,20 @@ export class Sessions {
   }
 }
 
-function lifetimeOf(expiresAt: number, ttlMs: number): Pick<SessionSummary, 'lastActiveAt' | 'expiresAt'> {
-  const lastActiveAt = new Date(expiresAt - ttlMs).toISOString();
-  return ttlMs === ENDLESS_TTL_MS ? { lastActiveAt } : { lastActiveAt, expiresAt: new Date(expiresAt).toISOString() };
+/** A hard maximum brings the expiry nearer to the last activity than the TTL, but never before the creation. */
+function lifetimeOf(
+  { expiresAt = 0, ttlMs = 0, endsAt }: TopicInfo,
+  createdAt: string,
+): Pick<SessionSummary, 'lastActiveAt' | 'expiresAt'> {
+  const lastActiveAt = new Date(Math.max(expiresAt - ttlMs, Date.parse(createdAt))).toISOString();
+  return ttlMs === ENDLESS_TTL_MS && endsAt === undefined
+    ? { lastActiveAt }
+    : { lastActiveAt, expiresAt: new Date(expiresAt).toISOString() };
 }
 
-function damagedSummary(
-  ref: SessionRef,
-  { epoch, next, earliest, expiresAt = 0, ttlMs = 0 }: TopicInfo,
-): SessionSummary {
-  const lifetime = lifetimeOf(expiresAt, ttlMs);
+function damagedSummary(ref: SessionRef, info: TopicInfo): SessionSummary {
+  const { epoch, next, earliest } = info;
+  const lifetime = lifetimeOf(info, new Date(0).toISOString());
   return {
     sessionId: idOf(ref),
     createdAt: lifetime.lastActiveAt,

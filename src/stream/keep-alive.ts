@@ -63,8 +63,9 @@ export class KeepAlive {
       const [info] = await broker.describe([live.topic]);
       if (info?.epoch !== live.epoch) return;
       live.renewAt = clock.mono() + renewIn(info);
-      const { ttlMs } = info;
-      if (ttlMs === undefined || isFresh(info, clock.now())) return;
+      const { ttlMs, ttlMode } = info;
+      // The storage itself keeps a topic that readers keep, and no write keeps one whose time counts from its birth.
+      if (ttlMs === undefined || ttlMode !== undefined || isFresh(info, clock.now())) return;
       await broker.append([{ topic: live.topic, records: [], expect: { epoch: live.epoch }, ttlMs }]);
     } catch (error) {
       live.renewAt = clock.mono() + TOUCH_SWEEP_MS;

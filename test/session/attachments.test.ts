@@ -1,4 +1,5 @@
 // Attachments of chats on every engine: whose they are, what a prompt takes, what ends them, and what a crash leaves.
+import { chatLifetimes } from '../../src/session/chat-lifetime.ts';
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { BLOB_CHUNK_BYTES, type BlobStore } from '../../src/broker/blobs.ts';
@@ -36,8 +37,9 @@ async function openRig(open: OpenEngine, ttlMs = 90 * MINUTE) {
   const { blobs } = broker;
   const log = new CommandLog(broker, () => 0.5);
   const attachments = new Attachments(blobs, log, clock, randomId, { sessionBytesMax: SESSION_BYTES_MAX });
-  const sessions = new Sessions(broker, log, clock, ttlMs, undefined, attachments);
-  const runs = new Runs(broker, log, clock, randomId, ttlMs);
+  const lifetimeOf = chatLifetimes(ttlMs);
+  const sessions = new Sessions(broker, log, clock, lifetimeOf, undefined, attachments);
+  const runs = new Runs(broker, log, clock, randomId, lifetimeOf);
   const sweep = new AttachmentSweep({
     ...{ broker, blobs, log, attachments, clock },
     onError: (error) => {

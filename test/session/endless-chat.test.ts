@@ -1,4 +1,5 @@
 // Chats that do not expire, and lists of chats that live as long as their chats.
+import { chatLifetimes } from '../../src/session/chat-lifetime.ts';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { TTL_MS_MAX } from '../../src/broker/broker.ts';
 import { Runs } from '../../src/session/runs.ts';
@@ -21,8 +22,8 @@ function endless({ broker, log, clock }: ChatRig): { readonly sessions: Sessions
   const limits = new UserLimits({ broker, log, clock, sessionsMax: 10, runsMax: 10, chatTtlMs: ENDLESS_TTL_MS });
   let ids = 0;
   return {
-    sessions: new Sessions(broker, log, clock, ENDLESS_TTL_MS, limits),
-    runs: new Runs(broker, log, clock, () => `e${(ids += 1)}`, ENDLESS_TTL_MS, limits),
+    sessions: new Sessions(broker, log, clock, chatLifetimes(ENDLESS_TTL_MS), limits),
+    runs: new Runs(broker, log, clock, () => `e${(ids += 1)}`, chatLifetimes(ENDLESS_TTL_MS), limits),
   };
 }
 

@@ -1,5 +1,6 @@
 // The agents of a process: those of the file that HOLDLINE_AGENTS names, and the agent `default` that the
 // HOLDLINE_MODEL… variables describe. Without a file there is only `default`.
+import type { ProviderError } from '../../worker/provider.ts';
 import { DEFAULT_AGENT } from '../../gateway/gateway-config.ts';
 import type { Takeover } from '../../worker/agent.ts';
 import { PREFILLS } from '../../worker/providers/openai/completion-request.ts';
@@ -114,4 +115,19 @@ function readDefaultAgent(read: EnvironmentReader): AgentEntry {
     takeover: read.oneOf('HOLDLINE_TAKEOVER', TAKEOVERS, 'continue'),
     ...(conversationChars === undefined ? {} : { conversationChars }),
   };
+}
+
+/** A hint for the operator after this failure; undefined where there is none. */
+export function hintOf(agent: AgentConfig | undefined, { detail = '' }: ProviderError): string | undefined {
+  const { url, keyEnv } = agent?.entry ?? {};
+  const status = /\bHTTP (\d{3})\b/.exec(detail)?.[1];
+  if (url === undefined) return undefined;
+  if (status === '401' || status === '403')
+    return keyEnv === undefined
+      ? 'the server wants a key, and none is configured'
+      : `the server does not take the key in ${keyEnv}`;
+  const isUnversioned = !/\/v\d/.test(new URL(url).pathname);
+  return (status === '404' || status === '405') && isUnversioned
+    ? 'the address names no version: most servers want a base URL that ends in /v1'
+    : undefined;
 }

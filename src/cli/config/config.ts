@@ -1,5 +1,6 @@
 // Reads the environment once, into one frozen object or a list of every fault in it.
 import { BLOB_BYTES_MAX } from '../../broker/blobs.ts';
+import type { TopicPolicies } from '../../broker/topic-policy.ts';
 import { isIP } from 'node:net';
 import { CREDIT_MAX } from '../../broker/group/consume-options.ts';
 import { systemClock } from '../../base/clock.ts';
@@ -21,6 +22,7 @@ import { parseDuration } from './duration.ts';
 import { readKeyFile } from './key-file.ts';
 import type { Setting } from './settings.ts';
 import { readTenants } from './tenants-file.ts';
+import { readTopics } from './topics-file.ts';
 import { parseJsonText } from './json-text.ts';
 
 export interface Config {
@@ -57,6 +59,8 @@ export interface Config {
   readonly drainMs: number;
   /** Of a new chat that requests no other TTL. */
   readonly sessionTtlMs: number;
+  /** Undefined: no topic has a policy. */
+  readonly topics: TopicPolicies | undefined;
   /** Undefined: all tenants and users have the same share. */
   readonly tenants: TenantPolicies | undefined;
   readonly logLevel: string;
@@ -130,6 +134,7 @@ export function readConfig(env: Environment = process.env): Config {
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
     sessionTtlMs: readSessionTtl(read),
     tenants: readTenants(read, broker, sessionIds),
+    topics: readTopics(read),
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   read.checkNames();

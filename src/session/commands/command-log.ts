@@ -68,6 +68,8 @@ export type Fencing = { readonly fence: number; readonly seq: number } | 'take';
 export interface Change<T> extends Decision {
   readonly fencing?: Fencing;
   readonly supersedes?: TopicWrite['supersedes'];
+  /** For a change that makes the chat. */
+  readonly life?: Pick<TopicWrite, 'ttlMode' | 'hardMaxMs'>;
   readonly answer: (committed: Committed) => T;
 }
 
@@ -283,7 +285,7 @@ export class CommandLog {
 function chatWrite(
   topic: LiteTopicName,
   loaded: LoadedState | undefined,
-  { drafts, after, fencing, supersedes }: Change<unknown>,
+  { drafts, after, fencing, supersedes, life }: Change<unknown>,
   recentAt: number | undefined,
 ): TopicWrite {
   return {
@@ -295,6 +297,7 @@ function chatWrite(
     ...(fencing === undefined ? {} : fencing === 'take' ? { takeFence: true } : { fence: fencing }),
     ...(supersedes === undefined || supersedes.length === 0 ? {} : { supersedes }),
     ttlMs: topicTtl(after),
+    ...life,
     ...(isRelief(drafts) ? { mayUseReserve: true } : {}),
   };
 }

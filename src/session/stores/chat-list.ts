@@ -117,7 +117,7 @@ async function readAlive(
     const ref = refs[i];
     return info === undefined || ref === undefined
       ? []
-      : [{ ref, createdAt: entry.createdAt, lastActiveAt: lastWrite(info) }];
+      : [{ ref, createdAt: entry.createdAt, lastActiveAt: Math.max(entry.createdAt, lastWrite(info)) }];
   });
   const ttlMs = listTtl(infos.flatMap((info) => info?.ttlMs ?? []));
   const kept = entries.filter((entry, i) => infos[i] !== undefined || isEarly(entry, now));

@@ -94,7 +94,11 @@ async function setTtl(
 ): Promise<void> {
   try {
     await broker.append(
-      topics.map(({ topic, epoch }) => ({ topic, records: [], expect: { epoch }, ttlMs, mayUseReserve: true })),
+      // From now on, whatever the TTL of the topic counted from before.
+      topics.map(({ topic, epoch }) => ({
+        ...{ topic, records: [], expect: { epoch }, mayUseReserve: true },
+        ...{ ttlMs, ttlMode: 'idle' },
+      })),
     );
   } catch (error) {
     if (!isBrokerError(error, 'epoch-changed')) throw error;

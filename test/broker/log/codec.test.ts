@@ -54,6 +54,9 @@ const write = fc.record({
   ttlMs: optional(offset),
   expiresAt: optional(offset),
   priority: optional(fc.constantFrom('high', 'normal', 'low')),
+  life: optional(
+    fc.record({ mode: fc.constantFrom('idle', 'reader', 'absolute'), bornAt: offset, endsAt: optional(offset) }),
+  ),
   records: fc.array(record, { maxLength: 10 }),
 });
 const frame: fc.Arbitrary<Frame<SizedRecord>> = fc.oneof(

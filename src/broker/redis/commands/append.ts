@@ -4,7 +4,8 @@
 //         topic, header, and the data of each record
 //   header  one line, '-' for an absent value:
 //           expect ('epoch', 'create', 'absent')  epoch (the expected or a new one)  epoch and offset of ifUnchanged
-//           fence  seq  takeFence  ttlMs  ttlMode ('i', 'r', 'a')  hardMaxMs  priority  kinds of the records ('Mmm')  supersedes ('1-5,7-7')
+//           fence  seq  takeFence  ttlMs  ttlMode ('i', 'r', 'a')  hardMaxMs  priority
+//           kinds of the records ('Mmm')  supersedes ('1-5,7-7')
 // Returns '<epoch>,<first>,<next>' for each write, separated by ';', or {code, message} for a refusal. The script
 // checks everything before it writes anything, including the types of all keys, because Redis does not undo a script
 // that fails.
@@ -184,18 +185,15 @@ end
 local function schedule(w, t, fields)
   if w.ttl ~= '-' then
     t.ttl = w.ttl
-    fields[#fields + 1] = '${META.ttlMs}'
-    fields[#fields + 1] = w.ttl
+    fields[#fields + 1], fields[#fields + 2] = '${META.ttlMs}', w.ttl
   end
   if w.mode ~= '-' or (t.isNew and w.hardMax ~= '-') then hl_live(w, t, fields) end
   t.expires = hl_expiry(t)
   if not t.expires then return end
-  fields[#fields + 1] = '${META.expiresAt}'
-  fields[#fields + 1] = t.expires
+  fields[#fields + 1], fields[#fields + 2] = '${META.expiresAt}', t.expires
   -- The sweep finds a later expiry when the earlier time comes, so that a token does not move its topic in P:due.
   if t.due and t.due <= t.expires then return end
-  fields[#fields + 1] = '${META.dueAt}'
-  fields[#fields + 1] = t.expires
+  fields[#fields + 1], fields[#fields + 2] = '${META.dueAt}', t.expires
   redis.call('ZADD', part .. '${PARTITION_KEYS.due}', t.expires, t.name)
 end
 

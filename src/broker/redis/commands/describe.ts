@@ -28,7 +28,7 @@ return lines
  *  every write of the server up to the last command of the connection, no matter which connection sent the write. */
 export const DESCRIBE_DURABLE = { ...DESCRIBE, isPromised: true };
 
-/** The most by which a look at a topic with readers may be late: a periodic look, with its jitter, and a slow answer. */
+/** The most by which a look at a topic with readers may be late: a periodic look, its jitter, and a slow answer. */
 export const LOOK_LATE_MS = 25_000;
 /** A look extends a topic by this part of its TTL more than it must, so that not every look writes. */
 const EXTENDED_PART = 8;

@@ -79,8 +79,8 @@ export class TopicWatch implements ChannelListener {
     const { epoch, next } = result;
     if (result.end && this.#hot.epoch === undefined) this.#hot.restart(epoch, next);
     this.#expires(expiresAt);
-    // The topic expired during the read, for which no timer is set; or it would expire before the next periodic look, and
-    // a look keeps a topic that readers keep.
+    // The topic expired during the read, for which no timer is set; or it would expire before the next periodic look,
+    // and a look keeps a topic that readers keep.
     if (expiresAt !== undefined && expiresAt <= this.#host.clock.now() + LOOK_LATE_MS) this.#host.recheck(this);
     // Records that were published during the read woke no reader.
     const isBehind = epoch === this.#hot.epoch && next < this.#hot.next;

@@ -61,8 +61,22 @@ const BODIES: { readonly [K in Frame<never>['kind']]: readonly [Extract<Frame<Si
   ],
 };
 
+/** A write with the flag `life`, which a build before it refuses. */
+const LIVES: readonly [Frame<SizedRecord>, string] = [
+  {
+    kind: 'append',
+    writes: [
+      {
+        ...{ topic: CHAT, epoch: 'e1', created: 2, first: 0, ttlMs: 300, expiresAt: 301, records: [] },
+        life: { mode: 'reader', bornAt: 300, endsAt: 301 },
+      },
+    ],
+  },
+  '0101 08636861742f6f6e65 026531 b101 02 00 ac02 ad02 01 ac02 ad02 00',
+];
+
 describe('every kind of frame', () => {
-  test.each(Object.values(BODIES))('has the bytes that the format gives it: %j', (frame, body) => {
+  test.each([...Object.values(BODIES), LIVES])('has the bytes that the format gives it: %j', (frame, body) => {
     const writer = new ByteWriter(16);
     const length = encodeFrame(writer, frame);
     const bytes = Buffer.from(writer.view());

@@ -1,0 +1,92 @@
+// The file of topics: the policies of chats, and every fault in it with its position in the file. [docs/retention.md]
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { READER_TTL_MIN_MS } from '../../broker/lifetime.ts';
+import type { TopicPolicies, TtlPolicy } from '../../broker/topic-policy.ts';
+import { PENDING_RUN_TTL_MS } from '../../session/commands/command-log.ts';
+import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS } from '../../session/sessions.ts';
+import { parseDuration } from './duration.ts';
+import type { EnvironmentReader } from './environment.ts';
+import { readJsonFile, shapeFaults } from './json-text.ts';
+import { nearestName } from './nearest-name.ts';
+
+const PATTERNS_MAX = 10_000;
+/** All chats, or the chats of one tenant. */
+const PATTERN = '^chat/([A-Za-z0-9_-]{1,64}:)?\\*$';
+/** A chat with a run is kept for at least PENDING_RUN_TTL_MS, so a hard maximum below it would end runs. */
+const HARD_MAX_MIN_MS = PENDING_RUN_TTL_MS;
+const HARD_MAX_MAX_MS = 10 * SESSION_TTL_MAX_MS;
+
+const closed = { additionalProperties: false };
+const duration = Type.String({ pattern: '^[0-9]{1,9}[smhd]$' });
+const ttlSchema = Type.Object(
+  {
+    mode: Type.Optional(Type.Enum(['idle', 'reader', 'absolute'])),
+    default: Type.Optional(duration),
+    min: Type.Optional(duration),
+    max: Type.Optional(duration),
+    hardMax: Type.Optional(duration),
+  },
+  closed,
+);
+const policySchema = Type.Object({ ttl: Type.Optional(ttlSchema) }, closed);
+const fileSchema = Type.Object(
+  {
+    topics: Type.Record(Type.String({ pattern: PATTERN }), policySchema, { ...closed, maxProperties: PATTERNS_MAX }),
+  },
+  closed,
+);
+const check = Compile(fileSchema);
+
+type TtlEntry = Type.Static<typeof ttlSchema>;
+
+/** Undefined without a file. */
+export function readTopics(read: EnvironmentReader): TopicPolicies | undefined {
+  const path = read.text('HOLDLINE_TOPICS');
+  if (path === undefined) return undefined;
+  const fault = (what: string): void => read.fault('HOLDLINE_TOPICS', what);
+  const parsed = readJsonFile(path, fault);
+  if (parsed === undefined) return undefined;
+  if (!check.Check(parsed.value)) {
+    for (const what of shapeFaults(check.Errors(parsed.value), unknownField)) fault(what);
+    return undefined;
+  }
+  const entries = Object.entries(parsed.value.topics);
+  return new Map(
+    entries.map(([pattern, { ttl = {} }]) => [
+      pattern,
+      { ttl: ttlPolicy(ttl, (field, what) => fault(`topics.${pattern}.ttl.${field}: ${what}`)) },
+    ]),
+  );
+}
+
+function ttlPolicy(entry: TtlEntry, fault: (field: string, what: string) => void): TtlPolicy {
+  const { mode, default: ms, min, max, hardMax } = entry;
+  const least = mode === 'reader' ? Math.max(SESSION_TTL_MIN_MS, READER_TTL_MIN_MS) : SESSION_TTL_MIN_MS;
+  const read = (field: keyof TtlEntry, text: string | undefined, [from, to]: readonly [number, number]) => {
+    if (text === undefined) return undefined;
+    const value = (parseDuration(text, to / 1000) ?? 0) * 1000;
+    if (value < from) fault(field, `is from ${from / 1000}s to ${to / DAY_MS}d`);
+    return value < from ? undefined : value;
+  };
+  const times = {
+    ms: read('default', ms, [least, SESSION_TTL_MAX_MS]),
+    min: read('min', min, [least, SESSION_TTL_MAX_MS]),
+    max: read('max', max, [least, SESSION_TTL_MAX_MS]),
+    hardMax: read('hardMax', hardMax, [HARD_MAX_MIN_MS, HARD_MAX_MAX_MS]),
+  };
+  if ((times.min ?? 0) > (times.max ?? Infinity)) fault('min', 'is above max');
+  if ((times.max ?? 0) > (times.hardMax ?? Infinity)) fault('max', 'is above hardMax');
+  const given = Object.entries(times).filter(([, value]) => value !== undefined);
+  return { ...(mode === undefined ? {} : { mode }), ...Object.fromEntries(given) };
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+function unknownField(steps: readonly string[]): string {
+  if (steps.length === 2) return 'is not a pattern of chats: chat/* or chat/<tenant>:*';
+  const known =
+    steps.length === 1 ? ['topics'] : Object.keys((steps.length === 3 ? policySchema : ttlSchema).properties);
+  const nearest = nearestName(steps.at(-1) ?? '', known);
+  return `is not a field of this file${nearest === undefined ? '' : `: do you mean ${nearest}?`}`;
+}
