@@ -2,10 +2,7 @@
 // main thread encodes them and the index thread writes them, so that no page is copied between the two. It handles keys
 // and bytes; the codecs give them meaning. index-thread.js reads this form.
 import { ByteWriter } from '../format/byte-writer.ts';
-
-/** The stores of the index. Their order is a part of the form that the index thread reads. */
-export const STORES = ['topics', 'chunks', 'expiry', 'groups', 'state'] as const;
-export type StoreName = (typeof STORES)[number];
+import { STORES, type StoreName } from './index-stores.js';
 
 /** A page is full from this size on. One change is written to one page, so a page may become larger. */
 const PAGE_BYTES = 1024 * 1024;

@@ -5,18 +5,17 @@
 // file and some of the versions that we support load no TypeScript.
 import { statfsSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
-import { open } from 'lmdb';
+import { openRoot, openStore, STORES } from './index-stores.js';
 
 /** As in index-changes.ts. */
-const STORES = ['topics', 'chunks', 'expiry', 'groups', 'state'];
 const HEAD_BYTES = 12;
 const OWNER_KEY = Buffer.from('owner', 'latin1');
 /** lmdb reports a write that was cut short as an input/output error. If the device has no more than these bytes left,
  *  the reason was the lack of room. */
 const FULL_BYTES = 1024 * 1024;
 
-/** @typedef {import('lmdb').Database<Buffer, Buffer>} Store */
-/** @typedef {import('lmdb').RootDatabase<Buffer, Buffer>} Root */
+/** @typedef {import('./index-stores.js').Store} Store */
+/** @typedef {import('./index-stores.js').Root} Root */
 /** @typedef {{ readonly root: Root, readonly stores: readonly Store[] }} Index */
 /** @typedef {import('./index-writer.ts').IndexRequest} IndexRequest */
 /** @typedef {import('./index-writer.ts').IndexAnswer} IndexAnswer */
@@ -78,19 +77,8 @@ function applyPage(stores, page) {
 function indexOf(folder) {
   const known = indexes.get(folder);
   if (known !== undefined) return known;
-  /** @type {Index['root']} */
-  const root = open({
-    path: folder,
-    encoding: 'binary',
-    keyEncoding: 'binary',
-    // A transaction is on the device when it returns.
-    overlappingSync: false,
-    maxDbs: 8,
-    cache: false,
-    noSubdir: false,
-  });
-  /** @type {Store[]} */
-  const stores = STORES.map((name) => root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' }));
+  const root = openRoot(folder);
+  const stores = STORES.map((name) => openStore(root, name));
   const index = { root, stores };
   indexes.set(folder, index);
   return index;

@@ -4,15 +4,13 @@
 // them meaning.
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
-import { open, type Database, type RootDatabase } from 'lmdb';
 import { BrokerError } from '../../errors.ts';
 import { FORMAT_VERSION, isReadable, otherVersion } from '../format/batch-codec.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
-import { IndexChanges, type StoreName } from './index-changes.ts';
+import { IndexChanges } from './index-changes.ts';
+import { openRoot, openStore, STORES, type Root, type Store, type StoreName } from './index-stores.js';
 import { markDamaged } from './index-file.ts';
 import { IndexWriter } from './index-writer.ts';
-
-type Store = Database<Buffer, Buffer>;
 
 const OWNER_KEY = Buffer.from('owner', 'latin1');
 /** The first builds did not write this key. */
@@ -25,34 +23,18 @@ const FILE_MODE = 0o600;
 const CLAIM_BYTES = 1024;
 
 interface Opened {
-  readonly root: RootDatabase<Buffer, Buffer>;
+  readonly root: Root;
   readonly stores: Record<StoreName, Store>;
 }
 
 function openStores(folder: string): Opened {
-  let root: RootDatabase<Buffer, Buffer> | undefined;
+  let root: Root | undefined;
   try {
-    const opened = open<Buffer, Buffer>({
-      path: folder,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      // As in the index thread, because both threads share what lmdb holds of the folder.
-      overlappingSync: false,
-      maxDbs: 8,
-      cache: false,
-      noSubdir: false,
-    });
+    const opened = openRoot(folder);
     root = opened;
     for (const file of ['data.mdb', 'lock.mdb']) chmodSync(join(folder, file), FILE_MODE);
-    const store = (name: StoreName): Store => opened.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
-    const stores = {
-      topics: store('topics'),
-      chunks: store('chunks'),
-      expiry: store('expiry'),
-      groups: store('groups'),
-      state: store('state'),
-    };
-    return { root, stores };
+    const stores = STORES.map((name) => [name, openStore(opened, name)] as const);
+    return { root, stores: Object.fromEntries(stores) as Record<StoreName, Store> };
   } catch (error) {
     void root?.close();
     throw isLmdbDamage(error) ? unreadable(folder, error) : error;
@@ -62,7 +44,7 @@ function openStores(folder: string): Opened {
 export class TopicIndex {
   readonly #folder: string;
   readonly #onDamage: (text: string) => void;
-  readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #root: Root;
   readonly #stores: Record<StoreName, Store>;
   readonly #writer: IndexWriter;
   #owner: Buffer | undefined;
