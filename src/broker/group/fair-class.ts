@@ -221,6 +221,7 @@ export class FairClass<T> {
     this.#leave(flow);
     flow.state = 'parked';
     flow.parkedAt = gate;
+    flow.schedule = this.#onReady;
     if (flow.parent !== undefined) addOpen(flow.parent, -flow.open);
     flow.unpark = () => {
       flow.state = undefined;

@@ -7,6 +7,8 @@ export const DEBT_MS_MAX = 60 * 60 * 1000;
 
 /** A flow that waits for a gate. */
 export interface ParkedFlow {
+  /** The same for all flows of one schedule. */
+  readonly schedule: unknown;
   /** The gate may be open: the flow is to be looked at again. */
   unpark(): void;
 }

@@ -102,12 +102,16 @@ export class FlowGates {
     else this.#open(gate);
   }
 
+  /** One schedule at a time, the one that has waited longest, with all its flows, so that its priorities hold. The next
+   *  one follows if the gate is still open then: otherwise the first group would always take what opens. */
   #open(gate: FlowGate): void {
-    if (gate.parked.size === 0) return;
+    const [first] = gate.parked;
+    if (first === undefined) return;
     if (gate.opensAt <= this.#clock.mono()) {
-      const flows = [...gate.parked];
-      gate.parked.clear();
+      const flows = [...gate.parked].filter(({ schedule }) => schedule === first.schedule);
+      for (const flow of flows) gate.parked.delete(flow);
       for (const flow of flows) flow.unpark();
+      if (gate.parked.size > 0) queueMicrotask(() => this.#open(gate));
     } else if (gate.opensAt < Infinity) this.#deadlines.set(gate, gate.opensAt);
   }
 }

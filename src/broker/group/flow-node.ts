@@ -46,6 +46,7 @@ class FlowRecord<T> implements HeapMember, ParkedFlow {
   state: 'ready' | 'parked' | 'resting' | undefined;
   parkedAt: FlowGate | undefined;
   /** Only while it is parked. */
+  schedule: unknown;
   unpark: () => void = NOTHING;
   /** Moving mean of what its deliveries cost. */
   guess: number;

@@ -134,6 +134,59 @@ describe('a limit on deliveries at once', () => {
   });
 });
 
+describe('a limit that groups share', () => {
+  /** Two groups that serve what is ready. */
+  function twoGroups() {
+    const gates = new FlowGates(new ManualClock(), () => ({ concurrent: 1, pool: 'all' }));
+    const order: { readonly group: string; readonly end: () => void; readonly id: number }[] = [];
+    const newGroup = (group: string): Schedule<number> => {
+      const serve = (): void => {
+        for (let id = schedule.take(0); id !== undefined; id = schedule.take(0)) {
+          const taken = id;
+          order.push({ group, id, end: () => schedule.settle(taken, 0) });
+        }
+      };
+      const schedule: Schedule<number> = new Schedule<number>({
+        limits: gates.limitsOf(group),
+        onReady: () => queueMicrotask(serve),
+      });
+      return schedule;
+    };
+    return { one: newGroup('one'), other: newGroup('other'), order };
+  }
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  test('is shared by turns: a group with much waiting does not take every place', async () => {
+    const { one, other, order } = twoGroups();
+    for (let id = 0; id < 20; id += 1) {
+      one.add(id, 'f', 'normal', 0);
+      other.add(id, 'f', 'normal', 0);
+    }
+    const first = one.take(0);
+    expect([one.take(0), other.take(0)]).toEqual([undefined, undefined]);
+    if (first !== undefined) one.settle(first, 0);
+    for (let i = 0; i < 10; i += 1) {
+      await settled();
+      expect(order).toHaveLength(i + 1);
+      order.at(-1)?.end();
+    }
+    expect(order.filter(({ group }) => group === 'one')).toHaveLength(5);
+  });
+
+  test('leaves the order of priorities inside a group as it is', async () => {
+    const { one, order } = twoGroups();
+    one.add(0, 'f', 'normal', 0);
+    const first = one.take(0);
+    one.add(1, 'f', 'low', 0);
+    expect(one.take(0)).toBeUndefined();
+    one.add(2, 'f', 'high', 0);
+    expect(one.take(0)).toBeUndefined();
+    if (first !== undefined) one.settle(first, 0);
+    await settled();
+    expect(order.map(({ id }) => id)).toEqual([2]);
+  });
+});
+
 describe('a bucket of deliveries', () => {
   test('lets no more through in any span of time than its burst and what comes in', async () => {
     const waits = fc.array(fc.nat({ max: 3000 }), { minLength: 1, maxLength: 30 });
