@@ -27,7 +27,7 @@ import type { QueueView } from './queue-view.ts';
 /** The most partitions that are drained or opened at the same time. */
 const CALLS_MAX = 64;
 /** A round does not wait longer for a partition: the topics of other partitions are delivered meanwhile. */
-const SLOW_MS = 1000;
+export const SLOW_MS = 1000;
 
 /** A topic that was picked for a consumer. */
 interface Seat extends Picked {

@@ -54,8 +54,8 @@ for _ = 1, tonumber(ARGV[2]) do
 end
 save()
 if ARGV[3] == '1' then found = redis.call('HGETALL', cursors) end
-local _, due = first_of(deadlines)
-return {due < math.huge and math.max(0, due - now) or -1, stale, found, picks}
+local due = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
+return {due and math.max(0, tonumber(due) - now) or -1, stale, found, picks}
 `,
   { allowsFull: true },
 );

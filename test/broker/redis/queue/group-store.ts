@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import type { BrokerEngine } from '../../../../src/broker/broker.ts';
 import { randomEpoch } from '../../../../src/broker/open-broker.ts';
-import type { RedisReply } from '../../../../src/broker/redis/connection/redis-commands.ts';
+import type { RedisReply, RedisScript } from '../../../../src/broker/redis/connection/redis-commands.ts';
 import { RedisKeys } from '../../../../src/broker/redis/keys.ts';
 import { openRedisBroker } from '../../../../src/broker/redis/open-redis-broker.ts';
 import { RedisGroups } from '../../../../src/broker/redis/queue/redis-groups.ts';
@@ -53,8 +53,11 @@ export class GroupStore {
     return { proxy, broker: await this.node(`redis://127.0.0.1:${proxy.port}`) };
   }
 
-  /** The groups of a node that receives no published message. */
-  deafGroups(broker: BrokerEngine): RedisGroups {
+  /** The groups of a node that receives no published message. `after`: what each reply waits for. */
+  deafGroups(
+    broker: BrokerEngine,
+    after: (script: RedisScript) => Promise<void> = () => Promise.resolve(),
+  ): RedisGroups {
     const { clock } = this;
     const keys = new RedisKeys(this.prefix, this.partitions);
     const redis = new Redis(this.server.url);
@@ -64,8 +67,11 @@ export class GroupStore {
       commands: {
         clock,
         keys,
-        run: (script, place, args) =>
-          redis.eval(script.lua, 1, keys.tag(place), clock.now(), ...args) as Promise<RedisReply>,
+        run: async (script, place, args) => {
+          const reply = await redis.eval(script.lua, 1, keys.tag(place), clock.now(), ...args);
+          await after(script);
+          return reply as RedisReply;
+        },
         subscribe: () => ({ close: () => undefined }),
       },
     });

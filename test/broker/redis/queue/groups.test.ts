@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import type { Delivery } from '../../../../src/broker/broker.ts';
 import { isBrokerError } from '../../../../src/broker/errors.ts';
 import { parseTopicPattern } from '../../../../src/broker/lite-topic.ts';
-import { ACK, LEASE } from '../../../../src/broker/redis/queue/queue-scripts.ts';
+import { ACK, DRAIN, LEASE } from '../../../../src/broker/redis/queue/queue-scripts.ts';
+import { SLOW_MS } from '../../../../src/broker/redis/queue/redis-group.ts';
 import { RECHECK_MS } from '../../../../src/broker/redis/connection/jitter.ts';
 import { append, isMissing, major, nextOf, outcome, topicName } from '../../contract/subject.ts';
 import { REQUESTS, TestWorker, VISIBILITY_MS, said } from '../../contract/worker.ts';
@@ -235,6 +236,23 @@ describe('a node that dies', () => {
     const other = new TestWorker(two, { credit: 10 });
     expect((await other.take(3)).map(({ topic }) => topic).toSorted()).toEqual([A, B, C]);
   });
+});
+
+test('a partition that answers after the round has gone on without it is asked again', async () => {
+  const store = new GroupStore(server, 1);
+  const broker = await store.node();
+  await append(broker, A, major('0'));
+  let release = (): void => undefined;
+  let drains = 0;
+  const groups = store.deafGroups(broker, async (script) => {
+    if (script === DRAIN && (drains += 1) === 1) await new Promise<void>((resolve) => (release = resolve));
+  });
+  const options = { credit: 1, visibilityMs: VISIBILITY_MS, signal: new AbortController().signal };
+  const asked = nextOf<Delivery>(groups.consume('agents', REQUESTS, options)[Symbol.asyncIterator]());
+  await eventually(() => Promise.resolve(drains === 1));
+  await store.clock.advance(SLOW_MS);
+  release();
+  expect(said(await asked)).toBe(`${A} 0:0`);
 });
 
 describe('the loss of', () => {
