@@ -18,6 +18,7 @@
 //
 // Messages on P:w publish that a queue has changed, so that a node that wants deliveries enters what came to wait:
 //   view <group> <turn> <now> <high> <normal> <low> <due>     the first turn of each class and the first deadline, or -
+//   due <group> 0 <now> - - - <due>                           only the first deadline has changed
 //   lost <group> <topic> <token>                              the lease ended with its topic
 //
 // Functions for the rest of the engine:
@@ -86,6 +87,10 @@ end
 local function hl_due(part, group)
   local due = redis.call('ZRANGE', hl_queue(part, group, 'due'), 0, 0, 'WITHSCORES')[2]
   return due and math.max(0, tonumber(due) - now) or -1
+end
+
+local function hl_tell_due(part, group, due)
+  redis.call('SPUBLISH', part .. '${PARTITION_KEYS.wake}', string.format('due %s 0 %.0f - - - %.0f', group, now, now + due))
 end
 
 -- Removes the topic from the group's queue. Returns true if the topic was waiting.

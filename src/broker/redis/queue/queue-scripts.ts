@@ -161,8 +161,9 @@ local first = redis.call('ZRANGE', due, 0, 0)[1]
 local reply = {'leased', 0}
 for i = 3, #ARGV, 3 do reply[#reply + 1] = lease(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])) end
 -- Other nodes must know when the first lease ends, in case this node dies.
-if changed or redis.call('ZRANGE', due, 0, 0)[1] ~= first then hl_tell(part, group) end
 reply[2] = hl_due(part, group)
+if changed then hl_tell(part, group)
+elseif redis.call('ZRANGE', due, 0, 0)[1] ~= first then hl_tell_due(part, group, reply[2]) end
 return reply
 `,
   { allowsFull: true },

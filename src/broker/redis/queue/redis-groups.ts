@@ -143,8 +143,8 @@ export class RedisGroups implements GroupBroker {
   #received(partition: number, text: string): void {
     const [kind, group = '', topic, token] = text.split(' ');
     if (kind === 'lost' && topic !== undefined) this.#groups.get(group)?.group.ended(topic as LiteTopicName, token);
-    if (kind !== 'view') return;
-    const published = parseView(text.slice('view '.length));
+    if (kind !== 'view' && kind !== 'due') return;
+    const published = parseView(text.slice(kind.length + 1));
     if (published !== undefined) this.#groups.get(published.group)?.group.notified(partition, published.view);
   }
 }
