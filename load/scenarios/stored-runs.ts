@@ -38,7 +38,7 @@ export async function storedRuns(broker: BrokerEngine, topic: LiteTopicName): Pr
     const result = await broker.read(topic, from, { majorOnly: true });
     if (result.kind !== 'batch') break;
     for (const item of result.items) {
-      const event = item.kind === 'hole' ? undefined : decodeEvent(item.data);
+      const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
       if (event === undefined) continue;
       if ('runId' in event && ended.has(event.runId)) behindEnd += 1;
       if (event.type === 'message.created') prompts.push(JSON.stringify(event.content));

@@ -11,8 +11,9 @@
 //  - Loud or perfect: a reader receives exactly the records after its position, in order, or a `reset` that says why
 //    not. It never receives a later record first, and it never receives silence.
 //  - A record, once visible, does not change or disappear inside its epoch, except into a declared hole.
-//  - The epoch changes whenever the history may have changed: when a topic is made again, or after a restart that may
-//    have lost visible records.
+//  - The epoch changes whenever the history may have changed: when a topic is made again, after a restart that may
+//    have lost visible records, or when records turn out to be damaged in the storage. Damaged records are declared as
+//    lost offsets; no reader receives bytes that fail their check.
 //  - Appends to one topic are serialized. The engine checks conditions at that serialization point, so a condition
 //    that held when `append` resolved held at the moment of writing.
 import type { StopSignal } from '../base/stop-signal.ts';
@@ -61,7 +62,15 @@ export interface Hole {
   readonly by: number;
 }
 
-export type LogItem = LogRecord | Hole;
+/** Offsets `from` to `to` (inclusive) are lost: their records cannot be read back from the storage. The topic began
+ *  another epoch when the engine declared the loss, so within an epoch a record that was readable stays readable. */
+export interface Lost {
+  readonly kind: 'lost';
+  readonly from: number;
+  readonly to: number;
+}
+
+export type LogItem = LogRecord | Hole | Lost;
 
 /** Which waiting topic a queue serves first. The topic keeps its priority until another write names one. */
 export type Priority = 'high' | 'normal' | 'low';
@@ -114,7 +123,9 @@ export interface Appended {
   readonly next: number;
 }
 
-export type ResetReason = 'expired' | 'removed' | 'trimmed' | 'epoch-changed' | 'ahead-of-log' | 'undeclared-hole';
+/** `damaged`: records were lost since, and a read from the start names their offsets (`Lost`). */
+export type ResetReason =
+  'expired' | 'removed' | 'trimmed' | 'epoch-changed' | 'ahead-of-log' | 'undeclared-hole' | 'damaged';
 
 export interface Reset {
   readonly kind: 'reset';
@@ -147,7 +158,8 @@ export interface ReadOptions {
   readonly maxBytes?: number;
   /** Default READ_RECORDS. */
   readonly maxRecords?: number;
-  /** Skips minor records and holes without a notice. Skipping must not cost the engine as much as reading. */
+  /** Skips minor records and holes without a notice, but no lost offsets: they may have been majors. Skipping must not
+   *  cost the engine as much as reading. */
   readonly majorOnly?: boolean;
 }
 
@@ -156,7 +168,7 @@ export type ReadFrom = Position | 'earliest' | 'end';
 
 export interface TailOptions {
   readonly signal: StopSignal;
-  /** Yields only major records, and wakes only for them. */
+  /** Yields only major records and lost offsets, and wakes only for major records. */
   readonly majorOnly?: boolean;
 }
 
@@ -183,7 +195,7 @@ export interface TopicInfo {
   readonly epoch: string;
   readonly earliest: number;
   readonly next: number;
-  /** Offset of the last major record, -1 if there is none. */
+  /** Offset of the last major record, -1 if there is none. It may be lost. */
   readonly lastMajor: number;
   /** The fencing token; -1 until a writer takes one. */
   readonly fence: number;
@@ -334,7 +346,8 @@ export interface DamageCount {
   readonly damagedIndex: number;
 }
 
-/** Records of a topic that cannot be read back, for one reason. */
+/** Records of a topic that cannot be read back, for one reason. Lost offsets whose reason is not known any more have
+ *  segment 0. */
 export interface DamagedRange {
   readonly from: number;
   /** The last offset. */

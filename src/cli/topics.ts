@@ -115,6 +115,7 @@ function startAfter(info: TopicInfo, after: string | undefined): { epoch: string
 }
 
 function itemLine(epoch: string, item: LogItem): string {
+  if (item.kind === 'lost') return `${encodePosition({ epoch, offset: item.from })}…${item.to}\tlost`;
   if (item.kind === 'hole')
     return `${encodePosition({ epoch, offset: item.from })}…${item.to}\tsuperseded by ${item.by}`;
   return `${encodePosition({ epoch, offset: item.offset })}\t${item.data.replaceAll('\n', '\t')}`;

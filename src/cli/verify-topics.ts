@@ -65,5 +65,6 @@ function printDamage({ topic, records, ranges }: DamagedTopic, output: Output): 
 
 function placeOf({ from, to, segment, position, what }: DamagedRange): readonly string[] {
   const offsets = from === to ? `offset ${from}` : `offsets ${from} to ${to}`;
-  return [offsets, segment === 0 ? 'the index' : `segment ${segment} at byte ${position}`, what];
+  const place = what.startsWith('lost') ? 'no place on record' : 'the index';
+  return [offsets, segment === 0 ? place : `segment ${segment} at byte ${position}`, what];
 }

@@ -22,6 +22,7 @@ export { ChatClientError } from './chat-client-error.ts';
 export type {
   Alternatives,
   AttachmentPart,
+  LostPart,
   Message,
   Part,
   Run,

@@ -6,7 +6,7 @@ import { ChatClientError } from './chat-client-error.ts';
 import { ChatConnection } from './chat-connection.ts';
 import type { ConnectionState } from './chat-connection.ts';
 import { isOpen } from './state/chat-state.ts';
-import type { Message, Run } from './state/chat-state.ts';
+import type { LostPart, Message, Run } from './state/chat-state.ts';
 import { randomId } from './environment.ts';
 import type { Environment, WakeReason } from './environment.ts';
 import type { Call, HttpApi } from './http/http-api.ts';
@@ -34,6 +34,8 @@ export interface ChatSnapshot {
   readonly messages: readonly Message[];
   /** Of all branches. */
   readonly runs: readonly Run[];
+  /** Parts of the chat that the server has lost. Absent without any. */
+  readonly lost?: readonly LostPart[];
   /** The run that is writing now. */
   readonly activeRun?: Run;
   readonly connection: ConnectionState;
@@ -218,7 +220,7 @@ export class Chat {
   }
 
   #build(): ChatSnapshot {
-    const { position, title, metadata, messages, runs } = this.#replica.state;
+    const { position, title, metadata, messages, runs, lost } = this.#replica.state;
     const waiting = this.#outbox.messages;
     const activeRun = runs.find((run) => run.state === 'running');
     const wire = this.#connection.wireName;
@@ -228,6 +230,7 @@ export class Chat {
       runs,
       connection: this.#connection.state,
       counters: { ...this.#replica.counters, resumes: this.#connection.resumes },
+      ...(lost === undefined ? {} : { lost }),
       ...(title === undefined ? {} : { title }),
       ...(metadata === undefined ? {} : { metadata }),
       ...(activeRun === undefined ? {} : { activeRun }),

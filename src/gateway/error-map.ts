@@ -66,6 +66,7 @@ const SESSION: Record<SessionErrorCode, WireRow> = {
   'too-many-uploads': { status: 429, retryAfterS: 5 },
   'session-storage-full': { status: 429 },
   'no-active-run': { status: 409 },
+  'chat-damaged': { status: 409 },
   'cursor-conflict': { status: 409 },
   contended: { status: 503, retryAfterS: 1 },
 };

@@ -36,6 +36,8 @@ const SESSION_ERRORS = {
     message: 'this session holds as many bytes of attachments as one session may have',
   },
   'no-active-run': { retryable: false, message: 'no such run is active or queued' },
+  /** Every record with a state of the chat is lost, its owner included, so nothing can be decided about it. */
+  'chat-damaged': { retryable: false, message: 'the state of this chat is lost in the storage' },
   /** A stored offset of another epoch, beyond the head, or moving backward. */
   'cursor-conflict': { retryable: false, message: 'the position does not move this cursor forward' },
   /** Other nodes changed the session at every try. Nothing was written. */

@@ -257,8 +257,10 @@ export class Runs {
     });
     if (taken === undefined) return false;
     const { run } = taken;
-    const answer = new AnswerBuilder();
-    await readRun(this.#broker, ref, taken.epoch, run, taken.first, answer);
+    const read = new AnswerBuilder();
+    const isWhole = await readRun(this.#broker, ref, taken.epoch, run, taken.first, read);
+    // The deltas of an answer with a gap stay in the log as they are.
+    const answer = isWhole ? read : new AnswerBuilder();
     const terminal = {
       type: 'run.cancelled',
       runId,

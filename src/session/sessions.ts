@@ -1,7 +1,7 @@
 // The commands of an owner on a session: create, describe, list, update, remove, and read its history and runs.
 // Commands that make or end runs are in runs.ts.
 import { TTL_MS_MAX, type Broker, type TopicInfo } from '../broker/broker.ts';
-import { BrokerError, isBrokerError } from '../broker/errors.ts';
+import { BrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
 import type { Attachments } from './attachments/attachments.ts';
@@ -12,6 +12,7 @@ import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, LoadedState, Snapshot } from './commands/command-log.ts';
 import { newCommandState, type CommandState } from './commands/command-state.ts';
 import { foldDrafts } from './commands/decisions.ts';
+import { isDamage } from './commands/earlier-state.ts';
 import { SessionError } from './errors.ts';
 import { findBranch } from './history/find-branch-node.ts';
 import { readHistory, type HistoryPage } from './history/history.ts';
@@ -194,7 +195,7 @@ export class Sessions {
       const loaded = await this.#log.load(ref);
       return loaded && { isOwn: owns(principal, loaded), state: loaded.state };
     } catch (error) {
-      if (!isBrokerError(error, 'corrupt')) throw error;
+      if (!isDamage(error)) throw error;
       const state = (await this.#log.findEarlier(ref))?.state;
       if (state === undefined) throw error;
       return { isOwn: state.owner === principal.user, state };
@@ -279,7 +280,7 @@ export class Sessions {
         : undefined;
     } catch (error) {
       // One damaged chat must not make the whole list fail.
-      if (!isBrokerError(error, 'corrupt')) throw error;
+      if (!isDamage(error)) throw error;
       const found = await this.#log.findEarlier(ref);
       return found?.state?.owner === principal.user ? damagedSummary(ref, found.info) : undefined;
     }

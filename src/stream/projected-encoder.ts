@@ -1,7 +1,7 @@
 // Makes one projection the encoder of its reader's stream: it parses the events, folds those of catch-up, and opens the
 // projection when the reader goes live, or when its run has ended.
 import { parseEvent } from '../session/events/chat-event.ts';
-import type { ControlEvent, ParsedEvent, Projection, WireEncoder } from './projection.ts';
+import type { ControlEvent, LostRecords, ParsedEvent, Projection, WireEncoder } from './projection.ts';
 import type { WireEvent } from './wire-event.ts';
 
 /** Parsed events by the list of a live batch. All readers of a batch receive the same list, so it is parsed once. */
@@ -43,7 +43,10 @@ export class ProjectedEncoder implements WireEncoder {
 function parse(events: readonly WireEvent[]): readonly ParsedEvent[] {
   const known = parsedLists.get(events);
   if (known !== undefined) return known;
-  const parsed = events.map(({ offset, type, json }) => ({ offset, event: parseEvent(type, json) }));
+  const parsed = events.map(({ offset, type, json }) => ({
+    offset,
+    event: type === 'lost' ? ({ type, ...(JSON.parse(json) as object) } as LostRecords) : parseEvent(type, json),
+  }));
   parsedLists.set(events, parsed);
   return parsed;
 }

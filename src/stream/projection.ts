@@ -67,7 +67,14 @@ export interface WireEncoder {
 /** A public event, parsed once for all projections of a live topic. */
 export interface ParsedEvent {
   readonly offset: number;
-  readonly event: ChatEvent;
+  readonly event: ChatEvent | LostRecords;
+}
+
+/** Records of the chat are lost. Text that does not join behind them is left out until its run starts again. */
+export interface LostRecords {
+  readonly type: 'lost';
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface Seed {

@@ -18,7 +18,8 @@ import { coalesceAround, fillAround } from './cut.ts';
 import type { LiveTopic, LiveBatch, LiveTopicListener } from './live-topic.ts';
 import type { TopicHub } from './topic-hub.ts';
 import type { WireEncoder } from './projection.ts';
-import { coalesce, toWireEvent, wireEvent, type WireEvent } from './wire-event.ts';
+import { joining } from './joining.ts';
+import { coalesce, lostEvent, toWireEvent, wireEvent, type WireEvent } from './wire-event.ts';
 
 /** Bytes that a connection may buffer before its reader goes back to catch-up. */
 export const OUTBOX_BYTES_MAX = 256 * 1024;
@@ -83,6 +84,8 @@ export class Subscription implements LiveTopicListener {
   #isLive = false;
   /** The reader met a hole, started over, and has not been live since. */
   #isRereading = false;
+  /** Set once the reader has received a `lost` event: the runs whose text joins what the reader holds of them. */
+  #joins: Set<string> | undefined;
   /** The queue positions that the reader has received. */
   #queue: ReadonlyMap<string, number> | undefined;
   /** The topic as the caller has just read it, for the first round only. It is not an option, because the options
@@ -287,18 +290,23 @@ export class Subscription implements LiveTopicListener {
     const events: WireEvent[] = [];
     const { cut } = this.#options;
     // An answer with many parts leaves many adjacent holes. The answer is read once for all of them.
-    let filler: { readonly by: number; readonly answer: FinishedAnswer } | undefined;
+    let filler: { readonly by: number; readonly answer: FinishedAnswer | undefined } | undefined;
     for (const item of items) {
       if (item.kind === 'hole') {
         if (filler?.by !== item.by) filler = { by: item.by, answer: await this.#readAnswer(epoch, item.by) };
-        for (const filled of cut === undefined ? fill(item, filler.answer) : fillAround(item, filler.answer, cut))
-          events.push(filled);
+        const { answer } = filler;
+        if (answer === undefined) events.push(lostEvent(item));
+        else
+          for (const filled of cut === undefined ? fill(item, answer) : fillAround(item, answer, cut))
+            events.push(filled);
       }
       const event = wireEvent(item);
       if (event !== undefined && !this.#isOutdated(epoch, event)) events.push(event);
     }
-    if (events.length === 0 || this.#options.signal.aborted) return;
-    const merged = cut === undefined ? coalesce(events) : coalesceAround(events, cut);
+    const joined = joining(events, this.#joins);
+    this.#joins = joined.joins;
+    if (joined.events.length === 0 || this.#options.signal.aborted) return;
+    const merged = cut === undefined ? coalesce(joined.events) : coalesceAround(joined.events, cut);
     this.#send(this.#encoder.encodeEvents(epoch, merged));
   }
 
@@ -309,7 +317,7 @@ export class Subscription implements LiveTopicListener {
     return type === 'session.updated' && info?.epoch === epoch && offset < info.offset;
   }
 
-  #readAnswer(epoch: string, by: number): Promise<FinishedAnswer> {
+  #readAnswer(epoch: string, by: number): Promise<FinishedAnswer | undefined> {
     const { broker, topic } = this.#options;
     return readFinishedAnswer(broker, topic, epoch, by);
   }
@@ -337,6 +345,7 @@ export class Subscription implements LiveTopicListener {
     this.#isRereading = reason === 'undeclared-hole';
     this.#epoch = undefined;
     this.#next = 0;
+    this.#joins = undefined;
     return 'again';
   }
 
@@ -360,10 +369,10 @@ function fill(hole: Hole, answer: FinishedAnswer): WireEvent[] {
 function findGap(batch: LogBatch, from: number | undefined): Reset | undefined {
   let expected = from;
   for (const item of batch.items) {
-    const first = item.kind === 'hole' ? item.from : item.offset;
+    const first = item.kind === 'record' ? item.offset : item.from;
     expected ??= first;
     if (first !== expected) break;
-    expected = (item.kind === 'hole' ? item.to : item.offset) + 1;
+    expected = (item.kind === 'record' ? item.offset : item.to) + 1;
   }
   if ((expected ?? batch.next) === batch.next) return undefined;
   return { kind: 'reset', reason: 'undeclared-hole', epoch: batch.epoch, earliest: 0, next: batch.next };

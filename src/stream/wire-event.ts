@@ -16,10 +16,16 @@ export const MERGED_CHARS_MAX = 256 * 1024;
 
 /** Undefined for an item that wires do not send: a hole, an internal event, or a record of an unknown version. */
 export function wireEvent(item: LogItem): WireEvent | undefined {
+  if (item.kind === 'lost') return lostEvent(item);
   if (item.kind !== 'record') return undefined;
   const type = typeOf(item.data);
   if (type === undefined || isInternalType(type)) return undefined;
   return { offset: item.offset, type, json: publicJson(item.data, type) };
+}
+
+/** The event of offsets that are lost, at the last of them. */
+export function lostEvent({ from, to }: { readonly from: number; readonly to: number }): WireEvent {
+  return { offset: to, type: 'lost', json: JSON.stringify({ from, to }) };
 }
 
 /** The event of a delta that replaces several records. */

@@ -1,8 +1,7 @@
 // The text wire: one answer as plain text while it streams, without reasoning and tool calls. The wire cannot take back
 // text that it has sent. So after a restart the stream continues only where the model repeats the dropped text exactly;
-// otherwise the gateway cuts the connection. [PROTOCOL §5]
+// otherwise, and where records are lost, the gateway cuts the connection. [PROTOCOL §5]
 import { LOST_UNIT } from '../stream/cut.ts';
-import type { ChatEvent } from '../session/events/chat-event.ts';
 import type { ControlEvent, ParsedEvent, ProjectedWire, Projection, Seed } from '../stream/projection.ts';
 import { RunView } from '../stream/run-view.ts';
 
@@ -58,8 +57,13 @@ class TextProjection implements Projection {
   }
 
   /** `isHeld`: the reader received the event before, on another connection. */
-  #apply(event: ChatEvent, isHeld: boolean): void {
+  #apply(event: ParsedEvent['event'], isHeld: boolean): void {
     if (this.#outcome !== undefined) return;
+    if (event.type === 'lost') {
+      // The text behind the gap would follow the text before it as if nothing were missing.
+      this.#outcome = 'break';
+      return;
+    }
     const before = event.type === 'run.restarted' ? this.#visible() : '';
     const change = this.#view.apply(event);
     if (change?.type === 'delta') {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { foldEvent, foldQueue } from '../../src/client/state/chat-fold.ts';
 import { EMPTY_CHAT } from '../../src/client/state/chat-state.ts';
+import { parseChatEvent } from '../../src/client/protocol/wire-codec.ts';
 import type { ChatState } from '../../src/client/state/chat-state.ts';
 import type { ChatEvent } from '../../src/client/protocol/wire-events.ts';
 
@@ -187,5 +188,23 @@ describe('identity', () => {
     expect(after.messages[2]).toBe(two.messages[2]);
     expect(after.messages[1]).not.toBe(two.messages[1]);
     expect(after.runs).toBe(two.runs);
+  });
+});
+
+describe('a lost part of the chat', () => {
+  it('is named behind the message before it, and changes nothing else', () => {
+    const before = fold(prompt('u1'), queued('r1', 'u1'), started('r1', 'a1'), delta('ab', 0));
+    const state = foldFrom(before, { type: 'lost', from: 4, to: 9 });
+    expect(state).toEqual({ ...before, lost: [{ from: 4, to: 9, after: 'a1' }] });
+    expect(foldFrom(state, { type: 'lost', from: 20, to: 20 }).lost).toHaveLength(2);
+  });
+
+  it('is parsed from its event', () => {
+    expect(parseChatEvent({ id: 'e.9', event: 'lost', data: { from: 4, to: 9 } })).toEqual({
+      type: 'lost',
+      from: 4,
+      to: 9,
+    });
+    expect(parseChatEvent({ id: 'e.9', event: 'lost', data: { from: 4 } })).toBeUndefined();
   });
 });

@@ -1,13 +1,13 @@
-// A chat with a damaged record: its owner can still list the chats, read all others, and remove the damaged one.
+// Chats with damaged records: how they continue, what their runs become, and that all others stay whole.
 import { readFile, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { isBrokerError } from '../../src/broker/errors.ts';
 import { mapError } from '../../src/gateway/error-map.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { isSessionError } from '../../src/session/errors.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
-import { chatListTopic } from '../../src/session/topic-names.ts';
+import { chatListTopic, chatTopic } from '../../src/session/topic-names.ts';
+import { readLines } from '../broker/contract/subject.ts';
 import { openLog, segmentPath } from '../broker/log/opened-log.ts';
 import { allTopics } from '../support/each-engine.ts';
 import { eventually } from '../support/wait-for.ts';
@@ -19,32 +19,79 @@ const [DAMAGED, WHOLE] = [
   { tenant: 't', sessionId: 'whole' },
 ];
 
-test('a damaged chat leaves the list and the other chats readable, and only its owner can remove it', async () => {
+/** Changes one letter of each of these texts in the log of a stopped engine. */
+async function damage(folder: string, ...texts: readonly string[]): Promise<void> {
+  const bytes = await readFile(segmentPath(folder));
+  for (const text of texts) {
+    const at = bytes.indexOf(text);
+    expect(at).toBeGreaterThan(0);
+    bytes[at] = 0x54;
+  }
+  await writeFile(segmentPath(folder), bytes);
+}
+
+test('a chat that has lost its newest state continues from the state before it, and the other chats are whole', async () => {
   const log = await openLog();
   const before = new Sessions(log.broker, new CommandLog(log.broker, () => 0), log.clock);
   for (const ref of [DAMAGED, WHOLE]) await before.create(YOU, ref, { title: `first of ${ref.sessionId}` });
   await before.update(YOU, DAMAGED, { title: 'the newest title' });
   await log.broker.close();
-  const bytes = await readFile(segmentPath(log.folder));
-  bytes[bytes.indexOf('the newest title')] = 0x54;
-  await writeFile(segmentPath(log.folder), bytes);
+  await damage(log.folder, 'the newest title');
 
   const broker = await log.reopen();
   const sessions = new Sessions(broker, new CommandLog(broker, () => 0), log.clock);
   const { sessions: listed } = await sessions.list(YOU, 10, undefined);
-  expect(listed.map(({ sessionId, title, damaged }) => [sessionId, title, damaged]).toSorted()).toEqual([
-    ['damaged', undefined, true],
-    ['whole', 'first of whole', undefined],
+  expect(listed.map(({ sessionId, title }) => [sessionId, title]).toSorted()).toEqual([
+    ['damaged', 'first of damaged'],
+    ['whole', 'first of whole'],
   ]);
-  const refused: unknown = await sessions.history(YOU, DAMAGED, 10, undefined).catch((error: unknown) => error);
-  expect(isBrokerError(refused, 'corrupt')).toBe(true);
-  expect(mapError(refused)).toMatchObject({
-    status: 500,
-    error: { code: 'corrupt', retryable: false },
-    isDefect: true,
-  });
+  await sessions.update(YOU, DAMAGED, { title: 'another title' });
+  expect(await sessions.describe(YOU, DAMAGED)).toMatchObject({ title: 'another title' });
+  expect(await readLines(broker, chatTopic(DAMAGED))).toEqual([
+    expect.stringContaining('first of damaged'),
+    '1-1 lost',
+    expect.stringContaining('another title'),
+  ]);
   await expect(sessions.remove(OTHER, DAMAGED)).rejects.toSatisfy((error) => isSessionError(error, 'not-found'));
   await sessions.remove(YOU, DAMAGED);
+  expect((await sessions.list(YOU, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['whole']);
+});
+
+test('a run whose chat has lost its newest state ends with log-damaged, and the chat takes prompts', async () => {
+  const log = await openLog();
+  let ids = 0;
+  const newId = (): string => `id${(ids += 1)}`;
+  const commands = new CommandLog(log.broker, () => 0);
+  const prompt = { content: 'x', agent: 'writer', model: '', priority: 'normal', onBusy: 'queue' } as const;
+  await new Runs(log.broker, commands, log.clock, newId).send(YOU, DAMAGED, prompt);
+  await new Sessions(log.broker, commands, log.clock).update(YOU, DAMAGED, { title: 'the newest title' });
+  await log.broker.close();
+  await damage(log.folder, 'the newest title');
+
+  const broker = await log.reopen();
+  const again = new CommandLog(broker, () => 0);
+  const sessions = new Sessions(broker, again, log.clock);
+  expect(await sessions.describe(YOU, DAMAGED)).not.toHaveProperty('activeRun');
+  const { messages, lost } = await sessions.history(YOU, DAMAGED, 10, undefined);
+  expect(messages).toMatchObject([{ content: 'x', status: 'failed' }]);
+  expect(lost).toHaveLength(1);
+  const lines = await readLines(broker, chatTopic(DAMAGED));
+  expect(lines.at(-1)).toContain('log-damaged');
+  const sent = await new Runs(broker, again, log.clock, newId).send(YOU, DAMAGED, prompt);
+  expect(sent.queued).toBe(0);
+});
+
+test('a chat that has lost every state answers chat-damaged, and the list leaves it out', async () => {
+  const log = await openLog();
+  const before = new Sessions(log.broker, new CommandLog(log.broker, () => 0), log.clock);
+  for (const ref of [DAMAGED, WHOLE]) await before.create(YOU, ref, { title: `first of ${ref.sessionId}` });
+  await log.broker.close();
+  await damage(log.folder, 'first of damaged');
+
+  const broker = await log.reopen();
+  const sessions = new Sessions(broker, new CommandLog(broker, () => 0), log.clock);
+  const refused: unknown = await sessions.history(YOU, DAMAGED, 10, undefined).catch((error: unknown) => error);
+  expect(mapError(refused)).toMatchObject({ status: 409, error: { code: 'chat-damaged', retryable: false } });
   expect((await sessions.list(YOU, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['whole']);
 });
 
@@ -56,9 +103,7 @@ test('a damaged chat is removed with the requests of its agents', async () => {
   await runs.send(YOU, DAMAGED, prompt);
   await new Sessions(log.broker, commands, log.clock).update(YOU, DAMAGED, { title: 'the newest title' });
   await log.broker.close();
-  const bytes = await readFile(segmentPath(log.folder));
-  bytes[bytes.indexOf('the newest title')] = 0x54;
-  await writeFile(segmentPath(log.folder), bytes);
+  await damage(log.folder, 'the newest title');
 
   const broker = await log.reopen();
   expect(await allTopics(broker, 'request')).toHaveLength(1);

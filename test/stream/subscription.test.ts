@@ -46,7 +46,7 @@ async function startWithoutRecord(offset: number): Promise<void> {
   inner.read = async (...args) => {
     const result = await read(...args);
     return result.kind === 'batch' && args[2]?.direction === undefined
-      ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.offset !== offset) }
+      ? { ...result, items: result.items.filter((item) => item.kind !== 'record' || item.offset !== offset) }
       : result;
   };
   rig = new ChatRig({ broker: inner, clock });

@@ -49,7 +49,7 @@ export function lostMinor(): Plant {
   const isLost = (): boolean => (minors += 1) % LOST_MINOR_EVERY === 0;
   const thin = (result: ReadResult): ReadResult =>
     result.kind === 'batch'
-      ? { ...result, items: result.items.filter((item) => item.kind === 'hole' || item.major || !isLost()) }
+      ? { ...result, items: result.items.filter((item) => item.kind !== 'record' || item.major || !isLost()) }
       : result;
   const tails = (inner: BrokerEngine): BrokerEngine =>
     wrapBroker(inner, {

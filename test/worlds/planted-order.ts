@@ -130,7 +130,7 @@ function withoutLast(result: ReadResult, fence: number | undefined): ReadResult 
   if (result.kind !== 'batch' || fence === undefined) return result;
   return {
     ...result,
-    items: result.items.filter((item) => item.kind === 'hole' || item.major || item.offset !== fence - 1),
+    items: result.items.filter((item) => item.kind !== 'record' || item.major || item.offset !== fence - 1),
   };
 }
 

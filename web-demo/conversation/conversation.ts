@@ -23,6 +23,7 @@ export class Conversation {
   readonly #scroller = find('scroller', HTMLDivElement);
   readonly #welcome = find('welcome', HTMLElement);
   readonly #gone = find('gone', HTMLElement);
+  readonly #lost = find('lost', HTMLElement);
   readonly #toEnd = find('to-end', HTMLButtonElement);
   readonly #parser = openParser();
   readonly #views = new Map<string, MessageView>();
@@ -64,6 +65,7 @@ export class Conversation {
     this.#messages.toggleAttribute('data-gone', isGone(connection));
     const isReading = connection?.state === 'connecting' || connection?.state === 'catching-up';
     this.#gone.hidden = !(connection?.state === 'closed' && connection.reason === 'not-found');
+    this.#lost.hidden = snapshot?.lost === undefined;
     this.#welcome.hidden = messages.length > 0 || isReading;
     this.#follow();
   }

@@ -41,7 +41,8 @@ import type { Segments } from './disk/segments.ts';
 import type { LogLimits } from './limits.ts';
 import { LogQueueStore } from './log-queue-store.ts';
 import { ColdReads } from './read/cold-reads.ts';
-import { DamageAccount } from './read/damage-account.ts';
+import type { DamageAccount } from './topics/damage-account.ts';
+import { Quarantine } from './read/quarantine.ts';
 import { RecordCheck } from './read/record-check.ts';
 import { RecentLog } from './read/recent-log.ts';
 import { TopicReads } from './read/topic-reads.ts';
@@ -71,6 +72,7 @@ export interface LogStorage {
   readonly checkpoint: Checkpoint;
   readonly writer: LogWriter;
   readonly reserve: DiskReserve;
+  readonly damage: DamageAccount;
   readonly time: EngineTime;
   readonly run: ProcessRun;
   readonly groups: Map<string, TopicPattern>;
@@ -123,9 +125,12 @@ export class LogEngine
       this,
     );
     this.#groups = new GroupConsumption(queueStore, { clock, flowOf, policyOf }, groups);
-    this.#damage = new DamageAccount(clock, storage.onWarning);
-    const cold = new ColdReads(segments, this.#damage, limits.coldReadsMax);
-    this.#reads = new TopicReads(table, recent, cold, { time, expiry });
+    this.#damage = storage.damage;
+    const cold = new ColdReads(segments, limits.coldReadsMax);
+    const quarantine = new Quarantine(this.#damage, (topic, base, ranges) =>
+      this.#appender.declareLost(topic, base, ranges),
+    );
+    this.#reads = new TopicReads({ table, recent, cold, quarantine, time, expiry });
     this.#check = new RecordCheck({
       ...{ table, index, lister: this.#lister, cold, damage: this.#damage },
       mustBeOpen: () => this.#mustBeOpen(),
@@ -240,6 +245,12 @@ export class LogEngine
     topic.endReaders(tombstone, this.#wakes);
     this.#damage.forget(topic.name);
     this.#groups.onRemoved(topic.name);
+  }
+
+  /** Each reader reads from its position, which is in an earlier epoch now, and receives a reset. */
+  declaredLost(topic: Topic): void {
+    topic.markReaders(true, this.#wakes);
+    this.#groups.onAppended(topic.name);
   }
 
   groupSaved(group: string, pattern: string): void {

@@ -8,7 +8,7 @@ import type { BrokerEngine, FlowOf } from '../broker.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
 import type { FlowPolicyOf } from '../flow-policy.ts';
 import { parseTopicPattern } from '../lite-topic.ts';
-import { Checkpoint, readCheckpoint, readTime, type CheckpointState } from './checkpoint/checkpoint.ts';
+import { Checkpoint, readCheckpoint, readDamage, readTime, type CheckpointState } from './checkpoint/checkpoint.ts';
 import { mayHaveLost, readBootId, readProcessRun, startedRun, type ProcessRun } from './checkpoint/process-run.ts';
 import type { FsyncMode } from './commit/group-commit.ts';
 import { checkDescriptors } from './disk/descriptors.ts';
@@ -22,7 +22,7 @@ import { runEvery } from './disk/run-every.ts';
 import { listSegments, Segments } from './disk/segments.ts';
 import { LogEngine, type LogStorage } from './engine.ts';
 import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
-import { textOf } from './read/damage-account.ts';
+import { DamageAccount, textOf } from './topics/damage-account.ts';
 import { recoverLog } from './recovery/recovery.ts';
 import { Replay } from './recovery/replay.ts';
 import { EngineTime } from './topics/engine-time.ts';
@@ -130,7 +130,9 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   release.push(() => segments.close());
   await removeOldCopies(files, segments.folder);
   const table = new TopicTable(index, segments, limits);
-  const checkpoint = new Checkpoint(index, table, segments, reserve);
+  const damage = new DamageAccount(clock, onWarning);
+  damage.load(readDamage(index));
+  const checkpoint = new Checkpoint({ index, table, segments, reserve, damage });
   const beginning = await beginOn(options, opened);
   const { run } = beginning;
   table.era = run.era;
@@ -138,7 +140,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   for (const figures of from?.segments ?? []) segments.restore(figures, figures.id !== from?.position.segment);
   segments.now = () => from?.time ?? 0;
   const groups = new Map([...index.groups()].map(([group, pattern]) => [group, parseTopicPattern(pattern)]));
-  const replay = new Replay(table, (group, pattern) => {
+  const replay = new Replay(table, damage, (group, pattern) => {
     groups.set(group, parseTopicPattern(pattern));
     checkpoint.addGroup(group, pattern);
   });
@@ -168,7 +170,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   return {
     ...{ fsync, clock, newEpoch, flowOf, policyOf, onFatal, onWarning, limits, files, folder },
     ...{ index, segments, table, checkpoint, writer, reserve },
-    ...{ time, run, groups, release: () => releaseAll(release) },
+    ...{ damage, time, run, groups, release: () => releaseAll(release) },
   };
 }
 

@@ -21,6 +21,7 @@ export function isFields(value: unknown): value is Fields {
 export function parseChatEvent(frame: WireFrame): ChatEvent | undefined {
   if (!isFields(frame.data)) return undefined;
   if (frame.event.startsWith('session.')) return parseSessionEvent(frame.event, frame.data);
+  if (frame.event === 'lost') return parseLost(frame.data);
   if (frame.event.startsWith('message.')) return parseMessageEvent(frame.event, frame.data);
   return typeof frame.data['runId'] === 'string'
     ? parseRunEvent(frame.event, frame.data['runId'], frame.data)
@@ -55,6 +56,10 @@ export function parseWireError(value: unknown, fallback: string): WireError {
     message: typeof message === 'string' ? message : fallback,
     retryable: retryable === true,
   };
+}
+
+function parseLost({ from, to }: Fields): ChatEvent | undefined {
+  return isCount(from) && isCount(to) ? { type: 'lost', from, to } : undefined;
 }
 
 function parseSessionEvent(type: string, fields: Fields): ChatEvent | undefined {

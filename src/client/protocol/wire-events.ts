@@ -101,7 +101,9 @@ export type ChatEvent =
       readonly finishReason?: string;
       readonly usage?: unknown;
     }
-  | { readonly type: 'run.failed'; readonly runId: string; readonly error: WireError };
+  | { readonly type: 'run.failed'; readonly runId: string; readonly error: WireError }
+  /** Offsets, inclusive, whose events the server has lost. */
+  | { readonly type: 'lost'; readonly from: number; readonly to: number };
 
 /** Control events have no position: they describe the stream, not the chat. */
 export type ControlEvent =

@@ -32,6 +32,8 @@ export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undef
       return changeParts(state, event.runId, (parts) => settleToolCall(parts, event));
     case 'run.restarted':
       return foldRestarted(state, event);
+    case 'lost':
+      return foldLost(state, event);
     case 'run.cancelling':
     case 'run.cancelled':
     case 'run.completed':
@@ -52,6 +54,12 @@ function foldSession(state: ChatState, event: EventOf<'session.created' | 'sessi
     ...(event.title === undefined ? {} : { title: event.title }),
     ...(event.metadata === undefined ? {} : { metadata: event.metadata }),
   };
+}
+
+/** The server sends no text behind a gap that does not join, so nothing else changes. */
+function foldLost(state: ChatState, { from, to }: EventOf<'lost'>): ChatState {
+  const { lost = [] } = state;
+  return { ...state, lost: [...lost, { from, to, after: state.messages.at(-1)?.messageId }] };
 }
 
 function foldMessage(state: ChatState, event: EventOf<'message.created'>): ChatState {

@@ -106,6 +106,16 @@ export interface ChatState {
   readonly tip?: string | undefined;
   /** The runs of all branches, in the order in which they were requested. */
   readonly runs: readonly Run[];
+  /** Parts of the chat that the server has lost. Absent without any. */
+  readonly lost?: readonly LostPart[];
+}
+
+/** Events from offset `from` to `to` are lost: messages may be missing there, or the text of an answer. */
+export interface LostPart {
+  readonly from: number;
+  readonly to: number;
+  /** The message that came before it in the log; undefined where the beginning of the chat is lost. */
+  readonly after: string | undefined;
 }
 
 export const EMPTY_CHAT: ChatState = { messages: [], hidden: [], runs: [] };

@@ -48,12 +48,19 @@ const messageSchema = Type.Object({
   replaces: Type.Optional(Type.String()),
   usage: Type.Optional(Type.Unknown()),
   error: Type.Optional(Type.Unknown()),
+  damaged: Type.Optional(Type.Literal(true)),
   parts: Type.Optional(Type.Array(Type.Unknown())),
 });
 
-/** `before` requests the next older page; absent on the oldest page. */
+/** `before` requests the next older page; absent on the oldest page. `lost`: the first and the last position of each
+ *  lost part between the messages; absent without any. */
 const historySchema = Type.Unsafe<PageBody>(
-  Type.Object({ messages: Type.Array(messageSchema), position: Type.String(), before: Type.Optional(Type.String()) }),
+  Type.Object({
+    messages: Type.Array(messageSchema),
+    position: Type.String(),
+    before: Type.Optional(Type.String()),
+    lost: Type.Optional(Type.Array(Type.Object({ from: Type.String(), to: Type.String() }))),
+  }),
 );
 
 const sentSchema = Type.Object({
@@ -126,10 +133,15 @@ async function readPage(
   const { limit = HISTORY_LIMIT, before: text, branch } = query;
   const given = text === undefined ? 'latest' : parseGivenPosition(text);
   const end = typeof given === 'object' ? given : undefined;
-  const { messages, through, before, epoch } = await sessions.history(principal, ref, limit, end, branch);
+  const { messages, through, before, lost, epoch } = await sessions.history(principal, ref, limit, end, branch);
   const at = (offset: number): string => encodePosition({ epoch, offset } satisfies Position);
   const position = at(Math.max(0, through));
   // No message is before the earliest position.
   if (given === 'earliest') return pageBody('messages', [], { position });
-  return pageBody('messages', messages, { position, ...(before === undefined ? {} : { before: at(before) }) });
+  const gaps = lost.map(({ from, to }) => ({ from: at(from), to: at(to) }));
+  return pageBody('messages', messages, {
+    position,
+    ...(before === undefined ? {} : { before: at(before) }),
+    ...(gaps.length === 0 ? {} : { lost: gaps }),
+  });
 }

@@ -27,7 +27,7 @@ import {
 } from './command-state.ts';
 import type { Decision, Draft } from './decisions.ts';
 import { SessionError } from '../errors.ts';
-import { readEarlierState } from './earlier-state.ts';
+import { lossDrafts, readEarlierState, readStateBefore } from './earlier-state.ts';
 import { encodeRunRequest } from './run-request.ts';
 import type { SessionRef } from '../session-ref.ts';
 import { chatTopic, requestTopic } from '../topic-names.ts';
@@ -49,10 +49,10 @@ export const PENDING_RUN_TTL_MS = 7 * 24 * 60 * 60 * 1000;
 export interface LoadedState {
   readonly epoch: string;
   readonly state: CommandState;
-  /** Offset of the last major record, which carries the state. */
+  /** Offset of the last major record, which carries the state unless that record is lost. */
   readonly at: number;
-  /** Offset of the checkpoint that holds `state.recent`. */
-  readonly recentAt: number;
+  /** Offset of the checkpoint that holds `state.recent`; undefined if none does. */
+  readonly recentAt: number | undefined;
 }
 
 /** A chat at one moment. */
@@ -130,7 +130,7 @@ export class CommandLog {
     return this.#snapshot(chatTopic(ref));
   }
 
-  /** An earlier state of a chat whose newest state is damaged. `state` is undefined if none can be read. */
+  /** An earlier state of a chat whose newest state is damaged or lost. `state` is undefined if none can be read. */
   async findEarlier(
     ref: SessionRef,
   ): Promise<{ readonly info: TopicInfo; readonly state: CommandState | undefined } | undefined> {
@@ -253,19 +253,41 @@ export class CommandLog {
     if (cached?.epoch === epoch && cached.at === at) return cached;
     const checkpoint = await this.#readCheckpoint(topic, epoch, at);
     if (checkpoint === undefined) return undefined;
+    if (checkpoint === 'lost') return this.#rebuild(topic, epoch, at);
     const recentAt = checkpoint.recentAt ?? at;
     const carrier = recentAt === at ? checkpoint : await this.#readCheckpoint(topic, epoch, recentAt);
     if (carrier === undefined) return undefined;
-    const loaded = { epoch, state: { ...checkpoint.state, recent: carrier.state.recent }, at, recentAt };
+    // Without the recent messages a retry of one of them is a new message.
+    const loaded =
+      carrier === 'lost'
+        ? { epoch, state: checkpoint.state, at, recentAt: undefined }
+        : { epoch, state: { ...checkpoint.state, recent: carrier.state.recent }, at, recentAt };
     this.#remember(topic, loaded);
     return loaded;
   }
 
+  /** The record with the newest state is lost: an earlier state holds, without what was decided since. Its runs may
+   *  have ended since, so they are ended: no worker would. Undefined where the chat must be read again.
+   *  @throws SessionError chat-damaged */
+  async #rebuild(topic: LiteTopicName, epoch: string, at: number): Promise<LoadedState | undefined> {
+    const state = await readStateBefore(this.#broker, { topic, epoch, at });
+    if (state === 'epoch-changed') return undefined;
+    if (state === undefined) throw new SessionError('chat-damaged');
+    const loaded: LoadedState = { epoch, state, at, recentAt: undefined };
+    if (state.runs.length === 0) {
+      this.#remember(topic, loaded);
+      return loaded;
+    }
+    await this.#append([chatWrite(topic, loaded, lossDrafts(state), undefined)]);
+    return undefined;
+  }
+
   /** Undefined if the topic is not in that epoch any more. @throws BrokerError corrupt */
-  async #readCheckpoint(topic: LiteTopicName, epoch: string, offset: number): Promise<Checkpoint | undefined> {
+  async #readCheckpoint(topic: LiteTopicName, epoch: string, offset: number): Promise<Checkpoint | 'lost' | undefined> {
     const result = await this.#broker.read(topic, { epoch, offset }, { direction: 'backward', maxRecords: 1 });
     if (result.kind !== 'batch') return undefined;
     const [item] = result.items;
+    if (item?.kind === 'lost') return 'lost';
     const checkpoint = item?.kind === 'record' ? decodeCheckpoint(decodeHidden(item.data), offset) : undefined;
     if (checkpoint === undefined) throw new BrokerError('corrupt', `no state is kept at ${offset} of ${topic}`);
     return checkpoint;
@@ -285,7 +307,7 @@ export class CommandLog {
 function chatWrite(
   topic: LiteTopicName,
   loaded: LoadedState | undefined,
-  { drafts, after, fencing, supersedes, life }: Change<unknown>,
+  { drafts, after, fencing, supersedes, life }: Omit<Change<unknown>, 'answer'>,
   recentAt: number | undefined,
 ): TopicWrite {
   return {

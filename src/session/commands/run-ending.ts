@@ -51,7 +51,8 @@ function endingDrafts(run: RunInfo, terminal: RunTerminal, answer: AnswerBuilder
   return [{ event: first, hidden }, ...rest.map((event) => ({ event })), { event: terminal }];
 }
 
-/** Applies the records of a run, from its first one up to `to` (exclusive), to a builder.
+/** Applies the records of a run, from its first one up to `to` (exclusive), to a builder. False if some of them may be
+ *  lost: the builder's text does not join then.
  *  @throws BrokerError epoch-changed, corrupt */
 export async function readRun(
   broker: Broker,
@@ -60,18 +61,21 @@ export async function readRun(
   run: RunInfo,
   to: number,
   answer: AnswerBuilder,
-): Promise<void> {
+): Promise<boolean> {
   const topic = chatTopic(ref);
+  let isWhole = true;
   let from = run.startedAt ?? to;
   while (from < to) {
     const result = await broker.read(topic, { epoch, offset: from });
     if (result.kind !== 'batch') throw new BrokerError('epoch-changed', 'the chat changed while its run was read');
     for (const item of result.items) {
+      if (item.kind === 'lost') isWhole = false;
       if (item.kind !== 'record' || item.offset >= to) continue;
       const event = decodeEvent(item.data);
       if (event !== undefined && 'runId' in event && event.runId === run.runId) answer.apply(event, item.offset);
     }
-    if (result.end) return;
+    if (result.end) break;
     from = result.next;
   }
+  return isWhole;
 }

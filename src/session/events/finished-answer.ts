@@ -25,13 +25,14 @@ export function encodeMarks(messageId: string, marks: readonly DeltaMark[]): Jso
   return { answerId: messageId, marks };
 }
 
-/** @throws BrokerError corrupt: the answer that the hole names does not exist */
+/** Undefined if a part of the answer is lost: its marks then do not match its text.
+ *  @throws BrokerError corrupt: the answer that the hole names does not exist */
 export async function readFinishedAnswer(
   broker: Broker,
   topic: LiteTopicName,
   epoch: string,
   by: number,
-): Promise<FinishedAnswer> {
+): Promise<FinishedAnswer | undefined> {
   const parts: { kind: PartKind; chunks: string[] }[] = [];
   let hidden: JsonObject | undefined;
   let from = by;
@@ -39,6 +40,7 @@ export async function readFinishedAnswer(
     const result = await pacedRead(broker, topic, { epoch, offset: from });
     if (result.kind !== 'batch') throw new BrokerError('corrupt', `a hole names offset ${by}, which is not there`);
     for (const item of result.items) {
+      if (item.kind === 'lost') return undefined;
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
       if (item.kind === 'record') hidden ??= decodeHidden(item.data);
       if (event?.type === 'run.answer') {

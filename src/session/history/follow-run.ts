@@ -14,7 +14,7 @@ export interface ReadPosition {
 }
 
 /** Ends quietly when the signal aborts. @throws BrokerError epoch-changed: the reader cannot continue from its
- *  position */
+ *  position; corrupt: a part of the chat is lost */
 export async function* followRun(
   broker: Broker,
   runId: string,
@@ -34,10 +34,17 @@ export async function* followRun(
 }
 
 async function eventsOf(broker: Broker, { topic, epoch }: ReadPosition, item: LogItem): Promise<readonly ChatEvent[]> {
+  if (item.kind === 'lost') throw lost(item);
   if (item.kind === 'hole') {
     const answer = await readFinishedAnswer(broker, topic, epoch, item.by);
+    if (answer === undefined) throw lost(item);
     return fillHole(item, answer).map(({ delta }) => delta);
   }
   const event = decodeEvent(item.data);
   return event === undefined ? [] : [event];
+}
+
+/** A run cannot be followed across a gap: its text would not join. */
+function lost({ from, to }: { readonly from: number; readonly to: number }): BrokerError {
+  return new BrokerError('corrupt', `a part of the chat is lost: offsets ${from} to ${to}`);
 }

@@ -9,7 +9,7 @@ import type { BranchNode } from '../commands/branch-links.ts';
 import { BranchReader, type LogRange } from './branch-reader.ts';
 import type { LogPrefix } from './major-records.ts';
 import { pacedRead } from '../events/paced-read.ts';
-import { Transcript, type TranscriptEntry, type TranscriptMessage } from './transcript.ts';
+import { Transcript, type LostRange, type TranscriptEntry, type TranscriptMessage } from './transcript.ts';
 
 /** UTF-16 code units of the records that one page is made of. A page that would have more ends early, at a whole
  *  message, so that a page of large messages does not fill the node's memory. */
@@ -22,6 +22,8 @@ export interface HistoryPage {
   readonly through: number;
   /** Where the next older page ends; undefined on the oldest. */
   readonly before: number | undefined;
+  /** The lost records between the messages of the page. */
+  readonly lost: readonly LostRange[];
 }
 
 /** `next`: the end of the log for a reader, the fence for a worker. */
@@ -40,7 +42,7 @@ export async function readHistory(broker: Broker, log: HistoryRequest, limit: nu
   const reader = new BranchReader(broker, log, before ?? tip, limit, PAGE_CHARS_MAX);
   if (before === undefined && tip !== undefined) await reader.readHead();
   let path: readonly BranchNode[] = [];
-  let page: FoldedPath = { path, messages: [] };
+  let page: FoldedPath = { path, messages: [], lost: [] };
   let entries: readonly TranscriptEntry[] = [];
   while (entries.length === 0 && !reader.isDone) {
     path = [...(await reader.readBack(limit)).filter((node) => isWanted(node, before)), ...path];
@@ -53,6 +55,7 @@ export async function readHistory(broker: Broker, log: HistoryRequest, limit: nu
     messages: kept.map((one) => one.message),
     through: next - 1,
     before: hasOlder ? kept[0]?.offset : undefined,
+    lost: page.lost,
   };
 }
 
@@ -66,6 +69,7 @@ interface FoldedPath {
   /** The nodes that were folded: the newest of the given path. */
   readonly path: readonly BranchNode[];
   readonly messages: readonly TranscriptEntry[];
+  readonly lost: readonly LostRange[];
 }
 
 /** Folds as many of the newest nodes of a path as a page may hold, and at least one prompt with its answer. The size of
@@ -79,14 +83,14 @@ async function foldNewest(
 ): Promise<FoldedPath> {
   for (let rest = path; ; rest = newerHalf(rest)) {
     const isOneTurn = newerHalf(rest).length === rest.length;
-    const messages = await fold(
+    const folded = await fold(
       broker,
       log,
       rest,
       await reader.ranges(rest),
       isOneTurn ? Number.POSITIVE_INFINITY : PAGE_CHARS_MAX,
     );
-    if (messages !== undefined) return { path: rest, messages };
+    if (folded !== undefined) return { path: rest, messages: folded.messages(), lost: folded.lost };
   }
 }
 
@@ -104,7 +108,7 @@ async function fold(
   path: readonly BranchNode[],
   ranges: readonly LogRange[],
   charsMax: number,
-): Promise<TranscriptEntry[] | undefined> {
+): Promise<Transcript | undefined> {
   const transcript = new Transcript(new Set(path.map(({ at }) => at)));
   for (const range of ranges) {
     for await (const item of itemsOf(broker, log, range)) {
@@ -112,7 +116,7 @@ async function fold(
       if (transcript.chars > charsMax) return undefined;
     }
   }
-  return transcript.messages();
+  return transcript;
 }
 
 async function* itemsOf(broker: Broker, { topic, epoch }: LogPrefix, { from, to }: LogRange): AsyncGenerator<LogItem> {

@@ -31,8 +31,16 @@ export interface TranscriptMessage {
   readonly replaces?: string;
   readonly usage?: RunUsage;
   readonly error?: RunError;
+  /** Of an answer: records of the chat are lost between its beginning and its end, so a part of it may be missing. */
+  readonly damaged?: true;
   /** Of an answer that has more than one text part. */
   readonly parts?: readonly TranscriptPart[];
+}
+
+/** Offsets whose records are lost, inclusive. */
+export interface LostRange {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** A message and the offset by which pages are cut: of a prompt's record, or of an answer's `run.queued`. Offsets rise
@@ -50,6 +58,8 @@ interface FoldingRun {
   status: MessageStatus;
   usage?: RunUsage;
   error?: RunError;
+  /** Records are lost since the run was queued. */
+  isDamaged: boolean;
   /** The answer from its deltas, until the `run.answer` records replace them. */
   readonly streamed: AnswerBuilder;
   readonly finished: { kind: AnswerPart['kind']; chunks: string[] }[];
@@ -68,6 +78,7 @@ export class Transcript {
   readonly #turns: FoldingTurn[] = [];
   readonly #byMessage = new Map<string, FoldingTurn>();
   readonly #runs = new Map<string, FoldingRun>();
+  readonly #lost: LostRange[] = [];
   #chars = 0;
 
   /** `branch`: offsets of the prompts (`message.created`) and runs (`run.queued`) that belong to it. */
@@ -82,9 +93,15 @@ export class Transcript {
 
   /** Items in log order. Ignores holes and unknown events. */
   apply(item: LogItem): void {
+    if (item.kind === 'lost') this.#noteLost(item);
     if (item.kind !== 'record') return;
     const event = decodeEvent(item.data);
     if (event !== undefined && this.#applyEvent(event, item.offset)) this.#chars += item.data.length;
+  }
+
+  /** The lost records among the items. */
+  get lost(): readonly LostRange[] {
+    return this.#lost;
   }
 
   messages(): TranscriptEntry[] {
@@ -93,6 +110,12 @@ export class Transcript {
       const answer = run === undefined ? undefined : answerMessage(run);
       return run === undefined || answer === undefined ? [prompt] : [prompt, { offset: run.queuedAt, message: answer }];
     });
+  }
+
+  #noteLost({ from, to }: LostRange): void {
+    this.#lost.push({ from, to });
+    for (const run of this.#runs.values())
+      if (run.status === 'queued' || run.status === 'streaming') run.isDamaged = true;
   }
 
   /** False if the event belongs to another branch, or changes no message. */
@@ -125,6 +148,7 @@ export class Transcript {
       runId,
       queuedAt,
       status: 'queued',
+      isDamaged: false,
       streamed: new AnswerBuilder(),
       finished: [],
       heads: new Map(),
@@ -218,6 +242,7 @@ function answerMessage(run: FoldingRun): TranscriptMessage | undefined {
     runId: run.runId,
     ...(run.usage === undefined ? {} : { usage: run.usage }),
     ...(run.error === undefined ? {} : { error: run.error }),
+    ...(run.isDamaged ? { damaged: true } : {}),
     ...(parts.length === texts.length && parts.length <= 1 ? {} : { parts }),
   };
 }

@@ -1,6 +1,7 @@
 // Removes what a removed chat leaves besides its log: its request topics, and the subagent sessions of its runs.
 import { APPEND_WRITES_MAX, type Broker, type TopicInfo } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
+import { isDamage } from '../commands/earlier-state.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { CommandLog } from '../commands/command-log.ts';
 import type { CommandState } from '../commands/command-state.ts';
@@ -52,7 +53,7 @@ async function readableState(log: CommandLog, ref: SessionRef): Promise<CommandS
   try {
     return (await log.load(ref))?.state;
   } catch (error) {
-    if (!isBrokerError(error, 'corrupt')) throw error;
+    if (!isDamage(error)) throw error;
     return (await log.findEarlier(ref))?.state;
   }
 }

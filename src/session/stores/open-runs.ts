@@ -3,6 +3,7 @@
 // without a run.
 import type { Appended, Broker, NewRecord } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
+import { isDamage } from '../commands/earlier-state.ts';
 import type { CommandLog } from '../commands/command-log.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
 import { chatTopic, openRunsTopic } from '../topic-names.ts';
@@ -102,7 +103,7 @@ async function readOpen(
         return [sessionId, state?.owner === user ? state.runs.map(({ runId }) => runId) : []] as const;
       } catch (error) {
         // No worker can answer in a chat that cannot be read, and such a chat must not block the user's other chats.
-        if (isBrokerError(error, 'corrupt')) return [sessionId, []] as const;
+        if (isDamage(error)) return [sessionId, []] as const;
         throw error;
       }
     }),

@@ -1,4 +1,4 @@
-// Reads a whole log of which single records may be damaged: the damaged records are left out. For logs of names that
+// Reads a whole log of which single records may be damaged or lost: these records are left out. For logs of names that
 // the reader verifies, such as a user's list of chats. A chat's own log must not be read like this.
 import { READ_RECORDS, type Broker, type LogBatch, type ReadResult } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
@@ -20,10 +20,14 @@ export async function* readableBatches(
   for (;;) {
     const result: ReadResult | undefined = await readUnlessDamaged(broker, topic, from, { direction, maxRecords });
     if (result?.kind === 'batch') {
+      if (result.items.some(({ kind }) => kind === 'lost')) onDamaged();
       yield result;
       if (result.end) return;
       from = { epoch: result.epoch, offset: result.next };
       maxRecords = READ_RECORDS;
+    } else if (result?.kind === 'reset' && result.reason === 'damaged' && typeof from === 'object') {
+      // The offsets before are as they were read.
+      from = { epoch: result.epoch, offset: from.offset };
     } else if (result !== undefined) {
       return;
     } else if (maxRecords > 1) {

@@ -92,9 +92,8 @@ async function attemptRun(deps: RunDeps, ref: SessionRef, runId: string, signals
 }
 
 async function answerRun(deps: RunDeps, held: HeldRun, signals: RunSignals): Promise<AttemptOutcome> {
-  const { ref, run } = held;
-  const answer = new AnswerBuilder();
-  await readRun(deps.broker, ref, held.epoch, run, held.fence + 1, answer);
+  const { run } = held;
+  const answer = await readAnswer(deps, held);
   const { agent } = deps;
   const fail = async (code: string, message: string, retryable: boolean): Promise<RunOutcome> =>
     finish(deps, held, {
@@ -107,6 +106,13 @@ async function answerRun(deps: RunDeps, held: HeldRun, signals: RunSignals): Pro
   if (verdict !== 'go-on') return fail(verdict, ATTEMPT_FAILURES[verdict], verdict === 'worker-lost');
   if (run.attempt > 1 && agent.takeover === 'fail') return fail('worker-lost', 'the worker of this run was lost', true);
   return new ActiveRun(deps, held, answer).generate(signals);
+}
+
+/** What the log holds of the answer. An answer with a gap was dropped by the start of this attempt: the log keeps what
+ *  is left of its deltas, and the new text replaces none of them. */
+async function readAnswer({ broker }: RunDeps, { ref, epoch, run, fence }: HeldRun): Promise<AnswerBuilder> {
+  const answer = new AnswerBuilder();
+  return (await readRun(broker, ref, epoch, run, fence + 1, answer)) ? answer : new AnswerBuilder();
 }
 
 class ActiveRun {

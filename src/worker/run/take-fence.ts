@@ -110,7 +110,9 @@ async function readRemains(
 ): Promise<Remains> {
   if (run.startedAt === null) return { retained: NOTHING_RETAINED, wasIdle: false };
   const answer = new AnswerBuilder();
-  await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);
+  const isWhole = await readRun(broker, ref, epoch, run, Number.MAX_SAFE_INTEGER, answer);
+  // Nothing can be joined to a text with a gap.
+  if (!isWhole) return { retained: NOTHING_RETAINED, wasIdle: false };
   const wasIdle = !answer.hasGrown;
   const willFail = judgeAttempts({ ...run, ...countStart(run, wasIdle) }, agent.attemptsMax) !== 'go-on';
   return { retained: retainedPrefix(answer, willFail, agent), wasIdle };

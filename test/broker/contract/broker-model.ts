@@ -351,7 +351,8 @@ export function brokerModel(
 function perOffset(items: readonly LogItem[], direction: 'forward' | 'backward' = 'forward'): string[] {
   return items.flatMap((item) => {
     if (item.kind === 'record') return [`${item.offset}${item.major ? 'M' : 'm'}:${item.data}`];
-    const hole = Array.from({ length: item.to - item.from + 1 }, (_, i) => `${item.from + i}>${item.by}`);
+    const by = item.kind === 'lost' ? 'lost' : item.by;
+    const hole = Array.from({ length: item.to - item.from + 1 }, (_, i) => `${item.from + i}>${by}`);
     return direction === 'forward' ? hole : hole.reverse();
   });
 }

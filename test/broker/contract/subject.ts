@@ -118,11 +118,10 @@ export function lines(items: readonly LogItem[]): string[] {
       merged[merged.length - 1] = { ...item, from: Math.min(last.from, item.from), to: Math.max(last.to, item.to) };
     else merged.push(item);
   }
-  return merged.map((item) =>
-    item.kind === 'hole'
-      ? `${item.from}-${item.to}>${item.by}`
-      : `${item.offset}${item.major ? 'M' : 'm'}:${item.data}`,
-  );
+  return merged.map((item) => {
+    if (item.kind === 'record') return `${item.offset}${item.major ? 'M' : 'm'}:${item.data}`;
+    return item.kind === 'lost' ? `${item.from}-${item.to} lost` : `${item.from}-${item.to}>${item.by}`;
+  });
 }
 
 /** Reads page by page until the end, and checks that the pages join: no offset twice, and none missing. */
@@ -169,7 +168,7 @@ export async function nextOf<T>(iterator: AsyncIterator<T, unknown>): Promise<T>
 export function assertJoined(items: readonly LogItem[], direction: 'forward' | 'backward'): void {
   let expected: number | undefined;
   for (const item of items) {
-    const [low, high] = item.kind === 'hole' ? [item.from, item.to] : [item.offset, item.offset];
+    const [low, high] = item.kind === 'record' ? [item.offset, item.offset] : [item.from, item.to];
     const [near, far] = direction === 'forward' ? [low, high + 1] : [high, low - 1];
     if (low > high || (expected !== undefined && near !== expected))
       throw new Error(`offset ${expected} was expected: ${JSON.stringify(item)}`);

@@ -273,7 +273,16 @@ describe('the index', () => {
       lastSeq: 2,
       lastAnswers: [{ epoch: 'e', first: 7, next: 9 }],
     };
-    const version = { state, base: 'e', era: 0, ttlMs: 5, expiresAt: 99, life: undefined, priority: 'low' as const };
+    const version = {
+      state,
+      base: 'e',
+      era: 0,
+      damages: 0,
+      ttlMs: 5,
+      expiresAt: 99,
+      life: undefined,
+      priority: 'low' as const,
+    };
     const life = { mode: 'reader' as const, bornAt: 70, endsAt: 99 };
     const tombstone = { reason: 'removed' as const, epoch: 'd', next: 3, at: 5 };
     for (const entry of [
@@ -290,6 +299,7 @@ describe('the index', () => {
         ...{ id: 4, indexedAt: 99, bytes: 12, tombstone: undefined, consumed: undefined },
         version: { ...version, life: one },
       })),
+      { id: 4, indexedAt: 0, bytes: 0, version: { ...version, damages: 300 }, tombstone, consumed: undefined },
       { id: 0, indexedAt: 7, bytes: 0, version: undefined, tombstone, consumed: undefined },
     ]) {
       const writer = new ByteWriter(64);

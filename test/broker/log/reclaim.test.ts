@@ -224,7 +224,7 @@ describe('with room on the disk', () => {
     });
     expect(files.count('unlink 0000000000000001')).toBe(0);
     const [, damaged, ...whole] = chats;
-    expect(await outcome(again.read(damaged ?? CHAT, 'earliest'))).toBe('corrupt');
+    expect((await readLines(again, damaged ?? CHAT)).filter((line) => line.endsWith(' lost'))).toHaveLength(1);
     for (const chat of whole) expect((await readLines(again, chat)).length).toBe(3);
   });
 });

@@ -24,7 +24,7 @@ class Log {
     this.segments = new Segments(nodeLogFiles, folder, 1);
     for (const id of [OLD, NEW]) this.segments.add(id, true);
     this.table = new TopicTable(index, this.segments, DEFAULT_LIMITS);
-    this.#replay = new Replay(this.table, () => undefined);
+    this.#replay = new Replay(this.table, { declared: () => undefined, forget: () => undefined }, () => undefined);
   }
 
   static async open(): Promise<Log> {

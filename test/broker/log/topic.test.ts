@@ -32,6 +32,7 @@ function topicInMemory(): {
       state: { ...before, next: before.next + count },
       base: 'e',
       era: 0,
+      damages: 0,
       ttlMs: undefined,
       expiresAt: undefined,
       life: undefined,

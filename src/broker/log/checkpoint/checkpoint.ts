@@ -12,6 +12,7 @@ import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { LogPosition } from '../format/batch-codec.ts';
 import type { ChunkImage } from '../topics/record-chunk.ts';
 import type { SegmentFigures, Segments } from '../disk/segments.ts';
+import type { DamageAccount } from '../topics/damage-account.ts';
 import { encodeTopicEntry, type TopicEntry } from '../topics/topic-codec.ts';
 import { IndexChanges } from '../topics/index-changes.ts';
 import type { StoreName } from '../topics/index-stores.js';
@@ -22,6 +23,7 @@ import { PROCESS_RUN_KEY, type ProcessRun } from './process-run.ts';
 
 const CHECKPOINT_KEY = 'checkpoint';
 const TIME_KEY = 'time';
+const DAMAGE_KEY = 'damage';
 
 /** Changes encoded in one turn of the event loop, about 0.2 ms: on a busy node a turn comes every half millisecond.
  *  (hot: ADR 7 §6) */
@@ -49,6 +51,16 @@ interface Rest {
   readonly groups: readonly (readonly [group: string, pattern: string])[];
   readonly state: CheckpointState;
   readonly run: ProcessRun;
+  /** The account of damage, if it has changed. */
+  readonly damage: string | undefined;
+}
+
+export interface CheckpointParts {
+  readonly index: TopicIndex;
+  readonly table: TopicTable;
+  readonly segments: Segments;
+  readonly reserve: DiskReserve;
+  readonly damage: Pick<DamageAccount, 'takeChanged'>;
 }
 
 export class Checkpoint {
@@ -56,6 +68,7 @@ export class Checkpoint {
   readonly #table: TopicTable;
   readonly #segments: Segments;
   readonly #reserve: DiskReserve;
+  readonly #damage: Pick<DamageAccount, 'takeChanged'>;
   /** A transaction that found no room on the device leaves its changes here; the next one begins with them. */
   readonly #changes = new IndexChanges();
   #turnEnd = CHANGES_A_TURN;
@@ -63,11 +76,12 @@ export class Checkpoint {
   #captured: Topic[] = [];
   #groups: (readonly [group: string, pattern: string])[] = [];
 
-  constructor(index: TopicIndex, table: TopicTable, segments: Segments, reserve: DiskReserve) {
+  constructor({ index, table, segments, reserve, damage }: CheckpointParts) {
     this.#index = index;
     this.#table = table;
     this.#segments = segments;
     this.#reserve = reserve;
+    this.#damage = damage;
   }
 
   addGroup(group: string, pattern: string): void {
@@ -85,7 +99,13 @@ export class Checkpoint {
     const dead = this.#segments.dead(position.segment);
     const segments = [...this.#segments.all()].filter(({ id }) => !dead.includes(id)).map((one) => ({ ...one }));
     const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
-    const rest = { ended: this.#table.endedEpochs, groups: this.#groups, state, run };
+    const rest = {
+      ended: this.#table.endedEpochs,
+      groups: this.#groups,
+      state,
+      run,
+      damage: this.#damage.takeChanged(),
+    };
     this.#table.endedEpochs = [];
     this.#groups = [];
     this.#captured = this.#captured.length === 0 ? topics : this.#captured.concat(topics);
@@ -132,7 +152,8 @@ export class Checkpoint {
   }
 }
 
-function encodeRest(changes: IndexChanges, { groups, state, run }: Rest): void {
+function encodeRest(changes: IndexChanges, { groups, state, run, damage }: Rest): void {
+  if (damage !== undefined) put(changes, 'state', DAMAGE_KEY, (into) => into.bytes(Buffer.from(damage)));
   for (const [group, pattern] of groups)
     put(changes, 'groups', group, (into) => into.bytes(Buffer.from(pattern, 'latin1')));
   put(changes, 'state', CHECKPOINT_KEY, (into) => encodeState(into, state));
@@ -228,6 +249,11 @@ function decodeFigures(reader: ByteReader): Omit<SegmentFigures, 'id' | 'live'> 
   const isCounted = records > 0;
   const since = deadSince === 0 ? undefined : deadSince - 1;
   return { records: isCounted ? records - 1 : 0, written, bytes, isCounted, deadSince: since };
+}
+
+/** The account of damage that the last checkpoint saved. */
+export function readDamage(index: TopicIndex): string | undefined {
+  return index.state(DAMAGE_KEY)?.toString();
 }
 
 /** The latest recorded time, of the checkpoint or later; undefined in a folder without one. @throws BrokerError

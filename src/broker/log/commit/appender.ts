@@ -3,23 +3,26 @@
 // writes which are not yet durable waits for them, and so does a refusal: a caller that received it earlier would read
 // again, find the old state, and retry in a loop.
 import { planAppend, validateWrites, type PlannedWrite } from '../../append-rules.ts';
-import type { Appended, NewRecord, TopicWrite } from '../../broker.ts';
+import type { Appended, TopicWrite } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { expiryAfter, lifeAfter } from '../../lifetime.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
 import type { Expiry } from '../topics/expiry.ts';
-import type { FrameWrite, SizedRecord, FrameLocation } from '../format/frame-codec.ts';
+import type { FrameLocation } from '../format/frame-codec.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
+import { hasMajor, stagedWrite, type StagedWrite } from './staged-write.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
-import type { Tombstone, Topic, TopicVersion } from '../topics/topic.ts';
+import { damagedVersion, type OffsetRange, type Tombstone, type Topic, type TopicVersion } from '../topics/topic.ts';
 
 /** What the engine does once a frame is durable. The calls come in the order of the log. */
 export interface TopicEvents {
   /** Called when all writes of the append are in place. */
   visible(topic: Topic, major: boolean): void;
   ended(topic: Topic, tombstone: Tombstone): void;
+  /** Records of the topic are lost, and it has another epoch. */
+  declaredLost(topic: Topic): void;
   groupSaved(group: string, pattern: string): void;
 }
 
@@ -150,6 +153,35 @@ export class Appender {
     });
   }
 
+  /** Declares that these records are lost, unless they were superseded or declared before, or the topic is in another
+   *  epoch. Takes the name and not the object, for the reason given at `end`. */
+  declareLost(name: LiteTopicName, base: string, ranges: readonly OffsetRange[]): Promise<void> {
+    return this.#reserve.use(() => this.#declareLost(name, base, ranges));
+  }
+
+  #declareLost(name: LiteTopicName, base: string, ranges: readonly OffsetRange[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#commit.check();
+      const topic = this.#table.find(name);
+      const version = topic?.pending;
+      const live = version?.base === base && topic?.visible?.base === base ? topic.liveIn(ranges) : [];
+      if (topic === undefined || version === undefined || live.length === 0) {
+        if (topic === undefined) resolve();
+        else this.#afterPending([topic], { then: resolve, failed: reject });
+        return;
+      }
+      const damaged = damagedVersion(version, this.#table.epochOf(base, version.era, version.damages + 1));
+      topic.expectDamage(damaged);
+      this.#commit.add(
+        { kind: 'damaged', topic: name, epoch: base, ranges: live },
+        this.#entry([topic], { resolve, reject }, () => {
+          topic.lose(damaged, live);
+          this.#engine.declaredLost(topic);
+        }),
+      );
+    });
+  }
+
   saveGroup(group: string, pattern: string): Promise<void> {
     return this.#reserve.isWhole
       ? this.#saveGroup(group, pattern)
@@ -210,6 +242,7 @@ export class Appender {
       state,
       base: before?.base ?? state.epoch,
       era: before?.era ?? this.#table.era,
+      damages: before?.damages ?? 0,
       ttlMs,
       expiresAt: expiryAfter(life, ttlMs, now),
       life,
@@ -257,13 +290,6 @@ type Refused = (error: BrokerError) => void;
 interface Done {
   resolve(): void;
   reject(error: BrokerError): void;
-}
-
-/** A write as the frame stores it, with the topic and the topic's next version. One object, because there is one for
- *  every token. */
-interface StagedWrite extends FrameWrite<SizedRecord> {
-  readonly held: Topic;
-  readonly version: TopicVersion;
 }
 
 /** What happens to a topic when one of its frames is durable, or was refused. */
@@ -341,33 +367,4 @@ function reserveShare(writes: readonly TopicWrite[]): 'none' | 'half' | 'all' {
 /** `topic` is undefined where an earlier topic of the append could not be loaded. */
 function unpin(topic: Topic | undefined): void {
   if (topic !== undefined) topic.pins -= 1;
-}
-
-function stagedWrite(held: Topic, { write, created, appended }: PlannedWrite, version: TopicVersion): StagedWrite {
-  const before = created ? undefined : held.pending;
-  return {
-    held,
-    version,
-    topic: write.topic,
-    epoch: version.base,
-    created: created ? version.era : undefined,
-    first: appended.first,
-    takeFence: write.takeFence,
-    fence: write.fence,
-    supersedes: write.supersedes?.length === 0 ? undefined : write.supersedes,
-    ttlMs: write.ttlMs,
-    expiresAt: version.expiresAt,
-    life: version.life === before?.life ? undefined : version.life,
-    priority: write.priority,
-    records: write.records.map(sized),
-  };
-}
-
-function sized({ major, data }: NewRecord): SizedRecord {
-  return { major, data, size: Buffer.byteLength(data) };
-}
-
-function hasMajor(records: readonly NewRecord[]): boolean {
-  for (const record of records) if (record.major) return true;
-  return false;
 }

@@ -28,7 +28,7 @@ const MODES = ['idle', 'reader', 'absolute'] as const satisfies readonly TtlMode
 
 // The numbers are part of the format: none is ever given to another kind or flag. Format 1 has kinds 1 to 4 and flags 1
 // to 64.
-const KINDS = { append: 1, ended: 2, group: 3, consumed: 4, moved: 5 } as const;
+const KINDS = { append: 1, ended: 2, group: 3, consumed: 4, moved: 5, damaged: 7 } as const;
 const FLAGS = {
   created: 1,
   takeFence: 2,
@@ -104,6 +104,14 @@ export interface ConsumedFrame {
   readonly next: number;
 }
 
+/** Records of a topic cannot be read back. From here on the topic has another epoch, and these offsets are lost. */
+export interface DamagedFrame {
+  readonly kind: 'damaged';
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  readonly ranges: readonly (readonly [from: number, to: number])[];
+}
+
 export interface AppendFrame<R> {
   readonly kind: 'append';
   readonly writes: readonly FrameWrite<R>[];
@@ -127,7 +135,7 @@ export interface MovedRun<R> {
   readonly records: readonly R[];
 }
 
-export type Frame<R> = AppendFrame<R> | EndedFrame | GroupFrame | ConsumedFrame | MovedFrame<R>;
+export type Frame<R> = AppendFrame<R> | EndedFrame | GroupFrame | ConsumedFrame | MovedFrame<R> | DamagedFrame;
 
 /** Writes head and body. Returns the length of the whole frame. */
 export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number {
@@ -157,6 +165,11 @@ export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number
       break;
     case 'moved':
       encodeMoved(into, frame);
+      break;
+    case 'damaged':
+      into.name(frame.topic);
+      into.name(frame.epoch);
+      encodeRanges(into, frame.ranges);
       break;
   }
   const length = into.length - start;
@@ -279,6 +292,10 @@ function decodeBody(reader: ByteReader): Frame<StoredRecord> {
     }
     case KINDS.moved:
       return decodeMoved(reader);
+    case KINDS.damaged: {
+      const [topic, epoch] = [topicName(reader), reader.name(EPOCH_BYTES_MAX)];
+      return { kind: 'damaged', topic, epoch, ranges: decodeRanges(reader) };
+    }
     default:
       throw new BrokerError('corrupt', `no such kind of frame: ${kind}`);
   }

@@ -1,13 +1,13 @@
 // Reads records that are no longer in memory from the segments. One read fetches frames that are close together, and
-// the number of reads under way at once is bounded, so that cold readers leave threads for the commit. What it cannot
-// read back, it adds to the account of damage.
-import type { DamagedRange, LogBatch } from '../../broker.ts';
+// the number of reads under way at once is bounded, so that cold readers leave threads for the commit. It
+// returns what it cannot read back; quarantine.ts decides what that means.
+import type { DamagedRange } from '../../broker.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { isCode } from '../disk/log-files.ts';
 import type { AcquiredSegment, Segments } from '../disk/segments.ts';
-import { addDamaged, textOf, type DamageAccount } from './damage-account.ts';
-import { batchOf, type ColdRecord, type ReadPlan } from './read-plan.ts';
+import { addDamaged, textOf } from '../topics/damage-account.ts';
+import type { ColdRecord, ReadPlan } from './read-plan.ts';
 import { StoredRecords } from './stored-records.ts';
 
 /** Two frames at most this far apart are fetched with one read: reading the gap is cheaper than a second read. */
@@ -24,47 +24,39 @@ interface Span {
 
 export class ColdReads {
   readonly #segments: Segments;
-  readonly #damage: DamageAccount;
   readonly #max: number;
   #running = 0;
   readonly #queue: (() => void)[] = [];
 
-  constructor(segments: Segments, damage: DamageAccount, max: number) {
+  constructor(segments: Segments, max: number) {
     this.#segments = segments;
-    this.#damage = damage;
     this.#max = max;
   }
 
-  /** Fills in `cold`, the records of the plan that are not in memory. @throws BrokerError corrupt, failed */
-  async complete(topic: LiteTopicName, plan: ReadPlan, cold: readonly ColdRecord[]): Promise<LogBatch> {
+  /** Fills in `cold`, the records of the plan that are not in memory. Undefined: the plan is complete. Otherwise the
+   *  records that cannot be read back; none if a second attempt could read them all. @throws BrokerError failed */
+  async complete(
+    topic: LiteTopicName,
+    plan: ReadPlan,
+    cold: readonly ColdRecord[],
+  ): Promise<readonly DamagedRange[] | undefined> {
     // All segments are acquired in this turn: none may be unlinked between the plan and its read.
-    const reads = spansOf(cold).map((span) => this.#fill(topic, plan, span));
-    await Promise.all(reads);
-    return batchOf(plan);
+    const found = await Promise.all(spansOf(cold).map((span) => this.#fill(topic, plan, span)));
+    const damaged = found.filter((ranges) => ranges !== undefined);
+    return damaged.length === 0 ? undefined : damaged.flat().toSorted((a, b) => a.from - b.from);
   }
 
-  async #fill(topic: LiteTopicName, plan: ReadPlan, span: Span): Promise<void> {
+  async #fill(topic: LiteTopicName, plan: ReadPlan, span: Span): Promise<readonly DamagedRange[] | undefined> {
     const segment = this.#segments.acquire(span.segment);
     await this.#enter();
     try {
-      await this.#fillFrom(segment, topic, plan, span);
+      return await fillFrom(segment, topic, plan, span);
     } catch (error) {
-      if (error instanceof BrokerError) throw located(error, topic, span);
+      if (error instanceof BrokerError) throw error;
       throw new BrokerError('failed', `segment ${span.segment} cannot be read`, { cause: error });
     } finally {
       this.#leave();
       await segment.release();
-    }
-  }
-
-  async #fillFrom(segment: AcquiredSegment, topic: LiteTopicName, plan: ReadPlan, span: Span): Promise<void> {
-    try {
-      const bytes = await segment.read(span.start, span.end - span.start);
-      const records = new StoredRecords(topic, plan.base);
-      for (const record of span.records) records.fill(plan.items, record, bytes, span.start);
-    } catch (error) {
-      if (asDamage(error) !== undefined) this.#damage.found(topic, await damagedIn(segment, topic, plan.base, span));
-      throw error;
     }
   }
 
@@ -97,6 +89,24 @@ export class ColdReads {
     const next = this.#queue.shift();
     if (next === undefined) this.#running -= 1;
     else next();
+  }
+}
+
+/** Undefined: every record of the span is in the plan. */
+async function fillFrom(
+  segment: AcquiredSegment,
+  topic: LiteTopicName,
+  plan: ReadPlan,
+  span: Span,
+): Promise<readonly DamagedRange[] | undefined> {
+  try {
+    const bytes = await segment.read(span.start, span.end - span.start);
+    const records = new StoredRecords(topic, plan.base);
+    for (const record of span.records) records.fill(plan.items, record, bytes, span.start);
+    return undefined;
+  } catch (error) {
+    if (asDamage(error) === undefined) throw error;
+    return damagedIn(segment, topic, plan.base, span);
   }
 }
 
@@ -160,10 +170,4 @@ function spansOf(cold: readonly ColdRecord[]): Span[] {
     } else spans.push({ segment, start: position, end: position + length, records: [record] });
   }
   return spans;
-}
-
-function located(error: BrokerError, topic: LiteTopicName, span: Span): BrokerError {
-  return new BrokerError(error.code, `segment ${span.segment} from byte ${span.start}, of ${topic}: ${error.message}`, {
-    cause: error,
-  });
 }

@@ -4,8 +4,8 @@
 import { READ_BYTES, READ_RECORDS } from '../../broker.ts';
 import type { LogBatch, LogItem, ReadFrom, ReadOptions, Reset, ResetReason } from '../../broker.ts';
 import type { FrameLocation } from '../format/frame-codec.ts';
-import { CHUNK_RECORDS } from '../topics/record-chunk.ts';
-import type { Topic, TopicVersion } from '../topics/topic.ts';
+import { CHUNK_RECORDS, LOST } from '../topics/record-chunk.ts';
+import { wasDamagedSince, type Topic, type TopicVersion } from '../topics/topic.ts';
 
 /** A record of the plan that is not in memory. */
 export interface ColdRecord {
@@ -29,7 +29,8 @@ export interface ReadPlan {
 /** @throws BrokerError corrupt: the index does not match its own counts */
 export function planRead(topic: Topic, version: TopicVersion, from: ReadFrom, options: ReadOptions): ReadPlan | Reset {
   const { state } = version;
-  if (typeof from === 'object' && from.epoch !== state.epoch) return resetOf(version, 'epoch-changed');
+  if (typeof from === 'object' && from.epoch !== state.epoch)
+    return resetOf(version, wasDamagedSince(version, from.epoch) ? 'damaged' : 'epoch-changed');
   if (typeof from === 'object' && from.offset > state.next) return resetOf(version, 'ahead-of-log');
   const step = options.direction === 'backward' ? -1 : 1;
   const walk = new Walk(topic, version, step, options);
@@ -120,25 +121,28 @@ class Walk implements ReadPlan {
     this.#add({ kind: 'record', offset, major, data: '' });
   }
 
-  /** Adds the part of a hole that lies in reading direction, across chunks. Returns its far end. */
+  /** Adds the part of a hole or of a lost range that is in reading direction, across chunks. Returns its far end. */
   #hole(offset: number, by: number): number {
     let last = offset;
     for (let at = offset + this.#step; at >= 0 && at < this.#head; at += this.#step) {
       if (this.#topic.chunkOf(at).holeBy(at % CHUNK_RECORDS) !== by) break;
       last = at;
     }
-    this.#add({ kind: 'hole', from: Math.min(offset, last), to: Math.max(offset, last), by });
+    const [from, to] = [Math.min(offset, last), Math.max(offset, last)];
+    this.#add(by === LOST ? { kind: 'lost', from, to } : { kind: 'hole', from, to, by });
     return last;
   }
 
-  /** The next offset that the reader wants. A read of majors only skips whole chunks that have none. */
+  /** The next offset that the reader wants. A read of majors only skips whole chunks that have none, and stops at lost
+   *  offsets: a major may be among them. */
   #wanted(offset: number): number {
     if (this.#options.majorOnly !== true) return offset;
     let at = offset;
     while (at >= 0 && at < this.#head) {
       const chunk = this.#topic.chunkOf(at);
-      if (!chunk.hasMajors) at = this.#step > 0 ? (chunk.index + 1) * CHUNK_RECORDS : chunk.index * CHUNK_RECORDS - 1;
-      else if (chunk.isMajor(at % CHUNK_RECORDS)) return at;
+      if (!chunk.hasMajors && !chunk.hasLost)
+        at = this.#step > 0 ? (chunk.index + 1) * CHUNK_RECORDS : chunk.index * CHUNK_RECORDS - 1;
+      else if (chunk.isMajor(at % CHUNK_RECORDS) || chunk.holeBy(at % CHUNK_RECORDS) === LOST) return at;
       else at += this.#step;
     }
     return Math.min(at, this.#head);

@@ -5,13 +5,13 @@ import { setImmediate } from 'node:timers/promises';
 import type { CheckedPage, DamagedRange, DamagedTopic } from '../../broker.ts';
 import { isBrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
-import { CHUNK_RECORDS } from '../topics/record-chunk.ts';
+import { CHUNK_RECORDS, LOST } from '../topics/record-chunk.ts';
 import type { TopicIndex } from '../topics/topic-index.ts';
 import type { TopicLister } from '../topics/topic-lister.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import type { Topic } from '../topics/topic.ts';
 import type { ColdReads } from './cold-reads.ts';
-import { addDamaged, DAMAGED_RANGES_MAX, textOf, type DamageAccount } from './damage-account.ts';
+import { addDamaged, DAMAGED_RANGES_MAX, LOST_TEXT, textOf, type DamageAccount } from '../topics/damage-account.ts';
 import type { ColdRecord } from './read-plan.ts';
 
 /** A page ends with the topic that reaches this many bytes of text. A caller that goes away costs no more than the rest
@@ -105,11 +105,25 @@ export class RecordCheck {
     found.checked += cold.length;
     // Otherwise a long walk over holes would be one turn.
     if (cold.length === 0) await setImmediate();
+    const lost = this.#lostIn(topic, from, to);
     try {
-      return await this.#parts.cold.damagedOf(topic.name, base, cold);
+      const damaged = await this.#parts.cold.damagedOf(topic.name, base, cold);
+      return [...lost, ...damaged].sort((a, b) => a.from - b.from);
     } finally {
       this.#parts.mustBeOpen();
     }
+  }
+
+  /** The offsets that were declared as lost, with the reason if it is on record. */
+  #lostIn(topic: Topic, from: number, to: number): readonly DamagedRange[] {
+    const lost: DamagedRange[] = [];
+    for (let offset = from; offset < to; offset++) {
+      if (topic.chunkOf(offset).holeBy(offset % CHUNK_RECORDS) !== LOST) continue;
+      const known = this.#parts.damage.rangeAt(topic.name, offset);
+      const { segment, position, what } = known ?? { segment: 0, position: 0, what: LOST_TEXT };
+      addDamaged(lost, { from: offset, to: offset, segment, position, what });
+    }
+    return lost;
   }
 
   #topic(name: LiteTopicName): Topic | undefined {

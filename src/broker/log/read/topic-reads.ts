@@ -10,42 +10,67 @@ import type { ColdReads } from './cold-reads.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
 import type { Expiry } from '../topics/expiry.ts';
 import { batchOf, planRead, type ColdRecord, type ReadPlan } from './read-plan.ts';
+import type { Quarantine } from './quarantine.ts';
 import type { RecentLog } from './recent-log.ts';
 import { StoredRecords } from './stored-records.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import type { Topic } from '../topics/topic.ts';
 
+/** Attempts at one read whose records turn out to be damaged. Each attempt leaves out what the one before it found, and
+ *  a declaration that was under way may have named only a part of it. */
+const READS_MAX = 8;
+
 const EVERYTHING: ReadOptions = { majorOnly: false };
 const MAJOR_ONLY: ReadOptions = { majorOnly: true };
+
+export interface ReadParts {
+  readonly table: TopicTable;
+  readonly recent: RecentLog;
+  readonly cold: ColdReads;
+  readonly quarantine: Quarantine;
+  readonly time: EngineTime;
+  readonly expiry: Pick<Expiry, 'attached' | 'detached'>;
+}
 
 export class TopicReads {
   readonly #table: TopicTable;
   readonly #recent: RecentLog;
   readonly #cold: ColdReads;
+  readonly #quarantine: Quarantine;
   readonly #time: EngineTime;
   readonly #expiry: Pick<Expiry, 'attached' | 'detached'>;
   readonly #tails = new Set<TailReader>();
   #isClosed = false;
 
-  constructor(
-    table: TopicTable,
-    recent: RecentLog,
-    cold: ColdReads,
-    { time, expiry }: { readonly time: EngineTime; readonly expiry: Pick<Expiry, 'attached' | 'detached'> },
-  ) {
+  constructor({ table, recent, cold, quarantine, time, expiry }: ReadParts) {
     this.#expiry = expiry;
     this.#table = table;
     this.#recent = recent;
     this.#cold = cold;
+    this.#quarantine = quarantine;
     this.#time = time;
   }
 
-  read(topic: Topic | undefined, from: ReadFrom, options: ReadOptions): ReadResult | Promise<ReadResult> {
+  read(topic: Topic | undefined, from: ReadFrom, options: ReadOptions, attempts = 0): ReadResult | Promise<ReadResult> {
     if (topic?.visible === undefined) return this.#endOf(topic);
     const plan = planRead(topic, topic.visible, from, options);
     if (plan.kind === 'reset') return plan;
     const cold = this.#fillRecent(topic.name, plan);
-    return cold.length === 0 ? batchOf(plan) : this.#cold.complete(topic.name, plan, cold);
+    return cold.length === 0 ? batchOf(plan) : this.#readCold(topic.name, plan, cold, { from, options, attempts });
+  }
+
+  async #readCold(
+    name: LiteTopicName,
+    plan: ReadPlan,
+    cold: readonly ColdRecord[],
+    { from, options, attempts }: { from: ReadFrom; options: ReadOptions; attempts: number },
+  ): Promise<ReadResult> {
+    const damaged = await this.#cold.complete(name, plan, cold);
+    if (damaged === undefined) return batchOf(plan);
+    if (attempts === READS_MAX)
+      throw new BrokerError('corrupt', `damaged records of ${name} are found again and again`);
+    if (damaged.length > 0) await this.#quarantine.declare(name, plan.base, damaged);
+    return this.read(this.#table.find(name), from, options, attempts + 1);
   }
 
   tail(name: LiteTopicName, from: Position, options: TailOptions): TailReader {

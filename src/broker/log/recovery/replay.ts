@@ -7,21 +7,29 @@ import type { LiteTopicName } from '../../lite-topic.ts';
 import type {
   AppendFrame,
   ConsumedFrame,
+  DamagedFrame,
   EndedFrame,
   Frame,
   FrameWrite,
   StoredRecord,
   FrameLocation,
 } from '../format/frame-codec.ts';
+import type { DamageAccount } from '../topics/damage-account.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
-import type { Topic, TopicVersion } from '../topics/topic.ts';
+import { damagedVersion, type Topic, type TopicVersion } from '../topics/topic.ts';
 
 export class Replay {
   readonly #table: TopicTable;
+  readonly #damage: Pick<DamageAccount, 'declared' | 'forget'>;
   readonly #onGroup: (group: string, pattern: string) => void;
 
-  constructor(table: TopicTable, onGroup: (group: string, pattern: string) => void) {
+  constructor(
+    table: TopicTable,
+    damage: Pick<DamageAccount, 'declared' | 'forget'>,
+    onGroup: (group: string, pattern: string) => void,
+  ) {
     this.#table = table;
+    this.#damage = damage;
     this.#onGroup = onGroup;
   }
 
@@ -42,6 +50,9 @@ export class Replay {
         break;
       case 'moved':
         this.#table.relocate(frame, location);
+        break;
+      case 'damaged':
+        this.#damaged(frame);
         break;
     }
   }
@@ -76,7 +87,7 @@ export class Replay {
     location: FrameLocation,
   ): TopicVersion['state'] {
     const { created } = write;
-    if (created !== undefined) return newTopicState(this.#table.epochOf(write.epoch, created));
+    if (created !== undefined) return newTopicState(this.#table.epochOf(write.epoch, created, 0));
     const visible = topic?.visible;
     if (visible?.base !== write.epoch || visible.state.next !== write.first) {
       throw new BrokerError(
@@ -99,6 +110,7 @@ export class Replay {
       state,
       base: write.epoch,
       era: before?.era ?? write.created ?? 0,
+      damages: before?.damages ?? 0,
       ttlMs: write.ttlMs ?? before?.ttlMs,
       expiresAt: write.expiresAt ?? before?.expiresAt,
       life: write.life ?? before?.life,
@@ -113,6 +125,7 @@ export class Replay {
     const { epoch, next } = visible.state;
     this.#table.endedEpochs.push(topic.end({ reason: frame.reason, epoch, next, at: frame.at }));
     topic.pending = undefined;
+    this.#damage.forget(frame.topic);
     this.#table.touch(topic);
   }
 
@@ -121,6 +134,18 @@ export class Replay {
     if (topic?.visible?.base !== frame.epoch) return;
     topic.consumed ??= new Map();
     topic.consumed.set(frame.group, frame.next);
+    this.#table.touch(topic);
+  }
+
+  #damaged(frame: DamagedFrame): void {
+    const topic = this.#table.find(frame.topic);
+    const version = topic?.visible;
+    if (topic === undefined || version?.base !== frame.epoch) return;
+    const damages = version.damages + 1;
+    const damaged = damagedVersion(version, this.#table.epochOf(version.base, version.era, damages));
+    topic.lose(damaged, frame.ranges);
+    topic.pending = damaged;
+    this.#damage.declared(frame.topic, frame.ranges);
     this.#table.touch(topic);
   }
 }

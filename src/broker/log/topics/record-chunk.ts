@@ -8,8 +8,10 @@ import type { FrameLocation } from '../format/frame-codec.ts';
 
 export const CHUNK_RECORDS = 512;
 /** Words for each offset (slot): `[segment, byte of the frame, frame length, size * 2 + major]`, or for a hole `[0,
- *  by low, by high, 0]`. */
+ *  by low, by high, 0]`; all zero for a lost offset. */
 const WORDS = 4;
+/** The `by` of a lost offset. The `by` of a hole is at least 1, because the write comes after what it replaces. */
+export const LOST = 0;
 const SLOTS_AT_FIRST = 4;
 /** The array grows by this factor. The outgrown array is garbage outside of the heap: with four it is a third of
  *  what stays, with two it would be as much again. (hot: ADR 7 §4) */
@@ -23,6 +25,8 @@ export class RecordChunk {
   /** Changed since the last checkpoint captured it: must not leave memory. */
   dirty = false;
   #majors = 0;
+  /** Lost offsets that no write has replaced since. */
+  #lost = 0;
   #hasHole = false;
   /** An image shares the words: their present values must not change. */
   #isShared = false;
@@ -40,6 +44,10 @@ export class RecordChunk {
   /** Lets a majors-only read skip a chunk of deltas at once. */
   get hasMajors(): boolean {
     return this.#majors > 0;
+  }
+
+  get hasLost(): boolean {
+    return this.#lost > 0;
   }
 
   push(segment: number, position: number, length: number, sizeAndMajor: number): void {
@@ -76,8 +84,16 @@ export class RecordChunk {
     this.#isShared = false;
   }
 
-  /** Makes the slot part of the hole that the write at `by` replaces. */
+  /** The record of the next slot is lost. */
+  pushLost(): void {
+    this.push(0, 0, 0, 0);
+    this.#hasHole = true;
+    this.#lost += 1;
+  }
+
+  /** Makes the slot part of the hole that the write at `by` replaces; `LOST`: the record of the slot is lost. */
   supersede(slot: number, by: number): void {
+    this.#lost += Number(by === LOST) - Number(this.holeBy(slot) === LOST);
     this.#unshare();
     const at = slot * WORDS;
     this.#words[at] = 0;
@@ -88,7 +104,7 @@ export class RecordChunk {
     this.dirty = true;
   }
 
-  /** The hole's `by`; -1 for a record. */
+  /** The hole's `by`, `LOST` for a lost offset; -1 for a record. */
   holeBy(slot: number): number {
     return holeIn(this.#words, slot);
   }

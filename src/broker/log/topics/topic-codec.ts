@@ -10,6 +10,8 @@ import type { Tombstone, TopicVersion } from './topic.ts';
 const ALIVE = 1;
 const TOMBSTONE = 2;
 const LIFE = 4;
+/** The version ends with the number of its damages. */
+const DAMAGED = 8;
 const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
 const NAME_BYTES_MAX = 1024;
 const ANSWERS_MAX = 64;
@@ -27,10 +29,12 @@ export interface TopicEntry {
 
 export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
   const { version, tombstone } = entry;
+  const damages = version?.damages ?? 0;
   into.byte(
     (version === undefined ? 0 : ALIVE) |
       (tombstone === undefined ? 0 : TOMBSTONE) |
-      (version?.life === undefined ? 0 : LIFE),
+      (version?.life === undefined ? 0 : LIFE) |
+      (damages === 0 ? 0 : DAMAGED),
   );
   into.varint(entry.indexedAt);
   if (tombstone !== undefined) {
@@ -51,7 +55,8 @@ export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
   }
 }
 
-function encodeVersion(into: ByteWriter, { state, base, era, ttlMs, expiresAt, priority }: TopicVersion): void {
+function encodeVersion(into: ByteWriter, version: TopicVersion): void {
+  const { state, base, era, damages, ttlMs, expiresAt, priority } = version;
   into.name(base);
   into.varint(era);
   into.varint(state.next);
@@ -67,18 +72,21 @@ function encodeVersion(into: ByteWriter, { state, base, era, ttlMs, expiresAt, p
   into.varint(ttlMs ?? 0);
   into.varint(expiresAt ?? 0);
   into.byte(PRIORITIES.indexOf(priority));
+  if (damages > 0) into.varint(damages);
 }
 
-/** `epochOf`: makes the present epoch from a base and the era in which the topic was made. @throws BrokerError
- *  corrupt */
-export function decodeTopicEntry(bytes: Buffer, epochOf: (base: string, era: number) => string): TopicEntry {
+/** Makes the present epoch from a base, the era in which the topic was made, and the number of its damages. */
+type EpochOf = (base: string, era: number, damages: number) => string;
+
+/** @throws BrokerError corrupt */
+export function decodeTopicEntry(bytes: Buffer, epochOf: EpochOf): TopicEntry {
   const reader = new ByteReader(bytes);
   const kind = reader.byte();
   const indexedAt = reader.varint();
   const tombstone = (kind & TOMBSTONE) === 0 ? undefined : decodeTombstone(reader);
   if ((kind & ALIVE) === 0) return { id: 0, indexedAt, bytes: 0, version: undefined, tombstone, consumed: undefined };
   const [id, size] = [reader.varint(), reader.varint()];
-  const plain = decodeVersion(reader, epochOf);
+  const plain = decodeVersion(reader, (kind & DAMAGED) !== 0, epochOf);
   const version = (kind & LIFE) === 0 ? plain : { ...plain, life: decodeLife(reader) };
   const consumed = new Map<string, number>();
   for (let left = reader.count(GROUPS_MAX); left > 0; left--)
@@ -91,7 +99,7 @@ function decodeTombstone(reader: ByteReader): Tombstone {
   return { reason, epoch: reader.name(NAME_BYTES_MAX), next: reader.varint(), at: reader.varint() };
 }
 
-function decodeVersion(reader: ByteReader, epochOf: (base: string, era: number) => string): TopicVersion {
+function decodeVersion(reader: ByteReader, isDamaged: boolean, epochOf: EpochOf): TopicVersion {
   const [base, era] = [reader.name(NAME_BYTES_MAX), reader.varint()];
   const [next, lastMajor] = [reader.varint(), reader.varint() - 1];
   const [fence, lastSeq] = [reader.varint() - 1, reader.varint()];
@@ -101,10 +109,12 @@ function decodeVersion(reader: ByteReader, epochOf: (base: string, era: number) 
   const [ttlMs, expiresAt] = [reader.varint(), reader.varint()];
   const priority = PRIORITIES[reader.byte()];
   if (priority === undefined) throw new BrokerError('corrupt', 'an index entry has no priority');
+  const damages = isDamaged ? reader.varint() : 0;
   return {
-    state: { epoch: epochOf(base, era), next, lastMajor, fence, lastSeq, lastAnswers },
+    state: { epoch: epochOf(base, era, damages), next, lastMajor, fence, lastSeq, lastAnswers },
     base,
     era,
+    damages,
     priority,
     life: undefined,
     ttlMs: ttlMs === 0 ? undefined : ttlMs,

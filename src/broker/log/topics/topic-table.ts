@@ -9,7 +9,7 @@ import { RecordChunk } from './record-chunk.ts';
 import type { Segments } from '../disk/segments.ts';
 import { decodeTopicEntry } from './topic-codec.ts';
 import type { TopicIndex } from './topic-index.ts';
-import { Topic, type EndedEpoch, type TopicContext } from './topic.ts';
+import { epochText, Topic, type EndedEpoch, type TopicContext } from './topic.ts';
 import { BrokerError } from '../../errors.ts';
 
 /** Topics considered for removal with each load, so that making room never takes long. */
@@ -48,8 +48,9 @@ export class TopicTable {
   }
 
   /** An unclean restart that may have lost visible records begins an era: topics that were made before it get
-   *  another epoch. */
-  readonly epochOf = (base: string, era: number): string => (era === this.era ? base : `${base}-${this.era}`);
+   *  another epoch. So does each declaration that records of the topic are lost. */
+  readonly epochOf = (base: string, era: number, damages: number): string =>
+    era === this.era ? epochText(base, damages) : `${epochText(base, damages)}-${this.era}`;
 
   /** The topic if it exists or has a tombstone. A search for a topic that never existed takes no memory. */
   find(name: LiteTopicName): Topic | undefined {

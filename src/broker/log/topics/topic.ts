@@ -9,7 +9,7 @@ import type { Position } from '../../position.ts';
 import type { TailReader } from '../../tail/tail-reader.ts';
 import type { WakeList } from '../../tail/wake-list.ts';
 import type { FrameWrite, FrameLocation } from '../format/frame-codec.ts';
-import { CHUNK_RECORDS, RecordChunk, type ChunkImage } from './record-chunk.ts';
+import { CHUNK_RECORDS, LOST, RecordChunk, type ChunkImage } from './record-chunk.ts';
 
 /** Clean chunks that a topic keeps beside its last, for a reader that pages through it. */
 const CHUNKS_KEPT = 8;
@@ -22,10 +22,31 @@ export interface TopicVersion {
   /** The epoch as the log holds it, and the era in which the topic was made. */
   readonly base: string;
   readonly era: number;
+  /** How often records of this epoch turned out to be damaged. */
+  readonly damages: number;
   readonly ttlMs: number | undefined;
   readonly expiresAt: number | undefined;
   readonly life: TopicLife | undefined;
   readonly priority: Priority;
+}
+
+export type OffsetRange = readonly [from: number, to: number];
+
+/** The version after the declaration that records are lost. `epoch`: the topic's next epoch. */
+export function damagedVersion(version: TopicVersion, epoch: string): TopicVersion {
+  return { ...version, damages: version.damages + 1, state: { ...version.state, epoch } };
+}
+
+/** Whether `epoch` is an earlier epoch of this version, before records of it were declared as lost. */
+export function wasDamagedSince({ state, base, damages }: TopicVersion, epoch: string): boolean {
+  const suffix = state.epoch.slice(epochText(base, damages).length);
+  for (let earlier = 0; earlier < damages; earlier++) if (epoch === epochText(base, earlier) + suffix) return true;
+  return false;
+}
+
+/** The epoch without the era that an unclean restart adds. */
+export function epochText(base: string, damages: number): string {
+  return damages === 0 ? base : `${base}_${damages}`;
 }
 
 export interface Tombstone {
@@ -136,6 +157,20 @@ export class Topic implements AppendSubject {
     this.markReaders(true, wakes);
   }
 
+  /** The live ones of these offsets, as ascending ranges. */
+  liveIn(ranges: readonly OffsetRange[]): [from: number, to: number][] {
+    const live: [from: number, to: number][] = [];
+    for (const [from, to] of ranges) {
+      for (let offset = from; offset <= Math.min(to, (this.visible?.state.next ?? 0) - 1); offset++) {
+        if (this.chunkOf(offset).holeBy(offset % CHUNK_RECORDS) >= 0) continue;
+        const last = live.at(-1);
+        if (last !== undefined && last[1] === offset - 1) last[1] = offset;
+        else live.push([offset, offset]);
+      }
+    }
+    return live;
+  }
+
   forget(): void {
     this.lastRecord = undefined;
     this.#chunk = undefined;
@@ -172,6 +207,11 @@ export class Topic implements AppendSubject {
 
   expect(version: TopicVersion, first: number, records: readonly { readonly major: boolean }[]): void {
     for (let i = 0; i < records.length; i++) if (records[i]?.major === true) this.#pendingMajors.push(first + i);
+    this.pending = version;
+    this.waiting += 1;
+  }
+
+  expectDamage(version: TopicVersion): void {
     this.pending = version;
     this.waiting += 1;
   }
@@ -235,6 +275,13 @@ export class Topic implements AppendSubject {
       hasMoved = true;
     }
     return hasMoved;
+  }
+
+  /** The declaration that these records are lost is durable. What was superseded meanwhile stays a hole. */
+  lose(version: TopicVersion, ranges: readonly OffsetRange[]): void {
+    for (const [from, to] of this.liveIn(ranges)) this.#supersede(from, to, LOST);
+    this.lastRecord = undefined;
+    this.visible = version;
   }
 
   /** Caches the last record of a write for live readers. Only for the write that `apply` has just made visible. */

@@ -59,6 +59,18 @@ const BODIES: { readonly [K in Frame<never>['kind']]: readonly [Extract<Frame<Si
     },
     '05 ac02 08636861742f6f6e65 026531 02 02 01 07 61c3a9 09 02 02 62 01',
   ],
+  damaged: [
+    {
+      kind: 'damaged',
+      topic: CHAT,
+      epoch: 'e1',
+      ranges: [
+        [2, 2],
+        [5, 9],
+      ],
+    },
+    '07 08636861742f6f6e65 026531 02 0200 0204',
+  ],
 };
 
 /** A write with the flag `life`, which a build before it refuses. */

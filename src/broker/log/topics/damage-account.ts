@@ -1,9 +1,10 @@
 // The account of damage: the records that reads and checks found and that cannot be read back. Health, metrics and
-// `holdline topics damaged` show it. It is in memory only: after a start, the next read or check of a damaged topic
-// finds its damage again.
+// `holdline topics damaged` show it. Checkpoints save it, because no read finds damage again after its records were
+// declared as lost.
 import type { Clock } from '../../../base/clock.ts';
 import type { DamagedRange, DamagedTopic } from '../../broker.ts';
 import type { BrokerError } from '../../errors.ts';
+import type { OffsetRange } from './topic.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 
 /** Topics that the account names. It does not count further ones. */
@@ -18,10 +19,14 @@ interface Entry {
   warnedAt: number;
 }
 
+/** What is known of lost offsets whose reason is not on record. */
+export const LOST_TEXT = 'lost, and declared to readers';
+
 export class DamageAccount {
   readonly #clock: Pick<Clock, 'mono'>;
   readonly #warn: (text: string) => void;
   readonly #entries = new Map<LiteTopicName, Entry>();
+  #isChanged = false;
 
   constructor(clock: Pick<Clock, 'mono'>, warn: (text: string) => void) {
     this.#clock = clock;
@@ -34,6 +39,32 @@ export class DamageAccount {
 
   list(): readonly DamagedTopic[] {
     return [...this.#entries.values()].map(({ damage }) => damage);
+  }
+
+  /** Takes over what `takeChanged` returned in an earlier process run. */
+  load(saved: string | undefined): void {
+    for (const damage of parseAccount(saved)) this.#entries.set(damage.topic, { damage, warnedAt: this.#clock.mono() });
+  }
+
+  /** The whole account as text; undefined if it is as the last call returned it. */
+  takeChanged(): string | undefined {
+    if (!this.#isChanged) return undefined;
+    this.#isChanged = false;
+    return JSON.stringify(this.list());
+  }
+
+  /** The known range that holds an offset. */
+  rangeAt(topic: LiteTopicName, offset: number): DamagedRange | undefined {
+    return this.#entries.get(topic)?.damage.ranges.find(({ from, to }) => from <= offset && offset <= to);
+  }
+
+  /** A declaration was read from the log: its reason is on record only if a checkpoint followed it. */
+  declared(topic: LiteTopicName, ranges: readonly OffsetRange[]): void {
+    const unknown = ranges.filter(([from]) => this.rangeAt(topic, from) === undefined);
+    this.found(
+      topic,
+      unknown.map(([from, to]) => ({ from, to, segment: 0, position: 0, what: LOST_TEXT })),
+    );
   }
 
   /** Replaces what is known of the topic by what a check of all its records found. */
@@ -51,7 +82,7 @@ export class DamageAccount {
 
   /** The topic has ended. */
   forget(topic: LiteTopicName): void {
-    this.#entries.delete(topic);
+    if (this.#entries.delete(topic)) this.#isChanged = true;
   }
 
   #set(topic: LiteTopicName, damage: DamagedTopic): void {
@@ -59,8 +90,18 @@ export class DamageAccount {
     if (entry === undefined && this.#entries.size >= DAMAGED_TOPICS_MAX) return;
     const now = this.#clock.mono();
     const isDue = entry === undefined || now - entry.warnedAt >= WARN_AGAIN_MS;
+    this.#isChanged = true;
     this.#entries.set(topic, { damage, warnedAt: isDue ? now : entry.warnedAt });
     if (isDue) this.#warn(`the topic ${topic} is damaged: ${describeRange(damage.ranges[0])}`);
+  }
+}
+
+/** The text may be damaged as well, and it is only for the operator. */
+function parseAccount(saved = '[]'): readonly DamagedTopic[] {
+  try {
+    return JSON.parse(saved) as readonly DamagedTopic[];
+  } catch {
+    return [];
   }
 }
 
@@ -87,7 +128,7 @@ function describeRange(range: DamagedRange | undefined): string {
   if (range === undefined) return 'unknown records';
   const { from, to, segment, position, what } = range;
   const offsets = from === to ? `offset ${from}` : `offsets ${from} to ${to}`;
-  return `${offsets}, segment ${segment} at byte ${position}: ${what}`;
+  return segment === 0 ? `${offsets}: ${what}` : `${offsets}, segment ${segment} at byte ${position}: ${what}`;
 }
 
 /** Two reads may find the same records. */
