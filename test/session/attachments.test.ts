@@ -3,7 +3,7 @@ import { chatLifetimes } from '../../src/session/chat-lifetime.ts';
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { BLOB_CHUNK_BYTES, type BlobStore } from '../../src/broker/blobs.ts';
-import type { BrokerEngine } from '../../src/broker/broker.ts';
+import type { BrokerEngine, TopicWrite } from '../../src/broker/broker.ts';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { randomId } from '../../src/base/random.ts';
 import { AttachmentSweep } from '../../src/session/attachments/attachment-sweep.ts';
@@ -16,6 +16,7 @@ import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { ENGINES, type OpenEngine } from '../support/each-engine.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 import { eventually } from '../support/wait-for.ts';
 import { RedisServer } from '../support/redis-server.ts';
 
@@ -187,6 +188,22 @@ describe.each(ENGINES)('attachments on the %s engine', (_name, open) => {
     expect(await codeOf(read(forgotten.attachmentId))).toBe('attachment-not-found');
     expect(await codeOf(send(forgotten.attachmentId))).toBe('attachment-not-found');
     expect([await attached(), await owners()]).toEqual([{ bytes: 5, uploads: [] }, 1]);
+  });
+
+  it('can be removed on a full storage: the appends of a removal may use its reserve', async () => {
+    const { upload, broker, clock } = await openRig(open);
+    const { attachmentId } = await upload();
+    const writes: (readonly TopicWrite[])[] = [];
+    const watched = wrapBroker(broker, {
+      append: (given) => {
+        writes.push(given);
+        return broker.append(given);
+      },
+    });
+    const log = new CommandLog(watched, () => 0.5);
+    const attachments = new Attachments(broker.blobs, log, clock, randomId, { sessionBytesMax: SESSION_BYTES_MAX });
+    await attachments.remove(ANN, REF, attachmentId);
+    expect(writes.map((given) => given.map(({ mayUseReserve }) => mayUseReserve))).toEqual([[true], [true]]);
   });
 
   it('end with their chat: at once when it is removed, with the next sweep when it expires', async () => {

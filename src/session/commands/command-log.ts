@@ -324,10 +324,14 @@ function chatWrite(
   };
 }
 
-/** A Stop and an end may use the reserve of a full log: otherwise no run could end there. */
+/** A Stop, an end and the removal of an upload may use the reserve of a full log: otherwise nothing could end there. */
 function isRelief(drafts: readonly Draft[]): boolean {
   return drafts.every(
-    ({ event }) => isTerminal(event) || event.type === 'run.cancelling' || event.type === 'run.answer',
+    ({ event }) =>
+      isTerminal(event) ||
+      event.type === 'run.cancelling' ||
+      event.type === 'attachment.dropped' ||
+      event.type === 'run.answer',
   );
 }
 
