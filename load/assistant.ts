@@ -64,9 +64,10 @@ export async function assistant(plan: AssistantPlan): Promise<AssistantFigures> 
   });
   const env = { HOLDLINE_AGENTS: agents, HOLDLINE_LEASE_MS: String(plan.leaseMs) };
   const holdline = await Deployment.start({ engine: 'redis', gateways: 2, workers: 2, env });
-  const crowds = Array.from({ length: plan.crowds }, () => new CrowdHandle());
+  const crowds: CrowdHandle[] = [];
   const connected = (): number => crowds.reduce((sum, one) => sum + one.connected, 0);
   try {
+    for (let i = 0; i < plan.crowds; i += 1) crowds.push(new CrowdHandle());
     const chats = Math.max(1, Math.floor(plan.chats / plan.crowds));
     const share = {
       nodes: holdline.gateways.map(({ url }) => url),

@@ -109,6 +109,8 @@ export class Crowd {
       }
     };
     this.#talking = Promise.all(Array.from({ length: this.#plan.talking }, talker));
+    // `settle` records the failure.
+    this.#talking.catch(() => undefined);
   }
 
   /** A fault was made that may cost a run its worker. */

@@ -9,8 +9,8 @@ export interface Entrance {
   up(): Promise<void>;
 }
 
-/** Retryable refusals: from a node that drains, is full or cannot reach its storage, and from a proxy that reaches no
- *  node. */
+/** Retryable refusals: from a node that drains, is full, waited too long for the request or cannot reach its storage,
+ *  and from a proxy that reaches no node. */
 const PASSING: ReadonlySet<string> = new Set([
   'closed',
   'draining',
@@ -18,6 +18,7 @@ const PASSING: ReadonlySet<string> = new Set([
   'contended',
   'epoch-changed',
   'node-full',
+  'request-timeout',
   'http-502',
   'http-504',
 ]);
