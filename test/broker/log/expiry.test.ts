@@ -38,6 +38,22 @@ test.each([
   await eventually(async () => endedAnHourAgo(engine, epoch));
 });
 
+test('a topic has the mode of its TTL, its birth and its hard maximum after a crash', async () => {
+  const { broker, clock, folder } = await openLog();
+  const { epoch } = await append(broker, CHAT, minor('a'), { ...TTL, ttlMode: 'absolute', hardMaxMs: 40 * DAY });
+  await append(broker, OTHER, minor('a'), TTL);
+  await append(broker, OTHER, [], { ...TTL, ttlMode: 'reader' });
+  await append(broker, CHAT, minor('b'), { expect: { epoch } });
+  const before = await broker.describe([CHAT, OTHER]);
+  const { broker: again } = await openLog({ folder: await crashCopy(folder), clock });
+  const after = await again.describe([CHAT, OTHER]);
+  const lives = [before, after].map((infos) =>
+    infos.map((info) => [info?.ttlMode, info?.ttlMs, info?.expiresAt, info?.endsAt]),
+  );
+  expect(lives[1]).toEqual(lives[0]);
+  expect(lives[0]?.map(([mode]) => mode)).toEqual(['absolute', 'reader']);
+});
+
 test('a start with a clock that is 40 days ahead ends no chat, and follows the clock once it is right', async () => {
   const { broker, clock, reopen } = await openLog();
   const { epoch } = await append(broker, CHAT, minor('a'), TTL);
