@@ -120,8 +120,10 @@ describe('an upload', () => {
     await eventually(async () => (await h.broker.blobs.owners(10)).owners.length === 1);
     upload.destroy();
     await eventually(async () => (await h.broker.blobs.owners(10)).owners.length === 0);
-    const loaded = await h.commandLog.load({ tenant: 'default', sessionId: 's' });
-    await eventually(() => Promise.resolve(loaded?.state.attached?.bytes === 0 || true));
+    await eventually(async () => {
+      const loaded = await h.commandLog.load({ tenant: 'default', sessionId: 's' });
+      return loaded?.state.attached?.bytes === 0;
+    });
   });
 
   it('that stalls ends, and one that is slow but alive outlasts the limit of other requests', async () => {
