@@ -316,7 +316,6 @@ export class RedisGroup {
       taken = await partition.lease(
         seats.map(({ topic, token, consumer }) => ({ topic, token, visibilityMs: consumer.options.visibilityMs })),
       );
-      for (const { consumer } of seats) consumer.coming -= 1;
     } catch (error) {
       // If topics were leased and only the answer was lost, they are delivered again when those leases run out. The
       // tickets run out too.
@@ -331,7 +330,10 @@ export class RedisGroup {
     for (const [i, seat] of seats.entries()) {
       const one = taken[i];
       if (one !== undefined) leased.push([seat, this.#hold(partition, seat, one, sentAt)]);
-      else this.#free(seat, 'unused');
+      else {
+        seat.consumer.coming -= 1;
+        this.#free(seat, 'unused');
+      }
     }
     return leased;
   }
@@ -372,6 +374,7 @@ export class RedisGroup {
     try {
       this.#found(consumer, held, await readLeased(this.#read, held.partition, held.taken));
     } catch (error) {
+      consumer.coming -= 1;
       this.#consumers.refuse(consumer, error);
       if (!this.#leases.isCurrent(held)) return;
       await held.partition.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
@@ -380,6 +383,8 @@ export class RedisGroup {
   }
 
   #found(consumer: Consumer, held: Held, found: Found | undefined): void {
+    // Not sooner: until the consumer has the delivery, another round would pick one more for the same request.
+    consumer.coming -= 1;
     // The lease was lost or given back meanwhile, by its deadline, the end of its topic, or close.
     if (!this.#leases.isCurrent(held)) return;
     if (found === undefined) this.#leases.forget(held);

@@ -6,6 +6,7 @@ import type { Delivery } from '../../../../src/broker/broker.ts';
 import { isBrokerError } from '../../../../src/broker/errors.ts';
 import { parseTopicPattern } from '../../../../src/broker/lite-topic.ts';
 import { ACK, DRAIN, LEASE } from '../../../../src/broker/redis/queue/queue-scripts.ts';
+import { READY_MS } from '../../../../src/broker/redis/queue/group-consumers.ts';
 import { SLOW_MS } from '../../../../src/broker/redis/queue/redis-group.ts';
 import { RECHECK_MS } from '../../../../src/broker/redis/connection/jitter.ts';
 import { append, isMissing, major, nextOf, outcome, topicName } from '../../contract/subject.ts';
@@ -236,6 +237,22 @@ describe('a node that dies', () => {
     const other = new TestWorker(two, { credit: 10 });
     expect((await other.take(3)).map(({ topic }) => topic).toSorted()).toEqual([A, B, C]);
   });
+});
+
+test('a delivery that its consumer does not request is given back soon, and no attempt is counted', async () => {
+  const store = new GroupStore(server);
+  const [one, two] = [await store.node(), await store.node()];
+  const names = Array.from({ length: 6 }, (_, i) => topicName(`request/x/t${i}`));
+  for (const name of names) await append(one, name, major('0'));
+  // The second request comes at once, so its round picks two topics. Then the consumer requests no more.
+  const held = await new TestWorker(one, { credit: 6 }).take(2);
+  const other = new TestWorker(two, { credit: 6 });
+  const rest = await other.take(3);
+  const asked = other.next();
+  await store.clock.advance(READY_MS);
+  const last = await asked;
+  expect(last.attempt).toBe(1);
+  expect([...held, ...rest, last].map(({ topic }) => topic).toSorted()).toEqual(names);
 });
 
 test('a partition that answers after the round has gone on without it is asked again', async () => {
