@@ -2,6 +2,7 @@
 // for no other flow's order.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { FIRST_GUESS } from '../../../src/broker/group/fair-class.ts';
 import { DEBT_MS_MAX } from '../../../src/broker/group/flow-gate.ts';
 import { FlowGates, RESTING_GATES_MAX } from '../../../src/broker/group/flow-gates.ts';
 import { Schedule } from '../../../src/broker/group/schedule.ts';
@@ -103,7 +104,7 @@ describe('a limit on deliveries at once', () => {
     let [first] = takeAll().filter(({ flow }) => flow === 'capped');
     for (let i = 0; i < 2; i += 1) {
       if (first === undefined) throw new Error('not served');
-      settle(first, 500);
+      settle(first, FIRST_GUESS);
       fill('other', 3);
       const next = [take(), take()];
       first = next.find((one) => one?.flow === 'capped');
@@ -261,7 +262,7 @@ describe('a bucket of model tokens', () => {
   test('counts what was used, the guess corrected', async () => {
     const { clock, fill, takeAll, settle } = setUp({ shaped: { tokenRate: { perSecond: 1000, burst: 2000 } } });
     const costs = [16, 5000, 100, 3000, 3000, 16, 900, 4000, 700, 1200, 5000, 16, 16, 2500, 800];
-    fill('shaped', 10 * costs.length);
+    fill('shaped', 100 * costs.length);
     let used = 0;
     const begun = clock.mono();
     for (const cost of costs) {
