@@ -596,6 +596,8 @@ describe('/openapi.json', () => {
       '/v1/agents',
       '/v1/sessions',
       '/v1/sessions/{sessionId}',
+      '/v1/sessions/{sessionId}/attachments',
+      '/v1/sessions/{sessionId}/attachments/{attachmentId}',
       '/v1/sessions/{sessionId}/branch',
       '/v1/sessions/{sessionId}/branches',
       '/v1/sessions/{sessionId}/cancel',

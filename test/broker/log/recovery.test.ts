@@ -18,6 +18,7 @@ import {
   topicName,
   write,
 } from '../contract/subject.ts';
+import { BATCH_HEAD_BYTES } from '../../../src/broker/log/format/batch-codec.ts';
 import { FaultyFiles } from './faulty-files.ts';
 import { crashCopy, openLog, segmentPath } from './opened-log.ts';
 
@@ -95,7 +96,7 @@ describe('after a crash', () => {
     }
   });
 
-  test('a flipped bit behind the checkpoint is never served: reads of it are corrupt', async () => {
+  test('a flipped bit behind the checkpoint is never served: the record is lost, and every other one is served', async () => {
     const { broker, folder } = await openLog();
     await append(broker, CHAT, minor('zero'));
     const from = await sizeOf(segmentPath(folder));
@@ -104,26 +105,20 @@ describe('after a crash', () => {
     await append(broker, CHAT, minor('two'));
     await broker.close();
     const bytes = await readFile(segmentPath(folder));
-    const codes = new Map<string, number>();
+    let whole = 0;
     for (let at = from; at < to; at++) {
       const copy = await crashCopy(folder);
       const flipped = Buffer.from(bytes);
       flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8));
       await writeFile(segmentPath(copy), flipped);
       const { broker: again } = await openLog({ folder: copy });
-      const read = again.read(CHAT, 'earliest');
-      const code = await outcome(read);
-      codes.set(code, (codes.get(code) ?? 0) + 1);
-      // Its frames are read without the batch's head.
-      if (code === 'accepted') expect(await readLines(again, CHAT)).toEqual(['0m:zero', '1m:one', '2m:two']);
-      else
-        expect(
-          await readLines(again, CHAT, 'end', { direction: 'backward', maxRecords: 1 }).catch(() => 'refused'),
-        ).toBe('refused');
+      const lines = await readLines(again, CHAT);
+      if (lines[1] === '1m:one') whole += 1;
+      else expect(lines).toEqual(['0m:zero', '1-1 lost', '2m:two']);
       await again.close();
     }
-    expect(codes.get('corrupt')).toBe(to - from - 32);
-    expect(codes.get('accepted')).toBe(32);
+    // Frames are read without the batch's head, whose bits do not matter here.
+    expect(whole).toBe(BATCH_HEAD_BYTES);
   });
 
   test('damage before the last segment is no torn tail', async () => {
