@@ -13,6 +13,7 @@ interface Route {
 
 const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/sessions/{sessionId}/messages': { content: 'x' },
+  'POST /v1/sessions/{sessionId}/attachments': { content: 'x' },
   'PATCH /v1/sessions/{sessionId}': { title: 'x' },
   'PUT /v1/sessions/{sessionId}/cursors/{cursorId}': { position: 'earliest' },
   'POST /v1/sessions/{sessionId}/cancel': {},
@@ -31,7 +32,11 @@ async function routesOf(h: Harness): Promise<Route[]> {
 }
 
 async function call(h: Harness, { method, path }: Route, sessionId: string, as?: string): Promise<Answer> {
-  const url = path.replace('{sessionId}', sessionId).replace('{cursorId}', 'c').replace('{messageId}', 'm');
+  const url = path
+    .replace('{sessionId}', sessionId)
+    .replace('{cursorId}', 'c')
+    .replace('{messageId}', 'm')
+    .replace('{attachmentId}', 'a');
   return h.call(method, url, as, BODIES[`${method} ${path}`]);
 }
 
@@ -44,6 +49,7 @@ describe('every route', () => {
     const h = await startHarness();
     expect((await routesOf(h)).map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'DELETE /v1/sessions/{sessionId}',
+      'DELETE /v1/sessions/{sessionId}/attachments/{attachmentId}',
       'DELETE /v1/sessions/{sessionId}/messages/{messageId}',
       'GET /healthz',
       'GET /metrics',
@@ -51,6 +57,7 @@ describe('every route', () => {
       'GET /v1/agents',
       'GET /v1/sessions',
       'GET /v1/sessions/{sessionId}',
+      'GET /v1/sessions/{sessionId}/attachments/{attachmentId}',
       'GET /v1/sessions/{sessionId}/branches',
       'GET /v1/sessions/{sessionId}/cursors/{cursorId}',
       'GET /v1/sessions/{sessionId}/events',
@@ -61,6 +68,7 @@ describe('every route', () => {
       'PATCH /v1/sessions/{sessionId}',
       'PATCH /v1/sessions/{sessionId}/messages/{messageId}',
       'POST /v1/sessions',
+      'POST /v1/sessions/{sessionId}/attachments',
       'POST /v1/sessions/{sessionId}/cancel',
       'POST /v1/sessions/{sessionId}/messages',
       'POST /v1/sessions/{sessionId}/messages/{messageId}/regenerate',
@@ -119,14 +127,14 @@ describe('every route', () => {
       const bearer = h.bearer(user, claims);
       for (const route of await routesOf(h)) {
         if (!route.path.includes('{sessionId}')) continue;
-        // A prompt makes a missing session of the caller's own, which is not ann's session.
+        // A prompt and an upload make a missing session of the caller's own, which is not ann's session.
         const makesOwn = 'tenant' in claims || (scope === 'user' && user === 'bob');
-        const isPrompt = route.method === 'POST' && route.path.endsWith('/messages');
-        if (isPrompt && makesOwn) continue;
-        if (isPrompt && scope === 'claimed' && claims['sessions'] === undefined) continue;
+        const mayMake = route.method === 'POST' && /\/(messages|attachments)$/.test(route.path);
+        if (mayMake && makesOwn) continue;
+        if (mayMake && scope === 'claimed' && claims['sessions'] === undefined) continue;
         const foreign = await call(h, route, 's', bearer);
         expect([route.path, foreign.status, foreign.body.error?.code]).toEqual([route.path, 404, 'not-found']);
-        if (!isPrompt) expect(told(foreign)).toEqual(told(await call(h, route, 'nothing-there', bearer)));
+        if (!mayMake) expect(told(foreign)).toEqual(told(await call(h, route, 'nothing-there', bearer)));
       }
       expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toEqual(before);
       expect((await h.call('GET', '/v1/sessions', bearer)).text).not.toContain('"s"');
