@@ -359,7 +359,7 @@ describe('a guess', () => {
           const ended = held.shift();
           if (ended === undefined) throw new Error('nothing is held');
           schedule.charge(ended, ended.tokens);
-          schedule.settle(ended);
+          schedule.settle(ended, 0);
           const next = schedule.take(0);
           held.push(next);
           if (next !== undefined) flows.push(next.flow);
