@@ -25,8 +25,8 @@ export const COST_MAX = 10_000_000;
 /** Flows of one level of which each is counted for a queue position. */
 export const FLOWS_COUNTED_MAX = 256;
 /** The guess before anything was reported: less than what nearly every run costs. A guess that is too low gives a flow
- *  that comes later at most one turn for each item that is held. A guess that is too high is given back to the flow that
- *  holds the items after the other flow has begun level with it, and is worth many turns. */
+ *  that comes later at most one turn for each item that is held. A guess that is too high is given back to the flow
+ *  that holds the items after the other flow has begun level with it, and is worth many turns. */
 export const FIRST_GUESS = 64;
 /** How much one report moves the mean. */
 export const MEAN_GAIN = 0.2;
