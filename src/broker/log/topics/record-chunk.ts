@@ -84,13 +84,6 @@ export class RecordChunk {
     this.#isShared = false;
   }
 
-  /** The record of the next slot is lost. */
-  pushLost(): void {
-    this.push(0, 0, 0, 0);
-    this.#hasHole = true;
-    this.#lost += 1;
-  }
-
   /** Makes the slot part of the hole that the write at `by` replaces; `LOST`: the record of the slot is lost. */
   supersede(slot: number, by: number): void {
     this.#lost += Number(by === LOST) - Number(this.holeBy(slot) === LOST);
