@@ -8,8 +8,8 @@ import { slowed, timeLimit } from '../support/slowness.ts';
 vi.setConfig({ testTimeout: timeLimit(120_000) });
 
 it('agents of three levels that restart and time out › end each task once, whole or with a clear failure', async () => {
-  const plan = { tasks: 14, atOnce: 7, kills: 2, leaseMs: slowed(1_000), patienceMs: slowed(5_000) };
+  const plan = { tasks: 7, atOnce: 7, kills: 1, leaseMs: slowed(1_000), patienceMs: slowed(5_000) };
   const figures = await orchestration(plan);
   expect(figures.broken, JSON.stringify(figures)).toEqual([]);
-  expect(figures).toMatchObject({ tasks: 14, kills: 2, orphans: 0 });
+  expect(figures).toMatchObject({ tasks: 7, kills: 1, orphans: 0 });
 });
