@@ -22,6 +22,9 @@ import { takeStray } from './sdk/agent-scope.ts';
 const EXIT_STORAGE_FAILED = 74;
 /** `topics verify` has found damage. */
 const EXIT_DAMAGED = 1;
+/** Signals by which a fault of native code ends the process. A listener would return to the instruction that failed,
+ *  which fails again: the process would take a whole core and never end, and no supervisor would restart it. */
+const CRASH_SIGNALS = ['SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGABRT', 'SIGTRAP'] as const;
 /** ms after the drain time at which the process is ended by force. */
 const DRAIN_SLACK_MS = 5_000;
 
@@ -123,7 +126,11 @@ async function runServer(config: Config): Promise<void> {
   process.on('uncaughtException', onDefect);
   const server = await serve(config, logger, onFatal);
   const grace = closeWithGrace(
-    { delay: config.drainMs + DRAIN_SLACK_MS, logger: false, skip: ['unhandledRejection', 'uncaughtException'] },
+    {
+      delay: config.drainMs + DRAIN_SLACK_MS,
+      logger: false,
+      skip: ['unhandledRejection', 'uncaughtException', ...CRASH_SIGNALS],
+    },
     async ({ signal }) => {
       if (!hasDefect) logger.info({ signal }, 'draining');
       await server.close();
