@@ -280,6 +280,7 @@ export class LogEngine
   failed(error: BrokerError): void {
     if (this.#hasFailed) return;
     this.#hasFailed = true;
+    this.#schedule.end();
     this.#storage.onFatal(error);
   }
 

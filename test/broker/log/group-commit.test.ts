@@ -56,6 +56,18 @@ test('a drain ends when the device fails between two batches', async () => {
   await eventually(() => state.drained);
 });
 
+test('a part of the engine that follows a failed commit receives its error', async () => {
+  const { state, commit, add } = setUp();
+  add();
+  await eventually(() => state.written !== undefined);
+  commit.failNow(new Error('EIO'));
+  const followed: string[] = [];
+  commit.follow({ committed: () => followed.push('committed'), failed: ({ code }) => followed.push(code) });
+  state.written?.();
+  await eventually(() => followed.length > 0);
+  expect(followed).toEqual(['failed']);
+});
+
 describe('a batch', () => {
   /** The first batch has just been written: what comes now has to wait. */
   async function busy() {

@@ -87,11 +87,17 @@ export class CheckpointSchedule {
     for (const resolve of waiting) resolve();
   }
 
-  /** Waits for the running checkpoint, and starts no other. */
-  async stop(): Promise<void> {
+  /** Starts no other checkpoint. Callers of `whenRoom` continue: after an error of the log they would otherwise wait
+   *  without an end, and the engine could not close. */
+  end(): void {
     this.#stopped = true;
     this.#notifyWaiting();
     this.#timer?.cancel();
+  }
+
+  /** Waits for the running checkpoint, and starts no other. */
+  async stop(): Promise<void> {
+    this.end();
     await this.#running;
   }
 

@@ -142,7 +142,8 @@ export class GroupCommit {
   /** Notifies the entry when everything that was added so far is committed, in the order that a frame would have
    *  had. */
   follow(entry: CommitEntry): void {
-    if (this.#open.entries.length > 0) this.#open.followers.push(entry);
+    if (this.#fatal !== undefined) entry.failed(this.#fatal);
+    else if (this.#open.entries.length > 0) this.#open.followers.push(entry);
     else if (this.#busy) this.#writing.followers.push(entry);
     else entry.committed(NOWHERE);
   }
@@ -163,8 +164,10 @@ export class GroupCommit {
     return this.#open.bytes.length;
   }
 
-  /** Flushes soon, even if no frame waits, and calls `batchCommitted` afterwards. */
+  /** Flushes soon, even if no frame waits, and calls `batchCommitted` afterwards. After a final error it does
+   *  nothing: a flush that is due would keep `drained` waiting. */
   requestSync(): void {
+    if (this.#fatal !== undefined) return;
     this.#syncDue = true;
     this.#schedule();
   }
