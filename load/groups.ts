@@ -1,20 +1,25 @@
-// What a delivery of a group costs on Redis (`appendfsync always`), and how soon many topics that become ready at once
-// are delivered. Every delivery is charged and acknowledged. Four measurements, each on keys of its own:
+// What a delivery of a group costs on Redis (`appendfsync always`) or on the embedded engine, and how soon many topics
+// that become ready at once are delivered. Every delivery is charged and acknowledged. Four measurements, each on keys
+// or in a folder of its own:
 //  - backlog: 10,000 topics wait, then one consumer with 32 deliveries at once takes them: deliveries a second, and the
 //    CPU of Redis and of this process for each
 //  - consumers: the same with 16 consumers in this process
 //  - ready: consumers wait, and 10,000 topics become ready: ms from the last append to the last delivery
 //  - turns: 10,000 topics of one tenant wait, then 10 of another come: which delivery is the first and the last of the
 //    10
-//   npm run build:load && node dist-load/load/groups.js [topics=10000]
+//   npm run build:load && node dist-load/load/groups.js [topics=10000] [redis|log]
 import { setMaxListeners } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { BrokerEngine, Delivery } from '../src/broker/broker.ts';
 import type { LiteTopicName } from '../src/broker/lite-topic.ts';
 import { openBroker } from '../src/broker/open-broker.ts';
 import { flowOf, requestPattern, requestTopic, sessionOf } from '../src/session/topic-names.ts';
 import { RedisProcess } from './redis-process.ts';
 
-const [topics = 10_000] = process.argv.slice(2).map(Number);
+const topics = Number(process.argv[2] ?? 10_000);
+const engine = process.argv[3] ?? 'redis';
 const SMALL = 10;
 const TENANTS = 100;
 const CONSUMERS = 16;
@@ -66,17 +71,22 @@ async function work(broker: BrokerEngine, consumers: number, credit: number): Pr
   await consume(broker, { consumers, credit }, () => (left -= 1) === 0);
 }
 
-async function backlog(server: RedisProcess, broker: BrokerEngine, consumers: number, credit: number): Promise<string> {
+async function backlog(
+  redisMs: () => number,
+  broker: BrokerEngine,
+  consumers: number,
+  credit: number,
+): Promise<string> {
   await known(broker);
   await fill(
     broker,
     names((i) => `t${i % TENANTS}`, topics),
   );
-  const [redisCpu, nodeCpu, begun] = [server.cpuMs(), process.cpuUsage(), performance.now()];
+  const [redisCpu, nodeCpu, begun] = [redisMs(), process.cpuUsage(), performance.now()];
   await work(broker, consumers, credit);
   const wallMs = performance.now() - begun;
   const { user, system } = process.cpuUsage(nodeCpu);
-  const redisUs = ((server.cpuMs() - redisCpu) * 1000) / topics;
+  const redisUs = ((redisMs() - redisCpu) * 1000) / topics;
   return `${Math.round((topics / wallMs) * 1000)} deliveries/s, ${Math.round(redisUs)} us of Redis and ${Math.round((user + system) / topics)} us of the node each`;
 }
 
@@ -112,27 +122,36 @@ async function turns(broker: BrokerEngine): Promise<string> {
   return `deliveries of the small tenant: first ${at[0]}, last ${at.at(-1)}`;
 }
 
-const server = await RedisProcess.start('always');
+const server = engine === 'redis' ? await RedisProcess.start('always') : undefined;
+const redisMs = (): number => server?.cpuMs() ?? 0;
+const folders = await mkdtemp(join(tmpdir(), 'holdline-load-groups-'));
 let stores = 0;
 
-async function measured(what: string, measure: (broker: BrokerEngine) => Promise<string>): Promise<void> {
-  const broker = await openBroker({
-    engine: 'redis',
-    flowOf,
-    nodes: [server.url],
-    promise: 'always',
-    prefix: `groups-${(stores += 1)}`,
-    onError: (error) => console.error(error),
+function open(): Promise<BrokerEngine> {
+  stores += 1;
+  const onError = (error: unknown): void => console.error(error);
+  if (server === undefined) {
+    const folder = join(folders, `${stores}`);
+    return openBroker({ engine: 'log', flowOf, folder, fsync: { mode: 'always' }, onFatal: onError });
+  }
+  return openBroker({
+    ...{ engine: 'redis', flowOf, nodes: [server.url], promise: 'always' },
+    ...{ prefix: `groups-${stores}`, onError },
   });
+}
+
+async function measured(what: string, measure: (broker: BrokerEngine) => Promise<string>): Promise<void> {
+  const broker = await open();
   console.log(`${what}: ${await measure(broker)}`);
   await broker.close();
 }
 
 try {
-  await measured(`one consumer with ${CREDIT}`, (broker) => backlog(server, broker, 1, CREDIT));
-  await measured(`${CONSUMERS} consumers with 1`, (broker) => backlog(server, broker, CONSUMERS, 1));
+  await measured(`one consumer with ${CREDIT}`, (broker) => backlog(redisMs, broker, 1, CREDIT));
+  await measured(`${CONSUMERS} consumers with 1`, (broker) => backlog(redisMs, broker, CONSUMERS, 1));
   await measured('ready at once', ready);
   await measured('turns', turns);
 } finally {
-  await server.stop();
+  await server?.stop();
+  await rm(folders, { recursive: true });
 }

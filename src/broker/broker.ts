@@ -19,6 +19,7 @@
 import type { StopSignal } from '../base/stop-signal.ts';
 import type { BlobKeeping } from './blobs.ts';
 import { BrokerError } from './errors.ts';
+import type { HealthReporting, RecordChecking } from './health.ts';
 import type { LiteTopicName, TopicPattern } from './lite-topic.ts';
 import type { Position } from './position.ts';
 
@@ -41,6 +42,9 @@ export const TOMBSTONE_MS = 60 * 60 * 1000;
 /** The longest time to live, a thousand years: for topics that are meant not to end. A time that is this far ahead is
  *  still a date, and still exact as a number. */
 export const TTL_MS_MAX = 1000 * 365 * 24 * 60 * 60 * 1000;
+
+/** The longest delay of a delivery. */
+export const DELAY_MS_MAX = 30 * 24 * 60 * 60 * 1000;
 
 export interface NewRecord {
   /** Minor records (deltas) do not affect `ifUnchanged`, and only they may be superseded. */
@@ -273,20 +277,28 @@ export interface ConsumeOptions {
   readonly signal: AbortSignal;
 }
 
+export interface NackOptions {
+  /** False: this delivery counts as no attempt, because the consumer has not tried the record. Default: true. */
+  readonly count?: boolean;
+}
+
 export interface Delivery {
   readonly topic: LiteTopicName;
   readonly epoch: string;
   readonly record: LogRecord;
   readonly priority: Priority;
-  /** How often the engine has delivered this record since the engine started, from 1. */
+  /** How often the engine has delivered this record, from 1. A delivery that was given back without being counted has
+   *  the same number again. The number is durable no later than the next append that the engine acknowledges, so a
+   *  consumer that has appended anything is counted, whatever ends it. */
   readonly attempt: number;
   /** Aborts when the lease is lost: another consumer may hold the record from then on. */
   readonly lost: AbortSignal;
   /** Marks the topic as consumed, durably, up to and including this record. False: the lease was lost, and nothing
    *  changed. */
   ack(): Promise<boolean>;
-  /** Gives the record back; the engine delivers it again after `delayMs`. False: the lease was lost. */
-  nack(delayMs: number): Promise<boolean>;
+  /** Gives the record back; the engine delivers it again after `delayMs`, from 0 to DELAY_MS_MAX. The delay survives a
+   *  restart. False: the lease was lost. @throws BrokerError invalid-config */
+  nack(delayMs: number, options?: NackOptions): Promise<boolean>;
   /** Extends the lease to `visibilityMs` from now. False: the lease was lost. */
   extend(): Promise<boolean>;
   /** Adds model tokens to what this delivery has used. A hint for the fair order, which counts when the delivery is
@@ -321,73 +333,6 @@ export interface GroupBroker {
    *  lower priority.
    *  @throws BrokerError invalid-config, unavailable, closed */
   countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>>;
-}
-
-export interface BrokerHealth {
-  /** `degraded`: everything works except for records that are damaged. `full`: reads work; writes fail with
-   *  `disk-full` until there is room. `unavailable`: the storage cannot be reached now; this heals by itself.
-   *  `failed`: restart the process. */
-  readonly state: 'ready' | 'degraded' | 'full' | 'unavailable' | 'failed';
-  /** What an acknowledged record survives, in one line for an operator. */
-  readonly durability: string;
-  /** Something that an operator should check although the storage works, for example that the engine does not trust
-   *  the clock. */
-  readonly notice?: string | undefined;
-  /** The damage that was found so far; undefined for an engine that keeps no files of its own. */
-  readonly damage?: DamageCount | undefined;
-}
-
-export interface DamageCount {
-  /** Topics with records that cannot be read back. */
-  readonly topics: number;
-  /** Files of the log that hold records and are missing. */
-  readonly missingSegments: number;
-  /** 1 if a part of the index cannot be read: the next start makes the index again. */
-  readonly damagedIndex: number;
-}
-
-/** Records of a topic that cannot be read back, for one reason. Lost offsets whose reason is not known any more have
- *  segment 0. */
-export interface DamagedRange {
-  readonly from: number;
-  /** The last offset. */
-  readonly to: number;
-  /** Where the first of the records should be: the segment, and the byte in its file. */
-  readonly segment: number;
-  readonly position: number;
-  readonly what: string;
-}
-
-export interface DamagedTopic {
-  readonly topic: LiteTopicName;
-  /** The number of damaged records. */
-  readonly records: number;
-  /** Ascending, and only the first ones of many. */
-  readonly ranges: readonly DamagedRange[];
-}
-
-/** What one page of a check of all records found. */
-export interface CheckedPage {
-  /** The topics, records and bytes of text that were checked. */
-  readonly topics: number;
-  readonly records: number;
-  readonly bytes: number;
-  readonly damaged: readonly DamagedTopic[];
-  /** The next page begins after this name; undefined: there is none. */
-  readonly after?: LiteTopicName;
-}
-
-/** The check of an engine that keeps files of its own. */
-export interface RecordChecking {
-  /** Reads every live record of the next topics from its file and compares it with the index. Changes nothing.
-   *  @throws BrokerError closed */
-  check(after?: LiteTopicName): Promise<CheckedPage>;
-  /** The damage that reads and checks have found since the engine was opened: at most 1024 topics. */
-  damaged(): readonly DamagedTopic[];
-}
-
-export interface HealthReporting {
-  health(): BrokerHealth;
 }
 
 export type BrokerEngine = Broker & GroupBroker & HealthReporting & BlobKeeping & Partial<RecordChecking>;

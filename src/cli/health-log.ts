@@ -1,7 +1,7 @@
 // Logs when the storage becomes unavailable and when it is back: once each, however many parts of the process are
 // affected. Also logs the storage's notices to the operator, at their beginning and end.
 import type { Logger } from 'pino';
-import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
+import type { BrokerHealth, HealthReporting } from '../broker/health.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 
 const LOOK_MS = 1_000;

@@ -1,6 +1,6 @@
 // `holdline topics verify` and `holdline topics damaged`: what the storage promises, and which records cannot be read
 // back. Prints names, offsets and places; never text of a chat.
-import type { DamagedRange, DamagedTopic } from '../broker/broker.ts';
+import type { DamagedRange, DamagedTopic } from '../broker/health.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { TopicStore } from './admin/admin-protocol.ts';
 import { nameBroker, type BrokerConfig } from './config/broker-config.ts';

@@ -1,7 +1,7 @@
 // The application for monitoring: /healthz, /readyz and /metrics only. It is the only port of a worker; a gateway can
 // serve it on a second port.
 import type { Logger } from 'pino';
-import type { HealthReporting } from '../broker/broker.ts';
+import type { HealthReporting } from '../broker/health.ts';
 import type { Clock } from '../base/clock.ts';
 import { LastRequests } from './http/answer-order.ts';
 import { UploadsUnderWay } from './http/upload-body.ts';

@@ -2,7 +2,8 @@
 // scrape reads: updating a labelled counter costs more than the event that it counts. Labels are closed sets, so that
 // no caller can make them grow.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { DamageCount, ResetReason } from '../broker/broker.ts';
+import type { ResetReason } from '../broker/broker.ts';
+import type { DamageCount } from '../broker/health.ts';
 import type { RunFigures } from '../session/commands/run-figures.ts';
 import type { DeliveryObserver } from '../stream/subscription.ts';
 import type { WireName } from '../stream/projection.ts';

@@ -1,6 +1,6 @@
 // Whether this node accepts work: not while it starts, not once it drains, and not when its log has failed or cannot be
 // reached.
-import type { BrokerHealth, HealthReporting } from '../broker/broker.ts';
+import type { BrokerHealth, HealthReporting } from '../broker/health.ts';
 import { GatewayError } from './gateway-error.ts';
 
 export interface ReadinessReport {

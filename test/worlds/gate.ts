@@ -7,7 +7,6 @@ import type { BlobStore } from '../../src/broker/blobs.ts';
 import type {
   Appended,
   BrokerEngine,
-  BrokerHealth,
   ConsumeOptions,
   Delivery,
   DescribeOptions,
@@ -22,6 +21,7 @@ import type {
   TopicPage,
   TopicWrite,
 } from '../../src/broker/broker.ts';
+import type { BrokerHealth } from '../../src/broker/health.ts';
 import { isBrokerError } from '../../src/broker/errors.ts';
 import type { LiteTopicName, TopicPattern } from '../../src/broker/lite-topic.ts';
 import type { Position } from '../../src/broker/position.ts';

@@ -1,5 +1,5 @@
 // The limits of a consumer's options, of a group's name and of the number of groups: the same for every engine.
-import type { ConsumeOptions } from '../broker.ts';
+import { DELAY_MS_MAX, type ConsumeOptions } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 
@@ -20,6 +20,12 @@ export function checkConsume(name: string, { credit, visibilityMs }: ConsumeOpti
   if (!isWithin(credit, CREDIT_MAX)) throw new BrokerError('invalid-config', `credit is from 1 to ${CREDIT_MAX}`);
   if (!isWithin(visibilityMs, VISIBILITY_MS_MAX))
     throw new BrokerError('invalid-config', `visibilityMs is from 1 to ${VISIBILITY_MS_MAX}`);
+}
+
+/** @throws BrokerError invalid-config */
+export function checkDelay(delayMs: number): void {
+  if (!Number.isSafeInteger(delayMs) || delayMs < 0 || delayMs > DELAY_MS_MAX)
+    throw new BrokerError('invalid-config', `delayMs is a whole number from 0 to ${DELAY_MS_MAX}`);
 }
 
 /** @throws BrokerError invalid-config */

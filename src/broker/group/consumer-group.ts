@@ -5,20 +5,24 @@
 //    turn of the event loop. So no wake-up is lost, and a consumed topic takes no memory.
 //  - A delivery goes only to a consumer that waits and has credit. A consumer that stops asking delays no other.
 import type { Clock } from '../../base/clock.ts';
-import type { ConsumeOptions, FlowOf, LogRecord, Priority } from '../broker.ts';
+import { DELAY_MS_MAX } from '../broker.ts';
+import type { ConsumeOptions, FlowOf, LogRecord, NackOptions, Priority } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
+import { checkDelay } from './consume-options.ts';
 import { Deadlines } from './deadlines.ts';
 import type { FlowGates } from './flow-gates.ts';
 import { Lease } from './lease.ts';
 import type { LeaseOwner } from './lease.ts';
-import type { QueueStore } from './queue-store.ts';
+import type { DeliveryCount, QueueStore } from './queue-store.ts';
 import { ReadyList } from './ready-list.ts';
 import { Schedule } from './schedule.ts';
 
 /** How long a topic waits after its record could not be read, so that it does not keep other topics from being
  *  served. */
 const READ_RETRY_MS = 1000;
+
+const NEVER_DELIVERED: DeliveryCount = { offset: -1, attempts: 0, delayMs: 0 };
 
 interface Lane {
   readonly topic: LiteTopicName;
@@ -132,10 +136,10 @@ export class ConsumerGroup implements LeaseOwner {
       this.#release(lane);
       return undefined;
     }
-    const count = lane.attempts.offset === record.offset ? lane.attempts.count + 1 : 1;
-    lane.attempts = { offset: record.offset, count };
+    const attempt = lane.attempts.offset === record.offset ? lane.attempts.count + 1 : 1;
+    this.#note(lane, record.offset, attempt);
     const priority = this.#priority(lane);
-    const lease = new Lease(this, { topic: lane.topic, epoch: lane.epoch, record, priority, attempt: count });
+    const lease = new Lease(this, { topic: lane.topic, epoch: lane.epoch, record, priority, attempt });
     lane.lease = lease;
     this.#laneOf.set(lease, lane);
     this.#renew(lane);
@@ -164,11 +168,11 @@ export class ConsumerGroup implements LeaseOwner {
     return true;
   }
 
-  nack(lease: Lease, delayMs: number): boolean {
-    if (!Number.isSafeInteger(delayMs) || delayMs < 0)
-      throw new BrokerError('invalid-config', 'delayMs is a whole number from 0');
+  nack(lease: Lease, delayMs: number, { count = true }: NackOptions = {}): boolean {
+    checkDelay(delayMs);
     const lane = this.#held(lease);
     if (lane === undefined) return false;
+    if (!count || delayMs > 0) this.#note(lane, lease.record.offset, lease.attempt - (count ? 0 : 1), delayMs);
     if (delayMs === 0) this.#release(lane);
     else this.#delay(lane, delayMs);
     return true;
@@ -193,19 +197,25 @@ export class ConsumerGroup implements LeaseOwner {
 
   #newLane(topic: LiteTopicName, epoch: string): Lane {
     const cursor = this.#store.committed(this.name, topic, epoch);
-    const attempts = { offset: -1, count: 0 };
+    const { offset, attempts, delayMs } = this.#store.delivered(this.name, topic) ?? NEVER_DELIVERED;
     const lane: Lane = {
       topic,
       epoch,
-      phase: 'ready',
+      phase: delayMs > 0 ? 'delayed' : 'ready',
       cursor,
-      attempts,
+      attempts: { offset, count: attempts },
       lease: undefined,
       holder: undefined,
       settling: false,
     };
     this.#lanes.set(topic, lane);
+    if (delayMs > 0) this.#deadlines.set(lane, this.#clock.mono() + Math.min(delayMs, DELAY_MS_MAX));
     return lane;
+  }
+
+  #note(lane: Lane, offset: number, attempts: number, delayMs = 0): void {
+    lane.attempts = { offset, count: attempts };
+    this.#store.noteDelivery(this.name, lane.topic, lane.epoch, { offset, attempts, delayMs });
   }
 
   #isCurrent(lane: Lane): boolean {

@@ -1,11 +1,11 @@
 // One delivery that a consumer holds. The lease says what was delivered; the group decides whether it still holds, and
 // only the group ends it.
-import type { Delivery, LogRecord, Priority } from '../broker.ts';
+import type { Delivery, LogRecord, NackOptions, Priority } from '../broker.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 
 export interface LeaseOwner {
   ack(lease: Lease): Promise<boolean>;
-  nack(lease: Lease, delayMs: number): boolean | Promise<boolean>;
+  nack(lease: Lease, delayMs: number, options?: NackOptions): boolean | Promise<boolean>;
   extend(lease: Lease): boolean | Promise<boolean>;
   charge(lease: Lease, tokens: number): void;
 }
@@ -44,8 +44,8 @@ export class Lease implements Delivery {
     return this.#owner.ack(this);
   }
 
-  async nack(delayMs: number): Promise<boolean> {
-    return this.#owner.nack(this, delayMs);
+  async nack(delayMs: number, options?: NackOptions): Promise<boolean> {
+    return this.#owner.nack(this, delayMs, options);
   }
 
   async extend(): Promise<boolean> {

@@ -10,6 +10,15 @@ export interface QueueHead {
   readonly priority: Priority;
 }
 
+/** How far a group is with the first record of a topic that it has not consumed. */
+export interface DeliveryCount {
+  readonly offset: number;
+  /** How often the record was delivered and the delivery counted. */
+  readonly attempts: number;
+  /** ms from now until the record may be delivered again. */
+  readonly delayMs: number;
+}
+
 export interface QueueStore extends Pick<Broker, 'read'> {
   /** The group is durable when this resolves. From then on the engine passes the pair to `GroupConsumption` at every
    *  start. */
@@ -20,6 +29,11 @@ export interface QueueStore extends Pick<Broker, 'read'> {
   head(topic: LiteTopicName): QueueHead | undefined;
   /** The first offset that the group has not consumed in this epoch; 0 if it has consumed nothing. */
   committed(group: string, topic: LiteTopicName, epoch: string): number;
+  /** What `noteDelivery` noted last, unless the group has consumed the record since. */
+  delivered(group: string, topic: LiteTopicName): DeliveryCount | undefined;
+  /** Durable no later than the next append that the engine acknowledges, and `delivered` returns it then. No effect if
+   *  the topic has ended. Never throws: a count that cannot be stored is one that a restart forgets. */
+  noteDelivery(group: string, topic: LiteTopicName, epoch: string, count: DeliveryCount): void;
   /** Durable when it resolves; `committed` may return the new value earlier. No effect if the topic has ended. */
   commit(group: string, topic: LiteTopicName, epoch: string, next: number): Promise<void>;
 }

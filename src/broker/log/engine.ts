@@ -6,10 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 import type {
   Appended,
   BrokerEngine,
-  BrokerHealth,
-  CheckedPage,
   ConsumeOptions,
-  DamagedTopic,
   Delivery,
   FlowOf,
   ReadFrom,
@@ -21,6 +18,7 @@ import type {
   TopicPage,
   TopicWrite,
 } from '../broker.ts';
+import type { BrokerHealth, CheckedPage, DamagedTopic } from '../health.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
 import type { FlowPolicyOf } from '../flow-policy.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
@@ -121,7 +119,7 @@ export class LogEngine
     this.#reclaim = new Reclaim({ ...storage, commit }, this);
     this.#lister = new TopicLister(table, index, limits);
     const queueStore = new LogQueueStore(
-      { table, groups, expiry, appender: this.#appender, lister: this.#lister },
+      { table, groups, expiry, time, appender: this.#appender, lister: this.#lister },
       this,
     );
     this.#groups = new GroupConsumption(queueStore, { clock, flowOf, policyOf }, groups);

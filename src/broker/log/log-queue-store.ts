@@ -1,9 +1,10 @@
 // What the consumer groups read and write in the log engine: which topics have records that a group has not consumed,
 // and how far each group has consumed. The groups themselves are in broker/group.
 import type { Broker, ReadFrom, ReadOptions, ReadResult } from '../broker.ts';
-import type { QueueHead, QueueStore } from '../group/queue-store.ts';
+import type { DeliveryCount, QueueHead, QueueStore } from '../group/queue-store.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Appender } from './commit/appender.ts';
+import type { EngineTime } from './topics/engine-time.ts';
 import type { Expiry } from './topics/expiry.ts';
 import type { TopicLister } from './topics/topic-lister.ts';
 import type { TopicTable } from './topics/topic-table.ts';
@@ -16,6 +17,7 @@ export interface LogQueueParts {
   readonly appender: Appender;
   readonly expiry: Expiry;
   readonly lister: TopicLister;
+  readonly time: EngineTime;
 }
 
 export class LogQueueStore implements QueueStore {
@@ -47,6 +49,19 @@ export class LogQueueStore implements QueueStore {
 
   committed(group: string, name: LiteTopicName): number {
     return this.#parts.table.find(name)?.consumed?.get(group) ?? 0;
+  }
+
+  delivered(group: string, name: LiteTopicName): DeliveryCount | undefined {
+    const delivered = this.#parts.table.find(name)?.delivered?.get(group);
+    if (delivered === undefined) return undefined;
+    const { offset, attempts, notBefore } = delivered;
+    return { offset, attempts, delayMs: Math.max(0, notBefore - this.#parts.time.now()) };
+  }
+
+  noteDelivery(group: string, name: LiteTopicName, epoch: string, { offset, attempts, delayMs }: DeliveryCount): void {
+    const notBefore = delayMs === 0 ? 0 : this.#parts.time.now() + delayMs;
+    // An engine that cannot store it also refuses what the consumer appends.
+    this.#parts.appender.delivered(name, group, epoch, { offset, attempts, notBefore }).catch(() => undefined);
   }
 
   async commit(group: string, name: LiteTopicName, epoch: string, next: number): Promise<void> {

@@ -8,7 +8,6 @@ import { TOMBSTONE_MS, checkListLimit } from '../broker.ts';
 import type {
   Appended,
   BrokerEngine,
-  BrokerHealth,
   ConsumeOptions,
   Delivery,
   FlowOf,
@@ -16,6 +15,7 @@ import type {
   ReadOptions,
   ReadResult,
 } from '../broker.ts';
+import type { BrokerHealth } from '../health.ts';
 import type { FlowPolicyOf } from '../flow-policy.ts';
 import type { Reset, Tail, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
@@ -50,6 +50,8 @@ interface Entry {
   readonly readers: Set<TailReader>;
   /** Group → the first offset that it has not consumed. */
   readonly committed: Map<string, number>;
+  /** Group → how far it is with the first record after that. `until`: monotonic. */
+  readonly delivered: Map<string, { readonly offset: number; readonly attempts: number; readonly until: number }>;
   /** Its times are monotonic: a jump of the wall clock must not end all topics at once. */
   life: TopicLife | undefined;
   expiresAt: number | undefined;
@@ -191,6 +193,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
       topic: new MemoryTopic(epoch),
       readers: new Set<TailReader>(),
       committed: new Map<string, number>(),
+      delivered: new Map(),
       life: undefined,
       expiresAt: undefined,
       overdue: false,
@@ -275,10 +278,20 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
         return topic && { epoch: topic.state.epoch, next: topic.state.next, priority: topic.priority };
       },
       committed: (group, name) => this.#topics.get(name)?.committed.get(group) ?? 0,
+      delivered: (group, name) => {
+        const delivered = this.#topics.get(name)?.delivered.get(group);
+        return delivered && { ...delivered, delayMs: Math.max(0, delivered.until - this.#clock.mono()) };
+      },
+      noteDelivery: (group, name, epoch, { offset, attempts, delayMs }) => {
+        const entry = this.#topics.get(name);
+        if (entry?.topic.state.epoch !== epoch) return;
+        entry.delivered.set(group, { offset, attempts, until: this.#clock.mono() + delayMs });
+      },
       commit: async (group, name, epoch, next) => {
         const entry = this.#topics.get(name);
         if (entry?.topic.state.epoch !== epoch) return;
         entry.committed.set(group, next);
+        entry.delivered.delete(group);
         if (entry.overdue) this.#deadlines.set(name, this.#clock.mono());
       },
     };

@@ -4,7 +4,6 @@ import { validateWrites } from '../append-rules.ts';
 import type {
   Appended,
   BrokerEngine,
-  BrokerHealth,
   ConsumeOptions,
   Delivery,
   DescribeOptions,
@@ -17,6 +16,7 @@ import type {
   TopicPage,
   TopicWrite,
 } from '../broker.ts';
+import type { BrokerHealth } from '../health.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';

@@ -1,14 +1,8 @@
 // The command line's side of `holdline topics`: reads LiteTopics through the running server.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type {
-  Broker,
-  BrokerHealth,
-  DamagedTopic,
-  ReadResult,
-  RecordChecking,
-  TailOptions,
-} from '../../broker/broker.ts';
+import type { Broker, ReadResult, TailOptions } from '../../broker/broker.ts';
+import type { BrokerHealth, DamagedTopic, RecordChecking } from '../../broker/health.ts';
 import type { StopSignal } from '../../base/stop-signal.ts';
 import {
   ADMIN_ANSWER_BYTES_MAX,

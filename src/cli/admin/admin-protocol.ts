@@ -2,7 +2,8 @@
 // then answer lines, all JSON. It carries the operator's view of LiteTopics only.
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Broker, BrokerHealth, DamagedTopic, ReadResult, RecordChecking } from '../../broker/broker.ts';
+import type { Broker, ReadResult } from '../../broker/broker.ts';
+import type { BrokerHealth, DamagedTopic, RecordChecking } from '../../broker/health.ts';
 
 /** The part of a broker that an operator can use. */
 export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove'> {

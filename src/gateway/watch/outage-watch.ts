@@ -1,6 +1,6 @@
 // Asks the clients of this node to reconnect after the storage has been out of reach for OUTAGE_PATIENCE_MS. Another
 // node may still reach the storage and serve them. An open stream without events would hide the outage from its reader.
-import type { HealthReporting } from '../../broker/broker.ts';
+import type { HealthReporting } from '../../broker/health.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Connections } from '../connections/connections.ts';
 import { spread } from '../connections/spread.ts';

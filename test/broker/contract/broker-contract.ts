@@ -6,6 +6,7 @@
 // An engine that survives a close supplies `reopen` as well. Every engine is opened with the `flowOf` of fair.ts.
 // Nothing here waits for time to pass: the test moves the clock, and waits for the state that it expects.
 import { describe } from 'vitest';
+import { attemptsContract } from './attempts.ts';
 import { appendContract } from './append.ts';
 import { blobsContract } from './blobs.ts';
 import { fairContract } from './fair.ts';
@@ -48,6 +49,7 @@ export function brokerContract(
     ttlModeContract(open, { reopens });
     queueContract(open);
     leaseContract(open);
+    attemptsContract(open, { reopens });
     blobsContract(open, { reopens });
     fairContract(open, { reopens });
     if (limitsFlows) limitsContract(open);

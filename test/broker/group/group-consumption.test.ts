@@ -44,6 +44,14 @@ class SlowStore implements QueueStore {
     return this.consumed.get(topic) ?? 0;
   }
 
+  delivered(): undefined {
+    return undefined;
+  }
+
+  noteDelivery(): void {
+    // Nothing is kept.
+  }
+
   async commit(_group: string, topic: typeof A, _epoch: string, next: number): Promise<void> {
     await this.commitGate;
     this.consumed.set(topic, next);

@@ -19,7 +19,7 @@ import {
   type SizedRecord,
 } from '../../../src/broker/log/format/frame-codec.ts';
 import { CHUNK_RECORDS, RecordChunk, type ChunkImage } from '../../../src/broker/log/topics/record-chunk.ts';
-import { decodeTopicEntry, encodeTopicEntry } from '../../../src/broker/log/topics/topic-codec.ts';
+import { decodeTopicEntry, encodeTopicEntry, type TopicEntry } from '../../../src/broker/log/topics/topic-codec.ts';
 import { withText } from './frame-text.ts';
 
 const offset = fc.nat({ max: 2 ** 50 });
@@ -70,6 +70,10 @@ const frame: fc.Arbitrary<Frame<SizedRecord>> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('group' as const), group: epoch, pattern: fc.constant('request/*/*') }),
   fc.record({ kind: fc.constant('consumed' as const), group: epoch, topic, epoch, next: offset }),
+  fc.record({
+    ...{ kind: fc.constant('delivered' as const), group: epoch, topic, epoch },
+    ...{ offset, attempts: offset, notBefore: offset },
+  }),
   fc.record({
     kind: fc.constant('moved' as const),
     from: fc.nat(),
@@ -285,22 +289,24 @@ describe('the index', () => {
     };
     const life = { mode: 'reader' as const, bornAt: 70, endsAt: 99 };
     const tombstone = { reason: 'removed' as const, epoch: 'd', next: 3, at: 5 };
+    const empty: TopicEntry = {
+      ...{ id: 0, indexedAt: 0, bytes: 0, version: undefined },
+      ...{ tombstone: undefined, consumed: undefined, delivered: undefined },
+    };
     for (const entry of [
-      { id: 4, indexedAt: 99, bytes: 12, version, tombstone: undefined, consumed: new Map([['g', 3]]) },
+      { ...empty, id: 4, indexedAt: 99, bytes: 12, version, consumed: new Map([['g', 3]]) },
+      { ...empty, id: 4, version, delivered: new Map([['g', { offset: 3, attempts: 2, notBefore: 99 }]]) },
       {
+        ...empty,
         id: 4,
-        indexedAt: 0,
-        bytes: 0,
         version: { ...version, ttlMs: undefined, expiresAt: undefined },
-        tombstone: undefined,
-        consumed: undefined,
       },
       ...[life, { mode: 'absolute' as const, bornAt: 70, endsAt: undefined }].map((one) => ({
-        ...{ id: 4, indexedAt: 99, bytes: 12, tombstone: undefined, consumed: undefined },
+        ...{ ...empty, id: 4, indexedAt: 99, bytes: 12 },
         version: { ...version, life: one },
       })),
-      { id: 4, indexedAt: 0, bytes: 0, version: { ...version, damages: 300 }, tombstone, consumed: undefined },
-      { id: 0, indexedAt: 7, bytes: 0, version: undefined, tombstone, consumed: undefined },
+      { ...empty, id: 4, version: { ...version, damages: 300 }, tombstone },
+      { ...empty, indexedAt: 7, tombstone },
     ]) {
       const writer = new ByteWriter(64);
       encodeTopicEntry(writer, entry);

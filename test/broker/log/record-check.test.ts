@@ -3,7 +3,8 @@
 import { open, readdir, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { BrokerEngine, CheckedPage, DamagedTopic } from '../../../src/broker/broker.ts';
+import type { BrokerEngine } from '../../../src/broker/broker.ts';
+import type { CheckedPage, DamagedTopic } from '../../../src/broker/health.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { append, major, minor, outcome, readLines, topicName } from '../contract/subject.ts';
 import { eventually } from '../../support/wait-for.ts';

@@ -181,7 +181,7 @@ function nothing(): void {
 
 function captureTopic(topic: Topic, time: number): TopicImage {
   topic.capturing = true;
-  const { name, id, bytes, visible: version, consumed, indexedAt: indexedBefore } = topic;
+  const { name, id, bytes, visible: version, consumed, delivered, indexedAt: indexedBefore } = topic;
   const tombstone =
     topic.tombstone !== undefined && topic.tombstone.at + TOMBSTONE_MS > time ? topic.tombstone : undefined;
   const due = version?.expiresAt ?? (tombstone === undefined ? 0 : tombstone.at + TOMBSTONE_MS);
@@ -194,6 +194,7 @@ function captureTopic(topic: Topic, time: number): TopicImage {
     version,
     tombstone,
     consumed: consumed === undefined ? undefined : new Map(consumed),
+    delivered: delivered === undefined ? undefined : new Map(delivered),
     indexedBefore,
     indexedAt: topic.indexedAt,
     chunks,

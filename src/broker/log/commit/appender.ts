@@ -13,6 +13,7 @@ import type { Expiry } from '../topics/expiry.ts';
 import type { FrameLocation } from '../format/frame-codec.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
 import { hasMajor, stagedWrite, type StagedWrite } from './staged-write.ts';
+import { setConsumed, setDelivered, type Delivered } from '../topics/group-progress.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import { damagedVersion, type OffsetRange, type Tombstone, type Topic, type TopicVersion } from '../topics/topic.ts';
 
@@ -145,9 +146,32 @@ export class Appender {
       this.#commit.add(
         frame,
         this.#entry([topic], { resolve, reject }, () => {
-          if (topic.visible?.base !== version.base) return;
-          topic.consumed ??= new Map();
-          topic.consumed.set(group, next);
+          if (topic.visible?.base === version.base) setConsumed(topic, group, next);
+        }),
+      );
+    });
+  }
+
+  /** Notes how often the group was handed a record that it has not consumed. The frame comes before that of every
+   *  later append, and nothing waits for it. Takes the name and not the object, for the reason given at `end`. */
+  delivered(name: LiteTopicName, group: string, epoch: string, delivered: Delivered): Promise<void> {
+    return this.#reserve.use(() => this.#delivered(name, group, epoch, delivered));
+  }
+
+  #delivered(name: LiteTopicName, group: string, epoch: string, delivered: Delivered): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#commit.check();
+      const topic = this.#table.find(name);
+      const version = topic?.pending;
+      if (topic === undefined || version?.state.epoch !== epoch) {
+        resolve();
+        return;
+      }
+      topic.waiting += 1;
+      this.#commit.add(
+        { kind: 'delivered', group, topic: name, epoch: version.base, ...delivered },
+        this.#entry([topic], { resolve, reject }, () => {
+          if (topic.visible?.base === version.base) setDelivered(topic, group, delivered);
         }),
       );
     });

@@ -28,7 +28,7 @@ const MODES = ['idle', 'reader', 'absolute'] as const satisfies readonly TtlMode
 
 // The numbers are part of the format: none is ever given to another kind or flag. Format 1 has kinds 1 to 4 and flags 1
 // to 64.
-const KINDS = { append: 1, ended: 2, group: 3, consumed: 4, moved: 5, damaged: 7 } as const;
+const KINDS = { append: 1, ended: 2, group: 3, consumed: 4, moved: 5, delivered: 6, damaged: 7 } as const;
 const FLAGS = {
   created: 1,
   takeFence: 2,
@@ -104,6 +104,18 @@ export interface ConsumedFrame {
   readonly next: number;
 }
 
+/** How far a group is with the first record of a topic that it has not consumed. */
+export interface DeliveredFrame {
+  readonly kind: 'delivered';
+  readonly group: string;
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly attempts: number;
+  /** The record is not delivered before this time: ms since 1970, in the engine's time. 0: at once. */
+  readonly notBefore: number;
+}
+
 /** Records of a topic cannot be read back. From here on the topic has another epoch, and these offsets are lost. */
 export interface DamagedFrame {
   readonly kind: 'damaged';
@@ -135,7 +147,8 @@ export interface MovedRun<R> {
   readonly records: readonly R[];
 }
 
-export type Frame<R> = AppendFrame<R> | EndedFrame | GroupFrame | ConsumedFrame | MovedFrame<R> | DamagedFrame;
+export type Frame<R> =
+  AppendFrame<R> | EndedFrame | GroupFrame | ConsumedFrame | DeliveredFrame | MovedFrame<R> | DamagedFrame;
 
 /** Writes head and body. Returns the length of the whole frame. */
 export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number {
@@ -162,6 +175,14 @@ export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number
       into.name(frame.topic);
       into.name(frame.epoch);
       into.varint(frame.next);
+      break;
+    case 'delivered':
+      into.name(frame.group);
+      into.name(frame.topic);
+      into.name(frame.epoch);
+      into.varint(frame.offset);
+      into.varint(frame.attempts);
+      into.varint(frame.notBefore);
       break;
     case 'moved':
       encodeMoved(into, frame);
@@ -289,6 +310,11 @@ function decodeBody(reader: ByteReader): Frame<StoredRecord> {
     case KINDS.consumed: {
       const [group, topic] = [reader.name(GROUP_NAME_BYTES_MAX), topicName(reader)];
       return { kind: 'consumed', group, topic, epoch: reader.name(EPOCH_BYTES_MAX), next: reader.varint() };
+    }
+    case KINDS.delivered: {
+      const [group, topic] = [reader.name(GROUP_NAME_BYTES_MAX), topicName(reader)];
+      const [epoch, offset] = [reader.name(EPOCH_BYTES_MAX), reader.varint()];
+      return { kind: 'delivered', group, topic, epoch, offset, attempts: reader.varint(), notBefore: reader.varint() };
     }
     case KINDS.moved:
       return decodeMoved(reader);

@@ -1,7 +1,7 @@
 // Reads records that are no longer in memory from the segments. One read fetches frames that are close together, and
 // the number of reads under way at once is bounded, so that cold readers leave threads for the commit. It
 // returns what it cannot read back; quarantine.ts decides what that means.
-import type { DamagedRange } from '../../broker.ts';
+import type { DamagedRange } from '../../health.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { isCode } from '../disk/log-files.ts';

@@ -1,7 +1,7 @@
 // What happens when a read finds records that cannot be read back: it declares them as lost, durably and in the log's
 // order, and the read is answered again. Readers with a position then receive a reset, and a read from the start names
 // the lost offsets. Several readers that find the same damage share one declaration.
-import type { DamagedRange } from '../../broker.ts';
+import type { DamagedRange } from '../../health.ts';
 import { BrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { OffsetRange } from '../topics/topic.ts';

@@ -2,7 +2,7 @@
 // engine runs: each frame against its checksum, and each location in the index against the topic, the epoch and the
 // offset that the frame there has. It returns no records, and it changes only the account of damage.
 import { setImmediate } from 'node:timers/promises';
-import type { CheckedPage, DamagedRange, DamagedTopic } from '../../broker.ts';
+import type { CheckedPage, DamagedRange, DamagedTopic } from '../../health.ts';
 import { isBrokerError } from '../../errors.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { CHUNK_RECORDS, LOST } from '../topics/record-chunk.ts';

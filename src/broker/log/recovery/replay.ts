@@ -8,6 +8,7 @@ import type {
   AppendFrame,
   ConsumedFrame,
   DamagedFrame,
+  DeliveredFrame,
   EndedFrame,
   Frame,
   FrameWrite,
@@ -15,6 +16,7 @@ import type {
   FrameLocation,
 } from '../format/frame-codec.ts';
 import type { DamageAccount } from '../topics/damage-account.ts';
+import { setConsumed, setDelivered } from '../topics/group-progress.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import { damagedVersion, type Topic, type TopicVersion } from '../topics/topic.ts';
 
@@ -47,6 +49,9 @@ export class Replay {
         break;
       case 'consumed':
         this.#consumed(frame);
+        break;
+      case 'delivered':
+        this.#delivered(frame);
         break;
       case 'moved':
         this.#table.relocate(frame, location);
@@ -132,8 +137,15 @@ export class Replay {
   #consumed(frame: ConsumedFrame): void {
     const topic = this.#table.find(frame.topic);
     if (topic?.visible?.base !== frame.epoch) return;
-    topic.consumed ??= new Map();
-    topic.consumed.set(frame.group, frame.next);
+    setConsumed(topic, frame.group, frame.next);
+    this.#table.touch(topic);
+  }
+
+  #delivered(frame: DeliveredFrame): void {
+    const topic = this.#table.find(frame.topic);
+    if (topic?.visible?.base !== frame.epoch) return;
+    const { offset, attempts, notBefore } = frame;
+    setDelivered(topic, frame.group, { offset, attempts, notBefore });
     this.#table.touch(topic);
   }
 

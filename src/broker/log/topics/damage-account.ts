@@ -2,7 +2,7 @@
 // `holdline topics damaged` show it. Checkpoints save it, because no read finds damage again after its records were
 // declared as lost.
 import type { Clock } from '../../../base/clock.ts';
-import type { DamagedRange, DamagedTopic } from '../../broker.ts';
+import type { DamagedRange, DamagedTopic } from '../../health.ts';
 import type { BrokerError } from '../../errors.ts';
 import type { OffsetRange } from './topic.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';

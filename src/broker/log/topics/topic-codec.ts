@@ -5,6 +5,7 @@ import { BrokerError } from '../../errors.ts';
 import { ByteReader } from '../format/byte-reader.ts';
 import type { ByteWriter } from '../format/byte-writer.ts';
 import { decodeLife, encodeLife } from '../format/frame-codec.ts';
+import type { Delivered } from './group-progress.ts';
 import type { Tombstone, TopicVersion } from './topic.ts';
 
 const ALIVE = 1;
@@ -12,6 +13,8 @@ const TOMBSTONE = 2;
 const LIFE = 4;
 /** The version ends with the number of its damages. */
 const DAMAGED = 8;
+/** The entry ends with what `delivered` holds. */
+const DELIVERED = 16;
 const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
 const NAME_BYTES_MAX = 1024;
 const ANSWERS_MAX = 64;
@@ -25,16 +28,18 @@ export interface TopicEntry {
   readonly version: TopicVersion | undefined;
   readonly tombstone: Tombstone | undefined;
   readonly consumed: ReadonlyMap<string, number> | undefined;
+  readonly delivered: ReadonlyMap<string, Delivered> | undefined;
 }
 
 export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
-  const { version, tombstone } = entry;
+  const { version, tombstone, delivered } = entry;
   const damages = version?.damages ?? 0;
   into.byte(
     (version === undefined ? 0 : ALIVE) |
       (tombstone === undefined ? 0 : TOMBSTONE) |
       (version?.life === undefined ? 0 : LIFE) |
-      (damages === 0 ? 0 : DAMAGED),
+      (damages === 0 ? 0 : DAMAGED) |
+      (delivered === undefined ? 0 : DELIVERED),
   );
   into.varint(entry.indexedAt);
   if (tombstone !== undefined) {
@@ -52,6 +57,12 @@ export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
   for (const [group, next] of entry.consumed ?? []) {
     into.name(group);
     into.varint(next);
+  }
+  if (delivered === undefined) return;
+  into.varint(delivered.size);
+  for (const [group, { offset, attempts, notBefore }] of delivered) {
+    into.name(group);
+    for (const value of [offset, attempts, notBefore]) into.varint(value);
   }
 }
 
@@ -84,14 +95,34 @@ export function decodeTopicEntry(bytes: Buffer, epochOf: EpochOf): TopicEntry {
   const kind = reader.byte();
   const indexedAt = reader.varint();
   const tombstone = (kind & TOMBSTONE) === 0 ? undefined : decodeTombstone(reader);
-  if ((kind & ALIVE) === 0) return { id: 0, indexedAt, bytes: 0, version: undefined, tombstone, consumed: undefined };
+  if ((kind & ALIVE) === 0)
+    return {
+      ...{ id: 0, indexedAt, bytes: 0, version: undefined },
+      tombstone,
+      consumed: undefined,
+      delivered: undefined,
+    };
   const [id, size] = [reader.varint(), reader.varint()];
   const plain = decodeVersion(reader, (kind & DAMAGED) !== 0, epochOf);
   const version = (kind & LIFE) === 0 ? plain : { ...plain, life: decodeLife(reader) };
   const consumed = new Map<string, number>();
   for (let left = reader.count(GROUPS_MAX); left > 0; left--)
     consumed.set(reader.name(NAME_BYTES_MAX), reader.varint());
-  return { id, indexedAt, bytes: size, version, tombstone, consumed: consumed.size === 0 ? undefined : consumed };
+  const delivered = (kind & DELIVERED) === 0 ? undefined : decodeDelivered(reader);
+  return {
+    ...{ id, indexedAt, bytes: size, version, tombstone },
+    consumed: consumed.size === 0 ? undefined : consumed,
+    delivered,
+  };
+}
+
+function decodeDelivered(reader: ByteReader): ReadonlyMap<string, Delivered> {
+  const delivered = new Map<string, Delivered>();
+  for (let left = reader.count(GROUPS_MAX); left > 0; left--) {
+    const group = reader.name(NAME_BYTES_MAX);
+    delivered.set(group, { offset: reader.varint(), attempts: reader.varint(), notBefore: reader.varint() });
+  }
+  return delivered;
 }
 
 function decodeTombstone(reader: ByteReader): Tombstone {

@@ -126,6 +126,7 @@ export class TopicTable {
     topic.bytes = entry.bytes;
     topic.indexedAt = entry.indexedAt;
     topic.consumed = entry.consumed === undefined ? undefined : new Map(entry.consumed);
+    topic.delivered = entry.delivered === undefined ? undefined : new Map(entry.delivered);
     return topic;
   }
 

@@ -9,6 +9,7 @@ import type { Position } from '../../position.ts';
 import type { TailReader } from '../../tail/tail-reader.ts';
 import type { WakeList } from '../../tail/wake-list.ts';
 import type { FrameWrite, FrameLocation } from '../format/frame-codec.ts';
+import type { Delivered, GroupProgress } from './group-progress.ts';
 import { CHUNK_RECORDS, LOST, RecordChunk, type ChunkImage } from './record-chunk.ts';
 
 /** Clean chunks that a topic keeps beside its last, for a reader that pages through it. */
@@ -70,7 +71,7 @@ export interface TopicContext {
   count(segment: number, records: number, bytes: number): void;
 }
 
-export class Topic implements AppendSubject {
+export class Topic implements AppendSubject, GroupProgress {
   readonly name: LiteTopicName;
   readonly #context: TopicContext;
   id = 0;
@@ -83,6 +84,8 @@ export class Topic implements AppendSubject {
   bytes = 0;
   /** Group → the first offset that it has not consumed. */
   consumed: Map<string, number> | undefined;
+  /** Group → how often it was handed the record that follows. */
+  delivered: Map<string, Delivered> | undefined;
   /** The time in this topic's key of the expiry index; 0 for no key. The initial value is minus zero, so that the
    *  field holds a double from the start, as times do. With a small integer, the first checkpoint would change the
    *  hidden class of all topics, and V8 would recompile all code for them while a thousand streams wait.
@@ -321,6 +324,7 @@ export class Topic implements AppendSubject {
     this.forget();
     this.bytes = 0;
     this.consumed = undefined;
+    this.delivered = undefined;
     this.id = 0;
   }
 

@@ -2,8 +2,8 @@
 // the unique token of the topic's lease. A lease ends here no later than in Redis. Otherwise two consumers could work
 // on one topic, because Redis gives a topic to the next consumer as soon as the lease has ended there.
 import type { Clock } from '../../../base/clock.ts';
-import type { LogRecord } from '../../broker.ts';
-import { BrokerError } from '../../errors.ts';
+import type { LogRecord, NackOptions } from '../../broker.ts';
+import { checkDelay } from '../../group/consume-options.ts';
 import { Deadlines } from '../../group/deadlines.ts';
 import { COST_MAX } from '../../group/fair-class.ts';
 import { Lease } from '../../group/lease.ts';
@@ -87,10 +87,9 @@ export class HeldLeases implements LeaseOwner {
     );
   }
 
-  async nack(lease: Lease, delayMs: number): Promise<boolean> {
-    if (!Number.isSafeInteger(delayMs) || delayMs < 0)
-      throw new BrokerError('invalid-config', 'delayMs is a whole number from 0');
-    return this.#settle(lease, ({ partition, taken }) => partition.nack(taken, delayMs));
+  async nack(lease: Lease, delayMs: number, { count = true }: NackOptions = {}): Promise<boolean> {
+    checkDelay(delayMs);
+    return this.#settle(lease, ({ partition, taken }) => partition.nack(taken, delayMs, count));
   }
 
   async extend(lease: Lease): Promise<boolean> {

@@ -66,8 +66,8 @@ export class PartitionQueue {
   }
 
   /** False: the lease was lost. */
-  async nack(taken: Taken, delayMs: number): Promise<boolean> {
-    return (await this.#nack([taken], delayMs, true)) > 0;
+  async nack(taken: Taken, delayMs: number, count: boolean): Promise<boolean> {
+    return (await this.#nack([taken], delayMs, count)) > 0;
   }
 
   extend(taken: Taken, visibilityMs: number): Promise<boolean> {

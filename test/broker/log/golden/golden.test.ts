@@ -43,6 +43,10 @@ const BODIES: { readonly [K in Frame<never>['kind']]: readonly [Extract<Frame<Si
     { kind: 'consumed', group: 'g', topic: QUEUE, epoch: 'e1', next: 9 },
     '04 0167 11726571756573742f6167656e742f6f6e65 026531 09',
   ],
+  delivered: [
+    { kind: 'delivered', group: 'g', topic: QUEUE, epoch: 'e1', offset: 9, attempts: 3, notBefore: 300 },
+    '06 0167 11726571756573742f6167656e742f6f6e65 026531 09 03 ac02',
+  ],
   moved: [
     {
       ...{ kind: 'moved', from: 300, topic: CHAT, epoch: 'e1' },

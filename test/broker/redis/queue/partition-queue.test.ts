@@ -141,7 +141,7 @@ test('a topic that waits again after its acknowledgement or when it is given bac
   const drain = one.drain();
   drained();
   await drain;
-  const nack = one.nack(taken, 0);
+  const nack = one.nack(taken, 0, true);
   answered(1, -1);
   expect(await nack).toBe(true);
   expect(one.drainAt).toBe(clock.mono());
