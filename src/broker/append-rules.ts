@@ -132,6 +132,8 @@ export function validateWrites(writes: readonly TopicWrite[]): void {
   if (writes.length > APPEND_WRITES_MAX) refuse('too-large', `an append has at most ${APPEND_WRITES_MAX} writes`);
   if (writes.length > 1) validateTopics(writes);
   for (const write of writes) validateWrite(write);
+  if (writes.length > 1 && writes.filter(({ quota }) => quota !== undefined).length > 1)
+    refuse('invalid-append', 'one write of an append names a quota');
   validateSize(writes);
 }
 
@@ -161,6 +163,10 @@ function validateWrite(write: TopicWrite): void {
   if (write.ttlMode !== undefined) validateMode(write.ttlMode, write.ttlMs);
   if (write.hardMaxMs !== undefined && (!isCount(write.hardMaxMs, 1) || write.hardMaxMs > TTL_MS_MAX))
     refuse('invalid-append', `hardMaxMs is a whole number from 1 to ${TTL_MS_MAX}`);
+  if (write.besideBytes !== undefined && !isCount(write.besideBytes, 0))
+    refuse('invalid-append', 'besideBytes is a whole number from 0');
+  if (write.quota !== undefined && 'create' in write.expect)
+    refuse('invalid-append', 'a write with a quota expects an epoch, or no topic');
   if (write.priority !== undefined && !PRIORITIES.has(write.priority)) refuse('invalid-append', 'no such priority');
   if (write.supersedes !== undefined) validateRanges(write.supersedes, empty);
 }

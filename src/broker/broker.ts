@@ -22,6 +22,7 @@ import { BrokerError } from './errors.ts';
 import type { HealthReporting, RecordChecking } from './health.ts';
 import type { LiteTopicName, TopicPattern } from './lite-topic.ts';
 import type { Position } from './position.ts';
+import type { Quota } from './quota.ts';
 
 /** UTF-8 bytes of one record's data. */
 export const RECORD_BYTES_MAX = 1024 * 1024;
@@ -113,6 +114,11 @@ export interface TopicWrite {
    *  holds it. 1 to TTL_MS_MAX. */
   readonly hardMaxMs?: number;
   readonly priority?: Priority;
+  /** Bytes that the topic keeps beside its records, for the quota of its account. It keeps the value. Default: 0. */
+  readonly besideBytes?: number;
+  /** The topic's account must stay within it, or the append fails. Only a write that names a quota can be refused by
+   *  one. It names `expect.absent` or an epoch; one write of the append sets it. */
+  readonly quota?: Quota;
   /** The append ends or stops something and so frees room; one write of the append sets it. A full engine that has a
    *  reserve accepts the append within the reserve. `half`: for a short-lived thing with which users continue; it
    *  may use only half of the reserve. */
@@ -236,10 +242,11 @@ export interface Broker {
    * Stores all writes or none. The topics must differ and share one routing key (their last name segment), so that a
    * clustered engine can keep them together. The answers are in the order of the writes.
    * @throws BrokerError invalid-append, too-large, epoch-changed, conflict, fenced, out-of-sequence, overloaded,
-   * disk-full, unavailable, failed, corrupt, closed. After any of these except `failed` and `unavailable`, nothing was
-   * written. After `unavailable` the append may have been written, and readers may see it. Repeating it is safe under a
-   * fencing token (the engine answers as the first time) and under `ifUnchanged` with a major record (`conflict` then
-   * says that this append or another was written). An append with neither may be stored twice.
+   * disk-full, quota-reached, quota-rate-reached, unavailable, failed, corrupt, closed. After any of these except
+   * `failed` and `unavailable`, nothing was written. After `unavailable` the append may have been written, and readers
+   * may see it. Repeating it is safe under a fencing token (the engine answers as the first time) and under
+   * `ifUnchanged` with a major record (`conflict` then says that this append or another was written). An append with
+   * neither may be stored twice.
    */
   append(writes: readonly TopicWrite[]): Promise<readonly Appended[]>;
 

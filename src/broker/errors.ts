@@ -19,6 +19,10 @@ const BROKER_ERRORS = {
   overloaded: true,
   /** The device is full. Reads work; appends succeed again once there is room. */
   'disk-full': true,
+  /** A quota of the topic's account is reached: `reached` says which. Ends when something is removed. */
+  'quota-reached': false,
+  /** Likewise, of topics that are made. Ends by itself. */
+  'quota-rate-reached': true,
   /** The storage cannot be reached, or its answer was lost. An append that fails with this code may have been
    *  written. */
   unavailable: true,
@@ -36,14 +40,31 @@ const BROKER_ERRORS = {
 
 export type BrokerErrorCode = keyof typeof BROKER_ERRORS;
 
+/** Which quota is reached. */
+export interface ReachedQuota {
+  readonly quota: 'topics' | 'bytes' | 'creations';
+  /** Of `creations`: the size of the bucket. */
+  readonly limit: number;
+  readonly used: number;
+  /** After this time the quota allows the same write. Undefined: after something was removed. */
+  readonly retryAfterMs?: number;
+}
+
+export interface BrokerErrorOptions extends ErrorOptions {
+  /** Of `quota-reached` and `quota-rate-reached`. */
+  readonly reached?: ReachedQuota;
+}
+
 export class BrokerError extends Error {
   override readonly name = 'BrokerError';
   readonly code: BrokerErrorCode;
   readonly retryable: boolean;
+  readonly reached: ReachedQuota | undefined;
 
-  constructor(code: BrokerErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: BrokerErrorCode, message: string, { reached, ...options }: BrokerErrorOptions = {}) {
     super(`${code}: ${message}`, options);
     this.code = code;
+    this.reached = reached;
     this.retryable = BROKER_ERRORS[code];
   }
 }

@@ -8,6 +8,7 @@ import type { FlowPolicyOf } from './flow-policy.ts';
 import type { LogLimits } from './log/limits.ts';
 import { openLogBroker, type LogBrokerOptions } from './log/open.ts';
 import { MemoryBroker } from './memory/memory-broker.ts';
+import type { AccountOf } from './accounts.ts';
 import { openRedisBroker, type RedisBrokerOptions } from './redis/open-redis-broker.ts';
 
 export interface MemoryChoice {
@@ -18,11 +19,13 @@ export interface MemoryChoice {
   readonly flowOf?: FlowOf;
   /** Default: all flows have the same weight. */
   readonly policyOf?: FlowPolicyOf;
+  /** Default: no topic counts for an account. */
+  readonly accountOf?: AccountOf;
 }
 
 export interface LogChoice extends Pick<
   LogBrokerOptions,
-  'folder' | 'fsync' | 'flowOf' | 'policyOf' | 'onFatal' | 'isClockTrusted' | 'onWarning'
+  'folder' | 'fsync' | 'flowOf' | 'policyOf' | 'accountOf' | 'onFatal' | 'isClockTrusted' | 'onWarning'
 > {
   readonly engine: 'log';
   /** Default: the system's. */

@@ -1,6 +1,7 @@
 // The policies of topics by name: which policy is in force for a topic, and what it makes of a requested TTL. Pure. The
 // caller that makes a topic applies its policy; the engines know none.
 import type { TopicWrite, TtlMode } from './broker.ts';
+import type { Quota } from './quota.ts';
 
 export interface TtlPolicy {
   /** Default: `idle`. */
@@ -16,6 +17,8 @@ export interface TtlPolicy {
 
 export interface TopicPolicy {
   readonly ttl?: TtlPolicy;
+  /** Of each account that has such topics. */
+  readonly quota?: Quota;
 }
 
 /** By pattern: a beginning of names, and `*` for the rest. */

@@ -2,7 +2,7 @@
 import type { BrokerEngine } from '../broker/broker.ts';
 import type { FlowPolicyOf } from '../broker/flow-policy.ts';
 import { openBroker } from '../broker/open-broker.ts';
-import { flowOf } from '../session/topic-names.ts';
+import { flowOf, accountOf } from '../session/topic-names.ts';
 import type { BrokerConfig } from './config/broker-config.ts';
 
 export interface StorageEvents {
@@ -25,8 +25,8 @@ export async function openStorage(
   { onFatal, onError, onWarning = () => undefined }: StorageEvents,
   rules: StorageRules = {},
 ): Promise<BrokerEngine> {
-  if (config.engine === 'memory') return openBroker({ ...config, ...rules, flowOf });
+  if (config.engine === 'memory') return openBroker({ ...config, ...rules, flowOf, accountOf });
   if (config.engine === 'redis') return openBroker({ ...config, ...rules, flowOf, onError });
   const { eraseWithinMs, ...log } = config;
-  return openBroker({ ...log, ...rules, limits: { eraseWithinMs }, flowOf, onFatal, onWarning });
+  return openBroker({ ...log, ...rules, limits: { eraseWithinMs }, flowOf, accountOf, onFatal, onWarning });
 }

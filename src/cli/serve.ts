@@ -89,7 +89,13 @@ async function startGateway(
   handlers: Handlers,
 ): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
-  const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, gateway.metrics, ended));
+  const policyOf = topicPolicies(config.topics ?? new Map());
+  const commandLog = new CommandLog(
+    broker,
+    systemRandom,
+    (ended) => reportRun(logger, gateway.metrics, ended),
+    (chat) => policyOf(chat).quota,
+  );
   const worker =
     config.role === 'all'
       ? buildWorker({

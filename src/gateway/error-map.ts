@@ -1,6 +1,7 @@
 // The only map from error codes to the wires: HTTP status, WebSocket close code, and the time after which to try again.
 // Every code of every layer has a row, which the compiler checks.
 import { BrokerError, type BrokerErrorCode } from '../broker/errors.ts';
+import type { ReachedQuota } from '../broker/errors.ts';
 import { SessionError, type SessionErrorCode } from '../session/errors.ts';
 import { GatewayError, type GatewayErrorCode } from './gateway-error.ts';
 
@@ -82,6 +83,8 @@ const BROKER: Record<BrokerErrorCode, Row | 'internal'> = {
   'out-of-sequence': 'internal',
   overloaded: { status: 503, retryable: true, message: 'the log has no room for this now', retryAfterS: 2 },
   'disk-full': { status: 507, retryable: true, message: 'the log is full', retryAfterS: 30 },
+  'quota-reached': { status: 507, retryable: false, message: 'this tenant holds as much as it may: delete a chat' },
+  'quota-rate-reached': { status: 429, retryable: true, message: 'this tenant makes chats too fast' },
   unavailable: { status: 503, retryable: true, message: 'the log cannot be reached now', retryAfterS: 2 },
   failed: { status: 503, retryable: true, message: 'the log of this node has failed', retryAfterS: 10 },
   corrupt: { status: 500, retryable: false, message: 'a part of this chat is damaged in the storage' },
@@ -122,8 +125,16 @@ export function mapError(error: unknown): MappedError {
   }
   const row = error instanceof BrokerError ? BROKER[error.code] : 'internal';
   if (row === 'internal' || !(error instanceof BrokerError)) return mapError(new GatewayError('internal'));
+  const { reached, code } = error;
   // The caller receives the code `corrupt`, and it is logged as a defect all the same.
-  return { ...mapRow(error.code, row), isDefect: error.code === 'corrupt' };
+  return {
+    ...mapRow(code, row, reached && quotaDetails(reached), reached?.retryAfterMs),
+    isDefect: code === 'corrupt',
+  };
+}
+
+function quotaDetails({ quota, limit, used }: ReachedQuota): unknown {
+  return { quota: quota === 'topics' ? 'chats' : quota, limit, used };
 }
 
 function mapRow(code: string, row: Row, details?: unknown, retryAfterMs?: number): MappedError {

@@ -57,6 +57,11 @@ export function flowOf(topic: LiteTopicName): string {
   return `${tenant}/${user}/${rootSession(sessionId.slice(end + 1))}`;
 }
 
+/** The account of a topic for quotas: the tenant of a user's chat. Other topics count for none. */
+export function accountOf(topic: LiteTopicName): string | undefined {
+  return topic.startsWith('chat/') ? sessionOf(topic).tenant : undefined;
+}
+
 /** Requests to one agent: of every session of users, or of all asks at one depth. */
 export function requestPattern(agent: string, depth: number): TopicPattern {
   return parseTopicPattern(`${requestParent(agent, depth)}/*`);

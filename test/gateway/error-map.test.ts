@@ -62,6 +62,21 @@ it.each<[GatewayErrorCode, number]>([
   expect(mapError(new GatewayError(code)).close).toBe(close);
 });
 
+it('says which quota of a tenant is reached, and when it ends', () => {
+  const reached = { quota: 'topics', limit: 5, used: 5 } as const;
+  expect(mapError(new BrokerError('quota-reached', 'x', { reached }))).toMatchObject({
+    status: 507,
+    retryAfterMs: undefined,
+    error: { code: 'quota-reached', retryable: false, details: { quota: 'chats', limit: 5, used: 5 } },
+  });
+  const early = { quota: 'creations', limit: 5, used: 5, retryAfterMs: 1500 } as const;
+  expect(mapError(new BrokerError('quota-rate-reached', 'x', { reached: early }))).toMatchObject({
+    status: 429,
+    retryAfterMs: 1500,
+    error: { code: 'quota-rate-reached', retryable: true, details: { quota: 'creations', limit: 5, used: 5 } },
+  });
+});
+
 it('has a row with a message for every code', () => {
   for (const code of ERROR_CODES.gateway) {
     const { error, status } = mapError(new GatewayError(code as GatewayErrorCode));

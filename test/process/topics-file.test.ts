@@ -24,13 +24,16 @@ describe('the file of topics', () => {
     const content = {
       topics: {
         'chat/*': { ttl: { mode: 'reader', default: '7d', min: '1h', max: '90d', hardMax: '730d' } },
-        'chat/acme:*': {},
+        'chat/acme:*': { perTenant: { chats: 5, bytes: 1000, chatsPerSecond: 0.5 } },
       },
     };
     const { topics } = readConfig({ HOLDLINE_TOPICS: topicsFile(content) });
     expect(Object.fromEntries(topics ?? [])).toEqual({
       'chat/*': { ttl: { mode: 'reader', ms: 7 * DAY, min: DAY / 24, max: 90 * DAY, hardMax: 730 * DAY } },
-      'chat/acme:*': { ttl: {} },
+      'chat/acme:*': {
+        ttl: {},
+        quota: { topics: 5, bytes: 1000, creations: { perSecond: 0.5, burst: 1 } },
+      },
     });
   });
 
@@ -53,8 +56,17 @@ describe('the file of topics', () => {
     ['has a hard maximum of a thousand years', ofChats({ hardMax: '365000d' }), /ttl\.hardMax: is from/],
     ['has a floor above its ceiling', ofChats({ min: '2h', max: '1h' }), /ttl\.min: is above max$/],
     ['has a ceiling above its hard maximum', ofChats({ max: '9d', hardMax: '8d' }), /ttl\.max: is above hardMax$/],
+    ['has a burst without a rate', { topics: { 'chat/*': { perTenant: { chatsBurst: 5 } } } }, /needs chatsPerSecond$/],
+    ['has a misspelled quota', { topics: { 'chat/*': { perTenant: { chat: 5 } } } }, /do you mean chats\?$/],
+    ['has a negative quota', { topics: { 'chat/*': { perTenant: { bytes: -1 } } } }, /perTenant\.bytes: must be >= 0$/],
   ])('is refused when it %s', (_, content, fault) => {
     expect(faultsOf(content)).toEqual([expect.stringMatching(fault)]);
+  });
+
+  it('has no quotas on Redis', () => {
+    const HOLDLINE_TOPICS = topicsFile({ topics: { 'chat/*': { perTenant: { chats: 5 } } } });
+    const faults = configFaults({ HOLDLINE_TOPICS, HOLDLINE_BROKER: 'redis://127.0.0.1' });
+    expect(faults).toContainEqual(expect.stringMatching(/topics\.chat\/\*\.perTenant: is not in force on Redis$/));
   });
 
   it('reports every fault at once, and must be there', () => {

@@ -24,12 +24,14 @@ import type { FlowPolicyOf } from '../flow-policy.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
 import { parseTopicPattern, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
+import type { Accounts } from '../accounts.ts';
 import { WakeList } from '../tail/wake-list.ts';
 import { BlobFiles } from './blobs/blob-files.ts';
 import { CheckpointSchedule, type CheckpointWork } from './checkpoint/checkpoint-schedule.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
 import { describeDurability, type ProcessRun } from './checkpoint/process-run.ts';
-import { Appender, type TopicEvents } from './commit/appender.ts';
+import type { TopicEvents } from './commit/append-entry.ts';
+import { Appender } from './commit/appender.ts';
 import { GroupCommit, type BatchEvents, type FsyncMode } from './commit/group-commit.ts';
 import type { DiskReserve } from './disk/disk-reserve.ts';
 import { isCode, type LogFiles } from './disk/log-files.ts';
@@ -71,6 +73,7 @@ export interface LogStorage {
   readonly writer: LogWriter;
   readonly reserve: DiskReserve;
   readonly damage: DamageAccount;
+  readonly accounts: Accounts;
   readonly time: EngineTime;
   readonly run: ProcessRun;
   readonly groups: Map<string, TopicPattern>;
@@ -103,7 +106,7 @@ export class LogEngine
 
   constructor(storage: LogStorage) {
     const { clock, newEpoch, fsync, limits, index, segments, table, writer, reserve, time, groups } = storage;
-    const { flowOf, policyOf } = storage;
+    const { flowOf, policyOf, accounts } = storage;
     const recent = new RecentLog(limits.recentBytes);
     this.#storage = storage;
     this.blobs = new BlobFiles(storage.files, storage.folder, {
@@ -114,7 +117,7 @@ export class LogEngine
     const commit = this.#commit;
     this.#expiry = new Expiry(clock, time, { table, index, sliceMax: limits.sweepTopics }, this);
     const expiry = this.#expiry;
-    this.#appender = new Appender({ table, commit, reserve, time, expiry, newEpoch }, this);
+    this.#appender = new Appender({ table, commit, reserve, time, expiry, accounts, newEpoch }, this);
     this.#schedule = new CheckpointSchedule({ clock, limits, table, commit }, this);
     this.#reclaim = new Reclaim({ ...storage, commit }, this);
     this.#lister = new TopicLister(table, index, limits);
@@ -212,11 +215,8 @@ export class LogEngine
     const { reserve, segments, index, fsync, time } = this.#storage;
     const isFull = this.#commit.state === 'ready' && !reserve.isWhole;
     if (isFull) this.#lookForRoom();
-    const [topics, missingSegments, damagedIndex] = [
-      this.#damage.topics,
-      segments.missing.size,
-      Number(index.isDamaged),
-    ];
+    const [topics, missingSegments] = [this.#damage.topics, segments.missing.size];
+    const damagedIndex = Number(index.isDamaged);
     const damage = { topics, missingSegments, damagedIndex };
     const isDegraded = this.#commit.state === 'ready' && topics + missingSegments + damagedIndex > 0;
     return {

@@ -8,6 +8,7 @@ import type { BrokerEngine, FlowOf } from '../broker.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
 import type { FlowPolicyOf } from '../flow-policy.ts';
 import { parseTopicPattern } from '../lite-topic.ts';
+import { Accounts, type AccountOf } from '../accounts.ts';
 import { Checkpoint, readCheckpoint, readDamage, readTime, type CheckpointState } from './checkpoint/checkpoint.ts';
 import { mayHaveLost, readBootId, readProcessRun, startedRun, type ProcessRun } from './checkpoint/process-run.ts';
 import type { FsyncMode } from './commit/group-commit.ts';
@@ -27,6 +28,7 @@ import { recoverLog } from './recovery/recovery.ts';
 import { Replay } from './recovery/replay.ts';
 import { EngineTime } from './topics/engine-time.ts';
 import { findIndexDamage, isMarkedDamaged, putIndexAside } from './topics/index-file.ts';
+import { countUncounted, readAccount } from './topics/stored-accounts.ts';
 import { TopicIndex } from './topics/topic-index.ts';
 import { TopicTable } from './topics/topic-table.ts';
 
@@ -39,6 +41,8 @@ export interface LogBrokerOptions {
   readonly newEpoch: () => string;
   /** Default: all topics are of one flow. */
   readonly flowOf?: FlowOf;
+  /** Default: no topic counts for an account. */
+  readonly accountOf?: AccountOf;
   /** Default: all flows have the same weight. */
   readonly policyOf?: FlowPolicyOf;
   /** Called once, when the device has failed: the engine acknowledges nothing more, and the process should restart. */
@@ -129,14 +133,16 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const segments = new Segments(files, join(folder, 'log'), limits.openSegmentsMax);
   release.push(() => segments.close());
   await removeOldCopies(files, segments.folder);
-  const table = new TopicTable(index, segments, limits);
+  const accounts = new Accounts(options.accountOf, (name) => readAccount(index, name));
+  const table = new TopicTable(index, segments, limits, accounts);
   const damage = new DamageAccount(clock, onWarning);
   damage.load(readDamage(index));
-  const checkpoint = new Checkpoint({ index, table, segments, reserve, damage });
+  const checkpoint = new Checkpoint({ index, table, segments, reserve, damage, accounts });
   const beginning = await beginOn(options, opened);
   const { run } = beginning;
   table.era = run.era;
   table.nextTopicId = from?.nextTopicId ?? 1;
+  countUncounted(index, table, accounts);
   for (const figures of from?.segments ?? []) segments.restore(figures, figures.id !== from?.position.segment);
   segments.now = () => from?.time ?? 0;
   const groups = new Map([...index.groups()].map(([group, pattern]) => [group, parseTopicPattern(pattern)]));
@@ -170,7 +176,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   return {
     ...{ fsync, clock, newEpoch, flowOf, policyOf, onFatal, onWarning, limits, files, folder },
     ...{ index, segments, table, checkpoint, writer, reserve },
-    ...{ damage, time, run, groups, release: () => releaseAll(release) },
+    ...{ damage, accounts, time, run, groups, release: () => releaseAll(release) },
   };
 }
 

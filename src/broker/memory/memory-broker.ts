@@ -26,6 +26,7 @@ import { expiryAfter, hasEnded, isKeptByReaders, lifeAfter, lifetimeOf, type Top
 import { matchesPattern } from '../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
+import { Accounts, type AccountOf } from '../accounts.ts';
 import { TailReader } from '../tail/tail-reader.ts';
 import { WakeList } from '../tail/wake-list.ts';
 import { MemoryBlobs } from './memory-blobs.ts';
@@ -43,6 +44,8 @@ export interface MemoryBrokerOptions {
   readonly flowOf?: FlowOf;
   /** Default: all flows have the same weight. */
   readonly policyOf?: FlowPolicyOf;
+  /** Default: no topic counts for an account. */
+  readonly accountOf?: AccountOf;
 }
 
 interface Entry {
@@ -55,6 +58,7 @@ interface Entry {
   /** Its times are monotonic: a jump of the wall clock must not end all topics at once. */
   life: TopicLife | undefined;
   expiresAt: number | undefined;
+  besideBytes: number;
   /** The topic's time came while a group still had records of it to consume. */
   overdue: boolean;
 }
@@ -72,9 +76,12 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   readonly #tails = new Set<TailReader>();
   readonly #wakes = new WakeList();
   readonly #newEpoch: () => string;
+  readonly #accounts: Accounts;
   #closed = false;
 
-  constructor({ clock, newEpoch, flowOf = () => '', policyOf = () => ({}) }: MemoryBrokerOptions) {
+  constructor(options: MemoryBrokerOptions) {
+    const { clock, newEpoch, flowOf = () => '', policyOf = () => ({}) } = options;
+    this.#accounts = new Accounts(options.accountOf);
     this.blobs = new MemoryBlobs(clock);
     this.#clock = clock;
     this.#deadlines = new Deadlines(clock, (name) => this.#due(name));
@@ -94,7 +101,10 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     const created = plan.writes.filter((planned) => planned.created).length;
     if (created > 0 && this.#topics.size + created > MEMORY_TOPICS_MAX)
       throw new BrokerError('overloaded', `at most ${MEMORY_TOPICS_MAX} topics`);
+    const besideOf = (name: LiteTopicName): number => this.#topics.get(name)?.besideBytes ?? 0;
+    const release = this.#accounts.reserve(plan.writes, besideOf, this.#clock.mono());
     const written = plan.writes.map((planned) => this.#apply(planned));
+    release?.();
     for (const announce of written) announce();
     this.#wakes.drain();
     return plan.answers;
@@ -178,8 +188,13 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   /** Returns the function that announces the write: it is called when all writes of the append are in place. */
   #apply(planned: PlannedWrite): () => void {
     const name = planned.write.topic;
+    const account = this.#accounts.of(name);
+    if (planned.created) account?.topicMade(this.#clock.mono());
     const entry = this.#topics.get(name) ?? this.#create(name, planned.state.epoch);
+    const before = sizeOf(entry);
     entry.topic.apply(planned);
+    entry.besideBytes = planned.write.besideBytes ?? entry.besideBytes;
+    account?.addBytes(sizeOf(entry) - before);
     this.#slide(name, entry, planned);
     const major = planned.write.records.some((record) => record.major);
     return () => {
@@ -196,6 +211,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
       delivered: new Map(),
       life: undefined,
       expiresAt: undefined,
+      besideBytes: 0,
       overdue: false,
     };
     this.#topics.set(name, entry);
@@ -240,8 +256,10 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     }
   }
 
-  #end(name: LiteTopicName, { topic, readers }: Entry, reason: 'expired' | 'removed'): void {
+  #end(name: LiteTopicName, entry: Entry, reason: 'expired' | 'removed'): void {
+    const { topic, readers } = entry;
     const reset = topic.reset(reason);
+    this.#accounts.of(name)?.topicEnded(sizeOf(entry));
     this.#topics.delete(name);
     this.#tombstones.set(name, reset);
     for (const oldest of this.#tombstones.keys()) {
@@ -300,4 +318,8 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   #mustBeOpen(): void {
     if (this.#closed) throw new BrokerError('closed', 'the broker was closed');
   }
+}
+
+function sizeOf({ topic, besideBytes }: Entry): number {
+  return topic.bytes + besideBytes;
 }

@@ -8,10 +8,12 @@ import { OneByOne } from '../../base/one-by-one.ts';
 import type { Appended, Broker, NewRecord, TopicInfo, TopicWrite } from '../../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
+import type { Quota } from '../../broker/quota.ts';
 import {
   decodeHidden,
   encodeEvent,
   isTerminal,
+  type ChatEvent,
   type JsonObject,
   type RunTally,
   type RunTerminal,
@@ -60,6 +62,9 @@ export interface Snapshot {
   readonly info: TopicInfo;
   readonly loaded: LoadedState;
 }
+
+/** The quota of the account of a chat's topic; undefined for none. */
+export type QuotaOf = (chat: LiteTopicName) => Quota | undefined;
 
 /** How a worker's append is fenced; sessions append without. */
 export type Fencing = { readonly fence: number; readonly seq: number } | 'take';
@@ -110,12 +115,19 @@ export class CommandLog {
   readonly #commands = new OneByOne<LiteTopicName>();
   readonly #random: () => number;
   readonly #onRunEnded: (ended: EndedRun) => void;
+  readonly #quotaOf: QuotaOf;
 
   /** `random`: from 0 to 1, for fairness between nodes only. `onRunEnded` is notified of each run whose end this node
    *  appended, so of each run once in the cluster. If the append succeeds but its answer is lost, no node is
-   *  notified. */
-  constructor(broker: Broker, random: () => number, onRunEnded: (ended: EndedRun) => void = () => undefined) {
+   *  notified. `quotaOf`: what the tenant of a chat may hold. */
+  constructor(
+    broker: Broker,
+    random: () => number,
+    onRunEnded: (ended: EndedRun) => void = () => undefined,
+    quotaOf: QuotaOf = () => undefined,
+  ) {
     this.#broker = broker;
+    this.#quotaOf = quotaOf;
     this.#random = random;
     this.#onRunEnded = onRunEnded;
   }
@@ -200,7 +212,8 @@ export class CommandLog {
     const topic = chatTopic(ref);
     const { drafts, after } = change;
     const recentAt = after.recent === loaded?.state.recent ? loaded.recentAt : undefined;
-    const write = chatWrite(topic, loaded, change, recentAt);
+    const quota = isCharged(drafts) ? this.#quotaOf(topic) : undefined;
+    const write = { ...chatWrite(topic, loaded, change, recentAt), ...(quota === undefined ? {} : { quota }) };
     const appended = await this.#append([write, ...requestWrites(ref, loaded?.state, after)]);
     if (appended === undefined) return undefined;
     const at = appended.first + drafts.length - 1;
@@ -320,6 +333,7 @@ function chatWrite(
     ...(supersedes === undefined || supersedes.length === 0 ? {} : { supersedes }),
     ttlMs: topicTtl(after),
     ...life,
+    ...(after.attached?.bytes === loaded?.state.attached?.bytes ? {} : { besideBytes: after.attached?.bytes ?? 0 }),
     ...(isRelief(drafts) ? { mayUseReserve: true } : {}),
   };
 }
@@ -334,6 +348,20 @@ function isRelief(drafts: readonly Draft[]): boolean {
       event.type === 'run.answer',
   );
 }
+
+/** What a user adds can be refused by a quota of the tenant. Whatever ends, releases or answers something cannot. */
+function isCharged(drafts: readonly Draft[]): boolean {
+  return drafts.some(({ event }) => CHARGED.has(event.type));
+}
+
+const CHARGED: ReadonlySet<ChatEvent['type']> = new Set<ChatEvent['type']>([
+  'session.created',
+  'session.updated',
+  'message.created',
+  'message.edited',
+  'run.queued',
+  'attachment.reserved',
+]);
 
 /** A run that is queued or silent writes nothing, so its chat must not expire in the meantime. */
 function topicTtl(state: CommandState): number {

@@ -16,6 +16,7 @@ import { leaseContract } from './lease.ts';
 import { limitsContract } from './limits.ts';
 import { lifetimeContract } from './lifetime.ts';
 import { queueContract } from './queue.ts';
+import { quotaContract } from './quota.ts';
 import { readContract } from './read.ts';
 import { reopenContract } from './reopen.ts';
 import { opener } from './subject.ts';
@@ -30,12 +31,13 @@ export type { Subject, SubjectFactory } from './subject.ts';
 export interface ContractScope {
   readonly reopens?: boolean;
   readonly limitsFlows?: boolean;
+  readonly countsAccounts?: boolean;
 }
 
 export function brokerContract(
   name: string,
   factory: SubjectFactory,
-  { reopens = false, limitsFlows = false }: ContractScope = {},
+  { reopens = false, limitsFlows = false, countsAccounts = false }: ContractScope = {},
 ): void {
   const open = opener(factory);
   describe(`the ${name} broker`, () => {
@@ -53,6 +55,7 @@ export function brokerContract(
     blobsContract(open, { reopens });
     fairContract(open, { reopens });
     if (limitsFlows) limitsContract(open);
+    if (countsAccounts) quotaContract(open, { reopens });
     if (reopens) reopenContract(open);
   });
 }

@@ -10,6 +10,7 @@ import { ManualClock } from '../../support/manual-clock.ts';
 import { brokerContract } from './broker-contract.ts';
 import { flowOf, policyOf } from './fair.ts';
 import type { Subject } from './broker-contract.ts';
+import { accountOf } from './quota.ts';
 import { brokerModel } from './broker-model.ts';
 
 /** No time passes between two commits under a clock moved by hand. */
@@ -41,6 +42,7 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
       newEpoch: randomEpoch,
       flowOf,
       policyOf,
+      accountOf,
       onFatal: (error) => {
         throw error;
       },
@@ -59,7 +61,7 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
   };
 }
 
-brokerContract('log', () => openLog(AT_ONCE), { reopens: true, limitsFlows: true });
+brokerContract('log', () => openLog(AT_ONCE), { reopens: true, limitsFlows: true, countsAccounts: true });
 brokerModel('log', () => openLog(AT_ONCE), { reopens: true });
-brokerContract('cold log', () => openLog(COLD), { reopens: true, limitsFlows: true });
+brokerContract('cold log', () => openLog(COLD), { reopens: true, limitsFlows: true, countsAccounts: true });
 brokerModel('cold log', () => openLog(COLD), { reopens: true });

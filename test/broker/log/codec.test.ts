@@ -55,8 +55,13 @@ const write = fc.record({
   expiresAt: optional(offset),
   priority: optional(fc.constantFrom('high', 'normal', 'low')),
   life: optional(
-    fc.record({ mode: fc.constantFrom('idle', 'reader', 'absolute'), bornAt: offset, endsAt: optional(offset) }),
+    fc.record({
+      mode: fc.constantFrom('idle', 'reader', 'absolute'),
+      bornAt: offset,
+      endsAt: optional(fc.integer({ min: 1 })),
+    }),
   ),
+  beside: optional(offset),
   records: fc.array(record, { maxLength: 10 }),
 });
 const frame: fc.Arbitrary<Frame<SizedRecord>> = fc.oneof(
@@ -286,6 +291,7 @@ describe('the index', () => {
       expiresAt: 99,
       life: undefined,
       priority: 'low' as const,
+      beside: 7,
     };
     const life = { mode: 'reader' as const, bornAt: 70, endsAt: 99 };
     const tombstone = { reason: 'removed' as const, epoch: 'd', next: 3, at: 5 };
@@ -299,7 +305,7 @@ describe('the index', () => {
       {
         ...empty,
         id: 4,
-        version: { ...version, ttlMs: undefined, expiresAt: undefined },
+        version: { ...version, ttlMs: undefined, expiresAt: undefined, beside: 0 },
       },
       ...[life, { mode: 'absolute' as const, bornAt: 70, endsAt: undefined }].map((one) => ({
         ...{ ...empty, id: 4, indexedAt: 99, bytes: 12 },

@@ -23,6 +23,7 @@ function topicInMemory(): {
       if (index < BEYOND) throw new Error('the index does not have it yet');
       return new RecordChunk(index);
     },
+    accountOf: () => undefined,
     newTopicId: () => 1,
     count: (segment, records, bytes) => live.set(segment, (live.get(segment) ?? 0) + records + bytes),
   });
@@ -37,6 +38,7 @@ function topicInMemory(): {
       expiresAt: undefined,
       life: undefined,
       priority: 'normal',
+      beside: 0,
     };
     const records = minor(...Array.from({ length: count }, () => 'data')).map((one) => ({ ...one, size: 4 }));
     const write = {
@@ -100,6 +102,7 @@ test('a topic of a million records counts its end once for each segment of a chu
       chunk.dirty = false;
       return chunk;
     },
+    accountOf: () => undefined,
     newTopicId: () => 1,
     count: (segment, records, bytes) => calls.push([segment, records + bytes]),
   });

@@ -5,6 +5,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { TOMBSTONE_MS } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
+import type { AccountFigures, Accounts } from '../../accounts.ts';
 import { ByteReader } from '../format/byte-reader.ts';
 import type { ByteWriter } from '../format/byte-writer.ts';
 import { isCode } from '../disk/log-files.ts';
@@ -12,6 +13,7 @@ import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { LogPosition } from '../format/batch-codec.ts';
 import type { ChunkImage } from '../topics/record-chunk.ts';
 import type { SegmentFigures, Segments } from '../disk/segments.ts';
+import { encodeAccounts } from '../topics/stored-accounts.ts';
 import type { DamageAccount } from '../topics/damage-account.ts';
 import { encodeTopicEntry, type TopicEntry } from '../topics/topic-codec.ts';
 import { IndexChanges } from '../topics/index-changes.ts';
@@ -53,6 +55,8 @@ interface Rest {
   readonly run: ProcessRun;
   /** The account of damage, if it has changed. */
   readonly damage: string | undefined;
+  /** What has changed of them. Undefined if they are not counted. */
+  readonly accounts: readonly (readonly [name: string, figures: AccountFigures])[] | undefined;
 }
 
 export interface CheckpointParts {
@@ -61,6 +65,7 @@ export interface CheckpointParts {
   readonly segments: Segments;
   readonly reserve: DiskReserve;
   readonly damage: Pick<DamageAccount, 'takeChanged'>;
+  readonly accounts: Pick<Accounts, 'counts' | 'takeChanged'>;
 }
 
 export class Checkpoint {
@@ -69,6 +74,7 @@ export class Checkpoint {
   readonly #segments: Segments;
   readonly #reserve: DiskReserve;
   readonly #damage: Pick<DamageAccount, 'takeChanged'>;
+  readonly #accounts: Pick<Accounts, 'counts' | 'takeChanged'>;
   /** A transaction that found no room on the device leaves its changes here; the next one begins with them. */
   readonly #changes = new IndexChanges();
   #turnEnd = CHANGES_A_TURN;
@@ -76,12 +82,13 @@ export class Checkpoint {
   #captured: Topic[] = [];
   #groups: (readonly [group: string, pattern: string])[] = [];
 
-  constructor({ index, table, segments, reserve, damage }: CheckpointParts) {
+  constructor({ index, table, segments, reserve, damage, accounts }: CheckpointParts) {
     this.#index = index;
     this.#table = table;
     this.#segments = segments;
     this.#reserve = reserve;
     this.#damage = damage;
+    this.#accounts = accounts;
   }
 
   addGroup(group: string, pattern: string): void {
@@ -105,6 +112,7 @@ export class Checkpoint {
       state,
       run,
       damage: this.#damage.takeChanged(),
+      accounts: captureAccounts(this.#accounts),
     };
     this.#table.endedEpochs = [];
     this.#groups = [];
@@ -152,7 +160,8 @@ export class Checkpoint {
   }
 }
 
-function encodeRest(changes: IndexChanges, { groups, state, run, damage }: Rest): void {
+function encodeRest(changes: IndexChanges, { groups, state, run, damage, accounts }: Rest): void {
+  if (accounts !== undefined) encodeAccounts(changes, accounts);
   if (damage !== undefined) put(changes, 'state', DAMAGE_KEY, (into) => into.bytes(Buffer.from(damage)));
   for (const [group, pattern] of groups)
     put(changes, 'groups', group, (into) => into.bytes(Buffer.from(pattern, 'latin1')));
@@ -177,6 +186,11 @@ function encodeTopic(changes: IndexChanges, image: TopicImage): void {
 
 function nothing(): void {
   // The key says everything.
+}
+
+function captureAccounts(accounts: Pick<Accounts, 'counts' | 'takeChanged'>): Rest['accounts'] {
+  if (!accounts.counts) return undefined;
+  return [...accounts.takeChanged()].map(({ name, figures }) => [name, figures] as const);
 }
 
 function captureTopic(topic: Topic, time: number): TopicImage {

@@ -7,25 +7,24 @@ import type { Appended, TopicWrite } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { expiryAfter, lifeAfter } from '../../lifetime.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
+import type { Accounts } from '../../accounts.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
 import type { Expiry } from '../topics/expiry.ts';
-import type { FrameLocation } from '../format/frame-codec.ts';
+import {
+  AppendEntry,
+  releasing,
+  Settling,
+  type Answered,
+  type Done,
+  type Refused,
+  type TopicEvents,
+} from './append-entry.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
-import { hasMajor, stagedWrite, type StagedWrite } from './staged-write.ts';
+import { stagedWrite, type StagedWrite } from './staged-write.ts';
 import { setConsumed, setDelivered, type Delivered } from '../topics/group-progress.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import { damagedVersion, type OffsetRange, type Tombstone, type Topic, type TopicVersion } from '../topics/topic.ts';
-
-/** What the engine does once a frame is durable. The calls come in the order of the log. */
-export interface TopicEvents {
-  /** Called when all writes of the append are in place. */
-  visible(topic: Topic, major: boolean): void;
-  ended(topic: Topic, tombstone: Tombstone): void;
-  /** Records of the topic are lost, and it has another epoch. */
-  declaredLost(topic: Topic): void;
-  groupSaved(group: string, pattern: string): void;
-}
 
 export interface AppenderParts {
   readonly table: TopicTable;
@@ -33,6 +32,7 @@ export interface AppenderParts {
   readonly reserve: DiskReserve;
   readonly time: EngineTime;
   readonly expiry: Expiry;
+  readonly accounts: Pick<Accounts, 'reserve'>;
   readonly newEpoch: () => string;
 }
 
@@ -43,16 +43,18 @@ export class Appender {
   readonly #time: EngineTime;
   readonly #expiry: Expiry;
   readonly #settling: Settling;
+  readonly #accounts: Pick<Accounts, 'reserve'>;
   readonly #newEpoch: () => string;
   readonly #engine: TopicEvents;
 
-  constructor({ table, commit, reserve, time, expiry, newEpoch }: AppenderParts, engine: TopicEvents) {
+  constructor({ table, commit, reserve, time, expiry, accounts, newEpoch }: AppenderParts, engine: TopicEvents) {
     this.#table = table;
     this.#commit = commit;
     this.#reserve = reserve;
     this.#time = time;
     this.#expiry = expiry;
     this.#settling = new Settling(table, expiry);
+    this.#accounts = accounts;
     this.#newEpoch = newEpoch;
     this.#engine = engine;
   }
@@ -90,21 +92,22 @@ export class Appender {
     try {
       const plan = planAppend(writes, topics, this.#newEpoch);
       if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
-      else
-        this.#enqueue(
-          new AppendEntry(
-            this.#settling,
-            this.#engine,
-            this.#stage(topics, plan.writes, now),
-            plan.answers,
-            resolve,
-            reject,
-          ),
-        );
+      else {
+        const release = this.#reserved(plan.writes, now);
+        const [settling, engine] = [this.#settling, this.#engine];
+        const staged = this.#stage(topics, plan.writes, now);
+        const done = release === undefined ? { resolve, reject } : releasing(release, resolve, reject);
+        this.#enqueue(new AppendEntry(settling, engine, staged, plan.answers, done.resolve, done.reject));
+      }
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       this.#afterPending(topics, { then: () => reject(error), failed: reject });
     }
+  }
+
+  /** @throws BrokerError quota-reached, quota-rate-reached */
+  #reserved(writes: readonly PlannedWrite[], now: number): (() => void) | undefined {
+    return this.#accounts.reserve(writes, (name) => this.#table.loaded(name)?.pending?.beside ?? 0, now);
   }
 
   /** Ends the topic's pending epoch. Resolves to false if there is none, or if the topic is not due for expiry after
@@ -271,6 +274,7 @@ export class Appender {
       expiresAt: expiryAfter(life, ttlMs, now),
       life,
       priority: write.priority ?? before?.priority ?? 'normal',
+      beside: write.besideBytes ?? before?.beside ?? 0,
     };
   }
 
@@ -305,77 +309,6 @@ export class Appender {
   #afterPending(topics: readonly Topic[], answer: { then(): void; failed(error: BrokerError): void }): void {
     if (topics.every((topic) => topic.waiting === 0)) answer.then();
     else this.#commit.follow({ committed: () => answer.then(), failed: (error) => answer.failed(error) });
-  }
-}
-
-type Answered = (answers: readonly Appended[]) => void;
-type Refused = (error: BrokerError) => void;
-
-interface Done {
-  resolve(): void;
-  reject(error: BrokerError): void;
-}
-
-/** What happens to a topic when one of its frames is durable, or was refused. */
-class Settling {
-  readonly #table: TopicTable;
-  readonly #expiry: Expiry;
-
-  constructor(table: TopicTable, expiry: Expiry) {
-    this.#table = table;
-    this.#expiry = expiry;
-  }
-
-  settle(topic: Topic): void {
-    topic.waiting -= 1;
-    this.#table.touch(topic);
-    if (topic.waiting === 0) this.#expiry.settled(topic);
-  }
-
-  /** Everything pending fails together, so each topic falls back to its visible version. */
-  refuse(topic: Topic): void {
-    topic.fallBack();
-    this.#expiry.refused(topic);
-  }
-}
-
-class AppendEntry implements CommitEntry {
-  readonly #settling: Settling;
-  readonly #engine: TopicEvents;
-  readonly writes: readonly StagedWrite[];
-  readonly #answers: readonly Appended[];
-  readonly #resolve: Answered;
-  readonly #reject: Refused;
-
-  constructor(
-    settling: Settling,
-    engine: TopicEvents,
-    writes: readonly StagedWrite[],
-    answers: readonly Appended[],
-    resolve: Answered,
-    reject: Refused,
-  ) {
-    this.#settling = settling;
-    this.#engine = engine;
-    this.writes = writes;
-    this.#answers = answers;
-    this.#resolve = resolve;
-    this.#reject = reject;
-  }
-
-  committed(location: FrameLocation): void {
-    for (const write of this.writes) {
-      write.held.apply(write.version, write, location);
-      write.held.cacheLastRecord(write.first, write.records);
-      this.#settling.settle(write.held);
-    }
-    for (const write of this.writes) this.#engine.visible(write.held, hasMajor(write.records));
-    this.#resolve(this.#answers);
-  }
-
-  failed(error: BrokerError): void {
-    for (const { held } of this.writes) this.#settling.refuse(held);
-    this.#reject(error);
   }
 }
 

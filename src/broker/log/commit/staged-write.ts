@@ -31,6 +31,7 @@ export function stagedWrite(
     expiresAt: version.expiresAt,
     life: version.life === before?.life ? undefined : version.life,
     priority: write.priority,
+    beside: write.besideBytes,
     records: write.records.map(sized),
   };
 }

@@ -9,13 +9,13 @@ import {
   SUPERSEDES_MAX,
   type NewRecord,
   type Priority,
-  type TtlMode,
 } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import type { TopicLife } from '../../lifetime.ts';
 import { TOPIC_NAME_BYTES_MAX, type LiteTopicName } from '../../lite-topic.ts';
 import { ByteReader } from './byte-reader.ts';
 import type { ByteWriter } from './byte-writer.ts';
+import { decodeLife, encodeLife } from './life-codec.ts';
 
 /** `[body length, crc32 of the body]` */
 export const FRAME_HEAD_BYTES = 8;
@@ -24,7 +24,6 @@ const GROUP_NAME_BYTES_MAX = 1024;
 /** Runs in a moved frame. A run has at most as many records as an append. */
 const MOVED_RUNS_MAX = 1024;
 const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
-const MODES = ['idle', 'reader', 'absolute'] as const satisfies readonly TtlMode[];
 
 // The numbers are part of the format: none is ever given to another kind or flag. Format 1 has kinds 1 to 4 and flags 1
 // to 64.
@@ -38,6 +37,7 @@ const FLAGS = {
   expires: 32,
   priority: 64,
   life: 128,
+  beside: 256,
 } as const;
 /** All flags. A write with others is corrupt: what they say of the fields behind them is not known. */
 const FLAGS_KNOWN = Object.values(FLAGS).reduce((all, flag) => all | flag, 0);
@@ -65,6 +65,8 @@ export interface FrameWrite<R> {
   /** What the topic has from this write on besides a plain TTL. */
   readonly life?: TopicLife | undefined;
   readonly priority?: Priority | undefined;
+  /** The topic's `besideBytes` from this write on. */
+  readonly beside?: number | undefined;
   readonly records: readonly R[];
 }
 
@@ -210,7 +212,8 @@ function encodeWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
       (write.ttlMs === undefined ? 0 : FLAGS.ttl) |
       (write.expiresAt === undefined ? 0 : FLAGS.expires) |
       (write.priority === undefined ? 0 : FLAGS.priority) |
-      (write.life === undefined ? 0 : FLAGS.life),
+      (write.life === undefined ? 0 : FLAGS.life) |
+      (write.beside === undefined ? 0 : FLAGS.beside),
   );
   if (write.created !== undefined) into.varint(write.created);
   into.varint(write.first);
@@ -223,6 +226,7 @@ function encodeWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
   if (write.expiresAt !== undefined) into.varint(write.expiresAt);
   if (write.priority !== undefined) into.byte(PRIORITIES.indexOf(write.priority));
   if (write.life !== undefined) encodeLife(into, write.life);
+  if (write.beside !== undefined) into.varint(write.beside);
   into.varint(write.records.length);
   for (const { data, size, major } of write.records) into.flaggedText(data, size, major);
 }
@@ -237,20 +241,6 @@ function encodeMoved(into: ByteWriter, { from, topic, epoch, runs }: MovedFrame<
     into.varint(records.length);
     for (const { data, size, major } of records) into.flaggedText(data, size, major);
   }
-}
-
-export function encodeLife(into: ByteWriter, { mode, bornAt, endsAt }: TopicLife): void {
-  into.byte(MODES.indexOf(mode));
-  into.varint(bornAt);
-  into.varint(endsAt ?? 0);
-}
-
-/** @throws BrokerError corrupt */
-export function decodeLife(reader: ByteReader): TopicLife {
-  const mode = MODES[reader.byte()];
-  if (mode === undefined) throw new BrokerError('corrupt', 'no such mode of a TTL');
-  const [bornAt, endsAt] = [reader.varint(), reader.varint()];
-  return { mode, bornAt, endsAt: endsAt === 0 ? undefined : endsAt };
 }
 
 /** Writes each range as its distance from the end of the previous one and its length: small numbers take few bytes. */
@@ -340,9 +330,11 @@ function decodeWrite(reader: ByteReader): FrameWrite<StoredRecord> {
   const expiresAt = (flags & FLAGS.expires) === 0 ? undefined : reader.varint();
   const priority = (flags & FLAGS.priority) === 0 ? undefined : decodePriority(reader);
   const life = (flags & FLAGS.life) === 0 ? undefined : decodeLife(reader);
+  const beside = (flags & FLAGS.beside) === 0 ? undefined : reader.varint();
   const takeFence = (flags & FLAGS.takeFence) === 0 ? undefined : true;
   const records = decodeRecords(reader, first);
-  return { topic, epoch, created, first, takeFence, fence, supersedes, ttlMs, expiresAt, life, priority, records };
+  const lifetime = { ttlMs, expiresAt, life };
+  return { topic, epoch, created, first, takeFence, fence, supersedes, ...lifetime, priority, beside, records };
 }
 
 function decodeMoved(reader: ByteReader): MovedFrame<StoredRecord> {

@@ -120,6 +120,7 @@ export class Replay {
       expiresAt: write.expiresAt ?? before?.expiresAt,
       life: write.life ?? before?.life,
       priority: write.priority ?? before?.priority ?? 'normal',
+      beside: write.beside ?? before?.beside ?? 0,
     };
   }
 

@@ -4,7 +4,7 @@ import type { Appended, Priority } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { ByteReader } from '../format/byte-reader.ts';
 import type { ByteWriter } from '../format/byte-writer.ts';
-import { decodeLife, encodeLife } from '../format/frame-codec.ts';
+import { decodeLife, encodeLife } from '../format/life-codec.ts';
 import type { Delivered } from './group-progress.ts';
 import type { Tombstone, TopicVersion } from './topic.ts';
 
@@ -15,6 +15,8 @@ const LIFE = 4;
 const DAMAGED = 8;
 /** The entry ends with what `delivered` holds. */
 const DELIVERED = 16;
+/** After the version and what it has besides a plain TTL: `besideBytes`. */
+const BESIDE = 32;
 const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
 const NAME_BYTES_MAX = 1024;
 const ANSWERS_MAX = 64;
@@ -39,7 +41,8 @@ export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
       (tombstone === undefined ? 0 : TOMBSTONE) |
       (version?.life === undefined ? 0 : LIFE) |
       (damages === 0 ? 0 : DAMAGED) |
-      (delivered === undefined ? 0 : DELIVERED),
+      (delivered === undefined ? 0 : DELIVERED) |
+      ((version?.beside ?? 0) === 0 ? 0 : BESIDE),
   );
   into.varint(entry.indexedAt);
   if (tombstone !== undefined) {
@@ -53,6 +56,7 @@ export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
   into.varint(entry.bytes);
   encodeVersion(into, version);
   if (version.life !== undefined) encodeLife(into, version.life);
+  if (version.beside > 0) into.varint(version.beside);
   into.varint(entry.consumed?.size ?? 0);
   for (const [group, next] of entry.consumed ?? []) {
     into.name(group);
@@ -104,7 +108,8 @@ export function decodeTopicEntry(bytes: Buffer, epochOf: EpochOf): TopicEntry {
     };
   const [id, size] = [reader.varint(), reader.varint()];
   const plain = decodeVersion(reader, (kind & DAMAGED) !== 0, epochOf);
-  const version = (kind & LIFE) === 0 ? plain : { ...plain, life: decodeLife(reader) };
+  const alive = (kind & LIFE) === 0 ? plain : { ...plain, life: decodeLife(reader) };
+  const version = (kind & BESIDE) === 0 ? alive : { ...alive, beside: reader.varint() };
   const consumed = new Map<string, number>();
   for (let left = reader.count(GROUPS_MAX); left > 0; left--)
     consumed.set(reader.name(NAME_BYTES_MAX), reader.varint());
@@ -148,6 +153,7 @@ function decodeVersion(reader: ByteReader, isDamaged: boolean, epochOf: EpochOf)
     damages,
     priority,
     life: undefined,
+    beside: 0,
     ttlMs: ttlMs === 0 ? undefined : ttlMs,
     expiresAt: expiresAt === 0 ? undefined : expiresAt,
   };

@@ -11,6 +11,7 @@ import { decodeTopicEntry } from './topic-codec.ts';
 import type { TopicIndex } from './topic-index.ts';
 import { epochText, Topic, type EndedEpoch, type TopicContext } from './topic.ts';
 import { BrokerError } from '../../errors.ts';
+import type { Accounts } from '../../accounts.ts';
 
 /** Topics considered for removal with each load, so that making room never takes long. */
 const SWEEP_STEPS = 8;
@@ -29,12 +30,13 @@ export class TopicTable {
   era = 0;
   nextTopicId = 1;
 
-  constructor(index: TopicIndex, segments: Segments, limits: LogLimits) {
+  constructor(index: TopicIndex, segments: Segments, limits: LogLimits, accounts?: Pick<Accounts, 'of'>) {
     this.#index = index;
     this.#limits = limits;
     this.#context = {
       loadChunk: (topicId, chunk) => this.#loadChunk(topicId, chunk),
       newTopicId: () => this.nextTopicId++,
+      accountOf: (name) => accounts?.of(name),
       count: (segment, records, bytes) => segments.count(segment, records, bytes),
     };
   }

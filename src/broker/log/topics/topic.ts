@@ -6,6 +6,7 @@ import type { AppendSubject, TopicState } from '../../append-rules.ts';
 import { lifetimeOf, type TopicLife } from '../../lifetime.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Position } from '../../position.ts';
+import type { Account } from '../../accounts.ts';
 import type { TailReader } from '../../tail/tail-reader.ts';
 import type { WakeList } from '../../tail/wake-list.ts';
 import type { FrameWrite, FrameLocation } from '../format/frame-codec.ts';
@@ -29,6 +30,8 @@ export interface TopicVersion {
   readonly expiresAt: number | undefined;
   readonly life: TopicLife | undefined;
   readonly priority: Priority;
+  /** `besideBytes` */
+  readonly beside: number;
 }
 
 export type OffsetRange = readonly [from: number, to: number];
@@ -67,6 +70,7 @@ export interface EndedEpoch {
 export interface TopicContext {
   loadChunk(topicId: number, index: number): RecordChunk;
   newTopicId(): number;
+  accountOf(topic: LiteTopicName): Account | undefined;
   /** The live records of a segment have changed: their number, and the bytes of their text. */
   count(segment: number, records: number, bytes: number): void;
 }
@@ -74,6 +78,8 @@ export interface TopicContext {
 export class Topic implements AppendSubject, GroupProgress {
   readonly name: LiteTopicName;
   readonly #context: TopicContext;
+  /** The account that the topic counts for. */
+  readonly account: Account | undefined;
   id = 0;
   visible: TopicVersion | undefined;
   pending: TopicVersion | undefined;
@@ -115,6 +121,7 @@ export class Topic implements AppendSubject, GroupProgress {
   constructor(name: LiteTopicName, context: TopicContext) {
     this.name = name;
     this.#context = context;
+    this.account = context.accountOf(name);
   }
 
   /** The state on which the next write is decided. */
@@ -245,7 +252,8 @@ export class Topic implements AppendSubject, GroupProgress {
     write: FrameWrite<{ readonly major: boolean; readonly size: number }>,
     location: FrameLocation,
   ): void {
-    if (write.created !== undefined) this.#begin();
+    if (write.created !== undefined) this.#begin(version);
+    const before = this.bytes + (this.visible?.beside ?? 0);
     if (write.supersedes !== undefined)
       for (const [from, to] of write.supersedes) this.#supersede(from, to, write.first);
     let offset = write.first;
@@ -257,6 +265,7 @@ export class Topic implements AppendSubject, GroupProgress {
       offset += 1;
     }
     this.visible = version;
+    this.account?.addBytes(this.bytes + version.beside - before);
     // The next epoch may already be pending behind this write; its offsets are other offsets.
     if (this.#pendingMajors.length > 0 && this.pending?.base === version.base) {
       this.#pendingMajors = this.#pendingMajors.filter((major) => major >= version.state.next);
@@ -282,7 +291,9 @@ export class Topic implements AppendSubject, GroupProgress {
 
   /** The declaration that these records are lost is durable. What was superseded meanwhile stays a hole. */
   lose(version: TopicVersion, ranges: readonly OffsetRange[]): void {
+    const before = this.bytes;
     for (const [from, to] of this.liveIn(ranges)) this.#supersede(from, to, LOST);
+    this.account?.addBytes(this.bytes - before);
     this.lastRecord = undefined;
     this.visible = version;
   }
@@ -304,6 +315,7 @@ export class Topic implements AppendSubject, GroupProgress {
     const release = (segment: number, records: number, bytes: number): void =>
       this.#context.count(segment, -records, -bytes);
     for (let offset = 0; offset < tombstone.next; offset += CHUNK_RECORDS) this.chunkOf(offset).forEachSeries(release);
+    if (this.visible !== undefined) this.account?.topicEnded(this.bytes + this.visible.beside);
     this.#clear();
     this.visible = undefined;
     this.tombstone = tombstone;
@@ -314,8 +326,10 @@ export class Topic implements AppendSubject, GroupProgress {
     return { kind: 'reset', reason: tombstone.reason, epoch: tombstone.epoch, earliest: 0, next: tombstone.next };
   }
 
-  #begin(): void {
+  #begin({ expiresAt = 0, ttlMs = 0, life }: TopicVersion): void {
     this.#clear();
+    // Without a TTL there is no time of the write in the log.
+    this.account?.topicMade(life?.bornAt ?? expiresAt - ttlMs);
     this.id = this.#context.newTopicId();
     this.tombstone = undefined;
   }

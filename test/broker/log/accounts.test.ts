@@ -1,0 +1,55 @@
+// The figures of accounts survive a crash, and a folder without them is counted when it is opened.
+import { expect, test } from 'vitest';
+import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
+import { accountOf, changeAtRandom, countedUsage, usageOf } from '../contract/quota.ts';
+import { topicName, write, major, outcome } from '../contract/subject.ts';
+import { Random } from '../../worlds/random.ts';
+import { crashCopy, openLog } from './opened-log.ts';
+
+/** A checkpoint after this many bytes: some of the history is in the index, and some only in the log. */
+const LIMITS = { checkpointBytes: 2048, idleTopicsMax: 2, segmentBytes: 1024, logPerLive: 1, spareSegments: 0 };
+
+test('an account holds what its topics hold after a crash at any moment', async () => {
+  const { broker, folder, clock } = await openLog({ accountOf, limits: LIMITS });
+  const random = new Random(3);
+  const beside = new Map<LiteTopicName, number>();
+  for (let part = 0; part < 5; part += 1) {
+    await changeAtRandom(broker, random, 9, beside);
+    const usage = await usageOf(broker, 'acme');
+    const { broker: again } = await openLog({ folder: await crashCopy(folder), clock, accountOf, limits: LIMITS });
+    expect(await usageOf(again, 'acme')).toEqual(usage);
+    expect(await countedUsage(again, beside)).toEqual(usage);
+  }
+});
+
+test('the bucket of creations is as empty after a crash as before', async () => {
+  const { broker, folder, clock, reopen } = await openLog({ accountOf });
+  const quota = { creations: { perSecond: 0.1, burst: 3 } };
+  const make = (engine: typeof broker, name: string): Promise<string> =>
+    outcome(
+      engine.append([
+        write(topicName(`chat/acme:${name}`), major('a'), { expect: { absent: true }, ttlMs: 100_000, quota }),
+      ]),
+    );
+  await make(broker, 'a');
+  const engine = await reopen();
+  await clock.advance(4_000);
+  await make(engine, 'b');
+  await make(engine, 'c');
+  await clock.advance(5_999);
+  expect(await make(engine, 'd')).toBe('quota-rate-reached');
+  const { broker: again } = await openLog({ folder: await crashCopy(folder), clock, accountOf });
+  expect(await make(again, 'd')).toBe('quota-rate-reached');
+  await clock.advance(1);
+  expect(await make(again, 'd')).toBe('accepted');
+});
+
+test('the topics of a folder without figures are counted when it is opened', async () => {
+  const { broker, reopen } = await openLog();
+  const beside = await changeAtRandom(broker, new Random(5), 20);
+  const engine = await reopen({ accountOf });
+  const usage = await usageOf(engine, 'acme');
+  expect(usage).toEqual(await countedUsage(engine, beside));
+  expect(usage.topics).toBeGreaterThan(0);
+  expect(await usageOf(await reopen({ accountOf }), 'acme')).toEqual(usage);
+});
