@@ -71,7 +71,7 @@ export default defineConfig(
     },
   },
   { files: ['src/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...SYNTAX, ...STACK] } },
-  { files: ['src/cli/config/config.ts'], rules: { 'no-restricted-properties': 'off' } },
+  { files: ['src/cli/config/{config,broker-config}.ts'], rules: { 'no-restricted-properties': 'off' } },
   {
     files: ['test/**/*.ts', 'load/**/*.ts', 'deploy/**/*.ts', 'vitest*.config.ts'],
     rules: { 'max-lines-per-function': 'off', 'no-restricted-syntax': 'off' },

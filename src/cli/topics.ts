@@ -8,7 +8,6 @@ import { encodePosition, parsePosition } from '../broker/position.ts';
 import { connectAdmin } from './admin/admin-client.ts';
 import type { TopicStore } from './admin/admin-protocol.ts';
 import type { BrokerConfig } from './config/broker-config.ts';
-import { openStorage } from './open-storage.ts';
 import { UsageError } from './config/environment.ts';
 
 const LIST_LIMIT = 1000;
@@ -26,6 +25,8 @@ export async function withTopics<T>(
     throw new UsageError('topics in memory live and die with their server: there is nothing to look at from here');
   const running = config.engine === 'log' ? await findServer(config.folder) : undefined;
   if (running !== undefined) return use(running, true);
+  // Both engines and their libraries: not needed where a server answers.
+  const { openStorage } = await import('./open-storage.ts');
   const broker = await openStorage(config, { onFatal: fail, onError: () => undefined });
   try {
     return await use(broker, false);

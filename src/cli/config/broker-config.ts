@@ -7,7 +7,7 @@ import {
 } from '../../broker/redis/connection/verify-promise.ts';
 import { isRedisUrl, parseRedisUrl, REDIS_FORMS, type RedisLocation } from '../../broker/redis/connection/redis-url.ts';
 import { parseDuration } from './duration.ts';
-import type { EnvironmentReader } from './environment.ts';
+import { EnvironmentReader, type Environment } from './environment.ts';
 
 export type FsyncConfig =
   { readonly mode: 'always' } | { readonly mode: 'interval'; readonly ms: number } | { readonly mode: 'os' };
@@ -46,6 +46,15 @@ const FORMS = `log:<folder>, memory:, ${REDIS_FORMS}`;
 const ERASE_WITHIN_SECONDS_MIN = 10;
 const ERASE_WITHIN_SECONDS_MAX = 365 * 24 * 60 * 60;
 const ERASE_WITHIN_DEFAULT = '24h';
+
+/** For commands that use only the storage. @throws UsageError */
+export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
+  const read = new EnvironmentReader(env);
+  const broker = readBroker(read);
+  read.checkNames(BROKER_SETTINGS);
+  read.throwFaults();
+  return broker;
+}
 
 export function readBroker(read: EnvironmentReader): BrokerConfig {
   const url = read.text('HOLDLINE_BROKER') ?? 'log:./data';

@@ -147,15 +147,6 @@ export function readWorkerConfig(env: Environment = process.env): Config {
   return readConfig({ ...env, HOLDLINE_ROLE: 'worker' });
 }
 
-/** For commands that use only the storage. @throws UsageError */
-export function readBrokerConfig(env: Environment = process.env): BrokerConfig {
-  const read = new EnvironmentReader(env);
-  const broker = readBroker(read);
-  read.checkNames(BROKER_SETTINGS);
-  read.throwFaults();
-  return broker;
-}
-
 /** For `token`, which uses the key and the place where a server keeps its own. A fault in the rest of the configuration
  *  stops only the server. @throws UsageError */
 export function readTokenConfig(env: Environment = process.env): Pick<Config, 'auth' | 'broker'> {
