@@ -165,6 +165,7 @@ export class ChatConnection {
         else this.#set({ state: 'catching-up' });
         break;
       case 'queue':
+      case 'expiring':
         break;
     }
   }

@@ -34,6 +34,8 @@ export interface ChatSnapshot {
   readonly messages: readonly Message[];
   /** Of all branches. */
   readonly runs: readonly Run[];
+  /** The server has announced that the chat ends at this time although it is watched, unless `keep` extends it. */
+  readonly expiresAt?: string;
   /** Parts of the chat that the server has lost. Absent without any. */
   readonly lost?: readonly LostPart[];
   /** The run that is writing now. */
@@ -153,6 +155,11 @@ export class Chat {
     await this.#command('DELETE', messagePath(messageId));
   }
 
+  /** Keeps the chat for this time from now on, in ms, within the bounds of the server. */
+  async keep(ttlMs: number): Promise<void> {
+    await this.#command('PATCH', '', { ttlMs });
+  }
+
   /** Shows the chat up to this run on every device, and lets the next prompt follow it: the `previous` or `next` of a
    *  message's alternatives, or any other run of the chat. */
   async select(runId: string): Promise<void> {
@@ -220,7 +227,7 @@ export class Chat {
   }
 
   #build(): ChatSnapshot {
-    const { position, title, metadata, messages, runs, lost } = this.#replica.state;
+    const { position, title, metadata, messages, runs, expiresAt, lost } = this.#replica.state;
     const waiting = this.#outbox.messages;
     const activeRun = runs.find((run) => run.state === 'running');
     const wire = this.#connection.wireName;
@@ -230,6 +237,7 @@ export class Chat {
       runs,
       connection: this.#connection.state,
       counters: { ...this.#replica.counters, resumes: this.#connection.resumes },
+      ...(expiresAt === undefined ? {} : { expiresAt }),
       ...(lost === undefined ? {} : { lost }),
       ...(title === undefined ? {} : { title }),
       ...(metadata === undefined ? {} : { metadata }),

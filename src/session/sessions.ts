@@ -145,20 +145,30 @@ export class Sessions {
   }
 
   /** Details that are not given stay as they are. The event holds all details, because a reader reads only the last
-   *  event.
+   *  event. `ttlMs`: the time of the chat from now on, within the bounds of its policy.
    *  @throws SessionError not-found, contended */
-  async update(principal: Principal, ref: SessionRef, details: SessionDetails): Promise<void> {
+  async update(principal: Principal, ref: SessionRef, { ttlMs: requestedMs, ...details }: NewSession): Promise<void> {
     for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt += 1) {
-      const seen = await this.authorize(principal, ref);
+      const { info, loaded: seen } = await this.#ownSnapshot(principal, ref);
+      const { createdAt } = seen.state;
+      const lifetime = requestedMs === undefined ? {} : { ttlMs: this.#ttlFromNow(ref, requestedMs, info, createdAt) };
       const merged = { ...(await this.#readDetails(ref, seen)), ...details };
       const isUpdated = await this.#log.transact<boolean>(ref, (loaded) => {
         const { epoch, state } = requireOwner(principal, loaded);
         if (epoch !== seen.epoch || state.infoAt !== seen.state.infoAt) return { unchanged: false };
-        return { ...foldDrafts(state, [{ event: { type: 'session.updated', ...merged } }]), answer: () => true };
+        const changed = { ...state, ...lifetime };
+        return { ...foldDrafts(changed, [{ event: { type: 'session.updated', ...merged } }]), answer: () => true };
       });
       if (isUpdated) return;
     }
     throw new SessionError('contended');
+  }
+
+  /** The time of a chat of the mode `absolute` counts from its creation. */
+  #ttlFromNow(ref: SessionRef, requestedMs: number, { ttlMode }: TopicInfo, createdAt: string): number {
+    const { ttlMs } = this.#lifetimeOf(ref, requestedMs);
+    const age = ttlMode === 'absolute' ? Math.max(0, this.#clock.now() - Date.parse(createdAt)) : 0;
+    return Math.min(ttlMs + age, TTL_MS_MAX);
   }
 
   /** Removes the session with its requests, its cursors, its attachments, its names in the user's lists and the

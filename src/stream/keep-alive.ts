@@ -1,5 +1,6 @@
 // Keeps watched chats from expiring: it touches each live topic of the node when a third of the topic's time to live is
-// over. It does not own the live topics; the hub does.
+// over. Notifies the readers of a topic that ends although it is watched, shortly before its end. It does not own the
+// live topics; the hub does.
 import type { Broker, TopicInfo } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { Clock, Timer } from '../base/clock.ts';
@@ -7,6 +8,9 @@ import type { LiveTopic } from './live-topic.ts';
 
 /** The interval, in ms, at which the node searches its live topics for one that needs a touch. */
 export const TOUCH_SWEEP_MS = 15_000;
+
+/** Readers are notified at least this long, in ms, before the end of a topic that they cannot keep. */
+export const EXPIRING_MS = 60_000;
 
 export interface KeepAliveOptions {
   readonly broker: Broker;
@@ -29,7 +33,7 @@ export class KeepAlive {
   /** When a new live topic is due, by the monotonic clock. */
   firstDue(info: TopicInfo): number {
     const { clock } = this.#options;
-    return isFresh(info, clock.now()) ? clock.mono() + renewIn(info) : 0;
+    return isFresh(info, clock.now()) ? clock.mono() + renewIn(info, clock.now()) : 0;
   }
 
   /** Runs the sweep for as long as the hub holds a live topic. */
@@ -62,7 +66,9 @@ export class KeepAlive {
     try {
       const [info] = await broker.describe([live.topic]);
       if (info?.epoch !== live.epoch) return;
-      live.renewAt = clock.mono() + renewIn(info);
+      announce(live, info, clock.now());
+      // A notice is corrected with the next sweep.
+      live.renewAt = live.expiresAt === undefined ? clock.mono() + renewIn(info, clock.now()) : 0;
       const { ttlMs, ttlMode } = info;
       // The storage itself keeps a topic that readers keep, and no write keeps one whose time counts from its birth.
       if (ttlMs === undefined || ttlMode !== undefined || isFresh(info, clock.now())) return;
@@ -83,6 +89,21 @@ function isFresh({ ttlMs, expiresAt }: TopicInfo, now: number): boolean {
   return left > (ttlMs * 2) / 3 && left <= ttlMs;
 }
 
-function renewIn({ ttlMs }: TopicInfo): number {
-  return ttlMs === undefined ? Number.POSITIVE_INFINITY : ttlMs / 3;
+/** No later than a sweep before the time at which the readers must be notified. */
+function renewIn(info: TopicInfo, now: number): number {
+  const third = info.ttlMs === undefined ? Number.POSITIVE_INFINITY : info.ttlMs / 3;
+  const end = certainEnd(info);
+  return end === undefined ? third : Math.min(third, Math.max(0, end - now - EXPIRING_MS - TOUCH_SWEEP_MS));
+}
+
+/** When the topic ends although it is watched; undefined if its readers keep it. */
+function certainEnd({ ttlMode, expiresAt, endsAt }: TopicInfo): number | undefined {
+  return ttlMode === 'absolute' ? expiresAt : endsAt;
+}
+
+/** Readers that were notified of an end are notified of another one too. */
+function announce(live: LiveTopic, info: TopicInfo, now: number): void {
+  const end = certainEnd(info);
+  if (end === undefined || end === live.expiresAt) return;
+  if (live.expiresAt !== undefined || end - now <= EXPIRING_MS + TOUCH_SWEEP_MS) live.notifyExpiring(end);
 }

@@ -16,6 +16,8 @@ export interface LiveTopicListener {
   onEnd(reset: Reset | undefined): void;
   /** The current queue position of each queued run, by run id. */
   onQueue(queuePositions: ReadonlyMap<string, number>): void;
+  /** The topic ends at this time although it is watched, ms since 1970. */
+  onExpiring(expiresAt: number): void;
 }
 
 /** The owner of a live topic: the hub. */
@@ -37,6 +39,8 @@ export class LiveTopic implements TailListener {
   readonly over = new StopController();
   /** By the monotonic clock: when the node checks how much time the topic has left. */
   renewAt: number;
+  /** The end of the topic that its listeners were notified of, ms since 1970. */
+  expiresAt: number | undefined;
   readonly #keeper: LiveTopicKeeper;
   /** Most chats have one viewer, so the first listener needs no list (hot: ADR 7 §7). */
   #first: LiveTopicListener | undefined;
@@ -81,6 +85,12 @@ export class LiveTopic implements TailListener {
   notifyQueue(queuePositions: ReadonlyMap<string, number>): void {
     this.#first?.onQueue(queuePositions);
     for (const listener of this.#others ?? []) listener.onQueue(queuePositions);
+  }
+
+  notifyExpiring(expiresAt: number): void {
+    this.expiresAt = expiresAt;
+    this.#first?.onExpiring(expiresAt);
+    for (const listener of this.#others ?? []) listener.onExpiring(expiresAt);
   }
 
   notifyEnd(reset: Reset | undefined): void {

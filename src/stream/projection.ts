@@ -18,6 +18,8 @@ export type ControlEvent =
     }
   | { readonly type: 'reconnect'; readonly afterMs: number }
   | { readonly type: 'expired' }
+  /** `expiresAt`: ms since 1970. */
+  | { readonly type: 'expiring'; readonly expiresAt: number }
   | { readonly type: 'queue'; readonly runId: string; readonly ahead: number };
 
 export type WireName = 'sse' | 'ws' | 'text';

@@ -176,6 +176,10 @@ export class Subscription implements LiveTopicListener {
     this.#queue = queuePositions;
   }
 
+  onExpiring(expiresAt: number): void {
+    if (this.#isLive) this.#send(this.#encoder.encodeControl({ type: 'expiring', expiresAt }));
+  }
+
   onEnd(): void {
     // A read from the position returns the exact reason.
     this.#leaveLive();
@@ -225,7 +229,7 @@ export class Subscription implements LiveTopicListener {
       // A live topic that ended during the read did not notify this reader, so the reader must not go live on it.
       if (this.#options.signal.aborted || live.over.aborted) return 'again';
       if (this.#isVerified && this.#epoch === live.epoch && this.#next >= Math.max(live.next, this.#firstUnheld))
-        return this.#goLive();
+        return this.#goLive(live);
       const outcome = await this.#inTurn(() => this.#readOn(live));
       if (outcome !== undefined) return outcome;
     }
@@ -271,12 +275,13 @@ export class Subscription implements LiveTopicListener {
   }
 
   /** Must not await: the reader receives every batch from here on, and an end of the phase must find `#wake` set. */
-  #goLive(): LivePhase {
+  #goLive({ expiresAt }: LiveTopic): LivePhase {
     this.#isLive = true;
     this.#isRereading = false;
     this.#options.onLive?.();
     const woken = new Promise<Outcome>((resolve) => (this.#wake = resolve));
     if (this.#idleAt === undefined) this.#send(this.#encoder.encodeControl({ type: 'live', position: this.position }));
+    if (expiresAt !== undefined) this.onExpiring(expiresAt);
     return { woken };
   }
 

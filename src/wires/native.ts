@@ -88,6 +88,8 @@ function controlJson(event: ControlEvent): string {
       return JSON.stringify({ afterMs: event.afterMs });
     case 'expired':
       return '{}';
+    case 'expiring':
+      return JSON.stringify({ expiresAt: new Date(event.expiresAt).toISOString() });
     case 'queue':
       return JSON.stringify({ runId: event.runId, ahead: event.ahead });
     default:

@@ -9,7 +9,12 @@ import { ManualClock } from '../support/manual-clock.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const TTL_MS = 60_000;
-const VIEWER: LiveTopicListener = { onBatch: () => undefined, onEnd: () => undefined, onQueue: () => undefined };
+const VIEWER: LiveTopicListener = {
+  onBatch: () => undefined,
+  onEnd: () => undefined,
+  onQueue: () => undefined,
+  onExpiring: () => undefined,
+};
 
 async function watched(behindMs: number, joinsAfterMs: number) {
   const clock = new ManualClock();

@@ -31,7 +31,7 @@ export function parseChatEvent(frame: WireFrame): ChatEvent | undefined {
 /** @param frame a frame without a position */
 export function parseControlEvent(frame: WireFrame): ControlEvent | undefined {
   const fields = isFields(frame.data) ? frame.data : {};
-  const { reason, afterMs, runId, ahead } = fields;
+  const { reason, afterMs, runId, ahead, expiresAt } = fields;
   switch (frame.event) {
     case 'live':
     case 'expired':
@@ -40,6 +40,8 @@ export function parseControlEvent(frame: WireFrame): ControlEvent | undefined {
       return { type: 'reset', reason: typeof reason === 'string' ? reason : 'unknown' };
     case 'reconnect':
       return { type: 'reconnect', afterMs: isCount(afterMs) ? afterMs : 0 };
+    case 'expiring':
+      return typeof expiresAt === 'string' ? { type: 'expiring', expiresAt } : undefined;
     case 'queue':
       return typeof runId === 'string' && isCount(ahead) ? { type: 'queue', runId, ahead } : undefined;
     default:

@@ -111,6 +111,7 @@ export type ControlEvent =
   | { readonly type: 'reset'; readonly reason: string }
   | { readonly type: 'reconnect'; readonly afterMs: number }
   | { readonly type: 'expired' }
+  | { readonly type: 'expiring'; readonly expiresAt: string }
   | { readonly type: 'queue'; readonly runId: string; readonly ahead: number };
 
 /** The answer of `POST …/messages`. The same `messageId` and content get the same answer again. */

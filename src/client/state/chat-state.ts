@@ -106,6 +106,8 @@ export interface ChatState {
   readonly tip?: string | undefined;
   /** The runs of all branches, in the order in which they were requested. */
   readonly runs: readonly Run[];
+  /** The server has announced that the chat ends at this time although it is watched, unless `keep` extends it. */
+  readonly expiresAt?: string;
   /** Parts of the chat that the server has lost. Absent without any. */
   readonly lost?: readonly LostPart[];
 }

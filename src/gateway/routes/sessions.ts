@@ -40,12 +40,14 @@ export const LIST_LIMIT_MAX = 100;
 
 const detailFields = { title: Type.Optional(titleSchema), metadata: Type.Optional(metadataSchema) };
 
+const ttlField = Type.Optional(
+  Type.Integer({ minimum: 1, description: `kept between ${SESSION_TTL_MIN_MS} and ${SESSION_TTL_MAX_MS}` }),
+);
+
 const createBody = Type.Object({
   sessionId: Type.Optional(sessionIdSchema),
   ...detailFields,
-  ttlMs: Type.Optional(
-    Type.Integer({ minimum: 1, description: `kept between ${SESSION_TTL_MIN_MS} and ${SESSION_TTL_MAX_MS}` }),
-  ),
+  ttlMs: ttlField,
 });
 
 const listQuery = Type.Object({
@@ -116,7 +118,7 @@ function createRoute(app: HttpApp, { sessionIds, sessions, newId, readiness }: S
       const session = {
         ...(title === undefined ? {} : { title }),
         ...(metadata === undefined ? {} : { metadata }),
-        ...(ttlMs === undefined ? {} : { ttlMs: Math.min(Math.max(ttlMs, SESSION_TTL_MIN_MS), SESSION_TTL_MAX_MS) }),
+        ...boundedTtl(ttlMs),
       };
       const { created, position } = await sessions.create(identity.principal, ref, session);
       return reply.code(created ? 201 : 200).send({ sessionId: idOf(ref), position: encodePosition(position) });
@@ -171,20 +173,21 @@ function oneSessionRoutes(app: HttpApp, { sessionIds, sessions }: SessionsRoutes
       schema: {
         tags,
         params: sessionParams,
-        body: Type.Object(detailFields),
+        body: Type.Object({ ...detailFields, ttlMs: ttlField }),
         response: { 200: summarySchema, '4xx': errorSchema },
       },
     },
     async (request) => {
       const identity = identityOf(request);
       const ref = await sessionIds.find(identity, request.params.sessionId);
-      const { title, metadata } = request.body;
-      if (title === undefined && metadata === undefined)
-        throw new GatewayError('invalid-request', { message: 'nothing to change: give title or metadata' });
+      const { title, metadata, ttlMs } = request.body;
+      if (title === undefined && metadata === undefined && ttlMs === undefined)
+        throw new GatewayError('invalid-request', { message: 'nothing to change: give title, metadata or ttlMs' });
       checkMetadata(metadata);
       await sessions.update(identity.principal, ref, {
         ...(title === undefined ? {} : { title }),
         ...(metadata === undefined ? {} : { metadata }),
+        ...boundedTtl(ttlMs),
       });
       return sessions.describe(identity.principal, ref);
     },
@@ -206,6 +209,10 @@ function freshId(identity: Identity, newId: () => string): string {
   if (identity.sessions !== undefined)
     throw new GatewayError('forbidden', { message: 'the token is for given sessions: name one of them' });
   return newId();
+}
+
+function boundedTtl(ttlMs: number | undefined): { readonly ttlMs?: number } {
+  return ttlMs === undefined ? {} : { ttlMs: Math.min(Math.max(ttlMs, SESSION_TTL_MIN_MS), SESSION_TTL_MAX_MS) };
 }
 
 function checkMetadata(metadata: unknown): void {
