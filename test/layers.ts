@@ -38,7 +38,10 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'broker/redis/commands': 'broker broker/redis/keys.ts broker/redis/connection',
   'broker/redis/watch': 'base broker broker/tail broker/redis/connection broker/redis/commands',
   'broker/redis/blobs': 'broker broker/redis/keys.ts broker/redis/connection broker/redis/commands',
-  'broker/redis/queue': 'base broker broker/group broker/redis/keys.ts broker/redis/connection broker/redis/commands',
+  'broker/redis/schedule':
+    'base broker broker/group broker/redis/keys.ts broker/redis/connection broker/redis/commands',
+  'broker/redis/queue':
+    'base broker broker/group broker/redis/keys.ts broker/redis/connection broker/redis/commands broker/redis/schedule',
   'broker/redis': 'base broker broker/tail broker/redis/**',
   'broker/open-broker.ts': 'base broker broker/memory broker/log broker/log/limits.ts broker/redis',
 

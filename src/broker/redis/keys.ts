@@ -17,9 +17,10 @@
 //                           (server-clock.ts)
 //   P:layout                of partition 0, hash: layout version and number of partitions, so that no node uses another
 //
-//   G = {<prefix>:g:<group>}  the schedule of one group: no key. Its keys are in queue/schedule-lua.ts.
+//   G = {<prefix>:g}        the schedules of all groups: no key. Their keys are in schedule/schedule-lua.ts.
+//   G:w                     channel: a group may have something to deliver because of a limit
 //
-// A place is where scripts run: a partition, or the schedule of a group.
+// A place is where scripts run: a partition, or G.
 import { routingKey } from '../append-rules.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
@@ -28,8 +29,6 @@ import type { LiteTopicName } from '../lite-topic.ts';
 export const LAYOUT_VERSION = 1;
 export const PARTITIONS_DEFAULT = 64;
 export const PARTITIONS_MAX = 1024;
-/** Groups that one node names. */
-export const SCHEDULES_MAX = 1024;
 export const PREFIX_DEFAULT = 'holdline';
 /** No braces: they would change the hash tag. */
 const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
@@ -91,10 +90,8 @@ export const META = {
 
 export class RedisKeys {
   readonly partitions: number;
-  readonly #prefix: string;
-  /** By place: the partitions, then the schedules in the order in which their groups were named. */
-  readonly #tags: string[];
-  readonly #schedules = new Map<string, number>();
+  /** By place: the partitions, then the schedules. */
+  readonly #tags: readonly string[];
 
   /** @throws BrokerError invalid-config */
   constructor(prefix: string, partitions: number) {
@@ -104,8 +101,7 @@ export class RedisKeys {
       throw new BrokerError('invalid-config', `Redis partitions are from 1 to ${PARTITIONS_MAX}`);
     }
     this.partitions = partitions;
-    this.#prefix = prefix;
-    this.#tags = Array.from({ length: partitions }, (_, n) => `{${prefix}:p${n}}`);
+    this.#tags = [...Array.from({ length: partitions }, (_, n) => `{${prefix}:p${n}}`), `{${prefix}:g}`];
   }
 
   /** Topics of one routing key are in one partition. */
@@ -125,14 +121,9 @@ export class RedisKeys {
     return grouped;
   }
 
-  /** The place of the group's schedule. @throws BrokerError overloaded */
-  scheduleOf(group: string): number {
-    const known = this.#schedules.get(group);
-    if (known !== undefined) return known;
-    if (this.#schedules.size >= SCHEDULES_MAX) throw new BrokerError('overloaded', `at most ${SCHEDULES_MAX} groups`);
-    const place = this.#tags.push(`{${this.#prefix}:g:${group}}`) - 1;
-    this.#schedules.set(group, place);
-    return place;
+  /** The place of the schedules. */
+  get schedules(): number {
+    return this.partitions;
   }
 
   /** P or G, the place's hash tag. */
@@ -146,8 +137,8 @@ export class RedisKeys {
     return this.tag(this.partitionOf(topic)) + TOPIC_KEYS.channel + topic;
   }
 
-  wakeChannel(partition: number): string {
-    return this.tag(partition) + PARTITION_KEYS.wake;
+  wakeChannel(place: number): string {
+    return this.tag(place) + PARTITION_KEYS.wake;
   }
 }
 

@@ -26,7 +26,7 @@ import { APPEND, APPEND_IN_RESERVE, decodeAppend, encodeAppend } from './command
 import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX, DESCRIBE_WATCHED } from './commands/describe.ts';
 import { WatchTable } from './watch/watch-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
-import type { FlowRules } from './queue/group-schedule.ts';
+import type { FlowRules } from './schedule/group-schedule.ts';
 import { RedisGroups } from './queue/redis-groups.ts';
 import { decodeRead, encodeRead, READ, type RedisRead } from './commands/read.ts';
 import type { RedisScript } from './connection/redis-commands.ts';

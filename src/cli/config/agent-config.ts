@@ -5,7 +5,6 @@ import { DEFAULT_AGENT } from '../../gateway/gateway-config.ts';
 import type { Takeover } from '../../worker/agent.ts';
 import { PREFILLS } from '../../worker/providers/openai/completion-request.ts';
 import { readAgentsFile, type AgentEntry } from './agents-file.ts';
-import type { BrokerConfig } from './broker-config.ts';
 import type { EnvironmentReader } from './environment.ts';
 import { modelKeyFault, modelUrlFault } from './model-url.ts';
 
@@ -31,12 +30,10 @@ const DEFAULT_AGENT_NAMES = [
   'HOLDLINE_CONVERSATION_CHARS',
   'HOLDLINE_TAKEOVER',
 ] as const;
-/** The schedule on Redis has no limits. */
-const RATES = ['runsPerSecond', 'tokensPerSecond'] as const;
 const TAKEOVERS: readonly Takeover[] = ['continue', 'restart', 'fail'];
 
 /** Empty only for a gateway alone without a file: it knows no agents, and takes prompts for any. */
-export function readAgents(read: EnvironmentReader, role: Role, { engine }: BrokerConfig): readonly AgentConfig[] {
+export function readAgents(read: EnvironmentReader, role: Role): readonly AgentConfig[] {
   const path = read.text('HOLDLINE_AGENTS');
   const described = DEFAULT_AGENT_NAMES.filter((name) => read.text(name) !== undefined);
   const own = readDefaultAgent(read);
@@ -45,9 +42,6 @@ export function readAgents(read: EnvironmentReader, role: Role, { engine }: Brok
     path === undefined
       ? new Map<string, AgentEntry>()
       : readAgentsFile(path, (what) => read.fault('HOLDLINE_AGENTS', what));
-  for (const [name, entry] of fromFile)
-    if (engine === 'redis' && RATES.some((field) => entry[field] !== undefined))
-      read.fault('HOLDLINE_AGENTS', `agents.${name}: ${RATES.join(', ')} are in force only without Redis`);
   const [clashing] = described;
   if (clashing !== undefined && fromFile.has(DEFAULT_AGENT)) {
     read.fault(

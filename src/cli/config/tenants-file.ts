@@ -9,12 +9,10 @@ import {
   WEIGHT_MAX,
   WEIGHT_MIN,
   type FlowPolicy,
-  hasLimits,
   type Rate,
 } from '../../broker/flow-policy.ts';
 import type { SessionIdScope } from '../../gateway/gateway-config.ts';
 import type { TenantPolicies, TenantPolicy } from '../../session/flow-policies.ts';
-import type { BrokerConfig } from './broker-config.ts';
 import type { EnvironmentReader } from './environment.ts';
 import { readJsonFile, shapeFaults } from './json-text.ts';
 import { nearestName } from './nearest-name.ts';
@@ -66,11 +64,7 @@ type FlowEntry = Type.Static<typeof flowSchema>;
 type TenantEntry = Type.Static<typeof tenantSchema>;
 
 /** Undefined without a file. */
-export function readTenants(
-  read: EnvironmentReader,
-  { engine }: BrokerConfig,
-  sessionIds: SessionIdScope,
-): TenantPolicies | undefined {
+export function readTenants(read: EnvironmentReader, sessionIds: SessionIdScope): TenantPolicies | undefined {
   const path = read.text('HOLDLINE_TENANTS');
   if (path === undefined) return undefined;
   const fault = (what: string): void => read.fault('HOLDLINE_TENANTS', what);
@@ -81,11 +75,7 @@ export function readTenants(
     return undefined;
   }
   const tenants = Object.entries(parsed.value.tenants);
-  for (const [name, entry] of tenants) {
-    for (const what of tenantFaults(name, entry, sessionIds)) fault(what);
-    if (engine === 'redis')
-      for (const place of limitedPlaces(name, entry)) fault(`${place}: on Redis only weight is in force`);
-  }
+  for (const [name, entry] of tenants) for (const what of tenantFaults(name, entry, sessionIds)) fault(what);
   return new Map(tenants.map(([name, entry]) => [name, tenantPolicy(entry)]));
 }
 
@@ -141,17 +131,6 @@ function tenantFaults(name: string, entry: TenantEntry, sessionIds: SessionIdSco
       ? ['tenants.*.users: name users in their tenant; user holds for all users']
       : []),
   ];
-}
-
-/** Where the entry has limits. */
-function limitedPlaces(name: string, { user = {}, users = {}, session = {}, ...own }: TenantEntry): string[] {
-  const places: readonly (readonly [string, FlowEntry])[] = [
-    [`tenants.${name}`, own],
-    [`tenants.${name}.user`, user],
-    ...Object.entries(users).map(([sub, one]) => [`tenants.${name}.users.${sub}`, one] as const),
-    [`tenants.${name}.session`, session],
-  ];
-  return places.flatMap(([place, entry]) => (hasLimits(flowPolicy(entry)) ? [place] : []));
 }
 
 function unknownField(steps: readonly string[]): string {

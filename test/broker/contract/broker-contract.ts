@@ -30,14 +30,13 @@ export type { Subject, SubjectFactory } from './subject.ts';
 /** What an engine can do beyond what every engine can. */
 export interface ContractScope {
   readonly reopens?: boolean;
-  readonly limitsFlows?: boolean;
   readonly countsAccounts?: boolean;
 }
 
 export function brokerContract(
   name: string,
   factory: SubjectFactory,
-  { reopens = false, limitsFlows = false, countsAccounts = false }: ContractScope = {},
+  { reopens = false, countsAccounts = false }: ContractScope = {},
 ): void {
   const open = opener(factory);
   describe(`the ${name} broker`, () => {
@@ -54,7 +53,7 @@ export function brokerContract(
     attemptsContract(open, { reopens });
     blobsContract(open, { reopens });
     fairContract(open, { reopens });
-    if (limitsFlows) limitsContract(open);
+    limitsContract(open);
     if (countsAccounts) quotaContract(open, { reopens });
     if (reopens) reopenContract(open);
   });

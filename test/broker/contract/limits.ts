@@ -1,4 +1,4 @@
-// The contract on limits of flows, for engines that schedule fairly: what is above a limit waits, and delays no other.
+// The contract on limits of flows: what is above a limit waits, and delays no other.
 import { describe, expect, test } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';

@@ -61,7 +61,7 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
   };
 }
 
-brokerContract('log', () => openLog(AT_ONCE), { reopens: true, limitsFlows: true, countsAccounts: true });
+brokerContract('log', () => openLog(AT_ONCE), { reopens: true, countsAccounts: true });
 brokerModel('log', () => openLog(AT_ONCE), { reopens: true });
-brokerContract('cold log', () => openLog(COLD), { reopens: true, limitsFlows: true, countsAccounts: true });
+brokerContract('cold log', () => openLog(COLD), { reopens: true, countsAccounts: true });
 brokerModel('cold log', () => openLog(COLD), { reopens: true });

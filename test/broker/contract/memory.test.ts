@@ -16,5 +16,5 @@ function openMemory(): Subject {
   };
 }
 
-brokerContract('memory', openMemory, { limitsFlows: true, countsAccounts: true });
+brokerContract('memory', openMemory, { countsAccounts: true });
 brokerModel('memory', openMemory);

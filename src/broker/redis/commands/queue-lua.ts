@@ -14,7 +14,7 @@
 //
 // A turn is the server's clock in µs, and no turn is given twice. Turns order the queued topics, also across
 // partitions as far as the clocks of their masters agree. The order in which they are delivered is that of the group's
-// schedule (queue/schedule-lua.ts), which enters the topics that came to wait; what waits is decided here.
+// schedule (schedule/schedule-lua.ts), which enters the topics that came to wait; what waits is decided here.
 //
 // Messages on P:w publish that a queue has changed, so that a node that wants deliveries enters what came to wait:
 //   view <group> <turn> <now> <high> <normal> <low> <due>     the first turn of each class and the first deadline, or -

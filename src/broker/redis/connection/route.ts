@@ -33,22 +33,20 @@ export interface RouteOptions {
 
 export class Route {
   readonly #options: RouteOptions;
-  /** By place. Places are added when a group is named. */
-  readonly #slots: number[];
+  /** By place. */
+  readonly #slots: readonly number[];
   readonly #nodes = new Map<string, RedisNode>();
   /** By place. */
   readonly #vouches = new Map<number, { readonly id: string; readonly until: number }>();
   /** By place. */
   #owners: readonly (string | undefined)[] = [];
-  /** The ranges of slots as they were learned last. */
-  #ranges: readonly SlotRange[] = [];
   #listener: (() => void) | undefined;
   #refreshing: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: RouteOptions) {
     this.#options = options;
-    this.#slots = Array.from({ length: options.keys.partitions }, (_, n) => slotOf(options.keys.tag(n)));
+    this.#slots = Array.from({ length: options.keys.partitions + 1 }, (_, n) => slotOf(options.keys.tag(n)));
   }
 
   /** Resolves when every partition has a node that takes scripts.
@@ -66,7 +64,6 @@ export class Route {
   }
 
   nodeOf(place: number): RedisNode {
-    while (this.#slots.length <= place) this.#add();
     const node = this.#nodes.get(this.#owners[place] ?? '');
     if (node === undefined)
       throw new BrokerError('unavailable', `no master of the cluster has ${this.#options.keys.tag(place)}`);
@@ -151,17 +148,7 @@ export class Route {
       .filter((address) => !this.#owners.includes(address));
     await Promise.all(fresh.map((address) => this.#open(address).usable()));
     if (this.#isClosed) return;
-    // A master without a partition may get the schedule of a group.
-    for (const { address } of ranges) this.#open(address);
-    this.#ranges = ranges;
     await this.#own(owners);
-  }
-
-  #add(): void {
-    const slot = slotOf(this.#options.keys.tag(this.#slots.length));
-    this.#slots.push(slot);
-    const owner = this.#options.isCluster ? ownerIn(this.#ranges, slot) : this.#owners[0];
-    this.#owners = [...this.#owners, owner];
   }
 
   async #own(owners: readonly (string | undefined)[]): Promise<void> {

@@ -6,7 +6,7 @@ import type { Clock } from '../../../base/clock.ts';
 import type { ConsumeOptions } from '../../broker.ts';
 import { isRetryable } from '../../errors.ts';
 import type { Lease } from '../../group/lease.ts';
-import { PICK_MAX } from './group-schedule.ts';
+import { PICK_MAX } from '../schedule/group-schedule.ts';
 import type { Held, HeldLeases } from './held-leases.ts';
 
 /** How long a delivery waits for the request of the consumer for which it was picked. */

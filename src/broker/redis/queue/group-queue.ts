@@ -7,26 +7,9 @@ import { parseLiteTopicName } from '../../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import { wrongReply } from '../connection/redis-errors.ts';
 import type { RedisCommands, RedisReply, RedisScript } from '../connection/redis-commands.ts';
+import { listOf, numberOf } from '../connection/redis-reply.ts';
+import type { Drained, Waiting } from '../schedule/group-schedule.ts';
 import { ACK, DRAIN, EXTEND, LEASE, NACK, OPEN_GROUP } from './queue-scripts.ts';
-
-/** A topic that came to wait. */
-export interface Waiting {
-  readonly topic: LiteTopicName;
-  readonly priority: Priority;
-  /** Later than the turn of each topic of this partition that waited before. */
-  readonly turn: string;
-}
-
-/** What came to wait in a partition between two cursors. */
-export interface Drained {
-  readonly from: string;
-  readonly to: string;
-  readonly waiting: readonly Waiting[];
-  /** More topics follow. */
-  readonly more: boolean;
-  /** Ms until the next lease or pause in the partition ends. */
-  readonly dueIn: number | undefined;
-}
 
 /** A lease that this node requests. */
 export interface Wanted {
@@ -162,16 +145,6 @@ function takenOf({ topic, token }: Wanted, reply: RedisReply | undefined): Taken
     record:
       typeof data === 'string' ? { kind: 'record', offset: numberOf(offset), major: kind === 'M', data } : undefined,
   };
-}
-
-export function listOf(reply: RedisReply | undefined): readonly RedisReply[] {
-  if (!Array.isArray(reply)) throw wrongReply('queue');
-  return reply as readonly RedisReply[];
-}
-
-export function numberOf(reply: RedisReply | undefined): number {
-  if (typeof reply !== 'number') throw wrongReply('queue');
-  return reply;
 }
 
 function dueOf(reply: RedisReply | undefined): number | undefined {

@@ -3,7 +3,8 @@
 // when a lease or a pause in it ends, and when a message may have been missed. A drain too many changes nothing.
 import type { Clock } from '../../../base/clock.ts';
 import { isBrokerError } from '../../errors.ts';
-import type { Drained, GroupQueue, Taken, Wanted } from './group-queue.ts';
+import type { Drained } from '../schedule/group-schedule.ts';
+import type { GroupQueue, Taken, Wanted } from './group-queue.ts';
 import type { QueueView } from './queue-view.ts';
 
 /** The pause before another call to an unavailable partition, and before another delivery of an unreadable record. */
@@ -113,4 +114,15 @@ export class PartitionQueue {
   #due(dueIn: number | undefined, sentAt: number): void {
     if (dueIn !== undefined) this.#drainAt = Math.min(this.#drainAt, sentAt + dueIn);
   }
+}
+
+/** Opens a group in its partitions, at most `max` at the same time. If two nodes open it with different patterns, the
+ *  first partition decides which pattern counts. @throws BrokerError */
+export async function openAll([first, ...others]: readonly PartitionQueue[], max: number): Promise<void> {
+  await first?.open();
+  const left = others.values();
+  const opening = Array.from({ length: max }, async () => {
+    for (const partition of left) await partition.open();
+  });
+  await Promise.all(opening);
 }

@@ -1,9 +1,8 @@
 // One group on this node: the consumers that request deliveries, and the rounds that get them. A round drains the
 // partitions where something changed into the group's schedule, picks as many topics as consumers want, and leases them
 // in their partitions. Invariants:
-//  - One round at a time. While a consumer wants deliveries, a round starts when a message says that a topic came to
-//    wait, when a deadline in a partition or in the schedule has passed, and periodically, because a message may be
-//    lost.
+//  - One round at a time. While a consumer wants deliveries, a round starts when a message says that something may be
+//    ready, when a deadline in a partition or in the schedule has passed, and periodically: a message may be lost.
 //  - Without an open request on this node, the group runs nothing but what it reports to the schedule.
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { Broker, ConsumeOptions } from '../../broker.ts';
@@ -15,12 +14,12 @@ import type { RedisKeys } from '../keys.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
 import type { Consumer } from './group-consumers.ts';
 import { GroupConsumers } from './group-consumers.ts';
-import type { Batch, GroupSchedule, Picked } from './group-schedule.ts';
+import type { Batch, GroupSchedule, Picked } from '../schedule/group-schedule.ts';
 import { HeldLeases } from './held-leases.ts';
 import type { Held } from './held-leases.ts';
 import { readLeased } from './leased-record.ts';
 import type { Found } from './leased-record.ts';
-import { PartitionQueue, RETRY_MS } from './partition-queue.ts';
+import { openAll, PartitionQueue, RETRY_MS } from './partition-queue.ts';
 import { patience } from './patience.ts';
 import type { QueueView } from './queue-view.ts';
 
@@ -85,16 +84,9 @@ export class RedisGroup {
     this.#recheckAt = clock.mono() + about(RECHECK_MS);
   }
 
-  /** Opens the group in every partition. If two nodes open it with different patterns, the first partition decides
-   *  which pattern counts. @throws BrokerError */
+  /** Opens the group in every partition. @throws BrokerError */
   async open(): Promise<void> {
-    const [first, ...others] = this.#partitions;
-    await first?.open();
-    const left = others.values();
-    const opening = Array.from({ length: CALLS_MAX }, async () => {
-      for (const partition of left) await partition.open();
-    });
-    await Promise.all(opening);
+    await openAll(this.#partitions, CALLS_MAX);
   }
 
   /** Resolves with the next delivery when there is one and the consumer has credit, or undefined when it has left. */
@@ -119,6 +111,12 @@ export class RedisGroup {
   /** Messages of this partition may have been missed. */
   missed(partition: number): void {
     this.#partitions[partition]?.recheck();
+    this.#serve();
+  }
+
+  /** A limit may allow more in that time. */
+  opens(ms: number): void {
+    this.#schedule.due(ms);
     this.#serve();
   }
 
@@ -153,8 +151,11 @@ export class RedisGroup {
       this.#isRecheck = true;
       for (const partition of this.#partitions) partition.recheck();
     }
-    const isDue = this.#mayHaveMore || this.#isRecheck || this.#dueAt() <= now;
-    if (isDue && now >= this.#retryAt && this.#consumers.isWanting) {
+    if (
+      (this.#mayHaveMore || this.#isRecheck || this.#dueAt() <= now) &&
+      now >= this.#retryAt &&
+      this.#consumers.isWanting
+    ) {
       this.#isInRound = true;
       void this.#start(this.#round().finally(() => (this.#isInRound = false)));
     }
@@ -222,12 +223,15 @@ export class RedisGroup {
       if (this.#isRecheck) await this.#learnCursors();
       const batches = await this.#drain();
       const consumers = this.#consumers.wanting();
-      const { picked, stale } = await this.#schedule.step(consumers.length, batches);
+      const leaseMs = consumers.reduce((ms, { options }) => Math.max(ms, options.visibilityMs), 0);
+      const { picked, stale } = await this.#schedule.step(consumers.length, batches, { leaseMs });
       this.#mayHaveMore = picked.length === consumers.length;
       for (const [i, cursor] of stale.entries()) this.#entered(batches[i], cursor);
       const seats = picked.flatMap((one, i) => {
         const consumer = consumers[i];
-        return consumer === undefined ? [] : { ...one, consumer, token: this.#token() };
+        return consumer === undefined
+          ? []
+          : { ...one, consumer, token: `${this.#node}.${(this.#tokens += 1).toString(36)}` };
       });
       // The next round need not wait for the leases of this one.
       if (seats.length > 0) void this.#start(this.#lease(seats));
@@ -240,7 +244,7 @@ export class RedisGroup {
 
   /** Another node may have entered more, or the schedule was lost. */
   async #learnCursors(): Promise<void> {
-    const { cursors } = await this.#schedule.step(0, [], true);
+    const { cursors } = await this.#schedule.step(0, [], { wantsCursors: true });
     this.#isRecheck = false;
     for (const partition of this.#partitions) partition.cursor = cursors.get(partition.number) ?? '';
   }
@@ -274,10 +278,6 @@ export class RedisGroup {
     if (batch === undefined || partition === undefined) return;
     partition.cursor = cursor ?? batch.drained.to;
     if (cursor !== undefined) partition.recheck();
-  }
-
-  #token(): string {
-    return `${this.#node}.${(this.#tokens += 1).toString(36)}`;
   }
 
   /** Leases what was picked, and delivers it in the order in which it was picked. */

@@ -7,7 +7,7 @@ import { GROUPS_MAX, checkConsume, checkCountedTopics } from '../../group/consum
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { drain, GroupQueue } from './group-queue.ts';
-import { GroupSchedule, type FlowRules } from './group-schedule.ts';
+import { GroupSchedule, type FlowRules } from '../schedule/group-schedule.ts';
 import { parseView } from './queue-view.ts';
 import { RedisGroup } from './redis-group.ts';
 
@@ -117,7 +117,7 @@ export class RedisGroups implements GroupBroker {
    *  group has nothing to enter. */
   async #enter(name: string, schedule: GroupSchedule): Promise<void> {
     const { keys } = this.#commands;
-    const { cursors } = await schedule.step(0, [], true);
+    const { cursors } = await schedule.step(0, [], { wantsCursors: true });
     const partitions = Array.from({ length: keys.partitions }, async (_, partition) => {
       const drained = await drain(this.#commands, name, partition, cursors.get(partition) ?? '');
       return drained === undefined || drained.to === drained.from ? [] : { partition, drained };
@@ -128,11 +128,14 @@ export class RedisGroups implements GroupBroker {
 
   #listen(): readonly ChannelSubscription[] {
     const { keys } = this.#commands;
-    return Array.from({ length: keys.partitions }, (_, partition) =>
-      this.#commands.subscribe(partition, keys.wakeChannel(partition), {
-        message: (payload) => this.#received(partition, payload.toString()),
+    return Array.from({ length: keys.partitions + 1 }, (_, place) =>
+      this.#commands.subscribe(place, keys.wakeChannel(place), {
+        message: (payload) => this.#received(place, payload.toString()),
         subscribed: () => {
-          for (const { group } of this.#groups.values()) group.missed(partition);
+          for (const { group } of this.#groups.values()) {
+            if (place === keys.schedules) group.opens(0);
+            else group.missed(place);
+          }
         },
       }),
     );
@@ -140,11 +143,12 @@ export class RedisGroups implements GroupBroker {
 
   /** Ignores messages of another form, which another version may publish: messages are hints, and the periodic check
    *  finds the same state. */
-  #received(partition: number, text: string): void {
+  #received(place: number, text: string): void {
     const [kind, group = '', topic, token] = text.split(' ');
+    if (kind === 'gate' && Number(topic) >= 0) this.#groups.get(group)?.group.opens(Number(topic));
     if (kind === 'lost' && topic !== undefined) this.#groups.get(group)?.group.ended(topic as LiteTopicName, token);
     if (kind !== 'view' && kind !== 'due') return;
     const published = parseView(text.slice(kind.length + 1));
-    if (published !== undefined) this.#groups.get(published.group)?.group.notified(partition, published.view);
+    if (published !== undefined) this.#groups.get(published.group)?.group.notified(place, published.view);
   }
 }

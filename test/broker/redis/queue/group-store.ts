@@ -82,9 +82,9 @@ export class GroupStore {
     return groups;
   }
 
-  /** True when a node is subscribed to the channels of every partition. */
+  /** True when a node is subscribed to the channels of every partition and of the schedules. */
   async isHeard(): Promise<boolean> {
     const channels = await this.server.command(`PUBSUB SHARDCHANNELS {${this.prefix}:*:w`);
-    return channels.split('\n').filter((line) => line !== '').length === this.partitions;
+    return channels.split('\n').filter((line) => line !== '').length === this.partitions + 1;
   }
 }

@@ -3,7 +3,7 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { ACK, DRAIN, LEASE } from '../../../../src/broker/redis/queue/queue-scripts.ts';
-import { STEP } from '../../../../src/broker/redis/queue/schedule-scripts.ts';
+import { STEP } from '../../../../src/broker/redis/schedule/schedule-scripts.ts';
 import { append, major, outcome, topicName } from '../../contract/subject.ts';
 import { TestWorker, said } from '../../contract/worker.ts';
 import { RedisServer } from '../../../support/redis-server.ts';
@@ -36,7 +36,7 @@ async function acknowledged(store: GroupStore, worker: TestWorker, wanted: numbe
 
 async function loseSchedule({ prefix }: GroupStore): Promise<void> {
   const redis = new Redis(server.url);
-  const keys = await redis.keys(`{${prefix}:g:*`);
+  const keys = await redis.keys(`{${prefix}:g}:*`);
   expect(keys).not.toEqual([]);
   await redis.del(keys);
   redis.disconnect();

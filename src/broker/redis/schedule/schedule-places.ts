@@ -3,7 +3,7 @@ import { servedBefore, type FlowOrder } from '../../group/fair-class.ts';
 import { PRIORITIES } from '../../group/ready-list.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { RedisReply } from '../connection/redis-commands.ts';
-import { listOf, numberOf } from './group-queue.ts';
+import { listOf, numberOf } from '../connection/redis-reply.ts';
 
 /** The values of a named flow, and of a sample. */
 const NAMED = 7;

@@ -1,4 +1,5 @@
-// The scripts of a group's schedule (schedule-lua.ts). KEYS[1] = G, ARGV[1] = the time (partition-lua.ts).
+// The scripts of a group's schedule (schedule-lua.ts). KEYS[1] = G, ARGV[1] = the time (partition-lua.ts),
+// ARGV[2] = the group.
 import { FLOWS_COUNTED_MAX } from '../../group/fair-class.ts';
 import { redisScript } from '../connection/redis-commands.ts';
 import { SCHEDULE_LUA } from './schedule-lua.ts';
@@ -8,22 +9,25 @@ const FLOWS_SAMPLED_MAX = 4096;
 
 /**
  * One step of the schedule: settles tickets, notes leases, enters topics, then picks the next ones.
- *   ARGV[2] how many topics to pick   ARGV[3] '1': return the cursors   then any number of:
+ *   ARGV[3] the policy of the group   ARGV[4] how many topics to pick   ARGV[5] '1': return the cursors
+ *   ARGV[6] ms of the leases that follow
+ *   then any number of:
  *     settle <ticket> <'served' or 'unused'> <tokens, or '' for none>
  *     leased <ticket> <ms until the lease ends>
- *     enter <partition> <cursor from> <cursor to> <n> and n times <topic> <class> <turn> <flow> <weights of its parts>
- *   → {ms until a ticket is due or -1,
+ *     enter <partition> <cursor from> <cursor to> <n> and n times <topic> <class> <turn> <flow> <policies of its parts>
+ *   → {ms until a ticket or a limit is due or -1,
  *      {for each enter: the cursor, if that was not <cursor from> and so nothing was entered, else false},
  *      {partition, cursor, …}, {topic, ticket, …}}
  * Sending a step again changes nothing twice: a ticket is settled once, and a cursor is moved once. The tickets of
- * picks whose answer was lost are due after PICKED_MS.
+ * picks whose answer was lost run out.
  */
 export const STEP = redisScript(
   'schedule-step',
   `${SCHEDULE_LUA}
 -- A full server runs a script whose first write deletes. (There is no key of this name.)
 redis.call('DEL', part)
-local picks, stale, found, entered, at = {}, {}, {}, {}, 4
+local picks, stale, found, entered, at = {}, {}, {}, {}, 7
+unpark_due()
 while at <= #ARGV do
   local what = ARGV[at]
   if what == 'settle' then
@@ -46,28 +50,31 @@ end
 expire()
 table.sort(entered, function(one, other) return tonumber(one[3]) < tonumber(other[3]) end)
 for _, one in ipairs(entered) do enter(one[1], one[2], one[4], one[3], one[5]) end
-for _ = 1, tonumber(ARGV[2]) do
-  local topic, ticket = pick()
+for _ = 1, tonumber(ARGV[4]) do
+  local topic, ticket = pick(tonumber(ARGV[6]))
   if not topic then break end
   picks[#picks + 1] = topic
   picks[#picks + 1] = string.format('%.0f', ticket)
 end
+notify()
 save()
-if ARGV[3] == '1' then found = redis.call('HGETALL', cursors) end
-local due = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
-return {due and math.max(0, tonumber(due) - now) or -1, stale, found, picks}
+if ARGV[5] == '1' then found = redis.call('HGETALL', cursors) end
+local due, parked_due = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2], parked_ms()
+due = due and math.max(0, tonumber(due) - now) or -1
+if due < 0 or parked_due >= 0 and parked_due < due then due = parked_due end
+return {due, stale, found, picks}
 `,
   { allowsFull: true },
 );
 
 /**
  * What the positions of topics are counted from.
- *   ARGV[2…] topics
- *   → {{topics waiting in high, normal, low},
+ *   ARGV[3] the policy of the group   ARGV[4…] topics
+ *   → {{topics of high, normal, low},
  *      {for each topic: {} or {class, rank in its flow, and from the leaf outwards: flow, flow around it, …}},
  *      {class, flow around, distance, {flow, flow, …}, and so on}
  *        the ready flows of each flow around one of the topics, or every <distance>th of them
- *      {class, flow, virtual, turn, guess, weight, waiting, and so on} for each flow that was named}
+ *      {class, flow, virtual, turn, guess, weight, open, and so on} for each flow that was named}
  */
 export const PLACES = redisScript(
   'schedule-places',
@@ -77,13 +84,13 @@ local function name_node(c, s)
   local key = c.name .. ' ' .. s.id
   if seen[key] then return end
   seen[key] = true
-  for _, one in ipairs({c.name, s.id, exact(s.virtual), exact(s.turn), exact(s.guess), exact(s.weight), exact(s.size)}) do named[#named + 1] = one end
+  for _, one in ipairs({c.name, s.id, exact(s.virtual), exact(s.turn), exact(s.guess), exact(s.weight), exact(s.open)}) do named[#named + 1] = one end
 end
-for i = 2, #ARGV do
+for i = 4, #ARGV do
   local name, flow = string.match(redis.call('HGET', items, ARGV[i]) or '', '^w (%S+) (.*)$')
   local c = classes[name]
   local rank = c and redis.call('ZRANK', queue_of(c, flow), ARGV[i])
-  places[i - 1] = {}
+  places[i - 3] = {}
   if rank then
     local place, one = {name, rank}, leaf_of(c, flow)
     while one.parent do
@@ -96,7 +103,7 @@ for i = 2, #ARGV do
       end
       one = one.parent
     end
-    places[i - 1] = place
+    places[i - 3] = place
   end
 end
 local limit = math.max(1, math.min(${FLOWS_COUNTED_MAX}, math.floor(${FLOWS_SAMPLED_MAX} / math.max(1, #inners))))
@@ -115,14 +122,14 @@ for _, one in ipairs(inners) do
     flows[i] = id
     local s = c.nodes[id]
     if not s then
-      local n = numbers(redis.call('HGET', c.flows, id))
-      s = {id = id, virtual = n[1], turn = n[2], size = n[4], guess = n[6], weight = n[7]}
+      s = record_of(id, redis.call('HGET', c.flows, id))
       c.nodes[id] = s
     end
     name_node(c, s)
   end
   for _, value in ipairs({c.name, inner.id, distance, flows}) do samples[#samples + 1] = value end
 end
-return {{classes.high.root.size, classes.normal.root.size, classes.low.root.size}, places, samples, named}
+local function open_in(c) return c.root.list == 3 and 0 or c.root.open end
+return {{open_in(classes.high), open_in(classes.normal), open_in(classes.low)}, places, samples, named}
 `,
 );

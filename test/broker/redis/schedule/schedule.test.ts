@@ -8,26 +8,34 @@ import { COST_MAX, COST_MIN, FIRST_GUESS, RESTING_FLOWS_MAX } from '../../../../
 import { FlowGates } from '../../../../src/broker/group/flow-gates.ts';
 import { PRIORITIES } from '../../../../src/broker/group/ready-list.ts';
 import { AGE_MS, Schedule } from '../../../../src/broker/group/schedule.ts';
-import type { FlowPolicyOf } from '../../../../src/broker/flow-policy.ts';
+import type { FlowPolicy, FlowPolicyOf } from '../../../../src/broker/flow-policy.ts';
 import type { LiteTopicName } from '../../../../src/broker/lite-topic.ts';
-import type { RedisReply } from '../../../../src/broker/redis/connection/redis-commands.ts';
-import { RedisKeys } from '../../../../src/broker/redis/keys.ts';
-import { GroupSchedule } from '../../../../src/broker/redis/queue/group-schedule.ts';
-import { PICKED_MS } from '../../../../src/broker/redis/queue/schedule-lua.ts';
-import { ManualClock } from '../../../support/manual-clock.ts';
+import { PICKED_MS } from '../../../../src/broker/redis/schedule/schedule-lua.ts';
 import { RedisServer } from '../../../support/redis-server.ts';
 import { timeLimit } from '../../../support/slowness.ts';
 import { topicName } from '../../contract/subject.ts';
+import { RedisSchedule } from './redis-schedule.ts';
 
-const RUNS = 100;
+const RUNS = 60;
 const TEST_MS_MAX = timeLimit(120_000);
 /** Leaves at three levels, some beside inner flows of the same name; with weights. */
 const FLOWS = ['a', 'b', 'a/u', 'a/u x3', 'a/v/s', 'a/v/t', 'c d//', ''];
 const policyOf: FlowPolicyOf = (flow) => (flow.endsWith('x3') ? { weight: 3 } : flow === 'a' ? { weight: 0.5 } : {});
+/** Limits on each level, alone and together. The clocks of both have different beginnings, so the rates are exact. */
+const perSecond = (ms: number): number => 1000 / ms;
+const LIMITS: Readonly<Record<string, FlowPolicy>> = {
+  b: { concurrent: 2 },
+  'a/v': { concurrent: 3, deliveryRate: { perSecond: perSecond(65_536), burst: 2 }, pool: 'all' },
+  'a/v/s': { tokenRate: { perSecond: perSecond(2048), burst: 100 }, pool: 'all' },
+  'a/u x3': { concurrent: 1, tokenRate: { perSecond: perSecond(256), burst: 700 }, weight: 3 },
+};
+const limitedPolicyOf: FlowPolicyOf = (flow) => LIMITS[flow] ?? policyOf(flow, 'g');
+/** The group itself has limits too. */
+const cappedPolicyOf: FlowPolicyOf = (flow) =>
+  flow === '' ? { concurrent: 4, deliveryRate: { perSecond: perSecond(4096), burst: 3 } } : limitedPolicyOf(flow, 'g');
 
 let server: RedisServer;
 let redis: Redis;
-let stores = 0;
 beforeAll(async () => {
   server = await RedisServer.start();
   redis = new Redis(server.url);
@@ -38,50 +46,6 @@ afterAll(async () => {
 });
 
 const flowOf = (topic: LiteTopicName): string => FLOWS[Number(/f(\d)/.exec(topic)?.[1] ?? 0)] ?? '';
-
-/** A schedule in Redis with a clock of the test, and cursors that never collide. */
-class RedisSchedule {
-  readonly clock = new ManualClock();
-  readonly keys = new RedisKeys(`schedule-${(stores += 1)}`, 1);
-  readonly schedule: GroupSchedule;
-  readonly tickets = new Map<LiteTopicName, string>();
-  #cursor = '';
-  #turn = 0;
-
-  constructor() {
-    const { keys, clock } = this;
-    const run = (script: { readonly lua: string }, place: number, args: readonly (string | number)[]) =>
-      redis.eval(script.lua, 1, keys.tag(place), clock.now(), ...args) as Promise<RedisReply>;
-    this.schedule = new GroupSchedule({ clock, keys, run, subscribe: () => ({ close: () => undefined }) }, 'g', {
-      flowOf,
-      policyOf,
-    });
-  }
-
-  async add(topic: LiteTopicName, priority: Priority): Promise<void> {
-    const to = `era ${(this.#turn += 1)} 0 0`;
-    const waiting = [{ topic, priority, turn: String(this.#turn) }];
-    const drained = { from: this.#cursor, to, waiting, more: false, dueIn: undefined };
-    expect((await this.schedule.step(0, [{ partition: 0, drained }])).stale).toEqual([undefined]);
-    this.#cursor = to;
-  }
-
-  async take(): Promise<LiteTopicName | undefined> {
-    const { picked } = await this.schedule.step(1, []);
-    for (const { topic, ticket } of picked) {
-      this.tickets.set(topic, ticket);
-      // The histories take longer than a topic may be picked without a lease.
-      this.schedule.leased(ticket, 1_000_000_000);
-    }
-    return picked[0]?.topic;
-  }
-
-  async settle(topic: LiteTopicName, how: 'served' | 'unused' = 'served', tokens?: number): Promise<void> {
-    this.schedule.settle(this.tickets.get(topic) ?? '', how, tokens);
-    this.tickets.delete(topic);
-    await this.schedule.step(0, []);
-  }
-}
 
 type Step =
   | { readonly kind: 'add'; readonly topic: LiteTopicName; readonly priority: Priority }
@@ -132,9 +96,9 @@ async function both(step: Step, ours: RedisSchedule, reference: Schedule<LiteTop
   if (step.kind === 'pass') await ours.clock.advance(step.ms);
   if (step.kind === 'add' && !ours.tickets.has(step.topic)) {
     await ours.add(step.topic, step.priority);
-    reference.add(step.topic, flowOf(step.topic), step.priority, ours.clock.now());
+    reference.add(step.topic, flowOf(step.topic), step.priority, ours.clock.mono());
   }
-  if (step.kind === 'take') expect(await ours.take()).toBe(reference.take(ours.clock.now()));
+  if (step.kind === 'take') expect(await ours.take()).toBe(reference.take(ours.clock.mono()));
   const topic = held[step.kind === 'settle' ? step.which % Math.max(1, held.length) : 0];
   if (step.kind !== 'settle' || topic === undefined) return;
   if (step.used !== undefined) reference.charge(topic, step.used);
@@ -143,25 +107,34 @@ async function both(step: Step, ours: RedisSchedule, reference: Schedule<LiteTop
 }
 
 describe('the schedule in Redis', () => {
-  test('takes the same items as the one in TypeScript, with the same positions', { timeout: TEST_MS_MAX }, async () => {
-    await fc.assert(
-      fc.asyncProperty(steps, async (history) => {
-        const ours = new RedisSchedule();
-        const reference = new Schedule<LiteTopicName>({ limits: new FlowGates(ours.clock, policyOf).limitsOf('g') });
-        for (const step of history) await both(step, ours, reference);
-        expect([...(await ours.schedule.places(topics))].toSorted()).toEqual(
-          [...reference.countBefore(topics)].toSorted(),
-        );
-        for (let topic = await ours.take(); topic !== undefined; topic = await ours.take())
-          expect(topic).toBe(reference.take(ours.clock.now()));
-        expect(reference.size).toBe(0);
-      }),
-      { numRuns: RUNS },
-    );
-  });
+  test.each([
+    ['without limits', policyOf],
+    ['with limits of flows', limitedPolicyOf],
+    ['with limits of flows and of the group', cappedPolicyOf],
+  ])(
+    'takes the same items as the one in TypeScript, with the same positions, %s',
+    { timeout: TEST_MS_MAX },
+    async (_, policy) => {
+      await fc.assert(
+        fc.asyncProperty(steps, async (history) => {
+          const ours = new RedisSchedule(redis, { flowOf, policyOf: policy });
+          const reference = new Schedule<LiteTopicName>({ limits: new FlowGates(ours.clock, policy).limitsOf('g') });
+          for (const step of history) await both(step, ours, reference);
+          await ours.schedule.step(0, []);
+          expect([...(await ours.schedule.places(topics))].toSorted()).toEqual(
+            [...reference.countBefore(topics)].toSorted(),
+          );
+          for (let topic = await ours.take(); topic !== undefined; topic = await ours.take())
+            expect(topic).toBe(reference.take(ours.clock.mono()));
+          expect(reference.take(ours.clock.mono())).toBeUndefined();
+        }),
+        { numRuns: RUNS },
+      );
+    },
+  );
 
   test('makes a topic wait again in its old place when it was picked and not leased, and takes no guess for it', async () => {
-    const ours = new RedisSchedule();
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
     const [first, second] = [topicName('q/f0-1'), topicName('q/f0-2')];
     await ours.add(first, 'normal');
     await ours.add(second, 'normal');
@@ -179,7 +152,7 @@ describe('the schedule in Redis', () => {
   });
 
   test('holds a leased topic beyond its lease, and makes it wait again if it is not settled then', async () => {
-    const ours = new RedisSchedule();
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
     const topic = topicName('q/f0-1');
     await ours.add(topic, 'normal');
     const [picked] = (await ours.schedule.step(1, [])).picked;
@@ -192,7 +165,7 @@ describe('the schedule in Redis', () => {
   });
 
   test('counts a ticket once, and not after it ran out', async () => {
-    const ours = new RedisSchedule();
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
     const [one, other] = [topicName('q/f0-1'), topicName('q/f1-1')];
     await ours.add(one, 'normal');
     const [picked] = (await ours.schedule.step(1, [])).picked;
@@ -207,7 +180,7 @@ describe('the schedule in Redis', () => {
   });
 
   test('lets a topic wait that came to wait while it was held, whatever is reported of its ticket', async () => {
-    const ours = new RedisSchedule();
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
     const topic = topicName('q/f0-1');
     await ours.add(topic, 'normal');
     const [picked] = (await ours.schedule.step(1, [])).picked;
@@ -219,16 +192,16 @@ describe('the schedule in Redis', () => {
   });
 
   test('enters what two nodes drained once, and tells the second where to go on', async () => {
-    const ours = new RedisSchedule();
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
     const waiting = [{ topic: topicName('q/f0-1'), priority: 'normal' as const, turn: '1' }];
     const drained = { from: '', to: 'era 0 1 0', waiting, more: false, dueIn: undefined };
     expect((await ours.schedule.step(1, [{ partition: 0, drained }])).picked).toHaveLength(1);
-    const second = await ours.schedule.step(1, [{ partition: 0, drained }], true);
+    const second = await ours.schedule.step(1, [{ partition: 0, drained }], { wantsCursors: true });
     expect(second).toMatchObject({ picked: [], stale: ['era 0 1 0'], cursors: new Map([[0, 'era 0 1 0']]) });
   });
 
   test('enters many topics in several steps, and picks when all are entered', async () => {
-    const ours = new RedisSchedule();
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
     const batches = Array.from({ length: 8 }, (_, partition) => ({
       partition,
       drained: {
@@ -249,12 +222,12 @@ describe('the schedule in Redis', () => {
   });
 
   test('forgets a flow that is level with the others, and keeps at most so many that are ahead', async () => {
-    const ours = new RedisSchedule();
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
     const topic = topicName('q/f0-1');
     await ours.add(topic, 'normal');
     await ours.take();
     await ours.settle(topic, 'served', FIRST_GUESS);
-    const flows = `${ours.keys.tag(1)}:f:normal`;
+    const flows = `${ours.keys.tag(1)}:g:g:f:normal`;
     expect(await redis.hlen(flows)).toBe(0);
     // Flows that rest ahead of a flow that waits.
     await ours.add(topic, 'normal');
@@ -262,15 +235,15 @@ describe('the schedule in Redis', () => {
       String(1e6 + i),
       `${String(i).padStart(16, '0')}x${i}`,
     ]);
-    await redis.zadd(`${ours.keys.tag(1)}:r:normal:`, ...resting.flat());
-    await redis.hset(`${ours.keys.tag(1)}:s`, 'normal', `0 0 ${RESTING_FLOWS_MAX} 1 500 0 10`);
+    await redis.zadd(`${ours.keys.tag(1)}:g:g:r:normal:`, ...resting.flat());
+    await redis.hset(`${ours.keys.tag(1)}:g:g:s`, 'normal', `0 0 ${RESTING_FLOWS_MAX} 1 500 0 10 1 1`);
     const other = topicName('q/f1-1');
     await ours.add(other, 'normal');
     await ours.take();
     await ours.take();
     await ours.add(topic, 'normal');
     await ours.settle(other, 'served', COST_MAX);
-    expect(await redis.zcard(`${ours.keys.tag(1)}:r:normal:`)).toBe(RESTING_FLOWS_MAX);
+    expect(await redis.zcard(`${ours.keys.tag(1)}:g:g:r:normal:`)).toBe(RESTING_FLOWS_MAX);
     expect(await redis.hexists(flows, 'b ')).toBe(1);
   });
 });

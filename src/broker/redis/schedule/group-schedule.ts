@@ -1,13 +1,12 @@
 // The schedule of one group as this node works with it: runs the scripts of schedule-scripts.ts at the group's own
 // slot, and keeps what the next step reports. A report that was not answered is sent again: a ticket counts once.
 import type { Clock } from '../../../base/clock.ts';
-import type { FlowOf } from '../../broker.ts';
-import type { FlowPolicyOf } from '../../flow-policy.ts';
+import type { FlowOf, Priority } from '../../broker.ts';
+import { hasLimits, type FlowPolicy, type FlowPolicyOf } from '../../flow-policy.ts';
 import { parseLiteTopicName } from '../../lite-topic.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { RedisCommands, RedisReply } from '../connection/redis-commands.ts';
-import type { Drained } from './group-queue.ts';
-import { listOf, numberOf } from './group-queue.ts';
+import { listOf, numberOf } from '../connection/redis-reply.ts';
 import { countPlaces } from './schedule-places.ts';
 import { PLACES, STEP } from './schedule-scripts.ts';
 
@@ -20,6 +19,25 @@ const REPORTED_MAX = 512;
 /** A leased ticket is reported within this time, which is well below PICKED_MS. Most are settled sooner. */
 const REPORT_MS = 1000;
 
+/** A topic that came to wait. */
+export interface Waiting {
+  readonly topic: LiteTopicName;
+  readonly priority: Priority;
+  /** Later than the turn of each topic of this partition that waited before. */
+  readonly turn: string;
+}
+
+/** What came to wait in a partition between two cursors. */
+export interface Drained {
+  readonly from: string;
+  readonly to: string;
+  readonly waiting: readonly Waiting[];
+  /** More topics follow. */
+  readonly more: boolean;
+  /** Ms until the next lease or pause in the partition ends. */
+  readonly dueIn: number | undefined;
+}
+
 export interface Picked {
   readonly topic: LiteTopicName;
   readonly ticket: string;
@@ -29,6 +47,13 @@ export interface Picked {
 export interface Batch {
   readonly partition: number;
   readonly drained: Drained;
+}
+
+interface StepOptions {
+  /** Return the cursors. */
+  readonly wantsCursors?: boolean;
+  /** How long what is picked will be leased, at most. */
+  readonly leaseMs?: number;
 }
 
 export interface Step {
@@ -66,13 +91,13 @@ export class GroupSchedule {
   constructor(commands: RedisCommands, group: string, { flowOf, policyOf }: FlowRules) {
     this.#commands = commands;
     this.#group = group;
-    this.#place = commands.keys.scheduleOf(group);
+    this.#place = commands.keys.schedules;
     this.#flowOf = flowOf;
     this.#policyOf = policyOf;
     this.#clock = commands.clock;
   }
 
-  /** Monotonic: when a topic that was picked and not settled is due again. */
+  /** Monotonic: when a topic that was picked and not settled is due again, or a limit may allow more. */
   get dueAt(): number {
     return this.#dueAt;
   }
@@ -80,6 +105,11 @@ export class GroupSchedule {
   /** Monotonic: when leases must be reported. */
   get reportAt(): number {
     return this.#reportAt;
+  }
+
+  /** A limit may allow more in that time. */
+  due(ms: number): void {
+    this.#dueAt = Math.min(this.#dueAt, this.#clock.mono() + ms);
   }
 
   /** Tickets were settled since the last step. */
@@ -100,7 +130,7 @@ export class GroupSchedule {
   }
 
   /** Reports, enters the batches, and picks topics. @throws what `run` throws; what was picked then is due again */
-  async step(pick: number, batches: readonly Batch[], wantsCursors = false): Promise<Step> {
+  async step(pick: number, batches: readonly Batch[], options: StepOptions = {}): Promise<Step> {
     const stale: (string | undefined)[] = [];
     let left = batches;
     for (;;) {
@@ -112,7 +142,7 @@ export class GroupSchedule {
         count += 1;
       }
       const isLast = count === left.length;
-      const step = await this.#step(isLast ? pick : 0, left.slice(0, count), isLast && wantsCursors);
+      const step = await this.#step(isLast ? pick : 0, left.slice(0, count), isLast ? options : {});
       for (const cursor of step.stale) stale.push(cursor);
       if (isLast) return { ...step, stale };
       left = left.slice(count);
@@ -121,19 +151,36 @@ export class GroupSchedule {
 
   /** For each of these topics that waits, the number of topics ahead of it. @throws what `run` throws */
   async places(topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
-    return countPlaces(topics, await this.#commands.run(PLACES, this.#place, topics));
+    return countPlaces(
+      topics,
+      await this.#commands.run(PLACES, this.#place, [
+        this.#group,
+        policyText(this.#policyOf('', this.#group)),
+        ...topics,
+      ]),
+    );
   }
 
-  async #step(pick: number, batches: readonly Batch[], wantsCursors: boolean): Promise<Step> {
+  async #step(
+    pick: number,
+    batches: readonly Batch[],
+    { wantsCursors = false, leaseMs = 0 }: StepOptions,
+  ): Promise<Step> {
     const reports = this.#takeReports();
-    const args: (string | number)[] = [pick, wantsCursors ? '1' : ''];
+    const args: (string | number)[] = [
+      this.#group,
+      policyText(this.#policyOf('', this.#group)),
+      pick,
+      wantsCursors ? '1' : '',
+      leaseMs,
+    ];
     for (const report of [...reports.settled.values(), ...reports.leased.values()])
       for (const arg of report) args.push(arg);
     for (const { partition, drained } of batches) {
       args.push('enter', partition, drained.from, drained.to, drained.waiting.length);
       for (const { topic, priority, turn } of drained.waiting) {
         const flow = this.#flowOf(topic);
-        args.push(topic, priority, turn, flow, this.#weightsOf(flow));
+        args.push(topic, priority, turn, flow, this.#policiesOf(flow));
       }
     }
     const sentAt = this.#clock.mono();
@@ -152,13 +199,13 @@ export class GroupSchedule {
     }
   }
 
-  /** The weights of `tenant`, `tenant/user` and so on, up to the flow itself. */
-  #weightsOf(flow: string): string {
-    const weights: number[] = [];
+  /** The policies of `tenant`, `tenant/user` and so on, up to the flow itself. */
+  #policiesOf(flow: string): string {
+    const policies: string[] = [];
     for (let end = flow.indexOf('/'); end >= 0; end = flow.indexOf('/', end + 1))
-      weights.push(this.#policyOf(flow.slice(0, end), this.#group).weight ?? 1);
-    weights.push(this.#policyOf(flow, this.#group).weight ?? 1);
-    return weights.join(' ');
+      policies.push(policyText(this.#policyOf(flow.slice(0, end), this.#group)));
+    policies.push(policyText(this.#policyOf(flow, this.#group)));
+    return policies.join(' ');
   }
 
   #takeReports(): Reports {
@@ -188,4 +235,12 @@ export class GroupSchedule {
 function pairsOf(reply: RedisReply | undefined): [string, string][] {
   const flat = listOf(reply);
   return Array.from({ length: flat.length / 2 }, (_, i) => [String(flat[2 * i]), String(flat[2 * i + 1])]);
+}
+
+/** One word, as in gate-lua.ts. */
+function policyText(policy: FlowPolicy): string {
+  const { weight = 1, concurrent = '', deliveryRate, tokenRate, pool } = policy;
+  if (!hasLimits(policy)) return String(weight);
+  const rates = [deliveryRate, tokenRate].flatMap((rate) => [rate?.perSecond ?? '', rate?.burst ?? '']);
+  return [weight, concurrent, ...rates, pool === undefined ? '@' : `=${encodeURIComponent(pool)}`].join(',');
 }

@@ -1,0 +1,223 @@
+// The fair order of one group, in Lua: the rules of broker/group/schedule.ts and fair-class.ts, for all nodes that
+// consume in the group. test/broker/redis/schedule/schedule.test.ts drives both with the same histories. The tree of
+// flows is in flow-lua.ts. part = G, the slot of all schedules; own = 'G:g:<group>', written O below. G:l… are in
+// gate-lua.ts.
+//
+//   O:s                  hash: `seq`, the last ticket; and for each class, as in Schedule and FairClass,
+//                        '<since> <passed over> <resting> <waiting> <guess> <served> <turns> <open> <list>'
+//   O:f:<class>          hash: flow → its record as in FlowRecord and InnerFlow,
+//                        '<virtual> <turn> <least> <waiting> <held> <guess> <weight> <list> <served> <turns> <open>',
+//                        and its limits where it has any (list: 1 ready, 2 resting, 3 parked, else 0)
+//   O:w:<class>:<inner>  zset: the ready flows of an inner flow, score = virtual time,
+//                        member = 16 digits of the turn and the flow
+//   O:r:<class>:<inner>  zset: its resting flows, likewise
+//   O:q:<class>:<flow>   zset: topics that wait, score = their turn in their partition
+//                        An inner flow ends with a slash ('tenant/', 'tenant/user/'), a leaf with a space, and the flow
+//                        around all is ''.
+//   O:p                  zset: '<class> <flow>' that is parked, score = when to look whether its gate is open
+//   O:i                  hash: topic → 'w <class> <flow>' while it waits, 'h <ticket>' while it is picked
+//   O:h                  hash: ticket → '<class> <guess> <1: leased> <turn in the partition> <gates> <topic> <flow>'
+//                        gates: for the leaf and each flow around it, '=<pool>,', '@<group>,', or ',' without a limit
+//   O:d                  zset: ticket → until when the schedule takes the topic for held (ms)
+//   O:c                  hash: partition → up to where its queue has been entered here (queue-scripts.ts)
+//   G:w                  channel: 'gate <group> <ms>', flows of the group may be ready in ms
+//
+// What waits is decided by the partitions, so the schedule may be wrong about a topic, and every mistake ends:
+//  - A picked topic is held until its ticket is settled. A ticket that is not settled in time makes its topic wait
+//    again.
+//  - A topic that waits here and not in its partition is picked, is not leased, and is settled as unused.
+//  - A topic that comes to wait in its partition gets a later turn there than O:c has, so a node enters it.
+import { COST_MAX, COST_MIN, MEAN_GAIN } from '../../group/fair-class.ts';
+import { PASSED_OVER_MAX } from '../../group/ready-list.ts';
+import { AGE_MS } from '../../group/schedule.ts';
+import { FLOW_LUA } from './flow-lua.ts';
+
+/** A topic that was picked and is not leased by then waits again, if its flow has no limit. */
+export const PICKED_MS = 5000;
+/** The schedule takes a leased topic for held this long after the lease: the partition ends the lease first. */
+const SETTLE_MS = 5000;
+/** Values in one HSET of records of flows: an even number, and less than Lua can unpack. */
+const SAVED_MAX = 1000;
+/** Tickets that one script ends because their time is up. The next script ends more. */
+const DUE_MAX = 100;
+
+export const SCHEDULE_LUA = `${FLOW_LUA}
+local function add(topic, name, flow, at, policies)
+  local c = classes[name]
+  if c.root.size == 0 then c.since = now end
+  local leaf = leaf_of(c, flow, policies)
+  redis.call('ZADD', queue_of(c, flow), at, topic)
+  redis.call('HSET', items, topic, 'w ' .. name .. ' ' .. flow)
+  local one = leaf
+  while one do
+    one.size = one.size + 1
+    one = one.parent
+  end
+  add_open(leaf, 1)
+  if leaf.size == 1 then enter_flow(c, leaf) end
+end
+
+local function remove(topic, name, flow)
+  local c = classes[name]
+  redis.call('HDEL', items, topic)
+  if redis.call('ZREM', queue_of(c, flow), topic) == 0 then return end
+  local leaf = leaf_of(c, flow)
+  unqueue(c, leaf)
+  rest(c, leaf)
+end
+
+local function settle(ticket, how, used)
+  local name, guess, isLeased, at, pools, topic, flow = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  if not name then return end
+  redis.call('HDEL', holdings, ticket)
+  redis.call('ZREM', deadlines, ticket)
+  local isHeld = redis.call('HGET', items, topic) == 'h ' .. ticket
+  if isHeld then redis.call('HDEL', items, topic) end
+  local c = classes[name]
+  local leaf = leaf_of(c, flow)
+  local isDue, more = how == 'due', 0
+  if isDue then how = isLeased == '1' and 'served' or 'unused' end
+  if how == 'unused' then more = -guess
+  elseif used then more = math.max(${COST_MIN}, math.min(${COST_MAX}, used)) - guess end
+  charge(c, leaf, more)
+  local one, taken = leaf, {}
+  for pool in string.gmatch(pools, '([^,]*),') do
+    if how == 'served' and used then one.guess = one.guess + ${MEAN_GAIN} * (guess + more - one.guess) end
+    one.held = one.held - 1
+    gate_of(one)
+    if pool ~= '' then
+      local g = gate_at(pool, one.id)
+      settle_gate(g, more, how)
+      taken[#taken + 1] = g
+    end
+    one = one.parent
+  end
+  for _, g in ipairs(taken) do free(g) end
+  -- The topic waits again, in its old place.
+  if isDue and isHeld then add(topic, name, flow, at) end
+  rest(c, leaf)
+end
+
+-- Ends the tickets whose time is up.
+local function expire()
+  for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, ${DUE_MAX})) do
+    settle(ticket, 'due')
+    redis.call('ZREM', deadlines, ticket)
+  end
+end
+
+-- A topic that waits already keeps its position, unless its class is another one. A topic that is held waits again, and
+-- its ticket can still be settled.
+local function enter(topic, name, flow, at, policies)
+  local class, payer = string.match(redis.call('HGET', items, topic) or '', '^w (%S+) (.*)$')
+  if class == name and payer == flow then return end
+  if class then remove(topic, class, payer) end
+  add(topic, name, flow, at, policies)
+end
+
+-- The leaf whose first topic is next in a class, or nil. Leaves the flows in front out that have reached a limit.
+local function next_leaf(c)
+  local one = c.root
+  while one.list ~= 3 and (one ~= c.root or first_of(ready_of(c, one))) do
+    local g = gate_of(one)
+    if g and opens_at(g) > tick then
+      park(c, one, g)
+      one = c.root
+    elseif string.sub(one.id, -1) == ' ' then return one
+    else one = flow_of(c, string.sub(first_of(ready_of(c, one)), 17)) end
+  end
+end
+
+-- The class that is next and its leaf. A class that has waited too long is served before the others.
+local function next_class()
+  local waiting, aged, chosen = {}, nil, nil
+  for _, name in ipairs(order) do
+    local c = classes[name]
+    c.since = math.min(c.since, now)
+    c.leaf = next_leaf(c)
+    if c.leaf then
+      waiting[#waiting + 1] = c
+      if now - c.since >= ${AGE_MS} and (not aged or c.since < aged.since) then aged = c end
+    end
+  end
+  if aged then waiting = {aged} end
+  for _, c in ipairs(waiting) do
+    if c.passed >= ${PASSED_OVER_MAX} then
+      chosen = c
+      break
+    end
+  end
+  chosen = chosen or waiting[1]
+  for _, c in ipairs(waiting) do c.passed = c == chosen and 0 or c.passed + 1 end
+  return chosen
+end
+
+-- A node may have leased a topic and died before it has reported that. If the flow has a limit, the topic counts as
+-- held for as long as that lease would be.
+local function pick(lease_ms)
+  local c = next_class()
+  if not c then return nil end
+  local leaf = c.leaf
+  local flow = string.sub(leaf.id, 1, -2)
+  local topic, at = unpack(redis.call('ZRANGE', queue_of(c, flow), 0, 0, 'WITHSCORES'))
+  redis.call('ZREM', queue_of(c, flow), topic)
+  c.since = now
+  local guess, pools, one, held_ms = leaf.guess, {}, leaf, ${PICKED_MS}
+  while one.parent do
+    local inner = one.parent
+    take_out(ready_of(c, inner), member_of(one))
+    inner.served = math.max(inner.served, one.virtual)
+    inner.turns = inner.turns + 1
+    one.turn = inner.turns
+    one.held = one.held + 1
+    one = inner
+  end
+  one = leaf
+  while one do
+    local g = gate_of(one)
+    if g then
+      take_gate(g, guess)
+      held_ms = math.max(held_ms, lease_ms + ${SETTLE_MS})
+    end
+    pools[#pools + 1] = (g and g.pool or '') .. ','
+    one = one.parent
+  end
+  unqueue(c, leaf)
+  charge(c, leaf, guess)
+  seq = seq + 1
+  redis.call('HSET', holdings, seq, table.concat({c.name, exact(guess), '0', at, table.concat(pools), topic, flow}, ' '))
+  redis.call('ZADD', deadlines, now + held_ms, seq)
+  redis.call('HSET', items, topic, 'h ' .. seq)
+  return topic, seq
+end
+
+-- The lease of a picked topic ends in ms.
+local function leased(ticket, ms)
+  local name, guess, rest = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) %S+ (.*)$')
+  if not name then return end
+  redis.call('HSET', holdings, ticket, name .. ' ' .. guess .. ' 1 ' .. rest)
+  redis.call('ZADD', deadlines, now + ms + ${SETTLE_MS}, ticket)
+end
+
+local function save()
+  local fields = {'seq', exact(seq)}
+  local function text(...)
+    local parts = {...}
+    for i, one in ipairs(parts) do parts[i] = exact(one) end
+    return table.concat(parts, ' ')
+  end
+  for _, name in ipairs(order) do
+    local c = classes[name]
+    fields[#fields + 1] = name
+    fields[#fields + 1] = text(c.since, c.passed, c.resting, c.root.size, c.root.guess, c.root.served, c.root.turns, c.root.open, c.root.list)
+    local records = {}
+    for id, s in pairs(c.nodes) do
+      records[#records + 1] = id
+      records[#records + 1] = text(s.virtual, s.turn, s.least, s.size, s.held, s.guess, s.weight, s.list, s.served, s.turns, s.open) .. (s.limits and ' ' .. s.limits or '')
+    end
+    for i = 1, #records, ${SAVED_MAX} do redis.call('HSET', c.flows, unpack(records, i, math.min(#records, i + ${SAVED_MAX - 1}))) end
+  end
+  redis.call('HSET', own .. ':s', unpack(fields))
+  save_gates()
+end
+`;
