@@ -23,6 +23,19 @@ export interface DamageCount {
   readonly missingSegments: number;
   /** 1 if a part of the index cannot be read: the next start makes the index again. */
   readonly damagedIndex: number;
+  /** Parts of the log that a start could not read. */
+  readonly lostParts: number;
+}
+
+/** A part of the log that a start could not read: the changes in it are lost, and it is not known which topics they
+ *  belonged to. */
+export interface LostPart {
+  readonly segment: number;
+  /** The byte in the segment's file. */
+  readonly position: number;
+  /** 0: not known, because the file ends there or is missing. */
+  readonly bytes: number;
+  readonly what: string;
 }
 
 /** Records of a topic that cannot be read back, for one reason. Lost offsets whose reason is not known any more have
@@ -63,6 +76,9 @@ export interface RecordChecking {
   check(after?: LiteTopicName): Promise<CheckedPage>;
   /** The damage that reads and checks have found since the engine was opened: at most 1024 topics. */
   damaged(): readonly DamagedTopic[];
+  /** The parts of the log that starts could not read: at most 64. A check of all records takes them off, and so does
+   *  the removal of the files. */
+  lostParts(): readonly LostPart[];
 }
 
 export interface HealthReporting {

@@ -1,6 +1,6 @@
 // `holdline topics verify` and `holdline topics damaged`: what the storage promises, and which records cannot be read
 // back. Prints names, offsets and places; never text of a chat.
-import type { DamagedRange, DamagedTopic } from '../broker/health.ts';
+import type { DamagedRange, DamagedTopic, LostPart } from '../broker/health.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { TopicStore } from './admin/admin-protocol.ts';
 import { nameBroker, type BrokerConfig } from './config/broker-config.ts';
@@ -19,6 +19,8 @@ export async function verifyTopics(store: TopicStore, config: BrokerConfig, outp
     output.line('checked\tthe state and the promise of the server; the server checks its records itself');
     return true;
   }
+  const parts = (await store.lostParts?.()) ?? [];
+  for (const part of parts) printPart(part, output);
   const sum = { topics: 0, records: 0, bytes: 0, damaged: 0 };
   for await (const page of pages(store.check.bind(store))) {
     for (const damaged of page.damaged) printDamage(damaged, output);
@@ -28,13 +30,20 @@ export async function verifyTopics(store: TopicStore, config: BrokerConfig, outp
     sum.damaged += page.damaged.length;
   }
   output.line(`checked\t${sum.topics} topics\t${sum.records} records\t${sum.bytes} B`);
-  output.line(`damage\t${sum.damaged === 0 ? 'none' : `${sum.damaged} of the topics`}`);
-  return sum.damaged === 0;
+  output.line(`damage\t${damageLine(sum.damaged, parts.length)}`);
+  return sum.damaged + parts.length === 0;
 }
 
-/** Prints the topics that are known to be damaged: by a running server, since its start; otherwise by a check. */
+function damageLine(topics: number, parts: number): string {
+  if (topics + parts === 0) return 'none';
+  return parts === 0 ? `${topics} of the topics` : `${topics} of the topics, ${parts} lost parts of the log`;
+}
+
+/** Prints the parts of the log that starts could not read, and the topics that are known to be damaged: by a running
+ *  server, since its start; otherwise by a check. */
 export async function listDamaged(store: TopicStore, isRunning: boolean, output: Output): Promise<void> {
   if (store.check === undefined || store.damaged === undefined) return;
+  for (const part of (await store.lostParts?.()) ?? []) printPart(part, output);
   if (isRunning) {
     for (const damaged of await store.damaged()) printDamage(damaged, output);
     return;
@@ -61,6 +70,11 @@ function printDamage({ topic, records, ranges }: DamagedTopic, output: Output): 
     left -= range.to - range.from + 1;
   }
   if (left > 0) output.line(['damaged', topic, `${left} more records`].join('\t'));
+}
+
+function printPart({ segment, position, bytes, what }: LostPart, output: Output): void {
+  const length = bytes === 0 ? 'an unknown number of bytes' : `${bytes} B`;
+  output.line(['lost', `segment ${segment} at byte ${position}`, length, what].join('\t'));
 }
 
 function placeOf({ from, to, segment, position, what }: DamagedRange): readonly string[] {

@@ -51,6 +51,7 @@ export const METRICS = {
   ],
   missingSegments: ['holdline_missing_segments', 'Files of the log that hold records and are missing.'],
   damagedIndex: ['holdline_damaged_index', '1 if a part of the index of the log cannot be read.'],
+  lostParts: ['holdline_lost_log_parts', 'Parts of the log that a start could not read.'],
 } as const satisfies Record<string, readonly [name: string, help: string]>;
 
 const WIRES = ['sse', 'ws', 'text'] as const satisfies readonly WireName[];
@@ -122,6 +123,7 @@ export class Metrics implements DeliveryObserver {
       this.#gauge('damagedTopics', [], (set) => set({}, damage()?.topics ?? 0));
       this.#gauge('missingSegments', [], (set) => set({}, damage()?.missingSegments ?? 0));
       this.#gauge('damagedIndex', [], (set) => set({}, damage()?.damagedIndex ?? 0));
+      this.#gauge('lostParts', [], (set) => set({}, damage()?.lostParts ?? 0));
     }
   }
 

@@ -198,7 +198,7 @@ describe('/readyz', () => {
     h.broker.health = () => ({
       state: 'degraded',
       durability: 'x',
-      damage: { topics: 1, missingSegments: 0, damagedIndex: 0 },
+      damage: { topics: 1, missingSegments: 0, damagedIndex: 0, lostParts: 0 },
     });
     const degraded = await h.call('GET', '/readyz');
     expect([degraded.status, degraded.body]).toEqual([200, { status: 'ready', broker: 'degraded', durability: 'x' }]);

@@ -23,7 +23,7 @@ function damagedBroker(): MemoryBroker {
   broker.health = () => ({
     state: 'degraded',
     durability: 'x',
-    damage: { topics: 3, missingSegments: 1, damagedIndex: 1 },
+    damage: { topics: 3, missingSegments: 1, damagedIndex: 1, lostParts: 2 },
   });
   return broker;
 }
@@ -70,8 +70,10 @@ it('counts streams, their events, and how they began', async () => {
 it('counts the damage of a storage that keeps files, and leaves it out for another', async () => {
   const seen = await read(await startHarness({ broker: damagedBroker() }));
   expect(
-    ['holdline_damaged_topics', 'holdline_missing_segments', 'holdline_damaged_index'].map((name) => seen.get(name)),
-  ).toEqual([3, 1, 1]);
+    ['damaged_topics', 'missing_segments', 'damaged_index', 'lost_log_parts'].map((name) =>
+      seen.get(`holdline_${name}`),
+    ),
+  ).toEqual([3, 1, 1, 2]);
   expect((await read(await startHarness())).has('holdline_damaged_topics')).toBe(false);
 });
 

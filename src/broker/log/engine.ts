@@ -18,7 +18,7 @@ import type {
   TopicPage,
   TopicWrite,
 } from '../broker.ts';
-import type { BrokerHealth, CheckedPage, DamagedTopic } from '../health.ts';
+import type { BrokerHealth, CheckedPage, DamagedTopic, LostPart } from '../health.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
 import type { FlowPolicyOf } from '../flow-policy.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
@@ -211,14 +211,16 @@ export class LogEngine
     return this.#damage.list();
   }
 
+  lostParts(): readonly LostPart[] {
+    return this.#damage.lostParts();
+  }
+
   health(): BrokerHealth {
     const { reserve, segments, index, fsync, time } = this.#storage;
     const isFull = this.#commit.state === 'ready' && !reserve.isWhole;
     if (isFull) this.#lookForRoom();
-    const [topics, missingSegments] = [this.#damage.topics, segments.missing.size];
-    const damagedIndex = Number(index.isDamaged);
-    const damage = { topics, missingSegments, damagedIndex };
-    const isDegraded = this.#commit.state === 'ready' && topics + missingSegments + damagedIndex > 0;
+    const damage = this.#damage.count(segments.missing.size, index.isDamaged);
+    const isDegraded = this.#commit.state === 'ready' && Object.values(damage).some((count) => count > 0);
     return {
       state: isFull ? 'full' : isDegraded ? 'degraded' : this.#commit.state,
       durability: describeDurability(fsync),

@@ -18,12 +18,13 @@ import { describeAccess, unusable } from './disk/folder-access.ts';
 import { lockFolder } from './disk/folder-lock.ts';
 import { isMarkedRestored, readFolderIdentity, removeRestoredMark } from './disk/folder-identity.ts';
 import { nodeLogFiles, isCode, type LogFiles } from './disk/log-files.ts';
-import { LogWriter } from './disk/log-writer.ts';
+import { DeviceFull, LogWriter } from './disk/log-writer.ts';
 import { runEvery } from './disk/run-every.ts';
 import { listSegments, Segments } from './disk/segments.ts';
 import { LogEngine, type LogStorage } from './engine.ts';
 import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
-import { DamageAccount, textOf } from './topics/damage-account.ts';
+import { DamageAccount, describePart, textOf } from './topics/damage-account.ts';
+import { LostChanges } from './recovery/lost-changes.ts';
 import { recoverLog } from './recovery/recovery.ts';
 import { Replay } from './recovery/replay.ts';
 import { EngineTime } from './topics/engine-time.ts';
@@ -66,6 +67,8 @@ export interface LogBrokerOptions {
 const CHECKPOINTS_TO_ERASE = 8;
 /** Segments that the warning about missing files names. */
 const MISSING_NAMED_MAX = 16;
+/** Parts that the warning about lost changes names. */
+const LOST_NAMED_MAX = 8;
 
 /** The steps that undo an opening, in the order in which the opening took them. */
 type ReleaseSteps = (() => Promise<void>)[];
@@ -85,6 +88,8 @@ interface Beginning {
   readonly run: ProcessRun;
   /** The last process run may have lost visible records. */
   readonly lossy: boolean;
+  /** The machine has not restarted since that run began. */
+  readonly isSameBoot: boolean;
   readonly isToldRestored: boolean;
   readonly isNewEra: boolean;
 }
@@ -136,26 +141,32 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const accounts = new Accounts(options.accountOf, (name) => readAccount(index, name));
   const table = new TopicTable(index, segments, limits, accounts);
   const damage = new DamageAccount(clock, onWarning);
-  damage.load(readDamage(index));
+  const [topics, parts] = readDamage(index);
+  damage.load(topics, parts);
   const checkpoint = new Checkpoint({ index, table, segments, reserve, damage, accounts });
-  const beginning = await beginOn(options, opened);
-  const { run } = beginning;
-  table.era = run.era;
+  const begun = await beginOn(options, opened);
+  table.era = begun.run.era;
   table.nextTopicId = from?.nextTopicId ?? 1;
   countUncounted(index, table, accounts);
   for (const figures of from?.segments ?? []) segments.restore(figures, figures.id !== from?.position.segment);
   segments.now = () => from?.time ?? 0;
   const groups = new Map([...index.groups()].map(([group, pattern]) => [group, parseTopicPattern(pattern)]));
-  const replay = new Replay(table, damage, (group, pattern) => {
+  const lost = new LostChanges(table, damage);
+  const replay = new Replay(table, damage, lost, (group, pattern) => {
     groups.set(group, parseTopicPattern(pattern));
     checkpoint.addGroup(group, pattern);
   });
   const recovered = await recoverLog(files, segments, {
     from: from?.position,
     known: (from?.segments ?? []).map(({ id }) => id),
-    lossy: beginning.lossy,
+    lossy: begun.lossy,
+    isSameBoot: begun.isSameBoot,
+    isClean: opened.last?.clean === true,
     onFrame: (frame, location) => replay.apply(frame, location),
+    onLost: (part) => lost.partLost(part),
   });
+  const beginning = afterLosses(begun, lost, onWarning);
+  const { run } = beginning;
   await segments.measure();
   warnOfMissing(segments, onWarning);
   const recorded = Math.max(readTime(index, from) ?? 0, recovered.time);
@@ -170,6 +181,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   );
   release.push(() => writer.close());
   await writer.fillReserve();
+  if (recovered.isDamaged) await leaveDamagedSegment(writer);
   await writeFirstCheckpoint({ checkpoint, writer, time }, beginning);
   if (beginning.isToldRestored) await removeRestoredMark(folder);
   await fillDiskReserve(reserve, writer, onWarning);
@@ -273,6 +285,7 @@ async function beginOn(options: LogBrokerOptions, { last, isRebuilt }: OpenedInd
   return {
     run: { ...startedRun(bootId, options.fsync, era), place },
     lossy,
+    isSameBoot: bootId !== '' && last?.bootId === bootId,
     isToldRestored,
     isNewEra: lossy || isCopy || isRebuilt,
   };
@@ -284,6 +297,31 @@ function warnOfMissing({ missing }: Segments, onWarning: (text: string) => void)
   onWarning(
     `files of the log are missing (${missing.size}; segments ${named.join(', ')}): reads of records in them are refused as corrupt, and everything else is served; \`holdline topics verify\` names the topics`,
   );
+}
+
+/** Nothing is served before the first checkpoint has made durable what was lost. Until then a repeated start comes to
+ *  the same. */
+function afterLosses(beginning: Beginning, lost: LostChanges, onWarning: (text: string) => void): Beginning {
+  const { parts, topics } = lost;
+  if (parts.length === 0) return beginning;
+  const named = parts.slice(0, LOST_NAMED_MAX).map(describePart);
+  onWarning(
+    `the log is damaged where this start had to read it (${parts.length} parts; ${named.join('; ')}): the changes there are lost. ${topics} topics lack records, and say so. Of most others it is not known whether they changed, so they begin another epoch, and readers with positions are told; \`holdline topics damaged\` names what is known`,
+  );
+  if (beginning.isNewEra) return beginning;
+  const run = { ...beginning.run, era: beginning.run.era + 1 };
+  lost.beginEra(run.era);
+  return { ...beginning, run, isNewEra: true };
+}
+
+/** Without room for it nothing may be served: the next checkpoint would name a damaged segment as the log's end. */
+async function leaveDamagedSegment(writer: LogWriter): Promise<void> {
+  try {
+    await writer.leaveDamagedSegment();
+  } catch (error) {
+    if (!(error instanceof DeviceFull)) throw error;
+    throw new BrokerError('disk-full', 'no room on the device for the record of damage', { cause: error });
+  }
 }
 
 async function fillDiskReserve(

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Broker, ReadResult, TailOptions } from '../../broker/broker.ts';
-import type { BrokerHealth, DamagedTopic, RecordChecking } from '../../broker/health.ts';
+import type { BrokerHealth, DamagedTopic, LostPart, RecordChecking } from '../../broker/health.ts';
 import type { StopSignal } from '../../base/stop-signal.ts';
 import {
   ADMIN_ANSWER_BYTES_MAX,
@@ -62,6 +62,10 @@ class AdminClient implements TopicStore {
 
   async damaged(): Promise<readonly DamagedTopic[]> {
     return this.#call({ op: 'damaged' });
+  }
+
+  async lostParts(): Promise<readonly LostPart[]> {
+    return this.#call({ op: 'lostParts' });
   }
 
   async list(...args: Parameters<Broker['list']>): ReturnType<Broker['list']> {

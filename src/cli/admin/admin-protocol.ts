@@ -3,7 +3,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Broker, ReadResult } from '../../broker/broker.ts';
-import type { BrokerHealth, DamagedTopic, RecordChecking } from '../../broker/health.ts';
+import type { BrokerHealth, DamagedTopic, LostPart, RecordChecking } from '../../broker/health.ts';
 
 /** The part of a broker that an operator can use. */
 export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove'> {
@@ -11,12 +11,14 @@ export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 
   health(): BrokerHealth | Promise<BrokerHealth>;
   check?: RecordChecking['check'];
   damaged?(): readonly DamagedTopic[] | Promise<readonly DamagedTopic[]>;
+  lostParts?(): readonly LostPart[] | Promise<readonly LostPart[]>;
 }
 
 export type AdminRequest =
   | { readonly op: 'health' }
   | { readonly op: 'check'; readonly args: Parameters<RecordChecking['check']> }
   | { readonly op: 'damaged' }
+  | { readonly op: 'lostParts' }
   | { readonly op: 'list'; readonly args: Parameters<Broker['list']> }
   | { readonly op: 'describe'; readonly args: Parameters<Broker['describe']> }
   | { readonly op: 'read'; readonly args: Parameters<Broker['read']> }

@@ -92,6 +92,8 @@ export class AdminServer {
         return this.#store.check?.(request.args[0] ?? undefined);
       case 'damaged':
         return this.#store.damaged?.();
+      case 'lostParts':
+        return this.#store.lostParts?.();
       case 'list':
         return this.#store.list(request.args[0], request.args[1]);
       case 'describe':

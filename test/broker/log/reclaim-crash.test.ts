@@ -84,20 +84,23 @@ async function crashAt(kind: CrashKind, operations: number): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-reclaim-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const disk = new CrashingDisk(new Random(operations), join(folder, 'trash'), () => undefined);
-  const open = (): Promise<BrokerEngine> =>
+  const open = (bootId: string): Promise<BrokerEngine> =>
     openLogBroker({
+      bootId,
       ...{ folder: join(folder, 'data'), fsync: { mode: 'always' }, clock: new ManualClock(), newEpoch: randomEpoch },
       ...{ place: 'here', files: disk.newLife(), limits: LIMITS, onFatal: () => undefined },
     });
   const acknowledged = new Acknowledged();
-  const first = await open();
+  const first = await open('one');
   disk.arm(kind, operations);
   await live(first, acknowledged);
   disk.die();
   await first.close().catch(() => undefined);
   await disk.closeFiles();
   if (kind !== 'kill') await disk.powerCut();
-  const second = await open();
+  const bootId = kind === 'kill' ? 'one' : 'two';
+  const second = await open(bootId);
+  expect(second.health().state).toBe('ready');
   await acknowledged.check(second);
   acknowledged.doubt = undefined;
   for (const topic of [...CHATS, NOTES]) {
@@ -106,7 +109,7 @@ async function crashAt(kind: CrashKind, operations: number): Promise<void> {
   }
   await live(second, acknowledged);
   await second.close();
-  const third = await open();
+  const third = await open(bootId);
   await acknowledged.check(third);
   await third.close();
 }

@@ -5,6 +5,7 @@ import { nodeLogFiles } from '../../../src/broker/log/disk/log-files.ts';
 import { Segments } from '../../../src/broker/log/disk/segments.ts';
 import type { FrameLocation, FrameWrite, StoredRecord } from '../../../src/broker/log/format/frame-codec.ts';
 import { DEFAULT_LIMITS } from '../../../src/broker/log/limits.ts';
+import { LostChanges } from '../../../src/broker/log/recovery/lost-changes.ts';
 import { Replay } from '../../../src/broker/log/recovery/replay.ts';
 import { TopicIndex } from '../../../src/broker/log/topics/topic-index.ts';
 import { TopicTable } from '../../../src/broker/log/topics/topic-table.ts';
@@ -24,7 +25,9 @@ class Log {
     this.segments = new Segments(nodeLogFiles, folder, 1);
     for (const id of [OLD, NEW]) this.segments.add(id, true);
     this.table = new TopicTable(index, this.segments, DEFAULT_LIMITS);
-    this.#replay = new Replay(this.table, { declared: () => undefined, forget: () => undefined }, () => undefined);
+    const nothing = (): undefined => undefined;
+    const damage = { declared: nothing, forget: nothing, found: nothing, partLost: nothing };
+    this.#replay = new Replay(this.table, damage, new LostChanges(this.table, damage), nothing);
   }
 
   static async open(): Promise<Log> {

@@ -26,6 +26,7 @@ import { PROCESS_RUN_KEY, type ProcessRun } from './process-run.ts';
 const CHECKPOINT_KEY = 'checkpoint';
 const TIME_KEY = 'time';
 const DAMAGE_KEY = 'damage';
+const LOST_PARTS_KEY = 'lost-parts';
 
 /** Changes encoded in one turn of the event loop, about 0.2 ms: on a busy node a turn comes every half millisecond.
  *  (hot: ADR 7 §6) */
@@ -53,18 +54,21 @@ interface Rest {
   readonly groups: readonly (readonly [group: string, pattern: string])[];
   readonly state: CheckpointState;
   readonly run: ProcessRun;
-  /** The account of damage, if it has changed. */
+  /** The damaged topics, and the lost parts of the log, if they have changed. */
   readonly damage: string | undefined;
   /** What has changed of them. Undefined if they are not counted. */
   readonly accounts: readonly (readonly [name: string, figures: AccountFigures])[] | undefined;
+  readonly lostParts: string | undefined;
 }
+
+type SavedDamage = Pick<DamageAccount, 'takeChanged' | 'takeChangedParts' | 'forgetPartsBefore'>;
 
 export interface CheckpointParts {
   readonly index: TopicIndex;
   readonly table: TopicTable;
   readonly segments: Segments;
   readonly reserve: DiskReserve;
-  readonly damage: Pick<DamageAccount, 'takeChanged'>;
+  readonly damage: SavedDamage;
   readonly accounts: Pick<Accounts, 'counts' | 'takeChanged'>;
 }
 
@@ -73,7 +77,7 @@ export class Checkpoint {
   readonly #table: TopicTable;
   readonly #segments: Segments;
   readonly #reserve: DiskReserve;
-  readonly #damage: Pick<DamageAccount, 'takeChanged'>;
+  readonly #damage: SavedDamage;
   readonly #accounts: Pick<Accounts, 'counts' | 'takeChanged'>;
   /** A transaction that found no room on the device leaves its changes here; the next one begins with them. */
   readonly #changes = new IndexChanges();
@@ -105,6 +109,7 @@ export class Checkpoint {
     // The table leaves dead segments out: otherwise a crash half way through their removal would look like a loss.
     const dead = this.#segments.dead(position.segment);
     const segments = [...this.#segments.all()].filter(({ id }) => !dead.includes(id)).map((one) => ({ ...one }));
+    this.#damage.forgetPartsBefore(segments.reduce((least, { id }) => Math.min(least, id), position.segment));
     const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
     const rest = {
       ended: this.#table.endedEpochs,
@@ -113,6 +118,7 @@ export class Checkpoint {
       run,
       damage: this.#damage.takeChanged(),
       accounts: captureAccounts(this.#accounts),
+      lostParts: this.#damage.takeChangedParts(),
     };
     this.#table.endedEpochs = [];
     this.#groups = [];
@@ -160,9 +166,10 @@ export class Checkpoint {
   }
 }
 
-function encodeRest(changes: IndexChanges, { groups, state, run, damage, accounts }: Rest): void {
+function encodeRest(changes: IndexChanges, { groups, state, run, damage, lostParts, accounts }: Rest): void {
   if (accounts !== undefined) encodeAccounts(changes, accounts);
   if (damage !== undefined) put(changes, 'state', DAMAGE_KEY, (into) => into.bytes(Buffer.from(damage)));
+  if (lostParts !== undefined) put(changes, 'state', LOST_PARTS_KEY, (into) => into.bytes(Buffer.from(lostParts)));
   for (const [group, pattern] of groups)
     put(changes, 'groups', group, (into) => into.bytes(Buffer.from(pattern, 'latin1')));
   put(changes, 'state', CHECKPOINT_KEY, (into) => encodeState(into, state));
@@ -266,9 +273,9 @@ function decodeFigures(reader: ByteReader): Omit<SegmentFigures, 'id' | 'live'> 
   return { records: isCounted ? records - 1 : 0, written, bytes, isCounted, deadSince: since };
 }
 
-/** The account of damage that the last checkpoint saved. */
-export function readDamage(index: TopicIndex): string | undefined {
-  return index.state(DAMAGE_KEY)?.toString();
+/** The damaged topics, and the lost parts of the log, that the last checkpoint saved. */
+export function readDamage(index: TopicIndex): readonly [topics: string | undefined, parts: string | undefined] {
+  return [index.state(DAMAGE_KEY)?.toString(), index.state(LOST_PARTS_KEY)?.toString()];
 }
 
 /** The latest recorded time, of the checkpoint or later; undefined in a folder without one. @throws BrokerError

@@ -24,7 +24,7 @@ import type { CommitEntry, GroupCommit } from './group-commit.ts';
 import { stagedWrite, type StagedWrite } from './staged-write.ts';
 import { setConsumed, setDelivered, type Delivered } from '../topics/group-progress.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
-import { damagedVersion, type OffsetRange, type Tombstone, type Topic, type TopicVersion } from '../topics/topic.ts';
+import type { OffsetRange, Tombstone, Topic, TopicVersion } from '../topics/topic.ts';
 
 export interface AppenderParts {
   readonly table: TopicTable;
@@ -197,7 +197,7 @@ export class Appender {
         else this.#afterPending([topic], { then: resolve, failed: reject });
         return;
       }
-      const damaged = damagedVersion(version, this.#table.epochOf(base, version.era, version.damages + 1));
+      const damaged = this.#table.damaged(version);
       topic.expectDamage(damaged);
       this.#commit.add(
         { kind: 'damaged', topic: name, epoch: base, ranges: live },

@@ -112,6 +112,13 @@ export class LogWriter {
     await this.#segmentFor(0);
   }
 
+  /** Begins a segment in any case: the present one is damaged, or its file is missing. Call it before any write.
+   *  @throws DeviceFull */
+  async leaveDamagedSegment(): Promise<void> {
+    this.#mustRoll = true;
+    await this.#segmentFor(0);
+  }
+
   async sync(): Promise<void> {
     await this.#current?.file.datasync();
   }

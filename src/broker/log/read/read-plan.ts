@@ -5,7 +5,7 @@ import { READ_BYTES, READ_RECORDS } from '../../broker.ts';
 import type { LogBatch, LogItem, ReadFrom, ReadOptions, Reset, ResetReason } from '../../broker.ts';
 import type { FrameLocation } from '../format/frame-codec.ts';
 import { CHUNK_RECORDS, LOST } from '../topics/record-chunk.ts';
-import { wasDamagedSince, type Topic, type TopicVersion } from '../topics/topic.ts';
+import { epochText, type Topic, type TopicVersion } from '../topics/topic.ts';
 
 /** A record of the plan that is not in memory. */
 export interface ColdRecord {
@@ -36,6 +36,13 @@ export function planRead(topic: Topic, version: TopicVersion, from: ReadFrom, op
   const walk = new Walk(topic, version, step, options);
   walk.run(startOf(from, state.next, step));
   return walk;
+}
+
+/** Whether `epoch` is an earlier epoch of this version, before records of it were declared as lost. */
+function wasDamagedSince({ base, damages }: TopicVersion, epoch: string): boolean {
+  const [text] = epoch.split('-');
+  for (let earlier = 0; earlier < damages; earlier++) if (text === epochText(base, earlier)) return true;
+  return false;
 }
 
 export function resetOf({ state }: TopicVersion, reason: ResetReason): Reset {

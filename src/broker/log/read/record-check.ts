@@ -59,6 +59,8 @@ export class RecordCheck {
       if (bytes >= PAGE_BYTES) return { topics, records, bytes, damaged, after: name };
     }
     const page = { topics, records, bytes, damaged };
+    // Whoever requested the check has seen them, and every record that is left was read.
+    if (listed.after === undefined) this.#parts.damage.forgetPartsBefore(Infinity);
     return listed.after === undefined ? page : { ...page, after: listed.after };
   }
 

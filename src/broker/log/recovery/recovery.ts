@@ -1,25 +1,14 @@
-// Reads the log at start-up, from a position to its end, and decides what a damaged end means. The last batch of the
-// last segment may be torn, and recovery cuts it off. Other damage in the part that it reads is damage to acknowledged
-// records: recovery refuses the log and names the place, and never opens the log shorter than it was. It does not read
-// the segments before that part. If one of their files is missing, the log opens, and records in that file are
-// `corrupt`.
+// Reads the log at start-up, from a position to its end, and decides what damage means. The last batch of the last
+// segment may be torn, and recovery cuts it off. Other damage in the part that it reads is damage to acknowledged
+// changes: recovery gives everything that can be read, in order, and reports what cannot (lost-changes.ts). It does not
+// read the segments before that part: records that are damaged there are found by the first read.
 import { BrokerError } from '../../errors.ts';
-import {
-  BATCH_HEAD_BYTES,
-  BATCH_MAGIC,
-  decodeBatchHead,
-  decodeSegmentHead,
-  SEGMENT_HEAD_BYTES,
-  type BatchHead,
-  type SegmentHead,
-  type LogPosition,
-} from '../format/batch-codec.ts';
-import { decodeFrame, sliceFrame, type Frame, type StoredRecord, type FrameLocation } from '../format/frame-codec.ts';
+import { decodeSegmentHead, SEGMENT_HEAD_BYTES, type LogPosition } from '../format/batch-codec.ts';
 import type { LogFile, LogFiles } from '../disk/log-files.ts';
 import type { OpenSegment } from '../disk/log-writer.ts';
 import { listSegments, type Segments } from '../disk/segments.ts';
-
-const WINDOW_BYTES = 1024 * 1024;
+import { SegmentReplay, type ReplayEvents, type ReplayState } from './segment-replay.ts';
+import { readStarts, readUpTo, type SegmentStart } from './segment-start.ts';
 
 export interface RecoveredLog {
   readonly current: OpenSegment | undefined;
@@ -28,81 +17,80 @@ export interface RecoveredLog {
   readonly sequence: number;
   /** The engine's time when the last batch was written; 0 if there is none. */
   readonly time: number;
-  readonly batches: number;
-  /** Where the last batch ends in its segment. */
-  readonly end: number;
+  /** The log cannot continue in its last segment. */
+  readonly isDamaged: boolean;
 }
 
-export interface ReplayOptions {
+export interface ReplayOptions extends ReplayEvents {
   readonly from: LogPosition | undefined;
   /** Segments that hold records, according to the checkpoint. */
   readonly known: readonly number[];
-  /** The last process run acknowledged before flushing, and the machine went down: lost batches may come before
-   *  later ones. */
   readonly lossy: boolean;
-  onFrame(frame: Frame<StoredRecord>, location: FrameLocation): void;
+  readonly isSameBoot: boolean;
+  /** The last process run has closed the log: nothing was written behind the checkpoint. */
+  readonly isClean: boolean;
 }
 
 /** @throws BrokerError corrupt, invalid-config */
 export async function recoverLog(files: LogFiles, segments: Segments, options: ReplayOptions): Promise<RecoveredLog> {
   const found = await listSegments(files, segments.folder);
-  const { from } = options;
-  const dropped = await dropUnbegun(files, segments, found.at(-1), options);
-  const ids = dropped ? found.slice(0, -1) : found;
+  const { from, known } = options;
+  const isDropped = await dropUnbegun(files, segments, found, options);
+  const ids = isDropped ? found.slice(0, -1) : found;
   const begin = from === undefined || from.segment === 0 ? 1 : from.segment;
-  checkComplete(ids, options.known, begin, from !== undefined && from.segment !== 0);
-  for (const id of options.known) if (id < begin && !ids.includes(id)) segments.noteMissing(id);
-  const replayed = ids.filter((id) => id >= begin);
+  // Without a checkpoint it is not known whether the file was removed because nothing in it was alive.
+  if (from === undefined && ids[0] !== undefined && ids[0] !== 1)
+    throw new BrokerError('corrupt', 'segment 1 is missing');
+  if (known.length > 0 && ids.length === 0)
+    throw new BrokerError('corrupt', `every file of the log is missing in ${segments.folder}. Nothing was changed`);
+  for (const id of known) if (id < begin && !ids.includes(id)) segments.noteMissing(id);
   // Dead segments that a crash kept from being removed: the next checkpoint removes them.
-  for (const id of ids) if (id < begin && !options.known.includes(id)) segments.add(id, true);
-  const begins = await firstSequences(files, segments, replayed.slice(1));
-  let state: RecoveredLog = {
-    current: undefined,
-    nextId: begin,
-    sequence: from?.sequence ?? 0,
-    time: 0,
-    batches: 0,
-    end: 0,
-  };
-  for (const [i, id] of replayed.entries()) {
-    const isLast = id === replayed.at(-1);
-    if (!options.known.includes(id)) segments.add(id, false);
-    const position = id === from?.segment ? from.position : SEGMENT_HEAD_BYTES;
-    const replay = new SegmentReplay(files, segments, {
-      id,
+  for (const id of ids) if (id < begin && !known.includes(id)) segments.add(id, true);
+  const starts = await readStarts(
+    files,
+    segments,
+    ids.filter((id) => id >= begin),
+  );
+  const recovery = new Recovery(files, segments, options);
+  const hasBegun = from !== undefined && from.segment !== 0;
+  if (hasBegun && starts[0]?.id !== begin) recovery.beginMissing(begin);
+  for (const [i, start] of starts.entries()) {
+    const next = starts[i + 1];
+    const later = starts.slice(i + 1).find(({ head }) => head !== undefined);
+    const isLast = i === starts.length - 1;
+    await recovery.replay(start, {
+      previous: starts[i - 1]?.id ?? (hasBegun ? begin : begin - 1),
+      isFollowed: next?.id === start.id + 1 && next.head !== undefined,
+      endSequence: later?.head?.firstSequence ?? Infinity,
       isLast,
-      mayBeTorn: isLast && !dropped,
-      position,
-      endSequence: begins[i] ?? Infinity,
-      ...options,
+      mayBeTorn: isLast && !isDropped,
     });
-    state = await replay.run(state);
-    if (!isLast) segments.seal(id, state.end);
   }
   // Data that an earlier process run left only in the page cache must be flushed before a reader sees it, or a power
   // loss would take back what was shown. That includes the directory entry of a new segment.
   await files.syncFolder(segments.folder);
-  return state;
+  return recovery.end(starts.at(-1)?.id ?? (hasBegun ? begin : begin - 1));
 }
 
 /** Removes the last segment if the process died while it made it: nothing in it was acknowledged, and the segment
- *  before it, which was flushed first, becomes the last. */
+ *  before it, which was flushed first, becomes the last. Without that one the last is damaged: a start that repeats
+ *  this one must find the same. */
 async function dropUnbegun(
   files: LogFiles,
   segments: Segments,
-  id: number | undefined,
+  found: readonly number[],
   { from, known }: ReplayOptions,
 ): Promise<boolean> {
+  const id = found.at(-1);
   // A segment that the checkpoint knows was begun: if its file is cut off, it is damaged.
-  if (id === undefined || (known.includes(id) && from?.segment !== id)) return false;
+  if (id === undefined || known.includes(id) || from?.segment === id) return false;
+  if (id > 1 && !found.includes(id - 1)) return false;
   const path = segments.path(id);
   const file = await files.open(path, 'read');
   try {
     const size = await file.size();
     if (size > SEGMENT_HEAD_BYTES || decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES)) !== undefined)
       return false;
-    if (from?.segment === id)
-      throw new BrokerError('corrupt', `segment ${id} (${path}) at byte ${size}: the log ends before the checkpoint`);
   } finally {
     await file.close();
   }
@@ -110,201 +98,125 @@ async function dropUnbegun(
   return true;
 }
 
-interface ReplayEnd {
-  readonly position: number;
-  /** Where the last replayed batch begins. */
-  readonly lastBatch: number | undefined;
-  readonly sequence: number;
-  readonly time: number;
-  readonly batches: number;
-}
-
-interface SegmentOptions extends ReplayOptions {
-  readonly id: number;
+interface InLog {
+  /** The segment before it that is there. */
+  readonly previous: number;
+  readonly endSequence: number;
+  /** The segment after it is there, and its head is readable or was found out. */
+  readonly isFollowed: boolean;
   readonly isLast: boolean;
   readonly mayBeTorn: boolean;
-  readonly position: number;
-  /** The first sequence of the next segment. A process that had already been replaced wrote the batches from this
-   *  sequence on here. */
-  readonly endSequence: number;
 }
 
-/** The first sequences in the heads of these segments. Infinity for a damaged head, which is reported when the
- *  segment is read. */
-async function firstSequences(files: LogFiles, segments: Segments, ids: readonly number[]): Promise<readonly number[]> {
-  const sequences: number[] = [];
-  for (const id of ids) {
-    const file = await files.open(segments.path(id), 'read');
-    try {
-      sequences.push(decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES))?.firstSequence ?? Infinity);
-    } finally {
-      await file.close();
-    }
-  }
-  return sequences;
-}
-
-/** Checks that every segment is there that must be replayed: from `begin` on, none is missing. */
-function checkComplete(ids: readonly number[], known: readonly number[], begin: number, checkpointed: boolean): void {
-  const present = new Set(ids);
-  const last = ids.at(-1) ?? 0;
-  const wanted = [
-    ...known.filter((id) => id >= begin),
-    ...(checkpointed ? [begin] : []),
-    ...Array.from({ length: Math.max(0, last - begin + 1) }, (_, i) => begin + i),
-  ];
-  const missing = wanted.find((id) => !present.has(id));
-  if (missing !== undefined) throw new BrokerError('corrupt', `segment ${missing} is missing`);
-}
-
-class SegmentReplay {
+class Recovery {
   readonly #files: LogFiles;
   readonly #segments: Segments;
-  readonly #options: SegmentOptions;
-  #window: Buffer = Buffer.alloc(0);
-  #windowAt = 0;
+  readonly #options: ReplayOptions;
+  readonly #state: ReplayState;
+  /** Notes every report. */
+  readonly #events: ReplayOptions;
+  #current: OpenSegment | undefined;
+  #isDamaged = false;
 
-  constructor(files: LogFiles, segments: Segments, options: SegmentOptions) {
+  constructor(files: LogFiles, segments: Segments, options: ReplayOptions) {
     this.#files = files;
     this.#segments = segments;
     this.#options = options;
+    this.#state = { sequence: options.from?.sequence ?? 0, time: 0, hasGap: false };
+    this.#events = {
+      ...options,
+      onLost: (part) => {
+        this.#isDamaged = true;
+        options.onLost(part);
+      },
+    };
   }
 
-  async run(before: RecoveredLog): Promise<RecoveredLog> {
-    const { id, isLast } = this.#options;
+  /** The file that holds the position of the checkpoint is missing. */
+  beginMissing(id: number): void {
+    this.#isDamaged = true;
+    this.#segments.seal(id, 0);
+    this.#segments.noteMissing(id);
+    this.#changesLost(id, 0, 0, 'its file is missing');
+  }
+
+  async replay(start: SegmentStart, place: InLog): Promise<void> {
+    const { id, isDamaged } = start;
+    if (!this.#options.known.includes(id)) this.#segments.add(id, false);
+    this.#isDamaged ||= isDamaged;
+    if (id > place.previous + 1) this.#missing(place.previous + 1, id - 1);
     const file = await this.#files.open(this.#segments.path(id), 'write');
-    let kept = false;
+    let isKept = false;
     try {
-      const size = await file.size();
-      const { version, salt } = await this.#head(file);
-      if (size < this.#options.position) throw this.#corrupt(size, 'the log ends before the checkpoint');
-      const end = await this.#replay(file, size, salt, before);
-      if (end.position < size && end.sequence < this.#options.endSequence) await this.#cut(file, size, end, salt);
-      if (isLast) await this.#settle(file, end);
-      kept = isLast;
-      const current = isLast ? { id, version, salt, file, position: end.position } : undefined;
-      const { sequence, time, batches } = end;
-      return { current, nextId: id + 1, sequence, time, batches, end: end.position };
+      isKept = await this.#replay(file, start, place);
     } finally {
-      if (!kept) await file.close();
+      if (!isKept) await file.close();
     }
   }
 
-  async #head(file: LogFile): Promise<SegmentHead> {
-    const { id } = this.#options;
-    // Not through the window, because the position of the checkpoint may be far behind the head.
-    const head = decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES));
-    if (head?.id !== id) throw this.#corrupt(0, 'the head of the segment is damaged');
-    return head;
-  }
-
-  /** Makes the last batch durable. It may be only in the page cache: its process was killed before the flush, or the
-   *  flush failed and the kernel regards the pages as clean. Writing the batch once more makes the pages dirty, so
-   *  that the flush is a real one. */
-  async #settle(file: LogFile, end: ReplayEnd): Promise<void> {
-    if (end.lastBatch !== undefined) {
-      const bytes = await readUpTo(file, end.lastBatch, end.position - end.lastBatch);
-      for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done), end.lastBatch + done);
-    }
-    await file.datasync();
-  }
-
-  async #replay(file: LogFile, size: number, salt: number, before: RecoveredLog): Promise<ReplayEnd> {
-    let { position } = this.#options;
-    let lastBatch: number | undefined;
-    let { sequence, time, batches } = before;
-    while (position < size && sequence < this.#options.endSequence) {
-      const head = decodeBatchHead(
-        await this.#bytes(file, position, Math.min(BATCH_HEAD_BYTES, size - position)),
-        0,
-        salt,
+  /** Whether the log may continue in the segment. */
+  async #replay(file: LogFile, { id, head }: SegmentStart, place: InLog): Promise<boolean> {
+    const { from } = this.#options;
+    const [position, what] =
+      id === from?.segment
+        ? [from.position, 'it ends before the checkpoint']
+        : [SEGMENT_HEAD_BYTES, 'it ends within its head'];
+    const size = await file.size();
+    if (head === undefined || size < position) {
+      this.#changesLost(
+        id,
+        Math.min(size, position),
+        Math.max(0, size - position),
+        size < position ? what : 'its head is damaged',
       );
-      if (head?.sequence !== sequence || head.byteLength > size - position - BATCH_HEAD_BYTES) break;
-      const frames = await this.#frames(file, position + BATCH_HEAD_BYTES, head);
-      if (frames === undefined) break;
-      for (const { frame, location } of frames) this.#options.onFrame(frame, location);
-      lastBatch = position;
-      position += BATCH_HEAD_BYTES + head.byteLength;
-      sequence += 1;
-      batches += 1;
-      time = Math.max(time, head.time);
+      this.#segments.seal(id, size);
+      return false;
     }
-    return { position, lastBatch, sequence, time, batches };
-  }
-
-  /** All frames of a batch; undefined if the batch is not whole. */
-  async #frames(
-    file: LogFile,
-    position: number,
-    head: BatchHead,
-  ): Promise<{ frame: Frame<StoredRecord>; location: FrameLocation }[] | undefined> {
-    const bytes = await this.#bytes(file, position, head.byteLength);
-    const frames: { frame: Frame<StoredRecord>; location: FrameLocation }[] = [];
-    try {
-      for (let at = 0; at < bytes.length;) {
-        const slice = sliceFrame(bytes, at);
-        const location = { segment: this.#options.id, position: position + at, length: slice.end - at };
-        frames.push({ frame: decodeFrame(bytes, slice.bodyStart, slice.end), location });
-        at = slice.end;
-      }
-    } catch (error) {
-      if (error instanceof BrokerError && error.code === 'corrupt') return undefined;
-      throw error;
-    }
-    return frames.length === head.frames ? frames : undefined;
-  }
-
-  async #cut(
-    file: LogFile,
-    size: number,
-    end: { readonly position: number; readonly sequence: number },
-    salt: number,
-  ): Promise<void> {
-    if (!this.#options.mayBeTorn) throw this.#corrupt(end.position, 'damage before the last segment');
-    if (!this.#options.lossy) {
-      const rest = await this.#bytes(file, end.position, size - end.position);
-      const later = findBatch(rest, salt, end.sequence);
-      if (later >= 0) throw this.#corrupt(end.position, `a whole batch follows at byte ${end.position + later}`);
-    }
-    await file.truncate(end.position);
-  }
-
-  /** Reads through a window, so that small batches do not need a read each. */
-  async #bytes(file: LogFile, position: number, length: number): Promise<Buffer> {
-    const from = position - this.#windowAt;
-    if (from < 0 || from + length > this.#window.length) {
-      this.#window = await readUpTo(file, position, Math.max(length, WINDOW_BYTES));
-      this.#windowAt = position;
-      if (this.#window.length < length) throw this.#corrupt(position, 'the file became shorter');
-    }
-    const start = position - this.#windowAt;
-    return this.#window.subarray(start, start + length);
-  }
-
-  #corrupt(position: number, what: string): BrokerError {
-    return new BrokerError(
-      'corrupt',
-      `segment ${this.#options.id} (${this.#segments.path(this.#options.id)}) at byte ${position}: ${what}`,
+    this.#passTo(head.firstSequence, id, position);
+    const replay = new SegmentReplay(
+      file,
+      this.#segments.path(id),
+      { ...this.#events, ...place, ...{ id, head, position } },
+      this.#state,
     );
+    const end = await replay.run();
+    if (place.isLast) {
+      await replay.settle();
+      this.#current = { id, version: head.version, salt: head.salt, file, position: end };
+      return true;
+    }
+    if (place.isFollowed) this.#passTo(place.endSequence, id, end);
+    this.#segments.seal(id, end);
+    return false;
   }
-}
 
-async function readUpTo(file: LogFile, position: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(length);
-  let done = 0;
-  while (done < length) {
-    const count = await file.read(buffer.subarray(done), position + done);
-    if (count === 0) break;
-    done += count;
+  end(lastId: number): RecoveredLog {
+    const { sequence, time, hasGap } = this.#state;
+    // A start that repeats this one, when the next segment exists, must miss a batch here as well.
+    const next = sequence + Number(hasGap);
+    return { current: this.#current, nextId: lastId + 1, sequence: next, time, isDamaged: this.#isDamaged };
   }
-  return buffer.subarray(0, done);
-}
 
-/** Where in the bytes a later batch of this segment begins; -1 if there is none. */
-function findBatch(bytes: Buffer, salt: number, afterSequence: number): number {
-  for (let at = bytes.indexOf(BATCH_MAGIC); at >= 0; at = bytes.indexOf(BATCH_MAGIC, at + 1)) {
-    const head = decodeBatchHead(bytes, at, salt);
-    if (head !== undefined && head.sequence > afterSequence) return at;
+  /** The batches before this sequence must have been read. */
+  #passTo(sequence: number, id: number, position: number): void {
+    if (sequence === Infinity || sequence <= this.#state.sequence) return;
+    if (!this.#state.hasGap) this.#lost(id, position, 0, 'batches are missing');
+    this.#state.sequence = sequence;
   }
-  return -1;
+
+  #missing(first: number, last: number): void {
+    const what = first === last ? 'its file is missing' : `the files of segments ${first} to ${last} are missing`;
+    this.#lost(first, 0, 0, what);
+  }
+
+  /** Whatever was behind the checkpoint here is lost. */
+  #changesLost(id: number, position: number, bytes: number, what: string): void {
+    this.#isDamaged = true;
+    if (!this.#options.isClean) this.#lost(id, position, bytes, what);
+  }
+
+  #lost(segment: number, position: number, bytes: number, what: string): void {
+    this.#state.hasGap = true;
+    this.#events.onLost({ segment, position, bytes, what });
+  }
 }

@@ -3,7 +3,6 @@
 import { applyWrite, newTopicState } from '../../append-rules.ts';
 import type { Appended, TopicWrite } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
-import type { LiteTopicName } from '../../lite-topic.ts';
 import type {
   AppendFrame,
   ConsumedFrame,
@@ -18,20 +17,24 @@ import type {
 import type { DamageAccount } from '../topics/damage-account.ts';
 import { setConsumed, setDelivered } from '../topics/group-progress.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
-import { damagedVersion, type Topic, type TopicVersion } from '../topics/topic.ts';
+import type { LostChanges } from './lost-changes.ts';
+import type { Topic, TopicVersion } from '../topics/topic.ts';
 
 export class Replay {
   readonly #table: TopicTable;
   readonly #damage: Pick<DamageAccount, 'declared' | 'forget'>;
+  readonly #lost: LostChanges;
   readonly #onGroup: (group: string, pattern: string) => void;
 
   constructor(
     table: TopicTable,
     damage: Pick<DamageAccount, 'declared' | 'forget'>,
+    lost: LostChanges,
     onGroup: (group: string, pattern: string) => void,
   ) {
     this.#table = table;
     this.#damage = damage;
+    this.#lost = lost;
     this.#onGroup = onGroup;
   }
 
@@ -63,7 +66,7 @@ export class Replay {
   }
 
   #append(frame: AppendFrame<StoredRecord>, location: FrameLocation): void {
-    const topics = frame.writes.map((write) => this.#pinned(write.topic));
+    const topics = frame.writes.map((write) => this.#pinned(write));
     const answers = frame.writes.map((write, i): Appended => {
       const state = this.#stateBefore(topics[i], write, location);
       return { epoch: state.epoch, first: write.first, next: write.first + write.records.length };
@@ -80,9 +83,10 @@ export class Replay {
   }
 
   /** Loading the next topic of the frame must not remove this one. */
-  #pinned(name: LiteTopicName): Topic {
-    const topic = this.#table.get(name);
+  #pinned(write: FrameWrite<StoredRecord>): Topic {
+    const topic = this.#table.get(write.topic);
     topic.pins += 1;
+    this.#lost.beforeWrite(topic, write);
     return topic;
   }
 
@@ -127,7 +131,10 @@ export class Replay {
   #ended(frame: EndedFrame): void {
     const topic = this.#table.get(frame.topic);
     const { visible } = topic;
-    if (visible?.base !== frame.epoch) return;
+    if (visible?.base !== frame.epoch) {
+      this.#lost.endedUnseen(topic, frame);
+      return;
+    }
     const { epoch, next } = visible.state;
     this.#table.endedEpochs.push(topic.end({ reason: frame.reason, epoch, next, at: frame.at }));
     topic.pending = undefined;
@@ -135,27 +142,32 @@ export class Replay {
     this.#table.touch(topic);
   }
 
+  /** The topic of the frame, unless it has ended. It had the offsets before `next`. */
+  #topicOf(frame: ConsumedFrame | DeliveredFrame | DamagedFrame, next: number): Topic | undefined {
+    const topic = this.#lost.hasLost ? this.#table.get(frame.topic) : this.#table.find(frame.topic);
+    if (topic !== undefined) this.#lost.reached(topic, frame.epoch, next);
+    return topic?.visible?.base === frame.epoch ? topic : undefined;
+  }
+
   #consumed(frame: ConsumedFrame): void {
-    const topic = this.#table.find(frame.topic);
-    if (topic?.visible?.base !== frame.epoch) return;
+    const topic = this.#topicOf(frame, frame.next);
+    if (topic === undefined) return;
     setConsumed(topic, frame.group, frame.next);
     this.#table.touch(topic);
   }
 
   #delivered(frame: DeliveredFrame): void {
-    const topic = this.#table.find(frame.topic);
-    if (topic?.visible?.base !== frame.epoch) return;
     const { offset, attempts, notBefore } = frame;
+    const topic = this.#topicOf(frame, offset + 1);
+    if (topic === undefined) return;
     setDelivered(topic, frame.group, { offset, attempts, notBefore });
     this.#table.touch(topic);
   }
 
   #damaged(frame: DamagedFrame): void {
-    const topic = this.#table.find(frame.topic);
-    const version = topic?.visible;
-    if (topic === undefined || version?.base !== frame.epoch) return;
-    const damages = version.damages + 1;
-    const damaged = damagedVersion(version, this.#table.epochOf(version.base, version.era, damages));
+    const topic = this.#topicOf(frame, (frame.ranges.at(-1)?.[1] ?? -1) + 1);
+    if (topic?.visible === undefined) return;
+    const damaged = this.#table.damaged(topic.visible);
     topic.lose(damaged, frame.ranges);
     topic.pending = damaged;
     this.#damage.declared(frame.topic, frame.ranges);

@@ -2,7 +2,7 @@
 // `holdline topics damaged` show it. Checkpoints save it, because no read finds damage again after its records were
 // declared as lost.
 import type { Clock } from '../../../base/clock.ts';
-import type { DamagedRange, DamagedTopic } from '../../health.ts';
+import type { DamageCount, DamagedRange, DamagedTopic, LostPart } from '../../health.ts';
 import type { BrokerError } from '../../errors.ts';
 import type { OffsetRange } from './topic.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
@@ -11,6 +11,8 @@ import type { LiteTopicName } from '../../lite-topic.ts';
 const DAMAGED_TOPICS_MAX = 1024;
 /** Ranges that the account keeps of each topic. */
 export const DAMAGED_RANGES_MAX = 16;
+/** Parts of the log that the account names. It does not count further ones. */
+const LOST_PARTS_MAX = 64;
 /** A warning about one topic comes at most this often: every reader of the topic finds the same damage. */
 const WARN_AGAIN_MS = 60 * 60 * 1000;
 
@@ -27,30 +29,62 @@ export class DamageAccount {
   readonly #warn: (text: string) => void;
   readonly #entries = new Map<LiteTopicName, Entry>();
   #isChanged = false;
+  #parts: readonly LostPart[] = [];
+  #hasOtherParts = false;
 
   constructor(clock: Pick<Clock, 'mono'>, warn: (text: string) => void) {
     this.#clock = clock;
     this.#warn = warn;
   }
 
-  get topics(): number {
-    return this.#entries.size;
+  count(missingSegments: number, isIndexDamaged: boolean): DamageCount {
+    const [topics, lostParts] = [this.#entries.size, this.#parts.length];
+    return { topics, missingSegments, damagedIndex: Number(isIndexDamaged), lostParts };
   }
 
   list(): readonly DamagedTopic[] {
     return [...this.#entries.values()].map(({ damage }) => damage);
   }
 
-  /** Takes over what `takeChanged` returned in an earlier process run. */
-  load(saved: string | undefined): void {
-    for (const damage of parseAccount(saved)) this.#entries.set(damage.topic, { damage, warnedAt: this.#clock.mono() });
+  lostParts(): readonly LostPart[] {
+    return this.#parts;
   }
 
-  /** The whole account as text; undefined if it is as the last call returned it. */
+  /** Takes over what `takeChanged` and `takeChangedParts` returned in an earlier process run. */
+  load(saved: string | undefined, parts: string | undefined): void {
+    for (const damage of parseList(saved) as readonly DamagedTopic[])
+      this.#entries.set(damage.topic, { damage, warnedAt: this.#clock.mono() });
+    this.#parts = parseList(parts) as readonly LostPart[];
+  }
+
+  /** The damaged topics as text; undefined if they are as the last call returned them. */
   takeChanged(): string | undefined {
     if (!this.#isChanged) return undefined;
     this.#isChanged = false;
     return JSON.stringify(this.list());
+  }
+
+  /** The lost parts as text; undefined if they are as the last call returned them. */
+  takeChangedParts(): string | undefined {
+    if (!this.#hasOtherParts) return undefined;
+    this.#hasOtherParts = false;
+    return JSON.stringify(this.#parts);
+  }
+
+  /** A start could not read the part, perhaps once more after the index was lost. */
+  partLost(part: LostPart): void {
+    const others = this.#parts.filter((one) => one.segment !== part.segment || one.position !== part.position);
+    this.#setParts([...others, part].slice(0, LOST_PARTS_MAX));
+  }
+
+  /** Forgets the parts of files before this one: the log has none of them any more. */
+  forgetPartsBefore(segment: number): void {
+    if (this.#parts.length > 0) this.#setParts(this.#parts.filter((part) => part.segment >= segment));
+  }
+
+  #setParts(parts: readonly LostPart[]): void {
+    this.#parts = parts;
+    this.#hasOtherParts = true;
   }
 
   /** The known range that holds an offset. */
@@ -97,9 +131,9 @@ export class DamageAccount {
 }
 
 /** The text may be damaged as well, and it is only for the operator. */
-function parseAccount(saved = '[]'): readonly DamagedTopic[] {
+function parseList(saved = '[]'): readonly unknown[] {
   try {
-    return JSON.parse(saved) as readonly DamagedTopic[];
+    return JSON.parse(saved) as readonly unknown[];
   } catch {
     return [];
   }
@@ -122,6 +156,10 @@ export function addDamaged(ranges: DamagedRange[], added: DamagedRange): void {
 /** The message without the code that begins it. */
 export function textOf({ code, message }: BrokerError): string {
   return message.slice(code.length + 2);
+}
+
+export function describePart({ segment, position, bytes, what }: LostPart): string {
+  return `segment ${segment} at byte ${position}${bytes === 0 ? '' : `, ${bytes} bytes`}: ${what}`;
 }
 
 function describeRange(range: DamagedRange | undefined): string {

@@ -68,6 +68,13 @@ export class RecordChunk {
     this.dirty = true;
   }
 
+  /** A record that was written and of which nothing was found. */
+  pushLost(): void {
+    this.push(0, 0, 0, 0);
+    this.#lost += 1;
+    this.#hasHole = true;
+  }
+
   /** The record of the slot is at another location. */
   relocate(slot: number, { segment, position, length }: FrameLocation): void {
     this.#unshare();

@@ -9,7 +9,7 @@ import { RecordChunk } from './record-chunk.ts';
 import type { Segments } from '../disk/segments.ts';
 import { decodeTopicEntry } from './topic-codec.ts';
 import type { TopicIndex } from './topic-index.ts';
-import { epochText, Topic, type EndedEpoch, type TopicContext } from './topic.ts';
+import { epochText, Topic, type EndedEpoch, type TopicContext, type TopicVersion } from './topic.ts';
 import { BrokerError } from '../../errors.ts';
 import type { Accounts } from '../../accounts.ts';
 
@@ -53,6 +53,29 @@ export class TopicTable {
    *  another epoch. So does each declaration that records of the topic are lost. */
   readonly epochOf = (base: string, era: number, damages: number): string =>
     era === this.era ? epochText(base, damages) : `${epochText(base, damages)}-${this.era}`;
+
+  /** The version after the declaration that records are lost. */
+  damaged(version: TopicVersion): TopicVersion {
+    const damages = version.damages + 1;
+    const epoch = this.epochOf(version.base, version.era, damages);
+    return { ...version, damages, state: { ...version.state, epoch } };
+  }
+
+  /** Gives every topic another epoch, except for the `kept` ones. Only while no write is pending. */
+  beginEra(era: number, kept: ReadonlySet<Topic>): void {
+    const before = this.era;
+    this.era = era;
+    for (const topic of this.#topics.values()) {
+      const { visible } = topic;
+      if (visible === undefined) continue;
+      const { state, base, damages } = visible;
+      topic.visible =
+        kept.has(topic) && visible.era === before
+          ? { ...visible, era }
+          : { ...visible, state: { ...state, epoch: this.epochOf(base, visible.era, damages) } };
+      topic.pending = topic.visible;
+    }
+  }
 
   /** The topic if it exists or has a tombstone. A search for a topic that never existed takes no memory. */
   find(name: LiteTopicName): Topic | undefined {

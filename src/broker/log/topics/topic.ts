@@ -36,18 +36,6 @@ export interface TopicVersion {
 
 export type OffsetRange = readonly [from: number, to: number];
 
-/** The version after the declaration that records are lost. `epoch`: the topic's next epoch. */
-export function damagedVersion(version: TopicVersion, epoch: string): TopicVersion {
-  return { ...version, damages: version.damages + 1, state: { ...version.state, epoch } };
-}
-
-/** Whether `epoch` is an earlier epoch of this version, before records of it were declared as lost. */
-export function wasDamagedSince({ state, base, damages }: TopicVersion, epoch: string): boolean {
-  const suffix = state.epoch.slice(epochText(base, damages).length);
-  for (let earlier = 0; earlier < damages; earlier++) if (epoch === epochText(base, earlier) + suffix) return true;
-  return false;
-}
-
 /** The epoch without the era that an unclean restart adds. */
 export function epochText(base: string, damages: number): string {
   return damages === 0 ? base : `${base}_${damages}`;
@@ -276,7 +264,8 @@ export class Topic implements AppendSubject, GroupProgress {
    *  meanwhile. Whether any was moved. */
   relocate(from: number, first: number, count: number, to: FrameLocation): boolean {
     let hasMoved = false;
-    for (let offset = first; offset < first + count; offset++) {
+    const end = Math.min(first + count, this.visible?.state.next ?? 0);
+    for (let offset = first; offset < end; offset++) {
       const chunk = this.chunkOf(offset);
       const slot = offset % CHUNK_RECORDS;
       if (chunk.holeBy(slot) >= 0 || chunk.segment(slot) !== from) continue;
@@ -296,6 +285,15 @@ export class Topic implements AppendSubject, GroupProgress {
     this.account?.addBytes(this.bytes - before);
     this.lastRecord = undefined;
     this.visible = version;
+  }
+
+  /** The records from the end of the topic to `version.state.next` were written, and nothing of them was found. */
+  loseUnread(version: TopicVersion): void {
+    if (this.visible?.base !== version.base) this.#begin(version);
+    for (let offset = this.visible?.state.next ?? 0; offset < version.state.next; offset++)
+      (offset % CHUNK_RECORDS === 0 ? this.#newChunk(offset) : this.chunkOf(offset)).pushLost();
+    this.visible = version;
+    this.pending = version;
   }
 
   /** Caches the last record of a write for live readers. Only for the write that `apply` has just made visible. */
