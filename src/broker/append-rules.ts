@@ -8,6 +8,7 @@ import {
   RECORD_BYTES_MAX,
   SUPERSEDES_MAX,
   TTL_MS_MAX,
+  TTL_MS_MIN,
 } from './broker.ts';
 import type { Appended, Priority, TopicWrite, TtlMode } from './broker.ts';
 import type { BrokerErrorCode } from './errors.ts';
@@ -158,11 +159,9 @@ function validateWrite(write: TopicWrite): void {
   }
   if (write.ifUnchanged !== undefined && !isCount(write.ifUnchanged.offset, -1))
     refuse('invalid-append', 'ifUnchanged has an offset from -1');
-  if (write.ttlMs !== undefined && (!isCount(write.ttlMs, 1) || write.ttlMs > TTL_MS_MAX))
-    refuse('invalid-append', `ttlMs is a whole number from 1 to ${TTL_MS_MAX}`);
+  if (write.ttlMs !== undefined) validateTtl('ttlMs', write.ttlMs);
   if (write.ttlMode !== undefined) validateMode(write.ttlMode, write.ttlMs);
-  if (write.hardMaxMs !== undefined && (!isCount(write.hardMaxMs, 1) || write.hardMaxMs > TTL_MS_MAX))
-    refuse('invalid-append', `hardMaxMs is a whole number from 1 to ${TTL_MS_MAX}`);
+  if (write.hardMaxMs !== undefined) validateTtl('hardMaxMs', write.hardMaxMs);
   if (write.besideBytes !== undefined && !isCount(write.besideBytes, 0))
     refuse('invalid-append', 'besideBytes is a whole number from 0');
   if (write.quota !== undefined && 'create' in write.expect)
@@ -174,6 +173,11 @@ function validateWrite(write: TopicWrite): void {
 const PRIORITIES: ReadonlySet<Priority> = new Set<Priority>(['high', 'normal', 'low']);
 
 const MODES: ReadonlySet<TtlMode> = new Set<TtlMode>(['idle', 'reader', 'absolute']);
+
+function validateTtl(field: string, ms: number): void {
+  if (!isCount(ms, TTL_MS_MIN) || ms > TTL_MS_MAX)
+    refuse('invalid-append', `${field} is a whole number from ${TTL_MS_MIN} to ${TTL_MS_MAX}`);
+}
 
 function validateMode(mode: TtlMode, ttlMs: number | undefined): void {
   if (!MODES.has(mode)) refuse('invalid-append', 'no such mode of a TTL');

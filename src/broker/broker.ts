@@ -40,6 +40,8 @@ export const LIST_LIMIT_MAX = 1000;
 /** How long a tombstone keeps the reason for a topic's end, for readers that come back. */
 export const TOMBSTONE_MS = 60 * 60 * 1000;
 
+/** The shortest time to live. A topic that is meant to end at once has this one, or is removed. */
+export const TTL_MS_MIN = 1_000;
 /** The longest time to live, a thousand years: for topics that are meant not to end. A time that is this far ahead is
  *  still a date, and still exact as a number. */
 export const TTL_MS_MAX = 1000 * 365 * 24 * 60 * 60 * 1000;
@@ -105,13 +107,13 @@ export interface TopicWrite {
   /** Inclusive, ascending ranges of earlier minor records (or earlier holes) that this write replaces. */
   readonly supersedes?: readonly (readonly [from: number, to: number])[];
   /** The topic expires this long after its last write. It keeps the value until another write names one; a topic
-   *  without a value does not expire. 1 to TTL_MS_MAX. */
+   *  without a value does not expire. TTL_MS_MIN to TTL_MS_MAX. */
   readonly ttlMs?: number;
   /** The topic keeps its mode until another write names one. Default: `idle`. A write with a mode also names `ttlMs`.
    *  In the mode `reader`, less than READER_TTL_MIN_MS counts as that. */
   readonly ttlMode?: TtlMode;
   /** For the write that makes the topic, and without effect in any other: this long after it the topic ends, whatever
-   *  holds it. 1 to TTL_MS_MAX. */
+   *  holds it. TTL_MS_MIN to TTL_MS_MAX. */
   readonly hardMaxMs?: number;
   readonly priority?: Priority;
   /** Bytes that the topic keeps beside its records, for the quota of its account. It keeps the value. Default: 0. */

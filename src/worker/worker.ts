@@ -3,13 +3,13 @@
 // the runs over: another worker, or the next process run on this log, continues from what is durable.
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
-import type { BrokerEngine, Delivery } from '../broker/broker.ts';
+import { TTL_MS_MIN, type BrokerEngine, type Delivery } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import { delay, type Clock, type Timer } from '../base/clock.ts';
 import { ASK_DEPTH_MAX } from '../session/subagent-session.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
 import { isSessionError } from '../session/errors.ts';
-import { AT_ONCE_MS, CONSUMED_REQUEST_TTL_MS, expireAfter } from '../session/stores/leftovers.ts';
+import { CONSUMED_REQUEST_TTL_MS, expireAfter } from '../session/stores/leftovers.ts';
 import { decodeRunRequest, type RunRequest } from '../session/commands/run-request.ts';
 import type { GoneRun } from '../session/commands/command-log.ts';
 import type { Runs } from '../session/runs.ts';
@@ -206,7 +206,7 @@ export class Worker {
     if (outcome === 'lost') await delivery.nack(RETRY_MS);
     else if (outcome === 'released') await delivery.nack(0);
     else if (await delivery.ack())
-      await this.#shortenTtl(delivery, outcome === 'gone' ? AT_ONCE_MS : CONSUMED_REQUEST_TTL_MS);
+      await this.#shortenTtl(delivery, outcome === 'gone' ? TTL_MS_MIN : CONSUMED_REQUEST_TTL_MS);
   }
 
   /** A consumed request topic holds nothing that is needed, so it ends within minutes, or at once if its chat is gone.

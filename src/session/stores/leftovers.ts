@@ -1,5 +1,5 @@
 // Removes what a removed chat leaves besides its log: its request topics, and the subagent sessions of its runs.
-import { APPEND_WRITES_MAX, type Broker, type TopicInfo } from '../../broker/broker.ts';
+import { APPEND_WRITES_MAX, TTL_MS_MIN, type Broker, type TopicInfo } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import { isDamage } from '../commands/earlier-state.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
@@ -8,8 +8,6 @@ import type { CommandState } from '../commands/command-state.ts';
 import type { SessionRef } from '../session-ref.ts';
 import { SUBAGENT_PATTERN, chatTopic, subagentPrefix, requestTopic, sessionOf } from '../topic-names.ts';
 
-/** The shortest TTL of a topic. */
-export const AT_ONCE_MS = 1;
 /** TTL of a request topic whose requests are consumed. Long enough that most answers to an answer find the topic and
  *  need not make it again; short enough that an idle chat has no such topic. The engine keeps the topic, whatever its
  *  TTL, while it holds a request that is not consumed. */
@@ -62,7 +60,7 @@ async function readableState(log: CommandLog, ref: SessionRef): Promise<CommandS
  *  of a new chat with the same id; the engine keeps a topic while it holds a request that no worker has taken. */
 export async function expireRequests(broker: Broker, ref: SessionRef, state: CommandState): Promise<void> {
   const infos = await broker.describe(requestsOf(ref, state));
-  for (const info of infos) if (info !== undefined) await expireAfter(broker, info.topic, info.epoch, AT_ONCE_MS);
+  for (const info of infos) if (info !== undefined) await expireAfter(broker, info.topic, info.epoch, TTL_MS_MIN);
 }
 
 /** Gives a chat and its request topics a short TTL before the chat is removed. A removal that is repeated after the

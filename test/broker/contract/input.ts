@@ -7,6 +7,7 @@ import {
   RECORD_BYTES_MAX,
   SUPERSEDES_MAX,
   TTL_MS_MAX,
+  TTL_MS_MIN,
 } from '../../../src/broker/broker.ts';
 import type { Priority, TopicWrite, TtlMode } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
@@ -31,10 +32,10 @@ const invalid: readonly (readonly [what: string, writes: readonly TopicWrite[]])
   ...[0, -1, 1.5, Number.NaN].map(
     (seq) => [`seq ${seq}`, [write(CHAT, R, { ...FENCED, fence: { fence: 0, seq } })]] as const,
   ),
-  ...[0, -1, 1.5, Number.NaN, Infinity, 2 ** 53, TTL_MS_MAX + 1].map(
+  ...[0, 1, TTL_MS_MIN - 1, -1, 1000.5, Number.NaN, Infinity, 2 ** 53, TTL_MS_MAX + 1].map(
     (ttlMs) => [`ttlMs ${ttlMs}`, [write(CHAT, R, { ttlMs })]] as const,
   ),
-  ...[0, -1, 1.5, Number.NaN, Infinity, 2 ** 53, TTL_MS_MAX + 1].map(
+  ...[0, 1, TTL_MS_MIN - 1, -1, 1000.5, Number.NaN, Infinity, 2 ** 53, TTL_MS_MAX + 1].map(
     (hardMaxMs) => [`hardMaxMs ${hardMaxMs}`, [write(CHAT, R, { hardMaxMs })]] as const,
   ),
   ['a mode of a TTL that there is not', [write(CHAT, R, { ttlMs: 60_000, ttlMode: 'never' as TtlMode })]],

@@ -27,6 +27,7 @@ export function ttlModeContract(open: OpenSubject, { reopens }: { readonly reope
     readerContract(open);
   });
   hardMaximumContract(open);
+  clockJumpContract(open);
   if (reopens) keptContract(open);
 }
 
@@ -176,6 +177,50 @@ function hardMaximumContract(open: OpenSubject): void {
       stop.abort();
     });
   });
+}
+
+/** How far a clock may jump without a second look, and so move the end of a topic. */
+const JUMP = 60 * MINUTE;
+const LONG_TTL = 2 * JUMP;
+
+function clockJumpContract(open: OpenSubject): void {
+  const jumps = [JUMP, -JUMP].flatMap((jump) =>
+    (['idle', 'absolute', 'reader', 'hard maximum'] as const).map((mode) => [mode, jump / MINUTE] as const),
+  );
+  test.each(jumps)(
+    'a topic of the mode %s ends at most an hour off when the clock jumps by %i minutes',
+    async (mode, by) => {
+      const { broker, clock } = await open();
+      const life = mode === 'hard maximum' ? { hardMaxMs: LONG_TTL } : { ttlMs: LONG_TTL, ttlMode: mode };
+      await append(broker, CHAT, minor('a'), life);
+      await clock.advance(MINUTE);
+      clock.jumpWall(by * MINUTE);
+      await passSlowly(clock, broker, LONG_TTL - JUMP - 2 * MINUTE);
+      expect(await isMissing(broker, CHAT)).toBe(false);
+      await passSlowly(clock, broker, 2 * JUMP + 2 * MINUTE);
+      await eventually(() => isMissing(broker, CHAT));
+    },
+  );
+
+  test.each([[1], [-1]])('a reader keeps a topic when the clock jumps by %i hours', async (by) => {
+    const { broker, clock } = await open();
+    const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: LONG_TTL, ttlMode: 'reader' });
+    const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
+    await tail.reached(1);
+    clock.jumpWall(by * JUMP);
+    for (let left = LONG_TTL + JUMP; left > 0; left -= MINUTE) {
+      await clock.advance(MINUTE);
+      await broker.describe([CHAT]);
+    }
+    expect(await isMissing(broker, CHAT)).toBe(false);
+  });
+}
+
+async function passSlowly(clock: ManualClock, broker: Broker, ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= 5 * MINUTE) {
+    await clock.advance(Math.min(5 * MINUTE, left));
+    await broker.describe([CHAT]);
+  }
 }
 
 function keptContract(open: OpenSubject): void {

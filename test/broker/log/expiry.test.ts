@@ -149,7 +149,10 @@ test('a topic whose time is up stays when a record is on its way that a group ha
   await append(broker, request, major('0'), { ttlMs: 60_000 });
   expect(await worker.done()).toBe(`${request} 0:0`);
   files.hold('flush');
-  const written = [append(broker, request, major('1'), { ttlMs: 60_000 }), append(broker, request, [], { ttlMs: 1 })];
+  const written = [
+    append(broker, request, major('1'), { ttlMs: 60_000 }),
+    append(broker, request, [], { ttlMs: 1000 }),
+  ];
   await clock.advance(1000);
   written.push(append(broker, request, major('2')));
   files.release();
@@ -181,7 +184,7 @@ test('a topic whose time is up ends by itself once none of its frames is on its 
   const tail = new CollectedTail(broker, CHAT, { epoch, offset: 0 });
   await tail.reached(1);
   files.hold('flush');
-  const written = append(broker, CHAT, [], { ttlMs: 1 });
+  const written = append(broker, CHAT, [], { ttlMs: 1000 });
   const after = vi.spyOn(clock, 'after');
   await clock.advance(1000);
   expect(after.mock.calls.length).toBeLessThan(5);

@@ -166,8 +166,8 @@ describe('after a crash', () => {
     const answer = await append(broker, CHAT, minor('a'), fenced);
     await append(broker, topicName('chat/removed'), minor('x'));
     await broker.remove(topicName('chat/removed'));
-    await append(broker, topicName('chat/expired'), minor('x'), { ttlMs: 50 });
-    await clock.advance(50);
+    await append(broker, topicName('chat/expired'), minor('x'), { ttlMs: 1000 });
+    await clock.advance(1000);
     await append(broker, QUEUE, minor('job 1', 'job 2'), { priority: 'high' });
     for await (const delivery of broker.consume('workers', 'request/*/*' as never, {
       credit: 1,
