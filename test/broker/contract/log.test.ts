@@ -7,14 +7,21 @@ import type { LogLimits } from '../../../src/broker/log/limits.ts';
 import { openLogBroker } from '../../../src/broker/log/open.ts';
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
+import { RECENT_BYTES, RESERVE_BYTES, RESERVE_STEP_BYTES } from '../log/opened-log.ts';
 import { brokerContract } from './broker-contract.ts';
 import { flowOf, policyOf } from './fair.ts';
 import type { Subject } from './broker-contract.ts';
 import { accountOf } from './quota.ts';
 import { brokerModel } from './broker-model.ts';
 
-/** No time passes between two commits under a clock moved by hand. */
-const AT_ONCE = { commitIntervalMs: 0 };
+/** No time passes between two commits under a clock moved by hand. Small buffers, because each test opens a log, and
+ *  16 MiB of reserve and a buffer of recent records would be most of its time. */
+const AT_ONCE = {
+  commitIntervalMs: 0,
+  reserveBytes: RESERVE_BYTES,
+  reserveStepBytes: RESERVE_STEP_BYTES,
+  recentBytes: RECENT_BYTES,
+};
 
 /** Nothing stays in memory, a checkpoint follows every commit, and a segment holds only a few appends and is emptied as
  *  soon as anything in it is dead. */

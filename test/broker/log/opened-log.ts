@@ -11,6 +11,8 @@ import { ManualClock } from '../../support/manual-clock.ts';
 /** Small, because tests open many logs and copy their folders. */
 export const RESERVE_BYTES = 4096;
 export const RESERVE_STEP_BYTES = 1024;
+/** Small, because a buffer of the default size makes V8 collect the whole heap of the test at each opening. */
+export const RECENT_BYTES = 1024 * 1024;
 
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-log-'));
@@ -38,6 +40,7 @@ export async function openLog(options: Partial<LogBrokerOptions> = {}): Promise<
       commitIntervalMs: 0,
       reserveBytes: RESERVE_BYTES,
       reserveStepBytes: RESERVE_STEP_BYTES,
+      recentBytes: RECENT_BYTES,
       ...options.limits,
       ...changes.limits,
     };
