@@ -284,6 +284,26 @@ export interface ConsumeOptions {
   /** A delivery that the consumer neither settles nor extends for this long goes to another consumer. */
   readonly visibilityMs: number;
   readonly signal: AbortSignal;
+  /** A record that was delivered this often is set aside as a dead letter instead of being delivered to this consumer
+   *  once more. From 1 to ATTEMPTS_MAX_MAX. Default: ATTEMPTS_MAX. */
+  readonly attemptsMax?: number;
+  /** Called when a record was set aside because it was delivered to this consumer too often. Must not throw. */
+  readonly onDeadLetter?: (letter: DeadLetter, record: LogRecord) => void;
+}
+
+/** A record that a group has given up. */
+export interface DeadLetter {
+  /** The letter's own topic (group/dead-letters.ts). */
+  readonly name: LiteTopicName;
+  readonly group: string;
+  /** Where the record was. */
+  readonly topic: LiteTopicName;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly attempts: number;
+  readonly reason: string;
+  /** ms since 1970. */
+  readonly at: number;
 }
 
 export interface NackOptions {
@@ -308,6 +328,10 @@ export interface Delivery {
   /** Gives the record back; the engine delivers it again after `delayMs`, from 0 to DELAY_MS_MAX. The delay survives a
    *  restart. False: the lease was lost. @throws BrokerError invalid-config */
   nack(delayMs: number, options?: NackOptions): Promise<boolean>;
+  /** Sets the record aside as a dead letter and consumes it: its topic continues, and an operator may release it.
+   *  `reason`: a code of 1 to 64 of a-z, 0-9 and -. False: the lease was lost, and the record comes again.
+   *  @throws BrokerError invalid-config, and of `append`: the lease is still held then */
+  reject(reason: string): Promise<boolean>;
   /** Extends the lease to `visibilityMs` from now. False: the lease was lost. */
   extend(): Promise<boolean>;
   /** Adds model tokens to what this delivery has used. A hint for the fair order, which counts when the delivery is

@@ -31,6 +31,7 @@ export interface WorkerDeps {
   readonly onOutcome: (outcome: RunOutcome) => void;
   readonly onContinued: (chars: number) => void;
   readonly onGone: (gone: GoneRun) => void;
+  readonly onDeadLetter: (reason: string) => void;
 }
 
 export function buildWorker({
@@ -44,6 +45,7 @@ export function buildWorker({
   onOutcome,
   onContinued,
   onGone,
+  onDeadLetter,
 }: WorkerDeps): Worker {
   const runs = new Runs(broker, commandLog, systemClock, newId);
   const blocks = new BlockWatch(systemClock, config.leaseMs, logBlindness(logger));
@@ -77,6 +79,7 @@ export function buildWorker({
     onOutcome,
     onContinued,
     onGone,
+    onDeadLetter,
     hintOf: (agent, error) =>
       hintOf(
         config.agents.find(({ name }) => name === agent),

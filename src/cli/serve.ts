@@ -186,10 +186,14 @@ async function startWorker(
 }
 
 /** Reports of the worker about its runs. `metrics`: a function, because the metrics are made after the worker. */
-function runReports(logger: Logger, metrics: () => Metrics): Pick<WorkerDeps, 'onOutcome' | 'onContinued' | 'onGone'> {
+function runReports(
+  logger: Logger,
+  metrics: () => Metrics,
+): Pick<WorkerDeps, 'onOutcome' | 'onContinued' | 'onGone' | 'onDeadLetter'> {
   return {
     onOutcome: (outcome) => metrics().countRun(outcome),
     onContinued: (chars) => metrics().countContinued(chars),
+    onDeadLetter: (reason) => metrics().countDeadLetter(reason),
     onGone: (gone) => reportGone(logger, metrics(), gone),
   };
 }

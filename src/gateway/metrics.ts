@@ -26,6 +26,10 @@ export const METRICS = {
     'holdline_continued_chars_total',
     'UTF-16 code units of answers that a worker of this process went on behind, instead of having them made again.',
   ],
+  deadLetters: [
+    'holdline_dead_letters_total',
+    'Run requests that a worker of this process set aside as dead letters, by reason.',
+  ],
   latency: [
     'holdline_append_to_delivered_ms',
     'Age of a record when it was handed to its viewers, sampled once a run.',
@@ -81,6 +85,7 @@ export class Metrics implements DeliveryObserver {
   readonly #runTimes: readonly (readonly [figure: (typeof RUN_HISTOGRAMS)[number], histogram: Histogram])[];
   #delivered = 0;
   #continuedChars = 0;
+  readonly #deadLetters = new Map<string, number>();
   #fellBehind = 0;
   #refusedSockets = 0;
   #takeovers = 0;
@@ -114,6 +119,9 @@ export class Metrics implements DeliveryObserver {
       for (const [outcome, runs] of this.#runs) add({ outcome }, runs);
     });
     this.#counter('continuedChars', [], (add) => add({}, this.#continuedChars));
+    this.#counter('deadLetters', ['reason'], (add) => {
+      for (const [reason, letters] of this.#deadLetters) add({ reason }, letters);
+    });
     const { worker, damage } = sources;
     if (worker !== undefined) {
       this.#gauge('activeRuns', [], (set) => set({}, worker().active));
@@ -172,6 +180,10 @@ export class Metrics implements DeliveryObserver {
 
   countContinued(chars: number): void {
     this.#continuedChars += chars;
+  }
+
+  countDeadLetter(reason: string): void {
+    this.#deadLetters.set(reason, (this.#deadLetters.get(reason) ?? 0) + 1);
   }
 
   /** `route` is the declared pattern, never the URL of the request. */

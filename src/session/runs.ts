@@ -5,7 +5,7 @@ import type { Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
 import { AnswerBuilder } from './events/answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './subagent-session.ts';
-import type { MessageContent, RunPriority } from './events/chat-event.ts';
+import type { MessageContent, RunError, RunPriority } from './events/chat-event.ts';
 import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, Committed, LoadedState } from './commands/command-log.ts';
 import { findRun, newCommandState, type CommandState, type RunInfo } from './commands/command-state.ts';
@@ -80,6 +80,13 @@ export function sentNow(
   const offset = state.recent.at(-1)?.offset ?? first;
   return { messageId, runId, position: { epoch, offset }, queued: state.runs.length - 1 };
 }
+
+/** Nothing that a retry changes: the request has been delivered as often as a request may be. */
+const UNDELIVERABLE: RunError = {
+  code: 'undeliverable',
+  message: 'no worker could begin this run',
+  retryable: false,
+};
 
 export class Runs {
   /** The clock for the times in the events of runs. */
@@ -268,6 +275,20 @@ export class Runs {
       endedAt: this.time.of(run.times.queued)(),
     } as const;
     return (await endRun(this.#log, ref, run, terminal, answer, { fence: taken.first, seq: 1 })) !== undefined;
+  }
+
+  /** Ends a run whose request no worker can serve, so that its chat continues. Takes the fence, so that the log refuses
+   *  what a lost worker still appends; its deltas stay in the log as they are. False if the run had ended already. */
+  async endUndeliverable(ref: SessionRef, runId: string): Promise<boolean> {
+    const isEnded = await this.#log.transact<boolean | 'cancelling'>(ref, (loaded) => {
+      const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
+      if (loaded === undefined || run === undefined) return { unchanged: false };
+      if (run.state === 'cancelling') return { unchanged: 'cancelling' };
+      const endedAt = this.time.of(run.times.queued)();
+      const event = { type: 'run.failed', runId, error: UNDELIVERABLE, endedAt } as const;
+      return { ...foldDrafts(loaded.state, [{ event }]), fencing: 'take', answer: () => true };
+    });
+    return isEnded === 'cancelling' ? this.endCancelled(ref, runId) : isEnded;
   }
 
   /** Appends the event that the code of this attempt blocked its worker for longer than the lease. The append has no

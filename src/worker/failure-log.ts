@@ -10,7 +10,8 @@ export type FailedWork =
   | 'a request could not be given back'
   | 'a lease could not be extended'
   | 'the TTL of a consumed request could not be shortened'
-  | 'a run request is not JSON and was dropped'
+  | 'a run request is not JSON'
+  | 'the run of a dead letter could not be ended'
   | 'the parent run of a run could not be watched'
   | 'the presence of readers could not be read';
 

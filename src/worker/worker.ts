@@ -3,13 +3,14 @@
 // the runs over: another worker, or the next process run on this log, continues from what is durable.
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
-import { TTL_MS_MIN, type BrokerEngine, type Delivery } from '../broker/broker.ts';
-import { isBrokerError } from '../broker/errors.ts';
+import { TTL_MS_MIN, type BrokerEngine, type DeadLetter, type Delivery, type LogRecord } from '../broker/broker.ts';
+import { isBrokerError, isRetryable } from '../broker/errors.ts';
 import { delay, type Clock, type Timer } from '../base/clock.ts';
 import { ASK_DEPTH_MAX } from '../session/subagent-session.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
 import { isSessionError } from '../session/errors.ts';
 import { CONSUMED_REQUEST_TTL_MS, expireAfter } from '../session/stores/leftovers.ts';
+import { deliveriesMax, pauseBeforeDelivery } from '../session/commands/attempts.ts';
 import { decodeRunRequest, type RunRequest } from '../session/commands/run-request.ts';
 import type { GoneRun } from '../session/commands/command-log.ts';
 import type { Runs } from '../session/runs.ts';
@@ -29,6 +30,8 @@ export const LEASE_MS = 15_000;
 export const RUNS_MAX = 2048;
 /** Pause before a request is delivered again whose log could not be read or written. */
 const RETRY_MS = 1000;
+/** The reason of the dead letter of a request that no worker of this version can read. */
+const UNREADABLE = 'unreadable-request';
 
 /** 0: prompts of users. Higher: subagent runs. */
 const DEPTHS = Array.from({ length: ASK_DEPTH_MAX + 1 }, (_, depth) => depth);
@@ -49,6 +52,8 @@ export interface WorkerOptions {
   /** Called for each answer that continued where a lost worker's ended, with the UTF-16 code units that were not
    *  generated again. */
   readonly onContinued?: (chars: number) => void;
+  /** Called for each request that became a dead letter. */
+  readonly onDeadLetter?: (reason: string) => void;
   /** A hint for the operator after a failure of an agent's model server. */
   readonly hintOf?: (agent: string, error: ProviderError) => string | undefined;
 }
@@ -106,20 +111,46 @@ export class Worker {
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       try {
-        const options = { credit: this.#concurrencyOf(agent), visibilityMs: leaseMs, signal };
+        const options = {
+          ...{ credit: this.#concurrencyOf(agent), visibilityMs: leaseMs, signal },
+          attemptsMax: deliveriesMax(agent.attemptsMax),
+          onDeadLetter: (letter: DeadLetter, record: LogRecord) => this.#track(this.#endDead(agent, letter, record)),
+        };
         for await (const delivery of broker.consume(
           requestGroup(agent.name, depth),
           requestPattern(agent.name, depth),
           options,
         )) {
           this.#failures.succeeded('requests could not be consumed');
-          const serving = this.#serve(agent, delivery).finally(() => this.#active.delete(serving));
-          this.#active.add(serving);
+          this.#track(this.#serve(agent, delivery));
         }
       } catch (error) {
         this.#failures.failed('requests could not be consumed', error);
         await delay(clock, RETRY_MS, signal);
       }
+    }
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work.finally(() => this.#active.delete(tracked));
+    this.#active.add(tracked);
+  }
+
+  /** A request was delivered as often as it may be. Its letter is durable and the queue continues, whatever becomes of
+   *  this: the run ends for its user, and the chat continues with its next prompt. Never rejects. */
+  async #endDead(agent: Agent, letter: DeadLetter, { data }: LogRecord): Promise<void> {
+    const { clock, runs, logger, onDeadLetter = () => undefined } = this.#options;
+    const { name, topic, reason, attempts } = letter;
+    onDeadLetter(reason);
+    try {
+      const request = decodeRunRequest(data);
+      const run = { agent: agent.name, sessionId: request?.sessionId, runId: request?.runId };
+      logger.error({ ...run, topic, reason, attempts, letter: name }, 'a run request was set aside as a dead letter');
+      if (request === undefined) return;
+      const ref = { tenant: request.tenant, sessionId: request.sessionId };
+      await persist(clock, this.#handedOver.signal, () => runs.endUndeliverable(ref, request.runId));
+    } catch (error) {
+      this.#failures.failed('the run of a dead letter could not be ended', error, { topic });
     }
   }
 
@@ -133,28 +164,35 @@ export class Worker {
     this.#handedOver.signal.addEventListener('abort', stop);
     const request = this.#readRequest(delivery);
     try {
-      const outcome = request === undefined ? 'gone' : await this.#execute(agent, request, delivery);
+      if (request === undefined) {
+        if (!(await persist(this.#options.clock, abandoned.signal, () => delivery.reject(UNREADABLE)))) return;
+        this.#options.onDeadLetter?.(UNREADABLE);
+        await this.#shortenTtl(delivery, TTL_MS_MIN);
+        return;
+      }
+      const outcome = await this.#execute(agent, request, delivery);
       onOutcome?.(outcome);
-      if (request !== undefined)
-        logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
+      logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
       await persist(this.#options.clock, abandoned.signal, () => this.#settle(delivery, outcome));
       this.#failures.succeeded('a run could not be served');
     } catch (error) {
       const run = { sessionId: request?.sessionId, runId: request?.runId };
       this.#failures.failed('a run could not be served', error, run);
-      await this.#giveBack(delivery);
+      await this.#giveBack(delivery, error);
     } finally {
       lease.stop();
       this.#handedOver.signal.removeEventListener('abort', stop);
     }
   }
 
-  /** Undefined for a request that no worker of this version can read; it is acknowledged. */
+  /** Undefined for a request that no worker of this version can read: it becomes a dead letter. */
   #readRequest({ record, topic }: Delivery): RunRequest | undefined {
     try {
-      return decodeRunRequest(record.data);
+      const request = decodeRunRequest(record.data);
+      if (request === undefined) this.#options.logger.error({ topic }, 'a run request is of another version');
+      return request;
     } catch (error) {
-      this.#failures.failed('a run request is not JSON and was dropped', error, { topic });
+      this.#failures.failed('a run request is not JSON', error, { topic });
       return undefined;
     }
   }
@@ -204,7 +242,7 @@ export class Worker {
     // Another worker took the fence although the lease is still held, and ends the run. Or the chat has another epoch,
     // and the run may still be wanted there. So the request is delivered again.
     if (outcome === 'lost') await delivery.nack(RETRY_MS);
-    else if (outcome === 'released') await delivery.nack(0);
+    else if (outcome === 'released') await delivery.nack(0, { count: false });
     else if (await delivery.ack())
       await this.#shortenTtl(delivery, outcome === 'gone' ? TTL_MS_MIN : CONSUMED_REQUEST_TTL_MS);
   }
@@ -222,9 +260,11 @@ export class Worker {
     }
   }
 
-  async #giveBack(delivery: Delivery): Promise<void> {
+  /** A storage that is full or away says nothing about the request, so that attempt is not counted. */
+  async #giveBack(delivery: Delivery, cause: unknown): Promise<void> {
     try {
-      await delivery.nack(RETRY_MS);
+      if (isRetryable(cause)) await delivery.nack(RETRY_MS, { count: false });
+      else await delivery.nack(pauseBeforeDelivery(delivery.attempt));
       this.#failures.succeeded('a request could not be given back');
     } catch (error) {
       // Then the lease expires, with the same effect.

@@ -58,7 +58,8 @@ function start(): Outage {
     attempt: delivery.attempt,
     lost: delivery.lost,
     ack: async () => (outage.settles === 'refuses' ? away(outage) : delivery.ack()),
-    nack: async (delayMs) => (outage.settles === 'refuses' ? away(outage) : delivery.nack(delayMs)),
+    nack: async (...args) => (outage.settles === 'refuses' ? away(outage) : delivery.nack(...args)),
+    reject: async (reason) => (outage.settles === 'refuses' ? away(outage) : delivery.reject(reason)),
     extend: async () => (outage.settles === 'refuses' ? away(outage) : delivery.extend()),
     charge: (tokens) => delivery.charge(tokens),
   });

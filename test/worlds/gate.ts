@@ -247,9 +247,14 @@ class GatedDelivery implements Delivery {
     this.#inner.charge(tokens);
   }
 
-  async nack(delayMs: number): Promise<boolean> {
+  async nack(...args: Parameters<Delivery['nack']>): Promise<boolean> {
     await this.#gate.pass();
-    return this.#inner.nack(delayMs);
+    return this.#inner.nack(...args);
+  }
+
+  async reject(reason: string): Promise<boolean> {
+    await this.#gate.pass();
+    return this.#inner.reject(reason);
   }
 
   async extend(): Promise<boolean> {

@@ -2,6 +2,7 @@
 import { DELAY_MS_MAX, type ConsumeOptions } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
+import { ATTEMPTS_MAX, ATTEMPTS_MAX_MAX } from './dead-letters.ts';
 
 /** The number of groups. Each append is matched against each group's pattern. */
 export const GROUPS_MAX = 256;
@@ -15,11 +16,13 @@ export const COUNTED_TOPICS_MAX = 256;
 const GROUP_NAME = /^[A-Za-z0-9_:.-]{1,64}$/;
 
 /** @throws BrokerError invalid-config */
-export function checkConsume(name: string, { credit, visibilityMs }: ConsumeOptions): void {
+export function checkConsume(name: string, { credit, visibilityMs, attemptsMax = ATTEMPTS_MAX }: ConsumeOptions): void {
   if (!GROUP_NAME.test(name)) throw new BrokerError('invalid-config', 'not a group name');
   if (!isWithin(credit, CREDIT_MAX)) throw new BrokerError('invalid-config', `credit is from 1 to ${CREDIT_MAX}`);
   if (!isWithin(visibilityMs, VISIBILITY_MS_MAX))
     throw new BrokerError('invalid-config', `visibilityMs is from 1 to ${VISIBILITY_MS_MAX}`);
+  if (!isWithin(attemptsMax, ATTEMPTS_MAX_MAX))
+    throw new BrokerError('invalid-config', `attemptsMax is from 1 to ${ATTEMPTS_MAX_MAX}`);
 }
 
 /** @throws BrokerError invalid-config */

@@ -6,10 +6,11 @@
 //  - A delivery goes only to a consumer that waits and has credit. A consumer that stops asking delays no other.
 import type { Clock } from '../../base/clock.ts';
 import { DELAY_MS_MAX } from '../broker.ts';
-import type { ConsumeOptions, FlowOf, LogRecord, NackOptions, Priority } from '../broker.ts';
-import { BrokerError } from '../errors.ts';
+import type { ConsumeOptions, DeadLetter, FlowOf, LogRecord, NackOptions, Priority } from '../broker.ts';
+import { BrokerError, isRetryable } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import { checkDelay } from './consume-options.ts';
+import { ATTEMPTS_MAX, checkReason, DeadLetters, TOO_MANY_ATTEMPTS, type LetterBroker } from './dead-letters.ts';
 import { Deadlines } from './deadlines.ts';
 import type { FlowGates } from './flow-gates.ts';
 import { Lease } from './lease.ts';
@@ -47,6 +48,8 @@ export interface GroupOptions {
   readonly clock: Clock;
   readonly flowOf: FlowOf;
   readonly gates: FlowGates;
+  /** The engine, for dead letters. */
+  readonly broker: LetterBroker;
 }
 
 export class ConsumerGroup implements LeaseOwner {
@@ -57,18 +60,20 @@ export class ConsumerGroup implements LeaseOwner {
   readonly #lanes = new Map<LiteTopicName, Lane>();
   readonly #laneOf = new WeakMap<Lease, Lane>();
   readonly #flowOf: FlowOf;
+  readonly #letters: DeadLetters;
   /** The lanes that are ready or taken. */
   readonly #schedule: Schedule<Lane>;
   readonly #waiting = new ReadyList<Consumer>();
   readonly #deadlines: Deadlines<Lane>;
   #servesSoon = false;
 
-  constructor(name: string, pattern: TopicPattern, store: QueueStore, { clock, flowOf, gates }: GroupOptions) {
+  constructor(name: string, pattern: TopicPattern, store: QueueStore, { clock, flowOf, gates, broker }: GroupOptions) {
     this.name = name;
     this.pattern = pattern;
     this.#store = store;
     this.#clock = clock;
     this.#flowOf = flowOf;
+    this.#letters = new DeadLetters(broker, name, () => clock.now());
     this.#schedule = new Schedule<Lane>({ limits: gates.limitsOf(name), onReady: () => this.#serveSoon() });
     this.#deadlines = new Deadlines(clock, (lane) => this.#due(lane));
   }
@@ -143,16 +148,46 @@ export class ConsumerGroup implements LeaseOwner {
     lane.lease = lease;
     this.#laneOf.set(lease, lane);
     this.#renew(lane);
-    return lease;
+    const { attemptsMax = ATTEMPTS_MAX, onDeadLetter } = consumer.options;
+    if (attempt <= attemptsMax) return lease;
+    await this.#bury(lease, onDeadLetter);
+    return undefined;
   }
 
-  async ack(lease: Lease): Promise<boolean> {
+  ack(lease: Lease): Promise<boolean> {
+    return this.#consume(lease);
+  }
+
+  async reject(lease: Lease, reason: string): Promise<boolean> {
+    checkReason(reason);
+    return this.#consume(lease, async () => {
+      await this.#letters.setAside(lease, lease.attempt, reason);
+    });
+  }
+
+  /** The record was delivered too often. If it cannot be set aside now, it is tried again later. */
+  async #bury(lease: Lease, onDeadLetter: ConsumeOptions['onDeadLetter']): Promise<void> {
+    let letter: DeadLetter | undefined;
+    try {
+      await this.#consume(lease, async () => {
+        letter = await this.#letters.setAside(lease, lease.attempt - 1, TOO_MANY_ATTEMPTS);
+      });
+    } catch (error) {
+      this.nack(lease, READ_RETRY_MS, { count: false });
+      if (!isRetryable(error)) throw error;
+    }
+    if (letter !== undefined) onDeadLetter?.(letter, lease.record);
+  }
+
+  /** `before`: what must be durable before the record is consumed. */
+  async #consume(lease: Lease, before?: () => Promise<void>): Promise<boolean> {
     const lane = this.#held(lease);
     if (lane === undefined) return false;
     // The lease must not expire while its acknowledgement is on its way to the disk: `true` would then be wrong.
     lane.settling = true;
     this.#deadlines.delete(lane);
     try {
+      await before?.();
       await this.#store.commit(this.name, lane.topic, lane.epoch, lease.record.offset + 1);
     } catch (error) {
       lane.settling = false;

@@ -6,6 +6,7 @@ import type { LiteTopicName } from '../lite-topic.ts';
 export interface LeaseOwner {
   ack(lease: Lease): Promise<boolean>;
   nack(lease: Lease, delayMs: number, options?: NackOptions): boolean | Promise<boolean>;
+  reject(lease: Lease, reason: string): Promise<boolean>;
   extend(lease: Lease): boolean | Promise<boolean>;
   charge(lease: Lease, tokens: number): void;
 }
@@ -46,6 +47,10 @@ export class Lease implements Delivery {
 
   async nack(delayMs: number, options?: NackOptions): Promise<boolean> {
     return this.#owner.nack(this, delayMs, options);
+  }
+
+  reject(reason: string): Promise<boolean> {
+    return this.#owner.reject(this, reason);
   }
 
   async extend(): Promise<boolean> {

@@ -125,7 +125,7 @@ export class LogEngine
       { table, groups, expiry, time, appender: this.#appender, lister: this.#lister },
       this,
     );
-    this.#groups = new GroupConsumption(queueStore, { clock, flowOf, policyOf }, groups);
+    this.#groups = new GroupConsumption(queueStore, { clock, flowOf, policyOf, broker: this }, groups);
     this.#damage = storage.damage;
     const cold = new ColdReads(segments, limits.coldReadsMax);
     const quarantine = new Quarantine(this.#damage, (topic, base, ranges) =>

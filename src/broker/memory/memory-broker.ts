@@ -85,7 +85,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     this.blobs = new MemoryBlobs(clock);
     this.#clock = clock;
     this.#deadlines = new Deadlines(clock, (name) => this.#due(name));
-    this.#groups = new GroupConsumption(this.#queueStore(), { clock, flowOf, policyOf });
+    this.#groups = new GroupConsumption(this.#queueStore(), { clock, flowOf, policyOf, broker: this });
     this.#newEpoch = newEpoch;
   }
 

@@ -12,6 +12,21 @@ export const BLOCKED_WORKERS_MAX = 2;
 const IDLE_ATTEMPTS_FREE = 3;
 const PAUSE_MS_FIRST = 250;
 const PAUSE_MS_MAX = 5_000;
+/** The last start, which ends the run, and one delivery to spare. */
+const UNSTARTED_SPARE = 2;
+const DELIVERY_PAUSE_MS_FIRST = 1_000;
+const DELIVERY_PAUSE_MS_MAX = 60_000;
+
+/** Deliveries of a run's request to workers, if the run may have this many attempts that are not idle. The queue counts
+ *  them, also those that end before the run's start is in the log. A run that starts reaches its own bounds before. */
+export function deliveriesMax(attemptsMax: number): number {
+  return attemptsMax + IDLE_ATTEMPTS_MAX + UNSTARTED_SPARE;
+}
+
+/** ms until a request is delivered again whose last delivery, the `attempt`th, failed before the run began. */
+export function pauseBeforeDelivery(attempt: number): number {
+  return Math.min(DELIVERY_PAUSE_MS_MAX, DELIVERY_PAUSE_MS_FIRST * 2 ** (attempt - 1));
+}
 
 export interface AttemptCount {
   /** How often the run was started. */

@@ -9,6 +9,7 @@ import { describe } from 'vitest';
 import { attemptsContract } from './attempts.ts';
 import { appendContract } from './append.ts';
 import { blobsContract } from './blobs.ts';
+import { deadLetterContract } from './dead-letters.ts';
 import { fairContract } from './fair.ts';
 import { fenceContract } from './fence.ts';
 import { inputContract } from './input.ts';
@@ -51,6 +52,7 @@ export function brokerContract(
     queueContract(open);
     leaseContract(open);
     attemptsContract(open, { reopens });
+    deadLetterContract(open, { reopens });
     blobsContract(open, { reopens });
     fairContract(open, { reopens });
     limitsContract(open);

@@ -15,10 +15,10 @@ export class TestWorker {
 
   constructor(
     broker: BrokerEngine,
-    { group = 'agents', pattern = REQUESTS, credit = 1, visibilityMs = VISIBILITY_MS }: WorkerOptions = {},
+    { group = 'agents', pattern = REQUESTS, credit = 1, visibilityMs = VISIBILITY_MS, ...rest }: WorkerOptions = {},
   ) {
     this.#deliveries = broker
-      .consume(group, pattern, { credit, visibilityMs, signal: this.#abort.signal })
+      .consume(group, pattern, { ...rest, credit, visibilityMs, signal: this.#abort.signal })
       [Symbol.asyncIterator]();
     onTestFinished(() => this.#abort.abort());
   }

@@ -5,6 +5,7 @@ import { BrokerError } from '../../../src/broker/errors.ts';
 import { GROUPS_MAX } from '../../../src/broker/group/consume-options.ts';
 import type { QueueStore } from '../../../src/broker/group/queue-store.ts';
 import { GroupConsumption } from '../../../src/broker/group/group-consumption.ts';
+import { MemoryBroker } from '../../../src/broker/memory/memory-broker.ts';
 import { parseLiteTopicName, parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import { turn } from '../../support/wait-for.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
@@ -92,7 +93,12 @@ function gate(): Gate {
 function setUp() {
   const clock = new ManualClock();
   const store = new SlowStore();
-  const groups = new GroupConsumption(store, { clock, flowOf: ONE_FLOW, policyOf: () => ({}) });
+  const groups = new GroupConsumption(store, {
+    clock,
+    flowOf: ONE_FLOW,
+    policyOf: () => ({}),
+    broker: new MemoryBroker({ clock, newEpoch: () => 'e' }),
+  });
   onTestFinished(() => groups.close());
   const consumer = (credit = 1) => {
     const abort = new AbortController();
@@ -306,9 +312,11 @@ describe('a group that becomes known', () => {
 
   test('keeps its lag and its pattern from an earlier process run before any consumer comes', () => {
     const clock = new ManualClock();
-    const groups = new GroupConsumption(new SlowStore(), { clock, flowOf: ONE_FLOW, policyOf: () => ({}) }, [
-      ['g', PATTERN],
-    ]);
+    const groups = new GroupConsumption(
+      new SlowStore(),
+      { clock, flowOf: ONE_FLOW, policyOf: () => ({}), broker: new MemoryBroker({ clock, newEpoch: () => 'e' }) },
+      [['g', PATTERN]],
+    );
     expect(groups.hasLag(A)).toBe(true);
     expect(groups.hasLag(B)).toBe(false);
     groups.onAppended(A);

@@ -5,6 +5,7 @@
 import type { Clock } from '../../../base/clock.ts';
 import type { ConsumeOptions } from '../../broker.ts';
 import { isRetryable } from '../../errors.ts';
+import { ATTEMPTS_MAX } from '../../group/dead-letters.ts';
 import type { Lease } from '../../group/lease.ts';
 import { PICK_MAX } from '../schedule/group-schedule.ts';
 import type { Held, HeldLeases } from './held-leases.ts';
@@ -111,7 +112,9 @@ export class GroupConsumers {
       this.#options.giveBack(held);
       return;
     }
-    consumer.ready.push({ held, lease });
+    const { attemptsMax = ATTEMPTS_MAX, onDeadLetter } = consumer.options;
+    if (lease.attempt > attemptsMax) void this.#options.leases.bury(lease, onDeadLetter);
+    else consumer.ready.push({ held, lease });
     this.#hand(consumer);
   }
 

@@ -2,15 +2,16 @@
 // the unique token of the topic's lease. A lease ends here no later than in Redis. Otherwise two consumers could work
 // on one topic, because Redis gives a topic to the next consumer as soon as the lease has ended there.
 import type { Clock } from '../../../base/clock.ts';
-import type { LogRecord, NackOptions } from '../../broker.ts';
+import type { ConsumeOptions, DeadLetter, LogRecord, NackOptions } from '../../broker.ts';
 import { checkDelay } from '../../group/consume-options.ts';
+import { checkReason, TOO_MANY_ATTEMPTS, type DeadLetters, type GivenUp } from '../../group/dead-letters.ts';
 import { Deadlines } from '../../group/deadlines.ts';
 import { COST_MAX } from '../../group/fair-class.ts';
 import { Lease } from '../../group/lease.ts';
 import type { LeaseOwner } from '../../group/lease.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Taken } from './group-queue.ts';
-import type { PartitionQueue } from './partition-queue.ts';
+import { RETRY_MS, type PartitionQueue } from './partition-queue.ts';
 
 /** A topic that was leased in Redis. It gets its lease here when its record is known. */
 export interface Held {
@@ -31,13 +32,15 @@ export interface Held {
 
 export class HeldLeases implements LeaseOwner {
   readonly #clock: Clock;
+  readonly #letters: DeadLetters;
   /** At most one for each topic. */
   readonly #held = new Map<LiteTopicName, Held>();
   readonly #heldBy = new WeakMap<Lease, Held>();
   readonly #deadlines: Deadlines<Held>;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, letters: DeadLetters) {
     this.#clock = clock;
+    this.#letters = letters;
     this.#deadlines = new Deadlines(clock, (held) => this.lose(held));
   }
 
@@ -90,6 +93,44 @@ export class HeldLeases implements LeaseOwner {
   async nack(lease: Lease, delayMs: number, { count = true }: NackOptions = {}): Promise<boolean> {
     checkDelay(delayMs);
     return this.#settle(lease, ({ partition, taken }) => partition.nack(taken, delayMs, count));
+  }
+
+  /** Extends the lease first, so that it does not end in Redis before the record is consumed. */
+  async reject(lease: Lease, reason: string): Promise<boolean> {
+    checkReason(reason);
+    return this.#settle(
+      lease,
+      async (held) => (await this.#setAside(held, lease, lease.attempt, reason)) !== undefined,
+    );
+  }
+
+  /** The record was delivered too often. If it cannot be set aside now, it is tried again later. Never rejects. */
+  async bury(lease: Lease, onDeadLetter: ConsumeOptions['onDeadLetter']): Promise<void> {
+    const held = this.#holding(lease);
+    if (held === undefined) return;
+    let letter: DeadLetter | undefined;
+    try {
+      await this.#settle(lease, async () => {
+        letter = await this.#setAside(held, lease, lease.attempt - 1, TOO_MANY_ATTEMPTS);
+        return letter !== undefined;
+      });
+    } catch {
+      await held.partition.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
+      this.forget(held);
+    }
+    if (letter !== undefined) onDeadLetter?.(letter, lease.record);
+  }
+
+  /** Undefined: the lease was lost. */
+  async #setAside(
+    { partition, taken, visibilityMs }: Held,
+    given: GivenUp,
+    attempts: number,
+    reason: string,
+  ): Promise<DeadLetter | undefined> {
+    if (!(await partition.extend(taken, visibilityMs))) return undefined;
+    const letter = await this.#letters.setAside(given, attempts, reason);
+    return (await partition.ack(taken, given.record.offset + 1)) === 'done' ? letter : undefined;
   }
 
   async extend(lease: Lease): Promise<boolean> {

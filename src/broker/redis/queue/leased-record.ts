@@ -14,7 +14,7 @@ export interface Found {
 /** Skips holes. If no record follows a hole, the hole is marked as consumed, because no consumer could acknowledge it.
  *  Undefined: the topic is no longer held in Redis. @throws BrokerError of the read; the topic is still held then */
 export async function readLeased(
-  read: Broker['read'],
+  broker: Pick<Broker, 'read'>,
   partition: PartitionQueue,
   taken: Taken,
 ): Promise<Found | undefined> {
@@ -22,7 +22,7 @@ export async function readLeased(
   let { offset } = taken;
   let record: LogRecord | undefined;
   for (let isEnd = false; !isEnd && record === undefined;) {
-    const result = await read(topic, { epoch, offset }, { maxRecords: 1 });
+    const result = await broker.read(topic, { epoch, offset }, { maxRecords: 1 });
     if (result.kind === 'reset' && result.reason === 'undeclared-hole') throw missing(offset);
     if (result.kind !== 'batch') {
       // The topic's history changed during the lease. If it still exists, it is delivered later, in its new epoch.

@@ -5,8 +5,9 @@
 //    ready, when a deadline in a partition or in the schedule has passed, and periodically: a message may be lost.
 //  - Without an open request on this node, the group runs nothing but what it reports to the schedule.
 import type { Clock, Timer } from '../../../base/clock.ts';
-import type { Broker, ConsumeOptions } from '../../broker.ts';
+import type { ConsumeOptions } from '../../broker.ts';
 import { isBrokerError } from '../../errors.ts';
+import { DeadLetters, type LetterBroker } from '../../group/dead-letters.ts';
 import type { Lease } from '../../group/lease.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { about, RECHECK_MS } from '../connection/jitter.ts';
@@ -15,8 +16,7 @@ import type { GroupQueue, Taken } from './group-queue.ts';
 import type { Consumer } from './group-consumers.ts';
 import { GroupConsumers } from './group-consumers.ts';
 import type { Batch, GroupSchedule, Picked } from '../schedule/group-schedule.ts';
-import { HeldLeases } from './held-leases.ts';
-import type { Held } from './held-leases.ts';
+import { HeldLeases, type Held } from './held-leases.ts';
 import { readLeased } from './leased-record.ts';
 import type { Found } from './leased-record.ts';
 import { openAll, PartitionQueue, RETRY_MS } from './partition-queue.ts';
@@ -37,7 +37,7 @@ interface Seat extends Picked {
 export interface GroupParts {
   readonly queue: GroupQueue;
   readonly schedule: GroupSchedule;
-  readonly read: Broker['read'];
+  readonly broker: LetterBroker;
   readonly clock: Clock;
   readonly keys: RedisKeys;
   /** The unique id of this process run. */
@@ -46,7 +46,7 @@ export interface GroupParts {
 
 export class RedisGroup {
   readonly #schedule: GroupSchedule;
-  readonly #read: Broker['read'];
+  readonly #broker: LetterBroker;
   readonly #clock: Clock;
   readonly #keys: RedisKeys;
   readonly #node: string;
@@ -67,14 +67,14 @@ export class RedisGroup {
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
   #closed = false;
 
-  constructor({ queue, schedule, read, clock, keys, node }: GroupParts) {
+  constructor({ queue, schedule, broker, clock, keys, node }: GroupParts) {
     this.#schedule = schedule;
-    this.#read = read;
+    this.#broker = broker;
     this.#clock = clock;
     this.#keys = keys;
     this.#node = node;
     this.#partitions = Array.from({ length: keys.partitions }, (_, n) => new PartitionQueue(queue, n, clock));
-    this.#leases = new HeldLeases(clock);
+    this.#leases = new HeldLeases(clock, new DeadLetters(broker, queue.name, () => clock.now()));
     this.#consumers = new GroupConsumers({
       clock,
       leases: this.#leases,
@@ -372,7 +372,7 @@ export class RedisGroup {
 
   async #find(consumer: Consumer, held: Held): Promise<void> {
     try {
-      this.#found(consumer, held, await readLeased(this.#read, held.partition, held.taken));
+      this.#found(consumer, held, await readLeased(this.#broker, held.partition, held.taken));
     } catch (error) {
       consumer.coming -= 1;
       this.#consumers.refuse(consumer, error);

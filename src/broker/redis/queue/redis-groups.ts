@@ -1,9 +1,10 @@
 // Group consumption over Redis: the groups that this node consumes in, and the messages about their queues. The queues
 // are in Redis (queue-lua.ts, schedule-lua.ts); one group on this node is in redis-group.ts.
 import { randomUUID } from 'node:crypto';
-import type { Broker, ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
+import type { ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { GROUPS_MAX, checkConsume, checkCountedTopics } from '../../group/consume-options.ts';
+import type { LetterBroker } from '../../group/dead-letters.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { drain, GroupQueue } from './group-queue.ts';
@@ -19,7 +20,7 @@ interface KnownGroup {
 
 export class RedisGroups implements GroupBroker {
   readonly #commands: RedisCommands;
-  readonly #read: Broker['read'];
+  readonly #broker: LetterBroker;
   readonly #flows: FlowRules;
   /** Part of every lease's token, so that no lease of an earlier process run counts in this one. */
   readonly #node = randomUUID();
@@ -29,15 +30,15 @@ export class RedisGroups implements GroupBroker {
 
   constructor({
     commands,
-    read,
+    broker,
     flows,
   }: {
     readonly commands: RedisCommands;
-    readonly read: Broker['read'];
+    readonly broker: LetterBroker;
     readonly flows: FlowRules;
   }) {
     this.#commands = commands;
-    this.#read = read;
+    this.#broker = broker;
     this.#flows = flows;
   }
 
@@ -107,7 +108,7 @@ export class RedisGroups implements GroupBroker {
     const { clock, keys } = this.#commands;
     const queue = new GroupQueue(this.#commands, name, pattern);
     const schedule = new GroupSchedule(this.#commands, name, this.#flows);
-    const group = new RedisGroup({ queue, schedule, read: this.#read, clock, keys, node: this.#node });
+    const group = new RedisGroup({ queue, schedule, broker: this.#broker, clock, keys, node: this.#node });
     const known = { pattern, group, opened: group.open() };
     this.#groups.set(name, known);
     return known;

@@ -62,7 +62,7 @@ export class GroupStore {
     const keys = new RedisKeys(this.prefix, this.partitions);
     const redis = new Redis(this.server.url);
     const groups = new RedisGroups({
-      read: (topic, from, options) => broker.read(topic, from, options),
+      broker,
       flows: { flowOf, policyOf },
       commands: {
         clock,
