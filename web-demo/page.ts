@@ -1,7 +1,16 @@
 // The page: one client, one open chat, and the views that show it. Owns what concerns several of them: switching chats, drawing
 // a snapshot in all views, and the keys that work on the whole page.
 import { ChatClientError, createChatClient, randomId } from '../src/client/chat-client.ts';
-import type { ChatClient, ChatSnapshot, Message, Run, SessionSummary } from '../src/client/chat-client.ts';
+import type {
+  AttachedFile,
+  ChatClient,
+  ChatSnapshot,
+  Fetch,
+  Message,
+  MessageContent,
+  Run,
+  SessionSummary,
+} from '../src/client/chat-client.ts';
 import { chatFragment } from './access/address.ts';
 import { AgentChoice } from './composer/agent-choice.ts';
 import { Announcer } from './shell/announcer.ts';
@@ -19,6 +28,7 @@ import { Drawers } from './shell/drawers.ts';
 import { find } from './dom/element.ts';
 import { isGone, Notice } from './shell/notice.ts';
 import { plainText } from './conversation/message-status.ts';
+import { saveFile } from './conversation/save-file.ts';
 import { OpenChat } from './chats/open-chat.ts';
 import { SessionWalk } from './chats/session-walk.ts';
 import { SurvivalPanel } from './instruments/survival-panel.ts';
@@ -83,8 +93,18 @@ export class Page {
         this.#conversation.scrollToEnd();
       },
       select: (runId) => void this.#orSay(this.#open?.select(runId), 'It could not be shown'),
+      save: (file) => void this.#orSay(this.#saveFile(network.fetch, file), 'The file could not be read'),
     });
-    this.#composer = new Composer({ send: (text) => this.#send(text), stop: () => this.#stop() }, parts.drafts);
+    this.#composer = new Composer(
+      {
+        send: (content) => this.#send(content),
+        stop: () => this.#stop(),
+        attach: (file) => this.#toWrite().attach(file),
+        detach: (attachmentId) => void this.#orSay(this.#open?.detach(attachmentId), 'The file could not be removed'),
+        refuse: (text) => this.#notice.fail(text),
+      },
+      parts.drafts,
+    );
     this.#panel = new SurvivalPanel({
       network,
       token: parts.token,
@@ -161,18 +181,23 @@ export class Page {
     this.#draw();
   }
 
-  #send(text: string): void {
+  #send(content: MessageContent): void {
     this.#notice.clear();
-    const agent = this.#open === undefined ? this.#agents.chosen : undefined;
-    if (this.#open === undefined || isGone(this.#open.snapshot?.connection)) {
-      const chatId = randomId();
-      this.#parts.drafts.move(this.#open?.chatId, chatId);
-      // The address first: after a reload at any later moment the page finds the chat and its unsent messages.
-      history.pushState(null, '', chatFragment(chatId));
-      this.#switchTo(new OpenChat(chatId, true, this.#chatParts()));
-    }
-    this.#open?.send(text, { agent });
+    this.#toWrite().send(content);
     this.#conversation.scrollToEnd();
+  }
+
+  /** The open chat, or a new one if none is open or the open one is gone. */
+  #toWrite(): OpenChat {
+    if (this.#open !== undefined && !isGone(this.#open.snapshot?.connection)) return this.#open;
+    const chatId = randomId();
+    this.#parts.drafts.move(this.#open?.chatId, chatId);
+    // The address first: after a reload at any later moment the page finds the chat and its unsent messages.
+    history.pushState(null, '', chatFragment(chatId));
+    const agent = this.#open === undefined ? this.#agents.chosen : undefined;
+    const chat = new OpenChat(chatId, true, this.#chatParts(), agent);
+    this.#switchTo(chat);
+    return chat;
   }
 
   /** In a deleted chat it would become the first message of a new chat with the same id, so it goes to another chat. */
@@ -188,6 +213,11 @@ export class Page {
   #stop(): void {
     if (!isBusy(this.#open?.snapshot)) return;
     void this.#orSay(this.#open?.stop(), 'It could not be stopped');
+  }
+
+  async #saveFile(fetchOnce: Fetch, file: AttachedFile): Promise<void> {
+    const chatId = this.#open?.chatId;
+    if (chatId !== undefined) await saveFile(fetchOnce, this.#parts.token, chatId, file);
   }
 
   async #rename(title: string): Promise<void> {

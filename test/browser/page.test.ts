@@ -1,5 +1,6 @@
 // The main use, end to end, as a person does it: the built server, a real Chromium, and all kinds of faults.
 // HOLDLINE_TEST_SHOTS=<folder> keeps screenshots.
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -194,6 +195,37 @@ describe('the page', () => {
       expect(await answers(page).last().getAttribute('data-status')).toBe('running');
       await page.getByTestId('stop').click();
       await answers(second).last().getByText('Stopped').waitFor();
+    },
+    timeLimit(120_000),
+  );
+
+  it(
+    'sends a chosen and a pasted file with a message of a new chat, removes one, and saves one again',
+    async () => {
+      const page = await openPage();
+      const attached = page.getByTestId('attached');
+      const file = (name: string, text: string) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
+      await page.getByTestId('file-chooser').setInputFiles([file('notes.txt', 'first'), file('wrong.txt', 'x')]);
+      await attached.filter({ hasText: 'wrong.txt' }).getByRole('button').click();
+      await page.getByTestId('prompt').evaluate((box) => {
+        const clipboardData = new DataTransfer();
+        clipboardData.items.add(new File(['a'.repeat(12_000)], 'log.txt', { type: 'text/plain' }));
+        box.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+      });
+      await attached.filter({ hasText: '12 KB' }).waitFor();
+      await shoot(page, 'attached');
+      await ask(page, 'count 3');
+      await untilCompleted(page);
+      await page.reload();
+      const sent = page.getByTestId('attachment');
+      await sent.nth(1).waitFor();
+      expect(await sent.allInnerTexts()).toEqual(['notes.txt (5 bytes)', 'log.txt (12 KB)']);
+      await shoot(page, 'sent-files');
+      const download = page.waitForEvent('download');
+      await sent.first().click();
+      const saved = await download;
+      expect(saved.suggestedFilename()).toBe('notes.txt');
+      expect(await readFile(await saved.path(), 'utf8')).toBe('first');
     },
     timeLimit(120_000),
   );

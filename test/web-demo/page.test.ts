@@ -10,6 +10,9 @@ import { actionsFor, isUnanswered } from '../../web-demo/conversation/message-ac
 import { plainText, sentenceOf, statusOf } from '../../web-demo/conversation/message-status.ts';
 import { endingOf, isGone } from '../../web-demo/shell/notice.ts';
 import { tokenIn } from '../../web-demo/access/token-box.ts';
+import { contentOf } from '../../web-demo/chats/message-content.ts';
+import { sizeText } from '../../web-demo/dom/size-text.ts';
+import { partsOfContent } from '../../src/client/state/parts-fold.ts';
 import { UnsentStore } from '../../web-demo/chats/unsent-store.ts';
 
 const answer: Message = { messageId: 'a', role: 'assistant', parts: [], runId: 'r', delivery: 'sent' };
@@ -210,5 +213,33 @@ describe('text that was not acknowledged', () => {
       '[null, 7, {"chatId":"a"}, {"chatId":"a","messageId":"m","content":"c","refused":"no"}]',
     );
     expect(new UnsentStore(storage).of('a')).toEqual([]);
+  });
+
+  it('keeps the files of a message', () => {
+    const kept = new Map<string, string>();
+    const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: kept.set.bind(kept) };
+    const file = { type: 'attachment', attachmentId: 'f', name: 'a.txt', mediaType: 'text/plain', bytes: 3 };
+    const unsent = { chatId: 'a', messageId: 'm', content: [{ type: 'text', text: 'see' }, file] };
+    new UnsentStore(storage).add(unsent);
+    expect(new UnsentStore(storage).of('a')).toEqual([unsent]);
+    const shown: Message = { ...prompt, parts: partsOfContent(unsent.content) };
+    expect(contentOf(shown)).toEqual(unsent.content);
+    expect(contentOf({ ...prompt, parts: partsOfContent('hello') })).toBe('hello');
+  });
+});
+
+describe('a number of bytes', () => {
+  it.each([
+    [0, '0 bytes'],
+    [999, '999 bytes'],
+    [1_000, '1 KB'],
+    [12_400, '12 KB'],
+    [999_499, '999 KB'],
+    [999_500, '1.0 MB'],
+    [9_940_000, '9.9 MB'],
+    [32_000_000, '32 MB'],
+    [1_500_000_000, '1.5 GB'],
+  ])('%i is shown as %s', (bytes, text) => {
+    expect(sizeText(bytes)).toBe(text);
   });
 });

@@ -2,10 +2,20 @@
 // before its first message is sent. Gives an untitled chat a title from its first prompt, after the server has accepted that
 // prompt: a refused prompt names nothing.
 import { ChatClientError, randomId } from '../../src/client/chat-client.ts';
-import type { Chat, ChatClient, ChatSnapshot, Message, Run, WireError } from '../../src/client/chat-client.ts';
+import type {
+  AttachedFile,
+  Chat,
+  ChatClient,
+  ChatSnapshot,
+  Message,
+  MessageContent,
+  Run,
+  WireError,
+} from '../../src/client/chat-client.ts';
+import { partsOfContent } from '../../src/client/state/parts-fold.ts';
 import { titleFromPrompt } from './chat-name.ts';
 import { isUnanswered } from '../conversation/message-actions.ts';
-import { plainText } from '../conversation/message-status.ts';
+import { contentOf } from './message-content.ts';
 import type { Unsent, UnsentStore } from './unsent-store.ts';
 
 export interface OpenChatParts {
@@ -19,6 +29,8 @@ export interface OpenChatParts {
 export class OpenChat {
   readonly chatId: string;
   readonly #parts: OpenChatParts;
+  /** For the first message of a new chat. */
+  readonly #firstAgent: string | undefined;
   #chat: Chat | undefined;
   #stopListening: () => void = () => undefined;
   /** Shown until the chat exists and can show them itself. */
@@ -28,9 +40,11 @@ export class OpenChat {
   /** Of the client's calls one is enough: where it fails, the page shows the same name without a title. */
   #isNamed = false;
 
-  /** @param isNew the chat does not exist on the server yet, so there is nothing to follow */
-  constructor(chatId: string, isNew: boolean, parts: OpenChatParts) {
+  /** @param isNew the chat does not exist on the server yet, so there is nothing to follow @param firstAgent default:
+   *  the server decides */
+  constructor(chatId: string, isNew: boolean, parts: OpenChatParts, firstAgent?: string) {
     this.chatId = chatId;
+    this.#firstAgent = firstAgent;
     this.#parts = parts;
     const unsent = parts.unsent.of(chatId);
     if (!isNew) this.#follow();
@@ -44,12 +58,12 @@ export class OpenChat {
     return { ...(snapshot ?? this.#unborn()), messages: [...(snapshot?.messages ?? []), ...this.#early] };
   }
 
-  /** @param replaces the prompt that this one replaces, on a branch @param agent of a new chat; default: the agent of the last run */
+  /** @param replaces the prompt that this one replaces, on a branch @param agent default: the agent of the last run */
   send(
-    content: string,
+    content: MessageContent,
     {
       replaces,
-      agent = this.#chat?.snapshot().runs.at(-1)?.agent,
+      agent = this.#chat?.snapshot().runs.at(-1)?.agent ?? this.#firstAgent,
     }: { readonly replaces?: string | undefined; readonly agent?: string | undefined } = {},
   ): void {
     const unsent = {
@@ -70,7 +84,7 @@ export class OpenChat {
     const unsent = {
       chatId: this.chatId,
       messageId,
-      content: plainText(message),
+      content: contentOf(message),
       ...(replaces === undefined ? {} : { replaces }),
       ...(agent === undefined ? {} : { agent }),
     };
@@ -112,6 +126,19 @@ export class OpenChat {
   async withdraw(message: Message, run: Run | undefined): Promise<void> {
     if (isUnanswered(message, run)) await this.#chat?.withdraw(message.messageId);
     else await this.#chat?.stop(run?.runId);
+  }
+
+  /** Uploads a file. Makes the chat first if it is new: the server keeps files of chats only. */
+  async attach(file: File): Promise<AttachedFile> {
+    if (!this.#exists()) {
+      await this.#parts.client.create({ sessionId: this.chatId });
+      this.#parts.onSent();
+    }
+    return this.#follow().attach(file);
+  }
+
+  async detach(attachmentId: string): Promise<void> {
+    await this.#chat?.detach(attachmentId);
   }
 
   async select(runId: string): Promise<void> {
@@ -189,7 +216,7 @@ export class OpenChat {
 
   /** Before its first message, so that the list has it also where that message is refused. */
   async #make({ messageId, content }: Unsent): Promise<void> {
-    this.#showEarly({ messageId, role: 'user', parts: textParts(content), delivery: 'sending' });
+    this.#showEarly({ messageId, role: 'user', parts: partsOfContent(content), delivery: 'sending' });
     await this.#parts.client.create({ sessionId: this.chatId });
     this.#parts.onSent();
   }
@@ -221,13 +248,9 @@ function unsentMessage({ messageId, content, replaces }: Unsent, error: WireErro
   return {
     messageId,
     role: 'user',
-    parts: textParts(content),
+    parts: partsOfContent(content),
     delivery: 'unsent',
     error,
     ...(replaces === undefined ? {} : { replaces }),
   };
-}
-
-function textParts(text: string): Message['parts'] {
-  return [{ part: 0, kind: 'text', start: 0, text }];
 }

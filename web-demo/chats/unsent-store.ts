@@ -1,13 +1,13 @@
 // Messages that were not acknowledged yet when the page was reloaded. Sent again under the same id, each is in the
 // chat exactly once, whether the first attempt had arrived or not. For one tab: another one has not sent them.
-import type { WireError } from '../../src/client/chat-client.ts';
+import type { MessageContent, WireError } from '../../src/client/chat-client.ts';
 
 const KEY = 'holdline.unsent';
 
 export interface Unsent {
   readonly chatId: string;
   readonly messageId: string;
-  readonly content: string;
+  readonly content: MessageContent;
   /** The prompt that this one replaces, on a branch. */
   readonly replaces?: string;
   /** Whom it is for; absent: the server decides. */
@@ -61,8 +61,8 @@ export class UnsentStore {
 /** Storage outlives versions of this page. */
 function isUnsent(value: unknown): value is Unsent {
   const fields = value as Partial<Unsent> | null;
-  if (typeof fields?.chatId !== 'string' || typeof fields.messageId !== 'string' || typeof fields.content !== 'string')
-    return false;
+  if (typeof fields?.chatId !== 'string' || typeof fields.messageId !== 'string') return false;
+  if (typeof fields.content !== 'string' && !Array.isArray(fields.content)) return false;
   if (fields.refused !== undefined && typeof (fields.refused as Partial<WireError> | null)?.message !== 'string')
     return false;
   if (fields.agent !== undefined && typeof fields.agent !== 'string') return false;

@@ -1,10 +1,12 @@
-// The text box: keys, a height that follows the text, the stop button, and suggestions for the demo model.
+// The text box: keys, a height that follows the text, files, the stop button, and suggestions for the demo model.
+import type { MessageContent } from '../../src/client/chat-client.ts';
+import { AttachedFiles, type FileActions } from './attached-files.ts';
 import type { DraftStore } from './draft-store.ts';
 import { button, find } from '../dom/element.ts';
 import { fitRows, isSendKey } from '../dom/growing-text.ts';
 
-export interface ComposerActions {
-  send(text: string): void;
+export interface ComposerActions extends Pick<FileActions, 'attach' | 'detach' | 'refuse'> {
+  send(content: MessageContent): void;
   stop(): void;
 }
 
@@ -17,16 +19,26 @@ export class Composer {
   readonly #prompt = find('prompt', HTMLTextAreaElement);
   readonly #send = find('send', HTMLButtonElement);
   readonly #stop = find('stop', HTMLButtonElement);
+  readonly #chooser = find('file-chooser', HTMLInputElement);
+  readonly #files: AttachedFiles;
   readonly #suggestions = find('suggestions', HTMLDivElement);
   #chatId: string | undefined;
 
   constructor(actions: ComposerActions, drafts: DraftStore) {
     this.#actions = actions;
     this.#drafts = drafts;
-    find('composer', HTMLFormElement).addEventListener('submit', (event) => {
+    this.#files = new AttachedFiles(find('attached-files', HTMLDivElement), {
+      attach: (file) => actions.attach(file),
+      detach: (attachmentId) => actions.detach(attachmentId),
+      refuse: (text) => actions.refuse(text),
+      changed: () => this.#fit(),
+    });
+    const form = find('composer', HTMLFormElement);
+    form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#submit();
     });
+    this.#takeFiles(form);
     this.#prompt.addEventListener('input', () => this.#changed());
     this.#prompt.addEventListener('keydown', (event) => this.#onKey(event));
     this.#stop.addEventListener('click', () => this.#actions.stop());
@@ -42,6 +54,7 @@ export class Composer {
   /** Loads the draft of this chat. @param chatId undefined: a new chat */
   open(chatId: string | undefined): void {
     this.#chatId = chatId;
+    this.#files.clear();
     this.#prompt.value = this.#drafts.of(chatId);
     this.#fit();
   }
@@ -64,10 +77,39 @@ export class Composer {
 
   #submit(): void {
     const text = this.#prompt.value.trim();
-    if (text === '') return;
+    if (!this.#canSend) return;
     this.#prompt.value = '';
+    const files = this.#files.take();
     this.#changed();
-    this.#actions.send(text);
+    const words = text === '' ? [] : [{ type: 'text', text }];
+    this.#actions.send(files.length === 0 ? text : [...words, ...files]);
+  }
+
+  get #canSend(): boolean {
+    return !this.#files.isUploading && (this.#prompt.value.trim() !== '' || !this.#files.isEmpty);
+  }
+
+  /** Chosen with the button, pasted into the text, or dropped on the composer. */
+  #takeFiles(form: HTMLFormElement): void {
+    find('attach', HTMLButtonElement).addEventListener('click', () => this.#chooser.click());
+    this.#chooser.addEventListener('change', () => {
+      this.#files.add([...(this.#chooser.files ?? [])]);
+      // Otherwise the same file could not be chosen again.
+      this.#chooser.value = '';
+    });
+    this.#prompt.addEventListener('paste', (event) => this.#onFiles(event, event.clipboardData));
+    form.addEventListener('drop', (event) => this.#onFiles(event, event.dataTransfer));
+    form.addEventListener('dragover', (event) => {
+      // Otherwise the browser opens the file in place of the page.
+      if (event.dataTransfer?.types.includes('Files') === true) event.preventDefault();
+    });
+  }
+
+  #onFiles(event: Event, given: DataTransfer | null): void {
+    const files = [...(given?.files ?? [])];
+    if (files.length === 0) return;
+    event.preventDefault();
+    this.#files.add(files);
   }
 
   #suggest(text: string): void {
@@ -88,6 +130,6 @@ export class Composer {
 
   #fit(): void {
     fitRows(this.#prompt);
-    this.#send.disabled = this.#prompt.value.trim() === '';
+    this.#send.disabled = !this.#canSend;
   }
 }

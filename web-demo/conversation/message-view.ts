@@ -1,6 +1,6 @@
 // One message on the page. Updates its elements: the parts keep theirs, the foot shows the status, the alternatives, and the
 // actions.
-import type { Message, Run } from '../../src/client/chat-client.ts';
+import type { AttachedFile, Message, Run } from '../../src/client/chat-client.ts';
 import { copyText } from '../dom/copy-button.ts';
 import { button, element, setText } from '../dom/element.ts';
 import { ForkSwitch } from './fork-switch.ts';
@@ -22,6 +22,8 @@ export interface MessageActions {
   /** Another answer to that prompt. */
   regenerate(promptId: string): void;
   select(runId: string): void;
+  /** Saves an attached file on this device. */
+  save(file: AttachedFile): void;
 }
 
 export class MessageView {
@@ -83,7 +85,8 @@ export class MessageView {
       // A part may be cut away and come back as another kind: that is another view.
       const key = `${part.part} ${part.kind}`;
       wanted.add(key);
-      const view = this.#parts.get(key) ?? partView(part, message.role, this.#parser);
+      const view =
+        this.#parts.get(key) ?? partView(part, message.role, this.#parser, (file) => this.#actions.save(file));
       this.#parts.set(key, view);
       view.update(part);
       this.#body.append(...(view.element.isConnected ? [] : [view.element]));

@@ -1,7 +1,8 @@
 // One part of a message on the page: text, a thought, a tool call, an attachment. Thoughts and tool calls are
 // folded away; what they are doing shows in their summary.
-import type { Part } from '../../src/client/chat-client.ts';
-import { element, setText } from '../dom/element.ts';
+import type { AttachedFile, Part } from '../../src/client/chat-client.ts';
+import { button, element, setText } from '../dom/element.ts';
+import { sizeText } from '../dom/size-text.ts';
 import { MarkdownView } from '../markdown/markdown-view.ts';
 import type { Parser } from '../markdown/parser.ts';
 import { PlainText } from './plain-text.ts';
@@ -12,7 +13,7 @@ export interface PartView {
 }
 
 /** @param role of the author: a person's text is shown as it was written */
-export function partView(part: Part, role: string, parser: Parser): PartView {
+export function partView(part: Part, role: string, parser: Parser, save: (file: AttachedFile) => void): PartView {
   switch (part.kind) {
     case 'text':
       return role === 'assistant' ? markdownPart(parser) : plainPart();
@@ -21,7 +22,7 @@ export function partView(part: Part, role: string, parser: Parser): PartView {
     case 'tool-call':
       return toolPart();
     case 'attachment':
-      return { element: element('p', { class: 'note' }, 'An attachment'), update: () => undefined };
+      return { element: attachment(part.content, save), update: () => undefined };
   }
 }
 
@@ -62,6 +63,21 @@ function toolPart(): PartView {
       got.update(outcome === undefined ? '' : JSON.stringify(outcome, null, 2));
     },
   };
+}
+
+/** A file of the chat, or a part that another client sent, such as the address of an image. */
+function attachment(content: unknown, save: (file: AttachedFile) => void): HTMLElement {
+  if (!isFile(content)) return element('p', { class: 'note' }, 'An attachment');
+  return button(`${content.name} (${sizeText(content.bytes)})`, () => save(content), {
+    class: 'chip',
+    'data-testid': 'attachment',
+    title: 'Save this file',
+  });
+}
+
+function isFile(content: unknown): content is AttachedFile {
+  const { attachmentId, name, bytes } = (content ?? {}) as Partial<AttachedFile>;
+  return typeof attachmentId === 'string' && typeof name === 'string' && typeof bytes === 'number';
 }
 
 function lackingStart(start: number): string {
