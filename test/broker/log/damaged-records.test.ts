@@ -127,6 +127,22 @@ describe('a damaged record', () => {
     expect(await readLines(broker, A)).toEqual(linesWithout('chat/a', 0, 1));
   });
 
+  test('is declared once when a read that began before the declaration finds it afterwards', async () => {
+    const files = new FaultyFiles();
+    const { broker, folder } = await writtenLog(files);
+    const { epoch } = await infoOf(broker, A);
+    await flipBit(folder, 1, textOf('chat/a', 0));
+    files.hold('read');
+    const late = broker.read(A, 'earliest');
+    await files.reached();
+    await readLines(broker, A);
+    expect((await infoOf(broker, A)).epoch).toBe(`${epoch}_1`);
+    files.release();
+    expect(await late).toMatchObject({ kind: 'batch', epoch: `${epoch}_1` });
+    expect((await infoOf(broker, A)).epoch).toBe(`${epoch}_1`);
+    expect(broker.damaged?.()).toMatchObject([{ topic: A, records: 1 }]);
+  });
+
   test('stays lost over a restart and over a crash, with its reason, until its topic is removed', async () => {
     const { broker, folder, reopen } = await writtenLog();
     await flipBit(folder, 1, textOf('chat/a', 1));

@@ -26,12 +26,12 @@ export class FaultyFiles implements LogFiles {
   /** The name of a file whose close fails. The file is closed all the same. */
   failClose: string | undefined;
   readonly closed: string[] = [];
-  #held: { readonly what: 'flush' | 'write'; readonly until: Promise<void> } | undefined;
+  #held: { readonly what: 'flush' | 'write' | 'read'; readonly until: Promise<void> } | undefined;
   #release: (() => void) | undefined;
   #waiting: (() => void)[] = [];
 
-  /** Flushes, or writes, wait until `release`. */
-  hold(what: 'flush' | 'write'): void {
+  /** Flushes, or writes, wait until `release`. So does the next read, but not those after it. */
+  hold(what: 'flush' | 'write' | 'read'): void {
     this.#held = { what, until: new Promise((resolve) => (this.#release = resolve)) };
   }
 
@@ -40,7 +40,7 @@ export class FaultyFiles implements LogFiles {
     this.#held = undefined;
   }
 
-  /** Resolves when a flush, or a write, is waiting. */
+  /** Resolves when a flush, a write, or the read is waiting. */
   reached(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
@@ -90,10 +90,12 @@ export class FaultyFiles implements LogFiles {
     return nodeLogFiles.freeBytes(folder);
   }
 
-  async #pass(what: 'flush' | 'write'): Promise<void> {
-    if (this.#held?.what !== what) return;
+  async #pass(what: 'flush' | 'write' | 'read'): Promise<void> {
+    const held = this.#held;
+    if (held?.what !== what) return;
+    if (what === 'read') this.#held = undefined;
     for (const reached of this.#waiting.splice(0)) reached();
-    await this.#held.until;
+    await held.until;
   }
 
   #faulty(file: LogFile, name: string): LogFile {
@@ -112,6 +114,7 @@ export class FaultyFiles implements LogFiles {
         return count;
       },
       read: async (into, position) => {
+        await this.#pass('read');
         if (this.failRead !== undefined) throw new SystemError(this.failRead);
         const count = await file.read(into, position);
         this.bytesRead += count;
