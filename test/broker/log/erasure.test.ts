@@ -1,14 +1,16 @@
 // No byte of a dead text is in the data folder when the time is over within which it must be erased, whatever else
 // lives in its segment, and over a restart.
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
+import { BATCH_HEAD_BYTES } from '../../../src/broker/log/format/batch-codec.ts';
+import { FRAME_HEAD_BYTES } from '../../../src/broker/log/format/frame-codec.ts';
 import type { ManualClock } from '../../support/manual-clock.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { append, CHAT, major, minor, readLines, topicName } from '../contract/subject.ts';
 import { FaultyFiles } from './faulty-files.ts';
-import { crashCopy, openLog } from './opened-log.ts';
+import { crashCopy, openLog, segmentPath } from './opened-log.ts';
 
 const SECRET = 'Xylophon-Quarz';
 const OTHER = topicName('chat/other');
@@ -77,6 +79,28 @@ describe('the text of a dead record leaves the data folder in time', () => {
     await append(broker, CHAT, major('done'), { supersedes: [[1, 1]] });
     await expectErased(clock, folder, SECRET);
     expect(await readLines(broker, CHAT)).toEqual(['0M:ask', '1-1>2', '2M:done']);
+  });
+
+  test('when a start could not read it, and what is behind it in the file lives', async () => {
+    const { broker, folder } = await openLog({ limits: LIMITS });
+    await append(broker, OTHER, major('kept before'));
+    const path = segmentPath(folder);
+    const { size } = await stat(path);
+    await append(broker, CHAT, major(SECRET));
+    await append(broker, OTHER, major('kept after'));
+    for (const at of [size, size + BATCH_HEAD_BYTES + FRAME_HEAD_BYTES]) {
+      const copy = await crashCopy(folder);
+      const bytes = await readFile(segmentPath(copy));
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+      await writeFile(segmentPath(copy), bytes);
+      const { broker: again, clock } = await openLog({ folder: copy, limits: LIMITS });
+      expect(again.health()).toMatchObject({ state: 'degraded', damage: { topics: 0, lostParts: 1 } });
+      expect(await filesWith(copy, SECRET)).toHaveLength(1);
+      await expectErased(clock, copy, SECRET);
+      expect(await readLines(again, OTHER)).toEqual(['0M:kept before', '1M:kept after']);
+      await eventually(() => again.health().state === 'ready');
+      await again.close();
+    }
   });
 
   test('when it was the only chat, and nothing is written afterwards', async () => {

@@ -61,7 +61,7 @@ interface Rest {
   readonly lostParts: string | undefined;
 }
 
-type SavedDamage = Pick<DamageAccount, 'takeChanged' | 'takeChangedParts' | 'forgetPartsBefore'>;
+type SavedDamage = Pick<DamageAccount, 'takeChanged' | 'takeChangedParts' | 'keepParts'>;
 
 export interface CheckpointParts {
   readonly index: TopicIndex;
@@ -109,7 +109,7 @@ export class Checkpoint {
     // The table leaves dead segments out: otherwise a crash half way through their removal would look like a loss.
     const dead = this.#segments.dead(position.segment);
     const segments = [...this.#segments.all()].filter(({ id }) => !dead.includes(id)).map((one) => ({ ...one }));
-    this.#damage.forgetPartsBefore(segments.reduce((least, { id }) => Math.min(least, id), position.segment));
+    this.#damage.keepParts(segments.map(({ id }) => id).sort((a, b) => a - b));
     const state = { position, time, nextTopicId: this.#table.nextTopicId, segments };
     const rest = {
       ended: this.#table.endedEpochs,

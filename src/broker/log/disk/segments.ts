@@ -127,6 +127,12 @@ export class Segments {
     else segment.deadSince ??= this.now();
   }
 
+  /** The segment holds text to which no topic points, because the frame with it cannot be read. */
+  noteUnread(id: number): void {
+    const segment = this.#segments.get(id);
+    if (segment !== undefined) segment.deadSince ??= this.now();
+  }
+
   /** All segments. The objects change with the segments. */
   all(): Iterable<SegmentFigures> {
     return this.#segments.values();

@@ -97,6 +97,15 @@ export function encodeBatchHead(into: Buffer, head: BatchHead, salt: number): vo
   into.writeUInt32LE(crc32(into.subarray(0, 28), salt), 28);
 }
 
+/** Where in the bytes a wanted batch begins, from `from` on; -1 if there is none. */
+export function findBatch(bytes: Buffer, from: number, salt: number, isWanted: (head: BatchHead) => boolean): number {
+  for (let at = bytes.indexOf(BATCH_MAGIC, from); at >= 0; at = bytes.indexOf(BATCH_MAGIC, at + 1)) {
+    const head = decodeBatchHead(bytes, at, salt);
+    if (head !== undefined && isWanted(head)) return at;
+  }
+  return -1;
+}
+
 /** Undefined if there is no whole head at `at`. */
 export function decodeBatchHead(bytes: Buffer, at: number, salt: number): BatchHead | undefined {
   if (bytes.length - at < BATCH_HEAD_BYTES || bytes.readUInt32LE(at) !== BATCH_MAGIC.readUInt32LE(0)) return undefined;

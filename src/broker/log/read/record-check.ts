@@ -60,7 +60,7 @@ export class RecordCheck {
     }
     const page = { topics, records, bytes, damaged };
     // Whoever requested the check has seen them, and every record that is left was read.
-    if (listed.after === undefined) this.#parts.damage.forgetPartsBefore(Infinity);
+    if (listed.after === undefined) this.#parts.damage.forgetParts();
     return listed.after === undefined ? page : { ...page, after: listed.after };
   }
 

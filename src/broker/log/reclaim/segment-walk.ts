@@ -3,7 +3,13 @@
 // checked (live-records.ts).
 import { isBrokerError } from '../../errors.ts';
 import type { AcquiredSegment } from '../disk/segments.ts';
-import { BATCH_HEAD_BYTES, decodeBatchHead, decodeSegmentHead, SEGMENT_HEAD_BYTES } from '../format/batch-codec.ts';
+import {
+  BATCH_HEAD_BYTES,
+  decodeBatchHead,
+  decodeSegmentHead,
+  findBatch,
+  SEGMENT_HEAD_BYTES,
+} from '../format/batch-codec.ts';
 
 /** Bytes of one read. A batch may be larger. Records of one topic within a window are moved together. */
 const WINDOW_BYTES = 1024 * 1024;
@@ -29,7 +35,7 @@ export class SegmentWalk {
     this.#end = end;
   }
 
-  /** Undefined at the end of the segment, or where it is damaged. */
+  /** Undefined at the end of the segment, or if its head is damaged. Passes over damaged batches. */
   async next(): Promise<Window | undefined> {
     try {
       this.#salt ??= decodeSegmentHead(await this.#segment.read(0, SEGMENT_HEAD_BYTES))?.salt;
@@ -46,7 +52,12 @@ export class SegmentWalk {
     if (left < BATCH_HEAD_BYTES) return undefined;
     let buffer = await this.#segment.read(start, Math.min(WINDOW_BYTES, left));
     const first = decodeBatchHead(buffer, 0, salt);
-    if (first === undefined || first.byteLength > left - BATCH_HEAD_BYTES) return undefined;
+    if (first === undefined || first.byteLength > left - BATCH_HEAD_BYTES) {
+      const next = findBatch(buffer, 1, salt, () => true);
+      // The head of the next batch may begin in this window and end behind it.
+      this.#position += next >= 0 ? next : Math.max(1, buffer.length - BATCH_HEAD_BYTES + 1);
+      return { buffer, start, batches: [] };
+    }
     const needed = BATCH_HEAD_BYTES + first.byteLength;
     if (needed > buffer.length) buffer = await this.#segment.read(start, needed);
     const batches: [number, number][] = [];

@@ -127,6 +127,7 @@ class Recovery {
       ...options,
       onLost: (part) => {
         this.#isDamaged = true;
+        segments.noteUnread(part.segment);
         options.onLost(part);
       },
     };

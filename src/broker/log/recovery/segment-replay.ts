@@ -6,8 +6,8 @@ import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { LogFile } from '../disk/log-files.ts';
 import {
   BATCH_HEAD_BYTES,
-  BATCH_MAGIC,
   decodeBatchHead,
+  findBatch,
   type BatchHead,
   type SegmentHead,
 } from '../format/batch-codec.ts';
@@ -174,9 +174,10 @@ export class SegmentReplay {
   /** Where the next batch with a later sequence begins. */
   async #nextBatch(from: number): Promise<number | undefined> {
     const { head, endSequence } = this.#options;
+    const isLater = ({ sequence }: BatchHead): boolean => sequence > this.#state.sequence && sequence < endSequence;
     for (let at = from; this.#size - at >= BATCH_HEAD_BYTES; at += WINDOW_BYTES - BATCH_HEAD_BYTES + 1) {
       const bytes = await this.#bytes(at, Math.min(WINDOW_BYTES, this.#size - at));
-      const found = findBatch(bytes, head.salt, this.#state.sequence, endSequence);
+      const found = findBatch(bytes, 0, head.salt, isLater);
       if (found >= 0) return at + found;
     }
     return undefined;
@@ -197,13 +198,4 @@ export class SegmentReplay {
   #corrupt(position: number, what: string): BrokerError {
     return new BrokerError('corrupt', `segment ${this.#options.id} (${this.#path}) at byte ${position}: ${what}`);
   }
-}
-
-/** Where in the bytes a batch between the two sequences begins; -1 if there is none. */
-function findBatch(bytes: Buffer, salt: number, afterSequence: number, endSequence: number): number {
-  for (let at = bytes.indexOf(BATCH_MAGIC); at >= 0; at = bytes.indexOf(BATCH_MAGIC, at + 1)) {
-    const head = decodeBatchHead(bytes, at, salt);
-    if (head !== undefined && head.sequence > afterSequence && head.sequence < endSequence) return at;
-  }
-  return -1;
 }

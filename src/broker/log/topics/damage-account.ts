@@ -77,9 +77,19 @@ export class DamageAccount {
     this.#setParts([...others, part].slice(0, LOST_PARTS_MAX));
   }
 
-  /** Forgets the parts of files before this one: the log has none of them any more. */
-  forgetPartsBefore(segment: number): void {
-    if (this.#parts.length > 0) this.#setParts(this.#parts.filter((part) => part.segment >= segment));
+  /** The log has these segments now. Forgets the parts of others, except for a missing file: that part stays as long as
+   *  the log has an older segment. */
+  keepParts(segments: readonly number[]): void {
+    if (this.#parts.length === 0) return;
+    const oldest = segments[0] ?? Infinity;
+    const isKept = ({ segment, bytes }: LostPart): boolean =>
+      segments.includes(segment) || (bytes === 0 && segment > oldest);
+    this.#setParts(this.#parts.filter(isKept));
+  }
+
+  /** An operator has seen all parts. */
+  forgetParts(): void {
+    if (this.#parts.length > 0) this.#setParts([]);
   }
 
   #setParts(parts: readonly LostPart[]): void {
