@@ -267,6 +267,7 @@ export class LogEngine
   batchCommitted(bytes: number): void {
     this.#wakes.drain();
     this.#schedule.atBatchBoundary(bytes);
+    this.#reclaim.batchCommitted();
   }
 
   /** The next batch begins another segment: a segment is deleted when all records in it were removed, but the current
@@ -296,8 +297,8 @@ export class LogEngine
     await this.#appender.append([{ topic: name, records: [], expect: { epoch } }]);
   }
 
-  async expire(topic: Topic): Promise<void> {
-    await this.#appender.end(topic.name, 'expired');
+  expire({ name }: Topic): Promise<void> {
+    return this.#expireNow(name);
   }
 
   whenRoom(): Promise<void> {
@@ -309,7 +310,7 @@ export class LogEngine
     if (!isBrokerError(error, 'corrupt')) this.#commit.failNow(error);
   }
 
-  // CheckpointWork: the checkpoint schedule calls these
+  // CheckpointWork and ReclaimEvents: the checkpoint schedule and the reclaim call these
 
   isNeededForRoom(): boolean {
     const { reserve, segments, writer } = this.#storage;
@@ -324,8 +325,6 @@ export class LogEngine
     await table.trim();
     this.#reclaim.afterCheckpoint(segment);
   }
-
-  // ReclaimEvents
 
   requestCheckpoint(): void {
     this.#schedule.request();

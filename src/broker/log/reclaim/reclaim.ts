@@ -26,6 +26,8 @@ import { leastLive, sizeOf } from './victim.ts';
 const FRAMES_A_TURN = 128;
 /** Groups of records looked up in one turn: each reads the index once, or is moved. */
 const GROUPS_A_TURN = 16;
+/** What is moved out of a segment, and what is written meanwhile, takes at most about this many segments. */
+const WORK_SEGMENTS = 1.5;
 /** Bytes that wait for the next batch, above which nothing is moved. */
 const WAITING_BYTES_MAX = 1024 * 1024;
 /** A device with less than this share of free bytes is short of room. */
@@ -67,6 +69,8 @@ export class Reclaim {
   readonly #left = new Map<number, number>();
   /** The segment that holds the position of the last checkpoint. */
   #before = 0;
+  /** The segment of the last batch. */
+  #writing = 0;
   /** The last run found no room: the next one comes with a checkpoint that is due anyway. */
   #hasGivenUp = false;
   #running: Promise<void> | undefined;
@@ -97,6 +101,24 @@ export class Reclaim {
     return this.#victimOnFull(this.#parts.writer.position.segment) !== undefined;
   }
 
+  /** With each segment that is full, the log may have passed its bound since the last checkpoint. */
+  batchCommitted(): void {
+    const { segment } = this.#parts.writer.position;
+    if (segment === this.#writing) return;
+    this.#writing = segment;
+    this.#keepBound();
+  }
+
+  /** Above the bound, a checkpoint removes what is dead, and lets the next segments be emptied. */
+  #keepBound(): void {
+    const { segments, writer, limits, reserve } = this.#parts;
+    if (this.#isStopped || !reserve.isWhole) return;
+    const { log, live, dead } = sizeOf(segments.all(), writer.position);
+    if (log + dead <= startOf(limits, live)) return;
+    const behind = writer.position.segment;
+    if (segments.dead(behind).length > 0 || this.#leastLive(behind) !== undefined) this.#engine.requestCheckpoint();
+  }
+
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#eraseTimer?.cancel();
@@ -113,6 +135,7 @@ export class Reclaim {
       try {
         await this.#empty(victim, pace);
         this.#note(victim.id);
+        this.#keepBound();
       } catch (error) {
         // A full device, and a log or a process that has ended: the error is on record where it arose.
         this.#hasGivenUp = true;
@@ -158,8 +181,12 @@ export class Reclaim {
     const due = this.#dueToErase();
     if (due !== undefined) return due;
     const { log, live } = sizeOf(segments.all(), writer.position);
-    if (log <= limits.logPerLive * live + limits.spareSegments * limits.segmentBytes) return undefined;
-    return leastLive(this.#candidates(this.#before), { shareMax: 1 / limits.logPerLive, liveMax: Infinity });
+    return log <= startOf(limits, live) ? undefined : this.#leastLive(this.#before);
+  }
+
+  #leastLive(before: number): SegmentFigures | undefined {
+    const { logPerLive } = this.#parts.limits;
+    return leastLive(this.#candidates(before), { shareMax: 1 / logPerLive, liveMax: Infinity });
   }
 
   #victimOnFull(before: number): SegmentFigures | undefined {
@@ -265,4 +292,10 @@ export class Reclaim {
     });
     this.#sleep = undefined;
   }
+}
+
+/** Bytes of the log from which on segments are emptied: the bound, less the room that the work itself takes until the
+ *  segment that it has emptied is removed. */
+function startOf({ logPerLive, spareSegments, segmentBytes }: LogLimits, live: number): number {
+  return logPerLive * live + Math.max(0, spareSegments - WORK_SEGMENTS) * segmentBytes;
 }

@@ -15,9 +15,11 @@ export function liveBytes({ live, records, written, isCounted }: SegmentFigures,
 }
 
 export interface LogSize {
-  /** Bytes of the segments. Those without a live record are left out: the next checkpoint removes them. */
+  /** Bytes of the segments that hold a live record, and of the current one. */
   readonly log: number;
   readonly live: number;
+  /** Bytes of the other segments: the next checkpoint removes them. */
+  readonly dead: number;
 }
 
 /** `current`: the segment that is being written, and its length. */
@@ -25,15 +27,18 @@ export function sizeOf(
   segments: Iterable<SegmentFigures>,
   current: { readonly segment: number; readonly position: number },
 ): LogSize {
-  let [log, live] = [0, 0];
+  let [log, live, dead] = [0, 0, 0];
   for (const segment of segments) {
     const isCurrent = segment.id === current.segment;
-    if (segment.live <= 0 && !isCurrent) continue;
+    if (segment.live <= 0 && !isCurrent) {
+      dead += segment.bytes;
+      continue;
+    }
     const bytes = isCurrent ? current.position : segment.bytes;
     log += bytes;
     live += liveBytes(segment, bytes);
   }
-  return { log, live };
+  return { log, live, dead };
 }
 
 /** The segment of which the least is live, if that is less than `shareMax` of it and at most `liveMax` bytes. */
