@@ -10,16 +10,7 @@ import { nameBroker, readBrokerConfig } from './cli/config/broker-config.ts';
 import type { Config } from './cli/config/config.ts';
 import { processLogger } from './cli/process-logger.ts';
 import type { TokenChoices } from './cli/token.ts';
-import {
-  listLetters,
-  listTopics,
-  releaseLetter,
-  removeTopic,
-  showTopic,
-  tailTopic,
-  withTopics,
-  type Output,
-} from './cli/topics.ts';
+import { listTopics, removeTopic, showTopic, tailTopic, withTopics, type Output } from './cli/topics.ts';
 import { listDamaged, verifyTopics } from './cli/verify-topics.ts';
 import { UsageError } from './cli/config/environment.ts';
 import { readVersion } from './cli/version.ts';
@@ -114,17 +105,6 @@ topics
   .description('removes a topic; its readers are told')
   .argument('<topic>')
   .action(async (topic: string) => withTopics(readBrokerConfig(), async (store) => removeTopic(store, topic, output)));
-
-topics
-  .command('dead')
-  .description('the dead letters: requests that no worker could serve')
-  .argument('[group]', 'workers:<agent>; * for all', '*')
-  .action(async (group: string) => withTopics(readBrokerConfig(), async (store) => listLetters(store, group, output)));
-topics
-  .command('release')
-  .description('queues the request of a dead letter once more')
-  .argument('<letter>', 'its name, as `topics dead` prints it')
-  .action(async (name: string) => withTopics(readBrokerConfig(), async (store) => releaseLetter(store, name, output)));
 
 async function runServer(config: Config): Promise<void> {
   setGcFlags();

@@ -88,10 +88,6 @@ class AdminClient implements TopicStore {
     return this.#call({ op: 'remove', args });
   }
 
-  async release(...args: Parameters<TopicStore['release']>): ReturnType<TopicStore['release']> {
-    return this.#call({ op: 'release', args });
-  }
-
   async *tail(
     topic: Parameters<Broker['tail']>[0],
     from: Parameters<Broker['tail']>[1],

@@ -22,12 +22,14 @@ import {
   decodeCheckpoint,
   encodeCheckpoint,
   findRun,
+  RECENT_MESSAGES_MAX,
   resolveOffsets,
   type Checkpoint,
   type CommandState,
   type RunInfo,
 } from './command-state.ts';
 import type { Decision, Draft } from './decisions.ts';
+import { addedSince, withAdded, type RecentBase } from './recent-messages.ts';
 import { SessionError } from '../errors.ts';
 import { lossDrafts, readEarlierState, readStateBefore } from './earlier-state.ts';
 import { encodeRunRequest } from './run-request.ts';
@@ -53,8 +55,8 @@ export interface LoadedState {
   readonly state: CommandState;
   /** Offset of the last major record, which carries the state unless that record is lost. */
   readonly at: number;
-  /** Offset of the checkpoint that holds `state.recent`; undefined if none does. */
-  readonly recentAt: number | undefined;
+  /** The checkpoint that held all recent messages last; undefined if it is lost. */
+  readonly recentBase: RecentBase | undefined;
 }
 
 /** A chat at one moment. */
@@ -211,14 +213,16 @@ export class CommandLog {
   ): Promise<Committed | undefined> {
     const topic = chatTopic(ref);
     const { drafts, after } = change;
-    const recentAt = after.recent === loaded?.state.recent ? loaded.recentAt : undefined;
+    const added = addedSince(loaded?.recentBase, after.recent);
+    const recentBase = added && loaded?.recentBase;
     const quota = isCharged(drafts) ? this.#quotaOf(topic) : undefined;
-    const write = { ...chatWrite(topic, loaded, change, recentAt), ...(quota === undefined ? {} : { quota }) };
+    const checkpoint = encodeCheckpoint(after, recentBase?.at, added);
+    const write = { ...chatWrite(topic, loaded, change, checkpoint), ...(quota === undefined ? {} : { quota }) };
     const appended = await this.#append([write, ...requestWrites(ref, loaded?.state, after)]);
     if (appended === undefined) return undefined;
     const at = appended.first + drafts.length - 1;
     const state = resolveOffsets(after, at);
-    this.#remember(topic, { epoch: appended.epoch, state, at, recentAt: recentAt ?? at });
+    this.#remember(topic, { epoch: appended.epoch, state, at, recentBase: recentBase ?? { at, recent: state.recent } });
     if (loaded !== undefined) this.#notifyEnds(ref, loaded.state, drafts);
     return { epoch: appended.epoch, first: appended.first, state };
   }
@@ -267,14 +271,14 @@ export class CommandLog {
     const checkpoint = await this.#readCheckpoint(topic, epoch, at);
     if (checkpoint === undefined) return undefined;
     if (checkpoint === 'lost') return this.#rebuild(topic, epoch, at);
-    const recentAt = checkpoint.recentAt ?? at;
+    const { state, recentAt = at } = checkpoint;
     const carrier = recentAt === at ? checkpoint : await this.#readCheckpoint(topic, epoch, recentAt);
     if (carrier === undefined) return undefined;
     // Without the recent messages a retry of one of them is a new message.
-    const loaded =
-      carrier === 'lost'
-        ? { epoch, state: checkpoint.state, at, recentAt: undefined }
-        : { epoch, state: { ...checkpoint.state, recent: carrier.state.recent }, at, recentAt };
+    const held = carrier === 'lost' ? undefined : carrier.state.recent;
+    const recent = recentAt === at ? state.recent : withAdded(held ?? [], state.recent, RECENT_MESSAGES_MAX);
+    const recentBase = held && { at: recentAt, recent: held };
+    const loaded = { epoch, state: { ...state, recent }, at, recentBase };
     this.#remember(topic, loaded);
     return loaded;
   }
@@ -286,12 +290,13 @@ export class CommandLog {
     const state = await readStateBefore(this.#broker, { topic, epoch, at });
     if (state === 'epoch-changed') return undefined;
     if (state === undefined) throw new SessionError('chat-damaged');
-    const loaded: LoadedState = { epoch, state, at, recentAt: undefined };
+    const loaded: LoadedState = { epoch, state, at, recentBase: undefined };
     if (state.runs.length === 0) {
       this.#remember(topic, loaded);
       return loaded;
     }
-    await this.#append([chatWrite(topic, loaded, lossDrafts(state), undefined)]);
+    const lost = lossDrafts(state);
+    await this.#append([chatWrite(topic, loaded, lost, encodeCheckpoint(lost.after))]);
     return undefined;
   }
 
@@ -321,11 +326,11 @@ function chatWrite(
   topic: LiteTopicName,
   loaded: LoadedState | undefined,
   { drafts, after, fencing, supersedes, life }: Omit<Change<unknown>, 'answer'>,
-  recentAt: number | undefined,
+  checkpoint: JsonObject,
 ): TopicWrite {
   return {
     topic,
-    records: encodeDrafts(drafts, encodeCheckpoint(after, recentAt)),
+    records: encodeDrafts(drafts, checkpoint),
     ...(loaded === undefined
       ? { expect: { absent: true } }
       : { expect: { epoch: loaded.epoch }, ifUnchanged: { epoch: loaded.epoch, offset: loaded.at } }),

@@ -279,24 +279,34 @@ export function resolveOffsets(state: CommandState, carrier: number): CommandSta
   };
 }
 
-/** `recentAt`: the recent messages are unchanged since the checkpoint at that offset, which holds them. They are the
- *  bulk of a checkpoint, and only a Send changes them. */
-export function encodeCheckpoint(state: CommandState, recentAt: number | undefined): JsonObject {
+/** The recent messages are the bulk of a checkpoint. `recentAt`: the checkpoint at that offset holds them, and
+ *  `added` came since. Undefined: this one holds all of them. */
+export function encodeCheckpoint(
+  state: CommandState,
+  recentAt?: number,
+  added: readonly RecentMessage[] = [],
+): JsonObject {
   const { recent, ...rest } = state;
-  return { checkpoint: recentAt === undefined ? { ...rest, recent } : { ...rest, recentAt } };
+  if (recentAt === undefined) return { checkpoint: { ...rest, recent } };
+  return { checkpoint: { ...rest, recentAt, ...(added.length === 0 ? {} : { recent: added }) } };
+}
+
+interface StoredState extends Omit<CommandState, 'recent'> {
+  readonly recentAt?: number;
+  /** Absent where nothing came since `recentAt`. */
+  readonly recent?: readonly RecentMessage[];
 }
 
 export interface Checkpoint {
+  /** With a `recentAt`, `recent` has only what came since. */
   readonly state: CommandState;
-  /** Set if `state.recent` must be read from the checkpoint at this offset. */
   readonly recentAt: number | undefined;
 }
 
 /** Undefined if the record carries no checkpoint. Only `encodeCheckpoint` writes that field. */
 export function decodeCheckpoint(hidden: JsonObject | undefined, carrier: number): Checkpoint | undefined {
-  const stored = hidden?.['checkpoint'] as (CommandState & { readonly recentAt?: number }) | undefined;
+  const stored = hidden?.['checkpoint'] as StoredState | undefined;
   if (stored === undefined) return undefined;
-  const { recentAt, ...state } = stored;
-  const whole = recentAt === undefined ? state : { ...state, recent: [] };
-  return { state: resolveOffsets(whole, carrier), recentAt };
+  const { recentAt, recent = [], ...rest } = stored;
+  return { state: resolveOffsets({ ...rest, recent }, carrier), recentAt };
 }

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { GROUPS_MAX, checkConsume, checkCountedTopics } from '../../group/consume-options.ts';
-import type { LetterBroker } from '../../dead-letters.ts';
+import type { LetterBroker } from '../../group/dead-letters.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { drain, GroupQueue } from './group-queue.ts';
