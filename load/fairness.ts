@@ -31,7 +31,7 @@ interface Order<T> {
   take(now: number): T | undefined;
   charge(item: T, tokens: number): void;
   settle(item: T, now: number): void;
-  countBefore(items: readonly T[]): ReadonlyMap<T, number>;
+  countBefore(items: readonly T[], now: number): ReadonlyMap<T, number>;
 }
 
 /** The order before: one list for each priority, and positions by a walk. */
@@ -197,7 +197,7 @@ function cost(label: string, flows: number, order: Order<number>): void {
   for (let k = 0; k < 20; k += 1) {
     const asked = Array.from({ length: POSITIONS }, (_, i) => (i * 389 + k * 31) % WAITING);
     begun = performance.now();
-    order.countBefore(asked);
+    order.countBefore(asked, 0);
     positions.push(performance.now() - begun);
   }
   begun = performance.now();

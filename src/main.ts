@@ -9,6 +9,7 @@ import { describeError } from './cli/describe-error.ts';
 import { nameBroker, readBrokerConfig } from './cli/config/broker-config.ts';
 import type { Config } from './cli/config/config.ts';
 import { processLogger } from './cli/process-logger.ts';
+import type { PauseChoice } from './cli/pauses.ts';
 import type { TokenChoices } from './cli/token.ts';
 import { listTopics, removeTopic, showTopic, tailTopic, withTopics, type Output } from './cli/topics.ts';
 import { listDamaged, verifyTopics } from './cli/verify-topics.ts';
@@ -105,6 +106,29 @@ topics
   .description('removes a topic; its readers are told')
   .argument('<topic>')
   .action(async (topic: string) => withTopics(readBrokerConfig(), async (store) => removeTopic(store, topic, output)));
+
+for (const [name, isPaused, text] of [
+  ['pause', true, 'lets the prompts of an agent, a tenant or a chat wait; runs under way continue'],
+  ['resume', false, 'ends a pause'],
+] as const) {
+  program
+    .command(name)
+    .description(text)
+    .option('--agent <name>')
+    .option('--tenant <name>')
+    .option('--topic <topic>', 'the topic of a chat, as `holdline topics ls` prints it')
+    .action(async (choice: PauseChoice) => {
+      const { setPause } = await import('./cli/pauses.ts');
+      await withTopics(readBrokerConfig(), async (store) => setPause(store, choice, isPaused, output));
+    });
+}
+program
+  .command('pauses')
+  .description('lists what is paused')
+  .action(async () => {
+    const { listPauses } = await import('./cli/pauses.ts');
+    await withTopics(readBrokerConfig(), async (store) => listPauses(store, output));
+  });
 
 async function runServer(config: Config): Promise<void> {
   setGcFlags();

@@ -81,9 +81,10 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/ws': '@core stream wires @gateway-base @gateway-edge gateway',
   'gateway/routes': '@core stream wires @gateway-base @gateway-edge gateway gateway/ws',
   'gateway/attachments': '@core @gateway-base @gateway-edge',
+  'gateway/admin': '@core @gateway-base @gateway-edge',
   'gateway/health-app.ts': 'base broker @gateway-base @gateway-edge gateway/routes',
   'gateway/app.ts':
-    '@core @gateway-base @gateway-edge gateway/routes gateway/attachments gateway/gateway-parts.ts gateway/health-app.ts',
+    '@core @gateway-base @gateway-edge gateway/routes gateway/admin gateway/attachments gateway/gateway-parts.ts gateway/health-app.ts',
 
   'worker/agent-error.ts': '',
   'worker/provider.ts': 'session/**',

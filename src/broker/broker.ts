@@ -16,6 +16,7 @@
 //    lost offsets; no reader receives bytes that fail their check.
 //  - Appends to one topic are serialized. The engine checks conditions at that serialization point, so a condition
 //    that held when `append` resolved held at the moment of writing.
+import type { Paused } from './flow-policy.ts';
 import type { StopSignal } from '../base/stop-signal.ts';
 import type { BlobKeeping } from './blobs.ts';
 import { BrokerError } from './errors.ts';
@@ -366,6 +367,12 @@ export interface GroupBroker {
    *  lower priority.
    *  @throws BrokerError invalid-config, unavailable, closed */
   countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>>;
+
+  /** Nothing of these groups and flows is delivered until a list of a higher version leaves them out; it waits, and
+   *  deliveries under way continue. Holds on all nodes once it resolves. The caller keeps the list, and gives it again
+   *  after a start and from time to time, because a storage may lose it. @throws BrokerError invalid-config,
+   *  unavailable, disk-full, closed */
+  setPaused(paused: Paused): Promise<void>;
 }
 
 export type BrokerEngine = Broker & GroupBroker & HealthReporting & BlobKeeping & Partial<RecordChecking>;

@@ -10,6 +10,9 @@ export const RATE_MIN = 0.001;
 export const RATE_MAX = 1_000_000_000;
 export const BURST_MAX = 1_000_000_000_000;
 
+/** Names of paused work. */
+export const PAUSED_MAX = 256;
+
 /** A bucket: it holds `burst`, begins full, and `perSecond` flows in. */
 export interface Rate {
   /** RATE_MIN to RATE_MAX. */
@@ -30,8 +33,24 @@ export interface FlowPolicy {
   /** Model tokens, counted from the delivery on: first the guess of the schedule, then what `charge` reported. A
    *  delivery needs one token in the bucket, and may take it below zero. Default: no limit. */
   readonly tokenRate?: Rate;
+  /** Only in the policy of a group (an empty path): the names by which a list of paused work (`Paused`) names it. */
+  readonly pausedAs?: PausedAs;
   /** The limits hold over all groups that give the flow the same pool. Default: for each group alone. */
   readonly pool?: string;
+}
+
+export interface PausedAs {
+  readonly group: string;
+  /** What precedes the path in the name of each flow. Default: its flows cannot be paused. */
+  readonly flows?: string;
+}
+
+/** Groups and flows that nothing is delivered of, by their names (`PausedAs`). */
+export interface Paused {
+  /** At most PAUSED_MAX. */
+  readonly names: readonly string[];
+  /** A list replaces each list of a lower version, on all nodes. */
+  readonly version: number;
 }
 
 /** The policy of a flow or of a part of its path in a group: of the group (an empty path), `tenant`, `tenant/user`.

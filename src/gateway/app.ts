@@ -16,6 +16,7 @@ import { buildProbeApp } from './health-app.ts';
 import { createHttpApp, installBodyParser, installErrorReplies, type HttpApp } from './http/http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
 import { cutUnreadAnswers } from './http/page-reads.ts';
+import { pausesRoutes } from './admin/pauses-routes.ts';
 import { agentsRoutes } from './routes/agents.ts';
 import { attachmentsRoutes } from './attachments/attachments-routes.ts';
 import { branchesRoutes } from './routes/branches.ts';
@@ -94,7 +95,10 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
     parts.metrics.onRequest(request.routeOptions.url ?? 'none', reply.statusCode),
   );
   await addRoutes(app, parts, deps.demoFolder);
-  app.addHook('onReady', async () => parts.readiness.startServing());
+  app.addHook('onReady', async () => {
+    await parts.pauses.start();
+    parts.readiness.startServing();
+  });
   app.addHook('preClose', async () => parts.cutConnections());
   app.addHook('onClose', async () => parts.close());
   const drain = new Drain({ ...parts, clock, random });
@@ -114,6 +118,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   ticketsRoutes(app, parts);
   eventsRoutes(app, parts);
   textRoutes(app, parts);
+  pausesRoutes(app, parts);
   socketRoutes(app, parts);
   healthRoutes(app, parts);
   if (!parts.config.hasProbePort) metricsRoutes(app, parts);

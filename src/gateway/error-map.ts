@@ -66,6 +66,7 @@ const SESSION: Record<SessionErrorCode, WireRow> = {
   'digest-mismatch': { status: 400 },
   'too-many-uploads': { status: 429, retryAfterS: 5 },
   'session-storage-full': { status: 429 },
+  'too-many-pauses': { status: 429 },
   'no-active-run': { status: 409 },
   'chat-damaged': { status: 409 },
   'cursor-conflict': { status: 409 },

@@ -12,6 +12,7 @@ import { Branches } from '../session/branches.ts';
 import { Runs } from '../session/runs.ts';
 import { Sessions } from '../session/sessions.ts';
 import { sessionOf } from '../session/topic-names.ts';
+import { Pauses } from '../session/stores/pauses.ts';
 import { UserLimits } from '../session/stores/user-limits.ts';
 import { TopicHub } from '../stream/topic-hub.ts';
 import { Admission } from './limits/admission.ts';
@@ -65,8 +66,9 @@ export function buildParts(deps: PartsDeps) {
   const { attachments } = chats;
   const sweep = new AttachmentSweep({ broker, blobs: broker.blobs, log, attachments, clock, onError: onDefect });
   const readiness = new Readiness(broker);
-  const { connections, metrics } = buildConnections(deps, auth.tokens, onDefect);
-  const live = buildLive(deps, metrics, onDefect);
+  const pauses = new Pauses({ broker, clock, onError: onDefect });
+  const { connections, metrics } = buildConnections(deps, auth.tokens, pauses, onDefect);
+  const live = buildLive(deps, metrics, pauses, onDefect);
   const { hub, queueWatch } = live;
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
   const reads = new PageReads();
@@ -81,6 +83,7 @@ export function buildParts(deps: PartsDeps) {
     metrics,
     readiness,
     reads,
+    pauses,
     admission: new Admission(config),
     parseBudget: new ParseBudget(config, clock),
     lastRequests: new LastRequests(),
@@ -106,6 +109,7 @@ export function buildParts(deps: PartsDeps) {
     /** Call it once every connection is gone. */
     close: (): void => {
       cancelWatch.close();
+      pauses.close();
       sweep.close();
       live.close();
       metrics.close();
@@ -159,6 +163,7 @@ function buildVerifier({ config, clock, logger, fetchKeys }: PartsDeps): TokenVe
 function buildConnections(
   { config, broker, clock, random, metrics: sources }: PartsDeps,
   tokens: TokenVerifier,
+  pauses: Pauses,
   onError: (error: unknown) => void,
 ) {
   const connections: Connections = new Connections(clock, () => {
@@ -168,12 +173,21 @@ function buildConnections(
   });
   const silentPeers = new SilentPeers({ connections, clock, triesMax: config.silentTriesMax, onError });
   const outageWatch = new OutageWatch({ broker, connections, clock, random });
-  const metrics = new Metrics(connections, { ...sources, damage: () => broker.health().damage });
+  const metrics = new Metrics(connections, {
+    ...sources,
+    damage: () => broker.health().damage,
+    paused: () => pauses.size,
+  });
   return { connections, metrics };
 }
 
 /** The hub of live topics, and what observes the topics that are followed on this node. */
-function buildLive({ broker, clock, commandLog: log }: PartsDeps, metrics: Metrics, onError: (error: unknown) => void) {
+function buildLive(
+  { broker, clock, commandLog: log }: PartsDeps,
+  metrics: Metrics,
+  pauses: Pauses,
+  onError: (error: unknown) => void,
+) {
   const presenceReporter = new PresenceReporter({ broker, log, clock, onError });
   const hub = new TopicHub({
     broker,
@@ -183,7 +197,7 @@ function buildLive({ broker, clock, commandLog: log }: PartsDeps, metrics: Metri
     onLatency: (ms) => metrics.onLatency(ms),
     onQueued: (topic) => queueWatch.watch(sessionOf(topic)),
   });
-  const queueWatch: QueueWatch = new QueueWatch({ broker, log, hub, clock, onError });
+  const queueWatch: QueueWatch = new QueueWatch({ broker, log, hub, pauses, clock, onError });
   const close = (): void => {
     queueWatch.close();
     hub.close();

@@ -49,6 +49,7 @@ export const METRICS = {
   cancelMs: ['holdline_run_cancel_ms', 'From the wish to stop a run to its end.'],
   activeRuns: ['holdline_active_runs', 'Runs that the worker of this process has now.'],
   runsMax: ['holdline_runs_max', 'Runs that the worker of this process may have at once.'],
+  paused: ['holdline_paused', 'Agents, tenants and chats that an operator has paused.'],
   damagedTopics: [
     'holdline_damaged_topics',
     'Topics with records that cannot be read back, as far as they were found.',
@@ -70,6 +71,8 @@ const RUN_HISTOGRAMS = ['waitedMs', 'firstTokenMs', 'durationMs', 'cancelMs'] as
 export interface MetricSources {
   /** The worker of this process: its runs now and at most. Their ratio shows whether more workers are needed. */
   readonly worker?: () => { readonly active: number; readonly max: number };
+  /** How many things are paused. */
+  readonly paused?: () => number;
   /** The damage of the storage; undefined for a storage that keeps no files of its own. */
   readonly damage?: () => DamageCount | undefined;
 }
@@ -122,7 +125,8 @@ export class Metrics implements DeliveryObserver {
     this.#counter('deadLetters', ['reason'], (add) => {
       for (const [reason, letters] of this.#deadLetters) add({ reason }, letters);
     });
-    const { worker, damage } = sources;
+    const { worker, damage, paused } = sources;
+    if (paused !== undefined) this.#gauge('paused', [], (set) => set({}, paused()));
     if (worker !== undefined) {
       this.#gauge('activeRuns', [], (set) => set({}, worker().active));
       this.#gauge('runsMax', [], (set) => set({}, worker().max));

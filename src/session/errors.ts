@@ -35,6 +35,8 @@ const SESSION_ERRORS = {
     retryable: false,
     message: 'this session holds as many bytes of attachments as one session may have',
   },
+  /** An operator has paused as many agents, tenants and chats as may be. */
+  'too-many-pauses': { retryable: false, message: 'as many things are paused as may be: resume one' },
   'no-active-run': { retryable: false, message: 'no such run is active or queued' },
   /** Every record with a state of the chat is lost, its owner included, so nothing can be decided about it. */
   'chat-damaged': { retryable: false, message: 'the state of this chat is lost in the storage' },

@@ -2,7 +2,7 @@
 // topic-names.ts).
 import type { FlowPolicy, FlowPolicyOf } from '../broker/flow-policy.ts';
 import { userDigest } from './session-ref.ts';
-import { agentOfGroup } from './topic-names.ts';
+import { agentOfGroup, pausedAs } from './topic-names.ts';
 
 export interface TenantPolicy extends FlowPolicy {
   /** Of each user of the tenant that `users` does not name. */
@@ -38,7 +38,7 @@ export function flowPolicies(tenants: TenantPolicies, agents: AgentPolicies = ne
   const rest = rulesOf(others);
   return (flow, group) => {
     const { agent, depth } = agentOfGroup(group);
-    if (flow === '') return { ...agents.get(agent), pool: `agent ${agent}` };
+    if (flow === '') return { ...agents.get(agent), pool: `agent ${agent}`, pausedAs: pausedAs(agent, depth) };
     const [tenant = '', user, session] = flow.split('/');
     return { ...policyOf(rules.get(tenant) ?? rest, user, session), pool: `depth ${depth}` };
   };

@@ -2,6 +2,7 @@
 // is one user's own, `<parent>/<tenant>:<digest of the user>:<id>`. The last segment of a chat's topics is always the
 // same: it is the routing key that lets one append change the chat and its request topic together.
 import { createHash } from 'node:crypto';
+import type { PausedAs } from '../broker/flow-policy.ts';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName, type TopicPattern } from '../broker/lite-topic.ts';
 import { askDepth, rootSession } from './subagent-session.ts';
 import { DEFAULT_TENANT, type Principal, type SessionRef } from './session-ref.ts';
@@ -82,6 +83,15 @@ export function agentOfGroup(group: string): { readonly agent: string; readonly 
   const [agent = '', depth = '0'] = group.slice(group.indexOf(SEPARATOR) + 1).split('.');
   return { agent, depth: Number(depth) };
 }
+
+/** The names by which a list of paused work names a group of this agent and its flows. Asks of runs wait for a pause of
+ *  their agent only: a run that is under way must be able to go on. */
+export function pausedAs(agent: string, depth: number): PausedAs {
+  return { group: `agent ${agent}`, ...(depth === 0 ? { flows: 'flow ' } : {}) };
+}
+
+/** What an operator has paused. */
+export const pausesTopic = parseLiteTopicName('pauses/all');
 
 /** A user's list of chats. A user's name may be any string, so the topic's name contains a digest of it. */
 export function chatListTopic(principal: Principal): LiteTopicName {

@@ -1,6 +1,7 @@
 // The live end of one topic on this node. It passes each batch of its tail to its listeners, synchronously and encoded
 // once for each wire. It also exposes the next offset that it delivers: a subscription compares this offset with its
 // own to go from catch-up to live without losing or repeating a record.
+import type { QueuePosition } from '../session/events/queue-position.ts';
 import type { LogBatch, LogItem, ReadResult, Reset, TopicInfo, TailListener } from '../broker/broker.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { StopController } from '../base/stop-signal.ts';
@@ -15,7 +16,7 @@ export interface LiveTopicListener {
   /** The live topic is over: the topic ended or changed, or (undefined) the tail failed. */
   onEnd(reset: Reset | undefined): void;
   /** The current queue position of each queued run, by run id. */
-  onQueue(queuePositions: ReadonlyMap<string, number>): void;
+  onQueue(queuePositions: ReadonlyMap<string, QueuePosition>): void;
   /** The topic ends at this time although it is watched, ms since 1970. */
   onExpiring(expiresAt: number): void;
 }
@@ -82,7 +83,7 @@ export class LiveTopic implements TailListener {
     this.onEnd();
   }
 
-  notifyQueue(queuePositions: ReadonlyMap<string, number>): void {
+  notifyQueue(queuePositions: ReadonlyMap<string, QueuePosition>): void {
     this.#first?.onQueue(queuePositions);
     for (const listener of this.#others ?? []) listener.onQueue(queuePositions);
   }

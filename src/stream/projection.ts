@@ -1,5 +1,6 @@
 // The contract of a wire: how one protocol shows a chat to its readers. This file declares what delivery and
 // connections need of a wire; the wires are in `src/wires`. All of them are pure: no I/O, no clock.
+import type { QueuePosition } from '../session/events/queue-position.ts';
 import type { Position } from '../broker/position.ts';
 import type { ResetReason } from '../broker/broker.ts';
 import type { ChatEvent } from '../session/events/chat-event.ts';
@@ -20,7 +21,7 @@ export type ControlEvent =
   | { readonly type: 'expired' }
   /** `expiresAt`: ms since 1970. */
   | { readonly type: 'expiring'; readonly expiresAt: number }
-  | { readonly type: 'queue'; readonly runId: string; readonly ahead: number };
+  | ({ readonly type: 'queue'; readonly runId: string } & QueuePosition);
 
 export type WireName = 'sse' | 'ws' | 'text';
 

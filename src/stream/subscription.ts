@@ -5,6 +5,7 @@
 //  - no `await` is between the check that the reader has reached the live topic and the start of its live phase;
 //  - a slow reader holds no unsent tokens in memory: it goes back to catch-up, and the log is its buffer. A projection
 //    holds more: the text of its run, whether its reader is slow or fast.
+import { isSamePosition, type QueuePosition } from '../session/events/queue-position.ts';
 import type { Broker, Hole, LogBatch, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
@@ -87,7 +88,7 @@ export class Subscription implements LiveTopicListener {
   /** Set once the reader has received a `lost` event: the runs whose text joins what the reader holds of them. */
   #joins: Set<string> | undefined;
   /** The queue positions that the reader has received. */
-  #queue: ReadonlyMap<string, number> | undefined;
+  #queue: ReadonlyMap<string, QueuePosition> | undefined;
   /** The topic as the caller has just read it, for the first round only. It is not an option, because the options
    *  stay in memory as long as the stream. */
   #topicInfo: TopicInfo | undefined;
@@ -168,10 +169,11 @@ export class Subscription implements LiveTopicListener {
   }
 
   /** Sends only positions that have changed. A reader that is behind receives them with the next notice. */
-  onQueue(queuePositions: ReadonlyMap<string, number>): void {
+  onQueue(queuePositions: ReadonlyMap<string, QueuePosition>): void {
     if (!this.#isLive || this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) return;
-    for (const [runId, ahead] of queuePositions) {
-      if (this.#queue?.get(runId) !== ahead) this.#send(this.#encoder.encodeControl({ type: 'queue', runId, ahead }));
+    for (const [runId, position] of queuePositions) {
+      if (!isSamePosition(position, this.#queue?.get(runId)))
+        this.#send(this.#encoder.encodeControl({ type: 'queue', runId, ...position }));
     }
     this.#queue = queuePositions;
   }

@@ -1,5 +1,6 @@
 // The registry of a node's live topics: one tail for each topic, shared by all readers of the node. The keep-alive of
 // the topics and the sample of their latency are in files of their own.
+import type { QueuePosition } from '../session/events/queue-position.ts';
 import type { Broker, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
@@ -74,7 +75,7 @@ export class TopicHub {
 
   /** Returns false where no reader of this node follows the topic. `queuePositions`: see
    *  `LiveTopicListener.onQueue`. */
-  notifyQueue(topic: LiteTopicName, queuePositions: ReadonlyMap<string, number>): boolean {
+  notifyQueue(topic: LiteTopicName, queuePositions: ReadonlyMap<string, QueuePosition>): boolean {
     const live = this.#live.get(topic);
     if (live === undefined) return false;
     live.notifyQueue(queuePositions);

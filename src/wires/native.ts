@@ -91,7 +91,7 @@ function controlJson(event: ControlEvent): string {
     case 'expiring':
       return JSON.stringify({ expiresAt: new Date(event.expiresAt).toISOString() });
     case 'queue':
-      return JSON.stringify({ runId: event.runId, ahead: event.ahead });
+      return JSON.stringify({ runId: event.runId, ahead: event.ahead, paused: event.paused });
     default:
       return event satisfies never;
   }

@@ -20,6 +20,8 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'PATCH /v1/sessions/{sessionId}/messages/{messageId}': { content: 'x' },
   'POST /v1/sessions/{sessionId}/messages/{messageId}/regenerate': {},
   'PUT /v1/sessions/{sessionId}/branch': { runId: 'r' },
+  'POST /v1/admin/pause': { agent: 'x' },
+  'POST /v1/admin/resume': { agent: 'x' },
 };
 
 const OPEN = ['/healthz', '/readyz', '/metrics'];
@@ -54,6 +56,7 @@ describe('every route', () => {
       'GET /healthz',
       'GET /metrics',
       'GET /readyz',
+      'GET /v1/admin/pauses',
       'GET /v1/agents',
       'GET /v1/sessions',
       'GET /v1/sessions/{sessionId}',
@@ -67,6 +70,8 @@ describe('every route', () => {
       'GET /v1/ws',
       'PATCH /v1/sessions/{sessionId}',
       'PATCH /v1/sessions/{sessionId}/messages/{messageId}',
+      'POST /v1/admin/pause',
+      'POST /v1/admin/resume',
       'POST /v1/sessions',
       'POST /v1/sessions/{sessionId}/attachments',
       'POST /v1/sessions/{sessionId}/cancel',
@@ -104,6 +109,7 @@ describe('every route', () => {
     const h = await startHarness();
     for (const route of await routesOf(h)) {
       if (OPEN.includes(route.path) || route.path === '/v1/ws') continue;
+      if (scope === 'admin' && route.path.startsWith('/v1/admin/')) continue;
       const { status, body } = await call(h, route, 's', h.bearer('ann', { scope }));
       expect([route.path, status, body.error?.code]).toEqual([route.path, 403, 'forbidden']);
     }

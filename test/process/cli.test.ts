@@ -24,7 +24,7 @@ const SECRET = 'a secret of more than thirty-two bytes for tests';
 describe('help', () => {
   it('exists for every command', async () => {
     const wanted: [string[], string[]][] = [
-      [[], ['serve', 'worker', 'token', 'topics']],
+      [[], ['serve', 'worker', 'token', 'topics', 'pause', 'resume', 'pauses']],
       [['serve'], ['one process']],
       [['worker'], ['shared broker']],
       [['token'], ['--sub', '--scope', '--tenant', '--ttl', '--sessions', '--priority']],
@@ -251,7 +251,11 @@ describe('holdline topics', () => {
     await prompt(server, 'kept', 'count 1 at 1000/s');
     const whileRunning = await run(['topics', 'ls'], env);
     expect(whileRunning.stdout).toContain(`${keptTopic}\t`);
+    expect((await run(['pause', '--topic', keptTopic], env)).stdout).toBe(`topic ${keptTopic} is paused\n`);
     await server.kill('SIGKILL');
+    expect((await run(['pauses'], env)).stdout).toContain(`topic\t${keptTopic}\tsince 2`);
+    expect((await run(['resume', '--topic', keptTopic], env)).stdout).toBe(`topic ${keptTopic} is not paused\n`);
+    expect(await run(['resume'], env)).toEqual(refusal('name one of --agent, --tenant and --topic'));
 
     const ls = await run(['topics', 'ls', 'chat/*'], env);
     expect(ls).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining(`${keptTopic}\t`) as string });

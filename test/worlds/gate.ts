@@ -119,6 +119,10 @@ export class Gate implements BrokerEngine {
     return this.#ask(() => this.#broker.countBefore(group, topics));
   }
 
+  setPaused(...args: Parameters<BrokerEngine['setPaused']>): Promise<void> {
+    return this.#ask(() => this.#broker.setPaused(...args));
+  }
+
   async *consume(
     group: string,
     pattern: TopicPattern,

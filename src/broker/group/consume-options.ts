@@ -1,6 +1,7 @@
 // The limits of a consumer's options, of a group's name and of the number of groups: the same for every engine.
 import { DELAY_MS_MAX, type ConsumeOptions } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
+import { PAUSED_MAX, type Paused } from '../flow-policy.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
 import { ATTEMPTS_MAX, ATTEMPTS_MAX_MAX } from './dead-letters.ts';
 
@@ -32,6 +33,12 @@ export function checkDelay(delayMs: number): void {
 }
 
 /** @throws BrokerError invalid-config */
+/** @throws BrokerError invalid-config */
+export function checkPaused({ names, version }: Paused): void {
+  if (names.length > PAUSED_MAX) throw new BrokerError('invalid-config', `at most ${PAUSED_MAX} names are paused`);
+  if (!Number.isSafeInteger(version)) throw new BrokerError('invalid-config', 'a version is a whole number');
+}
+
 export function checkCountedTopics(topics: readonly LiteTopicName[]): void {
   if (topics.length > COUNTED_TOPICS_MAX)
     throw new BrokerError('invalid-config', `countBefore takes at most ${COUNTED_TOPICS_MAX} topics`);

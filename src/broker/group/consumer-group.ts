@@ -103,7 +103,9 @@ export class ConsumerGroup implements LeaseOwner {
   /** Counts in the order of the schedule. It does not account for the share that a lower priority gets. */
   countBefore(topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
     const lanes = topics.flatMap((topic) => this.#lanes.get(topic) ?? []);
-    return new Map([...this.#schedule.countBefore(lanes)].map(([lane, count]) => [lane.topic, count]));
+    return new Map(
+      [...this.#schedule.countBefore(lanes, this.#clock.mono())].map(([lane, count]) => [lane.topic, count]),
+    );
   }
 
   /** Resolves to the next lane once there is one and the consumer has credit; to undefined once the consumer has

@@ -146,12 +146,14 @@ export class FairClass<T> {
   }
 
   /** For each of these waiting items the number of items ahead of it, if each delivery costs what is guessed. Of more
-   *  than FLOWS_COUNTED_MAX flows of one level a sample is counted. */
-  countBefore(items: readonly FairItem<T>[]): readonly number[] {
+   *  than FLOWS_COUNTED_MAX flows of one level a sample is counted, without those that have reached a limit. */
+  countBefore(items: readonly FairItem<T>[], now: number): readonly number[] {
+    const isClosed = ({ path, gate }: FlowNode<T>): boolean => this.#limits.closedBy(path, gate, now) !== undefined;
     return items.map(({ leaf, place }) => {
       if (leaf === undefined || place === undefined) return 0;
       let rank = leaf.queue.rank(place);
-      for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) rank += countOthers(one, rank);
+      for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent)
+        rank += countOthers(one, rank, isClosed);
       return rank;
     });
   }
@@ -305,13 +307,13 @@ function addOpen<T>(flow: FlowNode<T>, count: number): void {
 }
 
 /** How many items of the other flows of its level are taken before the item of this flow at this rank. */
-function countOthers<T>(flow: FlowNode<T>, rank: number): number {
+function countOthers<T>(flow: FlowNode<T>, rank: number, isClosed: (other: FlowNode<T>) => boolean): number {
   const flows = flow.parent?.ready.members ?? [];
   const stride = Math.ceil(flows.length / FLOWS_COUNTED_MAX);
   let others = 0;
   for (let i = 0; i < flows.length; i += stride) {
     const other = flows[i];
-    if (other !== undefined && other !== flow) others += servedBefore(other, flow, rank);
+    if (other !== undefined && other !== flow && !isClosed(other)) others += servedBefore(other, flow, rank);
   }
   return others * stride;
 }

@@ -51,6 +51,8 @@ export class FlowGate {
   readonly parked = new Set<ParkedFlow>();
   /** Flows that have it. */
   users = 0;
+  /** Closed until it is resumed. */
+  isPaused = false;
   readonly #concurrent: number;
   readonly #deliveries: Bucket | undefined;
   readonly #tokens: Bucket | undefined;
@@ -65,7 +67,7 @@ export class FlowGate {
 
   /** Not after `now`: it is open. Infinity: it opens when a delivery is settled. */
   get opensAt(): number {
-    if (this.#held >= this.#concurrent) return Infinity;
+    if (this.isPaused || this.#held >= this.#concurrent) return Infinity;
     return Math.max(this.#deliveries?.opensAt ?? -Infinity, this.#tokens?.opensAt ?? -Infinity);
   }
 

@@ -1,7 +1,7 @@
 // The gates of all groups of one engine: finds the gate of a flow, opens it when its time comes, and keeps what it has
 // counted as long as it matters, also while no flow has it.
 import type { Clock } from '../../base/clock.ts';
-import { hasLimits, type FlowPolicy, type FlowPolicyOf } from '../flow-policy.ts';
+import { hasLimits, type FlowPolicy, type FlowPolicyOf, type Paused, type PausedAs } from '../flow-policy.ts';
 import { Deadlines } from './deadlines.ts';
 import { FlowGate, type ParkedFlow } from './flow-gate.ts';
 
@@ -31,6 +31,9 @@ export class FlowGates {
   /** Gates without a flow, the oldest first. */
   readonly #resting = new Set<FlowGate>();
   readonly #deadlines: Deadlines<FlowGate>;
+  /** By the names of the paused groups and flows. */
+  readonly #paused = new Map<string, FlowGate>();
+  #pausedVersion = -Infinity;
 
   constructor(clock: Clock, policyOf: FlowPolicyOf) {
     this.#clock = clock;
@@ -43,19 +46,44 @@ export class FlowGates {
   }
 
   limitsOf(group: string): FlowLimits {
+    const { pausedAs } = this.#policyOf('', group);
     return {
       policyOf: (flow) => this.#policyOf(flow, group),
       acquire: (flow) => this.#acquire(flow, group),
       release: (gate) => this.#release(gate),
-      closedBy: (_, gate, now) => (gate !== undefined && gate.opensAt > now ? gate : undefined),
+      closedBy: (flow, gate, now) =>
+        this.#pauseOf(flow, pausedAs) ?? (gate !== undefined && gate.opensAt > now ? gate : undefined),
       park: (gate, flow) => this.#park(gate, flow),
       forget: (gate, flow) => gate.parked.delete(flow),
       changed: (gate) => this.#open(gate),
     };
   }
 
+  setPaused({ names, version }: Paused): void {
+    if (version <= this.#pausedVersion) return;
+    this.#pausedVersion = version;
+    const resumed = [...this.#paused].filter(([name]) => !names.includes(name));
+    for (const name of names) {
+      if (this.#paused.has(name)) continue;
+      const gate = new FlowGate(name, {});
+      gate.isPaused = true;
+      this.#paused.set(name, gate);
+    }
+    for (const [name, gate] of resumed) {
+      this.#paused.delete(name);
+      gate.isPaused = false;
+      this.#open(gate);
+    }
+  }
+
   close(): void {
     this.#deadlines.clear();
+  }
+
+  #pauseOf(flow: string, as: PausedAs | undefined): FlowGate | undefined {
+    if (this.#paused.size === 0 || as === undefined) return undefined;
+    if (flow === '') return this.#paused.get(as.group);
+    return as.flows === undefined ? undefined : this.#paused.get(as.flows + flow);
   }
 
   #acquire(flow: string, group: string): FlowGate | undefined {

@@ -3,8 +3,8 @@
 // for visible records.
 import type { ConsumeOptions, Delivery } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
-import type { FlowPolicyOf } from '../flow-policy.ts';
-import { GROUPS_MAX, checkConsume, checkCountedTopics } from './consume-options.ts';
+import type { FlowPolicyOf, Paused } from '../flow-policy.ts';
+import { GROUPS_MAX, checkConsume, checkCountedTopics, checkPaused } from './consume-options.ts';
 import { ConsumerGroup } from './consumer-group.ts';
 import type { Consumer, GroupOptions } from './consumer-group.ts';
 import { FlowGates } from './flow-gates.ts';
@@ -71,6 +71,12 @@ export class GroupConsumption {
   countBefore(name: string, topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
     checkCountedTopics(topics);
     return this.#groups.get(name)?.group.countBefore(topics) ?? new Map<LiteTopicName, number>();
+  }
+
+  setPaused(paused: Paused): void {
+    if (this.#closed) throw new BrokerError('closed', 'the broker was closed');
+    checkPaused(paused);
+    this.#gates.setPaused(paused);
   }
 
   /** Called after an append has become visible, even an empty one, which may have changed the priority. */

@@ -114,13 +114,13 @@ export class Schedule<T> {
   /** For each of these items that waits, the number of items ahead of it: those of higher priorities, and those that
    *  the fair order takes first if each costs what is guessed. It does not foresee the share of a lower priority, nor
    *  aging, nor what comes later. */
-  countBefore(values: Iterable<T>): ReadonlyMap<T, number> {
+  countBefore(values: Iterable<T>, now: number): ReadonlyMap<T, number> {
     const counts = new Map<T, number>();
     const known = [...values].flatMap((value) => this.#waiting.get(value) ?? []);
     let higher = 0;
     for (const priority of PRIORITIES) {
       const items = known.filter((one) => one.priority === priority).map(({ item }) => item);
-      const before = this.#classes[priority].countBefore(items);
+      const before = this.#classes[priority].countBefore(items, now);
       for (const [i, { value }] of items.entries()) counts.set(value, higher + (before[i] ?? 0));
       higher += this.#classes[priority].open;
     }

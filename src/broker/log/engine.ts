@@ -20,7 +20,7 @@ import type {
 } from '../broker.ts';
 import type { BrokerHealth, CheckedPage, DamagedTopic, LostPart } from '../health.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
-import type { FlowPolicyOf } from '../flow-policy.ts';
+import type { FlowPolicyOf, Paused } from '../flow-policy.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
 import { parseTopicPattern, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
@@ -202,6 +202,10 @@ export class LogEngine
     return this.#groups.countBefore(group, topics);
   }
 
+  async setPaused(paused: Paused): Promise<void> {
+    this.#groups.setPaused(paused);
+  }
+
   async check(after?: LiteTopicName): Promise<CheckedPage> {
     this.#mustBeOpen();
     return this.#check.page(after);
@@ -221,12 +225,8 @@ export class LogEngine
     if (isFull) this.#lookForRoom();
     const damage = this.#damage.count(segments.missing.size, index.isDamaged);
     const isDegraded = this.#commit.state === 'ready' && Object.values(damage).some((count) => count > 0);
-    return {
-      state: isFull ? 'full' : isDegraded ? 'degraded' : this.#commit.state,
-      durability: describeDurability(fsync),
-      notice: time.notice,
-      damage,
-    };
+    const state = isFull ? 'full' : isDegraded ? 'degraded' : this.#commit.state;
+    return { state, durability: describeDurability(fsync), notice: time.notice, damage };
   }
 
   close(): Promise<void> {

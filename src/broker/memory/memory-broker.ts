@@ -16,7 +16,7 @@ import type {
   ReadResult,
 } from '../broker.ts';
 import type { BrokerHealth } from '../health.ts';
-import type { FlowPolicyOf } from '../flow-policy.ts';
+import type { FlowPolicyOf, Paused } from '../flow-policy.ts';
 import type { Reset, Tail, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
@@ -170,6 +170,10 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
     this.#mustBeOpen();
     return this.#groups.countBefore(group, topics);
+  }
+
+  async setPaused(paused: Paused): Promise<void> {
+    this.#groups.setPaused(paused);
   }
 
   health(): BrokerHealth {

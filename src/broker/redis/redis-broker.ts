@@ -26,6 +26,7 @@ import { APPEND, APPEND_IN_RESERVE, decodeAppend, encodeAppend } from './command
 import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX, DESCRIBE_WATCHED } from './commands/describe.ts';
 import { WatchTable } from './watch/watch-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
+import type { Paused } from '../flow-policy.ts';
 import type { FlowRules } from './schedule/group-schedule.ts';
 import { RedisGroups } from './queue/redis-groups.ts';
 import { decodeRead, encodeRead, READ, type RedisRead } from './commands/read.ts';
@@ -126,6 +127,11 @@ export class RedisBroker implements BrokerEngine {
   async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
     this.#mustBeOpen();
     return this.#groups.countBefore(group, topics);
+  }
+
+  async setPaused(paused: Paused): Promise<void> {
+    this.#mustBeOpen();
+    return this.#groups.setPaused(paused);
   }
 
   health(): BrokerHealth {

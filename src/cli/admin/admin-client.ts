@@ -1,7 +1,7 @@
 // The command line's side of `holdline topics`: reads LiteTopics through the running server.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { Broker, ReadResult, TailOptions } from '../../broker/broker.ts';
+import type { Broker, GroupBroker, ReadResult, TailOptions } from '../../broker/broker.ts';
 import type { BrokerHealth, DamagedTopic, LostPart, RecordChecking } from '../../broker/health.ts';
 import type { StopSignal } from '../../base/stop-signal.ts';
 import {
@@ -86,6 +86,14 @@ class AdminClient implements TopicStore {
 
   async remove(...args: Parameters<Broker['remove']>): ReturnType<Broker['remove']> {
     return this.#call({ op: 'remove', args });
+  }
+
+  async append(...args: Parameters<Broker['append']>): ReturnType<Broker['append']> {
+    return this.#call({ op: 'append', args });
+  }
+
+  async setPaused(...args: Parameters<GroupBroker['setPaused']>): Promise<void> {
+    await this.#call({ op: 'pause', args });
   }
 
   async *tail(

@@ -2,11 +2,12 @@
 // then answer lines, all JSON. It carries the operator's view of LiteTopics only.
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Broker, ReadResult } from '../../broker/broker.ts';
+import type { Broker, GroupBroker, ReadResult } from '../../broker/broker.ts';
 import type { BrokerHealth, DamagedTopic, LostPart, RecordChecking } from '../../broker/health.ts';
 
 /** The part of a broker that an operator can use. */
-export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove'> {
+export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 'remove' | 'append'> {
+  setPaused: GroupBroker['setPaused'];
   tail(...args: Parameters<Broker['tail']>): AsyncIterable<ReadResult>;
   health(): BrokerHealth | Promise<BrokerHealth>;
   check?: RecordChecking['check'];
@@ -23,6 +24,8 @@ export type AdminRequest =
   | { readonly op: 'describe'; readonly args: Parameters<Broker['describe']> }
   | { readonly op: 'read'; readonly args: Parameters<Broker['read']> }
   | { readonly op: 'remove'; readonly args: Parameters<Broker['remove']> }
+  | { readonly op: 'append'; readonly args: Parameters<Broker['append']> }
+  | { readonly op: 'pause'; readonly args: Parameters<GroupBroker['setPaused']> }
   | {
       readonly op: 'tail';
       readonly args: readonly [topic: Parameters<Broker['tail']>[0], from: Parameters<Broker['tail']>[1]];

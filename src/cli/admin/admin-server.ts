@@ -102,6 +102,10 @@ export class AdminServer {
         return this.#store.read(request.args[0], request.args[1], request.args[2]);
       case 'remove':
         return this.#store.remove(request.args[0]);
+      case 'append':
+        return this.#store.append(request.args[0]);
+      case 'pause':
+        return this.#store.setPaused(request.args[0]);
       default:
         throw new Error(`no such operation: ${String((request satisfies never as { op: unknown }).op)}`);
     }

@@ -112,7 +112,7 @@ export type ControlEvent =
   | { readonly type: 'reconnect'; readonly afterMs: number }
   | { readonly type: 'expired' }
   | { readonly type: 'expiring'; readonly expiresAt: string }
-  | { readonly type: 'queue'; readonly runId: string; readonly ahead: number };
+  | { readonly type: 'queue'; readonly runId: string; readonly ahead: number; readonly paused?: true };
 
 /** The answer of `POST …/messages`. The same `messageId` and content get the same answer again. */
 export interface SendReceipt {

@@ -43,9 +43,9 @@ export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undef
 }
 
 /** The server's estimate of a queued run's position in the queue. It is not in the log, and may be wrong. */
-export function foldQueue(state: ChatState, runId: string, ahead: number): ChatState {
+export function foldQueue(state: ChatState, runId: string, ahead: number, paused = false): ChatState {
   const run = knownRun(state, runId);
-  return run?.state === 'queued' ? putRun(state, { ...run, ahead }) : state;
+  return run?.state === 'queued' ? putRun(state, { ...run, ahead, paused }) : state;
 }
 
 function foldSession(state: ChatState, event: EventOf<'session.created' | 'session.updated'>): ChatState {

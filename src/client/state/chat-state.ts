@@ -84,6 +84,8 @@ export interface Run {
   readonly cancelling: boolean;
   /** While queued: runs before it, if the server has sent the number. */
   readonly ahead?: number | undefined;
+  /** While queued: it waits because an operator has paused its agent, its tenant or its chat. */
+  readonly paused?: boolean;
   /** Of a failed run. */
   readonly error?: WireError;
   /** Of a completed run. */

@@ -37,9 +37,10 @@ export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRe
     const isAllowed = checkOrigin(request, reply, config.origins);
     if (isPreflight(request)) return answerPreflight(reply, isAllowed);
     if (isUpgrade(request) && !isAllowed) throw new GatewayError('origin-refused');
-    if (request.is404 || (request.routeOptions.config.access ?? 'chat') !== 'chat') return;
+    const { access = 'chat' } = request.routeOptions.config;
+    if (request.is404 || access === 'own' || access === 'open') return;
     const identity = await credentials.ofRequest(request);
-    requireScope(identity, 'chat');
+    requireScope(identity, access);
     request.identity = identity;
   });
 }

@@ -17,8 +17,9 @@ import { SECURITY_HEADERS } from './security-headers.ts';
 export type HttpApp = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
 
 /** Who may call a route. `chat`, the default, requires a bearer token with that scope, so a forgotten setting fails
- *  closed. `own`: the route checks the credentials itself, because it accepts more kinds of them. `open`: everybody. */
-export type RouteAccess = 'chat' | 'own' | 'open';
+ *  closed; `admin` one with that scope. `own`: the route checks the credentials itself, because it accepts more kinds
+ *  of them. `open`: everybody. */
+export type RouteAccess = 'chat' | 'admin' | 'own' | 'open';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -27,7 +28,7 @@ declare module 'fastify' {
     isLast?: boolean;
   }
   interface FastifyRequest {
-    /** Null unless the route's access is `chat`. */
+    /** Null unless the route's access is `chat` or `admin`. */
     identity: Identity | null;
   }
 }
@@ -101,7 +102,7 @@ export function installBodyParser(app: HttpApp, budget: ParseBudget): void {
   });
 }
 
-/** The identity of a request to a route with the access `chat`. */
+/** The identity of a request to a route with the access `chat` or `admin`. */
 export function identityOf(request: FastifyRequest): Identity {
   if (request.identity === null) throw new Error('this route was reached without its access check');
   return request.identity;

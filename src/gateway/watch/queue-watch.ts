@@ -7,7 +7,9 @@ import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { CommandLog } from '../../session/commands/command-log.ts';
 import { queuePositions, type RunInfo } from '../../session/commands/command-state.ts';
+import type { QueuePosition } from '../../session/events/queue-position.ts';
 import type { SessionRef } from '../../session/session-ref.ts';
+import type { Pauses } from '../../session/stores/pauses.ts';
 import { chatTopic, requestGroup, requestTopic } from '../../session/topic-names.ts';
 import type { TopicHub } from '../../stream/topic-hub.ts';
 
@@ -20,6 +22,7 @@ export interface QueueWatchOptions {
   readonly broker: Pick<GroupBroker, 'countBefore'>;
   readonly log: CommandLog;
   readonly hub: Pick<TopicHub, 'notifyQueue'>;
+  readonly pauses: Pick<Pauses, 'holds'>;
   readonly clock: Clock;
   readonly onError: (error: unknown) => void;
 }
@@ -71,7 +74,7 @@ export class QueueWatch {
       for (const { ref, runs } of waiting) {
         const isWatched = this.#options.hub.notifyQueue(
           chatTopic(ref),
-          queuePositions(runs, before.get(requestOf(ref, runs))),
+          queuePositions(runs, this.#headOf(ref, runs, before)),
         );
         if (isWatched) this.watch(ref);
       }
@@ -82,6 +85,19 @@ export class QueueWatch {
     }
     this.#isLooking = false;
     this.#arm();
+  }
+
+  /** The queue position of the session's first run. */
+  #headOf(
+    ref: SessionRef,
+    runs: readonly RunInfo[],
+    before: ReadonlyMap<LiteTopicName | undefined, number>,
+  ): QueuePosition | undefined {
+    const request = requestOf(ref, runs);
+    const ahead = before.get(request);
+    const [head] = runs;
+    if (ahead === undefined || request === undefined || head === undefined) return undefined;
+    return this.#options.pauses.holds(head.agent, request) ? { ahead, paused: true } : { ahead };
   }
 
   async #readWaiting(refs: readonly SessionRef[]): Promise<readonly Waiting[]> {

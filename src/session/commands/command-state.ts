@@ -4,6 +4,7 @@
 //
 // Offsets below zero count from the record that carries the checkpoint (-1 is that record itself). A writer cannot know
 // its own offsets, because minor records may come between its decision and its append.
+import type { QueuePosition } from '../events/queue-position.ts';
 import { countBlocked, countStart, type AttemptCount } from './attempts.ts';
 import { dropUpload, reserveUpload, takeUploads, type Attached } from './uploads.ts';
 import type { ChatEvent, JsonObject, RunPriority, RunTerminal } from '../events/chat-event.ts';
@@ -251,14 +252,17 @@ export function findRun(state: CommandState, runId: string): RunInfo | undefined
 }
 
 /** The queue position of each queued run. A run behind the head has the runs of its own session before it. The head has
- *  those requests of other sessions before it that the workers of its agent serve first. `beforeHead`: requests before
- *  the head's, undefined where that is not known or a worker has it. */
-export function queuePositions(runs: readonly RunInfo[], beforeHead: number | undefined): ReadonlyMap<string, number> {
-  const positions = new Map<string, number>();
+ *  those requests of other sessions before it that the workers of its agent serve first. `head`: the position of the
+ *  head, undefined where that is not known or a worker has it. */
+export function queuePositions(
+  runs: readonly RunInfo[],
+  head: QueuePosition | undefined,
+): ReadonlyMap<string, QueuePosition> {
+  const positions = new Map<string, QueuePosition>();
   for (const [i, run] of runs.entries()) {
     if (run.state !== 'queued') continue;
-    if (i > 0) positions.set(run.runId, i + (beforeHead ?? 0));
-    else if (beforeHead !== undefined) positions.set(run.runId, beforeHead);
+    if (i > 0) positions.set(run.runId, { ...head, ahead: i + (head?.ahead ?? 0) });
+    else if (head !== undefined) positions.set(run.runId, head);
   }
   return positions;
 }

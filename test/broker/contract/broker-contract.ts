@@ -15,6 +15,7 @@ import { fenceContract } from './fence.ts';
 import { inputContract } from './input.ts';
 import { leaseContract } from './lease.ts';
 import { limitsContract } from './limits.ts';
+import { pausesContract } from './pauses.ts';
 import { lifetimeContract } from './lifetime.ts';
 import { queueContract } from './queue.ts';
 import { quotaContract } from './quota.ts';
@@ -56,6 +57,7 @@ export function brokerContract(
     blobsContract(open, { reopens });
     fairContract(open, { reopens });
     limitsContract(open);
+    pausesContract(open, { reopens });
     if (countsAccounts) quotaContract(open, { reopens });
     if (reopens) reopenContract(open);
   });

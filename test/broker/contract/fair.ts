@@ -11,7 +11,8 @@ export const flowOf: FlowOf = (topic) => (/([^/:]*):[^/]*$/.exec(topic)?.[1] ?? 
 
 /** In the contract a letter and a number at the end of the last name of a path are a policy: weight, deliveries at
  *  once, the burst of a bucket of deliveries (one a second), the burst of a bucket of tokens (a thousand a second). */
-export const policyOf: FlowPolicyOf = (flow) => {
+export const policyOf: FlowPolicyOf = (flow, group) => {
+  if (flow === '') return { pausedAs: { group: `group ${group}`, flows: 'flow ' } };
   const [, letter, digits] = /([xcrt])(\d+)$/.exec(flow) ?? [];
   const number = Number(digits);
   if (letter === 'x') return { weight: number };

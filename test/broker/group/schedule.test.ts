@@ -535,7 +535,7 @@ describe('the position of an item', () => {
         const schedule = new Schedule<Work>();
         const items = paths.map(([t, u, s]) => work(`t${t}/u${u}/s${s}`, FIRST_GUESS));
         for (const item of items) schedule.add(item, item.flow, 'normal', 0);
-        const counted = schedule.countBefore(items);
+        const counted = schedule.countBefore(items, 0);
         const served = serveAll(schedule);
         expect(items.map((item) => counted.get(item))).toEqual(items.map((item) => served.indexOf(item)));
       }),
@@ -557,7 +557,7 @@ describe('the position of an item', () => {
           schedule.add(item, item.flow, 'normal', 0);
           all.push(item);
         }
-        const counted = schedule.countBefore(all);
+        const counted = schedule.countBefore(all, 0);
         const order = serveAll(schedule);
         expect(all.map((item) => counted.get(item))).toEqual(all.map((item) => order.indexOf(item)));
       }),
@@ -571,7 +571,7 @@ describe('the position of an item', () => {
     schedule.add('l', 'f', 'low', 0);
     schedule.add('n', 'g', 'normal', 0);
     schedule.add('h', 'f', 'high', 0);
-    expect(Object.fromEntries(schedule.countBefore(['held', 'l', 'n', 'h', 'other']))).toEqual({ h: 0, n: 1, l: 2 });
+    expect(Object.fromEntries(schedule.countBefore(['held', 'l', 'n', 'h', 'other'], 0))).toEqual({ h: 0, n: 1, l: 2 });
   });
 
   test('is counted on a sample of the flows when there are many', () => {
@@ -579,7 +579,7 @@ describe('the position of an item', () => {
     for (let i = 0; i < 10_000; i += 1) schedule.add(work(`f${i}`, 500), `f${i}`, 'normal', 0);
     const late = work('late', 500);
     schedule.add(late, 'late', 'normal', 0);
-    const count = schedule.countBefore([late]).get(late) ?? 0;
+    const count = schedule.countBefore([late], 0).get(late) ?? 0;
     expect(Math.abs(count - 10_000)).toBeLessThan(100);
   });
 });

@@ -3,11 +3,13 @@
 import { randomUUID } from 'node:crypto';
 import type { ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
-import { GROUPS_MAX, checkConsume, checkCountedTopics } from '../../group/consume-options.ts';
+import { GROUPS_MAX, checkConsume, checkCountedTopics, checkPaused } from '../../group/consume-options.ts';
 import type { LetterBroker } from '../../group/dead-letters.ts';
+import type { Paused } from '../../flow-policy.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { drain, GroupQueue } from './group-queue.ts';
+import { PAUSE } from '../schedule/pause-script.ts';
 import { GroupSchedule, type FlowRules } from '../schedule/group-schedule.ts';
 import { parseView } from './queue-view.ts';
 import { RedisGroup } from './redis-group.ts';
@@ -69,6 +71,12 @@ export class RedisGroups implements GroupBroker {
     const schedule = new GroupSchedule(this.#commands, name, this.#flows);
     await this.#enter(name, schedule);
     return schedule.places(topics);
+  }
+
+  async setPaused(paused: Paused): Promise<void> {
+    checkPaused(paused);
+    const { keys } = this.#commands;
+    await this.#commands.run(PAUSE, keys.schedules, ['', paused.version, ...paused.names]);
   }
 
   /** This node has removed the topic. Other nodes receive a message. */

@@ -3,11 +3,12 @@
 // keys of the group; ARGV[3] = the policy of the group itself.
 import { FIRST_GUESS, RESTING_FLOWS_MAX } from '../../group/fair-class.ts';
 import { GATE_LUA } from './gate-lua.ts';
+import { PAUSED_LUA } from './pause-script.ts';
 
 /** What opens is offered to the next group that waits for it this much later than to the one before. */
 const OFFER_MS = 50;
 
-export const FLOW_LUA = `${GATE_LUA}
+export const FLOW_LUA = `${GATE_LUA}${PAUSED_LUA}
 local order = {'high', 'normal', 'low'}
 local items, holdings, deadlines, cursors = own .. ':i', own .. ':h', own .. ':d', own .. ':c'
 local parked = own .. ':p'
@@ -264,11 +265,22 @@ local function tell(name, at)
   told[name] = math.min(told[name] or math.huge, math.max(0, at - tick))
 end
 
--- The gate is closed: the flow is left out of the order until it opens.
-local function park(c, one, g)
+local function leave_out(c, one)
   leave_flow(c, one)
   one.list = 3
   add_open(one.parent, -one.open)
+end
+
+-- The flow is left out of the order until it is resumed.
+local function hold(c, one)
+  leave_out(c, one)
+  redis.call('ZADD', parked, 'inf', parked_member(c.name, one.id))
+  redis.call('SADD', part .. ':zw', group)
+end
+
+-- The gate is closed: the flow is left out of the order until it opens.
+local function park(c, one, g)
+  leave_out(c, one)
   local at, first = opens_at(g), redis.call('ZRANGE', parked, 0, 0, 'WITHSCORES')[2]
   redis.call('ZADD', parked, exact(at), parked_member(c.name, one.id))
   redis.call('ZADD', part .. ':lw:' .. g.key, 'NX', exact(tick), group)

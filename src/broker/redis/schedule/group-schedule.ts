@@ -151,14 +151,12 @@ export class GroupSchedule {
 
   /** For each of these topics that waits, the number of topics ahead of it. @throws what `run` throws */
   async places(topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
-    return countPlaces(
-      topics,
-      await this.#commands.run(PLACES, this.#place, [
-        this.#group,
-        policyText(this.#policyOf('', this.#group)),
-        ...topics,
-      ]),
-    );
+    return countPlaces(topics, await this.#commands.run(PLACES, this.#place, [...this.#groupArgs(), ...topics]));
+  }
+
+  #groupArgs(): string[] {
+    const policy = this.#policyOf('', this.#group);
+    return [this.#group, policyText(policy), policy.pausedAs?.group ?? '', policy.pausedAs?.flows ?? ''];
   }
 
   async #step(
@@ -167,13 +165,7 @@ export class GroupSchedule {
     { wantsCursors = false, leaseMs = 0 }: StepOptions,
   ): Promise<Step> {
     const reports = this.#takeReports();
-    const args: (string | number)[] = [
-      this.#group,
-      policyText(this.#policyOf('', this.#group)),
-      pick,
-      wantsCursors ? '1' : '',
-      leaseMs,
-    ];
+    const args: (string | number)[] = [...this.#groupArgs(), pick, wantsCursors ? '1' : '', leaseMs];
     for (const report of [...reports.settled.values(), ...reports.leased.values()])
       for (const arg of report) args.push(arg);
     for (const { partition, drained } of batches) {
@@ -184,16 +176,20 @@ export class GroupSchedule {
       }
     }
     const sentAt = this.#clock.mono();
+    const dueAt = this.#dueAt;
+    // What is noted during the call counts after it.
+    this.#dueAt = Infinity;
     try {
       const [due, stale, cursors, picked] = listOf(await this.#commands.run(STEP, this.#place, args));
       const dueIn = numberOf(due);
-      this.#dueAt = dueIn < 0 ? Infinity : sentAt + dueIn;
+      if (dueIn >= 0) this.#dueAt = Math.min(this.#dueAt, sentAt + dueIn);
       return {
         picked: pairsOf(picked).map(([topic, ticket]) => ({ topic: parseLiteTopicName(topic), ticket })),
         stale: listOf(stale).map((cursor) => (cursor === null ? undefined : String(cursor))),
         cursors: new Map(pairsOf(cursors).map(([partition, cursor]) => [Number(partition), cursor])),
       };
     } catch (error) {
+      this.#dueAt = Math.min(this.#dueAt, dueAt);
       this.#putBack(reports);
       throw error;
     }

@@ -120,7 +120,10 @@ local function next_leaf(c)
   local one = c.root
   while one.list ~= 3 and (one ~= c.root or first_of(ready_of(c, one))) do
     local g = gate_of(one)
-    if g and opens_at(g) > tick then
+    if is_paused(one) then
+      hold(c, one)
+      one = c.root
+    elseif g and opens_at(g) > tick then
       park(c, one, g)
       one = c.root
     elseif string.sub(one.id, -1) == ' ' then return one

@@ -1,5 +1,5 @@
 // The scripts of a group's schedule (schedule-lua.ts). KEYS[1] = G, ARGV[1] = the time (partition-lua.ts),
-// ARGV[2] = the group.
+// ARGV[2] = the group, ARGV[3] = its policy (flow-lua.ts), ARGV[4] and ARGV[5] = its names (pause-script.ts).
 import { FLOWS_COUNTED_MAX } from '../../group/fair-class.ts';
 import { redisScript } from '../connection/redis-commands.ts';
 import { SCHEDULE_LUA } from './schedule-lua.ts';
@@ -9,8 +9,7 @@ const FLOWS_SAMPLED_MAX = 4096;
 
 /**
  * One step of the schedule: settles tickets, notes leases, enters topics, then picks the next ones.
- *   ARGV[3] the policy of the group   ARGV[4] how many topics to pick   ARGV[5] '1': return the cursors
- *   ARGV[6] ms of the leases that follow
+ *   ARGV[6] how many topics to pick   ARGV[7] '1': return the cursors   ARGV[8] ms of the leases that follow
  *   then any number of:
  *     settle <ticket> <'served' or 'unused'> <tokens, or '' for none>
  *     leased <ticket> <ms until the lease ends>
@@ -26,7 +25,7 @@ export const STEP = redisScript(
   `${SCHEDULE_LUA}
 -- A full server runs a script whose first write deletes. (There is no key of this name.)
 redis.call('DEL', part)
-local picks, stale, found, entered, at = {}, {}, {}, {}, 7
+local picks, stale, found, entered, at = {}, {}, {}, {}, 9
 unpark_due()
 while at <= #ARGV do
   local what = ARGV[at]
@@ -50,15 +49,15 @@ end
 expire()
 table.sort(entered, function(one, other) return tonumber(one[3]) < tonumber(other[3]) end)
 for _, one in ipairs(entered) do enter(one[1], one[2], one[4], one[3], one[5]) end
-for _ = 1, tonumber(ARGV[4]) do
-  local topic, ticket = pick(tonumber(ARGV[6]))
+for _ = 1, tonumber(ARGV[6]) do
+  local topic, ticket = pick(tonumber(ARGV[8]))
   if not topic then break end
   picks[#picks + 1] = topic
   picks[#picks + 1] = string.format('%.0f', ticket)
 end
 notify()
 save()
-if ARGV[5] == '1' then found = redis.call('HGETALL', cursors) end
+if ARGV[7] == '1' then found = redis.call('HGETALL', cursors) end
 local due, parked_due = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2], parked_ms()
 due = due and math.max(0, tonumber(due) - now) or -1
 if due < 0 or parked_due >= 0 and parked_due < due then due = parked_due end
@@ -69,7 +68,7 @@ return {due, stale, found, picks}
 
 /**
  * What the positions of topics are counted from.
- *   ARGV[3] the policy of the group   ARGV[4…] topics
+ *   ARGV[6…] topics
  *   → {{topics of high, normal, low},
  *      {for each topic: {} or {class, rank in its flow, and from the leaf outwards: flow, flow around it, …}},
  *      {class, flow around, distance, {flow, flow, …}, and so on}
@@ -84,13 +83,15 @@ local function name_node(c, s)
   local key = c.name .. ' ' .. s.id
   if seen[key] then return end
   seen[key] = true
-  for _, one in ipairs({c.name, s.id, exact(s.virtual), exact(s.turn), exact(s.guess), exact(s.weight), exact(s.open)}) do named[#named + 1] = one end
+  local g = gate_of(s)
+  local open = (is_paused(s) or g and opens_at(g) > tick) and 0 or s.open
+  for _, one in ipairs({c.name, s.id, exact(s.virtual), exact(s.turn), exact(s.guess), exact(s.weight), exact(open)}) do named[#named + 1] = one end
 end
-for i = 4, #ARGV do
+for i = 6, #ARGV do
   local name, flow = string.match(redis.call('HGET', items, ARGV[i]) or '', '^w (%S+) (.*)$')
   local c = classes[name]
   local rank = c and redis.call('ZRANK', queue_of(c, flow), ARGV[i])
-  places[i - 3] = {}
+  places[i - 5] = {}
   if rank then
     local place, one = {name, rank}, leaf_of(c, flow)
     while one.parent do
@@ -103,7 +104,7 @@ for i = 4, #ARGV do
       end
       one = one.parent
     end
-    places[i - 3] = place
+    places[i - 5] = place
   end
 end
 local limit = math.max(1, math.min(${FLOWS_COUNTED_MAX}, math.floor(${FLOWS_SAMPLED_MAX} / math.max(1, #inners))))

@@ -4,6 +4,10 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { FlowPolicy } from '../../../../src/broker/flow-policy.ts';
 import type { LiteTopicName } from '../../../../src/broker/lite-topic.ts';
+import type { RedisReply } from '../../../../src/broker/redis/connection/redis-commands.ts';
+import { RedisKeys } from '../../../../src/broker/redis/keys.ts';
+import { GroupSchedule } from '../../../../src/broker/redis/schedule/group-schedule.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
 import { eventually } from '../../../support/wait-for.ts';
 import { RedisServer } from '../../../support/redis-server.ts';
 import { append, major, topicName } from '../../contract/subject.ts';
@@ -143,6 +147,23 @@ describe('a bucket', () => {
     await ours.schedule.step(0, []);
     expect(await redis.hlen(`${ours.keys.tag(1)}:l`)).toBe(0);
   });
+});
+
+test('a message that a limit opens is not lost when it comes during a step', async () => {
+  const clock = new ManualClock();
+  let answer: (reply: RedisReply) => void = () => undefined;
+  const commands = {
+    clock,
+    keys: new RedisKeys('p', 1),
+    run: () => new Promise<RedisReply>((resolve) => (answer = resolve)),
+    subscribe: () => ({ close: () => undefined }),
+  };
+  const schedule = new GroupSchedule(commands, 'g', { flowOf: () => '', policyOf: () => ({}) });
+  const step = schedule.step(0, []);
+  schedule.due(0);
+  answer([-1, [], [], []]);
+  await step;
+  expect(schedule.dueAt).toBe(clock.mono());
 });
 
 describe('an idle node', () => {

@@ -1,0 +1,35 @@
+// `holdline pause`, `resume` and `pauses`: what an operator has paused. Works through the running server, or on the
+// storage itself where no server runs; then it holds from the next start on.
+import { systemClock } from '../base/clock.ts';
+import { Pauses, pauseTarget, type PauseKind } from '../session/stores/pauses.ts';
+import type { TopicStore } from './admin/admin-protocol.ts';
+import { UsageError } from './config/environment.ts';
+import type { Output } from './topics.ts';
+
+export interface PauseChoice {
+  readonly agent?: string;
+  readonly tenant?: string;
+  readonly topic?: string;
+}
+
+const KINDS: readonly PauseKind[] = ['agent', 'tenant', 'topic'];
+
+export async function setPause(
+  store: TopicStore,
+  choice: PauseChoice,
+  isPaused: boolean,
+  output: Output,
+): Promise<void> {
+  const [kind, ...more] = KINDS.filter((one) => choice[one] !== undefined);
+  if (kind === undefined || more.length > 0) throw new UsageError('name one of --agent, --tenant and --topic');
+  const target = pauseTarget(kind, choice[kind] ?? '');
+  if (target === undefined)
+    throw new UsageError(kind === 'topic' ? 'not the topic of a chat' : `not the name of a ${kind}`);
+  const isChanged = await new Pauses({ broker: store, clock: systemClock }).set(target, isPaused);
+  output.line(`${kind} ${target.name} is ${isPaused ? 'paused' : 'not paused'}${isChanged ? '' : ', as before'}`);
+}
+
+export async function listPauses(store: TopicStore, output: Output): Promise<void> {
+  for (const { kind, name, since } of await new Pauses({ broker: store, clock: systemClock }).list())
+    output.line(`${kind}\t${name}\tsince ${new Date(since).toISOString()}`);
+}

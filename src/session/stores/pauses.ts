@@ -1,0 +1,171 @@
+// What an operator has paused: an agent, a tenant or one chat. The list is the last record of a topic, so it survives
+// restarts and is the same on all nodes. The broker applies it (`setPaused`): prompts wait, and runs continue.
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { Broker, GroupBroker } from '../../broker/broker.ts';
+import { isBrokerError } from '../../broker/errors.ts';
+import { PAUSED_MAX } from '../../broker/flow-policy.ts';
+import { parseLiteTopicName, type LiteTopicName } from '../../broker/lite-topic.ts';
+import { SessionError } from '../errors.ts';
+import { isAgent, isTenant } from '../session-ref.ts';
+import { flowOf, pausedAs, pausesTopic } from '../topic-names.ts';
+
+/** How often a node reads the list again, and gives it to the broker again. */
+export const PAUSES_LOOK_MS = 15_000;
+/** Tries of one change while other nodes change the list too. */
+const TRIES_MAX = 10;
+
+export type PauseKind = 'agent' | 'tenant' | 'topic';
+
+/** `name`: the name of the agent or of the tenant, or the topic of the chat. */
+export interface PauseTarget {
+  readonly kind: PauseKind;
+  readonly name: string;
+}
+
+export interface Pause extends PauseTarget {
+  /** ms since 1970. */
+  readonly since: number;
+}
+
+interface Stored {
+  readonly version: number;
+  readonly pauses: readonly Pause[];
+}
+
+interface PausesDeps {
+  readonly broker: Pick<Broker, 'describe' | 'read' | 'append'> & Pick<GroupBroker, 'setPaused'>;
+  readonly clock: Clock;
+  readonly onError?: (error: unknown) => void;
+}
+
+export class Pauses {
+  readonly #deps: PausesDeps;
+  #stored: Stored = { version: 0, pauses: [] };
+  #names: ReadonlySet<string> = new Set();
+  #timer: Timer | undefined;
+  #isClosed = false;
+
+  constructor(deps: PausesDeps) {
+    this.#deps = deps;
+  }
+
+  /** Applies the list, now and again from time to time. @throws BrokerError */
+  async start(): Promise<void> {
+    await this.#apply((await this.#read()).stored);
+    this.#arm();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+  }
+
+  /** As this node has read it last. */
+  get size(): number {
+    return this.#stored.pauses.length;
+  }
+
+  /** Whether a request topic of this agent waits because of a pause, as far as this node has read the list. */
+  holds(agent: string, topic: LiteTopicName): boolean {
+    if (this.#names.size === 0) return false;
+    const flow = flowOf(topic);
+    const tenant = flow.slice(0, flow.indexOf('/'));
+    return [nameOf('agent', agent), nameOf('tenant', tenant), flowName(flow)].some((name) => this.#names.has(name));
+  }
+
+  /** @throws BrokerError */
+  async list(): Promise<readonly Pause[]> {
+    const { stored } = await this.#read();
+    await this.#apply(stored);
+    return stored.pauses;
+  }
+
+  /** False: it was so already. @throws SessionError too-many-pauses, contended; BrokerError */
+  async set(target: PauseTarget, isPaused: boolean): Promise<boolean> {
+    for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+      const { stored, at } = await this.#read();
+      const others = stored.pauses.filter(({ kind, name }) => kind !== target.kind || name !== target.name);
+      if (others.length < stored.pauses.length === isPaused) {
+        await this.#apply(stored);
+        return false;
+      }
+      const now = this.#deps.clock.now();
+      const pauses = isPaused ? [...others, { ...target, since: now }] : others;
+      if (pauses.length > PAUSED_MAX) throw new SessionError('too-many-pauses', { limit: PAUSED_MAX });
+      const next: Stored = { version: Math.max(now, stored.version + 1), pauses };
+      if (!(await this.#write(next, at))) continue;
+      await this.#apply(next);
+      return true;
+    }
+    throw new SessionError('contended');
+  }
+
+  /** False: another node has changed the list meanwhile. */
+  async #write(stored: Stored, at: { readonly epoch: string; readonly next: number } | undefined): Promise<boolean> {
+    const condition =
+      at === undefined
+        ? { expect: { absent: true } as const }
+        : { expect: { epoch: at.epoch }, ifUnchanged: { epoch: at.epoch, offset: at.next - 1 } };
+    try {
+      const records = [{ major: true, data: JSON.stringify(stored) }];
+      await this.#deps.broker.append([{ topic: pausesTopic, records, ...condition, mayUseReserve: true }]);
+      return true;
+    } catch (error) {
+      if (isBrokerError(error, 'conflict') || isBrokerError(error, 'epoch-changed')) return false;
+      throw error;
+    }
+  }
+
+  async #read(): Promise<{ stored: Stored; at: { readonly epoch: string; readonly next: number } | undefined }> {
+    const { broker } = this.#deps;
+    const [info] = await broker.describe([pausesTopic]);
+    if (info === undefined) return { stored: { version: 0, pauses: [] }, at: undefined };
+    const from = { epoch: info.epoch, offset: info.next - 1 };
+    const result = await broker.read(pausesTopic, from);
+    const last = result.kind === 'batch' ? result.items.at(-1) : undefined;
+    if (result.kind !== 'batch' || last?.kind !== 'record') return { stored: this.#stored, at: info };
+    return { stored: JSON.parse(last.data) as Stored, at: { epoch: result.epoch, next: result.next } };
+  }
+
+  async #apply(stored: Stored): Promise<void> {
+    const names = stored.pauses.map(({ kind, name }) => nameOf(kind, name));
+    await this.#deps.broker.setPaused({ names, version: stored.version });
+    if (stored.version < this.#stored.version) return;
+    this.#stored = stored;
+    this.#names = new Set(names);
+  }
+
+  #arm(): void {
+    if (this.#isClosed) return;
+    this.#timer = this.#deps.clock.after(PAUSES_LOOK_MS, () => {
+      this.list()
+        .catch((error: unknown) => this.#deps.onError?.(error))
+        .finally(() => this.#arm());
+    });
+  }
+}
+
+/** Undefined: no such thing can be there. A topic is the topic of a chat. */
+export function pauseTarget(kind: PauseKind, name: string): PauseTarget | undefined {
+  if (kind === 'agent') return isAgent(name) ? { kind, name } : undefined;
+  if (kind === 'tenant') return isTenant(name) ? { kind, name } : undefined;
+  return name.startsWith('chat/') && isTopic(name) ? { kind, name } : undefined;
+}
+
+function isTopic(name: string): boolean {
+  try {
+    return parseLiteTopicName(name).split('/').length === 2;
+  } catch {
+    return false;
+  }
+}
+
+/** The name by which the broker knows it. */
+function nameOf(kind: PauseKind, name: string): string {
+  if (kind === 'agent') return pausedAs(name, 0).group;
+  return flowName(kind === 'tenant' ? name : flowOf(name as LiteTopicName));
+}
+
+function flowName(flow: string): string {
+  return `${pausedAs('', 0).flows ?? ''}${flow}`;
+}

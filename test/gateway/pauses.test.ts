@@ -1,0 +1,163 @@
+// An operator pauses agents, tenants and chats over HTTP: prompts wait, runs continue, and users see it.
+// [PROTOCOL §3, §4]
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { flowPolicies } from '../../src/session/flow-policies.ts';
+import { Pauses, PAUSES_LOOK_MS } from '../../src/session/stores/pauses.ts';
+import { flowOf } from '../../src/session/topic-names.ts';
+import { ChatRig } from '../support/chat-rig.ts';
+import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { eventually } from '../support/wait-for.ts';
+
+interface System {
+  readonly h: Harness;
+  readonly rig: ChatRig;
+  readonly port: number;
+}
+
+function makeBroker(clock: ManualClock): MemoryBroker {
+  let epochs = 0;
+  return new MemoryBroker({
+    clock,
+    newEpoch: () => `e${(epochs += 1)}`,
+    flowOf,
+    policyOf: flowPolicies(new Map()),
+  });
+}
+
+async function start(): Promise<System> {
+  const clock = new ManualClock();
+  const h = await startHarness({ broker: makeBroker(clock), clock });
+  const rig = new ChatRig({ broker: h.broker, clock });
+  onTestFinished(() => rig.close());
+  rig.startWorker(4);
+  return { h, rig, ...(await h.listen()) };
+}
+
+async function prompt(h: Harness, sessionId: string, tenant = 'default'): Promise<string> {
+  const url = `/v1/sessions/${sessionId}/messages`;
+  const answer = await h.call('POST', url, h.bearer('alice', { tenant }), { content: 'x' });
+  expect(answer.status).toBe(202);
+  return String(answer.body['runId']);
+}
+
+const admin = (h: Harness, tenant = 'default'): string => h.bearer('op', { scope: 'admin', tenant });
+
+describe('a pause', () => {
+  it('lets prompts of a tenant wait, shows it to their readers, and ends', async () => {
+    const { h, rig, port } = await start();
+    await prompt(h, 'before', 'acme');
+    const running = await rig.model.call(0);
+    const paused = await h.call('POST', '/v1/admin/pause', admin(h), { tenant: 'acme' });
+    expect([paused.status, paused.body]).toEqual([200, { changed: true }]);
+    const runId = await prompt(h, 's', 'acme');
+    const client = await SseClient.open(port, '/v1/sessions/s/events', {
+      authorization: h.bearer('alice', { tenant: 'acme' }),
+    });
+    await client.live();
+    await prompt(h, 'other');
+    await rig.model.call(1);
+    await h.clock.advance(1000);
+    const told = () => client.events.seen.filter(({ event }) => event === 'queue').map(({ data }) => data);
+    await eventually(() => told().length === 1);
+    expect(told()).toEqual([{ runId, ahead: 0, paused: true }]);
+    running.say('still running').finish();
+    expect((await h.call('GET', '/metrics')).text).toContain('holdline_paused 1');
+    expect((await h.call('GET', '/v1/admin/pauses', admin(h))).body).toEqual({
+      pauses: [{ tenant: 'acme', since: expect.any(String) as string }],
+    });
+    await h.call('POST', '/v1/admin/resume', admin(h), { tenant: 'acme' });
+    await rig.model.call(2);
+  });
+
+  it('of an agent holds back its prompts, and one of a chat only that chat', async () => {
+    const { h, rig } = await start();
+    await prompt(h, 'one');
+    const call = await rig.model.call(0);
+    call.say('x').finish();
+    const [topic] = (await h.broker.list('chat/*' as never, { limit: 5 })).topics;
+    expect((await h.call('POST', '/v1/admin/pause', admin(h), { topic: topic?.topic })).status).toBe(200);
+    await prompt(h, 'one');
+    await prompt(h, 'two');
+    await rig.model.call(1);
+    await h.call('POST', '/v1/admin/pause', admin(h), { agent: 'default' });
+    await prompt(h, 'three');
+    await h.call('POST', '/v1/admin/resume', admin(h), { topic: topic?.topic });
+    await h.clock.advance(1);
+    expect(rig.model.calls).toHaveLength(2);
+    await h.call('POST', '/v1/admin/resume', admin(h), { agent: 'default' });
+    await rig.model.call(3);
+  });
+
+  it('holds after a restart, and on a node that did not make it', async () => {
+    const clock = new ManualClock();
+    const broker = makeBroker(clock);
+    await new Pauses({ broker, clock }).set({ kind: 'agent', name: 'poet' }, true);
+    const applied: (readonly string[])[] = [];
+    const other = new Pauses({
+      clock,
+      broker: {
+        describe: (names) => broker.describe(names),
+        read: (topic, from) => broker.read(topic, from),
+        append: (writes) => broker.append(writes),
+        setPaused: async ({ names }) => void applied.push(names),
+      },
+    });
+    await other.start();
+    expect(applied).toEqual([['agent poet']]);
+    // A gateway gives the list to the broker before it serves.
+    const given = Object.assign(makeBroker(clock), {
+      describe: broker.describe.bind(broker),
+      read: broker.read.bind(broker),
+      setPaused: async ({ names }: { readonly names: readonly string[] }) => void applied.push(names),
+    });
+    await (await startHarness({ broker: given, clock })).listen();
+    expect(applied).toEqual([['agent poet'], ['agent poet']]);
+    applied.splice(0, 1);
+    await new Pauses({ broker, clock }).set({ kind: 'agent', name: 'poet' }, false);
+    other.close();
+    await clock.advance(PAUSES_LOOK_MS);
+    await eventually(() => applied.length === 2);
+    expect(applied[1]).toEqual([]);
+  });
+
+  it('is not lost when two nodes change the list at the same time', async () => {
+    const clock = new ManualClock();
+    const broker = makeBroker(clock);
+    const names = Array.from({ length: 8 }, (_, i) => `a${i}`);
+    await Promise.all(names.map((name) => new Pauses({ broker, clock }).set({ kind: 'agent', name }, true)));
+    expect((await new Pauses({ broker, clock }).list()).map(({ name }) => name).toSorted()).toEqual(names);
+  });
+});
+
+describe('a request to pause', () => {
+  it('is refused unless it names one thing that can be there', async () => {
+    const { h } = await start();
+    for (const body of [
+      {},
+      { agent: 'a', tenant: 'b' },
+      { agent: 'a/b' },
+      { topic: 'request/x/y' },
+      { topic: 'chat/*' },
+    ]) {
+      const { status, body: answer } = await h.call('POST', '/v1/admin/pause', admin(h), body);
+      expect([status, answer.error?.code]).toEqual([400, 'invalid-request']);
+    }
+  });
+
+  it('of another tenant than the default one may name only that tenant and its chats', async () => {
+    const { h } = await start();
+    const status = async (body: object): Promise<number> =>
+      (await h.call('POST', '/v1/admin/pause', admin(h, 'acme'), body)).status;
+    expect(await status({ agent: 'default' })).toBe(403);
+    expect(await status({ tenant: 'other' })).toBe(403);
+    expect(await status({ topic: 'chat/other:u:s' })).toBe(403);
+    expect(await status({ tenant: 'acme' })).toBe(200);
+    expect(await status({ topic: 'chat/acme:u:s' })).toBe(200);
+    await h.call('POST', '/v1/admin/pause', admin(h), { agent: 'default' });
+    const { body } = await h.call('GET', '/v1/admin/pauses', admin(h, 'acme'));
+    expect((body['pauses'] as object[]).map((pause) => Object.keys(pause)[0])).toEqual(['tenant', 'topic']);
+  });
+});
