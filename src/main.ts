@@ -11,7 +11,16 @@ import type { Config } from './cli/config/config.ts';
 import { processLogger } from './cli/process-logger.ts';
 import type { PauseChoice } from './cli/pauses.ts';
 import type { TokenChoices } from './cli/token.ts';
-import { listTopics, removeTopic, showTopic, tailTopic, withTopics, type Output } from './cli/topics.ts';
+import {
+  listLetters,
+  listTopics,
+  releaseLetter,
+  removeTopic,
+  showTopic,
+  tailTopic,
+  withTopics,
+  type Output,
+} from './cli/topics.ts';
 import { listDamaged, verifyTopics } from './cli/verify-topics.ts';
 import { UsageError } from './cli/config/environment.ts';
 import { readVersion } from './cli/version.ts';
@@ -106,6 +115,17 @@ topics
   .description('removes a topic; its readers are told')
   .argument('<topic>')
   .action(async (topic: string) => withTopics(readBrokerConfig(), async (store) => removeTopic(store, topic, output)));
+
+topics
+  .command('dead')
+  .description('the dead letters: requests that no worker could serve')
+  .argument('[group]', 'workers:<agent>; * for all', '*')
+  .action(async (group: string) => withTopics(readBrokerConfig(), async (store) => listLetters(store, group, output)));
+topics
+  .command('release')
+  .description('queues the request of a dead letter once more')
+  .argument('<letter>', 'its name, as `topics dead` prints it')
+  .action(async (name: string) => withTopics(readBrokerConfig(), async (store) => releaseLetter(store, name, output)));
 
 for (const [name, isPaused, text] of [
   ['pause', true, 'lets the prompts of an agent, a tenant or a chat wait; runs under way continue'],

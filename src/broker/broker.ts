@@ -294,7 +294,7 @@ export interface ConsumeOptions {
 
 /** A record that a group has given up. */
 export interface DeadLetter {
-  /** The letter's own topic (group/dead-letters.ts). */
+  /** The letter's own topic (dead-letters.ts). */
   readonly name: LiteTopicName;
   readonly group: string;
   /** Where the record was. */

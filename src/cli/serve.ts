@@ -19,6 +19,7 @@ import { randomId, systemRandom } from '../base/random.ts';
 import { flowPolicies } from '../session/flow-policies.ts';
 import { CommandLog } from '../session/commands/command-log.ts';
 import type { Worker } from '../worker/worker.ts';
+import { engineStore } from './admin/engine-store.ts';
 import { AdminServer } from './admin/admin-server.ts';
 import { buildWorker, type WorkerDeps } from './build-worker.ts';
 import type { Config } from './config/config.ts';
@@ -119,7 +120,7 @@ async function startGateway(
     ...(worker === undefined ? {} : { metrics: workerMetrics(worker) }),
     ...(config.edge.servesPage ? demoAssets() : {}),
   });
-  const admin = config.broker.engine === 'log' ? new AdminServer(broker, logger) : undefined;
+  const admin = config.broker.engine === 'log' ? new AdminServer(engineStore(broker), logger) : undefined;
   if (config.broker.engine === 'log') await admin?.listen(config.broker.folder);
   warnOfOpenEdge(config, logger);
   warnOfOpenTokens(config, logger);

@@ -3,9 +3,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LogItem, TopicInfo } from '../broker/broker.ts';
+import { listDeadLetters } from '../broker/dead-letters.ts';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName } from '../broker/lite-topic.ts';
 import { encodePosition, parsePosition } from '../broker/position.ts';
 import { connectAdmin } from './admin/admin-client.ts';
+import { engineStore } from './admin/engine-store.ts';
 import type { TopicStore } from './admin/admin-protocol.ts';
 import type { BrokerConfig } from './config/broker-config.ts';
 import { UsageError } from './config/environment.ts';
@@ -29,7 +31,7 @@ export async function withTopics<T>(
   const { openStorage } = await import('./open-storage.ts');
   const broker = await openStorage(config, { onFatal: fail, onError: () => undefined });
   try {
-    return await use(broker, false);
+    return await use(engineStore(broker), false);
   } finally {
     await broker.close();
   }
@@ -126,6 +128,25 @@ export async function removeTopic(store: TopicStore, name: string, output: Outpu
   const topic = parseLiteTopicName(name);
   if (!(await store.remove(topic))) throw new UsageError(`there is no topic ${name}`);
   output.line(`removed ${name}`);
+}
+
+/** Prints the dead letters of one group, or of all, without their records. */
+export async function listLetters(store: TopicStore, group: string, output: Output): Promise<void> {
+  let after: LiteTopicName | undefined;
+  do {
+    const page = await listDeadLetters(store, { group, limit: LIST_LIMIT, ...(after === undefined ? {} : { after }) });
+    for (const { name, topic, epoch, offset, reason, attempts, at } of page.letters) {
+      const from = `${topic} ${encodePosition({ epoch, offset })}`;
+      output.line([name, from, reason, `${attempts} attempts`, new Date(at).toISOString()].join('\t'));
+    }
+    after = page.after;
+  } while (after !== undefined);
+}
+
+export async function releaseLetter(store: TopicStore, name: string, output: Output): Promise<void> {
+  if (!(await store.release(parseLiteTopicName(name))))
+    throw new UsageError(`there is no dead letter ${name}, or it was released before`);
+  output.line(`released ${name}`);
 }
 
 async function mustDescribe(store: TopicStore, topic: LiteTopicName): Promise<TopicInfo> {

@@ -12,6 +12,7 @@ import {
   ADMIN_REQUEST_BYTES_MAX,
   adminSocketPath,
 } from '../../src/cli/admin/admin-protocol.ts';
+import { engineStore } from '../../src/cli/admin/engine-store.ts';
 import { AdminServer } from '../../src/cli/admin/admin-server.ts';
 import { openStorage } from '../../src/cli/open-storage.ts';
 
@@ -32,7 +33,7 @@ async function runningServer(): Promise<string> {
       onError: () => undefined,
     },
   );
-  const server = new AdminServer(broker, pino({ level: 'silent' }));
+  const server = new AdminServer(engineStore(broker), pino({ level: 'silent' }));
   await server.listen(folder);
   onTestFinished(async () => {
     await server.close();

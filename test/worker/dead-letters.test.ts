@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { TopicWrite } from '../../src/broker/broker.ts';
 import { BrokerError } from '../../src/broker/errors.ts';
-import { listDeadLetters, releaseDeadLetter } from '../../src/broker/group/dead-letters.ts';
+import { listDeadLetters, releaseDeadLetter } from '../../src/broker/dead-letters.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { deliveriesMax } from '../../src/session/commands/attempts.ts';
 import { requestTopic } from '../../src/session/topic-names.ts';

@@ -3,7 +3,7 @@ import { DELAY_MS_MAX, type ConsumeOptions } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { PAUSED_MAX, type Paused } from '../flow-policy.ts';
 import type { LiteTopicName } from '../lite-topic.ts';
-import { ATTEMPTS_MAX, ATTEMPTS_MAX_MAX } from './dead-letters.ts';
+import { ATTEMPTS_MAX, ATTEMPTS_MAX_MAX } from '../dead-letters.ts';
 
 /** The number of groups. Each append is matched against each group's pattern. */
 export const GROUPS_MAX = 256;

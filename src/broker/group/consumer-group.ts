@@ -10,7 +10,7 @@ import type { ConsumeOptions, DeadLetter, FlowOf, LogRecord, NackOptions, Priori
 import { BrokerError, isRetryable } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import { checkDelay } from './consume-options.ts';
-import { ATTEMPTS_MAX, checkReason, DeadLetters, TOO_MANY_ATTEMPTS, type LetterBroker } from './dead-letters.ts';
+import { ATTEMPTS_MAX, checkReason, DeadLetters, TOO_MANY_ATTEMPTS, type LetterBroker } from '../dead-letters.ts';
 import { Deadlines } from './deadlines.ts';
 import type { FlowGates } from './flow-gates.ts';
 import { Lease } from './lease.ts';

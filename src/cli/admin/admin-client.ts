@@ -96,6 +96,10 @@ class AdminClient implements TopicStore {
     await this.#call({ op: 'pause', args });
   }
 
+  async release(...args: Parameters<TopicStore['release']>): ReturnType<TopicStore['release']> {
+    return this.#call({ op: 'release', args });
+  }
+
   async *tail(
     topic: Parameters<Broker['tail']>[0],
     from: Parameters<Broker['tail']>[1],

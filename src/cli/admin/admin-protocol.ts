@@ -3,6 +3,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Broker, GroupBroker, ReadResult } from '../../broker/broker.ts';
+import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { BrokerHealth, DamagedTopic, LostPart, RecordChecking } from '../../broker/health.ts';
 
 /** The part of a broker that an operator can use. */
@@ -13,6 +14,8 @@ export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 
   check?: RecordChecking['check'];
   damaged?(): readonly DamagedTopic[] | Promise<readonly DamagedTopic[]>;
   lostParts?(): readonly LostPart[] | Promise<readonly LostPart[]>;
+  /** Releases a dead letter. False: there is no such letter, or it was released before. */
+  release(name: LiteTopicName): Promise<boolean>;
 }
 
 export type AdminRequest =
@@ -23,6 +26,7 @@ export type AdminRequest =
   | { readonly op: 'list'; readonly args: Parameters<Broker['list']> }
   | { readonly op: 'describe'; readonly args: Parameters<Broker['describe']> }
   | { readonly op: 'read'; readonly args: Parameters<Broker['read']> }
+  | { readonly op: 'release'; readonly args: Parameters<TopicStore['release']> }
   | { readonly op: 'remove'; readonly args: Parameters<Broker['remove']> }
   | { readonly op: 'append'; readonly args: Parameters<Broker['append']> }
   | { readonly op: 'pause'; readonly args: Parameters<GroupBroker['setPaused']> }

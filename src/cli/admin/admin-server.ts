@@ -100,6 +100,8 @@ export class AdminServer {
         return this.#store.describe(request.args[0], request.args[1]);
       case 'read':
         return this.#store.read(request.args[0], request.args[1], request.args[2]);
+      case 'release':
+        return this.#store.release(request.args[0]);
       case 'remove':
         return this.#store.remove(request.args[0]);
       case 'append':

@@ -7,7 +7,7 @@ import {
   listDeadLetters,
   pruneDeadLetters,
   releaseDeadLetter,
-} from '../../../src/broker/group/dead-letters.ts';
+} from '../../../src/broker/dead-letters.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { append, infoOf, major, minor, outcome, readLines, topicName } from './subject.ts';
 import type { OpenSubject } from './subject.ts';

@@ -5,7 +5,7 @@
 import type { Clock } from '../../../base/clock.ts';
 import type { ConsumeOptions } from '../../broker.ts';
 import { isRetryable } from '../../errors.ts';
-import { ATTEMPTS_MAX } from '../../group/dead-letters.ts';
+import { ATTEMPTS_MAX } from '../../dead-letters.ts';
 import type { Lease } from '../../group/lease.ts';
 import { PICK_MAX } from '../schedule/group-schedule.ts';
 import type { Held, HeldLeases } from './held-leases.ts';

@@ -4,7 +4,7 @@
 import type { Clock } from '../../../base/clock.ts';
 import type { ConsumeOptions, DeadLetter, LogRecord, NackOptions } from '../../broker.ts';
 import { checkDelay } from '../../group/consume-options.ts';
-import { checkReason, TOO_MANY_ATTEMPTS, type DeadLetters, type GivenUp } from '../../group/dead-letters.ts';
+import { checkReason, TOO_MANY_ATTEMPTS, type DeadLetters, type GivenUp } from '../../dead-letters.ts';
 import { Deadlines } from '../../group/deadlines.ts';
 import { COST_MAX } from '../../group/fair-class.ts';
 import { Lease } from '../../group/lease.ts';

@@ -7,7 +7,7 @@
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { ConsumeOptions } from '../../broker.ts';
 import { isBrokerError } from '../../errors.ts';
-import { DeadLetters, type LetterBroker } from '../../group/dead-letters.ts';
+import { DeadLetters, type LetterBroker } from '../../dead-letters.ts';
 import type { Lease } from '../../group/lease.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import { about, RECHECK_MS } from '../connection/jitter.ts';

@@ -3,8 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import type { ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
+import type { LetterBroker } from '../../dead-letters.ts';
 import { GROUPS_MAX, checkConsume, checkCountedTopics, checkPaused } from '../../group/consume-options.ts';
-import type { LetterBroker } from '../../group/dead-letters.ts';
 import type { Paused } from '../../flow-policy.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';

@@ -3,10 +3,10 @@
 // releases it. The id comes from the record's place, and the letter's topic must be absent when it is made: a record
 // that is set aside a second time, because a crash came before it was consumed, makes no second letter.
 import { createHash } from 'node:crypto';
-import { routingKey } from '../append-rules.ts';
-import type { Broker, DeadLetter, LogRecord, Priority } from '../broker.ts';
-import { BrokerError, isBrokerError } from '../errors.ts';
-import { parseLiteTopicName, parseTopicPattern, TOPIC_NAME_BYTES_MAX, type LiteTopicName } from '../lite-topic.ts';
+import { routingKey } from './append-rules.ts';
+import type { Broker, DeadLetter, LogRecord, Priority } from './broker.ts';
+import { BrokerError, isBrokerError } from './errors.ts';
+import { parseLiteTopicName, parseTopicPattern, TOPIC_NAME_BYTES_MAX, type LiteTopicName } from './lite-topic.ts';
 
 /** The deliveries of one record, if its consumer names no other number. */
 export const ATTEMPTS_MAX = 16;
