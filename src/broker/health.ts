@@ -65,6 +65,8 @@ export interface CheckedPage {
   readonly records: number;
   readonly bytes: number;
   readonly damaged: readonly DamagedTopic[];
+  /** What is wrong with the index: it cannot name the next topics, so this is the last page. */
+  readonly index?: string;
   /** The next page begins after this name; undefined: there is none. */
   readonly after?: LiteTopicName;
 }
@@ -74,6 +76,8 @@ export interface RecordChecking {
   /** Reads every live record of the next topics from its file and compares it with the index. Changes nothing.
    *  @throws BrokerError closed */
   check(after?: LiteTopicName): Promise<CheckedPage>;
+  /** Reads every page of the index. What is wrong with it, or undefined. @throws BrokerError failed */
+  checkIndex(): Promise<string | undefined>;
   /** The damage that reads and checks have found since the engine was opened: at most 1024 topics. */
   damaged(): readonly DamagedTopic[];
   /** The parts of the log that starts could not read: at most 64. A check of all records takes them off, and so does

@@ -1,6 +1,6 @@
 // `holdline topics verify` and `holdline topics damaged`: what the storage promises, and which records cannot be read
 // back. Prints names, offsets and places; never text of a chat.
-import type { DamagedRange, DamagedTopic, LostPart } from '../broker/health.ts';
+import type { CheckedPage, DamagedRange, DamagedTopic, LostPart } from '../broker/health.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { TopicStore } from './admin/admin-protocol.ts';
 import { nameBroker, type BrokerConfig } from './config/broker-config.ts';
@@ -22,21 +22,41 @@ export async function verifyTopics(store: TopicStore, config: BrokerConfig, outp
   const parts = (await store.lostParts?.()) ?? [];
   for (const part of parts) printPart(part, output);
   const sum = { topics: 0, records: 0, bytes: 0, damaged: 0 };
+  // First: a damaged page may end the process that checks the records.
+  const wrong = await store.checkIndex?.();
+  if (wrong !== undefined) printIndex(wrong, output);
+  let isIndexDamaged = wrong !== undefined;
   for await (const page of pages(store.check.bind(store))) {
-    for (const damaged of page.damaged) printDamage(damaged, output);
+    printPage(page, output);
+    isIndexDamaged ||= page.index !== undefined;
     sum.topics += page.topics;
     sum.records += page.records;
     sum.bytes += page.bytes;
     sum.damaged += page.damaged.length;
   }
   output.line(`checked\t${sum.topics} topics\t${sum.records} records\t${sum.bytes} B`);
-  output.line(`damage\t${damageLine(sum.damaged, parts.length)}`);
-  return sum.damaged + parts.length === 0;
+  const damage = damageOf(sum.damaged, parts.length, isIndexDamaged);
+  output.line(`damage\t${damage ?? 'none'}`);
+  return damage === undefined;
 }
 
-function damageLine(topics: number, parts: number): string {
-  if (topics + parts === 0) return 'none';
-  return parts === 0 ? `${topics} of the topics` : `${topics} of the topics, ${parts} lost parts of the log`;
+/** Undefined if nothing is damaged. */
+function damageOf(topics: number, parts: number, isIndexDamaged: boolean): string | undefined {
+  const all = [
+    ...(topics === 0 ? [] : [`${topics} of the topics`]),
+    ...(parts === 0 ? [] : [`${parts} lost parts of the log`]),
+    ...(isIndexDamaged ? ['the index'] : []),
+  ];
+  return all.length === 0 ? undefined : all.join(', ');
+}
+
+function printPage({ damaged, index }: CheckedPage, output: Output): void {
+  for (const one of damaged) printDamage(one, output);
+  if (index !== undefined) printIndex(index, output);
+}
+
+function printIndex(what: string, output: Output): void {
+  output.line(['damaged', 'the index', what].join('\t'));
 }
 
 /** Prints the parts of the log that starts could not read, and the topics that are known to be damaged: by a running
@@ -48,8 +68,7 @@ export async function listDamaged(store: TopicStore, isRunning: boolean, output:
     for (const damaged of await store.damaged()) printDamage(damaged, output);
     return;
   }
-  for await (const page of pages(store.check.bind(store)))
-    for (const damaged of page.damaged) printDamage(damaged, output);
+  for await (const page of pages(store.check.bind(store))) printPage(page, output);
 }
 
 type Check = NonNullable<TopicStore['check']>;

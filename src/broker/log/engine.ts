@@ -42,6 +42,7 @@ import type { LogLimits } from './limits.ts';
 import { LogQueueStore } from './log-queue-store.ts';
 import { ColdReads } from './read/cold-reads.ts';
 import type { DamageAccount } from './topics/damage-account.ts';
+import { checkIndex } from './read/index-check.ts';
 import { Quarantine } from './read/quarantine.ts';
 import { RecordCheck } from './read/record-check.ts';
 import { RecentLog } from './read/recent-log.ts';
@@ -121,10 +122,8 @@ export class LogEngine
     this.#schedule = new CheckpointSchedule({ clock, limits, table, commit }, this);
     this.#reclaim = new Reclaim({ ...storage, commit }, this);
     this.#lister = new TopicLister(table, index, limits);
-    const queueStore = new LogQueueStore(
-      { table, groups, expiry, time, appender: this.#appender, lister: this.#lister },
-      this,
-    );
+    const [appender, lister] = [this.#appender, this.#lister];
+    const queueStore = new LogQueueStore({ table, groups, expiry, time, appender, lister }, this);
     this.#groups = new GroupConsumption(queueStore, { clock, flowOf, policyOf, broker: this }, groups);
     this.#damage = storage.damage;
     const cold = new ColdReads(segments, limits.coldReadsMax);
@@ -133,7 +132,7 @@ export class LogEngine
     );
     this.#reads = new TopicReads({ table, recent, cold, quarantine, time, expiry });
     this.#check = new RecordCheck({
-      ...{ table, index, lister: this.#lister, cold, damage: this.#damage },
+      ...{ table, index, lister, cold, damage: this.#damage },
       mustBeOpen: () => this.#mustBeOpen(),
     });
   }
@@ -185,10 +184,7 @@ export class LogEngine
     return false;
   }
 
-  async list(
-    pattern: TopicPattern,
-    page: { readonly after?: LiteTopicName; readonly limit: number },
-  ): Promise<TopicPage> {
+  async list(pattern: TopicPattern, page: Parameters<BrokerEngine['list']>[1]): Promise<TopicPage> {
     this.#mustBeOpen();
     return this.#lister.page(pattern, page, (topic) => this.#isDue(topic));
   }
@@ -209,6 +205,10 @@ export class LogEngine
   async check(after?: LiteTopicName): Promise<CheckedPage> {
     this.#mustBeOpen();
     return this.#check.page(after);
+  }
+
+  checkIndex(): Promise<string | undefined> {
+    return checkIndex(this.#storage.folder);
   }
 
   damaged(): readonly DamagedTopic[] {

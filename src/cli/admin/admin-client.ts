@@ -60,6 +60,10 @@ class AdminClient implements TopicStore {
     return this.#call({ op: 'check', args });
   }
 
+  async checkIndex(): Promise<string | undefined> {
+    return this.#call({ op: 'checkIndex' });
+  }
+
   async damaged(): Promise<readonly DamagedTopic[]> {
     return this.#call({ op: 'damaged' });
   }

@@ -12,6 +12,7 @@ export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 
   tail(...args: Parameters<Broker['tail']>): AsyncIterable<ReadResult>;
   health(): BrokerHealth | Promise<BrokerHealth>;
   check?: RecordChecking['check'];
+  checkIndex?: RecordChecking['checkIndex'];
   damaged?(): readonly DamagedTopic[] | Promise<readonly DamagedTopic[]>;
   lostParts?(): readonly LostPart[] | Promise<readonly LostPart[]>;
   /** Releases a dead letter. False: there is no such letter, or it was released before. */
@@ -21,6 +22,7 @@ export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 
 export type AdminRequest =
   | { readonly op: 'health' }
   | { readonly op: 'check'; readonly args: Parameters<RecordChecking['check']> }
+  | { readonly op: 'checkIndex' }
   | { readonly op: 'damaged' }
   | { readonly op: 'lostParts' }
   | { readonly op: 'list'; readonly args: Parameters<Broker['list']> }

@@ -90,6 +90,8 @@ export class AdminServer {
         return this.#store.health();
       case 'check':
         return this.#store.check?.(request.args[0] ?? undefined);
+      case 'checkIndex':
+        return this.#store.checkIndex?.();
       case 'damaged':
         return this.#store.damaged?.();
       case 'lostParts':

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { isBrokerError } from '../../../src/broker/errors.ts';
+import { checkIndex } from '../../../src/broker/log/read/index-check.ts';
 import { openLogBroker, type LogBrokerOptions } from '../../../src/broker/log/open.ts';
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -36,10 +37,10 @@ async function writtenFolder(): Promise<string> {
 const index = (folder: string): string => join(folder, 'index', 'data.mdb');
 
 /** Chats enough that the index has several pages of each kind. */
-async function folderWithChats(count: number, limits?: LogBrokerOptions['limits']): Promise<string> {
+async function folderWithChats(count: number, life: { readonly ttlMs?: number } = {}): Promise<string> {
   const folder = await temporaryFolder();
-  const broker = await open(folder, { limits: { commitIntervalMs: 0, ...limits } });
-  await Promise.all(Array.from({ length: count }, (_, i) => append(broker, chatOf(i), minor(`chat ${i}`))));
+  const broker = await open(folder, { limits: { commitIntervalMs: 0 } });
+  await Promise.all(Array.from({ length: count }, (_, i) => append(broker, chatOf(i), minor(`chat ${i}`), life)));
   await broker.close();
   return folder;
 }
@@ -54,6 +55,7 @@ function codeOf(error: unknown): string {
 
 type Damage = (bytes: Buffer) => Buffer;
 const PAGE = 4096;
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 const UNUSABLE: Record<string, Damage> = {
   'cut in half': (bytes) => bytes.subarray(0, bytes.length / 2),
@@ -143,6 +145,23 @@ describe('a damaged index', () => {
       }
       expect(partly).toBeGreaterThan(2);
       expect(unusable).toBeGreaterThan(0);
+    },
+    timeLimit(60_000),
+  );
+
+  test(
+    'is found by a check of its pages, also where no read comes to them, and the check outlives it',
+    async () => {
+      const folder = await folderWithChats(400, { ttlMs: DAY_MS });
+      const whole = await readFile(index(folder));
+      expect(await checkIndex(folder)).toBeUndefined();
+      const found: string[] = [];
+      for (let page = 2; page < whole.length / PAGE; page += 3) {
+        await writeFile(index(folder), Buffer.from(whole).fill(0, page * PAGE, (page + 1) * PAGE));
+        const what = await checkIndex(folder);
+        if (what !== undefined) found.push(what);
+      }
+      expect(found.length).toBeGreaterThan(1);
     },
     timeLimit(60_000),
   );

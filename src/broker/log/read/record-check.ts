@@ -47,7 +47,8 @@ export class RecordCheck {
 
   /** Checks the topics whose names follow `after`. */
   async page(after: LiteTopicName | undefined): Promise<CheckedPage> {
-    const listed = this.#parts.lister.namesAfter(after);
+    const listed = this.#namesAfter(after);
+    if (typeof listed === 'string') return { topics: 0, records: 0, bytes: 0, damaged: [], index: listed };
     const damaged: DamagedTopic[] = [];
     let [topics, records, bytes] = [0, 0, 0];
     for (const name of listed.names) {
@@ -59,9 +60,20 @@ export class RecordCheck {
       if (bytes >= PAGE_BYTES) return { topics, records, bytes, damaged, after: name };
     }
     const page = { topics, records, bytes, damaged };
+    if (listed.after !== undefined) return { ...page, after: listed.after };
     // Whoever requested the check has seen them, and every record that is left was read.
-    if (listed.after === undefined) this.#parts.damage.forgetParts();
-    return listed.after === undefined ? page : { ...page, after: listed.after };
+    this.#parts.damage.forgetParts();
+    return page;
+  }
+
+  /** What is wrong with the index if it cannot name the next topics. */
+  #namesAfter(after: LiteTopicName | undefined): ReturnType<TopicLister['namesAfter']> | string {
+    try {
+      return this.#parts.lister.namesAfter(after);
+    } catch (error) {
+      if (!isBrokerError(error, 'corrupt')) throw error;
+      return textOf(error);
+    }
   }
 
   async #check(topic: LiteTopicName): Promise<Checked> {
@@ -102,6 +114,11 @@ export class RecordCheck {
     } catch (error) {
       if (!isBrokerError(error, 'corrupt')) throw error;
       return [{ from, to: to - 1, segment: 0, position: 0, what: textOf(error) }];
+    }
+    const { count } = topic.chunkOf(from);
+    if (count !== to - from) {
+      const what = `the index has ${count} records here, and counts ${to - from}`;
+      return [{ from, to: to - 1, segment: 0, position: 0, what }];
     }
     for (const { offset } of cold) found.bytes += topic.chunkOf(offset).size(offset % CHUNK_RECORDS);
     found.checked += cold.length;
